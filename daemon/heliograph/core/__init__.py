@@ -1,0 +1,1 @@
+"""Values in, values out. No clock, no IO, no logging, no async; the standard library only."""

@@ -1,0 +1,176 @@
+"""What one /sync brought, as values.
+
+The wire edge decodes each event alone, so a malformed one is a `Malformed` among good ones and never an exception.
+Source: Client-Server API, "Syncing" and "Receiving notifications"; MSC3361 for `notifications`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+Json = Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Event:
+    """A room event. `raw` is the whole JSON object with `room_id` filled in, as the push rules judge it."""
+
+    event_id: str
+    room_id: str
+    type: str
+    sender: str
+    origin_server_ts: int
+    """Milliseconds since 1970, by the sender's homeserver: never trusted for order."""
+    content: Json
+    raw: Json
+    state_key: str | None = None
+
+    @property
+    def thread_root(self) -> str | None:
+        """The root event's id if this event stands in a thread (`m.thread` relation)."""
+        relation = self.relation
+        if relation.get("rel_type") == "m.thread" and isinstance(root := relation.get("event_id"), str):
+            return root
+        return None
+
+    @property
+    def replaces(self) -> str | None:
+        """The event id that this event edits (`m.replace` relation)."""
+        relation = self.relation
+        if relation.get("rel_type") == "m.replace" and isinstance(target := relation.get("event_id"), str):
+            return target
+        return None
+
+    @property
+    def redacts(self) -> str | None:
+        """The event id that this `m.room.redaction` removes: top level before room version 11, content since."""
+        if self.type != "m.room.redaction":
+            return None
+        for target in (self.content.get("redacts"), self.raw.get("redacts")):
+            if isinstance(target, str):
+                return target
+        return None
+
+    @property
+    def is_redacted(self) -> bool:
+        """True if the server already sent this event without its content."""
+        unsigned = self.raw.get("unsigned")
+        return isinstance(unsigned, Mapping) and "redacted_because" in unsigned
+
+    @property
+    def relation(self) -> Json:
+        """The `m.relates_to` object, or an empty one."""
+        relation = self.content.get("m.relates_to")
+        return relation if isinstance(relation, Mapping) else {}
+
+
+@dataclass(frozen=True, slots=True)
+class Malformed:
+    """Something the server sent that is not what the specification says. Recorded, never raised."""
+
+    where: str
+    """Which part of the answer: "timeline", "state", "invite_state", "notifications", "to_device", ..."""
+    why: str
+    room_id: str | None = None
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class StrippedState:
+    """An event of `invite_state`: no id, no time."""
+
+    type: str
+    state_key: str
+    sender: str
+    content: Json
+    raw: Json
+    """The JSON object with `room_id` filled in."""
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """One of the user's own read receipts (public, private or threaded), from any of their devices."""
+
+    room_id: str
+    event_id: str
+    thread_id: str | None = None
+    """None: unthreaded, covers everything before it. "main": outside threads. Else the thread's root event id."""
+
+
+@dataclass(frozen=True, slots=True)
+class RoomSummary:
+    """`summary` of a joined room. None means that the server did not repeat it."""
+
+    joined_member_count: int | None = None
+    invited_member_count: int | None = None
+    heroes: tuple[str, ...] | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class JoinedRoom:
+    """One entry of `rooms.join`."""
+
+    room_id: str
+    timeline: tuple[Event | Malformed, ...] = ()
+    limited: bool = False
+    """The timeline has a gap before it, from where the last sync ended."""
+    prev_batch: str | None = None
+    state: tuple[Event | Malformed, ...] = ()
+    receipts: tuple[Receipt, ...] = ()
+    fully_read: str | None = None
+    notification_count: int | None = None
+    """Unread notifications in the room and its threads, as the server counts; None if it did not say."""
+    summary: RoomSummary = field(default_factory=RoomSummary)
+
+
+@dataclass(frozen=True, slots=True)
+class InvitedRoom:
+    """One entry of `rooms.invite`."""
+
+    room_id: str
+    state: tuple[StrippedState | Malformed, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class AccountData:
+    """Global account data that changed. None means unchanged."""
+
+    push_rules: Json | None = None
+    """Content of `m.push_rules`: `{"global": {...}}`."""
+    direct_rooms: frozenset[str] | None = None
+    """Rooms named in `m.direct`."""
+    ignored_users: frozenset[str] | None = None
+    is_silenced: bool | None = None
+    """MSC3890 local notification settings of our own device."""
+
+
+@dataclass(frozen=True, slots=True)
+class ServerNotification:
+    """An entry of `notifications` (MSC3361) or of GET /notifications: what the server says should ring."""
+
+    event: Event
+    actions: tuple[Any, ...]
+    ts: int
+    """Milliseconds: when the server received the event."""
+    is_read: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Sync:
+    """One whole answer of GET /sync."""
+
+    next_batch: str
+    joined: tuple[JoinedRoom, ...] = ()
+    invited: tuple[InvitedRoom, ...] = ()
+    left: tuple[str, ...] = ()
+    """Rooms that were left, or whose invite was withdrawn or rejected."""
+    account_data: AccountData = field(default_factory=AccountData)
+    to_device: tuple[bytes, ...] = ()
+    """Each to-device event as its raw JSON."""
+    notifications: tuple[ServerNotification | Malformed, ...] = ()
+    malformed: tuple[Malformed, ...] = ()
+    """What was malformed outside rooms' timelines and states."""
+    size: int = 0
+    """Bytes of the body it was decoded from."""

@@ -1,0 +1,93 @@
+"""What the user sees, as values that a desktop shows. Texts are plain; a back end escapes them where it must."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from enum import Enum, IntEnum
+
+
+class Urgency(IntEnum):
+    """Desktop Notifications Specification, "Urgency Levels"."""
+
+    LOW = 0
+    NORMAL = 1
+    CRITICAL = 2
+
+
+class Category(Enum):
+    """Desktop Notifications Specification, "Categories"."""
+
+    MESSAGE = "im.received"
+    INVITE = "im"
+    CALL = "call.incoming"
+    DEVICE = "device"
+    """About Heliograph itself: signed out, keyring locked."""
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """What a click opens. Without a room: the Matrix client as it is."""
+
+    room_id: str | None = None
+    event_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Notification:
+    """One notification, whole. Lengths are capped and control characters gone (see `core.text`)."""
+
+    summary: str
+    body: str
+    account: str
+    """The user id it arrived for."""
+    category: Category = Category.MESSAGE
+    urgency: Urgency = Urgency.NORMAL
+    sound: str | None = None
+    """Value of the rule's sound tweak; None: silent."""
+    target: Target = Target()
+
+
+@dataclass(frozen=True, slots=True)
+class Popup:
+    """A notification on screen: ids mean something only within one life of one notification server."""
+
+    server: str
+    """The notification server's life: bus id and unique name, or the back end's own."""
+    id: int
+
+
+@dataclass(frozen=True, slots=True)
+class Activated:
+    """The user clicked the popup or one of its actions."""
+
+    popup: Popup
+    action: str
+    token: str | None = None
+    """XDG activation token, for the program that is opened."""
+
+
+class Closing(Enum):
+    """Why a popup went (the `reason` of NotificationClosed)."""
+
+    EXPIRED = 1
+    DISMISSED = 2
+    CALLED = 3
+    UNDEFINED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Closed:
+    """The popup is gone from the screen."""
+
+    popup: Popup
+    reason: Closing
+
+
+@dataclass(frozen=True, slots=True)
+class ServerChanged:
+    """The notification server came, went or restarted. `server` is None while there is none."""
+
+    server: str | None
+
+
+DesktopSignal = Activated | Closed | ServerChanged

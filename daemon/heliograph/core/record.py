@@ -1,0 +1,150 @@
+"""What the ledger keeps: every event judged, every delivery, every popup, the account's own state."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+
+from heliograph.core.delivery import State
+from heliograph.core.events import AccountData, Json
+from heliograph.core.notification import Category, Popup
+from heliograph.core.room import RoomFacts
+
+
+class Decision(Enum):
+    """What was decided on one event."""
+
+    RING = "ring"
+    SILENT = "silent"
+    MALFORMED = "malformed"
+
+
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """An event that was looked at, and what came of it. One for each event id, ever."""
+
+    event_id: str
+    """An invite has none of its own: `invite:<room id>:<serial>`. Malformed ones without an id: `malformed:<hash>`."""
+    room_id: str | None
+    decision: Decision
+    reason: str
+    """Why, for the user: the rule's id, "own event", "read elsewhere", what was malformed."""
+    rule: str | None = None
+    sender: str | None = None
+    thread_root: str | None = None
+    origin_server_ts: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Content:
+    """What a delivery says. Erased when it is settled."""
+
+    room_title: str
+    sender_name: str
+    text: str
+    category: Category = Category.MESSAGE
+    is_direct: bool = False
+    """A room of two or one named in m.direct: shown by the sender's name alone."""
+    is_highlight: bool = False
+    sound: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One event that rings. `position` orders deliveries as the homeserver ordered their events."""
+
+    event_id: str
+    room_id: str
+    sender: str
+    content: Content | None
+    thread_root: str | None = None
+    state: State = State.PENDING
+    position: int = 0
+    attempts: int = 0
+    due_ms: int = 0
+    popup_key: str | None = None
+    """Which popup shows it: the room's id, or a summary's key."""
+    why: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Withdrawal:
+    """Take a delivery back, whether it is on screen yet or not."""
+
+    event_id: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Edit:
+    """Say something else in its place, silently."""
+
+    event_id: str
+    text: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoomRecord:
+    """A room's facts as the ledger keeps them."""
+
+    facts: RoomFacts
+    invite_serial: int = 0
+    """Counts invites that ended, so that a second invite to the same room rings again."""
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """All that one /sync changes, committed in one transaction before the next /sync acknowledges it."""
+
+    next_batch: str
+    judged: tuple[Judged, ...] = ()
+    """In the order of the timelines. An event id that the ledger knows keeps its first judgement."""
+    deliveries: tuple[Delivery, ...] = ()
+    """To become PENDING, unless the ledger knows the event id."""
+    changes: tuple[Withdrawal | Edit, ...] = ()
+    """Applied after the deliveries, in order; one that no longer fits its delivery is passed over."""
+    rooms: tuple[RoomRecord, ...] = ()
+    """Rooms whose record changed."""
+    forgotten_rooms: tuple[str, ...] = ()
+    """Rooms that were left: their record goes, their judged events stay."""
+    account_data: AccountData = field(default_factory=AccountData)
+
+    @property
+    def is_empty(self) -> bool:
+        """Nothing but the token would change."""
+        return not (
+            self.judged
+            or self.deliveries
+            or self.changes
+            or self.rooms
+            or self.forgotten_rooms
+            or self.account_data != AccountData()
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class AccountState:
+    """What the ledger knows of the account."""
+
+    next_batch: str | None = None
+    push_rules: Json | None = None
+    direct_rooms: frozenset[str] = frozenset()
+    ignored_users: frozenset[str] = frozenset()
+    is_silenced: bool = False
+    """MSC3890: another client silenced this device."""
+    is_pusher_enabled: bool = True
+    """MSC3881: another client switched our pusher off."""
+    last_sync_ms: int = 0
+    """When the last sync that changed something was committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class PopupRecord:
+    """A popup that the ledger believes to be on screen."""
+
+    key: str
+    popup: Popup
+    digest: str
+    """Of what it shows, so that only a change is sent again."""
+    is_stale: bool = False
+    """One of its deliveries changed since it was shown."""

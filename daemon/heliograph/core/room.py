@@ -1,0 +1,114 @@
+"""What is known of a room: enough to judge its events and to name it, never its whole member list."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
+from types import MappingProxyType
+from typing import Any
+
+from heliograph.core.events import Event, Json, RoomSummary, StrippedState
+
+
+@dataclass(frozen=True, slots=True)
+class RoomFacts:
+    """Facts of one room. None means unknown: a push rule that needs the fact does not match then."""
+
+    room_id: str
+    is_complete: bool = False
+    """The facts were asked for once; state events keep them current since."""
+    name: str | None = None
+    canonical_alias: str | None = None
+    avatar_url: str | None = None
+    is_encrypted: bool = False
+    room_version: str | None = None
+    creators: frozenset[str] = frozenset()
+    power_levels: Json | None = None
+    """Content of `m.room.power_levels`."""
+    joined_member_count: int | None = None
+    heroes: tuple[str, ...] = ()
+    own_display_name: str | None = None
+    names: Mapping[str, str] = field(default_factory=dict)
+    """Display names of members that were needed so far, by user id."""
+    inviter: str | None = None
+
+    def after(self, event: Event | StrippedState, me: str) -> RoomFacts:
+        """The facts once this state event holds. Events that say nothing of interest change nothing."""
+        if event.state_key is None:
+            return self
+        content = event.content
+        if event.type == "m.room.member":
+            return self._after_member(event.state_key, event.sender, content, me)
+        if event.state_key != "":
+            return self
+        match event.type:
+            case "m.room.name":
+                return replace(self, name=_text(content.get("name")))
+            case "m.room.canonical_alias":
+                return replace(self, canonical_alias=_text(content.get("alias")))
+            case "m.room.avatar":
+                return replace(self, avatar_url=_text(content.get("url")))
+            case "m.room.encryption":
+                return replace(self, is_encrypted=True)
+            case "m.room.power_levels":
+                return replace(self, power_levels=content)
+            case "m.room.create":
+                return self._after_create(event.sender, content)
+        return self
+
+    def _after_member(self, user_id: str, sender: str, content: Json, me: str) -> RoomFacts:
+        name = _text(content.get("displayname"))
+        names = dict(self.names)
+        if name is None:
+            names.pop(user_id, None)
+        else:
+            names[user_id] = name
+        facts = replace(self, names=MappingProxyType(names))
+        if user_id == me:
+            facts = replace(facts, own_display_name=name)
+            if content.get("membership") == "invite":
+                facts = replace(facts, inviter=sender)
+        return facts
+
+    def _after_create(self, sender: str, content: Json) -> RoomFacts:
+        version = _text(content.get("room_version")) or "1"
+        creators = {sender}
+        additional = content.get("additional_creators")
+        if isinstance(additional, list):
+            creators.update(user for user in additional if isinstance(user, str))
+        return replace(self, room_version=version, creators=frozenset(creators))
+
+    def after_summary(self, summary: RoomSummary) -> RoomFacts:
+        """The facts once `summary` of a /sync holds; what it left out stays."""
+        facts = self
+        if summary.joined_member_count is not None:
+            facts = replace(facts, joined_member_count=summary.joined_member_count)
+        if summary.heroes is not None:
+            facts = replace(facts, heroes=summary.heroes)
+        return facts
+
+    def name_of(self, user_id: str) -> str:
+        """Display name in this room, or the user id."""
+        return self.names.get(user_id) or user_id
+
+    def title(self, me: str) -> str:
+        """The room's name: its own, its alias, or its members', as the specification calculates it."""
+        if self.name:
+            return self.name
+        if self.canonical_alias:
+            return self.canonical_alias
+        others = [self.name_of(hero) for hero in self.heroes if hero != me]
+        if others:
+            return _and(others)
+        if self.inviter:
+            return self.name_of(self.inviter)
+        return "Unnamed room"
+
+
+def _text(value: Any) -> str | None:
+    return value if isinstance(value, str) and value.strip() else None
+
+
+def _and(names: Iterable[str]) -> str:
+    *head, last = names
+    return f"{', '.join(head)} and {last}" if head else last

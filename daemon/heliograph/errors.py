@@ -1,0 +1,87 @@
+"""What can go wrong, named by what to do about it.
+
+    HeliographError
+     ├─ UserError            only the user can mend it: one sentence of what is wrong, one of what to do
+     │   └─ StateError       the state folder cannot be used (locked, read-only, newer version)
+     ├─ ServerError          a homeserver call that did not give its answer
+     │   ├─ Unreachable      no (whole, sane) answer came: try again with back-off
+     │   ├─ RateLimited      the server said when to come back
+     │   ├─ Refused          a definite no to this request: do not repeat it unchanged
+     │   └─ LoggedOut        the access token is no longer good
+     └─ StorageError         the disk did not take it (full, I/O error): nothing was acknowledged, try again
+         SecretsLocked       the secrets exist and are locked: wait, never treat as absent
+
+Kept free of imports: everything may use it.
+"""
+
+from __future__ import annotations
+
+EXIT_OK = 0
+EXIT_FAILED = 1
+EXIT_USAGE = 2
+EXIT_NEEDS_LOGIN = 77
+"""Signed out softly: the device and its state are kept, `heliograph login` brings them back."""
+EXIT_CONFIG = 78
+"""Configuration, state or account cannot work until the user changes something."""
+
+
+class HeliographError(Exception):
+    """Base of everything this program raises on purpose."""
+
+
+class UserError(HeliographError):
+    """Only the user can mend it. Shown as two sentences, without a traceback."""
+
+    def __init__(self, title: str, hint: str, *, exit_code: int = EXIT_FAILED) -> None:
+        super().__init__(title)
+        self.title = title
+        self.hint = hint
+        self.exit_code = exit_code
+
+
+class StateError(UserError):
+    """The state folder cannot be used: another daemon has it, it is read-only, or a newer version wrote it."""
+
+    def __init__(self, title: str, hint: str) -> None:
+        super().__init__(title, hint, exit_code=EXIT_CONFIG)
+
+
+class ServerError(HeliographError):
+    """A homeserver call did not give its answer."""
+
+
+class Unreachable(ServerError):
+    """No whole and sane answer: connection refused or lost, time-out, 5xx, HTML from a proxy, broken JSON."""
+
+
+class RateLimited(ServerError):
+    """429. `after` is the number of seconds the server asked for, or None if it named none."""
+
+    def __init__(self, why: str, after: float | None) -> None:
+        super().__init__(why)
+        self.after = after
+
+
+class Refused(ServerError):
+    """A definite no: 4xx with or without a Matrix error code (`errcode` is "" when there was none)."""
+
+    def __init__(self, status: int, errcode: str, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+        self.errcode = errcode
+
+
+class LoggedOut(ServerError):
+    """401 M_UNKNOWN_TOKEN or M_MISSING_TOKEN. `soft`: the device and its keys still exist on the server."""
+
+    def __init__(self, *, soft: bool) -> None:
+        super().__init__("signed out softly" if soft else "signed out")
+        self.soft = soft
+
+
+class StorageError(HeliographError):
+    """The disk did not take a write, or could not be read. Nothing of the transaction was kept."""
+
+
+class SecretsLocked(HeliographError):
+    """The Secret Service holds the secret but is locked; unlocking was not possible or was dismissed."""

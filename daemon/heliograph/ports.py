@@ -1,0 +1,232 @@
+"""What the loops need of the world. Each port has one contract suite in tests/contract, which fakes pass too."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater
+from heliograph.core.events import Event, Json, Malformed, ServerNotification, Sync
+from heliograph.core.notification import DesktopSignal, Notification, Popup
+from heliograph.core.record import (
+    AccountState,
+    Delivery,
+    Judged,
+    Plan,
+    PopupRecord,
+    RoomRecord,
+)
+from heliograph.core.room import RoomFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Features:
+    """What GET /versions told."""
+
+    versions: tuple[str, ...] = ()
+    has_direct_push: bool = False
+    """MSC3361: `org.matrix.msc3361`, or the stable name."""
+    has_remote_toggle: bool = False
+    """MSC3881: pushers have `enabled` and `device_id`."""
+    software: str | None = None
+    """Name of the server software, where it tells (GET /_matrix/federation/v1/version)."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncRequest:
+    """What to ask of GET /sync. Built by the sync loop, written as an inline filter by the homeserver edge."""
+
+    since: str | None
+    """None: the first sync ever, which asks for no rooms and returns at once."""
+    timeout_ms: int
+    receipts_in: frozenset[str] | None = frozenset()
+    """Rooms whose receipts are wanted (those with an open delivery); None: every room, for catching up."""
+    event_types: frozenset[str] | None = None
+    """Timeline event types wanted; None: all."""
+    timeline_limit: int = 20
+
+
+@dataclass(frozen=True, slots=True)
+class Pusher:
+    """A pusher of the user, as GET /pushers lists it."""
+
+    app_id: str
+    pushkey: str
+    kind: str
+    app_display_name: str
+    device_display_name: str
+    lang: str
+    data: Json
+    profile_tag: str | None = None
+    is_enabled: bool = True
+    """MSC3881; True where the server does not say."""
+    device_id: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class NotificationsPage:
+    """One page of GET /notifications, newest first on most servers: sort by `ts`."""
+
+    notifications: tuple[ServerNotification | Malformed, ...]
+    next_token: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class MessagesPage:
+    """One page of GET /rooms/{id}/messages backwards, newest first."""
+
+    events: tuple[Event | Malformed, ...]
+    end: str | None
+
+
+class Homeserver(Protocol):
+    """The Client-Server API for one signed-in device. Every call is bounded in time and size.
+
+    Every method raises `ServerError` (Unreachable, RateLimited, Refused, LoggedOut) and nothing else.
+    """
+
+    user_id: str
+    device_id: str
+
+    async def features(self) -> Features: ...
+    async def sync(self, request: SyncRequest) -> Sync: ...
+    async def push_rules(self) -> Json:
+        """`{"global": {...}}`."""
+        ...
+
+    async def room_facts(self, room_ids: Collection[str]) -> dict[str, RoomFacts]:
+        """Complete facts of the rooms the server would tell about, in as few requests as possible."""
+        ...
+
+    async def member_name(self, room_id: str, user_id: str) -> str | None: ...
+    async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage: ...
+    async def messages(self, room_id: str, *, since: str, until: str | None, limit: int) -> MessagesPage: ...
+    async def pushers(self) -> tuple[Pusher, ...]: ...
+    async def set_pusher(self, pusher: Pusher) -> None: ...
+    async def drop_connections(self) -> None:
+        """Close pooled connections, which may be half-open after suspend, and end a running poll with Unreachable."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Inbox(Protocol):
+    """Where to-device events are kept before /sync acknowledges (and the server deletes) them."""
+
+    async def keep(self, to_device: Sequence[bytes]) -> None:
+        """Commits them. The same event again is kept once. Raises StorageError."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class Settlement:
+    """What became of one delivery at the desktop."""
+
+    event_id: str
+    move: Move
+    due_ms: int = 0
+    """With Move.FAILED: when to try again."""
+    why: str = ""
+
+
+class Ledger(Protocol):
+    """The account's memory. Each method is one transaction; each raises StorageError if the disk fails."""
+
+    async def account(self) -> AccountState: ...
+    async def start(self, state: AccountState, now_ms: int) -> None:
+        """Write the state of a first start (or of starting anew after the token was refused)."""
+        ...
+
+    async def set_pusher_enabled(self, is_enabled: bool) -> None: ...
+    async def rooms(self, room_ids: Collection[str], names_of: Collection[str]) -> dict[str, RoomRecord]:
+        """Known rooms among these; each with the known display names of `names_of`."""
+        ...
+
+    async def open_deliveries(self, room_ids: Collection[str]) -> list[Delivery]:
+        """PENDING and SHOWN deliveries of these rooms, in order of position."""
+        ...
+
+    async def rooms_with_open_deliveries(self) -> frozenset[str]: ...
+    async def positions(self, event_ids: Collection[str]) -> dict[str, int]:
+        """Positions of the judged events among these."""
+        ...
+
+    async def commit(self, plan: Plan, now_ms: int) -> int:
+        """Everything of the plan, or nothing. Returns how many deliveries are new."""
+        ...
+
+    async def record(self, judged: Sequence[Judged], now_ms: int) -> None:
+        """Judgements without a sync (for instance of malformed answers)."""
+        ...
+
+    async def due(self, now_ms: int) -> list[Delivery]:
+        """PENDING deliveries whose time has come, in order of position, and those SHOWN in a popup they touch:
+        the same room's, or a stale popup's."""
+        ...
+
+    async def next_due_ms(self) -> int | None: ...
+    async def popups(self) -> list[PopupRecord]: ...
+    async def settle(
+        self,
+        settlements: Sequence[Settlement],
+        *,
+        shown: PopupRecord | None = None,
+        closed: str | None = None,
+    ) -> None:
+        """Moves of deliveries; `shown` replaces the record of its popup (and is where Move.SHOWN and Move.REPLACED
+        put their deliveries), `closed` is the key of a popup that is gone. Moves that no longer fit are passed over."""
+        ...
+
+    async def forget_popup_ids(self, server: str | None) -> None:
+        """The notification server changed: popups of any other life are unknown ids now (ServerRestarted)."""
+        ...
+
+    async def counts(self) -> dict[str, int]:
+        """Deliveries by state's value, for `heliograph status`."""
+        ...
+
+    async def prune(self, before_ms: int) -> None:
+        """Forget judged events, settled deliveries and unused names that are older."""
+        ...
+
+    async def close(self) -> None: ...
+
+
+class Desktop(Protocol):
+    """Where notifications appear. Every call ends within seconds, in an outcome, never in an exception."""
+
+    name: str
+
+    def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
+        """Calls `listener` for every signal from now on; a ServerChanged with the present server comes first."""
+        ...
+
+    async def show(
+        self, notification: Notification, replaces: Popup | None
+    ) -> Done[Popup] | RetryLater | Declined | NeedsUser: ...
+    async def close(self, popup: Popup) -> Done[None] | RetryLater | Declined | NeedsUser: ...
+    async def shut(self) -> None:
+        """Let go of the bus; popups stay on screen."""
+        ...
+
+
+class Opener(Protocol):
+    """Opens a room in the user's Matrix client."""
+
+    async def open(self, room_id: str | None, event_id: str | None, token: str | None) -> bool: ...
+
+
+class SecretStore(Protocol):
+    """Where an account's secrets live: one JSON text by user id."""
+
+    name: str
+
+    async def load(self, user_id: str) -> str | None:
+        """None: there is none. Raises SecretsLocked, or UserError if the store cannot be used at all."""
+        ...
+
+    async def save(self, user_id: str, secret: str) -> None: ...
+    async def delete(self, user_id: str) -> None: ...

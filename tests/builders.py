@@ -1,0 +1,132 @@
+"""Values for tests: defaults for all but what the test is about."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+from heliograph.core.events import Event, JoinedRoom, ServerNotification, StrippedState, Sync
+from heliograph.core.notification import Notification
+from heliograph.core.record import Content, Delivery
+from heliograph.core.room import RoomFacts
+
+ME = "@me:example.org"
+ALICE = "@alice:example.org"
+BOB = "@bob:example.org"
+ROOM = "!room:example.org"
+
+_serial = itertools.count(1)
+
+
+def make_event(
+    body: str | None = "hello",
+    *,
+    event_id: str | None = None,
+    room_id: str = ROOM,
+    type: str = "m.room.message",  # noqa: A002
+    sender: str = ALICE,
+    content: dict[str, Any] | None = None,
+    state_key: str | None = None,
+    ts: int = 1_700_000_000_000,
+    **raw: Any,
+) -> Event:
+    """A text message, unless told otherwise. `raw` adds top-level properties."""
+    event_id = event_id or f"$event{next(_serial)}"
+    if content is None:
+        content = {"msgtype": "m.text", "body": body}
+    json: dict[str, Any] = {
+        "event_id": event_id,
+        "room_id": room_id,
+        "type": type,
+        "sender": sender,
+        "origin_server_ts": ts,
+        "content": content,
+        **raw,
+    }
+    if state_key is not None:
+        json["state_key"] = state_key
+    return Event(
+        event_id=event_id,
+        room_id=room_id,
+        type=type,
+        sender=sender,
+        origin_server_ts=ts,
+        content=content,
+        raw=json,
+        state_key=state_key,
+    )
+
+
+def make_edit(target: str, body: str = "hello, corrected", **options: Any) -> Event:
+    """An edit of `target` by its sender (Alice, unless told otherwise)."""
+    content = {
+        "msgtype": "m.text",
+        "body": f"* {body}",
+        "m.new_content": {"msgtype": "m.text", "body": body},
+        "m.relates_to": {"rel_type": "m.replace", "event_id": target},
+    }
+    return make_event(content=content, **options)
+
+
+def make_redaction(target: str, **options: Any) -> Event:
+    """A redaction of `target`."""
+    return make_event(type="m.room.redaction", content={"redacts": target}, redacts=target, **options)
+
+
+def make_stripped(
+    type: str,  # noqa: A002
+    content: dict[str, Any],
+    *,
+    state_key: str = "",
+    sender: str = ALICE,
+    room_id: str = ROOM,
+) -> StrippedState:
+    """An event of `invite_state`."""
+    raw = {"type": type, "state_key": state_key, "sender": sender, "content": content, "room_id": room_id}
+    return StrippedState(type=type, state_key=state_key, sender=sender, content=content, raw=raw)
+
+
+def make_facts(room_id: str = ROOM, **facts: Any) -> RoomFacts:
+    """A group of five with a name, everything known."""
+    defaults: dict[str, Any] = {
+        "is_complete": True,
+        "name": "Lunch",
+        "joined_member_count": 5,
+        "own_display_name": "Me",
+        "power_levels": {},
+        "room_version": "11",
+        "names": {ALICE: "Alice", BOB: "Bob"},
+    }
+    return RoomFacts(room_id=room_id, **(defaults | facts))
+
+
+def make_sync(*events: Event, next_batch: str = "s2", **room: Any) -> Sync:
+    """A sync that brings these events, in one room; `room` are properties of the JoinedRoom."""
+    room_id = events[0].room_id if events else room.pop("room_id", ROOM)
+    return Sync(next_batch=next_batch, joined=(JoinedRoom(room_id=room_id, timeline=events, **room),))
+
+
+def make_server_notification(event: Event, *actions: Any, is_read: bool = False) -> ServerNotification:
+    """An entry of `notifications`; its actions are to notify, unless given."""
+    return ServerNotification(event=event, actions=actions or ("notify",), ts=event.origin_server_ts, is_read=is_read)
+
+
+def make_content(text: str = "hello", **content: Any) -> Content:
+    """What a delivery of Alice's message in the room Lunch says."""
+    return Content(**({"room_title": "Lunch", "sender_name": "Alice", "text": text} | content))
+
+
+def make_delivery(event_id: str | None = None, *, text: str = "hello", **delivery: Any) -> Delivery:
+    """A pending delivery of a message by Alice."""
+    defaults: dict[str, Any] = {
+        "event_id": event_id or f"$event{next(_serial)}",
+        "room_id": ROOM,
+        "sender": ALICE,
+        "content": make_content(text),
+    }
+    return Delivery(**(defaults | delivery))
+
+
+def make_notification(summary: str = "Alice", body: str = "hello", **notification: Any) -> Notification:
+    """A silent message notification."""
+    return Notification(**({"summary": summary, "body": body, "account": ME} | notification))

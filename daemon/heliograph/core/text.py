@@ -1,0 +1,60 @@
+"""Text from strangers, made fit to be shown: no control characters, no direction overrides, no unbounded lengths.
+
+U+202E in a display name reverses a whole notification on every server tried, and a long body hangs
+mate-notification-daemon for good. Joiners (U+200C, U+200D) stay: Persian and emoji need them.
+"""
+
+from __future__ import annotations
+
+import re
+
+ELLIPSIS = "…"
+
+_LINE_BREAKS = re.compile("\r\n|[\r\v\f\x1c-\x1e\x85\u2028\u2029]")
+_UNFIT = re.compile(
+    "["
+    "\x00-\x08\x0e-\x1b\x1f\x7f-\x84\x86-\x9f"  # controls, NUL and ESC among them; tab and newline are treated apart
+    "\u061c\u200e\u200f\u202a-\u202e\u2066-\u2069"  # direction marks and overrides
+    "\u00ad\u200b\u2060-\u2064\u206a-\u206f\ufeff\ufff9-\ufffb"  # invisible
+    "\ufffe\uffff"
+    "]"
+)
+_SURROGATES = re.compile("[\ud800-\udfff]")
+_MARK = "[\u0300-\u036f\u1ab0-\u1aff\u1dc0-\u1dff\u20d0-\u20ff\ufe20-\ufe2f]"
+_STACKED_MARKS = re.compile(f"({_MARK}{{4}}){_MARK}+")
+_BLANKS = re.compile(r"[^\S\n]+")
+
+_SLACK = 8
+"""How much more than its limit is looked at: removals make text shorter, and a megabyte need not be read for a line."""
+
+
+def clean_line(text: str, limit: int) -> str:
+    """One line of at most `limit` characters, without blanks at its ends. May be empty."""
+    cleaned = _clean(text, limit)
+    return _shorten(" ".join(cleaned.split()), limit)
+
+
+def clean_text(text: str, limit: int, lines: int = 10) -> str:
+    """At most `limit` characters in at most `lines` lines, without blank lines in a row or blanks at line ends."""
+    cleaned = _clean(text, limit)
+    kept: list[str] = []
+    for line in (_BLANKS.sub(" ", line).strip() for line in cleaned.split("\n")):
+        if line or (kept and kept[-1]):
+            kept.append(line)
+    while kept and not kept[-1]:
+        kept.pop()
+    if len(kept) > lines:
+        kept = [*kept[: lines - 1], kept[lines - 1] + ELLIPSIS]
+    return _shorten("\n".join(kept), limit)
+
+
+def _clean(text: str, limit: int) -> str:
+    text = text[: limit * _SLACK]
+    text = _LINE_BREAKS.sub("\n", text)
+    text = _UNFIT.sub("", text)
+    text = _SURROGATES.sub("\ufffd", text)
+    return _STACKED_MARKS.sub(r"\1", text)
+
+
+def _shorten(text: str, limit: int) -> str:
+    return text if len(text) <= limit else text[: limit - 1].rstrip() + ELLIPSIS

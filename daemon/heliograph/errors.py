@@ -5,6 +5,8 @@
      │   └─ StateError       the state folder cannot be used (locked, read-only, newer version)
      ├─ ServerError          a homeserver call that did not give its answer
      │   ├─ Unreachable      no (whole, sane) answer came: try again with back-off
+     │   │   ├─ BadAnswer        something answered, but not as a homeserver in order does
+     │   │   └─ AnswerTooLarge   the answer went on beyond the limit, and was not read to its end
      │   ├─ RateLimited      the server said when to come back
      │   ├─ Refused          a definite no to this request: do not repeat it unchanged
      │   └─ LoggedOut        the access token is no longer good
@@ -52,6 +54,18 @@ class ServerError(HeliographError):
 
 class Unreachable(ServerError):
     """No whole and sane answer: connection refused or lost, time-out, 5xx, HTML from a proxy, broken JSON."""
+
+
+class BadAnswer(Unreachable):
+    """5xx, a redirect, HTML from a proxy, broken JSON. `status` is the HTTP status it came with."""
+
+    def __init__(self, status: int, why: str) -> None:
+        super().__init__(why)
+        self.status = status
+
+
+class AnswerTooLarge(Unreachable):
+    """The answer is larger than the request allowed for."""
 
 
 class RateLimited(ServerError):

@@ -1,0 +1,79 @@
+"""What an answer that is not a success means. Its text comes from strangers and is kept short and plain."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Mapping
+from email.utils import parsedate_to_datetime
+from typing import Any
+
+import msgspec
+
+from heliograph.core.text import clean_line
+from heliograph.errors import BadAnswer, LoggedOut, RateLimited, Refused, ServerError
+
+MAX_RETRY_AFTER_S = 600.0
+"""A server that asks for more is asked again after ten minutes."""
+
+_LOGGED_OUT = frozenset({"M_UNKNOWN_TOKEN", "M_MISSING_TOKEN"})
+
+
+def failure(status: int, headers: Mapping[str, str], body: bytes) -> ServerError:
+    """The error that an answer with a status other than 2xx stands for."""
+    if 300 <= status < 400:
+        return BadAnswer(status, f"redirected to {plain(headers.get('Location', 'nowhere'))} (HTTP {status})")
+    answer = _object(body)
+    if status == 429:
+        return RateLimited(f"rate limited{_said(answer)}", _retry_after(headers, answer))
+    if answer is None or status >= 500 or status < 400 or status == 408:
+        return bad_answer(status, body)
+    errcode = plain(answer["errcode"], 100) if isinstance(answer.get("errcode"), str) else ""
+    if status == 401 and errcode in _LOGGED_OUT:
+        return LoggedOut(soft=answer.get("soft_logout") is True)
+    return Refused(status, errcode, f"refused with HTTP {status}{_said(answer)}")
+
+
+def bad_answer(status: int, body: bytes) -> BadAnswer:
+    """The error for an answer that is no homeserver's, with its first words."""
+    answer = _object(body)
+    said = _said(answer) if answer is not None else f": {plain(body[:4000].decode(errors='replace'))}" if body else ""
+    return BadAnswer(status, f"answered HTTP {status}{said or ' without a word'}")
+
+
+def plain(text: str, limit: int = 200) -> str:
+    """A stranger's text, fit for one line of a log."""
+    return clean_line(text, limit)
+
+
+def _object(body: bytes) -> dict[str, Any] | None:
+    try:
+        answer = msgspec.json.decode(body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return None
+    return answer if isinstance(answer, dict) else None
+
+
+def _said(answer: Mapping[str, Any] | None) -> str:
+    words = [plain(word) for key in ("errcode", "error") if isinstance(word := (answer or {}).get(key), str)]
+    return f": {' '.join(words)}" if any(words) else ""
+
+
+def _retry_after(headers: Mapping[str, str], answer: Mapping[str, Any] | None) -> float | None:
+    after = _seconds(headers)
+    if after is None and answer is not None:
+        ms = answer.get("retry_after_ms")
+        if isinstance(ms, int | float) and not isinstance(ms, bool):
+            after = min(ms, 1000 * MAX_RETRY_AFTER_S) / 1000
+    if after is None or after != after:  # NaN
+        return None
+    return min(max(after, 0.0), MAX_RETRY_AFTER_S)
+
+
+def _seconds(headers: Mapping[str, str]) -> float | None:
+    value = headers.get("Retry-After", "").strip()[:64]
+    with contextlib.suppress(ValueError):
+        return float(value)
+    with contextlib.suppress(ValueError, TypeError, OverflowError):
+        # By the server's own clock, which is the one that its date was written by.
+        return (parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
+    return None

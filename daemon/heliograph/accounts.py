@@ -1,0 +1,179 @@
+"""Which accounts there are, and where what belongs to them lives.
+
+state   heliograph/<user id, percent-encoded>/   0700: account.json, ledger, inbox, secret.json where chosen
+config  heliograph/config.toml
+cache   heliograph/
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+from pathlib import Path
+from typing import Literal
+from urllib.parse import quote
+
+import msgspec
+import platformdirs
+
+from heliograph.errors import EXIT_USAGE, StateError, UserError
+
+Secrets = Literal["keyring", "file"]
+
+_APP = "heliograph"
+_ACCOUNT_FILE = "account.json"
+_MAX_ACCOUNT_FILE = 64 * 1024
+_MAX_USER_ID = 255
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True):
+    """A signed-in device of a user, as account.json keeps it. The access token is not part of it."""
+
+    user_id: str
+    device_id: str
+    homeserver: str
+    """Base URL, without a slash at its end."""
+    secrets: Secrets
+    """Where the access token was put at login."""
+    pushkey: str
+    """Random, of this device alone: another user's pusher with the same key would delete ours."""
+
+
+def state_root() -> Path:
+    """The folder that holds one folder for each account."""
+    return platformdirs.user_state_path(_APP, appauthor=False)
+
+
+def config_file() -> Path:
+    """Where the configuration is looked for."""
+    return platformdirs.user_config_path(_APP, appauthor=False) / "config.toml"
+
+
+def cache_root() -> Path:
+    """What may be deleted at any time."""
+    return platformdirs.user_cache_path(_APP, appauthor=False)
+
+
+def state_folder(user_id: str) -> Path:
+    """The folder of this account, whether it exists or not. A user id cannot lead out of `state_root`."""
+    return state_root() / quote(user_id, safe="@:", errors="replace")
+
+
+def check_user_id(text: str) -> str:
+    """The user id, if it is one (`@localpart:server`). Raises UserError."""
+    localpart, colon, server_name = text[1:].partition(":")
+    is_whole = text.startswith("@") and bool(localpart and colon and server_name)
+    if not is_whole or len(text.encode(errors="replace")) > _MAX_USER_ID or not text.isprintable() or " " in text:
+        raise UserError(
+            f"{text[:_MAX_USER_ID]!r} is not a Matrix user id.",
+            "Write it in full, like @alice:example.org.",
+            exit_code=EXIT_USAGE,
+        )
+    return text
+
+
+def list_accounts() -> list[Account]:
+    """Every account with a state folder, by user id. Raises StateError for one that cannot be read."""
+    try:
+        files = sorted(state_root().glob(f"*/{_ACCOUNT_FILE}"))
+    except OSError as error:
+        raise _unusable(state_root(), error) from error
+    return [_read(file) for file in files]
+
+
+def find_account(user_id: str) -> Account | None:
+    """The account of this user, or None if there is none. Raises StateError if it cannot be read."""
+    file = state_folder(user_id) / _ACCOUNT_FILE
+    try:
+        is_there = file.exists()
+    except OSError as error:
+        raise _unusable(file, error) from error
+    return _read(file) if is_there else None
+
+
+def save_account(account: Account) -> None:
+    """Write account.json, whole or not at all. Raises StateError."""
+    text = msgspec.json.format(msgspec.json.encode(account), indent=2)
+    write_private_file(state_folder(account.user_id) / _ACCOUNT_FILE, text + b"\n")
+
+
+def remove_account(user_id: str) -> None:
+    """Delete the account's whole folder. Raises StateError if something of it stays."""
+    folder = state_folder(user_id)
+    try:
+        shutil.rmtree(folder)
+    except FileNotFoundError:
+        return
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def make_private_folder(folder: Path) -> None:
+    """Make sure that the folder exists and that nobody else can look into it. Raises StateError."""
+    try:
+        folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        folder.mkdir(mode=0o700, exist_ok=True)
+        if folder.stat().st_mode & 0o077:
+            folder.chmod(0o700)
+    except OSError as error:
+        raise _unusable(folder, error) from error
+
+
+def write_private_file(file: Path, content: bytes) -> None:
+    """Put `content` in place of `file`, for its owner's eyes only: whole or not at all, even if the power fails.
+
+    Raises StateError.
+    """
+    make_private_folder(file.parent)
+    temporary = file.with_name(f".{file.name}.{os.getpid()}.new")
+    try:
+        with contextlib.suppress(FileNotFoundError):
+            temporary.unlink()
+        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
+        try:
+            with os.fdopen(descriptor, "wb") as stream:
+                stream.write(content)
+                stream.flush()
+                os.fsync(stream.fileno())
+            temporary.replace(file)
+        except BaseException:
+            with contextlib.suppress(OSError):
+                temporary.unlink()
+            raise
+        _sync_folder(file.parent)
+    except OSError as error:
+        raise _unusable(file, error) from error
+
+
+def _sync_folder(folder: Path) -> None:
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _read(file: Path) -> Account:
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(_MAX_ACCOUNT_FILE)
+        account = msgspec.json.decode(text, type=Account)
+    except OSError as error:
+        raise _unusable(file, error) from error
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
+        raise StateError(f"{file} cannot be read: {error}.", _start_over(file.parent)) from error
+    if state_folder(account.user_id) != file.parent:
+        raise StateError(f"{file} is the file of another account ({account.user_id!r}).", _start_over(file.parent))
+    return account
+
+
+def _start_over(folder: Path) -> str:
+    return f"Put it right, or delete the folder {folder} and log in again."
+
+
+def _unusable(path: Path, error: OSError) -> StateError:
+    return StateError(
+        f"{path} cannot be used: {error.strerror or error}.",
+        "Make sure that it is yours, that you may write there, and that the disk is not full.",
+    )

@@ -1,0 +1,216 @@
+"""The configuration: TOML, all of it optional, and documented here where it is defined.
+
+Unknown keys and wrong values are refused with their path. Secrets are never part of it.
+"""
+
+from __future__ import annotations
+
+import difflib
+import json
+import re
+import tomllib
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any, Literal, get_args, get_origin
+
+import msgspec
+from msgspec import Meta, Struct
+
+from heliograph.accounts import config_file
+from heliograph.errors import EXIT_CONFIG, UserError
+from heliograph.logs import Level
+
+_MAX_FILE = 256 * 1024
+
+
+class DesktopConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Where notifications appear, and what a click on one opens."""
+
+    backend: Annotated[
+        Literal["auto", "freedesktop", "plyer", "terminal"],
+        Meta(
+            description="freedesktop: the notification server of your desktop, over D-Bus. plyer: text only, where "
+            "there is no session bus. terminal: lines on standard output. auto: freedesktop, else plyer."
+        ),
+    ] = "auto"
+    open_with: Annotated[
+        Literal["auto", "matrix", "element", "matrix.to"],
+        Meta(
+            description="What opens a room: the application for matrix: links, Element's desktop application, or the "
+            "browser at matrix.to. auto: the first of these that is installed."
+        ),
+    ] = "auto"
+
+
+class LogConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What goes to standard error, or to the journal under systemd."""
+
+    level: Annotated[
+        Level,
+        Meta(description="The least important kind of line that is written."),
+    ] = "info"
+    bodies: Annotated[
+        bool,
+        Meta(description="Write what messages say, too. For hunting a fault; your conversations end up in the log."),
+    ] = False
+
+
+class SyncConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The open line to the homeserver."""
+
+    poll_seconds: Annotated[
+        int,
+        Meta(
+            ge=10,
+            le=120,
+            description="How long the homeserver may hold a request when nothing happens. Lower it if a proxy on "
+            "the way cuts long requests.",
+        ),
+    ] = 50
+
+
+class NotificationsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much is shown at once."""
+
+    max_rooms: Annotated[
+        int,
+        Meta(
+            ge=1,
+            le=50,
+            description="When messages from more rooms than this arrive at once, they are shown as one summary.",
+        ),
+    ] = 5
+
+
+class HistoryConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the ledger remembers."""
+
+    days: Annotated[
+        int,
+        Meta(ge=1, le=365, description="How long the ledger remembers which events were shown (never what they said)."),
+    ] = 7
+
+
+class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """The whole configuration. Every field has a default that is good for most."""
+
+    desktop: DesktopConfig = DesktopConfig()
+    notifications: NotificationsConfig = NotificationsConfig()
+    sync: SyncConfig = SyncConfig()
+    history: HistoryConfig = HistoryConfig()
+    log: LogConfig = LogConfig()
+
+
+def load_config(file: Path | None = None) -> Config:
+    """The configuration in `file` (in its usual place if None). No file: the defaults. Raises UserError."""
+    file = file or config_file()
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(_MAX_FILE + 1)
+    except FileNotFoundError:
+        return Config()
+    except OSError as error:
+        raise _refusal(file, f"cannot be read: {error.strerror}", "Make sure that you may read it.") from error
+    if len(text) > _MAX_FILE:
+        raise _refusal(file, "is far too large for a configuration", "See `heliograph config` for what it may hold.")
+    try:
+        return parse_config(text.decode())
+    except UnicodeDecodeError as error:
+        raise _refusal(file, "is not UTF-8", "Save it as UTF-8 text.") from error
+    except ConfigError as error:
+        raise _refusal(file, str(error), error.hint) from error
+
+
+class ConfigError(ValueError):
+    """What is wrong and where; `hint` says what would be right."""
+
+    def __init__(self, problem: str, hint: str) -> None:
+        super().__init__(problem)
+        self.hint = hint
+
+
+def parse_config(text: str) -> Config:
+    """The configuration that this TOML stands for. Raises ConfigError."""
+    try:
+        tree = tomllib.loads(text)
+    except (tomllib.TOMLDecodeError, RecursionError) as error:
+        raise ConfigError(f"is not valid TOML: {error}", "See `heliograph config` for an example.") from None
+    try:
+        return msgspec.convert(tree, Config, strict=True)
+    except msgspec.ValidationError as error:
+        raise _explain(str(error)) from None
+
+
+def render_config(config: Config) -> str:
+    """The configuration as TOML, with its documentation as comments. `parse_config` reads it back."""
+    return "\n".join(_render(config))
+
+
+def _render(config: Config) -> Iterator[str]:
+    yield from _comment("Heliograph's configuration. Every line is optional; these values are in force now.")
+    for section in msgspec.structs.fields(Config):
+        values = getattr(config, section.name)
+        yield ""
+        yield from _comment(str(section.type.__doc__))
+        yield f"[{section.name}]"
+        for field in msgspec.structs.fields(section.type):
+            yield from _comment(str(_meta(field.type).description))
+            yield from _comment(_allowed(field.type))
+            yield f"{field.name} = {json.dumps(getattr(values, field.name))}"
+    yield ""
+
+
+def _comment(text: str, width: int = 100) -> Iterator[str]:
+    line = "#"
+    for word in text.split():
+        if len(line) + 1 + len(word) > width:
+            yield line
+            line = "#"
+        line += f" {word}"
+    yield line
+
+
+def _meta(annotation: Any) -> Meta:
+    return next(extra for extra in get_args(annotation) if isinstance(extra, Meta))
+
+
+def _allowed(annotation: Any) -> str:
+    """The values that a field takes, in words."""
+    kind = get_args(annotation)[0]
+    if get_origin(kind) is Literal:
+        return " | ".join(json.dumps(choice) for choice in get_args(kind))
+    if kind is bool:
+        return "true | false"
+    meta = _meta(annotation)
+    return f"a whole number, {meta.ge} to {meta.le}"
+
+
+_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*?)`(?: - at `(?P<path>\$[^`]*)`)?\Z", re.DOTALL)
+_WRONG = re.compile(r"(?P<what>.*) - at `(?P<path>\$[^`]*)`\Z", re.DOTALL)
+
+
+def _explain(message: str) -> ConfigError:
+    """msgspec's sentence, with the whole path and what would be right there."""
+    if match := _UNKNOWN.match(message):
+        parent = match["path"] or "$"
+        path = f"{parent}.{match['name']}"
+        names = [field.name for field in msgspec.structs.fields(_type_at(parent))]
+        like = difflib.get_close_matches(match["name"], names, n=1)
+        guess = f"Did you mean {like[0]}? " if like else ""
+        return ConfigError(f"has an unknown key at {path}", f"{guess}It takes: {', '.join(names)}.")
+    if match := _WRONG.match(message):
+        kind = _type_at(match["path"])
+        right = f"a table, [{match['path'][2:]}]" if isinstance(kind, type) else _allowed(kind)
+        return ConfigError(f"has a wrong value at {match['path']} ({match['what']})", f"It takes: {right}.")
+    return ConfigError(f"is wrong: {message}", "See `heliograph config` for what it may hold.")
+
+
+def _type_at(path: str) -> Any:
+    kind: Any = Config
+    for name in path.split(".")[1:]:
+        kind = next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
+    return kind
+
+
+def _refusal(file: Path, problem: str, hint: str) -> UserError:
+    return UserError(f"{file} {problem}.", hint, exit_code=EXIT_CONFIG)

@@ -1,0 +1,103 @@
+"""How log lines look: one for each thing that happened, whole, and without secrets.
+
+Under systemd a line carries its priority (`<4>...`) and no time, which the journal knows better.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import sys
+import unicodedata
+from typing import Literal, TextIO
+
+Level = Literal["debug", "info", "warning", "error"]
+
+_MAX_LINE = 4000
+_CHATTY = ("aiohttp", "aiosqlite", "asyncio", "dbus_fast", "nio", "peewee", "plyer")
+
+_SECRETS = re.compile(
+    r"""
+      (?P<before> (?: access_token | loginToken | refresh_token | password | pickle_key | "token" )
+                  ["']? \s* [=:] \s* ["']?
+                | \b Bearer \s+ )
+      [^\s"'&,;}\]]+
+    | \b (?: sy[tlr] _ | m[acru]t_ | mcr_ | mcl_ ) [A-Za-z0-9_.+/=-]{8,}
+    """,
+    re.VERBOSE | re.IGNORECASE,
+)
+
+
+def set_up(level: Level, stream: TextIO | None = None) -> None:
+    """Send the log of the whole process to `stream` (standard error if None)."""
+    stream = stream or sys.stderr
+    handler = logging.StreamHandler(stream)
+    handler.setFormatter(JournalFormatter() if is_journal(stream) else TerminalFormatter())
+    root = logging.getLogger()
+    root.handlers[:] = [handler]
+    root.setLevel(level.upper())
+    for name in _CHATTY:
+        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else logging.WARNING)
+
+
+def is_journal(stream: TextIO) -> bool:
+    """The stream leads straight to systemd's journal ($JOURNAL_STREAM, systemd.exec(5))."""
+    device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
+    try:
+        stat = os.fstat(stream.fileno())
+    except (OSError, ValueError):
+        return False
+    return (device, inode) == (str(stat.st_dev), str(stat.st_ino))
+
+
+def scrub(text: str) -> str:
+    """The text without anything that looks like an access token. A second line of defence: nothing should log one."""
+    return _SECRETS.sub(lambda match: (match["before"] or "") + "[secret]", text)
+
+
+class TerminalFormatter(logging.Formatter):
+    """`2024-05-01 12:00:00 warning: sentence`."""
+
+    default_msec_format = ""
+
+    def format(self, record: logging.LogRecord) -> str:
+        first, *others = _lines(self, record)
+        start = f"{self.formatTime(record)} {record.levelname.lower()}: "
+        return "\n".join([start + first, *(f"    {line}" for line in others)])
+
+
+class JournalFormatter(logging.Formatter):
+    """`<4>sentence`, every line with the priority of syslog(3)."""
+
+    def format(self, record: logging.LogRecord) -> str:
+        priority = _priority(record.levelno)
+        return "\n".join(f"<{priority}>{line}" for line in _lines(self, record))
+
+
+def _priority(level: int) -> int:
+    for least, priority in ((logging.CRITICAL, 2), (logging.ERROR, 3), (logging.WARNING, 4), (logging.INFO, 6)):
+        if level >= least:
+            return priority
+    return 7
+
+
+def _lines(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]:
+    """The message as one line, and the traceback's lines after it if there is one."""
+    lines = [record.getMessage()]
+    if record.exc_info:
+        lines += formatter.formatException(record.exc_info).splitlines()
+    if record.stack_info:
+        lines += record.stack_info.splitlines()
+    return [_one_line(scrub(line[: 2 * _MAX_LINE])) for line in lines]
+
+
+def _one_line(text: str) -> str:
+    """Nothing in it that a terminal or the journal obeys: what strangers wrote may be part of it."""
+    if not text.isprintable():
+        text = "".join(c if unicodedata.category(c)[0] != "C" else _escaped(c) for c in text)
+    return text if len(text) <= _MAX_LINE else text[:_MAX_LINE] + " [...]"
+
+
+def _escaped(character: str) -> str:
+    return character.encode("unicode_escape", "surrogatepass").decode("ascii")

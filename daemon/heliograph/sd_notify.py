@@ -1,0 +1,58 @@
+"""Tells systemd how the daemon fares (sd_notify(3)). Without systemd every call does nothing."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+
+log = logging.getLogger(__name__)
+
+_MAX_STATUS = 200
+
+
+def ready(status: str) -> None:
+    """The start is over: `systemctl start` returns."""
+    _send("READY=1", _status(status))
+
+
+def status(text: str) -> None:
+    """One line for `systemctl status`."""
+    _send(_status(text))
+
+
+def feed_watchdog() -> None:
+    """The loops turn. To be said more often than `watchdog_seconds`."""
+    _send("WATCHDOG=1")
+
+
+def stopping() -> None:
+    """The end has begun."""
+    _send("STOPPING=1")
+
+
+def watchdog_seconds() -> float | None:
+    """How long systemd waits for `feed_watchdog` before it kills; None: it does not watch us."""
+    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
+        return None
+    microseconds = os.environ.get("WATCHDOG_USEC", "")
+    if not (microseconds.isascii() and microseconds.isdigit()) or int(microseconds) == 0:
+        return None
+    return int(microseconds) / 1_000_000
+
+
+def _status(text: str) -> str:
+    return "STATUS=" + " ".join(text.split())[:_MAX_STATUS]
+
+
+def _send(*assignments: str) -> None:
+    address = os.environ.get("NOTIFY_SOCKET", "")
+    if not address.startswith(("/", "@")):
+        return
+    if address.startswith("@"):
+        address = "\0" + address[1:]
+    try:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sock:
+            sock.sendto("\n".join(assignments).encode(errors="replace"), address)
+    except OSError as error:
+        log.debug("systemd was not told %s: %s", assignments[0], error)

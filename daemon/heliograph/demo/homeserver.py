@@ -1,0 +1,300 @@
+"""A Synapse for the length of a demonstration or a test run: loopback only, SQLite in a temporary folder."""
+
+from __future__ import annotations
+
+import asyncio
+import base64
+import contextlib
+import hashlib
+import hmac
+import importlib.util
+import json
+import logging
+import os
+import random
+import secrets
+import shutil
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from types import TracebackType
+
+from heliograph.demo import leash
+from heliograph.demo.user import DemoUser, request
+from heliograph.errors import ServerError, UserError
+
+log = logging.getLogger(__name__)
+
+_START_SECONDS = 90.0
+_STOP_SECONDS = 10.0
+_PORT_ATTEMPTS = 5
+_PORTS = range(20000, 32000)
+"""Below the ports Linux gives to outgoing connections: a restart finds its own port free again."""
+_UNLIMITED = {"per_second": 1_000_000, "burst_count": 1_000_000}
+
+
+class ThrowawaySynapse:
+    """An async context manager: a Synapse of one's own that is gone, folder and all, when the block ends.
+
+    It also ends with the process that started it, however that one ends. Every wait is bounded. Users registered here
+    and the server itself are bound to no event loop, so one server can serve tests that have a loop each.
+
+    `msc3881` is Synapse's experiment of that name (pushers with `enabled`). `settings` replace top-level ones of
+    homeserver.yaml. `progress` is given sentences for people who wait.
+    """
+
+    def __init__(
+        self,
+        *,
+        server_name: str = "localhost",
+        msc3881: bool = True,
+        settings: Mapping[str, object] | None = None,
+        progress: Callable[[str], None] | None = None,
+    ) -> None:
+        self.server_name = server_name
+        self.port = 0
+        self._msc3881 = msc3881
+        self._settings = dict(settings or {})
+        self._progress = progress or (lambda sentence: log.info("%s", sentence))
+        self._folder: Path | None = None
+        self._process: subprocess.Popen[bytes] | None = None
+        self._log_start = 0
+        self._mark = secrets.token_hex(16)
+        self._shared_secret = secrets.token_hex(32)
+
+    @property
+    def base_url(self) -> str:
+        """Of the Client-Server API, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def folder(self) -> Path:
+        """Holds homeserver.yaml, homeserver.db and synapse.log while the server exists."""
+        assert self._folder is not None
+        return self._folder
+
+    @property
+    def pid(self) -> int | None:
+        """None while it does not run."""
+        return self._process.pid if self._process else None
+
+    async def __aenter__(self) -> ThrowawaySynapse:
+        """Returns when the server answers. Raises UserError when it is not installed or ends while starting."""
+        if importlib.util.find_spec("synapse") is None:
+            raise UserError(
+                "Synapse is not installed, and the demonstration runs one.",
+                "Install Heliograph with the extra that brings it: pip install 'heliograph[demo]'",
+            )
+        began = time.monotonic()
+        self._progress("Starting a throwaway Synapse on this machine; this takes a few seconds.")
+        self._folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="heliograph-synapse-"))
+        try:
+            for attempt in range(1, _PORT_ATTEMPTS + 1):
+                self.port = _free_port()
+                await asyncio.to_thread(self._write_settings)
+                try:
+                    await self._start()
+                    break
+                except _PortTaken:
+                    if attempt == _PORT_ATTEMPTS:
+                        raise UserError("Synapse found no free port on loopback.", "Try again.") from None
+        except BaseException:
+            await self._clean_up()
+            raise
+        self._progress(f"Synapse answers at {self.base_url} after {time.monotonic() - began:.1f} s.")
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self._clean_up()
+
+    async def stop(self) -> None:
+        """Ends the server and keeps its data for `start`."""
+        await asyncio.to_thread(self._end, _STOP_SECONDS)
+
+    async def kill(self) -> None:
+        """SIGKILL: as when the machine of the homeserver fails. The data stay for `start`."""
+        await asyncio.to_thread(self._end, 0)
+
+    async def start(self) -> None:
+        """Runs again, on the same port with the same data, after `stop` or `kill`."""
+        for attempt in range(1, _PORT_ATTEMPTS + 1):
+            try:
+                return await self._start()
+            except _PortTaken:
+                if attempt == _PORT_ATTEMPTS:
+                    raise UserError(f"Port {self.port} is in use by another program now.", "Try again.") from None
+                await asyncio.sleep(attempt)
+
+    async def restart(self) -> None:
+        await self.stop()
+        await self.start()
+
+    async def register(self, localpart: str, password: str | None = None, admin: bool = False) -> DemoUser:
+        """A new user with its first device. Raises Refused if the name is taken."""
+        password = password or secrets.token_urlsafe(12)
+        url = f"{self.base_url}/_synapse/admin/v1/register"
+        nonce = (await request("GET", url))["nonce"]
+        signed = "\0".join((nonce, localpart, password, "admin" if admin else "notadmin"))
+        mac = hmac.new(self._shared_secret.encode(), signed.encode(), hashlib.sha1).hexdigest()
+        body = {"nonce": nonce, "username": localpart, "password": password, "admin": admin, "mac": mac}
+        answer = await request("POST", url, body)
+        return DemoUser(self.base_url, answer["user_id"], answer["device_id"], answer["access_token"], password)
+
+    async def _start(self) -> None:
+        await asyncio.to_thread(self._spawn)
+        deadline = time.monotonic() + _START_SECONDS
+        while not await self._answers():
+            if self._process is None or self._process.poll() is not None:
+                raise await asyncio.to_thread(self._why_it_ended)
+            if time.monotonic() > deadline:
+                await self.kill()
+                raise UserError(
+                    f"Synapse did not answer within {_START_SECONDS:.0f} s.",
+                    f"Is the machine very busy? Its last words: {await asyncio.to_thread(self._last_words)}",
+                )
+            await asyncio.sleep(0.05)
+
+    async def _answers(self) -> bool:
+        """Whether this very server answers: two that start at once may have found the same port free."""
+        try:
+            answer = await request("GET", f"{self.base_url}/.well-known/matrix/client")
+        except ServerError:
+            return False
+        return isinstance(answer, dict) and answer.get("io.github.heliograph.throwaway") == self._mark
+
+    def _spawn(self) -> None:
+        inherited = {
+            name: value
+            for name, value in os.environ.items()
+            if name != "NOTIFY_SOCKET" and not name.lower().endswith("_proxy")
+        }
+        with (self.folder / "synapse.log").open("ab") as output:
+            self._log_start = output.tell()
+            program = [sys.executable, "-P", leash.__file__, str(self.folder), "synapse.app.homeserver"]
+            self._process = subprocess.Popen(  # noqa: S603
+                [*program, "--config-path", str(self.folder / "homeserver.yaml")],
+                stdin=subprocess.PIPE,
+                stdout=output,
+                stderr=output,
+                cwd=self.folder,
+                env=inherited,
+                start_new_session=True,  # Ctrl-C at the terminal is for us, and we end it
+            )
+
+    def _end(self, patience: float) -> None:
+        process, self._process = self._process, None
+        if process is None:
+            return
+        if patience:
+            process.terminate()
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                process.wait(patience)
+        process.kill()
+        process.wait(_STOP_SECONDS)
+        assert process.stdin is not None
+        process.stdin.close()  # only now: closing it earlier removes the folder
+
+    async def _clean_up(self) -> None:
+        # In a thread, which a cancelled task does not interrupt.
+        cleaning = asyncio.get_running_loop().run_in_executor(None, self._end_and_remove)
+        await asyncio.shield(cleaning)
+
+    def _end_and_remove(self) -> None:
+        self._end(_STOP_SECONDS)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def _why_it_ended(self) -> Exception:
+        words = self._last_words()
+        self._end(0)
+        if "Failed to listen on TCP port" in words or "Address already in use" in words:
+            return _PortTaken()
+        return UserError("Synapse ended while it was starting.", f"Its last words: {words}")
+
+    def _last_words(self) -> str:
+        try:
+            with (self.folder / "synapse.log").open("rb") as output:
+                output.seek(max(self._log_start, output.seek(0, os.SEEK_END) - 4000))
+                lines = output.read().decode(errors="replace").splitlines()
+        except OSError:
+            lines = []
+        return "\n".join(line for line in lines[-6:] if line.strip()) or "(none)"
+
+    def _write_settings(self) -> None:
+        """homeserver.yaml, written as JSON, which is YAML too."""
+        secret = secrets.token_hex(32)
+        signing_key = base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")
+        logging_settings = {
+            "version": 1,
+            "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "root": {"level": "WARNING", "handlers": ["stderr"]},
+            "disable_existing_loggers": False,
+        }
+        listener = {
+            "port": self.port,
+            "bind_addresses": ["127.0.0.1"],
+            "type": "http",
+            "tls": False,
+            "resources": [{"names": ["client"], "compress": False}],
+        }
+        settings: dict[str, object] = {
+            "server_name": self.server_name,
+            "public_baseurl": f"{self.base_url}/",
+            "extra_well_known_client_content": {"io.github.heliograph.throwaway": self._mark},
+            "listeners": [listener],
+            "database": {"name": "sqlite3", "args": {"database": str(self.folder / "homeserver.db")}},
+            "media_store_path": str(self.folder / "media"),
+            "log_config": str(self.folder / "log.yaml"),
+            "signing_key": f"ed25519 a_throwaway {signing_key}",
+            "macaroon_secret_key": secret,
+            "form_secret": secret,
+            "registration_shared_secret": self._shared_secret,
+            "enable_registration": False,
+            "bcrypt_rounds": 4,
+            "report_stats": False,
+            "presence": {"enabled": False},
+            "trusted_key_servers": [],
+            "suppress_key_server_warning": True,
+            "federation_domain_whitelist": [],
+            "ip_range_whitelist": ["127.0.0.1/32"],
+            "experimental_features": {"msc3881_enabled": self._msc3881},
+            **_rate_limits(),
+            **self._settings,
+        }
+        (self.folder / "log.yaml").write_text(json.dumps(logging_settings))
+        (self.folder / "homeserver.yaml").write_text(json.dumps(settings, indent=1))
+
+
+class _PortTaken(Exception):
+    """Another program took the port between our looking and Synapse's binding."""
+
+
+def _rate_limits() -> dict[str, object]:
+    flat = ("message", "registration", "admin_redaction", "joins_per_room", "room_creation", "media_create", "reports")
+    parts = {
+        "login": ("address", "account", "failed_attempts"),
+        "joins": ("local", "remote"),
+        "invites": ("per_room", "per_user", "per_issuer"),
+        "presence": ("per_user",),
+    }
+    limits: dict[str, object] = {f"rc_{name}": _UNLIMITED for name in flat}
+    return limits | {f"rc_{name}": dict.fromkeys(names, _UNLIMITED) for name, names in parts.items()}
+
+
+def _free_port() -> int:
+    for _ in range(100):
+        port = random.choice(_PORTS)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            with contextlib.suppress(OSError):
+                probe.bind(("127.0.0.1", port))
+                return port
+    raise UserError("No free port was found on loopback.", "Close some programs and try again.")

@@ -163,7 +163,7 @@ class ThrowawaySynapse:
     async def _answers(self) -> bool:
         """Whether this very server answers: two that start at once may have found the same port free."""
         try:
-            answer = await request("GET", f"{self.base_url}/.well-known/matrix/client")
+            answer = await request("GET", f"{self.base_url}/.well-known/matrix/client", seconds=2)
         except ServerError:
             return False
         return isinstance(answer, dict) and answer.get("io.github.heliograph.throwaway") == self._mark

@@ -13,21 +13,26 @@ import aiohttp
 
 from heliograph.errors import Refused, Unreachable
 
-_CALL = aiohttp.ClientTimeout(total=30)
 _serial = itertools.count(1)
 
 
 async def request(
-    method: str, url: str, body: object = None, *, token: str | None = None, params: dict[str, str] | None = None
+    method: str,
+    url: str,
+    body: object = None,
+    *,
+    token: str | None = None,
+    params: dict[str, str] | None = None,
+    seconds: float = 30,
 ) -> Any:
-    """One JSON request within 30 s, on a connection of its own, so that users outlive event loops.
+    """One JSON request within `seconds`, on a connection of its own, so that users outlive event loops.
 
     Raises Refused for an error status, Unreachable when no whole answer came.
     """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
         async with (
-            aiohttp.ClientSession(timeout=_CALL, headers=headers) as session,
+            aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=seconds), headers=headers) as session,
             session.request(method, url, json=body, params=params) as response,
         ):
             answer = json.loads(await response.read())

@@ -1,0 +1,192 @@
+"""One connection to the Secret Service: bounded calls, prompts, and the signals that say that something changed.
+
+https://specifications.freedesktop.org/secret-service/latest/
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from typing import Any
+
+from dbus_fast import BusType, Message, MessageType
+from dbus_fast.aio import MessageBus
+from dbus_fast.errors import DBusError, InvalidAddressError
+
+from heliograph.errors import EXIT_CONFIG, SecretsLocked, UserError
+
+SERVICE = "org.freedesktop.secrets"
+ROOT = "/org/freedesktop/secrets"
+NOWHERE = "/"
+"""The object path that stands for none."""
+
+_BUS = "org.freedesktop.DBus"
+_CALL_S = 10.0
+_CONNECT_S = 5.0
+_CHANGES = (
+    "NameOwnerChanged",
+    "PropertiesChanged",
+    "CollectionChanged",
+    "CollectionCreated",
+    "CollectionDeleted",
+    "ItemChanged",
+    "ItemCreated",
+)
+_ABSENT = ("ServiceUnknown", "NameHasNoOwner", "Spawn.")
+
+
+class KeyringUnavailable(UserError):
+    """No session bus, no Secret Service on it, or one that does not do its work. It may come back."""
+
+    def __init__(self, title: str) -> None:
+        super().__init__(
+            title,
+            "Start a keyring (gnome-keyring, KWallet, KeePassXC) in this session, or log in with --secrets file.",
+            exit_code=EXIT_CONFIG,
+        )
+
+
+class KeyringAbsent(KeyringUnavailable):
+    """There is a session bus, and no Secret Service on it."""
+
+
+@contextlib.asynccontextmanager
+async def connect(bus_address: str | None) -> AsyncIterator[SecretBus]:
+    """A connection for the length of the block. Raises KeyringUnavailable."""
+    try:
+        async with asyncio.timeout(_CONNECT_S):
+            bus = await MessageBus(bus_address=bus_address, bus_type=BusType.SESSION).connect()
+    # KeyError: dbus-fast looks for $HOME when no address is set.
+    except (OSError, EOFError, TimeoutError, KeyError, DBusError, InvalidAddressError) as error:
+        raise KeyringUnavailable("There is no session bus, so there is no keyring to ask.") from error
+    gone = asyncio.create_task(_disconnected(bus))
+    try:
+        yield SecretBus(bus, gone)
+    finally:
+        bus.disconnect()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_CONNECT_S):
+                await gone
+
+
+async def _disconnected(bus: MessageBus) -> None:
+    with contextlib.suppress(OSError, EOFError):
+        await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+
+
+class SecretBus:
+    """Calls to the service. Each ends within seconds; a prompt within the time it is given."""
+
+    def __init__(self, bus: MessageBus, gone: asyncio.Task[None]) -> None:
+        self._bus = bus
+        self._gone = gone
+
+    async def call(self, path: str, interface: str, member: str, signature: str = "", *body: object) -> Sequence[Any]:
+        """The reply's values. `interface` is what follows `org.freedesktop.` in its name.
+
+        Raises SecretsLocked, KeyringAbsent, or KeyringUnavailable for anything else that goes wrong.
+        """
+        return await self._call(SERVICE, path, interface, member, signature, body)
+
+    async def property(self, path: str, interface: str, name: str) -> Any:
+        """A property's value, still with the type it came with."""
+        (variant,) = await self.call(path, "DBus.Properties", "Get", "ss", f"org.freedesktop.{interface}", name)
+        return variant.value
+
+    async def answer_prompt(self, prompt: str, within_s: float) -> Any:
+        """Let the service ask the user, and return the result. Raises SecretsLocked if the user declines or is away."""
+        completed: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
+
+        def listen(message: Message) -> None:
+            if message.path == prompt and message.member == "Completed" and not completed.done():
+                completed.set_result(message.body)
+
+        with self._listening(listen):
+            await self._match(f"type='signal',sender='{SERVICE}',path='{prompt}',member='Completed'")
+            await self.call(prompt, "Secret.Prompt", "Prompt", "s", "")
+            try:
+                async with asyncio.timeout(within_s):
+                    is_dismissed, result = await completed
+            except TimeoutError:
+                with contextlib.suppress(KeyringUnavailable, SecretsLocked):
+                    await self.call(prompt, "Secret.Prompt", "Dismiss")
+                raise SecretsLocked("nobody answered the keyring's question") from None
+        if is_dismissed:
+            raise SecretsLocked("the keyring was not unlocked")
+        return result.value
+
+    @contextlib.asynccontextmanager
+    async def changes(self) -> AsyncIterator[asyncio.Event]:
+        """An event that is set whenever the service comes, goes, or says that a collection changed.
+
+        It is set, too, when the bus is gone: the next call then raises KeyringUnavailable.
+        """
+        changed = asyncio.Event()
+
+        def listen(message: Message) -> None:
+            if message.member in _CHANGES:
+                changed.set()
+
+        def leave(_: asyncio.Task[None]) -> None:
+            changed.set()
+
+        self._gone.add_done_callback(leave)
+        try:
+            with self._listening(listen):
+                await self._match(f"type='signal',sender='{SERVICE}'")
+                await self._match(f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{SERVICE}'")
+                yield changed
+        finally:
+            self._gone.remove_done_callback(leave)
+
+    @contextlib.contextmanager
+    def _listening(self, listen: Callable[[Message], None]) -> Iterator[None]:
+        def only_signals(message: Message) -> None:
+            if message.message_type is MessageType.SIGNAL:
+                listen(message)
+
+        self._bus.add_message_handler(only_signals)
+        try:
+            yield
+        finally:
+            self._bus.remove_message_handler(only_signals)
+
+    async def _match(self, rule: str) -> None:
+        # Never taken back: it ends with the connection, which serves one purpose.
+        await self._call(_BUS, "/org/freedesktop/DBus", "DBus", "AddMatch", "s", (rule,))
+
+    async def _call(
+        self, destination: str, path: str, interface: str, member: str, signature: str, body: Sequence[object]
+    ) -> Sequence[Any]:
+        message = Message(
+            destination=destination,
+            path=path,
+            interface=f"org.freedesktop.{interface}",
+            member=member,
+            signature=signature,
+            body=list(body),
+        )
+        try:
+            if self._gone.done():
+                raise EOFError  # dbus-fast would leave behind a future that nobody awaits
+            async with asyncio.timeout(_CALL_S):
+                reply = await self._bus.call(message)
+        except TimeoutError:
+            raise KeyringUnavailable(f"The keyring did not answer within {_CALL_S:.0f} seconds ({member}).") from None
+        except (OSError, EOFError, DBusError) as error:
+            raise KeyringUnavailable("The session bus is gone, and the keyring with it.") from error
+        if reply is None:
+            raise KeyringUnavailable(f"The keyring gave no answer ({member}).")
+        if reply.message_type is MessageType.ERROR:
+            raise _failure(reply, member)
+        return reply.body
+
+
+def _failure(reply: Message, member: str) -> SecretsLocked | KeyringUnavailable:
+    name = reply.error_name or ""
+    if name.endswith(".IsLocked"):
+        return SecretsLocked("the keyring is locked")
+    if any(absent in name for absent in _ABSENT):
+        return KeyringAbsent("There is no keyring (Secret Service) in this session.")
+    return KeyringUnavailable(f"The keyring refused {member}: {name}.")

@@ -1,0 +1,77 @@
+"""The secret as a file that only its owner can read. Plain text: as safe as the disk it lies on."""
+
+from __future__ import annotations
+
+import asyncio
+import errno
+import os
+import stat
+from collections.abc import Callable
+from pathlib import Path
+
+from heliograph.accounts import write_private_file
+from heliograph.errors import EXIT_CONFIG, StateError, UserError
+
+_NAME = "secret.json"
+MAX_SECRET = 64 * 1024
+
+
+class SecretFile:
+    """`secret.json` in the account's folder, which `folder_of` names. A file that others may read is refused."""
+
+    name = "file"
+
+    def __init__(self, folder_of: Callable[[str], Path]) -> None:
+        self._folder_of = folder_of
+
+    async def load(self, user_id: str) -> str | None:
+        return await asyncio.to_thread(_read, self._folder_of(user_id) / _NAME)
+
+    async def save(self, user_id: str, secret: str) -> None:
+        await asyncio.to_thread(write_private_file, self._folder_of(user_id) / _NAME, secret.encode())
+
+    async def delete(self, user_id: str) -> None:
+        await asyncio.to_thread(_remove, self._folder_of(user_id) / _NAME)
+
+
+def _read(file: Path) -> str | None:
+    try:
+        # O_NONBLOCK: a FIFO in its place must not hold us up.
+        descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    except FileNotFoundError:
+        return None
+    except OSError as error:
+        if error.errno == errno.ELOOP:
+            raise _unsafe(file, "is a symbolic link") from None
+        raise _unreadable(file, str(error.strerror)) from error
+    with os.fdopen(descriptor, "rb") as stream:
+        status = os.fstat(stream.fileno())
+        if not stat.S_ISREG(status.st_mode):
+            raise _unsafe(file, "is not a regular file")
+        if status.st_uid != os.geteuid():
+            raise _unsafe(file, "belongs to somebody else")
+        if status.st_mode & 0o077:
+            raise _unsafe(file, f"may be read by others (mode {stat.S_IMODE(status.st_mode):04o})")
+        try:
+            return stream.read(MAX_SECRET).decode()
+        except (OSError, UnicodeDecodeError) as error:
+            raise _unreadable(file, str(error)) from error
+
+
+def _remove(file: Path) -> None:
+    try:
+        file.unlink(missing_ok=True)
+    except OSError as error:
+        raise _unreadable(file, str(error.strerror)) from error
+
+
+def _unsafe(file: Path, what: str) -> UserError:
+    return UserError(
+        f"{file} {what}, so the access token in it may be known to others.",
+        f"If nobody else had it: make it yours with `chmod 600 {file}`. Otherwise log out and in again.",
+        exit_code=EXIT_CONFIG,
+    )
+
+
+def _unreadable(file: Path, why: str) -> StateError:
+    return StateError(f"{file} cannot be used: {why}.", "Make sure that it is yours and that its folder is, too.")

@@ -1,0 +1,142 @@
+"""The secret in a keyring: gnome-keyring, KWallet, KeePassXC and others that speak the Secret Service.
+
+The one law: locked is not absent. Taking one for the other would send the user to log in again, as a second device.
+"""
+
+from __future__ import annotations
+
+from dbus_fast import Variant
+
+from heliograph.errors import SecretsLocked
+from heliograph.secrets.secret_bus import NOWHERE, ROOT, KeyringAbsent, KeyringUnavailable, SecretBus, connect
+
+MAX_SECRET = 64 * 1024
+
+_SCHEMA = "io.github.heliograph.Account"
+_ITEM = "org.freedesktop.Secret.Item"
+
+
+class SecretService:
+    """One item for each account in the default collection. The secret crosses the session bus unencrypted ("plain").
+
+    With `may_prompt`, a locked keyring is asked to have itself unlocked by the user, for at most `prompt_s` seconds.
+    Beside what the port says, every method raises SecretsLocked or KeyringUnavailable.
+    """
+
+    name = "keyring"
+
+    def __init__(self, *, bus_address: str | None = None, may_prompt: bool = True, prompt_s: float = 60) -> None:
+        self._bus_address = bus_address
+        self._may_prompt = may_prompt
+        self._prompt_s = prompt_s
+
+    async def load(self, user_id: str) -> str | None:
+        async with connect(self._bus_address) as bus:
+            items = await self._find(bus, user_id)
+            if not items:
+                return None
+            session = await _open_session(bus)
+            (secrets,) = await bus.call(ROOT, "Secret.Service", "GetSecrets", "aoo", items[:1], session)
+            if items[0] not in secrets:
+                raise SecretsLocked("the keyring was locked again")
+            _, _, value, _ = secrets[items[0]]
+            try:
+                return bytes(value[:MAX_SECRET]).decode()
+            except UnicodeDecodeError:
+                raise KeyringUnavailable("What the keyring holds for this account is not a text.") from None
+
+    async def save(self, user_id: str, secret: str) -> None:
+        async with connect(self._bus_address) as bus:
+            collection = await self._default_collection(bus)
+            await self._unlock(bus, [collection])
+            session = await _open_session(bus)
+            properties = {
+                f"{_ITEM}.Label": Variant("s", f"Heliograph: {user_id}"),
+                f"{_ITEM}.Attributes": Variant("a{ss}", _attributes(user_id)),
+            }
+            value = [session, b"", secret.encode(), "application/json"]
+            item, prompt = await bus.call(
+                collection, "Secret.Collection", "CreateItem", "a{sv}(oayays)b", properties, value, True
+            )
+            if item == NOWHERE:
+                await self._ask(bus, prompt)
+
+    async def delete(self, user_id: str) -> None:
+        async with connect(self._bus_address) as bus:
+            for item in await self._find(bus, user_id):
+                (prompt,) = await bus.call(item, "Secret.Item", "Delete")
+                if prompt != NOWHERE:
+                    await self._ask(bus, prompt)
+
+    async def wait_unlocked(self, user_id: str) -> None:
+        """Return once `load` would not meet a lock. Asks nobody, and looks only when the keyring says it changed.
+
+        Waits for a keyring that is not there yet, too. Raises KeyringUnavailable if the bus goes or the keyring hangs.
+        """
+        async with connect(self._bus_address) as bus, bus.changes() as changed:
+            while True:
+                changed.clear()
+                try:
+                    unlocked, locks = await _search(bus, user_id)
+                    if unlocked or not locks:
+                        return
+                except KeyringAbsent:
+                    pass
+                await changed.wait()
+
+    async def _find(self, bus: SecretBus, user_id: str) -> list[str]:
+        """The account's items, readable. Empty: there are none, and nothing locked that could hide one."""
+        items, locks = await _search(bus, user_id)
+        if items or not locks:
+            return items
+        await self._unlock(bus, locks)
+        items, locks = await _search(bus, user_id)
+        if locks and not items:
+            raise SecretsLocked("the keyring is still locked")
+        return items
+
+    async def _unlock(self, bus: SecretBus, paths: list[str]) -> None:
+        unlocked, prompt = await bus.call(ROOT, "Secret.Service", "Unlock", "ao", paths)
+        if prompt != NOWHERE:
+            await self._ask(bus, prompt)
+        elif not set(paths) <= set(unlocked):
+            raise SecretsLocked("the keyring is locked")
+
+    async def _ask(self, bus: SecretBus, prompt: str) -> object:
+        if not self._may_prompt:
+            raise SecretsLocked("the keyring is locked")
+        return await bus.answer_prompt(prompt, self._prompt_s)
+
+    async def _default_collection(self, bus: SecretBus) -> str:
+        collection = await _default(bus)
+        if collection is not None:
+            return collection
+        properties = {"org.freedesktop.Secret.Collection.Label": Variant("s", "Default keyring")}
+        created, prompt = await bus.call(ROOT, "Secret.Service", "CreateCollection", "a{sv}s", properties, "default")
+        return str(created if created != NOWHERE else await self._ask(bus, prompt))
+
+
+async def _search(bus: SecretBus, user_id: str) -> tuple[list[str], list[str]]:
+    """The account's items that are unlocked, and what would have to be unlocked to be sure that there are no more."""
+    unlocked, locked = await bus.call(ROOT, "Secret.Service", "SearchItems", "a{ss}", _attributes(user_id))
+    if unlocked or locked:
+        return unlocked, locked
+    # Some keyrings (KeePassXC, KWallet) do not search what is locked.
+    collection = await _default(bus)
+    if collection is not None and await bus.property(collection, "Secret.Collection", "Locked"):
+        return [], [collection]
+    return [], []
+
+
+async def _default(bus: SecretBus) -> str | None:
+    (collection,) = await bus.call(ROOT, "Secret.Service", "ReadAlias", "s", "default")
+    return None if collection == NOWHERE else collection
+
+
+async def _open_session(bus: SecretBus) -> str:
+    _, session = await bus.call(ROOT, "Secret.Service", "OpenSession", "sv", "plain", Variant("s", ""))
+    return str(session)
+
+
+def _attributes(user_id: str) -> dict[str, str]:
+    return {"xdg:schema": _SCHEMA, "user-id": user_id}

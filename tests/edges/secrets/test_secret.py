@@ -1,0 +1,58 @@
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from builders import ME
+from heliograph.errors import EXIT_NEEDS_LOGIN, UserError
+from heliograph.secrets import open_secrets
+from heliograph.secrets.secret import Secret, decode_secret
+
+SECRET = Secret(access_token="syt_token", pickle_key="key")
+
+
+@pytest.fixture
+def credentials(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    monkeypatch.setenv("CREDENTIALS_DIRECTORY", str(tmp_path))
+    return tmp_path
+
+
+def test_a_secret_survives_being_written() -> None:
+    assert decode_secret(ME, SECRET.encode()) == SECRET
+
+
+def test_a_secret_does_not_show_itself() -> None:
+    assert "syt_token" not in f"{SECRET!r} {SECRET}"
+
+
+@pytest.mark.parametrize("text", ["", "{", "[]", '{"access_token": "x"}', '{"access_token": "", "pickle_key": ""}'])
+def test_a_damaged_secret_asks_for_a_login_and_is_not_repeated(text: str) -> None:
+    with pytest.raises(UserError, match="damaged") as refusal:
+        decode_secret(ME, text)
+    assert refusal.value.exit_code == EXIT_NEEDS_LOGIN
+    assert "heliograph login @me:example.org" in refusal.value.hint
+
+
+async def test_a_credential_of_systemd_is_preferred(credentials: Path) -> None:
+    (credentials / "heliograph-me@example.org").write_text(SECRET.encode())
+    store = open_secrets(ME, "keyring")
+    assert store.name == "credential"
+    text = await store.load(ME)
+    assert text is not None
+    assert decode_secret(ME, text) == SECRET
+
+
+async def test_a_credential_cannot_be_changed(credentials: Path) -> None:
+    (credentials / "heliograph-me@example.org").write_text(SECRET.encode())
+    store = open_secrets(ME, "keyring")
+    with pytest.raises(UserError, match="only the unit's settings"):
+        await store.save(ME, "other")
+    with pytest.raises(UserError, match="only the unit's settings"):
+        await store.delete(ME)
+
+
+@pytest.mark.parametrize("kind", ["keyring", "file"])
+def test_without_a_credential_the_recorded_store_is_used(credentials: Path, kind: str) -> None:
+    (credentials / "heliograph-alice@example.org").write_text(SECRET.encode())
+    assert open_secrets(ME, kind).name == kind  # type: ignore[arg-type]

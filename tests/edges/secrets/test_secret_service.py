@@ -1,0 +1,123 @@
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+from dbus_fast import BusType, Message, MessageType
+from dbus_fast.aio import MessageBus
+
+from builders import ME
+from edges.private_bus import private_bus
+from edges.private_keyring import PrivateKeyring, private_keyring
+from heliograph.errors import SecretsLocked
+from heliograph.secrets import secret_bus
+from heliograph.secrets.secret_bus import KeyringAbsent, KeyringUnavailable
+from heliograph.secrets.secret_service import SecretService
+
+
+@pytest.fixture
+def folder() -> Iterator[Path]:
+    with tempfile.TemporaryDirectory() as folder:
+        yield Path(folder)
+
+
+@pytest.fixture
+def bus(folder: Path) -> Iterator[str]:
+    with private_bus(folder) as address:
+        yield address
+
+
+@pytest.fixture
+def keyring(bus: str, folder: Path) -> Iterator[PrivateKeyring]:
+    with private_keyring(bus, folder) as keyring:
+        yield keyring
+
+
+async def test_without_a_session_bus_the_hint_names_the_file(tmp_path: Path) -> None:
+    store = SecretService(bus_address=f"unix:path={tmp_path}/none")
+    with pytest.raises(KeyringUnavailable) as refusal:
+        await store.load(ME)
+    assert "--secrets file" in refusal.value.hint
+
+
+async def test_without_a_keyring_on_the_bus_the_hint_names_the_file(bus: str) -> None:
+    with pytest.raises(KeyringAbsent) as refusal:
+        await SecretService(bus_address=bus).save(ME, "mine")
+    assert "--secrets file" in refusal.value.hint
+
+
+async def test_a_keyring_that_never_answers_is_given_up(bus: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(secret_bus, "_CALL_S", 0.1)
+    silent = await MessageBus(bus_address=bus, bus_type=BusType.SESSION).connect()
+    silent.add_message_handler(lambda message: message.message_type is MessageType.METHOD_CALL)
+    await silent.request_name(secret_bus.SERVICE)
+    with pytest.raises(KeyringUnavailable, match="did not answer"):
+        await SecretService(bus_address=bus).load(ME)
+    silent.disconnect()
+
+
+async def test_a_prompt_that_nobody_answers_is_dismissed(bus: str) -> None:
+    service = await MessageBus(bus_address=bus, bus_type=BusType.SESSION).connect()
+    asked: list[str | None] = []
+
+    def answer(message: Message) -> Message | bool:
+        asked.append(message.member)
+        match message.member:
+            case "SearchItems":
+                return Message.new_method_return(message, "aoao", [[], ["/item"]])
+            case "Unlock":
+                return Message.new_method_return(message, "aoo", [[], "/prompt"])
+        return Message.new_method_return(message)
+
+    service.add_message_handler(
+        lambda message: answer(message) if message.message_type is MessageType.METHOD_CALL else None
+    )
+    await service.request_name(secret_bus.SERVICE)
+    with pytest.raises(SecretsLocked, match="nobody answered"):
+        await SecretService(bus_address=bus, prompt_s=0.1).load(ME)
+    assert asked == ["SearchItems", "Unlock", "Prompt", "Dismiss"]
+    service.disconnect()
+
+
+async def test_who_may_not_prompt_does_not_ask(keyring: PrivateKeyring) -> None:
+    store = SecretService(bus_address=keyring.bus_address, may_prompt=False)
+    await store.save(ME, "mine")
+    await keyring.lock()
+    with pytest.raises(SecretsLocked):
+        await store.load(ME)
+
+
+async def test_waiting_ends_when_the_keyring_is_unlocked(keyring: PrivateKeyring) -> None:
+    store = SecretService(bus_address=keyring.bus_address)
+    await store.save(ME, "mine")
+    await keyring.lock()
+    waiting = asyncio.create_task(store.wait_unlocked(ME))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    await keyring.unlock()
+    await asyncio.wait_for(waiting, 10)
+    assert await store.load(ME) == "mine"
+
+
+async def test_waiting_does_not_wait_for_what_is_open(keyring: PrivateKeyring) -> None:
+    await asyncio.wait_for(SecretService(bus_address=keyring.bus_address).wait_unlocked(ME), 10)
+
+
+async def test_waiting_ends_when_a_keyring_appears(bus: str, folder: Path) -> None:
+    store = SecretService(bus_address=bus)
+    waiting = asyncio.create_task(store.wait_unlocked(ME))
+    await asyncio.sleep(0.2)
+    assert not waiting.done()
+    with private_keyring(bus, folder):
+        await asyncio.wait_for(waiting, 10)
+
+
+async def test_waiting_ends_with_an_error_when_the_bus_goes(folder: Path) -> None:
+    with private_bus(folder) as address:
+        waiting = asyncio.create_task(SecretService(bus_address=address).wait_unlocked(ME))
+        await asyncio.sleep(0.2)
+    with pytest.raises(KeyringUnavailable):
+        await asyncio.wait_for(waiting, 10)

@@ -1,0 +1,29 @@
+"""A SecretStore in memory, with a lock in the test's hand."""
+
+from __future__ import annotations
+
+from heliograph.errors import SecretsLocked
+
+
+class FakeSecretStore:
+    name = "fake"
+
+    def __init__(self, **secrets: str) -> None:
+        self.secrets: dict[str, str] = dict(secrets)
+        self.is_locked = False
+
+    async def load(self, user_id: str) -> str | None:
+        self._check()
+        return self.secrets.get(user_id)
+
+    async def save(self, user_id: str, secret: str) -> None:
+        self._check()
+        self.secrets[user_id] = secret
+
+    async def delete(self, user_id: str) -> None:
+        self._check()
+        self.secrets.pop(user_id, None)
+
+    def _check(self) -> None:
+        if self.is_locked:
+            raise SecretsLocked("the fake is locked")

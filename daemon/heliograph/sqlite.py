@@ -1,0 +1,229 @@
+"""A SQLite file and the one thread that may touch it. The only place that knows aiosqlite.
+
+A transaction is one plain function that runs in that thread from BEGIN to COMMIT. So no other task's statements can
+come between, and a caller that is cancelled while waiting leaves the whole of it or nothing: the function is never
+interrupted, only its result is no longer wanted.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import sqlite3
+from collections.abc import Callable, Sequence
+from functools import partial
+from importlib import resources
+from pathlib import Path
+from typing import TypeVar
+from urllib.parse import quote
+
+import aiosqlite
+
+from heliograph.errors import StateError, StorageError
+
+T = TypeVar("T")
+
+BUSY_TIMEOUT_MS = 5_000
+# FULL: an acknowledged sync must survive power loss, not only a killed process.
+# The journal is cut back to 4 MB after a large transaction; what is erased is overwritten.
+_SETTINGS = """
+PRAGMA journal_mode = WAL;
+PRAGMA synchronous = FULL;
+PRAGMA journal_size_limit = 4194304;
+PRAGMA secure_delete = FAST;
+PRAGMA temp_store = MEMORY;
+"""
+_DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_FULL = frozenset({sqlite3.SQLITE_FULL})
+_FORBIDDEN = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
+
+# At debug level aiosqlite logs every statement's parameters, message bodies among them.
+logging.getLogger("aiosqlite").setLevel(logging.INFO)
+
+
+class _Connection(aiosqlite.Connection):
+    """aiosqlite's connection, which can also run a whole function in its thread."""
+
+    async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        result: T = await self._execute(partial(work, self._conn))  # type: ignore[no-untyped-call]
+        return result
+
+
+class Database:
+    """One open SQLite file. `open` and `open_readonly` raise StateError, all else StorageError.
+
+    A damaged file is a StateError whenever it is found out: trying again does not mend it.
+    """
+
+    def __init__(self, connection: _Connection, path: Path) -> None:
+        self._connection = connection
+        self._path = path
+        self._is_closed = False
+
+    @classmethod
+    async def open(cls, path: Path, migrations: Sequence[str]) -> Database:
+        """Opens the file, or makes it with mode 0600, and brings it to the version of the last migration."""
+        try:
+            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+        except OSError as error:
+            raise _unusable(path, error.strerror or str(error)) from error
+        database = cls(_connection(path, "rw"), path)
+        await database._prepare(partial(_prepare, path=path, migrations=migrations))
+        return database
+
+    @classmethod
+    async def open_readonly(cls, path: Path, version: int) -> Database:
+        """Opens the file beside the process that writes it. It must exist, in this very version."""
+        database = cls(_connection(path, "ro"), path)
+        await database._prepare(partial(_prepare_readonly, path=path, version=version))
+        return database
+
+    async def _prepare(self, prepare: Callable[[sqlite3.Connection], None]) -> None:
+        try:
+            await self._connection
+            await self._connection.call(prepare)
+        except sqlite3.Error as error:
+            await self.close()
+            raise _at_opening(self._path, error) from error
+        except BaseException:
+            await self.close()
+            raise
+
+    async def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs `work` between BEGIN IMMEDIATE and COMMIT; whatever it raises rolls back. It must not commit itself."""
+        return await self._run(partial(_within_transaction, work))
+
+    async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        """Runs `work`, which only reads, and sees one state of the file."""
+        return await self._run(partial(_within_snapshot, work))
+
+    async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        if self._is_closed:
+            raise StorageError(f"{self._path.name} is closed")
+        try:
+            return await self._connection.call(work)
+        except sqlite3.Error as error:
+            if _code(error) in _DAMAGED:
+                raise _damaged(self._path, error) from error
+            raise StorageError(f"{self._path.name} could not be read or written: {error}") from error
+
+    async def close(self) -> None:
+        """Waits for what is under way, then lets go of the file. Once more is no error."""
+        self._is_closed = True
+        try:
+            await self._connection.close()
+        except sqlite3.Error as error:
+            raise StorageError(f"{self._path.name} could not be closed: {error}") from error
+
+
+def read_migrations(package: str) -> tuple[str, ...]:
+    """The .sql files of `package`'s folder `migrations`, in order of their numbers: 0001, 0002, ..."""
+    folder = resources.files(package) / "migrations"
+    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
+    numbers = [int(file.name.partition("_")[0]) for file in files]
+    if numbers != list(range(1, len(files) + 1)):
+        raise ValueError(f"migrations of {package} are not numbered from 1 without a gap: {numbers}")
+    return tuple(file.read_text(encoding="utf-8") for file in files)
+
+
+def _connection(path: Path, mode: str) -> _Connection:
+    address = f"file:{quote(str(path.absolute()))}?mode={mode}"
+    connect = partial(sqlite3.connect, address, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
+    return _Connection(connect, iter_chunk_size=64)
+
+
+def _prepare(db: sqlite3.Connection, *, path: Path, migrations: Sequence[str]) -> None:
+    version = _version(db)
+    if version > len(migrations):
+        raise _newer(path)
+    db.executescript(_SETTINGS)
+    if version < len(migrations):
+        try:
+            db.executescript(
+                f"BEGIN IMMEDIATE; {' '.join(migrations[version:])} PRAGMA user_version = {len(migrations)}; COMMIT;"
+            )
+        except BaseException:
+            _roll_back(db)
+            raise
+    # Only now: a migration may rebuild tables that others refer to.
+    db.execute("PRAGMA foreign_keys = ON")
+
+
+def _prepare_readonly(db: sqlite3.Connection, *, path: Path, version: int) -> None:
+    found = _version(db)
+    if found > version:
+        raise _newer(path)
+    if found < version:
+        raise StateError(
+            f"{path} was written by an older Heliograph",
+            "Restart the daemon, which brings it up to date: systemctl --user restart heliograph",
+        )
+
+
+def _within_transaction(work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        result = work(db)
+        db.execute("COMMIT")
+    except BaseException:
+        _roll_back(db)
+        raise
+    return result
+
+
+def _within_snapshot(work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:
+    db.execute("BEGIN")
+    try:
+        return work(db)
+    finally:
+        _roll_back(db)
+
+
+def _roll_back(db: sqlite3.Connection) -> None:
+    # A full disk or an I/O error may have rolled back already.
+    if db.in_transaction:
+        db.execute("ROLLBACK")
+
+
+def _version(db: sqlite3.Connection) -> int:
+    (version,) = db.execute("PRAGMA user_version").fetchone()
+    return int(version)
+
+
+def _code(error: sqlite3.Error) -> int:
+    """The primary result code; Python's own complaints (a closed connection) have none."""
+    return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _at_opening(path: Path, error: sqlite3.Error) -> StateError:
+    code = _code(error)
+    if code in _DAMAGED:
+        return _damaged(path, error)
+    if not path.exists():
+        return StateError(f"There is no {path.name} in {path.parent}", "Start the daemon once: heliograph run")
+    if code in _FULL:
+        return StateError(f"The disk that holds {path} is full", "Make room on it, then start again.")
+    if code in _FORBIDDEN:
+        return _unusable(path, str(error))
+    return StateError(f"{path} cannot be opened: {error}", "Check the disk and the file's permissions.")
+
+
+def _damaged(path: Path, error: sqlite3.Error) -> StateError:
+    return StateError(
+        f"{path} is damaged ({error})",
+        f"Restore it from a backup, or move it away and start again: mv {path} {path}.damaged",
+    )
+
+
+def _newer(path: Path) -> StateError:
+    return StateError(
+        f"{path} was written by a newer Heliograph",
+        "Update Heliograph, or move the file away to begin anew without what it remembers.",
+    )
+
+
+def _unusable(path: Path, why: str) -> StateError:
+    return StateError(
+        f"{path} cannot be written: {why}",
+        f"Make {path.parent} a folder that you own and may write to.",
+    )

@@ -1,0 +1,1 @@
+"""The ledger: the account's memory, in SQLite. The only place with its SQL."""

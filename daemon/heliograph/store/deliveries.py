@@ -1,0 +1,206 @@
+"""Deliveries on their way through the states of `core.delivery`, which alone says what may follow what."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable
+from typing import Any
+
+from heliograph.core.delivery import OPEN_STATES, Move, State, after
+from heliograph.core.notification import Category
+from heliograph.core.record import Content, Delivery, Edit, Withdrawal
+from heliograph.ports import Settlement
+from heliograph.store.columns import among, to_integer, to_optional_text, to_text
+from heliograph.store.popups import mark_stale
+
+_COLUMNS = (
+    "event_id, room_id, sender, thread_root, state, position, attempts, due_ms, popup_key, why,"
+    " room_title, sender_name, text, category, is_direct, is_highlight, sound"
+)
+_OPEN = "state IN ('pending', 'shown')"
+_ERASED = (
+    "popup_key = NULL, room_title = NULL, sender_name = NULL, text = NULL, category = NULL, is_direct = NULL,"
+    " is_highlight = NULL, sound = NULL"
+)
+
+
+def insert_deliveries(db: sqlite3.Connection, deliveries: Iterable[Delivery], after_position: int) -> int:
+    """Those whose events were judged after that position, as PENDING. Returns how many."""
+    rows = [(*_values(each), to_text(each.event_id), after_position) for each in deliveries]
+    return db.executemany(
+        "INSERT OR IGNORE INTO deliveries (position, event_id, state, room_id, sender, thread_root, due_ms,"
+        " room_title, sender_name, text, category, is_direct, is_highlight, sound)"
+        " SELECT position, event_id, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM judged"
+        " WHERE event_id = ? AND position > ?",
+        rows,
+    ).rowcount
+
+
+def apply_changes(db: sqlite3.Connection, changes: Iterable[Withdrawal | Edit]) -> set[str]:
+    """Withdraws and edits open deliveries, in order. Returns those whose content changed."""
+    changed: set[str] = set()
+    for change in changes:
+        event_id = to_text(change.event_id)
+        found = _find(db, event_id)
+        if found is None:
+            continue
+        state, popup_key = found
+        if isinstance(change, Withdrawal):
+            then = after(state, Move.WITHDRAWN)
+            if then is None:
+                continue
+            _settle(db, event_id, then, change.why)
+        elif state in OPEN_STATES:
+            db.execute(
+                "UPDATE deliveries SET text = ? WHERE event_id = ? AND text IS NOT NULL",
+                (to_text(change.text), event_id),
+            )
+        else:
+            continue
+        changed.add(event_id)
+        if popup_key is not None:
+            mark_stale(db, popup_key)
+    return changed
+
+
+def apply_settlement(db: sqlite3.Connection, settlement: Settlement, shown_in: str | None) -> bool:
+    """One move, if it fits. `shown_in` is the key of the popup that SHOWN and REPLACED speak of."""
+    event_id, move = to_text(settlement.event_id), settlement.move
+    found = _find(db, event_id)
+    then = after(found[0], move) if found is not None else None
+    if found is None or then is None:
+        return False
+    if then not in OPEN_STATES:
+        _settle(db, event_id, then, settlement.why)
+        return True
+    popup_key = found[1]
+    if move in (Move.SHOWN, Move.REPLACED):
+        popup_key = shown_in
+    elif move is Move.SERVER_RESTARTED:
+        popup_key = None
+    is_failure = move is Move.FAILED
+    db.execute(
+        "UPDATE deliveries SET state = ?, popup_key = ?, why = ?, attempts = attempts + ?,"
+        " due_ms = CASE WHEN ? THEN ? ELSE due_ms END WHERE event_id = ?",
+        (
+            then.value,
+            popup_key,
+            to_text(settlement.why),
+            is_failure,
+            is_failure,
+            to_integer(settlement.due_ms),
+            event_id,
+        ),
+    )
+    return True
+
+
+def read_open(db: sqlite3.Connection, room_ids: Collection[str]) -> list[Delivery]:
+    """PENDING and SHOWN ones of these rooms, in order of position."""
+    found: list[Delivery] = []
+    for condition, values in among("room_id", room_ids):
+        rows = db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE {_OPEN} AND {condition}", values)
+        found.extend(_delivery(row) for row in rows)
+    return sorted(found, key=lambda each: each.position)
+
+
+def read_open_rooms(db: sqlite3.Connection) -> frozenset[str]:
+    return frozenset(room_id for (room_id,) in db.execute(f"SELECT DISTINCT room_id FROM deliveries WHERE {_OPEN}"))
+
+
+def read_due(db: sqlite3.Connection, now_ms: int) -> list[Delivery]:
+    """PENDING ones whose time has come, and those SHOWN in their rooms' popups or in stale ones; by position."""
+    rows = db.execute(
+        "WITH due AS (SELECT position, room_id FROM deliveries WHERE state = 'pending' AND due_ms <= ?),"
+        " touched AS (SELECT room_id AS key FROM due UNION SELECT key FROM popups WHERE is_stale)"
+        f" SELECT {_COLUMNS} FROM deliveries WHERE position IN (SELECT position FROM due)"
+        f" UNION ALL SELECT {_COLUMNS} FROM deliveries"
+        " WHERE state = 'shown' AND popup_key IN (SELECT key FROM touched) ORDER BY position",
+        (to_integer(now_ms),),
+    )
+    return [_delivery(row) for row in rows]
+
+
+def read_next_due_ms(db: sqlite3.Connection) -> int | None:
+    due_ms: int | None = db.execute("SELECT min(due_ms) FROM deliveries WHERE state = 'pending'").fetchone()[0]
+    return due_ms
+
+
+def count_by_state(db: sqlite3.Connection) -> dict[str, int]:
+    """Every state, those without deliveries too."""
+    counts = {state.value: 0 for state in State}
+    counts.update(db.execute("SELECT state, count(*) FROM deliveries GROUP BY state"))
+    return counts
+
+
+def _find(db: sqlite3.Connection, event_id: str) -> tuple[State, str | None] | None:
+    row = db.execute("SELECT state, popup_key FROM deliveries WHERE event_id = ?", (event_id,)).fetchone()
+    return (State(row[0]), row[1]) if row else None
+
+
+def _settle(db: sqlite3.Connection, event_id: str, state: State, why: str) -> None:
+    db.execute(
+        f"UPDATE deliveries SET state = ?, why = ?, {_ERASED} WHERE event_id = ?",
+        (state.value, to_text(why), event_id),
+    )
+
+
+def _values(delivery: Delivery) -> tuple[Any, ...]:
+    head = (
+        to_text(delivery.room_id),
+        to_text(delivery.sender),
+        to_optional_text(delivery.thread_root),
+        to_integer(delivery.due_ms),
+    )
+    content = delivery.content
+    if content is None:
+        return (*head, None, None, None, None, None, None, None)
+    return (
+        *head,
+        to_text(content.room_title),
+        to_text(content.sender_name),
+        to_text(content.text),
+        content.category.value,
+        content.is_direct,
+        content.is_highlight,
+        to_optional_text(content.sound),
+    )
+
+
+def _delivery(row: tuple[Any, ...]) -> Delivery:
+    event_id, room_id, sender, thread_root, state, position, attempts, due_ms, popup_key, why, *content = row
+    return Delivery(
+        event_id=event_id,
+        room_id=room_id,
+        sender=sender,
+        content=_content(*content),
+        thread_root=thread_root,
+        state=State(state),
+        position=position,
+        attempts=attempts,
+        due_ms=due_ms,
+        popup_key=popup_key,
+        why=why,
+    )
+
+
+def _content(
+    room_title: str | None,
+    sender_name: str,
+    text: str | None,
+    category: str,
+    is_direct: int,
+    is_highlight: int,
+    sound: str | None,
+) -> Content | None:
+    if room_title is None or text is None:
+        return None
+    return Content(
+        room_title=room_title,
+        sender_name=sender_name,
+        text=text,
+        category=Category(category),
+        is_direct=bool(is_direct),
+        is_highlight=bool(is_highlight),
+        sound=sound,
+    )

@@ -1,0 +1,63 @@
+"""Every event that was looked at, once for each event id, in the order in which the homeserver told of them."""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection, Iterable
+
+from heliograph.core.record import Judged
+from heliograph.store.columns import among, to_integer, to_optional_text, to_text
+
+
+def last_position(db: sqlite3.Connection) -> int:
+    """The greatest position ever given; every later one is greater."""
+    row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'judged'").fetchone()
+    return int(row[0]) if row else 0
+
+
+def insert_judged(db: sqlite3.Connection, judged: Iterable[Judged], now_ms: int) -> None:
+    """Those whose event id is unknown; the others keep their first judgement."""
+    db.executemany(
+        "INSERT OR IGNORE INTO judged"
+        " (event_id, room_id, decision, reason, rule, sender, thread_root, origin_server_ts, judged_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        [
+            (
+                to_text(each.event_id),
+                to_optional_text(each.room_id),
+                each.decision.value,
+                to_text(each.reason),
+                to_optional_text(each.rule),
+                to_optional_text(each.sender),
+                to_optional_text(each.thread_root),
+                to_integer(each.origin_server_ts),
+                to_integer(now_ms),
+            )
+            for each in judged
+        ],
+    )
+
+
+def read_positions(db: sqlite3.Connection, event_ids: Collection[str]) -> dict[str, int]:
+    """Positions of those among these that were judged."""
+    positions: dict[str, int] = {}
+    for condition, values in among("event_id", event_ids):
+        positions.update(db.execute(f"SELECT event_id, position FROM judged WHERE {condition}", values))
+    return positions
+
+
+def prune_judged(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
+    """Forgets at most `limit` older judgements and their deliveries, unless they are still open. Returns how many.
+
+    One that is SHOWN by no popup that we know of is not on any screen: age forgets it too.
+    """
+    doomed = db.execute(
+        "SELECT position FROM judged WHERE judged_ms < ? AND NOT EXISTS ("
+        " SELECT 1 FROM deliveries WHERE deliveries.position = judged.position"
+        " AND (state = 'pending' OR state = 'shown' AND popup_key IS NOT NULL))"
+        " LIMIT ?",
+        (to_integer(before_ms), limit),
+    ).fetchall()
+    db.executemany("DELETE FROM deliveries WHERE position = ?", doomed)
+    db.executemany("DELETE FROM judged WHERE position = ?", doomed)
+    return len(doomed)

@@ -1,0 +1,197 @@
+"""The account's memory on disk: `ports.Ledger` over one SQLite file, `ledger.db` in the account's folder.
+
+The sync token and everything that the sync brought are written in one transaction: after a kill at any moment the
+next /sync asks again for exactly what was not kept.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Collection, Sequence
+from functools import partial
+from pathlib import Path
+
+from heliograph.core.delivery import Move
+from heliograph.core.record import AccountState, Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord
+from heliograph.errors import StateError
+from heliograph.ports import Settlement
+from heliograph.sqlite import Database, read_migrations
+from heliograph.store import account, deliveries, judged, popups, rooms
+from heliograph.store.lock import AccountLock
+
+LEDGER_NAME = "ledger.db"
+_PRUNED_AT_ONCE = 1_000
+
+
+class SqliteLedger:
+    """`ports.Ledger`; holds the account's lock as long as it is open."""
+
+    def __init__(self, database: Database, lock: AccountLock) -> None:
+        self._database = database
+        self._lock = lock
+        self._changed_since_due: set[str] = set()
+        """Deliveries that changed while the delivery loop may be showing what `due` told it before."""
+
+    @classmethod
+    async def open(cls, folder: Path) -> SqliteLedger:
+        """Makes the folder (0700) and the ledger (0600) if missing. Raises StateError if they cannot be used."""
+        _make_private(folder)
+        lock = await AccountLock.take(folder)
+        try:
+            database = await Database.open(folder / LEDGER_NAME, read_migrations("heliograph.store"))
+        except BaseException:
+            lock.release()
+            raise
+        return cls(database, lock)
+
+    async def account(self) -> AccountState:
+        return await self._database.read(account.read_account)
+
+    async def start(self, state: AccountState, now_ms: int) -> None:
+        await self._database.transaction(partial(account.write_account, state=state, now_ms=now_ms))
+
+    async def set_pusher_enabled(self, is_enabled: bool) -> None:
+        await self._database.transaction(partial(account.write_pusher_enabled, is_enabled=is_enabled))
+
+    async def rooms(self, room_ids: Collection[str], names_of: Collection[str]) -> dict[str, RoomRecord]:
+        return await self._database.read(partial(rooms.read_rooms, room_ids=room_ids, names_of=names_of))
+
+    async def open_deliveries(self, room_ids: Collection[str]) -> list[Delivery]:
+        return await self._database.read(partial(deliveries.read_open, room_ids=room_ids))
+
+    async def rooms_with_open_deliveries(self) -> frozenset[str]:
+        return await self._database.read(deliveries.read_open_rooms)
+
+    async def positions(self, event_ids: Collection[str]) -> dict[str, int]:
+        return await self._database.read(partial(judged.read_positions, event_ids=event_ids))
+
+    async def commit(self, plan: Plan, now_ms: int) -> int:
+        return await self._database.transaction(partial(self._commit, plan, now_ms))
+
+    async def record(self, judgements: Sequence[Judged], now_ms: int) -> None:
+        await self._database.transaction(partial(judged.insert_judged, judged=judgements, now_ms=now_ms))
+
+    async def due(self, now_ms: int) -> list[Delivery]:
+        return await self._database.read(partial(self._due, now_ms))
+
+    async def next_due_ms(self) -> int | None:
+        return await self._database.read(deliveries.read_next_due_ms)
+
+    async def popups(self) -> list[PopupRecord]:
+        return await self._database.read(popups.read_popups)
+
+    async def settle(
+        self,
+        settlements: Sequence[Settlement],
+        *,
+        shown: PopupRecord | None = None,
+        closed: str | None = None,
+    ) -> None:
+        await self._database.transaction(partial(self._settle, settlements, shown, closed))
+
+    async def forget_popup_ids(self, server: str | None) -> None:
+        await self._database.transaction(partial(popups.delete_popups_of_other_servers, server=server))
+
+    async def counts(self) -> dict[str, int]:
+        return await self._database.read(deliveries.count_by_state)
+
+    async def prune(self, before_ms: int) -> None:
+        # A transaction for every thousand rows: a sync that wants to commit meanwhile does not wait for all of them.
+        while await self._database.transaction(partial(_prune, before_ms)):
+            pass
+
+    async def close(self) -> None:
+        try:
+            await self._database.close()
+        finally:
+            self._lock.release()
+
+    # Run in the database's thread, one at a time.
+
+    def _commit(self, plan: Plan, now_ms: int, db: sqlite3.Connection) -> int:
+        known = judged.last_position(db)
+        judged.insert_judged(db, plan.judged, now_ms)
+        judged.insert_judged(db, _judgements_missing(plan), now_ms)
+        new = deliveries.insert_deliveries(db, plan.deliveries, known)
+        self._changed_since_due |= deliveries.apply_changes(db, plan.changes)
+        rooms.forget_rooms(db, plan.forgotten_rooms)
+        rooms.write_rooms(db, plan.rooms, now_ms)
+        account.merge_account_data(db, plan.account_data)
+        if plan.is_empty:
+            account.write_token(db, plan.next_batch)
+        else:
+            account.write_sync(db, plan.next_batch, now_ms)
+        return new
+
+    def _due(self, now_ms: int, db: sqlite3.Connection) -> list[Delivery]:
+        due = deliveries.read_due(db, now_ms)
+        self._changed_since_due.clear()
+        return due
+
+    def _settle(
+        self,
+        settlements: Sequence[Settlement],
+        shown: PopupRecord | None,
+        closed: str | None,
+        db: sqlite3.Connection,
+    ) -> None:
+        shown_in = shown.key if shown is not None else None
+        if shown is not None:
+            popups.write_popup(db, shown)
+        for settlement in settlements:
+            fits = deliveries.apply_settlement(db, settlement, shown_in)
+            is_on_screen = settlement.move in (Move.SHOWN, Move.REPLACED)
+            # It was edited or withdrawn while Notify was under way: what is on screen is already old.
+            if is_on_screen and shown_in is not None and (not fits or settlement.event_id in self._changed_since_due):
+                popups.mark_stale(db, shown_in)
+        if closed is not None:
+            popups.delete_popup(db, closed)
+
+
+class LedgerReader:
+    """A look into the ledger beside the daemon that has it, for `heliograph status`. Takes no lock, changes nothing."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def account(self) -> AccountState:
+        return await self._database.read(account.read_account)
+
+    async def counts(self) -> dict[str, int]:
+        return await self._database.read(deliveries.count_by_state)
+
+    async def close(self) -> None:
+        await self._database.close()
+
+
+async def open_readonly(folder: Path) -> LedgerReader:
+    """Raises StateError if there is no ledger, or not one that this version reads."""
+    version = len(read_migrations("heliograph.store"))
+    return LedgerReader(await Database.open_readonly(folder / LEDGER_NAME, version))
+
+
+def _judgements_missing(plan: Plan) -> list[Judged]:
+    """A delivery that came without its judgement must not be lost for that."""
+    known = {each.event_id for each in plan.judged}
+    return [
+        Judged(each.event_id, each.room_id, Decision.RING, "", sender=each.sender, thread_root=each.thread_root)
+        for each in plan.deliveries
+        if each.event_id not in known
+    ]
+
+
+def _prune(before_ms: int, db: sqlite3.Connection) -> int:
+    return judged.prune_judged(db, before_ms, _PRUNED_AT_ONCE) + rooms.prune_names(db, before_ms, _PRUNED_AT_ONCE)
+
+
+def _make_private(folder: Path) -> None:
+    try:
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        if folder.stat().st_mode & 0o077:
+            os.chmod(folder, 0o700)
+    except OSError as error:
+        raise StateError(
+            f"The state folder {folder} cannot be used: {error.strerror or error}",
+            f"Make {folder.parent} a folder that you own and may write to.",
+        ) from error

@@ -1,0 +1,46 @@
+"""What the ledger believes to be on screen."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from heliograph.core.notification import Popup
+from heliograph.core.record import PopupRecord
+from heliograph.store.columns import to_integer, to_text
+
+
+def read_popups(db: sqlite3.Connection) -> list[PopupRecord]:
+    rows = db.execute("SELECT key, server, popup_id, digest, is_stale FROM popups ORDER BY key")
+    return [
+        PopupRecord(key, Popup(server, popup_id), digest, bool(is_stale))
+        for key, server, popup_id, digest, is_stale in rows
+    ]
+
+
+def write_popup(db: sqlite3.Connection, record: PopupRecord) -> None:
+    """Adds it, or replaces the one with its key, whose deliveries it keeps."""
+    db.execute(
+        "INSERT INTO popups (key, server, popup_id, digest, is_stale) VALUES (?, ?, ?, ?, ?)"
+        " ON CONFLICT (key) DO UPDATE SET server = excluded.server, popup_id = excluded.popup_id,"
+        " digest = excluded.digest, is_stale = excluded.is_stale",
+        (
+            to_text(record.key),
+            to_text(record.popup.server),
+            to_integer(record.popup.id),
+            to_text(record.digest),
+            record.is_stale,
+        ),
+    )
+
+
+def mark_stale(db: sqlite3.Connection, key: str) -> None:
+    db.execute("UPDATE popups SET is_stale = 1 WHERE key = ?", (to_text(key),))
+
+
+def delete_popup(db: sqlite3.Connection, key: str) -> None:
+    """Deliveries that it still showed are shown by none."""
+    db.execute("DELETE FROM popups WHERE key = ?", (to_text(key),))
+
+
+def delete_popups_of_other_servers(db: sqlite3.Connection, server: str | None) -> None:
+    db.execute("DELETE FROM popups WHERE server IS NOT ?", (None if server is None else to_text(server),))

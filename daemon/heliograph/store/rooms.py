@@ -1,0 +1,146 @@
+"""Room facts as JSON, and the display names of members in a table of their own."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from heliograph.core.record import RoomRecord
+from heliograph.core.room import RoomFacts
+from heliograph.store.columns import LARGEST, among, from_json, to_integer, to_json, to_text
+
+log = logging.getLogger(__name__)
+
+MOST_NAMES = 20_000
+"""Display names kept at most, after pruning, besides those that name rooms."""
+_MANY = 200
+
+
+def read_rooms(db: sqlite3.Connection, room_ids: Collection[str], names_of: Collection[str]) -> dict[str, RoomRecord]:
+    """Known rooms among these, with the names of `names_of`, of the heroes and of the inviter."""
+    records: dict[str, RoomRecord] = {}
+    asked = frozenset(to_text(user_id) for user_id in names_of)
+    for condition, values in among("room_id", room_ids):
+        rows = db.execute(f"SELECT room_id, facts, invite_serial FROM rooms WHERE {condition}", values)
+        for room_id, text, invite_serial in rows.fetchall():
+            content = _decode(room_id, text)
+            wanted = asked | _naming(content)
+            records[room_id] = RoomRecord(_facts(room_id, content, _names(db, room_id, wanted)), invite_serial)
+    return records
+
+
+def write_rooms(db: sqlite3.Connection, records: Iterable[RoomRecord], now_ms: int) -> None:
+    """Replaces the records. Names are added to the known ones, unless nothing at all is known of the room now."""
+    for record in records:
+        facts = record.facts
+        room_id = to_text(facts.room_id)
+        db.execute(
+            "INSERT OR REPLACE INTO rooms (room_id, facts, invite_serial) VALUES (?, ?, ?)",
+            (room_id, _encode(facts), record.invite_serial),
+        )
+        if facts == RoomFacts(facts.room_id):
+            db.execute("DELETE FROM members WHERE room_id = ?", (room_id,))
+        db.executemany(
+            "INSERT OR REPLACE INTO members (room_id, user_id, display_name, seen_ms) VALUES (?, ?, ?, ?)",
+            [(room_id, to_text(user), to_text(name), to_integer(now_ms)) for user, name in facts.names.items()],
+        )
+
+
+def forget_rooms(db: sqlite3.Connection, room_ids: Collection[str]) -> None:
+    """Their records and names."""
+    rows = [(to_text(room_id),) for room_id in room_ids]
+    db.executemany("DELETE FROM rooms WHERE room_id = ?", rows)
+    db.executemany("DELETE FROM members WHERE room_id = ?", rows)
+
+
+def prune_names(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
+    """Forgets at most `limit` names that are older or too many, and that no room is named by. Returns how many."""
+    doomed = _oldest_names(db, before_ms, limit)
+    if not doomed:
+        (count,) = db.execute("SELECT count(*) FROM members").fetchone()
+        doomed = _oldest_names(db, LARGEST, min(limit, max(0, count - MOST_NAMES)))
+    db.executemany("DELETE FROM members WHERE room_id = ? AND user_id = ?", doomed)
+    return len(doomed)
+
+
+def _oldest_names(db: sqlite3.Connection, before_ms: int, limit: int) -> list[tuple[str, str]]:
+    return db.execute(
+        "SELECT members.room_id, user_id FROM members LEFT JOIN rooms USING (room_id) WHERE seen_ms < ?"
+        " AND NOT EXISTS (SELECT 1 FROM json_each(rooms.facts, '$.heroes') AS hero WHERE hero.value = user_id)"
+        " AND user_id IS NOT json_extract(rooms.facts, '$.inviter')"
+        " ORDER BY seen_ms LIMIT ?",
+        (before_ms, limit),
+    ).fetchall()
+
+
+def _names(db: sqlite3.Connection, room_id: str, wanted: frozenset[str]) -> dict[str, str]:
+    if len(wanted) > _MANY:
+        # Catching up asks for every sender in every room: reading a room's names once is cheaper than seeking each.
+        rows = db.execute("SELECT user_id, display_name FROM members WHERE room_id = ?", (room_id,))
+        return {user_id: name for user_id, name in rows if user_id in wanted}
+    names: dict[str, str] = {}
+    for condition, values in among("user_id", wanted):
+        names.update(
+            db.execute(
+                f"SELECT user_id, display_name FROM members WHERE room_id = ? AND {condition}", (room_id, *values)
+            )
+        )
+    return names
+
+
+def _naming(content: Mapping[str, Any]) -> frozenset[str]:
+    """Members that the room's title may need."""
+    inviter = content.get("inviter")
+    return frozenset(content.get("heroes", ())) | (frozenset((inviter,)) if inviter else frozenset())
+
+
+def _encode(facts: RoomFacts) -> str:
+    content = {
+        "is_complete": facts.is_complete,
+        "name": facts.name,
+        "canonical_alias": facts.canonical_alias,
+        "avatar_url": facts.avatar_url,
+        "is_encrypted": facts.is_encrypted,
+        "room_version": facts.room_version,
+        "creators": sorted(facts.creators),
+        "joined_member_count": facts.joined_member_count,
+        "heroes": [to_text(hero) for hero in facts.heroes],
+        "own_display_name": facts.own_display_name,
+        "inviter": None if facts.inviter is None else to_text(facts.inviter),
+    }
+    try:
+        return to_json({**content, "power_levels": facts.power_levels})
+    except ValueError as error:
+        log.warning("The power levels of %s cannot be kept and count as unknown: %s", facts.room_id, error)
+        return to_json(content)
+
+
+def _decode(room_id: str, text: str) -> Mapping[str, Any]:
+    try:
+        content: Mapping[str, Any] = from_json(text)
+    except ValueError:
+        log.warning("The facts of %s in the ledger cannot be read and count as unknown", room_id)
+        return {}
+    return content
+
+
+def _facts(room_id: str, content: Mapping[str, Any], names: Mapping[str, str]) -> RoomFacts:
+    get = content.get
+    return RoomFacts(
+        room_id=room_id,
+        is_complete=get("is_complete", False),
+        name=get("name"),
+        canonical_alias=get("canonical_alias"),
+        avatar_url=get("avatar_url"),
+        is_encrypted=get("is_encrypted", False),
+        room_version=get("room_version"),
+        creators=frozenset(get("creators", ())),
+        power_levels=get("power_levels"),
+        joined_member_count=get("joined_member_count"),
+        heroes=tuple(get("heroes", ())),
+        own_display_name=get("own_display_name"),
+        names=names,
+        inviter=get("inviter"),
+    )

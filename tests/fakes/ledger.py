@@ -1,0 +1,253 @@
+"""A Ledger in memory, whose disk the test can fill."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import replace
+
+from heliograph.core.delivery import OPEN_STATES, Move, State, after
+from heliograph.core.record import (
+    AccountState,
+    Decision,
+    Delivery,
+    Edit,
+    Judged,
+    Plan,
+    PopupRecord,
+    RoomRecord,
+    Withdrawal,
+)
+from heliograph.core.room import RoomFacts
+from heliograph.errors import StorageError
+from heliograph.ports import Settlement
+
+
+class FakeLedger:
+    """`ports.Ledger`. What it holds stands in public attributes, for tests to look at."""
+
+    def __init__(self) -> None:
+        self.state = AccountState()
+        self.judged: dict[str, Judged] = {}
+        self.judged_at: dict[str, tuple[int, int]] = {}
+        """Position and time of each judgement."""
+        self.deliveries: dict[str, Delivery] = {}
+        self.room_records: dict[str, RoomRecord] = {}
+        self.names: dict[tuple[str, str], tuple[str, int]] = {}
+        """(room id, user id): name and when it was last written."""
+        self.popup_records: dict[str, PopupRecord] = {}
+        self.is_full = False
+        """Every call raises StorageError and keeps nothing."""
+        self.commits: list[Plan] = []
+        self._position = 0
+        self._changed_since_due: set[str] = set()
+
+    def _check(self) -> None:
+        if self.is_full:
+            raise StorageError("the fake disk is full")
+
+    async def account(self) -> AccountState:
+        self._check()
+        return self.state
+
+    async def start(self, state: AccountState, now_ms: int) -> None:
+        self._check()
+        self.state = replace(state, last_sync_ms=now_ms)
+
+    async def set_pusher_enabled(self, is_enabled: bool) -> None:
+        self._check()
+        self.state = replace(self.state, is_pusher_enabled=is_enabled)
+
+    async def rooms(self, room_ids: Collection[str], names_of: Collection[str]) -> dict[str, RoomRecord]:
+        self._check()
+        found = {}
+        for room_id in room_ids:
+            if (record := self.room_records.get(room_id)) is not None:
+                wanted = {*names_of, *record.facts.heroes, record.facts.inviter}
+                names = {
+                    user: name
+                    for (room, user), (name, _) in self.names.items()
+                    if (room, user in wanted) == (room_id, True)
+                }
+                found[room_id] = replace(record, facts=replace(record.facts, names=names))
+        return found
+
+    async def open_deliveries(self, room_ids: Collection[str]) -> list[Delivery]:
+        self._check()
+        return [each for each in self._open() if each.room_id in room_ids]
+
+    async def rooms_with_open_deliveries(self) -> frozenset[str]:
+        self._check()
+        return frozenset(each.room_id for each in self._open())
+
+    async def positions(self, event_ids: Collection[str]) -> dict[str, int]:
+        self._check()
+        return {event_id: self.judged_at[event_id][0] for event_id in event_ids if event_id in self.judged_at}
+
+    async def commit(self, plan: Plan, now_ms: int) -> int:
+        self._check()
+        self.commits.append(plan)
+        new = self._judge(plan.judged, now_ms)
+        given = {each.event_id for each in plan.judged}
+        new |= self._judge(
+            [
+                Judged(each.event_id, each.room_id, Decision.RING, "", sender=each.sender)
+                for each in plan.deliveries
+                if each.event_id not in given
+            ],
+            now_ms,
+        )
+        delivered = set()
+        for delivery in plan.deliveries:
+            if delivery.event_id in new and delivery.event_id not in delivered:
+                delivered.add(delivery.event_id)
+                position, _ = self.judged_at[delivery.event_id]
+                self.deliveries[delivery.event_id] = replace(
+                    delivery, state=State.PENDING, position=position, attempts=0, popup_key=None, why=""
+                )
+        for change in plan.changes:
+            self._change(change)
+        for room_id in plan.forgotten_rooms:
+            self.room_records.pop(room_id, None)
+            self._forget_names(room_id)
+        for record in plan.rooms:
+            self._write_room(record, now_ms)
+        data = plan.account_data
+        self.state = replace(
+            self.state,
+            next_batch=plan.next_batch,
+            push_rules=self.state.push_rules if data.push_rules is None else data.push_rules,
+            direct_rooms=self.state.direct_rooms if data.direct_rooms is None else data.direct_rooms,
+            ignored_users=self.state.ignored_users if data.ignored_users is None else data.ignored_users,
+            is_silenced=self.state.is_silenced if data.is_silenced is None else data.is_silenced,
+            last_sync_ms=self.state.last_sync_ms if plan.is_empty else now_ms,
+        )
+        return len(delivered)
+
+    async def record(self, judged: Sequence[Judged], now_ms: int) -> None:
+        self._check()
+        self._judge(judged, now_ms)
+
+    async def due(self, now_ms: int) -> list[Delivery]:
+        self._check()
+        self._changed_since_due.clear()
+        pending = [each for each in self._open() if each.state is State.PENDING and each.due_ms <= now_ms]
+        touched = {each.room_id for each in pending}
+        touched |= {record.key for record in self.popup_records.values() if record.is_stale}
+        shown = [each for each in self._open() if each.state is State.SHOWN and each.popup_key in touched]
+        return sorted([*pending, *shown], key=lambda each: each.position)
+
+    async def next_due_ms(self) -> int | None:
+        self._check()
+        return min((each.due_ms for each in self._open() if each.state is State.PENDING), default=None)
+
+    async def popups(self) -> list[PopupRecord]:
+        self._check()
+        return [self.popup_records[key] for key in sorted(self.popup_records)]
+
+    async def settle(
+        self,
+        settlements: Sequence[Settlement],
+        *,
+        shown: PopupRecord | None = None,
+        closed: str | None = None,
+    ) -> None:
+        self._check()
+        if shown is not None:
+            self.popup_records[shown.key] = shown
+        for settlement in settlements:
+            fits = self._settle(settlement, shown.key if shown is not None else None)
+            is_on_screen = settlement.move in (Move.SHOWN, Move.REPLACED)
+            if shown is not None and is_on_screen and (not fits or settlement.event_id in self._changed_since_due):
+                self.popup_records[shown.key] = replace(shown, is_stale=True)
+        if closed is not None:
+            self._forget_popup(closed)
+
+    async def forget_popup_ids(self, server: str | None) -> None:
+        self._check()
+        for record in list(self.popup_records.values()):
+            if record.popup.server != server:
+                self._forget_popup(record.key)
+
+    async def counts(self) -> dict[str, int]:
+        self._check()
+        return {state.value: sum(each.state is state for each in self.deliveries.values()) for state in State}
+
+    async def prune(self, before_ms: int) -> None:
+        self._check()
+        for event_id, (_, judged_ms) in list(self.judged_at.items()):
+            delivery = self.deliveries.get(event_id)
+            is_alive = delivery is not None and (
+                delivery.state is State.PENDING or (delivery.state is State.SHOWN and delivery.popup_key is not None)
+            )
+            if judged_ms < before_ms and not is_alive:
+                del self.judged_at[event_id], self.judged[event_id]
+                self.deliveries.pop(event_id, None)
+        for (room_id, user_id), (_, seen_ms) in list(self.names.items()):
+            facts = self.room_records[room_id].facts if room_id in self.room_records else RoomFacts(room_id)
+            if seen_ms < before_ms and user_id not in facts.heroes and user_id != facts.inviter:
+                del self.names[room_id, user_id]
+
+    async def close(self) -> None:
+        pass
+
+    def _open(self) -> list[Delivery]:
+        found = [each for each in self.deliveries.values() if each.state in OPEN_STATES]
+        return sorted(found, key=lambda each: each.position)
+
+    def _judge(self, judged: Sequence[Judged], now_ms: int) -> set[str]:
+        new = set()
+        for each in judged:
+            if each.event_id not in self.judged:
+                self._position += 1
+                self.judged[each.event_id] = each
+                self.judged_at[each.event_id] = (self._position, now_ms)
+                new.add(each.event_id)
+        return new
+
+    def _change(self, change: Withdrawal | Edit) -> None:
+        delivery = self.deliveries.get(change.event_id)
+        if delivery is None or delivery.state not in OPEN_STATES:
+            return
+        self._changed_since_due.add(change.event_id)
+        if delivery.popup_key is not None:
+            self.popup_records[delivery.popup_key] = replace(self.popup_records[delivery.popup_key], is_stale=True)
+        if isinstance(change, Withdrawal):
+            self._settle(Settlement(change.event_id, Move.WITHDRAWN, why=change.why), None)
+        elif delivery.content is not None:
+            self.deliveries[change.event_id] = replace(delivery, content=replace(delivery.content, text=change.text))
+
+    def _settle(self, settlement: Settlement, shown_in: str | None) -> bool:
+        delivery = self.deliveries.get(settlement.event_id)
+        then = after(delivery.state, settlement.move) if delivery is not None else None
+        if delivery is None or then is None:
+            return False
+        delivery = replace(delivery, state=then, why=settlement.why)
+        match settlement.move:
+            case Move.SHOWN | Move.REPLACED:
+                delivery = replace(delivery, popup_key=shown_in)
+            case Move.SERVER_RESTARTED:
+                delivery = replace(delivery, popup_key=None)
+            case Move.FAILED:
+                delivery = replace(delivery, attempts=delivery.attempts + 1, due_ms=settlement.due_ms)
+        if then not in OPEN_STATES:
+            delivery = replace(delivery, content=None, popup_key=None)
+        self.deliveries[settlement.event_id] = delivery
+        return True
+
+    def _write_room(self, record: RoomRecord, now_ms: int) -> None:
+        facts = record.facts
+        self.room_records[facts.room_id] = replace(record, facts=replace(facts, names={}))
+        if facts == RoomFacts(facts.room_id):
+            self._forget_names(facts.room_id)
+        for user_id, name in facts.names.items():
+            self.names[facts.room_id, user_id] = (name, now_ms)
+
+    def _forget_names(self, room_id: str) -> None:
+        for key in [key for key in self.names if key[0] == room_id]:
+            del self.names[key]
+
+    def _forget_popup(self, key: str) -> None:
+        self.popup_records.pop(key, None)
+        for delivery in self._open():
+            if delivery.popup_key == key:
+                self.deliveries[delivery.event_id] = replace(delivery, popup_key=None)

@@ -1,0 +1,69 @@
+"""Global account data that we look at: what is asked of /sync, and how it is read."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from heliograph.core.events import AccountData, Malformed
+from heliograph.homeserver.answer import plain
+from heliograph.homeserver.event import BROKEN
+from heliograph.homeserver.ids import is_room_id, is_user_id
+from heliograph.homeserver.parts import Parts
+
+_SILENCING = ("m.local_notification_settings.", "org.matrix.msc3890.local_notification_settings.")
+
+
+def types(device_id: str) -> list[str]:
+    """The types that a filter lets through."""
+    return ["m.push_rules", "m.direct", "m.ignored_user_list", *_silencing_types(device_id)]
+
+
+def read(parts: Parts, raw: msgspec.Raw, device_id: str) -> AccountData:
+    """What the events of `account_data` say, the last of a type last."""
+    data = AccountData()
+    silencing = _silencing_types(device_id)
+    for part in parts.events(raw, "account_data"):
+        type_ = ""
+        try:
+            event = _decode(part)
+            type_ = event.type
+            data = _after(data, type_, event.content, silencing)
+        except BROKEN as error:
+            parts.malformed.append(Malformed("account_data", plain(f"{type_ or 'event'}: {error}")))
+    return data
+
+
+def _after(data: AccountData, type_: str, content: msgspec.Raw, silencing: list[str]) -> AccountData:
+    if type_ == "m.push_rules":
+        rules = _decode_object(content)
+        if not isinstance(rules.get("global"), dict):
+            raise msgspec.ValidationError("no global rules")
+        return replace(data, push_rules=rules)
+    if type_ == "m.direct":
+        lists = (rooms for rooms in _decode_object(content).values() if isinstance(rooms, list))
+        return replace(data, direct_rooms=frozenset(room for rooms in lists for room in rooms if is_room_id(room)))
+    if type_ == "m.ignored_user_list":
+        ignored = _decode_object(content).get("ignored_users", {})
+        if not isinstance(ignored, dict):
+            raise msgspec.ValidationError("ignored_users is not an object")
+        return replace(data, ignored_users=frozenset(user for user in ignored if is_user_id(user)))
+    if type_ in silencing:
+        # No content is what remains of deleted account data.
+        return replace(data, is_silenced=_decode_object(content).get("is_silenced") is True)
+    return data
+
+
+def _silencing_types(device_id: str) -> list[str]:
+    return [prefix + device_id for prefix in _SILENCING]
+
+
+class _Event(msgspec.Struct):
+    type: str
+    content: msgspec.Raw = msgspec.Raw(b"{}")
+
+
+_decode = msgspec.json.Decoder(_Event).decode
+_decode_object = msgspec.json.Decoder(dict[str, Any]).decode

@@ -1,0 +1,128 @@
+"""One entry of `rooms.join` becomes a JoinedRoom."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+
+from heliograph.core.events import JoinedRoom, Receipt, RoomSummary
+from heliograph.homeserver.event import read_event
+from heliograph.homeserver.ids import MAX_INTEGER, MAX_TOKEN, is_event_id, is_user_id
+from heliograph.homeserver.parts import ABSENT, Parts, decoder
+
+_MAX_HEROES = 10
+_OWN_RECEIPTS = ("m.read", "m.read.private")
+
+
+class _Room(msgspec.Struct):
+    timeline: msgspec.Raw = ABSENT
+    state: msgspec.Raw = ABSENT
+    ephemeral: msgspec.Raw = ABSENT
+    account_data: msgspec.Raw = ABSENT
+    unread_notifications: msgspec.Raw = ABSENT
+    unread_thread_notifications: msgspec.Raw = ABSENT
+    summary: msgspec.Raw = ABSENT
+
+
+class _Timeline(msgspec.Struct):
+    events: list[msgspec.Raw] | None = None
+    limited: Any = None
+    prev_batch: Any = None
+
+
+class _Event(msgspec.Struct):
+    """Of `ephemeral` and of the room's `account_data`."""
+
+    type: str
+    content: dict[str, Any]
+
+
+class _Count(msgspec.Struct):
+    notification_count: int | None = None
+
+
+class _Summary(msgspec.Struct):
+    joined: int | None = msgspec.field(default=None, name="m.joined_member_count")
+    invited: int | None = msgspec.field(default=None, name="m.invited_member_count")
+    heroes: list[Any] | None = msgspec.field(default=None, name="m.heroes")
+
+
+_room = decoder(_Room)
+_timeline = decoder(_Timeline)
+_event = decoder(_Event)
+_count = decoder(_Count)
+_counts = decoder(dict[str, _Count])
+_summary = decoder(_Summary)
+
+
+def read_joined_room(parts: Parts, raw: msgspec.Raw, room_id: str, user_id: str) -> JoinedRoom | None:
+    """None if the entry is nothing at all. Only the user's own receipts are kept."""
+    room = parts.read(_room, raw, "rooms.join", room_id)
+    if room is None:
+        return None
+    timeline = parts.read(_timeline, room.timeline, "timeline", room_id)
+    # Events that cannot be told apart are a gap, to be filled like any other.
+    has_gap = timeline.limited is True if timeline else room.timeline is not ABSENT
+    timeline = timeline or _Timeline()
+    prev_batch = timeline.prev_batch
+    return JoinedRoom(
+        room_id=room_id,
+        timeline=tuple(read_event(bytes(event), room_id, "timeline") for event in timeline.events or ()),
+        limited=has_gap,
+        prev_batch=prev_batch if isinstance(prev_batch, str) and len(prev_batch) <= MAX_TOKEN else None,
+        state=tuple(read_event(bytes(event), room_id, "state") for event in parts.events(room.state, "state", room_id)),
+        receipts=tuple(_receipts(parts, room.ephemeral, room_id, user_id)),
+        fully_read=_fully_read(parts, room.account_data, room_id),
+        notification_count=_notification_count(parts, room, room_id),
+        summary=_room_summary(parts, room.summary, room_id),
+    )
+
+
+def _contents(parts: Parts, raw: msgspec.Raw, where: str, room_id: str, type_: str) -> Iterator[dict[str, Any]]:
+    for part in parts.events(raw, where, room_id):
+        event = parts.read(_event, part, where, room_id)
+        if event is not None and event.type == type_:
+            yield event.content
+
+
+def _receipts(parts: Parts, raw: msgspec.Raw, room_id: str, user_id: str) -> Iterator[Receipt]:
+    for content in _contents(parts, raw, "ephemeral", room_id, "m.receipt"):
+        for event_id, by_type in content.items():
+            if not isinstance(by_type, dict) or not is_event_id(event_id):
+                continue
+            for type_ in _OWN_RECEIPTS:
+                by_user = by_type.get(type_)
+                receipt = by_user.get(user_id) if isinstance(by_user, dict) else None
+                if isinstance(receipt, dict):
+                    thread = receipt.get("thread_id")
+                    yield Receipt(room_id, event_id, thread if isinstance(thread, str) else None)
+
+
+def _fully_read(parts: Parts, raw: msgspec.Raw, room_id: str) -> str | None:
+    for content in _contents(parts, raw, "room account_data", room_id, "m.fully_read"):
+        event_id = content.get("event_id")
+        if is_event_id(event_id):
+            return event_id
+    return None
+
+
+def _notification_count(parts: Parts, room: _Room, room_id: str) -> int | None:
+    main = parts.read(_count, room.unread_notifications, "unread_notifications", room_id)
+    if main is None or main.notification_count is None:
+        return None
+    threads = parts.read(_counts, room.unread_thread_notifications, "unread_thread_notifications", room_id) or {}
+    return _bounded(main.notification_count + sum(thread.notification_count or 0 for thread in threads.values()))
+
+
+def _room_summary(parts: Parts, raw: msgspec.Raw, room_id: str) -> RoomSummary:
+    summary = parts.read(_summary, raw, "summary", room_id)
+    if summary is None:
+        return RoomSummary()
+    heroes = None if summary.heroes is None else tuple(u for u in summary.heroes[:_MAX_HEROES] if is_user_id(u))
+    return RoomSummary(_bounded(summary.joined), _bounded(summary.invited), heroes)
+
+
+def _bounded(count: int | None) -> int | None:
+    return count if count is not None and 0 <= count <= MAX_INTEGER else None

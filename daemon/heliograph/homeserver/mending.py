@@ -1,0 +1,47 @@
+"""Takes out of JSON what a stranger can put in and a parser stops at, so that one event cannot spoil a whole answer.
+
+Done only to a body that does not parse, or to an event that looks too deep: good answers pay nothing for it.
+"""
+
+from __future__ import annotations
+
+import re
+
+MAX_DEPTH = 64
+"""Levels of an event that are read. Real ones have less than ten; a thousand end a recursive reader."""
+
+_CONTROL = bytes.maketrans(bytes(range(32)), b" " * 32)
+_ESCAPE = re.compile(
+    rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
+)
+_TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
+
+
+def mend(body: bytes, depth: int) -> bytes:
+    """The same JSON, in UTF-8, without bare control characters, lone surrogates or levels beyond `depth`."""
+    text = body.decode(errors="replace").encode().translate(_CONTROL)
+    return cut(_ESCAPE.sub(_paired, text), depth)
+
+
+def cut(body: bytes, depth: int) -> bytes:
+    """The same JSON with null in place of what is nested deeper than `depth`."""
+    level = 0
+    kept_until = 0
+    pieces: list[bytes] = []
+    for token in _TOKEN.finditer(body):
+        first = token[0][:1]
+        if first in b"[{":
+            level += 1
+            if level == depth + 1:
+                pieces += [body[kept_until : token.start()], b"null"]
+        elif first in b"]}":
+            level -= 1
+            if level == depth:
+                kept_until = token.end()
+    if level > depth:
+        return body  # breaks off, so there is nothing to save
+    return b"".join([*pieces, body[kept_until:]]) if pieces else body
+
+
+def _paired(escape: re.Match[bytes]) -> bytes:
+    return rb"\ufffd" if escape[1] else escape[0]

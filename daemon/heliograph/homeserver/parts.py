@@ -1,0 +1,61 @@
+"""Parts of an answer, each decoded when it is needed: one that is malformed is noted and costs no other its place."""
+
+from __future__ import annotations
+
+from typing import TypeVar
+
+import msgspec
+
+from heliograph.core.events import Malformed
+from heliograph.homeserver.event import BROKEN
+from heliograph.homeserver.ids import is_room_id
+
+T = TypeVar("T")
+
+ABSENT = msgspec.Raw(b"null")
+"""The value of a part that an answer does not have."""
+
+
+class _Events(msgspec.Struct):
+    events: list[msgspec.Raw] | None = None
+
+
+def decoder(type_: type[T]) -> msgspec.json.Decoder[T | None]:
+    """For a part of this type, or null."""
+    return msgspec.json.Decoder(type_ | None)
+
+
+_events = decoder(_Events)
+_by_room = decoder(dict[str, msgspec.Raw])
+
+
+class Parts:
+    """Decodes parts of one answer and collects what was malformed among them."""
+
+    def __init__(self) -> None:
+        self.malformed: list[Malformed] = []
+
+    def read(
+        self, decode: msgspec.json.Decoder[T | None], raw: msgspec.Raw, where: str, room_id: str | None = None
+    ) -> T | None:
+        """The part, or None if it is absent or malformed."""
+        if raw is ABSENT:
+            return None
+        try:
+            return decode.decode(raw)
+        except BROKEN as error:
+            self.malformed.append(Malformed(where, str(error)[:200], room_id))
+            return None
+
+    def events(self, raw: msgspec.Raw, where: str, room_id: str | None = None) -> list[msgspec.Raw]:
+        """The `events` of a part that has them."""
+        part = self.read(_events, raw, where, room_id)
+        return part.events or [] if part else []
+
+    def by_room(self, raw: msgspec.Raw, where: str) -> dict[str, msgspec.Raw]:
+        """The entries of a part that are keyed by room id."""
+        rooms = self.read(_by_room, raw, where) or {}
+        good = {room_id: part for room_id, part in rooms.items() if is_room_id(room_id)}
+        if len(good) < len(rooms):
+            self.malformed.append(Malformed(where, f"{len(rooms) - len(good)} keys are not room ids"))
+        return good

@@ -1,0 +1,144 @@
+"""What tests stand on: an environment of their own, a private bus, a real homeserver, a real notification server."""
+
+from __future__ import annotations
+
+import inspect
+import secrets
+from collections.abc import AsyncIterator, Generator, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Protocol
+
+import pytest
+import pytest_asyncio
+from blockbuster import blockbuster_ctx
+
+from buses import PrivateBus
+from dunst import DunstSession
+from heliograph.demo.homeserver import ThrowawaySynapse
+from heliograph.demo.user import DemoUser
+
+_REAL_PARTS = {"synapse", "new_user", "dunst"}
+_FOREIGN = (
+    *("DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY"),
+    *("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "INVOCATION_ID"),
+    *("XDG_CURRENT_DESKTOP", "XDG_SESSION_ID", "XDG_SESSION_TYPE", "XDG_ACTIVATION_TOKEN", "BROWSER", "JOURNAL_STREAM"),
+)
+
+
+def pytest_addoption(parser: pytest.Parser) -> None:
+    parser.addoption("--fast", action="store_true", help="leave out tests that need a homeserver, display or keyring")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    config.addinivalue_line("markers", "real: needs a homeserver, display or keyring; --fast leaves it out")
+
+
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    if not config.getoption("fast"):
+        return
+    left_out = [item for item in items if _needs_real_parts(item)]
+    items[:] = [item for item in items if item not in set(left_out)]
+    config.hook.pytest_deselected(items=left_out)
+
+
+def _needs_real_parts(item: pytest.Item) -> bool:
+    is_system = Path(__file__).parent / "system" in item.path.parents
+    fixtures = set(getattr(item, "fixturenames", ()))
+    return is_system or item.get_closest_marker("real") is not None or bool(fixtures & _REAL_PARTS)
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.TestReport]:
+    """A test that skips itself has failed: whoever runs the tests is told what to install beforehand."""
+    report = yield
+    if report.skipped and not hasattr(report, "wasxfail"):
+        report.outcome = "failed"
+    return report
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest.CollectReport]:
+    """The same for a whole module."""
+    report = yield
+    if report.skipped:
+        report.outcome = "failed"
+    return report
+
+
+@dataclass(frozen=True, slots=True)
+class Home:
+    """An empty home folder; the environment of the test already names it."""
+
+    path: Path
+    config: Path
+    state: Path
+    cache: Path
+    data: Path
+    runtime: Path
+
+
+@pytest.fixture(autouse=True)
+def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
+    """Keeps every test out of the home folder, session bus and display of whoever runs it."""
+    home = tmp_path / "home"
+    places = Home(home, home / ".config", home / ".local/state", home / ".cache", home / ".local/share", home / "run")
+    for place in (places.config, places.state, places.cache, places.data, places.runtime):
+        place.mkdir(parents=True)
+        place.chmod(0o700)
+    for name in _FOREIGN:
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("HOME", str(home))
+    monkeypatch.setenv("XDG_CONFIG_HOME", str(places.config))
+    monkeypatch.setenv("XDG_STATE_HOME", str(places.state))
+    monkeypatch.setenv("XDG_CACHE_HOME", str(places.cache))
+    monkeypatch.setenv("XDG_DATA_HOME", str(places.data))
+    monkeypatch.setenv("XDG_RUNTIME_DIR", str(places.runtime))
+    return places
+
+
+@pytest.fixture(autouse=True)
+def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Our code in a running event loop may not read files, sleep or wait for a lock; threads may."""
+    if not inspect.iscoroutinefunction(getattr(request, "function", None)):
+        yield
+        return
+    with blockbuster_ctx("heliograph", excluded_modules=["heliograph.demo"]):
+        yield
+
+
+@pytest.fixture
+def private_bus(monkeypatch: pytest.MonkeyPatch) -> Iterator[PrivateBus]:
+    """A session bus for this test alone, named in DBUS_SESSION_BUS_ADDRESS."""
+    with PrivateBus() as bus:
+        monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", bus.address)
+        yield bus
+
+
+@pytest.fixture
+def dunst(private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch) -> Iterator[DunstSession]:
+    """dunst on the test's private bus, showing on a virtual display."""
+    with DunstSession(private_bus) as session:
+        monkeypatch.setenv("DISPLAY", session.display)
+        yield session
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def synapse() -> AsyncIterator[ThrowawaySynapse]:
+    """One homeserver for the whole run. A test that restarts or kills it starts its own instead."""
+    async with ThrowawaySynapse() as server:
+        yield server
+
+
+class NewUser(Protocol):
+    async def __call__(self, name: str = "user", *, admin: bool = False) -> DemoUser: ...
+
+
+@pytest.fixture
+def new_user(synapse: ThrowawaySynapse) -> NewUser:
+    """Registers users nobody else has, on the shared homeserver."""
+
+    async def register(name: str = "user", *, admin: bool = False) -> DemoUser:
+        return await synapse.register(f"{name}-{secrets.token_hex(4)}", admin=admin)
+
+    return register

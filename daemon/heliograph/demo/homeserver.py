@@ -44,7 +44,8 @@ class ThrowawaySynapse:
     and the server itself are bound to no event loop, so one server can serve tests that have a loop each.
 
     `msc3881` is Synapse's experiment of that name (pushers with `enabled`). `settings` replace top-level ones of
-    homeserver.yaml. `progress` is given sentences for people who wait.
+    homeserver.yaml. `progress` is given sentences for people who wait. `choose_port` is asked again when another
+    program was quicker to take the port.
     """
 
     def __init__(
@@ -54,12 +55,14 @@ class ThrowawaySynapse:
         msc3881: bool = True,
         settings: Mapping[str, object] | None = None,
         progress: Callable[[str], None] | None = None,
+        choose_port: Callable[[], int] | None = None,
     ) -> None:
         self.server_name = server_name
         self.port = 0
         self._msc3881 = msc3881
         self._settings = dict(settings or {})
         self._progress = progress or (lambda sentence: log.info("%s", sentence))
+        self._choose_port = choose_port or free_port
         self._folder: Path | None = None
         self._process: subprocess.Popen[bytes] | None = None
         self._log_start = 0
@@ -94,7 +97,7 @@ class ThrowawaySynapse:
         self._folder = Path(await asyncio.to_thread(tempfile.mkdtemp, prefix="heliograph-synapse-"))
         try:
             for attempt in range(1, _PORT_ATTEMPTS + 1):
-                self.port = _free_port()
+                self.port = self._choose_port()
                 await asyncio.to_thread(self._write_settings)
                 try:
                     await self._start()
@@ -289,7 +292,8 @@ def _rate_limits() -> dict[str, object]:
     return limits | {f"rc_{name}": dict.fromkeys(names, _UNLIMITED) for name, names in parts.items()}
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A TCP port of 127.0.0.1 that was free a moment ago. Raises UserError."""
     for _ in range(100):
         port = random.choice(_PORTS)
         with socket.socket() as probe:

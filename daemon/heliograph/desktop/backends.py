@@ -1,0 +1,82 @@
+"""Chooses where notifications appear."""
+
+from __future__ import annotations
+
+import logging
+import os
+import stat
+from typing import TextIO
+
+from heliograph.desktop.bus import session_bus_address
+from heliograph.desktop.freedesktop import FreedesktopDesktop
+from heliograph.desktop.portable import PortableDesktop, why_not_portable
+from heliograph.desktop.terminal import TerminalDesktop
+from heliograph.errors import EXIT_CONFIG, UserError
+from heliograph.ports import Desktop
+
+log = logging.getLogger(__name__)
+
+BACKENDS = ("auto", "freedesktop", "plyer", "terminal")
+
+
+async def open_desktop(backend: str, stream: TextIO) -> Desktop:
+    """The named back end, or with "auto" the best one that works: the session bus, even where no notification server
+    runs yet; plyer; `stream`, where somebody may read it. Raises UserError for a named one that cannot work.
+    """
+    match backend:
+        case "auto":
+            return await _open_best(stream)
+        case "freedesktop":
+            return await _open_freedesktop()
+        case "plyer":
+            if why := why_not_portable():
+                raise UserError(f"plyer cannot show notifications: {why}", "Choose another back end, or none.")
+            return PortableDesktop()
+        case "terminal":
+            return TerminalDesktop(stream)
+    raise UserError(
+        f"There is no notification back end {backend!r}", f"Use one of {', '.join(BACKENDS)}.", exit_code=EXIT_CONFIG
+    )
+
+
+async def _open_best(stream: TextIO) -> Desktop:
+    address = session_bus_address()
+    if address is not None:
+        desktop = FreedesktopDesktop(address)
+        if await desktop.start():
+            return desktop
+        await desktop.shut()
+    if why_not_portable() is None:
+        return PortableDesktop()
+    if _may_be_read(stream):
+        return TerminalDesktop(stream)
+    if address is not None:
+        # In the journal nobody sees a message, and everybody in its group reads it: rather wait for the bus.
+        desktop = FreedesktopDesktop(address)
+        await desktop.start()
+        return desktop
+    raise UserError("There is nowhere to show notifications: no session bus, no display, no terminal", _BUS_HINT)
+
+
+_BUS_HINT = "Start it in your desktop session, or set DBUS_SESSION_BUS_ADDRESS to the session's bus."
+
+
+async def _open_freedesktop() -> Desktop:
+    address = session_bus_address()
+    if address is None:
+        raise UserError("There is no session bus", _BUS_HINT)
+    desktop = FreedesktopDesktop(address)
+    if not await desktop.start():
+        await desktop.shut()
+        raise UserError(f"The session bus at {address} does not answer", _BUS_HINT)
+    return desktop
+
+
+def _may_be_read(stream: TextIO) -> bool:
+    """A terminal, pipe or file; not the journal (a socket) and not /dev/null."""
+    try:
+        mode = os.fstat(stream.fileno()).st_mode
+        return stream.isatty() or stat.S_ISFIFO(mode) or stat.S_ISREG(mode)
+    except (OSError, ValueError):
+        # Kept in memory: whoever passed it reads it.
+        return not stream.closed

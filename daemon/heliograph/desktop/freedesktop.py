@@ -1,0 +1,212 @@
+"""org.freedesktop.Notifications over D-Bus: shows, replaces and closes popups, and tells what becomes of them.
+
+Calls go to the unique name of one life of the server. So a restarted server never sees an id of the one before,
+which dunst, Plasma, xfce4-notifyd and lxqt would take over from whatever notification has it now.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+
+from dbus_fast import Message, MessageType
+
+from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
+from heliograph.core.notification import DesktopSignal, Notification, Popup, ServerChanged
+from heliograph.desktop.bus import CALL_TIMEOUT_S, DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
+from heliograph.desktop.failures import STARTING_DELAY_S, TROUBLE_DELAY_S, judge_failure
+from heliograph.desktop.identity import ICON_FOLDER, data_file, data_folders
+from heliograph.desktop.rendering import SIGNATURE, icon_for, render
+from heliograph.desktop.server import INTERFACE, NAME, PATH, Server
+
+log = logging.getLogger(__name__)
+
+_MATCHES = (
+    f"type='signal',sender='{NAME}',interface='{INTERFACE}',path='{PATH}'",
+    f"type='signal',sender='{DRIVER}',interface='{DRIVER}',path='{DRIVER_PATH}',"
+    f"member='NameOwnerChanged',arg0='{NAME}'",
+)
+
+
+class FreedesktopDesktop:
+    """`ports.Desktop` on a session bus. One for each process; every account's loop may listen to it.
+
+    Signals for popups that this process did not show are passed on too: an earlier one may have shown them.
+    """
+
+    name = "freedesktop"
+
+    def __init__(self, address: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+        self._timeout_s = timeout_s
+        self._bus = Bus(
+            address,
+            matches=_MATCHES,
+            on_connected=self._meet,
+            on_message=self._hear,
+            on_lost=self._part,
+            timeout_s=timeout_s,
+        )
+        self._bus_id: str | None = None
+        self._server: Server | None = None
+        self._owner_changes = 0
+        self._listeners: list[Callable[[DesktopSignal], None]] = []
+        self._tasks: set[asyncio.Task[None]] = set()
+        self._icon = icon_for(
+            [folder / ICON_FOLDER for folder in data_folders()], data_file("io.github.heliograph.svg")
+        )
+
+    async def start(self) -> bool:
+        """Returns after the first attempt whether the bus is there; it is looked for until `shut` in any case."""
+        return await self._bus.start()
+
+    @property
+    def server(self) -> Server | None:
+        """The notification server of the moment."""
+        return self._server
+
+    def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
+        self._listeners.append(listener)
+        listener(ServerChanged(self._life))
+
+    async def show(
+        self, notification: Notification, replaces: Popup | None
+    ) -> Done[Popup] | RetryLater | Declined | NeedsUser:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                server = self._server or await self._activate()
+                return self._nobody() if server is None else await self._notify(server, notification, replaces)
+        except (TimeoutError, BusGone, CallFailed) as error:
+            return self._judge(error)
+
+    async def close(self, popup: Popup) -> Done[None] | RetryLater | Declined | NeedsUser:
+        server = self._server
+        if server is None:
+            return self._nobody()
+        if server.life != popup.server:
+            return Done(None)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                await self._bus.call(server.owner, PATH, INTERFACE, "CloseNotification", "u", [popup.id])
+        except (TimeoutError, BusGone, CallFailed) as error:
+            outcome = self._judge(error)
+            # GNOME Shell (InvalidArgs) and notification-daemon (InvalidId) answer so for what is closed already.
+            return Done(None) if isinstance(outcome, Declined) else outcome
+        return Done(None)
+
+    async def shut(self) -> None:
+        self._listeners.clear()
+        await self._bus.stop()
+        for task in self._tasks:
+            task.cancel()
+        if self._tasks:
+            await asyncio.wait(self._tasks)
+
+    @property
+    def _life(self) -> str | None:
+        return None if self._server is None else self._server.life
+
+    def _nobody(self) -> RetryLater:
+        why = "no notification server is running" if self._bus.is_connected else "the session bus is not reachable"
+        return RetryLater(None, why)
+
+    def _judge(self, error: Exception) -> RetryLater | Declined:
+        is_server_there = self._server is not None
+        if isinstance(error, CallFailed):
+            return judge_failure(error.name, str(error), is_server_there=is_server_there)
+        if isinstance(error, BusGone):
+            return RetryLater(STARTING_DELAY_S if is_server_there else None, str(error))
+        why = f"the notification server did not answer within {self._timeout_s:g} s"
+        return RetryLater(TROUBLE_DELAY_S if is_server_there else None, why)
+
+    async def _notify(self, server: Server, notification: Notification, replaces: Popup | None) -> Done[Popup]:
+        traits = await server.traits(self._bus)
+        replaces_id = replaces.id if replaces is not None and replaces.server == server.life else 0
+        arguments = render(notification, traits.capabilities, icon=self._icon, replaces_id=replaces_id)
+        serial = self._bus.next_serial()
+        try:
+            reply = await self._bus.call(server.owner, PATH, INTERFACE, "Notify", SIGNATURE, arguments, serial=serial)
+        except asyncio.CancelledError:
+            server.note_abandoned(serial, replaces_id)
+            raise
+        if reply.signature != "u":
+            raise CallFailed("org.freedesktop.DBus.Error.Failed", "Notify was answered without an id")
+        popup_id = int(reply.body[0])
+        server.note_shown(popup_id)
+        return Done(Popup(server.life, popup_id))
+
+    async def _activate(self) -> Server | None:
+        """Has the bus start a server, if one is installed that way."""
+        if self._bus.is_connected and NAME in await self._bus.call_driver("ListActivatableNames"):
+            try:
+                await self._bus.call_driver("StartServiceByName", "su", [NAME, 0])
+            except CallFailed as error:
+                log.warning("No notification server could be started: %s", error)
+        # The bus tells of the new owner before it answers.
+        return self._server
+
+    async def _meet(self) -> None:
+        """A new connection: which bus is it, who serves notifications?"""
+        self._bus_id = str(await self._bus.call_driver("GetId"))
+        changes = self._owner_changes
+        try:
+            owner = str(await self._bus.call_driver("GetNameOwner", "s", [NAME]))
+        except CallFailed:
+            owner = ""
+        # A change heard meanwhile is as new as the answer, or newer.
+        if changes == self._owner_changes:
+            self._change_owner(owner)
+
+    def _part(self) -> None:
+        self._change_owner("")
+        self._bus_id = None
+
+    def _change_owner(self, owner: str) -> None:
+        self._owner_changes += 1
+        if owner == (self._server.owner if self._server else ""):
+            return
+        if not owner:
+            self._server = None
+            log.info("There is no notification server")
+        else:
+            self._server = Server(life=f"{self._bus_id}{owner}", owner=owner)
+            task = asyncio.create_task(self._introduce(self._server), name="notification server")
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+        change = ServerChanged(self._life)
+        self._tell_soon(lambda: change)
+
+    async def _introduce(self, server: Server) -> None:
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                traits = await server.traits(self._bus)
+        except (TimeoutError, BusGone, CallFailed) as error:
+            log.warning("The notification server does not say who it is: %s", str(error) or "no answer")
+        else:
+            log.info("Notifications go to %s", traits.title)
+
+    def _hear(self, message: Message) -> None:
+        server = self._server
+        if message.message_type is MessageType.SIGNAL and message.sender == DRIVER:
+            # Before its id is known the bus has yet to be asked for the owner, which is newer.
+            is_owner = message.member == "NameOwnerChanged" and message.signature == "sss" and message.body[0] == NAME
+            if is_owner and self._bus_id is not None:
+                self._change_owner(message.body[2])
+        elif server is None or message.sender != server.owner:
+            # Anyone on the bus can send us a signal directly.
+            return
+        elif message.message_type is MessageType.SIGNAL and message.interface == INTERFACE:
+            self._tell_soon(lambda: server.interpret(message))
+        elif message.message_type is MessageType.METHOD_RETURN and (popup_id := server.late_popup(message)):
+            # It was given up and will be shown again.
+            self._bus.send(server.owner, PATH, INTERFACE, "CloseNotification", "u", [popup_id])
+
+    def _tell_soon(self, interpret: Callable[[], DesktopSignal | None]) -> None:
+        """In order, and after a call whose answer came before the signal has returned: ids precede their signals."""
+        asyncio.get_running_loop().call_soon(self._tell, interpret)
+
+    def _tell(self, interpret: Callable[[], DesktopSignal | None]) -> None:
+        signal = interpret()
+        if signal is not None:
+            for listener in tuple(self._listeners):
+                listener(signal)

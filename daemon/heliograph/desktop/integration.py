@@ -1,0 +1,79 @@
+"""Puts our desktop entry and icon where desktops look, so that they name, group and mute us."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import re
+import tempfile
+from pathlib import Path
+
+from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_home
+from heliograph.errors import UserError
+
+_ENTRY_FOLDER = Path("applications")
+_ENTRY_NAME = f"{DESKTOP_ENTRY}.desktop"
+_ICON_NAME = f"{DESKTOP_ENTRY}.svg"
+
+_UNSAFE = re.compile(r'[\s"\'\\><~|&;$*?#()`]')
+
+
+def install_integration(program: Path, home: Path | None = None) -> list[Path]:
+    """Writes the entry and the icon below `home`, by default the user's XDG data folder; again is harmless.
+
+    `program` is the absolute path of the command: GNOME ignores an entry whose command it does not find. Returns
+    what was written. Raises UserError if the folder does not take it.
+    """
+    entry, icon = _places(home)
+    command = _quote_exec(str(program))
+    text = re.sub(r"(?m)^Exec=heliograph\b", lambda _: f"Exec={command}", data_file(_ENTRY_NAME).read_text("utf-8"))
+    try:
+        _write(entry, text.encode())
+        _write(icon, data_file(_ICON_NAME).read_bytes())
+    except OSError as error:
+        raise UserError(
+            f"The desktop entry could not be written: {error.strerror} ({error.filename})",
+            "Make the folder writable, or go without: only the icon and the grouping of notifications are missing.",
+        ) from error
+    return [entry, icon]
+
+
+def remove_integration(home: Path | None = None) -> list[Path]:
+    """Removes what `install_integration` wrote. Returns what was there."""
+    removed = []
+    for path in _places(home):
+        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
+            try:
+                path.unlink()
+            except PermissionError as error:
+                raise UserError(f"{path} could not be removed: {error.strerror}", "Remove it by hand.") from error
+            removed.append(path)
+    return removed
+
+
+def _places(home: Path | None) -> tuple[Path, Path]:
+    base = home or data_home()
+    return base / _ENTRY_FOLDER / _ENTRY_NAME, base / ICON_FOLDER / _ICON_NAME
+
+
+def _write(path: Path, content: bytes) -> None:
+    """Whole or not at all: desktops watch these folders and read at once."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+        os.chmod(temporary, 0o644)
+        os.replace(temporary, path)
+    except OSError:
+        Path(temporary).unlink(missing_ok=True)
+        raise
+
+
+def _quote_exec(path: str) -> str:
+    """Desktop Entry Specification, "The Exec key": quoted, and escaped once more as a string value."""
+    path = path.replace("%", "%%")
+    if not _UNSAFE.search(path):
+        return path
+    quoted = re.sub(r'(["`$\\])', r"\\\1", path)
+    return '"' + quoted.replace("\\", "\\\\") + '"'

@@ -1,0 +1,140 @@
+"""Opens a room in the user's Matrix client.
+
+The daemon may be sandboxed by its unit, and what it starts inherits the sandbox, which Electron does not survive.
+So clients are started by the user's service manager, and only where there is none as children of our own.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import re
+import shutil
+import signal
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from heliograph.core.room_uri import Form, room_uri
+from heliograph.desktop.identity import data_folders
+from heliograph.errors import EXIT_CONFIG, UserError
+
+log = logging.getLogger(__name__)
+
+OPEN_WITH = ("auto", *(form.value for form in Form))
+
+_QUERY_TIMEOUT_S = 3.0
+_LAUNCH_TIMEOUT_S = 10.0
+
+_DESKTOP_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}\.desktop")
+_TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
+_SESSION_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_CURRENT_DESKTOP")
+
+
+class ClientOpener:
+    """`ports.Opener`: by the client that is registered for `matrix:`, else for `element:`, else by matrix.to."""
+
+    def __init__(self, open_with: str = "auto") -> None:
+        if open_with not in OPEN_WITH:
+            raise UserError(
+                f"Rooms cannot be opened with {open_with!r}",
+                f"Use one of {', '.join(OPEN_WITH)}.",
+                exit_code=EXIT_CONFIG,
+            )
+        self._form = None if open_with == "auto" else Form(open_with)
+
+    async def open(self, room_id: str | None, event_id: str | None, token: str | None) -> bool:
+        """True if something was started. Without a room: the client as it is, if there is one."""
+        environment = _activation(token)
+        form, client = (self._form, None) if self._form else await _find_client()
+        if room_id is None:
+            if client is None and form in (Form.MATRIX, Form.ELEMENT):
+                client = await _handler_of(form.value)
+            path = None if client is None else _desktop_file(client)
+            return path is not None and await _launch(["gio", "launch", str(path)], environment)
+        uri = room_uri(form, room_id, event_id)
+        if uri is None:
+            log.debug("A room cannot be opened, for its id is malformed")
+            return False
+        return await _launch(["xdg-open", uri], environment)
+
+
+async def _find_client() -> tuple[Form, str | None]:
+    for form in (Form.MATRIX, Form.ELEMENT):
+        if client := await _handler_of(form.value):
+            return form, client
+    return Form.MATRIX_TO, None
+
+
+async def _handler_of(scheme: str) -> str | None:
+    """The id of the desktop entry that handles a URI scheme."""
+    query = ["xdg-mime", "query", "default", f"x-scheme-handler/{scheme}"]
+    code, output = await _run(query, _QUERY_TIMEOUT_S, {}, output=asyncio.subprocess.PIPE)
+    answer = output.decode(errors="replace").strip()
+    return answer if code == 0 and _DESKTOP_ID.fullmatch(answer) else None
+
+
+def _desktop_file(desktop_id: str) -> Path | None:
+    paths = (folder / "applications" / desktop_id for folder in data_folders())
+    return next((path for path in paths if path.is_file()), None)
+
+
+def _activation(token: str | None) -> dict[str, str]:
+    if token is None or not _TOKEN.fullmatch(token):
+        return {}
+    # The second name is the one of X11, by the Startup Notification specification.
+    return {"XDG_ACTIVATION_TOKEN": token, "DESKTOP_STARTUP_ID": token}
+
+
+async def _launch(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+    """Starts a command that outlives us. All of it is ours, and its last word starts with a scheme or with "/"."""
+    if shutil.which(command[0]) and shutil.which("systemd-run"):
+        session = {name: os.environ[name] for name in _SESSION_VARIABLES if os.environ.get(name)}
+        settings = [f"--setenv={name}={value}" for name, value in (session | dict(environment)).items()]
+        # Type=exec: it says so if the command does not start. KillMode=process: xdg-open ends before its client does.
+        unit = ["--user", "--collect", "--quiet", "--property=Type=exec", "--property=KillMode=process", *settings]
+        if await _succeeds(["systemd-run", *unit, "--", *command], environment):
+            return True
+        log.debug("The user's service manager did not start %s", command[0])
+    # Unlike xdg-open it needs no display variable and does not wait for the client to end.
+    if command[0] == "xdg-open" and await _succeeds(["gio", "open", command[-1]], environment):
+        return True
+    return shutil.which(command[0]) is not None and await _succeeds(["setsid", "--fork", *command], environment)
+
+
+async def _succeeds(command: Sequence[str], environment: Mapping[str, str]) -> bool:
+    # No pipe: the client would inherit it and hold it open.
+    code, _ = await _run(command, _LAUNCH_TIMEOUT_S, environment, output=asyncio.subprocess.DEVNULL)
+    return code == 0
+
+
+async def _run(
+    command: Sequence[str], timeout_s: float, environment: Mapping[str, str], *, output: int
+) -> tuple[int | None, bytes]:
+    """Exit status and what was written to `output`; no status if it could not be started or did not end in time."""
+    try:
+        process = await asyncio.create_subprocess_exec(
+            *command,
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=output,
+            stderr=asyncio.subprocess.DEVNULL,
+            env={**os.environ, **environment},
+            start_new_session=True,
+        )
+    except OSError as error:
+        log.debug("%s could not be started: %s", command[0], error.strerror)
+        return None, b""
+    try:
+        async with asyncio.timeout(timeout_s):
+            written, _ = await process.communicate()
+    except TimeoutError:
+        log.debug("%s did not end within %g s", command[0], timeout_s)
+        return None, b""
+    finally:
+        if process.returncode is None:
+            # The whole session: a script's children hold its pipe open.
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)
+            await process.wait()
+    return process.returncode, written or b""

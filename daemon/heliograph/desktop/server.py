@@ -1,0 +1,129 @@
+"""One life of a notification server: who it is, what it can do, and what its signals mean."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import TypeVar
+
+from dbus_fast import Message
+
+from heliograph.core.notification import Activated, Closed, Closing, Popup
+from heliograph.core.text import clean_line
+from heliograph.desktop.bus import Bus, CallFailed
+from heliograph.desktop.echoes import Echoes
+from heliograph.desktop.failures import is_passing
+
+NAME = "org.freedesktop.Notifications"
+PATH = "/org/freedesktop/Notifications"
+INTERFACE = "org.freedesktop.Notifications"
+
+_LEAST_CAPABILITIES = frozenset({"body"})
+"""Of a server that refuses to tell: text without markup is shown right by all."""
+_UNNAMED = "an unnamed server"
+_REMEMBERED = 64
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Traits:
+    """What a server says of itself."""
+
+    title: str
+    """Name and version, for people."""
+    capabilities: frozenset[str]
+
+
+class Server:
+    """A server from when it took its name to when it lost it. Its ids mean nothing beyond."""
+
+    def __init__(self, *, life: str, owner: str) -> None:
+        self.life = life
+        """Unlike that of any other server, also on another bus: the bus's id and `owner`."""
+        self.owner = owner
+        """Its unique name on the bus."""
+        self.known_traits: Traits | None = None
+        """None until it has answered."""
+        self._asking = asyncio.Lock()
+        self._echoes = Echoes()
+        self._tokens: OrderedDict[int, str] = OrderedDict()
+        self._abandoned: OrderedDict[int, int] = OrderedDict()
+
+    async def traits(self, bus: Bus) -> Traits:
+        """Asked until answered once, by one caller at a time. Raises BusGone or CallFailed; the caller sets the
+        time-out."""
+        async with self._asking:
+            if self.known_traits is None:
+                title = await self._ask_title(bus)
+                self.known_traits = Traits(title, await self._ask_capabilities(bus))
+            return self.known_traits
+
+    def note_shown(self, popup_id: int) -> None:
+        """Notify was answered with this id."""
+        self._echoes.forget(popup_id)
+
+    def note_abandoned(self, serial: int, replaces_id: int) -> None:
+        """The caller of the Notify with this serial gave up waiting."""
+        _remember(self._abandoned, serial, replaces_id)
+
+    def late_popup(self, reply: Message) -> int | None:
+        """The id of a popup that came up after its caller gave up, if that is what this answer says."""
+        replaces_id = self._abandoned.pop(reply.reply_serial, None)
+        if replaces_id is None or reply.signature != "u" or reply.body[0] == replaces_id:
+            return None
+        return int(reply.body[0])
+
+    def interpret(self, signal: Message) -> Activated | Closed | None:
+        """What a signal of this server says, once for each thing that happened. None: nothing, or nothing new."""
+        match signal.member, signal.signature:
+            case "ActivationToken", "us":
+                # Comes before the ActionInvoked that it belongs to.
+                popup_id, token = signal.body
+                _remember(self._tokens, popup_id, token)
+            case "ActionInvoked", "us":
+                popup_id, action = signal.body
+                if not self._echoes.is_echo(popup_id, f"action {action}"):
+                    return Activated(Popup(self.life, popup_id), action, self._tokens.pop(popup_id, None))
+            case "NotificationClosed", "uu":
+                popup_id, reason = signal.body
+                self._tokens.pop(popup_id, None)
+                if not self._echoes.is_echo(popup_id, "closed"):
+                    return Closed(Popup(self.life, popup_id), _closing(reason))
+        return None
+
+    async def _ask_title(self, bus: Bus) -> str:
+        try:
+            reply = await bus.call(self.owner, PATH, INTERFACE, "GetServerInformation")
+        except CallFailed as error:
+            if is_passing(error.name):
+                raise
+            return _UNNAMED
+        if reply.signature[:3] != "sss":
+            return _UNNAMED
+        name, _, version = reply.body[:3]
+        return f"{clean_line(name, 40)} {clean_line(version, 40)}".strip() or _UNNAMED
+
+    async def _ask_capabilities(self, bus: Bus) -> frozenset[str]:
+        try:
+            reply = await bus.call(self.owner, PATH, INTERFACE, "GetCapabilities")
+        except CallFailed as error:
+            if is_passing(error.name):
+                raise
+            return _LEAST_CAPABILITIES
+        return frozenset(reply.body[0]) if reply.signature == "as" else _LEAST_CAPABILITIES
+
+
+def _closing(reason: int) -> Closing:
+    try:
+        return Closing(reason)
+    except ValueError:
+        return Closing.UNDEFINED
+
+
+def _remember(memory: OrderedDict[int, T], key: int, value: T) -> None:
+    memory[key] = value
+    memory.move_to_end(key)
+    while len(memory) > _REMEMBERED:
+        memory.popitem(last=False)

@@ -1,0 +1,48 @@
+"""Blocking calls, one at a time, in a thread that nobody waits for longer than they want."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import threading
+from collections.abc import Callable
+
+
+class SideThread:
+    """Runs one function at a time beside the event loop.
+
+    A function that hangs keeps later ones out and times them out, but holds up neither the loop nor the end of
+    the process. The loop's own executor would: its threads are joined at exit.
+    """
+
+    def __init__(self) -> None:
+        self._is_free = asyncio.Semaphore(1)
+
+    async def run(self, work: Callable[[], None], timeout_s: float) -> None:
+        """Raises TimeoutError, or what `work` raises. After a time-out `work` may still come to its end."""
+        async with asyncio.timeout(timeout_s):
+            await self._is_free.acquire()
+            loop = asyncio.get_running_loop()
+            ended: asyncio.Future[None] = loop.create_future()
+
+            def settle(error: Exception | None) -> None:
+                self._is_free.release()
+                if ended.done():
+                    return
+                if error is None:
+                    ended.set_result(None)
+                else:
+                    ended.set_exception(error)
+
+            def target() -> None:
+                outcome: Exception | None = None
+                try:
+                    work()
+                except Exception as error:  # noqa: BLE001 - whatever it is, it is the caller's
+                    outcome = error
+                # The loop may be closed by now, with nobody left to tell.
+                with contextlib.suppress(RuntimeError):
+                    loop.call_soon_threadsafe(settle, outcome)
+
+            threading.Thread(target=target, name="heliograph side thread", daemon=True).start()
+            await ended

@@ -1,0 +1,86 @@
+"""Tells when it is worth trying again at once: the network came up, or the machine woke from sleep.
+
+All of it comes as signals of the system bus; services that are not there say nothing. Hints, no more: whoever is told
+must be right without.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable
+from enum import Enum
+
+from dbus_fast import Message, MessageType, Variant
+
+from heliograph.desktop.bus import Bus, system_bus_address
+
+log = logging.getLogger(__name__)
+
+_LOGIND = "org.freedesktop.login1.Manager"
+_NETWORK_MANAGER = "org.freedesktop.NetworkManager"
+_NETWORKD = "org.freedesktop.network1.Manager"
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+
+_MATCHES = (
+    f"type='signal',sender='org.freedesktop.login1',interface='{_LOGIND}',member='PrepareForSleep'",
+    f"type='signal',sender='{_NETWORK_MANAGER}',interface='{_NETWORK_MANAGER}',member='StateChanged'",
+    f"type='signal',sender='org.freedesktop.network1',interface='{_PROPERTIES}',member='PropertiesChanged',"
+    f"arg0='{_NETWORKD}'",
+)
+
+_NM_CONNECTED_SITE = 60
+"""NMState: local connectivity only is 50, the Internet 70."""
+_NETWORKD_ONLINE = ("partial", "online")
+
+_LONGEST_DELAY_S = 600.0
+"""A machine without a system bus is not going to get one soon."""
+
+
+class Wakeup(Enum):
+    """Why it is worth trying again."""
+
+    NETWORK_UP = "network up"
+    RESUMED = "resumed"
+
+
+class Wakeups:
+    """Calls `listener` from `start` to `stop`."""
+
+    def __init__(self, listener: Callable[[Wakeup], None], address: str | None = None) -> None:
+        self._listener = listener
+        self._bus = Bus(
+            address or system_bus_address(),
+            matches=_MATCHES,
+            on_message=self._hear,
+            longest_delay_s=_LONGEST_DELAY_S,
+        )
+
+    async def start(self) -> bool:
+        """Returns whether there is a system bus; if not it is looked for again, seldom."""
+        return await self._bus.start()
+
+    async def stop(self) -> None:
+        """No call comes after this."""
+        await self._bus.stop()
+
+    def _hear(self, message: Message) -> None:
+        # What is sent to everyone passed the match rules, which name the sender. Anyone could send to us alone.
+        if message.message_type is not MessageType.SIGNAL or message.destination:
+            return
+        wakeup = _interpret(message)
+        if wakeup is not None:
+            log.debug("Woken: %s", wakeup.value)
+            self._listener(wakeup)
+
+
+def _interpret(signal: Message) -> Wakeup | None:
+    match signal.interface, signal.member, signal.signature:
+        case (_, "PrepareForSleep", "b") if signal.interface == _LOGIND and not signal.body[0]:
+            return Wakeup.RESUMED
+        case (_, "StateChanged", "u") if signal.interface == _NETWORK_MANAGER and signal.body[0] >= _NM_CONNECTED_SITE:
+            return Wakeup.NETWORK_UP
+        case (_, "PropertiesChanged", "sa{sv}as") if signal.interface == _PROPERTIES and signal.body[0] == _NETWORKD:
+            state = signal.body[1].get("OnlineState")
+            if isinstance(state, Variant) and state.value in _NETWORKD_ONLINE:
+                return Wakeup.NETWORK_UP
+    return None

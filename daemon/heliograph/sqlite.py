@@ -23,7 +23,7 @@ from heliograph.errors import StateError, StorageError
 
 T = TypeVar("T")
 
-BUSY_TIMEOUT_MS = 5_000
+BUSY_TIMEOUT_S = 5.0
 # FULL: an acknowledged sync must survive power loss, not only a killed process.
 # The journal is cut back to 4 MB after a large transaction; what is erased is overwritten.
 _SETTINGS = """
@@ -63,31 +63,18 @@ class Database:
     @classmethod
     async def open(cls, path: Path, migrations: Sequence[str]) -> Database:
         """Opens the file, or makes it with mode 0600, and brings it to the version of the last migration."""
-        try:
-            os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
-        except OSError as error:
-            raise _unusable(path, error.strerror or str(error)) from error
-        database = cls(_connection(path, "rw"), path)
-        await database._prepare(partial(_prepare, path=path, migrations=migrations))
-        return database
+        return await cls._open(path, partial(_open, path, migrations))
 
     @classmethod
     async def open_readonly(cls, path: Path, version: int) -> Database:
         """Opens the file beside the process that writes it. It must exist, in this very version."""
-        database = cls(_connection(path, "ro"), path)
-        await database._prepare(partial(_prepare_readonly, path=path, version=version))
-        return database
+        return await cls._open(path, partial(_open_readonly, path, version))
 
-    async def _prepare(self, prepare: Callable[[sqlite3.Connection], None]) -> None:
-        try:
-            await self._connection
-            await self._connection.call(prepare)
-        except sqlite3.Error as error:
-            await self.close()
-            raise _at_opening(self._path, error) from error
-        except BaseException:
-            await self.close()
-            raise
+    @classmethod
+    async def _open(cls, path: Path, connect: Callable[[], sqlite3.Connection]) -> Database:
+        connection = _Connection(connect, iter_chunk_size=64)
+        await connection
+        return cls(connection, path)
 
     async def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `work` between BEGIN IMMEDIATE and COMMIT; whatever it raises rolls back. It must not commit itself."""
@@ -126,30 +113,48 @@ def read_migrations(package: str) -> tuple[str, ...]:
     return tuple(file.read_text(encoding="utf-8") for file in files)
 
 
-def _connection(path: Path, mode: str) -> _Connection:
+def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
+    try:
+        os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
+    except OSError as error:
+        raise _unusable(path, error.strerror or str(error)) from error
+    return _connect(path, "rw", partial(_migrate, path, migrations))
+
+
+def _open_readonly(path: Path, version: int) -> sqlite3.Connection:
+    return _connect(path, "ro", partial(_require_version, path, version))
+
+
+def _connect(path: Path, mode: str, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:
     address = f"file:{quote(str(path.absolute()))}?mode={mode}"
-    connect = partial(sqlite3.connect, address, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_MS / 1000)
-    return _Connection(connect, iter_chunk_size=64)
+    try:
+        db = sqlite3.connect(address, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
+    except sqlite3.Error as error:
+        raise _at_opening(path, error) from error
+    try:
+        prepare(db)
+    except BaseException as error:
+        db.close()
+        if isinstance(error, sqlite3.Error):
+            raise _at_opening(path, error) from error
+        raise
+    return db
 
 
-def _prepare(db: sqlite3.Connection, *, path: Path, migrations: Sequence[str]) -> None:
+def _migrate(path: Path, migrations: Sequence[str], db: sqlite3.Connection) -> None:
     version = _version(db)
     if version > len(migrations):
         raise _newer(path)
     db.executescript(_SETTINGS)
     if version < len(migrations):
-        try:
-            db.executescript(
-                f"BEGIN IMMEDIATE; {' '.join(migrations[version:])} PRAGMA user_version = {len(migrations)}; COMMIT;"
-            )
-        except BaseException:
-            _roll_back(db)
-            raise
+        script = "\n".join(migrations[version:])
+        # In one transaction: the file is of one version or of the other. Closing it rolls back.
+        db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {len(migrations)};\nCOMMIT;")
     # Only now: a migration may rebuild tables that others refer to.
     db.execute("PRAGMA foreign_keys = ON")
 
 
-def _prepare_readonly(db: sqlite3.Connection, *, path: Path, version: int) -> None:
+def _require_version(path: Path, version: int, db: sqlite3.Connection) -> None:
     found = _version(db)
     if found > version:
         raise _newer(path)

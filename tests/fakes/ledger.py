@@ -64,9 +64,7 @@ class FakeLedger:
             if (record := self.room_records.get(room_id)) is not None:
                 wanted = {*names_of, *record.facts.heroes, record.facts.inviter}
                 names = {
-                    user: name
-                    for (room, user), (name, _) in self.names.items()
-                    if (room, user in wanted) == (room_id, True)
+                    user: name for (room, user), (name, _) in self.names.items() if room == room_id and user in wanted
                 }
                 found[room_id] = replace(record, facts=replace(record.facts, names=names))
         return found
@@ -223,7 +221,7 @@ class FakeLedger:
             return False
         delivery = replace(delivery, state=then, why=settlement.why)
         match settlement.move:
-            case Move.SHOWN | Move.REPLACED:
+            case Move.SHOWN | Move.REPLACED if shown_in is not None:
                 delivery = replace(delivery, popup_key=shown_in)
             case Move.SERVER_RESTARTED:
                 delivery = replace(delivery, popup_key=None)

@@ -18,6 +18,7 @@ from heliograph.sqlite import Database, read_migrations
 log = logging.getLogger(__name__)
 
 INBOX_NAME = "crypto.db"
+MIGRATIONS = read_migrations("heliograph.encryption")
 MOST_EVENTS = 10_000
 MOST_BYTES = 64 * 1024 * 1024
 
@@ -42,7 +43,7 @@ class SqliteInbox:
     @classmethod
     async def open(cls, folder: Path, *, most_events: int = MOST_EVENTS, most_bytes: int = MOST_BYTES) -> SqliteInbox:
         """Makes the file (0600) if missing; the folder exists, and its lock is ours. Raises StateError."""
-        database = await Database.open(folder / INBOX_NAME, read_migrations("heliograph.encryption"))
+        database = await Database.open(folder / INBOX_NAME, MIGRATIONS)
         return cls(database, most_events, most_bytes)
 
     async def keep(self, to_device: Sequence[bytes]) -> None:

@@ -75,7 +75,7 @@ def apply_settlement(db: sqlite3.Connection, settlement: Settlement, shown_in: s
         return True
     popup_key = found[1]
     if move in (Move.SHOWN, Move.REPLACED):
-        popup_key = shown_in
+        popup_key = popup_key if shown_in is None else shown_in
     elif move is Move.SERVER_RESTARTED:
         popup_key = None
     is_failure = move is Move.FAILED

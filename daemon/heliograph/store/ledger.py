@@ -6,6 +6,8 @@ next /sync asks again for exactly what was not kept.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import os
 import sqlite3
 from collections.abc import Collection, Sequence
@@ -17,10 +19,11 @@ from heliograph.core.record import AccountState, Decision, Delivery, Judged, Pla
 from heliograph.errors import StateError
 from heliograph.ports import Settlement
 from heliograph.sqlite import Database, read_migrations
-from heliograph.store import account, deliveries, judged, popups, rooms
+from heliograph.store import account, deliveries, judgements, popups, rooms
 from heliograph.store.lock import AccountLock
 
 LEDGER_NAME = "ledger.db"
+MIGRATIONS = read_migrations("heliograph.store")
 _PRUNED_AT_ONCE = 1_000
 
 
@@ -36,10 +39,9 @@ class SqliteLedger:
     @classmethod
     async def open(cls, folder: Path) -> SqliteLedger:
         """Makes the folder (0700) and the ledger (0600) if missing. Raises StateError if they cannot be used."""
-        _make_private(folder)
-        lock = await AccountLock.take(folder)
+        lock = await _lock(folder)
         try:
-            database = await Database.open(folder / LEDGER_NAME, read_migrations("heliograph.store"))
+            database = await Database.open(folder / LEDGER_NAME, MIGRATIONS)
         except BaseException:
             lock.release()
             raise
@@ -64,13 +66,13 @@ class SqliteLedger:
         return await self._database.read(deliveries.read_open_rooms)
 
     async def positions(self, event_ids: Collection[str]) -> dict[str, int]:
-        return await self._database.read(partial(judged.read_positions, event_ids=event_ids))
+        return await self._database.read(partial(judgements.read_positions, event_ids=event_ids))
 
     async def commit(self, plan: Plan, now_ms: int) -> int:
         return await self._database.transaction(partial(self._commit, plan, now_ms))
 
-    async def record(self, judgements: Sequence[Judged], now_ms: int) -> None:
-        await self._database.transaction(partial(judged.insert_judged, judged=judgements, now_ms=now_ms))
+    async def record(self, judged: Sequence[Judged], now_ms: int) -> None:
+        await self._database.transaction(partial(judgements.insert_judged, judged=judged, now_ms=now_ms))
 
     async def due(self, now_ms: int) -> list[Delivery]:
         return await self._database.read(partial(self._due, now_ms))
@@ -110,9 +112,9 @@ class SqliteLedger:
     # Run in the database's thread, one at a time.
 
     def _commit(self, plan: Plan, now_ms: int, db: sqlite3.Connection) -> int:
-        known = judged.last_position(db)
-        judged.insert_judged(db, plan.judged, now_ms)
-        judged.insert_judged(db, _judgements_missing(plan), now_ms)
+        known = judgements.last_position(db)
+        judgements.insert_judged(db, plan.judged, now_ms)
+        judgements.insert_judged(db, _judgements_missing(plan), now_ms)
         new = deliveries.insert_deliveries(db, plan.deliveries, known)
         self._changed_since_due |= deliveries.apply_changes(db, plan.changes)
         rooms.forget_rooms(db, plan.forgotten_rooms)
@@ -167,8 +169,7 @@ class LedgerReader:
 
 async def open_readonly(folder: Path) -> LedgerReader:
     """Raises StateError if there is no ledger, or not one that this version reads."""
-    version = len(read_migrations("heliograph.store"))
-    return LedgerReader(await Database.open_readonly(folder / LEDGER_NAME, version))
+    return LedgerReader(await Database.open_readonly(folder / LEDGER_NAME, len(MIGRATIONS)))
 
 
 def _judgements_missing(plan: Plan) -> list[Judged]:
@@ -182,7 +183,23 @@ def _judgements_missing(plan: Plan) -> list[Judged]:
 
 
 def _prune(before_ms: int, db: sqlite3.Connection) -> int:
-    return judged.prune_judged(db, before_ms, _PRUNED_AT_ONCE) + rooms.prune_names(db, before_ms, _PRUNED_AT_ONCE)
+    return judgements.prune_judged(db, before_ms, _PRUNED_AT_ONCE) + rooms.prune_names(db, before_ms, _PRUNED_AT_ONCE)
+
+
+async def _lock(folder: Path) -> AccountLock:
+    locking = asyncio.ensure_future(asyncio.to_thread(_lock_privately, folder))
+    try:
+        return await asyncio.shield(locking)
+    except asyncio.CancelledError:
+        # A thread cannot be cancelled: nobody else would let go of what it takes.
+        with contextlib.suppress(StateError):
+            (await locking).release()
+        raise
+
+
+def _lock_privately(folder: Path) -> AccountLock:
+    _make_private(folder)
+    return AccountLock.take(folder)
 
 
 def _make_private(folder: Path) -> None:

@@ -5,10 +5,10 @@ The kernel lets go of it when the process ends, however it ends, so nothing stal
 
 from __future__ import annotations
 
-import asyncio
 import contextlib
 import fcntl
 import os
+import time
 from pathlib import Path
 
 from heliograph.errors import StateError
@@ -27,15 +27,15 @@ class AccountLock:
         self._descriptor: int | None = descriptor
 
     @classmethod
-    async def take(cls, folder: Path) -> AccountLock:
-        """Raises StateError if another process has the account, naming it, or if the folder cannot be written."""
+    def take(cls, folder: Path) -> AccountLock:
+        """Blocks for a moment. Raises StateError if a process has the account, naming it, or the folder is unusable."""
         path = folder / LOCK_NAME
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _unusable(path, error) from error
         try:
-            await _lock(descriptor, path)
+            _lock(descriptor, path)
             os.ftruncate(descriptor, 0)
             os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
         except OSError as error:
@@ -61,14 +61,16 @@ def is_held(folder: Path) -> int | None:
         return None
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
-    except OSError:
+    except BlockingIOError:
         return _holder(descriptor)
+    except OSError:
+        return None
     finally:
         os.close(descriptor)
     return None
 
 
-async def _lock(descriptor: int, path: Path) -> None:
+def _lock(descriptor: int, path: Path) -> None:
     for tried in range(1, _TRIES + 1):
         try:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
@@ -78,7 +80,7 @@ async def _lock(descriptor: int, path: Path) -> None:
         else:
             return
         # `is_held` may be asking at this very moment.
-        await asyncio.sleep(_BETWEEN_TRIES_S)
+        time.sleep(_BETWEEN_TRIES_S)
 
 
 def _holder(descriptor: int) -> int:

@@ -1,0 +1,785 @@
+"""What every ledger does: the fake, and SQLite on disk."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import ALICE, BOB, ROOM, make_content, make_delivery, make_facts
+from fakes.ledger import FakeLedger
+from heliograph.core.delivery import Move, State
+from heliograph.core.events import AccountData
+from heliograph.core.notification import Category, Popup
+from heliograph.core.record import (
+    AccountState,
+    Content,
+    Decision,
+    Delivery,
+    Edit,
+    Judged,
+    Plan,
+    PopupRecord,
+    RoomRecord,
+    Withdrawal,
+)
+from heliograph.core.room import RoomFacts
+from heliograph.ports import Ledger, Settlement
+from heliograph.store.ledger import SqliteLedger
+
+OTHER_ROOM = "!other:example.org"
+
+
+@pytest.fixture(params=["fake", "sqlite"])
+async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
+    ledger: Ledger = FakeLedger() if request.param == "fake" else await SqliteLedger.open(tmp_path / "account")
+    yield ledger
+    await ledger.close()
+
+
+def make_judged(event_id: str = "$a", **judged: Any) -> Judged:
+    defaults: dict[str, Any] = {"room_id": ROOM, "decision": Decision.RING, "reason": ".m.rule.message"}
+    return Judged(event_id, **(defaults | judged))
+
+
+def make_plan(*event_ids: str, next_batch: str = "s2", room_id: str = ROOM, **plan: Any) -> Plan:
+    """Rings for each of these events."""
+    defaults: dict[str, Any] = {
+        "judged": tuple(make_judged(event_id, room_id=room_id) for event_id in event_ids),
+        "deliveries": tuple(make_delivery(event_id, room_id=room_id) for event_id in event_ids),
+    }
+    return Plan(next_batch, **(defaults | plan))
+
+
+def make_popup(key: str = ROOM, *, server: str = ":1.7", digest: str = "d", is_stale: bool = False) -> PopupRecord:
+    return PopupRecord(key, Popup(server, 7), digest, is_stale)
+
+
+async def show(ledger: Ledger, *event_ids: str, popup: PopupRecord | None = None) -> None:
+    settlements = [Settlement(event_id, Move.SHOWN) for event_id in event_ids]
+    await ledger.settle(settlements, shown=popup or make_popup())
+
+
+async def find(ledger: Ledger, event_id: str, room_id: str = ROOM) -> Delivery | None:
+    found = {each.event_id: each for each in await ledger.open_deliveries([room_id])}
+    return found.get(event_id)
+
+
+async def count(ledger: Ledger, state: State) -> int:
+    return (await ledger.counts())[state.value]
+
+
+# The account
+
+
+async def test_before_the_first_start_nothing_is_known_of_the_account(ledger: Ledger) -> None:
+    assert await ledger.account() == AccountState()
+
+
+async def test_a_start_replaces_all_of_the_account(ledger: Ledger) -> None:
+    await ledger.start(
+        AccountState(next_batch="s0", push_rules={"global": {}}, ignored_users=frozenset({BOB}), is_silenced=True), 5
+    )
+    state = AccountState(
+        next_batch="s1",
+        push_rules={"global": {"override": [{"rule_id": ".m.rule.master", "enabled": False}]}},
+        direct_rooms=frozenset({ROOM, OTHER_ROOM}),
+        is_pusher_enabled=False,
+        last_sync_ms=10,
+    )
+
+    await ledger.start(state, 10)
+
+    assert await ledger.account() == state
+
+
+async def test_starting_anew_keeps_what_was_judged(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+
+    await ledger.start(AccountState(next_batch="anew"), 2)
+
+    assert await ledger.commit(make_plan("$a"), 3) == 0
+    assert await count(ledger, State.PENDING) == 1
+
+
+@pytest.mark.parametrize("is_enabled", [True, False])
+async def test_the_pusher_stays_as_it_was_set(ledger: Ledger, is_enabled: bool) -> None:
+    await ledger.set_pusher_enabled(is_enabled)
+    await ledger.commit(make_plan("$a"), 1)
+
+    assert (await ledger.account()).is_pusher_enabled is is_enabled
+
+
+async def test_a_commit_changes_the_account_data_that_came_and_no_other(ledger: Ledger) -> None:
+    await ledger.start(
+        AccountState(push_rules={"global": {}}, direct_rooms=frozenset({ROOM}), ignored_users=frozenset({BOB})), 1
+    )
+
+    await ledger.commit(Plan("s2", account_data=AccountData(ignored_users=frozenset(), is_silenced=True)), 9)
+
+    assert await ledger.account() == AccountState(
+        next_batch="s2",
+        push_rules={"global": {}},
+        direct_rooms=frozenset({ROOM}),
+        ignored_users=frozenset(),
+        is_silenced=True,
+        last_sync_ms=9,
+    )
+
+
+async def test_a_sync_that_changed_nothing_else_still_moves_the_token(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a", next_batch="s2"), 5)
+    await ledger.commit(Plan("s3"), 6)
+
+    state = await ledger.account()
+    assert state.next_batch == "s3"
+    assert state.last_sync_ms == 5, "the last one that changed something"
+
+
+# Judging once
+
+
+async def test_a_commit_tells_how_many_deliveries_are_new(ledger: Ledger) -> None:
+    assert await ledger.commit(make_plan("$a", "$b"), 1) == 2
+    assert await ledger.commit(make_plan("$b", "$c"), 2) == 1
+    assert await count(ledger, State.PENDING) == 3
+
+
+async def test_a_new_delivery_holds_all_that_the_plan_said(ledger: Ledger) -> None:
+    content = Content(
+        room_title="Küche 🍲",
+        sender_name="Ал\u0000иса",
+        text="line\nline\u202e",
+        category=Category.CALL,
+        is_direct=True,
+        is_highlight=True,
+        sound="ring",
+    )
+    delivery = Delivery("$a", ROOM, ALICE, content, thread_root="$root", due_ms=70)
+
+    await ledger.commit(make_plan(judged=(make_judged("$a"),), deliveries=(delivery,)), 1)
+
+    position = (await ledger.positions(["$a"]))["$a"]
+    assert await find(ledger, "$a") == Delivery(
+        "$a", ROOM, ALICE, content, thread_root="$root", due_ms=70, position=position
+    )
+
+
+async def test_a_delivery_without_text_keeps_its_empty_text(ledger: Ledger) -> None:
+    await ledger.commit(make_plan(judged=(), deliveries=(make_delivery("$a", text=""),)), 1)
+
+    found = await find(ledger, "$a")
+    assert found is not None
+    assert found.content == make_content("")
+
+
+async def test_an_event_that_was_silent_once_does_not_ring_later(ledger: Ledger) -> None:
+    await ledger.commit(Plan("s1", judged=(make_judged("$a", decision=Decision.SILENT),)), 1)
+
+    assert await ledger.commit(make_plan("$a"), 2) == 0
+    assert await ledger.due(10) == []
+
+
+async def test_an_event_that_was_recorded_without_a_sync_does_not_ring_later(ledger: Ledger) -> None:
+    await ledger.record([make_judged("$a", decision=Decision.MALFORMED), make_judged("$a")], 1)
+
+    assert await ledger.commit(make_plan("$a"), 2) == 0
+
+
+async def test_recording_leaves_the_token_alone(ledger: Ledger) -> None:
+    await ledger.commit(Plan("s1"), 1)
+    await ledger.record([make_judged("$a", room_id=None)], 1)
+
+    assert (await ledger.account()).next_batch == "s1"
+
+
+async def test_one_event_twice_in_one_plan_rings_once(ledger: Ledger) -> None:
+    assert await ledger.commit(make_plan("$a", "$a"), 1) == 1
+    assert [each.event_id for each in await ledger.due(10)] == ["$a"]
+
+
+async def test_a_delivery_whose_judgement_is_missing_rings_all_the_same_and_once(ledger: Ledger) -> None:
+    plan = make_plan(deliveries=(make_delivery("$a"),))
+
+    assert await ledger.commit(plan, 1) == 1
+    assert await ledger.commit(plan, 2) == 0
+    assert "$a" in await ledger.positions(["$a"])
+
+
+async def test_a_settled_delivery_does_not_ring_again(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await show(ledger, "$a")
+    await ledger.settle([Settlement("$a", Move.DISMISSED)], closed=ROOM)
+
+    assert await ledger.commit(make_plan("$a"), 2) == 0
+    assert await ledger.due(10) == []
+
+
+async def test_positions_grow_in_the_order_in_which_events_were_judged(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$b", "$a"), 1)
+    await ledger.record([make_judged("$d")], 2)
+    await ledger.commit(make_plan("$a", "$c"), 3)
+
+    positions = await ledger.positions(["$a", "$b", "$c", "$d", "$unknown"])
+
+    assert sorted(positions, key=positions.__getitem__) == ["$b", "$a", "$d", "$c"]
+
+
+async def test_a_position_is_not_used_again_after_pruning(ledger: Ledger) -> None:
+    await ledger.record([make_judged("$a"), make_judged("$b")], 1)
+    before = await ledger.positions(["$b"])
+    await ledger.prune(100)
+    await ledger.record([make_judged("$c")], 101)
+
+    assert (await ledger.positions(["$c"]))["$c"] > before["$b"]
+
+
+async def test_more_events_are_looked_up_than_one_statement_can_name(ledger: Ledger) -> None:
+    event_ids = [f"$event{serial}" for serial in range(1_700)]
+    await ledger.commit(make_plan(*event_ids), 1)
+
+    assert await ledger.positions([*event_ids, "$unknown"]) == {
+        each.event_id: each.position for each in await ledger.due(1)
+    }
+
+
+@pytest.mark.parametrize("lookup", ["rooms", "open_deliveries", "positions"])
+async def test_asking_for_nothing_finds_nothing(ledger: Ledger, lookup: str) -> None:
+    await ledger.commit(make_plan("$a", rooms=(RoomRecord(make_facts()),)), 1)
+    lookups: dict[str, Callable[[], Any]] = {
+        "rooms": lambda: ledger.rooms([], [ALICE]),
+        "open_deliveries": lambda: ledger.open_deliveries([]),
+        "positions": lambda: ledger.positions([]),
+    }
+
+    assert not await lookups[lookup]()
+
+
+# What strangers send
+
+
+async def test_what_a_disk_cannot_hold_neither_stops_nor_loses_a_commit(ledger: Ledger) -> None:
+    hostile = "\ud800\u0000\u202e"
+    facts = make_facts(f"!{hostile}", name=hostile, heroes=(hostile,), names={hostile: hostile}, inviter=hostile)
+    plan = Plan(
+        hostile,
+        judged=(
+            make_judged(f"${hostile}", reason=hostile, sender=hostile, rule=hostile, origin_server_ts=10**40),
+            make_judged("$b", origin_server_ts=-(10**40)),
+        ),
+        deliveries=(make_delivery(f"${hostile}", text=hostile, room_id=hostile, due_ms=-(10**40)),),
+        changes=(Edit(f"${hostile}", hostile), Edit("$b", hostile)),
+        rooms=(RoomRecord(facts),),
+        account_data=AccountData(push_rules={hostile: 10**400}, direct_rooms=frozenset({hostile})),
+    )
+
+    assert await ledger.commit(plan, 1) == 1
+    assert await ledger.commit(plan, 2) == 0
+    assert len(await ledger.due(1)) == 1
+    await ledger.rooms([facts.room_id], [hostile])
+    await ledger.settle([Settlement(f"${hostile}", Move.WITHDRAWN, why=hostile)], closed=hostile)
+    assert await ledger.due(1) == []
+
+
+async def test_power_levels_nested_out_of_measure_do_not_stop_a_commit(ledger: Ledger) -> None:
+    nested: Any = {}
+    for _ in range(5_000):
+        nested = {"users": nested}
+
+    await ledger.commit(make_plan("$a", rooms=(RoomRecord(make_facts(power_levels=nested)),)), 1)
+
+    assert (await ledger.rooms([ROOM], []))[ROOM].facts.name == "Lunch"
+    assert await count(ledger, State.PENDING) == 1
+
+
+# Changes of a plan
+
+
+async def test_a_withdrawn_pending_delivery_is_cancelled(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+
+    await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
+
+    assert await count(ledger, State.CANCELLED) == 1
+    assert await ledger.due(10) == []
+
+
+async def test_a_withdrawn_shown_delivery_makes_its_popup_stale(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a", "$b"), 1)
+    await show(ledger, "$a", "$b")
+
+    await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
+
+    assert await count(ledger, State.WITHDRAWN) == 1
+    assert await ledger.popups() == [make_popup(is_stale=True)]
+    assert [each.event_id for each in await ledger.due(10)] == ["$b"], "what the popup still shows"
+
+
+@pytest.mark.parametrize("is_shown", [True, False])
+async def test_an_edit_changes_what_an_open_delivery_says(ledger: Ledger, is_shown: bool) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    if is_shown:
+        await show(ledger, "$a")
+
+    await ledger.commit(Plan("s3", changes=(Edit("$a", "corrected"),)), 2)
+
+    (delivery,) = await ledger.due(10)
+    assert delivery.content == make_content("corrected")
+    assert [popup.is_stale for popup in await ledger.popups()] == ([True] if is_shown else [])
+
+
+async def test_changes_apply_to_the_deliveries_of_the_same_plan_in_order(ledger: Ledger) -> None:
+    plan = make_plan(
+        "$a", "$b", changes=(Edit("$a", "1"), Edit("$a", "2"), Withdrawal("$b", "redacted"), Edit("$b", "3"))
+    )
+
+    assert await ledger.commit(plan, 1) == 2
+
+    (delivery,) = await ledger.due(10)
+    assert delivery.content == make_content("2")
+    assert await count(ledger, State.CANCELLED) == 1
+
+
+async def test_changes_that_no_longer_fit_are_passed_over(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a", "$b"), 1)
+    await show(ledger, "$a")
+    await ledger.settle([Settlement("$a", Move.DISMISSED)])
+
+    await ledger.commit(
+        Plan(
+            "s3",
+            changes=(Withdrawal("$a", "late"), Edit("$a", "late"), Withdrawal("$unknown", ""), Edit("$unknown", "")),
+        ),
+        2,
+    )
+
+    assert await count(ledger, State.DISMISSED) == 1
+    assert await ledger.popups() == [make_popup()]
+    assert (await ledger.account()).next_batch == "s3"
+
+
+# Rooms
+
+
+async def test_only_known_rooms_are_told_of(ledger: Ledger) -> None:
+    record = RoomRecord(make_facts(names={}), invite_serial=3)
+    await ledger.commit(Plan("s2", rooms=(record,)), 1)
+
+    assert await ledger.rooms([ROOM, OTHER_ROOM], []) == {ROOM: record}
+
+
+async def test_facts_come_back_as_they_were_kept(ledger: Ledger) -> None:
+    facts = RoomFacts(
+        room_id=ROOM,
+        is_complete=True,
+        name="Küche",
+        canonical_alias="#k:example.org",
+        avatar_url="mxc://example.org/k",
+        is_encrypted=True,
+        room_version="12",
+        creators=frozenset({ALICE, BOB}),
+        power_levels={"users": {ALICE: 100, BOB: 2**70}, "notifications": {"room": 50}, "odd": [None, 1.5, "x"]},
+        joined_member_count=7,
+        heroes=(BOB, ALICE),
+        own_display_name="Me",
+        names={ALICE: "Alice", BOB: ""},
+        inviter="@carol:example.org",
+    )
+
+    await ledger.commit(Plan("s2", rooms=(RoomRecord(facts),)), 1)
+
+    assert (await ledger.rooms([ROOM], []))[ROOM].facts == facts
+
+
+async def test_an_unknown_fact_stays_unknown(ledger: Ledger) -> None:
+    await ledger.commit(Plan("s2", rooms=(RoomRecord(RoomFacts(ROOM)),)), 1)
+
+    assert (await ledger.rooms([ROOM], [ALICE]))[ROOM] == RoomRecord(RoomFacts(ROOM))
+
+
+async def test_names_are_told_of_those_asked_for_and_of_those_that_name_the_room(ledger: Ledger) -> None:
+    names = {ALICE: "Alice", BOB: "Bob", "@hero:x": "Hero", "@inviter:x": "Inviter"}
+    facts = make_facts(names=names, heroes=("@hero:x", "@unknown:x"), inviter="@inviter:x")
+    other = make_facts(OTHER_ROOM, names={ALICE: "Alice elsewhere"})
+    await ledger.commit(Plan("s2", rooms=(RoomRecord(facts), RoomRecord(other))), 1)
+
+    rooms = await ledger.rooms([ROOM, OTHER_ROOM], [ALICE])
+
+    assert dict(rooms[ROOM].facts.names) == {ALICE: "Alice", "@hero:x": "Hero", "@inviter:x": "Inviter"}
+    assert dict(rooms[OTHER_ROOM].facts.names) == {ALICE: "Alice elsewhere"}
+
+
+async def test_names_are_told_of_many_at_once(ledger: Ledger) -> None:
+    names = {f"@user{serial}:example.org": f"User {serial}" for serial in range(700)}
+    await ledger.commit(Plan("s2", rooms=(RoomRecord(make_facts(names={**names, ALICE: "Alice"})),)), 1)
+
+    assert dict((await ledger.rooms([ROOM], names.keys()))[ROOM].facts.names) == names
+
+
+async def test_a_record_written_with_few_names_keeps_the_others(ledger: Ledger) -> None:
+    await ledger.commit(Plan("s2", rooms=(RoomRecord(make_facts(names={ALICE: "Alice", BOB: "Bob"})),)), 1)
+    await ledger.commit(Plan("s3", rooms=(RoomRecord(make_facts(names={ALICE: "Alice II"})),)), 2)
+
+    facts = (await ledger.rooms([ROOM], [ALICE, BOB]))[ROOM].facts
+    assert dict(facts.names) == {ALICE: "Alice II", BOB: "Bob"}
+
+
+async def test_a_room_of_which_nothing_is_known_any_more_has_no_names(ledger: Ledger) -> None:
+    await ledger.commit(Plan("s2", rooms=(RoomRecord(make_facts()),)), 1)
+    await ledger.commit(Plan("s3", rooms=(RoomRecord(RoomFacts(ROOM), invite_serial=1),)), 2)
+
+    assert await ledger.rooms([ROOM], [ALICE, BOB]) == {ROOM: RoomRecord(RoomFacts(ROOM), invite_serial=1)}
+
+
+async def test_a_forgotten_room_is_unknown_but_its_events_stay_judged(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a", rooms=(RoomRecord(make_facts()), RoomRecord(make_facts(OTHER_ROOM)))), 1)
+
+    await ledger.commit(Plan("s3", forgotten_rooms=(ROOM,)), 2)
+    await ledger.commit(Plan("s4", rooms=(RoomRecord(make_facts(name="Again", names={})),)), 3)
+
+    rooms = await ledger.rooms([ROOM, OTHER_ROOM], [ALICE])
+    assert rooms[ROOM] == RoomRecord(make_facts(name="Again", names={}))
+    assert dict(rooms[OTHER_ROOM].facts.names) == {ALICE: "Alice"}
+    assert await ledger.commit(make_plan("$a"), 4) == 0
+
+
+async def test_a_record_that_comes_with_the_forgetting_of_its_room_is_kept(ledger: Ledger) -> None:
+    record = RoomRecord(RoomFacts(ROOM), invite_serial=1)
+    await ledger.commit(Plan("s2", rooms=(RoomRecord(make_facts()),)), 1)
+
+    await ledger.commit(Plan("s3", forgotten_rooms=(ROOM,), rooms=(record,)), 2)
+
+    assert await ledger.rooms([ROOM], [ALICE]) == {ROOM: record}
+
+
+# Open deliveries
+
+
+async def test_open_deliveries_are_those_pending_and_shown_of_these_rooms_by_position(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$b", "$a"), 1)
+    await ledger.commit(make_plan("$other", room_id=OTHER_ROOM), 2)
+    await ledger.commit(make_plan("$c", "$d", next_batch="s4"), 3)
+    await show(ledger, "$a", "$d")
+    await ledger.settle([Settlement("$d", Move.OPENED)])
+
+    assert [each.event_id for each in await ledger.open_deliveries([ROOM])] == ["$b", "$a", "$c"]
+    assert [each.event_id for each in await ledger.open_deliveries([OTHER_ROOM, ROOM])] == ["$b", "$a", "$other", "$c"]
+
+
+async def test_rooms_with_open_deliveries_are_told(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await ledger.commit(make_plan("$other", room_id=OTHER_ROOM), 2)
+    await show(ledger, "$a")
+    assert await ledger.rooms_with_open_deliveries() == {ROOM, OTHER_ROOM}
+
+    await ledger.settle([Settlement("$a", Move.DISMISSED)], closed=ROOM)
+    assert await ledger.rooms_with_open_deliveries() == {OTHER_ROOM}
+
+
+async def test_every_state_is_counted(ledger: Ledger) -> None:
+    assert await ledger.counts() == {state.value: 0 for state in State}
+    await ledger.commit(make_plan("$a", "$b", "$c"), 1)
+    await show(ledger, "$a")
+    await ledger.settle([Settlement("$b", Move.GAVE_UP, why="refused")])
+
+    assert await ledger.counts() == {state.value: 0 for state in State} | {"pending": 1, "shown": 1, "lost": 1}
+
+
+# What is due
+
+
+async def test_a_pending_delivery_is_due_from_its_time_on(ledger: Ledger) -> None:
+    await ledger.commit(make_plan(deliveries=(make_delivery("$later", due_ms=100), make_delivery("$now"))), 1)
+
+    assert [each.event_id for each in await ledger.due(99)] == ["$now"]
+    assert [each.event_id for each in await ledger.due(100)] == ["$later", "$now"]
+
+
+async def test_the_next_due_time_is_that_of_the_first_pending_delivery(ledger: Ledger) -> None:
+    assert await ledger.next_due_ms() is None
+    await ledger.commit(make_plan(deliveries=(make_delivery("$a", due_ms=300), make_delivery("$b", due_ms=200))), 1)
+    assert await ledger.next_due_ms() == 200
+    await show(ledger, "$b")
+    assert await ledger.next_due_ms() == 300
+
+
+async def test_what_a_rooms_popup_shows_already_comes_with_what_is_due_in_it(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await ledger.commit(make_plan("$other", room_id=OTHER_ROOM), 1)
+    await show(ledger, "$a")
+    await show(ledger, "$other", popup=make_popup(OTHER_ROOM))
+    await ledger.commit(make_plan("$b"), 2)
+
+    due = await ledger.due(10)
+
+    assert [(each.event_id, each.state, each.popup_key) for each in due] == [
+        ("$a", State.SHOWN, ROOM),
+        ("$b", State.PENDING, None),
+    ]
+
+
+async def test_what_a_summary_shows_does_not_come_with_one_of_its_rooms(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await show(ledger, "$a", popup=make_popup("summary:$a"))
+    await ledger.commit(make_plan("$b"), 2)
+
+    assert [each.event_id for each in await ledger.due(10)] == ["$b"]
+
+
+async def test_what_is_not_due_touches_no_popup(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await show(ledger, "$a")
+    await ledger.commit(make_plan(deliveries=(make_delivery("$b", due_ms=100),)), 2)
+
+    assert await ledger.due(99) == []
+
+
+# Settling
+
+
+async def test_a_shown_delivery_is_in_its_popup(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+
+    await show(ledger, "$a")
+
+    assert await ledger.popups() == [make_popup()]
+    found = await find(ledger, "$a")
+    assert found is not None
+    assert (found.state, found.popup_key, found.content) == (State.SHOWN, ROOM, make_content())
+
+
+async def test_a_popup_shown_again_keeps_what_it_shows(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a", "$b"), 1)
+    await show(ledger, "$a")
+
+    await ledger.settle([Settlement("$b", Move.SHOWN)], shown=make_popup(digest="d2"))
+
+    assert await ledger.popups() == [make_popup(digest="d2")]
+    assert {each.popup_key for each in await ledger.open_deliveries([ROOM])} == {ROOM}
+
+
+async def test_a_replaced_delivery_moves_to_the_popup_that_shows_it_now(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await show(ledger, "$a", popup=make_popup("summary:$a"))
+
+    await ledger.settle([Settlement("$a", Move.REPLACED)], shown=make_popup(), closed="summary:$a")
+
+    assert await ledger.popups() == [make_popup()]
+    found = await find(ledger, "$a")
+    assert found is not None
+    assert found.popup_key == ROOM
+
+
+async def test_a_failed_delivery_waits_and_counts_its_attempts(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+
+    await ledger.settle([Settlement("$a", Move.FAILED, due_ms=50, why="no server")])
+    await ledger.settle([Settlement("$a", Move.FAILED, due_ms=90, why="still none")])
+
+    assert await ledger.due(89) == []
+    (delivery,) = await ledger.due(90)
+    assert (delivery.state, delivery.attempts, delivery.due_ms, delivery.why) == (State.PENDING, 2, 90, "still none")
+
+
+@pytest.mark.parametrize(
+    ("move", "state"),
+    [
+        (Move.OPENED, State.OPENED),
+        (Move.DISMISSED, State.DISMISSED),
+        (Move.WITHDRAWN, State.WITHDRAWN),
+    ],
+)
+async def test_a_shown_delivery_ends(ledger: Ledger, move: Move, state: State) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await show(ledger, "$a")
+
+    await ledger.settle([Settlement("$a", move)], closed=ROOM)
+
+    assert await count(ledger, state) == 1
+    assert await ledger.open_deliveries([ROOM]) == []
+    assert await ledger.popups() == []
+
+
+async def test_moves_that_no_longer_fit_are_passed_over(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a", "$b"), 1)
+    await ledger.settle([Settlement("$a", Move.GAVE_UP, why="refused")])
+
+    await ledger.settle(
+        [
+            Settlement("$a", Move.OPENED),
+            Settlement("$b", Move.DISMISSED),
+            Settlement("$unknown", Move.SHOWN),
+            Settlement("$b", Move.FAILED, due_ms=5),
+        ]
+    )
+
+    assert await ledger.counts() == {state.value: 0 for state in State} | {"pending": 1, "lost": 1}
+    assert await ledger.next_due_ms() == 5
+
+
+async def test_what_a_closed_popup_still_showed_is_shown_by_none(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a", "$b"), 1)
+    await show(ledger, "$a", "$b")
+
+    await ledger.settle([Settlement("$a", Move.DISMISSED)], closed=ROOM)
+
+    found = await find(ledger, "$b")
+    assert found is not None
+    assert (found.state, found.popup_key) == (State.SHOWN, None)
+    assert await ledger.popups() == []
+
+
+async def test_closing_an_unknown_popup_changes_nothing(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await show(ledger, "$a")
+
+    await ledger.settle([], closed=OTHER_ROOM)
+
+    assert await ledger.popups() == [make_popup()]
+
+
+async def test_a_delivery_withdrawn_while_it_was_being_shown_leaves_a_stale_popup(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await ledger.due(10)
+    await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
+
+    await show(ledger, "$a")
+
+    assert await ledger.popups() == [make_popup(is_stale=True)]
+    assert await count(ledger, State.CANCELLED) == 1
+
+
+@pytest.mark.parametrize("move", [Move.SHOWN, Move.REPLACED])
+async def test_a_delivery_edited_while_it_was_being_shown_leaves_a_stale_popup(ledger: Ledger, move: Move) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    if move is Move.REPLACED:
+        await show(ledger, "$a")
+    await ledger.due(10)
+    await ledger.commit(Plan("s3", changes=(Edit("$a", "corrected"),)), 2)
+
+    await ledger.settle([Settlement("$a", move)], shown=make_popup(digest="of the old text"))
+
+    (delivery,) = await ledger.due(10)
+    assert delivery.content == make_content("corrected")
+    assert [popup.is_stale for popup in await ledger.popups()] == [True]
+
+
+async def test_an_edit_that_was_seen_by_due_leaves_no_stale_popup(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await ledger.commit(Plan("s3", changes=(Edit("$a", "corrected"),)), 2)
+    await ledger.due(10)
+
+    await show(ledger, "$a")
+
+    assert await ledger.popups() == [make_popup()]
+
+
+# A new life of the notification server
+
+
+@pytest.mark.parametrize("server", [":1.99", None])
+async def test_popups_of_another_server_are_forgotten_and_their_deliveries_stay_shown(
+    ledger: Ledger, server: str | None
+) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await show(ledger, "$a")
+
+    await ledger.forget_popup_ids(server)
+
+    assert await ledger.popups() == []
+    found = await find(ledger, "$a")
+    assert found is not None
+    assert (found.state, found.popup_key, found.content) == (State.SHOWN, None, make_content())
+    assert await ledger.due(10) == []
+
+
+async def test_popups_of_the_present_server_stay_known(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await ledger.commit(make_plan("$other", room_id=OTHER_ROOM), 1)
+    await show(ledger, "$a", popup=make_popup(server="old"))
+    await show(ledger, "$other", popup=make_popup(OTHER_ROOM, server="new"))
+
+    await ledger.forget_popup_ids("new")
+
+    assert await ledger.popups() == [make_popup(OTHER_ROOM, server="new")]
+
+
+async def test_a_delivery_of_a_forgotten_popup_can_still_be_withdrawn(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await show(ledger, "$a")
+    await ledger.settle([Settlement("$a", Move.SERVER_RESTARTED)])
+    await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
+
+    assert await count(ledger, State.WITHDRAWN) == 1
+
+
+# Pruning
+
+
+async def test_pruning_forgets_older_judgements_and_settled_deliveries(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$old"), 10)
+    await ledger.commit(make_plan("$new", next_batch="s3"), 20)
+    await ledger.settle([Settlement("$old", Move.GAVE_UP), Settlement("$new", Move.GAVE_UP)])
+
+    await ledger.prune(20)
+
+    assert await count(ledger, State.LOST) == 1
+    assert await ledger.positions(["$old", "$new"]) == {"$new": 2}
+    assert (await ledger.account()).next_batch == "s3"
+
+
+async def test_pruning_leaves_open_deliveries_however_old(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$pending", "$shown"), 10)
+    await show(ledger, "$shown")
+
+    await ledger.prune(1_000)
+
+    assert [each.event_id for each in await ledger.open_deliveries([ROOM])] == ["$pending", "$shown"]
+    assert len(await ledger.positions(["$pending", "$shown"])) == 2
+
+
+async def test_pruning_forgets_old_deliveries_that_are_on_no_known_screen(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 10)
+    await show(ledger, "$a")
+    await ledger.forget_popup_ids(None)
+
+    await ledger.prune(1_000)
+
+    assert await ledger.open_deliveries([ROOM]) == []
+
+
+async def test_pruning_forgets_names_unless_a_room_is_named_by_them(ledger: Ledger) -> None:
+    names = {ALICE: "Alice", BOB: "Bob", "@hero:x": "Hero", "@inviter:x": "Inviter"}
+    facts = make_facts(names=names, heroes=("@hero:x",), inviter="@inviter:x")
+    await ledger.commit(Plan("s2", rooms=(RoomRecord(facts),)), 10)
+    await ledger.commit(
+        Plan("s3", rooms=(RoomRecord(make_facts(names={BOB: "Bob II"}, heroes=facts.heroes, inviter=facts.inviter)),)),
+        30,
+    )
+
+    await ledger.prune(30)
+
+    assert dict((await ledger.rooms([ROOM], names))[ROOM].facts.names) == {
+        BOB: "Bob II",
+        "@hero:x": "Hero",
+        "@inviter:x": "Inviter",
+    }
+
+
+async def test_pruning_much_forgets_all_of_it(ledger: Ledger) -> None:
+    event_ids = [f"$event{serial}" for serial in range(2_500)]
+    await ledger.record([make_judged(event_id) for event_id in event_ids], 1)
+
+    await ledger.prune(2)
+
+    assert await ledger.positions(event_ids) == {}
+
+
+# Closing
+
+
+async def test_closing_twice_is_no_error(ledger: Ledger) -> None:
+    await ledger.close()
+    await ledger.close()

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from heliograph.core.events import Event, Json, RoomSummary, StrippedState
+from heliograph.core.push.context import Context
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,7 +30,7 @@ class RoomFacts:
     heroes: tuple[str, ...] = ()
     own_display_name: str | None = None
     names: Mapping[str, str] = field(default_factory=dict)
-    """Display names of members that were needed so far, by user id."""
+    """Display names of the members that were needed so far, by user id; "" is known to have none."""
     inviter: str | None = None
 
     def after(self, event: Event | StrippedState, me: str) -> RoomFacts:
@@ -58,17 +59,16 @@ class RoomFacts:
 
     def _after_member(self, user_id: str, sender: str, content: Json, me: str) -> RoomFacts:
         name = _text(content.get("displayname"))
-        names = dict(self.names)
-        if name is None:
-            names.pop(user_id, None)
-        else:
-            names[user_id] = name
-        facts = replace(self, names=MappingProxyType(names))
+        facts = self.with_name(user_id, name)
         if user_id == me:
             facts = replace(facts, own_display_name=name)
             if content.get("membership") == "invite":
                 facts = replace(facts, inviter=sender)
         return facts
+
+    def with_name(self, user_id: str, name: str | None) -> RoomFacts:
+        """The facts once this member's display name is known, or known to be missing."""
+        return replace(self, names=MappingProxyType({**self.names, user_id: name or ""}))
 
     def _after_create(self, sender: str, content: Json) -> RoomFacts:
         version = _text(content.get("room_version")) or "1"
@@ -90,6 +90,24 @@ class RoomFacts:
     def name_of(self, user_id: str) -> str:
         """Display name in this room, or the user id."""
         return self.names.get(user_id) or user_id
+
+    def is_direct(self, direct_rooms: Collection[str]) -> bool:
+        """A conversation with one other person: named so in m.direct, or a nameless room of two."""
+        if self.room_id in direct_rooms:
+            return True
+        is_named = self.name is not None or self.canonical_alias is not None
+        return not is_named and self.joined_member_count is not None and self.joined_member_count <= 2
+
+    def context(self, me: str) -> Context:
+        """What the push rules may ask of this room."""
+        return Context(
+            user_id=me,
+            display_name=self.own_display_name,
+            member_count=self.joined_member_count,
+            power_levels=self.power_levels,
+            creators=self.creators,
+            room_version=self.room_version,
+        )
 
     def title(self, me: str) -> str:
         """The room's name: its own, its alias, or its members', as the specification calculates it."""

@@ -1,0 +1,411 @@
+"""What one /sync means: the program in one pure function.
+
+`plan` turns what a sync brought, and what was known before, into all that it changes. Nothing is done here: the
+ledger commits the plan, then the delivery loop acts on it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from enum import Enum
+from hashlib import sha256
+
+from heliograph.core.events import (
+    Event,
+    InvitedRoom,
+    JoinedRoom,
+    Malformed,
+    ServerNotification,
+    StrippedState,
+    Sync,
+)
+from heliograph.core.notification import Category
+from heliograph.core.push.rules import Ruleset
+from heliograph.core.push.verdict import Verdict, verdict_of
+from heliograph.core.reading import Order, read_elsewhere
+from heliograph.core.record import (
+    AccountState,
+    Content,
+    Decision,
+    Delivery,
+    Edit,
+    Judged,
+    Plan,
+    RoomRecord,
+    Withdrawal,
+)
+from heliograph.core.room import RoomFacts
+from heliograph.core.wording import category_of, word_event, word_invite, word_name
+
+SERVER_RULE = "homeserver"
+"""The rule's name where the server judged (MSC3361, GET /notifications): it does not say which one matched."""
+
+
+class Mode(Enum):
+    """Who says what rings."""
+
+    DIRECT = "direct"
+    """The server, by `notifications` in /sync (MSC3361)."""
+    LOCAL = "local"
+    """We, by the push rules."""
+
+
+@dataclass(frozen=True, slots=True)
+class Situation:
+    """All that a plan may depend on besides the sync itself, gathered before."""
+
+    me: str
+    mode: Mode
+    account: AccountState
+    ruleset: Ruleset
+    rooms: Mapping[str, RoomRecord] = field(default_factory=dict)
+    """Records of the rooms that the sync touches."""
+    open_deliveries: Sequence[Delivery] = ()
+    """PENDING and SHOWN deliveries of these rooms, in order of position."""
+    positions: Mapping[str, int] = field(default_factory=dict)
+    """The ledger's positions of events that receipts name."""
+    filled: Sequence[ServerNotification] = ()
+    """What GET /notifications told of a gap in a timeline."""
+
+
+def touched_rooms(sync: Sync, filled: Iterable[ServerNotification] = ()) -> frozenset[str]:
+    """Rooms whose records and open deliveries a plan needs."""
+    rooms = {room.room_id for room in sync.joined} | {room.room_id for room in sync.invited} | set(sync.left)
+    rooms.update(item.event.room_id for item in (*sync.notifications, *filled) if isinstance(item, ServerNotification))
+    return frozenset(rooms)
+
+
+def senders(sync: Sync, filled: Iterable[ServerNotification] = ()) -> frozenset[str]:
+    """Members whose display names a plan may need."""
+    users = {event.sender for room in sync.joined for event in room.timeline if isinstance(event, Event)}
+    users.update(item.event.sender for item in (*sync.notifications, *filled) if isinstance(item, ServerNotification))
+    return frozenset(users)
+
+
+def marked_events(sync: Sync) -> frozenset[str]:
+    """Events that receipts and read markers name, and those they may cover in this very sync."""
+    marked: set[str] = set()
+    for room in sync.joined:
+        marked.update(receipt.event_id for receipt in room.receipts)
+        if room.fully_read is not None:
+            marked.add(room.fully_read)
+    return frozenset(marked)
+
+
+def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[str]:
+    """Rooms in which something may ring but which were never asked about."""
+    wanting = {room.room_id for room in sync.joined if any(_may_ring(event, situation.me) for event in room.timeline)}
+    wanting.update(
+        item.event.room_id
+        for item in (*sync.notifications, *situation.filled)
+        if isinstance(item, ServerNotification) and not _is_invite(item.event, situation.me)
+    )
+    return frozenset(
+        room_id
+        for room_id in wanting
+        if (record := situation.rooms.get(room_id)) is None or not record.facts.is_complete
+    )
+
+
+def missing_names(plan: Plan, rooms: Mapping[str, RoomRecord]) -> frozenset[tuple[str, str]]:
+    """(room id, user id) of senders that ring in this plan and whose names nobody told yet."""
+    known = {**rooms, **{record.facts.room_id: record for record in plan.rooms}}
+    return frozenset(
+        (delivery.room_id, delivery.sender)
+        for delivery in plan.deliveries
+        if delivery.room_id in known and delivery.sender not in known[delivery.room_id].facts.names
+    )
+
+
+def joined_at(room: JoinedRoom, me: str) -> int | None:
+    """Where in this timeline the user joined the room; None if they were in it all along."""
+    for index, event in enumerate(room.timeline):
+        if isinstance(event, Event) and event.type == "m.room.member" and event.state_key == me:
+            unsigned = event.raw.get("unsigned")
+            before = unsigned.get("prev_content") if isinstance(unsigned, Mapping) else None
+            was_joined = isinstance(before, Mapping) and before.get("membership") == "join"
+            if event.content.get("membership") == "join" and not was_joined:
+                return index
+    return None
+
+
+def plan(sync: Sync, situation: Situation) -> Plan:
+    """All that this sync changes."""
+    return _Planner(sync, situation).plan()
+
+
+class _Planner:
+    """One run of `plan`: collects judgements, deliveries and changes room by room."""
+
+    def __init__(self, sync: Sync, situation: Situation) -> None:
+        account = situation.account
+        changed = sync.account_data
+        self._sync = sync
+        self._situation = situation
+        self._me = situation.me
+        self._direct_rooms = account.direct_rooms if changed.direct_rooms is None else changed.direct_rooms
+        self._ignored = account.ignored_users if changed.ignored_users is None else changed.ignored_users
+        is_silenced = account.is_silenced if changed.is_silenced is None else changed.is_silenced
+        self._silence = _why_silent(is_silenced=is_silenced, is_pusher_enabled=account.is_pusher_enabled)
+        self._records = dict(situation.rooms)
+        self._touched: set[str] = set()
+        self._judged: dict[str, Judged] = {}
+        self._deliveries: dict[str, Delivery] = {}
+        self._changes: list[Withdrawal | Edit] = []
+        self._open: dict[str, list[Delivery]] = {}
+        for delivery in situation.open_deliveries:
+            self._open.setdefault(delivery.room_id, []).append(delivery)
+
+    def plan(self) -> Plan:
+        for malformed in self._sync.malformed:
+            self._judge_malformed(malformed)
+        for room_id in self._sync.left:
+            self._leave(room_id)
+        for invited in self._sync.invited:
+            self._invite(invited)
+        for room in self._sync.joined:
+            self._take_state(room)
+        self._take_server_notifications()
+        for room in self._sync.joined:
+            self._take_timeline(room)
+            self._take_reading(room)
+        return Plan(
+            next_batch=self._sync.next_batch,
+            judged=tuple(self._judged.values()),
+            deliveries=tuple(self._deliveries.values()),
+            changes=tuple(self._changes),
+            rooms=tuple(
+                self._records[room_id]
+                for room_id in sorted(self._touched)
+                if self._records[room_id] != self._situation.rooms.get(room_id)
+            ),
+            account_data=self._sync.account_data,
+        )
+
+    # Rooms
+
+    def _record(self, room_id: str) -> RoomRecord:
+        return self._records.get(room_id) or RoomRecord(RoomFacts(room_id))
+
+    def _update(self, record: RoomRecord) -> None:
+        self._records[record.facts.room_id] = record
+        self._touched.add(record.facts.room_id)
+
+    def _leave(self, room_id: str) -> None:
+        self._changes.extend(Withdrawal(each.event_id, "left the room") for each in self._open.get(room_id, ()))
+        if room_id in self._records:
+            self._update(RoomRecord(RoomFacts(room_id), self._records[room_id].invite_serial + 1))
+
+    def _invite(self, invited: InvitedRoom) -> None:
+        record = self._record(invited.room_id)
+        facts = RoomFacts(invited.room_id)
+        invite: StrippedState | None = None
+        for event in invited.state:
+            if isinstance(event, Malformed):
+                self._judge_malformed(event)
+                continue
+            facts = facts.after(event, self._me)
+            if event.type == "m.room.member" and event.state_key == self._me:
+                invite = event
+        record = replace(record, facts=facts)
+        self._update(record)
+        if self._situation.mode is Mode.DIRECT:
+            return
+        event = _invite_event(invited.room_id, invite, self._me, record)
+        self._judge(event, self._judge_by_rules(event, facts), facts)
+
+    def _take_state(self, room: JoinedRoom) -> None:
+        record = self._record(room.room_id)
+        facts = record.facts
+        if facts.inviter is not None:
+            self._changes.extend(
+                Withdrawal(each.event_id, "joined the room")
+                for each in self._open.get(room.room_id, ())
+                if _is_invite_id(each.event_id)
+            )
+            # What the stripped state told does not hold for the room itself.
+            facts = replace(facts, inviter=None) if facts.is_complete else RoomFacts(room.room_id)
+            record = replace(record, invite_serial=record.invite_serial + 1)
+        for event in room.state:
+            if isinstance(event, Malformed):
+                self._judge_malformed(event)
+            else:
+                facts = facts.after(event, self._me)
+        self._update(replace(record, facts=facts.after_summary(room.summary)))
+
+    def _take_timeline(self, room: JoinedRoom) -> None:
+        joined = joined_at(room, self._me)
+        for index, event in enumerate(room.timeline):
+            if isinstance(event, Malformed):
+                self._judge_malformed(event)
+                continue
+            record = self._record(room.room_id)
+            if joined is not None and index < joined:
+                self._note(event, "from before you joined")
+            elif self._situation.mode is Mode.LOCAL:
+                self._judge(event, self._judge_by_rules(event, record.facts), record.facts)
+            else:
+                self._note(event)
+            self._take_relation(event)
+            if event.state_key is not None:
+                self._update(replace(record, facts=record.facts.after(event, self._me)))
+
+    def _take_relation(self, event: Event) -> None:
+        if event.redacts is not None:
+            self._changes.append(Withdrawal(event.redacts, "deleted by its sender or a moderator"))
+            if event.redacts in self._deliveries:
+                self._silence_delivery(event.redacts, "deleted by its sender or a moderator")
+        elif event.replaces is not None and event.type == "m.room.message":
+            target = self._find(event.room_id, event.replaces)
+            if target is not None and target.sender == event.sender:
+                self._changes.append(Edit(target.event_id, word_event(event)))
+
+    def _find(self, room_id: str, event_id: str) -> Delivery | None:
+        known = (each for each in self._open.get(room_id, ()) if each.event_id == event_id)
+        return self._deliveries.get(event_id) or next(known, None)
+
+    def _take_reading(self, room: JoinedRoom) -> None:
+        here = [each for each in self._deliveries.values() if each.room_id == room.room_id]
+        before = [each for each in self._open.get(room.room_id, ()) if not _is_invite_id(each.event_id)]
+        order: dict[str, Order] = {event_id: (0, place) for event_id, place in self._situation.positions.items()}
+        order.update({each.event_id: (0, each.position) for each in before})
+        for index, event_id in enumerate(self._judged):
+            order.setdefault(event_id, (1, index))
+        read = read_elsewhere(room, [*before, *here], order)
+        self._changes.extend(Withdrawal(each.event_id, "read elsewhere") for each in before if each.event_id in read)
+        for delivery in here:
+            if delivery.event_id in read:
+                self._silence_delivery(delivery.event_id, "read elsewhere")
+
+    # Judging
+
+    def _take_server_notifications(self) -> None:
+        in_timelines = {event.event_id for room in self._sync.joined for event in room.timeline}
+        filled = [item for item in self._situation.filled if item.event.event_id not in in_timelines]
+        from_server = self._sync.notifications if self._situation.mode is Mode.DIRECT else ()
+        for item in (*filled, *from_server):
+            if isinstance(item, Malformed):
+                self._judge_malformed(item)
+                continue
+            event = item.event
+            record = self._record(event.room_id)
+            if _is_invite(event, self._me):
+                event = replace(event, event_id=_invite_id(record))
+            verdict = verdict_of(item.actions, SERVER_RULE)
+            self._judge(event, verdict, record.facts, "read elsewhere" if item.is_read else None)
+
+    def _judge_by_rules(self, event: Event, facts: RoomFacts) -> Verdict:
+        return self._situation.ruleset.judge(event.raw, facts.context(self._me))
+
+    def _judge(self, event: Event, verdict: Verdict, facts: RoomFacts, why_silent: str | None = None) -> None:
+        why_silent = why_silent or self._why_silent(event, verdict)
+        if why_silent is not None:
+            self._note(event, why_silent, verdict.rule)
+            return
+        if event.event_id in self._judged:
+            return
+        self._judged[event.event_id] = replace(
+            _judged(event, Decision.RING, verdict.rule or SERVER_RULE), rule=verdict.rule
+        )
+        self._deliveries[event.event_id] = Delivery(
+            event_id=event.event_id,
+            room_id=event.room_id,
+            sender=event.sender,
+            thread_root=event.thread_root,
+            content=self._compose(event, verdict, facts),
+        )
+
+    def _why_silent(self, event: Event, verdict: Verdict) -> str | None:
+        if event.sender == self._me:
+            return "own event"
+        if event.sender in self._ignored:
+            return "its sender is ignored"
+        if event.is_redacted:
+            return "deleted by its sender or a moderator"
+        if not verdict.notify:
+            return verdict.rule or "no rule matched"
+        return self._silence
+
+    def _note(self, event: Event, why: str = "not in the homeserver's list", rule: str | None = None) -> None:
+        if event.event_id not in self._judged:
+            self._judged[event.event_id] = replace(_judged(event, Decision.SILENT, why), rule=rule)
+
+    def _judge_malformed(self, malformed: Malformed) -> None:
+        text = f"{malformed.where}\0{malformed.room_id}\0{malformed.event_id}\0{malformed.why}"
+        event_id = f"malformed:{sha256(text.encode(errors='replace')).hexdigest()[:32]}"
+        self._judged[event_id] = Judged(
+            event_id=event_id,
+            room_id=malformed.room_id,
+            decision=Decision.MALFORMED,
+            reason=f"{malformed.where}: {malformed.why}",
+        )
+
+    def _silence_delivery(self, event_id: str, why: str) -> None:
+        del self._deliveries[event_id]
+        self._judged[event_id] = replace(self._judged[event_id], decision=Decision.SILENT, reason=why)
+
+    def _compose(self, event: Event, verdict: Verdict, facts: RoomFacts) -> Content:
+        is_invite = _is_invite_id(event.event_id)
+        is_direct = facts.is_direct(self._direct_rooms)
+        if is_invite:
+            is_direct = event.content.get("is_direct") is True
+        return Content(
+            room_title=word_name(facts.title(self._me)),
+            sender_name=word_name(facts.name_of(event.sender)),
+            text=word_invite(is_direct=is_direct) if is_invite else word_event(event),
+            category=Category.INVITE if is_invite else category_of(event),
+            is_direct=is_direct,
+            is_highlight=verdict.highlight,
+            sound=verdict.sound,
+        )
+
+
+def _why_silent(*, is_silenced: bool, is_pusher_enabled: bool) -> str | None:
+    if not is_pusher_enabled:
+        return "another client switched this device's pusher off"
+    return "another client silenced this device" if is_silenced else None
+
+
+def _may_ring(event: Event | Malformed, me: str) -> bool:
+    return isinstance(event, Event) and event.sender != me
+
+
+def _is_invite(event: Event, me: str) -> bool:
+    return event.type == "m.room.member" and event.state_key == me and event.content.get("membership") == "invite"
+
+
+def _is_invite_id(event_id: str) -> bool:
+    return event_id.startswith("invite:")
+
+
+def _invite_id(record: RoomRecord) -> str:
+    return f"invite:{record.facts.room_id}:{record.invite_serial}"
+
+
+def _invite_event(room_id: str, invite: StrippedState | None, me: str, record: RoomRecord) -> Event:
+    """The invite as an event of its own. One whose membership event is missing still rings, from nobody."""
+    content = invite.content if invite is not None else {"membership": "invite"}
+    sender = invite.sender if invite is not None else ""
+    event_id = _invite_id(record)
+    raw = {
+        "event_id": event_id,
+        "room_id": room_id,
+        "type": "m.room.member",
+        "sender": sender,
+        "state_key": me,
+        "content": content,
+    }
+    return Event(event_id, room_id, "m.room.member", sender, 0, content, raw, state_key=me)
+
+
+def _judged(event: Event, decision: Decision, reason: str) -> Judged:
+    return Judged(
+        event_id=event.event_id,
+        room_id=event.room_id,
+        decision=decision,
+        reason=reason,
+        sender=event.sender,
+        thread_root=event.thread_root,
+        origin_server_ts=event.origin_server_ts,
+    )

@@ -1,0 +1,56 @@
+"""What the user has read on another device: which deliveries their receipts and read markers cover."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Protocol
+
+from heliograph.core.events import JoinedRoom, Receipt
+
+Order = tuple[int, int]
+"""Sorts events of a room as the homeserver does: known ones by the ledger's position, then this sync's by place."""
+
+
+class Readable(Protocol):
+    """A delivery, or one that would be."""
+
+    @property
+    def event_id(self) -> str: ...
+    @property
+    def thread_root(self) -> str | None: ...
+
+
+def read_elsewhere(room: JoinedRoom, candidates: Sequence[Readable], order: Mapping[str, Order]) -> frozenset[str]:
+    """Event ids among `candidates` that the receipts and the read marker in `room` cover.
+
+    A marker at an event we never saw (a reaction, an old message) cannot be compared; then the server's own count
+    decides: nothing unread means all read. The count alone is no evidence, since some servers never count.
+    """
+    markers = list(room.receipts)
+    if room.fully_read is not None:
+        markers.append(Receipt(room.room_id, room.fully_read))
+    if not markers:
+        return frozenset()
+    if room.notification_count == 0:
+        return frozenset(candidate.event_id for candidate in candidates)
+    return frozenset(
+        candidate.event_id for candidate in candidates if any(_covers(marker, candidate, order) for marker in markers)
+    )
+
+
+def _covers(marker: Receipt, candidate: Readable, order: Mapping[str, Order]) -> bool:
+    if not _same_thread(marker, candidate):
+        return False
+    place = order.get(candidate.event_id)
+    marked = order.get(marker.event_id)
+    return place is not None and marked is not None and place <= marked
+
+
+def _same_thread(marker: Receipt, candidate: Readable) -> bool:
+    match marker.thread_id:
+        case None:
+            return True
+        case "main":
+            return candidate.thread_root is None
+        case thread_id:
+            return candidate.thread_root == thread_id

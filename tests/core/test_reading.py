@@ -1,0 +1,51 @@
+"""What receipts and read markers cover."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from builders import ROOM, make_delivery
+from heliograph.core.events import JoinedRoom, Receipt
+from heliograph.core.reading import read_elsewhere
+
+FIRST = make_delivery("$1")
+SECOND = make_delivery("$2")
+THREADED = make_delivery("$3", thread_root="$1")
+FOURTH = make_delivery("$4")
+ALL = [FIRST, SECOND, THREADED, FOURTH]
+ORDER = {"$1": (0, 1), "$2": (0, 2), "$3": (0, 3), "$own": (0, 3), "$4": (1, 0)}
+
+
+def read(*receipts: Receipt, **room: Any) -> frozenset[str]:
+    return read_elsewhere(JoinedRoom(ROOM, receipts=receipts, **room), ALL, ORDER)
+
+
+@pytest.mark.parametrize(
+    ("receipt", "covered"),
+    [
+        (Receipt(ROOM, "$2"), {"$1", "$2"}),
+        (Receipt(ROOM, "$4"), {"$1", "$2", "$3", "$4"}),
+        (Receipt(ROOM, "$own"), {"$1", "$2", "$3"}),
+        (Receipt(ROOM, "$4", "main"), {"$1", "$2", "$4"}),
+        (Receipt(ROOM, "$3", "$1"), {"$3"}),
+        (Receipt(ROOM, "$4", "$other"), set()),
+        (Receipt(ROOM, "$unknown"), set()),
+    ],
+)
+def test_a_receipt_covers_what_lies_before_it_in_its_thread(receipt: Receipt, covered: set[str]) -> None:
+    assert read(receipt) == covered
+
+
+def test_a_read_marker_covers_like_an_unthreaded_receipt() -> None:
+    assert read(fully_read="$2") == {"$1", "$2"}
+
+
+def test_a_count_of_zero_makes_a_marker_at_an_unknown_event_cover_all() -> None:
+    assert read(Receipt(ROOM, "$unknown"), notification_count=0) == {"$1", "$2", "$3", "$4"}
+    assert read(Receipt(ROOM, "$unknown"), notification_count=1) == set()
+
+
+def test_a_count_of_zero_alone_proves_nothing() -> None:
+    assert read(notification_count=0) == set()

@@ -169,6 +169,10 @@ class Ledger(Protocol):
 
     async def next_due_ms(self) -> int | None: ...
     async def popups(self) -> list[PopupRecord]: ...
+    async def shown_in(self, key: str) -> list[Delivery]:
+        """SHOWN deliveries of this popup, in order of position."""
+        ...
+
     async def settle(
         self,
         settlements: Sequence[Settlement],
@@ -226,6 +230,10 @@ class SecretStore(Protocol):
 
     async def load(self, user_id: str) -> str | None:
         """None: there is none. Raises SecretsLocked, or UserError if the store cannot be used at all."""
+        ...
+
+    async def wait_unlocked(self, user_id: str) -> None:
+        """Returns once `load` has a chance again. At once for stores that know no lock."""
         ...
 
     async def save(self, user_id: str, secret: str) -> None: ...

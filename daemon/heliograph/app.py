@@ -1,0 +1,340 @@
+"""The only wiring: builds the edges, starts the loops of every account, and stops them cleanly. Owns the clock."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import platform
+import random
+import signal
+import time
+from collections.abc import AsyncIterator, Callable, Sequence
+
+from heliograph import __version__, sd_notify
+from heliograph.accounts import Account, state_folder
+from heliograph.config import Config
+from heliograph.control.service import Control
+from heliograph.core.notification import DesktopSignal, ServerChanged
+from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
+from heliograph.desktop.choice import open_desktop
+from heliograph.desktop.opener import RoomOpener
+from heliograph.desktop.wakeups import Wakeups
+from heliograph.encryption.inbox import SqliteInbox
+from heliograph.errors import (
+    EXIT_CONFIG,
+    EXIT_FAILED,
+    EXIT_NEEDS_LOGIN,
+    EXIT_OK,
+    LoggedOut,
+    SecretsLocked,
+    UserError,
+)
+from heliograph.homeserver.client import HomeserverClient
+from heliograph.homeserver.session import Session
+from heliograph.ports import Desktop, Opener, SecretStore
+from heliograph.pusher_loop import PusherLoop, own_pusher
+from heliograph.secrets import open_secrets
+from heliograph.secrets.secret import Secret, decode_secret
+from heliograph.status import AccountStatus, Connection, DaemonStatus
+from heliograph.store.ledger import SqliteLedger
+from heliograph.sync_loop import Surroundings, SyncLoop, SyncSettings
+from heliograph.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
+
+LAST_WORDS_S = 10.0
+"""How long a notice about the end of an account may take to be shown."""
+STUCK_MS = 60_000
+KEYRING_SLICE_S = 60.0
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970: the daemon's one wall clock."""
+    return time.time_ns() // 1_000_000
+
+
+def device_name() -> str:
+    """How the device is called in the user's other clients."""
+    return f"Heliograph on {platform.node() or 'Linux'}"
+
+
+async def run(
+    config: Config,
+    accounts: Sequence[Account],
+    *,
+    desktop: Desktop | None = None,
+    stop: asyncio.Event | None = None,
+    on_ready: Callable[[DaemonStatus], None] | None = None,
+) -> int:
+    """Runs until stopped or until every account has ended. The exit code.
+
+    Raises UserError if not a single account can be opened, or the desktop asked for cannot work.
+    """
+    stop = stop or _stop_on_signals()
+    status = DaemonStatus(__version__, os.getpid(), now_ms())
+    watchdog = Watchdog(time.monotonic, sd_notify.feed_watchdog)
+    async with contextlib.AsyncExitStack() as stack:
+        if desktop is None:
+            desktop = await open_desktop(config.desktop.backend)
+            stack.push_async_callback(desktop.shut)
+        status.desktop = desktop.name
+        desktop.listen(lambda event: _note_server(status, event))
+        opener = RoomOpener(config.desktop.open_with)
+        runs = await _open_accounts(config, accounts, desktop, opener, watchdog, status, stack)
+        control = Control(status.as_json)
+        await control.start()
+        stack.push_async_callback(control.stop)
+        wakeups = Wakeups(lambda why: _nudge(runs, why))
+        await wakeups.start()
+        stack.push_async_callback(wakeups.stop)
+        log.info("Heliograph %s runs for %d accounts, notifications through %s", __version__, len(runs), desktop.name)
+        sd_notify.ready(_summary(status))
+        if on_ready is not None:
+            on_ready(status)
+        code = await _serve(runs, stop)
+        sd_notify.stopping()
+    return code
+
+
+class AccountRun:
+    """One account: its stores, its loops, and how it ended."""
+
+    def __init__(
+        self,
+        account: Account,
+        config: Config,
+        ledger: SqliteLedger,
+        inbox: SqliteInbox,
+        delivery: DeliveryLoop,
+        status: AccountStatus,
+        watchdog: Watchdog,
+        daemon: DaemonStatus,
+    ) -> None:
+        self.account = account
+        self._config = config
+        self._ledger = ledger
+        self._inbox = inbox
+        self._delivery = delivery
+        self._status = status
+        self._watchdog = watchdog
+        self._daemon = daemon
+        self._sync: SyncLoop | None = None
+
+    async def run(self) -> int:
+        """Runs the account until it is signed out; the exit code that this calls for."""
+        delivery = asyncio.create_task(self._delivery.run())
+        try:
+            return await self._run_signed_in()
+        except UserError as error:
+            log.error("%s: %s %s", self.account.user_id, error.title, error.hint)
+            self._status.connection, self._status.why = Connection.SIGNED_OUT, error.title
+            await self._say_last(error.title, error.hint)
+            return error.exit_code
+        finally:
+            self._watchdog.release(self.account.user_id)
+            delivery.cancel()
+            await asyncio.gather(delivery, return_exceptions=True)
+
+    async def nudge(self, why: str) -> None:
+        """The network or the machine came back."""
+        if self._sync is not None:
+            await self._sync.nudge(why)
+
+    async def _run_signed_in(self) -> int:
+        secret = await self._load_secret(open_secrets(self.account.user_id, self.account.secrets))
+        session = Session(
+            self.account.homeserver,
+            access_token=secret.access_token,
+            user_id=self.account.user_id,
+            device_id=self.account.device_id,
+        )
+        homeserver = HomeserverClient(session)
+        try:
+            gone = await self._turn_loops(homeserver)
+        finally:
+            await homeserver.close()
+        return await self._end(gone)
+
+    async def _turn_loops(self, homeserver: HomeserverClient) -> LoggedOut:
+        self._watchdog.watch(self.account.user_id, lambda: self._delivery.is_stuck(now_ms(), STUCK_MS))
+        self._sync = sync = SyncLoop(
+            homeserver,
+            self._ledger,
+            self._inbox,
+            self._status,
+            SyncSettings(self._config.sync.poll_seconds, self._config.history.days),
+            Surroundings(
+                clock=now_ms,
+                jitter=random.random,
+                on_news=self._delivery.wake,
+                on_turn=self._beat,
+                on_trouble=self._delivery.tell,
+            ),
+        )
+        self._pusher = PusherLoop(
+            homeserver,
+            self._ledger,
+            self._status,
+            own_pusher(self.account.pushkey, device_name()),
+            clock=now_ms,
+            jitter=random.random,
+            on_switch=lambda is_enabled: sync.take_pusher_switch(is_enabled=is_enabled),
+        )
+        pushers = asyncio.create_task(self._pusher.run())
+        try:
+            return await sync.run()
+        finally:
+            pushers.cancel()
+            await asyncio.gather(pushers, return_exceptions=True)
+
+    def _beat(self) -> None:
+        self._watchdog.beat(self.account.user_id)
+        if self._status.connection is Connection.CONNECTED:
+            self._pusher.turn()
+        sd_notify.status(_summary(self._daemon))
+
+    async def _load_secret(self, store: SecretStore) -> Secret:
+        while True:
+            try:
+                text = await store.load(self.account.user_id)
+            except SecretsLocked:
+                await self._wait_for_keyring(store)
+                continue
+            if text is None:
+                raise UserError(
+                    f"The access token of {self.account.user_id} is gone from the {store.name}.",
+                    f"Log in again: heliograph login {self.account.user_id}",
+                    exit_code=EXIT_NEEDS_LOGIN,
+                )
+            return decode_secret(self.account.user_id, text)
+
+    async def _wait_for_keyring(self, store: SecretStore) -> None:
+        log.warning("The keyring is locked: %s waits for it", self.account.user_id)
+        self._status.connection, self._status.why = Connection.WAITING_FOR_KEYRING, "the keyring is locked"
+        self._delivery.tell("The keyring is locked", "Unlock it: Heliograph needs its access token to get messages.")
+        self._watchdog.release(self.account.user_id)
+        sd_notify.status(_summary(self._daemon))
+        while True:
+            self._watchdog.beat(self.account.user_id)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KEYRING_SLICE_S):
+                    await store.wait_unlocked(self.account.user_id)
+                    break
+        self._status.connection, self._status.why = Connection.CONNECTING, ""
+
+    async def _end(self, gone: LoggedOut) -> int:
+        user_id = self.account.user_id
+        if gone.soft:
+            log.error("%s was signed out softly: its device waits for a new login", user_id)
+            await self._say_last("Sign in again to get messages", f"Run: heliograph login {user_id}")
+            return EXIT_NEEDS_LOGIN
+        log.error("%s was signed out: the homeserver no longer knows this device", user_id)
+        await self._say_last(
+            "Signed out: no more notifications",
+            f"The homeserver ended the session of {user_id}. To start again: heliograph login {user_id}",
+        )
+        return EXIT_CONFIG
+
+    async def _say_last(self, title: str, hint: str) -> None:
+        self._delivery.tell(title, hint)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._delivery.all_told()
+
+
+async def _open_accounts(
+    config: Config,
+    accounts: Sequence[Account],
+    desktop: Desktop,
+    opener: Opener,
+    watchdog: Watchdog,
+    daemon: DaemonStatus,
+    stack: contextlib.AsyncExitStack,
+) -> list[AccountRun]:
+    runs: list[AccountRun] = []
+    first_error: UserError | None = None
+    for account in accounts:
+        try:
+            ledger, inbox = await stack.enter_async_context(_stores(account))
+        except UserError as error:
+            log.error("%s cannot run: %s %s", account.user_id, error.title, error.hint)
+            first_error = first_error or error
+            continue
+        status = AccountStatus(account.user_id, account.homeserver)
+        daemon.accounts.append(status)
+        delivery = DeliveryLoop(
+            ledger,
+            desktop,
+            opener,
+            status,
+            DeliverySettings(config.notifications.max_rooms, config.log.bodies),
+            clock=now_ms,
+            jitter=random.random,
+        )
+        runs.append(AccountRun(account, config, ledger, inbox, delivery, status, watchdog, daemon))
+    if not runs and first_error is not None:
+        raise first_error
+    return runs
+
+
+@contextlib.asynccontextmanager
+async def _stores(account: Account) -> AsyncIterator[tuple[SqliteLedger, SqliteInbox]]:
+    folder = state_folder(account.user_id)
+    ledger = await SqliteLedger.open(folder)
+    try:
+        inbox = await SqliteInbox.open(folder)
+        try:
+            yield ledger, inbox
+        finally:
+            await inbox.close()
+    finally:
+        await ledger.close()
+
+
+async def _serve(runs: Sequence[AccountRun], stop: asyncio.Event) -> int:
+    """Until asked to stop (exit code 0), or until the last account has ended (its exit code)."""
+    tasks = {asyncio.create_task(run.run()) for run in runs}
+    stopping = asyncio.create_task(stop.wait())
+    codes: list[int] = []
+    running = set(tasks)
+    try:
+        while running and not stopping.done():
+            done, _ = await asyncio.wait({*running, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            codes.extend(task.result() for task in done & running)
+            running -= done
+        return EXIT_OK if stopping.done() else max(codes, default=EXIT_FAILED)
+    finally:
+        for task in (*tasks, stopping):
+            task.cancel()
+        await asyncio.gather(*tasks, stopping, return_exceptions=True)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop
+
+
+def _nudge(runs: Sequence[AccountRun], why: str) -> None:
+    for run in runs:
+        task = asyncio.ensure_future(run.nudge(why))
+        _background.add(task)
+        task.add_done_callback(_background.discard)
+
+
+_background: set[asyncio.Future[None]] = set()
+"""asyncio keeps only weak references to tasks."""
+
+
+def _note_server(status: DaemonStatus, event: DesktopSignal) -> None:
+    if isinstance(event, ServerChanged):
+        status.notification_server = event.server
+
+
+def _summary(status: DaemonStatus) -> str:
+    states = [account.connection.value for account in status.accounts]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "no accounts"

@@ -1,0 +1,90 @@
+"""What `heliograph status` tells of the running daemon: filled in by the loops, read by the control interface."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Connection(Enum):
+    """How an account stands with its homeserver."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    OFFLINE = "offline"
+    SIGNED_OUT = "signed out"
+    WAITING_FOR_KEYRING = "waiting for keyring"
+
+
+@dataclass(slots=True)
+class AccountStatus:
+    """One account's. Times are milliseconds since 1970; None: not yet."""
+
+    user_id: str
+    homeserver: str
+    connection: Connection = Connection.CONNECTING
+    why: str = ""
+    connected_since_ms: int | None = None
+    last_sync_ms: int | None = None
+    mode: str = ""
+    mode_reason: str = ""
+    software: str | None = None
+    versions: tuple[str, ...] = ()
+    has_direct_push: bool = False
+    has_remote_toggle: bool = False
+    is_pusher_registered: bool = False
+    is_pusher_enabled: bool = True
+    is_silenced: bool = False
+    rules_problem: str | None = None
+    pending: int = 0
+    shown: int = 0
+
+    def as_json(self) -> dict[str, Any]:
+        """The account's part of the control interface's answer."""
+        return {
+            "user_id": self.user_id,
+            "homeserver": self.homeserver,
+            "state": self.connection.value,
+            "why": self.why,
+            "connected_since_ms": self.connected_since_ms,
+            "last_sync_ms": self.last_sync_ms,
+            "mode": self.mode,
+            "mode_reason": self.mode_reason,
+            "server": {
+                "software": self.software,
+                "versions": list(self.versions),
+                "direct_push": self.has_direct_push,
+                "remote_toggle": self.has_remote_toggle,
+            },
+            "pusher": {
+                "registered": self.is_pusher_registered,
+                "enabled": self.is_pusher_enabled,
+                "silenced": self.is_silenced,
+            },
+            "pending": self.pending,
+            "shown": self.shown,
+            "rules_problem": self.rules_problem,
+        }
+
+
+@dataclass(slots=True)
+class DaemonStatus:
+    """The whole daemon's."""
+
+    version: str
+    pid: int
+    started_ms: int
+    desktop: str = ""
+    notification_server: str | None = None
+    accounts: list[AccountStatus] = field(default_factory=list)
+
+    def as_json(self) -> dict[str, Any]:
+        """The control interface's answer."""
+        return {
+            "version": self.version,
+            "pid": self.pid,
+            "started_ms": self.started_ms,
+            "desktop": {"name": self.desktop, "server": self.notification_server},
+            "accounts": [account.as_json() for account in self.accounts],
+        }

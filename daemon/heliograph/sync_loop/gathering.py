@@ -1,0 +1,84 @@
+"""What a plan needs besides the sync itself: room facts and display names, asked for once and kept in the ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Collection, Mapping
+from dataclasses import replace
+
+from heliograph.core.record import RoomRecord
+from heliograph.core.room import RoomFacts
+from heliograph.errors import RateLimited, Refused, ServerError, Unreachable
+from heliograph.ports import Homeserver
+
+log = logging.getLogger(__name__)
+
+TRIES = 3
+"""How often a sync is held back because room facts could not be had, before it rings without them."""
+ROOMS_AT_ONCE = 50
+MAX_NAMES = 50
+"""Display names asked for in one sync; further senders show as user ids."""
+
+
+class FactGatherer:
+    """Asks the homeserver for facts that the ledger lacks."""
+
+    def __init__(self, homeserver: Homeserver, on_progress: Callable[[], None]) -> None:
+        self._homeserver = homeserver
+        self._on_progress = on_progress
+        self._failures = 0
+        self._refused: set[str] = set()
+
+    async def ask_rooms(self, wanted: Collection[str], rooms: Mapping[str, RoomRecord]) -> dict[str, RoomRecord]:
+        """Records with complete facts of the rooms that the server tells about.
+
+        Raises Unreachable and RateLimited as long as another try may help.
+        """
+        wanted = [room_id for room_id in wanted if room_id not in self._refused]
+        if not wanted:
+            return {}
+        answers: dict[str, RoomFacts] = {}
+        try:
+            for start in range(0, len(wanted), ROOMS_AT_ONCE):
+                answers |= await self._homeserver.room_facts(wanted[start : start + ROOMS_AT_ONCE])
+                self._on_progress()
+        except (Unreachable, RateLimited) as trouble:
+            self._failures += 1
+            if self._failures < TRIES:
+                raise
+            log.warning("Going on without the facts of %d rooms: %s", len(wanted), trouble)
+            self._failures = 0
+            return {room_id: _merge(rooms.get(room_id), facts) for room_id, facts in answers.items()}
+        except Refused as refusal:
+            log.warning("The homeserver tells nothing about %d rooms: %s", len(wanted) - len(answers), refusal)
+        self._failures = 0
+        self._refused.update(room_id for room_id in wanted if room_id not in answers)
+        return {room_id: _merge(rooms.get(room_id), facts) for room_id, facts in answers.items()}
+
+    async def ask_names(
+        self, missing: Collection[tuple[str, str]], rooms: Mapping[str, RoomRecord]
+    ) -> dict[str, RoomRecord]:
+        """The rooms with the display names of these (room id, user id); one that cannot be had is taken as missing."""
+        asked = sorted(missing)[:MAX_NAMES]
+        names = await asyncio.gather(*(self._ask_name(room_id, user_id) for room_id, user_id in asked))
+        records = dict(rooms)
+        for (room_id, user_id), name in zip(asked, names, strict=True):
+            record = records.get(room_id) or RoomRecord(RoomFacts(room_id))
+            records[room_id] = replace(record, facts=record.facts.with_name(user_id, name))
+        return records
+
+    async def _ask_name(self, room_id: str, user_id: str) -> str | None:
+        try:
+            return await self._homeserver.member_name(room_id, user_id)
+        except ServerError as trouble:
+            log.info("No display name for a sender in %s: %s", room_id, trouble)
+            return None
+
+
+def _merge(record: RoomRecord | None, facts: RoomFacts) -> RoomRecord:
+    """Fresh facts in place of the old ones, which may know further names, and who invited the user."""
+    if record is None:
+        return RoomRecord(facts)
+    names = {**record.facts.names, **facts.names}
+    return replace(record, facts=replace(facts, names=names, inviter=record.facts.inviter))

@@ -1,0 +1,414 @@
+"""The turns of one account's sync, and the waiting between them when something is wrong.
+
+    /sync -> to-device events into the inbox -> gaps filled -> room facts -> plan -> ledger, one transaction -> /sync
+
+Nothing is acknowledged that is not on disk, so a kill at any point loses nothing: the homeserver sends it again.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+from heliograph.core.backoff import reconnect_delay
+from heliograph.core.events import AccountData, ServerNotification, Sync
+from heliograph.core.plan import (
+    Mode,
+    Situation,
+    marked_events,
+    missing_names,
+    plan,
+    rooms_wanting_facts,
+    senders,
+    touched_rooms,
+)
+from heliograph.core.push.rules import Ruleset
+from heliograph.core.record import AccountState, Decision, Plan
+from heliograph.core.start import anew_plan, first_plan
+from heliograph.errors import (
+    AnswerTooLarge,
+    HeliographError,
+    LoggedOut,
+    RateLimited,
+    Refused,
+    ServerError,
+    StorageError,
+    Unreachable,
+)
+from heliograph.ports import Features, Homeserver, Inbox, Ledger, SyncRequest
+from heliograph.status import AccountStatus, Connection
+from heliograph.sync_loop.gaps import GapFiller
+from heliograph.sync_loop.gathering import FactGatherer
+
+log = logging.getLogger(__name__)
+
+BASE_TYPES = frozenset(
+    {
+        "m.room.message",
+        "m.room.encrypted",
+        "m.sticker",
+        "m.call.invite",
+        "m.call.notify",
+        "org.matrix.msc4075.rtc.notification",
+        "m.room.redaction",
+        "m.room.tombstone",
+        "m.poll.start",
+        "org.matrix.msc3381.poll.start",
+    }
+)
+"""Timeline events that predefined rules let ring, or that withdraw what rang. The ruleset adds what it names."""
+
+TIMELINE_LIMIT = 20
+LARGE_BODY = 64 * 1024
+"""Bytes. A larger sync is planned in a thread, so that the desktop and the other accounts go on meanwhile."""
+IDLE_COMMIT_MS = 3_600_000
+"""A token that moves without news is written this seldom: an idle night costs no disk writes."""
+FEATURES_MS = 6 * 3_600_000
+PRUNE_MS = 24 * 3_600_000
+DAY_MS = 24 * 3_600_000
+BEAT_S = 60.0
+BEFORE_LIMIT = 100
+"""How many unread notifications the first start counts."""
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """What the configuration says of the loop."""
+
+    poll_s: int = 50
+    history_days: int = 7
+
+
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the loop takes from the world besides its ports, and whom it tells."""
+
+    clock: Callable[[], int]
+    """Milliseconds since 1970."""
+    jitter: Callable[[], float]
+    """Numbers in [0, 1)."""
+    on_news: Callable[[], None]
+    """Deliveries changed."""
+    on_turn: Callable[[], None]
+    """The loop is alive."""
+    on_trouble: Callable[[str, str], None]
+    """Something only the user can mend: what is wrong, what to do."""
+
+
+class SyncLoop:
+    """One account's loop. `run` ends when the account is signed out, or is cancelled."""
+
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        ledger: Ledger,
+        inbox: Inbox,
+        status: AccountStatus,
+        settings: SyncSettings,
+        surroundings: Surroundings,
+    ) -> None:
+        self._homeserver = homeserver
+        self._ledger = ledger
+        self._inbox = inbox
+        self._status = status
+        self._settings = settings
+        self._world = surroundings
+        self._gaps = GapFiller(homeserver, ledger, surroundings.on_turn)
+        self._gatherer = FactGatherer(homeserver, surroundings.on_turn)
+        self._account = AccountState()
+        self._ruleset = Ruleset.predefined(homeserver.user_id)
+        self._mode = Mode.LOCAL
+        self._features_at_ms: int | None = None
+        self._committed_at_ms = 0
+        self._pruned_at_ms: int | None = None
+        self._is_catching_up = True
+        self._timeline_limit = TIMELINE_LIMIT
+        self._started_anew_at_ms: int | None = None
+        self._nudged = asyncio.Event()
+
+    def take_pusher_switch(self, *, is_enabled: bool) -> None:
+        """Our pusher was switched on or off by another client: holds from the next plan on."""
+        self._account = replace(self._account, is_pusher_enabled=is_enabled)
+
+    async def nudge(self, why: str) -> None:
+        """The network came up or the machine woke: leave the back-off, drop sockets that may be dead, sync at once."""
+        log.info("%s: asking %s again at once", why, self._homeserver.user_id)
+        self._nudged.set()
+        await self._homeserver.drop_connections()
+
+    async def run(self) -> LoggedOut:
+        """Returns when the access token is no longer good, and only then."""
+        failures = 0
+        is_loaded = False
+        while True:
+            try:
+                if not is_loaded:
+                    await self._load()
+                    is_loaded = True
+                await self._turn()
+                failures = 0
+            except LoggedOut as gone:
+                self._status.connection, self._status.why = Connection.SIGNED_OUT, str(gone)
+                return gone
+            except (ServerError, StorageError) as trouble:
+                failures += 1
+                await self._wait_out(trouble, failures)
+            except Exception:
+                # A fault of our own must neither end the daemon nor spin. Nothing was acknowledged: nothing is lost.
+                log.exception("Unexpected fault in the sync loop")
+                failures += 1
+                await self._wait_out(Unreachable("an unexpected fault, see the log"), failures)
+            self._world.on_turn()
+
+    async def _load(self) -> None:
+        self._account = await self._ledger.account()
+        self._status.is_silenced = self._account.is_silenced
+        self._status.is_pusher_enabled = self._account.is_pusher_enabled
+        if self._account.push_rules is not None:
+            self._take_rules(self._account.push_rules)
+
+    # Turns
+
+    async def _turn(self) -> None:
+        await self._refresh_features()
+        if self._account.next_batch is None:
+            await self._start()
+        try:
+            sync = await self._homeserver.sync(await self._request())
+        except AnswerTooLarge:
+            await self._shrink()
+            return
+        except Refused as refusal:
+            await self._start_anew(refusal)
+            return
+        await self._take(sync)
+        self._is_catching_up = False
+        self._timeline_limit = TIMELINE_LIMIT
+        self._nudged.clear()
+        self._note_connection()
+        await self._prune()
+
+    async def _request(self) -> SyncRequest:
+        """Catching up returns at once and wants every room's receipts: what was read meanwhile must not ring."""
+        catching_up = self._is_catching_up
+        return SyncRequest(
+            since=self._account.next_batch,
+            timeout_ms=0 if catching_up else self._settings.poll_s * 1000,
+            receipts_in=None if catching_up else await self._ledger.rooms_with_open_deliveries(),
+            event_types=self._ruleset.event_types(BASE_TYPES),
+            timeline_limit=self._timeline_limit,
+        )
+
+    async def _take(self, sync: Sync) -> None:
+        if sync.to_device:
+            await self._inbox.keep(sync.to_device)
+        sync = self._check_rules(sync)
+        await self._commit(await self._plan(sync))
+
+    async def _plan(self, sync: Sync) -> Plan:
+        filled: tuple[ServerNotification, ...] = ()
+        if self._mode is Mode.LOCAL:
+            sync, filled = await self._gaps.fill(sync, self._account)
+        return await self._plan_filled(sync, filled)
+
+    async def _plan_filled(self, sync: Sync, filled: tuple[ServerNotification, ...]) -> Plan:
+        touched = touched_rooms(sync, filled)
+        if not touched and not sync.malformed:
+            return Plan(next_batch=sync.next_batch, account_data=sync.account_data)
+        marked = marked_events(sync)
+        situation = Situation(
+            me=self._homeserver.user_id,
+            mode=self._mode,
+            account=self._account,
+            ruleset=self._ruleset,
+            rooms=await self._ledger.rooms(touched, senders(sync, filled)),
+            open_deliveries=await self._ledger.open_deliveries(touched),
+            positions=await self._ledger.positions(marked) if marked else {},
+            filled=filled,
+        )
+        if wanted := rooms_wanting_facts(sync, situation):
+            told = await self._gatherer.ask_rooms(wanted, situation.rooms)
+            situation = replace(situation, rooms={**situation.rooms, **told})
+        decided = await _decide(sync, situation)
+        if missing := missing_names(decided, situation.rooms):
+            situation = replace(situation, rooms=await self._gatherer.ask_names(missing, situation.rooms))
+            decided = await _decide(sync, situation)
+        return decided
+
+    async def _commit(self, decided: Plan) -> None:
+        now = self._world.clock()
+        self._status.last_sync_ms = now
+        if decided.is_empty and now - self._committed_at_ms < IDLE_COMMIT_MS:
+            self._account = replace(self._account, next_batch=decided.next_batch)
+            return
+        new = await self._ledger.commit(decided, now)
+        self._committed_at_ms = now
+        self._account = _after(self._account, decided, now)
+        self._status.is_silenced = self._account.is_silenced
+        _report(decided)
+        if new or decided.changes:
+            self._world.on_news()
+
+    # Starting
+
+    async def _start(self) -> None:
+        """The first sync ever asks for no rooms, so it costs the same for every account."""
+        sync = await self._homeserver.sync(SyncRequest(since=None, timeout_ms=0))
+        if sync.to_device:
+            await self._inbox.keep(sync.to_device)
+        rules = sync.account_data.push_rules
+        try:
+            rules = rules or await self._homeserver.push_rules()
+            page = await self._homeserver.notifications(since=None, limit=BEFORE_LIMIT)
+            before = tuple(item for item in page.notifications if isinstance(item, ServerNotification))
+            has_more = page.next_token is not None and len(page.notifications) >= BEFORE_LIMIT
+        except Refused as refusal:
+            log.info("The homeserver does not tell what was unread before: %s", refusal)
+            before, has_more = (), False
+        if rules is not None and not self._take_rules(rules):
+            rules = None
+        log.info("First start for %s", self._homeserver.user_id)
+        await self._commit(first_plan(sync, before, has_more=has_more, push_rules=rules))
+
+    async def _start_anew(self, refusal: Refused) -> None:
+        """The homeserver refuses our token: take a new one, and list what was missed since the last known event."""
+        now = self._world.clock()
+        if refusal.status != 400 or (self._started_anew_at_ms or -DAY_MS) > now - DAY_MS:
+            raise refusal
+        self._started_anew_at_ms = now
+        log.warning("The homeserver refuses the sync token (%s): starting anew", refusal)
+        sync = self._check_rules(await self._homeserver.sync(SyncRequest(since=None, timeout_ms=0)))
+        if sync.to_device:
+            await self._inbox.keep(sync.to_device)
+        missed = await self._gaps.list_missed(self._account)
+        if missed is None:
+            await self._commit(anew_plan(sync.next_batch))
+        else:
+            await self._commit(await self._plan_filled(sync, missed))
+
+    async def _shrink(self) -> None:
+        """An answer over the limit: ask for less of each room, and if that does not help for none."""
+        if self._timeline_limit > 1:
+            log.warning("The sync is too large: asking for one event of each room")
+            self._timeline_limit = 1
+        else:
+            await self._start_anew(Refused(400, "", "the answer stays too large"))
+
+    async def _refresh_features(self) -> None:
+        now = self._world.clock()
+        if self._features_at_ms is not None and abs(now - self._features_at_ms) < FEATURES_MS:
+            return
+        try:
+            features = await self._homeserver.features()
+        except Refused as refusal:
+            log.warning("The homeserver does not tell its versions: %s", refusal)
+            features = Features()
+        self._features_at_ms = now
+        self._take_features(features)
+
+    def _take_features(self, features: Features) -> None:
+        self._mode = Mode.DIRECT if features.has_direct_push else Mode.LOCAL
+        status = self._status
+        status.software, status.versions = features.software, features.versions
+        status.has_direct_push, status.has_remote_toggle = features.has_direct_push, features.has_remote_toggle
+        status.mode = self._mode.value
+        status.mode_reason = (
+            "the server offers direct push (MSC3361)"
+            if features.has_direct_push
+            else "the server has no direct push (MSC3361), so the push rules are judged here"
+        )
+
+    # Push rules
+
+    def _check_rules(self, sync: Sync) -> Sync:
+        """New rules hold for the very sync that brought them; unusable ones are not kept."""
+        rules = sync.account_data.push_rules
+        if rules is None or self._take_rules(rules):
+            return sync
+        return replace(sync, account_data=replace(sync.account_data, push_rules=None))
+
+    def _take_rules(self, rules: object) -> bool:
+        content = rules.get("global") if isinstance(rules, dict) else None
+        if not isinstance(content, dict):
+            self._status.rules_problem = "the homeserver sent push rules without a `global` part; the last ones stay"
+            log.warning("Unusable push rules: the last good ones stay in force")
+            return False
+        self._ruleset = Ruleset.parse(content)
+        self._status.rules_problem = "; ".join(self._ruleset.problems[:3]) or None
+        return True
+
+    # Waiting
+
+    async def _wait_out(self, trouble: HeliographError, failures: int) -> None:
+        asked = trouble.after if isinstance(trouble, RateLimited) else None
+        delay = reconnect_delay(failures, self._world.jitter(), asked)
+        if self._status.connection is not Connection.OFFLINE or self._status.why != str(trouble):
+            log.warning("%s: %s", self._homeserver.user_id, trouble)
+        self._status.connection, self._status.why = Connection.OFFLINE, str(trouble)
+        self._status.connected_since_ms = None
+        self._is_catching_up = True
+        if failures >= 3:
+            self._features_at_ms = None
+        if isinstance(trouble, StorageError):
+            self._world.on_trouble("Heliograph cannot write to disk", f"Free some space or mend the disk: {trouble}.")
+        elif isinstance(trouble, Refused) and failures >= 3:
+            self._world.on_trouble("The homeserver refuses to sync", f"It says: {trouble}. See `heliograph status`.")
+        await self._sleep(delay)
+
+    async def _sleep(self, delay: float) -> None:
+        """Waits unless nudged, and shows life meanwhile: a server may ask for an hour."""
+        while delay > 0 and not self._nudged.is_set():
+            self._world.on_turn()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(min(delay, BEAT_S)):
+                    await self._nudged.wait()
+            delay -= BEAT_S
+        self._nudged.clear()
+
+    def _note_connection(self) -> None:
+        if self._status.connection is Connection.CONNECTED:
+            return
+        self._status.connection, self._status.why = Connection.CONNECTED, ""
+        self._status.connected_since_ms = self._world.clock()
+        log.info(
+            "%s is connected to %s, mode %s: %s",
+            self._homeserver.user_id,
+            self._status.homeserver,
+            self._mode.value,
+            self._status.mode_reason,
+        )
+
+    async def _prune(self) -> None:
+        now = self._world.clock()
+        if self._pruned_at_ms is None or abs(now - self._pruned_at_ms) > PRUNE_MS:
+            self._pruned_at_ms = now
+            await self._ledger.prune(now - self._settings.history_days * DAY_MS)
+
+
+async def _decide(sync: Sync, situation: Situation) -> Plan:
+    if sync.size < LARGE_BODY:
+        return plan(sync, situation)
+    return await asyncio.to_thread(plan, sync, situation)
+
+
+def _after(account: AccountState, decided: Plan, now: int) -> AccountState:
+    """The account once the plan is committed, as the ledger would give it."""
+    changed: AccountData = decided.account_data
+    return replace(
+        account,
+        next_batch=decided.next_batch,
+        push_rules=account.push_rules if changed.push_rules is None else changed.push_rules,
+        direct_rooms=account.direct_rooms if changed.direct_rooms is None else changed.direct_rooms,
+        ignored_users=account.ignored_users if changed.ignored_users is None else changed.ignored_users,
+        is_silenced=account.is_silenced if changed.is_silenced is None else changed.is_silenced,
+        last_sync_ms=now,
+    )
+
+
+def _report(decided: Plan) -> None:
+    for judged in decided.judged:
+        level = logging.DEBUG if judged.decision is Decision.SILENT else logging.INFO
+        log.log(level, "%s in %s: %s (%s)", judged.event_id, judged.room_id, judged.decision.value, judged.reason)

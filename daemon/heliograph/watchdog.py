@@ -1,0 +1,37 @@
+"""Feeds systemd's watchdog only while every loop turns: one account that hangs must not hide behind another."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+LONGEST_TURN_S = 150.0
+"""The longest poll (120 s) and its grace, and some seconds of work."""
+
+
+class Watchdog:
+    """`clock` gives monotonic seconds; `feed` tells systemd."""
+
+    def __init__(self, clock: Callable[[], float], feed: Callable[[], None]) -> None:
+        self._clock = clock
+        self._feed = feed
+        self._beats: dict[str, float] = {}
+        self._checks: list[Callable[[], bool]] = []
+
+    def watch(self, name: str, is_stuck: Callable[[], bool]) -> None:
+        """From now on this loop must beat, and must not be stuck."""
+        self._beats[name] = self._clock()
+        self._checks.append(is_stuck)
+
+    def release(self, name: str) -> None:
+        """This loop ended as it should."""
+        self._beats.pop(name, None)
+
+    def beat(self, name: str) -> None:
+        """This loop made a turn."""
+        now = self._clock()
+        if name in self._beats:
+            self._beats[name] = now
+        if all(now - last < LONGEST_TURN_S for last in self._beats.values()) and not any(
+            is_stuck() for is_stuck in self._checks
+        ):
+            self._feed()

@@ -1,0 +1,83 @@
+"""ports.Homeserver: the Client-Server API for one signed-in device."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Collection
+
+from heliograph.core.events import Json, Sync
+from heliograph.core.room import RoomFacts
+from heliograph.errors import BadAnswer
+from heliograph.homeserver import features, pages, pushers, room_state, wire
+from heliograph.homeserver.room_facts import RoomFactsSource
+from heliograph.homeserver.session import Session
+from heliograph.homeserver.sync_filter import sync_query
+from heliograph.ports import Features, MessagesPage, NotificationsPage, Pusher, SyncRequest
+
+MAX_SYNC = 64 * 1024 * 1024
+"""Bytes of a /sync answer."""
+
+_GRACE_S = 10.0
+"""How much longer than its timeout a poll may take before its connection counts as dead."""
+_LEAST_S = 30.0
+"""What even a poll that is to return at once may take: catching up is work for the server."""
+_DECODED_AT_ONCE = 256 * 1024
+"""Bytes that are decoded within 5 ms. More goes to a thread, so that timers and D-Bus go on meanwhile."""
+
+
+class HomeserverClient:
+    """Over a session that is signed in. Every call is bounded in time and size, and raises ServerError only."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self._facts = RoomFactsSource(session)
+        self.user_id = session.user_id
+        self.device_id = session.device_id
+
+    async def features(self) -> Features:
+        return await features.fetch_features(self._session)
+
+    async def sync(self, request: SyncRequest) -> Sync:
+        body = await self._session.request(
+            "GET",
+            "/_matrix/client/v3/sync",
+            query=sync_query(request, self.device_id),
+            timeout_s=max(request.timeout_ms / 1000 + _GRACE_S, _LEAST_S),
+            limit=MAX_SYNC,
+        )
+        if len(body) <= _DECODED_AT_ONCE:
+            return wire.decode(body, user_id=self.user_id, device_id=self.device_id)
+        return await asyncio.to_thread(wire.decode, body, user_id=self.user_id, device_id=self.device_id)
+
+    async def push_rules(self) -> Json:
+        answer = await self._session.request_json("GET", "/_matrix/client/v3/pushrules/")
+        if not isinstance(answer, dict) or not isinstance(answer.get("global"), dict):
+            raise BadAnswer(200, "the push rules came without global ones")
+        return answer
+
+    async def room_facts(self, room_ids: Collection[str]) -> dict[str, RoomFacts]:
+        return await self._facts.fetch(room_ids)
+
+    async def member_name(self, room_id: str, user_id: str) -> str | None:
+        return await room_state.fetch_member_name(self._session, room_id, user_id)
+
+    async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage:
+        return await pages.fetch_notifications(self._session, since=since, limit=limit)
+
+    async def messages(self, room_id: str, *, since: str, until: str | None, limit: int) -> MessagesPage:
+        return await pages.fetch_messages(self._session, room_id, since=since, until=until, limit=limit)
+
+    async def pushers(self) -> tuple[Pusher, ...]:
+        return await pushers.fetch_pushers(self._session)
+
+    async def set_pusher(self, pusher: Pusher) -> None:
+        await pushers.set_pusher(self._session, pusher)
+
+    async def remove_pusher(self, app_id: str, pushkey: str) -> None:
+        await pushers.remove_pusher(self._session, app_id, pushkey)
+
+    async def drop_connections(self) -> None:
+        await self._session.drop_connections()
+
+    async def close(self) -> None:
+        await self._session.close()

@@ -1,0 +1,38 @@
+"""What the homeserver can do: GET /versions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heliograph.errors import ServerError
+from heliograph.homeserver.answer import plain
+from heliograph.homeserver.decoding import decode_as, optional
+from heliograph.homeserver.session import Session
+from heliograph.ports import Features
+
+_DIRECT_PUSH = ("org.matrix.msc3361", "org.matrix.msc3361.stable")
+_REMOTE_TOGGLE = ("org.matrix.msc3881", "org.matrix.msc3881.stable")
+
+
+async def fetch_features(session: Session) -> Features:
+    """Asked as the user, since Synapse enables experiments for single users too."""
+    answer = decode_as(dict[str, Any], await session.request("GET", "/_matrix/client/versions"))
+    flags = optional(answer, dict, "unstable_features") or {}
+    versions = optional(answer, list, "versions") or []
+    return Features(
+        versions=tuple(plain(version, 20) for version in versions[:100] if isinstance(version, str)),
+        has_direct_push=any(flags.get(flag) is True for flag in _DIRECT_PUSH),
+        has_remote_toggle=any(flags.get(flag) is True for flag in _REMOTE_TOGGLE),
+        software=await _software(session),
+    )
+
+
+async def _software(session: Session) -> str | None:
+    """Many homeservers tell this to other homeservers only, on another port: then there is no name."""
+    try:
+        answer = await session.request_json("GET", "/_matrix/federation/v1/version", timeout_s=5, limit=64 * 1024)
+    except ServerError:
+        return None
+    server = answer.get("server") if isinstance(answer, dict) else None
+    name = server.get("name") if isinstance(server, dict) else None
+    return plain(name, 40) or None if isinstance(name, str) else None

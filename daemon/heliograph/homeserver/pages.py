@@ -1,0 +1,69 @@
+"""What is asked for when /sync did not tell all: GET /notifications and GET /rooms/{id}/messages, page by page."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from heliograph.homeserver.address import segment
+from heliograph.homeserver.decoding import decode_as, missing_is_refused
+from heliograph.homeserver.event import read_event, read_notification
+from heliograph.homeserver.ids import MAX_TOKEN
+from heliograph.homeserver.session import Session
+from heliograph.homeserver.sync_filter import STATE_TYPES
+from heliograph.ports import MessagesPage, NotificationsPage
+
+_MAX_PAGE = 32 * 1024 * 1024
+_TYPES = (
+    "m.call.*",
+    "m.poll.start",
+    "m.reaction",
+    "m.room.encrypted",
+    "m.room.message",
+    "m.room.redaction",
+    "m.rtc.notification",
+    "m.sticker",
+    "org.matrix.msc3381.poll.start",
+    "org.matrix.msc4075.rtc.notification",
+    *STATE_TYPES,
+)
+"""Types that may ring, withdraw or change room facts."""
+
+
+class _Notifications(msgspec.Struct):
+    notifications: list[msgspec.Raw]
+    next_token: Any = None
+
+
+class _Messages(msgspec.Struct):
+    chunk: list[msgspec.Raw]
+    end: Any = None
+
+
+async def fetch_notifications(session: Session, *, since: str | None, limit: int) -> NotificationsPage:
+    """Raises Refused where the homeserver has no such endpoint (conduwuit and its kin)."""
+    query = {"limit": str(limit)}
+    if since is not None:
+        query["from"] = since
+    with missing_is_refused():
+        answer = await session.request("GET", "/_matrix/client/v3/notifications", query=query, limit=_MAX_PAGE)
+    page = decode_as(_Notifications, answer)
+    entries = tuple(read_notification(bytes(entry)) for entry in page.notifications)
+    return NotificationsPage(entries, _token(page.next_token))
+
+
+async def fetch_messages(session: Session, room_id: str, *, since: str, until: str | None, limit: int) -> MessagesPage:
+    """Backwards from `since` (a `prev_batch`, or a page's `end`) as far as `until`."""
+    filter_ = msgspec.json.encode({"types": _TYPES}).decode()
+    query = {"dir": "b", "from": since, "limit": str(limit), "filter": filter_}
+    if until is not None:
+        query["to"] = until
+    path = f"/_matrix/client/v3/rooms/{segment(room_id)}/messages"
+    page = decode_as(_Messages, await session.request("GET", path, query=query, limit=_MAX_PAGE))
+    events = tuple(read_event(bytes(event), room_id, "messages") for event in page.chunk)
+    return MessagesPage(events, _token(page.end))
+
+
+def _token(value: Any) -> str | None:
+    return value if isinstance(value, str) and 0 < len(value) <= MAX_TOKEN else None

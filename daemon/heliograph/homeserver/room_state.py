@@ -1,0 +1,109 @@
+"""Room facts by single requests, which every homeserver answers: GET /rooms/{id}/state and /joined_members."""
+
+from __future__ import annotations
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from heliograph.core.events import StrippedState
+from heliograph.core.room import RoomFacts
+from heliograph.errors import AnswerTooLarge, Refused
+from heliograph.homeserver.address import segment
+from heliograph.homeserver.decoding import decode_as, missing_is_refused, optional
+from heliograph.homeserver.event import MAX_EVENT
+from heliograph.homeserver.heroes import with_heroes
+from heliograph.homeserver.ids import MAX_INTEGER, is_integer
+from heliograph.homeserver.session import Session
+from heliograph.homeserver.sync_filter import STATE_TYPES
+
+_MAX_MEMBERS = 256 * 1024
+"""Bytes: two thousand members. Of a larger room the summary's count, which may lag behind, is good enough."""
+_FEW = 5
+
+
+class _Members(msgspec.Struct):
+    joined: dict[str, dict[str, Any] | None]
+
+
+async def fetch_member_name(session: Session, room_id: str, user_id: str) -> str | None:
+    """The member's display name in the room; None if there is none, or the room is not ours to look into."""
+    content = await _fetch_state(session, room_id, "m.room.member", user_id)
+    name = optional(content or {}, str, "displayname")
+    return name if name and name.strip() else None
+
+
+class RoomState:
+    """Asks for the facts of rooms, with at most as many requests at once as `turns` has."""
+
+    def __init__(self, session: Session, turns: asyncio.Semaphore) -> None:
+        self._session = session
+        self._turns = turns
+
+    async def fetch_facts(self, room_id: str) -> RoomFacts | None:
+        """None if the user is not in the room."""
+        me = self._session.user_id
+        own = await self._state(room_id, "m.room.member", me)
+        if own is None or own.content.get("membership") != "join":
+            return None
+        facts = RoomFacts(room_id, power_levels={}).after(own, me)
+        for type_ in STATE_TYPES:
+            if type_ != "m.room.member" and (event := await self._state(room_id, type_, "")):
+                facts = facts.after(event, me)
+        return replace(await self._with_members(facts), is_complete=True)
+
+    async def _state(self, room_id: str, type_: str, state_key: str) -> StrippedState | None:
+        async with self._turns:
+            # As an event for its sender, who has rights of its own since room version 12; older servers send content.
+            is_event = type_ == "m.room.create"
+            answer = await _fetch_state(self._session, room_id, type_, state_key, "event" if is_event else "content")
+        if answer is None:
+            return None
+        sender = optional(answer, str, "sender", "creator") or ""
+        content = optional(answer, dict, "content") if is_event else None
+        return StrippedState(type_, state_key, sender, answer if content is None else content, {})
+
+    async def _with_members(self, facts: RoomFacts) -> RoomFacts:
+        path = f"/_matrix/client/v3/rooms/{segment(facts.room_id)}/joined_members"
+        try:
+            async with self._turns:
+                answer = await self._session.request("GET", path, limit=_MAX_MEMBERS)
+        except AnswerTooLarge:
+            return replace(facts, joined_member_count=await self._summary_count(facts.room_id))
+        except Refused:
+            return facts
+        joined = decode_as(_Members, answer).joined
+        # Only a few are named; sorted, so that a room keeps its title.
+        few = sorted(joined)[: 2 * _FEW]
+        names = ((user_id, optional(joined[user_id] or {}, str, "display_name", "displayname")) for user_id in few)
+        facts = with_heroes(facts, names, self._session.user_id)
+        return replace(facts, joined_member_count=len(joined))
+
+    async def _summary_count(self, room_id: str) -> int | None:
+        path = f"/_matrix/client/v1/room_summary/{segment(room_id)}"
+        try:
+            with missing_is_refused():
+                async with self._turns:
+                    answer = decode_as(dict[str, Any], await self._session.request("GET", path))
+        except Refused:
+            return None
+        count = answer.get("num_joined_members")
+        return min(max(count, 0), MAX_INTEGER) if is_integer(count) else None
+
+
+async def _fetch_state(
+    session: Session, room_id: str, type_: str, state_key: str, format_: str = "content"
+) -> dict[str, Any] | None:
+    """None if there is no such state, or it is too large to be any, or the room is not ours to look into."""
+    path = f"/_matrix/client/v3/rooms/{segment(room_id)}/state/{segment(type_)}/{segment(state_key)}"
+    query = {} if format_ == "content" else {"format": format_}
+    try:
+        return decode_as(dict[str, Any], await session.request("GET", path, query=query, limit=MAX_EVENT))
+    except AnswerTooLarge:
+        return None
+    except Refused as refusal:
+        if refusal.status in (403, 404):
+            return None
+        raise

@@ -1,0 +1,66 @@
+"""Room facts by simplified sliding sync (MSC4186): many rooms in one request, nothing else comes along."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import msgspec
+
+from heliograph.core.events import Event
+from heliograph.core.room import RoomFacts
+from heliograph.homeserver.decoding import decode_as, missing_is_refused, optional
+from heliograph.homeserver.event import BROKEN, read_event
+from heliograph.homeserver.heroes import with_heroes
+from heliograph.homeserver.ids import MAX_INTEGER
+from heliograph.homeserver.session import Session
+from heliograph.homeserver.sync_filter import STATE_TYPES
+
+_PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
+_CONNECTION = "io.github.heliograph.room_facts"
+"""One name for all requests: the homeserver forgets the last when the next comes."""
+_MAX_ANSWER = 32 * 1024 * 1024
+
+
+class _Answer(msgspec.Struct):
+    rooms: dict[str, msgspec.Raw]
+
+
+class _Room(msgspec.Struct):
+    joined_count: int
+    required_state: list[msgspec.Raw]
+    heroes: list[Any] | None = None
+
+
+async def fetch_by_sliding_sync(session: Session, room_ids: Sequence[str]) -> dict[str, RoomFacts]:
+    """Complete facts of the rooms it told all about. Refused if there is no sliding sync."""
+    wanted = [[type_, ""] for type_ in STATE_TYPES if type_ != "m.room.member"]
+    subscription = {"timeline_limit": 0, "required_state": [*wanted, ["m.room.member", "$ME"]]}
+    body = {"conn_id": _CONNECTION, "room_subscriptions": dict.fromkeys(room_ids, subscription)}
+    with missing_is_refused():
+        answer = await session.request("POST", _PATH, query={"timeout": "0"}, body=body, limit=_MAX_ANSWER)
+    rooms = decode_as(_Answer, answer).rooms
+    facts = (_read(rooms[room_id], room_id, session.user_id) for room_id in room_ids if room_id in rooms)
+    return {room.room_id: room for room in facts if room is not None}
+
+
+def _read(raw: msgspec.Raw, room_id: str, me: str) -> RoomFacts | None:
+    try:
+        room = msgspec.json.decode(raw, type=_Room)
+    except BROKEN:
+        return None
+    facts = RoomFacts(room_id, power_levels={}, joined_member_count=min(max(room.joined_count, 0), MAX_INTEGER))
+    is_joined = False
+    for part in room.required_state:
+        event = read_event(bytes(part), room_id, "state")
+        if not isinstance(event, Event):
+            continue
+        facts = facts.after(event, me)
+        if event.type == "m.room.member" and event.state_key == me:
+            is_joined = event.content.get("membership") == "join"
+    if not is_joined:
+        return None
+    told = (hero for hero in room.heroes or () if isinstance(hero, dict))
+    heroes = ((hero.get("user_id"), optional(hero, str, "displayname")) for hero in told)
+    return replace(with_heroes(facts, heroes, me), is_complete=True)

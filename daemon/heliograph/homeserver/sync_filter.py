@@ -1,0 +1,71 @@
+"""What to ask of GET /sync, as an inline filter: as little as judging, naming and withdrawing need.
+
+Measured on Synapse: `"rooms": []` makes a first sync take milliseconds whatever the account's size; a receipt read on
+another device comes only if `m.receipt` passes for its room; counts alone never wake a poll.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from heliograph.homeserver import account_data
+from heliograph.homeserver.address import encode_query
+from heliograph.ports import SyncRequest
+
+STATE_TYPES = (
+    "m.room.avatar",
+    "m.room.canonical_alias",
+    "m.room.create",
+    "m.room.encryption",
+    "m.room.member",
+    "m.room.name",
+    "m.room.power_levels",
+    "m.room.tombstone",
+)
+"""State that room facts are made of. Wanted in the timeline too: a rename comes nowhere else while there is no gap."""
+
+MAX_QUERY = 7000
+"""Bytes. Proxies refuse requests whose first line is longer than 8 KiB."""
+
+
+def sync_query(request: SyncRequest, device_id: str) -> dict[str, str]:
+    """The query of the GET /sync. When the rooms to hear receipts from are too many to list, it asks for all rooms'."""
+    query = {"timeout": str(request.timeout_ms), "set_presence": "offline"}
+    if request.since is None:
+        return query | {"filter": _compact(_first_filter(device_id))}
+    query["since"] = request.since
+    narrow = query | {"filter": _compact(_filter(request, request.receipts_in, device_id))}
+    if len(encode_query(narrow)) <= MAX_QUERY:
+        return narrow
+    return query | {"filter": _compact(_filter(request, None, device_id))}
+
+
+def _first_filter(device_id: str) -> dict[str, Any]:
+    return {"presence": {"types": []}, "account_data": {"types": account_data.types(device_id)}, "room": {"rooms": []}}
+
+
+def _filter(request: SyncRequest, receipts_in: frozenset[str] | None, device_id: str) -> dict[str, Any]:
+    timeline: dict[str, Any] = {"limit": request.timeline_limit, "unread_thread_notifications": True}
+    if request.event_types is not None:
+        timeline["types"] = sorted(request.event_types.union(STATE_TYPES))
+    receipts: dict[str, Any] = {"types": ["m.receipt"]}
+    if receipts_in is not None:
+        receipts["rooms"] = sorted(receipts_in)
+    # Redundant members: with each message its sender's name, whatever the server believes to have told us before.
+    members = {"lazy_load_members": True, "include_redundant_members": True}
+    return {
+        "presence": {"types": []},
+        "account_data": {"types": account_data.types(device_id)},
+        "room": {
+            "timeline": timeline,
+            "state": {"types": STATE_TYPES, **members},
+            "ephemeral": receipts,
+            "account_data": {"types": ["m.fully_read"]},
+        },
+    }
+
+
+def _compact(filter_: dict[str, Any]) -> str:
+    return msgspec.json.encode(filter_).decode()

@@ -1,0 +1,19 @@
+"""Push rules: does this event ring for this user, and how loudly?
+
+A pure engine for https://spec.matrix.org/v1.17/client-server-api/#push-rules. The ruleset is parsed once; the facts of
+the room are a value gathered before; judging never raises and never waits. Where the specification is silent it follows
+Synapse, the homeserver that most accounts live on; every such decision stands in docs/push-rules.md with its test.
+
+    rules       Ruleset: parse, judge, trace, and what it needs to be told
+    rule        one rule
+    reader      JSON of the homeserver -> rules, and what was wrong with it
+    conditions  one function for each kind of condition
+    context     what judging needs besides the event
+    subject     the event under judgement, and what was read of it so far
+    flatten     dot-separated property paths
+    patterns    globs and whole words, in linear time
+    levels      power levels of senders
+    verdict     what came of it: actions and tweaks
+    decrypted   the event as it is judged a second time
+    predefined  the rules of the specification, as data
+"""

@@ -1,0 +1,41 @@
+"""What judging needs besides the event: facts of the user and the room, gathered before."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+
+class Fact(Enum):
+    """A fact that some condition asks for. `Ruleset.needs` says which."""
+
+    DISPLAY_NAME = "display_name"
+    MEMBER_COUNT = "member_count"
+    POWER_LEVELS = "power_levels"
+    """Also `creators` and `room_version`; or `sender_power_level` in their stead."""
+    ROOM_VERSION = "room_version"
+    RELATED = "related"
+    THREAD_SUBSCRIBED = "thread_subscribed"
+
+
+@dataclass(frozen=True, slots=True)
+class Context:
+    """Facts about the user and the room as the event finds them. A condition whose fact is missing does not match."""
+
+    user_id: str
+    display_name: str | None = None
+    """The user's own name in this room."""
+    member_count: int | None = None
+    """Joined members, as Synapse counts; not the invited ones."""
+    power_levels: Mapping[str, Any] | None = None
+    """Content of `m.room.power_levels`. None with known creators: the room has no such event."""
+    creators: frozenset[str] = frozenset()
+    room_version: str | None = None
+    sender_power_level: int | None = None
+    """Instead of computing it."""
+    related: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    """The events that this one relates to, whole, by `rel_type`; a reply's by `m.in_reply_to` (MSC3664)."""
+    thread_subscribed: bool | None = None
+    """MSC4306: the user is subscribed to the event's thread."""

@@ -1,0 +1,58 @@
+"""Power levels: how high a sender stands, and how high one must stand to notify.
+
+https://spec.matrix.org/v1.17/client-server-api/#mroompower_levels
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from typing import Any
+
+from heliograph.core.push.context import Context
+
+_DEFAULT_TO_NOTIFY = 50
+_IMPLICIT_CREATOR = 100
+_WRITTEN = re.compile(r"\s*([+-]?[0-9]{1,20})\s*", re.ASCII)
+
+
+def sender_level(sender: Any, context: Context) -> float | None:
+    """The sender's power level; infinite for creators since room version 12; None if too little is known."""
+    if context.sender_power_level is not None:
+        return context.sender_power_level
+    if not isinstance(sender, str):
+        return None
+    is_creator = sender in context.creators
+    if is_creator and _creators_stand_above(context.room_version):
+        return math.inf
+    if context.power_levels is None:
+        if not context.creators:
+            return None
+        return _IMPLICIT_CREATOR if is_creator else 0
+    users = context.power_levels.get("users")
+    if isinstance(users, Mapping) and (level := _level(users.get(sender))) is not None:
+        return level
+    return _level(context.power_levels.get("users_default")) or 0
+
+
+def level_to_notify(key: str, context: Context) -> int:
+    """The power level that `notifications` asks for: 50 for whatever it does not name."""
+    notifications = (context.power_levels or {}).get("notifications")
+    level = _level(notifications.get(key)) if isinstance(notifications, Mapping) else None
+    return _DEFAULT_TO_NOTIFY if level is None else level
+
+
+def _creators_stand_above(room_version: str | None) -> bool:
+    version = room_version or ""
+    return version == "org.matrix.hydra.11" or (re.fullmatch("[0-9]{2,4}", version) is not None and int(version) >= 12)
+
+
+def _level(value: Any) -> int | None:
+    """Room versions before 10 let levels be strings and floats."""
+    if isinstance(value, str):
+        written = _WRITTEN.fullmatch(value)
+        return int(written.group(1)) if written else None
+    if isinstance(value, float):
+        return int(value) if math.isfinite(value) else None
+    return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -1,0 +1,60 @@
+"""One push rule, ready to be tried."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from heliograph.core.push.condition import Condition
+from heliograph.core.push.patterns import is_glob
+from heliograph.core.push.verdict import Verdict
+
+KINDS = ("override", "content", "postcontent", "room", "sender", "underride")
+"""In the order in which they are tried. `postcontent` is MSC4306's."""
+
+_MESSAGE_KEYS = frozenset({"content.body", "content.msgtype"})
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Rule:
+    """A rule of one of the `KINDS`. It matches an event if it is enabled and all its conditions hold."""
+
+    kind: str
+    rule_id: str
+    enabled: bool
+    conditions: tuple[Condition, ...]
+    """Those it has, and those its kind implies (the pattern, the room, the sender)."""
+    verdict: Verdict
+    """What it gives when it matches."""
+
+    @property
+    def is_predefined(self) -> bool:
+        """The server's own ("server-default"), which users can disable but not remove."""
+        return self.rule_id.startswith(".")
+
+    @property
+    def can_match(self) -> bool:
+        """Enabled, and every condition understood."""
+        return self.enabled and all(condition.can_hold for condition in self.conditions)
+
+    @property
+    def event_types(self) -> frozenset[str]:
+        """The event types that its conditions name literally: it can match no others. Empty if they name none."""
+        for condition in self.conditions:
+            json = condition.json
+            if json.get("key") != "type" or not condition.can_hold:
+                continue
+            if condition.kind == "event_match" and not is_glob(json["pattern"]):
+                # Patterns match in any case, but the filter of /sync does not.
+                return frozenset({json["pattern"], json["pattern"].lower()})
+            if condition.kind == "event_property_is" and isinstance(json["value"], str):
+                return frozenset({json["value"]})
+        return frozenset()
+
+    @property
+    def is_about_messages(self) -> bool:
+        """One of its conditions looks at what in practice only messages have: a body or a msgtype."""
+        return self.kind == "content" or any(
+            condition.kind == "contains_display_name"
+            or (condition.kind in ("event_match", "event_property_is") and condition.json.get("key") in _MESSAGE_KEYS)
+            for condition in self.conditions
+        )

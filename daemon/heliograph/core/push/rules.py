@@ -1,0 +1,160 @@
+"""The ruleset of a user: which rule, if any, decides on an event.
+
+https://spec.matrix.org/v1.17/client-server-api/#push-rules. The order of the server's arrays is the order in which
+rules are tried; it is never sorted anew. The first enabled rule whose conditions all hold decides, alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from heliograph.core.push.condition import Condition, Test
+from heliograph.core.push.context import Context, Fact
+from heliograph.core.push.predefined import predefined_rules
+from heliograph.core.push.reader import Reader
+from heliograph.core.push.rule import Rule
+from heliograph.core.push.subject import Subject
+from heliograph.core.push.verdict import SILENT, Verdict
+
+MAX_EXTRA_TYPES = 50
+"""Event types that rules can add to the filter of /sync, which travels in the request's URL."""
+
+_MAX_KNOWN_TYPES = 128
+_MAX_TYPE = 255
+
+_Candidates = tuple[tuple[tuple[Test, ...], Verdict], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Step:
+    """One rule as it was tried, for `Ruleset.trace`."""
+
+    rule: Rule
+    has_matched: bool
+    failed: Condition | None = None
+    """The first condition that did not hold; None if the rule matched or is disabled."""
+    seen: Any = None
+    """The value which that condition saw; MISSING if there was none."""
+
+
+class Ruleset:
+    """Rules in the order in which they are tried, compiled. Does not change; replace it when the rules do."""
+
+    __slots__ = ("_by_type", "_live", "_split", "needs", "problems", "rules")
+
+    def __init__(self, rules: tuple[Rule, ...], problems: tuple[str, ...] = ()) -> None:
+        self.rules = rules
+        self.problems = problems
+        """What could not be read, in words. Such rules are left out or never match."""
+        self._live = tuple(_until_unconditional(rules))
+        self._split = tuple((_type_test(rule), (_other_tests(rule), rule.verdict)) for rule in self._live)
+        self.needs: frozenset[Fact] = frozenset().union(
+            *(condition.needs for rule in self._live for condition in rule.conditions)
+        )
+        """The facts that some enabled rule can ask for."""
+        # What is left of the rules for an event type, once their conditions on the type are decided.
+        self._by_type: dict[str | None, _Candidates] = {}
+
+    @classmethod
+    def parse(cls, json: Any) -> Ruleset:
+        """The ruleset of the `global` object of GET /pushrules/ or `m.push_rules`. Never raises: see `problems`."""
+        reader = Reader(json)
+        return cls(tuple(reader.rules), tuple(reader.problems))
+
+    @classmethod
+    def predefined(cls, user_id: str) -> Ruleset:
+        """The rules of the specification for a user who has none, for servers that send none."""
+        return cls.parse(predefined_rules(user_id))
+
+    def judge(self, event: Mapping[str, Any], context: Context) -> Verdict:
+        """Whether the event rings. The event is its whole JSON, with `room_id`. The user's own never rings.
+
+        Never raises. Time is bounded (`patterns.WORK`): what a hostile event leaves no time for does not match.
+        """
+        if event.get("sender") == context.user_id:
+            return SILENT
+        subject = Subject(event, context)
+        type_ = event.get("type")
+        if not isinstance(type_, str):
+            type_ = None
+        candidates = self._by_type.get(type_)
+        if candidates is None:
+            candidates = self._candidates(type_, event, context)
+        for tests, verdict in candidates:
+            for test in tests:
+                if not test(subject):
+                    break
+            else:
+                return verdict
+        return SILENT
+
+    def trace(self, event: Mapping[str, Any], context: Context) -> Iterator[Step]:
+        """Every rule as it is tried, up to the one that decides. `judge` gives that one's verdict, or SILENT."""
+        if event.get("sender") == context.user_id:
+            return
+        subject = Subject(event, context)
+        for rule in self.rules:
+            if not rule.enabled:
+                yield Step(rule, has_matched=False)
+                continue
+            failed = next((condition for condition in rule.conditions if not condition.holds(subject)), None)
+            if failed is None:
+                yield Step(rule, has_matched=True)
+                return
+            yield Step(rule, has_matched=False, failed=failed, seen=failed.seen(subject))
+
+    def event_types(self, base: frozenset[str]) -> frozenset[str] | None:
+        """The timeline event types to ask of /sync, so that nothing is missed that rings; None: all.
+
+        `base` is what rings by the predefined rules. Only rules that notify count, for an event that never comes is
+        as silent as one that is suppressed. A type that such a rule names literally is added. A rule of the user's own
+        that names none might match anything (a room, a sender, a state key), so all types are asked for; unless it
+        looks at the body or the msgtype, which messages have, and they are in `base`. That is why keywords widen
+        nothing. The predefined rules that name no type look for mentions; the specification puts those into messages.
+        """
+        extra: set[str] = set()
+        for rule in self._live:
+            if not rule.verdict.notify:
+                continue
+            types = rule.event_types
+            if not types and not rule.is_predefined and not rule.is_about_messages:
+                return None
+            extra |= types
+        extra -= base
+        return base | extra if len(extra) <= MAX_EXTRA_TYPES else None
+
+    def _candidates(self, type_: str | None, event: Mapping[str, Any], context: Context) -> _Candidates:
+        subject = Subject(event, context)
+        candidates = tuple([rest for fits_type, rest in self._split if fits_type is None or fits_type(subject)])
+        # Strangers make up types, and may have left no time to try all rules: such an answer is not kept.
+        if len(type_ or "") <= _MAX_TYPE and subject.work.left >= 0:
+            if len(self._by_type) >= _MAX_KNOWN_TYPES:
+                self._by_type.clear()
+            self._by_type[type_] = candidates
+        return candidates
+
+
+def _is_about_type(condition: Condition) -> bool:
+    return condition.kind == "event_match" and condition.json["key"] == "type"
+
+
+def _type_test(rule: Rule) -> Test | None:
+    tests = [condition.holds for condition in rule.conditions if _is_about_type(condition)]
+    if len(tests) <= 1:
+        return tests[0] if tests else None
+    return lambda subject: all(test(subject) for test in tests)
+
+
+def _other_tests(rule: Rule) -> tuple[Test, ...]:
+    return tuple(condition.holds for condition in rule.conditions if not _is_about_type(condition))
+
+
+def _until_unconditional(rules: tuple[Rule, ...]) -> Iterator[Rule]:
+    """The rules that can match, up to one that matches everything: those after it are never reached."""
+    for rule in rules:
+        if rule.can_match:
+            yield rule
+            if not rule.conditions:
+                return

@@ -1,0 +1,54 @@
+"""What came of judging: the actions of the rule that matched, and what they mean.
+
+https://spec.matrix.org/v1.17/client-server-api/#actions
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+MAX_ACTIONS = 100
+"""Actions of a rule that are looked at."""
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """Whether an event rings, and how."""
+
+    notify: bool
+    rule: str | None = None
+    """The rule that decided, as kind/rule id; None if no rule matched, or a server decided without saying which."""
+    actions: tuple[str | Mapping[str, Any], ...] = ()
+    """`notify` and tweaks as the rule gives them; historical and unknown actions are left out."""
+    highlight: bool = False
+    sound: str | None = None
+    """`default`, or a sound's name; None: silent."""
+
+
+SILENT = Verdict(notify=False)
+"""No rule matched."""
+
+
+def verdict_of(actions: Any, rule: str | None = None) -> Verdict:
+    """Read actions as a rule or a homeserver gives them. Never raises: what is not an action is left out.
+
+    Of a tweak that is set twice the last holds. `highlight` without a value, or with null, is true.
+    """
+    known: list[str | Mapping[str, Any]] = []
+    tweaks: dict[str, Any] = {}
+    for action in actions[:MAX_ACTIONS] if isinstance(actions, (list, tuple)) else ():
+        if isinstance(action, Mapping) and isinstance(name := action.get("set_tweak"), str):
+            tweaks[name] = action.get("value")
+            known.append(action)
+        elif isinstance(action, str) and action == "notify":
+            known.append(action)
+    sound = tweaks.get("sound")
+    return Verdict(
+        notify="notify" in known,
+        rule=rule,
+        actions=tuple(known),
+        highlight="highlight" in tweaks and (tweaks["highlight"] is None or tweaks["highlight"] is True),
+        sound=sound if isinstance(sound, str) and sound else None,
+    )

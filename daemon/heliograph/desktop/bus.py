@@ -8,7 +8,6 @@ import logging
 import os
 import random
 from collections.abc import Awaitable, Callable, Sequence
-from pathlib import Path
 from typing import Any
 
 from dbus_fast import Message, MessageFlag, MessageType
@@ -37,17 +36,6 @@ class CallFailed(Exception):
     def __init__(self, name: str, text: str) -> None:
         super().__init__(f"{name}: {text}" if text else name)
         self.name = name
-
-
-def session_bus_address() -> str | None:
-    """Where the user's session bus should be, or None where nothing tells."""
-    if address := os.environ.get("DBUS_SESSION_BUS_ADDRESS"):
-        return address
-    if folder := os.environ.get("XDG_RUNTIME_DIR"):
-        socket = Path(folder) / "bus"
-        if socket.exists():
-            return f"unix:path={socket}"
-    return None
 
 
 def system_bus_address() -> str:

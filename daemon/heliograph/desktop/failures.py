@@ -8,6 +8,8 @@ EXCESS_DELAY_S = 1.1
 """Plasma refuses the same notification within 1 s (ExcessNotificationGeneration)."""
 STARTING_DELAY_S = 2.0
 TROUBLE_DELAY_S = 10.0
+NOT_STARTED_DELAY_S = 60.0
+"""The bus could not start a server: one of X11 or Wayland where there is no display, often."""
 
 
 def _errors(*names: str) -> frozenset[str]:
@@ -35,4 +37,6 @@ def judge_failure(error_name: str, why: str, *, is_server_there: bool) -> RetryL
         return RetryLater(STARTING_DELAY_S if is_server_there else None, why)
     if error_name in _STARTING:
         return RetryLater(STARTING_DELAY_S, why)
+    if error_name.startswith("org.freedesktop.DBus.Error.Spawn."):
+        return RetryLater(NOT_STARTED_DELAY_S, why)
     return RetryLater(TROUBLE_DELAY_S, why)

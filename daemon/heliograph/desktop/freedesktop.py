@@ -7,8 +7,9 @@ which dunst, Plasma, xfce4-notifyd and lxqt would take over from whatever notifi
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine
 
 from dbus_fast import Message, MessageType
 
@@ -16,7 +17,7 @@ from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, Notification, Popup, ServerChanged
 from heliograph.desktop.bus import CALL_TIMEOUT_S, DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
 from heliograph.desktop.failures import STARTING_DELAY_S, TROUBLE_DELAY_S, judge_failure
-from heliograph.desktop.identity import ICON_FOLDER, data_file, data_folders
+from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_folders
 from heliograph.desktop.rendering import SIGNATURE, icon_for, render
 from heliograph.desktop.server import INTERFACE, NAME, PATH, Server
 
@@ -33,6 +34,7 @@ class FreedesktopDesktop:
     """`ports.Desktop` on a session bus. One for each process; every account's loop may listen to it.
 
     Signals for popups that this process did not show are passed on too: an earlier one may have shown them.
+    Where no server runs but the bus can start one, it tells of a server of that kind, and `show` has it started.
     """
 
     name = "freedesktop"
@@ -49,15 +51,15 @@ class FreedesktopDesktop:
         )
         self._bus_id: str | None = None
         self._server: Server | None = None
+        self._is_activatable = False
         self._owner_changes = 0
         self._listeners: list[Callable[[DesktopSignal], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
-        self._icon = icon_for(
-            [folder / ICON_FOLDER for folder in data_folders()], data_file("io.github.heliograph.svg")
-        )
+        self._icon = DESKTOP_ENTRY
 
     async def start(self) -> bool:
         """Returns after the first attempt whether the bus is there; it is looked for until `shut` in any case."""
+        self._icon = await asyncio.to_thread(_find_icon)
         return await self._bus.start()
 
     @property
@@ -81,9 +83,10 @@ class FreedesktopDesktop:
 
     async def close(self, popup: Popup) -> Done[None] | RetryLater | Declined | NeedsUser:
         server = self._server
-        if server is None:
+        if server is None and not self._bus.is_connected:
             return self._nobody()
-        if server.life != popup.server:
+        if server is None or server.life != popup.server:
+            # It went with the server that showed it.
             return Done(None)
         try:
             async with asyncio.timeout(self._timeout_s):
@@ -104,14 +107,16 @@ class FreedesktopDesktop:
 
     @property
     def _life(self) -> str | None:
-        return None if self._server is None else self._server.life
+        if self._server is not None:
+            return self._server.life
+        return f"{self._bus_id}:on-demand" if self._is_activatable else None
 
     def _nobody(self) -> RetryLater:
         why = "no notification server is running" if self._bus.is_connected else "the session bus is not reachable"
         return RetryLater(None, why)
 
     def _judge(self, error: Exception) -> RetryLater | Declined:
-        is_server_there = self._server is not None
+        is_server_there = self._life is not None
         if isinstance(error, CallFailed):
             return judge_failure(error.name, str(error), is_server_there=is_server_there)
         if isinstance(error, BusGone):
@@ -136,17 +141,14 @@ class FreedesktopDesktop:
         return Done(Popup(server.life, popup_id))
 
     async def _activate(self) -> Server | None:
-        """Has the bus start a server, if one is installed that way."""
-        if self._bus.is_connected and NAME in await self._bus.call_driver("ListActivatableNames"):
-            try:
-                await self._bus.call_driver("StartServiceByName", "su", [NAME, 0])
-            except CallFailed as error:
-                log.warning("No notification server could be started: %s", error)
+        """Has the bus start a server, if one is installed that way. Raises CallFailed if that does not work."""
+        if self._is_activatable:
+            await self._bus.call_driver("StartServiceByName", "su", [NAME, 0])
         # The bus tells of the new owner before it answers.
         return self._server
 
     async def _meet(self) -> None:
-        """A new connection: which bus is it, who serves notifications?"""
+        """A new connection: which bus is it, who serves notifications, or could?"""
         self._bus_id = str(await self._bus.call_driver("GetId"))
         changes = self._owner_changes
         try:
@@ -156,6 +158,13 @@ class FreedesktopDesktop:
         # A change heard meanwhile is as new as the answer, or newer.
         if changes == self._owner_changes:
             self._change_owner(owner)
+        if not self._server:
+            await self._look_for_activatable()
+
+    async def _look_for_activatable(self) -> None:
+        if NAME in await self._bus.call_driver("ListActivatableNames") and self._server is None:
+            self._is_activatable = True
+            self._tell_life()
 
     def _part(self) -> None:
         self._change_owner("")
@@ -165,16 +174,25 @@ class FreedesktopDesktop:
         self._owner_changes += 1
         if owner == (self._server.owner if self._server else ""):
             return
-        if not owner:
+        self._is_activatable = False
+        if owner:
+            self._server = Server(life=f"{self._bus_id}{owner}", owner=owner)
+            self._spawn(self._introduce(self._server))
+        else:
             self._server = None
             log.info("There is no notification server")
-        else:
-            self._server = Server(life=f"{self._bus_id}{owner}", owner=owner)
-            task = asyncio.create_task(self._introduce(self._server), name="notification server")
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        change = ServerChanged(self._life)
-        self._tell_soon(lambda: change)
+            self._spawn(self._look_again())
+        self._tell_life()
+
+    def _spawn(self, work: Coroutine[None, None, None]) -> None:
+        task = asyncio.create_task(work, name="notification server")
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    async def _look_again(self) -> None:
+        with contextlib.suppress(TimeoutError, BusGone, CallFailed):
+            async with asyncio.timeout(self._timeout_s):
+                await self._look_for_activatable()
 
     async def _introduce(self, server: Server) -> None:
         try:
@@ -201,6 +219,10 @@ class FreedesktopDesktop:
             # It was given up and will be shown again.
             self._bus.send(server.owner, PATH, INTERFACE, "CloseNotification", "u", [popup_id])
 
+    def _tell_life(self) -> None:
+        change = ServerChanged(self._life)
+        self._tell_soon(lambda: change)
+
     def _tell_soon(self, interpret: Callable[[], DesktopSignal | None]) -> None:
         """In order, and after a call whose answer came before the signal has returned: ids precede their signals."""
         asyncio.get_running_loop().call_soon(self._tell, interpret)
@@ -210,3 +232,7 @@ class FreedesktopDesktop:
         if signal is not None:
             for listener in tuple(self._listeners):
                 listener(signal)
+
+
+def _find_icon() -> str:
+    return icon_for([folder / ICON_FOLDER for folder in data_folders()], data_file(f"{DESKTOP_ENTRY}.svg"))

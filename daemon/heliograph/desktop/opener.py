@@ -25,14 +25,14 @@ log = logging.getLogger(__name__)
 OPEN_WITH = ("auto", *(form.value for form in Form))
 
 _QUERY_TIMEOUT_S = 3.0
-_LAUNCH_TIMEOUT_S = 10.0
+_LAUNCH_TIMEOUT_S = 5.0
 
 _DESKTOP_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}\.desktop")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 _SESSION_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_CURRENT_DESKTOP")
 
 
-class ClientOpener:
+class RoomOpener:
     """`ports.Opener`: by the client that is registered for `matrix:`, else for `element:`, else by matrix.to."""
 
     def __init__(self, open_with: str = "auto") -> None:
@@ -51,7 +51,7 @@ class ClientOpener:
         if room_id is None:
             if client is None and form in (Form.MATRIX, Form.ELEMENT):
                 client = await _handler_of(form.value)
-            path = None if client is None else _desktop_file(client)
+            path = None if client is None else await asyncio.to_thread(_desktop_file, client)
             return path is not None and await _launch(["gio", "launch", str(path)], environment)
         uri = room_uri(form, room_id, event_id)
         if uri is None:
@@ -89,7 +89,8 @@ def _activation(token: str | None) -> dict[str, str]:
 
 async def _launch(command: Sequence[str], environment: Mapping[str, str]) -> bool:
     """Starts a command that outlives us. All of it is ours, and its last word starts with a scheme or with "/"."""
-    if shutil.which(command[0]) and shutil.which("systemd-run"):
+    programs = {name for name in (command[0], "systemd-run") if await asyncio.to_thread(shutil.which, name)}
+    if command[0] in programs and "systemd-run" in programs:
         session = {name: os.environ[name] for name in _SESSION_VARIABLES if os.environ.get(name)}
         settings = [f"--setenv={name}={value}" for name, value in (session | dict(environment)).items()]
         # Type=exec: it says so if the command does not start. KillMode=process: xdg-open ends before its client does.
@@ -100,7 +101,7 @@ async def _launch(command: Sequence[str], environment: Mapping[str, str]) -> boo
     # Unlike xdg-open it needs no display variable and does not wait for the client to end.
     if command[0] == "xdg-open" and await _succeeds(["gio", "open", command[-1]], environment):
         return True
-    return shutil.which(command[0]) is not None and await _succeeds(["setsid", "--fork", *command], environment)
+    return command[0] in programs and await _succeeds(["setsid", "--fork", *command], environment)
 
 
 async def _succeeds(command: Sequence[str], environment: Mapping[str, str]) -> bool:

@@ -2,7 +2,8 @@
 
 What was measured on plyer 2.1.0: it hands the title to notify-send as a bare argument, so "--wait" blocks for ever and
 "--hint=..." is obeyed; an empty title shows nothing; where a folder /app exists (any container's) it pastes the
-texts into a GVariant literal; no failure is ever reported. So it gets only texts that cannot be taken for any of this.
+texts into a GVariant literal; it escapes no markup; no failure is ever reported. So it gets only texts that cannot be
+taken for any of this.
 """
 
 from __future__ import annotations
@@ -20,16 +21,18 @@ from pathlib import Path
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, Notification, Popup, ServerChanged
 from heliograph.core.text import clean_line, clean_text
-from heliograph.desktop.bus import session_bus_address
 from heliograph.desktop.identity import APP_NAME
 from heliograph.desktop.threads import SideThread
+from heliograph.session_bus import session_bus_address
 
 _TIMEOUT_S = 10.0
 _AFTER_TROUBLE_S = 30.0
 _SUMMARY_LIMIT = 200
 _BODY_LIMIT = 1000
 
-_PORTAL_QUOTES = str.maketrans({"'": "\u2019", "\\": "\u2216"})
+_LOOKALIKES = str.maketrans({"<": "\u2039", ">": "\u203a", "&": "\uff06"})
+"""Whether the server takes the body for markup cannot be asked: these are shown by all alike."""
+_PORTAL_LOOKALIKES = str.maketrans({"'": "\u2019", "\\": "\u2216"})
 
 
 class PortableDesktop:
@@ -49,8 +52,8 @@ class PortableDesktop:
     async def show(
         self, notification: Notification, replaces: Popup | None
     ) -> Done[Popup] | RetryLater | Declined | NeedsUser:
-        title = harmless(clean_line(notification.summary, _SUMMARY_LIMIT))
-        message = harmless(clean_text(notification.body, _BODY_LIMIT))
+        title = clean_line(notification.summary, _SUMMARY_LIMIT)
+        message = clean_text(notification.body, _BODY_LIMIT).translate(_LOOKALIKES)
         try:
             await self._thread.run(lambda: _notify(title, message), self._timeout_s)
         except TimeoutError:
@@ -68,9 +71,9 @@ class PortableDesktop:
         return None
 
 
-def harmless(text: str) -> str:
-    """The text so that no option parser, GVariant literal or emptiness check of plyer's trips over it."""
-    text = text.translate(_PORTAL_QUOTES) if _is_portal() else text
+def harmless(text: str, *, is_portal: bool) -> str:
+    """The text so that no option parser, emptiness check or GVariant literal of plyer's trips over it."""
+    text = text.translate(_PORTAL_LOOKALIKES) if is_portal else text
     return "\u200b" + text if not text or text.startswith("-") else text
 
 
@@ -96,9 +99,14 @@ def _is_portal() -> bool:
 
 
 def _notify(title: str, message: str) -> None:
+    is_portal = _is_portal()
     with warnings.catch_warnings():
         # It warns of each thing that is not installed before it looks for the next one.
         warnings.simplefilter("ignore")
         from plyer import notification
 
-        notification.notify(title=title, message=message, app_name=APP_NAME)
+        notification.notify(
+            title=harmless(title, is_portal=is_portal),
+            message=harmless(message, is_portal=is_portal),
+            app_name=APP_NAME,
+        )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from enum import Enum
+from enum import StrEnum
 
 from dbus_fast import Message, MessageType, Variant
 
@@ -36,7 +36,7 @@ _LONGEST_DELAY_S = 600.0
 """A machine without a system bus is not going to get one soon."""
 
 
-class Wakeup(Enum):
+class Wakeup(StrEnum):
     """Why it is worth trying again."""
 
     NETWORK_UP = "network up"

@@ -2,34 +2,35 @@
 
 from __future__ import annotations
 
-import logging
+import asyncio
 import os
 import stat
+import sys
 from typing import TextIO
 
-from heliograph.desktop.bus import session_bus_address
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.desktop.portable import PortableDesktop, why_not_portable
 from heliograph.desktop.terminal import TerminalDesktop
 from heliograph.errors import EXIT_CONFIG, UserError
 from heliograph.ports import Desktop
-
-log = logging.getLogger(__name__)
+from heliograph.session_bus import session_bus_address
 
 BACKENDS = ("auto", "freedesktop", "plyer", "terminal")
 
 
-async def open_desktop(backend: str, stream: TextIO) -> Desktop:
+async def open_desktop(backend: str = "auto", stream: TextIO | None = None) -> Desktop:
     """The named back end, or with "auto" the best one that works: the session bus, even where no notification server
-    runs yet; plyer; `stream`, where somebody may read it. Raises UserError for a named one that cannot work.
+    runs yet; plyer; `stream` (standard output), where somebody may read it. Raises UserError for a named one that
+    cannot work.
     """
+    stream = sys.stdout if stream is None else stream
     match backend:
         case "auto":
             return await _open_best(stream)
         case "freedesktop":
             return await _open_freedesktop()
         case "plyer":
-            if why := why_not_portable():
+            if why := await asyncio.to_thread(why_not_portable):
                 raise UserError(f"plyer cannot show notifications: {why}", "Choose another back end, or none.")
             return PortableDesktop()
         case "terminal":
@@ -40,13 +41,13 @@ async def open_desktop(backend: str, stream: TextIO) -> Desktop:
 
 
 async def _open_best(stream: TextIO) -> Desktop:
-    address = session_bus_address()
+    address = await asyncio.to_thread(session_bus_address)
     if address is not None:
         desktop = FreedesktopDesktop(address)
         if await desktop.start():
             return desktop
         await desktop.shut()
-    if why_not_portable() is None:
+    if await asyncio.to_thread(why_not_portable) is None:
         return PortableDesktop()
     if _may_be_read(stream):
         return TerminalDesktop(stream)
@@ -62,7 +63,7 @@ _BUS_HINT = "Start it in your desktop session, or set DBUS_SESSION_BUS_ADDRESS t
 
 
 async def _open_freedesktop() -> Desktop:
-    address = session_bus_address()
+    address = await asyncio.to_thread(session_bus_address)
     if address is None:
         raise UserError("There is no session bus", _BUS_HINT)
     desktop = FreedesktopDesktop(address)

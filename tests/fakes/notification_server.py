@@ -1,0 +1,278 @@
+"""A notification server on a private bus: behaves like one of the real ones, and misbehaves on demand."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from dbus_fast import Message, MessageType
+from dbus_fast.aio import MessageBus
+
+NAME = "org.freedesktop.Notifications"
+PATH = "/org/freedesktop/Notifications"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How one real server behaves, as measured."""
+
+    name: str
+    version: str
+    capabilities: tuple[str, ...]
+    keeps_unknown_ids: bool = False
+    """`replaces_id` of a notification that is not there: taken as the new id, instead of a fresh one."""
+    unknown_close: str = "silent"
+    """CloseNotification of what is not there: "silent", "error" (InvalidArgs) or "signal"."""
+    signals_twice: bool = False
+    """Each signal goes to the sender and to everyone."""
+    closes_twice: bool = False
+    """NotificationClosed comes again with another reason."""
+    gives_tokens: bool = False
+    closes_on_action: bool = False
+
+
+DUNST = Profile(
+    "dunst", "1.9.0", ("actions", "body", "body-hyperlinks", "icon-static", "body-markup"), keeps_unknown_ids=True
+)
+GNOME = Profile(
+    "gnome-shell",
+    "48.7",
+    ("actions", "body", "body-markup", "icon-static", "persistence", "sound"),
+    unknown_close="error",
+    signals_twice=True,
+    gives_tokens=True,
+    closes_on_action=True,
+)
+PLASMA = Profile(
+    "Plasma",
+    "6.3.6",
+    ("body", "body-hyperlinks", "body-markup", "icon-static", "actions", "persistence", "inline-reply"),
+    keeps_unknown_ids=True,
+    unknown_close="signal",
+    gives_tokens=True,
+    closes_on_action=True,
+)
+SWAYNC = Profile(
+    "SwayNotificationCenter",
+    "0.11",
+    ("actions", "body", "body-markup", "persistence", "inline-reply"),
+    unknown_close="signal",
+    closes_twice=True,
+    gives_tokens=True,
+    closes_on_action=True,
+)
+PLAIN = Profile("plain", "1", ("body", "actions"))
+BARE = Profile("bare", "1", ())
+PROFILES = (DUNST, GNOME, PLASMA, SWAYNC, PLAIN, BARE)
+
+
+class Misbehaviour(Enum):
+    """What can be wrong with a server."""
+
+    NONE = "none"
+    HANG = "hang"
+    """No call is ever answered."""
+    HANG_ON_NOTIFY = "hang on notify"
+    FAIL = "fail"
+    """Every call is answered by an error of no known meaning."""
+    REFUSE = "refuse"
+    """Notify is answered by InvalidArgs."""
+    EXCESS = "excess"
+    """Notify is answered as Plasma does to repetitions."""
+    STARTING = "starting"
+    """It has its name, but its object is not there yet."""
+    DIE = "die"
+    """It is gone the moment Notify arrives."""
+    REUSE_IDS = "reuse ids"
+    """Every notification gets the same id."""
+    NONSENSE = "nonsense"
+    """Answers have the wrong types."""
+
+
+_ERRORS = {
+    Misbehaviour.FAIL: "org.freedesktop.DBus.Error.Failed",
+    Misbehaviour.REFUSE: "org.freedesktop.DBus.Error.InvalidArgs",
+    Misbehaviour.EXCESS: "org.freedesktop.Notifications.Error.ExcessNotificationGeneration",
+    Misbehaviour.STARTING: "org.freedesktop.DBus.Error.UnknownMethod",
+}
+
+
+@dataclass(frozen=True)
+class Shown:
+    """One Notify call that was answered."""
+
+    id: int
+    replaces_id: int
+    app_name: str
+    app_icon: str
+    summary: str
+    body: str
+    actions: list[str]
+    hints: dict[str, Any]
+    """Values without their Variants."""
+    expire_timeout: int
+    sender: str
+
+
+@dataclass
+class NotificationServer:
+    """Start it, let something notify, look at `shown` (every Notify) and `on_screen`, and act as the user would."""
+
+    address: str
+    profile: Profile = DUNST
+    misbehaviour: Misbehaviour = Misbehaviour.NONE
+    shown: list[Shown] = field(default_factory=list)
+    on_screen: dict[int, Shown] = field(default_factory=dict)
+    calls: list[str] = field(default_factory=list)
+    """Names of the methods called, in order."""
+    _bus: MessageBus | None = None
+    _next_id: int = 1
+    _held: list[Message] = field(default_factory=list)
+    _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def start(self) -> None:
+        """Connects and takes the name; ids start anew."""
+        self._bus = await MessageBus(bus_address=self.address).connect()
+        self._bus.add_message_handler(self._answer)
+        self._next_id = 1
+        self.on_screen.clear()
+        self._held.clear()
+        await self._bus.request_name(NAME)
+
+    async def stop(self) -> None:
+        """Gone, with all that was on screen."""
+        bus, self._bus = self._bus, None
+        self.on_screen.clear()
+        if bus is not None and bus.connected:
+            bus.disconnect()
+            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+
+    async def restart(self, profile: Profile | None = None) -> None:
+        """Another life, perhaps of another server."""
+        await self.stop()
+        self.profile = profile or self.profile
+        await self.start()
+
+    async def until(self, condition: Callable[[], bool]) -> None:
+        """Returns as soon as `condition` holds; it is looked at after every call."""
+        async with asyncio.timeout(10):
+            while not condition():
+                self._changed.clear()
+                await self._changed.wait()
+
+    def release(self) -> None:
+        """Answers what HANG_ON_NOTIFY held back."""
+        held, self._held = self._held, []
+        self.misbehaviour = Misbehaviour.NONE
+        for message in held:
+            self._send(self._notify(message))
+
+    def act(self, popup_id: int, action: str = "default", token: str | None = None) -> None:
+        """The user clicks an action."""
+        receiver = self._sender_of(popup_id)
+        if token is not None and self.profile.gives_tokens:
+            self._signal("ActivationToken", "us", [popup_id, token], receiver)
+        self._signal("ActionInvoked", "us", [popup_id, action], receiver)
+        if self.profile.closes_on_action:
+            self._close(popup_id, 2)
+
+    def dismiss(self, popup_id: int) -> None:
+        """The user closes it."""
+        self._close(popup_id, 2)
+
+    def expire(self, popup_id: int) -> None:
+        """Its time is over."""
+        self._close(popup_id, 1)
+
+    def signal(self, member: str, signature: str, body: list[Any]) -> None:
+        """Any signal at all, to everyone."""
+        self._signal(member, signature, body, None)
+
+    def _answer(self, message: Message) -> bool:
+        if message.message_type is not MessageType.METHOD_CALL or message.interface != NAME:
+            return False
+        self.calls.append(str(message.member))
+        self._changed.set()
+        is_notify = message.member == "Notify"
+        match self.misbehaviour:
+            case Misbehaviour.HANG:
+                return True
+            case Misbehaviour.HANG_ON_NOTIFY if is_notify:
+                self._held.append(message)
+                return True
+            case Misbehaviour.DIE if is_notify and self._bus is not None:
+                self._bus.disconnect()
+                return True
+            case Misbehaviour.FAIL | Misbehaviour.STARTING:
+                self._send(Message.new_error(message, _ERRORS[self.misbehaviour], "not today"))
+                return True
+            case Misbehaviour.REFUSE | Misbehaviour.EXCESS if is_notify:
+                self._send(Message.new_error(message, _ERRORS[self.misbehaviour], "not this"))
+                return True
+            case Misbehaviour.NONSENSE:
+                self._send(Message.new_method_return(message, "d", [0.5]))
+                return True
+        match message.member:
+            case "GetCapabilities":
+                self._send(Message.new_method_return(message, "as", [list(self.profile.capabilities)]))
+            case "GetServerInformation":
+                words = [self.profile.name, "vendor", self.profile.version, "1.2"]
+                self._send(Message.new_method_return(message, "ssss", words))
+            case "Notify":
+                self._send(self._notify(message))
+            case "CloseNotification":
+                self._close_by_call(message)
+            case _:
+                self._send(Message.new_error(message, "org.freedesktop.DBus.Error.UnknownMethod", ""))
+        return True
+
+    def _notify(self, message: Message) -> Message:
+        app_name, replaces_id, app_icon, summary, body, actions, hints, expire_timeout = message.body
+        is_known = replaces_id in self.on_screen or (replaces_id and self.profile.keeps_unknown_ids)
+        if is_known:
+            popup_id = replaces_id
+        else:
+            popup_id = self._next_id
+            if self.misbehaviour is not Misbehaviour.REUSE_IDS:
+                self._next_id += 1
+        plain = {name: variant.value for name, variant in hints.items()}
+        sender = str(message.sender)
+        shown = Shown(popup_id, replaces_id, app_name, app_icon, summary, body, actions, plain, expire_timeout, sender)
+        self.shown.append(shown)
+        self.on_screen[popup_id] = shown
+        return Message.new_method_return(message, "u", [popup_id])
+
+    def _close_by_call(self, message: Message) -> None:
+        popup_id = message.body[0]
+        if popup_id not in self.on_screen and self.profile.unknown_close == "error":
+            error = "org.freedesktop.DBus.Error.InvalidArgs"
+            self._send(Message.new_error(message, error, "Invalid notification ID"))
+            return
+        self._send(Message.new_method_return(message))
+        if popup_id in self.on_screen or self.profile.unknown_close == "signal":
+            self._close(popup_id, 3)
+
+    def _close(self, popup_id: int, reason: int) -> None:
+        receiver = self._sender_of(popup_id)
+        self.on_screen.pop(popup_id, None)
+        self._signal("NotificationClosed", "uu", [popup_id, reason], receiver)
+        if self.profile.closes_twice:
+            self._signal("NotificationClosed", "uu", [popup_id, 5 - reason], receiver)
+        self._changed.set()
+
+    def _sender_of(self, popup_id: int) -> str | None:
+        return self.on_screen[popup_id].sender if popup_id in self.on_screen else None
+
+    def _signal(self, member: str, signature: str, body: list[Any], receiver: str | None) -> None:
+        receivers = [receiver, None] if self.profile.signals_twice and receiver else [None]
+        for destination in receivers:
+            signal = Message.new_signal(PATH, NAME, member, signature, body)
+            signal.destination = destination
+            self._send(signal)
+
+    def _send(self, message: Message) -> None:
+        if self._bus is not None and self._bus.connected:
+            self._bus.send(message)

@@ -37,8 +37,8 @@ class Session:
     ) -> None:
         """UserError if the URL is not one that a token may be sent to."""
         self.homeserver_url = check_homeserver_url(homeserver_url)
-        self._nio = AsyncClient(self.homeserver_url, user_id, device_id)
-        self._nio.access_token = access_token or ""
+        self._nio = AsyncClient(self.homeserver_url)
+        self.sign_in(access_token=access_token or "", user_id=user_id, device_id=device_id)
         self._running: set[asyncio.Timeout] = set()
         self._is_closed = False
 

@@ -201,13 +201,13 @@ class _Planner:
         record = self._record(invited.room_id)
         facts = RoomFacts(invited.room_id)
         invite: StrippedState | None = None
-        for event in invited.state:
-            if isinstance(event, Malformed):
-                self._judge_malformed(event)
+        for stripped in invited.state:
+            if isinstance(stripped, Malformed):
+                self._judge_malformed(stripped)
                 continue
-            facts = facts.after(event, self._me)
-            if event.type == "m.room.member" and event.state_key == self._me:
-                invite = event
+            facts = facts.after(stripped, self._me)
+            if stripped.type == "m.room.member" and stripped.state_key == self._me:
+                invite = stripped
         record = replace(record, facts=facts)
         self._update(record)
         if self._situation.mode is Mode.DIRECT:

@@ -36,6 +36,9 @@ class Credential:
                 f"The credential {file} cannot be read: {error}.", "Look at the unit's settings."
             ) from error
 
+    async def wait_unlocked(self, user_id: str) -> None:
+        """Nothing here is ever locked."""
+
     async def save(self, user_id: str, secret: str) -> None:
         raise _read_only(user_id)
 

@@ -27,6 +27,9 @@ class SecretFile:
     async def load(self, user_id: str) -> str | None:
         return await asyncio.to_thread(_read, self._folder_of(user_id) / _NAME)
 
+    async def wait_unlocked(self, user_id: str) -> None:
+        """Nothing here is ever locked."""
+
     async def save(self, user_id: str, secret: str) -> None:
         await asyncio.to_thread(write_private_file, self._folder_of(user_id) / _NAME, secret.encode())
 

@@ -1,0 +1,75 @@
+"""What each figure means, what is aimed at, and the table."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+
+Table = Mapping[str, Mapping[str, float]]
+
+DEFINITIONS = {
+    "notify_p50_ms": "start of the sender's PUT to the arrival of Notify at the notification server, median",
+    "notify_p99_ms": "the same, 99th percentile",
+    "notify_lost": "messages without a Notify within 10 s",
+    "cpu_ms_per_message": "user and system time of all threads over the messages, polls included",
+    "idle_rss_mb": "VmRSS in MiB after warm-up and an idle time",
+    "rss_after_messages_mb": "VmRSS in MiB after the messages",
+    "idle_wakeups_per_hour": "bursts: runs of samples (10 a second) in which some thread had left a wait; scaled",
+    "idle_switches_per_hour": "voluntary context switches of all threads; scaled",
+    "idle_cpu_ms_per_hour": "user and system time; scaled",
+    "first_start_few_s": "exec to ready with one room and no state: connected, events will ring; median",
+    "first_start_many_s": "the same with many rooms",
+    "later_start_few_s": "with the state of the first start",
+    "later_start_many_s": "the same with many rooms",
+    "catch_up_events": "messages in the many rooms while it did not run",
+    "start_alone_longest_block_ms": "longest time between two beats of a 1 ms heart in the event loop; nothing missed",
+    "start_alone_longest_block_cpu_ms": "the same in CPU time of the loop's thread: without what others took",
+    "catch_up_longest_block_ms": "the same while catching up (time)",
+    "catch_up_longest_block_cpu_ms": "the same while catching up (CPU time)",
+    "catch_up_cpu_ms": "user and system time from the start until it is quiet again",
+    "catch_up_rss_mb": "VmRSS in MiB when it is quiet again",
+}
+
+_TARGETS: dict[str, tuple[str, str, float]] = {
+    # what: (figure, of what, at most)
+    "send to Notify, p50": ("notify_p50_ms", "floor", 1.15),
+    "send to Notify, p99": ("notify_p99_ms", "floor", 1.5),
+    "idle RSS (MiB)": ("idle_rss_mb", "", 58),
+    "CPU per message (ms)": ("cpu_ms_per_message", "", 2),
+    "first start, many rooms to few": ("first_start_many_s", "first_start_few_s", 1.3),
+    "later start, many rooms to few": ("later_start_many_s", "later_start_few_s", 1.3),
+    "longest block while catching up (ms)": ("catch_up_longest_block_ms", "", 50),
+    "wake-ups in an idle hour": ("idle_wakeups_per_hour", "", 130),
+}
+
+
+def ratios(figures: Table) -> dict[str, dict[str, float]]:
+    """What is aimed at, and what was reached in this run: `aim` and `reached`. What has no figures is left out."""
+    own, floor = figures.get("heliograph", {}), figures.get("floor", {})
+    reached: dict[str, dict[str, float]] = {}
+    for what, (figure, base, aim) in _TARGETS.items():
+        divisor = floor.get(figure) if base == "floor" else own.get(base) if base else 1.0
+        if figure in own and divisor:
+            reached[what] = {"aim": aim, "reached": own[figure] / divisor}
+    return reached
+
+
+def write_table(figures: Table, notes: Mapping[str, str]) -> str:
+    """Figures in rows, contestants in columns; then what was aimed at."""
+    names = list(figures)
+    lines = [f"{'':36}" + "".join(f"{name:>18}" for name in names)]
+    for figure in DEFINITIONS:
+        values = [figures[name].get(figure) for name in names]
+        if any(value is not None for value in values):
+            lines.append(f"{figure:36}" + "".join(f"{_number(value):>18}" for value in values))
+    lines += ["", f"{'heliograph':36}{'reached':>18}{'aim, at most':>18}"]
+    for what, pair in ratios(figures).items():
+        lines.append(f"{what:36}{_number(pair['reached']):>18}{_number(pair['aim']):>18}")
+    lines += ["", *(f"{name}: not measured: {why}" for name, why in notes.items())]
+    return "\n".join(lines).rstrip()
+
+
+def _number(value: float | None) -> str:
+    if value is None or math.isnan(value):
+        return "-"
+    return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"

@@ -1,0 +1,122 @@
+"""Runs `heliograph run`, and if a step is named, kills the process right there the first time it has something to do.
+
+    launcher.py [STEP]
+
+It is the test's own program: the daemon knows nothing of steps.
+"""
+
+from __future__ import annotations
+
+import os
+import signal
+import sys
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from heliograph.core.delivery import Move
+from heliograph.core.events import Sync
+from heliograph.core.notification import Notification, Popup
+from heliograph.core.record import Plan, PopupRecord
+from heliograph.desktop.freedesktop import FreedesktopDesktop
+from heliograph.encryption.inbox import SqliteInbox
+from heliograph.homeserver.client import HomeserverClient
+from heliograph.ports import Settlement, SyncRequest
+from heliograph.store.ledger import SqliteLedger
+
+Method = Callable[..., Awaitable[Any]]
+
+
+def die() -> None:
+    """As kill -9 from outside: nothing is flushed, closed or said."""
+    os.kill(os.getpid(), signal.SIGKILL)
+
+
+def _has_message(sync: Sync) -> bool:
+    return any(room.timeline for room in sync.joined) or bool(sync.notifications)
+
+
+def _after_receive(original: Method) -> Method:
+    async def sync(self: HomeserverClient, request: SyncRequest) -> Sync:
+        answer: Sync = await original(self, request)
+        if request.since is not None and _has_message(answer):
+            die()
+        return answer
+
+    return sync
+
+
+def _after_inbox_commit(original: Method) -> Method:
+    async def keep(self: SqliteInbox, to_device: Any) -> None:
+        await original(self, to_device)
+        die()
+
+    return keep
+
+
+def _around_commit(*, is_before: bool) -> Callable[[Method], Method]:
+    def wrap(original: Method) -> Method:
+        async def commit(self: SqliteLedger, plan: Plan, now_ms: int) -> int:
+            if is_before and plan.deliveries:
+                die()
+            new: int = await original(self, plan, now_ms)
+            if plan.deliveries:
+                die()
+            return new
+
+        return commit
+
+    return wrap
+
+
+def _around_show(*, is_before: bool) -> Callable[[Method], Method]:
+    def wrap(original: Method) -> Method:
+        async def show(self: FreedesktopDesktop, notification: Notification, replaces: Popup | None) -> Any:
+            if is_before:
+                die()
+            outcome = await original(self, notification, replaces)
+            die()
+            return outcome
+
+        return show
+
+    return wrap
+
+
+def _after_outcome(original: Method) -> Method:
+    async def settle(
+        self: SqliteLedger,
+        settlements: list[Settlement],
+        *,
+        shown: PopupRecord | None = None,
+        closed: str | None = None,
+    ) -> None:
+        await original(self, settlements, shown=shown, closed=closed)
+        if any(each.move is Move.SHOWN for each in settlements):
+            die()
+
+    return settle
+
+
+STEPS: dict[str, tuple[type, str, Callable[[Method], Method]]] = {
+    "after receive": (HomeserverClient, "sync", _after_receive),
+    "after inbox commit": (SqliteInbox, "keep", _after_inbox_commit),
+    "before ledger commit": (SqliteLedger, "commit", _around_commit(is_before=True)),
+    "after ledger commit": (SqliteLedger, "commit", _around_commit(is_before=False)),
+    "before notify": (FreedesktopDesktop, "show", _around_show(is_before=True)),
+    "after notify": (FreedesktopDesktop, "show", _around_show(is_before=False)),
+    "after outcome": (SqliteLedger, "settle", _after_outcome),
+}
+
+
+def main() -> None:
+    for step in sys.argv[1:]:
+        owner, method, wrap = STEPS[step]
+        setattr(owner, method, wrap(getattr(owner, method)))
+    from heliograph.cli import main as heliograph
+
+    sys.argv = ["heliograph", "run"]
+    heliograph()
+
+
+if __name__ == "__main__":
+    main()

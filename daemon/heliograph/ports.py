@@ -101,7 +101,18 @@ class Homeserver(Protocol):
 
     async def member_name(self, room_id: str, user_id: str) -> str | None: ...
     async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage: ...
-    async def messages(self, room_id: str, *, since: str, until: str | None, limit: int) -> MessagesPage: ...
+    async def messages(
+        self,
+        room_id: str,
+        *,
+        since: str,
+        until: str | None,
+        limit: int,
+        event_types: frozenset[str] | None = None,
+    ) -> MessagesPage:
+        """`event_types` as in SyncRequest. Raises Refused if the room is not ours to look into."""
+        ...
+
     async def pushers(self) -> tuple[Pusher, ...]: ...
     async def set_pusher(self, pusher: Pusher) -> None: ...
     async def drop_connections(self) -> None:

@@ -64,8 +64,18 @@ class HomeserverClient:
     async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage:
         return await pages.fetch_notifications(self._session, since=since, limit=limit)
 
-    async def messages(self, room_id: str, *, since: str, until: str | None, limit: int) -> MessagesPage:
-        return await pages.fetch_messages(self._session, room_id, since=since, until=until, limit=limit)
+    async def messages(
+        self,
+        room_id: str,
+        *,
+        since: str,
+        until: str | None,
+        limit: int,
+        event_types: frozenset[str] | None = None,
+    ) -> MessagesPage:
+        return await pages.fetch_messages(
+            self._session, room_id, since=since, until=until, limit=limit, event_types=event_types
+        )
 
     async def pushers(self) -> tuple[Pusher, ...]:
         return await pushers.fetch_pushers(self._session)

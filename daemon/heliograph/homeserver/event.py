@@ -8,7 +8,7 @@ import msgspec
 
 from heliograph.core.events import Event, Malformed, ServerNotification, StrippedState
 from heliograph.homeserver.ids import MAX_ID, MAX_INTEGER, is_event_id, is_integer, is_room_id, is_user_id
-from heliograph.homeserver.mending import MAX_DEPTH, cut
+from heliograph.homeserver.mending import MAX_DEPTH, cut, mend
 
 MAX_EVENT = 256 * 1024
 """Bytes. An event has at most 64 KiB; what servers add in `unsigned` (its edit, its thread's latest) as much again."""
@@ -108,8 +108,11 @@ def read_object(raw: bytes) -> dict[str, Any] | str:
         raw = cut(raw, MAX_DEPTH)
     try:
         json = _decode(raw)
-    except BROKEN as error:
-        return f"not JSON: {error}"[:200]
+    except BROKEN:
+        try:
+            json = _decode(mend(raw, MAX_DEPTH))
+        except BROKEN as error:
+            return f"not JSON: {error}"[:200]
     return json if isinstance(json, dict) else "not an object"
 
 

@@ -14,13 +14,17 @@ _CONTROL = bytes.maketrans(bytes(range(32)), b" " * 32)
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
+_NOT_A_NUMBER = re.compile(rb'("(?:[^"\\]++|\\.)*+")|-?Infinity|NaN', re.DOTALL)
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
 
 def mend(body: bytes, depth: int) -> bytes:
-    """The same JSON, in UTF-8, without bare control characters, lone surrogates or levels beyond `depth`."""
+    """The same JSON in UTF-8, without bare control characters, lone surrogates, NaN or levels beyond `depth`."""
     text = body.decode(errors="replace").encode().translate(_CONTROL)
-    return cut(_ESCAPE.sub(_paired, text), depth)
+    text = _ESCAPE.sub(_paired, text)
+    if b"NaN" in text or b"Infinity" in text:
+        text = _NOT_A_NUMBER.sub(_string_or_null, text)
+    return cut(text, depth)
 
 
 def cut(body: bytes, depth: int) -> bytes:
@@ -45,3 +49,7 @@ def cut(body: bytes, depth: int) -> bytes:
 
 def _paired(escape: re.Match[bytes]) -> bytes:
     return rb"\ufffd" if escape[1] else escape[0]
+
+
+def _string_or_null(token: re.Match[bytes]) -> bytes:
+    return token[1] or b"null"

@@ -11,24 +11,10 @@ from heliograph.homeserver.decoding import decode_as, missing_is_refused
 from heliograph.homeserver.event import read_event, read_notification
 from heliograph.homeserver.ids import MAX_TOKEN
 from heliograph.homeserver.session import Session
-from heliograph.homeserver.sync_filter import STATE_TYPES
+from heliograph.homeserver.sync_filter import first_fitting, messages_filter
 from heliograph.ports import MessagesPage, NotificationsPage
 
 _MAX_PAGE = 32 * 1024 * 1024
-_TYPES = (
-    "m.call.*",
-    "m.poll.start",
-    "m.reaction",
-    "m.room.encrypted",
-    "m.room.message",
-    "m.room.redaction",
-    "m.rtc.notification",
-    "m.sticker",
-    "org.matrix.msc3381.poll.start",
-    "org.matrix.msc4075.rtc.notification",
-    *STATE_TYPES,
-)
-"""Types that may ring, withdraw or change room facts."""
 
 
 class _Notifications(msgspec.Struct):
@@ -53,12 +39,15 @@ async def fetch_notifications(session: Session, *, since: str | None, limit: int
     return NotificationsPage(entries, _token(page.next_token))
 
 
-async def fetch_messages(session: Session, room_id: str, *, since: str, until: str | None, limit: int) -> MessagesPage:
+async def fetch_messages(
+    session: Session, room_id: str, *, since: str, until: str | None, limit: int, event_types: frozenset[str] | None
+) -> MessagesPage:
     """Backwards from `since` (a `prev_batch`, or a page's `end`) as far as `until`."""
-    filter_ = msgspec.json.encode({"types": _TYPES}).decode()
-    query = {"dir": "b", "from": since, "limit": str(limit), "filter": filter_}
+    query = {"dir": "b", "from": since, "limit": str(limit)}
     if until is not None:
         query["to"] = until
+    filter_ = msgspec.json.encode(messages_filter(event_types)).decode()
+    query = first_fitting([query | {"filter": filter_}, query])
     path = f"/_matrix/client/v3/rooms/{segment(room_id)}/messages"
     page = decode_as(_Messages, await session.request("GET", path, query=query, limit=_MAX_PAGE))
     events = tuple(read_event(bytes(event), room_id, "messages") for event in page.chunk)

@@ -6,6 +6,7 @@ another device comes only if `m.receipt` passes for its room; counts alone never
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from typing import Any
 
 import msgspec
@@ -31,25 +32,37 @@ MAX_QUERY = 7000
 
 
 def sync_query(request: SyncRequest, device_id: str) -> dict[str, str]:
-    """The query of the GET /sync. When the rooms to hear receipts from are too many to list, it asks for all rooms'."""
+    """The query of GET /sync. Where listing rooms or event types would make it too long, it asks for all of them."""
     query = {"timeout": str(request.timeout_ms), "set_presence": "offline"}
     if request.since is None:
         return query | {"filter": _compact(_first_filter(device_id))}
     query["since"] = request.since
-    narrow = query | {"filter": _compact(_filter(request, request.receipts_in, device_id))}
-    if len(encode_query(narrow)) <= MAX_QUERY:
-        return narrow
-    return query | {"filter": _compact(_filter(request, None, device_id))}
+    narrowings = ((request.receipts_in, request.event_types), (None, request.event_types), (None, None))
+    filters = (_filter(request.timeline_limit, rooms, types, device_id) for rooms, types in narrowings)
+    return first_fitting(query | {"filter": _compact(filter_)} for filter_ in filters)
+
+
+def messages_filter(event_types: frozenset[str] | None) -> dict[str, Any]:
+    """For GET /messages: the events that /sync would have brought."""
+    return {} if event_types is None else {"types": sorted(event_types.union(STATE_TYPES))}
+
+
+def first_fitting(queries: Iterable[dict[str, str]]) -> dict[str, str]:
+    """The first that is short enough to be sent, or the last."""
+    query: dict[str, str] = {}
+    for query in queries:
+        if len(encode_query(query)) <= MAX_QUERY:
+            break
+    return query
 
 
 def _first_filter(device_id: str) -> dict[str, Any]:
     return {"presence": {"types": []}, "account_data": {"types": account_data.types(device_id)}, "room": {"rooms": []}}
 
 
-def _filter(request: SyncRequest, receipts_in: frozenset[str] | None, device_id: str) -> dict[str, Any]:
-    timeline: dict[str, Any] = {"limit": request.timeline_limit, "unread_thread_notifications": True}
-    if request.event_types is not None:
-        timeline["types"] = sorted(request.event_types.union(STATE_TYPES))
+def _filter(
+    limit: int, receipts_in: frozenset[str] | None, event_types: frozenset[str] | None, device_id: str
+) -> dict[str, Any]:
     receipts: dict[str, Any] = {"types": ["m.receipt"]}
     if receipts_in is not None:
         receipts["rooms"] = sorted(receipts_in)
@@ -59,7 +72,7 @@ def _filter(request: SyncRequest, receipts_in: frozenset[str] | None, device_id:
         "presence": {"types": []},
         "account_data": {"types": account_data.types(device_id)},
         "room": {
-            "timeline": timeline,
+            "timeline": {"limit": limit, "unread_thread_notifications": True, **messages_filter(event_types)},
             "state": {"types": STATE_TYPES, **members},
             "ephemeral": receipts,
             "account_data": {"types": ["m.fully_read"]},

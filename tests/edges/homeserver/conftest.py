@@ -1,0 +1,35 @@
+"""A server on loopback that answers as a test says."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+from aiohttp import web
+
+from heliograph.homeserver.session import Session
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+Serve = Callable[[Handler], Awaitable[Session]]
+
+
+@pytest.fixture
+async def serve() -> AsyncIterator[Serve]:
+    """Lets a handler answer every request, on loopback; gives a session signed in there."""
+    closing: list[Callable[[], Awaitable[None]]] = []
+
+    async def start(handler: Handler) -> Session:
+        app = web.Application()
+        app.router.add_route("*", "/{path:.*}", handler)
+        runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await runner.setup()
+        site = web.TCPSite(runner, "127.0.0.1", 0)
+        await site.start()
+        port = runner.addresses[0][1]
+        session = Session(f"http://127.0.0.1:{port}/", access_token="tok", user_id="@me:example.org", device_id="D")
+        closing.extend([runner.cleanup, session.close])
+        return session
+
+    yield start
+    for close in reversed(closing):
+        await close()

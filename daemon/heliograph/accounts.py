@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import re
 import shutil
 from pathlib import Path
 from typing import Literal
@@ -24,6 +25,8 @@ Secrets = Literal["keyring", "file"]
 _APP = "heliograph"
 _ACCOUNT_FILE = "account.json"
 _MAX_ACCOUNT_FILE = 64 * 1024
+_USER_ID = re.compile(r"@[^:\s]+:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?")
+"""https://spec.matrix.org/v1.16/appendices/#user-identifiers, with the localparts that older servers allowed."""
 _MAX_USER_ID = 255
 
 
@@ -62,9 +65,8 @@ def state_folder(user_id: str) -> Path:
 
 def check_user_id(text: str) -> str:
     """The user id, if it is one (`@localpart:server`). Raises UserError."""
-    localpart, colon, server_name = text[1:].partition(":")
-    is_whole = text.startswith("@") and bool(localpart and colon and server_name)
-    if not is_whole or len(text.encode(errors="replace")) > _MAX_USER_ID or not text.isprintable() or " " in text:
+    is_short = len(text.encode(errors="replace")) <= _MAX_USER_ID
+    if not (is_short and text.isprintable() and _USER_ID.fullmatch(text)):
         raise UserError(
             f"{text[:_MAX_USER_ID]!r} is not a Matrix user id.",
             "Write it in full, like @alice:example.org.",

@@ -143,7 +143,7 @@ class AccountRun:
             await self._sync.nudge(why)
 
     async def _run_signed_in(self) -> int:
-        secret = await self._load_secret(open_secrets(self.account.user_id, self.account.secrets))
+        secret = await self._load_secret(open_secrets(self.account.secrets))
         session = Session(
             self.account.homeserver,
             access_token=secret.access_token,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import tempfile
 from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
@@ -11,7 +12,7 @@ from urllib.parse import quote
 import pytest
 
 from builders import ALICE, ME
-from edges.private_bus import private_bus
+from buses import PrivateBus
 from edges.private_keyring import private_keyring
 from fakes.secret_store import FakeSecretStore
 from heliograph.errors import SecretsLocked
@@ -30,10 +31,13 @@ class Subject:
 def a_fake() -> Iterator[Subject]:
     store = FakeSecretStore()
 
-    async def set_lock(*, is_locked: bool) -> None:
-        store.is_locked = is_locked
+    async def lock() -> None:
+        store.lock()
 
-    yield Subject(store, lambda: set_lock(is_locked=True), lambda: set_lock(is_locked=False))
+    async def unlock() -> None:
+        store.unlock()
+
+    yield Subject(store, lock, unlock)
 
 
 def a_file() -> Iterator[Subject]:
@@ -44,18 +48,18 @@ def a_file() -> Iterator[Subject]:
 def a_keyring() -> Iterator[Subject]:
     with (
         tempfile.TemporaryDirectory() as folder,
-        private_bus(Path(folder)) as address,
-        private_keyring(address, Path(folder)) as keyring,
+        PrivateBus() as bus,
+        private_keyring(bus.address, Path(folder)) as keyring,
     ):
-        yield Subject(SecretService(bus_address=address), keyring.lock, keyring.unlock)
+        yield Subject(SecretService(bus_address=bus.address), keyring.lock, keyring.unlock)
 
 
-@pytest.fixture(params=[a_fake, a_file, a_keyring])
+@pytest.fixture(params=[a_fake, a_file, pytest.param(a_keyring, marks=pytest.mark.real)])
 def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
     yield from request.param()
 
 
-@pytest.fixture(params=[a_fake, a_keyring])
+@pytest.fixture(params=[a_fake, pytest.param(a_keyring, marks=pytest.mark.real)])
 def lockable(request: pytest.FixtureRequest) -> Iterator[Subject]:
     yield from request.param()
 
@@ -119,4 +123,22 @@ async def test_a_locked_store_neither_takes_nor_drops_secrets(lockable: Subject)
     with pytest.raises(SecretsLocked):
         await lockable.store.delete(ME)
     await lockable.unlock()
+    assert await lockable.store.load(ME) == "mine"
+
+
+async def test_there_is_no_wait_for_what_is_not_locked(store: SecretStore) -> None:
+    await store.save(ME, "mine")
+    await asyncio.wait_for(store.wait_unlocked(ME), 10)
+
+
+async def test_the_wait_ends_with_the_lock(lockable: Subject) -> None:
+    assert lockable.lock
+    assert lockable.unlock
+    await lockable.store.save(ME, "mine")
+    await lockable.lock()
+    waiting = asyncio.create_task(lockable.store.wait_unlocked(ME))
+    await asyncio.sleep(0.1)
+    assert not waiting.done()
+    await lockable.unlock()
+    await asyncio.wait_for(waiting, 10)
     assert await lockable.store.load(ME) == "mine"

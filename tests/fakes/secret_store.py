@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 from heliograph.errors import SecretsLocked
 
 
@@ -10,7 +12,17 @@ class FakeSecretStore:
 
     def __init__(self, **secrets: str) -> None:
         self.secrets: dict[str, str] = dict(secrets)
-        self.is_locked = False
+        self._open = asyncio.Event()
+        self._open.set()
+
+    def lock(self) -> None:
+        self._open.clear()
+
+    def unlock(self) -> None:
+        self._open.set()
+
+    async def wait_unlocked(self, user_id: str) -> None:
+        await self._open.wait()
 
     async def load(self, user_id: str) -> str | None:
         self._check()
@@ -25,5 +37,5 @@ class FakeSecretStore:
         self.secrets.pop(user_id, None)
 
     def _check(self) -> None:
-        if self.is_locked:
+        if not self._open.is_set():
             raise SecretsLocked("the fake is locked")

@@ -192,7 +192,7 @@ async def _daemon(me: DemoUser, desktop: Desktop) -> AsyncIterator[None]:
     state_folder(me.user_id).mkdir(mode=0o700, parents=True)
     save_account(account)
     secret = Secret(access_token=me.access_token, pickle_key="")
-    await open_secrets(me.user_id, "file").save(me.user_id, secret.encode())
+    await open_secrets("file").save(me.user_id, secret.encode())
     started: list[DaemonStatus] = []
     stop = asyncio.Event()
     daemon = asyncio.create_task(run(Config(), [account], desktop=desktop, stop=stop, on_ready=started.append))

@@ -8,16 +8,24 @@ credential       what systemd hands to the unit, read-only
 
 from __future__ import annotations
 
+import os
+from pathlib import Path
+
 from heliograph.accounts import Secrets, state_folder
 from heliograph.ports import SecretStore
 
 
-def open_secrets(user_id: str, kind: Secrets) -> SecretStore:
-    """The store that this account's secret lives in: a credential from systemd if there is one, else as recorded."""
-    from heliograph.secrets.credential import Credential
+def open_secrets(kind: Secrets) -> SecretStore:
+    """The store that this account's secret lives in, as recorded at login; a credential from systemd comes first."""
+    store = _recorded_store(kind)
+    if folder := os.environ.get("CREDENTIALS_DIRECTORY"):
+        from heliograph.secrets.credential import Credential
 
-    if Credential.is_given(user_id):
-        return Credential()
+        return Credential(Path(folder), store)
+    return store
+
+
+def _recorded_store(kind: Secrets) -> SecretStore:
     if kind == "file":
         from heliograph.secrets.secret_file import SecretFile
 

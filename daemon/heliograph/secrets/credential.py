@@ -2,48 +2,53 @@
 
 from __future__ import annotations
 
-import os
+import asyncio
 from pathlib import Path
 from urllib.parse import quote
 
 from heliograph.errors import EXIT_CONFIG, StateError, UserError
+from heliograph.ports import SecretStore
 
-MAX_SECRET = 64 * 1024
+_MAX_SECRET = 64 * 1024
 
 
 class Credential:
-    """The credential `heliograph-alice@example.org`, for @alice:example.org."""
+    """The credential `heliograph-alice@example.org` for @alice:example.org, where there is one; else another store.
 
-    name = "credential"
+    `folder` is what systemd names in $CREDENTIALS_DIRECTORY.
+    """
 
-    @staticmethod
-    def is_given(user_id: str) -> bool:
-        """systemd gave one for this account."""
-        file = _file(user_id)
-        return file is not None and file.is_file()
+    def __init__(self, folder: Path, otherwise: SecretStore) -> None:
+        self._folder = folder
+        self._otherwise = otherwise
+        self.name = otherwise.name
 
     async def load(self, user_id: str) -> str | None:
-        file = _file(user_id)
-        if file is None:
-            return None
-        try:
-            with file.open("rb") as stream:
-                return stream.read(MAX_SECRET).decode()
-        except FileNotFoundError:
-            return None
-        except (OSError, UnicodeDecodeError) as error:
-            raise StateError(
-                f"The credential {file} cannot be read: {error}.", "Look at the unit's settings."
-            ) from error
+        text = await self._read(user_id)
+        return await self._otherwise.load(user_id) if text is None else text
 
     async def wait_unlocked(self, user_id: str) -> None:
-        """Nothing here is ever locked."""
+        if await self._read(user_id) is None:
+            await self._otherwise.wait_unlocked(user_id)
 
     async def save(self, user_id: str, secret: str) -> None:
-        raise _read_only(user_id)
+        await self._refuse_change(user_id)
+        await self._otherwise.save(user_id, secret)
 
     async def delete(self, user_id: str) -> None:
-        raise _read_only(user_id)
+        await self._refuse_change(user_id)
+        await self._otherwise.delete(user_id)
+
+    async def _read(self, user_id: str) -> str | None:
+        return await asyncio.to_thread(_read, self._folder / credential_name(user_id))
+
+    async def _refuse_change(self, user_id: str) -> None:
+        if await self._read(user_id) is not None:
+            raise UserError(
+                f"The secret of {user_id} is a credential of systemd, which only the unit's settings can change.",
+                f"Change the line LoadCredential={credential_name(user_id)}:... of the unit.",
+                exit_code=EXIT_CONFIG,
+            )
 
 
 def credential_name(user_id: str) -> str:
@@ -52,14 +57,11 @@ def credential_name(user_id: str) -> str:
     return f"heliograph-{quote(localpart, safe='', errors='replace')}@{quote(server_name, safe='', errors='replace')}"
 
 
-def _file(user_id: str) -> Path | None:
-    folder = os.environ.get("CREDENTIALS_DIRECTORY")
-    return Path(folder) / credential_name(user_id) if folder else None
-
-
-def _read_only(user_id: str) -> UserError:
-    return UserError(
-        f"The secret of {user_id} is a credential of systemd, which only the unit's settings can change.",
-        f"Change the line LoadCredential={credential_name(user_id)}:... of the unit.",
-        exit_code=EXIT_CONFIG,
-    )
+def _read(file: Path) -> str | None:
+    try:
+        with file.open("rb") as stream:
+            return stream.read(_MAX_SECRET).decode()
+    except FileNotFoundError:
+        return None
+    except (OSError, UnicodeDecodeError) as error:
+        raise StateError(f"The credential {file} cannot be read: {error}.", "Look at the unit's settings.") from error

@@ -10,11 +10,12 @@ import contextlib
 from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 
-from dbus_fast import BusType, Message, MessageType
+from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
-from dbus_fast.errors import DBusError, InvalidAddressError
+from dbus_fast.errors import DBusFastError
 
 from heliograph.errors import EXIT_CONFIG, SecretsLocked, UserError
+from heliograph.session_bus import session_bus_address
 
 SERVICE = "org.freedesktop.secrets"
 ROOT = "/org/freedesktop/secrets"
@@ -54,12 +55,14 @@ class KeyringAbsent(KeyringUnavailable):
 @contextlib.asynccontextmanager
 async def connect(bus_address: str | None) -> AsyncIterator[SecretBus]:
     """A connection for the length of the block. Raises KeyringUnavailable."""
+    address = bus_address or session_bus_address()
+    if address is None:
+        raise KeyringUnavailable("There is no session bus, so there is no keyring to ask.")
     try:
         async with asyncio.timeout(_CONNECT_S):
-            bus = await MessageBus(bus_address=bus_address, bus_type=BusType.SESSION).connect()
-    # KeyError: dbus-fast looks for $HOME when no address is set.
-    except (OSError, EOFError, TimeoutError, KeyError, DBusError, InvalidAddressError) as error:
-        raise KeyringUnavailable("There is no session bus, so there is no keyring to ask.") from error
+            bus = await MessageBus(bus_address=address).connect()
+    except (OSError, EOFError, ValueError, TimeoutError, DBusFastError) as error:
+        raise KeyringUnavailable("The session bus does not answer, so there is no keyring to ask.") from error
     gone = asyncio.create_task(_disconnected(bus))
     try:
         yield SecretBus(bus, gone)
@@ -174,7 +177,7 @@ class SecretBus:
                 reply = await self._bus.call(message)
         except TimeoutError:
             raise KeyringUnavailable(f"The keyring did not answer within {_CALL_S:.0f} seconds ({member}).") from None
-        except (OSError, EOFError, DBusError) as error:
+        except (OSError, EOFError, DBusFastError) as error:
             raise KeyringUnavailable("The session bus is gone, and the keyring with it.") from error
         if reply is None:
             raise KeyringUnavailable(f"The keyring gave no answer ({member}).")

@@ -13,7 +13,7 @@ from heliograph.accounts import write_private_file
 from heliograph.errors import EXIT_CONFIG, StateError, UserError
 
 _NAME = "secret.json"
-MAX_SECRET = 64 * 1024
+_MAX_SECRET = 64 * 1024
 
 
 class SecretFile:
@@ -56,7 +56,7 @@ def _read(file: Path) -> str | None:
         if status.st_mode & 0o077:
             raise _unsafe(file, f"may be read by others (mode {stat.S_IMODE(status.st_mode):04o})")
         try:
-            return stream.read(MAX_SECRET).decode()
+            return stream.read(_MAX_SECRET).decode()
         except (OSError, UnicodeDecodeError) as error:
             raise _unreadable(file, str(error)) from error
 

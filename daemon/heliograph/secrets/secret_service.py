@@ -10,7 +10,7 @@ from dbus_fast import Variant
 from heliograph.errors import SecretsLocked
 from heliograph.secrets.secret_bus import NOWHERE, ROOT, KeyringAbsent, KeyringUnavailable, SecretBus, connect
 
-MAX_SECRET = 64 * 1024
+_MAX_SECRET = 64 * 1024
 
 _SCHEMA = "io.github.heliograph.Account"
 _ITEM = "org.freedesktop.Secret.Item"
@@ -41,7 +41,7 @@ class SecretService:
                 raise SecretsLocked("the keyring was locked again")
             _, _, value, _ = secrets[items[0]]
             try:
-                return bytes(value[:MAX_SECRET]).decode()
+                return bytes(value[:_MAX_SECRET]).decode()
             except UnicodeDecodeError:
                 raise KeyringUnavailable("What the keyring holds for this account is not a text.") from None
 

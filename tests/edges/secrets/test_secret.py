@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from builders import ME
+from heliograph.accounts import Secrets
 from heliograph.errors import EXIT_NEEDS_LOGIN, UserError
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
@@ -34,25 +35,36 @@ def test_a_damaged_secret_asks_for_a_login_and_is_not_repeated(text: str) -> Non
     assert "heliograph login @me:example.org" in refusal.value.hint
 
 
-async def test_a_credential_of_systemd_is_preferred(credentials: Path) -> None:
+async def test_a_credential_of_systemd_comes_first(credentials: Path) -> None:
     (credentials / "heliograph-me@example.org").write_text(SECRET.encode())
-    store = open_secrets(ME, "keyring")
-    assert store.name == "credential"
-    text = await store.load(ME)
+    text = await open_secrets("keyring").load(ME)
     assert text is not None
     assert decode_secret(ME, text) == SECRET
 
 
+async def test_a_credential_is_never_locked(credentials: Path) -> None:
+    (credentials / "heliograph-me@example.org").write_text(SECRET.encode())
+    await open_secrets("keyring").wait_unlocked(ME)
+
+
 async def test_a_credential_cannot_be_changed(credentials: Path) -> None:
     (credentials / "heliograph-me@example.org").write_text(SECRET.encode())
-    store = open_secrets(ME, "keyring")
+    store = open_secrets("file")
     with pytest.raises(UserError, match="only the unit's settings"):
         await store.save(ME, "other")
     with pytest.raises(UserError, match="only the unit's settings"):
         await store.delete(ME)
 
 
+async def test_without_a_credential_of_its_own_an_account_uses_the_recorded_store(credentials: Path) -> None:
+    (credentials / "heliograph-alice@example.org").write_text("hers")
+    store = open_secrets("file")
+    await store.save(ME, "mine")
+    assert await store.load(ME) == "mine"
+    await store.delete(ME)
+    assert await store.load(ME) is None
+
+
 @pytest.mark.parametrize("kind", ["keyring", "file"])
-def test_without_a_credential_the_recorded_store_is_used(credentials: Path, kind: str) -> None:
-    (credentials / "heliograph-alice@example.org").write_text(SECRET.encode())
-    assert open_secrets(ME, kind).name == kind  # type: ignore[arg-type]
+def test_the_recorded_store_is_used(kind: Secrets) -> None:
+    assert open_secrets(kind).name == kind

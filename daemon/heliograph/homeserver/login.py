@@ -1,0 +1,217 @@
+"""Signing in and out. https://spec.matrix.org/v1.16/client-server-api/#login"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any
+
+from heliograph.core.events import Json
+from heliograph.errors import BadAnswer, LoggedOut, RateLimited, Refused, ServerError, UserError
+from heliograph.homeserver.answer import plain
+from heliograph.homeserver.session import Session
+
+_LOGIN = "/_matrix/client/v3/login"
+_AUTH_METADATA = ("/_matrix/client/v1/auth_metadata", "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata")
+_MAX_ANSWER = 256 * 1024
+_MAX_TOKEN = 8192
+_MAX_ID = 255
+_LOGIN_TIMEOUT_S = 60.0
+"""Password hashing is slow on purpose, and small servers are slow besides."""
+
+
+class Flow(Enum):
+    """Ways to sign in that are known here."""
+
+    PASSWORD = "m.login.password"  # noqa: S105
+    SSO = "m.login.sso"
+    TOKEN = "m.login.token"  # noqa: S105
+
+
+@dataclass(frozen=True, slots=True)
+class Device:
+    """A signed-in device."""
+
+    user_id: str
+    device_id: str
+    access_token: str = field(repr=False)
+
+
+async def login_flows(session: Session) -> frozenset[Flow]:
+    """The ways to sign in that the server offers and we know, at least one. Raises UserError."""
+    try:
+        answer = await session.request_json("GET", _LOGIN, limit=_MAX_ANSWER)
+    except Refused as error:
+        if error.status not in (400, 404, 405) or not await _has_oauth(session):
+            raise _explain(error, session) from error
+        raise _only_oauth(session) from None
+    except ServerError as error:
+        raise _explain(error, session) from error
+    flows = answer.get("flows") if isinstance(answer, dict) else None
+    offered = {flow.get("type") for flow in flows if isinstance(flow, dict)} if isinstance(flows, list) else set()
+    known = frozenset(flow for flow in Flow if flow.value in offered)
+    # m.login.token alone is the second half of m.login.sso.
+    if known & {Flow.PASSWORD, Flow.SSO}:
+        return known
+    if await _has_oauth(session):
+        raise _only_oauth(session)
+    raise UserError(
+        f"{session.homeserver_url} offers no way to sign in that Heliograph knows.",
+        "Ask whoever runs it for an access token, and give it with --access-token-stdin.",
+    )
+
+
+async def log_in_with_password(
+    session: Session, user_id: str, password: str, *, device_name: str, device_id: str | None = None
+) -> Device:
+    """Sign in. `device_id` brings back a device that was signed out softly. Raises UserError."""
+    proof = {
+        "type": Flow.PASSWORD.value,
+        "identifier": {"type": "m.id.user", "user": user_id},
+        "password": password,
+    }
+    return await _log_in(session, user_id, proof, device_name, device_id)
+
+
+async def log_in_with_token(
+    session: Session, user_id: str, login_token: str, *, device_name: str, device_id: str | None = None
+) -> Device:
+    """Sign in with what single sign-on gave. Raises UserError."""
+    proof = {"type": Flow.TOKEN.value, "token": login_token}
+    return await _log_in(session, user_id, proof, device_name, device_id)
+
+
+async def recognise(session: Session, user_id: str) -> Device:
+    """The device that the session's access token belongs to. Raises UserError, and LoggedOut for a dead token."""
+    try:
+        answer = await session.request_json("GET", "/_matrix/client/v3/account/whoami", limit=_MAX_ANSWER)
+    except LoggedOut:
+        raise
+    except ServerError as error:
+        raise _explain(error, session) from error
+    found = _text(answer, "user_id", _MAX_ID)
+    if found is None:
+        raise _nonsense(session)
+    if found != user_id:
+        raise _somebody_else(found, user_id)
+    device_id = _text(answer, "device_id", _MAX_ID)
+    if device_id is None:
+        raise UserError(
+            "This access token belongs to no device, so messages could not be decrypted with it.",
+            f"Sign in with a password or in the browser: heliograph login {user_id}",
+        )
+    return Device(found, device_id, session.access_token or "")
+
+
+async def log_out(session: Session, pushkey: str) -> None:
+    """End the device and its pushers. A device that is gone already is no error. Raises ServerError."""
+    try:
+        await _remove_pushers(session, pushkey)
+        await session.request("POST", "/_matrix/client/v3/logout", body={}, limit=_MAX_ANSWER)
+    except LoggedOut:
+        return
+
+
+async def _remove_pushers(session: Session, pushkey: str) -> None:
+    answer = await session.request_json("GET", "/_matrix/client/v3/pushers")
+    pushers = answer.get("pushers") if isinstance(answer, dict) else None
+    for pusher in pushers if isinstance(pushers, list) else ():
+        app_id = _text(pusher, "app_id", _MAX_ID)
+        if app_id is None or _text(pusher, "pushkey", 512) != pushkey:
+            continue
+        await session.request(
+            "POST",
+            "/_matrix/client/v3/pushers/set",
+            body={"app_id": app_id, "pushkey": pushkey, "kind": None},
+            limit=_MAX_ANSWER,
+        )
+
+
+async def _log_in(session: Session, user_id: str, proof: Json, device_name: str, device_id: str | None) -> Device:
+    body: dict[str, Any] = {**proof, "initial_device_display_name": device_name}
+    if device_id is not None:
+        body["device_id"] = device_id
+    try:
+        answer = await session.request_json("POST", _LOGIN, body=body, timeout_s=_LOGIN_TIMEOUT_S, limit=_MAX_ANSWER)
+    except ServerError as error:
+        raise _explain(error, session) from error
+    found, token = _text(answer, "user_id", _MAX_ID), _text(answer, "access_token", _MAX_TOKEN)
+    device = _text(answer, "device_id", _MAX_ID)
+    if found is None or token is None or device is None:
+        raise _nonsense(session)
+    session.sign_in(access_token=token, user_id=found, device_id=device)
+    if found != user_id:
+        await _undo(session)
+        raise _somebody_else(found, user_id)
+    return Device(found, device, token)
+
+
+async def _undo(session: Session) -> None:
+    try:
+        await session.request("POST", "/_matrix/client/v3/logout", body={}, limit=_MAX_ANSWER)
+    except ServerError:
+        return  # the device stays in the user's list, where it can be removed
+
+
+async def _has_oauth(session: Session) -> bool:
+    for path in _AUTH_METADATA:
+        try:
+            answer = await session.request_json("GET", path, limit=_MAX_ANSWER)
+        except ServerError:
+            continue
+        if isinstance(answer, dict) and "token_endpoint" in answer:
+            return True
+    return False
+
+
+def _text(answer: object, key: str, limit: int) -> str | None:
+    """A printable text without spaces, as ids and tokens are."""
+    value = answer.get(key) if isinstance(answer, dict) else None
+    if not isinstance(value, str) or not 0 < len(value) <= limit:
+        return None
+    return value if value.isprintable() and " " not in value else None
+
+
+def _explain(error: ServerError, session: Session) -> UserError:
+    server = session.homeserver_url
+    match error:
+        case RateLimited():
+            wait = f"{error.after:.0f} seconds" if error.after else "some minutes"
+            return UserError(f"{server} had too many attempts to sign in lately.", f"Wait {wait} and try again.")
+        case Refused(errcode="M_USER_DEACTIVATED"):
+            return UserError("This account was closed.", "It cannot sign in any more; ask whoever runs the server.")
+        case Refused(errcode="M_USER_LOCKED"):
+            return UserError("This account is locked.", "Ask whoever runs the server to unlock it.")
+        case LoggedOut() | Refused(errcode="M_FORBIDDEN") | Refused(status=403):
+            return UserError("The server did not accept that: wrong user id or password?", f"It {error}. Try again.")
+        case Refused():
+            return UserError(
+                f"{server} does not let us sign in: it {error}.", "Try another way: see `heliograph login --help`."
+            )
+        case BadAnswer():
+            return UserError(
+                f"{server} does not answer as a homeserver: it {error}.", "Check the URL, and try again later."
+            )
+    return UserError(f"{server} cannot be reached: {error}.", "Check your connection, and try again.")
+
+
+def _nonsense(session: Session) -> UserError:
+    return UserError(
+        f"{session.homeserver_url} gave an answer that is not one to signing in.",
+        "Check the URL; if it is right, tell whoever runs the server.",
+    )
+
+
+def _somebody_else(found: str, wanted: str) -> UserError:
+    return UserError(
+        f"That signs in {plain(found)}, not {wanted}.",
+        f"If that is you: heliograph login {plain(found)}",
+    )
+
+
+def _only_oauth(session: Session) -> UserError:
+    return UserError(
+        f"{session.homeserver_url} signs in through OAuth 2.0 only, which Heliograph does not speak yet.",
+        "Ask whoever runs it for a compatibility token for a device of its own "
+        "(mas-cli manage issue-compatibility-token), and give it with --access-token-stdin.",
+    )

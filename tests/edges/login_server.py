@@ -1,0 +1,111 @@
+"""A homeserver's endpoints for signing in and out, over plain http on loopback, in a thread of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from types import TracebackType
+from typing import Any
+
+from aiohttp import web
+
+from builders import ALICE, ME
+
+PASSWORD = "correct horse"
+LOGIN_TOKEN = "sso-login-token"
+
+
+class LoginServer:
+    """Knows ME and ALICE, both with PASSWORD. A `with` block; everything public may be changed by a test."""
+
+    def __init__(self) -> None:
+        self.url = ""
+        self.flows = ["m.login.password", "m.login.sso", "m.login.token"]
+        self.logins: list[dict[str, Any]] = []
+        """Bodies of POST /login."""
+        self.devices: dict[str, tuple[str, str]] = {}
+        """User and device by access token."""
+        self.soft_logouts: set[str] = set()
+        """Access tokens that ended, with their device kept."""
+        self.signs_in_as: str | None = None
+        """Another user than the one who asked."""
+        self.pushers: list[dict[str, Any]] = []
+        self.answers: dict[str, tuple[int, Any]] = {}
+        """Status and body by "METHOD path", instead of the usual."""
+        self.requests: list[str] = []
+        self._ready = threading.Event()
+        self._thread = threading.Thread(target=self._run, daemon=True)
+
+    def __enter__(self) -> LoginServer:
+        self._thread.start()
+        assert self._ready.wait(10)
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+
+    def _run(self) -> None:
+        asyncio.run(self._serve())
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=1.0)
+        await runner.setup()
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
+        self._ready.set()
+        await self._stop.wait()
+        await runner.cleanup()
+
+    async def _answer(self, request: web.BaseRequest) -> web.Response:
+        call = f"{request.method} {request.path.replace('/_matrix/client/v3', '').replace('/_matrix/client', '')}"
+        self.requests.append(call)
+        body = await request.json() if request.can_read_body else {}
+        status, answer = self.answers[call] if call in self.answers else self._usual(call, body, request)
+        if isinstance(answer, str):
+            return web.Response(status=status, text=answer)
+        return web.json_response(answer, status=status)
+
+    def _usual(self, call: str, body: dict[str, Any], request: web.BaseRequest) -> tuple[int, Any]:
+        match call:
+            case "GET /versions":
+                return 200, {"versions": ["v1.11"]}
+            case "GET /login":
+                return 200, {"flows": [{"type": flow} for flow in self.flows]}
+            case "POST /login":
+                return self._log_in(body)
+        token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if token not in self.devices:
+            return 401, {"errcode": "M_UNKNOWN_TOKEN", "error": "Dead", "soft_logout": token in self.soft_logouts}
+        user_id, device_id = self.devices[token]
+        match call:
+            case "GET /account/whoami":
+                return 200, {"user_id": user_id, "device_id": device_id}
+            case "GET /pushers":
+                return 200, {"pushers": self.pushers}
+            case "POST /pushers/set":
+                gone = (body["app_id"], body["pushkey"])
+                assert body["kind"] is None
+                self.pushers = [each for each in self.pushers if (each["app_id"], each["pushkey"]) != gone]
+                return 200, {}
+            case "POST /logout":
+                del self.devices[token]
+                return 200, {}
+        return 404, {"errcode": "M_UNRECOGNIZED", "error": call}
+
+    def _log_in(self, body: dict[str, Any]) -> tuple[int, Any]:
+        self.logins.append(body)
+        if body["type"] == "m.login.password":
+            user_id, is_right = body["identifier"]["user"], body["password"] == PASSWORD
+        else:
+            user_id, is_right = ME, body["token"] == LOGIN_TOKEN
+        if not is_right or user_id not in (ME, ALICE):
+            return 403, {"errcode": "M_FORBIDDEN", "error": "Invalid username or password"}
+        token = f"syt_token{len(self.logins)}"
+        device_id = body.get("device_id", f"DEVICE{len(self.logins)}")
+        self.devices[token] = (self.signs_in_as or user_id, device_id)
+        return 200, {"user_id": self.signs_in_as or user_id, "access_token": token, "device_id": device_id}

@@ -7,14 +7,16 @@ interrupted, only its result is no longer wanted.
 
 from __future__ import annotations
 
+import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
 from importlib import resources
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
@@ -41,6 +43,13 @@ _FORBIDDEN = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite
 logging.getLogger("aiosqlite").setLevel(logging.INFO)
 
 
+class _Closable(Protocol):
+    async def close(self) -> None: ...
+
+
+C = TypeVar("C", bound=_Closable)
+
+
 class _Connection(aiosqlite.Connection):
     """aiosqlite's connection, which can also run a whole function in its thread."""
 
@@ -63,18 +72,31 @@ class Database:
     @classmethod
     async def open(cls, path: Path, migrations: Sequence[str]) -> Database:
         """Opens the file, or makes it with mode 0600, and brings it to the version of the last migration."""
-        return await cls._open(path, partial(_open, path, migrations))
+        return await whole_or_closed(cls._open(path, partial(_open, path, migrations)))
 
     @classmethod
     async def open_readonly(cls, path: Path, version: int) -> Database:
         """Opens the file beside the process that writes it. It must exist, in this very version."""
-        return await cls._open(path, partial(_open_readonly, path, version))
+        return await whole_or_closed(cls._open(path, partial(_open_readonly, path, version)))
 
     @classmethod
     async def _open(cls, path: Path, connect: Callable[[], sqlite3.Connection]) -> Database:
-        connection = _Connection(connect, iter_chunk_size=64)
-        await connection
-        return cls(connection, path)
+        failures: list[StateError] = []
+
+        def connect_or_note() -> sqlite3.Connection:
+            try:
+                return connect()
+            except StateError as error:
+                # aiosqlite's thread ends in good order only with a connection to close.
+                failures.append(error)
+                return sqlite3.connect(":memory:")
+
+        database = cls(_Connection(connect_or_note, iter_chunk_size=64), path)
+        await database._connection
+        if failures:
+            await database.close()
+            raise failures[0]
+        return database
 
     async def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `work` between BEGIN IMMEDIATE and COMMIT; whatever it raises rolls back. It must not commit itself."""
@@ -101,6 +123,17 @@ class Database:
             await self._connection.close()
         except sqlite3.Error as error:
             raise StorageError(f"{self._path.name} could not be closed: {error}") from error
+
+
+async def whole_or_closed(opening: Coroutine[Any, Any, C]) -> C:
+    """What is being opened; closed at once if the caller was cancelled meanwhile, since a thread cannot be."""
+    task = asyncio.ensure_future(opening)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        with contextlib.suppress(StateError):
+            await (await task).close()
+        raise
 
 
 def read_migrations(package: str) -> tuple[str, ...]:

@@ -631,6 +631,17 @@ async def test_what_a_closed_popup_still_showed_is_shown_by_none(ledger: Ledger)
     assert await ledger.popups() == []
 
 
+async def test_a_popup_tells_what_it_shows_by_position(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$b", "$a", "$gone", "$pending"), 1)
+    await ledger.commit(make_plan("$other", room_id=OTHER_ROOM), 1)
+    await show(ledger, "$a", "$gone", "$b")
+    await show(ledger, "$other", popup=make_popup(OTHER_ROOM))
+    await ledger.settle([Settlement("$gone", Move.WITHDRAWN)])
+
+    assert [each.event_id for each in await ledger.shown_in(ROOM)] == ["$b", "$a"]
+    assert await ledger.shown_in("unknown") == []
+
+
 async def test_closing_an_unknown_popup_changes_nothing(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
     await show(ledger, "$a")

@@ -142,6 +142,10 @@ class FakeLedger:
         self._check()
         return [self.popup_records[key] for key in sorted(self.popup_records)]
 
+    async def shown_in(self, key: str) -> list[Delivery]:
+        self._check()
+        return [each for each in self._open() if each.state is State.SHOWN and each.popup_key == key]
+
     async def settle(
         self,
         settlements: Sequence[Settlement],

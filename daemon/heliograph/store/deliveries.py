@@ -121,6 +121,14 @@ def read_due(db: sqlite3.Connection, now_ms: int) -> list[Delivery]:
     return [_delivery(row) for row in rows]
 
 
+def read_shown_in(db: sqlite3.Connection, key: str) -> list[Delivery]:
+    """SHOWN ones of this popup, in order of position."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM deliveries WHERE popup_key = ? AND state = 'shown' ORDER BY position", (to_text(key),)
+    )
+    return [_delivery(row) for row in rows]
+
+
 def read_next_due_ms(db: sqlite3.Connection) -> int | None:
     due_ms: int | None = db.execute("SELECT min(due_ms) FROM deliveries WHERE state = 'pending'").fetchone()[0]
     return due_ms

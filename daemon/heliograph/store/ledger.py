@@ -7,7 +7,6 @@ next /sync asks again for exactly what was not kept.
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import os
 import sqlite3
 from collections.abc import Collection, Sequence
@@ -18,7 +17,7 @@ from heliograph.core.delivery import Move
 from heliograph.core.record import AccountState, Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord
 from heliograph.errors import StateError
 from heliograph.ports import Settlement
-from heliograph.sqlite import Database, read_migrations
+from heliograph.sqlite import Database, read_migrations, whole_or_closed
 from heliograph.store import account, deliveries, judgements, popups, rooms
 from heliograph.store.lock import AccountLock
 
@@ -39,7 +38,11 @@ class SqliteLedger:
     @classmethod
     async def open(cls, folder: Path) -> SqliteLedger:
         """Makes the folder (0700) and the ledger (0600) if missing. Raises StateError if they cannot be used."""
-        lock = await _lock(folder)
+        return await whole_or_closed(cls._open(folder))
+
+    @classmethod
+    async def _open(cls, folder: Path) -> SqliteLedger:
+        lock = await asyncio.to_thread(_lock_privately, folder)
         try:
             database = await Database.open(folder / LEDGER_NAME, MIGRATIONS)
         except BaseException:
@@ -82,6 +85,9 @@ class SqliteLedger:
 
     async def popups(self) -> list[PopupRecord]:
         return await self._database.read(popups.read_popups)
+
+    async def shown_in(self, key: str) -> list[Delivery]:
+        return await self._database.read(partial(deliveries.read_shown_in, key=key))
 
     async def settle(
         self,
@@ -184,17 +190,6 @@ def _judgements_missing(plan: Plan) -> list[Judged]:
 
 def _prune(before_ms: int, db: sqlite3.Connection) -> int:
     return judgements.prune_judged(db, before_ms, _PRUNED_AT_ONCE) + rooms.prune_names(db, before_ms, _PRUNED_AT_ONCE)
-
-
-async def _lock(folder: Path) -> AccountLock:
-    locking = asyncio.ensure_future(asyncio.to_thread(_lock_privately, folder))
-    try:
-        return await asyncio.shield(locking)
-    except asyncio.CancelledError:
-        # A thread cannot be cancelled: nobody else would let go of what it takes.
-        with contextlib.suppress(StateError):
-            (await locking).release()
-        raise
 
 
 def _lock_privately(folder: Path) -> AccountLock:

@@ -1,0 +1,153 @@
+"""Whatever is done in whatever order, the ledger on disk tells what the one in memory tells."""
+
+from __future__ import annotations
+
+import asyncio
+import tempfile
+from collections.abc import Coroutine
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, TypeVar
+
+from hypothesis import HealthCheck, settings
+from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
+
+from builders import ALICE, BOB, make_delivery, make_facts
+from fakes.ledger import FakeLedger
+from heliograph.core.delivery import Move
+from heliograph.core.events import AccountData
+from heliograph.core.notification import Popup
+from heliograph.core.record import Decision, Delivery, Edit, Judged, Plan, PopupRecord, RoomRecord, Withdrawal
+from heliograph.core.room import RoomFacts
+from heliograph.ports import Ledger, Settlement
+from heliograph.store.ledger import SqliteLedger
+
+T = TypeVar("T")
+
+EVENTS = [f"$event{serial}" for serial in range(8)]
+ROOMS = ["!one:x", "!two:x"]
+KEYS = [*ROOMS, "summary:$event0"]
+TIMES = st.integers(0, 40)
+
+events = st.sampled_from(EVENTS)
+room_ids = st.sampled_from(ROOMS)
+judged = st.builds(Judged, events, room_ids, st.sampled_from(Decision), st.just("why"))
+deliveries = st.builds(make_delivery, events, room_id=room_ids, due_ms=TIMES, text=st.text(max_size=3))
+changes = st.one_of(st.builds(Withdrawal, events, st.just("gone")), st.builds(Edit, events, st.text(max_size=3)))
+names = st.dictionaries(st.sampled_from([ALICE, BOB, "@carol:x"]), st.sampled_from(["", "A", "B"]), max_size=3)
+records = st.one_of(
+    st.builds(RoomRecord, st.builds(RoomFacts, room_ids), st.integers(0, 3)),
+    st.builds(
+        RoomRecord,
+        st.builds(make_facts, room_ids, names=names, heroes=st.sampled_from([(), (BOB,)]), inviter=st.none()),
+    ),
+)
+plans = st.builds(
+    Plan,
+    st.sampled_from(["s1", "s2"]),
+    judged=st.lists(judged, max_size=4).map(tuple),
+    deliveries=st.lists(deliveries, max_size=4).map(tuple),
+    changes=st.lists(changes, max_size=3).map(tuple),
+    rooms=st.lists(records, max_size=2).map(tuple),
+    forgotten_rooms=st.lists(room_ids, max_size=1).map(tuple),
+    account_data=st.builds(AccountData, is_silenced=st.one_of(st.none(), st.booleans())),
+)
+popups = st.builds(
+    PopupRecord,
+    st.sampled_from(KEYS),
+    st.builds(Popup, st.sampled_from([":1.1", ":1.2"]), st.integers(1, 3)),
+    st.sampled_from(["d1", "d2"]),
+    st.booleans(),
+)
+settlements = st.builds(Settlement, events, st.sampled_from(Move), TIMES, st.sampled_from(["", "why"]))
+
+
+def comparable(answer: Any) -> Any:
+    """An answer without positions: their order is promised, the numbers are not."""
+    match answer:
+        case [Delivery(), *_]:
+            return [replace(delivery, position=0) for delivery in answer]
+        case dict() if answer.keys() <= set(EVENTS):
+            return sorted(answer, key=answer.__getitem__)
+    return answer
+
+
+class LedgerMachine(RuleBasedStateMachine):
+    def __init__(self) -> None:
+        super().__init__()
+        self._folder = tempfile.TemporaryDirectory()
+        self._runner = asyncio.Runner()
+        self._fake = FakeLedger()
+
+    def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        return self._runner.run(work)
+
+    def _both(self, name: str, *arguments: Any, **options: Any) -> None:
+        ledgers: list[Ledger] = [self._fake, self._real]
+        expected, found = (self._run(getattr(ledger, name)(*arguments, **options)) for ledger in ledgers)
+        assert comparable(found) == comparable(expected), name
+
+    @initialize()
+    def open(self) -> None:
+        self._real = self._run(SqliteLedger.open(Path(self._folder.name)))
+
+    @rule(plan=plans, now_ms=TIMES)
+    def commit(self, plan: Plan, now_ms: int) -> None:
+        self._both("commit", plan, now_ms)
+
+    @rule(judgements=st.lists(judged, max_size=3), now_ms=TIMES)
+    def record(self, judgements: list[Judged], now_ms: int) -> None:
+        self._both("record", judgements, now_ms)
+
+    @rule(
+        moves=st.lists(settlements, max_size=4),
+        shown=st.one_of(st.none(), popups),
+        closed=st.one_of(st.none(), st.sampled_from(KEYS)),
+    )
+    def settle(self, moves: list[Settlement], shown: PopupRecord | None, closed: str | None) -> None:
+        self._both("settle", moves, shown=shown, closed=closed)
+
+    @rule(now_ms=TIMES, popup=popups)
+    def show_all_that_is_due(self, now_ms: int, popup: PopupRecord) -> None:
+        due = self._run(self._fake.due(now_ms))
+        self._both("due", now_ms)
+        self._both("settle", [Settlement(each.event_id, Move.SHOWN) for each in due], shown=popup)
+
+    @rule(server=st.sampled_from([":1.1", ":1.2", None]))
+    def forget_popup_ids(self, server: str | None) -> None:
+        self._both("forget_popup_ids", server)
+
+    @rule(before_ms=TIMES)
+    def prune(self, before_ms: int) -> None:
+        self._both("prune", before_ms)
+
+    @rule()
+    def open_again(self) -> None:
+        self._both("due", 100)  # what changed since `due` is not kept over a restart
+        self._run(self._real.close())
+        self.open()
+
+    @invariant()
+    def both_tell_the_same(self) -> None:
+        self._both("account")
+        self._both("counts")
+        self._both("popups")
+        self._both("open_deliveries", ROOMS)
+        self._both("rooms_with_open_deliveries")
+        self._both("positions", EVENTS)
+        self._both("next_due_ms")
+        self._both("rooms", ROOMS, [ALICE])
+        for key in KEYS:
+            self._both("shown_in", key)
+
+    def teardown(self) -> None:
+        self._run(self._real.close())
+        self._runner.close()
+        self._folder.cleanup()
+
+
+TestLedgerMachine = LedgerMachine.TestCase
+TestLedgerMachine.settings = settings(
+    max_examples=40, stateful_step_count=25, deadline=None, suppress_health_check=list(HealthCheck)
+)

@@ -28,8 +28,8 @@ class Stage:
     desktop: Desktop
     count: Callable[[], int]
     """Notifications seen so far, or on screen where they can be closed."""
-    click: Callable[[int], None] = lambda popup_id: None
-    dismiss: Callable[[int], None] = lambda popup_id: None
+    click: Callable[[int], object] = lambda popup_id: None
+    dismiss: Callable[[int], object] = lambda popup_id: None
     signals: list[DesktopSignal] = field(default_factory=list)
 
 
@@ -57,8 +57,8 @@ async def stage(request: pytest.FixtureRequest, private_bus: PrivateBus) -> Asyn
             Stage(
                 desktop,
                 dunst.count,
-                click=lambda _: dunst.choose("Open") and None,
-                dismiss=lambda _: dunst.ctl("close") and None,
+                click=lambda _: dunst.choose("Open"),
+                dismiss=lambda _: dunst.ctl("close"),
             )
         )
         await desktop.shut()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
@@ -135,20 +136,26 @@ class NotificationServer:
 
     async def start(self) -> None:
         """Connects and takes the name; ids start anew."""
-        self._bus = await MessageBus(bus_address=self.address).connect()
+        await self.connect()
+        assert self._bus is not None
         self._bus.add_message_handler(self._answer)
         self._next_id = 1
         self.on_screen.clear()
         self._held.clear()
         await self._bus.request_name(NAME)
 
+    async def connect(self) -> None:
+        """Only connects: somebody on the bus who serves nothing."""
+        self._bus = await MessageBus(bus_address=self.address).connect()
+
     async def stop(self) -> None:
         """Gone, with all that was on screen."""
         bus, self._bus = self._bus, None
         self.on_screen.clear()
-        if bus is not None and bus.connected:
+        if bus is not None:
             bus.disconnect()
-            await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+            with contextlib.suppress(EOFError, OSError):
+                await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
 
     async def restart(self, profile: Profile | None = None) -> None:
         """Another life, perhaps of another server."""
@@ -187,9 +194,11 @@ class NotificationServer:
         """Its time is over."""
         self._close(popup_id, 1)
 
-    def signal(self, member: str, signature: str, body: list[Any]) -> None:
-        """Any signal at all, to everyone."""
-        self._signal(member, signature, body, None)
+    def signal(self, member: str, signature: str, body: list[Any], receiver: str | None = None) -> None:
+        """Any signal at all, to everyone or to one."""
+        message = Message.new_signal(PATH, NAME, member, signature, body)
+        message.destination = receiver
+        self._send(message)
 
     def _answer(self, message: Message) -> bool:
         if message.message_type is not MessageType.METHOD_CALL or message.interface != NAME:
@@ -269,9 +278,7 @@ class NotificationServer:
     def _signal(self, member: str, signature: str, body: list[Any], receiver: str | None) -> None:
         receivers = [receiver, None] if self.profile.signals_twice and receiver else [None]
         for destination in receivers:
-            signal = Message.new_signal(PATH, NAME, member, signature, body)
-            signal.destination = destination
-            self._send(signal)
+            self.signal(member, signature, body, destination)
 
     def _send(self, message: Message) -> None:
         if self._bus is not None and self._bus.connected:

@@ -43,6 +43,15 @@ def system_bus_address() -> str:
     return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
 
 
+class _QuietBus(MessageBus):
+    """dbus-fast drops the future of each write: one that fails, because the bus just died, is logged as a fault."""
+
+    def send(self, msg: Message) -> asyncio.Future[None]:  # type: ignore[override]
+        sent: asyncio.Future[None] = super().send(msg)
+        sent.add_done_callback(lambda future: future.cancelled() or future.exception())
+        return sent
+
+
 class Bus:
     """Keeps a connection and tells of its life: `on_connected` (which may call), `on_message`, `on_lost`.
 
@@ -76,6 +85,11 @@ class Bus:
     def is_connected(self) -> bool:
         """True while calls have a chance."""
         return self._bus is not None and self._bus.connected
+
+    @property
+    def unique_name(self) -> str | None:
+        """Our name on the bus while connected."""
+        return self._bus.unique_name if self._bus is not None and self._bus.connected else None
 
     async def start(self) -> bool:
         """Returns after the first attempt whether there is a connection; further ones go on behind."""
@@ -146,8 +160,7 @@ class Bus:
             body=list(body),
             flags=MessageFlag.NO_REPLY_EXPECTED,
         )
-        sent = self._bus.send(message)
-        sent.add_done_callback(lambda future: future.cancelled() or future.exception())
+        self._bus.send(message)
 
     def next_serial(self) -> int:
         """A serial for `call`, to recognise an answer that comes after its caller gave up. Raises BusGone."""
@@ -177,7 +190,7 @@ class Bus:
     async def _connect(self) -> asyncio.Task[None]:
         """Connects; what it returns ends when the connection does."""
         async with asyncio.timeout(self._timeout_s):
-            self._bus = await MessageBus(bus_address=self._address).connect()
+            self._bus = await _QuietBus(bus_address=self._address).connect()
         self._bus.add_message_handler(self._pass_on)
         gone = asyncio.create_task(_wait_for_end(self._bus), name="bus disconnected")
         try:

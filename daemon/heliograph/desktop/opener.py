@@ -35,7 +35,7 @@ _SESSION_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_CURRENT_D
 class RoomOpener:
     """`ports.Opener`: by the client that is registered for `matrix:`, else for `element:`, else by matrix.to."""
 
-    def __init__(self, open_with: str = "auto") -> None:
+    def __init__(self, open_with: str = "auto", *, timeout_s: float = _QUERY_TIMEOUT_S) -> None:
         if open_with not in OPEN_WITH:
             raise UserError(
                 f"Rooms cannot be opened with {open_with!r}",
@@ -43,14 +43,15 @@ class RoomOpener:
                 exit_code=EXIT_CONFIG,
             )
         self._form = None if open_with == "auto" else Form(open_with)
+        self._timeout_s = timeout_s
 
     async def open(self, room_id: str | None, event_id: str | None, token: str | None) -> bool:
         """True if something was started. Without a room: the client as it is, if there is one."""
         environment = _activation(token)
-        form, client = (self._form, None) if self._form else await _find_client()
+        form, client = (self._form, None) if self._form else await self._find_client()
         if room_id is None:
             if client is None and form in (Form.MATRIX, Form.ELEMENT):
-                client = await _handler_of(form.value)
+                client = await self._handler_of(form)
             path = None if client is None else await asyncio.to_thread(_desktop_file, client)
             return path is not None and await _launch(["gio", "launch", str(path)], environment)
         uri = room_uri(form, room_id, event_id)
@@ -59,20 +60,18 @@ class RoomOpener:
             return False
         return await _launch(["xdg-open", uri], environment)
 
+    async def _find_client(self) -> tuple[Form, str | None]:
+        for form in (Form.MATRIX, Form.ELEMENT):
+            if client := await self._handler_of(form):
+                return form, client
+        return Form.MATRIX_TO, None
 
-async def _find_client() -> tuple[Form, str | None]:
-    for form in (Form.MATRIX, Form.ELEMENT):
-        if client := await _handler_of(form.value):
-            return form, client
-    return Form.MATRIX_TO, None
-
-
-async def _handler_of(scheme: str) -> str | None:
-    """The id of the desktop entry that handles a URI scheme."""
-    query = ["xdg-mime", "query", "default", f"x-scheme-handler/{scheme}"]
-    code, output = await _run(query, _QUERY_TIMEOUT_S, {}, output=asyncio.subprocess.PIPE)
-    answer = output.decode(errors="replace").strip()
-    return answer if code == 0 and _DESKTOP_ID.fullmatch(answer) else None
+    async def _handler_of(self, form: Form) -> str | None:
+        """The id of the desktop entry that handles addresses of this form."""
+        query = ["xdg-mime", "query", "default", f"x-scheme-handler/{form.value}"]
+        code, output = await _run(query, self._timeout_s, {}, output=asyncio.subprocess.PIPE)
+        answer = output.decode(errors="replace").strip()
+        return answer if code == 0 and _DESKTOP_ID.fullmatch(answer) else None
 
 
 def _desktop_file(desktop_id: str) -> Path | None:

@@ -55,6 +55,11 @@ class Wakeups:
             longest_delay_s=_LONGEST_DELAY_S,
         )
 
+    @property
+    def address(self) -> str | None:
+        """Our unique name on the bus; None while there is no connection."""
+        return self._bus.unique_name
+
     async def start(self) -> bool:
         """Returns whether there is a system bus; if not it is looked for again, seldom."""
         return await self._bus.start()

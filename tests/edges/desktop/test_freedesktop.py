@@ -1,0 +1,327 @@
+"""What our edge makes of notification servers that come, go, hang, fail and repeat themselves."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from builders import ME, make_notification
+from buses import PrivateBus
+from fakes.notification_server import BARE, GNOME, PLAIN, PLASMA, SWAYNC, Misbehaviour, NotificationServer, Profile
+from heliograph.core.delivery import Declined, Done, RetryLater
+from heliograph.core.notification import Activated, Category, Closed, Closing, DesktopSignal, Popup, ServerChanged
+from heliograph.desktop.freedesktop import FreedesktopDesktop
+from waiting import until
+
+pytestmark = pytest.mark.usefixtures("server")
+
+Signals = list[DesktopSignal]
+
+
+async def show(desktop: FreedesktopDesktop, body: str = "hello", replaces: Popup | None = None) -> Popup:
+    outcome = await desktop.show(make_notification(body=body), replaces)
+    assert isinstance(outcome, Done), outcome
+    return outcome.value
+
+
+async def test_a_message_has_all_that_desktops_name_and_group_it_by(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    await show(desktop)
+    (shown,) = server.shown
+    assert (shown.app_name, shown.summary, shown.body, shown.expire_timeout) == ("Heliograph", "Alice", "hello", -1)
+    assert shown.app_icon.endswith("/io.github.heliograph.svg")
+    assert shown.actions == ["default", "Open"]
+    assert shown.hints == {
+        "urgency": 1,
+        "category": "im.received",
+        "desktop-entry": "io.github.heliograph",
+        "transient": False,
+        "suppress-sound": True,
+        "x-kde-origin-name": ME,
+    }
+
+
+async def test_a_call_sounds_like_one(server: NotificationServer, desktop: FreedesktopDesktop) -> None:
+    for category in (Category.MESSAGE, Category.CALL):
+        await desktop.show(make_notification(category=category, sound="default"), None)
+    assert [shown.hints["sound-name"] for shown in server.shown] == ["message-new-instant", "phone-incoming-call"]
+    assert not any("suppress-sound" in shown.hints for shown in server.shown)
+
+
+async def test_only_the_body_is_escaped_and_only_where_it_is_markup(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    text = "a < b & 'c' <img src='/etc/passwd'>"
+    await desktop.show(make_notification(summary=text, body=text), None)
+    await server.restart(PLAIN)
+    await until(lambda: desktop.server is not None)
+    await desktop.show(make_notification(summary=text, body=text), None)
+    marked_up, plain = server.shown
+    assert marked_up.body == "a &lt; b &amp; 'c' &lt;img src='/etc/passwd'&gt;"
+    assert plain.body == text
+    assert marked_up.summary == plain.summary == text
+
+
+async def test_a_server_without_bodies_or_actions_gets_the_message_as_summary(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    await server.restart(BARE)
+    await until(lambda: desktop.server is not None)
+    await show(desktop, body="see you\nat noon")
+    (shown,) = server.shown
+    assert (shown.summary, shown.body, shown.actions) == ("Alice: see you at noon", "", [])
+
+
+async def test_capabilities_are_asked_once_for_each_life_of_the_server(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    await asyncio.gather(*(show(desktop, body=f"number {number}") for number in range(5)))
+    assert server.calls.count("GetCapabilities") == server.calls.count("GetServerInformation") == 1
+    await server.restart(GNOME)
+    await until(lambda: server.calls.count("GetCapabilities") == 2)
+    await until(lambda: desktop.server is not None and desktop.server.known_traits is not None)
+    assert desktop.server is not None
+    assert desktop.server.known_traits is not None
+    assert desktop.server.known_traits.title == "gnome-shell 48.7"
+
+
+@pytest.mark.parametrize("misbehaviour", [Misbehaviour.HANG, Misbehaviour.HANG_ON_NOTIFY])
+async def test_a_hung_server_delays_and_shows_once_it_answers(
+    server: NotificationServer, desktop: FreedesktopDesktop, misbehaviour: Misbehaviour
+) -> None:
+    server.misbehaviour = misbehaviour
+    outcome = await desktop.show(make_notification(), None)
+    assert isinstance(outcome, RetryLater)
+    assert outcome.after is not None
+    server.misbehaviour = Misbehaviour.NONE
+    await show(desktop)
+
+
+async def test_what_comes_up_after_it_was_given_up_is_closed_again(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    server.misbehaviour = Misbehaviour.HANG_ON_NOTIFY
+    assert isinstance(await desktop.show(make_notification(), None), RetryLater)
+    server.release()
+    again = await show(desktop)
+    await until(lambda: list(server.on_screen) == [again.id])
+    assert len(server.shown) == 2
+
+
+async def test_a_replacement_that_was_given_up_and_came_after_all_stays(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    popup = await show(desktop)
+    server.misbehaviour = Misbehaviour.HANG_ON_NOTIFY
+    assert isinstance(await desktop.show(make_notification(body="two"), popup), RetryLater)
+    server.release()
+    assert await show(desktop, body="two", replaces=popup) == popup
+    assert "CloseNotification" not in server.calls
+
+
+@pytest.mark.parametrize(
+    ("misbehaviour", "kind", "after"),
+    [
+        (Misbehaviour.REFUSE, Declined, None),
+        (Misbehaviour.EXCESS, RetryLater, 1.1),
+        (Misbehaviour.STARTING, RetryLater, 2.0),
+        (Misbehaviour.FAIL, RetryLater, 10.0),
+        (Misbehaviour.NONSENSE, RetryLater, 10.0),
+    ],
+)
+async def test_an_error_is_an_outcome(
+    server: NotificationServer,
+    desktop: FreedesktopDesktop,
+    misbehaviour: Misbehaviour,
+    kind: type[Declined | RetryLater],
+    after: float | None,
+) -> None:
+    server.misbehaviour = misbehaviour
+    outcome = await desktop.show(make_notification(), None)
+    assert type(outcome) is kind
+    assert getattr(outcome, "after", None) == after
+    server.misbehaviour = Misbehaviour.NONE
+    await show(desktop)
+
+
+async def test_a_server_that_dies_of_a_notification_delays_it(
+    server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
+) -> None:
+    server.misbehaviour = Misbehaviour.DIE
+    outcome = await desktop.show(make_notification(), None)
+    assert isinstance(outcome, RetryLater)
+    await until(lambda: signals[-1] == ServerChanged(None))
+    server.misbehaviour = Misbehaviour.NONE
+    await server.restart()
+    await until(lambda: signals[-1] != ServerChanged(None))
+    await show(desktop)
+
+
+async def test_a_missing_server_delays_until_it_appears(
+    server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
+) -> None:
+    await server.stop()
+    await until(lambda: signals[-1] == ServerChanged(None))
+    assert await desktop.show(make_notification(), None) == RetryLater(None, "no notification server is running")
+    await server.start()
+    await until(lambda: signals[-1] != ServerChanged(None))
+    popup = await show(desktop)
+    assert signals[-1] == ServerChanged(popup.server)
+
+
+async def test_a_restarted_server_is_another_one(
+    server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
+) -> None:
+    before = await show(desktop)
+    await server.restart()
+    await until(lambda: len(signals) == 3)
+    assert await desktop.close(before) == Done(None)
+    after = await show(desktop, replaces=before)
+    assert signals == [ServerChanged(before.server), ServerChanged(None), ServerChanged(after.server)]
+    assert before.id == after.id
+    assert before != after
+    assert server.shown[-1].replaces_id == 0
+    assert "CloseNotification" not in server.calls
+
+
+async def test_an_id_used_again_can_be_closed_and_clicked_again(
+    server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
+) -> None:
+    server.misbehaviour = Misbehaviour.REUSE_IDS
+    for _ in range(2):
+        popup = await show(desktop)
+        server.act(popup.id)
+        server.dismiss(popup.id)
+    once = [Activated(popup, "default"), Closed(popup, Closing.DISMISSED)]
+    await until(lambda: signals[1:] == once * 2)
+
+
+@pytest.mark.parametrize("profile", [GNOME, PLASMA, SWAYNC], ids=lambda profile: profile.name)
+async def test_a_click_brings_the_token_that_came_before_it(
+    server: NotificationServer,
+    desktop: FreedesktopDesktop,
+    signals: Signals,
+    profile: Profile,
+) -> None:
+    await server.restart(profile)
+    await until(lambda: len(signals) == 3)
+    first, second = await show(desktop, body="one"), await show(desktop, body="two")
+    server.act(first.id, token="wayland-1")
+    server.act(second.id, token="wayland-2")
+    await until(lambda: len(signals) == 7)
+    assert [signal for signal in signals if isinstance(signal, Activated)] == [
+        Activated(first, "default", "wayland-1"),
+        Activated(second, "default", "wayland-2"),
+    ]
+
+
+async def test_signals_of_other_programs_are_passed_on_as_they_are(
+    server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
+) -> None:
+    ours = await show(desktop)
+    server.signal("ActionInvoked", "us", [77, "default"])
+    server.signal("NotificationClosed", "uu", [77, 9])
+    server.dismiss(ours.id)
+    await until(lambda: len(signals) == 4)
+    foreign = Popup(ours.server, 77)
+    assert signals[1:] == [
+        Activated(foreign, "default"),
+        Closed(foreign, Closing.UNDEFINED),
+        Closed(ours, Closing.DISMISSED),
+    ]
+
+
+async def test_malformed_signals_say_nothing(
+    server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
+) -> None:
+    ours = await show(desktop)
+    server.signal("ActionInvoked", "s", ["default"])
+    server.signal("NotificationClosed", "u", [ours.id])
+    server.signal("ActivationToken", "ss", ["1", "token"])
+    server.signal("Unheard", "", [])
+    server.dismiss(ours.id)
+    await until(lambda: signals[1:] == [Closed(ours, Closing.DISMISSED)])
+
+
+async def test_nobody_but_the_server_can_say_that_a_popup_was_clicked(
+    private_bus: PrivateBus, server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
+) -> None:
+    ours = await show(desktop)
+    impostor = NotificationServer(private_bus.address)
+    await impostor.connect()
+    impostor.signal("ActionInvoked", "us", [ours.id, "default"], receiver=server.shown[0].sender)
+    await impostor.stop()
+    server.dismiss(ours.id)
+    await until(lambda: signals[1:] == [Closed(ours, Closing.DISMISSED)])
+
+
+async def test_a_dead_bus_delays_until_it_is_back(
+    private_bus: PrivateBus, server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
+) -> None:
+    before = await show(desktop)
+    private_bus.stop()
+    await until(lambda: signals[-1] == ServerChanged(None))
+    gone = RetryLater(None, "the session bus is not reachable")
+    assert await desktop.show(make_notification(), None) == gone
+    assert await desktop.close(before) == gone
+    private_bus.start()
+    await server.restart()
+    await until(lambda: signals[-1] != ServerChanged(None))
+    after = await show(desktop)
+    assert after.server != before.server
+
+
+async def test_calls_under_way_when_the_bus_dies_end_in_an_outcome(
+    private_bus: PrivateBus, server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    server.misbehaviour = Misbehaviour.HANG_ON_NOTIFY
+    showing = asyncio.create_task(desktop.show(make_notification(), None))
+    await server.until(lambda: "Notify" in server.calls)
+    private_bus.stop()
+    assert isinstance(await showing, RetryLater)
+
+
+async def test_a_server_that_the_bus_can_start_is_told_of_and_started_when_needed(
+    private_bus: PrivateBus, server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
+) -> None:
+    await server.stop()
+    await until(lambda: signals[-1] == ServerChanged(None))
+    private_bus.stop()
+    marker = private_bus.services / "started"
+    script = private_bus.services / "start"
+    script.write_text(f"#!/bin/sh\n: > {marker}\nexec sleep 20\n")
+    script.chmod(0o700)
+    service = "[D-BUS Service]\nName=org.freedesktop.Notifications\nExec={}\n"
+    (private_bus.services / "notifications.service").write_text(service.format(script))
+    private_bus.start()
+    await until(lambda: isinstance(signals[-1], ServerChanged) and signals[-1].server)
+    assert not marker.exists()
+    showing = asyncio.create_task(desktop.show(make_notification(), None))
+    await until(marker.exists)
+    await server.start()
+    outcome = await showing
+    assert isinstance(outcome, Done)
+    assert signals[-1] == ServerChanged(outcome.value.server)
+
+
+async def test_a_server_that_cannot_be_started_delays_for_long(
+    private_bus: PrivateBus, server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
+) -> None:
+    await server.stop()
+    private_bus.stop()
+    service = "[D-BUS Service]\nName=org.freedesktop.Notifications\nExec=/bin/false\n"
+    (private_bus.services / "notifications.service").write_text(service)
+    private_bus.start()
+    await until(lambda: len(signals) > 2 and signals[-1] != ServerChanged(None))
+    outcome = await desktop.show(make_notification(), None)
+    assert isinstance(outcome, RetryLater)
+    assert outcome.after == 60.0
+
+
+async def test_nothing_wakes_up_while_nothing_happens(desktop: FreedesktopDesktop) -> None:
+    await show(desktop)
+    await asyncio.sleep(0.6)  # beyond every time-out of `desktop`
+    loop = asyncio.get_running_loop()
+    assert [handle for handle in loop._scheduled if not handle.cancelled()] == []  # type: ignore[attr-defined]

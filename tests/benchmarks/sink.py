@@ -9,20 +9,31 @@ import asyncio
 import json
 import sys
 import time
+from collections import deque
 
 from dbus_fast import Message, MessageType, NameFlag, RequestNameReply
 from dbus_fast.aio import MessageBus
 
 _NAME = "org.freedesktop.Notifications"
+_INTROSPECTION = f"""<node><interface name="{_NAME}"><method name="Notify">
+<arg type="s" direction="in"/><arg type="u" direction="in"/><arg type="s" direction="in"/><arg type="s" direction="in"/>
+<arg type="s" direction="in"/><arg type="as" direction="in"/><arg type="a{{sv}}" direction="in"/>
+<arg type="i" direction="in"/><arg type="u" direction="out"/></method></interface></node>"""
+"""dbus-python, which matrix-commander uses, cannot call without it."""
 
 
 async def main() -> None:
     bus = await MessageBus().connect()
     last_id = 0
+    sending: deque[asyncio.Future[None]] = deque(maxlen=100)
 
     def answer(message: Message) -> Message | bool:
         nonlocal last_id
-        if message.message_type is not MessageType.METHOD_CALL or message.interface != _NAME:
+        if message.message_type is not MessageType.METHOD_CALL:
+            return False
+        if message.member == "Introspect" and message.path == "/org/freedesktop/Notifications":
+            return Message.new_method_return(message, "s", [_INTROSPECTION])
+        if message.interface != _NAME:
             return False
         if message.member == "Notify":
             came = time.monotonic_ns()
@@ -37,9 +48,12 @@ async def main() -> None:
         if message.member == "GetServerInformation":
             return Message.new_method_return(message, "ssss", ["sink", "benchmark", "1", "1.2"])
         if message.member == "CloseNotification":
-            closed = Message.new_signal("/org/freedesktop/Notifications", _NAME, "NotificationClosed", "uu", None)
-            closed.body = [message.body[0], 3]
-            asyncio.get_running_loop().create_task(bus.send(closed))
+            closed = [message.body[0], 3]
+            sending.append(
+                bus.send(
+                    Message.new_signal("/org/freedesktop/Notifications", _NAME, "NotificationClosed", "uu", closed)
+                )
+            )
             return Message.new_method_return(message)
         return False
 

@@ -1,0 +1,81 @@
+"""What is asked of /sync: little, and never in a longer line than a proxy takes."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from heliograph.homeserver.address import encode_query
+from heliograph.homeserver.sync_filter import MAX_QUERY, sync_query
+from heliograph.ports import SyncRequest
+
+TYPES = frozenset({"m.room.message"})
+
+
+def ask(since: str | None = "s1", timeout_ms: int = 30_000, **request: Any) -> tuple[dict[str, str], dict[str, Any]]:
+    """The query without its filter, and the filter."""
+    query = sync_query(SyncRequest(since=since, timeout_ms=timeout_ms, **request), "DEV")
+    filter_ = query.pop("filter")
+    assert " " not in filter_
+    return query, json.loads(filter_)
+
+
+def test_the_first_sync_asks_for_no_room() -> None:
+    query, filter_ = ask(since=None, timeout_ms=0)
+    assert query == {"timeout": "0", "set_presence": "offline"}
+    assert filter_["room"] == {"rooms": []}
+    assert filter_["presence"] == {"types": []}
+
+
+def test_a_poll_asks_for_what_came_since() -> None:
+    query, _ = ask()
+    assert query == {"since": "s1", "timeout": "30000", "set_presence": "offline"}
+
+
+def test_account_data_of_our_own_device_comes_along() -> None:
+    for _, filter_ in (ask(since=None), ask()):
+        assert filter_["account_data"]["types"] == [
+            "m.push_rules",
+            "m.direct",
+            "m.ignored_user_list",
+            "m.local_notification_settings.DEV",
+            "org.matrix.msc3890.local_notification_settings.DEV",
+        ]
+
+
+def test_a_rename_passes_whatever_types_are_wanted() -> None:
+    _, filter_ = ask(event_types=TYPES, timeline_limit=7)
+    timeline = filter_["room"]["timeline"]
+    assert {"m.room.message", "m.room.name", "m.room.member"} <= set(timeline["types"])
+    assert timeline["limit"] == 7
+    assert timeline["unread_thread_notifications"] is True
+
+
+def test_all_types_are_no_list_of_types() -> None:
+    _, filter_ = ask(event_types=None)
+    assert "types" not in filter_["room"]["timeline"]
+
+
+def test_receipts_are_asked_for_by_room() -> None:
+    assert ask(receipts_in=frozenset())[1]["room"]["ephemeral"] == {"types": ["m.receipt"], "rooms": []}
+    assert ask(receipts_in=frozenset({"!b", "!a"}))[1]["room"]["ephemeral"]["rooms"] == ["!a", "!b"]
+    assert ask(receipts_in=None)[1]["room"]["ephemeral"] == {"types": ["m.receipt"]}
+
+
+def test_rooms_too_many_to_list_are_all_rooms() -> None:
+    rooms = frozenset(f"!{'x' * 40}{number}:example.org" for number in range(500))
+    _, filter_ = ask(receipts_in=rooms, event_types=TYPES)
+    assert filter_["room"]["ephemeral"] == {"types": ["m.receipt"]}
+    assert "m.room.message" in filter_["room"]["timeline"]["types"]
+
+
+def test_types_too_many_to_list_are_all_types() -> None:
+    types = frozenset("x" * 200 + str(number) for number in range(50))
+    _, filter_ = ask(event_types=types)
+    assert "types" not in filter_["room"]["timeline"]
+
+
+def test_the_query_stays_short() -> None:
+    rooms = frozenset(f"!{'é' * 40}{number}" for number in range(500))
+    query = sync_query(SyncRequest("s" * 3000, 30_000, rooms, TYPES), "DEV")
+    assert len(encode_query(query)) <= MAX_QUERY

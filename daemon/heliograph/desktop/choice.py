@@ -30,9 +30,7 @@ async def open_desktop(backend: str = "auto", stream: TextIO | None = None) -> D
         case "freedesktop":
             return await _open_freedesktop()
         case "plyer":
-            if why := await asyncio.to_thread(why_not_portable):
-                raise UserError(f"plyer cannot show notifications: {why}", "Choose another back end, or none.")
-            return PortableDesktop()
+            return await _open_portable()
         case "terminal":
             return TerminalDesktop(stream)
     raise UserError(
@@ -41,13 +39,13 @@ async def open_desktop(backend: str = "auto", stream: TextIO | None = None) -> D
 
 
 async def _open_best(stream: TextIO) -> Desktop:
-    address = await asyncio.to_thread(session_bus_address)
+    address = session_bus_address()
     if address is not None:
         desktop = FreedesktopDesktop(address)
         if await desktop.start():
             return desktop
         await desktop.shut()
-    if await asyncio.to_thread(why_not_portable) is None:
+    if await asyncio.to_thread(why_not_portable, is_bus_there=False) is None:
         return PortableDesktop()
     if _may_be_read(stream):
         return TerminalDesktop(stream)
@@ -63,7 +61,7 @@ _BUS_HINT = "Start it in your desktop session, or set DBUS_SESSION_BUS_ADDRESS t
 
 
 async def _open_freedesktop() -> Desktop:
-    address = await asyncio.to_thread(session_bus_address)
+    address = session_bus_address()
     if address is None:
         raise UserError("There is no session bus", _BUS_HINT)
     desktop = FreedesktopDesktop(address)
@@ -71,6 +69,15 @@ async def _open_freedesktop() -> Desktop:
         await desktop.shut()
         raise UserError(f"The session bus at {address} does not answer", _BUS_HINT)
     return desktop
+
+
+async def _open_portable() -> Desktop:
+    bus = FreedesktopDesktop(session_bus_address() or "")
+    is_bus_there = await bus.start()
+    await bus.shut()
+    if why := await asyncio.to_thread(why_not_portable, is_bus_there=is_bus_there):
+        raise UserError(f"plyer cannot show notifications: {why}", "Choose another back end, or none.")
+    return PortableDesktop()
 
 
 def _may_be_read(stream: TextIO) -> bool:

@@ -23,7 +23,6 @@ from heliograph.core.notification import DesktopSignal, Notification, Popup, Ser
 from heliograph.core.text import clean_line, clean_text
 from heliograph.desktop.identity import APP_NAME
 from heliograph.desktop.threads import SideThread
-from heliograph.session_bus import session_bus_address
 
 _TIMEOUT_S = 10.0
 _AFTER_TROUBLE_S = 30.0
@@ -80,15 +79,15 @@ def harmless(text: str, *, is_portal: bool) -> str:
 _HINT = "Install notify-send (package libnotify-bin), or choose another back end."
 
 
-def why_not_portable() -> str | None:
-    """None if plyer has a chance of showing something here, else what is missing."""
+def why_not_portable(*, is_bus_there: bool) -> str | None:
+    """None if plyer has a chance of showing something here, else what is missing. Looks at the disk."""
     if not sys.platform.startswith("linux"):
         return None
     if _is_portal() and not Path("/.flatpak-info").is_file():
         return "plyer takes a folder /app for a Flatpak sandbox and would call its portal"
     if importlib.util.find_spec("dbus") is None and shutil.which("notify-send") is None:
         return "neither notify-send nor dbus-python is installed"
-    if session_bus_address() is None and not os.environ.get("DISPLAY"):
+    if not is_bus_there and not os.environ.get("DISPLAY"):
         # With a display, libnotify may still find a bus through X11.
         return "there is no session bus and no display"
     return None

@@ -22,6 +22,10 @@ async def test_a_session_bus_is_enough_for_freedesktop_even_without_a_server(pri
     assert await chosen() == await chosen("freedesktop") == "freedesktop"
 
 
+async def test_plyer_can_be_asked_for_where_there_is_a_bus(private_bus: PrivateBus) -> None:
+    assert await chosen("plyer") == "plyer"
+
+
 async def test_a_display_without_a_bus_is_for_plyer(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DISPLAY", ":99")
     assert await chosen() == await chosen("plyer") == "plyer"
@@ -34,22 +38,20 @@ async def test_with_neither_it_is_written_where_somebody_reads() -> None:
         assert await chosen(stream=pipe) == "terminal"
 
 
-async def test_messages_do_not_go_where_nobody_reads() -> None:
+async def test_messages_do_not_go_where_nobody_reads(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
     with open(os.devnull, "w") as nowhere, pytest.raises(UserError, match="nowhere"):  # noqa: ASYNC230
         await chosen(stream=nowhere)
 
 
-async def test_a_bus_that_is_away_is_waited_for_rather_than_writing_into_the_journal(
-    private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    private_bus.stop()
-    monkeypatch.setenv("PATH", "")
+async def test_a_bus_that_is_away_is_waited_for_rather_than_writing_into_the_journal() -> None:
     with open(os.devnull, "w") as nowhere:  # noqa: ASYNC230
         assert await chosen(stream=nowhere) == "freedesktop"
 
 
 @pytest.mark.parametrize("backend", ["freedesktop", "plyer"])
-async def test_a_named_one_that_cannot_work_is_refused(backend: str) -> None:
+async def test_a_named_one_that_cannot_work_is_refused(backend: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
     with pytest.raises(UserError, match="no session bus"):
         await chosen(backend)
 

@@ -1,0 +1,446 @@
+"""A homeserver in memory, for one user's device: what others do there, and what /sync then tells.
+
+It passes the same contract as the real one (tests/contract/test_homeserver.py). `failures` are raised by the next
+calls in order, `answers` are given by the next syncs instead of what really happened.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections import deque
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Literal
+
+from heliograph.core.events import (
+    AccountData,
+    Event,
+    InvitedRoom,
+    JoinedRoom,
+    Json,
+    Receipt,
+    RoomSummary,
+    ServerNotification,
+    StrippedState,
+    Sync,
+)
+from heliograph.core.room import RoomFacts
+from heliograph.errors import Refused, ServerError, Unreachable
+from heliograph.homeserver.sync_filter import STATE_TYPES
+from heliograph.ports import Features, MessagesPage, NotificationsPage, Pusher, SyncRequest
+
+FORBIDDEN = Refused(403, "M_FORBIDDEN", "not in this room")
+_STRIPPED = {"m.room.create", "m.room.name", "m.room.avatar", "m.room.canonical_alias", "m.room.encryption"}
+
+
+@dataclass
+class FakeRoom:
+    """Events in order, each with its place in the stream."""
+
+    room_id: str
+    events: list[tuple[int, Event]] = field(default_factory=list)
+    receipts: list[tuple[int, str, Receipt]] = field(default_factory=list)
+
+    @property
+    def state(self) -> dict[tuple[str, str], Event]:
+        return {(event.type, event.state_key): event for _, event in self.events if event.state_key is not None}
+
+    def membership(self, user_id: str) -> str | None:
+        event = self.state.get(("m.room.member", user_id))
+        return None if event is None else event.content.get("membership")
+
+    def members(self, membership: str = "join") -> list[str]:
+        users = (key for type_, key in self.state if type_ == "m.room.member")
+        return [user_id for user_id in users if self.membership(user_id) == membership]
+
+    def changed_at(self, user_id: str) -> int:
+        """Where the user's membership changed last."""
+        places = (at for at, e in self.events if e.type == "m.room.member" and e.state_key == user_id)
+        return max(places, default=0)
+
+    def read_up_to(self, user_id: str) -> int:
+        read = {receipt.event_id for _, reader, receipt in self.receipts if reader == user_id}
+        return max((at for at, event in self.events if event.event_id in read), default=0)
+
+
+class FakeHomeserver:
+    """ports.Homeserver, for `user_id`'s device; `user` gives others (and other devices) to act with."""
+
+    def __init__(self, user_id: str = "@me:example.org", device_id: str = "DEVICE") -> None:
+        self.user_id = user_id
+        self.device_id = device_id
+        self.told = Features(versions=("v1.11",), software="Fake")
+        self.failures: deque[ServerError] = deque()
+        self.answers: deque[Sync] = deque()
+        self.requests: list[SyncRequest] = []
+        self.fact_requests: list[tuple[str, ...]] = []
+        self.rooms: dict[str, FakeRoom] = {}
+        self.is_closed = False
+        self._now = 1
+        self._serial = itertools.count(1)
+        self._names: dict[str, str] = {}
+        self._account_data: list[tuple[int, str, dict[str, Any]]] = [(1, "m.push_rules", {"global": {}})]
+        self._to_device: list[tuple[int, bytes]] = []
+        self._pushers: dict[tuple[str, str], Pusher] = {}
+        self._news = asyncio.Event()
+        self._drops = 0
+
+    def user(self, user_id: str) -> FakeUser:
+        """Someone who acts on this homeserver."""
+        self._names.setdefault(user_id, user_id[1:].partition(":")[0])
+        return FakeUser(self, user_id)
+
+    # The port
+
+    async def features(self) -> Features:
+        await self._call()
+        return self.told
+
+    async def sync(self, request: SyncRequest) -> Sync:
+        self.requests.append(request)
+        await self._call()
+        if self.answers:
+            return self.answers.popleft()
+        since = 0 if request.since is None else self._place(request.since)
+        self._to_device = [(at, event) for at, event in self._to_device if at > since]
+        drops = self._drops
+        if request.since is not None:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(request.timeout_ms / 1000):
+                    while not self._has_news(request, since) and drops == self._drops:
+                        self._news.clear()
+                        await self._news.wait()
+        if drops != self._drops:
+            raise Unreachable("the connection was dropped")
+        return self._first() if request.since is None else self._answer(request, since)
+
+    async def push_rules(self) -> Json:
+        await self._call()
+        return [content for _, type_, content in self._account_data if type_ == "m.push_rules"][-1]
+
+    async def room_facts(self, room_ids: Collection[str]) -> dict[str, RoomFacts]:
+        self.fact_requests.append(tuple(room_ids))
+        await self._call()
+        joined = (self.rooms[room_id] for room_id in room_ids if self._membership(room_id) == "join")
+        return {room.room_id: self._facts(room) for room in joined}
+
+    async def member_name(self, room_id: str, user_id: str) -> str | None:
+        await self._call()
+        if self._membership(room_id) != "join":
+            return None
+        event = self.rooms[room_id].state.get(("m.room.member", user_id))
+        return None if event is None else event.content.get("displayname")
+
+    async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage:
+        await self._call()
+        before = self._now + 1 if since is None else self._place(since)
+        newest = sorted(self._notifications(), key=lambda item: item[0], reverse=True)
+        page = [(at, item) for at, item in newest if at < before][:limit]
+        return NotificationsPage(tuple(item for _, item in page), f"s{page[-1][0]}" if page else None)
+
+    async def messages(
+        self,
+        room_id: str,
+        *,
+        since: str,
+        until: str | None,
+        limit: int,
+        event_types: frozenset[str] | None = None,
+    ) -> MessagesPage:
+        await self._call()
+        if self._membership(room_id) is None:
+            raise FORBIDDEN
+        newest, oldest = self._place(since), 0 if until is None else self._place(until)
+        events = [(at, e) for at, e in reversed(self.rooms[room_id].events) if oldest < at <= newest]
+        page = [(at, e) for at, e in events if _passes(e, event_types)][:limit]
+        is_all = len(page) < limit
+        return MessagesPage(tuple(event for _, event in page), None if is_all else f"s{page[-1][0] - 1}")
+
+    async def pushers(self) -> tuple[Pusher, ...]:
+        await self._call()
+        return tuple(self._pushers.values())
+
+    async def set_pusher(self, pusher: Pusher) -> None:
+        await self._call()
+        self._pushers[pusher.app_id, pusher.pushkey] = replace(pusher, device_id=self.device_id)
+
+    async def remove_pusher(self, app_id: str, pushkey: str) -> None:
+        await self._call()
+        self._pushers.pop((app_id, pushkey), None)
+
+    async def drop_connections(self) -> None:
+        self._drops += 1
+        self._news.set()
+
+    async def close(self) -> None:
+        self.is_closed = True
+        await self.drop_connections()
+
+    # What others do
+
+    def add(
+        self,
+        room_id: str,
+        sender: str,
+        type_: str,
+        content: dict[str, Any],
+        state_key: str | None = None,
+        **raw: Any,
+    ) -> str:
+        """An event at the end of the room; returns its id."""
+        self._now += 1
+        event_id = f"$fake{self._now}"
+        ts = 1_700_000_000_000 + self._now
+        json_: dict[str, Any] = {
+            "event_id": event_id,
+            "room_id": room_id,
+            "type": type_,
+            "sender": sender,
+            "origin_server_ts": ts,
+            "content": content,
+            **raw,
+        }
+        if state_key is not None:
+            json_["state_key"] = state_key
+        event = Event(event_id, room_id, type_, sender, ts, content, json_, state_key)
+        self.rooms.setdefault(room_id, FakeRoom(room_id)).events.append((self._now, event))
+        self._news.set()
+        return event_id
+
+    def add_receipt(self, room_id: str, user_id: str, receipt: Receipt) -> None:
+        self._now += 1
+        self.rooms[room_id].receipts.append((self._now, user_id, receipt))
+        self._news.set()
+
+    def add_account_data(self, type_: str, content: dict[str, Any]) -> None:
+        self._now += 1
+        self._account_data.append((self._now, type_, content))
+        self._news.set()
+
+    def send_to_device(self, sender: str, type_: str, content: dict[str, Any]) -> None:
+        self._now += 1
+        event = {"type": type_, "sender": sender, "content": content}
+        self._to_device.append((self._now, json.dumps(event).encode()))
+        self._news.set()
+
+    def membership_event(self, room_id: str, sender: str, user_id: str, membership: str) -> None:
+        content = {"membership": membership, "displayname": self._names.get(user_id)}
+        self.add(room_id, sender, "m.room.member", content, user_id)
+
+    def set_name(self, user_id: str, name: str) -> None:
+        self._names[user_id] = name
+
+    def new_room_id(self) -> str:
+        return f"!room{next(self._serial)}:example.org"
+
+    # What /sync tells
+
+    async def _call(self) -> None:
+        await asyncio.sleep(0)
+        if self.is_closed:
+            raise Unreachable("closed")
+        if self.failures:
+            raise self.failures.popleft()
+
+    def _place(self, token: str) -> int:
+        if not token.startswith("s") or not token[1:].isdigit():
+            raise Refused(400, "M_INVALID_PARAM", "not a token of ours")
+        return int(token[1:])
+
+    def _membership(self, room_id: str) -> str | None:
+        room = self.rooms.get(room_id)
+        return None if room is None else room.membership(self.user_id)
+
+    def _first(self) -> Sync:
+        """No rooms, and no invites either: Synapse looks at neither when asked for no rooms."""
+        to_device = tuple(event for _, event in self._to_device)
+        return Sync(f"s{self._now}", account_data=self._account_data_since(0), to_device=to_device)
+
+    def _answer(self, request: SyncRequest, since: int) -> Sync:
+        joined = (self._joined(room, request, since) for room in self.rooms.values())
+        changed = ((room, room.membership(self.user_id)) for room in self.rooms.values())
+        return Sync(
+            next_batch=f"s{self._now}",
+            joined=tuple(room for room in joined if room is not None),
+            invited=self._invited(since),
+            left=tuple(
+                room.room_id
+                for room, membership in changed
+                if membership in ("leave", "ban") and room.changed_at(self.user_id) > since
+            ),
+            account_data=self._account_data_since(since),
+            to_device=tuple(event for _, event in self._to_device),
+        )
+
+    def _has_news(self, request: SyncRequest, since: int) -> bool:
+        return replace(self._answer(request, since), next_batch="") != Sync(next_batch="")
+
+    def _joined(self, room: FakeRoom, request: SyncRequest, since: int) -> JoinedRoom | None:
+        if room.membership(self.user_id) != "join":
+            return None
+        new = [event for at, event in room.events if at > since]
+        events = [event for event in new if _passes(event, request.event_types)]
+        wants_receipts = request.receipts_in is None or room.room_id in request.receipts_in
+        own = [r for at, user, r in room.receipts if at > since and user == self.user_id and wants_receipts]
+        if not events and not own:
+            return None
+        shown = events[-request.timeline_limit :]
+        is_limited = len(events) > len(shown)
+        first = min((at for at, event in room.events if event in shown), default=self._now + 1)
+        states = {(e.type, e.state_key): e for e in new if e.state_key is not None and e.type in STATE_TYPES}
+        senders = {event.sender for event in shown}
+        named = [room.state["m.room.member", sender] for sender in sorted(senders) if room.membership(sender)]
+        in_gap = [event for event in states.values() if event not in shown] if is_limited else []
+        return JoinedRoom(
+            room_id=room.room_id,
+            timeline=tuple(shown),
+            limited=is_limited,
+            prev_batch=f"s{first - 1}",
+            state=tuple({e.event_id: e for e in [*in_gap, *named] if e not in shown}.values()),
+            receipts=tuple(own),
+            notification_count=sum(1 for _, item in self._notifications() if _is_unread(item, room.room_id)),
+            summary=self._summary(room) if any(e.type == "m.room.member" for e in new) else RoomSummary(),
+        )
+
+    def _invited(self, since: int) -> tuple[InvitedRoom, ...]:
+        invited = []
+        for room in self.rooms.values():
+            if room.membership(self.user_id) != "invite" or room.changed_at(self.user_id) <= since:
+                continue
+            own = room.state["m.room.member", self.user_id]
+            told = [e for (type_, _), e in room.state.items() if type_ in _STRIPPED]
+            inviter = room.state.get(("m.room.member", own.sender))
+            invited.append(
+                InvitedRoom(room.room_id, tuple(_stripped(e) for e in [*told, own, inviter] if e is not None))
+            )
+        return tuple(invited)
+
+    def _account_data_since(self, since: int) -> AccountData:
+        data = AccountData()
+        for at, type_, content in self._account_data:
+            if at <= since:
+                continue
+            if type_ == "m.push_rules":
+                data = replace(data, push_rules=content)
+            elif type_ == "m.direct":
+                data = replace(data, direct_rooms=frozenset(r for rooms in content.values() for r in rooms))
+            elif type_ == "m.ignored_user_list":
+                data = replace(data, ignored_users=frozenset(content.get("ignored_users", {})))
+            elif type_ == f"org.matrix.msc3890.local_notification_settings.{self.device_id}":
+                data = replace(data, is_silenced=content.get("is_silenced") is True)
+        return data
+
+    def _summary(self, room: FakeRoom) -> RoomSummary:
+        state = room.state
+        is_named = ("m.room.name", "") in state or ("m.room.canonical_alias", "") in state
+        others = sorted(user for user in room.members() if user != self.user_id)[:5]
+        heroes = None if is_named else tuple(others)
+        return RoomSummary(len(room.members()), len(room.members("invite")), heroes)
+
+    def _facts(self, room: FakeRoom) -> RoomFacts:
+        facts = RoomFacts(room.room_id, power_levels={})
+        summary = self._summary(room)
+        for (type_, key), event in room.state.items():
+            if type_ != "m.room.member" or key == self.user_id or key in (summary.heroes or ()):
+                facts = facts.after(event, self.user_id)
+        return replace(facts.after_summary(summary), is_complete=True, inviter=None)
+
+    def _notifications(self) -> list[tuple[int, ServerNotification]]:
+        """Messages of others, as the default rules would have it."""
+        found = []
+        for room in self.rooms.values():
+            if room.membership(self.user_id) != "join":
+                continue
+            joined_at, read = room.changed_at(self.user_id), room.read_up_to(self.user_id)
+            for at, event in room.events:
+                if event.type == "m.room.message" and event.sender != self.user_id and at > joined_at:
+                    item = ServerNotification(event, ("notify",), event.origin_server_ts, at <= read)
+                    found.append((at, item))
+        return found
+
+
+@dataclass(frozen=True, slots=True)
+class FakeUser:
+    """The same verbs as heliograph.demo.user.DemoUser."""
+
+    homeserver: FakeHomeserver
+    user_id: str
+
+    async def create_room(self, name: str | None = None, invite: Sequence[FakeUser] = (), **options: Any) -> str:
+        server, room_id = self.homeserver, self.homeserver.new_room_id()
+        server.add(room_id, self.user_id, "m.room.create", {"room_version": "11"}, "")
+        server.membership_event(room_id, self.user_id, self.user_id, "join")
+        server.add(room_id, self.user_id, "m.room.power_levels", {"users": {self.user_id: 100}}, "")
+        for state in options.get("initial_state", ()):
+            server.add(room_id, self.user_id, state["type"], state["content"], state.get("state_key", ""))
+        if name is not None:
+            await self.rename(room_id, name)
+        for user in invite:
+            await self.invite(room_id, user)
+        return room_id
+
+    async def invite(self, room: str, user: FakeUser) -> None:
+        self.homeserver.membership_event(room, self.user_id, user.user_id, "invite")
+
+    async def join(self, room: str) -> None:
+        self.homeserver.membership_event(room, self.user_id, self.user_id, "join")
+
+    async def leave(self, room: str) -> None:
+        self.homeserver.membership_event(room, self.user_id, self.user_id, "leave")
+
+    async def kick(self, room: str, user: FakeUser) -> None:
+        self.homeserver.membership_event(room, self.user_id, user.user_id, "leave")
+
+    async def rename(self, room: str, name: str) -> None:
+        await self.send_state(room, "m.room.name", {"name": name})
+
+    async def send_state(self, room: str, type: str, content: dict[str, Any], state_key: str = "") -> str:
+        return self.homeserver.add(room, self.user_id, type, content, state_key)
+
+    async def send_event(self, room: str, type: str, content: dict[str, Any]) -> str:
+        return self.homeserver.add(room, self.user_id, type, content)
+
+    async def send_text(self, room: str, body: str, *, thread: str | None = None) -> str:
+        content: dict[str, Any] = {"msgtype": "m.text", "body": body}
+        if thread is not None:
+            content["m.relates_to"] = {"rel_type": "m.thread", "event_id": thread}
+        return await self.send_event(room, "m.room.message", content)
+
+    async def react(self, room: str, event: str, key: str = "👍") -> str:
+        relation = {"rel_type": "m.annotation", "event_id": event, "key": key}
+        return await self.send_event(room, "m.reaction", {"m.relates_to": relation})
+
+    async def redact(self, room: str, event: str) -> str:
+        content = {"redacts": event}
+        return self.homeserver.add(room, self.user_id, "m.room.redaction", content, redacts=event)
+
+    async def read(
+        self,
+        room: str,
+        event: str,
+        kind: Literal["m.read", "m.read.private"] = "m.read",
+        thread_id: str | None = None,
+    ) -> None:
+        self.homeserver.add_receipt(room, self.user_id, Receipt(room, event, thread_id))
+
+    async def set_display_name(self, name: str) -> None:
+        self.homeserver.set_name(self.user_id, name)
+
+    async def set_account_data(self, type: str, content: dict[str, Any]) -> None:
+        self.homeserver.add_account_data(type, content)
+
+
+def _passes(event: Event, event_types: frozenset[str] | None) -> bool:
+    return event_types is None or event.type in event_types.union(STATE_TYPES)
+
+
+def _is_unread(item: ServerNotification, room_id: str) -> bool:
+    return item.event.room_id == room_id and not item.is_read
+
+
+def _stripped(event: Event) -> StrippedState:
+    kept = {key: event.raw[key] for key in ("type", "state_key", "sender", "content", "room_id")}
+    return StrippedState(event.type, event.state_key or "", event.sender, event.content, kept)

@@ -27,11 +27,11 @@ _FOREIGN = (
 
 
 def pytest_addoption(parser: pytest.Parser) -> None:
-    parser.addoption("--fast", action="store_true", help="leave out tests that need a homeserver, display or keyring")
+    parser.addoption("--fast", action="store_true", help="leave out tests that need a homeserver or a display")
 
 
 def pytest_configure(config: pytest.Config) -> None:
-    config.addinivalue_line("markers", "real: needs a homeserver, display or keyring; --fast leaves it out")
+    config.addinivalue_line("markers", "real: needs a homeserver or a display; --fast leaves it out")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:

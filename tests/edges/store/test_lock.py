@@ -39,9 +39,13 @@ def holder(tmp_path: Path) -> Iterator[subprocess.Popen[str]]:
 
 
 def test_a_free_account_is_held_by_nobody(tmp_path: Path) -> None:
-    assert is_held(tmp_path) is None
-    assert is_held(tmp_path / "missing") is None
-    assert list(tmp_path.iterdir()) == [tmp_path / "home"], "asking leaves nothing behind"
+    folder = tmp_path / "account"
+    assert is_held(folder) is None
+
+    folder.mkdir()
+
+    assert is_held(folder) is None
+    assert list(folder.iterdir()) == [], "asking leaves nothing behind"
 
 
 def test_another_process_is_named(tmp_path: Path, holder: subprocess.Popen[str]) -> None:

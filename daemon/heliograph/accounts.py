@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import platform
 import re
 import shutil
 from pathlib import Path
@@ -61,6 +62,11 @@ def cache_root() -> Path:
 def state_folder(user_id: str) -> Path:
     """The folder of this account, whether it exists or not. A user id cannot lead out of `state_root`."""
     return state_root() / quote(user_id, safe="@:", errors="replace")
+
+
+def device_name() -> str:
+    """How the device is called in the user's other clients."""
+    return f"Heliograph on {platform.node() or 'Linux'}"
 
 
 def check_user_id(text: str) -> str:

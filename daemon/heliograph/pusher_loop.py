@@ -91,17 +91,20 @@ class PusherLoop:
             return
         pushers = await self._homeserver.pushers()
         ours = next((each for each in pushers if (each.app_id, each.pushkey) == _key(self._pusher)), None)
-        if ours is None or _as_sent(ours) != self._pusher:
-            await self._register()
-            ours = self._pusher if ours is None else ours
+        if ours is None:
+            ours = self._pusher
+            await self._register(ours)
+        elif _as_sent(ours) != self._pusher:
+            # A pusher that is set without a word on `enabled` is switched on again, which is not ours to do.
+            await self._register(replace(self._pusher, is_enabled=ours.is_enabled))
         else:
             self._status.is_pusher_registered = True
         if ours.is_enabled != self._status.is_pusher_enabled:
             await self._switch(is_enabled=ours.is_enabled)
 
-    async def _register(self) -> None:
+    async def _register(self, pusher: Pusher) -> None:
         try:
-            await self._homeserver.set_pusher(self._pusher)
+            await self._homeserver.set_pusher(pusher)
         except Refused as refusal:
             log.warning("The homeserver does not take our pusher (%s): other clients cannot switch it", refusal)
             self._status.is_pusher_registered = False
@@ -127,4 +130,4 @@ def _key(pusher: Pusher) -> tuple[str, str]:
 
 def _as_sent(pusher: Pusher) -> Pusher:
     """Without what the server adds: who registered it, and whether it is switched on."""
-    return replace(pusher, is_enabled=True, device_id=None)
+    return replace(pusher, is_enabled=True, device_id=None, profile_tag=pusher.profile_tag or None)

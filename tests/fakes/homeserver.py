@@ -127,6 +127,10 @@ class FakeHomeserver:
         joined = (self.rooms[room_id] for room_id in room_ids if self._membership(room_id) == "join")
         return {room.room_id: self._facts(room) for room in joined}
 
+    async def open_invites(self, room_ids: Collection[str]) -> frozenset[str]:
+        await self._call()
+        return frozenset(room_id for room_id in room_ids if self._membership(room_id) == "invite")
+
     async def member_name(self, room_id: str, user_id: str) -> str | None:
         await self._call()
         if self._membership(room_id) != "join":

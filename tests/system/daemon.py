@@ -32,7 +32,7 @@ async def sign_in(user: DemoUser) -> Account:
         pushkey=f"pushkey-{device.device_id}",
     )
     await asyncio.to_thread(save_account, account)
-    await open_secrets(account.user_id, "file").save(
+    await open_secrets("file").save(
         account.user_id, Secret(access_token=device.access_token, pickle_key="test").encode()
     )
     return account

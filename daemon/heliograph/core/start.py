@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
@@ -12,10 +12,21 @@ from heliograph.core.record import Content, Decision, Delivery, Judged, Plan
 BEFORE = "from before the first start"
 
 
-def first_plan(sync: Sync, before: Sequence[ServerNotification], *, has_more: bool, push_rules: Json | None) -> Plan:
-    """Starts at this sync's token. `before` is what GET /notifications told, newest first; `has_more` beyond it."""
+def first_plan(
+    sync: Sync,
+    before: Sequence[ServerNotification],
+    invites: Collection[str],
+    *,
+    has_more: bool,
+    push_rules: Json | None,
+) -> Plan:
+    """Starts at this sync's token. `before` is what GET /notifications told, newest first; `has_more` beyond it.
+
+    `invites` are rooms with an open invite, besides those that the sync told.
+    """
     unread = [item for item in before if not item.is_read and item.event.state_key is None]
-    text = _word(len(unread), len({item.event.room_id for item in unread}), len(sync.invited), has_more=has_more)
+    invited = {room.room_id for room in sync.invited}.union(invites)
+    text = _word(len(unread), len({item.event.room_id for item in unread}), len(invited), has_more=has_more)
     return replace(
         _summary(sync.next_batch, text) if text else Plan(next_batch=sync.next_batch),
         judged=tuple(

@@ -72,9 +72,11 @@ async def _open_freedesktop() -> Desktop:
 
 
 async def _open_portable() -> Desktop:
-    bus = FreedesktopDesktop(session_bus_address() or "")
-    is_bus_there = await bus.start()
-    await bus.shut()
+    is_bus_there = False
+    if address := session_bus_address():
+        probe = FreedesktopDesktop(address)
+        is_bus_there = await probe.start()
+        await probe.shut()
     if why := await asyncio.to_thread(why_not_portable, is_bus_there=is_bus_there):
         raise UserError(f"plyer cannot show notifications: {why}", "Choose another back end, or none.")
     return PortableDesktop()

@@ -8,7 +8,7 @@ from collections.abc import Collection
 from heliograph.core.events import Json, Sync
 from heliograph.core.room import RoomFacts
 from heliograph.errors import BadAnswer
-from heliograph.homeserver import features, pages, pushers, room_state, wire
+from heliograph.homeserver import features, invites, pages, pushers, room_state, wire
 from heliograph.homeserver.room_facts import RoomFactsSource
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import sync_query
@@ -57,6 +57,9 @@ class HomeserverClient:
 
     async def room_facts(self, room_ids: Collection[str]) -> dict[str, RoomFacts]:
         return await self._facts.fetch(room_ids)
+
+    async def open_invites(self, room_ids: Collection[str]) -> frozenset[str]:
+        return await invites.fetch_open_invites(self._session, room_ids)
 
     async def member_name(self, room_id: str, user_id: str) -> str | None:
         return await room_state.fetch_member_name(self._session, room_id, user_id)

@@ -7,17 +7,14 @@ take 7 ms for each room. An initial /sync with `rooms` listing one of them took 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection, Coroutine, Iterator, Sequence
-from typing import Any, TypeVar
-
+from collections.abc import Collection, Iterator, Sequence
 from heliograph.core.room import RoomFacts
-from heliograph.errors import BadAnswer, Refused, ServerError
+from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.ids import is_room_id
 from heliograph.homeserver.room_state import RoomState
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sliding_sync import fetch_by_sliding_sync
-
-T = TypeVar("T")
+from heliograph.homeserver.together import together
 
 _ROOMS_AT_ONCE = 100
 _REQUESTS_AT_ONCE = 8
@@ -54,20 +51,6 @@ class RoomFactsSource:
         state = RoomState(self._session, asyncio.Semaphore(_REQUESTS_AT_ONCE))
         facts = await together(state.fetch_facts(room_id) for room_id in room_ids)
         return {room.room_id: room for room in facts if room is not None}
-
-
-async def together(requests: Iterator[Coroutine[Any, Any, T]]) -> list[T]:
-    """Their results in order; when one fails the others end, and its ServerError is raised."""
-    try:
-        async with asyncio.TaskGroup() as group:
-            tasks = [group.create_task(request) for request in requests]
-    except* ServerError as failures:
-        first: BaseException = failures
-        while isinstance(first, BaseExceptionGroup):
-            first = first.exceptions[0]
-    else:
-        return [task.result() for task in tasks]
-    raise first
 
 
 def _chunks(room_ids: Sequence[str]) -> Iterator[Sequence[str]]:

@@ -18,6 +18,7 @@ from heliograph.homeserver.heroes import with_heroes
 from heliograph.homeserver.ids import MAX_INTEGER, is_integer
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import STATE_TYPES
+from heliograph.homeserver.together import together
 
 _MAX_MEMBERS = 256 * 1024
 """Bytes: two thousand members. Of a larger room the summary's count, which may lag behind, is good enough."""
@@ -49,8 +50,9 @@ class RoomState:
         if own is None or own.content.get("membership") != "join":
             return None
         facts = RoomFacts(room_id, power_levels={}).after(own, me)
-        for type_ in STATE_TYPES:
-            if type_ != "m.room.member" and (event := await self._state(room_id, type_, "")):
+        types = [type_ for type_ in STATE_TYPES if type_ != "m.room.member"]
+        for event in await together(self._state(room_id, type_, "") for type_ in types):
+            if event is not None:
                 facts = facts.after(event, me)
         return replace(await self._with_members(facts), is_complete=True)
 

@@ -10,8 +10,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, replace
+from typing import TypeVar
 
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.events import AccountData, ServerNotification, Sync
@@ -44,6 +45,8 @@ from heliograph.sync_loop.gaps import GapFiller
 from heliograph.sync_loop.gathering import FactGatherer
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 BASE_TYPES = frozenset(
     {
@@ -260,18 +263,23 @@ class SyncLoop:
         if sync.to_device:
             await self._inbox.keep(sync.to_device)
         rules = sync.account_data.push_rules
-        try:
-            rules = rules or await self._homeserver.push_rules()
-            page = await self._homeserver.notifications(since=None, limit=BEFORE_LIMIT)
-            before = tuple(item for item in page.notifications if isinstance(item, ServerNotification))
-            has_more = page.next_token is not None and len(page.notifications) >= BEFORE_LIMIT
-        except Refused as refusal:
-            log.info("The homeserver does not tell what was unread before: %s", refusal)
-            before, has_more = (), False
+        if rules is None:
+            rules = await _unless_refused(self._homeserver.push_rules())
+        page = await _unless_refused(self._homeserver.notifications(since=None, limit=BEFORE_LIMIT))
+        before = [item for item in page.notifications if isinstance(item, ServerNotification)] if page else []
+        invites = {item.event.room_id for item in before if item.event.state_key == self._homeserver.user_id}
         if rules is not None and not self._take_rules(rules):
             rules = None
         log.info("First start for %s", self._homeserver.user_id)
-        await self._commit(first_plan(sync, before, has_more=has_more, push_rules=rules))
+        await self._commit(
+            first_plan(
+                sync,
+                before,
+                await self._homeserver.open_invites(invites) if invites else (),
+                has_more=page is not None and page.next_token is not None and len(before) >= BEFORE_LIMIT,
+                push_rules=rules,
+            )
+        )
 
     async def _start_anew(self, refusal: Refused) -> None:
         """The homeserver refuses our token: take a new one, and list what was missed since the last known event."""
@@ -386,6 +394,15 @@ class SyncLoop:
         if self._pruned_at_ms is None or abs(now - self._pruned_at_ms) > PRUNE_MS:
             self._pruned_at_ms = now
             await self._ledger.prune(now - self._settings.history_days * DAY_MS)
+
+
+async def _unless_refused(request: Awaitable[T]) -> T | None:
+    """None where the homeserver has no such thing."""
+    try:
+        return await request
+    except Refused as refusal:
+        log.info("The homeserver does not tell: %s", refusal)
+        return None
 
 
 async def _decide(sync: Sync, situation: Situation) -> Plan:

@@ -86,16 +86,20 @@ def _occurs_in_body(pattern: str) -> Test:
         return lambda subject: word in subject.words
     if len(literal) > MAX_PATTERN:
         raise Misshapen(_TOO_LONG)
-    phrase = Phrase(literal)
-    return lambda subject: _phrase_occurs(phrase, subject)
+    return _phrase_occurs(Phrase(literal))
 
 
-def _phrase_occurs(phrase: Phrase, subject: Subject) -> bool:
-    text = subject.lowered(BODY, _BODY_PATH)
-    # Looking up a word is what keeps thousands of phrases cheap on a long text; in a short one searching is cheaper.
-    if text is None or (len(text) > 1_000 and phrase.word and phrase.word not in subject.words):
-        return False
-    return phrase.occurs_in(text, subject.work)
+def _phrase_occurs(phrase: Phrase) -> Test:
+    word = phrase.word
+
+    def holds(subject: Subject) -> bool:
+        text = subject.lowered(BODY, _BODY_PATH)
+        # Looking up a word keeps thousands of phrases cheap on a long text; in a short one searching is cheaper.
+        if text is None or (word is not None and len(text) > 1_000 and word not in subject.words):
+            return False
+        return phrase.occurs_in(text, subject.work)
+
+    return holds
 
 
 def _covers(key: str, pattern: str) -> Test:
@@ -143,7 +147,7 @@ def _contains_display_name(json: Mapping[str, Any]) -> Condition:
         name = subject.context.display_name
         if not name or len(name) > MAX_PATTERN or subject.work.left < 0:
             return False
-        return _phrase_occurs(phrase_of(name), subject)
+        return _phrase_occurs(phrase_of(name))(subject)
 
     return Condition(
         "contains_display_name",

@@ -17,7 +17,7 @@ MAX_TEXT = 65_536
 """Code points of a value that are looked at. No event is larger, by the specification's limit in bytes."""
 MAX_PATTERN = 1_024
 """Code points of a pattern that is searched for, its runs of stars counted as one."""
-WORK = 600_000
+WORK = 800_000
 """What may be spent on one event. A unit is about the time of one character of a hard search, some 4 ns."""
 
 _WORD_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")

@@ -12,6 +12,7 @@ from typing import Any
 
 from heliograph.core.push.condition import Condition, Test
 from heliograph.core.push.context import Context, Fact
+from heliograph.core.push.patterns import WORK, Work
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.reader import Reader
 from heliograph.core.push.rule import Rule
@@ -21,6 +22,8 @@ from heliograph.core.push.verdict import SILENT, Verdict
 MAX_EXTRA_TYPES = 50
 """Event types that rules can add to the filter of /sync, which travels in the request's URL."""
 
+_RULE = 50
+"""Units of work that trying a rule takes, whatever it asks."""
 _MAX_KNOWN_TYPES = 128
 _MAX_TYPE = 255
 
@@ -75,13 +78,13 @@ class Ruleset:
         """
         if event.get("sender") == context.user_id:
             return SILENT
-        subject = Subject(event, context)
         type_ = event.get("type")
         if not isinstance(type_, str):
             type_ = None
         candidates = self._by_type.get(type_)
         if candidates is None:
             candidates = self._candidates(type_, event, context)
+        subject = Subject(event, context, Work(WORK - _RULE * len(candidates)))
         for tests, verdict in candidates:
             for test in tests:
                 if not test(subject):

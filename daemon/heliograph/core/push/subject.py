@@ -43,13 +43,15 @@ class Subject:
         return found
 
     def _look_up(self, path: Path) -> Any:
-        return value_at(self.event, path) if self.work.spend(120 + 15 * len(path)) else MISSING
+        return value_at(self.event, path) if self.work.spend(200 + 15 * len(path)) else MISSING
 
     def lowered(self, key: str, path: Path) -> str | None:
         """The property in lower case if it is a string; of a very long one, its beginning."""
         texts = self._lowered
         if key in texts:
             return texts[key]
+        if self.work.left < 0:
+            return None
         value = self._look_up(path)
         text = None
         if isinstance(value, str):

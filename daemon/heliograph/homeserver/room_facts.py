@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterator, Sequence
+
 from heliograph.core.room import RoomFacts
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.ids import is_room_id

@@ -23,7 +23,7 @@ def make_event(
     *,
     event_id: str | None = None,
     room_id: str = ROOM,
-    type: str = "m.room.message",  # noqa: A002
+    type: str = "m.room.message",
     sender: str = ALICE,
     content: dict[str, Any] | None = None,
     state_key: str | None = None,
@@ -74,7 +74,7 @@ def make_redaction(target: str, **options: Any) -> Event:
 
 
 def make_stripped(
-    type: str,  # noqa: A002
+    type: str,
     content: dict[str, Any],
     *,
     state_key: str = "",

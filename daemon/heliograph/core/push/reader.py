@@ -85,9 +85,6 @@ class Reader:
             raise Misshapen("actions are not an array")
         name = f"{kind}/{rule_id}"
         found = tuple(self._conditions(kind, name, rule))
-        self._conditions_left -= len(found)
-        if self._conditions_left < 0:
-            raise Misshapen(f"the rules have more than {MAX_CONDITIONS} conditions")
         if (kind, rule_id) in _LEGACY_MENTIONS:
             found = (has_no_mentions({}), *found)
         return Rule(kind, rule_id, enabled, found, verdict_of(actions, name))
@@ -108,15 +105,18 @@ class Reader:
                 listed = rule.get("conditions", [])
                 if not isinstance(listed, list):
                     raise Misshapen("conditions are not an array")
-                # Enough to see that there are too many.
-                for condition in listed[: MAX_CONDITIONS + 1]:
+                if len(listed) > self._conditions_left:
+                    raise Misshapen(f"the rules have more than {MAX_CONDITIONS} conditions")
+                self._conditions_left -= len(listed)
+                for condition in listed:
                     yield self._condition(name, condition)
 
     def _count(self, pattern: Any) -> None:
         if isinstance(pattern, str):
-            self._patterns_left -= len(collapse(pattern))
-            if self._patterns_left < 0:
+            size = len(collapse(pattern))
+            if size > self._patterns_left:
                 raise Misshapen(f"the patterns have more than {MAX_PATTERNS} characters")
+            self._patterns_left -= size
 
     def _condition(self, name: str, condition: Any) -> Condition:
         json = condition if isinstance(condition, Mapping) else {}

@@ -12,7 +12,6 @@ from heliograph.core.notification import DesktopSignal, Notification, Popup
 from heliograph.core.record import (
     AccountState,
     Delivery,
-    Judged,
     Plan,
     PopupRecord,
     RoomRecord,
@@ -151,10 +150,6 @@ class Ledger(Protocol):
     """The account's memory. Each method is one transaction; each raises StorageError if the disk fails."""
 
     async def account(self) -> AccountState: ...
-    async def start(self, state: AccountState, now_ms: int) -> None:
-        """Write the state of a first start (or of starting anew after the token was refused)."""
-        ...
-
     async def set_pusher_enabled(self, is_enabled: bool) -> None: ...
     async def rooms(self, room_ids: Collection[str], names_of: Collection[str]) -> dict[str, RoomRecord]:
         """Known rooms among these; each with the known display names of `names_of`."""
@@ -171,10 +166,6 @@ class Ledger(Protocol):
 
     async def commit(self, plan: Plan, now_ms: int) -> int:
         """Everything of the plan, or nothing. Returns how many deliveries are new."""
-        ...
-
-    async def record(self, judged: Sequence[Judged], now_ms: int) -> None:
-        """Judgements without a sync (for instance of malformed answers)."""
         ...
 
     async def due(self, now_ms: int) -> list[Delivery]:
@@ -208,7 +199,8 @@ class Ledger(Protocol):
         ...
 
     async def prune(self, before_ms: int) -> None:
-        """Forget judged events, settled deliveries and unused names that are older."""
+        """Forget judged events, settled deliveries, unused names, and deliveries SHOWN by no known popup, that are
+        older."""
         ...
 
     async def close(self) -> None: ...

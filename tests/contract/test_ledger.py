@@ -78,27 +78,30 @@ async def test_before_the_first_start_nothing_is_known_of_the_account(ledger: Le
     assert await ledger.account() == AccountState()
 
 
-async def test_a_start_replaces_all_of_the_account(ledger: Ledger) -> None:
-    await ledger.start(
-        AccountState(next_batch="s0", push_rules={"global": {}}, ignored_users=frozenset({BOB}), is_silenced=True), 5
-    )
-    state = AccountState(
-        next_batch="s1",
+async def test_a_start_that_brings_all_account_data_replaces_all_of_it(ledger: Ledger) -> None:
+    before = AccountData({"global": {}}, frozenset({"!before:example.org"}), frozenset({BOB}), is_silenced=True)
+    await ledger.commit(Plan("s0", account_data=before), 5)
+    data = AccountData(
         push_rules={"global": {"override": [{"rule_id": ".m.rule.master", "enabled": False}]}},
         direct_rooms=frozenset({ROOM, OTHER_ROOM}),
-        is_pusher_enabled=False,
-        last_sync_ms=10,
+        ignored_users=frozenset(),
+        is_silenced=False,
     )
 
-    await ledger.start(state, 10)
+    await ledger.commit(Plan("s1", account_data=data), 10)
 
-    assert await ledger.account() == state
+    assert await ledger.account() == AccountState(
+        next_batch="s1",
+        push_rules=data.push_rules,
+        direct_rooms=frozenset({ROOM, OTHER_ROOM}),
+        last_sync_ms=10,
+    )
 
 
 async def test_starting_anew_keeps_what_was_judged(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
 
-    await ledger.start(AccountState(next_batch="anew"), 2)
+    await ledger.commit(Plan("anew", account_data=AccountData(push_rules={"global": {}})), 2)
 
     assert await ledger.commit(make_plan("$a"), 3) == 0
     assert await count(ledger, State.PENDING) == 1
@@ -113,9 +116,8 @@ async def test_the_pusher_stays_as_it_was_set(ledger: Ledger, is_enabled: bool) 
 
 
 async def test_a_commit_changes_the_account_data_that_came_and_no_other(ledger: Ledger) -> None:
-    await ledger.start(
-        AccountState(push_rules={"global": {}}, direct_rooms=frozenset({ROOM}), ignored_users=frozenset({BOB})), 1
-    )
+    first = AccountData(push_rules={"global": {}}, direct_rooms=frozenset({ROOM}), ignored_users=frozenset({BOB}))
+    await ledger.commit(Plan("s1", account_data=first), 1)
 
     await ledger.commit(Plan("s2", account_data=AccountData(ignored_users=frozenset(), is_silenced=True)), 9)
 
@@ -182,17 +184,21 @@ async def test_an_event_that_was_silent_once_does_not_ring_later(ledger: Ledger)
     assert await ledger.due(10) == []
 
 
-async def test_an_event_that_was_recorded_without_a_sync_does_not_ring_later(ledger: Ledger) -> None:
-    await ledger.record([make_judged("$a", decision=Decision.MALFORMED), make_judged("$a")], 1)
+async def test_an_event_that_was_malformed_once_does_not_ring_later(ledger: Ledger) -> None:
+    await ledger.commit(Plan("s1", judged=(make_judged("$a", decision=Decision.MALFORMED), make_judged("$a"))), 1)
 
     assert await ledger.commit(make_plan("$a"), 2) == 0
 
 
-async def test_recording_leaves_the_token_alone(ledger: Ledger) -> None:
-    await ledger.commit(Plan("s1"), 1)
-    await ledger.record([make_judged("$a", room_id=None)], 1)
+async def test_what_is_malformed_beyond_telling_its_room_is_judged_once_all_the_same(ledger: Ledger) -> None:
+    malformed = make_judged("malformed:1", room_id=None, decision=Decision.MALFORMED)
+    await ledger.commit(Plan("s1", judged=(malformed,)), 1)
+    before = await ledger.positions(["malformed:1"])
 
-    assert (await ledger.account()).next_batch == "s1"
+    await ledger.commit(Plan("s2", judged=(malformed,)), 2)
+
+    assert list(before) == ["malformed:1"]
+    assert await ledger.positions(["malformed:1"]) == before
 
 
 async def test_one_event_twice_in_one_plan_rings_once(ledger: Ledger) -> None:
@@ -219,7 +225,7 @@ async def test_a_settled_delivery_does_not_ring_again(ledger: Ledger) -> None:
 
 async def test_positions_grow_in_the_order_in_which_events_were_judged(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$b", "$a"), 1)
-    await ledger.record([make_judged("$d")], 2)
+    await ledger.commit(Plan("s3", judged=(make_judged("$d"),)), 2)
     await ledger.commit(make_plan("$a", "$c"), 3)
 
     positions = await ledger.positions(["$a", "$b", "$c", "$d", "$unknown"])
@@ -228,10 +234,10 @@ async def test_positions_grow_in_the_order_in_which_events_were_judged(ledger: L
 
 
 async def test_a_position_is_not_used_again_after_pruning(ledger: Ledger) -> None:
-    await ledger.record([make_judged("$a"), make_judged("$b")], 1)
+    await ledger.commit(Plan("s1", judged=(make_judged("$a"), make_judged("$b"))), 1)
     before = await ledger.positions(["$b"])
     await ledger.prune(100)
-    await ledger.record([make_judged("$c")], 101)
+    await ledger.commit(Plan("s2", judged=(make_judged("$c"),)), 101)
 
     assert (await ledger.positions(["$c"]))["$c"] > before["$b"]
 
@@ -433,25 +439,16 @@ async def test_a_room_of_which_nothing_is_known_any_more_has_no_names(ledger: Le
     assert await ledger.rooms([ROOM], [ALICE, BOB]) == {ROOM: RoomRecord(RoomFacts(ROOM), invite_serial=1)}
 
 
-async def test_a_forgotten_room_is_unknown_but_its_events_stay_judged(ledger: Ledger) -> None:
+async def test_a_room_that_was_left_has_no_names_but_its_events_stay_judged(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a", rooms=(RoomRecord(make_facts()), RoomRecord(make_facts(OTHER_ROOM)))), 1)
 
-    await ledger.commit(Plan("s3", forgotten_rooms=(ROOM,)), 2)
+    await ledger.commit(Plan("s3", rooms=(RoomRecord(RoomFacts(ROOM)),)), 2)
     await ledger.commit(Plan("s4", rooms=(RoomRecord(make_facts(name="Again", names={})),)), 3)
 
     rooms = await ledger.rooms([ROOM, OTHER_ROOM], [ALICE])
     assert rooms[ROOM] == RoomRecord(make_facts(name="Again", names={}))
     assert dict(rooms[OTHER_ROOM].facts.names) == {ALICE: "Alice"}
     assert await ledger.commit(make_plan("$a"), 4) == 0
-
-
-async def test_a_record_that_comes_with_the_forgetting_of_its_room_is_kept(ledger: Ledger) -> None:
-    record = RoomRecord(RoomFacts(ROOM), invite_serial=1)
-    await ledger.commit(Plan("s2", rooms=(RoomRecord(make_facts()),)), 1)
-
-    await ledger.commit(Plan("s3", forgotten_rooms=(ROOM,), rooms=(record,)), 2)
-
-    assert await ledger.rooms([ROOM], [ALICE]) == {ROOM: record}
 
 
 # Open deliveries
@@ -781,7 +778,7 @@ async def test_pruning_forgets_names_unless_a_room_is_named_by_them(ledger: Ledg
 
 async def test_pruning_much_forgets_all_of_it(ledger: Ledger) -> None:
     event_ids = [f"$event{serial}" for serial in range(2_500)]
-    await ledger.record([make_judged(event_id) for event_id in event_ids], 1)
+    await ledger.commit(Plan("s1", judged=tuple(make_judged(event_id) for event_id in event_ids)), 1)
 
     await ledger.prune(2)
 

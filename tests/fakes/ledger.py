@@ -49,10 +49,6 @@ class FakeLedger:
         self._check()
         return self.state
 
-    async def start(self, state: AccountState, now_ms: int) -> None:
-        self._check()
-        self.state = replace(state, last_sync_ms=now_ms)
-
     async def set_pusher_enabled(self, is_enabled: bool) -> None:
         self._check()
         self.state = replace(self.state, is_pusher_enabled=is_enabled)
@@ -104,9 +100,6 @@ class FakeLedger:
                 )
         for change in plan.changes:
             self._change(change)
-        for room_id in plan.forgotten_rooms:
-            self.room_records.pop(room_id, None)
-            self._forget_names(room_id)
         for record in plan.rooms:
             self._write_room(record, now_ms)
         data = plan.account_data
@@ -120,10 +113,6 @@ class FakeLedger:
             last_sync_ms=self.state.last_sync_ms if plan.is_empty else now_ms,
         )
         return len(delivered)
-
-    async def record(self, judged: Sequence[Judged], now_ms: int) -> None:
-        self._check()
-        self._judge(judged, now_ms)
 
     async def due(self, now_ms: int) -> list[Delivery]:
         self._check()

@@ -104,22 +104,13 @@ class Plan:
     changes: tuple[Withdrawal | Edit, ...] = ()
     """Applied after the deliveries, in order; one that no longer fits its delivery is passed over."""
     rooms: tuple[RoomRecord, ...] = ()
-    """Rooms whose record changed."""
-    forgotten_rooms: tuple[str, ...] = ()
-    """Rooms that were left: their record goes, their judged events stay."""
+    """Rooms whose record changed. One that was left has blank facts, which forget its names; its judged events stay."""
     account_data: AccountData = field(default_factory=AccountData)
 
     @property
     def is_empty(self) -> bool:
         """Nothing but the token would change."""
-        return not (
-            self.judged
-            or self.deliveries
-            or self.changes
-            or self.rooms
-            or self.forgotten_rooms
-            or self.account_data != AccountData()
-        )
+        return not (self.judged or self.deliveries or self.changes or self.rooms or self.account_data != AccountData())
 
 
 @dataclass(frozen=True, slots=True)

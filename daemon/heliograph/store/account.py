@@ -30,23 +30,6 @@ def read_account(db: sqlite3.Connection) -> AccountState:
     )
 
 
-def write_account(db: sqlite3.Connection, state: AccountState, now_ms: int) -> None:
-    """Replaces all of it."""
-    db.execute("DELETE FROM account_data")
-    db.execute(
-        "UPDATE account SET next_batch = ?, last_sync_ms = ?, is_silenced = ?, is_pusher_enabled = ?",
-        (
-            None if state.next_batch is None else to_text(state.next_batch),
-            to_integer(now_ms),
-            state.is_silenced,
-            state.is_pusher_enabled,
-        ),
-    )
-    _write(db, "push_rules", state.push_rules)
-    _write(db, "direct_rooms", state.direct_rooms or None)
-    _write(db, "ignored_users", state.ignored_users or None)
-
-
 def merge_account_data(db: sqlite3.Connection, data: AccountData) -> None:
     """Writes what changed."""
     _write(db, "push_rules", data.push_rules)

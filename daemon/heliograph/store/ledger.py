@@ -53,9 +53,6 @@ class SqliteLedger:
     async def account(self) -> AccountState:
         return await self._database.read(account.read_account)
 
-    async def start(self, state: AccountState, now_ms: int) -> None:
-        await self._database.transaction(partial(account.write_account, state=state, now_ms=now_ms))
-
     async def set_pusher_enabled(self, is_enabled: bool) -> None:
         await self._database.transaction(partial(account.write_pusher_enabled, is_enabled=is_enabled))
 
@@ -73,9 +70,6 @@ class SqliteLedger:
 
     async def commit(self, plan: Plan, now_ms: int) -> int:
         return await self._database.transaction(partial(self._commit, plan, now_ms))
-
-    async def record(self, judged: Sequence[Judged], now_ms: int) -> None:
-        await self._database.transaction(partial(judgements.insert_judged, judged=judged, now_ms=now_ms))
 
     async def due(self, now_ms: int) -> list[Delivery]:
         return await self._database.read(partial(self._due, now_ms))
@@ -123,7 +117,6 @@ class SqliteLedger:
         judgements.insert_judged(db, _judgements_missing(plan), now_ms)
         new = deliveries.insert_deliveries(db, plan.deliveries, known)
         self._changed_since_due |= deliveries.apply_changes(db, plan.changes)
-        rooms.forget_rooms(db, plan.forgotten_rooms)
         rooms.write_rooms(db, plan.rooms, now_ms)
         account.merge_account_data(db, plan.account_data)
         if plan.is_empty:

@@ -48,13 +48,6 @@ def write_rooms(db: sqlite3.Connection, records: Iterable[RoomRecord], now_ms: i
         )
 
 
-def forget_rooms(db: sqlite3.Connection, room_ids: Collection[str]) -> None:
-    """Their records and names."""
-    rows = [(to_text(room_id),) for room_id in room_ids]
-    db.executemany("DELETE FROM rooms WHERE room_id = ?", rows)
-    db.executemany("DELETE FROM members WHERE room_id = ?", rows)
-
-
 def prune_names(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
     """Forgets at most `limit` names that are older or too many, and that no room is named by. Returns how many."""
     doomed = _oldest_names(db, before_ms, limit)

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from builders import ROOM, make_delivery, make_facts
-from heliograph.core.record import AccountState, Plan, RoomRecord, Withdrawal
+from heliograph.core.record import Plan, RoomRecord, Withdrawal
 from heliograph.errors import StateError, StorageError
 from heliograph.store.ledger import SqliteLedger
 
@@ -48,7 +48,7 @@ def make_plan(number: int, size: int = 3) -> Plan:
 
 async def inside(folder: Path) -> None:
     ledger = await SqliteLedger.open(folder)
-    await ledger.start(AccountState("s0"), 1)
+    await ledger.commit(Plan("s0"), 1)
     await ledger.commit(make_plan(1), 1)
     await ledger.commit(Plan("s2", deliveries=make_plan(2).deliveries, changes=StandingStill(make_plan(2).changes)), 2)
 

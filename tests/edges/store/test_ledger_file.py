@@ -12,6 +12,7 @@ import pytest
 
 from builders import ALICE, BOB, ROOM, make_content, make_delivery, make_facts
 from heliograph.core.delivery import Move, State
+from heliograph.core.events import AccountData
 from heliograph.core.notification import Popup
 from heliograph.core.record import AccountState, Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord, Withdrawal
 from heliograph.core.room import RoomFacts
@@ -106,8 +107,8 @@ async def test_names_are_bounded_however_recent(ledger: SqliteLedger, monkeypatc
 
 
 async def test_facts_that_cannot_be_read_count_as_unknown(ledger: SqliteLedger, folder: Path) -> None:
-    await ledger.start(AccountState(push_rules={"global": {}}), 1)
-    await ledger.commit(Plan("s2", rooms=(RoomRecord(make_facts(names={}), invite_serial=2),)), 1)
+    record = RoomRecord(make_facts(names={}), invite_serial=2)
+    await ledger.commit(Plan("s2", rooms=(record,), account_data=AccountData(push_rules={"global": {}})), 1)
     await ledger.close()
     with sqlite3.connect(folder / "ledger.db") as db:
         db.execute("UPDATE rooms SET facts = '{'")

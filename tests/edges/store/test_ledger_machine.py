@@ -50,7 +50,6 @@ plans = st.builds(
     deliveries=st.lists(deliveries, max_size=4).map(tuple),
     changes=st.lists(changes, max_size=3).map(tuple),
     rooms=st.lists(records, max_size=2).map(tuple),
-    forgotten_rooms=st.lists(room_ids, max_size=1).map(tuple),
     account_data=st.builds(AccountData, is_silenced=st.one_of(st.none(), st.booleans())),
 )
 popups = st.builds(
@@ -95,10 +94,6 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(plan=plans, now_ms=TIMES)
     def commit(self, plan: Plan, now_ms: int) -> None:
         self._both("commit", plan, now_ms)
-
-    @rule(judgements=st.lists(judged, max_size=3), now_ms=TIMES)
-    def record(self, judgements: list[Judged], now_ms: int) -> None:
-        self._both("record", judgements, now_ms)
 
     @rule(
         moves=st.lists(settlements, max_size=4),

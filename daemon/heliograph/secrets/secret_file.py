@@ -47,18 +47,22 @@ def _read(file: Path) -> str | None:
         if error.errno == errno.ELOOP:
             raise _unsafe(file, "is a symbolic link") from None
         raise _unreadable(file, str(error.strerror)) from error
-    with os.fdopen(descriptor, "rb") as stream:
-        status = os.fstat(stream.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise _unsafe(file, "is not a regular file")
-        if status.st_uid != os.geteuid():
-            raise _unsafe(file, "belongs to somebody else")
-        if status.st_mode & 0o077:
-            raise _unsafe(file, f"may be read by others (mode {stat.S_IMODE(status.st_mode):04o})")
-        try:
-            return stream.read(_MAX_SECRET).decode()
-        except (OSError, UnicodeDecodeError) as error:
-            raise _unreadable(file, str(error)) from error
+    try:
+        _check(file, os.fstat(descriptor))
+        return os.read(descriptor, _MAX_SECRET).decode()
+    except (OSError, UnicodeDecodeError) as error:
+        raise _unreadable(file, str(error)) from error
+    finally:
+        os.close(descriptor)
+
+
+def _check(file: Path, status: os.stat_result) -> None:
+    if not stat.S_ISREG(status.st_mode):
+        raise _unsafe(file, "is not a regular file")
+    if status.st_uid != os.geteuid():
+        raise _unsafe(file, "belongs to somebody else")
+    if status.st_mode & 0o077:
+        raise _unsafe(file, f"may be read by others (mode {stat.S_IMODE(status.st_mode):04o})")
 
 
 def _remove(file: Path) -> None:

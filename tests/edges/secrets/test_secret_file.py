@@ -55,6 +55,12 @@ async def test_a_pipe_in_its_place_is_refused_and_does_not_hang(store: SecretFil
         await store.load(ME)
 
 
+async def test_a_folder_in_its_place_is_refused(store: SecretFile, folder: Path) -> None:
+    os.mkdir(folder / "secret.json")
+    with pytest.raises(UserError, match="not a regular file"):
+        await store.load(ME)
+
+
 async def test_somebody_elses_file_is_refused(store: SecretFile, folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     await store.save(ME, "mine")
     somebody = os.geteuid() + 1

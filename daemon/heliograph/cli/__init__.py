@@ -1,0 +1,79 @@
+"""The commands. Each imports what it needs when it runs, so that `heliograph --help` is there at once."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+from typing import Any
+
+import click
+
+from heliograph import __version__
+from heliograph.cli.failure import explain_failure
+from heliograph.errors import HeliographError
+
+_SECTIONS = {
+    "Core": ("run", "status", "demo"),
+    "Account": ("login", "logout", "accounts"),
+    "Set-up": ("service", "config"),
+}
+
+_EPILOG = """\b
+Exit codes:
+    0  all went well
+    1  it failed; the reason is on standard error
+    2  the command was not understood
+   77  signed out softly: `heliograph login` brings the device back
+   78  no account, or configuration or state that cannot work
+  130  interrupted with Ctrl-C
+"""
+_EXIT_INTERRUPTED = 130
+
+
+class Commands(click.Group):
+    """A group that loads a command when it is asked for, and that turns failures into two lines and an exit code."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return [name for names in _SECTIONS.values() for name in names]
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in self.list_commands(ctx):
+            return None
+        module = importlib.import_module(f"heliograph.cli.{cmd_name}")
+        command: click.Command = module.command
+        return command
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:
+        for section, names in _SECTIONS.items():
+            rows = []
+            for name in names:
+                command = self.get_command(ctx, name)
+                assert command is not None
+                rows.append((name, command.get_short_help_str(80)))
+            with formatter.section(section):
+                formatter.write_dl(rows)
+
+    def invoke(self, ctx: click.Context) -> Any:
+        try:
+            return super().invoke(ctx)
+        except HeliographError as error:
+            ctx.exit(explain_failure(error, sys.stderr))
+        except (KeyboardInterrupt, click.Abort):
+            click.echo(err=True)
+            ctx.exit(_EXIT_INTERRUPTED)
+
+
+@click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
+@click.version_option(__version__, "-V", "--version", prog_name="heliograph")
+def commands() -> None:
+    """Matrix notifications straight from the homeserver to the desktop.
+
+    \b
+    To begin:  heliograph login @you:example.org
+               heliograph service install
+    """
+
+
+def main() -> None:
+    """The console script."""
+    commands(prog_name="heliograph")

@@ -1,0 +1,35 @@
+"""What went wrong, in two lines for the user."""
+
+from __future__ import annotations
+
+from typing import TextIO
+
+from heliograph.core.text import clean_line
+from heliograph.errors import EXIT_FAILED, HeliographError, SecretsLocked, ServerError, StorageError, UserError
+from heliograph.logs import is_journal, scrub
+
+_LIMIT = 1000
+
+
+def explain_failure(error: HeliographError, stream: TextIO) -> int:
+    """Writes what is wrong and what to do about it. Returns the exit code."""
+    title, hint, exit_code = _words(error)
+    # The journal's priority for an error.
+    start = "<3>" if is_journal(stream) else ""
+    for label, text in (("Error", title), ("Try", hint)):
+        stream.write(f"{start}{label}: {scrub(clean_line(text, _LIMIT))}\n")
+    stream.flush()
+    return exit_code
+
+
+def _words(error: HeliographError) -> tuple[str, str, int]:
+    match error:
+        case UserError():
+            return error.title, error.hint, error.exit_code
+        case SecretsLocked():
+            return f"The keyring cannot be read: {error}.", "unlock it, and run this again.", EXIT_FAILED
+        case StorageError():
+            return f"The disk did not take it: {error}.", "make room, and run this again.", EXIT_FAILED
+        case ServerError():
+            return f"The homeserver did not do it: {error}.", "run this again later.", EXIT_FAILED
+    return str(error), "run this again later.", EXIT_FAILED

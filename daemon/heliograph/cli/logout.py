@@ -1,0 +1,80 @@
+"""`heliograph logout`."""
+
+from __future__ import annotations
+
+import asyncio
+
+import click
+
+from heliograph.cli.user_id import UserId
+from heliograph.errors import EXIT_CONFIG, HeliographError, SecretsLocked, ServerError, UserError
+
+
+@click.command("logout", short_help="Sign out, and remove everything of an account.")
+@click.argument("user_id", type=UserId(), metavar="@USER:SERVER")
+@click.option("--force", is_flag=True, help="Remove what is here even if the server or the keyring cannot be reached.")
+def command(user_id: str, force: bool) -> None:
+    """End the device on the homeserver, and remove its pusher, its keys and everything kept here.
+
+    \b
+    Example:
+      heliograph logout @alice:example.org
+    """
+    asyncio.run(_sign_out(user_id, force))
+    click.echo(f"Signed out of {user_id}. Nothing of it is left on this machine.")
+
+
+async def _sign_out(user_id: str, force: bool) -> None:
+    from heliograph.accounts import find_account, remove_account, state_folder
+    from heliograph.secrets import open_secrets
+    from heliograph.store.lock import is_held
+
+    account = find_account(user_id)
+    if account is None:
+        raise UserError(
+            f"{user_id} is not signed in on this machine.", "See `heliograph accounts`.", exit_code=EXIT_CONFIG
+        )
+    if (pid := is_held(state_folder(user_id))) is not None:
+        raise UserError(
+            f"Heliograph is running for {user_id}{f' (process {pid})' if pid else ''}.",
+            "Stop it first: systemctl --user stop heliograph, or Ctrl-C where it runs.",
+        )
+    store = open_secrets(account.secrets)
+    try:
+        text = await store.load(user_id)
+        if text is not None:
+            await _end_device(user_id, account.homeserver, account.pushkey, text)
+    except (ServerError, SecretsLocked, UserError) as error:
+        if not force:
+            raise UserError(
+                f"The device was not ended: {_short(error)}.",
+                f"Try again later, or remove only what is here: heliograph logout {user_id} --force",
+            ) from error
+        click.echo(
+            f"Warning: the device {account.device_id} was not ended ({_short(error)}). "
+            "Remove it in another client, under its sessions.",
+            err=True,
+        )
+    try:
+        await store.delete(user_id)
+    except (SecretsLocked, UserError) as error:
+        if not force:
+            raise
+        click.echo(f"Warning: the access token stays in the {store.name} ({_short(error)}).", err=True)
+    remove_account(user_id)
+
+
+async def _end_device(user_id: str, homeserver: str, pushkey: str, text: str) -> None:
+    from heliograph.homeserver.login import log_out
+    from heliograph.homeserver.session import Session
+    from heliograph.secrets.secret import decode_secret
+
+    session = Session(homeserver, access_token=decode_secret(user_id, text).access_token)
+    try:
+        await log_out(session, pushkey)
+    finally:
+        await session.close()
+
+
+def _short(error: HeliographError) -> str:
+    return str(error).rstrip(".")

@@ -1,0 +1,122 @@
+"""The answer of `heliograph status`, in words. What a server said is cleaned before it reaches the terminal."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Collection, Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from heliograph.core.text import clean_line
+
+if TYPE_CHECKING:
+    from heliograph.cli.stopped import StoppedAccount
+
+_LIMIT = 300
+_LABEL_WIDTH = 12
+
+
+def report_running(status: dict[str, Any], known: Collection[str]) -> Iterator[str]:
+    """Lines about a daemon that answered. `known` are the accounts that should be part of it."""
+    desktop = _part(status, "desktop")
+    server = _text(desktop.get("server")) or "none found, notifications wait for one"
+    yield f"Heliograph {_text(status.get('version'))} runs since {_time(status.get('started_ms'))}."
+    yield _row("process", _text(status.get("pid")))
+    yield _row("shown by", f"{_text(desktop.get('name'))} ({server})")
+    accounts = [account for account in status.get("accounts") or () if isinstance(account, dict)]
+    for account in accounts:
+        yield from _report_account(account)
+    for user_id in sorted(set(known) - {str(account.get("user_id")) for account in accounts}):
+        yield ""
+        yield user_id
+        yield _row("state", "signed in after the start: systemctl --user restart heliograph")
+
+
+def report_stopped(accounts: Sequence[StoppedAccount]) -> Iterator[str]:
+    """Lines about a daemon that did not answer."""
+    if any(account.pid is not None for account in accounts):
+        yield "Heliograph runs, but does not answer over D-Bus (is there a session bus?)."
+    else:
+        yield "Heliograph is not running. To start it: systemctl --user start heliograph, or heliograph run"
+    for account in accounts:
+        yield ""
+        yield f"{account.user_id} at {account.homeserver}"
+        if account.pid is not None:
+            yield _row("process", str(account.pid or "unknown"))
+        if account.problem is not None:
+            yield _row("ledger", _text(account.problem))
+            continue
+        yield _row("last sync", _time(account.last_sync_ms))
+        yield _row("pending", f"{account.pending}, on screen {account.shown}")
+
+
+def _report_account(account: dict[str, Any]) -> Iterator[str]:
+    server, pusher = _part(account, "server"), _part(account, "pusher")
+    yield ""
+    yield f"{_text(account.get('user_id'))} at {_text(account.get('homeserver'))}"
+    yield _row("state", _state(account))
+    yield _row("last sync", _time(account.get("last_sync_ms")))
+    yield _row("pending", f"{_text(account.get('pending'))}, on screen {_text(account.get('shown'))}")
+    yield _row("mode", " ".join(filter(None, (_text(account.get("mode")), _in_brackets(account.get("mode_reason"))))))
+    yield _row("server", _server(server))
+    yield _row("pusher", _pusher(pusher))
+    if account.get("rules_problem"):
+        yield _row("push rules", _text(account["rules_problem"]))
+
+
+def _state(account: dict[str, Any]) -> str:
+    state = _text(account.get("state"))
+    if state == "connected":
+        return f"connected since {_time(account.get('connected_since_ms'))}"
+    return " ".join(filter(None, (state, _in_brackets(account.get("why")))))
+
+
+def _server(server: dict[str, Any]) -> str:
+    versions = server.get("versions")
+    newest = _text(versions[-1]) if isinstance(versions, list) and versions else "unknown"
+    return ", ".join(
+        (
+            _text(server.get("software")) or "software not told",
+            f"specification up to {newest}",
+            f"direct push (MSC3361): {_yes(server.get('direct_push'))}",
+            f"switching pushers (MSC3881): {_yes(server.get('remote_toggle'))}",
+        )
+    )
+
+
+def _pusher(pusher: dict[str, Any]) -> str:
+    if pusher.get("silenced"):
+        return "silenced by another of your clients"
+    if not pusher.get("registered"):
+        return "not registered yet"
+    return "registered, enabled" if pusher.get("enabled") else "registered, switched off by another of your clients"
+
+
+def _row(label: str, value: str) -> str:
+    return f"  {label:<{_LABEL_WIDTH}}{value or '-'}"
+
+
+def _time(ms: object) -> str:
+    if not isinstance(ms, int | float) or ms <= 0:
+        return "never"
+    try:
+        moment = datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).astimezone()
+    except (OverflowError, ValueError, OSError):
+        return "at an unknown time"
+    return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def _text(value: object) -> str:
+    return "" if value is None else clean_line(str(value), _LIMIT)
+
+
+def _in_brackets(value: object) -> str:
+    return f"({_text(value)})" if value else ""
+
+
+def _yes(value: object) -> str:
+    return "yes" if value else "no"
+
+
+def _part(values: dict[str, Any], key: str) -> dict[str, Any]:
+    part = values.get(key)
+    return part if isinstance(part, dict) else {}

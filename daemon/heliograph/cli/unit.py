@@ -1,0 +1,71 @@
+"""The service's unit file: the shipped one, made fit for this installation."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from heliograph.accounts import cache_root, config_file, state_root
+from heliograph.cli.systemd import UNIT
+from heliograph.errors import UserError
+
+_NAMESPACES = re.compile(r"^# Namespaces\..*?^# End of namespaces\.\n", re.MULTILINE | re.DOTALL)
+_PLACES = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+
+
+def unit_file() -> Path:
+    """Where systemd looks for the user's own units."""
+    home = Path(os.environ.get("XDG_CONFIG_HOME", ""))
+    return (home if home.is_absolute() else Path.home() / ".config") / "systemd/user" / UNIT
+
+
+def find_program() -> Path:
+    """The absolute path of the `heliograph` that is running. Raises UserError."""
+    # Symbolic links are kept: pipx changes what is behind them.
+    candidates = (shutil.which(sys.argv[0]), Path(sys.executable).with_name("heliograph"))
+    for candidate in candidates:
+        if candidate and Path(candidate).name == "heliograph" and os.access(candidate, os.X_OK):
+            return Path(candidate).absolute()
+    raise UserError("The command heliograph is not where this Python is.", "Install Heliograph, for example with pipx.")
+
+
+def render_unit(program: Path, target: Literal["graphical-session", "default"], *, with_namespaces: bool = True) -> str:
+    """The unit that starts `program` with `target`, and may write where this user's files are."""
+    folders = (config_file().parent, state_root(), cache_root())
+    writable = " ".join(_quote(f"-{folder}") for folder in folders)
+    # The user manager does not know what the user's shell sets.
+    places = "".join(
+        f"Environment={_quote(f'{name}={os.environ[name]}')}\n" for name in _PLACES if os.environ.get(name)
+    )
+    unit = _shipped_unit()
+    if not with_namespaces:
+        unit = _NAMESPACES.sub("", unit)
+    unit = _set(unit, "ExecStart", f"{_quote(str(program), is_command=True)} run")
+    unit = _set(unit, "ReadWritePaths", writable)
+    unit = _set(unit, "WantedBy", f"{target}.target")
+    return unit.replace("ExecStart=", f"{places}ExecStart=", 1)
+
+
+def _shipped_unit() -> str:
+    packaged = resources.files("heliograph") / "data" / UNIT
+    if packaged.is_file():
+        return packaged.read_text("utf-8")
+    # An editable installation, or the checkout itself.
+    return (Path(__file__).parents[3] / "systemd" / UNIT).read_text("utf-8")
+
+
+def _set(unit: str, key: str, value: str) -> str:
+    return re.sub(rf"^{key}=.*$", lambda _: f"{key}={value}", unit, flags=re.MULTILINE)
+
+
+def _quote(text: str, *, is_command: bool = False) -> str:
+    """As systemd.syntax(7) and systemd.service(5) want it."""
+    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    if is_command:
+        text = text.replace("$", "$$")
+    return f'"{text}"' if re.search(r"[\s'\"\\;]", text) else text

@@ -1,0 +1,63 @@
+from __future__ import annotations
+
+import re
+import subprocess
+import sys
+
+import pytest
+
+from edges.cli.conftest import Shell
+
+COMMANDS = ["run", "status", "demo", "login", "logout", "accounts", "service", "config"]
+NESTED = [["service", "install"], ["service", "remove"], ["service", "status"]]
+
+
+def test_help_names_every_command_in_its_section(shell: Shell) -> None:
+    result = shell.run("--help")
+    assert result.exit_code == 0
+    sections = re.findall(r"^(Core|Account|Set-up):\n((?:  .*\n)+)", result.stdout, re.MULTILINE)
+    named = {section: re.findall(r"^  (\w+)", rows, re.MULTILINE) for section, rows in sections}
+    assert named == {
+        "Core": ["run", "status", "demo"],
+        "Account": ["login", "logout", "accounts"],
+        "Set-up": ["service", "config"],
+    }
+
+
+def test_help_documents_the_exit_codes(shell: Shell) -> None:
+    assert re.findall(r"^ +(\d+)  \w", shell.run("--help").stdout, re.MULTILINE) == ["0", "1", "2", "77", "78", "130"]
+
+
+@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), *NESTED], ids=" ".join)
+def test_every_command_has_an_example(shell: Shell, command: list[str]) -> None:
+    result = shell.run(*command, "--help")
+    assert result.exit_code == 0
+    assert re.search(r"Examples?:\n    .*heliograph ", result.stdout)
+
+
+def test_the_version_is_told(shell: Shell) -> None:
+    assert shell.run("--version").stdout.startswith("heliograph, version 0.")
+
+
+def test_an_unknown_command_is_a_usage_error(shell: Shell) -> None:
+    result = shell.run("frobnicate")
+    assert result.exit_code == 2
+    assert "No such command" in result.stderr
+
+
+@pytest.mark.parametrize("arguments", [[], ["--help"], ["accounts"], ["config"], ["config", "--path"]], ids=" ".join)
+def test_light_commands_load_no_heavy_library(arguments: list[str]) -> None:
+    program = (
+        "import sys, contextlib, heliograph.cli\n"
+        f"if {arguments!r}:\n"
+        "    with contextlib.suppress(SystemExit):\n"
+        f"        heliograph.cli.commands({arguments!r})\n"
+        "print(sorted({'aiohttp', 'nio', 'dbus_fast', 'plyer', 'aiosqlite', 'synapse'} & set(sys.modules)))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
+def test_the_package_can_be_run_as_a_module() -> None:
+    done = subprocess.run([sys.executable, "-m", "heliograph", "--version"], capture_output=True, text=True, check=True)
+    assert done.stdout.startswith("heliograph, version 0.")

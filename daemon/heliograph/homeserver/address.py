@@ -4,34 +4,40 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from urllib.parse import quote, urlencode, urlsplit
+from urllib.parse import quote, urlencode
 
+from yarl import URL
+
+from heliograph.core.text import clean_line
 from heliograph.errors import EXIT_USAGE, UserError
 
 _QUERY_SAFE = "!$*,:@/()"
 """Allowed in a query by RFC 3986 and frequent in Matrix ids: left as they are, filters stay short."""
 
 
-def check_homeserver_url(url: str) -> str:
-    """The URL without a slash at its end. UserError unless it is https, or http to this very machine."""
+def check_homeserver_url(text: str) -> str:
+    """The URL as requests are built upon it: its name in ASCII, no slash at its end.
+
+    UserError unless it is https, or http to this very machine: an access token is sent there.
+    """
     try:
-        parts = urlsplit(url)
-        host, _ = parts.hostname, parts.port
+        url = URL(text)
+        host, _ = url.host, url.explicit_port
     except ValueError as error:
-        raise _refusal(f"{_shown(url)} is not a URL: {error}.") from None
-    if parts.scheme not in ("https", "http") or not host or any(c.isspace() or not c.isprintable() for c in url):
-        raise _refusal(f"{_shown(url)} is not the URL of a homeserver.")
-    if parts.username is not None or parts.password is not None:
+        raise _refusal(f"{_shown(text)} is not a URL: {clean_line(str(error), 100)}.") from None
+    if url.scheme not in ("https", "http") or not host or any(c.isspace() or not c.isprintable() for c in text):
+        raise _refusal(f"{_shown(text)} is not the URL of a homeserver.")
+    if "@" in text:
         raise _refusal("The URL of a homeserver holds no user name and no password.")
-    if parts.query or parts.fragment:
+    if "?" in text or "#" in text:
         raise _refusal("The URL of a homeserver has no part after ? or #.")
-    if parts.scheme == "http" and not is_loopback(host):
+    if url.scheme == "http" and not is_loopback(host):
         raise UserError(
-            f"{_shown(url)} is not encrypted: anyone on the way could read your messages and take your account.",
+            f"{_shown(text)} is not encrypted: anyone on the way could read your messages and take your account.",
             "Use https. Plain http is accepted only for a homeserver on this machine (localhost).",
             exit_code=EXIT_USAGE,
         )
-    return url.rstrip("/")
+    return str(url).rstrip("/")
 
 
 def is_loopback(host: str) -> bool:
@@ -58,5 +64,5 @@ def _refusal(title: str) -> UserError:
     return UserError(title, "Give it like https://matrix.example.org.", exit_code=EXIT_USAGE)
 
 
-def _shown(url: str) -> str:
-    return repr(url[:200])
+def _shown(text: str) -> str:
+    return repr(clean_line(text, 200))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import logging
 from collections.abc import Mapping
 
 import aiohttp
@@ -17,8 +16,6 @@ from heliograph.core.events import Json
 from heliograph.errors import AnswerTooLarge, Unreachable
 from heliograph.homeserver.address import check_homeserver_url, encode_query
 from heliograph.homeserver.answer import bad_answer, failure, plain
-
-log = logging.getLogger(__name__)
 
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of an answer, unless the request allows for more."""

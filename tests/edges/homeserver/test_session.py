@@ -4,10 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import gzip
+import ssl
+import tempfile
 from collections.abc import Awaitable, Callable
+from datetime import UTC, datetime, timedelta
 
 import pytest
 from aiohttp import web
+from cryptography import x509
+from cryptography.hazmat.primitives import hashes
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
+from cryptography.x509.oid import NameOID
 
 from heliograph import __version__
 from heliograph.errors import (
@@ -53,6 +61,26 @@ def speaking(*said: bytes, then_close: bool) -> Callable[[], Awaitable[tuple[asy
         return server, f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}"
 
     return start
+
+
+def self_signed() -> ssl.SSLContext:
+    """For a server that nobody vouches for."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
+    begin = datetime(2020, 1, 1, tzinfo=UTC)
+    certificate = (
+        x509.CertificateBuilder(name, name, key.public_key(), x509.random_serial_number())
+        .not_valid_before(begin)
+        .not_valid_after(begin + timedelta(days=36500))
+        .sign(key, hashes.SHA256())
+    )
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    with tempfile.NamedTemporaryFile() as pem:
+        private = key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+        pem.write(private + certificate.public_bytes(Encoding.PEM))
+        pem.flush()
+        context.load_cert_chain(pem.name)
+    return context
 
 
 async def test_an_answer_is_given_as_it_came(serve: Serve) -> None:
@@ -308,6 +336,23 @@ async def test_an_unknown_name_is_unreachable() -> None:
     await session.close()
 
 
+async def test_a_certificate_that_is_not_trusted_is_unreachable() -> None:
+    server = await asyncio.start_server(lambda _, writer: writer.close(), "127.0.0.1", 0, ssl=self_signed())
+    session = Session(f"https://127.0.0.1:{server.sockets[0].getsockname()[1]}", access_token="tok")
+    with pytest.raises(Unreachable, match=r"the certificate of 127\.0\.0\.1 is not trusted"):
+        await session.request("GET", "/x")
+    await session.close()
+    server.close()
+
+
+async def test_a_server_that_speaks_no_tls_is_unreachable(serve: Serve) -> None:
+    session = await serve(answering("{}"))
+    secure = Session(session.homeserver_url.replace("http:", "https:"))
+    with pytest.raises(Unreachable):
+        await secure.request("GET", "/x")
+    await secure.close()
+
+
 async def test_dropped_connections_end_a_running_request_and_the_next_one_works(serve: Serve) -> None:
     arrived = asyncio.Event()
 
@@ -376,6 +421,13 @@ async def test_a_closed_session_makes_no_requests(serve: Serve) -> None:
         "example.org",
         "https://",
         "https://u:p@example.org",
+        "https://@example.org",
+        "http://localhost@example.org",
+        "http://localhost\\@example.org",
+        "http://127.0.0.1:80@example.org",
+        "//localhost",
+        "https:///path",
+        "https://example.org/?",
         "https://example.org/?a=b",
         "https://example.org/#x",
         "https://exa mple.org",
@@ -391,14 +443,16 @@ def test_a_token_is_not_sent_just_anywhere(url: str) -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
+    ("url", "kept"),
     [
-        "https://example.org/",
-        "https://example.org/base/",
-        "http://localhost:8008",
-        "http://[::1]:1",
-        "http://127.1.2.3",
+        ("https://example.org/", "https://example.org"),
+        ("https://example.org/base/", "https://example.org/base"),
+        ("https://EXAMPLE.org:8448", "https://example.org:8448"),
+        ("https://münchen.example", "https://xn--mnchen-3ya.example"),
+        ("http://localhost:8008", "http://localhost:8008"),
+        ("http://[::1]:1", "http://[::1]:1"),
+        ("http://127.1.2.3", "http://127.1.2.3"),
     ],
 )
-def test_https_and_this_machine_are_good_addresses(url: str) -> None:
-    assert Session(url).homeserver_url == url.rstrip("/")
+def test_https_and_this_machine_are_good_addresses(url: str, kept: str) -> None:
+    assert Session(url).homeserver_url == kept

@@ -13,8 +13,8 @@ from heliograph.errors import Refused
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.decoding import decode_as, missing_is_refused
 from heliograph.homeserver.ids import is_room_id
-from heliograph.homeserver.room_facts import together
 from heliograph.homeserver.session import Session
+from heliograph.homeserver.together import together
 
 _AT_ONCE = 8
 

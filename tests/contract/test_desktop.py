@@ -11,6 +11,7 @@ import pytest
 from builders import make_notification
 from buses import PrivateBus
 from dunst import DunstSession
+from fakes.desktop import FakeDesktop
 from fakes.notification_server import PROFILES, NotificationServer
 from heliograph.core.delivery import Declined, Done
 from heliograph.core.notification import Activated, Closed, Closing, DesktopSignal, Popup, ServerChanged
@@ -40,6 +41,7 @@ async def show(stage: Stage, replaces: Popup | None = None, **notification: str)
 
 
 INTERACTIVE = [*(pytest.param(profile, id=profile.name) for profile in PROFILES)]
+INTERACTIVE.append(pytest.param("fake", id="fake"))
 INTERACTIVE.append(pytest.param("dunst", id="real-dunst", marks=pytest.mark.real))
 SILENT = [pytest.param("plyer", id="plyer", marks=pytest.mark.real), "terminal"]
 
@@ -49,6 +51,12 @@ async def stage(request: pytest.FixtureRequest, private_bus: PrivateBus) -> Asyn
     if request.param == "terminal":
         stream = io.StringIO()
         yield Stage(TerminalDesktop(stream), lambda: stream.getvalue().count("* "))
+        return
+    if request.param == "fake":
+        fake = FakeDesktop()
+        stage = Stage(fake, lambda: len(fake.on_screen), fake.click, fake.dismiss)
+        fake.listen(stage.signals.append)
+        yield stage
         return
     if request.param == "dunst":
         dunst: DunstSession = request.getfixturevalue("dunst")

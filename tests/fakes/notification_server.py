@@ -87,6 +87,8 @@ class Misbehaviour(Enum):
     """It has its name, but its object is not there yet."""
     DIE = "die"
     """It is gone the moment Notify arrives."""
+    CLOSE_AT_ONCE = "close at once"
+    """NotificationClosed follows the answer to Notify without a pause, as with "do not disturb"."""
     REUSE_IDS = "reuse ids"
     """Every notification gets the same id."""
     NONSENSE = "nonsense"
@@ -156,6 +158,11 @@ class NotificationServer:
             bus.disconnect()
             with contextlib.suppress(EOFError, OSError):
                 await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]
+
+    def hang_up(self) -> None:
+        """Cuts the connection without waiting for anything."""
+        assert self._bus is not None
+        self._bus.disconnect()
 
     async def restart(self, profile: Profile | None = None) -> None:
         """Another life, perhaps of another server."""
@@ -232,6 +239,8 @@ class NotificationServer:
                 self._send(Message.new_method_return(message, "ssss", words))
             case "Notify":
                 self._send(self._notify(message))
+                if self.misbehaviour is Misbehaviour.CLOSE_AT_ONCE:
+                    self.expire(self.shown[-1].id)
             case "CloseNotification":
                 self._close_by_call(message)
             case _:

@@ -44,12 +44,24 @@ def system_bus_address() -> str:
 
 
 class _QuietBus(MessageBus):
-    """dbus-fast drops the future of each write: one that fails, because the bus just died, is logged as a fault."""
+    """Where a write fails because the bus just died, dbus-fast 5.2 raises for its closed descriptor instead, and drops
+    the futures of the write and of the call, which are logged as faults. Here the call fails and nothing else does.
+    """
 
     def send(self, msg: Message) -> asyncio.Future[None]:  # type: ignore[override]
-        sent: asyncio.Future[None] = super().send(msg)
-        sent.add_done_callback(lambda future: future.cancelled() or future.exception())
+        if not msg.serial:
+            msg.serial = self.next_serial()
+        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        sent.add_done_callback(_look_at)
+        assert self._writer is not None
+        with contextlib.suppress(OSError):
+            self._writer.schedule_write(msg, sent)
         return sent
+
+
+def _look_at(future: asyncio.Future[None]) -> None:
+    if not future.cancelled():
+        future.exception()
 
 
 class Bus:
@@ -193,6 +205,7 @@ class Bus:
             self._bus = await _QuietBus(bus_address=self._address).connect()
         self._bus.add_message_handler(self._pass_on)
         gone = asyncio.create_task(_wait_for_end(self._bus), name="bus disconnected")
+        gone.add_done_callback(_look_at)
         try:
             async with asyncio.timeout(self._timeout_s):
                 for match in self._matches:
@@ -216,9 +229,7 @@ class Bus:
         if bus is not None:
             bus.disconnect()
         await asyncio.wait([gone], timeout=_FIRST_DELAY_S)
-        with contextlib.suppress(EOFError, OSError, asyncio.CancelledError):
-            gone.cancel()
-            await gone
+        gone.cancel()
         if self._on_lost is not None:
             self._on_lost()
 

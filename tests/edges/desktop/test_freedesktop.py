@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import gc
+import logging
+import time
 
 import pytest
 
@@ -152,6 +155,7 @@ async def test_a_server_that_dies_of_a_notification_delays_it(
     server.misbehaviour = Misbehaviour.DIE
     outcome = await desktop.show(make_notification(), None)
     assert isinstance(outcome, RetryLater)
+    assert outcome.after in (None, 2.0)
     await until(lambda: signals[-1] == ServerChanged(None))
     server.misbehaviour = Misbehaviour.NONE
     await server.restart()
@@ -196,6 +200,16 @@ async def test_an_id_used_again_can_be_closed_and_clicked_again(
         server.dismiss(popup.id)
     once = [Activated(popup, "default"), Closed(popup, Closing.DISMISSED)]
     await until(lambda: signals[1:] == once * 2)
+
+
+async def test_an_id_is_known_before_its_signals(
+    server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
+) -> None:
+    server.misbehaviour = Misbehaviour.CLOSE_AT_ONCE
+    outcome = await desktop.show(make_notification(), None)
+    assert len(signals) == 1
+    assert isinstance(outcome, Done)
+    await until(lambda: signals[1:] == [Closed(outcome.value, Closing.EXPIRED)])
 
 
 @pytest.mark.parametrize("profile", [GNOME, PLASMA, SWAYNC], ids=lambda profile: profile.name)
@@ -283,6 +297,33 @@ async def test_calls_under_way_when_the_bus_dies_end_in_an_outcome(
     assert isinstance(await showing, RetryLater)
 
 
+async def test_a_call_into_a_bus_that_just_died_is_no_fault_of_ours(
+    private_bus: PrivateBus, desktop: FreedesktopDesktop, caplog: pytest.LogCaptureFixture
+) -> None:
+    await show(desktop)
+    private_bus.stop()
+    assert isinstance(await desktop.show(make_notification(), None), RetryLater)
+    gc.collect()
+    assert [record.message for record in caplog.records if record.levelno >= logging.ERROR] == []
+
+
+async def test_a_server_that_goes_while_we_ask_for_it_is_gone(
+    private_bus: PrivateBus, server: NotificationServer, signals: Signals
+) -> None:
+    desktop = FreedesktopDesktop(private_bus.address)
+    starting = asyncio.create_task(desktop.start())
+    while desktop._bus_id is None:  # noqa: ASYNC110
+        await asyncio.sleep(0)
+    # Its owner has been asked for. The answer and the news that it is void arrive together.
+    time.sleep(0.05)  # noqa: ASYNC251
+    server.hang_up()
+    time.sleep(0.05)  # noqa: ASYNC251
+    assert await starting
+    desktop.listen(signals.append)
+    assert signals == [ServerChanged(None)]
+    await desktop.shut()
+
+
 async def test_a_server_that_the_bus_can_start_is_told_of_and_started_when_needed(
     private_bus: PrivateBus, server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
 ) -> None:
@@ -304,6 +345,9 @@ async def test_a_server_that_the_bus_can_start_is_told_of_and_started_when_neede
     outcome = await showing
     assert isinstance(outcome, Done)
     assert signals[-1] == ServerChanged(outcome.value.server)
+    summoned = signals[-2]
+    await server.stop()
+    await until(lambda: signals[-2:] == [ServerChanged(None), summoned])
 
 
 async def test_a_server_that_cannot_be_started_delays_for_long(

@@ -1,0 +1,103 @@
+from __future__ import annotations
+
+from pathlib import Path
+from typing import get_args
+
+import msgspec
+import pytest
+
+from conftest import Home
+from heliograph.config import Config, ConfigError, load_config, parse_config, render_config
+from heliograph.errors import EXIT_CONFIG, UserError
+
+CHANGED = """\
+[desktop]
+backend = "terminal"
+open_with = "matrix.to"
+[notifications]
+max_rooms = 1
+[sync]
+poll_seconds = 120
+[history]
+days = 30
+[log]
+level = "debug"
+bodies = true
+"""
+
+
+def test_nothing_has_to_be_configured() -> None:
+    assert load_config() == parse_config("") == Config()
+
+
+def test_what_is_printed_reads_back_as_the_same() -> None:
+    for config in (Config(), parse_config(CHANGED)):
+        assert parse_config(render_config(config)) == config
+
+
+def test_every_field_can_be_changed() -> None:
+    changed, default = msgspec.to_builtins(parse_config(CHANGED)), msgspec.to_builtins(Config())
+    for section, values in default.items():
+        for name, value in values.items():
+            assert changed[section][name] != value
+
+
+def test_every_field_is_explained_above_it() -> None:
+    lines = render_config(Config()).splitlines()
+    for number, line in enumerate(lines):
+        if line and not line.startswith("#"):
+            assert lines[number - 1].startswith("# ")
+    assert '# "auto" | "freedesktop" | "plyer" | "terminal"' in lines
+    assert "# a whole number, 10 to 120" in lines
+
+
+def test_every_field_has_a_description() -> None:
+    for section in msgspec.structs.fields(Config):
+        for field in msgspec.structs.fields(section.type):
+            metas = [extra for extra in get_args(field.type) if isinstance(extra, msgspec.Meta)]
+            assert [bool(meta.description) for meta in metas] == [True]
+
+
+@pytest.mark.parametrize(
+    ("text", "problem", "hint"),
+    [
+        ("[desktop]\nbackand = 1", "unknown key at $.desktop.backand", "Did you mean backend? It takes: backend, open"),
+        ("[dekstop]", "unknown key at $.dekstop", "Did you mean desktop?"),
+        ("zzz = 1", "unknown key at $.zzz", "It takes: desktop, notifications, sync, history, log."),
+        ('[desktop]\nbackend = "x"', "wrong value at $.desktop.backend", '"auto" | "freedesktop" | "plyer"'),
+        ("[desktop]\nbackend = 1", "wrong value at $.desktop.backend", '"auto" | "freedesktop" | "plyer"'),
+        ("[sync]\npoll_seconds = 9", "wrong value at $.sync.poll_seconds", "10 to 120"),
+        ("[sync]\npoll_seconds = 121", "wrong value at $.sync.poll_seconds", "10 to 120"),
+        ('[sync]\npoll_seconds = "50"', "wrong value at $.sync.poll_seconds", "a whole number"),
+        ("[sync]\npoll_seconds = nan", "wrong value at $.sync.poll_seconds", "a whole number"),
+        ("[log]\nbodies = 1", "wrong value at $.log.bodies", "true | false"),
+        ("desktop = 3", "wrong value at $.desktop", "a table, [desktop]"),
+        ("[desktop", "not valid TOML", "heliograph config"),
+        ("[log]\n[log]", "not valid TOML", "heliograph config"),
+        ("x = " + "[" * 5000, "not valid TOML", "heliograph config"),
+    ],
+)
+def test_a_mistake_is_named_with_its_place_and_what_would_be_right(text: str, problem: str, hint: str) -> None:
+    with pytest.raises(ConfigError) as mistake:
+        parse_config(text)
+    assert problem in str(mistake.value)
+    assert hint in mistake.value.hint
+
+
+@pytest.mark.parametrize(
+    ("content", "problem"),
+    [(b"\xff", "not UTF-8"), (b"# " + b"x" * 300_000, "far too large"), (b"x=1", "unknown key")],
+)
+def test_a_file_that_is_no_configuration_is_a_user_error(home: Home, content: bytes, problem: str) -> None:
+    file = home.config / "heliograph" / "config.toml"
+    file.parent.mkdir()
+    file.write_bytes(content)
+    with pytest.raises(UserError, match=problem) as refusal:
+        load_config()
+    assert str(file) in refusal.value.title
+    assert refusal.value.exit_code == EXIT_CONFIG
+
+
+def test_a_folder_in_its_place_is_a_user_error(tmp_path: Path) -> None:
+    with pytest.raises(UserError, match="cannot be read"):
+        load_config(tmp_path)

@@ -16,6 +16,7 @@ from builders import ALICE, BOB, ME, ROOM
 from heliograph.core.push.context import Context
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import Ruleset
+from heliograph.core.push.verdict import SILENT
 
 _OTHER_ROOM = "!other:example.org"
 _WORDS = ["lunch", "Lunch", "deploy", "deployment", "me", "Me", "@room", "a", "b", ":)", "l*nch", "d?ploy", "_x", "7"]
@@ -50,7 +51,9 @@ keys = st.sampled_from(
         "content.formatted_body", "nothing",
     ]
 )  # fmt: skip
-counts = st.builds("{}{}".format, st.sampled_from(["", "==", "<", ">", "<=", ">=", "=", "<>", " "]), st.integers(0, 4))
+counts = st.builds(
+    "{}{}".format, st.sampled_from(["", "==", "<", ">", "<=", "<=", ">=", ">=", "=", " "]), st.integers(1, 4)
+)
 
 conditions = st.one_of(
     st.builds(lambda k, p: {"kind": "event_match", "key": k, "pattern": p}, keys, patterns),
@@ -83,7 +86,7 @@ def rules(draw: st.DrawFn) -> dict[str, list[dict[str, Any]]]:
 
     def listed(**fields: st.SearchStrategy[Any]) -> list[dict[str, Any]]:
         made = draw(
-            st.lists(st.fixed_dictionaries({"enabled": st.sampled_from([True, True, False]), **fields}), max_size=3)
+            st.lists(st.fixed_dictionaries({"enabled": st.sampled_from([True, True, False]), **fields}), max_size=2)
         )
         return [{"rule_id": f"r{number}", "actions": ["notify"], **rule} for number, rule in enumerate(made)]
 
@@ -173,25 +176,29 @@ def among_the_predefined(user_rules: dict[str, list[dict[str, Any]]]) -> dict[st
     }
 
 
-@settings(max_examples=2_000, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
-@given(rules(), events(), contexts)
+_cases = st.lists(st.tuples(events(), contexts), min_size=4, max_size=4)
+
+
+@settings(max_examples=800, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@given(rules(), _cases)
 def test_the_same_rule_matches_as_in_synapse(
-    user_rules: dict[str, list[dict[str, Any]]], event: dict[str, Any], context: Context
+    user_rules: dict[str, list[dict[str, Any]]], cases: list[tuple[dict[str, Any], Context]]
 ) -> None:
     ruleset = Ruleset.parse(among_the_predefined(user_rules))
 
-    assert ruleset.judge(event, context).rule == synapse.rule_of(user_rules, event, context)
+    ours = [ruleset.judge(event, context).rule for event, context in cases]
+
+    assert ours == [synapse.rule_of(user_rules, event, context) for event, context in cases]
 
 
-@settings(max_examples=500, deadline=None, derandomize=True)
-@given(rules(), events(), contexts)
+@settings(max_examples=100, deadline=None, suppress_health_check=[HealthCheck.too_slow], derandomize=True)
+@given(rules(), _cases)
 def test_a_trace_ends_at_the_rule_that_decides(
-    user_rules: dict[str, list[dict[str, Any]]], event: dict[str, Any], context: Context
+    user_rules: dict[str, list[dict[str, Any]]], cases: list[tuple[dict[str, Any], Context]]
 ) -> None:
     ruleset = Ruleset.parse(among_the_predefined(user_rules))
 
-    steps = list(ruleset.trace(event, context))
+    for event, context in cases:
+        matched = [step.rule.verdict for step in ruleset.trace(event, context) if step.has_matched]
 
-    assert [step.rule.verdict for step in steps if step.has_matched] == [
-        verdict for verdict in [ruleset.judge(event, context)] if verdict.rule is not None
-    ]
+        assert (matched or [SILENT]) == [ruleset.judge(event, context)]

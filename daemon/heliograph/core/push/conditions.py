@@ -93,11 +93,11 @@ def _phrase_occurs(phrase: Phrase) -> Test:
     word = phrase.word
 
     def holds(subject: Subject) -> bool:
-        text = subject.lowered(BODY, _BODY_PATH)
-        # Looking up a word keeps thousands of phrases cheap on a long text; in a short one searching is cheaper.
-        if text is None or (word is not None and len(text) > 1_000 and word not in subject.words):
+        # Looking up a word first keeps thousands of phrases cheap on a long text.
+        if word is not None and word not in subject.words:
             return False
-        return phrase.occurs_in(text, subject.work)
+        text = subject.lowered(BODY, _BODY_PATH)
+        return text is not None and phrase.occurs_in(text, subject.work)
 
     return holds
 

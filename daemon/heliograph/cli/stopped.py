@@ -27,7 +27,8 @@ class StoppedAccount:
     problem: str | None = None
 
     def as_json(self) -> dict[str, Any]:
-        return asdict(self)
+        """Named as in the daemon's own answer, as far as it goes."""
+        return {"state": "not running" if self.pid is None else "not answering", **asdict(self)}
 
 
 async def look_into_ledgers(accounts: Sequence[Account]) -> list[StoppedAccount]:

@@ -1,0 +1,192 @@
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import threading
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import pytest
+
+from builders import ALICE, ME, make_delivery
+from buses import PrivateBus
+from edges.cli.conftest import Shell
+from heliograph.accounts import Account, save_account, state_folder
+from heliograph.control.service import Control
+from heliograph.core.record import Plan
+from heliograph.status import AccountStatus, Connection, DaemonStatus
+from heliograph.store.ledger import SqliteLedger
+from heliograph.store.lock import AccountLock
+
+NOON_MS = 1_700_000_000_000
+
+
+def sign_in(user_id: str = ME) -> None:
+    save_account(Account(user_id=user_id, device_id="D", homeserver="https://example.org", secrets="file", pushkey="k"))
+
+
+def make_status(**account: Any) -> DaemonStatus:
+    defaults: dict[str, Any] = {
+        "connection": Connection.CONNECTED,
+        "connected_since_ms": NOON_MS,
+        "last_sync_ms": NOON_MS,
+        "mode": "local",
+        "mode_reason": "the server does not offer MSC3361",
+        "software": "Synapse 1.163.2",
+        "versions": ("v1.1", "v1.11"),
+        "is_pusher_registered": True,
+        "pending": 3,
+        "shown": 2,
+    }
+    status = DaemonStatus("0.1.0", 4711, NOON_MS, "freedesktop", "dunst 1.9.0")
+    status.accounts.append(AccountStatus(ME, "https://example.org", **(defaults | account)))
+    return status
+
+
+@contextmanager
+def daemon_says(bus: PrivateBus, answer: Callable[[], Any]) -> Iterator[None]:
+    """A daemon on the bus, in a thread of its own."""
+    up = threading.Event()
+    stop = asyncio.Event()
+    loops: list[asyncio.AbstractEventLoop] = []
+
+    async def serve() -> None:
+        loops.append(asyncio.get_running_loop())
+        control = Control(answer, bus_address=bus.address)
+        await control.start()
+        up.set()
+        await stop.wait()
+        await control.stop()
+
+    thread = threading.Thread(target=lambda: asyncio.run(serve()))
+    thread.start()
+    assert up.wait(10)
+    try:
+        yield
+    finally:
+        loops[0].call_soon_threadsafe(stop.set)
+        thread.join(10)
+
+
+def report(shell: Shell, bus: PrivateBus, status: DaemonStatus) -> str:
+    with daemon_says(bus, status.as_json):
+        result = shell.run("status")
+    assert result.exit_code == 0, result.output
+    return result.stdout
+
+
+def test_a_running_daemon_is_told_of_in_full(shell: Shell, private_bus: PrivateBus) -> None:
+    sign_in()
+    text = report(shell, private_bus, make_status())
+    for part in (
+        "Heliograph 0.1.0 runs since 2023-11-1",
+        "4711",
+        "freedesktop (dunst 1.9.0)",
+        f"{ME} at https://example.org",
+        "connected since 2023-11-1",
+        "3, on screen 2",
+        "local (the server does not offer MSC3361)",
+        "Synapse 1.163.2, specification up to v1.11, direct push (MSC3361): no, switching pushers (MSC3881): no",
+        "registered, enabled",
+    ):
+        assert part in text
+
+
+@pytest.mark.parametrize(
+    ("account", "told"),
+    [
+        ({"connection": Connection.OFFLINE, "why": "no answer in time"}, "offline (no answer in time)"),
+        ({"connection": Connection.WAITING_FOR_KEYRING, "why": "it is locked"}, "waiting for keyring (it is locked)"),
+        ({"connection": Connection.SIGNED_OUT}, "signed out"),
+        ({"last_sync_ms": None}, "never"),
+        ({"last_sync_ms": 10**18}, "at an unknown time"),
+        ({"is_pusher_registered": False}, "not registered yet"),
+        ({"is_pusher_enabled": False}, "switched off by another of your clients"),
+        ({"is_silenced": True}, "silenced by another of your clients"),
+        ({"software": None, "versions": ()}, "software not told, specification up to unknown"),
+        ({"has_direct_push": True, "mode": "direct", "mode_reason": ""}, "direct push (MSC3361): yes"),
+        ({"rules_problem": "rule x is no object"}, "rule x is no object"),
+    ],
+)
+def test_each_trouble_is_told(shell: Shell, private_bus: PrivateBus, account: dict[str, Any], told: str) -> None:
+    assert told in report(shell, private_bus, make_status(**account))
+
+
+def test_without_a_notification_server_it_says_so(shell: Shell, private_bus: PrivateBus) -> None:
+    status = make_status()
+    status.notification_server = None
+    assert "none found" in report(shell, private_bus, status)
+
+
+def test_what_a_server_says_of_itself_cannot_command_the_terminal(shell: Shell, private_bus: PrivateBus) -> None:
+    text = report(shell, private_bus, make_status(software="\x1b]0;evil\x07Syn\napse", why="\u202e"))
+    assert "\x1b" not in text
+    assert "Syn apse" in text
+
+
+def test_an_account_that_came_after_the_start_is_pointed_out(shell: Shell, private_bus: PrivateBus) -> None:
+    sign_in()
+    sign_in(ALICE)
+    text = report(shell, private_bus, make_status())
+    assert ALICE in text
+    assert "systemctl --user restart heliograph" in text
+
+
+@pytest.mark.parametrize("answer", [{}, {"accounts": [None, 3, {}]}, {"accounts": [{"server": 3, "pusher": []}]}])
+def test_an_answer_of_another_version_is_no_traceback(shell: Shell, private_bus: PrivateBus, answer: Any) -> None:
+    with daemon_says(private_bus, lambda: answer):
+        assert shell.run("status").exit_code == 0
+
+
+def test_scripts_get_the_daemons_answer(shell: Shell, private_bus: PrivateBus) -> None:
+    status = make_status()
+    with daemon_says(private_bus, status.as_json):
+        result = shell.run("status", "--json")
+    assert json.loads(result.stdout) == {"running": True, **status.as_json()}
+
+
+def test_without_a_daemon_and_an_account_it_says_how_to_begin(shell: Shell) -> None:
+    result = shell.run("status")
+    assert result.exit_code == 78
+    assert "heliograph login" in result.stderr
+
+
+async def fill_ledger() -> None:
+    ledger = await SqliteLedger.open(state_folder(ME))
+    await ledger.commit(Plan(next_batch="s2", deliveries=(make_delivery(), make_delivery())), NOON_MS)
+    await ledger.close()
+
+
+def test_a_stopped_daemon_leaves_the_ledger_to_tell(shell: Shell) -> None:
+    sign_in()
+    asyncio.run(fill_ledger())
+    result = shell.run("status")
+    assert result.exit_code == 1
+    assert "Heliograph is not running" in result.stdout
+    assert "2, on screen 0" in result.stdout
+    assert "2023-11-1" in result.stdout
+    answer = json.loads(shell.run("status", "--json").stdout)
+    assert answer["running"] is False
+    (account,) = answer["accounts"]
+    assert (account["state"], account["pending"], account["last_sync_ms"]) == ("not running", 2, NOON_MS)
+
+
+def test_looking_changes_nothing(shell: Shell) -> None:
+    sign_in()
+    before = sorted(os.listdir(state_folder(ME)))
+    result = shell.run("status")
+    assert result.exit_code == 1
+    assert "ledger" in result.stdout
+    assert sorted(os.listdir(state_folder(ME))) == before
+
+
+def test_a_daemon_that_runs_and_does_not_answer_is_told_apart(shell: Shell) -> None:
+    sign_in()
+    lock = AccountLock.take(state_folder(ME))
+    result = shell.run("status")
+    lock.release()
+    assert result.exit_code == 1
+    assert "runs, but does not answer" in result.stdout
+    assert str(os.getpid()) in result.stdout

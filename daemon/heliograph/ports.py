@@ -169,8 +169,8 @@ class Ledger(Protocol):
         ...
 
     async def due(self, now_ms: int) -> list[Delivery]:
-        """PENDING deliveries whose time has come, in order of position, and those SHOWN in a popup they touch:
-        the same room's, or a stale popup's."""
+        """PENDING deliveries whose time has come, in order of position, and of those SHOWN in a popup they touch (the
+        same room's, or a stale one) what it quotes: a room's newest `popups.LINES`, all of a summary."""
         ...
 
     async def next_due_ms(self) -> int | None: ...

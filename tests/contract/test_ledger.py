@@ -13,6 +13,7 @@ from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Move, State
 from heliograph.core.events import AccountData
 from heliograph.core.notification import Category, Popup
+from heliograph.core.popups import LINES
 from heliograph.core.record import (
     AccountState,
     Content,
@@ -515,6 +516,39 @@ async def test_what_a_rooms_popup_shows_already_comes_with_what_is_due_in_it(led
         ("$a", State.SHOWN, ROOM),
         ("$b", State.PENDING, None),
     ]
+
+
+async def test_only_what_a_rooms_popup_quotes_comes_and_the_rest_is_counted(ledger: Ledger) -> None:
+    shown = [f"${number}" for number in range(LINES + 3)]
+    await ledger.commit(make_plan(*shown), 1)
+    await show(ledger, *shown)
+    await ledger.commit(make_plan("$new"), 2)
+
+    assert [each.event_id for each in await ledger.due(10)] == [*shown[-LINES:], "$new"]
+    assert [record.size for record in await ledger.popups()] == [LINES + 3]
+
+
+async def test_all_that_a_stale_summary_shows_comes(ledger: Ledger) -> None:
+    shown = [f"${number}" for number in range(LINES + 3)]
+    await ledger.commit(make_plan(*shown), 1)
+    await show(ledger, *shown, popup=make_popup("summary:$0"))
+    await ledger.commit(Plan("s9", changes=(Withdrawal("$0", "read"),)), 2)
+
+    assert [each.event_id for each in await ledger.due(10)] == shown[1:]
+    assert [record.size for record in await ledger.popups()] == [LINES + 2]
+
+
+async def test_a_change_to_what_a_popup_does_not_quote_while_it_is_replaced_leaves_it_stale(ledger: Ledger) -> None:
+    shown = [f"${number}" for number in range(LINES + 3)]
+    await ledger.commit(make_plan(*shown), 1)
+    await show(ledger, *shown)
+    await ledger.commit(make_plan("$new"), 2)
+    await ledger.due(10)
+    await ledger.commit(Plan("s9", changes=(Withdrawal("$0", "read"),)), 3)
+
+    await ledger.settle([Settlement("$new", Move.SHOWN)], shown=make_popup())
+
+    assert [record.is_stale for record in await ledger.popups()] == [True]
 
 
 async def test_what_a_summary_shows_does_not_come_with_one_of_its_rooms(ledger: Ledger) -> None:

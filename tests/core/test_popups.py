@@ -14,8 +14,8 @@ from heliograph.core.record import Delivery, PopupRecord
 POPUP = Popup("server", 7)
 
 
-def make_record(key: str = ROOM, digest: str = "old", *, is_stale: bool = False) -> PopupRecord:
-    return PopupRecord(key, POPUP, digest, is_stale)
+def make_record(key: str = ROOM, digest: str = "old", *, is_stale: bool = False, size: int = 1) -> PopupRecord:
+    return PopupRecord(key, POPUP, digest, is_stale, size)
 
 
 def shown(event_id: str, **delivery: Any) -> Delivery:
@@ -66,6 +66,12 @@ def test_only_the_last_lines_of_many_are_quoted() -> None:
     assert step.notification.body == "Alice: 5\nAlice: 6\nAlice: 7\nAlice: 8"
 
 
+def test_messages_that_are_no_longer_quoted_are_counted() -> None:
+    step = only_show([shown("$8", content=make_content("8")), make_delivery("$9", text="9")], make_record(size=8))
+    assert step.notification.summary == "Lunch (9 new)"
+    assert step.notification.body == "Alice: 8\nAlice: 9"
+
+
 def test_a_line_without_a_sender_stands_alone() -> None:
     step = only_show([make_delivery("start:1", room_id="", content=make_content("3 unread", sender_name=""))])
     assert step.key == "start:1"
@@ -100,7 +106,7 @@ def test_a_summary_of_few_rooms_names_them_all() -> None:
 
 
 def test_a_popup_whose_deliveries_were_all_taken_back_is_closed() -> None:
-    assert steps([], make_record(is_stale=True)) == [Close(make_record(is_stale=True))]
+    assert steps([], make_record(is_stale=True, size=0)) == [Close(make_record(is_stale=True))]
 
 
 def test_a_popup_that_lost_one_of_its_lines_says_so_silently() -> None:

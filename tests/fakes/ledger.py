@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
+from heliograph.core.popups import LINES
 from heliograph.core.record import (
     AccountState,
     Decision,
@@ -120,8 +121,13 @@ class FakeLedger:
         pending = [each for each in self._open() if each.state is State.PENDING and each.due_ms <= now_ms]
         touched = {each.room_id for each in pending}
         touched |= {record.key for record in self.popup_records.values() if record.is_stale}
-        shown = [each for each in self._open() if each.state is State.SHOWN and each.popup_key in touched]
-        return sorted([*pending, *shown], key=lambda each: each.position)
+        quoted = [each for key in touched for each in self._quoted(key)]
+        return sorted([*pending, *quoted], key=lambda each: each.position)
+
+    def _quoted(self, key: str) -> list[Delivery]:
+        shown = [each for each in self._open() if each.state is State.SHOWN and each.popup_key == key]
+        in_room = [each for each in shown if each.room_id == key]
+        return [each for each in shown if each.room_id != key] + in_room[-LINES:]
 
     async def next_due_ms(self) -> int | None:
         self._check()
@@ -129,7 +135,9 @@ class FakeLedger:
 
     async def popups(self) -> list[PopupRecord]:
         self._check()
-        return [self.popup_records[key] for key in sorted(self.popup_records)]
+        return [
+            replace(self.popup_records[key], size=len(await self.shown_in(key))) for key in sorted(self.popup_records)
+        ]
 
     async def shown_in(self, key: str) -> list[Delivery]:
         self._check()
@@ -145,11 +153,13 @@ class FakeLedger:
         self._check()
         if shown is not None:
             self.popup_records[shown.key] = shown
+        is_old = shown is not None and shown.key in self._changed_since_due
         for settlement in settlements:
             fits = self._settle(settlement, shown.key if shown is not None else None)
             is_on_screen = settlement.move in (Move.SHOWN, Move.REPLACED)
-            if shown is not None and is_on_screen and (not fits or settlement.event_id in self._changed_since_due):
-                self.popup_records[shown.key] = replace(shown, is_stale=True)
+            is_old |= is_on_screen and (not fits or settlement.event_id in self._changed_since_due)
+        if shown is not None and is_old:
+            self.popup_records[shown.key] = replace(shown, is_stale=True)
         if closed is not None:
             self._forget_popup(closed)
 
@@ -201,6 +211,7 @@ class FakeLedger:
             return
         self._changed_since_due.add(change.event_id)
         if delivery.popup_key is not None:
+            self._changed_since_due.add(delivery.popup_key)
             self.popup_records[delivery.popup_key] = replace(self.popup_records[delivery.popup_key], is_stale=True)
         if isinstance(change, Withdrawal):
             self._settle(Settlement(change.event_id, Move.WITHDRAWN, why=change.why), None)

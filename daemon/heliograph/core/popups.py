@@ -27,7 +27,7 @@ class Show:
     key: str
     notification: Notification
     deliveries: tuple[Delivery, ...]
-    """All that it shows; the PENDING ones become SHOWN by it."""
+    """What is new in it, and what it quotes; the PENDING ones become SHOWN by it."""
     digest: str
     replaces: PopupRecord | None = None
 
@@ -52,8 +52,9 @@ Step = Show | Close | Keep
 def arrange(deliveries: Sequence[Delivery], popups: Iterable[PopupRecord], *, me: str, max_rooms: int) -> list[Step]:
     """The steps from the popups on screen to those that the open deliveries want.
 
-    `deliveries` are in order: the PENDING ones that are due, and the SHOWN ones of the popups they touch. If more than
-    `max_rooms` rooms have something new, all of it becomes one summary.
+    `deliveries` are in order: the PENDING ones that are due, and what the popups they touch quote (see `Ledger.due`);
+    `PopupRecord.size` says how many those show in all. If more than `max_rooms` rooms have something new, all of it
+    becomes one summary.
     """
     records = {record.key: record for record in popups}
     shown: dict[str, list[Delivery]] = {}
@@ -95,7 +96,8 @@ def _show(key: str, deliveries: list[Delivery], record: PopupRecord | None, me: 
     new = [each.content for each in deliveries if each.content is not None and each.state is State.PENDING]
     latest = deliveries[-1]
     is_summary = len({each.room_id for each in deliveries}) > 1
-    summary, body = _word_summary(contents) if is_summary else _word_room(contents)
+    count = len(new) + (record.size if record is not None else 0)
+    summary, body = _word_summary(contents) if is_summary else _word_room(contents, count)
     return Show(
         key=key,
         notification=Notification(
@@ -126,12 +128,12 @@ def _urgency(contents: Sequence[Content]) -> Urgency:
     return Urgency.LOW
 
 
-def _word_room(contents: Sequence[Content]) -> tuple[str, str]:
+def _word_room(contents: Sequence[Content], count: int) -> tuple[str, str]:
     latest = contents[-1]
     lines = [_line(content, with_sender=not latest.is_direct) for content in contents[-LINES:]]
     title = latest.sender_name if latest.is_direct else latest.room_title
-    if len(contents) > 1:
-        title = f"{title} ({len(contents)} new)"
+    if count > 1:
+        title = f"{title} ({count} new)"
     return title, "\n".join(lines)
 
 

@@ -139,3 +139,5 @@ class PopupRecord:
     """Of what it shows, so that only a change is sent again."""
     is_stale: bool = False
     """One of its deliveries changed since it was shown."""
+    size: int = field(default=0, compare=False)
+    """How many deliveries it shows. The ledger counts them; what is written here is not kept."""

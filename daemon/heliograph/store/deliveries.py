@@ -8,6 +8,7 @@ from typing import Any
 
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
 from heliograph.core.notification import Category
+from heliograph.core.popups import LINES
 from heliograph.core.record import Content, Delivery, Edit, Withdrawal
 from heliograph.ports import Settlement
 from heliograph.store.columns import among, to_integer, to_optional_text, to_text
@@ -37,7 +38,7 @@ def insert_deliveries(db: sqlite3.Connection, deliveries: Iterable[Delivery], af
 
 
 def apply_changes(db: sqlite3.Connection, changes: Iterable[Withdrawal | Edit]) -> set[str]:
-    """Withdraws and edits open deliveries, in order. Returns those whose content changed."""
+    """Withdraws and edits open deliveries, in order. Returns those that changed, and the keys of their popups."""
     changed: set[str] = set()
     for change in changes:
         event_id = to_text(change.event_id)
@@ -60,6 +61,7 @@ def apply_changes(db: sqlite3.Connection, changes: Iterable[Withdrawal | Edit]) 
         changed.add(event_id)
         if popup_key is not None:
             mark_stale(db, popup_key)
+            changed.add(popup_key)
     return changed
 
 
@@ -109,14 +111,16 @@ def read_open_rooms(db: sqlite3.Connection) -> frozenset[str]:
 
 
 def read_due(db: sqlite3.Connection, now_ms: int) -> list[Delivery]:
-    """PENDING ones whose time has come, and those SHOWN in their rooms' popups or in stale ones; by position."""
+    """PENDING ones whose time has come, and what their rooms' popups and stale ones quote; by position."""
     rows = db.execute(
         "WITH due AS (SELECT position, room_id FROM deliveries WHERE state = 'pending' AND due_ms <= ?),"
-        " touched AS (SELECT room_id AS key FROM due UNION SELECT key FROM popups WHERE is_stale)"
-        f" SELECT {_COLUMNS} FROM deliveries WHERE position IN (SELECT position FROM due)"
-        f" UNION ALL SELECT {_COLUMNS} FROM deliveries"
-        " WHERE state = 'shown' AND popup_key IN (SELECT key FROM touched) ORDER BY position",
-        (to_integer(now_ms),),
+        " touched AS (SELECT room_id AS key FROM due UNION SELECT key FROM popups WHERE is_stale),"
+        " quoted AS (SELECT position, popup_key = room_id AS is_room,"
+        " row_number() OVER (PARTITION BY popup_key ORDER BY position DESC) AS place FROM deliveries"
+        " WHERE state = 'shown' AND popup_key IN (SELECT key FROM touched))"
+        f" SELECT {_COLUMNS} FROM deliveries WHERE position IN (SELECT position FROM due"
+        " UNION ALL SELECT position FROM quoted WHERE place <= ? OR NOT is_room) ORDER BY position",
+        (to_integer(now_ms), LINES),
     )
     return [_delivery(row) for row in rows]
 

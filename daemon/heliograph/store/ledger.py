@@ -33,7 +33,7 @@ class SqliteLedger:
         self._database = database
         self._lock = lock
         self._changed_since_due: set[str] = set()
-        """Deliveries that changed while the delivery loop may be showing what `due` told it before."""
+        """Deliveries, and keys of their popups, that changed since `due` told the delivery loop what to show."""
 
     @classmethod
     async def open(cls, folder: Path) -> SqliteLedger:
@@ -137,15 +137,17 @@ class SqliteLedger:
         closed: str | None,
         db: sqlite3.Connection,
     ) -> None:
-        shown_in = shown.key if shown is not None else None
+        shown_in = None if shown is None else shown.key
         if shown is not None:
             popups.write_popup(db, shown)
+        # Whatever was edited or withdrawn while Notify was under way: what is on screen is already old.
+        is_old = shown_in in self._changed_since_due
         for settlement in settlements:
             fits = deliveries.apply_settlement(db, settlement, shown_in)
             is_on_screen = settlement.move in (Move.SHOWN, Move.REPLACED)
-            # It was edited or withdrawn while Notify was under way: what is on screen is already old.
-            if is_on_screen and shown_in is not None and (not fits or settlement.event_id in self._changed_since_due):
-                popups.mark_stale(db, shown_in)
+            is_old |= is_on_screen and (not fits or settlement.event_id in self._changed_since_due)
+        if is_old and shown_in is not None:
+            popups.mark_stale(db, shown_in)
         if closed is not None:
             popups.delete_popup(db, closed)
 

@@ -10,10 +10,13 @@ from heliograph.store.columns import to_integer, to_text
 
 
 def read_popups(db: sqlite3.Connection) -> list[PopupRecord]:
-    rows = db.execute("SELECT key, server, popup_id, digest, is_stale FROM popups ORDER BY key")
+    rows = db.execute(
+        "SELECT key, server, popup_id, digest, is_stale,"
+        " (SELECT count(*) FROM deliveries WHERE popup_key = key AND state = 'shown') FROM popups ORDER BY key"
+    )
     return [
-        PopupRecord(key, Popup(server, popup_id), digest, bool(is_stale))
-        for key, server, popup_id, digest, is_stale in rows
+        PopupRecord(key, Popup(server, popup_id), digest, bool(is_stale), size)
+        for key, server, popup_id, digest, is_stale, size in rows
     ]
 
 

@@ -41,6 +41,7 @@ from heliograph.core.plan import (
     marked_events,
     missing_names,
     plan,
+    rooms_changing_deliveries,
     rooms_wanting_facts,
     senders,
     touched_rooms,
@@ -394,6 +395,22 @@ class TestWhatAPlanNeeds:
         )
         filled = [make_server_notification(make_event(room_id="!e"))]
         assert touched_rooms(sync, filled) == {"!a", "!b", "!c", "!d", "!e"}
+
+    def test_open_deliveries_are_needed_where_something_was_read_edited_joined_or_left(self) -> None:
+        sync = Sync(
+            "s2",
+            joined=(
+                JoinedRoom("!message", timeline=(make_event(), Malformed("timeline", "x"))),
+                JoinedRoom("!receipt", receipts=(Receipt("!receipt", "$1"),)),
+                JoinedRoom("!marker", fully_read="$1"),
+                JoinedRoom("!edit", timeline=(make_edit("$1"),)),
+                JoinedRoom("!joined"),
+            ),
+            left=("!left",),
+        )
+        rooms = {"!joined": RoomRecord(RoomFacts("!joined", inviter=ALICE)), "!message": RoomRecord(make_facts())}
+        found = rooms_changing_deliveries(sync, rooms)
+        assert found == {"!receipt", "!marker", "!edit", "!joined", "!left"}
 
     def test_senders_are_those_of_timelines_and_notifications(self) -> None:
         bad = Malformed("timeline", "x")

@@ -62,7 +62,7 @@ class Situation:
     rooms: Mapping[str, RoomRecord] = field(default_factory=dict)
     """Records of the rooms that the sync touches."""
     open_deliveries: Sequence[Delivery] = ()
-    """PENDING and SHOWN deliveries of these rooms, in order of position."""
+    """PENDING and SHOWN deliveries of `rooms_changing_deliveries`, in order of position."""
     positions: Mapping[str, int] = field(default_factory=dict)
     """The ledger's positions of events that receipts name."""
     filled: Sequence[ServerNotification] = ()
@@ -70,10 +70,22 @@ class Situation:
 
 
 def touched_rooms(sync: Sync, filled: Iterable[ServerNotification] = ()) -> frozenset[str]:
-    """Rooms whose records and open deliveries a plan needs."""
+    """Rooms whose records a plan needs."""
     rooms = {room.room_id for room in sync.joined} | {room.room_id for room in sync.invited} | set(sync.left)
     rooms.update(item.event.room_id for item in (*sync.notifications, *filled) if isinstance(item, ServerNotification))
     return frozenset(rooms)
+
+
+def rooms_changing_deliveries(sync: Sync, rooms: Mapping[str, RoomRecord]) -> frozenset[str]:
+    """Rooms whose open deliveries a plan needs: something was read, edited, joined or left there."""
+    return frozenset(sync.left).union(
+        room.room_id
+        for room in sync.joined
+        if room.receipts
+        or room.fully_read is not None
+        or any(isinstance(event, Event) and event.replaces is not None for event in room.timeline)
+        or ((record := rooms.get(room.room_id)) is not None and record.facts.inviter is not None)
+    )
 
 
 def senders(sync: Sync, filled: Iterable[ServerNotification] = ()) -> frozenset[str]:

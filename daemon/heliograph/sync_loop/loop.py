@@ -22,6 +22,7 @@ from heliograph.core.plan import (
     marked_events,
     missing_names,
     plan,
+    rooms_changing_deliveries,
     rooms_wanting_facts,
     senders,
     touched_rooms,
@@ -221,14 +222,16 @@ class SyncLoop:
         touched = touched_rooms(sync, filled)
         if not touched and not sync.malformed:
             return Plan(next_batch=sync.next_batch, account_data=sync.account_data)
+        rooms = await self._ledger.rooms(touched, senders(sync, filled))
+        changing = rooms_changing_deliveries(sync, rooms)
         marked = marked_events(sync)
         situation = Situation(
             me=self._homeserver.user_id,
             mode=self._mode,
             account=self._account,
             ruleset=self._ruleset,
-            rooms=await self._ledger.rooms(touched, senders(sync, filled)),
-            open_deliveries=await self._ledger.open_deliveries(touched),
+            rooms=rooms,
+            open_deliveries=await self._ledger.open_deliveries(changing) if changing else (),
             positions=await self._ledger.positions(marked) if marked else {},
             filled=filled,
         )

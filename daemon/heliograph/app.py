@@ -121,6 +121,7 @@ class AccountRun:
         self._watchdog = watchdog
         self._daemon = daemon
         self._sync: SyncLoop | None = None
+        self._told_systemd = ""
 
     async def run(self) -> int:
         """Runs the account until it is signed out; the exit code that this calls for."""
@@ -193,7 +194,13 @@ class AccountRun:
         self._watchdog.beat(self.account.user_id)
         if self._status.connection is Connection.CONNECTED:
             self._pusher.turn()
-        sd_notify.status(_summary(self._daemon))
+        self._tell_systemd()
+
+    def _tell_systemd(self) -> None:
+        summary = _summary(self._daemon)
+        if summary != self._told_systemd:
+            self._told_systemd = summary
+            sd_notify.status(summary)
 
     async def _load_secret(self, store: SecretStore) -> Secret:
         while True:
@@ -215,7 +222,7 @@ class AccountRun:
         self._status.connection, self._status.why = Connection.WAITING_FOR_KEYRING, "the keyring is locked"
         self._delivery.tell("The keyring is locked", "Unlock it: Heliograph needs its access token to get messages.")
         self._watchdog.release(self.account.user_id)
-        sd_notify.status(_summary(self._daemon))
+        self._tell_systemd()
         while True:
             self._watchdog.beat(self.account.user_id)
             with contextlib.suppress(TimeoutError):

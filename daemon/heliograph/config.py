@@ -5,10 +5,8 @@ Unknown keys and wrong values are refused with their path. Secrets are never par
 
 from __future__ import annotations
 
-import difflib
 import json
 import re
-import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal, get_args, get_origin
@@ -131,6 +129,8 @@ class ConfigError(ValueError):
 
 def parse_config(text: str) -> Config:
     """The configuration that this TOML stands for. Raises ConfigError."""
+    import tomllib  # Only who has a configuration pays for reading it.
+
     try:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
@@ -195,6 +195,8 @@ def _explain(message: str) -> ConfigError:
         parent = match["path"] or "$"
         path = f"{parent}.{match['name']}"
         names = [field.name for field in msgspec.structs.fields(_type_at(parent))]
+        import difflib
+
         like = difflib.get_close_matches(match["name"], names, n=1)
         guess = f"Did you mean {like[0]}? " if like else ""
         return ConfigError(f"has an unknown key at {path}", f"{guess}It takes: {', '.join(names)}.")

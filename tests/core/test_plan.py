@@ -212,6 +212,13 @@ class TestRooms:
     def test_a_room_that_did_not_change_is_not_written(self) -> None:
         assert plan(make_sync(make_event()), situation()).rooms == ()
 
+    def test_what_was_asked_of_a_room_just_now_is_written(self) -> None:
+        decided = plan(make_sync(make_event()), situation(fresh_rooms=frozenset({ROOM})))
+        assert decided.rooms == (RoomRecord(make_facts()),)
+        elsewhere = {"!b": RoomRecord(make_facts("!b")), ROOM: RoomRecord(make_facts())}
+        decided = plan(make_sync(make_event()), situation(rooms=elsewhere, fresh_rooms=frozenset({"!b"})))
+        assert decided.rooms == (RoomRecord(make_facts("!b")),)
+
     def test_a_room_unknown_so_far_rings_with_what_is_known(self) -> None:
         content = only(plan(make_sync(make_event()), situation(rooms={}))).content
         assert content is not None

@@ -61,6 +61,8 @@ class Situation:
     ruleset: Ruleset
     rooms: Mapping[str, RoomRecord] = field(default_factory=dict)
     """Records of the rooms that the sync touches."""
+    fresh_rooms: frozenset[str] = frozenset()
+    """Those whose facts or names were asked for just now: to be kept, whatever the sync says of them."""
     open_deliveries: Sequence[Delivery] = ()
     """PENDING and SHOWN deliveries of `rooms_changing_deliveries`, in order of position."""
     positions: Mapping[str, int] = field(default_factory=dict)
@@ -189,8 +191,9 @@ class _Planner:
             changes=tuple(self._changes),
             rooms=tuple(
                 self._records[room_id]
-                for room_id in sorted(self._touched)
-                if self._records[room_id] != self._situation.rooms.get(room_id)
+                for room_id in sorted(self._touched | self._situation.fresh_rooms)
+                if room_id in self._situation.fresh_rooms
+                or self._records[room_id] != self._situation.rooms.get(room_id)
             ),
             account_data=self._sync.account_data,
         )

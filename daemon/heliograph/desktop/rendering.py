@@ -5,10 +5,10 @@ Source: Desktop Notifications Specification 1.3. How servers differ from it was 
 
 from __future__ import annotations
 
-import html
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
+from xml.sax.saxutils import escape
 
 from dbus_fast import Variant
 
@@ -38,7 +38,7 @@ def render(notification: Notification, capabilities: Collection[str], *, icon: s
     elif "body-markup" in capabilities:
         # Only the body: every server shows "&amp;" in a summary as it stands. And always: what is left raw makes
         # lxqt lose text, xfce4-notifyd show nothing, and swaync and Plasma load local files named by <img>.
-        body = html.escape(body, quote=False)
+        body = escape(body)
     actions = [DEFAULT_ACTION, "Open"] if "actions" in capabilities else []
     return [APP_NAME, replaces_id, icon, summary, body, actions, _hints(notification), _AS_THE_SERVER_LIKES]
 

@@ -7,6 +7,7 @@ another device comes only if `m.receipt` passes for its room; counts alone never
 from __future__ import annotations
 
 from collections.abc import Iterable
+from functools import lru_cache
 from typing import Any
 
 import msgspec
@@ -39,7 +40,7 @@ def sync_query(request: SyncRequest, device_id: str) -> dict[str, str]:
     query["since"] = request.since
     narrowings = ((request.receipts_in, request.event_types), (None, request.event_types), (None, None))
     filters = (_filter(request.timeline_limit, rooms, types, device_id) for rooms, types in narrowings)
-    return first_fitting(query | {"filter": _compact(filter_)} for filter_ in filters)
+    return first_fitting(query | {"filter": filter_} for filter_ in filters)
 
 
 def messages_filter(event_types: frozenset[str] | None) -> dict[str, Any]:
@@ -60,24 +61,25 @@ def _first_filter(device_id: str) -> dict[str, Any]:
     return {"presence": {"types": []}, "account_data": {"types": account_data.types(device_id)}, "room": {"rooms": []}}
 
 
-def _filter(
-    limit: int, receipts_in: frozenset[str] | None, event_types: frozenset[str] | None, device_id: str
-) -> dict[str, Any]:
+@lru_cache(maxsize=8)
+def _filter(limit: int, receipts_in: frozenset[str] | None, event_types: frozenset[str] | None, device_id: str) -> str:
     receipts: dict[str, Any] = {"types": ["m.receipt"]}
     if receipts_in is not None:
         receipts["rooms"] = sorted(receipts_in)
     # Redundant members: with each message its sender's name, whatever the server believes to have told us before.
     members = {"lazy_load_members": True, "include_redundant_members": True}
-    return {
-        "presence": {"types": []},
-        "account_data": {"types": account_data.types(device_id)},
-        "room": {
-            "timeline": {"limit": limit, "unread_thread_notifications": True, **messages_filter(event_types)},
-            "state": {"types": STATE_TYPES, **members},
-            "ephemeral": receipts,
-            "account_data": {"types": ["m.fully_read"]},
-        },
-    }
+    return _compact(
+        {
+            "presence": {"types": []},
+            "account_data": {"types": account_data.types(device_id)},
+            "room": {
+                "timeline": {"limit": limit, "unread_thread_notifications": True, **messages_filter(event_types)},
+                "state": {"types": STATE_TYPES, **members},
+                "ephemeral": receipts,
+                "account_data": {"types": ["m.fully_read"]},
+            },
+        }
+    )
 
 
 def _compact(filter_: dict[str, Any]) -> str:

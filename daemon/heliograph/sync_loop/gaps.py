@@ -37,16 +37,19 @@ class GapFiller:
         self._can_list = True
         self._failures = 0
 
-    async def fill(self, sync: Sync, account: AccountState) -> tuple[Sync, tuple[ServerNotification, ...]]:
+    async def fill(
+        self, sync: Sync, account: AccountState, event_types: frozenset[str] | None
+    ) -> tuple[Sync, tuple[ServerNotification, ...]]:
         """The sync, with what /messages adds to it, and what GET /notifications tells of its gaps.
 
+        `event_types` are those that the sync asked for.
         Raises Unreachable and RateLimited as long as another try may help.
         """
         limited = {room.room_id for room in sync.joined if room.limited and not _is_new(room, self._homeserver.user_id)}
         if not limited:
             return sync, ()
         try:
-            filled = await self._fill(sync, account, limited)
+            filled = await self._fill(sync, account, limited, event_types)
         except (Unreachable, RateLimited) as trouble:
             self._failures += 1
             if self._failures < TRIES:
@@ -85,24 +88,27 @@ class GapFiller:
         return tuple(sorted((item for item in found if item.ts >= oldest), key=lambda item: item.ts))
 
     async def _fill(
-        self, sync: Sync, account: AccountState, limited: set[str]
+        self, sync: Sync, account: AccountState, limited: set[str], event_types: frozenset[str] | None
     ) -> tuple[Sync, tuple[ServerNotification, ...]]:
         missed = await self.list_missed(account)
         if missed is not None:
             return sync, tuple(item for item in missed if item.event.room_id in limited)
         joined = [
-            await self._page_back(room, account.next_batch) if room.room_id in limited else room for room in sync.joined
+            await self._page_back(room, account.next_batch, event_types) if room.room_id in limited else room
+            for room in sync.joined
         ]
         return replace(sync, joined=tuple(joined)), ()
 
-    async def _page_back(self, room: JoinedRoom, until: str | None) -> JoinedRoom:
+    async def _page_back(self, room: JoinedRoom, until: str | None, event_types: frozenset[str] | None) -> JoinedRoom:
         older: list[Event | Malformed] = []
         token = room.prev_batch
         for _ in range(MAX_MESSAGES_PAGES):
             if token is None:
                 break
             try:
-                page = await self._homeserver.messages(room.room_id, since=token, until=until, limit=MESSAGES_PAGE)
+                page = await self._homeserver.messages(
+                    room.room_id, since=token, until=until, limit=MESSAGES_PAGE, event_types=event_types
+                )
             except Refused as refusal:
                 log.warning("Messages may be missing in %s: %s", room.room_id, refusal)
                 break

@@ -62,9 +62,9 @@ class FactGatherer:
         """The rooms with the display names of these (room id, user id); one that cannot be had is taken as missing."""
         asked = sorted(missing)[:MAX_NAMES]
         names = await asyncio.gather(*(self._ask_name(room_id, user_id) for room_id, user_id in asked))
-        records = dict(rooms)
+        records: dict[str, RoomRecord] = {}
         for (room_id, user_id), name in zip(asked, names, strict=True):
-            record = records.get(room_id) or RoomRecord(RoomFacts(room_id))
+            record = records.get(room_id) or rooms.get(room_id) or RoomRecord(RoomFacts(room_id))
             records[room_id] = replace(record, facts=record.facts.with_name(user_id, name))
         return records
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass, replace
 from typing import TypeVar
 
@@ -28,7 +28,7 @@ from heliograph.core.plan import (
     touched_rooms,
 )
 from heliograph.core.push.rules import Ruleset
-from heliograph.core.record import AccountState, Decision, Plan
+from heliograph.core.record import AccountState, Decision, Plan, RoomRecord
 from heliograph.core.start import anew_plan, first_plan
 from heliograph.errors import (
     AnswerTooLarge,
@@ -215,7 +215,7 @@ class SyncLoop:
     async def _plan(self, sync: Sync) -> Plan:
         filled: tuple[ServerNotification, ...] = ()
         if self._mode is Mode.LOCAL:
-            sync, filled = await self._gaps.fill(sync, self._account)
+            sync, filled = await self._gaps.fill(sync, self._account, self._ruleset.event_types(BASE_TYPES))
         return await self._plan_filled(sync, filled)
 
     async def _plan_filled(self, sync: Sync, filled: tuple[ServerNotification, ...]) -> Plan:
@@ -237,10 +237,10 @@ class SyncLoop:
         )
         if wanted := rooms_wanting_facts(sync, situation):
             told = await self._gatherer.ask_rooms(wanted, situation.rooms)
-            situation = replace(situation, rooms={**situation.rooms, **told})
+            situation = _with_rooms(situation, told)
         decided = await _decide(sync, situation)
         if missing := missing_names(decided, situation.rooms):
-            situation = replace(situation, rooms=await self._gatherer.ask_names(missing, situation.rooms))
+            situation = _with_rooms(situation, await self._gatherer.ask_names(missing, situation.rooms))
             decided = await _decide(sync, situation)
         return decided
 
@@ -397,6 +397,14 @@ class SyncLoop:
         if self._pruned_at_ms is None or abs(now - self._pruned_at_ms) > PRUNE_MS:
             self._pruned_at_ms = now
             await self._ledger.prune(now - self._settings.history_days * DAY_MS)
+
+
+def _with_rooms(situation: Situation, told: Mapping[str, RoomRecord]) -> Situation:
+    return replace(
+        situation,
+        rooms={**situation.rooms, **told},
+        fresh_rooms=situation.fresh_rooms.union(told),
+    )
 
 
 async def _unless_refused(request: Awaitable[T]) -> T | None:

@@ -36,7 +36,15 @@ class PrivateKeyring:
             "DBUS_SESSION_BUS_ADDRESS": self.bus_address,
         }
         self._process = subprocess.Popen(
-            ["gnome-keyring-daemon", "--foreground", "--unlock", "--components=secrets"],
+            [
+                "setpriv",
+                "--pdeathsig",
+                "KILL",
+                "gnome-keyring-daemon",
+                "--foreground",
+                "--unlock",
+                "--components=secrets",
+            ],
             env=environment,
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,

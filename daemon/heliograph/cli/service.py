@@ -33,7 +33,7 @@ def install(no_start: bool, target: Literal["graphical-session", "default"]) -> 
     Example:
       heliograph service install --target default
     """
-    from heliograph.accounts import list_accounts
+    from heliograph.accounts import cache_root, list_accounts, make_private_folder, state_root
     from heliograph.cli import systemd
     from heliograph.cli.unit import find_program, render_unit, unit_file
     from heliograph.desktop.integration import install_integration
@@ -41,6 +41,9 @@ def install(no_start: bool, target: Literal["graphical-session", "default"]) -> 
     systemd.check()
     program = find_program()
     with_namespaces = systemd.allows_namespaces()
+    # The sandbox lets the service write into them, and not make them.
+    for folder in (state_root(), cache_root()):
+        make_private_folder(folder)
     systemd.write_unit(unit_file(), render_unit(program, target, with_namespaces=with_namespaces))
     install_integration(program)
     systemd.enable()

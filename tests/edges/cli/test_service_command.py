@@ -76,6 +76,8 @@ def test_installing_writes_the_unit_and_starts_it(shell: Shell, systemd: Systemd
     assert values("ExecStart") == [f'"{escaped}" run']
     assert values("WantedBy") == ["graphical-session.target"]
     assert f"-{home.state}/heliograph" in values("ReadWritePaths")[0]
+    assert (home.state / "heliograph").is_dir()
+    assert (home.cache / "heliograph").is_dir()
     assert f"XDG_STATE_HOME={home.state}" in values("Environment")
     changes = [call for call in systemd.calls if "show" not in call and "is-active" not in call]
     assert changes[1:] == [

@@ -2,13 +2,14 @@
 
 The ledger says what should be on screen, `core.popups` what to do about it, the desktop does it, and the outcome is
 written down. A kill between the notification server's answer and that write repeats this one notification: the only
-repeat there is.
+repeat there is. While the disk does not take the outcome, nothing further is shown.
 """
 
 from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
@@ -17,7 +18,6 @@ from heliograph.core.notification import (
     Activated,
     Category,
     Closed,
-    Closing,
     DesktopSignal,
     Notification,
     Popup,
@@ -25,7 +25,7 @@ from heliograph.core.notification import (
 )
 from heliograph.core.popups import Close, Keep, Show, Step, arrange
 from heliograph.core.record import Delivery, PopupRecord
-from heliograph.errors import StorageError
+from heliograph.errors import StorageError, UserError
 from heliograph.ports import Desktop, Ledger, Opener, Settlement
 from heliograph.status import AccountStatus
 
@@ -34,6 +34,9 @@ log = logging.getLogger(__name__)
 ALL_DUE_MS = 2**62
 STORAGE_RETRY_S = 5.0
 DESKTOP_RETRY_S = 5.0
+LEAST_WAIT_S = 0.5
+LONGEST_WAIT_S = 600.0
+"""However long the desktop asks for. A delivery that is due later than that was put off by a clock that was wrong."""
 MAX_SIGNALS = 10_000
 """Signals kept while the ledger is busy; a notification server that sends more loses the oldest."""
 
@@ -45,6 +48,15 @@ class DeliverySettings:
     max_rooms: int = 5
     """If more rooms than this have something new at once, it becomes one summary."""
     logs_bodies: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class _Outcome:
+    """What has happened on screen and is to be written down."""
+
+    settlements: tuple[Settlement, ...] = ()
+    shown: PopupRecord | None = None
+    closed: str | None = None
 
 
 class DeliveryLoop:
@@ -69,7 +81,10 @@ class DeliveryLoop:
         self._clock = clock
         self._jitter = jitter
         self._server: str | None = None
-        self._signals: list[DesktopSignal] = []
+        self._is_server_new = False
+        self._signals: deque[Activated | Closed] = deque(maxlen=MAX_SIGNALS)
+        self._unwritten: deque[_Outcome] = deque()
+        self._trouble = ""
         self._told: dict[str, Notification] = {}
         self._untold: list[Notification] = []
         self._woken = asyncio.Event()
@@ -108,8 +123,12 @@ class DeliveryLoop:
             try:
                 await self._work()
                 delay = await self._delay()
-            except StorageError as trouble:
-                log.warning("Deliveries wait for the disk: %s", trouble)
+                self._trouble = ""
+            except (StorageError, UserError) as trouble:
+                # A ledger that is damaged ends the account, which is the sync loop's to find out.
+                if self._trouble != str(trouble):
+                    log.warning("Deliveries wait for the disk: %s", trouble)
+                self._trouble = str(trouble)
                 delay = STORAGE_RETRY_S
             except Exception:
                 # A fault of our own must not end the daemon: what is due stays due.
@@ -126,24 +145,42 @@ class DeliveryLoop:
             pass
 
     async def _delay(self) -> float | None:
-        """Seconds until the next delivery is due; None: nothing to wait for but a call."""
+        """Seconds until there is something to do; None: nothing to wait for but a call."""
         if self._server is None:
             return None
+        waits = [DESKTOP_RETRY_S] if self._is_retry_wanted else []
         due_ms = await self._ledger.next_due_ms()
         if due_ms is not None:
-            return max(0.05, (due_ms - self._clock()) / 1000)
-        return DESKTOP_RETRY_S if self._is_retry_wanted else None
+            waits.append(max(LEAST_WAIT_S, (due_ms - self._clock()) / 1000))
+        return min(waits, default=None)
 
     async def _work(self) -> None:
         self._is_retry_wanted = False
-        while self._signals:
-            signal = self._signals[0]
-            await self._handle(signal)
-            self._signals.pop(0)
+        # First, since it needs no ledger: what is to be told may be that the disk is full.
         if self._server is not None:
             await self._tell()
-            await self._deliver(self._clock())
+        await self._write_down()
+        await self._handle_signals()
+        is_everything_due = await self._meet_server()
+        if self._server is not None:
+            await self._deliver(ALL_DUE_MS if is_everything_due else await self._horizon_ms())
         await self._count()
+
+    async def _write_down(self) -> None:
+        """In order, each until the disk takes it: what is on screen must not be shown again, nor opened again."""
+        while self._unwritten:
+            outcome = self._unwritten[0]
+            await self._ledger.settle(outcome.settlements, shown=outcome.shown, closed=outcome.closed)
+            self._unwritten.popleft()
+
+    def _note(self, *settlements: Settlement, shown: PopupRecord | None = None, closed: str | None = None) -> None:
+        self._unwritten.append(_Outcome(settlements, shown, closed))
+
+    async def _horizon_ms(self) -> int:
+        """Deliveries are due up to here. A clock that was set back must not hold them up for as long."""
+        now = self._clock()
+        due_ms = await self._ledger.next_due_ms()
+        return ALL_DUE_MS if due_ms is not None and due_ms - now > LONGEST_WAIT_S * 1000 else now
 
     async def _count(self) -> None:
         counts = await self._ledger.counts()
@@ -152,27 +189,31 @@ class DeliveryLoop:
 
     # To the screen
 
-    async def _deliver(self, now_ms: int) -> None:
-        due = await self._ledger.due(now_ms)
+    async def _deliver(self, until_ms: int) -> None:
+        # In this order: a popup that goes stale in between would seem to have nothing left to show.
         popups = await self._ledger.popups()
+        due = await self._ledger.due(until_ms)
         for step in arrange(due, popups, me=self._status.user_id, max_rooms=self._settings.max_rooms):
-            await self._act(step)
+            self._working_since_ms = self._clock()
+            await self._act(step, due)
+            await self._write_down()
 
-    async def _act(self, step: Step) -> None:
+    async def _act(self, step: Step, due: Sequence[Delivery]) -> None:
         match step:
             case Show():
                 await self._show(step)
             case Close(record):
                 await self._withdraw(record)
             case Keep(record):
-                await self._ledger.settle((), shown=replace(record, is_stale=False))
+                shown = [each for each in due if each.state is State.SHOWN and each.popup_key == record.key]
+                self._note(*map(_settle_shown, shown), shown=replace(record, is_stale=False))
 
     async def _withdraw(self, record: PopupRecord) -> None:
         outcome = await self._desktop.close(record.popup)
         if isinstance(outcome, RetryLater):
             self._is_retry_wanted = True
             return
-        await self._ledger.settle((), closed=record.key)
+        self._note(closed=record.key)
         log.info("Withdrew the notification of %s", record.key)
 
     async def _show(self, step: Show) -> None:
@@ -180,29 +221,36 @@ class DeliveryLoop:
         outcome = await self._desktop.show(step.notification, replaces)
         match outcome:
             case Done(popup):
-                await self._ledger.settle(
-                    [_settle_shown(each) for each in step.deliveries],
-                    shown=PopupRecord(step.key, popup, step.digest),
-                )
+                self._drop_closed(popup)
+                self._note(*map(_settle_shown, step.deliveries), shown=PopupRecord(step.key, popup, step.digest))
                 self._report(step)
             case RetryLater(after, why):
-                await self._put_off(step, after, why)
+                self._put_off(step, after, why)
             case NeedsUser(title, hint):
-                await self._put_off(step, None, f"{title} {hint}")
+                self._put_off(step, None, f"{title} {hint}")
             case Declined(why):
                 log.warning("The notification of %s was refused: %s", step.key, why)
-                pending = [each for each in step.deliveries if each.state is State.PENDING]
-                await self._ledger.settle([Settlement(each.event_id, Move.GAVE_UP, why=why) for each in pending])
-                if step.replaces is not None:
-                    await self._ledger.settle((), shown=replace(step.replaces, is_stale=False))
+                self._note(
+                    *(_settle_refused(each, why) for each in step.deliveries),
+                    shown=replace(step.replaces, is_stale=False) if step.replaces is not None else None,
+                )
 
-    async def _put_off(self, step: Show, after: float | None, why: str) -> None:
+    def _drop_closed(self, popup: Popup) -> None:
+        """What was heard before Notify was answered is about the popup that this one replaced, under the same id."""
+        late = [signal for signal in self._signals if isinstance(signal, Closed) and signal.popup == popup]
+        for signal in late:
+            self._signals.remove(signal)
+
+    def _put_off(self, step: Show, after: float | None, why: str) -> None:
         pending = [each for each in step.deliveries if each.state is State.PENDING]
-        attempts = max((each.attempts for each in pending), default=0) + 1
+        if not pending:
+            self._is_retry_wanted = True
+            return
+        attempts = max(each.attempts for each in pending) + 1
         delay = retry_delay(attempts, self._jitter()) if after is None else after
-        due_ms = self._clock() + int(delay * 1000)
+        due_ms = self._clock() + int(1000 * min(max(delay, LEAST_WAIT_S), LONGEST_WAIT_S))
         log.info("%d deliveries wait: %s", len(pending), why)
-        await self._ledger.settle([Settlement(each.event_id, Move.FAILED, due_ms, why) for each in pending])
+        self._note(*(Settlement(each.event_id, Move.FAILED, due_ms, why) for each in pending))
 
     def _report(self, step: Show) -> None:
         new = [each for each in step.deliveries if each.state is State.PENDING]
@@ -223,47 +271,56 @@ class DeliveryLoop:
     # From the screen
 
     def _take_signal(self, signal: DesktopSignal) -> None:
-        if len(self._signals) < MAX_SIGNALS:
+        if isinstance(signal, ServerChanged):
+            # Known at once, while earlier signals may have to wait for the disk.
+            self._server, self._is_server_new = signal.server, True
+        else:
             self._signals.append(signal)
         self._woken.set()
 
-    async def _handle(self, signal: DesktopSignal) -> None:
-        match signal:
-            case ServerChanged(server):
-                await self._change_server(server)
-            case Activated(popup, _, token):
-                await self._open(popup, token)
-            case Closed(popup, reason):
-                await self._dismiss(popup, reason)
+    async def _handle_signals(self) -> None:
+        while self._signals:
+            self._working_since_ms = self._clock()
+            signal = self._signals.popleft()
+            try:
+                await self._handle(signal)
+            except StorageError:
+                self._signals.appendleft(signal)
+                raise
+            await self._write_down()
 
-    async def _change_server(self, server: str | None) -> None:
-        """Ids of another life of the server would overwrite foreign notifications: they are forgotten."""
-        self._server = server
-        await self._ledger.forget_popup_ids(server)
-        if server is not None:
-            await self._deliver(ALL_DUE_MS)
-
-    async def _open(self, popup: Popup, token: str | None) -> None:
-        record = await self._record_of(popup)
+    async def _handle(self, signal: Activated | Closed) -> None:
+        record = await self._record_of(signal.popup)
         if record is None:
             return
         deliveries = await self._ledger.shown_in(record.key)
+        if isinstance(signal, Activated):
+            await self._open(record, deliveries, signal.token)
+            return
+        why = signal.reason.name.lower()
+        self._note(*(Settlement(each.event_id, Move.DISMISSED, why=why) for each in deliveries), closed=record.key)
+
+    async def _meet_server(self) -> bool:
+        """Whether another server is there than before. Ids of an earlier life would overwrite foreign notifications:
+        they are forgotten."""
+        is_new = self._is_server_new
+        while self._is_server_new:
+            server = self._server
+            await self._ledger.forget_popup_ids(server)
+            self._is_server_new = self._server != server
+        return is_new
+
+    async def _open(self, record: PopupRecord, deliveries: Sequence[Delivery], token: str | None) -> None:
         room_id, event_id = _target(deliveries)
         if not await self._opener.open(room_id, event_id, token):
             self.tell("No Matrix client could be opened", "Install one, or set open_with in the configuration.")
+        opened = [Settlement(each.event_id, Move.OPENED) for each in deliveries]
         # dunst and mako keep a notification that was acted upon.
-        await self._desktop.close(record.popup)
-        await self._ledger.settle([Settlement(each.event_id, Move.OPENED) for each in deliveries], closed=record.key)
-
-    async def _dismiss(self, popup: Popup, reason: Closing) -> None:
-        record = await self._record_of(popup)
-        if record is None:
-            return
-        deliveries = await self._ledger.shown_in(record.key)
-        why = reason.name.lower()
-        await self._ledger.settle(
-            [Settlement(each.event_id, Move.DISMISSED, why=why) for each in deliveries], closed=record.key
-        )
+        if isinstance(await self._desktop.close(record.popup), RetryLater):
+            # Stale, and with nothing left to show: it is closed as soon as that works.
+            self._note(*opened, shown=replace(record, is_stale=True))
+        else:
+            self._note(*opened, closed=record.key)
 
     async def _record_of(self, popup: Popup) -> PopupRecord | None:
         return next((record for record in await self._ledger.popups() if record.popup == popup), None)
@@ -271,6 +328,11 @@ class DeliveryLoop:
 
 def _settle_shown(delivery: Delivery) -> Settlement:
     return Settlement(delivery.event_id, Move.SHOWN if delivery.state is State.PENDING else Move.REPLACED)
+
+
+def _settle_refused(delivery: Delivery, why: str) -> Settlement:
+    is_new = delivery.state is State.PENDING
+    return Settlement(delivery.event_id, Move.GAVE_UP, why=why) if is_new else _settle_shown(delivery)
 
 
 def _target(deliveries: Sequence[Delivery]) -> tuple[str | None, str | None]:

@@ -1,0 +1,180 @@
+"""What a loop's test stands on: the loop in a task, fakes at its ports, and a wall clock that the test may set."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field
+
+from builders import ME
+from fakes.desktop import FakeDesktop
+from fakes.homeserver import FakeHomeserver
+from fakes.ledger import FakeLedger
+from heliograph.core.delivery import State
+from heliograph.core.record import Delivery, Edit, Plan, Withdrawal
+from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
+from heliograph.errors import LoggedOut, StorageError
+from heliograph.status import AccountStatus
+from heliograph.sync_loop import Surroundings, SyncLoop, SyncSettings
+
+_tokens = itertools.count(1)
+
+
+class WallClock:
+    """Milliseconds since 1970, which go on with the event loop's time, unless somebody sets the clock."""
+
+    def __init__(self) -> None:
+        self.ahead_ms = 1_700_000_000_000
+
+    def __call__(self) -> int:
+        return self.ahead_ms + round(asyncio.get_running_loop().time() * 1000)
+
+    def jump(self, seconds: float) -> None:
+        """Somebody sets the clock."""
+        self.ahead_ms += int(seconds * 1000)
+
+
+@contextlib.asynccontextmanager
+async def running(loop: DeliveryLoop | SyncLoop) -> AsyncIterator[asyncio.Task[object]]:
+    """The loop in a task, which is ended afterwards; what it raised is raised here."""
+    task: asyncio.Task[object] = asyncio.create_task(loop.run())
+    try:
+        yield task
+    finally:
+        task.cancel()
+        with contextlib.suppress(asyncio.CancelledError):
+            await task
+
+
+class FakeOpener:
+    """`ports.Opener`: notes what it was asked to open."""
+
+    def __init__(self) -> None:
+        self.opened: list[tuple[str | None, str | None, str | None]] = []
+        self.works = True
+
+    async def open(self, room_id: str | None, event_id: str | None, token: str | None) -> bool:
+        self.opened.append((room_id, event_id, token))
+        return self.works
+
+
+class DeliveryStage:
+    """A delivery loop, its desktop, and a ledger that the test plays the sync loop for."""
+
+    def __init__(
+        self,
+        clock: WallClock,
+        *,
+        ledger: FakeLedger | None = None,
+        desktop: FakeDesktop | None = None,
+        opener: FakeOpener | None = None,
+        max_rooms: int = 5,
+        me: str = ME,
+    ) -> None:
+        self.clock = clock
+        self.ledger = ledger or FakeLedger()
+        self.desktop = desktop or FakeDesktop()
+        self.opener = opener or FakeOpener()
+        self.status = AccountStatus(me, "https://example.org")
+        self.loop = DeliveryLoop(
+            self.ledger,
+            self.desktop,
+            self.opener,
+            self.status,
+            DeliverySettings(max_rooms),
+            clock=clock,
+            jitter=lambda: 0.5,
+        )
+
+    async def commit(self, *deliveries: Delivery, changes: Sequence[Withdrawal | Edit] = ()) -> None:
+        """As the sync loop does: into the ledger, then the loop is told."""
+        plan = Plan(f"s{next(_tokens)}", deliveries=deliveries, changes=tuple(changes))
+        await self.ledger.commit(plan, self.clock())
+        self.loop.wake()
+
+    def state(self, event_id: str) -> State:
+        return self.ledger.deliveries[event_id].state
+
+    @property
+    def popup_ids(self) -> list[int]:
+        return list(self.desktop.on_screen)
+
+
+@dataclass
+class Inbox:
+    """`ports.Inbox` in memory."""
+
+    kept: list[bytes] = field(default_factory=list)
+    is_full: bool = False
+
+    async def keep(self, to_device: Sequence[bytes]) -> None:
+        if self.is_full:
+            raise StorageError("the inbox is full")
+        self.kept.extend(event for event in to_device if event not in self.kept)
+
+    async def close(self) -> None:
+        pass
+
+
+class SyncStage:
+    """A sync loop on a homeserver in memory. Alice and the user's other client act there."""
+
+    def __init__(
+        self,
+        clock: WallClock,
+        *,
+        homeserver: FakeHomeserver | None = None,
+        ledger: FakeLedger | None = None,
+        inbox: Inbox | None = None,
+    ) -> None:
+        self.clock = clock
+        self.homeserver = homeserver or FakeHomeserver(ME)
+        self.ledger = ledger or FakeLedger()
+        self.inbox = inbox or Inbox()
+        self.status = AccountStatus(ME, "https://example.org")
+        self.turns = 0
+        self.news = 0
+        self.troubles: list[tuple[str, str]] = []
+        self.me = self.homeserver.user(ME)
+        self.alice = self.homeserver.user("@alice:example.org")
+        self.loop = SyncLoop(
+            self.homeserver,
+            self.ledger,
+            self.inbox,
+            self.status,
+            SyncSettings(),
+            Surroundings(
+                clock=clock,
+                jitter=lambda: 0.5,
+                on_news=self._note_news,
+                on_turn=self._note_turn,
+                on_trouble=lambda title, hint: self.troubles.append((title, hint)),
+            ),
+        )
+
+    async def direct_room(self) -> str:
+        """A room of Alice and the user."""
+        room = await self.alice.create_room(invite=[self.me])
+        await self.me.join(room)
+        return room
+
+    @property
+    def rung(self) -> list[str]:
+        """Texts of all deliveries, in order."""
+        found = sorted(self.ledger.deliveries.values(), key=lambda each: each.position)
+        return [each.content.text for each in found if each.content is not None]
+
+    def _note_news(self) -> None:
+        self.news += 1
+
+    def _note_turn(self) -> None:
+        self.turns += 1
+
+
+async def until_signed_out(task: asyncio.Task[object]) -> LoggedOut:
+    """What the loop returned."""
+    gone = await asyncio.wait_for(task, 3600)
+    assert isinstance(gone, LoggedOut)
+    return gone

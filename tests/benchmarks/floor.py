@@ -32,7 +32,7 @@ async def main() -> None:
     bus = await MessageBus().connect()
     headers = {"Authorization": f"Bearer {os.environ['TOKEN']}"}
     url = f"{os.environ['HOMESERVER']}/_matrix/client/v3/sync"
-    # Kept for longer than a poll takes: otherwise the pool wakes up once more in each poll to look for idle connections.
+    # Kept for longer than a poll: otherwise the pool wakes up once more in each poll to look for idle connections.
     pool = aiohttp.TCPConnector(keepalive_timeout=300)
     async with aiohttp.ClientSession(headers=headers, connector=pool) as session:
         asked = {"filter": json.dumps({"room": {"rooms": []}}), "timeout": "0", "set_presence": "offline"}

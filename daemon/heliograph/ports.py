@@ -146,6 +146,16 @@ class Settlement:
     why: str = ""
 
 
+@dataclass(frozen=True, slots=True)
+class Committed:
+    """What a commit left in the ledger."""
+
+    new: int
+    """Deliveries that were not known before."""
+    open_rooms: frozenset[str]
+    """As `Ledger.rooms_with_open_deliveries`."""
+
+
 class Ledger(Protocol):
     """The account's memory. Each method is one transaction; each raises StorageError if the disk fails."""
 
@@ -164,8 +174,8 @@ class Ledger(Protocol):
         """Positions of the judged events among these."""
         ...
 
-    async def commit(self, plan: Plan, now_ms: int) -> int:
-        """Everything of the plan, or nothing. Returns how many deliveries are new."""
+    async def commit(self, plan: Plan, now_ms: int) -> Committed:
+        """Everything of the plan, or nothing."""
         ...
 
     async def due(self, now_ms: int) -> list[Delivery]:

@@ -104,7 +104,7 @@ async def test_starting_anew_keeps_what_was_judged(ledger: Ledger) -> None:
 
     await ledger.commit(Plan("anew", account_data=AccountData(push_rules={"global": {}})), 2)
 
-    assert await ledger.commit(make_plan("$a"), 3) == 0
+    assert (await ledger.commit(make_plan("$a"), 3)).new == 0
     assert await count(ledger, State.PENDING) == 1
 
 
@@ -145,8 +145,8 @@ async def test_a_sync_that_changed_nothing_else_still_moves_the_token(ledger: Le
 
 
 async def test_a_commit_tells_how_many_deliveries_are_new(ledger: Ledger) -> None:
-    assert await ledger.commit(make_plan("$a", "$b"), 1) == 2
-    assert await ledger.commit(make_plan("$b", "$c"), 2) == 1
+    assert (await ledger.commit(make_plan("$a", "$b"), 1)).new == 2
+    assert (await ledger.commit(make_plan("$b", "$c"), 2)).new == 1
     assert await count(ledger, State.PENDING) == 3
 
 
@@ -178,17 +178,23 @@ async def test_a_delivery_without_text_keeps_its_empty_text(ledger: Ledger) -> N
     assert found.content == make_content("")
 
 
+async def test_a_commit_tells_which_rooms_have_open_deliveries(ledger: Ledger) -> None:
+    assert (await ledger.commit(make_plan("$a"), 1)).open_rooms == {ROOM}
+    committed = await ledger.commit(make_plan("$b", room_id=OTHER_ROOM, changes=(Withdrawal("$a", "read"),)), 2)
+    assert committed.open_rooms == {OTHER_ROOM} == await ledger.rooms_with_open_deliveries()
+
+
 async def test_an_event_that_was_silent_once_does_not_ring_later(ledger: Ledger) -> None:
     await ledger.commit(Plan("s1", judged=(make_judged("$a", decision=Decision.SILENT),)), 1)
 
-    assert await ledger.commit(make_plan("$a"), 2) == 0
+    assert (await ledger.commit(make_plan("$a"), 2)).new == 0
     assert await ledger.due(10) == []
 
 
 async def test_an_event_that_was_malformed_once_does_not_ring_later(ledger: Ledger) -> None:
     await ledger.commit(Plan("s1", judged=(make_judged("$a", decision=Decision.MALFORMED), make_judged("$a"))), 1)
 
-    assert await ledger.commit(make_plan("$a"), 2) == 0
+    assert (await ledger.commit(make_plan("$a"), 2)).new == 0
 
 
 async def test_what_is_malformed_beyond_telling_its_room_is_judged_once_all_the_same(ledger: Ledger) -> None:
@@ -203,15 +209,15 @@ async def test_what_is_malformed_beyond_telling_its_room_is_judged_once_all_the_
 
 
 async def test_one_event_twice_in_one_plan_rings_once(ledger: Ledger) -> None:
-    assert await ledger.commit(make_plan("$a", "$a"), 1) == 1
+    assert (await ledger.commit(make_plan("$a", "$a"), 1)).new == 1
     assert [each.event_id for each in await ledger.due(10)] == ["$a"]
 
 
 async def test_a_delivery_whose_judgement_is_missing_rings_all_the_same_and_once(ledger: Ledger) -> None:
     plan = make_plan(deliveries=(make_delivery("$a"),))
 
-    assert await ledger.commit(plan, 1) == 1
-    assert await ledger.commit(plan, 2) == 0
+    assert (await ledger.commit(plan, 1)).new == 1
+    assert (await ledger.commit(plan, 2)).new == 0
     assert "$a" in await ledger.positions(["$a"])
 
 
@@ -220,7 +226,7 @@ async def test_a_settled_delivery_does_not_ring_again(ledger: Ledger) -> None:
     await show(ledger, "$a")
     await ledger.settle([Settlement("$a", Move.DISMISSED)], closed=ROOM)
 
-    assert await ledger.commit(make_plan("$a"), 2) == 0
+    assert (await ledger.commit(make_plan("$a"), 2)).new == 0
     assert await ledger.due(10) == []
 
 
@@ -282,8 +288,8 @@ async def test_what_a_disk_cannot_hold_neither_stops_nor_loses_a_commit(ledger: 
         account_data=AccountData(push_rules={hostile: 10**400}, direct_rooms=frozenset({hostile})),
     )
 
-    assert await ledger.commit(plan, 1) == 1
-    assert await ledger.commit(plan, 2) == 0
+    assert (await ledger.commit(plan, 1)).new == 1
+    assert (await ledger.commit(plan, 2)).new == 0
     assert len(await ledger.due(1)) == 1
     await ledger.rooms([facts.room_id], [hostile])
     await ledger.settle([Settlement(f"${hostile}", Move.WITHDRAWN, why=hostile)], closed=hostile)
@@ -342,7 +348,7 @@ async def test_changes_apply_to_the_deliveries_of_the_same_plan_in_order(ledger:
         "$a", "$b", changes=(Edit("$a", "1"), Edit("$a", "2"), Withdrawal("$b", "redacted"), Edit("$b", "3"))
     )
 
-    assert await ledger.commit(plan, 1) == 2
+    assert (await ledger.commit(plan, 1)).new == 2
 
     (delivery,) = await ledger.due(10)
     assert delivery.content == make_content("2")
@@ -449,7 +455,7 @@ async def test_a_room_that_was_left_has_no_names_but_its_events_stay_judged(ledg
     rooms = await ledger.rooms([ROOM, OTHER_ROOM], [ALICE])
     assert rooms[ROOM] == RoomRecord(make_facts(name="Again", names={}))
     assert dict(rooms[OTHER_ROOM].facts.names) == {ALICE: "Alice"}
-    assert await ledger.commit(make_plan("$a"), 4) == 0
+    assert (await ledger.commit(make_plan("$a"), 4)).new == 0
 
 
 # Open deliveries

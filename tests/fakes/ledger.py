@@ -20,7 +20,7 @@ from heliograph.core.record import (
 )
 from heliograph.core.room import RoomFacts
 from heliograph.errors import StorageError
-from heliograph.ports import Settlement
+from heliograph.ports import Committed, Settlement
 
 
 class FakeLedger:
@@ -78,7 +78,7 @@ class FakeLedger:
         self._check()
         return {event_id: self.judged_at[event_id][0] for event_id in event_ids if event_id in self.judged_at}
 
-    async def commit(self, plan: Plan, now_ms: int) -> int:
+    async def commit(self, plan: Plan, now_ms: int) -> Committed:
         self._check()
         self.commits.append(plan)
         new = self._judge(plan.judged, now_ms)
@@ -113,7 +113,7 @@ class FakeLedger:
             is_silenced=self.state.is_silenced if data.is_silenced is None else data.is_silenced,
             last_sync_ms=self.state.last_sync_ms if plan.is_empty else now_ms,
         )
-        return len(delivered)
+        return Committed(len(delivered), await self.rooms_with_open_deliveries())
 
     async def due(self, now_ms: int) -> list[Delivery]:
         self._check()

@@ -16,7 +16,7 @@ from pathlib import Path
 from heliograph.core.delivery import Move
 from heliograph.core.record import AccountState, Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord
 from heliograph.errors import StateError
-from heliograph.ports import Settlement
+from heliograph.ports import Committed, Settlement
 from heliograph.sqlite import Database, read_migrations, whole_or_closed
 from heliograph.store import account, deliveries, judgements, popups, rooms
 from heliograph.store.lock import AccountLock
@@ -68,7 +68,7 @@ class SqliteLedger:
     async def positions(self, event_ids: Collection[str]) -> dict[str, int]:
         return await self._database.read(partial(judgements.read_positions, event_ids=event_ids))
 
-    async def commit(self, plan: Plan, now_ms: int) -> int:
+    async def commit(self, plan: Plan, now_ms: int) -> Committed:
         return await self._database.transaction(partial(self._commit, plan, now_ms))
 
     async def due(self, now_ms: int) -> list[Delivery]:
@@ -111,7 +111,7 @@ class SqliteLedger:
 
     # Run in the database's thread, one at a time.
 
-    def _commit(self, plan: Plan, now_ms: int, db: sqlite3.Connection) -> int:
+    def _commit(self, plan: Plan, now_ms: int, db: sqlite3.Connection) -> Committed:
         known = judgements.last_position(db)
         judgements.insert_judged(db, plan.judged, now_ms)
         judgements.insert_judged(db, _judgements_missing(plan), now_ms)
@@ -123,7 +123,7 @@ class SqliteLedger:
             account.write_token(db, plan.next_batch)
         else:
             account.write_sync(db, plan.next_batch, now_ms)
-        return new
+        return Committed(new, deliveries.read_open_rooms(db))
 
     def _due(self, now_ms: int, db: sqlite3.Connection) -> list[Delivery]:
         due = deliveries.read_due(db, now_ms)

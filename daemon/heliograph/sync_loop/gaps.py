@@ -1,14 +1,14 @@
 """What a sync left out: timelines cut short, and absences of which the server forgot our place.
 
-GET /notifications from the top until an event that we know; where the server has none, /messages back to the last
-sync. Source: Client-Server API, "Syncing events backwards"; design: nothing lost.
+GET /notifications from the top until an event that we know; where the server has none, or the list does not reach
+back to one, /messages back to the last sync. Source: Client-Server API, "Syncing events backwards".
 """
 
 from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotification, Sync
 from heliograph.core.plan import joined_at
@@ -24,16 +24,37 @@ MESSAGES_PAGE = 100
 MAX_MESSAGES_PAGES = 10
 TRIES = 3
 CLOCK_SLACK_MS = 3_600_000
-"""How far the homeserver's clock may be from ours before a list is read further than needed."""
+"""How far the homeserver's clock may be from ours before a list is read further than needed, or not far enough."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Listing:
+    """The top of GET /notifications."""
+
+    unknown: tuple[ServerNotification, ...]
+    reaches: int | None
+    """When the newest event that we know arrived, by the server's clock; None: the list does not reach back to one."""
+
+    def since(self, ms: int) -> tuple[ServerNotification, ...]:
+        """Oldest first. What arrived later than an event that we know was missed, whatever our clock said then."""
+        oldest = ms if self.reaches is None else min(ms, self.reaches)
+        return tuple(sorted((item for item in self.unknown if item.ts >= oldest), key=lambda item: item.ts))
 
 
 class GapFiller:
     """Fills gaps for one account. A gap that cannot be filled holds the sync back a few times, then is let go."""
 
-    def __init__(self, homeserver: Homeserver, ledger: Ledger, on_progress: Callable[[], None]) -> None:
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        ledger: Ledger,
+        on_progress: Callable[[], None],
+        on_trouble: Callable[[str, str], None],
+    ) -> None:
         self._homeserver = homeserver
         self._ledger = ledger
         self._on_progress = on_progress
+        self._on_trouble = on_trouble
         self._can_list = True
         self._failures = 0
 
@@ -57,15 +78,31 @@ class GapFiller:
             log.warning(
                 "Messages may be missing in %d rooms: their gap could not be filled (%s)", len(limited), trouble
             )
+            self._on_trouble(
+                "Some messages may be missing",
+                "The homeserver did not tell all that arrived meanwhile. Look into your Matrix client.",
+            )
             filled = sync, ()
         self._failures = 0
         return filled
 
     async def list_missed(self, account: AccountState) -> tuple[ServerNotification, ...] | None:
-        """All notifications since the last event that we know, oldest first; None where the server cannot list them."""
+        """All notifications since the last event that we know, or else since the last sync by our clock; oldest first.
+
+        None where the server cannot list them, or lists only what seems to be older.
+        """
+        listing = await self._list(account)
+        if listing is None:
+            return None
+        missed = listing.since(account.last_sync_ms - CLOCK_SLACK_MS)
+        is_certain = missed or listing.reaches is not None or not listing.unknown
+        return missed if is_certain else None
+
+    async def _list(self, account: AccountState) -> _Listing | None:
+        """None where the server has no such list."""
         if not self._can_list:
             return None
-        found: list[ServerNotification] = []
+        unknown: list[ServerNotification] = []
         token: str | None = None
         for _ in range(MAX_PAGES):
             try:
@@ -77,27 +114,38 @@ class GapFiller:
             self._on_progress()
             items = [item for item in page.notifications if isinstance(item, ServerNotification)]
             known = await self._ledger.positions([item.event.event_id for item in items])
-            found.extend(item for item in items if item.event.event_id not in known)
+            unknown.extend(item for item in items if item.event.event_id not in known)
+            if known:
+                return _Listing(tuple(unknown), max(item.ts for item in items if item.event.event_id in known))
             is_old = any(item.ts < account.last_sync_ms - CLOCK_SLACK_MS for item in items)
-            token = page.next_token
-            if known or is_old or not page.notifications or token is None:
+            if is_old or not page.notifications or page.next_token in (None, token):
                 break
+            token = page.next_token
         else:
-            log.warning("More than %d notifications were missed; the oldest stay silent", MAX_PAGES * PAGE)
-        oldest = account.last_sync_ms - CLOCK_SLACK_MS
-        return tuple(sorted((item for item in found if item.ts >= oldest), key=lambda item: item.ts))
+            log.warning("More than %d notifications were missed", MAX_PAGES * PAGE)
+        return _Listing(tuple(unknown), None)
 
     async def _fill(
         self, sync: Sync, account: AccountState, limited: set[str], event_types: frozenset[str] | None
     ) -> tuple[Sync, tuple[ServerNotification, ...]]:
-        missed = await self.list_missed(account)
-        if missed is not None:
+        listing = await self._list_unless_last_try(account)
+        if listing is not None and (listing.reaches is not None or not listing.unknown):
+            missed = listing.since(account.last_sync_ms - CLOCK_SLACK_MS)
             return sync, tuple(item for item in missed if item.event.room_id in limited)
         joined = [
             await self._page_back(room, account.next_batch, event_types) if room.room_id in limited else room
             for room in sync.joined
         ]
         return replace(sync, joined=tuple(joined)), ()
+
+    async def _list_unless_last_try(self, account: AccountState) -> _Listing | None:
+        try:
+            return await self._list(account)
+        except (Unreachable, RateLimited) as trouble:
+            if self._failures < TRIES - 1:
+                raise
+            log.info("The homeserver fails to list notifications (%s): trying /messages", trouble)
+            return None
 
     async def _page_back(self, room: JoinedRoom, until: str | None, event_types: frozenset[str] | None) -> JoinedRoom:
         older: list[Event | Malformed] = []
@@ -116,9 +164,11 @@ class GapFiller:
             ids = [event.event_id for event in page.events if isinstance(event, Event)]
             known = await self._ledger.positions(ids)
             older.extend(e for e in page.events if not (isinstance(e, Event) and e.event_id in known))
-            token = page.end
+            token = None if page.end == token else page.end
             if known or not page.events:
                 break
+        else:
+            log.warning("More than %d events were missed in %s", MAX_MESSAGES_PAGES * MESSAGES_PAGE, room.room_id)
         return replace(room, timeline=(*reversed(older), *room.timeline), limited=False)
 
 

@@ -124,6 +124,9 @@ class SyncLoop:
         self._gatherer = FactGatherer(homeserver, surroundings.on_turn)
         self._account = AccountState()
         self._ruleset = Ruleset.predefined(homeserver.user_id)
+        self._event_types = self._ruleset.event_types(BASE_TYPES)
+        self._open_rooms: frozenset[str] | None = None
+        """Rooms with open deliveries as the last commit left them; None: to be asked."""
         self._mode = Mode.LOCAL
         self._features_at_ms: int | None = None
         self._committed_at_ms = 0
@@ -201,10 +204,15 @@ class SyncLoop:
         return SyncRequest(
             since=self._account.next_batch,
             timeout_ms=0 if catching_up else self._settings.poll_s * 1000,
-            receipts_in=None if catching_up else await self._ledger.rooms_with_open_deliveries(),
-            event_types=self._ruleset.event_types(BASE_TYPES),
+            receipts_in=None if catching_up else await self._read_open_rooms(),
+            event_types=self._event_types,
             timeline_limit=self._timeline_limit,
         )
+
+    async def _read_open_rooms(self) -> frozenset[str]:
+        """Right after a commit they are known; by the next poll the user may have closed some."""
+        known, self._open_rooms = self._open_rooms, None
+        return await self._ledger.rooms_with_open_deliveries() if known is None else known
 
     async def _take(self, sync: Sync) -> None:
         if sync.to_device:
@@ -215,7 +223,7 @@ class SyncLoop:
     async def _plan(self, sync: Sync) -> Plan:
         filled: tuple[ServerNotification, ...] = ()
         if self._mode is Mode.LOCAL:
-            sync, filled = await self._gaps.fill(sync, self._account, self._ruleset.event_types(BASE_TYPES))
+            sync, filled = await self._gaps.fill(sync, self._account, self._event_types)
         return await self._plan_filled(sync, filled)
 
     async def _plan_filled(self, sync: Sync, filled: tuple[ServerNotification, ...]) -> Plan:
@@ -250,12 +258,13 @@ class SyncLoop:
         if decided.is_empty and now - self._committed_at_ms < IDLE_COMMIT_MS:
             self._account = replace(self._account, next_batch=decided.next_batch)
             return
-        new = await self._ledger.commit(decided, now)
+        committed = await self._ledger.commit(decided, now)
+        self._open_rooms = committed.open_rooms
         self._committed_at_ms = now
         self._account = _after(self._account, decided, now)
         self._status.is_silenced = self._account.is_silenced
         _report(decided)
-        if new or decided.changes:
+        if committed.new or decided.changes:
             self._world.on_news()
 
     # Starting
@@ -348,6 +357,7 @@ class SyncLoop:
             log.warning("Unusable push rules: the last good ones stay in force")
             return False
         self._ruleset = Ruleset.parse(content)
+        self._event_types = self._ruleset.event_types(BASE_TYPES)
         self._status.rules_problem = "; ".join(self._ruleset.problems[:3]) or None
         return True
 

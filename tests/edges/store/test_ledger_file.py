@@ -260,4 +260,4 @@ async def test_a_refused_commit_keeps_nothing_and_the_next_one_works(ledger: Sql
     assert (await ledger.account()).next_batch == "s2"
     assert [each.event_id for each in await ledger.due(9)] == ["$a"]
     await ledger._database.transaction(lambda db: db.execute("PRAGMA max_page_count = 100000").fetchone())
-    assert await ledger.commit(large, 3) == 500
+    assert (await ledger.commit(large, 3)).new == 500

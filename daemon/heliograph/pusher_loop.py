@@ -12,7 +12,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from heliograph.core.backoff import reconnect_delay
-from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError
+from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError, UserError
 from heliograph.ports import Homeserver, Ledger, Pusher
 from heliograph.status import AccountStatus
 
@@ -60,11 +60,15 @@ class PusherLoop:
         self._jitter = jitter
         self._on_switch = on_switch
         self._due = asyncio.Event()
-        self._next_ms = 0
+        self._looked_ms: int | None = None
+        self._wait_ms = 0
+        self._taken: Pusher | None = None
+        self._refused: Pusher | None = None
 
     def turn(self) -> None:
         """The sync loop made a turn: look at the pusher, if it is time."""
-        if self._clock() >= self._next_ms:
+        # Either way: a clock that was set back must not put it off.
+        if self._looked_ms is None or abs(self._clock() - self._looked_ms) >= self._wait_ms:
             self._due.set()
 
     async def run(self) -> None:
@@ -72,19 +76,24 @@ class PusherLoop:
         failures = 0
         while True:
             await self._due.wait()
-            self._due.clear()
             try:
                 await self._look()
                 failures = 0
-                wait_ms = WATCH_MS if self._status.has_remote_toggle else SELDOM_MS
-            except LoggedOut:
+                self._wait_ms = WATCH_MS if self._status.has_remote_toggle else SELDOM_MS
+            except (LoggedOut, UserError):
                 return  # the sync loop sees it too, and tells
             except (ServerError, StorageError) as trouble:
                 failures += 1
                 log.info("The pusher could not be looked at: %s", trouble)
                 asked = trouble.after if isinstance(trouble, RateLimited) else None
-                wait_ms = int(1000 * reconnect_delay(failures, self._jitter(), asked))
-            self._next_ms = self._clock() + wait_ms
+                self._wait_ms = int(1000 * reconnect_delay(failures, self._jitter(), asked))
+            except Exception:
+                # A fault of our own must neither end the loop nor spin.
+                log.exception("Unexpected fault in the pusher loop")
+                self._wait_ms = SELDOM_MS
+            self._looked_ms = self._clock()
+            # Turns made meanwhile do not shorten the wait.
+            self._due.clear()
 
     async def _look(self) -> None:
         if not _takes_direct(self._status):
@@ -94,21 +103,27 @@ class PusherLoop:
         if ours is None:
             ours = self._pusher
             await self._register(ours)
-        elif _as_sent(ours) != self._pusher:
-            # A pusher that is set without a word on `enabled` is switched on again, which is not ours to do.
-            await self._register(replace(self._pusher, is_enabled=ours.is_enabled))
         else:
             self._status.is_pusher_registered = True
+            # A pusher that is set without a word on `enabled` is switched on again, which is not ours to do.
+            wanted = replace(self._pusher, is_enabled=ours.is_enabled)
+            # A homeserver that lists it otherwise than it was sent would do so again.
+            if _as_sent(ours) != self._pusher and wanted != self._taken:
+                await self._register(wanted)
         if ours.is_enabled != self._status.is_pusher_enabled:
             await self._switch(is_enabled=ours.is_enabled)
 
     async def _register(self, pusher: Pusher) -> None:
+        if pusher == self._refused:
+            return
         try:
             await self._homeserver.set_pusher(pusher)
         except Refused as refusal:
+            self._refused = pusher
             log.warning("The homeserver does not take our pusher (%s): other clients cannot switch it", refusal)
             self._status.is_pusher_registered = False
             return
+        self._taken = pusher
         self._status.is_pusher_registered = True
         log.info("Registered the direct pusher of %s", self._homeserver.user_id)
 

@@ -15,16 +15,17 @@ class Watchdog:
         self._clock = clock
         self._feed = feed
         self._beats: dict[str, float] = {}
-        self._checks: list[Callable[[], bool]] = []
+        self._checks: dict[str, Callable[[], bool]] = {}
 
     def watch(self, name: str, is_stuck: Callable[[], bool]) -> None:
         """From now on this loop must beat, and must not be stuck."""
         self._beats[name] = self._clock()
-        self._checks.append(is_stuck)
+        self._checks[name] = is_stuck
 
     def release(self, name: str) -> None:
         """This loop ended as it should."""
         self._beats.pop(name, None)
+        self._checks.pop(name, None)
 
     def beat(self, name: str) -> None:
         """This loop made a turn."""
@@ -32,6 +33,6 @@ class Watchdog:
         if name in self._beats:
             self._beats[name] = now
         if all(now - last < LONGEST_TURN_S for last in self._beats.values()) and not any(
-            is_stuck() for is_stuck in self._checks
+            is_stuck() for is_stuck in self._checks.values()
         ):
             self._feed()

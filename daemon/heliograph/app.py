@@ -11,11 +11,13 @@ import random
 import signal
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
+from typing import Any
 
 from heliograph import __version__, sd_notify
 from heliograph.accounts import Account, state_folder
 from heliograph.config import Config
 from heliograph.control.service import Control
+from heliograph.core.delivery import State
 from heliograph.core.notification import DesktopSignal, ServerChanged
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
 from heliograph.desktop.choice import open_desktop
@@ -29,6 +31,7 @@ from heliograph.errors import (
     EXIT_OK,
     LoggedOut,
     SecretsLocked,
+    StorageError,
     UserError,
 )
 from heliograph.homeserver.client import HomeserverClient
@@ -83,7 +86,7 @@ async def run(
         desktop.listen(lambda event: _note_server(status, event))
         opener = RoomOpener(config.desktop.open_with)
         runs = await _open_accounts(config, accounts, desktop, opener, watchdog, status, stack)
-        control = Control(status.as_json)
+        control = Control(lambda: _report(status, runs))
         await control.start()
         stack.push_async_callback(control.stop)
         wakeups = Wakeups(lambda why: _nudge(runs, why))
@@ -137,6 +140,13 @@ class AccountRun:
             self._watchdog.release(self.account.user_id)
             delivery.cancel()
             await asyncio.gather(delivery, return_exceptions=True)
+
+    async def count(self) -> None:
+        """Brings the status up to date with the ledger, as far as the disk lets it."""
+        with contextlib.suppress(StorageError, UserError):
+            counts = await self._ledger.counts()
+            self._status.pending = counts[State.PENDING.value]
+            self._status.shown = counts[State.SHOWN.value]
 
     async def nudge(self, why: str) -> None:
         """The network or the machine came back."""
@@ -249,6 +259,12 @@ class AccountRun:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
                 await self._delivery.all_told()
+
+
+async def _report(status: DaemonStatus, runs: Sequence[AccountRun]) -> dict[str, Any]:
+    for run in runs:
+        await run.count()
+    return status.as_json()
 
 
 async def _open_accounts(

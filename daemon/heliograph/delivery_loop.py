@@ -12,6 +12,7 @@ import logging
 from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater, State, retry_delay
 from heliograph.core.notification import (
@@ -24,7 +25,7 @@ from heliograph.core.notification import (
     ServerChanged,
 )
 from heliograph.core.popups import Close, Keep, Show, Step, arrange
-from heliograph.core.record import Delivery, PopupRecord
+from heliograph.core.record import Agenda, Delivery, PopupRecord
 from heliograph.errors import StorageError, UserError
 from heliograph.ports import Desktop, Ledger, Opener, Settlement
 from heliograph.status import AccountStatus
@@ -35,6 +36,8 @@ ALL_DUE_MS = 2**62
 STORAGE_RETRY_S = 5.0
 DESKTOP_RETRY_S = 5.0
 LEAST_WAIT_S = 0.5
+LARGE_COUNT = 200
+"""Deliveries. More are arranged in a thread, so that the other accounts go on meanwhile."""
 LONGEST_WAIT_S = 600.0
 """However long the desktop asks for. A delivery that is due later than that was put off by a clock that was wrong."""
 MAX_SIGNALS = 10_000
@@ -85,6 +88,8 @@ class DeliveryLoop:
         self._signals: deque[Activated | Closed] = deque(maxlen=MAX_SIGNALS)
         self._unwritten: deque[_Outcome] = deque()
         self._trouble = ""
+        self._next_ms: int | None = None
+        """When the next delivery is due."""
         self._told: dict[str, Notification] = {}
         self._untold: list[Notification] = []
         self._woken = asyncio.Event()
@@ -122,7 +127,7 @@ class DeliveryLoop:
             self._working_since_ms = self._clock()
             try:
                 await self._work()
-                delay = await self._delay()
+                delay = self._delay()
                 self._trouble = ""
             except (StorageError, UserError) as trouble:
                 # A ledger that is damaged ends the account, which is the sync loop's to find out.
@@ -144,14 +149,13 @@ class DeliveryLoop:
         except TimeoutError:
             pass
 
-    async def _delay(self) -> float | None:
+    def _delay(self) -> float | None:
         """Seconds until there is something to do; None: nothing to wait for but a call."""
         if self._server is None:
             return None
         waits = [DESKTOP_RETRY_S] if self._is_retry_wanted else []
-        due_ms = await self._ledger.next_due_ms()
-        if due_ms is not None:
-            waits.append(max(LEAST_WAIT_S, (due_ms - self._clock()) / 1000))
+        if self._next_ms is not None:
+            waits.append(max(LEAST_WAIT_S, (self._next_ms - self._clock()) / 1000))
         return min(waits, default=None)
 
     async def _work(self) -> None:
@@ -163,8 +167,7 @@ class DeliveryLoop:
         await self._handle_signals()
         is_everything_due = await self._meet_server()
         if self._server is not None:
-            await self._deliver(ALL_DUE_MS if is_everything_due else await self._horizon_ms())
-        await self._count()
+            await self._deliver(is_everything_due=is_everything_due)
 
     async def _write_down(self) -> None:
         """In order, each until the disk takes it: what is on screen must not be shown again, nor opened again."""
@@ -176,27 +179,22 @@ class DeliveryLoop:
     def _note(self, *settlements: Settlement, shown: PopupRecord | None = None, closed: str | None = None) -> None:
         self._unwritten.append(_Outcome(settlements, shown, closed))
 
-    async def _horizon_ms(self) -> int:
-        """Deliveries are due up to here. A clock that was set back must not hold them up for as long."""
-        now = self._clock()
-        due_ms = await self._ledger.next_due_ms()
-        return ALL_DUE_MS if due_ms is not None and due_ms - now > LONGEST_WAIT_S * 1000 else now
-
-    async def _count(self) -> None:
-        counts = await self._ledger.counts()
-        self._status.pending = counts.get(State.PENDING.value, 0)
-        self._status.shown = counts.get(State.SHOWN.value, 0)
-
     # To the screen
 
-    async def _deliver(self, until_ms: int) -> None:
-        # In this order: a popup that goes stale in between would seem to have nothing left to show.
-        popups = await self._ledger.popups()
-        due = await self._ledger.due(until_ms)
-        for step in arrange(due, popups, me=self._status.user_id, max_rooms=self._settings.max_rooms):
+    async def _deliver(self, *, is_everything_due: bool) -> None:
+        now = self._clock()
+        agenda = await self._ledger.agenda(ALL_DUE_MS if is_everything_due else now, now + int(1000 * LONGEST_WAIT_S))
+        self._next_ms = agenda.next_ms
+        for step in await self._arrange(agenda):
             self._working_since_ms = self._clock()
-            await self._act(step, due)
+            await self._act(step, agenda.deliveries)
             await self._write_down()
+
+    async def _arrange(self, agenda: Agenda) -> list[Step]:
+        plan = partial(
+            arrange, agenda.deliveries, agenda.popups, me=self._status.user_id, max_rooms=self._settings.max_rooms
+        )
+        return plan() if len(agenda.deliveries) < LARGE_COUNT else await asyncio.to_thread(plan)
 
     async def _act(self, step: Step, due: Sequence[Delivery]) -> None:
         match step:
@@ -249,6 +247,7 @@ class DeliveryLoop:
         attempts = max(each.attempts for each in pending) + 1
         delay = retry_delay(attempts, self._jitter()) if after is None else after
         due_ms = self._clock() + int(1000 * min(max(delay, LEAST_WAIT_S), LONGEST_WAIT_S))
+        self._next_ms = due_ms if self._next_ms is None else min(self._next_ms, due_ms)
         log.info("%d deliveries wait: %s", len(pending), why)
         self._note(*(Settlement(each.event_id, Move.FAILED, due_ms, why) for each in pending))
 

@@ -11,6 +11,7 @@ from heliograph.core.events import Event, Json, Malformed, ServerNotification, S
 from heliograph.core.notification import DesktopSignal, Notification, Popup
 from heliograph.core.record import (
     AccountState,
+    Agenda,
     Delivery,
     Plan,
     PopupRecord,
@@ -178,12 +179,11 @@ class Ledger(Protocol):
         """Everything of the plan, or nothing."""
         ...
 
-    async def due(self, now_ms: int) -> list[Delivery]:
-        """PENDING deliveries whose time has come, in order of position, and of those SHOWN in a popup they touch (the
-        same room's, or a stale one) what it quotes: a room's newest `popups.LINES`, all of a summary."""
+    async def agenda(self, now_ms: int, latest_ms: int | None = None) -> Agenda:
+        """What there is to show. Due are PENDING deliveries whose time has come by `now_ms`, and those that would not
+        come before `latest_ms`, if that is given: they were put off by a clock that was wrong."""
         ...
 
-    async def next_due_ms(self) -> int | None: ...
     async def popups(self) -> list[PopupRecord]: ...
     async def shown_in(self, key: str) -> list[Delivery]:
         """SHOWN deliveries of this popup, in order of position."""

@@ -188,7 +188,7 @@ async def test_an_event_that_was_silent_once_does_not_ring_later(ledger: Ledger)
     await ledger.commit(Plan("s1", judged=(make_judged("$a", decision=Decision.SILENT),)), 1)
 
     assert (await ledger.commit(make_plan("$a"), 2)).new == 0
-    assert await ledger.due(10) == []
+    assert (await ledger.agenda(10)).deliveries == ()
 
 
 async def test_an_event_that_was_malformed_once_does_not_ring_later(ledger: Ledger) -> None:
@@ -210,7 +210,7 @@ async def test_what_is_malformed_beyond_telling_its_room_is_judged_once_all_the_
 
 async def test_one_event_twice_in_one_plan_rings_once(ledger: Ledger) -> None:
     assert (await ledger.commit(make_plan("$a", "$a"), 1)).new == 1
-    assert [each.event_id for each in await ledger.due(10)] == ["$a"]
+    assert [each.event_id for each in (await ledger.agenda(10)).deliveries] == ["$a"]
 
 
 async def test_a_delivery_whose_judgement_is_missing_rings_all_the_same_and_once(ledger: Ledger) -> None:
@@ -227,7 +227,7 @@ async def test_a_settled_delivery_does_not_ring_again(ledger: Ledger) -> None:
     await ledger.settle([Settlement("$a", Move.DISMISSED)], closed=ROOM)
 
     assert (await ledger.commit(make_plan("$a"), 2)).new == 0
-    assert await ledger.due(10) == []
+    assert (await ledger.agenda(10)).deliveries == ()
 
 
 async def test_positions_grow_in_the_order_in_which_events_were_judged(ledger: Ledger) -> None:
@@ -254,7 +254,7 @@ async def test_more_events_are_looked_up_than_one_statement_can_name(ledger: Led
     await ledger.commit(make_plan(*event_ids), 1)
 
     assert await ledger.positions([*event_ids, "$unknown"]) == {
-        each.event_id: each.position for each in await ledger.due(1)
+        each.event_id: each.position for each in (await ledger.agenda(1)).deliveries
     }
 
 
@@ -290,10 +290,10 @@ async def test_what_a_disk_cannot_hold_neither_stops_nor_loses_a_commit(ledger: 
 
     assert (await ledger.commit(plan, 1)).new == 1
     assert (await ledger.commit(plan, 2)).new == 0
-    assert len(await ledger.due(1)) == 1
+    assert len((await ledger.agenda(1)).deliveries) == 1
     await ledger.rooms([facts.room_id], [hostile])
     await ledger.settle([Settlement(f"${hostile}", Move.WITHDRAWN, why=hostile)], closed=hostile)
-    assert await ledger.due(1) == []
+    assert (await ledger.agenda(1)).deliveries == ()
 
 
 async def test_power_levels_nested_out_of_measure_do_not_stop_a_commit(ledger: Ledger) -> None:
@@ -316,7 +316,7 @@ async def test_a_withdrawn_pending_delivery_is_cancelled(ledger: Ledger) -> None
     await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
 
     assert await count(ledger, State.CANCELLED) == 1
-    assert await ledger.due(10) == []
+    assert (await ledger.agenda(10)).deliveries == ()
 
 
 async def test_a_withdrawn_shown_delivery_makes_its_popup_stale(ledger: Ledger) -> None:
@@ -327,7 +327,7 @@ async def test_a_withdrawn_shown_delivery_makes_its_popup_stale(ledger: Ledger) 
 
     assert await count(ledger, State.WITHDRAWN) == 1
     assert await ledger.popups() == [make_popup(is_stale=True)]
-    assert [each.event_id for each in await ledger.due(10)] == ["$b"], "what the popup still shows"
+    assert [each.event_id for each in (await ledger.agenda(10)).deliveries] == ["$b"], "what the popup still shows"
 
 
 @pytest.mark.parametrize("is_shown", [True, False])
@@ -338,7 +338,7 @@ async def test_an_edit_changes_what_an_open_delivery_says(ledger: Ledger, is_sho
 
     await ledger.commit(Plan("s3", changes=(Edit("$a", "corrected"),)), 2)
 
-    (delivery,) = await ledger.due(10)
+    (delivery,) = (await ledger.agenda(10)).deliveries
     assert delivery.content == make_content("corrected")
     assert [popup.is_stale for popup in await ledger.popups()] == ([True] if is_shown else [])
 
@@ -350,7 +350,7 @@ async def test_changes_apply_to_the_deliveries_of_the_same_plan_in_order(ledger:
 
     assert (await ledger.commit(plan, 1)).new == 2
 
-    (delivery,) = await ledger.due(10)
+    (delivery,) = (await ledger.agenda(10)).deliveries
     assert delivery.content == make_content("2")
     assert await count(ledger, State.CANCELLED) == 1
 
@@ -497,16 +497,16 @@ async def test_every_state_is_counted(ledger: Ledger) -> None:
 async def test_a_pending_delivery_is_due_from_its_time_on(ledger: Ledger) -> None:
     await ledger.commit(make_plan(deliveries=(make_delivery("$later", due_ms=100), make_delivery("$now"))), 1)
 
-    assert [each.event_id for each in await ledger.due(99)] == ["$now"]
-    assert [each.event_id for each in await ledger.due(100)] == ["$later", "$now"]
+    assert [each.event_id for each in (await ledger.agenda(99)).deliveries] == ["$now"]
+    assert [each.event_id for each in (await ledger.agenda(100)).deliveries] == ["$later", "$now"]
 
 
 async def test_the_next_due_time_is_that_of_the_first_pending_delivery(ledger: Ledger) -> None:
-    assert await ledger.next_due_ms() is None
+    assert (await ledger.agenda(0)).next_ms is None
     await ledger.commit(make_plan(deliveries=(make_delivery("$a", due_ms=300), make_delivery("$b", due_ms=200))), 1)
-    assert await ledger.next_due_ms() == 200
+    assert (await ledger.agenda(0)).next_ms == 200
     await show(ledger, "$b")
-    assert await ledger.next_due_ms() == 300
+    assert (await ledger.agenda(0)).next_ms == 300
 
 
 async def test_what_a_rooms_popup_shows_already_comes_with_what_is_due_in_it(ledger: Ledger) -> None:
@@ -516,7 +516,7 @@ async def test_what_a_rooms_popup_shows_already_comes_with_what_is_due_in_it(led
     await show(ledger, "$other", popup=make_popup(OTHER_ROOM))
     await ledger.commit(make_plan("$b"), 2)
 
-    due = await ledger.due(10)
+    due = (await ledger.agenda(10)).deliveries
 
     assert [(each.event_id, each.state, each.popup_key) for each in due] == [
         ("$a", State.SHOWN, ROOM),
@@ -530,7 +530,7 @@ async def test_only_what_a_rooms_popup_quotes_comes_and_the_rest_is_counted(ledg
     await show(ledger, *shown)
     await ledger.commit(make_plan("$new"), 2)
 
-    assert [each.event_id for each in await ledger.due(10)] == [*shown[-LINES:], "$new"]
+    assert [each.event_id for each in (await ledger.agenda(10)).deliveries] == [*shown[-LINES:], "$new"]
     assert [record.size for record in await ledger.popups()] == [LINES + 3]
 
 
@@ -540,7 +540,7 @@ async def test_all_that_a_stale_summary_shows_comes(ledger: Ledger) -> None:
     await show(ledger, *shown, popup=make_popup("summary:$0"))
     await ledger.commit(Plan("s9", changes=(Withdrawal("$0", "read"),)), 2)
 
-    assert [each.event_id for each in await ledger.due(10)] == shown[1:]
+    assert [each.event_id for each in (await ledger.agenda(10)).deliveries] == shown[1:]
     assert [record.size for record in await ledger.popups()] == [LINES + 2]
 
 
@@ -549,7 +549,7 @@ async def test_a_change_to_what_a_popup_does_not_quote_while_it_is_replaced_leav
     await ledger.commit(make_plan(*shown), 1)
     await show(ledger, *shown)
     await ledger.commit(make_plan("$new"), 2)
-    await ledger.due(10)
+    (await ledger.agenda(10)).deliveries
     await ledger.commit(Plan("s9", changes=(Withdrawal("$0", "read"),)), 3)
 
     await ledger.settle([Settlement("$new", Move.SHOWN)], shown=make_popup())
@@ -562,7 +562,7 @@ async def test_what_a_summary_shows_does_not_come_with_one_of_its_rooms(ledger: 
     await show(ledger, "$a", popup=make_popup("summary:$a"))
     await ledger.commit(make_plan("$b"), 2)
 
-    assert [each.event_id for each in await ledger.due(10)] == ["$b"]
+    assert [each.event_id for each in (await ledger.agenda(10)).deliveries] == ["$b"]
 
 
 async def test_what_is_not_due_touches_no_popup(ledger: Ledger) -> None:
@@ -570,7 +570,7 @@ async def test_what_is_not_due_touches_no_popup(ledger: Ledger) -> None:
     await show(ledger, "$a")
     await ledger.commit(make_plan(deliveries=(make_delivery("$b", due_ms=100),)), 2)
 
-    assert await ledger.due(99) == []
+    assert (await ledger.agenda(99)).deliveries == ()
 
 
 # Settling
@@ -615,8 +615,8 @@ async def test_a_failed_delivery_waits_and_counts_its_attempts(ledger: Ledger) -
     await ledger.settle([Settlement("$a", Move.FAILED, due_ms=50, why="no server")])
     await ledger.settle([Settlement("$a", Move.FAILED, due_ms=90, why="still none")])
 
-    assert await ledger.due(89) == []
-    (delivery,) = await ledger.due(90)
+    assert (await ledger.agenda(89)).deliveries == ()
+    (delivery,) = (await ledger.agenda(90)).deliveries
     assert (delivery.state, delivery.attempts, delivery.due_ms, delivery.why) == (State.PENDING, 2, 90, "still none")
 
 
@@ -653,7 +653,7 @@ async def test_moves_that_no_longer_fit_are_passed_over(ledger: Ledger) -> None:
     )
 
     assert await ledger.counts() == {state.value: 0 for state in State} | {"pending": 1, "lost": 1}
-    assert await ledger.next_due_ms() == 5
+    assert (await ledger.agenda(0)).next_ms == 5
 
 
 async def test_what_a_closed_popup_still_showed_is_shown_by_none(ledger: Ledger) -> None:
@@ -690,7 +690,7 @@ async def test_closing_an_unknown_popup_changes_nothing(ledger: Ledger) -> None:
 
 async def test_a_delivery_withdrawn_while_it_was_being_shown_leaves_a_stale_popup(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
-    await ledger.due(10)
+    (await ledger.agenda(10)).deliveries
     await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
 
     await show(ledger, "$a")
@@ -704,12 +704,12 @@ async def test_a_delivery_edited_while_it_was_being_shown_leaves_a_stale_popup(l
     await ledger.commit(make_plan("$a"), 1)
     if move is Move.REPLACED:
         await show(ledger, "$a")
-    await ledger.due(10)
+    (await ledger.agenda(10)).deliveries
     await ledger.commit(Plan("s3", changes=(Edit("$a", "corrected"),)), 2)
 
     await ledger.settle([Settlement("$a", move)], shown=make_popup(digest="of the old text"))
 
-    (delivery,) = await ledger.due(10)
+    (delivery,) = (await ledger.agenda(10)).deliveries
     assert delivery.content == make_content("corrected")
     assert [popup.is_stale for popup in await ledger.popups()] == [True]
 
@@ -717,7 +717,7 @@ async def test_a_delivery_edited_while_it_was_being_shown_leaves_a_stale_popup(l
 async def test_an_edit_that_was_seen_by_due_leaves_no_stale_popup(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
     await ledger.commit(Plan("s3", changes=(Edit("$a", "corrected"),)), 2)
-    await ledger.due(10)
+    (await ledger.agenda(10)).deliveries
 
     await show(ledger, "$a")
 
@@ -740,7 +740,7 @@ async def test_popups_of_another_server_are_forgotten_and_their_deliveries_stay_
     found = await find(ledger, "$a")
     assert found is not None
     assert (found.state, found.popup_key, found.content) == (State.SHOWN, None, make_content())
-    assert await ledger.due(10) == []
+    assert (await ledger.agenda(10)).deliveries == ()
 
 
 async def test_popups_of_the_present_server_stay_known(ledger: Ledger) -> None:

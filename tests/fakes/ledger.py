@@ -9,6 +9,7 @@ from heliograph.core.delivery import OPEN_STATES, Move, State, after
 from heliograph.core.popups import LINES
 from heliograph.core.record import (
     AccountState,
+    Agenda,
     Decision,
     Delivery,
     Edit,
@@ -40,7 +41,7 @@ class FakeLedger:
         """Every call raises StorageError and keeps nothing."""
         self.commits: list[Plan] = []
         self._position = 0
-        self._changed_since_due: set[str] = set()
+        self._changed_since_agenda: set[str] = set()
 
     def _check(self) -> None:
         if self.is_full:
@@ -115,23 +116,25 @@ class FakeLedger:
         )
         return Committed(len(delivered), await self.rooms_with_open_deliveries())
 
-    async def due(self, now_ms: int) -> list[Delivery]:
+    async def agenda(self, now_ms: int, latest_ms: int | None = None) -> Agenda:
         self._check()
-        self._changed_since_due.clear()
-        pending = [each for each in self._open() if each.state is State.PENDING and each.due_ms <= now_ms]
-        touched = {each.room_id for each in pending}
+        self._changed_since_agenda.clear()
+        pending = [each for each in self._open() if each.state is State.PENDING]
+        latest_ms = max((each.due_ms for each in pending), default=0) if latest_ms is None else latest_ms
+        due = [each for each in pending if each.due_ms <= now_ms or each.due_ms > latest_ms]
+        touched = {each.room_id for each in due}
         touched |= {record.key for record in self.popup_records.values() if record.is_stale}
         quoted = [each for key in touched for each in self._quoted(key)]
-        return sorted([*pending, *quoted], key=lambda each: each.position)
+        return Agenda(
+            deliveries=tuple(sorted([*due, *quoted], key=lambda each: each.position)),
+            popups=tuple(await self.popups()),
+            next_ms=min((each.due_ms for each in pending if each not in due), default=None),
+        )
 
     def _quoted(self, key: str) -> list[Delivery]:
         shown = [each for each in self._open() if each.state is State.SHOWN and each.popup_key == key]
         in_room = [each for each in shown if each.room_id == key]
         return [each for each in shown if each.room_id != key] + in_room[-LINES:]
-
-    async def next_due_ms(self) -> int | None:
-        self._check()
-        return min((each.due_ms for each in self._open() if each.state is State.PENDING), default=None)
 
     async def popups(self) -> list[PopupRecord]:
         self._check()
@@ -153,11 +156,11 @@ class FakeLedger:
         self._check()
         if shown is not None:
             self.popup_records[shown.key] = shown
-        is_old = shown is not None and shown.key in self._changed_since_due
+        is_old = shown is not None and shown.key in self._changed_since_agenda
         for settlement in settlements:
             fits = self._settle(settlement, shown.key if shown is not None else None)
             is_on_screen = settlement.move in (Move.SHOWN, Move.REPLACED)
-            is_old |= is_on_screen and (not fits or settlement.event_id in self._changed_since_due)
+            is_old |= is_on_screen and (not fits or settlement.event_id in self._changed_since_agenda)
         if shown is not None and is_old:
             self.popup_records[shown.key] = replace(shown, is_stale=True)
         if closed is not None:
@@ -209,9 +212,9 @@ class FakeLedger:
         delivery = self.deliveries.get(change.event_id)
         if delivery is None or delivery.state not in OPEN_STATES:
             return
-        self._changed_since_due.add(change.event_id)
+        self._changed_since_agenda.add(change.event_id)
         if delivery.popup_key is not None:
-            self._changed_since_due.add(delivery.popup_key)
+            self._changed_since_agenda.add(delivery.popup_key)
             self.popup_records[delivery.popup_key] = replace(self.popup_records[delivery.popup_key], is_stale=True)
         if isinstance(change, Withdrawal):
             self._settle(Settlement(change.event_id, Move.WITHDRAWN, why=change.why), None)

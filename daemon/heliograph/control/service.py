@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import json
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from typing import Any
 
 from dbus_fast import Message, MessageType, NameFlag, RequestNameReply
@@ -28,13 +28,13 @@ _CONNECT_ERRORS = (OSError, EOFError, ValueError, TimeoutError, DBusFastError)
 class Daemon1(ServiceInterface):
     """What is exported; another version of it gets another name."""
 
-    def __init__(self, status: Callable[[], Any]) -> None:
+    def __init__(self, status: Callable[[], Awaitable[Any]]) -> None:
         super().__init__(INTERFACE)
         self._status = status
 
     @method()
-    def Status(self) -> "s":  # type: ignore[name-defined]  # noqa: N802, F821, UP037
-        return json.dumps(self._status())
+    async def Status(self) -> "s":  # type: ignore[name-defined]  # noqa: N802, F821, UP037
+        return json.dumps(await self._status())
 
 
 class Control:
@@ -43,7 +43,7 @@ class Control:
     A second daemon of the same user leaves the name to the first, and takes it over when that one ends.
     """
 
-    def __init__(self, status: Callable[[], Any], *, bus_address: str | None = None) -> None:
+    def __init__(self, status: Callable[[], Awaitable[Any]], *, bus_address: str | None = None) -> None:
         self._status = status
         self._bus_address = bus_address
         self._tried = asyncio.Event()

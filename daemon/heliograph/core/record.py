@@ -130,6 +130,19 @@ class AccountState:
 
 
 @dataclass(frozen=True, slots=True)
+class Agenda:
+    """What the delivery loop has to do, as the ledger has it at one moment."""
+
+    deliveries: tuple[Delivery, ...]
+    """The PENDING ones that are due, and of those SHOWN in a popup they touch (the same room's, or a stale one) what
+    it quotes: a room's newest `popups.LINES`, all of a summary. In order of position."""
+    popups: tuple[PopupRecord, ...]
+    """All on screen."""
+    next_ms: int | None
+    """When the first of the other PENDING deliveries is due."""
+
+
+@dataclass(frozen=True, slots=True)
 class PopupRecord:
     """A popup that the ledger believes to be on screen."""
 

@@ -19,6 +19,7 @@ _COLUMNS = (
     " room_title, sender_name, text, category, is_direct, is_highlight, sound"
 )
 _OPEN = "state IN ('pending', 'shown')"
+_NEVER_MS = 2**63 - 1
 _ERASED = (
     "popup_key = NULL, room_title = NULL, sender_name = NULL, text = NULL, category = NULL, is_direct = NULL,"
     " is_highlight = NULL, sound = NULL"
@@ -110,17 +111,18 @@ def read_open_rooms(db: sqlite3.Connection) -> frozenset[str]:
     return frozenset(room_id for (room_id,) in db.execute(f"SELECT DISTINCT room_id FROM deliveries WHERE {_OPEN}"))
 
 
-def read_due(db: sqlite3.Connection, now_ms: int) -> list[Delivery]:
-    """PENDING ones whose time has come, and what their rooms' popups and stale ones quote; by position."""
+def read_due(db: sqlite3.Connection, now_ms: int, latest_ms: int | None) -> list[Delivery]:
+    """PENDING ones that are due, and what their rooms' popups and stale ones quote; by position."""
     rows = db.execute(
-        "WITH due AS (SELECT position, room_id FROM deliveries WHERE state = 'pending' AND due_ms <= ?),"
+        "WITH due AS (SELECT position, room_id FROM deliveries"
+        " WHERE state = 'pending' AND (due_ms <= ? OR due_ms > ?)),"
         " touched AS (SELECT room_id AS key FROM due UNION SELECT key FROM popups WHERE is_stale),"
         " quoted AS (SELECT position, popup_key = room_id AS is_room,"
         " row_number() OVER (PARTITION BY popup_key ORDER BY position DESC) AS place FROM deliveries"
         " WHERE state = 'shown' AND popup_key IN (SELECT key FROM touched))"
         f" SELECT {_COLUMNS} FROM deliveries WHERE position IN (SELECT position FROM due"
         " UNION ALL SELECT position FROM quoted WHERE place <= ? OR NOT is_room) ORDER BY position",
-        (to_integer(now_ms), LINES),
+        (to_integer(now_ms), _latest(latest_ms), LINES),
     )
     return [_delivery(row) for row in rows]
 
@@ -133,9 +135,18 @@ def read_shown_in(db: sqlite3.Connection, key: str) -> list[Delivery]:
     return [_delivery(row) for row in rows]
 
 
-def read_next_due_ms(db: sqlite3.Connection) -> int | None:
-    due_ms: int | None = db.execute("SELECT min(due_ms) FROM deliveries WHERE state = 'pending'").fetchone()[0]
+def read_next_due_ms(db: sqlite3.Connection, now_ms: int, latest_ms: int | None) -> int | None:
+    """When the first PENDING one is due that `read_due` leaves out."""
+    row = db.execute(
+        "SELECT min(due_ms) FROM deliveries WHERE state = 'pending' AND due_ms > ? AND due_ms <= ?",
+        (to_integer(now_ms), _latest(latest_ms)),
+    ).fetchone()
+    due_ms: int | None = row[0]
     return due_ms
+
+
+def _latest(latest_ms: int | None) -> int:
+    return _NEVER_MS if latest_ms is None else to_integer(latest_ms)
 
 
 def count_by_state(db: sqlite3.Connection) -> dict[str, int]:

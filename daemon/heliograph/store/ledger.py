@@ -14,7 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from heliograph.core.delivery import Move
-from heliograph.core.record import AccountState, Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord
+from heliograph.core.record import AccountState, Agenda, Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord
 from heliograph.errors import StateError
 from heliograph.ports import Committed, Settlement
 from heliograph.sqlite import Database, read_migrations, whole_or_closed
@@ -32,8 +32,8 @@ class SqliteLedger:
     def __init__(self, database: Database, lock: AccountLock) -> None:
         self._database = database
         self._lock = lock
-        self._changed_since_due: set[str] = set()
-        """Deliveries, and keys of their popups, that changed since `due` told the delivery loop what to show."""
+        self._changed_since_agenda: set[str] = set()
+        """Deliveries, and keys of their popups, that changed since `agenda` told the delivery loop what to show."""
 
     @classmethod
     async def open(cls, folder: Path) -> SqliteLedger:
@@ -71,11 +71,8 @@ class SqliteLedger:
     async def commit(self, plan: Plan, now_ms: int) -> Committed:
         return await self._database.transaction(partial(self._commit, plan, now_ms))
 
-    async def due(self, now_ms: int) -> list[Delivery]:
-        return await self._database.read(partial(self._due, now_ms))
-
-    async def next_due_ms(self) -> int | None:
-        return await self._database.read(deliveries.read_next_due_ms)
+    async def agenda(self, now_ms: int, latest_ms: int | None = None) -> Agenda:
+        return await self._database.read(partial(self._agenda, now_ms, latest_ms))
 
     async def popups(self) -> list[PopupRecord]:
         return await self._database.read(popups.read_popups)
@@ -116,7 +113,7 @@ class SqliteLedger:
         judgements.insert_judged(db, plan.judged, now_ms)
         judgements.insert_judged(db, _judgements_missing(plan), now_ms)
         new = deliveries.insert_deliveries(db, plan.deliveries, known)
-        self._changed_since_due |= deliveries.apply_changes(db, plan.changes)
+        self._changed_since_agenda |= deliveries.apply_changes(db, plan.changes)
         rooms.write_rooms(db, plan.rooms, now_ms)
         account.merge_account_data(db, plan.account_data)
         if plan.is_empty:
@@ -125,10 +122,13 @@ class SqliteLedger:
             account.write_sync(db, plan.next_batch, now_ms)
         return Committed(new, deliveries.read_open_rooms(db))
 
-    def _due(self, now_ms: int, db: sqlite3.Connection) -> list[Delivery]:
-        due = deliveries.read_due(db, now_ms)
-        self._changed_since_due.clear()
-        return due
+    def _agenda(self, now_ms: int, latest_ms: int | None, db: sqlite3.Connection) -> Agenda:
+        self._changed_since_agenda.clear()
+        return Agenda(
+            deliveries=tuple(deliveries.read_due(db, now_ms, latest_ms)),
+            popups=tuple(popups.read_popups(db)),
+            next_ms=deliveries.read_next_due_ms(db, now_ms, latest_ms),
+        )
 
     def _settle(
         self,
@@ -141,11 +141,11 @@ class SqliteLedger:
         if shown is not None:
             popups.write_popup(db, shown)
         # Whatever was edited or withdrawn while Notify was under way: what is on screen is already old.
-        is_old = shown_in in self._changed_since_due
+        is_old = shown_in in self._changed_since_agenda
         for settlement in settlements:
             fits = deliveries.apply_settlement(db, settlement, shown_in)
             is_on_screen = settlement.move in (Move.SHOWN, Move.REPLACED)
-            is_old |= is_on_screen and (not fits or settlement.event_id in self._changed_since_due)
+            is_old |= is_on_screen and (not fits or settlement.event_id in self._changed_since_agenda)
         if is_old and shown_in is not None:
             popups.mark_stale(db, shown_in)
         if closed is not None:

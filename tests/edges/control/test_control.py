@@ -1,7 +1,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from typing import Any
 
 import pytest
@@ -16,9 +16,25 @@ from heliograph.control.service import Control
 STATUS = {"version": "1", "accounts": [{"user_id": "@me:example.org", "why": "ü\u202e\n"}]}
 
 
+def saying(status: Any) -> Callable[[], Awaitable[Any]]:
+    """What a daemon tells whose status is this."""
+
+    async def tell() -> Any:
+        return status
+
+    return tell
+
+
+def saying_in_turn(statuses: list[Any]) -> Callable[[], Awaitable[Any]]:
+    async def tell() -> Any:
+        return statuses.pop(0)
+
+    return tell
+
+
 @pytest.fixture
 async def control(private_bus: PrivateBus) -> AsyncIterator[Control]:
-    control = Control(lambda: STATUS)
+    control = Control(saying(STATUS))
     await control.start()
     yield control
     await control.stop()
@@ -46,7 +62,7 @@ async def test_the_daemon_tells_its_status(control: Control) -> None:
 
 async def test_the_status_is_of_the_moment_of_asking(private_bus: PrivateBus) -> None:
     status: dict[str, Any] = {"pending": 1}
-    control = Control(lambda: status)
+    control = Control(saying(status))
     await control.start()
     status["pending"] = 2
     assert await ask_status() == {"pending": 2}
@@ -65,14 +81,14 @@ async def test_without_a_daemon_there_is_no_answer(private_bus: PrivateBus) -> N
 @pytest.mark.parametrize("address", ["", "nonsense", "unix:path=/nonexistent"])
 async def test_without_a_bus_both_sides_are_quiet(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
-    control = Control(lambda: STATUS)
+    control = Control(saying(STATUS))
     await control.start()
     assert await ask_status() is None
     await control.stop()
 
 
 async def test_a_second_daemon_leaves_the_name_and_takes_it_over(control: Control) -> None:
-    second = Control(lambda: {"version": "2"})
+    second = Control(saying({"version": "2"}))
     await second.start()
     assert await ask_status() == STATUS
     await control.stop()
@@ -114,7 +130,7 @@ async def test_an_answer_that_is_none_is_not_taken_for_one(other: MessageBus, si
 
 async def test_a_status_that_cannot_be_made_does_not_end_the_daemon(private_bus: PrivateBus) -> None:
     answers: list[Any] = [object(), {"version": "1"}]
-    control = Control(lambda: answers.pop(0))
+    control = Control(saying_in_turn(answers))
     await control.start()
     assert await ask_status() is None
     assert await ask_status() == {"version": "1"}

@@ -14,7 +14,7 @@ from fakes.desktop import FakeDesktop
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Declined, Move, NeedsUser, RetryLater, State
 from heliograph.core.notification import Activated, Category, Closed, Closing, Notification, Popup
-from heliograph.core.record import Delivery, Edit, Plan, PopupRecord, Withdrawal
+from heliograph.core.record import Agenda, Delivery, Edit, Plan, PopupRecord, Withdrawal
 from heliograph.errors import StateError
 from heliograph.ports import Settlement
 from waiting import until
@@ -48,8 +48,7 @@ async def test_a_delivery_is_shown_and_noted(stage: DeliveryStage) -> None:
         await stage.commit(make_delivery("$a", text="hello"))
         await shown(stage, "$a")
     assert stage.desktop.bodies == ["Alice: hello"]
-    assert stage.status.shown == 1
-    assert stage.status.pending == 0
+    assert (await stage.ledger.counts())["shown"] == 1
 
 
 async def test_what_was_due_before_the_start_is_shown_at_the_start(stage: DeliveryStage) -> None:
@@ -121,7 +120,7 @@ async def test_deliveries_wait_for_a_notification_server(stage: DeliveryStage) -
         await asyncio.sleep(HOUR)
         assert stage.state("$a") is State.PENDING
         assert stage.desktop.calls == 0
-        assert stage.status.pending == 1
+        assert (await stage.ledger.counts())["pending"] == 1
         stage.desktop.appear()
         await shown(stage, "$a")
 
@@ -271,41 +270,31 @@ async def test_a_popup_to_be_closed_does_not_wait_for_a_delivery_put_off_for_min
 
 
 class MeddledLedger(FakeLedger):
-    """Something else is committed right after the loop has asked for what is due, or for the popups."""
+    """Something else is committed right after the loop has asked what there is to show."""
 
     def __init__(self) -> None:
         super().__init__()
-        self.after_due: list[Plan] = []
-        self.after_popups: list[Plan] = []
+        self.meddling: list[Plan] = []
 
-    async def due(self, now_ms: int) -> list[Delivery]:
-        found = await super().due(now_ms)
-        await self._meddle(self.after_due)
-        return found
-
-    async def popups(self) -> list[PopupRecord]:
-        found = await super().popups()
-        await self._meddle(self.after_popups)
-        return found
+    async def agenda(self, now_ms: int, latest_ms: int | None = None) -> Agenda:
+        agenda = await super().agenda(now_ms, latest_ms)
+        await self._meddle(self.meddling)
+        return agenda
 
     async def _meddle(self, plans: list[Plan]) -> None:
         while plans:
             await self.commit(plans.pop(), 0)
 
 
-@pytest.mark.parametrize("moment", ["after due", "after popups"])
-async def test_a_change_between_two_looks_into_the_ledger_closes_nothing_that_is_open(
-    clock: WallClock, moment: str
-) -> None:
+async def test_a_change_after_the_look_into_the_ledger_closes_nothing_that_is_open(clock: WallClock) -> None:
     ledger = MeddledLedger()
     stage = DeliveryStage(clock, ledger=ledger)
     async with running(stage.loop):
         await stage.commit(make_delivery("$a", text="one"), make_delivery("$b", text="two"))
         await shown(stage, "$b")
-        meddling = ledger.after_due if moment == "after due" else ledger.after_popups
-        meddling.append(Plan("s99", changes=(Withdrawal("$a", "read elsewhere"),)))
+        ledger.meddling.append(Plan("s99", changes=(Withdrawal("$a", "read elsewhere"),)))
         stage.loop.wake()
-        await until(lambda: not meddling)
+        await until(lambda: not ledger.meddling)
         stage.loop.wake()
         await until(lambda: stage.desktop.bodies == ["Alice: two"])
         assert stage.state("$b") is State.SHOWN
@@ -629,7 +618,7 @@ async def test_signals_wait_for_the_disk_and_are_not_lost(stage: DeliveryStage) 
 
 
 class DamagedLedger(FakeLedger):
-    async def due(self, now_ms: int) -> list[Delivery]:
+    async def agenda(self, now_ms: int, latest_ms: int | None = None) -> Agenda:
         raise StateError("ledger.db is damaged", "Move it away.")
 
 

@@ -72,7 +72,7 @@ async def full(folder: Path) -> None:
         say(str(error))
     say([number - 1, (await ledger.account()).next_batch, len(await ledger.open_deliveries([ROOM]))])
     ballast.unlink()
-    say(await ledger.commit(make_plan(number, size=50), number))
+    say((await ledger.commit(make_plan(number, size=50), number)).new)
     await ledger.close()
     again = await SqliteLedger.open(folder / "account")
     say([number, (await again.account()).next_batch, len(await again.open_deliveries([ROOM]))])

@@ -56,13 +56,13 @@ async def test_a_folder_that_others_could_read_is_closed_to_them(folder: Path) -
 
 async def test_what_was_committed_is_there_after_opening_again(ledger: SqliteLedger, folder: Path) -> None:
     await ledger.commit(Plan("s2", deliveries=(make_delivery("$a"),), rooms=(RoomRecord(make_facts()),)), 1)
-    due = await ledger.due(1)
+    due = (await ledger.agenda(1)).deliveries
     await ledger.close()
 
     again = await SqliteLedger.open(folder)
 
     assert (await again.account()).next_batch == "s2"
-    assert await again.due(1) == due
+    assert (await again.agenda(1)).deliveries == due
     assert (await again.rooms([ROOM], [ALICE, BOB]))[ROOM].facts == make_facts()
     await again.close()
 
@@ -90,7 +90,7 @@ async def test_nothing_of_a_settled_messages_text_stays_in_the_file(ledger: Sqli
 async def test_a_lone_surrogate_is_kept_as_a_question_mark(ledger: SqliteLedger) -> None:
     await ledger.commit(Plan("s2", deliveries=(make_delivery("$a", text="a\ud800b"),)), 1)
 
-    (delivery,) = await ledger.due(1)
+    (delivery,) = (await ledger.agenda(1)).deliveries
     assert delivery.content == make_content("a?b")
 
 
@@ -258,6 +258,6 @@ async def test_a_refused_commit_keeps_nothing_and_the_next_one_works(ledger: Sql
         await ledger.commit(large, 2)
 
     assert (await ledger.account()).next_batch == "s2"
-    assert [each.event_id for each in await ledger.due(9)] == ["$a"]
+    assert [each.event_id for each in (await ledger.agenda(9)).deliveries] == ["$a"]
     await ledger._database.transaction(lambda db: db.execute("PRAGMA max_page_count = 100000").fetchone())
     assert (await ledger.commit(large, 3)).new == 500

@@ -33,7 +33,8 @@ class _Listing:
 
     unknown: tuple[ServerNotification, ...]
     reaches: int | None
-    """When the newest event that we know arrived, by the server's clock; None: the list does not reach back to one."""
+    """When the newest event that we know arrived, by the server's clock, or the oldest that was read, where there were
+    too many; None: the list ends before."""
 
     def since(self, ms: int) -> tuple[ServerNotification, ...]:
         """Oldest first. What arrived later than an event that we know was missed, whatever our clock said then."""
@@ -122,7 +123,8 @@ class GapFiller:
                 break
             token = page.next_token
         else:
-            log.warning("More than %d notifications were missed", MAX_PAGES * PAGE)
+            log.warning("More than %d notifications were missed; the oldest stay silent", MAX_PAGES * PAGE)
+            return _Listing(tuple(unknown), min((item.ts for item in unknown), default=None))
         return _Listing(tuple(unknown), None)
 
     async def _fill(

@@ -39,6 +39,7 @@ from heliograph.errors import (
     ServerError,
     StorageError,
     Unreachable,
+    UserError,
 )
 from heliograph.ports import Features, Homeserver, Inbox, Ledger, SyncRequest
 from heliograph.status import AccountStatus, Connection
@@ -76,6 +77,13 @@ DAY_MS = 24 * 3_600_000
 BEAT_S = 60.0
 BEFORE_LIMIT = 100
 """How many unread notifications the first start counts."""
+LARGE_COUNT = 100
+"""Events. More are planned in a thread, too."""
+PATIENCE = 3
+"""How often a start is tried that fails only in what it can do without."""
+HASTY_MS = 1000
+HASTY_ALLOWED = 3
+LONGEST_PAUSE_S = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +128,7 @@ class SyncLoop:
         self._status = status
         self._settings = settings
         self._world = surroundings
-        self._gaps = GapFiller(homeserver, ledger, surroundings.on_turn)
+        self._gaps = GapFiller(homeserver, ledger, surroundings.on_turn, surroundings.on_trouble)
         self._gatherer = FactGatherer(homeserver, surroundings.on_turn)
         self._account = AccountState()
         self._ruleset = Ruleset.predefined(homeserver.user_id)
@@ -135,6 +143,9 @@ class SyncLoop:
         self._timeline_limit = TIMELINE_LIMIT
         self._started_anew_at_ms: int | None = None
         self._nudged = asyncio.Event()
+        self._failures = 0
+        """In a row; a nudge counts as a new beginning."""
+        self._hasty_answers = 0
 
     def take_pusher_switch(self, *, is_enabled: bool) -> None:
         """Our pusher was switched on or off by another client: holds from the next plan on."""
@@ -147,8 +158,7 @@ class SyncLoop:
         await self._homeserver.drop_connections()
 
     async def run(self) -> LoggedOut:
-        """Returns when the access token is no longer good, and only then."""
-        failures = 0
+        """Returns when the access token is no longer good, and only then. Raises UserError if the ledger is damaged."""
         is_loaded = False
         while True:
             try:
@@ -156,18 +166,19 @@ class SyncLoop:
                     await self._load()
                     is_loaded = True
                 await self._turn()
-                failures = 0
+                self._failures = 0
             except LoggedOut as gone:
                 self._status.connection, self._status.why = Connection.SIGNED_OUT, str(gone)
                 return gone
             except (ServerError, StorageError) as trouble:
-                failures += 1
-                await self._wait_out(trouble, failures)
+                await self._wait_out(trouble)
+            except UserError:
+                # The ledger is damaged: trying again does not mend it.
+                raise
             except Exception:
                 # A fault of our own must neither end the daemon nor spin. Nothing was acknowledged: nothing is lost.
                 log.exception("Unexpected fault in the sync loop")
-                failures += 1
-                await self._wait_out(Unreachable("an unexpected fault, see the log"), failures)
+                await self._wait_out(Unreachable("an unexpected fault, see the log"))
             self._world.on_turn()
 
     async def _load(self) -> None:
@@ -183,20 +194,27 @@ class SyncLoop:
         await self._refresh_features()
         if self._account.next_batch is None:
             await self._start()
+        request = await self._request()
+        asked_ms = self._world.clock()
         try:
-            sync = await self._homeserver.sync(await self._request())
+            sync = await self._homeserver.sync(request)
         except AnswerTooLarge:
             await self._shrink()
             return
         except Refused as refusal:
             await self._start_anew(refusal)
             return
-        await self._take(sync)
+        took_ms = abs(self._world.clock() - asked_ms)
+        is_news = await self._take(sync)
         self._is_catching_up = False
         self._timeline_limit = TIMELINE_LIMIT
         self._nudged.clear()
         self._note_connection()
         await self._prune()
+        if request.timeout_ms and took_ms < HASTY_MS and not (is_news and sync.next_batch != request.since):
+            await self._pause()
+        else:
+            self._hasty_answers = 0
 
     async def _request(self) -> SyncRequest:
         """Catching up returns at once and wants every room's receipts: what was read meanwhile must not ring."""
@@ -214,11 +232,14 @@ class SyncLoop:
         known, self._open_rooms = self._open_rooms, None
         return await self._ledger.rooms_with_open_deliveries() if known is None else known
 
-    async def _take(self, sync: Sync) -> None:
+    async def _take(self, sync: Sync) -> bool:
+        """Whether it brought anything."""
         if sync.to_device:
             await self._inbox.keep(sync.to_device)
         sync = self._check_rules(sync)
-        await self._commit(await self._plan(sync))
+        decided = await self._plan(sync)
+        await self._commit(decided)
+        return bool(sync.to_device) or not decided.is_empty
 
     async def _plan(self, sync: Sync) -> Plan:
         filled: tuple[ServerNotification, ...] = ()
@@ -254,14 +275,15 @@ class SyncLoop:
 
     async def _commit(self, decided: Plan) -> None:
         now = self._world.clock()
-        self._status.last_sync_ms = now
-        if decided.is_empty and now - self._committed_at_ms < IDLE_COMMIT_MS:
+        if decided.is_empty and abs(now - self._committed_at_ms) < IDLE_COMMIT_MS:
             self._account = replace(self._account, next_batch=decided.next_batch)
+            self._status.last_sync_ms = now
             return
         committed = await self._ledger.commit(decided, now)
         self._open_rooms = committed.open_rooms
         self._committed_at_ms = now
         self._account = _after(self._account, decided, now)
+        self._status.last_sync_ms = now
         self._status.is_silenced = self._account.is_silenced
         _report(decided)
         if committed.new or decided.changes:
@@ -277,17 +299,19 @@ class SyncLoop:
         rules = sync.account_data.push_rules
         if rules is None:
             rules = await _unless_refused(self._homeserver.push_rules())
-        page = await _unless_refused(self._homeserver.notifications(since=None, limit=BEFORE_LIMIT))
+        self._world.on_turn()
+        page = await self._dispensable(self._homeserver.notifications(since=None, limit=BEFORE_LIMIT))
         before = [item for item in page.notifications if isinstance(item, ServerNotification)] if page else []
         invites = {item.event.room_id for item in before if item.event.state_key == self._homeserver.user_id}
         if rules is not None and not self._take_rules(rules):
             rules = None
+        open_invites = await self._dispensable(self._homeserver.open_invites(invites)) if invites else None
         log.info("First start for %s", self._homeserver.user_id)
         await self._commit(
             first_plan(
                 sync,
                 before,
-                await self._homeserver.open_invites(invites) if invites else (),
+                open_invites or (),
                 has_more=page is not None and page.next_token is not None and len(before) >= BEFORE_LIMIT,
                 push_rules=rules,
             )
@@ -296,18 +320,30 @@ class SyncLoop:
     async def _start_anew(self, refusal: Refused) -> None:
         """The homeserver refuses our token: take a new one, and list what was missed since the last known event."""
         now = self._world.clock()
-        if refusal.status != 400 or (self._started_anew_at_ms or -DAY_MS) > now - DAY_MS:
+        is_again = self._started_anew_at_ms is not None and abs(now - self._started_anew_at_ms) < DAY_MS
+        if refusal.status != 400 or is_again:
             raise refusal
-        self._started_anew_at_ms = now
         log.warning("The homeserver refuses the sync token (%s): starting anew", refusal)
         sync = self._check_rules(await self._homeserver.sync(SyncRequest(since=None, timeout_ms=0)))
         if sync.to_device:
             await self._inbox.keep(sync.to_device)
-        missed = await self._gaps.list_missed(self._account)
+        self._world.on_turn()
+        missed = await self._dispensable(self._gaps.list_missed(self._account))
         if missed is None:
-            await self._commit(anew_plan(sync.next_batch))
+            await self._commit(replace(anew_plan(sync.next_batch), account_data=sync.account_data))
         else:
             await self._commit(await self._plan_filled(sync, missed))
+        self._started_anew_at_ms = now
+
+    async def _dispensable(self, request: Awaitable[T]) -> T | None:
+        """None where the homeserver has no such thing, or again and again fails to tell."""
+        try:
+            return await _unless_refused(request)
+        except (Unreachable, RateLimited) as trouble:
+            if self._failures < PATIENCE:
+                raise
+            log.warning("Starting without what the homeserver fails to tell: %s", trouble)
+            return None
 
     async def _shrink(self) -> None:
         """An answer over the limit: ask for less of each room, and if that does not help for none."""
@@ -363,31 +399,42 @@ class SyncLoop:
 
     # Waiting
 
-    async def _wait_out(self, trouble: HeliographError, failures: int) -> None:
+    async def _wait_out(self, trouble: HeliographError) -> None:
+        self._failures += 1
         asked = trouble.after if isinstance(trouble, RateLimited) else None
-        delay = reconnect_delay(failures, self._world.jitter(), asked)
+        delay = reconnect_delay(self._failures, self._world.jitter(), asked)
         if self._status.connection is not Connection.OFFLINE or self._status.why != str(trouble):
             log.warning("%s: %s", self._homeserver.user_id, trouble)
         self._status.connection, self._status.why = Connection.OFFLINE, str(trouble)
         self._status.connected_since_ms = None
         self._is_catching_up = True
-        if failures >= 3:
+        if self._failures >= PATIENCE or self._mode is Mode.DIRECT:
+            # It may come back as another: one that no longer says what rings would leave us silent.
             self._features_at_ms = None
         if isinstance(trouble, StorageError):
             self._world.on_trouble("Heliograph cannot write to disk", f"Free some space or mend the disk: {trouble}.")
-        elif isinstance(trouble, Refused) and failures >= 3:
+        elif isinstance(trouble, Refused) and self._failures >= PATIENCE:
             self._world.on_trouble("The homeserver refuses to sync", f"It says: {trouble}. See `heliograph status`.")
-        await self._sleep(delay)
+        if await self._sleep(delay):
+            self._failures = 0
 
-    async def _sleep(self, delay: float) -> None:
-        """Waits unless nudged, and shows life meanwhile: a server may ask for an hour."""
+    async def _pause(self) -> None:
+        """For a homeserver, or the cache of a proxy, that answers every poll at once and with nothing new."""
+        self._hasty_answers += 1
+        if self._hasty_answers > HASTY_ALLOWED:
+            await self._sleep(min(2.0 ** (self._hasty_answers - HASTY_ALLOWED - 1), LONGEST_PAUSE_S))
+
+    async def _sleep(self, delay: float) -> bool:
+        """Waits unless nudged, and shows life meanwhile: a server may ask for an hour. Whether it was nudged."""
         while delay > 0 and not self._nudged.is_set():
             self._world.on_turn()
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(min(delay, BEAT_S)):
                     await self._nudged.wait()
             delay -= BEAT_S
+        is_nudged = self._nudged.is_set()
         self._nudged.clear()
+        return is_nudged
 
     def _note_connection(self) -> None:
         if self._status.connection is Connection.CONNECTED:
@@ -427,7 +474,8 @@ async def _unless_refused(request: Awaitable[T]) -> T | None:
 
 
 async def _decide(sync: Sync, situation: Situation) -> Plan:
-    if sync.size < LARGE_BODY:
+    count = sum(len(room.timeline) for room in sync.joined) + len(sync.notifications) + len(situation.filled)
+    if sync.size < LARGE_BODY and count < LARGE_COUNT:
         return plan(sync, situation)
     return await asyncio.to_thread(plan, sync, situation)
 

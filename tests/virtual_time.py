@@ -29,10 +29,11 @@ class _LeapingSelector(selectors.EpollSelector):
 
 
 class LeapingLoop(asyncio.SelectorEventLoop):
-    """`time` starts at 0."""
+    """`time` starts at 0. `calls_in_threads` counts what was handed to threads."""
 
     def __init__(self) -> None:
         self._now = 0.0
+        self.calls_in_threads = 0
         self._leaping = _LeapingSelector()
         self._leaping.leap = self._leap
         super().__init__(self._leaping)
@@ -44,6 +45,7 @@ class LeapingLoop(asyncio.SelectorEventLoop):
         self, executor: Any, func: Callable[..., Any], *args: Any
     ) -> asyncio.Future[Any]:
         self._leaping.threads += 1
+        self.calls_in_threads += 1
         future: asyncio.Future[Any] = super().run_in_executor(executor, func, *args)
         future.add_done_callback(self._note_thread_done)
         return future

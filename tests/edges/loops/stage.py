@@ -13,11 +13,13 @@ from fakes.desktop import FakeDesktop
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import State
+from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.record import Delivery, Edit, Plan, Withdrawal
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
 from heliograph.errors import LoggedOut, StorageError
 from heliograph.status import AccountStatus
 from heliograph.sync_loop import Surroundings, SyncLoop, SyncSettings
+from waiting import until
 
 _tokens = itertools.count(1)
 
@@ -131,6 +133,7 @@ class SyncStage:
     ) -> None:
         self.clock = clock
         self.homeserver = homeserver or FakeHomeserver(ME)
+        self.homeserver.add_account_data("m.push_rules", {"global": predefined_rules(ME)})
         self.ledger = ledger or FakeLedger()
         self.inbox = inbox or Inbox()
         self.status = AccountStatus(ME, "https://example.org")
@@ -154,11 +157,18 @@ class SyncStage:
             ),
         )
 
-    async def direct_room(self) -> str:
+    async def room(self, name: str = "Lunch") -> str:
         """A room of Alice and the user."""
-        room = await self.alice.create_room(invite=[self.me])
+        room = await self.alice.create_room(name, invite=[self.me])
         await self.me.join(room)
         return room
+
+    async def connected(self) -> None:
+        """Returns when the loop polls."""
+        await until(lambda: any(each.timeout_ms for each in self.homeserver.requests), "a poll")
+
+    async def rings(self, text: str) -> None:
+        await until(lambda: text in self.rung, f"{text!r} among the deliveries")
 
     @property
     def rung(self) -> list[str]:

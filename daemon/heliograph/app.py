@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import gc
 import logging
 import os
-import platform
 import random
 import signal
 import time
@@ -14,7 +14,7 @@ from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Any
 
 from heliograph import __version__, sd_notify
-from heliograph.accounts import Account, state_folder
+from heliograph.accounts import Account, device_name, state_folder
 from heliograph.config import Config
 from heliograph.control.service import Control
 from heliograph.core.delivery import State
@@ -40,6 +40,7 @@ from heliograph.ports import Desktop, Opener, SecretStore
 from heliograph.pusher_loop import PusherLoop, own_pusher
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
+from heliograph.secrets.secret_bus import KeyringAbsent
 from heliograph.status import AccountStatus, Connection, DaemonStatus
 from heliograph.store.ledger import SqliteLedger
 from heliograph.sync_loop import Surroundings, SyncLoop, SyncSettings
@@ -56,11 +57,6 @@ KEYRING_SLICE_S = 60.0
 def now_ms() -> int:
     """Milliseconds since 1970: the daemon's one wall clock."""
     return time.time_ns() // 1_000_000
-
-
-def device_name() -> str:
-    """How the device is called in the user's other clients."""
-    return f"Heliograph on {platform.node() or 'Linux'}"
 
 
 async def run(
@@ -93,6 +89,8 @@ async def run(
         await wakeups.start()
         stack.push_async_callback(wakeups.stop)
         log.info("Heliograph %s runs for %d accounts, notifications through %s", __version__, len(runs), desktop.name)
+        # What was imported stays for good: the collector need not look through it again and again.
+        gc.freeze()
         sd_notify.ready(_summary(status))
         if on_ready is not None:
             on_ready(status)
@@ -217,7 +215,11 @@ class AccountRun:
             try:
                 text = await store.load(self.account.user_id)
             except SecretsLocked:
-                await self._wait_for_keyring(store)
+                await self._wait_for_keyring(store, "is locked")
+                continue
+            except KeyringAbsent:
+                # In a session that just begins it may come later than we do.
+                await self._wait_for_keyring(store, "is not running")
                 continue
             if text is None:
                 raise UserError(
@@ -227,10 +229,10 @@ class AccountRun:
                 )
             return decode_secret(self.account.user_id, text)
 
-    async def _wait_for_keyring(self, store: SecretStore) -> None:
-        log.warning("The keyring is locked: %s waits for it", self.account.user_id)
-        self._status.connection, self._status.why = Connection.WAITING_FOR_KEYRING, "the keyring is locked"
-        self._delivery.tell("The keyring is locked", "Unlock it: Heliograph needs its access token to get messages.")
+    async def _wait_for_keyring(self, store: SecretStore, state: str) -> None:
+        log.warning("The keyring %s: %s waits for it", state, self.account.user_id)
+        self._status.connection, self._status.why = Connection.WAITING_FOR_KEYRING, f"the keyring {state}"
+        self._delivery.tell(f"The keyring {state}", "Heliograph needs its access token from there to get messages.")
         self._watchdog.release(self.account.user_id)
         self._tell_systemd()
         while True:

@@ -549,7 +549,7 @@ async def test_a_change_to_what_a_popup_does_not_quote_while_it_is_replaced_leav
     await ledger.commit(make_plan(*shown), 1)
     await show(ledger, *shown)
     await ledger.commit(make_plan("$new"), 2)
-    (await ledger.agenda(10)).deliveries
+    await ledger.agenda(10)
     await ledger.commit(Plan("s9", changes=(Withdrawal("$0", "read"),)), 3)
 
     await ledger.settle([Settlement("$new", Move.SHOWN)], shown=make_popup())
@@ -690,7 +690,7 @@ async def test_closing_an_unknown_popup_changes_nothing(ledger: Ledger) -> None:
 
 async def test_a_delivery_withdrawn_while_it_was_being_shown_leaves_a_stale_popup(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
-    (await ledger.agenda(10)).deliveries
+    await ledger.agenda(10)
     await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
 
     await show(ledger, "$a")
@@ -704,7 +704,7 @@ async def test_a_delivery_edited_while_it_was_being_shown_leaves_a_stale_popup(l
     await ledger.commit(make_plan("$a"), 1)
     if move is Move.REPLACED:
         await show(ledger, "$a")
-    (await ledger.agenda(10)).deliveries
+    await ledger.agenda(10)
     await ledger.commit(Plan("s3", changes=(Edit("$a", "corrected"),)), 2)
 
     await ledger.settle([Settlement("$a", move)], shown=make_popup(digest="of the old text"))
@@ -717,7 +717,7 @@ async def test_a_delivery_edited_while_it_was_being_shown_leaves_a_stale_popup(l
 async def test_an_edit_that_was_seen_by_due_leaves_no_stale_popup(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
     await ledger.commit(Plan("s3", changes=(Edit("$a", "corrected"),)), 2)
-    (await ledger.agenda(10)).deliveries
+    await ledger.agenda(10)
 
     await show(ledger, "$a")
 

@@ -34,15 +34,11 @@ def room_uri(form: Form, room_id: str, event_id: str | None = None) -> str | Non
     if not _is_id(_ROOM_ID, room_id):
         return None
     event = event_id if event_id is not None and _is_id(_EVENT_ID, event_id) else None
-    match form:
-        case Form.MATRIX:
-            # Without their sigils, which the path says in words.
-            path = f"roomid/{_quote(room_id[1:])}"
-            return f"matrix:{path}/e/{_quote(event[1:])}" if event else f"matrix:{path}"
-        case Form.ELEMENT:
-            base = "element://vector/webapp/#/room/"
-        case Form.MATRIX_TO:
-            base = "https://matrix.to/#/"
+    if form is Form.MATRIX:
+        # Without their sigils, which the path says in words.
+        path = f"roomid/{_quote(room_id[1:])}"
+        return f"matrix:{path}/e/{_quote(event[1:])}" if event else f"matrix:{path}"
+    base = "element://vector/webapp/#/room/" if form is Form.ELEMENT else "https://matrix.to/#/"
     return base + "/".join(_quote(part) for part in (room_id, event) if part)
 
 

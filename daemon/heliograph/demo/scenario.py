@@ -13,8 +13,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
-from heliograph.accounts import Account, save_account, state_folder
-from heliograph.app import device_name, run
+from heliograph.accounts import Account, device_name, save_account, state_folder
+from heliograph.app import run
 from heliograph.config import Config
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, Notification, Popup, ServerChanged

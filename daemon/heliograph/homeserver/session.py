@@ -22,6 +22,7 @@ MAX_ANSWER = 8 * 1024 * 1024
 
 _MAX_FAILURE = 64 * 1024
 _PIECE = 64 * 1024
+_KEPT_S = 300.0
 _PIECE_S = 10.0
 """An answer that is under way may take longer than its deadline, as long as a piece arrives in this time."""
 
@@ -148,6 +149,8 @@ class Session:
         http: aiohttp.ClientSession | None = self._nio.client_session
         if http is None:
             http = self._nio.client_session = aiohttp.ClientSession(
+                # aiohttp looks through idle sockets at this interval, also while a poll waits on its own.
+                connector=aiohttp.TCPConnector(keepalive_timeout=_KEPT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"Heliograph/{__version__}"},
                 timeout=aiohttp.ClientTimeout(total=None),

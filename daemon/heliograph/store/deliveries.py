@@ -77,6 +77,8 @@ def apply_settlement(db: sqlite3.Connection, settlement: Settlement, shown_in: s
         _settle(db, event_id, then, settlement.why)
         return True
     popup_key = found[1]
+    if move is Move.REPLACED and popup_key == shown_in:
+        return True
     if move in (Move.SHOWN, Move.REPLACED):
         popup_key = popup_key if shown_in is None else shown_in
     elif move is Move.SERVER_RESTARTED:

@@ -75,6 +75,8 @@ FEATURES_MS = 6 * 3_600_000
 PRUNE_MS = 24 * 3_600_000
 DAY_MS = 24 * 3_600_000
 BEAT_S = 60.0
+REPORTED = 50
+"""Events of one sync that get a line each in the log."""
 BEFORE_LIMIT = 100
 """How many unread notifications the first start counts."""
 LARGE_COUNT = 100
@@ -495,6 +497,8 @@ def _after(account: AccountState, decided: Plan, now: int) -> AccountState:
 
 
 def _report(decided: Plan) -> None:
-    for judged in decided.judged:
+    for judged in decided.judged[:REPORTED]:
         level = logging.DEBUG if judged.decision is Decision.SILENT else logging.INFO
         log.log(level, "%s in %s: %s (%s)", judged.event_id, judged.room_id, judged.decision.value, judged.reason)
+    if len(decided.judged) > REPORTED:
+        log.info("%d events in all, of which %d ring", len(decided.judged), len(decided.deliveries))

@@ -460,7 +460,7 @@ class TestWhatAPlanNeeds:
 )
 def test_joining_is_told_from_a_change_of_name(before: dict[str, Any] | None, place: int | None) -> None:
     def member(user_id: str, membership: str = "join") -> Event:
-        unsigned = {} if before is None else {"unsigned": before}
+        unsigned: dict[str, Any] = {} if before is None else {"unsigned": before}
         return make_event(type="m.room.member", content={"membership": membership}, state_key=user_id, **unsigned)
 
     assert joined_at(JoinedRoom(ROOM, timeline=(member(BOB), member(ME))), ME) == place

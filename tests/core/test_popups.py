@@ -19,7 +19,8 @@ def make_record(key: str = ROOM, digest: str = "old", *, is_stale: bool = False,
 
 
 def shown(event_id: str, **delivery: Any) -> Delivery:
-    return make_delivery(event_id, **({"state": State.SHOWN, "popup_key": ROOM} | delivery))
+    defaults: dict[str, Any] = {"state": State.SHOWN, "popup_key": ROOM}
+    return make_delivery(event_id, **(defaults | delivery))
 
 
 def steps(deliveries: Sequence[Delivery], *popups: PopupRecord, max_rooms: int = 5) -> list[Step]:

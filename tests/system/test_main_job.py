@@ -6,7 +6,9 @@ import asyncio
 import secrets
 import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from dataclasses import dataclass
+from typing import Any, Literal
 
 import pytest
 
@@ -136,7 +138,7 @@ async def test_what_was_read_elsewhere_while_the_daemon_was_down_stays_silent(st
 
 
 @pytest.mark.parametrize("receipt", ["m.read", "m.read.private"])
-async def test_what_is_read_elsewhere_is_withdrawn(stage: Stage, receipt: str) -> None:
+async def test_what_is_read_elsewhere_is_withdrawn(stage: Stage, receipt: Literal["m.read", "m.read.private"]) -> None:
     room = await stage.direct_room()
     async with Daemon():
         event = await stage.alice.send_text(room, "short-lived")
@@ -301,6 +303,6 @@ def _states_all(account: Account) -> dict[str, int]:
     return dict(_rows(account, "SELECT decision, count(*) FROM judged GROUP BY decision"))
 
 
-def _rows(account: Account, query: str) -> list[tuple[str, int]]:
-    with sqlite3.connect(f"file:{account_folder(account)}/ledger.db?mode=ro", uri=True) as db:
+def _rows(account: Account, query: str) -> list[tuple[str, Any]]:
+    with closing(sqlite3.connect(f"file:{account_folder(account)}/ledger.db?mode=ro", uri=True)) as db:
         return db.execute(query).fetchall()

@@ -18,7 +18,6 @@ from heliograph.accounts import Account, device_name, state_folder
 from heliograph.config import Config
 from heliograph.control.service import Control
 from heliograph.core.delivery import State
-from heliograph.core.notification import DesktopSignal, ServerChanged
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.opener import RoomOpener
@@ -79,10 +78,9 @@ async def run(
             desktop = await open_desktop(config.desktop.backend)
             stack.push_async_callback(desktop.shut)
         status.desktop = desktop.name
-        desktop.listen(lambda event: _note_server(status, event))
         opener = RoomOpener(config.desktop.open_with)
         runs = await _open_accounts(config, accounts, desktop, opener, watchdog, status, stack)
-        control = Control(lambda: _report(status, runs))
+        control = Control(lambda: _report(status, runs, desktop))
         await control.start()
         stack.push_async_callback(control.stop)
         wakeups = Wakeups(lambda why: _nudge(runs, why))
@@ -263,7 +261,8 @@ class AccountRun:
                 await self._delivery.all_told()
 
 
-async def _report(status: DaemonStatus, runs: Sequence[AccountRun]) -> dict[str, Any]:
+async def _report(status: DaemonStatus, runs: Sequence[AccountRun], desktop: Desktop) -> dict[str, Any]:
+    status.notification_server = desktop.server_name
     for run in runs:
         await run.count()
     return status.as_json()
@@ -353,11 +352,6 @@ def _nudge(runs: Sequence[AccountRun], why: str) -> None:
 
 _background: set[asyncio.Future[None]] = set()
 """asyncio keeps only weak references to tasks."""
-
-
-def _note_server(status: DaemonStatus, event: DesktopSignal) -> None:
-    if isinstance(event, ServerChanged):
-        status.notification_server = event.server
 
 
 def _summary(status: DaemonStatus) -> str:

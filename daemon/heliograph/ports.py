@@ -221,6 +221,11 @@ class Desktop(Protocol):
 
     name: str
 
+    @property
+    def server_name(self) -> str | None:
+        """What shows them at the moment, for people; None while nothing does."""
+        ...
+
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
         """Calls `listener` for every signal from now on; a ServerChanged with the present server comes first."""
         ...

@@ -104,6 +104,11 @@ class TestEveryDesktop:
         assert isinstance(heard[0], ServerChanged)
         assert heard[0].server
 
+    async def test_what_shows_notifications_has_a_name_for_people(self, stage: Stage) -> None:
+        await show(stage)
+        assert stage.desktop.server_name
+        assert ":" not in stage.desktop.server_name
+
     async def test_a_popup_belongs_to_the_server_that_listeners_know(self, stage: Stage) -> None:
         heard: list[DesktopSignal] = []
         stage.desktop.listen(heard.append)

@@ -52,6 +52,10 @@ class FakeDesktop:
 
     # The port
 
+    @property
+    def server_name(self) -> str | None:
+        return None if self._life is None else "a fake server"
+
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
         self._listeners.append(listener)
         listener(ServerChanged(self._life))

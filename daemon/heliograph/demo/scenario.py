@@ -95,6 +95,10 @@ class WatchedDesktop:
             self._more.clear()
             await self._more.wait()
 
+    @property
+    def server_name(self) -> str | None:
+        return self._desktop.server_name
+
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
         self._desktop.listen(listener)
 

@@ -67,6 +67,13 @@ class FreedesktopDesktop:
         """The notification server of the moment."""
         return self._server
 
+    @property
+    def server_name(self) -> str | None:
+        if self._server is not None:
+            traits = self._server.known_traits
+            return traits.title if traits is not None else "a notification server"
+        return "a notification server, started when needed" if self._is_activatable else None
+
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
         self._listeners.append(listener)
         listener(ServerChanged(self._life))

@@ -38,6 +38,7 @@ class PortableDesktop:
     """`ports.Desktop` over plyer. Its ids are its own: what it showed can be neither replaced nor closed."""
 
     name = "plyer"
+    server_name = "whatever plyer finds"
 
     def __init__(self, *, timeout_s: float = _TIMEOUT_S) -> None:
         self._timeout_s = timeout_s

@@ -27,6 +27,7 @@ class TerminalDesktop:
     """`ports.Desktop` on a text stream. A replacement is printed as what it says now; closing prints nothing."""
 
     name = "terminal"
+    server_name = "standard output"
 
     def __init__(self, stream: TextIO, *, timeout_s: float = _TIMEOUT_S) -> None:
         self._stream = stream

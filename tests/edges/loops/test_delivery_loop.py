@@ -14,7 +14,7 @@ from fakes.desktop import FakeDesktop
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Declined, Move, NeedsUser, RetryLater, State
 from heliograph.core.notification import Activated, Category, Closed, Closing, Notification, Popup
-from heliograph.core.record import Agenda, Delivery, Edit, Plan, PopupRecord, Withdrawal
+from heliograph.core.record import Agenda, Edit, Plan, PopupRecord, Withdrawal
 from heliograph.errors import StateError
 from heliograph.ports import Settlement
 from waiting import until
@@ -706,20 +706,24 @@ async def test_many_calls_to_a_hung_server_do_not_count_as_stuck(clock: WallCloc
             assert not stage.loop.is_stuck(clock(), 60_000)
 
 
-async def test_an_idle_loop_asks_nothing_of_anyone(stage: DeliveryStage) -> None:
+class CountingLedger(FakeLedger):
+    asked = 0
+
+    async def agenda(self, now_ms: int, latest_ms: int | None = None) -> Agenda:
+        self.asked += 1
+        return await super().agenda(now_ms, latest_ms)
+
+
+async def test_an_idle_loop_asks_nothing_of_anyone(clock: WallClock) -> None:
+    ledger = CountingLedger()
+    stage = DeliveryStage(clock, ledger=ledger)
     async with running(stage.loop):
         await stage.commit(make_delivery("$a"))
         await shown(stage, "$a")
-        asked = 0
-
-        async def count(now_ms: int) -> list[Delivery]:
-            nonlocal asked
-            asked += 1
-            return []
-
-        stage.ledger.due = count  # type: ignore[method-assign]
+        await asyncio.sleep(1)
+        before = ledger.asked
         await asyncio.sleep(24 * HOUR)
-    assert asked == 0
+    assert ledger.asked == before
 
 
 async def test_moves_that_no_longer_fit_are_passed_over(stage: DeliveryStage) -> None:

@@ -37,6 +37,7 @@ from heliograph.core.notification import Category
 from heliograph.core.plan import (
     Mode,
     Situation,
+    is_disputed,
     joined_at,
     marked_events,
     missing_names,
@@ -374,6 +375,24 @@ class TestServerNotifications:
     def test_in_local_mode_the_servers_list_does_not_count(self) -> None:
         sync = Sync("s2", notifications=(make_server_notification(make_event()),))
         assert rung(plan(sync, situation())) == []
+
+    def test_where_the_list_may_leave_something_out_both_ring(self) -> None:
+        listed = make_event(event_id="$1", content={"msgtype": "m.notice", "body": "a notice"})
+        sync = make_sync(listed, make_event(event_id="$2"))
+        sync = replace(sync, notifications=(make_server_notification(listed),))
+        assert rung(plan(sync, situation(mode=Mode.BOTH))) == ["$1", "$2"]
+
+    def test_a_list_is_disputed_if_something_else_would_ring_by_the_rules(self) -> None:
+        silent = make_event(event_id="$2", content={"msgtype": "m.notice", "body": "a notice"})
+        items: list[ServerNotification]
+        for items, disputed in (
+            ([make_server_notification(make_event(event_id="$1"))], False),
+            ([make_server_notification(make_event(event_id="$1"), is_read=True)], False),
+            ([], True),
+        ):
+            sync = replace(make_sync(make_event(event_id="$1"), silent), notifications=tuple(items))
+            by_server, by_rules = (plan(sync, situation(mode=mode)) for mode in (Mode.DIRECT, Mode.LOCAL))
+            assert is_disputed(by_server, by_rules) is disputed
 
     def test_what_the_server_calls_read_stays_silent(self) -> None:
         event = make_event(event_id="$1")

@@ -40,6 +40,8 @@ from heliograph.core.wording import category_of, word_event, word_invite, word_n
 
 SERVER_RULE = "homeserver"
 """The rule's name where the server judged (MSC3361, GET /notifications): it does not say which one matched."""
+UNLISTED = "not in the homeserver's list"
+"""Why an event is silent that the server did not list."""
 
 
 class Mode(Enum):
@@ -49,6 +51,8 @@ class Mode(Enum):
     """The server, by `notifications` in /sync (MSC3361)."""
     LOCAL = "local"
     """We, by the push rules."""
+    BOTH = "both"
+    """What either says rings: for a sync of which the server's list may leave something out."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -147,6 +151,12 @@ def joined_at(room: JoinedRoom, me: str) -> int | None:
 def plan(sync: Sync, situation: Situation) -> Plan:
     """All that this sync changes."""
     return _Planner(sync, situation).plan()
+
+
+def is_disputed(by_server: Plan, by_rules: Plan) -> bool:
+    """Whether something would ring by the push rules that the server's list leaves out."""
+    listed = {judged.event_id for judged in by_server.judged if judged.reason != UNLISTED}
+    return any(delivery.event_id not in listed for delivery in by_rules.deliveries)
 
 
 class _Planner:
@@ -258,7 +268,7 @@ class _Planner:
             record = self._record(room.room_id)
             if joined is not None and index < joined:
                 self._note(event, "from before you joined")
-            elif self._situation.mode is Mode.LOCAL:
+            elif self._situation.mode is not Mode.DIRECT:
                 self._judge(event, self._judge_by_rules(event, record.facts), record.facts)
             else:
                 self._note(event)
@@ -298,7 +308,7 @@ class _Planner:
     def _take_server_notifications(self) -> None:
         in_timelines = {event.event_id for room in self._sync.joined for event in room.timeline}
         filled = [item for item in self._situation.filled if item.event.event_id not in in_timelines]
-        from_server = self._sync.notifications if self._situation.mode is Mode.DIRECT else ()
+        from_server = self._sync.notifications if self._situation.mode is not Mode.LOCAL else ()
         for item in (*filled, *from_server):
             if isinstance(item, Malformed):
                 self._judge_malformed(item)
@@ -342,7 +352,7 @@ class _Planner:
             return verdict.rule or "no rule matched"
         return self._silence
 
-    def _note(self, event: Event, why: str = "not in the homeserver's list", rule: str | None = None) -> None:
+    def _note(self, event: Event, why: str = UNLISTED, rule: str | None = None) -> None:
         if event.event_id not in self._judged:
             self._judged[event.event_id] = replace(_judged(event, Decision.SILENT, why), rule=rule)
 

@@ -19,6 +19,7 @@ from heliograph.core.events import AccountData, ServerNotification, Sync
 from heliograph.core.plan import (
     Mode,
     Situation,
+    is_disputed,
     marked_events,
     missing_names,
     plan,
@@ -138,6 +139,8 @@ class SyncLoop:
         self._open_rooms: frozenset[str] | None = None
         """Rooms with open deliveries as the last commit left them; None: to be asked."""
         self._mode = Mode.LOCAL
+        self._was_registered = (False, False)
+        """Whether our pusher was known to be registered when the last sync was asked for, and the one before."""
         self._features_at_ms: int | None = None
         self._committed_at_ms = 0
         self._pruned_at_ms: int | None = None
@@ -196,6 +199,7 @@ class SyncLoop:
         await self._refresh_features()
         if self._account.next_batch is None:
             await self._start()
+        self._was_registered = (self._status.is_pusher_registered, self._was_registered[0])
         request = await self._request()
         asked_ms = self._world.clock()
         try:
@@ -244,21 +248,38 @@ class SyncLoop:
         return bool(sync.to_device) or not decided.is_empty
 
     async def _plan(self, sync: Sync) -> Plan:
-        filled: tuple[ServerNotification, ...] = ()
-        if self._mode is Mode.LOCAL:
-            sync, filled = await self._gaps.fill(sync, self._account, self._event_types)
-        return await self._plan_filled(sync, filled)
-
-    async def _plan_filled(self, sync: Sync, filled: tuple[ServerNotification, ...]) -> Plan:
-        touched = touched_rooms(sync, filled)
-        if not touched and not sync.malformed:
+        if not touched_rooms(sync) and not sync.malformed:
             return Plan(next_batch=sync.next_batch, account_data=sync.account_data)
+        if self._mode is Mode.DIRECT and (decided := await self._plan_by_list(sync)) is not None:
+            return decided
+        sync, filled = await self._gaps.fill(sync, self._account, self._event_types)
+        return await self._plan_filled(sync, filled, Mode.BOTH if self._mode is Mode.DIRECT else Mode.LOCAL)
+
+    async def _plan_by_list(self, sync: Sync) -> Plan | None:
+        """None if the server leaves out what would ring by the push rules, and its word does not hold for that.
+
+        A proxy that offered direct push may be gone between two requests without a connection being cut. And nothing
+        is listed that came before our pusher; what came right after one sync was answered is in the next.
+        """
+        situation = await self._gather(sync, (), Mode.DIRECT)
+        decided = await self._decide(sync, situation)
+        if not is_disputed(decided, await _decide(sync, replace(situation, mode=Mode.LOCAL))):
+            return decided
+        self._features_at_ms = None
+        await self._refresh_features()
+        return decided if self._mode is Mode.DIRECT and all(self._was_registered) else None
+
+    async def _plan_filled(self, sync: Sync, filled: tuple[ServerNotification, ...], mode: Mode) -> Plan:
+        return await self._decide(sync, await self._gather(sync, filled, mode))
+
+    async def _gather(self, sync: Sync, filled: tuple[ServerNotification, ...], mode: Mode) -> Situation:
+        touched = touched_rooms(sync, filled)
         rooms = await self._ledger.rooms(touched, senders(sync, filled))
         changing = rooms_changing_deliveries(sync, rooms)
         marked = marked_events(sync)
         situation = Situation(
             me=self._homeserver.user_id,
-            mode=self._mode,
+            mode=mode,
             account=self._account,
             ruleset=self._ruleset,
             rooms=rooms,
@@ -269,6 +290,9 @@ class SyncLoop:
         if wanted := rooms_wanting_facts(sync, situation):
             told = await self._gatherer.ask_rooms(wanted, situation.rooms)
             situation = _with_rooms(situation, told)
+        return situation
+
+    async def _decide(self, sync: Sync, situation: Situation) -> Plan:
         decided = await _decide(sync, situation)
         if missing := missing_names(decided, situation.rooms):
             situation = _with_rooms(situation, await self._gatherer.ask_names(missing, situation.rooms))
@@ -334,7 +358,7 @@ class SyncLoop:
         if missed is None:
             await self._commit(replace(anew_plan(sync.next_batch), account_data=sync.account_data))
         else:
-            await self._commit(await self._plan_filled(sync, missed))
+            await self._commit(await self._plan_filled(sync, missed, self._mode))
         self._started_anew_at_ms = now
 
     async def _dispensable(self, request: Awaitable[T]) -> T | None:
@@ -372,12 +396,15 @@ class SyncLoop:
         status = self._status
         status.software, status.versions = features.software, features.versions
         status.has_direct_push, status.has_remote_toggle = features.has_direct_push, features.has_remote_toggle
+        has_changed = status.mode not in ("", self._mode.value)
         status.mode = self._mode.value
         status.mode_reason = (
             "the server offers direct push (MSC3361)"
             if features.has_direct_push
             else "the server has no direct push (MSC3361), so the push rules are judged here"
         )
+        if has_changed:
+            log.info("%s goes on in mode %s: %s", status.user_id, status.mode, status.mode_reason)
 
     # Push rules
 

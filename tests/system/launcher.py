@@ -55,13 +55,13 @@ def _after_inbox_commit(original: Method) -> Method:
 
 def _around_commit(*, is_before: bool) -> Callable[[Method], Method]:
     def wrap(original: Method) -> Method:
-        async def commit(self: SqliteLedger, plan: Plan, now_ms: int) -> int:
+        async def commit(self: SqliteLedger, plan: Plan, now_ms: int) -> Any:
             if is_before and plan.deliveries:
                 die()
-            new: int = await original(self, plan, now_ms)
+            committed = await original(self, plan, now_ms)
             if plan.deliveries:
                 die()
-            return new
+            return committed
 
         return commit
 

@@ -30,6 +30,10 @@ class FactGatherer:
         self._failures = 0
         self._refused: set[str] = set()
 
+    def forget(self, left: Collection[str]) -> None:
+        """The user left these rooms: who comes back may be told more."""
+        self._refused.difference_update(left)
+
     async def ask_rooms(self, wanted: Collection[str], rooms: Mapping[str, RoomRecord]) -> dict[str, RoomRecord]:
         """Records with complete facts of the rooms that the server tells about.
 

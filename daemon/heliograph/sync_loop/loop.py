@@ -243,6 +243,7 @@ class SyncLoop:
         if sync.to_device:
             await self._inbox.keep(sync.to_device)
         sync = self._check_rules(sync)
+        self._gatherer.forget(sync.left)
         decided = await self._plan(sync)
         await self._commit(decided)
         return bool(sync.to_device) or not decided.is_empty

@@ -22,6 +22,7 @@ _DUNSTRC = """\
     height = 300
     origin = top-right
     offset = 24x24
+    markup = full
     history_length = 100
     dmenu = {folder}/choose
     browser = {folder}/browse
@@ -43,15 +44,18 @@ printf '%s\\n' "$@" >> {folder}/browsed
 
 
 class DunstSession:
-    """Xvfb and dunst for the length of a `with` block. Popups stay until somebody closes them."""
+    """Xvfb and dunst for the length of a `with` block. Popups stay until somebody closes them.
 
-    def __init__(self, bus: PrivateBus) -> None:
+    `look` are further lines of dunstrc.
+    """
+
+    def __init__(self, bus: PrivateBus, look: str = "") -> None:
         self._bus = bus
         self._folder = Path(tempfile.mkdtemp(prefix="heliograph-dunst-"))
         self._screen: subprocess.Popen[bytes] | None = None
         self._dunst: subprocess.Popen[bytes] | None = None
         self.display = ""
-        (self._folder / "dunstrc").write_text(_DUNSTRC.format(folder=self._folder))
+        (self._folder / "dunstrc").write_text(_DUNSTRC.format(folder=self._folder) + look)
         for name, script in (("choose", _CHOOSE), ("browse", _BROWSE)):
             (self._folder / name).write_text(script.format(folder=self._folder))
             (self._folder / name).chmod(0o700)

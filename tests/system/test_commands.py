@@ -1,0 +1,127 @@
+"""The commands as a user types them, against a real homeserver."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import sys
+import tempfile
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from buses import PrivateBus
+from conftest import Home, NewUser
+from dunst import DunstSession
+from fakes.notification_server import NotificationServer
+from heliograph.demo.user import DemoUser
+from system.daemon import Daemon
+from waiting import until
+
+
+@dataclass(frozen=True)
+class Ended:
+    code: int
+    output: str
+    errors: str
+
+
+@pytest.fixture
+async def screen(private_bus: PrivateBus) -> AsyncIterator[NotificationServer]:
+    server = NotificationServer(private_bus.address)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+def files_in(folder: Path) -> set[Path]:
+    return {path for path in folder.rglob("*") if path.is_file()}
+
+
+async def heliograph(*words: str, typed: str = "", seconds: float = 60) -> Ended:
+    """Runs the command to its end."""
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-m", "heliograph", *words),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.PIPE,
+    )
+    try:
+        output, errors = await asyncio.wait_for(process.communicate(typed.encode()), seconds)
+    except TimeoutError:
+        process.kill()
+        raise
+    assert process.returncode is not None
+    assert "Traceback" not in errors.decode()
+    return Ended(process.returncode, output.decode(), errors.decode())
+
+
+async def log_in(user: DemoUser) -> Ended:
+    words = ("login", user.user_id, "--homeserver", user.base_url, "--secrets", "file", "--password-stdin")
+    return await heliograph(*words, typed=f"{user.password}\n")
+
+
+async def test_from_login_to_logout(new_user: NewUser, screen: NotificationServer, home: Home) -> None:
+    me, alice = await new_user("me"), await new_user("alice")
+    room = await alice.create_room(invite=[me], is_direct=True)
+    await me.join(room)
+
+    assert (await log_in(me)).code == 0
+    assert me.user_id in (await heliograph("accounts")).output
+    names = [device["display_name"] for device in (await me.call("GET", "/devices"))["devices"]]
+    assert any(str(name).startswith("Heliograph on ") for name in names)
+
+    async with Daemon():
+        await alice.send_text(room, "hello")
+        await until(lambda: any("hello" in each.body for each in screen.shown), "the notification")
+        (account,) = json.loads((await heliograph("status", "--json")).output)["accounts"]
+        assert (account["state"], account["mode"], account["shown"]) == ("connected", "local", 1)
+        assert (account["server"]["direct_push"], account["server"]["remote_toggle"]) == (False, True)
+        assert "the server has no direct push (MSC3361)" in (await heliograph("status")).output
+        await until(lambda: _has_pushers(me), "the pusher")
+        refused = await heliograph("logout", me.user_id)
+        assert refused.code != 0, "not while the daemon runs"
+
+    assert (await heliograph("logout", me.user_id)).code == 0
+    assert not await _has_pushers(me)
+    assert len((await me.call("GET", "/devices"))["devices"]) == 1
+    assert files_in(home.state) == set()
+    assert (await heliograph("run")).code == 78
+
+
+async def _has_pushers(user: DemoUser) -> bool:
+    return bool((await user.call("GET", "/pushers"))["pushers"])
+
+
+async def test_a_wrong_password_is_told_in_two_sentences(new_user: NewUser, home: Home) -> None:
+    me = await new_user("me")
+    words = ("login", me.user_id, "--homeserver", me.base_url, "--secrets", "file", "--password-stdin")
+    ended = await heliograph(*words, typed="wrong\n")
+    assert ended.code == 1
+    assert len(ended.errors.strip().splitlines()) == 2
+    assert files_in(home.state) == set()
+
+
+async def test_the_demo_shows_three_things_in_the_terminal_and_leaves_nothing_behind(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(tempfile, "tempdir", None)
+    before = files_in(tmp_path)
+    ended = await heliograph("demo", seconds=100)
+    assert (ended.code, ended.errors) == (0, "")
+    assert "* Alice\n  Hello!" in ended.output
+    assert "* Lunch\n  Bob: You: noodles today?" in ended.output
+    assert "+ Weekend hike" in ended.output
+    assert "3 of 3 arrived" in ended.output
+    assert files_in(tmp_path) == before
+
+
+async def test_the_demo_shows_them_on_the_desktop_where_there_is_one(dunst: DunstSession) -> None:
+    ended = await heliograph("demo", seconds=100)
+    assert (ended.code, ended.errors) == (0, "")
+    assert "your desktop's notification server" in ended.output
+    assert dunst.count() == 3
+    assert "* Alice" not in ended.output

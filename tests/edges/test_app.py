@@ -1,0 +1,213 @@
+"""The whole daemon in this process, but for the desktop: real stores, real HTTP, several accounts, every ending."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import sqlite3
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass, field
+
+import pytest
+from aiohttp import web
+
+from builders import ME
+from fakes.desktop import FakeDesktop
+from heliograph import app
+from heliograph.accounts import Account, save_account, state_folder
+from heliograph.config import Config
+from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_OK, StateError
+from heliograph.secrets import open_secrets
+from heliograph.secrets.secret import Secret
+from hostile_homeserver import HostileHomeserver, message, never, refusal
+from waiting import until
+
+OTHER = "@other:example.org"
+
+
+@dataclass
+class Stage:
+    desktop: FakeDesktop = field(default_factory=FakeDesktop)
+    accounts: list[Account] = field(default_factory=list)
+    stop: asyncio.Event = field(default_factory=asyncio.Event)
+    servers: list[HostileHomeserver] = field(default_factory=list)
+
+    async def add(self, user_id: str = ME, *, has_secret: bool = True) -> HostileHomeserver:
+        """An account on a homeserver of its own."""
+        server = HostileHomeserver(user_id)
+        await server.start()
+        self.servers.append(server)
+        account = Account(user_id=user_id, device_id="D", homeserver=server.url, secrets="file", pushkey="key")
+        await asyncio.to_thread(save_account, account)
+        if has_secret:
+            await open_secrets("file").save(user_id, Secret(access_token="token", pickle_key="test").encode())
+        self.accounts.append(account)
+        return server
+
+    @contextlib.asynccontextmanager
+    async def running(self) -> AsyncIterator[asyncio.Task[int]]:
+        task = asyncio.create_task(app.run(Config(), self.accounts, desktop=self.desktop, stop=self.stop))
+        try:
+            yield task
+        finally:
+            self.stop.set()
+            await asyncio.wait([task])
+
+    @property
+    def summaries(self) -> list[str]:
+        return [each.notification.summary for each in self.desktop.shown]
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    stage = Stage()
+    yield stage
+    for server in stage.servers:
+        await server.stop()
+
+
+async def polls(server: HostileHomeserver) -> None:
+    await until(lambda: len(server.sinces) >= 3, "a poll")
+
+
+async def test_a_message_rings_and_stopping_is_clean(stage: Stage) -> None:
+    server = await stage.add()
+    async with stage.running() as task:
+        await polls(server)
+        server.give(server.sync(message("hello")))
+        await until(lambda: stage.desktop.bodies)
+        stage.stop.set()
+        assert await asyncio.wait_for(task, 10) == EXIT_OK
+    assert "hello" in stage.desktop.bodies[0]
+
+
+@pytest.mark.parametrize(
+    ("is_soft", "code", "summary"),
+    [
+        (True, EXIT_NEEDS_LOGIN, "Sign in again to get messages"),
+        (False, EXIT_CONFIG, "Signed out: no more notifications"),
+    ],
+)
+async def test_being_signed_out_is_told_once_and_ends_the_daemon(
+    stage: Stage, is_soft: bool, code: int, summary: str
+) -> None:
+    server = await stage.add()
+    async with stage.running() as task:
+        await polls(server)
+        server.give(refusal(401, "M_UNKNOWN_TOKEN", soft_logout=is_soft))
+        assert await asyncio.wait_for(task, 10) == code
+    assert stage.summaries == [summary]
+
+
+async def test_an_account_that_ends_leaves_the_others_running(stage: Stage) -> None:
+    server, other = await stage.add(), await stage.add(OTHER)
+    async with stage.running() as task:
+        await polls(server)
+        await polls(other)
+        server.give(refusal(401, "M_UNKNOWN_TOKEN"))
+        await until(lambda: stage.summaries)
+        other.give(other.sync(message("still here")))
+        await until(lambda: any("still here" in body for body in stage.desktop.bodies))
+        assert not task.done()
+
+
+async def test_an_account_whose_homeserver_never_answers_holds_up_nobody(stage: Stage) -> None:
+    silent, other = await stage.add(), await stage.add(OTHER)
+    silent.answers_all = never
+    async with stage.running() as task:
+        await polls(other)
+        other.give(other.sync(message("hello")))
+        await until(lambda: stage.desktop.bodies)
+        stage.stop.set()
+        assert await asyncio.wait_for(task, 10) == EXIT_OK
+    assert silent.requests == 1
+
+
+async def test_a_token_that_is_gone_asks_for_a_login(stage: Stage) -> None:
+    server = await stage.add(has_secret=False)
+    async with stage.running() as task:
+        assert await asyncio.wait_for(task, 10) == EXIT_NEEDS_LOGIN
+    assert "access token" in stage.summaries[0]
+    assert server.requests == 0
+
+
+async def test_a_second_daemon_is_told_of_the_first(stage: Stage) -> None:
+    server = await stage.add()
+    async with stage.running():
+        await polls(server)
+        with pytest.raises(StateError, match="already runs"):
+            await app.run(Config(), stage.accounts, desktop=FakeDesktop(), stop=asyncio.Event())
+
+
+def spoil_version() -> None:
+    with contextlib.closing(sqlite3.connect(state_folder(ME) / "ledger.db")) as db:
+        db.execute("PRAGMA user_version = 999")
+
+
+def spoil_bytes() -> None:
+    (state_folder(ME) / "ledger.db").write_bytes(b"not a database at all, " * 1000)
+
+
+SPOILS: list[tuple[Callable[[], None], str]] = [(spoil_version, "newer Heliograph"), (spoil_bytes, "damaged")]
+
+
+@pytest.mark.parametrize(("spoil", "why"), SPOILS)
+async def test_a_ledger_that_cannot_be_used_is_named_and_left_alone(
+    stage: Stage, spoil: Callable[[], None], why: str
+) -> None:
+    await stage.add()
+    await asyncio.to_thread(spoil)
+    before = (state_folder(ME) / "ledger.db").read_bytes()
+    with pytest.raises(StateError, match=why):
+        await app.run(Config(), stage.accounts, desktop=stage.desktop, stop=stage.stop)
+    assert (state_folder(ME) / "ledger.db").read_bytes() == before
+
+
+async def test_one_account_that_cannot_be_opened_leaves_the_others_running(stage: Stage) -> None:
+    await stage.add()
+    other = await stage.add(OTHER)
+    await asyncio.to_thread(spoil_bytes)
+    async with stage.running():
+        await polls(other)
+        other.give(other.sync(message("hello")))
+        await until(lambda: stage.desktop.bodies)
+
+
+async def test_a_ledger_that_is_damaged_meanwhile_ends_the_account_with_a_notice(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await stage.add()
+    async with stage.running() as task:
+        await polls(server)
+        await asyncio.to_thread(damage_open_ledger)
+        server.give(server.sync(message("hello")))
+        assert await asyncio.wait_for(task, 20) == EXIT_CONFIG
+    assert "damaged" in stage.summaries[0]
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+def damage_open_ledger() -> None:
+    """Every page but the first. Before, something is written, so that the daemon does not go by what it remembers."""
+    file = state_folder(ME) / "ledger.db"
+    with contextlib.closing(sqlite3.connect(file)) as db:
+        db.execute("UPDATE account SET last_sync_ms = last_sync_ms")
+        db.commit()
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    size = file.stat().st_size
+    with file.open("r+b") as stream:
+        stream.seek(4096)
+        stream.write(b"\xa5" * (size - 4096))
+
+
+async def test_faults_of_one_account_are_not_the_end_of_the_others(stage: Stage) -> None:
+    server, other = await stage.add(), await stage.add(OTHER)
+    server.answers_all = answer_nonsense
+    async with stage.running() as task:
+        await polls(other)
+        other.give(other.sync(message("hello")))
+        await until(lambda: stage.desktop.bodies)
+        assert not task.done()
+
+
+async def answer_nonsense(request: web.Request) -> web.StreamResponse:
+    raise RuntimeError("the homeserver fell over")

@@ -15,6 +15,7 @@ from heliograph.core.events import AccountData
 from heliograph.core.notification import Category, Popup
 from heliograph.core.popups import LINES
 from heliograph.core.record import (
+    UNLISTED,
     AccountState,
     Content,
     Decision,
@@ -176,6 +177,16 @@ async def test_a_delivery_without_text_keeps_its_empty_text(ledger: Ledger) -> N
     found = await find(ledger, "$a")
     assert found is not None
     assert found.content == make_content("")
+
+
+async def test_an_event_that_the_server_lists_late_rings_after_all(ledger: Ledger) -> None:
+    unlisted = make_judged("$a", decision=Decision.SILENT, reason=UNLISTED)
+    await ledger.commit(Plan("s1", judged=(unlisted, make_judged("$b", decision=Decision.SILENT))), 1)
+
+    assert (await ledger.commit(make_plan("$a", "$b"), 2)).new == 1
+    assert [each.event_id for each in (await ledger.agenda(10)).deliveries] == ["$a"]
+    assert (await ledger.commit(Plan("s3", judged=(unlisted,)), 3)).new == 0
+    assert len((await ledger.agenda(10)).deliveries) == 1
 
 
 async def test_a_commit_tells_which_rooms_have_open_deliveries(ledger: Ledger) -> None:

@@ -8,6 +8,7 @@ from dataclasses import replace
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
 from heliograph.core.popups import LINES
 from heliograph.core.record import (
+    UNLISTED,
     AccountState,
     Agenda,
     Decision,
@@ -201,6 +202,9 @@ class FakeLedger:
     def _judge(self, judged: Sequence[Judged], now_ms: int) -> set[str]:
         new = set()
         for each in judged:
+            known = self.judged.get(each.event_id)
+            if known is not None and known.reason == UNLISTED and each.decision is Decision.RING:
+                del self.judged[each.event_id]
             if each.event_id not in self.judged:
                 self._position += 1
                 self.judged[each.event_id] = each

@@ -25,6 +25,7 @@ from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import Verdict, verdict_of
 from heliograph.core.reading import Order, read_elsewhere
 from heliograph.core.record import (
+    UNLISTED,
     AccountState,
     Content,
     Decision,
@@ -40,8 +41,6 @@ from heliograph.core.wording import category_of, word_event, word_invite, word_n
 
 SERVER_RULE = "homeserver"
 """The rule's name where the server judged (MSC3361, GET /notifications): it does not say which one matched."""
-UNLISTED = "not in the homeserver's list"
-"""Why an event is silent that the server did not list."""
 
 
 class Mode(Enum):

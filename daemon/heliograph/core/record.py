@@ -19,6 +19,10 @@ class Decision(Enum):
     MALFORMED = "malformed"
 
 
+UNLISTED = "not in the homeserver's list"
+"""Why an event is silent that the server has not listed (MSC3361). It may yet: then it rings after all."""
+
+
 @dataclass(frozen=True, slots=True)
 class Judged:
     """An event that was looked at, and what came of it. One for each event id, ever."""
@@ -98,7 +102,8 @@ class Plan:
 
     next_batch: str
     judged: tuple[Judged, ...] = ()
-    """In the order of the timelines. An event id that the ledger knows keeps its first judgement."""
+    """In the order of the timelines. An event id that the ledger knows keeps its first judgement, unless that was
+    `UNLISTED` and it rings now."""
     deliveries: tuple[Delivery, ...] = ()
     """To become PENDING, unless the ledger knows the event id."""
     changes: tuple[Withdrawal | Edit, ...] = ()

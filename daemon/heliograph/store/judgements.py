@@ -5,7 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable
 
-from heliograph.core.record import Judged
+from heliograph.core.record import UNLISTED, Decision, Judged
 from heliograph.store.columns import among, to_integer, to_optional_text, to_text
 
 
@@ -13,6 +13,18 @@ def last_position(db: sqlite3.Connection) -> int:
     """The greatest position ever given; every later one is greater."""
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'judged'").fetchone()
     return int(row[0]) if row else 0
+
+
+def forget_unlisted(db: sqlite3.Connection, judged: Iterable[Judged]) -> None:
+    """Those that ring now and were silent only because the server had not listed them yet."""
+    db.executemany(
+        "DELETE FROM judged WHERE event_id = ? AND decision = ? AND reason = ?",
+        [
+            (to_text(each.event_id), Decision.SILENT.value, UNLISTED)
+            for each in judged
+            if each.decision is Decision.RING
+        ],
+    )
 
 
 def insert_judged(db: sqlite3.Connection, judged: Iterable[Judged], now_ms: int) -> None:

@@ -110,6 +110,7 @@ class SqliteLedger:
 
     def _commit(self, plan: Plan, now_ms: int, db: sqlite3.Connection) -> Committed:
         known = judgements.last_position(db)
+        judgements.forget_unlisted(db, plan.judged)
         judgements.insert_judged(db, plan.judged, now_ms)
         judgements.insert_judged(db, _judgements_missing(plan), now_ms)
         new = deliveries.insert_deliveries(db, plan.deliveries, known)

@@ -18,7 +18,18 @@ from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Move
 from heliograph.core.events import AccountData
 from heliograph.core.notification import Popup
-from heliograph.core.record import Decision, Delivery, Edit, Judged, Plan, PopupRecord, RoomRecord, Withdrawal
+from heliograph.core.record import (
+    UNLISTED,
+    Agenda,
+    Decision,
+    Delivery,
+    Edit,
+    Judged,
+    Plan,
+    PopupRecord,
+    RoomRecord,
+    Withdrawal,
+)
 from heliograph.core.room import RoomFacts
 from heliograph.ports import Ledger, Settlement
 from heliograph.store.ledger import SqliteLedger
@@ -32,7 +43,7 @@ TIMES = st.integers(0, 40)
 
 events = st.sampled_from(EVENTS)
 room_ids = st.sampled_from(ROOMS)
-judged = st.builds(Judged, events, room_ids, st.sampled_from(Decision), st.just("why"))
+judged = st.builds(Judged, events, room_ids, st.sampled_from(Decision), st.sampled_from(["why", UNLISTED]))
 deliveries = st.builds(make_delivery, events, room_id=room_ids, due_ms=TIMES, text=st.text(max_size=3))
 changes = st.one_of(st.builds(Withdrawal, events, st.just("gone")), st.builds(Edit, events, st.text(max_size=3)))
 names = st.dictionaries(st.sampled_from([ALICE, BOB, "@carol:x"]), st.sampled_from(["", "A", "B"]), max_size=3)
@@ -67,6 +78,8 @@ def comparable(answer: Any) -> Any:
     match answer:
         case [Delivery(), *_]:
             return [replace(delivery, position=0) for delivery in answer]
+        case Agenda():
+            return replace(answer, deliveries=tuple(replace(each, position=0) for each in answer.deliveries))
         case dict() if answer.keys() <= set(EVENTS):
             return sorted(answer, key=answer.__getitem__)
     return answer

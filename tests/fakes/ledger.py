@@ -203,7 +203,8 @@ class FakeLedger:
         new = set()
         for each in judged:
             known = self.judged.get(each.event_id)
-            if known is not None and known.reason == UNLISTED and each.decision is Decision.RING:
+            is_late = known is not None and (known.decision, known.reason) == (Decision.SILENT, UNLISTED)
+            if is_late and each.decision is Decision.RING and each.event_id not in self.deliveries:
                 del self.judged[each.event_id]
             if each.event_id not in self.judged:
                 self._position += 1

@@ -18,7 +18,8 @@ def last_position(db: sqlite3.Connection) -> int:
 def forget_unlisted(db: sqlite3.Connection, judged: Iterable[Judged]) -> None:
     """Those that ring now and were silent only because the server had not listed them yet."""
     db.executemany(
-        "DELETE FROM judged WHERE event_id = ? AND decision = ? AND reason = ?",
+        "DELETE FROM judged WHERE event_id = ? AND decision = ? AND reason = ?"
+        " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = judged.event_id)",
         [
             (to_text(each.event_id), Decision.SILENT.value, UNLISTED)
             for each in judged

@@ -83,6 +83,7 @@ class FakeLedger:
     async def commit(self, plan: Plan, now_ms: int) -> Committed:
         self._check()
         self.commits.append(plan)
+        self._forget_unlisted(plan.judged)
         new = self._judge(plan.judged, now_ms)
         given = {each.event_id for each in plan.judged}
         new |= self._judge(
@@ -199,13 +200,16 @@ class FakeLedger:
         found = [each for each in self.deliveries.values() if each.state in OPEN_STATES]
         return sorted(found, key=lambda each: each.position)
 
-    def _judge(self, judged: Sequence[Judged], now_ms: int) -> set[str]:
-        new = set()
+    def _forget_unlisted(self, judged: Sequence[Judged]) -> None:
         for each in judged:
             known = self.judged.get(each.event_id)
             is_late = known is not None and (known.decision, known.reason) == (Decision.SILENT, UNLISTED)
             if is_late and each.decision is Decision.RING and each.event_id not in self.deliveries:
                 del self.judged[each.event_id]
+
+    def _judge(self, judged: Sequence[Judged], now_ms: int) -> set[str]:
+        new = set()
+        for each in judged:
             if each.event_id not in self.judged:
                 self._position += 1
                 self.judged[each.event_id] = each

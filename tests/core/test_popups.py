@@ -8,7 +8,7 @@ from typing import Any
 from builders import ME, ROOM, make_content, make_delivery
 from heliograph.core.delivery import State
 from heliograph.core.notification import Category, Popup, Target, Urgency
-from heliograph.core.popups import Close, Keep, Show, Step, arrange
+from heliograph.core.popups import LINE_LIMIT, Close, Keep, Show, Step, arrange
 from heliograph.core.record import Delivery, PopupRecord
 
 POPUP = Popup("server", 7)
@@ -71,6 +71,17 @@ def test_messages_that_are_no_longer_quoted_are_counted() -> None:
     step = only_show([shown("$8", content=make_content("8")), make_delivery("$9", text="9")], make_record(size=8))
     assert step.notification.summary == "Lunch (9 new)"
     assert step.notification.body == "Alice: 8\nAlice: 9"
+
+
+def test_long_messages_do_not_push_the_newest_off_the_popup() -> None:
+    deliveries = [make_delivery(text="x" * 600), make_delivery(text="line\n" * 100), make_delivery(text="the newest")]
+    lines = only_show(deliveries).notification.body.split("\n")
+    assert lines[-1] == "Alice: the newest"
+    assert [len(line) for line in lines[:2]] == [LINE_LIMIT, LINE_LIMIT]
+
+
+def test_a_message_that_is_alone_keeps_its_lines() -> None:
+    assert only_show([make_delivery(text="one\ntwo")]).notification.body == "Alice: one\ntwo"
 
 
 def test_a_line_without_a_sender_stands_alone() -> None:

@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from heliograph.core.delivery import State
 from heliograph.core.notification import Category, Notification, Target, Urgency
 from heliograph.core.record import Content, Delivery, PopupRecord
+from heliograph.core.text import clean_line
 
 LINES = 4
 """How many messages a room's popup quotes."""
+LINE_LIMIT = 200
+"""Characters of each, where it quotes several: a long one must not push the newest off the popup."""
 SUMMARY_LINES = 8
 """How many rooms a summary names."""
 
@@ -131,6 +134,8 @@ def _urgency(contents: Sequence[Content]) -> Urgency:
 def _word_room(contents: Sequence[Content], count: int) -> tuple[str, str]:
     latest = contents[-1]
     lines = [_line(content, with_sender=not latest.is_direct) for content in contents[-LINES:]]
+    if len(lines) > 1:
+        lines = [clean_line(line, LINE_LIMIT) for line in lines]
     title = latest.sender_name if latest.is_direct else latest.room_title
     if count > 1:
         title = f"{title} ({count} new)"

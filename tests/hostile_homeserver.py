@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import contextlib
+import io
 import itertools
 import json
 from collections import deque
@@ -32,6 +32,8 @@ class HostileHomeserver:
         self.answers_all: Handler | None = None
         """If set, it answers every request."""
         self.requests = 0
+        self.waiting = 0
+        """Polls that wait for news."""
         self._news = asyncio.Event()
         self._tokens = itertools.count(1)
         self._runner: web.AppRunner | None = None
@@ -40,7 +42,7 @@ class HostileHomeserver:
     async def start(self) -> None:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", self._answer)
-        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.url = f"http://127.0.0.1:{self._runner.addresses[0][1]}"
@@ -82,11 +84,7 @@ class HostileHomeserver:
         if since is None:
             rules = {"type": "m.push_rules", "content": {"global": predefined_rules(self.user_id)}}
             return web.json_response({"next_batch": "t0", "account_data": {"events": [rules]}})
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(int(request.query["timeout"]) / 1000):
-                while not self.answers:
-                    self._news.clear()
-                    await self._news.wait()
+        await self._wait(int(request.query["timeout"]) / 1000)
         if not self.answers:
             return web.json_response({"next_batch": since})
         answer = self.answers.popleft()
@@ -94,7 +92,20 @@ class HostileHomeserver:
             return await answer(request)
         if isinstance(answer, dict):
             answer = json.dumps(answer)
-        return web.Response(body=answer, content_type="application/json")
+        body = answer.encode() if isinstance(answer, str) else answer
+        return web.Response(body=io.BytesIO(body), content_type="application/json")
+
+    async def _wait(self, seconds: float) -> None:
+        self.waiting += 1
+        try:
+            async with asyncio.timeout(seconds):
+                while not self.answers:
+                    self._news.clear()
+                    await self._news.wait()
+        except TimeoutError:
+            pass
+        finally:
+            self.waiting -= 1
 
 
 _serial = itertools.count(1)

@@ -157,6 +157,7 @@ class AccountRun:
             user_id=self.account.user_id,
             device_id=self.account.device_id,
         )
+        session.on_progress = lambda: self._watchdog.beat(self.account.user_id)
         homeserver = HomeserverClient(session)
         try:
             gone = await self._turn_loops(homeserver)

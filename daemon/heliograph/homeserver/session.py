@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 
 import aiohttp
 import msgspec
@@ -37,6 +37,8 @@ class Session:
         self.homeserver_url = check_homeserver_url(homeserver_url)
         self._nio = AsyncClient(self.homeserver_url)
         self.sign_in(access_token=access_token or "", user_id=user_id, device_id=device_id)
+        self.on_progress: Callable[[], None] = lambda: None
+        """Called while a large answer keeps coming, which over a slow line may take minutes."""
         self._running: set[asyncio.Timeout] = set()
         self._is_closed = False
 
@@ -135,13 +137,13 @@ class Session:
             if 200 <= response.status < 300:
                 if (response.content_length or 0) > limit:
                     raise AnswerTooLarge(f"the answer has {response.content_length} bytes, over {limit}")
-                answer, is_whole = await _read(response.content, limit, scope)
+                answer, is_whole = await _read(response.content, limit, scope, self.on_progress)
                 if not is_whole:
                     raise AnswerTooLarge(f"the answer has more than {limit} bytes")
                 return answer
             answer = b""
             with contextlib.suppress(aiohttp.ClientPayloadError):
-                answer, _ = await _read(response.content, _MAX_FAILURE, scope)
+                answer, _ = await _read(response.content, _MAX_FAILURE, scope, self.on_progress)
             raise failure(response.status, response.headers, answer)
 
     def _http(self) -> aiohttp.ClientSession:
@@ -158,7 +160,9 @@ class Session:
         return http
 
 
-async def _read(content: aiohttp.StreamReader, limit: int, scope: asyncio.Timeout) -> tuple[bytes, bool]:
+async def _read(
+    content: aiohttp.StreamReader, limit: int, scope: asyncio.Timeout, on_progress: Callable[[], None]
+) -> tuple[bytes, bool]:
     """The body, and whether that was all of it within `limit`."""
     pieces: list[bytes] = []
     size = credit = 0
@@ -172,6 +176,7 @@ async def _read(content: aiohttp.StreamReader, limit: int, scope: asyncio.Timeou
         if credit >= _PIECE and deadline is not None and not scope.expired():
             credit = 0
             scope.reschedule(max(deadline, asyncio.get_running_loop().time() + _PIECE_S))
+            on_progress()
     return b"".join(pieces), True
 
 

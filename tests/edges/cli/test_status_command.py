@@ -52,9 +52,12 @@ def daemon_says(bus: PrivateBus, answer: Callable[[], Any]) -> Iterator[None]:
     stop = asyncio.Event()
     loops: list[asyncio.AbstractEventLoop] = []
 
+    async def tell() -> Any:
+        return answer()
+
     async def serve() -> None:
         loops.append(asyncio.get_running_loop())
-        control = Control(answer, bus_address=bus.address)
+        control = Control(tell, bus_address=bus.address)
         await control.start()
         up.set()
         await stop.wait()

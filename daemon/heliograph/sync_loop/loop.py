@@ -46,6 +46,7 @@ from heliograph.ports import Features, Homeserver, Inbox, Ledger, SyncRequest
 from heliograph.status import AccountStatus, Connection
 from heliograph.sync_loop.gaps import GapFiller
 from heliograph.sync_loop.gathering import FactGatherer
+from heliograph.sync_loop.salvage import salvage
 
 log = logging.getLogger(__name__)
 
@@ -244,9 +245,19 @@ class SyncLoop:
             await self._inbox.keep(sync.to_device)
         sync = self._check_rules(sync)
         self._gatherer.forget(sync.left)
-        decided = await self._plan(sync)
+        decided = await self._plan_or_salvage(sync)
         await self._commit(decided)
         return bool(sync.to_device) or not decided.is_empty
+
+    async def _plan_or_salvage(self, sync: Sync) -> Plan:
+        try:
+            return await self._plan(sync)
+        except HeliographError:
+            raise
+        except Exception:
+            log.exception("Unexpected fault in judging a sync: it is judged again without what cannot be")
+            situation = Situation(self._homeserver.user_id, self._mode, self._account, self._ruleset)
+            return await self._plan(await asyncio.to_thread(salvage, sync, situation))
 
     async def _plan(self, sync: Sync) -> Plan:
         if not touched_rooms(sync) and not sync.malformed:

@@ -9,12 +9,12 @@ from dataclasses import replace
 
 import pytest
 
-from builders import ALICE, ME, make_event, make_sync
+from builders import ALICE, ME, make_event, make_stripped, make_sync
 from edges.loops.stage import Inbox, SyncStage, WallClock, running, until_signed_out
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import State
-from heliograph.core.events import AccountData, JoinedRoom, Json, Malformed, Sync
+from heliograph.core.events import AccountData, InvitedRoom, JoinedRoom, Json, Malformed, Sync
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.record import AccountState
 from heliograph.errors import (
@@ -768,6 +768,35 @@ async def test_a_fault_of_our_own_neither_ends_nor_spins_nor_loses(clock: WallCl
         assert len(stage.homeserver.requests) - before < 80
         ledger.is_faulty = False
         await stage.rings("hello")
+
+
+class Exploding(dict[str, object]):
+    """Content that finds a fault in whoever looks at it."""
+
+    def get(self, *_: object) -> object:
+        raise RuntimeError("a fault of our own")
+
+    __getitem__ = get
+
+
+async def test_an_event_that_finds_a_fault_of_ours_does_not_stall_the_account(stage: SyncStage) -> None:
+    room = await stage.room()
+    bad = make_event(room_id=room, content=Exploding())
+    bad_name = make_event(room_id=room, type="m.room.name", state_key="", content=Exploding())
+    invite = InvitedRoom("!invite:example.org", (make_stripped("m.room.name", Exploding()),))
+    async with running(stage.loop):
+        await stage.connected()
+        timeline = (make_event("before", room_id=room), bad, make_event("after", room_id=room))
+        joined = JoinedRoom(room, timeline, state=(bad_name,))
+        stage.homeserver.answers.append(Sync("s900", joined=(joined,), invited=(invite,)))
+        before = len(stage.homeserver.requests)
+        await stage.homeserver.drop_connections()
+        await stage.rings("after")
+        assert len(stage.homeserver.requests) - before <= 2
+        await until(lambda: stage.status.connection is Connection.CONNECTED)
+    assert stage.rung == ["Invited you to this room", "before", "after"]
+    faults = [each for each in stage.ledger.judged.values() if "fault of our own" in each.reason]
+    assert len(faults) == 3
 
 
 # Housekeeping

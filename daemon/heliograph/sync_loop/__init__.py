@@ -1,6 +1,10 @@
 """The loop of one account: ask, keep, decide, commit, and only then ask again, which is the acknowledgement.
 
-loop: the turns and their back-off; gathering: what a plan needs besides the sync; gaps: what a timeline left out.
+loop        the turns, and the waiting between them
+starting    the first sync ever, and starting anew
+planner     from a sync to its plan, with gathering (facts), gaps (what was left out) and salvage (our own faults)
+rulebook    the push rules in force
+mode        who says what rings
 """
 
 from heliograph.sync_loop.loop import Surroundings, SyncLoop, SyncSettings

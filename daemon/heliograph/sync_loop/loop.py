@@ -10,27 +10,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from typing import TypeVar
 
 from heliograph.core.backoff import reconnect_delay
-from heliograph.core.events import AccountData, ServerNotification, Sync
-from heliograph.core.plan import (
-    Mode,
-    Situation,
-    is_disputed,
-    marked_events,
-    missing_names,
-    plan,
-    rooms_changing_deliveries,
-    rooms_wanting_facts,
-    senders,
-    touched_rooms,
-)
-from heliograph.core.push.rules import Ruleset
-from heliograph.core.record import AccountState, Decision, Plan, RoomRecord
-from heliograph.core.start import anew_plan, first_plan
+from heliograph.core.events import AccountData, Sync
+from heliograph.core.plan import Mode
+from heliograph.core.record import AccountState, Decision, Plan
 from heliograph.errors import (
     AnswerTooLarge,
     HeliographError,
@@ -42,49 +28,23 @@ from heliograph.errors import (
     Unreachable,
     UserError,
 )
-from heliograph.ports import Features, Homeserver, Inbox, Ledger, SyncRequest
+from heliograph.ports import Homeserver, Inbox, Ledger, SyncRequest
 from heliograph.status import AccountStatus, Connection
-from heliograph.sync_loop.gaps import GapFiller
-from heliograph.sync_loop.gathering import FactGatherer
-from heliograph.sync_loop.salvage import salvage
+from heliograph.sync_loop.mode import ModeKeeper
+from heliograph.sync_loop.planner import SyncPlanner
+from heliograph.sync_loop.rulebook import Rulebook
+from heliograph.sync_loop.starting import PATIENCE, Starter
 
 log = logging.getLogger(__name__)
 
-T = TypeVar("T")
-
-BASE_TYPES = frozenset(
-    {
-        "m.room.message",
-        "m.room.encrypted",
-        "m.sticker",
-        "m.call.invite",
-        "m.call.notify",
-        "org.matrix.msc4075.rtc.notification",
-        "m.room.redaction",
-        "m.room.tombstone",
-        "m.poll.start",
-        "org.matrix.msc3381.poll.start",
-    }
-)
-"""Timeline events that predefined rules let ring, or that withdraw what rang. The ruleset adds what it names."""
-
 TIMELINE_LIMIT = 20
-LARGE_BODY = 64 * 1024
-"""Bytes. A larger sync is planned in a thread, so that the desktop and the other accounts go on meanwhile."""
 IDLE_COMMIT_MS = 3_600_000
 """A token that moves without news is written this seldom: an idle night costs no disk writes."""
-FEATURES_MS = 6 * 3_600_000
 PRUNE_MS = 24 * 3_600_000
 DAY_MS = 24 * 3_600_000
 BEAT_S = 60.0
 REPORTED = 50
 """Events of one sync that get a line each in the log."""
-BEFORE_LIMIT = 100
-"""How many unread notifications the first start counts."""
-LARGE_COUNT = 100
-"""Events. More are planned in a thread, too."""
-PATIENCE = 3
-"""How often a start is tried that fails only in what it can do without."""
 HASTY_MS = 1000
 HASTY_ALLOWED = 3
 LONGEST_PAUSE_S = 5.0
@@ -132,17 +92,22 @@ class SyncLoop:
         self._status = status
         self._settings = settings
         self._world = surroundings
-        self._gaps = GapFiller(homeserver, ledger, surroundings.on_turn, surroundings.on_trouble)
-        self._gatherer = FactGatherer(homeserver, surroundings.on_turn)
+        self._rulebook = Rulebook(homeserver.user_id, status)
+        self._mode = ModeKeeper(homeserver, status, surroundings.clock)
+        self._planner = SyncPlanner(
+            homeserver,
+            ledger,
+            self._rulebook,
+            self._mode,
+            on_progress=surroundings.on_turn,
+            on_trouble=surroundings.on_trouble,
+        )
+        self._starter = Starter(homeserver, inbox, self._rulebook, self._planner, surroundings.on_turn)
         self._account = AccountState()
-        self._ruleset = Ruleset.predefined(homeserver.user_id)
-        self._event_types = self._ruleset.event_types(BASE_TYPES)
         self._open_rooms: frozenset[str] | None = None
         """Rooms with open deliveries as the last commit left them; None: to be asked."""
-        self._mode = Mode.LOCAL
         self._was_registered = (False, False)
         """Whether our pusher was known to be registered when the last sync was asked for, and the one before."""
-        self._features_at_ms: int | None = None
         self._committed_at_ms = 0
         self._pruned_at_ms: int | None = None
         self._is_catching_up = True
@@ -192,14 +157,14 @@ class SyncLoop:
         self._status.is_silenced = self._account.is_silenced
         self._status.is_pusher_enabled = self._account.is_pusher_enabled
         if self._account.push_rules is not None:
-            self._take_rules(self._account.push_rules)
+            self._rulebook.take(self._account.push_rules)
 
     # Turns
 
     async def _turn(self) -> None:
-        await self._refresh_features()
+        await self._mode.refresh()
         if self._account.next_batch is None:
-            await self._start()
+            await self._commit(await self._starter.start(self._failures))
         self._was_registered = (self._status.is_pusher_registered, self._was_registered[0])
         request = await self._request()
         asked_ms = self._world.clock()
@@ -230,7 +195,7 @@ class SyncLoop:
             since=self._account.next_batch,
             timeout_ms=0 if catching_up else self._settings.poll_s * 1000,
             receipts_in=None if catching_up else await self._read_open_rooms(),
-            event_types=self._event_types,
+            event_types=self._rulebook.event_types,
             timeline_limit=self._timeline_limit,
         )
 
@@ -243,73 +208,10 @@ class SyncLoop:
         """Whether it brought anything."""
         if sync.to_device:
             await self._inbox.keep(sync.to_device)
-        sync = self._check_rules(sync)
-        self._gatherer.forget(sync.left)
-        decided = await self._plan_or_salvage(sync)
+        sync = self._rulebook.check(sync)
+        decided = await self._planner.plan(sync, self._account, is_listing=all(self._was_registered))
         await self._commit(decided)
         return bool(sync.to_device) or not decided.is_empty
-
-    async def _plan_or_salvage(self, sync: Sync) -> Plan:
-        try:
-            return await self._plan(sync)
-        except HeliographError:
-            raise
-        except Exception:
-            log.exception("Unexpected fault in judging a sync: it is judged again without what cannot be")
-            situation = Situation(self._homeserver.user_id, self._mode, self._account, self._ruleset)
-            return await self._plan(await asyncio.to_thread(salvage, sync, situation))
-
-    async def _plan(self, sync: Sync) -> Plan:
-        if not touched_rooms(sync) and not sync.malformed:
-            return Plan(next_batch=sync.next_batch, account_data=sync.account_data)
-        if self._mode is Mode.DIRECT and (decided := await self._plan_by_list(sync)) is not None:
-            return decided
-        sync, filled = await self._gaps.fill(sync, self._account, self._event_types)
-        return await self._plan_filled(sync, filled, Mode.BOTH if self._mode is Mode.DIRECT else Mode.LOCAL)
-
-    async def _plan_by_list(self, sync: Sync) -> Plan | None:
-        """None if the server leaves out what would ring by the push rules, and its word does not hold for that.
-
-        A proxy that offered direct push may be gone between two requests without a connection being cut. And nothing
-        is listed that came before our pusher; what came right after one sync was answered is in the next.
-        """
-        situation = await self._gather(sync, (), Mode.DIRECT)
-        decided = await self._decide(sync, situation)
-        if not is_disputed(decided, await _decide(sync, replace(situation, mode=Mode.LOCAL))):
-            return decided
-        self._features_at_ms = None
-        await self._refresh_features()
-        return decided if self._mode is Mode.DIRECT and all(self._was_registered) else None
-
-    async def _plan_filled(self, sync: Sync, filled: tuple[ServerNotification, ...], mode: Mode) -> Plan:
-        return await self._decide(sync, await self._gather(sync, filled, mode))
-
-    async def _gather(self, sync: Sync, filled: tuple[ServerNotification, ...], mode: Mode) -> Situation:
-        touched = touched_rooms(sync, filled)
-        rooms = await self._ledger.rooms(touched, senders(sync, filled))
-        changing = rooms_changing_deliveries(sync, rooms)
-        marked = marked_events(sync)
-        situation = Situation(
-            me=self._homeserver.user_id,
-            mode=mode,
-            account=self._account,
-            ruleset=self._ruleset,
-            rooms=rooms,
-            open_deliveries=await self._ledger.open_deliveries(changing) if changing else (),
-            positions=await self._ledger.positions(marked) if marked else {},
-            filled=filled,
-        )
-        if wanted := rooms_wanting_facts(sync, situation):
-            told = await self._gatherer.ask_rooms(wanted, situation.rooms)
-            situation = _with_rooms(situation, told)
-        return situation
-
-    async def _decide(self, sync: Sync, situation: Situation) -> Plan:
-        decided = await _decide(sync, situation)
-        if missing := missing_names(decided, situation.rooms):
-            situation = _with_rooms(situation, await self._gatherer.ask_names(missing, situation.rooms))
-            decided = await _decide(sync, situation)
-        return decided
 
     async def _commit(self, decided: Plan) -> None:
         now = self._world.clock()
@@ -327,61 +229,17 @@ class SyncLoop:
         if committed.new or decided.changes:
             self._world.on_news()
 
-    # Starting
-
-    async def _start(self) -> None:
-        """The first sync ever asks for no rooms, so it costs the same for every account."""
-        sync = await self._homeserver.sync(SyncRequest(since=None, timeout_ms=0))
-        if sync.to_device:
-            await self._inbox.keep(sync.to_device)
-        rules = sync.account_data.push_rules
-        if rules is None:
-            rules = await _unless_refused(self._homeserver.push_rules())
-        self._world.on_turn()
-        page = await self._dispensable(self._homeserver.notifications(since=None, limit=BEFORE_LIMIT))
-        before = [item for item in page.notifications if isinstance(item, ServerNotification)] if page else []
-        invites = {item.event.room_id for item in before if item.event.state_key == self._homeserver.user_id}
-        if rules is not None and not self._take_rules(rules):
-            rules = None
-        open_invites = await self._dispensable(self._homeserver.open_invites(invites)) if invites else None
-        log.info("First start for %s", self._homeserver.user_id)
-        await self._commit(
-            first_plan(
-                sync,
-                before,
-                open_invites or (),
-                has_more=page is not None and page.next_token is not None and len(before) >= BEFORE_LIMIT,
-                push_rules=rules,
-            )
-        )
+    # A sync that cannot be had
 
     async def _start_anew(self, refusal: Refused) -> None:
-        """The homeserver refuses our token: take a new one, and list what was missed since the last known event."""
+        """For a token that the homeserver no longer knows; once a day, since another fault would make it endless."""
         now = self._world.clock()
         is_again = self._started_anew_at_ms is not None and abs(now - self._started_anew_at_ms) < DAY_MS
         if refusal.status != 400 or is_again:
             raise refusal
         log.warning("The homeserver refuses the sync token (%s): starting anew", refusal)
-        sync = self._check_rules(await self._homeserver.sync(SyncRequest(since=None, timeout_ms=0)))
-        if sync.to_device:
-            await self._inbox.keep(sync.to_device)
-        self._world.on_turn()
-        missed = await self._dispensable(self._gaps.list_missed(self._account))
-        if missed is None:
-            await self._commit(replace(anew_plan(sync.next_batch), account_data=sync.account_data))
-        else:
-            await self._commit(await self._plan_filled(sync, missed, self._mode))
+        await self._commit(await self._starter.start_anew(self._account, self._failures))
         self._started_anew_at_ms = now
-
-    async def _dispensable(self, request: Awaitable[T]) -> T | None:
-        """None where the homeserver has no such thing, or again and again fails to tell."""
-        try:
-            return await _unless_refused(request)
-        except (Unreachable, RateLimited) as trouble:
-            if self._failures < PATIENCE:
-                raise
-            log.warning("Starting without what the homeserver fails to tell: %s", trouble)
-            return None
 
     async def _shrink(self) -> None:
         """An answer over the limit: ask for less of each room, and if that does not help for none."""
@@ -390,53 +248,6 @@ class SyncLoop:
             self._timeline_limit = 1
         else:
             await self._start_anew(Refused(400, "", "the answer stays too large"))
-
-    async def _refresh_features(self) -> None:
-        now = self._world.clock()
-        if self._features_at_ms is not None and abs(now - self._features_at_ms) < FEATURES_MS:
-            return
-        try:
-            features = await self._homeserver.features()
-        except Refused as refusal:
-            log.warning("The homeserver does not tell its versions: %s", refusal)
-            features = Features()
-        self._features_at_ms = now
-        self._take_features(features)
-
-    def _take_features(self, features: Features) -> None:
-        self._mode = Mode.DIRECT if features.has_direct_push else Mode.LOCAL
-        status = self._status
-        status.software, status.versions = features.software, features.versions
-        status.has_direct_push, status.has_remote_toggle = features.has_direct_push, features.has_remote_toggle
-        has_changed = status.mode not in ("", self._mode.value)
-        status.mode = self._mode.value
-        status.mode_reason = (
-            "the server offers direct push (MSC3361)"
-            if features.has_direct_push
-            else "the server has no direct push (MSC3361), so the push rules are judged here"
-        )
-        if has_changed:
-            log.info("%s goes on in mode %s: %s", status.user_id, status.mode, status.mode_reason)
-
-    # Push rules
-
-    def _check_rules(self, sync: Sync) -> Sync:
-        """New rules hold for the very sync that brought them; unusable ones are not kept."""
-        rules = sync.account_data.push_rules
-        if rules is None or self._take_rules(rules):
-            return sync
-        return replace(sync, account_data=replace(sync.account_data, push_rules=None))
-
-    def _take_rules(self, rules: object) -> bool:
-        content = rules.get("global") if isinstance(rules, dict) else None
-        if not isinstance(content, dict):
-            self._status.rules_problem = "the homeserver sent push rules without a `global` part; the last ones stay"
-            log.warning("Unusable push rules: the last good ones stay in force")
-            return False
-        self._ruleset = Ruleset.parse(content)
-        self._event_types = self._ruleset.event_types(BASE_TYPES)
-        self._status.rules_problem = "; ".join(self._ruleset.problems[:3]) or None
-        return True
 
     # Waiting
 
@@ -449,9 +260,9 @@ class SyncLoop:
         self._status.connection, self._status.why = Connection.OFFLINE, str(trouble)
         self._status.connected_since_ms = None
         self._is_catching_up = True
-        if self._failures >= PATIENCE or self._mode is Mode.DIRECT:
+        if self._failures >= PATIENCE or self._mode.mode is Mode.DIRECT:
             # It may come back as another: one that no longer says what rings would leave us silent.
-            self._features_at_ms = None
+            self._mode.doubt()
         if isinstance(trouble, StorageError):
             self._world.on_trouble("Heliograph cannot write to disk", f"Free some space or mend the disk: {trouble}.")
         elif isinstance(trouble, Refused) and self._failures >= PATIENCE:
@@ -486,7 +297,7 @@ class SyncLoop:
             "%s is connected to %s, mode %s: %s",
             self._homeserver.user_id,
             self._status.homeserver,
-            self._mode.value,
+            self._mode.mode.value,
             self._status.mode_reason,
         )
 
@@ -495,30 +306,6 @@ class SyncLoop:
         if self._pruned_at_ms is None or abs(now - self._pruned_at_ms) > PRUNE_MS:
             self._pruned_at_ms = now
             await self._ledger.prune(now - self._settings.history_days * DAY_MS)
-
-
-def _with_rooms(situation: Situation, told: Mapping[str, RoomRecord]) -> Situation:
-    return replace(
-        situation,
-        rooms={**situation.rooms, **told},
-        fresh_rooms=situation.fresh_rooms.union(told),
-    )
-
-
-async def _unless_refused(request: Awaitable[T]) -> T | None:
-    """None where the homeserver has no such thing."""
-    try:
-        return await request
-    except Refused as refusal:
-        log.info("The homeserver does not tell: %s", refusal)
-        return None
-
-
-async def _decide(sync: Sync, situation: Situation) -> Plan:
-    count = sum(len(room.timeline) for room in sync.joined) + len(sync.notifications) + len(situation.filled)
-    if sync.size < LARGE_BODY and count < LARGE_COUNT:
-        return plan(sync, situation)
-    return await asyncio.to_thread(plan, sync, situation)
 
 
 def _after(account: AccountState, decided: Plan, now: int) -> AccountState:

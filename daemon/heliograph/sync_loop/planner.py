@@ -1,0 +1,154 @@
+"""From a sync to its plan: gathers what the pure `core.plan` depends on, and calls it.
+
+In direct mode the homeserver's list decides, as long as its word holds; in local mode the push rules do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from heliograph.core.events import ServerNotification, Sync
+from heliograph.core.plan import (
+    Mode,
+    Situation,
+    is_disputed,
+    marked_events,
+    missing_names,
+    plan,
+    rooms_changing_deliveries,
+    rooms_wanting_facts,
+    senders,
+    touched_rooms,
+)
+from heliograph.core.record import AccountState, Plan, RoomRecord
+from heliograph.errors import HeliographError
+from heliograph.ports import Homeserver, Ledger
+from heliograph.sync_loop.gaps import GapFiller
+from heliograph.sync_loop.gathering import FactGatherer
+from heliograph.sync_loop.mode import ModeKeeper
+from heliograph.sync_loop.rulebook import Rulebook
+from heliograph.sync_loop.salvage import salvage
+
+log = logging.getLogger(__name__)
+
+LARGE_BODY = 64 * 1024
+"""Bytes. A larger sync is planned in a thread, so that the desktop and the other accounts go on meanwhile."""
+LARGE_COUNT = 100
+"""Events. More are planned in a thread, too."""
+
+
+class SyncPlanner:
+    """Plans the syncs of one account."""
+
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        ledger: Ledger,
+        rulebook: Rulebook,
+        mode: ModeKeeper,
+        *,
+        on_progress: Callable[[], None],
+        on_trouble: Callable[[str, str], None],
+    ) -> None:
+        self._homeserver = homeserver
+        self._ledger = ledger
+        self._rulebook = rulebook
+        self._mode = mode
+        self._gaps = GapFiller(homeserver, ledger, on_progress, on_trouble)
+        self._gatherer = FactGatherer(homeserver, on_progress)
+
+    async def plan(self, sync: Sync, account: AccountState, *, is_listing: bool) -> Plan:
+        """All that this sync changes, or all that can be told of it. Raises ServerError and StorageError.
+
+        `is_listing`: our pusher was registered early enough for the server to list what is in this sync.
+        """
+        self._gatherer.forget(sync.left)
+        try:
+            return await self._plan(sync, account, is_listing=is_listing)
+        except HeliographError:
+            raise
+        except Exception:
+            log.exception("Unexpected fault in judging a sync: it is judged again without what cannot be")
+            situation = Situation(self._homeserver.user_id, self._mode.mode, account, self._rulebook.ruleset)
+            salvaged = await asyncio.to_thread(salvage, sync, situation)
+            return await self._plan(salvaged, account, is_listing=is_listing)
+
+    async def plan_missed(self, sync: Sync, missed: tuple[ServerNotification, ...], account: AccountState) -> Plan:
+        """Of a sync that starts anew, with what the server lists as missed."""
+        return await self._decide(sync, await self._gather(sync, missed, account, self._mode.mode))
+
+    async def list_missed(self, account: AccountState) -> tuple[ServerNotification, ...] | None:
+        """As `GapFiller.list_missed`."""
+        return await self._gaps.list_missed(account)
+
+    async def _plan(self, sync: Sync, account: AccountState, *, is_listing: bool) -> Plan:
+        if not touched_rooms(sync) and not sync.malformed:
+            return Plan(next_batch=sync.next_batch, account_data=sync.account_data)
+        if self._mode.mode is Mode.DIRECT:
+            decided = await self._plan_by_list(sync, account, is_listing=is_listing)
+            if decided is not None:
+                return decided
+        sync, filled = await self._gaps.fill(sync, account, self._rulebook.event_types)
+        mode = Mode.BOTH if self._mode.mode is Mode.DIRECT else Mode.LOCAL
+        return await self._decide(sync, await self._gather(sync, filled, account, mode))
+
+    async def _plan_by_list(self, sync: Sync, account: AccountState, *, is_listing: bool) -> Plan | None:
+        """None if the server leaves out what would ring by the push rules, and its word does not hold for that.
+
+        A proxy that offered direct push may be gone between two requests without a connection being cut. And nothing
+        is listed that came before our pusher; what came right after one sync was answered is in the next.
+        """
+        situation = await self._gather(sync, (), account, Mode.DIRECT)
+        decided = await self._decide(sync, situation)
+        if not is_disputed(decided, await _decide(sync, replace(situation, mode=Mode.LOCAL))):
+            return decided
+        self._mode.doubt()
+        await self._mode.refresh()
+        return decided if self._mode.mode is Mode.DIRECT and is_listing else None
+
+    async def _gather(
+        self, sync: Sync, filled: tuple[ServerNotification, ...], account: AccountState, mode: Mode
+    ) -> Situation:
+        touched = touched_rooms(sync, filled)
+        rooms = await self._ledger.rooms(touched, senders(sync, filled))
+        changing = rooms_changing_deliveries(sync, rooms)
+        marked = marked_events(sync)
+        situation = Situation(
+            me=self._homeserver.user_id,
+            mode=mode,
+            account=account,
+            ruleset=self._rulebook.ruleset,
+            rooms=rooms,
+            open_deliveries=await self._ledger.open_deliveries(changing) if changing else (),
+            positions=await self._ledger.positions(marked) if marked else {},
+            filled=filled,
+        )
+        if wanted := rooms_wanting_facts(sync, situation):
+            told = await self._gatherer.ask_rooms(wanted, situation.rooms)
+            situation = _with_rooms(situation, told)
+        return situation
+
+    async def _decide(self, sync: Sync, situation: Situation) -> Plan:
+        decided = await _decide(sync, situation)
+        if missing := missing_names(decided, situation.rooms):
+            situation = _with_rooms(situation, await self._gatherer.ask_names(missing, situation.rooms))
+            decided = await _decide(sync, situation)
+        return decided
+
+
+def _with_rooms(situation: Situation, told: Mapping[str, RoomRecord]) -> Situation:
+    return replace(
+        situation,
+        rooms={**situation.rooms, **told},
+        fresh_rooms=situation.fresh_rooms.union(told),
+    )
+
+
+async def _decide(sync: Sync, situation: Situation) -> Plan:
+    count = sum(len(room.timeline) for room in sync.joined) + len(sync.notifications) + len(situation.filled)
+    if sync.size < LARGE_BODY and count < LARGE_COUNT:
+        return plan(sync, situation)
+    return await asyncio.to_thread(plan, sync, situation)

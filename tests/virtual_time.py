@@ -50,6 +50,14 @@ class LeapingLoop(asyncio.SelectorEventLoop):
         future.add_done_callback(self._note_thread_done)
         return future
 
+    async def shutdown_default_executor(self, timeout: float | None = None) -> None:
+        # In Python 3.12 and later with a time-out, which must not be leapt over.
+        self._leaping.threads += 1
+        try:
+            await super().shutdown_default_executor()
+        finally:
+            self._leaping.threads -= 1
+
     def _leap(self, seconds: float) -> None:
         self._now += seconds
 

@@ -105,6 +105,16 @@ class Daemon:
         self._process.kill()
         await self.ended()
 
+    def freeze(self) -> None:
+        """SIGSTOP: it neither runs nor ends."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGSTOP)
+
+    def thaw(self) -> None:
+        """SIGCONT."""
+        assert self._process is not None
+        self._process.send_signal(signal.SIGCONT)
+
     async def ended(self) -> int:
         """The exit code, once it has ended by itself; negative: the signal that ended it."""
         assert self._process is not None

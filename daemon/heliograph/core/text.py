@@ -50,6 +50,8 @@ def clean_text(text: str, limit: int, lines: int = 10) -> str:
 
 def _clean(text: str, limit: int) -> str:
     text = text[: limit * _SLACK]
+    if text.isascii() and text.isprintable():
+        return text
     text = _LINE_BREAKS.sub("\n", text)
     text = _UNFIT.sub("", text)
     text = _SURROGATES.sub("\ufffd", text)

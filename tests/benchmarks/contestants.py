@@ -41,6 +41,8 @@ def environ(home: Path, bus: str) -> dict[str, str]:
         "HOME": str(home),
         "XDG_RUNTIME_DIR": str(home),
         "DBUS_SESSION_BUS_ADDRESS": bus,
+        # A desktop has one, too; without it Heliograph would look for it now and then.
+        "DBUS_SYSTEM_BUS_ADDRESS": bus,
         "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={home}/no-system-bus",
     }
 

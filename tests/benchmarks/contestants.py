@@ -43,7 +43,6 @@ def environ(home: Path, bus: str) -> dict[str, str]:
         "DBUS_SESSION_BUS_ADDRESS": bus,
         # A desktop has one, too; without it Heliograph would look for it now and then.
         "DBUS_SYSTEM_BUS_ADDRESS": bus,
-        "DBUS_SYSTEM_BUS_ADDRESS": f"unix:path={home}/no-system-bus",
     }
 
 

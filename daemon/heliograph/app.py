@@ -120,7 +120,6 @@ class AccountRun:
         self._watchdog = watchdog
         self._daemon = daemon
         self._sync: SyncLoop | None = None
-        self._told_systemd = ""
 
     async def run(self) -> int:
         """Runs the account until it is signed out; the exit code that this calls for."""
@@ -205,8 +204,8 @@ class AccountRun:
 
     def _tell_systemd(self) -> None:
         summary = _summary(self._daemon)
-        if summary != self._told_systemd:
-            self._told_systemd = summary
+        if summary != self._daemon.told_systemd:
+            self._daemon.told_systemd = summary
             sd_notify.status(summary)
 
     async def _load_secret(self, store: SecretStore) -> Secret:

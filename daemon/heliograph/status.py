@@ -78,6 +78,8 @@ class DaemonStatus:
     desktop: str = ""
     notification_server: str | None = None
     accounts: list[AccountStatus] = field(default_factory=list)
+    told_systemd: str = ""
+    """The line that `systemctl status` shows: whichever account changes it, it is sent once."""
 
     def as_json(self) -> dict[str, Any]:
         """The control interface's answer."""

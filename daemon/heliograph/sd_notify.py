@@ -22,23 +22,13 @@ def status(text: str) -> None:
 
 
 def feed_watchdog() -> None:
-    """The loops turn. To be said more often than `watchdog_seconds`."""
+    """The loops turn. To be said more often than the unit's WatchdogSec."""
     _send("WATCHDOG=1")
 
 
 def stopping() -> None:
     """The end has begun."""
     _send("STOPPING=1")
-
-
-def watchdog_seconds() -> float | None:
-    """How long systemd waits for `feed_watchdog` before it kills; None: it does not watch us."""
-    if os.environ.get("WATCHDOG_PID", str(os.getpid())) != str(os.getpid()):
-        return None
-    microseconds = os.environ.get("WATCHDOG_USEC", "")
-    if not (microseconds.isascii() and microseconds.isdigit()) or int(microseconds) == 0:
-        return None
-    return int(microseconds) / 1_000_000
 
 
 def _status(text: str) -> str:

@@ -1,6 +1,5 @@
 from __future__ import annotations
 
-import os
 import secrets
 import socket
 from collections.abc import Iterator
@@ -56,24 +55,3 @@ def test_without_systemd_nothing_happens(address: str, monkeypatch: pytest.Monke
 def test_a_manager_that_does_not_read_holds_nobody_up(manager: socket.socket) -> None:
     for _ in range(10_000):
         sd_notify.feed_watchdog()
-
-
-@pytest.mark.parametrize(
-    ("microseconds", "pid", "seconds"),
-    [
-        ("180000000", None, 180.0),
-        ("500000", str(os.getpid()), 0.5),
-        ("180000000", "1", None),
-        ("", None, None),
-        ("0", None, None),
-        ("-5", None, None),
-        ("²", None, None),
-    ],
-)
-def test_the_watchdogs_patience_is_known(
-    microseconds: str, pid: str | None, seconds: float | None, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setenv("WATCHDOG_USEC", microseconds)
-    if pid is not None:
-        monkeypatch.setenv("WATCHDOG_PID", pid)
-    assert sd_notify.watchdog_seconds() == seconds

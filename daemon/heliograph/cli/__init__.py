@@ -14,6 +14,7 @@ from heliograph.errors import HeliographError
 
 _SECTIONS = {
     "Core": ("run", "status", "demo"),
+    "Push rules": ("rules",),
     "Account": ("login", "logout", "accounts"),
     "Set-up": ("service", "config"),
 }

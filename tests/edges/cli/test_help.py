@@ -8,17 +8,21 @@ import pytest
 
 from edges.cli.conftest import Shell
 
-COMMANDS = ["run", "status", "demo", "login", "logout", "accounts", "service", "config"]
-NESTED = [["service", "install"], ["service", "remove"], ["service", "status"]]
+COMMANDS = ["run", "status", "demo", "rules", "login", "logout", "accounts", "service", "config"]
+NESTED = [
+    *([["service", name] for name in ("install", "remove", "status")]),
+    *([["rules", name] for name in ("list",)]),
+]
 
 
 def test_help_names_every_command_in_its_section(shell: Shell) -> None:
     result = shell.run("--help")
     assert result.exit_code == 0
-    sections = re.findall(r"^(Core|Account|Set-up):\n((?:  .*\n)+)", result.stdout, re.MULTILINE)
+    sections = re.findall(r"^(Core|Push rules|Account|Set-up):\n((?:  .*\n)+)", result.stdout, re.MULTILINE)
     named = {section: re.findall(r"^  (\w+)", rows, re.MULTILINE) for section, rows in sections}
     assert named == {
         "Core": ["run", "status", "demo"],
+        "Push rules": ["rules"],
         "Account": ["login", "logout", "accounts"],
         "Set-up": ["service", "config"],
     }

@@ -1,0 +1,38 @@
+"""`heliograph rules`: see and change the account's push rules. Each subcommand is loaded when it is asked for."""
+
+from __future__ import annotations
+
+import importlib
+
+import click
+
+_COMMANDS = {
+    "list": "listing:command",
+}
+"""Module in this package and its command, by the word on the command line."""
+
+
+class RuleCommands(click.Group):
+    """A group that loads a subcommand when it is asked for."""
+
+    def list_commands(self, ctx: click.Context) -> list[str]:
+        return list(_COMMANDS)
+
+    def get_command(self, ctx: click.Context, cmd_name: str) -> click.Command | None:
+        if cmd_name not in _COMMANDS:
+            return None
+        module, attribute = _COMMANDS[cmd_name].split(":")
+        command: click.Command = getattr(importlib.import_module(f"{__name__}.{module}"), attribute)
+        return command
+
+
+@click.command("rules", cls=RuleCommands, short_help="See and change what rings.")
+def command() -> None:
+    """See and change your push rules: what rings, and how loudly.
+
+    They live on your homeserver, so every client of yours goes by them. Changes hold at once.
+
+    \b
+    Example:
+      heliograph rules list
+    """

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -124,6 +124,67 @@ class Homeserver(Protocol):
         ...
 
     async def close(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PublishedKeys:
+    """What POST /keys/query told: signed objects as they came, whose signatures nobody has checked yet."""
+
+    devices: Mapping[str, Mapping[str, Json]]
+    """By user id and device id."""
+    master: Mapping[str, Json]
+    """By user id, as below."""
+    self_signing: Mapping[str, Json]
+
+
+@dataclass(frozen=True, slots=True)
+class BackupVersion:
+    """The user's current server-side key backup."""
+
+    version: str
+    algorithm: str
+    auth_data: Json
+
+
+class Keys(Protocol):
+    """Keys and to-device messages at the homeserver, for one signed-in device. Every call is bounded in time and size.
+
+    Every method raises `ServerError` (Unreachable, RateLimited, Refused, LoggedOut) and nothing else.
+    """
+
+    user_id: str
+    device_id: str
+
+    async def upload_keys(
+        self, *, device_keys: Json | None = None, one_time_keys: Json | None = None, fallback_keys: Json | None = None
+    ) -> Mapping[str, int]:
+        """How many one-time keys the server has now, by algorithm; one that is absent has none."""
+        ...
+
+    async def query_keys(self, user_ids: Collection[str]) -> PublishedKeys:
+        """Users whose homeserver did not answer in ten seconds are missing."""
+        ...
+
+    async def claim_keys(self, devices: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, Json]]:
+        """One-time keys (`{key id: signed key}`) of devices, by user id and device id; `devices` names algorithms."""
+        ...
+
+    async def upload_signatures(self, signed: Mapping[str, Mapping[str, Json]]) -> None:
+        """Signed objects by user id and device id or public key. Refused if the server took not all of them."""
+        ...
+
+    async def send_to_device(self, type_: str, messages: Mapping[str, Mapping[str, Json]], transaction_id: str) -> None:
+        """Contents by user id and device id. The same transaction again is sent once."""
+        ...
+
+    async def account_data(self, type_: str) -> Json | None:
+        """The user's global account data of this type; None if there is none."""
+        ...
+
+    async def backup_version(self) -> BackupVersion | None: ...
+    async def backed_up_key(self, version: str, room_id: str, session_id: str) -> Json | None:
+        """One room key as the backup holds it (`session_data` is encrypted); None if it holds none."""
+        ...
 
 
 class Inbox(Protocol):

@@ -1,0 +1,108 @@
+"""ports.Keys: device keys, to-device messages, key backup and secret storage. Signed objects stay as they came.
+
+https://spec.matrix.org/v1.18/client-server-api/#end-to-end-encryption
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Mapping
+from typing import Any
+
+from heliograph.core.events import Json
+from heliograph.errors import BadAnswer, Refused
+from heliograph.homeserver.address import segment
+from heliograph.homeserver.decoding import decode_as, optional
+from heliograph.homeserver.ids import is_integer
+from heliograph.homeserver.session import Session
+from heliograph.ports import BackupVersion, PublishedKeys
+
+MAX_ACCOUNT_DATA = 256 * 1024
+MAX_BACKED_UP = 256 * 1024
+"""Bytes of one room key from the backup; it has around two thousand."""
+
+_CLIENT = "/_matrix/client/v3"
+_FEDERATION_MS = 10_000
+"""How long the homeserver may wait for others."""
+_TIMEOUT_S = 40.0
+
+
+class KeysClient:
+    """Over a session that is signed in. Every call is bounded in time and size, and raises ServerError only."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.user_id = session.user_id
+        self.device_id = session.device_id
+
+    async def upload_keys(
+        self, *, device_keys: Json | None = None, one_time_keys: Json | None = None, fallback_keys: Json | None = None
+    ) -> Mapping[str, int]:
+        parts = {"device_keys": device_keys, "one_time_keys": one_time_keys, "fallback_keys": fallback_keys}
+        answer = await self._call("POST", "/keys/upload", {name: part for name, part in parts.items() if part})
+        counts = optional(answer, dict, "one_time_key_counts") or {}
+        return {algorithm: count for algorithm, count in counts.items() if is_integer(count)}
+
+    async def query_keys(self, user_ids: Collection[str]) -> PublishedKeys:
+        body = {"device_keys": {user_id: [] for user_id in user_ids}, "timeout": _FEDERATION_MS}
+        answer = await self._call("POST", "/keys/query", body)
+        devices = _objects(answer, "device_keys")
+        return PublishedKeys(
+            devices={user_id: _only_objects(devices[user_id]) for user_id in devices},
+            master=_objects(answer, "master_keys"),
+            self_signing=_objects(answer, "self_signing_keys"),
+        )
+
+    async def claim_keys(self, devices: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, Json]]:
+        answer = await self._call("POST", "/keys/claim", {"one_time_keys": devices, "timeout": _FEDERATION_MS})
+        claimed = _objects(answer, "one_time_keys")
+        return {user_id: _only_objects(claimed[user_id]) for user_id in claimed}
+
+    async def upload_signatures(self, signed: Mapping[str, Mapping[str, Json]]) -> None:
+        answer = await self._call("POST", "/keys/signatures/upload", signed)
+        if failures := optional(answer, dict, "failures"):
+            raise Refused(200, "M_INVALID_SIGNATURE", f"{len(failures)} signatures were not accepted")
+
+    async def send_to_device(self, type_: str, messages: Mapping[str, Mapping[str, Json]], transaction_id: str) -> None:
+        path = f"/sendToDevice/{segment(type_)}/{segment(transaction_id)}"
+        await self._call("PUT", path, {"messages": messages})
+
+    async def account_data(self, type_: str) -> Json | None:
+        path = f"/user/{segment(self.user_id)}/account_data/{segment(type_)}"
+        return await self._find(path, MAX_ACCOUNT_DATA)
+
+    async def backup_version(self) -> BackupVersion | None:
+        answer = await self._find("/room_keys/version", MAX_BACKED_UP)
+        if answer is None:
+            return None
+        version, algorithm = optional(answer, str, "version"), optional(answer, str, "algorithm")
+        auth_data = optional(answer, dict, "auth_data")
+        if not version or algorithm is None or auth_data is None:
+            raise BadAnswer(200, "the key backup came without version, algorithm or auth_data")
+        return BackupVersion(version, algorithm, auth_data)
+
+    async def backed_up_key(self, version: str, room_id: str, session_id: str) -> Json | None:
+        path = f"/room_keys/keys/{segment(room_id)}/{segment(session_id)}"
+        return await self._find(path, MAX_BACKED_UP, version=version)
+
+    async def _call(self, method: str, path: str, body: Json) -> dict[str, Any]:
+        answer = await self._session.request(method, _CLIENT + path, body=body, timeout_s=_TIMEOUT_S)
+        return decode_as(dict[str, Any], answer)
+
+    async def _find(self, path: str, limit: int, **query: str) -> dict[str, Any] | None:
+        """None for a 404 that is a homeserver's own."""
+        try:
+            return decode_as(
+                dict[str, Any], await self._session.request("GET", _CLIENT + path, query=query, limit=limit)
+            )
+        except Refused as refusal:
+            if refusal.status == 404:
+                return None
+            raise
+
+
+def _objects(answer: dict[str, Any], key: str) -> dict[str, dict[str, Any]]:
+    return _only_objects(optional(answer, dict, key) or {})
+
+
+def _only_objects(values: dict[str, Any]) -> dict[str, dict[str, Any]]:
+    return {name: value for name, value in values.items() if isinstance(value, dict)}

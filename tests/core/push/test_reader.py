@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from builders import ME, make_event
 from heliograph.core.push.context import Context
@@ -15,6 +14,7 @@ from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.reader import MAX_CONDITIONS, MAX_PATTERNS, MAX_PROBLEMS, MAX_RULES
 from heliograph.core.push.rules import Ruleset
 from rule_builders import judge, make_rule, match, with_body
+from spoiling import spoiled
 
 _REST = {"underride": [make_rule("rest")]}
 
@@ -144,31 +144,6 @@ def test_rules_beyond_the_length_of_all_patterns_are_left_out_or_never_match() -
 
     assert len(ruleset.rules) == len(long) + 1
     assert len(ruleset.problems) == 2
-
-
-json_values = st.recursive(
-    st.one_of(
-        st.none(),
-        st.booleans(),
-        st.integers(),
-        st.floats(),
-        st.text(max_size=5),
-        st.sampled_from(["notify", "*", "\ud800"]),
-    ),
-    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(st.text(max_size=5), inner, max_size=3)),
-    max_leaves=8,
-)
-
-
-@st.composite
-def spoiled(draw: st.DrawFn, value: Any) -> Any:
-    """The value with something in it replaced, at any depth."""
-    if not isinstance(value, (dict, list)) or not value or draw(st.integers(0, 4)) == 0:
-        return draw(json_values)
-    place = draw(st.sampled_from(sorted(value) if isinstance(value, dict) else range(len(value))))
-    copy: Any = dict(value) if isinstance(value, dict) else list(value)
-    copy[place] = draw(spoiled(value[place]))
-    return copy
 
 
 _KINDS_OF_CONDITION: list[dict[str, Any]] = [

@@ -11,7 +11,7 @@ from edges.cli.conftest import Shell
 COMMANDS = ["run", "status", "demo", "rules", "login", "logout", "accounts", "service", "config"]
 NESTED = [
     *([["service", name] for name in ("install", "remove", "status")]),
-    *([["rules", name] for name in ("list",)]),
+    *([["rules", name] for name in ("list", "check")]),
 ]
 
 

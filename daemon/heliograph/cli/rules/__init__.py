@@ -8,6 +8,7 @@ import click
 
 _COMMANDS = {
     "list": "listing:command",
+    "check": "check:command",
 }
 """Module in this package and its command, by the word on the command line."""
 

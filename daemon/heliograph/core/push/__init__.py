@@ -15,5 +15,6 @@ Synapse, the homeserver that most accounts live on; every such decision stands i
     levels      power levels of senders
     verdict     what came of it: actions and tweaks
     decrypted   the event as it is judged a second time
+    case        an event and the facts around it, as JSON
     predefined  the rules of the specification, as data
 """

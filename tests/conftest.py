@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import inspect
 import secrets
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -17,8 +18,9 @@ from buses import PrivateBus
 from dunst import DunstSession
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
+from js_client import JsClient
 
-_REAL_PARTS = {"synapse", "new_user", "dunst"}
+_REAL_PARTS = {"synapse", "new_user", "dunst", "js_client"}
 _FOREIGN = (
     *("DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY"),
     *("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "INVOCATION_ID"),
@@ -142,3 +144,18 @@ def new_user(synapse: ThrowawaySynapse) -> NewUser:
         return await synapse.register(f"{name}-{secrets.token_hex(4)}", admin=admin)
 
     return register
+
+
+class OpenJsClient(Protocol):
+    async def __call__(self, user: DemoUser) -> JsClient: ...
+
+
+@pytest.fixture
+async def js_client(synapse: ThrowawaySynapse, tmp_path: Path) -> AsyncIterator[OpenJsClient]:
+    """Signs a user in on a new device of matrix-js-sdk; what it says to stderr is in the test's folder."""
+    async with contextlib.AsyncExitStack() as stack:
+
+        async def open_client(user: DemoUser) -> JsClient:
+            return await stack.enter_async_context(JsClient(user, tmp_path / "js-client.log"))
+
+        yield open_client

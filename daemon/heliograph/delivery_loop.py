@@ -54,6 +54,13 @@ class DeliverySettings:
 
 
 @dataclass(frozen=True, slots=True)
+class _RoomOpened:
+    """The user opened a room, or read it, by other means than its popup."""
+
+    room_id: str
+
+
+@dataclass(frozen=True, slots=True)
 class _Outcome:
     """What has happened on screen and is to be written down."""
 
@@ -63,7 +70,10 @@ class _Outcome:
 
 
 class DeliveryLoop:
-    """One account's loop. `clock` gives milliseconds since 1970, `jitter` numbers in [0, 1)."""
+    """One account's loop. `clock` gives milliseconds since 1970, `jitter` numbers in [0, 1).
+
+    `on_change` is called when what is unread may be other than before, `on_rang` with what was shown first just now.
+    """
 
     def __init__(
         self,
@@ -75,6 +85,8 @@ class DeliveryLoop:
         *,
         clock: Callable[[], int],
         jitter: Callable[[], float],
+        on_change: Callable[[], None] = lambda: None,
+        on_rang: Callable[[Sequence[Delivery]], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._desktop = desktop
@@ -83,9 +95,11 @@ class DeliveryLoop:
         self._settings = settings
         self._clock = clock
         self._jitter = jitter
+        self._on_change = on_change
+        self._on_rang = on_rang
         self._server: str | None = None
         self._is_server_new = False
-        self._signals: deque[Activated | Closed] = deque(maxlen=MAX_SIGNALS)
+        self._signals: deque[Activated | Closed | _RoomOpened] = deque(maxlen=MAX_SIGNALS)
         self._unwritten: deque[_Outcome] = deque()
         self._trouble = ""
         self._next_ms: int | None = None
@@ -108,6 +122,11 @@ class DeliveryLoop:
             self._told[title] = notice
             self._untold.append(notice)
             self._woken.set()
+
+    def note_opened(self, room_id: str) -> None:
+        """The user opened or read this room by other means than its popup: nothing in it is unread any more."""
+        self._signals.append(_RoomOpened(room_id))
+        self._woken.set()
 
     async def all_told(self) -> None:
         """Returns when every notice of our own has been shown."""
@@ -140,6 +159,7 @@ class DeliveryLoop:
                 log.exception("Unexpected fault in the delivery loop")
                 delay = STORAGE_RETRY_S
             self._working_since_ms = None
+            self._on_change()
             await self._wait(delay)
 
     async def _wait(self, delay: float | None) -> None:
@@ -222,6 +242,7 @@ class DeliveryLoop:
                 self._drop_closed(popup)
                 self._note(*map(_settle_shown, step.deliveries), shown=PopupRecord(step.key, popup, step.digest))
                 self._report(step)
+                self._on_rang([each for each in step.deliveries if each.state is State.PENDING])
             case RetryLater(after, why):
                 self._put_off(step, after, why)
             case NeedsUser(title, hint):
@@ -288,7 +309,10 @@ class DeliveryLoop:
                 raise
             await self._write_down()
 
-    async def _handle(self, signal: Activated | Closed) -> None:
+    async def _handle(self, signal: Activated | Closed | _RoomOpened) -> None:
+        if isinstance(signal, _RoomOpened):
+            await self._settle_room(signal.room_id)
+            return
         record = await self._record_of(signal.popup)
         if record is None:
             return
@@ -297,7 +321,16 @@ class DeliveryLoop:
             await self._open(record, deliveries, signal.token)
             return
         why = signal.reason.name.lower()
-        self._note(*(Settlement(each.event_id, Move.DISMISSED, why=why) for each in deliveries), closed=record.key)
+        self._note(*(_settle_closed(each, why) for each in deliveries), closed=record.key)
+
+    async def _settle_room(self, room_id: str) -> None:
+        unread = await self._ledger.open_deliveries([room_id])
+        keys = {each.popup_key for each in unread if each.popup_key is not None}
+        self._note(*(Settlement(each.event_id, Move.OPENED) for each in unread))
+        for record in await self._ledger.popups():
+            if record.key in keys:
+                # The next round closes it, or leaves this room out of it.
+                self._note(shown=replace(record, is_stale=True))
 
     async def _meet_server(self) -> bool:
         """Whether another server is there than before. Ids of an earlier life would overwrite foreign notifications:
@@ -327,6 +360,11 @@ class DeliveryLoop:
 
 def _settle_shown(delivery: Delivery) -> Settlement:
     return Settlement(delivery.event_id, Move.SHOWN if delivery.state is State.PENDING else Move.REPLACED)
+
+
+def _settle_closed(delivery: Delivery, why: str) -> Settlement:
+    # What is no message of a room has nothing left to read.
+    return Settlement(delivery.event_id, Move.DISMISSED if delivery.room_id else Move.OPENED, why=why)
 
 
 def _settle_refused(delivery: Delivery, why: str) -> Settlement:

@@ -18,6 +18,7 @@ from heliograph.core.record import (
     RoomRecord,
 )
 from heliograph.core.room import RoomFacts
+from heliograph.core.unread import UnreadRoom
 
 
 @dataclass(frozen=True, slots=True)
@@ -228,7 +229,7 @@ class Ledger(Protocol):
         ...
 
     async def open_deliveries(self, room_ids: Collection[str]) -> list[Delivery]:
-        """PENDING and SHOWN deliveries of these rooms, in order of position."""
+        """Unread deliveries (`core.delivery.OPEN_STATES`) of these rooms, in order of position."""
         ...
 
     async def rooms_with_open_deliveries(self) -> frozenset[str]: ...
@@ -267,6 +268,15 @@ class Ledger(Protocol):
 
     async def counts(self) -> dict[str, int]:
         """Deliveries by state's value, for `heliograph status`."""
+        ...
+
+    async def unread(self, messages: int = 0) -> tuple[UnreadRoom, ...]:
+        """Rooms with something unread, the one with the newest first; each with as many of its newest messages."""
+        ...
+
+    async def erase_history(self, *, with_unread: bool = False) -> int:
+        """Forget all that rang and is no longer unread, or neither waits nor is on screen, but for event ids. How many
+        rang among it."""
         ...
 
     async def prune(self, before_ms: int) -> None:

@@ -28,6 +28,7 @@ from heliograph.core.record import (
     Withdrawal,
 )
 from heliograph.core.room import RoomFacts
+from heliograph.core.unread import UnreadMessage
 from heliograph.ports import Ledger, Settlement
 from heliograph.store.ledger import SqliteLedger
 
@@ -369,7 +370,7 @@ async def test_changes_apply_to_the_deliveries_of_the_same_plan_in_order(ledger:
 async def test_changes_that_no_longer_fit_are_passed_over(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a", "$b"), 1)
     await show(ledger, "$a")
-    await ledger.settle([Settlement("$a", Move.DISMISSED)])
+    await ledger.settle([Settlement("$a", Move.OPENED)])
 
     await ledger.commit(
         Plan(
@@ -379,7 +380,7 @@ async def test_changes_that_no_longer_fit_are_passed_over(ledger: Ledger) -> Non
         2,
     )
 
-    assert await count(ledger, State.DISMISSED) == 1
+    assert await count(ledger, State.OPENED) == 1
     assert await ledger.popups() == [make_popup()]
     assert (await ledger.account()).next_batch == "s3"
 
@@ -472,7 +473,7 @@ async def test_a_room_that_was_left_has_no_names_but_its_events_stay_judged(ledg
 # Open deliveries
 
 
-async def test_open_deliveries_are_those_pending_and_shown_of_these_rooms_by_position(ledger: Ledger) -> None:
+async def test_open_deliveries_are_the_unread_ones_of_these_rooms_by_position(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$b", "$a"), 1)
     await ledger.commit(make_plan("$other", room_id=OTHER_ROOM), 2)
     await ledger.commit(make_plan("$c", "$d", next_batch="s4"), 3)
@@ -489,8 +490,99 @@ async def test_rooms_with_open_deliveries_are_told(ledger: Ledger) -> None:
     await show(ledger, "$a")
     assert await ledger.rooms_with_open_deliveries() == {ROOM, OTHER_ROOM}
 
-    await ledger.settle([Settlement("$a", Move.DISMISSED)], closed=ROOM)
+    await ledger.settle([Settlement("$a", Move.OPENED)], closed=ROOM)
     assert await ledger.rooms_with_open_deliveries() == {OTHER_ROOM}
+
+
+# Unread
+
+
+async def test_what_is_unread_is_counted_by_room_the_newest_first(ledger: Ledger) -> None:
+    loud = make_delivery("$b", content=make_content("for you", is_highlight=True))
+    await ledger.commit(make_plan("$a", "$b", deliveries=(make_delivery("$a"), loud)), 1)
+    await ledger.commit(make_plan("$other", next_batch="s3", room_id=OTHER_ROOM), 2)
+    await show(ledger, "$a")
+
+    found = await ledger.unread()
+
+    assert [(room.room_id, room.title, room.unread, room.highlights) for room in found] == [
+        (OTHER_ROOM, "Lunch", 1, 0),
+        (ROOM, "Lunch", 2, 1),
+    ]
+    assert [room.messages for room in found] == [(), ()]
+
+
+async def test_the_newest_unread_messages_of_a_room_are_told_oldest_first(ledger: Ledger) -> None:
+    deliveries = tuple(make_delivery(f"${serial}", text=str(serial)) for serial in range(3))
+    judged = tuple(make_judged(f"${serial}", origin_server_ts=100 + serial) for serial in range(3))
+    await ledger.commit(Plan("s2", judged=judged, deliveries=deliveries), 1)
+    await ledger.settle([Settlement("$2", Move.GAVE_UP)])
+
+    (room,) = await ledger.unread(2)
+
+    assert (room.unread, room.latest_ms) == (3, 102)
+    assert room.messages == (
+        UnreadMessage("$1", ALICE, "Alice", "1", 101, Category.MESSAGE, State.PENDING),
+        UnreadMessage("$2", ALICE, "Alice", "2", 102, Category.MESSAGE, State.LOST),
+    )
+
+
+async def test_a_conversation_is_named_by_who_wrote_and_a_nameless_room_by_its_id(ledger: Ledger) -> None:
+    direct = make_delivery("$a", content=make_content(is_direct=True))
+    nameless = make_delivery("$other", room_id=OTHER_ROOM, content=make_content(room_title=""))
+    await ledger.commit(Plan("s2", deliveries=(direct, nameless)), 1)
+
+    assert [(room.title, room.is_direct) for room in await ledger.unread()] == [(OTHER_ROOM, False), ("Alice", True)]
+
+
+async def test_what_was_unread_before_the_first_start_is_no_message(ledger: Ledger) -> None:
+    await ledger.commit(Plan("s2", deliveries=(make_delivery("start:1", room_id=""),)), 1)
+
+    assert await ledger.unread(1) == ()
+
+
+@pytest.mark.parametrize("withdrawn_from", [Move.DISMISSED, Move.GAVE_UP])
+async def test_what_is_read_elsewhere_later_is_not_unread_any_more(ledger: Ledger, withdrawn_from: Move) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    if withdrawn_from is Move.DISMISSED:
+        await show(ledger, "$a")
+    await ledger.settle([Settlement("$a", withdrawn_from)])
+
+    await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
+
+    assert await ledger.unread() == ()
+    assert await ledger.open_deliveries([ROOM]) == []
+
+
+async def test_an_erased_history_keeps_what_is_unread_and_nothing_rings_again(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$read", "$unread"), 1)
+    await show(ledger, "$read", "$unread")
+    await ledger.settle([Settlement("$read", Move.OPENED), Settlement("$unread", Move.DISMISSED)])
+
+    assert await ledger.erase_history() == 1
+    assert await ledger.erase_history() == 0
+
+    assert await count(ledger, State.OPENED) == 0
+    assert [room.unread for room in await ledger.unread()] == [1]
+    assert (await ledger.commit(make_plan("$read", next_batch="s3"), 2)).new == 0
+
+
+async def test_an_erased_inbox_keeps_only_what_waits_or_is_on_screen(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$closed", "$refused", "$shown", "$pending"), 1)
+    await show(ledger, "$shown", "$closed")
+    await ledger.settle([Settlement("$closed", Move.DISMISSED), Settlement("$refused", Move.GAVE_UP)])
+
+    assert await ledger.erase_history(with_unread=True) == 2
+
+    assert [each.event_id for each in await ledger.open_deliveries([ROOM])] == ["$shown", "$pending"]
+
+
+async def test_an_event_that_the_server_lists_late_rings_even_after_the_history_was_erased(ledger: Ledger) -> None:
+    unlisted = make_judged("$a", decision=Decision.SILENT, reason=UNLISTED)
+    await ledger.commit(Plan("s2", judged=(unlisted,)), 1)
+    await ledger.erase_history()
+
+    assert (await ledger.commit(make_plan("$a", next_batch="s3"), 2)).new == 1
 
 
 async def test_every_state_is_counted(ledger: Ledger) -> None:
@@ -635,7 +727,6 @@ async def test_a_failed_delivery_waits_and_counts_its_attempts(ledger: Ledger) -
     ("move", "state"),
     [
         (Move.OPENED, State.OPENED),
-        (Move.DISMISSED, State.DISMISSED),
         (Move.WITHDRAWN, State.WITHDRAWN),
     ],
 )
@@ -650,13 +741,35 @@ async def test_a_shown_delivery_ends(ledger: Ledger, move: Move, state: State) -
     assert await ledger.popups() == []
 
 
+@pytest.mark.parametrize(("move", "state"), [(Move.DISMISSED, State.DISMISSED), (Move.GAVE_UP, State.LOST)])
+async def test_what_is_not_on_screen_any_more_stays_unread_until_it_is_opened(
+    ledger: Ledger, move: Move, state: State
+) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    if move is Move.DISMISSED:
+        await show(ledger, "$a")
+
+    await ledger.settle([Settlement("$a", move, why="why")], closed=ROOM)
+
+    found = await find(ledger, "$a")
+    assert found is not None
+    assert (found.state, found.content, found.popup_key, found.why) == (state, make_content(), None, "why")
+    assert (await ledger.agenda(9)).deliveries == ()
+    assert [room.unread for room in await ledger.unread()] == [1]
+
+    await ledger.settle([Settlement("$a", Move.OPENED)])
+
+    assert await find(ledger, "$a") is None
+    assert await ledger.unread() == ()
+
+
 async def test_moves_that_no_longer_fit_are_passed_over(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a", "$b"), 1)
     await ledger.settle([Settlement("$a", Move.GAVE_UP, why="refused")])
 
     await ledger.settle(
         [
-            Settlement("$a", Move.OPENED),
+            Settlement("$a", Move.SHOWN),
             Settlement("$b", Move.DISMISSED),
             Settlement("$unknown", Move.SHOWN),
             Settlement("$b", Move.FAILED, due_ms=5),

@@ -9,6 +9,7 @@ from heliograph.core.delivery import FIRST_RETRY_S, LAST_RETRY_S, OPEN_STATES, M
 LEGAL = [
     (State.PENDING, Move.SHOWN, State.SHOWN),
     (State.PENDING, Move.FAILED, State.PENDING),
+    (State.PENDING, Move.OPENED, State.OPENED),
     (State.PENDING, Move.WITHDRAWN, State.CANCELLED),
     (State.PENDING, Move.GAVE_UP, State.LOST),
     (State.SHOWN, Move.OPENED, State.OPENED),
@@ -16,6 +17,10 @@ LEGAL = [
     (State.SHOWN, Move.WITHDRAWN, State.WITHDRAWN),
     (State.SHOWN, Move.REPLACED, State.SHOWN),
     (State.SHOWN, Move.SERVER_RESTARTED, State.SHOWN),
+    (State.DISMISSED, Move.OPENED, State.OPENED),
+    (State.DISMISSED, Move.WITHDRAWN, State.WITHDRAWN),
+    (State.LOST, Move.OPENED, State.OPENED),
+    (State.LOST, Move.WITHDRAWN, State.CANCELLED),
 ]
 ILLEGAL = [(state, move) for state in State for move in Move if (state, move) not in [row[:2] for row in LEGAL]]
 
@@ -30,8 +35,8 @@ def test_any_other_move_is_passed_over(state: State, move: Move) -> None:
     assert after(state, move) is None
 
 
-def test_only_pending_and_shown_are_open() -> None:
-    assert frozenset({State.PENDING, State.SHOWN}) == OPEN_STATES
+def test_what_is_on_no_screen_and_not_read_is_open_all_the_same() -> None:
+    assert frozenset({State.PENDING, State.SHOWN, State.DISMISSED, State.LOST}) == OPEN_STATES
 
 
 def test_every_state_can_be_reached() -> None:

@@ -21,6 +21,7 @@ from heliograph.core.record import (
     Withdrawal,
 )
 from heliograph.core.room import RoomFacts
+from heliograph.core.unread import UnreadMessage, UnreadRoom
 from heliograph.errors import StorageError
 from heliograph.ports import Committed, Settlement
 
@@ -178,6 +179,50 @@ class FakeLedger:
         self._check()
         return {state.value: sum(each.state is state for each in self.deliveries.values()) for state in State}
 
+    async def unread(self, messages: int = 0) -> tuple[UnreadRoom, ...]:
+        self._check()
+        rooms: dict[str, list[Delivery]] = {}
+        for each in self._open():
+            if each.room_id and each.content is not None:
+                rooms.setdefault(each.room_id, []).append(each)
+        newest_first = sorted(rooms.values(), key=lambda here: here[-1].position, reverse=True)
+        return tuple(self._unread_room(here, messages) for here in newest_first)
+
+    def _unread_room(self, here: list[Delivery], messages: int) -> UnreadRoom:
+        content = here[-1].content
+        assert content is not None
+        return UnreadRoom(
+            room_id=here[-1].room_id,
+            title=(content.sender_name if content.is_direct else content.room_title) or here[-1].room_id,
+            unread=len(here),
+            highlights=sum(each.content.is_highlight for each in here if each.content is not None),
+            latest_ms=self.judged[here[-1].event_id].origin_server_ts,
+            is_direct=content.is_direct,
+            messages=tuple(self._unread_message(each) for each in here[-messages:]) if messages else (),
+        )
+
+    def _unread_message(self, delivery: Delivery) -> UnreadMessage:
+        content = delivery.content
+        assert content is not None
+        return UnreadMessage(
+            event_id=delivery.event_id,
+            sender=delivery.sender,
+            sender_name=content.sender_name,
+            text=content.text,
+            sent_ms=self.judged[delivery.event_id].origin_server_ts,
+            category=content.category,
+            state=delivery.state,
+            is_highlight=content.is_highlight,
+        )
+
+    async def erase_history(self, *, with_unread: bool = False) -> int:
+        self._check()
+        kept = {State.PENDING, State.SHOWN} if with_unread else OPEN_STATES
+        settled = [each for each in self.deliveries.values() if each.state not in kept]
+        for each in settled:
+            del self.deliveries[each.event_id]
+        return len(settled)
+
     async def prune(self, before_ms: int) -> None:
         self._check()
         for event_id, (_, judged_ms) in list(self.judged_at.items()):
@@ -239,7 +284,7 @@ class FakeLedger:
         match settlement.move:
             case Move.SHOWN | Move.REPLACED if shown_in is not None:
                 delivery = replace(delivery, popup_key=shown_in)
-            case Move.SERVER_RESTARTED:
+            case Move.SERVER_RESTARTED | Move.DISMISSED | Move.GAVE_UP:
                 delivery = replace(delivery, popup_key=None)
             case Move.FAILED:
                 delivery = replace(delivery, attempts=delivery.attempts + 1, due_ms=settlement.due_ms)

@@ -12,7 +12,7 @@ T = TypeVar("T")
 
 
 class State(Enum):
-    """Where a delivery stands. The last five are final."""
+    """Where a delivery stands. Unread are the four that something can still happen to; the others are final."""
 
     PENDING = "pending"
     """To be shown, at `due_ms` or as soon as the desktop can."""
@@ -21,13 +21,13 @@ class State(Enum):
     OPENED = "opened"
     """The user acted on it."""
     DISMISSED = "dismissed"
-    """The user or the server closed it."""
+    """The user or the server closed its popup. It is still unread."""
     WITHDRAWN = "withdrawn"
     """Taken back after it was shown: read elsewhere, redacted, left."""
     CANCELLED = "cancelled"
     """Taken back before it was shown."""
     LOST = "lost"
-    """Given up; the reason is kept."""
+    """The desktop would not show it; the reason is kept. It is still unread."""
 
 
 class Move(Enum):
@@ -48,6 +48,7 @@ _MOVES: Mapping[State, Mapping[Move, State]] = MappingProxyType(
         State.PENDING: {
             Move.SHOWN: State.SHOWN,
             Move.FAILED: State.PENDING,
+            Move.OPENED: State.OPENED,
             Move.WITHDRAWN: State.CANCELLED,
             Move.GAVE_UP: State.LOST,
         },
@@ -59,15 +60,15 @@ _MOVES: Mapping[State, Mapping[Move, State]] = MappingProxyType(
             Move.SERVER_RESTARTED: State.SHOWN,
         },
         State.OPENED: {},
-        State.DISMISSED: {},
+        State.DISMISSED: {Move.OPENED: State.OPENED, Move.WITHDRAWN: State.WITHDRAWN},
         State.WITHDRAWN: {},
         State.CANCELLED: {},
-        State.LOST: {},
+        State.LOST: {Move.OPENED: State.OPENED, Move.WITHDRAWN: State.CANCELLED},
     }
 )
 
 OPEN_STATES = frozenset(state for state, moves in _MOVES.items() if moves)
-"""States that something can still happen to."""
+"""States that something can still happen to: the message is unread as far as we know."""
 
 
 def after(state: State, move: Move) -> State | None:

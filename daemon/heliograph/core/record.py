@@ -41,7 +41,7 @@ class Judged:
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a delivery says. Erased when it is settled."""
+    """What a delivery says. Erased when it is read, opened or withdrawn."""
 
     room_title: str
     sender_name: str

@@ -18,7 +18,8 @@ _COLUMNS = (
     "event_id, room_id, sender, thread_root, state, position, attempts, due_ms, popup_key, why,"
     " room_title, sender_name, text, category, is_direct, is_highlight, sound"
 )
-_OPEN = "state IN ('pending', 'shown')"
+OPEN = "state IN ('pending', 'shown', 'dismissed', 'lost')"
+"""Unread: `core.delivery.OPEN_STATES`."""
 _NEVER_MS = 2**63 - 1
 _ERASED = (
     "popup_key = NULL, room_title = NULL, sender_name = NULL, text = NULL, category = NULL, is_direct = NULL,"
@@ -83,6 +84,8 @@ def apply_settlement(db: sqlite3.Connection, settlement: Settlement, shown_in: s
         popup_key = popup_key if shown_in is None else shown_in
     elif move is Move.SERVER_RESTARTED:
         popup_key = None
+    elif move in (Move.DISMISSED, Move.GAVE_UP):
+        popup_key = None
     is_failure = move is Move.FAILED
     db.execute(
         "UPDATE deliveries SET state = ?, popup_key = ?, why = ?, attempts = attempts + ?,"
@@ -101,16 +104,16 @@ def apply_settlement(db: sqlite3.Connection, settlement: Settlement, shown_in: s
 
 
 def read_open(db: sqlite3.Connection, room_ids: Collection[str]) -> list[Delivery]:
-    """PENDING and SHOWN ones of these rooms, in order of position."""
+    """Unread ones of these rooms, in order of position."""
     found: list[Delivery] = []
     for condition, values in among("room_id", room_ids):
-        rows = db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE {_OPEN} AND {condition}", values)
+        rows = db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE {OPEN} AND {condition}", values)
         found.extend(_delivery(row) for row in rows)
     return sorted(found, key=lambda each: each.position)
 
 
 def read_open_rooms(db: sqlite3.Connection) -> frozenset[str]:
-    return frozenset(room_id for (room_id,) in db.execute(f"SELECT DISTINCT room_id FROM deliveries WHERE {_OPEN}"))
+    return frozenset(room_id for (room_id,) in db.execute(f"SELECT DISTINCT room_id FROM deliveries WHERE {OPEN}"))
 
 
 def read_due(db: sqlite3.Connection, now_ms: int, latest_ms: int | None) -> list[Delivery]:

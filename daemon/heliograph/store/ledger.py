@@ -15,10 +15,11 @@ from pathlib import Path
 
 from heliograph.core.delivery import Move
 from heliograph.core.record import AccountState, Agenda, Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord
+from heliograph.core.unread import Rung, UnreadRoom
 from heliograph.errors import StateError
 from heliograph.ports import Committed, Settlement
 from heliograph.sqlite import Database, read_migrations, whole_or_closed
-from heliograph.store import account, deliveries, judgements, popups, rooms
+from heliograph.store import account, deliveries, judgements, popups, rooms, unread
 from heliograph.store.lock import AccountLock
 
 LEDGER_NAME = "ledger.db"
@@ -95,6 +96,12 @@ class SqliteLedger:
     async def counts(self) -> dict[str, int]:
         return await self._database.read(deliveries.count_by_state)
 
+    async def unread(self, messages: int = 0) -> tuple[UnreadRoom, ...]:
+        return await self._database.read(partial(unread.read_unread, messages=messages))
+
+    async def erase_history(self, *, with_unread: bool = False) -> int:
+        return await self._database.transaction(partial(unread.erase_history, with_unread=with_unread))
+
     async def prune(self, before_ms: int) -> None:
         # A transaction for every thousand rows: a sync that wants to commit meanwhile does not wait for all of them.
         while await self._database.transaction(partial(_prune, before_ms)):
@@ -154,7 +161,7 @@ class SqliteLedger:
 
 
 class LedgerReader:
-    """A look into the ledger beside the daemon that has it, for `heliograph status`. Takes no lock, changes nothing."""
+    """A look into the ledger beside the daemon that has it, for commands. Takes no lock, changes nothing."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -164,6 +171,13 @@ class LedgerReader:
 
     async def counts(self) -> dict[str, int]:
         return await self._database.read(deliveries.count_by_state)
+
+    async def unread(self, messages: int = 0) -> tuple[UnreadRoom, ...]:
+        return await self._database.read(partial(unread.read_unread, messages=messages))
+
+    async def history(self, limit: int) -> tuple[Rung, ...]:
+        """What rang, newest first."""
+        return await self._database.read(partial(unread.read_history, limit=limit))
 
     async def close(self) -> None:
         await self._database.close()

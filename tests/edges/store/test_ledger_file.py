@@ -67,24 +67,29 @@ async def test_what_was_committed_is_there_after_opening_again(ledger: SqliteLed
     await again.close()
 
 
-async def test_nothing_of_a_settled_messages_text_stays_in_the_file(ledger: SqliteLedger, folder: Path) -> None:
+@pytest.mark.parametrize("with_unread", [False, True])
+async def test_nothing_of_a_settled_messages_text_stays_in_the_file(
+    with_unread: bool, ledger: SqliteLedger, folder: Path
+) -> None:
     secret = "meet me at the old mill"
     deliveries = tuple(make_delivery(f"${serial}", text=f"{secret} {serial}") for serial in range(30))
     await ledger.commit(Plan("s2", deliveries=deliveries), 1)
     await ledger.settle(
         [Settlement(each.event_id, Move.SHOWN) for each in deliveries], shown=PopupRecord(ROOM, Popup("s", 1), "d")
     )
-    moves = (Move.OPENED, Move.DISMISSED, Move.WITHDRAWN)
+    moves = (Move.OPENED, Move.DISMISSED if with_unread else Move.OPENED, Move.WITHDRAWN)
     await ledger.settle(
         [Settlement(each.event_id, moves[serial % 3]) for serial, each in enumerate(deliveries)], closed=ROOM
     )
+    if with_unread:
+        await ledger.erase_history(with_unread=True)
     await ledger.close()
 
     assert [path.name for path in folder.iterdir() if secret.encode() in path.read_bytes()] == []
     with sqlite3.connect(folder / "ledger.db") as db:
         kept = db.execute("SELECT DISTINCT room_title, sender_name, text, popup_key FROM deliveries").fetchall()
     db.close()
-    assert kept == [(None, None, None, None)]
+    assert kept == ([] if with_unread else [(None, None, None, None)])
 
 
 async def test_a_lone_surrogate_is_kept_as_a_question_mark(ledger: SqliteLedger) -> None:

@@ -130,6 +130,10 @@ class LedgerMachine(RuleBasedStateMachine):
     def prune(self, before_ms: int) -> None:
         self._both("prune", before_ms)
 
+    @rule(with_unread=st.booleans())
+    def erase_history(self, with_unread: bool) -> None:
+        self._both("erase_history", with_unread=with_unread)
+
     @rule()
     def open_again(self) -> None:
         self._both("agenda", 100)  # what changed since is not kept over a restart
@@ -143,6 +147,7 @@ class LedgerMachine(RuleBasedStateMachine):
         self._both("popups")
         self._both("open_deliveries", ROOMS)
         self._both("rooms_with_open_deliveries")
+        self._both("unread", 2)
         self._both("positions", EVENTS)
         self._both("rooms", ROOMS, [ALICE])
         for key in KEYS:

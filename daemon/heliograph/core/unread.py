@@ -1,0 +1,92 @@
+"""What is unread: the messages that rang and were not read, opened or withdrawn since, by room.
+
+Only what the push rules let ring counts, and only since Heliograph knows of it: this is no copy of the homeserver's
+count of unread messages.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from heliograph.core.delivery import State
+from heliograph.core.notification import Category
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadMessage:
+    """One message, as its notification said it. Times are milliseconds since 1970."""
+
+    event_id: str
+    sender: str
+    sender_name: str
+    text: str
+    sent_ms: int
+    category: Category
+    state: State
+    is_highlight: bool = False
+
+    def as_json(self) -> dict[str, Any]:
+        """As `heliograph inbox --json` tells it."""
+        return {
+            "event_id": self.event_id,
+            "sender": self.sender,
+            "sender_name": self.sender_name,
+            "text": self.text,
+            "sent_ms": self.sent_ms,
+            "category": self.category.value,
+            "state": self.state.value,
+            "highlight": self.is_highlight,
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class UnreadRoom:
+    """A room with something unread. `messages` are its newest, oldest first, as many as were asked for."""
+
+    room_id: str
+    title: str
+    unread: int
+    highlights: int
+    latest_ms: int
+    """When the newest was sent."""
+    is_direct: bool = False
+    messages: tuple[UnreadMessage, ...] = ()
+
+    def as_json(self) -> dict[str, Any]:
+        """As `heliograph inbox --json` tells it."""
+        return {
+            "room_id": self.room_id,
+            "title": self.title,
+            "direct": self.is_direct,
+            "unread": self.unread,
+            "highlights": self.highlights,
+            "latest_ms": self.latest_ms,
+            "messages": [message.as_json() for message in self.messages],
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class Rung:
+    """One line of the history: that a message rang, and what became of it. Never what it said."""
+
+    room_id: str
+    title: str
+    sender: str
+    sent_ms: int
+    state: State
+    why: str
+    rule: str
+    """The push rule that let it ring; "" if unknown."""
+
+    def as_json(self) -> dict[str, Any]:
+        """As `heliograph history --json` tells it."""
+        return {
+            "room_id": self.room_id,
+            "title": self.title,
+            "sender": self.sender,
+            "sent_ms": self.sent_ms,
+            "state": self.state.value,
+            "why": self.why,
+            "rule": self.rule,
+        }

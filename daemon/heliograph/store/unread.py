@@ -1,0 +1,94 @@
+"""What is unread, and what rang before: questions of people, not of the loops."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from heliograph.core.delivery import State
+from heliograph.core.notification import Category
+from heliograph.core.record import UNLISTED
+from heliograph.core.unread import Rung, UnreadMessage, UnreadRoom
+from heliograph.store.deliveries import OPEN
+
+# Without a room it is a word of our own about what was before, and not a message.
+_UNREAD = f"{OPEN} AND room_id != '' AND text IS NOT NULL"
+
+
+def read_unread(db: sqlite3.Connection, messages: int) -> tuple[UnreadRoom, ...]:
+    """Rooms with something unread, the one with the newest first; each with as many of its newest messages."""
+    # The columns beside max() are those of the row that has it (SQLite, "bare columns in an aggregate query").
+    rows = db.execute(
+        "WITH rooms AS (SELECT max(position) AS position, room_id, room_title, sender_name, is_direct,"
+        f" count(*) AS unread, sum(is_highlight) AS highlights FROM deliveries WHERE {_UNREAD} GROUP BY room_id)"
+        " SELECT rooms.room_id, room_title, sender_name, is_direct, unread, highlights, origin_server_ts"
+        " FROM rooms JOIN judged USING (position) ORDER BY position DESC"
+    ).fetchall()
+    newest = _read_messages(db, messages) if messages > 0 else {}
+    return tuple(
+        UnreadRoom(
+            room_id=room_id,
+            title=(sender_name if is_direct else room_title) or room_id,
+            unread=unread,
+            highlights=highlights or 0,
+            latest_ms=sent_ms,
+            is_direct=bool(is_direct),
+            messages=tuple(newest.get(room_id, ())),
+        )
+        for room_id, room_title, sender_name, is_direct, unread, highlights, sent_ms in rows
+    )
+
+
+def _read_messages(db: sqlite3.Connection, limit: int) -> dict[str, list[UnreadMessage]]:
+    found: dict[str, list[UnreadMessage]] = {}
+    rows = db.execute(
+        "WITH placed AS (SELECT position, event_id, room_id, sender, sender_name, text, category, state, is_highlight,"
+        f" row_number() OVER (PARTITION BY room_id ORDER BY position DESC) AS place FROM deliveries WHERE {_UNREAD})"
+        " SELECT placed.room_id, placed.event_id, placed.sender, sender_name, text, origin_server_ts, category, state,"
+        " is_highlight FROM placed JOIN judged USING (position) WHERE place <= ? ORDER BY position",
+        (limit,),
+    )
+    for room_id, event_id, sender, sender_name, text, sent_ms, category, state, is_highlight in rows:
+        found.setdefault(room_id, []).append(
+            UnreadMessage(
+                event_id=event_id,
+                sender=sender,
+                sender_name=sender_name,
+                text=text,
+                sent_ms=sent_ms,
+                category=Category(category),
+                state=State(state),
+                is_highlight=bool(is_highlight),
+            )
+        )
+    return found
+
+
+def read_history(db: sqlite3.Connection, limit: int) -> tuple[Rung, ...]:
+    """What rang, newest first, whatever became of it."""
+    rows = db.execute(
+        "SELECT deliveries.room_id, coalesce(room_title, json_extract(facts, '$.name'), ''), deliveries.sender,"
+        " origin_server_ts, state, why, coalesce(rule, '') FROM deliveries JOIN judged USING (position)"
+        " LEFT JOIN rooms ON rooms.room_id = deliveries.room_id"
+        " WHERE deliveries.room_id != '' ORDER BY position DESC LIMIT ?",
+        (limit,),
+    )
+    return tuple(
+        Rung(room_id, str(title) or room_id, sender, sent_ms, State(state), why, rule)
+        for room_id, title, sender, sent_ms, state, why, rule in rows
+    )
+
+
+def erase_history(db: sqlite3.Connection, *, with_unread: bool) -> int:
+    """Forgets what is not unread, or all that neither waits nor is on screen; not the ids by which nothing rings twice.
+
+    Returns how many rang among it.
+    """
+    kept = "state IN ('pending', 'shown')" if with_unread else OPEN
+    erased = db.execute(f"DELETE FROM deliveries WHERE NOT ({kept})").rowcount
+    db.execute(
+        "UPDATE judged SET sender = NULL, rule = NULL, thread_root = NULL, origin_server_ts = 0,"
+        " reason = CASE WHEN reason = ? THEN reason ELSE '' END"
+        " WHERE position NOT IN (SELECT position FROM deliveries)",
+        (UNLISTED,),
+    )
+    return erased

@@ -13,9 +13,9 @@ from collections.abc import Callable, Coroutine
 
 from dbus_fast import Message, MessageType
 
+from heliograph.bus import CALL_TIMEOUT_S, DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, Notification, Popup, ServerChanged
-from heliograph.desktop.bus import CALL_TIMEOUT_S, DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
 from heliograph.desktop.failures import STARTING_DELAY_S, TROUBLE_DELAY_S, judge_failure
 from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_folders
 from heliograph.desktop.rendering import SIGNATURE, icon_for, render

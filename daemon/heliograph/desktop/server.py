@@ -9,9 +9,9 @@ from typing import TypeVar
 
 from dbus_fast import Message
 
+from heliograph.bus import Bus, CallFailed
 from heliograph.core.notification import Activated, Closed, Closing, Popup
 from heliograph.core.text import clean_line
-from heliograph.desktop.bus import Bus, CallFailed
 from heliograph.desktop.echoes import Echoes
 from heliograph.desktop.failures import is_passing
 

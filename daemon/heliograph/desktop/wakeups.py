@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from dbus_fast import Message, MessageType, Variant
 
-from heliograph.desktop.bus import Bus, system_bus_address
+from heliograph.bus import Bus, system_bus_address
 
 log = logging.getLogger(__name__)
 

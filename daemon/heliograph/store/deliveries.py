@@ -82,9 +82,7 @@ def apply_settlement(db: sqlite3.Connection, settlement: Settlement, shown_in: s
         return True
     if move in (Move.SHOWN, Move.REPLACED):
         popup_key = popup_key if shown_in is None else shown_in
-    elif move is Move.SERVER_RESTARTED:
-        popup_key = None
-    elif move in (Move.DISMISSED, Move.GAVE_UP):
+    elif move is Move.SERVER_RESTARTED or move in (Move.DISMISSED, Move.GAVE_UP):
         popup_key = None
     is_failure = move is Move.FAILED
     db.execute(

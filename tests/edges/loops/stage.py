@@ -80,6 +80,8 @@ class DeliveryStage:
         self.desktop = desktop or FakeDesktop()
         self.opener = opener or FakeOpener()
         self.status = AccountStatus(me, "https://example.org")
+        self.changes = 0
+        self.rang: list[str] = []
         self.loop = DeliveryLoop(
             self.ledger,
             self.desktop,
@@ -88,7 +90,12 @@ class DeliveryStage:
             DeliverySettings(max_rooms),
             clock=clock,
             jitter=lambda: 0.5,
+            on_change=self._note_change,
+            on_rang=lambda rung: self.rang.extend(each.event_id for each in rung),
         )
+
+    def _note_change(self) -> None:
+        self.changes += 1
 
     async def commit(self, *deliveries: Delivery, changes: Sequence[Withdrawal | Edit] = ()) -> None:
         """As the sync loop does: into the ledger, then the loop is told."""

@@ -67,6 +67,27 @@ async def test_a_room_has_one_popup(stage: DeliveryStage) -> None:
     assert stage.desktop.shown[1].replaces == stage.desktop.shown[0].popup
 
 
+async def test_what_rings_is_told_once_and_changes_to_it_are_told(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        await stage.commit(make_delivery("$a"))
+        await shown(stage, "$a")
+        await stage.commit(make_delivery("$b"))
+        await shown(stage, "$b")
+        before = stage.changes
+        await stage.commit(changes=[Withdrawal("$a", "read"), Withdrawal("$b", "read")])
+        await until(lambda: not stage.desktop.on_screen and stage.changes > before)
+    assert stage.rang == ["$a", "$b"]
+
+
+async def test_what_waits_for_the_desktop_has_not_rung(stage: DeliveryStage) -> None:
+    stage.desktop.troubles.append(RetryLater(2, "starting"))
+    async with running(stage.loop):
+        await stage.commit(make_delivery("$a"))
+        await shown(stage, "$a")
+        assert stage.desktop.calls == 2
+    assert stage.rang == ["$a"]
+
+
 async def test_more_rooms_than_wanted_become_one_summary(stage: DeliveryStage) -> None:
     deliveries = [make_delivery(f"${n}", room_id=room(n), content=make_content(room_title=f"R{n}")) for n in range(6)]
     async with running(stage.loop):
@@ -384,6 +405,60 @@ async def test_a_server_that_comes_and_goes_while_the_loop_is_busy_is_the_last_t
         await asyncio.sleep(60)
         await stage.commit(changes=[Withdrawal("$a", "read"), Withdrawal("$b", "read")])
         await until(lambda: not stage.desktop.on_screen)
+
+
+# Opened by other means
+
+
+async def test_a_room_that_was_opened_otherwise_is_not_unread_and_its_popup_goes(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        await stage.commit(make_delivery("$a"), make_delivery("$b"))
+        await shown(stage, "$b")
+        stage.loop.note_opened(ROOM)
+        await settled(stage, "$a", State.OPENED)
+        await settled(stage, "$b", State.OPENED)
+        await until(lambda: not stage.desktop.on_screen)
+    assert await stage.ledger.unread() == ()
+
+
+async def test_a_room_that_was_opened_otherwise_leaves_the_summary(stage: DeliveryStage) -> None:
+    deliveries = [make_delivery(f"${n}", room_id=room(n), content=make_content(room_title=f"R{n}")) for n in range(6)]
+    async with running(stage.loop):
+        await stage.commit(*deliveries)
+        await shown(stage, "$5")
+        stage.loop.note_opened(room(2))
+        await settled(stage, "$2", State.OPENED)
+        await until(lambda: "R2" not in stage.desktop.bodies[0])
+    assert len(stage.desktop.bodies) == 1
+    assert stage.state("$1") is State.SHOWN
+
+
+async def test_what_was_closed_before_is_settled_by_opening_its_room(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        await stage.commit(make_delivery("$a"))
+        await shown(stage, "$a")
+        stage.desktop.dismiss(stage.popup_ids[0])
+        await settled(stage, "$a", State.DISMISSED)
+        stage.loop.note_opened(ROOM)
+        await settled(stage, "$a", State.OPENED)
+
+
+async def test_opening_a_room_without_news_changes_nothing(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        await stage.commit(make_delivery("$a"))
+        await shown(stage, "$a")
+        stage.loop.note_opened(OTHER_ROOM)
+        await stage.commit(make_delivery("$b"))
+        await shown(stage, "$b")
+    assert stage.state("$a") is State.SHOWN
+
+
+async def test_a_word_of_our_own_is_done_with_when_it_is_closed(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        await stage.commit(make_delivery("start:1", room_id=""))
+        await shown(stage, "start:1")
+        stage.desktop.dismiss(stage.popup_ids[0])
+        await settled(stage, "start:1", State.OPENED)
 
 
 # From the screen

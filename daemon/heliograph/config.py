@@ -85,7 +85,12 @@ class HistoryConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     days: Annotated[
         int,
-        Meta(ge=1, le=365, description="How long the ledger remembers which events were shown, and what the unread among them said."),
+        Meta(
+            ge=1,
+            le=365,
+            description="How long the ledger remembers which events were shown, and what the unread ones among them "
+            "said.",
+        ),
     ] = 7
 
 

@@ -38,10 +38,9 @@ def read(parts: Parts, raw: msgspec.Raw, device_id: str) -> AccountData:
 
 def _after(data: AccountData, type_: str, content: msgspec.Raw, silencing: list[str]) -> AccountData:
     if type_ == "m.push_rules":
-        rules = _decode_object(content)
-        if not isinstance(rules.get("global"), dict):
-            raise msgspec.ValidationError("no global rules")
-        return replace(data, push_rules=rules)
+        # Unusable ones, too: whoever goes by the rules has to say that it stays with the last good ones.
+        rules = msgspec.json.decode(content)
+        return replace(data, push_rules=rules if isinstance(rules, dict) else {})
     if type_ == "m.direct":
         lists = (rooms for rooms in _decode_object(content).values() if isinstance(rooms, list))
         return replace(data, direct_rooms=frozenset(room for rooms in lists for room in rooms if is_room_id(room)))

@@ -7,8 +7,7 @@ from collections.abc import Collection
 
 from heliograph.core.events import Json, Sync
 from heliograph.core.room import RoomFacts
-from heliograph.errors import BadAnswer
-from heliograph.homeserver import features, invites, pages, pushers, room_state, wire
+from heliograph.homeserver import features, invites, pages, push_rules, pushers, room_state, wire
 from heliograph.homeserver.room_facts import RoomFactsSource
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import sync_query
@@ -50,10 +49,7 @@ class HomeserverClient:
         return await asyncio.to_thread(wire.decode, body, user_id=self.user_id, device_id=self.device_id)
 
     async def push_rules(self) -> Json:
-        answer = await self._session.request_json("GET", "/_matrix/client/v3/pushrules/")
-        if not isinstance(answer, dict) or not isinstance(answer.get("global"), dict):
-            raise BadAnswer(200, "the push rules came without global ones")
-        return answer
+        return await push_rules.fetch_push_rules(self._session)
 
     async def room_facts(self, room_ids: Collection[str]) -> dict[str, RoomFacts]:
         return await self._facts.fetch(room_ids)

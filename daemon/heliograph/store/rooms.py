@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 MOST_NAMES = 20_000
 """Display names kept at most, after pruning, besides those that name rooms."""
+MOST_ROOMS = 20_000
 _MANY = 200
 
 
@@ -29,6 +30,12 @@ def read_rooms(db: sqlite3.Connection, room_ids: Collection[str], names_of: Coll
             wanted = asked | _naming(content)
             records[room_id] = RoomRecord(_facts(room_id, content, _names(db, room_id, wanted)), invite_serial)
     return records
+
+
+def read_all_rooms(db: sqlite3.Connection) -> list[RoomRecord]:
+    """Every known room, as many as `MOST_ROOMS`, with the names that its title may need."""
+    room_ids = [room_id for (room_id,) in db.execute("SELECT room_id FROM rooms LIMIT ?", (MOST_ROOMS,))]
+    return list(read_rooms(db, room_ids, ()).values())
 
 
 def write_rooms(db: sqlite3.Connection, records: Iterable[RoomRecord], now_ms: int) -> None:

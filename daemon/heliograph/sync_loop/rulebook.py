@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 
 from heliograph.core.events import Sync
+from heliograph.core.push.rule import KINDS
 from heliograph.core.push.rules import Ruleset
 from heliograph.status import AccountStatus
 
@@ -49,10 +50,18 @@ class Rulebook:
         """Content of `m.push_rules`. Whether it can be used."""
         content = rules.get("global") if isinstance(rules, dict) else None
         if not isinstance(content, dict):
-            self._status.rules_problem = "the homeserver sent push rules without a `global` part; the last ones stay"
-            log.warning("Unusable push rules: the last good ones stay in force")
-            return False
-        self.ruleset = Ruleset.parse(content)
+            return self._keep("the homeserver sent push rules without a `global` part")
+        if not all(isinstance(content.get(kind, []), list) for kind in KINDS):
+            return self._keep("the homeserver sent push rules that are not lists")
+        ruleset = Ruleset.parse(content)
+        if ruleset.problems and not ruleset.rules:
+            return self._keep("the homeserver sent push rules of which none can be read")
+        self.ruleset = ruleset
         self.event_types = self.ruleset.event_types(BASE_TYPES)
         self._status.rules_problem = "; ".join(self.ruleset.problems[:TOLD_PROBLEMS]) or None
         return True
+
+    def _keep(self, problem: str) -> bool:
+        self._status.rules_problem = f"{problem}; the last good ones stay in force"
+        log.warning("Unusable push rules: the last good ones stay in force")
+        return False

@@ -9,6 +9,16 @@ import click
 _COMMANDS = {
     "list": "listing:command",
     "check": "check:command",
+    "keyword": "keyword:command",
+    "mute": "rooms:mute",
+    "unmute": "rooms:unmute",
+    "mentions-only": "rooms:mentions_only",
+    "mute-user": "users:mute_user",
+    "unmute-user": "users:unmute_user",
+    "enable": "switch:enable",
+    "disable": "switch:disable",
+    "add": "add:command",
+    "remove": "switch:remove",
 }
 """Module in this package and its command, by the word on the command line."""
 

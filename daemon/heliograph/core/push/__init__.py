@@ -17,4 +17,7 @@ Synapse, the homeserver that most accounts live on; every such decision stands i
     decrypted   the event as it is judged a second time
     case        an event and the facts around it, as JSON
     predefined  the rules of the specification, as data
+    wording     a rule in a sentence
+    spelling    conditions and actions as people write them
+    changes     what the user wishes of the rules -> what to ask of the homeserver
 """

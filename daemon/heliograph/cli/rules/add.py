@@ -1,0 +1,109 @@
+"""`heliograph rules add`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import click
+
+from heliograph.cli.rules.desk import Desk, change_rules
+from heliograph.cli.signed_in import account_option
+from heliograph.core.events import Json
+from heliograph.core.push.changes import Change, Refusal, Wish, actions_of, add_rule, split_name
+from heliograph.core.push.rules import Ruleset
+from heliograph.core.push.spelling import read_action, read_condition
+from heliograph.core.push.wording import word_rule
+
+_ROOM = "room="
+
+
+@click.command("add", short_help="Make a rule of any kind, or replace one of yours.")
+@click.argument("rule", metavar="KIND/ID")
+@click.option("--condition", "-c", "conditions", multiple=True, metavar="CONDITION", help="Must hold; may be repeated.")
+@click.option("--pattern", metavar="PATTERN", help="Of a content rule: the words it looks for.")
+@click.option("--action", "actions", multiple=True, metavar="ACTION", help="`notify`, or a tweak as JSON.")
+@click.option("--sound", metavar="NAME", help="Notify with this sound; `default` is the usual one.")
+@click.option("--highlight", is_flag=True, help="Notify, marked as a mention is marked.")
+@click.option("--dont-notify", is_flag=True, help="Stay silent.")
+@click.option("--before", metavar="ID", help="Try it right before this rule of yours, of the same kind.")
+@click.option("--after", metavar="ID", help="Try it right after this rule of yours, of the same kind.")
+@account_option
+def command(
+    user_id: str | None,
+    rule: str,
+    conditions: tuple[str, ...],
+    pattern: str | None,
+    actions: tuple[str, ...],
+    sound: str | None,
+    highlight: bool,
+    dont_notify: bool,
+    before: str | None,
+    after: str | None,
+) -> None:
+    """Make a rule, or replace one of yours. It notifies, unless told otherwise, and is tried first of its kind.
+
+    KIND is override, content, room, sender or underride. The ID is yours to choose; of a room rule it is the room (its
+    id, alias or name), of a sender rule the user.
+
+    \b
+    Conditions of override and underride rules:
+      type=m.room.message                            text: `*` any, `?` any one character
+      content.body=lunch                             words of the message
+      room=Lunch                                     the room, by id, alias or name
+      content.x==true                                this very text, number, true, false, null
+      "content.m\\.mentions.user_ids contains @me:x"  an element of an array
+      display-name                                   your display name is said
+      members=2, "members>10"                        joined members; also <= >= <
+      sender-may-notify=room                         by the room's power levels
+      '{"kind": ...}'                                any other, as JSON
+
+    \b
+    Examples:
+      heliograph rules add override/pager -c type=m.room.message -c sender=@pager:example.org --sound default
+      heliograph rules add underride/quiet-polls -c type=m.poll.start --dont-notify --before pager
+    """
+
+    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
+        kind, rule_id = split_name(rule)
+        wish = Wish(
+            kind,
+            await desk.room_id(rule_id) if kind == "room" else rule_id,
+            _actions(actions, sound, highlight, dont_notify),
+            tuple([await _condition(desk, text) for text in conditions]),
+            pattern,
+        )
+        changes = add_rule(desk.rules, wish, before=_neighbour(wish.kind, before), after=_neighbour(wish.kind, after))
+        return changes, _sentence(desk, wish)
+
+    change_rules(user_id, plan)
+    if rule.startswith("sender/"):
+        click.echo("Note: some homeservers (Synapse) pass sender rules over. What works: heliograph rules mute-user,")
+        click.echo("or an override rule with --condition sender=@USER:SERVER.")
+
+
+def _actions(actions: tuple[str, ...], sound: str | None, highlight: bool, dont_notify: bool) -> tuple[Any, ...]:
+    if dont_notify:
+        if actions or sound is not None or highlight:
+            raise Refusal("A rule that stays silent has no actions.", "Leave out --dont-notify, or the others.")
+        return ()
+    given = tuple(read_action(text) for text in actions)
+    usual = actions_of(sound=sound, highlight=highlight)
+    return (*given, *(action for action in usual if action != "notify")) if given else usual
+
+
+async def _condition(desk: Desk, text: str) -> Json:
+    if text.startswith(_ROOM) and not text.startswith(f"{_ROOM}="):
+        return {"kind": "event_match", "key": "room_id", "pattern": await desk.room_id(text.removeprefix(_ROOM))}
+    return read_condition(text)
+
+
+def _neighbour(kind: str, name: str | None) -> str | None:
+    """Also as KIND/ID, if it is the same kind."""
+    return None if name is None else name.removeprefix(f"{kind}/")
+
+
+def _sentence(desk: Desk, wish: Wish) -> str:
+    ruleset = Ruleset.parse({wish.kind: [{"rule_id": wish.rule_id, **wish.body}]})
+    sentences = [word_rule(rule, desk.names) for rule in ruleset.rules]
+    return f"{wish.kind}/{wish.rule_id}: {' '.join(sentences)}"

@@ -1,0 +1,157 @@
+"""What every subcommand does that changes rules: read them, plan, ask the homeserver, and say what holds now."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import TYPE_CHECKING
+
+import click
+
+from heliograph.cli.signed_in import choose_account, open_session
+from heliograph.core.push.changes import Change, Refusal
+from heliograph.core.push.rules import Ruleset
+from heliograph.core.push.wording import Names
+from heliograph.core.text import clean_line
+from heliograph.errors import EXIT_USAGE, Refused, StateError, StorageError, UserError
+
+if TYPE_CHECKING:
+    from heliograph.accounts import Account
+    from heliograph.core.events import Json
+    from heliograph.core.room import RoomFacts
+    from heliograph.homeserver.session import Session
+
+_CANDIDATES = 10
+_NAME = 60
+_LINE = 500
+
+
+class Desk:
+    """One account's rules as the homeserver has them at this moment."""
+
+    def __init__(self, account: Account, session: Session, rules: Json, rooms: Sequence[RoomFacts]) -> None:
+        self.user_id = account.user_id
+        self.rules = rules
+        """The `global` object."""
+        self._session = session
+        self._rooms = rooms
+        titles = {room.room_id: room.title(account.user_id) for room in rooms}
+        self.names = Names(account.user_id, titles)
+
+    @property
+    def ruleset(self) -> Ruleset:
+        """Of the moment when the desk was opened."""
+        return Ruleset.parse(self.rules)
+
+    async def room_id(self, text: str) -> str:
+        """The room of this id, alias or name. Raises UserError."""
+        from heliograph.homeserver.ids import is_room_id
+
+        text = text.strip()
+        if is_room_id(text):
+            return text
+        if text.startswith("#") and ":" in text:
+            return await self._by_alias(text)
+        return self._by_name(text)
+
+    async def _by_alias(self, alias: str) -> str:
+        from heliograph.homeserver.directory import resolve_alias
+
+        known = [room.room_id for room in self._rooms if room.canonical_alias == alias]
+        try:
+            return known[0] if len(known) == 1 else await resolve_alias(self._session, alias)
+        except Refused as refusal:
+            raise UserError(
+                f"There is no room {_plain(alias)}: {refusal}.", "Check the spelling, or give the room's id (!...)."
+            ) from refusal
+
+    def _by_name(self, name: str) -> str:
+        from heliograph.core.room_search import find_rooms
+
+        found = find_rooms(name, self._rooms, self.user_id)
+        match found.exact:
+            case [room]:
+                return room.room_id
+            case []:
+                hint = (
+                    "Give its id (!...) or its alias (#...): Heliograph knows names only of rooms that it had news of."
+                )
+                if found.similar:
+                    hint = f"Perhaps one of these: {self._listed(found.similar)}."
+                raise UserError(f"No room is called {_plain(name)!r} here.", hint, exit_code=EXIT_USAGE)
+        raise UserError(
+            f"Several rooms are called {_plain(name)!r}.",
+            f"Say which one by its id: {self._listed(found.exact)}.",
+            exit_code=EXIT_USAGE,
+        )
+
+    def _listed(self, rooms: Sequence[RoomFacts]) -> str:
+        shown = [self.names.room(room.room_id) for room in rooms[:_CANDIDATES]]
+        return ", ".join([*shown, f"and {len(rooms) - _CANDIDATES} more"] if len(rooms) > _CANDIDATES else shown)
+
+    async def apply(self, changes: Sequence[Change]) -> None:
+        """In order. Raises UserError for what the homeserver refuses, and other ServerErrors as they are."""
+        from heliograph.homeserver.push_rules import change_push_rules
+
+        for number, change in enumerate(changes):
+            try:
+                await change_push_rules(self._session, change)
+            except Refused as refusal:
+                done = f" {number} of {len(changes)} steps are done." if number else ""
+                raise UserError(
+                    f"The homeserver {refusal}.{done}", _HINTS.get(refusal.errcode, _HINTS[""])
+                ) from refusal
+
+
+_HINTS = {
+    "M_NOT_FOUND": "Another client may have changed it meanwhile: see `heliograph rules list`.",
+    "M_UNRECOGNIZED": "This homeserver does not know such rules.",
+    "": "See `heliograph rules list` for what is there, and change what it refuses.",
+}
+
+
+@contextlib.asynccontextmanager
+async def open_desk(account: Account) -> AsyncIterator[Desk]:
+    """Raises UserError, SecretsLocked, ServerError. A Refusal from within becomes a UserError."""
+    from heliograph.homeserver.push_rules import fetch_push_rules
+
+    async with open_session(account) as session:
+        rules = (await fetch_push_rules(session))["global"]
+        try:
+            yield Desk(account, session, rules, await _known_rooms(account.user_id))
+        except Refusal as refusal:
+            raise UserError(_plain(refusal.title), _plain(refusal.hint)) from refusal
+
+
+def change_rules(user_id: str | None, plan: Callable[[Desk], Awaitable[tuple[Sequence[Change], str]]]) -> None:
+    """Does what `plan` says, and prints the sentence that it gives of what holds now."""
+    account = choose_account(user_id)
+
+    async def change() -> tuple[bool, str]:
+        async with open_desk(account) as desk:
+            changes, sentence = await plan(desk)
+            await desk.apply(changes)
+            return bool(changes), sentence
+
+    is_changed, sentence = asyncio.run(change())
+    click.echo(clean_line(sentence if is_changed else f"Nothing to do: {sentence}", _LINE))
+
+
+async def _known_rooms(user_id: str) -> list[RoomFacts]:
+    """None if the ledger cannot be read, as before the first `heliograph run`."""
+    from heliograph.accounts import state_folder
+    from heliograph.store.ledger import open_readonly
+
+    try:
+        reader = await open_readonly(state_folder(user_id))
+        try:
+            return [record.facts for record in await reader.rooms()]
+        finally:
+            await reader.close()
+    except (StateError, StorageError):
+        return []
+
+
+def _plain(text: str) -> str:
+    return clean_line(text, _LINE)

@@ -1,0 +1,64 @@
+"""`heliograph rules keyword`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from heliograph.cli.rules.desk import Desk, change_rules
+from heliograph.cli.signed_in import account_option
+from heliograph.core.push.changes import Change, actions_of, add_keyword, remove_keyword
+from heliograph.core.push.verdict import verdict_of
+from heliograph.core.push.wording import word_verdict
+
+
+@click.group("keyword", short_help="Words that ring wherever they are said.")
+def command() -> None:
+    """Add or remove words that ring wherever they are said.
+
+    \b
+    Example:
+      heliograph rules keyword add lunch --sound default --highlight
+    """
+
+
+@command.command("add")
+@click.argument("word")
+@click.option("--sound", metavar="NAME", help="Ring with this sound; `default` is the usual one. Without: silently.")
+@click.option("--highlight", is_flag=True, help="Mark the message as a mention is marked.")
+@account_option
+def add(user_id: str | None, word: str, sound: str | None, highlight: bool) -> None:
+    """Let a word ring wherever it is said, whole and in any case. `*` and `?` stand for any letters and any one.
+
+    Again changes how it rings.
+
+    \b
+    Examples:
+      heliograph rules keyword add lunch --sound default --highlight
+      heliograph rules keyword add "deploy*"
+    """
+
+    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
+        actions = actions_of(sound=sound, highlight=highlight)
+        how = word_verdict(verdict_of(actions))
+        return add_keyword(desk.rules, word, actions), f"When a message says {word!r}: {how}."
+
+    change_rules(user_id, plan)
+
+
+@command.command("remove")
+@click.argument("word")
+@account_option
+def remove(user_id: str | None, word: str) -> None:
+    """Let a word ring no longer.
+
+    \b
+    Example:
+      heliograph rules keyword remove lunch
+    """
+
+    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
+        return remove_keyword(desk.rules, word), f"{word!r} is no keyword of yours any more."
+
+    change_rules(user_id, plan)

@@ -1,0 +1,59 @@
+"""`heliograph rules mute`, `unmute` and `mentions-only`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import click
+
+from heliograph.cli.rules.desk import Desk, change_rules
+from heliograph.cli.signed_in import account_option
+from heliograph.core.events import Json
+from heliograph.core.push.changes import Change, mute_room, only_mentions, unmute_room
+
+
+@click.command("mute", short_help="Silence a room, mentions included.")
+@click.argument("room")
+@account_option
+def mute(user_id: str | None, room: str) -> None:
+    """Silence ROOM (its id, alias or name), mentions and keywords included.
+
+    \b
+    Example:
+      heliograph rules mute "#lunch:example.org"
+    """
+    _change(user_id, room, mute_room, "{} is muted.")
+
+
+@click.command("unmute", short_help="Undo `mute` and `mentions-only`.")
+@click.argument("room")
+@account_option
+def unmute(user_id: str | None, room: str) -> None:
+    """Let ROOM (its id, alias or name) ring again as rooms do: undoes `mute` and `mentions-only`.
+
+    \b
+    Example:
+      heliograph rules unmute Lunch
+    """
+    _change(user_id, room, unmute_room, "{} is not muted.")
+
+
+@click.command("mentions-only", short_help="Let only mentions and keywords of a room ring.")
+@click.argument("room")
+@account_option
+def mentions_only(user_id: str | None, room: str) -> None:
+    """Of ROOM (its id, alias or name) let only mentions and keywords ring.
+
+    \b
+    Example:
+      heliograph rules mentions-only Lunch
+    """
+    _change(user_id, room, only_mentions, "Of {} only mentions and keywords notify.")
+
+
+def _change(user_id: str | None, room: str, wish: Callable[[Json, str], list[Change]], sentence: str) -> None:
+    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
+        room_id = await desk.room_id(room)
+        return wish(desk.rules, room_id), sentence.format(desk.names.room(room_id))
+
+    change_rules(user_id, plan)

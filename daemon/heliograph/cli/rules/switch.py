@@ -1,0 +1,64 @@
+"""`heliograph rules enable`, `disable` and `remove`."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import click
+
+from heliograph.cli.rules.desk import Desk, change_rules
+from heliograph.cli.signed_in import account_option
+from heliograph.core.push.changes import Change, remove_rule, set_enabled, split_name
+
+
+@click.command("enable", short_help="Switch a rule on.")
+@click.argument("rule", metavar="KIND/ID")
+@account_option
+def enable(user_id: str | None, rule: str) -> None:
+    """Switch a rule on, predefined or your own. KIND/ID is as `heliograph rules list` shows it.
+
+    \b
+    Example:
+      heliograph rules enable override/.m.rule.suppress_notices
+    """
+    _switch(user_id, rule, enabled=True)
+
+
+@click.command("disable", short_help="Switch a rule off.")
+@click.argument("rule", metavar="KIND/ID")
+@account_option
+def disable(user_id: str | None, rule: str) -> None:
+    """Switch a rule off, predefined or your own. KIND/ID is as `heliograph rules list` shows it.
+
+    \b
+    Example:
+      heliograph rules disable override/.m.rule.suppress_notices
+    """
+    _switch(user_id, rule, enabled=False)
+
+
+@click.command("remove", short_help="Remove a rule of yours.")
+@click.argument("rule", metavar="KIND/ID")
+@account_option
+def remove(user_id: str | None, rule: str) -> None:
+    """Remove a rule of yours. KIND/ID is as `heliograph rules list` shows it.
+
+    \b
+    Example:
+      heliograph rules remove override/pager
+    """
+
+    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
+        kind, rule_id = split_name(rule)
+        return remove_rule(desk.rules, kind, rule_id), f"there is no rule {rule} any more."
+
+    change_rules(user_id, plan)
+
+
+def _switch(user_id: str | None, rule: str, *, enabled: bool) -> None:
+    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
+        kind, rule_id = split_name(rule)
+        changes = set_enabled(desk.rules, kind, rule_id, enabled=enabled)
+        return changes, f"{rule} is {'on' if enabled else 'off'}."
+
+    change_rules(user_id, plan)

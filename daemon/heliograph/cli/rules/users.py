@@ -1,0 +1,48 @@
+"""`heliograph rules mute-user` and `unmute-user`."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+
+import click
+
+from heliograph.cli.rules.desk import Desk, change_rules
+from heliograph.cli.signed_in import account_option
+from heliograph.cli.user_id import UserId
+from heliograph.core.events import Json
+from heliograph.core.push.changes import Change
+from heliograph.core.push.changes import mute_user as mute
+from heliograph.core.push.changes import unmute_user as unmute
+
+
+@click.command("mute-user", short_help="Silence all that a user sends.")
+@click.argument("user", type=UserId(), metavar="@USER:SERVER")
+@account_option
+def mute_user(user_id: str | None, user: str) -> None:
+    """Silence all that a user sends in any room: messages, mentions, invites.
+
+    \b
+    Example:
+      heliograph rules mute-user @bot:example.org
+    """
+    _change(user_id, user, mute, f"{user} is muted.")
+
+
+@click.command("unmute-user", short_help="Undo `mute-user`.")
+@click.argument("user", type=UserId(), metavar="@USER:SERVER")
+@account_option
+def unmute_user(user_id: str | None, user: str) -> None:
+    """Let a user ring again.
+
+    \b
+    Example:
+      heliograph rules unmute-user @bot:example.org
+    """
+    _change(user_id, user, unmute, f"{user} is not muted.")
+
+
+def _change(user_id: str | None, user: str, wish: Callable[[Json, str], list[Change]], sentence: str) -> None:
+    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
+        return wish(desk.rules, user), sentence
+
+    change_rules(user_id, plan)

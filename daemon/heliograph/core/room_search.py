@@ -1,0 +1,25 @@
+"""Which room the user means by a name."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from heliograph.core.room import RoomFacts
+
+
+@dataclass(frozen=True, slots=True)
+class Found:
+    """Rooms of this name, by id; or, if there are none, those with the text in their names."""
+
+    exact: tuple[RoomFacts, ...]
+    similar: tuple[RoomFacts, ...]
+
+
+def find_rooms(name: str, rooms: Iterable[RoomFacts], me: str) -> Found:
+    """In any case, and by the title that notifications show: a room without a name is called by its members."""
+    wanted = " ".join(name.split()).casefold()
+    titled = [(" ".join(room.title(me).split()).casefold(), room) for room in rooms if room != RoomFacts(room.room_id)]
+    exact = tuple(room for title, room in titled if title == wanted)
+    similar = () if exact else tuple(room for title, room in titled if wanted in title)
+    return Found(exact, similar)

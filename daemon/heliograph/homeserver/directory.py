@@ -1,0 +1,20 @@
+"""Room aliases: GET /directory/room/{alias}."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heliograph.errors import BadAnswer
+from heliograph.homeserver.address import segment
+from heliograph.homeserver.decoding import decode_as
+from heliograph.homeserver.ids import is_room_id
+from heliograph.homeserver.session import Session
+
+
+async def resolve_alias(session: Session, alias: str) -> str:
+    """The room's id. Raises Refused if there is no such alias."""
+    answer = await session.request("GET", f"/_matrix/client/v3/directory/room/{segment(alias)}")
+    room_id = decode_as(dict[str, Any], answer).get("room_id")
+    if not is_room_id(room_id):
+        raise BadAnswer(200, "an alias came without the id of its room")
+    return room_id

@@ -1,0 +1,64 @@
+"""Push rules of the account: GET, and the requests that change them ("Push Rules API")."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import msgspec
+
+from heliograph.core.events import Json
+from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
+from heliograph.errors import BadAnswer, Refused
+from heliograph.homeserver.address import segment
+from heliograph.homeserver.answer import bad_answer
+from heliograph.homeserver.decoding import missing_is_refused
+from heliograph.homeserver.event import BROKEN
+from heliograph.homeserver.mending import MAX_DEPTH, mend
+from heliograph.homeserver.session import Session
+
+_RULES = "/_matrix/client/v3/pushrules/"
+
+
+async def fetch_push_rules(session: Session) -> Json:
+    """`{"global": {...}}`. Raises ServerError."""
+    body = await session.request("GET", _RULES)
+    answer = _decode(body)
+    if not isinstance(answer, dict) or not isinstance(answer.get("global"), dict):
+        raise BadAnswer(200, "the push rules came without global ones")
+    return answer
+
+
+async def change_push_rules(session: Session, change: Change) -> None:
+    """Returns once it holds for every client of the user. Deleting what is gone is no failure. Raises ServerError."""
+    path = f"{_RULES}global/{segment(change.kind)}/{segment(change.rule_id)}"
+    with missing_is_refused():
+        match change:
+            case Put(body=body, before=before, after=after):
+                query = {name: value for name, value in (("before", before), ("after", after)) if value is not None}
+                await session.request("PUT", path, query=query, body=body)
+            case SetEnabled(enabled=enabled):
+                await session.request("PUT", f"{path}/enabled", body={"enabled": enabled})
+            case SetActions(actions=actions):
+                await session.request("PUT", f"{path}/actions", body={"actions": list(actions)})
+            case Delete():
+                await _delete(session, path)
+
+
+async def _delete(session: Session, path: str) -> None:
+    try:
+        await session.request("DELETE", path)
+    except Refused as refusal:
+        if refusal.errcode != "M_NOT_FOUND":
+            raise
+
+
+def _decode(body: bytes) -> Any:
+    """Also what another client put in that a strict parser stops at."""
+    try:
+        return msgspec.json.decode(body)
+    except BROKEN:
+        pass
+    try:
+        return msgspec.json.decode(mend(body, MAX_DEPTH))
+    except BROKEN:
+        raise bad_answer(200, body) from None

@@ -172,18 +172,16 @@ class LedgerReader:
     async def counts(self) -> dict[str, int]:
         return await self._database.read(deliveries.count_by_state)
 
-<<<<<<< HEAD
     async def unread(self, messages: int = 0) -> tuple[UnreadRoom, ...]:
         return await self._database.read(partial(unread.read_unread, messages=messages))
 
     async def history(self, limit: int) -> tuple[Rung, ...]:
         """What rang, newest first."""
         return await self._database.read(partial(unread.read_history, limit=limit))
-=======
+
     async def rooms(self) -> list[RoomRecord]:
         """Every known room."""
         return await self._database.read(rooms.read_all_rooms)
->>>>>>> c6b5757 (rules: List and change push rules from the command line)
 
     async def close(self) -> None:
         await self._database.close()

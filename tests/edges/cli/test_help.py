@@ -11,13 +11,9 @@ from edges.cli.conftest import Shell
 COMMANDS = ["run", "status", "demo", "rules", "login", "logout", "accounts", "service", "config"]
 NESTED = [
     *([["service", name] for name in ("install", "remove", "status")]),
-<<<<<<< HEAD
-    *([["rules", name] for name in ("list", "check")]),
-=======
     *([["rules", name] for name in ("list", "mute", "unmute", "mentions-only", "mute-user", "unmute-user")]),
-    *([["rules", name] for name in ("enable", "disable", "add", "remove")]),
+    *([["rules", name] for name in ("enable", "disable", "add", "remove", "check")]),
     *([["rules", "keyword", name] for name in ("add", "remove")]),
->>>>>>> c6b5757 (rules: List and change push rules from the command line)
 ]
 
 

@@ -364,9 +364,6 @@ def test_only_our_own_device_is_silenced(type_: str, content: dict[str, Any], is
 @pytest.mark.parametrize(
     "event",
     [
-        {"type": "m.push_rules", "content": {}},
-        {"type": "m.push_rules", "content": {"global": []}},
-        {"type": "m.push_rules", "content": 5},
         {"type": "m.direct", "content": [ROOM]},
         {"type": "m.ignored_user_list", "content": {"ignored_users": []}},
         {"type": 5, "content": {}},
@@ -378,6 +375,13 @@ def test_malformed_account_data_changes_nothing(event: object) -> None:
     sync = read({"account_data": {"events": [event, {"type": "m.direct", "content": {}}]}})
     assert sync.account_data == AccountData(direct_rooms=frozenset())
     assert [m.where for m in sync.malformed] == ["account_data"]
+
+
+@pytest.mark.parametrize("content", [{}, {"global": []}, 5, None, [{}]])
+def test_unusable_push_rules_are_handed_on_so_that_somebody_says_so(content: Any) -> None:
+    assert read_account_data({"type": "m.push_rules", "content": content}).push_rules == (
+        content if isinstance(content, dict) else {}
+    )
 
 
 @pytest.mark.parametrize("key", ["notifications", "org.matrix.msc3361.notifications"])

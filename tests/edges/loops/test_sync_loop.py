@@ -647,7 +647,14 @@ async def test_rules_hold_for_the_very_sync_that_brings_them(stage: SyncStage) -
     assert stage.rung == []
 
 
-@pytest.mark.parametrize("rules", [{}, {"global": []}, {"global": None}, {"device": {}}])
+@pytest.mark.parametrize(
+    "rules",
+    [
+        *({}, {"global": []}, {"global": None}, {"device": {}}, {"global": {"override": {}}}),
+        {"global": {**predefined_rules(ME), "underride": "none"}},
+        {"global": {"override": [7, {}], "underride": [None]}},
+    ],
+)
 async def test_unusable_rules_leave_the_last_good_ones_in_force(stage: SyncStage, rules: dict[str, object]) -> None:
     room = await stage.room()
     async with running(stage.loop):

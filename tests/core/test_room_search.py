@@ -1,0 +1,33 @@
+from __future__ import annotations
+
+from builders import ALICE, BOB, ME, make_facts
+from heliograph.core.room import RoomFacts
+from heliograph.core.room_search import find_rooms
+
+LUNCH = make_facts("!lunch:x")
+BIG_LUNCH = make_facts("!big:x", name="Big  Lunch")
+DIRECT = make_facts("!direct:x", name=None, heroes=(ALICE, BOB))
+LEFT = RoomFacts("!left:x")
+ROOMS = [LUNCH, BIG_LUNCH, DIRECT, LEFT]
+
+
+def test_a_room_is_found_by_its_title_in_any_case() -> None:
+    assert find_rooms(" lunch ", ROOMS, ME).exact == (LUNCH,)
+    assert find_rooms("BIG LUNCH", ROOMS, ME).exact == (BIG_LUNCH,)
+    assert find_rooms("alice and bob", ROOMS, ME).exact == (DIRECT,)
+
+
+def test_rooms_of_the_same_name_are_all_found() -> None:
+    twin = make_facts("!twin:x")
+    found = find_rooms("Lunch", [*ROOMS, twin], ME)
+    assert found.exact == (LUNCH, twin)
+    assert found.similar == ()
+
+
+def test_without_one_of_this_name_those_like_it_are_named() -> None:
+    found = find_rooms("lun", ROOMS, ME)
+    assert (found.exact, found.similar) == ((), (LUNCH, BIG_LUNCH))
+
+
+def test_a_room_that_nothing_is_known_of_is_not_found() -> None:
+    assert find_rooms("Unnamed room", ROOMS, ME).exact == ()

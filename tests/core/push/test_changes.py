@@ -32,9 +32,9 @@ def with_rules(**kinds: list[Any]) -> dict[str, Any]:
 
 def after(rules: Mapping[str, Any], made: Sequence[Change]) -> dict[str, Any]:
     """The rules once a homeserver has done this."""
-    rules = copy.deepcopy(dict(rules))
+    done = copy.deepcopy(dict(rules))
     for change in made:
-        listed = rules.setdefault(change.kind, [])
+        listed = done.setdefault(change.kind, [])
         [*known] = [rule for rule in listed if rule["rule_id"] == change.rule_id]
         match change:
             case Put(body=body, before=before, after=behind):
@@ -55,7 +55,7 @@ def after(rules: Mapping[str, Any], made: Sequence[Change]) -> dict[str, Any]:
                 known[0]["actions"] = list(actions)
             case Delete():
                 listed.remove(known[0])
-    return rules
+    return done
 
 
 def judge(rules: Mapping[str, Any], body: str = "hello", **event: Any) -> Verdict:
@@ -147,7 +147,7 @@ def test_an_id_with_wildcards_in_it_mutes_nobody_else() -> None:
 
 def test_a_muted_user_is_silent_everywhere_and_invites_are_too() -> None:
     rules = after(with_rules(), changes.mute_user(with_rules(), ALICE))
-    invite = {"type": "m.room.member", "state_key": ME, "content": {"membership": "invite"}}
+    invite: dict[str, Any] = {"type": "m.room.member", "state_key": ME, "content": {"membership": "invite"}}
     assert not rings(rules, content=MENTION)
     assert not rings(rules, **invite)
     assert rings(rules, sender=BOB)
@@ -315,3 +315,10 @@ def test_what_no_homeserver_takes_is_refused_beforehand(wish: Wish, where: dict[
     with pytest.raises(Refusal, match=why) as refused:
         changes.add_rule(with_rules(override=[make_rule("a", conditions=[])]), wish, **where)
     assert refused.value.hint
+
+
+def test_actions_are_as_loud_as_wished() -> None:
+    sound, highlight = {"set_tweak": "sound", "value": "bell"}, {"set_tweak": "highlight"}
+    assert changes.actions_of() == ("notify",)
+    assert changes.actions_of(sound="bell") == ("notify", sound)
+    assert changes.actions_of(sound="bell", highlight=True) == ("notify", sound, highlight)

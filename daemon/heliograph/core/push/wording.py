@@ -109,16 +109,14 @@ def _property_is(json: Mapping[str, Any], names: Names) -> str:
             return "it mentions the whole room"
         case r"content.m\.relates_to.rel_type", "m.replace":
             return "it is an edit"
-        case key, value:
-            return f"{_plain(key)} is {_plain(_compact(value))}"
+    return f"{_plain(json['key'])} is {_plain(_compact(json['value']))}"
 
 
 def _property_contains(json: Mapping[str, Any], names: Names) -> str:
-    match json["key"], json["value"]:
-        case r"content.m\.mentions.user_ids", str(user_id):
-            return f"it mentions {names.user(user_id)}"
-        case key, value:
-            return f"{_plain(key)} contains {_plain(_compact(value))}"
+    key, value = json["key"], json["value"]
+    if key == r"content.m\.mentions.user_ids" and isinstance(value, str):
+        return f"it mentions {names.user(value)}"
+    return f"{_plain(key)} contains {_plain(_compact(value))}"
 
 
 def _whose(key: str, value: str, names: Names) -> str:

@@ -7,6 +7,7 @@ from typing import Any
 
 from heliograph.core.events import Event, JoinedRoom, ServerNotification, StrippedState, Sync
 from heliograph.core.notification import Notification
+from heliograph.core.pusher import Pusher
 from heliograph.core.record import Content, Delivery
 from heliograph.core.room import RoomFacts
 
@@ -130,3 +131,17 @@ def make_delivery(event_id: str | None = None, *, text: str = "hello", **deliver
 def make_notification(summary: str = "Alice", body: str = "hello", **notification: Any) -> Notification:
     """A silent message notification."""
     return Notification(**({"summary": summary, "body": body, "account": ME} | notification))
+
+
+def make_pusher(**pusher: Any) -> Pusher:
+    """An HTTP pusher of the user's phone."""
+    defaults: dict[str, Any] = {
+        "app_id": "org.example.phone",
+        "pushkey": "phone-key",
+        "kind": "http",
+        "app_display_name": "Phone app",
+        "device_display_name": "Phone",
+        "lang": "en",
+        "data": {"url": "https://push.example.org/_matrix/push/v1/notify"},
+    }
+    return Pusher(**(defaults | pusher))

@@ -15,6 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from heliograph.accounts import config_file
+from heliograph.core.fallback import APP_ID, MAX_APP_ID, MAX_PUSHKEY, MAX_URL, Fallback, why_unfit
 from heliograph.errors import EXIT_CONFIG, UserError
 from heliograph.logs import Level
 
@@ -94,12 +95,54 @@ class HistoryConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = 7
 
 
+class FallbackConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """An HTTP pusher that rings where this desktop cannot, kept registered. `heliograph fallback set` writes this."""
+
+    gateway: Annotated[
+        str,
+        Meta(
+            max_length=MAX_URL,
+            description="The push gateway that the homeserver sends to: a URL that ends in /_matrix/push/v1/notify. "
+            "Empty: there is no fallback.",
+        ),
+    ] = ""
+    pushkey: Annotated[
+        str,
+        Meta(max_length=MAX_PUSHKEY, description="Where the gateway passes it on to: for ntfy the URL of the topic."),
+    ] = ""
+    app_id: Annotated[str, Meta(max_length=MAX_APP_ID, description="Names the pusher, together with its pushkey.")] = (
+        APP_ID
+    )
+    event_id_only: Annotated[
+        bool,
+        Meta(
+            description="Push ids only, never what messages say. Without it the gateway sees more, and a long message "
+            "may be too large for it and hold up all later ones."
+        ),
+    ] = True
+
+    @property
+    def fallback(self) -> Fallback | None:
+        """None: there is none. Raises UserError if it cannot work."""
+        if not self.gateway and not self.pushkey:
+            return None
+        fallback = Fallback(self.gateway, self.pushkey, self.app_id, self.event_id_only)
+        if (problem := why_unfit(fallback)) is not None:
+            raise UserError(
+                f"The fallback in the configuration cannot work: {problem}.",
+                "Set it again (heliograph fallback set), or remove it (heliograph fallback remove).",
+                exit_code=EXIT_CONFIG,
+            )
+        return fallback
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration. Every field has a default that is good for most."""
 
     desktop: DesktopConfig = DesktopConfig()
     notifications: NotificationsConfig = NotificationsConfig()
     sync: SyncConfig = SyncConfig()
+    fallback: FallbackConfig = FallbackConfig()
     history: HistoryConfig = HistoryConfig()
     log: LogConfig = LogConfig()
 
@@ -187,6 +230,8 @@ def _allowed(annotation: Any) -> str:
     if kind is bool:
         return "true | false"
     meta = _meta(annotation)
+    if kind is str:
+        return f"a text of at most {meta.max_length} characters"
     return f"a whole number, {meta.ge} to {meta.le}"
 
 

@@ -9,6 +9,7 @@ from typing import Protocol
 from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater
 from heliograph.core.events import Event, Json, Malformed, ServerNotification, Sync
 from heliograph.core.notification import DesktopSignal, Notification, Popup
+from heliograph.core.pusher import Pusher as Pusher
 from heliograph.core.record import (
     AccountState,
     Agenda,
@@ -46,23 +47,6 @@ class SyncRequest:
     event_types: frozenset[str] | None = None
     """Timeline event types wanted; None: all."""
     timeline_limit: int = 20
-
-
-@dataclass(frozen=True, slots=True)
-class Pusher:
-    """A pusher of the user, as GET /pushers lists it."""
-
-    app_id: str
-    pushkey: str
-    kind: str
-    app_display_name: str
-    device_display_name: str
-    lang: str
-    data: Json
-    profile_tag: str | None = None
-    is_enabled: bool = True
-    """MSC3881; True where the server does not say."""
-    device_id: str | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,6 +30,8 @@ class LoginServer:
         self.signs_in_as: str | None = None
         """Another user than the one who asked."""
         self.pushers: list[dict[str, Any]] = []
+        self.listed_devices: list[dict[str, Any]] = []
+        """What GET /devices tells."""
         self.answers: dict[str, tuple[int, Any]] = {}
         """Status and body by "METHOD path", instead of the usual."""
         self.requests: list[str] = []
@@ -88,10 +90,13 @@ class LoginServer:
             case "GET /pushers":
                 return 200, {"pushers": self.pushers}
             case "POST /pushers/set":
-                gone = (body["app_id"], body["pushkey"])
-                assert body["kind"] is None
-                self.pushers = [each for each in self.pushers if (each["app_id"], each["pushkey"]) != gone]
+                key = (body["app_id"], body["pushkey"])
+                self.pushers = [each for each in self.pushers if (each["app_id"], each["pushkey"]) != key]
+                if body["kind"] is not None:
+                    self.pushers.append({"device_id": device_id, **body})
                 return 200, {}
+            case "GET /devices":
+                return 200, {"devices": self.listed_devices}
             case "POST /logout":
                 del self.devices[token]
                 return 200, {}

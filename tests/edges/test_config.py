@@ -8,6 +8,7 @@ import pytest
 
 from conftest import Home
 from heliograph.config import Config, ConfigError, load_config, parse_config, render_config
+from heliograph.core.fallback import Fallback
 from heliograph.errors import EXIT_CONFIG, UserError
 
 CHANGED = """\
@@ -18,6 +19,11 @@ open_with = "matrix.to"
 max_rooms = 1
 [sync]
 poll_seconds = 120
+[fallback]
+gateway = "https://ntfy.example.org/_matrix/push/v1/notify"
+pushkey = "https://ntfy.example.org/up?up=1"
+app_id = "org.example.mine"
+event_id_only = false
 [history]
 days = 30
 [log]
@@ -63,7 +69,7 @@ def test_every_field_has_a_description() -> None:
     [
         ("[desktop]\nbackand = 1", "unknown key at $.desktop.backand", "Did you mean backend? It takes: backend, open"),
         ("[dekstop]", "unknown key at $.dekstop", "Did you mean desktop?"),
-        ("zzz = 1", "unknown key at $.zzz", "It takes: desktop, notifications, sync, history, log."),
+        ("zzz = 1", "unknown key at $.zzz", "It takes: desktop, notifications, sync, fallback, history, log."),
         ('[desktop]\nbackend = "x"', "wrong value at $.desktop.backend", '"auto" | "freedesktop" | "plyer"'),
         ("[desktop]\nbackend = 1", "wrong value at $.desktop.backend", '"auto" | "freedesktop" | "plyer"'),
         ("[sync]\npoll_seconds = 9", "wrong value at $.sync.poll_seconds", "10 to 120"),
@@ -71,6 +77,7 @@ def test_every_field_has_a_description() -> None:
         ('[sync]\npoll_seconds = "50"', "wrong value at $.sync.poll_seconds", "a whole number"),
         ("[sync]\npoll_seconds = nan", "wrong value at $.sync.poll_seconds", "a whole number"),
         ("[log]\nbodies = 1", "wrong value at $.log.bodies", "true | false"),
+        ("[fallback]\npushkey = 1", "wrong value at $.fallback.pushkey", "a text of at most 512 characters"),
         ("desktop = 3", "wrong value at $.desktop", "a table, [desktop]"),
         ("[desktop", "not valid TOML", "heliograph config"),
         ("[log]\n[log]", "not valid TOML", "heliograph config"),
@@ -101,3 +108,13 @@ def test_a_file_that_is_no_configuration_is_a_user_error(home: Home, content: by
 def test_a_folder_in_its_place_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         load_config(tmp_path)
+
+
+def test_a_fallback_is_read_whole_or_refused() -> None:
+    assert Config().fallback.fallback is None
+    assert parse_config(CHANGED).fallback.fallback == Fallback(
+        "https://ntfy.example.org/_matrix/push/v1/notify", "https://ntfy.example.org/up?up=1", "org.example.mine", False
+    )
+    with pytest.raises(UserError, match="the gateway is not encrypted") as refusal:
+        _ = parse_config('[fallback]\ngateway = "http://x.org/_matrix/push/v1/notify"').fallback.fallback
+    assert refusal.value.exit_code == EXIT_CONFIG

@@ -16,6 +16,7 @@ _SECTIONS = {
     "Core": ("run", "status", "demo"),
     "Push rules": ("rules",),
     "Account": ("login", "logout", "accounts"),
+    "Other devices": ("fallback",),
     "Set-up": ("service", "config"),
 }
 

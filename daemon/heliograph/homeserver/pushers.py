@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import Any
 
+from heliograph.core.pusher import Pusher
 from heliograph.homeserver.decoding import decode_as, optional
 from heliograph.homeserver.session import Session
-from heliograph.ports import Pusher
 
 _UNSTABLE = "org.matrix.msc3881."
 
@@ -29,7 +29,8 @@ async def set_pusher(session: Session, pusher: Pusher) -> None:
         "device_display_name": pusher.device_display_name,
         "lang": pusher.lang,
         "data": pusher.data,
-        "append": False,
+        # A phone with two accounts has one pushkey: without `append` the other user's pusher would be deleted.
+        "append": pusher.kind == "http",
     }
     if pusher.profile_tag is not None:
         body["profile_tag"] = pusher.profile_tag

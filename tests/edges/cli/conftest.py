@@ -5,10 +5,12 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner, Result
 
+from builders import ME
 from buses import PrivateBus
 from conftest import Home
-from edges.login_server import LoginServer
+from edges.login_server import PASSWORD, LoginServer
 from edges.private_keyring import private_keyring
+from edges.scripted_gateway import ScriptedGateway
 from heliograph.cli import commands
 
 
@@ -35,3 +37,17 @@ def private_keyring_bus(private_bus: PrivateBus, home: Home) -> Iterator[str]:
     """The session bus of the test has an unlocked gnome-keyring."""
     with private_keyring(private_bus.address, home.path):
         yield private_bus.address
+
+
+@pytest.fixture
+def signed_in(shell: Shell, server: LoginServer) -> LoginServer:
+    """ME has signed in, with the token in a file."""
+    options = ("--homeserver", server.url, "--secrets", "file", "--password-stdin")
+    assert shell.run("login", ME, *options, stdin=f"{PASSWORD}\n").exit_code == 0
+    return server
+
+
+@pytest.fixture
+def gateway() -> Iterator[ScriptedGateway]:
+    with ScriptedGateway() as gateway:
+        yield gateway

@@ -8,24 +8,26 @@ import pytest
 
 from edges.cli.conftest import Shell
 
-COMMANDS = ["run", "status", "demo", "rules", "login", "logout", "accounts", "service", "config"]
+COMMANDS = ["run", "status", "demo", "rules", "login", "logout", "accounts", "fallback", "service", "config"]
 NESTED = [
     *([["service", name] for name in ("install", "remove", "status")]),
     *([["rules", name] for name in ("list", "mute", "unmute", "mentions-only", "mute-user", "unmute-user")]),
     *([["rules", name] for name in ("enable", "disable", "add", "remove", "check")]),
     *([["rules", "keyword", name] for name in ("add", "remove")]),
+    *([["fallback", name] for name in ("set", "show", "test", "remove")]),
 ]
 
 
 def test_help_names_every_command_in_its_section(shell: Shell) -> None:
     result = shell.run("--help")
     assert result.exit_code == 0
-    sections = re.findall(r"^(Core|Push rules|Account|Set-up):\n((?:  .*\n)+)", result.stdout, re.MULTILINE)
+    sections = re.findall(r"^(Core|Push rules|Account|Other devices|Set-up):\n((?:  .*\n)+)", result.stdout, re.MULTILINE)
     named = {section: re.findall(r"^  (\w+)", rows, re.MULTILINE) for section, rows in sections}
     assert named == {
         "Core": ["run", "status", "demo"],
         "Push rules": ["rules"],
         "Account": ["login", "logout", "accounts"],
+        "Other devices": ["fallback"],
         "Set-up": ["service", "config"],
     }
 

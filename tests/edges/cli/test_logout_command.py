@@ -3,22 +3,12 @@ from __future__ import annotations
 import json
 import os
 
-import pytest
-
 from builders import ALICE, ME
 from conftest import Home
 from edges.cli.conftest import Shell
 from edges.login_server import PASSWORD, LoginServer
 from heliograph.accounts import list_accounts, state_folder
 from heliograph.store.lock import AccountLock
-
-
-@pytest.fixture
-def signed_in(shell: Shell, server: LoginServer) -> LoginServer:
-    """ME has signed in, with the token in a file."""
-    options = ("--homeserver", server.url, "--secrets", "file", "--password-stdin")
-    assert shell.run("login", ME, *options, stdin=f"{PASSWORD}\n").exit_code == 0
-    return server
 
 
 def test_logout_removes_pusher_device_and_everything_here(shell: Shell, signed_in: LoginServer, home: Home) -> None:

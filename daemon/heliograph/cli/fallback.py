@@ -1,0 +1,156 @@
+"""`heliograph fallback`."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from heliograph.errors import EXIT_CONFIG, EXIT_FAILED, UserError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from heliograph.core.fallback import Fallback, Finding
+
+
+@click.group("fallback", short_help="Have your phone ring where this desktop cannot.")
+def command() -> None:
+    """Set, show, test or remove the HTTP pusher that rings where this desktop cannot.
+
+    \b
+    Example:
+      heliograph fallback set ntfy https://ntfy.example.org
+    """
+
+
+@command.command("set")
+@click.argument("kind", type=click.Choice(["ntfy", "unifiedpush"]))
+@click.argument("url")
+@click.option("--gateway", metavar="URL", help="The Matrix push gateway, if the endpoint's own server is none.")
+@click.option("--public-gateway", is_flag=True, help="Use UnifiedPush's public gateway: it sees when you get pushes.")
+@click.option("--full", is_flag=True, help="Push what messages say, too, not only their ids.")
+@click.option("--force", is_flag=True, help="Set it even if the test fails.")
+def set_(
+    kind: Literal["ntfy", "unifiedpush"], url: str, gateway: str | None, public_gateway: bool, full: bool, force: bool
+) -> None:
+    """Find the gateway, test it with a push, and register it as a pusher of every account.
+
+    For ntfy give the topic's URL, or the server's alone to have a topic made up: https://ntfy.example.org. For
+    UnifiedPush give the endpoint that your distributor shows.
+
+    \b
+    Examples:
+      heliograph fallback set ntfy https://ntfy.example.org/upAbCdEf123456
+      heliograph fallback set unifiedpush https://push.example.org/abc --public-gateway
+    """
+    if gateway and public_gateway:
+        raise click.UsageError("--gateway and --public-gateway exclude one another.")
+    from heliograph.cli.config_file import write_section
+    from heliograph.cli.fallback_set_up import find_fallback, register, restart_daemon
+    from heliograph.config import load_config
+    from heliograph.core.fallback import PUBLIC_GATEWAY
+
+    before = load_config().fallback.fallback
+    fallback = asyncio.run(find_fallback(kind, url, PUBLIC_GATEWAY if public_gateway else gateway, is_full=full))
+    if not _report(asyncio.run(_test(fallback))) and not force:
+        raise UserError("The test failed, so nothing was changed.", "Mend it, or set it all the same with --force.")
+    write_section(
+        "fallback",
+        {
+            "gateway": fallback.gateway,
+            "pushkey": fallback.pushkey,
+            "app_id": fallback.app_id,
+            "event_id_only": fallback.is_event_id_only,
+        },
+    )
+    _report(asyncio.run(register(fallback, before)))
+    click.echo("Where pushes arrive:" if kind == "unifiedpush" else "Subscribe to this topic on your phone:")
+    click.echo(f"  {fallback.pushkey.partition('?')[0]}")
+    _report(restart_daemon())
+
+
+@command.command("show")
+def show() -> None:
+    """Show the fallback, and how it stands with the homeserver of every account.
+
+    \b
+    Example:
+      heliograph fallback show
+    """
+    from heliograph.cli.fallback_set_up import look
+
+    fallback = _configured()
+    click.echo(f"gateway  {fallback.gateway}")
+    click.echo(f"pushkey  {fallback.pushkey}")
+    click.echo(f"app id   {fallback.app_id}")
+    click.echo(f"content  {'ids only' if fallback.is_event_id_only else 'what messages say, too'}")
+    _report(asyncio.run(look(fallback)))
+
+
+@command.command("test")
+@click.pass_context
+def test(ctx: click.Context) -> None:
+    """Push to the fallback as the homeserver would, follow the push, and explain what comes back.
+
+    \b
+    Example:
+      heliograph fallback test
+    """
+    from heliograph.cli.fallback_set_up import look
+
+    fallback = _configured()
+    is_good = _report(asyncio.run(_test(fallback)))
+    is_good &= _report(asyncio.run(look(fallback)))
+    click.echo(
+        "Not tested: whether the homeserver itself reaches the gateway. Lock your screen and have somebody write."
+    )
+    ctx.exit(0 if is_good else EXIT_FAILED)
+
+
+@command.command("remove")
+def remove() -> None:
+    """Remove the pusher from every account, and the fallback from the configuration.
+
+    \b
+    Example:
+      heliograph fallback remove
+    """
+    from heliograph.cli.config_file import write_section
+    from heliograph.cli.fallback_set_up import restart_daemon, unregister
+
+    fallback = _configured()
+    write_section("fallback", {})
+    is_good = _report(asyncio.run(unregister(fallback)))
+    _report(restart_daemon())
+    if not is_good:
+        raise UserError("The pusher may still be there.", "Remove it in another client, or: heliograph pushers remove")
+
+
+async def _test(fallback: Fallback) -> list[Finding]:
+    from heliograph.cli.fallback_test import follow_push
+
+    return await follow_push(fallback)
+
+
+def _configured() -> Fallback:
+    from heliograph.config import load_config
+
+    fallback = load_config().fallback.fallback
+    if fallback is None:
+        raise UserError(
+            "There is no fallback.", "Set one: heliograph fallback set ntfy https://ntfy.sh", exit_code=EXIT_CONFIG
+        )
+    return fallback
+
+
+def _report(findings: Iterable[Finding]) -> bool:
+    """Prints them; whether all are good."""
+    is_good = True
+    for finding in findings:
+        click.echo(f"{'ok ' if finding.is_good else 'BAD'} {finding.title}")
+        if finding.hint:
+            click.echo(f"    {finding.hint}")
+        is_good &= finding.is_good
+    return is_good

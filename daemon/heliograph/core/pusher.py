@@ -1,0 +1,49 @@
+"""A pusher: where the homeserver sends what should ring ("Push Notifications"; MSC3361, MSC3881)."""
+
+from __future__ import annotations
+
+import hashlib
+from dataclasses import dataclass, replace
+
+from heliograph.core.events import Json
+
+PusherKey = tuple[str, str]
+"""App id and pushkey, which name a pusher among those of a user."""
+
+
+@dataclass(frozen=True, slots=True)
+class Pusher:
+    """A pusher of the user, as GET /pushers lists it."""
+
+    app_id: str
+    pushkey: str
+    kind: str
+    app_display_name: str
+    device_display_name: str
+    lang: str
+    data: Json
+    profile_tag: str | None = None
+    is_enabled: bool = True
+    """MSC3881; True where the server does not say."""
+    device_id: str | None = None
+
+    @property
+    def key(self) -> PusherKey:
+        return self.app_id, self.pushkey
+
+    @property
+    def short_id(self) -> str:
+        """Names it to people: the pushkey is an address that others could ring at."""
+        return hashlib.sha256("\0".join(self.key).encode(errors="replace")).hexdigest()[:8]
+
+    @property
+    def as_sent(self) -> Pusher:
+        """Without what the server adds: who registered it, and whether it is switched on."""
+        return replace(self, is_enabled=True, device_id=None, profile_tag=self.profile_tag or None)
+
+
+def is_called(pusher: Pusher, name: str) -> bool:
+    """Whether the user may mean it by that name: its app's, its device's, its app id or its short id."""
+    wanted = name.strip().casefold()
+    names = (pusher.app_display_name, pusher.device_display_name, pusher.app_id, pusher.short_id)
+    return bool(wanted) and wanted in (each.strip().casefold() for each in names)

@@ -21,7 +21,9 @@ NESTED = [
 def test_help_names_every_command_in_its_section(shell: Shell) -> None:
     result = shell.run("--help")
     assert result.exit_code == 0
-    sections = re.findall(r"^(Core|Push rules|Account|Other devices|Set-up):\n((?:  .*\n)+)", result.stdout, re.MULTILINE)
+    sections = re.findall(
+        r"^(Core|Push rules|Account|Other devices|Set-up):\n((?:  .*\n)+)", result.stdout, re.MULTILINE
+    )
     named = {section: re.findall(r"^  (\w+)", rows, re.MULTILINE) for section, rows in sections}
     assert named == {
         "Core": ["run", "status", "demo"],

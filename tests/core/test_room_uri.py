@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heliograph.core.room_uri import Form, room_uri
+from heliograph.core.room_uri import EventAddress, Form, read_event_address, room_uri
 
 BAD_ROOM_IDS = [
     "",
@@ -72,3 +72,54 @@ def test_what_is_no_room_id_has_no_address(form: Form, room_id: str) -> None:
 )
 def test_what_is_no_event_id_leaves_the_room(event_id: str) -> None:
     assert room_uri(Form.MATRIX, "!room:example.org", event_id) == "matrix:roomid/room:example.org"
+
+
+@pytest.mark.parametrize(
+    ("text", "address"),
+    [
+        ("$event", EventAddress("$event")),
+        ("$old:example.org", EventAddress("$old:example.org")),
+        ("matrix:roomid/room%3Aexample.org/e/event?via=x", EventAddress("$event", "!room:example.org")),
+        ("MATRIX:roomid/room:example.org/event/event", EventAddress("$event", "!room:example.org")),
+        ("matrix:r/lunch:example.org/e/event", EventAddress("$event", "#lunch:example.org")),
+        ("https://matrix.to/#/!room:example.org/$event?via=a&via=b", EventAddress("$event", "!room:example.org")),
+        ("https://matrix.to/#/%21room%3Aexample.org/%24event", EventAddress("$event", "!room:example.org")),
+        ("https://matrix.to/#/#lunch:example.org/$event", EventAddress("$event", "#lunch:example.org")),
+        ("https://app.example.org/#/room/!room/$event", EventAddress("$event", "!room")),
+    ],
+)
+def test_an_address_of_an_event_is_read_as_it_is_copied(text: str, address: EventAddress) -> None:
+    assert read_event_address(text) == address
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "",
+        "$",
+        "$two words",
+        "$" + "x" * 300,
+        "event",
+        "@me:example.org",
+        "!room:example.org",
+        "matrix:u/me:example.org",
+        "matrix:roomid/room:example.org",
+        "matrix:roomid/room:example.org/x/event",
+        "matrix:r/lunch/e/event",
+        "matrix:",
+        "https://matrix.to/#/!room:example.org",
+        "https://matrix.to/#/!room:example.org/",
+        "https://matrix.to/#/@me:example.org/$event",
+        "https://matrix.to/",
+        "/#/\ud800/$event",
+    ],
+)
+def test_what_is_no_address_of_an_event_is_none(text: str) -> None:
+    assert read_event_address(text) is None
+
+
+@pytest.mark.parametrize("form", [Form.MATRIX, Form.ELEMENT, Form.MATRIX_TO])
+def test_an_address_that_is_made_can_be_read(form: Form) -> None:
+    uri = room_uri(form, "!a/b?c:example.org", "$d/e?f")
+    assert uri is not None
+    assert read_event_address(uri) == EventAddress("$d/e?f", "!a/b?c:example.org")

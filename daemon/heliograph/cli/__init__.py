@@ -14,7 +14,7 @@ from heliograph.errors import HeliographError
 
 _SECTIONS = {
     "Core": ("run", "status", "demo"),
-    "Push rules": ("rules",),
+    "Push rules": ("rules", "explain"),
     "Account": ("login", "logout", "accounts"),
     "Other devices": ("fallback",),
     "Set-up": ("service", "config"),

@@ -19,7 +19,7 @@ def report_running(status: dict[str, Any], known: Collection[str]) -> Iterator[s
     """Lines about a daemon that answered. `known` are the accounts that should be part of it."""
     desktop = _part(status, "desktop")
     server = _text(desktop.get("server")) or "none found, notifications wait for one"
-    yield f"Heliograph {_text(status.get('version'))} runs since {_time(status.get('started_ms'))}."
+    yield f"Heliograph {_text(status.get('version'))} runs since {local_time(status.get('started_ms'))}."
     yield _row("process", _text(status.get("pid")))
     yield _row("shown by", f"{_text(desktop.get('name'))} ({server})")
     accounts = [account for account in status.get("accounts") or () if isinstance(account, dict)]
@@ -45,7 +45,7 @@ def report_stopped(accounts: Sequence[StoppedAccount]) -> Iterator[str]:
         if account.problem is not None:
             yield _row("ledger", _text(account.problem))
             continue
-        yield _row("last sync", _time(account.last_sync_ms))
+        yield _row("last sync", local_time(account.last_sync_ms))
         yield _row("pending", f"{account.pending}, on screen {account.shown}")
 
 
@@ -54,7 +54,7 @@ def _report_account(account: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"{_text(account.get('user_id'))} at {_text(account.get('homeserver'))}"
     yield _row("state", _state(account))
-    yield _row("last sync", _time(account.get("last_sync_ms")))
+    yield _row("last sync", local_time(account.get("last_sync_ms")))
     yield _row("pending", f"{_text(account.get('pending'))}, on screen {_text(account.get('shown'))}")
     yield _row("mode", " ".join(filter(None, (_text(account.get("mode")), _in_brackets(account.get("mode_reason"))))))
     yield _row("server", _server(server))
@@ -66,7 +66,7 @@ def _report_account(account: dict[str, Any]) -> Iterator[str]:
 def _state(account: dict[str, Any]) -> str:
     state = _text(account.get("state"))
     if state == "connected":
-        return f"connected since {_time(account.get('connected_since_ms'))}"
+        return f"connected since {local_time(account.get('connected_since_ms'))}"
     return " ".join(filter(None, (state, _in_brackets(account.get("why")))))
 
 
@@ -95,7 +95,8 @@ def _row(label: str, value: str) -> str:
     return f"  {label:<{_LABEL_WIDTH}}{value or '-'}"
 
 
-def _time(ms: object) -> str:
+def local_time(ms: object) -> str:
+    """Milliseconds since 1970 as people read them, in the zone of this machine."""
     if not isinstance(ms, int | float) or ms <= 0:
         return "never"
     try:

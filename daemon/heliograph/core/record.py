@@ -72,6 +72,17 @@ class Delivery:
 
 
 @dataclass(frozen=True, slots=True)
+class EventRecord:
+    """What the ledger knows of one event."""
+
+    judged: Judged
+    judged_ms: int
+    """When it was judged, in milliseconds since 1970."""
+    delivery: Delivery | None = None
+    """None: it did not ring."""
+
+
+@dataclass(frozen=True, slots=True)
 class Withdrawal:
     """Take a delivery back, whether it is on screen yet or not."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Collection
 
-from heliograph.core.events import Json, Sync
+from heliograph.core.events import Event, Json, Malformed, Sync
 from heliograph.core.room import RoomFacts
 from heliograph.homeserver import features, invites, pages, push_rules, pushers, room_state, wire
 from heliograph.homeserver.room_facts import RoomFactsSource
@@ -75,6 +75,10 @@ class HomeserverClient:
         return await pages.fetch_messages(
             self._session, room_id, since=since, until=until, limit=limit, event_types=event_types
         )
+
+    async def event(self, room_id: str, event_id: str) -> Event | Malformed:
+        """Raises Refused if there is no such event, or none that the user may see."""
+        return await pages.fetch_event(self._session, room_id, event_id)
 
     async def pushers(self) -> tuple[Pusher, ...]:
         return await pushers.fetch_pushers(self._session)

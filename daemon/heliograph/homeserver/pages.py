@@ -1,4 +1,7 @@
-"""What is asked for when /sync did not tell all: GET /notifications and GET /rooms/{id}/messages, page by page."""
+"""What is asked for when /sync did not tell all: GET /notifications and GET /rooms/{id}/messages, page by page.
+
+And GET /rooms/{id}/event/{id}, for a single one.
+"""
 
 from __future__ import annotations
 
@@ -6,9 +9,11 @@ from typing import Any
 
 import msgspec
 
+from heliograph.core.events import Event, Malformed
 from heliograph.homeserver.address import segment
+from heliograph.homeserver.answer import bad_answer
 from heliograph.homeserver.decoding import decode_as, missing_is_refused
-from heliograph.homeserver.event import read_event, read_notification
+from heliograph.homeserver.event import MAX_EVENT, event_of, read_event, read_notification, read_object
 from heliograph.homeserver.ids import MAX_TOKEN
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import first_fitting, messages_filter
@@ -37,6 +42,16 @@ async def fetch_notifications(session: Session, *, since: str | None, limit: int
     page = decode_as(_Notifications, answer)
     entries = tuple(read_notification(bytes(entry)) for entry in page.notifications)
     return NotificationsPage(entries, _token(page.next_token))
+
+
+async def fetch_event(session: Session, room_id: str, event_id: str) -> Event | Malformed:
+    """Raises Refused if there is no such event, or none that the user may see."""
+    path = f"/_matrix/client/v3/rooms/{segment(room_id)}/event/{segment(event_id)}"
+    answer = await session.request("GET", path, limit=MAX_EVENT)
+    json = read_object(answer)
+    if isinstance(json, str):
+        raise bad_answer(200, answer)
+    return event_of(json, room_id, "event")
 
 
 async def fetch_messages(

@@ -110,6 +110,12 @@ def read_open(db: sqlite3.Connection, room_ids: Collection[str]) -> list[Deliver
     return sorted(found, key=lambda each: each.position)
 
 
+def read_delivery(db: sqlite3.Connection, event_id: str) -> Delivery | None:
+    """That of this event, whatever its state."""
+    row = db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE event_id = ?", (to_text(event_id),)).fetchone()
+    return None if row is None else _delivery(row)
+
+
 def read_open_rooms(db: sqlite3.Connection) -> frozenset[str]:
     return frozenset(room_id for (room_id,) in db.execute(f"SELECT DISTINCT room_id FROM deliveries WHERE {OPEN}"))
 

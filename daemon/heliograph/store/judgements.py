@@ -59,6 +59,19 @@ def read_positions(db: sqlite3.Connection, event_ids: Collection[str]) -> dict[s
     return positions
 
 
+def read_judged(db: sqlite3.Connection, event_id: str) -> tuple[Judged, int] | None:
+    """The judgement and when it was made (ms), or None if the event is unknown."""
+    row = db.execute(
+        "SELECT event_id, room_id, decision, reason, rule, sender, thread_root, origin_server_ts, judged_ms"
+        " FROM judged WHERE event_id = ?",
+        (to_text(event_id),),
+    ).fetchone()
+    if row is None:
+        return None
+    event_id, room_id, decision, *rest, judged_ms = row
+    return Judged(event_id, room_id, Decision(decision), *rest), judged_ms
+
+
 def prune_judged(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
     """Forgets at most `limit` older judgements and their deliveries, unless they are still open. Returns how many.
 

@@ -14,7 +14,17 @@ from functools import partial
 from pathlib import Path
 
 from heliograph.core.delivery import Move
-from heliograph.core.record import AccountState, Agenda, Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord
+from heliograph.core.record import (
+    AccountState,
+    Agenda,
+    Decision,
+    Delivery,
+    EventRecord,
+    Judged,
+    Plan,
+    PopupRecord,
+    RoomRecord,
+)
 from heliograph.core.unread import Rung, UnreadRoom
 from heliograph.errors import StateError
 from heliograph.ports import Committed, Settlement
@@ -179,9 +189,18 @@ class LedgerReader:
         """What rang, newest first."""
         return await self._database.read(partial(unread.read_history, limit=limit))
 
+    async def event(self, event_id: str) -> EventRecord | None:
+        """What is known of this event; None: it was never judged, or that was forgotten since."""
+        return await self._database.read(partial(_read_event, event_id))
+
     async def rooms(self) -> list[RoomRecord]:
         """Every known room."""
         return await self._database.read(rooms.read_all_rooms)
+
+    async def room(self, room_id: str, names_of: Collection[str]) -> RoomRecord | None:
+        """With the known display names of `names_of`."""
+        found = await self._database.read(partial(rooms.read_rooms, room_ids=[room_id], names_of=names_of))
+        return found.get(room_id)
 
     async def close(self) -> None:
         await self._database.close()
@@ -190,6 +209,11 @@ class LedgerReader:
 async def open_readonly(folder: Path) -> LedgerReader:
     """Raises StateError if there is no ledger, or not one that this version reads."""
     return LedgerReader(await Database.open_readonly(folder / LEDGER_NAME, len(MIGRATIONS)))
+
+
+def _read_event(event_id: str, db: sqlite3.Connection) -> EventRecord | None:
+    found = judgements.read_judged(db, event_id)
+    return None if found is None else EventRecord(*found, deliveries.read_delivery(db, event_id))
 
 
 def _judgements_missing(plan: Plan) -> list[Judged]:

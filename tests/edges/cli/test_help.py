@@ -8,7 +8,7 @@ import pytest
 
 from edges.cli.conftest import Shell
 
-COMMANDS = ["run", "status", "demo", "rules", "login", "logout", "accounts", "fallback", "service", "config"]
+COMMANDS = ["run", "status", "demo", "rules", "explain", "login", "logout", "accounts", "fallback", "service", "config"]
 NESTED = [
     *([["service", name] for name in ("install", "remove", "status")]),
     *([["rules", name] for name in ("list", "mute", "unmute", "mentions-only", "mute-user", "unmute-user")]),
@@ -27,7 +27,7 @@ def test_help_names_every_command_in_its_section(shell: Shell) -> None:
     named = {section: re.findall(r"^  (\w+)", rows, re.MULTILINE) for section, rows in sections}
     assert named == {
         "Core": ["run", "status", "demo"],
-        "Push rules": ["rules"],
+        "Push rules": ["rules", "explain"],
         "Account": ["login", "logout", "accounts"],
         "Other devices": ["fallback"],
         "Set-up": ["service", "config"],

@@ -31,6 +31,7 @@ CALLS: dict[str, Call] = {
     "member_name": lambda client: client.member_name(ROOM, ALICE),
     "notifications": lambda client: client.notifications(since=None, limit=10),
     "messages": lambda client: client.messages(ROOM, since="p1", until=None, limit=10),
+    "event": lambda client: client.event(ROOM, "$event"),
     "pushers": lambda client: client.pushers(),
     "set_pusher": lambda client: client.set_pusher(a_pusher()),
     "remove_pusher": lambda client: client.remove_pusher("app", "key"),

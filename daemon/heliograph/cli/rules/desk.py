@@ -119,7 +119,7 @@ async def open_desk(account: Account) -> AsyncIterator[Desk]:
     async with open_session(account) as session:
         rules = (await fetch_push_rules(session))["global"]
         try:
-            yield Desk(account, session, rules, await _known_rooms(account.user_id))
+            yield Desk(account, session, rules, await known_rooms(account.user_id))
         except Refusal as refusal:
             raise UserError(_plain(refusal.title), _plain(refusal.hint)) from refusal
 
@@ -138,7 +138,7 @@ def change_rules(user_id: str | None, plan: Callable[[Desk], Awaitable[tuple[Seq
     click.echo(clean_line(sentence if is_changed else f"Nothing to do: {sentence}", _LINE))
 
 
-async def _known_rooms(user_id: str) -> list[RoomFacts]:
+async def known_rooms(user_id: str) -> list[RoomFacts]:
     """None if the ledger cannot be read, as before the first `heliograph run`."""
     from heliograph.accounts import state_folder
     from heliograph.store.ledger import open_readonly

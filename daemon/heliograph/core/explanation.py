@@ -1,0 +1,289 @@
+"""Why an event did or did not ring: what the push rules say of it, and what the ledger says became of it."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from typing import Any
+
+from heliograph.core.delivery import State
+from heliograph.core.events import Event, Json
+from heliograph.core.plan import SERVER_RULE
+from heliograph.core.push.condition import Condition
+from heliograph.core.push.context import Context
+from heliograph.core.push.decrypted import decrypted
+from heliograph.core.push.flatten import MISSING
+from heliograph.core.push.levels import level_to_notify
+from heliograph.core.push.rules import Ruleset, Step
+from heliograph.core.push.verdict import SILENT, Verdict
+from heliograph.core.push.wording import Names, word_condition, word_verdict
+from heliograph.core.record import UNLISTED, AccountState, Decision, Delivery, EventRecord, Judged
+from heliograph.core.room import RoomFacts
+from heliograph.core.text import clean_line
+
+MAX_RULES = 500
+"""Rules that are told of, at most."""
+_VALUE = 120
+_NAME = 200
+_BEFORE_CUT = 4_000
+
+
+@dataclass(frozen=True, slots=True)
+class Evidence:
+    """All that is known of one event."""
+
+    me: str
+    ruleset: Ruleset
+    account: AccountState
+    event: Event | None = None
+    """None: it could not be had."""
+    clear: Json | None = None
+    """The decrypted payload of an encrypted one."""
+    facts: RoomFacts | None = None
+    """Of its room, as they are now."""
+    record: EventRecord | None = None
+    event_types: frozenset[str] | None = None
+    """The types of events that are asked for; None: all."""
+
+
+@dataclass(frozen=True, slots=True)
+class TriedRule:
+    """One rule, and why it did not match."""
+
+    rule: str
+    is_enabled: bool
+    has_matched: bool
+    sentence: str
+    """What it asks for and what it saw; of the one that decides, what happens."""
+    condition: Json | None = None
+    """The first one that did not hold."""
+    saw: str | None = None
+    """What that condition looked at, as JSON; None: there was nothing."""
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """What can be said. Every text is fit for a terminal."""
+
+    answer: str
+    """In one sentence."""
+    rings: bool
+    """Whether it rang; of an event that was never judged, whether it would."""
+    verdict: Verdict | None
+    """What the rules say; None: the event could not be had."""
+    tried: tuple[TriedRule, ...] = ()
+    untold: int = 0
+    """Rules tried beyond `MAX_RULES`."""
+    notes: tuple[str, ...] = field(default=())
+
+
+def explain(evidence: Evidence) -> Explanation:
+    """From the record if there is one, since that is what happened; the rules tell how it came to it."""
+    context, names = _context(evidence), _names(evidence)
+    steps: list[Step] = []
+    verdict = None
+    if evidence.event is not None:
+        steps = list(evidence.ruleset.trace(_as_judged(evidence.event, evidence.clear), context))
+        verdict = steps[-1].rule.verdict if steps and steps[-1].has_matched else SILENT
+    told = steps if len(steps) <= MAX_RULES else [*steps[: MAX_RULES - 1], steps[-1]]
+    answer, rings = _answer(evidence, verdict)
+    return Explanation(
+        answer=answer,
+        rings=rings,
+        verdict=verdict,
+        tried=tuple(_tried(step, context, names) for step in told),
+        untold=len(steps) - len(told),
+        notes=tuple(_notes(evidence, verdict)),
+    )
+
+
+def _as_judged(event: Event, clear: Json | None) -> Json:
+    return event.raw if clear is None else decrypted(event.raw, clear)
+
+
+def _context(evidence: Evidence) -> Context:
+    return Context(evidence.me) if evidence.facts is None else evidence.facts.context(evidence.me)
+
+
+def _names(evidence: Evidence) -> Names:
+    facts = evidence.facts
+    return Names(evidence.me, {facts.room_id: facts.title(evidence.me)} if facts is not None else {})
+
+
+def _tried(step: Step, context: Context, names: Names) -> TriedRule:
+    rule = step.rule
+    saw = None
+    if not rule.enabled:
+        sentence = "disabled"
+    elif step.failed is None:
+        sentence = f"matched: {word_verdict(rule.verdict)}"
+    else:
+        saw = None if step.seen is MISSING else _value(step.seen)
+        sentence = f"asks that {word_condition(step.failed, names)}; {_word_seen(step.failed, saw, context)}"
+    return TriedRule(
+        rule=clean_line(f"{rule.kind}/{rule.rule_id}", _NAME),
+        is_enabled=rule.enabled,
+        has_matched=step.has_matched,
+        sentence=sentence,
+        condition=None if step.failed is None else step.failed.json,
+        saw=saw,
+    )
+
+
+def _word_seen(condition: Condition, saw: str | None, context: Context) -> str:
+    if not condition.can_hold:
+        return "it is not one that Heliograph knows"
+    match condition.kind:
+        case "contains_display_name":
+            name = clean_line(context.display_name or "", _NAME)
+            return (
+                f"you are called {_value(name)}, and it says {saw or 'nothing'}" if name else "you have no name there"
+            )
+        case "sender_notification_permission":
+            needed = level_to_notify(condition.json["key"], context)
+            return f"the sender's power level is {saw or 'not known'}, and {_value(needed)} is needed"
+        case "room_member_count":
+            return f"it has {saw}" if saw is not None else "how many it has is not known"
+        case "no m.mentions":
+            return f"it says whom it mentions: {saw}"
+        case "io.element.msc4306.thread_subscription" if saw is None:
+            return "whether you follow it is not known"
+        case "im.nheko.msc3664.related_event_match" if saw is None:
+            return "it is related to none, or to one that is not known"
+        case "org.matrix.msc3931.room_version_supports":
+            return f"the version is {saw or 'not known'}"
+    return f"it is {saw}" if saw is not None else "there is none"
+
+
+def _answer(evidence: Evidence, verdict: Verdict | None) -> tuple[str, bool]:
+    record, event = evidence.record, evidence.event
+    if record is not None:
+        return _word_record(record), record.judged.decision is Decision.RING
+    if event is None or verdict is None:
+        return "Nothing is known of it.", False
+    if event.sender == evidence.me:
+        return "It does not ring: it is your own.", False
+    if event.sender in evidence.account.ignored_users:
+        return "It does not ring: you ignore its sender.", False
+    if not verdict.notify:
+        decided = f"{_rule(verdict.rule)} says so" if verdict.rule else "no rule matches it"
+        return f"It does not ring: {decided}.", False
+    if (silence := _silence(evidence.account)) is not None:
+        return f"It does not ring: {silence}.", False
+    return f"It would ring, by {_rule(verdict.rule)}, but Heliograph was not told of it.", True
+
+
+def _word_record(record: EventRecord) -> str:
+    judged, delivery = record.judged, record.delivery
+    if judged.decision is Decision.MALFORMED:
+        return f"It did not ring: it is malformed ({clean_line(judged.reason, _NAME)})."
+    if judged.decision is Decision.SILENT:
+        return f"It did not ring: {_word_silence(judged)}."
+    by = "as the homeserver said" if judged.rule == SERVER_RULE else f"by {_rule(judged.rule or judged.reason)}"
+    return f"It rang, {by}. {_word_delivery(delivery)}"
+
+
+def _word_silence(judged: Judged) -> str:
+    match judged.reason:
+        case reason if reason == UNLISTED:
+            return "in direct mode the homeserver says what rings, and it did not list this event"
+        case "own event":
+            return "it is your own"
+        case "its sender is ignored":
+            return "you ignore its sender"
+        case "read elsewhere":
+            return "you had read it elsewhere before it could be shown"
+        case "deleted by its sender or a moderator" as reason:
+            return f"it was {reason} before it could be shown"
+        case "from before you joined":
+            return "it is from before you joined the room"
+        case "no rule matched":
+            return "no rule matched it"
+        case reason if reason == judged.rule:
+            if reason == SERVER_RULE:
+                return "the homeserver said so"
+            return f"{_rule(reason)} said so"
+    return clean_line(judged.reason, _NAME)
+
+
+def _word_delivery(delivery: Delivery | None) -> str:
+    if delivery is None:
+        return "What became of it is not known."
+    why = clean_line(delivery.why, _NAME)
+    because = f": {why}" if why else ""
+    match delivery.state:
+        case State.PENDING if delivery.attempts:
+            times = "once" if delivery.attempts == 1 else f"{delivery.attempts} times"
+            return f"It waits to be shown, which failed {times}{because}."
+        case State.PENDING:
+            return "It waits to be shown."
+        case State.SHOWN:
+            return (
+                "It is on screen."
+                if delivery.popup_key is not None
+                else "It was shown; whether it still is, is unknown."
+            )
+        case State.OPENED:
+            return "You opened it, or its room."
+        case State.DISMISSED:
+            return "It was shown, and you or your desktop closed it."
+        case State.WITHDRAWN:
+            return f"It was shown, and taken back{because}."
+        case State.CANCELLED:
+            return f"It was taken back before it was shown{because}."
+    return f"It could not be shown{because}."
+
+
+def _notes(evidence: Evidence, verdict: Verdict | None) -> Iterator[str]:
+    event, record = evidence.event, evidence.record
+    if event is not None and verdict is not None:
+        yield from _notes_on_event(evidence, event)
+        judged = record.judged if record is not None else None
+        if judged is not None and judged.rule not in (None, SERVER_RULE, verdict.rule):
+            now = f"{_rule(verdict.rule)} decides" if verdict.rule else "no rule matches"
+            yield f"The rules, the room or the event have changed since {_rule(judged.rule)} decided: now {now}."
+        if record is None:
+            yield from _notes_on_absence(evidence, event)
+    silence = _silence(evidence.account)
+    if silence is not None and (record is None or record.judged.reason != silence):
+        yield f"Nothing rings now: {silence}."
+
+
+def _notes_on_event(evidence: Evidence, event: Event) -> Iterator[str]:
+    if evidence.clear is not None:
+        yield "It is encrypted; the rules were tried on what it says."
+    elif event.type == "m.room.encrypted":
+        yield "It is encrypted, and what it says is not known here: the rules were tried on the encrypted event."
+    if event.is_redacted:
+        yield "It was deleted since: the rules were tried on what is left of it."
+    if evidence.facts is None:
+        yield "Nothing is known of its room: what asks for members, names or power levels does not match."
+
+
+def _notes_on_absence(evidence: Evidence, event: Event) -> Iterator[str]:
+    if evidence.event_types is not None and event.type not in evidence.event_types:
+        yield f"No rule lets {_value(event.type)} ring, so such events are not asked for."
+    else:
+        yield "The ledger has no record of it: it came before the first start or is forgotten, or it is yet to come."
+
+
+def _silence(account: AccountState) -> str | None:
+    """As `plan` words it."""
+    if not account.is_pusher_enabled:
+        return "another client switched this device's pusher off"
+    return "another client silenced this device" if account.is_silenced else None
+
+
+def _rule(rule: str | None) -> str:
+    return clean_line(rule or "", _NAME)
+
+
+def _value(value: Any) -> str:
+    if isinstance(value, str):
+        value = value[:_BEFORE_CUT]
+    try:
+        text = json.dumps(value, ensure_ascii=False, default=str)
+    except (ValueError, RecursionError):
+        text = "too large to be shown"
+    return clean_line(text, _VALUE)

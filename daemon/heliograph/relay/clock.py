@@ -1,0 +1,38 @@
+"""The relay's only clock. Everything else is told the time."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import time
+from typing import Protocol
+
+_LONGEST_WAIT_S = 60.0
+"""A wall clock that was set forward is noticed after this."""
+
+
+class Clock(Protocol):
+    """Wall-clock time, since queues outlive the process and the machine's uptime."""
+
+    def now_ms(self) -> int:
+        """Milliseconds since the epoch."""
+        ...
+
+    async def wait(self, wake: asyncio.Event, until_ms: int | None) -> None:
+        """Returns once `wake` is set, or about `until_ms`, or sooner. None: no time is known."""
+        ...
+
+
+class WallClock:
+    """The real one."""
+
+    def now_ms(self) -> int:
+        return time.time_ns() // 1_000_000
+
+    async def wait(self, wake: asyncio.Event, until_ms: int | None) -> None:
+        seconds = _LONGEST_WAIT_S
+        if until_ms is not None:
+            seconds = min(max((until_ms - self.now_ms()) / 1000, 0.0), seconds)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await wake.wait()

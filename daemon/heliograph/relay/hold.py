@@ -1,0 +1,84 @@
+"""Whether a push waits, goes out, or is no longer needed. Pure: times are milliseconds since the epoch, and arguments.
+
+arrives -> waits for an acknowledgement, if a direct device may still give one -> due -> tried until it is taken
+   |                  |                                                          |
+   +------------------+---- cancelled, each with a Why --------------------------+---- given up, with a Why
+"""
+
+from __future__ import annotations
+
+from enum import StrEnum
+
+LONGEST_HOLD_MS = 60_000
+"""No push waits longer for an acknowledgement, whatever the clocks did."""
+FIRST_DELAY_MS = 1_000
+LAST_DELAY_MS = 3_600_000
+LIFETIME_MS = 24 * 3_600_000
+"""A push that nobody took for so long is given up, as Synapse does."""
+MOST_REFUSALS = 4
+"""A push that was refused so often is dropped: at 0, 1, 3 and 7 s."""
+SOMETHING = -1
+"""What the phone shows may be any number: an attempt was made, and its outcome is not known."""
+
+
+class Why(StrEnum):
+    """Why a push was not, or is no longer to be, sent. The values are labels of the metrics."""
+
+    ACKNOWLEDGED = "acknowledged"
+    READ = "read"
+    UNREAD_ZERO = "unread_zero"
+    REDACTED = "redacted"
+    LEFT = "left"
+    REMOVED = "removed"
+    """Its pusher is gone: deleted, signed out, password changed."""
+    DISABLED = "disabled"
+    """Its pusher was switched off meanwhile (MSC3881)."""
+    REJECTED = "rejected"
+    """The gateway does not want this pushkey any more."""
+    REFUSED = "refused"
+    """The gateway refused this very push several times."""
+    EXPIRED = "expired"
+    OVERFLOW = "overflow"
+    """Too much was waiting for this pusher: the oldest went."""
+    SUPERSEDED = "superseded"
+    """A clearing push after which another one came."""
+    NOTHING_TO_CLEAR = "nothing_to_clear"
+
+
+def due_ms(received_ms: int, hold_until_ms: int | None) -> int:
+    """When a push that just came may go out."""
+    if hold_until_ms is None:
+        return received_ms
+    return min(max(hold_until_ms, received_ms), received_ms + LONGEST_HOLD_MS)
+
+
+def wait_ms(now_ms: int, due_ms: int, retry_ms: int) -> int:
+    """How long the first push of a queue has to wait still; 0: send it.
+
+    `retry_ms` is when its gateway may be tried again.
+    """
+    return max(due_ms - now_ms, retry_ms - now_ms, 0)
+
+
+def is_expired(now_ms: int, received_ms: int) -> bool:
+    """Whether a push is too old to be sent."""
+    return now_ms - received_ms >= LIFETIME_MS
+
+
+def retry_delay_ms(failures: int, asked_s: float | None) -> int:
+    """1 s doubling to 1 h by the failures in a row. Retry-After is waited in full, up to an hour."""
+    delay = min(FIRST_DELAY_MS << min(max(failures, 1) - 1, 32), LAST_DELAY_MS)
+    if asked_s is None:
+        return delay
+    return max(delay, min(int(asked_s * 1000), LAST_DELAY_MS))
+
+
+def clears(shown: int | None, unread: int) -> bool:
+    """Whether a clearing push (a badge of `unread`) has anything to clear on a phone that shows `shown`.
+
+    `shown` is the unread count of the last push that its gateway took; None: nothing ever went out, SOMETHING: it is
+    not known. A higher count clears nothing: what it counts was told elsewhere, and would be news to this phone.
+    """
+    if shown is None:
+        return False
+    return shown == SOMETHING or unread < shown

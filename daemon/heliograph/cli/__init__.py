@@ -16,7 +16,7 @@ _SECTIONS = {
     "Core": ("run", "status", "demo"),
     "Push rules": ("rules", "explain"),
     "Account": ("login", "logout", "accounts"),
-    "Other devices": ("fallback",),
+    "Other devices": ("pushers", "fallback"),
     "Set-up": ("service", "config"),
 }
 

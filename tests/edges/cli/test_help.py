@@ -8,12 +8,19 @@ import pytest
 
 from edges.cli.conftest import Shell
 
-COMMANDS = ["run", "status", "demo", "rules", "explain", "login", "logout", "accounts", "fallback", "service", "config"]
+COMMANDS = [
+    *("run", "status", "demo"),
+    *("rules", "explain"),
+    *("login", "logout", "accounts"),
+    *("pushers", "fallback"),
+    *("service", "config"),
+]
 NESTED = [
     *([["service", name] for name in ("install", "remove", "status")]),
     *([["rules", name] for name in ("list", "mute", "unmute", "mentions-only", "mute-user", "unmute-user")]),
     *([["rules", name] for name in ("enable", "disable", "add", "remove", "check")]),
     *([["rules", "keyword", name] for name in ("add", "remove")]),
+    *([["pushers", name] for name in ("list", "enable", "disable", "remove")]),
     *([["fallback", name] for name in ("set", "show", "test", "remove")]),
 ]
 
@@ -29,7 +36,7 @@ def test_help_names_every_command_in_its_section(shell: Shell) -> None:
         "Core": ["run", "status", "demo"],
         "Push rules": ["rules", "explain"],
         "Account": ["login", "logout", "accounts"],
-        "Other devices": ["fallback"],
+        "Other devices": ["pushers", "fallback"],
         "Set-up": ["service", "config"],
     }
 

@@ -1,0 +1,35 @@
+"""The user's devices. https://spec.matrix.org/v1.16/client-server-api/#get_matrixclientv3devices"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from heliograph.homeserver.decoding import decode_as, optional
+from heliograph.homeserver.session import Session
+
+
+@dataclass(frozen=True, slots=True)
+class ListedDevice:
+    """A device as GET /devices lists it."""
+
+    device_id: str
+    name: str = ""
+    last_seen_ms: int | None = None
+    """Milliseconds since 1970; None: the server does not say."""
+
+
+async def fetch_devices(session: Session) -> dict[str, ListedDevice]:
+    """The user's devices by their ids; entries that are none are left out."""
+    answer = decode_as(dict[str, Any], await session.request("GET", "/_matrix/client/v3/devices"))
+    found = (_read(entry) for entry in optional(answer, list, "devices") or ())
+    return {device.device_id: device for device in found if device is not None}
+
+
+def _read(entry: Any) -> ListedDevice | None:
+    if not isinstance(entry, dict):
+        return None
+    device_id = optional(entry, str, "device_id")
+    if device_id is None:
+        return None
+    return ListedDevice(device_id, optional(entry, str, "display_name") or "", optional(entry, int, "last_seen_ts"))

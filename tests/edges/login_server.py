@@ -30,7 +30,7 @@ class LoginServer:
         self.signs_in_as: str | None = None
         """Another user than the one who asked."""
         self.pushers: list[dict[str, Any]] = []
-        self.listed_devices: list[dict[str, Any]] = []
+        self.listed_devices: list[Any] = []
         """What GET /devices tells."""
         self.answers: dict[str, tuple[int, Any]] = {}
         """Status and body by "METHOD path", instead of the usual."""

@@ -1,0 +1,116 @@
+"""The open lines: which direct devices have a /sync pending, and what a push told that they have not got yet."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+
+from heliograph.relay.attachments import Attachments, Key
+from heliograph.relay.registry import Registry
+from heliograph.relay.values import Json
+
+MAX_WAITING = 1_000
+
+
+@dataclass(slots=True)
+class News:
+    """An event that rings, and that no response brought yet."""
+
+    room_id: str
+    notification: Json
+    """As the push had it; empty if GET /notifications told of it."""
+    attempts: int = 0
+    """How often it was looked for in vain where notifications are listed."""
+
+
+class Line:
+    """One direct device's."""
+
+    def __init__(self) -> None:
+        self.pending = 0
+        self.ended_ms: int | None = None
+        self.waiting: dict[str, News] = {}
+        self.is_fresh = True
+        """Since the relay started, nobody has looked what this device has missed."""
+        self._rings: set[asyncio.Event] = set()
+
+    @contextlib.contextmanager
+    def poll(self, clock: Callable[[], int]) -> Iterator[asyncio.Event]:
+        """For the length of a request. The event is set by every push."""
+        bell = asyncio.Event()
+        self._rings.add(bell)
+        self.pending += 1
+        try:
+            yield bell
+        finally:
+            self._rings.discard(bell)
+            self.pending -= 1
+            self.ended_ms = clock()
+
+    def note(self, event_id: str, room_id: str, notification: Json) -> None:
+        """It waits for a response, and pending polls are told."""
+        if event_id not in self.waiting:
+            self.waiting[event_id] = News(room_id, notification)
+            if len(self.waiting) > MAX_WAITING:
+                del self.waiting[next(iter(self.waiting))]
+        elif notification:
+            self.waiting[event_id].notification = notification
+        for bell in self._rings:
+            bell.set()
+
+    def keep(self, event_id: str, room_id: str) -> None:
+        """It waits for the next request, without waking anybody."""
+        self.waiting.setdefault(event_id, News(room_id, {}))
+
+
+class Lines:
+    """`ports.Activity` and `ports.Arrivals`."""
+
+    def __init__(self, registry: Registry, attachments: Attachments, clock: Callable[[], int]) -> None:
+        self._registry = registry
+        self._attachments = attachments
+        self._clock = clock
+        self._lines: dict[Key, Line] = {}
+
+    def line(self, key: Key) -> Line:
+        return self._lines.setdefault(key, Line())
+
+    def forget(self, key: Key) -> None:
+        self._lines.pop(key, None)
+
+    def is_enabled(self, user_id: str, device_id: str) -> bool:
+        """Whether the device has a direct pusher that is switched on."""
+        return any(each.device_id == device_id and each.is_enabled for each in self._registry.direct_of(user_id))
+
+    def hold_until(self, user_id: str, app_id: str, pushkey: str, received_ms: int) -> int | None:
+        ends = [
+            received_ms + pusher.delay_ms
+            for pusher in self._registry.direct_of(user_id)
+            if pusher.is_enabled
+            and pusher.is_waited_for_by(app_id, pushkey)
+            and self._is_active((user_id, pusher.device_id), pusher.active_ms, received_ms)
+        ]
+        return max(ends, default=None)
+
+    def announce(self, user_id: str, room_id: str, event_id: str, notification: Json) -> None:
+        devices = {each.device_id for each in self._registry.direct_of(user_id) if each.is_enabled}
+        for device_id in devices:
+            key = (user_id, device_id)
+            if self._attachments.wants(key, event_id, None) and event_id not in self._attachments.open_in(key):
+                self.line(key).note(event_id, room_id, notification)
+
+    @property
+    def pending(self) -> int:
+        """How many requests of direct devices are open."""
+        return sum(line.pending for line in self._lines.values())
+
+    def _is_active(self, key: Key, active_ms: int, now_ms: int) -> bool:
+        line = self._lines.get(key)
+        if line is None:
+            return False
+        if line.pending:
+            return True
+        # The clock may have been set back meanwhile.
+        return line.ended_ms is not None and abs(now_ms - line.ended_ms) <= active_ms

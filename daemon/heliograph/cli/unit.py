@@ -15,6 +15,7 @@ from heliograph.cli.systemd import UNIT
 from heliograph.errors import UserError
 
 _NAMESPACES = re.compile(r"^# Namespaces\..*?^# End of namespaces\.\n", re.MULTILINE | re.DOTALL)
+_RELAY_UNIT = "heliograph-relay.service"
 _PLACES = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 
 
@@ -51,12 +52,18 @@ def render_unit(program: Path, target: Literal["graphical-session", "default"], 
     return unit.replace("ExecStart=", f"{places}ExecStart=", 1)
 
 
-def _shipped_unit() -> str:
-    packaged = resources.files("heliograph") / "data" / UNIT
+def render_relay_unit(program: Path) -> str:
+    """The system unit of the relay, which starts `program`."""
+    command = f"{_quote(str(program), is_command=True)} relay --config ${{CONFIGURATION_DIRECTORY}}/relay.toml"
+    return _set(_shipped_unit(_RELAY_UNIT), "ExecStart", command)
+
+
+def _shipped_unit(name: str = UNIT) -> str:
+    packaged = resources.files("heliograph") / "data" / name
     if packaged.is_file():
         return packaged.read_text("utf-8")
     # An editable installation, or the checkout itself.
-    return (Path(__file__).parents[3] / "systemd" / UNIT).read_text("utf-8")
+    return (Path(__file__).parents[3] / "systemd" / name).read_text("utf-8")
 
 
 def _set(unit: str, key: str, value: str) -> str:

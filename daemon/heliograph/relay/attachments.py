@@ -5,6 +5,7 @@ On disk before the response that carries them; in memory besides, so that a /syn
 
 from __future__ import annotations
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping
@@ -51,6 +52,7 @@ class Attachments:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._devices: dict[Key, _Device] = {}
+        self._changing = asyncio.Lock()
 
     @classmethod
     async def load(cls, database: Database) -> Attachments:
@@ -65,13 +67,15 @@ class Attachments:
     async def begin(self, key: Key, since_ts: int, known: Iterable[Carried]) -> None:
         """From now on, what is not older than `since_ts` and not among the known ones. What was open, is no more."""
         device = _Device(since_ts, acknowledged={each.event_id: each.ts for each in known if each.ts >= since_ts})
-        await self._database.transaction(partial(_write_beginning, key, device))
-        self._devices[key] = device
+        async with self._changing:
+            await self._database.transaction(partial(_write_beginning, key, device))
+            self._devices[key] = device
 
     async def end(self, key: Key) -> None:
-        if key in self._devices:
-            await self._database.transaction(partial(_delete_device, key))
-            self._devices.pop(key, None)
+        async with self._changing:
+            if key in self._devices:
+                await self._database.transaction(partial(_delete_device, key))
+                del self._devices[key]
 
     def open_in(self, key: Key) -> Mapping[str, Carried]:
         """What was carried and not acknowledged, by event id."""
@@ -88,9 +92,12 @@ class Attachments:
     async def carry(self, key: Key, next_batch: str, carried: Collection[Carried]) -> None:
         """A response is about to bring these. One that brought less with the same token bounds what it acknowledges:
         nobody knows which of the two arrived."""
-        device = self._devices.get(key)
-        if device is None:
-            return
+        async with self._changing:
+            device = self._devices.get(key)
+            if device is not None:
+                await self._carry(key, device, next_batch, carried)
+
+    async def _carry(self, key: Key, device: _Device, next_batch: str, carried: Collection[Carried]) -> None:
         ids = frozenset(each.event_id for each in carried)
         before = device.responses.get(next_batch)
         ids = ids if before is None else ids & before
@@ -100,7 +107,7 @@ class Attachments:
         for event_id in dropped:
             del opened[event_id]
         new = [each for event_id, each in opened.items() if event_id not in device.open]
-        responses = {**{token: held for token, held in device.responses.items() if token != next_batch}}
+        responses = {token: held for token, held in device.responses.items() if token != next_batch}
         responses[next_batch] = ids
         outdated = list(responses)[:-MAX_CARRIED]
         if new or dropped or ids != before or outdated:
@@ -109,23 +116,29 @@ class Attachments:
             del responses[token]
         device.open, device.responses = opened, responses
 
-    async def acknowledge(self, key: Key, since: str) -> frozenset[str]:
-        """The events that `since` acknowledges, and that were not yet."""
+    def acknowledged_by(self, key: Key, since: str) -> frozenset[str]:
+        """The events that `since` acknowledges, and that are not acknowledged yet."""
         device = self._devices.get(key)
         ids = device.responses.get(since) if device else None
-        if device is None or ids is None:
-            return frozenset()
-        acknowledged = ids & device.open.keys()
-        settled = [device.open[event_id] for event_id in acknowledged]
-        await self._settle(key, device, settled, list(device.responses)[: list(device.responses).index(since) + 1])
-        return frozenset(acknowledged)
+        return frozenset() if device is None or ids is None else ids & device.open.keys()
+
+    async def acknowledge(self, key: Key, since: str) -> None:
+        """What `acknowledged_by` tells is acknowledged, and never told again."""
+        async with self._changing:
+            device = self._devices.get(key)
+            if device is None or since not in device.responses:
+                return
+            settled = [device.open[event_id] for event_id in self.acknowledged_by(key, since)]
+            tokens = list(device.responses)
+            await self._settle(key, device, settled, tokens[: tokens.index(since) + 1])
 
     async def drop(self, key: Key, event_ids: Collection[str]) -> None:
         """Nothing will come of these any more: redacted, left, expired."""
-        device = self._devices.get(key)
-        gone = [device.open[event_id] for event_id in event_ids if event_id in device.open] if device else []
-        if device is not None and gone:
-            await self._settle(key, device, gone, [])
+        async with self._changing:
+            device = self._devices.get(key)
+            gone = [device.open[event_id] for event_id in event_ids if event_id in device.open] if device else []
+            if device is not None and gone:
+                await self._settle(key, device, gone, [])
 
     async def _settle(self, key: Key, device: _Device, settled: list[Carried], responses: list[str]) -> None:
         acknowledged = dict(device.acknowledged)

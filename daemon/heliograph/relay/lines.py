@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import Callable, Iterator
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
 from heliograph.relay.attachments import Attachments, Key
@@ -12,6 +13,8 @@ from heliograph.relay.registry import Registry
 from heliograph.relay.values import Json
 
 MAX_WAITING = 1_000
+MAX_WAKES = 20
+"""How often a notification that is never acknowledged ends a poll before its time."""
 
 
 @dataclass(slots=True)
@@ -35,6 +38,7 @@ class Line:
         self.is_fresh = True
         """Since the relay started, nobody has looked what this device has missed."""
         self._rings: set[asyncio.Event] = set()
+        self._carried: Counter[str] = Counter()
 
     @contextlib.contextmanager
     def poll(self, clock: Callable[[], int]) -> Iterator[asyncio.Event]:
@@ -62,7 +66,33 @@ class Line:
 
     def keep(self, event_id: str, room_id: str) -> None:
         """It waits for the next request, without waking anybody."""
-        self.waiting.setdefault(event_id, News(room_id, {}))
+        if len(self.waiting) < MAX_WAITING:
+            self.waiting.setdefault(event_id, News(room_id, {}))
+
+    def is_urgent(self, event_ids: Iterable[str]) -> bool:
+        """Whether one of these shall end a poll."""
+        return any(self._carried[event_id] < MAX_WAKES for event_id in event_ids)
+
+    def carry(self, event_ids: Iterable[str]) -> None:
+        """A response brings them."""
+        for event_id in event_ids:
+            self.waiting.pop(event_id, None)
+            self._carried[event_id] += 1
+
+    def settle(self, event_ids: Collection[str]) -> None:
+        """They are acknowledged, or nothing will come of them."""
+        for event_id in event_ids:
+            self.waiting.pop(event_id, None)
+            self._carried.pop(event_id, None)
+
+    def look_in_vain(self, event_ids: Iterable[str], most: int) -> None:
+        """They were not where they should be; after `most` such looks they are forgotten."""
+        for event_id in event_ids:
+            news = self.waiting.get(event_id)
+            if news is not None:
+                news.attempts += 1
+                if news.attempts >= most:
+                    self.settle([event_id])
 
 
 class Lines:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import ipaddress
 import logging
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -76,12 +76,13 @@ class Proxy:
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The homeserver's answer, as it comes."""
-        response, _ = await self.forward(request)
-        return response
+        return await self.forward(request)
 
-    async def forward(self, request: web.BaseRequest, body: bytes | None = None) -> tuple[web.StreamResponse, int]:
-        """The same with the homeserver's status, 502 if it did not answer. `body` if it was read already."""
-        leave_out = ("content-length",) if body is not None else ()
+    async def forward(
+        self, request: web.BaseRequest, body: bytes | None = None, then: Callable[[], Awaitable[None]] | None = None
+    ) -> web.StreamResponse:
+        """The same; `body` if it was read already. `then` is done before a good answer is passed on."""
+        leave_out = ("content-length",) if body else ()
         sent: Any = body
         if body is None and request.body_exists:
             sent = request.content
@@ -90,9 +91,11 @@ class Proxy:
                 request.method, target_of(request), self.headers(request, leave_out), sent
             )
         except FAILURES as error:
-            return not_answered(error), 502
+            return not_answered(error)
         try:
-            return await self.stream(request, answer), answer.status
+            if then is not None and 200 <= answer.status < 300:
+                await then()
+            return await self.stream(request, answer)
         finally:
             # Closes the connection if the answer was not read to its end.
             answer.release()
@@ -132,9 +135,7 @@ def answer_headers(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
 
 def json_response(body: Any, status: int = 200) -> web.Response:
     """An answer of the relay's own. Browsers may read it, as those of the homeserver."""
-    return web.Response(
-        body=msgspec.json.encode(body), status=status, content_type="application/json", headers=CORS
-    )
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=CORS)
 
 
 def refusal(status: int, errcode: str, why: str, **more: Any) -> web.Response:

@@ -43,6 +43,11 @@ class Registry:
     def has_direct(self) -> bool:
         return bool(self._direct)
 
+    @property
+    def users(self) -> int:
+        """How many have a pusher here."""
+        return len(self._direct.keys() | self._twins_of.keys())
+
     def knows(self, user_id: str) -> bool:
         return user_id in self._direct or user_id in self._twins_of
 

@@ -1,0 +1,136 @@
+"""The relay's configuration: TOML and flags with the same keys, documented where they are defined."""
+
+from __future__ import annotations
+
+import ipaddress
+import tomllib
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Annotated, Any
+from urllib.parse import urlsplit
+
+import msgspec
+from msgspec import Meta, Struct
+
+from heliograph.errors import EXIT_CONFIG, UserError
+from heliograph.logs import Level
+
+NOTIFY_PATH = "/_matrix/push/v1/notify"
+_MAX_FILE = 256 * 1024
+_UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 where to reach who listens everywhere
+
+
+class RelayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What `heliograph relay` needs to know."""
+
+    homeserver: Annotated[
+        str, Meta(description="The homeserver, as the relay reaches it: past its reverse proxy, e.g. over loopback.")
+    ] = "http://127.0.0.1:8008"
+    listen: Annotated[str, Meta(description="HOST:PORT for the reverse proxy and the homeserver to connect to.")] = (
+        "127.0.0.1:8077"
+    )
+    gateway_url: Annotated[
+        str,
+        Meta(
+            description="How the homeserver reaches the relay, ending in /_matrix/push/v1/notify. Empty: http and the "
+            "address of `listen`."
+        ),
+    ] = ""
+    state: Annotated[
+        str, Meta(description="The folder of relay.db. Empty: what systemd gives, or ~/.local/state/heliograph/relay.")
+    ] = ""
+    allow_http_loopback: Annotated[
+        bool, Meta(description="Push gateways may be on this machine, and be reached by http.")
+    ] = False
+    allow_networks: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Private networks that push gateways may be in, e.g. 10.0.0.0/8. Public addresses always may."
+        ),
+    ] = ()
+    trusted_proxies: Annotated[
+        tuple[str, ...],
+        Meta(description="Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."),
+    ] = ("127.0.0.1/32", "::1/128")
+    log_level: Annotated[Level, Meta(description="The least important kind of line that is written.")] = "info"
+
+    @property
+    def address(self) -> tuple[str, int]:
+        """Host and port of `listen`."""
+        host, _, port = self.listen.rpartition(":")
+        return host.removeprefix("[").removesuffix("]"), int(port)
+
+    @property
+    def notify_url(self) -> str:
+        """What twins have as their gateway."""
+        if self.gateway_url:
+            return self.gateway_url
+        host, port = self.address
+        host = _UNSPECIFIED.get(host, host)
+        return f"http://[{host}]:{port}{NOTIFY_PATH}" if ":" in host else f"http://{host}:{port}{NOTIFY_PATH}"
+
+
+def load_relay_config(file: Path | None, flags: Mapping[str, Any]) -> RelayConfig:
+    """The file's values, and over them the flags that are not None. Raises UserError."""
+    source = "The command line" if file is None else str(file)
+    tree = {} if file is None else _read(file)
+    tree |= {name: value for name, value in flags.items() if value is not None}
+    try:
+        config = msgspec.convert(tree, RelayConfig, strict=True)
+    except msgspec.ValidationError as error:
+        names = ", ".join(field.name for field in msgspec.structs.fields(RelayConfig))
+        raise _refusal(source, f"is wrong: {error}", f"The keys are: {names}. See: heliograph relay --help") from None
+    _check(config, source)
+    return config
+
+
+def _read(file: Path) -> dict[str, Any]:
+    try:
+        with file.open("rb") as stream:
+            text = stream.read(_MAX_FILE + 1)
+    except OSError as error:
+        raise _refusal(
+            str(file), f"cannot be read: {error.strerror}", "Make sure that the relay may read it."
+        ) from None
+    if len(text) > _MAX_FILE:
+        raise _refusal(str(file), "is far too large for a configuration", "See: heliograph relay --help")
+    try:
+        return tomllib.loads(text.decode())
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
+        raise _refusal(str(file), f"is not valid TOML: {error}", "See the README for an example.") from None
+
+
+def _check(config: RelayConfig, source: str) -> None:
+    parts = _split(config.homeserver)
+    if parts is None or parts.query or parts.fragment or parts.username is not None:
+        raise _refusal(source, "has a wrong `homeserver`", "It is a URL like http://127.0.0.1:8008")
+    try:
+        is_good = 0 < config.address[1] < 65536
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise _refusal(source, "has a wrong `listen`", "It is HOST:PORT, like 127.0.0.1:8077")
+    parts = _split(config.notify_url)
+    if parts is None or parts.path != NOTIFY_PATH or parts.query or parts.username is not None:
+        raise _refusal(
+            source, "has a wrong `gateway_url`", f"It is a URL that ends in {NOTIFY_PATH}, and has no query or password"
+        )
+    for name in ("allow_networks", "trusted_proxies"):
+        for text in getattr(config, name):
+            try:
+                ipaddress.ip_network(text)
+            except ValueError as error:
+                raise _refusal(source, f"has a wrong `{name}`: {error}", "Networks look like 10.0.0.0/8") from None
+
+
+def _split(url: str) -> Any:
+    try:
+        parts = urlsplit(url)
+        is_whole = parts.scheme in ("http", "https") and bool(parts.hostname) and parts.port != 0
+    except ValueError:
+        return None
+    return parts if is_whole else None
+
+
+def _refusal(source: str, problem: str, hint: str) -> UserError:
+    return UserError(f"{source} {problem}.", hint, exit_code=EXIT_CONFIG)

@@ -1,0 +1,93 @@
+"""Which requests the relay cares for, by method and path. All others pass."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Awaitable
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from heliograph.errors import StorageError
+from heliograph.relay.passing import Passing
+from heliograph.relay.proxy import Proxy, not_answered, refusal
+from heliograph.relay.pushers import Pushers
+from heliograph.relay.sync import DirectSync
+from heliograph.relay.upstream import NotAnswered
+from heliograph.relay.versions import Versions
+
+log = logging.getLogger(__name__)
+
+_VERSIONS = frozenset({"r0", "v3", "v1", "unstable"})
+
+
+class Router:
+    """Paths are looked at as the homeserver would, with their escapes resolved."""
+
+    def __init__(self, proxy: Proxy, versions: Versions, sync: DirectSync, pushers: Pushers, passing: Passing) -> None:
+        self._proxy = proxy
+        self._versions = versions
+        self._sync = sync
+        self._pushers = pushers
+        self._passing = passing
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        """The answer to any request for the homeserver."""
+        if not request.rel_url.raw_path.startswith("/") or request.method == "CONNECT":
+            return web.Response(status=400)
+        # What is compressed nobody here looks into.
+        answer = None if "Content-Encoding" in request.headers else self._choose(request)
+        try:
+            return await (self._proxy.handle(request) if answer is None else answer)
+        except NotAnswered as error:
+            return not_answered(error)
+        except StorageError as error:
+            log.error("A request could not be kept: %s", error)
+            return refusal(503, "M_UNKNOWN", "The relay cannot write to its disk at the moment")
+
+    def _choose(self, request: web.Request) -> Awaitable[web.StreamResponse] | None:
+        match request.method, [unquote(part) for part in request.rel_url.raw_path.split("/")[1:]]:
+            case "GET", ["_matrix", "client", "versions"]:
+                return self._versions.handle(request)
+            case method, ["_matrix", "client", version, *path] if version in _VERSIONS:
+                return self._of_account(request, method, path) or self._of_room(request, method, path)
+        return None
+
+    def _of_account(self, request: web.Request, method: str, path: list[str]) -> Awaitable[web.StreamResponse] | None:
+        match method, path:
+            case "GET", ["sync"]:
+                return self._sync.handle(request)
+            case "GET", ["pushers"]:
+                return self._pushers.show(request)
+            case "POST", ["pushers", "set"]:
+                return self._pushers.set(request)
+            case "POST", ["logout"]:
+                return self._passing.log_out(request)
+            case "POST", ["logout", "all"] | ["account", "deactivate"]:
+                return self._passing.log_out_everywhere(request)
+            case "POST", ["account", "password"]:
+                return self._passing.change_password(request)
+            case "POST", ["delete_devices"]:
+                return self._passing.delete_devices(request)
+            case "DELETE", ["devices", device_id]:
+                return self._passing.delete_devices(request, device_id)
+        return None
+
+    def _of_room(self, request: web.Request, method: str, path: list[str]) -> Awaitable[web.StreamResponse] | None:
+        passing = self._passing
+        match method, path:
+            case "POST", ["rooms", room_id, "receipt", kind, event_id]:
+                return passing.receipt(request, room_id, kind, event_id)
+            case "POST", ["rooms", room_id, "read_markers"]:
+                return passing.read_markers(request, room_id)
+            case "PUT", ["rooms", room_id, "redact", event_id, _]:
+                return passing.redact(request, room_id, event_id)
+            case "POST", ["rooms", room_id, "redact", event_id]:
+                return passing.redact(request, room_id, event_id)
+            case "PUT", ["rooms", room_id, "send", "m.room.redaction", _]:
+                return passing.send_redaction(request, room_id)
+            case "POST", ["rooms", room_id, "leave"]:
+                return passing.leave(request, room_id)
+            case "POST", ["rooms", room_id, "kick" | "ban"]:
+                return passing.remove(request, room_id)
+        return None

@@ -1,0 +1,167 @@
+"""The relay as a whole: what it is made of, and its life from the first listening to the last answer."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import ipaddress
+import logging
+import signal
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+from aiohttp import web
+
+from heliograph import __version__, sd_notify
+from heliograph.errors import EXIT_CONFIG, EXIT_OK, UserError
+from heliograph.relay.attachments import Attachments
+from heliograph.relay.callers import Callers
+from heliograph.relay.clock import Clock, WallClock
+from heliograph.relay.config import RelayConfig
+from heliograph.relay.forwarding import Forwarder
+from heliograph.relay.gateway import Gateway
+from heliograph.relay.lines import Lines
+from heliograph.relay.listing import Listing
+from heliograph.relay.outbox import Outbox
+from heliograph.relay.passing import Passing
+from heliograph.relay.proxy import Proxies, Proxy
+from heliograph.relay.pushers import Pushers
+from heliograph.relay.registry import Registry
+from heliograph.relay.routes import Router
+from heliograph.relay.sync import DirectSync
+from heliograph.relay.targets import TargetPolicy, parse_networks
+from heliograph.relay.upstream import Upstream
+from heliograph.relay.versions import Versions
+from heliograph.sqlite import Database, read_migrations
+
+log = logging.getLogger(__name__)
+
+DATABASE_NAME = "relay.db"
+MAX_LINE = 32 * 1024
+"""Of a request: filters are given in the URL."""
+MAX_HEADER = 32 * 1024
+GOODBYE_S = 3.0
+"""How long requests may go on after the relay was asked to stop."""
+
+
+@dataclass(frozen=True, slots=True)
+class Relay:
+    """The parts that others look at."""
+
+    config: RelayConfig
+    application: web.Application
+    registry: Registry
+    lines: Lines
+    outbox: Outbox
+
+
+@contextlib.asynccontextmanager
+async def open_relay(config: RelayConfig, state: Path, clock: Clock | None = None) -> AsyncIterator[Relay]:
+    """A relay that is ready to be served; the caller runs `outbox.run()`. Raises StateError, StorageError."""
+    clock = clock or WallClock()
+    async with contextlib.AsyncExitStack() as stack:
+        database = await Database.open(state / DATABASE_NAME, read_migrations("heliograph.relay"))
+        stack.push_async_callback(database.close)
+        upstream = Upstream(config.homeserver)
+        stack.push_async_callback(upstream.close)
+        policy = TargetPolicy(parse_networks(config.allow_networks), config.allow_http_loopback)
+        forwarder = Forwarder(policy)
+        stack.push_async_callback(forwarder.close)
+
+        registry = await Registry.load(database)
+        attachments = await Attachments.load(database)
+        outbox = await Outbox.open(database, registry, forwarder, clock)
+        lines = Lines(registry, attachments, clock.now_ms)
+        proxy = Proxy(upstream, Proxies([ipaddress.ip_network(text) for text in config.trusted_proxies]))
+        callers = Callers(upstream, clock.now_ms)
+        versions = Versions(upstream, proxy)
+        listing = Listing(upstream, clock.now_ms)
+        sync = DirectSync(upstream, proxy, callers, registry, attachments, lines, listing, outbox, clock.now_ms)
+        pushers = Pushers(
+            upstream,
+            proxy,
+            callers,
+            registry,
+            attachments,
+            lines,
+            listing,
+            versions,
+            outbox,
+            clock.now_ms,
+            gateway_url=config.notify_url,
+            refuses=policy.refusal,
+        )
+        passing = Passing(proxy, callers, registry, attachments, pushers, outbox)
+        gateway = Gateway(registry, lines, lines, outbox, clock, caller_of=proxy.proxies.client_of)
+        application = web.Application()
+        application.add_routes(gateway.routes())
+        application.router.add_route("*", "/{path:.*}", Router(proxy, versions, sync, pushers, passing).handle)
+        yield Relay(config, application, registry, lines, outbox)
+
+
+async def run(config: RelayConfig, state: Path, stop: asyncio.Event | None = None) -> int:
+    """Serves until stopped. The exit code. Raises UserError if it cannot begin."""
+    stop = stop or _stop_on_signals()
+    async with open_relay(config, state) as relay:
+        runner = web.AppRunner(
+            relay.application,
+            # A client that goes away takes its long-poll at the homeserver with it.
+            handler_cancellation=True,
+            auto_decompress=False,
+            access_log=None,
+            max_line_size=MAX_LINE,
+            max_field_size=MAX_HEADER,
+            shutdown_timeout=GOODBYE_S,
+        )
+        await runner.setup()
+        try:
+            await _listen(runner, config)
+            log.info(
+                "Heliograph relay %s listens at %s for %s; %d users are known",
+                __version__,
+                config.listen,
+                config.homeserver,
+                relay.registry.users,
+            )
+            gc.freeze()
+            sd_notify.ready(f"at {config.listen} for {config.homeserver}")
+            await _until_stopped(relay.outbox, stop)
+            sd_notify.stopping()
+        finally:
+            await runner.cleanup()
+    return EXIT_OK
+
+
+async def _listen(runner: web.AppRunner, config: RelayConfig) -> None:
+    host, port = config.address
+    try:
+        await web.TCPSite(runner, host or None, port, backlog=1024, reuse_address=True).start()
+    except OSError as error:
+        raise UserError(
+            f"The relay cannot listen at {config.listen}: {error.strerror or error}",
+            "Choose another address with --listen, or stop what has it: ss -ltnp",
+            exit_code=EXIT_CONFIG,
+        ) from error
+
+
+async def _until_stopped(outbox: Outbox, stop: asyncio.Event) -> None:
+    sending = asyncio.create_task(outbox.run())
+    stopping = asyncio.create_task(stop.wait())
+    try:
+        await asyncio.wait((sending, stopping), return_when=asyncio.FIRST_COMPLETED)
+        if sending.done():
+            sending.result()
+    finally:
+        for task in (sending, stopping):
+            task.cancel()
+        await asyncio.gather(sending, stopping, return_exceptions=True)
+
+
+def _stop_on_signals() -> asyncio.Event:
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    return stop

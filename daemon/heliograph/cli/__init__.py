@@ -18,6 +18,7 @@ _SECTIONS = {
     "Account": ("login", "logout", "accounts"),
     "Other devices": ("pushers", "fallback"),
     "Set-up": ("service", "config"),
+    "Server": ("relay",),
 }
 
 _EPILOG = """\b

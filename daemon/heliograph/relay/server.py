@@ -39,6 +39,7 @@ from heliograph.sqlite import Database, read_migrations
 log = logging.getLogger(__name__)
 
 DATABASE_NAME = "relay.db"
+MIGRATIONS = read_migrations("heliograph.relay")
 MAX_LINE = 32 * 1024
 """Of a request: filters are given in the URL."""
 MAX_HEADER = 32 * 1024
@@ -62,7 +63,7 @@ async def open_relay(config: RelayConfig, state: Path, clock: Clock | None = Non
     """A relay that is ready to be served; the caller runs `outbox.run()`. Raises StateError, StorageError."""
     clock = clock or WallClock()
     async with contextlib.AsyncExitStack() as stack:
-        database = await Database.open(state / DATABASE_NAME, read_migrations("heliograph.relay"))
+        database = await Database.open(state / DATABASE_NAME, MIGRATIONS)
         stack.push_async_callback(database.close)
         upstream = Upstream(config.homeserver)
         stack.push_async_callback(upstream.close)
@@ -105,16 +106,7 @@ async def run(config: RelayConfig, state: Path, stop: asyncio.Event | None = Non
     """Serves until stopped. The exit code. Raises UserError if it cannot begin."""
     stop = stop or _stop_on_signals()
     async with open_relay(config, state) as relay:
-        runner = web.AppRunner(
-            relay.application,
-            # A client that goes away takes its long-poll at the homeserver with it.
-            handler_cancellation=True,
-            auto_decompress=False,
-            access_log=None,
-            max_line_size=MAX_LINE,
-            max_field_size=MAX_HEADER,
-            shutdown_timeout=GOODBYE_S,
-        )
+        runner = runner_of(relay)
         await runner.setup()
         try:
             await _listen(runner, config)
@@ -132,6 +124,20 @@ async def run(config: RelayConfig, state: Path, stop: asyncio.Event | None = Non
         finally:
             await runner.cleanup()
     return EXIT_OK
+
+
+def runner_of(relay: Relay, *, shutdown_timeout: float = GOODBYE_S) -> web.AppRunner:
+    """What serves it."""
+    return web.AppRunner(
+        relay.application,
+        # A client that goes away takes its long-poll at the homeserver with it.
+        handler_cancellation=True,
+        auto_decompress=False,
+        access_log=None,
+        max_line_size=MAX_LINE,
+        max_field_size=MAX_HEADER,
+        shutdown_timeout=shutdown_timeout,
+    )
 
 
 async def _listen(runner: web.AppRunner, config: RelayConfig) -> None:

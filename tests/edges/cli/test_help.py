@@ -14,6 +14,7 @@ COMMANDS = [
     *("login", "logout", "accounts"),
     *("pushers", "fallback"),
     *("service", "config"),
+    "relay",
 ]
 NESTED = [
     *([["service", name] for name in ("install", "remove", "status")]),
@@ -21,6 +22,7 @@ NESTED = [
     *([["rules", name] for name in ("enable", "disable", "add", "remove", "check")]),
     *([["rules", "keyword", name] for name in ("add", "remove")]),
     *([["pushers", name] for name in ("list", "enable", "disable", "remove")]),
+    ["relay", "unit"],
     *([["fallback", name] for name in ("set", "show", "test", "remove")]),
 ]
 
@@ -29,7 +31,7 @@ def test_help_names_every_command_in_its_section(shell: Shell) -> None:
     result = shell.run("--help")
     assert result.exit_code == 0
     sections = re.findall(
-        r"^(Core|Push rules|Account|Other devices|Set-up):\n((?:  .*\n)+)", result.stdout, re.MULTILINE
+        r"^(Core|Push rules|Account|Other devices|Set-up|Server):\n((?:  .*\n)+)", result.stdout, re.MULTILINE
     )
     named = {section: re.findall(r"^  (\w+)", rows, re.MULTILINE) for section, rows in sections}
     assert named == {
@@ -38,6 +40,7 @@ def test_help_names_every_command_in_its_section(shell: Shell) -> None:
         "Account": ["login", "logout", "accounts"],
         "Other devices": ["pushers", "fallback"],
         "Set-up": ["service", "config"],
+        "Server": ["relay"],
     }
 
 

@@ -1,0 +1,96 @@
+"""The relay beside a real Synapse: what rings reaches a syncing desktop, and the phone only where it must."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import AsyncIterator
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+
+from conftest import NewUser
+from edges.relay.running import (
+    NARROW,
+    Device,
+    GatewayServer,
+    RunningRelay,
+    direct_body,
+    http_body,
+    pushed,
+    through,
+)
+from heliograph.demo.homeserver import ThrowawaySynapse
+from heliograph.demo.user import DemoUser
+from waiting import until
+
+
+@dataclass
+class Scene:
+    """A desktop that is direct and a phone with an http pusher, both of one user; and somebody who writes."""
+
+    relay: RunningRelay
+    gateway: GatewayServer
+    desktop: Device
+    phone: Device
+    alice: DemoUser
+    room: str
+
+    async def send(self, body: str = "hello") -> str:
+        return await self.alice.send_text(self.room, body)
+
+    async def probe(self) -> str:
+        """Returns when a message sent now has reached desktop and homeserver: what comes before it has, too."""
+        event_id = await self.send("probe")
+        await self.desktop.sync_until(event_id)
+        return event_id
+
+    async def is_settled(self) -> bool:
+        """No push waits or is on its way."""
+        counts = await self.relay.relay.outbox.counts()
+        return counts["waiting"] + counts["in_flight"] == 0
+
+
+@pytest.fixture
+async def relay(synapse: ThrowawaySynapse, tmp_path: Path) -> AsyncIterator[RunningRelay]:
+    async with RunningRelay(synapse.base_url, tmp_path / "relay") as running:
+        yield running
+
+
+@pytest.fixture
+async def scene(relay: RunningRelay, new_user: NewUser) -> AsyncIterator[Scene]:
+    async with GatewayServer() as gateway:
+        me, alice = await new_user("me"), await new_user("alice")
+        room = await alice.create_room("Lunch", invite=[me])
+        await me.join(room)
+        desktop = await Device.begin(me, relay)
+        phone = await Device.begin(await me.login_again("Phone"), relay)
+        await desktop.become_direct(delay_ms=1000, active_ms=2000)
+        await phone.set_pusher(http_body(gateway))
+        yield Scene(relay, gateway, desktop, phone, alice, room)
+
+
+async def test_a_syncing_desktop_is_told_with_the_event_itself_and_the_phone_stays_silent(scene: Scene) -> None:
+    async with scene.desktop.syncing():
+        sent = [await scene.send(f"message {number}") for number in range(20)]
+        await until(lambda: set(sent) <= set(scene.desktop.notified), "the notifications")
+        await until(scene.is_settled, "the acknowledgements")
+    assert scene.desktop.notified == sent
+    assert scene.desktop.together == sent
+    assert scene.gateway.events == []
+
+
+async def test_without_an_acknowledgement_the_phone_rings_after_the_delay(scene: Scene) -> None:
+    event_id = await scene.send()
+    assert await scene.desktop.sync(takes=False) == [event_id]
+    assert scene.gateway.events == []
+    await pushed(scene.gateway, event_id)
+
+
+async def test_an_absent_desktop_costs_the_phone_no_time_and_is_told_later(scene: Scene) -> None:
+    sent = [await scene.send(f"message {number}") for number in range(30)]
+    for event_id in sent:
+        await pushed(scene.gateway, event_id)
+    await scene.desktop.sync_until(sent[-1])
+    assert sorted(scene.desktop.notified) == sorted(sent)

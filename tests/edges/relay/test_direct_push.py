@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import asyncio
-import json
 from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,14 +10,11 @@ import pytest
 
 from conftest import NewUser
 from edges.relay.running import (
-    NARROW,
     Device,
     GatewayServer,
     RunningRelay,
-    direct_body,
     http_body,
     pushed,
-    through,
 )
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser

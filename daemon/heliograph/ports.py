@@ -10,6 +10,7 @@ from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater
 from heliograph.core.events import Event, Json, Malformed, ServerNotification, Sync
 from heliograph.core.notification import DesktopSignal, Notification, Popup
 from heliograph.core.pusher import Pusher as Pusher
+from heliograph.core.pusher import PusherKey
 from heliograph.core.record import (
     AccountState,
     Agenda,
@@ -104,6 +105,10 @@ class Homeserver(Protocol):
 
     async def pushers(self) -> tuple[Pusher, ...]: ...
     async def set_pusher(self, pusher: Pusher) -> None: ...
+    async def remove_pusher(self, app_id: str, pushkey: str) -> None:
+        """There is none of this name afterwards."""
+        ...
+
     async def drop_connections(self) -> None:
         """Close pooled connections, which may be half-open after suspend, and end a running poll with Unreachable."""
         ...
@@ -208,6 +213,14 @@ class Ledger(Protocol):
 
     async def account(self) -> AccountState: ...
     async def set_pusher_enabled(self, is_enabled: bool) -> None: ...
+    async def set_switched_off(self, keys: Collection[PusherKey]) -> None:
+        """The pushers that the handoff switched off, instead of those before."""
+        ...
+
+    async def set_fallback(self, key: PusherKey | None) -> None:
+        """The fallback's pusher as it was registered last."""
+        ...
+
     async def rooms(self, room_ids: Collection[str], names_of: Collection[str]) -> dict[str, RoomRecord]:
         """Known rooms among these; each with the known display names of `names_of`."""
         ...

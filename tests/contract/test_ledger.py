@@ -118,6 +118,23 @@ async def test_the_pusher_stays_as_it_was_set(ledger: Ledger, is_enabled: bool) 
     assert (await ledger.account()).is_pusher_enabled is is_enabled
 
 
+async def test_the_pushers_that_were_switched_off_are_those_said_last(ledger: Ledger) -> None:
+    await ledger.set_switched_off([("app", "one"), ("app", "two")])
+    await ledger.set_switched_off([("app", "two"), ("app", "three")])
+    await ledger.commit(make_plan("$a"), 1)
+
+    assert (await ledger.account()).switched_off == {("app", "two"), ("app", "three")}
+
+
+async def test_the_fallback_is_the_one_registered_last(ledger: Ledger) -> None:
+    assert (await ledger.account()).fallback is None
+    await ledger.set_fallback(("app", "topic"))
+    await ledger.commit(make_plan("$a"), 1)
+    assert (await ledger.account()).fallback == ("app", "topic")
+    await ledger.set_fallback(None)
+    assert (await ledger.account()).fallback is None
+
+
 async def test_a_commit_changes_the_account_data_that_came_and_no_other(ledger: Ledger) -> None:
     first = AccountData(push_rules={"global": {}}, direct_rooms=frozenset({ROOM}), ignored_users=frozenset({BOB}))
     await ledger.commit(Plan("s1", account_data=first), 1)

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
 from heliograph.core.popups import LINES
+from heliograph.core.pusher import PusherKey
 from heliograph.core.record import (
     UNLISTED,
     AccountState,
@@ -56,6 +57,14 @@ class FakeLedger:
     async def set_pusher_enabled(self, is_enabled: bool) -> None:
         self._check()
         self.state = replace(self.state, is_pusher_enabled=is_enabled)
+
+    async def set_switched_off(self, keys: Collection[PusherKey]) -> None:
+        self._check()
+        self.state = replace(self.state, switched_off=frozenset(keys))
+
+    async def set_fallback(self, key: PusherKey | None) -> None:
+        self._check()
+        self.state = replace(self.state, fallback=key)
 
     async def rooms(self, room_ids: Collection[str], names_of: Collection[str]) -> dict[str, RoomRecord]:
         self._check()

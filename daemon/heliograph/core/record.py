@@ -8,6 +8,7 @@ from enum import Enum
 from heliograph.core.delivery import State
 from heliograph.core.events import AccountData, Json
 from heliograph.core.notification import Category, Popup
+from heliograph.core.pusher import PusherKey
 from heliograph.core.room import RoomFacts
 
 
@@ -143,6 +144,10 @@ class AccountState:
     """MSC3881: another client switched our pusher off."""
     last_sync_ms: int = 0
     """When the last sync that changed something was committed."""
+    switched_off: frozenset[PusherKey] = frozenset()
+    """Pushers that the handoff switched off."""
+    fallback: PusherKey | None = None
+    """The fallback's pusher as it was registered last."""
 
 
 @dataclass(frozen=True, slots=True)

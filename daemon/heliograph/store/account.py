@@ -4,9 +4,11 @@ from __future__ import annotations
 
 import logging
 import sqlite3
+from collections.abc import Collection
 from typing import Any
 
 from heliograph.core.events import AccountData
+from heliograph.core.pusher import PusherKey
 from heliograph.core.record import AccountState
 from heliograph.store.columns import from_json, to_integer, to_json, to_text
 
@@ -15,8 +17,9 @@ log = logging.getLogger(__name__)
 
 def read_account(db: sqlite3.Connection) -> AccountState:
     """The defaults before the first start."""
-    next_batch, last_sync_ms, is_silenced, is_pusher_enabled = db.execute(
-        "SELECT next_batch, last_sync_ms, is_silenced, is_pusher_enabled FROM account"
+    next_batch, last_sync_ms, is_silenced, is_pusher_enabled, app_id, pushkey = db.execute(
+        "SELECT next_batch, last_sync_ms, is_silenced, is_pusher_enabled, fallback_app_id, fallback_pushkey"
+        " FROM account"
     ).fetchone()
     data = {name: _read(name, content) for name, content in db.execute("SELECT name, content FROM account_data")}
     return AccountState(
@@ -27,6 +30,8 @@ def read_account(db: sqlite3.Connection) -> AccountState:
         is_silenced=bool(is_silenced),
         is_pusher_enabled=bool(is_pusher_enabled),
         last_sync_ms=last_sync_ms,
+        switched_off=frozenset(db.execute("SELECT app_id, pushkey FROM switched_off").fetchall()),
+        fallback=(app_id, pushkey) if app_id is not None else None,
     )
 
 
@@ -51,6 +56,18 @@ def write_sync(db: sqlite3.Connection, next_batch: str, now_ms: int) -> None:
 
 def write_pusher_enabled(db: sqlite3.Connection, is_enabled: bool) -> None:
     db.execute("UPDATE account SET is_pusher_enabled = ?", (is_enabled,))
+
+
+def write_switched_off(db: sqlite3.Connection, keys: Collection[PusherKey]) -> None:
+    """Instead of those before."""
+    db.execute("DELETE FROM switched_off")
+    rows = [(to_text(app_id), to_text(pushkey)) for app_id, pushkey in keys]
+    db.executemany("INSERT OR IGNORE INTO switched_off (app_id, pushkey) VALUES (?, ?)", rows)
+
+
+def write_fallback(db: sqlite3.Connection, key: PusherKey | None) -> None:
+    app_id, pushkey = (None, None) if key is None else (to_text(key[0]), to_text(key[1]))
+    db.execute("UPDATE account SET fallback_app_id = ?, fallback_pushkey = ?", (app_id, pushkey))
 
 
 def _read(name: str, content: str) -> Any:

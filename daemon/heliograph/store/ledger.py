@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from heliograph.core.delivery import Move
+from heliograph.core.pusher import PusherKey
 from heliograph.core.record import (
     AccountState,
     Agenda,
@@ -66,6 +67,12 @@ class SqliteLedger:
 
     async def set_pusher_enabled(self, is_enabled: bool) -> None:
         await self._database.transaction(partial(account.write_pusher_enabled, is_enabled=is_enabled))
+
+    async def set_switched_off(self, keys: Collection[PusherKey]) -> None:
+        await self._database.transaction(partial(account.write_switched_off, keys=keys))
+
+    async def set_fallback(self, key: PusherKey | None) -> None:
+        await self._database.transaction(partial(account.write_fallback, key=key))
 
     async def rooms(self, room_ids: Collection[str], names_of: Collection[str]) -> dict[str, RoomRecord]:
         return await self._database.read(partial(rooms.read_rooms, room_ids=room_ids, names_of=names_of))

@@ -202,6 +202,8 @@ async def test_what_every_version_wrote_is_still_read(version: int, folder: Path
         is_silenced=True,
         is_pusher_enabled=False,
         last_sync_ms=1_700_000_000_123,
+        switched_off=frozenset({("org.example.phone", "phone-key")} if version >= 3 else ()),
+        fallback=("org.example.fallback", "fallback-key") if version >= 3 else None,
     )
     assert await ledger.rooms([ROOM], [ALICE]) == {
         ROOM: RoomRecord(

@@ -136,6 +136,44 @@ class FallbackConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         return fallback
 
 
+class HandoffConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Who rings: this desktop while you are there, your other devices while you are not."""
+
+    mode: Annotated[
+        Literal["always", "switch"],
+        Meta(
+            description="always: the fallback rings whatever happens here, so nothing is lost and at the desk some ring "
+            "twice. switch: it is switched off while you are here, and on when you leave (needs MSC3881); a cut cable "
+            "or a power failure then stays silent. With a relay neither matters: exactly one rings."
+        ),
+    ] = "always"
+    away_after: Annotated[
+        int,
+        Meta(
+            ge=0,
+            le=1440,
+            description="Minutes without keyboard or mouse after which you count as away. 0: only a locked session or "
+            "sleep do.",
+        ),
+    ] = 10
+    while_away: Annotated[
+        Literal["silent", "wait", "ring"],
+        Meta(
+            description="What happens here while you are away and another device rings. silent: notifications go up "
+            "without sound. wait: they go up when you are back. ring: as if you were here."
+        ),
+    ] = "silent"
+    quiet: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=50,
+            description="Pushers to be silent while you are here, by app, device or app id, as `heliograph pushers "
+            "list` names them (needs MSC3881; with a relay it is not needed). They get their voice back when you "
+            "leave.",
+        ),
+    ] = ()
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration. Every field has a default that is good for most."""
 
@@ -143,6 +181,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     notifications: NotificationsConfig = NotificationsConfig()
     sync: SyncConfig = SyncConfig()
     fallback: FallbackConfig = FallbackConfig()
+    handoff: HandoffConfig = HandoffConfig()
     history: HistoryConfig = HistoryConfig()
     log: LogConfig = LogConfig()
 
@@ -230,6 +269,8 @@ def _allowed(annotation: Any) -> str:
     if kind is bool:
         return "true | false"
     meta = _meta(annotation)
+    if get_origin(kind) is tuple:
+        return f"a list of at most {meta.max_length} texts"
     if kind is str:
         return f"a text of at most {meta.max_length} characters"
     return f"a whole number, {meta.ge} to {meta.le}"
@@ -259,7 +300,7 @@ def _explain(message: str) -> ConfigError:
 
 def _type_at(path: str) -> Any:
     kind: Any = Config
-    for name in path.split(".")[1:]:
+    for name in path.partition("[")[0].split(".")[1:]:
         kind = next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
     return kind
 

@@ -33,7 +33,8 @@ QUIET = HandoffSettings(quiet=("element android",))
 
 
 def known(*pushers: Pusher, **more: Any) -> Known:
-    return Known(**({"own": DIRECT.key, "pushers": (DIRECT, *pushers), "has_remote_toggle": True} | more))
+    given: dict[str, Any] = {"own": DIRECT.key, "pushers": (DIRECT, *pushers), "has_remote_toggle": True}
+    return Known(**(given | more))
 
 
 def off(pusher: Pusher) -> Pusher:

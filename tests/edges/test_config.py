@@ -24,6 +24,11 @@ gateway = "https://ntfy.example.org/_matrix/push/v1/notify"
 pushkey = "https://ntfy.example.org/up?up=1"
 app_id = "org.example.mine"
 event_id_only = false
+[handoff]
+mode = "switch"
+away_after = 0
+while_away = "wait"
+quiet = ["Element Android", "a \\"b\\""]
 [history]
 days = 30
 [log]
@@ -69,7 +74,7 @@ def test_every_field_has_a_description() -> None:
     [
         ("[desktop]\nbackand = 1", "unknown key at $.desktop.backand", "Did you mean backend? It takes: backend, open"),
         ("[dekstop]", "unknown key at $.dekstop", "Did you mean desktop?"),
-        ("zzz = 1", "unknown key at $.zzz", "It takes: desktop, notifications, sync, fallback, history, log."),
+        ("zzz = 1", "unknown key at $.zzz", "It takes: desktop, notifications, sync, fallback, handoff, history, log."),
         ('[desktop]\nbackend = "x"', "wrong value at $.desktop.backend", '"auto" | "freedesktop" | "plyer"'),
         ("[desktop]\nbackend = 1", "wrong value at $.desktop.backend", '"auto" | "freedesktop" | "plyer"'),
         ("[sync]\npoll_seconds = 9", "wrong value at $.sync.poll_seconds", "10 to 120"),
@@ -78,6 +83,8 @@ def test_every_field_has_a_description() -> None:
         ("[sync]\npoll_seconds = nan", "wrong value at $.sync.poll_seconds", "a whole number"),
         ("[log]\nbodies = 1", "wrong value at $.log.bodies", "true | false"),
         ("[fallback]\npushkey = 1", "wrong value at $.fallback.pushkey", "a text of at most 512 characters"),
+        ("[handoff]\nquiet = [1]", "wrong value at $.handoff.quiet", "a list of at most 50 texts"),
+        ('[handoff]\nquiet = "phone"', "wrong value at $.handoff.quiet", "a list of at most 50 texts"),
         ("desktop = 3", "wrong value at $.desktop", "a table, [desktop]"),
         ("[desktop", "not valid TOML", "heliograph config"),
         ("[log]\n[log]", "not valid TOML", "heliograph config"),

@@ -142,7 +142,7 @@ class HandoffConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     mode: Annotated[
         Literal["always", "switch"],
         Meta(
-            description="always: the fallback rings whatever happens here, so nothing is lost and at the desk some ring "
+            description="always: the fallback rings whatever happens here: nothing is lost, and at the desk some ring "
             "twice. switch: it is switched off while you are here, and on when you leave (needs MSC3881); a cut cable "
             "or a power failure then stays silent. With a relay neither matters: exactly one rings."
         ),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import importlib
 import inspect
 import secrets
 from collections.abc import AsyncIterator, Generator, Iterator
@@ -105,6 +106,9 @@ def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
     if not inspect.iscoroutinefunction(getattr(request, "function", None)):
         yield
         return
+    # pycryptodome looks for its C modules on the disk when it is imported: once, which is not what is looked for here.
+    for module in ("Crypto.PublicKey.ECC", "Crypto.Signature.eddsa", "Crypto.Cipher.AES"):
+        importlib.import_module(module)
     with blockbuster_ctx("heliograph", excluded_modules=["heliograph.demo"]):
         yield
 

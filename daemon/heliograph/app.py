@@ -21,6 +21,7 @@ from heliograph.core.delivery import State
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.opener import RoomOpener
+from heliograph.desktop.presence import DesktopPresence
 from heliograph.desktop.wakeups import Wakeups
 from heliograph.encryption.inbox import SqliteInbox
 from heliograph.errors import (
@@ -84,8 +85,9 @@ async def run(
         await control.start()
         stack.push_async_callback(control.stop)
         wakeups = Wakeups(lambda why: _nudge(runs, why))
-        await wakeups.start()
-        stack.push_async_callback(wakeups.stop)
+        presence = DesktopPresence(away_after_s=60.0 * config.handoff.away_after, beside=[wakeups])
+        await presence.start()
+        stack.push_async_callback(presence.stop)
         log.info("Heliograph %s runs for %d accounts, notifications through %s", __version__, len(runs), desktop.name)
         # What was imported stays for good: the collector need not look through it again and again.
         gc.freeze()

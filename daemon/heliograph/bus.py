@@ -68,7 +68,7 @@ class Bus:
     """Keeps a connection and tells of its life: `on_connected` (which may call), `on_message`, `on_lost`.
 
     `matches` are subscribed to before `on_connected` runs. If that fails or outlives `timeout_s`, the connection
-    counts as lost and is made again.
+    counts as lost and is made again. With `passes_files`, answers may carry file descriptors.
     """
 
     def __init__(
@@ -81,6 +81,7 @@ class Bus:
         on_lost: Callable[[], None] | None = None,
         timeout_s: float = CALL_TIMEOUT_S,
         longest_delay_s: float = 60.0,
+        passes_files: bool = False,
     ) -> None:
         self._address = address
         self._matches = matches
@@ -89,6 +90,7 @@ class Bus:
         self._on_lost = on_lost
         self._timeout_s = timeout_s
         self._longest_delay_s = longest_delay_s
+        self._passes_files = passes_files
         self._bus: MessageBus | None = None
         self._tried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -202,7 +204,7 @@ class Bus:
     async def _connect(self) -> asyncio.Task[None]:
         """Connects; what it returns ends when the connection does."""
         async with asyncio.timeout(self._timeout_s):
-            self._bus = await _QuietBus(bus_address=self._address).connect()
+            self._bus = await _QuietBus(bus_address=self._address, negotiate_unix_fd=self._passes_files).connect()
         self._bus.add_message_handler(self._pass_on)
         gone = asyncio.create_task(_wait_for_end(self._bus), name="bus disconnected")
         gone.add_done_callback(_look_at)

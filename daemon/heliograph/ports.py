@@ -8,6 +8,7 @@ from typing import Protocol
 
 from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater
 from heliograph.core.events import Event, Json, Malformed, ServerNotification, Sync
+from heliograph.core.handoff import Signs
 from heliograph.core.notification import DesktopSignal, Notification, Popup
 from heliograph.core.pusher import Pusher as Pusher
 from heliograph.core.pusher import PusherKey
@@ -304,6 +305,33 @@ class Desktop(Protocol):
     async def close(self, popup: Popup) -> Done[None] | RetryLater | Declined | NeedsUser: ...
     async def shut(self) -> None:
         """Let go of the bus; popups stay on screen."""
+        ...
+
+
+class Presence(Protocol):
+    """Whether the user is at this desktop, as far as the session tells. It decides nothing."""
+
+    @property
+    def signs(self) -> Signs:
+        """As they are now."""
+        ...
+
+    def listen(self, listener: Callable[[Signs], None]) -> None:
+        """Calls `listener` at once, and for every change from now on."""
+        ...
+
+    @property
+    def holds_sleep_up(self) -> bool:
+        """Whether the machine, before it sleeps, waits some seconds for `let_sleep`."""
+        ...
+
+    def let_sleep(self) -> None:
+        """Everything is handed over. Holds until the machine has slept and woken."""
+        ...
+
+    async def start(self) -> bool: ...
+    async def stop(self) -> None:
+        """No call comes after this."""
         ...
 
 

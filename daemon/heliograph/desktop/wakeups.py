@@ -10,9 +10,9 @@ import logging
 from collections.abc import Callable
 from enum import StrEnum
 
-from dbus_fast import Message, MessageType, Variant
+from dbus_fast import Message, Variant
 
-from heliograph.bus import Bus, system_bus_address
+from heliograph.bus import Bus
 
 log = logging.getLogger(__name__)
 
@@ -32,9 +32,6 @@ _NM_CONNECTED_SITE = 60
 """NMState: local connectivity only is 50, the Internet 70."""
 _NETWORKD_ONLINE = ("partial", "online")
 
-_LONGEST_DELAY_S = 600.0
-"""A machine without a system bus is not going to get one soon."""
-
 
 class Wakeup(StrEnum):
     """Why it is worth trying again."""
@@ -44,38 +41,24 @@ class Wakeup(StrEnum):
 
 
 class Wakeups:
-    """Calls `listener` from `start` to `stop`."""
+    """A `BusPart` of the system bus: calls `listener` for each of these signals."""
 
-    def __init__(self, listener: Callable[[Wakeup], None], address: str | None = None) -> None:
+    matches = _MATCHES
+
+    def __init__(self, listener: Callable[[Wakeup], None]) -> None:
         self._listener = listener
-        self._bus = Bus(
-            address or system_bus_address(),
-            matches=_MATCHES,
-            on_message=self._hear,
-            longest_delay_s=_LONGEST_DELAY_S,
-        )
 
-    @property
-    def address(self) -> str | None:
-        """Our unique name on the bus; None while there is no connection."""
-        return self._bus.unique_name
+    async def meet(self, bus: Bus) -> None:
+        """Nothing to ask: these are hints of what changes."""
 
-    async def start(self) -> bool:
-        """Returns whether there is a system bus; if not it is looked for again, seldom."""
-        return await self._bus.start()
-
-    async def stop(self) -> None:
-        """No call comes after this."""
-        await self._bus.stop()
-
-    def _hear(self, message: Message) -> None:
-        # What is sent to everyone passed the match rules, which name the sender. Anyone could send to us alone.
-        if message.message_type is not MessageType.SIGNAL or message.destination:
-            return
-        wakeup = _interpret(message)
+    def hear(self, signal: Message) -> None:
+        wakeup = _interpret(signal)
         if wakeup is not None:
             log.debug("Woken: %s", wakeup.value)
             self._listener(wakeup)
+
+    def part(self) -> None:
+        """Nothing to forget."""
 
 
 def _interpret(signal: Message) -> Wakeup | None:

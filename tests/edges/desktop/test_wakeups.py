@@ -11,6 +11,8 @@ from dbus_fast import Message, Variant
 from dbus_fast.aio import MessageBus
 
 from buses import PrivateBus
+from heliograph.bus import system_bus_address
+from heliograph.desktop.shared_bus import SharedBus
 from heliograph.desktop.wakeups import Wakeup, Wakeups
 from waiting import until
 
@@ -73,8 +75,8 @@ def heard() -> list[Wakeup]:
 
 
 @pytest.fixture
-async def wakeups(system: System, heard: list[Wakeup]) -> AsyncIterator[Wakeups]:
-    wakeups = Wakeups(heard.append)
+async def wakeups(system: System, heard: list[Wakeup]) -> AsyncIterator[SharedBus]:
+    wakeups = SharedBus(system_bus_address(), [Wakeups(heard.append)])
     assert await wakeups.start()
     yield wakeups
     await wakeups.stop()
@@ -116,7 +118,7 @@ async def test_malformed_signals_say_nothing(system: System, heard: list[Wakeup]
 
 
 async def test_other_users_of_the_system_bus_cannot_wake_us(
-    system_bus: PrivateBus, system: System, wakeups: Wakeups, heard: list[Wakeup]
+    system_bus: PrivateBus, system: System, wakeups: SharedBus, heard: list[Wakeup]
 ) -> None:
     impostor = await connected(system_bus)
     for receiver in (None, wakeups.address):
@@ -127,7 +129,7 @@ async def test_other_users_of_the_system_bus_cannot_wake_us(
 
 
 async def test_a_system_bus_that_comes_back_is_heard_again(
-    system_bus: PrivateBus, wakeups: Wakeups, heard: list[Wakeup]
+    system_bus: PrivateBus, wakeups: SharedBus, heard: list[Wakeup]
 ) -> None:
     system_bus.stop()
     await until(lambda: wakeups.address is None)
@@ -141,7 +143,7 @@ async def test_a_system_bus_that_comes_back_is_heard_again(
 
 async def test_a_machine_without_a_system_bus_is_fine(monkeypatch: pytest.MonkeyPatch, heard: list[Wakeup]) -> None:
     monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", "unix:path=/nowhere/bus")
-    alone = Wakeups(heard.append)
+    alone = SharedBus(system_bus_address(), [Wakeups(heard.append)])
     assert not await alone.start()
     await alone.stop()
     assert heard == []

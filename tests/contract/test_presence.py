@@ -1,0 +1,106 @@
+"""What the handoff may expect of a desk: of logind on a bus as of the fake."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+
+import pytest
+
+from buses import PrivateBus
+from fakes.login1 import FakeLogind
+from fakes.presence import FakePresence
+from heliograph.core.handoff import Signs
+from heliograph.desktop.presence import DesktopPresence
+from heliograph.ports import Presence
+from waiting import until
+
+
+@dataclass
+class Desk:
+    """A presence, and what the user and the machine do."""
+
+    presence: Presence
+    lock: Callable[[], None]
+    unlock: Callable[[], None]
+    sleep: Callable[[], None]
+    wake: Callable[[], None]
+
+
+@pytest.fixture
+def fake_desk() -> Desk:
+    presence = FakePresence()
+    return Desk(
+        presence,
+        lock=lambda: presence.change(is_locked=True),
+        unlock=lambda: presence.change(is_locked=False),
+        sleep=lambda: presence.change(is_asleep=True),
+        wake=lambda: presence.change(is_asleep=False),
+    )
+
+
+@pytest.fixture
+async def real_desk(private_bus: PrivateBus) -> AsyncIterator[Desk]:
+    logind = FakeLogind(private_bus.address)
+    await logind.start()
+    presence = DesktopPresence(
+        away_after_s=600, system_address=private_bus.address, session_address=private_bus.address
+    )
+    yield Desk(
+        presence,
+        lock=logind.lock,
+        unlock=logind.unlock,
+        sleep=logind.announce_sleep,
+        wake=logind.resume,
+    )
+    await presence.stop()
+    await logind.stop()
+
+
+@pytest.fixture(params=["fake", "real"])
+def desk(request: pytest.FixtureRequest) -> Desk:
+    desk = request.getfixturevalue(f"{request.param}_desk")
+    assert isinstance(desk, Desk)
+    return desk
+
+
+async def test_it_tells_at_once_and_then_of_changes(desk: Desk) -> None:
+    assert await desk.presence.start()
+    told: list[Signs] = []
+    desk.presence.listen(told.append)
+    assert told == [Signs()]
+    desk.lock()
+    await until(lambda: told[-1].is_locked, "the lock")
+    desk.unlock()
+    await until(lambda: not told[-1].is_locked, "the end of the lock")
+    assert told == [Signs(), Signs(is_locked=True), Signs()]
+    assert desk.presence.signs == Signs()
+
+
+async def test_sleep_is_held_up_until_it_is_let_and_again_after_waking(desk: Desk) -> None:
+    await desk.presence.start()
+    assert desk.presence.holds_sleep_up
+    desk.sleep()
+    await until(lambda: desk.presence.signs.is_asleep, "the way to sleep")
+    desk.presence.let_sleep()
+    assert not desk.presence.holds_sleep_up
+    desk.wake()
+    await until(lambda: not desk.presence.signs.is_asleep, "waking")
+    await until(lambda: desk.presence.holds_sleep_up, "the next inhibitor")
+
+
+async def test_letting_sleep_twice_is_no_error(desk: Desk) -> None:
+    await desk.presence.start()
+    desk.presence.let_sleep()
+    desk.presence.let_sleep()
+    assert not desk.presence.holds_sleep_up
+
+
+async def test_after_stopping_nothing_is_told_and_nothing_held(desk: Desk) -> None:
+    await desk.presence.start()
+    told: list[Signs] = []
+    desk.presence.listen(told.append)
+    await desk.presence.stop()
+    desk.lock()
+    assert told == [Signs()]
+    assert not desk.presence.holds_sleep_up

@@ -1,4 +1,4 @@
-"""A homeserver's endpoints for signing in and out, over plain http on loopback, in a thread of its own."""
+"""A homeserver's endpoints for signing in and out and for push rules, on loopback, in a thread of its own."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from typing import Any
 from aiohttp import web
 
 from builders import ALICE, ME
+from heliograph.core.push.predefined import predefined_rules
 
 PASSWORD = "correct horse"
 LOGIN_TOKEN = "sso-login-token"
@@ -32,6 +33,10 @@ class LoginServer:
         self.pushers: list[dict[str, Any]] = []
         self.listed_devices: list[Any] = []
         """What GET /devices tells."""
+        self.rules: dict[str, Any] = predefined_rules(ME)
+        """The `global` object of GET /pushrules/."""
+        self.rule_changes: list[tuple[str, Any]] = []
+        """"METHOD path?query" and body of each request that changes push rules; they change nothing."""
         self.answers: dict[str, tuple[int, Any]] = {}
         """Status and body by "METHOD path", instead of the usual."""
         self.requests: list[str] = []
@@ -84,7 +89,12 @@ class LoginServer:
         if token not in self.devices:
             return 401, {"errcode": "M_UNKNOWN_TOKEN", "error": "Dead", "soft_logout": token in self.soft_logouts}
         user_id, device_id = self.devices[token]
+        if "/pushrules/global/" in call:
+            self.rule_changes.append((call + (f"?{request.query_string}" if request.query_string else ""), body))
+            return 200, {}
         match call:
+            case "GET /pushrules/":
+                return 200, {"global": self.rules}
             case "GET /account/whoami":
                 return 200, {"user_id": user_id, "device_id": device_id}
             case "GET /pushers":

@@ -21,6 +21,8 @@ import pytest
 from buses import PrivateBus
 from fakes.notification_server import DUNST, NotificationServer, Profile, Shown
 from heliograph.accounts import Account, save_account, state_folder, state_root
+from heliograph.control.client import ask_status
+from heliograph.core.push.predefined import predefined_rules
 from heliograph.errors import EXIT_CONFIG, EXIT_OK
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret
@@ -147,6 +149,53 @@ async def test_bad_events_among_good_ones_cost_none_of_them(stage: Stage) -> Non
         (malformed,) = db.execute("SELECT count(*) FROM judged WHERE decision = 'malformed'").fetchone()
     assert state == "shown"
     assert malformed >= 8
+
+
+UNUSABLE_RULES: list[Any] = [
+    7,
+    {},
+    {"global": []},
+    {"global": {"override": {"rule_id": "x"}}},
+    {"global": {"underride": [None, {"rule_id": 7}]}},
+]
+
+
+async def test_unusable_push_rules_leave_the_last_good_ones_in_force_and_status_says_so(stage: Stage) -> None:
+    def give(rules: Any, *events: dict[str, Any]) -> None:
+        data = {"events": [{"type": "m.push_rules", "content": rules}]}
+        stage.server.give(stage.server.sync(*events, account_data=data))
+
+    async def problem() -> str | None:
+        status = await ask_status()
+        assert status is not None
+        [account] = status["accounts"]
+        return account["rules_problem"]  # type: ignore[no-any-return]
+
+    muted = {"rule_id": "m", "conditions": [{"kind": "event_match", "key": "content.body", "pattern": "hush"}]}
+    good = predefined_rules(ME)
+    good["override"].insert(1, {**muted, "enabled": True, "actions": []})
+    async with Daemon() as daemon:
+        give({"global": good}, message("hush, from the start"))
+        for number, rules in enumerate(UNUSABLE_RULES):
+            give(rules, message(f"hush {number}"), message(f"rings {number}."))
+            await stage.shown(f"rings {number}.")
+            assert "the last good ones stay in force" in str(await problem())
+            give({"global": good}, message(f"mended {number}."))
+            await stage.shown(f"mended {number}.")
+            assert await problem() is None
+        broken = {**good, "content": [{"rule_id": "b", "actions": []}]}
+        give({"global": broken}, message("hush, still"), message("without the broken one."))
+        await stage.shown("without the broken one.")
+        assert await problem() == "content rule 1 is left out: it has no string pattern"
+        give(UNUSABLE_RULES[0], message("before the restart."))
+        await stage.shown("before the restart.")
+        assert await daemon.stop() == EXIT_OK
+        await daemon.start()
+        stage.server.give(stage.server.sync(message("hush, after it"), message("after the restart.")))
+        await stage.shown("after the restart.")
+        assert not stage.saying("hush")
+        assert await daemon.stop() == EXIT_OK
+        assert_plain(daemon.log)
 
 
 HOSTILE_TEXTS = {

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from builders import ALICE, BOB, ROOM, make_content, make_delivery, make_facts
+from builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_facts
 from heliograph.core.delivery import Move, State
 from heliograph.core.events import AccountData
 from heliograph.core.notification import Popup
@@ -268,3 +268,15 @@ async def test_a_refused_commit_keeps_nothing_and_the_next_one_works(ledger: Sql
     assert [each.event_id for each in (await ledger.agenda(9)).deliveries] == ["$a"]
     await ledger._database.transaction(lambda db: db.execute("PRAGMA max_page_count = 100000").fetchone())
     assert (await ledger.commit(large, 3)).new == 500
+
+
+async def test_a_reader_tells_of_every_room_with_the_names_that_name_it(tmp_path: Path) -> None:
+    ledger = await SqliteLedger.open(tmp_path)
+    lunch = make_facts("!lunch:x")
+    direct = make_facts("!direct:x", name=None, heroes=(ALICE,))
+    await ledger.commit(Plan("s2", rooms=(RoomRecord(lunch), RoomRecord(direct))), 1)
+    reader = await open_readonly(tmp_path)
+    titles = {record.facts.room_id: record.facts.title(ME) for record in await reader.rooms()}
+    await reader.close()
+    await ledger.close()
+    assert titles == {"!lunch:x": "Lunch", "!direct:x": "Alice"}

@@ -78,8 +78,11 @@ def command(
 
     change_rules(user_id, plan)
     if rule.startswith("sender/"):
-        click.echo("Note: some homeservers (Synapse) pass sender rules over. What works: heliograph rules mute-user,")
-        click.echo("or an override rule with --condition sender=@USER:SERVER.")
+        click.echo(
+            "Note: some homeservers (Synapse) pass sender rules over, and with them your other devices. What works "
+            "everywhere: heliograph rules mute-user, or an override rule with --condition sender=@USER:SERVER.",
+            err=True,
+        )
 
 
 def _actions(actions: tuple[str, ...], sound: str | None, highlight: bool, dont_notify: bool) -> tuple[Any, ...]:

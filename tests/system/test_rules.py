@@ -236,6 +236,14 @@ async def screen(private_bus: PrivateBus) -> AsyncIterator[NotificationServer]:
     await server.stop()
 
 
+def test_a_room_that_had_no_news_yet_is_known_by_its_name_too(stage: Stage) -> None:
+    assert stage.rules("mute", "lunch") == f"Lunch ({stage.room}) is muted.\n"
+    assert not stage.rings()
+    asyncio.run(stage.me.create_room("LUNCH"))
+    assert "Several rooms are called 'Lunch'" in stage.refused("unmute", "Lunch")[0]
+    assert "Perhaps one of these: " in stage.refused("unmute", "unch")[1]
+
+
 async def heliograph_rules(*words: str) -> str:
     command = (sys.executable, "-m", "heliograph", "rules", *words)
     process = await asyncio.create_subprocess_exec(*command, stdout=asyncio.subprocess.PIPE)

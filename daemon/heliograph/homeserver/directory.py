@@ -1,4 +1,4 @@
-"""Room aliases: GET /directory/room/{alias}."""
+"""Which rooms there are: by alias (GET /directory/room/{alias}), and those that the user is in (GET /joined_rooms)."""
 
 from __future__ import annotations
 
@@ -18,3 +18,10 @@ async def resolve_alias(session: Session, alias: str) -> str:
     if not is_room_id(room_id):
         raise BadAnswer(200, "an alias came without the id of its room")
     return room_id
+
+
+async def fetch_joined_rooms(session: Session) -> list[str]:
+    """Ids of the rooms that the user is in. Raises ServerError."""
+    answer = await session.request("GET", "/_matrix/client/v3/joined_rooms")
+    room_ids = decode_as(dict[str, Any], answer).get("joined_rooms")
+    return [room_id for room_id in room_ids if is_room_id(room_id)] if isinstance(room_ids, list) else []

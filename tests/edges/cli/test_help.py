@@ -65,7 +65,11 @@ def test_an_unknown_command_is_a_usage_error(shell: Shell) -> None:
     assert "No such command" in result.stderr
 
 
-@pytest.mark.parametrize("arguments", [[], ["--help"], ["accounts"], ["config"], ["config", "--path"]], ids=" ".join)
+@pytest.mark.parametrize(
+    "arguments",
+    [[], ["--help"], ["accounts"], ["config"], ["config", "--path"], ["rules", "--help"], ["rules", "add", "--help"]],
+    ids=" ".join,
+)
 def test_light_commands_load_no_heavy_library(arguments: list[str]) -> None:
     program = (
         "import sys, contextlib, heliograph.cli\n"

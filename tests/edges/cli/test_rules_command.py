@@ -278,10 +278,16 @@ def test_rooms_of_one_name_are_told_apart_by_the_user(shell: Shell, signed_in: L
 
 
 def test_an_unknown_name_is_refused_with_those_like_it(shell: Shell, signed_in: LoginServer) -> None:
-    assert_refused(shell.run("rules", "mute", "Lun"), "No room is called 'Lun'", "Give its id", 2)
+    signed_in.answers["GET /joined_rooms"] = 200, {"joined_rooms": [7]}
+    assert_refused(shell.run("rules", "mute", "Lun"), "No room of yours is called 'Lun'", "give its id", 2)
     know_rooms(make_facts(ROOM))
-    assert_refused(shell.run("rules", "mute", "Lun"), "No room is called 'Lun'", f"Lunch ({ROOM})", 2)
+    assert_refused(shell.run("rules", "mute", "Lun"), "No room of yours is called 'Lun'", f"Lunch ({ROOM})", 2)
     assert signed_in.rule_changes == []
+
+
+def test_a_homeserver_that_does_not_tell_of_rooms_is_two_lines(shell: Shell, signed_in: LoginServer) -> None:
+    signed_in.answers["GET /joined_rooms"] = 502, "Bad Gateway"
+    assert_refused(shell.run("rules", "mute", "Lunch"), "502", "again later")
 
 
 def test_an_alias_is_known_or_asked_for(shell: Shell, signed_in: LoginServer) -> None:

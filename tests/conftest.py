@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import functools
 import importlib
 import inspect
 import secrets
@@ -100,15 +101,21 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     return places
 
 
+@functools.cache
+def _load_pycryptodome() -> None:
+    """It looks for its C modules on the disk when each is first used, which is not what is looked for here."""
+    key = importlib.import_module("Crypto.PublicKey.ECC").construct(curve="ed25519", seed=bytes(32))
+    importlib.import_module("Crypto.Signature.eddsa").new(key, "rfc8032").sign(b"")
+    importlib.import_module("Crypto.Cipher.AES")
+
+
 @pytest.fixture(autouse=True)
 def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
     """Our code in a running event loop may not read files, sleep or wait for a lock; threads may."""
     if not inspect.iscoroutinefunction(getattr(request, "function", None)):
         yield
         return
-    # pycryptodome looks for its C modules on the disk when it is imported: once, which is not what is looked for here.
-    for module in ("Crypto.PublicKey.ECC", "Crypto.Signature.eddsa", "Crypto.Cipher.AES"):
-        importlib.import_module(module)
+    _load_pycryptodome()
     with blockbuster_ctx("heliograph", excluded_modules=["heliograph.demo"]):
         yield
 

@@ -3,8 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from dataclasses import replace
 from typing import Any
 
+import msgspec
+
+from heliograph.core.encryption import MEGOLM
 from heliograph.core.events import Event, JoinedRoom, ServerNotification, StrippedState, Sync
 from heliograph.core.notification import Notification
 from heliograph.core.pusher import Pusher
@@ -56,6 +60,19 @@ def make_event(
         raw=json,
         state_key=state_key,
     )
+
+
+def make_encrypted(event: Event, session_id: str = "session") -> Event:
+    """The event as it comes encrypted for `FakeEncryption`: its payload in clear, its relation outside."""
+    payload = {"type": event.type, "content": dict(event.content), "room_id": event.room_id}
+    content = {
+        "algorithm": MEGOLM,
+        "session_id": session_id,
+        "ciphertext": msgspec.json.encode(payload).decode(),
+        **{name: event.content[name] for name in ("m.relates_to",) if name in event.content},
+    }
+    raw = {**event.raw, "type": "m.room.encrypted", "content": content}
+    return replace(event, type="m.room.encrypted", content=content, raw=raw)
 
 
 def make_edit(target: str, body: str = "hello, corrected", **options: Any) -> Event:

@@ -1,6 +1,6 @@
 """Which accounts there are, and where what belongs to them lives.
 
-state   heliograph/<user id, percent-encoded>/   0700: account.json, ledger, inbox, secret.json where chosen
+state   heliograph/<user id, percent-encoded>/   0700: account.json, ledger, crypto.db, secret.json where chosen
 config  heliograph/config.toml
 cache   heliograph/
 """

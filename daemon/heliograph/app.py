@@ -10,7 +10,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from heliograph import __version__, sd_notify
@@ -23,7 +23,7 @@ from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.opener import RoomOpener
 from heliograph.desktop.presence import DesktopPresence
 from heliograph.desktop.wakeups import Wakeups
-from heliograph.encryption.inbox import SqliteInbox
+from heliograph.encryption.machine import Machine, destroy
 from heliograph.errors import (
     EXIT_CONFIG,
     EXIT_FAILED,
@@ -35,7 +35,9 @@ from heliograph.errors import (
     UserError,
 )
 from heliograph.homeserver.client import HomeserverClient
+from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.session import Session
+from heliograph.key_loop import KeyLoop
 from heliograph.ports import Desktop, Opener, SecretStore
 from heliograph.pusher_loop import PusherLoop, own_pusher
 from heliograph.secrets import open_secrets
@@ -107,7 +109,6 @@ class AccountRun:
         account: Account,
         config: Config,
         ledger: SqliteLedger,
-        inbox: SqliteInbox,
         delivery: DeliveryLoop,
         status: AccountStatus,
         watchdog: Watchdog,
@@ -116,7 +117,6 @@ class AccountRun:
         self.account = account
         self._config = config
         self._ledger = ledger
-        self._inbox = inbox
         self._delivery = delivery
         self._status = status
         self._watchdog = watchdog
@@ -160,18 +160,27 @@ class AccountRun:
         )
         session.on_progress = lambda: self._watchdog.beat(self.account.user_id)
         homeserver = HomeserverClient(session)
+        folder = state_folder(self.account.user_id)
         try:
-            gone = await self._turn_loops(homeserver)
+            machine = await Machine.open(folder, self.account.user_id, self.account.device_id, secret.pickle_key)
+            try:
+                gone = await self._turn_loops(homeserver, KeysClient(session), machine)
+            finally:
+                await machine.close()
         finally:
             await homeserver.close()
+        if not gone.soft:
+            # The device is no more: what was encrypted for it must not outlive it.
+            await asyncio.to_thread(destroy, folder)
         return await self._end(gone)
 
-    async def _turn_loops(self, homeserver: HomeserverClient) -> LoggedOut:
+    async def _turn_loops(self, homeserver: HomeserverClient, keys: KeysClient, machine: Machine) -> LoggedOut:
         self._watchdog.watch(self.account.user_id, lambda: self._delivery.is_stuck(now_ms(), STUCK_MS))
+        key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=self._delivery.tell)
         self._sync = sync = SyncLoop(
             homeserver,
             self._ledger,
-            self._inbox,
+            machine,
             self._status,
             SyncSettings(self._config.sync.poll_seconds, self._config.history.days),
             Surroundings(
@@ -180,6 +189,7 @@ class AccountRun:
                 on_news=self._delivery.wake,
                 on_turn=self._beat,
                 on_trouble=self._delivery.tell,
+                on_key_counts=key_loop.take_counts,
             ),
         )
         self._pusher = PusherLoop(
@@ -191,12 +201,13 @@ class AccountRun:
             jitter=random.random,
             on_switch=lambda is_enabled: sync.take_pusher_switch(is_enabled=is_enabled),
         )
-        pushers = asyncio.create_task(self._pusher.run())
+        beside = [asyncio.create_task(self._pusher.run()), asyncio.create_task(key_loop.run())]
         try:
             return await sync.run()
         finally:
-            pushers.cancel()
-            await asyncio.gather(pushers, return_exceptions=True)
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
 
     def _beat(self) -> None:
         self._watchdog.beat(self.account.user_id)
@@ -283,7 +294,8 @@ async def _open_accounts(
     first_error: UserError | None = None
     for account in accounts:
         try:
-            ledger, inbox = await stack.enter_async_context(_stores(account))
+            ledger = await SqliteLedger.open(state_folder(account.user_id))
+            stack.push_async_callback(ledger.close)
         except UserError as error:
             log.error("%s cannot run: %s %s", account.user_id, error.title, error.hint)
             first_error = first_error or error
@@ -299,24 +311,10 @@ async def _open_accounts(
             clock=now_ms,
             jitter=random.random,
         )
-        runs.append(AccountRun(account, config, ledger, inbox, delivery, status, watchdog, daemon))
+        runs.append(AccountRun(account, config, ledger, delivery, status, watchdog, daemon))
     if not runs and first_error is not None:
         raise first_error
     return runs
-
-
-@contextlib.asynccontextmanager
-async def _stores(account: Account) -> AsyncIterator[tuple[SqliteLedger, SqliteInbox]]:
-    folder = state_folder(account.user_id)
-    ledger = await SqliteLedger.open(folder)
-    try:
-        inbox = await SqliteInbox.open(folder)
-        try:
-            yield ledger, inbox
-        finally:
-            await inbox.close()
-    finally:
-        await ledger.close()
 
 
 async def _serve(runs: Sequence[AccountRun], stop: asyncio.Event) -> int:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater
+from heliograph.core.encryption import Clear, KeyUpload, Locked, RoomKey, Taken
 from heliograph.core.events import Event, Json, Malformed, ServerNotification, Sync
 from heliograph.core.handoff import Signs
 from heliograph.core.notification import DesktopSignal, Notification, Popup
@@ -16,6 +17,7 @@ from heliograph.core.record import (
     AccountState,
     Agenda,
     Delivery,
+    LockedEvent,
     Plan,
     PopupRecord,
     RoomRecord,
@@ -178,11 +180,27 @@ class Keys(Protocol):
         ...
 
 
-class Inbox(Protocol):
-    """Where to-device events are kept before /sync acknowledges (and the server deletes) them."""
+class Encryption(Protocol):
+    """Our device's keys, and those that open others' messages. Each method is one transaction, and raises StorageError
+    if the disk fails, but nothing for what strangers send."""
 
-    async def keep(self, to_device: Sequence[bytes]) -> None:
-        """Commits them. The same event again is kept once. Raises StorageError."""
+    async def take(self, to_device: Sequence[bytes]) -> Taken:
+        """Commits what to-device events bring, before /sync acknowledges (and the server deletes) them. An event that
+        was taken before is passed over."""
+        ...
+
+    async def decrypt(self, events: Sequence[Event]) -> list[Clear | Locked]:
+        """What each of these `m.room.encrypted` events says."""
+        ...
+
+    async def keys_to_upload(self, *, one_time_keys: int, is_fallback_used: bool, now_ms: int) -> KeyUpload:
+        """What our device is to publish, on disk before it is returned; the same again until it is confirmed.
+
+        `one_time_keys`: how many the server has. `is_fallback_used`: it says that the fallback key was."""
+        ...
+
+    async def confirm_upload(self, *, is_device_published: bool) -> None:
+        """What was last to be published is not sent again. `is_device_published`: the device's own keys neither."""
         ...
 
     async def close(self) -> None: ...
@@ -233,6 +251,14 @@ class Ledger(Protocol):
     async def rooms_with_open_deliveries(self) -> frozenset[str]: ...
     async def positions(self, event_ids: Collection[str]) -> dict[str, int]:
         """Positions of the judged events among these."""
+        ...
+
+    async def locked_events(self, keys: Collection[RoomKey] | None) -> list[LockedEvent]:
+        """Events that are kept until one of these keys comes (None: any key), in order of position."""
+        ...
+
+    async def locked_in(self, room_ids: Collection[str]) -> list[LockedEvent]:
+        """Events of these rooms that are kept until their keys come."""
         ...
 
     async def commit(self, plan: Plan, now_ms: int) -> Committed:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heliograph.core.encryption import Locked, Reason, Received, RoomKey
+from heliograph.core.encryption import KeyUpload, Locked, Reason, Received, RoomKey
 
 KEY = RoomKey("!room:example.org", "session")
 
@@ -36,3 +36,8 @@ def test_other_reasons_stand_alone() -> None:
 def test_what_came_inside_olm_is_told_from_plain_text() -> None:
     assert Received("m.secret.send", "@me:example.org", {}, "curve25519").is_encrypted
     assert not Received("m.key.verification.request", "@me:example.org", {}).is_encrypted
+
+
+def test_an_upload_of_nothing_is_empty() -> None:
+    assert KeyUpload().is_empty
+    assert not KeyUpload(fallback_keys={"signed_curve25519:AAAA": {}}).is_empty

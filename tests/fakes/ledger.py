@@ -6,18 +6,21 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
+from heliograph.core.encryption import RoomKey
 from heliograph.core.popups import LINES
 from heliograph.core.pusher import PusherKey
 from heliograph.core.record import (
     UNLISTED,
     AccountState,
     Agenda,
+    Change,
     Decision,
     Delivery,
-    Edit,
     Judged,
+    LockedEvent,
     Plan,
     PopupRecord,
+    Rewrite,
     RoomRecord,
     Withdrawal,
 )
@@ -40,6 +43,7 @@ class FakeLedger:
         self.names: dict[tuple[str, str], tuple[str, int]] = {}
         """(room id, user id): name and when it was last written."""
         self.popup_records: dict[str, PopupRecord] = {}
+        self.locked: dict[str, LockedEvent] = {}
         self.is_full = False
         """Every call raises StorageError and keeps nothing."""
         self.commits: list[Plan] = []
@@ -90,12 +94,22 @@ class FakeLedger:
         self._check()
         return {event_id: self.judged_at[event_id][0] for event_id in event_ids if event_id in self.judged_at}
 
+    async def locked_events(self, keys: Collection[RoomKey] | None) -> list[LockedEvent]:
+        self._check()
+        found = [each for each in self.locked.values() if keys is None or each.key in keys]
+        return sorted(found, key=lambda each: each.position)
+
+    async def locked_in(self, room_ids: Collection[str]) -> list[LockedEvent]:
+        self._check()
+        return [each for each in self.locked.values() if each.event.room_id in room_ids]
+
     async def commit(self, plan: Plan, now_ms: int) -> Committed:
         self._check()
         self.commits.append(plan)
         self._forget_unlisted(plan.judged)
-        new = self._judge(plan.judged, now_ms)
-        given = {each.event_id for each in plan.judged}
+        self._judge_again(plan.rejudged)
+        new = self._judge((*plan.rejudged, *plan.judged), now_ms)
+        given = {each.event_id for each in (*plan.judged, *plan.rejudged)}
         new |= self._judge(
             [
                 Judged(each.event_id, each.room_id, Decision.RING, "", sender=each.sender)
@@ -114,6 +128,11 @@ class FakeLedger:
                 )
         for change in plan.changes:
             self._change(change)
+        for locked in plan.locked:
+            position, _ = self.judged_at[locked.event_id]
+            self.locked.setdefault(locked.event_id, replace(locked, position=position))
+        for event_id in plan.unlocked:
+            self.locked.pop(event_id, None)
         for record in plan.rooms:
             self._write_room(record, now_ms)
         data = plan.account_data
@@ -261,6 +280,15 @@ class FakeLedger:
             if is_late and each.decision is Decision.RING and each.event_id not in self.deliveries:
                 del self.judged[each.event_id]
 
+    def _judge_again(self, judged: Sequence[Judged]) -> None:
+        for each in judged:
+            if each.decision is Decision.RING and each.event_id not in self.deliveries:
+                self.judged.pop(each.event_id, None)
+            elif (known := self.judged.get(each.event_id)) is not None:
+                self.judged[each.event_id] = replace(
+                    known, decision=each.decision, reason=each.reason, rule=each.rule, encryption=each.encryption
+                )
+
     def _judge(self, judged: Sequence[Judged], now_ms: int) -> set[str]:
         new = set()
         for each in judged:
@@ -271,7 +299,7 @@ class FakeLedger:
                 new.add(each.event_id)
         return new
 
-    def _change(self, change: Withdrawal | Edit) -> None:
+    def _change(self, change: Change) -> None:
         delivery = self.deliveries.get(change.event_id)
         if delivery is None or delivery.state not in OPEN_STATES:
             return
@@ -281,6 +309,9 @@ class FakeLedger:
             self.popup_records[delivery.popup_key] = replace(self.popup_records[delivery.popup_key], is_stale=True)
         if isinstance(change, Withdrawal):
             self._settle(Settlement(change.event_id, Move.WITHDRAWN, why=change.why), None)
+        elif isinstance(change, Rewrite):
+            due_ms = delivery.due_ms if delivery.attempts else 0
+            self.deliveries[change.event_id] = replace(delivery, content=change.content, due_ms=due_ms)
         elif delivery.content is not None:
             self.deliveries[change.event_id] = replace(delivery, content=replace(delivery.content, text=change.text))
 

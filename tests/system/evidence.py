@@ -33,9 +33,9 @@ def decisions(account: Account) -> dict[str, str]:
     return dict(_rows(account, "ledger.db", "SELECT event_id, decision FROM judged"))
 
 
-def kept_to_device(account: Account) -> list[bytes]:
-    """The to-device events in crypto.db."""
-    return [bytes(event) for (event,) in _rows(account, "crypto.db", "SELECT event FROM inbox ORDER BY position")]
+def taken_to_device(account: Account) -> int:
+    """How many to-device events were handled."""
+    return len(_rows(account, "crypto.db", "SELECT digest FROM taken"))
 
 
 def _rows(account: Account, file: str, query: str) -> list[Any]:

@@ -18,7 +18,7 @@ from heliograph.core.events import Sync
 from heliograph.core.notification import Notification, Popup
 from heliograph.core.record import Plan, PopupRecord
 from heliograph.desktop.freedesktop import FreedesktopDesktop
-from heliograph.encryption.inbox import SqliteInbox
+from heliograph.encryption.machine import Machine
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.ports import Settlement, SyncRequest
 from heliograph.store.ledger import SqliteLedger
@@ -45,12 +45,17 @@ def _after_receive(original: Method) -> Method:
     return sync
 
 
-def _after_inbox_commit(original: Method) -> Method:
-    async def keep(self: SqliteInbox, to_device: Any) -> None:
-        await original(self, to_device)
-        die()
+def _around_take(*, is_before: bool) -> Callable[[Method], Method]:
+    def wrap(original: Method) -> Method:
+        async def take(self: Machine, to_device: Any) -> Any:
+            if is_before:
+                die()
+            await original(self, to_device)
+            die()
 
-    return keep
+        return take
+
+    return wrap
 
 
 def _around_commit(*, is_before: bool) -> Callable[[Method], Method]:
@@ -99,7 +104,8 @@ def _after_outcome(original: Method) -> Method:
 
 STEPS: dict[str, tuple[type, str, Callable[[Method], Method]]] = {
     "after receive": (HomeserverClient, "sync", _after_receive),
-    "after inbox commit": (SqliteInbox, "keep", _after_inbox_commit),
+    "before to-device commit": (Machine, "take", _around_take(is_before=True)),
+    "after to-device commit": (Machine, "take", _around_take(is_before=False)),
     "before ledger commit": (SqliteLedger, "commit", _around_commit(is_before=True)),
     "after ledger commit": (SqliteLedger, "commit", _around_commit(is_before=False)),
     "before notify": (FreedesktopDesktop, "show", _around_show(is_before=True)),

@@ -8,7 +8,6 @@ and the ledger's write of it cannot know that this one was shown, and shows it a
 from __future__ import annotations
 
 import asyncio
-import json
 import random
 import re
 import secrets
@@ -26,7 +25,7 @@ from fakes.notification_server import NotificationServer, Shown
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
 from system.daemon import Daemon, sign_in
-from system.evidence import PATIENCE_S, decisions, deliveries, kept_to_device, rings, rung
+from system.evidence import PATIENCE_S, decisions, deliveries, rings, rung, taken_to_device
 from system.launcher import STEPS
 from waiting import until
 
@@ -98,7 +97,7 @@ async def test_a_kill_at_any_step_loses_nothing_and_repeats_at_most_what_was_bei
     assert rings(stage.screen, "read on the phone") == 0
     assert len(deliveries(stage.account)) == len(sent)
     assert decisions(stage.account)[read] == "silent"
-    assert [json.loads(event)["content"] for event in kept_to_device(stage.account)] == [{"key": "a key"}]
+    assert taken_to_device(stage.account) == 1
 
 
 @pytest.mark.timeout(400)

@@ -144,3 +144,16 @@ class DeviceKeys:
     device_id: str
     curve25519: str
     ed25519: str
+
+
+@dataclass(frozen=True, slots=True)
+class KeyUpload:
+    """What our device is to publish. None: nothing of the kind."""
+
+    device_keys: Json | None = None
+    one_time_keys: Json | None = None
+    fallback_keys: Json | None = None
+
+    @property
+    def is_empty(self) -> bool:
+        return not (self.device_keys or self.one_time_keys or self.fallback_keys)

@@ -174,3 +174,7 @@ class Sync:
     """What was malformed outside rooms' timelines and states."""
     size: int = 0
     """Bytes of the body it was decoded from."""
+    one_time_keys: int | None = None
+    """Unclaimed one-time keys of this device (`signed_curve25519`) at the server; None if it did not say."""
+    has_unused_fallback_key: bool | None = None
+    """None if the server did not say."""

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from hashlib import sha256
 
+from heliograph.core.encryption import Clear, Locked
 from heliograph.core.events import (
     Event,
     InvitedRoom,
@@ -27,20 +28,28 @@ from heliograph.core.reading import Order, read_elsewhere
 from heliograph.core.record import (
     UNLISTED,
     AccountState,
+    Change,
     Content,
     Decision,
     Delivery,
     Edit,
     Judged,
+    LockedEvent,
     Plan,
+    Rewrite,
     RoomRecord,
     Withdrawal,
 )
 from heliograph.core.room import RoomFacts
-from heliograph.core.wording import category_of, word_event, word_invite, word_name
+from heliograph.core.wording import category_of, mark_unverified, word_event, word_invite, word_name
 
 SERVER_RULE = "homeserver"
 """The rule's name where the server judged (MSC3361, GET /notifications): it does not say which one matched."""
+
+
+PATIENCE_MS = 3000
+"""How long a message waits for its key before it rings as "New encrypted message"."""
+FROM_BACKUP = "its key came from the key backup"
 
 
 class Mode(Enum):
@@ -72,30 +81,48 @@ class Situation:
     """The ledger's positions of events that receipts name."""
     filled: Sequence[ServerNotification] = ()
     """What GET /notifications told of a gap in a timeline."""
+    clear: Mapping[str, Clear] = field(default_factory=dict)
+    """By event id: the events that were decrypted. They stand in the sync, in `filled` and in `late` as decrypted."""
+    locked: Mapping[str, Locked] = field(default_factory=dict)
+    """By event id: the encrypted events that could not be."""
+    late: Sequence[Event] = ()
+    """Events of earlier syncs whose keys came now, decrypted."""
+    hopeless: Sequence[str] = ()
+    """Ids of such events that cannot be read in spite of their keys."""
+    waiting: Sequence[LockedEvent] = ()
+    """Events of `rooms_changing_deliveries` that are kept until their keys come."""
+    now_ms: int = 0
 
 
-def touched_rooms(sync: Sync, filled: Iterable[ServerNotification] = ()) -> frozenset[str]:
+def touched_rooms(sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterable[Event] = ()) -> frozenset[str]:
     """Rooms whose records a plan needs."""
     rooms = {room.room_id for room in sync.joined} | {room.room_id for room in sync.invited} | set(sync.left)
+    rooms.update(event.room_id for event in late)
     rooms.update(item.event.room_id for item in (*sync.notifications, *filled) if isinstance(item, ServerNotification))
     return frozenset(rooms)
 
 
-def rooms_changing_deliveries(sync: Sync, rooms: Mapping[str, RoomRecord]) -> frozenset[str]:
-    """Rooms whose open deliveries a plan needs: something was read, edited, joined or left there."""
+def rooms_changing_deliveries(
+    sync: Sync, rooms: Mapping[str, RoomRecord], late: Iterable[Event] = ()
+) -> frozenset[str]:
+    """Rooms whose open deliveries a plan needs: something was read, edited, decrypted, joined or left there."""
     return frozenset(sync.left).union(
-        room.room_id
-        for room in sync.joined
-        if room.receipts
-        or room.fully_read is not None
-        or any(isinstance(event, Event) and event.replaces is not None for event in room.timeline)
-        or ((record := rooms.get(room.room_id)) is not None and record.facts.inviter is not None)
+        (event.room_id for event in late),
+        (
+            room.room_id
+            for room in sync.joined
+            if room.receipts
+            or room.fully_read is not None
+            or any(isinstance(event, Event) and event.replaces is not None for event in room.timeline)
+            or ((record := rooms.get(room.room_id)) is not None and record.facts.inviter is not None)
+        ),
     )
 
 
-def senders(sync: Sync, filled: Iterable[ServerNotification] = ()) -> frozenset[str]:
+def senders(sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterable[Event] = ()) -> frozenset[str]:
     """Members whose display names a plan may need."""
     users = {event.sender for room in sync.joined for event in room.timeline if isinstance(event, Event)}
+    users.update(event.sender for event in late)
     users.update(item.event.sender for item in (*sync.notifications, *filled) if isinstance(item, ServerNotification))
     return frozenset(users)
 
@@ -113,6 +140,7 @@ def marked_events(sync: Sync) -> frozenset[str]:
 def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[str]:
     """Rooms in which something may ring but which were never asked about."""
     wanting = {room.room_id for room in sync.joined if any(_may_ring(event, situation.me) for event in room.timeline)}
+    wanting.update(event.room_id for event in situation.late)
     wanting.update(
         item.event.room_id
         for item in (*sync.notifications, *situation.filled)
@@ -155,6 +183,7 @@ def plan(sync: Sync, situation: Situation) -> Plan:
 def is_disputed(by_server: Plan, by_rules: Plan) -> bool:
     """Whether something would ring by the push rules that the server's list leaves out."""
     listed = {judged.event_id for judged in by_server.judged if judged.reason != UNLISTED}
+    listed.update(judged.event_id for judged in by_server.rejudged)
     return any(delivery.event_id not in listed for delivery in by_rules.deliveries)
 
 
@@ -175,7 +204,10 @@ class _Planner:
         self._touched: set[str] = set()
         self._judged: dict[str, Judged] = {}
         self._deliveries: dict[str, Delivery] = {}
-        self._changes: list[Withdrawal | Edit] = []
+        self._changes: list[Change] = []
+        self._rejudged: dict[str, Judged] = {}
+        self._locked: dict[str, LockedEvent] = {}
+        self._unlocked: list[str] = list(situation.hopeless)
         self._open: dict[str, list[Delivery]] = {}
         for delivery in situation.open_deliveries:
             self._open.setdefault(delivery.room_id, []).append(delivery)
@@ -189,6 +221,8 @@ class _Planner:
             self._invite(invited)
         for room in self._sync.joined:
             self._take_state(room)
+        for event in self._situation.late:
+            self._take_late(event)
         self._take_server_notifications()
         for room in self._sync.joined:
             self._take_timeline(room)
@@ -197,6 +231,7 @@ class _Planner:
             next_batch=self._sync.next_batch,
             judged=tuple(self._judged.values()),
             deliveries=tuple(self._deliveries.values()),
+            rejudged=tuple(self._rejudged.values()),
             changes=tuple(self._changes),
             rooms=tuple(
                 self._records[room_id]
@@ -205,6 +240,8 @@ class _Planner:
                 or self._records[room_id] != self._situation.rooms.get(room_id)
             ),
             account_data=self._sync.account_data,
+            locked=tuple(self._locked.values()),
+            unlocked=tuple(self._unlocked),
         )
 
     # Rooms
@@ -218,6 +255,7 @@ class _Planner:
 
     def _leave(self, room_id: str) -> None:
         self._changes.extend(Withdrawal(each.event_id, "left the room") for each in self._open.get(room_id, ()))
+        self._unlocked.extend(each.event_id for each in self._waiting(room_id))
         if room_id in self._records:
             self._update(RoomRecord(RoomFacts(room_id), self._records[room_id].invite_serial + 1))
 
@@ -267,23 +305,27 @@ class _Planner:
             record = self._record(room.room_id)
             if joined is not None and index < joined:
                 self._note(event, "from before you joined")
-            elif self._situation.mode is not Mode.DIRECT:
+            elif self._situation.mode is not Mode.DIRECT or event.event_id in self._situation.clear:
+                # What the homeserver could not read it could not judge either.
                 self._judge(event, self._judge_by_rules(event, record.facts), record.facts)
             else:
                 self._note(event)
+                self._keep_if_locked(event)
             self._take_relation(event)
             if event.state_key is not None:
                 self._update(replace(record, facts=record.facts.after(event, self._me)))
 
     def _take_relation(self, event: Event) -> None:
-        if event.redacts is not None:
+        if event.redacts is not None and event.event_id not in self._situation.clear:
+            # An encrypted redaction is none: no homeserver checked whether its sender may.
+            self._unlocked.append(event.redacts)
             self._changes.append(Withdrawal(event.redacts, "deleted by its sender or a moderator"))
             if event.redacts in self._deliveries:
                 self._silence_delivery(event.redacts, "deleted by its sender or a moderator")
         elif event.replaces is not None and event.type == "m.room.message":
             target = self._find(event.room_id, event.replaces)
             if target is not None and target.sender == event.sender:
-                self._changes.append(Edit(target.event_id, word_event(event)))
+                self._changes.append(Edit(target.event_id, self._word(event)))
 
     def _find(self, room_id: str, event_id: str) -> Delivery | None:
         known = (each for each in self._open.get(room_id, ()) if each.event_id == event_id)
@@ -296,7 +338,10 @@ class _Planner:
         order.update({each.event_id: (0, each.position) for each in before})
         for index, event_id in enumerate(self._judged):
             order.setdefault(event_id, (1, index))
-        read = read_elsewhere(room, [*before, *here], order)
+        waiting = [*self._waiting(room.room_id), *(each for each in self._locked.values() if _is_in(room, each))]
+        order.update({each.event_id: (0, each.position) for each in waiting if each.position})
+        read = read_elsewhere(room, [*before, *here, *waiting], order)
+        self._unlocked.extend(each.event_id for each in waiting if each.event_id in read)
         self._changes.extend(Withdrawal(each.event_id, "read elsewhere") for each in before if each.event_id in read)
         for delivery in here:
             if delivery.event_id in read:
@@ -317,12 +362,47 @@ class _Planner:
             if _is_invite(event, self._me):
                 event = replace(event, event_id=_invite_id(record))
             verdict = verdict_of(item.actions, SERVER_RULE)
+            if event.event_id in self._situation.clear:
+                verdict = self._judge_by_rules(event, record.facts)
             self._judge(event, verdict, record.facts, "read elsewhere" if item.is_read else None)
 
     def _judge_by_rules(self, event: Event, facts: RoomFacts) -> Verdict:
         return self._situation.ruleset.judge(event.raw, facts.context(self._me))
 
+    def _take_late(self, event: Event) -> None:
+        """The second verdict counts: what is shown says what was written, goes, or comes after all."""
+        self._unlocked.append(event.event_id)
+        facts = self._record(event.room_id).facts
+        verdict = self._judge_by_rules(event, facts)
+        why_silent = self._why_silent(event, verdict)
+        decision = Decision.RING if why_silent is None else Decision.SILENT
+        reason = verdict.rule or SERVER_RULE if why_silent is None else why_silent
+        self._rejudged[event.event_id] = replace(self._judgement(event, decision, reason), rule=verdict.rule)
+        shown = self._find(event.room_id, event.event_id)
+        if why_silent is None:
+            content = self._compose(event, verdict, facts)
+            if shown is not None:
+                self._changes.append(Rewrite(event.event_id, content))
+            else:
+                self._deliveries[event.event_id] = _delivery(event, content)
+        elif shown is not None:
+            self._changes.append(Withdrawal(event.event_id, why_silent))
+        self._take_relation(event)
+
+    def _keep_if_locked(self, event: Event) -> None:
+        locked = self._situation.locked.get(event.event_id)
+        is_of_use = locked is not None and locked.may_open and event.sender != self._me
+        if is_of_use and event.sender not in self._ignored and not event.is_redacted:
+            assert locked is not None
+            assert locked.key is not None
+            self._locked[event.event_id] = LockedEvent(event, locked.key)
+
+    def _waiting(self, room_id: str) -> list[LockedEvent]:
+        return [each for each in self._situation.waiting if each.event.room_id == room_id]
+
     def _judge(self, event: Event, verdict: Verdict, facts: RoomFacts, why_silent: str | None = None) -> None:
+        if why_silent is None:
+            self._keep_if_locked(event)
         why_silent = why_silent or self._why_silent(event, verdict)
         if why_silent is not None:
             self._note(event, why_silent, verdict.rule)
@@ -330,14 +410,11 @@ class _Planner:
         if event.event_id in self._judged:
             return
         self._judged[event.event_id] = replace(
-            _judged(event, Decision.RING, verdict.rule or SERVER_RULE), rule=verdict.rule
+            self._judgement(event, Decision.RING, verdict.rule or SERVER_RULE), rule=verdict.rule
         )
-        self._deliveries[event.event_id] = Delivery(
-            event_id=event.event_id,
-            room_id=event.room_id,
-            sender=event.sender,
-            thread_root=event.thread_root,
-            content=self._compose(event, verdict, facts),
+        due_ms = self._situation.now_ms + PATIENCE_MS if event.event_id in self._locked else 0
+        self._deliveries[event.event_id] = replace(
+            _delivery(event, self._compose(event, verdict, facts)), due_ms=due_ms
         )
 
     def _why_silent(self, event: Event, verdict: Verdict) -> str | None:
@@ -353,7 +430,7 @@ class _Planner:
 
     def _note(self, event: Event, why: str = UNLISTED, rule: str | None = None) -> None:
         if event.event_id not in self._judged:
-            self._judged[event.event_id] = replace(_judged(event, Decision.SILENT, why), rule=rule)
+            self._judged[event.event_id] = replace(self._judgement(event, Decision.SILENT, why), rule=rule)
 
     def _judge_malformed(self, malformed: Malformed) -> None:
         text = f"{malformed.where}\0{malformed.room_id}\0{malformed.event_id}\0{malformed.why}"
@@ -367,7 +444,8 @@ class _Planner:
 
     def _silence_delivery(self, event_id: str, why: str) -> None:
         del self._deliveries[event_id]
-        self._judged[event_id] = replace(self._judged[event_id], decision=Decision.SILENT, reason=why)
+        judged = self._judged if event_id in self._judged else self._rejudged
+        judged[event_id] = replace(judged[event_id], decision=Decision.SILENT, reason=why)
 
     def _compose(self, event: Event, verdict: Verdict, facts: RoomFacts) -> Content:
         is_invite = _is_invite_id(event.event_id)
@@ -377,12 +455,24 @@ class _Planner:
         return Content(
             room_title=word_name(facts.title(self._me)),
             sender_name=word_name(facts.name_of(event.sender)),
-            text=word_invite(is_direct=is_direct) if is_invite else word_event(event),
+            text=word_invite(is_direct=is_direct) if is_invite else self._word(event),
             category=Category.INVITE if is_invite else category_of(event),
             is_direct=is_direct,
             is_highlight=verdict.highlight,
             sound=verdict.sound,
         )
+
+    def _word(self, event: Event) -> str:
+        clear = self._situation.clear.get(event.event_id)
+        text = word_event(event)
+        return mark_unverified(text) if clear is not None and clear.is_from_backup else text
+
+    def _judgement(self, event: Event, decision: Decision, reason: str) -> Judged:
+        locked, clear = self._situation.locked.get(event.event_id), self._situation.clear.get(event.event_id)
+        encryption = locked.words if locked is not None else ""
+        if clear is not None and clear.is_from_backup:
+            encryption = FROM_BACKUP
+        return replace(_judged(event, decision, reason), encryption=encryption)
 
 
 def _why_silent(*, is_silenced: bool, is_pusher_enabled: bool) -> str | None:
@@ -421,6 +511,20 @@ def _invite_event(room_id: str, invite: StrippedState | None, me: str, record: R
         "content": content,
     }
     return Event(event_id, room_id, "m.room.member", sender, 0, content, raw, state_key=me)
+
+
+def _is_in(room: JoinedRoom, locked: LockedEvent) -> bool:
+    return locked.event.room_id == room.room_id
+
+
+def _delivery(event: Event, content: Content) -> Delivery:
+    return Delivery(
+        event_id=event.event_id,
+        room_id=event.room_id,
+        sender=event.sender,
+        thread_root=event.thread_root,
+        content=content,
+    )
 
 
 def _judged(event: Event, decision: Decision, reason: str) -> Judged:

@@ -6,7 +6,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from heliograph.core.delivery import State
-from heliograph.core.events import AccountData, Json
+from heliograph.core.encryption import RoomKey
+from heliograph.core.events import AccountData, Event, Json
 from heliograph.core.notification import Category, Popup
 from heliograph.core.pusher import PusherKey
 from heliograph.core.room import RoomFacts
@@ -38,6 +39,8 @@ class Judged:
     sender: str | None = None
     thread_root: str | None = None
     origin_server_ts: int = 0
+    encryption: str = ""
+    """Of an encrypted one: why it could not be read, or where its key came from if not from its sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +103,35 @@ class Edit:
 
 
 @dataclass(frozen=True, slots=True)
+class Rewrite:
+    """Say all of it anew: it can be read now. One that waited to be shown waits no longer."""
+
+    event_id: str
+    content: Content
+
+
+Change = Withdrawal | Edit | Rewrite
+
+
+@dataclass(frozen=True, slots=True)
+class LockedEvent:
+    """An encrypted event that is kept until its key comes."""
+
+    event: Event
+    key: RoomKey
+    position: int = 0
+    """As the ledger has it in `judged`."""
+
+    @property
+    def event_id(self) -> str:
+        return self.event.event_id
+
+    @property
+    def thread_root(self) -> str | None:
+        return self.event.thread_root
+
+
+@dataclass(frozen=True, slots=True)
 class RoomRecord:
     """A room's facts as the ledger keeps them."""
 
@@ -118,16 +150,23 @@ class Plan:
     `UNLISTED` and it rings now."""
     deliveries: tuple[Delivery, ...] = ()
     """To become PENDING, unless the ledger knows the event id."""
-    changes: tuple[Withdrawal | Edit, ...] = ()
+    rejudged: tuple[Judged, ...] = ()
+    """In place of earlier judgements of events that were locked. One that rings only now is placed anew."""
+    changes: tuple[Change, ...] = ()
     """Applied after the deliveries, in order; one that no longer fits its delivery is passed over."""
     rooms: tuple[RoomRecord, ...] = ()
     """Rooms whose record changed. One that was left has blank facts, which forget its names; its judged events stay."""
     account_data: AccountData = field(default_factory=AccountData)
+    locked: tuple[LockedEvent, ...] = ()
+    """To be kept until their keys come."""
+    unlocked: tuple[str, ...] = ()
+    """Event ids that need no longer be kept for that. Applied after `locked`."""
 
     @property
     def is_empty(self) -> bool:
         """Nothing but the token would change."""
-        return not (self.judged or self.deliveries or self.changes or self.rooms or self.account_data != AccountData())
+        parts = (self.judged, self.deliveries, self.rejudged, self.changes, self.rooms, self.locked, self.unlocked)
+        return not any(parts) and self.account_data == AccountData()
 
 
 @dataclass(frozen=True, slots=True)

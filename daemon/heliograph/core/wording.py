@@ -46,6 +46,11 @@ def word_event(event: Event) -> str:
     return _with_caption("New event", event.type)
 
 
+def mark_unverified(text: str) -> str:
+    """The text of a message of which nothing proves who wrote it."""
+    return f"Unverified: {text}"
+
+
 def word_invite(*, is_direct: bool) -> str:
     """The body of a notification about an invite."""
     return "Wants to talk to you" if is_direct else "Invited you to this room"

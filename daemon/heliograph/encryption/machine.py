@@ -7,75 +7,164 @@ unless a method says so.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
 
-from heliograph.core.encryption import Clear, DeviceKeys, Identity, Locked, RoomKey, Taken
+from heliograph.core.encryption import Clear, DeviceKeys, Identity, KeyUpload, Locked, RoomKey, Taken
 from heliograph.core.events import Event, Json
+from heliograph.errors import EXIT_NEEDS_LOGIN, StateError, UserError
+from heliograph.sqlite import Database, read_migrations, whole_or_closed
+
+if TYPE_CHECKING:
+    from heliograph.encryption.engine import Engine
+
+T = TypeVar("T")
+
+FILE_NAME = "crypto.db"
+MIGRATIONS = read_migrations("heliograph.encryption")
 
 
 class Machine:
     """One device's keys and sessions. `ports.Encryption`, and what verification and key backup need besides."""
 
-    identity: Identity
+    def __init__(self, database: Database, user_id: str, device_id: str, pickle_key: str) -> None:
+        self._database = database
+        self._owner = (user_id, device_id)
+        self._pickle_key = pickle_key
+        self._engine: Engine | None = None
+        self._is_stale = False
+        self.identity = Identity(user_id, device_id, "", "")
 
     @classmethod
     async def open(cls, folder: Path, user_id: str, device_id: str, pickle_key: str) -> Machine:
         """Makes the file (0600) and the device's keys if missing. State of another device is destroyed first.
 
-        Raises StateError, also if the keys cannot be read with this pickle key.
+        Raises StateError, and UserError if the keys cannot be read with this pickle key.
         """
-        raise NotImplementedError
+        return await whole_or_closed(cls._open(folder, user_id, device_id, pickle_key))
+
+    @classmethod
+    async def _open(cls, folder: Path, user_id: str, device_id: str, pickle_key: str) -> Machine:
+        database = await Database.open(folder / FILE_NAME, MIGRATIONS)
+        owner = await database.read(_read_owner)
+        if owner is not None and owner != (user_id, device_id):
+            await database.close()
+            destroy(folder)
+            database = await Database.open(folder / FILE_NAME, MIGRATIONS)
+        machine = cls(database, user_id, device_id, pickle_key)
+        try:
+            machine.identity = await machine._run(lambda engine: engine.identity)
+        except BaseException:
+            await database.close()
+            raise
+        return machine
 
     async def close(self) -> None:
         """Lets go of the file. Once more is no error."""
-        raise NotImplementedError
+        await self._database.close()
+        self._engine = None
 
     # Receiving
 
     async def take(self, to_device: Sequence[bytes]) -> Taken:
         """Handles to-device events, each alone, and commits what they brought. An event that was taken before is
         passed over, so a replayed sync is harmless."""
-        raise NotImplementedError
+        return await self._run(lambda engine: engine.take(to_device))
 
     async def decrypt(self, events: Sequence[Event]) -> list[Clear | Locked]:
         """What each of these `m.room.encrypted` events says, in one transaction."""
-        raise NotImplementedError
+        return await self._run(lambda engine: engine.decrypt(events))
 
     async def import_room_key(self, key: RoomKey, content: Json) -> bool:
         """Takes a room key from the key backup: `session_data` decrypted (`algorithm`, `sender_key`,
         `sender_claimed_keys`, `session_key`). Whether it lets something be read that nothing did before; False for
         what is malformed or made for another session."""
-        raise NotImplementedError
+        return await self._run(lambda engine: engine.import_room_key(key, content))
+
+    # Publishing
+
+    async def keys_to_upload(self, *, one_time_keys: int, is_fallback_used: bool, now_ms: int) -> KeyUpload:
+        """What to publish, on disk before it is returned. `one_time_keys`: how many the server has."""
+        return await self._run(
+            lambda engine: engine.prepare_upload(one_time_keys, is_fallback_used=is_fallback_used, now_ms=now_ms)
+        )
+
+    async def confirm_upload(self, *, is_device_published: bool) -> None:
+        """The keys that were last to be uploaded are not sent again."""
+        await self._run(lambda engine: engine.confirm_upload(is_device_published=is_device_published))
 
     # For verification, cross-signing and secrets
 
     async def sign(self, json: Json) -> str:
         """Our device's Ed25519 signature of this object without `signatures` and `unsigned`, as unpadded base64."""
-        raise NotImplementedError
+        return await self._run(lambda engine: engine.sign(json))
 
     async def devices_without_session(self, devices: Sequence[DeviceKeys]) -> list[DeviceKeys]:
         """Those that `encrypt_olm` cannot reach before `start_sessions`."""
-        raise NotImplementedError
+        return await self._run(lambda engine: engine.devices_without_session(devices))
 
     async def start_sessions(self, claimed: Mapping[DeviceKeys, Json]) -> frozenset[DeviceKeys]:
         """Begins an Olm session with each of these devices, from its answer of /keys/claim (`{key id: key object}`),
         whose signature is checked. Those with which it worked."""
-        raise NotImplementedError
+        return await self._run(lambda engine: engine.start_sessions(claimed))
 
     async def encrypt_olm(self, devices: Sequence[DeviceKeys], type_: str, content: Json) -> dict[DeviceKeys, Json]:
         """The content of an `m.room.encrypted` to-device event for each device that has a session."""
-        raise NotImplementedError
+        return await self._run(lambda engine: engine.encrypt_olm(devices, type_, content))
 
     async def keep_secret(self, name: str, secret: str | None) -> None:
         """Keeps a small text (the backup key, a trust record), encrypted with the pickle key. None forgets it."""
-        raise NotImplementedError
+        await self._run(lambda engine: engine.vault.keep(name, secret))
 
     async def secret(self, name: str) -> str | None:
         """What `keep_secret` kept under this name."""
-        raise NotImplementedError
+        return await self._run(lambda engine: engine.vault.read(name))
+
+    # Transactions
+
+    async def _run(self, work: Callable[[Engine], T]) -> T:
+        def within(db: sqlite3.Connection) -> T:
+            if self._engine is None or self._is_stale:
+                self._engine = self._load(db)
+                self._is_stale = False
+            return work(self._engine)
+
+        try:
+            return await self._database.transaction(within)
+        except BaseException:
+            # What is in memory may be ahead of what is on disk: it is read anew.
+            self._is_stale = True
+            raise
+
+    def _load(self, db: sqlite3.Connection) -> Engine:
+        # Only here, within the thread: importing the cryptography takes a while.
+        from heliograph.encryption.engine import Engine, UnreadableKeys
+
+        try:
+            return Engine(db, *self._owner, self._pickle_key)
+        except UnreadableKeys as error:
+            raise UserError(
+                f"The encryption keys of {self._owner[0]} cannot be read with the key that is kept for them.",
+                f"Sign this device out and in again: heliograph logout {self._owner[0]}, then heliograph login.",
+                exit_code=EXIT_NEEDS_LOGIN,
+            ) from error
 
 
 def destroy(folder: Path) -> None:
     """Deletes the device's keys and all it received. Nothing may have them open. Raises StateError."""
-    raise NotImplementedError
+    for suffix in ("", "-wal", "-shm"):
+        file = folder / f"{FILE_NAME}{suffix}"
+        try:
+            file.unlink(missing_ok=True)
+        except OSError as error:
+            raise StateError(
+                f"{file} cannot be deleted: {error.strerror or error}", f"Delete it yourself: rm {file}"
+            ) from error
+
+
+def _read_owner(db: sqlite3.Connection) -> tuple[str, str] | None:
+    """None: the file is new."""
+    row: tuple[str, str] | None = db.execute("SELECT user_id, device_id FROM device").fetchone()
+    return row

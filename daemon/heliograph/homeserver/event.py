@@ -7,8 +7,8 @@ from typing import Any
 import msgspec
 
 from heliograph.core.events import Event, Malformed, ServerNotification, StrippedState
+from heliograph.core.mending import MAX_DEPTH, cut, mend
 from heliograph.homeserver.ids import MAX_ID, MAX_INTEGER, is_event_id, is_integer, is_room_id, is_user_id
-from heliograph.homeserver.mending import MAX_DEPTH, cut, mend
 
 MAX_EVENT = 256 * 1024
 """Bytes. An event has at most 64 KiB; what servers add in `unsigned` (its edit, its thread's latest) as much again."""

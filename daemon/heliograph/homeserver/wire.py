@@ -8,12 +8,12 @@ from __future__ import annotations
 import msgspec
 
 from heliograph.core.events import InvitedRoom, Malformed, ServerNotification, Sync
+from heliograph.core.mending import MAX_DEPTH, mend
 from heliograph.homeserver import account_data
 from heliograph.homeserver.answer import bad_answer
 from heliograph.homeserver.event import BROKEN, MAX_EVENT, read_notification, read_stripped
 from heliograph.homeserver.ids import MAX_TOKEN
 from heliograph.homeserver.joined_room import read_joined_room
-from heliograph.homeserver.mending import MAX_DEPTH, mend
 from heliograph.homeserver.parts import ABSENT, Parts, decoder
 
 _EVENT_LEVEL = 7
@@ -25,6 +25,8 @@ class _Body(msgspec.Struct):
     rooms: msgspec.Raw = ABSENT
     account_data: msgspec.Raw = ABSENT
     to_device: msgspec.Raw = ABSENT
+    device_one_time_keys_count: msgspec.Raw = ABSENT
+    device_unused_fallback_key_types: msgspec.Raw = ABSENT
     notifications: msgspec.Raw = ABSENT
     unstable_notifications: msgspec.Raw = msgspec.field(default=ABSENT, name="org.matrix.msc3361.notifications")
 
@@ -44,6 +46,11 @@ _any = msgspec.json.Decoder()
 _rooms = decoder(_Rooms)
 _invited = decoder(_Invited)
 _list = decoder(list[msgspec.Raw])
+_counts = decoder(dict[str, int])
+_names = decoder(list[str])
+
+ONE_TIME_KEY = "signed_curve25519"
+"""The algorithm of the one-time keys and fallback keys that our device publishes."""
 
 
 def decode(body: bytes, *, user_id: str, device_id: str) -> Sync:
@@ -69,6 +76,8 @@ def decode(body: bytes, *, user_id: str, device_id: str) -> Sync:
         or _notifications(parts, answer.unstable_notifications),
         malformed=tuple(parts.malformed),
         size=len(body),
+        one_time_keys=_one_time_keys(parts, answer.device_one_time_keys_count),
+        has_unused_fallback_key=_has_fallback_key(parts, answer.device_unused_fallback_key_types),
     )
 
 
@@ -110,6 +119,17 @@ def _to_device(parts: Parts, raw: msgspec.Raw) -> tuple[bytes, ...]:
         else:
             parts.malformed.append(Malformed("to_device", "not an object, or too large"))
     return tuple(kept)
+
+
+def _one_time_keys(parts: Parts, raw: msgspec.Raw) -> int | None:
+    """An algorithm that is not listed has none."""
+    counts = parts.read(_counts, raw, "device_one_time_keys_count")
+    return None if counts is None else max(0, counts.get(ONE_TIME_KEY, 0))
+
+
+def _has_fallback_key(parts: Parts, raw: msgspec.Raw) -> bool | None:
+    names = parts.read(_names, raw, "device_unused_fallback_key_types")
+    return None if names is None else ONE_TIME_KEY in names
 
 
 def _notifications(parts: Parts, raw: msgspec.Raw) -> tuple[ServerNotification | Malformed, ...]:

@@ -9,7 +9,7 @@ from typing import Any
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
 from heliograph.core.notification import Category
 from heliograph.core.popups import LINES
-from heliograph.core.record import Content, Delivery, Edit, Withdrawal
+from heliograph.core.record import Change, Content, Delivery, Rewrite, Withdrawal
 from heliograph.ports import Settlement
 from heliograph.store.columns import among, to_integer, to_optional_text, to_text
 from heliograph.store.popups import mark_stale
@@ -39,8 +39,8 @@ def insert_deliveries(db: sqlite3.Connection, deliveries: Iterable[Delivery], af
     ).rowcount
 
 
-def apply_changes(db: sqlite3.Connection, changes: Iterable[Withdrawal | Edit]) -> set[str]:
-    """Withdraws and edits open deliveries, in order. Returns those that changed, and the keys of their popups."""
+def apply_changes(db: sqlite3.Connection, changes: Iterable[Change]) -> set[str]:
+    """Withdraws, edits and rewrites open deliveries, in order. Returns those that changed, and their popups' keys."""
     changed: set[str] = set()
     for change in changes:
         event_id = to_text(change.event_id)
@@ -53,13 +53,15 @@ def apply_changes(db: sqlite3.Connection, changes: Iterable[Withdrawal | Edit]) 
             if then is None:
                 continue
             _settle(db, event_id, then, change.why)
-        elif state in OPEN_STATES:
+        elif state not in OPEN_STATES:
+            continue
+        elif isinstance(change, Rewrite):
+            _rewrite(db, event_id, change.content)
+        else:
             db.execute(
                 "UPDATE deliveries SET text = ? WHERE event_id = ? AND text IS NOT NULL",
                 (to_text(change.text), event_id),
             )
-        else:
-            continue
         changed.add(event_id)
         if popup_key is not None:
             mark_stale(db, popup_key)
@@ -177,6 +179,15 @@ def _settle(db: sqlite3.Connection, event_id: str, state: State, why: str) -> No
     )
 
 
+def _rewrite(db: sqlite3.Connection, event_id: str, content: Content) -> None:
+    # What failed before keeps the time of its next try.
+    db.execute(
+        "UPDATE deliveries SET room_title = ?, sender_name = ?, text = ?, category = ?, is_direct = ?,"
+        " is_highlight = ?, sound = ?, due_ms = CASE attempts WHEN 0 THEN 0 ELSE due_ms END WHERE event_id = ?",
+        (*_content_values(content), event_id),
+    )
+
+
 def _values(delivery: Delivery) -> tuple[Any, ...]:
     head = (
         to_text(delivery.room_id),
@@ -185,10 +196,11 @@ def _values(delivery: Delivery) -> tuple[Any, ...]:
         to_integer(delivery.due_ms),
     )
     content = delivery.content
-    if content is None:
-        return (*head, None, None, None, None, None, None, None)
+    return (*head, *((None,) * 7 if content is None else _content_values(content)))
+
+
+def _content_values(content: Content) -> tuple[Any, ...]:
     return (
-        *head,
         to_text(content.room_title),
         to_text(content.sender_name),
         to_text(content.text),

@@ -32,8 +32,8 @@ def insert_judged(db: sqlite3.Connection, judged: Iterable[Judged], now_ms: int)
     """Those whose event id is unknown; the others keep their first judgement."""
     db.executemany(
         "INSERT OR IGNORE INTO judged"
-        " (event_id, room_id, decision, reason, rule, sender, thread_root, origin_server_ts, judged_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        " (event_id, room_id, decision, reason, rule, sender, thread_root, origin_server_ts, judged_ms, encryption)"
+        " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
         [
             (
                 to_text(each.event_id),
@@ -45,10 +45,34 @@ def insert_judged(db: sqlite3.Connection, judged: Iterable[Judged], now_ms: int)
                 to_optional_text(each.thread_root),
                 to_integer(each.origin_server_ts),
                 to_integer(now_ms),
+                to_text(each.encryption),
             )
             for each in judged
         ],
     )
+
+
+def replace_judged(db: sqlite3.Connection, judged: Iterable[Judged], now_ms: int) -> None:
+    """Judgements in place of the earlier ones. One that rings now and has no delivery yet comes last."""
+    for each in judged:
+        event_id = to_text(each.event_id)
+        if each.decision is Decision.RING:
+            db.execute(
+                "DELETE FROM judged WHERE event_id = ?"
+                " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = judged.event_id)",
+                (event_id,),
+            )
+        db.execute(
+            "UPDATE judged SET decision = ?, reason = ?, rule = ?, encryption = ? WHERE event_id = ?",
+            (
+                each.decision.value,
+                to_text(each.reason),
+                to_optional_text(each.rule),
+                to_text(each.encryption),
+                event_id,
+            ),
+        )
+    insert_judged(db, judged, now_ms)
 
 
 def read_positions(db: sqlite3.Connection, event_ids: Collection[str]) -> dict[str, int]:
@@ -62,7 +86,7 @@ def read_positions(db: sqlite3.Connection, event_ids: Collection[str]) -> dict[s
 def read_judged(db: sqlite3.Connection, event_id: str) -> tuple[Judged, int] | None:
     """The judgement and when it was made (ms), or None if the event is unknown."""
     row = db.execute(
-        "SELECT event_id, room_id, decision, reason, rule, sender, thread_root, origin_server_ts, judged_ms"
+        "SELECT event_id, room_id, decision, reason, rule, sender, thread_root, origin_server_ts, encryption, judged_ms"
         " FROM judged WHERE event_id = ?",
         (to_text(event_id),),
     ).fetchone()

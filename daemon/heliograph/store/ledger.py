@@ -14,6 +14,7 @@ from functools import partial
 from pathlib import Path
 
 from heliograph.core.delivery import Move
+from heliograph.core.encryption import RoomKey
 from heliograph.core.pusher import PusherKey
 from heliograph.core.record import (
     AccountState,
@@ -22,6 +23,7 @@ from heliograph.core.record import (
     Delivery,
     EventRecord,
     Judged,
+    LockedEvent,
     Plan,
     PopupRecord,
     RoomRecord,
@@ -30,7 +32,7 @@ from heliograph.core.unread import Rung, UnreadRoom
 from heliograph.errors import StateError
 from heliograph.ports import Committed, Settlement
 from heliograph.sqlite import Database, read_migrations, whole_or_closed
-from heliograph.store import account, deliveries, judgements, popups, rooms, unread
+from heliograph.store import account, deliveries, judgements, locked, popups, rooms, unread
 from heliograph.store.lock import AccountLock
 
 LEDGER_NAME = "ledger.db"
@@ -113,6 +115,14 @@ class SqliteLedger:
     async def counts(self) -> dict[str, int]:
         return await self._database.read(deliveries.count_by_state)
 
+    async def locked_events(self, keys: Collection[RoomKey] | None) -> list[LockedEvent]:
+        if keys is None:
+            return await self._database.read(locked.read_all_locked)
+        return await self._database.read(partial(locked.read_locked_by, keys=keys))
+
+    async def locked_in(self, room_ids: Collection[str]) -> list[LockedEvent]:
+        return await self._database.read(partial(locked.read_locked_in, room_ids=room_ids))
+
     async def unread(self, messages: int = 0) -> tuple[UnreadRoom, ...]:
         return await self._database.read(partial(unread.read_unread, messages=messages))
 
@@ -135,10 +145,13 @@ class SqliteLedger:
     def _commit(self, plan: Plan, now_ms: int, db: sqlite3.Connection) -> Committed:
         known = judgements.last_position(db)
         judgements.forget_unlisted(db, plan.judged)
+        judgements.replace_judged(db, plan.rejudged, now_ms)
         judgements.insert_judged(db, plan.judged, now_ms)
         judgements.insert_judged(db, _judgements_missing(plan), now_ms)
         new = deliveries.insert_deliveries(db, plan.deliveries, known)
         self._changed_since_agenda |= deliveries.apply_changes(db, plan.changes)
+        locked.insert_locked(db, plan.locked, now_ms)
+        locked.delete_locked(db, plan.unlocked)
         rooms.write_rooms(db, plan.rooms, now_ms)
         account.merge_account_data(db, plan.account_data)
         if plan.is_empty:
@@ -225,7 +238,7 @@ def _read_event(event_id: str, db: sqlite3.Connection) -> EventRecord | None:
 
 def _judgements_missing(plan: Plan) -> list[Judged]:
     """A delivery that came without its judgement must not be lost for that."""
-    known = {each.event_id for each in plan.judged}
+    known = {each.event_id for each in (*plan.judged, *plan.rejudged)}
     return [
         Judged(each.event_id, each.room_id, Decision.RING, "", sender=each.sender, thread_root=each.thread_root)
         for each in plan.deliveries
@@ -234,7 +247,10 @@ def _judgements_missing(plan: Plan) -> list[Judged]:
 
 
 def _prune(before_ms: int, db: sqlite3.Connection) -> int:
-    return judgements.prune_judged(db, before_ms, _PRUNED_AT_ONCE) + rooms.prune_names(db, before_ms, _PRUNED_AT_ONCE)
+    return sum(
+        prune(db, before_ms, _PRUNED_AT_ONCE)
+        for prune in (judgements.prune_judged, rooms.prune_names, locked.prune_locked)
+    )
 
 
 def _lock_privately(folder: Path) -> AccountLock:

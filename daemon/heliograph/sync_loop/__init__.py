@@ -2,6 +2,7 @@
 
 loop        the turns, and the waiting between them
 starting    the first sync ever, and starting anew
+decryption  encrypted events become what they say
 planner     from a sync to its plan, with gathering (facts), gaps (what was left out) and salvage (our own faults)
 rulebook    the push rules in force
 mode        who says what rings

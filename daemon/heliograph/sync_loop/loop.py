@@ -1,6 +1,6 @@
 """The turns of one account's sync, and the waiting between them when something is wrong.
 
-    /sync -> to-device events into the inbox -> gaps filled -> room facts -> plan -> ledger, one transaction -> /sync
+    /sync -> to-device events into crypto.db -> decrypted -> gaps filled -> room facts -> plan -> ledger -> /sync
 
 Nothing is acknowledged that is not on disk, so a kill at any point loses nothing: the homeserver sends it again.
 """
@@ -10,10 +10,11 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from heliograph.core.backoff import reconnect_delay
+from heliograph.core.encryption import Received, Rejected, RoomKey
 from heliograph.core.events import AccountData, Sync
 from heliograph.core.plan import Mode
 from heliograph.core.record import AccountState, Decision, Plan
@@ -28,7 +29,7 @@ from heliograph.errors import (
     Unreachable,
     UserError,
 )
-from heliograph.ports import Homeserver, Inbox, Ledger, SyncRequest
+from heliograph.ports import Encryption, Homeserver, Ledger, SyncRequest
 from heliograph.status import AccountStatus, Connection
 from heliograph.sync_loop.mode import ModeKeeper
 from heliograph.sync_loop.planner import SyncPlanner
@@ -58,6 +59,10 @@ class SyncSettings:
     history_days: int = 7
 
 
+def _ignore(*_: object) -> None:
+    pass
+
+
 @dataclass(frozen=True, slots=True)
 class Surroundings:
     """What the loop takes from the world besides its ports, and whom it tells."""
@@ -72,6 +77,12 @@ class Surroundings:
     """The loop is alive."""
     on_trouble: Callable[[str, str], None]
     """Something only the user can mend: what is wrong, what to do."""
+    on_received: Callable[[Sequence[Received | Rejected]], None] = _ignore
+    """To-device events that are not about room keys, in their order."""
+    on_key_counts: Callable[[int | None, bool | None], None] = _ignore
+    """As in Sync: one-time keys at the server, and whether the fallback key is unused."""
+    on_locked: Callable[[frozenset[RoomKey]], None] = _ignore
+    """Room keys that committed events want."""
 
 
 class SyncLoop:
@@ -81,14 +92,14 @@ class SyncLoop:
         self,
         homeserver: Homeserver,
         ledger: Ledger,
-        inbox: Inbox,
+        encryption: Encryption,
         status: AccountStatus,
         settings: SyncSettings,
         surroundings: Surroundings,
     ) -> None:
         self._homeserver = homeserver
         self._ledger = ledger
-        self._inbox = inbox
+        self._encryption = encryption
         self._status = status
         self._settings = settings
         self._world = surroundings
@@ -97,13 +108,20 @@ class SyncLoop:
         self._planner = SyncPlanner(
             homeserver,
             ledger,
+            encryption,
             self._rulebook,
             self._mode,
+            clock=surroundings.clock,
             on_progress=surroundings.on_turn,
             on_trouble=surroundings.on_trouble,
         )
-        self._starter = Starter(homeserver, inbox, self._rulebook, self._planner, surroundings.on_turn)
+        self._starter = Starter(homeserver, self._take_besides, self._rulebook, self._planner, surroundings.on_turn)
         self._account = AccountState()
+        self._planning = asyncio.Lock()
+        """Held from the first look at what a plan depends on until it is committed."""
+        self._new_keys: set[RoomKey] | None = None
+        """Room keys that came since the last commit. None: it cannot be told, since the last commit may be of another
+        life, which was ended between the key's and its own."""
         self._open_rooms: frozenset[str] | None = None
         """Rooms with open deliveries as the last commit left them; None: to be asked."""
         self._was_registered = (False, False)
@@ -127,6 +145,18 @@ class SyncLoop:
         log.info("%s: asking %s again at once", why, self._homeserver.user_id)
         self._nudged.set()
         await self._homeserver.drop_connections()
+
+    async def unlock(self, keys: Collection[RoomKey]) -> None:
+        """These room keys came from elsewhere than a sync: what waits for them says now what was written."""
+        if self._new_keys is not None:
+            self._new_keys.update(keys)
+        if self._account.next_batch is None:
+            return
+        try:
+            async with self._planning:
+                await self._plan_and_commit(Sync(self._account.next_batch), is_listing=False)
+        except (ServerError, StorageError) as trouble:
+            log.warning("What %d room keys open is shown with the next sync: %s", len(keys), trouble)
 
     async def run(self) -> LoggedOut:
         """Returns when the access token is no longer good, and only then. Raises UserError if the ledger is damaged."""
@@ -164,7 +194,8 @@ class SyncLoop:
     async def _turn(self) -> None:
         await self._mode.refresh()
         if self._account.next_batch is None:
-            await self._commit(await self._starter.start(self._failures))
+            async with self._planning:
+                await self._commit(await self._starter.start(self._failures))
         self._was_registered = (self._status.is_pusher_registered, self._was_registered[0])
         request = await self._request()
         asked_ms = self._world.clock()
@@ -206,12 +237,33 @@ class SyncLoop:
 
     async def _take(self, sync: Sync) -> bool:
         """Whether it brought anything."""
-        if sync.to_device:
-            await self._inbox.keep(sync.to_device)
-        sync = self._rulebook.check(sync)
-        decided = await self._planner.plan(sync, self._account, is_listing=all(self._was_registered))
-        await self._commit(decided)
+        await self._take_besides(sync)
+        async with self._planning:
+            sync = self._rulebook.check(sync)
+            decided = await self._plan_and_commit(sync, is_listing=all(self._was_registered))
         return bool(sync.to_device) or not decided.is_empty
+
+    async def _take_besides(self, sync: Sync) -> None:
+        """To-device events are on disk before anything else of the sync is."""
+        if sync.to_device:
+            taken = await self._encryption.take(sync.to_device)
+            if self._new_keys is not None:
+                self._new_keys.update(taken.new_keys)
+            if taken.outcomes:
+                self._world.on_received(taken.outcomes)
+        self._world.on_key_counts(sync.one_time_keys, sync.has_unused_fallback_key)
+
+    async def _plan_and_commit(self, sync: Sync, *, is_listing: bool) -> Plan:
+        new_keys = None if self._new_keys is None else frozenset(self._new_keys)
+        decided = await self._planner.plan(sync, self._account, is_listing=is_listing, new_keys=new_keys)
+        await self._commit(decided)
+        if new_keys is None or self._new_keys is None:
+            self._new_keys = set()
+        else:
+            self._new_keys -= new_keys
+        if decided.locked:
+            self._world.on_locked(frozenset(each.key for each in decided.locked))
+        return decided
 
     async def _commit(self, decided: Plan) -> None:
         now = self._world.clock()
@@ -226,7 +278,7 @@ class SyncLoop:
         self._status.last_sync_ms = now
         self._status.is_silenced = self._account.is_silenced
         _report(decided)
-        if committed.new or decided.changes:
+        if committed.new or decided.changes or decided.rejudged:
             self._world.on_news()
 
     # A sync that cannot be had
@@ -238,7 +290,8 @@ class SyncLoop:
         if refusal.status != 400 or is_again:
             raise refusal
         log.warning("The homeserver refuses the sync token (%s): starting anew", refusal)
-        await self._commit(await self._starter.start_anew(self._account, self._failures))
+        async with self._planning:
+            await self._commit(await self._starter.start_anew(self._account, self._failures))
         self._started_anew_at_ms = now
 
     async def _shrink(self) -> None:

@@ -7,9 +7,10 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
+from heliograph.core.encryption import RoomKey
 from heliograph.core.events import ServerNotification, Sync
 from heliograph.core.plan import (
     Mode,
@@ -25,12 +26,13 @@ from heliograph.core.plan import (
 )
 from heliograph.core.record import AccountState, Plan, RoomRecord
 from heliograph.errors import HeliographError
-from heliograph.ports import Homeserver, Ledger
+from heliograph.ports import Encryption, Homeserver, Ledger
+from heliograph.sync_loop.decryption import Decrypter, Opened
 from heliograph.sync_loop.gaps import GapFiller
 from heliograph.sync_loop.gathering import FactGatherer
 from heliograph.sync_loop.mode import ModeKeeper
 from heliograph.sync_loop.rulebook import Rulebook
-from heliograph.sync_loop.salvage import salvage
+from heliograph.sync_loop.salvage import is_sound, salvage
 
 log = logging.getLogger(__name__)
 
@@ -47,9 +49,11 @@ class SyncPlanner:
         self,
         homeserver: Homeserver,
         ledger: Ledger,
+        encryption: Encryption,
         rulebook: Rulebook,
         mode: ModeKeeper,
         *,
+        clock: Callable[[], int],
         on_progress: Callable[[], None],
         on_trouble: Callable[[str, str], None],
     ) -> None:
@@ -59,49 +63,63 @@ class SyncPlanner:
         self._mode = mode
         self._gaps = GapFiller(homeserver, ledger, on_progress, on_trouble)
         self._gatherer = FactGatherer(homeserver, on_progress)
+        self._decrypter = Decrypter(encryption, on_progress)
+        self._clock = clock
 
-    async def plan(self, sync: Sync, account: AccountState, *, is_listing: bool) -> Plan:
+    async def plan(
+        self, sync: Sync, account: AccountState, *, is_listing: bool, new_keys: Collection[RoomKey] | None = ()
+    ) -> Plan:
         """All that this sync changes, or all that can be told of it. Raises ServerError and StorageError.
 
-        `is_listing`: our pusher was registered early enough for the server to list what is in this sync.
+        `is_listing`: our pusher was registered early enough for the server to list what is in this sync. `new_keys`:
+        room keys that came since the last plan; None: whatever there is may be new.
         """
         self._gatherer.forget(sync.left)
+        opened = await self._decrypter.open(Opened(sync))
+        if new_keys is None or new_keys:
+            opened = await self._decrypter.open_late(opened, await self._ledger.locked_events(new_keys))
         try:
-            return await self._plan(sync, account, is_listing=is_listing)
+            return await self._plan(opened, account, is_listing=is_listing)
         except HeliographError:
             raise
         except Exception:
             log.exception("Unexpected fault in judging a sync: it is judged again without what cannot be")
             situation = Situation(self._homeserver.user_id, self._mode.mode, account, self._rulebook.ruleset)
-            salvaged = await asyncio.to_thread(salvage, sync, situation)
-            return await self._plan(salvaged, account, is_listing=is_listing)
+            salvaged = await asyncio.to_thread(salvage, opened.sync, situation)
+            sound = [event for event in opened.late if await asyncio.to_thread(is_sound, event, situation)]
+            opened = replace(opened, sync=salvaged, late=tuple(sound))
+            return await self._plan(opened, account, is_listing=is_listing)
 
     async def plan_missed(self, sync: Sync, missed: tuple[ServerNotification, ...], account: AccountState) -> Plan:
         """Of a sync that starts anew, with what the server lists as missed."""
-        return await self._decide(sync, await self._gather(sync, missed, account, self._mode.mode))
+        opened = await self._decrypter.open(Opened(sync, missed))
+        return await self._decide(opened.sync, await self._gather(opened, account, self._mode.mode))
 
     async def list_missed(self, account: AccountState) -> tuple[ServerNotification, ...] | None:
         """As `GapFiller.list_missed`."""
         return await self._gaps.list_missed(account)
 
-    async def _plan(self, sync: Sync, account: AccountState, *, is_listing: bool) -> Plan:
-        if not touched_rooms(sync) and not sync.malformed:
-            return Plan(next_batch=sync.next_batch, account_data=sync.account_data)
+    async def _plan(self, opened: Opened, account: AccountState, *, is_listing: bool) -> Plan:
+        sync = opened.sync
+        if not touched_rooms(sync, (), opened.late) and not sync.malformed:
+            return Plan(sync.next_batch, account_data=sync.account_data, unlocked=opened.hopeless)
         if self._mode.mode is Mode.DIRECT:
-            decided = await self._plan_by_list(sync, account, is_listing=is_listing)
+            decided = await self._plan_by_list(opened, account, is_listing=is_listing)
             if decided is not None:
                 return decided
         sync, filled = await self._gaps.fill(sync, account, self._rulebook.event_types)
+        opened = await self._decrypter.open(replace(opened, sync=sync, filled=filled))
         mode = Mode.BOTH if self._mode.mode is Mode.DIRECT else Mode.LOCAL
-        return await self._decide(sync, await self._gather(sync, filled, account, mode))
+        return await self._decide(opened.sync, await self._gather(opened, account, mode))
 
-    async def _plan_by_list(self, sync: Sync, account: AccountState, *, is_listing: bool) -> Plan | None:
+    async def _plan_by_list(self, opened: Opened, account: AccountState, *, is_listing: bool) -> Plan | None:
         """None if the server leaves out what would ring by the push rules, and its word does not hold for that.
 
         A proxy that offered direct push may be gone between two requests without a connection being cut. And nothing
         is listed that came before our pusher; what came right after one sync was answered is in the next.
         """
-        situation = await self._gather(sync, (), account, Mode.DIRECT)
+        sync = opened.sync
+        situation = await self._gather(opened, account, Mode.DIRECT)
         decided = await self._decide(sync, situation)
         if not is_disputed(decided, await _decide(sync, replace(situation, mode=Mode.LOCAL))):
             return decided
@@ -109,12 +127,11 @@ class SyncPlanner:
         await self._mode.refresh()
         return decided if self._mode.mode is Mode.DIRECT and is_listing else None
 
-    async def _gather(
-        self, sync: Sync, filled: tuple[ServerNotification, ...], account: AccountState, mode: Mode
-    ) -> Situation:
-        touched = touched_rooms(sync, filled)
-        rooms = await self._ledger.rooms(touched, senders(sync, filled))
-        changing = rooms_changing_deliveries(sync, rooms)
+    async def _gather(self, opened: Opened, account: AccountState, mode: Mode) -> Situation:
+        sync, filled, late = opened.sync, opened.filled, opened.late
+        touched = touched_rooms(sync, filled, late)
+        rooms = await self._ledger.rooms(touched, senders(sync, filled, late))
+        changing = rooms_changing_deliveries(sync, rooms, late)
         marked = marked_events(sync)
         situation = Situation(
             me=self._homeserver.user_id,
@@ -125,6 +142,12 @@ class SyncPlanner:
             open_deliveries=await self._ledger.open_deliveries(changing) if changing else (),
             positions=await self._ledger.positions(marked) if marked else {},
             filled=filled,
+            clear=opened.clear,
+            locked=opened.locked,
+            late=late,
+            hopeless=opened.hopeless,
+            waiting=await self._ledger.locked_in(changing) if changing else (),
+            now_ms=self._clock(),
         )
         if wanted := rooms_wanting_facts(sync, situation):
             told = await self._gatherer.ask_rooms(wanted, situation.rooms)
@@ -148,7 +171,8 @@ def _with_rooms(situation: Situation, told: Mapping[str, RoomRecord]) -> Situati
 
 
 async def _decide(sync: Sync, situation: Situation) -> Plan:
-    count = sum(len(room.timeline) for room in sync.joined) + len(sync.notifications) + len(situation.filled)
+    count = sum(len(room.timeline) for room in sync.joined)
+    count += len(sync.notifications) + len(situation.filled) + len(situation.late)
     if sync.size < LARGE_BODY and count < LARGE_COUNT:
         return plan(sync, situation)
     return await asyncio.to_thread(plan, sync, situation)

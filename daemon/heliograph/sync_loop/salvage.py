@@ -27,7 +27,7 @@ P = TypeVar("P", Event, StrippedState, ServerNotification)
 def salvage(sync: Sync, situation: Situation) -> Sync:
     """The sync without the events that cannot be planned. Takes as long as planning each of them alone."""
 
-    def is_sound(part: Sync) -> bool:
+    def is_good(part: Sync) -> bool:
         try:
             marked_events(part)
             rooms_changing_deliveries(part, situation.rooms)
@@ -40,40 +40,49 @@ def salvage(sync: Sync, situation: Situation) -> Sync:
     bare = Sync(sync.next_batch)
     return replace(
         sync,
-        joined=tuple(_salvage_joined(room, bare, is_sound) for room in sync.joined),
-        invited=tuple(_salvage_invited(room, bare, is_sound) for room in sync.invited),
+        joined=tuple(_salvage_joined(room, bare, is_good) for room in sync.joined),
+        invited=tuple(_salvage_invited(room, bare, is_good) for room in sync.invited),
         notifications=_sound(
-            sync.notifications, "notifications", lambda item: is_sound(replace(bare, notifications=(item,)))
+            sync.notifications, "notifications", lambda item: is_good(replace(bare, notifications=(item,)))
         ),
     )
 
 
-def _salvage_joined(room: JoinedRoom, bare: Sync, is_sound: Callable[[Sync], bool]) -> JoinedRoom:
+def is_sound(event: Event, situation: Situation) -> bool:
+    """Whether an event whose key came late can be planned."""
+    try:
+        plan(Sync(""), replace(situation, late=(event,)))
+    except Exception:  # noqa: BLE001 - as above
+        return False
+    return True
+
+
+def _salvage_joined(room: JoinedRoom, bare: Sync, is_good: Callable[[Sync], bool]) -> JoinedRoom:
     alone = JoinedRoom(room.room_id)
     return replace(
         room,
         timeline=_sound(
             room.timeline,
             "timeline",
-            lambda event: is_sound(replace(bare, joined=(replace(alone, timeline=(event,)),))),
+            lambda event: is_good(replace(bare, joined=(replace(alone, timeline=(event,)),))),
         ),
         state=_sound(
-            room.state, "state", lambda event: is_sound(replace(bare, joined=(replace(alone, state=(event,)),)))
+            room.state, "state", lambda event: is_good(replace(bare, joined=(replace(alone, state=(event,)),)))
         ),
     )
 
 
-def _salvage_invited(room: InvitedRoom, bare: Sync, is_sound: Callable[[Sync], bool]) -> InvitedRoom:
+def _salvage_invited(room: InvitedRoom, bare: Sync, is_good: Callable[[Sync], bool]) -> InvitedRoom:
     state = _sound(
         room.state,
         "invite_state",
-        lambda event: is_sound(replace(bare, invited=(InvitedRoom(room.room_id, (event,)),))),
+        lambda event: is_good(replace(bare, invited=(InvitedRoom(room.room_id, (event,)),))),
     )
     return replace(room, state=state)
 
 
-def _sound(parts: Iterable[P | Malformed], where: str, is_sound: Callable[[P], bool]) -> tuple[P | Malformed, ...]:
-    return tuple(part if isinstance(part, Malformed) or is_sound(part) else _faulty(part, where) for part in parts)
+def _sound(parts: Iterable[P | Malformed], where: str, is_good: Callable[[P], bool]) -> tuple[P | Malformed, ...]:
+    return tuple(part if isinstance(part, Malformed) or is_good(part) else _faulty(part, where) for part in parts)
 
 
 def _faulty(part: Event | StrippedState | ServerNotification, where: str) -> Malformed:

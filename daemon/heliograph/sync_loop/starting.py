@@ -11,7 +11,7 @@ from heliograph.core.events import ServerNotification, Sync
 from heliograph.core.record import AccountState, Plan
 from heliograph.core.start import anew_plan, first_plan
 from heliograph.errors import RateLimited, Refused, Unreachable
-from heliograph.ports import Homeserver, Inbox, SyncRequest
+from heliograph.ports import Homeserver, SyncRequest
 from heliograph.sync_loop.planner import SyncPlanner
 from heliograph.sync_loop.rulebook import Rulebook
 
@@ -31,13 +31,14 @@ class Starter:
     def __init__(
         self,
         homeserver: Homeserver,
-        inbox: Inbox,
+        take: Callable[[Sync], Awaitable[None]],
         rulebook: Rulebook,
         planner: SyncPlanner,
         on_progress: Callable[[], None],
     ) -> None:
+        """`take` keeps what a sync brings besides events."""
         self._homeserver = homeserver
-        self._inbox = inbox
+        self._take = take
         self._rulebook = rulebook
         self._planner = planner
         self._on_progress = on_progress
@@ -78,8 +79,7 @@ class Starter:
 
     async def _sync(self) -> Sync:
         sync = await self._homeserver.sync(SyncRequest(since=None, timeout_ms=0))
-        if sync.to_device:
-            await self._inbox.keep(sync.to_device)
+        await self._take(sync)
         return sync
 
 

@@ -6,17 +6,17 @@ import asyncio
 import contextlib
 import itertools
 from collections.abc import AsyncIterator, Sequence
-from dataclasses import dataclass, field
 
 from builders import ME
 from fakes.desktop import FakeDesktop
+from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import State
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.record import Delivery, Edit, Plan, Withdrawal
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
-from heliograph.errors import LoggedOut, StorageError
+from heliograph.errors import LoggedOut
 from heliograph.status import AccountStatus
 from heliograph.sync_loop import Surroundings, SyncLoop, SyncSettings
 from waiting import until
@@ -111,22 +111,6 @@ class DeliveryStage:
         return list(self.desktop.on_screen)
 
 
-@dataclass
-class Inbox:
-    """`ports.Inbox` in memory."""
-
-    kept: list[bytes] = field(default_factory=list)
-    is_full: bool = False
-
-    async def keep(self, to_device: Sequence[bytes]) -> None:
-        if self.is_full:
-            raise StorageError("the inbox is full")
-        self.kept.extend(event for event in to_device if event not in self.kept)
-
-    async def close(self) -> None:
-        pass
-
-
 class SyncStage:
     """A sync loop on a homeserver in memory. Alice and the user's other client act there."""
 
@@ -136,13 +120,13 @@ class SyncStage:
         *,
         homeserver: FakeHomeserver | None = None,
         ledger: FakeLedger | None = None,
-        inbox: Inbox | None = None,
+        encryption: FakeEncryption | None = None,
     ) -> None:
         self.clock = clock
         self.homeserver = homeserver or FakeHomeserver(ME)
         self.homeserver.add_account_data("m.push_rules", {"global": predefined_rules(ME)})
         self.ledger = ledger or FakeLedger()
-        self.inbox = inbox or Inbox()
+        self.encryption = encryption or FakeEncryption()
         self.status = AccountStatus(ME, "https://example.org")
         self.turns = 0
         self.news = 0
@@ -152,7 +136,7 @@ class SyncStage:
         self.loop = SyncLoop(
             self.homeserver,
             self.ledger,
-            self.inbox,
+            self.encryption,
             self.status,
             SyncSettings(),
             Surroundings(

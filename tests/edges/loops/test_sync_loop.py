@@ -10,7 +10,8 @@ from dataclasses import replace
 import pytest
 
 from builders import ALICE, ME, make_event, make_stripped, make_sync
-from edges.loops.stage import Inbox, SyncStage, WallClock, running, until_signed_out
+from edges.loops.stage import SyncStage, WallClock, running, until_signed_out
+from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import State
@@ -245,10 +246,10 @@ async def test_a_large_sync_is_planned_in_a_thread(stage: SyncStage) -> None:
 
 
 class LedgerAtRequest(WatchedHomeserver):
-    """Looks at the ledger and the inbox whenever /sync is asked for."""
+    """Looks at the ledger and crypto.db whenever /sync is asked for."""
 
     ledger: FakeLedger
-    inbox: Inbox
+    encryption: FakeEncryption
 
     def __init__(self) -> None:
         super().__init__()
@@ -258,19 +259,19 @@ class LedgerAtRequest(WatchedHomeserver):
     async def sync(self, request: SyncRequest) -> Sync:
         if request.since != self.ledger.state.next_batch:
             self.unacknowledged.append(f"{request.since} asked, {self.ledger.state.next_batch} committed")
-        self.kept = len(self.inbox.kept)
+        self.kept = len(self.encryption.taken)
         return await super().sync(request)
 
 
 async def test_only_what_is_committed_is_acknowledged(clock: WallClock) -> None:
     homeserver = LedgerAtRequest()
     stage = SyncStage(clock, homeserver=homeserver)
-    homeserver.ledger, homeserver.inbox = stage.ledger, stage.inbox
+    homeserver.ledger, homeserver.encryption = stage.ledger, stage.encryption
     room = await stage.room()
     async with running(stage.loop):
         await stage.connected()
         for number in range(5):
-            homeserver.send_to_device(ALICE, "m.room_key", {"n": number})
+            homeserver.send_to_device(ALICE, "org.example.test", {"n": number})
             await stage.alice.send_text(room, f"number {number}")
             await stage.rings(f"number {number}")
             await until(lambda n=number: homeserver.kept == n + 1)  # type: ignore[misc]
@@ -278,19 +279,19 @@ async def test_only_what_is_committed_is_acknowledged(clock: WallClock) -> None:
 
 
 async def test_to_device_events_are_kept_before_the_sync_is_committed(stage: SyncStage) -> None:
-    stage.inbox.is_full = True
+    stage.encryption.is_full = True
     room = await stage.room()
     async with running(stage.loop):
         await stage.connected()
         token = stage.ledger.state.next_batch
-        stage.homeserver.send_to_device(ALICE, "m.room_key", {})
+        stage.homeserver.send_to_device(ALICE, "org.example.test", {})
         await stage.alice.send_text(room, "hello")
         await asyncio.sleep(300)
         assert stage.ledger.state.next_batch == token
         assert stage.rung == []
-        stage.inbox.is_full = False
+        stage.encryption.is_full = False
         await stage.rings("hello")
-    assert len(stage.inbox.kept) == 1
+    assert len(stage.encryption.taken) == 1
 
 
 async def test_while_the_disk_is_full_nothing_is_acknowledged_and_nothing_lost(stage: SyncStage) -> None:

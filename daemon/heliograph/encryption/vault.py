@@ -1,0 +1,47 @@
+"""Small secrets at rest in crypto.db, under a key made of the pickle key: AES-256-GCM, bound to their names."""
+
+from __future__ import annotations
+
+import sqlite3
+from hashlib import sha256
+from secrets import token_bytes
+
+_NONCE = 16
+_TAG = 16
+
+
+class Vault:
+    """Reads and writes within the transaction under way."""
+
+    def __init__(self, db: sqlite3.Connection, pickle_key: str) -> None:
+        self._db = db
+        self._key = sha256(b"heliograph secrets\0" + pickle_key.encode()).digest()
+
+    def keep(self, name: str, secret: str | None) -> None:
+        """None forgets it."""
+        if secret is None:
+            self._db.execute("DELETE FROM secrets WHERE name = ?", (name,))
+            return
+        from Crypto.Cipher import AES
+
+        cipher = AES.new(self._key, AES.MODE_GCM, nonce=token_bytes(_NONCE), mac_len=_TAG)
+        cipher.update(name.encode())
+        sealed, tag = cipher.encrypt_and_digest(secret.encode())
+        content = cipher.nonce + tag + sealed
+        self._db.execute("INSERT OR REPLACE INTO secrets (name, content) VALUES (?, ?)", (name, content))
+
+    def read(self, name: str) -> str | None:
+        """None: there is none, or it is not one that this pickle key wrote."""
+        row = self._db.execute("SELECT content FROM secrets WHERE name = ?", (name,)).fetchone()
+        if row is None:
+            return None
+        from Crypto.Cipher import AES
+
+        content = bytes(row[0])
+        nonce, tag, sealed = content[:_NONCE], content[_NONCE : _NONCE + _TAG], content[_NONCE + _TAG :]
+        cipher = AES.new(self._key, AES.MODE_GCM, nonce=nonce, mac_len=_TAG)
+        cipher.update(name.encode())
+        try:
+            return cipher.decrypt_and_verify(sealed, tag).decode()
+        except ValueError:
+            return None

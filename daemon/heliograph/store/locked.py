@@ -1,0 +1,93 @@
+"""Encrypted events whose keys may yet come, as they came. Bounded: the oldest give way."""
+
+from __future__ import annotations
+
+import logging
+import sqlite3
+from collections.abc import Collection, Iterable, Mapping
+from typing import Any
+
+from heliograph.core.encryption import RoomKey
+from heliograph.core.events import Event
+from heliograph.core.record import LockedEvent
+from heliograph.store.columns import among, from_json, to_integer, to_json, to_text
+
+log = logging.getLogger(__name__)
+
+MOST = 2_000
+_KEPT = ("event_id", "room_id", "type", "sender", "origin_server_ts", "content")
+_COLUMNS = "locked.event_id, locked.room_id, session_id, event, position"
+_JOINED = "locked JOIN judged USING (event_id)"
+
+
+def insert_locked(db: sqlite3.Connection, locked: Iterable[LockedEvent], now_ms: int) -> None:
+    """Keeps them, without what the homeserver added."""
+    rows = []
+    for each in locked:
+        try:
+            text = to_json({name: each.event.raw.get(name) for name in _KEPT})
+        except ValueError as error:
+            log.warning("%s cannot be kept until its key comes: %s", each.event_id, error)
+            continue
+        ids = (to_text(each.event_id), to_text(each.event.room_id), to_text(each.key.session_id))
+        rows.append((*ids, text, to_integer(now_ms)))
+    if rows:
+        db.executemany(
+            "INSERT OR IGNORE INTO locked (event_id, room_id, session_id, event, kept_ms) VALUES (?, ?, ?, ?, ?)", rows
+        )
+        db.execute(
+            "DELETE FROM locked WHERE event_id IN"
+            " (SELECT event_id FROM locked ORDER BY kept_ms DESC LIMIT -1 OFFSET ?)",
+            (MOST,),
+        )
+
+
+def delete_locked(db: sqlite3.Connection, event_ids: Iterable[str]) -> None:
+    db.executemany("DELETE FROM locked WHERE event_id = ?", [(to_text(event_id),) for event_id in event_ids])
+
+
+def read_all_locked(db: sqlite3.Connection) -> list[LockedEvent]:
+    """In order of position."""
+    return _read(db.execute(f"SELECT {_COLUMNS} FROM {_JOINED}"))
+
+
+def read_locked_by(db: sqlite3.Connection, keys: Collection[RoomKey]) -> list[LockedEvent]:
+    """Those that want one of these keys, in order of position."""
+    found: list[LockedEvent] = []
+    for condition, values in among("session_id", {key.session_id for key in keys}):
+        found += _read(db.execute(f"SELECT {_COLUMNS} FROM {_JOINED} WHERE {condition}", values))
+    wanted = frozenset(keys)
+    return sorted((each for each in found if each.key in wanted), key=lambda each: each.position)
+
+
+def read_locked_in(db: sqlite3.Connection, room_ids: Collection[str]) -> list[LockedEvent]:
+    """Those of these rooms."""
+    found: list[LockedEvent] = []
+    for condition, values in among("locked.room_id", room_ids):
+        found += _read(db.execute(f"SELECT {_COLUMNS} FROM {_JOINED} WHERE {condition}", values))
+    return found
+
+
+def prune_locked(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
+    """Forgets at most `limit` that are older. Returns how many."""
+    return db.execute(
+        "DELETE FROM locked WHERE event_id IN (SELECT event_id FROM locked WHERE kept_ms < ? LIMIT ?)",
+        (to_integer(before_ms), limit),
+    ).rowcount
+
+
+def _read(rows: Iterable[tuple[Any, ...]]) -> list[LockedEvent]:
+    found = []
+    for event_id, room_id, session_id, text, position in rows:
+        try:
+            json = from_json(text)
+            event = _event(event_id, room_id, json)
+        except (ValueError, KeyError, TypeError):
+            log.warning("%s is kept in the ledger in a way that cannot be read", event_id)
+            continue
+        found.append(LockedEvent(event, RoomKey(room_id, session_id), position))
+    return sorted(found, key=lambda each: each.position)
+
+
+def _event(event_id: str, room_id: str, json: Mapping[str, Any]) -> Event:
+    return Event(event_id, room_id, json["type"], json["sender"], json["origin_server_ts"], json["content"], json)

@@ -1,0 +1,18 @@
+UPDATE account SET next_batch = 's72594_4483', last_sync_ms = 1700000000123, is_silenced = 1, is_pusher_enabled = 0;
+INSERT INTO account_data VALUES ('push_rules', '{"global":{"override":[{"rule_id":".m.rule.master","enabled":false}]}}');
+INSERT INTO account_data VALUES ('direct_rooms', '["!direct:example.org"]');
+INSERT INTO account_data VALUES ('ignored_users', '["@bob:example.org"]');
+INSERT INTO judged VALUES (1, '$own', '!room:example.org', 'silent', 'own event', NULL, '@me:example.org', NULL, 1700000000000, 1700000000001, '');
+INSERT INTO judged VALUES (2, '$settled', '!room:example.org', 'ring', '.m.rule.message', '.m.rule.message', '@alice:example.org', NULL, 1700000000000, 1700000000001, '');
+INSERT INTO judged VALUES (3, '$shown', '!room:example.org', 'ring', '.m.rule.message', '.m.rule.message', '@alice:example.org', NULL, 1700000000000, 1700000000001, '');
+INSERT INTO judged VALUES (4, '$pending', '!room:example.org', 'ring', '.m.rule.message', '.m.rule.message', '@alice:example.org', '$root', 1700000000000, 1700000000001, '');
+INSERT INTO popups VALUES ('!room:example.org', ':1.7', 42, 'digest', 1);
+INSERT INTO deliveries VALUES (2, '$settled', '!room:example.org', '@alice:example.org', NULL, 'opened', 0, 0, NULL, '', NULL, NULL, NULL, NULL, NULL, NULL, NULL);
+INSERT INTO deliveries VALUES (3, '$shown', '!room:example.org', '@alice:example.org', NULL, 'shown', 0, 0, '!room:example.org', '', 'Lunch', 'Alice', 'hello', 'im.received', 0, 1, 'default');
+INSERT INTO deliveries VALUES (4, '$pending', '!room:example.org', '@alice:example.org', '$root', 'pending', 2, 99, NULL, 'no server', 'Lunch', 'Alice', 'hello', 'im.received', 0, 1, 'default');
+INSERT INTO rooms VALUES ('!room:example.org', '{"is_complete":true,"name":"Lunch","canonical_alias":null,"avatar_url":null,"is_encrypted":true,"room_version":"12","creators":["@alice:example.org"],"joined_member_count":5,"heroes":["@bob:example.org"],"own_display_name":"Me","inviter":null,"power_levels":{"users":{"@alice:example.org":100}}}', 1);
+INSERT INTO members VALUES ('!room:example.org', '@alice:example.org', 'Alice', 1700000000001);
+INSERT INTO members VALUES ('!room:example.org', '@bob:example.org', '', 1700000000001);
+INSERT INTO switched_off VALUES ('org.example.phone', 'phone-key');
+UPDATE account SET fallback_app_id = 'org.example.fallback', fallback_pushkey = 'fallback-key';
+INSERT INTO locked VALUES ('$pending', '!room:example.org', 'session', '{"event_id":"$pending","room_id":"!room:example.org","type":"m.room.encrypted","sender":"@alice:example.org","origin_server_ts":1700000000000,"content":{"algorithm":"m.megolm.v1.aes-sha2","session_id":"session","ciphertext":"x"}}', 1700000000001);

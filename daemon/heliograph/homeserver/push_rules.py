@@ -7,13 +7,13 @@ from typing import Any
 import msgspec
 
 from heliograph.core.events import Json
+from heliograph.core.mending import MAX_DEPTH, mend
 from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.answer import bad_answer
 from heliograph.homeserver.decoding import missing_is_refused
 from heliograph.homeserver.event import BROKEN
-from heliograph.homeserver.mending import MAX_DEPTH, mend
 from heliograph.homeserver.session import Session
 
 _RULES = "/_matrix/client/v3/pushrules/"

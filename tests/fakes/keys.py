@@ -20,6 +20,9 @@ from heliograph.encryption.signatures import SigningKey, encode
 from heliograph.errors import Refused, ServerError
 from heliograph.ports import BackupVersion, PublishedKeys
 
+# Its cryptography loads files at first use, which would be within a test's event loop.
+SigningKey(bytes(32)).sign({})
+
 
 class FakeKeyServer:
     """Keys by user and device, account data of one user, and one key backup."""

@@ -147,8 +147,8 @@ class FakeVault:
     async def secret(self, name: str) -> str | None:
         return self.kept.get(name)
 
-    def publish(self, server: FakeKeyServer) -> None:
-        """As the device itself does when it signs in."""
+    def device_keys(self) -> dict[str, Any]:
+        """What the device tells of itself."""
         own = self.identity
         device: dict[str, Any] = {
             "user_id": own.user_id,
@@ -157,7 +157,11 @@ class FakeVault:
             "keys": {f"curve25519:{own.device_id}": own.curve25519, f"ed25519:{own.device_id}": own.ed25519},
         }
         device["signatures"] = {own.user_id: {f"ed25519:{own.device_id}": self.signature(device)}}
-        server.devices.setdefault(own.user_id, {})[own.device_id] = device
+        return device
+
+    def publish(self, server: FakeKeyServer) -> None:
+        """As the device itself does when it signs in."""
+        server.devices.setdefault(self.identity.user_id, {})[self.identity.device_id] = self.device_keys()
 
 
 class FakeOwner:

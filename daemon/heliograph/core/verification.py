@@ -110,8 +110,6 @@ class Verification:
         """With CANCELLED: why, like m.mismatched_sas."""
         self.is_master_confirmed = False
         """With DONE: the other device vouched for the user's master key, too."""
-        self.is_other_done = False
-        """The other device is content as well."""
         self._own = own
         self._known = known
         self._since_ms = now_ms
@@ -173,7 +171,6 @@ class Verification:
     def receive(self, type_: str, content: Json) -> list[Message]:
         """An event of this transaction, by its type without `m.key.verification.`. Never raises."""
         if self.is_over:
-            self.is_other_done = self.is_other_done or (type_ == "done" and self.phase is Phase.DONE)
             return []
         try:
             match type_:
@@ -189,7 +186,6 @@ class Verification:
                     return self._take_mac(content)
                 case "done":
                     self._require(self.phase is Phase.CONFIRMED, "m.unexpected_message")
-                    self.is_other_done = True
                 case "cancel":
                     self.phase, self.code = Phase.CANCELLED, clean_line(_text(content, "code") or "m.unknown", 100)
         except _Wrong as wrong:

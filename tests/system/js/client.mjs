@@ -85,6 +85,7 @@ function contentOf(event) {
         type: event.getType(),
         content: event.getContent(),
         is_encrypted: event.isEncrypted(),
+        session_id: event.getWireContent().session_id ?? null,
         failure: event.isDecryptionFailure() ? String(event.decryptionFailureReason) : null,
         sender: event.getSender(),
     };
@@ -157,11 +158,14 @@ const commands = {
             ...options,
         });
         await joined(made.room_id);
+        // Before that a text would go out as it is.
+        if (is_encrypted) await until("encryption", () => crypto.isEncryptionEnabledInRoom(made.room_id));
         return made.room_id;
     },
     async join({ room }) {
         await client.joinRoom(room);
-        await joined(room);
+        const found = await joined(room);
+        if (found.hasEncryptionStateEvent()) await until("encryption", () => crypto.isEncryptionEnabledInRoom(room));
         return null;
     },
     // Until this client knows that the members are in the room, and so sends them keys.

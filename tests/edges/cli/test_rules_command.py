@@ -81,6 +81,12 @@ def test_rules_are_listed_in_their_order_with_what_is_wrong_with_them(shell: She
     ]
 
 
+def test_scripts_get_only_conditions_that_the_homeserver_told(shell: Shell, signed_in: LoginServer) -> None:
+    signed_in.rules = {"override": [make_rule(".m.rule.contains_display_name", conditions=[NAMED])]}
+    (rule,) = json.loads(shell.run("rules", "list", "--json").stdout)["rules"]
+    assert rule["conditions"] == [NAMED]
+
+
 def test_scripts_get_the_rules_as_json(shell: Shell, signed_in: LoginServer) -> None:
     signed_in.rules = {
         "content": [make_rule("w", "notify", {"set_tweak": "sound", "value": "bell"}, "coalesce", pattern="w")],

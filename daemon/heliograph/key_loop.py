@@ -47,11 +47,16 @@ class KeyLoop:
         self._due = asyncio.Event()
         self._is_first = True
         self._count: int | None = None
+        self._is_outdated = False
         self._is_fallback_used = False
         self._asked_ms: int | None = None
 
     def take_counts(self, one_time_keys: int | None, has_unused_fallback: bool | None) -> None:
         """What a sync told; None: it did not say."""
+        if self._is_outdated:
+            # It may have been asked for before we published.
+            self._is_outdated = False
+            return
         self._is_fallback_used = has_unused_fallback is False
         if one_time_keys is not None:
             self._count = one_time_keys
@@ -125,6 +130,7 @@ class KeyLoop:
             return False
         await self._encryption.confirm_upload(is_device_published=is_first)
         self._count = counts.get(ALGORITHM, 0)
+        self._is_outdated = True
         log.info("Published keys of %s: %d one-time keys at the server", self._keys.device_id, self._count)
         return True
 

@@ -42,6 +42,8 @@ TIMELINE_LIMIT = 20
 IDLE_COMMIT_MS = 3_600_000
 """A token that moves without news is written this seldom: an idle night costs no disk writes."""
 PRUNE_MS = 24 * 3_600_000
+CATCH_UPS = 3
+"""Syncs in a row that return at once; on a busy account there is always something new."""
 DAY_MS = 24 * 3_600_000
 BEAT_S = 60.0
 REPORTED = 50
@@ -129,6 +131,7 @@ class SyncLoop:
         self._committed_at_ms = 0
         self._pruned_at_ms: int | None = None
         self._is_catching_up = True
+        self._catch_ups = 0
         self._timeline_limit = TIMELINE_LIMIT
         self._started_anew_at_ms: int | None = None
         self._nudged = asyncio.Event()
@@ -209,7 +212,7 @@ class SyncLoop:
             return
         took_ms = abs(self._world.clock() - asked_ms)
         is_news = await self._take(sync)
-        self._is_catching_up = False
+        self._note_caught_up(request, sync)
         self._timeline_limit = TIMELINE_LIMIT
         self._nudged.clear()
         self._note_connection()
@@ -340,6 +343,12 @@ class SyncLoop:
         is_nudged = self._nudged.is_set()
         self._nudged.clear()
         return is_nudged
+
+    def _note_caught_up(self, request: SyncRequest, sync: Sync) -> None:
+        """A homeserver may answer from a cache, as it would have some minutes ago: until there is nothing new."""
+        self._catch_ups = self._catch_ups + 1 if self._is_catching_up else 0
+        is_at_the_end = sync.next_batch == request.since or self._catch_ups >= CATCH_UPS
+        self._is_catching_up = self._is_catching_up and not is_at_the_end
 
     def _note_connection(self) -> None:
         if self._status.connection is Connection.CONNECTED:

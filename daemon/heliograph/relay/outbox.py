@@ -202,16 +202,12 @@ class Outbox:
         """Until it is on disk, nothing more is sent from this queue: the same push would go out again and again."""
         while True:
             try:
-                due_ms = await self._change(
+                return await self._change(
                     partial(_finish, key=key, attempt=attempt, outcome=outcome, now_ms=self._now())
                 )
             except StorageError as error:
                 log.warning("What became of a push cannot be kept yet: %s", error)
                 await self._clock.wait(asyncio.Event(), self._now() + FIRST_DELAY_MS)
-                continue
-            if isinstance(outcome, Delivered) and outcome.is_rejected:
-                self._rejected.add(key)
-            return due_ms
 
     async def _look_at_all(self) -> None:
         """What waits since another life, or by another clock."""
@@ -234,6 +230,7 @@ class Outbox:
         result = await self._database.transaction(partial(_within, work, changes, self._now()))
         for why, number in changes.outcomes.items():
             self._outcomes[why] += number
+        self._rejected |= changes.rejected
         for key, due_ms in changes.due.items():
             self._schedule.ask(key, due_ms)
             self._wake.set()

@@ -70,6 +70,7 @@ class Changes:
 
     outcomes: Counter[str] = field(default_factory=Counter)
     queues: set[str] = field(default_factory=set)
+    rejected: set[str] = field(default_factory=set)
     due: dict[str, int] = field(default_factory=dict)
     """When (ms) each of those in which something waits wants to be looked at."""
 
@@ -174,11 +175,12 @@ def finish(
     this = ("position = ?", (attempt.position,))
     if isinstance(outcome, Delivered):
         is_rejected = outcome.is_rejected
-        db.execute(
+        is_known = db.execute(
             "UPDATE phones SET failures = 0, retry_ms = 0, is_rejected = ?, shown = ? WHERE hidden_pushkey = ?",
             (is_rejected, SOMETHING if attempt.unread is None else attempt.unread, hidden_pushkey),
-        )
-        if is_rejected:
+        ).rowcount
+        if is_rejected and is_known:
+            changes.rejected.add(hidden_pushkey)
             settle(db, "hidden_pushkey = ?", (hidden_pushkey,), Why.REJECTED, changes)
         else:
             settle(db, *this, SENT, changes)

@@ -43,6 +43,6 @@ CREATE TABLE settled (
     detail TEXT NOT NULL,
     room_id TEXT NOT NULL,
     settled_ms INTEGER NOT NULL,
-    PRIMARY KEY (event_id, user_id, why, detail)
+    PRIMARY KEY (event_id, user_id, why, detail, room_id)
 ) WITHOUT ROWID;
 CREATE INDEX settled_by_age ON settled (settled_ms);

@@ -294,6 +294,14 @@ def test_nothing_changed_where_the_same_rule_or_none_is_on_record(rule: str | No
             'No rule lets "org.example.x" ring, so such events are not asked for.',
         ),
         (
+            {
+                "event": make_event("lunch?", type="org.example.x"),
+                "event_types": frozenset({"m.room.message"}),
+                "rules": {"content": [make_rule(pattern="lunch")]},
+            },
+            'Only messages and what rules name are asked for: "org.example.x" is a type that no rule names.',
+        ),
+        (
             {"account": AccountState(is_silenced=True)},
             "Nothing rings now: another client silenced this device.",
         ),

@@ -244,7 +244,7 @@ def _notes(evidence: Evidence, verdict: Verdict | None) -> Iterator[str]:
             now = f"{_rule(verdict.rule)} decides" if verdict.rule else "no rule matches"
             yield f"The rules, the room or the event have changed since {_rule(judged.rule)} decided: now {now}."
         if record is None:
-            yield from _notes_on_absence(evidence, event)
+            yield _note_on_absence(evidence, event, verdict)
     silence = _silence(evidence.account)
     if silence is not None and (record is None or record.judged.reason != silence):
         yield f"Nothing rings now: {silence}."
@@ -261,11 +261,12 @@ def _notes_on_event(evidence: Evidence, event: Event) -> Iterator[str]:
         yield "Nothing is known of its room: what asks for members, names or power levels does not match."
 
 
-def _notes_on_absence(evidence: Evidence, event: Event) -> Iterator[str]:
-    if evidence.event_types is not None and event.type not in evidence.event_types:
-        yield f"No rule lets {_value(event.type)} ring, so such events are not asked for."
-    else:
-        yield "The ledger has no record of it: it came before the first start or is forgotten, or it is yet to come."
+def _note_on_absence(evidence: Evidence, event: Event, verdict: Verdict) -> str:
+    if evidence.event_types is None or event.type in evidence.event_types:
+        return "The ledger has no record of it: it came before the first start or is forgotten, or it is yet to come."
+    if verdict.notify:
+        return f"Only messages and what rules name are asked for: {_value(event.type)} is a type that no rule names."
+    return f"No rule lets {_value(event.type)} ring, so such events are not asked for."
 
 
 def _silence(account: AccountState) -> str | None:

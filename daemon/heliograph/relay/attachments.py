@@ -60,10 +60,6 @@ class Attachments:
         attachments._devices = await database.read(_read)
         return attachments
 
-    def begins(self, key: Key) -> bool:
-        """This device has not begun: nothing can be attached."""
-        return key not in self._devices
-
     async def begin(self, key: Key, since_ts: int, known: Iterable[Carried]) -> None:
         """From now on, what is not older than `since_ts` and not among the known ones. What was open, is no more."""
         device = _Device(since_ts, acknowledged={each.event_id: each.ts for each in known if each.ts >= since_ts})

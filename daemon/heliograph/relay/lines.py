@@ -110,6 +110,10 @@ class Lines:
     def forget(self, key: Key) -> None:
         self._lines.pop(key, None)
 
+    def is_direct(self, user_id: str, device_id: str) -> bool:
+        """Whether the device has a direct pusher, switched on or off."""
+        return any(each.device_id == device_id for each in self._registry.direct_of(user_id))
+
     def is_enabled(self, user_id: str, device_id: str) -> bool:
         """Whether the device has a direct pusher that is switched on."""
         return any(each.device_id == device_id and each.is_enabled for each in self._registry.direct_of(user_id))

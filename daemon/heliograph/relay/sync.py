@@ -93,7 +93,8 @@ class DirectSync:
             return await self._proxy.handle(request)
         key = (caller.user_id, caller.device_id)
         await self._acknowledge(key, since)
-        if not self._lines.is_enabled(*key) or self._attachments.begins(key):
+        # A pusher that is switched off may be switched on before this request is answered.
+        if not self._lines.is_direct(*key):
             return await self._proxy.handle(request)
         line = self._lines.line(key)
         with line.poll(self._clock) as bell:
@@ -114,19 +115,19 @@ class DirectSync:
         self._lines.line(key).settle(event_ids)
 
     async def _serve(self, poll: _Poll) -> web.StreamResponse:
-        if poll.line.is_fresh:
+        if poll.line.is_fresh and self._lines.is_enabled(*poll.key):
             await self._look(poll)
         tried: frozenset[str] = frozenset()
         target = target_of(poll.request)
         repeats = 0
         while True:
-            known = frozenset((*poll.line.waiting, *self._attachments.open_in(poll.key)))
+            known = self._known(poll)
             has_been_rung = False
             try:
                 answer = await self._ask(poll, target, is_urgent=poll.line.is_urgent(known - tried))
                 if answer is None:
                     has_been_rung = True
-                    known = frozenset((*poll.line.waiting, *self._attachments.open_in(poll.key)))
+                    known = self._known(poll)
                     # Not twice the same: homeservers keep the answer to a request for its repetition.
                     again = with_timeout(target, repeats)
                     repeats += 1
@@ -149,7 +150,7 @@ class DirectSync:
                     tried |= known
                     target = with_timeout(target, rest_ms)
                     continue
-            elif scanned is not None:
+            elif scanned is not None and self._lines.is_enabled(*poll.key):
                 body = await self._attach(poll, scanned, known, body)
             return web.Response(body=body, headers=answer_headers(answer.headers))
 
@@ -273,6 +274,12 @@ class DirectSync:
             else:
                 entries.append(entry)
         return sorted(entries, key=lambda entry: entry.ts)
+
+    def _known(self, poll: _Poll) -> frozenset[str]:
+        """Events that this device shall be told of, and that happened before the homeserver is asked."""
+        if not self._lines.is_enabled(*poll.key):
+            return frozenset()
+        return frozenset((*poll.line.waiting, *self._attachments.open_in(poll.key)))
 
     def _headers(self, poll: _Poll) -> CIMultiDict[str]:
         return self._proxy.headers(poll.request, _UNCHANGED)

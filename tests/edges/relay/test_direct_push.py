@@ -2,68 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
-from pathlib import Path
+import asyncio
 
-import pytest
-
-from conftest import NewUser
-from edges.relay.running import (
-    Device,
-    GatewayServer,
-    RunningRelay,
-    http_body,
-    pushed,
-)
-from heliograph.demo.homeserver import ThrowawaySynapse
-from heliograph.demo.user import DemoUser
+from edges.relay.conftest import Scene
+from edges.relay.running import NARROW, Device, direct_body, pushed, through
 from waiting import until
-
-
-@dataclass
-class Scene:
-    """A desktop that is direct and a phone with an http pusher, both of one user; and somebody who writes."""
-
-    relay: RunningRelay
-    gateway: GatewayServer
-    desktop: Device
-    phone: Device
-    alice: DemoUser
-    room: str
-
-    async def send(self, body: str = "hello") -> str:
-        return await self.alice.send_text(self.room, body)
-
-    async def probe(self) -> str:
-        """Returns when a message sent now has reached desktop and homeserver: what comes before it has, too."""
-        event_id = await self.send("probe")
-        await self.desktop.sync_until(event_id)
-        return event_id
-
-    async def is_settled(self) -> bool:
-        """No push waits or is on its way."""
-        counts = await self.relay.relay.outbox.counts()
-        return counts["waiting"] + counts["in_flight"] == 0
-
-
-@pytest.fixture
-async def relay(synapse: ThrowawaySynapse, tmp_path: Path) -> AsyncIterator[RunningRelay]:
-    async with RunningRelay(synapse.base_url, tmp_path / "relay") as running:
-        yield running
-
-
-@pytest.fixture
-async def scene(relay: RunningRelay, new_user: NewUser) -> AsyncIterator[Scene]:
-    async with GatewayServer() as gateway:
-        me, alice = await new_user("me"), await new_user("alice")
-        room = await alice.create_room("Lunch", invite=[me])
-        await me.join(room)
-        desktop = await Device.begin(me, relay)
-        phone = await Device.begin(await me.login_again("Phone"), relay)
-        await desktop.become_direct(delay_ms=1000, active_ms=2000)
-        await phone.set_pusher(http_body(gateway))
-        yield Scene(relay, gateway, desktop, phone, alice, room)
 
 
 async def test_a_syncing_desktop_is_told_with_the_event_itself_and_the_phone_stays_silent(scene: Scene) -> None:
@@ -89,3 +32,165 @@ async def test_an_absent_desktop_costs_the_phone_no_time_and_is_told_later(scene
         await pushed(scene.gateway, event_id)
     await scene.desktop.sync_until(sent[-1])
     assert sorted(scene.desktop.notified) == sorted(sent)
+
+
+async def test_what_the_filter_hides_ends_the_poll(scene: Scene) -> None:
+    async with scene.desktop.syncing(NARROW):
+        event_id = await scene.send()
+        await until(lambda: event_id in scene.desktop.notified, "the notification")
+        await until(scene.is_settled, "the acknowledgement")
+    assert scene.desktop.together == []
+    assert scene.gateway.events == []
+
+
+async def test_a_lost_response_is_made_up_for_by_the_next(scene: Scene) -> None:
+    event_id = await scene.send()
+    assert await scene.desktop.sync(takes=False) == [event_id]
+    assert await scene.desktop.sync() == [event_id]
+    assert await scene.desktop.sync(0) == []
+    await until(scene.is_settled, "the acknowledgement")
+    assert scene.gateway.events == []
+
+
+async def test_a_to_device_message_survives_a_poll_that_a_push_ended(scene: Scene) -> None:
+    polling = asyncio.create_task(scene.desktop.sync(filter_=NARROW))
+    event_id = await scene.send()
+    assert await polling == [event_id]
+    content = {scene.desktop.user.user_id: {scene.desktop.user.device_id: {"key": "value"}}}
+    await scene.alice.call("PUT", "/sendToDevice/org.example.test/1", {"messages": content})
+    await until(lambda: _has_to_device(scene.desktop), "the to-device message")
+
+
+async def _has_to_device(desktop: Device) -> bool:
+    await desktop.sync(1_000)
+    return any(event["content"] == {"key": "value"} for event in desktop.last.get("to_device", {}).get("events", []))
+
+
+async def test_every_direct_device_is_told_and_one_acknowledgement_keeps_the_phone_silent(scene: Scene) -> None:
+    laptop = await Device.begin(await scene.desktop.user.login_again("Laptop"), scene.relay)
+    await laptop.set_pusher(direct_body("laptop-pushkey", delay_ms=1000))
+    async with scene.desktop.syncing():
+        event_id = await scene.send()
+        assert await laptop.sync(takes=False) == [event_id]
+        await until(scene.is_settled, "the acknowledgement")
+    assert scene.desktop.notified == [event_id]
+    assert await laptop.sync() == [event_id]
+    assert scene.gateway.events == []
+
+
+async def test_what_was_not_acknowledged_before_a_restart_is_told_again(scene: Scene) -> None:
+    event_id = await scene.send()
+    assert await scene.desktop.sync(takes=False) == [event_id]
+    await scene.relay.stop()
+    await scene.relay.start()
+    await pushed(scene.gateway, event_id)
+    assert await scene.desktop.sync() == [event_id]
+    assert await scene.desktop.sync(0) == []
+
+
+async def test_what_came_while_the_relay_was_down_is_told(scene: Scene) -> None:
+    await scene.relay.stop()
+    hidden, shown = await scene.send("first"), await scene.send("second")
+    await scene.relay.start()
+    assert await scene.desktop.sync(filter_=NARROW) == [hidden, shown]
+
+
+async def test_an_acknowledgement_is_kept_over_a_restart(scene: Scene) -> None:
+    event_id = await scene.send()
+    assert await scene.desktop.sync() == [event_id]
+    assert await scene.desktop.sync(0) == []
+    await scene.relay.stop()
+    await scene.relay.start()
+    later = await scene.send()
+    assert await scene.desktop.sync() == [later]
+    assert event_id not in scene.gateway.events
+
+
+async def test_a_desktop_that_is_switched_off_is_told_nothing_and_the_phone_rings_at_once(scene: Scene) -> None:
+    body = direct_body(scene.desktop.user.device_id, delay_ms=60_000)
+    async with scene.desktop.syncing():
+        await scene.phone.set_pusher({**body, "org.matrix.msc3881.enabled": False})
+        event_id = await scene.send()
+        await pushed(scene.gateway, event_id)
+        await scene.phone.set_pusher({**body, "enabled": True})
+        later = await scene.send()
+        await until(lambda: later in scene.desktop.notified, "the notification")
+    assert scene.desktop.notified == [later]
+
+
+async def test_reading_on_the_phone_during_the_hold_keeps_it_silent(scene: Scene) -> None:
+    event_id = await scene.send()
+    assert await scene.desktop.sync(takes=False) == [event_id]
+    await scene.phone.user.read(scene.room, event_id, "m.read.private")
+    await until(scene.is_settled, "the cancellation")
+    assert event_id not in scene.gateway.events
+
+
+async def test_a_read_marker_during_the_hold_keeps_the_phone_silent(scene: Scene) -> None:
+    event_id = await scene.send()
+    assert await scene.desktop.sync(takes=False) == [event_id]
+    path = f"/rooms/{scene.room}/read_markers"
+    await scene.phone.user.call("POST", path, {"m.fully_read": event_id, "m.read": event_id})
+    await until(scene.is_settled, "the cancellation")
+    assert event_id not in scene.gateway.events
+
+
+async def test_a_redaction_that_passes_through_keeps_the_phone_silent(scene: Scene) -> None:
+    event_id = await scene.send()
+    assert await scene.desktop.sync(takes=False) == [event_id]
+    await through(scene.alice, scene.relay).redact(scene.room, event_id)
+    await until(scene.is_settled, "the cancellation")
+    assert event_id not in scene.gateway.events
+    assert await scene.desktop.sync(9_000) == []
+
+
+async def test_a_redaction_that_the_desktop_is_told_of_keeps_the_phone_silent(scene: Scene) -> None:
+    event_id = await scene.send()
+    assert await scene.desktop.sync(takes=False) == [event_id]
+    await scene.alice.redact(scene.room, event_id)
+    # With the same time-out Synapse would repeat its last answer.
+    assert await scene.desktop.sync(9_000) == []
+    await until(scene.is_settled, "the cancellation")
+    assert event_id not in scene.gateway.events
+
+
+async def test_leaving_the_room_keeps_the_phone_silent(scene: Scene) -> None:
+    event_id = await scene.send()
+    assert await scene.desktop.sync(takes=False) == [event_id]
+    await scene.phone.user.leave(scene.room)
+    await until(scene.is_settled, "the cancellation")
+    assert event_id not in scene.gateway.events
+
+
+async def test_an_invite_rings_once_in_the_response_that_brings_it(scene: Scene) -> None:
+    async with scene.desktop.syncing():
+        room = await scene.alice.create_room("Weekend", invite=[scene.desktop.user.user_id])
+        await until(lambda: scene.desktop.notified, "the notification")
+        await until(scene.is_settled, "the acknowledgement")
+    assert len(scene.desktop.notified) == 1
+    assert room is not None
+    assert scene.gateway.events == []
+
+
+async def test_http_pushers_that_do_not_wait_for_the_desktop_ring_at_once(scene: Scene) -> None:
+    fallback = [{"app_id": "org.example.other", "pushkey": "other"}]
+    await scene.desktop.set_pusher(
+        {
+            **direct_body(scene.desktop.user.device_id),
+            "data": {"org.matrix.msc3361.delay_ms": 60_000, "org.matrix.msc3361.fallback": fallback},
+        }
+    )
+    async with scene.desktop.syncing():
+        event_id = await scene.send()
+        await pushed(scene.gateway, event_id)
+        await until(lambda: event_id in scene.desktop.notified, "the notification")
+
+
+async def test_a_cut_connection_makes_the_phone_ring(scene: Scene) -> None:
+    polling = asyncio.create_task(scene.desktop.sync(30_000))
+    await until(lambda: scene.relay.relay.lines.pending, "the poll")
+    polling.cancel()
+    await until(lambda: not scene.relay.relay.lines.pending, "the end of the poll")
+    event_id = await scene.send()
+    await pushed(scene.gateway, event_id)
+    assert await scene.desktop.sync() == [event_id]

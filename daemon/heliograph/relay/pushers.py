@@ -91,6 +91,7 @@ class Pushers:
             if listed is None:
                 return _pass_on(answer)
             await self._reconcile(caller.user_id, listed)
+            listed = await self._without_orphans(caller.user_id, listed, authorization)
             if self._registry.direct_of(caller.user_id):
                 listed = await self._adopt_all(caller.user_id, listed, authorization)
             return json_response({"pushers": self._shown(caller.user_id, listed)})
@@ -136,6 +137,18 @@ class Pushers:
         if gone or direct:
             log.info("%d pushers of %s are gone at the homeserver", len(gone), user_id)
             await self._drop(gone, direct)
+
+    async def _without_orphans(self, user_id: str, listed: list[Json], authorization: Authorization) -> list[Json]:
+        """Twins of ours that nobody here knows: another user took the name, or relay.db was lost."""
+        kept: list[Json] = []
+        for entry in listed:
+            key = key_of(entry)
+            is_ours = pusher_body.gateway_url_in(entry) == self._gateway_url
+            if key is not None and is_ours and self._twin_in(user_id, entry) is None:
+                await self._upstream.ask("POST", _SET, authorization, pusher_body.removal(*key))
+            else:
+                kept.append(entry)
+        return kept
 
     async def _drop(self, twins: list[Twin], direct: list[DirectPusher]) -> None:
         if not twins and not direct:

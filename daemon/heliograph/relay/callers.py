@@ -10,6 +10,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
+from heliograph.relay.limits import group_of
 from heliograph.relay.upstream import Answer, Upstream
 
 log = logging.getLogger(__name__)
@@ -56,7 +57,7 @@ class Callers:
         if authorization is None or "user_id" in request.query:
             return Unknown()
         key = hashlib.sha256(authorization["Authorization"].encode(errors="surrogatepass")).digest()
-        now = self._clock()
+        now, address = self._clock(), group_of(address)
         known = self._known.get(key)
         if known is not None and not afresh and abs(now - known[1]) < KNOWN_MS:
             return known[0]

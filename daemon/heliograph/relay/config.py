@@ -17,7 +17,7 @@ from heliograph.logs import Level
 
 NOTIFY_PATH = "/_matrix/push/v1/notify"
 _MAX_FILE = 256 * 1024
-_UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1", "": "127.0.0.1"}  # noqa: S104 where to reach who listens everywhere
+_UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 where to reach who listens everywhere
 
 
 class RelayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -105,7 +105,7 @@ def _check(config: RelayConfig, source: str) -> None:
     if parts is None or parts.query or parts.fragment or parts.username is not None:
         raise _refusal(source, "has a wrong `homeserver`", "It is a URL like http://127.0.0.1:8008")
     try:
-        is_good = 0 < config.address[1] < 65536
+        is_good = bool(config.address[0]) and 0 < config.address[1] < 65536
     except ValueError:
         is_good = False
     if not is_good:

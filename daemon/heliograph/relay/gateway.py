@@ -113,7 +113,8 @@ class Gateway:
         elif arrived.event_id is None and arrived.unread == 0:
             await self._outbox.cancel_all(twin.user_id, Why.UNREAD_ZERO)
         if arrived.event_id is not None:
-            self._arrivals.announce(twin.user_id, arrived.room_id, arrived.event_id, arrived.notification)
+            told = {**arrived.notification, "devices": [device]}
+            self._arrivals.announce(twin.user_id, arrived.room_id, arrived.event_id, told)
         return taken is not Taken.REJECTED
 
     def _push(self, arrived: Arrived, device: Json, twin: Twin, received_ms: int) -> Push:

@@ -27,7 +27,7 @@ class Allowance:
 
     def take(self, address: str | None, now_ms: int, cost: float = 1.0) -> float:
         """0 if it may; else the seconds that it has to wait before it may. None: a connection without address."""
-        bucket = self._refill(_group(address or ""), now_ms)
+        bucket = self._refill(group_of(address or ""), now_ms)
         if bucket.tokens < cost:
             return max((cost - bucket.tokens) / self._per_second, 0.001)
         bucket.tokens -= cost
@@ -47,7 +47,8 @@ class Allowance:
         return bucket
 
 
-def _group(address: str) -> str:
+def group_of(address: str) -> str:
+    """What counts as one address: of IPv6, the network that one customer has."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

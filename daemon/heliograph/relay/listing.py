@@ -37,7 +37,7 @@ class Entry:
 class Listed:
     """As much of the list as was asked for."""
 
-    entries: Mapping[str, Entry]
+    entries: dict[str, Entry]
     """In the order of `ts`."""
     is_whole: bool
     """Nothing of what was looked for can be further down."""

@@ -33,7 +33,7 @@ class Arrivals(Protocol):
     """Who wants to know of pushes."""
 
     def announce(self, user_id: str, room_id: str, event_id: str, notification: Json) -> None:
-        """A push came, `notification` as the homeserver sent it: wakes this user's direct long-polls. At once.
+        """A push came, `notification` as the homeserver sent it to this one device: wakes this user's long-polls.
 
         To be called once for each push, whatever becomes of it: disabled twins, wakers and repeats too.
         """

@@ -236,14 +236,18 @@ class DirectSync:
         if listed is None:
             return await self._synthesise(poll, scanned, known)
         entries = []
-        for entry in listed.entries.values():
+        is_covered = False
+        for entry in reversed(listed.entries.values()):
+            # What is older than something that the answer has happened before the answer was made.
+            is_covered = is_covered or entry.event_id in scanned.events
             is_told = entry.event_id in line.waiting
             if not self._attachments.wants(key, entry.event_id, None if is_told else entry.ts):
                 continue
-            if entry.event_id in scanned.events or entry.room_id in scanned.invites or entry.event_id in known:
+            if is_covered or entry.room_id in scanned.invites or entry.event_id in known:
                 entries.append(entry)
             else:
                 line.keep(entry.event_id, entry.room_id)
+        entries.reverse()
         if listed.is_whole:
             unlisted = needed - listed.entries.keys()
             await self._attachments.drop(key, unlisted)

@@ -204,7 +204,7 @@ async def test_the_same_name_set_by_another_user_takes_the_pusher_over(scene: Sc
 
 
 async def test_a_switched_off_http_pusher_is_silent(scene: Scene) -> None:
-    await scene.desktop.set_pusher(http_body(scene.gateway, **{"org.matrix.msc3881.enabled": False}))
+    await scene.desktop.set_pusher({**http_body(scene.gateway), "org.matrix.msc3881.enabled": False})
     assert named(await scene.phone.pushers(), "phone-pushkey")["enabled"] is False
     silent = await scene.send()
     await scene.probe()

@@ -6,9 +6,11 @@ from typing import Any
 
 import pytest
 
-from builders import ROOM, make_delivery
+from builders import ROOM, make_delivery, make_event
+from heliograph.core.encryption import RoomKey
 from heliograph.core.events import JoinedRoom, Receipt
 from heliograph.core.reading import read_elsewhere
+from heliograph.core.record import LockedEvent
 
 FIRST = make_delivery("$1")
 SECOND = make_delivery("$2")
@@ -49,3 +51,13 @@ def test_a_count_of_zero_makes_a_marker_at_an_unknown_event_cover_all() -> None:
 
 def test_a_count_of_zero_alone_proves_nothing() -> None:
     assert read(notification_count=0) == set()
+
+
+def test_an_event_that_waits_for_its_key_is_read_in_its_thread() -> None:
+    relation = {"m.relates_to": {"rel_type": "m.thread", "event_id": "$1"}}
+    event = make_event(event_id="$3", type="m.room.encrypted", content=relation)
+    locked = [LockedEvent(event, RoomKey(ROOM, "session"))]
+    in_main = JoinedRoom(ROOM, receipts=(Receipt(ROOM, "$4", "main"),))
+    in_thread = JoinedRoom(ROOM, receipts=(Receipt(ROOM, "$3", "$1"),))
+    assert read_elsewhere(in_main, locked, ORDER) == set()
+    assert read_elsewhere(in_thread, locked, ORDER) == {"$3"}

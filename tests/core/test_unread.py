@@ -1,0 +1,42 @@
+from __future__ import annotations
+
+from builders import ALICE, ROOM
+from heliograph.core.delivery import State
+from heliograph.core.notification import Category
+from heliograph.core.unread import Rung, UnreadMessage, UnreadRoom
+
+
+def test_a_room_tells_scripts_of_its_messages() -> None:
+    message = UnreadMessage("$a", ALICE, "Alice", "hello", 5, Category.MESSAGE, State.SHOWN, is_highlight=True)
+    assert UnreadRoom(ROOM, "Lunch", 3, 1, 5, messages=(message,)).as_json() == {
+        "room_id": ROOM,
+        "title": "Lunch",
+        "direct": False,
+        "unread": 3,
+        "highlights": 1,
+        "latest_ms": 5,
+        "messages": [
+            {
+                "event_id": "$a",
+                "sender": ALICE,
+                "sender_name": "Alice",
+                "text": "hello",
+                "sent_ms": 5,
+                "category": "im.received",
+                "state": "shown",
+                "highlight": True,
+            }
+        ],
+    }
+
+
+def test_history_never_tells_what_was_said() -> None:
+    assert Rung(ROOM, "Lunch", ALICE, 5, State.WITHDRAWN, "read elsewhere", ".m.rule.message").as_json() == {
+        "room_id": ROOM,
+        "title": "Lunch",
+        "sender": ALICE,
+        "sent_ms": 5,
+        "state": "withdrawn",
+        "why": "read elsewhere",
+        "rule": ".m.rule.message",
+    }

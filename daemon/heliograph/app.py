@@ -10,7 +10,7 @@ import os
 import random
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Coroutine, Sequence
 from typing import Any
 
 from heliograph import __version__, sd_notify
@@ -18,6 +18,8 @@ from heliograph.accounts import Account, device_name, state_folder
 from heliograph.config import Config
 from heliograph.control.service import Control
 from heliograph.core.delivery import State
+from heliograph.core.fallback import fallback_pusher
+from heliograph.core.handoff import HandoffSettings, Signs
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.opener import RoomOpener
@@ -34,11 +36,12 @@ from heliograph.errors import (
     StorageError,
     UserError,
 )
+from heliograph.handoff_loop import HandoffLoop, Whereabouts, settle_all
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.session import Session
 from heliograph.key_loop import KeyLoop
-from heliograph.ports import Desktop, Opener, SecretStore
+from heliograph.ports import Desktop, Opener, Presence, SecretStore
 from heliograph.pusher_loop import PusherLoop, own_pusher
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
@@ -50,6 +53,8 @@ from heliograph.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
 
+LEAVE_S = 4.0
+"""How long handing over may take: logind lets sleep be held up for five seconds."""
 LAST_WORDS_S = 10.0
 """How long a notice about the end of an account may take to be shown."""
 STUCK_MS = 60_000
@@ -66,6 +71,7 @@ async def run(
     accounts: Sequence[Account],
     *,
     desktop: Desktop | None = None,
+    presence: Presence | None = None,
     stop: asyncio.Event | None = None,
     on_ready: Callable[[DaemonStatus], None] | None = None,
 ) -> int:
@@ -87,17 +93,17 @@ async def run(
         await control.start()
         stack.push_async_callback(control.stop)
         wakeups = Wakeups(lambda why: _nudge(runs, why))
-        presence = DesktopPresence(away_after_s=60.0 * config.handoff.away_after, beside=[wakeups])
+        presence = presence or DesktopPresence(away_after_s=60.0 * config.handoff.away_after, beside=[wakeups])
         await presence.start()
         stack.push_async_callback(presence.stop)
+        whereabouts = _watch_desk(presence, desktop, runs)
         log.info("Heliograph %s runs for %d accounts, notifications through %s", __version__, len(runs), desktop.name)
         # What was imported stays for good: the collector need not look through it again and again.
         gc.freeze()
         sd_notify.ready(_summary(status))
         if on_ready is not None:
             on_ready(status)
-        code = await _serve(runs, stop)
-        sd_notify.stopping()
+        code = await _serve(runs, stop, whereabouts)
     return code
 
 
@@ -122,6 +128,16 @@ class AccountRun:
         self._watchdog = watchdog
         self._daemon = daemon
         self._sync: SyncLoop | None = None
+        self._signs = Signs()
+        self.handoff: HandoffLoop | None = None
+        """None while the account is not signed in."""
+
+    def take_signs(self, signs: Signs) -> None:
+        """Whether the user is here."""
+        self._signs = signs
+        self._status.handoff.why_away = signs.why_away
+        if self.handoff is not None:
+            self.handoff.take_signs(signs)
 
     async def run(self) -> int:
         """Runs the account until it is signed out; the exit code that this calls for."""
@@ -192,27 +208,53 @@ class AccountRun:
                 on_key_counts=key_loop.take_counts,
             ),
         )
+        own = own_pusher(self.account.pushkey, device_name())
+        fallback = self._config.fallback.fallback
+        lock = asyncio.Lock()
+        self.handoff = handoff = HandoffLoop(
+            homeserver,
+            self._ledger,
+            self._status,
+            _handoff_settings(self._config),
+            own.key,
+            lock,
+            collect=sync.collect,
+            rest=self._delivery.rest,
+            hush=self._hush,
+        )
+        handoff.take_signs(self._signs)
         self._pusher = PusherLoop(
             homeserver,
             self._ledger,
             self._status,
-            own_pusher(self.account.pushkey, device_name()),
+            own,
             clock=now_ms,
             jitter=random.random,
             on_switch=lambda is_enabled: sync.take_pusher_switch(is_enabled=is_enabled),
+            fallback=fallback_pusher(fallback, device_name()) if fallback is not None else None,
+            lock=lock,
+            on_pushers=handoff.take_pushers,
+            on_trouble=self._delivery.tell,
         )
-        beside = [asyncio.create_task(self._pusher.run()), asyncio.create_task(key_loop.run())]
+        beside = [asyncio.create_task(each.run()) for each in (self._pusher, handoff, key_loop)]
         try:
             return await sync.run()
         finally:
+            self.handoff = None
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+
+    def _hush(self, is_hushed: bool) -> None:
+        while_away = self._config.handoff.while_away
+        self._delivery.hush(while_away if is_hushed else "ring")
 
     def _beat(self) -> None:
         self._watchdog.beat(self.account.user_id)
         if self._status.connection is Connection.CONNECTED:
             self._pusher.turn()
+            if self.handoff is not None:
+                self.handoff.turn()
         self._tell_systemd()
 
     def _tell_systemd(self) -> None:
@@ -317,8 +359,44 @@ async def _open_accounts(
     return runs
 
 
-async def _serve(runs: Sequence[AccountRun], stop: asyncio.Event) -> int:
-    """Until asked to stop (exit code 0), or until the last account has ended (its exit code)."""
+def _watch_desk(presence: Presence, desktop: Desktop, runs: Sequence[AccountRun]) -> Whereabouts:
+    """Every account is told whether the user is here; the machine waits for them before it sleeps."""
+
+    def tell(signs: Signs) -> None:
+        for run in runs:
+            run.take_signs(signs)
+
+    async def hand_over() -> None:
+        await settle_all(_handoffs(runs), LEAVE_S)
+        presence.let_sleep()
+
+    def hold_sleep_up(signs: Signs) -> None:
+        if signs.is_asleep and presence.holds_sleep_up:
+            _in_background(hand_over())
+
+    whereabouts = Whereabouts(tell)
+    desktop.listen(whereabouts.take_signal)
+    presence.listen(whereabouts.take_session)
+    presence.listen(hold_sleep_up)
+    return whereabouts
+
+
+def _handoffs(runs: Sequence[AccountRun]) -> list[HandoffLoop]:
+    return [run.handoff for run in runs if run.handoff is not None]
+
+
+def _handoff_settings(config: Config) -> HandoffSettings:
+    fallback = config.fallback.fallback
+    return HandoffSettings(
+        mode=config.handoff.mode,
+        while_away=config.handoff.while_away,
+        quiet=config.handoff.quiet,
+        fallback=(fallback.app_id, fallback.pushkey) if fallback is not None else None,
+    )
+
+
+async def _serve(runs: Sequence[AccountRun], stop: asyncio.Event, whereabouts: Whereabouts) -> int:
+    """Until asked to stop (exit code 0), or until the last account has ended (its exit code). Hands over at the end."""
     tasks = {asyncio.create_task(run.run()) for run in runs}
     stopping = asyncio.create_task(stop.wait())
     codes: list[int] = []
@@ -328,6 +406,9 @@ async def _serve(runs: Sequence[AccountRun], stop: asyncio.Event) -> int:
             done, _ = await asyncio.wait({*running, stopping}, return_when=asyncio.FIRST_COMPLETED)
             codes.extend(task.result() for task in done & running)
             running -= done
+        sd_notify.stopping()
+        whereabouts.stop()
+        await settle_all(_handoffs(runs), LEAVE_S)
         return EXIT_OK if stopping.done() else max(codes, default=EXIT_FAILED)
     finally:
         for task in (*tasks, stopping):
@@ -345,9 +426,13 @@ def _stop_on_signals() -> asyncio.Event:
 
 def _nudge(runs: Sequence[AccountRun], why: str) -> None:
     for run in runs:
-        task = asyncio.ensure_future(run.nudge(why))
-        _background.add(task)
-        task.add_done_callback(_background.discard)
+        _in_background(run.nudge(why))
+
+
+def _in_background(work: Coroutine[None, None, None]) -> None:
+    task = asyncio.ensure_future(work)
+    _background.add(task)
+    task.add_done_callback(_background.discard)
 
 
 _background: set[asyncio.Future[None]] = set()

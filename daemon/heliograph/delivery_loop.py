@@ -13,6 +13,7 @@ from collections import deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
+from typing import Literal
 
 from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater, State, retry_delay
 from heliograph.core.notification import (
@@ -42,6 +43,10 @@ LONGEST_WAIT_S = 600.0
 """However long the desktop asks for. A delivery that is due later than that was put off by a clock that was wrong."""
 MAX_SIGNALS = 10_000
 """Signals kept while the ledger is busy; a notification server that sends more loses the oldest."""
+
+
+Hush = Literal["ring", "silent", "wait"]
+"""As the push rules want it; without sound; not before it is called off."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -110,6 +115,19 @@ class DeliveryLoop:
         self._all_told = asyncio.Event()
         self._is_retry_wanted = False
         self._working_since_ms: int | None = None
+        self._rested = asyncio.Event()
+        self._hush: Hush = "ring"
+
+    def hush(self, how: Hush) -> None:
+        """From now on, until it is called again."""
+        self._hush = how
+        self._woken.set()
+
+    async def rest(self) -> None:
+        """Returns when all that is due has been tried."""
+        while self._woken.is_set() or self._working_since_ms is not None:
+            self._rested.clear()
+            await self._rested.wait()
 
     def wake(self) -> None:
         """Something changed in the ledger."""
@@ -160,6 +178,7 @@ class DeliveryLoop:
                 delay = STORAGE_RETRY_S
             self._working_since_ms = None
             self._on_change()
+            self._rested.set()
             await self._wait(delay)
 
     async def _wait(self, delay: float | None) -> None:
@@ -205,6 +224,10 @@ class DeliveryLoop:
         now = self._clock()
         agenda = await self._ledger.agenda(ALL_DUE_MS if is_everything_due else now, now + int(1000 * LONGEST_WAIT_S))
         self._next_ms = agenda.next_ms
+        if self._hush == "wait":
+            # They stay due. What is on screen already is still changed and taken back.
+            shown = tuple(each for each in agenda.deliveries if each.state is not State.PENDING)
+            agenda = replace(agenda, deliveries=shown)
         for step in await self._arrange(agenda):
             self._working_since_ms = self._clock()
             await self._act(step, agenda.deliveries)
@@ -236,7 +259,8 @@ class DeliveryLoop:
 
     async def _show(self, step: Show) -> None:
         replaces = step.replaces.popup if step.replaces and step.replaces.popup.server == self._server else None
-        outcome = await self._desktop.show(step.notification, replaces)
+        notification = step.notification if self._hush == "ring" else replace(step.notification, sound=None)
+        outcome = await self._desktop.show(notification, replaces)
         match outcome:
             case Done(popup):
                 self._drop_closed(popup)

@@ -1,4 +1,4 @@
-"""Our own pusher: registered once, never re-sent unchanged, and obeyed when another client switches it off.
+"""Our own pushers: registered once, never re-sent unchanged, and obeyed when another client switches them off.
 
 Sources: MSC3361 (kind `direct`), MSC3881 (`enabled`), Client-Server API "POST /pushers/set". Sending an identical
 pusher again makes Synapse throw away what is pending, and switching on again is the other client's right, not ours.
@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from heliograph.core.backoff import reconnect_delay
+from heliograph.core.pusher import Pusher, PusherKey
+from heliograph.core.record import AccountState
 from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError, UserError
-from heliograph.ports import Homeserver, Ledger, Pusher
+from heliograph.ports import Homeserver, Ledger
 from heliograph.status import AccountStatus
 
 log = logging.getLogger(__name__)
@@ -39,7 +41,11 @@ def own_pusher(pushkey: str, device_name: str) -> Pusher:
 
 
 class PusherLoop:
-    """Watches the pusher of one account. It wakes only when `turn` is called, with the sync loop's own wake-ups."""
+    """Watches the pushers of one account. It wakes only when `turn` is called, with the sync loop's own wake-ups.
+
+    `fallback` is the HTTP pusher to keep registered, `on_pushers` is given all that there are. `lock` is held while
+    pushers are looked at and set. What the ledger says that the handoff switched off, no other client did.
+    """
 
     def __init__(
         self,
@@ -51,6 +57,10 @@ class PusherLoop:
         clock: Callable[[], int],
         jitter: Callable[[], float],
         on_switch: Callable[[bool], None],
+        fallback: Pusher | None = None,
+        lock: asyncio.Lock | None = None,
+        on_pushers: Callable[[tuple[Pusher, ...]], None] = lambda _: None,
+        on_trouble: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self._homeserver = homeserver
         self._ledger = ledger
@@ -59,11 +69,15 @@ class PusherLoop:
         self._clock = clock
         self._jitter = jitter
         self._on_switch = on_switch
+        self._fallback = fallback
+        self._lock = lock or asyncio.Lock()
+        self._on_pushers = on_pushers
+        self._on_trouble = on_trouble
         self._due = asyncio.Event()
         self._looked_ms: int | None = None
         self._wait_ms = 0
-        self._taken: Pusher | None = None
-        self._refused: Pusher | None = None
+        self._taken: list[Pusher] = []
+        self._refused: list[Pusher] = []
 
     def turn(self) -> None:
         """The sync loop made a turn: look at the pusher, if it is time."""
@@ -96,36 +110,90 @@ class PusherLoop:
             self._due.clear()
 
     async def _look(self) -> None:
-        if not _takes_direct(self._status):
-            return
-        pushers = await self._homeserver.pushers()
-        ours = next((each for each in pushers if (each.app_id, each.pushkey) == _key(self._pusher)), None)
+        async with self._lock:
+            account = await self._ledger.account()
+            takes_direct = _takes_direct(self._status)
+            if not takes_direct and self._fallback is None and account.fallback is None:
+                return
+            pushers = await self._homeserver.pushers()
+            by_key = {pusher.key: pusher for pusher in pushers}
+            if takes_direct:
+                await self._keep_own(by_key.get(self._pusher.key), account)
+            await self._keep_fallback(by_key, account, is_alone=takes_direct and self._pusher.key not in by_key)
+        self._on_pushers(pushers)
+
+    async def _keep_own(self, ours: Pusher | None, account: AccountState) -> None:
+        is_off_by_us = self._pusher.key in account.switched_off
+        self._status.is_handed_over = is_off_by_us
         if ours is None:
-            ours = self._pusher
-            await self._register(ours)
+            ours = replace(self._pusher, is_enabled=not is_off_by_us)
+            await self._register_own(ours)
         else:
             self._status.is_pusher_registered = True
             # A pusher that is set without a word on `enabled` is switched on again, which is not ours to do.
             wanted = replace(self._pusher, is_enabled=ours.is_enabled)
             # A homeserver that lists it otherwise than it was sent would do so again.
-            if _as_sent(ours) != self._pusher and wanted != self._taken:
-                await self._register(wanted)
-        if ours.is_enabled != self._status.is_pusher_enabled:
-            await self._switch(is_enabled=ours.is_enabled)
+            if ours.as_sent != self._pusher and wanted not in self._taken:
+                await self._register_own(wanted)
+        is_enabled = ours.is_enabled or is_off_by_us
+        if is_enabled != self._status.is_pusher_enabled:
+            await self._switch(is_enabled=is_enabled)
 
-    async def _register(self, pusher: Pusher) -> None:
-        if pusher == self._refused:
+    async def _register_own(self, pusher: Pusher) -> None:
+        self._status.is_pusher_registered = await self._register(pusher)
+
+    async def _keep_fallback(
+        self, pushers: Mapping[PusherKey, Pusher], account: AccountState, *, is_alone: bool
+    ) -> None:
+        """`is_alone`: our direct pusher is missing, too, so that nobody meant the fallback when it was removed."""
+        wanted, kept = self._fallback, account.fallback
+        if kept is not None and (wanted is None or kept != wanted.key):
+            if kept in pushers:
+                await self._homeserver.remove_pusher(*kept)
+                log.info("Removed the fallback of before")
+            await self._ledger.set_fallback(None)
+        if wanted is None:
             return
+        found = pushers.get(wanted.key)
+        if found is None and kept == wanted.key and not is_alone:
+            self._miss_fallback()
+            return
+        if found is None:
+            if not await self._register(wanted):
+                self._status.handoff.fallback = "refused by the homeserver"
+                return
+        elif found.as_sent != wanted:
+            changed = replace(wanted, is_enabled=found.is_enabled)
+            if changed not in self._taken:
+                await self._register(changed)
+        if kept != wanted.key:
+            await self._ledger.set_fallback(wanted.key)
+        is_theirs = found is not None and not found.is_enabled and wanted.key not in account.switched_off
+        self._status.handoff.fallback = "switched off by another client" if is_theirs else "registered"
+
+    def _miss_fallback(self) -> None:
+        self._status.handoff.fallback = "removed by its gateway or another client"
+        self._on_trouble(
+            "The fallback was removed",
+            "Its gateway rejected it, or another client removed it. To see which: heliograph fallback test. "
+            "To have it again: heliograph fallback set",
+        )
+
+    async def _register(self, pusher: Pusher) -> bool:
+        """Whether the homeserver has it now."""
+        if pusher in self._refused:
+            return False
         try:
             await self._homeserver.set_pusher(pusher)
         except Refused as refusal:
-            self._refused = pusher
-            log.warning("The homeserver does not take our pusher (%s): other clients cannot switch it", refusal)
-            self._status.is_pusher_registered = False
-            return
-        self._taken = pusher
-        self._status.is_pusher_registered = True
-        log.info("Registered the direct pusher of %s", self._homeserver.user_id)
+            self._refused.append(pusher)
+            log.warning(
+                "The homeserver does not take our %s pusher (%s): other clients cannot switch it", pusher.kind, refusal
+            )
+            return False
+        self._taken.append(pusher)
+        log.info("Registered the %s pusher of %s", pusher.kind, self._homeserver.user_id)
+        return True
 
     async def _switch(self, *, is_enabled: bool) -> None:
         log.info("Another client switched our pusher %s", "on" if is_enabled else "off")
@@ -137,12 +205,3 @@ class PusherLoop:
 def _takes_direct(status: AccountStatus) -> bool:
     """Dendrite logs an error for every event of a pusher kind that it does not know."""
     return status.has_direct_push or (status.software or "").lower() != "dendrite"
-
-
-def _key(pusher: Pusher) -> tuple[str, str]:
-    return pusher.app_id, pusher.pushkey
-
-
-def _as_sent(pusher: Pusher) -> Pusher:
-    """Without what the server adds: who registered it, and whether it is switched on."""
-    return replace(pusher, is_enabled=True, device_id=None, profile_tag=pusher.profile_tag or None)

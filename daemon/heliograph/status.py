@@ -18,6 +18,33 @@ class Connection(Enum):
 
 
 @dataclass(slots=True)
+class HandoffStatus:
+    """Who rings."""
+
+    set_up: str = "always"
+    why_away: str | None = None
+    """None: the user counts as present."""
+    is_hushed: bool = False
+    quiet: tuple[str, ...] = ()
+    """Pushers that we have switched off."""
+    fallback: str = "none"
+    """none, registered, or what became of it."""
+    trouble: str | None = None
+    """Why the last change is not complete."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "set_up": self.set_up,
+            "present": self.why_away is None,
+            "why_away": self.why_away,
+            "hushed": self.is_hushed,
+            "quiet": list(self.quiet),
+            "fallback": self.fallback,
+            "trouble": self.trouble,
+        }
+
+
+@dataclass(slots=True)
 class AccountStatus:
     """One account's. Times are milliseconds since 1970; None: not yet."""
 
@@ -35,10 +62,19 @@ class AccountStatus:
     has_remote_toggle: bool = False
     is_pusher_registered: bool = False
     is_pusher_enabled: bool = True
+    is_handed_over: bool = False
+    """We switched our direct pusher off, so that others ring: the server need not list any more what rings."""
     is_silenced: bool = False
     rules_problem: str | None = None
     pending: int = 0
     shown: int = 0
+
+    handoff: HandoffStatus = field(default_factory=HandoffStatus)
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether a server with direct push has reason to list what rings."""
+        return self.is_pusher_registered and not self.is_handed_over
 
     def as_json(self) -> dict[str, Any]:
         """The account's part of the control interface's answer."""
@@ -62,6 +98,7 @@ class AccountStatus:
                 "enabled": self.is_pusher_enabled,
                 "silenced": self.is_silenced,
             },
+            "handoff": self.handoff.as_json(),
             "pending": self.pending,
             "shown": self.shown,
             "rules_problem": self.rules_problem,

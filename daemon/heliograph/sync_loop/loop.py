@@ -51,6 +51,8 @@ REPORTED = 50
 HASTY_MS = 1000
 HASTY_ALLOWED = 3
 LONGEST_PAUSE_S = 5.0
+COLLECT_ROUNDS = 5
+"""Syncs for one `collect`, where something new comes all the time."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,6 +87,14 @@ class Surroundings:
     """As in Sync: one-time keys at the server, and whether the fallback key is unused."""
     on_locked: Callable[[frozenset[RoomKey]], None] = _ignore
     """Room keys that committed events want."""
+
+
+@dataclass(slots=True, eq=False)
+class _Wish:
+    """Somebody waits in `collect`."""
+
+    granted: asyncio.Future[bool]
+    rounds: int = 0
 
 
 class SyncLoop:
@@ -138,6 +148,9 @@ class SyncLoop:
         self._failures = 0
         """In a row; a nudge counts as a new beginning."""
         self._hasty_answers = 0
+        self._wishes: list[_Wish] = []
+        self._poll: asyncio.Timeout | None = None
+        """Of a poll that waits for news."""
 
     def take_pusher_switch(self, *, is_enabled: bool) -> None:
         """Our pusher was switched on or off by another client: holds from the next plan on."""
@@ -161,8 +174,29 @@ class SyncLoop:
         except (ServerError, StorageError) as trouble:
             log.warning("What %d room keys open is shown with the next sync: %s", len(keys), trouble)
 
+    async def collect(self) -> bool:
+        """Ends a poll that waits, and syncs until nothing new comes: what was on the server when this was called is in
+        the ledger, and acknowledged. Whether that worked."""
+        wish = _Wish(asyncio.get_running_loop().create_future())
+        self._wishes.append(wish)
+        # Out of the back-off, too.
+        self._nudged.set()
+        if self._poll is not None:
+            self._poll.reschedule(asyncio.get_running_loop().time())
+        try:
+            return await wish.granted
+        finally:
+            if wish in self._wishes:
+                self._wishes.remove(wish)
+
     async def run(self) -> LoggedOut:
         """Returns when the access token is no longer good, and only then. Raises UserError if the ledger is damaged."""
+        try:
+            return await self._run()
+        finally:
+            self._grant(self._wishes, is_done=False)
+
+    async def _run(self) -> LoggedOut:
         is_loaded = False
         while True:
             try:
@@ -199,16 +233,19 @@ class SyncLoop:
         if self._account.next_batch is None:
             async with self._planning:
                 await self._commit(await self._starter.start(self._failures))
-        self._was_registered = (self._status.is_pusher_registered, self._was_registered[0])
-        request = await self._request()
+        self._was_registered = (self._status.is_listing, self._was_registered[0])
+        wishes = tuple(self._wishes)
+        request = await self._request(is_hurried=bool(wishes))
         asked_ms = self._world.clock()
         try:
-            sync = await self._homeserver.sync(request)
+            sync = await self._ask(request)
         except AnswerTooLarge:
             await self._shrink()
             return
         except Refused as refusal:
             await self._start_anew(refusal)
+            return
+        if sync is None:
             return
         took_ms = abs(self._world.clock() - asked_ms)
         is_news = await self._take(sync)
@@ -216,18 +253,44 @@ class SyncLoop:
         self._timeline_limit = TIMELINE_LIMIT
         self._nudged.clear()
         self._note_connection()
+        self._grant(wishes, is_done=True, is_news=is_news)
         await self._prune()
         if request.timeout_ms and took_ms < HASTY_MS and not (is_news and sync.next_batch != request.since):
             await self._pause()
         else:
             self._hasty_answers = 0
 
-    async def _request(self) -> SyncRequest:
+    async def _ask(self, request: SyncRequest) -> Sync | None:
+        """None: somebody would rather collect at once what there is than wait for more."""
+        if not request.timeout_ms:
+            return await self._homeserver.sync(request)
+        if self._wishes:
+            return None
+        try:
+            async with asyncio.timeout(None) as self._poll:
+                return await self._homeserver.sync(request)
+        except TimeoutError:
+            return None
+        finally:
+            self._poll = None
+
+    def _grant(self, wishes: Sequence[_Wish], *, is_done: bool, is_news: bool = False) -> None:
+        """Tells those who wait for `collect`, unless there may be more to come."""
+        for wish in tuple(wishes):
+            wish.rounds += 1
+            if is_done and is_news and wish.rounds < COLLECT_ROUNDS:
+                continue
+            if not wish.granted.done():
+                wish.granted.set_result(is_done)
+            if wish in self._wishes:
+                self._wishes.remove(wish)
+
+    async def _request(self, *, is_hurried: bool) -> SyncRequest:
         """Catching up returns at once and wants every room's receipts: what was read meanwhile must not ring."""
         catching_up = self._is_catching_up
         return SyncRequest(
             since=self._account.next_batch,
-            timeout_ms=0 if catching_up else self._settings.poll_s * 1000,
+            timeout_ms=0 if catching_up or is_hurried else self._settings.poll_s * 1000,
             receipts_in=None if catching_up else await self._read_open_rooms(),
             event_types=self._rulebook.event_types,
             timeline_limit=self._timeline_limit,
@@ -243,7 +306,7 @@ class SyncLoop:
         await self._take_besides(sync)
         async with self._planning:
             sync = self._rulebook.check(sync)
-            decided = await self._plan_and_commit(sync, is_listing=all(self._was_registered))
+            decided = await self._plan_and_commit(sync, is_listing=all((*self._was_registered, self._status.is_listing)))
         return bool(sync.to_device) or not decided.is_empty
 
     async def _take_besides(self, sync: Sync) -> None:
@@ -309,6 +372,7 @@ class SyncLoop:
 
     async def _wait_out(self, trouble: HeliographError) -> None:
         self._failures += 1
+        self._grant(self._wishes, is_done=False)
         asked = trouble.after if isinstance(trouble, RateLimited) else None
         delay = reconnect_delay(self._failures, self._world.jitter(), asked)
         if self._status.connection is not Connection.OFFLINE or self._status.why != str(trouble):

@@ -1,0 +1,302 @@
+"""Hands the ringing over when the user leaves, and takes it back when the user returns. The order stands in
+`core.handoff`; here it is done, and tried again until it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from heliograph.core.handoff import (
+    Collect,
+    HandoffSettings,
+    Hush,
+    Known,
+    Ring,
+    Signs,
+    Step,
+    SwitchOff,
+    SwitchOn,
+    off_now,
+    outdated,
+    plan_handoff,
+    set_up,
+)
+from heliograph.core.notification import DesktopSignal, ServerChanged
+from heliograph.core.pusher import Pusher, PusherKey
+from heliograph.errors import LoggedOut, Refused, ServerError, StorageError, UserError
+from heliograph.ports import Homeserver, Ledger
+from heliograph.status import AccountStatus
+
+log = logging.getLogger(__name__)
+
+COLLECT_S = 8.0
+REST_S = 1.0
+"""How long what was just collected may take to be shown before we go on."""
+SERVER_PATIENCE_S = 10.0
+"""A notification server that is gone for less only restarts."""
+
+
+class HandoffLoop:
+    """One account's. `collect` syncs to the present (`SyncLoop.collect`), `rest` returns when what is due was shown,
+    `hush` is told whether another device rings. `lock` is held while pushers are looked at and switched."""
+
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        ledger: Ledger,
+        status: AccountStatus,
+        settings: HandoffSettings,
+        own: PusherKey,
+        lock: asyncio.Lock,
+        *,
+        collect: Callable[[], Awaitable[bool]],
+        rest: Callable[[], Awaitable[None]],
+        hush: Callable[[bool], None],
+    ) -> None:
+        self._homeserver = homeserver
+        self._ledger = ledger
+        self._status = status
+        self._settings = settings
+        self._own = own
+        self._lock = lock
+        self._collect = collect
+        self._rest = rest
+        self._hush = hush
+        self._signs = Signs()
+        self._was_away = False
+        self._is_hushed = False
+        self._pushers: tuple[Pusher, ...] | None = None
+        self._switched_off: frozenset[PusherKey] = frozenset()
+        self._seen_off: frozenset[PusherKey] = frozenset()
+        self._left_alone: frozenset[PusherKey] = frozenset()
+        self._woken = asyncio.Event()
+        self._is_loaded = False
+
+    def take_signs(self, signs: Signs) -> None:
+        """Whether the user is here."""
+        if signs.why_away != self._signs.why_away:
+            self._woken.set()
+        self._signs = signs
+        self._status.handoff.why_away = signs.why_away
+
+    def take_pushers(self, pushers: tuple[Pusher, ...]) -> None:
+        """As the homeserver lists them now."""
+        self._pushers = pushers
+        self._woken.set()
+
+    def turn(self) -> None:
+        """The sync loop made a turn: the homeserver can be reached."""
+        if self._status.handoff.trouble is not None:
+            self._woken.set()
+
+    async def _load(self) -> None:
+        account = await self._ledger.account()
+        self._switched_off = account.switched_off
+        self._is_loaded = True
+        self._tell()
+
+    async def run(self) -> None:
+        """Runs until cancelled, or until the account is signed out."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            try:
+                await self.settle()
+            except (LoggedOut, UserError):
+                return  # the sync loop sees it too, and tells
+            except Exception:
+                # A fault of our own must neither end the loop nor spin.
+                log.exception("Unexpected fault in the handoff loop")
+
+    async def settle(self) -> None:
+        """Returns when everything is as it should be now, or could not be made so. Raises LoggedOut and UserError."""
+        async with self._lock:
+            is_away = self._signs.why_away is not None
+            if self._was_away and not is_away:
+                self._left_alone = frozenset()
+            self._was_away = is_away
+            try:
+                await self._settle(is_away=is_away)
+            except (LoggedOut, UserError):
+                raise
+            except (ServerError, StorageError) as trouble:
+                self._note_trouble(f"{type(trouble).__name__}: {trouble}")
+            self._tell()
+
+    async def _settle(self, *, is_away: bool) -> None:
+        if not self._is_loaded:
+            await self._load()
+        if self._pushers is None and not self._switched_off:
+            return
+        steps = self._plan(is_away=is_away) if self._pushers is not None else (Ring(),)
+        if not steps:
+            await self._note_changes()
+            self._status.handoff.trouble = None
+            return
+        try:
+            self._pushers = await self._homeserver.pushers()
+        except ServerError:
+            # No reason to be hushed, or not to be.
+            for step in steps:
+                self._set_hush(step)
+            raise
+        await self._note_changes()
+        self._status.handoff.trouble = None
+        await self._take_steps(self._plan(is_away=is_away), is_away=is_away)
+
+    def _plan(self, *, is_away: bool) -> tuple[Step, ...]:
+        return plan_handoff(self._known(), self._settings, is_away=is_away)
+
+    async def _take_steps(self, steps: Sequence[Step], *, is_away: bool) -> None:
+        is_current = True
+        for step in steps:
+            match step:
+                case Collect():
+                    is_current = await self._sync() or is_away
+                case Hush() | Ring():
+                    self._set_hush(step)
+                case SwitchOn() | SwitchOff() if is_current:
+                    await self._switch(step)
+        if not is_current:
+            self._note_trouble("the homeserver cannot be reached")
+
+    async def _sync(self) -> bool:
+        """What has arrived by now, and on screen as far as that is quickly done."""
+        is_done = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COLLECT_S):
+                is_done = await self._collect()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REST_S):
+                await self._rest()
+        return is_done
+
+    def _set_hush(self, step: Step) -> None:
+        if isinstance(step, Hush | Ring):
+            self._is_hushed = isinstance(step, Hush)
+            self._hush(self._is_hushed)
+            self._tell()
+
+    async def _switch(self, step: SwitchOn | SwitchOff) -> None:
+        is_on = isinstance(step, SwitchOn)
+        key = step.pusher.key
+        if not is_on:
+            # Before it is done: what was switched off and forgotten would stay silent for good.
+            await self._remember(self._switched_off | {key})
+        try:
+            await self._homeserver.set_pusher(replace(step.pusher, is_enabled=is_on))
+        except Refused as refusal:
+            self._left_alone |= {key}
+            await self._remember(self._switched_off - {key})
+            self._note_trouble(f"the homeserver does not let us switch {_name(step.pusher)}: {refusal}")
+            return
+        if is_on:
+            await self._remember(self._switched_off - {key})
+        else:
+            self._seen_off |= {key}
+        log.info("Switched %s %s", _name(step.pusher), "on" if is_on else "off")
+
+    async def _note_changes(self) -> None:
+        """What other clients did to what we switched off."""
+        known = self._known()
+        if gone := outdated(known):
+            log.info("Another client switched %d of the pushers that were off: they are left alone", len(gone))
+            self._left_alone |= gone
+            await self._remember(self._switched_off - gone)
+        self._seen_off = (self._seen_off & self._switched_off) | off_now(known)
+
+    async def _remember(self, switched_off: frozenset[PusherKey]) -> None:
+        if switched_off != self._switched_off:
+            await self._ledger.set_switched_off(switched_off)
+            self._switched_off = switched_off
+            # Before the server stops listing what rings, and until it begins again.
+            self._status.is_handed_over = self._own in switched_off
+
+    def _known(self) -> Known:
+        return Known(
+            own=self._own,
+            pushers=self._pushers or (),
+            switched_off=self._switched_off,
+            seen_off=self._seen_off,
+            left_alone=self._left_alone,
+            has_direct_push=self._status.has_direct_push,
+            has_remote_toggle=self._status.has_remote_toggle,
+            is_hushed=self._is_hushed,
+        )
+
+    def _note_trouble(self, trouble: str) -> None:
+        if self._status.handoff.trouble != trouble:
+            log.warning("The handoff of %s is not complete: %s", self._status.user_id, trouble)
+        self._status.handoff.trouble = trouble
+
+    def _tell(self) -> None:
+        status = self._status
+        status.is_handed_over = self._own in self._switched_off
+        told = status.handoff
+        told.set_up = set_up(
+            self._settings, has_direct_push=status.has_direct_push, has_remote_toggle=status.has_remote_toggle
+        ).value
+        told.is_hushed = self._is_hushed
+        off = self._switched_off - {self._own}
+        told.quiet = tuple(_name(each) for each in self._pushers or () if each.key in off)
+
+
+class Whereabouts:
+    """What all signs of the desk say together, for all accounts."""
+
+    def __init__(self, on_change: Callable[[Signs], None], *, patience_s: float = SERVER_PATIENCE_S) -> None:
+        self._on_change = on_change
+        self._patience_s = patience_s
+        self._timer: asyncio.TimerHandle | None = None
+        self.signs = Signs()
+
+    def take_session(self, signs: Signs) -> None:
+        """Of the session and the machine."""
+        self._take(replace(signs, has_server=self.signs.has_server, is_stopping=self.signs.is_stopping))
+
+    def take_signal(self, signal: DesktopSignal) -> None:
+        """Of the desktop: whether anything shows notifications."""
+        if not isinstance(signal, ServerChanged):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if signal.server is not None:
+            self._take(replace(self.signs, has_server=True))
+        else:
+            self._timer = asyncio.get_running_loop().call_later(self._patience_s, self._miss_server)
+
+    def stop(self) -> None:
+        """The daemon is about to end."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._take(replace(self.signs, is_stopping=True))
+
+    def _miss_server(self) -> None:
+        self._take(replace(self.signs, has_server=False))
+
+    def _take(self, signs: Signs) -> None:
+        if signs != self.signs:
+            self.signs = signs
+            self._on_change(signs)
+
+
+async def settle_all(loops: Sequence[HandoffLoop], seconds: float) -> None:
+    """Returns when every account is handed over, or when the time is up."""
+    tasks = [asyncio.create_task(loop.settle()) for loop in loops]
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if late:
+        log.warning("%d accounts could not be handed over in %g s", len(late), seconds)
+
+
+def _name(pusher: Pusher) -> str:
+    return pusher.device_display_name or pusher.app_display_name or pusher.app_id

@@ -253,7 +253,8 @@ class SyncLoop:
         self._timeline_limit = TIMELINE_LIMIT
         self._nudged.clear()
         self._note_connection()
-        self._grant(wishes, is_done=True, is_news=is_news)
+        # As with catching up: only an answer with nothing new comes from no cache, and leaves nothing unacknowledged.
+        self._grant(wishes, is_done=True, has_more=sync.next_batch != request.since)
         await self._prune()
         if request.timeout_ms and took_ms < HASTY_MS and not (is_news and sync.next_batch != request.since):
             await self._pause()
@@ -274,11 +275,11 @@ class SyncLoop:
         finally:
             self._poll = None
 
-    def _grant(self, wishes: Sequence[_Wish], *, is_done: bool, is_news: bool = False) -> None:
+    def _grant(self, wishes: Sequence[_Wish], *, is_done: bool, has_more: bool = False) -> None:
         """Tells those who wait for `collect`, unless there may be more to come."""
         for wish in tuple(wishes):
             wish.rounds += 1
-            if is_done and is_news and wish.rounds < COLLECT_ROUNDS:
+            if is_done and has_more and wish.rounds < COLLECT_ROUNDS:
                 continue
             if not wish.granted.done():
                 wish.granted.set_result(is_done)
@@ -306,7 +307,9 @@ class SyncLoop:
         await self._take_besides(sync)
         async with self._planning:
             sync = self._rulebook.check(sync)
-            decided = await self._plan_and_commit(sync, is_listing=all((*self._was_registered, self._status.is_listing)))
+            decided = await self._plan_and_commit(
+                sync, is_listing=all((*self._was_registered, self._status.is_listing))
+            )
         return bool(sync.to_device) or not decided.is_empty
 
     async def _take_besides(self, sync: Sync) -> None:

@@ -13,7 +13,7 @@ import sqlite3
 from collections import Counter
 from collections.abc import Callable, Collection
 from functools import partial
-from typing import Protocol, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from heliograph.errors import StorageError
 from heliograph.relay import cancellation, queue
@@ -74,6 +74,7 @@ class Outbox:
         self._most_waiting = most_waiting
         self._schedule = Schedule(most_in_flight, most_per_host)
         self._tasks: set[asyncio.Task[None]] = set()
+        self._commits: set[asyncio.Future[Any]] = set()
         self._rejected: set[str] = set()
         self._wake = asyncio.Event()
         self._outcomes: Counter[str] = Counter()
@@ -225,7 +226,14 @@ class Outbox:
         await self._change(partial(_apply, work=work, arguments=arguments))
 
     async def _change(self, work: Callable[[sqlite3.Connection, Changes], T]) -> T:
-        """One transaction. Afterwards its outcomes are counted and its queues looked at."""
+        """One transaction. Afterwards its outcomes are counted and its queues looked at, even if the caller, who may be
+        a request, is gone by then: the transaction is not undone by that."""
+        commit = asyncio.ensure_future(self._commit(work))
+        self._commits.add(commit)
+        commit.add_done_callback(self._note_committed)
+        return await asyncio.shield(commit)
+
+    async def _commit(self, work: Callable[[sqlite3.Connection, Changes], T]) -> T:
         changes = Changes()
         result = await self._database.transaction(partial(_within, work, changes, self._now()))
         for why, number in changes.outcomes.items():
@@ -253,6 +261,12 @@ class Outbox:
             log.info("The gateway %s did not take a push of pusher %s: %s", host, pusher, outcome.why)
         else:
             log.warning("The gateway %s refused a push of pusher %s: %s", host, pusher, outcome.why)
+
+    def _note_committed(self, commit: asyncio.Future[Any]) -> None:
+        self._commits.discard(commit)
+        if not commit.cancelled():
+            # Told to the caller, if there still is one.
+            commit.exception()
 
     def _note_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import sqlite3
 from collections.abc import AsyncIterator
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -15,6 +17,7 @@ from heliograph.relay.hold import Why
 from heliograph.relay.outcome import Deferred, Delivered, Refused
 from heliograph.relay.queue import Taken
 from heliograph.relay.values import Twin
+from waiting import until
 
 
 @pytest_asyncio.fixture
@@ -446,6 +449,36 @@ class TestClearing:
         await take(stage, phone, None, unread=1)
         await stage.pass_ms(3000)
         assert stage.gateways.events == ["$1"]
+
+
+async def test_a_homeserver_that_hangs_up_takes_nothing_back(stage: OutboxStage, phone: Twin) -> None:
+    taking = asyncio.create_task(stage.outbox.take(stage.push(phone, "$1")))
+    # It has begun, and its transaction is with the database's thread.
+    for _ in range(3):
+        await asyncio.sleep(0)
+    taking.cancel()
+    await asyncio.wait({taking})
+    assert taking.cancelled()
+    await until(lambda: stage.gateways.events == ["$1"], "the push")
+
+
+async def test_a_push_whose_outcome_cannot_be_kept_is_not_sent_again_and_again(stage: OutboxStage, phone: Twin) -> None:
+    stage.gateways.always = None
+    await take(stage, phone, "$1", "$2")
+    with closing(sqlite3.connect(stage.path)) as db:
+        db.execute(
+            "CREATE TRIGGER full BEFORE UPDATE OF outcome ON pushes BEGIN SELECT RAISE(ABORT, 'the disk is full'); END"
+        )
+        stage.gateways.always = Delivered()
+        stage.gateways.waiting[0].answer.set_result(Delivered())
+        for _ in range(10):
+            await until(lambda: stage.clock.is_at_rest, "the next try")
+            stage.clock.set(stage.clock.now_ms() + 1000)
+        assert stage.gateways.events == ["$1"]
+        db.execute("DROP TRIGGER full")
+    await until(lambda: stage.clock.is_at_rest, "the next try")
+    await stage.pass_ms(1000)
+    assert stage.gateways.events == ["$1", "$2"]
 
 
 async def test_stopping_waits_for_the_push_under_way(stage: OutboxStage, phone: Twin) -> None:

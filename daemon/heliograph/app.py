@@ -11,15 +11,16 @@ import random
 import signal
 import time
 from collections.abc import Callable, Coroutine, Sequence
-from typing import Any
+from dataclasses import dataclass
+from functools import partial
 
 from heliograph import __version__, sd_notify
 from heliograph.accounts import Account, device_name, state_folder
 from heliograph.config import Config
 from heliograph.control.service import Control
-from heliograph.core.delivery import State
 from heliograph.core.fallback import fallback_pusher
 from heliograph.core.handoff import HandoffSettings, Signs
+from heliograph.core.record import Delivery
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.opener import RoomOpener
@@ -33,16 +34,19 @@ from heliograph.errors import (
     EXIT_OK,
     LoggedOut,
     SecretsLocked,
-    StorageError,
     UserError,
 )
+from heliograph.front_desk import AccountDesk, FrontDesk
 from heliograph.handoff_loop import HandoffLoop, Whereabouts, settle_all
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.session import Session
 from heliograph.key_loop import KeyLoop
+from heliograph.local_time import LocalZone
+from heliograph.pause_file import load_pause, pause_file, save_pause
 from heliograph.ports import Desktop, Opener, Presence, SecretStore
 from heliograph.pusher_loop import PusherLoop, own_pusher
+from heliograph.quiet_loop import QuietLoop
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
 from heliograph.secrets.secret_bus import KeyringAbsent
@@ -88,11 +92,11 @@ async def run(
             stack.push_async_callback(desktop.shut)
         status.desktop = desktop.name
         opener = RoomOpener(config.desktop.open_with)
-        runs = await _open_accounts(config, accounts, desktop, opener, watchdog, status, stack)
-        control = Control(lambda: _report(status, runs, desktop))
-        await control.start()
-        stack.push_async_callback(control.stop)
-        wakeups = Wakeups(lambda why: _nudge(runs, why))
+        quiet = await _open_quiet(config)
+        parts = Parts(config, desktop, opener, quiet, watchdog, status)
+        runs = await _open_accounts(parts, accounts, stack)
+        await _open_front_desk(parts, runs, stack)
+        wakeups = Wakeups(lambda why: _nudge(runs, quiet, why))
         presence = presence or DesktopPresence(away_after_s=60.0 * config.handoff.away_after, beside=[wakeups])
         await presence.start()
         stack.push_async_callback(presence.stop)
@@ -107,26 +111,42 @@ async def run(
     return code
 
 
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all accounts share."""
+
+    config: Config
+    desktop: Desktop
+    opener: Opener
+    quiet: QuietLoop
+    watchdog: Watchdog
+    daemon: DaemonStatus
+
+
 class AccountRun:
     """One account: its stores, its loops, and how it ended."""
 
-    def __init__(
-        self,
-        account: Account,
-        config: Config,
-        ledger: SqliteLedger,
-        delivery: DeliveryLoop,
-        status: AccountStatus,
-        watchdog: Watchdog,
-        daemon: DaemonStatus,
-    ) -> None:
+    def __init__(self, account: Account, ledger: SqliteLedger, parts: Parts) -> None:
         self.account = account
-        self._config = config
+        self.on_rang: Callable[[Sequence[Delivery]], None] = lambda _: None
+        self._config = parts.config
         self._ledger = ledger
-        self._delivery = delivery
-        self._status = status
-        self._watchdog = watchdog
-        self._daemon = daemon
+        self._status = AccountStatus(account.user_id, account.homeserver)
+        self._watchdog = parts.watchdog
+        self._daemon = parts.daemon
+        self._daemon.accounts.append(self._status)
+        self._delivery = DeliveryLoop(
+            ledger,
+            parts.desktop,
+            parts.opener,
+            self._status,
+            DeliverySettings(parts.config.notifications.max_rooms, parts.config.log.bodies),
+            clock=now_ms,
+            jitter=random.random,
+            through=lambda: parts.quiet.through,
+            on_change=parts.daemon.note_change,
+            on_rang=self._tell_rang,
+        )
         self._sync: SyncLoop | None = None
         self._signs = Signs()
         self.handoff: HandoffLoop | None = None
@@ -138,6 +158,11 @@ class AccountRun:
         self._status.handoff.why_away = signs.why_away
         if self.handoff is not None:
             self.handoff.take_signs(signs)
+
+    @property
+    def desk(self) -> AccountDesk:
+        """What answers the user's questions about this account."""
+        return AccountDesk(self._status, self._ledger, self._delivery)
 
     async def run(self) -> int:
         """Runs the account until it is signed out; the exit code that this calls for."""
@@ -154,17 +179,14 @@ class AccountRun:
             delivery.cancel()
             await asyncio.gather(delivery, return_exceptions=True)
 
-    async def count(self) -> None:
-        """Brings the status up to date with the ledger, as far as the disk lets it."""
-        with contextlib.suppress(StorageError, UserError):
-            counts = await self._ledger.counts()
-            self._status.pending = counts[State.PENDING.value]
-            self._status.shown = counts[State.SHOWN.value]
-
     async def nudge(self, why: str) -> None:
         """The network or the machine came back."""
         if self._sync is not None:
             await self._sync.nudge(why)
+
+    def wake(self) -> None:
+        """It became quiet, or ceased to be."""
+        self._delivery.wake()
 
     async def _run_signed_in(self) -> int:
         secret = await self._load_secret(open_secrets(self.account.secrets))
@@ -255,9 +277,13 @@ class AccountRun:
             self._pusher.turn()
             if self.handoff is not None:
                 self.handoff.turn()
-        self._tell_systemd()
+        self._tell_state()
 
-    def _tell_systemd(self) -> None:
+    def _tell_rang(self, rung: Sequence[Delivery]) -> None:
+        self.on_rang(rung)
+
+    def _tell_state(self) -> None:
+        self._daemon.note_change()
         summary = _summary(self._daemon)
         if summary != self._daemon.told_systemd:
             self._daemon.told_systemd = summary
@@ -287,7 +313,7 @@ class AccountRun:
         self._status.connection, self._status.why = Connection.WAITING_FOR_KEYRING, f"the keyring {state}"
         self._delivery.tell(f"The keyring {state}", "Heliograph needs its access token from there to get messages.")
         self._watchdog.release(self.account.user_id)
-        self._tell_systemd()
+        self._tell_state()
         while True:
             self._watchdog.beat(self.account.user_id)
             with contextlib.suppress(TimeoutError):
@@ -316,21 +342,8 @@ class AccountRun:
                 await self._delivery.all_told()
 
 
-async def _report(status: DaemonStatus, runs: Sequence[AccountRun], desktop: Desktop) -> dict[str, Any]:
-    status.notification_server = desktop.server_name
-    for run in runs:
-        await run.count()
-    return status.as_json()
-
-
 async def _open_accounts(
-    config: Config,
-    accounts: Sequence[Account],
-    desktop: Desktop,
-    opener: Opener,
-    watchdog: Watchdog,
-    daemon: DaemonStatus,
-    stack: contextlib.AsyncExitStack,
+    parts: Parts, accounts: Sequence[Account], stack: contextlib.AsyncExitStack
 ) -> list[AccountRun]:
     runs: list[AccountRun] = []
     first_error: UserError | None = None
@@ -342,18 +355,7 @@ async def _open_accounts(
             log.error("%s cannot run: %s %s", account.user_id, error.title, error.hint)
             first_error = first_error or error
             continue
-        status = AccountStatus(account.user_id, account.homeserver)
-        daemon.accounts.append(status)
-        delivery = DeliveryLoop(
-            ledger,
-            desktop,
-            opener,
-            status,
-            DeliverySettings(config.notifications.max_rooms, config.log.bodies),
-            clock=now_ms,
-            jitter=random.random,
-        )
-        runs.append(AccountRun(account, config, ledger, delivery, status, watchdog, daemon))
+        runs.append(AccountRun(account, ledger, parts))
     if not runs and first_error is not None:
         raise first_error
     return runs
@@ -395,6 +397,55 @@ def _handoff_settings(config: Config) -> HandoffSettings:
     )
 
 
+async def _open_quiet(config: Config) -> QuietLoop:
+    file = pause_file()
+    return QuietLoop(
+        config.quiet.parsed_hours,
+        config.quiet.through,
+        LocalZone(),
+        clock=now_ms,
+        keep=lambda until_ms: asyncio.to_thread(save_pause, file, until_ms),
+        paused_until_ms=await asyncio.to_thread(load_pause, file),
+    )
+
+
+async def _open_front_desk(parts: Parts, runs: Sequence[AccountRun], stack: contextlib.AsyncExitStack) -> None:
+    """What other programs ask and hear of us, and what becomes quiet with the hour."""
+    desk = FrontDesk(
+        parts.daemon,
+        [run.desk for run in runs],
+        parts.desktop,
+        parts.opener,
+        parts.quiet,
+    )
+    control = Control(desk, badge_on=parts.config.desktop.badge)
+    for run in runs:
+        run.on_rang = partial(_tell_rang, control, run.account.user_id)
+    parts.daemon.on_change = desk.note_change
+    parts.desktop.listen(lambda _: desk.note_change())
+
+    def wake() -> None:
+        for run in runs:
+            run.wake()
+        desk.note_change()
+
+    await control.start()
+    stack.push_async_callback(control.stop)
+    for loop in (asyncio.create_task(desk.run(control.publish)), asyncio.create_task(parts.quiet.run(wake))):
+        stack.push_async_callback(_cancel, loop)
+    desk.note_change()
+
+
+def _tell_rang(control: Control, user_id: str, rung: Sequence[Delivery]) -> None:
+    for delivery in rung:
+        control.tell_rang(user_id, delivery)
+
+
+async def _cancel(task: asyncio.Task[None]) -> None:
+    task.cancel()
+    await asyncio.wait([task])
+
+
 async def _serve(runs: Sequence[AccountRun], stop: asyncio.Event, whereabouts: Whereabouts) -> int:
     """Until asked to stop (exit code 0), or until the last account has ended (its exit code). Hands over at the end."""
     tasks = {asyncio.create_task(run.run()) for run in runs}
@@ -424,7 +475,8 @@ def _stop_on_signals() -> asyncio.Event:
     return stop
 
 
-def _nudge(runs: Sequence[AccountRun], why: str) -> None:
+def _nudge(runs: Sequence[AccountRun], quiet: QuietLoop, why: str) -> None:
+    quiet.look()
     for run in runs:
         _in_background(run.nudge(why))
 

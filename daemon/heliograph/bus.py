@@ -43,7 +43,7 @@ def system_bus_address() -> str:
     return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
 
 
-class _QuietBus(MessageBus):
+class QuietBus(MessageBus):
     """Where a write fails because the bus just died, dbus-fast 5.2 raises for its closed descriptor instead, and drops
     the futures of the write and of the call, which are logged as faults. Here the call fails and nothing else does.
     """
@@ -204,7 +204,7 @@ class Bus:
     async def _connect(self) -> asyncio.Task[None]:
         """Connects; what it returns ends when the connection does."""
         async with asyncio.timeout(self._timeout_s):
-            self._bus = await _QuietBus(bus_address=self._address, negotiate_unix_fd=self._passes_files).connect()
+            self._bus = await QuietBus(bus_address=self._address, negotiate_unix_fd=self._passes_files).connect()
         self._bus.add_message_handler(self._pass_on)
         gone = asyncio.create_task(_wait_for_end(self._bus), name="bus disconnected")
         gone.add_done_callback(_look_at)

@@ -16,6 +16,7 @@ from msgspec import Meta, Struct
 
 from heliograph.accounts import config_file
 from heliograph.core.fallback import APP_ID, MAX_APP_ID, MAX_PUSHKEY, MAX_URL, Fallback, why_unfit
+from heliograph.core.quiet import Hours, Through, parse_hours
 from heliograph.errors import EXIT_CONFIG, UserError
 from heliograph.logs import Level
 
@@ -39,6 +40,14 @@ class DesktopConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             "browser at matrix.to. auto: the first of these that is installed."
         ),
     ] = "auto"
+    badge: Annotated[
+        str,
+        Meta(
+            max_length=255,
+            description="The desktop entry whose icon bears the number of unread messages, in docks and task bars "
+            'that can. Your client\'s perhaps, like "element-desktop.desktop". Empty: none.',
+        ),
+    ] = "io.github.heliograph.desktop"
 
 
 class LogConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -79,6 +88,59 @@ class NotificationsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_on
             description="When messages from more rooms than this arrive at once, they are shown as one summary.",
         ),
     ] = 5
+
+
+class QuietConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """When nothing pops up. What rings then is shown afterwards, unless it was read elsewhere meanwhile."""
+
+    hours: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=50,
+            description='Times of day, like "22:00-07:00" or "fri,sat 23:00-10:00". Days are those on which it begins.',
+        ),
+    ] = ()
+    highlights: Annotated[bool, Meta(description="Mentions, and whatever else your push rules highlight, pop up.")] = (
+        True
+    )
+    rooms: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=200,
+            description="What pops up, too: rooms by their ids or names, and senders by their user ids. Anyone can "
+            "give a room a name that stands here.",
+        ),
+    ] = ()
+
+    @property
+    def parsed_hours(self) -> tuple[Hours, ...]:
+        """Raises UserError."""
+        try:
+            return tuple(map(parse_hours, self.hours))
+        except ValueError as error:
+            raise UserError(
+                f"The quiet hours in the configuration cannot be understood: {str(error)[:300]}.",
+                'Write, for example: hours = ["mon-fri 22:00-07:00", "sat,sun 23:00-10:00"]',
+                exit_code=EXIT_CONFIG,
+            ) from None
+
+    @property
+    def through(self) -> Through:
+        """What pops up all the same."""
+        return Through(self.highlights, frozenset(self.rooms))
+
+
+class HooksConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """Programs of your own. They get what they need in environment variables, see docs/hooks.md."""
+
+    on_notification: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=64,
+            description="A program and its arguments, run for each message that is shown.",
+        ),
+    ] = ()
+    timeout_seconds: Annotated[int, Meta(ge=1, le=300, description="A program that runs for longer is ended.")] = 10
 
 
 class HistoryConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -179,6 +241,8 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     desktop: DesktopConfig = DesktopConfig()
     notifications: NotificationsConfig = NotificationsConfig()
+    quiet: QuietConfig = QuietConfig()
+    hooks: HooksConfig = HooksConfig()
     sync: SyncConfig = SyncConfig()
     fallback: FallbackConfig = FallbackConfig()
     handoff: HandoffConfig = HandoffConfig()

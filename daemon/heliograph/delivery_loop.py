@@ -21,11 +21,13 @@ from heliograph.core.notification import (
     Category,
     Closed,
     DesktopSignal,
+    DoNotDisturb,
     Notification,
     Popup,
     ServerChanged,
 )
 from heliograph.core.popups import Close, Keep, Show, Step, arrange
+from heliograph.core.quiet import Through
 from heliograph.core.record import Agenda, Delivery, PopupRecord
 from heliograph.errors import StorageError, UserError
 from heliograph.ports import Desktop, Ledger, Opener, Settlement
@@ -77,6 +79,7 @@ class _Outcome:
 class DeliveryLoop:
     """One account's loop. `clock` gives milliseconds since 1970, `jitter` numbers in [0, 1).
 
+    `through` says what pops up in spite of quiet, or None while it is not quiet; what is held back stays PENDING.
     `on_change` is called when what is unread may be other than before, `on_rang` with what was shown first just now.
     """
 
@@ -90,6 +93,7 @@ class DeliveryLoop:
         *,
         clock: Callable[[], int],
         jitter: Callable[[], float],
+        through: Callable[[], Through | None] = lambda: None,
         on_change: Callable[[], None] = lambda: None,
         on_rang: Callable[[Sequence[Delivery]], None] = lambda _: None,
     ) -> None:
@@ -100,6 +104,7 @@ class DeliveryLoop:
         self._settings = settings
         self._clock = clock
         self._jitter = jitter
+        self._through = through
         self._on_change = on_change
         self._on_rang = on_rang
         self._server: str | None = None
@@ -222,7 +227,8 @@ class DeliveryLoop:
 
     async def _deliver(self, *, is_everything_due: bool) -> None:
         now = self._clock()
-        agenda = await self._ledger.agenda(ALL_DUE_MS if is_everything_due else now, now + int(1000 * LONGEST_WAIT_S))
+        until_ms = ALL_DUE_MS if is_everything_due else now
+        agenda = await self._ledger.agenda(until_ms, now + int(1000 * LONGEST_WAIT_S), self._through())
         self._next_ms = agenda.next_ms
         if self._hush == "wait":
             # They stay due. What is on screen already is still changed and taken back.
@@ -318,6 +324,8 @@ class DeliveryLoop:
         if isinstance(signal, ServerChanged):
             # Known at once, while earlier signals may have to wait for the disk.
             self._server, self._is_server_new = signal.server, True
+        elif isinstance(signal, DoNotDisturb):
+            return
         else:
             self._signals.append(signal)
         self._woken.set()

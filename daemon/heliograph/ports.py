@@ -13,6 +13,7 @@ from heliograph.core.handoff import Signs
 from heliograph.core.notification import DesktopSignal, Notification, Popup
 from heliograph.core.pusher import Pusher as Pusher
 from heliograph.core.pusher import PusherKey
+from heliograph.core.quiet import Through
 from heliograph.core.record import (
     AccountState,
     Agenda,
@@ -265,9 +266,10 @@ class Ledger(Protocol):
         """Everything of the plan, or nothing."""
         ...
 
-    async def agenda(self, now_ms: int, latest_ms: int | None = None) -> Agenda:
-        """What there is to show. Due are PENDING deliveries whose time has come by `now_ms`, and those that would not
-        come before `latest_ms`, if that is given: they were put off by a clock that was wrong."""
+    async def agenda(self, now_ms: int, latest_ms: int | None = None, through: Through | None = None) -> Agenda:
+        """What there is to show, or with `through` what there is in spite of quiet. Due are PENDING deliveries whose
+        time has come by `now_ms`, and those that would not come before `latest_ms`, if that is given: they were put off
+        by a clock that was wrong."""
         ...
 
     async def popups(self) -> list[PopupRecord]: ...
@@ -319,6 +321,11 @@ class Desktop(Protocol):
     @property
     def server_name(self) -> str | None:
         """What shows them at the moment, for people; None while nothing does."""
+        ...
+
+    @property
+    def is_inhibited(self) -> bool:
+        """The desktop's own "do not disturb" is on, as far as it tells: what is shown is only kept in its list."""
         ...
 
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
@@ -117,6 +118,12 @@ class DaemonStatus:
     accounts: list[AccountStatus] = field(default_factory=list)
     told_systemd: str = ""
     """The line that `systemctl status` shows: whichever account changes it, it is sent once."""
+    on_change: Callable[[], None] = lambda: None
+    """Whom `note_change` tells."""
+
+    def note_change(self) -> None:
+        """A loop may have changed something here."""
+        self.on_change()
 
     def as_json(self) -> dict[str, Any]:
         """The control interface's answer."""

@@ -14,6 +14,7 @@ from heliograph.core.delivery import Move, State
 from heliograph.core.events import AccountData
 from heliograph.core.notification import Category, Popup
 from heliograph.core.popups import LINES
+from heliograph.core.quiet import Through
 from heliograph.core.record import (
     UNLISTED,
     AccountState,
@@ -683,6 +684,35 @@ async def test_what_a_summary_shows_does_not_come_with_one_of_its_rooms(ledger: 
     await ledger.commit(make_plan("$b"), 2)
 
     assert [each.event_id for each in (await ledger.agenda(10)).deliveries] == ["$b"]
+
+
+@pytest.mark.parametrize(
+    ("through", "due"),
+    [
+        (None, ["$plain", "$loud", "$family", "$boss"]),
+        (Through(highlights=False), []),
+        (Through(), ["$loud"]),
+        (Through(highlights=False, names=frozenset({OTHER_ROOM})), ["$family"]),
+        (Through(highlights=False, names=frozenset({"Family"})), ["$family"]),
+        (Through(names=frozenset({BOB})), ["$loud", "$boss"]),
+    ],
+)
+async def test_in_quiet_only_what_passes_is_due(ledger: Ledger, through: Through | None, due: list[str]) -> None:
+    deliveries = (
+        make_delivery("$plain"),
+        make_delivery("$loud", content=make_content(is_highlight=True)),
+        make_delivery("$family", room_id=OTHER_ROOM, content=make_content(room_title="Family")),
+        make_delivery("$boss", sender=BOB),
+    )
+    await ledger.commit(Plan("s2", deliveries=deliveries), 1)
+    assert [each.event_id for each in (await ledger.agenda(5, through=through)).deliveries] == due
+
+
+async def test_what_is_held_back_in_quiet_is_no_next_thing_to_do(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await ledger.settle([Settlement("$a", Move.FAILED, due_ms=50)])
+    assert (await ledger.agenda(9)).next_ms == 50
+    assert (await ledger.agenda(9, through=Through())).next_ms is None
 
 
 async def test_what_is_not_due_touches_no_popup(ledger: Ledger) -> None:

@@ -13,10 +13,18 @@ from heliograph.errors import EXIT_CONFIG, UserError
 
 CHANGED = """\
 [desktop]
+badge = "element-desktop.desktop"
 backend = "terminal"
 open_with = "matrix.to"
 [notifications]
 max_rooms = 1
+[quiet]
+hours = ["22:00-07:00"]
+highlights = false
+rooms = ["!family:example.org"]
+[hooks]
+on_notification = ["ring", "-v"]
+timeout_seconds = 3
 [sync]
 poll_seconds = 120
 [fallback]
@@ -74,7 +82,11 @@ def test_every_field_has_a_description() -> None:
     [
         ("[desktop]\nbackand = 1", "unknown key at $.desktop.backand", "Did you mean backend? It takes: backend, open"),
         ("[dekstop]", "unknown key at $.dekstop", "Did you mean desktop?"),
-        ("zzz = 1", "unknown key at $.zzz", "It takes: desktop, notifications, sync, fallback, handoff, history, log."),
+        (
+            "zzz = 1",
+            "unknown key at $.zzz",
+            "It takes: desktop, notifications, quiet, hooks, sync, fallback",
+        ),
         ('[desktop]\nbackend = "x"', "wrong value at $.desktop.backend", '"auto" | "freedesktop" | "plyer"'),
         ("[desktop]\nbackend = 1", "wrong value at $.desktop.backend", '"auto" | "freedesktop" | "plyer"'),
         ("[sync]\npoll_seconds = 9", "wrong value at $.sync.poll_seconds", "10 to 120"),
@@ -85,6 +97,7 @@ def test_every_field_has_a_description() -> None:
         ("[fallback]\npushkey = 1", "wrong value at $.fallback.pushkey", "a text of at most 512 characters"),
         ("[handoff]\nquiet = [1]", "wrong value at $.handoff.quiet", "a list of at most 50 texts"),
         ('[handoff]\nquiet = "phone"', "wrong value at $.handoff.quiet", "a list of at most 50 texts"),
+        ("[quiet]\nhours = [1]", "wrong value at $.quiet.hours", "a list of at most 50 texts"),
         ("desktop = 3", "wrong value at $.desktop", "a table, [desktop]"),
         ("[desktop", "not valid TOML", "heliograph config"),
         ("[log]\n[log]", "not valid TOML", "heliograph config"),

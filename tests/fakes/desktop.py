@@ -43,6 +43,7 @@ class FakeDesktop:
         self.calls = 0
         """Of `show`, whatever became of them."""
         self.is_shut = False
+        self.is_inhibited = False
         self._life: str | None = "fake:1"
         self._lives = 1
         self._last_id = 0

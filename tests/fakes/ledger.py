@@ -9,6 +9,7 @@ from heliograph.core.delivery import OPEN_STATES, Move, State, after
 from heliograph.core.encryption import RoomKey
 from heliograph.core.popups import LINES
 from heliograph.core.pusher import PusherKey
+from heliograph.core.quiet import Through
 from heliograph.core.record import (
     UNLISTED,
     AccountState,
@@ -147,10 +148,10 @@ class FakeLedger:
         )
         return Committed(len(delivered), await self.rooms_with_open_deliveries())
 
-    async def agenda(self, now_ms: int, latest_ms: int | None = None) -> Agenda:
+    async def agenda(self, now_ms: int, latest_ms: int | None = None, through: Through | None = None) -> Agenda:
         self._check()
         self._changed_since_agenda.clear()
-        pending = [each for each in self._open() if each.state is State.PENDING]
+        pending = [each for each in self._open() if each.state is State.PENDING and _passes(each, through)]
         latest_ms = max((each.due_ms for each in pending), default=0) if latest_ms is None else latest_ms
         due = [each for each in pending if each.due_ms <= now_ms or each.due_ms > latest_ms]
         touched = {each.room_id for each in due}
@@ -350,3 +351,12 @@ class FakeLedger:
         for delivery in self._open():
             if delivery.popup_key == key:
                 self.deliveries[delivery.event_id] = replace(delivery, popup_key=None)
+
+
+def _passes(delivery: Delivery, through: Through | None) -> bool:
+    if through is None:
+        return True
+    content = delivery.content
+    is_highlight = content is not None and content.is_highlight and through.highlights
+    title = None if content is None else content.room_title
+    return is_highlight or bool(through.names & {delivery.room_id, delivery.sender, title})

@@ -5,38 +5,90 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import json
+from collections.abc import Sequence
 from typing import Any
 
-from dbus_fast import Message, MessageFlag, MessageType
+from dbus_fast import Message, MessageFlag, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import DBusFastError
 
-from heliograph.control import BUS_NAME, INTERFACE, OBJECT_PATH
+from heliograph.control import BUS_NAME, ERROR, INTERFACE, OBJECT_PATH
+from heliograph.errors import UserError
 from heliograph.session_bus import session_bus_address
 
 _TIMEOUT_S = 3.0
-_MAX_ANSWER = 1024 * 1024
+_ACTION_TIMEOUT_S = 60.0
+"""What the daemon does for the user may wait for the homeserver."""
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_MAX_ANSWER = 4 * 1024 * 1024
 
 
 async def ask_status(bus_address: str | None = None) -> dict[str, Any] | None:
     """What the running daemon says of itself. None: there is no bus, no daemon on it, or no sane answer in time."""
+    status = _read_json(await _try_ask(bus_address, "Status", "", (), _TIMEOUT_S))
+    return status if isinstance(status, dict) else None
+
+
+async def ask_inbox(bus_address: str | None = None) -> dict[str, Any] | None:
+    """What is unread, by room. None as with `ask_status`."""
+    inbox = _read_json(await _try_ask(bus_address, "Inbox", "", (), _TIMEOUT_S))
+    return inbox if isinstance(inbox, dict) else None
+
+
+async def ask_property(name: str, bus_address: str | None = None) -> Any:
+    """What the running daemon tells of itself. Raises UserError if it does not."""
+    question = (INTERFACE, name)
+    value = _take(await _try_ask(bus_address, "Get", "ss", question, _TIMEOUT_S, _PROPERTIES))
+    return value.value if isinstance(value, Variant) else None
+
+
+async def ask(member: str, signature: str = "", *body: Any, bus_address: str | None = None) -> Any:
+    """Has the running daemon do something; the first value of its answer. Raises UserError if it does not."""
+    return _take(await _try_ask(bus_address, member, signature, body, _ACTION_TIMEOUT_S))
+
+
+def _take(reply: Message | None) -> Any:
+    if reply is None:
+        raise UserError("Heliograph is not running, or does not answer.", "Start it: systemctl --user start heliograph")
+    if reply.message_type is MessageType.METHOD_RETURN:
+        return reply.body[0] if reply.body else None
+    text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
+    if reply.error_name == ERROR:
+        title, _, hint = text.partition("\n")
+        raise UserError(title, hint or "See `heliograph status`.")
+    if reply.error_name in ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner"):
+        raise UserError("Heliograph is not running.", "Start it: systemctl --user start heliograph")
+    raise UserError(f"The running Heliograph did not do it: {text}", "Restart it: systemctl --user restart heliograph")
+
+
+async def _try_ask(
+    bus_address: str | None,
+    member: str,
+    signature: str,
+    body: Sequence[Any],
+    timeout_s: float,
+    interface: str = INTERFACE,
+) -> Message | None:
+    """The answer, which may be an error. None: there is no bus, or no answer in time."""
     address = bus_address or session_bus_address()
     if address is None:
         return None
     try:
-        async with asyncio.timeout(_TIMEOUT_S):
-            reply = await _ask(address)
+        async with asyncio.timeout(timeout_s):
+            return await _ask(address, interface, member, signature, body)
     except (OSError, EOFError, ValueError, TimeoutError, DBusFastError):
         return None
+
+
+def _read_json(reply: Message | None) -> Any:
     if reply is None or reply.message_type is not MessageType.METHOD_RETURN or reply.signature != "s":
         return None
     with contextlib.suppress(ValueError, RecursionError):
-        status = json.loads(reply.body[0][:_MAX_ANSWER])
-        return status if isinstance(status, dict) else None
+        return json.loads(reply.body[0][:_MAX_ANSWER])
     return None
 
 
-async def _ask(address: str) -> Message | None:
+async def _ask(address: str, interface: str, member: str, signature: str, body: Sequence[Any]) -> Message | None:
     bus = await MessageBus(bus_address=address).connect()
     gone = asyncio.create_task(_disconnected(bus))
     try:
@@ -44,8 +96,10 @@ async def _ask(address: str) -> Message | None:
             Message(
                 destination=BUS_NAME,
                 path=OBJECT_PATH,
-                interface=INTERFACE,
-                member="Status",
+                interface=interface,
+                member=member,
+                signature=signature,
+                body=list(body),
                 flags=MessageFlag.NO_AUTOSTART,
             )
         )

@@ -4,17 +4,19 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import json
 import logging
-from collections.abc import Awaitable, Callable
-from typing import Any
 
 from dbus_fast import Message, MessageType, NameFlag, RequestNameReply
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import DBusFastError
-from dbus_fast.service import ServiceInterface, method
 
-from heliograph.control import BUS_NAME, INTERFACE, OBJECT_PATH
+from heliograph import __version__
+from heliograph.bus import DRIVER, DRIVER_PATH, QuietBus
+from heliograph.control import BUS_NAME, OBJECT_PATH
+from heliograph.control.badge import DOCK_NAME, badge_signal
+from heliograph.control.interface import Answers, Daemon1
+from heliograph.core.record import Delivery
+from heliograph.core.summary import Summary
 from heliograph.session_bus import session_bus_address
 
 log = logging.getLogger(__name__)
@@ -25,27 +27,20 @@ _LONGEST_DELAY_S = 60.0
 _CONNECT_ERRORS = (OSError, EOFError, ValueError, TimeoutError, DBusFastError)
 
 
-class Daemon1(ServiceInterface):
-    """What is exported; another version of it gets another name."""
-
-    def __init__(self, status: Callable[[], Awaitable[Any]]) -> None:
-        super().__init__(INTERFACE)
-        self._status = status
-
-    @method()
-    async def Status(self) -> "s":  # type: ignore[name-defined]  # noqa: N802, F821, UP037
-        return json.dumps(await self._status())
-
-
 class Control:
-    """Keeps the object on the bus for as long as there is one. `status` is asked each time, and gives JSON.
+    """Keeps the object on the bus for as long as there is one, and the badge on the icon of `badge_on` (a desktop id).
 
     A second daemon of the same user leaves the name to the first, and takes it over when that one ends.
     """
 
-    def __init__(self, status: Callable[[], Awaitable[Any]], *, bus_address: str | None = None) -> None:
-        self._status = status
+    def __init__(self, answers: Answers, *, badge_on: str = "", bus_address: str | None = None) -> None:
+        self._answers = answers
+        self._badge_on = badge_on
         self._bus_address = bus_address
+        self._summary = Summary()
+        self._bus: MessageBus | None = None
+        """Only while the name is ours."""
+        self._interface: Daemon1 | None = None
         self._tried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
@@ -60,6 +55,32 @@ class Control:
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
+
+    def publish(self, summary: Summary) -> None:
+        """The properties from now on. Tells of those that changed, and the docks."""
+        is_badge_new = (summary.unread, summary.highlights) != (self._summary.unread, self._summary.highlights)
+        self._summary = summary
+        if self._interface is not None:
+            self._interface.take(summary)
+        if is_badge_new:
+            self._show_badge(summary)
+
+    def tell_rang(self, account: str, delivery: Delivery) -> None:
+        """The signal Rang. Where and from whom, not what it says: everybody on the bus can hear it."""
+        content = delivery.content
+        if self._interface is not None and content is not None:
+            self._interface.Rang(
+                account,
+                delivery.room_id,
+                delivery.event_id,
+                content.room_title,
+                delivery.sender,
+                is_highlight=content.is_highlight,
+            )
+
+    def _show_badge(self, summary: Summary | None) -> None:
+        if self._bus is not None and self._badge_on:
+            self._bus.send(badge_signal(self._badge_on, summary))
 
     async def _keep(self) -> None:
         delay = _FIRST_DELAY_S
@@ -82,14 +103,15 @@ class Control:
         if address is None:
             raise OSError("there is none")
         async with asyncio.timeout(_CONNECT_S):
-            bus = await MessageBus(bus_address=address).connect()
+            bus = await QuietBus(bus_address=address).connect()
         gone = asyncio.create_task(_disconnected(bus))
         try:
-            bus.export(OBJECT_PATH, Daemon1(self._status))
+            self._interface = Daemon1(self._answers, __version__, self._summary)
+            bus.export(OBJECT_PATH, self._interface)
             released = asyncio.Event()
             async with asyncio.timeout(_CONNECT_S):
-                await _watch_name(bus, released)
-                await _take_name(bus)
+                await self._watch_names(bus, released)
+                await self._take_name(bus)
             self._tried.set()
             while not gone.done():
                 waiting = asyncio.create_task(released.wait())
@@ -98,37 +120,45 @@ class Control:
                 if released.is_set():
                     released.clear()
                     async with asyncio.timeout(_CONNECT_S):
-                        await _take_name(bus)
+                        await self._take_name(bus)
         finally:
+            self._show_badge(None)
+            self._bus = self._interface = None
             bus.disconnect()
             await asyncio.wait([gone], timeout=_CONNECT_S)
 
+    async def _take_name(self, bus: MessageBus) -> None:
+        reply = await bus.request_name(BUS_NAME, NameFlag.DO_NOT_QUEUE)
+        if reply is RequestNameReply.EXISTS:
+            log.info("Another Heliograph of yours answers `heliograph status`")
+            return
+        self._bus = bus
+        self._show_badge(self._summary)
 
-async def _take_name(bus: MessageBus) -> None:
-    reply = await bus.request_name(BUS_NAME, NameFlag.DO_NOT_QUEUE)
-    if reply is RequestNameReply.EXISTS:
-        log.info("Another Heliograph of yours answers `heliograph status`")
-
-
-async def _watch_name(bus: MessageBus, released: asyncio.Event) -> None:
-    def listen(message: Message) -> None:
-        if message.member == "NameOwnerChanged" and message.message_type is MessageType.SIGNAL:
+    async def _watch_names(self, bus: MessageBus, released: asyncio.Event) -> None:
+        def listen(message: Message) -> None:
+            is_owner = message.member == "NameOwnerChanged" and message.signature == "sss"
+            if not is_owner or message.message_type is not MessageType.SIGNAL or message.sender != DRIVER:
+                return
             name, _, owner = message.body
             if name == BUS_NAME and not owner:
                 released.set()
+            elif name == DOCK_NAME and owner:
+                self._show_badge(self._summary)
 
-    bus.add_message_handler(listen)
-    rule = f"type='signal',sender='org.freedesktop.DBus',member='NameOwnerChanged',arg0='{BUS_NAME}'"
-    await bus.call(
-        Message(
-            destination="org.freedesktop.DBus",
-            path="/org/freedesktop/DBus",
-            interface="org.freedesktop.DBus",
-            member="AddMatch",
-            signature="s",
-            body=[rule],
-        )
-    )
+        bus.add_message_handler(listen)
+        for name in (BUS_NAME, DOCK_NAME):
+            rule = f"type='signal',sender='{DRIVER}',member='NameOwnerChanged',arg0='{name}'"
+            await bus.call(
+                Message(
+                    destination=DRIVER,
+                    path=DRIVER_PATH,
+                    interface=DRIVER,
+                    member="AddMatch",
+                    signature="s",
+                    body=[rule],
+                )
+            )
 
 
 async def _disconnected(bus: MessageBus) -> None:

@@ -90,4 +90,11 @@ class ServerChanged:
     server: str | None
 
 
-DesktopSignal = Activated | Closed | ServerChanged
+@dataclass(frozen=True, slots=True)
+class DoNotDisturb:
+    """The desktop's own switch: what is shown meanwhile is only kept in its list."""
+
+    is_on: bool
+
+
+DesktopSignal = Activated | Closed | ServerChanged | DoNotDisturb

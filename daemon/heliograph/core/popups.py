@@ -76,7 +76,9 @@ def arrange(deliveries: Sequence[Delivery], popups: Iterable[PopupRecord], *, me
     steps: list[Step] = []
     for key, pending in new.items():
         record = records.get(key)
-        steps.append(_show(key, [*shown.get(key, ()), *pending], record, me))
+        # What was held back in quiet may be older than what came through.
+        together = sorted([*shown.get(key, ()), *pending], key=lambda each: each.position)
+        steps.append(_show(key, together, record, me))
     for key, record in records.items():
         if record.is_stale and key not in new:
             steps.append(_refresh(record, shown.get(key, []), me))

@@ -99,6 +99,10 @@ class WatchedDesktop:
     def server_name(self) -> str | None:
         return self._desktop.server_name
 
+    @property
+    def is_inhibited(self) -> bool:
+        return self._desktop.is_inhibited
+
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
         self._desktop.listen(listener)
 

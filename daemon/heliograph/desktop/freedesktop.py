@@ -15,7 +15,8 @@ from dbus_fast import Message, MessageType
 
 from heliograph.bus import CALL_TIMEOUT_S, DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
-from heliograph.core.notification import DesktopSignal, Notification, Popup, ServerChanged
+from heliograph.core.notification import DesktopSignal, DoNotDisturb, Notification, Popup, ServerChanged
+from heliograph.desktop import do_not_disturb
 from heliograph.desktop.failures import STARTING_DELAY_S, TROUBLE_DELAY_S, judge_failure
 from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_folders
 from heliograph.desktop.rendering import SIGNATURE, icon_for, render
@@ -27,6 +28,7 @@ _MATCHES = (
     f"type='signal',sender='{NAME}',interface='{INTERFACE}',path='{PATH}'",
     f"type='signal',sender='{DRIVER}',interface='{DRIVER}',path='{DRIVER_PATH}',"
     f"member='NameOwnerChanged',arg0='{NAME}'",
+    do_not_disturb.MATCH,
 )
 
 
@@ -56,6 +58,7 @@ class FreedesktopDesktop:
         self._listeners: list[Callable[[DesktopSignal], None]] = []
         self._tasks: set[asyncio.Task[None]] = set()
         self._icon = DESKTOP_ENTRY
+        self._is_inhibited = False
 
     async def start(self) -> bool:
         """Returns after the first attempt whether the bus is there; it is looked for until `shut` in any case."""
@@ -73,6 +76,10 @@ class FreedesktopDesktop:
             traits = self._server.known_traits
             return traits.title if traits is not None else "a notification server"
         return "a notification server, started when needed" if self._is_activatable else None
+
+    @property
+    def is_inhibited(self) -> bool:
+        return self._is_inhibited
 
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
         self._listeners.append(listener)
@@ -187,6 +194,7 @@ class FreedesktopDesktop:
             self._spawn(self._introduce(self._server))
         else:
             self._server = None
+            self._set_inhibited(is_on=False)
             log.info("There is no notification server")
             self._spawn(self._look_again())
         self._tell_life()
@@ -205,10 +213,20 @@ class FreedesktopDesktop:
         try:
             async with asyncio.timeout(self._timeout_s):
                 traits = await server.traits(self._bus)
+                log.info("Notifications go to %s", traits.title)
+                is_inhibited = await do_not_disturb.ask_inhibited(self._bus, server.owner, traits)
         except (TimeoutError, BusGone, CallFailed) as error:
             log.warning("The notification server does not say who it is: %s", str(error) or "no answer")
-        else:
-            log.info("Notifications go to %s", traits.title)
+            return
+        if self._server is server:
+            self._set_inhibited(is_on=is_inhibited)
+
+    def _set_inhibited(self, *, is_on: bool) -> None:
+        if is_on != self._is_inhibited:
+            self._is_inhibited = is_on
+            log.info("Do not disturb is %s on this desktop", "on" if is_on else "off")
+            change = DoNotDisturb(is_on)
+            self._tell_soon(lambda: change)
 
     def _hear(self, message: Message) -> None:
         server = self._server
@@ -220,6 +238,9 @@ class FreedesktopDesktop:
         elif server is None or message.sender != server.owner:
             # Anyone on the bus can send us a signal directly.
             return
+        elif message.message_type is MessageType.SIGNAL and message.interface == do_not_disturb.PROPERTIES:
+            if (is_on := do_not_disturb.read_inhibited(message.signature, message.body)) is not None:
+                self._set_inhibited(is_on=is_on)
         elif message.message_type is MessageType.SIGNAL and message.interface == INTERFACE:
             self._tell_soon(lambda: server.interpret(message))
         elif message.message_type is MessageType.METHOD_RETURN and (popup_id := server.late_popup(message)):

@@ -39,6 +39,7 @@ class PortableDesktop:
 
     name = "plyer"
     server_name = "whatever plyer finds"
+    is_inhibited = False
 
     def __init__(self, *, timeout_s: float = _TIMEOUT_S) -> None:
         self._timeout_s = timeout_s

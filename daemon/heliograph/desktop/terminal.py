@@ -28,6 +28,7 @@ class TerminalDesktop:
 
     name = "terminal"
     server_name = "standard output"
+    is_inhibited = False
 
     def __init__(self, stream: TextIO, *, timeout_s: float = _TIMEOUT_S) -> None:
         self._stream = stream

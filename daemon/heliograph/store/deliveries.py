@@ -9,6 +9,7 @@ from typing import Any
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
 from heliograph.core.notification import Category
 from heliograph.core.popups import LINES
+from heliograph.core.quiet import Through
 from heliograph.core.record import Change, Content, Delivery, Rewrite, Withdrawal
 from heliograph.ports import Settlement
 from heliograph.store.columns import among, to_integer, to_optional_text, to_text
@@ -21,6 +22,8 @@ _COLUMNS = (
 OPEN = "state IN ('pending', 'shown', 'dismissed', 'lost')"
 """Unread: `core.delivery.OPEN_STATES`."""
 _NEVER_MS = 2**63 - 1
+_MOST_NAMES = 250
+"""That pass in quiet; each is compared three times, and SQLite before 3.32 allows 999 parameters."""
 _ERASED = (
     "popup_key = NULL, room_title = NULL, sender_name = NULL, text = NULL, category = NULL, is_direct = NULL,"
     " is_highlight = NULL, sound = NULL"
@@ -122,18 +125,21 @@ def read_open_rooms(db: sqlite3.Connection) -> frozenset[str]:
     return frozenset(room_id for (room_id,) in db.execute(f"SELECT DISTINCT room_id FROM deliveries WHERE {OPEN}"))
 
 
-def read_due(db: sqlite3.Connection, now_ms: int, latest_ms: int | None) -> list[Delivery]:
-    """PENDING ones that are due, and what their rooms' popups and stale ones quote; by position."""
+def read_due(
+    db: sqlite3.Connection, now_ms: int, latest_ms: int | None, through: Through | None = None
+) -> list[Delivery]:
+    """PENDING ones that are due and not held back, and what their rooms' popups and stale ones quote; by position."""
+    condition, passing = _passing(through)
     rows = db.execute(
         "WITH due AS (SELECT position, room_id FROM deliveries"
-        " WHERE state = 'pending' AND (due_ms <= ? OR due_ms > ?)),"
+        f" WHERE state = 'pending' AND (due_ms <= ? OR due_ms > ?) AND {condition}),"
         " touched AS (SELECT room_id AS key FROM due UNION SELECT key FROM popups WHERE is_stale),"
         " quoted AS (SELECT position, popup_key = room_id AS is_room,"
         " row_number() OVER (PARTITION BY popup_key ORDER BY position DESC) AS place FROM deliveries"
         " WHERE state = 'shown' AND popup_key IN (SELECT key FROM touched))"
         f" SELECT {_COLUMNS} FROM deliveries WHERE position IN (SELECT position FROM due"
         " UNION ALL SELECT position FROM quoted WHERE place <= ? OR NOT is_room) ORDER BY position",
-        (to_integer(now_ms), _latest(latest_ms), LINES),
+        (to_integer(now_ms), _latest(latest_ms), *passing, LINES),
     )
     return [_delivery(row) for row in rows]
 
@@ -146,14 +152,29 @@ def read_shown_in(db: sqlite3.Connection, key: str) -> list[Delivery]:
     return [_delivery(row) for row in rows]
 
 
-def read_next_due_ms(db: sqlite3.Connection, now_ms: int, latest_ms: int | None) -> int | None:
-    """When the first PENDING one is due that `read_due` leaves out."""
+def read_next_due_ms(
+    db: sqlite3.Connection, now_ms: int, latest_ms: int | None, through: Through | None = None
+) -> int | None:
+    """When the first PENDING one is due that is not held back, of those that `read_due` leaves out."""
+    condition, passing = _passing(through)
     row = db.execute(
-        "SELECT min(due_ms) FROM deliveries WHERE state = 'pending' AND due_ms > ? AND due_ms <= ?",
-        (to_integer(now_ms), _latest(latest_ms)),
+        f"SELECT min(due_ms) FROM deliveries WHERE state = 'pending' AND due_ms > ? AND due_ms <= ? AND {condition}",
+        (to_integer(now_ms), _latest(latest_ms), *passing),
     ).fetchone()
     due_ms: int | None = row[0]
     return due_ms
+
+
+def _passing(through: Through | None) -> tuple[str, list[str]]:
+    """The condition on those that are not held back, and its parameters."""
+    if through is None:
+        return "1", []
+    names = [to_text(name) for name in sorted(through.names)][:_MOST_NAMES]
+    marks = ",".join("?" * len(names))
+    conditions = [f"{column} IN ({marks})" for column in ("room_id", "sender", "room_title")]
+    if through.highlights:
+        conditions.append("is_highlight")
+    return f"({' OR '.join(conditions)})", names * 3
 
 
 def _latest(latest_ms: int | None) -> int:

@@ -16,6 +16,7 @@ from pathlib import Path
 from heliograph.core.delivery import Move
 from heliograph.core.encryption import RoomKey
 from heliograph.core.pusher import PusherKey
+from heliograph.core.quiet import Through
 from heliograph.core.record import (
     AccountState,
     Agenda,
@@ -91,8 +92,8 @@ class SqliteLedger:
     async def commit(self, plan: Plan, now_ms: int) -> Committed:
         return await self._database.transaction(partial(self._commit, plan, now_ms))
 
-    async def agenda(self, now_ms: int, latest_ms: int | None = None) -> Agenda:
-        return await self._database.read(partial(self._agenda, now_ms, latest_ms))
+    async def agenda(self, now_ms: int, latest_ms: int | None = None, through: Through | None = None) -> Agenda:
+        return await self._database.read(partial(self._agenda, now_ms, latest_ms, through))
 
     async def popups(self) -> list[PopupRecord]:
         return await self._database.read(popups.read_popups)
@@ -160,12 +161,12 @@ class SqliteLedger:
             account.write_sync(db, plan.next_batch, now_ms)
         return Committed(new, deliveries.read_open_rooms(db))
 
-    def _agenda(self, now_ms: int, latest_ms: int | None, db: sqlite3.Connection) -> Agenda:
+    def _agenda(self, now_ms: int, latest_ms: int | None, through: Through | None, db: sqlite3.Connection) -> Agenda:
         self._changed_since_agenda.clear()
         return Agenda(
-            deliveries=tuple(deliveries.read_due(db, now_ms, latest_ms)),
+            deliveries=tuple(deliveries.read_due(db, now_ms, latest_ms, through)),
             popups=tuple(popups.read_popups(db)),
-            next_ms=deliveries.read_next_due_ms(db, now_ms, latest_ms),
+            next_ms=deliveries.read_next_due_ms(db, now_ms, latest_ms, through),
         )
 
     def _settle(

@@ -3,39 +3,39 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from collections.abc import Iterator
 
+import click
 import pytest
 
 from edges.cli.conftest import Shell
+from heliograph.cli import commands
 
-COMMANDS = [
-    *("run", "status", "demo"),
-    *("rules", "explain"),
-    *("login", "logout", "accounts"),
-    *("pushers", "fallback"),
-    *("service", "config"),
-    "relay",
-]
-NESTED = [
-    *([["service", name] for name in ("install", "remove", "status")]),
-    *([["rules", name] for name in ("list", "mute", "unmute", "mentions-only", "mute-user", "unmute-user")]),
-    *([["rules", name] for name in ("enable", "disable", "add", "remove", "check")]),
-    *([["rules", "keyword", name] for name in ("add", "remove")]),
-    *([["pushers", name] for name in ("list", "enable", "disable", "remove")]),
-    ["relay", "unit"],
-    *([["fallback", name] for name in ("set", "show", "test", "remove")]),
-]
+
+def walk(command: click.Command, path: tuple[str, ...] = ()) -> Iterator[tuple[str, ...]]:
+    """Every command and group, by the words that call it."""
+    context = click.Context(command)
+    if path:
+        yield path
+    if isinstance(command, click.Group):
+        for name in command.list_commands(context):
+            found = command.get_command(context, name)
+            assert found is not None
+            yield from walk(found, (*path, name))
 
 
 def test_help_names_every_command_in_its_section(shell: Shell) -> None:
     result = shell.run("--help")
     assert result.exit_code == 0
     sections = re.findall(
-        r"^(Core|Push rules|Account|Other devices|Set-up|Server):\n((?:  .*\n)+)", result.stdout, re.MULTILINE
+        r"^(Core|Notifications|Push rules|Account|Other devices|Set-up|Server):\n((?:  .*\n)+)",
+        result.stdout,
+        re.MULTILINE,
     )
     named = {section: re.findall(r"^  (\w+)", rows, re.MULTILINE) for section, rows in sections}
     assert named == {
         "Core": ["run", "status", "demo"],
+        "Notifications": ["pause", "resume"],
         "Push rules": ["rules", "explain"],
         "Account": ["login", "logout", "accounts"],
         "Other devices": ["pushers", "fallback"],
@@ -48,8 +48,8 @@ def test_help_documents_the_exit_codes(shell: Shell) -> None:
     assert re.findall(r"^ +(\d+)  \w", shell.run("--help").stdout, re.MULTILINE) == ["0", "1", "2", "77", "78", "130"]
 
 
-@pytest.mark.parametrize("command", [*([name] for name in COMMANDS), *NESTED], ids=" ".join)
-def test_every_command_has_an_example(shell: Shell, command: list[str]) -> None:
+@pytest.mark.parametrize("command", list(walk(commands)), ids=" ".join)
+def test_every_command_has_an_example(shell: Shell, command: tuple[str, ...]) -> None:
     result = shell.run(*command, "--help")
     assert result.exit_code == 0
     assert re.search(r"Examples?:\n    .*heliograph ", result.stdout)

@@ -3,9 +3,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import threading
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from collections.abc import Callable
+from contextlib import AbstractContextManager
 from typing import Any
 
 import pytest
@@ -13,8 +12,9 @@ import pytest
 from builders import ALICE, ME, make_delivery
 from buses import PrivateBus
 from edges.cli.conftest import Shell
+from fakes.answers import FakeAnswers
+from fakes.daemon import FakeDaemon
 from heliograph.accounts import Account, save_account, state_folder
-from heliograph.control.service import Control
 from heliograph.core.record import Plan
 from heliograph.status import AccountStatus, Connection, DaemonStatus
 from heliograph.store.ledger import SqliteLedger
@@ -45,32 +45,9 @@ def make_status(**account: Any) -> DaemonStatus:
     return status
 
 
-@contextmanager
-def daemon_says(bus: PrivateBus, answer: Callable[[], Any]) -> Iterator[None]:
-    """A daemon on the bus, in a thread of its own."""
-    up = threading.Event()
-    stop = asyncio.Event()
-    loops: list[asyncio.AbstractEventLoop] = []
-
-    async def tell() -> Any:
-        return answer()
-
-    async def serve() -> None:
-        loops.append(asyncio.get_running_loop())
-        control = Control(tell, bus_address=bus.address)
-        await control.start()
-        up.set()
-        await stop.wait()
-        await control.stop()
-
-    thread = threading.Thread(target=lambda: asyncio.run(serve()))
-    thread.start()
-    assert up.wait(10)
-    try:
-        yield
-    finally:
-        loops[0].call_soon_threadsafe(stop.set)
-        thread.join(10)
+def daemon_says(bus: PrivateBus, answer: Callable[[], Any]) -> AbstractContextManager[FakeDaemon]:
+    """A daemon on the bus whose status is this."""
+    return FakeDaemon(bus, FakeAnswers(answer))
 
 
 def report(shell: Shell, bus: PrivateBus, status: DaemonStatus) -> str:

@@ -1,40 +1,35 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import pytest
-from dbus_fast import Message, MessageType, NameFlag
+from dbus_fast import Message, MessageType, NameFlag, Variant
 from dbus_fast.aio import MessageBus
+from dbus_fast.introspection import Node
 
+from builders import ALICE, ME, ROOM, make_content, make_delivery
 from buses import PrivateBus
-from heliograph.control import BUS_NAME, client, service
-from heliograph.control.client import ask_status
+from conftest import Home
+from fakes.answers import FakeAnswers
+from heliograph.control import BUS_NAME, INTERFACE, OBJECT_PATH, client, service
+from heliograph.control.client import ask, ask_inbox, ask_status
+from heliograph.control.properties import from_properties, to_properties
 from heliograph.control.service import Control
+from heliograph.control.watch import Watch
+from heliograph.core.summary import UNTIL_RESUMED, RoomCount, Summary
+from heliograph.errors import HeliographError, StorageError, UserError
+from waiting import until
 
 STATUS = {"version": "1", "accounts": [{"user_id": "@me:example.org", "why": "ü\u202e\n"}]}
 
 
-def saying(status: Any) -> Callable[[], Awaitable[Any]]:
-    """What a daemon tells whose status is this."""
-
-    async def tell() -> Any:
-        return status
-
-    return tell
-
-
-def saying_in_turn(statuses: list[Any]) -> Callable[[], Awaitable[Any]]:
-    async def tell() -> Any:
-        return statuses.pop(0)
-
-    return tell
-
-
 @pytest.fixture
 async def control(private_bus: PrivateBus) -> AsyncIterator[Control]:
-    control = Control(saying(STATUS))
+    control = Control(FakeAnswers(STATUS))
     await control.start()
     yield control
     await control.stop()
@@ -62,7 +57,7 @@ async def test_the_daemon_tells_its_status(control: Control) -> None:
 
 async def test_the_status_is_of_the_moment_of_asking(private_bus: PrivateBus) -> None:
     status: dict[str, Any] = {"pending": 1}
-    control = Control(saying(status))
+    control = Control(FakeAnswers(status))
     await control.start()
     status["pending"] = 2
     assert await ask_status() == {"pending": 2}
@@ -81,14 +76,14 @@ async def test_without_a_daemon_there_is_no_answer(private_bus: PrivateBus) -> N
 @pytest.mark.parametrize("address", ["", "nonsense", "unix:path=/nonexistent"])
 async def test_without_a_bus_both_sides_are_quiet(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", address)
-    control = Control(saying(STATUS))
+    control = Control(FakeAnswers(STATUS))
     await control.start()
     assert await ask_status() is None
     await control.stop()
 
 
 async def test_a_second_daemon_leaves_the_name_and_takes_it_over(control: Control) -> None:
-    second = Control(saying({"version": "2"}))
+    second = Control(FakeAnswers({"version": "2"}))
     await second.start()
     assert await ask_status() == STATUS
     await control.stop()
@@ -130,8 +125,288 @@ async def test_an_answer_that_is_none_is_not_taken_for_one(other: MessageBus, si
 
 async def test_a_status_that_cannot_be_made_does_not_end_the_daemon(private_bus: PrivateBus) -> None:
     answers: list[Any] = [object(), {"version": "1"}]
-    control = Control(saying_in_turn(answers))
+    control = Control(FakeAnswers(lambda: answers.pop(0)))
     await control.start()
     assert await ask_status() is None
     assert await ask_status() == {"version": "1"}
     await control.stop()
+
+
+# Asking for something
+
+
+async def test_what_is_asked_for_reaches_the_daemon(private_bus: PrivateBus) -> None:
+    answers = FakeAnswers(inbox={"rooms": []})
+    control = Control(answers)
+    await control.start()
+    assert await ask("Pause", "s", "1h") == UNTIL_RESUMED
+    assert await ask("Resume") is None
+    await ask("Open", "sss", ME, ROOM, "token")
+    await ask("MarkRead", "ss", ME, ROOM)
+    await ask("Reply", "sss", ME, ROOM, "yes")
+    assert await ask("EraseHistory", "b", True) == 3
+    assert await ask_inbox() == {"rooms": []}
+    await control.stop()
+    assert answers.asked == [
+        ("pause", "1h"),
+        ("resume",),
+        ("open", ME, ROOM, "token"),
+        ("mark_read", ME, ROOM),
+        ("reply", ME, ROOM, "yes"),
+        ("erase_history", True),
+        ("inbox",),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("trouble", "title", "hint"),
+    [
+        (UserError("It is not so.", "Do that."), "It is not so.", "Do that."),
+        (StorageError("disk full"), "It did not work: disk full", "Try again later."),
+    ],
+)
+async def test_what_cannot_be_done_is_told_as_it_is(
+    private_bus: PrivateBus, trouble: HeliographError, title: str, hint: str
+) -> None:
+    answers = FakeAnswers()
+    answers.trouble = trouble
+    control = Control(answers)
+    await control.start()
+    with pytest.raises(UserError) as told:
+        await ask("Resume")
+    await control.stop()
+    assert (told.value.title, told.value.hint) == (title, hint)
+
+
+@pytest.mark.parametrize("text", ["", " \n", "x" * 65_537])
+async def test_a_reply_that_is_none_or_too_long_is_not_passed_on(private_bus: PrivateBus, text: str) -> None:
+    answers = FakeAnswers()
+    control = Control(answers)
+    await control.start()
+    with pytest.raises(UserError):
+        await ask("Reply", "sss", ME, ROOM, text)
+    await control.stop()
+    assert answers.asked == []
+
+
+async def test_a_fault_of_our_own_tells_nothing_of_itself(private_bus: PrivateBus) -> None:
+    control = Control(FakeAnswers(status=lambda: 1 / 0))
+    await control.start()
+    with pytest.raises(UserError, match="did not do it"):
+        await ask("Status")
+    await control.stop()
+
+
+async def test_asking_without_a_daemon_says_how_to_start_it(private_bus: PrivateBus) -> None:
+    with pytest.raises(UserError, match="not running") as told:
+        await ask("Resume")
+    assert "systemctl --user start heliograph" in told.value.hint
+
+
+async def test_asking_without_a_bus_says_that_nothing_runs(home: Home) -> None:
+    with pytest.raises(UserError, match="not running"):
+        await ask("Resume")
+
+
+# What it tells by itself
+
+SUMMARY = Summary(
+    state="connected",
+    accounts=((ME, "connected"),),
+    unread=3,
+    highlights=1,
+    rooms=(RoomCount(ME, ROOM, "Lunch <b>", 3, 1),),
+    paused_until_ms=UNTIL_RESUMED,
+    quiet_why="paused",
+    quiet_until_ms=UNTIL_RESUMED,
+    notification_server="dunst 1.9.0",
+)
+
+
+@pytest.fixture
+async def told(private_bus: PrivateBus) -> AsyncIterator[list[Summary | None]]:
+    heard: list[Summary | None] = []
+    watch = Watch(private_bus.address, heard.append)
+    await watch.start()
+    yield heard
+    await watch.stop()
+
+
+async def test_a_watcher_hears_of_start_change_and_end(private_bus: PrivateBus, told: list[Summary | None]) -> None:
+    control = Control(FakeAnswers())
+    control.publish(SUMMARY)
+    await control.start()
+    await until(lambda: told[-1] == SUMMARY)
+    control.publish(replace(SUMMARY, unread=4))
+    await until(lambda: told[-1] == replace(SUMMARY, unread=4))
+    await control.stop()
+    await until(lambda: told[-1] is None)
+    assert told == [None, SUMMARY, replace(SUMMARY, unread=4), None]
+
+
+async def test_a_watcher_hears_of_a_daemon_that_was_there_before(private_bus: PrivateBus) -> None:
+    control = Control(FakeAnswers())
+    control.publish(SUMMARY)
+    await control.start()
+    heard: list[Summary | None] = []
+    watch = Watch(private_bus.address, heard.append)
+    await watch.start()
+    await until(lambda: heard == [SUMMARY])
+    await watch.stop()
+    await control.stop()
+
+
+async def test_a_watcher_outlives_the_bus(
+    private_bus: PrivateBus, told: list[Summary | None], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_FIRST_DELAY_S", 0.05)
+    control = Control(FakeAnswers())
+    await control.start()
+    await until(lambda: told[-1] == Summary())
+    await asyncio.to_thread(private_bus.stop)
+    await until(lambda: told[-1] is None)
+    control.publish(SUMMARY)
+    await asyncio.to_thread(private_bus.start)
+    await until(lambda: told[-1] == SUMMARY)
+    await control.stop()
+
+
+async def test_strangers_are_not_taken_for_the_daemon(
+    private_bus: PrivateBus, told: list[Summary | None], other: MessageBus
+) -> None:
+    control = Control(FakeAnswers())
+    await control.start()
+    await until(lambda: told[-1] == Summary())
+    watcher = [name for name in await names_on(other) if name.startswith(":")]
+    for name in watcher:
+        lie = Message.new_signal(
+            "/io/github/heliograph",
+            "org.freedesktop.DBus.Properties",
+            "PropertiesChanged",
+            "sa{sv}as",
+            ["io.github.heliograph.Daemon1", {"Unread": Variant("u", 99)}, []],
+        )
+        lie.destination = name
+        await other.send(lie)
+    control.publish(SUMMARY)
+    await until(lambda: told[-1] == SUMMARY)
+    await control.stop()
+    assert 99 not in [each.unread for each in told if each is not None]
+
+
+async def names_on(bus: MessageBus) -> list[str]:
+    reply = await bus.call(
+        Message(
+            destination="org.freedesktop.DBus",
+            path="/org/freedesktop/DBus",
+            interface="org.freedesktop.DBus",
+            member="ListNames",
+        )
+    )
+    assert reply is not None
+    return list(reply.body[0])
+
+
+@pytest.mark.parametrize(
+    ("properties", "summary"),
+    [
+        ({}, Summary()),
+        ({"Unread": "many", "State": 3, "Rooms": 7, "Accounts": []}, Summary()),
+        (
+            {"Rooms": [[1, 2], ["@a:b", "!r", "T", "x", None], None]},
+            Summary(rooms=(RoomCount("@a:b", "!r", "T", 0, 0),)),
+        ),
+        (to_properties(SUMMARY), SUMMARY),
+    ],
+)
+def test_properties_of_another_version_are_read_as_far_as_they_go(properties: dict[str, Any], summary: Summary) -> None:
+    assert from_properties(properties) == summary
+
+
+async def hear(bus: MessageBus, rule: str) -> list[Message]:
+    """The signals that match, from now on."""
+    heard: list[Message] = []
+    bus.add_message_handler(
+        lambda message: heard.append(message) if message.message_type is MessageType.SIGNAL else None
+    )
+    await bus.call(
+        Message(
+            destination="org.freedesktop.DBus",
+            path="/org/freedesktop/DBus",
+            interface="org.freedesktop.DBus",
+            member="AddMatch",
+            signature="s",
+            body=[rule],
+        )
+    )
+    return heard
+
+
+async def test_what_rings_is_told_without_what_it_says(control: Control, other: MessageBus) -> None:
+    heard = await hear(other, "type='signal',interface='io.github.heliograph.Daemon1'")
+    control.tell_rang(ME, make_delivery("$a", content=make_content("secret", is_highlight=True)))
+    await until(lambda: [message for message in heard if message.member == "Rang"])
+    (rang,) = [message for message in heard if message.member == "Rang"]
+    assert rang.body == [ME, ROOM, "$a", "Lunch", ALICE, True]
+
+
+async def test_docks_are_told_the_number_and_that_it_is_gone(private_bus: PrivateBus, other: MessageBus) -> None:
+    heard = await hear(other, "type='signal',interface='com.canonical.Unity.LauncherEntry'")
+    control = Control(FakeAnswers(), badge_on="element-desktop.desktop")
+    control.publish(SUMMARY)
+    await control.start()
+    control.publish(replace(SUMMARY, state="offline"))
+    control.publish(replace(SUMMARY, unread=0, highlights=0))
+    await control.stop()
+
+    def numbers() -> list[tuple[str, int, bool, bool]]:
+        bodies = [message.body for message in heard if message.member == "Update"]
+        return [
+            (uri, values["count"].value, values["count-visible"].value, values["urgent"].value)
+            for uri, values in bodies
+        ]
+
+    uri = "application://element-desktop.desktop"
+    await until(lambda: len(numbers()) == 3)
+    assert numbers() == [(uri, 3, True, True), (uri, 0, False, False), (uri, 0, False, False)]
+
+
+async def test_a_dock_that_comes_later_is_told_the_number_then(private_bus: PrivateBus, other: MessageBus) -> None:
+    control = Control(FakeAnswers(), badge_on="x.desktop")
+    control.publish(SUMMARY)
+    await control.start()
+    heard = await hear(other, "type='signal',interface='com.canonical.Unity.LauncherEntry'")
+    await other.request_name("com.canonical.Unity", NameFlag.DO_NOT_QUEUE)
+    await until(lambda: [message for message in heard if message.member == "Update"])
+    await control.stop()
+
+
+async def test_without_a_badge_no_dock_is_told(private_bus: PrivateBus, other: MessageBus) -> None:
+    heard = await hear(other, "type='signal'")
+    control = Control(FakeAnswers())
+    await control.start()
+    control.publish(SUMMARY)
+    await until(lambda: [message for message in heard if message.member == "PropertiesChanged"])
+    await control.stop()
+    assert [message for message in heard if message.member == "Update"] == []
+
+
+# Its description
+
+
+async def introspect(bus: MessageBus) -> Node:
+    return await bus.introspect(BUS_NAME, OBJECT_PATH)
+
+
+async def test_every_member_is_documented_with_its_types(control: Control, other: MessageBus) -> None:
+    text = (Path(__file__).parents[3] / "docs/dbus.md").read_text()
+    node = await introspect(other)
+    (interface,) = [each for each in node.interfaces if each.name == INTERFACE]
+    for method in interface.methods:
+        taken = ", ".join(f"{arg.type.signature} {arg.name}" for arg in method.in_args)
+        given = ", ".join(arg.type.signature for arg in method.out_args)
+        assert f"`{method.name}({taken})`" + (f" → `{given}`" if given else "") in text
+    for property in interface.properties:
+        assert f"| `{property.name}` | `{property.signature}` |" in text
+    assert [signal.name for signal in interface.signals] == ["Rang"]
+    assert len(interface.methods) == 8

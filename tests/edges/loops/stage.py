@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 
 from builders import ME
 from fakes.desktop import FakeDesktop
@@ -17,6 +17,7 @@ from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.record import Delivery, Edit, Plan, Withdrawal
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
 from heliograph.errors import LoggedOut
+from heliograph.quiet_loop import QuietLoop
 from heliograph.status import AccountStatus
 from heliograph.sync_loop import Surroundings, SyncLoop, SyncSettings
 from waiting import until
@@ -74,6 +75,7 @@ class DeliveryStage:
         opener: FakeOpener | None = None,
         max_rooms: int = 5,
         me: str = ME,
+        quiet: QuietLoop | None = None,
     ) -> None:
         self.clock = clock
         self.ledger = ledger or FakeLedger()
@@ -81,6 +83,7 @@ class DeliveryStage:
         self.opener = opener or FakeOpener()
         self.status = AccountStatus(me, "https://example.org")
         self.changes = 0
+        self.on_change: Callable[[], None] = lambda: None
         self.rang: list[str] = []
         self.loop = DeliveryLoop(
             self.ledger,
@@ -90,12 +93,14 @@ class DeliveryStage:
             DeliverySettings(max_rooms),
             clock=clock,
             jitter=lambda: 0.5,
+            through=lambda: None if quiet is None else quiet.through,
             on_change=self._note_change,
             on_rang=lambda rung: self.rang.extend(each.event_id for each in rung),
         )
 
     def _note_change(self) -> None:
         self.changes += 1
+        self.on_change()
 
     async def commit(self, *deliveries: Delivery, changes: Sequence[Withdrawal | Edit] = ()) -> None:
         """As the sync loop does: into the ledger, then the loop is told."""

@@ -14,6 +14,7 @@ from fakes.desktop import FakeDesktop
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Declined, Move, NeedsUser, RetryLater, State
 from heliograph.core.notification import Activated, Category, Closed, Closing, Notification, Popup
+from heliograph.core.quiet import Through
 from heliograph.core.record import Agenda, Edit, Plan, PopupRecord, Withdrawal
 from heliograph.errors import StateError
 from heliograph.ports import Settlement
@@ -297,8 +298,8 @@ class MeddledLedger(FakeLedger):
         super().__init__()
         self.meddling: list[Plan] = []
 
-    async def agenda(self, now_ms: int, latest_ms: int | None = None) -> Agenda:
-        agenda = await super().agenda(now_ms, latest_ms)
+    async def agenda(self, now_ms: int, latest_ms: int | None = None, through: Through | None = None) -> Agenda:
+        agenda = await super().agenda(now_ms, latest_ms, through)
         await self._meddle(self.meddling)
         return agenda
 
@@ -693,7 +694,7 @@ async def test_signals_wait_for_the_disk_and_are_not_lost(stage: DeliveryStage) 
 
 
 class DamagedLedger(FakeLedger):
-    async def agenda(self, now_ms: int, latest_ms: int | None = None) -> Agenda:
+    async def agenda(self, now_ms: int, latest_ms: int | None = None, through: Through | None = None) -> Agenda:
         raise StateError("ledger.db is damaged", "Move it away.")
 
 
@@ -784,9 +785,9 @@ async def test_many_calls_to_a_hung_server_do_not_count_as_stuck(clock: WallCloc
 class CountingLedger(FakeLedger):
     asked = 0
 
-    async def agenda(self, now_ms: int, latest_ms: int | None = None) -> Agenda:
+    async def agenda(self, now_ms: int, latest_ms: int | None = None, through: Through | None = None) -> Agenda:
         self.asked += 1
-        return await super().agenda(now_ms, latest_ms)
+        return await super().agenda(now_ms, latest_ms, through)
 
 
 async def test_an_idle_loop_asks_nothing_of_anyone(clock: WallClock) -> None:

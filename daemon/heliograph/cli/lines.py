@@ -1,0 +1,96 @@
+"""Lines for another program, for as long as that program reads them.
+
+Status bars forget what they started: they end, and their scripts go on for ever. So the reader's end of the pipe is
+watched, and whoever started us, too, since a child of the bar may hold that end open.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import os
+import stat
+from typing import TextIO
+
+
+class LineOutput(asyncio.BaseProtocol):
+    """Writes to `stream`. A reader that stops reading gets only the newest line when it goes on."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self._transport: asyncio.WriteTransport | None = None
+        self._is_full = False
+        """The reader has not taken all of the last line."""
+        self._waiting: str | None = None
+        self._ended = asyncio.Event()
+        self._parent: int | None = None
+
+    async def open(self) -> None:
+        """Starts to watch the reader, if it is one that can go away."""
+        if not _is_pipe(self._stream):
+            return
+        loop = asyncio.get_running_loop()
+        with contextlib.suppress(OSError):
+            # Not /proc's or a signal's: what counts is the process, not the thread that started us.
+            self._parent = os.pidfd_open(os.getppid())
+            loop.add_reader(self._parent, self._ended.set)
+        transport, _ = await loop.connect_write_pipe(lambda: self, self._stream)
+        self._transport = transport
+        transport.set_write_buffer_limits(high=0)
+
+    async def ended(self) -> None:
+        """Returns when nobody reads any more."""
+        await self._ended.wait()
+
+    def close(self) -> None:
+        """What the reader did not take yet is dropped."""
+        if self._parent is not None:
+            asyncio.get_running_loop().remove_reader(self._parent)
+            os.close(self._parent)
+            self._parent = None
+        if self._transport is not None and not self._transport.is_closing():
+            self._transport.abort()
+
+    def write(self, line: str) -> None:
+        """One line, at once."""
+        if self._transport is None:
+            self._write_through(line)
+        elif self._transport.is_closing():
+            # Nobody reads it.
+            return
+        elif self._is_full:
+            self._waiting = line
+        else:
+            self._transport.write(_encode(line))
+
+    def _write_through(self, line: str) -> None:
+        try:
+            self._stream.write(_encode(line).decode())
+            self._stream.flush()
+        except OSError:
+            # A terminal that was closed.
+            self._ended.set()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._ended.set()
+
+    def pause_writing(self) -> None:
+        self._is_full = True
+
+    def resume_writing(self) -> None:
+        self._is_full = False
+        line, self._waiting = self._waiting, None
+        if line is not None:
+            self.write(line)
+
+
+def _encode(line: str) -> bytes:
+    return f"{line}\n".encode("utf-8", "replace")
+
+
+def _is_pipe(stream: TextIO) -> bool:
+    try:
+        mode = os.fstat(stream.fileno()).st_mode
+    except (OSError, ValueError):
+        return False
+    return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)

@@ -1,0 +1,39 @@
+"""`heliograph pause`."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+
+import click
+
+
+@click.command("pause", short_help="Have nothing pop up for a while.")
+@click.argument("until", nargs=-1, metavar="[1h | until 08:00]")
+@click.option("--toggle", is_flag=True, help="End the pause if there is one. For a click or a key.")
+def command(until: tuple[str, ...], toggle: bool) -> None:
+    """Have nothing pop up until then, or until `heliograph resume`.
+
+    What rings meanwhile is shown afterwards, unless it was read elsewhere. Highlights and what [quiet] in the
+    configuration lets through pop up all the same. A pause outlives a restart.
+
+    \b
+    Examples:
+      heliograph pause 1h
+      heliograph pause 1h 30m
+      heliograph pause until 08:00
+      heliograph pause --toggle
+    """
+    asyncio.run(_pause(" ".join(until), toggle=toggle))
+
+
+async def _pause(words: str, *, toggle: bool) -> None:
+    from heliograph.cli.follow import word_until
+    from heliograph.control.client import ask, ask_property
+
+    if toggle and await ask_property("PausedUntil"):
+        await ask("Resume")
+        click.echo("Notifications pop up again.")
+        return
+    until_ms = await ask("Pause", "s", words)
+    click.echo(f"Nothing pops up {word_until(until_ms, time.time_ns() // 1_000_000)}. To end it: heliograph resume")

@@ -1,0 +1,182 @@
+"""The object on the session bus: the interface io.github.heliograph.Daemon1."""
+
+from __future__ import annotations
+
+import functools
+import json
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, TypeVar
+
+from dbus_fast import DBusError
+from dbus_fast.annotations import DBusBool, DBusInt64, DBusSignature, DBusStr, DBusUInt32
+from dbus_fast.constants import PropertyAccess
+from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
+
+from heliograph.control import ERROR, INTERFACE
+from heliograph.control.properties import to_count, to_properties, to_rooms
+from heliograph.core.summary import Summary
+from heliograph.errors import HeliographError, UserError
+
+P = ParamSpec("P")
+R = TypeVar("R")
+
+LONGEST_TEXT = 65_536
+"""Characters of a reply: an event may have 65,536 bytes."""
+
+DBusNothing = Annotated[None, DBusSignature("")]
+DBusStates = Annotated[dict[str, str], DBusSignature("a{ss}")]
+DBusRooms = Annotated[list[Any], DBusSignature("a(sssuu)")]
+DBusRang = Annotated[list[Any], DBusSignature("sssssb")]
+
+
+class Answers(Protocol):
+    """What the daemon does when it is asked. Whatever the asker did wrong, and what only the user can mend, is a
+    UserError."""
+
+    async def status(self) -> Any:
+        """JSON."""
+        ...
+
+    async def inbox(self) -> Any:
+        """JSON."""
+        ...
+
+    async def open(self, account: str, room_id: str, token: str) -> None: ...
+    async def mark_read(self, account: str, room_id: str) -> None: ...
+    async def reply(self, account: str, room_id: str, text: str) -> None: ...
+    async def pause(self, words: str) -> int:
+        """Until when, in ms since 1970, or UNTIL_RESUMED."""
+        ...
+
+    async def resume(self) -> None: ...
+    async def erase_history(self, *, with_unread: bool) -> int: ...
+
+
+def _answering(
+    work: Callable[Concatenate[Daemon1, P], Awaitable[R]],
+) -> Callable[Concatenate[Daemon1, P], Coroutine[Any, Any, R]]:
+    """Failures that are foreseen become errors that say what to do."""
+
+    @functools.wraps(work)
+    async def answer(self: Daemon1, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        try:
+            return await work(self, *args, **kwargs)
+        except UserError as error:
+            raise DBusError(ERROR, f"{error.title}\n{error.hint}") from error
+        except HeliographError as error:
+            raise DBusError(ERROR, f"It did not work: {error}\nTry again later.") from error
+
+    return answer
+
+
+class Daemon1(ServiceInterface):
+    """What is exported. `take` changes its properties and tells of those that changed."""
+
+    def __init__(self, answers: Answers, version: str, summary: Summary) -> None:
+        super().__init__(INTERFACE)
+        self._answers = answers
+        self._version = version
+        self._summary = summary
+
+    def take(self, summary: Summary) -> None:
+        """The properties from now on."""
+        before, self._summary = to_properties(self._summary), summary
+        changed = {name: value for name, value in to_properties(summary).items() if before[name] != value}
+        if changed:
+            self.emit_properties_changed(changed)
+
+    # Methods
+
+    @dbus_method()
+    @_answering
+    async def Status(self) -> DBusStr:  # noqa: N802
+        return json.dumps(await self._answers.status())
+
+    @dbus_method()
+    @_answering
+    async def Inbox(self) -> DBusStr:  # noqa: N802
+        return json.dumps(await self._answers.inbox())
+
+    @dbus_method()
+    @_answering
+    async def Open(self, account: DBusStr, room: DBusStr, activation_token: DBusStr) -> DBusNothing:  # noqa: N802
+        await self._answers.open(account, room, activation_token)
+
+    @dbus_method()
+    @_answering
+    async def MarkRead(self, account: DBusStr, room: DBusStr) -> DBusNothing:  # noqa: N802
+        await self._answers.mark_read(account, room)
+
+    @dbus_method()
+    @_answering
+    async def Reply(self, account: DBusStr, room: DBusStr, text: DBusStr) -> DBusNothing:  # noqa: N802
+        if not text.strip():
+            raise UserError("There is nothing to send.", "Say something.")
+        if len(text) > LONGEST_TEXT:
+            raise UserError(f"The reply has {len(text)} characters.", f"Send at most {LONGEST_TEXT}.")
+        await self._answers.reply(account, room, text)
+
+    @dbus_method()
+    @_answering
+    async def Pause(self, until: DBusStr) -> DBusInt64:  # noqa: N802
+        return await self._answers.pause(until)
+
+    @dbus_method()
+    @_answering
+    async def Resume(self) -> DBusNothing:  # noqa: N802
+        await self._answers.resume()
+
+    @dbus_method()
+    @_answering
+    async def EraseHistory(self, with_unread: DBusBool) -> DBusUInt32:  # noqa: N802
+        return await self._answers.erase_history(with_unread=with_unread)
+
+    # Signals
+
+    @dbus_signal()
+    def Rang(  # noqa: N802
+        self, account: str, room: str, event: str, title: str, sender: str, *, is_highlight: bool
+    ) -> DBusRang:
+        return [account, room, event, title, sender, is_highlight]
+
+    # Properties
+
+    @dbus_property(access=PropertyAccess.READ)
+    def Version(self) -> DBusStr:  # noqa: N802
+        return self._version
+
+    @dbus_property(access=PropertyAccess.READ)
+    def State(self) -> DBusStr:  # noqa: N802
+        return self._summary.state
+
+    @dbus_property(access=PropertyAccess.READ)
+    def Accounts(self) -> DBusStates:  # noqa: N802
+        return dict(self._summary.accounts)
+
+    @dbus_property(access=PropertyAccess.READ)
+    def Unread(self) -> DBusUInt32:  # noqa: N802
+        return to_count(self._summary.unread)
+
+    @dbus_property(access=PropertyAccess.READ)
+    def Highlights(self) -> DBusUInt32:  # noqa: N802
+        return to_count(self._summary.highlights)
+
+    @dbus_property(access=PropertyAccess.READ)
+    def Rooms(self) -> DBusRooms:  # noqa: N802
+        return to_rooms(self._summary)
+
+    @dbus_property(access=PropertyAccess.READ)
+    def PausedUntil(self) -> DBusInt64:  # noqa: N802
+        return self._summary.paused_until_ms
+
+    @dbus_property(access=PropertyAccess.READ)
+    def QuietReason(self) -> DBusStr:  # noqa: N802
+        return self._summary.quiet_why
+
+    @dbus_property(access=PropertyAccess.READ)
+    def QuietUntil(self) -> DBusInt64:  # noqa: N802
+        return self._summary.quiet_until_ms
+
+    @dbus_property(access=PropertyAccess.READ)
+    def NotificationServer(self) -> DBusStr:  # noqa: N802
+        return self._summary.notification_server

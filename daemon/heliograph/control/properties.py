@@ -1,0 +1,65 @@
+"""A summary as the D-Bus properties of the daemon, and back."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from heliograph.core.summary import RoomCount, Summary
+
+_MOST = 2**32 - 1
+
+
+def to_properties(summary: Summary) -> dict[str, Any]:
+    """By name, as dbus-fast takes them."""
+    return {
+        "State": summary.state,
+        "Accounts": dict(summary.accounts),
+        "Unread": to_count(summary.unread),
+        "Highlights": to_count(summary.highlights),
+        "Rooms": to_rooms(summary),
+        "PausedUntil": summary.paused_until_ms,
+        "QuietReason": summary.quiet_why,
+        "QuietUntil": summary.quiet_until_ms,
+        "NotificationServer": summary.notification_server,
+    }
+
+
+def to_count(number: int) -> int:
+    """As a UINT32."""
+    return min(number, _MOST)
+
+
+def to_rooms(summary: Summary) -> list[Any]:
+    """As a(sssuu)."""
+    return [
+        [room.account, room.room_id, room.title, to_count(room.unread), to_count(room.highlights)]
+        for room in summary.rooms
+    ]
+
+
+def from_properties(properties: Mapping[str, Any]) -> Summary:
+    """The summary that these say. What is missing or of another type, as another version may tell, is as by default."""
+    default = to_properties(Summary())
+
+    def get(name: str) -> Any:
+        value = properties.get(name)
+        return value if type(value) is type(default[name]) else default[name]
+
+    return Summary(
+        state=get("State"),
+        accounts=tuple((str(user_id), str(state)) for user_id, state in get("Accounts").items()),
+        unread=get("Unread"),
+        highlights=get("Highlights"),
+        rooms=tuple(_room(each) for each in get("Rooms") if isinstance(each, list | tuple) and len(each) == 5),
+        paused_until_ms=get("PausedUntil"),
+        quiet_why=get("QuietReason"),
+        quiet_until_ms=get("QuietUntil"),
+        notification_server=get("NotificationServer"),
+    )
+
+
+def _room(values: Any) -> RoomCount:
+    account, room_id, title, unread, highlights = values
+    is_counted = isinstance(unread, int) and isinstance(highlights, int)
+    return RoomCount(str(account), str(room_id), str(title), *((unread, highlights) if is_counted else (0, 0)))

@@ -1,0 +1,116 @@
+"""Hears what the running daemon tells of itself, for as long as there is somebody to tell. Nothing here polls."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import Callable
+from typing import Any
+
+from dbus_fast import Message, MessageType, Variant
+
+from heliograph.bus import DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
+from heliograph.control import BUS_NAME, INTERFACE, OBJECT_PATH
+from heliograph.control.properties import from_properties
+from heliograph.core.summary import Summary
+
+_PROPERTIES = "org.freedesktop.DBus.Properties"
+_MATCHES = (
+    f"type='signal',sender='{BUS_NAME}',interface='{_PROPERTIES}',path='{OBJECT_PATH}',member='PropertiesChanged'",
+    f"type='signal',sender='{DRIVER}',interface='{DRIVER}',path='{DRIVER_PATH}',"
+    f"member='NameOwnerChanged',arg0='{BUS_NAME}'",
+)
+_LONGEST_DELAY_S = 10.0
+
+
+class Watch:
+    """Calls `listener` with every summary that the daemon tells of; None while none answers.
+
+    Survives restarts of the daemon and of the bus.
+    """
+
+    def __init__(self, address: str, listener: Callable[[Summary | None], None]) -> None:
+        self._listener = listener
+        self._bus = Bus(
+            address,
+            matches=_MATCHES,
+            on_connected=self._meet,
+            on_message=self._hear,
+            on_lost=self._part,
+            longest_delay_s=_LONGEST_DELAY_S,
+        )
+        self._owner = ""
+        self._values: dict[str, Any] | None = None
+        """None until the daemon has answered."""
+        self._heard: dict[str, Any] = {}
+        """Changes that came while the answer was under way: they are newer than it."""
+        self._asking: asyncio.Task[None] | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """There is a bus to hear from."""
+        return self._bus.is_connected
+
+    async def start(self) -> None:
+        """Returns after the first attempt; the listener may have been called or not."""
+        await self._bus.start()
+
+    async def stop(self) -> None:
+        """No call comes after this."""
+        await self._bus.stop()
+        if self._asking is not None:
+            self._asking.cancel()
+
+    async def _meet(self) -> None:
+        try:
+            owner = str(await self._bus.call_driver("GetNameOwner", "s", [BUS_NAME]))
+        except CallFailed:
+            owner = ""
+        if not self._owner:
+            self._change_owner(owner)
+
+    def _part(self) -> None:
+        self._change_owner("")
+
+    def _change_owner(self, owner: str) -> None:
+        self._owner = owner
+        self._values, self._heard = None, {}
+        if self._asking is not None:
+            self._asking.cancel()
+            self._asking = None
+        if owner:
+            self._asking = asyncio.ensure_future(self._ask(owner))
+        else:
+            self._listener(None)
+
+    async def _ask(self, owner: str) -> None:
+        with contextlib.suppress(TimeoutError, BusGone, CallFailed):
+            async with asyncio.timeout(5):
+                reply = await self._bus.call(owner, OBJECT_PATH, _PROPERTIES, "GetAll", "s", [INTERFACE])
+            if reply.signature == "a{sv}" and owner == self._owner:
+                self._values = _plain(reply.body[0]) | self._heard
+                self._listener(from_properties(self._values))
+                return
+        # One that does not answer is as good as none, until it tells of a change.
+        if owner == self._owner:
+            self._listener(None)
+
+    def _hear(self, message: Message) -> None:
+        if message.message_type is not MessageType.SIGNAL:
+            return
+        if message.sender == DRIVER:
+            if message.member == "NameOwnerChanged" and message.signature == "sss" and message.body[0] == BUS_NAME:
+                self._change_owner(message.body[2])
+        elif message.sender == self._owner and message.signature == "sa{sv}as" and message.body[0] == INTERFACE:
+            self._take(_plain(message.body[1]))
+
+    def _take(self, changed: dict[str, Any]) -> None:
+        if self._values is None:
+            self._heard |= changed
+            return
+        self._values |= changed
+        self._listener(from_properties(self._values))
+
+
+def _plain(properties: dict[str, Variant]) -> dict[str, Any]:
+    return {name: value.value for name, value in properties.items()}

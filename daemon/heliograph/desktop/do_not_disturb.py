@@ -1,0 +1,54 @@
+"""The desktop's own "do not disturb", where its notification server tells: Plasma, and dunst while it is paused.
+
+Servers keep it themselves: they hold back what is shown to them then. It is only to be told, and no sound of our own
+may get past it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from dbus_fast import Variant
+
+from heliograph.bus import Bus, CallFailed
+from heliograph.desktop.server import INTERFACE, NAME, PATH, Traits
+
+PROPERTIES = "org.freedesktop.DBus.Properties"
+MATCH = f"type='signal',sender='{NAME}',interface='{PROPERTIES}',path='{PATH}',member='PropertiesChanged'"
+
+_PLASMA = (INTERFACE, "Inhibited")
+_DUNST = ("org.dunstproject.cmd0", "paused")
+
+
+async def ask_inhibited(bus: Bus, owner: str, traits: Traits) -> bool:
+    """Whether it is on at the server that has this unique name. Raises BusGone; the caller sets the time-out."""
+    for interface, name in _told_by(traits):
+        try:
+            reply = await bus.call(owner, PATH, PROPERTIES, "Get", "ss", [interface, name])
+        except CallFailed:
+            return False
+        return reply.signature == "v" and reply.body[0].value is True
+    return False
+
+
+def read_inhibited(signature: str, body: list[Any]) -> bool | None:
+    """What PropertiesChanged says of it; None: nothing."""
+    if signature != "sa{sv}as":
+        return None
+    interface, changed = body[0], body[1]
+    for known, name in (_PLASMA, _DUNST):
+        if interface == known and (value := _boolean(changed, name)) is not None:
+            return value
+    return None
+
+
+def _told_by(traits: Traits) -> tuple[tuple[str, str], ...]:
+    if "inhibitions" in traits.capabilities:
+        return (_PLASMA,)
+    return (_DUNST,) if traits.title.startswith("dunst") else ()
+
+
+def _boolean(properties: Mapping[str, Variant], name: str) -> bool | None:
+    value = properties[name].value if name in properties else None
+    return value if isinstance(value, bool) else None

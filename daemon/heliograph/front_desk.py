@@ -1,0 +1,153 @@
+"""Answers what the user asks of the running daemon, over all accounts, and tells whenever an answer changed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from heliograph.core.quiet import DO_NOT_DISTURB
+from heliograph.core.summary import Summary, summarize
+from heliograph.core.unread import UnreadRoom
+from heliograph.delivery_loop import DeliveryLoop
+from heliograph.errors import StorageError, UserError
+from heliograph.ports import Desktop, Ledger, Opener
+from heliograph.quiet_loop import QuietLoop
+from heliograph.status import AccountStatus, DaemonStatus
+
+log = logging.getLogger(__name__)
+
+MOST_ROOMS = 200
+MOST_MESSAGES = 20
+"""Of each room; together no more than MOST_ROOMS * 5."""
+FOLD_S = 0.1
+"""Changes that come closer together are told as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDesk:
+    """What is needed of one account."""
+
+    status: AccountStatus
+    ledger: Ledger
+    delivery: DeliveryLoop
+
+
+class FrontDesk:
+    """`control.interface.Answers`."""
+
+    def __init__(
+        self,
+        daemon: DaemonStatus,
+        accounts: list[AccountDesk],
+        desktop: Desktop,
+        opener: Opener,
+        quiet: QuietLoop,
+    ) -> None:
+        self._daemon = daemon
+        self._accounts = accounts
+        self._desktop = desktop
+        self._opener = opener
+        self._quiet = quiet
+        self._unread: dict[str, tuple[UnreadRoom, ...]] = {}
+        self._summary: Summary | None = None
+        self._changed = asyncio.Event()
+
+    # What is told
+
+    def note_change(self) -> None:
+        """Something that a summary tells may have changed."""
+        self._changed.set()
+
+    async def run(self, publish: Callable[[Summary], None]) -> None:
+        """Runs until cancelled. `publish` is called with every summary that differs from the one before."""
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            summary = await self._summarize()
+            if summary != self._summary:
+                self._summary = summary
+                publish(summary)
+            await asyncio.sleep(FOLD_S)
+
+    async def _summarize(self) -> Summary:
+        for account in self._accounts:
+            # While the disk does not answer, what it said last holds.
+            with contextlib.suppress(StorageError, UserError):
+                self._unread[account.status.user_id] = await account.ledger.unread()
+        quiet = self._quiet.quiet
+        why, until_ms = (quiet.why, quiet.until_ms) if quiet is not None else ("", 0)
+        if quiet is None and self._desktop.is_inhibited:
+            why = DO_NOT_DISTURB
+        return summarize(
+            {account.status.user_id: account.status.connection.value for account in self._accounts},
+            self._unread,
+            paused_until_ms=self._quiet.paused_until_ms,
+            quiet_why=why,
+            quiet_until_ms=until_ms,
+            notification_server=self._desktop.server_name or "",
+        )
+
+    # What is asked
+
+    async def status(self) -> Any:
+        self._daemon.notification_server = self._desktop.server_name
+        for account in self._accounts:
+            with contextlib.suppress(StorageError, UserError):
+                counts = await account.ledger.counts()
+                account.status.pending, account.status.shown = counts["pending"], counts["shown"]
+        return self._daemon.as_json()
+
+    async def inbox(self) -> Any:
+        found: list[tuple[str, UnreadRoom]] = []
+        for account in self._accounts:
+            found += [(account.status.user_id, room) for room in await account.ledger.unread(MOST_MESSAGES)]
+        return inbox_as_json(found)
+
+    async def open(self, account: str, room_id: str, token: str) -> None:
+        desk = self._find(account)
+        unread = await desk.ledger.open_deliveries([room_id])
+        event_id = unread[-1].event_id if unread else ""
+        if not await self._opener.open(room_id, event_id if event_id.startswith("$") else None, token or None):
+            raise UserError("No Matrix client could be opened.", "Install one, or set open_with in the configuration.")
+        desk.delivery.note_opened(room_id)
+
+    async def mark_read(self, account: str, room_id: str) -> None:
+        self._find(account)
+        raise UserError("This version cannot mark rooms as read.", "Open the room instead: heliograph inbox open")
+
+    async def reply(self, account: str, room_id: str, text: str) -> None:
+        self._find(account)
+        raise UserError("This version cannot reply.", "Open the room instead: heliograph inbox open")
+
+    async def pause(self, words: str) -> int:
+        return await self._quiet.pause(words)
+
+    async def resume(self) -> None:
+        await self._quiet.resume()
+
+    async def erase_history(self, *, with_unread: bool) -> int:
+        erased = [await account.ledger.erase_history(with_unread=with_unread) for account in self._accounts]
+        self.note_change()
+        return sum(erased)
+
+    def _find(self, user_id: str) -> AccountDesk:
+        for account in self._accounts:
+            if account.status.user_id == user_id:
+                return account
+        raise UserError(f"The running Heliograph has no account {user_id[:255]!r}.", "See: heliograph accounts")
+
+
+def inbox_as_json(found: list[tuple[str, UnreadRoom]]) -> dict[str, Any]:
+    """Rooms with their accounts, the newest first; bounded, however much is unread."""
+    newest = sorted(found, key=lambda each: each[1].latest_ms, reverse=True)
+    rooms: list[Mapping[str, Any]] = []
+    left = MOST_ROOMS * 5
+    for account, room in newest[:MOST_ROOMS]:
+        messages = room.as_json()["messages"][-left:] if left else []
+        left -= len(messages)
+        rooms.append({"account": account, **room.as_json(), "messages": messages})
+    return {"unread": sum(room.unread for _, room in found), "rooms": rooms}

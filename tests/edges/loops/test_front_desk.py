@@ -1,0 +1,223 @@
+"""What the running daemon answers, over ledgers and desktops in memory."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+
+import pytest
+
+from builders import ALICE, ME, ROOM, make_content, make_delivery
+from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
+from fakes.desktop import FakeDesktop
+from heliograph.core.delivery import State
+from heliograph.core.notification import DoNotDisturb
+from heliograph.core.quiet import Through
+from heliograph.core.record import Withdrawal
+from heliograph.core.summary import RoomCount, Summary
+from heliograph.core.unread import UnreadRoom
+from heliograph.errors import UserError
+from heliograph.front_desk import MOST_ROOMS, AccountDesk, FrontDesk, inbox_as_json
+from heliograph.local_time import LocalZone
+from heliograph.quiet_loop import QuietLoop
+from heliograph.status import Connection, DaemonStatus
+from waiting import until
+
+OTHER_ROOM = "!other:example.org"
+
+
+class Reception:
+    """A front desk for two accounts on one desktop, and what it published."""
+
+    def __init__(self, clock: WallClock) -> None:
+        self.desktop = FakeDesktop()
+        self.opener = FakeOpener()
+        self.quiet = QuietLoop([], Through(), LocalZone(), clock=clock, keep=self._keep)
+        self.mine = DeliveryStage(clock, desktop=self.desktop, quiet=self.quiet)
+        self.hers = DeliveryStage(clock, desktop=self.desktop, me=ALICE)
+        self.daemon = DaemonStatus("1", 4711, 0)
+        stages = (self.mine, self.hers)
+        self.daemon.accounts.extend(stage.status for stage in stages)
+        self.desk = FrontDesk(
+            self.daemon,
+            [AccountDesk(stage.status, stage.ledger, stage.loop) for stage in stages],
+            self.desktop,
+            self.opener,
+            self.quiet,
+        )
+        for stage in stages:
+            stage.status.connection = Connection.CONNECTED
+            stage.on_change = self.desk.note_change
+        self.desktop.listen(lambda _: self.desk.note_change())
+        self.published: list[Summary] = []
+
+    async def _keep(self, until_ms: int) -> None:
+        pass
+
+    @contextlib.asynccontextmanager
+    async def open(self) -> AsyncIterator[None]:
+        tasks = [
+            asyncio.create_task(self.desk.run(self.published.append)),
+            asyncio.create_task(self.quiet.run(self._wake)),
+        ]
+        self.desk.note_change()
+        try:
+            async with running(self.mine.loop), running(self.hers.loop):
+                yield
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.wait(tasks)
+
+    def _wake(self) -> None:
+        self.mine.loop.wake()
+        self.desk.note_change()
+
+
+@pytest.fixture
+def reception(clock: WallClock) -> Reception:
+    return Reception(clock)
+
+
+async def test_what_is_unread_in_all_accounts_is_published_as_it_changes(reception: Reception) -> None:
+    async with reception.open():
+        await until(lambda: reception.published)
+        assert reception.published[0] == Summary(
+            state="connected",
+            accounts=((ME, "connected"), (ALICE, "connected")),
+            notification_server="a fake server",
+        )
+        await reception.mine.commit(make_delivery("$a", content=make_content("x", is_highlight=True)))
+        await reception.hers.commit(make_delivery("$b"), make_delivery("$c"))
+        await until(lambda: reception.published[-1].unread == 3)
+        assert reception.published[-1].highlights == 1
+        assert set(reception.published[-1].rooms) == {
+            RoomCount(ME, ROOM, "Lunch", 1, 1),
+            RoomCount(ALICE, ROOM, "Lunch", 2, 0),
+        }
+        await reception.mine.commit(changes=[Withdrawal("$a", "read elsewhere")])
+        await until(lambda: reception.published[-1].unread == 2)
+
+
+async def test_what_was_dismissed_is_still_unread(reception: Reception) -> None:
+    async with reception.open():
+        await reception.mine.commit(make_delivery("$a"))
+        await until(lambda: reception.desktop.on_screen)
+        reception.desktop.dismiss(next(iter(reception.desktop.on_screen)))
+        await until(lambda: reception.mine.state("$a") is State.DISMISSED)
+        await asyncio.sleep(1)
+        assert reception.published[-1].unread == 1
+
+
+async def test_nothing_new_is_not_published_again(reception: Reception) -> None:
+    async with reception.open():
+        await until(lambda: reception.published)
+        for _ in range(5):
+            reception.desk.note_change()
+            await asyncio.sleep(1)
+    assert len(reception.published) == 1
+
+
+async def test_a_disk_that_does_not_answer_leaves_what_it_said_last(reception: Reception) -> None:
+    async with reception.open():
+        await reception.mine.commit(make_delivery("$a"))
+        await until(lambda: reception.published and reception.published[-1].unread == 1)
+        reception.mine.ledger.is_full = True
+        reception.mine.status.connection = Connection.OFFLINE
+        reception.desk.note_change()
+        await until(lambda: reception.published[-1].state == "offline")
+        assert reception.published[-1].unread == 1
+        assert (await reception.desk.status())["pid"] == 4711
+
+
+async def test_opening_a_room_opens_it_at_its_newest_message(reception: Reception) -> None:
+    async with reception.open():
+        await reception.mine.commit(make_delivery("$a"), make_delivery("$b"))
+        await until(lambda: reception.mine.state("$b") is State.SHOWN)
+        await reception.desk.open(ME, ROOM, "token")
+        await until(lambda: reception.mine.state("$b") is State.OPENED)
+        await until(lambda: reception.published[-1].unread == 0 and not reception.desktop.on_screen)
+    assert reception.opener.opened == [(ROOM, "$b", "token")]
+
+
+async def test_an_invite_is_opened_by_its_room_alone(reception: Reception) -> None:
+    await reception.mine.commit(make_delivery(f"invite:{ROOM}:0"))
+    await reception.desk.open(ME, ROOM, "")
+    assert reception.opener.opened == [(ROOM, None, None)]
+
+
+async def test_a_room_that_cannot_be_opened_stays_unread(reception: Reception) -> None:
+    reception.opener.works = False
+    async with reception.open():
+        await reception.mine.commit(make_delivery("$a"))
+        await until(lambda: reception.mine.state("$a") is State.SHOWN)
+        with pytest.raises(UserError, match="No Matrix client"):
+            await reception.desk.open(ME, ROOM, "")
+        assert reception.mine.state("$a") is State.SHOWN
+
+
+async def test_an_account_that_is_none_is_refused(reception: Reception) -> None:
+    for asked in (reception.desk.open("@x:y", ROOM, ""), reception.desk.mark_read("@x:y", ROOM)):
+        with pytest.raises(UserError, match="no account '@x:y'"):
+            await asked
+
+
+async def test_in_a_pause_nothing_pops_up_and_afterwards_it_does(reception: Reception) -> None:
+    loud = make_delivery("$loud", room_id=OTHER_ROOM, content=make_content("for you", is_highlight=True))
+    async with reception.open():
+        await reception.desk.pause("1h")
+        await reception.mine.commit(make_delivery("$a", text="held"), make_delivery("$b", text="read"), loud)
+        await until(lambda: reception.mine.state("$loud") is State.SHOWN)
+        await until(lambda: reception.published[-1].unread == 3)
+        assert reception.published[-1].quiet_why == "paused"
+        assert reception.mine.state("$a") is State.PENDING
+        await reception.mine.commit(changes=[Withdrawal("$b", "read elsewhere")])
+        await reception.desk.resume()
+        await until(lambda: reception.mine.state("$a") is State.SHOWN)
+        await until(lambda: reception.published[-1].quiet_why == "")
+    assert reception.desktop.bodies == ["Alice: for you", "Alice: held"]
+
+
+async def test_the_desktops_own_do_not_disturb_is_told_and_left_to_it(reception: Reception) -> None:
+    async with reception.open():
+        reception.desktop.is_inhibited = True
+        reception.desktop.signal(DoNotDisturb(True))
+        await until(lambda: reception.published and reception.published[-1].quiet_why == "do not disturb")
+        await reception.mine.commit(make_delivery("$a"))
+        await until(lambda: reception.mine.state("$a") is State.SHOWN)
+
+
+async def open_one(stage: DeliveryStage) -> None:
+    """A message that is shown, and opened."""
+    await stage.commit(make_delivery("$a"))
+    await until(lambda: stage.state("$a") is State.SHOWN)
+    stage.loop.note_opened(ROOM)
+    await until(lambda: stage.state("$a") is State.OPENED)
+
+
+async def test_the_history_of_all_accounts_is_erased(reception: Reception) -> None:
+    async with reception.open():
+        for stage in (reception.mine, reception.hers):
+            await open_one(stage)
+        assert await reception.desk.erase_history(with_unread=False) == 2
+
+
+async def test_the_inbox_tells_rooms_of_all_accounts_with_their_newest_messages(reception: Reception) -> None:
+    await reception.mine.commit(*(make_delivery(f"${number}") for number in range(25)))
+    await reception.hers.commit(make_delivery("$b", text="hers"))
+    inbox = await reception.desk.inbox()
+    assert inbox["unread"] == 26
+    assert [(room["account"], room["unread"], len(room["messages"])) for room in inbox["rooms"]] == [
+        (ME, 25, 20),
+        (ALICE, 1, 1),
+    ]
+    assert inbox["rooms"][1]["messages"][0]["text"] == "hers"
+
+
+def test_an_inbox_is_bounded_however_much_is_unread() -> None:
+    rooms = [UnreadRoom(f"!{number}", "R", 1, 0, latest_ms=number) for number in range(MOST_ROOMS + 9)]
+    told = inbox_as_json([(ME, room) for room in rooms])
+    assert told["unread"] == MOST_ROOMS + 9
+    assert len(told["rooms"]) == MOST_ROOMS
+    assert told["rooms"][0]["room_id"] == f"!{MOST_ROOMS + 8}"

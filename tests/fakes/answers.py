@@ -1,0 +1,51 @@
+"""A daemon that answers what it was told to, and notes what it was asked."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heliograph.core.summary import UNTIL_RESUMED
+from heliograph.errors import HeliographError
+
+
+class FakeAnswers:
+    """`control.interface.Answers`. `trouble` is raised by every question that is asked next."""
+
+    def __init__(self, status: Any = None, inbox: Any = None) -> None:
+        self.status_told = status
+        self.inbox_told = inbox
+        self.asked: list[tuple[Any, ...]] = []
+        self.trouble: HeliographError | None = None
+
+    def _note(self, *question: Any) -> None:
+        self.asked.append(question)
+        if self.trouble is not None:
+            raise self.trouble
+
+    async def status(self) -> Any:
+        self._note("status")
+        return self.status_told() if callable(self.status_told) else self.status_told
+
+    async def inbox(self) -> Any:
+        self._note("inbox")
+        return self.inbox_told
+
+    async def open(self, account: str, room_id: str, token: str) -> None:
+        self._note("open", account, room_id, token)
+
+    async def mark_read(self, account: str, room_id: str) -> None:
+        self._note("mark_read", account, room_id)
+
+    async def reply(self, account: str, room_id: str, text: str) -> None:
+        self._note("reply", account, room_id, text)
+
+    async def pause(self, words: str) -> int:
+        self._note("pause", words)
+        return UNTIL_RESUMED
+
+    async def resume(self) -> None:
+        self._note("resume")
+
+    async def erase_history(self, *, with_unread: bool) -> int:
+        self._note("erase_history", with_unread)
+        return 3

@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any
 
 from heliograph.core.quiet import DO_NOT_DISTURB
 from heliograph.core.summary import Summary, summarize
-from heliograph.core.unread import UnreadRoom
+from heliograph.core.unread import MOST_MESSAGES, UnreadRoom, inbox_as_json
 from heliograph.delivery_loop import DeliveryLoop
 from heliograph.errors import StorageError, UserError
 from heliograph.ports import Desktop, Ledger, Opener
@@ -20,9 +20,6 @@ from heliograph.status import AccountStatus, DaemonStatus
 
 log = logging.getLogger(__name__)
 
-MOST_ROOMS = 200
-MOST_MESSAGES = 20
-"""Of each room; together no more than MOST_ROOMS * 5."""
 FOLD_S = 0.1
 """Changes that come closer together are told as one."""
 
@@ -139,15 +136,3 @@ class FrontDesk:
             if account.status.user_id == user_id:
                 return account
         raise UserError(f"The running Heliograph has no account {user_id[:255]!r}.", "See: heliograph accounts")
-
-
-def inbox_as_json(found: list[tuple[str, UnreadRoom]]) -> dict[str, Any]:
-    """Rooms with their accounts, the newest first; bounded, however much is unread."""
-    newest = sorted(found, key=lambda each: each[1].latest_ms, reverse=True)
-    rooms: list[Mapping[str, Any]] = []
-    left = MOST_ROOMS * 5
-    for account, room in newest[:MOST_ROOMS]:
-        messages = room.as_json()["messages"][-left:] if left else []
-        left -= len(messages)
-        rooms.append({"account": account, **room.as_json(), "messages": messages})
-    return {"unread": sum(room.unread for _, room in found), "rooms": rooms}

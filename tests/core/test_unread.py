@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from builders import ALICE, ROOM
+from builders import ALICE, ME, ROOM
 from heliograph.core.delivery import State
 from heliograph.core.notification import Category
-from heliograph.core.unread import Rung, UnreadMessage, UnreadRoom
+from heliograph.core.unread import MOST_ROOMS, Rung, UnreadMessage, UnreadRoom, inbox_as_json
 
 
 def test_a_room_tells_scripts_of_its_messages() -> None:
@@ -40,3 +40,13 @@ def test_history_never_tells_what_was_said() -> None:
         "why": "read elsewhere",
         "rule": ".m.rule.message",
     }
+
+
+def test_an_inbox_is_bounded_however_much_is_unread() -> None:
+    messages = tuple(UnreadMessage(f"${n}", ALICE, "Alice", "x", n, Category.MESSAGE, State.SHOWN) for n in range(20))
+    rooms = [UnreadRoom(f"!{n}", "R", 1, 0, latest_ms=n, messages=messages) for n in range(MOST_ROOMS + 9)]
+    told = inbox_as_json([(ME, room) for room in rooms])
+    assert told["unread"] == MOST_ROOMS + 9
+    assert len(told["rooms"]) == MOST_ROOMS
+    assert told["rooms"][0]["room_id"] == f"!{MOST_ROOMS + 8}"
+    assert [len(room["messages"]) for room in told["rooms"]] == [20] * 50 + [0] * 150

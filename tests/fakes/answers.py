@@ -9,18 +9,22 @@ from heliograph.errors import HeliographError
 
 
 class FakeAnswers:
-    """`control.interface.Answers`. `trouble` is raised by every question that is asked next."""
+    """`control.interface.Answers`. `trouble` is raised by every question, `action_trouble` by those that change
+    something."""
 
     def __init__(self, status: Any = None, inbox: Any = None) -> None:
         self.status_told = status
         self.inbox_told = inbox
         self.asked: list[tuple[Any, ...]] = []
         self.trouble: HeliographError | None = None
+        self.action_trouble: HeliographError | None = None
 
     def _note(self, *question: Any) -> None:
         self.asked.append(question)
         if self.trouble is not None:
             raise self.trouble
+        if self.action_trouble is not None and question[0] not in ("status", "inbox"):
+            raise self.action_trouble
 
     async def status(self) -> Any:
         self._note("status")

@@ -14,7 +14,7 @@ from heliograph.errors import HeliographError
 
 _SECTIONS = {
     "Core": ("run", "status", "demo"),
-    "Notifications": ("pause", "resume"),
+    "Notifications": ("inbox", "history", "pause", "resume"),
     "Push rules": ("rules", "explain"),
     "Account": ("login", "logout", "accounts"),
     "Other devices": ("pushers", "fallback"),

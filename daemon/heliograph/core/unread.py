@@ -6,11 +6,17 @@ count of unread messages.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
 from typing import Any
 
 from heliograph.core.delivery import State
 from heliograph.core.notification import Category
+
+MOST_ROOMS = 200
+MOST_MESSAGES = 20
+"""Of each room that the inbox tells of."""
+_MOST_MESSAGES_IN_ALL = 1000
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,3 +96,15 @@ class Rung:
             "why": self.why,
             "rule": self.rule,
         }
+
+
+def inbox_as_json(found: Iterable[tuple[str, UnreadRoom]]) -> dict[str, Any]:
+    """Rooms with their accounts, those with the newest messages first; bounded, however much is unread."""
+    newest = sorted(found, key=lambda each: each[1].latest_ms, reverse=True)
+    rooms = []
+    left = _MOST_MESSAGES_IN_ALL
+    for account, room in newest[:MOST_ROOMS]:
+        messages = room.messages[-left:] if left else ()
+        left -= len(messages)
+        rooms.append({"account": account, **replace(room, messages=messages).as_json()})
+    return {"unread": sum(room.unread for _, room in newest), "rooms": rooms}

@@ -35,7 +35,7 @@ def test_help_names_every_command_in_its_section(shell: Shell) -> None:
     named = {section: re.findall(r"^  (\w+)", rows, re.MULTILINE) for section, rows in sections}
     assert named == {
         "Core": ["run", "status", "demo"],
-        "Notifications": ["pause", "resume"],
+        "Notifications": ["inbox", "history", "pause", "resume"],
         "Push rules": ["rules", "explain"],
         "Account": ["login", "logout", "accounts"],
         "Other devices": ["pushers", "fallback"],

@@ -16,9 +16,8 @@ from heliograph.core.notification import DoNotDisturb
 from heliograph.core.quiet import Through
 from heliograph.core.record import Withdrawal
 from heliograph.core.summary import RoomCount, Summary
-from heliograph.core.unread import UnreadRoom
 from heliograph.errors import UserError
-from heliograph.front_desk import MOST_ROOMS, AccountDesk, FrontDesk, inbox_as_json
+from heliograph.front_desk import AccountDesk, FrontDesk
 from heliograph.local_time import LocalZone
 from heliograph.quiet_loop import QuietLoop
 from heliograph.status import Connection, DaemonStatus
@@ -213,11 +212,3 @@ async def test_the_inbox_tells_rooms_of_all_accounts_with_their_newest_messages(
         (ALICE, 1, 1),
     ]
     assert inbox["rooms"][1]["messages"][0]["text"] == "hers"
-
-
-def test_an_inbox_is_bounded_however_much_is_unread() -> None:
-    rooms = [UnreadRoom(f"!{number}", "R", 1, 0, latest_ms=number) for number in range(MOST_ROOMS + 9)]
-    told = inbox_as_json([(ME, room) for room in rooms])
-    assert told["unread"] == MOST_ROOMS + 9
-    assert len(told["rooms"]) == MOST_ROOMS
-    assert told["rooms"][0]["room_id"] == f"!{MOST_ROOMS + 8}"

@@ -1,0 +1,83 @@
+"""`heliograph inbox`."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+
+import click
+
+
+@click.group("inbox", invoke_without_command=True, short_help="List, open and answer what is unread.")
+@click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
+@click.option("--messages", "-m", "all_messages", is_flag=True, help="Every message, not only the newest of each room.")
+@click.pass_context
+def command(ctx: click.Context, as_json: bool, all_messages: bool) -> None:
+    """List what rang and was not read, opened or deleted since, by room; the newest first.
+
+    A room keeps its number as long as something is in the inbox. "@" marks what highlights.
+
+    \b
+    Examples:
+      heliograph inbox
+      heliograph inbox open 2
+      heliograph inbox --json | jq '.unread'
+    """
+    if ctx.invoked_subcommand is not None:
+        return
+    from heliograph.cli.inbox_rooms import load_inbox
+    from heliograph.cli.inbox_table import show_inbox
+
+    inbox = asyncio.run(load_inbox())
+    if as_json:
+        click.echo(json.dumps(inbox, indent=2))
+    else:
+        click.echo("\n".join(show_inbox(inbox, all_messages=all_messages)))
+
+
+@command.command("open")
+@click.argument("room", required=False, metavar="[NUMBER]")
+def open_(room: str | None) -> None:
+    """Open a room in your Matrix client, at its newest message: by its number, or by its id. It counts as read then.
+
+    Without a number: the room with the newest highlight, or else the newest message.
+
+    \b
+    Example:
+      heliograph inbox open 2
+    """
+    from heliograph.cli.inbox_rooms import act
+
+    title = asyncio.run(act("Open", room))
+    click.echo(f"Opened {title}")
+
+
+@command.command("read")
+@click.argument("room", metavar="NUMBER")
+def read(room: str) -> None:
+    """Mark a room as read, for all your clients: by its number, or by its id.
+
+    \b
+    Example:
+      heliograph inbox read 2
+    """
+    from heliograph.cli.inbox_rooms import act
+
+    title = asyncio.run(act("MarkRead", room))
+    click.echo(f"Read: {title}")
+
+
+@command.command("reply")
+@click.argument("room", metavar="NUMBER")
+@click.argument("text", nargs=-1, required=True)
+def reply(room: str, text: tuple[str, ...]) -> None:
+    """Send a message into a room: by its number, or by its id.
+
+    \b
+    Example:
+      heliograph inbox reply 2 "I am on my way"
+    """
+    from heliograph.cli.inbox_rooms import act
+
+    title = asyncio.run(act("Reply", room, " ".join(text)))
+    click.echo(f"Sent to {title}")

@@ -1,0 +1,93 @@
+"""What is in the inbox, and doing something with one of its rooms."""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from heliograph.accounts import list_accounts, state_folder
+from heliograph.cli.numbering import find_number, number_rooms
+from heliograph.control.client import ask, ask_inbox
+from heliograph.core.text import clean_line
+from heliograph.core.unread import MOST_MESSAGES, UnreadRoom, inbox_as_json
+from heliograph.errors import EXIT_CONFIG, EXIT_USAGE, StateError, UserError
+
+_TITLE = 100
+
+
+async def load_inbox() -> dict[str, Any]:
+    """What the running daemon tells, or else the ledgers, with a number for each room. Raises UserError."""
+    accounts = list_accounts()
+    if not accounts:
+        raise UserError(
+            "No account has signed in on this machine.", "heliograph login @you:example.org", exit_code=EXIT_CONFIG
+        )
+    inbox = await ask_inbox()
+    if inbox is None:
+        inbox = await _read_ledgers([account.user_id for account in accounts])
+    rooms = tables_in(inbox, "rooms")
+    numbers = number_rooms([_key(room) for room in rooms])
+    return {**inbox, "rooms": [{"number": number, **room} for number, room in zip(numbers, rooms, strict=True)]}
+
+
+async def act(member: str, room: str | None, *words: str) -> str:
+    """Has the daemon do something with this room: its number, its id, or None for the one that matters most.
+
+    Returns its name. Raises UserError.
+    """
+    inbox = await load_inbox()
+    account, room_id, title = _most_important(inbox) if room is None else _find(inbox, room)
+    if member == "Open":
+        # What the bar or the launcher got from the desktop lets the client come to the front.
+        words = (os.environ.get("XDG_ACTIVATION_TOKEN", ""),)
+    await ask(member, "ss" + "s" * len(words), account, room_id, *words)
+    return title
+
+
+def tables_in(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
+    """The objects in this list. A daemon of another version may tell anything."""
+    values = table.get(key)
+    return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
+
+
+async def _read_ledgers(user_ids: list[str]) -> dict[str, Any]:
+    from heliograph.store.ledger import open_readonly
+
+    found: list[tuple[str, UnreadRoom]] = []
+    for user_id in user_ids:
+        try:
+            ledger = await open_readonly(state_folder(user_id))
+        except StateError:
+            # Not yet started, or damaged, which `heliograph status` tells.
+            continue
+        try:
+            found += [(user_id, room) for room in await ledger.unread(MOST_MESSAGES)]
+        finally:
+            await ledger.close()
+    return inbox_as_json(found)
+
+
+def _most_important(inbox: dict[str, Any]) -> tuple[str, str, str]:
+    rooms = inbox["rooms"]
+    if not rooms:
+        raise UserError("Nothing is unread.", "Open your Matrix client itself.")
+    return _described(next((room for room in rooms if room.get("highlights")), rooms[0]))
+
+
+def _find(inbox: dict[str, Any], wanted: str) -> tuple[str, str, str]:
+    key = find_number(int(wanted)) if wanted.isascii() and wanted.isdecimal() and len(wanted) < 9 else None
+    for room in inbox["rooms"]:
+        if _key(room) == key or room.get("room_id") == wanted:
+            return _described(room)
+    if key is not None:
+        # Read meanwhile, and meant all the same.
+        return (*key, key[1])
+    raise UserError(f"There is no {wanted[:100]!r} in the inbox.", "See: heliograph inbox", exit_code=EXIT_USAGE)
+
+
+def _described(room: dict[str, Any]) -> tuple[str, str, str]:
+    return (*_key(room), clean_line(str(room.get("title")), _TITLE))
+
+
+def _key(room: dict[str, Any]) -> tuple[str, str]:
+    return str(room.get("account")), str(room.get("room_id"))

@@ -1,0 +1,63 @@
+"""The inbox and the history as tables. What strangers wrote is cleaned before it reaches the terminal."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from heliograph.cli.inbox_rooms import tables_in
+from heliograph.cli.table import lay_out, terminal_width, word_time
+from heliograph.core.text import clean_line
+from heliograph.core.unread import Rung
+
+_TITLE = 30
+_TEXT = 300
+
+
+def show_inbox(inbox: dict[str, Any], *, all_messages: bool) -> Iterator[str]:
+    """Lines."""
+    rooms = inbox["rooms"]
+    if not rooms:
+        yield "Nothing is unread."
+        return
+    has_accounts = len({room.get("account") for room in rooms}) > 1
+    rows = [row for room in rooms for row in _room_rows(room, all_messages=all_messages, has_accounts=has_accounts)]
+    yield from lay_out(rows, terminal_width())
+
+
+def _room_rows(room: dict[str, Any], *, all_messages: bool, has_accounts: bool) -> Iterator[Sequence[str]]:
+    messages = tables_in(room, "messages")
+    mark = "@" if room.get("highlights") else " "
+    title = clean_line(str(room.get("title")), _TITLE) or "(no name)"
+    account = [clean_line(str(room.get("account")), _TITLE)] if has_accounts else []
+    shown = messages if all_messages else messages[-1:]
+    head = [str(room.get("number")), f"{mark}{room.get('unread')}", *account, title]
+    for message in reversed(shown) if shown else [{}]:
+        yield [*head, _when(message.get("sent_ms")), _say(message)]
+        head = [""] * len(head)
+
+
+def _say(message: dict[str, Any]) -> str:
+    text = clean_line(str(message.get("text", "")), _TEXT)
+    sender = clean_line(str(message.get("sender_name") or ""), _TITLE)
+    return f"{sender}: {text}" if sender else text
+
+
+def show_history(rung: Sequence[tuple[str, Rung]], *, has_accounts: bool) -> Iterator[str]:
+    """Lines: when, where, from whom, and what became of it."""
+    if not rung:
+        yield "Nothing rang yet."
+        return
+    rows = []
+    for account, each in rung:
+        became = f"{each.state.value} ({clean_line(each.why, _TEXT)})" if each.why else each.state.value
+        where = [clean_line(account, _TITLE)] if has_accounts else []
+        rows.append(
+            [_when(each.sent_ms), *where, clean_line(each.title, _TITLE), clean_line(each.sender, _TITLE), became]
+        )
+    yield from lay_out(rows, terminal_width())
+
+
+def _when(ms: object) -> str:
+    return word_time(ms, time.time_ns() // 1_000_000) if isinstance(ms, int) else "?"

@@ -1,0 +1,46 @@
+"""What rang before, from the ledgers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from heliograph.accounts import Account, state_folder
+from heliograph.control.client import ask
+from heliograph.core.unread import Rung
+from heliograph.store.ledger import LEDGER_NAME, SqliteLedger, open_readonly
+from heliograph.store.lock import is_held
+
+
+async def read_history(accounts: Sequence[Account], limit: int) -> list[tuple[str, Rung]]:
+    """By account, the newest first. An account that never ran has none. Raises StateError for a ledger that cannot be
+    read."""
+    found: list[tuple[str, Rung]] = []
+    for account in accounts:
+        folder = state_folder(account.user_id)
+        if not (folder / LEDGER_NAME).exists():
+            continue
+        ledger = await open_readonly(folder)
+        try:
+            found += [(account.user_id, rung) for rung in await ledger.history(limit)]
+        finally:
+            await ledger.close()
+    return sorted(found, key=lambda each: each[1].sent_ms, reverse=True)[:limit]
+
+
+async def erase_history(accounts: Sequence[Account], *, with_unread: bool) -> int:
+    """By the daemon that has the ledgers, or without one. How much. Raises UserError."""
+    folders = [state_folder(account.user_id) for account in accounts]
+    if any(is_held(folder) is not None for folder in folders):
+        return int(await ask("EraseHistory", "b", with_unread))
+    count = 0
+    for folder in folders:
+        if (folder / LEDGER_NAME).exists():
+            count += await _erase(await SqliteLedger.open(folder), with_unread=with_unread)
+    return count
+
+
+async def _erase(ledger: SqliteLedger, *, with_unread: bool) -> int:
+    try:
+        return await ledger.erase_history(with_unread=with_unread)
+    finally:
+        await ledger.close()

@@ -1,0 +1,314 @@
+"""`heliograph inbox` and `heliograph history`, over ledgers on disk and over a daemon on the bus."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import time
+from typing import Any
+
+import pytest
+
+from builders import ALICE, BOB, ME, ROOM, make_content, make_delivery
+from buses import PrivateBus
+from edges.cli.conftest import Shell
+from fakes.answers import FakeAnswers
+from fakes.daemon import FakeDaemon
+from heliograph.accounts import Account, cache_root, save_account, state_folder
+from heliograph.cli.table import columns_of, lay_out, word_time
+from heliograph.core.delivery import Move, State
+from heliograph.core.notification import Category, Popup
+from heliograph.core.record import Decision, Delivery, Judged, Plan, PopupRecord
+from heliograph.core.unread import UnreadMessage, UnreadRoom, inbox_as_json
+from heliograph.errors import UserError
+from heliograph.ports import Settlement
+from heliograph.store.ledger import SqliteLedger
+from heliograph.store.lock import AccountLock
+
+OTHER_ROOM = "!other:example.org"
+NOON_MS = 1_763_640_000_000
+
+
+def sign_in(user_id: str = ME) -> None:
+    save_account(Account(user_id=user_id, device_id="D", homeserver="https://example.org", secrets="file", pushkey="k"))
+
+
+def make_room(room_id: str = ROOM, title: str = "Lunch", text: str = "hello", **room: Any) -> UnreadRoom:
+    message = UnreadMessage("$a", ALICE, "Alice", text, NOON_MS, Category.MESSAGE, State.SHOWN)
+    defaults: dict[str, Any] = {"unread": 1, "highlights": 0, "latest_ms": NOON_MS, "messages": (message,)}
+    return UnreadRoom(room_id, title, **(defaults | room))
+
+
+def daemon(bus: PrivateBus, *rooms: UnreadRoom, account: str = ME) -> FakeDaemon:
+    sign_in(account)
+    return FakeDaemon(bus, FakeAnswers(inbox=inbox_as_json([(account, room) for room in rooms])))
+
+
+def fill_ledger(user_id: str, *deliveries: Delivery, moves: dict[str, Move] | None = None) -> None:
+    async def fill() -> None:
+        ledger = await SqliteLedger.open(state_folder(user_id))
+        judged = tuple(
+            Judged(
+                each.event_id,
+                each.room_id,
+                Decision.RING,
+                ".m.rule.message",
+                rule=".m.rule.message",
+                origin_server_ts=NOON_MS + place,
+            )
+            for place, each in enumerate(deliveries)
+        )
+        await ledger.commit(Plan("s2", judged=judged, deliveries=deliveries), NOON_MS)
+        popup = PopupRecord(ROOM, Popup("s", 1), "d")
+        await ledger.settle([Settlement(each.event_id, Move.SHOWN) for each in deliveries], shown=popup)
+        await ledger.settle([Settlement(event_id, move, why="why") for event_id, move in (moves or {}).items()])
+        await ledger.close()
+
+    asyncio.run(fill())
+
+
+# Listing
+
+
+def test_rooms_are_listed_with_their_newest_message(shell: Shell, private_bus: PrivateBus) -> None:
+    loud = make_room(OTHER_ROOM, "Work", "now!", unread=12, highlights=1, latest_ms=NOON_MS + 5)
+    with daemon(private_bus, make_room(), loud):
+        result = shell.run("inbox")
+    assert result.exit_code == 0
+    lines = result.stdout.splitlines()
+    assert [line.split() for line in lines] == [
+        ["1", "@12", "Work", lines[0].split()[3], "Alice:", "now!"],
+        ["2", "1", "Lunch", lines[0].split()[3], "Alice:", "hello"],
+    ]
+
+
+def test_every_message_is_listed_on_demand(shell: Shell, private_bus: PrivateBus) -> None:
+    messages = tuple(
+        UnreadMessage(f"${n}", ALICE, "Alice", f"text {n}", NOON_MS + n, Category.MESSAGE, State.SHOWN) for n in (1, 2)
+    )
+    with daemon(private_bus, make_room(unread=2, messages=messages)):
+        lines = shell.run("inbox", "-m").stdout.splitlines()
+    assert [line.rpartition(": ")[2] for line in lines] == ["text 2", "text 1"]
+
+
+def test_with_several_accounts_each_room_says_whose_it_is(shell: Shell, private_bus: PrivateBus) -> None:
+    sign_in()
+    sign_in(ALICE)
+    answers = FakeAnswers(inbox=inbox_as_json([(ME, make_room()), (ALICE, make_room())]))
+    with FakeDaemon(private_bus, answers):
+        text = shell.run("inbox").stdout
+    assert ME in text
+    assert ALICE in text
+
+
+def test_what_strangers_wrote_cannot_command_the_terminal(shell: Shell, private_bus: PrivateBus) -> None:
+    with daemon(private_bus, make_room(title="\x1b[2J\u202eevil", text="a\nb\x07")):
+        text = shell.run("inbox").stdout
+    assert text.count("\n") == 1
+    assert not set("\x1b\x07\u202e") & set(text)
+
+
+def test_scripts_get_numbers_and_ids(shell: Shell, private_bus: PrivateBus) -> None:
+    with daemon(private_bus, make_room()):
+        told = json.loads(shell.run("inbox", "--json").stdout)
+    assert told["unread"] == 1
+    (room,) = told["rooms"]
+    assert (room["number"], room["account"], room["room_id"]) == (1, ME, ROOM)
+    assert room["messages"][0]["text"] == "hello"
+
+
+def test_an_empty_inbox_says_so(shell: Shell, private_bus: PrivateBus) -> None:
+    with daemon(private_bus):
+        assert shell.run("inbox").stdout == "Nothing is unread.\n"
+
+
+def test_without_a_daemon_the_ledgers_tell(shell: Shell) -> None:
+    sign_in()
+    sign_in(ALICE)
+    fill_ledger(ME, make_delivery("$a", content=make_content("in the ledger")), moves={"$a": Move.DISMISSED})
+    result = shell.run("inbox")
+    assert result.exit_code == 0
+    assert "Alice: in the ledger" in result.stdout
+
+
+def test_without_an_account_it_says_how_to_begin(shell: Shell) -> None:
+    assert shell.run("inbox").exit_code == 78
+
+
+@pytest.mark.parametrize("inbox", [{}, {"rooms": None}, {"rooms": [3, {}, {"messages": 3}, {"messages": [3, {}]}]}])
+def test_an_answer_of_another_version_is_no_traceback(shell: Shell, private_bus: PrivateBus, inbox: Any) -> None:
+    sign_in()
+    with FakeDaemon(private_bus, FakeAnswers(inbox=inbox)):
+        assert shell.run("inbox").exception is None
+
+
+# Numbers
+
+
+def test_a_room_keeps_its_number_whatever_arrives(shell: Shell, private_bus: PrivateBus) -> None:
+    with daemon(private_bus, make_room()):
+        shell.run("inbox")
+    newer = make_room(OTHER_ROOM, latest_ms=NOON_MS + 5)
+    with daemon(private_bus, make_room(), newer) as running:
+        rooms = json.loads(shell.run("inbox", "--json").stdout)["rooms"]
+        assert [(room["number"], room["room_id"]) for room in rooms] == [(2, OTHER_ROOM), (1, ROOM)]
+        assert shell.run("inbox", "open", "1").stdout == "Opened Lunch\n"
+    assert ("open", ME, ROOM, "") in running.answers.asked
+
+
+def test_a_number_means_what_was_listed_even_if_it_was_read_meanwhile(shell: Shell, private_bus: PrivateBus) -> None:
+    with daemon(private_bus, make_room(), make_room(OTHER_ROOM, latest_ms=NOON_MS + 5)):
+        shell.run("inbox")
+    with daemon(private_bus, make_room(OTHER_ROOM)) as running:
+        assert shell.run("inbox", "open", "2").stdout == f"Opened {ROOM}\n"
+    assert ("open", ME, ROOM, "") in running.answers.asked
+
+
+def test_numbers_begin_anew_after_an_empty_inbox(shell: Shell, private_bus: PrivateBus) -> None:
+    for rooms in ([make_room()], [], [make_room(OTHER_ROOM)]):
+        with daemon(private_bus, *rooms):
+            told = json.loads(shell.run("inbox", "--json").stdout)["rooms"]
+    assert [room["number"] for room in told] == [1]
+
+
+@pytest.mark.parametrize("text", ["", "nonsense", "[3]", "{}", "[" * 3000, '[["a", "b", "c"]]'])
+def test_a_spoiled_file_of_numbers_is_begun_anew(shell: Shell, private_bus: PrivateBus, text: str) -> None:
+    cache_root().mkdir(parents=True, exist_ok=True)
+    (cache_root() / "inbox.json").write_text(text)
+    with daemon(private_bus, make_room()):
+        assert json.loads(shell.run("inbox", "--json").stdout)["rooms"][0]["number"] == 1
+
+
+# Doing something
+
+
+def test_without_a_number_the_newest_highlight_is_opened(shell: Shell, private_bus: PrivateBus) -> None:
+    loud = make_room(OTHER_ROOM, "Work", highlights=1, latest_ms=NOON_MS - 5)
+    with daemon(private_bus, make_room(), loud) as running:
+        assert shell.run("inbox", "open").stdout == "Opened Work\n"
+    assert running.answers.asked[-1] == ("open", ME, OTHER_ROOM, "")
+
+
+def test_the_activation_token_is_passed_on(
+    shell: Shell, private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("XDG_ACTIVATION_TOKEN", "token")
+    with daemon(private_bus, make_room()) as running:
+        shell.run("inbox", "open", ROOM)
+    assert running.answers.asked[-1] == ("open", ME, ROOM, "token")
+
+
+def test_with_nothing_unread_nothing_is_opened(shell: Shell, private_bus: PrivateBus) -> None:
+    with daemon(private_bus):
+        result = shell.run("inbox", "open")
+    assert result.exit_code == 1
+    assert "Nothing is unread." in result.stderr
+
+
+def test_reading_and_replying_reach_the_daemon(shell: Shell, private_bus: PrivateBus) -> None:
+    with daemon(private_bus, make_room()) as running:
+        shell.run("inbox")
+        assert shell.run("inbox", "read", "1").stdout == "Read: Lunch\n"
+        assert shell.run("inbox", "reply", "1", "on", "my way").stdout == "Sent to Lunch\n"
+    asked = [question for question in running.answers.asked if question != ("inbox",)]
+    assert asked == [("mark_read", ME, ROOM), ("reply", ME, ROOM, "on my way")]
+
+
+@pytest.mark.parametrize("wanted", ["7", "!nowhere:example.org", "x", "99999999999999999999", "٣"])
+def test_a_room_that_is_not_there_is_a_usage_error(shell: Shell, private_bus: PrivateBus, wanted: str) -> None:
+    with daemon(private_bus, make_room()):
+        result = shell.run("inbox", "open", wanted)
+    assert result.exit_code == 2
+    assert "in the inbox" in result.stderr
+
+
+def test_what_the_daemon_cannot_do_is_told(shell: Shell, private_bus: PrivateBus) -> None:
+    with daemon(private_bus, make_room()) as running:
+        shell.run("inbox")
+        running.answers.action_trouble = UserError("No Matrix client could be opened.", "Install one.")
+        result = shell.run("inbox", "open", "1")
+    assert result.exit_code == 1
+    assert result.stderr == "Error: No Matrix client could be opened.\nTry: Install one.\n"
+
+
+def test_without_a_daemon_nothing_is_opened(shell: Shell) -> None:
+    sign_in()
+    fill_ledger(ME, make_delivery("$a"))
+    result = shell.run("inbox", "open", ROOM)
+    assert result.exit_code == 1
+    assert "not running" in result.stderr
+
+
+# History
+
+
+def test_history_tells_what_became_of_it_and_not_what_it_said(shell: Shell) -> None:
+    sign_in()
+    fill_ledger(
+        ME,
+        make_delivery("$a", text="secret"),
+        make_delivery("$b", text="secret", sender=BOB),
+        moves={"$a": Move.OPENED, "$b": Move.DISMISSED},
+    )
+    result = shell.run("history")
+    lines = result.stdout.splitlines()
+    assert len(lines) == 2
+    assert BOB in lines[0]
+    assert "dismissed (why)" in lines[0]
+    assert ALICE in lines[1]
+    assert "opened (why)" in lines[1]
+    assert "secret" not in result.stdout
+    told = json.loads(shell.run("history", "--json", "--limit", "1").stdout)
+    assert [(each["account"], each["state"], each["rule"]) for each in told] == [(ME, "dismissed", ".m.rule.message")]
+
+
+def test_without_history_it_says_so(shell: Shell) -> None:
+    sign_in()
+    assert shell.run("history").stdout == "Nothing rang yet.\n"
+
+
+@pytest.mark.parametrize(("words", "left"), [([], 1), (["--all"], 0)])
+def test_history_is_cleared_without_a_daemon(shell: Shell, words: list[str], left: int) -> None:
+    sign_in()
+    fill_ledger(ME, make_delivery("$a"), make_delivery("$b"), moves={"$a": Move.OPENED, "$b": Move.DISMISSED})
+    assert shell.run("history", "clear", *words).stdout == f"Forgot {2 - left} of what rang.\n"
+    assert len(json.loads(shell.run("history", "--json").stdout)) == left
+
+
+def test_a_running_daemon_clears_its_own_history(shell: Shell, private_bus: PrivateBus) -> None:
+    with daemon(private_bus) as running:
+        lock = AccountLock.take(state_folder(ME))
+        result = shell.run("history", "clear", "--all")
+        lock.release()
+    assert result.stdout == "Forgot 3 of what rang.\n"
+    assert running.answers.asked == [("erase_history", True)]
+
+
+# Columns
+
+
+def test_columns_are_as_wide_as_what_is_in_them() -> None:
+    assert list(lay_out([["1", "ab", "x"], ["10", "漢", "y"]])) == ["1   ab  x", "10  漢  y"]
+    assert list(lay_out([])) == []
+
+
+def test_a_line_is_cut_where_the_terminal_ends() -> None:
+    (line,) = lay_out([["a", "漢漢漢漢e\u0301"]], width=8)
+    assert line == "a  漢漢…"
+    assert columns_of(line) <= 8
+
+
+@pytest.mark.parametrize(
+    ("ago_ms", "words"),
+    [
+        (60_000, "11:59"),
+        (20 * 3_600_000, "Wed 16:00"),
+        (10 * 24 * 3_600_000, "2025-11-10"),
+        (-3_600_000, "2025-11-20"),
+        (-(10**18), "?"),
+    ],
+)
+def test_a_time_is_as_short_as_it_can_be(ago_ms: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("TZ", "UTC")
+    time.tzset()
+    assert word_time(NOON_MS - ago_ms, NOON_MS) == words

@@ -61,6 +61,8 @@ LEAVE_S = 4.0
 """How long handing over may take: logind lets sleep be held up for five seconds."""
 LAST_WORDS_S = 10.0
 """How long a notice about the end of an account may take to be shown."""
+LAST_OUTCOME_S = 3.0
+"""How long a stop waits for the answer of the notification server that is under way."""
 STUCK_MS = 60_000
 KEYRING_SLICE_S = 60.0
 
@@ -176,6 +178,8 @@ class AccountRun:
             return error.exit_code
         finally:
             self._watchdog.release(self.account.user_id)
+            self._delivery.finish()
+            await asyncio.wait({delivery}, timeout=LAST_OUTCOME_S)
             delivery.cancel()
             await asyncio.gather(delivery, return_exceptions=True)
 

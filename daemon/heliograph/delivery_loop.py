@@ -119,6 +119,7 @@ class DeliveryLoop:
         self._woken = asyncio.Event()
         self._all_told = asyncio.Event()
         self._is_retry_wanted = False
+        self._is_finishing = False
         self._working_since_ms: int | None = None
         self._rested = asyncio.Event()
         self._hush: Hush = "ring"
@@ -161,10 +162,15 @@ class DeliveryLoop:
         """Whether one round of work has been going on for longer than that."""
         return self._working_since_ms is not None and now_ms - self._working_since_ms > longest_ms
 
+    def finish(self) -> None:
+        """Ends `run` as soon as what is on its way to the screen is written down: else it would be shown again."""
+        self._is_finishing = True
+        self._woken.set()
+
     async def run(self) -> None:
-        """Runs until cancelled."""
+        """Runs until cancelled, or told to finish."""
         self._desktop.listen(self._take_signal)
-        while True:
+        while not self._is_finishing:
             self._woken.clear()
             self._working_since_ms = self._clock()
             try:
@@ -235,6 +241,8 @@ class DeliveryLoop:
             shown = tuple(each for each in agenda.deliveries if each.state is not State.PENDING)
             agenda = replace(agenda, deliveries=shown)
         for step in await self._arrange(agenda):
+            if self._is_finishing:
+                return
             self._working_since_ms = self._clock()
             await self._act(step, agenda.deliveries)
             await self._write_down()

@@ -52,6 +52,19 @@ async def test_a_delivery_is_shown_and_noted(stage: DeliveryStage) -> None:
     assert (await stage.ledger.counts())["shown"] == 1
 
 
+async def test_what_is_on_its_way_to_the_screen_at_the_end_is_noted_and_nothing_more_is_begun(
+    stage: DeliveryStage,
+) -> None:
+    async with running(stage.loop) as task:
+        stage.desktop.hang()
+        await stage.commit(make_delivery("$a"), make_delivery("$b", room_id=OTHER_ROOM))
+        await until(lambda: stage.desktop.calls == 1, "the call")
+        stage.loop.finish()
+        stage.desktop.answer()
+        await task
+    assert (stage.state("$a"), stage.state("$b")) == (State.SHOWN, State.PENDING)
+
+
 async def test_what_was_due_before_the_start_is_shown_at_the_start(stage: DeliveryStage) -> None:
     await stage.commit(make_delivery("$a"))
     async with running(stage.loop):

@@ -16,6 +16,8 @@ import aiohttp
 from benchmarks.arrivals import Arrivals
 from benchmarks.contestants import CONTESTANTS, Contestant, Floor, Heliograph
 from benchmarks.phases import Entry, Figures, Sender, catch_up, idle, messages, starts, warm_up
+from benchmarks.relay import NAME as RELAY
+from benchmarks.relay import measure_relay
 from benchmarks.report import DEFINITIONS, ratios, write_table
 from buses import PrivateBus
 from heliograph.demo.homeserver import ThrowawaySynapse
@@ -30,10 +32,11 @@ class Size:
     rooms: int
     events_per_room: int
     starts: int
+    syncs: int
 
 
-_WHOLE = Size(messages=300, idle_s=240, rooms=500, events_per_room=20, starts=5)
-_QUICK = Size(messages=40, idle_s=40, rooms=40, events_per_room=20, starts=2)
+_WHOLE = Size(messages=300, idle_s=240, rooms=500, events_per_room=20, starts=5, syncs=500)
+_QUICK = Size(messages=40, idle_s=40, rooms=40, events_per_room=20, starts=2, syncs=200)
 _SETTINGS = {"default_room_version": "11"}
 """matrix-commander refuses room ids without a server name, which newer rooms have."""
 
@@ -120,7 +123,12 @@ async def measure(size: Size, chosen: list[str]) -> Run:
             ):
                 user = await server.register("sender")
                 run = Run(size, server, bus.address, Path(folder), user)
-                await run.measure(chosen, Sender(user, session), arrivals)
+                if set(chosen) - {RELAY}:
+                    await run.measure(chosen, Sender(user, session), arrivals)
+                if RELAY in chosen:
+                    say("The relay beside the homeserver")
+                    pushes = size.messages // 3
+                    run.figures[RELAY] = await measure_relay(server, Path(folder) / RELAY, size.syncs, pushes)
         finally:
             await arrivals.stop()
     return run
@@ -130,7 +138,7 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Measure Heliograph beside a floor and matrix-commander.")
     parser.add_argument("--quick", action="store_true", help="smaller and shorter, for a first look")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the figures go")
-    names = [contestant.name for contestant in CONTESTANTS]
+    names = [*(contestant.name for contestant in CONTESTANTS), RELAY]
     parser.add_argument("--only", default=",".join(names), help="some of: %(default)s")
     words = parser.parse_args()
     size = _QUICK if words.quick else _WHOLE

@@ -28,6 +28,18 @@ DEFINITIONS = {
     "catch_up_longest_block_cpu_ms": "the same while catching up (CPU time)",
     "catch_up_cpu_ms": "user and system time from the start until it is quiet again",
     "catch_up_rss_mb": "VmRSS in MiB when it is quiet again",
+    "relay_sync_p50_ms": "GET /sync of a direct device through the relay, with nothing new and no timeout, median",
+    "relay_sync_p99_ms": "the same, 99th percentile",
+    "own_sync_p50_ms": "the same at the homeserver itself, in turn with the above",
+    "own_sync_p99_ms": "the same, 99th percentile",
+    "relay_adds_p50_ms": "the difference of the medians",
+    "relay_adds_p99_ms": "the difference of the 99th percentiles",
+    "relay_push_p50_ms": "start of the sender's PUT to the push gateway, for a user who is away, by the relay; median",
+    "own_push_p50_ms": "the same by the homeserver itself",
+    "relay_push_adds_ms": "the difference",
+    "relay_idle_rss_mb": "VmRSS of the relay in MiB before the long-polls",
+    "relay_long_polls": "long-polls of a direct device that were pending at once",
+    "relay_long_polls_rss_mb": "VmRSS of the relay in MiB with them",
 }
 
 _TARGETS: dict[str, tuple[str, str, float]] = {
@@ -41,6 +53,12 @@ _TARGETS: dict[str, tuple[str, str, float]] = {
     "longest block while catching up (ms)": ("catch_up_longest_block_ms", "", 50),
     "wake-ups in an idle hour": ("idle_wakeups_per_hour", "", 130),
 }
+_RELAY_TARGETS: dict[str, tuple[str, float]] = {
+    "/sync through the relay, p50 (ms)": ("relay_adds_p50_ms", 3),
+    "/sync through the relay, p99 (ms)": ("relay_adds_p99_ms", 8),
+    "push through the relay (ms)": ("relay_push_adds_ms", 10),
+    "relay with 500 long-polls (MiB)": ("relay_long_polls_rss_mb", 120),
+}
 
 
 def ratios(figures: Table) -> dict[str, dict[str, float]]:
@@ -51,6 +69,10 @@ def ratios(figures: Table) -> dict[str, dict[str, float]]:
         divisor = floor.get(figure) if base == "floor" else own.get(base) if base else 1.0
         if figure in own and divisor:
             reached[what] = {"aim": aim, "reached": own[figure] / divisor}
+    relay = figures.get("relay", {})
+    for what, (figure, aim) in _RELAY_TARGETS.items():
+        if figure in relay:
+            reached[what] = {"aim": aim, "reached": relay[figure]}
     return reached
 
 

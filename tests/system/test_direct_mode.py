@@ -226,7 +226,7 @@ async def test_what_the_server_cannot_list_without_our_pusher_rings_by_the_rules
     room = stage.server.add_room("Lunch")
     stage.server.takes_pushers = False
     async with Daemon() as daemon:
-        await until(lambda: "does not take our pusher" in daemon.log, "the refusal", PATIENCE_S)
+        await until(lambda: "does not take our direct pusher" in daemon.log, "the refusal", PATIENCE_S)
         event = stage.server.send(room, "not listed")
         await rung(stage.screen, "not listed")
         await stage.shown(event)

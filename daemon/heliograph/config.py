@@ -236,6 +236,18 @@ class HandoffConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = ()
 
 
+class EncryptionConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """End-to-end encryption."""
+
+    send_to: Annotated[
+        Literal["all", "signed"],
+        Meta(
+            description="Whose devices can read the replies you send from a notification in an encrypted room. all: "
+            "every device of its members. signed: only those that their owners have verified."
+        ),
+    ] = "all"
+
+
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """The whole configuration. Every field has a default that is good for most."""
 
@@ -247,6 +259,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     fallback: FallbackConfig = FallbackConfig()
     handoff: HandoffConfig = HandoffConfig()
     history: HistoryConfig = HistoryConfig()
+    encryption: EncryptionConfig = EncryptionConfig()
     log: LogConfig = LogConfig()
 
 

@@ -181,6 +181,29 @@ class Keys(Protocol):
         ...
 
 
+@dataclass(frozen=True, slots=True)
+class Audience:
+    """Who may read what is sent into a room, and how it must be sent."""
+
+    joined: frozenset[str]
+    invited: frozenset[str] = frozenset()
+    encryption: Json | None = None
+    """Content of `m.room.encryption`; None: the room is not encrypted."""
+    history_visibility: str = "shared"
+
+
+class Rooms(Protocol):
+    """Sending into a room. Every method raises ServerError."""
+
+    async def audience(self, room_id: str) -> Audience:
+        """Raises UserError for a room of too many."""
+        ...
+
+    async def send(self, room_id: str, type_: str, content: Json, transaction_id: str) -> str:
+        """The event's id. The same transaction again is sent once."""
+        ...
+
+
 class Encryption(Protocol):
     """Our device's keys, and those that open others' messages. Each method is one transaction, and raises StorageError
     if the disk fails, but nothing for what strangers send."""

@@ -157,3 +157,27 @@ class KeyUpload:
     @property
     def is_empty(self) -> bool:
         return not (self.device_keys or self.one_time_keys or self.fallback_keys)
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """How long one room key is used for what we send."""
+
+    messages: int = 100
+    age_ms: int = 7 * 24 * 3_600_000
+
+
+def read_rotation(encryption: Json) -> Rotation | None:
+    """What `m.room.encryption` asks for, within reason; None if it is encryption of a kind that we do not know."""
+    if encryption.get("algorithm") != MEGOLM:
+        return None
+    default = Rotation()
+    return Rotation(
+        messages=_within(encryption.get("rotation_period_msgs"), 1, default.messages),
+        age_ms=_within(encryption.get("rotation_period_ms"), 3_600_000, default.age_ms),
+    )
+
+
+def _within(value: object, least: int, most: int) -> int:
+    """Rooms may want new keys sooner than usual, never later."""
+    return max(least, min(most, value)) if isinstance(value, int) and not isinstance(value, bool) else most

@@ -21,6 +21,7 @@ from heliograph.core.encryption import (
 from heliograph.core.events import Event, Json
 from heliograph.encryption import decryption, sealing, uploads
 from heliograph.encryption.olm import OlmMachine
+from heliograph.encryption.outbound import OutboundKeys
 from heliograph.encryption.receiving import Receiver, guarded
 from heliograph.encryption.room_keys import RoomKeys
 from heliograph.encryption.texts import Malformed, key, table, text
@@ -42,6 +43,7 @@ class Engine:
             raise UnreadableKeys from error
         self._db = db
         self._room_keys = RoomKeys(db, pickle_key)
+        self.outbound = OutboundKeys(db, self._olm, self._room_keys)
         self.vault = Vault(db, pickle_key)
         self.identity = Identity(user_id, device_id, self._olm.curve25519, self._olm.ed25519)
 

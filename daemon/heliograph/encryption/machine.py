@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from heliograph.core.encryption import Clear, DeviceKeys, Identity, KeyUpload, Locked, RoomKey, Taken
+from heliograph.core.encryption import Clear, DeviceKeys, Identity, KeyUpload, Locked, RoomKey, Rotation, Taken
 from heliograph.core.events import Event, Json
 from heliograph.errors import EXIT_NEEDS_LOGIN, StateError, UserError
 from heliograph.sqlite import Database, read_migrations, whole_or_closed
@@ -94,6 +94,26 @@ class Machine:
     async def confirm_upload(self, *, is_device_published: bool) -> None:
         """The keys that were last to be uploaded are not sent again."""
         await self._run(lambda engine: engine.confirm_upload(is_device_published=is_device_published))
+
+    # Sending
+
+    async def unchanged_devices(self, devices: Sequence[DeviceKeys]) -> list[DeviceKeys]:
+        """Those that have the keys which they had when they were first asked about here. New ones are remembered."""
+        return await self._run(lambda engine: engine.outbound.known(devices))
+
+    async def share_room_key(
+        self, room_id: str, devices: Sequence[DeviceKeys], rotation: Rotation
+    ) -> dict[DeviceKeys, Json]:
+        """The to-device contents that give the key of what we send there to those devices that lack it."""
+        return await self._run(lambda engine: engine.outbound.share(room_id, devices, rotation))
+
+    async def note_room_key_shared(self, room_id: str, devices: Sequence[DeviceKeys]) -> str | None:
+        """These devices were given it. The session's id; None if nobody has it."""
+        return await self._run(lambda engine: engine.outbound.note_shared(room_id, devices))
+
+    async def encrypt_room(self, room_id: str, type_: str, content: Json) -> Json:
+        """The content of an `m.room.encrypted` event, by the key that was shared."""
+        return await self._run(lambda engine: engine.outbound.encrypt(room_id, type_, content))
 
     # For verification, cross-signing and secrets
 

@@ -7,6 +7,7 @@ unless a method says so.
 
 from __future__ import annotations
 
+import asyncio
 import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -51,7 +52,7 @@ class Machine:
         owner = await database.read(_read_owner)
         if owner is not None and owner != (user_id, device_id):
             await database.close()
-            destroy(folder)
+            await asyncio.to_thread(destroy, folder)
             database = await Database.open(folder / FILE_NAME, MIGRATIONS)
         machine = cls(database, user_id, device_id, pickle_key)
         try:

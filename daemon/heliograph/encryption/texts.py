@@ -6,10 +6,10 @@ from typing import Any
 
 import msgspec
 
-from heliograph.core.mending import MAX_DEPTH, cut, mend
+from heliograph.core.mending import MAX_DEPTH, mend
 
-MAX_EVENT = 256 * 1024
-"""Bytes. An event has at most 64 KiB."""
+MAX_EVENT = 96 * 1024
+"""Bytes. An event has at most 64 KiB, and Olm messages hold another in base64."""
 MAX_ID = 255
 KEY_LENGTH = 43
 """Characters of a Curve25519 or Ed25519 key, and of a Megolm session's id, in unpadded base64."""
@@ -23,21 +23,43 @@ class Malformed(ValueError):
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
-    """The JSON object, nested no deeper than MAX_DEPTH. Raises Malformed."""
+    """The JSON object. Raises Malformed, also if it is nested deeper than MAX_DEPTH: unlike what comes in clear, which
+    is cut there, this would take a stranger's whole 64 KiB of brackets to count."""
     if len(raw) > MAX_EVENT:
         raise Malformed("it is too large")
-    if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
-        raw = cut(raw, MAX_DEPTH)
+    is_flat = raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH
     try:
         json = _decode(raw)
+    except RecursionError:
+        raise Malformed("it is nested too deep") from None
     except _BROKEN:
-        try:
-            json = _decode(mend(raw, MAX_DEPTH))
-        except _BROKEN:
-            raise Malformed("it is not JSON") from None
+        json = _mended(raw) if is_flat else None
     if not isinstance(json, dict):
-        raise Malformed("it is not an object")
+        raise Malformed("it is not a JSON object")
+    if not is_flat and _is_deep(json):
+        raise Malformed("it is nested too deep")
     return json
+
+
+def _mended(raw: bytes) -> object:
+    try:
+        return _decode(mend(raw, MAX_DEPTH))
+    except _BROKEN:
+        return None
+
+
+def _is_deep(json: dict[str, Any]) -> bool:
+    level: list[Any] = [json]
+    for _ in range(MAX_DEPTH):
+        level = [
+            inner
+            for outer in level
+            for inner in (outer.values() if isinstance(outer, dict) else outer)
+            if isinstance(inner, dict | list)
+        ]
+        if not level:
+            return False
+    return True
 
 
 def text(json: dict[str, Any], name: str, most: int = MAX_ID) -> str:

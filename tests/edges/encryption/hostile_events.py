@@ -2,7 +2,7 @@
 
     PYTHONPATH=tests python -m edges.encryption.hostile_events COUNT [SEED]
 
-tries as many of each kind and tells how long they took. It fails if one raises, or costs more than 20 ms of the processor.
+tries as many of each kind and tells what became of them. It fails if one raises, or costs over 20 ms of processor time.
 """
 
 from __future__ import annotations

@@ -13,6 +13,7 @@ from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import State
+from heliograph.core.encryption import Received, Rejected, RoomKey
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.record import Delivery, Edit, Plan, Withdrawal
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
@@ -136,6 +137,8 @@ class SyncStage:
         self.turns = 0
         self.news = 0
         self.troubles: list[tuple[str, str]] = []
+        self.received: list[Received | Rejected] = []
+        self.wanted: list[frozenset[RoomKey]] = []
         self.me = self.homeserver.user(ME)
         self.alice = self.homeserver.user("@alice:example.org")
         self.loop = SyncLoop(
@@ -150,6 +153,8 @@ class SyncStage:
                 on_news=self._note_news,
                 on_turn=self._note_turn,
                 on_trouble=lambda title, hint: self.troubles.append((title, hint)),
+                on_received=self.received.extend,
+                on_locked=self.wanted.append,
             ),
         )
 

@@ -27,6 +27,7 @@ from heliograph.desktop.opener import RoomOpener
 from heliograph.desktop.presence import DesktopPresence
 from heliograph.desktop.wakeups import Wakeups
 from heliograph.encryption.machine import Machine, destroy
+from heliograph.encryption.room_sender import RoomSender
 from heliograph.errors import (
     EXIT_CONFIG,
     EXIT_FAILED,
@@ -40,6 +41,7 @@ from heliograph.front_desk import AccountDesk, FrontDesk
 from heliograph.handoff_loop import HandoffLoop, Whereabouts, settle_all
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.keys import KeysClient
+from heliograph.homeserver.rooms import RoomsClient
 from heliograph.homeserver.session import Session
 from heliograph.key_loop import KeyLoop
 from heliograph.local_time import LocalZone
@@ -47,6 +49,7 @@ from heliograph.pause_file import load_pause, pause_file, save_pause
 from heliograph.ports import Desktop, Opener, Presence, SecretStore
 from heliograph.pusher_loop import PusherLoop, own_pusher
 from heliograph.quiet_loop import QuietLoop
+from heliograph.replier import Replier
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
 from heliograph.secrets.secret_bus import KeyringAbsent
@@ -150,6 +153,7 @@ class AccountRun:
             on_rang=self._tell_rang,
         )
         self._sync: SyncLoop | None = None
+        self._replier: Replier | None = None
         self._signs = Signs()
         self.handoff: HandoffLoop | None = None
         """None while the account is not signed in."""
@@ -164,7 +168,7 @@ class AccountRun:
     @property
     def desk(self) -> AccountDesk:
         """What answers the user's questions about this account."""
-        return AccountDesk(self._status, self._ledger, self._delivery)
+        return AccountDesk(self._status, self._ledger, self._delivery, self._reply)
 
     async def run(self) -> int:
         """Runs the account until it is signed out; the exit code that this calls for."""
@@ -206,7 +210,7 @@ class AccountRun:
         try:
             machine = await Machine.open(folder, self.account.user_id, self.account.device_id, secret.pickle_key)
             try:
-                gone = await self._turn_loops(homeserver, KeysClient(session), machine)
+                gone = await self._turn_loops(homeserver, session, machine)
             finally:
                 await machine.close()
         finally:
@@ -216,7 +220,8 @@ class AccountRun:
             await asyncio.to_thread(destroy, folder)
         return await self._end(gone)
 
-    async def _turn_loops(self, homeserver: HomeserverClient, keys: KeysClient, machine: Machine) -> LoggedOut:
+    async def _turn_loops(self, homeserver: HomeserverClient, session: Session, machine: Machine) -> LoggedOut:
+        keys = KeysClient(session)
         self._watchdog.watch(self.account.user_id, lambda: self._delivery.is_stuck(now_ms(), STUCK_MS))
         key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=self._delivery.tell)
         self._sync = sync = SyncLoop(
@@ -237,6 +242,8 @@ class AccountRun:
         own = own_pusher(self.account.pushkey, device_name())
         fallback = self._config.fallback.fallback
         lock = asyncio.Lock()
+        sender = RoomSender(keys, machine, self._config.encryption.send_to)
+        self._replier = Replier(RoomsClient(session), self._ledger, sender)
         self.handoff = handoff = HandoffLoop(
             homeserver,
             self._ledger,
@@ -266,10 +273,17 @@ class AccountRun:
         try:
             return await sync.run()
         finally:
-            self.handoff = None
+            self.handoff = self._replier = None
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _reply(self, room_id: str, text: str) -> None:
+        if self._replier is None:
+            raise UserError(
+                f"{self.account.user_id} is not signed in at the moment.", "See `heliograph status` for the reason."
+            )
+        await self._replier.reply(room_id, text)
 
     def _hush(self, is_hushed: bool) -> None:
         while_away = self._config.handoff.while_away

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
@@ -31,6 +31,8 @@ class AccountDesk:
     status: AccountStatus
     ledger: Ledger
     delivery: DeliveryLoop
+    reply: Callable[[str, str], Awaitable[None]]
+    """Sends a text into a room. Raises UserError."""
 
 
 class FrontDesk:
@@ -117,8 +119,7 @@ class FrontDesk:
         raise UserError("This version cannot mark rooms as read.", "Open the room instead: heliograph inbox open")
 
     async def reply(self, account: str, room_id: str, text: str) -> None:
-        self._find(account)
-        raise UserError("This version cannot reply.", "Open the room instead: heliograph inbox open")
+        await self._find(account).reply(room_id, text)
 
     async def pause(self, words: str) -> int:
         return await self._quiet.pause(words)

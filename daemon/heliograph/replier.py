@@ -8,8 +8,8 @@ from typing import Protocol
 
 from heliograph.core.events import Json
 from heliograph.core.reply import MAX_TEXT, reply_content
-from heliograph.errors import UserError
-from heliograph.ports import Audience, Rooms
+from heliograph.errors import ServerError, StorageError, UserError
+from heliograph.ports import Audience, Ledger, Rooms
 
 
 class Encrypts(Protocol):
@@ -22,40 +22,49 @@ class Replier:
     """For one account."""
 
     def __init__(
-        self, rooms: Rooms, sender: Encrypts, *, make_id: Callable[[], str] = lambda: secrets.token_hex(8)
+        self,
+        rooms: Rooms,
+        ledger: Ledger,
+        encrypter: Encrypts,
+        *,
+        make_id: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         self._rooms = rooms
-        self._sender = sender
+        self._ledger = ledger
+        self._encrypter = encrypter
         self._make_id = make_id
 
-    async def reply(
-        self,
-        room_id: str,
-        text: str,
-        *,
-        event_id: str | None = None,
-        sender: str | None = None,
-        thread_root: str | None = None,
-        is_encrypted: bool = False,
-    ) -> str:
-        """The id of the event that was sent. `event_id` and `sender` name the message that is answered.
+    async def reply(self, room_id: str, text: str) -> str:
+        """Answers the newest unread message of the room, if there is one. The id of the event that was sent.
 
-        `is_encrypted`: the room is known to be; a homeserver that denies it is not believed. Raises ServerError,
-        StorageError, and UserError if it cannot be sent safely.
+        Raises UserError if it was not sent, or cannot be sent safely.
         """
         if not text.strip():
             raise UserError("There is nothing to send.", "Write something first.")
         if len(text) > MAX_TEXT:
             raise UserError("The text is too long for one message.", f"Send at most {MAX_TEXT} characters.")
-        content = reply_content(text, event_id, sender, thread_root)
-        type_ = "m.room.message"
+        try:
+            return await self._reply(room_id, text)
+        except (ServerError, StorageError) as trouble:
+            raise UserError(
+                f"The reply was not sent: {trouble}.", "Try again, or reply in your Matrix client."
+            ) from None
+
+    async def _reply(self, room_id: str, text: str) -> str:
+        messages = [each for each in await self._ledger.open_deliveries([room_id]) if each.event_id.startswith("$")]
+        content = reply_content(text, None, None, None)
+        if messages:
+            newest = messages[-1]
+            content = reply_content(text, newest.event_id, newest.sender, newest.thread_root)
+        record = (await self._ledger.rooms([room_id], ())).get(room_id)
         audience = await self._rooms.audience(room_id)
-        if audience.encryption is None and is_encrypted:
+        type_ = "m.room.message"
+        if audience.encryption is not None:
+            content = await self._encrypter.encrypt(room_id, audience, type_, content)
+            type_ = "m.room.encrypted"
+        elif record is not None and record.facts.is_encrypted:
             raise UserError(
                 "The homeserver says that this room is not encrypted any more, which cannot be.",
                 "Reply in your Matrix client, and ask the homeserver's administrator.",
             )
-        if audience.encryption is not None:
-            content = await self._sender.encrypt(room_id, audience, type_, content)
-            type_ = "m.room.encrypted"
         return await self._rooms.send(room_id, type_, content, self._make_id())

@@ -8,9 +8,10 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, BOB, ROOM, make_content, make_delivery, make_facts
+from builders import ALICE, BOB, ROOM, make_content, make_delivery, make_encrypted, make_event, make_facts
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Move, State
+from heliograph.core.encryption import RoomKey
 from heliograph.core.events import AccountData
 from heliograph.core.notification import Category, Popup
 from heliograph.core.popups import LINES
@@ -23,8 +24,10 @@ from heliograph.core.record import (
     Delivery,
     Edit,
     Judged,
+    LockedEvent,
     Plan,
     PopupRecord,
+    Rewrite,
     RoomRecord,
     Withdrawal,
 )
@@ -1002,3 +1005,110 @@ async def test_pruning_much_forgets_all_of_it(ledger: Ledger) -> None:
 async def test_closing_twice_is_no_error(ledger: Ledger) -> None:
     await ledger.close()
     await ledger.close()
+
+
+# Encrypted events whose keys have not come
+
+
+def make_locked(event_id: str = "$a", session_id: str = "session", room_id: str = ROOM) -> LockedEvent:
+    event = make_encrypted(make_event(event_id=event_id, room_id=room_id), session_id)
+    return LockedEvent(event, RoomKey(room_id, session_id))
+
+
+def make_locked_plan(*locked: LockedEvent, **plan: Any) -> Plan:
+    judged = tuple(
+        make_judged(each.event_id, room_id=each.event.room_id, decision=Decision.SILENT, reason="none matched")
+        for each in locked
+    )
+    return Plan("s2", **({"judged": judged, "locked": locked} | plan))
+
+
+async def test_locked_events_are_kept_with_all_that_decrypting_needs(ledger: Ledger) -> None:
+    locked = make_locked()
+    await ledger.commit(make_locked_plan(locked), 1)
+    (kept,) = await ledger.locked_events(None)
+    assert kept.key == locked.key
+    assert kept.position > 0
+    event = kept.event
+    assert (event.event_id, event.room_id, event.type, event.sender, event.content, event.origin_server_ts) == (
+        *("$a", ROOM, "m.room.encrypted", ALICE),
+        *(locked.event.content, locked.event.origin_server_ts),
+    )
+    assert event.raw["content"] == event.content
+
+
+async def test_locked_events_are_found_by_key_and_by_room_in_order(ledger: Ledger) -> None:
+    first, second, third = make_locked("$a", "one"), make_locked("$b", "two"), make_locked("$c", "one")
+    elsewhere = make_locked("$d", "one", OTHER_ROOM)
+    await ledger.commit(make_locked_plan(first, second, third, elsewhere), 1)
+    assert [each.event_id for each in await ledger.locked_events([first.key])] == ["$a", "$c"]
+    assert {each.event_id for each in await ledger.locked_in([ROOM])} == {"$a", "$b", "$c"}
+    assert len(await ledger.locked_events(None)) == 4
+    assert await ledger.locked_events([]) == []
+
+
+async def test_unlocked_events_are_kept_no_longer(ledger: Ledger) -> None:
+    await ledger.commit(make_locked_plan(make_locked("$a"), make_locked("$b")), 1)
+    await ledger.commit(Plan("s3", unlocked=("$a", "$unknown")), 2)
+    assert [each.event_id for each in await ledger.locked_events(None)] == ["$b"]
+
+
+async def test_a_locked_event_that_rings_after_all_is_shown_like_a_new_one(ledger: Ledger) -> None:
+    await ledger.commit(make_locked_plan(make_locked("$a")), 1)
+    await ledger.commit(make_plan("$b"), 2)
+    plan = Plan("s4", rejudged=(make_judged("$a"),), deliveries=(make_delivery("$a"),), unlocked=("$a",))
+    assert (await ledger.commit(plan, 3)).new == 1
+    assert [each.event_id for each in await ledger.open_deliveries([ROOM])] == ["$b", "$a"]
+
+
+async def test_a_second_judgement_of_what_is_shown_keeps_its_place(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a", "$b"), 1)
+    before = await ledger.positions(["$a", "$b"])
+    rejudged = (make_judged("$a"), make_judged("$b", decision=Decision.SILENT, reason="rule"))
+    await ledger.commit(Plan("s3", rejudged=rejudged, changes=(Withdrawal("$b", "rule"),)), 2)
+    assert await ledger.positions(["$a", "$b"]) == before
+    assert [each.event_id for each in await ledger.open_deliveries([ROOM])] == ["$a"]
+
+
+async def test_what_was_settled_does_not_ring_again_when_its_key_comes(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
+    plan = Plan("s4", rejudged=(make_judged("$a"),), deliveries=(make_delivery("$a"),))
+    assert (await ledger.commit(plan, 3)).new == 0
+    assert await ledger.open_deliveries([ROOM]) == []
+
+
+async def test_a_rewritten_delivery_says_all_of_it_anew_and_waits_no_longer(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a", deliveries=(make_delivery("$a", due_ms=3000),)), 1)
+    content = make_content("what it says", is_highlight=True, sound="default")
+    await ledger.commit(Plan("s3", changes=(Rewrite("$a", content),)), 2)
+    assert (await ledger.agenda(10)).deliveries[0].content == content
+
+
+async def test_a_rewritten_delivery_that_failed_before_keeps_its_time(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await ledger.settle([Settlement("$a", Move.FAILED, due_ms=9000)])
+    await ledger.commit(Plan("s3", changes=(Rewrite("$a", make_content("anew")),)), 2)
+    agenda = await ledger.agenda(10)
+    assert (agenda.deliveries, agenda.next_ms) == ((), 9000)
+
+
+async def test_a_rewritten_popup_is_stale(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await show(ledger, "$a")
+    await ledger.commit(Plan("s3", changes=(Rewrite("$a", make_content("anew")),)), 2)
+    assert [each.is_stale for each in await ledger.popups()] == [True]
+
+
+async def test_a_rewrite_of_what_is_settled_changes_nothing(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    changes = (Withdrawal("$a", "read elsewhere"), Rewrite("$a", make_content("anew")))
+    await ledger.commit(Plan("s3", changes=changes), 2)
+    assert await ledger.open_deliveries([ROOM]) == []
+
+
+async def test_old_locked_events_are_forgotten(ledger: Ledger) -> None:
+    await ledger.commit(make_locked_plan(make_locked("$old")), 1000)
+    await ledger.commit(make_locked_plan(make_locked("$new")), 5000)
+    await ledger.prune(3000)
+    assert [each.event_id for each in await ledger.locked_events(None)] == ["$new"]

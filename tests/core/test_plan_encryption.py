@@ -242,6 +242,15 @@ def test_what_was_read_is_kept_no_longer() -> None:
     assert decided.unlocked == (first.event_id,)
 
 
+def test_what_was_read_in_a_thread_is_only_what_stands_there() -> None:
+    relation = {"rel_type": "m.thread", "event_id": "$root"}
+    inside = kept(make_event(content={"m.relates_to": relation}), 1)
+    outside = kept(make_event(), 2)
+    sync = make_sync(receipts=(Receipt(ROOM, "$known", "$root"),))
+    decided = plan(sync, make_situation(waiting=[inside, outside], positions={"$known": 3}))
+    assert decided.unlocked == (inside.event_id,)
+
+
 def test_what_was_redacted_is_kept_no_longer() -> None:
     redaction = make_event(type="m.room.redaction", content={"redacts": "$event"})
     assert plan(make_sync(redaction), make_situation()).unlocked == ("$event",)

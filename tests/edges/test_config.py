@@ -39,6 +39,8 @@ while_away = "wait"
 quiet = ["Element Android", "a \\"b\\""]
 [history]
 days = 30
+[encryption]
+send_to = "signed"
 [log]
 level = "debug"
 bodies = true

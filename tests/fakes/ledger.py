@@ -261,6 +261,7 @@ class FakeLedger:
             )
             if judged_ms < before_ms and not is_alive:
                 del self.judged_at[event_id], self.judged[event_id]
+                self.locked.pop(event_id, None)
                 self.deliveries.pop(event_id, None)
         for (room_id, user_id), (_, seen_ms) in list(self.names.items()):
             facts = self.room_records[room_id].facts if room_id in self.room_records else RoomFacts(room_id)

@@ -74,10 +74,10 @@ def decode(body: bytes, *, user_id: str, device_id: str) -> Sync:
         to_device=_to_device(parts, answer.to_device),
         notifications=_notifications(parts, answer.notifications)
         or _notifications(parts, answer.unstable_notifications),
-        malformed=tuple(parts.malformed),
-        size=len(body),
         one_time_keys=_one_time_keys(parts, answer.device_one_time_keys_count),
         has_unused_fallback_key=_has_fallback_key(parts, answer.device_unused_fallback_key_types),
+        malformed=tuple(parts.malformed),
+        size=len(body),
     )
 
 

@@ -409,3 +409,33 @@ def test_notifications_are_read_under_both_names(key: str) -> None:
 
 def test_of_a_key_given_twice_the_last_counts() -> None:
     assert read('{"next_batch": "s1", "next_batch": "s2"}').next_batch == "s2"
+
+
+@pytest.mark.parametrize(
+    ("told", "one_time_keys", "has_fallback"),
+    [
+        ({}, None, None),
+        ({"device_one_time_keys_count": {}, "device_unused_fallback_key_types": []}, 0, False),
+        (
+            {
+                "device_one_time_keys_count": {"signed_curve25519": 17, "curve25519": 3},
+                "device_unused_fallback_key_types": ["signed_curve25519"],
+            },
+            17,
+            True,
+        ),
+        ({"device_one_time_keys_count": {"signed_curve25519": -5}}, 0, None),
+        ({"device_one_time_keys_count": None, "device_unused_fallback_key_types": None}, None, None),
+    ],
+)
+def test_what_is_left_of_our_published_keys_is_told(
+    told: dict[str, Any], one_time_keys: int | None, has_fallback: bool | None
+) -> None:
+    sync = read(told)
+    assert (sync.one_time_keys, sync.has_unused_fallback_key) == (one_time_keys, has_fallback)
+
+
+def test_counts_of_keys_that_are_none_are_malformed() -> None:
+    sync = read({"device_one_time_keys_count": {"signed_curve25519": "many"}})
+    assert sync.one_time_keys is None
+    assert [each.where for each in sync.malformed] == ["device_one_time_keys_count"]

@@ -40,7 +40,7 @@ class Reception:
         self.daemon.accounts.extend(stage.status for stage in stages)
         self.desk = FrontDesk(
             self.daemon,
-            [AccountDesk(stage.status, stage.ledger, stage.loop) for stage in stages],
+            [AccountDesk(stage.status, stage.ledger, stage.loop, self._reply) for stage in stages],
             self.desktop,
             self.opener,
             self.quiet,
@@ -50,6 +50,10 @@ class Reception:
             stage.on_change = self.desk.note_change
         self.desktop.listen(lambda _: self.desk.note_change())
         self.published: list[Summary] = []
+        self.replies: list[tuple[str, str]] = []
+
+    async def _reply(self, room_id: str, text: str) -> None:
+        self.replies.append((room_id, text))
 
     async def _keep(self, until_ms: int) -> None:
         pass

@@ -39,6 +39,8 @@ class LoginServer:
         """"METHOD path?query" and body of each request that changes push rules; they change nothing."""
         self.answers: dict[str, tuple[int, Any]] = {}
         """Status and body by "METHOD path", instead of the usual."""
+        self.date: str | None = None
+        """The header Date, instead of the time that it is."""
         self.requests: list[str] = []
         self._ready = threading.Event()
         self._thread = threading.Thread(target=self._run, daemon=True)
@@ -73,9 +75,10 @@ class LoginServer:
         self.requests.append(call)
         body = await request.json() if request.can_read_body else {}
         status, answer = self.answers[call] if call in self.answers else self._usual(call, body, request)
+        headers = {} if self.date is None else {"Date": self.date}
         if isinstance(answer, str):
-            return web.Response(status=status, text=answer)
-        return web.json_response(answer, status=status)
+            return web.Response(status=status, text=answer, headers=headers)
+        return web.json_response(answer, status=status, headers=headers)
 
     def _usual(self, call: str, body: dict[str, Any], request: web.BaseRequest) -> tuple[int, Any]:
         match call:

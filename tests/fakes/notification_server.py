@@ -9,11 +9,12 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from dbus_fast import Message, MessageType
+from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
 NAME = "org.freedesktop.Notifications"
 PATH = "/org/freedesktop/Notifications"
+PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
 @dataclass(frozen=True)
@@ -50,7 +51,10 @@ GNOME = Profile(
 PLASMA = Profile(
     "Plasma",
     "6.3.6",
-    ("body", "body-hyperlinks", "body-markup", "icon-static", "actions", "persistence", "inline-reply"),
+    (
+        *("body", "body-hyperlinks", "body-markup", "icon-static", "actions", "persistence", "inline-reply"),
+        "inhibitions",
+    ),
     keeps_unknown_ids=True,
     unknown_close="signal",
     gives_tokens=True,
@@ -127,6 +131,8 @@ class NotificationServer:
     address: str
     profile: Profile = DUNST
     misbehaviour: Misbehaviour = Misbehaviour.NONE
+    is_inhibited: bool = False
+    """Do not disturb, as Plasma and dunst tell it."""
     shown: list[Shown] = field(default_factory=list)
     on_screen: dict[int, Shown] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
@@ -207,7 +213,25 @@ class NotificationServer:
         message.destination = receiver
         self._send(message)
 
+    def inhibit(self, is_on: bool) -> None:
+        """The user switches "do not disturb"."""
+        self.is_inhibited = is_on
+        interface, name = self._inhibition()
+        self._send(
+            Message.new_signal(
+                PATH, PROPERTIES, "PropertiesChanged", "sa{sv}as", [interface, {name: Variant("b", is_on)}, []]
+            )
+        )
+
+    def _inhibition(self) -> tuple[str, str]:
+        return ("org.dunstproject.cmd0", "paused") if self.profile.name == "dunst" else (NAME, "Inhibited")
+
     def _answer(self, message: Message) -> bool:
+        if message.interface == PROPERTIES and message.member == "Get":
+            if tuple(message.body) == self._inhibition():
+                self._send(Message.new_method_return(message, "v", [Variant("b", self.is_inhibited)]))
+                return True
+            return False
         if message.message_type is not MessageType.METHOD_CALL or message.interface != NAME:
             return False
         self.calls.append(str(message.member))

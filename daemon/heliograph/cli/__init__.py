@@ -18,7 +18,7 @@ _SECTIONS = {
     "Push rules": ("rules", "explain"),
     "Account": ("login", "logout", "accounts"),
     "Other devices": ("pushers", "fallback"),
-    "Set-up": ("service", "config"),
+    "Set-up": ("service", "config", "doctor", "test"),
     "Server": ("relay",),
 }
 

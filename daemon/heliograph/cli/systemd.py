@@ -40,6 +40,15 @@ def is_active(unit: str) -> bool:
     return _run("systemctl", "--user", "--quiet", "is-active", unit) is not None
 
 
+def describe() -> dict[str, str] | None:
+    """What the user manager says of the unit: LoadState, ActiveState, and so on. None: it does not answer."""
+    names = ("LoadState", "ActiveState", "UnitFileState", "Result", "NRestarts")
+    told = _run("systemctl", "--user", "show", UNIT, *(f"--property={name}" for name in names))
+    if told is None:
+        return None
+    return {name: value for name, _, value in (line.partition("=") for line in told.splitlines())}
+
+
 def write_unit(file: Path, text: str) -> None:
     """Whole or not at all. Raises UserError."""
     try:

@@ -20,7 +20,7 @@ from heliograph.desktop import do_not_disturb
 from heliograph.desktop.failures import STARTING_DELAY_S, TROUBLE_DELAY_S, judge_failure
 from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_folders
 from heliograph.desktop.rendering import SIGNATURE, icon_for, render
-from heliograph.desktop.server import INTERFACE, NAME, PATH, Server
+from heliograph.desktop.server import INTERFACE, NAME, PATH, Server, Traits
 
 log = logging.getLogger(__name__)
 
@@ -76,6 +76,17 @@ class FreedesktopDesktop:
             traits = self._server.known_traits
             return traits.title if traits is not None else "a notification server"
         return "a notification server, started when needed" if self._is_activatable else None
+
+    async def traits(self) -> Traits | None:
+        """What the server says of itself; it is started if the bus can. None: there is none, or it does not answer.
+
+        `is_inhibited` holds for this server then.
+        """
+        with contextlib.suppress(TimeoutError, BusGone, CallFailed):
+            async with asyncio.timeout(self._timeout_s):
+                server = self._server or await self._activate()
+                return None if server is None else await self._ask(server)
+        return None
 
     @property
     def is_inhibited(self) -> bool:
@@ -212,14 +223,18 @@ class FreedesktopDesktop:
     async def _introduce(self, server: Server) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                traits = await server.traits(self._bus)
-                log.info("Notifications go to %s", traits.title)
-                is_inhibited = await do_not_disturb.ask_inhibited(self._bus, server.owner, traits)
+                traits = await self._ask(server)
         except (TimeoutError, BusGone, CallFailed) as error:
             log.warning("The notification server does not say who it is: %s", str(error) or "no answer")
-            return
+        else:
+            log.info("Notifications go to %s", traits.title)
+
+    async def _ask(self, server: Server) -> Traits:
+        traits = await server.traits(self._bus)
+        is_inhibited = await do_not_disturb.ask_inhibited(self._bus, server.owner, traits)
         if self._server is server:
             self._set_inhibited(is_on=is_inhibited)
+        return traits
 
     def _set_inhibited(self, *, is_on: bool) -> None:
         if is_on != self._is_inhibited:

@@ -41,6 +41,8 @@ class Session:
         """Called while a large answer keeps coming, which over a slow line may take minutes."""
         self._running: set[asyncio.Timeout] = set()
         self._is_closed = False
+        self.server_date = ""
+        """The header Date of the last answer."""
 
     @property
     def access_token(self) -> str | None:
@@ -134,6 +136,7 @@ class Session:
             data = msgspec.json.encode(body)
         # Not `AsyncClient.send`: it follows redirects, which would carry the token elsewhere.
         async with self._http().request(method, url, data=data, headers=headers, allow_redirects=False) as response:
+            self.server_date = response.headers.get("Date", "")
             if 200 <= response.status < 300:
                 if (response.content_length or 0) > limit:
                     raise AnswerTooLarge(f"the answer has {response.content_length} bytes, over {limit}")

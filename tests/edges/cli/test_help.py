@@ -39,7 +39,7 @@ def test_help_names_every_command_in_its_section(shell: Shell) -> None:
         "Push rules": ["rules", "explain"],
         "Account": ["login", "logout", "accounts"],
         "Other devices": ["pushers", "fallback"],
-        "Set-up": ["service", "config"],
+        "Set-up": ["service", "config", "doctor", "test"],
         "Server": ["relay"],
     }
 

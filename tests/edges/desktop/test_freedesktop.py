@@ -11,9 +11,28 @@ import pytest
 
 from builders import ME, make_notification
 from buses import PrivateBus
-from fakes.notification_server import BARE, GNOME, PLAIN, PLASMA, SWAYNC, Misbehaviour, NotificationServer, Profile
+from fakes.notification_server import (
+    BARE,
+    DUNST,
+    GNOME,
+    PLAIN,
+    PLASMA,
+    SWAYNC,
+    Misbehaviour,
+    NotificationServer,
+    Profile,
+)
 from heliograph.core.delivery import Declined, Done, RetryLater
-from heliograph.core.notification import Activated, Category, Closed, Closing, DesktopSignal, Popup, ServerChanged
+from heliograph.core.notification import (
+    Activated,
+    Category,
+    Closed,
+    Closing,
+    DesktopSignal,
+    DoNotDisturb,
+    Popup,
+    ServerChanged,
+)
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from waiting import until
 
@@ -369,3 +388,44 @@ async def test_nothing_wakes_up_while_nothing_happens(desktop: FreedesktopDeskto
     await asyncio.sleep(0.6)  # beyond every time-out of `desktop`
     loop = asyncio.get_running_loop()
     assert [handle for handle in loop._scheduled if not handle.cancelled()] == []  # type: ignore[attr-defined]
+
+
+# Do not disturb
+
+
+@pytest.mark.parametrize("profile", [DUNST, PLASMA])
+async def test_do_not_disturb_is_told_where_the_server_tells_it(
+    server: NotificationServer, desktop: FreedesktopDesktop, signals: list[DesktopSignal], profile: Profile
+) -> None:
+    server.is_inhibited = True
+    await server.restart(profile)
+    await until(lambda: desktop.is_inhibited)
+    server.inhibit(False)
+    await until(lambda: not desktop.is_inhibited)
+    server.inhibit(True)
+    await until(lambda: desktop.is_inhibited)
+    assert [signal.is_on for signal in signals if isinstance(signal, DoNotDisturb)] == [True, False, True]
+
+
+async def test_do_not_disturb_goes_with_its_server(server: NotificationServer, desktop: FreedesktopDesktop) -> None:
+    server.inhibit(True)
+    await until(lambda: desktop.is_inhibited)
+    await server.stop()
+    await until(lambda: not desktop.is_inhibited)
+
+
+async def test_a_server_that_tells_nothing_of_it_disturbs(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    await server.restart(GNOME)
+    await until(lambda: desktop.server_name == "gnome-shell 48.7")
+    assert not desktop.is_inhibited
+
+
+async def test_what_the_server_says_of_itself_is_told(server: NotificationServer, desktop: FreedesktopDesktop) -> None:
+    traits = await desktop.traits()
+    assert traits is not None
+    assert traits.title == "dunst 1.9.0"
+    await server.stop()
+    await until(lambda: desktop.server is None)
+    assert await desktop.traits() is None

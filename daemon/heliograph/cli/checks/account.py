@@ -1,0 +1,136 @@
+"""One account: its secret, its homeserver, its device there, its pusher, the clock, its ledger."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncIterator
+from email.utils import parsedate_to_datetime
+
+from heliograph.accounts import Account, state_folder
+from heliograph.cli.checks.finding import Finding, bad, doubtful, good
+from heliograph.errors import LoggedOut, SecretsLocked, ServerError, StateError, StorageError, UserError
+from heliograph.homeserver.client import HomeserverClient
+from heliograph.homeserver.session import Session
+from heliograph.ports import Features, Pusher
+from heliograph.pusher_loop import APP_ID
+from heliograph.secrets import open_secrets
+from heliograph.secrets.secret import decode_secret
+from heliograph.store.ledger import LEDGER_NAME, open_readonly
+
+_TIMEOUT_S = 20.0
+_KEYRING_S = 5.0
+_DOUBTFUL_CLOCK_S = 30.0
+_BAD_CLOCK_S = 300.0
+
+
+async def check_account(account: Account) -> list[Finding]:
+    """Every wait is bounded."""
+    findings = [await _check_ledger(account)]
+    token, secret = await _check_secret(account)
+    findings.append(secret)
+    session = Session(
+        account.homeserver, access_token=token or "", user_id=account.user_id, device_id=account.device_id
+    )
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            findings += [finding async for finding in _ask(account, session, is_signed_in=token is not None)]
+    except TimeoutError:
+        findings.append(bad(_about(account, "homeserver"), f"no answer within {_TIMEOUT_S:g} s", _NETWORK))
+    finally:
+        await session.close()
+    return findings
+
+
+_NETWORK = "Check the network, and that the homeserver is up."
+
+
+async def _check_ledger(account: Account) -> Finding:
+    subject = _about(account, "ledger")
+    folder = state_folder(account.user_id)
+    if not await asyncio.to_thread((folder / LEDGER_NAME).exists):
+        return doubtful(subject, "not there yet", "Start the daemon once: systemctl --user start heliograph")
+    try:
+        ledger = await open_readonly(folder)
+        try:
+            counts = await ledger.counts()
+        finally:
+            await ledger.close()
+    except StateError as error:
+        return bad(subject, error.title, error.hint)
+    except StorageError as error:
+        return bad(subject, str(error), "Check the disk.")
+    return good(subject, f"{sum(counts.values())} rang, {counts['pending']} of them wait")
+
+
+async def _check_secret(account: Account) -> tuple[str | None, Finding]:
+    subject = _about(account, "secret")
+    try:
+        store = open_secrets(account.secrets)
+        async with asyncio.timeout(_KEYRING_S):
+            text = await store.load(account.user_id)
+        if text is None:
+            return None, bad(subject, f"gone from the {store.name}", f"heliograph login {account.user_id}")
+        return decode_secret(account.user_id, text).access_token, good(subject, f"in the {store.name}")
+    except SecretsLocked:
+        return None, bad(subject, "the keyring is locked", "Unlock it, for example by logging in to your desktop.")
+    except TimeoutError:
+        return None, bad(subject, "the keyring does not answer", "Unlock it, or restart it.")
+    except UserError as error:
+        return None, bad(subject, error.title, error.hint)
+
+
+async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> AsyncIterator[Finding]:
+    homeserver = HomeserverClient(session)
+    subject = _about(account, "homeserver")
+    try:
+        features = await homeserver.features()
+    except ServerError as error:
+        yield bad(subject, f"{account.homeserver}: {error}", _NETWORK)
+        return
+    yield good(subject, f"{account.homeserver}, {_describe(features)}")
+    yield _check_clock(session)
+    if not is_signed_in:
+        return
+    subject = _about(account, "pusher")
+    try:
+        pushers = await homeserver.pushers()
+    except LoggedOut:
+        yield bad(_about(account, "device"), "signed out by the homeserver", f"heliograph login {account.user_id}")
+    except ServerError as error:
+        yield bad(subject, str(error), "See: heliograph pushers list")
+    else:
+        yield _check_pusher(subject, pushers, account)
+
+
+def _check_pusher(subject: str, pushers: tuple[Pusher, ...], account: Account) -> Finding:
+    own = next((each for each in pushers if (each.app_id, each.pushkey) == (APP_ID, account.pushkey)), None)
+    others = f"{sum(each.kind == 'http' for each in pushers)} others of yours ring"
+    if own is None:
+        return doubtful(subject, f"not registered, {others}", "Start the daemon, which registers it.")
+    if not own.is_enabled:
+        return doubtful(subject, f"switched off by another of your clients, {others}", "heliograph pushers list")
+    return good(subject, f"registered, {others}")
+
+
+def _check_clock(session: Session) -> Finding:
+    try:
+        theirs = parsedate_to_datetime(session.server_date).timestamp()
+    except (ValueError, TypeError, OverflowError):
+        return good("clock", "the homeserver does not tell its own")
+    behind = theirs - time.time_ns() / 1e9
+    text = f"{abs(behind):.0f} s {'behind' if behind > 0 else 'ahead of'} the homeserver's"
+    if abs(behind) < _DOUBTFUL_CLOCK_S:
+        return good("clock", "as the homeserver's")
+    cure = "Have it set by the network: timedatectl set-ntp true"
+    return bad("clock", text, cure) if abs(behind) >= _BAD_CLOCK_S else doubtful("clock", text, cure)
+
+
+def _describe(features: Features) -> str:
+    newest = features.versions[-1] if features.versions else "no version"
+    direct = "direct push" if features.has_direct_push else "no direct push: push rules are judged here"
+    return f"{features.software or 'software not told'}, {newest}, {direct}"
+
+
+def _about(account: Account, what: str) -> str:
+    return f"{account.user_id} {what}"

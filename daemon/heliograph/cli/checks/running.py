@@ -1,0 +1,52 @@
+"""The daemon that runs, and how its accounts fare."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+from heliograph import __version__
+from heliograph.accounts import Account, state_folder
+from heliograph.cli.checks.finding import Finding, bad, doubtful, good
+from heliograph.core.text import clean_line
+from heliograph.store.lock import is_held
+
+_LIMIT = 200
+_CURES = {
+    "offline": "It goes on trying. Check the network, and the homeserver below.",
+    "waiting for keyring": "Unlock your keyring.",
+    "signed out": "heliograph login {user_id}",
+}
+
+
+def check_daemon(status: dict[str, Any] | None, accounts: Sequence[Account]) -> Iterator[Finding]:
+    """`status` is its answer, if it gave one."""
+    if status is None:
+        if any(is_held(state_folder(account.user_id)) is not None for account in accounts):
+            yield bad("daemon", "runs, and does not answer over D-Bus", "systemctl --user restart heliograph")
+        else:
+            yield bad("daemon", "does not run", "systemctl --user start heliograph, or heliograph run")
+        return
+    version = clean_line(str(status.get("version")), _LIMIT)
+    if version == __version__:
+        yield good("daemon", f"runs, version {version}")
+    else:
+        text = f"runs in version {version}, and this is {__version__}"
+        yield doubtful("daemon", text, "systemctl --user restart heliograph")
+    told = status.get("accounts")
+    states = {each.get("user_id"): each for each in told if isinstance(each, dict)} if isinstance(told, list) else {}
+    for account in accounts:
+        yield _check_account(account, states.get(account.user_id))
+
+
+def _check_account(account: Account, told: dict[str, Any] | None) -> Finding:
+    subject = f"{account.user_id} runs"
+    if told is None:
+        return bad(subject, "signed in after the start", "systemctl --user restart heliograph")
+    state, why = (clean_line(str(told.get(key) or ""), _LIMIT) for key in ("state", "why"))
+    if state == "connected":
+        return good(subject, "connected")
+    text = f"{state} ({why})" if why else state
+    if state == "connecting":
+        return doubtful(subject, text, "Wait a moment.")
+    return bad(subject, text, _CURES.get(state, "See: heliograph status").format(user_id=account.user_id))

@@ -1,0 +1,284 @@
+"""`heliograph doctor`: each thing that can be wrong, found and given a cure."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+import time
+from collections.abc import AsyncIterator, Callable
+from email.utils import formatdate
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from builders import ME
+from buses import PrivateBus
+from conftest import Home
+from edges.cli.conftest import Shell
+from edges.login_server import LoginServer
+from fakes.answers import FakeAnswers
+from fakes.daemon import FakeDaemon
+from fakes.notification_server import NotificationServer
+from heliograph import __version__
+from heliograph.accounts import list_accounts, state_folder
+from heliograph.cli.checks.notifications import check_notifications
+from heliograph.cli.unit import unit_file
+from heliograph.store.ledger import SqliteLedger
+from heliograph.store.lock import AccountLock
+
+
+@pytest.fixture
+def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Installs a systemctl that says this of the unit, whose file is there."""
+    folder = tmp_path / "bin"
+    folder.mkdir()
+    monkeypatch.setenv("PATH", f"{folder}:{os.environ['PATH']}")
+
+    def say(**properties: str) -> None:
+        told = {"LoadState": "loaded", "ActiveState": "active", "UnitFileState": "enabled", "NRestarts": "0"}
+        lines = "\n".join(f"{name}={value}" for name, value in (told | properties).items())
+        (folder / "systemctl").write_text(f"#!/bin/sh\ncat <<'END'\n{lines}\nEND\n")
+        (folder / "systemctl").chmod(0o755)
+        unit_file().parent.mkdir(parents=True, exist_ok=True)
+        unit_file().write_text("")
+
+    return say
+
+
+@pytest.fixture
+def no_session(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Neither a session bus nor where one would be."""
+    monkeypatch.delenv("XDG_RUNTIME_DIR")
+
+
+@pytest.fixture
+async def notifications(private_bus: PrivateBus) -> AsyncIterator[NotificationServer]:
+    server = NotificationServer(private_bus.address)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+def find(shell: Shell, subject: str) -> dict[str, str]:
+    """What it finds of this subject."""
+    found = {each["subject"]: each for each in json.loads(shell.run("doctor", "--json").stdout)}
+    return dict(found[subject])
+
+
+def status(state: str = "connected", **daemon: Any) -> FakeAnswers:
+    return FakeAnswers(
+        {"version": __version__, "accounts": [{"user_id": ME, "state": state, "why": "because"}], **daemon}
+    )
+
+
+def test_everything_that_is_wrong_is_found_and_given_a_cure(shell: Shell, no_session: None) -> None:
+    result = shell.run("doctor")
+    assert result.exit_code == 1
+    for line in ("bad  session bus: there is none", "bad  accounts: none has signed in", "ok   configuration:"):
+        assert line in result.stdout
+    assert "       heliograph login @you:example.org" in result.stdout
+    assert result.stdout.endswith("Something is wrong: see what is bad above.\n")
+
+
+def test_what_is_not_good_has_a_cure(shell: Shell) -> None:
+    for finding in json.loads(shell.run("doctor", "--json").stdout):
+        assert bool(finding["cure"]) is (finding["verdict"] != "ok"), finding
+
+
+async def make_ledger() -> None:
+    await (await SqliteLedger.open(state_folder(ME))).close()
+
+
+def test_a_machine_in_order_is_well(
+    shell: Shell, signed_in: LoginServer, private_bus: PrivateBus, systemctl: Callable[..., None], home: Home
+) -> None:
+    asyncio.run(make_ledger())
+    systemctl()
+    signed_in.pushers = [{**OWN, "pushkey": list_accounts()[0].pushkey}]
+    (home.data / "applications").mkdir()
+    (home.data / "applications/io.github.heliograph.desktop").write_text("")
+    (home.config / "heliograph").mkdir(exist_ok=True)
+    (home.config / "heliograph/config.toml").write_text('[desktop]\nbackend = "terminal"\n')
+    with FakeDaemon(private_bus, status()):
+        result = shell.run("doctor")
+    assert result.exit_code == 0, result.stdout
+    assert [line for line in result.stdout.splitlines() if line.startswith(("bad", "hmm"))] == [
+        "hmm  notifications: through terminal: text only, no clicks, never withdrawn"
+    ]
+    assert result.stdout.endswith("All is well.\n")
+
+
+OWN = {
+    "app_id": "io.github.heliograph",
+    "kind": "direct",
+    "app_display_name": "Heliograph",
+    "device_display_name": "here",
+    "lang": "en",
+    "data": {},
+}
+
+
+@pytest.mark.parametrize(
+    ("text", "why"), [("[nonsense]", "unknown key"), ('[quiet]\nhours = ["soon"]', "quiet hours"), ("x", "not valid")]
+)
+def test_a_wrong_configuration_is_found(shell: Shell, home: Home, text: str, why: str) -> None:
+    (home.config / "heliograph").mkdir()
+    (home.config / "heliograph/config.toml").write_text(text)
+    found = find(shell, "configuration")
+    assert found["verdict"] == "bad"
+    assert why in found["text"]
+
+
+def test_a_bus_that_does_not_answer_is_found(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
+    assert "does not answer" in find(shell, "session bus")["text"]
+
+
+def test_a_bus_without_a_notification_server_is_found(shell: Shell, private_bus: PrivateBus) -> None:
+    assert find(shell, "session bus")["verdict"] == "ok"
+    assert "no notification server" in find(shell, "notifications")["text"]
+
+
+async def test_a_notification_server_is_told_with_what_it_can(notifications: NotificationServer) -> None:
+    found = await check_notifications("auto")
+    assert found.verdict.value == "ok"
+    assert "dunst 1.9.0: shows text below the title" in found.text
+    notifications.inhibit(True)
+    assert "do not disturb is on" in (await check_notifications("auto")).text
+    assert notifications.shown == []
+
+
+async def test_a_back_end_that_cannot_work_is_found(no_session: None) -> None:
+    assert (await check_notifications("freedesktop")).text == "There is no session bus"
+
+
+@pytest.mark.parametrize(
+    ("properties", "verdict", "text"),
+    [
+        ({}, "ok", "runs"),
+        ({"NRestarts": "7"}, "ok", "runs, after 7 restarts"),
+        ({"LoadState": "not-found"}, "bad", "not installed"),
+        ({"ActiveState": "failed", "Result": "exit-code"}, "bad", "failed (exit-code)"),
+        ({"ActiveState": "inactive"}, "bad", "inactive"),
+        ({"UnitFileState": "disabled"}, "hmm", "does not start with the session"),
+    ],
+)
+def test_the_unit_is_looked_at(
+    shell: Shell, systemctl: Callable[..., None], properties: dict[str, str], verdict: str, text: str
+) -> None:
+    systemctl(**properties)
+    found = find(shell, "unit")
+    assert found["verdict"] == verdict
+    assert text in found["text"]
+
+
+@pytest.mark.parametrize(
+    ("state", "verdict", "cure"),
+    [
+        ("connected", "ok", ""),
+        ("connecting", "hmm", "Wait a moment."),
+        ("offline", "bad", "Check the network"),
+        ("waiting for keyring", "bad", "Unlock your keyring."),
+        ("signed out", "bad", f"heliograph login {ME}"),
+        ("from the future", "bad", "heliograph status"),
+    ],
+)
+def test_how_an_account_fares_is_told(
+    shell: Shell, signed_in: LoginServer, private_bus: PrivateBus, state: str, verdict: str, cure: str
+) -> None:
+    with FakeDaemon(private_bus, status(state)):
+        found = find(shell, f"{ME} runs")
+    assert found["verdict"] == verdict
+    assert cure in found["cure"]
+
+
+def test_a_daemon_of_another_version_or_with_other_accounts_is_found(
+    shell: Shell, signed_in: LoginServer, private_bus: PrivateBus
+) -> None:
+    with FakeDaemon(private_bus, FakeAnswers({"version": "0.0.1", "accounts": [None, {}]})):
+        assert "this is" in find(shell, "daemon")["text"]
+        assert find(shell, f"{ME} runs")["text"] == "signed in after the start"
+
+
+def test_a_daemon_that_is_silent_is_told_from_none(shell: Shell, signed_in: LoginServer) -> None:
+    assert find(shell, "daemon")["text"] == "does not run"
+    lock = AccountLock.take(state_folder(ME))
+    assert "does not answer over D-Bus" in find(shell, "daemon")["text"]
+    lock.release()
+
+
+def test_a_secret_that_is_gone_is_found(shell: Shell, signed_in: LoginServer) -> None:
+    assert find(shell, f"{ME} secret")["verdict"] == "ok"
+    (state_folder(ME) / "secret.json").unlink()
+    found = find(shell, f"{ME} secret")
+    assert (found["verdict"], found["cure"]) == ("bad", f"heliograph login {ME}")
+
+
+def test_a_damaged_secret_is_found(shell: Shell, signed_in: LoginServer) -> None:
+    (state_folder(ME) / "secret.json").write_text("{}")
+    assert find(shell, f"{ME} secret")["verdict"] == "bad"
+
+
+def test_a_device_that_is_signed_out_is_found(shell: Shell, signed_in: LoginServer) -> None:
+    signed_in.devices.clear()
+    assert "signed out" in find(shell, f"{ME} device")["text"]
+
+
+def test_a_homeserver_that_is_down_is_found(shell: Shell, signed_in: LoginServer) -> None:
+    signed_in.answers["GET /versions"] = 502, "<html>"
+    found = find(shell, f"{ME} homeserver")
+    assert found["verdict"] == "bad"
+    assert "HTTP 502" in found["text"]
+
+
+@pytest.mark.parametrize(
+    ("pusher", "verdict", "text"),
+    [
+        (None, "hmm", "not registered, 0 others of yours ring"),
+        (OWN, "ok", "registered, 0 others of yours ring"),
+        (OWN | {"org.matrix.msc3881.enabled": False}, "hmm", "switched off"),
+    ],
+)
+def test_our_pusher_is_looked_for(
+    shell: Shell, signed_in: LoginServer, pusher: dict[str, Any] | None, verdict: str, text: str
+) -> None:
+    if pusher is not None:
+        signed_in.pushers = [{**pusher, "pushkey": list_accounts()[0].pushkey}]
+    found = find(shell, f"{ME} pusher")
+    assert found["verdict"] == verdict
+    assert text in found["text"]
+
+
+@pytest.mark.parametrize(
+    ("ahead_s", "verdict", "text"),
+    [
+        (0, "ok", "as the homeserver's"),
+        (100, "hmm", "s behind the homeserver's"),
+        (-4000, "bad", "s ahead of the homeserver's"),
+        (None, "ok", "does not tell its own"),
+    ],
+)
+def test_the_clock_is_compared_with_the_homeservers(
+    shell: Shell, signed_in: LoginServer, ahead_s: int | None, verdict: str, text: str
+) -> None:
+    signed_in.date = "no date" if ahead_s is None else formatdate(time.time_ns() / 1e9 + ahead_s)
+    found = find(shell, "clock")
+    assert found["verdict"] == verdict
+    assert text in found["text"]
+
+
+def test_a_damaged_ledger_is_found(shell: Shell, signed_in: LoginServer) -> None:
+    (state_folder(ME) / "ledger.db").write_bytes(b"not a database, " * 1000)
+    found = find(shell, f"{ME} ledger")
+    assert found["verdict"] == "bad"
+    assert "damaged" in found["text"]
+
+
+def test_looking_changes_nothing_and_tells_no_token(shell: Shell, signed_in: LoginServer) -> None:
+    before = sorted(os.listdir(state_folder(ME)))
+    result = shell.run("doctor")
+    assert sorted(os.listdir(state_folder(ME))) == before
+    assert not [token for token in signed_in.devices if token in result.output]
+    assert not [call for call in signed_in.requests if call.startswith("POST") and call != "POST /login"]

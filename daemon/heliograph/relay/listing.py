@@ -14,7 +14,8 @@ from heliograph.relay.upstream import NotAnswered, Upstream
 
 log = logging.getLogger(__name__)
 
-FIRST_PAGE = 5
+FIRST_PAGE = 3
+"""Each entry costs the homeserver time, and mostly one is new. Two tell which way the list goes."""
 PAGE = 100
 MAX_PAGES = 10
 MAX_BODY = 16 * 1024 * 1024
@@ -78,7 +79,10 @@ class Listing:
     async def read(
         self, authorization: Mapping[str, str], needed: Collection[str], wants: Callable[[Entry], bool]
     ) -> Listed | None:
-        """Until `needed` were found and a page has nothing wanted. None: there is no list. Raises NotAnswered."""
+        """Until `needed` were found and a page ends with what is not wanted. None: there is no list.
+
+        Raises NotAnswered.
+        """
         if self.is_absent:
             return None
         found: dict[str, Entry] = {}
@@ -92,12 +96,12 @@ class Listing:
             entries = [entry for raw in page.notifications if (entry := _read(raw)) is not None]
             found.update((entry.event_id, entry) for entry in entries)
             missing.difference_update(found)
-            has_wanted = any(wants(entry) for entry in entries)
+            has_more = not entries or wants(entries[-1])
             is_ascending = len(entries) > 1 and entries[0].ts < entries[-1].ts
             token = page.next_token
             if token is None or not page.notifications:
                 return _listed(found, is_whole=True)
-            if not (has_wanted or missing or is_ascending):
+            if not (has_more or missing or is_ascending):
                 return _listed(found, is_whole=True)
             limit = PAGE
         return _listed(found, is_whole=False)

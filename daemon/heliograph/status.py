@@ -121,6 +121,12 @@ class DaemonStatus:
     on_change: Callable[[], None] = lambda: None
     """Whom `note_change` tells."""
 
+    @property
+    def summary(self) -> str:
+        """In a line."""
+        states = [account.connection.value for account in self.accounts]
+        return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "no accounts"
+
     def note_change(self) -> None:
         """A loop may have changed something here."""
         self.on_change()

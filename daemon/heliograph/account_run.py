@@ -1,0 +1,314 @@
+"""The wiring of one account: its stores, its session, its loops, and how it ends."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from heliograph import sd_notify
+from heliograph.accounts import Account, device_name, state_folder
+from heliograph.config import Config
+from heliograph.core.fallback import fallback_pusher
+from heliograph.core.handoff import HandoffSettings, Signs
+from heliograph.core.record import Delivery
+from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
+from heliograph.encryption.machine import Machine, destroy
+from heliograph.encryption.room_sender import RoomSender
+from heliograph.errors import (
+    EXIT_CONFIG,
+    EXIT_NEEDS_LOGIN,
+    LoggedOut,
+    SecretsLocked,
+    UserError,
+)
+from heliograph.front_desk import AccountDesk
+from heliograph.handoff_loop import HandoffLoop
+from heliograph.homeserver.client import HomeserverClient
+from heliograph.homeserver.keys import KeysClient
+from heliograph.homeserver.rooms import RoomsClient
+from heliograph.homeserver.session import Session
+from heliograph.key_loop import KeyLoop
+from heliograph.ports import Desktop, Opener, SecretStore
+from heliograph.pusher_loop import PusherLoop, own_pusher
+from heliograph.quiet_loop import QuietLoop
+from heliograph.replier import Replier
+from heliograph.secrets import open_secrets
+from heliograph.secrets.secret import Secret, decode_secret
+from heliograph.secrets.secret_bus import KeyringAbsent
+from heliograph.status import AccountStatus, Connection, DaemonStatus
+from heliograph.store.ledger import SqliteLedger
+from heliograph.sync_loop import Surroundings, SyncLoop, SyncSettings
+from heliograph.watchdog import Watchdog
+
+log = logging.getLogger(__name__)
+
+LAST_WORDS_S = 10.0
+"""How long a notice about the end of an account may take to be shown."""
+LAST_OUTCOME_S = 3.0
+"""How long a stop waits for the answer of the notification server that is under way."""
+STUCK_MS = 60_000
+KEYRING_SLICE_S = 60.0
+
+
+def now_ms() -> int:
+    """Milliseconds since 1970: the daemon's one wall clock."""
+    return time.time_ns() // 1_000_000
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """What all accounts share."""
+
+    config: Config
+    desktop: Desktop
+    opener: Opener
+    quiet: QuietLoop
+    watchdog: Watchdog
+    daemon: DaemonStatus
+
+
+class AccountRun:
+    """One account: its stores, its loops, and how it ended."""
+
+    def __init__(self, account: Account, ledger: SqliteLedger, parts: Parts) -> None:
+        self.account = account
+        self.on_rang: Callable[[Sequence[Delivery]], None] = lambda _: None
+        self._config = parts.config
+        self._ledger = ledger
+        self._status = AccountStatus(account.user_id, account.homeserver)
+        self._watchdog = parts.watchdog
+        self._daemon = parts.daemon
+        self._daemon.accounts.append(self._status)
+        self._delivery = DeliveryLoop(
+            ledger,
+            parts.desktop,
+            parts.opener,
+            self._status,
+            DeliverySettings(parts.config.notifications.max_rooms, parts.config.log.bodies),
+            clock=now_ms,
+            jitter=random.random,
+            through=lambda: parts.quiet.through,
+            on_change=parts.daemon.note_change,
+            on_rang=self._tell_rang,
+        )
+        self._sync: SyncLoop | None = None
+        self._replier: Replier | None = None
+        self._signs = Signs()
+        self.handoff: HandoffLoop | None = None
+        """None while the account is not signed in."""
+
+    def take_signs(self, signs: Signs) -> None:
+        """Whether the user is here."""
+        self._signs = signs
+        self._status.handoff.why_away = signs.why_away
+        if self.handoff is not None:
+            self.handoff.take_signs(signs)
+
+    @property
+    def desk(self) -> AccountDesk:
+        """What answers the user's questions about this account."""
+        return AccountDesk(self._status, self._ledger, self._delivery, self._reply)
+
+    async def run(self) -> int:
+        """Runs the account until it is signed out; the exit code that this calls for."""
+        delivery = asyncio.create_task(self._delivery.run())
+        try:
+            return await self._run_signed_in()
+        except UserError as error:
+            log.error("%s: %s %s", self.account.user_id, error.title, error.hint)
+            self._status.connection, self._status.why = Connection.SIGNED_OUT, error.title
+            await self._say_last(error.title, error.hint)
+            return error.exit_code
+        finally:
+            self._watchdog.release(self.account.user_id)
+            self._delivery.finish()
+            await asyncio.wait({delivery}, timeout=LAST_OUTCOME_S)
+            delivery.cancel()
+            await asyncio.gather(delivery, return_exceptions=True)
+
+    async def nudge(self, why: str) -> None:
+        """The network or the machine came back."""
+        if self._sync is not None:
+            await self._sync.nudge(why)
+
+    def wake(self) -> None:
+        """It became quiet, or ceased to be."""
+        self._delivery.wake()
+
+    async def _run_signed_in(self) -> int:
+        secret = await self._load_secret(open_secrets(self.account.secrets))
+        session = Session(
+            self.account.homeserver,
+            access_token=secret.access_token,
+            user_id=self.account.user_id,
+            device_id=self.account.device_id,
+        )
+        session.on_progress = lambda: self._watchdog.beat(self.account.user_id)
+        homeserver = HomeserverClient(session)
+        folder = state_folder(self.account.user_id)
+        try:
+            machine = await Machine.open(folder, self.account.user_id, self.account.device_id, secret.pickle_key)
+            try:
+                gone = await self._turn_loops(homeserver, session, machine)
+            finally:
+                await machine.close()
+        finally:
+            await homeserver.close()
+        if not gone.soft:
+            # The device is no more: what was encrypted for it must not outlive it.
+            await asyncio.to_thread(destroy, folder)
+        return await self._end(gone)
+
+    async def _turn_loops(self, homeserver: HomeserverClient, session: Session, machine: Machine) -> LoggedOut:
+        keys = KeysClient(session)
+        self._watchdog.watch(self.account.user_id, lambda: self._delivery.is_stuck(now_ms(), STUCK_MS))
+        key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=self._delivery.tell)
+        self._sync = sync = SyncLoop(
+            homeserver,
+            self._ledger,
+            machine,
+            self._status,
+            SyncSettings(self._config.sync.poll_seconds, self._config.history.days),
+            Surroundings(
+                clock=now_ms,
+                jitter=random.random,
+                on_news=self._delivery.wake,
+                on_turn=self._beat,
+                on_trouble=self._delivery.tell,
+                on_key_counts=key_loop.take_counts,
+            ),
+        )
+        own = own_pusher(self.account.pushkey, device_name())
+        fallback = self._config.fallback.fallback
+        lock = asyncio.Lock()
+        sender = RoomSender(keys, machine, self._config.encryption.send_to)
+        self._replier = Replier(RoomsClient(session), self._ledger, sender)
+        self.handoff = handoff = HandoffLoop(
+            homeserver,
+            self._ledger,
+            self._status,
+            _handoff_settings(self._config),
+            own.key,
+            lock,
+            collect=sync.collect,
+            rest=self._delivery.rest,
+            hush=self._hush,
+        )
+        handoff.take_signs(self._signs)
+        self._pusher = PusherLoop(
+            homeserver,
+            self._ledger,
+            self._status,
+            own,
+            clock=now_ms,
+            jitter=random.random,
+            on_switch=lambda is_enabled: sync.take_pusher_switch(is_enabled=is_enabled),
+            fallback=fallback_pusher(fallback, device_name()) if fallback is not None else None,
+            lock=lock,
+            on_pushers=handoff.take_pushers,
+            on_trouble=self._delivery.tell,
+        )
+        beside = [asyncio.create_task(each.run()) for each in (self._pusher, handoff, key_loop)]
+        try:
+            return await sync.run()
+        finally:
+            self.handoff = self._replier = None
+            for task in beside:
+                task.cancel()
+            await asyncio.gather(*beside, return_exceptions=True)
+
+    async def _reply(self, room_id: str, text: str) -> None:
+        if self._replier is None:
+            raise UserError(
+                f"{self.account.user_id} is not signed in at the moment.", "See `heliograph status` for the reason."
+            )
+        await self._replier.reply(room_id, text)
+
+    def _hush(self, is_hushed: bool) -> None:
+        while_away = self._config.handoff.while_away
+        self._delivery.hush(while_away if is_hushed else "ring")
+
+    def _beat(self) -> None:
+        self._watchdog.beat(self.account.user_id)
+        if self._status.connection is Connection.CONNECTED:
+            self._pusher.turn()
+            if self.handoff is not None:
+                self.handoff.turn()
+        self._tell_state()
+
+    def _tell_rang(self, rung: Sequence[Delivery]) -> None:
+        self.on_rang(rung)
+
+    def _tell_state(self) -> None:
+        self._daemon.note_change()
+        summary = self._daemon.summary
+        if summary != self._daemon.told_systemd:
+            self._daemon.told_systemd = summary
+            sd_notify.status(summary)
+
+    async def _load_secret(self, store: SecretStore) -> Secret:
+        while True:
+            try:
+                text = await store.load(self.account.user_id)
+            except SecretsLocked:
+                await self._wait_for_keyring(store, "is locked")
+                continue
+            except KeyringAbsent:
+                # In a session that just begins it may come later than we do.
+                await self._wait_for_keyring(store, "is not running")
+                continue
+            if text is None:
+                raise UserError(
+                    f"The access token of {self.account.user_id} is gone from the {store.name}.",
+                    f"Log in again: heliograph login {self.account.user_id}",
+                    exit_code=EXIT_NEEDS_LOGIN,
+                )
+            return decode_secret(self.account.user_id, text)
+
+    async def _wait_for_keyring(self, store: SecretStore, state: str) -> None:
+        log.warning("The keyring %s: %s waits for it", state, self.account.user_id)
+        self._status.connection, self._status.why = Connection.WAITING_FOR_KEYRING, f"the keyring {state}"
+        self._delivery.tell(f"The keyring {state}", "Heliograph needs its access token from there to get messages.")
+        self._watchdog.release(self.account.user_id)
+        self._tell_state()
+        while True:
+            self._watchdog.beat(self.account.user_id)
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(KEYRING_SLICE_S):
+                    await store.wait_unlocked(self.account.user_id)
+                    break
+        self._status.connection, self._status.why = Connection.CONNECTING, ""
+
+    async def _end(self, gone: LoggedOut) -> int:
+        user_id = self.account.user_id
+        if gone.soft:
+            log.error("%s was signed out softly: its device waits for a new login", user_id)
+            await self._say_last("Sign in again to get messages", f"Run: heliograph login {user_id}")
+            return EXIT_NEEDS_LOGIN
+        log.error("%s was signed out: the homeserver no longer knows this device", user_id)
+        await self._say_last(
+            "Signed out: no more notifications",
+            f"The homeserver ended the session of {user_id}. To start again: heliograph login {user_id}",
+        )
+        return EXIT_CONFIG
+
+    async def _say_last(self, title: str, hint: str) -> None:
+        self._delivery.tell(title, hint)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(LAST_WORDS_S):
+                await self._delivery.all_told()
+
+
+def _handoff_settings(config: Config) -> HandoffSettings:
+    fallback = config.fallback.fallback
+    return HandoffSettings(
+        mode=config.handoff.mode,
+        while_away=config.handoff.while_away,
+        quiet=config.handoff.quiet,
+        fallback=(fallback.app_id, fallback.pushkey) if fallback is not None else None,
+    )

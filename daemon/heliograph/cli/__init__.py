@@ -17,7 +17,7 @@ _SECTIONS = {
     "Notifications": ("inbox", "history", "pause", "resume"),
     "Push rules": ("rules", "explain"),
     "Account": ("login", "logout", "accounts"),
-    "Other devices": ("pushers", "fallback"),
+    "Other devices": ("pushers", "fallback", "handoff"),
     "Set-up": ("service", "config", "doctor", "test"),
     "Server": ("relay",),
 }

@@ -59,6 +59,8 @@ def _report_account(account: dict[str, Any]) -> Iterator[str]:
     yield _row("mode", " ".join(filter(None, (_text(account.get("mode")), _in_brackets(account.get("mode_reason"))))))
     yield _row("server", _server(server))
     yield _row("pusher", _pusher(pusher))
+    yield _row("who rings", _handoff(_part(account, "handoff")))
+    yield _row("fallback", _fallback(_part(account, "handoff")))
     if account.get("rules_problem"):
         yield _row("push rules", _text(account["rules_problem"]))
 
@@ -89,6 +91,36 @@ def _pusher(pusher: dict[str, Any]) -> str:
     if not pusher.get("registered"):
         return "not registered yet"
     return "registered, enabled" if pusher.get("enabled") else "registered, switched off by another of your clients"
+
+
+def report_handoff(account: dict[str, Any]) -> Iterator[str]:
+    """Lines about who rings for one account."""
+    handoff = _part(account, "handoff")
+    yield _text(account.get("user_id"))
+    yield _row("who rings", _handoff(handoff))
+    yield _row("fallback", _fallback(handoff))
+    if handoff.get("trouble"):
+        yield _row("trouble", f"{_text(handoff['trouble'])}; tried again")
+
+
+def _handoff(handoff: dict[str, Any]) -> str:
+    place = "you are here" if handoff.get("present") is True else f"you are away: {_text(handoff.get('why_away'))}"
+    quiet = handoff.get("quiet")
+    if handoff.get("set_up") == "relay":
+        rings = "either this desktop or another device (relay)"
+    elif isinstance(quiet, list) and quiet:
+        rings = f"this desktop; silent meanwhile: {', '.join(_text(name) for name in quiet[:20])}"
+    elif handoff.get("hushed"):
+        rings = "other devices; silent here"
+    else:
+        rings = "this desktop, and your other devices as they did"
+    return f"{rings} ({place})"
+
+
+def _fallback(handoff: dict[str, Any]) -> str:
+    fallback = _text(handoff.get("fallback"))
+    hint = "" if fallback in ("none", "registered") else "; see: heliograph fallback test"
+    return f"{fallback}{hint}"
 
 
 def _row(label: str, value: str) -> str:

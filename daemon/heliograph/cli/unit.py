@@ -47,6 +47,7 @@ def render_unit(program: Path, target: Literal["graphical-session", "default"], 
     if not with_namespaces:
         unit = _NAMESPACES.sub("", unit)
     unit = _set(unit, "ExecStart", f"{_quote(str(program), is_command=True)} run")
+    unit = _set(unit, "ExecStopPost", f"-{_quote(str(program), is_command=True)} handoff --leave")
     unit = _set(unit, "ReadWritePaths", writable)
     unit = _set(unit, "WantedBy", f"{target}.target")
     return unit.replace("ExecStart=", f"{places}ExecStart=", 1)

@@ -38,7 +38,7 @@ def test_help_names_every_command_in_its_section(shell: Shell) -> None:
         "Notifications": ["inbox", "history", "pause", "resume"],
         "Push rules": ["rules", "explain"],
         "Account": ["login", "logout", "accounts"],
-        "Other devices": ["pushers", "fallback"],
+        "Other devices": ["pushers", "fallback", "handoff"],
         "Set-up": ["service", "config", "doctor", "test"],
         "Server": ["relay"],
     }

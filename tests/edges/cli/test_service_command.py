@@ -74,6 +74,7 @@ def test_installing_writes_the_unit_and_starts_it(shell: Shell, systemd: Systemd
     assert unit_file() == home.config / "systemd/user/heliograph.service"
     escaped = str(program).replace('"', '\\"').replace("%", "%%")
     assert values("ExecStart") == [f'"{escaped}" run']
+    assert values("ExecStopPost") == [f'-"{escaped}" handoff --leave']
     assert values("WantedBy") == ["graphical-session.target"]
     assert f"-{home.state}/heliograph" in values("ReadWritePaths")[0]
     assert (home.state / "heliograph").is_dir()

@@ -16,7 +16,7 @@ from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
 from heliograph.accounts import Account, save_account, state_folder
 from heliograph.core.record import Plan
-from heliograph.status import AccountStatus, Connection, DaemonStatus
+from heliograph.status import AccountStatus, Connection, DaemonStatus, HandoffStatus
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
 
@@ -87,6 +87,15 @@ def test_a_running_daemon_is_told_of_in_full(shell: Shell, private_bus: PrivateB
         ({"is_silenced": True}, "silenced by another of your clients"),
         ({"software": None, "versions": ()}, "software not told, specification up to unknown"),
         ({"has_direct_push": True, "mode": "direct", "mode_reason": ""}, "direct push (MSC3361): yes"),
+        ({"handoff": HandoffStatus()}, "this desktop, and your other devices as they did (you are here)"),
+        ({"handoff": HandoffStatus(set_up="relay")}, "either this desktop or another device (relay)"),
+        ({"handoff": HandoffStatus(quiet=("Pixel\x1b",))}, "this desktop; silent meanwhile: Pixel (you are here)"),
+        (
+            {"handoff": HandoffStatus(why_away="the session is locked", is_hushed=True)},
+            "other devices; silent here (you are away: the session is locked)",
+        ),
+        ({"handoff": HandoffStatus(fallback="registered")}, "fallback    registered\n"),
+        ({"handoff": HandoffStatus(fallback="switched off by another client")}, "see: heliograph fallback test"),
         ({"rules_problem": "rule x is no object"}, "rule x is no object"),
     ],
 )

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 
 from heliograph.core.backoff import reconnect_delay
@@ -76,6 +76,7 @@ class PusherLoop:
         self._due = asyncio.Event()
         self._looked_ms: int | None = None
         self._wait_ms = 0
+        self._listed: dict[PusherKey, Pusher] = {}
         self._taken: list[Pusher] = []
         self._refused: list[Pusher] = []
 
@@ -115,12 +116,12 @@ class PusherLoop:
             takes_direct = _takes_direct(self._status)
             if not takes_direct and self._fallback is None and account.fallback is None:
                 return
-            pushers = await self._homeserver.pushers()
-            by_key = {pusher.key: pusher for pusher in pushers}
+            self._listed = {pusher.key: pusher for pusher in await self._homeserver.pushers()}
+            is_alone = takes_direct and self._pusher.key not in self._listed
             if takes_direct:
-                await self._keep_own(by_key.get(self._pusher.key), account)
-            await self._keep_fallback(by_key, account, is_alone=takes_direct and self._pusher.key not in by_key)
-        self._on_pushers(pushers)
+                await self._keep_own(self._listed.get(self._pusher.key), account)
+            await self._keep_fallback(account, is_alone=is_alone)
+        self._on_pushers(tuple(self._listed.values()))
 
     async def _keep_own(self, ours: Pusher | None, account: AccountState) -> None:
         is_off_by_us = self._pusher.key in account.switched_off
@@ -142,19 +143,18 @@ class PusherLoop:
     async def _register_own(self, pusher: Pusher) -> None:
         self._status.is_pusher_registered = await self._register(pusher)
 
-    async def _keep_fallback(
-        self, pushers: Mapping[PusherKey, Pusher], account: AccountState, *, is_alone: bool
-    ) -> None:
+    async def _keep_fallback(self, account: AccountState, *, is_alone: bool) -> None:
         """`is_alone`: our direct pusher is missing, too, so that nobody meant the fallback when it was removed."""
         wanted, kept = self._fallback, account.fallback
         if kept is not None and (wanted is None or kept != wanted.key):
-            if kept in pushers:
+            if kept in self._listed:
                 await self._homeserver.remove_pusher(*kept)
+                del self._listed[kept]
                 log.info("Removed the fallback of before")
             await self._ledger.set_fallback(None)
         if wanted is None:
             return
-        found = pushers.get(wanted.key)
+        found = self._listed.get(wanted.key)
         if found is None and kept == wanted.key and not is_alone:
             self._miss_fallback()
             return
@@ -192,6 +192,7 @@ class PusherLoop:
             )
             return False
         self._taken.append(pusher)
+        self._listed[pusher.key] = pusher
         log.info("Registered the %s pusher of %s", pusher.kind, self._homeserver.user_id)
         return True
 

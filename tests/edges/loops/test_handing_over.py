@@ -13,6 +13,7 @@ from edges.loops.test_pusher_loop import OURS, PushingHomeserver
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import State
+from heliograph.core.pusher import Pusher
 from heliograph.core.record import Withdrawal
 from heliograph.errors import LoggedOut, Refused, Unreachable
 from heliograph.pusher_loop import PusherLoop
@@ -163,7 +164,7 @@ class FallbackStage:
         self.ledger = FakeLedger()
         self.status = AccountStatus(ME, "https://example.org", has_remote_toggle=True)
         self.troubles: list[str] = []
-        self.listed: list[tuple[object, ...]] = []
+        self.listed: list[tuple[Pusher, ...]] = []
         self.switches: list[bool] = []
         self.loop = PusherLoop(
             self.homeserver,
@@ -205,6 +206,7 @@ async def test_the_fallback_is_registered_once(stage: FallbackStage) -> None:
     assert stage.ledger.state.fallback == FALLBACK.key
     assert stage.status.handoff.fallback == "registered"
     assert len(stage.listed) == 5
+    assert {pusher.pushkey for pusher in stage.listed[0]} == {OURS.pushkey, "topic"}
 
 
 async def test_a_fallback_that_is_there_is_not_sent_again(stage: FallbackStage) -> None:

@@ -9,6 +9,7 @@ import pytest
 
 from builders import ALICE, BOB, ME, ROOM, make_delivery, make_event, make_facts
 from heliograph.core.delivery import State
+from heliograph.core.encryption import Locked, Reason, RoomKey
 from heliograph.core.events import Event
 from heliograph.core.explanation import MAX_RULES, Evidence, Explanation, explain
 from heliograph.core.plan import SERVER_RULE
@@ -332,6 +333,19 @@ def test_an_encrypted_event_is_judged_by_what_it_says_once_that_is_known() -> No
     assert told.verdict is not None
     assert told.verdict.rule == "content/lunch"
     assert "It is encrypted; the rules were tried on what it says." in told.notes
+
+
+def test_an_encrypted_event_that_cannot_be_read_says_why_then_and_now() -> None:
+    event = make_event(type="m.room.encrypted", content={})
+    record = judged(Decision.RING, "underride/.m.rule.encrypted", "underride/.m.rule.encrypted")
+    record = replace(record, judged=replace(record.judged, encryption="its key has not come"))
+    locked = Locked(Reason.WITHHELD, RoomKey(ROOM, "session"), "m.unverified")
+
+    assert explained(event, record=record, locked=locked).notes == (
+        "When it was judged: its key has not come.",
+        "It is encrypted and cannot be read: its sender withheld the key: this device is not verified."
+        " The rules were tried on the encrypted event.",
+    )
 
 
 def test_a_thread_that_is_not_followed_says_so() -> None:

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
 
 from heliograph.accounts import Account, state_folder
-from heliograph.cli.signed_in import open_session
+from heliograph.cli.signed_in import load_secret, open_session
+from heliograph.core.encryption import Clear
 from heliograph.core.events import Event, Json, Malformed
 from heliograph.core.explanation import Evidence
 from heliograph.core.push.rules import Ruleset
@@ -94,6 +95,8 @@ async def gather(account: Account, address: EventAddress) -> Gathered:
         if memory.record is None:
             raise
         problems.append(_sentence(error))
+    if evidence.event is not None and evidence.event.type == "m.room.encrypted":
+        evidence = await _decrypted(account, evidence, evidence.event)
     ruleset = _ruleset(rules, account.user_id)
     evidence = replace(evidence, ruleset=ruleset, facts=facts, event_types=ruleset.event_types(BASE_TYPES))
     if memory.record is None and evidence.event is not None and _is_own_invite(evidence.event, account.user_id):
@@ -143,6 +146,18 @@ async def _ledger(account: Account) -> AsyncIterator[LedgerReader]:
         yield ledger
     finally:
         await ledger.close()
+
+
+async def _decrypted(account: Account, evidence: Evidence, event: Event) -> Evidence:
+    """What it says, by the keys that the daemon has; nothing of it is kept."""
+    from heliograph.encryption.peeking import peek
+
+    try:
+        secret = await load_secret(account)
+        what = await peek(state_folder(account.user_id), secret.pickle_key, event)
+    except (SecretsLocked, UserError, StorageError):
+        return evidence
+    return replace(evidence, clear=what.payload) if isinstance(what, Clear) else replace(evidence, locked=what)
 
 
 # The homeserver

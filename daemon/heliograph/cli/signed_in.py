@@ -14,6 +14,7 @@ from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_USAGE, LoggedO
 if TYPE_CHECKING:
     from heliograph.accounts import Account
     from heliograph.homeserver.session import Session
+    from heliograph.secrets.secret import Secret
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -53,13 +54,8 @@ def choose_account(user_id: str | None) -> Account:
 async def open_session(account: Account) -> AsyncIterator[Session]:
     """A session of the account's device. Raises SecretsLocked, and UserError if the device is signed out."""
     from heliograph.homeserver.session import Session
-    from heliograph.secrets import open_secrets
-    from heliograph.secrets.secret import decode_secret
 
-    text = await open_secrets(account.secrets).load(account.user_id)
-    if text is None:
-        raise _signed_out(account.user_id, "its access token is missing", soft=True)
-    token = decode_secret(account.user_id, text).access_token
+    token = (await load_secret(account)).access_token
     session = Session(account.homeserver, access_token=token, user_id=account.user_id, device_id=account.device_id)
     try:
         yield session
@@ -68,6 +64,17 @@ async def open_session(account: Account) -> AsyncIterator[Session]:
         raise _signed_out(account.user_id, why, soft=gone.soft) from gone
     finally:
         await session.close()
+
+
+async def load_secret(account: Account) -> Secret:
+    """Raises SecretsLocked, and UserError if there is none."""
+    from heliograph.secrets import open_secrets
+    from heliograph.secrets.secret import decode_secret
+
+    text = await open_secrets(account.secrets).load(account.user_id)
+    if text is None:
+        raise _signed_out(account.user_id, "its access token is missing", soft=True)
+    return decode_secret(account.user_id, text)
 
 
 def _signed_out(user_id: str, why: str, *, soft: bool) -> UserError:

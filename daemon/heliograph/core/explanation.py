@@ -8,6 +8,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from heliograph.core.delivery import State
+from heliograph.core.encryption import Locked
 from heliograph.core.events import Event, Json
 from heliograph.core.plan import SERVER_RULE
 from heliograph.core.push.condition import Condition
@@ -40,6 +41,8 @@ class Evidence:
     """None: it could not be had."""
     clear: Json | None = None
     """The decrypted payload of an encrypted one."""
+    locked: Locked | None = None
+    """Why it cannot be decrypted now."""
     facts: RoomFacts | None = None
     """Of its room, as they are now."""
     record: EventRecord | None = None
@@ -237,6 +240,8 @@ def _word_delivery(delivery: Delivery | None) -> str:
 
 def _notes(evidence: Evidence, verdict: Verdict | None) -> Iterator[str]:
     event, record = evidence.event, evidence.record
+    if record is not None and record.judged.encryption:
+        yield f"When it was judged: {clean_line(record.judged.encryption, _NAME)}."
     if event is not None and verdict is not None:
         yield from _notes_on_event(evidence, event)
         judged = record.judged if record is not None else None
@@ -253,6 +258,9 @@ def _notes(evidence: Evidence, verdict: Verdict | None) -> Iterator[str]:
 def _notes_on_event(evidence: Evidence, event: Event) -> Iterator[str]:
     if evidence.clear is not None:
         yield "It is encrypted; the rules were tried on what it says."
+    elif evidence.locked is not None:
+        why = clean_line(evidence.locked.words, _NAME)
+        yield f"It is encrypted and cannot be read: {why}. The rules were tried on the encrypted event."
     elif event.type == "m.room.encrypted":
         yield "It is encrypted, and what it says is not known here: the rules were tried on the encrypted event."
     if event.is_redacted:

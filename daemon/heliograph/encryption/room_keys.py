@@ -99,10 +99,14 @@ class RoomKeys:
         if is_new:
             self._count_write()
             return True
-        (before,) = self._db.execute(
+        return self.may_use(stored, message_index, event_id)
+
+    def may_use(self, stored: Stored, message_index: int, event_id: str) -> bool:
+        """What `use` would say."""
+        row = self._db.execute(
             "SELECT event_id FROM message_indices WHERE room_key = ? AND message_index = ?", (stored.id, message_index)
         ).fetchone()
-        return bool(before == event_id)
+        return row is None or bool(row[0] == event_id)
 
     def withhold(self, key: RoomKey, sender: str, code: str) -> None:
         """This user told that we shall not have the key."""

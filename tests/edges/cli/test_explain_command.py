@@ -4,19 +4,23 @@ from __future__ import annotations
 
 import asyncio
 import json
+from pathlib import Path
 from typing import Any
 
 import pytest
 
-from builders import ALICE, BOB, ME, ROOM, make_delivery, make_event, make_facts
+from builders import ALICE, BOB, ME, ROOM, make_delivery, make_encrypted, make_event, make_facts
 from edges.cli.conftest import Shell
 from edges.login_server import PASSWORD, LoginServer
-from heliograph.accounts import state_folder
+from heliograph.accounts import find_account, state_folder
 from heliograph.core.delivery import Move
 from heliograph.core.events import AccountData, Event
 from heliograph.core.record import Decision, Judged, Plan, RoomRecord
 from heliograph.ports import Settlement
+from heliograph.secrets import open_secrets
+from heliograph.secrets.secret import decode_secret
 from heliograph.store.ledger import SqliteLedger
+from peers import Peer, open_machine, withheld_event
 from rule_builders import make_rule
 
 NOON_MS = 1_700_000_000_000
@@ -113,6 +117,55 @@ def test_scripts_get_all_of_it_as_json(shell: Shell, signed_in: LoginServer) -> 
     assert answer["ledger"]["judged_ms"] == NOON_MS
     assert answer["ledger"]["delivery"]["state"] == "pending"
     assert answer["notes"] == []
+
+
+def receive(tmp_path: Path, *, is_key_given: bool) -> Event:
+    """An encrypted message of Alice's, and our keys as the daemon keeps them, with its own or with one withheld."""
+
+    async def fill() -> Event:
+        account = find_account(ME)
+        assert account is not None
+        secret = decode_secret(ME, str(await open_secrets("file").load(ME)))
+        mine = await open_machine(state_folder(ME), ME, account.device_id, secret.pickle_key)
+        alice = await Peer.open(tmp_path / "alice")
+        keys = await alice.share(mine)
+        said = await alice.say("lunch?", event_id="$event")
+        await mine.take(keys if is_key_given else [withheld_event(ALICE, said.content["session_id"])])
+        await mine.close()
+        await alice.machine.close()
+        return said
+
+    return asyncio.run(fill())
+
+
+def test_an_encrypted_event_is_explained_by_what_it_says(shell: Shell, signed_in: LoginServer, tmp_path: Path) -> None:
+    remember(**ring())
+    serve(signed_in, receive(tmp_path, is_key_given=True))
+
+    for _ in range(2):
+        answer = explained(shell, "$event")
+        assert answer["verdict"]["rule"] == "content/lunch"
+        assert answer["notes"] == ["It is encrypted; the rules were tried on what it says."]
+
+
+def test_an_encrypted_event_that_cannot_be_read_says_why_in_words(
+    shell: Shell, signed_in: LoginServer, tmp_path: Path
+) -> None:
+    remember(**ring(encryption="its key has not come"))
+    serve(signed_in, receive(tmp_path, is_key_given=False))
+
+    lines = shell.run("explain", "$event").stdout.splitlines()
+
+    assert "When it was judged: its key has not come." in lines
+    withheld = "its sender withheld the key: this device is not verified"
+    assert any(line.startswith(f"It is encrypted and cannot be read: {withheld}.") for line in lines)
+
+
+def test_an_encrypted_event_is_explained_without_any_keys(shell: Shell, signed_in: LoginServer) -> None:
+    remember(**ring())
+    serve(signed_in, make_encrypted(MESSAGE))
+
+    assert any("what it says is not known here" in note for note in explained(shell, "$event")["notes"])
 
 
 def test_what_is_in_the_ledger_is_not_asked_for_again(shell: Shell, signed_in: LoginServer) -> None:

@@ -19,6 +19,7 @@ from benchmarks.phases import Entry, Figures, Sender, catch_up, idle, messages, 
 from benchmarks.relay import NAME as RELAY
 from benchmarks.relay import measure_relay
 from benchmarks.report import DEFINITIONS, ratios, write_table
+from benchmarks.rules import measure_rules
 from buses import PrivateBus
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
@@ -37,6 +38,8 @@ class Size:
 
 _WHOLE = Size(messages=300, idle_s=240, rooms=500, events_per_room=20, starts=5, syncs=500)
 _QUICK = Size(messages=40, idle_s=40, rooms=40, events_per_room=20, starts=2, syncs=200)
+RULES = "rules"
+"""Named among the contestants; it needs no homeserver."""
 _SETTINGS = {"default_room_version": "11"}
 """matrix-commander refuses room ids without a server name, which newer rooms have."""
 
@@ -135,24 +138,35 @@ async def measure(size: Size, chosen: list[str]) -> Run:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description="Measure Heliograph beside a floor and matrix-commander.")
+    parser = argparse.ArgumentParser(
+        description="Measure Heliograph beside a floor, matrix-commander, the homeserver and its push rules."
+    )
     parser.add_argument("--quick", action="store_true", help="smaller and shorter, for a first look")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the figures go")
-    names = [*(contestant.name for contestant in CONTESTANTS), RELAY]
+    names = [*(contestant.name for contestant in CONTESTANTS), RELAY, RULES]
     parser.add_argument("--only", default=",".join(names), help="some of: %(default)s")
     words = parser.parse_args()
     size = _QUICK if words.quick else _WHOLE
-    try:
-        run = asyncio.run(measure(size, words.only.split(",")))
-    except (HeliographError, RuntimeError) as error:
-        raise SystemExit(f"benchmarks: {error} {getattr(error, 'hint', '')}".rstrip()) from error
-    print("\n" + write_table(run.figures, run.notes))
+    chosen = words.only.split(",")
+    figures: dict[str, Figures] = {}
+    notes: dict[str, str] = {}
+    if chosen != [RULES]:
+        try:
+            run = asyncio.run(measure(size, chosen))
+        except (HeliographError, RuntimeError) as error:
+            raise SystemExit(f"benchmarks: {error} {getattr(error, 'hint', '')}".rstrip()) from error
+        figures, notes = run.figures, run.notes
+    if RULES in chosen:
+        say("Push rules beside Synapse's evaluator")
+        for name, values in measure_rules(is_quick=words.quick).items():
+            figures.setdefault(name, {}).update(values)
+    print("\n" + write_table(figures, notes))
     whole = {
         "machine": {"python": platform.python_version(), "kernel": platform.release(), "processors": os.cpu_count()},
         "size": {name: getattr(size, name) for name in Size.__slots__},
-        "figures": run.figures,
-        "aims": ratios(run.figures),
-        "not_measured": run.notes,
+        "figures": figures,
+        "aims": ratios(figures),
+        "not_measured": notes,
         "definitions": DEFINITIONS,
     }
     words.json.write_text(json.dumps(whole, indent=2) + "\n")

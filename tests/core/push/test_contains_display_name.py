@@ -61,3 +61,11 @@ def test_a_name_is_not_sought_when_no_work_is_left() -> None:
 
     assert judge({"override": rules[1:]}, event, display_name="Ann").notify
     assert not judge({"override": rules}, event, display_name="Ann").notify
+
+
+def test_each_rule_that_asks_gets_the_same_answer() -> None:
+    other = match("content.body", "nothing of this")
+    rules = [make_rule("first", conditions=[_NAME, other]), make_rule("second", conditions=[_NAME])]
+
+    assert judge({"override": rules}, with_body("hi Ann"), display_name="Ann").rule == "override/second"
+    assert judge({"override": rules}, with_body("hi Bob"), display_name="Ann").rule is None

@@ -57,3 +57,10 @@ def test_without_a_key_and_a_simple_value_it_never_matches(condition: dict[str, 
 
 def test_an_array_too_large_for_any_event_is_not_searched() -> None:
     assert not holds(_contains(ME), with_content({"x": [ME] * WORK}))
+
+
+def test_of_a_list_that_is_too_long_to_look_at_nothing_is_said_to_be_contained() -> None:
+    condition = {"kind": "event_property_contains", "key": "content.x", "value": 1}
+
+    assert holds(condition, with_content({"x": [True] * 10_000 + [1]}))
+    assert not holds(condition, with_content({"x": [True] * 60_000 + [1]}))

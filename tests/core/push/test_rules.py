@@ -12,7 +12,7 @@ from heliograph.core.push.context import Context
 from heliograph.core.push.rule import KINDS
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import SILENT
-from rule_builders import judge, make_rule, match, with_body
+from rule_builders import judge, make_rule, match, with_body, with_content
 
 _MATCHING: dict[str, dict[str, Any]] = {
     "override": make_rule(),
@@ -172,3 +172,29 @@ def test_a_hostile_event_still_meets_the_rules_that_cost_nothing() -> None:
     rules = {"content": keywords, "underride": [make_rule("rest", conditions=[match("type", "m.room.message")])]}
 
     assert judge(rules, with_body("a " * 32_000 + "a bx")).rule == "underride/rest"
+
+
+@pytest.mark.parametrize("kind", ["event_match", "event_property_is", "event_property_contains"])
+@pytest.mark.parametrize(("rest", "rule"), [([make_rule("rest")], "underride/rest"), ([], None)])
+def test_of_thousands_of_rules_no_more_are_tried_than_there_is_work(kind: str, rest: Any, rule: str | None) -> None:
+    asked = {"kind": kind, "pattern": "a*b", "value": 1}
+    rules = [make_rule(f"r{number}", conditions=[{**asked, "key": f"content.k{number}"}]) for number in range(9_000)]
+    content = {"k0": "", **{f"k{number}": [2] * 9 for number in range(9_000)}, "k8999": "ab"}
+
+    assert judge({"override": rules, "underride": rest}, with_content(content)).rule == rule
+
+
+def test_the_last_of_ten_thousand_keywords_still_matches() -> None:
+    keywords = [make_rule(f"k{number}", pattern=f"word{number}") for number in range(10_000)]
+
+    assert judge({"content": keywords}, with_body("so a Word9999, then")).rule == "content/k9999"
+
+
+def test_rules_behind_one_that_is_certain_of_its_type_decide_only_on_other_types() -> None:
+    rules = [
+        make_rule("messages", conditions=[match("type", "m.room.message")]),
+        make_rule("all", conditions=[match("content.body", "*")]),
+    ]
+
+    assert judge({"override": rules}, with_body("x")).rule == "override/messages"
+    assert judge({"override": rules}, with_body("x", type="m.sticker")).rule == "override/all"

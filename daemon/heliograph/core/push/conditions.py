@@ -55,7 +55,9 @@ def property_contains(key: str, value: Any, json: Mapping[str, Any]) -> Conditio
         if not isinstance(seen, list) or not subject.work.spend(6 * len(seen)):
             return False
         # In Python 1 == True == 1.0, so finding an equal value is not enough.
-        return value in seen and any(type(element) is type_ and element == value for element in seen)
+        if value not in seen or not subject.work.spend(14 * len(seen)):
+            return False
+        return any(type(element) is type_ and element == value for element in seen)
 
     return Condition("event_property_contains", json, holds, lambda subject: subject.value(key, path))
 
@@ -144,10 +146,12 @@ def _event_property_contains(json: Mapping[str, Any]) -> Condition:
 
 def _contains_display_name(json: Mapping[str, Any]) -> Condition:
     def holds(subject: Subject) -> bool:
-        name = subject.context.display_name
-        if not name or len(name) > MAX_PATTERN or subject.work.left < 0:
-            return False
-        return _phrase_occurs(phrase_of(name))(subject)
+        # One answer for all rules that ask.
+        if subject.says_name is None:
+            name = subject.context.display_name
+            is_sought = bool(name) and len(name or "") <= MAX_PATTERN and subject.work.left >= 0
+            subject.says_name = is_sought and _phrase_occurs(phrase_of(name or ""))(subject)
+        return subject.says_name
 
     return Condition(
         "contains_display_name",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import re
 from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 
 Path = tuple[str, ...]
@@ -23,8 +24,12 @@ MISSING: Final = Missing.MISSING
 _PART = re.compile(r"\\[\\.]|[^\\.]+|\\|\.")
 
 
+@lru_cache(maxsize=256)
 def parse_key(key: str) -> Path:
-    r"""Property names of a key. `\.` and `\\` are a dot and a backslash; any other backslash stands for itself."""
+    r"""Property names of a key. `\.` and `\\` are a dot and a backslash; any other backslash stands for itself.
+
+    Kept, as thousands of rules may name the same key.
+    """
     if "\\" not in key:
         return tuple(key.split("."))
     names = [""]

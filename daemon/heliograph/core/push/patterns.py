@@ -36,7 +36,7 @@ _FOLDS = tuple(
     )
 )
 
-_STEP = 80
+_STEP = 100
 """Units of one turn of a loop of ours."""
 
 

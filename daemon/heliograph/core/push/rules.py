@@ -6,13 +6,13 @@ rules are tried; it is never sorted anew. The first enabled rule whose condition
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from heliograph.core.push.condition import Condition, Test
 from heliograph.core.push.context import Context, Fact
-from heliograph.core.push.patterns import WORK, Work
+from heliograph.core.push.patterns import Work
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.reader import Reader
 from heliograph.core.push.rule import Rule
@@ -24,10 +24,22 @@ MAX_EXTRA_TYPES = 50
 
 _RULE = 50
 """Units of work that trying a rule takes, whatever it asks."""
+_AT_ONCE = 250
+"""Rules that are tried before looking whether there is work left."""
 _MAX_KNOWN_TYPES = 128
 _MAX_TYPE = 255
 
-_Candidates = tuple[tuple[tuple[Test, ...], Verdict], ...]
+_Candidate = tuple[tuple[Test, ...], Verdict]
+
+
+@dataclass(frozen=True, slots=True)
+class _Candidates:
+    """The rules that events of one type can meet."""
+
+    batches: tuple[tuple[_Candidate, ...], ...]
+    """In order, `_AT_ONCE` in each."""
+    last: Verdict
+    """What the last one gives if it asks for nothing but the type: also where no work is left to try all."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,13 +96,18 @@ class Ruleset:
         candidates = self._by_type.get(type_)
         if candidates is None:
             candidates = self._candidates(type_, event, context)
-        subject = Subject(event, context, Work(WORK - _RULE * len(candidates)))
-        for tests, verdict in candidates:
-            for test in tests:
-                if not test(subject):
-                    break
-            else:
-                return verdict
+        work = Work()
+        subject = Subject(event, context, work)
+        for batch in candidates.batches:
+            work.left -= _RULE * len(batch)
+            if work.left < 0:
+                return candidates.last
+            for tests, verdict in batch:
+                for test in tests:
+                    if not test(subject):
+                        break
+                else:
+                    return verdict
         return SILENT
 
     def trace(self, event: Mapping[str, Any], context: Context) -> Iterator[Step]:
@@ -130,7 +147,10 @@ class Ruleset:
 
     def _candidates(self, type_: str | None, event: Mapping[str, Any], context: Context) -> _Candidates:
         subject = Subject(event, context)
-        candidates = tuple([rest for fits_type, rest in self._split if fits_type is None or fits_type(subject)])
+        listed = [*_until_certain(rest for fits_type, rest in self._split if fits_type is None or fits_type(subject))]
+        is_certain = bool(listed) and not listed[-1][0]
+        batches = tuple(tuple(listed[start : start + _AT_ONCE]) for start in range(0, len(listed), _AT_ONCE))
+        candidates = _Candidates(batches, listed[-1][1] if is_certain else SILENT)
         # Strangers make up types, and may have left no time to try all rules: such an answer is not kept.
         if len(type_ or "") <= _MAX_TYPE and subject.work.left >= 0:
             if len(self._by_type) >= _MAX_KNOWN_TYPES:
@@ -152,6 +172,14 @@ def _type_test(rule: Rule) -> Test | None:
 
 def _other_tests(rule: Rule) -> tuple[Test, ...]:
     return tuple(condition.holds for condition in rule.conditions if not _is_about_type(condition))
+
+
+def _until_certain(candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
+    """Up to the first that asks for nothing more: those after it are never reached."""
+    for candidate in candidates:
+        yield candidate
+        if not candidate[0]:
+            return
 
 
 def _until_unconditional(rules: tuple[Rule, ...]) -> Iterator[Rule]:

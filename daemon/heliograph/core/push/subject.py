@@ -21,7 +21,10 @@ class Subject:
     Objects inside the event are dicts, as JSON decoders make them.
     """
 
-    __slots__ = ("_folded", "_lowered", "_related", "_sender_level", "_values", "_words", "context", "event", "work")
+    __slots__ = (
+        *("_folded", "_lowered", "_related", "_sender_level", "_values", "_words"),
+        *("context", "event", "says_name", "work"),
+    )
 
     def __init__(self, event: Mapping[str, Any], context: Context, work: Work | None = None) -> None:
         self.event = event if isinstance(event, dict) else dict(event)
@@ -32,6 +35,8 @@ class Subject:
         self._folded: dict[str, str | None] = {}
         self._words: frozenset[bytes] | None = None
         self._related: dict[str, Subject | None] = {}
+        self.says_name: bool | None = None
+        """Whether the body has the user's display name, once that was sought."""
         self._sender_level: float | Missed | None = _MISSED
 
     def value(self, key: str, path: Path) -> Any:
@@ -39,6 +44,8 @@ class Subject:
         values = self._values
         if key in values:
             return values[key]
+        if self.work.left < 0:
+            return MISSING
         values[key] = found = self._look_up(path)
         return found
 

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from heliograph.core.push.patterns import MAX_PATTERN, WORK
-from rule_builders import holds, judge, make_rule, with_body
+from rule_builders import holds, judge, make_rule, match, with_body
 
 _CONDITION = {"kind": "contains_display_name"}
 
@@ -65,7 +65,7 @@ def test_a_name_is_not_sought_when_no_work_is_left() -> None:
 
 def test_each_rule_that_asks_gets_the_same_answer() -> None:
     other = match("content.body", "nothing of this")
-    rules = [make_rule("first", conditions=[_NAME, other]), make_rule("second", conditions=[_NAME])]
+    rules = [make_rule("first", conditions=[_CONDITION, other]), make_rule("second", conditions=[_CONDITION])]
 
     assert judge({"override": rules}, with_body("hi Ann"), display_name="Ann").rule == "override/second"
     assert judge({"override": rules}, with_body("hi Bob"), display_name="Ann").rule is None

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import logging
 from collections import OrderedDict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from aiohttp import web
@@ -56,7 +56,7 @@ class Callers:
         # Application services speak for many users with one token; those have no direct pushers.
         if authorization is None or "user_id" in request.query:
             return Unknown()
-        key = hashlib.sha256(authorization["Authorization"].encode(errors="surrogatepass")).digest()
+        key = fingerprint(authorization)
         now, address = self._clock(), group_of(address)
         known = self._known.get(key)
         if known is not None and not afresh and abs(now - known[1]) < KNOWN_MS:
@@ -99,6 +99,11 @@ def authorization_of(request: web.Request) -> dict[str, str] | None:
         return {"Authorization": header} if header.startswith("Bearer ") else None
     token = request.query.get("access_token")
     return {"Authorization": f"Bearer {token}"} if token and token.isprintable() else None
+
+
+def fingerprint(authorization: Mapping[str, str]) -> bytes:
+    """What is kept of an access token: enough to know it again."""
+    return hashlib.sha256(authorization["Authorization"].encode(errors="surrogatepass")).digest()
 
 
 def _read(answer: Answer) -> Caller | None:

@@ -103,6 +103,25 @@ class Lines:
         self._attachments = attachments
         self._clock = clock
         self._lines: dict[Key, Line] = {}
+        self._undecided: dict[bytes, set[asyncio.Event]] = {}
+
+    @contextlib.contextmanager
+    def undecided(self, fingerprint: bytes) -> Iterator[asyncio.Event]:
+        """For the length of a request of a device that is not direct. The event is set if it becomes so."""
+        turned = asyncio.Event()
+        same = self._undecided.setdefault(fingerprint, set())
+        same.add(turned)
+        try:
+            yield turned
+        finally:
+            same.discard(turned)
+            if not same:
+                self._undecided.pop(fingerprint, None)
+
+    def turn(self, fingerprint: bytes) -> None:
+        """The device of this access token is direct now."""
+        for turned in self._undecided.get(fingerprint, ()):
+            turned.set()
 
     def line(self, key: Key) -> Line:
         return self._lines.setdefault(key, Line())

@@ -19,7 +19,7 @@ from aiohttp import web
 
 from heliograph.relay import pusher_body
 from heliograph.relay.attachments import Attachments, Carried
-from heliograph.relay.callers import Caller, Callers, Unknown, authorization_of
+from heliograph.relay.callers import Caller, Callers, Unknown, authorization_of, fingerprint
 from heliograph.relay.lines import Lines
 from heliograph.relay.listing import Listing
 from heliograph.relay.ports import Outbox
@@ -239,6 +239,8 @@ class Pushers:
         if caller.device_id == wanted.device_id:
             wanted = await self._with_waker(wanted, listed, authorization)
         await self._registry.put_direct(wanted)
+        if caller.device_id == wanted.device_id:
+            self._lines.turn(fingerprint(authorization))
         await self._adopt_all(user_id, listed, authorization)
         if before is None:
             log.info("%s has a direct pusher on device %s", user_id, wanted.device_id)
@@ -252,7 +254,8 @@ class Pushers:
         await self._attachments.begin((user_id, device_id), since_ts, known)
         line = self._lines.line((user_id, device_id))
         line.settle(list(line.waiting))
-        line.is_fresh = False
+        # What comes before the pusher is known here is looked for by the first poll.
+        line.is_fresh = True
 
     async def _with_waker(self, pusher: DirectPusher, listed: list[Json], authorization: Authorization) -> DirectPusher:
         """The same with a twin that hears of what rings. It was made with the device's own token, so it ends with the

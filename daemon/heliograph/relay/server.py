@@ -19,6 +19,7 @@ from heliograph.errors import EXIT_CONFIG, EXIT_OK, UserError
 from heliograph.relay.attachments import Attachments
 from heliograph.relay.callers import Callers
 from heliograph.relay.clock import Clock, WallClock
+from heliograph.relay.composition import Composition
 from heliograph.relay.config import RelayConfig
 from heliograph.relay.forwarding import Forwarder
 from heliograph.relay.gateway import Gateway
@@ -79,7 +80,8 @@ async def open_relay(config: RelayConfig, state: Path, clock: Clock | None = Non
         callers = Callers(upstream, clock.now_ms)
         versions = Versions(upstream, proxy)
         listing = Listing(upstream, clock.now_ms)
-        sync = DirectSync(upstream, proxy, callers, registry, attachments, lines, listing, outbox, clock.now_ms)
+        composition = Composition(upstream, attachments, lines, listing, outbox)
+        sync = DirectSync(upstream, proxy, callers, registry, attachments, lines, composition, outbox, clock.now_ms)
         pushers = Pushers(
             upstream,
             proxy,

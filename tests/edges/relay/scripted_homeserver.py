@@ -27,6 +27,7 @@ class ScriptedHomeserver:
         self.stream: list[tuple[int, Json]] = []
         self.requests: list[web.BaseRequest] = []
         self.aborted = 0
+        self.has_to_device = True
         self.extra: bytes = b""
         """Goes into every /sync answer, before its end."""
         self._news = asyncio.Event()
@@ -100,9 +101,16 @@ class ScriptedHomeserver:
                 return self._set(await request.json())
             case "notifications" if self.listed is not None:
                 return web.json_response({"notifications": self.listed})
+            case _ if path.startswith("sendToDevice/") and self.has_to_device:
+                return self._send_to_device(await request.json())
             case "sync":
                 return await self._sync(request)
         return web.json_response({"errcode": "M_UNRECOGNIZED", "error": "unrecognized"}, status=404)
+
+    def _send_to_device(self, body: Json) -> web.Response:
+        assert {user: list(devices) for user, devices in body["messages"].items()} == {USER: [DEVICE]}
+        self.position += 1
+        return web.json_response({})
 
     def _set(self, body: Json) -> web.Response:
         key = (body["app_id"], body["pushkey"])

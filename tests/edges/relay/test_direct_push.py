@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import replace
 
 from edges.relay.conftest import Scene
 from edges.relay.running import NARROW, Device, direct_body, pushed, through
@@ -93,6 +94,20 @@ async def test_what_came_while_the_relay_was_down_is_told(scene: Scene) -> None:
     hidden, shown = await scene.send("first"), await scene.send("second")
     await scene.relay.start()
     assert await scene.desktop.sync(filter_=NARROW) == [hidden, shown]
+
+
+async def test_what_is_the_only_news_can_be_acknowledged_all_the_same(scene: Scene) -> None:
+    past_relay = replace(scene.desktop, user=replace(scene.desktop.user, base_url=scene.alice.base_url))
+    await scene.relay.stop()
+    event_id = await scene.send()
+    await past_relay.sync()
+    scene.desktop.since = past_relay.since
+    await scene.relay.start()
+    assert await scene.desktop.sync() == [event_id]
+    assert await scene.desktop.sync(0) == []
+    await until(scene.is_settled, "the end of the queue")
+    await scene.probe()
+    assert event_id not in scene.gateway.events
 
 
 async def test_an_acknowledgement_is_kept_over_a_restart(scene: Scene) -> None:

@@ -82,6 +82,7 @@ async def test_a_list_that_begins_with_the_oldest_is_read_too(
 async def test_what_could_not_be_acknowledged_waits_until_the_token_moves(
     homeserver: ScriptedHomeserver, relay: RunningRelay, client: aiohttp.ClientSession
 ) -> None:
+    homeserver.has_to_device = False
     await set_pusher(client, direct_body())
     polling = asyncio.create_task(sync(client, "s1"))
     await until(lambda: relay.relay.lines.pending, "the poll")
@@ -93,6 +94,56 @@ async def test_what_could_not_be_acknowledged_waits_until_the_token_moves(
     since, notifications = await polling
     assert since != "s1"
     assert set(ids(notifications)) == {"$hidden", "$shown"}
+
+
+async def test_a_token_that_would_not_move_is_moved_so_that_it_can_be_acknowledged(
+    homeserver: ScriptedHomeserver, relay: RunningRelay, client: aiohttp.ClientSession, tmp_path: Path
+) -> None:
+    async with GatewayServer() as gateway:
+        await set_pusher(client, direct_body())
+        await set_pusher(client, http_body(gateway))
+        polling = asyncio.create_task(sync(client, "s1"))
+        await until(lambda: relay.relay.lines.pending, "the poll")
+        event = homeserver.send("$hidden", moves=False, is_hidden=True)
+        async with aiohttp.ClientSession() as pusher:
+            await homeserver.push(pusher, event)
+        since, notifications = await polling
+        assert since != "s1"
+        assert ids(notifications) == ["$hidden"]
+        assert await sync(client, "s1", 0) != (since, [])  # the same request again acknowledges nothing
+        assert (await relay.relay.outbox.counts())["waiting"] == 1
+        assert await sync(client, since, 0) == (since, [])
+        assert (await relay.relay.outbox.counts())["waiting"] == 0
+        assert gateway.events == []
+
+
+async def test_a_poll_that_was_there_before_the_pusher_is_one_of_a_direct_device(
+    homeserver: ScriptedHomeserver, relay: RunningRelay, client: aiohttp.ClientSession
+) -> None:
+    async with GatewayServer() as gateway:
+        await set_pusher(client, http_body(gateway))
+        polling = asyncio.create_task(sync(client, "s1"))
+        await until(lambda: any(each.path.endswith("/sync") for each in homeserver.requests), "the poll")
+        await set_pusher(client, direct_body())
+        await until(lambda: relay.relay.lines.pending, "the poll's discovery")
+        event = homeserver.send("$hidden", is_hidden=True)
+        async with aiohttp.ClientSession() as pusher:
+            await homeserver.push(pusher, event)
+        since, notifications = await polling
+        assert ids(notifications) == ["$hidden"]
+        await sync(client, since, 0)
+        assert (await relay.relay.outbox.counts())["waiting"] == 0
+        assert gateway.events == []
+
+
+async def test_the_poll_of_who_stays_without_a_pusher_passes_as_it_is(
+    homeserver: ScriptedHomeserver, client: aiohttp.ClientSession
+) -> None:
+    polling = asyncio.create_task(sync(client, "s1"))
+    await until(lambda: homeserver.requests, "the poll")
+    homeserver.send("$1")
+    assert await polling == ("s2", [])
+    assert [request.path for request in homeserver.requests] == ["/_matrix/client/v3/sync"]
 
 
 async def test_an_answer_that_is_too_large_passes_and_the_next_carries_its_notifications(

@@ -7,18 +7,21 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 
 from heliograph import sd_notify
 from heliograph.accounts import Account, device_name, state_folder
 from heliograph.config import Config
+from heliograph.core.encryption import RoomKey
 from heliograph.core.fallback import fallback_pusher
 from heliograph.core.handoff import HandoffSettings, Signs
 from heliograph.core.record import Delivery
+from heliograph.core.trust import Standing
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
 from heliograph.encryption.machine import Machine, destroy
 from heliograph.encryption.room_sender import RoomSender
+from heliograph.encryption.senders import Senders
 from heliograph.errors import (
     EXIT_CONFIG,
     EXIT_NEEDS_LOGIN,
@@ -33,7 +36,7 @@ from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.rooms import RoomsClient
 from heliograph.homeserver.session import Session
 from heliograph.key_loop import KeyLoop
-from heliograph.ports import Desktop, Opener, SecretStore
+from heliograph.ports import Desktop, Encryption, Opener, SecretStore
 from heliograph.pusher_loop import PusherLoop, own_pusher
 from heliograph.quiet_loop import QuietLoop
 from heliograph.replier import Replier
@@ -43,6 +46,7 @@ from heliograph.secrets.secret_bus import KeyringAbsent
 from heliograph.status import AccountStatus, Connection, DaemonStatus
 from heliograph.store.ledger import SqliteLedger
 from heliograph.sync_loop import Surroundings, SyncLoop, SyncSettings
+from heliograph.trust import Trust
 from heliograph.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -101,6 +105,8 @@ class AccountRun:
         self._signs = Signs()
         self.handoff: HandoffLoop | None = None
         """None while the account is not signed in."""
+        self.trust: Trust | None = None
+        """The same."""
 
     def take_signs(self, signs: Signs) -> None:
         """Whether the user is here."""
@@ -168,10 +174,20 @@ class AccountRun:
         keys = KeysClient(session)
         self._watchdog.watch(self.account.user_id, lambda: self._delivery.is_stuck(now_ms(), STUCK_MS))
         key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=self._delivery.tell)
+        trust = Trust(
+            keys,
+            machine,
+            clock=now_ms,
+            tell=self._delivery.tell,
+            ask=self._delivery.ask,
+            unask=self._delivery.unask,
+            on_standing=self._note_standing,
+            on_room_keys=self._unlock,
+        )
         self._sync = sync = SyncLoop(
             homeserver,
             self._ledger,
-            machine,
+            self._encryption(machine, keys),
             self._status,
             SyncSettings(self._config.sync.poll_seconds, self._config.history.days),
             Surroundings(
@@ -180,7 +196,9 @@ class AccountRun:
                 on_news=self._delivery.wake,
                 on_turn=self._beat,
                 on_trouble=self._delivery.tell,
+                on_received=trust.take_received,
                 on_key_counts=key_loop.take_counts,
+                on_locked=trust.want,
             ),
         )
         own = own_pusher(self.account.pushkey, device_name())
@@ -213,11 +231,12 @@ class AccountRun:
             on_pushers=handoff.take_pushers,
             on_trouble=self._delivery.tell,
         )
-        beside = [asyncio.create_task(each.run()) for each in (self._pusher, handoff, key_loop)]
+        self.trust = trust
+        beside = [asyncio.create_task(each.run()) for each in (self._pusher, handoff, key_loop, trust)]
         try:
             return await sync.run()
         finally:
-            self.handoff = self._replier = None
+            self.handoff = self.trust = self._replier = None
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
@@ -229,6 +248,17 @@ class AccountRun:
             )
         await self._replier.reply(room_id, text)
 
+    def _encryption(self, machine: Machine, keys: KeysClient) -> Encryption:
+        policy = self._config.encryption.unverified_senders
+        return machine if policy == "show" else Senders(machine, machine, keys, policy, clock=now_ms)
+
+    async def _unlock(self, room_keys: Collection[RoomKey]) -> None:
+        if self._sync is not None:
+            await self._sync.unlock(room_keys)
+
+    def _note_standing(self, standing: Standing) -> None:
+        self._status.standing = standing.value
+
     def _hush(self, is_hushed: bool) -> None:
         while_away = self._config.handoff.while_away
         self._delivery.hush(while_away if is_hushed else "ring")
@@ -239,6 +269,8 @@ class AccountRun:
             self._pusher.turn()
             if self.handoff is not None:
                 self.handoff.turn()
+            if self.trust is not None:
+                self.trust.turn()
         self._tell_state()
 
     def _tell_rang(self, rung: Sequence[Delivery]) -> None:

@@ -17,6 +17,7 @@ from heliograph.account_run import AccountRun, Parts, now_ms
 from heliograph.accounts import Account, state_folder
 from heliograph.config import Config
 from heliograph.control.service import Control
+from heliograph.control.verification import Verification1
 from heliograph.core.handoff import Signs
 from heliograph.core.record import Delivery
 from heliograph.desktop.choice import open_desktop
@@ -32,6 +33,7 @@ from heliograph.ports import Desktop, Presence
 from heliograph.quiet_loop import QuietLoop
 from heliograph.status import DaemonStatus
 from heliograph.store.ledger import SqliteLedger
+from heliograph.trust_desk import TrustDesk
 from heliograph.watchdog import Watchdog
 
 log = logging.getLogger(__name__)
@@ -147,7 +149,8 @@ async def _open_front_desk(parts: Parts, runs: Sequence[AccountRun], stack: cont
         parts.opener,
         parts.quiet,
     )
-    control = Control(desk, badge_on=parts.config.desktop.badge)
+    trust_desk = TrustDesk({run.account.user_id: partial(getattr, run, "trust") for run in runs})
+    control = Control(desk, beside=[Verification1(trust_desk)], badge_on=parts.config.desktop.badge)
     for run in runs:
         run.on_rang = partial(_tell_rang, control, run.account.user_id)
     parts.daemon.on_change = desk.note_change

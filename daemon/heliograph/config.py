@@ -246,6 +246,14 @@ class EncryptionConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=
             "every device of its members. signed: only those that their owners have verified."
         ),
     ] = "all"
+    unverified_senders: Annotated[
+        Literal["show", "mark", "hide"],
+        Meta(
+            description="What happens to messages from devices that their owners have not verified. show: nothing. "
+            'mark: the text begins with "Unverified". hide: they are silent. The last two ask the homeserver about '
+            "senders."
+        ),
+    ] = "show"
 
 
 class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

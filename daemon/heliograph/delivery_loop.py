@@ -67,6 +67,17 @@ class _RoomOpened:
     room_id: str
 
 
+@dataclass(slots=True)
+class _Question:
+    """A notification of our own that the user is to answer."""
+
+    notification: Notification
+    on_answer: Callable[[str], None]
+    popup: Popup | None = None
+    is_shown: bool = False
+    is_withdrawn: bool = False
+
+
 @dataclass(frozen=True, slots=True)
 class _Outcome:
     """What has happened on screen and is to be written down."""
@@ -116,6 +127,7 @@ class DeliveryLoop:
         """When the next delivery is due."""
         self._told: dict[str, Notification] = {}
         self._untold: list[Notification] = []
+        self._questions: dict[str, _Question] = {}
         self._woken = asyncio.Event()
         self._all_told = asyncio.Event()
         self._is_retry_wanted = False
@@ -151,6 +163,19 @@ class DeliveryLoop:
         """The user opened or read this room by other means than its popup: nothing in it is unread any more."""
         self._signals.append(_RoomOpened(room_id))
         self._woken.set()
+
+    def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None:
+        """Shows a question of our own; `on_answer` is called with the key of the action chosen. Asked again under the
+        same key it replaces what is shown."""
+        before = self._questions.get(key)
+        self._questions[key] = _Question(notification, on_answer, before.popup if before else None)
+        self._woken.set()
+
+    def unask(self, key: str) -> None:
+        """Takes a question back: it was answered elsewhere, or makes no sense any more."""
+        if (question := self._questions.get(key)) is not None:
+            question.is_withdrawn = True
+            self._woken.set()
 
     async def all_told(self) -> None:
         """Returns when every notice of our own has been shown."""
@@ -325,6 +350,23 @@ class DeliveryLoop:
                 return
             self._untold.pop(0)
         self._all_told.set()
+        for key, question in list(self._questions.items()):
+            await self._pose(key, question)
+
+    async def _pose(self, key: str, question: _Question) -> None:
+        if question.is_withdrawn:
+            if question.popup is not None and isinstance(await self._desktop.close(question.popup), RetryLater):
+                self._is_retry_wanted = True
+            elif self._questions.get(key) is question:
+                del self._questions[key]
+        elif not question.is_shown:
+            outcome = await self._desktop.show(question.notification, question.popup)
+            if isinstance(outcome, RetryLater):
+                self._is_retry_wanted = True
+                return
+            question.is_shown = True
+            if isinstance(outcome, Done):
+                question.popup = outcome.value
 
     # From the screen
 
@@ -332,6 +374,8 @@ class DeliveryLoop:
         if isinstance(signal, ServerChanged):
             # Known at once, while earlier signals may have to wait for the disk.
             self._server, self._is_server_new = signal.server, True
+            for question in self._questions.values():
+                question.popup, question.is_shown = None, False
         elif isinstance(signal, DoNotDisturb):
             return
         else:
@@ -353,6 +397,9 @@ class DeliveryLoop:
         if isinstance(signal, _RoomOpened):
             await self._settle_room(signal.room_id)
             return
+        if (key := self._question_of(signal.popup)) is not None:
+            self._hear_answer(key, signal)
+            return
         record = await self._record_of(signal.popup)
         if record is None:
             return
@@ -371,6 +418,24 @@ class DeliveryLoop:
             if record.key in keys:
                 # The next round closes it, or leaves this room out of it.
                 self._note(shown=replace(record, is_stale=True))
+
+    def _question_of(self, popup: Popup) -> str | None:
+        return next((key for key, question in self._questions.items() if question.popup == popup), None)
+
+    def _hear_answer(self, key: str, signal: Activated | Closed) -> None:
+        question = self._questions[key]
+        if question.is_withdrawn:
+            return
+        if isinstance(signal, Closed):
+            # Put aside, not answered: it can be answered elsewhere.
+            question.popup = None
+        elif signal.action in {action.key for action in question.notification.actions}:
+            self.unask(key)
+            question.on_answer(signal.action)
+        else:
+            # Many servers close what was clicked, and a click says neither yes nor no.
+            question.is_shown = False
+            self._woken.set()
 
     async def _meet_server(self) -> bool:
         """Whether another server is there than before. Ids of an earlier life would overwrite foreign notifications:

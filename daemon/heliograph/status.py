@@ -67,6 +67,8 @@ class AccountStatus:
     """We switched our direct pusher off, so that others ring: the server need not list any more what rings."""
     is_silenced: bool = False
     rules_problem: str | None = None
+    standing: str = "unknown"
+    """How the device stands with its owner's other clients: a value of `core.trust.Standing`."""
     pending: int = 0
     shown: int = 0
 
@@ -103,6 +105,7 @@ class AccountStatus:
             "pending": self.pending,
             "shown": self.shown,
             "rules_problem": self.rules_problem,
+            "device": self.standing,
         }
 
 

@@ -9,4 +9,4 @@ def test_there_are_64_different_emoji() -> None:
 
 
 def test_they_are_written_with_their_names() -> None:
-    assert in_words([EMOJI[0], EMOJI[63]]) == "🐶 Dog  📌 Pin"
+    assert in_words([EMOJI[0], EMOJI[63]]) == "🐶 Dog, 📌 Pin"

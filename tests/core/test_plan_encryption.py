@@ -24,6 +24,7 @@ from heliograph.core.encryption import Clear, Locked, Reason, RoomKey
 from heliograph.core.events import Event, Receipt, Sync
 from heliograph.core.plan import (
     FROM_BACKUP,
+    FROM_UNSIGNED,
     PATIENCE_MS,
     Mode,
     Situation,
@@ -168,6 +169,26 @@ def test_a_message_whose_key_came_from_the_backup_is_marked_unverified() -> None
     assert decided.deliveries[0].content.text == "Unverified: hello"
     assert decided.judged[0].encryption == FROM_BACKUP
     assert decided.changes == (Edit(event.event_id, "Unverified: hello, corrected"),)
+
+
+def test_a_message_from_a_device_its_owner_has_not_verified_is_marked() -> None:
+    event = make_event("hello")
+    clear = {event.event_id: replace(CLEAR, is_sender_unsigned=True)}
+    decided = plan(make_sync(event), make_situation(clear=clear))
+    assert decided.deliveries[0].content is not None
+    assert decided.deliveries[0].content.text == "Unverified: hello"
+    assert decided.judged[0].encryption == FROM_UNSIGNED
+
+
+def test_or_silent_if_the_user_wants_that_and_changes_nothing() -> None:
+    event, shown = make_event("hello"), make_event("before")
+    edit = make_edit(shown.event_id, "changed")
+    hidden = replace(CLEAR, is_sender_unsigned=True, is_hidden=True)
+    clear = {event.event_id: hidden, edit.event_id: hidden, shown.event_id: CLEAR}
+    decided = plan(make_sync(shown, event, edit), make_situation(clear=clear))
+    assert [each.event_id for each in decided.deliveries] == [shown.event_id]
+    assert {each.event_id: each.reason for each in decided.judged}[event.event_id] == FROM_UNSIGNED
+    assert decided.changes == ()
 
 
 def test_an_encrypted_redaction_removes_nothing() -> None:

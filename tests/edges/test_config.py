@@ -41,6 +41,7 @@ quiet = ["Element Android", "a \\"b\\""]
 days = 30
 [encryption]
 send_to = "signed"
+unverified_senders = "hide"
 [log]
 level = "debug"
 bodies = true

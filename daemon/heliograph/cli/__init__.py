@@ -16,7 +16,7 @@ _SECTIONS = {
     "Core": ("run", "status", "demo"),
     "Notifications": ("inbox", "history", "pause", "resume"),
     "Push rules": ("rules", "explain"),
-    "Account": ("login", "logout", "accounts"),
+    "Account": ("login", "logout", "accounts", "verify"),
     "Other devices": ("pushers", "fallback", "handoff"),
     "Set-up": ("service", "config", "doctor", "test"),
     "Server": ("relay",),

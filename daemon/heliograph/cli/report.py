@@ -61,6 +61,8 @@ def _report_account(account: dict[str, Any]) -> Iterator[str]:
     yield _row("pusher", _pusher(pusher))
     yield _row("who rings", _handoff(_part(account, "handoff")))
     yield _row("fallback", _fallback(_part(account, "handoff")))
+    if account.get("device"):
+        yield _row("device", _device(account))
     if account.get("rules_problem"):
         yield _row("push rules", _text(account["rules_problem"]))
 
@@ -70,6 +72,20 @@ def _state(account: dict[str, Any]) -> str:
     if state == "connected":
         return f"connected since {local_time(account.get('connected_since_ms'))}"
     return " ".join(filter(None, (state, _in_brackets(account.get("why")))))
+
+
+def _device(account: dict[str, Any]) -> str:
+    verify = f"heliograph verify {_text(account.get('user_id'))}"
+    match account["device"]:
+        case "verified":
+            return "verified"
+        case "unverified":
+            return f"not verified, so others may send it no keys and messages show no text. To mend it: {verify}"
+        case "no identity":
+            return "not verified: the account has no identity yet. Set up secure backup in your other client"
+        case "identity changed":
+            return f"no longer trusts the account's identity, which was reset. If you did that: {verify}"
+    return "not known yet whether it is verified"
 
 
 def _server(server: dict[str, Any]) -> str:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Sequence
 
 from dbus_fast import Message, MessageType, NameFlag, RequestNameReply
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import DBusFastError
+from dbus_fast.service import ServiceInterface
 
 from heliograph import __version__
 from heliograph.bus import DRIVER, DRIVER_PATH, QuietBus
@@ -33,8 +35,17 @@ class Control:
     A second daemon of the same user leaves the name to the first, and takes it over when that one ends.
     """
 
-    def __init__(self, answers: Answers, *, badge_on: str = "", bus_address: str | None = None) -> None:
+    def __init__(
+        self,
+        answers: Answers,
+        *,
+        beside: Sequence[ServiceInterface] = (),
+        badge_on: str = "",
+        bus_address: str | None = None,
+    ) -> None:
+        """`beside`: further interfaces of the same object."""
         self._answers = answers
+        self._beside = tuple(beside)
         self._badge_on = badge_on
         self._bus_address = bus_address
         self._summary = Summary()
@@ -103,11 +114,12 @@ class Control:
         if address is None:
             raise OSError("there is none")
         async with asyncio.timeout(_CONNECT_S):
-            bus = await QuietBus(bus_address=address).connect()
+            bus = await QuietBus(bus_address=address, negotiate_unix_fd=True).connect()
         gone = asyncio.create_task(_disconnected(bus))
         try:
             self._interface = Daemon1(self._answers, __version__, self._summary)
-            bus.export(OBJECT_PATH, self._interface)
+            for interface in (self._interface, *self._beside):
+                bus.export(OBJECT_PATH, interface)
             released = asyncio.Event()
             async with asyncio.timeout(_CONNECT_S):
                 await self._watch_names(bus, released)

@@ -34,4 +34,4 @@ EMOJI = tuple(Emoji(*cell.split(" ", 1)) for line in _TABLE.split("\n") if line 
 
 def in_words(emoji: Sequence[Emoji]) -> str:
     """One line: pictures with their names, which differ less between fonts."""
-    return "  ".join(f"{each.picture} {each.name}" for each in emoji)
+    return ", ".join(f"{each.picture} {each.name}" for each in emoji)

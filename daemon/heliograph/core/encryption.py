@@ -92,6 +92,19 @@ class Clear:
     """The Ed25519 key that this device claimed."""
     is_from_backup: bool = False
     """The key came from the key backup, which proves nothing about who sent the message."""
+    is_sender_unsigned: bool = False
+    """It was looked up, and the sender's identity is not known to vouch for the device it came from."""
+    is_hidden: bool = False
+    """The user wants to hear nothing of such devices."""
+
+
+@dataclass(frozen=True, slots=True)
+class SenderDevice:
+    """The device that a message came from, by the keys it was encrypted with."""
+
+    user_id: str
+    curve25519: str
+    ed25519: str
 
 
 @dataclass(frozen=True, slots=True)

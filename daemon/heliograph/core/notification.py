@@ -33,6 +33,14 @@ class Target:
 
 
 @dataclass(frozen=True, slots=True)
+class Action:
+    """A button. Its key comes back in Activated."""
+
+    key: str
+    label: str
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
     """One notification, whole. Lengths are capped and control characters gone (see `core.text`)."""
 
@@ -45,6 +53,8 @@ class Notification:
     sound: str | None = None
     """Value of the rule's sound tweak; None: silent."""
     target: Target = Target()
+    actions: tuple[Action, ...] = ()
+    """Besides the click that opens; servers without actions show none."""
 
 
 @dataclass(frozen=True, slots=True)

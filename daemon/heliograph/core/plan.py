@@ -50,6 +50,7 @@ SERVER_RULE = "homeserver"
 PATIENCE_MS = 3000
 """How long a message waits for its key before it rings as "New encrypted message"."""
 FROM_BACKUP = "its key came from the key backup"
+FROM_UNSIGNED = "its sender's device is not verified by its owner"
 
 
 class Mode(Enum):
@@ -324,7 +325,7 @@ class _Planner:
                 self._silence_delivery(event.redacts, "deleted by its sender or a moderator")
         elif event.replaces is not None and event.type == "m.room.message":
             target = self._find(event.room_id, event.replaces)
-            if target is not None and target.sender == event.sender:
+            if target is not None and target.sender == event.sender and not self._is_hidden(event):
                 self._changes.append(Edit(target.event_id, self._word(event)))
 
     def _find(self, room_id: str, event_id: str) -> Delivery | None:
@@ -424,9 +425,15 @@ class _Planner:
             return "its sender is ignored"
         if event.is_redacted:
             return "deleted by its sender or a moderator"
+        if self._is_hidden(event):
+            return FROM_UNSIGNED
         if not verdict.notify:
             return verdict.rule or "no rule matched"
         return self._silence
+
+    def _is_hidden(self, event: Event) -> bool:
+        clear = self._situation.clear.get(event.event_id)
+        return clear is not None and clear.is_hidden
 
     def _note(self, event: Event, why: str = UNLISTED, rule: str | None = None) -> None:
         if event.event_id not in self._judged:
@@ -465,13 +472,14 @@ class _Planner:
     def _word(self, event: Event) -> str:
         clear = self._situation.clear.get(event.event_id)
         text = word_event(event)
-        return mark_unverified(text) if clear is not None and clear.is_from_backup else text
+        is_doubtful = clear is not None and (clear.is_from_backup or clear.is_sender_unsigned)
+        return mark_unverified(text) if is_doubtful else text
 
     def _judgement(self, event: Event, decision: Decision, reason: str) -> Judged:
         locked, clear = self._situation.locked.get(event.event_id), self._situation.clear.get(event.event_id)
         encryption = locked.words if locked is not None else ""
-        if clear is not None and clear.is_from_backup:
-            encryption = FROM_BACKUP
+        if clear is not None and (clear.is_from_backup or clear.is_sender_unsigned):
+            encryption = FROM_BACKUP if clear.is_from_backup else FROM_UNSIGNED
         return replace(_judged(event, decision, reason), encryption=encryption)
 
 

@@ -40,6 +40,8 @@ def render(notification: Notification, capabilities: Collection[str], *, icon: s
         # lxqt lose text, xfce4-notifyd show nothing, and swaync and Plasma load local files named by <img>.
         body = escape(body)
     actions = [DEFAULT_ACTION, "Open"] if "actions" in capabilities else []
+    if actions:
+        actions += [text for action in notification.actions for text in (action.key, action.label)]
     return [APP_NAME, replaces_id, icon, summary, body, actions, _hints(notification), _AS_THE_SERVER_LIKES]
 
 

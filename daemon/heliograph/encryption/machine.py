@@ -9,12 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, TypeVar
 
-from heliograph.core.encryption import Clear, DeviceKeys, Identity, KeyUpload, Locked, RoomKey, Rotation, Taken
+from heliograph.core.encryption import (
+    Clear,
+    DeviceKeys,
+    Identity,
+    KeyUpload,
+    Locked,
+    RoomKey,
+    Rotation,
+    SenderDevice,
+    Taken,
+)
 from heliograph.core.events import Event, Json
+from heliograph.encryption import sender_devices
 from heliograph.errors import EXIT_NEEDS_LOGIN, StateError, UserError
 from heliograph.sqlite import Database, read_migrations, whole_or_closed
 
@@ -142,6 +153,14 @@ class Machine:
     async def secret(self, name: str) -> str | None:
         """What `keep_secret` kept under this name."""
         return await self._run(lambda engine: engine.vault.read(name))
+
+    async def sender_devices(self, devices: Collection[SenderDevice], now_ms: int) -> dict[SenderDevice, bool]:
+        """Which of these devices of others are signed by their owners, as far as that was looked up lately."""
+        return await self._database.read(lambda db: sender_devices.read(db, devices, now_ms))
+
+    async def keep_sender_devices(self, looked_up: Mapping[SenderDevice, bool], now_ms: int) -> None:
+        """Remembers them for a while."""
+        await self._database.transaction(lambda db: sender_devices.write(db, looked_up, now_ms))
 
     # Transactions
 

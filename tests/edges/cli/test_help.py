@@ -37,7 +37,7 @@ def test_help_names_every_command_in_its_section(shell: Shell) -> None:
         "Core": ["run", "status", "demo"],
         "Notifications": ["inbox", "history", "pause", "resume"],
         "Push rules": ["rules", "explain"],
-        "Account": ["login", "logout", "accounts"],
+        "Account": ["login", "logout", "accounts", "verify"],
         "Other devices": ["pushers", "fallback", "handoff"],
         "Set-up": ["service", "config", "doctor", "test"],
         "Server": ["relay"],

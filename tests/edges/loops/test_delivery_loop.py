@@ -13,7 +13,7 @@ from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
 from fakes.desktop import FakeDesktop
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Declined, Move, NeedsUser, RetryLater, State
-from heliograph.core.notification import Activated, Category, Closed, Closing, Notification, Popup
+from heliograph.core.notification import Action, Activated, Category, Closed, Closing, Notification, Popup
 from heliograph.core.quiet import Through
 from heliograph.core.record import Agenda, Edit, Plan, PopupRecord, Withdrawal
 from heliograph.errors import StateError
@@ -823,3 +823,59 @@ async def test_moves_that_no_longer_fit_are_passed_over(stage: DeliveryStage) ->
         stage.desktop.dismiss(stage.popup_ids[0])
         await until(lambda: not stage.ledger.popup_records)
     assert stage.state("$a") is State.OPENED
+
+
+# Questions of our own
+
+QUESTION = Notification("Same?", "🐶", "@me:example.org", actions=(Action("yes", "Yes"), Action("no", "No")))
+
+
+async def test_a_question_is_answered_once_and_goes(stage: DeliveryStage) -> None:
+    answers: list[str] = []
+    async with running(stage.loop):
+        stage.loop.ask("q", QUESTION, answers.append)
+        await until(lambda: stage.desktop.on_screen, "the question")
+        [popup_id] = stage.popup_ids
+        stage.desktop.signal(Activated(stage.desktop.popup(popup_id), "yes"))
+        stage.desktop.signal(Activated(stage.desktop.popup(popup_id), "no"))
+        await until(lambda: not stage.desktop.on_screen, "its end")
+    assert answers == ["yes"]
+
+
+async def test_a_question_that_is_taken_back_goes(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        stage.loop.ask("q", QUESTION, pytest.fail)
+        await until(lambda: stage.desktop.on_screen, "the question")
+        stage.loop.unask("q")
+        await until(lambda: not stage.desktop.on_screen, "its end")
+        stage.loop.unask("q")
+
+
+async def test_a_click_beside_the_answers_asks_again(stage: DeliveryStage) -> None:
+    answers: list[str] = []
+    async with running(stage.loop):
+        stage.loop.ask("q", QUESTION, answers.append)
+        await until(lambda: stage.desktop.on_screen, "the question")
+        stage.desktop.click(stage.popup_ids[0])
+        await until(lambda: stage.desktop.calls == 2, "the question again")
+    assert answers == []
+    assert stage.opener.opened == []
+
+
+async def test_a_question_comes_back_with_a_new_notification_server(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        stage.loop.ask("q", QUESTION, pytest.fail)
+        await until(lambda: stage.desktop.on_screen, "the question")
+        stage.desktop.vanish()
+        stage.desktop.appear()
+        await until(lambda: stage.desktop.on_screen, "the question again")
+
+
+async def test_a_question_that_was_put_aside_stays_aside(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        stage.loop.ask("q", QUESTION, pytest.fail)
+        await until(lambda: stage.desktop.on_screen, "the question")
+        stage.desktop.dismiss(stage.popup_ids[0])
+        await stage.commit(make_delivery("$a"))
+        await shown(stage, "$a")
+    assert [each.summary for each in stage.desktop.on_screen.values()] != ["Same?"]

@@ -1,0 +1,195 @@
+"""The interface io.github.heliograph.Verification1, beside Daemon1 on the same object: for `heliograph verify`.
+
+Begin(user id) -> transaction id; Look(user id, transaction id or "") -> JSON; Answer(user id, transaction id, is same);
+Cancel(user id, transaction id); Unlock(user id, kind, file descriptor) -> whether the key backup is open, too. The
+secret of Unlock comes through a pipe, since whoever watches the bus can read what is said there.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import os
+from collections.abc import Awaitable
+from typing import Any, Protocol, TypeVar
+
+from dbus_fast import DBusError, Message, MessageFlag, MessageType
+from dbus_fast.aio import MessageBus
+from dbus_fast.errors import DBusFastError
+from dbus_fast.service import ServiceInterface, method
+
+from heliograph.control import BUS_NAME, OBJECT_PATH
+from heliograph.errors import HeliographError, UserError
+from heliograph.session_bus import session_bus_address
+
+INTERFACE = "io.github.heliograph.Verification1"
+ERROR = "io.github.heliograph.Error"
+"""Of every error that is the user's matter. Its text: what is wrong, a newline, what to do."""
+MAX_SECRET = 4096
+
+_CONNECT_S = 3.0
+_CALL_S = 60.0
+"""What is asked may wait for the homeserver."""
+_READ_S = 5.0
+_DRIVER = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
+_NOBODY = ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner")
+
+T = TypeVar("T")
+
+
+class Verifying(Protocol):
+    """What is done when it is asked. Raises UserError and ServerError."""
+
+    async def begin(self, user_id: str) -> str: ...
+    async def look(self, user_id: str, transaction_id: str) -> dict[str, Any]: ...
+    async def answer(self, user_id: str, transaction_id: str, *, is_same: bool) -> None: ...
+    async def cancel(self, user_id: str, transaction_id: str) -> None: ...
+    async def unlock(self, user_id: str, kind: str, secret: str) -> bool: ...
+
+
+class Verification1(ServiceInterface):
+    """The daemon's side."""
+
+    def __init__(self, verifying: Verifying) -> None:
+        super().__init__(INTERFACE)
+        self._verifying = verifying
+
+    @method()
+    async def Begin(self, user_id: "s") -> "s":  # type: ignore[name-defined]  # noqa: N802, F821, UP037
+        return await _told(self._verifying.begin(user_id))
+
+    @method()
+    async def Look(self, user_id: "s", transaction_id: "s") -> "s":  # type: ignore[name-defined]  # noqa: N802, F821, UP037
+        return json.dumps(await _told(self._verifying.look(user_id, transaction_id)))
+
+    @method()
+    async def Answer(self, user_id: "s", transaction_id: "s", is_same: "b"):  # type: ignore[name-defined, no-untyped-def]  # noqa: N802, F821, UP037
+        await _told(self._verifying.answer(user_id, transaction_id, is_same=is_same))
+
+    @method()
+    async def Cancel(self, user_id: "s", transaction_id: "s"):  # type: ignore[name-defined, no-untyped-def]  # noqa: N802, F821, UP037
+        await _told(self._verifying.cancel(user_id, transaction_id))
+
+    @method()
+    async def Unlock(self, user_id: "s", kind: "s", secret: "h") -> "b":  # type: ignore[name-defined]  # noqa: N802, F821, UP037
+        text = await asyncio.to_thread(_read_secret, secret)
+        return await _told(self._verifying.unlock(user_id, kind, text))
+
+
+class VerificationClient:
+    """The asking side, on a connection of its own: `Verifying`, as the running daemon does it."""
+
+    def __init__(self, bus: MessageBus) -> None:
+        self._bus = bus
+
+    @classmethod
+    async def connect(cls) -> VerificationClient | None:
+        """None: there is no bus, or no daemon on it."""
+        address = session_bus_address()
+        if address is None:
+            return None
+        try:
+            async with asyncio.timeout(_CONNECT_S):
+                bus = await MessageBus(bus_address=address, negotiate_unix_fd=True).connect()
+                client = cls(bus)
+                reply = await client._send(
+                    "org.freedesktop.DBus", "/", "org.freedesktop.DBus", "NameHasOwner", "s", [BUS_NAME]
+                )
+        except (OSError, EOFError, ValueError, TimeoutError, DBusFastError):
+            return None
+        if reply.body != [True]:
+            client.close()
+            return None
+        return client
+
+    def close(self) -> None:
+        """Off the bus."""
+        self._bus.disconnect()
+
+    async def begin(self, user_id: str) -> str:
+        return str(await self._ask("Begin", "s", [user_id]))
+
+    async def look(self, user_id: str, transaction_id: str) -> dict[str, Any]:
+        answer: dict[str, Any] = json.loads(await self._ask("Look", "ss", [user_id, transaction_id]))
+        return answer
+
+    async def answer(self, user_id: str, transaction_id: str, *, is_same: bool) -> None:
+        await self._ask("Answer", "ssb", [user_id, transaction_id, is_same])
+
+    async def cancel(self, user_id: str, transaction_id: str) -> None:
+        await self._ask("Cancel", "ss", [user_id, transaction_id])
+
+    async def unlock(self, user_id: str, kind: str, secret: str) -> bool:
+        reading, writing = os.pipe()
+        try:
+            # Less than a pipe holds, so this does not block.
+            os.write(writing, secret.encode(errors="replace")[:MAX_SECRET])
+            os.close(writing)
+            return bool(await self._ask("Unlock", "ssh", [user_id, kind, 0], [reading]))
+        finally:
+            os.close(reading)
+
+    async def _ask(self, member: str, signature: str, body: list[Any], fds: list[int] | None = None) -> Any:
+        try:
+            async with asyncio.timeout(_CALL_S):
+                reply = await self._send(BUS_NAME, OBJECT_PATH, INTERFACE, member, signature, body, fds)
+        except (OSError, EOFError, ValueError, TimeoutError, DBusFastError):
+            raise UserError(
+                "The running Heliograph does not answer.", "Restart it: systemctl --user restart heliograph"
+            ) from None
+        if reply.message_type is MessageType.METHOD_RETURN:
+            return reply.body[0] if reply.body else None
+        text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
+        if reply.error_name == ERROR:
+            title, _, hint = text.partition("\n")
+            raise UserError(title, hint or "See `heliograph status`.")
+        if reply.error_name in _NOBODY:
+            raise UserError("Heliograph has stopped meanwhile.", "Start it: systemctl --user start heliograph")
+        raise UserError(
+            f"The running Heliograph did not do it: {text}", "Restart it: systemctl --user restart heliograph"
+        )
+
+    async def _send(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str,
+        body: list[Any],
+        fds: list[int] | None = None,
+    ) -> Message:
+        reply = await self._bus.call(
+            Message(
+                destination=destination,
+                path=path,
+                interface=interface,
+                member=member,
+                signature=signature,
+                body=body,
+                flags=MessageFlag.NO_AUTOSTART,
+                unix_fds=fds or [],
+            )
+        )
+        assert reply is not None
+        return reply
+
+
+async def _told(work: Awaitable[T]) -> T:
+    """Failures that are foreseen become errors that say what to do."""
+    try:
+        return await work
+    except UserError as error:
+        raise DBusError(ERROR, f"{error.title}\n{error.hint}") from error
+    except HeliographError as error:
+        raise DBusError(ERROR, f"It did not work: {error}.\nTry again later.") from error
+
+
+def _read_secret(descriptor: int) -> str:
+    import select
+
+    try:
+        readable, _, _ = select.select([descriptor], [], [], _READ_S)
+        return os.read(descriptor, MAX_SECRET).decode(errors="replace") if readable else ""
+    finally:
+        os.close(descriptor)

@@ -1,0 +1,243 @@
+"""One account's trust: how its device stands, how it is verified, and what the key backup gives.
+
+Puts together what `encryption` has for that.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import secrets
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from typing import Any
+
+from heliograph.core.emoji import in_words
+from heliograph.core.encryption import Received, Rejected, RoomKey
+from heliograph.core.notification import Action, Category, Notification, Urgency
+from heliograph.core.trust import Standing, explain
+from heliograph.core.verification import Phase
+from heliograph.encryption.cross_signing import CrossSigning
+from heliograph.encryption.key_backup import KeyBackup
+from heliograph.encryption.machine import Machine
+from heliograph.encryption.secret_request import SecretRequest
+from heliograph.encryption.secret_storage import BACKUP, SecretStorage
+from heliograph.encryption.verifications import Verifications, View
+from heliograph.errors import EXIT_USAGE, ServerError, StorageError, UserError
+from heliograph.ports import Keys
+
+log = logging.getLogger(__name__)
+
+LOOK_AGAIN_MS = 6 * 3_600_000
+"""How often the homeserver is asked how the device stands, when nothing has happened."""
+MOST_WANTED = 1000
+"""Room keys that wait to be looked up in the backup."""
+TOLD = "told standing"
+"""The machine's name for what the user was last told: once is enough, also over restarts."""
+MATCH, DIFFER = "match", "differ"
+
+
+class Trust:
+    """`run` does the work, beside the sync loop. `tell` shows a notice, `ask` and `unask` a question with answers."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        machine: Machine,
+        *,
+        clock: Callable[[], int],
+        tell: Callable[[str, str], None] = lambda title, hint: None,
+        ask: Callable[[str, Notification, Callable[[str], None]], None] = lambda key, notification, answer: None,
+        unask: Callable[[str], None] = lambda key: None,
+        on_standing: Callable[[Standing], None] = lambda standing: None,
+        on_room_keys: Callable[[Collection[RoomKey]], Awaitable[None]] | None = None,
+    ) -> None:
+        self._keys = keys
+        self._machine = machine
+        self._user_id = machine.identity.user_id
+        self._clock = clock
+        self._tell = tell
+        self._ask = ask
+        self._unask = unask
+        self._on_standing = on_standing
+        self._on_room_keys = on_room_keys
+        self.standing = Standing.UNKNOWN
+        self._backup = KeyBackup(keys, machine, clock=clock)
+        self._cross_signing = CrossSigning(keys, machine)
+        self._verifications = Verifications(
+            keys,
+            machine,
+            self._cross_signing,
+            SecretRequest(keys, machine, self._backup, make_id=_make_id),
+            clock=clock,
+            make_id=_make_id,
+            on_view=self._take_view,
+            on_standing=self._take_standing,
+            on_backup_key=self._take_backup_key,
+        )
+        self._wanted: dict[RoomKey, None] = {}
+        """Room keys to be looked up in the backup, oldest first."""
+        self._missed: dict[RoomKey, None] = {}
+        """Those that were wanted before there was a key for the backup."""
+        self._is_wanted = asyncio.Event()
+        self._looked_ms: int | None = None
+        self._untold: Standing | None = None
+
+    # From the sync loop
+
+    def take_received(self, outcomes: Sequence[Received | Rejected]) -> None:
+        """To-device events that are not about room keys."""
+        for outcome in outcomes:
+            if isinstance(outcome, Received):
+                self._verifications.offer(outcome)
+
+    def want(self, keys: Collection[RoomKey]) -> None:
+        """Room keys that events wait for: they may be in the backup."""
+        for key in keys:
+            self._wanted[key] = None
+        while len(self._wanted) > MOST_WANTED:
+            del self._wanted[next(iter(self._wanted))]
+        self._is_wanted.set()
+
+    def turn(self) -> None:
+        """Called after each sync; now and then it asks how the device stands."""
+        now = self._clock()
+        if self._looked_ms is None or abs(now - self._looked_ms) >= LOOK_AGAIN_MS:
+            self._looked_ms = now
+            self._verifications.look()
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        tasks = [asyncio.create_task(self._verifications.run()), asyncio.create_task(self._restore())]
+        try:
+            await asyncio.gather(*tasks)
+        finally:
+            for task in tasks:
+                task.cancel()
+            await asyncio.gather(*tasks, return_exceptions=True)
+
+    # From the user
+
+    async def begin(self) -> str:
+        """Asks the user's other devices; the transaction's id. Raises ServerError and UserError."""
+        return await self._verifications.ask()
+
+    def look(self, transaction_id: str | None) -> dict[str, Any]:
+        """The verification as JSON, and how the device stands. Without an id: the one that last changed."""
+        view = self._verifications.view(transaction_id or None)
+        return {"standing": self.standing.value, "verification": None if view is None else _as_json(view)}
+
+    def answer(self, transaction_id: str, *, is_same: bool) -> None:
+        """What the user says of the emoji."""
+        self._verifications.answer(transaction_id, is_same=is_same)
+
+    def cancel(self, transaction_id: str) -> None:
+        """The user no longer wants to."""
+        self._verifications.cancel(transaction_id)
+        self._verifications.want(is_wanted=False)
+
+    async def unlock(self, kind: str, secret: str) -> bool:
+        """Verifies with the `recovery key` or the `passphrase`; whether that opened the key backup, too.
+
+        Raises ServerError and UserError.
+        """
+        storage = await SecretStorage.find(self._keys)
+        if kind == "recovery key":
+            await storage.unlock_with_recovery_key(secret)
+        elif kind == "passphrase":
+            await storage.unlock_with_passphrase(secret)
+        else:
+            raise UserError(f"There is no way to verify with a {kind}.", "See: heliograph verify", exit_code=EXIT_USAGE)
+        has_backup = await self._cross_signing.sign_with(storage)
+        self._take_standing(await self._cross_signing.standing())
+        if has_backup:
+            self._take_backup_key()
+        return has_backup
+
+    # Inside
+
+    def _take_standing(self, standing: Standing) -> None:
+        if standing is not self.standing:
+            log.info("This device is %s", standing.value)
+        self.standing = standing
+        self._looked_ms = self._clock()
+        self._on_standing(standing)
+        self._untold = standing
+        self._is_wanted.set()
+
+    async def _tell_once(self) -> None:
+        """Also over restarts; what is told anew is what has changed."""
+        standing, self._untold = self._untold, None
+        if standing is None or await self._machine.secret(TOLD) == standing.value:
+            return
+        # Who has no identity may well use no encryption: `heliograph status` tells them.
+        if standing is not Standing.NO_IDENTITY and (told := explain(standing, self._user_id)) is not None:
+            self._tell(*told)
+        await self._machine.keep_secret(TOLD, standing.value)
+
+    def _take_backup_key(self) -> None:
+        missed, self._missed = self._missed, {}
+        self.want(list(missed))
+
+    async def _restore(self) -> None:
+        while True:
+            await self._is_wanted.wait()
+            self._is_wanted.clear()
+            try:
+                await self._tell_once()
+                await self._fetch_wanted()
+            except (ServerError, StorageError) as trouble:
+                log.info("The key backup could not be asked: %s", trouble)
+            except Exception:
+                # A fault of our own must not end the daemon.
+                log.exception("Unexpected fault while room keys were fetched")
+
+    async def _fetch_wanted(self) -> None:
+        found = []
+        try:
+            while self._wanted:
+                key = next(iter(self._wanted))
+                del self._wanted[key]
+                if await self._machine.secret(BACKUP) is None:
+                    self._missed[key] = None
+                    while len(self._missed) > MOST_WANTED:
+                        del self._missed[next(iter(self._missed))]
+                    continue
+                content = await self._backup.fetch(key)
+                if content is not None and await self._machine.import_room_key(key, content):
+                    found.append(key)
+        finally:
+            if found:
+                log.info("%d room keys came from the key backup", len(found))
+                if self._on_room_keys is not None:
+                    await self._on_room_keys(found)
+
+    def _take_view(self, view: View) -> None:
+        if view.phase is not Phase.COMPARING:
+            self._unask(view.transaction_id)
+            return
+        question = Notification(
+            "Verify this device?",
+            f"Does your other device show the same?\n{in_words(view.emoji)}",
+            self._user_id,
+            category=Category.DEVICE,
+            urgency=Urgency.CRITICAL,
+            actions=(Action(MATCH, "They match"), Action(DIFFER, "They differ")),
+        )
+        self._ask(
+            view.transaction_id, question, lambda answer: self.answer(view.transaction_id, is_same=answer == MATCH)
+        )
+
+
+def _as_json(view: View) -> dict[str, Any]:
+    return {
+        "transaction_id": view.transaction_id,
+        "phase": view.phase.value,
+        "device_id": view.device_id,
+        "emoji": [[each.picture, each.name] for each in view.emoji],
+        "decimals": list(view.decimals),
+        "code": view.code,
+    }
+
+
+def _make_id() -> str:
+    return secrets.token_urlsafe(16)

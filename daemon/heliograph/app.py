@@ -27,6 +27,7 @@ from heliograph.desktop.wakeups import Wakeups
 from heliograph.errors import EXIT_FAILED, EXIT_OK, UserError
 from heliograph.front_desk import FrontDesk
 from heliograph.handoff_loop import HandoffLoop, Whereabouts, settle_all
+from heliograph.hooks import Hooks
 from heliograph.local_time import LocalZone
 from heliograph.pause_file import load_pause, pause_file, save_pause
 from heliograph.ports import Desktop, Presence
@@ -151,8 +152,13 @@ async def _open_front_desk(parts: Parts, runs: Sequence[AccountRun], stack: cont
     )
     trust_desk = TrustDesk({run.account.user_id: partial(getattr, run, "trust") for run in runs})
     control = Control(desk, beside=[Verification1(trust_desk)], badge_on=parts.config.desktop.badge)
+    loops: list[Coroutine[None, None, None]] = [desk.run(control.publish)]
+    hooks = None
+    if parts.config.hooks.on_notification:
+        hooks = Hooks(parts.config.hooks.on_notification, parts.config.hooks.timeout_seconds)
+        loops.append(hooks.run())
     for run in runs:
-        run.on_rang = partial(_tell_rang, control, run.account.user_id)
+        run.on_rang = partial(_tell_rang, control, hooks, run.account.user_id)
     parts.daemon.on_change = desk.note_change
     parts.desktop.listen(lambda _: desk.note_change())
 
@@ -163,14 +169,16 @@ async def _open_front_desk(parts: Parts, runs: Sequence[AccountRun], stack: cont
 
     await control.start()
     stack.push_async_callback(control.stop)
-    for loop in (asyncio.create_task(desk.run(control.publish)), asyncio.create_task(parts.quiet.run(wake))):
-        stack.push_async_callback(_cancel, loop)
+    for loop in (*loops, parts.quiet.run(wake)):
+        stack.push_async_callback(_cancel, asyncio.create_task(loop))
     desk.note_change()
 
 
-def _tell_rang(control: Control, user_id: str, rung: Sequence[Delivery]) -> None:
+def _tell_rang(control: Control, hooks: Hooks | None, user_id: str, rung: Sequence[Delivery]) -> None:
     for delivery in rung:
         control.tell_rang(user_id, delivery)
+    if hooks is not None:
+        hooks.take(user_id, rung)
 
 
 async def _cancel(task: asyncio.Task[None]) -> None:

@@ -7,6 +7,7 @@ import contextlib
 import sqlite3
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 
 import pytest
 from aiohttp import web
@@ -15,7 +16,7 @@ from builders import ME
 from fakes.desktop import FakeDesktop
 from heliograph import app
 from heliograph.accounts import Account, save_account, state_folder
-from heliograph.config import Config
+from heliograph.config import Config, HooksConfig
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_OK, StateError
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret
@@ -45,8 +46,8 @@ class Stage:
         return server
 
     @contextlib.asynccontextmanager
-    async def running(self) -> AsyncIterator[asyncio.Task[int]]:
-        task = asyncio.create_task(app.run(Config(), self.accounts, desktop=self.desktop, stop=self.stop))
+    async def running(self, config: Config | None = None) -> AsyncIterator[asyncio.Task[int]]:
+        task = asyncio.create_task(app.run(config or Config(), self.accounts, desktop=self.desktop, stop=self.stop))
         try:
             yield task
         finally:
@@ -79,6 +80,17 @@ async def test_a_message_rings_and_stopping_is_clean(stage: Stage) -> None:
         stage.stop.set()
         assert await asyncio.wait_for(task, 10) == EXIT_OK
     assert "hello" in stage.desktop.bodies[0]
+
+
+async def test_a_program_of_the_users_own_is_run_for_a_message(stage: Stage, tmp_path: Path) -> None:
+    server = await stage.add()
+    told = tmp_path / "told"
+    command = ("sh", "-c", f'printf %s "$HELIOGRAPH_ACCOUNT: $HELIOGRAPH_TEXT" >{told}.new; mv {told}.new {told}')
+    async with stage.running(Config(hooks=HooksConfig(on_notification=command))):
+        await polls(server)
+        server.give(server.sync(message("hello")))
+        await until(told.exists)
+    assert told.read_text() == f"{ME}: hello"
 
 
 @pytest.mark.parametrize(

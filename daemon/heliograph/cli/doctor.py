@@ -74,6 +74,8 @@ async def _look() -> list[Finding]:
         findings.append(bad("configuration", error.title, error.hint))
     findings += [await machine.check_bus(), await check_notifications(config.desktop.backend)]
     findings.append(await asyncio.to_thread(machine.check_desktop_entry))
+    if config.hooks.on_notification:
+        findings.append(await asyncio.to_thread(machine.check_hook, config.hooks.on_notification))
     try:
         accounts = await asyncio.to_thread(list_accounts)
     except UserError as error:

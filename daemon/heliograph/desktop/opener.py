@@ -7,18 +7,17 @@ So clients are started by the user's service manager, and only where there is no
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 import os
 import re
 import shutil
-import signal
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from heliograph.core.room_uri import Form, room_uri
 from heliograph.desktop.identity import data_folders
 from heliograph.errors import EXIT_CONFIG, UserError
+from heliograph.programs import run_program
 
 log = logging.getLogger(__name__)
 
@@ -114,27 +113,7 @@ async def _run(
 ) -> tuple[int | None, bytes]:
     """Exit status and what was written to `output`; no status if it could not be started or did not end in time."""
     try:
-        process = await asyncio.create_subprocess_exec(
-            *command,
-            stdin=asyncio.subprocess.DEVNULL,
-            stdout=output,
-            stderr=asyncio.subprocess.DEVNULL,
-            env={**os.environ, **environment},
-            start_new_session=True,
-        )
+        return await run_program(command, timeout_s, environment, output=output)
     except OSError as error:
         log.debug("%s could not be started: %s", command[0], error.strerror)
         return None, b""
-    try:
-        async with asyncio.timeout(timeout_s):
-            written, _ = await process.communicate()
-    except TimeoutError:
-        log.debug("%s did not end within %g s", command[0], timeout_s)
-        return None, b""
-    finally:
-        if process.returncode is None:
-            # The whole session: a script's children hold its pipe open.
-            with contextlib.suppress(ProcessLookupError):
-                os.killpg(process.pid, signal.SIGKILL)
-            await process.wait()
-    return process.returncode, written or b""

@@ -131,6 +131,15 @@ def test_a_wrong_configuration_is_found(shell: Shell, home: Home, text: str, why
     assert why in found["text"]
 
 
+@pytest.mark.parametrize(("program", "verdict"), [("sh", "ok"), ("~/no/such/program", "bad")])
+def test_a_hook_that_is_no_program_is_found(shell: Shell, home: Home, program: str, verdict: str) -> None:
+    (home.config / "heliograph").mkdir()
+    (home.config / "heliograph/config.toml").write_text(f'[hooks]\non_notification = ["{program}"]\n')
+    found = find(shell, "hook")
+    assert found["verdict"] == verdict
+    assert "~" not in found["text"]
+
+
 def test_a_bus_that_does_not_answer_is_found(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("DBUS_SESSION_BUS_ADDRESS", "unix:path=/nonexistent")
     assert "does not answer" in find(shell, "session bus")["text"]

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import shutil
+from collections.abc import Sequence
 
 from heliograph.accounts import state_root
 from heliograph.bus import Bus
@@ -62,6 +64,14 @@ def check_unit(*, is_running: bool) -> Finding:
         return doubtful("unit", "runs, and does not start with the session", "heliograph service install")
     restarts = state.get("NRestarts", "0")
     return good("unit", "runs" if restarts == "0" else f"runs, after {restarts} restarts")
+
+
+def check_hook(command: Sequence[str]) -> Finding:
+    """Whether the program that the configuration names is there."""
+    program = os.path.expanduser(command[0])
+    if shutil.which(program) is None:
+        return bad("hook", f"{program} is no program", "Make it executable, or mend [hooks] on_notification.")
+    return good("hook", program)
 
 
 def check_desktop_entry() -> Finding:

@@ -1,0 +1,32 @@
+"""What a program of the user's own is told of a message that was shown: environment variables, never a command line."""
+
+from __future__ import annotations
+
+from heliograph.core.record import Delivery
+from heliograph.core.text import clean_line, clean_text
+
+_ID_LIMIT = 255
+_NAME_LIMIT = 200
+_TEXT_LIMIT = 4000
+_TEXT_LINES = 100
+
+
+def hook_environment(account: str, delivery: Delivery) -> dict[str, str] | None:
+    """The variables, documented in docs/hooks.md. No value holds a NUL, and none is long. None: it was taken back."""
+    content = delivery.content
+    if content is None:
+        return None
+    return {
+        "HELIOGRAPH_ACCOUNT": clean_line(account, _ID_LIMIT),
+        "HELIOGRAPH_KIND": content.category.name.lower(),
+        "HELIOGRAPH_ROOM_ID": clean_line(delivery.room_id, _ID_LIMIT),
+        "HELIOGRAPH_ROOM": clean_line(content.room_title, _NAME_LIMIT),
+        "HELIOGRAPH_EVENT_ID": clean_line(delivery.event_id, _ID_LIMIT) if delivery.event_id.startswith("$") else "",
+        "HELIOGRAPH_SENDER_ID": clean_line(delivery.sender, _ID_LIMIT),
+        "HELIOGRAPH_SENDER": clean_line(content.sender_name, _NAME_LIMIT),
+        "HELIOGRAPH_TEXT": clean_text(content.text, _TEXT_LIMIT, _TEXT_LINES),
+        "HELIOGRAPH_HIGHLIGHT": "1" if content.is_highlight else "0",
+        "HELIOGRAPH_DIRECT": "1" if content.is_direct else "0",
+        "HELIOGRAPH_SOUND": clean_line(content.sound or "", _NAME_LIMIT),
+        "HELIOGRAPH_THREAD": clean_line(delivery.thread_root or "", _ID_LIMIT),
+    }

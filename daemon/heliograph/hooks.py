@@ -1,0 +1,96 @@
+"""Runs the user's own program for each message that is shown, one after the other.
+
+The service's sandbox would hold for what it starts, too: a program that writes into the home folder fails there. So
+under systemd the user's service manager starts it, and otherwise we do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+from collections import deque
+from collections.abc import Sequence
+from typing import NoReturn
+
+from heliograph.core.hook import hook_environment
+from heliograph.core.record import Delivery
+from heliograph.programs import run_program
+
+log = logging.getLogger(__name__)
+
+MOST_WAITING = 500
+"""Messages. Of more the oldest are left out."""
+_GRACE_S = 5.0
+_PROBE_S = 5.0
+_STARTER = ("systemd-run", "--user", "--collect", "--quiet", "--wait", "--property=Type=exec")
+
+
+class Hooks:
+    """`command` is a program and its arguments; nothing that came from the network is ever part of it."""
+
+    def __init__(self, command: Sequence[str], timeout_s: float) -> None:
+        program, *arguments = command
+        self._command = [os.path.expanduser(program), *arguments]
+        self._timeout_s = timeout_s
+        self._waiting: deque[dict[str, str]] = deque()
+        self._left_out = 0
+        self._woken = asyncio.Event()
+        self._has_starter: bool | None = None
+        """None: not tried yet."""
+
+    def take(self, account: str, deliveries: Sequence[Delivery]) -> None:
+        """These were shown just now."""
+        for delivery in deliveries:
+            variables = hook_environment(account, delivery)
+            if variables is None:
+                continue
+            if len(self._waiting) == MOST_WAITING:
+                self._waiting.popleft()
+                self._left_out += 1
+            self._waiting.append(variables)
+        self._woken.set()
+
+    async def run(self) -> NoReturn:
+        """Runs until cancelled, which also ends the program that runs."""
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            while self._waiting:
+                if self._left_out:
+                    log.warning("on_notification is too slow: it was not run for %d messages", self._left_out)
+                    self._left_out = 0
+                await self._run_one(self._waiting.popleft())
+
+    async def _run_one(self, variables: dict[str, str]) -> None:
+        command, timeout_s = self._command, self._timeout_s
+        if await self._is_sandboxed():
+            # Values stay out of the command line, which every user of the machine can read.
+            settings = [f"--property=RuntimeMaxSec={timeout_s:g}", *(f"--setenv={name}" for name in variables)]
+            # systemd puts variables where it finds $NAME or ${NAME} in a command: text from strangers, in a shell's.
+            command = [*_STARTER, *settings, "--", *(word.replace("$", "$$") for word in command)]
+            timeout_s += _GRACE_S
+        try:
+            status, _ = await run_program(command, timeout_s, variables, errors=None)
+        except (OSError, ValueError) as error:
+            log.warning("on_notification could not be run: %s", error)
+            return
+        if status is None:
+            log.warning("on_notification was ended: it ran for longer than %g s", self._timeout_s)
+        elif status:
+            log.warning("on_notification failed with status %d", status)
+
+    async def _is_sandboxed(self) -> bool:
+        if self._has_starter is None:
+            self._has_starter = os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()) and await self._try_starter()
+        return self._has_starter
+
+    async def _try_starter(self) -> bool:
+        command = [*_STARTER, "--setenv=HELIOGRAPH_TRIAL", "--", "true"]
+        try:
+            status, _ = await run_program(command, _PROBE_S, {"HELIOGRAPH_TRIAL": "1"})
+        except OSError:
+            return False
+        if status != 0:
+            log.info("on_notification runs inside the service's sandbox, since systemd-run does not work here")
+        return status == 0

@@ -7,6 +7,7 @@ pusher again makes Synapse throw away what is pending, and switching on again is
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -16,13 +17,15 @@ from heliograph.core.pusher import Pusher, PusherKey
 from heliograph.core.record import AccountState
 from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError, UserError
 from heliograph.ports import Homeserver, Ledger
-from heliograph.status import AccountStatus
+from heliograph.status import AccountStatus, Connection
 
 log = logging.getLogger(__name__)
 
 APP_ID = "io.github.heliograph"
-WATCH_MS = 50_000
-"""How often a server that lets other clients switch pushers (MSC3881) is asked for ours."""
+WATCH_MS = 45_000
+"""After this long, a server that lets other clients switch pushers (MSC3881) is asked for ours with the next turn."""
+LATEST_MS = 56_000
+"""When it is asked even without a turn, since a poll may have begun just before it was time."""
 SELDOM_MS = 15 * 60_000
 """How often any other server is."""
 
@@ -41,7 +44,8 @@ def own_pusher(pushkey: str, device_name: str) -> Pusher:
 
 
 class PusherLoop:
-    """Watches the pushers of one account. It wakes only when `turn` is called, with the sync loop's own wake-ups.
+    """Watches the pushers of one account. It wakes when `turn` is called, with the sync loop's own wake-ups; by itself
+    only if these are too far apart, since another client's switch is to be obeyed within a minute.
 
     `fallback` is the HTTP pusher to keep registered, `on_pushers` is given all that there are. `lock` is held while
     pushers are looked at and set. What the ledger says that the handoff switched off, no other client did.
@@ -90,7 +94,7 @@ class PusherLoop:
         """Runs until cancelled."""
         failures = 0
         while True:
-            await self._due.wait()
+            await self._wait()
             try:
                 await self._look()
                 failures = 0
@@ -109,6 +113,15 @@ class PusherLoop:
             self._looked_ms = self._clock()
             # Turns made meanwhile do not shorten the wait.
             self._due.clear()
+
+    async def _wait(self) -> None:
+        latest = LATEST_MS / 1000 if self._wait_ms == WATCH_MS else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(latest):
+                await self._due.wait()
+            return
+        if self._status.connection is not Connection.CONNECTED:
+            await self._due.wait()
 
     async def _look(self) -> None:
         async with self._lock:

@@ -16,7 +16,7 @@ from fakes.ledger import FakeLedger
 from heliograph.errors import LoggedOut, RateLimited, Refused, Unreachable
 from heliograph.ports import Pusher
 from heliograph.pusher_loop import APP_ID, PusherLoop, own_pusher
-from heliograph.status import AccountStatus
+from heliograph.status import AccountStatus, Connection
 
 OURS = own_pusher("key", "Heliograph on desk")
 MINUTE = 60
@@ -80,6 +80,12 @@ class Stage:
         for _ in range(round(minutes * MINUTE)):
             self.loop.turn()
             await asyncio.sleep(1)
+
+    async def poll_for(self, seconds: float, *, turns: int) -> None:
+        """The sync loop turns when a poll ends."""
+        for _ in range(turns):
+            await asyncio.sleep(seconds)
+            self.loop.turn()
 
 
 @pytest.fixture
@@ -164,12 +170,36 @@ async def test_dendrite_is_spared_a_kind_it_does_not_know(stage: Stage) -> None:
     assert stage.homeserver.sent == [OURS]
 
 
-@pytest.mark.parametrize(("has_toggle", "looks"), [(True, 72), (False, 4)])
+@pytest.mark.parametrize(("has_toggle", "looks"), [(True, 80), (False, 4)])
 async def test_it_looks_as_often_as_the_server_lets_others_switch(stage: Stage, has_toggle: bool, looks: int) -> None:
     stage.status.has_remote_toggle = has_toggle
     async with stage.running():
         await stage.turn_for(60)
     assert looks - 3 <= stage.homeserver.looks <= looks + 1
+
+
+@pytest.mark.parametrize("turn_s", [1, 44, 49, 51, 120])
+async def test_a_switch_is_obeyed_within_a_minute_however_the_polls_lie(stage: Stage, turn_s: int) -> None:
+    stage.status.connection = Connection.CONNECTED
+    async with stage.running():
+        await stage.turn_for(1)
+        polls = asyncio.create_task(stage.poll_for(turn_s, turns=600 // turn_s))
+        for is_enabled in (False, True, False):
+            await stage.homeserver.switch(is_enabled=is_enabled)
+            await asyncio.sleep(60)
+            assert stage.switches[-1:] == [is_enabled]
+        await polls
+
+
+async def test_without_a_connection_nothing_is_asked(stage: Stage) -> None:
+    async with stage.running():
+        await stage.turn_for(1)
+        stage.status.connection = Connection.OFFLINE
+        looks = stage.homeserver.looks
+        await asyncio.sleep(86_400)
+        assert stage.homeserver.looks == looks
+        await stage.turn_for(1)
+    assert stage.homeserver.looks > looks
 
 
 async def test_without_turns_it_does_nothing(stage: Stage) -> None:
@@ -200,7 +230,7 @@ async def test_turns_during_a_slow_look_do_not_shorten_the_wait(stage: Stage) ->
     stage.homeserver.look_takes_s = 20
     async with stage.running():
         await stage.turn_for(10)
-    assert stage.homeserver.looks <= 9
+    assert stage.homeserver.looks <= 10
 
 
 async def test_it_ends_when_the_account_is_signed_out(stage: Stage) -> None:

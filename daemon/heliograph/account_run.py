@@ -111,9 +111,10 @@ class AccountRun:
     def take_signs(self, signs: Signs) -> None:
         """Whether the user is here."""
         self._signs = signs
-        self._status.handoff.why_away = signs.why_away
         if self.handoff is not None:
             self.handoff.take_signs(signs)
+        else:
+            self._status.handoff.why_away = signs.why_away
 
     @property
     def desk(self) -> AccountDesk:
@@ -235,6 +236,9 @@ class AccountRun:
         beside = [asyncio.create_task(each.run()) for each in (self._pusher, handoff, key_loop, trust)]
         try:
             return await sync.run()
+        except UserError:
+            await handoff.give_back()
+            raise
         finally:
             self.handoff = self.trust = self._replier = None
             for task in beside:

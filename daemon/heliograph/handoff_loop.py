@@ -24,6 +24,7 @@ from heliograph.core.handoff import (
     outdated,
     plan_handoff,
     set_up,
+    why_elsewhere,
 )
 from heliograph.core.notification import DesktopSignal, ServerChanged
 from heliograph.core.pusher import Pusher, PusherKey
@@ -78,10 +79,8 @@ class HandoffLoop:
 
     def take_signs(self, signs: Signs) -> None:
         """Whether the user is here."""
-        if signs.why_away != self._signs.why_away:
-            self._woken.set()
         self._signs = signs
-        self._status.handoff.why_away = signs.why_away
+        self._look_around()
 
     def take_pushers(self, pushers: tuple[Pusher, ...]) -> None:
         """As the homeserver lists them now."""
@@ -89,8 +88,16 @@ class HandoffLoop:
         self._woken.set()
 
     def turn(self) -> None:
-        """The sync loop made a turn: the homeserver can be reached."""
+        """The sync loop made a turn: the homeserver can be reached, and may have told what another client did."""
+        self._look_around()
         if self._status.handoff.trouble is not None:
+            self._woken.set()
+
+    def _look_around(self) -> None:
+        status = self._status
+        why = why_elsewhere(self._signs, is_enabled=status.is_pusher_enabled, is_silenced=status.is_silenced)
+        if why != status.handoff.why_away:
+            status.handoff.why_away = why
             self._woken.set()
 
     async def _load(self) -> None:
@@ -115,7 +122,8 @@ class HandoffLoop:
     async def settle(self) -> None:
         """Returns when everything is as it should be now, or could not be made so. Raises LoggedOut and UserError."""
         async with self._lock:
-            is_away = self._signs.why_away is not None
+            self._look_around()
+            is_away = self._status.handoff.why_away is not None
             if self._was_away and not is_away:
                 self._left_alone = frozenset()
             self._was_away = is_away
@@ -126,6 +134,17 @@ class HandoffLoop:
             except (ServerError, StorageError) as trouble:
                 self._note_trouble(f"{type(trouble).__name__}: {trouble}")
             self._tell()
+
+    async def give_back(self) -> None:
+        """The account cannot go on: others ring again, whether or not that can be written down."""
+        with contextlib.suppress(ServerError, StorageError, UserError, LoggedOut, TimeoutError):
+            async with asyncio.timeout(COLLECT_S), self._lock:
+                off = self._switched_off - {self._own}
+                for pusher in await self._homeserver.pushers() if off else ():
+                    if pusher.key in off and not pusher.is_enabled:
+                        await self._homeserver.set_pusher(replace(pusher, is_enabled=True))
+                        log.info("Switched %s on", _name(pusher))
+                await self._remember(self._switched_off - off)
 
     async def _settle(self, *, is_away: bool) -> None:
         if not self._is_loaded:

@@ -22,6 +22,7 @@ from heliograph.core.handoff import (
     outdated,
     plan_handoff,
     set_up,
+    why_elsewhere,
 )
 from heliograph.core.pusher import Pusher
 
@@ -55,6 +56,18 @@ def off(pusher: Pusher) -> Pusher:
 def test_the_user_is_away_for_a_reason(signs: Signs, why: str | None) -> None:
     assert (signs.why_away is None) is (why is None)
     assert why is None or why in str(signs.why_away)
+    assert why_elsewhere(signs, is_enabled=True, is_silenced=False) == signs.why_away
+
+
+@pytest.mark.parametrize(
+    ("is_enabled", "is_silenced", "why"), [(True, False, None), (False, True, "switched"), (True, True, "silenced")]
+)
+def test_what_another_client_made_silent_leaves_the_ringing_to_others(
+    is_enabled: bool, is_silenced: bool, why: str | None
+) -> None:
+    told = why_elsewhere(Signs(), is_enabled=is_enabled, is_silenced=is_silenced)
+    assert (told is None) is (why is None)
+    assert why is None or why in str(told)
 
 
 @pytest.mark.parametrize(

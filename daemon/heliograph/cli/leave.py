@@ -23,18 +23,29 @@ async def leave_all() -> list[Finding]:
     return [finding for finding in findings if finding is not None]
 
 
+async def give_back(account: Account) -> int | None:
+    """How many pushers were switched on again. None: none was off. Raises UserError, ServerError, StorageError,
+    SecretsLocked and TimeoutError. Only while no daemon runs for the account.
+    """
+    async with asyncio.timeout(PATIENCE_S):
+        return await _switch_on(account) if await _switched_off(account) else None
+
+
 async def _leave(account: Account) -> Finding | None:
     try:
-        async with asyncio.timeout(PATIENCE_S):
-            if not await _switched_off(account):
-                return None
-            if is_held(state_folder(account.user_id)) is not None:
+        if is_held(state_folder(account.user_id)) is None:
+            count = await give_back(account)
+        else:
+            count = None
+            if await _switched_off(account):
                 return Finding(True, f"{account.user_id}: Heliograph runs, and hands over by itself.")
-            return Finding(True, f"{account.user_id}: {await _switch_on(account)} switched on again.")
     except TimeoutError:
         return Finding(False, f"{account.user_id}: no answer in time, what is silent stays silent.")
     except (UserError, ServerError, StorageError, SecretsLocked) as error:
         return Finding(False, f"{account.user_id}: {clean_line(str(error), 300)}")
+    if count is None:
+        return None
+    return Finding(True, f"{account.user_id}: {count} {'pusher' if count == 1 else 'pushers'} switched on again.")
 
 
 async def _switched_off(account: Account) -> frozenset[PusherKey]:
@@ -49,7 +60,7 @@ async def _switched_off(account: Account) -> frozenset[PusherKey]:
         await reader.close()
 
 
-async def _switch_on(account: Account) -> str:
+async def _switch_on(account: Account) -> int:
     from heliograph.cli.signed_in import open_session
     from heliograph.homeserver.client import HomeserverClient
 
@@ -68,4 +79,4 @@ async def _switch_on(account: Account) -> str:
             await ledger.set_switched_off(own)
     finally:
         await ledger.close()
-    return f"{count} pusher" if count == 1 else f"{count} pushers"
+    return count

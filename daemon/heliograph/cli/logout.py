@@ -3,11 +3,23 @@
 from __future__ import annotations
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import click
 
 from heliograph.cli.user_id import UserId
-from heliograph.errors import EXIT_CONFIG, HeliographError, SecretsLocked, ServerError, UserError
+from heliograph.errors import (
+    EXIT_CONFIG,
+    HeliographError,
+    SecretsLocked,
+    ServerError,
+    StorageError,
+    Unreachable,
+    UserError,
+)
+
+if TYPE_CHECKING:
+    from heliograph.accounts import Account
 
 
 @click.command("logout", short_help="Sign out, and remove everything of an account.")
@@ -43,8 +55,9 @@ async def _sign_out(user_id: str, force: bool) -> None:
     try:
         text = await store.load(user_id)
         if text is not None:
+            await _give_back(account)
             await _end_device(user_id, account.homeserver, account.pushkey, text)
-    except (ServerError, SecretsLocked, UserError) as error:
+    except (ServerError, StorageError, SecretsLocked, UserError) as error:
         if not force:
             raise UserError(
                 f"The device was not ended: {_short(error)}.",
@@ -62,6 +75,18 @@ async def _sign_out(user_id: str, force: bool) -> None:
             raise
         click.echo(f"Warning: the access token stays in the {store.name} ({_short(error)}).", err=True)
     remove_account(user_id)
+
+
+async def _give_back(account: Account) -> None:
+    """What a daemon that was killed had switched off must not stay so: nobody would remember."""
+    from heliograph.cli.leave import give_back
+
+    try:
+        await give_back(account)
+    except TimeoutError:
+        raise Unreachable("the homeserver did not answer in time") from None
+    except UserError:
+        return  # the device is gone, or the ledger is
 
 
 async def _end_device(user_id: str, homeserver: str, pushkey: str, text: str) -> None:

@@ -120,7 +120,7 @@ def report_handoff(account: dict[str, Any]) -> Iterator[str]:
 
 
 def _handoff(handoff: dict[str, Any]) -> str:
-    place = "you are here" if handoff.get("present") is True else f"you are away: {_text(handoff.get('why_away'))}"
+    place = "you are here" if handoff.get("present") is True else f"you count as away: {_text(handoff.get('why_away'))}"
     quiet = handoff.get("quiet")
     if handoff.get("set_up") == "relay":
         rings = "either this desktop or another device (relay)"

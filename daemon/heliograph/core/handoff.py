@@ -47,6 +47,18 @@ class Signs:
         return None if self.has_server else "there is no notification server"
 
 
+def why_elsewhere(signs: Signs, *, is_enabled: bool, is_silenced: bool) -> str | None:
+    """Why other devices should ring, and not this one. None: this one should.
+
+    What another client switched off (MSC3881) or silenced (MSC3890) does not ring, so the others must.
+    """
+    if signs.why_away is not None:
+        return signs.why_away
+    if not is_enabled:
+        return "another of your clients switched Heliograph off"
+    return "another of your clients silenced Heliograph" if is_silenced else None
+
+
 class SetUp(Enum):
     """How the desktop and the HTTP pushers share the ringing."""
 

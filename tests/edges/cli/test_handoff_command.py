@@ -119,6 +119,16 @@ def test_a_homeserver_that_fails_is_told_and_remembered(shell: Shell, killed: Lo
     assert shell.run("handoff", "--leave").exit_code == 0
 
 
+def test_signing_out_gives_back_first(shell: Shell, killed: LoginServer) -> None:
+    killed.answers["POST /pushers/set"] = 502, "bad gateway"
+    assert shell.run("logout", ME).exit_code == 1
+    assert remembered() == {PHONE}
+    del killed.answers["POST /pushers/set"]
+    assert shell.run("logout", ME).exit_code == 0
+    assert is_on(killed, PHONE)
+    assert not is_on(killed, THEIRS)
+
+
 def test_an_account_that_never_ran_has_nothing_to_give_back(shell: Shell, signed_in: LoginServer) -> None:
     result = shell.run("handoff", "--leave")
     assert (result.exit_code, result.output) == (0, "")

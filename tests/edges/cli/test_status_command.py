@@ -92,7 +92,7 @@ def test_a_running_daemon_is_told_of_in_full(shell: Shell, private_bus: PrivateB
         ({"handoff": HandoffStatus(quiet=("Pixel\x1b",))}, "this desktop; silent meanwhile: Pixel (you are here)"),
         (
             {"handoff": HandoffStatus(why_away="the session is locked", is_hushed=True)},
-            "other devices; silent here (you are away: the session is locked)",
+            "other devices; silent here (you count as away: the session is locked)",
         ),
         ({"handoff": HandoffStatus(fallback="registered")}, "fallback    registered\n"),
         ({"handoff": HandoffStatus(fallback="switched off by another client")}, "see: heliograph fallback test"),

@@ -86,6 +86,10 @@ class Stage:
         await self.loop.settle()
         return list(self.log)
 
+    async def done(self, step: str) -> None:
+        """Returns when this was the last that was done."""
+        await until(lambda: self.log[-1:] == [step], step)
+
     @contextlib.asynccontextmanager
     async def running(self) -> AsyncIterator[asyncio.Task[None]]:
         task = asyncio.create_task(self.loop.run())
@@ -212,6 +216,25 @@ async def test_what_another_client_switched_on_stays_on_until_the_next_return() 
     assert await stage.go(HERE) == ["collect", "ring", "Pixel off"]
 
 
+@pytest.mark.parametrize("how", ["is_pusher_enabled", "is_silenced"])
+async def test_what_another_client_makes_silent_here_rings_elsewhere(switch: Stage, how: str) -> None:
+    was = getattr(switch.status, how)
+    async with switch.running():
+        for is_silent, wanted in ((True, "hush"), (False, "Fallback off")):
+            switch.log.clear()
+            setattr(switch.status, how, was is not is_silent)
+            switch.loop.turn()
+            await switch.done(wanted)
+            assert (switch.status.handoff.why_away is not None) is is_silent
+
+
+async def test_a_relay_does_not_hold_back_for_a_desktop_that_is_silenced(relay: Stage) -> None:
+    relay.status.is_silenced = True
+    relay.loop.turn()
+    await relay.loop.settle()
+    assert relay.log == ["collect", "Desk off", "hush"]
+
+
 async def test_a_pusher_that_is_gone_is_forgotten(switch: Stage) -> None:
     switch.homeserver.drop(FALLBACK)
     await switch.look()
@@ -292,6 +315,19 @@ async def test_handing_over_is_bounded(switch: Stage, relay: Stage) -> None:
     assert switch.log == ["Fallback on"]
     assert relay.log == ["collect", "Desk off", "hush"]
     await settle_all([], 4)
+
+
+async def test_an_account_that_cannot_go_on_gives_back_even_if_nothing_can_be_written(switch: Stage) -> None:
+    switch.homeserver.switch(PHONE, is_enabled=False)
+    switch.ledger.is_full = True
+    await switch.loop.give_back()
+    assert switch.homeserver.is_on(FALLBACK)
+    assert not switch.homeserver.is_on(PHONE)
+    switch.ledger.is_full = False
+    switch.log.clear()
+    await switch.loop.give_back()
+    assert switch.log == []
+    assert switch.switched_off == frozenset()
 
 
 # The desk as a whole

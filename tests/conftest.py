@@ -58,6 +58,8 @@ def pytest_runtest_makereport() -> Generator[None, pytest.TestReport, pytest.Tes
     report = yield
     if report.skipped and not hasattr(report, "wasxfail"):
         report.outcome = "failed"
+    # What was logged goes from worker to worker as UTF-8, and some tests log what is not.
+    report.sections = [(name, text.encode("utf-8", "backslashreplace").decode()) for name, text in report.sections]
     return report
 
 

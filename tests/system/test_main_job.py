@@ -214,7 +214,7 @@ async def test_a_gap_in_one_room_is_filled(stage: Stage) -> None:
     sent = [await stage.alice.send_text(room, f"message {number}") for number in range(60)]
     async with daemon:
         await until(lambda: any("61 new" in each.summary for each in stage.screen.shown), "all of them")
-    assert _states(stage.account, sent) == {"shown": 60}
+        await until(lambda: _states(stage.account, sent) == {"shown": 60}, "the ledger")
 
 
 async def test_the_pusher_is_registered_once_and_obeyed_when_switched_off(stage: Stage) -> None:

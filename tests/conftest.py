@@ -32,6 +32,7 @@ _FOREIGN = (
 
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="leave out tests that need a homeserver or a display")
+    parser.addoption("--long", action="store_true", help="the whole size of tests that are small otherwise")
 
 
 def pytest_configure(config: pytest.Config) -> None:
@@ -70,6 +71,12 @@ def pytest_make_collect_report() -> Generator[None, pytest.CollectReport, pytest
     if report.skipped:
         report.outcome = "failed"
     return report
+
+
+@pytest.fixture
+def is_long(request: pytest.FixtureRequest) -> bool:
+    """Whether the test may take minutes."""
+    return bool(request.config.getoption("long"))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,11 @@ def deliveries(account: Account) -> list[tuple[str, str]]:
     return _rows(account, "ledger.db", "SELECT event_id, state FROM deliveries ORDER BY event_id")
 
 
+def texts(account: Account) -> dict[str, str]:
+    """What each delivery says, by event id."""
+    return dict(_rows(account, "ledger.db", "SELECT event_id, text FROM deliveries"))
+
+
 def decisions(account: Account) -> dict[str, str]:
     """Whether an event rang, by event id."""
     return dict(_rows(account, "ledger.db", "SELECT event_id, decision FROM judged"))

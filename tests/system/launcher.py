@@ -20,6 +20,7 @@ from heliograph.core.record import Plan, PopupRecord
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.encryption.machine import Machine
 from heliograph.homeserver.client import HomeserverClient
+from heliograph.homeserver.keys import KeysClient
 from heliograph.ports import Settlement, SyncRequest
 from heliograph.store.ledger import SqliteLedger
 
@@ -56,6 +57,37 @@ def _around_take(*, is_before: bool) -> Callable[[Method], Method]:
         return take
 
     return wrap
+
+
+def _after_decryption(original: Method) -> Method:
+    async def decrypt(self: Machine, events: Any) -> Any:
+        await original(self, events)
+        die()
+
+    return decrypt
+
+
+def _around_upload(*, is_before: bool) -> Callable[[Method], Method]:
+    def wrap(original: Method) -> Method:
+        async def upload(self: KeysClient, **keys: Any) -> Any:
+            if is_before and keys:
+                die()
+            answer = await original(self, **keys)
+            if keys:
+                die()
+            return answer
+
+        return upload
+
+    return wrap
+
+
+def _after_confirmation(original: Method) -> Method:
+    async def confirm(self: Machine, *, is_device_published: bool) -> None:
+        await original(self, is_device_published=is_device_published)
+        die()
+
+    return confirm
 
 
 def _around_commit(*, is_before: bool) -> Callable[[Method], Method]:
@@ -114,9 +146,18 @@ STEPS: dict[str, tuple[type, str, Callable[[Method], Method]]] = {
 }
 
 
+KEY_STEPS: dict[str, tuple[type, str, Callable[[Method], Method]]] = {
+    "before key upload": (KeysClient, "upload_keys", _around_upload(is_before=True)),
+    "after key upload": (KeysClient, "upload_keys", _around_upload(is_before=False)),
+    "after key confirmation": (Machine, "confirm_upload", _after_confirmation),
+    "after decryption": (Machine, "decrypt", _after_decryption),
+}
+"""Only with encryption is something to do there."""
+
+
 def main() -> None:
     for step in sys.argv[1:]:
-        owner, method, wrap = STEPS[step]
+        owner, method, wrap = (STEPS | KEY_STEPS)[step]
         setattr(owner, method, wrap(getattr(owner, method)))
     from heliograph.cli import main as heliograph
 

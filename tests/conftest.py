@@ -20,7 +20,7 @@ from buses import PrivateBus
 from dunst import DunstSession
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
-from js_client import JsClient
+from js_client import JsClient, JsProcess
 
 _REAL_PARTS = {"synapse", "new_user", "dunst", "js_client"}
 _FOREIGN = (
@@ -170,12 +170,19 @@ class OpenJsClient(Protocol):
     async def __call__(self, user: DemoUser) -> JsClient: ...
 
 
+@pytest.fixture(scope="session")
+def js_process() -> Iterator[JsProcess]:
+    """One process of node for the whole run."""
+    with JsProcess() as process:
+        yield process
+
+
 @pytest.fixture
-async def js_client(synapse: ThrowawaySynapse, tmp_path: Path) -> AsyncIterator[OpenJsClient]:
-    """Signs a user in on a new device of matrix-js-sdk; what it says to stderr is in the test's folder."""
+async def js_client(js_process: JsProcess) -> AsyncIterator[OpenJsClient]:
+    """Signs a user in on a new device of matrix-js-sdk, which ends with the test."""
     async with contextlib.AsyncExitStack() as stack:
 
         async def open_client(user: DemoUser) -> JsClient:
-            return await stack.enter_async_context(JsClient(user, tmp_path / "js-client.log"))
+            return await stack.enter_async_context(JsClient(user, js_process))
 
         yield open_client

@@ -157,7 +157,7 @@ class Trust:
 
     def _take_standing(self, standing: Standing) -> None:
         if standing is not self.standing:
-            log.info("This device is %s", standing.value)
+            log.info("How this device stands with its owner: %s", standing.value)
         self.standing = standing
         self._looked_ms = self._clock()
         self._on_standing(standing)

@@ -159,6 +159,17 @@ class FakeVault:
         device["signatures"] = {own.user_id: {f"ed25519:{own.device_id}": self.signature(device)}}
         return device
 
+    def one_time_keys(self, count: int = 1) -> dict[str, Any]:
+        """As many new ones, for others to begin a session with."""
+        self._account.generate_one_time_keys(count)
+        keys: dict[str, Any] = {}
+        for key_id, public in self._account.one_time_keys.items():
+            key = {"key": public.to_base64()}
+            signature = {f"ed25519:{self.identity.device_id}": self.signature(key)}
+            keys[f"signed_curve25519:{key_id}"] = key | {"signatures": {self.identity.user_id: signature}}
+        self._account.mark_keys_as_published()
+        return keys
+
     def publish(self, server: FakeKeyServer) -> None:
         """As the device itself does when it signs in."""
         server.devices.setdefault(self.identity.user_id, {})[self.identity.device_id] = self.device_keys()

@@ -3,22 +3,31 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 
 import pytest
 
 from buses import PrivateBus
-from conftest import NewUser, OpenJsClient
+from conftest import Home, NewUser, OpenJsClient
+from fakes.keys import FakeVault
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
 from js_client import JsClient
 from system.daemon import Daemon, sign_in
 from system.evidence import decisions, rings, rung
+from system.test_commands import heliograph
 
+CROWD = 30
 QUIET_S = 1.0
 """How long a ring that must not come is waited for, after one sent later has come."""
+
+
+def write_config(home: Home, text: str) -> None:
+    folder = home.config / "heliograph"
+    folder.mkdir()
+    (folder / "config.toml").write_text(text)
 
 
 @dataclass
@@ -30,11 +39,13 @@ class Stage:
     account: Account
     screen: NotificationServer
 
-    async def room(self, name: str | None = None, members: int = 2) -> str:
+    async def room(self, name: str | None = None, others: Sequence[DemoUser] = ()) -> str:
         options = {"is_direct": True} if name is None else {"name": name}
-        room = str(await self.alice("create_room", invite=[self.me.user_id], **options))
-        await self.me.join(room)
-        await self.alice("wait_members", room=room, count=members)
+        invited = [self.me, *others]
+        room = str(await self.alice("create_room", invite=[each.user_id for each in invited], **options))
+        for each in invited:
+            await each.join(room)
+        await self.alice("wait_members", room=room, count=len(invited) + 1)
         return room
 
 
@@ -71,6 +82,64 @@ async def test_messages_of_an_absence_ring_with_what_they_say(stage: Stage) -> N
         await daemon.start()
         await rung(stage.screen, "while away 2")
         await rung(stage.screen, "while away 0")
+
+
+async def test_among_thirty_members_we_can_read(stage: Stage, new_user: NewUser) -> None:
+    others = await asyncio.gather(*(new_user("crowd") for _ in range(CROWD - 2)))
+    devices = [FakeVault(each.device_id, each.user_id) for each in others]
+    for user, device in zip(others, devices, strict=True):
+        keys = {"device_keys": device.device_keys(), "one_time_keys": device.one_time_keys()}
+        await user.call("POST", "/keys/upload", keys)
+    async with Daemon():
+        room = await stage.room("Harbour", others)
+        await stage.alice("send", room=room, body="ahoy to all")
+        await rung(stage.screen, "ahoy to all")
+    brought = await others[-1].call("GET", "/sync")
+    assert [each["type"] for each in brought["to_device"]["events"]] == ["m.room.encrypted"]
+
+
+async def test_a_key_that_is_late_brings_the_text_after_all(stage: Stage) -> None:
+    async with Daemon():
+        room = await stage.room()
+        await stage.alice("hold_keys")
+        await stage.alice("send", room=room, body="ahoy")
+        waiting = await rung(stage.screen, "New encrypted message")
+        assert rings(stage.screen, "ahoy") == 0
+        assert await stage.alice("release_keys") == 1
+        shown = await rung(stage.screen, "ahoy")
+        assert shown.replaces_id == waiting.id
+        assert [each.body for each in stage.screen.on_screen.values()] == [shown.body]
+    assert "Unverified" not in shown.body
+
+
+async def test_a_reply_is_encrypted_and_read_by_the_other_client(stage: Stage) -> None:
+    async with Daemon():
+        room = await stage.room()
+        event = await stage.alice("send", room=room, body="ahoy")
+        await rung(stage.screen, "ahoy")
+        sent = await heliograph("inbox", "reply", room, "ahoy yourself")
+        assert (sent.code, sent.errors) == (0, "")
+        seen = await stage.alice("wait_text", room=room, sender=stage.me.user_id, body="ahoy yourself")
+    assert seen["is_encrypted"] is True
+    assert seen["failure"] is None
+    assert seen["content"]["m.relates_to"]["m.in_reply_to"]["event_id"] == event
+
+
+async def test_messages_of_a_device_that_its_owner_did_not_verify_are_marked(
+    stage: Stage, new_user: NewUser, js_client: OpenJsClient, home: Home
+) -> None:
+    write_config(home, '[encryption]\nunverified_senders = "mark"')
+    user = await new_user("bob")
+    bob = await js_client(user)
+    await stage.alice("bootstrap")
+    async with Daemon():
+        room = await stage.room("Harbour", [user])
+        await stage.alice("send", room=room, body="from a verified device")
+        await bob("wait_members", room=room, count=3)
+        await bob("send", room=room, body="from any device")
+        verified, unverified = await rung(stage.screen, "from a verified"), await rung(stage.screen, "from any")
+    assert "Unverified" not in verified.body
+    assert "Unverified: from any device" in unverified.body
 
 
 async def test_an_encrypted_edit_does_not_ring_and_changes_what_is_shown(stage: Stage) -> None:

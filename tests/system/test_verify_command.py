@@ -134,8 +134,7 @@ async def test_different_emoji_are_an_error_of_two_lines(
     assert (await element("wait_verification_phase", phase="Cancelled"))["cancellation_code"] == "m.mismatched_sas"
 
 
-@pytest.mark.parametrize("is_running", [True, False])
-@pytest.mark.parametrize("passphrase", [None, "correct horse battery staple"])
+@pytest.mark.parametrize(("passphrase", "is_running"), [(None, True), ("correct horse battery staple", False)])
 async def test_a_headless_machine_is_verified_with_the_secret_of_secure_backup(
     user: DemoUser, element: JsClient, screen: NotificationServer, passphrase: str | None, is_running: bool
 ) -> None:

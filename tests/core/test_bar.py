@@ -103,8 +103,8 @@ def test_polybar_gets_numbers_only() -> None:
 
 def test_i3blocks_is_urgent_for_highlights() -> None:
     render = read_format("i3blocks")
-    assert json.loads(render(LOUD)) == {"full_text": "5 @1", "short_text": "5", "urgent": True}
-    assert json.loads(render(NOTHING)) == {"full_text": "", "short_text": "", "urgent": False}
+    assert json.loads(render(LOUD)) == {"full_text": "5 @1", "short_text": "5", "urgent": "true"}
+    assert json.loads(render(NOTHING)) == {"full_text": "", "short_text": "", "urgent": "false"}
 
 
 @pytest.mark.parametrize(

@@ -140,8 +140,8 @@ def _polybar(bar: BarState) -> str:
 
 
 def _i3blocks(bar: BarState) -> str:
-    """i3blocks(1), `format=json`. An empty block is hidden."""
-    return _json({"full_text": _polybar(bar), "short_text": bar.text, "urgent": bar.highlights > 0})
+    """i3blocks(1), `format=json`. An empty block is hidden. i3blocks 1.4 takes nothing but texts for values."""
+    return _json({"full_text": _polybar(bar), "short_text": bar.text, "urgent": _json(bar.highlights > 0)})
 
 
 def _i3status_rs(bar: BarState) -> str:
@@ -195,7 +195,7 @@ def _everything(bar: BarState) -> str:
     )
 
 
-def _json(value: Mapping[str, Any]) -> str:
+def _json(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
 
 

@@ -1,18 +1,22 @@
 """How log lines look: one for each thing that happened, whole, and without secrets.
 
-Under systemd a line carries its priority (`<4>...`) and no time, which the journal knows better.
+Under systemd a line carries its priority (`<4>...`) and no time, which the journal knows better. As JSON, it carries
+besides what the sentence is about, by name.
 """
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import re
 import sys
 import unicodedata
+from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 Level = Literal["debug", "info", "warning", "error"]
+Form = Literal["text", "json"]
 
 _MAX_LINE = 4000
 _CHATTY = ("aiohttp", "aiosqlite", "asyncio", "dbus_fast", "nio", "peewee", "plyer")
@@ -29,11 +33,12 @@ _SECRETS = re.compile(
 )
 
 
-def set_up(level: Level, stream: TextIO | None = None) -> None:
+def set_up(level: Level, stream: TextIO | None = None, form: Form = "text") -> None:
     """Send the log of the whole process to `stream` (standard error if None)."""
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
-    handler.setFormatter(JournalFormatter() if is_journal(stream) else TerminalFormatter())
+    as_text = JournalFormatter() if is_journal(stream) else TerminalFormatter()
+    handler.setFormatter(JsonFormatter() if form == "json" else as_text)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -73,6 +78,31 @@ class JournalFormatter(logging.Formatter):
     def format(self, record: logging.LogRecord) -> str:
         priority = _priority(record.levelno)
         return "\n".join(f"<{priority}>{line}" for line in _lines(self, record))
+
+
+class JsonFormatter(logging.Formatter):
+    """`{"time": "...", "level": "info", "module": "...", "message": "sentence", ...}`, an object a line.
+
+    What a call gave as `extra` has properties of its own.
+    """
+
+    def format(self, record: logging.LogRecord) -> str:
+        first, *others = _lines(self, record)
+        told: dict[str, str | int | float] = {
+            "time": datetime.fromtimestamp(record.created, UTC).isoformat(timespec="milliseconds"),
+            "level": record.levelname.lower(),
+            "module": record.name,
+            "message": first,
+        }
+        if others:
+            told["traceback"] = "\n".join(others)
+        extra = {name: value for name, value in vars(record).items() if name not in _OF_EVERY_RECORD}
+        for name, value in extra.items():
+            told.setdefault(name, value if isinstance(value, int | float) else _one_line(scrub(str(value))))
+        return json.dumps(told, ensure_ascii=False)
+
+
+_OF_EVERY_RECORD = frozenset((*vars(logging.makeLogRecord({})), "message", "asctime", "taskName"))
 
 
 def _priority(level: int) -> int:

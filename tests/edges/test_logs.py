@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import io
+import json
 import logging
 import os
 from collections.abc import Iterator
@@ -112,3 +113,31 @@ def test_tokens_are_taken_out(stream: io.StringIO, text: str) -> None:
 @pytest.mark.parametrize("text", ["the token is no longer good", "Bearer", "passwords", "next_batch s72594_4483_1934"])
 def test_plain_sentences_stay_as_they_are(text: str) -> None:
     assert logs.scrub(text) == text
+
+
+def test_as_json_a_line_is_an_object_with_what_it_is_about_by_name() -> None:
+    stream = io.StringIO()
+    logs.set_up("info", stream, "json")
+    log.info("The gateway %s is\ndown", "push.example", extra={"gateway": "push.example", "pushes": 3})
+    told = json.loads(stream.getvalue())
+    assert told.pop("time").endswith("+00:00")
+    assert told == {
+        "level": "info",
+        "module": "heliograph.test",
+        "message": "The gateway push.example is\\ndown",
+        "gateway": "push.example",
+        "pushes": 3,
+    }
+
+
+def test_as_json_a_traceback_is_one_property_and_tokens_are_taken_out() -> None:
+    stream = io.StringIO()
+    logs.set_up("info", stream, "json")
+    try:
+        raise ValueError("access_token=abc")
+    except ValueError:
+        log.exception("It failed", extra={"header": "Bearer abc"})
+    (line,) = stream.getvalue().splitlines()
+    told = json.loads(line)
+    assert told["traceback"].endswith("ValueError: access_token=[secret]")
+    assert told["header"] == "Bearer [secret]"

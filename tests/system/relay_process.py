@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import os
+import sqlite3
 import subprocess
 import sys
 from pathlib import Path
@@ -12,6 +13,8 @@ import aiohttp
 
 from heliograph.demo.homeserver import free_port
 from waiting import until
+
+_LAUNCHER = Path(__file__).with_name("relay_launcher.py")
 
 
 class RelayProcess:
@@ -37,6 +40,10 @@ class RelayProcess:
     def log(self) -> str:
         return self._log.read_text(errors="replace")
 
+    @property
+    def has_died(self) -> bool:
+        return self._process is not None and self._process.poll() is not None
+
     async def __aenter__(self) -> RelayProcess:
         await self.start()
         return self
@@ -44,12 +51,14 @@ class RelayProcess:
     async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
         await self.kill()
         if error is not None:
-            print(self.log)
+            print(self.log[-5000:])
 
-    async def start(self) -> None:
-        """Returns when it answers."""
-        await asyncio.to_thread(self._spawn)
-        await until(self._answers, "the relay")
+    async def start(self, step: str = "") -> None:
+        """Returns when it answers. With a `step` of the launcher, it kills itself there: maybe before that."""
+        await asyncio.to_thread(self._spawn, step)
+        while not (step and self.has_died) and not await self._answers():
+            assert step or not self.has_died, self.log[-3000:]
+            await asyncio.sleep(0.05)
 
     async def kill(self) -> None:
         """SIGKILL."""
@@ -65,19 +74,30 @@ class RelayProcess:
         process.terminate()
         return await asyncio.to_thread(process.wait, 20)
 
-    def _spawn(self) -> None:
+    def waiting(self) -> int:
+        """Pushes that nothing became of yet."""
+        with sqlite3.connect(f"file:{self._state}/relay.db?mode=ro", uri=True) as db:
+            (number,) = db.execute("SELECT count(*) FROM pushes WHERE outcome IS NULL").fetchone()
+        db.close()
+        return int(number)
+
+    async def settled(self) -> None:
+        """Returns when no push waits any more."""
+        await until(lambda: self.waiting() == 0, "the end of the queue", 60)
+
+    def _spawn(self, step: str) -> None:
+        program = [str(_LAUNCHER), step] if step else ["-m", "heliograph"]
         options = ["--homeserver", self._homeserver, "--listen", f"127.0.0.1:{self.port}", "--state", str(self._state)]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, "-m", "heliograph", "relay", *options, "--allow-http-loopback"],
+                [sys.executable, *program, "relay", *options, "--allow-http-loopback"],
+                stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,
                 env={**os.environ, "PYTHONPATH": os.pathsep.join(path for path in sys.path if path)},
             )
 
     async def _answers(self) -> bool:
-        assert self._process is not None
-        assert self._process.poll() is None, self.log
         try:
             async with aiohttp.request("GET", f"{self.url}/_matrix/client/versions") as response:
                 return response.status == 200

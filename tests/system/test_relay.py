@@ -5,127 +5,81 @@ from __future__ import annotations
 import asyncio
 import io
 import os
-import random
-from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
-from functools import partial
 from pathlib import Path
 
 import aiohttp
-import pytest
 
-from buses import PrivateBus
 from conftest import NewUser
-from edges.relay.running import GatewayServer, http_body
-from fakes.notification_server import NotificationServer
-from heliograph.accounts import Account
-from heliograph.control.client import ask_status
-from heliograph.demo.homeserver import ThrowawaySynapse
-from heliograph.demo.user import DemoUser
-from system.daemon import Daemon, sign_in
-from system.evidence import PATIENCE_S, decisions
+from system.daemon import Daemon
 from system.relay_process import RelayProcess
+from system.relay_scene import Scene
 from waiting import until
 
 
-@dataclass
-class Stage:
-    """The user has a phone with an http pusher, and Heliograph behind the relay; Alice writes."""
+async def test_of_many_messages_all_ring_at_the_desktop_with_their_events_and_none_at_the_phone(
+    scene: Scene, is_long: bool
+) -> None:
+    async def write(room: int) -> list[str]:
+        return [await scene.send(f"message {number}", room) for number in range(125 if is_long else 25)]
 
-    relay: RelayProcess
-    gateway: GatewayServer
-    screen: NotificationServer
-    account: Account
-    phone: DemoUser
-    alice: DemoUser
-    room: str
-
-    async def is_direct(self) -> bool:
-        answer = await ask_status()
-        assert answer is not None
-        (account,) = answer["accounts"]
-        return account["mode"] == "direct" and account["pusher"]["registered"] is True
-
-    async def ready(self) -> None:
-        """Returns when the relay alone says what rings, and is acknowledged."""
-        await until(self.is_direct, "direct mode", PATIENCE_S)
-        for number in range(2):
-            event_id = await self.alice.send_text(self.room, f"settling {number}")
-            await until(partial(self._has_rung, event_id), "the ring", PATIENCE_S)
-
-    def _has_rung(self, event_id: str) -> bool:
-        return event_id in self.rang()
-
-    def rang(self) -> set[str]:
-        """Events that the desktop showed."""
-        return {event_id for event_id, decision in decisions(self.account).items() if decision == "ring"}
-
-
-@pytest.fixture
-async def relay(synapse: ThrowawaySynapse, tmp_path: Path) -> AsyncIterator[RelayProcess]:
-    async with RelayProcess(synapse.base_url, tmp_path / "relay") as process:
-        yield process
-
-
-@pytest.fixture
-async def stage(relay: RelayProcess, new_user: NewUser, private_bus: PrivateBus) -> AsyncIterator[Stage]:
-    screen = NotificationServer(private_bus.address)
-    await screen.start()
-    async with GatewayServer() as gateway:
-        me, alice = await new_user("me"), await new_user("alice")
-        phone = replace(me, base_url=relay.url)
-        await phone.call("POST", "/pushers/set", http_body(gateway))
-        room = await alice.create_room("Lunch", invite=[me])
-        await me.join(room)
-        account = await sign_in(phone)
-        yield Stage(relay, gateway, screen, account, phone, alice, room)
-    await screen.stop()
-
-
-async def test_online_the_desktop_rings_and_the_phone_is_silent(stage: Stage) -> None:
     async with Daemon():
-        await stage.ready()
-        before = set(stage.gateway.events)
-        sent = {await stage.alice.send_text(stage.room, f"message {number}") for number in range(50)}
-        await until(lambda: sent <= stage.rang(), "the rings", PATIENCE_S)
-    assert not sent & (set(stage.gateway.events) - before)
+        await scene.ready()
+        sent = [each for part in await asyncio.gather(*map(write, range(4))) for each in part]
+        await scene.arrived(sent)
+        await scene.relay.settled()
+    assert scene.gateway.events == []
+    assert sorted(scene.cable.brought) == sorted(sent)
+    assert scene.cable.apart == []
+    assert scene.shown() == set(sent)
 
 
-async def test_with_the_desktop_away_the_phone_rings(stage: Stage) -> None:
-    daemon = Daemon()
-    async with daemon:
-        await stage.ready()
-        assert await daemon.stop() == 0
-        sent = {await stage.alice.send_text(stage.room, f"message {number}") for number in range(20)}
-        await until(lambda: sent <= set(stage.gateway.events), "the pushes", PATIENCE_S)
-
-
-async def test_a_relay_that_is_killed_at_random_loses_nothing(stage: Stage) -> None:
+async def test_a_message_that_stays_alone_does_not_ring_twice(scene: Scene) -> None:
     async with Daemon():
-        await stage.ready()
-        sent: list[str] = []
-
-        def is_told() -> bool:
-            return set(sent) <= stage.rang() | set(stage.gateway.events)
-
-        for number in range(10):
-            killing = asyncio.create_task(_kill_after(stage.relay, random.uniform(0, 0.15)))
-            sent += [await stage.alice.send_text(stage.room, f"round {number}, message {each}.") for each in range(3)]
-            await killing
-            await stage.relay.start()
-            await until(is_told, "the rings of this round", PATIENCE_S)
-        await until(lambda: set(sent) <= stage.rang(), "the desktop's part", PATIENCE_S)
+        await scene.ready()
+        for number in range(3):
+            sent = await scene.send(f"message {number}")
+            await scene.arrived([sent])
+            await scene.relay.settled()
+    assert scene.gateway.events == []
 
 
-async def test_media_of_50_mb_pass_both_ways_in_little_memory(stage: Stage) -> None:
+async def test_while_the_desktop_is_away_all_ring_at_the_phone_in_their_order(scene: Scene, is_long: bool) -> None:
+    async with Daemon() as daemon:
+        await scene.ready()
+        await daemon.stop()
+        sent = [await scene.send(f"message {number}") for number in range(500 if is_long else 40)]
+        await scene.pushed(sent)
+        await scene.relay.settled()
+    assert scene.gateway.events == sent
+    assert scene.shown() == set()
+
+
+async def test_what_is_read_on_the_phone_during_the_hold_rings_nowhere(scene: Scene) -> None:
+    async with Daemon():
+        await scene.ready()
+        scene.cable.cut()
+        read = await scene.send("read on the phone")
+        await until(lambda: scene.relay.waiting() == 1, "the hold")
+        await scene.phone.read(scene.rooms[0], read)
+        await scene.relay.settled()
+        probe = await scene.send("probe")
+        await scene.pushed([probe])
+        scene.cable.mend()
+        await scene.arrived([probe])
+    assert scene.gateway.events == [probe]
+    assert read not in scene.shown()
+
+
+async def test_media_of_50_mb_pass_both_ways_in_little_memory(relay: RelayProcess, new_user: NewUser) -> None:
+    user = await new_user()
     media = os.urandom(50 * 1024 * 1024)
-    headers = {"Authorization": f"Bearer {stage.phone.access_token}", "Content-Type": "application/octet-stream"}
-    async with aiohttp.ClientSession(stage.relay.url, headers=headers) as session:
+    headers = {"Authorization": f"Bearer {user.access_token}", "Content-Type": "application/octet-stream"}
+    async with aiohttp.ClientSession(relay.url, headers=headers) as session:
         async with session.post("/_matrix/media/v3/upload", data=io.BytesIO(media)) as response:
             place = (await response.json())["content_uri"].removeprefix("mxc://")
         async with session.get(f"/_matrix/client/v1/media/download/{place}") as response:
             assert await response.read() == media
-    status = await asyncio.to_thread(Path(f"/proc/{stage.relay.pid}/status").read_text)
+    status = await asyncio.to_thread(Path(f"/proc/{relay.pid}/status").read_text)
     (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
     assert peak < 100 * 1024
 
@@ -133,8 +87,3 @@ async def test_media_of_50_mb_pass_both_ways_in_little_memory(stage: Stage) -> N
 async def test_it_ends_when_asked_to(relay: RelayProcess) -> None:
     assert await relay.stop() == 0
     await relay.start()
-
-
-async def _kill_after(relay: RelayProcess, seconds: float) -> None:
-    await asyncio.sleep(seconds)
-    await relay.kill()

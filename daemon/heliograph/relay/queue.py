@@ -32,6 +32,7 @@ MOST_BYTES = 8 * 1024 * 1024
 REMEMBERED_MS = 2 * LIFETIME_MS
 """How long it is known what became of a push. Homeservers repeat one for a day at most."""
 
+_LOSSES = frozenset({Why.EXPIRED, Why.OVERFLOW, Why.REFUSED})
 _HEAD = (
     "SELECT position, event_id, unread, received_ms, due_ms, is_brief, payload FROM pushes"
     " WHERE hidden_pushkey = ? AND outcome IS NULL ORDER BY position LIMIT 1"
@@ -73,6 +74,8 @@ class Changes:
     rejected: set[str] = field(default_factory=set)
     due: dict[str, int] = field(default_factory=dict)
     """When (ms) each of those in which something waits wants to be looked at."""
+    lost: Counter[tuple[str, Why]] = field(default_factory=Counter)
+    """Pushes that nobody will get who should have, by queue and reason."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -94,6 +97,8 @@ def settle(db: sqlite3.Connection, condition: str, parameters: Sequence[object],
     ).fetchall()
     changes.outcomes[why] += len(rows)
     changes.queues.update(key for (key,) in rows)
+    if why in _LOSSES:
+        changes.lost.update((key, Why(why)) for (key,) in rows)
 
 
 def settle_all(db: sqlite3.Connection, hidden_pushkey: str, why: str, changes: Changes) -> None:

@@ -7,7 +7,7 @@ import contextlib
 import json
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from aiohttp import web
 
@@ -69,6 +69,13 @@ async def _cancel(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+class Reachable(Protocol):
+    """A relay, wherever it runs."""
+
+    @property
+    def url(self) -> str: ...
+
+
 class GatewayServer:
     """A push gateway on loopback."""
 
@@ -118,7 +125,7 @@ class Device:
     last: Json = field(default_factory=dict)
 
     @classmethod
-    async def begin(cls, user: DemoUser, relay: RunningRelay) -> Device:
+    async def begin(cls, user: DemoUser, relay: Reachable) -> Device:
         """After its first sync, without a pusher."""
         device = cls(through(user, relay))
         first = await device.user.call("GET", "/sync", filter=json.dumps({"room": {"rooms": []}}))
@@ -171,7 +178,7 @@ class Device:
             await asyncio.gather(task, return_exceptions=True)
 
 
-def through(user: DemoUser, relay: RunningRelay) -> DemoUser:
+def through(user: DemoUser, relay: Reachable) -> DemoUser:
     """The same device, behind the relay."""
     return replace(user, base_url=relay.url)
 

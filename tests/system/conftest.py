@@ -1,0 +1,48 @@
+"""Where the relay's system tests take place."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from buses import PrivateBus
+from conftest import NewUser
+from fakes.notification_server import NotificationServer
+from heliograph.demo.homeserver import ThrowawaySynapse
+from system.relay_faults import Cable, FaultyGateway
+from system.relay_process import RelayProcess
+from system.relay_scene import Scene, set_up
+
+
+@pytest.fixture
+def seed() -> int:
+    """Of what happens at random."""
+    return 3361
+
+
+@pytest.fixture
+async def relay(synapse: ThrowawaySynapse, tmp_path: Path) -> AsyncIterator[RelayProcess]:
+    async with RelayProcess(synapse.base_url, tmp_path / "relay") as process:
+        yield process
+
+
+@pytest.fixture
+async def screen(private_bus: PrivateBus) -> AsyncIterator[NotificationServer]:
+    screen = NotificationServer(private_bus.address)
+    await screen.start()
+    yield screen
+    await screen.stop()
+
+
+@pytest.fixture
+async def scene(
+    synapse: ThrowawaySynapse, relay: RelayProcess, new_user: NewUser, screen: NotificationServer, seed: int
+) -> AsyncIterator[Scene]:
+    async with (
+        Cable(relay.url, 0.02, random.Random(seed)) as cable,
+        FaultyGateway() as gateway,
+    ):
+        yield await set_up(synapse, relay, cable, gateway, await new_user("me"), await new_user("alice"))

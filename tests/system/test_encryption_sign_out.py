@@ -1,0 +1,94 @@
+"""Signed out softly the device keeps its keys; signed out for good it keeps nothing."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import time
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+
+from buses import PrivateBus
+from conftest import NewUser, OpenJsClient
+from fakes.notification_server import NotificationServer
+from heliograph.accounts import Account, find_account, state_folder
+from heliograph.demo.homeserver import ThrowawaySynapse
+from heliograph.demo.user import DemoUser
+from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN
+from heliograph.secrets import open_secrets
+from heliograph.secrets.secret import decode_secret
+from system.daemon import Daemon, sign_in
+from system.evidence import rings, rung
+from system.test_commands import log_in
+from waiting import until
+
+EXPIRES_S = 8.0
+
+
+@pytest.fixture
+async def screen(private_bus: PrivateBus) -> AsyncIterator[NotificationServer]:
+    server = NotificationServer(private_bus.address)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+async def session_of(user: DemoUser, account: Account) -> DemoUser:
+    """What Heliograph's own device may do."""
+    secret = decode_secret(user.user_id, str(await open_secrets("file").load(user.user_id)))
+    return DemoUser(user.base_url, user.user_id, account.device_id, secret.access_token, user.password)
+
+
+def let_expire(server: ThrowawaySynapse, account: Account) -> float:
+    """As an administrator does who limits sessions: at what time the device's token ends. It was never used yet."""
+    expires = time.time() + EXPIRES_S  # noqa: TID251 - the homeserver's clock
+    with sqlite3.connect(server.folder / "homeserver.db", timeout=20) as db:
+        update = "UPDATE access_tokens SET valid_until_ms = ? WHERE device_id = ?"
+        assert db.execute(update, (int(expires * 1000), account.device_id)).rowcount == 1
+    db.close()
+    return expires
+
+
+def files_of(account: Account) -> set[str]:
+    return {file.name for file in Path(state_folder(account.user_id)).iterdir()}
+
+
+async def test_keys_outlast_a_soft_logout_and_read_what_was_said_meanwhile(
+    new_user: NewUser, js_client: OpenJsClient, synapse: ThrowawaySynapse, screen: NotificationServer
+) -> None:
+    me, alice = await new_user("me"), await js_client(await new_user("alice"))
+    room = str(await alice("create_room", invite=[me.user_id], is_direct=True))
+    await me.join(room)
+    await alice("wait_members", room=room, count=2)
+    account = await sign_in(me)
+    expires = let_expire(synapse, account)
+    async with Daemon() as daemon:
+        await until(lambda: "Published keys" in daemon.log, "the keys to be published")
+        await alice("wait_device_status", user=me.user_id, device=account.device_id, is_known=True)
+        await alice("send", room=room, body="before")
+        await rung(screen, "before")
+        await until(lambda: time.time() > expires, "the token's end")  # noqa: TID251
+        await alice("rotate", room=room)
+        await alice("send", room=room, body="meanwhile")
+        assert await daemon.ended() == EXIT_NEEDS_LOGIN
+        assert "crypto.db" in files_of(account)
+
+        ended = await log_in(me)
+        assert ended.code == 0, ended.errors
+        assert await asyncio.to_thread(find_account, me.user_id) == account
+        await daemon.start()
+        await rung(screen, "meanwhile")
+    assert rings(screen, "New encrypted message") == 0
+
+
+async def test_a_device_that_was_ended_elsewhere_leaves_no_keys(new_user: NewUser, screen: NotificationServer) -> None:
+    me = await new_user("me")
+    account = await sign_in(me)
+    async with Daemon() as daemon:
+        await until(lambda: "Published keys" in daemon.log, "the keys to be published")
+        assert "crypto.db" in files_of(account)
+        await (await session_of(me, account)).logout()
+        assert await daemon.ended() == EXIT_CONFIG
+    assert not any(name.startswith("crypto.db") for name in files_of(account))

@@ -1,7 +1,10 @@
-"""What the handoff may expect of a desk: of logind on a bus as of the fake."""
+"""What the handoff may expect of a desk: of systemd's logind, of one that a test plays, and of the fake."""
 
 from __future__ import annotations
 
+import os
+import subprocess
+import sys
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -13,6 +16,7 @@ from fakes.presence import FakePresence
 from heliograph.core.handoff import Signs
 from heliograph.desktop.presence import DesktopPresence
 from heliograph.ports import Presence
+from real_logind import RealLogind
 from waiting import until
 
 
@@ -40,24 +44,30 @@ def fake_desk() -> Desk:
 
 
 @pytest.fixture
-async def real_desk(private_bus: PrivateBus) -> AsyncIterator[Desk]:
+async def played_desk(private_bus: PrivateBus) -> AsyncIterator[Desk]:
     logind = FakeLogind(private_bus.address)
     await logind.start()
-    presence = DesktopPresence(
-        away_after_s=600, system_address=private_bus.address, session_address=private_bus.address
-    )
-    yield Desk(
-        presence,
-        lock=logind.lock,
-        unlock=logind.unlock,
-        sleep=logind.announce_sleep,
-        wake=logind.resume,
-    )
+    presence = open_presence(private_bus)
+    yield Desk(presence, lock=logind.lock, unlock=logind.unlock, sleep=logind.announce_sleep, wake=logind.resume)
     await presence.stop()
     await logind.stop()
 
 
-@pytest.fixture(params=["fake", "real"])
+@pytest.fixture
+async def real_desk(private_bus: PrivateBus) -> AsyncIterator[Desk]:
+    logind = RealLogind(private_bus.address)
+    await logind.start()
+    presence = open_presence(private_bus)
+    yield Desk(presence, lock=logind.lock, unlock=logind.unlock, sleep=logind.suspend, wake=logind.resume)
+    await presence.stop()
+    await logind.stop()
+
+
+def open_presence(bus: PrivateBus) -> DesktopPresence:
+    return DesktopPresence(away_after_s=600, system_address=bus.address, session_address=bus.address)
+
+
+@pytest.fixture(params=os.environ.get("DESKS", "fake played").split())
 def desk(request: pytest.FixtureRequest) -> Desk:
     desk = request.getfixturevalue(f"{request.param}_desk")
     assert isinstance(desk, Desk)
@@ -104,3 +114,13 @@ async def test_after_stopping_nothing_is_told_and_nothing_held(desk: Desk) -> No
     desk.lock()
     assert told == [Signs()]
     assert not desk.presence.holds_sleep_up
+
+
+def test_systemds_own_logind_passes_the_same_suite() -> None:
+    """In a namespace, where we are root: it obeys nobody else."""
+    namespace = ["unshare", "--user", "--map-root-user", "--mount"]
+    suite = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", "real", __file__]
+    environ = {**os.environ, "DESKS": "real"}
+    done = subprocess.run([*namespace, *suite], env=environ, capture_output=True, text=True, check=False, timeout=60)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "4 passed" in done.stdout

@@ -16,6 +16,7 @@ from waiting import until
 NAME = "org.freedesktop.login1"
 PATH = "/org/freedesktop/login1"
 SESSION_PATH = f"{PATH}/session/_32"
+USER_PATH = f"{PATH}/user/_{os.getuid()}"
 MANAGER, SESSION = f"{NAME}.Manager", f"{NAME}.Session"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 
@@ -111,7 +112,9 @@ class FakeLogind:
         if call.message_type is not MessageType.METHOD_CALL or call.interface is None:
             return None
         match call.member:
-            case "Get":
+            case "GetUser" if call.body == [os.getuid()]:
+                return Message.new_method_return(call, "o", [USER_PATH])
+            case "Get" if call.path == USER_PATH:
                 display = ["2", SESSION_PATH] if self.has_display else ["", "/"]
                 return Message.new_method_return(call, "v", [Variant("(so)", display)])
             case "GetAll" if call.path == SESSION_PATH:

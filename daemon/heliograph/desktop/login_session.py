@@ -24,7 +24,6 @@ PATH = "/org/freedesktop/login1"
 MANAGER = f"{NAME}.Manager"
 SESSION = f"{NAME}.Session"
 USER = f"{NAME}.User"
-_USER_PATH = f"{PATH}/user/self"
 _PATIENCE_S = 2.0
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 
@@ -176,15 +175,27 @@ class LoginSession:
 
     async def _find_session(self) -> str | None:
         """The graphical session; the one that we were started in, if there is none."""
-        reply = await self._call(_USER_PATH, _PROPERTIES, "Get", "ss", USER, "Display")
-        display = reply.body[0].value if reply.signature == "v" else None
-        if isinstance(display, list | tuple) and len(display) == 2 and display[0]:
-            return str(display[1])
+        display = await self._find_display()
+        if display is not None:
+            return display
         session_id = os.environ.get("XDG_SESSION_ID")
         if not session_id:
             return None
         reply = await self._call(PATH, MANAGER, "GetSession", "s", session_id)
         return str(reply.body[0]) if reply.signature == "o" else None
+
+    async def _find_display(self) -> str | None:
+        try:
+            # Not user/self, which is whose slice we are in: a program may have been started outside of it.
+            user = await self._call(PATH, MANAGER, "GetUser", "u", os.getuid())
+            reply = await self._call(str(user.body[0]), _PROPERTIES, "Get", "ss", USER, "Display")
+        except CallFailed as error:
+            log.debug("logind does not know the user: %s", error)
+            return None
+        display = reply.body[0].value if reply.signature == "v" else None
+        if isinstance(display, list | tuple) and len(display) == 2 and display[0]:
+            return str(display[1])
+        return None
 
     async def _inhibit(self) -> None:
         """Has the machine wait for `let_sleep`, for as long as logind's InhibitDelayMaxSec."""

@@ -42,7 +42,7 @@ DEFINITIONS = {
     "relay_long_polls_rss_mb": "VmRSS of the relay in MiB with them",
     "rules_us": "push rules: microseconds for an ordinary event, default rules, all that it needs for each; best round",
     "rules_keywords_us": "the same with twenty keywords that have wildcards",
-    "rules_worst_ms": "the longest that any of some hundred hostile pairs of rules and event takes",
+    "rules_worst_ms": "the longest that any of hundreds of hostile pairs of rules and event takes, each type new",
     "rules_parse_ms": "reading those rules with the keywords, once when they change",
 }
 

@@ -9,6 +9,7 @@ import pytest
 
 from builders import ALICE, BOB, ME, ROOM, make_event
 from heliograph.core.push.context import Context
+from heliograph.core.push.patterns import WORK
 from heliograph.core.push.rule import KINDS
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import SILENT
@@ -198,3 +199,53 @@ def test_rules_behind_one_that_is_certain_of_its_type_decide_only_on_other_types
 
     assert judge({"override": rules}, with_body("x")).rule == "override/messages"
     assert judge({"override": rules}, with_body("x", type="m.sticker")).rule == "override/all"
+
+
+def test_of_thousands_of_conditions_no_more_are_tried_than_there_is_work() -> None:
+    member_count = {"kind": "room_member_count", "is": ">0"}
+    some, many = [member_count] * 1_000, [member_count] * 20_000
+
+    assert judge({"override": [make_rule(conditions=some)]}, with_body("x"), member_count=2).notify
+    assert not judge({"override": [make_rule(conditions=many)]}, with_body("x"), member_count=2).notify
+
+
+@pytest.mark.parametrize(
+    "condition",
+    [
+        {"kind": "im.nheko.msc3664.related_event_match", "rel_type": "m.in_reply_to"},
+        {"kind": "org.matrix.msc3914.call_started"},
+        {"kind": "io.element.msc4306.thread_subscription", "subscribed": True},
+    ],
+)
+def test_a_proposed_condition_is_not_looked_at_when_no_work_is_left(condition: dict[str, Any]) -> None:
+    wasting = make_rule("wasting", conditions=[{"kind": "event_property_contains", "key": "content.x", "value": 1}])
+    rules = [wasting, make_rule("asked", conditions=[condition])]
+    content = {"m.intent": "m.ring", "m.relates_to": {"rel_type": "m.thread", "m.in_reply_to": {"event_id": "$x"}}}
+    facts: dict[str, Any] = {"related": {"m.in_reply_to": with_body("x")}, "thread_subscribed": True}
+
+    assert judge({"override": rules}, with_content(content), **facts).rule == "override/asked"
+    assert not judge({"override": rules}, with_content({**content, "x": [0] * WORK}), **facts).notify
+
+
+def test_the_first_event_of_a_type_gets_the_same_answer_as_the_next() -> None:
+    types = [match("type", f"*0*b{number}*") for number in range(1_000)]
+    rules = [make_rule(f"t{number}", conditions=[condition]) for number, condition in enumerate(types)]
+    wasting = make_rule("wasting", conditions=[{"kind": "event_property_contains", "key": "content.x", "value": 1}])
+    ruleset = Ruleset.parse({"override": [*rules, wasting, make_rule("rest", conditions=[match("content.y", "y*")])]})
+    context = Context("@me:example.org")
+
+    def answers(elements: int) -> set[str | None]:
+        event = with_content({"x": [0] * elements, "y": "y"}, type=f"{elements:0250}")
+        return {ruleset.judge(event, context).rule for _ in range(3)}
+
+    assert answers(0) == {"override/rest"}
+    assert all(len(answers(elements)) == 1 for elements in range(0, 140_000, 2_000))
+    assert answers(140_000) == {None}
+
+
+def test_a_type_that_leaves_no_work_for_thousands_of_patterns_matches_none() -> None:
+    rules = [make_rule(f"t{number}", conditions=[match("type", f"*a*b{number}*")]) for number in range(9_000)]
+    rules.append(make_rule("rest", conditions=[match("content.body", "x")]))
+
+    assert judge({"override": rules}, with_body("x", type="m")).rule == "override/rest"
+    assert judge({"override": rules}, with_body("x", type="a" * 250)).rule is None

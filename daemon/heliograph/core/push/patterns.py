@@ -166,13 +166,13 @@ class Glob:
         work.left -= len(folded) * self._weight
         if work.left < 0 or self._longest not in folded:
             return False
+        work.left -= _STEP * len(self._segments)
         first, last = self._segments[0], self._segments[-1]
         if first is last:
             return len(folded) == first.length and first.stands_at(folded, 0)
         limit = len(folded) - last.length
         if limit < first.length or not first.stands_at(folded, 0) or not last.stands_at(folded, limit):
             return False
-        work.left -= _STEP * len(self._segments)
         at = first.length
         for segment in self._segments[1:-1]:
             at = segment.find(folded, at, work, from_boundary=False, to_boundary=False)

@@ -6,13 +6,13 @@ rules are tried; it is never sorted anew. The first enabled rule whose condition
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from heliograph.core.push.condition import Condition, Test
 from heliograph.core.push.context import Context, Fact
-from heliograph.core.push.patterns import Work
+from heliograph.core.push.patterns import WORK, Work, is_glob
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.reader import Reader
 from heliograph.core.push.rule import Rule
@@ -24,6 +24,8 @@ MAX_EXTRA_TYPES = 50
 
 _RULE = 50
 """Units of work that trying a rule takes, whatever it asks."""
+_CONDITION = 80
+"""Units for each further condition of a rule whose first one holds."""
 _AT_ONCE = 250
 """Rules that are tried before looking whether there is work left."""
 _MAX_KNOWN_TYPES = 128
@@ -40,6 +42,8 @@ class _Candidates:
     """In order, `_AT_ONCE` in each."""
     last: Verdict
     """What the last one gives if it asks for nothing but the type: also where no work is left to try all."""
+    cost: int
+    """Units of work that finding them took. Each event pays them, so that the first of a type gets no other answer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,7 +68,7 @@ class Ruleset:
         self.problems = problems
         """What could not be read, in words. Such rules are left out or never match."""
         self._live = tuple(_until_unconditional(rules))
-        self._split = tuple((_type_test(rule), (_other_tests(rule), rule.verdict)) for rule in self._live)
+        self._split = tuple((*_type_asked(rule), (_other_tests(rule), rule.verdict)) for rule in self._live)
         self.needs: frozenset[Fact] = frozenset().union(
             *(condition.needs for rule in self._live for condition in rule.conditions)
         )
@@ -96,7 +100,7 @@ class Ruleset:
         candidates = self._by_type.get(type_)
         if candidates is None:
             candidates = self._candidates(type_, event, context)
-        work = Work()
+        work = Work(WORK - candidates.cost)
         subject = Subject(event, context, work)
         for batch in candidates.batches:
             work.left -= _RULE * len(batch)
@@ -146,32 +150,60 @@ class Ruleset:
         return base | extra if len(extra) <= MAX_EXTRA_TYPES else None
 
     def _candidates(self, type_: str | None, event: Mapping[str, Any], context: Context) -> _Candidates:
-        subject = Subject(event, context)
-        listed = [*_until_certain(rest for fits_type, rest in self._split if fits_type is None or fits_type(subject))]
+        work = Work()
+        subject = Subject(event, context, work)
+        listed = [*_until_certain(self._fitting(subject))]
         is_certain = bool(listed) and not listed[-1][0]
         batches = tuple(tuple(listed[start : start + _AT_ONCE]) for start in range(0, len(listed), _AT_ONCE))
-        candidates = _Candidates(batches, listed[-1][1] if is_certain else SILENT)
+        candidates = _Candidates(batches, listed[-1][1] if is_certain else SILENT, WORK - work.left)
         # Strangers make up types, and may have left no time to try all rules: such an answer is not kept.
-        if len(type_ or "") <= _MAX_TYPE and subject.work.left >= 0:
+        if len(type_ or "") <= _MAX_TYPE and work.left >= 0:
             if len(self._by_type) >= _MAX_KNOWN_TYPES:
                 self._by_type.clear()
             self._by_type[type_] = candidates
         return candidates
+
+    def _fitting(self, subject: Subject) -> Iterator[_Candidate]:
+        """The rules that do not ask for another type, as far as the work reaches."""
+        type_ = subject.lowered("type", ("type",))
+        for literal, fits_type, candidate in self._split:
+            if literal is not None and literal != type_:
+                continue
+            if fits_type is None or fits_type(subject):
+                yield candidate
+            elif subject.work.left < 0:
+                return
 
 
 def _is_about_type(condition: Condition) -> bool:
     return condition.kind == "event_match" and condition.json["key"] == "type"
 
 
-def _type_test(rule: Rule) -> Test | None:
-    tests = [condition.holds for condition in rule.conditions if _is_about_type(condition)]
-    if len(tests) <= 1:
-        return tests[0] if tests else None
-    return lambda subject: all(test(subject) for test in tests)
+def _type_asked(rule: Rule) -> tuple[str | None, Test | None]:
+    """The type that the rule asks for, in lower case; or else a test of the type, if there are patterns for it."""
+    asked = [condition for condition in rule.conditions if _is_about_type(condition)]
+    if len(asked) == 1 and not is_glob(pattern := asked[0].json["pattern"]):
+        return pattern.lower(), None
+    return None, _all_hold([condition.holds for condition in asked]) if asked else None
 
 
 def _other_tests(rule: Rule) -> tuple[Test, ...]:
-    return tuple(condition.holds for condition in rule.conditions if not _is_about_type(condition))
+    tests = tuple(condition.holds for condition in rule.conditions if not _is_about_type(condition))
+    return tests if len(tests) <= 1 else (tests[0], _all_hold(tests[1:]))
+
+
+def _all_hold(tests: Sequence[Test]) -> Test:
+    cost = _CONDITION * len(tests)
+
+    def holds(subject: Subject) -> bool:
+        if not subject.work.spend(cost):
+            return False
+        for test in tests:  # noqa: SIM110 (a generator costs as much as some tests)
+            if not test(subject):
+                return False
+        return True
+
+    return holds
 
 
 def _until_certain(candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:

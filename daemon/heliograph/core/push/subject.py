@@ -99,7 +99,7 @@ class Subject:
         """The event that this one so relates to, if the context has it."""
         if rel_type not in self._related:
             event = self.context.related.get(rel_type)
-            known = isinstance(event, Mapping)
+            known = event is not None and isinstance(event, Mapping)
             self._related[rel_type] = Subject(event, self.context, self.work) if known else None  # type: ignore[arg-type]
         return self._related[rel_type]
 

@@ -12,6 +12,9 @@ from heliograph.core.push.context import Fact
 from heliograph.core.push.flatten import MISSING, parse_key
 from heliograph.core.push.subject import Subject
 
+_LOOK = 100
+"""Units of work that a condition takes which looks at several properties."""
+
 # MSC3931: features of room versions. Only this experimental version has one.
 _FEATURES: Mapping[str, frozenset[str]] = MappingProxyType(
     {"org.matrix.msc1767.10": frozenset({"org.matrix.msc3932.extensible_events"})}
@@ -39,7 +42,8 @@ def _thread_subscription(json: Mapping[str, Any]) -> Condition:
         raise Misshapen(f"{json['kind']} has no boolean subscribed")
 
     def holds(subject: Subject) -> bool:
-        return subject.context.thread_subscribed is subscribed and _relation(subject).get("rel_type") == "m.thread"
+        is_so = subject.context.thread_subscribed is subscribed and subject.work.spend(_LOOK)
+        return is_so and _relation(subject).get("rel_type") == "m.thread"
 
     return Condition(
         json["kind"],
@@ -72,6 +76,8 @@ def _related_event_match(json: Mapping[str, Any]) -> Condition:
         match = event_match(key, string_of(json, "pattern"), json).holds
 
     def holds(subject: Subject) -> bool:
+        if not subject.work.spend(_LOOK):
+            return False
         event = related(subject)
         return event is not None and match(event)
 
@@ -82,6 +88,8 @@ def _call_started(json: Mapping[str, Any]) -> Condition:
     """MSC3914: a call that rings or asks to join, and has just begun: a new call, or one whose end has changed."""
 
     def holds(subject: Subject) -> bool:
+        if not subject.work.spend(_LOOK):
+            return False
         content, before = _object(subject.event.get("content")), _previous(subject)
         return (
             content.get("m.intent") in ("m.ring", "m.prompt")

@@ -19,7 +19,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from builders import ALICE, BOB, ME, ROOM, make_event
+from builders import ALICE, BOB, ME, make_event
+from edges.encryption.spoiler import Spoiler
 from heliograph.core.encryption import MEGOLM, OLM, Clear, Locked, Received, Rejected
 from heliograph.core.events import Event
 from heliograph.encryption.machine import Machine
@@ -28,10 +29,6 @@ from peers import Peer, open_machine
 T = TypeVar("T")
 
 MOST_MS = 20.0
-_TYPES = (
-    *("m.room.encrypted", "m.room.encrypted", "m.room.encrypted", "m.room_key", "m.room_key.withheld"),
-    *("m.forwarded_room_key", "m.room_key_request", "m.dummy", "m.secret.send", "m.key.verification.start", "", "\0"),
-)
 
 
 @dataclass
@@ -55,11 +52,11 @@ class Tally:
                     self.outcomes[type(outcome).__name__] += 1
 
 
-class Fuzzer:
+class Fuzzer(Spoiler):
     """Makes events out of good ones by spoiling them, and out of nothing."""
 
     def __init__(self, seed: int, machine: Machine, good: list[bytes], said: list[Event]) -> None:
-        self.dice = random.Random(seed)
+        super().__init__(random.Random(seed))
         self._machine = machine
         self._good = [json.loads(raw) for raw in good]
         self._said = said
@@ -69,107 +66,38 @@ class Fuzzer:
             case 0:
                 return self.dice.randbytes(self.dice.randrange(200))
             case 1:
-                return json.dumps(self._value(0)).encode()
+                return json.dumps(self.value(0)).encode()
             case 2:
-                return self._spoil_bytes(json.dumps(self.dice.choice(self._good)).encode())
+                return self.spoil_bytes(json.dumps(self.dice.choice(self._good)).encode())
             case 3:
                 return json.dumps(self._olm()).encode()
             case 4:
                 nested = self.dice.choice([b"[", b'{"a":']) * self.dice.choice([63, 65, 1000, 20_000])
                 return b'{"type":"m.room.encrypted","sender":"@b:x","content":' + nested
-        return json.dumps(self._spoil(self.dice.choice(self._good))).encode()
+        return json.dumps(self.spoil(self.dice.choice(self._good))).encode()
 
     def event(self) -> Event:
         if self.dice.random() < 0.5:
-            content = self._spoil(dict(self.dice.choice(self._said).content))
+            content = self.spoil(dict(self.dice.choice(self._said).content))
         else:
             content = {
-                "algorithm": self.dice.choice([MEGOLM, MEGOLM, self._value(0)]),
-                "session_id": self.dice.choice([self._key(), self._said[0].content["session_id"], self._value(0)]),
-                "ciphertext": self.dice.choice([self._base64(), self._key(), self._value(0)]),
+                "algorithm": self.dice.choice([MEGOLM, MEGOLM, self.value(0)]),
+                "session_id": self.dice.choice([self.key(), self._said[0].content["session_id"], self.value(0)]),
+                "ciphertext": self.dice.choice([self.base64(), self.key(), self.value(0)]),
             }
         content = content if isinstance(content, dict) else {}
         return make_event(type="m.room.encrypted", content=content, sender=self.dice.choice([ALICE, BOB, ME]))
 
     def _olm(self) -> dict[str, Any]:
         """Olm messages for us whose insides are chance."""
-        sealed = {"type": self.dice.choice([0, 0, 1, 1, 2, True, "0", None]), "body": self._base64()}
+        sealed = {"type": self.dice.choice([0, 0, 1, 1, 2, True, "0", None]), "body": self.base64()}
         own = self._machine.identity.curve25519
         content = {
             "algorithm": OLM,
-            "sender_key": self.dice.choice([self._key(), "A" * 43, own, self._value(0)]),
-            "ciphertext": {own: self.dice.choice([sealed, sealed, sealed, self._value(0)])},
+            "sender_key": self.dice.choice([self.key(), "A" * 43, own, self.value(0)]),
+            "ciphertext": {own: self.dice.choice([sealed, sealed, sealed, self.value(0)])},
         }
         return {"type": "m.room.encrypted", "sender": self.dice.choice([ALICE, BOB, "?", ""]), "content": content}
-
-    def _spoil(self, value: Any) -> Any:
-        """The same with something in it replaced, taken away or added."""
-        if isinstance(value, dict) and value and self.dice.random() < 0.8:
-            name = self.dice.choice(list(value))
-            spoilt = dict(value)
-            match self.dice.randrange(8):
-                case 0:
-                    del spoilt[name]
-                case 1:
-                    spoilt[str(self._value(2))[:50]] = self._value(0)
-                case _:
-                    spoilt[name] = self._spoil(value[name])
-            return spoilt
-        if isinstance(value, str) and value and self.dice.random() < 0.7:
-            return self._spoil_text(value)
-        if value == "m.room.encrypted" or self.dice.random() < 0.2:
-            return self.dice.choice(_TYPES)
-        return self._value(0)
-
-    def _spoil_text(self, text: str) -> str:
-        place = self.dice.randrange(len(text))
-        match self.dice.randrange(4):
-            case 0:
-                return text[:place]
-            case 1:
-                return text * self.dice.choice([2, 100])
-            case 2:
-                return text[:place] + self.dice.choice("A/+=\0\n\ud800é😀") + text[place + 1 :]
-        return text[:place] + text[place:][::-1]
-
-    def _spoil_bytes(self, raw: bytes) -> bytes:
-        spoilt = bytearray(raw)
-        for _ in range(self.dice.randrange(1, 5)):
-            spoilt[self.dice.randrange(len(spoilt))] = self.dice.randrange(256)
-        return bytes(spoilt)
-
-    def _value(self, depth: int) -> Any:
-        match self.dice.randrange(11 if depth < 3 else 8):
-            case 0:
-                return None
-            case 1:
-                return self.dice.choice([True, False])
-            case 2:
-                return self.dice.choice([0, 1, -1, 2**31, 2**53, 2**64, 10**30, 0.5, 1e300])
-            case 3:
-                return ""
-            case 4:
-                return self._key()
-            case 5:
-                return self._base64()
-            case 6:
-                return "x" * self.dice.choice([1, 255, 256, 70_000])
-            case 7:
-                return self.dice.choice(
-                    ["m.megolm.v1.aes-sha2", "m.olm.v1.curve25519-aes-sha2", ROOM, ME, "\0\ud800\n"]
-                )
-            case 8:
-                return [self._value(depth + 1) for _ in range(self.dice.randrange(4))]
-        names = ("type", "sender", "content", "algorithm", "ciphertext", "session_id", "session_key", "keys", "body")
-        return {self.dice.choice(names): self._value(depth + 1) for _ in range(self.dice.randrange(5))}
-
-    def _key(self) -> str:
-        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-        return "".join(self.dice.choices(alphabet, k=43))
-
-    def _base64(self) -> str:
-        alphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/"
-        return "".join(self.dice.choices(alphabet, k=self.dice.choice([0, 1, 4, 200, 305, 306, 307, 4000, 60_000])))
 
 
 async def bombard(folder: Path, count: int, seed: int) -> Tally:

@@ -1,0 +1,15 @@
+"""A few hundred malformed things about trust, other ones in every run. The module beside this one tries any number."""
+
+from __future__ import annotations
+
+import random
+from pathlib import Path
+
+from edges.encryption.hostile_trust import bombard
+
+
+async def test_nothing_that_is_sent_or_stored_raises_or_earns_trust(tmp_path: Path) -> None:
+    seed = random.SystemRandom().randrange(2**32)
+    print(f"seed {seed}")
+    tally = await bombard(tmp_path, 200, seed)
+    assert sum(tally.outcomes.values()) >= 1000

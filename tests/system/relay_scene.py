@@ -81,6 +81,12 @@ class Scene:
         """Returns when each of these is acknowledged, or rang at the phone."""
         await until(lambda: set(sent) <= self.cable.acknowledged | set(self.gateway.events), "the rings", PATIENCE_S)
 
+    async def own_pusher_is_enabled(self) -> bool:
+        """Whether the relay lists the desktop's pusher as enabled."""
+        pushers = (await self.phone.call("GET", "/pushers"))["pushers"]
+        (direct,) = (each for each in pushers if "direct" in each["kind"])
+        return all(value for name, value in direct.items() if name.endswith("enabled"))
+
     async def _is_registered(self) -> bool:
         answer = await ask_status()
         return bool(answer and answer["accounts"][0]["pusher"]["registered"] is True)

@@ -15,6 +15,7 @@ import aiohttp
 
 from benchmarks.arrivals import Arrivals
 from benchmarks.contestants import CONTESTANTS, Contestant, Floor, Heliograph
+from benchmarks.encryption import measure_encryption
 from benchmarks.phases import Entry, Figures, Sender, catch_up, idle, messages, starts, warm_up
 from benchmarks.relay import NAME as RELAY
 from benchmarks.relay import measure_relay
@@ -34,12 +35,14 @@ class Size:
     events_per_room: int
     starts: int
     syncs: int
+    encrypted: int
 
 
-_WHOLE = Size(messages=300, idle_s=240, rooms=500, events_per_room=20, starts=5, syncs=500)
-_QUICK = Size(messages=40, idle_s=40, rooms=40, events_per_room=20, starts=2, syncs=200)
+_WHOLE = Size(messages=300, idle_s=240, rooms=500, events_per_room=20, starts=5, syncs=500, encrypted=2000)
+_QUICK = Size(messages=40, idle_s=40, rooms=40, events_per_room=20, starts=2, syncs=200, encrypted=500)
 RULES = "rules"
 """Named among the contestants; it needs no homeserver."""
+ENCRYPTION = "encryption"
 _SETTINGS = {"default_room_version": "11"}
 """matrix-commander refuses room ids without a server name, which newer rooms have."""
 
@@ -63,9 +66,9 @@ class Run:
             say("Warming up")
             await warm_up(entries, sender, arrivals)
             say(f"Idle for {self._size.idle_s:.0f} s")
-            self._add(await idle(entries, self._size.idle_s))
+            self.add(await idle(entries, self._size.idle_s))
             say(f"{self._size.messages} messages to each")
-            self._add(await messages(entries, self._size.messages, sender, arrivals))
+            self.add(await messages(entries, self._size.messages, sender, arrivals))
         finally:
             for entry in entries:
                 await entry.process.stop()
@@ -82,11 +85,11 @@ class Run:
             if contestant.name in names:
                 say(f"Starts of {contestant.name}")
                 users = {"few": few, "many": many}
-                self._add(await starts(contestant, users, self._size.starts, self._folder, self._bus))
+                self.add(await starts(contestant, users, self._size.starts, self._folder, self._bus))
         if Heliograph.name in names:
             say(f"Catching up with {self._size.rooms * self._size.events_per_room} events")
             fill = [(room, self._size.events_per_room) for room in rooms]
-            self._add({Heliograph.name: await catch_up(many, fill, sender, self._folder, self._bus)})
+            self.add({Heliograph.name: await catch_up(many, fill, sender, self._folder, self._bus)})
 
     async def _enter(self, contestant: Contestant) -> Entry | None:
         say(f"Starting {contestant.name}")
@@ -106,7 +109,7 @@ class Run:
         await user.join(room)
         return room
 
-    def _add(self, figures: dict[str, Figures]) -> None:
+    def add(self, figures: dict[str, Figures]) -> None:
         for name, values in figures.items():
             self.figures.setdefault(name, {}).update(values)
 
@@ -126,12 +129,16 @@ async def measure(size: Size, chosen: list[str]) -> Run:
             ):
                 user = await server.register("sender")
                 run = Run(size, server, bus.address, Path(folder), user)
-                if set(chosen) - {RELAY}:
+                if set(chosen) - {RELAY, ENCRYPTION, RULES}:
                     await run.measure(chosen, Sender(user, session), arrivals)
                 if RELAY in chosen:
                     say("The relay beside the homeserver")
                     pushes = size.messages // 3
                     run.figures[RELAY] = await measure_relay(server, Path(folder) / RELAY, size.syncs, pushes)
+                if ENCRYPTION in chosen:
+                    say("Decryption beside vodozemac, and a large store")
+                    place = Path(folder) / ENCRYPTION
+                    run.add(await measure_encryption(server, arrivals, bus.address, place, size.encrypted))
         finally:
             await arrivals.stop()
     return run
@@ -143,7 +150,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="smaller and shorter, for a first look")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the figures go")
-    names = [*(contestant.name for contestant in CONTESTANTS), RELAY, RULES]
+    names = [*(contestant.name for contestant in CONTESTANTS), RELAY, ENCRYPTION, RULES]
     parser.add_argument("--only", default=",".join(names), help="some of: %(default)s")
     words = parser.parse_args()
     size = _QUICK if words.quick else _WHOLE

@@ -35,7 +35,7 @@ from heliograph.quiet_loop import QuietLoop
 from heliograph.status import DaemonStatus
 from heliograph.store.ledger import SqliteLedger
 from heliograph.trust_desk import TrustDesk
-from heliograph.watchdog import Watchdog
+from heliograph.watchdog import LONGEST_TURN_S, Watchdog
 
 log = logging.getLogger(__name__)
 
@@ -77,11 +77,18 @@ async def run(
         log.info("Heliograph %s runs for %d accounts, notifications through %s", __version__, len(runs), desktop.name)
         # What was imported stays for good: the collector need not look through it again and again.
         gc.freeze()
+        _feed_often(watchdog, stack)
         sd_notify.ready(status.summary)
         if on_ready is not None:
             on_ready(status)
         code = await _serve(runs, stop, whereabouts)
     return code
+
+
+def _feed_often(watchdog: Watchdog, stack: contextlib.AsyncExitStack) -> None:
+    patience_s = sd_notify.watchdog_s()
+    if patience_s is not None and patience_s < LONGEST_TURN_S:
+        stack.callback(asyncio.create_task(watchdog.keep_looking(patience_s)).cancel)
 
 
 async def _open_accounts(

@@ -26,6 +26,16 @@ def feed_watchdog() -> None:
     _send("WATCHDOG=1")
 
 
+def watchdog_s() -> float | None:
+    """The unit's WatchdogSec. None: nobody waits to be told."""
+    try:
+        patience = int(os.environ.get("WATCHDOG_USEC", "")) / 1_000_000
+        is_ours = int(os.environ.get("WATCHDOG_PID", os.getpid())) == os.getpid()
+    except ValueError:
+        return None
+    return patience if is_ours and patience > 0 else None
+
+
 def stopping() -> None:
     """The end has begun."""
     _send("STOPPING=1")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 LONGEST_TURN_S = 150.0
@@ -29,10 +30,21 @@ class Watchdog:
 
     def beat(self, name: str) -> None:
         """This loop made a turn."""
-        now = self._clock()
         if name in self._beats:
-            self._beats[name] = now
+            self._beats[name] = self._clock()
+        self.look()
+
+    def look(self) -> None:
+        """Feeds unless a loop is late or stuck."""
+        now = self._clock()
         if all(now - last < LONGEST_TURN_S for last in self._beats.values()) and not any(
             is_stuck() for is_stuck in self._checks.values()
         ):
             self._feed()
+
+    async def keep_looking(self, patience_s: float) -> None:
+        """For a unit whose WatchdogSec (`patience_s`) is shorter than a turn may take, which costs wake-ups. Runs until
+        cancelled, and stalls as the event loop does."""
+        while True:
+            self.look()
+            await asyncio.sleep(patience_s / 3)

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import secrets
 import socket
 from collections.abc import Iterator
@@ -55,3 +56,25 @@ def test_without_systemd_nothing_happens(address: str, monkeypatch: pytest.Monke
 def test_a_manager_that_does_not_read_holds_nobody_up(manager: socket.socket) -> None:
     for _ in range(10_000):
         sd_notify.feed_watchdog()
+
+
+@pytest.mark.parametrize(
+    ("environment", "patience_s"),
+    [
+        ({}, None),
+        ({"WATCHDOG_USEC": "1500000"}, 1.5),
+        ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": str(os.getpid())}, 1.5),
+        ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": "1"}, None),
+        ({"WATCHDOG_USEC": "1500000", "WATCHDOG_PID": "me"}, None),
+        ({"WATCHDOG_USEC": "soon"}, None),
+        ({"WATCHDOG_USEC": "0"}, None),
+        ({"WATCHDOG_USEC": "-1"}, None),
+    ],
+)
+def test_the_units_patience_is_known(
+    environment: dict[str, str], patience_s: float | None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delenv("WATCHDOG_PID", raising=False)
+    for name, value in environment.items():
+        monkeypatch.setenv(name, value)
+    assert sd_notify.watchdog_s() == patience_s

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from heliograph.watchdog import LONGEST_TURN_S, Watchdog
+from waiting import until
 
 ME, ALICE = "@me:example.org", "@alice:example.org"
 
@@ -71,3 +74,16 @@ def test_one_that_waits_unwatched_feeds_it_too(stage: Stage) -> None:
     assert stage.is_fed_by(ME)
     stage.now += LONGEST_TURN_S
     assert not stage.is_fed_by(ME)
+
+
+async def test_for_a_short_patience_it_is_fed_between_turns_and_only_while_all_is_well(stage: Stage) -> None:
+    looking = asyncio.create_task(stage.watchdog.keep_looking(0.03))
+    await until(lambda: stage.fed >= 3, "food without a turn")
+    stage.now += LONGEST_TURN_S
+    fed = stage.fed
+    stage.watchdog.beat(ME)
+    await asyncio.sleep(0.05)
+    assert stage.fed == fed
+    stage.watchdog.beat(ALICE)
+    await until(lambda: stage.fed > fed + 1, "food after the late one turned")
+    looking.cancel()

@@ -213,7 +213,8 @@ class SystemdBox:
 
 def _program_folders() -> tuple[Path, ...]:
     """What lies under the system's own folders is seen through the overlay anyway, but /tmp and /run are not."""
-    return (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix))
+    packages = (Path(entry) for entry in sys.path)
+    return (REPOSITORY, Path(sys.prefix), Path(sys.base_prefix), *(each for each in packages if each.is_dir()))
 
 
 def _passable(folders: Sequence[Path]) -> list[str]:

@@ -206,7 +206,8 @@ class FreedesktopDesktop:
         else:
             self._server = None
             self._set_inhibited(is_on=False)
-            log.info("There is no notification server")
+            if self._bus.is_connected:
+                log.info("There is no notification server")
             self._spawn(self._look_again())
         self._tell_life()
 

@@ -35,10 +35,11 @@ class Desktop:
 
     def __init__(self, box: SystemdBox) -> None:
         self._box = box
+        self._session = ""
 
     async def begin(self) -> None:
         """Has the session begin as a desktop's does."""
-        await asyncio.to_thread(self._box.log_in)
+        self._session = await asyncio.to_thread(self._box.log_in)
         await self.write(UNITS / "box-session.target", SESSION)
         await self.user("systemctl", "--user", "daemon-reload")
         await self.user("systemd-run", "--user", "--quiet", "--unit=screen", "Xvfb", ":77", "-nolisten", "tcp")
@@ -51,6 +52,13 @@ class Desktop:
         """`heliograph login`, with the password on standard input."""
         words = f"heliograph login {who.user_id} --homeserver {who.base_url} --secrets file --password-stdin"
         await self.user("sh", "-c", f"echo {who.password} | {words}")
+
+    async def set_locked(self, *, is_locked: bool) -> None:
+        """As a screen locker tells logind."""
+        # An object's path may not have a digit after the slash (sd_bus_path_encode(3)).
+        path = f"/org/freedesktop/login1/session/_{ord(self._session[0]):x}{self._session[1:]}"
+        hint = ("org.freedesktop.login1.Session", "SetLockedHint", "b", str(is_locked).lower())
+        await self.user("busctl", "call", "org.freedesktop.login1", path, *hint)
 
     async def root(self, *words: str, check: bool = True) -> str:
         return await asyncio.to_thread(partial(self._box.run, *words, check=check))
@@ -92,6 +100,33 @@ class Desktop:
         """`heliograph status --json`, the only account's part."""
         told: dict[str, Any] = json.loads(await self.user("heliograph", "status", "--json"))
         return told
+
+
+class Phone:
+    """Another device's pusher, as the homeserver has it."""
+
+    def __init__(self, owner: DemoUser) -> None:
+        self._owner = owner
+
+    async def set_up(self) -> None:
+        pusher = {
+            "kind": "http",
+            "app_id": "im.vector.app.android",
+            "pushkey": "phone",
+            "app_display_name": "Element Android",
+            "device_display_name": "Phone",
+            "lang": "en",
+            "data": {"url": "https://push.invalid/_matrix/push/v1/notify"},
+        }
+        await self._owner.call("POST", "/pushers/set", pusher)
+
+    async def rings(self) -> bool:
+        pushers = (await self._owner.call("GET", "/pushers"))["pushers"]
+        (phone,) = [each for each in pushers if each["pushkey"] == "phone"]
+        return bool(phone.get("enabled", phone.get("org.matrix.msc3881.enabled", True)))
+
+    async def is_quiet(self) -> bool:
+        return not await self.rings()
 
 
 @pytest.fixture
@@ -158,6 +193,38 @@ async def test_a_stalled_daemon_is_ended_by_the_watchdog_and_started_again(deskt
     await until(partial(_is_restarted, desktop, pid), "the restart", PATIENCE_S)
     assert "Watchdog timeout" in await desktop.root("journalctl", "--no-pager", "_UID=43210", "--grep=Watchdog")
     await until(partial(desktop.is_on_screen, "while it stood still"), "what came meanwhile", PATIENCE_S)
+
+
+async def test_another_device_is_quiet_only_while_the_daemon_runs_and_its_user_is_there(
+    desktop: Desktop, new_user: NewUser
+) -> None:
+    me, _, _ = await meet(new_user)
+    phone = Phone(me)
+    await phone.set_up()
+    await desktop.sign_in(me)
+    await desktop.write(HOME / ".config/heliograph/config.toml", '[handoff]\nquiet = ["Element Android"]\n')
+    await desktop.user("heliograph", "service", "install")
+    await until(phone.is_quiet, "the phone to be quiet", PATIENCE_S)
+
+    await desktop.set_locked(is_locked=True)
+    await until(phone.rings, "the phone to ring while the screen is locked", PATIENCE_S)
+    await desktop.set_locked(is_locked=False)
+    await until(phone.is_quiet, "the phone to be quiet again", PATIENCE_S)
+
+    # Sleep is a second here. Whoever asks for it waits until it is over.
+    sleep = asyncio.create_task(desktop.root("systemctl", "suspend"))
+    await until(phone.rings, "the phone to ring while the machine sleeps", PATIENCE_S)
+    await sleep
+    await until(phone.is_quiet, "the phone to be quiet after the sleep", PATIENCE_S)
+
+    await desktop.user("systemctl", "--user", "stop", "heliograph")
+    assert await phone.rings(), "it rings before the stop is over"
+
+    await desktop.user("systemctl", "--user", "start", "heliograph")
+    await until(phone.is_quiet, "the phone to be quiet", PATIENCE_S)
+    await desktop.drop_in("[Service]\nRestart=no\n")
+    await desktop.user("systemctl", "--user", "kill", "--signal=KILL", "heliograph")
+    await until(phone.rings, "the phone to ring after a crash", PATIENCE_S)
 
 
 async def test_the_journal_knows_what_is_grave(desktop: Desktop, new_user: NewUser) -> None:

@@ -6,6 +6,7 @@ import contextlib
 import functools
 import importlib
 import inspect
+import os
 import secrets
 from collections.abc import AsyncIterator, Generator, Iterator
 from dataclasses import dataclass
@@ -37,14 +38,19 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real: needs a homeserver or a display; --fast leaves it out")
+    config.addinivalue_line("markers", "boots: boots systemd in namespaces, for which it must be run as root")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    if not config.getoption("fast"):
-        return
-    left_out = [item for item in items if _needs_real_parts(item)]
+    left_out = [item for item in items if _is_left_out(item, is_fast=config.getoption("fast"))]
     items[:] = [item for item in items if item not in set(left_out)]
     config.hook.pytest_deselected(items=left_out)
+
+
+def _is_left_out(item: pytest.Item, *, is_fast: bool) -> bool:
+    if item.get_closest_marker("boots") is not None and os.geteuid() != 0:
+        return True
+    return is_fast and _needs_real_parts(item)
 
 
 def _needs_real_parts(item: pytest.Item) -> bool:

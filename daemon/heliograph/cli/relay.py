@@ -3,21 +3,38 @@
 from __future__ import annotations
 
 import os
+import sys
+from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+if TYPE_CHECKING:
+    from heliograph.relay.config import RelayConfig
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+_OPTIONS = (
+    click.option(
+        "--config", "config_file", type=click.Path(path_type=Path), help="A TOML file with these options as keys."
+    ),
+    click.option("--homeserver", metavar="URL", help="The homeserver as the relay reaches it [http://127.0.0.1:8008]."),
+    click.option("--listen", metavar="HOST:PORT", help="Where the reverse proxy reaches the relay [127.0.0.1:8077]."),
+    click.option(
+        "--gateway-url", metavar="URL", help="The relay as the homeserver reaches it [http://HOST:PORT/_matrix/…]."
+    ),
+)
+
+
+def _with_options(function: F) -> F:
+    for option in reversed(_OPTIONS):
+        function = option(function)
+    return function
+
 
 @click.group("relay", invoke_without_command=True, short_help="Direct push beside your homeserver (for its admin).")
-@click.option(
-    "--config", "config_file", type=click.Path(path_type=Path), help="A TOML file with these options as keys."
-)
-@click.option("--homeserver", metavar="URL", help="The homeserver as the relay reaches it [http://127.0.0.1:8008].")
-@click.option("--listen", metavar="HOST:PORT", help="Where the reverse proxy reaches the relay [127.0.0.1:8077].")
-@click.option(
-    "--gateway-url", metavar="URL", help="The relay as the homeserver reaches it [http://HOST:PORT/_matrix/…]."
-)
+@_with_options
 @click.option("--state", metavar="DIR", help="Where relay.db lives.")
 @click.option(
     "--allow-http-loopback", is_flag=True, default=None, help="Push gateways may be on this machine, with http."
@@ -40,11 +57,73 @@ def command(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> No
     from heliograph.relay.config import load_relay_config
 
     config = load_relay_config(config_file, flags)
-    logs.set_up(config.log_level)
+    logs.set_up(config.log_level, form=config.log_format)
     state = _state_folder(config.state)
     from heliograph.relay import server
 
     ctx.exit(asyncio.run(server.run(config, state)))
+
+
+@command.command("check")
+@_with_options
+@click.option("--user", metavar="USER", help="A user of the homeserver: asks for the password, and signs out again.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option("--access-token-stdin", is_flag=True, help="Read an access token from standard input instead.")
+@click.pass_context
+def check(
+    ctx: click.Context,
+    /,
+    config_file: Path | None,
+    user: str | None,
+    password_stdin: bool,
+    access_token_stdin: bool,
+    **flags: Any,
+) -> None:
+    """Prove that the running relay and its homeserver reach one another.
+
+    Needs an account at the homeserver, for which it registers a pusher, makes a room and removes both again. A
+    homeserver that may not push to a private address (Synapse: ip_range_blacklist) says so nowhere else.
+
+    \b
+    Example:
+      heliograph relay check --config /etc/heliograph-relay/relay.toml --user @you:example.org
+    """
+    if (user is None) == (not access_token_stdin) or (password_stdin and user is None):
+        raise click.UsageError("Give either --user (and maybe --password-stdin) or --access-token-stdin.")
+    import asyncio
+
+    from heliograph.errors import EXIT_FAILED
+    from heliograph.relay.check import Credentials
+
+    config = _config_of(ctx, config_file, flags)
+    if access_token_stdin:
+        credentials = Credentials(token=_read_secret("access token"))
+    else:
+        password = _read_secret("password") if password_stdin else click.prompt("Password", hide_input=True, err=True)
+        credentials = Credentials(user=user or "", password=password)
+    ctx.exit(0 if asyncio.run(_report(config, credentials)) else EXIT_FAILED)
+
+
+@command.command("token")
+@click.argument("name")
+def token(name: str) -> None:
+    """Make a token with which NAME's desktops acknowledge to a relay that is a gateway only.
+
+    \b
+    Example:
+      heliograph relay token you
+    """
+    import secrets
+
+    from heliograph.core.text import clean_line
+    from heliograph.relay.desktops import digest_of
+
+    made = secrets.token_urlsafe(32)
+    quoted = clean_line(name, 100).replace("\\", "\\\\").replace('"', '\\"')
+    click.echo("Into the relay's configuration, which then has to be restarted:")
+    click.echo(f'\n    [users]\n    "{quoted}" = "{digest_of(made)}"\n')
+    click.echo("For the desktop (heliograph fallback set ... --relay URL asks for it), and shown only now:")
+    click.echo(f"\n    {made}")
 
 
 @command.command("unit")
@@ -58,6 +137,35 @@ def unit() -> None:
     from heliograph.cli.unit import find_program, render_relay_unit
 
     click.echo(render_relay_unit(find_program()), nl=False)
+
+
+async def _report(config: RelayConfig, credentials: Any) -> bool:
+    from heliograph.relay.check import check
+
+    is_good = True
+    async for finding in check(config, credentials):
+        click.echo(f"{'ok ' if finding.is_good else 'BAD'} {finding.title}")
+        if finding.hint:
+            click.echo(f"    {finding.hint}")
+        is_good &= finding.is_good
+    return is_good
+
+
+def _config_of(ctx: click.Context, config_file: Path | None, flags: dict[str, Any]) -> RelayConfig:
+    """Options may stand before the subcommand or after it."""
+    from heliograph.relay.config import load_relay_config
+
+    before = dict(ctx.parent.params) if ctx.parent is not None else {}
+    file = config_file or before.pop("config_file", None)
+    before.pop("config_file", None)
+    return load_relay_config(file, before | {name: value for name, value in flags.items() if value is not None})
+
+
+def _read_secret(what: str) -> str:
+    text = sys.stdin.readline(4096).strip()
+    if not text:
+        raise click.UsageError(f"There is no {what} on standard input.")
+    return text
 
 
 def _state_folder(configured: str) -> Path:

@@ -67,6 +67,7 @@ class Composition:
             log.warning("An answer goes without notifications: %s", error)
             return body
         poll.line.carry(entry.event_id for entry in entries)
+        self._lines.counts["carried"] += len(entries)
         return with_notifications(body, [entry.raw for entry in entries])
 
     async def _settle(self, key: Key, scanned: SyncBody) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
@@ -13,10 +14,11 @@ import msgspec
 from msgspec import Meta, Struct
 
 from heliograph.errors import EXIT_CONFIG, UserError
-from heliograph.logs import Level
+from heliograph.logs import Form, Level
 
 NOTIFY_PATH = "/_matrix/push/v1/notify"
 _MAX_FILE = 256 * 1024
+_DIGEST = re.compile(r"sha256:[0-9a-f]{64}")
 _UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 where to reach who listens everywhere
 
 
@@ -52,6 +54,24 @@ class RelayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         tuple[str, ...],
         Meta(description="Reverse proxies whose X-Forwarded-For and X-Forwarded-Proto are believed."),
     ] = ("127.0.0.1/32", "::1/128")
+    operators: Annotated[
+        tuple[str, ...],
+        Meta(
+            description="Networks from which /health and /metrics may be asked. For others they are the homeserver's."
+        ),
+    ] = ("127.0.0.1/32", "::1/128")
+    gateway_only: Annotated[
+        bool,
+        Meta(
+            description="Only take pushes, hold them and send them on, for users of homeservers that the relay does "
+            "not stand beside. Their desktops acknowledge with a token of `users`."
+        ),
+    ] = False
+    users: Annotated[
+        dict[str, str],
+        Meta(description="With gateway_only: users, and the digests of their tokens. heliograph relay token NAME"),
+    ] = {}
+    log_format: Annotated[Form, Meta(description="text, or json: an object a line.")] = "text"
     log_level: Annotated[Level, Meta(description="The least important kind of line that is written.")] = "info"
 
     @property
@@ -61,12 +81,17 @@ class RelayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         return host.removeprefix("[").removesuffix("]"), int(port)
 
     @property
+    def reachable_address(self) -> tuple[str, int]:
+        """Where who listens there is reached from this machine."""
+        host, port = self.address
+        return _UNSPECIFIED.get(host, host), port
+
+    @property
     def notify_url(self) -> str:
         """What twins have as their gateway."""
         if self.gateway_url:
             return self.gateway_url
-        host, port = self.address
-        host = _UNSPECIFIED.get(host, host)
+        host, port = self.reachable_address
         return f"http://[{host}]:{port}{NOTIFY_PATH}" if ":" in host else f"http://{host}:{port}{NOTIFY_PATH}"
 
 
@@ -115,12 +140,20 @@ def _check(config: RelayConfig, source: str) -> None:
         raise _refusal(
             source, "has a wrong `gateway_url`", f"It is a URL that ends in {NOTIFY_PATH}, and has no query or password"
         )
-    for name in ("allow_networks", "trusted_proxies"):
+    for name in ("allow_networks", "trusted_proxies", "operators"):
         for text in getattr(config, name):
             try:
                 ipaddress.ip_network(text)
             except ValueError as error:
                 raise _refusal(source, f"has a wrong `{name}`: {error}", "Networks look like 10.0.0.0/8") from None
+
+    for user, digest in config.users.items():
+        if _DIGEST.fullmatch(digest) is None:
+            raise _refusal(source, f"has a wrong token for {user!r}", "Make one: heliograph relay token NAME")
+    if config.users and not config.gateway_only:
+        raise _refusal(source, "has `users`, but not `gateway_only`", "Beside a homeserver the relay asks it who asks.")
+    if config.gateway_only and not config.users:
+        raise _refusal(source, "has `gateway_only`, but no `users`", "Make one: heliograph relay token NAME")
 
 
 def _split(url: str) -> Any:

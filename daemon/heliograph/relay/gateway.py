@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable
 
 from aiohttp import web
@@ -20,6 +20,7 @@ from heliograph.relay.limits import Allowance
 from heliograph.relay.notification import Arrived, Malformed, pack, read
 from heliograph.relay.outbox import Outbox
 from heliograph.relay.ports import Activity, Arrivals, Twins
+from heliograph.relay.pusher_body import MAX_PUSHKEY
 from heliograph.relay.queue import Push, Taken
 from heliograph.relay.targets import NOTIFY_PATH
 from heliograph.relay.values import Json, Twin
@@ -32,6 +33,9 @@ BODY_S = 20.0
 STRAYS_PER_SECOND, STRAYS_AT_ONCE = 1.0, 60
 """How many requests of one address may be nobody's push. Known pushkeys are never limited: they are secrets, and the
 homeserver would hold back everything behind the one that had to wait."""
+
+MOST_STRANGERS = 100
+"""Unknown pushkeys that are remembered, for `heliograph relay check`."""
 
 
 class Gateway:
@@ -56,6 +60,11 @@ class Gateway:
         self._caller_of = caller_of
         self._strays = strays or Allowance(STRAYS_PER_SECOND, STRAYS_AT_ONCE)
         self._requests: Counter[str] = Counter()
+        self._strangers: deque[str] = deque(maxlen=MOST_STRANGERS)
+
+    def has_met(self, pushkey: str) -> bool:
+        """Whether a push for this unknown pushkey came lately."""
+        return pushkey in self._strangers
 
     @property
     def requests(self) -> dict[str, int]:
@@ -64,7 +73,11 @@ class Gateway:
 
     def routes(self) -> list[web.RouteDef]:
         """What the application is to serve besides the proxy."""
-        return [web.post(NOTIFY_PATH, self.notify)]
+        return [web.post(NOTIFY_PATH, self.notify), web.get(NOTIFY_PATH, self.tell)]
+
+    async def tell(self, request: web.Request) -> web.Response:
+        """GET: what this is, as UnifiedPush discovers gateways."""
+        return web.json_response({"unifiedpush": {"gateway": "matrix"}})
 
     async def notify(self, request: web.Request) -> web.Response:
         """Push Gateway API, POST /_matrix/push/v1/notify."""
@@ -97,6 +110,7 @@ class Gateway:
             twin = self._twins.twin_of(device)
             if twin is None:
                 rejected.append(device["pushkey"])
+                self._strangers.append(device["pushkey"][:MAX_PUSHKEY])
                 continue
             is_known = True
             if self._outbox.is_rejected(twin.hidden_pushkey) or not await self._take_one(

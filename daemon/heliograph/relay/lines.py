@@ -34,6 +34,8 @@ class Line:
     def __init__(self) -> None:
         self.pending = 0
         self.ended_ms: int | None = None
+        self.present_until_ms = 0
+        """Of a device that acknowledges without a /sync: how long it said to be there."""
         self.waiting: dict[str, News] = {}
         self.is_fresh = True
         """Since the relay started, nobody has looked what this device has missed."""
@@ -104,6 +106,8 @@ class Lines:
         self._clock = clock
         self._lines: dict[Key, Line] = {}
         self._undecided: dict[bytes, set[asyncio.Event]] = {}
+        self.counts: Counter[str] = Counter()
+        """Notifications since the start: carried, acknowledged; and woken: polls that one of them ended."""
 
     @contextlib.contextmanager
     def undecided(self, fingerprint: bytes) -> Iterator[asyncio.Event]:
@@ -137,6 +141,10 @@ class Lines:
         """Whether the device has a direct pusher that is switched on."""
         return any(each.device_id == device_id and each.is_enabled for each in self._registry.direct_of(user_id))
 
+    def be_present(self, key: Key, until_ms: int) -> None:
+        """A device that does not sync here is there until then."""
+        self.line(key).present_until_ms = until_ms
+
     def hold_until(self, user_id: str, app_id: str, pushkey: str, received_ms: int) -> int | None:
         ends = [
             received_ms + pusher.delay_ms
@@ -163,7 +171,7 @@ class Lines:
         line = self._lines.get(key)
         if line is None:
             return False
-        if line.pending:
+        if line.pending or now_ms < line.present_until_ms:
             return True
         # The clock may have been set back meanwhile.
         return line.ended_ms is not None and abs(now_ms - line.ended_ms) <= active_ms

@@ -48,6 +48,14 @@ class Registry:
         """How many have a pusher here."""
         return len(self._direct.keys() | self._twins_of.keys())
 
+    @property
+    def direct_pushers(self) -> int:
+        return sum(map(len, self._direct.values()))
+
+    @property
+    def http_pushers(self) -> int:
+        return sum(twin.url is not None for twin in self._twins.values())
+
     def knows(self, user_id: str) -> bool:
         return user_id in self._direct or user_id in self._twins_of
 

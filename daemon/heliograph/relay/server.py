@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import gc
-import ipaddress
 import logging
 import signal
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,13 +20,15 @@ from heliograph.relay.callers import Callers
 from heliograph.relay.clock import Clock, WallClock
 from heliograph.relay.composition import Composition
 from heliograph.relay.config import RelayConfig
+from heliograph.relay.desktops import Desktops
 from heliograph.relay.forwarding import Forwarder
 from heliograph.relay.gateway import Gateway
 from heliograph.relay.lines import Lines
 from heliograph.relay.listing import Listing
+from heliograph.relay.operation import MET_PATH, Operation, may_ask
 from heliograph.relay.outbox import Outbox
 from heliograph.relay.passing import Passing
-from heliograph.relay.proxy import Proxies, Proxy
+from heliograph.relay.proxy import Proxies, Proxy, refusal
 from heliograph.relay.pushers import Pushers
 from heliograph.relay.registry import Registry
 from heliograph.relay.routes import Router
@@ -48,6 +49,9 @@ GOODBYE_S = 3.0
 """How long requests may go on after the relay was asked to stop."""
 
 
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
 @dataclass(frozen=True, slots=True)
 class Relay:
     """The parts that others look at."""
@@ -66,42 +70,88 @@ async def open_relay(config: RelayConfig, state: Path, clock: Clock | None = Non
     async with contextlib.AsyncExitStack() as stack:
         database = await Database.open(state / DATABASE_NAME, MIGRATIONS)
         stack.push_async_callback(database.close)
-        upstream = Upstream(config.homeserver)
-        stack.push_async_callback(upstream.close)
         policy = TargetPolicy(parse_networks(config.allow_networks), config.allow_http_loopback)
         forwarder = Forwarder(policy)
         stack.push_async_callback(forwarder.close)
-
         registry = await Registry.load(database)
         attachments = await Attachments.load(database)
         outbox = await Outbox.open(database, registry, forwarder, clock)
         lines = Lines(registry, attachments, clock.now_ms)
-        proxy = Proxy(upstream, Proxies([ipaddress.ip_network(text) for text in config.trusted_proxies]))
-        callers = Callers(upstream, clock.now_ms)
-        versions = Versions(upstream, proxy)
-        listing = Listing(upstream, clock.now_ms)
-        composition = Composition(upstream, attachments, lines, listing, outbox)
-        sync = DirectSync(upstream, proxy, callers, registry, attachments, lines, composition, outbox, clock.now_ms)
-        pushers = Pushers(
-            upstream,
-            proxy,
-            callers,
-            registry,
-            attachments,
-            lines,
-            listing,
-            versions,
-            outbox,
-            clock.now_ms,
-            gateway_url=config.notify_url,
-            refuses=policy.refusal,
-        )
-        passing = Passing(proxy, callers, registry, attachments, pushers, outbox)
-        gateway = Gateway(registry, lines, lines, outbox, clock, caller_of=proxy.proxies.client_of)
+        proxies = Proxies(parse_networks(config.trusted_proxies))
+        gateway = Gateway(registry, lines, lines, outbox, clock, caller_of=proxies.client_of)
         application = web.Application()
         application.add_routes(gateway.routes())
-        application.router.add_route("*", "/{path:.*}", Router(proxy, versions, sync, pushers, passing).handle)
-        yield Relay(config, application, registry, lines, outbox)
+        relay = Relay(config, application, registry, lines, outbox)
+        if config.gateway_only:
+            desktops = Desktops(
+                {digest: user for user, digest in config.users.items()},
+                registry,
+                lines,
+                outbox,
+                clock,
+                gateway_url=config.notify_url,
+                refuses=policy.refusal,
+                caller_of=proxies.client_of,
+            )
+            application.add_routes(desktops.routes())
+            operation = Operation(registry, lines, outbox, gateway, None)
+            rest = _not_found
+        else:
+            upstream = Upstream(config.homeserver)
+            stack.push_async_callback(upstream.close)
+            operation = Operation(registry, lines, outbox, gateway, upstream)
+            rest = _stand_beside(upstream, relay, attachments, clock, proxies, policy).handle
+        _offer(application, operation, rest, proxies, Proxies(parse_networks(config.operators)))
+        yield relay
+
+
+def _stand_beside(
+    upstream: Upstream, relay: Relay, attachments: Attachments, clock: Clock, proxies: Proxies, policy: TargetPolicy
+) -> Router:
+    """What is between the homeserver and its clients."""
+    registry, lines, outbox = relay.registry, relay.lines, relay.outbox
+    proxy = Proxy(upstream, proxies)
+    callers = Callers(upstream, clock.now_ms)
+    versions = Versions(upstream, proxy)
+    listing = Listing(upstream, clock.now_ms)
+    composition = Composition(upstream, attachments, lines, listing, outbox)
+    sync = DirectSync(upstream, proxy, callers, registry, attachments, lines, composition, outbox, clock.now_ms)
+    pushers = Pushers(
+        upstream,
+        proxy,
+        callers,
+        registry,
+        attachments,
+        lines,
+        listing,
+        versions,
+        outbox,
+        clock.now_ms,
+        gateway_url=relay.config.notify_url,
+        refuses=policy.refusal,
+    )
+    return Router(proxy, versions, sync, pushers, Passing(proxy, callers, registry, attachments, pushers, outbox))
+
+
+def _offer(
+    application: web.Application, operation: Operation, rest: Handler, proxies: Proxies, operators: Proxies
+) -> None:
+    """Health and metrics for operators, and `rest` for everything that nothing else answers."""
+
+    def for_operators(answer: Handler) -> Handler:
+        async def handle(request: web.Request) -> web.StreamResponse:
+            return await (answer if may_ask(request, proxies, operators) else rest)(request)
+
+        return handle
+
+    application.router.add_get("/health", for_operators(operation.health))
+    application.router.add_get("/metrics", for_operators(operation.metrics))
+    application.router.add_get(f"{MET_PATH}/{{pushkey}}", for_operators(operation.met))
+    application.router.add_route("*", "/{path:.*}", rest)
+
+
+async def _not_found(request: web.Request) -> web.StreamResponse:
+    return refusal(404, "M_UNRECOGNIZED", "This is a push gateway, not a homeserver")
 
 
 async def run(config: RelayConfig, state: Path, stop: asyncio.Event | None = None) -> int:
@@ -112,15 +162,13 @@ async def run(config: RelayConfig, state: Path, stop: asyncio.Event | None = Non
         await runner.setup()
         try:
             await _listen(runner, config)
+            whom = "desktops elsewhere" if config.gateway_only else config.homeserver
+            users = relay.registry.users
             log.info(
-                "Heliograph relay %s listens at %s for %s; %d users are known",
-                __version__,
-                config.listen,
-                config.homeserver,
-                relay.registry.users,
+                "Heliograph relay %s listens at %s for %s; %d users are known", __version__, config.listen, whom, users
             )
             gc.freeze()
-            sd_notify.ready(f"at {config.listen} for {config.homeserver}")
+            sd_notify.ready(f"at {config.listen} for {whom}")
             await _until_stopped(relay.outbox, stop)
             sd_notify.stopping()
         finally:

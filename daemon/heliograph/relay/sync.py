@@ -111,6 +111,7 @@ class DirectSync:
             log.warning("An acknowledgement could not be kept: %s", error)
             return
         self._lines.line(key).settle(event_ids)
+        self._lines.counts["acknowledged"] += len(event_ids)
 
     async def _serve(self, poll: Poll) -> web.StreamResponse:
         if poll.line.is_fresh and self._lines.is_enabled(*poll.key):
@@ -125,6 +126,7 @@ class DirectSync:
                 answer = await self._ask(poll, target, is_urgent=poll.line.is_urgent(known - tried))
                 if answer is None:
                     is_short = True
+                    self._lines.counts["woken"] += 1
                     known = self._known(poll)
                     # Not twice the same: homeservers keep the answer to a request for its repetition.
                     again = with_timeout(target, repeats)

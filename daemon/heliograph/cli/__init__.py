@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib
+import os
 import sys
 from typing import Any
 
@@ -18,7 +19,7 @@ _SECTIONS = {
     "Push rules": ("rules", "explain"),
     "Account": ("login", "logout", "accounts", "verify"),
     "Other devices": ("pushers", "fallback", "handoff"),
-    "Set-up": ("service", "config", "doctor", "test"),
+    "Set-up": ("service", "config", "doctor", "test", "completion", "man"),
     "Server": ("relay",),
 }
 
@@ -80,4 +81,6 @@ def commands() -> None:
 
 def main() -> None:
     """The console script."""
+    if "_HELIOGRAPH_COMPLETE" in os.environ:
+        importlib.import_module("heliograph.cli.shell")
     commands(prog_name="heliograph")

@@ -7,6 +7,8 @@ import json
 
 import click
 
+from heliograph.cli.room_number import RoomNumber
+
 
 @click.group("inbox", invoke_without_command=True, short_help="List, open and answer what is unread.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
@@ -36,7 +38,7 @@ def command(ctx: click.Context, as_json: bool, all_messages: bool) -> None:
 
 
 @command.command("open")
-@click.argument("room", required=False, metavar="[NUMBER]")
+@click.argument("room", required=False, type=RoomNumber(), metavar="[NUMBER]")
 def open_(room: str | None) -> None:
     """Open a room in your Matrix client, at its newest message: by its number, or by its id. It counts as read then.
 
@@ -53,7 +55,7 @@ def open_(room: str | None) -> None:
 
 
 @command.command("read")
-@click.argument("room", metavar="NUMBER")
+@click.argument("room", type=RoomNumber(), metavar="NUMBER")
 def read(room: str) -> None:
     """Mark a room as read, for all your clients: by its number, or by its id.
 
@@ -68,7 +70,7 @@ def read(room: str) -> None:
 
 
 @command.command("reply")
-@click.argument("room", metavar="NUMBER")
+@click.argument("room", type=RoomNumber(), metavar="NUMBER")
 @click.argument("text", nargs=-1, required=True)
 def reply(room: str, text: tuple[str, ...]) -> None:
     """Send a message into a room: by its number, or by its id.

@@ -1,0 +1,102 @@
+"""Completion in bash and zsh. click's own splits user ids at ":" and "@" in bash and lets it expand wildcards, and in
+zsh it does nothing the second time. Its script for fish is good.
+"""
+
+from __future__ import annotations
+
+import os
+from typing import Any
+
+from click.shell_completion import CompletionItem, ShellComplete, add_completion_class, split_arg_string
+
+PROGRAM = "heliograph"
+VARIABLE = "_HELIOGRAPH_COMPLETE"
+"""What the shell's function sets when it asks, as click has it."""
+
+_BASH = """\
+%(complete_func)s() {
+    local kind value typed=${COMP_LINE:0:COMP_POINT}
+    COMPREPLY=()
+    while IFS=, read -r kind value; do
+        case $kind in
+            dir) compopt -o dirnames ;;
+            file) compopt -o default ;;
+            plain) COMPREPLY+=("$value") ;;
+        esac
+    done < <(COMP_WORDS=$typed %(complete_var)s=bash_complete "$1" 2>/dev/null)
+    # Readline replaces only what stands after the last of these, which are "@", ":" and "=", too.
+    typed=${typed##*[[:space:]]}
+    typed=${typed#--*=}
+    typed=${typed%%"${typed##*["$COMP_WORDBREAKS"]}"}
+    COMPREPLY=("${COMPREPLY[@]#"$typed"}")
+}
+complete -o nosort -F %(complete_func)s %(prog_name)s
+"""
+_ZSH = """\
+#compdef %(prog_name)s
+
+%(complete_func)s() {
+    local kind value help
+    local -a lines values shown
+    lines=("${(@f)$(COMP_WORDS="${words[1,CURRENT-1]} $PREFIX" %(complete_var)s=zsh_complete ${words[1]} 2>/dev/null)}")
+    [[ $PREFIX == --*=* ]] && compset -P '*='
+    for kind value help in "${lines[@]}"; do
+        case $kind in
+            dir) _path_files -/ ;;
+            file) _path_files ;;
+            plain) values+=("$value"); shown+=("$value${help:+  -- $help}") ;;
+        esac
+    done
+    (( $#values )) && compadd -l -V heliograph -d shown -a values
+}
+
+if [[ $funcstack[1] == _%(prog_name)s ]]; then
+    # Found in fpath: this file is the function.
+    %(complete_func)s "$@"
+else
+    compdef %(complete_func)s %(prog_name)s
+fi
+"""
+
+
+class _ByLine(ShellComplete):
+    """Asked with all of the line up to the cursor."""
+
+    def get_completion_args(self) -> tuple[list[str], str]:
+        line = os.environ.get("COMP_WORDS", "")
+        words = split_arg_string(line)
+        incomplete = "" if not words or line[-1:].isspace() else words.pop()
+        return words[1:], incomplete
+
+
+class Bash(_ByLine):
+    """`kind,value`, a line each."""
+
+    name = "bash"
+    source_template = _BASH
+
+    def format_completion(self, item: CompletionItem) -> str:
+        return f"{item.type},{item.value}"
+
+
+class Zsh(_ByLine):
+    """Kind, value and help, a line each."""
+
+    name = "zsh"
+    source_template = _ZSH
+
+    def format_completion(self, item: CompletionItem) -> str:
+        return f"{item.type}\n{item.value}\n{item.help or ''}"
+
+
+add_completion_class(Bash)
+add_completion_class(Zsh)
+
+
+def script_for(shell: str, program: Any) -> str:
+    """What makes this shell complete the words of `program`, a click command."""
+    from click.shell_completion import get_completion_class
+
+    kind = get_completion_class(shell)
+    assert kind is not None
+    return kind(program, {}, PROGRAM, VARIABLE).source()

@@ -8,11 +8,13 @@ import logging
 import random
 import time
 from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from heliograph import sd_notify
 from heliograph.accounts import Account, device_name, state_folder
+from heliograph.actor import Actor
 from heliograph.config import Config
+from heliograph.core.actions import Wish, word_failure
 from heliograph.core.encryption import RoomKey
 from heliograph.core.fallback import fallback_pusher
 from heliograph.core.handoff import HandoffSettings, Signs
@@ -33,9 +35,11 @@ from heliograph.front_desk import AccountDesk
 from heliograph.handoff_loop import HandoffLoop
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.keys import KeysClient
+from heliograph.homeserver.room_actions import RoomActionsClient
 from heliograph.homeserver.rooms import RoomsClient
 from heliograph.homeserver.session import Session
 from heliograph.key_loop import KeyLoop
+from heliograph.mute_loop import MuteLoop
 from heliograph.ports import Desktop, Encryption, Opener, SecretStore
 from heliograph.pusher_loop import PusherLoop, own_pusher
 from heliograph.quiet_loop import QuietLoop
@@ -55,6 +59,8 @@ LAST_WORDS_S = 10.0
 """How long a notice about the end of an account may take to be shown."""
 LAST_OUTCOME_S = 3.0
 """How long a stop waits for the answer of the notification server that is under way."""
+LAST_ACTION_S = 2.0
+"""How long a stop waits for what the user wanted done: a reply that was just typed."""
 STUCK_MS = 60_000
 KEYRING_SLICE_S = 60.0
 
@@ -99,9 +105,12 @@ class AccountRun:
             through=lambda: parts.quiet.through,
             on_change=parts.daemon.note_change,
             on_rang=self._tell_rang,
+            on_wish=self._take_wish,
         )
+        self._opener = parts.opener
         self._sync: SyncLoop | None = None
-        self._replier: Replier | None = None
+        self._actor: Actor | None = None
+        self._mutes: MuteLoop | None = None
         self._signs = Signs()
         self.handoff: HandoffLoop | None = None
         """None while the account is not signed in."""
@@ -119,7 +128,7 @@ class AccountRun:
     @property
     def desk(self) -> AccountDesk:
         """What answers the user's questions about this account."""
-        return AccountDesk(self._status, self._ledger, self._delivery, self._reply)
+        return AccountDesk(self._status, self._ledger, self._delivery, self._do)
 
     async def run(self) -> int:
         """Runs the account until it is signed out; the exit code that this calls for."""
@@ -140,6 +149,8 @@ class AccountRun:
 
     async def nudge(self, why: str) -> None:
         """The network or the machine came back."""
+        if self._mutes is not None:
+            self._mutes.look()
         if self._sync is not None:
             await self._sync.nudge(why)
 
@@ -206,7 +217,17 @@ class AccountRun:
         fallback = self._config.fallback.fallback
         lock = asyncio.Lock()
         sender = RoomSender(keys, machine, self._config.encryption.send_to)
-        self._replier = Replier(RoomsClient(session), self._ledger, sender)
+        replier = Replier(RoomsClient(session), self._ledger, sender)
+        rooms = RoomActionsClient(session)
+        self._mutes = mutes = MuteLoop(rooms, self._ledger, clock=now_ms, jitter=random.random)
+        self._actor = actor = Actor(
+            rooms,
+            self._delivery,
+            self._opener,
+            reply=replier.reply,
+            mute=mutes.mute,
+            has_public_receipts=self._config.actions.receipts == "public",
+        )
         self.handoff = handoff = HandoffLoop(
             homeserver,
             self._ledger,
@@ -233,24 +254,33 @@ class AccountRun:
             on_trouble=self._delivery.tell,
         )
         self.trust = trust
-        beside = [asyncio.create_task(each.run()) for each in (self._pusher, handoff, key_loop, trust)]
+        beside = [asyncio.create_task(each.run()) for each in (self._pusher, handoff, key_loop, trust, mutes)]
         try:
             return await sync.run()
         except UserError:
             await handoff.give_back()
             raise
         finally:
-            self.handoff = self.trust = self._replier = None
+            self.handoff = self.trust = self._actor = self._mutes = None
+            await actor.finish(LAST_ACTION_S)
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
 
-    async def _reply(self, room_id: str, text: str) -> None:
-        if self._replier is None:
-            raise UserError(
-                f"{self.account.user_id} is not signed in at the moment.", "See `heliograph status` for the reason."
-            )
-        await self._replier.reply(room_id, text)
+    async def _do(self, wish: Wish) -> None:
+        if self._actor is None:
+            raise UserError(*self._not_signed_in())
+        await self._actor.do(wish)
+
+    def _take_wish(self, wish: Wish) -> None:
+        if self._actor is not None:
+            self._actor.take(wish)
+            return
+        notice = word_failure(wish, *self._not_signed_in(), self.account.user_id)
+        self._delivery.ask(f"not signed in {wish}", replace(notice, actions=()), lambda _: None)
+
+    def _not_signed_in(self) -> tuple[str, str]:
+        return f"{self.account.user_id} is not signed in at the moment.", "See `heliograph status` for the reason."
 
     def _encryption(self, machine: Machine, keys: KeysClient) -> Encryption:
         policy = self._config.encryption.unverified_senders

@@ -50,6 +50,18 @@ class DesktopConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = "io.github.heliograph.desktop"
 
 
+class ActionsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """What the buttons of a notification do."""
+
+    receipts: Annotated[
+        Literal["private", "public"],
+        Meta(
+            description="What others see of your reading by Mark as read and Reply. private: nothing, only your own "
+            "clients know. public: everybody in the room sees how far you have read."
+        ),
+    ] = "private"
+
+
 class LogConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What goes to standard error, or to the journal under systemd."""
 
@@ -261,6 +273,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
     desktop: DesktopConfig = DesktopConfig()
     notifications: NotificationsConfig = NotificationsConfig()
+    actions: ActionsConfig = ActionsConfig()
     quiet: QuietConfig = QuietConfig()
     hooks: HooksConfig = HooksConfig()
     sync: SyncConfig = SyncConfig()

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import deque
+from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+from heliograph.core.actions import Verb, Wish, verb_of, wishes
 from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater, State, retry_delay
 from heliograph.core.notification import (
     Activated,
@@ -24,6 +25,7 @@ from heliograph.core.notification import (
     DoNotDisturb,
     Notification,
     Popup,
+    Replied,
     ServerChanged,
 )
 from heliograph.core.popups import Close, Keep, Show, Step, arrange
@@ -31,6 +33,7 @@ from heliograph.core.quiet import Through
 from heliograph.core.record import Agenda, Delivery, PopupRecord
 from heliograph.errors import StorageError, UserError
 from heliograph.ports import Desktop, Ledger, Opener, Settlement
+from heliograph.questions import Questions
 from heliograph.status import AccountStatus
 
 log = logging.getLogger(__name__)
@@ -45,6 +48,9 @@ LONGEST_WAIT_S = 600.0
 """However long the desktop asks for. A delivery that is due later than that was put off by a clock that was wrong."""
 MAX_SIGNALS = 10_000
 """Signals kept while the ledger is busy; a notification server that sends more loses the oldest."""
+AFTERGLOW_MS = 10_000
+"""How long after a popup's end what was typed into it may come: some servers close it first."""
+MAX_GONE = 32
 
 
 Hush = Literal["ring", "silent", "wait"]
@@ -61,21 +67,12 @@ class DeliverySettings:
 
 
 @dataclass(frozen=True, slots=True)
-class _RoomOpened:
+class _RoomRead:
     """The user opened a room, or read it, by other means than its popup."""
 
     room_id: str
-
-
-@dataclass(slots=True)
-class _Question:
-    """A notification of our own that the user is to answer."""
-
-    notification: Notification
-    on_answer: Callable[[str], None]
-    popup: Popup | None = None
-    is_shown: bool = False
-    is_withdrawn: bool = False
+    event_id: str | None = None
+    """Up to here; None: all of it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,7 +88,8 @@ class DeliveryLoop:
     """One account's loop. `clock` gives milliseconds since 1970, `jitter` numbers in [0, 1).
 
     `through` says what pops up in spite of quiet, or None while it is not quiet; what is held back stays PENDING.
-    `on_change` is called when what is unread may be other than before, `on_rang` with what was shown first just now.
+    `on_change` is called when what is unread may be other than before, `on_rang` with what was shown first just now,
+    `on_wish` with what the user wants done by a popup's button: it must not take long, and opening is done here.
     """
 
     def __init__(
@@ -107,6 +105,7 @@ class DeliveryLoop:
         through: Callable[[], Through | None] = lambda: None,
         on_change: Callable[[], None] = lambda: None,
         on_rang: Callable[[Sequence[Delivery]], None] = lambda _: None,
+        on_wish: Callable[[Wish], None] = lambda _: None,
     ) -> None:
         self._ledger = ledger
         self._desktop = desktop
@@ -118,16 +117,21 @@ class DeliveryLoop:
         self._through = through
         self._on_change = on_change
         self._on_rang = on_rang
+        self._on_wish = on_wish
+        self._questions = Questions(desktop)
+        self._gone: OrderedDict[Popup, tuple[int, list[Wish]]] = OrderedDict()
+        """Popups that ended lately: when, and what they were about."""
         self._server: str | None = None
         self._is_server_new = False
-        self._signals: deque[Activated | Closed | _RoomOpened] = deque(maxlen=MAX_SIGNALS)
+        self._is_everything_due = False
+        """A new server may take what the one before refused."""
+        self._signals: deque[Activated | Replied | Closed | _RoomRead] = deque(maxlen=MAX_SIGNALS)
         self._unwritten: deque[_Outcome] = deque()
         self._trouble = ""
         self._next_ms: int | None = None
         """When the next delivery is due."""
         self._told: dict[str, Notification] = {}
         self._untold: list[Notification] = []
-        self._questions: dict[str, _Question] = {}
         self._woken = asyncio.Event()
         self._all_told = asyncio.Event()
         self._is_retry_wanted = False
@@ -161,21 +165,24 @@ class DeliveryLoop:
 
     def note_opened(self, room_id: str) -> None:
         """The user opened or read this room by other means than its popup: nothing in it is unread any more."""
-        self._signals.append(_RoomOpened(room_id))
+        self._signals.append(_RoomRead(room_id))
+        self._woken.set()
+
+    def note_read(self, room_id: str, event_id: str) -> None:
+        """The user read this room up to that event."""
+        self._signals.append(_RoomRead(room_id, event_id))
         self._woken.set()
 
     def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None:
         """Shows a question of our own; `on_answer` is called with the key of the action chosen. Asked again under the
         same key it replaces what is shown."""
-        before = self._questions.get(key)
-        self._questions[key] = _Question(notification, on_answer, before.popup if before else None)
+        self._questions.ask(key, notification, on_answer)
         self._woken.set()
 
     def unask(self, key: str) -> None:
         """Takes a question back: it was answered elsewhere, or makes no sense any more."""
-        if (question := self._questions.get(key)) is not None:
-            question.is_withdrawn = True
-            self._woken.set()
+        self._questions.unask(key)
+        self._woken.set()
 
     async def all_told(self) -> None:
         """Returns when every notice of our own has been shown."""
@@ -240,9 +247,9 @@ class DeliveryLoop:
             await self._tell()
         await self._write_down()
         await self._handle_signals()
-        is_everything_due = await self._meet_server()
+        self._is_everything_due |= await self._meet_server()
         if self._server is not None:
-            await self._deliver(is_everything_due=is_everything_due)
+            await self._deliver()
 
     async def _write_down(self) -> None:
         """In order, each until the disk takes it: what is on screen must not be shown again, nor opened again."""
@@ -256,9 +263,9 @@ class DeliveryLoop:
 
     # To the screen
 
-    async def _deliver(self, *, is_everything_due: bool) -> None:
+    async def _deliver(self) -> None:
         now = self._clock()
-        until_ms = ALL_DUE_MS if is_everything_due else now
+        until_ms = ALL_DUE_MS if self._is_everything_due else now
         agenda = await self._ledger.agenda(until_ms, now + int(1000 * LONGEST_WAIT_S), self._through())
         self._next_ms = agenda.next_ms
         if self._hush == "wait":
@@ -271,6 +278,11 @@ class DeliveryLoop:
             self._working_since_ms = self._clock()
             await self._act(step, agenda.deliveries)
             await self._write_down()
+            if self._signals:
+                # The user shall not wait for the rest of it, which is still due.
+                self._woken.set()
+                return
+        self._is_everything_due = False
 
     async def _arrange(self, agenda: Agenda) -> list[Step]:
         plan = partial(
@@ -294,6 +306,8 @@ class DeliveryLoop:
             self._is_retry_wanted = True
             return
         self._note(closed=record.key)
+        if record.key.startswith("!"):
+            self._remember(record.popup, [Wish(Verb.OPEN, record.key, "the room")])
         log.info("Withdrew the notification of %s", record.key)
 
     async def _show(self, step: Show) -> None:
@@ -350,23 +364,7 @@ class DeliveryLoop:
                 return
             self._untold.pop(0)
         self._all_told.set()
-        for key, question in list(self._questions.items()):
-            await self._pose(key, question)
-
-    async def _pose(self, key: str, question: _Question) -> None:
-        if question.is_withdrawn:
-            if question.popup is not None and isinstance(await self._desktop.close(question.popup), RetryLater):
-                self._is_retry_wanted = True
-            elif self._questions.get(key) is question:
-                del self._questions[key]
-        elif not question.is_shown:
-            outcome = await self._desktop.show(question.notification, question.popup)
-            if isinstance(outcome, RetryLater):
-                self._is_retry_wanted = True
-                return
-            question.is_shown = True
-            if isinstance(outcome, Done):
-                question.popup = outcome.value
+        self._is_retry_wanted |= await self._questions.show()
 
     # From the screen
 
@@ -374,8 +372,8 @@ class DeliveryLoop:
         if isinstance(signal, ServerChanged):
             # Known at once, while earlier signals may have to wait for the disk.
             self._server, self._is_server_new = signal.server, True
-            for question in self._questions.values():
-                question.popup, question.is_shown = None, False
+            self._questions.forget_popups()
+            self._gone.clear()
         elif isinstance(signal, DoNotDisturb):
             return
         else:
@@ -393,49 +391,40 @@ class DeliveryLoop:
                 raise
             await self._write_down()
 
-    async def _handle(self, signal: Activated | Closed | _RoomOpened) -> None:
-        if isinstance(signal, _RoomOpened):
-            await self._settle_room(signal.room_id)
+    async def _handle(self, signal: Activated | Replied | Closed | _RoomRead) -> None:
+        if isinstance(signal, _RoomRead):
+            await self._settle_room(signal.room_id, signal.event_id)
             return
-        if (key := self._question_of(signal.popup)) is not None:
-            self._hear_answer(key, signal)
+        if self._questions.hear(signal):
+            # It may be asked again.
+            self._woken.set()
             return
         record = await self._record_of(signal.popup)
-        if record is None:
-            return
-        deliveries = await self._ledger.shown_in(record.key)
-        if isinstance(signal, Activated):
-            await self._open(record, deliveries, signal.token)
-            return
-        why = signal.reason.name.lower()
-        self._note(*(_settle_closed(each, why) for each in deliveries), closed=record.key)
+        deliveries = await self._ledger.shown_in(record.key) if record is not None else []
+        seen = wishes(deliveries) if record is not None else self._recall(signal.popup)
+        match signal:
+            case Closed(popup, reason) if record is not None:
+                self._remember(popup, seen)
+                why = reason.name.lower()
+                self._note(*(_settle_closed(each, why) for each in deliveries), closed=record.key)
+            case Activated(_, action, token) if verb_of(action) is Verb.OPEN and (record is not None or seen):
+                await self._open(record, deliveries, seen, token)
+            case Activated(_, action) if (verb := verb_of(action)) is not None:
+                await self._wish([replace(each, verb=verb) for each in seen], record, deliveries)
+            case Replied(_, text) if text.strip():
+                await self._wish([replace(each, verb=Verb.REPLY, text=text) for each in seen[:1]], record, deliveries)
 
-    async def _settle_room(self, room_id: str) -> None:
+    async def _settle_room(self, room_id: str, event_id: str | None) -> None:
         unread = await self._ledger.open_deliveries([room_id])
+        if event_id is not None:
+            positions = await self._ledger.positions([event_id])
+            unread = [each for each in unread if each.position <= positions.get(event_id, 0)]
         keys = {each.popup_key for each in unread if each.popup_key is not None}
         self._note(*(Settlement(each.event_id, Move.OPENED) for each in unread))
         for record in await self._ledger.popups():
             if record.key in keys:
                 # The next round closes it, or leaves this room out of it.
                 self._note(shown=replace(record, is_stale=True))
-
-    def _question_of(self, popup: Popup) -> str | None:
-        return next((key for key, question in self._questions.items() if question.popup == popup), None)
-
-    def _hear_answer(self, key: str, signal: Activated | Closed) -> None:
-        question = self._questions[key]
-        if question.is_withdrawn:
-            return
-        if isinstance(signal, Closed):
-            # Put aside, not answered: it can be answered elsewhere.
-            question.popup = None
-        elif signal.action in {action.key for action in question.notification.actions}:
-            self.unask(key)
-            question.on_answer(signal.action)
-        else:
-            # Many servers close what was clicked, and a click says neither yes nor no.
-            question.is_shown = False
-            self._woken.set()
 
     async def _meet_server(self) -> bool:
         """Whether another server is there than before. Ids of an earlier life would overwrite foreign notifications:
@@ -447,17 +436,39 @@ class DeliveryLoop:
             self._is_server_new = self._server != server
         return is_new
 
-    async def _open(self, record: PopupRecord, deliveries: Sequence[Delivery], token: str | None) -> None:
-        room_id, event_id = _target(deliveries)
+    async def _open(
+        self, record: PopupRecord | None, deliveries: Sequence[Delivery], seen: Sequence[Wish], token: str | None
+    ) -> None:
+        room_id, event_id = (seen[0].room_id, seen[0].event_id) if len(seen) == 1 else (None, None)
         if not await self._opener.open(room_id, event_id, token):
             self.tell("No Matrix client could be opened", "Install one, or set open_with in the configuration.")
-        opened = [Settlement(each.event_id, Move.OPENED) for each in deliveries]
-        # dunst and mako keep a notification that was acted upon.
+        await self._end(record, [Settlement(each.event_id, Move.OPENED) for each in deliveries])
+
+    async def _wish(self, wanted: Sequence[Wish], record: PopupRecord | None, deliveries: Sequence[Delivery]) -> None:
+        for wish in wanted:
+            self._on_wish(wish)
+        if wanted:
+            # Unread until it is done.
+            await self._end(record, [_settle_closed(each, wanted[0].verb.value) for each in deliveries])
+
+    async def _end(self, record: PopupRecord | None, settlements: Sequence[Settlement]) -> None:
+        """The popup has served: dunst and mako keep one that was acted upon."""
+        if record is None:
+            return
         if isinstance(await self._desktop.close(record.popup), RetryLater):
             # Stale, and with nothing left to show: it is closed as soon as that works.
-            self._note(*opened, shown=replace(record, is_stale=True))
+            self._note(*settlements, shown=replace(record, is_stale=True))
         else:
-            self._note(*opened, closed=record.key)
+            self._note(*settlements, closed=record.key)
+
+    def _remember(self, popup: Popup, seen: list[Wish]) -> None:
+        self._gone[popup] = (self._clock(), seen)
+        if len(self._gone) > MAX_GONE:
+            self._gone.popitem(last=False)
+
+    def _recall(self, popup: Popup) -> list[Wish]:
+        gone_ms, seen = self._gone.get(popup, (0, []))
+        return seen if 0 <= self._clock() - gone_ms < AFTERGLOW_MS else []
 
     async def _record_of(self, popup: Popup) -> PopupRecord | None:
         return next((record for record in await self._ledger.popups() if record.popup == popup), None)
@@ -475,12 +486,3 @@ def _settle_closed(delivery: Delivery, why: str) -> Settlement:
 def _settle_refused(delivery: Delivery, why: str) -> Settlement:
     is_new = delivery.state is State.PENDING
     return Settlement(delivery.event_id, Move.GAVE_UP, why=why) if is_new else _settle_shown(delivery)
-
-
-def _target(deliveries: Sequence[Delivery]) -> tuple[str | None, str | None]:
-    """The room and the newest event that the popup is about; no room if it is about several."""
-    rooms = {each.room_id for each in deliveries}
-    if len(rooms) != 1 or not (room_id := rooms.pop()):
-        return None, None
-    latest = deliveries[-1].event_id
-    return room_id, latest if latest.startswith("$") else None

@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
 
+from heliograph.core.actions import Verb, Wish
 from heliograph.core.quiet import DO_NOT_DISTURB
 from heliograph.core.summary import Summary, summarize
 from heliograph.core.unread import MOST_MESSAGES, UnreadRoom, inbox_as_json
@@ -31,8 +32,8 @@ class AccountDesk:
     status: AccountStatus
     ledger: Ledger
     delivery: DeliveryLoop
-    reply: Callable[[str, str], Awaitable[None]]
-    """Sends a text into a room. Raises UserError."""
+    do: Callable[[Wish], Awaitable[None]]
+    """What the user wants of a room. Raises UserError if it was not done."""
 
 
 class FrontDesk:
@@ -115,11 +116,18 @@ class FrontDesk:
         desk.delivery.note_opened(room_id)
 
     async def mark_read(self, account: str, room_id: str) -> None:
-        self._find(account)
-        raise UserError("This version cannot mark rooms as read.", "Open the room instead: heliograph inbox open")
+        desk = self._find(account)
+        unread = await desk.ledger.open_deliveries([room_id])
+        newest = next((each.event_id for each in reversed(unread) if each.event_id.startswith("$")), None)
+        if newest is None:
+            raise UserError("There is nothing unread in this room.", "See: heliograph inbox")
+        await desk.do(Wish(Verb.MARK_READ, room_id, room_id, newest))
 
     async def reply(self, account: str, room_id: str, text: str) -> None:
-        await self._find(account).reply(room_id, text)
+        desk = self._find(account)
+        unread = await desk.ledger.open_deliveries([room_id])
+        newest = next((each.event_id for each in reversed(unread) if each.event_id.startswith("$")), None)
+        await desk.do(Wish(Verb.REPLY, room_id, room_id, newest, text))
 
     async def pause(self, words: str) -> int:
         return await self._quiet.pause(words)

@@ -11,6 +11,8 @@ from heliograph.core.encryption import Clear, KeyUpload, Locked, RoomKey, Taken
 from heliograph.core.events import Event, Json, Malformed, ServerNotification, Sync
 from heliograph.core.handoff import Signs
 from heliograph.core.notification import DesktopSignal, Notification, Popup
+from heliograph.core.push.changes import Change
+from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.pusher import Pusher as Pusher
 from heliograph.core.pusher import PusherKey
 from heliograph.core.quiet import Through
@@ -183,7 +185,7 @@ class Keys(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who may read what is sent into a room, and how it must be sent."""
+    """Who may read what is sent into a room, and how it must be sent. Members are told of encrypted rooms only."""
 
     joined: frozenset[str]
     invited: frozenset[str] = frozenset()
@@ -196,12 +198,40 @@ class Rooms(Protocol):
     """Sending into a room. Every method raises ServerError."""
 
     async def audience(self, room_id: str) -> Audience:
-        """Raises UserError for a room of too many."""
+        """Raises UserError for an encrypted room of too many."""
         ...
 
     async def send(self, room_id: str, type_: str, content: Json, transaction_id: str) -> str:
         """The event's id. The same transaction again is sent once."""
         ...
+
+
+class RoomActions(Protocol):
+    """What the user does in rooms by the buttons of a popup. Every method raises ServerError."""
+
+    user_id: str
+
+    async def mark_read(self, room_id: str, event_id: str, *, is_public: bool) -> None:
+        """Up to this event, threads included, in all of the user's clients."""
+        ...
+
+    async def join(self, room_id: str) -> None:
+        """Accepts an invite; a room on another server may take a minute."""
+        ...
+
+    async def leave(self, room_id: str) -> None:
+        """Leaves the room, or declines the invite. It is none of the user's rooms afterwards."""
+        ...
+
+    async def add_direct(self, room_id: str, user_id: str) -> None:
+        """The room is a conversation with this user (m.direct), in all of the user's clients."""
+        ...
+
+    async def push_rules(self) -> Json:
+        """The `global` ones."""
+        ...
+
+    async def change_push_rules(self, change: Change) -> None: ...
 
 
 class Encryption(Protocol):
@@ -328,6 +358,15 @@ class Ledger(Protocol):
         rang among it."""
         ...
 
+    async def mutes(self) -> list[TimedMute]:
+        """Rooms that are mute for a time, the one that ends first first."""
+        ...
+
+    async def keep_mute(self, mute: TimedMute) -> None:
+        """Instead of that of the same room, if there is one."""
+        ...
+
+    async def forget_mute(self, room_id: str) -> None: ...
     async def prune(self, before_ms: int) -> None:
         """Forget judged events, settled deliveries, unused names, and deliveries SHOWN by no known popup, that are
         older."""

@@ -34,8 +34,9 @@ class Replier:
         self._encrypter = encrypter
         self._make_id = make_id
 
-    async def reply(self, room_id: str, text: str) -> str:
-        """Answers the newest unread message of the room, if there is one. The id of the event that was sent.
+    async def reply(self, room_id: str, text: str, transaction_id: str = "") -> str:
+        """Answers the newest unread message of the room, if there is one. The id of the event that was sent: once,
+        however often it is tried with the same transaction.
 
         Raises UserError if it was not sent, or cannot be sent safely.
         """
@@ -44,13 +45,13 @@ class Replier:
         if len(text) > MAX_TEXT:
             raise UserError("The text is too long for one message.", f"Send at most {MAX_TEXT} characters.")
         try:
-            return await self._reply(room_id, text)
+            return await self._reply(room_id, text, transaction_id or self._make_id())
         except (ServerError, StorageError) as trouble:
             raise UserError(
                 f"The reply was not sent: {trouble}.", "Try again, or reply in your Matrix client."
             ) from None
 
-    async def _reply(self, room_id: str, text: str) -> str:
+    async def _reply(self, room_id: str, text: str, transaction_id: str) -> str:
         messages = [each for each in await self._ledger.open_deliveries([room_id]) if each.event_id.startswith("$")]
         content = reply_content(text, None, None, None)
         if messages:
@@ -67,4 +68,4 @@ class Replier:
                 "The homeserver says that this room is not encrypted any more, which cannot be.",
                 "Reply in your Matrix client, and ask the homeserver's administrator.",
             )
-        return await self._rooms.send(room_id, type_, content, self._make_id())
+        return await self._rooms.send(room_id, type_, content, transaction_id)

@@ -15,6 +15,7 @@ from heliograph.core.encryption import RoomKey
 from heliograph.core.events import AccountData
 from heliograph.core.notification import Category, Popup
 from heliograph.core.popups import LINES
+from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.quiet import Through
 from heliograph.core.record import (
     UNLISTED,
@@ -1112,3 +1113,22 @@ async def test_old_locked_events_are_forgotten(ledger: Ledger) -> None:
     await ledger.commit(make_locked_plan(make_locked("$new")), 5000)
     await ledger.prune(3000)
     assert [each.event_id for each in await ledger.locked_events(None)] == ["$new"]
+
+
+# Rooms that are mute for a time
+
+
+async def test_a_mute_is_kept_until_it_is_forgotten(ledger: Ledger) -> None:
+    late, soon = TimedMute(ROOM, "rule", 2000, was_there=True), TimedMute(OTHER_ROOM, OTHER_ROOM, 1000)
+    await ledger.keep_mute(late)
+    await ledger.keep_mute(soon)
+    assert await ledger.mutes() == [soon, late]
+    await ledger.forget_mute(OTHER_ROOM)
+    await ledger.forget_mute("!unknown:example.org")
+    assert await ledger.mutes() == [late]
+
+
+async def test_a_room_has_one_mute(ledger: Ledger) -> None:
+    await ledger.keep_mute(TimedMute(ROOM, ROOM, 1000))
+    await ledger.keep_mute(TimedMute(ROOM, ROOM, 3000))
+    assert await ledger.mutes() == [TimedMute(ROOM, ROOM, 3000)]

@@ -15,6 +15,7 @@ from heliograph.core.notification import (
     DesktopSignal,
     Notification,
     Popup,
+    Replied,
     ServerChanged,
 )
 
@@ -103,6 +104,20 @@ class FakeDesktop:
     def click(self, popup_id: int, token: str | None = None) -> None:
         """As on dunst and mako, the popup stays."""
         self.signal(Activated(self.popup(popup_id), "default", token))
+
+    def press(self, label: str) -> None:
+        """The button of this name, on the newest popup that has it. The popup stays."""
+        popup_id, key = [
+            (popup_id, action.key)
+            for popup_id, notification in self.on_screen.items()
+            for action in notification.actions
+            if action.label == label
+        ][-1]
+        self.signal(Activated(self.popup(popup_id), key))
+
+    def type(self, popup_id: int, text: str) -> None:
+        """An answer into the popup, which stays."""
+        self.signal(Replied(self.popup(popup_id), text))
 
     def dismiss(self, popup_id: int) -> None:
         self._close(popup_id, Closing.DISMISSED)

@@ -8,6 +8,7 @@ from dataclasses import replace
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
 from heliograph.core.encryption import RoomKey
 from heliograph.core.popups import LINES
+from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.pusher import PusherKey
 from heliograph.core.quiet import Through
 from heliograph.core.record import (
@@ -45,6 +46,7 @@ class FakeLedger:
         """(room id, user id): name and when it was last written."""
         self.popup_records: dict[str, PopupRecord] = {}
         self.locked: dict[str, LockedEvent] = {}
+        self.timed_mutes: dict[str, TimedMute] = {}
         self.is_full = False
         """Every call raises StorageError and keeps nothing."""
         self.commits: list[Plan] = []
@@ -251,6 +253,18 @@ class FakeLedger:
         for each in settled:
             del self.deliveries[each.event_id]
         return len(settled)
+
+    async def mutes(self) -> list[TimedMute]:
+        self._check()
+        return sorted(self.timed_mutes.values(), key=lambda each: each.until_ms)
+
+    async def keep_mute(self, mute: TimedMute) -> None:
+        self._check()
+        self.timed_mutes[mute.room_id] = mute
+
+    async def forget_mute(self, room_id: str) -> None:
+        self._check()
+        self.timed_mutes.pop(room_id, None)
 
     async def prune(self, before_ms: int) -> None:
         self._check()

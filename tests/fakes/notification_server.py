@@ -199,6 +199,17 @@ class NotificationServer:
         if self.profile.closes_on_action:
             self._close(popup_id, 2)
 
+    def reply(self, popup_id: int, text: str, *, is_closed_first: bool = False) -> None:
+        """The user types an answer into it, which it has to offer."""
+        assert "inline-reply" in self.on_screen[popup_id].actions
+        receiver = self._sender_of(popup_id)
+        if is_closed_first:
+            self._close(popup_id, 2)
+        # Plasma sends what was typed to the program that asked alone.
+        self.signal("NotificationReplied", "us", [popup_id, text], receiver)
+        if not is_closed_first:
+            self._close(popup_id, 2)
+
     def dismiss(self, popup_id: int) -> None:
         """The user closes it."""
         self._close(popup_id, 2)

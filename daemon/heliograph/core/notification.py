@@ -76,6 +76,15 @@ class Activated:
     """XDG activation token, for the program that is opened."""
 
 
+@dataclass(frozen=True, slots=True)
+class Replied:
+    """The user typed an answer into the popup. It may come after the popup was closed."""
+
+    popup: Popup
+    text: str
+    """As it was typed: of any length."""
+
+
 class Closing(Enum):
     """Why a popup went (the `reason` of NotificationClosed)."""
 
@@ -107,4 +116,4 @@ class DoNotDisturb:
     is_on: bool
 
 
-DesktopSignal = Activated | Closed | ServerChanged | DoNotDisturb
+DesktopSignal = Activated | Replied | Closed | ServerChanged | DoNotDisturb

@@ -10,6 +10,7 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
+from heliograph.core.actions import actions_for
 from heliograph.core.delivery import State
 from heliograph.core.notification import Category, Notification, Target, Urgency
 from heliograph.core.record import Content, Delivery, PopupRecord
@@ -113,6 +114,7 @@ def _show(key: str, deliveries: list[Delivery], record: PopupRecord | None, me: 
             urgency=_urgency(contents),
             sound=next((content.sound for content in reversed(new) if content.sound), None),
             target=Target() if is_summary or not latest.room_id else Target(latest.room_id, _event_id(latest)),
+            actions=actions_for(contents, is_summary=is_summary) if latest.room_id else (),
         ),
         deliveries=tuple(deliveries),
         digest=hashlib.sha256(f"{summary}\0{body}".encode()).hexdigest(),

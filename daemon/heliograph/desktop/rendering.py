@@ -12,7 +12,8 @@ from xml.sax.saxutils import escape
 
 from dbus_fast import Variant
 
-from heliograph.core.notification import Category, Notification
+from heliograph.core.actions import INLINE_REPLY, offer
+from heliograph.core.notification import Action, Category, Notification
 from heliograph.core.text import clean_line, clean_text
 from heliograph.desktop.identity import APP_NAME, DESKTOP_ENTRY
 
@@ -21,7 +22,6 @@ SUMMARY_LIMIT = 200
 BODY_LIMIT = 1000
 """mate-notification-daemon 1.26 did not answer to a title of 5,000 and a body of 60,000 characters within 25 s."""
 
-DEFAULT_ACTION = "default"
 _AS_THE_SERVER_LIKES = -1
 
 _SOUNDS = {Category.CALL: "phone-incoming-call"}
@@ -39,13 +39,12 @@ def render(notification: Notification, capabilities: Collection[str], *, icon: s
         # Only the body: every server shows "&amp;" in a summary as it stands. And always: what is left raw makes
         # lxqt lose text, xfce4-notifyd show nothing, and swaync and Plasma load local files named by <img>.
         body = escape(body)
-    actions = [DEFAULT_ACTION, "Open"] if "actions" in capabilities else []
-    if actions:
-        actions += [text for action in notification.actions for text in (action.key, action.label)]
-    return [APP_NAME, replaces_id, icon, summary, body, actions, _hints(notification), _AS_THE_SERVER_LIKES]
+    offered = offer(notification, capabilities)
+    actions = [text for action in offered for text in (action.key, action.label)]
+    return [APP_NAME, replaces_id, icon, summary, body, actions, _hints(notification, offered), _AS_THE_SERVER_LIKES]
 
 
-def _hints(notification: Notification) -> dict[str, Variant]:
+def _hints(notification: Notification, offered: Collection[Action]) -> dict[str, Variant]:
     hints = {
         "urgency": Variant("y", int(notification.urgency)),
         "category": Variant("s", notification.category.value),
@@ -54,6 +53,9 @@ def _hints(notification: Notification) -> dict[str, Variant]:
     }
     if account := clean_line(notification.account, SUMMARY_LIMIT):
         hints["x-kde-origin-name"] = Variant("s", account)
+    if any(action.key == INLINE_REPLY for action in offered):
+        hints["x-kde-reply-placeholder-text"] = Variant("s", "Write a reply")
+        hints["x-kde-reply-submit-button-text"] = Variant("s", "Send")
     if notification.sound is None:
         hints["suppress-sound"] = Variant("b", True)
     else:

@@ -10,7 +10,7 @@ from typing import TypeVar
 from dbus_fast import Message
 
 from heliograph.bus import Bus, CallFailed
-from heliograph.core.notification import Activated, Closed, Closing, Popup
+from heliograph.core.notification import Activated, Closed, Closing, Popup, Replied
 from heliograph.core.text import clean_line
 from heliograph.desktop.echoes import Echoes
 from heliograph.desktop.failures import is_passing
@@ -75,7 +75,7 @@ class Server:
             return None
         return int(reply.body[0])
 
-    def interpret(self, signal: Message) -> Activated | Closed | None:
+    def interpret(self, signal: Message) -> Activated | Replied | Closed | None:
         """What a signal of this server says, once for each thing that happened. None: nothing, or nothing new."""
         match signal.member, signal.signature:
             case "ActivationToken", "us":
@@ -86,6 +86,11 @@ class Server:
                 popup_id, action = signal.body
                 if not self._echoes.is_echo(popup_id, f"action {action}"):
                     return Activated(Popup(self.life, popup_id), action, self._tokens.pop(popup_id, None))
+            case "NotificationReplied", "us":
+                popup_id, text = signal.body
+                self._tokens.pop(popup_id, None)
+                if not self._echoes.is_echo(popup_id, f"reply {text}"):
+                    return Replied(Popup(self.life, popup_id), text)
             case "NotificationClosed", "uu":
                 popup_id, reason = signal.body
                 self._tokens.pop(popup_id, None)

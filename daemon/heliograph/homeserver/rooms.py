@@ -37,8 +37,10 @@ class RoomsClient:
         self._session = session
 
     async def audience(self, room_id: str) -> Audience:
-        """Raises UserError for a room of too many."""
+        """Raises UserError for an encrypted room of too many."""
         encryption = await self._state(room_id, "m.room.encryption")
+        if encryption is None:
+            return Audience(frozenset())
         visibility = optional(await self._state(room_id, "m.room.history_visibility") or {}, str, "history_visibility")
         path = f"{_CLIENT}/rooms/{segment(room_id)}"
         try:

@@ -15,6 +15,7 @@ from pathlib import Path
 
 from heliograph.core.delivery import Move
 from heliograph.core.encryption import RoomKey
+from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.pusher import PusherKey
 from heliograph.core.quiet import Through
 from heliograph.core.record import (
@@ -33,7 +34,7 @@ from heliograph.core.unread import Rung, UnreadRoom
 from heliograph.errors import StateError
 from heliograph.ports import Committed, Settlement
 from heliograph.sqlite import Database, read_migrations, whole_or_closed
-from heliograph.store import account, deliveries, judgements, locked, popups, rooms, unread
+from heliograph.store import account, deliveries, judgements, locked, mutes, popups, rooms, unread
 from heliograph.store.lock import AccountLock
 
 LEDGER_NAME = "ledger.db"
@@ -129,6 +130,15 @@ class SqliteLedger:
 
     async def erase_history(self, *, with_unread: bool = False) -> int:
         return await self._database.transaction(partial(unread.erase_history, with_unread=with_unread))
+
+    async def mutes(self) -> list[TimedMute]:
+        return await self._database.read(mutes.read_mutes)
+
+    async def keep_mute(self, mute: TimedMute) -> None:
+        await self._database.transaction(partial(mutes.write_mute, mute=mute))
+
+    async def forget_mute(self, room_id: str) -> None:
+        await self._database.transaction(partial(mutes.delete_mute, room_id=room_id))
 
     async def prune(self, before_ms: int) -> None:
         # A transaction for every thousand rows: a sync that wants to commit meanwhile does not wait for all of them.

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from builders import ME, make_notification
+from builders import ME, make_content, make_notification
 from buses import PrivateBus
 from fakes.notification_server import (
     BARE,
@@ -22,6 +22,7 @@ from fakes.notification_server import (
     NotificationServer,
     Profile,
 )
+from heliograph.core.actions import actions_for
 from heliograph.core.delivery import Declined, Done, RetryLater
 from heliograph.core.notification import (
     Activated,
@@ -31,6 +32,7 @@ from heliograph.core.notification import (
     DesktopSignal,
     DoNotDisturb,
     Popup,
+    Replied,
     ServerChanged,
 )
 from heliograph.desktop.freedesktop import FreedesktopDesktop
@@ -250,6 +252,65 @@ async def test_a_click_brings_the_token_that_came_before_it(
     ]
 
 
+MESSAGE_ACTIONS = actions_for([make_content()], is_summary=False)
+
+
+@pytest.mark.parametrize(
+    ("profile", "keys"),
+    [
+        (DUNST, ["default", "reply", "mark-read", "mute"]),
+        (GNOME, ["default", "reply", "mark-read", "mute"]),
+        (PLASMA, ["default", "inline-reply", "mark-read", "mute"]),
+        (SWAYNC, ["default", "inline-reply", "mark-read", "mute"]),
+        (BARE, []),
+    ],
+    ids=lambda value: value.name if isinstance(value, Profile) else None,
+)
+async def test_each_server_gets_the_buttons_it_can_show(
+    server: NotificationServer, desktop: FreedesktopDesktop, profile: Profile, keys: list[str]
+) -> None:
+    await server.restart(profile)
+    await until(lambda: desktop.server is not None)
+    await desktop.show(make_notification(actions=MESSAGE_ACTIONS), None)
+    (shown,) = server.shown
+    assert shown.actions[::2] == keys
+    assert ("x-kde-reply-placeholder-text" in shown.hints) == ("inline-reply" in keys)
+
+
+@pytest.mark.parametrize("profile", [PLASMA, SWAYNC], ids=lambda profile: profile.name)
+@pytest.mark.parametrize("is_closed_first", [False, True])
+async def test_what_is_typed_into_a_popup_is_told_once(
+    server: NotificationServer,
+    desktop: FreedesktopDesktop,
+    signals: Signals,
+    profile: Profile,
+    is_closed_first: bool,
+) -> None:
+    await server.restart(profile)
+    await until(lambda: len(signals) == 3)
+    other = await show(desktop, body="another")
+    outcome = await desktop.show(make_notification(actions=MESSAGE_ACTIONS), None)
+    assert isinstance(outcome, Done)
+    server.reply(outcome.value.id, "on my\nway", is_closed_first=is_closed_first)
+    server.signal("NotificationReplied", "us", [outcome.value.id, "on my\nway"])
+    server.dismiss(other.id)
+    await until(lambda: Closed(other, Closing.DISMISSED) in signals)
+    told = [Replied(outcome.value, "on my\nway"), Closed(outcome.value, Closing.DISMISSED)]
+    assert signals[3:-1] == (told[::-1] if is_closed_first else told)
+
+
+async def test_nobody_but_the_server_can_put_words_into_the_users_mouth(
+    private_bus: PrivateBus, server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
+) -> None:
+    ours = await show(desktop)
+    impostor = NotificationServer(private_bus.address)
+    await impostor.connect()
+    impostor.signal("NotificationReplied", "us", [ours.id, "I never said that"], receiver=server.shown[0].sender)
+    await impostor.stop()
+    server.dismiss(ours.id)
+    await until(lambda: signals[1:] == [Closed(ours, Closing.DISMISSED)])
+
+
 async def test_signals_of_other_programs_are_passed_on_as_they_are(
     server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
 ) -> None:
@@ -273,6 +334,7 @@ async def test_malformed_signals_say_nothing(
     server.signal("ActionInvoked", "s", ["default"])
     server.signal("NotificationClosed", "u", [ours.id])
     server.signal("ActivationToken", "ss", ["1", "token"])
+    server.signal("NotificationReplied", "uu", [ours.id, 7])
     server.signal("Unheard", "", [])
     server.dismiss(ours.id)
     await until(lambda: signals[1:] == [Closed(ours, Closing.DISMISSED)])

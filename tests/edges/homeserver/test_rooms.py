@@ -48,13 +48,13 @@ async def test_the_audience_is_whoever_is_there_or_invited(serve: Serve) -> None
     assert await rooms.audience(ROOM) == Audience(frozenset({ME, ALICE}), frozenset({BOB}), ENCRYPTION, "joined")
 
 
-async def test_a_room_without_encryption_says_so(serve: Serve) -> None:
-    rooms = await rooms_of(serve, {"joined_members": {"joined": {ME: {}}}, "members": {"chunk": []}})
-    assert await rooms.audience(ROOM) == Audience(frozenset({ME}))
+async def test_a_room_without_encryption_says_so_however_many_are_in_it(serve: Serve) -> None:
+    rooms = await rooms_of(serve, {"joined_members": "x" * (MAX_MEMBERS + 1)})
+    assert await rooms.audience(ROOM) == Audience(frozenset())
 
 
 async def test_a_room_of_too_many_is_refused_in_words(serve: Serve) -> None:
-    rooms = await rooms_of(serve, {"joined_members": "x" * (MAX_MEMBERS + 1)})
+    rooms = await rooms_of(serve, {"m.room.encryption": ENCRYPTION, "joined_members": "x" * (MAX_MEMBERS + 1)})
     with pytest.raises(UserError, match="too many members"):
         await rooms.audience(ROOM)
 
@@ -62,7 +62,9 @@ async def test_a_room_of_too_many_is_refused_in_words(serve: Serve) -> None:
 @pytest.mark.parametrize("answer", ["[]", '{"joined": []}', "{}"])
 async def test_members_that_are_none_are_a_bad_answer(serve: Serve, answer: str) -> None:
     with pytest.raises(BadAnswer):
-        await (await rooms_of(serve, {"joined_members": answer, "members": {"chunk": []}})).audience(ROOM)
+        await (
+            await rooms_of(serve, {"m.room.encryption": ENCRYPTION, "joined_members": answer, "members": {"chunk": []}})
+        ).audience(ROOM)
 
 
 async def test_an_event_is_sent_once_for_each_transaction(serve: Serve) -> None:

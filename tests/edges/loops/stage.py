@@ -12,6 +12,7 @@ from fakes.desktop import FakeDesktop
 from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
+from heliograph.core.actions import Wish
 from heliograph.core.delivery import State
 from heliograph.core.encryption import Received, Rejected, RoomKey
 from heliograph.core.push.predefined import predefined_rules
@@ -86,6 +87,7 @@ class DeliveryStage:
         self.changes = 0
         self.on_change: Callable[[], None] = lambda: None
         self.rang: list[str] = []
+        self.wishes: list[Wish] = []
         self.loop = DeliveryLoop(
             self.ledger,
             self.desktop,
@@ -97,6 +99,7 @@ class DeliveryStage:
             through=lambda: None if quiet is None else quiet.through,
             on_change=self._note_change,
             on_rang=lambda rung: self.rang.extend(each.event_id for each in rung),
+            on_wish=self.wishes.append,
         )
 
     def _note_change(self) -> None:

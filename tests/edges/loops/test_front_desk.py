@@ -11,6 +11,7 @@ import pytest
 from builders import ALICE, ME, ROOM, make_content, make_delivery
 from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
 from fakes.desktop import FakeDesktop
+from heliograph.core.actions import Verb, Wish
 from heliograph.core.delivery import State
 from heliograph.core.notification import DoNotDisturb
 from heliograph.core.quiet import Through
@@ -40,7 +41,7 @@ class Reception:
         self.daemon.accounts.extend(stage.status for stage in stages)
         self.desk = FrontDesk(
             self.daemon,
-            [AccountDesk(stage.status, stage.ledger, stage.loop, self._reply) for stage in stages],
+            [AccountDesk(stage.status, stage.ledger, stage.loop, self._do) for stage in stages],
             self.desktop,
             self.opener,
             self.quiet,
@@ -50,10 +51,10 @@ class Reception:
             stage.on_change = self.desk.note_change
         self.desktop.listen(lambda _: self.desk.note_change())
         self.published: list[Summary] = []
-        self.replies: list[tuple[str, str]] = []
+        self.wishes: list[Wish] = []
 
-    async def _reply(self, room_id: str, text: str) -> None:
-        self.replies.append((room_id, text))
+    async def _do(self, wish: Wish) -> None:
+        self.wishes.append(wish)
 
     async def _keep(self, until_ms: int) -> None:
         pass
@@ -158,6 +159,29 @@ async def test_a_room_that_cannot_be_opened_stays_unread(reception: Reception) -
         with pytest.raises(UserError, match="No Matrix client"):
             await reception.desk.open(ME, ROOM, "")
         assert reception.mine.state("$a") is State.SHOWN
+
+
+async def test_a_room_is_marked_as_read_up_to_its_newest_message(reception: Reception) -> None:
+    await reception.mine.commit(make_delivery("$a"), make_delivery("$b"), make_delivery(f"invite:{ROOM}:0"))
+    await reception.desk.mark_read(ME, ROOM)
+    assert reception.wishes == [Wish(Verb.MARK_READ, ROOM, ROOM, "$b")]
+
+
+async def test_a_room_without_news_cannot_be_marked_as_read(reception: Reception) -> None:
+    await reception.mine.commit(make_delivery(f"invite:{ROOM}:0"))
+    with pytest.raises(UserError, match="nothing unread"):
+        await reception.desk.mark_read(ME, ROOM)
+    assert reception.wishes == []
+
+
+async def test_a_reply_goes_to_the_room_and_answers_its_newest_message(reception: Reception) -> None:
+    await reception.mine.commit(make_delivery("$a"))
+    await reception.desk.reply(ME, ROOM, "on my way")
+    await reception.desk.reply(ME, OTHER_ROOM, "hello?")
+    assert reception.wishes == [
+        Wish(Verb.REPLY, ROOM, ROOM, "$a", "on my way"),
+        Wish(Verb.REPLY, OTHER_ROOM, OTHER_ROOM, None, "hello?"),
+    ]
 
 
 async def test_an_account_that_is_none_is_refused(reception: Reception) -> None:

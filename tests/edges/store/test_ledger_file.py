@@ -14,6 +14,7 @@ from builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_fac
 from heliograph.core.delivery import Move, State
 from heliograph.core.events import AccountData
 from heliograph.core.notification import Popup
+from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.record import AccountState, Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord, Withdrawal
 from heliograph.core.room import RoomFacts
 from heliograph.errors import StateError, StorageError
@@ -235,6 +236,7 @@ async def test_what_every_version_wrote_is_still_read(version: int, folder: Path
         "$shown": 3,
         "$pending": 4,
     }
+    assert await ledger.mutes() == [TimedMute(ROOM, ROOM, 1_700_003_600_000, was_there=True)][: max(0, version - 4)]
     await ledger.close()
 
 

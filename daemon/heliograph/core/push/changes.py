@@ -146,6 +146,11 @@ def mute_room(rules: Json, room_id: str) -> list[Change]:
     return _mute(rules, "room_id", room_id)
 
 
+def room_mutes(rules: Json, room_id: str) -> list[Json]:
+    """The override rules that do nothing but silence this room, whichever client made them."""
+    return list(_mutes(rules, "room_id", room_id))
+
+
 def only_mentions(rules: Json, room_id: str) -> list[Change]:
     """Of the room only what override and content rules let through notifies: mentions and keywords."""
     changes: list[Change] = []

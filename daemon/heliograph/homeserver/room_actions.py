@@ -1,0 +1,65 @@
+"""ports.RoomActions: reading, joining and leaving rooms, and who hears of them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heliograph.core.events import Json
+from heliograph.core.push.changes import Change
+from heliograph.errors import Refused
+from heliograph.homeserver.address import segment
+from heliograph.homeserver.decoding import decode_as
+from heliograph.homeserver.push_rules import change_push_rules, fetch_push_rules
+from heliograph.homeserver.session import Session
+
+_CLIENT = "/_matrix/client/v3"
+_JOIN_S = 120.0
+"""A room of another server may need to be fetched from there first."""
+_MAX_ROOMS = 1_000
+"""Conversations with one user. m.direct is sent whole each time."""
+
+
+class RoomActionsClient:
+    """Over a session that is signed in. Every call is bounded in time and size, and raises ServerError only."""
+
+    def __init__(self, session: Session) -> None:
+        self._session = session
+        self.user_id = session.user_id
+
+    async def mark_read(self, room_id: str, event_id: str, *, is_public: bool) -> None:
+        """Moves the marker that clients show as a line, too. https://spec.matrix.org/v1.18/client-server-api/#receipts:
+        a receipt without a thread covers all threads."""
+        receipt = "m.read" if is_public else "m.read.private"
+        body = {"m.fully_read": event_id, receipt: event_id}
+        await self._session.request("POST", f"{_CLIENT}/rooms/{segment(room_id)}/read_markers", body=body)
+
+    async def join(self, room_id: str) -> None:
+        await self._session.request("POST", f"{_CLIENT}/rooms/{segment(room_id)}/join", body={}, timeout_s=_JOIN_S)
+
+    async def leave(self, room_id: str) -> None:
+        try:
+            await self._session.request("POST", f"{_CLIENT}/rooms/{segment(room_id)}/leave", body={}, timeout_s=_JOIN_S)
+        except Refused as refusal:
+            # The invite was withdrawn meanwhile, or the room is gone.
+            if refusal.errcode != "M_NOT_FOUND":
+                raise
+
+    async def add_direct(self, room_id: str, user_id: str) -> None:
+        path = f"{_CLIENT}/user/{segment(self.user_id)}/account_data/m.direct"
+        try:
+            direct = decode_as(dict[str, Any], await self._session.request("GET", path))
+        except Refused as refusal:
+            if refusal.status != 404:
+                raise
+            direct = {}
+        rooms = direct.get(user_id)
+        rooms = rooms if isinstance(rooms, list) else []
+        if room_id not in rooms:
+            await self._session.request("PUT", path, body={**direct, user_id: [*rooms, room_id][-_MAX_ROOMS:]})
+
+    async def push_rules(self) -> Json:
+        rules: Json = (await fetch_push_rules(self._session))["global"]
+        return rules
+
+    async def change_push_rules(self, change: Change) -> None:
+        await change_push_rules(self._session, change)

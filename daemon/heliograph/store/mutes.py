@@ -1,0 +1,25 @@
+"""Rooms that are mute for a time."""
+
+from __future__ import annotations
+
+import sqlite3
+
+from heliograph.core.push.timed_mute import TimedMute
+from heliograph.store.columns import to_integer, to_text
+
+
+def read_mutes(db: sqlite3.Connection) -> list[TimedMute]:
+    """The one that ends first first."""
+    rows = db.execute("SELECT room_id, rule_id, until_ms, was_there FROM mutes ORDER BY until_ms")
+    return [TimedMute(room_id, rule_id, until_ms, bool(was_there)) for room_id, rule_id, until_ms, was_there in rows]
+
+
+def write_mute(db: sqlite3.Connection, mute: TimedMute) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO mutes (room_id, rule_id, until_ms, was_there) VALUES (?, ?, ?, ?)",
+        (to_text(mute.room_id), to_text(mute.rule_id), to_integer(mute.until_ms), mute.was_there),
+    )
+
+
+def delete_mute(db: sqlite3.Connection, room_id: str) -> None:
+    db.execute("DELETE FROM mutes WHERE room_id = ?", (to_text(room_id),))

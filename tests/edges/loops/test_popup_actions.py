@@ -1,0 +1,202 @@
+"""What the user does with a popup's buttons, over a desktop and a ledger in memory."""
+
+from __future__ import annotations
+
+import asyncio
+
+import pytest
+
+from builders import ALICE, ROOM, make_content, make_delivery
+from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
+from fakes.desktop import FakeDesktop
+from heliograph.core.actions import Verb, Wish
+from heliograph.core.delivery import RetryLater, State
+from heliograph.core.notification import Activated, Category, Closed, Closing, Popup, Replied
+from heliograph.core.record import Withdrawal
+from heliograph.delivery_loop import AFTERGLOW_MS
+from waiting import until
+
+OTHER_ROOM = "!other:example.org"
+
+
+@pytest.fixture
+def stage(clock: WallClock) -> DeliveryStage:
+    return DeliveryStage(clock)
+
+
+async def show(stage: DeliveryStage, event_id: str = "$a", **delivery: object) -> int:
+    """A message on screen; the id of its popup."""
+    await stage.commit(make_delivery(event_id, **delivery))  # type: ignore[arg-type]
+    await until(lambda: stage.state(event_id) is State.SHOWN, f"{event_id} on screen")
+    return stage.popup_ids[-1]
+
+
+async def settled(stage: DeliveryStage, event_id: str, state: State) -> None:
+    await until(lambda: stage.state(event_id) is state, f"{event_id} {state.value}")
+
+
+async def test_a_typed_reply_is_wished_for_once_and_its_popup_goes(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        await show(stage)
+        popup = await show(stage, "$b")
+        stage.desktop.type(popup, "on my way")
+        await until(lambda: not stage.desktop.on_screen)
+        assert stage.wishes == [Wish(Verb.REPLY, ROOM, "Lunch", "$b", "on my way")]
+        # Not answered yet: that is known when the homeserver has taken it.
+        assert (stage.state("$a"), stage.state("$b")) == (State.DISMISSED, State.DISMISSED)
+
+
+@pytest.mark.parametrize(("label", "verb"), [("Mark as read", Verb.MARK_READ), ("Mute…", Verb.MUTE), ("Reply", None)])
+async def test_a_button_is_a_wish_about_the_room_up_to_what_was_seen(
+    stage: DeliveryStage, label: str, verb: Verb | None
+) -> None:
+    async with running(stage.loop):
+        await show(stage)
+        await show(stage, "$b")
+        stage.desktop.press(label)
+        await until(lambda: not stage.desktop.on_screen)
+        await stage.loop.rest()
+    assert stage.wishes == ([] if verb is None else [Wish(verb, ROOM, "Lunch", "$b")])
+    assert stage.opener.opened == ([(ROOM, "$b", None)] if verb is None else [])
+
+
+async def test_an_invite_is_accepted_by_its_button(stage: DeliveryStage) -> None:
+    content = make_content("Wants to talk to you", category=Category.INVITE, is_direct=True)
+    async with running(stage.loop):
+        await show(stage, f"invite:{ROOM}:0", content=content)
+        stage.desktop.press("Accept")
+        await until(lambda: stage.wishes)
+    assert stage.wishes == [Wish(Verb.ACCEPT, ROOM, "Alice", None, direct_with=ALICE)]
+
+
+async def test_one_button_of_a_summary_is_about_all_its_rooms(stage: DeliveryStage) -> None:
+    rooms = [f"!room{number}:example.org" for number in range(6)]
+    async with running(stage.loop):
+        await stage.commit(*(make_delivery(f"$in{room}", room_id=room) for room in rooms))
+        await settled(stage, f"$in{rooms[-1]}", State.SHOWN)
+        stage.desktop.press("Mark all as read")
+        await until(lambda: not stage.desktop.on_screen)
+    assert {(wish.verb, wish.room_id, wish.event_id) for wish in stage.wishes} == {
+        (Verb.MARK_READ, room, f"$in{room}") for room in rooms
+    }
+
+
+async def test_what_was_read_up_to_a_message_leaves_later_ones(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        await show(stage, "$a", text="one")
+        await show(stage, "$b", text="two")
+        await show(stage, "$other", room_id=OTHER_ROOM)
+        stage.loop.note_read(ROOM, "$a")
+        await settled(stage, "$a", State.OPENED)
+        await until(lambda: stage.desktop.bodies[0] == "Alice: two")
+        stage.loop.note_read(ROOM, "$never-seen")
+        await stage.loop.rest()
+    assert (stage.state("$b"), stage.state("$other")) == (State.SHOWN, State.SHOWN)
+
+
+async def test_what_was_typed_counts_though_the_server_closed_the_popup_first(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        popup = await show(stage)
+        stage.desktop.dismiss(popup)
+        stage.desktop.type(popup, "still there?")
+        await until(lambda: stage.wishes)
+    assert stage.wishes == [Wish(Verb.REPLY, ROOM, "Lunch", "$a", "still there?")]
+
+
+async def test_what_was_typed_counts_though_it_was_read_elsewhere_meanwhile(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        popup = await show(stage)
+        await stage.commit(changes=[Withdrawal("$a", "read elsewhere")])
+        await until(lambda: not stage.desktop.on_screen)
+        stage.desktop.type(popup, "too late?")
+        await until(lambda: stage.wishes)
+    (wish,) = stage.wishes
+    assert (wish.verb, wish.room_id, wish.text) == (Verb.REPLY, ROOM, "too late?")
+
+
+async def test_a_popup_that_ended_long_ago_says_nothing_any_more(stage: DeliveryStage, clock: WallClock) -> None:
+    async with running(stage.loop):
+        popup = await show(stage)
+        stage.desktop.dismiss(popup)
+        await settled(stage, "$a", State.DISMISSED)
+        clock.jump(AFTERGLOW_MS / 1000)
+        stage.desktop.type(popup, "whose is this?")
+        stage.desktop.signal(Activated(stage.desktop.popup(popup), "default"))
+        await stage.loop.rest()
+    assert (stage.wishes, stage.opener.opened) == ([], [])
+
+
+async def test_a_reply_of_nothing_but_blanks_is_none(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        stage.desktop.type(await show(stage), " \n\t")
+        await stage.loop.rest()
+    assert stage.wishes == []
+    assert stage.state("$a") is State.SHOWN
+
+
+async def test_popups_and_buttons_that_are_not_ours_say_nothing(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        ours = stage.desktop.popup(await show(stage))
+        for popup in (Popup(ours.server, 4711), Popup("another server", ours.id)):
+            for action in ("default", "mark-read", "mute", "accept", "retry", ""):
+                stage.desktop.signal(Activated(popup, action))
+            stage.desktop.signal(Replied(popup, "not to us"))
+            stage.desktop.signal(Closed(popup, Closing.DISMISSED))
+        stage.desktop.signal(Activated(ours, "x" * 10_000))
+        await stage.loop.rest()
+    assert (stage.wishes, stage.opener.opened) == ([], [])
+    assert stage.state("$a") is State.SHOWN
+
+
+async def test_a_popup_that_was_acted_upon_and_cannot_be_closed_now_is_closed_later(stage: DeliveryStage) -> None:
+    async with running(stage.loop):
+        await show(stage)
+        stage.desktop.close_troubles.append(RetryLater(None, "busy"))
+        stage.desktop.press("Mark as read")
+        await until(lambda: stage.wishes)
+        await until(lambda: not stage.desktop.on_screen)
+    assert len(stage.wishes) == 1
+
+
+class NotingOpener(FakeOpener):
+    """Notes how much was shown when it was asked."""
+
+    def __init__(self, desktop: FakeDesktop) -> None:
+        super().__init__()
+        self.desktop = desktop
+        self.shown_before: list[int] = []
+
+    async def open(self, room_id: str | None, event_id: str | None, token: str | None) -> bool:
+        self.shown_before.append(self.desktop.calls)
+        return await super().open(room_id, event_id, token)
+
+
+async def test_a_click_does_not_wait_for_a_flood_of_other_rooms(clock: WallClock) -> None:
+    desktop = FakeDesktop()
+    opener = NotingOpener(desktop)
+    stage = DeliveryStage(clock, desktop=desktop, opener=opener)
+    rooms = [f"!room{number}:example.org" for number in range(5)]
+    async with running(stage.loop):
+        popup = await show(stage)
+        desktop.hang()
+        await stage.commit(*(make_delivery(f"$in{room}", room_id=room) for room in rooms))
+        await until(lambda: desktop.calls == 2, "the first of them on its way")
+        desktop.click(popup)
+        desktop.answer()
+        await until(lambda: all(stage.state(f"$in{room}") is State.SHOWN for room in rooms))
+    assert opener.shown_before == [2]
+
+
+async def test_a_new_server_gets_everything_though_the_user_clicks_meanwhile(stage: DeliveryStage) -> None:
+    rooms = [f"!room{number}:example.org" for number in range(5)]
+    async with running(stage.loop):
+        stage.desktop.troubles.extend([RetryLater(300, "busy")] * 5)
+        await stage.commit(*(make_delivery(f"$in{room}", room_id=room) for room in rooms))
+        await until(lambda: stage.desktop.calls == 5)
+        stage.desktop.hang()
+        stage.desktop.appear()
+        await until(lambda: stage.desktop.calls == 6)
+        stage.loop.note_opened(OTHER_ROOM)
+        stage.desktop.answer()
+        async with asyncio.timeout(60):
+            await until(lambda: all(stage.state(f"$in{room}") is State.SHOWN for room in rooms))

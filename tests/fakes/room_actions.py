@@ -1,0 +1,67 @@
+"""What the user does in rooms, in memory."""
+
+from __future__ import annotations
+
+import asyncio
+from collections import deque
+from typing import Any
+
+from heliograph.core.events import Json
+from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
+from heliograph.errors import ServerError
+
+
+class FakeRoomActions:
+    """`ports.RoomActions`. `failures` are raised by the next calls in order."""
+
+    def __init__(self, user_id: str = "@me:example.org") -> None:
+        self.user_id = user_id
+        self.done: list[tuple[str, ...]] = []
+        """What was done, in order."""
+        self.failures: deque[ServerError] = deque()
+        self.change_failures: deque[ServerError] = deque()
+        """Of `change_push_rules` alone."""
+        self.rules: dict[str, list[dict[str, Any]]] = {"override": []}
+        self.answering = asyncio.Event()
+        self.answering.set()
+
+    async def mark_read(self, room_id: str, event_id: str, *, is_public: bool) -> None:
+        await self._call()
+        self.done.append(("public" if is_public else "private", room_id, event_id))
+
+    async def join(self, room_id: str) -> None:
+        await self._call()
+        self.done.append(("join", room_id))
+
+    async def leave(self, room_id: str) -> None:
+        await self._call()
+        self.done.append(("leave", room_id))
+
+    async def add_direct(self, room_id: str, user_id: str) -> None:
+        await self._call()
+        self.done.append(("direct", room_id, user_id))
+
+    async def push_rules(self) -> Json:
+        await self._call()
+        return self.rules
+
+    async def change_push_rules(self, change: Change) -> None:
+        await self._call()
+        if self.change_failures:
+            raise self.change_failures.popleft()
+        rules = self.rules.setdefault(change.kind, [])
+        found = next((rule for rule in rules if rule["rule_id"] == change.rule_id), None)
+        match change:
+            case Put(body=body):
+                self.rules[change.kind] = [{"rule_id": change.rule_id, **body}, *(r for r in rules if r is not found)]
+            case SetEnabled(enabled=enabled) if found is not None:
+                found["enabled"] = enabled
+            case SetActions(actions=actions) if found is not None:
+                found["actions"] = list(actions)
+            case Delete() if found is not None:
+                rules.remove(found)
+
+    async def _call(self) -> None:
+        await self.answering.wait()
+        if self.failures:
+            raise self.failures.popleft()

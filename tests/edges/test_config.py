@@ -18,6 +18,8 @@ backend = "terminal"
 open_with = "matrix.to"
 [notifications]
 max_rooms = 1
+[actions]
+receipts = "public"
 [quiet]
 hours = ["22:00-07:00"]
 highlights = false
@@ -88,7 +90,7 @@ def test_every_field_has_a_description() -> None:
         (
             "zzz = 1",
             "unknown key at $.zzz",
-            "It takes: desktop, notifications, quiet, hooks, sync, fallback",
+            "It takes: desktop, notifications, actions, quiet, hooks, sync, fallback",
         ),
         ('[desktop]\nbackend = "x"', "wrong value at $.desktop.backend", '"auto" | "freedesktop" | "plyer"'),
         ("[desktop]\nbackend = 1", "wrong value at $.desktop.backend", '"auto" | "freedesktop" | "plyer"'),

@@ -41,6 +41,8 @@ async def test_a_reply_is_read_at_the_other_end(
         room = await meet(me, alice)
         asked = await alice("send", room=room, body="noodles today?")
         await rung(screen, "noodles today?")
+        explained = await heliograph("explain", asked)
+        assert "It is encrypted; the rules were tried on what it says." in explained.output, explained
         for answer in ("Yes, gladly", "At noon?"):
             ended = await heliograph("inbox", "reply", room, answer)
             assert ended.code == 0, ended.errors

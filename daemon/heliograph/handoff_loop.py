@@ -97,6 +97,7 @@ class HandoffLoop:
         status = self._status
         why = why_elsewhere(self._signs, is_enabled=status.is_pusher_enabled, is_silenced=status.is_silenced)
         if why != status.handoff.why_away:
+            log.info("%s counts as %s", self._status.user_id, f"away: {why}" if why else "present")
             status.handoff.why_away = why
             self._woken.set()
 
@@ -143,7 +144,7 @@ class HandoffLoop:
                 for pusher in await self._homeserver.pushers() if off else ():
                     if pusher.key in off and not pusher.is_enabled:
                         await self._homeserver.set_pusher(replace(pusher, is_enabled=True))
-                        log.info("Switched %s on", _name(pusher))
+                        log.info("Switched %s on", self._name(pusher))
                 await self._remember(self._switched_off - off)
 
     async def _settle(self, *, is_away: bool) -> None:
@@ -211,13 +212,13 @@ class HandoffLoop:
         except Refused as refusal:
             self._left_alone |= {key}
             await self._remember(self._switched_off - {key})
-            self._note_trouble(f"the homeserver does not let us switch {_name(step.pusher)}: {refusal}")
+            self._note_trouble(f"the homeserver does not let us switch {self._name(step.pusher)}: {refusal}")
             return
         if is_on:
             await self._remember(self._switched_off - {key})
         else:
             self._seen_off |= {key}
-        log.info("Switched %s %s", _name(step.pusher), "on" if is_on else "off")
+        log.info("Switched %s %s", self._name(step.pusher), "on" if is_on else "off")
 
     async def _note_changes(self) -> None:
         """What other clients did to what we switched off."""
@@ -252,6 +253,11 @@ class HandoffLoop:
             log.warning("The handoff of %s is not complete: %s", self._status.user_id, trouble)
         self._status.handoff.trouble = trouble
 
+    def _name(self, pusher: Pusher) -> str:
+        # Its device is this one, which would be a strange thing to call silent.
+        name = pusher.app_display_name if pusher.key == self._settings.fallback else pusher.device_display_name
+        return name or pusher.app_display_name or pusher.app_id
+
     def _tell(self) -> None:
         status = self._status
         status.is_handed_over = self._own in self._switched_off
@@ -261,7 +267,7 @@ class HandoffLoop:
         ).value
         told.is_hushed = self._is_hushed
         off = self._switched_off - {self._own}
-        told.quiet = tuple(_name(each) for each in self._pushers or () if each.key in off)
+        told.quiet = tuple(self._name(each) for each in self._pushers or () if each.key in off)
 
 
 class Whereabouts:
@@ -315,7 +321,3 @@ async def settle_all(loops: Sequence[HandoffLoop], seconds: float) -> None:
     await asyncio.gather(*tasks, return_exceptions=True)
     if late:
         log.warning("%d accounts could not be handed over in %g s", len(late), seconds)
-
-
-def _name(pusher: Pusher) -> str:
-    return pusher.device_display_name or pusher.app_display_name or pusher.app_id

@@ -48,7 +48,18 @@ def command(ctx: click.Context, leave: bool, as_json: bool) -> None:
         told = {str(each.get("user_id")): each.get("handoff") for each in accounts}
         click.echo(json.dumps({"running": status is not None, "accounts": told}, indent=2))
     elif status is None:
-        click.echo("Heliograph is not running: other devices ring. See: heliograph status")
+        from heliograph.accounts import list_accounts
+        from heliograph.cli.stopped import look_into_ledgers
+
+        stopped = asyncio.run(look_into_ledgers(list_accounts()))
+        silent = sum(each.silent for each in stopped)
+        if any(each.pid is not None for each in stopped):
+            click.echo("Heliograph runs, but does not answer over D-Bus (is there a session bus?).")
+        elif silent:
+            click.echo(f"Heliograph is not running, and pushers that it had switched off are still silent: {silent}.")
+            click.echo("To switch them on: heliograph handoff --leave")
+        else:
+            click.echo("Heliograph is not running: other devices ring. See: heliograph status")
     else:
         for account in accounts:
             click.echo("\n".join(report_handoff(account)))

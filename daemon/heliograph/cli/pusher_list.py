@@ -92,7 +92,8 @@ def show_rows(rows: Sequence[PusherRow]) -> Iterator[str]:
 
 def describe(pusher: Pusher) -> str:
     """The pusher, in a sentence."""
-    return f"{_plain(pusher.app_display_name or pusher.app_id)} on {_plain(pusher.device_display_name) or 'a device'}"
+    app, device = _plain(pusher.app_display_name or pusher.app_id), _plain(pusher.device_display_name)
+    return device if app and device.startswith(app) else f"{app} on {device or 'a device'}"
 
 
 async def _fetch_rows(account: Account, session: Session) -> list[PusherRow]:

@@ -47,6 +47,10 @@ def report_stopped(accounts: Sequence[StoppedAccount]) -> Iterator[str]:
             continue
         yield _row("last sync", local_time(account.last_sync_ms))
         yield _row("pending", f"{account.pending}, on screen {account.shown}")
+        if account.pid is None and account.silent:
+            yield _row(
+                "silent", f"{account.silent} of your other pushers; to switch them on: heliograph handoff --leave"
+            )
 
 
 def _report_account(account: dict[str, Any]) -> Iterator[str]:

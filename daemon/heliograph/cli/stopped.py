@@ -24,6 +24,8 @@ class StoppedAccount:
     last_sync_ms: int | None = None
     pending: int = 0
     shown: int = 0
+    silent: int = 0
+    """Pushers that are still switched off by a daemon that was killed."""
     problem: str | None = None
 
     def as_json(self) -> dict[str, Any]:
@@ -54,4 +56,5 @@ async def _look(account: Account) -> StoppedAccount:
         last_sync_ms=state.last_sync_ms or None,
         pending=counts.get(State.PENDING.value, 0),
         shown=counts.get(State.SHOWN.value, 0),
+        silent=sum(pushkey != account.pushkey for _, pushkey in state.switched_off),
     )

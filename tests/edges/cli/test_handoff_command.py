@@ -150,3 +150,19 @@ def test_without_a_daemon_it_says_so(shell: Shell, private_bus: PrivateBus) -> N
     assert shell.run("handoff").exit_code == 1
     assert json.loads(shell.run("handoff", "--json").stdout) == {"running": False, "accounts": {}}
     assert shell.run("handoff", "--json", "--leave").exit_code == 2
+
+
+def test_what_a_killed_daemon_left_silent_is_told(shell: Shell, private_bus: PrivateBus, killed: LoginServer) -> None:
+    remember(PHONE, ("io.github.heliograph", list_accounts()[0].pushkey))
+    for command in ("handoff", "status"):
+        assert "heliograph handoff --leave" in shell.run(command).stdout
+    assert json.loads(shell.run("status", "--json").stdout)["accounts"][0]["silent"] == 1
+    lock = AccountLock.take(state_folder(ME))
+    for command in ("handoff", "status"):
+        told = shell.run(command).stdout
+        assert "does not answer" in told
+        assert "--leave" not in told
+    lock.release()
+    shell.run("handoff", "--leave")
+    for command in ("handoff", "status"):
+        assert "--leave" not in shell.run(command).stdout

@@ -19,7 +19,9 @@ from heliograph.status import AccountStatus
 from waiting import until
 
 OWN = make_pusher(app_id="io.github.heliograph", pushkey="own", kind="direct", device_display_name="Desk")
-FALLBACK = make_pusher(app_id="fallback", pushkey="topic", device_display_name="Fallback")
+FALLBACK = make_pusher(
+    app_id="fallback", pushkey="topic", app_display_name="Our fallback", device_display_name="Fallback"
+)
 PHONE = make_pusher(device_display_name="Pixel")
 AWAY = Signs(is_locked=True)
 HERE = Signs()
@@ -131,7 +133,7 @@ async def relay() -> Stage:
 async def test_the_first_look_at_the_desk_takes_the_ringing_over(switch: Stage) -> None:
     assert switch.log == ["collect", "Fallback off"]
     assert switch.switched_off == {FALLBACK.key}
-    assert switch.status.handoff.quiet == ("Fallback",)
+    assert switch.status.handoff.quiet == ("Our fallback",)
     assert switch.status.handoff.set_up == "switch"
 
 

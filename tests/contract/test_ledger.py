@@ -123,6 +123,16 @@ async def test_the_pusher_stays_as_it_was_set(ledger: Ledger, is_enabled: bool) 
     assert (await ledger.account()).is_pusher_enabled is is_enabled
 
 
+async def test_a_problem_with_push_rules_is_known_until_there_is_none(ledger: Ledger) -> None:
+    await ledger.commit(Plan("s1", account_data=AccountData({"global": {}}, rules_problem="none can be read")), 1)
+    await ledger.commit(make_plan("$a"), 2)
+    assert (await ledger.account()).rules_problem == "none can be read"
+
+    await ledger.commit(Plan("s3", account_data=AccountData(rules_problem="")), 3)
+
+    assert await ledger.account() == AccountState("s3", {"global": {}}, last_sync_ms=3)
+
+
 async def test_the_pushers_that_were_switched_off_are_those_said_last(ledger: Ledger) -> None:
     await ledger.set_switched_off([("app", "one"), ("app", "two")])
     await ledger.set_switched_off([("app", "two"), ("app", "three")])

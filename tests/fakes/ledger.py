@@ -143,6 +143,7 @@ class FakeLedger:
             self.state,
             next_batch=plan.next_batch,
             push_rules=self.state.push_rules if data.push_rules is None else data.push_rules,
+            rules_problem=self.state.rules_problem if data.rules_problem is None else data.rules_problem or None,
             direct_rooms=self.state.direct_rooms if data.direct_rooms is None else data.direct_rooms,
             ignored_users=self.state.ignored_users if data.ignored_users is None else data.ignored_users,
             is_silenced=self.state.is_silenced if data.is_silenced is None else data.is_silenced,

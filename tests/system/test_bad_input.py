@@ -193,6 +193,7 @@ async def test_unusable_push_rules_leave_the_last_good_ones_in_force_and_status_
         await daemon.start()
         stage.server.give(stage.server.sync(message("hush, after it"), message("after the restart.")))
         await stage.shown("after the restart.")
+        assert "the last good ones stay in force" in str(await problem())
         assert not stage.saying("hush")
         assert await daemon.stop() == EXIT_OK
         assert_plain(daemon.log)

@@ -144,6 +144,8 @@ class AccountData:
     ignored_users: frozenset[str] | None = None
     is_silenced: bool | None = None
     """MSC3890 local notification settings of our own device."""
+    rules_problem: str | None = None
+    """Why push rules that came since cannot be used, in words; empty: they can."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -175,6 +175,9 @@ class AccountState:
 
     next_batch: str | None = None
     push_rules: Json | None = None
+    """The last that could be used."""
+    rules_problem: str | None = None
+    """Why those that came since cannot be used, in words."""
     direct_rooms: frozenset[str] = frozenset()
     ignored_users: frozenset[str] = frozenset()
     is_silenced: bool = False

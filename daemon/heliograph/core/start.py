@@ -6,7 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 from hashlib import sha256
 
-from heliograph.core.events import Json, ServerNotification, Sync
+from heliograph.core.events import ServerNotification, Sync
 from heliograph.core.record import Content, Decision, Delivery, Judged, Plan
 
 BEFORE = "from before the first start"
@@ -18,7 +18,6 @@ def first_plan(
     invites: Collection[str],
     *,
     has_more: bool,
-    push_rules: Json | None,
 ) -> Plan:
     """Starts at this sync's token. `before` is what GET /notifications told, newest first; `has_more` beyond it.
 
@@ -42,7 +41,7 @@ def first_plan(
             for item in sorted(before, key=lambda item: item.ts)
         )
         + ((_judged_summary(sync.next_batch),) if text else ()),
-        account_data=replace(sync.account_data, push_rules=push_rules),
+        account_data=sync.account_data,
     )
 
 

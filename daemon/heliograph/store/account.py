@@ -25,6 +25,7 @@ def read_account(db: sqlite3.Connection) -> AccountState:
     return AccountState(
         next_batch=next_batch,
         push_rules=data.get("push_rules"),
+        rules_problem=data.get("rules_problem") or None,
         direct_rooms=frozenset(data.get("direct_rooms") or ()),
         ignored_users=frozenset(data.get("ignored_users") or ()),
         is_silenced=bool(is_silenced),
@@ -38,6 +39,7 @@ def read_account(db: sqlite3.Connection) -> AccountState:
 def merge_account_data(db: sqlite3.Connection, data: AccountData) -> None:
     """Writes what changed."""
     _write(db, "push_rules", data.push_rules)
+    _write(db, "rules_problem", data.rules_problem)
     _write(db, "direct_rooms", data.direct_rooms)
     _write(db, "ignored_users", data.ignored_users)
     if data.is_silenced is not None:

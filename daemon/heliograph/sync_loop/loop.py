@@ -223,8 +223,7 @@ class SyncLoop:
         self._account = await self._ledger.account()
         self._status.is_silenced = self._account.is_silenced
         self._status.is_pusher_enabled = self._account.is_pusher_enabled
-        if self._account.push_rules is not None:
-            self._rulebook.take(self._account.push_rules)
+        self._rulebook.remember(self._account)
 
     # Turns
 
@@ -444,6 +443,7 @@ def _after(account: AccountState, decided: Plan, now: int) -> AccountState:
         account,
         next_batch=decided.next_batch,
         push_rules=account.push_rules if changed.push_rules is None else changed.push_rules,
+        rules_problem=account.rules_problem if changed.rules_problem is None else changed.rules_problem or None,
         direct_rooms=account.direct_rooms if changed.direct_rooms is None else changed.direct_rooms,
         ignored_users=account.ignored_users if changed.ignored_users is None else changed.ignored_users,
         is_silenced=account.is_silenced if changed.is_silenced is None else changed.is_silenced,

@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import logging
 from dataclasses import replace
+from typing import Any
 
 from heliograph.core.events import Sync
 from heliograph.core.push.rule import KINDS
 from heliograph.core.push.rules import Ruleset
+from heliograph.core.record import AccountState
 from heliograph.status import AccountStatus
 
 log = logging.getLogger(__name__)
@@ -39,29 +41,51 @@ class Rulebook:
         self.event_types = self.ruleset.event_types(BASE_TYPES)
         """What to ask of /sync, so that all that may ring comes; None: every type."""
 
-    def check(self, sync: Sync) -> Sync:
-        """New rules hold for the very sync that brought them; unusable ones are not kept."""
-        rules = sync.account_data.push_rules
-        if rules is None or self.take(rules):
-            return sync
-        return replace(sync, account_data=replace(sync.account_data, push_rules=None))
+    def remember(self, account: AccountState) -> None:
+        """The last good rules, and what was wrong with newer ones, as the ledger has them."""
+        try:
+            if account.push_rules is not None:
+                self._take(account.push_rules)
+        except _Unusable as unusable:
+            self._tell(f"{unusable}; the predefined ones are in force")
+        if account.rules_problem is not None:
+            self._tell(account.rules_problem)
 
-    def take(self, rules: object) -> bool:
-        """Content of `m.push_rules`. Whether it can be used."""
+    def check(self, sync: Sync) -> Sync:
+        """New rules hold for the very sync that brought them; of unusable ones only the problem is kept."""
+        rules = sync.account_data.push_rules
+        if rules is None:
+            return sync
+        try:
+            self._take(rules)
+        except _Unusable as unusable:
+            problem = f"{unusable}; the last good ones stay in force"
+            self._tell(problem)
+            return _with_account_data(sync, push_rules=None, rules_problem=problem)
+        return _with_account_data(sync, rules_problem="")
+
+    def _tell(self, problem: str) -> None:
+        self._status.rules_problem = problem
+        log.warning("Unusable push rules: %s", problem)
+
+    def _take(self, rules: object) -> None:
+        """Content of `m.push_rules`. Raises _Unusable."""
         content = rules.get("global") if isinstance(rules, dict) else None
         if not isinstance(content, dict):
-            return self._keep("the homeserver sent push rules without a `global` part")
+            raise _Unusable("the homeserver sent push rules without a `global` part")
         if not all(isinstance(content.get(kind, []), list) for kind in KINDS):
-            return self._keep("the homeserver sent push rules that are not lists")
+            raise _Unusable("the homeserver sent push rules that are not lists")
         ruleset = Ruleset.parse(content)
         if ruleset.problems and not ruleset.rules:
-            return self._keep("the homeserver sent push rules of which none can be read")
+            raise _Unusable("the homeserver sent push rules of which none can be read")
         self.ruleset = ruleset
-        self.event_types = self.ruleset.event_types(BASE_TYPES)
-        self._status.rules_problem = "; ".join(self.ruleset.problems[:TOLD_PROBLEMS]) or None
-        return True
+        self.event_types = ruleset.event_types(BASE_TYPES)
+        self._status.rules_problem = "; ".join(ruleset.problems[:TOLD_PROBLEMS]) or None
 
-    def _keep(self, problem: str) -> bool:
-        self._status.rules_problem = f"{problem}; the last good ones stay in force"
-        log.warning("Unusable push rules: the last good ones stay in force")
-        return False
+
+class _Unusable(Exception):
+    """The message says why."""
+
+
+def _with_account_data(sync: Sync, **changes: Any) -> Sync:
+    return replace(sync, account_data=replace(sync.account_data, **changes))

@@ -56,8 +56,7 @@ class Starter:
         page = await _dispensable(self._homeserver.notifications(since=None, limit=BEFORE_LIMIT), failures)
         before = [item for item in page.notifications if isinstance(item, ServerNotification)] if page else []
         invites = {item.event.room_id for item in before if item.event.state_key == self._homeserver.user_id}
-        if rules is not None and not self._rulebook.take(rules):
-            rules = None
+        sync = self._rulebook.check(replace(sync, account_data=replace(sync.account_data, push_rules=rules)))
         open_invites = await _dispensable(self._homeserver.open_invites(invites), failures) if invites else None
         log.info("First start for %s", self._homeserver.user_id)
         return first_plan(
@@ -65,7 +64,6 @@ class Starter:
             before,
             open_invites or (),
             has_more=page is not None and page.next_token is not None and len(before) >= BEFORE_LIMIT,
-            push_rules=rules,
         )
 
     async def start_anew(self, account: AccountState, failures: int) -> Plan:

@@ -695,6 +695,37 @@ async def test_after_a_restart_the_rules_of_the_ledger_hold(stage: SyncStage, cl
     assert again.rung == []
 
 
+@pytest.mark.parametrize("is_first", [True, False])
+async def test_that_newer_rules_are_unusable_is_known_after_a_restart(
+    stage: SyncStage, clock: WallClock, is_first: bool
+) -> None:
+    if is_first:
+        stage.homeserver.add_account_data("m.push_rules", {"global": []})
+    async with running(stage.loop):
+        await stage.connected()
+        if not is_first:
+            stage.homeserver.add_account_data("m.push_rules", {"global": []})
+        await until(lambda: stage.ledger.state.rules_problem)
+        problem = stage.status.rules_problem
+    again = SyncStage(clock, ledger=stage.ledger)
+    async with running(again.loop):
+        await again.connected()
+        assert again.status.rules_problem == problem is not None
+        again.homeserver.add_account_data("m.push_rules", {"global": predefined_rules(ME)})
+        await until(lambda: again.status.rules_problem is None)
+        await until(lambda: again.ledger.state.rules_problem is None)
+
+
+async def test_rules_in_the_ledger_that_became_unusable_are_told_of(stage: SyncStage, clock: WallClock) -> None:
+    async with running(stage.loop):
+        await stage.connected()
+    stage.ledger.state = replace(stage.ledger.state, push_rules={"global": []})
+    again = SyncStage(clock, ledger=stage.ledger)
+    async with running(again.loop):
+        await again.connected()
+        assert "the predefined ones are in force" in str(again.status.rules_problem)
+
+
 async def test_a_pusher_that_another_client_switched_off_silences_at_once(stage: SyncStage) -> None:
     room = await stage.room()
     async with running(stage.loop):

@@ -296,6 +296,46 @@ def test_a_homeserver_that_does_not_tell_of_rooms_is_two_lines(shell: Shell, sig
     assert_refused(shell.run("rules", "mute", "Lunch"), "502", "again later")
 
 
+@pytest.mark.parametrize("name", ["Lunch", "#lunch:example.org", ROOM])
+@pytest.mark.parametrize(
+    ("command", "request_", "told"),
+    [
+        ("disable", (f"PUT room/{ROOM}/enabled", {"enabled": False}), f"room/Lunch ({ROOM}) is off."),
+        ("remove", (f"DELETE room/{ROOM}", {}), f"there is no rule room/Lunch ({ROOM}) any more."),
+    ],
+)
+def test_a_room_rule_is_named_by_its_room(
+    shell: Shell, signed_in: LoginServer, command: str, request_: tuple[str, Any], name: str, told: str
+) -> None:
+    know_rooms(make_facts(ROOM, canonical_alias="#lunch:example.org"))
+    signed_in.rules["room"] = [make_rule(ROOM)]
+    assert shell.run("rules", command, f"room/{name}").stdout == f"{told}\n"
+    assert signed_in.rule_changes == [(request_[0].replace(" ", " /pushrules/global/"), request_[1])]
+
+
+def test_room_rules_stand_next_to_those_of_other_rooms(shell: Shell, signed_in: LoginServer) -> None:
+    know_rooms(make_facts(ROOM), make_facts(TWIN, name="Tea"))
+    signed_in.rules["room"] = [make_rule(ROOM)]
+    result = shell.run("rules", "add", "room/Tea", "--dont-notify", "--after", "Lunch")
+    assert result.exit_code == 0, result.output
+    assert signed_in.rule_changes == [(f"PUT /pushrules/global/room/{TWIN}?after={ROOM}", {"actions": []})]
+    signed_in.answers["GET /joined_rooms"] = 200, {"joined_rooms": []}
+    assert_refused(shell.run("rules", "enable", "room/nowhere"), "No room of yours is called 'nowhere'", "id (!...)", 2)
+    assert_refused(shell.run("rules", "enable", "room/!else:x"), "There is no rule room/!else:x", "rules list")
+
+
+def test_a_room_rule_that_names_no_room_is_removed_as_it_is(shell: Shell, signed_in: LoginServer) -> None:
+    signed_in.rules["room"] = [make_rule("no/room")]
+    assert shell.run("rules", "remove", "room/no/room").exit_code == 0
+    assert signed_in.rule_changes == [("DELETE /pushrules/global/room/no/room", {})]
+
+
+def test_a_room_whose_id_looks_like_a_pattern_is_named_exactly(shell: Shell, signed_in: LoginServer) -> None:
+    assert shell.run("rules", "add", "override/x", "-c", "room=!a*:example.org").exit_code == 0
+    [(_, body)] = signed_in.rule_changes
+    assert body["conditions"] == [{"kind": "event_property_is", "key": "room_id", "value": "!a*:example.org"}]
+
+
 def test_an_alias_is_known_or_asked_for(shell: Shell, signed_in: LoginServer) -> None:
     know_rooms(make_facts(ROOM, canonical_alias="#lunch:example.org"))
     assert shell.run("rules", "mute", "#lunch:example.org").stdout == f"Lunch ({ROOM}) is muted.\n"

@@ -10,7 +10,7 @@ import click
 from heliograph.cli.rules.desk import Desk, change_rules
 from heliograph.cli.signed_in import account_option
 from heliograph.core.events import Json
-from heliograph.core.push.changes import Change, Refusal, Wish, actions_of, add_rule, split_name
+from heliograph.core.push.changes import Change, Refusal, Wish, actions_of, add_rule, names_exactly
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.spelling import read_action, read_condition
 from heliograph.core.push.wording import word_rule
@@ -65,15 +65,16 @@ def command(
     """
 
     async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
-        kind, rule_id = split_name(rule)
+        kind, rule_id = await desk.rule_name(rule)
         wish = Wish(
             kind,
-            await desk.room_id(rule_id) if kind == "room" else rule_id,
+            rule_id,
             _actions(actions, sound, highlight, dont_notify),
             tuple([await _condition(desk, text) for text in conditions]),
             pattern,
         )
-        changes = add_rule(desk.rules, wish, before=_neighbour(wish.kind, before), after=_neighbour(wish.kind, after))
+        neighbours = [await _neighbour(desk, kind, name) for name in (before, after)]
+        changes = add_rule(desk.rules, wish, before=neighbours[0], after=neighbours[1])
         return changes, _sentence(desk, wish)
 
     change_rules(user_id, plan)
@@ -97,13 +98,13 @@ def _actions(actions: tuple[str, ...], sound: str | None, highlight: bool, dont_
 
 async def _condition(desk: Desk, text: str) -> Json:
     if text.startswith(_ROOM) and not text.startswith(f"{_ROOM}="):
-        return {"kind": "event_match", "key": "room_id", "pattern": await desk.room_id(text.removeprefix(_ROOM))}
+        return names_exactly("room_id", await desk.room_id(text.removeprefix(_ROOM)))
     return read_condition(text)
 
 
-def _neighbour(kind: str, name: str | None) -> str | None:
+async def _neighbour(desk: Desk, kind: str, name: str | None) -> str | None:
     """Also as KIND/ID, if it is the same kind."""
-    return None if name is None else name.removeprefix(f"{kind}/")
+    return None if name is None else await desk.rule_id(kind, name.removeprefix(f"{kind}/"))
 
 
 def _sentence(desk: Desk, wish: Wish) -> str:

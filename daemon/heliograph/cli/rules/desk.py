@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from heliograph.cli.signed_in import choose_account, open_session
-from heliograph.core.push.changes import Change, Refusal
+from heliograph.core.push.changes import Change, Refusal, find_rule, split_name
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.wording import Names
 from heliograph.core.text import clean_line
@@ -44,6 +44,20 @@ class Desk:
     def ruleset(self) -> Ruleset:
         """Of the moment when the desk was opened."""
         return Ruleset.parse(self.rules)
+
+    async def rule_name(self, text: str) -> tuple[str, str]:
+        """Kind and id of a rule named KIND/ID; of a room rule also by the room's alias or name. Raises UserError."""
+        kind, rule_id = split_name(text)
+        return kind, await self.rule_id(kind, rule_id)
+
+    async def rule_id(self, kind: str, text: str) -> str:
+        """The id of a rule, which of a room rule is the room's. Raises UserError."""
+        is_id = kind != "room" or find_rule(self.rules, kind, text) is not None
+        return text if is_id else await self.room_id(text)
+
+    def rule(self, kind: str, rule_id: str) -> str:
+        """KIND/ID, and the name of the room if it is a room rule."""
+        return f"{kind}/{self.names.room(rule_id) if kind == 'room' else rule_id}"
 
     async def room_id(self, text: str) -> str:
         """The room of this id, alias or name. Raises UserError."""

@@ -8,14 +8,15 @@ import click
 
 from heliograph.cli.rules.desk import Desk, change_rules
 from heliograph.cli.signed_in import account_option
-from heliograph.core.push.changes import Change, remove_rule, set_enabled, split_name
+from heliograph.core.push.changes import Change, remove_rule, set_enabled
 
 
 @click.command("enable", short_help="Switch a rule on.")
 @click.argument("rule", metavar="KIND/ID")
 @account_option
 def enable(user_id: str | None, rule: str) -> None:
-    """Switch a rule on, predefined or your own. KIND/ID is as `heliograph rules list` shows it.
+    """Switch a rule on, predefined or your own. KIND/ID is as `heliograph rules list` shows it; of a room rule the
+    ID may also be the room's alias or name.
 
     \b
     Example:
@@ -28,7 +29,8 @@ def enable(user_id: str | None, rule: str) -> None:
 @click.argument("rule", metavar="KIND/ID")
 @account_option
 def disable(user_id: str | None, rule: str) -> None:
-    """Switch a rule off, predefined or your own. KIND/ID is as `heliograph rules list` shows it.
+    """Switch a rule off, predefined or your own. KIND/ID is as `heliograph rules list` shows it; of a room rule the
+    ID may also be the room's alias or name.
 
     \b
     Example:
@@ -41,7 +43,8 @@ def disable(user_id: str | None, rule: str) -> None:
 @click.argument("rule", metavar="KIND/ID")
 @account_option
 def remove(user_id: str | None, rule: str) -> None:
-    """Remove a rule of yours. KIND/ID is as `heliograph rules list` shows it.
+    """Remove a rule of yours. KIND/ID is as `heliograph rules list` shows it; of a room rule the
+    ID may also be the room's alias or name.
 
     \b
     Example:
@@ -49,16 +52,16 @@ def remove(user_id: str | None, rule: str) -> None:
     """
 
     async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
-        kind, rule_id = split_name(rule)
-        return remove_rule(desk.rules, kind, rule_id), f"there is no rule {rule} any more."
+        kind, rule_id = await desk.rule_name(rule)
+        return remove_rule(desk.rules, kind, rule_id), f"there is no rule {desk.rule(kind, rule_id)} any more."
 
     change_rules(user_id, plan)
 
 
 def _switch(user_id: str | None, rule: str, *, enabled: bool) -> None:
     async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
-        kind, rule_id = split_name(rule)
+        kind, rule_id = await desk.rule_name(rule)
         changes = set_enabled(desk.rules, kind, rule_id, enabled=enabled)
-        return changes, f"{rule} is {'on' if enabled else 'off'}."
+        return changes, f"{desk.rule(kind, rule_id)} is {'on' if enabled else 'off'}."
 
     change_rules(user_id, plan)

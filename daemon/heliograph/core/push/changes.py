@@ -191,7 +191,7 @@ def _mute(rules: Json, key: str, value: str) -> list[Change]:
         return []
     if mutes:
         return [SetEnabled("override", mutes[0]["rule_id"], enabled=True)]
-    wish = Wish("override", _free_id(value, rules, "override"), (), (_names(key, value),))
+    wish = Wish("override", _free_id(value, rules, "override"), (), (names_exactly(key, value),))
     return [Put("override", wish.rule_id, wish.body)]
 
 
@@ -213,8 +213,11 @@ def _mutes(rules: Json, key: str, value: str) -> Iterator[Json]:
                     yield rule
 
 
-def _names(key: str, value: str) -> Json:
-    """As other clients write it; but old ids may hold what a pattern takes for a wildcard."""
+def names_exactly(key: str, value: str) -> Json:
+    """The condition that a property is this id.
+
+    As other clients write it; but old ids may hold what a pattern takes for a wildcard.
+    """
     if is_glob(value):
         return {"kind": "event_property_is", "key": key, "value": value}
     return {"kind": "event_match", "key": key, "pattern": value}

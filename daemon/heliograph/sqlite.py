@@ -14,13 +14,13 @@ import os
 import sqlite3
 from collections.abc import Callable, Coroutine, Sequence
 from functools import partial
-from importlib import resources
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 from urllib.parse import quote
 
 import aiosqlite
 
+from heliograph import schema
 from heliograph.errors import StateError, StorageError
 
 T = TypeVar("T")
@@ -136,16 +136,6 @@ async def whole_or_closed(opening: Coroutine[Any, Any, C]) -> C:
         raise
 
 
-def read_migrations(package: str) -> tuple[str, ...]:
-    """The .sql files of `package`'s folder `migrations`, in order of their numbers: 0001, 0002, ..."""
-    folder = resources.files(package) / "migrations"
-    files = sorted((file for file in folder.iterdir() if file.name.endswith(".sql")), key=lambda file: file.name)
-    numbers = [int(file.name.partition("_")[0]) for file in files]
-    if numbers != list(range(1, len(files) + 1)):
-        raise ValueError(f"migrations of {package} are not numbered from 1 without a gap: {numbers}")
-    return tuple(file.read_text(encoding="utf-8") for file in files)
-
-
 def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
     try:
         os.close(os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600))
@@ -175,20 +165,16 @@ def _connect(path: Path, mode: str, prepare: Callable[[sqlite3.Connection], None
 
 
 def _migrate(path: Path, migrations: Sequence[str], db: sqlite3.Connection) -> None:
-    version = _version(db)
-    if version > len(migrations):
+    if schema.version_of(db) > len(migrations):
         raise _newer(path)
     db.executescript(_SETTINGS)
-    if version < len(migrations):
-        script = "\n".join(migrations[version:])
-        # In one transaction: the file is of one version or of the other. Closing it rolls back.
-        db.executescript(f"BEGIN IMMEDIATE;\n{script}\nPRAGMA user_version = {len(migrations)};\nCOMMIT;")
+    schema.migrate(path, db, migrations)
     # Only now: a migration may rebuild tables that others refer to.
     db.execute("PRAGMA foreign_keys = ON")
 
 
 def _require_version(path: Path, version: int, db: sqlite3.Connection) -> None:
-    found = _version(db)
+    found = schema.version_of(db)
     if found > version:
         raise _newer(path)
     if found < version:
@@ -221,11 +207,6 @@ def _roll_back(db: sqlite3.Connection) -> None:
     # A full disk or an I/O error may have rolled back already.
     if db.in_transaction:
         db.execute("ROLLBACK")
-
-
-def _version(db: sqlite3.Connection) -> int:
-    (version,) = db.execute("PRAGMA user_version").fetchone()
-    return int(version)
 
 
 def _code(error: sqlite3.Error) -> int:

@@ -27,7 +27,8 @@ from heliograph.core.encryption import (
 from heliograph.core.events import Event, Json
 from heliograph.encryption import sender_devices
 from heliograph.errors import EXIT_NEEDS_LOGIN, StateError, UserError
-from heliograph.sqlite import Database, read_migrations, whole_or_closed
+from heliograph.schema import read_migrations
+from heliograph.sqlite import Database, whole_or_closed
 
 if TYPE_CHECKING:
     from heliograph.encryption.engine import Engine

@@ -36,7 +36,8 @@ from heliograph.relay.sync import DirectSync
 from heliograph.relay.targets import TargetPolicy, parse_networks
 from heliograph.relay.upstream import Upstream
 from heliograph.relay.versions import Versions
-from heliograph.sqlite import Database, read_migrations
+from heliograph.schema import read_migrations
+from heliograph.sqlite import Database
 
 log = logging.getLogger(__name__)
 

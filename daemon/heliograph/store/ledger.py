@@ -33,7 +33,8 @@ from heliograph.core.record import (
 from heliograph.core.unread import Rung, UnreadRoom
 from heliograph.errors import StateError
 from heliograph.ports import Committed, Settlement
-from heliograph.sqlite import Database, read_migrations, whole_or_closed
+from heliograph.schema import read_migrations
+from heliograph.sqlite import Database, whole_or_closed
 from heliograph.store import account, deliveries, judgements, locked, mutes, popups, rooms, unread
 from heliograph.store.lock import AccountLock
 

@@ -15,7 +15,8 @@ from heliograph.relay.outbox import Outbox
 from heliograph.relay.outcome import Delivered, Outcome
 from heliograph.relay.queue import MOST_WAITING, Push
 from heliograph.relay.values import DirectPusher, Json, Twin
-from heliograph.sqlite import Database, read_migrations
+from heliograph.schema import read_migrations
+from heliograph.sqlite import Database
 
 ME, BOB = "@me:example.org", "@bob:example.org"
 ROOM = "!room:example.org"

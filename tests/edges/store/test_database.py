@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.errors import StateError, StorageError
-from heliograph.sqlite import Database, read_migrations
+from heliograph.sqlite import Database
 
 NOTES = ("CREATE TABLE notes (text TEXT NOT NULL);",)
 
@@ -226,27 +226,6 @@ async def test_a_cancelled_opening_lets_go_of_the_file(path: Path) -> None:
     assert str(path) not in open_files()
 
 
-async def test_migrations_apply_in_order_and_only_once(path: Path) -> None:
-    steps = (*NOTES, "INSERT INTO notes VALUES ('2');", "INSERT INTO notes VALUES ('3');")
-    for count in (1, 2, 3, 3):
-        database = await Database.open(path, steps[:count])
-        notes = await database.read(read_notes)
-        await database.close()
-
-    assert notes == ["2", "3"]
-
-
-async def test_a_migration_that_fails_leaves_the_version_before(path: Path) -> None:
-    await (await Database.open(path, NOTES)).close()
-
-    with pytest.raises(StateError):
-        await Database.open(path, (*NOTES, "INSERT INTO notes VALUES ('half');", "CREATE NONSENSE;"))
-
-    database = await Database.open(path, NOTES)
-    assert await database.read(read_notes) == []
-    await database.close()
-
-
 async def test_a_file_of_a_newer_version_is_refused_and_left_alone(path: Path) -> None:
     await (await Database.open(path, (*NOTES, "CREATE TABLE more (x);"))).close()
     before = path.read_bytes()
@@ -313,15 +292,3 @@ async def test_reading_beside_the_daemon_cannot_write(database: Database, path: 
         await reader.transaction(write("by the reader"))
 
     await reader.close()
-
-
-def test_a_gap_in_the_numbers_of_migrations_is_found(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    folder = tmp_path / "gappy" / "migrations"
-    folder.mkdir(parents=True)
-    (folder.parent / "__init__.py").touch()
-    (folder / "0001_one.sql").write_text("SELECT 1;")
-    (folder / "0003_three.sql").write_text("SELECT 3;")
-    monkeypatch.syspath_prepend(tmp_path)
-
-    with pytest.raises(ValueError, match="without a gap"):
-        read_migrations("gappy")

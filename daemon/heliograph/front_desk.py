@@ -54,6 +54,7 @@ class FrontDesk:
         self._quiet = quiet
         self._unread: dict[str, tuple[UnreadRoom, ...]] = {}
         self._summary: Summary | None = None
+        self._publish: Callable[[Summary], None] = lambda _: None
         self._changed = asyncio.Event()
 
     # What is told
@@ -64,14 +65,18 @@ class FrontDesk:
 
     async def run(self, publish: Callable[[Summary], None]) -> None:
         """Runs until cancelled. `publish` is called with every summary that differs from the one before."""
+        self._publish = publish
         while True:
             await self._changed.wait()
             self._changed.clear()
-            summary = await self._summarize()
-            if summary != self._summary:
-                self._summary = summary
-                publish(summary)
+            await self._tell()
             await asyncio.sleep(FOLD_S)
+
+    async def _tell(self) -> None:
+        summary = await self._summarize()
+        if summary != self._summary:
+            self._summary = summary
+            self._publish(summary)
 
     async def _summarize(self) -> Summary:
         for account in self._accounts:
@@ -99,7 +104,9 @@ class FrontDesk:
             with contextlib.suppress(StorageError, UserError):
                 counts = await account.ledger.counts()
                 account.status.pending, account.status.shown = counts["pending"], counts["shown"]
-        return self._daemon.as_json()
+        summary = await self._summarize()
+        quiet = {"why": summary.quiet_why, "until_ms": summary.quiet_until_ms}
+        return {**self._daemon.as_json(), "unread": summary.unread, "highlights": summary.highlights, "quiet": quiet}
 
     async def inbox(self) -> Any:
         found: list[tuple[str, UnreadRoom]] = []
@@ -119,8 +126,10 @@ class FrontDesk:
         desk = self._find(account)
         unread = await desk.ledger.open_deliveries([room_id])
         newest = next((each.event_id for each in reversed(unread) if each.event_id.startswith("$")), None)
+        if newest is None and unread:
+            raise UserError("An invite cannot be marked as read.", "Accept or decline it: heliograph inbox open")
         if newest is None:
-            raise UserError("There is nothing unread in this room.", "See: heliograph inbox")
+            raise UserError("There is nothing unread in this room.", "heliograph inbox")
         await desk.do(Wish(Verb.MARK_READ, room_id, room_id, newest))
 
     async def reply(self, account: str, room_id: str, text: str) -> None:
@@ -130,18 +139,22 @@ class FrontDesk:
         await desk.do(Wish(Verb.REPLY, room_id, room_id, newest, text))
 
     async def pause(self, words: str) -> int:
-        return await self._quiet.pause(words)
+        until_ms = await self._quiet.pause(words)
+        # Who asked looks at the properties next.
+        await self._tell()
+        return until_ms
 
     async def resume(self) -> None:
         await self._quiet.resume()
+        await self._tell()
 
     async def erase_history(self, *, with_unread: bool) -> int:
         erased = [await account.ledger.erase_history(with_unread=with_unread) for account in self._accounts]
-        self.note_change()
+        await self._tell()
         return sum(erased)
 
     def _find(self, user_id: str) -> AccountDesk:
         for account in self._accounts:
             if account.status.user_id == user_id:
                 return account
-        raise UserError(f"The running Heliograph has no account {user_id[:255]!r}.", "See: heliograph accounts")
+        raise UserError(f"The running Heliograph has no account {user_id[:255]!r}.", "heliograph accounts")

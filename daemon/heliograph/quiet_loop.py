@@ -58,9 +58,7 @@ class QuietLoop:
         try:
             until_ms = parse_pause(words, self._clock(), self._zone)
         except ValueError as error:
-            raise UserError(
-                f"{str(error)[:300]}.", "For example: heliograph pause 1h, heliograph pause until 08:00"
-            ) from None
+            raise UserError(f"{str(error)[:300]}.", "heliograph pause 1h, or heliograph pause until 08:00") from None
         await self._keep(until_ms)
         self._paused_until_ms = until_ms
         self.look()

@@ -82,7 +82,7 @@ def _find(inbox: dict[str, Any], wanted: str) -> tuple[str, str, str]:
     if key is not None:
         # Read meanwhile, and meant all the same.
         return (*key, key[1])
-    raise UserError(f"There is no {wanted[:100]!r} in the inbox.", "See: heliograph inbox", exit_code=EXIT_USAGE)
+    raise UserError(f"There is no {wanted[:100]!r} in the inbox.", "heliograph inbox", exit_code=EXIT_USAGE)
 
 
 def _described(room: dict[str, Any]) -> tuple[str, str, str]:

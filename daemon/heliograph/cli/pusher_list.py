@@ -114,7 +114,7 @@ async def _find(account: Account, session: Session, name: str) -> Pusher:
     if len(found) == 1:
         return found[0].pusher
     if not found:
-        raise UserError(f"No pusher is called {clean_line(name, 100)!r}.", "See: heliograph pushers list")
+        raise UserError(f"No pusher is called {clean_line(name, 100)!r}.", "heliograph pushers list")
     ids = ", ".join(f"{row.pusher.short_id} ({describe(row.pusher)})" for row in found[:20])
     raise UserError(
         f"Several pushers are called {clean_line(name, 100)!r}: {ids}.", "Give the id.", exit_code=EXIT_USAGE

@@ -6,6 +6,7 @@ import datetime
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from heliograph.core.summary import UNTIL_RESUMED
 from heliograph.core.text import clean_line
 
 if TYPE_CHECKING:
@@ -22,6 +23,9 @@ def report_running(status: dict[str, Any], known: Collection[str]) -> Iterator[s
     yield f"Heliograph {_text(status.get('version'))} runs since {local_time(status.get('started_ms'))}."
     yield _row("process", _text(status.get("pid")))
     yield _row("shown by", f"{_text(desktop.get('name'))} ({server})")
+    yield _row("unread", _unread(status))
+    if _part(status, "quiet").get("why"):
+        yield _row("quiet", _quiet(_part(status, "quiet")))
     accounts = [account for account in status.get("accounts") or () if isinstance(account, dict)]
     for account in accounts:
         yield from _report_account(account)
@@ -69,6 +73,21 @@ def _report_account(account: dict[str, Any]) -> Iterator[str]:
         yield _row("device", _device(account))
     if account.get("rules_problem"):
         yield _row("push rules", _text(account["rules_problem"]))
+
+
+def _unread(status: dict[str, Any]) -> str:
+    highlights = f", {_text(status['highlights'])} of them highlights" if status.get("highlights") else ""
+    return f"{_text(status.get('unread'))}{highlights}"
+
+
+def _quiet(quiet: dict[str, Any]) -> str:
+    until_ms = quiet.get("until_ms")
+    until = ""
+    if until_ms == UNTIL_RESUMED:
+        until = ", until: heliograph resume"
+    elif isinstance(until_ms, int) and until_ms > 0:
+        until = f" until {local_time(until_ms)}"
+    return f"{_text(quiet['why'])}{until}"
 
 
 def _state(account: dict[str, Any]) -> str:

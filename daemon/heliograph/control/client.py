@@ -49,16 +49,16 @@ async def ask(member: str, signature: str = "", *body: Any, bus_address: str | N
 
 def _take(reply: Message | None) -> Any:
     if reply is None:
-        raise UserError("Heliograph is not running, or does not answer.", "Start it: systemctl --user start heliograph")
+        raise UserError("Heliograph is not running, or does not answer.", "systemctl --user start heliograph")
     if reply.message_type is MessageType.METHOD_RETURN:
         return reply.body[0] if reply.body else None
     text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
     if reply.error_name == ERROR:
         title, _, hint = text.partition("\n")
-        raise UserError(title, hint or "See `heliograph status`.")
+        raise UserError(title, hint or "heliograph status")
     if reply.error_name in ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner"):
-        raise UserError("Heliograph is not running.", "Start it: systemctl --user start heliograph")
-    raise UserError(f"The running Heliograph did not do it: {text}", "Restart it: systemctl --user restart heliograph")
+        raise UserError("Heliograph is not running.", "systemctl --user start heliograph")
+    raise UserError(f"The running Heliograph did not do it: {text}", "systemctl --user restart heliograph")
 
 
 async def _try_ask(

@@ -144,7 +144,7 @@ class VerificationClient:
             title, _, hint = text.partition("\n")
             raise UserError(title, hint or "See `heliograph status`.")
         if reply.error_name in _NOBODY:
-            raise UserError("Heliograph has stopped meanwhile.", "Start it: systemctl --user start heliograph")
+            raise UserError("Heliograph has stopped meanwhile.", "systemctl --user start heliograph")
         raise UserError(
             f"The running Heliograph did not do it: {text}", "Restart it: systemctl --user restart heliograph"
         )

@@ -34,11 +34,11 @@ def test_a_toggle_does_what_there_is_to_do(
 
 def test_words_that_are_none_are_explained(shell: Shell, private_bus: PrivateBus) -> None:
     answers = FakeAnswers()
-    answers.trouble = UserError("'soon' is not written like 1h.", "For example: heliograph pause 1h")
+    answers.trouble = UserError("'soon' is not written like 1h.", "heliograph pause 1h")
     with FakeDaemon(private_bus, answers):
         result = shell.run("pause", "soon")
     assert result.exit_code == 1
-    assert result.stderr == "Error: 'soon' is not written like 1h.\nTry: For example: heliograph pause 1h\n"
+    assert result.stderr == "Error: 'soon' is not written like 1h.\nTry: heliograph pause 1h\n"
 
 
 @pytest.mark.parametrize(

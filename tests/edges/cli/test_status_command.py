@@ -103,6 +103,26 @@ def test_each_trouble_is_told(shell: Shell, private_bus: PrivateBus, account: di
     assert told in report(shell, private_bus, make_status(**account))
 
 
+@pytest.mark.parametrize(
+    ("told", "lines"),
+    [
+        ({"unread": 0, "quiet": {"why": "", "until_ms": 0}}, ["unread      0\n"]),
+        ({"unread": 3, "highlights": 1}, ["unread      3, 1 of them highlights\n"]),
+        ({"quiet": {"why": "paused", "until_ms": -1}}, ["quiet       paused, until: heliograph resume\n"]),
+        ({"quiet": {"why": "quiet hours", "until_ms": NOON_MS}}, ["quiet       quiet hours until 2023-11-1"]),
+        ({"quiet": {"why": "do not disturb", "until_ms": 0}}, ["quiet       do not disturb\n"]),
+    ],
+)
+def test_what_is_unread_and_why_it_is_quiet_are_told(
+    shell: Shell, private_bus: PrivateBus, told: dict[str, Any], lines: list[str]
+) -> None:
+    with daemon_says(private_bus, lambda: {**make_status().as_json(), **told}):
+        text = shell.run("status").stdout
+    for line in lines:
+        assert line in text
+    assert ("  quiet " in text) == bool(told.get("quiet", {}).get("why"))
+
+
 def test_without_a_notification_server_it_says_so(shell: Shell, private_bus: PrivateBus) -> None:
     status = make_status()
     status.notification_server = None

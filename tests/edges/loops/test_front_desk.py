@@ -167,10 +167,12 @@ async def test_a_room_is_marked_as_read_up_to_its_newest_message(reception: Rece
     assert reception.wishes == [Wish(Verb.MARK_READ, ROOM, ROOM, "$b")]
 
 
-async def test_a_room_without_news_cannot_be_marked_as_read(reception: Reception) -> None:
+async def test_a_room_without_news_and_an_invite_cannot_be_marked_as_read(reception: Reception) -> None:
     await reception.mine.commit(make_delivery(f"invite:{ROOM}:0"))
-    with pytest.raises(UserError, match="nothing unread"):
+    with pytest.raises(UserError, match="An invite"):
         await reception.desk.mark_read(ME, ROOM)
+    with pytest.raises(UserError, match="nothing unread"):
+        await reception.desk.mark_read(ME, OTHER_ROOM)
     assert reception.wishes == []
 
 
@@ -204,6 +206,17 @@ async def test_in_a_pause_nothing_pops_up_and_afterwards_it_does(reception: Rece
         await until(lambda: reception.mine.state("$a") is State.SHOWN)
         await until(lambda: reception.published[-1].quiet_why == "")
     assert reception.desktop.bodies == ["Alice: for you", "Alice: held"]
+
+
+async def test_who_paused_or_resumed_is_told_so_at_once(reception: Reception) -> None:
+    async with reception.open():
+        await until(lambda: reception.published)
+        for _ in range(3):
+            until_ms = await reception.desk.pause("1h")
+            assert reception.published[-1].paused_until_ms == until_ms
+            assert (await reception.desk.status())["quiet"] == {"why": "paused", "until_ms": until_ms}
+            await reception.desk.resume()
+            assert (reception.published[-1].quiet_why, reception.published[-1].paused_until_ms) == ("", 0)
 
 
 async def test_the_desktops_own_do_not_disturb_is_told_and_left_to_it(reception: Reception) -> None:

@@ -98,7 +98,7 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
     except LoggedOut:
         yield bad(_about(account, "device"), "signed out by the homeserver", f"heliograph login {account.user_id}")
     except ServerError as error:
-        yield bad(subject, str(error), "See: heliograph pushers list")
+        yield bad(subject, str(error), "heliograph pushers list")
     else:
         yield _check_pusher(subject, pushers, account)
 

@@ -49,4 +49,4 @@ def _check_account(account: Account, told: dict[str, Any] | None) -> Finding:
     text = f"{state} ({why})" if why else state
     if state == "connecting":
         return doubtful(subject, text, "Wait a moment.")
-    return bad(subject, text, _CURES.get(state, "See: heliograph status").format(user_id=account.user_id))
+    return bad(subject, text, _CURES.get(state, "heliograph status").format(user_id=account.user_id))

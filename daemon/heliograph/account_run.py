@@ -29,6 +29,7 @@ from heliograph.errors import (
     EXIT_NEEDS_LOGIN,
     LoggedOut,
     SecretsLocked,
+    StorageError,
     UserError,
 )
 from heliograph.front_desk import AccountDesk
@@ -254,6 +255,7 @@ class AccountRun:
             on_trouble=self._delivery.tell,
         )
         self.trust = trust
+        await self._want_locked(trust)
         beside = [asyncio.create_task(each.run()) for each in (self._pusher, handoff, key_loop, trust, mutes)]
         try:
             return await sync.run()
@@ -285,6 +287,11 @@ class AccountRun:
     def _encryption(self, machine: Machine, keys: KeysClient) -> Encryption:
         policy = self._config.encryption.unverified_senders
         return machine if policy == "show" else Senders(machine, machine, keys, policy, clock=now_ms)
+
+    async def _want_locked(self, trust: Trust) -> None:
+        """What could not be read before the start may be in the key backup by now."""
+        with contextlib.suppress(StorageError):
+            trust.want({each.key for each in await self._ledger.locked_events(None)})
 
     async def _unlock(self, room_keys: Collection[RoomKey]) -> None:
         if self._sync is not None:

@@ -19,21 +19,24 @@ from heliograph.core.verification import Phase
 from heliograph.encryption.cross_signing import CrossSigning
 from heliograph.encryption.key_backup import KeyBackup
 from heliograph.encryption.machine import Machine
+from heliograph.encryption.restoration import Restoration
 from heliograph.encryption.secret_request import SecretRequest
-from heliograph.encryption.secret_storage import BACKUP, SecretStorage
+from heliograph.encryption.secret_storage import SecretStorage
 from heliograph.encryption.verifications import Verifications, View
-from heliograph.errors import EXIT_USAGE, ServerError, StorageError, UserError
+from heliograph.errors import EXIT_USAGE, StorageError, UserError
 from heliograph.ports import Keys
 
 log = logging.getLogger(__name__)
 
 LOOK_AGAIN_MS = 6 * 3_600_000
 """How often the homeserver is asked how the device stands, when nothing has happened."""
-MOST_WANTED = 1000
-"""Room keys that wait to be looked up in the backup."""
 TOLD = "told standing"
 """The machine's name for what the user was last told: once is enough, also over restarts."""
 MATCH, DIFFER = "match", "differ"
+
+
+async def _wait_for_daemon(room_keys: Collection[RoomKey]) -> None:
+    """Whoever shows no messages need not judge them anew."""
 
 
 class Trust:
@@ -49,38 +52,34 @@ class Trust:
         ask: Callable[[str, Notification, Callable[[str], None]], None] = lambda key, notification, answer: None,
         unask: Callable[[str], None] = lambda key: None,
         on_standing: Callable[[Standing], None] = lambda standing: None,
-        on_room_keys: Callable[[Collection[RoomKey]], Awaitable[None]] | None = None,
+        on_room_keys: Callable[[Collection[RoomKey]], Awaitable[None]] = _wait_for_daemon,
     ) -> None:
         self._keys = keys
         self._machine = machine
         self._user_id = machine.identity.user_id
         self._clock = clock
-        self._tell = tell
+        self._show = tell
         self._ask = ask
         self._unask = unask
         self._on_standing = on_standing
-        self._on_room_keys = on_room_keys
         self.standing = Standing.UNKNOWN
-        self._backup = KeyBackup(keys, machine, clock=clock)
+        backup = KeyBackup(keys, machine, clock=clock)
+        self._restoration = Restoration(backup, machine, on_room_keys=on_room_keys)
         self._cross_signing = CrossSigning(keys, machine)
         self._verifications = Verifications(
             keys,
             machine,
             self._cross_signing,
-            SecretRequest(keys, machine, self._backup, make_id=_make_id),
+            SecretRequest(keys, machine, backup, make_id=_make_id),
             clock=clock,
             make_id=_make_id,
             on_view=self._take_view,
             on_standing=self._take_standing,
-            on_backup_key=self._take_backup_key,
+            on_backup_key=self._restoration.take_key,
         )
-        self._wanted: dict[RoomKey, None] = {}
-        """Room keys to be looked up in the backup, oldest first."""
-        self._missed: dict[RoomKey, None] = {}
-        """Those that were wanted before there was a key for the backup."""
-        self._is_wanted = asyncio.Event()
         self._looked_ms: int | None = None
         self._untold: Standing | None = None
+        self._is_untold = asyncio.Event()
 
     # From the sync loop
 
@@ -92,11 +91,7 @@ class Trust:
 
     def want(self, keys: Collection[RoomKey]) -> None:
         """Room keys that events wait for: they may be in the backup."""
-        for key in keys:
-            self._wanted[key] = None
-        while len(self._wanted) > MOST_WANTED:
-            del self._wanted[next(iter(self._wanted))]
-        self._is_wanted.set()
+        self._restoration.want(keys)
 
     def turn(self) -> None:
         """Called after each sync; now and then it asks how the device stands."""
@@ -107,7 +102,11 @@ class Trust:
 
     async def run(self) -> None:
         """Runs until cancelled."""
-        tasks = [asyncio.create_task(self._verifications.run()), asyncio.create_task(self._restore())]
+        tasks = [
+            asyncio.create_task(self._verifications.run()),
+            asyncio.create_task(self._restoration.run()),
+            asyncio.create_task(self._tell()),
+        ]
         try:
             await asyncio.gather(*tasks)
         finally:
@@ -150,7 +149,7 @@ class Trust:
         has_backup = await self._cross_signing.sign_with(storage)
         self._take_standing(await self._cross_signing.standing())
         if has_backup:
-            self._take_backup_key()
+            self._restoration.take_key()
         return has_backup
 
     # Inside
@@ -162,7 +161,16 @@ class Trust:
         self._looked_ms = self._clock()
         self._on_standing(standing)
         self._untold = standing
-        self._is_wanted.set()
+        self._is_untold.set()
+
+    async def _tell(self) -> None:
+        while True:
+            await self._is_untold.wait()
+            self._is_untold.clear()
+            try:
+                await self._tell_once()
+            except StorageError as trouble:
+                log.warning("What the user was told of this device could not be kept: %s", trouble)
 
     async def _tell_once(self) -> None:
         """Also over restarts; what is told anew is what has changed."""
@@ -171,45 +179,8 @@ class Trust:
             return
         # Who has no identity may well use no encryption: `heliograph status` tells them.
         if standing is not Standing.NO_IDENTITY and (told := explain(standing, self._user_id)) is not None:
-            self._tell(*told)
+            self._show(*told)
         await self._machine.keep_secret(TOLD, standing.value)
-
-    def _take_backup_key(self) -> None:
-        missed, self._missed = self._missed, {}
-        self.want(list(missed))
-
-    async def _restore(self) -> None:
-        while True:
-            await self._is_wanted.wait()
-            self._is_wanted.clear()
-            try:
-                await self._tell_once()
-                await self._fetch_wanted()
-            except (ServerError, StorageError) as trouble:
-                log.info("The key backup could not be asked: %s", trouble)
-            except Exception:
-                # A fault of our own must not end the daemon.
-                log.exception("Unexpected fault while room keys were fetched")
-
-    async def _fetch_wanted(self) -> None:
-        found = []
-        try:
-            while self._wanted:
-                key = next(iter(self._wanted))
-                del self._wanted[key]
-                if await self._machine.secret(BACKUP) is None:
-                    self._missed[key] = None
-                    while len(self._missed) > MOST_WANTED:
-                        del self._missed[next(iter(self._missed))]
-                    continue
-                content = await self._backup.fetch(key)
-                if content is not None and await self._machine.import_room_key(key, content):
-                    found.append(key)
-        finally:
-            if found:
-                log.info("%d room keys came from the key backup", len(found))
-                if self._on_room_keys is not None:
-                    await self._on_room_keys(found)
 
     def _take_view(self, view: View) -> None:
         if view.phase is not Phase.COMPARING:

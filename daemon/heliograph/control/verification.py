@@ -120,11 +120,8 @@ class VerificationClient:
         await self._ask("Cancel", "ss", [user_id, transaction_id])
 
     async def unlock(self, user_id: str, kind: str, secret: str) -> bool:
-        reading, writing = os.pipe()
+        reading = await asyncio.to_thread(_write_secret, secret)
         try:
-            # Less than a pipe holds, so this does not block.
-            os.write(writing, secret.encode(errors="replace")[:MAX_SECRET])
-            os.close(writing)
             return bool(await self._ask("Unlock", "ssh", [user_id, kind, 0], [reading]))
         finally:
             os.close(reading)
@@ -183,6 +180,15 @@ async def _told(work: Awaitable[T]) -> T:
         raise DBusError(ERROR, f"{error.title}\n{error.hint}") from error
     except HeliographError as error:
         raise DBusError(ERROR, f"It did not work: {error}.\nTry again later.") from error
+
+
+def _write_secret(secret: str) -> int:
+    """The end of a pipe to read it from."""
+    reading, writing = os.pipe()
+    # Less than a pipe holds, so this does not block.
+    os.write(writing, secret.encode(errors="replace")[:MAX_SECRET])
+    os.close(writing)
+    return reading
 
 
 def _read_secret(descriptor: int) -> str:

@@ -44,7 +44,8 @@ DEFINITIONS = {
     " Of vodozemac: decrypted by a session in memory, nothing else",
     "decrypt_adds_ms": "the difference",
     "decrypt_judge_single_ms": "the same for messages that come one by one, each committed to disk; best round",
-    "big_store_open_ms": "opening a crypto.db with 10,000 room keys and 5,000 devices, in a new process; median",
+    "big_store_open_ms": "opening a crypto.db with 10,000 room keys and 5,000 devices, in a new process that has the "
+    "cryptography loaded; median",
     "big_store_rss_mb": "VmRSS in MiB of the daemon with it, after 20 encrypted messages with a new key each",
     "small_store_rss_mb": "the same with a new crypto.db",
     "rules_us": "push rules: microseconds for an ordinary event, default rules, all that it needs for each; best round",

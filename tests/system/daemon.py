@@ -14,7 +14,7 @@ from types import TracebackType
 from heliograph.accounts import Account, save_account, state_folder
 from heliograph.demo.user import DemoUser
 from heliograph.secrets import open_secrets
-from heliograph.secrets.secret import Secret
+from heliograph.secrets.secret import Secret, decode_secret
 from waiting import until
 
 LAUNCHER = Path(__file__).parent / "launcher.py"
@@ -36,6 +36,12 @@ async def sign_in(user: DemoUser) -> Account:
         account.user_id, Secret(access_token=device.access_token, pickle_key="test").encode()
     )
     return account
+
+
+async def session_of(user: DemoUser, account: Account) -> DemoUser:
+    """What Heliograph's own device may do."""
+    secret = decode_secret(user.user_id, str(await open_secrets("file").load(user.user_id)))
+    return DemoUser(user.base_url, user.user_id, account.device_id, secret.access_token, user.password)
 
 
 class Daemon:

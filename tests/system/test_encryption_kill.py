@@ -21,8 +21,9 @@ from conftest import NewUser, OpenJsClient
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
+from heliograph.key_loop import LEAST
 from remote_peer import RemotePeer
-from system.daemon import Daemon, sign_in
+from system.daemon import Daemon, session_of, sign_in
 from system.evidence import PATIENCE_S, rings, rung, texts
 from system.launcher import KEY_STEPS, STEPS
 from waiting import until
@@ -113,6 +114,13 @@ async def test_used_up_keys_and_kills_leave_every_message_readable(stage: Stage,
         await daemon.start()
         await until(lambda: texts(account) == said, "every message", PATIENCE_S)
         await peer.close()
+        device = await session_of(stage.me, account)
+
+        async def is_replenished() -> bool:
+            counts = (await device.call("POST", "/keys/upload"))["one_time_key_counts"]
+            return bool(counts["signed_curve25519"] >= LEAST)
+
+        await until(is_replenished, "new one-time keys, although there were none left")
 
 
 async def _each(say: Callable[[int], Awaitable[None]], numbers: range) -> None:

@@ -15,11 +15,8 @@ from conftest import NewUser, OpenJsClient
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account, find_account, state_folder
 from heliograph.demo.homeserver import ThrowawaySynapse
-from heliograph.demo.user import DemoUser
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN
-from heliograph.secrets import open_secrets
-from heliograph.secrets.secret import decode_secret
-from system.daemon import Daemon, sign_in
+from system.daemon import Daemon, session_of, sign_in
 from system.evidence import rings, rung
 from system.test_commands import log_in
 from waiting import until
@@ -33,12 +30,6 @@ async def screen(private_bus: PrivateBus) -> AsyncIterator[NotificationServer]:
     await server.start()
     yield server
     await server.stop()
-
-
-async def session_of(user: DemoUser, account: Account) -> DemoUser:
-    """What Heliograph's own device may do."""
-    secret = decode_secret(user.user_id, str(await open_secrets("file").load(user.user_id)))
-    return DemoUser(user.base_url, user.user_id, account.device_id, secret.access_token, user.password)
 
 
 def let_expire(server: ThrowawaySynapse, account: Account) -> float:

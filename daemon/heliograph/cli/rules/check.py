@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 MAX_LINE = 16 * 1024 * 1024
 """Bytes of a line, its end included. 10,000 rules take about 2 MB."""
+_MAX_MENDED = 1024 * 1024
+"""Bytes of a line that is mended, as what a homeserver sends is, so that what rings there is answered here."""
 
 
 @click.command("check", short_help="Judge events by rules, both given as JSON.")
@@ -70,6 +72,22 @@ class Judge:
         """The verdict, or `error`."""
         import msgspec
 
+        from heliograph.core.mending import MAX_DEPTH, mend
+
+        unreadable = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+        try:
+            try:
+                return self._judge(line)
+            except unreadable:
+                if len(line) > _MAX_MENDED:
+                    raise
+                return self._judge(mend(line, MAX_DEPTH + 1))
+        except unreadable as error:
+            return {"error": f"the line cannot be read as a JSON object: {error}"}
+
+    def _judge(self, line: bytes) -> dict[str, Any]:
+        import msgspec
+
         from heliograph.core.push.case import NotACase, read_case, verdict_as_json
 
         try:
@@ -80,8 +98,6 @@ class Judge:
             ruleset = self._ruleset_of(rules, case.context.user_id)
         except NotACase as problem:
             return {"error": str(problem)}
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return {"error": f"the line cannot be read as a JSON object: {error}"}
         return verdict_as_json(ruleset.judge(case.event, case.context))
 
     def _ruleset_of(self, rules: bytes, user_id: str) -> Ruleset:

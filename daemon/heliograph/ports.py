@@ -72,6 +72,14 @@ class MessagesPage:
     end: str | None
 
 
+@dataclass(frozen=True, slots=True)
+class Member:
+    """How a member of a room presents themselves there."""
+
+    name: str | None = None
+    avatar_url: str | None = None
+
+
 class Homeserver(Protocol):
     """The Client-Server API for one signed-in device. Every call is bounded in time and size.
 
@@ -95,7 +103,10 @@ class Homeserver(Protocol):
         """Those of these rooms that the user is invited to now, as far as the server tells."""
         ...
 
-    async def member_name(self, room_id: str, user_id: str) -> str | None: ...
+    async def member(self, room_id: str, user_id: str) -> Member:
+        """Blank if there is none, or the room is not ours to look into."""
+        ...
+
     async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage: ...
     async def messages(
         self,
@@ -107,6 +118,10 @@ class Homeserver(Protocol):
         event_types: frozenset[str] | None = None,
     ) -> MessagesPage:
         """`event_types` as in SyncRequest. Raises Refused if the room is not ours to look into."""
+        ...
+
+    async def event(self, room_id: str, event_id: str) -> Event | Malformed:
+        """Raises Refused if there is no such event, or none that the user may see."""
         ...
 
     async def pushers(self) -> tuple[Pusher, ...]: ...

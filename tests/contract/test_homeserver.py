@@ -17,7 +17,7 @@ from heliograph.demo.user import DemoUser
 from heliograph.errors import Refused, Unreachable
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
-from heliograph.ports import Homeserver, Pusher, SyncRequest
+from heliograph.ports import Homeserver, Member, Pusher, SyncRequest
 
 Actor = DemoUser | FakeUser
 MESSAGES = frozenset({"m.room.message", "m.room.redaction"})
@@ -374,10 +374,10 @@ async def test_asking_for_facts_takes_nothing_from_the_sync(world: World) -> Non
 async def test_a_members_name_is_told(world: World) -> None:
     await world.alice.set_display_name("Alice A.")
     room_id = await world.room()
-    assert await world.homeserver.member_name(room_id, world.alice.user_id) == "Alice A."
-    assert await world.homeserver.member_name(room_id, world.bob.user_id) is None
+    assert (await world.homeserver.member(room_id, world.alice.user_id)).name == "Alice A."
+    assert await world.homeserver.member(room_id, world.bob.user_id) == Member()
     foreign = await world.bob.create_room("b")
-    assert await world.homeserver.member_name(foreign, world.bob.user_id) is None
+    assert await world.homeserver.member(foreign, world.bob.user_id) == Member()
 
 
 async def test_notifications_are_listed_page_by_page_newest_first(world: World) -> None:

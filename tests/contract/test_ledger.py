@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -193,6 +194,9 @@ async def test_a_new_delivery_holds_all_that_the_plan_said(ledger: Ledger) -> No
         is_direct=True,
         is_highlight=True,
         sound="ring",
+        markup="<b>line</b>",
+        avatar="mxc://example.org/a",
+        thread="Tea \u2014 when?",
     )
     delivery = Delivery("$a", ROOM, ALICE, content, thread_root="$root", due_ms=70)
 
@@ -380,10 +384,10 @@ async def test_an_edit_changes_what_an_open_delivery_says(ledger: Ledger, is_sho
     if is_shown:
         await show(ledger, "$a")
 
-    await ledger.commit(Plan("s3", changes=(Edit("$a", "corrected"),)), 2)
+    await ledger.commit(Plan("s3", changes=(Edit("$a", "corrected", "<b>corrected</b>"),)), 2)
 
     (delivery,) = (await ledger.agenda(10)).deliveries
-    assert delivery.content == make_content("corrected")
+    assert delivery.content == make_content("corrected", markup="<b>corrected</b>")
     assert [popup.is_stale for popup in await ledger.popups()] == ([True] if is_shown else [])
 
 
@@ -1142,3 +1146,34 @@ async def test_a_room_has_one_mute(ledger: Ledger) -> None:
     await ledger.keep_mute(TimedMute(ROOM, ROOM, 1000))
     await ledger.keep_mute(TimedMute(ROOM, ROOM, 3000))
     assert await ledger.mutes() == [TimedMute(ROOM, ROOM, 3000)]
+
+
+# Popups and what they show
+
+
+async def test_a_popup_knows_some_of_those_who_wrote_what_it_shows(ledger: Ledger) -> None:
+    deliveries = [
+        make_delivery(f"${n}", content=make_content(sender_name=name)) for n, name in enumerate(["Bob", "Alice", "Bob"])
+    ]
+    await ledger.commit(make_plan(judged=(), deliveries=tuple(deliveries)), 1)
+    await show(ledger, "$0", "$1")
+    (popup,) = await ledger.popups()
+    assert (popup.size, sorted(popup.senders)) == (2, ["Alice", "Bob"])
+
+
+async def test_a_popup_names_no_more_than_ten(ledger: Ledger) -> None:
+    deliveries = [make_delivery(f"${n}", content=make_content(sender_name=str(n))) for n in range(12)]
+    await ledger.commit(make_plan(judged=(), deliveries=tuple(deliveries)), 1)
+    await show(ledger, *(f"${n}" for n in range(12)))
+    (popup,) = await ledger.popups()
+    assert (popup.size, len(popup.senders)) == (12, 10)
+
+
+async def test_pictures_of_members_are_kept_and_forgotten(ledger: Ledger) -> None:
+    facts = make_facts(names={ALICE: "Alice", BOB: "Bob"}, avatars={ALICE: "mxc://x/a", BOB: "mxc://x/b"})
+    await ledger.commit(Plan("s2", rooms=(RoomRecord(facts),)), 1)
+    assert (await ledger.rooms([ROOM], [ALICE]))[ROOM].facts.avatars == {ALICE: "mxc://x/a"}
+
+    gone = replace(facts, avatars={BOB: "mxc://x/b"})
+    await ledger.commit(Plan("s3", rooms=(RoomRecord(gone),)), 2)
+    assert (await ledger.rooms([ROOM], [ALICE, BOB]))[ROOM].facts.avatars == {BOB: "mxc://x/b"}

@@ -46,7 +46,9 @@ from heliograph.core.plan import (
     rooms_wanting_facts,
     senders,
     touched_rooms,
+    unnamed_threads,
 )
+from heliograph.core.privacy import Level, Privacy
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import AccountState, Decision, Delivery, Edit, Plan, RoomRecord, Withdrawal
 from heliograph.core.room import RoomFacts
@@ -484,3 +486,49 @@ def test_joining_is_told_from_a_change_of_name(before: dict[str, Any] | None, pl
 
     assert joined_at(JoinedRoom(ROOM, timeline=(member(BOB), member(ME))), ME) == place
     assert joined_at(JoinedRoom(ROOM, timeline=(member(ME, "leave"), Malformed("timeline", "x"))), ME) is None
+
+
+# How it looks
+
+
+def known(facts: RoomFacts, **changes: Any) -> Situation:
+    return situation(rooms={ROOM: RoomRecord(facts)}, **changes)
+
+
+def test_a_message_goes_with_its_senders_or_its_rooms_picture_and_its_markup() -> None:
+    facts = make_facts(avatar_url="mxc://x/room", avatars={ALICE: "mxc://x/alice"})
+    content = {"body": "hi", "format": "org.matrix.custom.html", "formatted_body": "<b>hi</b>", "msgtype": "m.text"}
+    (delivery,) = plan(make_sync(make_event(content=content)), known(facts)).deliveries
+    assert delivery.content is not None
+    assert (delivery.content.text, delivery.content.markup, delivery.content.avatar) == (
+        "hi",
+        "<b>hi</b>",
+        "mxc://x/room",
+    )
+
+
+def in_thread(body: str = "hello", root: str = "$root") -> Event:
+    relation = {"rel_type": "m.thread", "event_id": root}
+    return make_event(content={"msgtype": "m.text", "body": body, "m.relates_to": relation})
+
+
+def test_a_thread_is_named_where_its_root_is_known_and_else_asked_for() -> None:
+    sync = make_sync(in_thread(), make_event(), in_thread(root="$other"))
+    decided = plan(sync, known(make_facts(), threads={"$other": "Tea"}))
+    assert [each.content and each.content.thread for each in decided.deliveries] == ["", None, "Tea"]
+    assert unnamed_threads(decided) == {(ROOM, "$root")}
+
+
+def test_what_is_not_shown_is_not_kept_and_its_thread_is_not_asked_for() -> None:
+    privacy = Privacy(rooms={Level.SENDER: frozenset({"Lunch"})})
+    decided = plan(make_sync(in_thread("secret")), known(make_facts(), privacy=privacy))
+    (delivery,) = decided.deliveries
+    assert delivery.content is not None
+    assert (delivery.content.text, delivery.content.thread) == ("New message", "")
+    assert unnamed_threads(decided) == frozenset()
+
+
+def test_an_edit_of_what_is_not_shown_is_not_kept_either() -> None:
+    shown = make_delivery("$1", state=State.SHOWN, popup_key=ROOM)
+    before = known(make_facts(), open_deliveries=[shown], privacy=Privacy(Level.HIDDEN))
+    assert plan(make_sync(make_edit("$1", "secret")), before).changes == ()

@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
 from builders import ME, ROOM, make_content, make_delivery
 from heliograph.core.delivery import State
 from heliograph.core.notification import Category, Popup, Target, Urgency
-from heliograph.core.popups import LINE_LIMIT, Close, Keep, Show, Step, arrange
-from heliograph.core.record import Delivery, PopupRecord
+from heliograph.core.popup_text import LINE_LIMIT, WHERE_ALL_ARE
+from heliograph.core.popups import Close, Keep, Show, Step, arrange, is_summary, new_rooms
+from heliograph.core.privacy import Level
+from heliograph.core.record import Content, Delivery, PopupRecord
 
 POPUP = Popup("server", 7)
 
@@ -23,12 +26,16 @@ def shown(event_id: str, **delivery: Any) -> Delivery:
     return make_delivery(event_id, **(defaults | delivery))
 
 
-def steps(deliveries: Sequence[Delivery], *popups: PopupRecord, max_rooms: int = 5) -> list[Step]:
-    return arrange(deliveries, popups, me=ME, max_rooms=max_rooms)
+def steps(
+    deliveries: Sequence[Delivery], *popups: PopupRecord, max_rooms: int = 5, level: Level = Level.FULL
+) -> list[Step]:
+    return arrange(deliveries, popups, me=ME, max_rooms=max_rooms, level=lambda _: level)
 
 
-def only_show(deliveries: Sequence[Delivery], *popups: PopupRecord, max_rooms: int = 5) -> Show:
-    (step,) = steps(deliveries, *popups, max_rooms=max_rooms)
+def only_show(
+    deliveries: Sequence[Delivery], *popups: PopupRecord, max_rooms: int = 5, level: Level = Level.FULL
+) -> Show:
+    (step,) = steps(deliveries, *popups, max_rooms=max_rooms, level=level)
     assert isinstance(step, Show)
     return step
 
@@ -105,16 +112,16 @@ def test_news_in_many_rooms_become_one_summary_that_counts_every_delivery_once()
     assert step.key == "summary:$0"
     assert step.notification.summary == "200 new messages in 30 rooms"
     assert step.notification.body.splitlines()[0] == "Room 0: 7"
-    assert step.notification.body.splitlines()[-1] == "and 22 more"
+    assert step.notification.body.splitlines()[-2:] == ["and 23 more", "All of them: heliograph inbox"]
     assert step.notification.target == Target()
     assert len({each.event_id for each in step.deliveries}) == 200
 
 
 def test_a_summary_of_few_rooms_names_them_all() -> None:
     step = only_show([make_delivery(room_id="!a"), make_delivery(room_id="!b")], max_rooms=1)
-    assert step.notification.body == "Lunch: 2"
+    assert step.notification.body == f"Lunch: 2\n{WHERE_ALL_ARE}"
     direct = [make_delivery(room_id=r, content=make_content(is_direct=True, sender_name=r)) for r in ("!a", "!b")]
-    assert only_show(direct, max_rooms=1).notification.body == "!a: 1\n!b: 1"
+    assert only_show(direct, max_rooms=1).notification.body == f"!a: 1\n!b: 1\n{WHERE_ALL_ARE}"
 
 
 def test_a_popup_whose_deliveries_were_all_taken_back_is_closed() -> None:
@@ -146,3 +153,117 @@ def test_calls_insist_and_what_makes_no_sound_does_not() -> None:
     assert urgency(sound="default") is Urgency.NORMAL
     assert urgency(is_highlight=True) is Urgency.NORMAL
     assert urgency() is Urgency.LOW
+
+
+def test_styles_and_senders_are_marked_up() -> None:
+    content = make_content("now & then", markup="now &amp; <i>then</i>")
+    assert only_show([make_delivery(content=content)]).notification.markup == "<b>Alice</b>: now &amp; <i>then</i>"
+    direct = make_content("now & then", is_direct=True)
+    assert only_show([make_delivery(content=direct)]).notification.markup == "now &amp; then"
+
+
+def test_a_style_that_changes_is_shown_again() -> None:
+    digests = {
+        only_show([make_delivery(content=make_content("x", markup=markup))]).digest for markup in ("", "<b>x</b>")
+    }
+    assert len(digests) == 2
+
+
+def test_those_who_wrote_what_is_no_longer_quoted_are_named() -> None:
+    record = replace(make_record(size=8), senders=("Carol", "Alice", "Bob"))
+    step = only_show([make_delivery(text="last")], record)
+    assert step.notification.body == "Also from Carol and Bob\nAlice: last"
+    many = replace(record, senders=("A", "B", "C", "D", "E"))
+    assert only_show([make_delivery()], many).notification.body.startswith("Also from A, B and 3 others\n")
+
+
+def test_a_room_with_one_other_person_is_named_by_its_room_once_others_write() -> None:
+    both = [make_delivery(content=make_content(is_direct=True, sender_name=name)) for name in ("Alice", "Bob")]
+    step = only_show(both)
+    assert (step.notification.summary, step.notification.body) == ("Lunch (2 new)", "Alice: hello\nBob: hello")
+
+
+def test_a_thread_is_named_in_the_title_if_there_is_nothing_else() -> None:
+    thread = make_content(thread="When do we eat?")
+    assert only_show([make_delivery(content=thread)]).notification.summary == "Lunch › When do we eat?"
+    assert only_show([make_delivery(content=make_content(thread=""))]).notification.summary == "Lunch › thread"
+
+
+def test_threads_are_named_in_their_lines_if_there_are_several() -> None:
+    contents = (make_content(thread="Tea"), make_content(thread=""), make_content())
+    body = only_show([make_delivery(content=content) for content in contents]).notification.body
+    assert body == "Alice (in “Tea”): hello\nAlice (in a thread): hello\nAlice: hello"
+    direct = (make_content(thread="Tea", is_direct=True), make_content(is_direct=True))
+    body = only_show([make_delivery(content=content) for content in direct]).notification.body
+    assert body == "(in “Tea”) hello\nhello"
+
+
+def test_of_all_that_is_shown_together_only_the_most_urgent_sounds() -> None:
+    ordinary = make_content(sound="default")
+    highlight = make_content(sound="ping", is_highlight=True)
+    call = make_content(sound="ring", category=Category.CALL)
+
+    def sounds(*contents: Content) -> list[str | None]:
+        deliveries = [make_delivery(room_id=f"!{n}", content=content) for n, content in enumerate(contents)]
+        return [step.notification.sound for step in steps(deliveries) if isinstance(step, Show)]
+
+    assert sounds(ordinary, ordinary, make_content()) == ["default", None, None]
+    assert sounds(ordinary, highlight) == [None, "ping"]
+    assert sounds(highlight, call, call) == [None, "ring", None]
+    assert sounds(make_content(), make_content()) == [None, None]
+
+
+def test_another_flood_joins_the_summary_that_is_there() -> None:
+    record = make_record("summary:$0", size=1)
+    before = shown("$0", room_id="!0", popup_key=record.key)
+    flood = [make_delivery(f"${n}", room_id=f"!{n}", position=n) for n in range(1, 7)]
+    step = only_show([before, *flood], record)
+    assert (step.key, step.replaces) == (record.key, record)
+    assert step.notification.summary == "7 new messages"
+    assert is_summary(record.key)
+    assert not is_summary(ROOM)
+    assert new_rooms([before, *flood]) == 6
+
+
+def test_a_popup_shows_the_avatar_of_its_newest_message_and_a_summary_none() -> None:
+    pictured = make_content(avatar="mxc://x/y")
+    assert only_show([make_delivery(content=pictured)]).notification.avatar == "mxc://x/y"
+    assert only_show([make_delivery(content=pictured)], level=Level.SENDER).notification.avatar == "mxc://x/y"
+    assert only_show([make_delivery(content=pictured)], level=Level.HIDDEN).notification.avatar is None
+    both = [make_delivery(room_id=room, content=pictured) for room in ("!a", "!b")]
+    assert only_show(both, max_rooms=1).notification.avatar is None
+
+
+def test_without_the_text_the_sender_and_the_room_are_told() -> None:
+    def says(*contents: Content) -> tuple[str, str]:
+        step = only_show([make_delivery(content=content) for content in contents], level=Level.SENDER)
+        return step.notification.summary, step.notification.body
+
+    secret, from_bob = make_content("secret", thread="secret"), make_content("secret", sender_name="Bob")
+    assert says(secret) == ("Lunch", "New message from Alice")
+    assert says(secret, from_bob, secret) == ("Lunch", "3 new messages from Alice and Bob")
+    assert says(make_content("secret", is_direct=True)) == ("Alice", "New message")
+    assert says(make_content("secret", sender_name="")) == ("Lunch", "New message")
+    assert says(make_content("Incoming call", category=Category.CALL)) == ("Lunch", "Alice: Incoming call")
+
+
+def test_hidden_messages_are_counted_and_nothing_else() -> None:
+    def says(*contents: Content) -> tuple[str, str, str]:
+        step = only_show([make_delivery(content=content) for content in contents], level=Level.HIDDEN)
+        return step.notification.summary, step.notification.body, step.notification.markup
+
+    assert says(make_content("secret")) == ("New message", "", "")
+    assert says(make_content("secret"), make_content("secret")) == ("2 new messages", "", "")
+    assert says(make_content("x", category=Category.INVITE)) == ("New invite", "", "")
+    assert says(make_content("x", category=Category.CALL)) == ("Incoming call", "", "")
+
+
+def test_a_summary_counts_hidden_rooms_without_their_names() -> None:
+    deliveries = [make_delivery(room_id=f"!{n}", content=make_content(room_title=f"Room {n}")) for n in range(3)]
+    found = arrange(
+        deliveries, (), me=ME, max_rooms=1, level=lambda each: Level.HIDDEN if each.room_id == "!1" else Level.FULL
+    )
+    (step,) = found
+    assert isinstance(step, Show)
+    assert step.notification.summary == "3 new messages"
+    assert step.notification.body == f"Room 0: 1\nRoom 2: 1\nHidden: 1\n{WHERE_ALL_ARE}"

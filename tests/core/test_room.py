@@ -92,3 +92,23 @@ def test_push_rules_get_every_fact_they_may_ask_for() -> None:
     assert (context.user_id, context.display_name, context.member_count) == (ME, "Me", 5)
     assert (context.power_levels, context.room_version) == ({}, "11")
     assert context.creators == {ALICE}
+
+
+def test_a_members_picture_is_known_until_it_is_taken_away() -> None:
+    facts = RoomFacts(ROOM)
+    for avatar, known in (
+        ("mxc://x/y", {ALICE: "mxc://x/y"}),
+        ("https://x/y", {}),
+        ("mxc://x/z", {ALICE: "mxc://x/z"}),
+    ):
+        content = {"membership": "join", "displayname": "Alice", "avatar_url": avatar}
+        facts = facts.after(make_event(type="m.room.member", content=content, state_key=ALICE), ME)
+        assert facts.avatars == known
+
+
+def test_between_two_the_senders_picture_comes_first_and_else_the_rooms() -> None:
+    facts = RoomFacts(ROOM, avatar_url="mxc://x/room", avatars={ALICE: "mxc://x/alice"})
+    assert facts.picture(ALICE, is_direct=True) == "mxc://x/alice"
+    assert facts.picture(BOB, is_direct=True) == "mxc://x/room"
+    assert facts.picture(ALICE, is_direct=False) == "mxc://x/room"
+    assert RoomFacts(ROOM, avatars={ALICE: "mxc://x/alice"}).picture(ALICE, is_direct=False) == "mxc://x/alice"

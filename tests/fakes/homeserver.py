@@ -21,6 +21,7 @@ from heliograph.core.events import (
     InvitedRoom,
     JoinedRoom,
     Json,
+    Malformed,
     Receipt,
     RoomSummary,
     ServerNotification,
@@ -30,7 +31,7 @@ from heliograph.core.events import (
 from heliograph.core.room import RoomFacts
 from heliograph.errors import Refused, ServerError, Unreachable
 from heliograph.homeserver.sync_filter import STATE_TYPES
-from heliograph.ports import Features, MessagesPage, NotificationsPage, Pusher, SyncRequest
+from heliograph.ports import Features, Member, MessagesPage, NotificationsPage, Pusher, SyncRequest
 
 FORBIDDEN = Refused(403, "M_FORBIDDEN", "not in this room")
 _STRIPPED = {"m.room.create", "m.room.name", "m.room.avatar", "m.room.canonical_alias", "m.room.encryption"}
@@ -131,12 +132,13 @@ class FakeHomeserver:
         await self._call()
         return frozenset(room_id for room_id in room_ids if self._membership(room_id) == "invite")
 
-    async def member_name(self, room_id: str, user_id: str) -> str | None:
+    async def member(self, room_id: str, user_id: str) -> Member:
         await self._call()
         if self._membership(room_id) != "join":
-            return None
+            return Member()
         event = self.rooms[room_id].state.get(("m.room.member", user_id))
-        return None if event is None else event.content.get("displayname")
+        content = {} if event is None else event.content
+        return Member(content.get("displayname"), content.get("avatar_url"))
 
     async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage:
         await self._call()
@@ -162,6 +164,14 @@ class FakeHomeserver:
         page = [(at, e) for at, e in events if _passes(e, event_types)][:limit]
         is_all = len(page) < limit
         return MessagesPage(tuple(event for _, event in page), None if is_all else f"s{page[-1][0] - 1}")
+
+    async def event(self, room_id: str, event_id: str) -> Event | Malformed:
+        await self._call()
+        known = self.rooms[room_id].events if self._membership(room_id) == "join" else []
+        found = next((event for _, event in known if event.event_id == event_id), None)
+        if found is None:
+            raise FORBIDDEN
+        return found
 
     async def pushers(self) -> tuple[Pusher, ...]:
         await self._call()

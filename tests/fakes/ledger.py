@@ -16,8 +16,10 @@ from heliograph.core.record import (
     AccountState,
     Agenda,
     Change,
+    Content,
     Decision,
     Delivery,
+    Edit,
     Judged,
     LockedEvent,
     Plan,
@@ -43,6 +45,7 @@ class FakeLedger:
         self.deliveries: dict[str, Delivery] = {}
         self.room_records: dict[str, RoomRecord] = {}
         self.names: dict[tuple[str, str], tuple[str, int]] = {}
+        self.avatars: dict[tuple[str, str], str] = {}
         """(room id, user id): name and when it was last written."""
         self.popup_records: dict[str, PopupRecord] = {}
         self.locked: dict[str, LockedEvent] = {}
@@ -82,7 +85,8 @@ class FakeLedger:
                 names = {
                     user: name for (room, user), (name, _) in self.names.items() if room == room_id and user in wanted
                 }
-                found[room_id] = replace(record, facts=replace(record.facts, names=names))
+                avatars = {user: self.avatars[room_id, user] for user in names if (room_id, user) in self.avatars}
+                found[room_id] = replace(record, facts=replace(record.facts, names=names, avatars=avatars))
         return found
 
     async def open_deliveries(self, room_ids: Collection[str]) -> list[Delivery]:
@@ -173,9 +177,11 @@ class FakeLedger:
 
     async def popups(self) -> list[PopupRecord]:
         self._check()
-        return [
-            replace(self.popup_records[key], size=len(await self.shown_in(key))) for key in sorted(self.popup_records)
-        ]
+        found = []
+        for key in sorted(self.popup_records):
+            shown = await self.shown_in(key)
+            found.append(replace(self.popup_records[key], size=len(shown), senders=_senders(shown)))
+        return found
 
     async def shown_in(self, key: str) -> list[Delivery]:
         self._check()
@@ -330,7 +336,7 @@ class FakeLedger:
             due_ms = delivery.due_ms if delivery.attempts else 0
             self.deliveries[change.event_id] = replace(delivery, content=change.content, due_ms=due_ms)
         elif delivery.content is not None:
-            self.deliveries[change.event_id] = replace(delivery, content=replace(delivery.content, text=change.text))
+            self.deliveries[change.event_id] = replace(delivery, content=_edited(delivery.content, change))
 
     def _settle(self, settlement: Settlement, shown_in: str | None) -> bool:
         delivery = self.deliveries.get(settlement.event_id)
@@ -352,11 +358,13 @@ class FakeLedger:
 
     def _write_room(self, record: RoomRecord, now_ms: int) -> None:
         facts = record.facts
-        self.room_records[facts.room_id] = replace(record, facts=replace(facts, names={}))
+        self.room_records[facts.room_id] = replace(record, facts=replace(facts, names={}, avatars={}))
         if facts == RoomFacts(facts.room_id):
             self._forget_names(facts.room_id)
         for user_id, name in facts.names.items():
             self.names[facts.room_id, user_id] = (name, now_ms)
+            self.avatars.pop((facts.room_id, user_id), None)
+        self.avatars |= {(facts.room_id, user_id): avatar for user_id, avatar in facts.avatars.items()}
 
     def _forget_names(self, room_id: str) -> None:
         for key in [key for key in self.names if key[0] == room_id]:
@@ -367,6 +375,15 @@ class FakeLedger:
         for delivery in self._open():
             if delivery.popup_key == key:
                 self.deliveries[delivery.event_id] = replace(delivery, popup_key=None)
+
+
+def _senders(shown: Sequence[Delivery]) -> tuple[str, ...]:
+    names = (each.content.sender_name for each in shown if each.content is not None)
+    return tuple(dict.fromkeys(names))[:10]
+
+
+def _edited(content: Content, edit: Edit) -> Content:
+    return replace(content, text=edit.text, markup=edit.markup)
 
 
 def _passes(delivery: Delivery, through: Through | None) -> bool:

@@ -41,11 +41,21 @@ class Action:
 
 
 @dataclass(frozen=True, slots=True)
+class Picture:
+    """Pixels in rows from the top, each of red, green, blue and opacity: four bytes."""
+
+    width: int
+    height: int
+    pixels: bytes
+
+
+@dataclass(frozen=True, slots=True)
 class Notification:
     """One notification, whole. Lengths are capped and control characters gone (see `core.text`)."""
 
     summary: str
     body: str
+    """Without markup."""
     account: str
     """The user id it arrived for."""
     category: Category = Category.MESSAGE
@@ -55,6 +65,12 @@ class Notification:
     target: Target = Target()
     actions: tuple[Action, ...] = ()
     """Besides the click that opens; servers without actions show none."""
+    markup: str = ""
+    """The body as `core.markup` writes it, for servers that take markup; empty: as the body stands."""
+    avatar: str | None = None
+    """mxc: URI of a picture that goes with it."""
+    picture: Picture | None = None
+    """That picture, where it could be had."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -22,6 +22,7 @@ from heliograph.core.events import (
     Sync,
 )
 from heliograph.core.notification import Category
+from heliograph.core.privacy import HIDDEN_TEXT, SHOW_ALL, Level, Privacy, reduce
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import Verdict, verdict_of
 from heliograph.core.reading import Order, read_elsewhere
@@ -41,7 +42,7 @@ from heliograph.core.record import (
     Withdrawal,
 )
 from heliograph.core.room import RoomFacts
-from heliograph.core.wording import category_of, mark_unverified, word_event, word_invite, word_name
+from heliograph.core.wording import Words, category_of, mark_unverified, word_event, word_invite, word_name
 
 SERVER_RULE = "homeserver"
 """The rule's name where the server judged (MSC3361, GET /notifications): it does not say which one matched."""
@@ -92,6 +93,9 @@ class Situation:
     """Ids of such events that cannot be read in spite of their keys."""
     waiting: Sequence[LockedEvent] = ()
     """Events of `rooms_changing_deliveries` that are kept until their keys come."""
+    threads: Mapping[str, str] = field(default_factory=dict)
+    """By the event id of its root: what a thread is about."""
+    privacy: Privacy = SHOW_ALL
     now_ms: int = 0
 
 
@@ -161,6 +165,18 @@ def missing_names(plan: Plan, rooms: Mapping[str, RoomRecord]) -> frozenset[tupl
         (delivery.room_id, delivery.sender)
         for delivery in plan.deliveries
         if delivery.room_id in known and delivery.sender not in known[delivery.room_id].facts.names
+    )
+
+
+def unnamed_threads(plan: Plan) -> frozenset[tuple[str, str]]:
+    """(room id, event id of the root) of threads in which something rings and may be told of in full."""
+    return frozenset(
+        (delivery.room_id, delivery.thread_root)
+        for delivery in plan.deliveries
+        if delivery.thread_root is not None
+        and delivery.content is not None
+        and delivery.content.thread == ""
+        and delivery.content.text != HIDDEN_TEXT
     )
 
 
@@ -325,8 +341,11 @@ class _Planner:
                 self._silence_delivery(event.redacts, "deleted by its sender or a moderator")
         elif event.replaces is not None and event.type == "m.room.message":
             target = self._find(event.room_id, event.replaces)
-            if target is not None and target.sender == event.sender and not self._is_hidden(event):
-                self._changes.append(Edit(target.event_id, self._word(event)))
+            level = self._level(event, self._record(event.room_id).facts)
+            is_theirs = target is not None and target.sender == event.sender
+            if target is not None and is_theirs and level is Level.FULL and not self._is_hidden(event):
+                words = self._word(event)
+                self._changes.append(Edit(target.event_id, words.text, words.markup))
 
     def _find(self, room_id: str, event_id: str) -> Delivery | None:
         known = (each for each in self._open.get(room_id, ()) if each.event_id == event_id)
@@ -459,21 +478,30 @@ class _Planner:
         is_direct = facts.is_direct(self._direct_rooms)
         if is_invite:
             is_direct = event.content.get("is_direct") is True
-        return Content(
+        words = Words(word_invite(is_direct=is_direct)) if is_invite else self._word(event)
+        content = Content(
             room_title=word_name(facts.title(self._me)),
             sender_name=word_name(facts.name_of(event.sender)),
-            text=word_invite(is_direct=is_direct) if is_invite else self._word(event),
+            text=words.text,
+            markup=words.markup,
             category=Category.INVITE if is_invite else category_of(event),
             is_direct=is_direct,
             is_highlight=verdict.highlight,
             sound=verdict.sound,
+            avatar=facts.picture(event.sender, is_direct=is_direct),
+            thread=None if event.thread_root is None else self._situation.threads.get(event.thread_root, ""),
         )
+        return reduce(content, self._level(event, facts))
 
-    def _word(self, event: Event) -> str:
+    def _level(self, event: Event, facts: RoomFacts) -> Level:
+        """What is not shown even while the session is open is not kept either."""
+        return self._situation.privacy.level({event.room_id, word_name(facts.title(self._me)), event.sender})
+
+    def _word(self, event: Event) -> Words:
         clear = self._situation.clear.get(event.event_id)
-        text = word_event(event)
+        words = word_event(event)
         is_doubtful = clear is not None and (clear.is_from_backup or clear.is_sender_unsigned)
-        return mark_unverified(text) if is_doubtful else text
+        return mark_unverified(words) if is_doubtful else words
 
     def _judgement(self, event: Event, decision: Decision, reason: str) -> Judged:
         locked, clear = self._situation.locked.get(event.event_id), self._situation.clear.get(event.event_id)

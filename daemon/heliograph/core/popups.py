@@ -6,22 +6,21 @@ Plan, then act: `arrange` says what to do as data, the delivery loop does it.
 from __future__ import annotations
 
 import hashlib
-from collections import Counter
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
 
 from heliograph.core.actions import actions_for
 from heliograph.core.delivery import State
+from heliograph.core.markup import plain, write_markup
 from heliograph.core.notification import Category, Notification, Target, Urgency
+from heliograph.core.popup_text import LINES as LINES
+from heliograph.core.popup_text import word_room, word_summary
+from heliograph.core.privacy import Level
 from heliograph.core.record import Content, Delivery, PopupRecord
-from heliograph.core.text import clean_line
 
-LINES = 4
-"""How many messages a room's popup quotes."""
-LINE_LIMIT = 200
-"""Characters of each, where it quotes several: a long one must not push the newest off the popup."""
-SUMMARY_LINES = 8
-"""How many rooms a summary names."""
+
+def _show_all(_: Delivery) -> Level:
+    return Level.FULL
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,13 +51,23 @@ class Keep:
 
 Step = Show | Close | Keep
 
+_SUMMARY = "summary:"
 
-def arrange(deliveries: Sequence[Delivery], popups: Iterable[PopupRecord], *, me: str, max_rooms: int) -> list[Step]:
+
+def arrange(
+    deliveries: Sequence[Delivery],
+    popups: Iterable[PopupRecord],
+    *,
+    me: str,
+    max_rooms: int,
+    level: Callable[[Delivery], Level] = _show_all,
+) -> list[Step]:
     """The steps from the popups on screen to those that the open deliveries want.
 
     `deliveries` are in order: the PENDING ones that are due, and what the popups they touch quote (see `Ledger.due`);
     `PopupRecord.size` says how many those show in all. If more than `max_rooms` rooms have something new, all of it
-    becomes one summary.
+    becomes one summary, or joins the one that is there. `level` says how much of each may be shown. One step at the
+    most makes a sound.
     """
     records = {record.key: record for record in popups}
     shown: dict[str, list[Delivery]] = {}
@@ -72,52 +81,97 @@ def arrange(deliveries: Sequence[Delivery], popups: Iterable[PopupRecord], *, me
             new.setdefault(_key(delivery), []).append(delivery)
     if len(new) > max_rooms:
         everything = sorted((each for room in new.values() for each in room), key=lambda each: each.position)
-        new = {f"summary:{everything[0].event_id}": everything}
+        summary = next((key for key in records if is_summary(key)), f"{_SUMMARY}{everything[0].event_id}")
+        new = {summary: everything}
 
     steps: list[Step] = []
     for key, pending in new.items():
         record = records.get(key)
         # What was held back in quiet may be older than what came through.
         together = sorted([*shown.get(key, ()), *pending], key=lambda each: each.position)
-        steps.append(_show(key, together, record, me))
+        steps.append(_show(key, together, record, me, level))
     for key, record in records.items():
         if record.is_stale and key not in new:
-            steps.append(_refresh(record, shown.get(key, []), me))
-    return steps
+            steps.append(_refresh(record, shown.get(key, []), me, level))
+    return _sound_once(steps)
+
+
+def is_summary(key: str) -> bool:
+    """Whether the popup of this key is of many rooms."""
+    return key.startswith(_SUMMARY)
+
+
+def new_rooms(deliveries: Iterable[Delivery]) -> int:
+    """How many rooms have something new."""
+    return len({_key(each) for each in deliveries if each.state is State.PENDING and each.content is not None})
 
 
 def _key(delivery: Delivery) -> str:
     return delivery.room_id or delivery.event_id
 
 
-def _refresh(record: PopupRecord, still_open: list[Delivery], me: str) -> Step:
+def _sound_once(steps: list[Step]) -> list[Step]:
+    """Of all that is shown together the most urgent is heard."""
+    heard = max((step for step in steps if _is_heard(step)), key=_weight, default=None)
+    return [_silenced(step) if isinstance(step, Show) and step is not heard else step for step in steps]
+
+
+def _is_heard(step: Step) -> bool:
+    return isinstance(step, Show) and step.notification.sound is not None
+
+
+def _weight(step: Step) -> tuple[int, bool]:
+    assert isinstance(step, Show)
+    new = [each.content for each in step.deliveries if each.state is State.PENDING and each.content is not None]
+    return step.notification.urgency, any(content.is_highlight for content in new)
+
+
+def _silenced(step: Show) -> Show:
+    return replace(step, notification=replace(step.notification, sound=None))
+
+
+def _refresh(record: PopupRecord, still_open: list[Delivery], me: str, level: Callable[[Delivery], Level]) -> Step:
     if not still_open:
         return Close(record)
-    step = _show(record.key, still_open, record, me)
+    step = _show(record.key, still_open, record, me, level)
     return Keep(record) if step.digest == record.digest else step
 
 
-def _show(key: str, deliveries: list[Delivery], record: PopupRecord | None, me: str) -> Show:
-    contents = [each.content for each in deliveries if each.content is not None]
+def _show(
+    key: str,
+    deliveries: list[Delivery],
+    record: PopupRecord | None,
+    me: str,
+    level: Callable[[Delivery], Level],
+) -> Show:
+    levels = [(each.content, level(each)) for each in deliveries if each.content is not None]
+    contents = [content for content, _ in levels]
     new = [each.content for each in deliveries if each.content is not None and each.state is State.PENDING]
     latest = deliveries[-1]
-    is_summary = len({each.room_id for each in deliveries}) > 1
-    count = len(new) + (record.size if record is not None else 0)
-    summary, body = _word_summary(contents) if is_summary else _word_room(contents, count)
+    strictest = max(each for _, each in levels)
+    if is_of_many := len({each.room_id for each in deliveries}) > 1:
+        text = word_summary(levels)
+    else:
+        count = len(new) + (record.size if record is not None else 0)
+        text = word_room(contents, count, record.senders if record is not None else (), strictest)
+    avatar = None if is_of_many or strictest is Level.HIDDEN else contents[-1].avatar
+    body, markup = plain(text.body), write_markup(text.body)
     return Show(
         key=key,
         notification=Notification(
-            summary=summary,
+            summary=text.title,
             body=body,
             account=me,
             category=contents[-1].category,
             urgency=_urgency(contents),
             sound=next((content.sound for content in reversed(new) if content.sound), None),
-            target=Target() if is_summary or not latest.room_id else Target(latest.room_id, _event_id(latest)),
-            actions=actions_for(contents, is_summary=is_summary) if latest.room_id else (),
+            target=Target() if is_of_many or not latest.room_id else Target(latest.room_id, _event_id(latest)),
+            actions=actions_for(contents, is_summary=is_of_many) if latest.room_id else (),
+            markup=markup,
+            avatar=avatar,
         ),
         deliveries=tuple(deliveries),
-        digest=hashlib.sha256(f"{summary}\0{body}".encode()).hexdigest(),
+        digest=hashlib.sha256(f"{text.title}\0{markup}\0{avatar}".encode()).hexdigest(),
         replaces=record,
     )
 
@@ -133,28 +187,3 @@ def _urgency(contents: Sequence[Content]) -> Urgency:
     if any(content.sound or content.is_highlight for content in contents):
         return Urgency.NORMAL
     return Urgency.LOW
-
-
-def _word_room(contents: Sequence[Content], count: int) -> tuple[str, str]:
-    latest = contents[-1]
-    lines = [_line(content, with_sender=not latest.is_direct) for content in contents[-LINES:]]
-    if len(lines) > 1:
-        lines = [clean_line(line, LINE_LIMIT) for line in lines]
-    title = latest.sender_name if latest.is_direct else latest.room_title
-    if count > 1:
-        title = f"{title} ({count} new)"
-    return title, "\n".join(lines)
-
-
-def _line(content: Content, *, with_sender: bool) -> str:
-    if with_sender and content.sender_name:
-        return f"{content.sender_name}: {content.text}"
-    return content.text
-
-
-def _word_summary(contents: Sequence[Content]) -> tuple[str, str]:
-    rooms = Counter(content.sender_name if content.is_direct else content.room_title for content in contents)
-    lines = [f"{title}: {count}" for title, count in rooms.most_common(SUMMARY_LINES)]
-    if len(rooms) > SUMMARY_LINES:
-        lines.append(f"and {len(rooms) - SUMMARY_LINES} more")
-    return f"{len(contents)} new messages in {len(rooms)} rooms", "\n".join(lines)

@@ -55,6 +55,12 @@ class Content:
     """A room of two or one named in m.direct: shown by the sender's name alone."""
     is_highlight: bool = False
     sound: str | None = None
+    markup: str = ""
+    """The text as `core.markup` writes it; empty if nothing in it is styled."""
+    avatar: str | None = None
+    """mxc: URI of the picture that goes with it: the sender's, or the room's."""
+    thread: str | None = None
+    """What the thread is about that it stands in; "" if nobody knows, None if it stands in none."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -100,6 +106,7 @@ class Edit:
 
     event_id: str
     text: str
+    markup: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -217,3 +224,5 @@ class PopupRecord:
     """One of its deliveries changed since it was shown."""
     size: int = field(default=0, compare=False)
     """How many deliveries it shows. The ledger counts them; what is written here is not kept."""
+    senders: tuple[str, ...] = field(default=(), compare=False)
+    """Names of some who wrote these, at most ten. The ledger looks for them, too."""

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from heliograph.core.events import Event, Json, RoomSummary, StrippedState
+from heliograph.core.mxc import clean_mxc
 from heliograph.core.push.context import Context
 
 
@@ -31,6 +32,8 @@ class RoomFacts:
     own_display_name: str | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     """Display names of the members that were needed so far, by user id; "" is known to have none."""
+    avatars: Mapping[str, str] = field(default_factory=dict)
+    """mxc: URIs of the pictures of those among them that have one."""
     inviter: str | None = None
 
     def after(self, event: Event | StrippedState, me: str) -> RoomFacts:
@@ -48,7 +51,7 @@ class RoomFacts:
             case "m.room.canonical_alias":
                 return replace(self, canonical_alias=_text(content.get("alias")))
             case "m.room.avatar":
-                return replace(self, avatar_url=_text(content.get("url")))
+                return replace(self, avatar_url=clean_mxc(content.get("url")))
             case "m.room.encryption":
                 return replace(self, is_encrypted=True)
             case "m.room.power_levels":
@@ -59,16 +62,21 @@ class RoomFacts:
 
     def _after_member(self, user_id: str, sender: str, content: Json, me: str) -> RoomFacts:
         name = _text(content.get("displayname"))
-        facts = self.with_name(user_id, name)
+        facts = self.with_name(user_id, name, clean_mxc(content.get("avatar_url")))
         if user_id == me:
             facts = replace(facts, own_display_name=name)
             if content.get("membership") == "invite":
                 facts = replace(facts, inviter=sender)
         return facts
 
-    def with_name(self, user_id: str, name: str | None) -> RoomFacts:
-        """The facts once this member's display name is known, or known to be missing."""
-        return replace(self, names=MappingProxyType({**self.names, user_id: name or ""}))
+    def with_name(self, user_id: str, name: str | None, avatar: str | None = None) -> RoomFacts:
+        """The facts once this member's display name and picture are known, or known to be missing."""
+        avatars = {**self.avatars, user_id: avatar} if avatar else dict(self.avatars)
+        if not avatar:
+            avatars.pop(user_id, None)
+        return replace(
+            self, names=MappingProxyType({**self.names, user_id: name or ""}), avatars=MappingProxyType(avatars)
+        )
 
     def _after_create(self, sender: str, content: Json) -> RoomFacts:
         version = _text(content.get("room_version")) or "1"
@@ -90,6 +98,11 @@ class RoomFacts:
     def name_of(self, user_id: str) -> str:
         """Display name in this room, or the user id."""
         return self.names.get(user_id) or user_id
+
+    def picture(self, user_id: str, *, is_direct: bool) -> str | None:
+        """mxc: URI of what goes with a message: between two the sender's picture, else the room's; or the other."""
+        sender = self.avatars.get(user_id)
+        return (sender or self.avatar_url) if is_direct else (self.avatar_url or sender)
 
     def is_direct(self, direct_rooms: Collection[str]) -> bool:
         """A conversation with one other person: named so in m.direct, or a nameless room of two."""

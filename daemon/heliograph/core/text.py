@@ -48,6 +48,14 @@ def clean_text(text: str, limit: int, lines: int = 10) -> str:
     return _shorten("\n".join(kept), limit)
 
 
+def clean_inline(text: str, limit: int) -> str:
+    """A piece of a text that goes on before and after it: blanks in a row are one, line breaks stay.
+
+    As much of it as a text of at most `limit` characters can need.
+    """
+    return _BLANKS.sub(" ", _clean(text, limit))
+
+
 def _clean(text: str, limit: int) -> str:
     text = text[: limit * _SLACK]
     if text.isascii() and text.isprintable():

@@ -13,6 +13,7 @@ from xml.sax.saxutils import escape
 from dbus_fast import Variant
 
 from heliograph.core.actions import INLINE_REPLY, offer
+from heliograph.core.markup import read_markup, shorten, write_markup
 from heliograph.core.notification import Action, Category, Notification
 from heliograph.core.text import clean_line, clean_text
 from heliograph.desktop.identity import APP_NAME, DESKTOP_ENTRY
@@ -38,10 +39,15 @@ def render(notification: Notification, capabilities: Collection[str], *, icon: s
     elif "body-markup" in capabilities:
         # Only the body: every server shows "&amp;" in a summary as it stands. And always: what is left raw makes
         # lxqt lose text, xfce4-notifyd show nothing, and swaync and Plasma load local files named by <img>.
-        body = escape(body)
+        body = _mark_up(notification.markup) if notification.markup else escape(body)
     offered = offer(notification, capabilities)
     actions = [text for action in offered for text in (action.key, action.label)]
     return [APP_NAME, replaces_id, icon, summary, body, actions, _hints(notification, offered), _AS_THE_SERVER_LIKES]
+
+
+def _mark_up(markup: str) -> str:
+    """Written anew, so that nothing but our three tags comes through, whoever wrote it."""
+    return write_markup(shorten(read_markup(markup), BODY_LIMIT))
 
 
 def _hints(notification: Notification, offered: Collection[Action]) -> dict[str, Variant]:
@@ -60,6 +66,9 @@ def _hints(notification: Notification, offered: Collection[Action]) -> dict[str,
         hints["suppress-sound"] = Variant("b", True)
     else:
         hints["sound-name"] = Variant("s", _SOUNDS.get(notification.category, _SOUND))
+    if (picture := notification.picture) is not None:
+        rows = [picture.width, picture.height, picture.width * 4, True, 8, 4, picture.pixels]
+        hints["image-data"] = Variant("(iiibiiay)", rows)
     return hints
 
 

@@ -11,7 +11,7 @@ from heliograph.homeserver import features, invites, pages, push_rules, pushers,
 from heliograph.homeserver.room_facts import RoomFactsSource
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import sync_query
-from heliograph.ports import Features, MessagesPage, NotificationsPage, Pusher, SyncRequest
+from heliograph.ports import Features, Member, MessagesPage, NotificationsPage, Pusher, SyncRequest
 
 MAX_SYNC = 64 * 1024 * 1024
 """Bytes of a /sync answer."""
@@ -57,8 +57,8 @@ class HomeserverClient:
     async def open_invites(self, room_ids: Collection[str]) -> frozenset[str]:
         return await invites.fetch_open_invites(self._session, room_ids)
 
-    async def member_name(self, room_id: str, user_id: str) -> str | None:
-        return await room_state.fetch_member_name(self._session, room_id, user_id)
+    async def member(self, room_id: str, user_id: str) -> Member:
+        return await room_state.fetch_member(self._session, room_id, user_id)
 
     async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage:
         return await pages.fetch_notifications(self._session, since=since, limit=limit)

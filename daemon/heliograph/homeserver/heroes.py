@@ -9,17 +9,18 @@ from itertools import islice
 from heliograph.core.events import StrippedState
 from heliograph.core.room import RoomFacts
 from heliograph.homeserver.ids import is_user_id
+from heliograph.ports import Member
 
 _MAX_HEROES = 5
 """As many as the specification gives a room ("Calculating the display name for a room")."""
 
 
-def with_heroes(facts: RoomFacts, heroes: Iterable[tuple[object, str | None]], me: str) -> RoomFacts:
-    """The facts with these members, given by user id and display name."""
-    others = ((user_id, name) for user_id, name in heroes if is_user_id(user_id) and user_id != me)
+def with_heroes(facts: RoomFacts, heroes: Iterable[tuple[object, Member]], me: str) -> RoomFacts:
+    """The facts with these members, given by user id."""
+    others = ((user_id, member) for user_id, member in heroes if is_user_id(user_id) and user_id != me)
     user_ids = []
-    for user_id, name in islice(others, _MAX_HEROES):
+    for user_id, member in islice(others, _MAX_HEROES):
         user_ids.append(user_id)
-        content = {"membership": "join", "displayname": name}
+        content = {"membership": "join", "displayname": member.name, "avatar_url": member.avatar_url}
         facts = facts.after(StrippedState("m.room.member", user_id, user_id, content, {}), me)
     return replace(facts, heroes=tuple(user_ids))

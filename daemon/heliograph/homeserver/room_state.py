@@ -9,6 +9,7 @@ from typing import Any
 import msgspec
 
 from heliograph.core.events import StrippedState
+from heliograph.core.mxc import clean_mxc
 from heliograph.core.room import RoomFacts
 from heliograph.errors import AnswerTooLarge, Refused
 from heliograph.homeserver.address import segment
@@ -19,6 +20,7 @@ from heliograph.homeserver.ids import MAX_INTEGER, is_integer
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import STATE_TYPES
 from heliograph.homeserver.together import together
+from heliograph.ports import Member
 
 _MAX_MEMBERS = 256 * 1024
 """Bytes: two thousand members. Of a larger room the summary's count, which may lag behind, is good enough."""
@@ -29,11 +31,11 @@ class _Members(msgspec.Struct):
     joined: dict[str, dict[str, Any] | None]
 
 
-async def fetch_member_name(session: Session, room_id: str, user_id: str) -> str | None:
-    """The member's display name in the room; None if there is none, or the room is not ours to look into."""
-    content = await _fetch_state(session, room_id, "m.room.member", user_id)
-    name = optional(content or {}, str, "displayname")
-    return name if name and name.strip() else None
+async def fetch_member(session: Session, room_id: str, user_id: str) -> Member:
+    """Blank if there is none, or the room is not ours to look into."""
+    content = await _fetch_state(session, room_id, "m.room.member", user_id) or {}
+    name = optional(content, str, "displayname")
+    return Member(name if name and name.strip() else None, clean_mxc(content.get("avatar_url")))
 
 
 class RoomState:
@@ -79,8 +81,12 @@ class RoomState:
         joined = decode_as(_Members, answer).joined
         # Only a few are named; sorted, so that a room keeps its title.
         few = sorted(joined)[: 2 * _FEW]
-        names = ((user_id, optional(joined[user_id] or {}, str, "display_name", "displayname")) for user_id in few)
-        facts = with_heroes(facts, names, self._session.user_id)
+        told = ((user_id, joined[user_id] or {}) for user_id in few)
+        members = (
+            (user_id, Member(optional(each, str, "display_name", "displayname"), optional(each, str, "avatar_url")))
+            for user_id, each in told
+        )
+        facts = with_heroes(facts, members, self._session.user_id)
         return replace(facts, joined_member_count=len(joined))
 
     async def _summary_count(self, room_id: str) -> int | None:

@@ -16,6 +16,7 @@ from heliograph.homeserver.heroes import with_heroes
 from heliograph.homeserver.ids import MAX_INTEGER
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import STATE_TYPES
+from heliograph.ports import Member
 
 _PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
 _CONNECTION = "io.github.heliograph.room_facts"
@@ -62,5 +63,8 @@ def _read(raw: msgspec.Raw, room_id: str, me: str) -> RoomFacts | None:
     if not is_joined:
         return None
     told = (hero for hero in room.heroes or () if isinstance(hero, dict))
-    heroes = ((hero.get("user_id"), optional(hero, str, "displayname")) for hero in told)
+    heroes = (
+        (hero.get("user_id"), Member(optional(hero, str, "displayname"), optional(hero, str, "avatar_url")))
+        for hero in told
+    )
     return replace(with_heroes(facts, heroes, me), is_complete=True)

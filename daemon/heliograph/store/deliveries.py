@@ -17,7 +17,7 @@ from heliograph.store.popups import mark_stale
 
 _COLUMNS = (
     "event_id, room_id, sender, thread_root, state, position, attempts, due_ms, popup_key, why,"
-    " room_title, sender_name, text, category, is_direct, is_highlight, sound"
+    " room_title, sender_name, text, category, is_direct, is_highlight, sound, markup, avatar, thread"
 )
 OPEN = "state IN ('pending', 'shown', 'dismissed', 'lost')"
 """Unread: `core.delivery.OPEN_STATES`."""
@@ -26,7 +26,7 @@ _MOST_NAMES = 250
 """That pass in quiet; each is compared three times, and SQLite before 3.32 allows 999 parameters."""
 _ERASED = (
     "popup_key = NULL, room_title = NULL, sender_name = NULL, text = NULL, category = NULL, is_direct = NULL,"
-    " is_highlight = NULL, sound = NULL"
+    " is_highlight = NULL, sound = NULL, markup = NULL, avatar = NULL, thread = NULL"
 )
 
 
@@ -35,8 +35,8 @@ def insert_deliveries(db: sqlite3.Connection, deliveries: Iterable[Delivery], af
     rows = [(*_values(each), to_text(each.event_id), after_position) for each in deliveries]
     return db.executemany(
         "INSERT OR IGNORE INTO deliveries (position, event_id, state, room_id, sender, thread_root, due_ms,"
-        " room_title, sender_name, text, category, is_direct, is_highlight, sound)"
-        " SELECT position, event_id, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM judged"
+        " room_title, sender_name, text, category, is_direct, is_highlight, sound, markup, avatar, thread)"
+        " SELECT position, event_id, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM judged"
         " WHERE event_id = ? AND position > ?",
         rows,
     ).rowcount
@@ -62,8 +62,8 @@ def apply_changes(db: sqlite3.Connection, changes: Iterable[Change]) -> set[str]
             _rewrite(db, event_id, change.content)
         else:
             db.execute(
-                "UPDATE deliveries SET text = ? WHERE event_id = ? AND text IS NOT NULL",
-                (to_text(change.text), event_id),
+                "UPDATE deliveries SET text = ?, markup = ? WHERE event_id = ? AND text IS NOT NULL",
+                (to_text(change.text), to_text(change.markup), event_id),
             )
         changed.add(event_id)
         if popup_key is not None:
@@ -204,7 +204,8 @@ def _rewrite(db: sqlite3.Connection, event_id: str, content: Content) -> None:
     # What failed before keeps the time of its next try.
     db.execute(
         "UPDATE deliveries SET room_title = ?, sender_name = ?, text = ?, category = ?, is_direct = ?,"
-        " is_highlight = ?, sound = ?, due_ms = CASE attempts WHEN 0 THEN 0 ELSE due_ms END WHERE event_id = ?",
+        " is_highlight = ?, sound = ?,"
+        " markup = ?, avatar = ?, thread = ?, due_ms = CASE attempts WHEN 0 THEN 0 ELSE due_ms END WHERE event_id = ?",
         (*_content_values(content), event_id),
     )
 
@@ -217,7 +218,7 @@ def _values(delivery: Delivery) -> tuple[Any, ...]:
         to_integer(delivery.due_ms),
     )
     content = delivery.content
-    return (*head, *((None,) * 7 if content is None else _content_values(content)))
+    return (*head, *((None,) * 10 if content is None else _content_values(content)))
 
 
 def _content_values(content: Content) -> tuple[Any, ...]:
@@ -229,6 +230,9 @@ def _content_values(content: Content) -> tuple[Any, ...]:
         content.is_direct,
         content.is_highlight,
         to_optional_text(content.sound),
+        to_text(content.markup),
+        to_optional_text(content.avatar),
+        to_optional_text(content.thread),
     )
 
 
@@ -257,6 +261,9 @@ def _content(
     is_direct: int,
     is_highlight: int,
     sound: str | None,
+    markup: str | None,
+    avatar: str | None,
+    thread: str | None,
 ) -> Content | None:
     if room_title is None or text is None:
         return None
@@ -268,4 +275,7 @@ def _content(
         is_direct=bool(is_direct),
         is_highlight=bool(is_highlight),
         sound=sound,
+        markup=markup or "",
+        avatar=avatar,
+        thread=thread,
     )

@@ -8,16 +8,27 @@ from heliograph.core.notification import Popup
 from heliograph.core.record import PopupRecord
 from heliograph.store.columns import to_integer, to_text
 
+_MOST_SENDERS = 10
+
 
 def read_popups(db: sqlite3.Connection) -> list[PopupRecord]:
     rows = db.execute(
         "SELECT key, server, popup_id, digest, is_stale,"
         " (SELECT count(*) FROM deliveries WHERE popup_key = key AND state = 'shown') FROM popups ORDER BY key"
-    )
+    ).fetchall()
     return [
-        PopupRecord(key, Popup(server, popup_id), digest, bool(is_stale), size)
+        PopupRecord(key, Popup(server, popup_id), digest, bool(is_stale), size, _senders(db, key))
         for key, server, popup_id, digest, is_stale, size in rows
     ]
+
+
+def _senders(db: sqlite3.Connection, key: str) -> tuple[str, ...]:
+    rows = db.execute(
+        "SELECT DISTINCT sender_name FROM deliveries WHERE popup_key = ? AND state = 'shown'"
+        " AND sender_name IS NOT NULL LIMIT ?",
+        (key, _MOST_SENDERS),
+    )
+    return tuple(name for (name,) in rows)
 
 
 def write_popup(db: sqlite3.Connection, record: PopupRecord) -> None:

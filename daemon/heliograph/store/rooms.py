@@ -1,15 +1,15 @@
-"""Room facts as JSON, and the display names of members in a table of their own."""
+"""Room facts as JSON, and the display names and avatars of members in a table of their own."""
 
 from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
 from heliograph.core.record import RoomRecord
 from heliograph.core.room import RoomFacts
-from heliograph.store.columns import LARGEST, among, from_json, to_integer, to_json, to_text
+from heliograph.store.columns import LARGEST, among, from_json, to_integer, to_json, to_optional_text, to_text
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +28,7 @@ def read_rooms(db: sqlite3.Connection, room_ids: Collection[str], names_of: Coll
         for room_id, text, invite_serial in rows.fetchall():
             content = _decode(room_id, text)
             wanted = asked | _naming(content)
-            records[room_id] = RoomRecord(_facts(room_id, content, _names(db, room_id, wanted)), invite_serial)
+            records[room_id] = RoomRecord(_facts(room_id, content, _members(db, room_id, wanted)), invite_serial)
     return records
 
 
@@ -50,8 +50,12 @@ def write_rooms(db: sqlite3.Connection, records: Iterable[RoomRecord], now_ms: i
         if facts == RoomFacts(facts.room_id):
             db.execute("DELETE FROM members WHERE room_id = ?", (room_id,))
         db.executemany(
-            "INSERT OR REPLACE INTO members (room_id, user_id, display_name, seen_ms) VALUES (?, ?, ?, ?)",
-            [(room_id, to_text(user), to_text(name), to_integer(now_ms)) for user, name in facts.names.items()],
+            "INSERT OR REPLACE INTO members (room_id, user_id, display_name, seen_ms, avatar_url)"
+            " VALUES (?, ?, ?, ?, ?)",
+            [
+                (room_id, to_text(user), to_text(name), to_integer(now_ms), to_optional_text(facts.avatars.get(user)))
+                for user, name in facts.names.items()
+            ],
         )
 
 
@@ -75,19 +79,19 @@ def _oldest_names(db: sqlite3.Connection, before_ms: int, limit: int) -> list[tu
     ).fetchall()
 
 
-def _names(db: sqlite3.Connection, room_id: str, wanted: frozenset[str]) -> dict[str, str]:
+def _members(db: sqlite3.Connection, room_id: str, wanted: frozenset[str]) -> list[tuple[str, str, str | None]]:
+    """User ids, display names and avatars."""
     if len(wanted) > _MANY:
         # Catching up asks for every sender in every room: reading a room's names once is cheaper than seeking each.
-        rows = db.execute("SELECT user_id, display_name FROM members WHERE room_id = ?", (room_id,))
-        return {user_id: name for user_id, name in rows if user_id in wanted}
-    names: dict[str, str] = {}
+        rows = db.execute("SELECT user_id, display_name, avatar_url FROM members WHERE room_id = ?", (room_id,))
+        return [row for row in rows if row[0] in wanted]
+    found: list[tuple[str, str, str | None]] = []
     for condition, values in among("user_id", wanted):
-        names.update(
-            db.execute(
-                f"SELECT user_id, display_name FROM members WHERE room_id = ? AND {condition}", (room_id, *values)
-            )
+        found += db.execute(
+            f"SELECT user_id, display_name, avatar_url FROM members WHERE room_id = ? AND {condition}",
+            (room_id, *values),
         )
-    return names
+    return found
 
 
 def _naming(content: Mapping[str, Any]) -> frozenset[str]:
@@ -126,7 +130,7 @@ def _decode(room_id: str, text: str) -> Mapping[str, Any]:
     return content
 
 
-def _facts(room_id: str, content: Mapping[str, Any], names: Mapping[str, str]) -> RoomFacts:
+def _facts(room_id: str, content: Mapping[str, Any], members: Sequence[tuple[str, str, str | None]]) -> RoomFacts:
     get = content.get
     return RoomFacts(
         room_id=room_id,
@@ -141,6 +145,7 @@ def _facts(room_id: str, content: Mapping[str, Any], names: Mapping[str, str]) -
         joined_member_count=get("joined_member_count"),
         heroes=tuple(get("heroes", ())),
         own_display_name=get("own_display_name"),
-        names=names,
+        names={user_id: name for user_id, name, _ in members},
+        avatars={user_id: avatar for user_id, _, avatar in members if avatar},
         inviter=get("inviter"),
     )

@@ -85,6 +85,13 @@ class Decrypter:
             hopeless=tuple(event_id for event_id, what in locked.items() if not what.may_open),
         )
 
+    async def read(self, event: Event) -> Event | None:
+        """The event as it reads; None if it cannot be read. Raises StorageError."""
+        if event.type != "m.room.encrypted":
+            return event
+        clear, _ = await self._decrypt([event])
+        return _as_read(event, clear[event.event_id]) if event.event_id in clear else None
+
     async def _decrypt(self, events: Sequence[Event]) -> tuple[dict[str, Clear], dict[str, Locked]]:
         clear: dict[str, Clear] = {}
         locked: dict[str, Locked] = {}

@@ -10,7 +10,7 @@ from dataclasses import replace
 from heliograph.core.record import RoomRecord
 from heliograph.core.room import RoomFacts
 from heliograph.errors import RateLimited, Refused, ServerError, Unreachable
-from heliograph.ports import Homeserver
+from heliograph.ports import Homeserver, Member
 
 log = logging.getLogger(__name__)
 
@@ -65,19 +65,19 @@ class FactGatherer:
     ) -> dict[str, RoomRecord]:
         """The rooms with the display names of these (room id, user id); one that cannot be had is taken as missing."""
         asked = sorted(missing)[:MAX_NAMES]
-        names = await asyncio.gather(*(self._ask_name(room_id, user_id) for room_id, user_id in asked))
+        members = await asyncio.gather(*(self._ask_member(room_id, user_id) for room_id, user_id in asked))
         records: dict[str, RoomRecord] = {}
-        for (room_id, user_id), name in zip(asked, names, strict=True):
+        for (room_id, user_id), member in zip(asked, members, strict=True):
             record = records.get(room_id) or rooms.get(room_id) or RoomRecord(RoomFacts(room_id))
-            records[room_id] = replace(record, facts=record.facts.with_name(user_id, name))
+            records[room_id] = replace(record, facts=record.facts.with_name(user_id, member.name, member.avatar_url))
         return records
 
-    async def _ask_name(self, room_id: str, user_id: str) -> str | None:
+    async def _ask_member(self, room_id: str, user_id: str) -> Member:
         try:
-            return await self._homeserver.member_name(room_id, user_id)
+            return await self._homeserver.member(room_id, user_id)
         except ServerError as trouble:
             log.info("No display name for a sender in %s: %s", room_id, trouble)
-            return None
+            return Member()
 
 
 def _merge(record: RoomRecord | None, facts: RoomFacts) -> RoomRecord:
@@ -85,4 +85,5 @@ def _merge(record: RoomRecord | None, facts: RoomFacts) -> RoomRecord:
     if record is None:
         return RoomRecord(facts)
     names = {**record.facts.names, **facts.names}
-    return replace(record, facts=replace(facts, names=names, inviter=record.facts.inviter))
+    avatars = {user: url for user, url in record.facts.avatars.items() if user not in facts.names} | dict(facts.avatars)
+    return replace(record, facts=replace(facts, names=names, avatars=avatars, inviter=record.facts.inviter))

@@ -17,6 +17,7 @@ from heliograph.core.backoff import reconnect_delay
 from heliograph.core.encryption import Received, Rejected, RoomKey
 from heliograph.core.events import AccountData, Sync
 from heliograph.core.plan import Mode
+from heliograph.core.privacy import SHOW_ALL, Privacy
 from heliograph.core.record import AccountState, Decision, Plan
 from heliograph.errors import (
     AnswerTooLarge,
@@ -61,6 +62,7 @@ class SyncSettings:
 
     poll_s: int = 50
     history_days: int = 7
+    privacy: Privacy = SHOW_ALL
 
 
 def _ignore(*_: object) -> None:
@@ -85,6 +87,8 @@ class Surroundings:
     """To-device events that are not about room keys, in their order."""
     on_key_counts: Callable[[int | None, bool | None], None] = _ignore
     """As in Sync: one-time keys at the server, and whether the fallback key is unused."""
+    on_catching_up: Callable[[bool], None] = _ignore
+    """After an absence something came, and more is expected; or all of it is there."""
     on_locked: Callable[[frozenset[RoomKey]], None] = _ignore
     """Room keys that committed events want."""
 
@@ -126,6 +130,7 @@ class SyncLoop:
             clock=surroundings.clock,
             on_progress=surroundings.on_turn,
             on_trouble=surroundings.on_trouble,
+            privacy=settings.privacy,
         )
         self._starter = Starter(homeserver, self._take_besides, self._rulebook, self._planner, surroundings.on_turn)
         self._account = AccountState()
@@ -347,6 +352,8 @@ class SyncLoop:
         self._status.is_silenced = self._account.is_silenced
         _report(decided)
         if committed.new or decided.changes or decided.rejudged:
+            if self._is_catching_up:
+                self._world.on_catching_up(True)
             self._world.on_news()
 
     # A sync that cannot be had
@@ -414,7 +421,9 @@ class SyncLoop:
         """A homeserver may answer from a cache, as it would have some minutes ago: until there is nothing new."""
         self._catch_ups = self._catch_ups + 1 if self._is_catching_up else 0
         is_at_the_end = sync.next_batch == request.since or self._catch_ups >= CATCH_UPS
-        self._is_catching_up = self._is_catching_up and not is_at_the_end
+        if self._is_catching_up and is_at_the_end:
+            self._is_catching_up = False
+            self._world.on_catching_up(False)
 
     def _note_connection(self) -> None:
         if self._status.connection is Connection.CONNECTED:

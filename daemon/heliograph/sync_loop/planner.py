@@ -23,7 +23,9 @@ from heliograph.core.plan import (
     rooms_wanting_facts,
     senders,
     touched_rooms,
+    unnamed_threads,
 )
+from heliograph.core.privacy import Privacy
 from heliograph.core.record import AccountState, Plan, RoomRecord
 from heliograph.errors import HeliographError
 from heliograph.ports import Encryption, Homeserver, Ledger
@@ -33,6 +35,7 @@ from heliograph.sync_loop.gathering import FactGatherer
 from heliograph.sync_loop.mode import ModeKeeper
 from heliograph.sync_loop.rulebook import Rulebook
 from heliograph.sync_loop.salvage import is_sound, salvage
+from heliograph.sync_loop.threads import ThreadNames
 
 log = logging.getLogger(__name__)
 
@@ -56,6 +59,7 @@ class SyncPlanner:
         clock: Callable[[], int],
         on_progress: Callable[[], None],
         on_trouble: Callable[[str, str], None],
+        privacy: Privacy,
     ) -> None:
         self._homeserver = homeserver
         self._ledger = ledger
@@ -64,7 +68,9 @@ class SyncPlanner:
         self._gaps = GapFiller(homeserver, ledger, on_progress, on_trouble)
         self._gatherer = FactGatherer(homeserver, on_progress)
         self._decrypter = Decrypter(encryption, on_progress)
+        self._threads = ThreadNames(homeserver, self._decrypter)
         self._clock = clock
+        self._privacy = privacy
 
     async def plan(
         self, sync: Sync, account: AccountState, *, is_listing: bool, new_keys: Collection[RoomKey] | None = ()
@@ -148,6 +154,7 @@ class SyncPlanner:
             hopeless=opened.hopeless,
             waiting=await self._ledger.locked_in(changing) if changing else (),
             now_ms=self._clock(),
+            privacy=self._privacy,
         )
         if wanted := rooms_wanting_facts(sync, situation):
             told = await self._gatherer.ask_rooms(wanted, situation.rooms)
@@ -159,6 +166,10 @@ class SyncPlanner:
         if missing := missing_names(decided, situation.rooms):
             situation = _with_rooms(situation, await self._gatherer.ask_names(missing, situation.rooms))
             decided = await _decide(sync, situation)
+        if unnamed := unnamed_threads(decided):
+            threads = await self._threads.ask(unnamed, situation.account.ignored_users)
+            if any(threads.values()):
+                decided = await _decide(sync, replace(situation, threads=threads))
         return decided
 
 

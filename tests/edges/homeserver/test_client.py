@@ -17,7 +17,7 @@ from heliograph.core.room import RoomFacts
 from heliograph.errors import AnswerTooLarge, BadAnswer, LoggedOut, RateLimited, Refused, ServerError, Unreachable
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
-from heliograph.ports import Features, Pusher, SyncRequest
+from heliograph.ports import Features, Member, Pusher, SyncRequest
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[Session]]
 Call = Callable[[HomeserverClient], Awaitable[object]]
@@ -28,7 +28,7 @@ CALLS: dict[str, Call] = {
     "sync": lambda client: client.sync(SyncRequest("s1", 0)),
     "push_rules": lambda client: client.push_rules(),
     "room_facts": lambda client: client.room_facts([ROOM]),
-    "member_name": lambda client: client.member_name(ROOM, ALICE),
+    "member": lambda client: client.member(ROOM, ALICE),
     "notifications": lambda client: client.notifications(since=None, limit=10),
     "messages": lambda client: client.messages(ROOM, since="p1", until=None, limit=10),
     "event": lambda client: client.event(ROOM, "$event"),
@@ -111,7 +111,7 @@ async def test_every_call_names_what_went_wrong(
         await call(client)
 
 
-@pytest.mark.parametrize("name", sorted(CALLS.keys() - {"set_pusher", "remove_pusher", "room_facts", "member_name"}))
+@pytest.mark.parametrize("name", sorted(CALLS.keys() - {"set_pusher", "remove_pusher", "room_facts", "member"}))
 @pytest.mark.parametrize("answer", ["[]", "null", "5", '"text"', "[" * 5000 + "]" * 5000])
 async def test_an_answer_of_another_shape_is_unreachable(serve: Serve, name: str, answer: str) -> None:
     client = HomeserverClient(await serve(everywhere(200, answer)))
@@ -266,19 +266,22 @@ async def test_a_pusher_is_set_without_words_that_only_a_switch_needs(serve: Ser
 
 
 @pytest.mark.parametrize(
-    ("answer", "name"),
+    ("answer", "member"),
     [
-        ((200, {"displayname": "Alice", "membership": "join"}), "Alice"),
-        ((200, {"displayname": None}), None),
-        ((200, {"displayname": "  "}), None),
-        ((200, {}), None),
-        (NOT_FOUND, None),
-        (FORBIDDEN, None),
+        ((200, {"displayname": "Alice", "membership": "join"}), Member("Alice")),
+        ((200, {"displayname": "Alice", "avatar_url": "mxc://example.org/a"}), Member("Alice", "mxc://example.org/a")),
+        ((200, {"avatar_url": "file:///etc/passwd"}), Member()),
+        ((200, {"avatar_url": ["mxc://example.org/a"]}), Member()),
+        ((200, {"displayname": None}), Member()),
+        ((200, {"displayname": "  "}), Member()),
+        ((200, {}), Member()),
+        (NOT_FOUND, Member()),
+        (FORBIDDEN, Member()),
     ],
 )
-async def test_a_member_has_a_name_or_none(serve: Serve, answer: Answer, name: str | None) -> None:
+async def test_a_member_has_a_name_and_a_picture_or_none(serve: Serve, answer: Answer, member: Member) -> None:
     client, _ = await client_of(serve, {f"{STATE}/m.room.member/{ALICE}": answer})
-    assert await client.member_name(ROOM, ALICE) == name
+    assert await client.member(ROOM, ALICE) == member
 
 
 def sliding(**room: Any) -> Answer:

@@ -6,6 +6,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -220,14 +221,19 @@ async def test_what_every_version_wrote_is_still_read(version: int, folder: Path
                 heroes=(BOB,),
                 own_display_name="Me",
                 names={ALICE: "Alice", BOB: ""},
+                avatars={ALICE: "mxc://example.org/alice"} if version >= 6 else {},
             ),
             invite_serial=1,
         )
     }
     content = make_content("hello", is_highlight=True, sound="default")
+    threaded = content
+    if version >= 6:
+        content = replace(content, markup="<b>hello</b>", avatar="mxc://example.org/alice")
+        threaded = replace(content, thread="Tea")
     assert await ledger.open_deliveries([ROOM]) == [
         Delivery("$shown", ROOM, ALICE, content, state=State.SHOWN, position=3, popup_key=ROOM),
-        Delivery("$pending", ROOM, ALICE, content, "$root", position=4, attempts=2, due_ms=99, why="no server"),
+        Delivery("$pending", ROOM, ALICE, threaded, "$root", position=4, attempts=2, due_ms=99, why="no server"),
     ]
     assert await ledger.popups() == [PopupRecord(ROOM, Popup(":1.7", 42), "digest", is_stale=True)]
     assert await ledger.positions(["$own", "$settled", "$shown", "$pending"]) == {

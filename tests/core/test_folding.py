@@ -1,0 +1,63 @@
+"""A burst is shown as one, and heard once."""
+
+from __future__ import annotations
+
+from heliograph.core.folding import FOLD_MS, MOST_SHOWN, Fold, SoundGate
+
+
+def test_what_comes_alone_is_shown_at_once() -> None:
+    fold = Fold(5)
+    for now in range(0, 60_000, 1000):
+        assert fold.wait_ms(now) == 0
+        fold.note_shown(now, is_new=True)
+
+
+def test_while_more_is_known_to_come_it_is_gathered_but_not_for_longer_than_a_fold() -> None:
+    fold = Fold(5)
+    fold.hold(1000)
+    fold.hold(2500)
+    assert fold.wait_ms(1500) == 1500
+    assert fold.wait_ms(1000 + FOLD_MS) == 0
+    fold.release()
+    assert fold.wait_ms(1500) == 0
+
+
+def test_after_many_new_popups_the_next_are_gathered() -> None:
+    fold = Fold(3)
+    for now in (0, 10, 20):
+        assert fold.wait_ms(now) == 0
+        fold.note_shown(now, is_new=True)
+    assert fold.wait_ms(30) == FOLD_MS - 30
+    assert fold.wait_ms(FOLD_MS) == 0
+
+
+def test_changes_of_popups_are_gathered_only_where_nobody_can_follow() -> None:
+    fold = Fold(3)
+    for now in range(MOST_SHOWN):
+        assert fold.wait_ms(now) == 0
+        fold.note_shown(now, is_new=False)
+    assert fold.wait_ms(MOST_SHOWN) == FOLD_MS - MOST_SHOWN
+
+
+def test_a_fold_can_be_ended() -> None:
+    fold = Fold(1)
+    fold.note_shown(0, is_new=True)
+    fold.hold(0)
+    assert fold.wait_ms(1)
+    fold.end()
+    assert fold.wait_ms(1) == 0
+
+
+def test_a_clock_that_is_put_back_does_not_prolong_a_fold() -> None:
+    fold = Fold(1)
+    fold.note_shown(1_000_000, is_new=True)
+    fold.hold(1_000_000)
+    assert fold.wait_ms(5000) == 0
+
+
+def test_one_sound_passes_in_the_time_of_a_fold_and_every_call() -> None:
+    gate = SoundGate()
+    assert [now for now in range(0, 6000, 100) if gate.passes(now)] == [0, 2000, 4000]
+    assert gate.passes(5950, is_call=True)
+    assert not gate.passes(6000)
+    assert gate.passes(100), "the clock was put back"

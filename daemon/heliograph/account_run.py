@@ -7,11 +7,12 @@ import contextlib
 import logging
 import random
 import time
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
 from heliograph import sd_notify
 from heliograph.accounts import Account, device_name, state_folder
+from heliograph.acknowledgement_loop import AcknowledgementLoop
 from heliograph.actor import Actor
 from heliograph.config import Config
 from heliograph.core.actions import Wish, word_failure
@@ -42,6 +43,7 @@ from heliograph.homeserver.session import Session
 from heliograph.key_loop import KeyLoop
 from heliograph.mute_loop import MuteLoop
 from heliograph.ports import Desktop, Encryption, Opener, SecretStore
+from heliograph.push_relay import PushRelay
 from heliograph.pusher_loop import PusherLoop, own_pusher
 from heliograph.quiet_loop import QuietLoop
 from heliograph.replier import Replier
@@ -112,6 +114,7 @@ class AccountRun:
         self._sync: SyncLoop | None = None
         self._actor: Actor | None = None
         self._mutes: MuteLoop | None = None
+        self._acknowledgements: AcknowledgementLoop | None = None
         self._signs = Signs()
         self.handoff: HandoffLoop | None = None
         """None while the account is not signed in."""
@@ -125,6 +128,8 @@ class AccountRun:
             self.handoff.take_signs(signs)
         else:
             self._status.handoff.why_away = signs.why_away
+        if self._acknowledgements is not None:
+            self._acknowledgements.wake()
 
     @property
     def desk(self) -> AccountDesk:
@@ -173,10 +178,13 @@ class AccountRun:
         try:
             machine = await Machine.open(folder, self.account.user_id, self.account.device_id, secret.pickle_key)
             try:
-                gone = await self._turn_loops(homeserver, session, machine)
+                async with self._open_relay(secret) as acknowledgements:
+                    self._acknowledgements = acknowledgements
+                    gone = await self._turn_loops(homeserver, session, machine)
             finally:
                 await machine.close()
         finally:
+            self._acknowledgements = None
             await homeserver.close()
         if not gone.soft:
             # The device is no more: what was encrypted for it must not outlive it.
@@ -212,6 +220,7 @@ class AccountRun:
                 on_received=trust.take_received,
                 on_key_counts=key_loop.take_counts,
                 on_locked=trust.want,
+                on_silent=self._tell_silent,
             ),
         )
         own = own_pusher(self.account.pushkey, device_name())
@@ -257,6 +266,8 @@ class AccountRun:
         self.trust = trust
         await self._want_locked(trust)
         beside = [asyncio.create_task(each.run()) for each in (self._pusher, handoff, key_loop, trust, mutes)]
+        if self._acknowledgements is not None:
+            beside.append(asyncio.create_task(self._acknowledgements.run()))
         try:
             return await sync.run()
         except UserError:
@@ -312,10 +323,35 @@ class AccountRun:
                 self.handoff.turn()
             if self.trust is not None:
                 self.trust.turn()
+            if self._acknowledgements is not None:
+                self._acknowledgements.turn()
         self._tell_state()
 
     def _tell_rang(self, rung: Sequence[Delivery]) -> None:
         self.on_rang(rung)
+        if self._acknowledgements is not None:
+            self._acknowledgements.take(each.event_id for each in rung)
+
+    def _tell_silent(self, event_ids: Sequence[str]) -> None:
+        if self._acknowledgements is not None:
+            self._acknowledgements.take(event_ids)
+
+    @contextlib.asynccontextmanager
+    async def _open_relay(self, secret: Secret) -> AsyncIterator[AcknowledgementLoop | None]:
+        """None: the fallback goes through no relay that is a gateway only."""
+        url = self._config.fallback.relay
+        if not url:
+            yield None
+            return
+        if not secret.relay_token:
+            log.warning("%s has no token for the relay %s: other devices ring, too", self.account.user_id, url)
+            self._status.handoff.relay = "no token for it; set it again: heliograph fallback set ... --relay URL"
+            yield None
+            return
+        async with PushRelay(url, secret.relay_token, self.account.device_id) as relay:
+            yield AcknowledgementLoop(
+                relay, self._status, clock=now_ms, jitter=random.random, on_trouble=self._delivery.tell
+            )
 
     def _tell_state(self) -> None:
         self._daemon.note_change()

@@ -15,7 +15,7 @@ import msgspec
 from msgspec import Meta, Struct
 
 from heliograph.accounts import config_file
-from heliograph.core.fallback import APP_ID, MAX_APP_ID, MAX_PUSHKEY, MAX_URL, Fallback, why_unfit
+from heliograph.core.fallback import APP_ID, MAX_APP_ID, MAX_PUSHKEY, MAX_URL, Fallback, why_unfit, why_unfit_url
 from heliograph.core.quiet import Hours, Through, parse_hours
 from heliograph.errors import EXIT_CONFIG, UserError
 from heliograph.logs import Level
@@ -194,6 +194,14 @@ class FallbackConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             "may be too large for it and hold up all later ones."
         ),
     ] = True
+    relay: Annotated[
+        str,
+        Meta(
+            max_length=MAX_URL,
+            description="A relay that is a gateway only, which `gateway` and `pushkey` lead to: the daemon tells it "
+            "what was shown here. Empty: there is none.",
+        ),
+    ] = ""
 
     @property
     def fallback(self) -> Fallback | None:
@@ -205,6 +213,12 @@ class FallbackConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
             raise UserError(
                 f"The fallback in the configuration cannot work: {problem}.",
                 "Set it again (heliograph fallback set), or remove it (heliograph fallback remove).",
+                exit_code=EXIT_CONFIG,
+            )
+        if self.relay and (problem := why_unfit_url(self.relay)) is not None:
+            raise UserError(
+                f"The relay of the fallback {problem}.",
+                "Set it again: heliograph fallback set ... --relay URL",
                 exit_code=EXIT_CONFIG,
             )
         return fallback

@@ -390,6 +390,14 @@ class Ledger(Protocol):
     async def close(self) -> None: ...
 
 
+class PushRelay(Protocol):
+    """A relay that is a gateway only, and waits with pushes for what we have shown."""
+
+    async def acknowledge(self, event_ids: Collection[str], present_ms: int) -> None:
+        """These need not ring elsewhere, and we are here for so long; 0: the user is not. Raises ServerError."""
+        ...
+
+
 class Desktop(Protocol):
     """Where notifications appear. Every call ends within seconds, in an outcome, never in an exception."""
 

@@ -30,6 +30,8 @@ class HandoffStatus:
     """Pushers that we have switched off."""
     fallback: str = "none"
     """none, registered, or what became of it."""
+    relay: str = "none"
+    """Of a relay that is a gateway only: told, or why it was not told what was shown."""
     trouble: str | None = None
     """Why the last change is not complete."""
 
@@ -41,6 +43,7 @@ class HandoffStatus:
             "hushed": self.is_hushed,
             "quiet": list(self.quiet),
             "fallback": self.fallback,
+            "relay": self.relay,
             "trouble": self.trouble,
         }
 

@@ -34,6 +34,7 @@ gateway = "https://ntfy.example.org/_matrix/push/v1/notify"
 pushkey = "https://ntfy.example.org/up?up=1"
 app_id = "org.example.mine"
 event_id_only = false
+relay = "https://push.example.org"
 [handoff]
 mode = "switch"
 away_after = 0

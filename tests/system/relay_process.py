@@ -20,8 +20,11 @@ _LAUNCHER = Path(__file__).with_name("relay_launcher.py")
 class RelayProcess:
     """An async context manager. `kill` and `start` keep its state and its port."""
 
-    def __init__(self, homeserver: str, state: Path) -> None:
+    def __init__(self, homeserver: str, state: Path, config: str = "") -> None:
+        """`config` is TOML."""
         self.port = free_port()
+        self._config = state.with_suffix(".toml")
+        self._config.write_text(config)
         self._homeserver = homeserver
         self._state = state
         self._log = state.with_suffix(".log")
@@ -87,7 +90,10 @@ class RelayProcess:
 
     def _spawn(self, step: str) -> None:
         program = [str(_LAUNCHER), step] if step else ["-m", "heliograph"]
-        options = ["--homeserver", self._homeserver, "--listen", f"127.0.0.1:{self.port}", "--state", str(self._state)]
+        options = [
+            *("--config", str(self._config), "--homeserver", self._homeserver),
+            *("--listen", f"127.0.0.1:{self.port}", "--state", str(self._state)),
+        ]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
                 [sys.executable, *program, "relay", *options, "--allow-http-loopback"],
@@ -99,7 +105,7 @@ class RelayProcess:
 
     async def _answers(self) -> bool:
         try:
-            async with aiohttp.request("GET", f"{self.url}/_matrix/client/versions") as response:
+            async with aiohttp.request("GET", f"{self.url}/health") as response:
                 return response.status == 200
         except aiohttp.ClientError:
             return False

@@ -69,6 +69,7 @@ def _report_account(account: dict[str, Any]) -> Iterator[str]:
     yield _row("pusher", _pusher(pusher))
     yield _row("who rings", _handoff(_part(account, "handoff")))
     yield _row("fallback", _fallback(_part(account, "handoff")))
+    yield from _relay(_part(account, "handoff"))
     if account.get("device"):
         yield _row("device", _device(account))
     if account.get("rules_problem"):
@@ -138,6 +139,7 @@ def report_handoff(account: dict[str, Any]) -> Iterator[str]:
     yield _text(account.get("user_id"))
     yield _row("who rings", _handoff(handoff))
     yield _row("fallback", _fallback(handoff))
+    yield from _relay(handoff)
     if handoff.get("trouble"):
         yield _row("trouble", f"{_text(handoff['trouble'])}; tried again")
 
@@ -160,6 +162,11 @@ def _fallback(handoff: dict[str, Any]) -> str:
     fallback = _text(handoff.get("fallback"))
     hint = "" if fallback in ("none", "registered") else "; see: heliograph fallback test"
     return f"{fallback}{hint}"
+
+
+def _relay(handoff: dict[str, Any]) -> Iterator[str]:
+    if (relay := _text(handoff.get("relay"))) not in ("", "none"):
+        yield _row("relay", "told what rings here" if relay == "told" else relay)
 
 
 def _row(label: str, value: str) -> str:

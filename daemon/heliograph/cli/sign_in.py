@@ -80,6 +80,7 @@ class SignIn:
             secret = Secret(
                 access_token=device.access_token,
                 pickle_key=before.secret.pickle_key if before and before.secret else secrets.token_urlsafe(32),
+                relay_token=before.secret.relay_token if before and before.secret else "",
             )
             await self._keep(store, account, secret, session)
         finally:

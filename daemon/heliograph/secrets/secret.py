@@ -12,6 +12,8 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True):
 
     access_token: str
     pickle_key: str
+    relay_token: str = ""
+    """Of a relay that is a gateway only, if the fallback goes through one."""
 
     def __repr__(self) -> str:
         return "Secret(...)"

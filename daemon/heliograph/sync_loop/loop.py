@@ -89,6 +89,8 @@ class Surroundings:
     """As in Sync: one-time keys at the server, and whether the fallback key is unused."""
     on_catching_up: Callable[[bool], None] = _ignore
     """After an absence something came, and more is expected; or all of it is there."""
+    on_silent: Callable[[Sequence[str]], None] = _ignore
+    """Ids of committed events that a push rule keeps silent here, whatever the homeserver made of them."""
     on_locked: Callable[[frozenset[RoomKey]], None] = _ignore
     """Room keys that committed events want."""
 
@@ -355,6 +357,8 @@ class SyncLoop:
             if self._is_catching_up:
                 self._world.on_catching_up(True)
             self._world.on_news()
+        if silent := _silent(decided):
+            self._world.on_silent(silent)
 
     # A sync that cannot be had
 
@@ -458,6 +462,11 @@ def _after(account: AccountState, decided: Plan, now: int) -> AccountState:
         is_silenced=account.is_silenced if changed.is_silenced is None else changed.is_silenced,
         last_sync_ms=now,
     )
+
+
+def _silent(decided: Plan) -> list[str]:
+    judged = (*decided.judged, *decided.rejudged)
+    return [each.event_id for each in judged if each.decision is Decision.SILENT and each.rule is not None]
 
 
 def _report(decided: Plan) -> None:

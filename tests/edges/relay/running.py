@@ -106,6 +106,8 @@ class GatewayServer:
             await self._runner.cleanup()
 
     async def _take(self, request: web.BaseRequest) -> web.Response:
+        if request.method == "GET":
+            return web.json_response({"unifiedpush": {"gateway": "matrix"}})
         notification = (await request.json())["notification"]
         self.pushes.append(notification)
         rejected = [each["pushkey"] for each in notification["devices"]] if self.rejects else []

@@ -1,0 +1,120 @@
+from __future__ import annotations
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from dataclasses import dataclass, field
+
+import pytest
+
+from builders import ME
+from edges.loops.stage import WallClock
+from fakes.push_relay import FakePushRelay
+from heliograph.acknowledgement_loop import MAX_AT_ONCE, MAX_KEPT, PRESENT_MS, RENEW_MS, AcknowledgementLoop
+from heliograph.errors import RateLimited, Refused, Unreachable
+from heliograph.status import AccountStatus
+from waiting import until
+
+
+@dataclass
+class Stage:
+    relay: FakePushRelay
+    status: AccountStatus
+    clock: WallClock
+    loop: AcknowledgementLoop
+    troubles: list[str] = field(default_factory=list)
+
+    def leave(self) -> None:
+        self.status.handoff.why_away = "the session is locked"
+        self.loop.wake()
+
+    def come_back(self) -> None:
+        self.status.handoff.why_away = None
+        self.loop.wake()
+
+    async def told(self, count: int) -> None:
+        await until(lambda: len(self.relay.calls) >= count, f"call {count}")
+
+
+@pytest.fixture
+async def stage() -> AsyncIterator[Stage]:
+    relay, status, clock = FakePushRelay(), AccountStatus(ME, "https://example.org"), WallClock()
+    troubles: list[str] = []
+    loop = AcknowledgementLoop(
+        relay, status, clock=clock, jitter=lambda: 0.0, on_trouble=lambda title, hint: troubles.append(title)
+    )
+    task = asyncio.create_task(loop.run())
+    yield Stage(relay, status, clock, loop, troubles)
+    task.cancel()
+    with contextlib.suppress(asyncio.CancelledError):
+        await task
+
+
+async def test_what_was_shown_is_told_at_once_with_our_presence(stage: Stage) -> None:
+    stage.loop.take(["$1", "$2", "invite:!room:1"])
+    await stage.told(1)
+    assert stage.relay.calls == [(["$1", "$2"], PRESENT_MS)]
+    assert stage.status.handoff.relay == "told"
+
+
+async def test_presence_is_renewed_before_it_runs_out_and_not_with_every_turn(stage: Stage) -> None:
+    stage.loop.turn()
+    await stage.told(1)
+    stage.loop.turn()
+    await asyncio.sleep(0)
+    assert len(stage.relay.calls) == 1
+    stage.clock.jump(RENEW_MS / 1000)
+    stage.loop.turn()
+    await stage.told(2)
+    assert stage.relay.calls == [([], PRESENT_MS)] * 2
+    assert RENEW_MS + 50_000 < PRESENT_MS
+
+
+async def test_what_comes_while_the_user_is_elsewhere_is_left_to_the_phone(stage: Stage) -> None:
+    stage.loop.turn()
+    await stage.told(1)
+    stage.leave()
+    stage.loop.take(["$away"])
+    await stage.told(2)
+    assert stage.relay.calls[-1] == ([], 0)
+    stage.come_back()
+    stage.loop.take(["$back"])
+    await until(lambda: "$back" in stage.relay.acknowledged, "the acknowledgement")
+    assert stage.relay.is_waited_for
+    assert "$away" not in stage.relay.acknowledged
+
+
+async def test_a_relay_that_is_down_is_told_later(stage: Stage) -> None:
+    stage.relay.failure = Unreachable("no")
+    stage.loop.take(["$1"])
+    await until(lambda: stage.relay.attempts, "the attempt")
+    stage.loop.take(["$2"])
+    assert stage.status.handoff.relay == "not told: no"
+    stage.relay.failure = None
+    await until(lambda: stage.relay.acknowledged == {"$1", "$2"}, "the acknowledgement")
+    assert stage.troubles == []
+
+
+async def test_a_definite_no_is_told_to_the_user_once(stage: Stage) -> None:
+    stage.relay.failure = Refused(401, "M_UNKNOWN_TOKEN", "no such token")
+    stage.loop.take(["$1"])
+    await until(lambda: stage.troubles, "the notice")
+    stage.loop.take(["$2"])
+    await asyncio.sleep(0.05)
+    assert len(stage.troubles) == stage.relay.attempts == 1
+
+
+async def test_what_the_relay_asks_for_is_waited_for(stage: Stage) -> None:
+    stage.relay.failure = RateLimited("slow down", 600)
+    stage.loop.take(["$1"])
+    await until(lambda: stage.relay.attempts, "the attempt")
+    stage.loop.take(["$2"])
+    await asyncio.sleep(0.05)
+    assert stage.relay.attempts == 1
+
+
+async def test_many_are_told_in_parts_and_too_many_are_let_go(stage: Stage) -> None:
+    stage.loop.take(f"${number}" for number in range(MAX_KEPT + 10))
+    await until(lambda: len(stage.relay.acknowledged) == MAX_KEPT, "the acknowledgements")
+    assert max(len(event_ids) for event_ids, _ in stage.relay.calls) == MAX_AT_ONCE
+    assert "$9" not in stage.relay.acknowledged

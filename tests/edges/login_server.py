@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
+from collections.abc import Callable
 from types import TracebackType
 from typing import Any
 
@@ -31,6 +32,8 @@ class LoginServer:
         self.signs_in_as: str | None = None
         """Another user than the one who asked."""
         self.pushers: list[dict[str, Any]] = []
+        self.after_listing: list[Callable[[], None]] = []
+        """What happens right after each of the next lists of pushers."""
         self.listed_devices: list[Any] = []
         """What GET /devices tells."""
         self.rules: dict[str, Any] = predefined_rules(ME)
@@ -101,7 +104,10 @@ class LoginServer:
             case "GET /account/whoami":
                 return 200, {"user_id": user_id, "device_id": device_id}
             case "GET /pushers":
-                return 200, {"pushers": self.pushers}
+                pushers = [dict(each) for each in self.pushers]
+                if self.after_listing:
+                    self.after_listing.pop(0)()
+                return 200, {"pushers": pushers}
             case "POST /pushers/set":
                 key = (body["app_id"], body["pushkey"])
                 self.pushers = [each for each in self.pushers if (each["app_id"], each["pushkey"]) != key]

@@ -158,7 +158,7 @@ async def taken_over(stage: Stage) -> None:
 
 
 async def run_command(*words: str) -> str:
-    """Of the command line, in the test's environment; what it wrote."""
+    """Of the command line, in the test's environment; what it wrote. It must succeed."""
     done = await asyncio.to_thread(
         subprocess.run,
         [sys.executable, "-m", "heliograph", *words],
@@ -167,7 +167,8 @@ async def run_command(*words: str) -> str:
         check=False,
         timeout=60,
     )
-    return done.stdout + done.stderr
+    assert done.returncode == 0, done.stdout + done.stderr
+    return done.stdout
 
 
 @pytest.mark.parametrize("mode", ["switch", "always"])
@@ -223,8 +224,8 @@ async def by_stop(stage: Stage, daemon: Daemon) -> list[str]:
 async def by_crash(stage: Stage, daemon: Daemon) -> list[str]:
     """The daemon is killed; systemd runs ExecStopPost, and starts it again."""
     await daemon.kill()
-    await run_command("handoff", "--leave")
-    assert await stage.is_ringing_elsewhere()
+    told = await run_command("handoff", "--leave")
+    assert await stage.is_ringing_elsewhere(), told
     await daemon.start()
     await taken_over(stage)
     return await stage.lost_so_far()

@@ -93,6 +93,15 @@ def test_what_another_client_has_switched_on_is_not_sent_again(shell: Shell, kil
     assert remembered() == frozenset()
 
 
+def test_a_switch_that_was_on_its_way_when_the_daemon_was_killed_is_undone_too(
+    shell: Shell, killed: LoginServer
+) -> None:
+    killed.pushers = [listed(PHONE, enabled=True)]
+    killed.after_listing.append(lambda: killed.pushers[0].update({"org.matrix.msc3881.enabled": False}))
+    assert "1 pusher switched on" in shell.run("handoff", "--leave").stdout
+    assert is_on(killed, PHONE)
+
+
 def test_a_running_daemon_is_left_to_it(shell: Shell, killed: LoginServer) -> None:
     lock = AccountLock.take(state_folder(ME))
     result = shell.run("handoff", "--leave")

@@ -34,10 +34,12 @@ class DesktopConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         ),
     ] = "auto"
     open_with: Annotated[
-        Literal["auto", "matrix", "element", "matrix.to"],
+        str,
         Meta(
-            description="What opens a room: the application for matrix: links, Element's desktop application, or the "
-            "browser at matrix.to. auto: the first of these that is installed."
+            max_length=255,
+            description='What opens a room. "matrix": the application for matrix: links. "element": Element\'s desktop '
+            'application. "matrix.to": the browser. "auto": the first of these that is installed. Or the name of your '
+            'client\'s desktop entry, like "nheko.desktop".',
         ),
     ] = "auto"
     badge: Annotated[

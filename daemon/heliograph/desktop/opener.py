@@ -26,27 +26,33 @@ OPEN_WITH = ("auto", *(form.value for form in Form))
 _QUERY_TIMEOUT_S = 3.0
 _LAUNCH_TIMEOUT_S = 5.0
 
+_LARGEST_ENTRY = 64 * 1024
+
 _DESKTOP_ID = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,200}\.desktop")
 _TOKEN = re.compile(r"[\x21-\x7e]{1,512}")
 _SESSION_VARIABLES = ("DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY", "XDG_CURRENT_DESKTOP")
 
 
 class RoomOpener:
-    """`ports.Opener`: by the client that is registered for `matrix:`, else for `element:`, else by matrix.to."""
+    """`ports.Opener`: by the client that is registered for `matrix:`, else for `element:`, else by matrix.to; or by the
+    one whose desktop entry is named."""
 
     def __init__(self, open_with: str = "auto", *, timeout_s: float = _QUERY_TIMEOUT_S) -> None:
-        if open_with not in OPEN_WITH:
+        self._chosen = open_with if _DESKTOP_ID.fullmatch(open_with) else None
+        if self._chosen is None and open_with not in OPEN_WITH:
             raise UserError(
                 f"Rooms cannot be opened with {open_with!r}",
-                f"Use one of {', '.join(OPEN_WITH)}.",
+                f"Use one of {', '.join(OPEN_WITH)}, or the name of your client's desktop entry, like nheko.desktop.",
                 exit_code=EXIT_CONFIG,
             )
-        self._form = None if open_with == "auto" else Form(open_with)
+        self._form = Form(open_with) if open_with in {form.value for form in Form} else None
         self._timeout_s = timeout_s
 
     async def open(self, room_id: str | None, event_id: str | None, token: str | None) -> bool:
         """True if something was started. Without a room: the client as it is, if there is one."""
         environment = _activation(token)
+        if self._chosen is not None:
+            return await self._open_chosen(self._chosen, room_id, event_id, environment)
         form, client = (self._form, None) if self._form else await self._find_client()
         if room_id is None:
             if client is None and form in (Form.MATRIX, Form.ELEMENT):
@@ -58,6 +64,18 @@ class RoomOpener:
             log.debug("A room cannot be opened, for its id is malformed")
             return False
         return await _launch(["xdg-open", uri], environment)
+
+    async def _open_chosen(
+        self, desktop_id: str, room_id: str | None, event_id: str | None, environment: Mapping[str, str]
+    ) -> bool:
+        entry = await asyncio.to_thread(_desktop_file, desktop_id)
+        if entry is None:
+            log.warning("There is no desktop entry %s, with which rooms are to be opened", desktop_id)
+            return False
+        if room_id is None:
+            return await _launch(["gio", "launch", str(entry)], environment)
+        uri = room_uri(await asyncio.to_thread(_form_for, entry), room_id, event_id)
+        return uri is not None and await _launch(["gio", "launch", str(entry), uri], environment)
 
     async def _find_client(self) -> tuple[Form, str | None]:
         for form in (Form.MATRIX, Form.ELEMENT):
@@ -76,6 +94,17 @@ class RoomOpener:
 def _desktop_file(desktop_id: str) -> Path | None:
     paths = (folder / "applications" / desktop_id for folder in data_folders())
     return next((path for path in paths if path.is_file()), None)
+
+
+def _form_for(entry: Path) -> Form:
+    """What the client says that it understands; `matrix:` if it does not say."""
+    try:
+        with entry.open("rb") as stream:
+            text = stream.read(_LARGEST_ENTRY)
+    except OSError:
+        return Form.MATRIX
+    schemes = re.findall(rb"x-scheme-handler/([a-z.]+)", text)
+    return Form.ELEMENT if b"element" in schemes and b"matrix" not in schemes else Form.MATRIX
 
 
 def _activation(token: str | None) -> dict[str, str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 import pytest
 
+from conftest import Home
 from heliograph.desktop.opener import RoomOpener
 from heliograph.errors import UserError
 from waiting import until
@@ -86,9 +87,49 @@ async def test_a_configured_one_is_not_asked_about(programs: Programs, open_with
     assert not any(call.startswith("xdg-mime") for call in programs.calls())
 
 
-def test_an_unknown_one_is_a_mistake_in_the_configuration() -> None:
-    with pytest.raises(UserError, match="rm -rf"):
-        RoomOpener("rm -rf")
+def add_entry(home: Home, name: str, schemes: str = "") -> Path:
+    folder = home.data / "applications"
+    folder.mkdir(exist_ok=True)
+    (folder / name).write_text(f"[Desktop Entry]\nMimeType={schemes}\n")
+    return folder / name
+
+
+@pytest.mark.parametrize(
+    ("schemes", "uri"),
+    [
+        ("x-scheme-handler/matrix;", "matrix:roomid/room:example.org/e/event"),
+        ("x-scheme-handler/element;x-scheme-handler/matrix;", "matrix:roomid/room:example.org/e/event"),
+        ("x-scheme-handler/element;", "element://vector/webapp/#/room/!room:example.org/$event"),
+        ("", "matrix:roomid/room:example.org/e/event"),
+    ],
+)
+async def test_a_client_can_be_chosen_by_its_desktop_entry(
+    programs: Programs, home: Home, schemes: str, uri: str
+) -> None:
+    programs.add("gio", "")
+    entry = add_entry(home, "org.example.Client.desktop", schemes)
+    assert await RoomOpener("org.example.Client.desktop").open(ROOM, EVENT, "token")
+    assert await RoomOpener("org.example.Client.desktop").open(None, None, None)
+    assert programs.started() == [f"gio launch {entry} {uri} token", f"gio launch {entry}"]
+
+
+async def test_a_chosen_client_that_is_not_installed_opens_nothing(programs: Programs) -> None:
+    programs.add("gio", "")
+    assert not await RoomOpener("org.example.Client.desktop").open(ROOM, EVENT, None)
+    assert programs.calls() == []
+
+
+async def test_a_chosen_client_gets_no_uri_made_of_what_is_no_room_id(programs: Programs, home: Home) -> None:
+    programs.add("gio", "")
+    add_entry(home, "client.desktop")
+    assert not await RoomOpener("client.desktop").open("--help", EVENT, None)
+    assert programs.calls() == []
+
+
+@pytest.mark.parametrize("open_with", ["rm -rf", "../../evil.desktop", "--version.desktop", "a b.desktop"])
+def test_an_unknown_one_is_a_mistake_in_the_configuration(open_with: str) -> None:
+    with pytest.raises(UserError, match="cannot be opened with"):
+        RoomOpener(open_with)
 
 
 async def test_the_client_runs_outside_our_sandbox_and_outlives_xdg_open(programs: Programs) -> None:

@@ -13,6 +13,8 @@ from pathlib import Path
 
 import aiohttp
 
+from benchmarks.actions import NAME as ACTIONS
+from benchmarks.actions import measure_actions
 from benchmarks.arrivals import Arrivals
 from benchmarks.contestants import CONTESTANTS, Contestant, Floor, Heliograph
 from benchmarks.encryption import measure_encryption
@@ -129,8 +131,12 @@ async def measure(size: Size, chosen: list[str]) -> Run:
             ):
                 user = await server.register("sender")
                 run = Run(size, server, bus.address, Path(folder), user)
-                if set(chosen) - {RELAY, ENCRYPTION, RULES}:
+                if set(chosen) - {RELAY, ENCRYPTION, RULES, ACTIONS}:
                     await run.measure(chosen, Sender(user, session), arrivals)
+                if ACTIONS in chosen:
+                    say("Clicks, and messages read elsewhere")
+                    took = await measure_actions(server, Path(folder) / ACTIONS, size.messages)
+                    run.add({Heliograph.name: took})
                 if RELAY in chosen:
                     say("The relay beside the homeserver")
                     pushes = size.messages // 3
@@ -150,7 +156,7 @@ def main() -> None:
     )
     parser.add_argument("--quick", action="store_true", help="smaller and shorter, for a first look")
     parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the figures go")
-    names = [*(contestant.name for contestant in CONTESTANTS), RELAY, ENCRYPTION, RULES]
+    names = [*(contestant.name for contestant in CONTESTANTS), ACTIONS, RELAY, ENCRYPTION, RULES]
     parser.add_argument("--only", default=",".join(names), help="some of: %(default)s")
     words = parser.parse_args()
     size = _QUICK if words.quick else _WHOLE

@@ -256,6 +256,14 @@ def test_an_event_that_is_gone_is_explained_from_its_record_alone() -> None:
     assert (told.verdict, told.tried, told.notes) == (None, (), ())
 
 
+def test_that_newer_rules_cannot_be_used_is_pointed_out() -> None:
+    account = AccountState(rules_problem="none can be read; \x1b the last good ones stay in force")
+
+    assert explained(account=account, record=judged(Decision.SILENT, "content/lunch")).notes[-1:] == (
+        "Newer push rules cannot be used: none can be read; the last good ones stay in force.",
+    )
+
+
 def test_rules_that_changed_since_are_pointed_out() -> None:
     record = judged(Decision.SILENT, "content/old", "content/old")
 

@@ -250,6 +250,8 @@ def _notes(evidence: Evidence, verdict: Verdict | None) -> Iterator[str]:
             yield f"The rules, the room or the event have changed since {_rule(judged.rule)} decided: now {now}."
         if record is None:
             yield _note_on_absence(evidence, event, verdict)
+        if evidence.account.rules_problem is not None:
+            yield f"Newer push rules cannot be used: {clean_line(evidence.account.rules_problem, _NAME)}."
     silence = _silence(evidence.account)
     if silence is not None and (record is None or record.judged.reason != silence):
         yield f"Nothing rings now: {silence}."

@@ -54,8 +54,10 @@ def command(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> No
     import asyncio
 
     from heliograph import logs
+    from heliograph.core_dumps import forbid_core_dumps
     from heliograph.relay.config import load_relay_config
 
+    forbid_core_dumps()
     config = load_relay_config(config_file, flags)
     logs.set_up(config.log_level, form=config.log_format)
     state = _state_folder(config.state)

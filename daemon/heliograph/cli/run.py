@@ -24,7 +24,9 @@ def command(ctx: click.Context) -> None:
     from heliograph import logs
     from heliograph.accounts import list_accounts
     from heliograph.config import load_config
+    from heliograph.core_dumps import forbid_core_dumps
 
+    forbid_core_dumps()
     config = load_config()
     logs.set_up(config.log.level)
     accounts = list_accounts()

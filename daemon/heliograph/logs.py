@@ -19,6 +19,7 @@ Level = Literal["debug", "info", "warning", "error"]
 Form = Literal["text", "json"]
 
 _MAX_LINE = 4000
+# At debug level some of these log what they carry: statements with their values, messages of the bus, answers whole.
 _CHATTY = ("aiohttp", "aiosqlite", "asyncio", "dbus_fast", "nio", "peewee", "plyer")
 
 _SECRETS = re.compile(
@@ -43,7 +44,7 @@ def set_up(level: Level, stream: TextIO | None = None, form: Form = "text") -> N
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.NOTSET if level == "debug" else logging.WARNING)
+        logging.getLogger(name).setLevel(logging.WARNING)
 
 
 def is_journal(stream: TextIO) -> bool:

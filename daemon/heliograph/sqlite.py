@@ -26,20 +26,22 @@ from heliograph.errors import StateError, StorageError
 T = TypeVar("T")
 
 BUSY_TIMEOUT_S = 5.0
+ERASED_WITHIN_S = 5.0
+"""How long the write-ahead journal may still hold what a transaction erased."""
 # FULL: an acknowledged sync must survive power loss, not only a killed process.
-# The journal is cut back to 4 MB after a large transaction; what is erased is overwritten.
+# The journal is cut back to 4 MB after a large transaction; what is erased is overwritten, freed pages included.
 _SETTINGS = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
 PRAGMA journal_size_limit = 4194304;
-PRAGMA secure_delete = FAST;
+PRAGMA secure_delete = ON;
 PRAGMA temp_store = MEMORY;
 """
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
 _FULL = frozenset({sqlite3.SQLITE_FULL})
 _FORBIDDEN = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
 
-# At debug level aiosqlite logs every statement's parameters, message bodies among them.
+# At debug level aiosqlite logs every statement's parameters, message bodies among them: also where no log is set up.
 logging.getLogger("aiosqlite").setLevel(logging.INFO)
 
 
@@ -68,6 +70,8 @@ class Database:
         self._connection = connection
         self._path = path
         self._is_closed = False
+        self._emptying: asyncio.TimerHandle | None = None
+        self._emptied: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, path: Path, migrations: Sequence[str]) -> Database:
@@ -98,13 +102,32 @@ class Database:
             raise failures[0]
         return database
 
-    async def transaction(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work` between BEGIN IMMEDIATE and COMMIT; whatever it raises rolls back. It must not commit itself."""
-        return await self._run(partial(_within_transaction, work))
+    async def transaction(self, work: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
+        """Runs `work` between BEGIN IMMEDIATE and COMMIT; whatever it raises rolls back. It must not commit itself.
+
+        What it `erases` is out of the journal, too, after ERASED_WITHIN_S.
+        """
+        result = await self._run(partial(_within_transaction, work))
+        if erases and self._emptying is None and not self._is_closed:
+            self._emptying = asyncio.get_running_loop().call_later(ERASED_WITHIN_S, self._start_emptying)
+        return result
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `work`, which only reads, and sees one state of the file."""
         return await self._run(partial(_within_snapshot, work))
+
+    async def empty_journal(self) -> None:
+        """Moves what is in the journal into the file, and leaves nothing behind in it."""
+        await self._run(_empty_journal)
+
+    def _start_emptying(self) -> None:
+        self._emptying = None
+        self._emptied = asyncio.create_task(self._try_emptying())
+
+    async def _try_emptying(self) -> None:
+        # Whoever reads beside us, or a disk that fails, delays it to the next time.
+        with contextlib.suppress(StorageError, StateError):
+            await self.empty_journal()
 
     async def _run(self, work: Callable[[sqlite3.Connection], T]) -> T:
         if self._is_closed:
@@ -119,6 +142,9 @@ class Database:
     async def close(self) -> None:
         """Waits for what is under way, then lets go of the file. Once more is no error."""
         self._is_closed = True
+        if self._emptying is not None:
+            # The last one to close the file empties the journal anyway.
+            self._emptying.cancel()
         try:
             await self._connection.close()
         except sqlite3.Error as error:
@@ -201,6 +227,15 @@ def _within_snapshot(work: Callable[[sqlite3.Connection], T], db: sqlite3.Connec
         return work(db)
     finally:
         _roll_back(db)
+
+
+def _empty_journal(db: sqlite3.Connection) -> None:
+    # A reader that stands still must not hold up those who write.
+    db.execute("PRAGMA busy_timeout = 0")
+    try:
+        db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
+    finally:
+        db.execute(f"PRAGMA busy_timeout = {int(1000 * BUSY_TIMEOUT_S)}")
 
 
 def _roll_back(db: sqlite3.Connection) -> None:

@@ -39,6 +39,8 @@ from heliograph.store import account, deliveries, judgements, locked, mutes, pop
 from heliograph.store.lock import AccountLock
 
 LEDGER_NAME = "ledger.db"
+_KEEPING = frozenset({Move.SHOWN, Move.REPLACED, Move.FAILED})
+"""After these a delivery still says what it said."""
 MIGRATIONS = read_migrations("heliograph.store")
 _PRUNED_AT_ONCE = 1_000
 
@@ -92,7 +94,7 @@ class SqliteLedger:
         return await self._database.read(partial(judgements.read_positions, event_ids=event_ids))
 
     async def commit(self, plan: Plan, now_ms: int) -> Committed:
-        return await self._database.transaction(partial(self._commit, plan, now_ms))
+        return await self._database.transaction(partial(self._commit, plan, now_ms), erases=bool(plan.changes))
 
     async def agenda(self, now_ms: int, latest_ms: int | None = None, through: Through | None = None) -> Agenda:
         return await self._database.read(partial(self._agenda, now_ms, latest_ms, through))
@@ -110,7 +112,8 @@ class SqliteLedger:
         shown: PopupRecord | None = None,
         closed: str | None = None,
     ) -> None:
-        await self._database.transaction(partial(self._settle, settlements, shown, closed))
+        erases = any(each.move not in _KEEPING for each in settlements)
+        await self._database.transaction(partial(self._settle, settlements, shown, closed), erases=erases)
 
     async def forget_popup_ids(self, server: str | None) -> None:
         await self._database.transaction(partial(popups.delete_popups_of_other_servers, server=server))
@@ -130,7 +133,9 @@ class SqliteLedger:
         return await self._database.read(partial(unread.read_unread, messages=messages))
 
     async def erase_history(self, *, with_unread: bool = False) -> int:
-        return await self._database.transaction(partial(unread.erase_history, with_unread=with_unread))
+        erased = await self._database.transaction(partial(unread.erase_history, with_unread=with_unread))
+        await self._database.empty_journal()
+        return erased
 
     async def mutes(self) -> list[TimedMute]:
         return await self._database.read(mutes.read_mutes)
@@ -143,7 +148,7 @@ class SqliteLedger:
 
     async def prune(self, before_ms: int) -> None:
         # A transaction for every thousand rows: a sync that wants to commit meanwhile does not wait for all of them.
-        while await self._database.transaction(partial(_prune, before_ms)):
+        while await self._database.transaction(partial(_prune, before_ms), erases=True):
             pass
 
     async def close(self) -> None:

@@ -16,7 +16,8 @@ from pathlib import Path
 import pytest
 
 from heliograph.errors import StateError, StorageError
-from heliograph.sqlite import Database
+from heliograph.sqlite import ERASED_WITHIN_S, Database
+from waiting import until
 
 NOTES = ("CREATE TABLE notes (text TEXT NOT NULL);",)
 
@@ -38,6 +39,10 @@ def write(text: str) -> Callable[[sqlite3.Connection], None]:
         db.execute("INSERT INTO notes VALUES (?)", (text,))
 
     return work
+
+
+def erase_notes(db: sqlite3.Connection) -> None:
+    db.execute("DELETE FROM notes")
 
 
 def read_notes(db: sqlite3.Connection) -> list[str]:
@@ -210,6 +215,32 @@ async def test_statements_and_their_values_do_not_reach_the_log(
 
     assert "eyes only" not in caplog.text
     assert "aiosqlite" not in {record.name for record in caplog.records}
+
+
+@pytest.mark.parametrize("size", [20, 20_000])
+async def test_what_was_erased_is_soon_in_no_file(database: Database, path: Path, size: int) -> None:
+    text = ("for your eyes only " * size)[:size]
+    await database.transaction(write(text))
+    await database.transaction(erase_notes, erases=True)
+
+    def is_gone() -> bool:
+        return all(text[:19].encode() not in file.read_bytes() for file in path.parent.glob(f"{path.name}*"))
+
+    await until(lambda: asyncio.to_thread(is_gone), "the text to be gone", 4 * ERASED_WITHIN_S)
+
+
+async def test_whoever_reads_beside_it_only_delays_that(database: Database, path: Path) -> None:
+    await database.transaction(write("for your eyes only"))
+    reader = sqlite3.connect(path, isolation_level=None)
+    reader.execute("BEGIN")
+    reader.execute("SELECT * FROM notes").fetchall()
+    await database.transaction(erase_notes)
+
+    await database.empty_journal()
+    reader.close()
+    await database.empty_journal()
+
+    assert path.with_name(f"{path.name}-wal").stat().st_size == 0
 
 
 # Opening

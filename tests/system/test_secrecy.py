@@ -1,0 +1,96 @@
+"""What nobody but the user may learn: secrets are kept in one place, and texts not longer than needed."""
+
+from __future__ import annotations
+
+import json
+import os
+import stat
+from collections.abc import AsyncIterator, Iterator
+from pathlib import Path
+
+import pytest
+
+from buses import PrivateBus
+from conftest import Home, NewUser
+from fakes.notification_server import NotificationServer
+from system.daemon import Daemon
+from system.evidence import rung
+from system.test_commands import heliograph, log_in
+from waiting import until
+
+DEBUG = '[log]\nlevel = "debug"\n'
+SAID = "meet me at the old mill"
+
+
+@pytest.fixture
+async def screen(private_bus: PrivateBus) -> AsyncIterator[NotificationServer]:
+    server = NotificationServer(private_bus.address)
+    await server.start()
+    yield server
+    await server.stop()
+
+
+@pytest.fixture
+def careless_umask() -> Iterator[None]:
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("careless_umask")
+async def test_secrets_are_in_the_secrets_alone_and_what_is_written_is_the_users_alone(
+    new_user: NewUser, screen: NotificationServer, home: Home
+) -> None:
+    me, alice = await new_user("me"), await new_user("alice")
+    room = await alice.create_room(invite=[me], is_direct=True)
+    await me.join(room)
+    (home.config / "heliograph").mkdir(mode=0o700)
+    (home.config / "heliograph/config.toml").write_text(DEBUG)
+    signed_in = await log_in(me)
+    assert signed_in.code == 0
+    (kept,) = home.state.rglob("secret.json")
+    secrets = {me.password, *_texts(json.loads(kept.read_text()))}
+    assert len(secrets) >= 3, "a password, a token and a pickle key at least"
+
+    async with Daemon() as daemon:
+        event = await alice.send_text(room, SAID)
+        await rung(screen, SAID)
+        status = await heliograph("status", "--json")
+        process = Path("/proc") / str(daemon.pid)
+        said = [
+            *(signed_in.output, signed_in.errors, status.output, status.errors, daemon.log),
+            *((process / name).read_bytes().decode(errors="replace") for name in ("cmdline", "environ")),
+        ]
+        limits = (process / "limits").read_text().splitlines()
+        assert [line.split()[4] for line in limits if line.startswith("Max core file size")] == ["0"]
+        await me.read(room, event)
+        await until(lambda: SAID.encode() not in _everything(home), "the text to be erased", 30)
+        written = _everything(home, without=kept)
+        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in _ours(home)}
+        log = daemon.log
+
+    assert SAID not in log
+    for secret in secrets:
+        assert secret not in "".join(said)
+        assert secret not in log
+        assert secret.encode() not in written
+    assert {path: mode for path, mode in modes.items() if mode & 0o077 and path.name != "config.toml"} == {}
+
+
+def _texts(value: object) -> Iterator[str]:
+    """Every text in it that is long enough to be a secret."""
+    if isinstance(value, dict):
+        for each in value.values():
+            yield from _texts(each)
+    elif isinstance(value, str) and len(value) > 12:
+        yield value
+
+
+def _ours(home: Home) -> list[Path]:
+    folders = [place / "heliograph" for place in (home.config, home.state, home.cache)]
+    return [path for folder in folders if folder.exists() for path in (folder, *folder.rglob("*"))]
+
+
+def _everything(home: Home, without: Path | None = None) -> bytes:
+    """All that is in our files."""
+    return b"".join(path.read_bytes() for path in _ours(home) if path.is_file() and path != without)

@@ -8,7 +8,7 @@ import logging
 import random
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 
 from heliograph import sd_notify
 from heliograph.accounts import Account, device_name, state_folder
@@ -18,6 +18,7 @@ from heliograph.config import Config
 from heliograph.core.actions import Wish, word_failure
 from heliograph.core.encryption import RoomKey
 from heliograph.core.fallback import fallback_pusher
+from heliograph.core.folding import SoundGate
 from heliograph.core.handoff import HandoffSettings, Signs
 from heliograph.core.record import Delivery
 from heliograph.core.trust import Standing
@@ -83,6 +84,8 @@ class Parts:
     quiet: QuietLoop
     watchdog: Watchdog
     daemon: DaemonStatus
+    gate: SoundGate = field(default_factory=SoundGate)
+    """They sound one at a time."""
 
 
 class AccountRun:
@@ -102,13 +105,16 @@ class AccountRun:
             parts.desktop,
             parts.opener,
             self._status,
-            DeliverySettings(parts.config.notifications.max_rooms, parts.config.log.bodies),
+            DeliverySettings(
+                parts.config.notifications.max_rooms, parts.config.log.bodies, parts.config.privacy.privacy
+            ),
             clock=now_ms,
             jitter=random.random,
             through=lambda: parts.quiet.through,
             on_change=parts.daemon.note_change,
             on_rang=self._tell_rang,
             on_wish=self._take_wish,
+            gate=parts.gate,
         )
         self._opener = parts.opener
         self._sync: SyncLoop | None = None
@@ -124,6 +130,7 @@ class AccountRun:
     def take_signs(self, signs: Signs) -> None:
         """Whether the user is here."""
         self._signs = signs
+        self._delivery.set_locked(signs.is_locked)
         if self.handoff is not None:
             self.handoff.take_signs(signs)
         else:
@@ -210,7 +217,7 @@ class AccountRun:
             self._ledger,
             self._encryption(machine, keys),
             self._status,
-            SyncSettings(self._config.sync.poll_seconds, self._config.history.days),
+            SyncSettings(self._config.sync.poll_seconds, self._config.history.days, self._config.privacy.privacy),
             Surroundings(
                 clock=now_ms,
                 jitter=random.random,
@@ -219,6 +226,7 @@ class AccountRun:
                 on_trouble=self._delivery.tell,
                 on_received=trust.take_received,
                 on_key_counts=key_loop.take_counts,
+                on_catching_up=self._delivery.gather,
                 on_locked=trust.want,
                 on_silent=self._tell_silent,
             ),

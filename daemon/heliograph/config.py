@@ -16,9 +16,10 @@ from msgspec import Meta, Struct
 
 from heliograph.accounts import config_file
 from heliograph.core.fallback import APP_ID, MAX_APP_ID, MAX_PUSHKEY, MAX_URL, Fallback, why_unfit, why_unfit_url
+from heliograph.core.privacy import Level, Privacy
 from heliograph.core.quiet import Hours, Through, parse_hours
 from heliograph.errors import EXIT_CONFIG, UserError
-from heliograph.logs import Level
+from heliograph.logs import Level as LogLevel
 
 _MAX_FILE = 256 * 1024
 
@@ -68,7 +69,7 @@ class LogConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """What goes to standard error, or to the journal under systemd."""
 
     level: Annotated[
-        Level,
+        LogLevel,
         Meta(description="The least important kind of line that is written."),
     ] = "info"
     bodies: Annotated[
@@ -102,6 +103,39 @@ class NotificationsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_on
             description="When messages from more rooms than this arrive at once, they are shown as one summary.",
         ),
     ] = 5
+
+
+class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+    """How much of a message is shown. What is not shown is not kept on disk either."""
+
+    show: Annotated[
+        Literal["full", "sender", "hidden"],
+        Meta(description="full: what it says. sender: only who wrote, and where. hidden: only that somebody wrote."),
+    ] = "full"
+    locked: Annotated[
+        Literal["full", "sender", "hidden"],
+        Meta(description="The same while the session is locked. It never shows more than without the lock."),
+    ] = "sender"
+    full: Annotated[
+        tuple[str, ...],
+        Meta(
+            max_length=200,
+            description="What is shown in full nevertheless: rooms by their ids or names, and senders by their user "
+            "ids. Where several of these lists name a message, the strictest counts.",
+        ),
+    ] = ()
+    sender: Annotated[tuple[str, ...], Meta(max_length=200, description="Of what only the sender is shown.")] = ()
+    hidden: Annotated[tuple[str, ...], Meta(max_length=200, description="What is hidden.")] = ()
+
+    @property
+    def privacy(self) -> Privacy:
+        """As the core knows it."""
+        rooms = {Level.FULL: self.full, Level.SENDER: self.sender, Level.HIDDEN: self.hidden}
+        return Privacy(
+            Level[self.show.upper()],
+            Level[self.locked.upper()],
+            {level: frozenset(names) for level, names in rooms.items()},
+        )
 
 
 class QuietConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -290,6 +324,7 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     desktop: DesktopConfig = DesktopConfig()
     notifications: NotificationsConfig = NotificationsConfig()
     actions: ActionsConfig = ActionsConfig()
+    privacy: PrivacyConfig = PrivacyConfig()
     quiet: QuietConfig = QuietConfig()
     hooks: HooksConfig = HooksConfig()
     sync: SyncConfig = SyncConfig()

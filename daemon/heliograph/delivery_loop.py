@@ -10,13 +10,14 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict, deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
 from heliograph.core.actions import Verb, Wish, verb_of, wishes
 from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater, State, retry_delay
+from heliograph.core.folding import Fold, SoundGate
 from heliograph.core.notification import (
     Activated,
     Category,
@@ -24,15 +25,17 @@ from heliograph.core.notification import (
     DesktopSignal,
     DoNotDisturb,
     Notification,
+    Picture,
     Popup,
     Replied,
     ServerChanged,
 )
-from heliograph.core.popups import Close, Keep, Show, Step, arrange
+from heliograph.core.popups import Close, Keep, Show, Step, arrange, is_summary, new_rooms
+from heliograph.core.privacy import SHOW_ALL, Level, Privacy, reduce
 from heliograph.core.quiet import Through
 from heliograph.core.record import Agenda, Delivery, PopupRecord
 from heliograph.errors import StorageError, UserError
-from heliograph.ports import Desktop, Ledger, Opener, Settlement
+from heliograph.ports import Desktop, Ledger, Opener, Pictures, Settlement
 from heliograph.questions import Questions
 from heliograph.status import AccountStatus
 
@@ -64,6 +67,7 @@ class DeliverySettings:
     max_rooms: int = 5
     """If more rooms than this have something new at once, it becomes one summary."""
     logs_bodies: bool = False
+    privacy: Privacy = SHOW_ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,7 @@ class DeliveryLoop:
     `through` says what pops up in spite of quiet, or None while it is not quiet; what is held back stays PENDING.
     `on_change` is called when what is unread may be other than before, `on_rang` with what was shown first just now,
     `on_wish` with what the user wants done by a popup's button: it must not take long, and opening is done here.
+    Loops that share a `gate` sound one at a time.
     """
 
     def __init__(
@@ -106,6 +111,8 @@ class DeliveryLoop:
         on_change: Callable[[], None] = lambda: None,
         on_rang: Callable[[Sequence[Delivery]], None] = lambda _: None,
         on_wish: Callable[[Wish], None] = lambda _: None,
+        pictures: Pictures | None = None,
+        gate: SoundGate | None = None,
     ) -> None:
         self._ledger = ledger
         self._desktop = desktop
@@ -118,6 +125,10 @@ class DeliveryLoop:
         self._on_change = on_change
         self._on_rang = on_rang
         self._on_wish = on_wish
+        self._pictures = pictures
+        self._gate = gate or SoundGate()
+        self._fold = Fold(settings.max_rooms)
+        self._is_locked = self._was_locked = False
         self._questions = Questions(desktop)
         self._gone: OrderedDict[Popup, tuple[int, list[Wish]]] = OrderedDict()
         """Popups that ended lately: when, and what they were about."""
@@ -130,6 +141,8 @@ class DeliveryLoop:
         self._trouble = ""
         self._next_ms: int | None = None
         """When the next delivery is due."""
+        self._fold_ends_ms: int | None = None
+        """When what is gathered is shown, if anything is."""
         self._told: dict[str, Notification] = {}
         self._untold: list[Notification] = []
         self._woken = asyncio.Event()
@@ -145,8 +158,23 @@ class DeliveryLoop:
         self._hush = how
         self._woken.set()
 
+    def gather(self, is_more_coming: bool) -> None:
+        """While more is known to come, what came is not shown, for a short time: then it is one burst."""
+        if is_more_coming:
+            self._fold.hold(self._clock())
+        else:
+            self._fold.release()
+        self._woken.set()
+
+    def set_locked(self, is_locked: bool) -> None:
+        """The session is locked: what is on the screen may be seen by others."""
+        self._is_locked = is_locked
+        self._woken.set()
+
     async def rest(self) -> None:
         """Returns when all that is due has been tried."""
+        self._fold.end()
+        self._woken.set()
         while self._woken.is_set() or self._working_since_ms is not None:
             self._rested.clear()
             await self._rested.wait()
@@ -236,18 +264,22 @@ class DeliveryLoop:
         if self._server is None:
             return None
         waits = [DESKTOP_RETRY_S] if self._is_retry_wanted else []
+        if self._fold_ends_ms is not None:
+            waits.append(max(0, self._fold_ends_ms - self._clock()) / 1000)
         if self._next_ms is not None:
             waits.append(max(LEAST_WAIT_S, (self._next_ms - self._clock()) / 1000))
         return min(waits, default=None)
 
     async def _work(self) -> None:
         self._is_retry_wanted = False
+        self._fold_ends_ms = None
         # First, since it needs no ledger: what is to be told may be that the disk is full.
         if self._server is not None:
             await self._tell()
         await self._write_down()
         await self._handle_signals()
         self._is_everything_due |= await self._meet_server()
+        await self._meet_lock()
         if self._server is not None:
             await self._deliver()
 
@@ -268,15 +300,21 @@ class DeliveryLoop:
         until_ms = ALL_DUE_MS if self._is_everything_due else now
         agenda = await self._ledger.agenda(until_ms, now + int(1000 * LONGEST_WAIT_S), self._through())
         self._next_ms = agenda.next_ms
-        if self._hush == "wait":
+        wait_ms = self._fold.wait_ms(now)
+        if self._hush == "wait" or wait_ms:
             # They stay due. What is on screen already is still changed and taken back.
             shown = tuple(each for each in agenda.deliveries if each.state is not State.PENDING)
+            if self._hush != "wait" and len(shown) < len(agenda.deliveries):
+                self._fold_ends_ms = now + wait_ms
             agenda = replace(agenda, deliveries=shown)
-        for step in await self._arrange(agenda):
+        agenda = await self._with_summary(agenda)
+        steps = await self._arrange(agenda)
+        pictures = await self._fetch_pictures(steps)
+        for step in steps:
             if self._is_finishing:
                 return
             self._working_since_ms = self._clock()
-            await self._act(step, agenda.deliveries)
+            await self._act(step, agenda.deliveries, pictures)
             await self._write_down()
             if self._signals:
                 # The user shall not wait for the rest of it, which is still due.
@@ -286,14 +324,39 @@ class DeliveryLoop:
 
     async def _arrange(self, agenda: Agenda) -> list[Step]:
         plan = partial(
-            arrange, agenda.deliveries, agenda.popups, me=self._status.user_id, max_rooms=self._settings.max_rooms
+            arrange,
+            agenda.deliveries,
+            agenda.popups,
+            me=self._status.user_id,
+            max_rooms=self._settings.max_rooms,
+            level=self._level,
         )
         return plan() if len(agenda.deliveries) < LARGE_COUNT else await asyncio.to_thread(plan)
 
-    async def _act(self, step: Step, due: Sequence[Delivery]) -> None:
+    def _level(self, delivery: Delivery) -> Level:
+        if delivery.content is None or not delivery.room_id:
+            return Level.FULL
+        names = {delivery.room_id, delivery.content.room_title, delivery.sender}
+        return self._settings.privacy.level(names, is_locked=self._is_locked)
+
+    async def _with_summary(self, agenda: Agenda) -> Agenda:
+        """Where much came at once, with all that the summary shows which it will join."""
+        if new_rooms(agenda.deliveries) <= self._settings.max_rooms:
+            return agenda
+        key = next((record.key for record in agenda.popups if is_summary(record.key)), None)
+        known = {each.event_id for each in agenda.deliveries}
+        shown = [] if key is None else await self._ledger.shown_in(key)
+        return replace(agenda, deliveries=(*(each for each in shown if each.event_id not in known), *agenda.deliveries))
+
+    async def _fetch_pictures(self, steps: Sequence[Step]) -> Mapping[str, Picture]:
+        avatars = {each.notification.avatar for each in steps if isinstance(each, Show)}
+        wanted = {avatar for avatar in avatars if avatar is not None}
+        return await self._pictures.fetch(wanted) if wanted and self._pictures is not None else {}
+
+    async def _act(self, step: Step, due: Sequence[Delivery], pictures: Mapping[str, Picture]) -> None:
         match step:
             case Show():
-                await self._show(step)
+                await self._show(step, pictures)
             case Close(record):
                 await self._withdraw(record)
             case Keep(record):
@@ -310,16 +373,21 @@ class DeliveryLoop:
             self._remember(record.popup, [Wish(Verb.OPEN, record.key, "the room")])
         log.info("Withdrew the notification of %s", record.key)
 
-    async def _show(self, step: Show) -> None:
+    async def _show(self, step: Show, pictures: Mapping[str, Picture]) -> None:
         replaces = step.replaces.popup if step.replaces and step.replaces.popup.server == self._server else None
-        notification = step.notification if self._hush == "ring" else replace(step.notification, sound=None)
+        avatar, now = step.notification.avatar, self._clock()
+        notification = replace(step.notification, picture=None if avatar is None else pictures.get(avatar))
+        if notification.sound is not None and not self._may_sound(notification, now):
+            notification = replace(notification, sound=None)
         outcome = await self._desktop.show(notification, replaces)
         match outcome:
             case Done(popup):
                 self._drop_closed(popup)
                 self._note(*map(_settle_shown, step.deliveries), shown=PopupRecord(step.key, popup, step.digest))
                 self._report(step)
-                self._on_rang([each for each in step.deliveries if each.state is State.PENDING])
+                self._tell_rang(step)
+                if any(each.state is State.PENDING for each in step.deliveries):
+                    self._fold.note_shown(now, is_new=replaces is None, is_summary=is_summary(step.key))
             case RetryLater(after, why):
                 self._put_off(step, after, why)
             case NeedsUser(title, hint):
@@ -330,6 +398,14 @@ class DeliveryLoop:
                     *(_settle_refused(each, why) for each in step.deliveries),
                     shown=replace(step.replaces, is_stale=False) if step.replaces is not None else None,
                 )
+
+    def _may_sound(self, notification: Notification, now: int) -> bool:
+        return self._hush == "ring" and self._gate.passes(now, is_call=notification.category is Category.CALL)
+
+    def _tell_rang(self, step: Show) -> None:
+        """With no more of it than may be on the screen."""
+        new = [each for each in step.deliveries if each.state is State.PENDING]
+        self._on_rang([replace(each, content=each.content and reduce(each.content, self._level(each))) for each in new])
 
     def _drop_closed(self, popup: Popup) -> None:
         """What was heard before Notify was answered is about the popup that this one replaced, under the same id."""
@@ -425,6 +501,16 @@ class DeliveryLoop:
             if record.key in keys:
                 # The next round closes it, or leaves this room out of it.
                 self._note(shown=replace(record, is_stale=True))
+
+    async def _meet_lock(self) -> None:
+        """Once the session is locked, what is on the screen may have to say less; once it is open, it may say more."""
+        if self._is_locked == self._was_locked:
+            return
+        is_locked = self._is_locked
+        if self._settings.privacy.locked is not Level.FULL:
+            for record in await self._ledger.popups():
+                await self._ledger.settle((), shown=replace(record, is_stale=True))
+        self._was_locked = is_locked
 
     async def _meet_server(self) -> bool:
         """Whether another server is there than before. Ids of an earlier life would overwrite foreign notifications:

@@ -10,7 +10,7 @@ from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater
 from heliograph.core.encryption import Clear, KeyUpload, Locked, RoomKey, Taken
 from heliograph.core.events import Event, Json, Malformed, ServerNotification, Sync
 from heliograph.core.handoff import Signs
-from heliograph.core.notification import DesktopSignal, Notification, Popup
+from heliograph.core.notification import DesktopSignal, Notification, Picture, Popup
 from heliograph.core.push.changes import Change
 from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.pusher import Pusher as Pusher
@@ -450,6 +450,14 @@ class Presence(Protocol):
     async def start(self) -> bool: ...
     async def stop(self) -> None:
         """No call comes after this."""
+        ...
+
+
+class Pictures(Protocol):
+    """Pictures of people and rooms."""
+
+    async def fetch(self, uris: Collection[str]) -> Mapping[str, Picture]:
+        """Those of these mxc: URIs that can be had in a short time, small. Never raises."""
         ...
 
 

@@ -18,8 +18,10 @@ def test_while_more_is_known_to_come_it_is_gathered_but_not_for_longer_than_a_fo
     fold.hold(2500)
     assert fold.wait_ms(1500) == 1500
     assert fold.wait_ms(1000 + FOLD_MS) == 0
+    fold.hold(9000)
+    assert fold.wait_ms(9000) == FOLD_MS
     fold.release()
-    assert fold.wait_ms(1500) == 0
+    assert fold.wait_ms(9000) == 0
 
 
 def test_after_many_new_popups_the_next_are_gathered() -> None:
@@ -29,6 +31,12 @@ def test_after_many_new_popups_the_next_are_gathered() -> None:
         fold.note_shown(now, is_new=True)
     assert fold.wait_ms(30) == FOLD_MS - 30
     assert fold.wait_ms(FOLD_MS) == 0
+
+
+def test_after_a_summary_what_comes_next_is_gathered() -> None:
+    fold = Fold(3)
+    fold.note_shown(100, is_new=False, is_summary=True)
+    assert fold.wait_ms(100) == FOLD_MS
 
 
 def test_changes_of_popups_are_gathered_only_where_nobody_can_follow() -> None:

@@ -9,6 +9,7 @@ import pytest
 from conftest import Home
 from heliograph.config import Config, ConfigError, load_config, parse_config, render_config
 from heliograph.core.fallback import Fallback
+from heliograph.core.privacy import Level
 from heliograph.errors import EXIT_CONFIG, UserError
 
 CHANGED = """\
@@ -20,6 +21,12 @@ open_with = "matrix.to"
 max_rooms = 1
 [actions]
 receipts = "public"
+[privacy]
+show = "sender"
+locked = "hidden"
+full = ["Lunch"]
+sender = ["!work:example.org"]
+hidden = ["@doctor:example.org"]
 [quiet]
 hours = ["22:00-07:00"]
 highlights = false
@@ -91,7 +98,7 @@ def test_every_field_has_a_description() -> None:
         (
             "zzz = 1",
             "unknown key at $.zzz",
-            "It takes: desktop, notifications, actions, quiet, hooks, sync, fallback",
+            "It takes: desktop, notifications, actions, privacy, quiet, hooks, sync, fallback",
         ),
         ('[desktop]\nbackend = "x"', "wrong value at $.desktop.backend", '"auto" | "freedesktop" | "plyer"'),
         ("[desktop]\nbackend = 1", "wrong value at $.desktop.backend", '"auto" | "freedesktop" | "plyer"'),
@@ -134,6 +141,15 @@ def test_a_file_that_is_no_configuration_is_a_user_error(home: Home, content: by
 def test_a_folder_in_its_place_is_a_user_error(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="cannot be read"):
         load_config(tmp_path)
+
+
+def test_privacy_is_read_as_levels() -> None:
+    text = '[privacy]\nshow = "sender"\nlocked = "hidden"\nfull = ["Lunch"]\nhidden = ["!secret:example.org"]'
+    privacy = parse_config(text).privacy.privacy
+    assert (privacy.show, privacy.locked) == (Level.SENDER, Level.HIDDEN)
+    assert privacy.level({"Lunch"}) is Level.FULL
+    assert privacy.level({"Lunch", "!secret:example.org"}) is Level.HIDDEN
+    assert Config().privacy.privacy.level({"Lunch"}, is_locked=True) is Level.SENDER
 
 
 def test_a_fallback_is_read_whole_or_refused() -> None:

@@ -15,13 +15,14 @@ class Fold:
 
     def __init__(self, most_new: int) -> None:
         """`most_new`: popups that come up anew within a fold, before what else comes is gathered."""
+        self._most_new = most_new
         self._held_from_ms: int | None = None
         self._shown: deque[int] = deque(maxlen=MOST_SHOWN)
         self._new: deque[int] = deque(maxlen=most_new)
 
     def hold(self, now_ms: int) -> None:
         """More is known to come: all of it is to be shown together."""
-        if self._held_from_ms is None:
+        if self._held_from_ms is None or not 0 <= now_ms - self._held_from_ms < FOLD_MS:
             self._held_from_ms = now_ms
 
     def release(self) -> None:
@@ -34,11 +35,11 @@ class Fold:
         self._shown.clear()
         self._new.clear()
 
-    def note_shown(self, now_ms: int, *, is_new: bool) -> None:
-        """Something was shown; `is_new`: not in place of another."""
+    def note_shown(self, now_ms: int, *, is_new: bool, is_summary: bool = False) -> None:
+        """Something was shown; `is_new`: not in place of another. After a summary the next messages are gathered."""
         self._shown.append(now_ms)
-        if is_new:
-            self._new.append(now_ms)
+        if is_new or is_summary:
+            self._new.extend([now_ms] * (self._most_new if is_summary else 1))
 
     def wait_ms(self, now_ms: int) -> int:
         """How long to go on gathering; 0: show it."""

@@ -15,10 +15,13 @@ from fakes.ledger import FakeLedger
 from heliograph.core.actions import Wish
 from heliograph.core.delivery import State
 from heliograph.core.encryption import Received, Rejected, RoomKey
+from heliograph.core.folding import SoundGate
+from heliograph.core.privacy import SHOW_ALL, Privacy
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.record import Delivery, Edit, Plan, Withdrawal
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
 from heliograph.errors import LoggedOut
+from heliograph.ports import Pictures
 from heliograph.quiet_loop import QuietLoop
 from heliograph.status import AccountStatus
 from heliograph.sync_loop import Surroundings, SyncLoop, SyncSettings
@@ -78,6 +81,9 @@ class DeliveryStage:
         max_rooms: int = 5,
         me: str = ME,
         quiet: QuietLoop | None = None,
+        privacy: Privacy = SHOW_ALL,
+        pictures: Pictures | None = None,
+        gate: SoundGate | None = None,
     ) -> None:
         self.clock = clock
         self.ledger = ledger or FakeLedger()
@@ -87,24 +93,37 @@ class DeliveryStage:
         self.changes = 0
         self.on_change: Callable[[], None] = lambda: None
         self.rang: list[str] = []
+        self.told: list[str] = []
+        """What those that hear of it are told that it says."""
         self.wishes: list[Wish] = []
         self.loop = DeliveryLoop(
             self.ledger,
             self.desktop,
             self.opener,
             self.status,
-            DeliverySettings(max_rooms),
+            DeliverySettings(max_rooms, privacy=privacy),
             clock=clock,
             jitter=lambda: 0.5,
             through=lambda: None if quiet is None else quiet.through,
             on_change=self._note_change,
-            on_rang=lambda rung: self.rang.extend(each.event_id for each in rung),
+            on_rang=self._note_rang,
             on_wish=self.wishes.append,
+            pictures=pictures,
+            gate=gate,
         )
 
     def _note_change(self) -> None:
         self.changes += 1
         self.on_change()
+
+    def _note_rang(self, rung: Sequence[Delivery]) -> None:
+        self.rang.extend(each.event_id for each in rung)
+        self.told.extend(each.content.text for each in rung if each.content is not None)
+
+    @property
+    def sounds(self) -> int:
+        """How often it sounded."""
+        return sum(each.notification.sound is not None for each in self.desktop.shown)
 
     async def commit(self, *deliveries: Delivery, changes: Sequence[Withdrawal | Edit] = ()) -> None:
         """As the sync loop does: into the ledger, then the loop is told."""
@@ -142,6 +161,7 @@ class SyncStage:
         self.troubles: list[tuple[str, str]] = []
         self.received: list[Received | Rejected] = []
         self.wanted: list[frozenset[RoomKey]] = []
+        self.catching_up: list[bool] = []
         self.me = self.homeserver.user(ME)
         self.alice = self.homeserver.user("@alice:example.org")
         self.loop = SyncLoop(
@@ -158,6 +178,7 @@ class SyncStage:
                 on_trouble=lambda title, hint: self.troubles.append((title, hint)),
                 on_received=self.received.extend,
                 on_locked=self.wanted.append,
+                on_catching_up=self.catching_up.append,
             ),
         )
 

@@ -77,6 +77,12 @@ class RelayProcess:
         process.terminate()
         return await asyncio.to_thread(process.wait, 20)
 
+    def peak_mib(self) -> int:
+        """The most memory that it ever had."""
+        status = Path(f"/proc/{self.pid}/status").read_text()
+        (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
+        return peak // 1024
+
     def waiting(self) -> int:
         """Pushes that nothing became of yet."""
         with sqlite3.connect(f"file:{self._state}/relay.db?mode=ro", uri=True) as db:

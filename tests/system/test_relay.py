@@ -3,13 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-import io
-import os
-from pathlib import Path
 
-import aiohttp
-
-from conftest import NewUser
 from system.daemon import Daemon
 from system.relay_process import RelayProcess
 from system.relay_scene import Scene
@@ -68,20 +62,6 @@ async def test_what_is_read_on_the_phone_during_the_hold_rings_nowhere(scene: Sc
         await scene.arrived([probe])
     assert scene.gateway.events == [probe]
     assert read not in scene.shown()
-
-
-async def test_media_of_50_mb_pass_both_ways_in_little_memory(relay: RelayProcess, new_user: NewUser) -> None:
-    user = await new_user()
-    media = os.urandom(50 * 1024 * 1024)
-    headers = {"Authorization": f"Bearer {user.access_token}", "Content-Type": "application/octet-stream"}
-    async with aiohttp.ClientSession(relay.url, headers=headers) as session:
-        async with session.post("/_matrix/media/v3/upload", data=io.BytesIO(media)) as response:
-            place = (await response.json())["content_uri"].removeprefix("mxc://")
-        async with session.get(f"/_matrix/client/v1/media/download/{place}") as response:
-            assert await response.read() == media
-    status = await asyncio.to_thread(Path(f"/proc/{relay.pid}/status").read_text)
-    (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
-    assert peak < 100 * 1024
 
 
 async def test_it_ends_when_asked_to(relay: RelayProcess) -> None:

@@ -17,7 +17,7 @@ def explain_failure(error: HeliographError, stream: TextIO) -> int:
     # The journal's priority for an error.
     start = "<3>" if is_journal(stream) else ""
     for label, text in (("Error", title), ("Try", hint)):
-        stream.write(f"{start}{label}: {scrub(clean_line(text, _LIMIT))}\n")
+        stream.write(f"{start}{label}: {scrub(clean_line(text, _LIMIT)).removeprefix(f'{label} ')}\n")
     stream.flush()
     return exit_code
 

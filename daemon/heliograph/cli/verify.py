@@ -20,6 +20,7 @@ _LOOK_S = 0.5
 _LOOKS = 1300
 """A verification ends by itself after ten minutes."""
 _SIGNED_LOOKS = 140
+_STANDING_LOOKS = 10
 
 
 @click.command("verify", short_help="Verify this device, so that it gets the keys of encrypted messages.")
@@ -93,6 +94,9 @@ async def _compare(account: Account) -> None:
     from heliograph.cli.verifying import open_verifying
 
     async with open_verifying(account) as verifying:
+        if await _standing(verifying, account.user_id) == "verified":
+            click.echo(f"{account.user_id} vouches for this device already.")
+            return
         transaction_id = await verifying.begin(account.user_id)
         click.echo("Asked your other devices: accept it there, or choose Verify for this device over there.")
         try:
@@ -111,8 +115,9 @@ async def _follow(verifying: Verifying, user_id: str) -> None:
         match view.get("phase"):
             case "comparing" if not is_asked:
                 followed, is_asked = view["transaction_id"], True
-                is_same = await asyncio.to_thread(_ask, view)
-                await verifying.answer(user_id, followed, is_same=is_same)
+                is_same = await _ask(verifying, user_id, view)
+                if is_same is not None:
+                    await verifying.answer(user_id, followed, is_same=is_same)
                 if is_same:
                     click.echo("Now confirm it on the other device.")
                 continue
@@ -124,12 +129,18 @@ async def _follow(verifying: Verifying, user_id: str) -> None:
     raise UserError("Not verified: nobody answered.", "Try again: heliograph verify")
 
 
-def _ask(view: dict[str, Any]) -> bool:
+async def _ask(verifying: Verifying, user_id: str, view: dict[str, Any]) -> bool | None:
+    from heliograph.cli.question import ask
+
+    async def is_answered() -> bool:
+        now = (await verifying.look(user_id, view["transaction_id"])).get("verification") or {}
+        return now.get("phase") != "comparing"
+
     click.echo()
     click.echo("   ".join(f"{picture} {name}" for picture, name in view["emoji"]))
     click.echo(f"({' '.join(map(str, view['decimals']))})")
     click.echo()
-    return click.confirm("Does your other device show the same?", default=False)
+    return await ask("Does your other device show the same?", is_answered)
 
 
 def _why(view: dict[str, Any]) -> str:
@@ -139,6 +150,16 @@ def _why(view: dict[str, Any]) -> str:
     code = str(view.get("code"))
     reason = REASONS.get(code, clean_line(code, 100))
     return reason[:1].lower() + reason[1:]
+
+
+async def _standing(verifying: Verifying, user_id: str) -> str:
+    standing = "unknown"
+    for _ in range(_STANDING_LOOKS):
+        standing = str((await verifying.look(user_id, ""))["standing"])
+        if standing != "unknown":
+            break
+        await asyncio.sleep(_LOOK_S)
+    return standing
 
 
 async def _wait_signed(verifying: Verifying, user_id: str) -> None:

@@ -68,6 +68,7 @@ async def _alone(account: Account) -> AsyncIterator[Verifying]:
         tasks = [asyncio.create_task(work) for work in (syncing, key_loop.run(), trust.run())]
         stack.push_async_callback(_end, tasks)
         await _wait_published(keys, user_id, account.device_id)
+        trust.turn()
         yield TrustDesk({user_id: lambda: trust})
 
 

@@ -9,6 +9,7 @@ brings about a trust that nobody earned.
 from __future__ import annotations
 
 import asyncio
+import gc
 import itertools
 import json
 import logging
@@ -307,6 +308,8 @@ async def bombard(folder: Path, count: int, seed: int) -> Tally:
     log, faults = logging.getLogger("heliograph.encryption.verifications"), Faults()
     log.addHandler(faults)
     running = asyncio.create_task(fuzzer.verifications.run())
+    # As the daemon does.
+    gc.freeze()
     try:
         sent = 0
         while sent < count:
@@ -320,6 +323,7 @@ async def bombard(folder: Path, count: int, seed: int) -> Tally:
         assert await fuzzer.cross_signing.standing() is Standing.UNVERIFIED
         assert await machine.secret(PINNED) in (None, fuzzer.owner.master.public_key)
     finally:
+        gc.unfreeze()
         log.removeHandler(faults)
         running.cancel()
         await asyncio.gather(running, return_exceptions=True)

@@ -9,8 +9,9 @@ import click
 
 from heliograph.core.capabilities import word_capabilities
 from heliograph.core.delivery import Done, NeedsUser
-from heliograph.core.notification import Activated, Closed, Closing, DesktopSignal, Popup
+from heliograph.core.notification import Activated, Closed, Closing, DesktopSignal, Popup, Replied
 from heliograph.core.samples import sample_notifications
+from heliograph.core.text import clean_line
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.errors import EXIT_FAILED, EXIT_OK
@@ -90,6 +91,8 @@ class _Trial:
             case Activated(popup, action, _) if popup in self._on_screen:
                 what = "you clicked it" if action == "default" else f"you chose {action!r}"
                 click.echo(f"{self._on_screen[popup]}: {what}")
+            case Replied(popup, text) if popup in self._on_screen:
+                click.echo(f"{self._on_screen[popup]}: you answered {clean_line(text, 100)!r}, which goes nowhere")
             case Closed(popup, reason) if popup in self._on_screen:
                 click.echo(f"{self._on_screen.pop(popup)}: {_CLOSINGS[reason]}")
                 if not self._on_screen:

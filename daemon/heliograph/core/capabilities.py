@@ -9,7 +9,7 @@ _FEATURES = (
     ("body-markup", "shows emphasis", "shows plain text"),
     ("actions", "takes clicks and offers buttons", "takes no clicks: a notification opens nothing"),
     ("inline-reply", "lets you answer in the notification", "cannot take an answer in the notification"),
-    ("icon-static", "shows pictures", "shows no pictures"),
+    ("icon-static", "shows pictures", "does not tell whether it shows pictures"),
     ("sound", "plays sounds", "plays no sounds itself"),
     ("persistence", "keeps a list of what you have not seen", "keeps no list of its own that it tells of"),
 )

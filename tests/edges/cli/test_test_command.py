@@ -28,10 +28,11 @@ async def test_one_of_each_kind_is_shown_and_what_the_user_does_is_told(
 ) -> None:
     trial = asyncio.create_task(try_notifications("freedesktop", 60, only_ask=False))
     await until(lambda: len(server.on_screen) == len(sample_notifications()))
-    first, second, *rest = list(server.on_screen)
+    first, second, third, *rest = list(server.on_screen)
     server.act(first, "default")
+    server.reply(third, "typed")
     server.dismiss(second)
-    for popup in rest:
+    for popup in (third, *rest):
         server.expire(popup)
     assert await asyncio.wait_for(trial, 20) == 0
     told = capsys.readouterr().out
@@ -39,6 +40,7 @@ async def test_one_of_each_kind_is_shown_and_what_the_user_does_is_told(
     assert "yes  lets you answer in the notification" in told
     assert "a message to you alone: you clicked it" in told
     assert "several messages in a room: you closed it" in told
+    assert "a mention: you answered 'typed', which goes nowhere" in told
     assert "a call: went by itself" in told
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 from collections.abc import Iterator
 from pathlib import Path
@@ -54,7 +55,7 @@ async def test_what_is_neither_is_asked_again(terminal: Terminal, capsys: pytest
     terminal.type("perhaps\n")
 
     async def type_more() -> bool:
-        terminal.type("y\n")
+        await asyncio.to_thread(terminal.type, "y\n")
         return False
 
     assert await ask("Is it so?", type_more) is True

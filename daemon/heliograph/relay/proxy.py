@@ -60,7 +60,7 @@ class Proxy:
 
     def headers(self, request: web.BaseRequest, leave_out: Collection[str] = ()) -> CIMultiDict[str]:
         """The headers for the homeserver. `leave_out` in lower case."""
-        headers = _end_to_end(request.headers, leave_out)
+        headers = _end_to_end(request.headers, (*leave_out, "host") if self._upstream.is_elsewhere else leave_out)
         peer = request.remote or "unknown"
         is_trusted = self.proxies.are_trusted(peer)
         before = headers.getall("X-Forwarded-For", []) if is_trusted else []

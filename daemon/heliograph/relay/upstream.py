@@ -59,6 +59,8 @@ class Upstream:
 
     def __init__(self, base: str) -> None:
         self._base = base.rstrip("/")
+        self.is_elsewhere = URL(base).scheme == "https"
+        """Behind a name and a certificate of its own, by which it is to be asked for."""
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),

@@ -11,10 +11,12 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from aiohttp.test_utils import make_mocked_request
 from yarl import URL
 
 from edges.relay.running import RunningRelay
-from heliograph.relay.proxy import Proxies
+from heliograph.relay.proxy import Proxies, Proxy
+from heliograph.relay.upstream import Upstream
 from waiting import until
 
 BODY = "x" * 100
@@ -132,6 +134,14 @@ async def test_a_stranger_cannot_say_where_it_comes_from(
     assert sent.getall("X-Forwarded-For") == ["127.0.0.1"]
     assert sent["X-Forwarded-Proto"] == "http"
     assert "Forwarded" not in sent
+
+
+@pytest.mark.parametrize(("homeserver", "is_kept"), [("http://127.0.0.1:8008", True), ("https://matrix.org", False)])
+async def test_a_homeserver_elsewhere_is_asked_for_by_its_own_name(homeserver: str, is_kept: bool) -> None:
+    upstream = Upstream(homeserver)
+    request = make_mocked_request("GET", "/_matrix/client/versions", headers={"Host": "relay.example.org"})
+    assert ("Host" in Proxy(upstream, Proxies()).headers(request)) is is_kept
+    await upstream.close()
 
 
 async def test_an_answer_passes_before_its_end(relay: RunningRelay, client: aiohttp.ClientSession, echo: Echo) -> None:

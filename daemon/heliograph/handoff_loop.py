@@ -157,6 +157,7 @@ class HandoffLoop:
             await self._note_changes()
             self._status.handoff.trouble = None
             return
+        is_switched = await self._hurry(steps)
         try:
             self._pushers = await self._homeserver.pushers()
         except ServerError:
@@ -166,7 +167,20 @@ class HandoffLoop:
             raise
         await self._note_changes()
         self._status.handoff.trouble = None
-        await self._take_steps(self._plan(is_away=is_away), is_away=is_away)
+        steps = self._plan(is_away=is_away)
+        if is_switched and Collect() not in steps:
+            steps = (Collect(), *steps)
+        await self._take_steps(steps, is_away=is_away)
+
+    async def _hurry(self, steps: Sequence[Step]) -> bool:
+        """Switches the fallback on with the very first request, if the machine is about to sleep: the network goes down
+        at the same time. Of other pushers we ask first whether they are still there. Whether it did.
+        """
+        for step in steps if self._signs.is_asleep else ():
+            if isinstance(step, SwitchOn) and step.pusher.key == self._settings.fallback:
+                await self._switch(step)
+                return True
+        return False
 
     def _plan(self, *, is_away: bool) -> tuple[Step, ...]:
         return plan_handoff(self._known(), self._settings, is_away=is_away)

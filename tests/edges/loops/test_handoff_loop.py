@@ -34,8 +34,14 @@ class SwitchingHomeserver(FakeHomeserver):
         super().__init__(ME)
         self.log = log
         self.refusal: Refused | None = None
+        self.lists = True
         for pusher in (OWN, FALLBACK, PHONE):
             self._pushers[pusher.key] = pusher
+
+    async def pushers(self) -> tuple[Pusher, ...]:
+        if not self.lists:
+            raise Unreachable("the network went down")
+        return await super().pushers()
 
     async def set_pusher(self, pusher: Pusher) -> None:
         if self.refusal is not None:
@@ -143,6 +149,16 @@ async def test_leaving_and_returning_follow_the_documented_order(switch: Stage) 
     assert switch.status.handoff.why_away == "the session is locked"
     assert await switch.go(HERE) == ["collect", "ring", "Fallback off"]
     assert switch.status.handoff.why_away is None
+
+
+async def test_before_sleep_the_fallback_is_switched_on_with_the_first_request(switch: Stage) -> None:
+    switch.homeserver.lists = False
+    assert await switch.go(Signs(is_asleep=True)) == ["Fallback on", "hush"]
+    assert switch.switched_off == frozenset()
+
+
+async def test_before_sleep_as_otherwise_what_came_before_the_switch_is_collected(switch: Stage) -> None:
+    assert await switch.go(Signs(is_asleep=True)) == ["Fallback on", "collect", "hush"]
 
 
 async def test_a_relay_is_left_with_everything_acknowledged(relay: Stage) -> None:

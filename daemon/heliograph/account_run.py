@@ -14,6 +14,7 @@ from heliograph import sd_notify
 from heliograph.accounts import Account, device_name, state_folder
 from heliograph.acknowledgement_loop import AcknowledgementLoop
 from heliograph.actor import Actor
+from heliograph.album import Album
 from heliograph.config import Config
 from heliograph.core.actions import Wish, word_failure
 from heliograph.core.encryption import RoomKey
@@ -23,6 +24,7 @@ from heliograph.core.handoff import HandoffSettings, Signs
 from heliograph.core.record import Delivery
 from heliograph.core.trust import Standing
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
+from heliograph.desktop.decoder import Decoder
 from heliograph.encryption.machine import Machine, destroy
 from heliograph.encryption.room_sender import RoomSender
 from heliograph.encryption.senders import Senders
@@ -38,6 +40,7 @@ from heliograph.front_desk import AccountDesk
 from heliograph.handoff_loop import HandoffLoop
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.keys import KeysClient
+from heliograph.homeserver.media import Media
 from heliograph.homeserver.room_actions import RoomActionsClient
 from heliograph.homeserver.rooms import RoomsClient
 from heliograph.homeserver.session import Session
@@ -100,6 +103,7 @@ class AccountRun:
         self._watchdog = parts.watchdog
         self._daemon = parts.daemon
         self._daemon.accounts.append(self._status)
+        self._album = Album(Decoder().decode, clock=now_ms)
         self._delivery = DeliveryLoop(
             ledger,
             parts.desktop,
@@ -115,6 +119,7 @@ class AccountRun:
             on_rang=self._tell_rang,
             on_wish=self._take_wish,
             gate=parts.gate,
+            pictures=self._album if parts.config.notifications.avatars else None,
         )
         self._opener = parts.opener
         self._sync: SyncLoop | None = None
@@ -192,6 +197,8 @@ class AccountRun:
                 await machine.close()
         finally:
             self._acknowledgements = None
+            self._album.source = None
+            await self._album.close()
             await homeserver.close()
         if not gone.soft:
             # The device is no more: what was encrypted for it must not outlive it.
@@ -200,6 +207,7 @@ class AccountRun:
 
     async def _turn_loops(self, homeserver: HomeserverClient, session: Session, machine: Machine) -> LoggedOut:
         keys = KeysClient(session)
+        self._album.source = Media(session).thumbnail
         self._watchdog.watch(self.account.user_id, lambda: self._delivery.is_stuck(now_ms(), STUCK_MS))
         key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=self._delivery.tell)
         trust = Trust(

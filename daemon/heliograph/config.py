@@ -103,6 +103,9 @@ class NotificationsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_on
             description="When messages from more rooms than this arrive at once, they are shown as one summary.",
         ),
     ] = 5
+    avatars: Annotated[
+        bool, Meta(description="Show the pictures of people and rooms, which the homeserver is asked for.")
+    ] = True
 
 
 class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

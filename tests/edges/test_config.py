@@ -19,6 +19,7 @@ backend = "terminal"
 open_with = "matrix.to"
 [notifications]
 max_rooms = 1
+avatars = false
 [actions]
 receipts = "public"
 [privacy]

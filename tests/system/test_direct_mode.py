@@ -142,7 +142,7 @@ async def test_what_the_server_lists_rings_and_nothing_else(stage: Stage) -> Non
         status = await stage.status()
         await stage.shown(*before, notice, probe)
         assert "mode direct: the server offers direct push (MSC3361)" in daemon.log
-    assert (shown.summary, shown.body) == ("Lunch", "Alice: a notice")
+    assert (shown.summary, shown.body) == ("Lunch", "<b>Alice</b>: a notice")
     assert "suppress-sound" not in shown.hints
     assert rings(stage.screen, "not listed") == 0
     assert decisions(stage.account)[unlisted] == "silent"

@@ -86,7 +86,7 @@ async def test_a_mention_in_a_group_rings_with_its_room_and_sender(stage: Stage)
     async with Daemon():
         await stage.alice.send_text(room, "Me: noodles?", mentions=[stage.me])
         shown = await stage.shown("noodles")
-    assert (shown.summary, shown.body) == ("Lunch", "Alice: Me: noodles?")
+    assert (shown.summary, shown.body) == ("Lunch", "<b>Alice</b>: Me: noodles?")
     assert "suppress-sound" not in shown.hints
 
 

@@ -1,0 +1,72 @@
+"""Pictures from strangers as pixels: looked at by their first bytes, decoded by a process of its own."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import struct
+import sys
+from pathlib import Path
+
+from heliograph.core.notification import Picture
+
+log = logging.getLogger(__name__)
+
+MAX_BYTES = 512 * 1024
+_TIMEOUT_S = 4.0
+_AT_ONCE = 2
+_CHILD = Path(__file__).with_name("decoder_child.py")
+_HEAD = struct.Struct(">HH")
+
+
+def is_picture(data: bytes) -> bool:
+    """PNG, JPEG, GIF or WebP, as far as the first bytes tell. SVG is none: it is a program more than a picture."""
+    return data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")) or (
+        data[:4] == b"RIFF" and data[8:12] == b"WEBP"
+    )
+
+
+class Decoder:
+    """Runs at most two processes at once."""
+
+    def __init__(self) -> None:
+        self._turns = asyncio.Semaphore(_AT_ONCE)
+
+    async def decode(self, data: bytes, side: int) -> Picture | None:
+        """The middle of the picture as a square; None if it is none that is shown. Never raises."""
+        if len(data) > MAX_BYTES or not is_picture(data):
+            return None
+        async with self._turns:
+            try:
+                written = await _run(data, side)
+            except (OSError, TimeoutError) as error:
+                log.info("A picture cannot be decoded: %s", str(error) or "it takes too long")
+                return None
+        return _read(written, side)
+
+
+async def _run(data: bytes, side: int) -> bytes:
+    process = await asyncio.create_subprocess_exec(
+        *(sys.executable, "-I", str(_CHILD), str(side)),
+        stdin=asyncio.subprocess.PIPE,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.DEVNULL,
+        # Nothing of ours: it holds what it needs in itself.
+        env={},
+    )
+    try:
+        async with asyncio.timeout(_TIMEOUT_S):
+            written, _ = await process.communicate(data)
+    finally:
+        if process.returncode is None:
+            with contextlib.suppress(ProcessLookupError):
+                process.kill()
+            await process.wait()
+    return written
+
+
+def _read(written: bytes, side: int) -> Picture | None:
+    if len(written) != _HEAD.size + side * side * 4 or _HEAD.unpack_from(written) != (side, side):
+        return None
+    return Picture(side, side, written[_HEAD.size :])

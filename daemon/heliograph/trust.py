@@ -188,7 +188,8 @@ class Trust:
             return
         question = Notification(
             "Verify this device?",
-            f"Does your other device show the same?\n{in_words(view.emoji)}",
+            f"Does your other device show the same?\n{in_words(view.emoji)}\n"
+            f"Without buttons here: heliograph verify {self._user_id}",
             self._user_id,
             category=Category.DEVICE,
             urgency=Urgency.CRITICAL,

@@ -120,6 +120,23 @@ async def test_the_terminal_asks_and_compares(
             await daemon.kill()
 
 
+async def test_the_terminal_joins_what_the_other_client_began(
+    user: DemoUser, element: JsClient, screen: NotificationServer
+) -> None:
+    await element("bootstrap")
+    account = await sign_in(user)
+    async with Daemon() as daemon:
+        await until(lambda: "Published keys" in daemon.log, "the device's keys")
+        await element("request_verification", device=account.device_id)
+        await element("start_sas")
+        await popup(screen, "Verify this device?")
+        await element("confirm_emoji")
+        ended = await heliograph("verify", typed="y\n")
+    assert (ended.code, ended.errors) == (0, "")
+    assert "Asked your other devices" not in ended.output
+    assert "vouches for this device now" in ended.output
+
+
 async def test_different_emoji_are_an_error_of_two_lines(
     user: DemoUser, element: JsClient, screen: NotificationServer
 ) -> None:

@@ -21,6 +21,7 @@ _LOOKS = 1300
 """A verification ends by itself after ten minutes."""
 _SIGNED_LOOKS = 140
 _STANDING_LOOKS = 10
+_UNDER_WAY = ("ready", "exchanging", "comparing")
 
 
 @click.command("verify", short_help="Verify this device, so that it gets the keys of encrypted messages.")
@@ -97,8 +98,13 @@ async def _compare(account: Account) -> None:
         if await _standing(verifying, account.user_id) == "verified":
             click.echo(f"{account.user_id} vouches for this device already.")
             return
-        transaction_id = await verifying.begin(account.user_id)
-        click.echo("Asked your other devices: accept it there, or choose Verify for this device over there.")
+        view = (await verifying.look(account.user_id, "")).get("verification") or {}
+        if view.get("phase") in _UNDER_WAY:
+            # Another client has begun it.
+            transaction_id = str(view["transaction_id"])
+        else:
+            transaction_id = await verifying.begin(account.user_id)
+            click.echo("Asked your other devices: accept it there, or choose Verify for this device over there.")
         try:
             await _follow(verifying, account.user_id)
         except BaseException:

@@ -218,16 +218,18 @@ class HandoffLoop:
     async def _switch(self, step: SwitchOn | SwitchOff) -> None:
         is_on = isinstance(step, SwitchOn)
         key = step.pusher.key
+        switched = replace(step.pusher, is_enabled=is_on)
         if not is_on:
             # Before it is done: what was switched off and forgotten would stay silent for good.
             await self._remember(self._switched_off | {key})
         try:
-            await self._homeserver.set_pusher(replace(step.pusher, is_enabled=is_on))
+            await self._homeserver.set_pusher(switched)
         except Refused as refusal:
             self._left_alone |= {key}
             await self._remember(self._switched_off - {key})
             self._note_trouble(f"the homeserver does not let us switch {self._name(step.pusher)}: {refusal}")
             return
+        self._pushers = tuple(switched if each.key == key else each for each in self._pushers or ())
         if is_on:
             await self._remember(self._switched_off - {key})
         else:

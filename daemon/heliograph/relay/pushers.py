@@ -8,8 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 from weakref import WeakValueDictionary
@@ -18,16 +17,16 @@ import msgspec
 from aiohttp import web
 
 from heliograph.relay import pusher_body
-from heliograph.relay.attachments import Attachments, Carried
 from heliograph.relay.callers import Caller, Callers, Unknown, authorization_of, fingerprint
+from heliograph.relay.direct_devices import DirectDevices
 from heliograph.relay.lines import Lines
-from heliograph.relay.listing import Listing
 from heliograph.relay.ports import Outbox
 from heliograph.relay.proxy import CORS, Proxy, json_response, refusal, target_of
 from heliograph.relay.pusher_body import BadPusher, key_of
 from heliograph.relay.registry import Registry
+from heliograph.relay.twins import Authorization, UpstreamTwins, entries_in, hidden_pushkey
 from heliograph.relay.upstream import Answer, TooLarge, Upstream, read_bounded
-from heliograph.relay.values import MARK, DirectPusher, Json, Twin
+from heliograph.relay.values import DirectPusher, Json, Twin
 from heliograph.relay.versions import Versions
 
 log = logging.getLogger(__name__)
@@ -36,16 +35,10 @@ MAX_BODY = 64 * 1024
 MAX_DIRECT = 50
 """Direct pushers of one user."""
 BODY_S = 20.0
-_PUSHERS = "/_matrix/client/v3/pushers"
-_SET = "/_matrix/client/v3/pushers/set"
-Authorization = Mapping[str, str]
 
 
 class Pushers:
-    """`show` and `set` answer the requests; `reconcile` follows what became of pushers at the homeserver.
-
-    `refuses` says why the relay may not send to a gateway, None if it may.
-    """
+    """`show` and `set` answer the requests; `reconcile` follows what became of pushers at the homeserver."""
 
     def __init__(
         self,
@@ -53,28 +46,21 @@ class Pushers:
         proxy: Proxy,
         callers: Callers,
         registry: Registry,
-        attachments: Attachments,
+        twins: UpstreamTwins,
+        direct: DirectDevices,
         lines: Lines,
-        listing: Listing,
         versions: Versions,
         outbox: Outbox,
-        clock: Callable[[], int],
-        *,
-        gateway_url: str,
-        refuses: Callable[[str], str | None],
     ) -> None:
         self._upstream = upstream
         self._proxy = proxy
         self._callers = callers
         self._registry = registry
-        self._attachments = attachments
+        self._twins = twins
+        self._direct = direct
         self._lines = lines
-        self._listing = listing
         self._versions = versions
         self._outbox = outbox
-        self._clock = clock
-        self._gateway_url = gateway_url
-        self._refuses = refuses
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     # GET /pushers
@@ -87,19 +73,19 @@ class Pushers:
             return await self._proxy.handle(request)
         async with self._lock(caller.user_id):
             answer = await self._upstream.ask("GET", target_of(request), authorization)
-            listed = _entries(answer)
+            listed = entries_in(answer)
             if listed is None:
                 return _pass_on(answer)
             await self._reconcile(caller.user_id, listed)
-            listed = await self._without_orphans(caller.user_id, listed, authorization)
+            listed = await self._twins.without_orphans(caller.user_id, listed, authorization)
             if self._registry.direct_of(caller.user_id):
-                listed = await self._adopt_all(caller.user_id, listed, authorization)
+                listed = await self._twins.adopt_all(caller.user_id, listed, authorization)
             return json_response({"pushers": self._shown(caller.user_id, listed)})
 
     async def reconcile(self, user_id: str, authorization: Authorization) -> None:
         """Forgets the pushers that the homeserver forgot. Raises NotAnswered, StorageError."""
         async with self._lock(user_id):
-            listed = _entries(await self._upstream.ask("GET", _PUSHERS, authorization))
+            listed = await self._twins.listed(authorization)
             if listed is not None:
                 await self._reconcile(user_id, listed)
 
@@ -118,37 +104,21 @@ class Pushers:
     def _shown(self, user_id: str, listed: list[Json]) -> list[Json]:
         shown: list[Json] = []
         for entry in listed:
-            twin = self._twin_in(user_id, entry)
+            twin = self._twins.in_list(user_id, entry)
             if twin is None:
                 shown.append(entry)
             elif twin.url is not None:
                 shown.append(pusher_body.shown_twin(entry, twin))
         return shown + [pusher_body.shown_direct(each) for each in self._registry.direct_of(user_id)]
 
-    def _twin_in(self, user_id: str, entry: Json) -> Twin | None:
-        twin = self._registry.twin_of(entry)
-        return twin if twin is not None and twin.user_id == user_id else None
-
     async def _reconcile(self, user_id: str, listed: list[Json]) -> None:
-        alive = {twin.hidden_pushkey for entry in listed if (twin := self._twin_in(user_id, entry)) is not None}
+        alive = {twin.hidden_pushkey for entry in listed if (twin := self._twins.in_list(user_id, entry)) is not None}
         gone = [twin for twin in self._registry.twins_of(user_id) if twin.hidden_pushkey not in alive]
         names = {twin.hidden_pushkey for twin in gone}
         direct = [each for each in self._registry.direct_of(user_id) if each.waker in names]
         if gone or direct:
             log.info("%d pushers of %s are gone at the homeserver", len(gone), user_id)
             await self._drop(gone, direct)
-
-    async def _without_orphans(self, user_id: str, listed: list[Json], authorization: Authorization) -> list[Json]:
-        """Twins of ours that nobody here knows: another user took the name, or relay.db was lost."""
-        kept: list[Json] = []
-        for entry in listed:
-            key = key_of(entry)
-            is_ours = pusher_body.gateway_url_in(entry) == self._gateway_url
-            if key is not None and is_ours and self._twin_in(user_id, entry) is None:
-                await self._upstream.ask("POST", _SET, authorization, pusher_body.removal(*key))
-            else:
-                kept.append(entry)
-        return kept
 
     async def _drop(self, twins: list[Twin], direct: list[DirectPusher]) -> None:
         if not twins and not direct:
@@ -157,10 +127,8 @@ class Pushers:
         for twin in twins:
             await self._outbox.forget(twin.hidden_pushkey)
         for pusher in direct:
-            key = (pusher.user_id, pusher.device_id)
             if not any(each.device_id == pusher.device_id for each in self._registry.direct_of(pusher.user_id)):
-                await self._attachments.end(key)
-                self._lines.forget(key)
+                await self._direct.end(pusher.user_id, pusher.device_id)
 
     # POST /pushers/set
 
@@ -208,7 +176,7 @@ class Pushers:
                 elif kind is None:
                     answer = await self._remove(caller, body, authorization)
                 else:
-                    answer = await self._upstream.ask("POST", _SET, authorization, body)
+                    answer = await self._twins.set(body, authorization)
                     if answer.is_good:
                         await self._forget_name(caller.user_id, body, authorization)
             except BadPusher as wrong:
@@ -229,61 +197,32 @@ class Pushers:
         if body.get("append") is not True:
             await self._take_from_others(user_id, wanted.app_id, wanted.pushkey)
         was_enabled = self._lines.is_enabled(user_id, wanted.device_id)
-        listed = _entries(await self._upstream.ask("GET", _PUSHERS, authorization)) or []
+        listed = await self._twins.listed(authorization) or []
         key = (wanted.app_id, wanted.pushkey)
         if self._registry.twin_for(user_id, *key) or any(key_of(entry) == key for entry in listed):
             await self._remove_upstream(user_id, key, authorization)
             listed = [entry for entry in listed if key_of(entry) != key]
         if not was_enabled and wanted.is_enabled:
-            await self._begin(user_id, wanted.device_id, authorization)
+            await self._direct.begin(user_id, wanted.device_id, authorization)
         if caller.device_id == wanted.device_id:
-            wanted = await self._with_waker(wanted, listed, authorization)
+            wanted = await self._direct.with_waker(wanted, listed, authorization)
         await self._registry.put_direct(wanted)
         if caller.device_id == wanted.device_id:
             self._lines.turn(fingerprint(authorization))
-        await self._adopt_all(user_id, listed, authorization)
+        await self._twins.adopt_all(user_id, listed, authorization)
         if before is None:
             log.info("%s has a direct pusher on device %s", user_id, wanted.device_id)
         return json_response({})
-
-    async def _begin(self, user_id: str, device_id: str, authorization: Authorization) -> None:
-        """What is in the list by now was there before the device's interest."""
-        entries = await self._listing.newest(authorization)
-        since_ts = max((entry.ts for entry in entries), default=0) if entries is not None else self._clock()
-        known = [Carried(entry.event_id, entry.room_id, entry.ts) for entry in entries or ()]
-        await self._attachments.begin((user_id, device_id), since_ts, known)
-        line = self._lines.line((user_id, device_id))
-        line.settle(list(line.waiting))
-        # What comes before the pusher is known here is looked for by the first poll.
-        line.is_fresh = True
-
-    async def _with_waker(self, pusher: DirectPusher, listed: list[Json], authorization: Authorization) -> DirectPusher:
-        """The same with a twin that hears of what rings. It was made with the device's own token, so it ends with the
-        device: that is how the relay learns of it."""
-        if pusher.waker is not None and any(entry.get("pushkey") == pusher.waker for entry in listed):
-            return pusher
-        original = pusher_body.waker_original(
-            str(pusher.original["device_display_name"]), is_brief=not self._listing.is_absent
-        )
-        hidden = _hidden()
-        waker = Twin(
-            hidden, pusher.user_id, pusher_body.WAKER_APP_ID, hidden, None, original, device_id=pusher.device_id
-        )
-        answer = await self._put_upstream(waker, authorization, append=True)
-        if not answer.is_good:
-            log.warning("The homeserver takes no http pusher for the relay: what its filter hides comes late")
-            return replace(pusher, waker=None)
-        return replace(pusher, waker=hidden)
 
     async def _set_http(self, caller: Caller, body: Json, authorization: Authorization) -> Answer:
         key = key_of(body)
         assert key is not None
         url = pusher_body.gateway_url_in(body)
-        if url is None or (why := self._refuses(url)) is not None:
+        if url is None or (why := self._twins.refuses(url)) is not None:
             # The homeserver says whether it takes it, and sends to it itself.
             if url is not None:
                 log.info("An http pusher of %s stays with the homeserver: %s", caller.user_id, why)
-            answer = await self._upstream.ask("POST", _SET, authorization, body)
+            answer = await self._twins.set(body, authorization)
             if answer.is_good:
                 await self._forget_name(caller.user_id, body, authorization)
             return answer
@@ -291,8 +230,8 @@ class Pushers:
         is_enabled = pusher_body.enabled_in(body) is not False
         append = body.get("append") is True
         before = self._registry.twin_for(caller.user_id, *key)
-        listed = _entries(await self._upstream.ask("GET", _PUSHERS, authorization)) or []
-        if before is not None and not any(self._twin_in(caller.user_id, entry) == before for entry in listed):
+        listed = await self._twins.listed(authorization) or []
+        if before is not None and not any(self._twins.in_list(caller.user_id, entry) == before for entry in listed):
             await self._drop([before], [])
             before = None
         if before is not None:
@@ -303,13 +242,13 @@ class Pushers:
         entry = next((entry for entry in listed if key_of(entry) == key), None)
         if entry is not None:
             device_id = pusher_body.device_in(entry)
-            twin = Twin(_hidden(), caller.user_id, *key, url, original, is_enabled, device_id, is_adopted=True)
-            return await self._put_upstream(twin, authorization, append=append)
-        twin = Twin(_hidden(), caller.user_id, *key, url, original, is_enabled, caller.device_id)
+            twin = Twin(hidden_pushkey(), caller.user_id, *key, url, original, is_enabled, device_id, is_adopted=True)
+            return await self._twins.put(twin, authorization, append=append)
+        twin = Twin(hidden_pushkey(), caller.user_id, *key, url, original, is_enabled, caller.device_id)
         if not append:
             await self._take_from_others(caller.user_id, *key)
-            await self._claim(twin, authorization)
-        return await self._put_upstream(twin, authorization, append=append)
+            await self._twins.claim(twin, authorization)
+        return await self._twins.put(twin, authorization, append=append)
 
     async def _change(
         self,
@@ -322,35 +261,11 @@ class Pushers:
         append: bool,
     ) -> Answer:
         after = replace(before, url=url, original=original, is_enabled=is_enabled)
-        if self._as_upstream(after) != self._as_upstream(before):
-            return await self._put_upstream(after, authorization, append=append or not before.is_adopted)
+        if not self._twins.are_alike(before, after):
+            return await self._twins.put(after, authorization, append=append or not before.is_adopted)
         if after != before:
             await self._registry.put_twin(after)
         return Answer(200, b"{}")
-
-    def _as_upstream(self, twin: Twin) -> Json:
-        return pusher_body.upstream_body(twin, self._gateway_url, append=True)
-
-    async def _put_upstream(self, twin: Twin, authorization: Authorization, *, append: bool) -> Answer:
-        """Known here first: a push may come before the answer does, and an unknown one is rejected."""
-        before = self._registry.twin(twin.hidden_pushkey)
-        await self._registry.put_twin(twin)
-        answer: Answer | None = None
-        try:
-            body = pusher_body.upstream_body(twin, self._gateway_url, append=append)
-            answer = await self._upstream.ask("POST", _SET, authorization, body)
-        finally:
-            if answer is not None and not answer.is_good:
-                # Unanswered, it may have been done: the next GET /pushers tells.
-                await (self._registry.put_twin(before) if before else self._registry.drop([twin]))
-        return answer
-
-    async def _claim(self, twin: Twin, authorization: Authorization) -> None:
-        """Without `append` a pusher takes its name from other users, which a hidden one would not do."""
-        claim = replace(twin, is_adopted=True)
-        body = pusher_body.upstream_body(claim, self._gateway_url, append=False)
-        if (await self._upstream.ask("POST", _SET, authorization, body)).is_good:
-            await self._upstream.ask("POST", _SET, authorization, pusher_body.removal(twin.app_id, twin.pushkey))
 
     async def _take_from_others(self, user_id: str, app_id: str, pushkey: str) -> None:
         # Their twins upstream end with the next push, which is rejected.
@@ -370,15 +285,13 @@ class Pushers:
         waker = self._registry.twin(pusher.waker) if pusher.waker is not None else None
         await self._drop([] if waker is None else [waker], [pusher])
         if waker is not None:
-            await self._upstream.ask(
-                "POST", _SET, authorization, pusher_body.removal(waker.app_id, waker.hidden_pushkey)
-            )
+            await self._twins.remove(waker.app_id, waker.hidden_pushkey, authorization)
         log.info("%s has no direct pusher on device %s any more", pusher.user_id, pusher.device_id)
 
     async def _remove_upstream(self, user_id: str, key: tuple[str, str], authorization: Authorization) -> Answer:
         twin = self._registry.twin_for(user_id, *key)
         pushkey = key[1] if twin is None else twin.upstream_pushkey
-        answer = await self._upstream.ask("POST", _SET, authorization, pusher_body.removal(key[0], pushkey))
+        answer = await self._twins.remove(key[0], pushkey, authorization)
         if answer.is_good and twin is not None:
             await self._drop([twin], [])
         return answer
@@ -392,45 +305,8 @@ class Pushers:
             await self._remove_direct(direct, authorization)
         if twin is not None:
             if not twin.is_adopted:
-                await self._upstream.ask(
-                    "POST", _SET, authorization, pusher_body.removal(key[0], twin.upstream_pushkey)
-                )
+                await self._twins.remove(key[0], twin.upstream_pushkey, authorization)
             await self._drop([twin], [])
-
-    async def _adopt_all(self, user_id: str, listed: list[Json], authorization: Authorization) -> list[Json]:
-        """Http pushers that are not ours yet become ours in place, so that they stay those of their devices. What is
-        left in the list is what the homeserver would tell now."""
-        shown: list[Json] = []
-        for entry in listed:
-            adopted = None
-            if entry.get("kind") == "http" and self._twin_in(user_id, entry) is None:
-                adopted = await self._adopt(user_id, entry, authorization)
-            shown.append(
-                entry if adopted is None else {**entry, "data": {**entry["data"], MARK: adopted.hidden_pushkey}}
-            )
-        return shown
-
-    async def _adopt(self, user_id: str, entry: Json, authorization: Authorization) -> Twin | None:
-        key, url = key_of(entry), pusher_body.gateway_url_in(entry)
-        if key is None or url is None or self._refuses(url) is not None or url == self._gateway_url:
-            return None
-        twin = Twin(
-            hidden_pushkey=_hidden(),
-            user_id=user_id,
-            app_id=key[0],
-            pushkey=key[1],
-            url=url,
-            original=pusher_body.as_set(entry),
-            is_enabled=pusher_body.enabled_in(entry) is not False,
-            device_id=pusher_body.device_in(entry),
-            is_adopted=True,
-        )
-        if not (await self._put_upstream(twin, authorization, append=True)).is_good:
-            return None
-        log.info(
-            "An http pusher of %s goes through the relay now; what was pending for it at that moment is lost", user_id
-        )
-        return twin
 
     # Both
 
@@ -443,16 +319,6 @@ class Pushers:
         if lock is None:
             lock = self._locks[user_id] = asyncio.Lock()
         return lock
-
-
-def _hidden() -> str:
-    return secrets.token_urlsafe(16)
-
-
-def _entries(answer: Answer) -> list[Json] | None:
-    """None: that is no list of pushers."""
-    entries = answer.json().get("pushers") if answer.status == 200 else None
-    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else None
 
 
 def _pass_on(answer: Answer) -> web.Response:

@@ -21,6 +21,7 @@ from heliograph.relay.clock import Clock, WallClock
 from heliograph.relay.composition import Composition
 from heliograph.relay.config import RelayConfig
 from heliograph.relay.desktops import Desktops
+from heliograph.relay.direct_devices import DirectDevices
 from heliograph.relay.forwarding import Forwarder
 from heliograph.relay.gateway import Gateway
 from heliograph.relay.lines import Lines
@@ -34,6 +35,7 @@ from heliograph.relay.registry import Registry
 from heliograph.relay.routes import Router
 from heliograph.relay.sync import DirectSync
 from heliograph.relay.targets import TargetPolicy, parse_networks
+from heliograph.relay.twins import UpstreamTwins
 from heliograph.relay.upstream import Upstream
 from heliograph.relay.versions import Versions
 from heliograph.schema import read_migrations
@@ -117,20 +119,9 @@ def _stand_beside(
     listing = Listing(upstream, clock.now_ms)
     composition = Composition(upstream, attachments, lines, listing, outbox)
     sync = DirectSync(upstream, proxy, callers, registry, attachments, lines, composition, outbox, clock.now_ms)
-    pushers = Pushers(
-        upstream,
-        proxy,
-        callers,
-        registry,
-        attachments,
-        lines,
-        listing,
-        versions,
-        outbox,
-        clock.now_ms,
-        gateway_url=relay.config.notify_url,
-        refuses=policy.refusal,
-    )
+    twins = UpstreamTwins(upstream, registry, gateway_url=relay.config.notify_url, refuses=policy.refusal)
+    direct = DirectDevices(attachments, lines, listing, twins, clock.now_ms)
+    pushers = Pushers(upstream, proxy, callers, registry, twins, direct, lines, versions, outbox)
     return Router(proxy, versions, sync, pushers, Passing(proxy, callers, registry, attachments, pushers, outbox))
 
 

@@ -203,6 +203,25 @@ def test_how_an_account_fares_is_told(
     assert cure in found["cure"]
 
 
+@pytest.mark.parametrize(
+    ("standing", "verdict", "cure"),
+    [
+        ("verified", "ok", ""),
+        ("unverified", "hmm", f"heliograph verify {ME}"),
+        ("no identity", "hmm", "secure backup"),
+        ("identity changed", "hmm", f"heliograph verify {ME}"),
+    ],
+)
+def test_a_device_that_is_not_verified_is_found(
+    shell: Shell, signed_in: LoginServer, private_bus: PrivateBus, standing: str, verdict: str, cure: str
+) -> None:
+    told = {"version": __version__, "accounts": [{"user_id": ME, "state": "connected", "device": standing}]}
+    with FakeDaemon(private_bus, FakeAnswers(told)):
+        found = find(shell, f"{ME} encryption")
+    assert found["verdict"] == verdict
+    assert cure in found["cure"]
+
+
 def test_a_daemon_of_another_version_or_with_other_accounts_is_found(
     shell: Shell, signed_in: LoginServer, private_bus: PrivateBus
 ) -> None:

@@ -36,7 +36,10 @@ def check_daemon(status: dict[str, Any] | None, accounts: Sequence[Account]) -> 
     told = status.get("accounts")
     states = {each.get("user_id"): each for each in told if isinstance(each, dict)} if isinstance(told, list) else {}
     for account in accounts:
-        yield _check_account(account, states.get(account.user_id))
+        told_of_it = states.get(account.user_id)
+        yield _check_account(account, told_of_it)
+        if told_of_it is not None:
+            yield from _check_standing(account, told_of_it.get("device"))
 
 
 def _check_account(account: Account, told: dict[str, Any] | None) -> Finding:
@@ -50,3 +53,18 @@ def _check_account(account: Account, told: dict[str, Any] | None) -> Finding:
     if state == "connecting":
         return doubtful(subject, text, "Wait a moment.")
     return bad(subject, text, _CURES.get(state, "heliograph status").format(user_id=account.user_id))
+
+
+def _check_standing(account: Account, standing: Any) -> Iterator[Finding]:
+    """Of the device with its owner's other clients: who is not trusted is sent no keys."""
+    subject = f"{account.user_id} encryption"
+    verify = f"heliograph verify {account.user_id}"
+    match standing:
+        case "verified":
+            yield good(subject, "verified by you")
+        case "unverified":
+            yield doubtful(subject, "not verified: others may send no keys, and messages show no text", verify)
+        case "no identity":
+            yield doubtful(subject, "the account has no identity yet", "Set up secure backup in your other client.")
+        case "identity changed":
+            yield doubtful(subject, "the account's identity was reset", f"If you did that: {verify}")

@@ -205,7 +205,7 @@ def test_hostile_cases_are_judged_like_any(case: dict[str, Any]) -> None:
     assert set(answer) == {"notify", "rule", "actions", "highlight", "sound"}
 
 
-_WHOLE = {
+WHOLE_CASE = {
     "event": with_content({"body": "hello", "m.mentions": {"user_ids": [ME], "room": True}}),
     "rules": {**predefined_rules(ME), "content": [make_rule(pattern="h*o")], "room": [make_rule("!room:x")]},
     "user_id": ME,
@@ -222,7 +222,7 @@ _WHOLE = {
 
 
 @settings(max_examples=300, deadline=None, derandomize=True)
-@given(st.lists(spoiled(_WHOLE), min_size=1, max_size=3))
+@given(st.lists(spoiled(WHOLE_CASE), min_size=1, max_size=3))
 def test_of_cases_spoiled_at_any_depth_each_has_one_answer(cases: list[Any]) -> None:
     answers = check(*cases)
 

@@ -30,7 +30,7 @@ async def test_dunst_shows_a_message_and_takes_it_away_when_it_was_read_elsewher
         (shown,) = dunst.history()
         assert shown["appname"] == "Heliograph"
         assert shown["summary"] == "Lunch"
-        assert shown["body"] == "Alice &lt;b&gt;&amp;: Noodles &amp; &lt;i&gt;more&lt;/i&gt;?"
+        assert shown["body"] == "<b>Alice &lt;b&gt;&amp;</b>: Noodles &amp; &lt;i&gt;more&lt;/i&gt;?"
         assert "Noodles" not in daemon.log
 
 

@@ -37,6 +37,8 @@ log = logging.getLogger(__name__)
 COLLECT_S = 8.0
 REST_S = 1.0
 """How long what was just collected may take to be shown before we go on."""
+RETRY_S = 5.0
+"""At least so long between tries, however often the sync loop turns."""
 SERVER_PATIENCE_S = 10.0
 """A notification server that is gone for less only restarts."""
 
@@ -74,6 +76,8 @@ class HandoffLoop:
         self._switched_off: frozenset[PusherKey] = frozenset()
         self._seen_off: frozenset[PusherKey] = frozenset()
         self._left_alone: frozenset[PusherKey] = frozenset()
+        self._next_try = 0.0
+        """Of what could not be done, by the event loop's clock."""
         self._woken = asyncio.Event()
         self._is_loaded = False
 
@@ -90,7 +94,7 @@ class HandoffLoop:
     def turn(self) -> None:
         """The sync loop made a turn: the homeserver can be reached, and may have told what another client did."""
         self._look_around()
-        if self._status.handoff.trouble is not None:
+        if self._status.handoff.trouble is not None and asyncio.get_running_loop().time() >= self._next_try:
             self._woken.set()
 
     def _look_around(self) -> None:
@@ -225,8 +229,9 @@ class HandoffLoop:
         try:
             await self._homeserver.set_pusher(switched)
         except Refused as refusal:
-            self._left_alone |= {key}
-            await self._remember(self._switched_off - {key})
+            if not is_on:
+                self._left_alone |= {key}
+                await self._remember(self._switched_off - {key})
             self._note_trouble(f"the homeserver does not let us switch {self._name(step.pusher)}: {refusal}")
             return
         self._pushers = tuple(switched if each.key == key else each for each in self._pushers or ())
@@ -268,6 +273,7 @@ class HandoffLoop:
         if self._status.handoff.trouble != trouble:
             log.warning("The handoff of %s is not complete: %s", self._status.user_id, trouble)
         self._status.handoff.trouble = trouble
+        self._next_try = asyncio.get_running_loop().time() + RETRY_S
 
     def _name(self, pusher: Pusher) -> str:
         # Its device is this one, which would be a strange thing to call silent.

@@ -35,6 +35,7 @@ class SwitchingHomeserver(FakeHomeserver):
         self.log = log
         self.refusal: Refused | None = None
         self.lists = True
+        self.tries = 0
         for pusher in (OWN, FALLBACK, PHONE):
             self._pushers[pusher.key] = pusher
 
@@ -44,6 +45,7 @@ class SwitchingHomeserver(FakeHomeserver):
         return await super().pushers()
 
     async def set_pusher(self, pusher: Pusher) -> None:
+        self.tries += 1
         if self.refusal is not None:
             raise self.refusal
         await super().set_pusher(pusher)
@@ -93,6 +95,12 @@ class Stage:
         self.loop.take_signs(signs)
         await self.loop.settle()
         return list(self.log)
+
+    async def turn_for(self, seconds: int) -> None:
+        """The sync loop turns ten times a second."""
+        for _ in range(10 * seconds):
+            self.loop.turn()
+            await asyncio.sleep(0.1)
 
     async def done(self, step: str) -> None:
         """Returns when this was the last that was done."""
@@ -301,6 +309,22 @@ async def test_a_switch_that_the_homeserver_refuses_is_told_and_not_repeated(swi
     switch.homeserver.refusal = None
     await switch.look()
     assert switch.homeserver.is_on(FALLBACK)
+
+
+async def test_what_cannot_be_switched_on_is_remembered_and_tried_again_now_and_then(switch: Stage) -> None:
+    switch.homeserver.refusal = Refused(403, "M_FORBIDDEN", "not now")
+    async with switch.running():
+        switch.loop.take_signs(AWAY)
+        await until(lambda: switch.status.handoff.trouble)
+        assert switch.switched_off == {FALLBACK.key}
+        tries = switch.homeserver.tries
+        await switch.turn_for(30)
+        assert tries + 4 <= switch.homeserver.tries <= tries + 6
+        switch.homeserver.refusal = None
+        await switch.turn_for(10)
+    assert switch.homeserver.is_on(FALLBACK)
+    assert switch.switched_off == frozenset()
+    assert switch.status.handoff.trouble is None
 
 
 async def test_it_ends_when_the_account_is_signed_out(switch: Stage) -> None:

@@ -563,6 +563,16 @@ async def test_the_newest_unread_messages_of_a_room_are_told_oldest_first(ledger
     )
 
 
+async def test_what_does_not_say_when_it_was_sent_counts_from_when_it_came(ledger: Ledger) -> None:
+    invite = make_delivery("invite:!room:example.org:0")
+    judged = make_judged(invite.event_id, origin_server_ts=0)
+    await ledger.commit(Plan("s2", judged=(judged,), deliveries=(invite,)), 4711)
+
+    (room,) = await ledger.unread(1)
+
+    assert (room.latest_ms, room.messages[0].sent_ms) == (4711, 4711)
+
+
 async def test_a_conversation_is_named_by_who_wrote_and_a_nameless_room_by_its_id(ledger: Ledger) -> None:
     direct = make_delivery("$a", content=make_content(is_direct=True))
     nameless = make_delivery("$other", room_id=OTHER_ROOM, content=make_content(room_title=""))

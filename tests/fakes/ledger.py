@@ -234,7 +234,7 @@ class FakeLedger:
             title=(content.sender_name if content.is_direct else content.room_title) or here[-1].room_id,
             unread=len(here),
             highlights=sum(each.content.is_highlight for each in here if each.content is not None),
-            latest_ms=self.judged[here[-1].event_id].origin_server_ts,
+            latest_ms=self._sent_ms(here[-1].event_id),
             is_direct=content.is_direct,
             messages=tuple(self._unread_message(each) for each in here[-messages:]) if messages else (),
         )
@@ -247,11 +247,14 @@ class FakeLedger:
             sender=delivery.sender,
             sender_name=content.sender_name,
             text=content.text,
-            sent_ms=self.judged[delivery.event_id].origin_server_ts,
+            sent_ms=self._sent_ms(delivery.event_id),
             category=content.category,
             state=delivery.state,
             is_highlight=content.is_highlight,
         )
+
+    def _sent_ms(self, event_id: str) -> int:
+        return self.judged[event_id].origin_server_ts or self.judged_at[event_id][1]
 
     async def erase_history(self, *, with_unread: bool = False) -> int:
         self._check()

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from heliograph.accounts import Account, state_folder
 from heliograph.control.client import ask
 from heliograph.core.unread import Rung
-from heliograph.store.ledger import LEDGER_NAME, SqliteLedger, open_readonly
+from heliograph.store.ledger import LEDGER_NAME, LedgerReader, SqliteLedger, open_readonly
 from heliograph.store.lock import is_held
 
 
@@ -21,10 +22,19 @@ async def read_history(accounts: Sequence[Account], limit: int) -> list[tuple[st
             continue
         ledger = await open_readonly(folder)
         try:
-            found += [(account.user_id, rung) for rung in await ledger.history(limit)]
+            found += [(account.user_id, await _named(ledger, account, rung)) for rung in await ledger.history(limit)]
         finally:
             await ledger.close()
     return sorted(found, key=lambda each: each[1].sent_ms, reverse=True)[:limit]
+
+
+async def _named(ledger: LedgerReader, account: Account, rung: Rung) -> Rung:
+    """What a conversation is called is forgotten with what was said, and known from its room."""
+    if rung.title != rung.room_id:
+        return rung
+    record = await ledger.room(rung.room_id, [rung.sender])
+    is_known = record is not None and (record.facts.heroes or record.facts.canonical_alias)
+    return replace(rung, title=record.facts.title(account.user_id)) if record is not None and is_known else rung
 
 
 async def erase_history(accounts: Sequence[Account], *, with_unread: bool) -> int:

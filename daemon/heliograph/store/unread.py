@@ -12,6 +12,8 @@ from heliograph.store.deliveries import OPEN
 
 # Without a room it is a word of our own about what was before, and not a message.
 _UNREAD = f"{OPEN} AND room_id != '' AND text IS NOT NULL"
+# An invite does not say when it was sent.
+_SENT = "coalesce(nullif(origin_server_ts, 0), judged_ms)"
 
 
 def read_unread(db: sqlite3.Connection, messages: int) -> tuple[UnreadRoom, ...]:
@@ -20,7 +22,7 @@ def read_unread(db: sqlite3.Connection, messages: int) -> tuple[UnreadRoom, ...]
     rows = db.execute(
         "WITH rooms AS (SELECT max(position) AS position, room_id, room_title, sender_name, is_direct,"
         f" count(*) AS unread, sum(is_highlight) AS highlights FROM deliveries WHERE {_UNREAD} GROUP BY room_id)"
-        " SELECT rooms.room_id, room_title, sender_name, is_direct, unread, highlights, origin_server_ts"
+        f" SELECT rooms.room_id, room_title, sender_name, is_direct, unread, highlights, {_SENT}"
         " FROM rooms JOIN judged USING (position) ORDER BY position DESC"
     ).fetchall()
     newest = _read_messages(db, messages) if messages > 0 else {}
@@ -43,7 +45,7 @@ def _read_messages(db: sqlite3.Connection, limit: int) -> dict[str, list[UnreadM
     rows = db.execute(
         "WITH placed AS (SELECT position, event_id, room_id, sender, sender_name, text, category, state, is_highlight,"
         f" row_number() OVER (PARTITION BY room_id ORDER BY position DESC) AS place FROM deliveries WHERE {_UNREAD})"
-        " SELECT placed.room_id, placed.event_id, placed.sender, sender_name, text, origin_server_ts, category, state,"
+        f" SELECT placed.room_id, placed.event_id, placed.sender, sender_name, text, {_SENT}, category, state,"
         " is_highlight FROM placed JOIN judged USING (position) WHERE place <= ? ORDER BY position",
         (limit,),
     )
@@ -67,7 +69,7 @@ def read_history(db: sqlite3.Connection, limit: int) -> tuple[Rung, ...]:
     """What rang, newest first, whatever became of it."""
     rows = db.execute(
         "SELECT deliveries.room_id, coalesce(room_title, json_extract(facts, '$.name'), ''), deliveries.sender,"
-        " origin_server_ts, state, why, coalesce(rule, '') FROM deliveries JOIN judged USING (position)"
+        f" {_SENT}, state, why, coalesce(rule, '') FROM deliveries JOIN judged USING (position)"
         " LEFT JOIN rooms ON rooms.room_id = deliveries.room_id"
         " WHERE deliveries.room_id != '' ORDER BY position DESC LIMIT ?",
         (limit,),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, BOB, ME, ROOM, make_content, make_delivery
+from builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_facts
 from buses import PrivateBus
 from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
@@ -18,7 +18,8 @@ from heliograph.accounts import Account, cache_root, save_account, state_folder
 from heliograph.cli.table import columns_of, lay_out, word_time
 from heliograph.core.delivery import Move, State
 from heliograph.core.notification import Category, Popup
-from heliograph.core.record import Decision, Delivery, Judged, Plan, PopupRecord
+from heliograph.core.record import Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord
+from heliograph.core.room import RoomFacts
 from heliograph.core.unread import UnreadMessage, UnreadRoom, inbox_as_json
 from heliograph.errors import UserError
 from heliograph.ports import Settlement
@@ -44,7 +45,9 @@ def daemon(bus: PrivateBus, *rooms: UnreadRoom, account: str = ME) -> FakeDaemon
     return FakeDaemon(bus, FakeAnswers(inbox=inbox_as_json([(account, room) for room in rooms])))
 
 
-def fill_ledger(user_id: str, *deliveries: Delivery, moves: dict[str, Move] | None = None) -> None:
+def fill_ledger(
+    user_id: str, *deliveries: Delivery, moves: dict[str, Move] | None = None, facts: RoomFacts | None = None
+) -> None:
     async def fill() -> None:
         ledger = await SqliteLedger.open(state_folder(user_id))
         judged = tuple(
@@ -58,7 +61,8 @@ def fill_ledger(user_id: str, *deliveries: Delivery, moves: dict[str, Move] | No
             )
             for place, each in enumerate(deliveries)
         )
-        await ledger.commit(Plan("s2", judged=judged, deliveries=deliveries), NOON_MS)
+        rooms = (RoomRecord(facts),) if facts is not None else ()
+        await ledger.commit(Plan("s2", judged=judged, deliveries=deliveries, rooms=rooms), NOON_MS)
         popup = PopupRecord(ROOM, Popup("s", 1), "d")
         await ledger.settle([Settlement(each.event_id, Move.SHOWN) for each in deliveries], shown=popup)
         await ledger.settle([Settlement(event_id, move, why="why") for event_id, move in (moves or {}).items()])
@@ -260,6 +264,22 @@ def test_history_tells_what_became_of_it_and_not_what_it_said(shell: Shell) -> N
     assert "secret" not in result.stdout
     told = json.loads(shell.run("history", "--json", "--limit", "1").stdout)
     assert [(each["account"], each["state"], each["rule"]) for each in told] == [(ME, "dismissed", ".m.rule.message")]
+
+
+def test_a_conversation_keeps_its_name_in_the_history(shell: Shell) -> None:
+    sign_in()
+    facts = make_facts(name=None, heroes=(ALICE,), joined_member_count=2)
+    content = make_content(room_title="Alice", is_direct=True)
+    fill_ledger(ME, make_delivery("$a", content=content), moves={"$a": Move.OPENED}, facts=facts)
+    (told,) = json.loads(shell.run("history", "--json").stdout)
+    assert (told["title"], told["state"]) == ("Alice", "opened")
+
+
+def test_a_room_of_which_nothing_is_known_is_named_by_its_id_in_the_history(shell: Shell) -> None:
+    sign_in()
+    fill_ledger(ME, make_delivery("$a"), moves={"$a": Move.OPENED}, facts=make_facts(name=None, heroes=()))
+    (told,) = json.loads(shell.run("history", "--json").stdout)
+    assert told["title"] == ROOM
 
 
 def test_without_history_it_says_so(shell: Shell) -> None:

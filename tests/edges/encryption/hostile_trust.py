@@ -289,13 +289,17 @@ class Fuzzer(Spoiler):
 
 
 def _same_key(content: Any, good: dict[str, str]) -> bool:
-    """Spoilt in what does not matter: an unknown property, or other base64 of the same bytes."""
+    """Spoilt in what does not matter: an unknown property, other base64 of the same bytes, bits that X25519 clamps."""
     if not isinstance(content, dict) or content.get("request_id") != good["request_id"]:
         return False
     try:
-        return decode(content.get("secret")) == decode(good["secret"])
+        return _public_key(content.get("secret")) == _public_key(good["secret"])
     except ValueError:
         return False
+
+
+def _public_key(secret: Any) -> str:
+    return str(vodozemac.Curve25519SecretKey.from_bytes(decode(secret)).public_key().to_base64())
 
 
 async def bombard(folder: Path, count: int, seed: int) -> Tally:

@@ -16,6 +16,7 @@ from functools import partial
 from typing import Literal
 
 from heliograph.core.actions import Verb, Wish, verb_of, wishes
+from heliograph.core.calls import miss
 from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater, State, retry_delay
 from heliograph.core.folding import Fold, SoundGate
 from heliograph.core.notification import (
@@ -33,7 +34,7 @@ from heliograph.core.notification import (
 from heliograph.core.popups import Close, Keep, Show, Step, arrange, is_summary, new_rooms
 from heliograph.core.privacy import SHOW_ALL, Level, Privacy, reduce
 from heliograph.core.quiet import Through
-from heliograph.core.record import Agenda, Delivery, PopupRecord
+from heliograph.core.record import Agenda, Delivery, PopupRecord, Rewrite
 from heliograph.errors import StorageError, UserError
 from heliograph.ports import Desktop, Ledger, Opener, Pictures, Settlement
 from heliograph.questions import Questions
@@ -299,7 +300,9 @@ class DeliveryLoop:
         now = self._clock()
         until_ms = ALL_DUE_MS if self._is_everything_due else now
         agenda = await self._ledger.agenda(until_ms, now + int(1000 * LONGEST_WAIT_S), self._through())
-        self._next_ms = agenda.next_ms
+        self._next_ms = min((*_ends(agenda), *([] if agenda.next_ms is None else [agenda.next_ms])), default=None)
+        if await self._end_calls(agenda, now):
+            return
         wait_ms = self._fold.wait_ms(now)
         if self._hush == "wait" or wait_ms:
             # They stay due. What is on screen already is still changed and taken back.
@@ -321,6 +324,14 @@ class DeliveryLoop:
                 self._woken.set()
                 return
         self._is_everything_due = False
+
+    async def _end_calls(self, agenda: Agenda, now_ms: int) -> bool:
+        """Whether calls rang for as long as they do; then there is another agenda."""
+        over = [each for each in agenda.ringing if each.content and each.content.rings_until_ms <= now_ms]
+        if over:
+            await self._ledger.change([Rewrite(each.event_id, miss(each.content)) for each in over if each.content])
+            self._woken.set()
+        return bool(over)
 
     async def _arrange(self, agenda: Agenda) -> list[Step]:
         plan = partial(
@@ -558,6 +569,10 @@ class DeliveryLoop:
 
     async def _record_of(self, popup: Popup) -> PopupRecord | None:
         return next((record for record in await self._ledger.popups() if record.popup == popup), None)
+
+
+def _ends(agenda: Agenda) -> list[int]:
+    return [each.content.rings_until_ms for each in agenda.ringing if each.content is not None]
 
 
 def _settle_shown(delivery: Delivery) -> Settlement:

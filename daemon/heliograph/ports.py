@@ -11,7 +11,7 @@ from heliograph.core.encryption import Clear, KeyUpload, Locked, RoomKey, Taken
 from heliograph.core.events import Event, Json, Malformed, ServerNotification, Sync
 from heliograph.core.handoff import Signs
 from heliograph.core.notification import DesktopSignal, Notification, Picture, Popup
-from heliograph.core.push.changes import Change
+from heliograph.core.push.changes import Change as RuleChange
 from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.pusher import Pusher as Pusher
 from heliograph.core.pusher import PusherKey
@@ -19,6 +19,7 @@ from heliograph.core.quiet import Through
 from heliograph.core.record import (
     AccountState,
     Agenda,
+    Change,
     Delivery,
     LockedEvent,
     Plan,
@@ -246,7 +247,7 @@ class RoomActions(Protocol):
         """The `global` ones."""
         ...
 
-    async def change_push_rules(self, change: Change) -> None: ...
+    async def change_push_rules(self, change: RuleChange) -> None: ...
 
 
 class Encryption(Protocol):
@@ -371,6 +372,10 @@ class Ledger(Protocol):
     async def erase_history(self, *, with_unread: bool = False) -> int:
         """Forget all that rang and is no longer unread, or neither waits nor is on screen, but for event ids. How many
         rang among it."""
+        ...
+
+    async def change(self, changes: Sequence[Change]) -> None:
+        """What changes without a sync. One that no longer fits its delivery is passed over."""
         ...
 
     async def mutes(self) -> list[TimedMute]:

@@ -1187,3 +1187,32 @@ async def test_pictures_of_members_are_kept_and_forgotten(ledger: Ledger) -> Non
     gone = replace(facts, avatars={BOB: "mxc://x/b"})
     await ledger.commit(Plan("s3", rooms=(RoomRecord(gone),)), 2)
     assert (await ledger.rooms([ROOM], [ALICE, BOB]))[ROOM].facts.avatars == {BOB: "mxc://x/b"}
+
+
+# Calls
+
+
+async def test_calls_are_told_until_they_ring_no_more(ledger: Ledger) -> None:
+    calls = [
+        make_delivery(f"${ms}", content=make_content(category=Category.CALL, rings_until_ms=ms)) for ms in (2000, 1000)
+    ]
+    await ledger.commit(Plan("s2", deliveries=(*calls, make_delivery("$message"))), 1)
+    ringing = (await ledger.agenda(1)).ringing
+    assert [(each.event_id, each.content and each.content.rings_until_ms) for each in ringing] == [
+        ("$1000", 1000),
+        ("$2000", 2000),
+    ]
+    await ledger.change([Rewrite("$1000", make_content("Missed call")), Rewrite("$unknown", make_content())])
+    await ledger.change([Withdrawal("$2000", "answered")])
+    agenda = await ledger.agenda(1)
+    assert agenda.ringing == ()
+    assert [each.content for each in agenda.deliveries] == [make_content("Missed call"), make_content()]
+
+
+async def test_what_changes_between_syncs_makes_its_popup_stale(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await ledger.agenda(1)
+    await ledger.settle([Settlement("$a", Move.SHOWN)], shown=PopupRecord(ROOM, Popup("server", 1), "digest"))
+    await ledger.change([Rewrite("$a", make_content("Missed call"))])
+    (record,) = (await ledger.agenda(1)).popups
+    assert record.is_stale

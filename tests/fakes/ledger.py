@@ -168,6 +168,7 @@ class FakeLedger:
             deliveries=tuple(sorted([*due, *quoted], key=lambda each: each.position)),
             popups=tuple(await self.popups()),
             next_ms=min((each.due_ms for each in pending if each not in due), default=None),
+            ringing=tuple(sorted(filter(_rings_until, self._open()), key=_rings_until)),
         )
 
     def _quoted(self, key: str) -> list[Delivery]:
@@ -263,6 +264,11 @@ class FakeLedger:
         for each in settled:
             del self.deliveries[each.event_id]
         return len(settled)
+
+    async def change(self, changes: Sequence[Change]) -> None:
+        self._check()
+        for change in changes:
+            self._change(change)
 
     async def mutes(self) -> list[TimedMute]:
         self._check()
@@ -387,6 +393,10 @@ def _senders(shown: Sequence[Delivery]) -> tuple[str, ...]:
 
 def _edited(content: Content, edit: Edit) -> Content:
     return replace(content, text=edit.text, markup=edit.markup)
+
+
+def _rings_until(delivery: Delivery) -> int:
+    return 0 if delivery.content is None else delivery.content.rings_until_ms
 
 
 def _passes(delivery: Delivery, through: Through | None) -> bool:

@@ -306,3 +306,43 @@ def _states_all(account: Account) -> dict[str, int]:
 def _rows(account: Account, query: str) -> list[tuple[str, Any]]:
     with closing(sqlite3.connect(f"file:{account_folder(account)}/ledger.db?mode=ro", uri=True)) as db:
         return db.execute(query).fetchall()
+
+
+async def test_a_call_stops_to_ring_when_it_is_answered_elsewhere_or_given_up(stage: Stage) -> None:
+    room = await stage.direct_room()
+    invite = {"call_id": "c1", "version": "1", "party_id": "a", "lifetime": 60_000, "offer": {"type": "offer"}}
+    async with Daemon():
+        await stage.alice.send_event(room, "m.call.invite", invite)
+        shown = await stage.shown("Incoming call")
+        assert shown.hints["urgency"] == 2
+        assert shown.hints["category"] == "call.incoming"
+        await stage.me.send_event(room, "m.call.answer", {"call_id": "c1", "version": "1", "party_id": "b"})
+        await until(lambda: shown.id not in stage.screen.on_screen, "silence")
+
+        await stage.alice.send_event(room, "m.call.invite", {**invite, "call_id": "c2"})
+        ringing = await until(lambda: [each for each in stage.screen.on_screen.values() if each.hints["urgency"] == 2])
+        await stage.alice.send_event(room, "m.call.hangup", {"call_id": "c2", "version": "1", "party_id": "a"})
+        missed = await stage.shown("Missed call")
+        assert missed.id == ringing[0].id
+        assert missed.hints["urgency"] < 2
+        assert missed.hints["suppress-sound"] is True
+
+
+@pytest.mark.parametrize("kind", ["thread", "m.fully_read", "leave"])
+async def test_what_is_read_or_left_in_any_way_is_withdrawn(stage: Stage, kind: str) -> None:
+    room = await stage.direct_room()
+    async with Daemon():
+        root = await stage.alice.send_text(room, "the root")
+        first = await stage.shown("the root")
+        event = await stage.alice.send_text(room, "short-lived", thread=root)
+        await stage.shown("short-lived")
+        if kind == "thread":
+            await stage.me.read(room, event, thread_id=root)
+            # Only the thread was read.
+            await until(lambda: "short-lived" not in stage.screen.on_screen[first.id].body, "the thread's end")
+            await stage.me.read(room, root, "m.read.private", "main")
+        elif kind == "leave":
+            await stage.me.leave(room)
+        else:
+            await stage.me.read(room, event, "m.fully_read")
+        await until(lambda: not stage.screen.on_screen, "the end of the notification")

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from enum import Enum
 from hashlib import sha256
 
+from heliograph.core.calls import ENDING_TYPES, Ending, ending_of, miss, rings_until
 from heliograph.core.encryption import Clear, Locked
 from heliograph.core.events import (
     Event,
@@ -118,7 +119,10 @@ def rooms_changing_deliveries(
             for room in sync.joined
             if room.receipts
             or room.fully_read is not None
-            or any(isinstance(event, Event) and event.replaces is not None for event in room.timeline)
+            or any(
+                isinstance(event, Event) and (event.replaces is not None or event.type in ENDING_TYPES)
+                for event in room.timeline
+            )
             or ((record := rooms.get(room.room_id)) is not None and record.facts.inviter is not None)
         ),
     )
@@ -347,6 +351,26 @@ class _Planner:
                 words = self._word(event)
                 self._changes.append(Edit(target.event_id, words.text, words.markup))
 
+        elif event.type in ENDING_TYPES:
+            self._end_calls(event)
+
+    def _end_calls(self, event: Event) -> None:
+        for call in (*self._open.get(event.room_id, ()), *self._deliveries.values()):
+            ending = ending_of(event, call, self._me) if call.room_id == event.room_id else None
+            if ending is None or call.content is None:
+                continue
+            is_new = self._deliveries.get(call.event_id) is call
+            if ending is Ending.MISSED:
+                missed = miss(call.content)
+                if is_new:
+                    self._deliveries[call.event_id] = replace(call, content=missed)
+                else:
+                    self._changes.append(Rewrite(call.event_id, missed))
+            elif is_new:
+                self._silence_delivery(call.event_id, ending.value)
+            else:
+                self._changes.append(Withdrawal(call.event_id, ending.value))
+
     def _find(self, room_id: str, event_id: str) -> Delivery | None:
         known = (each for each in self._open.get(room_id, ()) if each.event_id == event_id)
         return self._deliveries.get(event_id) or next(known, None)
@@ -491,6 +515,10 @@ class _Planner:
             avatar=facts.picture(event.sender, is_direct=is_direct),
             thread=None if event.thread_root is None else self._situation.threads.get(event.thread_root, ""),
         )
+        if content.category is Category.CALL:
+            is_late = any(each.event_id == event.event_id for each in self._situation.late)
+            until_ms = rings_until(event, self._situation.now_ms, is_late=is_late)
+            content = miss(content) if until_ms is None else replace(content, rings_until_ms=until_ms)
         return reduce(content, self._level(event, facts))
 
     def _level(self, event: Event, facts: RoomFacts) -> Level:

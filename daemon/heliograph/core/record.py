@@ -61,6 +61,8 @@ class Content:
     """mxc: URI of the picture that goes with it: the sender's, or the room's."""
     thread: str | None = None
     """What the thread is about that it stands in; "" if nobody knows, None if it stands in none."""
+    rings_until_ms: int = 0
+    """Of a call: when it stops to ring by itself, in ms since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -210,6 +212,8 @@ class Agenda:
     """All on screen."""
     next_ms: int | None
     """When the first of the other PENDING deliveries is due."""
+    ringing: tuple[Delivery, ...] = ()
+    """Unread calls that ring or have rung, by `Content.rings_until_ms`: a few."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,16 +17,18 @@ from heliograph.store.popups import mark_stale
 
 _COLUMNS = (
     "event_id, room_id, sender, thread_root, state, position, attempts, due_ms, popup_key, why,"
-    " room_title, sender_name, text, category, is_direct, is_highlight, sound, markup, avatar, thread"
+    " room_title, sender_name, text, category, is_direct, is_highlight, sound, markup, avatar, thread,"
+    " rings_until_ms"
 )
 OPEN = "state IN ('pending', 'shown', 'dismissed', 'lost')"
 """Unread: `core.delivery.OPEN_STATES`."""
 _NEVER_MS = 2**63 - 1
+_MOST_CALLS = 20
 _MOST_NAMES = 250
 """That pass in quiet; each is compared three times, and SQLite before 3.32 allows 999 parameters."""
 _ERASED = (
     "popup_key = NULL, room_title = NULL, sender_name = NULL, text = NULL, category = NULL, is_direct = NULL,"
-    " is_highlight = NULL, sound = NULL, markup = NULL, avatar = NULL, thread = NULL"
+    " is_highlight = NULL, sound = NULL, markup = NULL, avatar = NULL, thread = NULL, rings_until_ms = NULL"
 )
 
 
@@ -35,8 +37,9 @@ def insert_deliveries(db: sqlite3.Connection, deliveries: Iterable[Delivery], af
     rows = [(*_values(each), to_text(each.event_id), after_position) for each in deliveries]
     return db.executemany(
         "INSERT OR IGNORE INTO deliveries (position, event_id, state, room_id, sender, thread_root, due_ms,"
-        " room_title, sender_name, text, category, is_direct, is_highlight, sound, markup, avatar, thread)"
-        " SELECT position, event_id, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM judged"
+        " room_title, sender_name, text, category, is_direct, is_highlight, sound, markup, avatar, thread,"
+        " rings_until_ms)"
+        " SELECT position, event_id, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM judged"
         " WHERE event_id = ? AND position > ?",
         rows,
     ).rowcount
@@ -152,6 +155,15 @@ def read_shown_in(db: sqlite3.Connection, key: str) -> list[Delivery]:
     return [_delivery(row) for row in rows]
 
 
+def read_ringing(db: sqlite3.Connection) -> list[Delivery]:
+    """Unread calls that ring or have rung, the one that stops first first."""
+    rows = db.execute(
+        f"SELECT {_COLUMNS} FROM deliveries WHERE rings_until_ms > 0 AND {OPEN} ORDER BY rings_until_ms LIMIT ?",
+        (_MOST_CALLS,),
+    )
+    return [_delivery(row) for row in rows]
+
+
 def read_next_due_ms(
     db: sqlite3.Connection, now_ms: int, latest_ms: int | None, through: Through | None = None
 ) -> int | None:
@@ -205,7 +217,8 @@ def _rewrite(db: sqlite3.Connection, event_id: str, content: Content) -> None:
     db.execute(
         "UPDATE deliveries SET room_title = ?, sender_name = ?, text = ?, category = ?, is_direct = ?,"
         " is_highlight = ?, sound = ?,"
-        " markup = ?, avatar = ?, thread = ?, due_ms = CASE attempts WHEN 0 THEN 0 ELSE due_ms END WHERE event_id = ?",
+        " markup = ?, avatar = ?, thread = ?, rings_until_ms = ?,"
+        " due_ms = CASE attempts WHEN 0 THEN 0 ELSE due_ms END WHERE event_id = ?",
         (*_content_values(content), event_id),
     )
 
@@ -218,7 +231,7 @@ def _values(delivery: Delivery) -> tuple[Any, ...]:
         to_integer(delivery.due_ms),
     )
     content = delivery.content
-    return (*head, *((None,) * 10 if content is None else _content_values(content)))
+    return (*head, *((None,) * 11 if content is None else _content_values(content)))
 
 
 def _content_values(content: Content) -> tuple[Any, ...]:
@@ -233,6 +246,7 @@ def _content_values(content: Content) -> tuple[Any, ...]:
         to_text(content.markup),
         to_optional_text(content.avatar),
         to_optional_text(content.thread),
+        to_integer(content.rings_until_ms),
     )
 
 
@@ -264,6 +278,7 @@ def _content(
     markup: str | None,
     avatar: str | None,
     thread: str | None,
+    rings_until_ms: int | None,
 ) -> Content | None:
     if room_title is None or text is None:
         return None
@@ -278,4 +293,5 @@ def _content(
         markup=markup or "",
         avatar=avatar,
         thread=thread,
+        rings_until_ms=rings_until_ms or 0,
     )

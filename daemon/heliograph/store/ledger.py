@@ -21,6 +21,7 @@ from heliograph.core.quiet import Through
 from heliograph.core.record import (
     AccountState,
     Agenda,
+    Change,
     Decision,
     Delivery,
     EventRecord,
@@ -137,6 +138,9 @@ class SqliteLedger:
         await self._database.empty_journal()
         return erased
 
+    async def change(self, changes: Sequence[Change]) -> None:
+        await self._database.transaction(partial(self._change, changes))
+
     async def mutes(self) -> list[TimedMute]:
         return await self._database.read(mutes.read_mutes)
 
@@ -177,12 +181,16 @@ class SqliteLedger:
             account.write_sync(db, plan.next_batch, now_ms)
         return Committed(new, deliveries.read_open_rooms(db))
 
+    def _change(self, changes: Sequence[Change], db: sqlite3.Connection) -> None:
+        self._changed_since_agenda |= deliveries.apply_changes(db, changes)
+
     def _agenda(self, now_ms: int, latest_ms: int | None, through: Through | None, db: sqlite3.Connection) -> Agenda:
         self._changed_since_agenda.clear()
         return Agenda(
             deliveries=tuple(deliveries.read_due(db, now_ms, latest_ms, through)),
             popups=tuple(popups.read_popups(db)),
             next_ms=deliveries.read_next_due_ms(db, now_ms, latest_ms, through),
+            ringing=tuple(deliveries.read_ringing(db)),
         )
 
     def _settle(

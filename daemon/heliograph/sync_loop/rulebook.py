@@ -6,6 +6,7 @@ import logging
 from dataclasses import replace
 from typing import Any
 
+from heliograph.core.calls import ENDING_TYPES
 from heliograph.core.events import Sync
 from heliograph.core.push.rule import KINDS
 from heliograph.core.push.rules import Ruleset
@@ -26,6 +27,7 @@ BASE_TYPES = frozenset(
         "m.room.tombstone",
         "m.poll.start",
         "org.matrix.msc3381.poll.start",
+        *ENDING_TYPES,
     }
 )
 """Timeline events that predefined rules let ring, or that withdraw what rang. The ruleset adds what it names."""

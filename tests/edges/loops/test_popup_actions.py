@@ -11,8 +11,8 @@ from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
 from fakes.desktop import FakeDesktop
 from heliograph.core.actions import Verb, Wish
 from heliograph.core.delivery import RetryLater, State
-from heliograph.core.notification import Activated, Category, Closed, Closing, Popup, Replied
-from heliograph.core.record import Withdrawal
+from heliograph.core.notification import Activated, Category, Closed, Closing, Popup, Replied, Urgency
+from heliograph.core.record import Delivery, Withdrawal
 from heliograph.delivery_loop import AFTERGLOW_MS
 from waiting import until
 
@@ -200,3 +200,48 @@ async def test_a_new_server_gets_everything_though_the_user_clicks_meanwhile(sta
         stage.desktop.answer()
         async with asyncio.timeout(60):
             await until(lambda: all(stage.state(f"$in{room}") is State.SHOWN for room in rooms))
+
+
+def make_call(clock: WallClock, seconds: int) -> Delivery:
+    until_ms = clock() + 1000 * seconds
+    content = make_content("Incoming call", category=Category.CALL, sound="ring", rings_until_ms=until_ms)
+    return make_delivery("$call", content=content)
+
+
+async def test_a_call_insists_until_its_time_is_over_and_was_missed_then(
+    stage: DeliveryStage, clock: WallClock
+) -> None:
+    async with running(stage.loop):
+        await stage.commit(make_call(clock, 30))
+        await settled(stage, "$call", State.SHOWN)
+        (ringing,) = stage.desktop.on_screen.values()
+        assert ringing.urgency is Urgency.CRITICAL
+        await asyncio.sleep(29)
+        assert len(stage.desktop.shown) == 1
+        await asyncio.sleep(2)
+        (missed,) = stage.desktop.on_screen.values()
+    assert "Missed call" in missed.body
+    assert missed.urgency is Urgency.NORMAL
+    assert missed.sound is None
+    assert [action.label for action in missed.actions] == ["Reply", "Mark as read", "Mute…"]
+    assert stage.desktop.calls == 2
+
+
+async def test_a_call_that_waits_for_the_desktop_for_too_long_comes_as_a_missed_one(
+    stage: DeliveryStage, clock: WallClock
+) -> None:
+    stage.desktop.troubles.append(RetryLater(60, "busy"))
+    async with running(stage.loop):
+        await stage.commit(make_call(clock, 30))
+        await settled(stage, "$call", State.SHOWN)
+    assert "Missed call" in stage.desktop.bodies[0]
+
+
+async def test_a_call_answered_elsewhere_is_silent_at_once(stage: DeliveryStage, clock: WallClock) -> None:
+    async with running(stage.loop):
+        await stage.commit(make_call(clock, 30))
+        await settled(stage, "$call", State.SHOWN)
+        await stage.commit(changes=[Withdrawal("$call", "answered or declined on another device")])
+        await until(lambda: not stage.desktop.on_screen)
+        await asyncio.sleep(60)
+    assert stage.desktop.calls == 1

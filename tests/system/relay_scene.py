@@ -34,14 +34,14 @@ class Scene:
         return await self.alice.send_text(self.rooms[room], text)
 
     async def ready(self) -> None:
-        """Returns when the daemon is direct, and the relay holds for it."""
+        """Returns when the daemon is direct, and the relay holds for it, as it does from the first message on."""
         await until(self._is_registered, "the direct pusher", PATIENCE_S)
         first = await self.send("first")
         await self.acknowledged([first])
         await self.arrived([first])
         await self.relay.settled()
         await until(lambda: self.cable.is_polling, "a poll", PATIENCE_S)
-        self.gateway.events.clear()
+        assert self.gateway.events == []
         self.cable.brought.clear()
         self.cable.apart.clear()
         self.before = self.shown()

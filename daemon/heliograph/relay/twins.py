@@ -75,7 +75,7 @@ class UpstreamTwins:
             await self.remove(twin.app_id, twin.pushkey, authorization)
 
     async def without_orphans(self, user_id: str, listed: list[Json], authorization: Authorization) -> list[Json]:
-        """UpstreamTwins of ours that nobody here knows: another user took the name, or relay.db was lost."""
+        """Twins of ours that nobody here knows: another user took the name, or relay.db was lost."""
         kept: list[Json] = []
         for entry in listed:
             key = key_of(entry)

@@ -19,12 +19,12 @@ from dbus_fast.errors import DBusFastError
 from dbus_fast.service import ServiceInterface, method
 
 from heliograph.control import BUS_NAME, OBJECT_PATH
-from heliograph.errors import HeliographError, UserError
+from heliograph.errors import EXIT_FAILED, EXIT_USAGE, HeliographError, UserError
 from heliograph.session_bus import session_bus_address
 
 INTERFACE = "io.github.heliograph.Verification1"
 ERROR = "io.github.heliograph.Error"
-"""Of every error that is the user's matter. Its text: what is wrong, a newline, what to do."""
+"""Of every error that is the user's matter. Its text: what is wrong, what to do, a command's exit code; a line each."""
 MAX_SECRET = 4096
 
 _CONNECT_S = 3.0
@@ -138,8 +138,9 @@ class VerificationClient:
             return reply.body[0] if reply.body else None
         text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
         if reply.error_name == ERROR:
-            title, _, hint = text.partition("\n")
-            raise UserError(title, hint or "See `heliograph status`.")
+            title, hint, code = (*text.split("\n", 2), "", "")[:3]
+            exit_code = EXIT_USAGE if code == str(EXIT_USAGE) else EXIT_FAILED
+            raise UserError(title, hint or "See `heliograph status`.", exit_code=exit_code)
         if reply.error_name in _NOBODY:
             raise UserError("Heliograph has stopped meanwhile.", "systemctl --user start heliograph")
         raise UserError(
@@ -177,7 +178,7 @@ async def _told(work: Awaitable[T]) -> T:
     try:
         return await work
     except UserError as error:
-        raise DBusError(ERROR, f"{error.title}\n{error.hint}") from error
+        raise DBusError(ERROR, f"{error.title}\n{error.hint}\n{error.exit_code}") from error
     except HeliographError as error:
         raise DBusError(ERROR, f"It did not work: {error}.\nTry again later.") from error
 

@@ -86,11 +86,14 @@ async def test_a_secret_comes_through_a_pipe(client: VerificationClient, verifyi
     assert len(os.listdir("/proc/self/fd")) <= len(before)
 
 
-async def test_what_the_user_can_mend_is_told_whole(client: VerificationClient, verifying: FakeVerifying) -> None:
-    verifying.failure = UserError("It is wrong.", "Mend it.")
+@pytest.mark.parametrize("exit_code", [1, 2])
+async def test_what_the_user_can_mend_is_told_whole(
+    client: VerificationClient, verifying: FakeVerifying, exit_code: int
+) -> None:
+    verifying.failure = UserError("It is wrong.", "Mend it.", exit_code=exit_code)
     with pytest.raises(UserError) as told:
         await client.begin(ME)
-    assert (told.value.title, told.value.hint) == ("It is wrong.", "Mend it.")
+    assert (told.value.title, told.value.hint, told.value.exit_code) == ("It is wrong.", "Mend it.", exit_code)
 
 
 async def test_a_homeserver_that_fails_is_told(client: VerificationClient, verifying: FakeVerifying) -> None:

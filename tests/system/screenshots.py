@@ -37,7 +37,15 @@ window#waybar { background: #20242c; color: #eceff4; }
 tooltip { background: #20242c; border: 1px solid #56607a; border-radius: 6px; }
 tooltip label { color: #eceff4; padding: 4px; }
 """
-_SWAYNC = {"positionX": "right", "positionY": "top", "timeout": 0, "timeout-low": 0, "notification-window-width": 440}
+_SWAYNC = {
+    **{"positionX": "right", "positionY": "top", "timeout": 0, "timeout-low": 0},
+    **{"notification-window-width": 440, "notification-icon-size": 56},
+}
+_SWAYNC_STYLE = """\
+@import url("/etc/xdg/swaync/style.css");
+* { font-family: DejaVu Sans; }
+image { -gtk-icon-shadow: none; border-radius: 6px; }
+"""
 _README = Path(__file__).parents[2] / "README.md"
 
 
@@ -50,11 +58,13 @@ class Studio:
         self.logind = logind
         self._synapse = synapse
         self.users: dict[str, DemoUser] = {}
+        self._colours: dict[str, tuple[int, int, int]] = {}
 
     async def add(self, name: str, colour: str) -> DemoUser:
         """A user with this display name, and a picture in this colour."""
         user = await self._synapse.register(name.lower())
         self.users[name] = user
+        self._colours[name] = (int(colour[1:3], 16), int(colour[3:5], 16), int(colour[5:7], 16))
         await user.set_display_name(name)
         uri = await _upload(user, _draw_avatar(name[0], colour))
         await user.call("PUT", f"/profile/{user.user_id}/avatar_url", {"avatar_url": uri})
@@ -68,12 +78,11 @@ class Studio:
             await guest.join(room)
         return room
 
-    async def take(self, name: str, cause: Callable[[], Awaitable[object]]) -> None:
-        """Lets it happen, waits until it is painted, and takes the picture. The screen is empty afterwards."""
-        before = self.session.colours()
+    async def take(self, name: str, sender: str, cause: Callable[[], Awaitable[object]]) -> None:
+        """Lets it happen, waits for the sender's picture, and takes ours. The screen is empty afterwards."""
         await cause()
-        await until(lambda: self.session.colours() != before, name)
-        await asyncio.sleep(1.5)  # until nothing moves any more
+        await until(lambda: self.session.colours().get(self._colours[sender], 0) > 500, name)
+        await asyncio.sleep(1)  # until nothing moves any more
         self.save(name)
         await asyncio.to_thread(self._clear)
 
@@ -116,7 +125,7 @@ async def _take_all(studio: Studio) -> None:
     await sign_in(me)
     async with Daemon():
         await studio.take(
-            "message", lambda: alice.send_text(direct, "Noodles at noon? The place by the river is open.")
+            "message", "Alice", lambda: alice.send_text(direct, "Noodles at noon? The place by the river is open.")
         )
 
         async def talk() -> None:
@@ -124,10 +133,10 @@ async def _take_all(studio: Studio) -> None:
             await carol.send_text(lunch, "Noodles, always")
             await alice.send_text(lunch, "Me: are you coming, too?", mentions=[me])
 
-        await studio.take("group", talk)
-        await studio.take("invite", lambda: dave.create_room("Weekend hike", invite=[me]))
+        await studio.take("group", "Alice", talk)
+        await studio.take("invite", "Dave", lambda: dave.create_room("Weekend hike", invite=[me]))
         studio.logind.lock()
-        await studio.take("privacy", lambda: alice.send_text(direct, "The door code is 4711"))
+        await studio.take("privacy", "Alice", lambda: alice.send_text(direct, "The door code is 4711"))
         studio.logind.unlock()
         await _take_bar(studio)
 
@@ -158,7 +167,9 @@ async def take(folder: Path) -> None:
         logind = FakeLogind(system_bus.address)
         await logind.start()
         (home / "swaync.json").write_text(json.dumps(_SWAYNC))
-        session.spawn("swaync", "-c", str(home / "swaync.json"), log=home / "swaync.log")
+        (home / "swaync.css").write_text(_SWAYNC_STYLE)
+        words = ("-c", str(home / "swaync.json"), "-s", str(home / "swaync.css"))
+        session.spawn("swaync", *words, log=home / "swaync.log")
         async with ThrowawaySynapse(progress=print) as synapse:
             await _take_all(Studio(folder, synapse, session, logind))
         await logind.stop()

@@ -56,7 +56,8 @@ class AcknowledgementLoop:
 
     @property
     def _is_present(self) -> bool:
-        return self._status.handoff.why_away is None
+        # Until it rings here again, what is shown is silent.
+        return self._status.handoff.why_away is None and not self._status.handoff.is_hushed
 
     def take(self, event_ids: Iterable[str]) -> None:
         """These are on screen, or need not be."""

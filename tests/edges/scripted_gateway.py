@@ -12,6 +12,8 @@ from aiohttp import web
 
 from heliograph.core.fallback import NOTIFY_PATH
 
+RELAY_TOKEN = "the-token-of-the-relay"
+
 
 class ScriptedGateway:
     """A `with` block; everything public may be changed by a test."""
@@ -31,6 +33,8 @@ class ScriptedGateway:
         """Whether what is pushed can be found in its topic."""
         self.pushes: list[dict[str, Any]] = []
         self.is_silent = False
+        self.relayed: dict[str, dict[str, Any]] = {}
+        """As a relay that is a gateway only: what was led through it, by hidden pushkey."""
         self._ready = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
 
@@ -65,6 +69,8 @@ class ScriptedGateway:
         if self.is_silent:
             assert request.transport is not None
             request.transport.abort()
+        if request.path.startswith("/_heliograph/v1/pushers"):
+            return await self._relay(request)
         if request.method == "POST" and request.path == NOTIFY_PATH:
             return await self._take(request)
         if request.path == NOTIFY_PATH and self.is_gateway:
@@ -73,6 +79,16 @@ class ScriptedGateway:
             lines = (json.dumps({"event": "message", "message": json.dumps(push)}) for push in self.pushes)
             return web.Response(status=self.topic_status, text="\n".join(lines) if self.keeps_pushes else "")
         return web.Response(status=404, text="not found")
+
+    async def _relay(self, request: web.BaseRequest) -> web.Response:
+        if request.headers.get("Authorization") != f"Bearer {RELAY_TOKEN}":
+            return web.json_response({"errcode": "M_UNKNOWN_TOKEN", "error": "no such token"}, status=401)
+        if request.method == "DELETE":
+            self.relayed.pop(request.path.rpartition("/")[2], None)
+            return web.json_response({})
+        hidden = f"hidden{len(self.relayed)}"
+        self.relayed[hidden] = await request.json()
+        return web.json_response({"pushkey": hidden, "url": f"{self.url}{NOTIFY_PATH}"})
 
     async def _take(self, request: web.BaseRequest) -> web.StreamResponse:
         body = await request.read()

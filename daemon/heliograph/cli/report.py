@@ -147,7 +147,7 @@ def report_handoff(account: dict[str, Any]) -> Iterator[str]:
 def _handoff(handoff: dict[str, Any]) -> str:
     place = "you are here" if handoff.get("present") is True else f"you count as away: {_text(handoff.get('why_away'))}"
     quiet = handoff.get("quiet")
-    if handoff.get("set_up") == "relay":
+    if handoff.get("set_up") == "relay" or handoff.get("relay") == "told":
         rings = "either this desktop or another device (relay)"
     elif isinstance(quiet, list) and quiet:
         rings = f"this desktop; silent meanwhile: {', '.join(_text(name) for name in quiet[:20])}"

@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import json
 import os
 from pathlib import Path
 
@@ -9,7 +10,7 @@ from builders import ALICE, ME
 from conftest import Home
 from edges.cli.conftest import Shell
 from edges.login_server import PASSWORD, LoginServer
-from edges.scripted_gateway import ScriptedGateway
+from edges.scripted_gateway import RELAY_TOKEN, ScriptedGateway
 from heliograph.accounts import state_folder
 from heliograph.config import load_config
 from heliograph.core.fallback import NOTIFY_PATH
@@ -246,3 +247,69 @@ def test_a_running_daemon_that_systemd_did_not_start_is_to_be_started_again(
     lock.release()
     assert result.exit_code == 0
     assert "start it again" in result.stdout
+
+
+def relay_token() -> str:
+    """As it is kept with the account's secrets."""
+    file = state_folder(ME) / "secret.json"
+    return str(json.loads(file.read_text()).get("relay_token", ""))
+
+
+def test_a_relay_is_led_through_and_left_again(shell: Shell, signed_in: LoginServer, gateway: ScriptedGateway) -> None:
+    through = ("--relay", gateway.url, "--relay-token-stdin")
+    result = shell.run("fallback", "set", "ntfy", f"{gateway.url}/{TOPIC}", *through, stdin=f"{RELAY_TOKEN}\n")
+    assert result.exit_code == 0, result.output
+    assert f"{gateway.url}/{TOPIC}\n" in result.stdout
+    assert RELAY_TOKEN not in result.output
+    fallback = load_config().fallback
+    assert (fallback.pushkey, fallback.relay) == ("hidden0", gateway.url)
+    assert gateway.relayed["hidden0"]["pushkey"] == f"{gateway.url}/{TOPIC}?up=1"
+    assert [pusher["pushkey"] for pusher in signed_in.pushers] == ["hidden0"]
+    assert relay_token() == RELAY_TOKEN
+    assert f"relay    {gateway.url}" in shell.run("fallback", "show").stdout
+    assert shell.run("fallback", "remove").exit_code == 0
+    assert gateway.relayed == {}
+    assert signed_in.pushers == []
+    assert relay_token() == ""
+
+
+def test_without_the_relay_the_next_one_leaves_it(
+    shell: Shell, signed_in: LoginServer, gateway: ScriptedGateway
+) -> None:
+    through = ("--relay", gateway.url, "--relay-token-stdin")
+    shell.run("fallback", "set", "ntfy", f"{gateway.url}/{TOPIC}", *through, stdin=f"{RELAY_TOKEN}\n")
+    set_ntfy(shell, gateway)
+    assert load_config().fallback.relay == ""
+    assert (gateway.relayed, relay_token()) == ({}, "")
+    assert [pusher["pushkey"] for pusher in signed_in.pushers] == [f"{gateway.url}/{TOPIC}?up=1"]
+
+
+@pytest.mark.parametrize(
+    ("relay", "token", "exit_code", "problem"),
+    [
+        ("http://127.0.0.1:9", RELAY_TOKEN, 1, "does not take the fallback"),
+        ("http://push.example.org", RELAY_TOKEN, 2, "is not encrypted"),
+        ("gateway", "wrong", 1, "no such token"),
+        ("gateway", "", 2, "no token"),
+    ],
+)
+def test_a_relay_that_cannot_be_used_changes_nothing(
+    shell: Shell,
+    signed_in: LoginServer,
+    gateway: ScriptedGateway,
+    relay: str,
+    token: str,
+    exit_code: int,
+    problem: str,
+) -> None:
+    url = gateway.url if relay == "gateway" else relay
+    through = ("--relay", url, "--relay-token-stdin")
+    result = shell.run("fallback", "set", "ntfy", f"{gateway.url}/{TOPIC}", *through, stdin=f"{token}\n")
+    assert result.exit_code == exit_code
+    assert problem in result.output
+    assert load_config().fallback.fallback is None
+    assert signed_in.pushers == []
+
+
+def test_a_token_without_a_relay_is_a_usage_error(shell: Shell) -> None:
+    assert shell.run("fallback", "set", "ntfy", "https://ntfy.example.org", "--relay-token-stdin").exit_code == 2

@@ -89,6 +89,9 @@ def test_a_running_daemon_is_told_of_in_full(shell: Shell, private_bus: PrivateB
         ({"has_direct_push": True, "mode": "direct", "mode_reason": ""}, "direct push (MSC3361): yes"),
         ({"handoff": HandoffStatus()}, "this desktop, and your other devices as they did (you are here)"),
         ({"handoff": HandoffStatus(set_up="relay")}, "either this desktop or another device (relay)"),
+        ({"handoff": HandoffStatus(relay="told")}, "either this desktop or another device (relay)"),
+        ({"handoff": HandoffStatus(relay="told")}, "told what rings here"),
+        ({"handoff": HandoffStatus(relay="not told: no answer")}, "not told: no answer"),
         ({"handoff": HandoffStatus(quiet=("Pixel\x1b",))}, "this desktop; silent meanwhile: Pixel (you are here)"),
         (
             {"handoff": HandoffStatus(why_away="the session is locked", is_hushed=True)},

@@ -84,6 +84,14 @@ async def test_what_comes_while_the_user_is_elsewhere_is_left_to_the_phone(stage
     assert "$away" not in stage.relay.acknowledged
 
 
+async def test_what_is_shown_in_silence_after_the_return_is_left_to_the_phone(stage: Stage) -> None:
+    stage.status.handoff.is_hushed = True
+    stage.loop.take(["$silent"])
+    stage.loop.turn()
+    await stage.told(1)
+    assert stage.relay.calls == [([], 0)]
+
+
 async def test_a_relay_that_is_down_is_told_later(stage: Stage) -> None:
     stage.relay.failure = Unreachable("no")
     stage.loop.take(["$1"])

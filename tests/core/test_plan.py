@@ -33,25 +33,23 @@ from heliograph.core.events import (
     ServerNotification,
     Sync,
 )
-from heliograph.core.notification import Category
-from heliograph.core.plan import (
-    Mode,
-    Situation,
-    is_disputed,
+from heliograph.core.needs import (
     joined_at,
     marked_events,
     missing_names,
-    plan,
     rooms_changing_deliveries,
     rooms_wanting_facts,
     senders,
     touched_rooms,
     unnamed_threads,
 )
+from heliograph.core.notification import Category
+from heliograph.core.plan import is_disputed, plan
 from heliograph.core.privacy import Level, Privacy
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import AccountState, Decision, Delivery, Edit, Plan, RoomRecord, Withdrawal
 from heliograph.core.room import RoomFacts
+from heliograph.core.situation import Mode, Situation
 
 MUTED = Ruleset.parse(
     {

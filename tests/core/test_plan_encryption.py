@@ -22,22 +22,12 @@ from builders import (
 )
 from heliograph.core.encryption import Clear, Locked, Reason, RoomKey
 from heliograph.core.events import Event, Receipt, Sync
-from heliograph.core.plan import (
-    FROM_BACKUP,
-    FROM_UNSIGNED,
-    PATIENCE_MS,
-    Mode,
-    Situation,
-    is_disputed,
-    plan,
-    rooms_changing_deliveries,
-    rooms_wanting_facts,
-    senders,
-    touched_rooms,
-)
+from heliograph.core.needs import rooms_changing_deliveries, rooms_wanting_facts, senders, touched_rooms
+from heliograph.core.plan import FROM_BACKUP, FROM_UNSIGNED, PATIENCE_MS, is_disputed, plan
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import AccountState, Decision, Edit, LockedEvent, Plan, Rewrite, RoomRecord, Withdrawal
+from heliograph.core.situation import Mode, Situation
 from heliograph.core.wording import ENCRYPTED
 
 NOW = 1_700_000_000_000

@@ -6,30 +6,26 @@ ledger commits the plan, then the delivery loop acts on it.
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
-from enum import Enum
+from dataclasses import replace
 from hashlib import sha256
 
 from heliograph.core.calls import ENDING_TYPES, Ending, ending_of, miss, rings_until
-from heliograph.core.encryption import Clear, Locked
 from heliograph.core.events import (
     Event,
     InvitedRoom,
     JoinedRoom,
     Malformed,
-    ServerNotification,
     StrippedState,
     Sync,
 )
+from heliograph.core.invites import invite_event, invite_id, is_invite, is_invite_id
+from heliograph.core.needs import joined_at
 from heliograph.core.notification import Category
-from heliograph.core.privacy import HIDDEN_TEXT, SHOW_ALL, Level, Privacy, reduce
-from heliograph.core.push.rules import Ruleset
+from heliograph.core.privacy import Level, reduce
 from heliograph.core.push.verdict import Verdict, verdict_of
 from heliograph.core.reading import Order, read_elsewhere
 from heliograph.core.record import (
     UNLISTED,
-    AccountState,
     Change,
     Content,
     Decision,
@@ -43,6 +39,7 @@ from heliograph.core.record import (
     Withdrawal,
 )
 from heliograph.core.room import RoomFacts
+from heliograph.core.situation import Mode, Situation
 from heliograph.core.wording import Words, category_of, mark_unverified, word_event, word_invite, word_name
 
 SERVER_RULE = "homeserver"
@@ -53,147 +50,6 @@ PATIENCE_MS = 3000
 """How long a message waits for its key before it rings as "New encrypted message"."""
 FROM_BACKUP = "its key came from the key backup"
 FROM_UNSIGNED = "its sender's device is not verified by its owner"
-
-
-class Mode(Enum):
-    """Who says what rings."""
-
-    DIRECT = "direct"
-    """The server, by `notifications` in /sync (MSC3361)."""
-    LOCAL = "local"
-    """We, by the push rules."""
-    BOTH = "both"
-    """What either says rings: for a sync of which the server's list may leave something out."""
-
-
-@dataclass(frozen=True, slots=True)
-class Situation:
-    """All that a plan may depend on besides the sync itself, gathered before."""
-
-    me: str
-    mode: Mode
-    account: AccountState
-    ruleset: Ruleset
-    rooms: Mapping[str, RoomRecord] = field(default_factory=dict)
-    """Records of the rooms that the sync touches."""
-    fresh_rooms: frozenset[str] = frozenset()
-    """Those whose facts or names were asked for just now: to be kept, whatever the sync says of them."""
-    open_deliveries: Sequence[Delivery] = ()
-    """PENDING and SHOWN deliveries of `rooms_changing_deliveries`, in order of position."""
-    positions: Mapping[str, int] = field(default_factory=dict)
-    """The ledger's positions of events that receipts name."""
-    filled: Sequence[ServerNotification] = ()
-    """What GET /notifications told of a gap in a timeline."""
-    clear: Mapping[str, Clear] = field(default_factory=dict)
-    """By event id: the events that were decrypted. They stand in the sync, in `filled` and in `late` as decrypted."""
-    locked: Mapping[str, Locked] = field(default_factory=dict)
-    """By event id: the encrypted events that could not be."""
-    late: Sequence[Event] = ()
-    """Events of earlier syncs whose keys came now, decrypted."""
-    hopeless: Sequence[str] = ()
-    """Ids of such events that cannot be read in spite of their keys."""
-    waiting: Sequence[LockedEvent] = ()
-    """Events of `rooms_changing_deliveries` that are kept until their keys come."""
-    threads: Mapping[str, str] = field(default_factory=dict)
-    """By the event id of its root: what a thread is about."""
-    privacy: Privacy = SHOW_ALL
-    now_ms: int = 0
-
-
-def touched_rooms(sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterable[Event] = ()) -> frozenset[str]:
-    """Rooms whose records a plan needs."""
-    rooms = {room.room_id for room in sync.joined} | {room.room_id for room in sync.invited} | set(sync.left)
-    rooms.update(event.room_id for event in late)
-    rooms.update(item.event.room_id for item in (*sync.notifications, *filled) if isinstance(item, ServerNotification))
-    return frozenset(rooms)
-
-
-def rooms_changing_deliveries(
-    sync: Sync, rooms: Mapping[str, RoomRecord], late: Iterable[Event] = ()
-) -> frozenset[str]:
-    """Rooms whose open deliveries a plan needs: something was read, edited, decrypted, joined or left there."""
-    return frozenset(sync.left).union(
-        (event.room_id for event in late),
-        (
-            room.room_id
-            for room in sync.joined
-            if room.receipts
-            or room.fully_read is not None
-            or any(
-                isinstance(event, Event) and (event.replaces is not None or event.type in ENDING_TYPES)
-                for event in room.timeline
-            )
-            or ((record := rooms.get(room.room_id)) is not None and record.facts.inviter is not None)
-        ),
-    )
-
-
-def senders(sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterable[Event] = ()) -> frozenset[str]:
-    """Members whose display names a plan may need."""
-    users = {event.sender for room in sync.joined for event in room.timeline if isinstance(event, Event)}
-    users.update(event.sender for event in late)
-    users.update(item.event.sender for item in (*sync.notifications, *filled) if isinstance(item, ServerNotification))
-    return frozenset(users)
-
-
-def marked_events(sync: Sync) -> frozenset[str]:
-    """Events that receipts and read markers name, and those they may cover in this very sync."""
-    marked: set[str] = set()
-    for room in sync.joined:
-        marked.update(receipt.event_id for receipt in room.receipts)
-        if room.fully_read is not None:
-            marked.add(room.fully_read)
-    return frozenset(marked)
-
-
-def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[str]:
-    """Rooms in which something may ring but which were never asked about."""
-    wanting = {room.room_id for room in sync.joined if any(_may_ring(event, situation.me) for event in room.timeline)}
-    wanting.update(event.room_id for event in situation.late)
-    wanting.update(
-        item.event.room_id
-        for item in (*sync.notifications, *situation.filled)
-        if isinstance(item, ServerNotification) and not _is_invite(item.event, situation.me)
-    )
-    return frozenset(
-        room_id
-        for room_id in wanting
-        if (record := situation.rooms.get(room_id)) is None or not record.facts.is_complete
-    )
-
-
-def missing_names(plan: Plan, rooms: Mapping[str, RoomRecord]) -> frozenset[tuple[str, str]]:
-    """(room id, user id) of senders that ring in this plan and whose names nobody told yet."""
-    known = {**rooms, **{record.facts.room_id: record for record in plan.rooms}}
-    return frozenset(
-        (delivery.room_id, delivery.sender)
-        for delivery in plan.deliveries
-        if delivery.room_id in known and delivery.sender not in known[delivery.room_id].facts.names
-    )
-
-
-def unnamed_threads(plan: Plan) -> frozenset[tuple[str, str]]:
-    """(room id, event id of the root) of threads in which something rings and may be told of in full."""
-    return frozenset(
-        (delivery.room_id, delivery.thread_root)
-        for delivery in plan.deliveries
-        if delivery.thread_root is not None
-        and delivery.content is not None
-        and delivery.content.thread == ""
-        and delivery.content.text != HIDDEN_TEXT
-    )
-
-
-def joined_at(room: JoinedRoom, me: str) -> int | None:
-    """Where in this timeline the user joined the room; None if they were in it all along."""
-    for index, event in enumerate(room.timeline):
-        if isinstance(event, Event) and event.type == "m.room.member" and event.state_key == me:
-            unsigned = event.raw.get("unsigned")
-            before = unsigned.get("prev_content") if isinstance(unsigned, Mapping) else None
-            was_joined = isinstance(before, Mapping) and before.get("membership") == "join"
-            if event.content.get("membership") == "join" and not was_joined:
-                return index
-    return None
 
 
 def plan(sync: Sync, situation: Situation) -> Plan:
@@ -295,7 +151,7 @@ class _Planner:
         self._update(record)
         if self._situation.mode is Mode.DIRECT:
             return
-        event = _invite_event(invited.room_id, invite, self._me, record)
+        event = invite_event(invited.room_id, invite, self._me, record)
         self._judge(event, self._judge_by_rules(event, facts), facts)
 
     def _take_state(self, room: JoinedRoom) -> None:
@@ -305,7 +161,7 @@ class _Planner:
             self._changes.extend(
                 Withdrawal(each.event_id, "joined the room")
                 for each in self._open.get(room.room_id, ())
-                if _is_invite_id(each.event_id)
+                if is_invite_id(each.event_id)
             )
             # What the stripped state told does not hold for the room itself.
             facts = replace(facts, inviter=None) if facts.is_complete else RoomFacts(room.room_id)
@@ -377,7 +233,7 @@ class _Planner:
 
     def _take_reading(self, room: JoinedRoom) -> None:
         here = [each for each in self._deliveries.values() if each.room_id == room.room_id]
-        before = [each for each in self._open.get(room.room_id, ()) if not _is_invite_id(each.event_id)]
+        before = [each for each in self._open.get(room.room_id, ()) if not is_invite_id(each.event_id)]
         order: dict[str, Order] = {event_id: (0, place) for event_id, place in self._situation.positions.items()}
         order.update({each.event_id: (0, each.position) for each in before})
         for index, event_id in enumerate(self._judged):
@@ -403,8 +259,8 @@ class _Planner:
                 continue
             event = item.event
             record = self._record(event.room_id)
-            if _is_invite(event, self._me):
-                event = replace(event, event_id=_invite_id(record))
+            if is_invite(event, self._me):
+                event = replace(event, event_id=invite_id(record))
             verdict = verdict_of(item.actions, SERVER_RULE)
             if event.event_id in self._situation.clear:
                 verdict = self._judge_by_rules(event, record.facts)
@@ -498,17 +354,17 @@ class _Planner:
         judged[event_id] = replace(judged[event_id], decision=Decision.SILENT, reason=why)
 
     def _compose(self, event: Event, verdict: Verdict, facts: RoomFacts) -> Content:
-        is_invite = _is_invite_id(event.event_id)
+        is_an_invite = is_invite_id(event.event_id)
         is_direct = facts.is_direct(self._direct_rooms)
-        if is_invite:
+        if is_an_invite:
             is_direct = event.content.get("is_direct") is True
-        words = Words(word_invite(is_direct=is_direct)) if is_invite else self._word(event)
+        words = Words(word_invite(is_direct=is_direct)) if is_an_invite else self._word(event)
         content = Content(
             room_title=word_name(facts.title(self._me)),
             sender_name=word_name(facts.name_of(event.sender)),
             text=words.text,
             markup=words.markup,
-            category=Category.INVITE if is_invite else category_of(event),
+            category=Category.INVITE if is_an_invite else category_of(event),
             is_direct=is_direct,
             is_highlight=verdict.highlight,
             sound=verdict.sound,
@@ -543,38 +399,6 @@ def _why_silent(*, is_silenced: bool, is_pusher_enabled: bool) -> str | None:
     if not is_pusher_enabled:
         return "another client switched this device's pusher off"
     return "another client silenced this device" if is_silenced else None
-
-
-def _may_ring(event: Event | Malformed, me: str) -> bool:
-    return isinstance(event, Event) and event.sender != me
-
-
-def _is_invite(event: Event, me: str) -> bool:
-    return event.type == "m.room.member" and event.state_key == me and event.content.get("membership") == "invite"
-
-
-def _is_invite_id(event_id: str) -> bool:
-    return event_id.startswith("invite:")
-
-
-def _invite_id(record: RoomRecord) -> str:
-    return f"invite:{record.facts.room_id}:{record.invite_serial}"
-
-
-def _invite_event(room_id: str, invite: StrippedState | None, me: str, record: RoomRecord) -> Event:
-    """The invite as an event of its own. One whose membership event is missing still rings, from nobody."""
-    content = invite.content if invite is not None else {"membership": "invite"}
-    sender = invite.sender if invite is not None else ""
-    event_id = _invite_id(record)
-    raw = {
-        "event_id": event_id,
-        "room_id": room_id,
-        "type": "m.room.member",
-        "sender": sender,
-        "state_key": me,
-        "content": content,
-    }
-    return Event(event_id, room_id, "m.room.member", sender, 0, content, raw, state_key=me)
 
 
 def _is_in(room: JoinedRoom, locked: LockedEvent) -> bool:

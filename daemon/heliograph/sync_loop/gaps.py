@@ -11,7 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotification, Sync
-from heliograph.core.plan import joined_at
+from heliograph.core.needs import joined_at
 from heliograph.core.record import AccountState
 from heliograph.errors import RateLimited, Refused, Unreachable
 from heliograph.ports import Homeserver, Ledger

@@ -16,9 +16,9 @@ from dataclasses import dataclass, replace
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.encryption import Received, Rejected, RoomKey
 from heliograph.core.events import AccountData, Sync
-from heliograph.core.plan import Mode
 from heliograph.core.privacy import SHOW_ALL, Privacy
 from heliograph.core.record import AccountState, Decision, Plan
+from heliograph.core.situation import Mode
 from heliograph.errors import (
     AnswerTooLarge,
     HeliographError,

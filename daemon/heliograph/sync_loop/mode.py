@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from heliograph.core.plan import Mode
+from heliograph.core.situation import Mode
 from heliograph.errors import Refused
 from heliograph.ports import Features, Homeserver
 from heliograph.status import AccountStatus

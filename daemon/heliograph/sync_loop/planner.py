@@ -12,21 +12,19 @@ from dataclasses import replace
 
 from heliograph.core.encryption import RoomKey
 from heliograph.core.events import ServerNotification, Sync
-from heliograph.core.plan import (
-    Mode,
-    Situation,
-    is_disputed,
+from heliograph.core.needs import (
     marked_events,
     missing_names,
-    plan,
     rooms_changing_deliveries,
     rooms_wanting_facts,
     senders,
     touched_rooms,
     unnamed_threads,
 )
+from heliograph.core.plan import is_disputed, plan
 from heliograph.core.privacy import Privacy
 from heliograph.core.record import AccountState, Plan, RoomRecord
+from heliograph.core.situation import Mode, Situation
 from heliograph.errors import HeliographError
 from heliograph.ports import Encryption, Homeserver, Ledger
 from heliograph.sync_loop.decryption import Decrypter, Opened

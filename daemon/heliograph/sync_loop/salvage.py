@@ -19,7 +19,9 @@ from heliograph.core.events import (
     StrippedState,
     Sync,
 )
-from heliograph.core.plan import Situation, marked_events, plan, rooms_changing_deliveries, rooms_wanting_facts
+from heliograph.core.needs import marked_events, rooms_changing_deliveries, rooms_wanting_facts
+from heliograph.core.plan import plan
+from heliograph.core.situation import Situation
 
 P = TypeVar("P", Event, StrippedState, ServerNotification)
 

@@ -1,0 +1,37 @@
+"""Invites, which /sync tells as stripped state: no event, no id, and no time of their own."""
+
+from __future__ import annotations
+
+from heliograph.core.events import Event, StrippedState
+from heliograph.core.record import RoomRecord
+
+
+def is_invite(event: Event, me: str) -> bool:
+    """Whether the event invites the user."""
+    return event.type == "m.room.member" and event.state_key == me and event.content.get("membership") == "invite"
+
+
+def is_invite_id(event_id: str) -> bool:
+    """Whether it is one of `invite_id`'s, and not the homeserver's."""
+    return event_id.startswith("invite:")
+
+
+def invite_id(record: RoomRecord) -> str:
+    """The id of the room's latest invite; a second one after the first was declined has another."""
+    return f"invite:{record.facts.room_id}:{record.invite_serial}"
+
+
+def invite_event(room_id: str, invite: StrippedState | None, me: str, record: RoomRecord) -> Event:
+    """The invite as an event of its own. One whose membership event is missing still rings, from nobody."""
+    content = invite.content if invite is not None else {"membership": "invite"}
+    sender = invite.sender if invite is not None else ""
+    event_id = invite_id(record)
+    raw = {
+        "event_id": event_id,
+        "room_id": room_id,
+        "type": "m.room.member",
+        "sender": sender,
+        "state_key": me,
+        "content": content,
+    }
+    return Event(event_id, room_id, "m.room.member", sender, 0, content, raw, state_key=me)

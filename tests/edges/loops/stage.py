@@ -162,6 +162,8 @@ class SyncStage:
         self.received: list[Received | Rejected] = []
         self.wanted: list[frozenset[RoomKey]] = []
         self.catching_up: list[bool] = []
+        self.silent: list[str] = []
+        """Events that a rule kept silent."""
         self.me = self.homeserver.user(ME)
         self.alice = self.homeserver.user("@alice:example.org")
         self.loop = SyncLoop(
@@ -178,6 +180,7 @@ class SyncStage:
                 on_trouble=lambda title, hint: self.troubles.append((title, hint)),
                 on_received=self.received.extend,
                 on_locked=self.wanted.append,
+                on_silent=self.silent.extend,
                 on_catching_up=self.catching_up.append,
             ),
         )

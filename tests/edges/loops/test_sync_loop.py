@@ -156,6 +156,20 @@ async def test_a_first_start_without_the_push_rules_is_tried_again(
 # Ringing
 
 
+async def test_what_a_rule_keeps_silent_is_told_once_it_is_committed(stage: SyncStage) -> None:
+    room = await stage.room()
+    async with running(stage.loop):
+        await stage.connected()
+        own = await stage.me.send_text(room, "from my phone")
+        content = {"msgtype": "m.notice", "body": "built"}
+        notice = await stage.alice.send_event(room, "m.room.message", content)
+        text = await stage.alice.send_text(room, "noodles?")
+        await stage.rings("noodles?")
+    assert stage.silent == [notice]
+    assert {own, text}.isdisjoint(stage.silent)
+    assert notice in stage.ledger.judged
+
+
 async def test_a_message_rings_with_the_names_of_room_and_sender(stage: SyncStage) -> None:
     room = await stage.room("Lunch")
     async with running(stage.loop):

@@ -86,7 +86,7 @@ class Commits:
         self.rejected |= changes.rejected
         for (key, why), number in changes.lost.items():
             fields = {"pusher": label(key), "outcome": str(why), "pushes": number}
-            log.warning("%d pushes of pusher %s are given up: %s", number, label(key), _LOST[why], extra=fields)
+            log.warning("Pushes of pusher %s are given up (%d): %s", label(key), number, _LOST[why], extra=fields)
         for key, due_ms in changes.due.items():
             self._schedule.ask(key, due_ms)
             self.wake.set()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import re
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
@@ -99,9 +100,15 @@ class TestSending:
             assert [request.pushkey for request in stage.gateways.waiting] == ["b", "c"]
 
 
+def lost(caplog: pytest.LogCaptureFixture) -> list[str]:
+    """Lines about pushes that nobody got, with {} in the place of the pusher."""
+    lines = [record.getMessage() for record in caplog.records if record.levelname == "WARNING"]
+    return [re.sub("pusher [0-9a-f]{8} ", "pusher {} ", line) for line in lines if "given up" in line]
+
+
 class TestBackingOff:
     async def test_delays_double_from_a_second_to_an_hour_and_end_after_a_day(
-        self, stage: OutboxStage, phone: Twin
+        self, stage: OutboxStage, phone: Twin, caplog: pytest.LogCaptureFixture
     ) -> None:
         stage.gateways.always = Deferred("HTTP 502")
         await take(stage, phone, "$1")
@@ -113,6 +120,7 @@ class TestBackingOff:
         counts = await stage.outbox.counts()
         assert counts[Why.EXPIRED] == 1
         assert counts["waiting"] == 0
+        assert lost(caplog) == ["Pushes of pusher {} are given up (1): nobody took them for 24 hours"]
 
     async def test_what_waits_behind_a_failing_push_keeps_its_order(self, stage: OutboxStage, phone: Twin) -> None:
         stage.gateways.script = [Deferred("HTTP 502")]
@@ -375,11 +383,14 @@ class TestCancelling:
         assert stage.gateways.events == []
         assert (await stage.outbox.counts())[Why.DISABLED] == 1
 
-    async def test_the_oldest_go_when_too_much_waits_for_one_pusher(self, tmp_path: Path) -> None:
+    async def test_the_oldest_go_when_too_much_waits_for_one_pusher(
+        self, tmp_path: Path, caplog: pytest.LogCaptureFixture
+    ) -> None:
         async with OutboxStage(tmp_path, most_waiting=2) as stage:
             phone = stage.pushers.add(make_twin())
             await take(stage, phone, "$1", "$2", "$3", hold_ms=3000)
             assert (await stage.outbox.counts())[Why.OVERFLOW] == 1
+            assert lost(caplog) == ["Pushes of pusher {} are given up (1): too many were waiting"]
             await stage.pass_ms(3000)
             assert stage.gateways.events == ["$2", "$3"]
 

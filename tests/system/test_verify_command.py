@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import json
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -12,6 +11,7 @@ import pytest
 from buses import PrivateBus
 from conftest import NewUser, OpenJsClient
 from fakes.notification_server import NotificationServer
+from heliograph.control.client import ask_status
 from heliograph.demo.user import DemoUser
 from js_client import JsClient
 from system.daemon import Daemon, sign_in
@@ -40,7 +40,9 @@ async def element(user: DemoUser, js_client: OpenJsClient) -> JsClient:
 
 
 async def standing(user: DemoUser) -> str:
-    (account,) = json.loads((await heliograph("status", "--json")).output)["accounts"]
+    told = await ask_status()
+    assert told is not None
+    (account,) = told["accounts"]
     return str(account["device"])
 
 

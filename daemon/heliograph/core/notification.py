@@ -65,6 +65,8 @@ class Notification:
     target: Target = Target()
     actions: tuple[Action, ...] = ()
     """Besides the click that opens; servers without actions show none."""
+    is_update: bool = False
+    """Nothing in it is new: it only says again, or no longer, what was shown before."""
     markup: str = ""
     """The body as `core.markup` writes it, for servers that take markup; empty: as the body stands."""
     avatar: str | None = None

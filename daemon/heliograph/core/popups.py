@@ -167,6 +167,7 @@ def _show(
             sound=next((content.sound for content in reversed(new) if content.sound), None),
             target=Target() if is_of_many or not latest.room_id else Target(latest.room_id, _event_id(latest)),
             actions=actions_for(contents, is_summary=is_of_many) if latest.room_id else (),
+            is_update=not new,
             markup=markup,
             avatar=avatar,
         ),

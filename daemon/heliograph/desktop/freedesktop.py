@@ -19,6 +19,7 @@ from heliograph.core.notification import DesktopSignal, DoNotDisturb, Notificati
 from heliograph.desktop import do_not_disturb
 from heliograph.desktop.failures import STARTING_DELAY_S, TROUBLE_DELAY_S, judge_failure
 from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_folders
+from heliograph.desktop.quirks import adapt
 from heliograph.desktop.rendering import SIGNATURE, icon_for, render
 from heliograph.desktop.server import INTERFACE, NAME, PATH, Server, Traits
 
@@ -152,6 +153,7 @@ class FreedesktopDesktop:
     async def _notify(self, server: Server, notification: Notification, replaces: Popup | None) -> Done[Popup]:
         traits = await server.traits(self._bus)
         replaces_id = replaces.id if replaces is not None and replaces.server == server.life else 0
+        notification = adapt(notification, traits.title)
         arguments = render(notification, traits.capabilities, icon=self._icon, replaces_id=replaces_id)
         serial = self._bus.next_serial()
         try:

@@ -252,6 +252,20 @@ async def test_a_click_brings_the_token_that_came_before_it(
     ]
 
 
+@pytest.mark.parametrize(
+    ("profile", "urgency"), [(GNOME, 0), (PLASMA, 1), (DUNST, 1)], ids=["gnome", "plasma", "dunst"]
+)
+async def test_a_silent_change_comes_up_again_nowhere(
+    server: NotificationServer, desktop: FreedesktopDesktop, profile: Profile, urgency: int
+) -> None:
+    await server.restart(profile)
+    await until(lambda: desktop.server is not None)
+    popup = await show(desktop)
+    await desktop.show(make_notification(body="changed", is_update=True), popup)
+    assert [shown.hints["urgency"] for shown in server.shown] == [1, urgency]
+    assert server.shown[1].id == popup.id
+
+
 MESSAGE_ACTIONS = actions_for([make_content()], is_summary=False)
 
 

@@ -221,6 +221,8 @@ async def test_a_call_insists_until_its_time_is_over_and_was_missed_then(
         await asyncio.sleep(2)
         (missed,) = stage.desktop.on_screen.values()
     assert "Missed call" in missed.body
+    assert missed.is_update
+    assert not ringing.is_update
     assert missed.urgency is Urgency.NORMAL
     assert missed.sound is None
     assert [action.label for action in missed.actions] == ["Reply", "Mark as read", "Mute…"]

@@ -34,6 +34,8 @@ _FOREIGN = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="leave out tests that need a homeserver or a display")
     parser.addoption("--long", action="store_true", help="the whole size of tests that are small otherwise")
+    parser.addoption("--seeds", type=int, help="so many runs of random faults, instead of 20")
+    parser.addoption("--seed", type=int, action="append", default=[], help="this run of random faults; repeatable")
 
 
 def pytest_configure(config: pytest.Config) -> None:

@@ -45,10 +45,14 @@ async def session_of(user: DemoUser, account: Account) -> DemoUser:
 
 
 class Daemon:
-    """`heliograph run` in the test's environment. `words` go to the launcher, which can stop it at a named step."""
+    """`heliograph run` in the test's environment. `words` go to the launcher, which can stop it at a named step.
 
-    def __init__(self, *words: str) -> None:
+    `prefix` is a command that runs it.
+    """
+
+    def __init__(self, *words: str, launcher: Path = LAUNCHER, prefix: Sequence[str] = ()) -> None:
         self._words = words
+        self._program = [*prefix, "setpriv", "--pdeathsig", "KILL", sys.executable, str(launcher)]
         self._process: subprocess.Popen[bytes] | None = None
         self._log = Path(os.environ["HOME"]) / "daemon.log"
         self._log_start = 0
@@ -57,6 +61,11 @@ class Daemon:
     def pid(self) -> int:
         assert self._process is not None
         return self._process.pid
+
+    @property
+    def exit_code(self) -> int | None:
+        """None while it runs."""
+        return None if self._process is None else self._process.poll()
 
     @property
     def log(self) -> str:
@@ -88,7 +97,7 @@ class Daemon:
         self._log_start = self._log.stat().st_size if self._log.exists() else 0
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["setpriv", "--pdeathsig", "KILL", sys.executable, str(LAUNCHER), *words],
+                [*self._program, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

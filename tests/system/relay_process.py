@@ -7,6 +7,7 @@ import os
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
 import aiohttp
@@ -25,6 +26,10 @@ class RelayProcess:
         self.port = free_port()
         self._config = state.with_suffix(".toml")
         self._config.write_text(config)
+        self.options: Sequence[str] = ()
+        """More of the command line."""
+        self.prefix: Sequence[str] = ()
+        """A command that runs it."""
         self._homeserver = homeserver
         self._state = state
         self._log = state.with_suffix(".log")
@@ -102,7 +107,7 @@ class RelayProcess:
         ]
         with self._log.open("ab") as output:
             self._process = subprocess.Popen(
-                [sys.executable, *program, "relay", *options, "--allow-http-loopback"],
+                [*self.prefix, sys.executable, *program, "relay", *options, "--allow-http-loopback", *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=output,

@@ -1,0 +1,49 @@
+"""Seeded random faults over a stream of events: whatever fails in whatever order, the guarantees hold in the end.
+
+pytest tests/system/faults                       20 seeds, some seconds each
+pytest tests/system/faults --seeds 500           as many
+pytest tests/system/faults --seed 17             this one
+pytest tests/system/faults --long                100 seeds, up to a minute each, with longer faults
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from buses import PrivateBus
+from conftest import Home
+from heliograph.demo.homeserver import ThrowawaySynapse
+from system.faults.oracle import violations
+from system.faults.run import play, summarize
+from system.faults.schedule import draw
+
+CONFIG = """\
+[notifications]
+max_rooms = 50
+[sync]
+poll_seconds = 10
+"""
+
+
+@pytest.mark.timeout(300)
+async def test_whatever_fails_each_event_rings_once_or_is_rightly_silent(
+    fault_seed: int,
+    is_long: bool,
+    sturdy_synapse: ThrowawaySynapse,
+    private_bus: PrivateBus,
+    home: Home,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    (home.config / "heliograph").mkdir()
+    (home.config / "heliograph/config.toml").write_text(CONFIG)
+    monkeypatch.setenv("DBUS_SYSTEM_BUS_ADDRESS", private_bus.address)
+    schedule = draw(fault_seed, is_long=is_long)
+    print(schedule)
+    verdicts = await play(sturdy_synapse, schedule, tmp_path / "run", private_bus.address)
+    print(summarize(verdicts))
+    found = violations(verdicts)
+    again = f"pytest tests/system/faults --seed {fault_seed}" + (" --long" if is_long else "")
+    assert not found, "\n".join([f"Run it again: {again}", *map(str, found)])

@@ -19,6 +19,8 @@ from waiting import until
 
 LAUNCHER = Path(__file__).parent / "launcher.py"
 STOP_S = 15
+PATIENCE_S = 60
+"""A start takes a second, on a machine that has nothing else to do."""
 
 
 async def sign_in(user: DemoUser) -> Account:
@@ -91,7 +93,7 @@ class Daemon:
         words = self._words if words is None else words
         await asyncio.to_thread(self._spawn, words)
         if until_connected:
-            await until(self._is_connected, "the connection to the homeserver")
+            await until(self._is_connected, "the connection to the homeserver", PATIENCE_S)
 
     def _spawn(self, words: Sequence[str]) -> None:
         self._log_start = self._log.stat().st_size if self._log.exists() else 0

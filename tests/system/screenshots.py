@@ -86,6 +86,16 @@ class Studio:
         self.save(name)
         await asyncio.to_thread(self._clear)
 
+    async def fetch_pictures(self) -> None:
+        """Everybody says hello: a notification waits only briefly for a picture that was never seen before."""
+        names = list(self.users)
+        hall = await self.room("Hall", *names)
+        for name in names[1:]:
+            hello = await self.users[name].send_text(hall, "Hello")
+        await asyncio.sleep(4)
+        await self.users[names[0]].read(hall, hello)
+        await asyncio.sleep(1)
+
     def save(self, name: str) -> None:
         """What is on the screen, without what is empty around it."""
         path = self.folder / f"{name}.png"
@@ -124,6 +134,7 @@ async def _take_all(studio: Studio) -> None:
     lunch = await studio.room("Lunch", "Me", "Bob", "Carol", "Alice")
     await sign_in(me)
     async with Daemon():
+        await studio.fetch_pictures()
         await studio.take(
             "message", "Alice", lambda: alice.send_text(direct, "Noodles at noon? The place by the river is open.")
         )

@@ -23,7 +23,6 @@ from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.errors import HeliographError
 
-NAME = "actions"
 _KINDS = ("m.read", "m.read.private", "thread", "m.fully_read")
 
 

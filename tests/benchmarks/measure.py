@@ -1,4 +1,4 @@
-"""Measures every contestant in one run on one homeserver, prints a table and writes JSON. Asserts nothing."""
+"""Measures section after section, and writes the report anew after each. Asserts nothing and fails nothing."""
 
 from __future__ import annotations
 
@@ -6,184 +6,87 @@ import argparse
 import asyncio
 import json
 import os
-import platform
-import tempfile
-from dataclasses import dataclass
+import time
+from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
-import aiohttp
+from benchmarks.machine import describe_machine, load
+from benchmarks.report import Measurement, read_measurement, write_report, write_section
+from benchmarks.rows import SECTIONS
+from benchmarks.sections import QUICK, WHOLE, Size, measure_section, say
 
-from benchmarks.actions import NAME as ACTIONS
-from benchmarks.actions import measure_actions
-from benchmarks.arrivals import Arrivals
-from benchmarks.contestants import CONTESTANTS, Contestant, Floor, Heliograph
-from benchmarks.encryption import measure_encryption
-from benchmarks.phases import Entry, Figures, Sender, catch_up, idle, messages, starts, warm_up
-from benchmarks.relay import NAME as RELAY
-from benchmarks.relay import measure_relay
-from benchmarks.report import DEFINITIONS, ratios, write_table
-from benchmarks.rules import measure_rules
-from buses import PrivateBus
-from heliograph.demo.homeserver import ThrowawaySynapse
-from heliograph.demo.user import DemoUser
-from heliograph.errors import HeliographError
+_ROOT = Path(__file__).resolve().parents[2]
+REPORT = _ROOT / "docs/benchmarks.md"
 
 
-@dataclass(frozen=True, slots=True)
-class Size:
-    messages: int
-    idle_s: float
-    rooms: int
-    events_per_room: int
-    starts: int
-    syncs: int
-    encrypted: int
+class Kept:
+    """What was measured so far on this machine with these versions, in a file of JSON."""
 
-
-_WHOLE = Size(messages=300, idle_s=240, rooms=500, events_per_room=20, starts=5, syncs=500, encrypted=2000)
-_QUICK = Size(messages=40, idle_s=40, rooms=40, events_per_room=20, starts=2, syncs=200, encrypted=500)
-RULES = "rules"
-"""Named among the contestants; it needs no homeserver."""
-ENCRYPTION = "encryption"
-_SETTINGS = {"default_room_version": "11"}
-"""matrix-commander refuses room ids without a server name, which newer rooms have."""
-
-
-class Run:
-    """One run: what was measured so far, and why something was not."""
-
-    def __init__(self, size: Size, server: ThrowawaySynapse, bus: str, folder: Path, sender: DemoUser) -> None:
-        self.figures: dict[str, Figures] = {}
-        self.notes: dict[str, str] = {}
-        self._size = size
-        self._server = server
-        self._bus = bus
-        self._folder = folder
-        self._user = sender
-
-    async def measure(self, chosen: list[str], sender: Sender, arrivals: Arrivals) -> None:
-        taking_part = [contestant() for contestant in CONTESTANTS if contestant.name in chosen]
-        entries = [entry for one in taking_part if (entry := await self._enter(one))]
+    def __init__(self, file: Path) -> None:
+        self._file = file
+        self.machine = describe_machine()
+        self.measured: dict[str, Measurement] = {}
         try:
-            say("Warming up")
-            await warm_up(entries, sender, arrivals)
-            say(f"Idle for {self._size.idle_s:.0f} s")
-            self.add(await idle(entries, self._size.idle_s))
-            say(f"{self._size.messages} messages to each")
-            self.add(await messages(entries, self._size.messages, sender, arrivals))
-        finally:
-            for entry in entries:
-                await entry.process.stop()
-        names = {entry.contestant.name for entry in entries}
-        if names & {Floor.name, Heliograph.name}:
-            await self._measure_sizes(names, sender)
+            kept: Any = json.loads(file.read_text())
+            if kept["machine"] == self.machine:
+                self.measured = {name: read_measurement(each) for name, each in kept["sections"].items()}
+        except (OSError, ValueError, KeyError, TypeError, AttributeError):
+            return
 
-    async def _measure_sizes(self, names: set[str], sender: Sender) -> None:
-        say(f"Making {self._size.rooms} rooms")
-        few, many = await self._server.register("few"), await self._server.register("many")
-        await self._share_room(few, 0)
-        rooms = [await self._share_room(many, number) for number in range(self._size.rooms)]
-        for contestant in (Floor(), Heliograph()):
-            if contestant.name in names:
-                say(f"Starts of {contestant.name}")
-                users = {"few": few, "many": many}
-                self.add(await starts(contestant, users, self._size.starts, self._folder, self._bus))
-        if Heliograph.name in names:
-            say(f"Catching up with {self._size.rooms * self._size.events_per_room} events")
-            fill = [(room, self._size.events_per_room) for room in rooms]
-            self.add({Heliograph.name: await catch_up(many, fill, sender, self._folder, self._bus)})
+    def add(self, name: str, measurement: Measurement) -> None:
+        self.measured[name] = measurement
+        sections = {name: asdict(each) for name, each in self.measured.items()}
+        _write(self._file, json.dumps({"machine": self.machine, "sections": sections}, indent=2) + "\n")
 
-    async def _enter(self, contestant: Contestant) -> Entry | None:
-        say(f"Starting {contestant.name}")
-        user = await self._server.register(f"user-of-{contestant.name}")
-        room = await self._share_room(user, 0)
-        home = self._folder / contestant.name
-        try:
-            await asyncio.to_thread(contestant.sign_in, user, home, self._bus)
-            process, _ = await contestant.start(user, home, self._bus)
-        except RuntimeError as error:
-            self.notes[contestant.name] = str(error)
-            return None
-        return Entry(contestant, user, room, home, process)
-
-    async def _share_room(self, user: DemoUser, number: int) -> str:
-        room = await self._user.create_room(f"Room {number}", preset="public_chat")
-        await user.join(room)
-        return room
-
-    def add(self, figures: dict[str, Figures]) -> None:
-        for name, values in figures.items():
-            self.figures.setdefault(name, {}).update(values)
+    def report(self) -> str:
+        return write_report(self.machine, self.measured)
 
 
-def say(sentence: str) -> None:
-    print(f"  {sentence}", flush=True)
+def _write(file: Path, text: str) -> None:
+    temporary = file.with_name(file.name + ".new")
+    temporary.write_text(text)
+    os.replace(temporary, file)
 
 
-async def measure(size: Size, chosen: list[str]) -> Run:
-    with PrivateBus() as bus, tempfile.TemporaryDirectory(prefix="heliograph-bench-") as folder:
-        arrivals = Arrivals()
-        await arrivals.start(bus.address)
-        try:
-            async with (
-                ThrowawaySynapse(settings=_SETTINGS, progress=say) as server,
-                aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session,
-            ):
-                user = await server.register("sender")
-                run = Run(size, server, bus.address, Path(folder), user)
-                if set(chosen) - {RELAY, ENCRYPTION, RULES, ACTIONS}:
-                    await run.measure(chosen, Sender(user, session), arrivals)
-                if ACTIONS in chosen:
-                    say("Clicks, and messages read elsewhere")
-                    took = await measure_actions(server, Path(folder) / ACTIONS, size.messages)
-                    run.add({Heliograph.name: took})
-                if RELAY in chosen:
-                    say("The relay beside the homeserver")
-                    pushes = size.messages // 3
-                    run.figures[RELAY] = await measure_relay(server, Path(folder) / RELAY, size.syncs, pushes)
-                if ENCRYPTION in chosen:
-                    say("Decryption beside vodozemac, and a large store")
-                    place = Path(folder) / ENCRYPTION
-                    run.add(await measure_encryption(server, arrivals, bus.address, place, size.encrypted))
-        finally:
-            await arrivals.stop()
-    return run
+def _measure(name: str, size: Size) -> Measurement:
+    before, began = load(), time.monotonic()
+    when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
+    found = asyncio.run(measure_section(name, size))
+    return Measurement(when, size.name, before, time.monotonic() - began, found.figures, found.notes)
 
 
 def main() -> None:
+    names = [section.name for section in SECTIONS]
     parser = argparse.ArgumentParser(
-        description="Measure Heliograph beside a floor, matrix-commander, the homeserver and its push rules."
+        prog="tests/benchmarks/run",
+        description="Measure Heliograph beside a floor, matrix-commander, the homeserver and its push rules.",
     )
-    parser.add_argument("--quick", action="store_true", help="smaller and shorter, for a first look")
-    parser.add_argument("--json", type=Path, default=Path("benchmarks.json"), help="where the figures go")
-    names = [*(contestant.name for contestant in CONTESTANTS), ACTIONS, RELAY, ENCRYPTION, RULES]
-    parser.add_argument("--only", default=",".join(names), help="some of: %(default)s")
+    parser.add_argument("--quick", action="store_true", help="smaller and shorter, for a first look; no report")
+    parser.add_argument("--only", default=",".join(names), help="some of: %(default)s; the others stay as measured")
+    parser.add_argument("--resume", action="store_true", help="leave out what was measured already")
+    parser.add_argument("--json", type=Path, help="where figures are kept (benchmarks.json, benchmarks-quick.json)")
+    parser.add_argument("--report", type=Path, help=f"where the report goes ({REPORT.relative_to(_ROOT)})")
     words = parser.parse_args()
-    size = _QUICK if words.quick else _WHOLE
     chosen = words.only.split(",")
-    figures: dict[str, Figures] = {}
-    notes: dict[str, str] = {}
-    if chosen != [RULES]:
-        try:
-            run = asyncio.run(measure(size, chosen))
-        except (HeliographError, RuntimeError) as error:
-            raise SystemExit(f"benchmarks: {error} {getattr(error, 'hint', '')}".rstrip()) from error
-        figures, notes = run.figures, run.notes
-    if RULES in chosen:
-        say("Push rules beside Synapse's evaluator")
-        for name, values in measure_rules(is_quick=words.quick).items():
-            figures.setdefault(name, {}).update(values)
-    print("\n" + write_table(figures, notes))
-    whole = {
-        "machine": {"python": platform.python_version(), "kernel": platform.release(), "processors": os.cpu_count()},
-        "size": {name: getattr(size, name) for name in Size.__slots__},
-        "figures": figures,
-        "aims": ratios(figures),
-        "not_measured": notes,
-        "definitions": DEFINITIONS,
-    }
-    words.json.write_text(json.dumps(whole, indent=2) + "\n")
-    print(f"\nWritten to {words.json}")
+    if unknown := [name for name in chosen if name not in names]:
+        parser.error(f"there is no {unknown[0]!r}; --only takes some of: {', '.join(names)}")
+    size = QUICK if words.quick else WHOLE
+    kept = Kept(words.json or _ROOT / ("benchmarks-quick.json" if words.quick else "benchmarks.json"))
+    report = words.report or (None if words.quick else REPORT)
+    for section in SECTIONS:
+        if section.name not in chosen or (words.resume and section.name in kept.measured):
+            continue
+        print(f"{section.name}:", flush=True)
+        kept.add(section.name, _measure(section.name, size))
+        print("\n" + write_section(section, kept.measured[section.name]) + "\n", flush=True)
+        if report is not None:
+            _write(report, kept.report())
+    if report is None:
+        say("No report of a quick run; --report FILE writes one")
+        return
+    _write(report, kept.report())
+    say(f"Written to {report}")
 
 
 if __name__ == "__main__":

@@ -169,7 +169,7 @@ async def _beats(daemon: Heliograph, user: DemoUser, home: Path, bus: str, notes
         await _quiet(process)
         figures = {"cpu_ms": process.usage().cpu_ms, "rss_mb": process.rss_mb()}
         process.signal(signal.SIGUSR1)
-        told = await asyncio.to_thread(_take, notes)
+        told = await asyncio.to_thread(take_notes, notes)
         if told is None:
             raise RuntimeError(f"no heartbeat: {process.last_words()}")
         return figures | {name: told[name] for name in ("longest_ms", "longest_cpu_ms")}
@@ -177,7 +177,8 @@ async def _beats(daemon: Heliograph, user: DemoUser, home: Path, bus: str, notes
         await process.stop()
 
 
-def _take(notes: Path) -> Figures | None:
+def take_notes(notes: Path) -> Figures | None:
+    """Of the heart (heartbeat.py), once it was asked for them. None: they did not come."""
     for _ in range(500):
         with contextlib.suppress(FileNotFoundError):
             told: Figures = json.loads(notes.read_text())

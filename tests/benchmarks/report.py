@@ -1,130 +1,125 @@
-"""What each figure means, what is aimed at, and the table."""
+"""The report in Markdown: the same order and form each time, so that two of them can be compared line by line."""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
-Table = Mapping[str, Mapping[str, float]]
+from benchmarks.rows import SECTIONS, US, Row, Section
 
-DEFINITIONS = {
-    "notify_p50_ms": "start of the sender's PUT to the arrival of Notify at the notification server, median",
-    "notify_p99_ms": "the same, 99th percentile",
-    "notify_lost": "messages without a Notify within 10 s",
-    "cpu_ms_per_message": "user and system time of all threads over the messages, polls included",
-    "idle_rss_mb": "VmRSS in MiB after warm-up and an idle time",
-    "rss_after_messages_mb": "VmRSS in MiB after the messages",
-    "idle_wakeups_per_hour": "bursts: runs of samples (10 a second) in which some thread had left a wait; scaled",
-    "idle_switches_per_hour": "voluntary context switches of all threads; scaled",
-    "idle_cpu_ms_per_hour": "user and system time; scaled",
-    "first_start_few_s": "exec to ready with one room and no state: connected, events will ring; median",
-    "first_start_many_s": "the same with many rooms",
-    "later_start_few_s": "with the state of the first start",
-    "later_start_many_s": "the same with many rooms",
-    "catch_up_events": "messages in the many rooms while it did not run",
-    "start_alone_longest_block_ms": "longest time between two beats of a 1 ms heart in the event loop; nothing missed",
-    "start_alone_longest_block_cpu_ms": "the same in CPU time of the loop's thread: without what others took",
-    "catch_up_longest_block_ms": "the same while catching up (time)",
-    "catch_up_longest_block_cpu_ms": "the same while catching up (CPU time)",
-    "catch_up_cpu_ms": "user and system time from the start until it is quiet again",
-    "catch_up_rss_mb": "VmRSS in MiB when it is quiet again",
-    "click_closed_p50_ms": "a click on Mark as read to the order that closes the popup, median",
-    "click_closed_p99_ms": "the same, 99th percentile",
-    "click_done_p50_ms": "a click on Mark as read until the user's other client hears of the receipt, median",
-    "click_done_p99_ms": "the same, 99th percentile",
-    "withdrawn_p50_ms": "start of the other client's receipt (public, private, threaded, or the read marker) to the "
-    "order that closes the popup, median",
-    "withdrawn_p99_ms": "the same, 99th percentile",
-    "relay_sync_p50_ms": "GET /sync of a direct device through the relay, with nothing new and no timeout, median",
-    "relay_sync_p99_ms": "the same, 99th percentile",
-    "own_sync_p50_ms": "the same at the homeserver itself, in turn with the above",
-    "own_sync_p99_ms": "the same, 99th percentile",
-    "relay_adds_p50_ms": "the difference of the medians",
-    "relay_adds_p99_ms": "the difference of the 99th percentiles",
-    "relay_push_p50_ms": "start of the sender's PUT to the push gateway, for a user who is away, by the relay; median",
-    "own_push_p50_ms": "the same by the homeserver itself",
-    "relay_push_adds_ms": "the difference",
-    "relay_idle_rss_mb": "VmRSS of the relay in MiB before the long-polls",
-    "relay_long_polls": "long-polls of a direct device that were pending at once",
-    "relay_long_polls_rss_mb": "VmRSS of the relay in MiB with them",
-    "decrypt_judge_ms": "an encrypted message decrypted and judged, catching up: store, checks and rules; best round."
-    " Of vodozemac: decrypted by a session in memory, nothing else",
-    "decrypt_adds_ms": "the difference",
-    "decrypt_judge_single_ms": "the same for messages that come one by one, each committed to disk; best round",
-    "big_store_open_ms": "opening a crypto.db with 10,000 room keys and 5,000 devices, in a new process that has the "
-    "cryptography loaded; median",
-    "big_store_rss_mb": "VmRSS in MiB of the daemon with it, after 20 encrypted messages with a new key each",
-    "small_store_rss_mb": "the same with a new crypto.db",
-    "rules_us": "push rules: microseconds for an ordinary event, default rules, all that it needs for each; best round",
-    "rules_keywords_us": "the same with twenty keywords that have wildcards",
-    "rules_worst_ms": "the longest that any of hundreds of hostile pairs of rules and event takes, each type new",
-    "rules_parse_ms": "reading those rules with the keywords, once when they change",
-}
+_HEAD = """# Benchmarks
 
-_TARGETS: dict[str, tuple[str, str, float]] = {
-    # what: (figure, of what, at most); of another contestant's figure, of one of ours, or of nothing
-    "send to Notify, p50": ("notify_p50_ms", "floor", 1.15),
-    "send to Notify, p99": ("notify_p99_ms", "floor", 1.5),
-    "idle RSS (MiB)": ("idle_rss_mb", "", 58),
-    "CPU per message (ms)": ("cpu_ms_per_message", "", 2),
-    "first start, many rooms to few": ("first_start_many_s", "first_start_few_s", 1.3),
-    "later start, many rooms to few": ("later_start_many_s", "later_start_few_s", 1.3),
-    "longest block while catching up (ms)": ("catch_up_longest_block_ms", "", 50),
-    "wake-ups in an idle hour": ("idle_wakeups_per_hour", "", 130),
-    "click to the end of the popup, p99 (ms)": ("click_closed_p99_ms", "", 100),
-    "read elsewhere to the end of the popup, p99 (ms)": ("withdrawn_p99_ms", "", 1000),
-    "decrypt and judge, above vodozemac (ms)": ("decrypt_adds_ms", "", 0.15),
-    "opening the big crypto.db (ms)": ("big_store_open_ms", "", 100),
-    "RSS with the big crypto.db (MiB)": ("big_store_rss_mb", "", 70),
-    "push rules to Synapse's evaluator": ("rules_us", "synapse", 1),
-    "20 wildcards to its default rules": ("rules_keywords_us", "synapse:rules_us", 2.5),
-    "20 wildcards to its 20 wildcards": ("rules_keywords_us", "synapse", 0.002),
-    "worst event for the push rules (ms)": ("rules_worst_ms", "", 5),
-}
-_RELAY_TARGETS: dict[str, tuple[str, float]] = {
-    "/sync through the relay, p50 (ms)": ("relay_adds_p50_ms", 3),
-    "/sync through the relay, p99 (ms)": ("relay_adds_p99_ms", 8),
-    "push through the relay (ms)": ("relay_push_adds_ms", 10),
-    "relay with 500 long-polls (MiB)": ("relay_long_polls_rss_mb", 120),
-}
-
-_OTHERS = ("floor", "synapse")
+Written by `tests/benchmarks/run`; do not edit. It measures everything in one go on this one machine, side by side with
+a floor or a peer, and fails nothing. Figures of different machines do not compare; ratios nearly do.
+"""
 
 
-def ratios(figures: Table) -> dict[str, dict[str, float]]:
-    """What is aimed at, and what was reached in this run: `aim` and `reached`. What has no figures is left out."""
-    own = figures.get("heliograph", {})
-    reached: dict[str, dict[str, float]] = {}
-    for what, (figure, base, aim) in _TARGETS.items():
-        name, _, other = base.partition(":")
-        divisor = figures.get(name, {}).get(other or figure) if name in _OTHERS else own.get(base) if base else 1.0
-        if figure in own and divisor:
-            reached[what] = {"aim": aim, "reached": own[figure] / divisor}
-    relay = figures.get("relay", {})
-    for what, (figure, aim) in _RELAY_TARGETS.items():
-        if figure in relay:
-            reached[what] = {"aim": aim, "reached": relay[figure]}
-    return reached
+@dataclass(frozen=True, slots=True)
+class Measurement:
+    """A section as it was measured: when (UTC), how, and what came of it."""
+
+    when: str
+    size: str
+    load: float
+    took_s: float
+    figures: dict[str, dict[str, float]]
+    notes: dict[str, str] = field(default_factory=dict)
+    """Why something was not measured, by what."""
+
+    @property
+    def sentence(self) -> str:
+        rounded = f"{self.took_s / 60:.1f} min" if self.took_s >= 100 else f"{self.took_s:.0f} s"
+        return f"{self.when}, {self.size} size, {rounded}; load before {self.load:.1f}."
 
 
-def write_table(figures: Table, notes: Mapping[str, str]) -> str:
-    """Figures in rows, contestants in columns; then what was aimed at."""
-    names = list(figures)
-    lines = [f"{'':36}" + "".join(f"{name:>18}" for name in names)]
-    for figure in DEFINITIONS:
-        values = [figures[name].get(figure) for name in names]
-        if any(value is not None for value in values):
-            lines.append(f"{figure:36}" + "".join(f"{_number(value):>18}" for value in values))
-    lines += ["", f"{'heliograph':36}{'reached':>18}{'aim, at most':>18}"]
-    for what, pair in ratios(figures).items():
-        lines.append(f"{what:36}{_number(pair['reached']):>18}{_number(pair['aim']):>18}")
-    lines += ["", *(f"{name}: not measured: {why}" for name, why in notes.items())]
+def write_report(machine: Mapping[str, str], measured: Mapping[str, Measurement]) -> str:
+    """What was not measured is left out, and named."""
+    blocks = [_HEAD, "\n".join(["| | |", "|---|---|", *(f"| {name} | {_cell(machine[name])} |" for name in machine)])]
+    blocks.append(_verdict(measured))
+    for section in SECTIONS:
+        if section.name in measured:
+            blocks.append(write_section(section, measured[section.name]))
+    blocks.append("## What the figures are\n\n" + "\n".join(_definitions(measured)))
+    return "\n\n".join(block.strip("\n") for block in blocks) + "\n"
+
+
+def write_section(section: Section, measurement: Measurement) -> str:
+    table = measurement.figures
+    columns = [*section.peers, "Heliograph"]
+    lines = [
+        f"## {section.title}",
+        "",
+        f"{section.text} {measurement.sentence}",
+        "",
+        "| | " + " | ".join(columns) + " | ratio | aim | |",
+        "|---|" + "---:|" * (len(columns) + 1) + "---|---|",
+    ]
+    for row in section.rows:
+        if row.figure in table.get(US, {}):
+            cells = [_number(table.get(name, {}).get(row.figure)) for name in (*section.peers, US)]
+            ratio = _number(row.ratio(table, section.peers))
+            lines.append(
+                f"| {_name(row)} | {' | '.join(cells)} | {ratio} | {_aim(row)} | {_word(row, table, section)} |"
+            )
+    lines += ["", *(f"Not measured: {what}, since {_cell(why)}." for what, why in measurement.notes.items())]
     return "\n".join(lines).rstrip()
+
+
+def _verdict(measured: Mapping[str, Measurement]) -> str:
+    reached, missed = 0, []
+    for section in SECTIONS:
+        for row in section.rows if section.name in measured else ():
+            match row.is_reached(measured[section.name].figures, section.peers):
+                case True:
+                    reached += 1
+                case False:
+                    missed.append(row.what)
+    absent = [section.name for section in SECTIONS if section.name not in measured]
+    sentences = [f"{reached} of {reached + len(missed)} aims are reached."]
+    if missed:
+        sentences.append(f"Missed: {'; '.join(missed)}.")
+    if absent:
+        sentences.append(f"Not measured: {', '.join(absent)}.")
+    return " ".join(sentences)
+
+
+def _definitions(measured: Mapping[str, Measurement]) -> Iterator[str]:
+    for section in SECTIONS:
+        for row in section.rows:
+            if section.name in measured and row.figure in measured[section.name].figures.get(US, {}):
+                yield f"- *{row.what}* ({section.name}): {row.meaning}"
+
+
+def _name(row: Row) -> str:
+    return f"{row.what} ({row.unit})" if row.unit else row.what
+
+
+def _aim(row: Row) -> str:
+    if row.times is not None:
+        return f"{row.times:g}x"
+    return "" if row.at_most is None else f"{row.at_most:g} {row.unit}".rstrip()
+
+
+def _word(row: Row, table: Mapping[str, Mapping[str, float]], section: Section) -> str:
+    return {True: "reached", False: "**missed**", None: ""}[row.is_reached(table, section.peers)]
 
 
 def _number(value: float | None) -> str:
     if value is None or math.isnan(value):
-        return "-"
-    if 0 < abs(value) < 0.1:
-        return f"{value:.4f}"
-    return f"{value:,.2f}" if abs(value) < 100 else f"{value:,.0f}"
+        return ""
+    if value == int(value) or abs(value) >= 100:
+        return f"{value:,.0f}"
+    if abs(value) < 0.1:
+        return f"{value:.3g}"
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.1f}"
+
+
+def _cell(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")[:400]
+
+
+def read_measurement(kept: Any) -> Measurement:
+    """As `dataclasses.asdict` left it. Raises TypeError or KeyError for what is none."""
+    return Measurement(**kept)

@@ -7,6 +7,7 @@ import contextlib
 import logging
 import os
 import random
+import socket
 from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 
@@ -46,7 +47,15 @@ def system_bus_address() -> str:
 class QuietBus(MessageBus):
     """Where a write fails because the bus just died, dbus-fast 5.2 raises for its closed descriptor instead, and drops
     the futures of the write and of the call, which are logged as faults. Here the call fails and nothing else does.
+
+    Where a write has to wait since much was sent at once, dbus-fast ends the connection. Here it waits.
     """
+
+    async def connect(self) -> MessageBus:
+        await super().connect()
+        if self._writer is not None and self._sock is not None:
+            self._writer.sock = _PatientSocket(self._sock)  # type: ignore[assignment]
+        return self
 
     def send(self, msg: Message) -> asyncio.Future[None]:  # type: ignore[override]
         if not msg.serial:
@@ -57,6 +66,22 @@ class QuietBus(MessageBus):
         with contextlib.suppress(OSError):
             self._writer.schedule_write(msg, sent)
         return sent
+
+
+class _PatientSocket:
+    """Of a socket that does not block: what is full takes nothing, which the writer takes for a beginning."""
+
+    def __init__(self, patient: socket.socket) -> None:
+        self._socket = patient
+
+    def send(self, data: memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
 
 
 def _look_at(future: asyncio.Future[None]) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 
 from dbus_fast import Message, MessageType, NameFlag, RequestNameReply
 from dbus_fast.aio import MessageBus
@@ -72,7 +72,8 @@ class Control:
         is_badge_new = (summary.unread, summary.highlights) != (self._summary.unread, self._summary.highlights)
         self._summary = summary
         if self._interface is not None:
-            self._interface.take(summary)
+            with _dying_bus():
+                self._interface.take(summary)
         if is_badge_new:
             self._show_badge(summary)
 
@@ -80,14 +81,15 @@ class Control:
         """The signal Rang. Where and from whom, not what it says: everybody on the bus can hear it."""
         content = delivery.content
         if self._interface is not None and content is not None:
-            self._interface.Rang(
-                account,
-                delivery.room_id,
-                delivery.event_id,
-                content.room_title,
-                delivery.sender,
-                is_highlight=content.is_highlight,
-            )
+            with _dying_bus():
+                self._interface.Rang(
+                    account,
+                    delivery.room_id,
+                    delivery.event_id,
+                    content.room_title,
+                    delivery.sender,
+                    is_highlight=content.is_highlight,
+                )
 
     def _show_badge(self, summary: Summary | None) -> None:
         if self._bus is not None and self._badge_on:
@@ -171,6 +173,15 @@ class Control:
                     body=[rule],
                 )
             )
+
+
+@contextlib.contextmanager
+def _dying_bus() -> Iterator[None]:
+    """Where a signal cannot be written, dbus-fast takes the interface off the bus while it goes through its buses."""
+    try:
+        yield
+    except RuntimeError as error:
+        log.debug("A signal was not sent, since the bus is gone: %s", error)
 
 
 async def _disconnected(bus: MessageBus) -> None:

@@ -101,6 +101,42 @@ async def test_the_daemon_is_back_when_the_bus_is(
     assert await ask_until(lambda status: status is not None) == STATUS
 
 
+async def test_a_thousand_signals_at_once_all_arrive(control: Control, other: MessageBus) -> None:
+    heard: list[str] = []
+
+    def listen(message: Message) -> None:
+        if message.member == "Rang":
+            heard.append(message.body[2])
+
+    other.add_message_handler(listen)
+    match = Message(
+        destination="org.freedesktop.DBus",
+        path="/org/freedesktop/DBus",
+        interface="org.freedesktop.DBus",
+        member="AddMatch",
+        signature="s",
+        body=[f"type='signal',interface='{INTERFACE}'"],
+    )
+    await other.call(match)
+    for number in range(1000):
+        control.tell_rang(ME, make_delivery(f"${number}", content=make_content()))
+    await until(lambda: len(heard) == 1000, "the signals")
+    assert heard == [f"${number}" for number in range(1000)]
+    assert await ask_status() == STATUS
+
+
+async def test_a_bus_that_dies_under_a_signal_is_nothing_to_whoever_tells(
+    control: Control, private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(service, "_FIRST_DELAY_S", 0.05)
+    # Without a turn of the event loop in between, in which the end would be noticed.
+    private_bus.stop()
+    control.tell_rang(ME, make_delivery("$a", content=make_content()))
+    control.publish(Summary(unread=7))
+    await asyncio.to_thread(private_bus.start)
+    assert await ask_until(lambda status: status is not None) == STATUS
+
+
 async def test_a_daemon_that_does_not_answer_is_given_up(other: MessageBus, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(client, "_TIMEOUT_S", 0.1)
     other.add_message_handler(lambda message: message.message_type is MessageType.METHOD_CALL)

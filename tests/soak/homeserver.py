@@ -1,0 +1,308 @@
+"""A homeserver that the soak plays: as much of the Client-Server API as the daemon asks in local mode, as it is asked.
+
+Source: Client-Server API, sections "Syncing", "Listing Notifications", "Getting events for a room", "Key management
+API", "Send-to-Device". A poll ends when something happens or when `end_polls` says that its time is over, since time is
+the soak's to make.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import itertools
+import json
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+from urllib.parse import unquote
+
+from aiohttp import web
+
+from builders import ALICE, ME
+from heliograph.core.push.predefined import predefined_rules
+
+DEVICE = "SOAK"
+TOKEN = "soak-access-token"
+Json = dict[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """One thing that happened. Its place in the stream, counted from 1, is the token that brings it."""
+
+    kind: str
+    """Part of the sync: "timeline", "ephemeral", "invite", "leave" or "to_device"."""
+    room_id: str
+    content: Json
+    rings: bool = False
+    ts: int = 0
+
+
+class SoakHomeserver:
+    """An async context manager; it serves in the soak's own event loop, on one port for its life."""
+
+    def __init__(self) -> None:
+        self.port = 0
+        self.polls_at: int | None = None
+        """The place in the stream after which a poll waits for news; None: there is none."""
+        self.syncs = 0
+        self.requests = 0
+        self.rung: list[str] = []
+        """Event ids of all that ought to ring, in order."""
+        self.device_keys: Json = {}
+        self.one_time_keys: Json = {}
+        self.read_by_us = 0
+        """Receipts that the daemon sent for the user."""
+        self._stream: list[Entry] = []
+        self._state: dict[str, dict[tuple[str, str], Json]] = {}
+        self._pushers: list[Json] = []
+        self._serial = itertools.count(1)
+        self._news = asyncio.Event()
+        self._poll_ends = 0
+        self._now_ms = 1_700_000_000_000
+        self._runner: web.ServerRunner | None = None
+
+    @property
+    def url(self) -> str:
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def place(self) -> int:
+        """The end of the stream."""
+        return len(self._stream)
+
+    @property
+    def is_awaited(self) -> bool:
+        """Whether a poll waits that has everything there is: the daemon has committed it all."""
+        return self.polls_at == self.place
+
+    async def start(self) -> None:
+        """On the port it had before, if it had one."""
+        self._runner = web.ServerRunner(
+            web.Server(self._answer, access_log=None), shutdown_timeout=0.01, handler_cancellation=True
+        )
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
+        self.port = self._runner.addresses[0][1]
+
+    async def stop(self) -> None:
+        """Every connection is cut; what happened is kept for `start`."""
+        runner, self._runner = self._runner, None
+        if runner is not None:
+            await runner.cleanup()
+
+    def end_polls(self) -> None:
+        """Polls that wait have waited long enough."""
+        self._poll_ends += 1
+        self._news.set()
+
+    def pass_time(self, now_ms: int) -> None:
+        """Events are dated with it."""
+        self._now_ms = now_ms
+
+    # What happens
+
+    def add_room(self, name: str, *, is_encrypted: bool = False) -> str:
+        """A room with the user, Alice and three others, that no sync brings."""
+        room_id = f"!room{next(self._serial)}:example.org"
+        state = [("m.room.create", "", {"room_version": "11"}), ("m.room.name", "", {"name": name})]
+        for user in (ME, ALICE, "@b:example.org", "@c:example.org", "@d:example.org"):
+            state.append(("m.room.member", user, {"membership": "join", "displayname": user[1:2].upper()}))
+        if is_encrypted:
+            state.append(("m.room.encryption", "", {"algorithm": "m.megolm.v1.aes-sha2"}))
+        self._state[room_id] = {
+            (type_, key): self._event(type_, content, state_key=key) for type_, key, content in state
+        }
+        return room_id
+
+    def send(self, room_id: str, type_: str, content: Json, *, rings: bool, **rest: Any) -> str:
+        """An event by Alice, or whom `rest` names. Its id."""
+        event = self._event(type_, content, **rest)
+        if "state_key" in event:
+            self._state[room_id][type_, event["state_key"]] = event
+        return self._happen("timeline", room_id, event, rings=rings)
+
+    def invite(self, name: str) -> tuple[str, str]:
+        """Alice invites the user. The ids of the room and of the invite."""
+        room_id = f"!room{next(self._serial)}:example.org"
+        member = self._event("m.room.member", {"membership": "invite"}, state_key=ME)
+        stripped = [
+            {"type": "m.room.name", "state_key": "", "sender": ALICE, "content": {"name": name}},
+            {key: member[key] for key in ("type", "state_key", "sender", "content", "event_id", "origin_server_ts")},
+        ]
+        self._happen("invite", room_id, {"invite_state": {"events": stripped}})
+        return room_id, member["event_id"]
+
+    def leave(self, room_id: str) -> None:
+        """The user declined the invite elsewhere."""
+        member = self._event("m.room.member", {"membership": "leave"}, state_key=ME, sender=ME)
+        self._happen("leave", room_id, member)
+
+    def read(self, room_id: str, event_id: str) -> None:
+        """Another device of the user read up to this event."""
+        content = {event_id: {"m.read": {ME: {"ts": self._now_ms}}}}
+        self._happen("ephemeral", room_id, {"type": "m.receipt", "content": content})
+
+    def send_to_device(self, type_: str, content: Json) -> None:
+        self._happen("to_device", "", {"type": type_, "sender": ALICE, "content": content})
+
+    def _event(self, type_: str, content: Json, **rest: Any) -> Json:
+        event_id = f"$event{next(self._serial)}"
+        head = {"event_id": event_id, "type": type_, "sender": ALICE, "origin_server_ts": self._now_ms}
+        return {**head, "content": content, **rest}
+
+    def _happen(self, kind: str, room_id: str, content: Json, *, rings: bool = False) -> str:
+        self._stream.append(Entry(kind, room_id, content, rings, self._now_ms))
+        event_id = str(content.get("event_id", ""))
+        if rings:
+            self.rung.append(event_id)
+        self._news.set()
+        return event_id
+
+    # What is asked
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.requests += 1
+        path = request.rel_url.raw_path.removeprefix("/_matrix/client/")
+        if request.method == "GET" and path == "versions":
+            return web.json_response({"versions": ["v1.11"]})
+        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
+            return _error(401, "M_UNKNOWN_TOKEN")
+        query = request.query
+        match request.method, [unquote(part) for part in path.removeprefix("v3/").split("/")]:
+            case "GET", ["sync"]:
+                return await self._sync(request)
+            case "GET", ["account", "whoami"]:
+                return web.json_response({"user_id": ME, "device_id": DEVICE})
+            case "GET", ["pushrules", ""]:
+                return web.json_response({"global": predefined_rules(ME)})
+            case "GET", ["notifications"]:
+                return self._notifications(query.get("from"), int(query.get("limit", "20")))
+            case "GET", ["pushers"]:
+                return web.json_response({"pushers": self._pushers})
+            case "POST", ["pushers", "set"]:
+                self._pushers = [await request.json()]
+                return web.json_response({})
+            case "GET", ["rooms", room_id, "joined_members"] if room_id in self._state:
+                return web.json_response({"joined": self._members(room_id)})
+            case "GET", ["rooms", room_id, "messages"] if room_id in self._state:
+                return self._messages(room_id, query["from"], int(query.get("limit", "10")))
+            case "GET", ["rooms", room_id, "state", type_, state_key]:
+                return self._tell_state(room_id, type_, state_key, whole=query.get("format") == "event")
+            case "POST", ["rooms", _, "receipt" | "read_markers", *_]:
+                self.read_by_us += 1
+                return web.json_response({})
+            case "POST", ["keys", "upload"]:
+                return await self._take_keys(request)
+            case "POST", ["keys", "query"]:
+                devices = {DEVICE: self.device_keys} if self.device_keys else {}
+                return web.json_response({"device_keys": {ME: devices}, "failures": {}})
+        return _error(404, "M_UNRECOGNIZED")
+
+    def _notifications(self, token: str | None, limit: int) -> web.Response:
+        """Newest first; the token is the place in the stream before which it goes on."""
+        end = self.place if token is None else int(token)
+        listed: list[Json] = []
+        while end > 0 and len(listed) < limit:
+            end -= 1
+            entry = self._stream[end]
+            if entry.rings:
+                item = {"room_id": entry.room_id, "event": entry.content, "ts": entry.ts, "read": False}
+                listed.append({**item, "actions": ["notify"], "profile_tag": None})
+        return web.json_response({"notifications": listed, **({"next_token": str(end)} if end else {})})
+
+    def _messages(self, room_id: str, token: str, limit: int) -> web.Response:
+        end = int(token.removeprefix("p"))
+        found: list[Json] = []
+        while end > 0 and len(found) < limit:
+            end -= 1
+            entry = self._stream[end]
+            if entry.kind == "timeline" and entry.room_id == room_id:
+                found.append(entry.content)
+        return web.json_response({"chunk": found, "start": token, **({"end": f"p{end}"} if end else {})})
+
+    def _members(self, room_id: str) -> Json:
+        members = {key: event for (type_, key), event in self._state[room_id].items() if type_ == "m.room.member"}
+        return {user: {"display_name": event["content"]["displayname"]} for user, event in members.items()}
+
+    def _tell_state(self, room_id: str, type_: str, state_key: str, *, whole: bool) -> web.Response:
+        event = self._state.get(room_id, {}).get((type_, state_key))
+        if event is None:
+            return _error(404, "M_NOT_FOUND")
+        return web.json_response(event if whole else event["content"])
+
+    async def _take_keys(self, request: web.BaseRequest) -> web.Response:
+        keys = await request.json()
+        self.device_keys = keys.get("device_keys", self.device_keys)
+        self.one_time_keys.update(keys.get("one_time_keys", {}))
+        return web.json_response({"one_time_key_counts": {"signed_curve25519": len(self.one_time_keys)}})
+
+    def claim_key(self) -> Json:
+        """One of the device's one-time keys, which is used up by that."""
+        key_id = next(iter(self.one_time_keys))
+        return {key_id: self.one_time_keys.pop(key_id)}
+
+    # The sync
+
+    async def _sync(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.syncs += 1
+        query = request.query
+        if "since" not in query:
+            rules = {"type": "m.push_rules", "content": {"global": predefined_rules(ME)}}
+            return web.json_response({"next_batch": f"s{self.place}", "account_data": {"events": [rules]}})
+        since = int(query["since"].removeprefix("s"))
+        room = json.loads(query["filter"]).get("room", {})
+        if query["timeout"] != "0":
+            await self._wait(since)
+        body = self._body(since, int(room.get("timeline", {}).get("limit", 10)))
+        with contextlib.suppress(ConnectionResetError):
+            return web.json_response(body)
+        raise asyncio.CancelledError
+
+    async def _wait(self, since: int) -> None:
+        ends = self._poll_ends
+        while self.place == since and self._poll_ends == ends:
+            self.polls_at = since
+            self._news.clear()
+            try:
+                await self._news.wait()
+            finally:
+                self.polls_at = None
+
+    def _body(self, since: int, limit: int) -> Json:
+        new = self._stream[since:]
+        rooms: dict[str, Json] = {"join": _joined(new, limit, since), "invite": {}, "leave": {}}
+        for entry in new:
+            if entry.kind == "invite":
+                rooms["invite"][entry.room_id] = entry.content
+            elif entry.kind == "leave":
+                rooms["invite"].pop(entry.room_id, None)
+                timeline = {"events": [entry.content], "limited": False, "prev_batch": f"p{since}"}
+                rooms["leave"][entry.room_id] = {"timeline": timeline}
+        counts = {"signed_curve25519": len(self.one_time_keys)}
+        return {
+            "next_batch": f"s{self.place}",
+            "rooms": rooms,
+            "to_device": {"events": [entry.content for entry in new if entry.kind == "to_device"]},
+            "device_one_time_keys_count": counts,
+            "device_unused_fallback_key_types": ["signed_curve25519"],
+        }
+
+
+def _joined(new: Sequence[Entry], limit: int, since: int) -> Json:
+    rooms: dict[str, Json] = {}
+    places: dict[str, list[int]] = {}
+    for place, entry in enumerate(new, since):
+        if entry.kind in ("timeline", "ephemeral"):
+            room = rooms.setdefault(entry.room_id, {"timeline": {"events": []}, "ephemeral": {"events": []}})
+            room[entry.kind]["events"].append(entry.content)
+        if entry.kind == "timeline":
+            places.setdefault(entry.room_id, []).append(place)
+    for room_id, room in rooms.items():
+        events, first = room["timeline"]["events"], places.get(room_id, [since])[-limit:][0]
+        room["timeline"] = {"events": events[-limit:], "limited": len(events) > limit, "prev_batch": f"p{first}"}
+    return rooms
+
+
+def _error(status: int, errcode: str) -> web.Response:
+    return web.json_response({"errcode": errcode, "error": errcode}, status=status)

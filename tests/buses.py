@@ -76,6 +76,23 @@ class PrivateBus:
                 raise RuntimeError("dbus-daemon did not start: " + (self._folder / "bus.log").read_text())
             time.sleep(0.005)
 
+    def has_owner(self, name: str) -> bool:
+        """Whether somebody has this name."""
+        call = (
+            "gdbus",
+            "call",
+            "--session",
+            "--dest",
+            "org.freedesktop.DBus",
+            "--object-path",
+            "/org/freedesktop/DBus",
+        )
+        method = ("--method", "org.freedesktop.DBus.NameHasOwner", name)
+        done = subprocess.run(
+            [*call, *method], check=False, env=self.environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=20
+        )
+        return b"true" in done.stdout
+
     def stop(self) -> None:
         """As when the session ends: every connection is cut."""
         process, self._process = self._process, None

@@ -22,8 +22,10 @@ from dunst import DunstSession
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from js_client import JsClient, JsProcess
+from mako import MakoSession
+from xfce import XfceSession
 
-_REAL_PARTS = {"synapse", "new_user", "dunst", "js_client"}
+_REAL_PARTS = {"synapse", "new_user", "dunst", "mako", "xfce", "js_client"}
 _FOREIGN = (
     *("DBUS_SESSION_BUS_ADDRESS", "DBUS_SYSTEM_BUS_ADDRESS", "DISPLAY", "WAYLAND_DISPLAY", "XAUTHORITY"),
     *("NOTIFY_SOCKET", "WATCHDOG_USEC", "WATCHDOG_PID", "CREDENTIALS_DIRECTORY", "STATE_DIRECTORY", "INVOCATION_ID"),
@@ -150,6 +152,20 @@ def dunst(private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch) -> Iterator[
     """dunst on the test's private bus, showing on a virtual display."""
     with DunstSession(private_bus) as session:
         monkeypatch.setenv("DISPLAY", session.display)
+        yield session
+
+
+@pytest.fixture
+def mako(private_bus: PrivateBus) -> Iterator[MakoSession]:
+    """mako on the test's private bus, in a sway of its own."""
+    with MakoSession(private_bus) as session:
+        yield session
+
+
+@pytest.fixture
+def xfce(private_bus: PrivateBus) -> Iterator[XfceSession]:
+    """xfce4-notifyd on the test's private bus, showing on a virtual display."""
+    with XfceSession(private_bus) as session:
         yield session
 
 

@@ -90,10 +90,7 @@ class DunstSession:
                 env=self.environ,
             )
         deadline = time.monotonic() + 15
-        while "true" not in self._run(
-            *("gdbus", "call", "--session", "--dest", "org.freedesktop.DBus", "--object-path", "/org/freedesktop/DBus"),
-            *("--method", "org.freedesktop.DBus.NameHasOwner", "org.freedesktop.Notifications"),
-        ):
+        while not self._bus.has_owner("org.freedesktop.Notifications"):
             if self._dunst.poll() is not None or time.monotonic() > deadline:
                 raise RuntimeError("dunst did not start: " + (self._folder / "dunst.log").read_text())
             time.sleep(0.01)

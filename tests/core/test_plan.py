@@ -47,7 +47,7 @@ from heliograph.core.notification import Category
 from heliograph.core.plan import is_disputed, plan
 from heliograph.core.privacy import Level, Privacy
 from heliograph.core.push.rules import Ruleset
-from heliograph.core.record import AccountState, Decision, Delivery, Edit, Plan, RoomRecord, Withdrawal
+from heliograph.core.record import AccountState, Decision, Delivery, Edit, Plan, Rewrite, RoomRecord, Withdrawal
 from heliograph.core.room import RoomFacts
 from heliograph.core.situation import Mode, Situation
 
@@ -351,6 +351,44 @@ class TestInvites:
             notifications=(make_server_notification(event),),
         )
         assert rung(plan(sync, situation(mode=Mode.DIRECT, rooms={}))) == [f"invite:{ROOM}:0"]
+
+    def listed(self) -> Plan:
+        """The homeserver's list is newer than what else it told."""
+        event = make_event(type="m.room.member", content={"membership": "invite"}, state_key=ME, event_id="$server")
+        return plan(Sync("s2", notifications=(make_server_notification(event),)), situation(mode=Mode.DIRECT, rooms={}))
+
+    @pytest.mark.parametrize("mode", [Mode.DIRECT, Mode.BOTH])
+    def test_an_invite_that_was_listed_before_its_room_was_told_of_gets_the_rooms_name(self, mode: Mode) -> None:
+        before = self.listed()
+        assert before.deliveries[0].content is not None
+        assert before.deliveries[0].content.room_title == ALICE
+        rooms = {ROOM: before.rooms[0]}
+        sync = Sync("s3", invited=(InvitedRoom(ROOM, self.STATE),))
+        assert rooms_changing_deliveries(sync, rooms) == {ROOM}
+        assert rooms_changing_deliveries(sync, {}) == frozenset()
+        decided = plan(sync, situation(mode=mode, rooms=rooms, open_deliveries=before.deliveries))
+        (change,) = decided.changes
+        assert isinstance(change, Rewrite)
+        assert (change.event_id, change.content.room_title) == (f"invite:{ROOM}:0", "Tea")
+        assert rung(decided) == []
+
+    def test_an_invite_that_was_only_listed_is_withdrawn_by_joining_too(self) -> None:
+        before = self.listed()
+        rooms = {ROOM: before.rooms[0]}
+        sync = Sync("s3", joined=(JoinedRoom(ROOM),))
+        assert rooms_changing_deliveries(sync, rooms) == {ROOM}
+        decided = plan(sync, situation(mode=Mode.DIRECT, rooms=rooms, open_deliveries=before.deliveries))
+        assert decided.changes == (Withdrawal(f"invite:{ROOM}:0", "joined the room"),)
+
+    def test_an_invite_that_is_listed_though_it_was_accepted_elsewhere_is_silent(self) -> None:
+        event = make_event(type="m.room.member", content={"membership": "invite"}, state_key=ME, event_id="$server")
+        listed = (make_server_notification(event),)
+        with_room = plan(
+            Sync("s2", joined=(JoinedRoom(ROOM),), notifications=listed), situation(mode=Mode.DIRECT, rooms={})
+        )
+        later = plan(Sync("s2", notifications=listed), situation(mode=Mode.DIRECT))
+        for decided in (with_room, later):
+            assert (rung(decided), reason(decided, f"invite:{ROOM}:0")) == ([], "joined the room")
 
 
 class TestServerNotifications:

@@ -23,9 +23,11 @@ def touched_rooms(sync: Sync, filled: Iterable[ServerNotification] = (), late: I
 def rooms_changing_deliveries(
     sync: Sync, rooms: Mapping[str, RoomRecord], late: Iterable[Event] = ()
 ) -> frozenset[str]:
-    """Rooms whose open deliveries a plan needs: something was read, edited, decrypted, joined or left there."""
+    """Rooms whose open deliveries a plan needs: something was read, edited, decrypted, joined or left there, or an
+    invite was listed before the room was told of."""
     return frozenset(sync.left).union(
         (event.room_id for event in late),
+        (room.room_id for room in sync.invited if _is_invited(rooms.get(room.room_id))),
         (
             room.room_id
             for room in sync.joined
@@ -35,9 +37,13 @@ def rooms_changing_deliveries(
                 isinstance(event, Event) and (event.replaces is not None or event.type in ENDING_TYPES)
                 for event in room.timeline
             )
-            or ((record := rooms.get(room.room_id)) is not None and record.facts.inviter is not None)
+            or _is_invited(rooms.get(room.room_id))
         ),
     )
+
+
+def _is_invited(record: RoomRecord | None) -> bool:
+    return record is not None and record.facts.inviter is not None
 
 
 def senders(sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterable[Event] = ()) -> frozenset[str]:

@@ -149,10 +149,13 @@ class _Planner:
                 invite = stripped
         record = replace(record, facts=facts)
         self._update(record)
-        if self._situation.mode is Mode.DIRECT:
-            return
         event = invite_event(invited.room_id, invite, self._me, record)
-        self._judge(event, self._judge_by_rules(event, facts), facts)
+        verdict = self._judge_by_rules(event, facts)
+        if self._find(invited.room_id, event.event_id) is not None:
+            # It was listed before this sync told of the room.
+            self._changes.append(Rewrite(event.event_id, self._compose(event, verdict, facts)))
+        elif self._situation.mode is not Mode.DIRECT:
+            self._judge(event, verdict, facts)
 
     def _take_state(self, room: JoinedRoom) -> None:
         record = self._record(room.room_id)
@@ -250,6 +253,7 @@ class _Planner:
     # Judging
 
     def _take_server_notifications(self) -> None:
+        joined = {room.room_id for room in self._sync.joined}
         in_timelines = {event.event_id for room in self._sync.joined for event in room.timeline}
         filled = [item for item in self._situation.filled if item.event.event_id not in in_timelines]
         from_server = self._sync.notifications if self._situation.mode is not Mode.LOCAL else ()
@@ -257,14 +261,20 @@ class _Planner:
             if isinstance(item, Malformed):
                 self._judge_malformed(item)
                 continue
-            event = item.event
+            event, why_silent = item.event, "read elsewhere" if item.is_read else None
             record = self._record(event.room_id)
             if is_invite(event, self._me):
                 event = replace(event, event_id=invite_id(record))
+                if record.facts.is_complete or event.room_id in joined:
+                    # The list still has it after it was accepted elsewhere.
+                    why_silent = "joined the room"
+                elif record.facts.inviter is None:
+                    record = replace(record, facts=replace(record.facts, inviter=event.sender))
+                    self._update(record)
             verdict = verdict_of(item.actions, SERVER_RULE)
             if event.event_id in self._situation.clear:
                 verdict = self._judge_by_rules(event, record.facts)
-            self._judge(event, verdict, record.facts, "read elsewhere" if item.is_read else None)
+            self._judge(event, verdict, record.facts, why_silent)
 
     def _judge_by_rules(self, event: Event, facts: RoomFacts) -> Verdict:
         return self._situation.ruleset.judge(event.raw, facts.context(self._me))

@@ -142,7 +142,7 @@ def _judge_event(sent: Sent, evidence: Evidence, first_told: Mapping[int, float]
         return Verdict(sent.number, Outcome.SILENT if told_s is None else Outcome.WITHDRAWN)
     if state not in _UNREAD:
         return violates("G1", f"it never rang: {state or 'unknown to the ledger'}")
-    if told_s is None and not sent.is_invite and not _may_be_counted_only(sent, evidence):
+    if told_s is None and not _may_be_counted_only(sent, evidence):
         return violates("G1", f"the ledger says {state}, and no notification ever said it")
     if _is_on_screen_wrongly(sent, evidence):
         return violates("G4", "an edit is not on screen")

@@ -11,7 +11,7 @@ from typing import Protocol
 from weakref import WeakValueDictionary
 
 from heliograph.core.actions import GO_THERE, RETRY, Span, Verb, Wish, ask_span, word_failure
-from heliograph.core.notification import Notification
+from heliograph.core.notification import Notification, Target
 from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError, UserError
 from heliograph.ports import Opener, RoomActions
 
@@ -59,6 +59,8 @@ class Actor:
         self._tasks: set[asyncio.Task[None]] = set()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """By room: two replies arrive in the order in which they were typed."""
+        self._unread: dict[str, Wish] = {}
+        """By room: what could not be marked as read. One notice is about all of it."""
 
     def take(self, wish: Wish) -> None:
         """Has it done, and says so if that does not work. Returns at once."""
@@ -131,6 +133,8 @@ class Actor:
             self._popups.note_opened(wish.room_id)
             return
         await self._rooms.mark_read(wish.room_id, wish.event_id, is_public=self._has_public_receipts)
+        if self._unread.pop(wish.room_id, None) is not None and not self._unread:
+            self._popups.unask(Verb.MARK_READ.value)
         self._popups.note_read(wish.room_id, wish.event_id)
 
     async def _mark_answered(self, wish: Wish) -> None:
@@ -151,6 +155,9 @@ class Actor:
 
     def _tell_failure(self, wish: Wish, error: UserError) -> None:
         log.warning("Not done in %s: %s (%s)", wish.room_id, wish.verb.value, error.title)
+        if wish.verb is Verb.MARK_READ:
+            self._tell_unread(wish, error)
+            return
         key = f"{wish.verb.value} {wish.transaction_id or wish.room_id}"
         notice = word_failure(wish, error.title, error.hint, self._rooms.user_id)
 
@@ -164,6 +171,21 @@ class Actor:
                     self._popups.ask(key, notice, answer)
 
         self._popups.ask(key, notice, answer)
+
+    def _tell_unread(self, wish: Wish, error: UserError) -> None:
+        self._unread[wish.room_id] = wish
+        several = len(self._unread) > 1
+        told = replace(wish, title=f"{len(self._unread)} rooms") if several else wish
+        notice = word_failure(told, error.title, error.hint, self._rooms.user_id)
+        if several:
+            notice = replace(notice, actions=(RETRY,), target=Target())
+
+        def answer(chosen: str) -> None:
+            wishes, self._unread = list(self._unread.values()), {}
+            for each in wishes:
+                self.take(each if chosen == RETRY.key else replace(each, verb=Verb.OPEN))
+
+        self._popups.ask(wish.verb.value, notice, answer)
 
 
 def _explain(trouble: ServerError | StorageError) -> UserError:

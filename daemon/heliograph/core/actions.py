@@ -24,7 +24,7 @@ _ACCEPT = Action("accept", "Accept")
 _DECLINE = Action("decline", "Decline")
 _ANSWER = Action("open", "Answer")
 
-MAX_WISHES = 20
+MAX_WISHES = 50
 """Rooms that one click on a summary is about."""
 _TYPED = 600
 """Characters of a reply that the notice of its failure shows. Trying again sends all of it."""

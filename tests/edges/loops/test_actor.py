@@ -184,6 +184,30 @@ async def test_a_failure_is_told_in_words_and_leaves_it_unread(stage: Stage, tro
     await until(lambda: stage.popups.noted)
 
 
+async def test_many_rooms_that_could_not_be_marked_as_read_are_one_notice(stage: Stage) -> None:
+    rooms = [f"!room{number}:example.org" for number in range(30)]
+    stage.rooms.failures.extend([GONE] * 30)
+    for room in rooms:
+        stage.actor.take(replace(READ, room_id=room))
+    await until(lambda: stage.popups.questions and stage.popups.question.summary.startswith("30 rooms"))
+    assert [action.label for action in stage.popups.question.actions] == ["Try again"]
+    stage.popups.answer("Try again")
+    await until(lambda: len(stage.popups.noted) == 30)
+    assert {room for room, _ in stage.popups.noted} == set(rooms)
+    stage.rooms.failures.append(GONE)
+    stage.actor.take(READ)
+    await until(lambda: stage.popups.questions)
+    assert stage.popups.question.summary == "Lunch could not be marked as read"
+
+
+async def test_the_notice_goes_when_the_room_was_marked_as_read_after_all(stage: Stage) -> None:
+    stage.rooms.failures.append(GONE)
+    stage.actor.take(READ)
+    await until(lambda: stage.popups.questions)
+    await stage.actor.do(READ)
+    assert stage.popups.questions == {}
+
+
 async def test_a_disk_that_takes_nothing_is_told_of(stage: Stage) -> None:
     stage.mute_troubles.append(StorageError("no space left"))
     stage.actor.take(Wish(Verb.MUTE, ROOM, "Lunch", span=Span.DAY))

@@ -54,6 +54,11 @@ def config_file() -> Path:
     return platformdirs.user_config_path(_APP, appauthor=False) / "config.toml"
 
 
+def sounds_folder() -> Path:
+    """Where the user's own sounds may be."""
+    return config_file().with_name("sounds")
+
+
 def cache_root() -> Path:
     """What may be deleted at any time."""
     return platformdirs.user_cache_path(_APP, appauthor=False)

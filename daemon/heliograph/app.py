@@ -14,7 +14,7 @@ from functools import partial
 
 from heliograph import __version__, sd_notify
 from heliograph.account_run import AccountRun, Parts, now_ms
-from heliograph.accounts import Account, state_folder
+from heliograph.accounts import Account, sounds_folder, state_folder
 from heliograph.config import Config
 from heliograph.control.service import Control
 from heliograph.control.verification import Verification1
@@ -23,6 +23,7 @@ from heliograph.core.record import Delivery
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.opener import RoomOpener
 from heliograph.desktop.presence import DesktopPresence
+from heliograph.desktop.sounds import Sounds
 from heliograph.desktop.wakeups import Wakeups
 from heliograph.errors import EXIT_FAILED, EXIT_OK, UserError
 from heliograph.front_desk import FrontDesk
@@ -61,7 +62,9 @@ async def run(
     watchdog = Watchdog(time.monotonic, sd_notify.feed_watchdog)
     async with contextlib.AsyncExitStack() as stack:
         if desktop is None:
-            desktop = await open_desktop(config.desktop.backend)
+            desktop = await open_desktop(
+                config.desktop.backend, sounds=Sounds(sounds_folder(), config.notifications.sound)
+            )
             stack.push_async_callback(desktop.shut)
         status.desktop = desktop.name
         opener = RoomOpener(config.desktop.open_with)

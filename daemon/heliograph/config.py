@@ -106,6 +106,15 @@ class NotificationsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_on
     avatars: Annotated[
         bool, Meta(description="Show the pictures of people and rooms, which the homeserver is asked for.")
     ] = True
+    sound: Annotated[
+        Literal["auto", "server", "own", "off"],
+        Meta(
+            description="Who plays the sounds that your push rules ask for. server: the notification server. own: "
+            "Heliograph, with pw-play, paplay or canberra-gtk-play; the folder sounds/ beside this file may hold your "
+            "own, named after the rule's sound: default.oga, ring.wav, call.ogg. auto: the server if it can. off: "
+            "nobody."
+        ),
+    ] = "auto"
 
 
 class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -20,6 +20,7 @@ open_with = "matrix.to"
 [notifications]
 max_rooms = 1
 avatars = false
+sound = "own"
 [actions]
 receipts = "public"
 [privacy]

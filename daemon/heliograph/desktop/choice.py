@@ -10,6 +10,7 @@ from typing import TextIO
 
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.desktop.portable import PortableDesktop, why_not_portable
+from heliograph.desktop.sounds import Sounds
 from heliograph.desktop.terminal import TerminalDesktop
 from heliograph.errors import EXIT_CONFIG, UserError
 from heliograph.ports import Desktop
@@ -18,7 +19,7 @@ from heliograph.session_bus import session_bus_address
 BACKENDS = ("auto", "freedesktop", "plyer", "terminal")
 
 
-async def open_desktop(backend: str = "auto", stream: TextIO | None = None) -> Desktop:
+async def open_desktop(backend: str = "auto", stream: TextIO | None = None, *, sounds: Sounds | None = None) -> Desktop:
     """The named back end, or with "auto" the best one that works: the session bus, even where no notification server
     runs yet; plyer; `stream` (standard output), where somebody may read it. Raises UserError for a named one that
     cannot work.
@@ -26,9 +27,9 @@ async def open_desktop(backend: str = "auto", stream: TextIO | None = None) -> D
     stream = sys.stdout if stream is None else stream
     match backend:
         case "auto":
-            return await _open_best(stream)
+            return await _open_best(stream, sounds)
         case "freedesktop":
-            return await _open_freedesktop()
+            return await _open_freedesktop(sounds)
         case "plyer":
             return await _open_portable()
         case "terminal":
@@ -38,10 +39,10 @@ async def open_desktop(backend: str = "auto", stream: TextIO | None = None) -> D
     )
 
 
-async def _open_best(stream: TextIO) -> Desktop:
+async def _open_best(stream: TextIO, sounds: Sounds | None) -> Desktop:
     address = session_bus_address()
     if address is not None:
-        desktop = FreedesktopDesktop(address)
+        desktop = FreedesktopDesktop(address, sounds=sounds)
         if await desktop.start():
             return desktop
         await desktop.shut()
@@ -51,7 +52,7 @@ async def _open_best(stream: TextIO) -> Desktop:
         return TerminalDesktop(stream)
     if address is not None:
         # In the journal nobody sees a message, and everybody in its group reads it: rather wait for the bus.
-        desktop = FreedesktopDesktop(address)
+        desktop = FreedesktopDesktop(address, sounds=sounds)
         await desktop.start()
         return desktop
     raise UserError("There is nowhere to show notifications: no session bus, no display, no terminal", _BUS_HINT)
@@ -60,11 +61,11 @@ async def _open_best(stream: TextIO) -> Desktop:
 _BUS_HINT = "Start it in your desktop session, or set DBUS_SESSION_BUS_ADDRESS to the session's bus."
 
 
-async def _open_freedesktop() -> Desktop:
+async def _open_freedesktop(sounds: Sounds | None) -> Desktop:
     address = session_bus_address()
     if address is None:
         raise UserError("There is no session bus", _BUS_HINT)
-    desktop = FreedesktopDesktop(address)
+    desktop = FreedesktopDesktop(address, sounds=sounds)
     if not await desktop.start():
         await desktop.shut()
         raise UserError(f"The session bus at {address} does not answer", _BUS_HINT)

@@ -10,6 +10,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Callable, Coroutine
+from pathlib import Path
 
 from dbus_fast import Message, MessageType
 
@@ -22,6 +23,9 @@ from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, d
 from heliograph.desktop.quirks import adapt
 from heliograph.desktop.rendering import SIGNATURE, icon_for, render
 from heliograph.desktop.server import INTERFACE, NAME, PATH, Server, Traits
+from heliograph.desktop.sounds import Sounds
+
+_NOWHERE = Path("/nonexistent")
 
 log = logging.getLogger(__name__)
 
@@ -42,8 +46,10 @@ class FreedesktopDesktop:
 
     name = "freedesktop"
 
-    def __init__(self, address: str, *, timeout_s: float = CALL_TIMEOUT_S) -> None:
+    def __init__(self, address: str, *, timeout_s: float = CALL_TIMEOUT_S, sounds: Sounds | None = None) -> None:
+        """`sounds`: unless given, sounds are the notification server's matter alone."""
         self._timeout_s = timeout_s
+        self._sounds = sounds or Sounds(_NOWHERE, "server")
         self._bus = Bus(
             address,
             matches=_MATCHES,
@@ -126,6 +132,7 @@ class FreedesktopDesktop:
     async def shut(self) -> None:
         self._listeners.clear()
         await self._bus.stop()
+        await self._sounds.stop()
         for task in self._tasks:
             task.cancel()
         if self._tasks:
@@ -154,7 +161,15 @@ class FreedesktopDesktop:
         traits = await server.traits(self._bus)
         replaces_id = replaces.id if replaces is not None and replaces.server == server.life else 0
         notification = adapt(notification, traits.title)
-        arguments = render(notification, traits.capabilities, icon=self._icon, replaces_id=replaces_id)
+        sound = await self._sounds.choose(notification)
+        is_servers = self._sounds.is_servers(traits.capabilities)
+        arguments = render(
+            notification,
+            traits.capabilities,
+            icon=self._icon,
+            replaces_id=replaces_id,
+            sound=sound if is_servers else None,
+        )
         serial = self._bus.next_serial()
         try:
             reply = await self._bus.call(server.owner, PATH, INTERFACE, "Notify", SIGNATURE, arguments, serial=serial)
@@ -165,6 +180,8 @@ class FreedesktopDesktop:
             raise CallFailed("org.freedesktop.DBus.Error.Failed", "Notify was answered without an id")
         popup_id = int(reply.body[0])
         server.note_shown(popup_id)
+        if sound is not None and not is_servers and not self._is_inhibited:
+            self._sounds.play(sound)
         return Done(Popup(server.life, popup_id))
 
     async def _activate(self) -> Server | None:

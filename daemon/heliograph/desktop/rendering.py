@@ -14,9 +14,10 @@ from dbus_fast import Variant
 
 from heliograph.core.actions import INLINE_REPLY, offer
 from heliograph.core.markup import read_markup, shorten, write_markup
-from heliograph.core.notification import Action, Category, Notification
+from heliograph.core.notification import Action, Notification
 from heliograph.core.text import clean_line, clean_text
 from heliograph.desktop.identity import APP_NAME, DESKTOP_ENTRY
+from heliograph.desktop.sounds import Sound
 
 SIGNATURE = "susssasa{sv}i"
 SUMMARY_LIMIT = 200
@@ -25,12 +26,16 @@ BODY_LIMIT = 1000
 
 _AS_THE_SERVER_LIKES = -1
 
-_SOUNDS = {Category.CALL: "phone-incoming-call"}
-_SOUND = "message-new-instant"
 
-
-def render(notification: Notification, capabilities: Collection[str], *, icon: str, replaces_id: int) -> list[Any]:
-    """The eight arguments of Notify, for `SIGNATURE`."""
+def render(
+    notification: Notification,
+    capabilities: Collection[str],
+    *,
+    icon: str,
+    replaces_id: int,
+    sound: Sound | None = None,
+) -> list[Any]:
+    """The eight arguments of Notify, for `SIGNATURE`. `sound` is what the server is to play."""
     summary = clean_line(notification.summary, SUMMARY_LIMIT) or APP_NAME
     body = clean_text(notification.body, BODY_LIMIT)
     if "body" not in capabilities:
@@ -42,7 +47,8 @@ def render(notification: Notification, capabilities: Collection[str], *, icon: s
         body = _mark_up(notification.markup) if notification.markup else escape(body)
     offered = offer(notification, capabilities)
     actions = [text for action in offered for text in (action.key, action.label)]
-    return [APP_NAME, replaces_id, icon, summary, body, actions, _hints(notification, offered), _AS_THE_SERVER_LIKES]
+    hints = _hints(notification, offered) | _sound_hints(sound)
+    return [APP_NAME, replaces_id, icon, summary, body, actions, hints, _AS_THE_SERVER_LIKES]
 
 
 def _mark_up(markup: str) -> str:
@@ -62,14 +68,18 @@ def _hints(notification: Notification, offered: Collection[Action]) -> dict[str,
     if any(action.key == INLINE_REPLY for action in offered):
         hints["x-kde-reply-placeholder-text"] = Variant("s", "Write a reply")
         hints["x-kde-reply-submit-button-text"] = Variant("s", "Send")
-    if notification.sound is None:
-        hints["suppress-sound"] = Variant("b", True)
-    else:
-        hints["sound-name"] = Variant("s", _SOUNDS.get(notification.category, _SOUND))
     if (picture := notification.picture) is not None:
         rows = [picture.width, picture.height, picture.width * 4, True, 8, 4, picture.pixels]
         hints["image-data"] = Variant("(iiibiiay)", rows)
     return hints
+
+
+def _sound_hints(sound: Sound | None) -> dict[str, Variant]:
+    if sound is None:
+        return {"suppress-sound": Variant("b", True)}
+    if sound.file is not None:
+        return {"sound-file": Variant("s", str(sound.file))}
+    return {"sound-name": Variant("s", sound.name)}
 
 
 def icon_for(icon_folders: Collection[Path], own_icon: Path) -> str:

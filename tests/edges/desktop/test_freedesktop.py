@@ -70,6 +70,7 @@ async def test_a_message_has_all_that_desktops_name_and_group_it_by(
 async def test_a_call_sounds_like_one(server: NotificationServer, desktop: FreedesktopDesktop) -> None:
     for category in (Category.MESSAGE, Category.CALL):
         await desktop.show(make_notification(category=category, sound="default"), None)
+    # Nobody else plays here.
     assert [shown.hints["sound-name"] for shown in server.shown] == ["message-new-instant", "phone-incoming-call"]
     assert not any("suppress-sound" in shown.hints for shown in server.shown)
 

@@ -1,0 +1,121 @@
+"""What is heard with a notification, and from whom: the notification server, or a player that we start. Never both.
+
+Few servers play sounds (GNOME Shell and MATE say that they do, Plasma, dunst, mako and Xfce do not), and none says
+whether it found the sound. So a server that does not claim to gets "suppress-sound", and we play.
+Source: Desktop Notifications Specification 1.3, "Sounds"; freedesktop.org's Sound Naming Specification.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import re
+import shutil
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from heliograph.core.notification import Category, Notification
+from heliograph.desktop.identity import data_folders
+from heliograph.programs import run_program
+
+log = logging.getLogger(__name__)
+
+Player = Literal["auto", "server", "own", "off"]
+"""The server if it can, else we; always the server; always we; nobody."""
+
+_NAMES = {Category.CALL: "phone-incoming-call"}
+_NAME = "message-new-instant"
+_SUFFIXES = (".oga", ".ogg", ".opus", ".flac", ".wav", ".mp3")
+_THEME = Path("sounds/freedesktop/stereo")
+_FIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
+_TIMEOUT_S = 15.0
+_FILE_PLAYERS = ("pw-play", "paplay")
+_THEME_PLAYER = "canberra-gtk-play"
+
+
+@dataclass(frozen=True, slots=True)
+class Sound:
+    """What is to be heard: a name of the sound theme, or a file of the user's own."""
+
+    name: str
+    file: Path | None = None
+
+
+class Sounds:
+    """Chooses sounds, and plays them one at a time. `folder` may hold files of the user's own.
+
+    A push rule's sound is looked for there by its name ("default", "ring"), calls by "call" as well.
+    """
+
+    def __init__(self, folder: Path, player: Player = "auto") -> None:
+        self._folder = folder
+        self._player = player
+        self._playing: asyncio.Task[None] | None = None
+        self._is_trouble_told = False
+
+    def is_servers(self, capabilities: Collection[str]) -> bool:
+        """Whether the notification server is to play."""
+        return self._player == "server" or (self._player == "auto" and "sound" in capabilities)
+
+    async def choose(self, notification: Notification) -> Sound | None:
+        """None: nothing is heard."""
+        if notification.sound is None or self._player == "off":
+            return None
+        name = _NAMES.get(notification.category, _NAME)
+        wanted = ["call"] if notification.category is Category.CALL else []
+        if _FIT.fullmatch(notification.sound):
+            wanted.insert(0, notification.sound)
+        file = await asyncio.to_thread(_find, self._folder, [*wanted, "default"])
+        return Sound(name, file)
+
+    def play(self, sound: Sound) -> None:
+        """In the background; not while another is heard."""
+        if self._playing is None or self._playing.done():
+            self._playing = asyncio.create_task(self._play(sound), name="sound")
+
+    async def stop(self) -> None:
+        """Ends what is heard."""
+        if self._playing is not None:
+            self._playing.cancel()
+            await asyncio.wait([self._playing])
+
+    async def _play(self, sound: Sound) -> None:
+        for command in await asyncio.to_thread(_commands, sound):
+            try:
+                status, _ = await run_program(command, _TIMEOUT_S, {})
+            except OSError as error:
+                log.debug("%s does not run: %s", command[0], error)
+                continue
+            # Without a status it was still playing.
+            if status in (0, None):
+                return
+        if not self._is_trouble_told:
+            self._is_trouble_told = True
+            log.warning(
+                "Sounds cannot be played: install pw-play, paplay or canberra-gtk-play, and a sound theme, or put a"
+                " file default.oga into %s",
+                self._folder,
+            )
+
+
+def _find(folder: Path, names: Sequence[str]) -> Path | None:
+    files = (folder / f"{name}{suffix}" for name in names for suffix in _SUFFIXES)
+    return next((file for file in files if file.is_file()), None)
+
+
+def _commands(sound: Sound) -> list[list[str]]:
+    """What to try in turn."""
+    file = sound.file or _theme_file(sound.name)
+    commands = [[player, str(file)] for player in _FILE_PLAYERS if file is not None]
+    commands.append(
+        [_THEME_PLAYER, "-f", str(sound.file)] if sound.file is not None else [_THEME_PLAYER, "-i", sound.name]
+    )
+    found = ((shutil.which(program), words) for program, *words in commands)
+    return [[program, *words] for program, words in found if program is not None]
+
+
+def _theme_file(name: str) -> Path | None:
+    files = (folder / _THEME / f"{name}{suffix}" for folder in data_folders() for suffix in _SUFFIXES)
+    return next((file for file in files if file.is_file()), None)

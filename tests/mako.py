@@ -57,6 +57,10 @@ class MakoSession:
         """The user closes it."""
         self._ctl("dismiss", "-n", str(popup_id))
 
+    def screenshot(self, path: Path) -> None:
+        """The whole screen, as PNG."""
+        self._sway.screenshot(path)
+
     def _start(self) -> None:
         """Returns when mako owns its name on the bus."""
         config, log = self._folder / "config", self._folder / "mako.log"

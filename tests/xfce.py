@@ -74,6 +74,10 @@ class XfceSession:
         x, y, width, _ = self.geometry(self.windows()[-1])
         self._click(x + width // 2, y + _MARGIN // 2)
 
+    def screenshot(self, path: Path) -> None:
+        """The whole screen, as PNG."""
+        self._run("import", "-window", "root", str(path))
+
     def _click(self, x: int, y: int) -> None:
         self._run("xdotool", "mousemove", str(x), str(y), "click", "1")
 

@@ -340,15 +340,15 @@ class DeliveryLoop:
             agenda.popups,
             me=self._status.user_id,
             max_rooms=self._settings.max_rooms,
-            level=self._level,
+            level=partial(self._level, is_locked=self._is_locked),
         )
         return plan() if len(agenda.deliveries) < LARGE_COUNT else await asyncio.to_thread(plan)
 
-    def _level(self, delivery: Delivery) -> Level:
+    def _level(self, delivery: Delivery, *, is_locked: bool = False) -> Level:
         if delivery.content is None or not delivery.room_id:
             return Level.FULL
         names = {delivery.room_id, delivery.content.room_title, delivery.sender}
-        return self._settings.privacy.level(names, is_locked=self._is_locked)
+        return self._settings.privacy.level(names, is_locked=is_locked)
 
     async def _with_summary(self, agenda: Agenda) -> Agenda:
         """Where much came at once, with all that the summary shows which it will join."""
@@ -414,7 +414,7 @@ class DeliveryLoop:
         return self._hush == "ring" and self._gate.passes(now, is_call=notification.category is Category.CALL)
 
     def _tell_rang(self, step: Show) -> None:
-        """With no more of it than may be on the screen."""
+        """With no more of it than may be shown without a lock: this is no screen."""
         new = [each for each in step.deliveries if each.state is State.PENDING]
         self._on_rang([replace(each, content=each.content and reduce(each.content, self._level(each))) for each in new])
 

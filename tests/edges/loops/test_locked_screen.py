@@ -28,7 +28,7 @@ async def test_a_lock_takes_the_text_from_the_screen_and_the_key_brings_it_back(
         await until(lambda: stage.desktop.bodies == ["Alice: secret\nAlice: secret, too"], "all of it")
     assert stage.sounds == 1
     assert len(stage.popup_ids) == 1
-    assert stage.told == ["secret", "New message"]
+    assert stage.told == ["secret", "secret, too"], "programs of the user's are no screen"
 
 
 async def test_what_may_be_seen_by_everybody_is_left_alone(clock: WallClock) -> None:

@@ -29,6 +29,11 @@ SESSION = """\
 Description=A desktop
 BindsTo=graphical-session.target
 """
+EVIL = '$HOME ${HOME} $(touch ~/trap) `touch ~/trap` %h "; touch ~/trap'
+HOOK = """\
+[hooks]
+on_notification = ["sh", "-c", 'printf %s "$HELIOGRAPH_TEXT" >~/hooked.new; mv ~/hooked.new ~/hooked']
+"""
 
 
 class Desktop:
@@ -155,13 +160,18 @@ async def test_the_service_is_installed_rings_is_restarted_after_a_crash_and_goe
 ) -> None:
     me, alice, room = await meet(new_user)
     await desktop.sign_in(me)
+    await desktop.write(HOME / ".config/heliograph/config.toml", HOOK)
     told = await desktop.user("heliograph", "service", "install")
     assert "Heliograph runs." in told
     first = await desktop.properties("ActiveState", "SubState", "MainPID", "Type", "StatusText", "NRestarts")
     assert (first["ActiveState"], first["SubState"], first["Type"]) == ("active", "running", "notify")
     await until(partial(_is_told, desktop, "1 connected"), "the line for systemctl", PATIENCE_S)
-    await alice.send_text(room, "hello in there")
+    await alice.send_text(room, f"hello in there {EVIL}")
     await until(partial(desktop.is_on_screen, "hello in there"), "the notification", PATIENCE_S)
+    # Outside the service's sandbox, and past systemd, which puts variables into command lines.
+    await until(partial(desktop.says, "test", "-s", str(HOME / "hooked")), "what the hook wrote", PATIENCE_S)
+    assert await desktop.user("cat", str(HOME / "hooked")) == f"hello in there {EVIL}"
+    assert not await desktop.says("test", "-e", str(HOME / "trap"))
 
     await desktop.user("kill", "-KILL", first["MainPID"])
     await alice.send_text(room, "during the crash")

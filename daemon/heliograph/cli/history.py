@@ -9,7 +9,9 @@ import click
 
 
 @click.group("history", invoke_without_command=True, short_help="Tell what rang and what became of it.")
-@click.option("--limit", type=click.IntRange(1, 10_000), default=50, show_default=True, help="How many at most.")
+@click.option(
+    "--limit", type=click.IntRange(1, 10_000), metavar="NUMBER", default=50, show_default=True, help="How many at most."
+)
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 @click.pass_context
 def command(ctx: click.Context, limit: int, as_json: bool) -> None:

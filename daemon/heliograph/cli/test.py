@@ -11,6 +11,7 @@ import click
 @click.option(
     "--seconds",
     type=click.IntRange(0, 3600),
+    metavar="SECONDS",
     default=20,
     show_default=True,
     help="How long to wait for your clicks before they are taken away.",

@@ -9,7 +9,13 @@ def test_there_is_one_of_each_kind() -> None:
     samples = dict(sample_notifications())
     assert {notification.category for notification in samples.values()} == set(Category)
     assert {notification.urgency for notification in samples.values()} == set(Urgency)
-    assert samples["a message to you alone"].summary == "Alice"
+    direct = samples["a message to you alone, with a picture"]
+    assert direct.summary == "Alice"
+    assert direct.picture is not None
+    assert len(direct.picture.pixels) == 4 * direct.picture.width * direct.picture.height
+    threaded = samples["a message in a thread, with emphasis"]
+    assert "When?" in threaded.summary
+    assert "<b>noon</b>" in threaded.markup
     assert samples["several messages in a room"].summary == "Lunch (3 new)"
     assert samples["news from many rooms at once"].summary == "6 new messages in 6 rooms"
     assert samples["a mention"].sound == "default"

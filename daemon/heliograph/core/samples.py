@@ -3,19 +3,29 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from typing import Any
 
-from heliograph.core.notification import Category, Notification
+from heliograph.core.notification import Category, Notification, Picture
 from heliograph.core.popups import Show, arrange
 from heliograph.core.record import Content, Delivery
 
 _ME = "@you:example.org"
+_SIDE = 96
+"""Pixels of a picture."""
 
 
 def sample_notifications() -> list[tuple[str, Notification]]:
     """What each stands for, and how it looks: put together as real ones are."""
     return [
-        ("a message to you alone", _show([_message("Alice", "Are you coming to lunch?", is_direct=True)])),
+        (
+            "a message to you alone, with a picture",
+            replace(_show([_message("Alice", "Are you coming to lunch?", is_direct=True)]), picture=_draw_picture()),
+        ),
+        (
+            "a message in a thread, with emphasis",
+            _show([_message("Bob", "at noon, not later", markup="at <b>noon</b>, not later", thread="When?")]),
+        ),
         (
             "several messages in a room",
             _show([_message("Alice", "Pizza?"), _message("Bob", "Always."), _message("Alice", "12:30 then.")]),
@@ -39,6 +49,17 @@ def sample_notifications() -> list[tuple[str, Notification]]:
             Notification("The keyring is locked", "This is only a test.", _ME, category=Category.DEVICE),
         ),
     ]
+
+
+def _draw_picture() -> Picture:
+    """A light disc on a dark ground."""
+    half = _SIDE // 2
+    light, dark = bytes((235, 203, 139, 255)), bytes((94, 129, 172, 255))
+    rows = range(_SIDE)
+    pixels = b"".join(
+        light if (x - half) ** 2 + (y - half) ** 2 < (_SIDE // 3) ** 2 else dark for y in rows for x in rows
+    )
+    return Picture(_SIDE, _SIDE, pixels)
 
 
 def _message(sender: str, text: str, *, room: str = "Lunch", **content: Any) -> Delivery:

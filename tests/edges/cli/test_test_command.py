@@ -38,9 +38,9 @@ async def test_one_of_each_kind_is_shown_and_what_the_user_does_is_told(
     told = capsys.readouterr().out
     assert "Shown: an invite" in told
     assert "yes  lets you answer in the notification" in told
-    assert "a message to you alone: you clicked it" in told
-    assert "several messages in a room: you closed it" in told
-    assert "a mention: you answered 'typed', which goes nowhere" in told
+    assert "a message to you alone, with a picture: you clicked it" in told
+    assert "a message in a thread, with emphasis: you closed it" in told
+    assert "several messages in a room: you answered 'typed', which goes nowhere" in told
     assert "a call: went by itself" in told
 
 

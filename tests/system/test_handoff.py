@@ -60,6 +60,7 @@ class Stage:
     logind: FakeLogind
     screen: NotificationServer
     homeserver: HomeserverClient
+    mode: str
     sent: list[str] = field(default_factory=list)
 
     async def send(self, text: str) -> str:
@@ -136,7 +137,7 @@ async def stage(
         text = CONFIG.format(url=gateway.url, path=NOTIFY_PATH, topic=TOPIC, mode=mode)
         (home.config / "heliograph/config.toml").write_text(text)
         account = await sign_in(me)
-        yield Stage(me, alice, room, account, gateway, logind, screen, HomeserverClient(session))
+        yield Stage(me, alice, room, account, gateway, logind, screen, HomeserverClient(session), mode)
     await session.close()
 
 
@@ -148,8 +149,9 @@ async def taken_over(stage: Stage) -> None:
         if answer is None or not answer["accounts"]:
             return False
         handoff = answer["accounts"][0]["handoff"]
-        is_quiet = handoff["set_up"] == "always" or bool(handoff["quiet"])
-        return handoff["fallback"] == "registered" and handoff["present"] and is_quiet and handoff["trouble"] is None
+        is_registered = handoff["fallback"] == "registered" and handoff["trouble"] is None
+        is_quiet = stage.mode == "always" or bool(handoff["quiet"])
+        return is_registered and handoff["present"] and is_quiet and not handoff["hushed"]
 
     try:
         await until(is_so, "the desktop's turn", PATIENCE_S)

@@ -31,15 +31,14 @@ async def give_back(account: Account) -> int | None:
     account), ServerError, StorageError, SecretsLocked and TimeoutError.
     """
     folder = state_folder(account.user_id)
-    async with asyncio.timeout(PATIENCE_S):
-        if not await asyncio.to_thread((folder / LEDGER_NAME).exists):
-            return None
-        ledger = await SqliteLedger.open(folder)
-        try:
-            switched_off = (await ledger.account()).switched_off
-            return await _switch_on(account, ledger, switched_off) if switched_off else None
-        finally:
-            await ledger.close()
+    if not await asyncio.to_thread((folder / LEDGER_NAME).exists):
+        return None
+    ledger = await SqliteLedger.open(folder)
+    try:
+        switched_off = (await ledger.account()).switched_off
+        return await _switch_on(account, ledger, switched_off) if switched_off else None
+    finally:
+        await ledger.close()
 
 
 async def _leave(account: Account) -> Finding | None:
@@ -63,7 +62,8 @@ async def _switch_on(account: Account, ledger: SqliteLedger, switched_off: froze
     # Our own direct pusher is taken back by the daemon: while nobody syncs, no relay waits for it.
     own = {key for key in switched_off if key[1] == account.pushkey}
     switched_on = set()
-    async with open_session(account) as session:
+    # Not around the imports, which take their time when the machine goes down.
+    async with asyncio.timeout(PATIENCE_S), open_session(account) as session:
         homeserver = HomeserverClient(session)
         for is_last in (False, True):
             for pusher in await homeserver.pushers():

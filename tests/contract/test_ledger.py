@@ -1015,6 +1015,17 @@ async def test_pruning_forgets_names_unless_a_room_is_named_by_them(ledger: Ledg
     }
 
 
+async def test_pruning_forgets_rooms_that_were_left_once_no_event_of_theirs_is_remembered(ledger: Ledger) -> None:
+    left, known = RoomRecord(RoomFacts(ROOM), invite_serial=3), RoomRecord(make_facts("!known:x"))
+    await ledger.commit(make_plan("$a", rooms=(left, known)), 10)
+    await ledger.settle([Settlement("$a", Move.GAVE_UP)])
+
+    await ledger.prune(5)
+    assert (await ledger.rooms([ROOM], ()))[ROOM].invite_serial == 3, "an invite of theirs would be taken for known"
+    await ledger.prune(20)
+    assert set(await ledger.rooms([ROOM, "!known:x"], ())) == {"!known:x"}
+
+
 async def test_pruning_much_forgets_all_of_it(ledger: Ledger) -> None:
     event_ids = [f"$event{serial}" for serial in range(2_500)]
     await ledger.commit(Plan("s1", judged=tuple(make_judged(event_id) for event_id in event_ids)), 1)

@@ -297,6 +297,10 @@ class FakeLedger:
             facts = self.room_records[room_id].facts if room_id in self.room_records else RoomFacts(room_id)
             if seen_ms < before_ms and user_id not in facts.heroes and user_id != facts.inviter:
                 del self.names[room_id, user_id]
+        remembered = {each.room_id for each in self.judged.values()}
+        for room_id, record in list(self.room_records.items()):
+            if record.facts == RoomFacts(room_id) and room_id not in remembered:
+                del self.room_records[room_id]
 
     async def close(self) -> None:
         pass

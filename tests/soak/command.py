@@ -27,7 +27,7 @@ def _tell(sample: Sample) -> None:
 
 def report(result: Result, seed: int) -> tuple[str, Sequence[str]]:
     """What to print, and what is wrong."""
-    wrong = [*leaks(result.samples, result.pruned, open_deliveries=result.open_deliveries)]
+    wrong = [*leaks(result.samples, result.pruned, open_deliveries=result.open_deliveries, rooms=result.rooms)]
     if result.lost:
         wrong.append(f"{len(result.lost)} of {result.rang} events were lost, {result.lost[0]} first")
     if result.faults:

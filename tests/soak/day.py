@@ -66,6 +66,8 @@ class Result:
     """After some days without events, when nothing of that day is remembered any longer."""
     open_deliveries: int
     """Unread and on screen then, or waiting for it."""
+    rooms: int
+    """That the user was in, or invited to, at the end."""
     lost: list[str]
     """Events that ought to have rung, and neither did nor had been read or deleted before they could."""
     faults: list[str]
@@ -130,6 +132,7 @@ class Day:
             samples=samples,
             pruned=pruned,
             open_deliveries=await asyncio.to_thread(_count_open, self._state / "ledger.db"),
+            rooms=self._traffic.rooms,
             lost=lost,
             faults=await asyncio.to_thread(_faults, self._folder / "output.log"),
             rang=len(self._server.rung),

@@ -90,7 +90,7 @@ def grown(first: Sample, last: Sample) -> list[str]:
     ]
 
 
-def leaks(samples: Sequence[Sample], pruned: Sample, *, open_deliveries: int) -> list[str]:
+def leaks(samples: Sequence[Sample], pruned: Sample, *, open_deliveries: int, rooms: int) -> list[str]:
     """What the counts say that should not be: between the first hour and the last, and after the history was pruned."""
     last = samples[-1]
     found = grown(samples[0], last)
@@ -101,6 +101,8 @@ def leaks(samples: Sequence[Sample], pruned: Sample, *, open_deliveries: int) ->
     )
     if pruned.rows["judged"] > open_deliveries:
         found.append(f"{pruned.rows['judged']} events are remembered for {open_deliveries} open deliveries")
+    if pruned.rows["rooms"] > rooms:
+        found.append(f"{pruned.rows['rooms']} rooms are remembered, and there are {rooms}")
     return found
 
 

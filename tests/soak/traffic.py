@@ -67,6 +67,11 @@ class Traffic:
         self._invites: list[str] = []
         self.events = 0
 
+    @property
+    def rooms(self) -> int:
+        """That the user is in, or invited to."""
+        return len(self._plain) + len(self._encrypted) + len(self._invites)
+
     async def happen(self) -> None:
         """One event, and now and then something of the user's."""
         self.events += 1

@@ -272,10 +272,11 @@ def _judgements_missing(plan: Plan) -> list[Judged]:
 
 
 def _prune(before_ms: int, db: sqlite3.Connection) -> int:
-    return sum(
+    older = sum(
         prune(db, before_ms, _PRUNED_AT_ONCE)
         for prune in (judgements.prune_judged, rooms.prune_names, locked.prune_locked)
     )
+    return older or rooms.prune_left(db, _PRUNED_AT_ONCE)
 
 
 def _lock_privately(folder: Path) -> AccountLock:

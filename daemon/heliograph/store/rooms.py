@@ -69,6 +69,16 @@ def prune_names(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
     return len(doomed)
 
 
+def prune_left(db: sqlite3.Connection, limit: int) -> int:
+    """Forgets at most `limit` rooms of which nothing is known any longer, and no event either: they were left, or the
+    invite declined. Returns how many."""
+    return db.execute(
+        "DELETE FROM rooms WHERE room_id IN (SELECT room_id FROM rooms WHERE facts = ?"
+        " AND room_id NOT IN (SELECT room_id FROM judged WHERE room_id IS NOT NULL) LIMIT ?)",
+        (_encode(RoomFacts("")), limit),
+    ).rowcount
+
+
 def _oldest_names(db: sqlite3.Connection, before_ms: int, limit: int) -> list[tuple[str, str]]:
     return db.execute(
         "SELECT members.room_id, user_id FROM members LEFT JOIN rooms USING (room_id) WHERE seen_ms < ?"

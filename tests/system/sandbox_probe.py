@@ -3,13 +3,19 @@ outside it for comparison."""
 
 from __future__ import annotations
 
+import asyncio
 import ctypes
+import io
 import mmap
 import os
 import socket
 import sys
 from collections.abc import Callable
 from pathlib import Path
+
+from PIL import Image
+
+from heliograph.desktop.decoder import Decoder
 
 _CLONE_NEWUSER = 0x10000000
 _PERSONALITY_PER_LINUX32 = 0x0008
@@ -29,6 +35,7 @@ def main() -> None:
         "open a raw socket": lambda: socket.socket(socket.AF_PACKET, socket.SOCK_DGRAM),
         "make a user namespace": lambda: _call("unshare", _CLONE_NEWUSER),
         "change the personality": lambda: _call("personality", _PERSONALITY_PER_LINUX32),
+        "decode a picture in a process of its own": _decode,
         "open an internet socket": lambda: socket.socket(socket.AF_INET, socket.SOCK_STREAM),
     }
     allowed = [name for name, attempt in attempts.items() if _is_allowed(attempt)]
@@ -41,6 +48,14 @@ def _is_allowed(attempt: Callable[[], object]) -> bool:
     except OSError:
         return False
     return True
+
+
+def _decode() -> None:
+    """As avatars are."""
+    file = io.BytesIO()
+    Image.new("RGB", (8, 8)).save(file, "PNG")
+    if asyncio.run(Decoder().decode(file.getvalue(), 8)) is None:
+        raise OSError("no pixels came back")
 
 
 def _make_executable() -> None:

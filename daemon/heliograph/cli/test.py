@@ -30,4 +30,4 @@ def command(ctx: click.Context, seconds: int, only_ask: bool) -> None:
     from heliograph.cli.trial import try_notifications
     from heliograph.config import load_config
 
-    ctx.exit(asyncio.run(try_notifications(load_config().desktop.backend, seconds, only_ask=only_ask)))
+    ctx.exit(asyncio.run(try_notifications(load_config(), seconds, only_ask=only_ask)))

@@ -7,6 +7,8 @@ import contextlib
 
 import click
 
+from heliograph.accounts import sounds_folder
+from heliograph.config import Config
 from heliograph.core.capabilities import word_capabilities
 from heliograph.core.delivery import Done, NeedsUser
 from heliograph.core.notification import Activated, Closed, Closing, DesktopSignal, Popup, Replied
@@ -14,6 +16,7 @@ from heliograph.core.samples import sample_notifications
 from heliograph.core.text import clean_line
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.freedesktop import FreedesktopDesktop
+from heliograph.desktop.sounds import Sounds
 from heliograph.errors import EXIT_FAILED, EXIT_OK
 from heliograph.ports import Desktop
 
@@ -25,9 +28,10 @@ _CLOSINGS = {
 }
 
 
-async def try_notifications(backend: str, seconds: int, *, only_ask: bool) -> int:
+async def try_notifications(config: Config, seconds: int, *, only_ask: bool) -> int:
     """The exit code. Raises UserError if the back end cannot work."""
-    desktop = await open_desktop(backend)
+    sounds = Sounds(sounds_folder(), config.notifications.sound)
+    desktop = await open_desktop(config.desktop.backend, sounds=sounds)
     try:
         return await _Trial(desktop, seconds).run(only_ask=only_ask)
     finally:

@@ -11,8 +11,11 @@ from buses import PrivateBus
 from edges.cli.conftest import Shell
 from fakes.notification_server import BARE, PLASMA, Misbehaviour, NotificationServer
 from heliograph.cli.trial import try_notifications
+from heliograph.config import Config, DesktopConfig, NotificationsConfig
 from heliograph.core.samples import sample_notifications
 from waiting import until
+
+CONFIG = Config(desktop=DesktopConfig(backend="freedesktop"), notifications=NotificationsConfig(sound="server"))
 
 
 @pytest.fixture
@@ -26,7 +29,7 @@ async def server(private_bus: PrivateBus) -> AsyncIterator[NotificationServer]:
 async def test_one_of_each_kind_is_shown_and_what_the_user_does_is_told(
     server: NotificationServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    trial = asyncio.create_task(try_notifications("freedesktop", 60, only_ask=False))
+    trial = asyncio.create_task(try_notifications(CONFIG, 60, only_ask=False))
     await until(lambda: len(server.on_screen) == len(sample_notifications()))
     first, second, third, *rest = list(server.on_screen)
     server.act(first, "default")
@@ -45,7 +48,7 @@ async def test_one_of_each_kind_is_shown_and_what_the_user_does_is_told(
 
 
 async def test_what_is_left_is_taken_away_at_the_end(server: NotificationServer) -> None:
-    assert await try_notifications("freedesktop", 0, only_ask=False) == 0
+    assert await try_notifications(CONFIG, 0, only_ask=False) == 0
     await until(lambda: not server.on_screen)
     assert server.calls.count("CloseNotification") == len(sample_notifications())
 
@@ -53,7 +56,7 @@ async def test_what_is_left_is_taken_away_at_the_end(server: NotificationServer)
 async def test_asking_only_shows_nothing(server: NotificationServer, capsys: pytest.CaptureFixture[str]) -> None:
     await server.restart(BARE)
     server.inhibit(True)
-    assert await try_notifications("freedesktop", 60, only_ask=True) == 0
+    assert await try_notifications(CONFIG, 60, only_ask=True) == 0
     told = capsys.readouterr().out
     assert "no   takes no clicks" in told
     assert "it says: nothing" in told
@@ -64,7 +67,7 @@ async def test_a_server_that_refuses_fails_the_test(
     server: NotificationServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     server.misbehaviour = Misbehaviour.REFUSE
-    assert await try_notifications("freedesktop", 60, only_ask=False) == 1
+    assert await try_notifications(CONFIG, 60, only_ask=False) == 1
     assert "Not shown: a mention (" in capsys.readouterr().err
 
 

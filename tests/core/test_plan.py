@@ -285,6 +285,26 @@ class TestReading:
         decided = plan(sync, situation(open_deliveries=[make_delivery("$1", position=4)]))
         assert decided.changes == (Withdrawal("$1", "read elsewhere"),)
 
+    def test_what_was_listed_before_its_sync_and_is_newer_than_the_receipt_stays(self) -> None:
+        open_here = [make_delivery("$2", position=4)]
+        sync = make_sync(make_event(event_id="$1"), make_event(event_id="$2"), receipts=(Receipt(ROOM, "$1"),))
+        decided = plan(sync, situation(mode=Mode.DIRECT, open_deliveries=open_here))
+        assert decided.changes == ()
+
+    @pytest.mark.parametrize("count", [None, 0])
+    def test_what_is_listed_and_not_in_the_timeline_is_not_covered_by_its_receipts(self, count: int | None) -> None:
+        said = make_sync(
+            make_event(event_id="$1", sender=ME), receipts=(Receipt(ROOM, "$1"),), notification_count=count
+        )
+        listed = (make_server_notification(make_event(event_id="$2")),)
+        assert rung(plan(replace(said, notifications=listed), situation(mode=Mode.DIRECT))) == ["$2"]
+
+    def test_a_receipt_at_what_is_listed_covers_what_was_shown_before(self) -> None:
+        item = replace(make_server_notification(make_event(event_id="$2")), is_read=True)
+        sync = Sync("s2", joined=(JoinedRoom(ROOM, receipts=(Receipt(ROOM, "$2"),)),), notifications=(item,))
+        decided = plan(sync, situation(mode=Mode.DIRECT, open_deliveries=[make_delivery("$1", position=4)]))
+        assert (rung(decided), decided.changes) == ([], (Withdrawal("$1", "read elsewhere"),))
+
     def test_an_invite_is_not_read_by_receipts(self) -> None:
         open_here = [make_delivery(f"invite:{ROOM}:0", position=1)]
         sync = Sync("s2", joined=(JoinedRoom(ROOM, receipts=(Receipt(ROOM, "$x"),), notification_count=0),))

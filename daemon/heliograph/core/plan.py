@@ -81,6 +81,7 @@ class _Planner:
         self._touched: set[str] = set()
         self._judged: dict[str, Judged] = {}
         self._deliveries: dict[str, Delivery] = {}
+        self._listed: set[str] = set()
         self._changes: list[Change] = []
         self._rejudged: dict[str, Judged] = {}
         self._locked: dict[str, LockedEvent] = {}
@@ -235,14 +236,22 @@ class _Planner:
         return self._deliveries.get(event_id) or next(known, None)
 
     def _take_reading(self, room: JoinedRoom) -> None:
-        here = [each for each in self._deliveries.values() if each.room_id == room.room_id]
+        timeline = {event.event_id: place for place, event in enumerate(room.timeline) if isinstance(event, Event)}
+        # What was listed and is not in the timeline may be newer than the receipts: the list says what of it is read.
+        here = [
+            each
+            for each in self._deliveries.values()
+            if each.room_id == room.room_id and (each.event_id in timeline or each.event_id not in self._listed)
+        ]
         before = [each for each in self._open.get(room.room_id, ()) if not is_invite_id(each.event_id)]
+        waiting = [*self._waiting(room.room_id), *(each for each in self._locked.values() if _is_in(room, each))]
         order: dict[str, Order] = {event_id: (0, place) for event_id, place in self._situation.positions.items()}
         order.update({each.event_id: (0, each.position) for each in before})
-        for index, event_id in enumerate(self._judged):
-            order.setdefault(event_id, (1, index))
-        waiting = [*self._waiting(room.room_id), *(each for each in self._locked.values() if _is_in(room, each))]
         order.update({each.event_id: (0, each.position) for each in waiting if each.position})
+        for event_id in self._judged:
+            order.setdefault(event_id, (1, -1))
+        # Known already, from a list that was ahead of its sync, or not.
+        order.update({event_id: (1, place) for event_id, place in timeline.items()})
         read = read_elsewhere(room, [*before, *here, *waiting], order)
         self._unlocked.extend(each.event_id for each in waiting if each.event_id in read)
         self._changes.extend(Withdrawal(each.event_id, "read elsewhere") for each in before if each.event_id in read)
@@ -271,6 +280,7 @@ class _Planner:
                 elif record.facts.inviter is None:
                     record = replace(record, facts=replace(record.facts, inviter=event.sender))
                     self._update(record)
+            self._listed.add(event.event_id)
             verdict = verdict_of(item.actions, SERVER_RULE)
             if event.event_id in self._situation.clear:
                 verdict = self._judge_by_rules(event, record.facts)

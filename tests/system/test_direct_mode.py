@@ -143,7 +143,6 @@ async def test_what_the_server_lists_rings_and_nothing_else(stage: Stage) -> Non
         await stage.shown(*before, notice, probe)
         assert "mode direct: the server offers direct push (MSC3361)" in daemon.log
     assert (shown.summary, shown.body) == ("Lunch", "<b>Alice</b>: a notice")
-    assert "suppress-sound" not in shown.hints
     assert rings(stage.screen, "not listed") == 0
     assert decisions(stage.account)[unlisted] == "silent"
     assert (status["mode"], status["mode_reason"]) == ("direct", "the server offers direct push (MSC3361)")

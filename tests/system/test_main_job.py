@@ -14,7 +14,7 @@ import pytest
 
 from buses import PrivateBus
 from conftest import NewUser
-from fakes.notification_server import NotificationServer, Shown
+from fakes.notification_server import GNOME, NotificationServer, Shown
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
 from system.daemon import Daemon, account_folder, sign_in
@@ -82,6 +82,7 @@ async def test_a_message_rings_under_its_senders_name(stage: Stage) -> None:
 
 
 async def test_a_mention_in_a_group_rings_with_its_room_and_sender(stage: Stage) -> None:
+    stage.screen.profile = GNOME  # It plays sounds.
     room = await stage.group("Lunch")
     async with Daemon():
         await stage.alice.send_text(room, "Me: noodles?", mentions=[stage.me])

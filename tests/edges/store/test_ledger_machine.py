@@ -13,7 +13,7 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from builders import ALICE, BOB, make_delivery, make_facts
+from builders import ALICE, BOB, make_content, make_delivery, make_facts
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Move
 from heliograph.core.events import AccountData
@@ -21,12 +21,14 @@ from heliograph.core.notification import Popup
 from heliograph.core.record import (
     UNLISTED,
     Agenda,
+    Change,
     Decision,
     Delivery,
     Edit,
     Judged,
     Plan,
     PopupRecord,
+    Rewrite,
     RoomRecord,
     Withdrawal,
 )
@@ -45,7 +47,11 @@ events = st.sampled_from(EVENTS)
 room_ids = st.sampled_from(ROOMS)
 judged = st.builds(Judged, events, room_ids, st.sampled_from(Decision), st.sampled_from(["why", UNLISTED]))
 deliveries = st.builds(make_delivery, events, room_id=room_ids, due_ms=TIMES, text=st.text(max_size=3))
-changes = st.one_of(st.builds(Withdrawal, events, st.just("gone")), st.builds(Edit, events, st.text(max_size=3)))
+changes = st.one_of(
+    st.builds(Withdrawal, events, st.just("gone")),
+    st.builds(Edit, events, st.text(max_size=3)),
+    st.builds(Rewrite, events, st.builds(make_content, st.text(max_size=3))),
+)
 names = st.dictionaries(st.sampled_from([ALICE, BOB, "@carol:x"]), st.sampled_from(["", "A", "B"]), max_size=3)
 records = st.one_of(
     st.builds(RoomRecord, st.builds(RoomFacts, room_ids), st.integers(0, 3)),
@@ -59,6 +65,7 @@ plans = st.builds(
     st.sampled_from(["s1", "s2"]),
     judged=st.lists(judged, max_size=4).map(tuple),
     deliveries=st.lists(deliveries, max_size=4).map(tuple),
+    rejudged=st.lists(judged, max_size=2).map(tuple),
     changes=st.lists(changes, max_size=3).map(tuple),
     rooms=st.lists(records, max_size=2).map(tuple),
     account_data=st.builds(AccountData, is_silenced=st.one_of(st.none(), st.booleans())),
@@ -107,6 +114,10 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(plan=plans, now_ms=TIMES)
     def commit(self, plan: Plan, now_ms: int) -> None:
         self._both("commit", plan, now_ms)
+
+    @rule(changed=st.lists(changes, max_size=3))
+    def change(self, changed: list[Change]) -> None:
+        self._both("change", changed)
 
     @rule(
         moves=st.lists(settlements, max_size=4),

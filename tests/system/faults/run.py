@@ -20,6 +20,8 @@ from waiting import until
 
 CATCH_UP_S = 40.0
 """In which everything is on screen once nothing is at fault."""
+LOOK_S = 0.1
+"""Between two looks, each of which is work for Synapse."""
 QUIET_S = 0.3
 """How long a ring that must not come is waited for, after one sent later has come."""
 
@@ -47,6 +49,7 @@ async def _play(
             await scene.cast.say(room)
 
         async def has_caught_up() -> bool:
+            await asyncio.sleep(LOOK_S)
             return not unfinished(await scene.look())
 
         with contextlib.suppress(AssertionError):

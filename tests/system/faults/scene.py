@@ -209,6 +209,7 @@ class Scene:
         await self._start_daemon()
 
     async def _nothing_is_owed(self) -> bool:
+        await asyncio.sleep(0.1)
         return not owed_to_phone(await self.look())
 
     async def mend(self) -> None:

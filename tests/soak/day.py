@@ -27,6 +27,7 @@ from soak.clock import SteppedClock
 from soak.homeserver import DEVICE, TOKEN, SoakHomeserver
 from soak.sample import Sample, grown, take_sample
 from soak.traffic import Sender, Traffic
+from waiting import until
 
 _TESTS = Path(__file__).resolve().parents[1]
 _PATIENCE_S = 60.0
@@ -39,7 +40,8 @@ _HISTORY_DAYS = 2
 """Longer than the day with all its suspends, so that everything of it is in the ledger at its end."""
 _AFTERWARDS_H = 72
 _QUIET_MINUTES = 8
-"""Of each hour, at its end: sockets kept for reuse are closed by then."""
+"""Of each hour, at its end. Then the machine sleeps once more, since that drops the sockets that are kept for reuse:
+how many there are depends on how much was asked at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -105,7 +107,7 @@ class Day:
         self._screen = screen
         self._logind = logind
         self._traffic = traffic
-        self._let_sleep = 0
+        self._suspends = self._let_sleep = 0
 
     async def play(self, tell: Callable[[Sample], None] = lambda _: None) -> Result:
         began = time.monotonic()
@@ -120,11 +122,11 @@ class Day:
             await self._pass_minute(events.get(minute, 0), suspends.get(minute, 0), restarts.get(minute, 0))
             if minute % 60 == 59:
                 await self._screen.restart()
+                await self._sleep(hours=1 / 60)
                 await self._pass_idle(120)
                 samples.append(await self._sample((minute + 1) / 60, samples[0] if samples else None))
                 tell(samples[-1])
         lost = await asyncio.to_thread(_lost, self._state / "ledger.db", self._server.rung)
-        let_sleep = self._let_sleep
         await self._sleep(hours=_AFTERWARDS_H)
         await self._pass_idle(120)
         pruned = await self._sample(size.hours + _AFTERWARDS_H)
@@ -136,8 +138,8 @@ class Day:
             lost=lost,
             faults=await asyncio.to_thread(_faults, self._folder / "output.log"),
             rang=len(self._server.rung),
-            suspends=size.suspends,
-            let_sleep=let_sleep,
+            suspends=self._suspends,
+            let_sleep=self._let_sleep,
             restarts=size.restarts,
             syncs=self._server.syncs,
             took_s=time.monotonic() - began,
@@ -158,14 +160,20 @@ class Day:
         return found
 
     async def _sample(self, hour: float, at_most: Sample | None = None) -> Sample:
-        """Waits a while for what it holds to be no more than `at_most`: programs it started may still run."""
+        """Waits a while for the programs that it started to end, and for what it holds to be no more than `at_most`."""
         deadline = time.monotonic() + _RETURN_S
+        with contextlib.suppress(AssertionError):
+            await until(self._is_alone, "the end of what it started", _RETURN_S)
+        await self._quiet()
         while True:
             counts = self._folder / "counts.json"
             sample = await take_sample(self._process, counts, self._state, hour=hour, events=self._traffic.events)
             if at_most is None or not grown(at_most, sample) or time.monotonic() > deadline:
                 return sample
             await asyncio.sleep(0.2)
+
+    async def _is_alone(self) -> bool:
+        return not await asyncio.to_thread(_has_children, self._process.pid)
 
     # Time
 
@@ -229,6 +237,7 @@ class Day:
     async def _sleep(self, *, hours: float, missed: int = 0) -> None:
         """As logind does it: says so, waits for who holds it up, sleeps, says that it is over."""
         await self._until(lambda: self._logind.inhibitors == 1, "the inhibitor")
+        self._suspends += 1
         waited = await self._logind.suspend(5)
         self._let_sleep += waited < 5
         self._process.signal(signal.SIGSTOP)
@@ -303,6 +312,12 @@ def _activity(pid: int) -> tuple[str, ...] | None:
                 return None
             ran.append((task / "schedstat").read_text())
     return tuple(ran)
+
+
+def _has_children(pid: int) -> bool:
+    with contextlib.suppress(FileNotFoundError, ProcessLookupError):
+        return any((task / "children").read_text() for task in Path(f"/proc/{pid}/task").iterdir())
+    return False
 
 
 def _lost(ledger: Path, event_ids: list[str]) -> list[str]:

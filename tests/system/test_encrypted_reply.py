@@ -39,11 +39,11 @@ async def test_a_reply_is_read_at_the_other_end(
     await sign_in(me)
     async with Daemon():
         room = await meet(me, alice)
-        asked = await alice("send", room=room, body="noodles today?")
-        await rung(screen, "noodles today?")
-        explained = await heliograph("explain", asked)
-        assert "It is encrypted; the rules were tried on what it says." in explained.output, explained
-        for answer in ("Yes, gladly", "At noon?"):
+        for question, answer in (("noodles today?", "Yes, gladly"), ("When?", "At noon?")):
+            asked = await alice("send", room=room, body=question)
+            await rung(screen, question)
+            explained = await heliograph("explain", asked)
+            assert "It is encrypted; the rules were tried on what it says." in explained.output, explained
             ended = await heliograph("inbox", "reply", room, answer)
             assert ended.code == 0, ended.errors
             seen = await alice("wait_text", room=room, sender=me.user_id, body=answer)

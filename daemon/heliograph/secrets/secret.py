@@ -7,7 +7,7 @@ import msgspec
 from heliograph.errors import EXIT_NEEDS_LOGIN, UserError
 
 
-class Secret(msgspec.Struct, frozen=True, kw_only=True):
+class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The device's access token, and the key that its encryption keys are kept under: losing one loses the device."""
 
     access_token: str

@@ -136,8 +136,8 @@ def draw(seed: int, *, is_long: bool = False, rooms: int = 4, senders: int = 2) 
     """The same for the same arguments, always. A short one takes some seconds."""
     dice = random.Random(seed)
     has_relay = seed % 2 == 1
-    length_s = dice.uniform(20, 40) if is_long else dice.uniform(2.0, 3.0)
-    acts = round(length_s * (3 if is_long else 7))
+    length_s = dice.uniform(20, 40) if is_long else dice.uniform(1.6, 2.4)
+    acts = round(length_s * (3 if is_long else 8))
     steps = [*_acts(dice, acts, length_s, rooms, senders), *_faults(dice, seed, length_s, has_relay, is_long)]
     return Schedule(
         seed,

@@ -60,8 +60,9 @@ async def test_what_is_read_on_the_phone_during_the_hold_rings_nowhere(scene: Sc
         await scene.pushed([probe])
         scene.cable.mend()
         await scene.arrived([probe])
-    assert scene.gateway.events == [probe]
-    assert read not in scene.shown()
+        # Here, so that the daemon's log is shown with a failure.
+        assert scene.gateway.events == [probe]
+        assert read not in scene.shown()
 
 
 async def test_it_ends_when_asked_to(relay: RelayProcess) -> None:

@@ -47,7 +47,7 @@ STORAGE_RETRY_S = 5.0
 DESKTOP_RETRY_S = 5.0
 LEAST_WAIT_S = 0.5
 LARGE_COUNT = 200
-"""Deliveries. More are arranged in a thread, so that the other accounts go on meanwhile."""
+"""Deliveries. More are arranged in a thread, and told of in parts, so that the other accounts go on meanwhile."""
 LONGEST_WAIT_S = 600.0
 """However long the desktop asks for. A delivery that is due later than that was put off by a clock that was wrong."""
 MAX_SIGNALS = 10_000
@@ -138,6 +138,8 @@ class DeliveryLoop:
         self._is_everything_due = False
         """A new server may take what the one before refused."""
         self._signals: deque[Activated | Replied | Closed | _RoomRead] = deque(maxlen=MAX_SIGNALS)
+        self._rung: deque[Delivery] = deque()
+        """Shown, and not told of yet: once it is written down."""
         self._unwritten: deque[_Outcome] = deque()
         self._trouble = ""
         self._next_ms: int | None = None
@@ -290,6 +292,7 @@ class DeliveryLoop:
             outcome = self._unwritten[0]
             await self._ledger.settle(outcome.settlements, shown=outcome.shown, closed=outcome.closed)
             self._unwritten.popleft()
+        await self._tell_rang()
 
     def _note(self, *settlements: Settlement, shown: PopupRecord | None = None, closed: str | None = None) -> None:
         self._unwritten.append(_Outcome(settlements, shown, closed))
@@ -396,7 +399,7 @@ class DeliveryLoop:
                 self._drop_closed(popup)
                 self._note(*map(_settle_shown, step.deliveries), shown=PopupRecord(step.key, popup, step.digest))
                 self._report(step)
-                self._tell_rang(step)
+                self._rung.extend(each for each in step.deliveries if each.state is State.PENDING)
                 if any(each.state is State.PENDING for each in step.deliveries):
                     self._fold.note_shown(now, is_new=replaces is None, is_summary=is_summary(step.key))
             case RetryLater(after, why):
@@ -413,10 +416,16 @@ class DeliveryLoop:
     def _may_sound(self, notification: Notification, now: int) -> bool:
         return self._hush == "ring" and self._gate.passes(now, is_call=notification.category is Category.CALL)
 
-    def _tell_rang(self, step: Show) -> None:
+    async def _tell_rang(self) -> None:
         """With no more of it than may be shown without a lock: this is no screen."""
-        new = [each for each in step.deliveries if each.state is State.PENDING]
-        self._on_rang([replace(each, content=each.content and reduce(each.content, self._level(each))) for each in new])
+        while self._rung:
+            part = [self._rung.popleft() for _ in range(min(len(self._rung), LARGE_COUNT))]
+            self._on_rang(
+                [replace(each, content=each.content and reduce(each.content, self._level(each))) for each in part]
+            )
+            if self._rung:
+                # A catch-up may bring thousands: the other loops go on meanwhile.
+                await asyncio.sleep(0)
 
     def _drop_closed(self, popup: Popup) -> None:
         """What was heard before Notify was answered is about the popup that this one replaced, under the same id."""

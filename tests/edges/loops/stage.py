@@ -93,6 +93,7 @@ class DeliveryStage:
         self.changes = 0
         self.on_change: Callable[[], None] = lambda: None
         self.rang: list[str] = []
+        self.most_rang_at_once = 0
         self.told: list[str] = []
         """What those that hear of it are told that it says."""
         self.wishes: list[Wish] = []
@@ -117,6 +118,7 @@ class DeliveryStage:
         self.on_change()
 
     def _note_rang(self, rung: Sequence[Delivery]) -> None:
+        self.most_rang_at_once = max(self.most_rang_at_once, len(rung))
         self.rang.extend(each.event_id for each in rung)
         self.told.extend(each.content.text for each in rung if each.content is not None)
 

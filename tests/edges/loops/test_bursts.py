@@ -12,6 +12,7 @@ from heliograph.core.delivery import State
 from heliograph.core.folding import SoundGate
 from heliograph.core.notification import Category
 from heliograph.core.record import Delivery
+from heliograph.delivery_loop import LARGE_COUNT
 from waiting import until
 
 LOUD = make_content(sound="default")
@@ -129,3 +130,12 @@ async def test_the_sync_loop_tells_when_it_catches_up_and_when_it_has(clock: Wal
         await stage.rings("while away")
         await until(lambda: len(stage.catching_up) > 1, "caught up again")
     assert stage.catching_up == [True, False]
+
+
+async def test_what_a_long_absence_brought_is_told_of_in_parts(stage: DeliveryStage) -> None:
+    ids = [f"${n}" for n in range(5 * LARGE_COUNT)]
+    async with running(stage.loop):
+        await stage.commit(*(make_delivery(each, room_id=f"!{each}") for each in ids))
+        await until(lambda: len(stage.rang) == len(ids))
+    assert sorted(stage.rang) == sorted(ids)
+    assert stage.most_rang_at_once == LARGE_COUNT

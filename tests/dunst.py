@@ -37,10 +37,8 @@ _CHOOSE = """\
 #!/bin/sh
 grep -m1 -F -- "$(cat {folder}/wanted)"
 """
-_BROWSE = """\
-#!/bin/sh
-printf '%s\\n' "$@" >> {folder}/browsed
-"""
+_BROWSE = "#!/bin/sh\n"
+"""No link is ever opened."""
 
 
 class DunstSession:
@@ -117,12 +115,6 @@ class DunstSession:
         """Picks the first action whose menu line contains `label`, as a user does in dunst's menu."""
         (self._folder / "wanted").write_text(label)
         self.ctl("context")
-
-    def browsed(self) -> list[str]:
-        """Links that dunst was asked to open."""
-        with contextlib.suppress(FileNotFoundError):
-            return (self._folder / "browsed").read_text().splitlines()
-        return []
 
     def screenshot(self, path: Path, geometry: str | None = None) -> None:
         """The whole screen, or WIDTHxHEIGHT+X+Y of it, as PNG."""

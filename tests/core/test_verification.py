@@ -46,7 +46,6 @@ class Pair:
         (request,) = self.asking.request((asked.device_id, *others), NOW)
         read = read_request(request.content, NOW)
         assert read == Request("t1", asking.device_id)
-        self.requested = request
 
     def _make(self, own: Identity, known: Known) -> Verification:
         return Verification("t1", own, known, NOW, SasAgreement)

@@ -43,7 +43,6 @@ class FakeDesktop:
         self.close_troubles: deque[Trouble] = deque()
         self.calls = 0
         """Of `show`, whatever became of them."""
-        self.is_shut = False
         self.is_inhibited = False
         self._life: str | None = "fake:1"
         self._lives = 1
@@ -87,7 +86,6 @@ class FakeDesktop:
         return Done(None)
 
     async def shut(self) -> None:
-        self.is_shut = True
         self._listeners.clear()
 
     # What the user and the server do

@@ -51,7 +51,6 @@ class SoakHomeserver:
         """Event ids of all that ought to ring, in order."""
         self.device_keys: Json = {}
         self.one_time_keys: Json = {}
-        self.read_by_us = 0
         """Receipts that the daemon sent for the user."""
         self._stream: list[Entry] = []
         self._state: dict[str, dict[tuple[str, str], Json]] = {}
@@ -190,7 +189,6 @@ class SoakHomeserver:
             case "GET", ["rooms", room_id, "state", type_, state_key]:
                 return self._tell_state(room_id, type_, state_key, whole=query.get("format") == "event")
             case "POST", ["rooms", _, "receipt" | "read_markers", *_]:
-                self.read_by_us += 1
                 return web.json_response({})
             case "POST", ["keys", "upload"]:
                 return await self._take_keys(request)

@@ -1,4 +1,4 @@
-"""Where the relay's system tests take place."""
+"""Where system tests take place."""
 
 from __future__ import annotations
 

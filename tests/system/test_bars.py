@@ -140,8 +140,11 @@ class I3blocks:
             )
 
     def shows(self, text: str, *, is_urgent: bool) -> bool:
-        """Whether the newest line says this, for i3bar."""
-        block = json.loads(self._lines.read_text().splitlines()[-1].lstrip(","))[-1]
+        """Whether the newest line that is whole says this, for i3bar."""
+        whole = self._lines.read_text().rpartition("\n")[0].splitlines()
+        if not whole or not (blocks := json.loads(whole[-1].lstrip(",") if whole[-1] != "[" else "[]")):
+            return False
+        block = blocks[-1]
         return (block["full_text"], block.get("urgent", False)) == (text, is_urgent)
 
     def end(self) -> None:

@@ -2,65 +2,23 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import sys
 import tempfile
-from collections.abc import AsyncIterator
-from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
 
-from buses import PrivateBus
 from conftest import Home, NewUser
 from dunst import DunstSession
 from fakes.notification_server import NotificationServer
 from heliograph.demo.user import DemoUser
+from system.command import heliograph, log_in
 from system.daemon import Daemon
 from waiting import until
 
 
-@dataclass(frozen=True)
-class Ended:
-    code: int
-    output: str
-    errors: str
-
-
-@pytest.fixture
-async def screen(private_bus: PrivateBus) -> AsyncIterator[NotificationServer]:
-    server = NotificationServer(private_bus.address)
-    await server.start()
-    yield server
-    await server.stop()
-
-
 def files_in(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
-
-
-async def heliograph(*words: str, typed: str = "", seconds: float = 60) -> Ended:
-    """Runs the command to its end."""
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "heliograph", *words),
-        stdin=asyncio.subprocess.PIPE,
-        stdout=asyncio.subprocess.PIPE,
-        stderr=asyncio.subprocess.PIPE,
-    )
-    try:
-        output, errors = await asyncio.wait_for(process.communicate(typed.encode()), seconds)
-    except TimeoutError:
-        process.kill()
-        raise
-    assert process.returncode is not None
-    assert "Traceback" not in errors.decode()
-    return Ended(process.returncode, output.decode(), errors.decode())
-
-
-async def log_in(user: DemoUser) -> Ended:
-    words = ("login", user.user_id, "--homeserver", user.base_url, "--secrets", "file", "--password-stdin")
-    return await heliograph(*words, typed=f"{user.password}\n")
 
 
 async def test_from_login_to_logout(new_user: NewUser, screen: NotificationServer, home: Home) -> None:

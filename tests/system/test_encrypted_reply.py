@@ -2,26 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-
-import pytest
-
-from buses import PrivateBus
 from conftest import Home, NewUser, OpenJsClient
 from fakes.notification_server import NotificationServer
 from heliograph.demo.user import DemoUser
 from js_client import JsClient
+from system.command import heliograph
 from system.daemon import Daemon, sign_in
 from system.evidence import rung
-from system.test_commands import heliograph
-
-
-@pytest.fixture
-async def screen(private_bus: PrivateBus) -> AsyncIterator[NotificationServer]:
-    server = NotificationServer(private_bus.address)
-    await server.start()
-    yield server
-    await server.stop()
 
 
 async def meet(me: DemoUser, alice: JsClient) -> str:

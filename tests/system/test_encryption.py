@@ -15,9 +15,9 @@ from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
 from js_client import JsClient
+from system.command import heliograph
 from system.daemon import Daemon, sign_in
 from system.evidence import decisions, rings, rung
-from system.test_commands import heliograph
 
 CROWD = 30
 QUIET_S = 1.0

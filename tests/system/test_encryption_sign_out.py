@@ -5,31 +5,19 @@ from __future__ import annotations
 import asyncio
 import sqlite3
 import time
-from collections.abc import AsyncIterator
 from pathlib import Path
 
-import pytest
-
-from buses import PrivateBus
 from conftest import NewUser, OpenJsClient
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account, find_account, state_folder
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN
+from system.command import log_in
 from system.daemon import Daemon, session_of, sign_in
 from system.evidence import rings, rung
-from system.test_commands import log_in
 from waiting import until
 
-EXPIRES_S = 8.0
-
-
-@pytest.fixture
-async def screen(private_bus: PrivateBus) -> AsyncIterator[NotificationServer]:
-    server = NotificationServer(private_bus.address)
-    await server.start()
-    yield server
-    await server.stop()
+EXPIRES_S = 15.0
 
 
 def let_expire(server: ThrowawaySynapse, account: Account) -> float:

@@ -9,8 +9,6 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import subprocess
-import sys
 from collections.abc import AsyncIterator
 from dataclasses import dataclass, field, replace
 
@@ -28,6 +26,7 @@ from heliograph.demo.user import DemoUser
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
 from heliograph.ports import Pusher
+from system.command import heliograph
 from system.daemon import Daemon, sign_in
 from system.evidence import PATIENCE_S, decisions, rings, rung
 from system.relay_scene import Scene
@@ -106,7 +105,7 @@ class Stage:
         await until(lambda: len(self.sent) >= count, "two more messages")
         events = list(self.sent)
         with contextlib.suppress(AssertionError):
-            await until(lambda: not self.missing(events), "every message", 5)
+            await until(lambda: not self.missing(events), "every message", PATIENCE_S)
         return self.missing(events)
 
 
@@ -160,17 +159,10 @@ async def taken_over(stage: Stage) -> None:
 
 
 async def run_command(*words: str) -> str:
-    """Of the command line, in the test's environment; what it wrote. It must succeed."""
-    done = await asyncio.to_thread(
-        subprocess.run,
-        [sys.executable, "-m", "heliograph", *words],
-        capture_output=True,
-        text=True,
-        check=False,
-        timeout=60,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    return done.stdout
+    """What the command wrote. It must succeed."""
+    ended = await heliograph(*words)
+    assert ended.code == 0, ended.output + ended.errors
+    return ended.output
 
 
 @pytest.mark.parametrize("mode", ["switch", "always"])
@@ -185,7 +177,7 @@ async def test_a_clean_leave_loses_nothing(stage: Stage, mode: str, is_long: boo
         stop.set()
         await talk
         with contextlib.suppress(AssertionError):
-            await until(lambda: not stage.missing(stage.sent), "the rest", 5)
+            await until(lambda: not stage.missing(stage.sent), "the rest", PATIENCE_S)
     assert lost == []
     assert stage.missing(stage.sent) == []
     assert len(stage.sent) > 2 * count

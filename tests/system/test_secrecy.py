@@ -5,29 +5,20 @@ from __future__ import annotations
 import json
 import os
 import stat
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
-from buses import PrivateBus
 from conftest import Home, NewUser
 from fakes.notification_server import NotificationServer
+from system.command import heliograph, log_in
 from system.daemon import Daemon
 from system.evidence import rung
-from system.test_commands import heliograph, log_in
 from waiting import until
 
 DEBUG = '[log]\nlevel = "debug"\n'
 SAID = "meet me at the old mill"
-
-
-@pytest.fixture
-async def screen(private_bus: PrivateBus) -> AsyncIterator[NotificationServer]:
-    server = NotificationServer(private_bus.address)
-    await server.start()
-    yield server
-    await server.stop()
 
 
 @pytest.fixture

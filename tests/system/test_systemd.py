@@ -192,10 +192,10 @@ async def test_a_stalled_daemon_is_ended_by_the_watchdog_and_started_again(deskt
     me, alice, room = await meet(new_user)
     await desktop.sign_in(me)
     await desktop.user("heliograph", "service", "install", "--no-start")
-    await desktop.drop_in("[Service]\nWatchdogSec=3\nTimeoutStopSec=2\nRestartSec=1\n")
+    await desktop.drop_in("[Service]\nWatchdogSec=5\nTimeoutStopSec=2\nRestartSec=1\n")
     await desktop.user("systemctl", "--user", "start", "heliograph")
     pid = (await desktop.properties("MainPID"))["MainPID"]
-    await asyncio.sleep(4)
+    await asyncio.sleep(6)
     unharmed = await desktop.properties("MainPID", "NRestarts")
     assert unharmed == {"MainPID": pid, "NRestarts": "0"}, "a daemon that turns outlives its WatchdogSec"
 

@@ -3,30 +3,20 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
 
-from buses import PrivateBus
 from conftest import NewUser, OpenJsClient
 from fakes.notification_server import NotificationServer
 from heliograph.control.client import ask_status
 from heliograph.demo.user import DemoUser
 from js_client import JsClient
+from system.command import heliograph
 from system.daemon import Daemon, sign_in
-from system.test_commands import heliograph
 from waiting import until
 
 VERIFIED = {"signed_by_owner": True, "cross_signing_verified": True, "is_verified": True}
-
-
-@pytest.fixture
-async def screen(private_bus: PrivateBus) -> AsyncIterator[NotificationServer]:
-    server = NotificationServer(private_bus.address)
-    await server.start()
-    yield server
-    await server.stop()
 
 
 @pytest.fixture

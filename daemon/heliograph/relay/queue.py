@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -271,14 +271,3 @@ def prune(db: sqlite3.Connection, now_ms: int) -> None:
     oldest_ms = now_ms - REMEMBERED_MS
     db.execute("DELETE FROM pushes WHERE received_ms < ? AND outcome IS NOT NULL", (oldest_ms,))
     db.execute("DELETE FROM settled WHERE settled_ms < ?", (oldest_ms,))
-
-
-def outcomes_of(db: sqlite3.Connection, hidden_pushkey: str, event_ids: Collection[str]) -> dict[str, str | None]:
-    """What became of these pushes; None: it waits. Unknown ones are left out."""
-    rows = (
-        db.execute(
-            "SELECT event_id, outcome FROM pushes WHERE hidden_pushkey = ? AND event_id = ?", (hidden_pushkey, event_id)
-        ).fetchone()
-        for event_id in event_ids
-    )
-    return {row[0]: row[1] for row in rows if row is not None}

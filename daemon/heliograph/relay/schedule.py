@@ -30,10 +30,6 @@ class Schedule:
         """How many keys have something to do."""
         return len(self._due) + len(self._at_work) + len(self._waiting)
 
-    @property
-    def at_work(self) -> int:
-        return len(self._at_work)
-
     def ask(self, key: str, due_ms: int) -> None:
         """Look at `key` at that time, or earlier if it was asked for earlier."""
         if key in self._at_work:

@@ -393,4 +393,5 @@ async def test_malformed_events_change_nothing(stage: Stage, caplog: pytest.LogC
     await stage.settle()
     assert "Unexpected fault" not in caplog.text
     assert stage.here.vault.kept == {}
+    assert stage.here.views
     assert all(view.phase in (Phase.READY, Phase.EXCHANGING, Phase.CANCELLED) for view in stage.here.views[-50:])

@@ -97,6 +97,7 @@ async def test_an_address_that_the_homeserver_may_not_push_to_is_told_of(
             url = f"http://127.0.0.2:{port}/_matrix/push/v1/notify"
             config = RelayConfig(homeserver=synapse.base_url, listen=f"127.0.0.1:{relay.port}", gateway_url=url)
             *others, last = await findings(config, user)
+    assert others
     assert all(each.is_good for each in others)
     assert not last.is_good
     assert 'ip_range_whitelist: ["127.0.0.2/32"]' in last.hint

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
 from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater
@@ -55,6 +55,15 @@ class SyncRequest:
     event_types: frozenset[str] | None = None
     """Timeline event types wanted; None: all."""
     timeline_limit: int = 20
+
+    @property
+    def is_narrow(self) -> bool:
+        """Whether it names rooms or event types, which a homeserver may refuse."""
+        return self.receipts_in is not None or self.event_types is not None
+
+    def widened(self) -> SyncRequest:
+        """The same for all rooms and event types, and without waiting: whether it is refused shows at once."""
+        return replace(self, receipts_in=None, event_types=None, timeout_ms=0)
 
 
 @dataclass(frozen=True, slots=True)

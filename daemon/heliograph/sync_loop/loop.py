@@ -33,6 +33,7 @@ from heliograph.errors import (
 from heliograph.ports import Encryption, Homeserver, Ledger, SyncRequest
 from heliograph.status import AccountStatus, Connection
 from heliograph.sync_loop.mode import ModeKeeper
+from heliograph.sync_loop.narrowing import Narrowing
 from heliograph.sync_loop.planner import SyncPlanner
 from heliograph.sync_loop.rulebook import Rulebook
 from heliograph.sync_loop.starting import PATIENCE, Starter
@@ -150,6 +151,7 @@ class SyncLoop:
         self._is_catching_up = True
         self._catch_ups = 0
         self._timeline_limit = TIMELINE_LIMIT
+        self._narrowing = Narrowing()
         self._started_anew_at_ms: int | None = None
         self._nudged = asyncio.Event()
         self._failures = 0
@@ -244,7 +246,7 @@ class SyncLoop:
         request = await self._request(is_hurried=bool(wishes))
         asked_ms = self._world.clock()
         try:
-            sync = await self._ask(request)
+            sync = await self._narrowing.ask(self._ask, request)
         except AnswerTooLarge:
             await self._shrink()
             return
@@ -295,11 +297,12 @@ class SyncLoop:
     async def _request(self, *, is_hurried: bool) -> SyncRequest:
         """Catching up returns at once and wants every room's receipts: what was read meanwhile must not ring."""
         catching_up = self._is_catching_up
+        names_none = self._narrowing.is_refused
         return SyncRequest(
             since=self._account.next_batch,
             timeout_ms=0 if catching_up or is_hurried else self._settings.poll_s * 1000,
-            receipts_in=None if catching_up else await self._read_open_rooms(),
-            event_types=self._rulebook.event_types,
+            receipts_in=None if catching_up or names_none else await self._read_open_rooms(),
+            event_types=None if names_none else self._rulebook.event_types,
             timeline_limit=self._timeline_limit,
         )
 

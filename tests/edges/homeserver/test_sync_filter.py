@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 from typing import Any
 
+import pytest
+
 from heliograph.homeserver.address import encode_query
 from heliograph.homeserver.sync_filter import MAX_QUERY, sync_query
 from heliograph.ports import SyncRequest
@@ -58,8 +60,16 @@ def test_all_types_are_no_list_of_types() -> None:
 
 def test_receipts_are_asked_for_by_room() -> None:
     assert ask(receipts_in=frozenset())[1]["room"]["ephemeral"] == {"types": ["m.receipt"], "rooms": []}
-    assert ask(receipts_in=frozenset({"!b", "!a"}))[1]["room"]["ephemeral"]["rooms"] == ["!a", "!b"]
+    rooms = frozenset({"!b:example.org", "!a:example.org"})
+    assert ask(receipts_in=rooms)[1]["room"]["ephemeral"]["rooms"] == ["!a:example.org", "!b:example.org"]
     assert ask(receipts_in=None)[1]["room"]["ephemeral"] == {"types": ["m.receipt"]}
+
+
+@pytest.mark.parametrize("room_id", ["", "!nothing", "!x:in_valid", "!x:y:z", "!x:e..x"])
+def test_a_room_that_no_filter_may_name_is_left_out(room_id: str) -> None:
+    assert ask(receipts_in=frozenset({room_id, "!a:example.org"}))[1]["room"]["ephemeral"]["rooms"] == [
+        "!a:example.org"
+    ]
 
 
 def test_rooms_too_many_to_list_are_all_rooms() -> None:
@@ -76,6 +86,6 @@ def test_types_too_many_to_list_are_all_types() -> None:
 
 
 def test_the_query_stays_short() -> None:
-    rooms = frozenset(f"!{'é' * 40}{number}" for number in range(500))
+    rooms = frozenset(f"!{'é' * 40}{number}:example.org" for number in range(500))
     query = sync_query(SyncRequest("s" * 3000, 30_000, rooms, TYPES), "DEV")
     assert len(encode_query(query)) <= MAX_QUERY

@@ -47,6 +47,7 @@ class WatchedHomeserver(FakeHomeserver):
         self.list_failures: list[Exception] = []
         self.rules_failures: list[Exception] = []
         self.forgotten_tokens: set[str | None] = set()
+        self.refuses_narrow_syncs = False
         self.feature_requests = 0
 
     async def features(self) -> Features:
@@ -61,6 +62,9 @@ class WatchedHomeserver(FakeHomeserver):
         if request.since is not None and self.sync_failures:
             self.requests.append(request)
             raise self.sync_failures.pop(0)
+        if request.since is not None and request.is_narrow and self.refuses_narrow_syncs:
+            self.requests.append(request)
+            raise BAD_TOKEN
         return await super().sync(request)
 
     async def push_rules(self) -> Json:
@@ -549,7 +553,7 @@ async def test_where_nobody_lists_what_was_missed_one_notice_says_so(
 ) -> None:
     async with running(stage.loop):
         await stage.connected()
-        homeserver.sync_failures.extend([BAD_TOKEN] * 4)
+        homeserver.sync_failures.extend([BAD_TOKEN] * 5)
         homeserver.list_failures.extend([BadAnswer(500, "broken")] * 10)
         await homeserver.drop_connections()
         await until(lambda: stage.rung)
@@ -572,6 +576,50 @@ async def test_it_starts_anew_at_most_once_a_day(stage: SyncStage, homeserver: W
         starts = [request for request in homeserver.requests[before:] if request.since is None]
         assert len(starts) == 2
     assert len(homeserver.requests) - before < 1600
+
+
+async def test_a_narrow_sync_that_is_refused_is_asked_widely_at_once_and_from_then_on(
+    stage: SyncStage, homeserver: WatchedHomeserver, caplog: pytest.LogCaptureFixture
+) -> None:
+    room = await stage.room()
+    async with running(stage.loop):
+        await stage.connected()
+        homeserver.refuses_narrow_syncs = True
+        before = len(homeserver.requests)
+        for text in ("one", "two", "three"):
+            await stage.alice.send_text(room, text)
+            await stage.rings(text)
+            await asyncio.sleep(HOUR)
+    # The poll under way when it began to refuse, the refused one, and the same again for all.
+    assert [request.is_narrow for request in homeserver.requests[before:][:3]] == [True, False, False]
+    assert not any(request.is_narrow for request in homeserver.requests[before + 1 :])
+    assert all(request.since for request in homeserver.requests[before:])
+    assert stage.turns < 1000
+    assert stage.status.connection is Connection.CONNECTED
+    assert stage.troubles == []
+    assert [record.levelname for record in caplog.records if "narrow" in record.message] == ["WARNING"]
+
+
+async def test_a_narrow_sync_that_is_refused_while_catching_up_costs_no_back_off(
+    stage: SyncStage, homeserver: WatchedHomeserver
+) -> None:
+    room = await stage.room()
+    homeserver.refuses_narrow_syncs = True
+    async with running(stage.loop):
+        await stage.connected()
+        await stage.alice.send_text(room, "hello")
+        await stage.rings("hello")
+    narrow = [request for request in homeserver.requests if request.since and request.is_narrow]
+    assert len(narrow) == 1
+    assert sum(homeserver.waits) < 1
+
+
+async def test_a_token_that_is_refused_leaves_syncs_narrow(stage: SyncStage, homeserver: WatchedHomeserver) -> None:
+    async with running(stage.loop):
+        await stage.connected()
+        await homeserver.forget_token()
+        await asyncio.sleep(HOUR)
+    assert homeserver.requests[-1].receipts_in == frozenset()
 
 
 async def test_a_clock_that_was_set_back_does_not_forbid_to_start_anew_for_years(

@@ -238,6 +238,43 @@ async def test_another_device_is_quiet_only_while_the_daemon_runs_and_its_user_i
     await until(phone.rings, "the phone to ring after a crash", PATIENCE_S)
 
 
+async def test_the_phone_rings_after_everything_of_the_service_was_killed_at_once(
+    desktop: Desktop, new_user: NewUser
+) -> None:
+    me, _, _ = await meet(new_user)
+    phone = Phone(me)
+    await phone.set_up()
+    await desktop.sign_in(me)
+    await desktop.write(HOME / ".config/heliograph/config.toml", '[handoff]\nquiet = ["Element Android"]\n')
+    await desktop.user("heliograph", "service", "install")
+    await until(phone.is_quiet, "the phone to be quiet", PATIENCE_S)
+
+    await desktop.drop_in("[Service]\nRestart=no\n")
+    await kill_whole_service(desktop)
+    await until(partial(_is_state, desktop, "failed"), "the end", PATIENCE_S)
+    assert "status=9/KILL" in (await desktop.properties("ExecStopPost"))["ExecStopPost"], "that was killed, too"
+    await until(phone.rings, "the phone to ring all the same", PATIENCE_S)
+
+    # The other way round: it is killed, and comes back by itself.
+    await desktop.drop_in("[Service]\nRestartSec=1\n")
+    await desktop.user("systemctl", "--user", "start", "heliograph")
+    await until(phone.is_quiet, "the phone to be quiet", PATIENCE_S)
+    pid = (await desktop.properties("MainPID"))["MainPID"]
+    await kill_whole_service(desktop)
+    await until(partial(_is_restarted, desktop, pid), "the restart", PATIENCE_S)
+    await until(phone.is_quiet, "the phone to be quiet again", PATIENCE_S)
+
+
+async def kill_whole_service(desktop: Desktop) -> None:
+    """As systemd-oomd does: everything that is in the service's cgroup, or that systemd starts in it, until it is gone.
+
+    A kernel of 6.14 or later and a systemd of 256 or later do so by one write, which also ends what is started later.
+    """
+    folder = "/sys/fs/cgroup" + (await desktop.properties("ControlGroup"))["ControlGroup"]
+    script = 'cd "$0"; while [ -e cgroup.kill ]; do echo 1 > cgroup.kill; done 2>/dev/null; true'
+    await desktop.root("timeout", "60", "sh", "-c", script, folder)
+
+
 async def test_the_journal_knows_what_is_grave(desktop: Desktop, new_user: NewUser) -> None:
     me, _, _ = await meet(new_user)
     await desktop.sign_in(me)

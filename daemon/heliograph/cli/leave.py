@@ -1,4 +1,7 @@
-"""Gives other devices back their voice after a daemon that could not: what the service's ExecStopPost does."""
+"""Gives other devices back their voice after a daemon that could not: what the service's ExecStopPost does,
+and heliograph-leave.service where that was killed, too. Done twice it does nothing the second time: what is on already
+is not sent again.
+"""
 
 from __future__ import annotations
 

@@ -19,6 +19,7 @@ _FILES = (
     ("~/.config/heliograph/config.toml", "The configuration, which is optional. See: heliograph config"),
     ("~/.local/state/heliograph/", "What it remembers of each account."),
     ("~/.config/systemd/user/heliograph.service", "The service, as heliograph service install writes it."),
+    ("~/.config/systemd/user/heliograph-leave.service", "Has other devices ring again where the service fails."),
 )
 
 

@@ -35,7 +35,7 @@ def install(no_start: bool, target: Literal["graphical-session", "default"]) -> 
     """
     from heliograph.accounts import cache_root, list_accounts, make_private_folder, state_root
     from heliograph.cli import systemd
-    from heliograph.cli.unit import find_program, render_unit, unit_file
+    from heliograph.cli.unit import find_program, leave_unit_file, render_leave_unit, render_unit, unit_file
     from heliograph.desktop.integration import install_integration
 
     systemd.check()
@@ -44,6 +44,7 @@ def install(no_start: bool, target: Literal["graphical-session", "default"]) -> 
     # The sandbox lets the service write into them, and not make them.
     for folder in (state_root(), cache_root()):
         make_private_folder(folder)
+    systemd.write_unit(leave_unit_file(), render_leave_unit(program, with_namespaces=with_namespaces))
     systemd.write_unit(unit_file(), render_unit(program, target, with_namespaces=with_namespaces))
     install_integration(program)
     systemd.enable()
@@ -75,10 +76,10 @@ def remove() -> None:
       heliograph service remove
     """
     from heliograph.cli import systemd
-    from heliograph.cli.unit import unit_file
+    from heliograph.cli.unit import leave_unit_file, unit_file
     from heliograph.desktop.integration import remove_integration
 
-    removed = systemd.remove_unit(unit_file())
+    removed = systemd.remove_units(unit_file(), leave_unit_file())
     remove_integration()
     click.echo(f"Removed {unit_file()}" if removed else "The service was not installed.")
 

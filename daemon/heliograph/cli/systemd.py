@@ -11,6 +11,7 @@ from pathlib import Path
 from heliograph.errors import UserError
 
 UNIT = "heliograph.service"
+LEAVE_UNIT = "heliograph-leave.service"
 
 _TIMEOUT_S = 30
 _START_TIMEOUT_S = 120
@@ -77,17 +78,23 @@ def restart() -> None:
     _do("systemctl", "--user", "restart", UNIT, timeout_s=_START_TIMEOUT_S)
 
 
-def remove_unit(file: Path) -> bool:
-    """Stop and remove it; False if it was not there. Works without systemd, too."""
+def remove_units(*files: Path) -> bool:
+    """Stop the service and remove the files; False if the first was not there. Works without systemd, too."""
     if _run("systemctl", "--user", "show", "--property=Version") is not None:
         _run("systemctl", "--user", "disable", "--now", UNIT, timeout_s=_START_TIMEOUT_S)
+    removed = [_remove(file) for file in files]
+    if any(removed):
+        _run("systemctl", "--user", "daemon-reload")
+    return removed[0]
+
+
+def _remove(file: Path) -> bool:
     try:
         file.unlink()
     except FileNotFoundError:
         return False
     except OSError as error:
         raise UserError(f"{file} cannot be removed: {error.strerror}.", "Remove it by hand.") from error
-    _run("systemctl", "--user", "daemon-reload")
     return True
 
 

@@ -1,4 +1,4 @@
-"""The service's unit file: the shipped one, made fit for this installation."""
+"""The service's unit files: the shipped ones, made fit for this installation."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Literal
 
 from heliograph.accounts import cache_root, config_file, state_root
-from heliograph.cli.systemd import UNIT
+from heliograph.cli.systemd import LEAVE_UNIT, UNIT
 from heliograph.errors import UserError
 
 _NAMESPACES = re.compile(r"^# Namespaces\..*?^# End of namespaces\.\n", re.MULTILINE | re.DOTALL)
@@ -35,21 +35,36 @@ def find_program() -> Path:
     raise UserError("The command heliograph is not where this Python is.", "Install Heliograph, for example with pipx.")
 
 
+def leave_unit_file() -> Path:
+    """The file of the unit that gives other devices their voice back when the service failed."""
+    return unit_file().with_name(LEAVE_UNIT)
+
+
 def render_unit(program: Path, target: Literal["graphical-session", "default"], *, with_namespaces: bool = True) -> str:
     """The unit that starts `program` with `target`, and may write where this user's files are."""
+    unit = _render(UNIT, "run", program, with_namespaces=with_namespaces)
+    unit = _set(unit, "ExecStopPost", f"-{_quote(str(program), is_command=True)} handoff --leave")
+    return _set(unit, "WantedBy", f"{target}.target")
+
+
+def render_leave_unit(program: Path, *, with_namespaces: bool = True) -> str:
+    """The unit of `leave_unit_file`, which runs `program` in the same sandbox."""
+    return _render(LEAVE_UNIT, "handoff --leave", program, is_failure_ignored=True, with_namespaces=with_namespaces)
+
+
+def _render(name: str, words: str, program: Path, *, is_failure_ignored: bool = False, with_namespaces: bool) -> str:
     folders = (config_file().parent, state_root(), cache_root())
     writable = " ".join(_quote(f"-{folder}") for folder in folders)
     # The user manager does not know what the user's shell sets.
     places = "".join(
         f"Environment={_quote(f'{name}={os.environ[name]}')}\n" for name in _PLACES if os.environ.get(name)
     )
-    unit = _shipped_unit()
+    unit = _shipped_unit(name)
     if not with_namespaces:
         unit = _NAMESPACES.sub("", unit)
-    unit = _set(unit, "ExecStart", f"{_quote(str(program), is_command=True)} run")
-    unit = _set(unit, "ExecStopPost", f"-{_quote(str(program), is_command=True)} handoff --leave")
+    prefix = "-" if is_failure_ignored else ""
+    unit = _set(unit, "ExecStart", f"{prefix}{_quote(str(program), is_command=True)} {words}")
     unit = _set(unit, "ReadWritePaths", writable)
-    unit = _set(unit, "WantedBy", f"{target}.target")
     return unit.replace("ExecStart=", f"{places}ExecStart=", 1)
 
 
@@ -59,7 +74,7 @@ def render_relay_unit(program: Path) -> str:
     return _set(_shipped_unit(_RELAY_UNIT), "ExecStart", command)
 
 
-def _shipped_unit(name: str = UNIT) -> str:
+def _shipped_unit(name: str) -> str:
     packaged = resources.files("heliograph") / "data" / name
     if packaged.is_file():
         return packaged.read_text("utf-8")

@@ -11,7 +11,7 @@ import pytest
 from conftest import Home
 from edges.cli.conftest import Shell
 from heliograph.accounts import Account, save_account
-from heliograph.cli.unit import render_unit, unit_file
+from heliograph.cli.unit import leave_unit_file, render_leave_unit, render_unit, unit_file
 
 
 class Systemd:
@@ -63,8 +63,9 @@ def sign_in() -> None:
     save_account(Account(user_id="@me:example.org", device_id="D", homeserver="https://x", secrets="file", pushkey="k"))
 
 
-def values(key: str) -> list[str]:
-    return [line.partition("=")[2] for line in unit_file().read_text().splitlines() if line.startswith(f"{key}=")]
+def values(key: str, file: Path | None = None) -> list[str]:
+    lines = (file or unit_file()).read_text().splitlines()
+    return [line.partition("=")[2] for line in lines if line.startswith(f"{key}=")]
 
 
 def test_installing_writes_the_unit_and_starts_it(shell: Shell, systemd: Systemd, home: Home, program: Path) -> None:
@@ -97,7 +98,26 @@ def test_installing_again_is_harmless(shell: Shell, systemd: Systemd) -> None:
     first = unit_file().read_text()
     assert shell.run("service", "install").exit_code == 0
     assert unit_file().read_text() == first
-    assert os.listdir(unit_file().parent) == ["heliograph.service"]
+    assert sorted(os.listdir(unit_file().parent)) == ["heliograph-leave.service", "heliograph.service"]
+
+
+def test_what_gives_other_devices_their_voice_back_is_installed_beside_it(
+    shell: Shell, systemd: Systemd, home: Home, program: Path
+) -> None:
+    shell.run("service", "install")
+    assert values("OnFailure") == [leave_unit_file().name]
+    escaped = str(program).replace('"', '\\"').replace("%", "%%")
+    assert values("ExecStart", leave_unit_file()) == [f'-"{escaped}" handoff --leave']
+    assert values("Before", leave_unit_file()) == [unit_file().name]
+    assert f"XDG_STATE_HOME={home.state}" in values("Environment", leave_unit_file())
+
+
+def test_both_units_have_the_same_sandbox(shell: Shell, systemd: Systemd) -> None:
+    shell.run("service", "install")
+    sandboxes = [
+        file.read_text().partition("UMask=")[2].partition("\n[")[0] for file in (unit_file(), leave_unit_file())
+    ]
+    assert sandboxes[0].strip() == sandboxes[1].strip() != ""
 
 
 def test_another_target_can_be_chosen(shell: Shell, systemd: Systemd) -> None:
@@ -179,6 +199,7 @@ def test_removing_takes_back_what_installing_did(shell: Shell, systemd: Systemd,
     assert "systemctl --user disable --now heliograph.service" in systemd.calls
     assert systemd.calls[-1] == "systemctl --user daemon-reload"
     assert not unit_file().exists()
+    assert not leave_unit_file().exists()
     assert not (home.data / "applications/io.github.heliograph.desktop").exists()
     assert "was not installed" in shell.run("service", "remove").stdout
 
@@ -191,21 +212,31 @@ def test_status_is_systemds_own(systemd: Systemd) -> None:
 
 
 @pytest.mark.parametrize("with_namespaces", [True, False])
-def test_systemd_understands_the_unit(tmp_path: Path, home: Home, *, with_namespaces: bool) -> None:
-    unit = tmp_path / "heliograph.service"
-    unit.write_text(render_unit(Path("/bin/true"), "default", with_namespaces=with_namespaces))
-    command = ["systemd-analyze", "--user", "--man=no", "verify", str(unit)]
+def test_systemd_understands_the_units(tmp_path: Path, home: Home, *, with_namespaces: bool) -> None:
+    unit, leave_unit = write_units(tmp_path, with_namespaces=with_namespaces)
+    command = ["systemd-analyze", "--user", "--man=no", "verify", str(unit), str(leave_unit)]
     done = subprocess.run(command, capture_output=True, text=True, check=False)
     said = [line for line in (done.stdout + done.stderr).splitlines() if "heliograph" in line]
     assert said == []
-    parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",))
-    parser.optionxform = str  # type: ignore[assignment, method-assign]
-    parser.read(unit)
-    assert parser.sections() == ["Unit", "Service", "Install"]
+    assert sections(unit) == ["Unit", "Service", "Install"]
+    assert sections(leave_unit) == ["Unit", "Service"]
 
 
 def test_the_sandbox_is_tight(tmp_path: Path, home: Home) -> None:
-    unit = tmp_path / "heliograph.service"
-    unit.write_text(render_unit(Path("/bin/true"), "default"))
-    command = ["systemd-analyze", "--user", "security", "--offline=yes", "--threshold=25", str(unit)]
-    assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+    for unit in write_units(tmp_path):
+        command = ["systemd-analyze", "--user", "security", "--offline=yes", "--threshold=25", str(unit)]
+        assert subprocess.run(command, capture_output=True, check=False).returncode == 0
+
+
+def write_units(folder: Path, *, with_namespaces: bool = True) -> tuple[Path, Path]:
+    unit, leave_unit = folder / "heliograph.service", folder / "heliograph-leave.service"
+    unit.write_text(render_unit(Path("/bin/true"), "default", with_namespaces=with_namespaces))
+    leave_unit.write_text(render_leave_unit(Path("/bin/true"), with_namespaces=with_namespaces))
+    return unit, leave_unit
+
+
+def sections(unit: Path) -> list[str]:
+    parser = configparser.ConfigParser(strict=False, interpolation=None, delimiters=("=",))
+    parser.optionxform = str  # type: ignore[assignment, method-assign]
+    parser.read(unit)
+    return parser.sections()

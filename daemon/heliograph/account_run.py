@@ -216,7 +216,7 @@ class AccountRun:
             clock=now_ms,
             tell=self._delivery.tell,
             ask=self._delivery.ask,
-            unask=self._delivery.unask,
+            withdraw=self._delivery.withdraw,
             on_standing=self._note_standing,
             on_room_keys=self._unlock,
         )
@@ -231,7 +231,7 @@ class AccountRun:
                 jitter=random.random,
                 on_news=self._delivery.wake,
                 on_turn=self._beat,
-                on_trouble=self._delivery.tell,
+                troubles=self._delivery,
                 on_received=trust.take_received,
                 on_key_counts=key_loop.take_counts,
                 on_catching_up=self._delivery.gather,
@@ -277,7 +277,7 @@ class AccountRun:
             fallback=fallback_pusher(fallback, device_name()) if fallback is not None else None,
             lock=lock,
             on_pushers=handoff.take_pushers,
-            on_trouble=self._delivery.tell,
+            troubles=self._delivery,
         )
         self.trust = trust
         await self._want_locked(trust)
@@ -365,9 +365,7 @@ class AccountRun:
             yield None
             return
         async with PushRelay(url, secret.relay_token, self.account.device_id) as relay:
-            yield AcknowledgementLoop(
-                relay, self._status, clock=now_ms, jitter=random.random, on_trouble=self._delivery.tell
-            )
+            yield AcknowledgementLoop(relay, self._status, clock=now_ms, jitter=random.random, troubles=self._delivery)
 
     def _tell_state(self) -> None:
         self._daemon.note_change()

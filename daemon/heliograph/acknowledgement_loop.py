@@ -12,11 +12,12 @@ from collections.abc import Callable, Iterable
 
 from heliograph.core.backoff import reconnect_delay
 from heliograph.errors import RateLimited, Refused, ServerError
-from heliograph.ports import PushRelay
+from heliograph.ports import PushRelay, Troubles
 from heliograph.status import AccountStatus
 
 log = logging.getLogger(__name__)
 
+ABOUT_RELAY = "relay"
 PRESENT_MS = 180_000
 """For how long the relay counts on us after each word from us. Then pushes are not held any more, and none is lost."""
 RENEW_MS = 60_000
@@ -38,13 +39,13 @@ class AcknowledgementLoop:
         *,
         clock: Callable[[], int],
         jitter: Callable[[], float],
-        on_trouble: Callable[[str, str], None],
+        troubles: Troubles,
     ) -> None:
         self._relay = relay
         self._status = status
         self._clock = clock
         self._jitter = jitter
-        self._on_trouble = on_trouble
+        self._troubles = troubles
         self._shown: dict[str, None] = {}
         self._woken = asyncio.Event()
         self._told_ms: int | None = None
@@ -108,6 +109,7 @@ class AcknowledgementLoop:
             self._shown.pop(event_id, None)
         self._told_ms, self._is_told_present = self._clock(), is_present
         self._failures, self._has_complained = 0, False
+        self._troubles.withdraw(ABOUT_RELAY)
         self._status.handoff.relay = "told"
         if self._shown:
             self._woken.set()
@@ -119,11 +121,11 @@ class AcknowledgementLoop:
             log.warning("The relay cannot be told what was shown: %s", trouble)
         self._woken.set()
         if isinstance(trouble, Refused):
-            if not self._has_complained:
-                self._on_trouble(
-                    "The relay does not take what this desktop has shown",
-                    f"{trouble}. Your phone may ring for it, too. Set the fallback again: heliograph fallback set",
-                )
+            self._troubles.tell(
+                "The relay does not take what this desktop has shown",
+                f"{trouble}. Your phone may ring for it, too. Set the fallback again: heliograph fallback set",
+                about=ABOUT_RELAY,
+            )
             self._not_before_ms = self._clock() + PAUSE_MS
         else:
             asked = trouble.after if isinstance(trouble, RateLimited) else None

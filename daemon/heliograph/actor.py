@@ -24,7 +24,7 @@ class Popups(Protocol):
     """What `DeliveryLoop` does."""
 
     def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None: ...
-    def unask(self, key: str) -> None: ...
+    def withdraw(self, key: str) -> None: ...
     def note_read(self, room_id: str, event_id: str) -> None: ...
     def note_opened(self, room_id: str) -> None: ...
 
@@ -134,7 +134,7 @@ class Actor:
             return
         await self._rooms.mark_read(wish.room_id, wish.event_id, is_public=self._has_public_receipts)
         if self._unread.pop(wish.room_id, None) is not None and not self._unread:
-            self._popups.unask(Verb.MARK_READ.value)
+            self._popups.withdraw(Verb.MARK_READ.value)
         self._popups.note_read(wish.room_id, wish.event_id)
 
     async def _mark_answered(self, wish: Wish) -> None:

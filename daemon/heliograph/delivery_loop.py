@@ -36,8 +36,8 @@ from heliograph.core.privacy import SHOW_ALL, Level, Privacy, reduce
 from heliograph.core.quiet import Through
 from heliograph.core.record import Agenda, Delivery, PopupRecord, Rewrite
 from heliograph.errors import StorageError, UserError
+from heliograph.notices import Notices
 from heliograph.ports import Desktop, Ledger, Opener, Pictures, Settlement
-from heliograph.questions import Questions
 from heliograph.status import AccountStatus
 
 log = logging.getLogger(__name__)
@@ -130,7 +130,7 @@ class DeliveryLoop:
         self._gate = gate or SoundGate()
         self._fold = Fold(settings.max_rooms)
         self._is_locked = self._was_locked = False
-        self._questions = Questions(desktop)
+        self._notices = Notices(desktop, status.user_id)
         self._gone: OrderedDict[Popup, tuple[int, list[Wish]]] = OrderedDict()
         """Popups that ended lately: when, and what they were about."""
         self._server: str | None = None
@@ -146,10 +146,7 @@ class DeliveryLoop:
         """When the next delivery is due."""
         self._fold_ends_ms: int | None = None
         """When what is gathered is shown, if anything is."""
-        self._told: dict[str, Notification] = {}
-        self._untold: list[Notification] = []
         self._woken = asyncio.Event()
-        self._all_told = asyncio.Event()
         self._is_retry_wanted = False
         self._is_finishing = False
         self._working_since_ms: int | None = None
@@ -186,13 +183,10 @@ class DeliveryLoop:
         """Something changed in the ledger."""
         self._woken.set()
 
-    def tell(self, title: str, hint: str) -> None:
-        """Shows a notice of our own, once for each title in the life of the daemon."""
-        if title not in self._told:
-            notice = Notification(title, hint, self._status.user_id, category=Category.DEVICE)
-            self._told[title] = notice
-            self._untold.append(notice)
-            self._woken.set()
+    def tell(self, title: str, hint: str, *, about: str = "") -> None:
+        """Shows a notice of our own, as `Notices.tell` says."""
+        self._notices.tell(title, hint, about=about)
+        self._woken.set()
 
     def note_opened(self, room_id: str) -> None:
         """The user opened or read this room by other means than its popup: nothing in it is unread any more."""
@@ -207,19 +201,17 @@ class DeliveryLoop:
     def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None:
         """Shows a question of our own; `on_answer` is called with the key of the action chosen. Asked again under the
         same key it replaces what is shown."""
-        self._questions.ask(key, notification, on_answer)
+        self._notices.ask(key, notification, on_answer)
         self._woken.set()
 
-    def unask(self, key: str) -> None:
-        """Takes a question back: it was answered elsewhere, or makes no sense any more."""
-        self._questions.unask(key)
+    def withdraw(self, key: str) -> None:
+        """Takes back a question, or the notice about trouble that is over."""
+        self._notices.withdraw(key)
         self._woken.set()
 
     async def all_told(self) -> None:
         """Returns when every notice of our own has been shown."""
-        while self._untold:
-            self._all_told.clear()
-            await self._all_told.wait()
+        await self._notices.all_told()
 
     def is_stuck(self, now_ms: int, longest_ms: int) -> bool:
         """Whether one round of work has been going on for longer than that."""
@@ -278,7 +270,7 @@ class DeliveryLoop:
         self._fold_ends_ms = None
         # First, since it needs no ledger: what is to be told may be that the disk is full.
         if self._server is not None:
-            await self._tell()
+            self._is_retry_wanted |= await self._notices.show()
         await self._write_down()
         await self._handle_signals()
         self._is_everything_due |= await self._meet_server()
@@ -452,23 +444,13 @@ class DeliveryLoop:
         if self._settings.logs_bodies:
             log.info("%s: %s", step.notification.summary, step.notification.body)
 
-    async def _tell(self) -> None:
-        while self._untold:
-            outcome = await self._desktop.show(self._untold[0], None)
-            if isinstance(outcome, RetryLater):
-                self._is_retry_wanted = True
-                return
-            self._untold.pop(0)
-        self._all_told.set()
-        self._is_retry_wanted |= await self._questions.show()
-
     # From the screen
 
     def _take_signal(self, signal: DesktopSignal) -> None:
         if isinstance(signal, ServerChanged):
             # Known at once, while earlier signals may have to wait for the disk.
             self._server, self._is_server_new = signal.server, True
-            self._questions.forget_popups()
+            self._notices.forget_popups()
             self._gone.clear()
         elif isinstance(signal, DoNotDisturb):
             return
@@ -491,7 +473,7 @@ class DeliveryLoop:
         if isinstance(signal, _RoomRead):
             await self._settle_room(signal.room_id, signal.event_id)
             return
-        if self._questions.hear(signal):
+        if self._notices.hear(signal):
             # It may be asked again.
             self._woken.set()
             return

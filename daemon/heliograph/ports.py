@@ -440,6 +440,18 @@ class Desktop(Protocol):
         ...
 
 
+class Troubles(Protocol):
+    """Where the user is told of trouble (`notices.Notices`)."""
+
+    def tell(self, title: str, hint: str, *, about: str = "") -> None:
+        """What is wrong, and what to do. `about` names trouble that lasts, and is told once until it is withdrawn."""
+        ...
+
+    def withdraw(self, about: str) -> None:
+        """It is over: the next time is told anew. Nothing if it was not told."""
+        ...
+
+
 class Presence(Protocol):
     """Whether the user is at this desktop, as far as the session tells. It decides nothing."""
 

@@ -16,12 +16,13 @@ from heliograph.core.backoff import reconnect_delay
 from heliograph.core.pusher import Pusher, PusherKey
 from heliograph.core.record import AccountState
 from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError, UserError
-from heliograph.ports import Homeserver, Ledger
+from heliograph.ports import Homeserver, Ledger, Troubles
 from heliograph.status import AccountStatus, Connection
 
 log = logging.getLogger(__name__)
 
 APP_ID = "io.github.heliograph"
+ABOUT_FALLBACK = "fallback"
 WATCH_MS = 45_000
 """After this long, a server that lets other clients switch pushers (MSC3881) is asked for ours with the next turn."""
 LATEST_MS = 56_000
@@ -61,10 +62,10 @@ class PusherLoop:
         clock: Callable[[], int],
         jitter: Callable[[], float],
         on_switch: Callable[[bool], None],
+        troubles: Troubles,
         fallback: Pusher | None = None,
         lock: asyncio.Lock | None = None,
         on_pushers: Callable[[tuple[Pusher, ...]], None] = lambda _: None,
-        on_trouble: Callable[[str, str], None] = lambda *_: None,
     ) -> None:
         self._homeserver = homeserver
         self._ledger = ledger
@@ -76,7 +77,7 @@ class PusherLoop:
         self._fallback = fallback
         self._lock = lock or asyncio.Lock()
         self._on_pushers = on_pushers
-        self._on_trouble = on_trouble
+        self._troubles = troubles
         self._due = asyncio.Event()
         self._looked_ms: int | None = None
         self._wait_ms = 0
@@ -181,15 +182,17 @@ class PusherLoop:
                 await self._register(changed)
         if kept != wanted.key:
             await self._ledger.set_fallback(wanted.key)
+        self._troubles.withdraw(ABOUT_FALLBACK)
         is_theirs = found is not None and not found.is_enabled and wanted.key not in account.switched_off
         self._status.handoff.fallback = "switched off by another client" if is_theirs else "registered"
 
     def _miss_fallback(self) -> None:
         self._status.handoff.fallback = "removed by its gateway or another client"
-        self._on_trouble(
+        self._troubles.tell(
             "The fallback was removed",
             "Its gateway rejected it, or another client removed it. To see which: heliograph fallback test. "
             "To have it again: heliograph fallback set",
+            about=ABOUT_FALLBACK,
         )
 
     async def _register(self, pusher: Pusher) -> bool:

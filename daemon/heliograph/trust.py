@@ -40,7 +40,7 @@ async def _wait_for_daemon(room_keys: Collection[RoomKey]) -> None:
 
 
 class Trust:
-    """`run` does the work, beside the sync loop. `tell` shows a notice, `ask` and `unask` a question with answers."""
+    """`run` does the work, beside the sync loop. `tell` shows a notice, `ask` a question that `withdraw` ends."""
 
     def __init__(
         self,
@@ -50,7 +50,7 @@ class Trust:
         clock: Callable[[], int],
         tell: Callable[[str, str], None] = lambda title, hint: None,
         ask: Callable[[str, Notification, Callable[[str], None]], None] = lambda key, notification, answer: None,
-        unask: Callable[[str], None] = lambda key: None,
+        withdraw: Callable[[str], None] = lambda key: None,
         on_standing: Callable[[Standing], None] = lambda standing: None,
         on_room_keys: Callable[[Collection[RoomKey]], Awaitable[None]] = _wait_for_daemon,
     ) -> None:
@@ -60,7 +60,7 @@ class Trust:
         self._clock = clock
         self._show = tell
         self._ask = ask
-        self._unask = unask
+        self._withdraw = withdraw
         self._on_standing = on_standing
         self.standing = Standing.UNKNOWN
         backup = KeyBackup(keys, machine, clock=clock)
@@ -184,7 +184,7 @@ class Trust:
 
     def _take_view(self, view: View) -> None:
         if view.phase is not Phase.COMPARING:
-            self._unask(view.transaction_id)
+            self._withdraw(view.transaction_id)
             return
         question = Notification(
             "Verify this device?",

@@ -58,6 +58,8 @@ class GapFiller:
         self._on_trouble = on_trouble
         self._can_list = True
         self._failures = 0
+        self._is_told = False
+        """Of gaps that stay open, the first of several in a row is told."""
 
     async def fill(
         self, sync: Sync, account: AccountState, event_types: frozenset[str] | None
@@ -79,12 +81,15 @@ class GapFiller:
             log.warning(
                 "Messages may be missing in %d rooms: their gap could not be filled (%s)", len(limited), trouble
             )
-            self._on_trouble(
-                "Some messages may be missing",
-                "The homeserver did not tell all that arrived meanwhile. Look into your Matrix client.",
-            )
-            filled = sync, ()
-        self._failures = 0
+            if not self._is_told:
+                self._is_told = True
+                self._on_trouble(
+                    "Some messages may be missing",
+                    "The homeserver did not tell all that arrived meanwhile. Look into your Matrix client.",
+                )
+            self._failures = 0
+            return sync, ()
+        self._failures, self._is_told = 0, False
         return filled
 
     async def list_missed(self, account: AccountState) -> tuple[ServerNotification, ...] | None:

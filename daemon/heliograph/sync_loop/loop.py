@@ -30,7 +30,7 @@ from heliograph.errors import (
     Unreachable,
     UserError,
 )
-from heliograph.ports import Encryption, Homeserver, Ledger, SyncRequest
+from heliograph.ports import Encryption, Homeserver, Ledger, SyncRequest, Troubles
 from heliograph.status import AccountStatus, Connection
 from heliograph.sync_loop.mode import ModeKeeper
 from heliograph.sync_loop.narrowing import Narrowing
@@ -82,8 +82,7 @@ class Surroundings:
     """Deliveries changed."""
     on_turn: Callable[[], None]
     """The loop is alive."""
-    on_trouble: Callable[[str, str], None]
-    """Something only the user can mend: what is wrong, what to do."""
+    troubles: Troubles
     on_received: Callable[[Sequence[Received | Rejected]], None] = _ignore
     """To-device events that are not about room keys, in their order."""
     on_key_counts: Callable[[int | None, bool | None], None] = _ignore
@@ -132,7 +131,7 @@ class SyncLoop:
             self._mode,
             clock=surroundings.clock,
             on_progress=surroundings.on_turn,
-            on_trouble=surroundings.on_trouble,
+            on_trouble=surroundings.troubles.tell,
             privacy=settings.privacy,
         )
         self._starter = Starter(homeserver, self._take_besides, self._rulebook, self._planner, surroundings.on_turn)
@@ -400,9 +399,10 @@ class SyncLoop:
             # It may come back as another: one that no longer says what rings would leave us silent.
             self._mode.doubt()
         if isinstance(trouble, StorageError):
-            self._world.on_trouble("Heliograph cannot write to disk", f"Free some space or mend the disk: {trouble}.")
+            hint = f"Free some space or mend the disk: {trouble}."
+            self._world.troubles.tell("Heliograph cannot write to disk", hint, about="disk")
         elif isinstance(trouble, Refused) and self._failures >= PATIENCE:
-            self._world.on_trouble("The homeserver refuses to sync", f"It says: {trouble}. See `heliograph status`.")
+            self._world.troubles.tell("The homeserver refuses to sync", f"It says: {trouble}. See `heliograph status`.")
         if await self._sleep(delay):
             self._failures = 0
 

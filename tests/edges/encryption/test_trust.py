@@ -50,7 +50,7 @@ class Stage:
             clock=lambda: self.now,
             tell=lambda title, hint: self.told.append(title),
             ask=lambda key, notification, answer: self.asked.update({key: (notification, answer)}),
-            unask=lambda key: self.asked.pop(key, None) and None,
+            withdraw=lambda key: self.asked.pop(key, None) and None,
             on_standing=self.standings.append,
         )
 

@@ -12,6 +12,7 @@ from fakes.desktop import FakeDesktop
 from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
+from fakes.troubles import FakeTroubles
 from heliograph.core.actions import Wish
 from heliograph.core.delivery import State
 from heliograph.core.encryption import Received, Rejected, RoomKey
@@ -160,7 +161,7 @@ class SyncStage:
         self.status = AccountStatus(ME, "https://example.org")
         self.turns = 0
         self.news = 0
-        self.troubles: list[tuple[str, str]] = []
+        self.notices = FakeTroubles()
         self.received: list[Received | Rejected] = []
         self.wanted: list[frozenset[RoomKey]] = []
         self.catching_up: list[bool] = []
@@ -179,13 +180,18 @@ class SyncStage:
                 jitter=lambda: 0.5,
                 on_news=self._note_news,
                 on_turn=self._note_turn,
-                on_trouble=lambda title, hint: self.troubles.append((title, hint)),
+                troubles=self.notices,
                 on_received=self.received.extend,
                 on_locked=self.wanted.append,
                 on_silent=self.silent.extend,
                 on_catching_up=self.catching_up.append,
             ),
         )
+
+    @property
+    def troubles(self) -> list[tuple[str, str]]:
+        """What the user was told: titles and hints."""
+        return self.notices.told
 
     async def room(self, name: str = "Lunch") -> str:
         """A room of Alice and the user."""

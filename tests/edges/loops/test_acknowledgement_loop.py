@@ -10,7 +10,8 @@ import pytest
 from builders import ME
 from edges.loops.stage import WallClock
 from fakes.push_relay import FakePushRelay
-from heliograph.acknowledgement_loop import MAX_AT_ONCE, MAX_KEPT, PRESENT_MS, RENEW_MS, AcknowledgementLoop
+from fakes.troubles import FakeTroubles
+from heliograph.acknowledgement_loop import MAX_AT_ONCE, MAX_KEPT, PAUSE_MS, PRESENT_MS, RENEW_MS, AcknowledgementLoop
 from heliograph.errors import RateLimited, Refused, Unreachable
 from heliograph.status import AccountStatus
 from waiting import until
@@ -22,7 +23,7 @@ class Stage:
     status: AccountStatus
     clock: WallClock
     loop: AcknowledgementLoop
-    troubles: list[str] = field(default_factory=list)
+    troubles: FakeTroubles = field(default_factory=FakeTroubles)
 
     def leave(self) -> None:
         self.status.handoff.why_away = "the session is locked"
@@ -39,10 +40,8 @@ class Stage:
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
     relay, status, clock = FakePushRelay(), AccountStatus(ME, "https://example.org"), WallClock()
-    troubles: list[str] = []
-    loop = AcknowledgementLoop(
-        relay, status, clock=clock, jitter=lambda: 0.0, on_trouble=lambda title, hint: troubles.append(title)
-    )
+    troubles = FakeTroubles()
+    loop = AcknowledgementLoop(relay, status, clock=clock, jitter=lambda: 0.0, troubles=troubles)
     task = asyncio.create_task(loop.run())
     yield Stage(relay, status, clock, loop, troubles)
     task.cancel()
@@ -100,16 +99,29 @@ async def test_a_relay_that_is_down_is_told_later(stage: Stage) -> None:
     assert stage.status.handoff.relay == "not told: no"
     stage.relay.failure = None
     await until(lambda: stage.relay.acknowledged == {"$1", "$2"}, "the acknowledgement")
-    assert stage.troubles == []
+    assert stage.troubles.told == []
 
 
 async def test_a_definite_no_is_told_to_the_user_once(stage: Stage) -> None:
     stage.relay.failure = Refused(401, "M_UNKNOWN_TOKEN", "no such token")
     stage.loop.take(["$1"])
-    await until(lambda: stage.troubles, "the notice")
+    await until(lambda: stage.troubles.told, "the notice")
     stage.loop.take(["$2"])
     await asyncio.sleep(0.05)
-    assert len(stage.troubles) == stage.relay.attempts == 1
+    assert len(stage.troubles.told) == stage.relay.attempts == 1
+
+
+async def test_a_relay_that_took_it_again_and_then_refuses_is_told_of_anew(stage: Stage) -> None:
+    for _ in range(2):
+        stage.relay.failure = Refused(401, "M_UNKNOWN_TOKEN", "no such token")
+        stage.loop.take(["$1"])
+        await until(lambda: stage.troubles.standing, "the notice")
+        stage.relay.failure = None
+        stage.clock.jump(PAUSE_MS / 1000)
+        stage.loop.turn()
+        await until(lambda: not stage.troubles.standing, "its end")
+        stage.clock.jump(RENEW_MS / 1000)
+    assert len(stage.troubles.told) == 2
 
 
 async def test_what_the_relay_asks_for_is_waited_for(stage: Stage) -> None:

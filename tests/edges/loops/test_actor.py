@@ -43,7 +43,7 @@ class FakePopups:
     def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None:
         self.questions[key] = (notification, on_answer)
 
-    def unask(self, key: str) -> None:
+    def withdraw(self, key: str) -> None:
         self.questions.pop(key, None)
 
     def note_read(self, room_id: str, event_id: str) -> None:

@@ -12,6 +12,7 @@ from edges.loops.stage import DeliveryStage, SyncStage, WallClock, running
 from edges.loops.test_pusher_loop import OURS, PushingHomeserver
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
+from fakes.troubles import FakeTroubles
 from heliograph.core.delivery import State
 from heliograph.core.pusher import Pusher
 from heliograph.core.record import Withdrawal
@@ -163,7 +164,7 @@ class FallbackStage:
         self.homeserver = PushingHomeserver()
         self.ledger = FakeLedger()
         self.status = AccountStatus(ME, "https://example.org", has_remote_toggle=True)
-        self.troubles: list[str] = []
+        self.troubles = FakeTroubles()
         self.listed: list[tuple[Pusher, ...]] = []
         self.switches: list[bool] = []
         self.loop = PusherLoop(
@@ -176,7 +177,7 @@ class FallbackStage:
             on_switch=self.switches.append,
             fallback=FALLBACK if fallback else None,
             on_pushers=self.listed.append,
-            on_trouble=lambda title, hint: self.troubles.append(title),
+            troubles=self.troubles,
         )
 
     async def look(self, times: int = 1) -> None:
@@ -229,8 +230,14 @@ async def test_a_fallback_that_was_removed_is_told_of_and_not_brought_back(stage
     await stage.homeserver.remove_pusher(*FALLBACK.key)
     await stage.look(3)
     assert stage.fallbacks_sent == 1
-    assert stage.troubles[0] == "The fallback was removed"
+    assert stage.troubles.titles == ["The fallback was removed"]
     assert "removed" in stage.status.handoff.fallback
+    await FakeHomeserver.set_pusher(stage.homeserver, FALLBACK)
+    await stage.look(3)
+    assert not stage.troubles.standing
+    await stage.homeserver.remove_pusher(*FALLBACK.key)
+    await stage.look(3)
+    assert len(stage.troubles.told) == 2
 
 
 async def test_a_homeserver_that_forgot_all_our_pushers_gets_them_again(stage: FallbackStage) -> None:
@@ -239,7 +246,7 @@ async def test_a_homeserver_that_forgot_all_our_pushers_gets_them_again(stage: F
         await stage.homeserver.remove_pusher(*pusher.key)
     await stage.look()
     assert stage.fallbacks_sent == 2
-    assert stage.troubles == []
+    assert stage.troubles.told == []
 
 
 async def test_another_fallback_takes_the_place_of_the_one_before(stage: FallbackStage) -> None:

@@ -13,6 +13,7 @@ from builders import ME
 from edges.loops.stage import WallClock
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
+from fakes.troubles import FakeTroubles
 from heliograph.errors import LoggedOut, RateLimited, Refused, Unreachable
 from heliograph.ports import Pusher
 from heliograph.pusher_loop import APP_ID, PusherLoop, own_pusher
@@ -64,6 +65,7 @@ class Stage:
             clock=clock,
             jitter=lambda: 0.5,
             on_switch=self.switches.append,
+            troubles=FakeTroubles(),
         )
 
     @contextlib.asynccontextmanager

@@ -84,6 +84,14 @@ class Refused(ServerError):
         self.status = status
         self.errcode = errcode
 
+    @property
+    def is_unrecognized(self) -> bool:
+        """The homeserver has no such endpoint, or not with this method. Any other no is to this one request.
+
+        https://spec.matrix.org/v1.18/client-server-api/#common-error-codes
+        """
+        return self.status in (404, 405) and self.errcode == "M_UNRECOGNIZED"
+
 
 class LoggedOut(ServerError):
     """401 M_UNKNOWN_TOKEN or M_MISSING_TOKEN. `soft`: the device and its keys still exist on the server."""

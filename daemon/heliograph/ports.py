@@ -106,7 +106,8 @@ class Homeserver(Protocol):
         ...
 
     async def room_facts(self, room_ids: Collection[str]) -> dict[str, RoomFacts]:
-        """Complete facts of the rooms the server would tell about, in as few requests as possible."""
+        """Complete facts of the rooms the server would tell about, in as few requests as possible. A room that it
+        refuses to tell about is left out."""
         ...
 
     async def open_invites(self, room_ids: Collection[str]) -> frozenset[str]:

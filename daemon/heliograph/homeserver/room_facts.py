@@ -7,15 +7,19 @@ take 12 ms for each room. An initial /sync with `rooms` listing one of them took
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Collection, Iterator, Sequence
 
 from heliograph.core.room import RoomFacts
 from heliograph.errors import BadAnswer, Refused
+from heliograph.homeserver.answer import plain
 from heliograph.homeserver.ids import is_room_id
 from heliograph.homeserver.room_state import RoomState
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sliding_sync import fetch_by_sliding_sync
 from heliograph.homeserver.together import together
+
+log = logging.getLogger(__name__)
 
 _ROOMS_AT_ONCE = 100
 _REQUESTS_AT_ONCE = 8
@@ -27,7 +31,7 @@ class RoomFactsSource:
     def __init__(self, session: Session) -> None:
         self._session = session
         self._has_sliding_sync = True
-        """Until it says otherwise."""
+        """Until it says that it recognizes no such request."""
 
     async def fetch(self, room_ids: Collection[str]) -> dict[str, RoomFacts]:
         """Complete facts of those that the user is in. Raises ServerError."""
@@ -42,16 +46,29 @@ class RoomFactsSource:
             return {}
         try:
             return await fetch_by_sliding_sync(self._session, room_ids)
-        except (Refused, BadAnswer) as answer:
+        except Refused as refusal:
+            # A no to these rooms, or a proxy's, is none to the next.
+            self._has_sliding_sync = not refusal.is_unrecognized
+            log.info("No sliding sync for the facts of %d rooms: %s", len(room_ids), refusal)
+        except BadAnswer as answer:
             if answer.status >= 500:
                 raise
-            self._has_sliding_sync = False
-            return {}
+            log.info("No sliding sync for the facts of %d rooms: %s", len(room_ids), answer)
+        return {}
 
     async def _one_by_one(self, room_ids: Sequence[str]) -> dict[str, RoomFacts]:
         state = RoomState(self._session, asyncio.Semaphore(_REQUESTS_AT_ONCE))
-        facts = await together(state.fetch_facts(room_id) for room_id in room_ids)
+        facts = await together(_fetch_unless_refused(state, room_id) for room_id in room_ids)
         return {room.room_id: room for room in facts if room is not None}
+
+
+async def _fetch_unless_refused(state: RoomState, room_id: str) -> RoomFacts | None:
+    """None, too, for a room that the homeserver refuses to tell about: it costs the other rooms nothing."""
+    try:
+        return await state.fetch_facts(room_id)
+    except Refused as refusal:
+        log.info("No facts of %s: %s", plain(room_id), refusal)
+        return None
 
 
 def _chunks(room_ids: Sequence[str]) -> Iterator[Sequence[str]]:

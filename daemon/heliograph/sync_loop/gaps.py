@@ -115,7 +115,7 @@ class GapFiller:
                 page = await self._homeserver.notifications(since=token, limit=PAGE)
             except Refused as refusal:
                 log.info("The homeserver does not list notifications (%s): gaps are filled from /messages", refusal)
-                self._can_list = False
+                self._can_list = not refusal.is_unrecognized
                 return None
             self._on_progress()
             items = [item for item in page.notifications if isinstance(item, ServerNotification)]

@@ -99,7 +99,6 @@ def everywhere(status: int, text: str, **headers: str) -> Callable[[web.Request]
         (500, '{"errcode": "M_UNKNOWN"}', Unreachable),
         (429, '{"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 100}', RateLimited),
         (401, '{"errcode": "M_UNKNOWN_TOKEN"}', LoggedOut),
-        (400, '{"errcode": "M_INVALID_PARAM"}', Refused),
         (302, "", Unreachable),
     ],
 )
@@ -109,6 +108,14 @@ async def test_every_call_names_what_went_wrong(
     client = HomeserverClient(await serve(everywhere(status, text)))
     with pytest.raises(error):
         await call(client)
+
+
+@pytest.mark.parametrize("name", sorted(CALLS.keys() - {"room_facts"}))
+async def test_every_call_but_that_for_facts_tells_of_a_refusal(serve: Serve, name: str) -> None:
+    client = HomeserverClient(await serve(everywhere(400, '{"errcode": "M_INVALID_PARAM"}')))
+    with pytest.raises(Refused) as caught:
+        await CALLS[name](client)
+    assert (caught.value.status, caught.value.errcode) == (400, "M_INVALID_PARAM")
 
 
 @pytest.mark.parametrize("name", sorted(CALLS.keys() - {"set_pusher", "remove_pusher", "room_facts", "member"}))
@@ -373,6 +380,27 @@ async def test_a_server_without_sliding_sync_is_not_asked_for_it_again(serve: Se
     await client.room_facts([ROOM])
     await client.room_facts([ROOM])
     assert scripted.asked[SLIDING_SYNC] == 1
+
+
+@pytest.mark.parametrize(
+    "answer", [(400, {"errcode": "M_INVALID_PARAM"}), (403, {"errcode": "M_FORBIDDEN"}), (404, "404 page not found")]
+)
+async def test_a_server_that_refuses_sliding_sync_once_is_asked_again(serve: Serve, answer: Answer) -> None:
+    client, scripted = await client_of(serve, BY_STATE | {SLIDING_SYNC: answer})
+    assert await client.room_facts([ROOM]) == {ROOM: FACTS}
+    scripted.answers[SLIDING_SYNC] = sliding()
+    assert (await client.room_facts([ROOM]))[ROOM].joined_member_count == 2
+
+
+@pytest.mark.parametrize("state", [f"m.room.member/{ME}", "m.room.name/"])
+async def test_a_room_that_is_refused_costs_the_others_nothing(serve: Serve, state: str) -> None:
+    other = "/_matrix/client/v3/rooms/!other:x/state"
+    answers: dict[str, Answer] = {
+        f"{other}/m.room.member/{ME}": (200, {"membership": "join"}),
+        f"{other}/{state}": (400, {"errcode": "M_INVALID_PARAM"}),
+    }
+    client, _ = await client_of(serve, BY_STATE | answers)
+    assert await client.room_facts([ROOM, "!other:x"]) == {ROOM: FACTS}
 
 
 async def test_a_failing_server_is_not_one_without_sliding_sync(serve: Serve) -> None:

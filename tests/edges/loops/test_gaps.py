@@ -9,8 +9,11 @@ import pytest
 from builders import ME
 from edges.loops.stage import SyncStage, WallClock, running
 from fakes.homeserver import FakeHomeserver
+from fakes.ledger import FakeLedger
+from heliograph.core.record import AccountState
 from heliograph.errors import BadAnswer, RateLimited, Refused, Unreachable
 from heliograph.ports import MessagesPage, NotificationsPage
+from heliograph.sync_loop.gaps import GapFiller
 from heliograph.sync_loop.loop import TIMELINE_LIMIT
 from waiting import until
 
@@ -217,6 +220,17 @@ async def test_a_room_whose_messages_are_refused_rings_with_what_there_is(
     again = absence.back()
     await all_ring(again)
     assert again.rung == ["known", *missed_and_known()[-TIMELINE_LIMIT:]]
+
+
+@pytest.mark.parametrize(("refusal", "lists"), [(NO_LIST, 1), (Refused(400, "M_INVALID_PARAM", "no"), 2)])
+async def test_a_list_is_asked_for_again_unless_there_is_none(
+    homeserver: GappyHomeserver, refusal: Refused, lists: int
+) -> None:
+    filler = GapFiller(homeserver, FakeLedger(), lambda: None, lambda *_: None)
+    homeserver.list_failure = refusal
+    for _ in range(2):
+        assert await filler.list_missed(AccountState()) is None
+    assert homeserver.lists == lists
 
 
 class CirclingHomeserver(GappyHomeserver):

@@ -7,8 +7,6 @@ cache   heliograph/
 
 from __future__ import annotations
 
-import contextlib
-import os
 import platform
 import re
 import shutil
@@ -20,6 +18,7 @@ import msgspec
 import platformdirs
 
 from heliograph.errors import EXIT_USAGE, StateError, UserError
+from heliograph.whole_file import replace_file
 
 Secrets = Literal["keyring", "file"]
 
@@ -139,32 +138,10 @@ def write_private_file(file: Path, content: bytes) -> None:
     Raises StateError.
     """
     make_private_folder(file.parent)
-    temporary = file.with_name(f".{file.name}.{os.getpid()}.new")
     try:
-        with contextlib.suppress(FileNotFoundError):
-            temporary.unlink()
-        descriptor = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC | os.O_NOFOLLOW, 0o600)
-        try:
-            with os.fdopen(descriptor, "wb") as stream:
-                stream.write(content)
-                stream.flush()
-                os.fsync(stream.fileno())
-            temporary.replace(file)
-        except BaseException:
-            with contextlib.suppress(OSError):
-                temporary.unlink()
-            raise
-        _sync_folder(file.parent)
+        replace_file(file, content)
     except OSError as error:
         raise _unusable(file, error) from error
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
 
 
 def _read(file: Path) -> Account:

@@ -28,15 +28,18 @@ EXIT_CONFIG = 78
 
 
 class HeliographError(Exception):
-    """Base of everything this program raises on purpose."""
+    """Base of everything this program raises on purpose. Its text has no full stop, and fits into a sentence."""
+
+    def __init__(self, why: str = "") -> None:
+        super().__init__(why.rstrip("."))
 
 
 class UserError(HeliographError):
-    """Only the user can mend it. Shown as two sentences, without a traceback."""
+    """Only the user can mend it. Shown as two sentences, without a traceback. `title` is a whole one."""
 
     def __init__(self, title: str, hint: str, *, exit_code: int = EXIT_FAILED) -> None:
         super().__init__(title)
-        self.title = title
+        self.title = title if title.endswith((".", "?", "!", "…")) else f"{title}."
         self.hint = hint
         self.exit_code = exit_code
 

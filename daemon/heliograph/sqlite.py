@@ -171,7 +171,23 @@ def _open(path: Path, migrations: Sequence[str]) -> sqlite3.Connection:
 
 
 def _open_readonly(path: Path, version: int) -> sqlite3.Connection:
-    return _connect(path, "ro", partial(_require_version, path, version))
+    prepare = partial(_require_version, path, version)
+    try:
+        return _connect(path, "ro", prepare)
+    except StateError:
+        # A reader makes a file beside it, too, which a disk that is full or read-only does not take.
+        if not path.exists() or not _is_journal_empty(path):
+            raise
+        return _connect(path, "ro&immutable=1", prepare)
+
+
+def _is_journal_empty(path: Path) -> bool:
+    try:
+        return path.with_name(f"{path.name}-wal").stat().st_size == 0
+    except FileNotFoundError:
+        return True
+    except OSError:
+        return False
 
 
 def _connect(path: Path, mode: str, prepare: Callable[[sqlite3.Connection], None]) -> sqlite3.Connection:

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from heliograph import __version__
-from heliograph.cli.failure import explain_failure
+from heliograph.cli.failure import explain_disk, explain_failure
 from heliograph.errors import HeliographError
 
 _SECTIONS = {
@@ -58,6 +58,14 @@ class Commands(click.Group):
             with formatter.section(section):
                 formatter.write_dl(rows)
 
+    def main(self, *args: Any, **extra: Any) -> Any:
+        try:
+            return super().main(*args, **extra)
+        except OSError as error:
+            # A reader that reads no more is none of these: click ends quietly then.
+            _drop_output()
+            sys.exit(explain_disk(error, sys.stderr))
+
     def invoke(self, ctx: click.Context) -> Any:
         try:
             return super().invoke(ctx)
@@ -66,6 +74,14 @@ class Commands(click.Group):
         except (KeyboardInterrupt, click.Abort):
             click.echo(err=True)
             ctx.exit(_EXIT_INTERRUPTED)
+
+
+def _drop_output() -> None:
+    """What the output did not take must not be tried again at the end, which Python would tell with a traceback."""
+    try:
+        sys.stdout.flush()
+    except (OSError, ValueError):
+        sys.stdout = open(os.devnull, "w", encoding="utf-8")  # noqa: SIM115
 
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import os
-import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +11,7 @@ from tomlkit.exceptions import TOMLKitError
 from heliograph.accounts import config_file
 from heliograph.config import Config, load_config, parse_config
 from heliograph.errors import EXIT_CONFIG, UserError
+from heliograph.whole_file import replace_file
 
 
 def write_section(name: str, values: Mapping[str, str | bool]) -> Config:
@@ -52,11 +51,7 @@ def _change(text: str, name: str, values: Mapping[str, str | bool]) -> str:
 def _replace(file: Path, text: str) -> None:
     """Whole or not at all, and for its owner alone: a pushkey may be all it takes to ring."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-    with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}.", delete=False) as stream:
-        stream.write(text)
-        stream.flush()
-        os.fsync(stream.fileno())
-    Path(stream.name).replace(file)
+    replace_file(file, text.encode())
 
 
 def _by_hand(name: str, values: Mapping[str, str | bool]) -> str:

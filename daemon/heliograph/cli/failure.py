@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import TextIO
 
 from heliograph.core.text import clean_line
@@ -20,6 +21,14 @@ def explain_failure(error: HeliographError, stream: TextIO) -> int:
         stream.write(f"{start}{label}: {scrub(clean_line(text, _LIMIT)).removeprefix(f'{label} ')}\n")
     stream.flush()
     return exit_code
+
+
+def explain_disk(error: OSError, stream: TextIO) -> int:
+    """The same for a file, or an output, that did not take or give what it should. Returns the exit code."""
+    what = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "The output"
+    title = f"{what} cannot be used: {error.strerror or type(error).__name__}."
+    hint = "Make sure that the disk is there and not full, and that you may use it; then run this again."
+    return explain_failure(UserError(title, hint), stream)
 
 
 def _words(error: HeliographError) -> tuple[str, str, int]:

@@ -9,7 +9,7 @@ import msgspec
 from heliograph.accounts import Account, list_accounts
 from heliograph.cli.signed_in import load_secret
 from heliograph.core.fallback import Fallback, Finding, fallback_pusher, why_unfit, why_unfit_url
-from heliograph.errors import EXIT_USAGE, HeliographError, SecretsLocked, ServerError, UserError
+from heliograph.errors import EXIT_USAGE, SecretsLocked, ServerError, UserError
 from heliograph.push_relay import PushRelay
 from heliograph.secrets import open_secrets
 
@@ -29,7 +29,7 @@ async def lead_through(url: str, token: str, fallback: Fallback) -> Fallback:
             pushkey, gateway = await relay.add(fallback.app_id, fallback.pushkey, data)
     except ServerError as error:
         raise UserError(
-            f"The relay at {url} does not take the fallback: {_short(error)}.",
+            f"The relay at {url} does not take the fallback: {error}.",
             "Is the address right, and is the token that of a user in its configuration? heliograph relay token NAME",
         ) from error
     led = replace(fallback, gateway=gateway, pushkey=pushkey)
@@ -52,7 +52,7 @@ async def leave_relay(url: str, fallback: Fallback, *, is_left: bool) -> list[Fi
                 if is_left:
                     await _keep_token(account, "")
         except (UserError, ServerError, SecretsLocked) as error:
-            findings.append(Finding(False, f"The relay at {url} may still know the pusher: {_short(error)}."))
+            findings.append(Finding(False, f"The relay at {url} may still know the pusher: {error}."))
     return findings
 
 
@@ -61,7 +61,3 @@ async def _keep_token(account: Account, token: str) -> None:
     if secret.relay_token != token:
         changed = msgspec.structs.replace(secret, relay_token=token)
         await open_secrets(account.secrets).save(account.user_id, changed.encode())
-
-
-def _short(error: HeliographError) -> str:
-    return str(error).rstrip(".")

@@ -26,7 +26,6 @@ from heliograph.core.fallback import (
 from heliograph.core.text import clean_line
 from heliograph.errors import (
     EXIT_USAGE,
-    HeliographError,
     SecretsLocked,
     ServerError,
     Unreachable,
@@ -140,7 +139,7 @@ async def _for_all(act: Callable[[HomeserverClient], Awaitable[str]]) -> list[Fi
                 done = await act(HomeserverClient(session))
             findings.append(Finding(True, f"{account.user_id}: {done}"))
         except (UserError, ServerError, SecretsLocked) as error:
-            findings.append(Finding(False, f"{account.user_id}: {_short(error)}", getattr(error, "hint", "")))
+            findings.append(Finding(False, f"{account.user_id}: {error}", getattr(error, "hint", "")))
     return findings
 
 
@@ -150,7 +149,3 @@ def _new_topic() -> str:
 
 def _refusal(title: str) -> UserError:
     return UserError(title, "Give it like https://ntfy.example.org/upAbCdEf123456.", exit_code=EXIT_USAGE)
-
-
-def _short(error: HeliographError) -> str:
-    return str(error).rstrip(".")

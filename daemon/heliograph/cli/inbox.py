@@ -29,12 +29,15 @@ def command(ctx: click.Context, as_json: bool, all_messages: bool) -> None:
         return
     from heliograph.cli.inbox_rooms import load_inbox
     from heliograph.cli.inbox_table import show_inbox
+    from heliograph.core.text import clean_line
 
-    inbox = asyncio.run(load_inbox())
+    listing = asyncio.run(load_inbox())
     if as_json:
-        click.echo(json.dumps(inbox, indent=2))
+        click.echo(json.dumps(listing.inbox, indent=2))
     else:
-        click.echo("\n".join(show_inbox(inbox, all_messages=all_messages)))
+        click.echo("\n".join(show_inbox(listing.rooms, all_messages=all_messages)))
+    for problem in listing.problems:
+        click.echo(clean_line(problem, 500), err=True)
 
 
 @command.command("open")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from dataclasses import dataclass
 from typing import Any
 
 from heliograph.accounts import list_accounts, state_folder
@@ -15,19 +16,40 @@ from heliograph.errors import EXIT_CONFIG, EXIT_USAGE, StateError, UserError
 _TITLE = 100
 
 
-async def load_inbox() -> dict[str, Any]:
-    """What the running daemon tells, or else the ledgers, with a number for each room. Raises UserError."""
+@dataclass(frozen=True, slots=True)
+class Listing:
+    """The inbox as `--json` prints it, and what kept it from being whole, in sentences."""
+
+    inbox: dict[str, Any]
+    problems: tuple[str, ...] = ()
+
+    @property
+    def rooms(self) -> list[dict[str, Any]]:
+        """Each with its `number`, which is None where the disk would not keep it."""
+        rooms: list[dict[str, Any]] = self.inbox["rooms"]
+        return rooms
+
+
+async def load_inbox() -> Listing:
+    """What the running daemon tells, or else the ledgers. Raises UserError."""
     accounts = list_accounts()
     if not accounts:
         raise UserError(
             "No account has signed in on this machine.", "heliograph login @you:example.org", exit_code=EXIT_CONFIG
         )
     inbox = await ask_inbox()
+    problems: list[str] = []
     if inbox is None:
-        inbox = await _read_ledgers([account.user_id for account in accounts])
+        inbox, problems = await _read_ledgers([account.user_id for account in accounts])
     rooms = tables_in(inbox, "rooms")
-    numbers = number_rooms([_key(room) for room in rooms])
-    return {**inbox, "rooms": [{"number": number, **room} for number, room in zip(numbers, rooms, strict=True)]}
+    numbered = number_rooms([_key(room) for room in rooms])
+    listed = [{"number": number, **room} for number, room in zip(numbered.numbers, rooms, strict=True)]
+    if numbered.problem is not None:
+        problems.append(
+            f"Numbers of new rooms could not be kept: {numbered.problem}. "
+            "Make room on the disk, or name a room by its id."
+        )
+    return Listing({**inbox, "rooms": listed}, tuple(problems))
 
 
 async def act(member: str, room: str | None, *words: str) -> str:
@@ -35,8 +57,8 @@ async def act(member: str, room: str | None, *words: str) -> str:
 
     Returns its name. Raises UserError.
     """
-    inbox = await load_inbox()
-    account, room_id, title = _most_important(inbox) if room is None else _find(inbox, room)
+    rooms = (await load_inbox()).rooms
+    account, room_id, title = _most_important(rooms) if room is None else _find(rooms, room)
     if member == "Open":
         # What the bar or the launcher got from the desktop lets the client come to the front.
         words = (os.environ.get("XDG_ACTIVATION_TOKEN", ""),)
@@ -50,33 +72,37 @@ def tables_in(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
     return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
-async def _read_ledgers(user_ids: list[str]) -> dict[str, Any]:
-    from heliograph.store.ledger import open_readonly
+async def _read_ledgers(user_ids: list[str]) -> tuple[dict[str, Any], list[str]]:
+    """The inbox, and why an account is missing in it."""
+    from heliograph.store.ledger import LEDGER_NAME, open_readonly
 
     found: list[tuple[str, UnreadRoom]] = []
+    problems: list[str] = []
     for user_id in user_ids:
+        folder = state_folder(user_id)
+        if not (folder / LEDGER_NAME).exists():
+            continue  # Not yet started.
         try:
-            ledger = await open_readonly(state_folder(user_id))
-        except StateError:
-            # Not yet started, or damaged, which `heliograph status` tells.
+            ledger = await open_readonly(folder)
+        except StateError as error:
+            problems.append(f"What {user_id} has unread is not known: {error}. {error.hint}")
             continue
         try:
             found += [(user_id, room) for room in await ledger.unread(MOST_MESSAGES)]
         finally:
             await ledger.close()
-    return inbox_as_json(found)
+    return inbox_as_json(found), problems
 
 
-def _most_important(inbox: dict[str, Any]) -> tuple[str, str, str]:
-    rooms = inbox["rooms"]
+def _most_important(rooms: list[dict[str, Any]]) -> tuple[str, str, str]:
     if not rooms:
         raise UserError("Nothing is unread.", "Open your Matrix client itself.")
     return _described(next((room for room in rooms if room.get("highlights")), rooms[0]))
 
 
-def _find(inbox: dict[str, Any], wanted: str) -> tuple[str, str, str]:
+def _find(rooms: list[dict[str, Any]], wanted: str) -> tuple[str, str, str]:
     key = find_number(int(wanted)) if wanted.isascii() and wanted.isdecimal() and len(wanted) < 9 else None
-    for room in inbox["rooms"]:
+    for room in rooms:
         if _key(room) == key or room.get("room_id") == wanted:
             return _described(room)
     if key is not None:

@@ -15,9 +15,8 @@ _TITLE = 30
 _TEXT = 300
 
 
-def show_inbox(inbox: dict[str, Any], *, all_messages: bool) -> Iterator[str]:
+def show_inbox(rooms: Sequence[dict[str, Any]], *, all_messages: bool) -> Iterator[str]:
     """Lines."""
-    rooms = inbox["rooms"]
     if not rooms:
         yield "Nothing is unread."
         return
@@ -32,7 +31,8 @@ def _room_rows(room: dict[str, Any], *, all_messages: bool, has_accounts: bool) 
     title = clean_line(str(room.get("title")), _TITLE) or "(no name)"
     account = [clean_line(str(room.get("account")), _TITLE)] if has_accounts else []
     shown = messages if all_messages else messages[-1:]
-    head = [str(room.get("number")), f"{mark}{room.get('unread')}", *account, title]
+    number = room.get("number")
+    head = ["-" if number is None else str(number), f"{mark}{room.get('unread')}", *account, title]
     for message in reversed(shown) if shown else [{}]:
         yield [*head, _when(message.get("sent_ms")), _say(message)]
         head = [""] * len(head)

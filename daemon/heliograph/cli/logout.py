@@ -10,7 +10,6 @@ import click
 from heliograph.cli.user_id import UserId
 from heliograph.errors import (
     EXIT_CONFIG,
-    HeliographError,
     SecretsLocked,
     ServerError,
     StorageError,
@@ -60,11 +59,11 @@ async def _sign_out(user_id: str, force: bool) -> None:
     except (ServerError, StorageError, SecretsLocked, UserError) as error:
         if not force:
             raise UserError(
-                f"The device was not ended: {_short(error)}.",
+                f"The device was not ended: {error}.",
                 f"Try again later, or remove only what is here: heliograph logout {user_id} --force",
             ) from error
         click.echo(
-            f"Warning: the device {account.device_id} was not ended ({_short(error)}). "
+            f"Warning: the device {account.device_id} was not ended ({error}). "
             "Remove it in another client, under its sessions.",
             err=True,
         )
@@ -73,7 +72,7 @@ async def _sign_out(user_id: str, force: bool) -> None:
     except (SecretsLocked, UserError) as error:
         if not force:
             raise
-        click.echo(f"Warning: the access token stays in the {store.name} ({_short(error)}).", err=True)
+        click.echo(f"Warning: the access token stays in the {store.name} ({error}).", err=True)
     remove_account(user_id)
 
 
@@ -99,7 +98,3 @@ async def _end_device(user_id: str, homeserver: str, pushkey: str, text: str) ->
         await log_out(session, pushkey)
     finally:
         await session.close()
-
-
-def _short(error: HeliographError) -> str:
-    return str(error).rstrip(".")

@@ -25,7 +25,7 @@ class RoomNumber(click.ParamType):  # type: ignore[type-arg]  # generic since cl
         from heliograph.errors import HeliographError
 
         try:
-            rooms = asyncio.run(load_inbox())["rooms"]
+            rooms = asyncio.run(load_inbox()).rooms
         except (HeliographError, OSError):
             return []
         found = [(str(room["number"]), clean_line(str(room.get("title")), 60)) for room in rooms]

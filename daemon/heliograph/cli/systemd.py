@@ -5,10 +5,10 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
 from pathlib import Path
 
 from heliograph.errors import UserError
+from heliograph.whole_file import replace_file
 
 UNIT = "heliograph.service"
 LEAVE_UNIT = "heliograph-leave.service"
@@ -54,11 +54,7 @@ def write_unit(file: Path, text: str) -> None:
     """Whole or not at all. Raises UserError."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
-        with tempfile.NamedTemporaryFile("w", dir=file.parent, prefix=f".{file.name}.", delete=False) as stream:
-            stream.write(text)
-        temporary = Path(stream.name)
-        temporary.chmod(0o644)
-        temporary.replace(file)
+        replace_file(file, text.encode(), 0o644)
     except OSError as error:
         raise UserError(
             f"{file} cannot be written: {error.strerror}.", f"Make {file.parent} a folder that you may write to."

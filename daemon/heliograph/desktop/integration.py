@@ -2,14 +2,12 @@
 
 from __future__ import annotations
 
-import contextlib
-import os
 import re
-import tempfile
 from pathlib import Path
 
 from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_home
 from heliograph.errors import UserError
+from heliograph.whole_file import replace_file
 
 _ENTRY_FOLDER = Path("applications")
 _ENTRY_NAME = f"{DESKTOP_ENTRY}.desktop"
@@ -32,7 +30,7 @@ def install_integration(program: Path, home: Path | None = None) -> list[Path]:
         _write(icon, data_file(_ICON_NAME).read_bytes())
     except OSError as error:
         raise UserError(
-            f"The desktop entry could not be written: {error.strerror} ({error.filename})",
+            f"The desktop entry could not be written: {error.strerror} ({error.filename}).",
             "Make the folder writable, or go without: only the icon and the grouping of notifications are missing.",
         ) from error
     return [entry, icon]
@@ -42,12 +40,13 @@ def remove_integration(home: Path | None = None) -> list[Path]:
     """Removes what `install_integration` wrote. Returns what was there."""
     removed = []
     for path in _places(home):
-        with contextlib.suppress(FileNotFoundError, NotADirectoryError):
-            try:
-                path.unlink()
-            except PermissionError as error:
-                raise UserError(f"{path} could not be removed: {error.strerror}", "Remove it by hand.") from error
-            removed.append(path)
+        try:
+            path.unlink()
+        except (FileNotFoundError, NotADirectoryError):
+            continue
+        except OSError as error:
+            raise UserError(f"{path} could not be removed: {error.strerror}.", "Remove it by hand.") from error
+        removed.append(path)
     return removed
 
 
@@ -59,15 +58,7 @@ def _places(home: Path | None) -> tuple[Path, Path]:
 def _write(path: Path, content: bytes) -> None:
     """Whole or not at all: desktops watch these folders and read at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
-    handle, temporary = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-        os.chmod(temporary, 0o644)
-        os.replace(temporary, path)
-    except OSError:
-        Path(temporary).unlink(missing_ok=True)
-        raise
+    replace_file(path, content, 0o644)
 
 
 def _quote_exec(path: str) -> str:

@@ -160,7 +160,7 @@ async def test_a_notification_server_is_told_with_what_it_can(notifications: Not
 
 
 async def test_a_back_end_that_cannot_work_is_found(no_session: None) -> None:
-    assert (await check_notifications("freedesktop")).text == "There is no session bus"
+    assert (await check_notifications("freedesktop")).text == "There is no session bus."
 
 
 @pytest.mark.parametrize(

@@ -35,7 +35,7 @@ def test_every_error_of_ours_says_what_to_do(error: HeliographError) -> None:
 
 def test_a_failure_cannot_command_the_terminal_nor_tell_a_token() -> None:
     lines, _ = explain(UserError("\x1b[31mred\nError: fake", "with syt_YWxpY2U_abcdefgh access"))
-    assert lines[0] == "Error: [31mred Error: fake"
+    assert lines[0] == "Error: [31mred Error: fake."
     assert lines[1] == "Try: with [secret] access"
 
 

@@ -57,6 +57,7 @@ from heliograph.secrets.secret_bus import KeyringAbsent
 from heliograph.status import AccountStatus, Connection, DaemonStatus
 from heliograph.store.ledger import SqliteLedger
 from heliograph.sync_loop import Surroundings, SyncLoop, SyncSettings
+from heliograph.tasks import keep_running, listed_in, start
 from heliograph.trust import Trust
 from heliograph.watchdog import Watchdog
 
@@ -149,8 +150,20 @@ class AccountRun:
         return AccountDesk(self._status, self._ledger, self._delivery, self._do)
 
     async def run(self) -> int:
-        """Runs the account until it is signed out; the exit code that this calls for."""
-        delivery = asyncio.create_task(self._delivery.run())
+        """Runs the account until it is signed out; the exit code that this calls for. A fault of our own ends neither
+        the account nor another one: it starts again, with a new session."""
+        with listed_in(self._status.tasks):
+            delivery = start(self._delivery.run(), name=f"deliveries of {self.account.user_id}")
+            try:
+                return await keep_running("account", self._run_once, clock=now_ms)
+            finally:
+                self._watchdog.release(self.account.user_id)
+                self._delivery.finish()
+                await asyncio.wait({delivery}, timeout=LAST_OUTCOME_S)
+                delivery.cancel()
+                await asyncio.gather(delivery, return_exceptions=True)
+
+    async def _run_once(self) -> int:
         try:
             return await self._run_signed_in()
         except UserError as error:
@@ -158,12 +171,13 @@ class AccountRun:
             self._status.connection, self._status.why = Connection.SIGNED_OUT, error.title
             await self._say_last(error.title, error.hint)
             return error.exit_code
+        except Exception:
+            self._status.connection, self._status.why = Connection.OFFLINE, "an unexpected fault, see the log"
+            self._tell_state()
+            raise
         finally:
+            # Until it watches again, nothing is late.
             self._watchdog.release(self.account.user_id)
-            self._delivery.finish()
-            await asyncio.wait({delivery}, timeout=LAST_OUTCOME_S)
-            delivery.cancel()
-            await asyncio.gather(delivery, return_exceptions=True)
 
     async def nudge(self, why: str) -> None:
         """The network or the machine came back."""
@@ -281,16 +295,18 @@ class AccountRun:
         )
         self.trust = trust
         await self._want_locked(trust)
-        beside = [asyncio.create_task(each.run()) for each in (self._pusher, handoff, key_loop, trust, mutes)]
+        beside = [
+            start(each.run(), name=type(each).__name__) for each in (self._pusher, handoff, key_loop, trust, mutes)
+        ]
         if self._acknowledgements is not None:
-            beside.append(asyncio.create_task(self._acknowledgements.run()))
+            beside.append(start(self._acknowledgements.run(), name="acknowledgements"))
         try:
             return await sync.run()
         except UserError:
             await handoff.give_back()
             raise
         finally:
-            self.handoff = self.trust = self._actor = self._mutes = None
+            self._sync = self.handoff = self.trust = self._actor = self._mutes = None
             await actor.finish(LAST_ACTION_S)
             for task in beside:
                 task.cancel()

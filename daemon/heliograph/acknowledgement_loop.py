@@ -14,6 +14,7 @@ from heliograph.core.backoff import reconnect_delay
 from heliograph.errors import RateLimited, Refused, ServerError
 from heliograph.ports import PushRelay, Troubles
 from heliograph.status import AccountStatus
+from heliograph.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +83,9 @@ class AcknowledgementLoop:
 
     async def run(self) -> None:
         """Runs until cancelled."""
+        await keep_running("acknowledgements", self._run, clock=self._clock, jitter=self._jitter)
+
+    async def _run(self) -> None:
         while True:
             await self._woken.wait()
             self._woken.clear()
@@ -91,9 +95,8 @@ class AcknowledgementLoop:
             try:
                 await self._tell()
             except Exception:
-                # A fault of our own must neither end the loop nor spin.
-                log.exception("Unexpected fault in the acknowledgement loop")
-                self._not_before_ms = self._clock() + PAUSE_MS
+                self._woken.set()
+                raise
 
     async def _tell(self) -> None:
         is_present = self._is_present

@@ -14,6 +14,7 @@ from heliograph.core.actions import GO_THERE, RETRY, Span, Verb, Wish, ask_span,
 from heliograph.core.notification import Notification, Target
 from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError, UserError
 from heliograph.ports import Opener, RoomActions
+from heliograph.tasks import start_beside
 
 log = logging.getLogger(__name__)
 
@@ -56,7 +57,7 @@ class Actor:
         self._mute = mute
         self._has_public_receipts = has_public_receipts
         self._make_id = make_id
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """By room: two replies arrive in the order in which they were typed."""
         self._unread: dict[str, Wish] = {}
@@ -76,7 +77,7 @@ class Actor:
         if len(self._tasks) >= MAX_UNDER_WAY:
             self._tell_failure(wish, UserError("Too much is under way already.", "Wait until it is done."))
             return
-        task = asyncio.create_task(self._carry_out(wish), name=wish.verb.value)
+        task = start_beside(self._carry_out(wish), name=wish.verb.value)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

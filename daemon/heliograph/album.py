@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from heliograph.core.notification import Picture
 from heliograph.errors import ServerError
+from heliograph.tasks import start_beside
 
 T = TypeVar("T")
 
@@ -41,7 +42,7 @@ class Album:
         """Fetches a file by its mxc: URI, raising ServerError; None while the account is not signed in."""
         self._kept: OrderedDict[str, Picture] = OrderedDict()
         self._failed: OrderedDict[str, int] = OrderedDict()
-        self._under_way: dict[str, asyncio.Task[None]] = {}
+        self._under_way: dict[str, asyncio.Task[object]] = {}
 
     async def fetch(self, uris: Collection[str]) -> Mapping[str, Picture]:
         wanted = set(uris)
@@ -60,7 +61,7 @@ class Album:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
-    def _begin(self, uri: str) -> asyncio.Task[None] | None:
+    def _begin(self, uri: str) -> asyncio.Task[object] | None:
         """The task that fetches it, if it is to be waited for."""
         if uri in self._kept or self.source is None:
             return None
@@ -68,7 +69,7 @@ class Album:
         if failed_ms is not None and 0 <= self._clock() - failed_ms < FAILURE_KEPT_MS:
             return None
         if uri not in self._under_way and len(self._under_way) < UNDER_WAY:
-            task = asyncio.create_task(self._get(uri, self.source), name="picture")
+            task = start_beside(self._get(uri, self.source), name="picture")
             self._under_way[uri] = task
             task.add_done_callback(lambda _: self._under_way.pop(uri, None))
         return self._under_way.get(uri)

@@ -9,7 +9,7 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Coroutine, Sequence
+from collections.abc import Callable, Sequence
 from functools import partial
 
 from heliograph import __version__, sd_notify
@@ -35,6 +35,7 @@ from heliograph.ports import Desktop, Presence
 from heliograph.quiet_loop import QuietLoop
 from heliograph.status import DaemonStatus
 from heliograph.store.ledger import SqliteLedger
+from heliograph.tasks import listed_in, start, start_beside
 from heliograph.trust_desk import TrustDesk
 from heliograph.watchdog import LONGEST_TURN_S, Watchdog
 
@@ -61,6 +62,7 @@ async def run(
     status = DaemonStatus(__version__, os.getpid(), now_ms())
     watchdog = Watchdog(time.monotonic, sd_notify.feed_watchdog)
     async with contextlib.AsyncExitStack() as stack:
+        stack.enter_context(listed_in(status.tasks))
         if desktop is None:
             desktop = await open_desktop(
                 config.desktop.backend, sounds=Sounds(sounds_folder(), config.notifications.sound)
@@ -91,7 +93,7 @@ async def run(
 def _feed_often(watchdog: Watchdog, stack: contextlib.AsyncExitStack) -> None:
     patience_s = sd_notify.watchdog_s()
     if patience_s is not None and patience_s < LONGEST_TURN_S:
-        stack.callback(asyncio.create_task(watchdog.keep_looking(patience_s)).cancel)
+        stack.callback(start(watchdog.keep_looking(patience_s), name="watchdog").cancel)
 
 
 async def _open_accounts(
@@ -126,7 +128,7 @@ def _watch_desk(presence: Presence, desktop: Desktop, runs: Sequence[AccountRun]
 
     def hold_sleep_up(signs: Signs) -> None:
         if signs.is_asleep and presence.holds_sleep_up:
-            _in_background(hand_over())
+            start_beside(hand_over(), name="handing over before sleep")
 
     whereabouts = Whereabouts(tell)
     desktop.listen(whereabouts.take_signal)
@@ -162,11 +164,11 @@ async def _open_front_desk(parts: Parts, runs: Sequence[AccountRun], stack: cont
     )
     trust_desk = TrustDesk({run.account.user_id: partial(getattr, run, "trust") for run in runs})
     control = Control(desk, beside=[Verification1(trust_desk)], badge_on=parts.config.desktop.badge)
-    loops: list[Coroutine[None, None, None]] = [desk.run(control.publish)]
+    loops = {"bars and badges": desk.run(control.publish)}
     hooks = None
     if parts.config.hooks.on_notification:
         hooks = Hooks(parts.config.hooks.on_notification, parts.config.hooks.timeout_seconds)
-        loops.append(hooks.run())
+        loops["hooks"] = hooks.run()
     for run in runs:
         run.on_rang = partial(_tell_rang, control, hooks, run.account.user_id)
     parts.daemon.on_change = desk.note_change
@@ -179,8 +181,9 @@ async def _open_front_desk(parts: Parts, runs: Sequence[AccountRun], stack: cont
 
     await control.start()
     stack.push_async_callback(control.stop)
-    for loop in (*loops, parts.quiet.run(wake)):
-        stack.push_async_callback(_cancel, asyncio.create_task(loop))
+    loops["quiet"] = parts.quiet.run(wake)
+    for name, loop in loops.items():
+        stack.push_async_callback(_cancel, start(loop, name=name))
     desk.note_change()
 
 
@@ -198,8 +201,8 @@ async def _cancel(task: asyncio.Task[None]) -> None:
 
 async def _serve(runs: Sequence[AccountRun], stop: asyncio.Event, whereabouts: Whereabouts) -> int:
     """Until asked to stop (exit code 0), or until the last account has ended (its exit code). Hands over at the end."""
-    tasks = {asyncio.create_task(run.run()) for run in runs}
-    stopping = asyncio.create_task(stop.wait())
+    tasks = {start(run.run(), name=run.account.user_id) for run in runs}
+    stopping = start(stop.wait(), name="stop")
     codes: list[int] = []
     running = set(tasks)
     try:
@@ -228,14 +231,4 @@ def _stop_on_signals() -> asyncio.Event:
 def _nudge(runs: Sequence[AccountRun], quiet: QuietLoop, why: str) -> None:
     quiet.look()
     for run in runs:
-        _in_background(run.nudge(why))
-
-
-def _in_background(work: Coroutine[None, None, None]) -> None:
-    task = asyncio.ensure_future(work)
-    _background.add(task)
-    task.add_done_callback(_background.discard)
-
-
-_background: set[asyncio.Future[None]] = set()
-"""asyncio keeps only weak references to tasks."""
+        start_beside(run.nudge(why), name="nudge")

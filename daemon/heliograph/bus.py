@@ -15,6 +15,8 @@ from dbus_fast import Message, MessageFlag, MessageType
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import DBusFastError
 
+from heliograph.tasks import keep_running, look_at, start
+
 log = logging.getLogger(__name__)
 
 DRIVER = "org.freedesktop.DBus"
@@ -61,7 +63,7 @@ class QuietBus(MessageBus):
         if not msg.serial:
             msg.serial = self.next_serial()
         sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
-        sent.add_done_callback(_look_at)
+        sent.add_done_callback(look_at)
         assert self._writer is not None
         with contextlib.suppress(OSError):
             self._writer.schedule_write(msg, sent)
@@ -84,16 +86,12 @@ class _PatientSocket:
         return getattr(self._socket, name)
 
 
-def _look_at(future: asyncio.Future[None]) -> None:
-    if not future.cancelled():
-        future.exception()
-
-
 class Bus:
     """Keeps a connection and tells of its life: `on_connected` (which may call), `on_message`, `on_lost`.
 
     `matches` are subscribed to before `on_connected` runs. If that fails or outlives `timeout_s`, the connection
-    counts as lost and is made again. With `passes_files`, answers may carry file descriptors.
+    counts as lost and is made again. With `passes_files`, answers may carry file descriptors. `heliograph status` tells
+    of it by its `name`.
     """
 
     def __init__(
@@ -107,6 +105,7 @@ class Bus:
         timeout_s: float = CALL_TIMEOUT_S,
         longest_delay_s: float = 60.0,
         passes_files: bool = False,
+        name: str = "bus",
     ) -> None:
         self._address = address
         self._matches = matches
@@ -116,6 +115,7 @@ class Bus:
         self._timeout_s = timeout_s
         self._longest_delay_s = longest_delay_s
         self._passes_files = passes_files
+        self._name = name
         self._bus: MessageBus | None = None
         self._tried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -133,7 +133,7 @@ class Bus:
     async def start(self) -> bool:
         """Returns after the first attempt whether there is a connection; further ones go on behind."""
         if self._task is None:
-            self._task = asyncio.create_task(self._keep(), name="bus connection")
+            self._task = start(self._keep(), name=self._name)
         await self._tried.wait()
         return self.is_connected
 
@@ -208,31 +208,36 @@ class Bus:
         return self._bus.next_serial()
 
     async def _keep(self) -> None:
-        failures = 0
         try:
-            while True:
-                try:
-                    gone = await self._connect()
-                except (*_CONNECT_ERRORS, BusGone, CallFailed) as error:
-                    failures += 1
-                    log.debug("No connection to the bus at %s: %s", self._address, repr(error))
-                else:
-                    failures = 0
-                    self._tried.set()
-                    await self._outlive(gone)
-                self._tried.set()
-                delay = min(_FIRST_DELAY_S * 2.0 ** min(failures, 16), self._longest_delay_s)
-                await asyncio.sleep(delay * (0.75 + random.random() / 2))
+            await keep_running(self._name, self._connect_again)
         finally:
             self._tried.set()
+
+    async def _connect_again(self) -> None:
+        failures = 0
+        while True:
+            try:
+                gone = await self._connect()
+            except (*_CONNECT_ERRORS, BusGone, CallFailed) as error:
+                failures += 1
+                log.debug("No connection to the bus at %s: %s", self._address, repr(error))
+            else:
+                failures = 0
+                self._tried.set()
+                await self._outlive(gone)
+            finally:
+                # Also after a fault of our own: nobody is to wait for more than the first attempt.
+                self._tried.set()
+            delay = min(_FIRST_DELAY_S * 2.0 ** min(failures, 16), self._longest_delay_s)
+            await asyncio.sleep(delay * (0.75 + random.random() / 2))
 
     async def _connect(self) -> asyncio.Task[None]:
         """Connects; what it returns ends when the connection does."""
         async with asyncio.timeout(self._timeout_s):
             self._bus = await QuietBus(bus_address=self._address, negotiate_unix_fd=self._passes_files).connect()
         self._bus.add_message_handler(self._pass_on)
-        gone = asyncio.create_task(_wait_for_end(self._bus), name="bus disconnected")
-        gone.add_done_callback(_look_at)
+        gone = start(_wait_for_end(self._bus), name="end of a bus connection")
+        gone.add_done_callback(look_at)
         try:
             async with asyncio.timeout(self._timeout_s):
                 for match in self._matches:

@@ -39,6 +39,7 @@ from heliograph.errors import StorageError, UserError
 from heliograph.notices import Notices
 from heliograph.ports import Desktop, Ledger, Opener, Pictures, Settlement
 from heliograph.status import AccountStatus
+from heliograph.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
@@ -225,6 +226,10 @@ class DeliveryLoop:
     async def run(self) -> None:
         """Runs until cancelled, or told to finish."""
         self._desktop.listen(self._take_signal)
+        # After a crash what is due is still due, since only what was done is written down.
+        await keep_running("deliveries", self._run, clock=self._clock, jitter=self._jitter)
+
+    async def _run(self) -> None:
         while not self._is_finishing:
             self._woken.clear()
             self._working_since_ms = self._clock()
@@ -238,13 +243,10 @@ class DeliveryLoop:
                     log.warning("Deliveries wait for the disk: %s", trouble)
                 self._trouble = str(trouble)
                 delay = STORAGE_RETRY_S
-            except Exception:
-                # A fault of our own must not end the daemon: what is due stays due.
-                log.exception("Unexpected fault in the delivery loop")
-                delay = STORAGE_RETRY_S
-            self._working_since_ms = None
+            finally:
+                self._working_since_ms = None
+                self._rested.set()
             self._on_change()
-            self._rested.set()
             await self._wait(delay)
 
     async def _wait(self, delay: float | None) -> None:

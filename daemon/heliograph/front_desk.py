@@ -18,6 +18,7 @@ from heliograph.errors import StorageError, UserError
 from heliograph.ports import Desktop, Ledger, Opener
 from heliograph.quiet_loop import QuietLoop
 from heliograph.status import AccountStatus, DaemonStatus
+from heliograph.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
@@ -66,17 +67,24 @@ class FrontDesk:
     async def run(self, publish: Callable[[Summary], None]) -> None:
         """Runs until cancelled. `publish` is called with every summary that differs from the one before."""
         self._publish = publish
+        await keep_running("bars and badges", self._run)
+
+    async def _run(self) -> None:
         while True:
             await self._changed.wait()
             self._changed.clear()
-            await self._tell()
+            try:
+                await self._tell()
+            except Exception:
+                self._changed.set()
+                raise
             await asyncio.sleep(FOLD_S)
 
     async def _tell(self) -> None:
         summary = await self._summarize()
         if summary != self._summary:
-            self._summary = summary
             self._publish(summary)
+            self._summary = summary
 
     async def _summarize(self) -> Summary:
         for account in self._accounts:

@@ -28,9 +28,10 @@ from heliograph.core.handoff import (
 )
 from heliograph.core.notification import DesktopSignal, ServerChanged
 from heliograph.core.pusher import Pusher, PusherKey
-from heliograph.errors import LoggedOut, Refused, ServerError, StorageError, UserError
+from heliograph.errors import Refused, ServerError, StorageError, UserError
 from heliograph.ports import Homeserver, Ledger
 from heliograph.status import AccountStatus
+from heliograph.tasks import keep_running, start_beside
 
 log = logging.getLogger(__name__)
 
@@ -112,20 +113,21 @@ class HandoffLoop:
         self._tell()
 
     async def run(self) -> None:
-        """Runs until cancelled, or until the account is signed out."""
+        """Runs until cancelled."""
+        await keep_running("handoff", self._run)
+
+    async def _run(self) -> None:
         while True:
             await self._woken.wait()
             self._woken.clear()
             try:
                 await self.settle()
-            except (LoggedOut, UserError):
-                return  # the sync loop sees it too, and tells
             except Exception:
-                # A fault of our own must neither end the loop nor spin.
-                log.exception("Unexpected fault in the handoff loop")
+                self._woken.set()
+                raise
 
     async def settle(self) -> None:
-        """Returns when everything is as it should be now, or could not be made so. Raises LoggedOut and UserError."""
+        """Returns when everything is as it should be now, or could not be made so. Raises UserError."""
         async with self._lock:
             self._look_around()
             is_away = self._status.handoff.why_away is not None
@@ -134,15 +136,13 @@ class HandoffLoop:
             self._was_away = is_away
             try:
                 await self._settle(is_away=is_away)
-            except (LoggedOut, UserError):
-                raise
             except (ServerError, StorageError) as trouble:
                 self._note_trouble(f"{type(trouble).__name__}: {trouble}")
             self._tell()
 
     async def give_back(self) -> None:
         """The account cannot go on: others ring again, whether or not that can be written down."""
-        with contextlib.suppress(ServerError, StorageError, UserError, LoggedOut, TimeoutError):
+        with contextlib.suppress(ServerError, StorageError, UserError, TimeoutError):
             async with asyncio.timeout(COLLECT_S), self._lock:
                 off = self._switched_off - {self._own}
                 for pusher in await self._homeserver.pushers() if off else ():
@@ -334,7 +334,7 @@ class Whereabouts:
 
 async def settle_all(loops: Sequence[HandoffLoop], seconds: float) -> None:
     """Returns when every account is handed over, or when the time is up."""
-    tasks = [asyncio.create_task(loop.settle()) for loop in loops]
+    tasks = [start_beside(loop.settle(), name="handing over") for loop in loops]
     if not tasks:
         return
     _, late = await asyncio.wait(tasks, timeout=seconds)

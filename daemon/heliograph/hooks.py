@@ -16,6 +16,7 @@ from typing import NoReturn
 from heliograph.core.hook import hook_environment
 from heliograph.core.record import Delivery
 from heliograph.programs import run_program
+from heliograph.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
@@ -51,16 +52,19 @@ class Hooks:
             self._waiting.append(variables)
         self._woken.set()
 
-    async def run(self) -> NoReturn:
+    async def run(self) -> None:
         """Runs until cancelled, which also ends the program that runs."""
+        await keep_running("hooks", self._run)
+
+    async def _run(self) -> NoReturn:
         while True:
-            await self._woken.wait()
-            self._woken.clear()
             while self._waiting:
                 if self._left_out:
                     log.warning("on_notification is too slow: it was not run for %d messages", self._left_out)
                     self._left_out = 0
                 await self._run_one(self._waiting.popleft())
+            self._woken.clear()
+            await self._woken.wait()
 
     async def _run_one(self, variables: dict[str, str]) -> None:
         command, timeout_s = self._command, self._timeout_s

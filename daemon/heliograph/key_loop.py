@@ -11,8 +11,9 @@ from collections.abc import Callable
 
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.encryption import KeyUpload
-from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError, UserError
+from heliograph.errors import RateLimited, Refused, ServerError, StorageError
 from heliograph.ports import Encryption, Keys
+from heliograph.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
@@ -23,8 +24,8 @@ ASK_AGAIN_MS = 600_000
 """How often a server that tells no count is asked for it."""
 COLLISIONS = 100
 """How many batches of one-time keys the server may already have: a state folder out of a backup counts anew."""
-FAULT_S = 900.0
-"""How long to wait where trying again at once is pointless."""
+REFUSED_S = 900.0
+"""How long to wait after a definite no."""
 
 
 class KeyLoop:
@@ -68,6 +69,9 @@ class KeyLoop:
 
     async def run(self) -> None:
         """Runs until cancelled, or until the device cannot publish keys at all."""
+        await keep_running("keys", self._run, clock=self._clock, jitter=self._jitter)
+
+    async def _run(self) -> None:
         failures = 0
         while True:
             await self._due.wait()
@@ -77,18 +81,15 @@ class KeyLoop:
                     return
                 self._is_first = False
                 failures = 0
-            except (LoggedOut, UserError):
-                return  # the sync loop sees it too, and tells
             except (ServerError, StorageError) as trouble:
                 failures += 1
                 log.info("The device's keys could not be published: %s", trouble)
                 asked = trouble.after if isinstance(trouble, RateLimited) else None
                 refused = isinstance(trouble, Refused)
-                await self._wait(FAULT_S if refused else reconnect_delay(failures, self._jitter(), asked))
+                await self._wait(REFUSED_S if refused else reconnect_delay(failures, self._jitter(), asked))
             except Exception:
-                # A fault of our own must neither end the loop nor spin.
-                log.exception("Unexpected fault in the key loop")
-                await self._wait(FAULT_S)
+                self._due.set()
+                raise
 
     async def _wait(self, delay: float) -> None:
         await asyncio.sleep(delay)

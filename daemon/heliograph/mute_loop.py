@@ -9,8 +9,9 @@ from collections.abc import Callable
 from heliograph.core.actions import SPAN_MS, Span
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.push.timed_mute import TimedMute, begin_mute, end_mute
-from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError
+from heliograph.errors import RateLimited, Refused, ServerError, StorageError
 from heliograph.ports import Ledger, RoomActions
+from heliograph.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
@@ -59,13 +60,14 @@ class MuteLoop:
 
     async def run(self) -> None:
         """Runs until cancelled."""
+        await keep_running("mutes", self._run, clock=self._clock, jitter=self._jitter)
+
+    async def _run(self) -> None:
         while True:
             self._woken.clear()
             try:
                 delay = await self._end_what_is_over()
                 self._failures = 0
-            except LoggedOut:
-                return
             except (ServerError, StorageError) as trouble:
                 self._failures += 1
                 asked = trouble.after if isinstance(trouble, RateLimited) else None

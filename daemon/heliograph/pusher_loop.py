@@ -15,9 +15,10 @@ from dataclasses import replace
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.pusher import Pusher, PusherKey
 from heliograph.core.record import AccountState
-from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError, UserError
+from heliograph.errors import RateLimited, Refused, ServerError, StorageError
 from heliograph.ports import Homeserver, Ledger, Troubles
 from heliograph.status import AccountStatus, Connection
+from heliograph.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
@@ -93,6 +94,9 @@ class PusherLoop:
 
     async def run(self) -> None:
         """Runs until cancelled."""
+        await keep_running("pushers", self._run, clock=self._clock, jitter=self._jitter)
+
+    async def _run(self) -> None:
         failures = 0
         while True:
             await self._wait()
@@ -100,17 +104,11 @@ class PusherLoop:
                 await self._look()
                 failures = 0
                 self._wait_ms = WATCH_MS if self._status.has_remote_toggle else SELDOM_MS
-            except (LoggedOut, UserError):
-                return  # the sync loop sees it too, and tells
             except (ServerError, StorageError) as trouble:
                 failures += 1
                 log.info("The pusher could not be looked at: %s", trouble)
                 asked = trouble.after if isinstance(trouble, RateLimited) else None
                 self._wait_ms = int(1000 * reconnect_delay(failures, self._jitter(), asked))
-            except Exception:
-                # A fault of our own must neither end the loop nor spin.
-                log.exception("Unexpected fault in the pusher loop")
-                self._wait_ms = SELDOM_MS
             self._looked_ms = self._clock()
             # Turns made meanwhile do not shorten the wait.
             self._due.clear()

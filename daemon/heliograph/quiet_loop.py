@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
 
 from heliograph.core.quiet import Hours, Quiet, Through, Zone, is_paused, next_change_ms, parse_pause, quiet_at
 from heliograph.errors import UserError
+from heliograph.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
@@ -76,13 +78,16 @@ class QuietLoop:
 
     async def run(self, on_change: Callable[[], None]) -> None:
         """Runs until cancelled. Calls `on_change` when it becomes quiet or ceases to be."""
+        await keep_running("quiet", partial(self._run, on_change), clock=self._clock)
+
+    async def _run(self, on_change: Callable[[], None]) -> None:
         while True:
             self._woken.clear()
             quiet = self.quiet
             if quiet != self._told:
-                self._told = quiet
                 log.info("Quiet from now on: %s" if quiet else "No longer quiet%s", quiet.why if quiet else "")
                 on_change()
+                self._told = quiet
             now_ms = self._clock()
             change_ms = next_change_ms(now_ms, self._zone, self._hours, self._paused_until_ms)
             delay = None if change_ms is None else min((change_ms - now_ms) / 1000, LONGEST_LOOK_S)

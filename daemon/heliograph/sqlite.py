@@ -22,6 +22,7 @@ import aiosqlite
 
 from heliograph import schema
 from heliograph.errors import StateError, StorageError
+from heliograph.tasks import start, start_beside
 
 T = TypeVar("T")
 
@@ -71,7 +72,6 @@ class Database:
         self._path = path
         self._is_closed = False
         self._emptying: asyncio.TimerHandle | None = None
-        self._emptied: asyncio.Task[None] | None = None
 
     @classmethod
     async def open(cls, path: Path, migrations: Sequence[str]) -> Database:
@@ -122,7 +122,7 @@ class Database:
 
     def _start_emptying(self) -> None:
         self._emptying = None
-        self._emptied = asyncio.create_task(self._try_emptying())
+        start_beside(self._try_emptying(), name="emptying a journal")
 
     async def _try_emptying(self) -> None:
         # Whoever reads beside us, or a disk that fails, delays it to the next time.
@@ -153,7 +153,7 @@ class Database:
 
 async def whole_or_closed(opening: Coroutine[Any, Any, C]) -> C:
     """What is being opened; closed at once if the caller was cancelled meanwhile, since a thread cannot be."""
-    task = asyncio.ensure_future(opening)
+    task = start(opening, name="opening")
     try:
         return await asyncio.shield(task)
     except asyncio.CancelledError:

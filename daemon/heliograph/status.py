@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
+from heliograph.tasks import LongTask
+
 
 class Connection(Enum):
     """How an account stands with its homeserver."""
@@ -76,6 +78,8 @@ class AccountStatus:
     shown: int = 0
 
     handoff: HandoffStatus = field(default_factory=HandoffStatus)
+    tasks: list[LongTask] = field(default_factory=list)
+    """The long-lived ones that keep the account."""
 
     @property
     def is_listing(self) -> bool:
@@ -109,6 +113,7 @@ class AccountStatus:
             "shown": self.shown,
             "rules_problem": self.rules_problem,
             "device": self.standing,
+            "tasks": [task.as_json() for task in self.tasks],
         }
 
 
@@ -122,6 +127,8 @@ class DaemonStatus:
     desktop: str = ""
     notification_server: str | None = None
     accounts: list[AccountStatus] = field(default_factory=list)
+    tasks: list[LongTask] = field(default_factory=list)
+    """The long-lived ones that all accounts share."""
     told_systemd: str = ""
     """The line that `systemctl status` shows: whichever account changes it, it is sent once."""
     on_change: Callable[[], None] = lambda: None
@@ -145,4 +152,5 @@ class DaemonStatus:
             "started_ms": self.started_ms,
             "desktop": {"name": self.desktop, "server": self.notification_server},
             "accounts": [account.as_json() for account in self.accounts],
+            "tasks": [task.as_json() for task in self.tasks],
         }

@@ -25,6 +25,7 @@ from heliograph.encryption.secret_storage import SecretStorage
 from heliograph.encryption.verifications import Verifications, View
 from heliograph.errors import EXIT_USAGE, StorageError, UserError
 from heliograph.ports import Keys
+from heliograph.tasks import keep_running, together
 
 log = logging.getLogger(__name__)
 
@@ -102,17 +103,8 @@ class Trust:
 
     async def run(self) -> None:
         """Runs until cancelled."""
-        tasks = [
-            asyncio.create_task(self._verifications.run()),
-            asyncio.create_task(self._restoration.run()),
-            asyncio.create_task(self._tell()),
-        ]
-        try:
-            await asyncio.gather(*tasks)
-        finally:
-            for task in tasks:
-                task.cancel()
-            await asyncio.gather(*tasks, return_exceptions=True)
+        telling = keep_running("device trust", self._tell, clock=self._clock)
+        await together([self._verifications.run(), self._restoration.run(), telling])
 
     # From the user
 
@@ -171,10 +163,13 @@ class Trust:
                 await self._tell_once()
             except StorageError as trouble:
                 log.warning("What the user was told of this device could not be kept: %s", trouble)
+            except Exception:
+                self._is_untold.set()
+                raise
 
     async def _tell_once(self) -> None:
         """Also over restarts; what is told anew is what has changed."""
-        standing, self._untold = self._untold, None
+        standing = self._untold
         if standing is None or await self._machine.secret(TOLD) == standing.value:
             return
         # Who has no identity may well use no encryption: `heliograph status` tells them.

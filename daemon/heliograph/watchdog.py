@@ -4,6 +4,9 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable
+from functools import partial
+
+from heliograph.tasks import keep_running
 
 LONGEST_TURN_S = 150.0
 """The longest poll (120 s) and its grace, and some seconds of work."""
@@ -45,6 +48,9 @@ class Watchdog:
     async def keep_looking(self, patience_s: float) -> None:
         """For a unit whose WatchdogSec (`patience_s`) is shorter than a turn may take, which costs wake-ups. Runs until
         cancelled, and stalls as the event loop does."""
+        await keep_running("watchdog", partial(self._keep_looking, patience_s))
+
+    async def _keep_looking(self, patience_s: float) -> None:
         while True:
             self.look()
             await asyncio.sleep(patience_s / 3)

@@ -13,13 +13,16 @@ import pytest
 from aiohttp import web
 
 from builders import ME
+from buses import PrivateBus
 from fakes.desktop import FakeDesktop
 from heliograph import app
 from heliograph.accounts import Account, save_account, state_folder
 from heliograph.config import Config, HooksConfig
+from heliograph.encryption.machine import Machine
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_OK, StateError
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret
+from heliograph.status import DaemonStatus
 from hostile_homeserver import HostileHomeserver, message, never, refusal
 from waiting import until
 
@@ -32,6 +35,8 @@ class Stage:
     accounts: list[Account] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     servers: list[HostileHomeserver] = field(default_factory=list)
+    statuses: list[DaemonStatus] = field(default_factory=list)
+    """Of the daemons that were started."""
 
     async def add(self, user_id: str = ME, *, has_secret: bool = True) -> HostileHomeserver:
         """An account on a homeserver of its own."""
@@ -47,7 +52,10 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def running(self, config: Config | None = None) -> AsyncIterator[asyncio.Task[int]]:
-        task = asyncio.create_task(app.run(config or Config(), self.accounts, desktop=self.desktop, stop=self.stop))
+        running = app.run(
+            config or Config(), self.accounts, desktop=self.desktop, stop=self.stop, on_ready=self.statuses.append
+        )
+        task = asyncio.create_task(running)
         try:
             yield task
         finally:
@@ -223,3 +231,62 @@ async def test_faults_of_one_account_are_not_the_end_of_the_others(stage: Stage)
 
 async def answer_nonsense(request: web.Request) -> web.StreamResponse:
     raise RuntimeError("the homeserver fell over")
+
+
+async def test_status_tells_of_every_long_lived_task(stage: Stage, private_bus: PrivateBus) -> None:
+    for server in (await stage.add(), await stage.add(OTHER)):
+        server.give(server.sync())
+    hooks = HooksConfig(on_notification=("true",))
+    async with stage.running(Config(hooks=hooks)):
+        for server in stage.servers:
+            await polls(server)
+        (status,) = stage.statuses
+        answer = status.as_json()
+    assert [sorted(task["name"] for task in account["tasks"]) for account in answer["accounts"]] == [ACCOUNT_TASKS] * 2
+    assert sorted(task["name"] for task in answer["tasks"]) == DAEMON_TASKS
+    assert not [task for part in (answer, *answer["accounts"]) for task in part["tasks"] if task["crashes"]]
+    assert status.tasks == status.accounts[0].tasks == []
+
+
+ACCOUNT_TASKS = sorted(
+    (
+        "account",
+        "deliveries",
+        "device trust",
+        "handoff",
+        "key backup",
+        "keys",
+        "mutes",
+        "pushers",
+        "sync",
+        "verifications",
+    )
+)
+DAEMON_TASKS = sorted(("D-Bus service", "bars and badges", "hooks", "quiet", "session bus", "system bus"))
+
+
+async def test_an_account_that_cannot_be_opened_for_a_fault_of_our_own_is_opened_again_and_ends_no_other(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    server, other = await stage.add(), await stage.add(OTHER)
+    faults = [RuntimeError("a fault"), RuntimeError("another")]
+    open_machine = Machine.open
+
+    async def open_or_fail(folder: Path, user_id: str, *arguments: str) -> Machine:
+        if user_id == ME and faults:
+            raise faults.pop()
+        return await open_machine(folder, user_id, *arguments)
+
+    monkeypatch.setattr(Machine, "open", open_or_fail)
+    async with stage.running() as task:
+        await polls(other)
+        (status,) = stage.statuses
+        assert status.accounts[0].why == "an unexpected fault, see the log"
+        (crashed,) = [task for task in status.accounts[0].tasks if task.crashes]
+        assert crashed.name == "account"
+        await polls(server)
+        server.give(server.sync(message("hello")))
+        await until(lambda: stage.desktop.bodies)
+        assert not task.done()
+        assert status.accounts[0].why == ""
+    assert "RuntimeError: a fault" in caplog.text

@@ -15,6 +15,8 @@ import pytest
 
 from builders import ME, make_content, make_delivery
 from conftest import Home
+from heliograph import hooks as hooks_module
+from heliograph import programs
 from heliograph.hooks import MOST_WAITING, Hooks
 from waiting import has_ended, until
 
@@ -190,3 +192,21 @@ async def test_where_systemd_run_does_not_work_we_run_it(
     async with running(*notes.command) as hooks:
         hooks.take(ME, [make_delivery()])
         await until(notes)
+
+
+async def test_a_message_that_finds_a_fault_of_our_own_holds_up_no_other(
+    notes: Notes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    run = programs.run_program
+    faults = [RuntimeError("a fault")]
+
+    async def run_or_fail(*arguments: Any, **options: Any) -> Any:
+        if faults:
+            raise faults.pop()
+        return await run(*arguments, **options)
+
+    monkeypatch.setattr(hooks_module, "run_program", run_or_fail)
+    async with running(*notes.command) as hooks:
+        hooks.take(ME, [make_delivery(text=f"message {number}") for number in range(3)])
+        await until(lambda: len(notes()) == 2)
+    assert [told["HELIOGRAPH_TEXT"] for _, told in notes()] == ["message 1", "message 2"]

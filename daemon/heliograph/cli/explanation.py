@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from heliograph.cli.evidence import Gathered
-from heliograph.cli.report import local_time
+from heliograph.cli.times import local_time
 from heliograph.core.explanation import Explanation, TriedRule, explain
 from heliograph.core.push.case import verdict_as_json
 from heliograph.core.record import EventRecord

@@ -5,9 +5,11 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Coroutine
 
 import click
+
+from heliograph.tasks import start
 
 _LOOK_S = 0.5
 _MAX_LINE = 4096
@@ -33,8 +35,8 @@ async def ask(question: str, is_answered: Callable[[], Awaitable[bool]]) -> bool
         click.echo("Say y or n.")
 
 
-async def _first(reading: Awaitable[str], is_answered: Callable[[], Awaitable[bool]]) -> str | None:
-    line = asyncio.ensure_future(reading)
+async def _first(reading: Coroutine[None, None, str], is_answered: Callable[[], Awaitable[bool]]) -> str | None:
+    line = start(reading, name="reading a line")
     try:
         while not line.done():
             await asyncio.wait({line}, timeout=_LOOK_S)

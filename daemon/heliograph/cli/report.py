@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-import datetime
 from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
+from heliograph.cli.crashes import read_crashes
+from heliograph.cli.times import local_time
 from heliograph.core.summary import UNTIL_RESUMED
 from heliograph.core.text import clean_line
 
@@ -26,6 +27,7 @@ def report_running(status: dict[str, Any], known: Collection[str]) -> Iterator[s
     yield _row("unread", _unread(status))
     if _part(status, "quiet").get("why"):
         yield _row("quiet", _quiet(_part(status, "quiet")))
+    yield from _crashes(status)
     accounts = [account for account in status.get("accounts") or () if isinstance(account, dict)]
     for account in accounts:
         yield from _report_account(account)
@@ -74,6 +76,12 @@ def _report_account(account: dict[str, Any]) -> Iterator[str]:
         yield _row("device", _device(account))
     if account.get("rules_problem"):
         yield _row("push rules", _text(account["rules_problem"]))
+    yield from _crashes(account)
+
+
+def _crashes(part: dict[str, Any]) -> Iterator[str]:
+    for crashed in read_crashes(part.get("tasks")):
+        yield _row("trouble", f"{crashed.name}: {crashed.text}")
 
 
 def _unread(status: dict[str, Any]) -> str:
@@ -171,17 +179,6 @@ def _relay(handoff: dict[str, Any]) -> Iterator[str]:
 
 def _row(label: str, value: str) -> str:
     return f"  {label:<{_LABEL_WIDTH}}{value or '-'}"
-
-
-def local_time(ms: object) -> str:
-    """Milliseconds since 1970 as people read them, in the zone of this machine."""
-    if not isinstance(ms, int | float) or ms <= 0:
-        return "never"
-    try:
-        moment = datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).astimezone()
-    except (OverflowError, ValueError, OSError):
-        return "at an unknown time"
-    return moment.strftime("%Y-%m-%d %H:%M:%S")
 
 
 def _text(value: object) -> str:

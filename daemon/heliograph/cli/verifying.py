@@ -7,6 +7,7 @@ import contextlib
 import logging
 import random
 from collections.abc import AsyncIterator
+from functools import partial
 
 from heliograph.account_run import now_ms
 from heliograph.accounts import Account, state_folder
@@ -21,6 +22,7 @@ from heliograph.ports import SyncRequest
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
 from heliograph.store.ledger import SqliteLedger
+from heliograph.tasks import keep_running, start
 from heliograph.trust import Trust
 from heliograph.trust_desk import TrustDesk
 
@@ -64,8 +66,12 @@ async def _alone(account: Account) -> AsyncIterator[Verifying]:
         trust = Trust(keys, machine, clock=now_ms)
         key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=lambda title, hint: None)
         token = (await ledger.account()).next_batch
-        syncing = _sync(HomeserverClient(session), machine, key_loop, trust, token)
-        tasks = [asyncio.create_task(work) for work in (syncing, key_loop.run(), trust.run())]
+        syncing = partial(_sync, HomeserverClient(session), machine, key_loop, trust, token)
+        tasks = [
+            start(keep_running("sync", syncing), name="sync"),
+            start(key_loop.run(), name="keys"),
+            start(trust.run(), name="device trust"),
+        ]
         stack.push_async_callback(_end, tasks)
         await _wait_published(keys, user_id, account.device_id)
         trust.turn()

@@ -15,6 +15,7 @@ from dbus_fast.errors import DBusFastError
 from heliograph.control import BUS_NAME, ERROR, INTERFACE, OBJECT_PATH
 from heliograph.errors import UserError
 from heliograph.session_bus import session_bus_address
+from heliograph.tasks import start
 
 _TIMEOUT_S = 3.0
 _ACTION_TIMEOUT_S = 60.0
@@ -90,7 +91,7 @@ def _read_json(reply: Message | None) -> Any:
 
 async def _ask(address: str, interface: str, member: str, signature: str, body: Sequence[Any]) -> Message | None:
     bus = await MessageBus(bus_address=address).connect()
-    gone = asyncio.create_task(_disconnected(bus))
+    gone = start(_disconnected(bus), name="end of a bus connection")
     try:
         return await bus.call(
             Message(

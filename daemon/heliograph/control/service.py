@@ -20,6 +20,7 @@ from heliograph.control.interface import Answers, Daemon1
 from heliograph.core.record import Delivery
 from heliograph.core.summary import Summary
 from heliograph.session_bus import session_bus_address
+from heliograph.tasks import keep_running, start
 
 log = logging.getLogger(__name__)
 
@@ -58,7 +59,7 @@ class Control:
     async def start(self) -> None:
         """Returns after the first attempt, whether it came to something or not; others follow behind."""
         if self._task is None:
-            self._task = asyncio.create_task(self._keep(), name="control")
+            self._task = start(self._keep(), name="control")
         await self._tried.wait()
 
     async def stop(self) -> None:
@@ -96,19 +97,24 @@ class Control:
             self._bus.send(badge_signal(self._badge_on, summary))
 
     async def _keep(self) -> None:
-        delay = _FIRST_DELAY_S
         try:
-            while True:
-                try:
-                    await self._serve()
-                    delay = _FIRST_DELAY_S
-                except _CONNECT_ERRORS as error:
-                    log.debug("No session bus for the control interface: %s", str(error) or type(error).__name__)
-                    delay = min(2 * delay, _LONGEST_DELAY_S)
-                self._tried.set()
-                await asyncio.sleep(delay)
+            await keep_running("D-Bus service", self._serve_again)
         finally:
             self._tried.set()
+
+    async def _serve_again(self) -> None:
+        delay = _FIRST_DELAY_S
+        while True:
+            try:
+                await self._serve()
+                delay = _FIRST_DELAY_S
+            except _CONNECT_ERRORS as error:
+                log.debug("No session bus for the control interface: %s", str(error) or type(error).__name__)
+                delay = min(2 * delay, _LONGEST_DELAY_S)
+            finally:
+                # Also after a fault of our own: nobody is to wait for more than the first attempt.
+                self._tried.set()
+            await asyncio.sleep(delay)
 
     async def _serve(self) -> None:
         """Returns when the connection is gone."""
@@ -117,7 +123,7 @@ class Control:
             raise OSError("there is none")
         async with asyncio.timeout(_CONNECT_S):
             bus = await QuietBus(bus_address=address, negotiate_unix_fd=True).connect()
-        gone = asyncio.create_task(_disconnected(bus))
+        gone = start(_disconnected(bus), name="end of a bus connection")
         try:
             self._interface = Daemon1(self._answers, __version__, self._summary)
             for interface in (self._interface, *self._beside):
@@ -128,7 +134,7 @@ class Control:
                 await self._take_name(bus)
             self._tried.set()
             while not gone.done():
-                waiting = asyncio.create_task(released.wait())
+                waiting = start(released.wait(), name="control's name")
                 await asyncio.wait([gone, waiting], return_when=asyncio.FIRST_COMPLETED)
                 waiting.cancel()
                 if released.is_set():

@@ -13,6 +13,7 @@ from heliograph.bus import DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
 from heliograph.control import BUS_NAME, INTERFACE, OBJECT_PATH
 from heliograph.control.properties import from_properties
 from heliograph.core.summary import Summary
+from heliograph.tasks import start_beside
 
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _MATCHES = (
@@ -44,7 +45,7 @@ class Watch:
         """None until the daemon has answered."""
         self._heard: dict[str, Any] = {}
         """Changes that came while the answer was under way: they are newer than it."""
-        self._asking: asyncio.Task[None] | None = None
+        self._asking: asyncio.Task[object] | None = None
 
     @property
     def is_connected(self) -> bool:
@@ -79,7 +80,7 @@ class Watch:
             self._asking.cancel()
             self._asking = None
         if owner:
-            self._asking = asyncio.ensure_future(self._ask(owner))
+            self._asking = start_beside(self._ask(owner), name="asking the daemon")
         else:
             self._listener(None)
 

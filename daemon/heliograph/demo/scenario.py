@@ -27,6 +27,7 @@ from heliograph.ports import Desktop
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret
 from heliograph.status import Connection, DaemonStatus
+from heliograph.tasks import start
 
 ARRIVAL_S = 15.0
 CONNECT_S = 30.0
@@ -203,7 +204,8 @@ async def _daemon(me: DemoUser, desktop: Desktop) -> AsyncIterator[None]:
     await open_secrets("file").save(me.user_id, secret.encode())
     started: list[DaemonStatus] = []
     stop = asyncio.Event()
-    daemon = asyncio.create_task(run(Config(), [account], desktop=desktop, stop=stop, on_ready=started.append))
+    running = run(Config(), [account], desktop=desktop, stop=stop, on_ready=started.append)
+    daemon = start(running, name="daemon")
     try:
         async with asyncio.timeout(CONNECT_S):
             while not (started and started[0].accounts[0].connection is Connection.CONNECTED):

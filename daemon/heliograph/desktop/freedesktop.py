@@ -24,6 +24,7 @@ from heliograph.desktop.quirks import adapt
 from heliograph.desktop.rendering import SIGNATURE, icon_for, render
 from heliograph.desktop.server import INTERFACE, NAME, PATH, Server, Traits
 from heliograph.desktop.sounds import Sounds
+from heliograph.tasks import start_beside
 
 _NOWHERE = Path("/nonexistent")
 
@@ -57,13 +58,14 @@ class FreedesktopDesktop:
             on_message=self._hear,
             on_lost=self._part,
             timeout_s=timeout_s,
+            name="notification server's bus",
         )
         self._bus_id: str | None = None
         self._server: Server | None = None
         self._is_activatable = False
         self._owner_changes = 0
         self._listeners: list[Callable[[DesktopSignal], None]] = []
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self._icon = DESKTOP_ENTRY
         self._is_inhibited = False
 
@@ -231,7 +233,7 @@ class FreedesktopDesktop:
         self._tell_life()
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(work, name="notification server")
+        task = start_beside(work, name="asking the notification server")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

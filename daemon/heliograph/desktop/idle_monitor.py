@@ -9,6 +9,7 @@ from collections.abc import Callable, Coroutine, Sequence
 from dbus_fast import Message
 
 from heliograph.bus import CALL_TIMEOUT_S, Bus, BusGone, CallFailed
+from heliograph.tasks import start_beside
 
 NAME = "org.gnome.Mutter.IdleMonitor"
 PATH = "/org/gnome/Mutter/IdleMonitor/Core"
@@ -23,7 +24,7 @@ class IdleMonitor:
         self._bus: Bus | None = None
         self._idle_watch: int | None = None
         self._active_watch: int | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self.is_idle = False
 
     @property
@@ -91,7 +92,7 @@ class IdleMonitor:
         return int(reply.body[0]) if reply.signature == "u" else None
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(_in_time(work), name="idle monitor")
+        task = start_beside(_in_time(work), name="asking the idle monitor")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

@@ -16,6 +16,7 @@ from typing import Any
 from dbus_fast import Message, Variant
 
 from heliograph.bus import Bus, BusGone, CallFailed
+from heliograph.tasks import start_beside
 
 log = logging.getLogger(__name__)
 
@@ -40,7 +41,7 @@ class LoginSession:
         self._is_idle = False
         self._idle_timer: asyncio.TimerHandle | None = None
         self._inhibitor: int | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[object]] = set()
         self.is_asleep = False
 
     @property
@@ -217,7 +218,7 @@ class LoginSession:
         return await self._bus.call(NAME, path, interface, member, signature, body)
 
     def _spawn(self, work: Coroutine[None, None, None]) -> None:
-        task = asyncio.create_task(_in_time(work), name="logind")
+        task = start_beside(_in_time(work), name="asking logind")
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 

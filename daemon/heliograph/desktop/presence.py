@@ -37,9 +37,12 @@ class DesktopPresence:
             [*beside, self._login],
             longest_delay_s=_LONGEST_DELAY_S,
             passes_files=True,
+            name="system bus",
         )
         address = session_address or session_bus_address()
-        self._session = SharedBus(address, [self._saver, self._idle]) if address is not None else None
+        self._session: SharedBus | None = None
+        if address is not None:
+            self._session = SharedBus(address, [self._saver, self._idle], name="session bus")
 
     @property
     def signs(self) -> Signs:

@@ -35,7 +35,13 @@ class SharedBus:
     """Keeps the connection from `start` to `stop`."""
 
     def __init__(
-        self, address: str, parts: Sequence[BusPart], *, longest_delay_s: float = 60.0, passes_files: bool = False
+        self,
+        address: str,
+        parts: Sequence[BusPart],
+        *,
+        longest_delay_s: float = 60.0,
+        passes_files: bool = False,
+        name: str = "bus",
     ) -> None:
         self._parts = parts
         self._bus = Bus(
@@ -46,6 +52,7 @@ class SharedBus:
             on_lost=self._part,
             longest_delay_s=longest_delay_s,
             passes_files=passes_files,
+            name=name,
         )
 
     @property

@@ -19,6 +19,7 @@ from typing import Literal
 from heliograph.core.notification import Category, Notification
 from heliograph.desktop.identity import data_folders
 from heliograph.programs import run_program
+from heliograph.tasks import start_beside
 
 log = logging.getLogger(__name__)
 
@@ -52,7 +53,7 @@ class Sounds:
     def __init__(self, folder: Path, player: Player = "auto") -> None:
         self._folder = folder
         self._player = player
-        self._playing: asyncio.Task[None] | None = None
+        self._playing: asyncio.Task[object] | None = None
         self._is_trouble_told = False
 
     def is_servers(self, capabilities: Collection[str]) -> bool:
@@ -73,7 +74,7 @@ class Sounds:
     def play(self, sound: Sound) -> None:
         """In the background; not while another is heard."""
         if self._playing is None or self._playing.done():
-            self._playing = asyncio.create_task(self._play(sound), name="sound")
+            self._playing = start_beside(self._play(sound), name="playing a sound")
 
     async def stop(self) -> None:
         """Ends what is heard."""

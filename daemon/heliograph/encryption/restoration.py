@@ -14,7 +14,8 @@ from heliograph.core.events import Json
 from heliograph.encryption.cross_signing import Vault
 from heliograph.encryption.key_backup import KeyBackup
 from heliograph.encryption.secret_storage import BACKUP
-from heliograph.errors import ServerError, StorageError
+from heliograph.errors import HeliographError, ServerError, StorageError
+from heliograph.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
@@ -72,16 +73,15 @@ class Restoration:
 
     async def run(self) -> None:
         """Runs until cancelled."""
+        await keep_running("key backup", self._run)
+
+    async def _run(self) -> None:
         while True:
             self._is_changed.clear()
             try:
                 delay = await self._look()
             except (ServerError, StorageError) as trouble:
                 log.info("The key backup could not be asked: %s", trouble)
-                delay = TROUBLE_S
-            except Exception:
-                # A fault of our own must not end the daemon.
-                log.exception("Unexpected fault while room keys were fetched")
                 delay = TROUBLE_S
             await self._rest(delay)
 
@@ -99,8 +99,7 @@ class Restoration:
         loop, found = asyncio.get_running_loop(), []
         try:
             for key in [key for key, wish in self._wanted.items() if wish.due_s <= loop.time()]:
-                content = await self._backup.fetch(key)
-                if content is not None and await self._store.import_room_key(key, content):
+                if await self._restore(key):
                     found.append(key)
                     self._wanted.pop(key, None)
                 else:
@@ -110,6 +109,18 @@ class Restoration:
                 log.info("%d room keys came from the key backup", len(found))
                 await self._on_room_keys(found)
         return max(0.0, min(wish.due_s for wish in self._wanted.values()) - loop.time()) if self._wanted else None
+
+    async def _restore(self, key: RoomKey) -> bool:
+        """Whether it was in the backup, and is in the store now."""
+        try:
+            content = await self._backup.fetch(key)
+            return content is not None and await self._store.import_room_key(key, content)
+        except HeliographError:
+            raise
+        except Exception:
+            # The others are not to wait for one that finds a fault of ours.
+            self._put_off(key, asyncio.get_running_loop().time())
+            raise
 
     def _put_off(self, key: RoomKey, now_s: float) -> None:
         wish = self._wanted.get(key)

@@ -29,6 +29,7 @@ from heliograph.encryption.sas import SasAgreement
 from heliograph.encryption.secret_request import SEND, SecretRequest
 from heliograph.errors import ServerError, StorageError, Unreachable, UserError
 from heliograph.ports import Keys
+from heliograph.tasks import keep_running, start_beside
 
 log = logging.getLogger(__name__)
 
@@ -88,7 +89,7 @@ class Verifications:
         self._open: dict[str, tuple[Verification, OwnKeys]] = {}
         self._views: dict[str, View] = {}
         self._is_wanted = False
-        self._following: asyncio.Task[None] | None = None
+        self._following: asyncio.Task[object] | None = None
 
     # What others say
 
@@ -135,20 +136,23 @@ class Verifications:
         self._later(self._look)
 
     async def run(self) -> None:
-        """Runs until cancelled. A homeserver or disk that fails ends what was under way, and nothing else."""
+        """Runs until cancelled. What fails ends the step that was under way, and nothing else."""
         try:
-            while True:
-                work = await self._next()
-                try:
-                    await work()
-                except (ServerError, StorageError, UserError) as trouble:
-                    log.warning("Verification: %s", trouble)
-                except Exception:
-                    # A fault of our own must not end the daemon.
-                    log.exception("Unexpected fault in a verification")
+            await keep_running("verifications", self._run, clock=self._clock)
         finally:
             if self._following is not None:
                 self._following.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            work = await self._next()
+            try:
+                await work()
+            except (ServerError, StorageError, UserError) as trouble:
+                log.warning("Verification: %s", trouble)
+            except Exception:
+                # One event that finds a fault of ours must not hold up what follows it.
+                log.exception("Unexpected fault in a step of a verification, which is passed over")
 
     async def _next(self) -> Callable[[], Awaitable[None]]:
         try:
@@ -283,7 +287,7 @@ class Verifications:
     def _follow(self, device: DeviceKeys) -> None:
         if self._following is not None:
             self._following.cancel()
-        self._following = asyncio.create_task(self._follow_up(device), name="after verification")
+        self._following = start_beside(self._follow_up(device), name="after verification")
 
     async def _follow_up(self, device: DeviceKeys) -> None:
         """The other device signs ours, and then answers what it is asked for."""

@@ -14,7 +14,7 @@ from heliograph.homeserver.address import segment
 from heliograph.homeserver.decoding import decode_as, missing_is_refused
 from heliograph.homeserver.ids import is_room_id
 from heliograph.homeserver.session import Session
-from heliograph.homeserver.together import together
+from heliograph.tasks import together
 
 _AT_ONCE = 8
 

@@ -17,7 +17,7 @@ from heliograph.homeserver.ids import is_room_id
 from heliograph.homeserver.room_state import RoomState
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sliding_sync import fetch_by_sliding_sync
-from heliograph.homeserver.together import together
+from heliograph.tasks import together
 
 log = logging.getLogger(__name__)
 

@@ -18,6 +18,7 @@ from heliograph.relay.hold import Why
 from heliograph.relay.queue import Changes
 from heliograph.relay.schedule import Schedule
 from heliograph.sqlite import Database
+from heliograph.tasks import start
 
 log = logging.getLogger(__name__)
 
@@ -74,7 +75,7 @@ class Commits:
     async def change(self, work: Callable[[sqlite3.Connection, Changes], T]) -> T:
         """One transaction. What follows from it follows even if the caller, who may be a request, is gone by then: the
         transaction is not undone by that."""
-        commit = asyncio.ensure_future(self._commit(work))
+        commit = start(self._commit(work), name="commit")
         self._pending.add(commit)
         commit.add_done_callback(self._note_committed)
         return await asyncio.shield(commit)

@@ -9,30 +9,33 @@ from collections import Counter
 from functools import partial
 from typing import Protocol
 
-from heliograph.errors import StorageError
+from heliograph.errors import StateError, StorageError
 from heliograph.relay import cancellation, queue
 from heliograph.relay.clock import Clock
 from heliograph.relay.commits import Commits, label
 from heliograph.relay.hold import FIRST_DELAY_MS, Why
 from heliograph.relay.notification import restore
-from heliograph.relay.outcome import Deferred, Delivered, Outcome
+from heliograph.relay.outcome import Deferred, Delivered, Outcome, Refused
 from heliograph.relay.ports import Twins
 from heliograph.relay.queue import Attempt, Changes
 from heliograph.relay.schedule import Schedule
 from heliograph.relay.targets import host_of
 from heliograph.relay.values import Twin
+from heliograph.tasks import keep_running, start
 
 log = logging.getLogger(__name__)
 
 PRUNE_EVERY_MS = 3_600_000
 SET_BACK_MS = 1_000
 """A clock that goes back by more was set, and by less does no harm."""
+FAULT_DELAY_MS = 60_000
+"""After a fault of our own a queue waits for so long."""
 STOPPING_S = 5.0
 """How long pushes under way may take when the relay stops; what is cut off is sent again at the next start."""
 
 
 class Sender(Protocol):
-    """Sends one push to a gateway (`forwarding.Forwarder`). Raises nothing."""
+    """Sends one push to a gateway (`forwarding.Forwarder`)."""
 
     async def send(self, url: str, pushkey: str, body: bytes) -> Outcome: ...
 
@@ -56,24 +59,28 @@ class Dispatch:
         return len(self._tasks)
 
     async def run(self) -> None:
-        """Until cancelled. Raises StateError if the database is damaged."""
-        last_ms = prune_ms = self._now()
+        """Runs until cancelled. Raises StateError if the database is damaged."""
         try:
-            while self._failed is None:
-                if self._now() < last_ms - SET_BACK_MS:
-                    prune_ms = self._now()
-                    await self._commits.look_at_all()
-                last_ms = self._now()
-                if last_ms >= prune_ms:
-                    prune_ms = last_ms + PRUNE_EVERY_MS
-                    await self._commits.prune()
-                self._commits.wake.clear()
-                self._start_due()
-                next_ms = self._schedule.next_ms()
-                until_ms = prune_ms if next_ms is None else min(next_ms, prune_ms)
-                await self._clock.wait(self._commits.wake, until_ms)
+            await keep_running("pushes", self._run, ends_with=(StateError,), clock=self._now)
         finally:
             await self._stop()
+
+    async def _run(self) -> None:
+        self._failed = None
+        last_ms = prune_ms = self._now()
+        while self._failed is None:
+            if self._now() < last_ms - SET_BACK_MS:
+                prune_ms = self._now()
+                await self._commits.look_at_all()
+            last_ms = self._now()
+            if last_ms >= prune_ms:
+                prune_ms = last_ms + PRUNE_EVERY_MS
+                await self._commits.prune()
+            self._commits.wake.clear()
+            self._start_due()
+            next_ms = self._schedule.next_ms()
+            until_ms = prune_ms if next_ms is None else min(next_ms, prune_ms)
+            await self._clock.wait(self._commits.wake, until_ms)
         raise self._failed
 
     def _start_due(self) -> None:
@@ -81,7 +88,7 @@ class Dispatch:
             twin = self._twins.twin(key)
             host = host_of(twin.url) if twin is not None and twin.url is not None else ""
             if self._schedule.start(key, host):
-                task = asyncio.create_task(self._work(key), name=f"push {label(key)}")
+                task = start(self._work(key), name=f"push {label(key)}")
                 self._tasks.add(task)
                 task.add_done_callback(self._note_done)
 
@@ -92,6 +99,12 @@ class Dispatch:
             due_ms = await self._send_next(key)
         except StorageError as error:
             log.warning("The queue cannot be read or written, and is tried again: %s", error)
+        except StateError:
+            raise
+        except Exception:
+            # The queues of others go on.
+            log.exception("Unexpected fault with the queue of pusher %s, which is looked at again", label(key))
+            due_ms = self._now() + FAULT_DELAY_MS
         finally:
             self._schedule.finish(key, due_ms, self._now())
             self._commits.wake.set()
@@ -108,8 +121,14 @@ class Dispatch:
         step = await self._commits.change(partial(_begin, key=key, now_ms=self._now()))
         if not isinstance(step, Attempt):
             return step
-        body = restore(step.payload, twin, is_brief=step.is_brief)
-        outcome = await self._sender.send(twin.url, twin.pushkey, body)
+        try:
+            outcome = await self._sender.send(
+                twin.url, twin.pushkey, restore(step.payload, twin, is_brief=step.is_brief)
+            )
+        except Exception:
+            # Like a gateway's no: it is tried a few times, then given up alone, and what waits behind it goes on.
+            log.exception("Unexpected fault in sending a push of pusher %s", label(key))
+            outcome = Refused("an unexpected fault of the relay's own, see the log")
         self._tell(key, twin, outcome)
         return await self._note(key, step, outcome)
 

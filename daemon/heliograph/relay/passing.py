@@ -24,6 +24,7 @@ from heliograph.relay.registry import Registry
 from heliograph.relay.sync_body import redacted_by
 from heliograph.relay.upstream import NotAnswered, TooLarge, read_bounded
 from heliograph.relay.values import Json
+from heliograph.tasks import start
 
 log = logging.getLogger(__name__)
 
@@ -174,7 +175,7 @@ class Passing:
         except NotAnswered:
             caller = None
         # Whole, even if the client goes away: what the homeserver did must not be missed here.
-        return await asyncio.shield(asyncio.ensure_future(self._finish(request, caller, body, after)))
+        return await asyncio.shield(start(self._finish(request, caller, body, after), name="passing on"))
 
     async def _finish(self, request: web.Request, caller: object, body: bytes, after: After) -> web.StreamResponse:
         async def settle() -> None:

@@ -28,6 +28,7 @@ from heliograph.relay.twins import Authorization, UpstreamTwins, entries_in, hid
 from heliograph.relay.upstream import Answer, TooLarge, Upstream, read_bounded
 from heliograph.relay.values import DirectPusher, Json, Twin
 from heliograph.relay.versions import Versions
+from heliograph.tasks import start
 
 log = logging.getLogger(__name__)
 
@@ -155,7 +156,8 @@ class Pushers:
             return await self._proxy.forward(request, text)
         if not await self._is_ours(caller.user_id, body, authorization):
             return await self._proxy.forward(request, text)
-        return await asyncio.shield(asyncio.ensure_future(self._set(request, caller, body, text, authorization)))
+        setting = start(self._set(request, caller, body, text, authorization), name="setting a pusher")
+        return await asyncio.shield(setting)
 
     async def _is_ours(self, user_id: str, body: Json, authorization: Authorization) -> bool:
         if body.get("kind") in pusher_body.DIRECT_KINDS or self._registry.knows(user_id):

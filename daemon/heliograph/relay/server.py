@@ -40,6 +40,7 @@ from heliograph.relay.upstream import Upstream
 from heliograph.relay.versions import Versions
 from heliograph.schema import read_migrations
 from heliograph.sqlite import Database
+from heliograph.tasks import start
 
 log = logging.getLogger(__name__)
 
@@ -195,8 +196,8 @@ async def _listen(runner: web.AppRunner, config: RelayConfig) -> None:
 
 
 async def _until_stopped(outbox: Outbox, stop: asyncio.Event) -> None:
-    sending = asyncio.create_task(outbox.run())
-    stopping = asyncio.create_task(stop.wait())
+    sending = start(outbox.run(), name="pushes")
+    stopping = start(stop.wait(), name="stop")
     try:
         await asyncio.wait((sending, stopping), return_when=asyncio.FIRST_COMPLETED)
         if sending.done():

@@ -26,6 +26,7 @@ from heliograph.relay.proxy import Proxy, answer_headers, not_answered, target_o
 from heliograph.relay.registry import Registry
 from heliograph.relay.sync_body import scan
 from heliograph.relay.upstream import FAILURES, NotAnswered, Upstream
+from heliograph.tasks import start
 
 log = logging.getLogger(__name__)
 
@@ -171,8 +172,8 @@ class DirectSync:
         self, bell: asyncio.Event, target: str, headers: CIMultiDict[str]
     ) -> aiohttp.ClientResponse | None:
         """The answer's beginning; None if the event was set and the answer did not follow at once. Raises FAILURES."""
-        asking = asyncio.ensure_future(self._upstream.open("GET", target, headers))
-        ringing = asyncio.ensure_future(bell.wait())
+        asking = start(self._upstream.open("GET", target, headers), name="sync upstream")
+        ringing = start(bell.wait(), name="bell")
         try:
             await asyncio.wait((asking, ringing), return_when=asyncio.FIRST_COMPLETED)
             if not asking.done():

@@ -16,6 +16,7 @@ from dbus_fast.errors import DBusFastError
 
 from heliograph.errors import EXIT_CONFIG, SecretsLocked, UserError
 from heliograph.session_bus import session_bus_address
+from heliograph.tasks import start
 
 SERVICE = "org.freedesktop.secrets"
 ROOT = "/org/freedesktop/secrets"
@@ -63,7 +64,7 @@ async def connect(bus_address: str | None) -> AsyncIterator[SecretBus]:
             bus = await MessageBus(bus_address=address).connect()
     except (OSError, EOFError, ValueError, TimeoutError, DBusFastError) as error:
         raise KeyringUnavailable("The session bus does not answer, so there is no keyring to ask.") from error
-    gone = asyncio.create_task(_disconnected(bus))
+    gone = start(_disconnected(bus), name="end of a bus connection")
     try:
         yield SecretBus(bus, gone)
     finally:

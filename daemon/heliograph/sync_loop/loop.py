@@ -37,6 +37,7 @@ from heliograph.sync_loop.narrowing import Narrowing
 from heliograph.sync_loop.planner import SyncPlanner
 from heliograph.sync_loop.rulebook import Rulebook
 from heliograph.sync_loop.starting import PATIENCE, Starter
+from heliograph.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
@@ -200,7 +201,9 @@ class SyncLoop:
     async def run(self) -> LoggedOut:
         """Returns when the access token is no longer good, and only then. Raises UserError if the ledger is damaged."""
         try:
-            return await self._run()
+            return await keep_running(
+                "sync", self._run, ends_with=(UserError,), clock=self._world.clock, jitter=self._world.jitter
+            )
         finally:
             self._grant(self._wishes, is_done=False)
 

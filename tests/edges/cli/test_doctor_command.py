@@ -27,6 +27,7 @@ from heliograph.cli.checks.notifications import check_notifications
 from heliograph.cli.unit import unit_file
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
+from heliograph.tasks import LongTask
 
 
 @pytest.fixture
@@ -220,6 +221,20 @@ def test_a_device_that_is_not_verified_is_found(
         found = find(shell, f"{ME} encryption")
     assert found["verdict"] == verdict
     assert cure in found["cure"]
+
+
+def test_a_task_that_crashed_is_found(shell: Shell, signed_in: LoginServer, private_bus: PrivateBus) -> None:
+    down = LongTask("mutes", 3, 1_700_000_000_000, "RuntimeError in loop.py, line 7", 1_700_000_008_000).as_json()
+    again = LongTask("hooks", 1, 1_700_000_000_000, "ValueError in loop.py, line 9").as_json()
+    account = {"user_id": ME, "state": "connected", "tasks": [down, LongTask("pushers").as_json(), "nonsense", {}]}
+    told = {"version": __version__, "accounts": [account], "tasks": [again, LongTask("quiet").as_json()]}
+    with FakeDaemon(private_bus, FakeAnswers(told)):
+        found = {each["subject"]: each for each in json.loads(shell.run("doctor", "--json").stdout)}
+    assert found[f"{ME} mutes"]["verdict"] == "bad"
+    assert "crashed 3 times" in found[f"{ME} mutes"]["text"]
+    assert found["daemon hooks"]["verdict"] == "hmm"
+    assert "journalctl" in found["daemon hooks"]["cure"]
+    assert not {f"{ME} pushers", "daemon quiet"} & found.keys()
 
 
 def test_a_daemon_of_another_version_or_with_other_accounts_is_found(

@@ -15,12 +15,15 @@ from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
 from heliograph.accounts import Account, save_account, state_folder
+from heliograph.cli.times import local_time
 from heliograph.core.record import Plan
 from heliograph.status import AccountStatus, Connection, DaemonStatus, HandoffStatus
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
+from heliograph.tasks import LongTask
 
 NOON_MS = 1_700_000_000_000
+FINE = LongTask("pushers")
 
 
 def sign_in(user_id: str = ME) -> None:
@@ -202,3 +205,18 @@ def test_a_daemon_that_runs_and_does_not_answer_is_told_apart(shell: Shell) -> N
     assert result.exit_code == 1
     assert "runs, but does not answer" in result.stdout
     assert str(os.getpid()) in result.stdout
+
+
+def test_only_what_crashed_lately_is_told_of_the_tasks(shell: Shell, private_bus: PrivateBus) -> None:
+    sign_in()
+    status = make_status(tasks=[LongTask("mutes", 3, NOON_MS, "RuntimeError in loop.py, line 7", NOON_MS + 8000), FINE])
+    status.tasks.append(LongTask("quiet", 1, NOON_MS, "ValueError in loop.py, line 9"))
+    told = [line.strip() for line in report(shell, private_bus, status).splitlines() if "trouble" in line]
+    noon, later = local_time(NOON_MS), local_time(NOON_MS + 8000)
+    assert told == [
+        f"trouble     quiet: crashed once, last {noon} (ValueError in loop.py, line 9); runs again",
+        f"trouble     mutes: crashed 3 times, last {noon} (RuntimeError in loop.py, line 7); next try {later}",
+    ]
+    with daemon_says(private_bus, status.as_json):
+        (account,) = json.loads(shell.run("status", "--json").stdout)["accounts"]
+    assert [(task["name"], task["crashes"]) for task in account["tasks"]] == [("mutes", 3), ("pushers", 0)]

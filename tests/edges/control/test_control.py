@@ -446,3 +446,22 @@ async def test_every_member_is_documented_with_its_types(control: Control, other
         assert f"| `{property.name}` | `{property.signature}` |" in text
     assert [signal.name for signal in interface.signals] == ["Rang"]
     assert len(interface.methods) == 8
+
+
+async def test_a_fault_of_our_own_takes_the_daemon_off_the_bus_for_a_while_only(
+    private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = [RuntimeError("a fault")]
+    take_name = Control._take_name
+
+    async def take_or_fail(control: Control, bus: MessageBus) -> None:
+        if faults:
+            raise faults.pop()
+        await take_name(control, bus)
+
+    monkeypatch.setattr(Control, "_take_name", take_or_fail)
+    control = Control(FakeAnswers(STATUS))
+    await control.start()
+    assert await ask_status() is None
+    assert await ask_until(lambda status: status is not None) == STATUS
+    await control.stop()

@@ -228,3 +228,22 @@ async def test_a_reset_identity_is_told(stage: Stage) -> None:
         stage.now += LOOK_AGAIN_MS
         await stage.turn()
     assert stage.told == ["Your account's identity was reset"]
+
+
+async def test_what_a_fault_of_our_own_kept_from_being_told_is_told_later(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    faults = [RuntimeError("a fault")]
+    secret = stage.machine.secret
+
+    async def secret_or_fault(name: str) -> str | None:
+        if name == TOLD and faults:
+            raise faults.pop()
+        return await secret(name)
+
+    monkeypatch.setattr(stage.machine, "secret", secret_or_fault)
+    async with stage.running():
+        stage.trust.turn()
+        await until(lambda: stage.told, "the notice")
+    assert not faults
+    assert len(stage.told) == 1

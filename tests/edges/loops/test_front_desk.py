@@ -51,7 +51,15 @@ class Reception:
             stage.on_change = self.desk.note_change
         self.desktop.listen(lambda _: self.desk.note_change())
         self.published: list[Summary] = []
+        self.faults = 0
+        """How often publishing fails."""
         self.wishes: list[Wish] = []
+
+    def _publish(self, summary: Summary) -> None:
+        if self.faults:
+            self.faults -= 1
+            raise RuntimeError("a fault")
+        self.published.append(summary)
 
     async def _do(self, wish: Wish) -> None:
         self.wishes.append(wish)
@@ -62,7 +70,7 @@ class Reception:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         tasks = [
-            asyncio.create_task(self.desk.run(self.published.append)),
+            asyncio.create_task(self.desk.run(self._publish)),
             asyncio.create_task(self.quiet.run(self._wake)),
         ]
         self.desk.note_change()
@@ -253,3 +261,12 @@ async def test_the_inbox_tells_rooms_of_all_accounts_with_their_newest_messages(
         (ALICE, 1, 1),
     ]
     assert inbox["rooms"][1]["messages"][0]["text"] == "hers"
+
+
+async def test_a_summary_that_a_fault_of_our_own_kept_back_is_published_later(reception: Reception) -> None:
+    async with reception.open():
+        await until(lambda: reception.published)
+        reception.faults = 2
+        await reception.mine.commit(make_delivery("$a"))
+        await until(lambda: reception.published[-1].unread == 1)
+        assert not reception.faults

@@ -14,7 +14,7 @@ from heliograph.core.handoff import HandoffSettings, Signs
 from heliograph.core.notification import ServerChanged
 from heliograph.core.pusher import Pusher, PusherKey
 from heliograph.errors import LoggedOut, Refused, Unreachable
-from heliograph.handoff_loop import COLLECT_S, SERVER_PATIENCE_S, HandoffLoop, Whereabouts, settle_all
+from heliograph.handoff_loop import COLLECT_S, RETRY_S, SERVER_PATIENCE_S, HandoffLoop, Whereabouts, settle_all
 from heliograph.status import AccountStatus
 from waiting import until
 
@@ -327,12 +327,16 @@ async def test_what_cannot_be_switched_on_is_remembered_and_tried_again_now_and_
     assert switch.status.handoff.trouble is None
 
 
-async def test_it_ends_when_the_account_is_signed_out(switch: Stage) -> None:
+async def test_a_refused_token_is_the_accounts_matter_and_does_not_end_it(switch: Stage) -> None:
     async with switch.running() as task:
         switch.homeserver.failures.append(LoggedOut(soft=False))
         switch.loop.take_signs(AWAY)
-        await until(task.done)
-        assert task.exception() is None
+        await until(lambda: switch.status.handoff.trouble)
+        await asyncio.sleep(RETRY_S)
+        switch.loop.turn()
+        await until(lambda: switch.homeserver.is_on(FALLBACK))
+        assert switch.status.handoff.trouble is None
+        assert not task.done()
 
 
 async def test_a_fault_of_our_own_does_not_end_it(switch: Stage) -> None:

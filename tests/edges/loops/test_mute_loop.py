@@ -165,9 +165,17 @@ async def test_a_room_that_the_user_let_ring_again_is_left_alone(stage: Stage) -
     assert stage.ledger.timed_mutes == {}
 
 
-async def test_it_ends_with_the_session(stage: Stage) -> None:
+async def test_a_refused_token_is_the_accounts_matter_and_a_mute_ends_all_the_same(stage: Stage) -> None:
     stage.ledger.timed_mutes[ROOM] = TimedMute(ROOM, ROOM, 0)
     stage.rooms.failures.append(LoggedOut(soft=False))
-    async with stage.running() as task:
-        await asyncio.wait([task], timeout=60)
-        assert task.done()
+    async with stage.running():
+        await until(lambda: stage.ledger.timed_mutes == {})
+
+
+async def test_a_fault_of_our_own_does_not_leave_a_room_mute(stage: Stage) -> None:
+    async with stage.running():
+        await stage.loop.mute(ROOM, Span.HOUR)
+        stage.rooms.failures.append(RuntimeError("a fault"))  # type: ignore[arg-type]
+        await asyncio.sleep(3600 + 60)
+        assert not stage.rooms.failures
+        assert not stage.is_mute

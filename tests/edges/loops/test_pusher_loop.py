@@ -235,12 +235,12 @@ async def test_turns_during_a_slow_look_do_not_shorten_the_wait(stage: Stage) ->
     assert stage.homeserver.looks <= 10
 
 
-async def test_it_ends_when_the_account_is_signed_out(stage: Stage) -> None:
+async def test_a_refused_token_is_the_accounts_matter_and_does_not_end_it(stage: Stage) -> None:
     stage.homeserver.failures.append(LoggedOut(soft=False))
     async with stage.running() as task:
-        await stage.turn_for(1)
-        assert task.done()
-        assert task.exception() is None
+        await stage.turn_for(60)
+        assert not task.done()
+    assert stage.homeserver.sent == [OURS]
 
 
 async def test_a_fault_of_our_own_neither_ends_nor_spins(stage: Stage) -> None:

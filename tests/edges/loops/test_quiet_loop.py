@@ -29,6 +29,8 @@ class Stage:
         self.kept: list[int] = []
         self.is_disk_full = False
         self.changes: list[str] = []
+        self.faults = 0
+        """How often who is told of a change fails."""
         self.loop = QuietLoop(
             [parse_hours(each) for each in hours],
             THROUGH,
@@ -44,6 +46,9 @@ class Stage:
         self.kept.append(until_ms)
 
     def _note(self) -> None:
+        if self.faults:
+            self.faults -= 1
+            raise RuntimeError("a fault")
         quiet = self.loop.quiet
         self.changes.append("" if quiet is None else quiet.why)
 
@@ -134,3 +139,13 @@ async def test_a_pause_that_cannot_be_kept_is_none(clock: WallClock) -> None:
     with pytest.raises(StateError):
         await stage.loop.pause("1h")
     assert stage.loop.quiet is None
+
+
+async def test_a_change_that_could_not_be_told_for_a_fault_of_our_own_is_told_later(clock: WallClock) -> None:
+    stage = Stage(clock)
+    async with stage.running():
+        await stage.loop.pause("1h")
+        await until(lambda: stage.changes)
+        stage.faults = 2
+        await asyncio.sleep(HOUR + 10)
+    assert stage.changes == ["paused", ""]

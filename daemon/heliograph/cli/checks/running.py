@@ -8,6 +8,7 @@ from typing import Any
 from heliograph import __version__
 from heliograph.accounts import Account, state_folder
 from heliograph.cli.checks.finding import Finding, bad, doubtful, good
+from heliograph.cli.crashes import read_crashes
 from heliograph.core.text import clean_line
 from heliograph.store.lock import is_held
 
@@ -35,11 +36,13 @@ def check_daemon(status: dict[str, Any] | None, accounts: Sequence[Account]) -> 
         yield doubtful("daemon", text, "systemctl --user restart heliograph")
     told = status.get("accounts")
     states = {each.get("user_id"): each for each in told if isinstance(each, dict)} if isinstance(told, list) else {}
+    yield from _check_tasks("daemon", status)
     for account in accounts:
         told_of_it = states.get(account.user_id)
         yield _check_account(account, told_of_it)
         if told_of_it is not None:
             yield from _check_standing(account, told_of_it.get("device"))
+            yield from _check_tasks(account.user_id, told_of_it)
 
 
 def _check_account(account: Account, told: dict[str, Any] | None) -> Finding:
@@ -53,6 +56,15 @@ def _check_account(account: Account, told: dict[str, Any] | None) -> Finding:
     if state == "connecting":
         return doubtful(subject, text, "Wait a moment.")
     return bad(subject, text, _CURES.get(state, "heliograph status").format(user_id=account.user_id))
+
+
+def _check_tasks(owner: str, told: dict[str, Any]) -> Iterator[Finding]:
+    """What crashed within the last hour: each of these is a fault of ours."""
+    for crashed in read_crashes(told.get("tasks")):
+        judge = bad if crashed.is_down else doubtful
+        yield judge(
+            f"{owner} {crashed.name}", crashed.text, "See why, and report it: journalctl --user -u heliograph -e"
+        )
 
 
 def _check_standing(account: Account, standing: Any) -> Iterator[Finding]:

@@ -14,6 +14,7 @@ from heliograph import __version__
 from heliograph.core.events import Json
 from heliograph.core.text import clean_line
 from heliograph.errors import AnswerTooLarge, BadAnswer, RateLimited, Refused, Unreachable
+from heliograph.unanswered import word_unanswered
 
 _TIMEOUT_S = 20.0
 _MAX_ANSWER = 64 * 1024
@@ -79,7 +80,7 @@ class PushRelay:
         except TimeoutError:
             raise Unreachable(f"no answer within {self._timeout.total:g} s") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Unreachable(clean_line(str(error), 200) or type(error).__name__) from error
+            raise Unreachable(word_unanswered(error)) from error
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes:

@@ -6,10 +6,22 @@ import os
 from typing import TextIO
 
 from heliograph.core.text import clean_line
-from heliograph.errors import EXIT_FAILED, HeliographError, SecretsLocked, ServerError, StorageError, UserError
+from heliograph.errors import (
+    EXIT_FAILED,
+    BadAnswer,
+    HeliographError,
+    RateLimited,
+    SecretsLocked,
+    ServerError,
+    StorageError,
+    Unreachable,
+    UserError,
+)
 from heliograph.logs import is_journal, scrub
 
 _LIMIT = 1000
+_CONNECTION = "Check your connection, and run this again."
+_LATER = "Run this again later."
 
 
 def explain_failure(error: HeliographError, stream: TextIO) -> int:
@@ -36,9 +48,16 @@ def _words(error: HeliographError) -> tuple[str, str, int]:
         case UserError():
             return error.title, error.hint, error.exit_code
         case SecretsLocked():
-            return f"The keyring cannot be read: {error}.", "unlock it, and run this again.", EXIT_FAILED
+            return f"The keyring cannot be read: {error}.", "Unlock it, and run this again.", EXIT_FAILED
         case StorageError():
-            return f"The disk did not take it: {error}.", "make room, and run this again.", EXIT_FAILED
+            return f"The disk did not take it: {error}.", "Make room, and run this again.", EXIT_FAILED
+        case RateLimited():
+            wait = f"{max(error.after, 1):.0f} s" if error.after else "some minutes"
+            return "The homeserver has had too many requests lately.", f"Wait {wait}, and run this again.", EXIT_FAILED
+        case BadAnswer():
+            return f"What answers is not a homeserver in order: it {error}.", _LATER, EXIT_FAILED
+        case Unreachable():
+            return f"The homeserver cannot be reached: {error}.", _CONNECTION, EXIT_FAILED
         case ServerError():
-            return f"The homeserver did not do it: {error}.", "run this again later.", EXIT_FAILED
-    return str(error), "run this again later.", EXIT_FAILED
+            return f"The homeserver did not do it: {error}.", _LATER, EXIT_FAILED
+    return f"{error}.", _LATER, EXIT_FAILED

@@ -13,7 +13,7 @@ from typing import Literal
 import click
 
 from heliograph.accounts import Account, Secrets, device_name, find_account, save_account
-from heliograph.errors import EXIT_USAGE, LoggedOut, ServerError, UserError
+from heliograph.errors import EXIT_USAGE, LoggedOut, SecretsLocked, ServerError, UserError
 from heliograph.homeserver.discovery import check_homeserver, find_homeserver
 from heliograph.homeserver.login import (
     Device,
@@ -61,7 +61,17 @@ class SignIn:
         self._proof = proof
 
     async def run(self) -> Account:
-        """The account, whose secret and account.json are on disk. Raises UserError, or SecretsLocked."""
+        """The account, whose secret and account.json are on disk. Raises UserError."""
+        try:
+            return await self._run()
+        except SecretsLocked as error:
+            raise UserError(
+                f"The keyring cannot be used: {error}.",
+                "Unlock it, or keep the access token in a file that only you can read: "
+                f"heliograph login {self._user_id} --secrets file",
+            ) from error
+
+    async def _run(self) -> Account:
         before = await self._look_back()
         kind: Secrets = self._secrets_kind or (before.account.secrets if before else "keyring")
         store = open_secrets(kind)

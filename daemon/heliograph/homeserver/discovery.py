@@ -17,11 +17,16 @@ from heliograph.errors import BadAnswer, Refused, ServerError, UserError
 from heliograph.homeserver.address import check_homeserver_url
 from heliograph.homeserver.answer import plain
 from heliograph.homeserver.session import Session
+from heliograph.unanswered import word_unanswered
 
 _WELL_KNOWN = "/.well-known/matrix/client"
 _MAX_ANSWER = 64 * 1024
 _MAX_REDIRECTS = 5
 _TIMEOUT_S = 15.0
+
+
+class _Misdirected(Exception):
+    """The redirects of .well-known go nowhere that may be followed."""
 
 
 class _Homeserver(msgspec.Struct):
@@ -71,10 +76,10 @@ async def _ask_well_known(server_name: str, connector: aiohttp.BaseConnector | N
     """The base URL in the server's .well-known. None: it has none (IGNORE)."""
     try:
         status, body = await _get(URL(f"https://{_host(server_name)}{_WELL_KNOWN}"), connector)
-    except TimeoutError:
-        raise _unreachable(server_name, "no answer in time") from None
+    except _Misdirected as error:
+        raise _misconfigured(server_name, plain(str(error))) from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
-        raise _unreachable(server_name, plain(str(error)) or type(error).__name__) from error
+        raise _unreachable(server_name, word_unanswered(error)) from error
     if status == 404:
         return None
     if status != 200:  # FAIL_PROMPT, as all that follow
@@ -102,8 +107,8 @@ async def _get(url: URL, connector: aiohttp.BaseConnector | None) -> tuple[int, 
                     return response.status, await _read(response.content)
                 url = url.join(URL(location))
                 if url.scheme != "https":
-                    raise ValueError(f"redirected to {location}, which is not https")
-        raise ValueError(f"redirected more than {_MAX_REDIRECTS} times")
+                    raise _Misdirected(f"leads to {location}, which is not https")
+        raise _Misdirected(f"leads on more than {_MAX_REDIRECTS} times")
 
 
 async def _read(content: aiohttp.StreamReader) -> bytes:

@@ -133,6 +133,11 @@ async def _log_in(session: Session, user_id: str, proof: Json, device_name: str,
         body["device_id"] = device_id
     try:
         answer = await session.request_json("POST", _LOGIN, body=body, timeout_s=_LOGIN_TIMEOUT_S, limit=_MAX_ANSWER)
+    except LoggedOut as error:
+        raise _unaccepted(proof) from error
+    except Refused as error:
+        is_unaccepted = error.errcode in ("M_FORBIDDEN", "") and error.status == 403
+        raise _unaccepted(proof) if is_unaccepted else _explain(error, session) from error
     except ServerError as error:
         raise _explain(error, session) from error
     found, token = _text(answer, "user_id", _MAX_ID), _text(answer, "access_token", _MAX_TOKEN)
@@ -182,8 +187,6 @@ def _explain(error: ServerError, session: Session) -> UserError:
             return UserError("This account was closed.", "It cannot sign in any more; ask whoever runs the server.")
         case Refused(errcode="M_USER_LOCKED"):
             return UserError("This account is locked.", "Ask whoever runs the server to unlock it.")
-        case LoggedOut() | Refused(errcode="M_FORBIDDEN") | Refused(status=403):
-            return UserError("The server did not accept that: wrong user id or password?", f"It {error}. Try again.")
         case Refused():
             return UserError(
                 f"{server} does not let us sign in: it {error}.", "Try another way: see `heliograph login --help`."
@@ -193,6 +196,12 @@ def _explain(error: ServerError, session: Session) -> UserError:
                 f"{server} does not answer as a homeserver: it {error}.", "Check the URL, and try again later."
             )
     return UserError(f"{server} cannot be reached: {error}.", "Check your connection, and try again.")
+
+
+def _unaccepted(proof: Json) -> UserError:
+    if proof["type"] == Flow.PASSWORD.value:
+        return UserError("Wrong user id or password.", "Check both, and try again.")
+    return UserError("The server did not accept what the browser brought.", "Sign in again, with the same command.")
 
 
 def _nonsense(session: Session) -> UserError:

@@ -15,7 +15,8 @@ from heliograph import __version__
 from heliograph.core.events import Json
 from heliograph.errors import AnswerTooLarge, Unreachable
 from heliograph.homeserver.address import check_homeserver_url, encode_query
-from heliograph.homeserver.answer import bad_answer, failure, plain
+from heliograph.homeserver.answer import bad_answer, failure
+from heliograph.unanswered import word_unanswered
 
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of an answer, unless the request allows for more."""
@@ -89,7 +90,7 @@ class Session:
             is_dropped = scope not in self._running
             raise Unreachable("the connection was dropped" if is_dropped else "no answer in time") from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
-            raise Unreachable(_sentence(error)) from error
+            raise Unreachable(word_unanswered(error)) from error
         finally:
             self._running.discard(scope)
 
@@ -181,20 +182,3 @@ async def _read(
             scope.reschedule(max(deadline, asyncio.get_running_loop().time() + _PIECE_S))
             on_progress()
     return b"".join(pieces), True
-
-
-def _sentence(error: Exception) -> str:
-    match error:
-        case aiohttp.ClientConnectorDNSError():
-            return f"the name {plain(error.host)} is not known"
-        case aiohttp.ClientConnectorCertificateError():
-            return f"the certificate of {plain(error.host)} is not trusted: {plain(str(error.certificate_error))}"
-        case aiohttp.ClientSSLError():
-            return f"no TLS connection: {plain(str(error))}"
-        case aiohttp.ClientConnectorError():
-            return f"no connection: {plain(str(error))}"
-        case aiohttp.ServerDisconnectedError():
-            return "the connection was closed without an answer"
-        case aiohttp.ClientPayloadError():
-            return "the answer ended before its end"
-    return f"no whole answer: {plain(str(error)) or type(error).__name__}"

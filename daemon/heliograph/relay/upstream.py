@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from heliograph.relay.values import Json
+from heliograph.unanswered import word_unanswered
 
 CONNECT_S = 10.0
 ANSWER_S = 30.0
@@ -103,7 +104,8 @@ class Upstream:
                 finally:
                     response.release()
         except FAILURES as error:
-            raise NotAnswered(f"{method} {target.partition('?')[0]} was not answered: {error!r}") from error
+            path = target.partition("?")[0]
+            raise NotAnswered(f"{method} {path} was not answered: {word_unanswered(error)}") from error
 
     async def close(self) -> None:
         await self._session.close()

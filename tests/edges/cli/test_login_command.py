@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
@@ -11,9 +12,11 @@ import pytest
 from click.testing import Result
 
 from builders import ALICE, ME
+from buses import PrivateBus
 from conftest import Home
 from edges.cli.conftest import Shell
 from edges.login_server import LOGIN_TOKEN, PASSWORD, LoginServer
+from edges.private_keyring import private_keyring
 
 pytestmark = pytest.mark.usefixtures("home")
 
@@ -81,7 +84,7 @@ def test_no_password_is_a_usage_error(shell: Shell, server: LoginServer, stdin: 
 def test_a_wrong_password_leaves_nothing_behind(shell: Shell, server: LoginServer, home: Home) -> None:
     result = log_in(shell, server, stdin="wrong\n")
     assert result.exit_code == 1
-    assert "wrong user id or password" in result.stderr
+    assert "Wrong user id or password" in result.stderr
     assert "wrong\n" not in result.stdout
     assert not (home.state / "heliograph" / ME).exists()
 
@@ -254,4 +257,19 @@ def test_another_place_for_the_secret_leaves_none_in_the_first(
     assert account(home)["secrets"] == "file"
     assert secret(home)["access_token"] == "syt_token2"
     assert shell.run("logout", ME).exit_code == 0
+    assert server.devices == {}
+
+
+@pytest.mark.real
+def test_a_keyring_that_nobody_unlocks_is_told_with_the_file_in_its_stead(
+    shell: Shell, server: LoginServer, home: Home, private_bus: PrivateBus
+) -> None:
+    with private_keyring(private_bus.address, home.path) as keyring:
+        asyncio.run(keyring.lock())
+        result = shell.run("login", ME, "--homeserver", server.url, "--password-stdin", stdin=f"{PASSWORD}\n")
+    assert result.exit_code == 1
+    assert result.stderr.splitlines()[-1] == (
+        "Try: Unlock it, or keep the access token in a file that only you can read: "
+        f"heliograph login {ME} --secrets file"
+    )
     assert server.devices == {}

@@ -151,7 +151,7 @@ def test_a_locked_keyring_is_two_lines_and_not_a_new_login(
     with private_keyring(private_bus.address, home.path) as keyring:
         assert shell.run("login", ME, *options, stdin=f"{PASSWORD}\n").exit_code == 0
         asyncio.run(keyring.lock())
-        assert_refused(shell.run("rules", "list"), "The keyring cannot be read", "unlock it")
+        assert_refused(shell.run("rules", "list"), "The keyring cannot be read", "Unlock it")
 
 
 # Changes

@@ -31,6 +31,8 @@ class HostileHomeserver:
         """The tokens of all /sync requests so far."""
         self.answers_all: Handler | None = None
         """If set, it answers every request."""
+        self.answers_to: dict[str, Handler] = {}
+        """By the path after /_matrix/client/: who answers requests there."""
         self.requests = 0
         self.waiting = 0
         """Polls that wait for news."""
@@ -65,7 +67,10 @@ class HostileHomeserver:
         self.requests += 1
         if self.answers_all is not None:
             return await self.answers_all(request)
-        match request.path.removeprefix("/_matrix/client/"):
+        path = request.path.removeprefix("/_matrix/client/")
+        if path in self.answers_to:
+            return await self.answers_to[path](request)
+        match path:
             case "versions":
                 return web.json_response({"versions": ["v1.11"]})
             case "v3/sync":

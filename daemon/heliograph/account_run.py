@@ -9,6 +9,7 @@ import random
 import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from heliograph import sd_notify
 from heliograph.accounts import Account, device_name, state_folder
@@ -57,7 +58,7 @@ from heliograph.secrets.secret_bus import KeyringAbsent
 from heliograph.status import AccountStatus, Connection, DaemonStatus
 from heliograph.store.ledger import SqliteLedger
 from heliograph.sync_loop import Surroundings, SyncLoop, SyncSettings
-from heliograph.tasks import keep_running, listed_in, start
+from heliograph.tasks import keep_running, listed_in, start, start_beside
 from heliograph.trust import Trust
 from heliograph.watchdog import Watchdog
 
@@ -124,6 +125,8 @@ class AccountRun:
         )
         self._opener = parts.opener
         self._sync: SyncLoop | None = None
+        self._asking: asyncio.Task[object] | None = None
+        """Whether the access token is still good."""
         self._actor: Actor | None = None
         self._mutes: MuteLoop | None = None
         self._acknowledgements: AcknowledgementLoop | None = None
@@ -199,6 +202,7 @@ class AccountRun:
             device_id=self.account.device_id,
         )
         session.on_progress = lambda: self._watchdog.beat(self.account.user_id)
+        session.on_logged_out = self._take_logged_out
         homeserver = HomeserverClient(session)
         folder = state_folder(self.account.user_id)
         try:
@@ -295,9 +299,8 @@ class AccountRun:
         )
         self.trust = trust
         await self._want_locked(trust)
-        beside = [
-            start(each.run(), name=type(each).__name__) for each in (self._pusher, handoff, key_loop, trust, mutes)
-        ]
+        loops = (self._pusher, handoff, key_loop, trust, mutes)
+        beside: list[asyncio.Task[Any]] = [start(each.run(), name=type(each).__name__) for each in loops]
         if self._acknowledgements is not None:
             beside.append(start(self._acknowledgements.run(), name="acknowledgements"))
         try:
@@ -308,9 +311,17 @@ class AccountRun:
         finally:
             self._sync = self.handoff = self.trust = self._actor = self._mutes = None
             await actor.finish(LAST_ACTION_S)
+            if self._asking is not None:
+                beside.append(self._asking)
             for task in beside:
                 task.cancel()
             await asyncio.gather(*beside, return_exceptions=True)
+
+    def _take_logged_out(self) -> None:
+        """Some request was told that the access token is no longer good: the sync is to find out at once, and alone
+        decides. All others take it for trouble that may pass."""
+        if self._sync is not None and (self._asking is None or self._asking.done()):
+            self._asking = start_beside(self._sync.collect(), name="asking whether the token is good")
 
     async def _do(self, wish: Wish) -> None:
         if self._actor is None:

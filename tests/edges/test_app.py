@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 from aiohttp import web
 
-from builders import ME
+from builders import ME, ROOM
 from buses import PrivateBus
 from fakes.desktop import FakeDesktop
 from heliograph import app
@@ -290,3 +290,41 @@ async def test_an_account_that_cannot_be_opened_for_a_fault_of_our_own_is_opened
         assert not task.done()
         assert status.accounts[0].why == ""
     assert "RuntimeError: a fault" in caplog.text
+
+
+async def test_a_token_that_only_a_side_request_is_refused_ends_nothing(stage: Stage) -> None:
+    server = await stage.add()
+    refused = 0
+
+    async def refuse_once(request: web.Request) -> web.StreamResponse:
+        nonlocal refused
+        refused += 1
+        del server.answers_to["v3/pushers"]
+        return await refusal(401, "M_UNKNOWN_TOKEN")(request)
+
+    server.answers_to["v3/pushers"] = refuse_once
+    async with stage.running() as task:
+        await until(lambda: refused)
+        (status,) = stage.statuses
+
+        async def is_registered() -> bool:
+            # It is tried again with the turns of the sync.
+            server.give(server.sync())
+            await asyncio.sleep(0.1)
+            return status.accounts[0].is_pusher_registered
+
+        await until(is_registered)
+        assert not task.done()
+
+
+async def test_a_token_that_a_side_request_is_refused_is_asked_about_at_once(stage: Stage) -> None:
+    server = await stage.add()
+    server.answers_to[f"v3/rooms/{ROOM}/read_markers"] = refusal(401, "M_UNKNOWN_TOKEN")
+    async with stage.running():
+        await polls(server)
+        server.give(server.sync(message("hello")))
+        await until(lambda: stage.desktop.bodies and server.waiting)
+        polled = len(server.sinces)
+        stage.desktop.press("Mark as read")
+        # The poll that waits would go on for most of a minute.
+        await until(lambda: len(server.sinces) > polled)

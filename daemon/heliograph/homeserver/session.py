@@ -13,7 +13,7 @@ from yarl import URL
 
 from heliograph import __version__
 from heliograph.core.events import Json
-from heliograph.errors import AnswerTooLarge, Unreachable
+from heliograph.errors import AnswerTooLarge, LoggedOut, Unreachable
 from heliograph.homeserver.address import check_homeserver_url, encode_query
 from heliograph.homeserver.answer import bad_answer, failure
 from heliograph.unanswered import word_unanswered
@@ -40,6 +40,8 @@ class Session:
         self.sign_in(access_token=access_token or "", user_id=user_id, device_id=device_id)
         self.on_progress: Callable[[], None] = lambda: None
         """Called while a large answer keeps coming, which over a slow line may take minutes."""
+        self.on_logged_out: Callable[[], None] = lambda: None
+        """Called before any request raises LoggedOut: whoever made it, the token is the account's matter."""
         self._running: set[asyncio.Timeout] = set()
         self._is_closed = False
         self.server_date = ""
@@ -86,6 +88,9 @@ class Session:
         try:
             async with scope:
                 return await self._exchange(method, URL(address, encoded=True), body, limit, scope)
+        except LoggedOut:
+            self.on_logged_out()
+            raise
         except TimeoutError:
             is_dropped = scope not in self._running
             raise Unreachable("the connection was dropped" if is_dropped else "no answer in time") from None

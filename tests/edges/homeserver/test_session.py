@@ -456,3 +456,12 @@ def test_a_token_is_not_sent_just_anywhere(url: str) -> None:
 )
 def test_https_and_this_machine_are_good_addresses(url: str, kept: str) -> None:
     assert Session(url).homeserver_url == kept
+
+
+async def test_that_a_token_is_refused_is_told_whoever_asked(serve: Serve) -> None:
+    session = await serve(answering('{"errcode": "M_UNKNOWN_TOKEN", "error": "no"}', status=401))
+    told: list[str] = []
+    session.on_logged_out = lambda: told.append("logged out")
+    with pytest.raises(LoggedOut):
+        await session.request("GET", "/_matrix/client/v3/pushers")
+    assert told == ["logged out"]

@@ -75,7 +75,8 @@ async def run(
         runs = await _open_accounts(parts, accounts, stack)
         await _open_front_desk(parts, runs, stack)
         wakeups = Wakeups(lambda why: _nudge(runs, quiet, why))
-        presence = presence or DesktopPresence(away_after_s=60.0 * config.handoff.away_after, beside=[wakeups])
+        away_after_s = 60.0 * config.handoff.away_after
+        presence = presence or DesktopPresence(away_after_s=away_after_s, monotonic=time.monotonic, beside=[wakeups])
         await presence.start()
         stack.push_async_callback(presence.stop)
         whereabouts = _watch_desk(presence, desktop, runs)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import subprocess
 import sys
+import time
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
@@ -64,7 +65,9 @@ async def real_desk(private_bus: PrivateBus) -> AsyncIterator[Desk]:
 
 
 def open_presence(bus: PrivateBus) -> DesktopPresence:
-    return DesktopPresence(away_after_s=600, system_address=bus.address, session_address=bus.address)
+    return DesktopPresence(
+        away_after_s=600, monotonic=time.monotonic, system_address=bus.address, session_address=bus.address
+    )
 
 
 @pytest.fixture(params=os.environ.get("DESKS", "fake played").split())

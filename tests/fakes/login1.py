@@ -6,6 +6,7 @@ import asyncio
 import contextlib
 import os
 import time
+from collections.abc import Callable
 from typing import Any
 
 from dbus_fast import Message, MessageType, Variant
@@ -22,10 +23,13 @@ _PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
 class FakeLogind:
-    """`session` None: nobody is logged in graphically."""
+    """`monotonic` is the clock of its machine, in s since the boot. Without `has_display` nobody is logged in
+    graphically.
+    """
 
-    def __init__(self, address: str) -> None:
+    def __init__(self, address: str, monotonic: Callable[[], float] = time.monotonic) -> None:
         self._address = address
+        self._monotonic = monotonic
         self._bus: MessageBus | None = None
         self._inhibitors: list[int] = []
         """Reading ends: at their end when the other side lets go."""
@@ -70,8 +74,9 @@ class FakeLogind:
         self.change(LockedHint=Variant("b", False))
 
     def idle(self, since_s: float) -> None:
-        """The session is idle, and was last touched that long ago."""
-        since_us = int((time.monotonic() - since_s) * 1_000_000)
+        """The session is idle, and was last touched that long ago, which was after the boot."""
+        since_us = int((self._monotonic() - since_s) * 1_000_000)
+        assert since_us >= 0, "nobody touched the session before the machine was started"
         self.change(IdleHint=Variant("b", True), IdleSinceHintMonotonic=Variant("t", since_us))
 
     def touch(self) -> None:

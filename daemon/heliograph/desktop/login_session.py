@@ -30,11 +30,15 @@ _PROPERTIES = "org.freedesktop.DBus.Properties"
 
 
 class LoginSession:
-    """A `BusPart` of the system bus; it calls `on_change` after each change of what it tells."""
+    """A `BusPart` of the system bus; it calls `on_change` after each change of what it tells.
 
-    def __init__(self, on_change: Callable[[], None], *, away_after_s: float) -> None:
+    `monotonic` is CLOCK_MONOTONIC in s, by which logind says since when the session is idle.
+    """
+
+    def __init__(self, on_change: Callable[[], None], *, away_after_s: float, monotonic: Callable[[], float]) -> None:
         self._on_change = on_change
         self._away_after_s = away_after_s
+        self._monotonic = monotonic
         self._bus: Bus | None = None
         self._session: str | None = None
         self._properties: dict[str, Any] = {}
@@ -144,13 +148,13 @@ class LoginSession:
         if not is_hinted:
             self._is_idle = False
             return
-        loop = asyncio.get_running_loop()
+        now = self._monotonic()
         since_us = self._properties.get("IdleSinceHintMonotonic")
-        since = since_us / 1_000_000 if isinstance(since_us, int) else loop.time()
-        wait = min(since + self._away_after_s - loop.time(), self._away_after_s)
+        since = since_us / 1_000_000 if isinstance(since_us, int) else now
+        wait = min(since + self._away_after_s - now, self._away_after_s)
         self._is_idle = wait <= 0
         if wait > 0:
-            self._idle_timer = loop.call_later(wait, self._become_idle)
+            self._idle_timer = asyncio.get_running_loop().call_later(wait, self._become_idle)
 
     def _become_idle(self) -> None:
         self._is_idle = True

@@ -17,18 +17,22 @@ _LONGEST_DELAY_S = 600.0
 
 
 class DesktopPresence:
-    """Listens from `start` to `stop`. `beside` are other listeners on the same connection to the system bus."""
+    """Listens from `start` to `stop`. `beside` are other listeners on the same connection to the system bus.
+
+    `monotonic` is CLOCK_MONOTONIC in s, by which logind says since when the session is idle.
+    """
 
     def __init__(
         self,
         *,
         away_after_s: float,
+        monotonic: Callable[[], float],
         beside: Sequence[BusPart] = (),
         system_address: str | None = None,
         session_address: str | None = None,
     ) -> None:
         self._listeners: list[Callable[[Signs], None]] = []
-        self._login = LoginSession(self._change, away_after_s=away_after_s)
+        self._login = LoginSession(self._change, away_after_s=away_after_s, monotonic=monotonic)
         self._saver = ScreenSaver(self._change)
         self._idle = IdleMonitor(self._change, away_after_s=away_after_s)
         self._signs = Signs()

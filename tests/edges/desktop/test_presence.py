@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -18,6 +19,11 @@ from heliograph.desktop.wakeups import Wakeup, Wakeups
 from waiting import until
 
 AWAY_S = 600.0
+
+
+def up_for_a_day() -> float:
+    """The clock of a machine that can have been idle for hours, however long ago this one was started."""
+    return time.monotonic() + 86_400
 
 
 class Service:
@@ -62,7 +68,7 @@ class Service:
 
 @pytest.fixture
 async def logind(private_bus: PrivateBus) -> AsyncIterator[FakeLogind]:
-    logind = FakeLogind(private_bus.address)
+    logind = FakeLogind(private_bus.address, up_for_a_day)
     await logind.start()
     yield logind
     await logind.stop()
@@ -76,7 +82,13 @@ async def presence(private_bus: PrivateBus) -> AsyncIterator[DesktopPresence]:
 
 
 def make_presence(bus: PrivateBus, away_after_s: float = AWAY_S, **more: Any) -> DesktopPresence:
-    return DesktopPresence(away_after_s=away_after_s, system_address=bus.address, session_address=bus.address, **more)
+    return DesktopPresence(
+        away_after_s=away_after_s,
+        monotonic=up_for_a_day,
+        system_address=bus.address,
+        session_address=bus.address,
+        **more,
+    )
 
 
 async def test_a_session_that_is_locked_already_is_known_from_the_start(
@@ -268,7 +280,8 @@ async def test_a_user_who_is_idle_already_is_known_to_be(private_bus: PrivateBus
 
 
 async def test_a_machine_without_any_of_these_has_its_user_present() -> None:
-    presence = DesktopPresence(away_after_s=600, system_address="unix:path=/nowhere/bus")
+    nowhere = "unix:path=/nowhere/bus"
+    presence = DesktopPresence(away_after_s=600, monotonic=up_for_a_day, system_address=nowhere)
     assert not await presence.start()
     assert presence.signs == Signs()
     presence.let_sleep()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -435,14 +436,12 @@ async def test_a_secret_is_kept_replaced_and_forgotten(mine: Machine, tmp_path: 
 async def test_what_a_failed_transaction_did_in_memory_is_forgotten(mine: Machine, alice: Peer, tmp_path: Path) -> None:
     keys = await alice.share(mine)
     said = await alice.say("ahoy")
-    with sqlite3.connect(tmp_path / "mine/crypto.db") as blocker:
+    with contextlib.closing(sqlite3.connect(tmp_path / "mine/crypto.db", isolation_level=None)) as blocker:
         blocker.execute("CREATE TRIGGER full BEFORE INSERT ON room_keys BEGIN SELECT RAISE(ABORT, 'disk full'); END")
-    with pytest.raises(StorageError):
-        await mine.take(keys)
-    assert bodies(await mine.decrypt([said])) == [Reason.NO_KEY]
-    with sqlite3.connect(tmp_path / "mine/crypto.db") as blocker:
+        with pytest.raises(StorageError):
+            await mine.take(keys)
+        assert bodies(await mine.decrypt([said])) == [Reason.NO_KEY]
         blocker.execute("DROP TRIGGER full")
-    blocker.close()
     # The homeserver sends it again, and nothing of the first try stands in the way.
     assert len((await mine.take(keys)).new_keys) == 1
     assert bodies(await mine.decrypt([said])) == ["ahoy"]

@@ -42,7 +42,9 @@ class MakoSession:
 
     def shown(self) -> list[dict[str, Any]]:
         """Popups on screen: `id`, `summary`, `body`, `actions` and more, newest first."""
-        answer = json.loads(self._ctl("list"))
+        # Not `makoctl list`, which tells it as JSON or in words of its own, from version to version.
+        question = ("org.freedesktop.Notifications", "/fr/emersion/Mako", "fr.emersion.Mako", "ListNotifications")
+        answer = json.loads(self._run("busctl", "--user", "--json=short", "call", *question))
         return [{key: entry[key]["data"] for key in entry} for group in answer["data"] for entry in group]
 
     def count(self) -> int:
@@ -51,11 +53,11 @@ class MakoSession:
 
     def press(self, popup_id: int, action: str) -> None:
         """The user chooses an action, by its key."""
-        self._ctl("invoke", "-n", str(popup_id), action)
+        self._run("makoctl", "invoke", "-n", str(popup_id), action)
 
     def dismiss(self, popup_id: int) -> None:
         """The user closes it."""
-        self._ctl("dismiss", "-n", str(popup_id))
+        self._run("makoctl", "dismiss", "-n", str(popup_id))
 
     def screenshot(self, path: Path) -> None:
         """The whole screen, as PNG."""
@@ -76,11 +78,11 @@ class MakoSession:
     def _session(self) -> dict[str, str]:
         return {"DBUS_SESSION_BUS_ADDRESS": self._bus.address, "HOME": str(self._folder)}
 
-    def _ctl(self, *words: str) -> str:
+    def _run(self, *words: str) -> str:
         environ = {**self._sway.environ, **self._session}
         done = subprocess.run(
-            ["makoctl", *words], check=False, env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=20
+            words, check=False, env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=20
         )
         if done.returncode:
-            raise RuntimeError(f"makoctl {words} failed: {done.stderr.decode(errors='replace')}")
+            raise RuntimeError(f"{' '.join(words)} failed: {done.stderr.decode(errors='replace')}")
         return done.stdout.decode(errors="replace")

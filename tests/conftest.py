@@ -8,7 +8,8 @@ import importlib
 import inspect
 import os
 import secrets
-from collections.abc import AsyncIterator, Generator, Iterator
+import time
+from collections.abc import AsyncIterator, Callable, Generator, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -118,6 +119,19 @@ def home(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Home:
     monkeypatch.setenv("XDG_DATA_HOME", str(places.data))
     monkeypatch.setenv("XDG_RUNTIME_DIR", str(places.runtime))
     return places
+
+
+@pytest.fixture
+def set_time_zone() -> Iterator[Callable[[str], None]]:
+    """Where this process takes its machine to be until the test ends, as TZ has it."""
+    with pytest.MonkeyPatch.context() as patch:
+
+        def set_zone(name: str) -> None:
+            patch.setenv("TZ", name)
+            time.tzset()
+
+        yield set_zone
+    time.tzset()
 
 
 @functools.cache

@@ -306,10 +306,20 @@ def test_our_pusher_is_looked_for(
 def test_the_clock_is_compared_with_the_homeservers(
     shell: Shell, signed_in: LoginServer, ahead_s: int | None, verdict: str, text: str
 ) -> None:
-    signed_in.date = "no date" if ahead_s is None else formatdate(time.time_ns() / 1e9 + ahead_s)
+    signed_in.date = "no date" if ahead_s is None else formatdate(time.time_ns() / 1e9 + ahead_s, usegmt=True)
     found = find(shell, "clock")
     assert found["verdict"] == verdict
     assert text in found["text"]
+
+
+@pytest.mark.parametrize("here", ["UTC0", "<+1345>-13:45", "<-11>11"])
+def test_a_date_that_names_no_zone_is_utc_wherever_this_machine_is(
+    shell: Shell, signed_in: LoginServer, here: str, set_time_zone: Callable[[str], None]
+) -> None:
+    set_time_zone(here)
+    signed_in.date = formatdate(time.time_ns() / 1e9)
+    assert signed_in.date.endswith("-0000")
+    assert find(shell, "clock")["verdict"] == "ok"
 
 
 def test_a_damaged_ledger_is_found(shell: Shell, signed_in: LoginServer) -> None:

@@ -11,7 +11,7 @@ import subprocess
 import sys
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from pathlib import Path
 from queue import Empty, Queue
 from typing import Any
@@ -235,9 +235,8 @@ NOON_MS = 1_763_640_000_000
         (10**18, ""),
     ],
 )
-def test_the_end_of_quiet_is_a_time_of_day(until_ms: int, words: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("TZ", "UTC")
-    time.tzset()
+def test_the_end_of_quiet_is_a_time_of_day(until_ms: int, words: str, set_time_zone: Callable[[str], None]) -> None:
+    set_time_zone("UTC0")
     assert word_until(until_ms, NOON_MS) == words
 
 

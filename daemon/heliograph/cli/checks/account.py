@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import time
 from collections.abc import AsyncIterator
+from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from heliograph.accounts import Account, state_folder
@@ -115,7 +116,9 @@ def _check_pusher(subject: str, pushers: tuple[Pusher, ...], account: Account) -
 
 def _check_clock(session: Session) -> Finding:
     try:
-        theirs = parsedate_to_datetime(session.server_date).timestamp()
+        told = parsedate_to_datetime(session.server_date)
+        # "-0000" is UTC, too (RFC 5322, 3.3), and would be taken for this machine's time zone.
+        theirs = told.replace(tzinfo=told.tzinfo or UTC).timestamp()
     except (ValueError, TypeError, OverflowError):
         return good("clock", "the homeserver does not tell its own")
     behind = theirs - time.time_ns() / 1e9

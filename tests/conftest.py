@@ -43,7 +43,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real: needs a homeserver or a display; --fast leaves it out")
-    config.addinivalue_line("markers", "boots: boots systemd in namespaces, for which it must be run as root")
+    config.addinivalue_line("markers", "root: boots systemd, or looks where only root may; left out for others")
 
 
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
@@ -53,7 +53,7 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
 
 
 def _is_left_out(item: pytest.Item, *, is_fast: bool) -> bool:
-    if item.get_closest_marker("boots") is not None and os.geteuid() != 0:
+    if item.get_closest_marker("root") is not None and os.geteuid() != 0:
         return True
     return is_fast and _needs_real_parts(item)
 

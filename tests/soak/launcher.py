@@ -2,7 +2,8 @@
 
     launcher.py CLOCK COUNTS
 
-SIGUSR1: the clock was set, look what is due. SIGUSR2: write to COUNTS (JSON) how many tasks and objects there are.
+SIGUSR1: the clock was set, look what is due. SIGUSR2: write to COUNTS (JSON) how many tasks, objects and file handles
+there are; the daemon closes its list of handles to everybody else, its own user included.
 It is the test's own program: the daemon knows nothing of it.
 """
 
@@ -44,9 +45,10 @@ class Counts:
         gc.collect()
         tasks = asyncio.all_tasks(self._loop) if self._loop is not None else set()
         names = Counter(getattr(task.get_coro(), "__qualname__", "?") for task in tasks)
-        text = json.dumps({"tasks": len(tasks), "names": names, "objects": len(gc.get_objects())})
+        handles = len(os.listdir("/proc/self/fd")) - 1  # that of the listing
+        told = {"tasks": len(tasks), "names": names, "objects": len(gc.get_objects()), "handles": handles}
         temporary = self._file.with_suffix(".new")
-        temporary.write_text(text)
+        temporary.write_text(json.dumps(told))
         os.replace(temporary, self._file)
 
 

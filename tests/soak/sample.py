@@ -64,7 +64,7 @@ def _read(process: Measured, counts: Path, state: Path, hour: float, events: int
         hour=hour,
         events=events,
         rss_mb=process.rss_mb(),
-        handles=len(os.listdir(f"/proc/{process.pid}/fd")),
+        handles=told["handles"],
         threads=len(os.listdir(f"/proc/{process.pid}/task")),
         tasks=told["tasks"],
         objects=told["objects"],

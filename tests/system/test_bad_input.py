@@ -326,7 +326,9 @@ class DaemonOnAnotherDisk(Daemon):
         mount = f"cp -a {root} {root}.copy && mount -t tmpfs -o size=2m,mode=700 tmpfs {root}"
         mount += f" && cp -a {root}.copy/. {root}/ && mount -o remount,{self._options} {root}"
         command = f"{mount} && exec {shlex.join([sys.executable, str(LAUNCHER)])}"
-        namespace = ["unshare", "--mount"] if os.geteuid() == 0 else ["unshare", "--map-root-user", "--mount"]
+        # The disk's owner has to be known in there: mount reads that option back before it mounts anew.
+        rights = [] if os.geteuid() == 0 else ["--map-current-user", "--keep-caps"]
+        namespace = ["unshare", *rights, "--mount"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
                 ["setpriv", "--pdeathsig", "KILL", *namespace, "sh", "-c", command],

@@ -17,7 +17,7 @@ from heliograph.demo.user import DemoUser
 from system.systemd_box import SystemdBox
 from waiting import until
 
-pytestmark = pytest.mark.boots
+pytestmark = pytest.mark.root
 UNIT = "heliograph-relay.service"
 MOST_EXPOSURE = 1.5
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import stat
@@ -48,10 +49,8 @@ async def test_secrets_are_in_the_secrets_alone_and_what_is_written_is_the_users
         await rung(screen, SAID)
         status = await heliograph("status", "--json")
         process = Path("/proc") / str(daemon.pid)
-        said = [
-            *(signed_in.output, signed_in.errors, status.output, status.errors, daemon.log),
-            *((process / name).read_bytes().decode(errors="replace") for name in ("cmdline", "environ")),
-        ]
+        arguments = (process / "cmdline").read_bytes().decode(errors="replace")
+        said = [signed_in.output, signed_in.errors, status.output, status.errors, daemon.log, arguments]
         limits = (process / "limits").read_text().splitlines()
         assert [line.split()[4] for line in limits if line.startswith("Max core file size")] == ["0"]
         await me.read(room, event)
@@ -66,6 +65,21 @@ async def test_secrets_are_in_the_secrets_alone_and_what_is_written_is_the_users
         assert secret not in log
         assert secret.encode() not in written
     assert {path: mode for path, mode in modes.items() if mode & 0o077 and path.name != "config.toml"} == {}
+
+
+@pytest.mark.root
+async def test_the_environment_holds_no_secret_for_those_who_may_look(new_user: NewUser, home: Home) -> None:
+    """That is root: the daemon closes its environment to its own user's other programs."""
+    me = await new_user("me")
+    assert (await log_in(me)).code == 0
+    (kept,) = home.state.rglob("secret.json")
+    secrets = {me.password, *_texts(json.loads(kept.read_text()))}
+
+    async with Daemon() as daemon:
+        environment = await asyncio.to_thread(Path(f"/proc/{daemon.pid}/environ").read_text, errors="replace")
+
+    assert f"HOME={home.path}" in environment
+    assert [secret for secret in secrets if secret in environment] == []
 
 
 def _texts(value: object) -> Iterator[str]:

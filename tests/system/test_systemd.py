@@ -18,7 +18,7 @@ from heliograph.demo.user import DemoUser
 from system.systemd_box import SystemdBox
 from waiting import until
 
-pytestmark = pytest.mark.boots
+pytestmark = pytest.mark.root
 PROBE = Path(__file__).with_name("sandbox_probe.py")
 HOME = Path("/home/boxed")
 UNITS = HOME / ".config/systemd/user"

@@ -19,7 +19,8 @@ from heliograph.demo.user import DemoUser
 
 ROOT = Path(__file__).parent.parent
 PACKAGES = ROOT / ".node-tests"
-"""Where `tests/run` installs what package.json names."""
+"""Where `tests/run` installs what package.json names, and links the program `node` to that of the test environment."""
+_NODE = PACKAGES / "node"
 _SCRIPT = Path(__file__).parent / "system/js/client.mjs"
 _ANSWER_S = 60.0
 
@@ -38,11 +39,11 @@ class JsProcess:
         self._process: subprocess.Popen[bytes] | None = None
 
     def __enter__(self) -> JsProcess:
-        if not (PACKAGES / "node_modules/matrix-js-sdk").is_dir():
-            raise JsClientError(f"{PACKAGES} is missing. Run: tests/run --prepare")
+        if not (PACKAGES / "node_modules/matrix-js-sdk").is_dir() or not _NODE.exists():
+            raise JsClientError(f"{PACKAGES} is missing or not complete. Run: tests/run --prepare")
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
-                ["node", str(_SCRIPT), str(self.socket)],
+                [str(_NODE), str(_SCRIPT), str(self.socket)],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,

@@ -8,12 +8,6 @@ import path from "node:path";
 import readline from "node:readline";
 import { pathToFileURL } from "node:url";
 
-// Node 20 has it not yet, and the SDK wants it.
-Promise.withResolvers ??= function () {
-    let resolve, reject;
-    const promise = new Promise((yes, no) => ([resolve, reject] = [yes, no]));
-    return { promise, resolve, reject };
-};
 // The SDK waits up to ten seconds, by chance, before it backs a room key up.
 const chance = Math.random;
 Math.random = () => chance() / 50;

@@ -83,11 +83,6 @@ class SystemdBox:
         self._launcher: subprocess.Popen[bytes] | None = None
         self._pid: int | None = None
 
-    @property
-    def program_folders(self) -> tuple[Path, ...]:
-        """Where our program and its Python are, inside as outside."""
-        return self._shared
-
     @staticmethod
     def program(name: str) -> str:
         """The path of a command that is installed beside this Python."""

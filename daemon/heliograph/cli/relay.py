@@ -132,13 +132,16 @@ def token(name: str) -> None:
 def unit() -> None:
     """Print a systemd unit for the relay, with the path of this program.
 
+    Its sandbox hides home folders, so Heliograph has to be installed outside of them.
+
     \b
     Example:
-      heliograph relay unit | sudo tee /etc/systemd/system/heliograph-relay.service
+      /opt/heliograph/bin/heliograph relay unit | sudo tee /etc/systemd/system/heliograph-relay.service
     """
-    from heliograph.cli.unit import find_program, render_relay_unit
+    from heliograph.cli.unit import find_needs, find_program, render_relay_unit
 
-    click.echo(render_relay_unit(find_program()), nl=False)
+    program = find_program()
+    click.echo(render_relay_unit(program, find_needs(program)), nl=False)
 
 
 async def _report(config: RelayConfig, credentials: Any) -> bool:

@@ -6,6 +6,7 @@ import os
 import re
 import shutil
 import sys
+from collections.abc import Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Literal
@@ -16,6 +17,8 @@ from heliograph.errors import UserError
 
 _NAMESPACES = re.compile(r"^# Namespaces\..*?^# End of namespaces\.\n", re.MULTILINE | re.DOTALL)
 _RELAY_UNIT = "heliograph-relay.service"
+_HIDDEN_FROM_RELAY = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - nothing is written there
+"""By its unit: the first three by ProtectHome=yes, the others by PrivateTmp=yes."""
 _PLACES = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 
 
@@ -68,8 +71,21 @@ def _render(name: str, words: str, program: Path, *, is_failure_ignored: bool = 
     return unit.replace("ExecStart=", f"{places}ExecStart=", 1)
 
 
-def render_relay_unit(program: Path) -> str:
-    """The system unit of the relay, which starts `program`."""
+def find_needs(program: Path) -> tuple[Path, ...]:
+    """What has to be visible where `program`, the running `heliograph`, is to start: that, its packages, its Python."""
+    return (program, Path(__file__), Path(sys.prefix), Path(sys.base_prefix))
+
+
+def render_relay_unit(program: Path, needs: Sequence[Path]) -> str:
+    """The system unit of the relay, which starts `program`. Raises UserError if its sandbox hides one of `needs`."""
+    for need in needs:
+        if any(place.is_relative_to(hidden) for place in (need, need.resolve()) for hidden in _HIDDEN_FROM_RELAY):
+            raise UserError(
+                f"This Heliograph cannot run as the relay's service, whose sandbox hides {need.resolve()} from it.",
+                "Install it for the whole machine, and have that one print the unit: "
+                "sudo python3 -m venv /opt/heliograph && sudo /opt/heliograph/bin/pip install . "
+                "&& sudo /opt/heliograph/bin/heliograph relay unit",
+            )
     command = f"{_quote(str(program), is_command=True)} relay --config ${{CONFIGURATION_DIRECTORY}}/relay.toml"
     return _set(_shipped_unit(_RELAY_UNIT), "ExecStart", command)
 

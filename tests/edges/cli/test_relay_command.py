@@ -1,12 +1,16 @@
 from __future__ import annotations
 
 import re
+import sys
 import tomllib
 from pathlib import Path
 
 import pytest
 
 from edges.cli.conftest import Shell
+from heliograph.cli import unit
+from heliograph.cli.unit import render_relay_unit
+from heliograph.errors import UserError
 from heliograph.relay.config import load_relay_config
 from heliograph.relay.desktops import digest_of
 
@@ -41,3 +45,43 @@ def test_a_check_takes_options_before_and_after_its_name(shell: Shell) -> None:
         assert result.exit_code == 1
         assert "BAD No homeserver answers at http://127.0.0.1:9." in result.stdout
     assert shell.run("relay", "check", "--access-token-stdin", stdin="").exit_code == 2
+
+
+PROGRAM = Path("/opt/heliograph/bin/heliograph")
+
+
+def test_the_unit_starts_the_program_that_printed_it() -> None:
+    lines = render_relay_unit(PROGRAM, [PROGRAM, Path("/usr")]).splitlines()
+    assert f"ExecStart={PROGRAM} relay --config ${{CONFIGURATION_DIRECTORY}}/relay.toml" in lines
+
+
+@pytest.mark.parametrize(
+    "place",
+    ["/home/ada/.local/bin/heliograph", "/root/heliograph/.venv", "/run/user/1000/x", "/tmp/venv", "/var/tmp/venv"],
+)
+def test_no_unit_is_printed_whose_sandbox_would_hide_the_program(place: str) -> None:
+    with pytest.raises(UserError, match=f"hides {place}") as refusal:
+        render_relay_unit(PROGRAM, [PROGRAM, Path(place)])
+    assert "sudo python3 -m venv /opt/heliograph" in refusal.value.hint
+
+
+def test_a_link_to_where_the_sandbox_does_not_look_is_followed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(unit, "_HIDDEN_FROM_RELAY", (str(tmp_path / "ada"),))
+    (tmp_path / "ada").mkdir()
+    (tmp_path / "ada/heliograph").touch()
+    (tmp_path / "heliograph").symlink_to(tmp_path / "ada/heliograph")
+    with pytest.raises(UserError, match=f"hides {tmp_path}/ada/heliograph"):
+        render_relay_unit(PROGRAM, [tmp_path / "heliograph"])
+
+
+def test_an_installation_for_one_user_prints_no_unit(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    program = tmp_path / "heliograph"
+    program.touch(0o755)
+    monkeypatch.setattr(sys, "argv", [str(program)])
+    monkeypatch.setattr(sys, "prefix", "/home/ada/.local/share/pipx/venvs/heliograph")
+    result = shell.run("relay", "unit")
+    assert (result.exit_code, result.stdout) == (1, "")
+    assert "cannot run as the relay's service" in result.stderr
+    assert "Try: Install it for the whole machine" in result.stderr

@@ -6,10 +6,9 @@ Unknown keys and wrong values are refused with their path. Secrets are never par
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any, Literal, get_args, get_origin
+from typing import Annotated, Any, Literal, get_args
 
 import msgspec
 from msgspec import Meta, Struct
@@ -20,6 +19,7 @@ from heliograph.core.privacy import Level, Privacy
 from heliograph.core.quiet import Hours, Through, parse_hours
 from heliograph.errors import EXIT_CONFIG, UserError
 from heliograph.logs import Level as LogLevel
+from heliograph.mistakes import describe_values, explain_mistake
 
 _MAX_FILE = 256 * 1024
 
@@ -364,7 +364,7 @@ def load_config(file: Path | None = None) -> Config:
     except UnicodeDecodeError as error:
         raise _refusal(file, "is not UTF-8", "Save it as UTF-8 text.") from error
     except ConfigError as error:
-        raise _refusal(file, str(error), error.hint) from error
+        raise UserError(f"{file}: {error}.", error.hint, exit_code=EXIT_CONFIG) from error
 
 
 class ConfigError(ValueError):
@@ -382,11 +382,11 @@ def parse_config(text: str) -> Config:
     try:
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"is not valid TOML: {error}", "See `heliograph config` for an example.") from None
+        raise ConfigError(f"not valid TOML: {error}", "See `heliograph config` for an example.") from None
     try:
         return msgspec.convert(tree, Config, strict=True)
     except msgspec.ValidationError as error:
-        raise _explain(str(error)) from None
+        raise ConfigError(*explain_mistake(error, tree, Config)) from None
 
 
 def render_config(config: Config) -> str:
@@ -403,7 +403,7 @@ def _render(config: Config) -> Iterator[str]:
         yield f"[{section.name}]"
         for field in msgspec.structs.fields(section.type):
             yield from _comment(str(_meta(field.type).description))
-            yield from _comment(_allowed(field.type))
+            yield from _comment(describe_values(field.type))
             yield f"{field.name} = {json.dumps(getattr(values, field.name))}"
     yield ""
 
@@ -420,50 +420,6 @@ def _comment(text: str, width: int = 100) -> Iterator[str]:
 
 def _meta(annotation: Any) -> Meta:
     return next(extra for extra in get_args(annotation) if isinstance(extra, Meta))
-
-
-def _allowed(annotation: Any) -> str:
-    """The values that a field takes, in words."""
-    kind = get_args(annotation)[0]
-    if get_origin(kind) is Literal:
-        return " | ".join(json.dumps(choice) for choice in get_args(kind))
-    if kind is bool:
-        return "true | false"
-    meta = _meta(annotation)
-    if get_origin(kind) is tuple:
-        return f"a list of at most {meta.max_length} texts"
-    if kind is str:
-        return f"a text of at most {meta.max_length} characters"
-    return f"a whole number, {meta.ge} to {meta.le}"
-
-
-_UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*?)`(?: - at `(?P<path>\$[^`]*)`)?\Z", re.DOTALL)
-_WRONG = re.compile(r"(?P<what>.*) - at `(?P<path>\$[^`]*)`\Z", re.DOTALL)
-
-
-def _explain(message: str) -> ConfigError:
-    """msgspec's sentence, with the whole path and what would be right there."""
-    if match := _UNKNOWN.match(message):
-        parent = match["path"] or "$"
-        path = f"{parent}.{match['name']}"
-        names = [field.name for field in msgspec.structs.fields(_type_at(parent))]
-        import difflib
-
-        like = difflib.get_close_matches(match["name"], names, n=1)
-        guess = f"Did you mean {like[0]}? " if like else ""
-        return ConfigError(f"has an unknown key at {path}", f"{guess}It takes: {', '.join(names)}.")
-    if match := _WRONG.match(message):
-        kind = _type_at(match["path"])
-        right = f"a table, [{match['path'][2:]}]" if isinstance(kind, type) else _allowed(kind)
-        return ConfigError(f"has a wrong value at {match['path']} ({match['what']})", f"It takes: {right}.")
-    return ConfigError(f"is wrong: {message}", "See `heliograph config` for what it may hold.")
-
-
-def _type_at(path: str) -> Any:
-    kind: Any = Config
-    for name in path.partition("[")[0].split(".")[1:]:
-        kind = next(field.type for field in msgspec.structs.fields(kind) if field.name == name)
-    return kind
 
 
 def _refusal(file: Path, problem: str, hint: str) -> UserError:

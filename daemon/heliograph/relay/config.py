@@ -13,8 +13,10 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
+from heliograph.core.text import clean_line
 from heliograph.errors import EXIT_CONFIG, UserError
 from heliograph.logs import Form, Level
+from heliograph.mistakes import explain_mistake
 
 NOTIFY_PATH = "/_matrix/push/v1/notify"
 _MAX_FILE = 256 * 1024
@@ -103,8 +105,8 @@ def load_relay_config(file: Path | None, flags: Mapping[str, Any]) -> RelayConfi
     try:
         config = msgspec.convert(tree, RelayConfig, strict=True)
     except msgspec.ValidationError as error:
-        names = ", ".join(field.name for field in msgspec.structs.fields(RelayConfig))
-        raise _refusal(source, f"is wrong: {error}", f"The keys are: {names}. See: heliograph relay --help") from None
+        problem, hint = explain_mistake(error, tree, RelayConfig)
+        raise UserError(f"{source}: {problem}.", hint, exit_code=EXIT_CONFIG) from None
     _check(config, source)
     return config
 
@@ -113,6 +115,8 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         with file.open("rb") as stream:
             text = stream.read(_MAX_FILE + 1)
+    except FileNotFoundError:
+        raise _refusal(str(file), "does not exist", "Make it, as the README shows, or leave out --config.") from None
     except OSError as error:
         raise _refusal(
             str(file), f"cannot be read: {error.strerror}", "Make sure that the relay may read it."
@@ -128,32 +132,49 @@ def _read(file: Path) -> dict[str, Any]:
 def _check(config: RelayConfig, source: str) -> None:
     parts = _split(config.homeserver)
     if parts is None or parts.query or parts.fragment or parts.username is not None:
-        raise _refusal(source, "has a wrong `homeserver`", "It is a URL like http://127.0.0.1:8008")
+        raise _wrong(source, "homeserver", "that is no URL of a homeserver", "http://127.0.0.1:8008")
     try:
         is_good = bool(config.address[0]) and 0 < config.address[1] < 65536
     except ValueError:
         is_good = False
     if not is_good:
-        raise _refusal(source, "has a wrong `listen`", "It is HOST:PORT, like 127.0.0.1:8077")
+        raise _wrong(source, "listen", f"{_shown(config.listen)} is no HOST:PORT", "127.0.0.1:8077")
     parts = _split(config.notify_url)
     if parts is None or parts.path != NOTIFY_PATH or parts.query or parts.username is not None:
-        raise _refusal(
-            source, "has a wrong `gateway_url`", f"It is a URL that ends in {NOTIFY_PATH}, and has no query or password"
+        raise _wrong(
+            source,
+            "gateway_url",
+            f"that is no URL that ends in {NOTIFY_PATH} and has no query or password",
+            f"http://127.0.0.1:8077{NOTIFY_PATH}",
         )
     for name in ("allow_networks", "trusted_proxies", "operators"):
         for text in getattr(config, name):
             try:
                 ipaddress.ip_network(text)
-            except ValueError as error:
-                raise _refusal(source, f"has a wrong `{name}`: {error}", "Networks look like 10.0.0.0/8") from None
+            except ValueError:
+                raise _wrong(source, name, f"{_shown(text)} is no network", "10.0.0.0/8", in_list=True) from None
+    _check_users(config, source)
 
+
+def _check_users(config: RelayConfig, source: str) -> None:
     for user, digest in config.users.items():
         if _DIGEST.fullmatch(digest) is None:
-            raise _refusal(source, f"has a wrong token for {user!r}", "Make one: heliograph relay token NAME")
+            title = f"{source}: [users] {clean_line(user, 100)}: that is no digest of a token."
+            raise UserError(title, "Make one: heliograph relay token NAME", exit_code=EXIT_CONFIG)
     if config.users and not config.gateway_only:
         raise _refusal(source, "has `users`, but not `gateway_only`", "Beside a homeserver the relay asks it who asks.")
     if config.gateway_only and not config.users:
         raise _refusal(source, "has `gateway_only`, but no `users`", "Make one: heliograph relay token NAME")
+
+
+def _wrong(source: str, name: str, problem: str, example: str, *, in_list: bool = False) -> UserError:
+    """A URL is not repeated: it may hold a password."""
+    right = f'["{example}"]' if in_list else f'"{example}"'
+    return UserError(f"{source}: {name}: {problem}.", f"Write it like {name} = {right}", exit_code=EXIT_CONFIG)
+
+
+def _shown(text: str) -> str:
+    return f"'{clean_line(text, 100)}'"
 
 
 def _split(url: str) -> Any:

@@ -122,7 +122,8 @@ OWN = {
 
 
 @pytest.mark.parametrize(
-    ("text", "why"), [("[nonsense]", "unknown key"), ('[quiet]\nhours = ["soon"]', "quiet hours"), ("x", "not valid")]
+    ("text", "why"),
+    [("[nonsense]", "no such section"), ('[quiet]\nhours = ["soon"]', "quiet hours"), ("x", "not valid")],
 )
 def test_a_wrong_configuration_is_found(shell: Shell, home: Home, text: str, why: str) -> None:
     (home.config / "heliograph").mkdir()

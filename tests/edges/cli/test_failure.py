@@ -53,7 +53,7 @@ def test_a_wrong_configuration_is_named_before_anything_runs(shell: Shell, home:
     (home.config / "heliograph/config.toml").write_text('[desktop]\nbackand = "auto"\n')
     result = shell.run("run")
     assert result.exit_code == 78
-    assert "at $.desktop.backand" in result.stderr
+    assert "[desktop] backand: there is no such key" in result.stderr
     assert "Did you mean backend?" in result.stderr
 
 

@@ -64,8 +64,9 @@ def test_what_is_wrong_is_named(tmp_path: Path, text: str, problem: str) -> None
         load(tmp_path, text)
     assert refused.value.exit_code == EXIT_CONFIG
     assert refused.value.hint
+    assert "u:p" not in refused.value.title
 
 
 def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
-    with pytest.raises(UserError, match="cannot be read"):
+    with pytest.raises(UserError, match="does not exist"):
         load_relay_config(tmp_path / "none.toml", {})

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import itertools
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -48,8 +49,9 @@ class RemotePeer:
     async def share(self, room: str) -> None:
         """Gives the device the room's key, if it lacks that. `renew` makes a new one."""
         sealed = await self._machine.share_room_key(room, [self._device], ROTATION)
-        await self._send_to_device(sealed)
-        await self._machine.note_room_key_shared(room, list(sealed))
+        if sealed:
+            await self._send_to_device(sealed)
+            await self._machine.note_room_key_shared(room, list(sealed))
 
     async def renew(self, room: str) -> None:
         """The room's next message has a new key."""
@@ -57,9 +59,15 @@ class RemotePeer:
         await self.share(room)
 
     async def say(self, room: str, body: str, **content: Any) -> str:
-        """A text, encrypted with the room's key. Its event id."""
+        """A text, encrypted with the room's key, which must have been shared. Its event id."""
         said = {"msgtype": "m.text", "body": body, **content}
         sealed = await self._machine.encrypt_room(room, "m.room.message", said)
+        return await self._user.send_event(room, "m.room.encrypted", dict(sealed))
+
+    async def send(self, room: str, type_: str, content: Mapping[str, Any]) -> str:
+        """Any message event, encrypted with the room's key, which is shared before if it has to be. Its event id."""
+        await self.share(room)
+        sealed = await self._machine.encrypt_room(room, type_, dict(content))
         return await self._user.send_event(room, "m.room.encrypted", dict(sealed))
 
     async def _send_to_device(self, sealed: dict[DeviceKeys, Json]) -> None:

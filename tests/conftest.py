@@ -37,8 +37,11 @@ _FOREIGN = (
 def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--fast", action="store_true", help="leave out tests that need a homeserver or a display")
     parser.addoption("--long", action="store_true", help="the whole size of tests that are small otherwise")
-    parser.addoption("--seeds", type=int, help="so many runs of random faults, instead of 20")
-    parser.addoption("--seed", type=int, action="append", default=[], help="this run of random faults; repeatable")
+    parser.addoption("--seeds", type=int, help="so many runs of random faults, instead of 20, or lives, instead of 12")
+    parser.addoption("--seed", type=int, action="append", default=[], help="this run or life; repeatable")
+    parser.addoption("--mode", action="append", default=[], help="lives in this mode, or in all; repeatable")
+    parser.addoption("--keep", default="", help="of a life's steps only these, by their places: 0,3,4")
+    parser.addoption("--no-shorten", action="store_true", help="leave lives that fail as long as they are")
 
 
 def pytest_configure(config: pytest.Config) -> None:

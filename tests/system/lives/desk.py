@@ -1,0 +1,194 @@
+"""The machine of a life: the daemon, its screen and session, the relay and the phone, and what is seen of them."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import sqlite3
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+from fakes.login1 import FakeLogind
+from fakes.notification_server import GNOME, PLASMA, SWAYNC, Profile, Shown
+from heliograph.accounts import state_folder
+from heliograph.control.client import ask_inbox, ask_property, ask_status
+from system.daemon import LAUNCHER, Daemon
+from system.evidence import PATIENCE_S
+from system.faults.scene import Phone
+from system.faults.screen import Screen, Telling, read_tokens
+from system.lives.oracle import Delivery, Popup
+from system.lives.people import User
+from system.relay_process import RelayProcess
+from waiting import until
+
+_THREAD = re.compile(r" › [^\n]*|in “[^”\n]*”")
+"""What a popup says of the thread that a message is in: the beginning of the message at its root."""
+PROFILES: Sequence[Profile] = tuple(
+    replace(each, capabilities=tuple({*each.capabilities, "sound"})) for each in (PLASMA, GNOME, SWAYNC)
+)
+"""All of them play sounds, so that what is heard is known from what they are told."""
+
+
+class Popups(Screen):
+    """A screen whose popups have buttons."""
+
+    def press(self, popup: Shown, label: str) -> bool:
+        """Whether it has such a button; then it is clicked."""
+        labels = popup.actions[1::2]
+        if label not in labels:
+            return False
+        self.act(popup.id, popup.actions[2 * labels.index(label)])
+        return True
+
+
+@dataclass
+class Desk:
+    """`launcher` runs the daemon: a broken one, to see that it is caught."""
+
+    screen: Popups
+    logind: FakeLogind
+    daemon: Daemon
+    phone: Phone
+    relay: RelayProcess | None
+    is_running: bool = False
+    is_paused: bool = False
+    is_locked: bool = False
+    logs: list[str] = field(default_factory=list)
+    """Of the daemon's lives that are over."""
+    ends: list[str] = field(default_factory=list)
+    """How it ended by itself."""
+
+    async def start(self, accounts: int) -> None:
+        await self.daemon.start(until_connected=False)
+        self.is_running = True
+        await until(lambda: self._is_connected(accounts), "the connection to the homeserver", PATIENCE_S)
+
+    def _is_connected(self, accounts: int) -> bool:
+        if self.daemon.exit_code is not None:
+            raise AssertionError(f"the daemon ended with {self.daemon.exit_code}: {self.daemon.log[-2000:]}")
+        return self.daemon.log.count("is connected to") >= accounts
+
+    async def wait_for_keys(self, accounts: int) -> None:
+        """Returns when the devices of all accounts have published their keys, in this life or before."""
+        await until(lambda: "".join([*self.logs, self.daemon.log]).count("Published keys") >= accounts, "the keys")
+
+    async def wait_for_pushers(self) -> None:
+        """Returns when all accounts are known to the relay as direct."""
+
+        async def are_registered() -> bool:
+            answer = await ask_status()
+            accounts = answer["accounts"] if answer else []
+            return bool(accounts) and all(each["pusher"]["registered"] is True for each in accounts)
+
+        await until(are_registered, "the direct pushers", PATIENCE_S)
+
+    async def stop(self) -> None:
+        code = await self.daemon.stop()
+        if code != 0:
+            self.ends.append(f"stopped in order, the daemon ended with {code}: {self.daemon.log[-1000:]}")
+        self._note_end()
+
+    async def kill(self) -> None:
+        await self.daemon.kill()
+        self._note_end()
+
+    def _note_end(self) -> None:
+        self.is_running = False
+        self.logs.append(self.daemon.log)
+
+    @property
+    def log(self) -> str:
+        """Of all the daemon's lives."""
+        return "".join([*self.logs, self.daemon.log if self.is_running else ""])
+
+    # What is seen
+
+    def deliveries(self, user: User) -> list[Delivery]:
+        rows = _rows(user, "SELECT event_id, room_id, state, popup_key FROM deliveries ORDER BY position")
+        return [Delivery(*row) for row in rows]
+
+    def has_judged(self, user: User, event_id: str) -> bool:
+        """Whether this event was seen, and so all that came before."""
+        return bool(_rows(user, "SELECT 1 FROM judged WHERE event_id = ?", event_id))
+
+    def popup_of(self, user: User, room: str) -> Shown | None:
+        """What is on screen of a room."""
+        for (popup_id,) in _rows(user, "SELECT popup_id FROM popups WHERE key = ?", room):
+            return self.screen.on_screen.get(popup_id)
+        return None
+
+    def room_popups(self, user: User) -> list[tuple[str, Shown]]:
+        """The rooms that are on screen."""
+        rows = _rows(user, "SELECT key, popup_id FROM popups ORDER BY key")
+        return [(key, self.screen.on_screen[popup_id]) for key, popup_id in rows if popup_id in self.screen.on_screen]
+
+    def tellings(self) -> tuple[Telling, ...]:
+        """What the screen was told so far, without the names of threads."""
+        return tuple(
+            replace(each, title=_THREAD.sub("", each.title), body=_THREAD.sub("", each.body))
+            for each in self.screen.tellings
+        )
+
+    def popups(self, users: Sequence[User]) -> tuple[Popup, ...]:
+        keys = {
+            (user.user_id, popup_id): str(key)
+            for user in users
+            for key, popup_id in _rows(user, "SELECT key, popup_id FROM popups")
+        }
+        found = []
+        for each in self.screen.on_screen.values():
+            account = str(each.hints.get("x-kde-origin-name", ""))
+            tokens = read_quotes(each.summary, each.body)
+            found.append(Popup(keys.get((account, each.id), ""), each.summary, each.body, account, tokens))
+        return tuple(found)
+
+    async def inbox(self) -> dict[str, dict[str, tuple[int, list[str]]]]:
+        """By account and room: how much is unread, and ids of the newest."""
+        told = await ask_inbox() or {"rooms": []}
+        found: dict[str, dict[str, tuple[int, list[str]]]] = {}
+        for room in told["rooms"]:
+            ids = [each["event_id"] for each in room["messages"]]
+            found.setdefault(room["account"], {})[room["room_id"]] = (room["unread"], ids)
+        return found
+
+    async def bar(self) -> int:
+        return int(await ask_property("Unread"))
+
+
+def read_quotes(title: str, body: str) -> dict[int, int]:
+    """The messages that a popup quotes, and in which version."""
+    return read_tokens(_THREAD.sub("", f"{title}\n{body}"))
+
+
+def _rows(user: User, query: str, *values: object) -> list[Any]:
+    path = state_folder(user.user_id) / "ledger.db"
+    if not path.exists():
+        return []
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+        rows = db.execute(query, values).fetchall()
+    db.close()
+    return rows
+
+
+@contextlib.asynccontextmanager
+async def set_up(
+    bus_address: str, profile: Profile, relay: RelayProcess | None, launcher: Path = LAUNCHER, words: Sequence[str] = ()
+) -> AsyncIterator[Desk]:
+    """Nothing runs yet but the session."""
+    async with contextlib.AsyncExitStack() as stack:
+        phone = Phone()
+        await stack.enter_async_context(phone)
+        screen, logind = Popups(bus_address, profile), FakeLogind(bus_address)
+        await screen.start()
+        stack.push_async_callback(screen.stop)
+        await logind.start()
+        stack.push_async_callback(logind.stop)
+        daemon = Daemon(*words, launcher=launcher)
+        desk = Desk(screen, logind, daemon, phone, relay)
+        try:
+            yield desk
+        finally:
+            if desk.is_running and daemon.exit_code is None:
+                await daemon.kill()

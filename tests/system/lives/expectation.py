@@ -1,0 +1,135 @@
+"""What Heliograph owes for each event, from what the homeserver says of it. Pure."""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterator, Mapping, Sequence
+
+from system.lives.oracle import Delivery, Expected
+from system.lives.people import Said, User
+from system.lives.truth import Event, Receipt, Room
+
+_ANSWERS = ("m.call.answer", "m.call.reject", "m.call.select_answer")
+
+
+def expect(
+    user: User, said: Mapping[int, Said], rows: Sequence[Delivery], gone_before: Collection[str]
+) -> Iterator[Expected]:
+    """Of all events of one user. `rows`: invites have ids of Heliograph's own, which are looked up there."""
+    by_event = {each.event_id: each for each in said.values()}
+    for room in user.truth.rooms.values():
+        for event in room.events.values():
+            gone = why_gone(user, room, event)
+            mine = by_event.get(event.event_id)
+            yield Expected(
+                number=0 if mine is None else mine.number,
+                event_id=event.event_id,
+                room_id=room.room_id,
+                account=user.user_id,
+                rings=must_ring(user, room, event),
+                gone=gone,
+                version=0 if mine is None else mine.version,
+                is_quoted=mine is not None and mine.is_quoted,
+                is_cleared=event.event_id in user.cleared,
+                was_gone=event.event_id in gone_before,
+            )
+        yield from _expect_invite(user, room, by_event, rows, gone_before)
+
+
+def must_ring(user: User, room: Room, event: Event) -> bool:
+    """Whether the event rings at all."""
+    if user.first_look is None or event.look <= user.first_look or event.sender == user.user_id:
+        return False
+    if event.type == "m.room.member" and event.state_key == user.user_id:
+        # An invite rings as such, and not as an event of a room that the user is in.
+        return False
+    if event.is_from_ignored or is_silenced(user, event.look):
+        return False
+    return event.rings
+
+
+def is_silenced(user: User, look: int) -> bool:
+    """Whether another client had silenced Heliograph's device by then."""
+    return next((is_silent for at, is_silent in reversed(user.silenced) if at < look), False)
+
+
+def why_gone(user: User, room: Room, event: Event) -> str:
+    """Why it is no longer unread, or ""."""
+    if event.redacted_look is not None:
+        return "redacted"
+    if room.membership != "join" or (room.stays and event.place < room.stays[-1]):
+        return "left"
+    if event.event_id in user.opened:
+        return "opened"
+    if any(covers(user, receipt, event) for receipt in user.truth.receipts if receipt.room_id == room.room_id):
+        return "read"
+    if any(event.sender in ignored for look, ignored in user.truth.ignoring if look > event.look):
+        return "ignored"
+    if event.type == "m.call.invite" and _is_answered(user, room, event):
+        return "taken elsewhere"
+    if any(_answers(user, other, event) for other in room.events.values()):
+        return "answered"
+    return ""
+
+
+def covers(user: User, receipt: Receipt, event: Event) -> bool:
+    """Whether the receipt reads the event: by order and thread."""
+    marked = user.truth.rooms[receipt.room_id].events.get(receipt.event_id)
+    if marked is None or marked.place < event.place:
+        return False
+    match receipt.thread_id:
+        case None:
+            return True
+        case "main":
+            return event.thread_root is None
+        case thread_id:
+            return event.thread_root == thread_id
+
+
+def _answers(user: User, other: Event, event: Event) -> bool:
+    """Who writes somewhere has read what stands above."""
+    return (
+        other.sender == user.user_id
+        and other.type == "m.room.message"
+        and not other.is_relation
+        and other.place > event.place
+        and other.thread_root == event.thread_root
+    )
+
+
+def _is_answered(user: User, room: Room, call: Event) -> bool:
+    return any(
+        other.type in _ANSWERS
+        and other.sender == user.user_id
+        and other.content.get("call_id") == call.content.get("call_id")
+        for other in room.events.values()
+    )
+
+
+def _expect_invite(
+    user: User, room: Room, said: Mapping[str, Said], rows: Sequence[Delivery], gone_before: Collection[str]
+) -> Iterator[Expected]:
+    """The latest invite; those before it are gone."""
+    found = [each.event_id for each in rows if each.room_id == room.room_id and each.event_id.startswith("invite:")]
+    looks = [look for look, membership in room.changes if membership == "invite"]
+    is_pending = room.membership == "invite"
+    for event_id in found[:-1] if is_pending else found:
+        yield Expected(0, event_id, room.room_id, user.user_id, rings=True, gone="answered", is_quoted=False)
+    if not is_pending or not looks:
+        return
+    event_id = found[-1] if found else f"invite:{room.room_id}"
+    mine = next((each for each in said.values() if each.room_id == room.room_id and not each.event_id), None)
+    inviters = room.inviters
+    is_ignored = bool(inviters and inviters[-1] in user.truth.ignored)
+    was_ignored = bool(inviters and inviters[-1] in user.truth.ignored_at(looks[-1]))
+    rings = user.first_look is not None and looks[-1] > user.first_look and not is_silenced(user, looks[-1])
+    yield Expected(
+        number=0 if mine is None else mine.number,
+        event_id=event_id,
+        room_id=room.room_id,
+        account=user.user_id,
+        rings=rings and not was_ignored,
+        gone="opened" if event_id in user.opened else "ignored" if is_ignored else "",
+        is_quoted=mine is not None,
+        is_cleared=event_id in user.cleared,
+        was_gone=event_id in gone_before,
+    )

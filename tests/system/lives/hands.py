@@ -1,0 +1,222 @@
+"""What the user does at the desktop: popups, commands, the session; and what becomes of the programs there."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from dataclasses import replace
+
+from fakes.notification_server import Shown
+from heliograph.control.client import ask
+from heliograph.errors import UserError
+from system.daemon import sign_in
+from system.lives.people import User
+from system.lives.step import Kind, Step
+from system.lives.world import Act, World, choose
+from waiting import until
+
+NO_CLIENT = "No Matrix client could be opened"
+_LABELS = {Kind.PRESS_READ: "Mark as read", Kind.PRESS_ACCEPT: "Accept", Kind.PRESS_DECLINE: "Decline"}
+
+
+def _popup(world: World, step: Step, label: str = "") -> tuple[User, str, Shown] | None:
+    """A room's popup that has this button."""
+    user = world.user(step)
+    found = [(room, popup) for room, popup in world.desk.room_popups(user) if not label or label in popup.actions]
+    chosen = choose([each for each in found if each[0].startswith("!")], step)
+    return None if chosen is None or not world.desk.is_running else (user, *chosen)
+
+
+def _clear(world: World, user: User, room: str) -> None:
+    """The popup of this room goes, and with it all that it showed."""
+    user.cleared.update(user.truth.rooms[room].events)
+    user.cleared.update(each.event_id for each in world.desk.deliveries(user) if each.room_id == room)
+
+
+async def _click(world: World, step: Step) -> None:
+    """The room is opened, which reads all that its popup shows."""
+    if (found := _popup(world, step)) is None:
+        return
+    user, room, popup = found
+    shown = [each.event_id for each in world.desk.deliveries(user) if each.popup_key == room and each.state == "shown"]
+    user.opened.update(shown)
+    world.notices.add(NO_CLIENT)
+    world.desk.screen.act(popup.id)
+
+
+async def _press(world: World, step: Step) -> None:
+    label = _LABELS[step.kind]
+    if (found := _popup(world, step, label)) is None:
+        return
+    user, room, popup = found
+    _clear(world, user, room)
+    is_member = user.truth.rooms[room].membership == "join"
+    world.desk.screen.press(popup, label)
+    if step.kind is Kind.PRESS_ACCEPT and not is_member:
+        await until(lambda: _is_in(user, room), "the user in the room")
+        user.enter(room)
+
+
+async def _is_in(user: User, room: str) -> bool:
+    return room in (await user.hand.call("GET", "/joined_rooms"))["joined_rooms"]
+
+
+async def _press_mute(world: World, step: Step) -> None:
+    if (found := _popup(world, step, "Mute…")) is None:
+        return
+    user, room, popup = found
+    _clear(world, user, room)
+    before = set(world.desk.screen.on_screen)
+    world.desk.screen.press(popup, "Mute…")
+
+    def question() -> Shown | None:
+        new = (each for each in world.desk.screen.on_screen.values() if each.id not in before)
+        return next((each for each in new if "For an hour" in each.actions), None)
+
+    world.desk.screen.press(await until(question, "the question for how long"), "For an hour")
+
+    async def is_mute() -> bool:
+        rules = (await user.hand.call("GET", "/pushrules/"))["global"]["override"]
+        return any(rule["rule_id"] == room for rule in rules)
+
+    await until(is_mute, "the rule that mutes")
+
+
+async def _type_reply(world: World, step: Step) -> None:
+    if (found := _popup(world, step, "inline-reply")) is None:
+        return
+    user, room, popup = found
+    _clear(world, user, room)
+    world.desk.screen.reply(popup.id, "typed into the popup")
+
+
+async def _close(world: World, step: Step) -> None:
+    """Also while the daemon is gone."""
+    user = world.user(step)
+    found = choose([each for each in world.desk.room_popups(user) if each[0].startswith("!")], step)
+    if found is None:
+        return
+    room, popup = found
+    _clear(world, user, room)
+    if step.kind is Kind.DISMISS:
+        world.desk.screen.dismiss(popup.id)
+    else:
+        world.desk.screen.expire(popup.id)
+
+
+async def _use_inbox(world: World, step: Step) -> None:
+    """What `heliograph inbox read` and `reply` ask of the daemon."""
+    if not world.desk.is_running:
+        return
+    user = world.user(step)
+    rooms = (await world.desk.inbox()).get(user.user_id, {})
+    room = choose(sorted(room for room in rooms if user.truth.rooms[room].membership == "join"), step)
+    if room is None:
+        return
+    words = ("typed into the terminal",) if step.kind is Kind.INBOX_REPLY else ()
+    try:
+        await ask("Reply" if words else "MarkRead", "ss" + "s" * len(words), user.user_id, room, *words)
+    except UserError as error:
+        world.refusals.append(f"{step}: {error}")
+
+
+async def _pause(world: World, step: Step) -> None:
+    if world.desk.is_running:
+        world.desk.is_paused = step.kind is Kind.PAUSE
+        await (ask("Pause", "s", "") if world.desk.is_paused else ask("Resume"))
+
+
+async def _lock(world: World, step: Step) -> None:
+    await asyncio.sleep(0)
+    world.desk.is_locked = step.kind is Kind.LOCK
+    if world.desk.is_locked:
+        world.desk.logind.lock()
+    else:
+        world.desk.logind.unlock()
+
+
+async def _start(world: World, step: Step) -> None:
+    del step
+    if world.desk.is_running:
+        return
+    people = world.people
+    first = people.users[0]
+    if first.account is None:
+        await sign_in_user(world, first)
+    for user in people.users:
+        user.end_absence()
+    await world.desk.start(len(people.users))
+    if people.is_encrypted:
+        await world.desk.wait_for_keys(len(people.users))
+        for user in people.users:
+            await people.meet(user, world.folder)
+    if world.mode.is_direct:
+        await world.desk.wait_for_pushers()
+
+
+async def sign_in_user(world: World, user: User) -> None:
+    """Heliograph on a device of its own. What is unread by now is one summary."""
+    user.account = await sign_in(replace(user.me, base_url=world.hand_url))
+    await user.truth.look()
+    user.first_look = user.truth.looks
+
+
+async def _end(world: World, step: Step) -> None:
+    if world.desk.is_running:
+        await (world.desk.stop() if step.kind is Kind.STOP else world.desk.kill())
+        for user in world.people.users:
+            user.begin_absence()
+
+
+async def _sign_second_in(world: World, step: Step) -> None:
+    """A running daemon knows only the accounts that it was started with."""
+    people = world.people
+    if len(people.users) > 1:
+        return
+    user = await people.add_user(world.hand_url)
+    was_running = world.desk.is_running
+    if was_running:
+        await world.desk.stop()
+    await sign_in_user(world, user)
+    if was_running:
+        await _start(world, step)
+
+
+async def _restart_screen(world: World, step: Step) -> None:
+    del step
+    for user in world.people.users:
+        for room in user.truth.rooms:
+            _clear(world, user, room)
+    world.notices.clear()
+    await world.desk.screen.restart_in_order()
+
+
+async def _restart_relay(world: World, step: Step) -> None:
+    del step
+    if world.desk.relay is not None:
+        await world.desk.relay.stop()
+        await world.desk.relay.start()
+
+
+ACTS: Mapping[Kind, Act] = {
+    Kind.OPEN: _click,
+    Kind.PRESS_READ: _press,
+    Kind.PRESS_ACCEPT: _press,
+    Kind.PRESS_DECLINE: _press,
+    Kind.PRESS_MUTE: _press_mute,
+    Kind.TYPE_REPLY: _type_reply,
+    Kind.DISMISS: _close,
+    Kind.EXPIRE: _close,
+    Kind.INBOX_READ: _use_inbox,
+    Kind.INBOX_REPLY: _use_inbox,
+    Kind.PAUSE: _pause,
+    Kind.RESUME: _pause,
+    Kind.LOCK: _lock,
+    Kind.UNLOCK: _lock,
+    Kind.START: _start,
+    Kind.STOP: _end,
+    Kind.KILL: _end,
+    Kind.SECOND_ACCOUNT: _sign_second_in,
+    Kind.SCREEN_RESTARTS: _restart_screen,
+    Kind.RELAY_RESTARTS: _restart_relay,
+}

@@ -1,0 +1,278 @@
+"""What became of each event of a life, and whether that is right. Pure: it looks at evidence alone.
+
+What should be is the homeserver's word (see `truth`), turned here into four questions for each event: does it ring, is
+it gone since (read, taken back, left), does a popup have to show it, in which version.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from system.faults.screen import Telling
+
+UNREAD = frozenset({"pending", "shown", "dismissed", "lost"})
+_QUOTED = 4
+"""A popup quotes no more messages."""
+
+
+class Fault(StrEnum):
+    """What can be wrong."""
+
+    NEVER_RANG = "it rings, and never rang"
+    NOT_TOLD = "the ledger says it was shown, and no notification ever said it"
+    RANG = "it rang, and should not have"
+    RANG_LATE = "it rang after it was gone"
+    RANG_TWICE = "it rang twice"
+    KEPT = "it is gone, and still counts as unread"
+    ON_SCREEN = "it is gone, and still on screen"
+    OLD_VERSION = "an old version of it is on screen"
+    NOT_ON_SCREEN = "it is unread, was not closed, and is not on screen"
+    SETTLED = "it is unread, and counts as read or withdrawn"
+    INBOX = "inbox and ledger differ"
+    BAR = "the bar counts otherwise"
+    NOTICE = "a notice that nothing accounts for"
+    SUMMARY = "the summary of the first start is wrong"
+    PHONE = "the phone rang for what the desktop had"
+    NOBODY = "neither the desktop nor the phone rang"
+    PROGRAM = "a program has a fault"
+
+
+@dataclass(frozen=True, slots=True)
+class Expected:
+    """One event that could ring. `event_id` is the ledger's: an invite has an id of its own there."""
+
+    number: int
+    event_id: str
+    room_id: str
+    account: str
+    rings: bool
+    gone: str = ""
+    """Why it is no longer unread: "read", "redacted", "left", "joined", "opened"; or ""."""
+    version: int = 0
+    is_quoted: bool = True
+    is_cleared: bool = False
+    """No popup has to show it any more."""
+    was_gone: bool = False
+    """It was gone before the daemon could know of it, or by the last look already."""
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """A row of the ledger."""
+
+    event_id: str
+    room_id: str
+    state: str
+    popup_key: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Popup:
+    """One that is on screen. `tokens`: the messages that it quotes, and their versions.
+
+    `key`: the room that it is of in the ledger, something else for a summary, or "" for words of Heliograph's own.
+    """
+
+    key: str
+    title: str
+    body: str
+    account: str
+    tokens: Mapping[int, int]
+
+
+@dataclass(frozen=True, slots=True)
+class Violation:
+    """One thing that is wrong; `number` 0: it is of no event."""
+
+    fault: Fault
+    account: str = ""
+    event_id: str = ""
+    number: int = 0
+    why: str = ""
+
+    @property
+    def key(self) -> tuple[Fault, str, str]:
+        """The same for the same thing in later looks."""
+        return self.fault, self.account, self.event_id or self.why
+
+    def __str__(self) -> str:
+        of = f" (w{self.number:04d} {self.event_id} of {self.account})" if self.event_id else ""
+        return f"{self.fault}{of}{': ' if self.why else ''}{self.why}"
+
+
+@dataclass(frozen=True)
+class Evidence:
+    """What is seen at one moment, while the daemon runs."""
+
+    expected: Sequence[Expected]
+    deliveries: Mapping[str, Sequence[Delivery]]
+    """By account."""
+    inbox: Mapping[str, Mapping[str, tuple[int, Sequence[str]]]]
+    bar: int
+    popups: Sequence[Popup]
+    tellings: Sequence[Telling]
+    told_before: int = 0
+    """How many of them there were at the last look."""
+    is_quiet: bool = False
+    """Paused: nothing new pops up."""
+    is_locked: bool = False
+    """Popups do not say what they are about."""
+    notices: Sequence[str] = ()
+    """Titles that popups of Heliograph itself may have by now."""
+    excused: frozenset[str] = field(default_factory=frozenset)
+    """Ids of events that are wrong for a known reason: nothing is asked of them."""
+
+
+def judge(evidence: Evidence) -> list[Violation]:
+    """All that is wrong."""
+    told = {number for telling in evidence.tellings for number in telling.tokens}
+    states = {account: {each.event_id: each.state for each in rows} for account, rows in evidence.deliveries.items()}
+    found: list[Violation] = []
+    for each in evidence.expected:
+        if each.event_id not in evidence.excused and each.account in states:
+            found += _judge_event(each, states[each.account].get(each.event_id), evidence, told)
+    found += _judge_unknown(evidence)
+    found += _judge_late(evidence)
+    found += _judge_counts(evidence)
+    found += _judge_notices(evidence)
+    return found
+
+
+def _judge_event(expected: Expected, state: str | None, evidence: Evidence, told: set[int]) -> Iterator[Violation]:
+    def violation(fault: Fault, why: str = "") -> Violation:
+        return Violation(fault, expected.account, expected.event_id, expected.number, why or f"state {state}")
+
+    quoted = _quoted_versions(expected, evidence)
+    if not expected.rings:
+        if state is not None and not (state not in UNREAD and expected.gone):
+            yield violation(Fault.RANG)
+        elif quoted:
+            yield violation(Fault.RANG, "it is on screen")
+        return
+    if expected.gone:
+        if state in UNREAD:
+            yield violation(Fault.KEPT, f"{expected.gone}, and {state}")
+        if quoted:
+            yield violation(Fault.ON_SCREEN, expected.gone)
+        return
+    if state is None:
+        yield violation(Fault.NEVER_RANG)
+        return
+    if state not in UNREAD:
+        yield violation(Fault.SETTLED)
+        return
+    if any(version != expected.version for version in quoted):
+        yield violation(Fault.OLD_VERSION, f"{quoted} instead of {expected.version}")
+    if state == "pending":
+        if not evidence.is_quiet:
+            yield violation(Fault.NEVER_RANG)
+        return
+    if expected.is_quoted and expected.number not in told and not _may_be_counted_only(expected, evidence):
+        yield violation(Fault.NOT_TOLD)
+    if not expected.is_cleared and not _has_popup(expected, evidence):
+        yield violation(Fault.NOT_ON_SCREEN)
+    if expected.is_cleared and quoted and state == "dismissed":
+        yield violation(Fault.ON_SCREEN, "its popup was closed")
+
+
+def _quoted_versions(expected: Expected, evidence: Evidence) -> list[int]:
+    return [
+        popup.tokens[expected.number]
+        for popup in evidence.popups
+        if expected.number in popup.tokens and popup.account == expected.account
+    ]
+
+
+def _may_be_counted_only(expected: Expected, evidence: Evidence) -> bool:
+    """A popup may count more messages than it quotes; and while the session is locked it quotes none."""
+    rooms = {each.number: each.room_id for each in evidence.expected}
+    return evidence.is_locked or any(
+        len(telling.tokens) >= _QUOTED and expected.room_id in {rooms.get(number) for number in telling.tokens}
+        for telling in evidence.tellings
+    )
+
+
+def _has_popup(expected: Expected, evidence: Evidence) -> bool:
+    rows = evidence.deliveries[expected.account]
+    mine = next((each for each in rows if each.event_id == expected.event_id), None)
+    if mine is None or mine.popup_key is None:
+        return False
+    together = {each.event_id for each in rows if each.popup_key == mine.popup_key and each.state == "shown"}
+    numbers = {each.number for each in evidence.expected if each.event_id in together and each.is_quoted}
+    if evidence.is_locked or not numbers:
+        return any(popup.account == expected.account for popup in evidence.popups)
+    return any(numbers & set(popup.tokens) for popup in evidence.popups)
+
+
+def _judge_unknown(evidence: Evidence) -> Iterator[Violation]:
+    """Deliveries of what nobody sent."""
+    known = {(each.account, each.event_id) for each in evidence.expected}
+    for account, rows in evidence.deliveries.items():
+        for row in rows:
+            if row.room_id and (account, row.event_id) not in known and row.event_id not in evidence.excused:
+                yield Violation(Fault.RANG, account, row.event_id, why=f"nobody sent that; state {row.state}")
+
+
+def _judge_late(evidence: Evidence) -> Iterator[Violation]:
+    """What was gone by the last look and is quoted for the first time since; and what is said again without news."""
+    before = evidence.tellings[: evidence.told_before]
+    told = {number: version for telling in before for number, version in telling.tokens.items()}
+    by_number = {each.number: each for each in evidence.expected}
+    for telling in evidence.tellings[evidence.told_before :]:
+        for number, version in telling.tokens.items():
+            expected = by_number.get(number)
+            if expected is None or expected.event_id in evidence.excused:
+                continue
+            if number not in told and expected.gone and expected.was_gone:
+                why = f"{expected.gone}: {telling.title!r}"
+                yield Violation(Fault.RANG_LATE, expected.account, expected.event_id, number, why)
+            told[number] = version
+        yield from _judge_repeat(telling, evidence, by_number)
+
+
+def _judge_repeat(telling: Telling, evidence: Evidence, by_number: Mapping[int, Expected]) -> Iterator[Violation]:
+    """What is heard and says nothing new is a repetition."""
+    at = next(place for place, each in enumerate(evidence.tellings) if each is telling)
+    told = {pair for each in evidence.tellings[:at] for pair in each.tokens.items()}
+    expected = by_number.get(max(telling.tokens, default=0))
+    if expected is None or not telling.is_heard or not told.issuperset(telling.tokens.items()):
+        return
+    if evidence.is_locked or any(
+        not each.is_quoted and each.rings and each.room_id == expected.room_id for each in evidence.expected
+    ):
+        # Something new may be in it that it does not quote.
+        return
+    if expected.event_id not in evidence.excused:
+        yield Violation(Fault.RANG_TWICE, expected.account, expected.event_id, expected.number, repr(telling.title))
+
+
+def _judge_counts(evidence: Evidence) -> Iterator[Violation]:
+    """Inbox and bar count what the ledger has as unread."""
+    total = 0
+    for account, rows in evidence.deliveries.items():
+        by_room: dict[str, list[str]] = {}
+        for row in rows:
+            if row.state in UNREAD and row.room_id:
+                by_room.setdefault(row.room_id, []).append(row.event_id)
+        total += sum(map(len, by_room.values()))
+        told = evidence.inbox.get(account, {})
+        for room in sorted(by_room.keys() | told.keys()):
+            count, ids = told.get(room, (0, ()))
+            known = by_room.get(room, [])
+            if count != len(known) or list(ids) != known[-len(ids) :] * bool(ids):
+                why = f"{room}: {count} {list(ids)} in the inbox, {known} in the ledger"
+                yield Violation(Fault.INBOX, account, why=why)
+    if evidence.bar != total:
+        yield Violation(Fault.BAR, why=f"{evidence.bar}, and {total} are unread")
+
+
+def _judge_notices(evidence: Evidence) -> Iterator[Violation]:
+    for popup in evidence.popups:
+        if not popup.key and popup.title not in evidence.notices:
+            yield Violation(Fault.NOTICE, popup.account, why=f"{popup.title!r}: {popup.body!r}")
+
+
+def describe(violations: Iterable[Violation]) -> str:
+    return "\n".join(f"  {each}" for each in violations)

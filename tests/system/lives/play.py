@@ -1,0 +1,222 @@
+"""Lives a life: step by step, and after each it is looked at whether all is as it should be."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import pytest
+
+from buses import PrivateBus
+from heliograph.demo.homeserver import ThrowawaySynapse
+from heliograph.errors import HeliographError
+from system.daemon import LAUNCHER
+from system.lives import elsewhere, hands, membership, talk
+from system.lives.desk import PROFILES, Desk, set_up
+from system.lives.excuses import find_excuse
+from system.lives.expectation import expect
+from system.lives.oracle import Evidence, Expected, Fault, Violation, judge
+from system.lives.people import People, User
+from system.lives.step import Kind, Life, Step
+from system.lives.world import Act, World
+from system.relay_process import RelayProcess
+from waiting import until
+
+ACTS: Mapping[Kind, Act] = {**talk.ACTS, **membership.ACTS, **elsewhere.ACTS, **hands.ACTS}
+SETTLE_S = 8.0
+"""In which all is as it should be after a step. It mostly takes a tenth of a second."""
+SEEN_S = 30.0
+"""In which the daemon comes to know what happened."""
+_LAST_WORDS = 40
+"""Lines of the daemon's log that a violation is told with."""
+CONFIG = """\
+[notifications]
+max_rooms = 50
+"""
+
+
+@dataclass
+class Lived:
+    """What came of a life."""
+
+    violations: list[Violation] = field(default_factory=list)
+    excused: dict[str, int] = field(default_factory=dict)
+    """How often each excuse was needed."""
+    steps: int = 0
+    seconds: float = 0.0
+    story: list[str] = field(default_factory=list)
+
+    @property
+    def faults(self) -> frozenset[Fault]:
+        return frozenset(each.fault for each in self.violations)
+
+
+@dataclass(frozen=True)
+class Stage:
+    """What lives share: one homeserver, one relay. `launcher` and `words` run the daemon."""
+
+    server: ThrowawaySynapse
+    relay: RelayProcess
+    folder: Path
+    launcher: Path = LAUNCHER
+    words: Sequence[str] = ()
+
+
+async def play(stage: Stage, life: Life) -> Lived:
+    """The life up to its first violation."""
+    folder = stage.folder / f"life-{secrets.token_hex(4)}"
+    with PrivateBus() as bus, pytest.MonkeyPatch.context() as patch:
+        _move_in(folder, bus, patch)
+        return await _Player(stage, life, folder).play(bus.address)
+
+
+def _move_in(folder: Path, bus: PrivateBus, patch: pytest.MonkeyPatch) -> None:
+    """A home folder and a session of its own."""
+    homes = {"HOME": "home", "XDG_CONFIG_HOME": "config", "XDG_STATE_HOME": "state", "XDG_CACHE_HOME": "cache"}
+    for name, place in {**homes, "XDG_DATA_HOME": "data", "XDG_RUNTIME_DIR": "run"}.items():
+        (folder / place).mkdir(parents=True, mode=0o700)
+        patch.setenv(name, str(folder / place))
+    (folder / "config/heliograph").mkdir()
+    (folder / "config/heliograph/config.toml").write_text(CONFIG)
+    patch.setenv("DBUS_SESSION_BUS_ADDRESS", bus.address)
+    patch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
+
+
+class _Player:
+    def __init__(self, stage: Stage, life: Life, folder: Path) -> None:
+        self._stage = stage
+        self._life = life
+        self._folder = folder
+        self._lived = Lived()
+        self._gone: dict[str, set[str]] = {}
+        self._told = 0
+        self._excused: set[str] = set()
+
+    async def play(self, bus_address: str) -> Lived:
+        life, stage = self._life, self._stage
+        began = time.monotonic()
+        relay = stage.relay if life.mode.is_direct else None
+        people = People(stage.server, secrets.token_hex(4), is_encrypted=life.mode.is_encrypted)
+        profile = PROFILES[life.seed % len(PROFILES)]
+        try:
+            async with set_up(bus_address, profile, relay, stage.launcher, stage.words) as desk:
+                url = stage.server.base_url if relay is None else relay.url
+                await people.gather(url)
+                world = World(life.mode, people, desk, url, self._folder)
+                await self._live(world)
+                self._look_at_log(desk)
+        finally:
+            await people.part()
+        self._lived.seconds = time.monotonic() - began
+        return self._lived
+
+    async def _live(self, world: World) -> None:
+        for place, step in (*zip(self._life.kept, self._life.steps, strict=True), *_ending()):
+            self._lived.steps += 1
+            began = time.monotonic()
+            try:
+                await ACTS[step.kind](world, step)
+                violations = await self._settle(world)
+            except (AssertionError, HeliographError, TimeoutError) as error:
+                violations = [Violation(Fault.PROGRAM, why=f"{type(error).__name__}: {str(error)[:1500]}")]
+            self._tell(place, step, time.monotonic() - began, violations)
+            if violations:
+                self._lived.violations = violations
+                self._lived.story += ["The daemon's last words:", *world.desk.log.splitlines()[-_LAST_WORDS:]]
+                return
+
+    def _tell(self, place: int, step: Step, seconds: float, violations: Sequence[Violation]) -> None:
+        self._lived.story.append(f"{place:4}  {step}: {seconds:.2f} s")
+        self._lived.story += [f"      {each}" for each in violations]
+
+    async def _settle(self, world: World) -> list[Violation]:
+        """What is wrong once the daemon knows all and has done all, or after SETTLE_S."""
+        people, desk = world.people, world.desk
+        for user in people.users:
+            await user.truth.look()
+        if not desk.is_running:
+            return []
+        sentinel = await people.herald.send_text(people.control, "so far")
+        await until(
+            lambda: all(desk.has_judged(user, sentinel) for user in people.users), "the daemon to know all", SEEN_S
+        )
+        deadline = time.monotonic() + SETTLE_S
+        while True:
+            evidence = await self._look(world)
+            violations = self._excuse(judge(evidence), world)
+            if not violations or time.monotonic() > deadline:
+                break
+            await asyncio.sleep(0.05)
+            for user in people.users:
+                await user.truth.look()
+        self._told = len(evidence.tellings)
+        self._gone = {
+            user.user_id: {each.event_id for each in evidence.expected if each.account == user.user_id and each.gone}
+            for user in people.users
+        }
+        return violations
+
+    async def _look(self, world: World) -> Evidence:
+        desk, users = world.desk, world.people.users
+        inbox = await desk.inbox()
+        rows = {user.user_id: desk.deliveries(user) for user in users if user.account is not None}
+        expected: list[Expected] = []
+        for user in users:
+            gone = self._gone.get(user.user_id, set())
+            expected += expect(user, world.people.said, rows.get(user.user_id, ()), gone)
+        return Evidence(
+            expected=expected,
+            deliveries=rows,
+            inbox=inbox,
+            bar=await desk.bar(),
+            popups=desk.popups(users),
+            tellings=desk.tellings(),
+            told_before=self._told,
+            is_quiet=desk.is_paused,
+            is_locked=desk.is_locked,
+            notices=tuple(world.notices),
+            excused=frozenset(self._excused),
+        )
+
+    def _excuse(self, violations: Sequence[Violation], world: World) -> list[Violation]:
+        """Those that nothing excuses. An event that is excused once is asked nothing any more."""
+        left = []
+        for violation in violations:
+            excuse = find_excuse(violation, world)
+            if excuse is None:
+                left.append(violation)
+                continue
+            self._lived.excused[excuse.name] = self._lived.excused.get(excuse.name, 0) + 1
+            self._lived.story.append(f"      excused by {excuse.name}: {violation}")
+            if violation.event_id:
+                self._excused.add(violation.event_id)
+        return left
+
+    def _look_at_log(self, desk: Desk) -> None:
+        log = desk.log
+        for word in ("Traceback", "Unexpected fault", "never awaited"):
+            if word in log:
+                start = log.index(word)
+                why = f"the daemon says: {log[max(0, start - 300) : start + 1500]}"
+                self._lived.violations.append(Violation(Fault.PROGRAM, why=why))
+        self._lived.violations += [Violation(Fault.PROGRAM, why=end) for end in desk.ends]
+
+
+def _ending() -> Sequence[tuple[int, Step]]:
+    """Every life ends with everything in order, so that what was held back is looked at, too."""
+    return tuple((-1, Step(kind)) for kind in (Kind.START, Kind.UNLOCK, Kind.RESUME))
+
+
+def story_of(user: User) -> str:
+    """What the homeserver knows, for whoever looks into a failure."""
+    lines = []
+    for room in user.truth.rooms.values():
+        lines.append(f"{room.room_id}: {room.membership}")
+        for event in room.events.values():
+            rings = "rings" if event.rings else "silent"
+            lines.append(f"  {event.look:3} {event.event_id} {event.type} {event.sender} {rings}")
+    return "\n".join(lines)

@@ -1,0 +1,50 @@
+"""Seeded walks through whole lives on a real Synapse: after each step, what rings is what the homeserver says.
+
+pytest tests/system/lives                                  12 lives, in all modes in turn
+tests/system/lives/run --seeds 300 --mode direct-plain     as many in this mode, several side by side
+tests/system/lives/run --seed 17 --mode local-plain        this one
+"""
+
+from __future__ import annotations
+
+import pytest
+
+from system.lives.draw import draw
+from system.lives.oracle import describe
+from system.lives.play import Lived, Stage, play
+from system.lives.shorten import Places, shorten
+from system.lives.step import Life, Mode
+
+TRIES = 40
+"""How often a life that fails is lived again to shorten it."""
+
+
+@pytest.mark.timeout(900)
+async def test_in_a_whole_life_all_that_should_ring_rings_once(
+    life_seed: int, mode: Mode, life_stage: Stage, request: pytest.FixtureRequest
+) -> None:
+    life = draw(life_seed, mode)
+    if kept := request.config.getoption("keep"):
+        life = life.keep(tuple(int(place) for place in kept.split(",")))
+    lived = await play(life_stage, life)
+    print(*lived.story, sep="\n")
+    print(f"{lived.steps} steps in {lived.seconds:.1f} s, excused: {lived.excused}")
+    if lived.violations:
+        tries = 0 if request.config.getoption("no_shorten") else TRIES
+        pytest.fail(await _explain(life_stage, life, lived, tries), pytrace=False)
+
+
+async def _explain(stage: Stage, life: Life, lived: Lived, tries: int) -> str:
+    """What is wrong, and the shortest life that is found in which it still is."""
+
+    async def fails(places: Places) -> bool:
+        nonlocal lived
+        again = await play(stage, life.keep(places))
+        if not again.faults & lived.faults:
+            return False
+        lived = again
+        return True
+
+    kept = life.keep(await shorten(life.kept[: lived.steps], fails, tries)) if tries else life
+    story = "\n".join(lived.story)
+    return f"{describe(lived.violations)}\nLive it again: {kept.command}\n{kept}\n{story}"

@@ -1,0 +1,119 @@
+"""The oracle sees what is wrong. If it did not, lives would prove nothing."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from system.faults.screen import Telling, read_tokens
+from system.lives.oracle import Delivery, Evidence, Expected, Fault, Popup, judge
+
+ME = "@me:example.org"
+ROOM = "!harbour:example.org"
+EVENT = "$one"
+EXPECTED = Expected(1, EVENT, ROOM, ME, rings=True)
+POPUP = Popup(ROOM, "Harbour", "Alice: w0001v0", ME, {1: 0})
+
+
+def _telling(body: str, *, at_s: float = 1.0, is_heard: bool = True) -> Telling:
+    return Telling(at_s, (1, 1), "Harbour", body, is_heard)
+
+
+def _rows(state: str | None) -> dict[str, list[Delivery]]:
+    key = ROOM if state == "shown" else None
+    return {ME: [] if state is None else [Delivery(EVENT, ROOM, state, key)]}
+
+
+def _evidence(state: str | None = "shown", **changes: Any) -> Evidence:
+    """Of one message that rang, is on screen, in the inbox and counted."""
+    is_unread = state in ("pending", "shown", "dismissed", "lost")
+    evidence = Evidence(
+        expected=[EXPECTED],
+        deliveries=_rows(state),
+        inbox={ME: {ROOM: (1, [EVENT])}} if is_unread else {},
+        bar=int(is_unread),
+        popups=[POPUP] if state == "shown" else [],
+        tellings=[_telling("Alice: w0001v0")] if state is not None else [],
+    )
+    return replace(evidence, **changes)
+
+
+def _faults(evidence: Evidence) -> set[Fault]:
+    return {each.fault for each in judge(evidence)}
+
+
+def test_a_message_that_rang_once_is_in_order() -> None:
+    assert _faults(_evidence()) == set()
+
+
+def test_the_ledgers_word_needs_the_screens() -> None:
+    assert _faults(_evidence(tellings=[])) == {Fault.NOT_TOLD}
+    assert _faults(_evidence(popups=[])) == {Fault.NOT_ON_SCREEN}
+    assert _faults(_evidence(popups=[], expected=[replace(EXPECTED, is_cleared=True)])) == set()
+
+
+@pytest.mark.parametrize("state", [None, "pending"])
+def test_what_rings_must_ring(state: str | None) -> None:
+    assert _faults(_evidence(state)) == {Fault.NEVER_RANG}
+
+
+def test_in_quiet_it_may_wait() -> None:
+    assert _faults(_evidence("pending", is_quiet=True)) == set()
+
+
+@pytest.mark.parametrize("state", ["withdrawn", "opened", "cancelled"])
+def test_what_is_unread_must_not_be_settled(state: str) -> None:
+    assert _faults(_evidence(state)) == {Fault.SETTLED}
+
+
+def test_what_does_not_ring_must_not_ring() -> None:
+    silent = [replace(EXPECTED, rings=False)]
+    assert _faults(_evidence(expected=silent)) == {Fault.RANG}
+    assert _faults(_evidence(None, expected=silent)) == set()
+    assert _faults(_evidence("withdrawn", expected=silent)) == {Fault.RANG}
+    assert _faults(_evidence(expected=[])) == {Fault.RANG}
+
+
+def test_what_is_gone_is_withdrawn() -> None:
+    gone = [replace(EXPECTED, gone="read")]
+    assert _faults(_evidence(expected=gone)) == {Fault.KEPT, Fault.ON_SCREEN}
+    assert _faults(_evidence("withdrawn", expected=gone)) == set()
+    assert _faults(_evidence(None, expected=gone)) == set()
+
+
+def test_an_edit_is_on_screen_in_its_last_version() -> None:
+    assert _faults(_evidence(expected=[replace(EXPECTED, version=1)])) == {Fault.OLD_VERSION}
+
+
+def test_what_was_gone_before_must_not_ring_later() -> None:
+    gone = [replace(EXPECTED, gone="read", was_gone=True)]
+    rang = [_telling("Alice: w0001v0")]
+    assert _faults(_evidence("withdrawn", expected=gone, tellings=rang)) == {Fault.RANG_LATE}
+    assert _faults(_evidence("withdrawn", expected=gone, tellings=rang, told_before=1)) == set()
+
+
+def test_the_same_is_not_heard_twice() -> None:
+    twice = [_telling("Alice: w0001v0"), _telling("Alice: w0001v0", at_s=2.0)]
+    assert _faults(_evidence(tellings=twice)) == {Fault.RANG_TWICE}
+    quietly = [twice[0], replace(twice[1], is_heard=False)]
+    assert _faults(_evidence(tellings=quietly)) == set()
+    assert _faults(_evidence(tellings=twice, told_before=2)) == set()
+
+
+def test_inbox_and_bar_say_what_the_ledger_says() -> None:
+    assert _faults(_evidence(inbox={})) == {Fault.INBOX}
+    assert _faults(_evidence(inbox={ME: {ROOM: (2, [EVENT])}})) == {Fault.INBOX}
+    assert _faults(_evidence(inbox={ME: {ROOM: (1, ["$other"])}})) == {Fault.INBOX}
+    assert _faults(_evidence(bar=0)) == {Fault.BAR}
+
+
+def test_words_of_our_own_need_a_reason() -> None:
+    notice = Popup("", "Some messages may be missing", "Look there.", ME, read_tokens(""))
+    assert _faults(_evidence(popups=[POPUP, notice])) == {Fault.NOTICE}
+    assert _faults(_evidence(popups=[POPUP, notice], notices=[notice.title])) == set()
+
+
+def test_of_what_is_excused_nothing_is_asked() -> None:
+    assert _faults(_evidence(None, excused=frozenset({EVENT}))) == set()

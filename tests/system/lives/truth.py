@@ -1,0 +1,329 @@
+"""What the homeserver knows of one user, as another device of that user reads it: nothing here is Heliograph's own.
+
+Events in order, redactions, receipts, membership, push rules and ignored users come by an unfiltered /sync; what rings
+by GET /notifications. What the homeserver cannot read is judged by Synapse's own evaluator over what was written.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from heliograph.core.push.context import Context
+from heliograph.demo.user import DemoUser
+from synapse_evaluator import Refusal, SynapseRules
+
+_FILTER = json.dumps(
+    {"presence": {"types": []}, "room": {"timeline": {"limit": 500}, "include_leave": True, "state": {}}}
+)
+_NEWEST = "60"
+"""Of the notifications; between two looks there are fewer."""
+_RECEIPTS = ("m.read", "m.read.private")
+_RELATIONS = ("m.replace", "m.annotation", "m.reference")
+
+
+@dataclass
+class Event:
+    """One event of a room that the user is or was in."""
+
+    event_id: str
+    room_id: str
+    type: str
+    sender: str
+    place: int
+    """In the order of the homeserver."""
+    look: int
+    """In which look it was first seen."""
+    content: Mapping[str, Any]
+    """In clear text."""
+    is_encrypted: bool
+    state_key: str | None
+    redacts: str | None
+    redacted_look: int | None = None
+    listed: bool = False
+    """GET /notifications had it."""
+    is_highlight: bool = False
+    by_clear_text: bool = False
+    """It rings by what it says, which the homeserver cannot read."""
+    is_from_ignored: bool = False
+    """When it came, its sender was ignored."""
+
+    @property
+    def relation(self) -> Mapping[str, Any]:
+        relation = self.content.get("m.relates_to")
+        return relation if isinstance(relation, dict) else {}
+
+    @property
+    def thread_root(self) -> str | None:
+        return str(self.relation["event_id"]) if self.relation.get("rel_type") == "m.thread" else None
+
+    @property
+    def replaces(self) -> str | None:
+        return str(self.relation["event_id"]) if self.relation.get("rel_type") == "m.replace" else None
+
+    @property
+    def is_relation(self) -> bool:
+        return self.relation.get("rel_type") in _RELATIONS
+
+    @property
+    def rings(self) -> bool:
+        return self.by_clear_text if self.is_encrypted else self.listed
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What the user read, on whichever device."""
+
+    room_id: str
+    event_id: str
+    kind: str
+    thread_id: str | None
+    look: int
+
+
+@dataclass
+class Room:
+    """`stays` are the places of the user's joins; `ends` those of what ended them."""
+
+    room_id: str
+    events: dict[str, Event] = field(default_factory=dict)
+    state: dict[tuple[str, str], Event] = field(default_factory=dict)
+    stays: list[int] = field(default_factory=list)
+    membership: str = "leave"
+    changes: list[tuple[int, str]] = field(default_factory=list)
+    """Of the user's membership: in which look, and to what."""
+    inviters: list[str] = field(default_factory=list)
+    """Of each invite, in order."""
+    fully_read: list[tuple[int, str]] = field(default_factory=list)
+    counts: list[tuple[int, int]] = field(default_factory=list)
+    """In which look how much was unread, as the homeserver counts, threads included."""
+
+    def count_at(self, look: int) -> int:
+        return next((count for at, count in reversed(self.counts) if at <= look), 0)
+
+    def joined(self) -> int:
+        """How many members there are."""
+        return sum(
+            1
+            for (type_, _), event in self.state.items()
+            if type_ == "m.room.member" and event.content.get("membership") == "join"
+        )
+
+    def newest(self, *types: str) -> Event | None:
+        return next((each for each in reversed(self.events.values()) if each.type in types), None)
+
+
+class Truth:
+    """`look` reads what is new. `clear` tells what an encrypted event says, by its id."""
+
+    def __init__(self, device: DemoUser, clear: Mapping[str, tuple[str, Mapping[str, Any]]]) -> None:
+        self.me = device.user_id
+        self.rooms: dict[str, Room] = {}
+        self.receipts: list[Receipt] = []
+        self.ignored: frozenset[str] = frozenset()
+        self.ignoring: list[tuple[int, frozenset[str]]] = []
+        """In which look who was ignored."""
+        self.rules: Mapping[str, list[dict[str, Any]]] = {}
+        self.rule_changes: list[int] = []
+        self.looks = 0
+        self._device = device
+        self._clear = clear
+        self._since: str | None = None
+        self._places = itertools.count()
+        self._redacted_early: set[str] = set()
+
+    @property
+    def events(self) -> Iterator[Event]:
+        for room in self.rooms.values():
+            yield from room.events.values()
+
+    def find(self, event_id: str) -> Event | None:
+        return next((room.events[event_id] for room in self.rooms.values() if event_id in room.events), None)
+
+    def ignored_at(self, look: int) -> frozenset[str]:
+        """Who was ignored by then."""
+        return next((ignored for at, ignored in reversed(self.ignoring) if at <= look), frozenset())
+
+    async def look(self) -> None:
+        """All that came since the last look. Of two that come together the order is known, too."""
+        self.looks += 1
+        more = {} if self._since is None else {"since": self._since}
+        told = await self._device.call("GET", "/sync", timeout="0", filter=_FILTER, **more)
+        self._since = told["next_batch"]
+        self._take_account_data(told.get("account_data", {}).get("events", []))
+        rooms = told.get("rooms", {})
+        new: list[Event] = []
+        for room_id, entry in rooms.get("invite", {}).items():
+            self._take_invite(self._room(room_id), entry)
+        for membership in ("join", "leave"):
+            for room_id, entry in rooms.get(membership, {}).items():
+                new += self._take_room(self._room(room_id), entry, membership)
+        await self._list()
+        for event in new:
+            if event.is_encrypted and event.sender != self.me:
+                event.by_clear_text = self._judge(event)
+
+    def _take_invite(self, room: Room, entry: dict[str, Any]) -> None:
+        senders = [
+            each["sender"]
+            for each in entry["invite_state"]["events"]
+            if each["type"] == "m.room.member" and each["state_key"] == self.me
+        ]
+        if room.membership != "invite":
+            room.inviters.append(senders[0] if senders else "")
+        self._change(room, "invite")
+
+    def _room(self, room_id: str) -> Room:
+        return self.rooms.setdefault(room_id, Room(room_id))
+
+    def _change(self, room: Room, membership: str) -> None:
+        if room.membership != membership:
+            room.membership = membership
+            room.changes.append((self.looks, membership))
+
+    def _take_account_data(self, events: list[dict[str, Any]]) -> None:
+        for event in events:
+            match event["type"]:
+                case "m.ignored_user_list":
+                    self.ignored = frozenset(event["content"].get("ignored_users", {}))
+                    self.ignoring.append((self.looks, self.ignored))
+                case "m.push_rules":
+                    self.rules = event["content"]["global"]
+                    self.rule_changes.append(self.looks)
+
+    def _take_room(self, room: Room, entry: dict[str, Any], membership: str) -> list[Event]:
+        new = []
+        state = entry.get("state", {}).get("events", [])
+        for raw in state:
+            self._take_state(room, self._read(room, raw))
+        for raw in entry.get("timeline", {}).get("events", []):
+            if raw["event_id"] in room.events:
+                continue
+            event = self._read(room, raw)
+            room.events[event.event_id] = event
+            new.append(event)
+            if event.state_key is not None:
+                self._take_state(room, event)
+            if event.redacts is not None:
+                self._redact(room, event.redacts)
+            if event.event_id in self._redacted_early:
+                event.redacted_look = self.looks
+        for raw in entry.get("ephemeral", {}).get("events", []):
+            if raw["type"] == "m.receipt":
+                self._take_receipts(room, raw["content"])
+        for raw in entry.get("account_data", {}).get("events", []):
+            if raw["type"] == "m.fully_read":
+                room.fully_read.append((self.looks, raw["content"]["event_id"]))
+        counts = entry.get("unread_notifications")
+        if counts is not None:
+            room.counts.append((self.looks, counts.get("notification_count", 0)))
+        self._change(room, membership)
+        return new
+
+    def _redact(self, room: Room, event_id: str) -> None:
+        if event_id in room.events:
+            room.events[event_id].redacted_look = self.looks
+        else:
+            self._redacted_early.add(event_id)
+
+    def _read(self, room: Room, raw: dict[str, Any]) -> Event:
+        is_encrypted = raw["type"] == "m.room.encrypted"
+        type_, content = self._clear.get(raw["event_id"], (raw["type"], raw["content"]))
+        event = Event(
+            event_id=raw["event_id"],
+            room_id=room.room_id,
+            type=type_,
+            sender=raw["sender"],
+            place=next(self._places),
+            look=self.looks,
+            content=content,
+            is_encrypted=is_encrypted,
+            state_key=raw.get("state_key"),
+            redacts=raw.get("redacts") or (content.get("redacts") if raw["type"] == "m.room.redaction" else None),
+            is_from_ignored=raw["sender"] in self.ignored,
+        )
+        if "redacted_because" in raw.get("unsigned", {}):
+            event.redacted_look = self.looks
+        return event
+
+    def _take_state(self, room: Room, event: Event) -> None:
+        assert event.state_key is not None
+        before = room.state.get((event.type, event.state_key))
+        room.state[event.type, event.state_key] = event
+        if event.type != "m.room.member" or event.state_key != self.me or not _is_join(event):
+            return
+        if before is None or not _is_join(before):
+            room.stays.append(event.place)
+
+    def _take_receipts(self, room: Room, content: Mapping[str, Any]) -> None:
+        for event_id, kinds in content.items():
+            for kind in _RECEIPTS:
+                if self.me in kinds.get(kind, {}):
+                    thread = kinds[kind][self.me].get("thread_id")
+                    receipt = Receipt(room.room_id, event_id, kind, thread, self.looks)
+                    self.receipts.append(receipt)
+
+    async def _list(self) -> None:
+        told = await self._device.call("GET", "/notifications", limit=_NEWEST)
+        for each in told["notifications"]:
+            raw, room = each["event"], self._room(each["room_id"])
+            if (event := room.events.get(raw["event_id"])) is not None:
+                event.listed = True
+                event.is_highlight = _highlights(each["actions"])
+
+    def _judge(self, event: Event) -> bool:
+        """Whether it rings by the rules as they are now."""
+        room = self.rooms[event.room_id]
+        member = room.state.get(("m.room.member", self.me))
+        levels = room.state.get(("m.room.power_levels", ""))
+        create = room.state.get(("m.room.create", ""))
+        context = Context(
+            user_id=self.me,
+            display_name=None if member is None else member.content.get("displayname"),
+            member_count=room.joined(),
+            power_levels=None if levels is None else levels.content,
+            creators=frozenset() if create is None else frozenset({create.sender}),
+            room_version=None if create is None else str(create.content.get("room_version", "1")),
+        )
+        raw = {
+            "type": event.type,
+            "room_id": event.room_id,
+            "sender": event.sender,
+            "content": dict(event.content),
+            "event_id": event.event_id,
+        }
+        rule = _rule_of(self.rules, raw, context)
+        event.is_highlight = rule is not None and any(
+            isinstance(action, dict)
+            and action.get("set_tweak") == "highlight"
+            and action.get("value", True) is not False
+            for action in rule["actions"]
+        )
+        return rule is not None and "notify" in rule["actions"]
+
+
+def _is_join(event: Event) -> bool:
+    return event.content.get("membership") == "join"
+
+
+def _highlights(actions: Sequence[Any]) -> bool:
+    tweaks = [action for action in actions if isinstance(action, dict) and action.get("set_tweak") == "highlight"]
+    return any(tweak.get("value", True) is not False for tweak in tweaks)
+
+
+def _rule_of(
+    rules: Mapping[str, list[dict[str, Any]]], event: Mapping[str, Any], context: Context
+) -> Mapping[str, Any] | None:
+    """The rule that Synapse finds, with its actions as the user has them."""
+    own = {kind: [rule for rule in listed if not rule.get("default")] for kind, listed in rules.items()}
+    try:
+        name = SynapseRules(own).rule_of(event, context)
+    except Refusal:
+        return None
+    if name is None:
+        return None
+    kind, _, rule_id = name.partition("/")
+    return next((rule for rule in rules[kind] if rule["rule_id"] == rule_id), None)

@@ -12,6 +12,7 @@ import ssl
 import aiohttp
 
 from heliograph.core.text import clean_line
+from heliograph.repetition import Disconnected
 
 _LIMIT = 200
 
@@ -40,7 +41,7 @@ def word_unanswered(error: BaseException) -> str:
             return _word_tls(error)
         case aiohttp.ClientConnectorError():
             return _word_connecting(error)
-        case aiohttp.ServerDisconnectedError() | OSError(errno=errno.ECONNRESET | errno.EPIPE):
+        case aiohttp.ServerDisconnectedError() | Disconnected() | OSError(errno=errno.ECONNRESET | errno.EPIPE):
             return "the connection was closed without an answer"
         case aiohttp.ClientPayloadError():
             return "the answer ended before its end"

@@ -81,6 +81,8 @@ class Cable:
         self._whole = asyncio.Event()
         self._held: set[asyncio.Task[Any]] = set()
         self._polls = 0
+        self.lost = 0
+        """Answers to /sync that came while it was cut."""
 
     @property
     def url(self) -> str:
@@ -88,7 +90,7 @@ class Cable:
 
     @property
     def is_polling(self) -> bool:
-        """Whether a /sync is pending."""
+        """Whether a /sync is pending at the far end."""
         return self._polls > 0 and self._whole.is_set()
 
     async def __aenter__(self) -> Cable:
@@ -121,14 +123,11 @@ class Cable:
         task = asyncio.current_task()
         assert task is not None
         self._held.add(task)
-        is_poll = _is_sync(request)
-        self._polls += is_poll
         try:
             return await self._forward(request)
         except aiohttp.ClientError:
             return web.Response(status=502)
         finally:
-            self._polls -= is_poll
             self._held.discard(task)
 
     async def _forward(self, request: web.BaseRequest) -> web.StreamResponse:
@@ -140,10 +139,16 @@ class Cable:
         headers = {name: value for name, value in request.headers.items() if name.lower() not in ("host", "connection")}
         headers["Accept-Encoding"] = "identity"
         url = URL(f"{self._far}{request.raw_path}", encoded=True)
-        async with self._session.request(request.method, url, data=body, headers=headers) as answer:
-            data = await answer.read()
-            status, kind = answer.status, answer.headers.get("Content-Type", "")
-        await self._travel()
+        is_poll = _is_sync(request)
+        self._polls += is_poll
+        try:
+            async with self._session.request(request.method, url, data=body, headers=headers) as answer:
+                data = await answer.read()
+                status, kind = answer.status, answer.headers.get("Content-Type", "")
+            self.lost += is_poll and not self._whole.is_set()
+            await self._travel()
+        finally:
+            self._polls -= is_poll
         if _is_sync(request) and status == 200:
             self._note(json.loads(data))
         return web.Response(status=status, body=data, headers={"Content-Type": kind})

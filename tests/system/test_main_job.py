@@ -7,7 +7,7 @@ import secrets
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 import pytest
@@ -18,6 +18,7 @@ from fakes.notification_server import GNOME, NotificationServer, Shown
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
 from system.daemon import Daemon, account_folder, sign_in
+from system.relay_faults import Cable
 from waiting import until
 
 QUIET_S = 1.0
@@ -135,6 +136,23 @@ async def test_what_was_read_elsewhere_while_the_daemon_was_down_stays_silent(st
     async with daemon:
         await stage.shown("not read yet")
         await stage.probe(other)
+    assert not stage.saying("read on the phone")
+
+
+async def test_what_was_read_elsewhere_after_an_answer_was_lost_stays_silent(stage: Stage, new_user: NewUser) -> None:
+    """The homeserver keeps the answer to a poll for its repetition, which knows nothing of what was read since."""
+    room = await stage.direct_room()
+    async with Cable(stage.me.base_url) as cable:
+        await sign_in(replace(stage.me, base_url=cable.url))
+        async with Daemon():
+            await stage.probe(room)
+            await until(lambda: cable.is_polling, "the poll")
+            cable.cut()
+            event = await stage.alice.send_text(room, "read on the phone")
+            await until(lambda: cable.lost, "the answer that is lost")
+            await stage.me.read(room, event)
+            cable.mend()
+            await stage.probe(room)
     assert not stage.saying("read on the phone")
 
 

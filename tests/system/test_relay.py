@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 
 from system.daemon import Daemon
+from system.evidence import decisions
 from system.relay_process import RelayProcess
 from system.relay_scene import Scene
 from waiting import until
@@ -63,6 +64,29 @@ async def test_what_is_read_on_the_phone_during_the_hold_rings_nowhere(scene: Sc
         # Here, so that the daemon's log is shown with a failure.
         assert scene.gateway.events == [probe]
         assert read not in scene.shown()
+
+
+async def test_what_is_read_while_an_answer_is_lost_stays_silent_once_the_homeserver_lists_it_no_more(
+    scene: Scene,
+) -> None:
+    """Synapse clears its list of what was read twice a minute, and keeps the answer to a poll for two minutes."""
+    async with Daemon():
+        await scene.ready()
+        scene.cable.cut()
+        read = await scene.send("read on the phone")
+        await until(lambda: scene.cable.lost, "the answer that is lost")
+        await scene.phone.read(scene.rooms[0], read)
+
+        async def is_cleared() -> bool:
+            listed = (await scene.phone.call("GET", "/notifications"))["notifications"]
+            return all(each["event"]["event_id"] != read for each in listed)
+
+        await until(is_cleared, "the clearing of the list", 60)
+        scene.cable.mend()
+        probe = await scene.send("probe")
+        await scene.arrived([probe])
+        # Not what is on the screen by now, but whether it ever rang.
+        assert decisions(scene.account)[read] == "silent"
 
 
 async def test_it_ends_when_asked_to(relay: RelayProcess) -> None:

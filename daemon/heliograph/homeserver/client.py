@@ -43,6 +43,7 @@ class HomeserverClient:
             query=sync_query(request, self.device_id),
             timeout_s=max(request.timeout_ms / 1000 + _GRACE_S, _LEAST_S),
             limit=MAX_SYNC,
+            once=True,
         )
         if len(body) <= _DECODED_AT_ONCE:
             return wire.decode(body, user_id=self.user_id, device_id=self.device_id)

@@ -16,6 +16,7 @@ from heliograph.core.events import Json
 from heliograph.errors import AnswerTooLarge, LoggedOut, Unreachable
 from heliograph.homeserver.address import check_homeserver_url, encode_query
 from heliograph.homeserver.answer import bad_answer, failure
+from heliograph.repetition import ask_once
 from heliograph.unanswered import word_unanswered
 
 MAX_ANSWER = 8 * 1024 * 1024
@@ -74,11 +75,13 @@ class Session:
         body: Json | None = None,
         timeout_s: float = 30,
         limit: int = MAX_ANSWER,
+        once: bool = False,
     ) -> bytes:
         """The body of a successful answer, of at most `limit` bytes. Redirects are not followed.
 
         `path` begins with a slash, its segments are quoted already (`address.segment`). Connecting, headers and body
-        share `timeout_s`; only a body that keeps coming may take longer. Raises ServerError.
+        share `timeout_s`; only a body that keeps coming may take longer. `once`: it is not sent again on another
+        connection where the first ends without an answer. Raises ServerError.
         """
         if self._is_closed:
             raise Unreachable("the connection to the homeserver is closed")
@@ -87,7 +90,7 @@ class Session:
         self._running.add(scope)
         try:
             async with scope:
-                return await self._exchange(method, URL(address, encoded=True), body, limit, scope)
+                return await self._exchange(method, URL(address, encoded=True), body, limit, scope, once=once)
         except LoggedOut:
             self.on_logged_out()
             raise
@@ -132,7 +135,9 @@ class Session:
         self._is_closed = True
         await self.drop_connections()
 
-    async def _exchange(self, method: str, url: URL, body: Json | None, limit: int, scope: asyncio.Timeout) -> bytes:
+    async def _exchange(
+        self, method: str, url: URL, body: Json | None, limit: int, scope: asyncio.Timeout, *, once: bool
+    ) -> bytes:
         headers = {"Accept": "application/json"}
         if self._nio.access_token:
             headers["Authorization"] = f"Bearer {self._nio.access_token}"
@@ -141,7 +146,9 @@ class Session:
             headers["Content-Type"] = "application/json"
             data = msgspec.json.encode(body)
         # Not `AsyncClient.send`: it follows redirects, which would carry the token elsewhere.
-        async with self._http().request(method, url, data=data, headers=headers, allow_redirects=False) as response:
+        async with self._http().request(
+            method, url, data=data, headers=headers, allow_redirects=False, middlewares=(ask_once,) if once else ()
+        ) as response:
             self.server_date = response.headers.get("Date", "")
             if 200 <= response.status < 300:
                 if (response.content_length or 0) > limit:

@@ -12,6 +12,7 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from heliograph.relay.values import Json
+from heliograph.repetition import ask_once
 from heliograph.unanswered import word_unanswered
 
 CONNECT_S = 10.0
@@ -67,6 +68,8 @@ class Upstream:
             cookie_jar=aiohttp.DummyCookieJar(),
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
             skip_auto_headers=_NOTHING_BY_ITSELF,
+            # Whether to ask again is the client's to say: a /sync that is repeated gets an answer of before.
+            middlewares=(ask_once,),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S),
             read_bufsize=64 * 1024,
         )

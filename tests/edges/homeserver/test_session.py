@@ -371,6 +371,31 @@ async def test_dropped_connections_end_a_running_request_and_the_next_one_works(
     assert await session.request("GET", "/x") == b"{}"
 
 
+@pytest.mark.parametrize(("once", "count"), [(True, 1), (False, 2)])
+async def test_a_request_that_is_made_once_is_not_repeated_where_its_connection_ends(
+    serve: Serve, *, once: bool, count: int
+) -> None:
+    asked: list[str] = []
+
+    async def handler(request: web.Request) -> web.Response:
+        asked.append(request.path)
+        assert request.transport is not None
+        request.transport.close()
+        return web.json_response({})
+
+    session = await serve(handler)
+    with pytest.raises(Unreachable, match="closed without an answer"):
+        await session.request("GET", "/poll", once=once)
+    assert len(asked) == count
+
+
+async def test_nothing_listening_is_told_of_a_request_that_is_made_once_too() -> None:
+    session = Session("http://127.0.0.1:1")
+    with pytest.raises(Unreachable, match="nothing answers at"):
+        await session.request("GET", "/poll", once=True)
+    await session.close()
+
+
 async def test_a_dropped_connection_is_not_used_again(serve: Serve) -> None:
     ports: list[int] = []
 

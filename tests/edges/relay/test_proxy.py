@@ -63,6 +63,9 @@ class Echo:
                 assert request.transport is not None
                 request.transport.abort()
                 return response
+            case "/closed":
+                assert request.transport is not None
+                request.transport.close()
             case "/gzip":
                 return web.Response(body=gzip.compress(BODY.encode()), headers={"Content-Encoding": "gzip"})
             case "/redirect":
@@ -189,6 +192,14 @@ async def test_an_answer_that_breaks_off_is_not_taken_for_whole(
     async with client.get(f"{relay.url}/broken") as response:
         with pytest.raises(aiohttp.ClientError):
             await response.read()
+
+
+async def test_what_the_homeserver_does_not_answer_is_asked_once(
+    relay: RunningRelay, client: aiohttp.ClientSession, echo: Echo
+) -> None:
+    async with client.get(f"{relay.url}/closed") as response:
+        assert response.status == 502
+    assert len(echo.requests) == 1
 
 
 async def test_who_goes_away_takes_its_request_along(

@@ -252,6 +252,7 @@ class AccountRun:
                 troubles=self._delivery,
                 on_received=trust.take_received,
                 on_key_counts=key_loop.take_counts,
+                on_changed_devices=trust.look_again,
                 on_catching_up=self._delivery.gather,
                 on_locked=trust.want,
                 on_silent=self._tell_silent,

@@ -31,6 +31,8 @@ log = logging.getLogger(__name__)
 
 LOOK_AGAIN_MS = 6 * 3_600_000
 """How often the homeserver is asked how the device stands, when nothing has happened."""
+AFTER_FAILURE_MS = 60_000
+"""How soon it is asked again if it did not tell."""
 TOLD = "told standing"
 """The machine's name for what the user was last told: once is enough, also over restarts."""
 MATCH, DIFFER = "match", "differ"
@@ -76,6 +78,7 @@ class Trust:
             make_id=_make_id,
             on_view=self._take_view,
             on_standing=self._take_standing,
+            on_look_failed=self._look_soon,
             on_backup_key=self._restoration.take_key,
         )
         self._looked_ms: int | None = None
@@ -96,10 +99,13 @@ class Trust:
 
     def turn(self) -> None:
         """Called after each sync; now and then it asks how the device stands."""
-        now = self._clock()
-        if self._looked_ms is None or abs(now - self._looked_ms) >= LOOK_AGAIN_MS:
-            self._looked_ms = now
-            self._verifications.look()
+        if self._looked_ms is None or abs(self._clock() - self._looked_ms) >= LOOK_AGAIN_MS:
+            self.look_again()
+
+    def look_again(self) -> None:
+        """Something of the user's devices or identity changed: how does ours stand now?"""
+        self._looked_ms = self._clock()
+        self._verifications.look()
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -145,6 +151,9 @@ class Trust:
         return has_backup
 
     # Inside
+
+    def _look_soon(self) -> None:
+        self._looked_ms = self._clock() - LOOK_AGAIN_MS + AFTER_FAILURE_MS
 
     def _take_standing(self, standing: Standing) -> None:
         if standing is not self.standing:

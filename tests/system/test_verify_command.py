@@ -83,6 +83,24 @@ async def test_a_click_on_a_notification_verifies_and_the_backup_opens(
         await until(lambda: any("now that you are" in each.body for each in screen.shown), "the text")
 
 
+async def test_an_identity_that_is_set_up_while_it_runs_is_seen_at_once(
+    user: DemoUser, element: JsClient, screen: NotificationServer
+) -> None:
+    await sign_in(user)
+    async with Daemon():
+        await until(lambda: _stands(user, "no identity"), "the look at the start")
+        assert "has no identity yet" in (await heliograph("status")).output
+        await element("bootstrap")
+        await popup(screen, "Verify this device to read encrypted messages")
+        assert await standing(user) == "unverified"
+        for command in ("status", "doctor"):
+            assert f"heliograph verify {user.user_id}" in (await heliograph(command)).output
+
+
+async def _stands(user: DemoUser, how: str) -> bool:
+    return await standing(user) == how
+
+
 @pytest.mark.parametrize("is_running", [True, False])
 async def test_the_terminal_asks_and_compares(
     user: DemoUser, element: JsClient, screen: NotificationServer, is_running: bool

@@ -180,3 +180,5 @@ class Sync:
     """Unclaimed one-time keys of this device (`signed_curve25519`) at the server; None if it did not say."""
     has_unused_fallback_key: bool | None = None
     """None if the server did not say."""
+    has_changed_devices: bool = False
+    """The user's own: a device came, went or was signed, or the identity was set up or reset."""

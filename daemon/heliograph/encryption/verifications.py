@@ -72,6 +72,7 @@ class Verifications:
         sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
         on_view: Callable[[View], None] = lambda view: None,
         on_standing: Callable[[Standing], None] = lambda standing: None,
+        on_look_failed: Callable[[], None] = lambda: None,
         on_backup_key: Callable[[], None] = lambda: None,
     ) -> None:
         self._keys = keys
@@ -84,11 +85,13 @@ class Verifications:
         self._sleep = sleep
         self._on_view = on_view
         self._on_standing = on_standing
+        self._on_look_failed = on_look_failed
         self._on_backup_key = on_backup_key
         self._work: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(MOST_WAITING)
         self._open: dict[str, tuple[Verification, OwnKeys]] = {}
         self._views: dict[str, View] = {}
         self._is_wanted = False
+        self._is_look_waiting = False
         self._following: asyncio.Task[object] | None = None
 
     # What others say
@@ -132,8 +135,9 @@ class Verifications:
         self._later(lambda: self._cancel(transaction_id))
 
     def look(self) -> None:
-        """Ask the homeserver how this device stands, and tell."""
-        self._later(self._look)
+        """Ask the homeserver how this device stands, and tell. One look that waits is as good as many."""
+        if not self._is_look_waiting:
+            self._is_look_waiting = self._later(self._look)
 
     async def run(self) -> None:
         """Runs until cancelled. What fails ends the step that was under way, and nothing else."""
@@ -161,11 +165,14 @@ class Verifications:
         except TimeoutError:
             return self._expire
 
-    def _later(self, work: Callable[[], Awaitable[None]]) -> None:
+    def _later(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Whether it will be done."""
         try:
             self._work.put_nowait(work)
         except asyncio.QueueFull:
             log.warning("Too much is said about verifications: passed over some of it")
+            return False
+        return True
 
     # One at a time
 
@@ -308,4 +315,11 @@ class Verifications:
             self._on_backup_key()
 
     async def _look(self) -> None:
-        self._on_standing(await self._cross_signing.standing())
+        # What changes from now on needs another look.
+        self._is_look_waiting = False
+        try:
+            standing = await self._cross_signing.standing()
+        except (ServerError, StorageError):
+            self._on_look_failed()
+            raise
+        self._on_standing(standing)

@@ -27,6 +27,7 @@ class _Body(msgspec.Struct):
     to_device: msgspec.Raw = ABSENT
     device_one_time_keys_count: msgspec.Raw = ABSENT
     device_unused_fallback_key_types: msgspec.Raw = ABSENT
+    device_lists: msgspec.Raw = ABSENT
     notifications: msgspec.Raw = ABSENT
     unstable_notifications: msgspec.Raw = msgspec.field(default=ABSENT, name="org.matrix.msc3361.notifications")
 
@@ -37,6 +38,10 @@ class _Rooms(msgspec.Struct):
     leave: msgspec.Raw = ABSENT
 
 
+class _DeviceLists(msgspec.Struct):
+    changed: msgspec.Raw = ABSENT
+
+
 class _Invited(msgspec.Struct):
     invite_state: msgspec.Raw = ABSENT
 
@@ -44,6 +49,7 @@ class _Invited(msgspec.Struct):
 _body = msgspec.json.Decoder(_Body)
 _any = msgspec.json.Decoder()
 _rooms = decoder(_Rooms)
+_device_lists = decoder(_DeviceLists)
 _invited = decoder(_Invited)
 _list = decoder(list[msgspec.Raw])
 _counts = decoder(dict[str, int])
@@ -76,6 +82,7 @@ def decode(body: bytes, *, user_id: str, device_id: str) -> Sync:
         or _notifications(parts, answer.unstable_notifications),
         one_time_keys=_one_time_keys(parts, answer.device_one_time_keys_count),
         has_unused_fallback_key=_has_fallback_key(parts, answer.device_unused_fallback_key_types),
+        has_changed_devices=_has_changed_devices(parts, answer.device_lists, user_id),
         malformed=tuple(parts.malformed),
         size=len(body),
     )
@@ -130,6 +137,12 @@ def _one_time_keys(parts: Parts, raw: msgspec.Raw) -> int | None:
 def _has_fallback_key(parts: Parts, raw: msgspec.Raw) -> bool | None:
     names = parts.read(_names, raw, "device_unused_fallback_key_types")
     return None if names is None else ONE_TIME_KEY in names
+
+
+def _has_changed_devices(parts: Parts, raw: msgspec.Raw, user_id: str) -> bool:
+    """Of the user's own: nobody else's are kept track of."""
+    lists = parts.read(_device_lists, raw, "device_lists")
+    return lists is not None and user_id in (parts.read(_names, lists.changed, "device_lists.changed") or ())
 
 
 def _notifications(parts: Parts, raw: msgspec.Raw) -> tuple[ServerNotification | Malformed, ...]:

@@ -88,6 +88,8 @@ class Surroundings:
     """To-device events that are not about room keys, in their order."""
     on_key_counts: Callable[[int | None, bool | None], None] = _ignore
     """As in Sync: one-time keys at the server, and whether the fallback key is unused."""
+    on_changed_devices: Callable[[], None] = _ignore
+    """The user's own devices or identity changed."""
     on_catching_up: Callable[[bool], None] = _ignore
     """After an absence something came, and more is expected; or all of it is there."""
     on_silent: Callable[[Sequence[str]], None] = _ignore
@@ -332,6 +334,8 @@ class SyncLoop:
             if taken.outcomes:
                 self._world.on_received(taken.outcomes)
         self._world.on_key_counts(sync.one_time_keys, sync.has_unused_fallback_key)
+        if sync.has_changed_devices:
+            self._world.on_changed_devices()
 
     async def _plan_and_commit(self, sync: Sync, *, is_listing: bool) -> Plan:
         new_keys = None if self._new_keys is None else frozenset(self._new_keys)

@@ -18,8 +18,8 @@ from heliograph.core.verification import PREFIX, Message, Verification
 from heliograph.encryption.cross_signing import read_own_keys
 from heliograph.encryption.machine import Machine
 from heliograph.encryption.sas import SasAgreement
-from heliograph.errors import UserError
-from heliograph.trust import DIFFER, LOOK_AGAIN_MS, MATCH, TOLD, Trust
+from heliograph.errors import Unreachable, UserError
+from heliograph.trust import AFTER_FAILURE_MS, DIFFER, LOOK_AGAIN_MS, MATCH, TOLD, Trust
 from heliograph.trust_desk import TrustDesk
 from peers import open_machine
 from waiting import until
@@ -149,6 +149,44 @@ async def test_the_homeserver_is_asked_seldom(stage: Stage) -> None:
         stage.trust.turn()
         await asyncio.sleep(0.05)
     assert stage.server.requests == asked
+
+
+async def test_an_identity_that_is_set_up_meanwhile_is_seen_at_once(stage: Stage) -> None:
+    master = dict(stage.server.master)
+    stage.server.master.clear()
+    async with stage.running():
+        await stage.turn()
+        stage.server.master.update(master)
+        stage.trust.look_again()
+        await until(lambda: stage.standings[-1] is Standing.UNVERIFIED, "the standing")
+        await until(stage.is_told, "what the user is told")
+    assert stage.told == ["Verify this device to read encrypted messages"]
+
+
+async def test_many_changes_at_once_are_one_look(stage: Stage) -> None:
+    async with stage.running():
+        for _ in range(1000):
+            stage.trust.look_again()
+        await until(lambda: stage.standings, "the standing")
+        await until(stage.is_told, "what the user is told")
+    assert stage.server.requests < 10
+
+
+async def test_a_look_that_fails_is_made_again_after_a_minute(stage: Stage) -> None:
+    stage.server.failure = Unreachable("not now")
+    async with stage.running():
+        asked = stage.server.requests
+        stage.trust.look_again()
+        await until(lambda: stage.server.requests > asked, "the look")
+        stage.server.failure = None
+        stage.now += AFTER_FAILURE_MS - 1
+        asked = stage.server.requests
+        stage.trust.turn()
+        await asyncio.sleep(0.05)
+        assert stage.server.requests == asked
+        stage.now += 1
+        await stage.turn()
+    assert stage.standings == [Standing.UNVERIFIED]
 
 
 async def test_who_has_no_identity_is_not_bothered(stage: Stage) -> None:

@@ -435,6 +435,27 @@ def test_what_is_left_of_our_published_keys_is_told(
     assert (sync.one_time_keys, sync.has_unused_fallback_key) == (one_time_keys, has_fallback)
 
 
+@pytest.mark.parametrize(
+    ("told", "is_changed"),
+    [
+        ({}, False),
+        ({"device_lists": {"changed": [ALICE, ME], "left": []}}, True),
+        ({"device_lists": {"changed": [ALICE]}}, False),
+        ({"device_lists": {"left": [ME]}}, False),
+        ({"device_lists": {"changed": []}}, False),
+    ],
+)
+def test_it_is_told_whether_the_users_own_devices_changed(told: dict[str, Any], *, is_changed: bool) -> None:
+    assert read(told).has_changed_devices is is_changed
+
+
+@pytest.mark.parametrize("told", [[], {"changed": ME}, {"changed": [ME, 5]}])
+def test_changed_devices_that_are_no_list_are_malformed(told: Any) -> None:
+    sync = read({"device_lists": told})
+    assert not sync.has_changed_devices
+    assert len(sync.malformed) == 1
+
+
 def test_counts_of_keys_that_are_none_are_malformed() -> None:
     sync = read({"device_one_time_keys_count": {"signed_curve25519": "many"}})
     assert sync.one_time_keys is None

@@ -42,6 +42,7 @@ from heliograph.handoff_loop import HandoffLoop
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.media import Media
+from heliograph.homeserver.network import has_route
 from heliograph.homeserver.room_actions import RoomActionsClient
 from heliograph.homeserver.rooms import RoomsClient
 from heliograph.homeserver.session import Session
@@ -72,6 +73,8 @@ LAST_ACTION_S = 2.0
 """How long a stop waits for what the user wanted done: a reply that was just typed."""
 STUCK_MS = 60_000
 KEYRING_SLICE_S = 60.0
+ABOUT_KEYRING = "keyring"
+ABOUT_END = "end"
 
 
 def now_ms() -> int:
@@ -250,6 +253,7 @@ class AccountRun:
                 on_news=self._delivery.wake,
                 on_turn=self._beat,
                 troubles=self._delivery,
+                is_network_up=lambda: has_route(self.account.homeserver),
                 on_received=trust.take_received,
                 on_key_counts=key_loop.take_counts,
                 on_changed_devices=trust.look_again,
@@ -414,17 +418,20 @@ class AccountRun:
                 await self._wait_for_keyring(store, "is not running")
                 continue
             if text is None:
+                self._delivery.withdraw(ABOUT_KEYRING)
                 raise UserError(
                     f"The access token of {self.account.user_id} is gone from the {store.name}.",
                     f"Log in again: heliograph login {self.account.user_id}",
                     exit_code=EXIT_NEEDS_LOGIN,
                 )
+            self._delivery.withdraw(ABOUT_KEYRING)
             return decode_secret(self.account.user_id, text)
 
     async def _wait_for_keyring(self, store: SecretStore, state: str) -> None:
         log.warning("The keyring %s: %s waits for it", state, self.account.user_id)
         self._status.connection, self._status.why = Connection.WAITING_FOR_KEYRING, f"the keyring {state}"
-        self._delivery.tell(f"The keyring {state}", "Heliograph needs its access token from there to get messages.")
+        hint = "Heliograph needs its access token from there to get messages."
+        self._delivery.tell(f"The keyring {state}", hint, about=ABOUT_KEYRING)
         self._watchdog.release(self.account.user_id)
         self._tell_state()
         while True:
@@ -449,7 +456,7 @@ class AccountRun:
         return EXIT_CONFIG
 
     async def _say_last(self, title: str, hint: str) -> None:
-        self._delivery.tell(title, hint)
+        self._delivery.tell(title, hint, about=ABOUT_END)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
                 await self._delivery.all_told()

@@ -31,6 +31,7 @@ from heliograph.core.notification import (
     Replied,
     ServerChanged,
 )
+from heliograph.core.outage import ABOUT_DISK, word_disk
 from heliograph.core.popups import Close, Keep, Show, Step, arrange, is_summary, new_rooms
 from heliograph.core.privacy import SHOW_ALL, Level, Privacy, reduce
 from heliograph.core.quiet import Through
@@ -236,11 +237,15 @@ class DeliveryLoop:
             try:
                 await self._work()
                 delay = self._delay()
+                if self._trouble:
+                    self.withdraw(ABOUT_DISK)
                 self._trouble = ""
             except (StorageError, UserError) as trouble:
                 # A ledger that is damaged ends the account, which is the sync loop's to find out.
                 if self._trouble != str(trouble):
                     log.warning("Deliveries wait for the disk: %s", trouble)
+                if isinstance(trouble, StorageError) and not self._trouble:
+                    self.tell(*word_disk(str(trouble)), about=ABOUT_DISK)
                 self._trouble = str(trouble)
                 delay = STORAGE_RETRY_S
             finally:

@@ -6,6 +6,7 @@
      ├─ ServerError          a homeserver call that did not give its answer
      │   ├─ Unreachable      no (whole, sane) answer came: try again with back-off
      │   │   ├─ BadAnswer        something answered, but not as a homeserver in order does
+     │   │   ├─ AccountLocked    the account is locked, and will be served again once it is unlocked
      │   │   └─ AnswerTooLarge   the answer went on beyond the limit, and was not read to its end
      │   ├─ RateLimited      the server said when to come back
      │   ├─ Refused          a definite no to this request: do not repeat it unchanged
@@ -67,6 +68,14 @@ class BadAnswer(Unreachable):
         self.status = status
 
 
+class AccountLocked(Unreachable):
+    """M_USER_LOCKED (https://spec.matrix.org/v1.16/client-server-api/#account-locking): whoever runs the homeserver
+    keeps the user out for a while. Device, token and keys stay as they are."""
+
+    def __init__(self) -> None:
+        super().__init__("the account is locked by the homeserver")
+
+
 class AnswerTooLarge(Unreachable):
     """The answer is larger than the request allowed for."""
 
@@ -97,7 +106,8 @@ class Refused(ServerError):
 
 
 class LoggedOut(ServerError):
-    """401 M_UNKNOWN_TOKEN or M_MISSING_TOKEN. `soft`: the device and its keys still exist on the server."""
+    """401 M_UNKNOWN_TOKEN. `soft`: the device and its keys still exist on the server. One answer may be wrong (a worker
+    that lags behind, a backup that was played back): what is done for good is done only once it is confirmed."""
 
     def __init__(self, *, soft: bool) -> None:
         super().__init__("signed out softly" if soft else "signed out")

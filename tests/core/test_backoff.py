@@ -2,12 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
+
+import pytest
+
 from heliograph.core.backoff import LAST_DELAY_S, LONGEST_ASKED_S, reconnect_delay
 
 
-def test_delays_double_from_one_second_to_a_minute() -> None:
-    assert [reconnect_delay(failures, 0.5) for failures in range(1, 9)] == [1, 2, 4, 8, 16, 32, 60, 60]
-    assert reconnect_delay(10_000, 0.5) == LAST_DELAY_S
+def test_delays_double_to_eight_seconds_and_grow_slowly_to_a_minute() -> None:
+    delays = [reconnect_delay(failures, 0.5) for failures in range(1, 60)]
+    assert delays[:6] == [1, 2, 4, 8, 8.5, 8.5 * 1.0625]
+    assert delays == sorted(delays)
+    assert reconnect_delay(10_000, 0.5) == delays[-1] == LAST_DELAY_S
+
+
+@pytest.mark.parametrize("minutes", [1, 2, 5])
+def test_who_was_down_for_minutes_is_found_within_a_fifth_of_that_and_for_few_requests(minutes: int) -> None:
+    asked_s = list(itertools.accumulate(reconnect_delay(failures, 0.5) for failures in range(1, 60)))
+    found_s = next(at for at in asked_s if at >= 60 * minutes)
+    assert found_s <= 60 * minutes * 1.2
+    assert asked_s.index(found_s) < 5 * minutes + 10
 
 
 def test_jitter_spreads_delays_by_a_quarter_either_way() -> None:

@@ -10,12 +10,10 @@ from typing import Any
 import msgspec
 
 from heliograph.core.text import clean_line
-from heliograph.errors import BadAnswer, LoggedOut, RateLimited, Refused, ServerError
+from heliograph.errors import AccountLocked, BadAnswer, LoggedOut, RateLimited, Refused, ServerError
 
 MAX_RETRY_AFTER_S = 600.0
 """A server that asks for more is asked again after ten minutes."""
-
-_LOGGED_OUT = frozenset({"M_UNKNOWN_TOKEN", "M_MISSING_TOKEN"})
 
 
 def failure(status: int, headers: Mapping[str, str], body: bytes) -> ServerError:
@@ -28,8 +26,13 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> ServerError
     if answer is None or status >= 500 or status < 400 or status == 408:
         return bad_answer(status, body)
     errcode = plain(answer["errcode"], 100) if isinstance(answer.get("errcode"), str) else ""
-    if status == 401 and errcode in _LOGGED_OUT:
+    if errcode == "M_USER_LOCKED":
+        return AccountLocked()
+    if status == 401 and errcode == "M_UNKNOWN_TOKEN":
         return LoggedOut(soft=answer.get("soft_logout") is True)
+    if status == 401 and errcode in ("", "M_MISSING_TOKEN"):
+        # We always send the token: something between us and the homeserver took it away, or answered itself.
+        return bad_answer(status, body)
     return Refused(status, errcode, f"refused with HTTP {status}{_said(answer)}")
 
 

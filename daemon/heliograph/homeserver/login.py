@@ -7,7 +7,7 @@ from enum import Enum
 from typing import Any
 
 from heliograph.core.events import Json
-from heliograph.errors import BadAnswer, LoggedOut, RateLimited, Refused, ServerError, UserError
+from heliograph.errors import AccountLocked, BadAnswer, LoggedOut, RateLimited, Refused, ServerError, UserError
 from heliograph.homeserver.answer import plain
 from heliograph.homeserver.session import Session
 
@@ -185,7 +185,7 @@ def _explain(error: ServerError, session: Session) -> UserError:
             return UserError(f"{server} had too many attempts to sign in lately.", f"Wait {wait} and try again.")
         case Refused(errcode="M_USER_DEACTIVATED"):
             return UserError("This account was closed.", "It cannot sign in any more; ask whoever runs the server.")
-        case Refused(errcode="M_USER_LOCKED"):
+        case AccountLocked():
             return UserError("This account is locked.", "Ask whoever runs the server to unlock it.")
         case Refused():
             return UserError(

@@ -1,6 +1,9 @@
 """The loop of one account: ask, keep, decide, commit, and only then ask again, which is the acknowledgement.
 
-loop        the turns, and the waiting between them
+loop        the turns
+waiting     the waits between them, which a nudge ends
+trouble     what the user is told while it does not work
+collecting  who waits until everything is here
 starting    the first sync ever, and starting anew
 decryption  encrypted events become what they say
 planner     from a sync to its plan, with gathering (facts), gaps (what was left out) and salvage (our own faults)

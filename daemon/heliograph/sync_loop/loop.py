@@ -8,35 +8,35 @@ Nothing is acknowledged that is not on disk, so a kill at any point loses nothin
 from __future__ import annotations
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, replace
 
-from heliograph.core.backoff import reconnect_delay
 from heliograph.core.encryption import Received, Rejected, RoomKey
 from heliograph.core.events import AccountData, Sync
 from heliograph.core.privacy import SHOW_ALL, Privacy
 from heliograph.core.record import AccountState, Decision, Plan
 from heliograph.core.situation import Mode
 from heliograph.errors import (
+    AccountLocked,
     AnswerTooLarge,
     HeliographError,
     LoggedOut,
-    RateLimited,
     Refused,
     ServerError,
     StorageError,
-    Unreachable,
     UserError,
 )
 from heliograph.ports import Encryption, Homeserver, Ledger, SyncRequest, Troubles
 from heliograph.status import AccountStatus, Connection
+from heliograph.sync_loop.collecting import Collecting
 from heliograph.sync_loop.mode import ModeKeeper
 from heliograph.sync_loop.narrowing import Narrowing
 from heliograph.sync_loop.planner import SyncPlanner
 from heliograph.sync_loop.rulebook import Rulebook
 from heliograph.sync_loop.starting import PATIENCE, Starter
+from heliograph.sync_loop.trouble import Stale, SyncTrouble
+from heliograph.sync_loop.waiting import Waiting
 from heliograph.tasks import keep_running
 
 log = logging.getLogger(__name__)
@@ -48,14 +48,10 @@ PRUNE_MS = 24 * 3_600_000
 CATCH_UPS = 3
 """Syncs in a row that return at once; on a busy account there is always something new."""
 DAY_MS = 24 * 3_600_000
-BEAT_S = 60.0
 REPORTED = 50
 """Events of one sync that get a line each in the log."""
 HASTY_MS = 1000
-HASTY_ALLOWED = 3
-LONGEST_PAUSE_S = 5.0
-COLLECT_ROUNDS = 5
-"""Syncs for one `collect`, where something new comes all the time."""
+"""An answer to a poll that comes sooner did not wait for news."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,6 +80,8 @@ class Surroundings:
     on_turn: Callable[[], None]
     """The loop is alive."""
     troubles: Troubles
+    is_network_up: Callable[[], bool] = lambda: True
+    """As far as anybody knows."""
     on_received: Callable[[Sequence[Received | Rejected]], None] = _ignore
     """To-device events that are not about room keys, in their order."""
     on_key_counts: Callable[[int | None, bool | None], None] = _ignore
@@ -96,14 +94,6 @@ class Surroundings:
     """Ids of committed events that a push rule keeps silent here, whatever the homeserver made of them."""
     on_locked: Callable[[frozenset[RoomKey]], None] = _ignore
     """Room keys that committed events want."""
-
-
-@dataclass(slots=True, eq=False)
-class _Wish:
-    """Somebody waits in `collect`."""
-
-    granted: asyncio.Future[bool]
-    rounds: int = 0
 
 
 class SyncLoop:
@@ -156,10 +146,11 @@ class SyncLoop:
         self._narrowing = Narrowing()
         self._started_anew_at_ms: int | None = None
         self._nudged = asyncio.Event()
-        self._failures = 0
-        """In a row; a nudge counts as a new beginning."""
-        self._hasty_answers = 0
-        self._wishes: list[_Wish] = []
+        self._trouble = SyncTrouble(
+            homeserver.user_id.partition(":")[2], surroundings.troubles, _loop_time, surroundings.is_network_up
+        )
+        self._waiting = Waiting(self._nudged, surroundings.jitter, self._show_life)
+        self._collecting = Collecting(self._hurry)
         self._poll: asyncio.Timeout | None = None
         """Of a poll that waits for news."""
 
@@ -188,17 +179,7 @@ class SyncLoop:
     async def collect(self) -> bool:
         """Ends a poll that waits, and syncs until nothing new comes: what was on the server when this was called is in
         the ledger, and acknowledged. Whether that worked."""
-        wish = _Wish(asyncio.get_running_loop().create_future())
-        self._wishes.append(wish)
-        # Out of the back-off, too.
-        self._nudged.set()
-        if self._poll is not None:
-            self._poll.reschedule(asyncio.get_running_loop().time())
-        try:
-            return await wish.granted
-        finally:
-            if wish in self._wishes:
-                self._wishes.remove(wish)
+        return await self._collecting.wait()
 
     async def run(self) -> LoggedOut:
         """Returns when the access token is no longer good, and only then. Raises UserError if the ledger is damaged."""
@@ -207,17 +188,17 @@ class SyncLoop:
                 "sync", self._run, ends_with=(UserError,), clock=self._world.clock, jitter=self._world.jitter
             )
         finally:
-            self._grant(self._wishes, is_done=False)
+            self._collecting.refuse()
 
     async def _run(self) -> LoggedOut:
         is_loaded = False
+        self._trouble.begin()
         while True:
             try:
                 if not is_loaded:
                     await self._load()
                     is_loaded = True
                 await self._turn()
-                self._failures = 0
             except LoggedOut as gone:
                 self._status.connection, self._status.why = Connection.SIGNED_OUT, str(gone)
                 return gone
@@ -226,10 +207,10 @@ class SyncLoop:
             except UserError:
                 # The ledger is damaged: trying again does not mend it.
                 raise
-            except Exception:
+            except Exception as fault:
                 # A fault of our own must neither end the daemon nor spin. Nothing was acknowledged: nothing is lost.
                 log.exception("Unexpected fault in the sync loop")
-                await self._wait_out(Unreachable("an unexpected fault, see the log"))
+                await self._wait_out(fault)
             self._world.on_turn()
 
     async def _load(self) -> None:
@@ -244,10 +225,10 @@ class SyncLoop:
         await self._mode.refresh()
         if self._account.next_batch is None:
             async with self._planning:
-                await self._commit(await self._starter.start(self._failures))
+                await self._commit(await self._starter.start(self._waiting.failures))
         self._was_registered = (self._status.is_listing, self._was_registered[0])
-        wishes = tuple(self._wishes)
-        request = await self._request(is_hurried=bool(wishes))
+        waiters = self._collecting.waiters
+        request = await self._request(is_hurried=bool(waiters))
         asked_ms = self._world.clock()
         try:
             sync = await self._narrowing.ask(self._ask, request)
@@ -266,18 +247,28 @@ class SyncLoop:
         self._nudged.clear()
         self._note_connection()
         # As with catching up: only an answer with nothing new comes from no cache, and leaves nothing unacknowledged.
-        self._grant(wishes, is_done=True, has_more=sync.next_batch != request.since)
+        self._collecting.grant(waiters, has_more=sync.next_batch != request.since)
         await self._prune()
-        if request.timeout_ms and took_ms < HASTY_MS and not (is_news and sync.next_batch != request.since):
-            await self._pause()
+        if request.timeout_ms:
+            has_moved = sync.next_batch != request.since
+            await self._note_poll(is_hasty=took_ms < HASTY_MS, is_news=is_news and has_moved, has_moved=has_moved)
+
+    async def _note_poll(self, *, is_hasty: bool, is_news: bool, has_moved: bool) -> None:
+        if has_moved or not is_hasty:
+            self._trouble.note_poll()
         else:
-            self._hasty_answers = 0
+            # A homeserver waits for news. The cache of a proxy may answer the same for ever.
+            self._trouble.note(Stale("each answer comes at once, with nothing new"))
+        if is_hasty and not is_news:
+            await self._waiting.pause()
+        else:
+            self._waiting.note_poll()
 
     async def _ask(self, request: SyncRequest) -> Sync | None:
         """None: somebody would rather collect at once what there is than wait for more."""
         if not request.timeout_ms:
             return await self._homeserver.sync(request)
-        if self._wishes:
+        if self._collecting.waiters:
             return None
         try:
             async with asyncio.timeout(None) as self._poll:
@@ -287,16 +278,11 @@ class SyncLoop:
         finally:
             self._poll = None
 
-    def _grant(self, wishes: Sequence[_Wish], *, is_done: bool, has_more: bool = False) -> None:
-        """Tells those who wait for `collect`, unless there may be more to come."""
-        for wish in tuple(wishes):
-            wish.rounds += 1
-            if is_done and has_more and wish.rounds < COLLECT_ROUNDS:
-                continue
-            if not wish.granted.done():
-                wish.granted.set_result(is_done)
-            if wish in self._wishes:
-                self._wishes.remove(wish)
+    def _hurry(self) -> None:
+        """Ends a wait, and a poll that waits for news."""
+        self._nudged.set()
+        if self._poll is not None:
+            self._poll.reschedule(_loop_time())
 
     async def _request(self, *, is_hurried: bool) -> SyncRequest:
         """Catching up returns at once and wants every room's receipts: what was read meanwhile must not ring."""
@@ -356,6 +342,7 @@ class SyncLoop:
             self._status.last_sync_ms = now
             return
         committed = await self._ledger.commit(decided, now)
+        self._trouble.note_written()
         self._open_rooms = committed.open_rooms
         self._committed_at_ms = now
         self._account = _after(self._account, decided, now)
@@ -379,7 +366,7 @@ class SyncLoop:
             raise refusal
         log.warning("The homeserver refuses the sync token (%s): starting anew", refusal)
         async with self._planning:
-            await self._commit(await self._starter.start_anew(self._account, self._failures))
+            await self._commit(await self._starter.start_anew(self._account, self._waiting.failures))
         self._started_anew_at_ms = now
 
     async def _shrink(self) -> None:
@@ -392,44 +379,29 @@ class SyncLoop:
 
     # Waiting
 
-    async def _wait_out(self, trouble: HeliographError) -> None:
-        self._failures += 1
-        self._grant(self._wishes, is_done=False)
-        asked = trouble.after if isinstance(trouble, RateLimited) else None
-        delay = reconnect_delay(self._failures, self._world.jitter(), asked)
-        if self._status.connection is not Connection.OFFLINE or self._status.why != str(trouble):
-            log.warning("%s: %s", self._homeserver.user_id, trouble)
-        self._status.connection, self._status.why = Connection.OFFLINE, str(trouble)
+    async def _wait_out(self, trouble: Exception) -> None:
+        self._waiting.failures += 1
+        self._collecting.refuse()
+        why = str(trouble) if isinstance(trouble, HeliographError) else "an unexpected fault, see the log"
+        if self._status.connection is not Connection.OFFLINE or self._status.why != why:
+            log.warning("%s: %s", self._homeserver.user_id, why)
+        self._status.connection, self._status.why = Connection.OFFLINE, why
         self._status.connected_since_ms = None
         self._is_catching_up = True
-        if self._failures >= PATIENCE or self._mode.mode is Mode.DIRECT:
+        if self._waiting.failures >= PATIENCE or self._mode.mode is Mode.DIRECT:
             # It may come back as another: one that no longer says what rings would leave us silent.
             self._mode.doubt()
         if isinstance(trouble, StorageError):
-            hint = f"Free some space or mend the disk: {trouble}."
-            self._world.troubles.tell("Heliograph cannot write to disk", hint, about="disk")
-        elif isinstance(trouble, Refused) and self._failures >= PATIENCE:
-            self._world.troubles.tell("The homeserver refuses to sync", f"It says: {trouble}. See `heliograph status`.")
-        if await self._sleep(delay):
-            self._failures = 0
+            # Also what would not be worth a write is written next: that shows whether the disk takes it again.
+            self._committed_at_ms = 0
+        self._trouble.note(trouble)
+        # Whoever is locked out is back within a poll after the lock ends.
+        longest_s = float(self._settings.poll_s) if isinstance(trouble, AccountLocked) else None
+        await self._waiting.back_off(self._waiting.delay_after(trouble, longest_s))
 
-    async def _pause(self) -> None:
-        """For a homeserver, or the cache of a proxy, that answers every poll at once and with nothing new."""
-        self._hasty_answers += 1
-        if self._hasty_answers > HASTY_ALLOWED:
-            await self._sleep(min(2.0 ** (self._hasty_answers - HASTY_ALLOWED - 1), LONGEST_PAUSE_S))
-
-    async def _sleep(self, delay: float) -> bool:
-        """Waits unless nudged, and shows life meanwhile: a server may ask for an hour. Whether it was nudged."""
-        while delay > 0 and not self._nudged.is_set():
-            self._world.on_turn()
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(min(delay, BEAT_S)):
-                    await self._nudged.wait()
-            delay -= BEAT_S
-        is_nudged = self._nudged.is_set()
-        self._nudged.clear()
-        return is_nudged
+    def _show_life(self) -> None:
+        self._world.on_turn()
+        self._trouble.look()
 
     def _note_caught_up(self, request: SyncRequest, sync: Sync) -> None:
         """A homeserver may answer from a cache, as it would have some minutes ago: until there is nothing new."""
@@ -457,6 +429,10 @@ class SyncLoop:
         if self._pruned_at_ms is None or abs(now - self._pruned_at_ms) > PRUNE_MS:
             self._pruned_at_ms = now
             await self._ledger.prune(now - self._settings.history_days * DAY_MS)
+
+
+def _loop_time() -> float:
+    return asyncio.get_running_loop().time()
 
 
 def _after(account: AccountState, decided: Plan, now: int) -> AccountState:

@@ -19,6 +19,7 @@ from cryptography.x509.oid import NameOID
 
 from heliograph import __version__
 from heliograph.errors import (
+    AccountLocked,
     AnswerTooLarge,
     BadAnswer,
     LoggedOut,
@@ -221,7 +222,6 @@ async def test_a_limit_says_when_to_come_back(
     ("body", "soft"),
     [
         ('{"errcode": "M_UNKNOWN_TOKEN"}', False),
-        ('{"errcode": "M_MISSING_TOKEN"}', False),
         ('{"errcode": "M_UNKNOWN_TOKEN", "soft_logout": true}', True),
         ('{"errcode": "M_UNKNOWN_TOKEN", "soft_logout": "yes"}', False),
     ],
@@ -237,6 +237,21 @@ async def test_a_token_that_is_no_longer_good_is_a_logout(serve: Serve, body: st
 async def test_only_a_401_about_the_token_is_a_logout(serve: Serve, status: int, errcode: str) -> None:
     session = await serve(answering(f'{{"errcode": "{errcode}"}}', status))
     with pytest.raises(Refused):
+        await session.request("GET", "/x")
+
+
+@pytest.mark.parametrize("body", ['{"errcode": "M_MISSING_TOKEN"}', '{"error": "who are you?"}', "<html>", "", "[]"])
+async def test_a_401_that_does_not_name_the_token_is_the_answer_of_something_between(serve: Serve, body: str) -> None:
+    """A proxy that drops the access token, or asks for a password of its own."""
+    session = await serve(answering(body, 401))
+    with pytest.raises(BadAnswer) as caught:
+        await session.request("GET", "/x")
+    assert caught.value.status == 401
+
+
+async def test_a_locked_account_is_no_logout_though_it_looks_like_a_soft_one(serve: Serve) -> None:
+    session = await serve(answering('{"errcode": "M_USER_LOCKED", "soft_logout": true}', 401))
+    with pytest.raises(AccountLocked):
         await session.request("GET", "/x")
 
 

@@ -162,6 +162,7 @@ class SyncStage:
         self.turns = 0
         self.news = 0
         self.notices = FakeTroubles()
+        self.is_network_up = True
         self.received: list[Received | Rejected] = []
         self.wanted: list[frozenset[RoomKey]] = []
         self.catching_up: list[bool] = []
@@ -181,6 +182,7 @@ class SyncStage:
                 on_news=self._note_news,
                 on_turn=self._note_turn,
                 troubles=self.notices,
+                is_network_up=lambda: self.is_network_up,
                 on_received=self.received.extend,
                 on_locked=self.wanted.append,
                 on_silent=self.silent.extend,

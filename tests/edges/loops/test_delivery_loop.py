@@ -640,9 +640,11 @@ async def test_while_the_disk_is_full_what_was_shown_is_not_shown_again(
         stage.ledger.is_full = True
         stage.desktop.answer()
         await asyncio.sleep(HOUR)
+        assert stage.desktop.bodies[1:] == ["Free some space or mend the disk: the fake disk is full."]
         stage.ledger.is_full = False
         await shown(stage, "$a")
-    assert stage.desktop.calls == 1
+        await until(lambda: len(stage.desktop.bodies) == 1)
+    assert len([each for each in stage.desktop.shown if each.notification.category is not Category.DEVICE]) == 1
     assert [record.message for record in caplog.records if record.levelno >= logging.WARNING] == [
         "Deliveries wait for the disk: the fake disk is full"
     ]
@@ -681,8 +683,7 @@ async def test_a_click_opens_its_room_once_even_if_that_cannot_be_written_down(c
 async def test_a_disk_that_fails_at_the_start_does_not_silence_the_notice_of_it(stage: DeliveryStage) -> None:
     stage.ledger.is_full = True
     async with running(stage.loop):
-        stage.loop.tell("Heliograph cannot write to disk", "Free some space.")
-        await until(lambda: stage.desktop.bodies == ["Free some space."])
+        await until(lambda: stage.desktop.bodies == ["Free some space or mend the disk: the fake disk is full."])
         stage.ledger.is_full = False
         await stage.commit(make_delivery("$a"))
         await shown(stage, "$a")

@@ -19,7 +19,7 @@ from heliograph.core.record import Withdrawal
 from heliograph.errors import LoggedOut, Refused, Unreachable
 from heliograph.pusher_loop import PusherLoop
 from heliograph.status import AccountStatus
-from heliograph.sync_loop.loop import COLLECT_ROUNDS
+from heliograph.sync_loop.collecting import COLLECT_ROUNDS
 from waiting import until
 
 FALLBACK = make_pusher(app_id="fallback", pushkey="topic")

@@ -139,15 +139,21 @@ async def test_many_questions_take_no_notice_of_trouble_away(stage: Stage) -> No
     assert len(stage.on_screen) == MAX_QUESTIONS + 1
 
 
-async def test_trouble_is_told_by_the_loop_while_the_disk_takes_nothing(clock: WallClock) -> None:
+async def test_a_disk_that_takes_nothing_of_what_is_shown_is_told_each_time_and_without_haste(
+    clock: WallClock,
+) -> None:
     stage = DeliveryStage(clock)
-    stage.ledger.is_full = True
     async with running(stage.loop):
-        for _ in range(2):
-            stage.loop.tell(DISK, "Free some space.", about="disk")
-            await until(lambda: stage.desktop.bodies == ["Free some space."])
-            stage.loop.withdraw("disk")
+        for month in (1, 3):
+            stage.ledger.is_full = True
+            stage.loop.wake()
+            await until(lambda: stage.desktop.on_screen)
+            before = stage.changes
+            await asyncio.sleep(600)
+            assert stage.changes - before <= 121, "rounds of the loop"
+            stage.ledger.is_full = False
             await until(lambda: not stage.desktop.on_screen)
+            assert len(stage.desktop.shown) == {1: 1, 3: 2}[month]
 
 
 async def test_the_fake_and_the_real_notices_agree_on_what_is_told(stage: Stage) -> None:

@@ -211,10 +211,10 @@ async def test_without_turns_it_does_nothing(stage: Stage) -> None:
 
 
 async def test_it_looks_again_with_back_off_after_a_failure(stage: Stage) -> None:
-    stage.homeserver.failures.extend([Unreachable("gone")] * 5)
+    stage.homeserver.failures.extend([Unreachable("gone")] * 6)
     async with stage.running():
         await stage.turn_for(0.5)
-        assert stage.homeserver.looks == 5
+        assert stage.homeserver.looks == 6
         await stage.turn_for(2)
     assert stage.homeserver.sent == [OURS]
 

@@ -1,0 +1,103 @@
+"""When the user is told that nothing comes from the homeserver any more, and in which words."""
+
+from __future__ import annotations
+
+from enum import Enum, auto
+
+PATIENCE_S = 15 * 60.0
+"""For how long nothing may work before it is told."""
+ABOUT_SYNC, ABOUT_DISK = "sync", "disk"
+"""The notices' names."""
+
+
+class Cause(Enum):
+    """Why no poll works, by what the user can do about it."""
+
+    UNREACHABLE = auto()
+    """No answer at all."""
+    NO_HOMESERVER = auto()
+    """An answer that is no homeserver's, or of one that is not well."""
+    UNAUTHORIZED = auto()
+    """401 without the Matrix error that ends a session: what a proxy says that drops the access token."""
+    BUSY = auto()
+    """Asked to wait, each time."""
+    REFUSED = auto()
+    STALE = auto()
+    """Every poll is answered at once and with nothing new."""
+    LOCKED = auto()
+    """M_USER_LOCKED: the account is locked, and will be served again."""
+    FAULT = auto()
+    """A fault of our own."""
+
+
+class Outage:
+    """How long no poll has worked. Times are seconds of a clock that nobody sets and that stands while the machine
+    sleeps."""
+
+    def __init__(self, now_s: float) -> None:
+        self._since_s = now_s
+        self._told: Cause | None = None
+
+    def end(self, now_s: float) -> None:
+        """A poll worked."""
+        self._since_s, self._told = now_s, None
+
+    def take(self, cause: Cause, now_s: float, *, is_network_up: bool) -> bool:
+        """No poll works as yet, for this reason. Whether that is to be told now: once for each outage, after
+        `PATIENCE_S` in which the network was up; only a lock is told at once, since waiting does not end it."""
+        if not is_network_up:
+            self._since_s = now_s
+        if self._told is None:
+            is_due = cause is Cause.LOCKED or now_s - self._since_s >= PATIENCE_S
+        else:
+            is_due = cause is Cause.LOCKED and self._told is not Cause.LOCKED
+        if is_due:
+            self._told = cause
+        return is_due
+
+
+def word_outage(cause: Cause, server: str, said: str) -> tuple[str, str]:
+    """Title and hint. `said` is what went wrong last, as the errors word it: "answered HTTP 502"."""
+    if cause is Cause.LOCKED:
+        return (
+            f"Your account at {server} is locked",
+            "Ask whoever runs the homeserver to unlock it. Messages come again by themselves then.",
+        )
+    return (
+        f"Not connected to {server} for 15 minutes",
+        f"{_explain(cause, said)} Messages wait there until it works. How it stands: heliograph status",
+    )
+
+
+def word_disk(said: str) -> tuple[str, str]:
+    """The same for a disk that takes nothing."""
+    return "Heliograph cannot write to disk", f"Free some space or mend the disk: {said}."
+
+
+def _explain(cause: Cause, said: str) -> str:
+    match cause:
+        case Cause.UNREACHABLE:
+            return f"The homeserver cannot be reached: {said}. If all else on the network works, ask whoever runs it."
+        case Cause.NO_HOMESERVER:
+            return (
+                f"What answers is not a homeserver in order: {said}. If this network wants you to sign in, open a web "
+                "page; else ask whoever runs the homeserver."
+            )
+        case Cause.UNAUTHORIZED:
+            return (
+                f"The homeserver {said}, but not that you were signed out. A proxy in front of it may drop the access "
+                "token: ask whoever runs it."
+            )
+        case Cause.BUSY:
+            return f"The homeserver wants fewer requests, each time ({said}). Ask whoever runs it to allow for more."
+        case Cause.STALE:
+            return (
+                "The homeserver answers at once each time, and with nothing new, as the cache of a proxy does. Ask "
+                "whoever runs it to keep /sync out of caches."
+            )
+        case Cause.FAULT:
+            return (
+                "Heliograph fails at something it gets. Please report that, with the log: "
+                "journalctl --user -u heliograph."
+            )
+    return f"The homeserver does not serve this device: {said}. Ask whoever runs it."

@@ -56,6 +56,7 @@ from heliograph.replier import Replier
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
 from heliograph.secrets.secret_bus import KeyringAbsent
+from heliograph.sign_out_file import SignOut, forget_sign_out, note_sign_out
 from heliograph.status import AccountStatus, Connection, DaemonStatus
 from heliograph.store.ledger import SqliteLedger
 from heliograph.sync_loop import Surroundings, SyncLoop, SyncSettings
@@ -134,6 +135,7 @@ class AccountRun:
         self._mutes: MuteLoop | None = None
         self._acknowledgements: AcknowledgementLoop | None = None
         self._signs = Signs()
+        self._was_connected = False
         self.handoff: HandoffLoop | None = None
         """None while the account is not signed in."""
         self.trust: Trust | None = None
@@ -366,6 +368,9 @@ class AccountRun:
     def _beat(self) -> None:
         self._watchdog.beat(self.account.user_id)
         if self._status.connection is Connection.CONNECTED:
+            if not self._was_connected:
+                self._was_connected = True
+                asyncio.get_running_loop().run_in_executor(None, forget_sign_out, self.account.user_id)
             self._pusher.turn()
             if self.handoff is not None:
                 self.handoff.turn()
@@ -444,6 +449,8 @@ class AccountRun:
 
     async def _end(self, gone: LoggedOut) -> int:
         user_id = self.account.user_id
+        how = SignOut.SOFTLY if gone.soft else SignOut.FOR_GOOD
+        await asyncio.to_thread(note_sign_out, self.account, how)
         if gone.soft:
             log.error("%s was signed out softly: its device waits for a new login", user_id)
             await self._say_last("Sign in again to get messages", f"Run: heliograph login {user_id}")

@@ -16,12 +16,13 @@ from builders import ME, ROOM
 from buses import PrivateBus
 from fakes.desktop import FakeDesktop
 from heliograph import app
-from heliograph.accounts import Account, save_account, state_folder
+from heliograph.accounts import Account, find_account, save_account, state_folder
 from heliograph.config import Config, HooksConfig
 from heliograph.encryption.machine import Machine
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_OK, StateError
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret
+from heliograph.sign_out_file import SignOut, note_sign_out, sign_out_of
 from heliograph.status import DaemonStatus
 from hostile_homeserver import HostileHomeserver, message, never, refusal
 from waiting import until
@@ -101,6 +102,12 @@ async def test_a_program_of_the_users_own_is_run_for_a_message(stage: Stage, tmp
     assert told.read_text() == f"{ME}: hello"
 
 
+async def known_sign_out() -> SignOut | None:
+    account = await asyncio.to_thread(find_account, ME)
+    assert account is not None
+    return await asyncio.to_thread(sign_out_of, account)
+
+
 @pytest.mark.parametrize(
     ("is_soft", "code", "summary"),
     [
@@ -117,6 +124,21 @@ async def test_being_signed_out_is_told_once_and_ends_the_daemon(
         server.give(refusal(401, "M_UNKNOWN_TOKEN", soft_logout=is_soft))
         assert await asyncio.wait_for(task, 10) == code
     assert stage.summaries == [summary]
+    assert await known_sign_out() is (SignOut.SOFTLY if is_soft else SignOut.FOR_GOOD)
+
+
+async def test_a_device_that_is_answered_after_all_is_signed_out_no_longer(stage: Stage) -> None:
+    server = await stage.add()
+    account = await asyncio.to_thread(find_account, ME)
+    assert account is not None
+    await asyncio.to_thread(note_sign_out, account, SignOut.FOR_GOOD)
+    async with stage.running():
+        await polls(server)
+        for _ in range(200):
+            if await known_sign_out() is None:
+                return
+            await asyncio.sleep(0.05)
+    raise AssertionError("it still counts as signed out")
 
 
 async def test_an_account_that_ends_leaves_the_others_running(stage: Stage) -> None:

@@ -17,6 +17,7 @@ def command(as_json: bool) -> None:
       heliograph accounts --json
     """
     from heliograph.accounts import list_accounts, state_folder
+    from heliograph.sign_out_file import sign_out_of
 
     rows = [
         {
@@ -25,6 +26,7 @@ def command(as_json: bool) -> None:
             "homeserver": account.homeserver,
             "secrets": account.secrets,
             "folder": str(state_folder(account.user_id)),
+            "signed_out": how.value if (how := sign_out_of(account)) is not None else None,
         }
         for account in list_accounts()
     ]
@@ -33,6 +35,8 @@ def command(as_json: bool) -> None:
         return
     for row in rows:
         click.echo(row["user_id"])
+        if row["signed_out"]:
+            click.echo(f"  signed out by the homeserver; to sign in again: heliograph login {row['user_id']}")
         click.echo(f"  device {row['device_id']} at {row['homeserver']}")
         click.echo(
             f"  access token in {'the keyring' if row['secrets'] == 'keyring' else 'a file'}, state in {row['folder']}"

@@ -33,6 +33,7 @@ from heliograph.errors import (
 )
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.push_gateway import PushGateway
+from heliograph.sign_out_file import sign_out_of
 from heliograph.store.lock import is_held
 
 _LETTERS = string.ascii_letters + string.digits
@@ -134,6 +135,9 @@ def restart_daemon() -> list[Finding]:
 async def _for_all(act: Callable[[HomeserverClient], Awaitable[str]]) -> list[Finding]:
     findings = []
     for account in list_accounts():
+        if sign_out_of(account) is not None:
+            findings.append(Finding(True, f"{account.user_id}: signed out, and left out."))
+            continue
         try:
             async with open_session(account) as session:
                 done = await act(HomeserverClient(session))

@@ -46,6 +46,8 @@ def report_stopped(accounts: Sequence[StoppedAccount]) -> Iterator[str]:
     for account in accounts:
         yield ""
         yield f"{account.user_id} at {account.homeserver}"
+        if account.signed_out is not None:
+            yield _row("state", f"signed out; to sign in again: heliograph login {account.user_id}")
         if account.pid is not None:
             yield _row("process", str(account.pid or "unknown"))
         if account.problem is not None:
@@ -103,7 +105,8 @@ def _state(account: dict[str, Any]) -> str:
     state = _text(account.get("state"))
     if state == "connected":
         return f"connected since {local_time(account.get('connected_since_ms'))}"
-    return " ".join(filter(None, (state, _in_brackets(account.get("why")))))
+    why = _text(account.get("why"))
+    return " ".join(filter(None, (state, _in_brackets(why if why != state else ""))))
 
 
 def _device(account: dict[str, Any]) -> str:

@@ -29,6 +29,7 @@ from heliograph.homeserver.sso import BrowserSignIn
 from heliograph.ports import SecretStore
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
+from heliograph.sign_out_file import forget_sign_out
 
 _BROWSER_S = 600.0
 
@@ -166,6 +167,7 @@ class SignIn:
         try:
             await store.save(account.user_id, secret.encode())
             save_account(account)
+            forget_sign_out(account.user_id)
         except BaseException:
             # A device of ours whose token is lost would stay in the user's list for ever.
             if self._how != "token":

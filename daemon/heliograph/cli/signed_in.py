@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 import click
 
 from heliograph.cli.user_id import UserId
-from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_USAGE, LoggedOut, UserError
+from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_USAGE, LoggedOut, ServerError, UserError
 
 if TYPE_CHECKING:
     from heliograph.accounts import Account
@@ -26,9 +26,13 @@ def account_option(function: F) -> F:
     )(function)
 
 
-def choose_account(user_id: str | None) -> Account:
-    """The account of this user; without one, the only account there is. Raises UserError."""
+def choose_account(user_id: str | None, say: str = "--account {}") -> Account:
+    """The account of this user; without one, the only account there is, or the only one that is not signed out.
+
+    `say` is how to name one on the command line. Raises UserError.
+    """
     from heliograph.accounts import find_account, list_accounts
+    from heliograph.sign_out_file import sign_out_of
 
     if user_id is not None:
         if (account := find_account(user_id)) is None:
@@ -41,10 +45,16 @@ def choose_account(user_id: str | None) -> Account:
         raise UserError(
             "No account has signed in on this machine.", "heliograph login @you:example.org", exit_code=EXIT_CONFIG
         )
+    living = [account for account in accounts if sign_out_of(account) is None]
+    if len(living) == 1 < len(accounts):
+        gone = ", ".join(account.user_id for account in accounts if account not in living)
+        click.echo(f"This is about {living[0].user_id}: signed out is {gone}.", err=True)
+        return living[0]
     if len(accounts) > 1:
+        names = [account.user_id for account in living or accounts]
         raise UserError(
-            f"Several accounts have signed in: {', '.join(account.user_id for account in accounts)}.",
-            f"Say which one: --account {accounts[0].user_id}",
+            f"Several accounts have signed in: {', '.join(names)}.",
+            f"Say which one: {say.format(names[0])}",
             exit_code=EXIT_USAGE,
         )
     return accounts[0]
@@ -60,10 +70,24 @@ async def open_session(account: Account) -> AsyncIterator[Session]:
     try:
         yield session
     except LoggedOut as gone:
+        await _note(session, account)
         why = "its device waits for a new login" if gone.soft else "the homeserver no longer knows this device"
         raise _signed_out(account.user_id, why, soft=gone.soft) from gone
     finally:
         await session.close()
+
+
+async def _note(session: Session, account: Account) -> None:
+    """One answer proves little: the homeserver is asked whose token it is."""
+    from heliograph.homeserver.login import recognise
+    from heliograph.sign_out_file import SignOut, note_sign_out
+
+    try:
+        await recognise(session, account.user_id)
+    except LoggedOut as gone:
+        note_sign_out(account, SignOut.SOFTLY if gone.soft else SignOut.FOR_GOOD)
+    except (ServerError, UserError):
+        return
 
 
 async def load_secret(account: Account) -> Secret:

@@ -9,6 +9,7 @@ from typing import Any
 from heliograph.accounts import Account, state_folder
 from heliograph.core.delivery import State
 from heliograph.errors import StateError, StorageError
+from heliograph.sign_out_file import sign_out_of
 from heliograph.store.ledger import open_readonly
 from heliograph.store.lock import is_held
 
@@ -27,6 +28,8 @@ class StoppedAccount:
     silent: int = 0
     """Pushers that are still switched off by a daemon that was killed."""
     problem: str | None = None
+    signed_out: str | None = None
+    """How the homeserver ended the device."""
 
     def as_json(self) -> dict[str, Any]:
         """Named as in the daemon's own answer, as far as it goes."""
@@ -41,6 +44,8 @@ async def look_into_ledgers(accounts: Sequence[Account]) -> list[StoppedAccount]
 async def _look(account: Account) -> StoppedAccount:
     folder = state_folder(account.user_id)
     pid = is_held(folder)
+    how = sign_out_of(account)
+    signed_out = how.value if how is not None else None
     try:
         reader = await open_readonly(folder)
         try:
@@ -48,7 +53,7 @@ async def _look(account: Account) -> StoppedAccount:
         finally:
             await reader.close()
     except (StateError, StorageError) as error:
-        return StoppedAccount(account.user_id, account.homeserver, pid, problem=str(error))
+        return StoppedAccount(account.user_id, account.homeserver, pid, problem=str(error), signed_out=signed_out)
     return StoppedAccount(
         account.user_id,
         account.homeserver,
@@ -56,5 +61,6 @@ async def _look(account: Account) -> StoppedAccount:
         last_sync_ms=state.last_sync_ms or None,
         pending=counts.get(State.PENDING.value, 0),
         shown=counts.get(State.SHOWN.value, 0),
+        signed_out=signed_out,
         silent=sum(pushkey != account.pushkey for _, pushkey in state.switched_off),
     )

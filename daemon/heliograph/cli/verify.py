@@ -8,8 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from heliograph.cli.signed_in import choose_account
 from heliograph.cli.user_id import UserId
-from heliograph.errors import EXIT_CONFIG, EXIT_USAGE, UserError
+from heliograph.errors import EXIT_USAGE, UserError
 
 if TYPE_CHECKING:
     from heliograph.accounts import Account
@@ -41,33 +42,12 @@ def command(user_id: str | None, recovery_key: bool, passphrase: bool) -> None:
     """
     if recovery_key and passphrase:
         raise click.UsageError("--recovery-key and --passphrase exclude one another.")
-    account = _find(user_id)
+    account = choose_account(user_id, "heliograph verify {}")
     if recovery_key or passphrase:
         kind = "recovery key" if recovery_key else "passphrase"
         asyncio.run(_unlock(account, kind, _read_secret(kind)))
     else:
         asyncio.run(_compare(account))
-
-
-def _find(user_id: str | None) -> Account:
-    from heliograph.accounts import find_account, list_accounts
-
-    if user_id is not None:
-        account = find_account(user_id)
-        if account is None:
-            raise UserError(
-                f"{user_id} is not signed in on this machine.", "See `heliograph accounts`.", exit_code=EXIT_CONFIG
-            )
-        return account
-    accounts = list_accounts()
-    if not accounts:
-        raise UserError(
-            "No account has signed in on this machine.", "heliograph login @you:example.org", exit_code=EXIT_CONFIG
-        )
-    if len(accounts) > 1:
-        names = ", ".join(account.user_id for account in accounts)
-        raise UserError(f"There are several accounts: {names}.", "Say which one.", exit_code=EXIT_USAGE)
-    return accounts[0]
 
 
 def _read_secret(kind: str) -> str:

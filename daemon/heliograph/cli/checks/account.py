@@ -10,7 +10,17 @@ from email.utils import parsedate_to_datetime
 
 from heliograph.accounts import Account, state_folder
 from heliograph.cli.checks.finding import Finding, bad, doubtful, good
-from heliograph.errors import LoggedOut, SecretsLocked, ServerError, StateError, StorageError, UserError
+from heliograph.errors import (
+    BadAnswer,
+    LoggedOut,
+    RateLimited,
+    Refused,
+    SecretsLocked,
+    ServerError,
+    StateError,
+    StorageError,
+    UserError,
+)
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
 from heliograph.ports import Features, Pusher
@@ -44,6 +54,7 @@ async def check_account(account: Account) -> list[Finding]:
 
 
 _NETWORK = "Check the network, and that the homeserver is up."
+_SERVER = "Try again later, or ask whoever runs the homeserver and what stands in front of it."
 
 
 async def _check_ledger(account: Account) -> Finding:
@@ -86,6 +97,14 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
     subject = _about(account, "homeserver")
     try:
         features = await homeserver.features()
+    except LoggedOut as gone:
+        # Synapse checks the token there, too.
+        yield good(subject, account.homeserver)
+        yield _signed_out(account, soft=gone.soft)
+        return
+    except (BadAnswer, Refused, RateLimited) as error:
+        yield bad(subject, f"{account.homeserver}: it {error}", _SERVER)
+        return
     except ServerError as error:
         yield bad(subject, f"{account.homeserver}: {error}", _NETWORK)
         return
@@ -96,12 +115,17 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
     subject = _about(account, "pusher")
     try:
         pushers = await homeserver.pushers()
-    except LoggedOut:
-        yield bad(_about(account, "device"), "signed out by the homeserver", f"heliograph login {account.user_id}")
+    except LoggedOut as gone:
+        yield _signed_out(account, soft=gone.soft)
     except ServerError as error:
         yield bad(subject, str(error), "heliograph pushers list")
     else:
         yield _check_pusher(subject, pushers, account)
+
+
+def _signed_out(account: Account, *, soft: bool) -> Finding:
+    how = "signed out softly: its device waits for a new login" if soft else "signed out: its device is no more"
+    return bad(_about(account, "device"), how, f"heliograph login {account.user_id}")
 
 
 def _check_pusher(subject: str, pushers: tuple[Pusher, ...], account: Account) -> Finding:

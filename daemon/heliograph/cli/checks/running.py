@@ -52,7 +52,7 @@ def _check_account(account: Account, told: dict[str, Any] | None) -> Finding:
     state, why = (clean_line(str(told.get(key) or ""), _LIMIT) for key in ("state", "why"))
     if state == "connected":
         return good(subject, "connected")
-    text = f"{state} ({why})" if why else state
+    text = f"{state} ({why})" if why not in ("", state) else state
     if state == "connecting":
         return doubtful(subject, text, "Wait a moment.")
     return bad(subject, text, _CURES.get(state, "heliograph status").format(user_id=account.user_id))

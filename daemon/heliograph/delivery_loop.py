@@ -32,10 +32,11 @@ from heliograph.core.notification import (
     ServerChanged,
 )
 from heliograph.core.outage import ABOUT_DISK, word_disk
-from heliograph.core.popups import Close, Keep, Show, Step, arrange, is_summary, new_rooms
+from heliograph.core.popups import Close, Fault, Keep, Show, Step, arrange, is_summary, new_rooms
 from heliograph.core.privacy import SHOW_ALL, Level, Privacy, reduce
 from heliograph.core.quiet import Through
 from heliograph.core.record import Agenda, Delivery, PopupRecord, Rewrite
+from heliograph.core.suspects import TRIES, Suspects
 from heliograph.errors import StorageError, UserError
 from heliograph.notices import Notices
 from heliograph.ports import Desktop, Ledger, Opener, Pictures, Settlement
@@ -143,6 +144,13 @@ class DeliveryLoop:
         self._rung: deque[Delivery] = deque()
         """Shown, and not told of yet: once it is written down."""
         self._unwritten: deque[_Outcome] = deque()
+        self._write_faults = 0
+        """How often the first of these failed for a fault of ours."""
+        self._unwritable: set[str] = set()
+        """Ids of events of which nothing more can be written down."""
+        self._suspects = Suspects()
+        self._popup_faults: dict[str, int] = {}
+        """By key: how often a change of what is on screen failed for a fault of ours."""
         self._trouble = ""
         self._next_ms: int | None = None
         """When the next delivery is due."""
@@ -289,9 +297,27 @@ class DeliveryLoop:
         """In order, each until the disk takes it: what is on screen must not be shown again, nor opened again."""
         while self._unwritten:
             outcome = self._unwritten[0]
-            await self._ledger.settle(outcome.settlements, shown=outcome.shown, closed=outcome.closed)
+            try:
+                await self._ledger.settle(outcome.settlements, shown=outcome.shown, closed=outcome.closed)
+            except (StorageError, UserError):
+                raise
+            except Exception as error:
+                self._write_faults += 1
+                if self._write_faults < TRIES:
+                    raise
+                self._give_up_writing(outcome, error)
+            self._write_faults = 0
             self._unwritten.popleft()
         await self._tell_rang()
+
+    def _give_up_writing(self, outcome: _Outcome, error: Exception) -> None:
+        """The ledger will go on to have it otherwise: until the daemon ends, these are shown no more."""
+        log.error("What became of %d messages cannot be kept", len(outcome.settlements), exc_info=error)
+        self._unwritable.update(each.event_id for each in outcome.settlements)
+        self.tell(
+            "Some messages may be shown twice",
+            "Heliograph has a fault: what became of them cannot be kept. What went wrong is in the log.",
+        )
 
     def _note(self, *settlements: Settlement, shown: PopupRecord | None = None, closed: str | None = None) -> None:
         self._unwritten.append(_Outcome(settlements, shown, closed))
@@ -312,14 +338,19 @@ class DeliveryLoop:
             if self._hush != "wait" and len(shown) < len(agenda.deliveries):
                 self._fold_ends_ms = now + wait_ms
             agenda = replace(agenda, deliveries=shown)
-        agenda = await self._with_summary(agenda)
+        agenda = await self._with_summary(self._without_suspects(agenda))
         steps = await self._arrange(agenda)
         pictures = await self._fetch_pictures(steps)
         for step in steps:
             if self._is_finishing:
                 return
             self._working_since_ms = self._clock()
-            await self._act(step, agenda.deliveries, pictures)
+            try:
+                await self._act(step, agenda.deliveries, pictures)
+            except (StorageError, UserError):
+                raise
+            except Exception as error:  # noqa: BLE001 - it is logged there
+                self._take_fault(_as_fault(step, error))
             await self._write_down()
             if self._signals:
                 # The user shall not wait for the rest of it, which is still due.
@@ -364,7 +395,13 @@ class DeliveryLoop:
     async def _fetch_pictures(self, steps: Sequence[Step]) -> Mapping[str, Picture]:
         avatars = {each.notification.avatar for each in steps if isinstance(each, Show)}
         wanted = {avatar for avatar in avatars if avatar is not None}
-        return await self._pictures.fetch(wanted) if wanted and self._pictures is not None else {}
+        if not wanted or self._pictures is None:
+            return {}
+        try:
+            return await self._pictures.fetch(wanted)
+        except Exception:
+            log.exception("Unexpected fault in fetching pictures: notifications go without")
+            return {}
 
     async def _act(self, step: Step, due: Sequence[Delivery], pictures: Mapping[str, Picture]) -> None:
         match step:
@@ -372,6 +409,8 @@ class DeliveryLoop:
                 await self._show(step, pictures)
             case Close(record):
                 await self._withdraw(record)
+            case Fault():
+                self._take_fault(step)
             case Keep(record):
                 shown = [each for each in due if each.state is State.SHOWN and each.popup_key == record.key]
                 self._note(*map(_settle_shown, shown), shown=replace(record, is_stale=False))
@@ -397,20 +436,70 @@ class DeliveryLoop:
             case Done(popup):
                 self._drop_closed(popup)
                 self._note(*map(_settle_shown, step.deliveries), shown=PopupRecord(step.key, popup, step.digest))
+                self._suspects.clear(step.deliveries)
+                self._popup_faults.pop(step.key, None)
                 self._report(step)
                 self._rung.extend(each for each in step.deliveries if each.state is State.PENDING)
                 if any(each.state is State.PENDING for each in step.deliveries):
                     self._fold.note_shown(now, is_new=replaces is None, is_summary=is_summary(step.key))
             case RetryLater(after, why):
-                self._put_off(step, after, why)
+                self._put_off(step.deliveries, after, why)
             case NeedsUser(title, hint):
-                self._put_off(step, None, f"{title} {hint}")
+                self._put_off(step.deliveries, None, f"{title} {hint}")
             case Declined(why):
                 log.warning("The notification of %s was refused: %s", step.key, why)
                 self._note(
                     *(_settle_refused(each, why) for each in step.deliveries),
                     shown=replace(step.replaces, is_stale=False) if step.replaces is not None else None,
                 )
+
+    def _without_suspects(self, agenda: Agenda) -> Agenda:
+        """Less what is suspected to be what finds a fault of ours, while there is something else; then part of it."""
+        known = [each for each in agenda.deliveries if each.event_id not in self._unwritable]
+        pending = [each for each in known if each.state is State.PENDING]
+        chosen = self._suspects.choose(pending)
+        if len(chosen) < len(pending):
+            self._woken.set()
+        ids = {each.event_id for each in chosen}
+        alone = {each.room_id for each in chosen if self._suspects.is_to_stand_alone(each)}
+        return replace(
+            agenda,
+            deliveries=tuple(
+                each
+                for each in known
+                if (each.event_id in ids if each.state is State.PENDING else each.room_id not in alone)
+            ),
+        )
+
+    def _take_fault(self, fault: Fault) -> None:
+        """Something in a popup finds a fault of ours: what is new in it is tried again, and in the end given up alone;
+        what is on screen stays as it is."""
+        log.error("Unexpected fault in the notification of %s", fault.key, exc_info=fault.error)
+        pending = [each for each in fault.deliveries if each.state is State.PENDING]
+        why = f"a fault of Heliograph's own ({type(fault.error).__name__})"
+        if not pending:
+            self._give_up_popup(fault)
+        elif self._suspects.note_fault(pending):
+            self._note(Settlement(pending[0].event_id, Move.GAVE_UP, why=why))
+            self.tell(
+                "A message could not be shown",
+                f"Heliograph has a fault. Look into your Matrix client, and for the reason at: heliograph explain "
+                f"{pending[0].event_id}",
+            )
+        else:
+            self._put_off(fault.deliveries, None, why)
+
+    def _give_up_popup(self, fault: Fault) -> None:
+        faults = self._popup_faults[fault.key] = self._popup_faults.get(fault.key, 0) + 1
+        if faults < TRIES or fault.record is None:
+            self._is_retry_wanted = True
+            return
+        del self._popup_faults[fault.key]
+        if fault.deliveries:
+            self._note(*map(_settle_shown, fault.deliveries), shown=replace(fault.record, is_stale=False))
+        else:
+            # What it told of is settled elsewhere, and the user can close it.
+            self._note(closed=fault.key)
 
     def _may_sound(self, notification: Notification, now: int) -> bool:
         return self._hush == "ring" and self._gate.passes(now, is_call=notification.category is Category.CALL)
@@ -419,9 +508,12 @@ class DeliveryLoop:
         """With no more of it than may be shown without a lock: this is no screen."""
         while self._rung:
             part = [self._rung.popleft() for _ in range(min(len(self._rung), LARGE_COUNT))]
-            self._on_rang(
-                [replace(each, content=each.content and reduce(each.content, self._level(each))) for each in part]
-            )
+            try:
+                self._on_rang(
+                    [replace(each, content=each.content and reduce(each.content, self._level(each))) for each in part]
+                )
+            except Exception:
+                log.exception("Unexpected fault in telling hooks and bars what rang: they miss %d messages", len(part))
             if self._rung:
                 # A catch-up may bring thousands: the other loops go on meanwhile.
                 await asyncio.sleep(0)
@@ -432,8 +524,8 @@ class DeliveryLoop:
         for signal in late:
             self._signals.remove(signal)
 
-    def _put_off(self, step: Show, after: float | None, why: str) -> None:
-        pending = [each for each in step.deliveries if each.state is State.PENDING]
+    def _put_off(self, deliveries: Sequence[Delivery], after: float | None, why: str) -> None:
+        pending = [each for each in deliveries if each.state is State.PENDING]
         if not pending:
             self._is_retry_wanted = True
             return
@@ -474,6 +566,15 @@ class DeliveryLoop:
             except StorageError:
                 self._signals.appendleft(signal)
                 raise
+            except UserError:
+                raise
+            except Exception:
+                # Not again: a reply must not be sent twice.
+                log.exception("Unexpected fault in what the user did with a notification")
+                self.tell(
+                    "What you did with a notification may not have worked",
+                    "Heliograph has a fault. Look into your Matrix client; what went wrong is in the log.",
+                )
             await self._write_down()
 
     async def _handle(self, signal: Activated | Replied | Closed | _RoomRead) -> None:
@@ -550,7 +651,12 @@ class DeliveryLoop:
         """The popup has served: dunst and mako keep one that was acted upon."""
         if record is None:
             return
-        if isinstance(await self._desktop.close(record.popup), RetryLater):
+        try:
+            is_gone = not isinstance(await self._desktop.close(record.popup), RetryLater)
+        except Exception:
+            log.exception("Unexpected fault in closing the notification of %s", record.key)
+            is_gone = False
+        if not is_gone:
             # Stale, and with nothing left to show: it is closed as soon as that works.
             self._note(*settlements, shown=replace(record, is_stale=True))
         else:
@@ -567,6 +673,15 @@ class DeliveryLoop:
 
     async def _record_of(self, popup: Popup) -> PopupRecord | None:
         return next((record for record in await self._ledger.popups() if record.popup == popup), None)
+
+
+def _as_fault(step: Step, error: Exception) -> Fault:
+    match step:
+        case Show(key, _, deliveries, _, replaces):
+            return Fault(key, deliveries, replaces, error)
+        case Close(record) | Keep(record):
+            return Fault(record.key, (), record, error)
+    return replace(step, error=error)
 
 
 def _ends(agenda: Agenda) -> list[int]:

@@ -7,12 +7,16 @@ needs the ledger: what is to be told may be that the disk is full.
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from dataclasses import dataclass
 
 from heliograph.core.delivery import Done, RetryLater
 from heliograph.core.notification import Activated, Category, Closed, Closing, Notification, Popup, Replied, Urgency
+from heliograph.core.suspects import TRIES
 from heliograph.ports import Desktop
+
+log = logging.getLogger(__name__)
 
 MAX_QUESTIONS = 50
 """At once. One more takes the place of the oldest."""
@@ -29,6 +33,8 @@ class _Notice:
     is_shown: bool = False
     is_withdrawn: bool = False
     is_put_aside: bool = False
+    faults: int = 0
+    """How often a fault of ours kept it from the screen, or on it."""
 
 
 class Notices:
@@ -82,10 +88,11 @@ class Notices:
         """Brings the screen up to date. Whether it is to be tried again later."""
         is_retry_wanted = False
         for key, notice in list(self._notices.items()):
-            if notice.is_withdrawn:
-                is_retry_wanted |= not await self._take_away(key, notice)
-            elif not notice.is_shown:
-                is_retry_wanted |= not await self._put_up(key, notice)
+            try:
+                is_retry_wanted |= not await self._bring_up_to_date(key, notice)
+            except Exception:
+                log.exception("Unexpected fault in a notice: %s", notice.notification.summary)
+                is_retry_wanted |= not self._give_up(key, notice)
         if not self._has_untold:
             self._all_told.set()
         return is_retry_wanted
@@ -129,6 +136,21 @@ class Notices:
         elif notice.on_answer is not None:
             # Many servers close what was clicked, and a click on all of it chooses nothing.
             notice.is_shown = False
+
+    async def _bring_up_to_date(self, key: str, notice: _Notice) -> bool:
+        if notice.is_withdrawn:
+            return await self._take_away(key, notice)
+        return notice.is_shown or await self._put_up(key, notice)
+
+    def _give_up(self, key: str, notice: _Notice) -> bool:
+        """After a few tries, so that neither messages nor the other notices wait for it. Whether it was given up."""
+        notice.faults += 1
+        if notice.faults < TRIES:
+            return False
+        notice.is_shown = True
+        if notice.is_withdrawn and self._notices.get(key) is notice:
+            del self._notices[key]
+        return True
 
     async def _put_up(self, key: str, notice: _Notice) -> bool:
         notification = notice.notification

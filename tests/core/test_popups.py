@@ -10,7 +10,7 @@ from builders import ME, ROOM, make_content, make_delivery
 from heliograph.core.delivery import State
 from heliograph.core.notification import Category, Popup, Target, Urgency
 from heliograph.core.popup_text import LINE_LIMIT, WHERE_ALL_ARE
-from heliograph.core.popups import Close, Keep, Show, Step, arrange, is_summary, new_rooms
+from heliograph.core.popups import Close, Fault, Keep, Show, Step, arrange, is_summary, new_rooms
 from heliograph.core.privacy import Level
 from heliograph.core.record import Content, Delivery, PopupRecord
 
@@ -267,3 +267,27 @@ def test_a_summary_counts_hidden_rooms_without_their_names() -> None:
     assert isinstance(step, Show)
     assert step.notification.summary == "3 new messages"
     assert step.notification.body == f"Room 0: 1\nRoom 2: 1\nHidden: 1\n{WHERE_ALL_ARE}"
+
+
+def faulty_level(delivery: Delivery) -> Level:
+    if delivery.event_id == "$faulty":
+        raise ValueError("a fault of our own")
+    return Level.FULL
+
+
+def test_a_message_that_finds_a_fault_of_ours_keeps_no_other_popup_from_the_screen() -> None:
+    record = make_record()
+    good, faulty = make_delivery("$good", room_id="!other:example.org"), make_delivery("$faulty")
+    fault, step = arrange([faulty, good], [record], me=ME, max_rooms=5, level=faulty_level)
+    assert isinstance(fault, Fault)
+    assert (fault.key, fault.deliveries, fault.record) == (ROOM, (faulty,), record)
+    assert isinstance(fault.error, ValueError)
+    assert isinstance(step, Show)
+    assert step.deliveries == (good,)
+
+
+def test_a_popup_that_cannot_be_said_anew_for_a_fault_of_ours_is_named() -> None:
+    record = make_record(is_stale=True)
+    (fault,) = arrange([shown("$faulty")], [record], me=ME, max_rooms=5, level=faulty_level)
+    assert isinstance(fault, Fault)
+    assert (fault.key, fault.record) == (ROOM, record)

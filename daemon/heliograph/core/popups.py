@@ -8,6 +8,7 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
+from functools import partial
 
 from heliograph.core.actions import actions_for
 from heliograph.core.delivery import State
@@ -49,7 +50,18 @@ class Keep:
     record: PopupRecord
 
 
-Step = Show | Close | Keep
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A popup that cannot be put together, since something in it finds a fault of ours. The others are not affected."""
+
+    key: str
+    deliveries: tuple[Delivery, ...]
+    record: PopupRecord | None
+    """What is on screen in its place."""
+    error: Exception
+
+
+Step = Show | Close | Keep | Fault
 
 _SUMMARY = "summary:"
 
@@ -89,11 +101,19 @@ def arrange(
         record = records.get(key)
         # What was held back in quiet may be older than what came through.
         together = sorted([*shown.get(key, ()), *pending], key=lambda each: each.position)
-        steps.append(_show(key, together, record, me, level))
+        steps.append(_guarded(key, together, record, partial(_show, key, together, record, me, level)))
     for key, record in records.items():
         if record.is_stale and key not in new:
-            steps.append(_refresh(record, shown.get(key, []), me, level))
+            still_open = shown.get(key, [])
+            steps.append(_guarded(key, still_open, record, partial(_refresh, record, still_open, me, level)))
     return _sound_once(steps)
+
+
+def _guarded(key: str, deliveries: list[Delivery], record: PopupRecord | None, plan: Callable[[], Step]) -> Step:
+    try:
+        return plan()
+    except Exception as error:  # noqa: BLE001 - a stranger's message that finds a fault must not keep others from ringing
+        return Fault(key, tuple(deliveries), record, error)
 
 
 def is_summary(key: str) -> bool:

@@ -157,6 +157,10 @@ class AccountRun:
         """What answers the user's questions about this account."""
         return AccountDesk(self._status, self._ledger, self._delivery, self._do)
 
+    def say(self, *, is_leaving: bool) -> None:
+        """To the daemon that may be started next: whether this one will soon let go of the account."""
+        self._ledger.say(is_leaving=is_leaving)
+
     async def run(self) -> int:
         """Runs the account until it is signed out; the exit code that this calls for. A fault of our own ends neither
         the account nor another one: it starts again, with a new session."""

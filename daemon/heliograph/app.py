@@ -33,6 +33,9 @@ from heliograph.local_time import LocalZone
 from heliograph.pause_file import load_pause, pause_file, save_pause
 from heliograph.ports import Desktop, Presence
 from heliograph.quiet_loop import QuietLoop
+from heliograph.service_manager import has_started_us
+from heliograph.session_bus import outlives_sessions, session_bus_address
+from heliograph.session_watch import SessionWatch
 from heliograph.status import DaemonStatus
 from heliograph.store.ledger import SqliteLedger
 from heliograph.tasks import listed_in, start, start_beside
@@ -87,8 +90,30 @@ async def run(
         sd_notify.ready(status.summary)
         if on_ready is not None:
             on_ready(status)
+        await _watch_session(runs, stop, stack)
         code = await _serve(runs, stop, whereabouts)
     return code
+
+
+async def _watch_session(runs: Sequence[AccountRun], stop: asyncio.Event, stack: contextlib.AsyncExitStack) -> None:
+    """It ends with the session that it was started in. systemd ends a service itself."""
+    address = session_bus_address()
+    if address is None or has_started_us() or outlives_sessions(address):
+        return
+
+    def doubt(is_gone: bool) -> None:
+        for run in runs:
+            run.say(is_leaving=is_gone)
+
+    async def end_with_session() -> None:
+        await watch.over()
+        log.info("The session bus at %s is gone: Heliograph ends with its session", address)
+        stop.set()
+
+    watch = SessionWatch(address, on_doubt=doubt)
+    await watch.start()
+    stack.push_async_callback(watch.stop)
+    stack.push_async_callback(_cancel, start(end_with_session(), name="end of the session"))
 
 
 def _feed_often(watchdog: Watchdog, stack: contextlib.AsyncExitStack) -> None:
@@ -212,6 +237,8 @@ async def _serve(runs: Sequence[AccountRun], stop: asyncio.Event, whereabouts: W
             codes.extend(task.result() for task in done & running)
             running -= done
         sd_notify.stopping()
+        for run in runs:
+            run.say(is_leaving=True)
         whereabouts.stop()
         await settle_all(_handoffs(runs), LEAVE_S)
         return EXIT_OK if stopping.done() else max(codes, default=EXIT_FAILED)

@@ -22,6 +22,7 @@ import aiosqlite
 
 from heliograph import schema
 from heliograph.errors import StateError, StorageError
+from heliograph.service_manager import to_restart
 from heliograph.tasks import start, start_beside
 
 T = TypeVar("T")
@@ -222,7 +223,7 @@ def _require_version(path: Path, version: int, db: sqlite3.Connection) -> None:
     if found < version:
         raise StateError(
             f"{path} was written by an older Heliograph",
-            "Restart the daemon, which brings it up to date: systemctl --user restart heliograph",
+            f"Restart the daemon, which brings it up to date: {to_restart()}",
         )
 
 

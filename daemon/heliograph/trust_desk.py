@@ -36,6 +36,6 @@ class TrustDesk:
         if trust is None:
             raise UserError(
                 f"The running Heliograph has not signed {user_id} in.",
-                "See `heliograph status`. An account that is new needs a restart: systemctl --user restart heliograph",
+                "See `heliograph status`. For an account that is new, start Heliograph anew.",
             )
         return trust

@@ -15,6 +15,7 @@ import pytest
 
 from conftest import NewUser
 from heliograph.demo.user import DemoUser
+from system.phone import Phone
 from system.systemd_box import SystemdBox
 from waiting import until
 
@@ -106,33 +107,6 @@ class Desktop:
         """`heliograph status --json`, the only account's part."""
         told: dict[str, Any] = json.loads(await self.user("heliograph", "status", "--json"))
         return told
-
-
-class Phone:
-    """Another device's pusher, as the homeserver has it."""
-
-    def __init__(self, owner: DemoUser) -> None:
-        self._owner = owner
-
-    async def set_up(self) -> None:
-        pusher = {
-            "kind": "http",
-            "app_id": "im.vector.app.android",
-            "pushkey": "phone",
-            "app_display_name": "Element Android",
-            "device_display_name": "Phone",
-            "lang": "en",
-            "data": {"url": "https://push.invalid/_matrix/push/v1/notify"},
-        }
-        await self._owner.call("POST", "/pushers/set", pusher)
-
-    async def rings(self) -> bool:
-        pushers = (await self._owner.call("GET", "/pushers"))["pushers"]
-        (phone,) = [each for each in pushers if each["pushkey"] == "phone"]
-        return bool(phone.get("enabled", phone.get("org.matrix.msc3881.enabled", True)))
-
-    async def is_quiet(self) -> bool:
-        return not await self.rings()
 
 
 @pytest.fixture

@@ -33,6 +33,7 @@ from heliograph.errors import (
 )
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.push_gateway import PushGateway
+from heliograph.service_manager import UNIT
 from heliograph.sign_out_file import sign_out_of
 from heliograph.store.lock import is_held
 
@@ -124,7 +125,7 @@ def restart_daemon() -> list[Finding]:
     if not running:
         return []
     try:
-        if systemd.is_active(systemd.UNIT):
+        if systemd.is_active(UNIT):
             systemd.restart()
             return [Finding(True, "Heliograph was restarted with it.")]
     except UserError as error:

@@ -36,7 +36,7 @@ async def give_back(account: Account) -> int | None:
     folder = state_folder(account.user_id)
     if not await asyncio.to_thread((folder / LEDGER_NAME).exists):
         return None
-    ledger = await SqliteLedger.open(folder)
+    ledger = await SqliteLedger.open(folder, is_leaving=True)
     try:
         switched_off = (await ledger.account()).switched_off
         return await _switch_on(account, ledger, switched_off) if switched_off else None

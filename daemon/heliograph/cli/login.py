@@ -10,6 +10,7 @@ import click
 
 from heliograph.cli.user_id import UserId
 from heliograph.errors import EXIT_USAGE, UserError
+from heliograph.service_manager import to_restart
 
 if TYPE_CHECKING:
     from heliograph.accounts import Secrets
@@ -66,7 +67,7 @@ def command(
     account = asyncio.run(SignIn(user_id, homeserver, secrets, how, typed).run())
     click.echo(f"Signed in as {account.user_id}, device {account.device_id}.")
     click.echo("To have notifications from now on: heliograph service install")
-    click.echo("If the service is installed already: systemctl --user restart heliograph")
+    click.echo(f"If it runs already: {to_restart()}")
 
 
 def _read_line(what: str) -> str:

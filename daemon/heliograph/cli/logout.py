@@ -16,6 +16,7 @@ from heliograph.errors import (
     Unreachable,
     UserError,
 )
+from heliograph.service_manager import to_stop
 
 if TYPE_CHECKING:
     from heliograph.accounts import Account
@@ -48,7 +49,7 @@ async def _sign_out(user_id: str, force: bool) -> None:
     if (pid := is_held(state_folder(user_id))) is not None:
         raise UserError(
             f"Heliograph is running for {user_id}{f' (process {pid})' if pid else ''}.",
-            "Stop it first: systemctl --user stop heliograph, or Ctrl-C where it runs.",
+            f"Stop it first: {await asyncio.to_thread(to_stop, pid)}",
         )
     store = open_secrets(account.secrets)
     try:

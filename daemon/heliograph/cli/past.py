@@ -45,7 +45,7 @@ async def erase_history(accounts: Sequence[Account], *, with_unread: bool) -> in
     count = 0
     for folder in folders:
         if (folder / LEDGER_NAME).exists():
-            count += await _erase(await SqliteLedger.open(folder), with_unread=with_unread)
+            count += await _erase(await SqliteLedger.open(folder, is_leaving=True), with_unread=with_unread)
     return count
 
 

@@ -9,6 +9,7 @@ from heliograph.cli.crashes import read_crashes
 from heliograph.cli.times import local_time
 from heliograph.core.summary import UNTIL_RESUMED
 from heliograph.core.text import clean_line
+from heliograph.service_manager import to_restart, to_start
 
 if TYPE_CHECKING:
     from heliograph.cli.stopped import StoppedAccount
@@ -34,7 +35,7 @@ def report_running(status: dict[str, Any], known: Collection[str]) -> Iterator[s
     for user_id in sorted(set(known) - {str(account.get("user_id")) for account in accounts}):
         yield ""
         yield user_id
-        yield _row("state", "signed in after the start: systemctl --user restart heliograph")
+        yield _row("state", f"signed in after the start: {to_restart()}")
 
 
 def report_stopped(accounts: Sequence[StoppedAccount]) -> Iterator[str]:
@@ -42,7 +43,7 @@ def report_stopped(accounts: Sequence[StoppedAccount]) -> Iterator[str]:
     if any(account.pid is not None for account in accounts):
         yield "Heliograph runs, but does not answer over D-Bus (is there a session bus?)."
     else:
-        yield "Heliograph is not running. To start it: systemctl --user start heliograph, or heliograph run"
+        yield f"Heliograph is not running. To start it: {to_start()}"
     for account in accounts:
         yield ""
         yield f"{account.user_id} at {account.homeserver}"

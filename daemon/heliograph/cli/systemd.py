@@ -8,9 +8,9 @@ import subprocess
 from pathlib import Path
 
 from heliograph.errors import UserError
+from heliograph.service_manager import UNIT
 from heliograph.whole_file import replace_file
 
-UNIT = "heliograph.service"
 LEAVE_UNIT = "heliograph-leave.service"
 
 _TIMEOUT_S = 30

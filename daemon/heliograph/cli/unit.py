@@ -12,8 +12,9 @@ from pathlib import Path
 from typing import Literal
 
 from heliograph.accounts import cache_root, config_file, state_root
-from heliograph.cli.systemd import LEAVE_UNIT, UNIT
+from heliograph.cli.systemd import LEAVE_UNIT
 from heliograph.errors import UserError
+from heliograph.service_manager import UNIT, unit_folder
 
 _NAMESPACES = re.compile(r"^# Namespaces\..*?^# End of namespaces\.\n", re.MULTILINE | re.DOTALL)
 _RELAY_UNIT = "heliograph-relay.service"
@@ -23,9 +24,8 @@ _PLACES = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME
 
 
 def unit_file() -> Path:
-    """Where systemd looks for the user's own units."""
-    home = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-    return (home if home.is_absolute() else Path.home() / ".config") / "systemd/user" / UNIT
+    """The file of the service's unit."""
+    return unit_folder() / UNIT
 
 
 def find_program() -> Path:

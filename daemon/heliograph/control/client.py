@@ -14,6 +14,7 @@ from dbus_fast.errors import DBusFastError
 
 from heliograph.control import BUS_NAME, ERROR, INTERFACE, OBJECT_PATH
 from heliograph.errors import UserError
+from heliograph.service_manager import to_restart, to_start
 from heliograph.session_bus import session_bus_address
 from heliograph.tasks import start
 
@@ -39,18 +40,18 @@ async def ask_inbox(bus_address: str | None = None) -> dict[str, Any] | None:
 async def ask_property(name: str, bus_address: str | None = None) -> Any:
     """What the running daemon tells of itself. Raises UserError if it does not."""
     question = (INTERFACE, name)
-    value = _take(await _try_ask(bus_address, "Get", "ss", question, _TIMEOUT_S, _PROPERTIES))
+    value = await _take(await _try_ask(bus_address, "Get", "ss", question, _TIMEOUT_S, _PROPERTIES))
     return value.value if isinstance(value, Variant) else None
 
 
 async def ask(member: str, signature: str = "", *body: Any, bus_address: str | None = None) -> Any:
     """Has the running daemon do something; the first value of its answer. Raises UserError if it does not."""
-    return _take(await _try_ask(bus_address, member, signature, body, _ACTION_TIMEOUT_S))
+    return await _take(await _try_ask(bus_address, member, signature, body, _ACTION_TIMEOUT_S))
 
 
-def _take(reply: Message | None) -> Any:
+async def _take(reply: Message | None) -> Any:
     if reply is None:
-        raise UserError("Heliograph is not running, or does not answer.", "systemctl --user start heliograph")
+        raise UserError("Heliograph is not running, or does not answer.", await asyncio.to_thread(to_start))
     if reply.message_type is MessageType.METHOD_RETURN:
         return reply.body[0] if reply.body else None
     text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
@@ -58,8 +59,8 @@ def _take(reply: Message | None) -> Any:
         title, _, hint = text.partition("\n")
         raise UserError(title, hint or "heliograph status")
     if reply.error_name in ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner"):
-        raise UserError("Heliograph is not running.", "systemctl --user start heliograph")
-    raise UserError(f"The running Heliograph did not do it: {text}", "systemctl --user restart heliograph")
+        raise UserError("Heliograph is not running.", await asyncio.to_thread(to_start))
+    raise UserError(f"The running Heliograph did not do it: {text}", await asyncio.to_thread(to_restart))
 
 
 async def _try_ask(

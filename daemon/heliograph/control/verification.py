@@ -20,6 +20,7 @@ from dbus_fast.service import ServiceInterface, method
 
 from heliograph.control import BUS_NAME, OBJECT_PATH
 from heliograph.errors import EXIT_FAILED, EXIT_USAGE, HeliographError, UserError
+from heliograph.service_manager import to_restart, to_start
 from heliograph.session_bus import session_bus_address
 
 INTERFACE = "io.github.heliograph.Verification1"
@@ -131,9 +132,8 @@ class VerificationClient:
             async with asyncio.timeout(_CALL_S):
                 reply = await self._send(BUS_NAME, OBJECT_PATH, INTERFACE, member, signature, body, fds)
         except (OSError, EOFError, ValueError, TimeoutError, DBusFastError):
-            raise UserError(
-                "The running Heliograph does not answer.", "Restart it: systemctl --user restart heliograph"
-            ) from None
+            cure = f"Restart it: {await asyncio.to_thread(to_restart)}"
+            raise UserError("The running Heliograph does not answer.", cure) from None
         if reply.message_type is MessageType.METHOD_RETURN:
             return reply.body[0] if reply.body else None
         text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
@@ -142,10 +142,9 @@ class VerificationClient:
             exit_code = EXIT_USAGE if code == str(EXIT_USAGE) else EXIT_FAILED
             raise UserError(title, hint or "See `heliograph status`.", exit_code=exit_code)
         if reply.error_name in _NOBODY:
-            raise UserError("Heliograph has stopped meanwhile.", "systemctl --user start heliograph")
-        raise UserError(
-            f"The running Heliograph did not do it: {text}", "Restart it: systemctl --user restart heliograph"
-        )
+            raise UserError("Heliograph has stopped meanwhile.", await asyncio.to_thread(to_start))
+        cure = f"Restart it: {await asyncio.to_thread(to_restart)}"
+        raise UserError(f"The running Heliograph did not do it: {text}", cure)
 
     async def _send(
         self,

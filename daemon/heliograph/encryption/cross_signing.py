@@ -82,7 +82,7 @@ class CrossSigning:
         if device is None or keys is None:
             raise UserError(
                 "The homeserver does not have this device's keys yet.",
-                "Start the daemon once, then try again: systemctl --user start heliograph",
+                "Have Heliograph run once, then try again.",
             )
         if (keys.curve25519, keys.ed25519) != (identity.curve25519, identity.ed25519):
             raise UserError(

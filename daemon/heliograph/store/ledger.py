@@ -7,6 +7,7 @@ next /sync asks again for exactly what was not kept.
 from __future__ import annotations
 
 import asyncio
+import logging
 import os
 import sqlite3
 from collections.abc import Collection, Sequence
@@ -37,9 +38,14 @@ from heliograph.ports import Committed, Settlement
 from heliograph.schema import read_migrations
 from heliograph.sqlite import Database, whole_or_closed
 from heliograph.store import account, deliveries, judgements, locked, mutes, popups, rooms, unread
-from heliograph.store.lock import AccountLock
+from heliograph.store.lock import AccountLock, InUse
+
+log = logging.getLogger(__name__)
 
 LEDGER_NAME = "ledger.db"
+LEAVING_S = 30.0
+"""How long a process that is leaving may take to let go of the account."""
+_LOOK_AGAIN_S = 0.1
 _KEEPING = frozenset({Move.SHOWN, Move.REPLACED, Move.FAILED})
 """After these a delivery still says what it said."""
 MIGRATIONS = read_migrations("heliograph.store")
@@ -56,19 +62,41 @@ class SqliteLedger:
         """Deliveries, and keys of their popups, that changed since `agenda` told the delivery loop what to show."""
 
     @classmethod
-    async def open(cls, folder: Path) -> SqliteLedger:
-        """Makes the folder (0700) and the ledger (0600) if missing. Raises StateError if they cannot be used."""
-        return await whole_or_closed(cls._open(folder))
+    async def open(cls, folder: Path, *, is_leaving: bool = False) -> SqliteLedger:
+        """Makes the folder (0700) and the ledger (0600) if missing. Raises StateError if they cannot be used.
+
+        Another process that is leaving the account is waited for, and so is this one if it `is_leaving`.
+        """
+        waited_s = 0.0
+        while True:
+            try:
+                return await whole_or_closed(cls._open(folder, is_leaving=is_leaving))
+            except InUse as error:
+                if not error.is_leaving or waited_s >= LEAVING_S:
+                    raise
+                if not waited_s:
+                    log.info("Process %d is leaving the account in %s, and is waited for", error.pid, folder)
+            await asyncio.sleep(_LOOK_AGAIN_S)
+            waited_s += _LOOK_AGAIN_S
 
     @classmethod
-    async def _open(cls, folder: Path) -> SqliteLedger:
+    async def _open(cls, folder: Path, *, is_leaving: bool) -> SqliteLedger:
         lock = await asyncio.to_thread(_lock_privately, folder)
         try:
+            if is_leaving:
+                lock.say(is_leaving=True)
             database = await Database.open(folder / LEDGER_NAME, MIGRATIONS)
         except BaseException:
             lock.release()
             raise
         return cls(database, lock)
+
+    def say(self, *, is_leaving: bool) -> None:
+        """Whoever wants the account next waits for it while this process is leaving it."""
+        try:
+            self._lock.say(is_leaving=is_leaving)
+        except OSError as error:
+            log.warning("The lock of an account cannot be written: %s", error)
 
     async def account(self) -> AccountState:
         return await self._database.read(account.read_account)

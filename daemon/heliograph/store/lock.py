@@ -5,19 +5,33 @@ The kernel lets go of it when the process ends, however it ends, so nothing stal
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import os
 import time
 from pathlib import Path
+from typing import NamedTuple
 
 from heliograph.errors import StateError
+from heliograph.service_manager import to_stop
 
 LOCK_NAME = "lock"
 UNKNOWN_PID = 0
 """The account is in use by a process that has not said which, or that another machine runs."""
+_LEAVING = "leaving"
 _TRIES = 3
 _BETWEEN_TRIES_S = 0.05
+
+
+class InUse(StateError):
+    """Another process has the account. `is_leaving`: it has said that it will soon let go of it."""
+
+    def __init__(self, folder: Path, pid: int, *, is_leaving: bool) -> None:
+        holder = f"process {pid}" if pid else "another process"
+        super().__init__(
+            f"Heliograph already runs for the account in {folder} ({holder})", f"Stop that one first: {to_stop(pid)}"
+        )
+        self.pid = pid
+        self.is_leaving = is_leaving
 
 
 class AccountLock:
@@ -28,7 +42,7 @@ class AccountLock:
 
     @classmethod
     def take(cls, folder: Path) -> AccountLock:
-        """Blocks for a moment. Raises StateError if a process has the account, naming it, or the folder is unusable."""
+        """Blocks for a moment. Raises InUse if a process has the account, StateError if the folder is unusable."""
         path = folder / LOCK_NAME
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -36,8 +50,7 @@ class AccountLock:
             raise _unusable(path, error) from error
         try:
             _lock(descriptor, path)
-            os.ftruncate(descriptor, 0)
-            os.pwrite(descriptor, f"{os.getpid()}\n".encode(), 0)
+            _say(descriptor, is_leaving=False)
         except OSError as error:
             os.close(descriptor)
             raise _unusable(path, error) from error
@@ -45,6 +58,11 @@ class AccountLock:
             os.close(descriptor)
             raise
         return cls(descriptor)
+
+    def say(self, *, is_leaving: bool) -> None:
+        """Whoever wants the account waits for it while its holder is leaving. Raises OSError."""
+        if self._descriptor is not None:
+            _say(self._descriptor, is_leaving=is_leaving)
 
     def release(self) -> None:
         """Once more is no error."""
@@ -62,7 +80,7 @@ def is_held(folder: Path) -> int | None:
     try:
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
-        return _holder(descriptor)
+        return _holder(descriptor).pid
     except OSError:
         return None
     finally:
@@ -76,27 +94,30 @@ def _lock(descriptor: int, path: Path) -> None:
             fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
         except BlockingIOError as error:
             if tried == _TRIES:
-                raise _in_use(path, _holder(descriptor)) from error
+                holder = _holder(descriptor)
+                raise InUse(path.parent, holder.pid, is_leaving=holder.is_leaving) from error
         else:
             return
         # `is_held` may be asking at this very moment.
         time.sleep(_BETWEEN_TRIES_S)
 
 
-def _holder(descriptor: int) -> int:
-    with contextlib.suppress(OSError, ValueError):
-        return int(os.pread(descriptor, 32, 0))
-    return UNKNOWN_PID
+class _Holder(NamedTuple):
+    pid: int = UNKNOWN_PID
+    is_leaving: bool = False
 
 
-def _in_use(path: Path, pid: int) -> StateError:
-    holder = f"process {pid}" if pid else "another process"
-    return StateError(
-        f"Heliograph already runs for the account in {path.parent} ({holder})",
-        f"Stop that one first: systemctl --user stop heliograph, or kill {pid}"
-        if pid
-        else "Stop that one first: systemctl --user stop heliograph",
-    )
+def _say(descriptor: int, *, is_leaving: bool) -> None:
+    os.ftruncate(descriptor, 0)
+    os.pwrite(descriptor, f"{os.getpid()} {_LEAVING if is_leaving else ''}".rstrip().encode() + b"\n", 0)
+
+
+def _holder(descriptor: int) -> _Holder:
+    try:
+        pid, _, rest = os.pread(descriptor, 64, 0).decode(errors="replace").partition(" ")
+        return _Holder(int(pid), rest.strip() == _LEAVING)
+    except (OSError, ValueError):
+        return _Holder()
 
 
 def _unusable(path: Path, error: OSError) -> StateError:

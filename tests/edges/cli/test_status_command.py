@@ -146,7 +146,7 @@ def test_an_account_that_came_after_the_start_is_pointed_out(shell: Shell, priva
     sign_in(ALICE)
     text = report(shell, private_bus, make_status())
     assert ALICE in text
-    assert "systemctl --user restart heliograph" in text
+    assert "end it where it runs, then: heliograph run" in text
 
 
 @pytest.mark.parametrize("answer", [{}, {"accounts": [None, 3, {}]}, {"accounts": [{"server": 3, "pusher": []}]}])

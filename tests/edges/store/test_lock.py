@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import os
 import signal
 import subprocess
@@ -12,6 +13,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.errors import EXIT_CONFIG, StateError
+from heliograph.store import ledger as store_ledger
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import UNKNOWN_PID, AccountLock, is_held
 
@@ -112,3 +114,31 @@ async def test_a_ledger_that_did_not_open_lets_go_of_the_account(tmp_path: Path)
         await SqliteLedger.open(tmp_path)
 
     assert is_held(tmp_path) is None
+
+
+async def test_whoever_is_leaving_is_waited_for(tmp_path: Path) -> None:
+    first = await SqliteLedger.open(tmp_path)
+    first.say(is_leaving=True)
+    opening = asyncio.create_task(SqliteLedger.open(tmp_path))
+    await asyncio.sleep(0.5)
+    assert not opening.done()
+    await first.close()
+    await (await opening).close()
+
+
+async def test_whoever_stays_after_all_is_not_waited_for(tmp_path: Path) -> None:
+    first = await SqliteLedger.open(tmp_path, is_leaving=True)
+    opening = asyncio.create_task(SqliteLedger.open(tmp_path))
+    await asyncio.sleep(0.3)
+    first.say(is_leaving=False)
+    with pytest.raises(StateError, match="already runs"):
+        await opening
+    await first.close()
+
+
+async def test_nobody_is_waited_for_without_end(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(store_ledger, "LEAVING_S", 0.2)
+    first = await SqliteLedger.open(tmp_path, is_leaving=True)
+    with pytest.raises(StateError, match="already runs"):
+        await SqliteLedger.open(tmp_path)
+    await first.close()

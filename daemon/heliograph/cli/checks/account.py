@@ -27,6 +27,7 @@ from heliograph.ports import Features, Pusher
 from heliograph.pusher_loop import APP_ID
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import decode_secret
+from heliograph.service_manager import to_start
 from heliograph.store.ledger import LEDGER_NAME, open_readonly
 
 _TIMEOUT_S = 20.0
@@ -61,7 +62,7 @@ async def _check_ledger(account: Account) -> Finding:
     subject = _about(account, "ledger")
     folder = state_folder(account.user_id)
     if not await asyncio.to_thread((folder / LEDGER_NAME).exists):
-        return doubtful(subject, "not there yet", "Start the daemon once: systemctl --user start heliograph")
+        return doubtful(subject, "not there yet", f"Start the daemon once: {to_start()}")
     try:
         ledger = await open_readonly(folder)
         try:

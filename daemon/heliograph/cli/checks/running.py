@@ -10,6 +10,7 @@ from heliograph.accounts import Account, state_folder
 from heliograph.cli.checks.finding import Finding, bad, doubtful, good
 from heliograph.cli.crashes import read_crashes
 from heliograph.core.text import clean_line
+from heliograph.service_manager import to_restart, to_start
 from heliograph.store.lock import is_held
 
 _LIMIT = 200
@@ -24,16 +25,16 @@ def check_daemon(status: dict[str, Any] | None, accounts: Sequence[Account]) -> 
     """`status` is its answer, if it gave one."""
     if status is None:
         if any(is_held(state_folder(account.user_id)) is not None for account in accounts):
-            yield bad("daemon", "runs, and does not answer over D-Bus", "systemctl --user restart heliograph")
+            yield bad("daemon", "runs, and does not answer over D-Bus", to_restart())
         else:
-            yield bad("daemon", "does not run", "systemctl --user start heliograph, or heliograph run")
+            yield bad("daemon", "does not run", to_start())
         return
     version = clean_line(str(status.get("version")), _LIMIT)
     if version == __version__:
         yield good("daemon", f"runs, version {version}")
     else:
         text = f"runs in version {version}, and this is {__version__}"
-        yield doubtful("daemon", text, "systemctl --user restart heliograph")
+        yield doubtful("daemon", text, to_restart())
     told = status.get("accounts")
     states = {each.get("user_id"): each for each in told if isinstance(each, dict)} if isinstance(told, list) else {}
     yield from _check_tasks("daemon", status)
@@ -48,7 +49,7 @@ def check_daemon(status: dict[str, Any] | None, accounts: Sequence[Account]) -> 
 def _check_account(account: Account, told: dict[str, Any] | None) -> Finding:
     subject = f"{account.user_id} runs"
     if told is None:
-        return bad(subject, "signed in after the start", "systemctl --user restart heliograph")
+        return bad(subject, "signed in after the start", to_restart())
     state, why = (clean_line(str(told.get(key) or ""), _LIMIT) for key in ("state", "why"))
     if state == "connected":
         return good(subject, "connected")

@@ -258,7 +258,7 @@ async def test_homeservers_that_cannot_be_reached_are_waited_for_in_peace(privat
         await daemon.start(until_connected=False)
         stack.push_async_exit(daemon.__aexit__)
         await until(lambda: "nowhere.invalid is not known" in daemon.log)
-        await until(lambda: "@closed:example.org: no connection" in daemon.log)
+        await until(lambda: "@closed:example.org: nothing answers at 127.0.0.1, port 1" in daemon.log)
         await until(lambda: server.requests)
         start = cpu_seconds(daemon.pid)
         await asyncio.sleep(3)

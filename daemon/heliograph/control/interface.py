@@ -13,6 +13,7 @@ from dbus_fast.constants import PropertyAccess
 from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
 
 from heliograph.control import ERROR, INTERFACE
+from heliograph.control.peers import refuse_sandboxed
 from heliograph.control.properties import to_count, to_properties, to_rooms
 from heliograph.core.summary import Summary
 from heliograph.errors import HeliographError, UserError
@@ -69,6 +70,19 @@ def _answering(
     return answer
 
 
+def _acting(
+    work: Callable[Concatenate[Daemon1, P], Awaitable[R]],
+) -> Callable[Concatenate[Daemon1, P], Coroutine[Any, Any, R]]:
+    """The same of what acts in the user's name: not for programs in a sandbox."""
+
+    @functools.wraps(work)
+    async def act(self: Daemon1, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        await refuse_sandboxed()
+        return await work(self, *args, **kwargs)
+
+    return _answering(act)
+
+
 class Daemon1(ServiceInterface):
     """What is exported. `take` changes its properties and tells of those that changed."""
 
@@ -98,17 +112,17 @@ class Daemon1(ServiceInterface):
         return json.dumps(await self._answers.inbox())
 
     @dbus_method()
-    @_answering
+    @_acting
     async def Open(self, account: DBusStr, room: DBusStr, activation_token: DBusStr) -> DBusNothing:  # noqa: N802
         await self._answers.open(account, room, activation_token)
 
     @dbus_method()
-    @_answering
+    @_acting
     async def MarkRead(self, account: DBusStr, room: DBusStr) -> DBusNothing:  # noqa: N802
         await self._answers.mark_read(account, room)
 
     @dbus_method()
-    @_answering
+    @_acting
     async def Reply(self, account: DBusStr, room: DBusStr, text: DBusStr) -> DBusNothing:  # noqa: N802
         if not text.strip():
             raise UserError("There is nothing to send.", "Say something.")
@@ -117,17 +131,17 @@ class Daemon1(ServiceInterface):
         await self._answers.reply(account, room, text)
 
     @dbus_method()
-    @_answering
+    @_acting
     async def Pause(self, until: DBusStr) -> DBusInt64:  # noqa: N802
         return await self._answers.pause(until)
 
     @dbus_method()
-    @_answering
+    @_acting
     async def Resume(self) -> DBusNothing:  # noqa: N802
         await self._answers.resume()
 
     @dbus_method()
-    @_answering
+    @_acting
     async def EraseHistory(self, with_unread: DBusBool) -> DBusUInt32:  # noqa: N802
         return await self._answers.erase_history(with_unread=with_unread)
 

@@ -17,6 +17,7 @@ from heliograph.bus import DRIVER, DRIVER_PATH, QuietBus
 from heliograph.control import BUS_NAME, OBJECT_PATH
 from heliograph.control.badge import DOCK_NAME, badge_signal
 from heliograph.control.interface import Answers, Daemon1
+from heliograph.control.peers import Peers, ask_over
 from heliograph.core.record import Delivery
 from heliograph.core.summary import Summary
 from heliograph.session_bus import session_bus_address
@@ -126,6 +127,8 @@ class Control:
         gone = start(_disconnected(bus), name="end of a bus connection")
         try:
             self._interface = Daemon1(self._answers, __version__, self._summary)
+            # The first to hear of a call, so that the method knows who called.
+            bus.add_message_handler(Peers(ask_over(bus)).note_call)
             for interface in (self._interface, *self._beside):
                 bus.export(OBJECT_PATH, interface)
             released = asyncio.Event()

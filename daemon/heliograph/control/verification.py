@@ -10,7 +10,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-from collections.abc import Awaitable
+from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, Protocol, TypeVar
 
 from dbus_fast import DBusError, Message, MessageFlag, MessageType
@@ -19,6 +19,7 @@ from dbus_fast.errors import DBusFastError
 from dbus_fast.service import ServiceInterface, method
 
 from heliograph.control import BUS_NAME, OBJECT_PATH
+from heliograph.control.peers import refuse_sandboxed
 from heliograph.errors import EXIT_FAILED, EXIT_USAGE, HeliographError, UserError
 from heliograph.service_manager import to_restart, to_start
 from heliograph.session_bus import session_bus_address
@@ -57,7 +58,7 @@ class Verification1(ServiceInterface):
 
     @method()
     async def Begin(self, user_id: "s") -> "s":  # type: ignore[name-defined]  # noqa: N802, F821, UP037
-        return await _told(self._verifying.begin(user_id))
+        return await _acted(self._verifying.begin(user_id))
 
     @method()
     async def Look(self, user_id: "s", transaction_id: "s") -> "s":  # type: ignore[name-defined]  # noqa: N802, F821, UP037
@@ -65,16 +66,19 @@ class Verification1(ServiceInterface):
 
     @method()
     async def Answer(self, user_id: "s", transaction_id: "s", is_same: "b"):  # type: ignore[name-defined, no-untyped-def]  # noqa: N802, F821, UP037
-        await _told(self._verifying.answer(user_id, transaction_id, is_same=is_same))
+        await _acted(self._verifying.answer(user_id, transaction_id, is_same=is_same))
 
     @method()
     async def Cancel(self, user_id: "s", transaction_id: "s"):  # type: ignore[name-defined, no-untyped-def]  # noqa: N802, F821, UP037
-        await _told(self._verifying.cancel(user_id, transaction_id))
+        await _acted(self._verifying.cancel(user_id, transaction_id))
 
     @method()
     async def Unlock(self, user_id: "s", kind: "s", secret: "h") -> "b":  # type: ignore[name-defined]  # noqa: N802, F821, UP037
+        return await _acted(self._unlock(user_id, kind, secret), lambda: os.close(secret))
+
+    async def _unlock(self, user_id: str, kind: str, secret: int) -> bool:
         text = await asyncio.to_thread(_read_secret, secret)
-        return await _told(self._verifying.unlock(user_id, kind, text))
+        return await self._verifying.unlock(user_id, kind, text)
 
 
 class VerificationClient:
@@ -180,6 +184,17 @@ async def _told(work: Awaitable[T]) -> T:
         raise DBusError(ERROR, f"{error.title}\n{error.hint}\n{error.exit_code}") from error
     except HeliographError as error:
         raise DBusError(ERROR, f"It did not work: {error}.\nTry again later.") from error
+
+
+async def _acted(work: Coroutine[Any, Any, T], forget: Callable[[], None] = lambda: None) -> T:
+    """The same of what acts in the user's name: not for programs in a sandbox. `forget`: what is left if refused."""
+    try:
+        await _told(refuse_sandboxed())
+    except BaseException:
+        work.close()
+        forget()
+        raise
+    return await _told(work)
 
 
 def _write_secret(secret: str) -> int:

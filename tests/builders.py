@@ -10,15 +10,16 @@ import msgspec
 
 from heliograph.core.encryption import MEGOLM
 from heliograph.core.events import Event, JoinedRoom, ServerNotification, StrippedState, Sync
+from heliograph.core.ids import RoomId, UserId, event_key
 from heliograph.core.notification import Notification
 from heliograph.core.pusher import Pusher
 from heliograph.core.record import Content, Delivery
 from heliograph.core.room import RoomFacts
 
-ME = "@me:example.org"
-ALICE = "@alice:example.org"
-BOB = "@bob:example.org"
-ROOM = "!room:example.org"
+ME = UserId("@me:example.org")
+ALICE = UserId("@alice:example.org")
+BOB = UserId("@bob:example.org")
+ROOM = RoomId("!room:example.org")
 
 _serial = itertools.count(1)
 
@@ -51,10 +52,10 @@ def make_event(
     if state_key is not None:
         json["state_key"] = state_key
     return Event(
-        event_id=event_id,
-        room_id=room_id,
+        event_id=event_key(event_id),
+        room_id=RoomId(room_id),
         type=type,
-        sender=sender,
+        sender=UserId(sender),
         origin_server_ts=ts,
         content=content,
         raw=json,
@@ -101,7 +102,7 @@ def make_stripped(
 ) -> StrippedState:
     """An event of `invite_state`."""
     raw = {"type": type, "state_key": state_key, "sender": sender, "content": content, "room_id": room_id}
-    return StrippedState(type=type, state_key=state_key, sender=sender, content=content, raw=raw)
+    return StrippedState(type=type, state_key=state_key, sender=UserId(sender), content=content, raw=raw)
 
 
 def make_facts(room_id: str = ROOM, **facts: Any) -> RoomFacts:
@@ -115,7 +116,7 @@ def make_facts(room_id: str = ROOM, **facts: Any) -> RoomFacts:
         "room_version": "11",
         "names": {ALICE: "Alice", BOB: "Bob"},
     }
-    return RoomFacts(room_id=room_id, **(defaults | facts))
+    return RoomFacts(room_id=RoomId(room_id), **(defaults | facts))
 
 
 def make_sync(*events: Event, next_batch: str = "s2", **room: Any) -> Sync:
@@ -137,7 +138,7 @@ def make_content(text: str = "hello", **content: Any) -> Content:
 def make_delivery(event_id: str | None = None, *, text: str = "hello", **delivery: Any) -> Delivery:
     """A pending delivery of a message by Alice."""
     defaults: dict[str, Any] = {
-        "event_id": event_id or f"$event{next(_serial)}",
+        "event_id": event_key(event_id or f"$event{next(_serial)}"),
         "room_id": ROOM,
         "sender": ALICE,
         "content": make_content(text),

@@ -11,6 +11,7 @@ from typing import Any
 from builders import ALICE, ME, ROOM, make_event
 from heliograph.core.encryption import DeviceKeys, Rotation
 from heliograph.core.events import Event, Json
+from heliograph.core.ids import RoomId, UserId
 from heliograph.encryption.machine import Machine
 
 NOW = 1_700_000_000_000
@@ -18,7 +19,9 @@ PICKLE_KEY = "pickle key"
 ROTATION = Rotation()
 
 
-async def open_machine(folder: Path, user_id: str = ME, device_id: str = "D", pickle_key: str = PICKLE_KEY) -> Machine:
+async def open_machine(
+    folder: Path, user_id: UserId = ME, device_id: str = "D", pickle_key: str = PICKLE_KEY
+) -> Machine:
     """The device's machine, whose state is in this folder."""
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     return await Machine.open(folder, user_id, device_id, pickle_key)
@@ -32,7 +35,7 @@ class Peer:
         self.user_id = machine.identity.user_id
 
     @classmethod
-    async def open(cls, folder: Path, user_id: str = ALICE, device_id: str = "A") -> Peer:
+    async def open(cls, folder: Path, user_id: UserId = ALICE, device_id: str = "A") -> Peer:
         return cls(await open_machine(folder, user_id, device_id))
 
     async def meet(self, other: Machine) -> DeviceKeys:
@@ -52,14 +55,14 @@ class Peer:
         sealed = await self.machine.encrypt_olm([device], type_, content)
         return self.wrap(sealed[device])
 
-    async def share(self, *others: Machine, room_id: str = ROOM, rotation: Rotation = ROTATION) -> list[bytes]:
+    async def share(self, *others: Machine, room_id: RoomId = ROOM, rotation: Rotation = ROTATION) -> list[bytes]:
         """The room's key, for each of these devices that lacks it."""
         devices = [await self.meet(other) for other in others]
         sealed = await self.machine.share_room_key(room_id, devices, rotation)
         await self.machine.note_room_key_shared(room_id, devices)
         return [self.wrap(sealed[device]) for device in devices if device in sealed]
 
-    async def say(self, body: str, *, room_id: str = ROOM, **options: Any) -> Event:
+    async def say(self, body: str, *, room_id: RoomId = ROOM, **options: Any) -> Event:
         """A message, encrypted with the room's key. `options` as in `make_event`."""
         content = await self.machine.encrypt_room(room_id, "m.room.message", {"msgtype": "m.text", "body": body})
         return make_event(
@@ -79,7 +82,7 @@ def to_device_event(sender: str, type_: str, content: Json) -> bytes:
     return json.dumps({"type": type_, "sender": sender, "content": content}).encode()
 
 
-def withheld_event(sender: str, session_id: str, code: str = "m.unverified", room_id: str = ROOM) -> bytes:
+def withheld_event(sender: str, session_id: str, code: str = "m.unverified", room_id: RoomId = ROOM) -> bytes:
     content = {"algorithm": "m.megolm.v1.aes-sha2", "room_id": room_id, "session_id": session_id, "code": code}
     return to_device_event(sender, "m.room_key.withheld", content | {"sender_key": "x" * 43, "reason": ""})
 

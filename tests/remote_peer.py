@@ -9,6 +9,7 @@ from typing import Any
 
 from heliograph.core.encryption import DeviceKeys
 from heliograph.core.events import Json
+from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.demo.user import DemoUser
 from heliograph.encryption.machine import Machine
 from heliograph.encryption.uploads import ALGORITHM
@@ -31,7 +32,7 @@ class RemotePeer:
         """The other device must have published its keys."""
         told = await user.call("POST", "/keys/query", {"device_keys": {to_user: [to_device]}})
         keys = told["device_keys"][to_user][to_device]["keys"]
-        device = DeviceKeys(to_user, to_device, keys[f"curve25519:{to_device}"], keys[f"ed25519:{to_device}"])
+        device = DeviceKeys(UserId(to_user), to_device, keys[f"curve25519:{to_device}"], keys[f"ed25519:{to_device}"])
         return cls(user, await open_machine(folder, user.user_id, user.device_id), device)
 
     async def close(self) -> None:
@@ -48,26 +49,26 @@ class RemotePeer:
 
     async def share(self, room: str) -> None:
         """Gives the device the room's key, if it lacks that. `renew` makes a new one."""
-        sealed = await self._machine.share_room_key(room, [self._device], ROTATION)
+        sealed = await self._machine.share_room_key(RoomId(room), [self._device], ROTATION)
         if sealed:
             await self._send_to_device(sealed)
-            await self._machine.note_room_key_shared(room, list(sealed))
+            await self._machine.note_room_key_shared(RoomId(room), list(sealed))
 
     async def renew(self, room: str) -> None:
         """The room's next message has a new key."""
-        await self._machine.share_room_key(room, [], ROTATION)
+        await self._machine.share_room_key(RoomId(room), [], ROTATION)
         await self.share(room)
 
-    async def say(self, room: str, body: str, **content: Any) -> str:
+    async def say(self, room: str, body: str, **content: Any) -> EventId:
         """A text, encrypted with the room's key, which must have been shared. Its event id."""
         said = {"msgtype": "m.text", "body": body, **content}
-        sealed = await self._machine.encrypt_room(room, "m.room.message", said)
+        sealed = await self._machine.encrypt_room(RoomId(room), "m.room.message", said)
         return await self._user.send_event(room, "m.room.encrypted", dict(sealed))
 
-    async def send(self, room: str, type_: str, content: Mapping[str, Any]) -> str:
+    async def send(self, room: str, type_: str, content: Mapping[str, Any]) -> EventId:
         """Any message event, encrypted with the room's key, which is shared before if it has to be. Its event id."""
         await self.share(room)
-        sealed = await self._machine.encrypt_room(room, type_, dict(content))
+        sealed = await self._machine.encrypt_room(RoomId(room), type_, dict(content))
         return await self._user.send_event(room, "m.room.encrypted", dict(sealed))
 
     async def _send_to_device(self, sealed: dict[DeviceKeys, Json]) -> None:

@@ -22,6 +22,7 @@ from heliograph.core.encryption import RoomKey
 from heliograph.core.fallback import fallback_pusher
 from heliograph.core.folding import SoundGate
 from heliograph.core.handoff import HandoffSettings, Signs
+from heliograph.core.ids import EventKey
 from heliograph.core.record import Delivery
 from heliograph.core.trust import Standing
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
@@ -389,7 +390,7 @@ class AccountRun:
         if self._acknowledgements is not None:
             self._acknowledgements.take(each.event_id for each in rung)
 
-    def _tell_silent(self, event_ids: Sequence[str]) -> None:
+    def _tell_silent(self, event_ids: Sequence[EventKey]) -> None:
         if self._acknowledgements is not None:
             self._acknowledgements.take(event_ids)
 

@@ -17,6 +17,7 @@ from urllib.parse import quote
 import msgspec
 import platformdirs
 
+from heliograph.core.ids import UserId, is_user_id
 from heliograph.errors import EXIT_USAGE, StateError, UserError
 from heliograph.whole_file import replace_file
 
@@ -33,7 +34,7 @@ _MAX_USER_ID = 255
 class Account(msgspec.Struct, frozen=True, kw_only=True):
     """A signed-in device of a user, as account.json keeps it. The access token is not part of it."""
 
-    user_id: str
+    user_id: UserId
     device_id: str
     homeserver: str
     """Base URL, without a slash at its end."""
@@ -73,10 +74,10 @@ def device_name() -> str:
     return f"Heliograph on {platform.node() or 'Linux'}"
 
 
-def check_user_id(text: str) -> str:
+def check_user_id(text: str) -> UserId:
     """The user id, if it is one (`@localpart:server`). Raises UserError."""
     is_short = len(text.encode(errors="replace")) <= _MAX_USER_ID
-    if not (is_short and text.isprintable() and _USER_ID.fullmatch(text)):
+    if not (is_short and text.isprintable() and _USER_ID.fullmatch(text) and is_user_id(text)):
         raise UserError(
             f"{text[:_MAX_USER_ID]!r} is not a Matrix user id.",
             "Write it in full, like @alice:example.org.",
@@ -153,7 +154,7 @@ def _read(file: Path) -> Account:
         raise _unusable(file, error) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise StateError(f"{file} cannot be read: {error}.", _start_over(file.parent)) from error
-    if state_folder(account.user_id) != file.parent:
+    if not is_user_id(account.user_id) or state_folder(account.user_id) != file.parent:
         raise StateError(f"{file} is the file of another account ({account.user_id!r}).", _start_over(file.parent))
     return account
 

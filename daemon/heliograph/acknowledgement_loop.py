@@ -11,6 +11,7 @@ import logging
 from collections.abc import Callable, Iterable
 
 from heliograph.core.backoff import reconnect_delay
+from heliograph.core.ids import EventId, EventKey, is_event_id
 from heliograph.errors import RateLimited, Refused, ServerError
 from heliograph.ports import PushRelay, Troubles
 from heliograph.status import AccountStatus
@@ -47,7 +48,7 @@ class AcknowledgementLoop:
         self._clock = clock
         self._jitter = jitter
         self._troubles = troubles
-        self._shown: dict[str, None] = {}
+        self._shown: dict[EventId, None] = {}
         self._woken = asyncio.Event()
         self._told_ms: int | None = None
         self._is_told_present = False
@@ -61,11 +62,11 @@ class AcknowledgementLoop:
         # Until it rings here again, what is shown is silent.
         return self._status.handoff.why_away is None and not self._status.handoff.is_hushed
 
-    def take(self, event_ids: Iterable[str]) -> None:
+    def take(self, event_ids: Iterable[EventKey]) -> None:
         """These are on screen, or need not be."""
         if not self._is_present:
             return
-        self._shown.update((event_id, None) for event_id in event_ids if event_id.startswith("$"))
+        self._shown.update((event_id, None) for event_id in event_ids if is_event_id(event_id))
         while len(self._shown) > MAX_KEPT:
             del self._shown[next(iter(self._shown))]
         if self._shown:

@@ -11,6 +11,7 @@ from typing import Protocol
 from weakref import WeakValueDictionary
 
 from heliograph.core.actions import GO_THERE, RETRY, Span, Verb, Wish, ask_span, word_failure
+from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Notification, Target
 from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError, UserError
 from heliograph.ports import Opener, RoomActions
@@ -26,14 +27,14 @@ class Popups(Protocol):
 
     def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None: ...
     def withdraw(self, key: str) -> None: ...
-    def note_read(self, room_id: str, event_id: str) -> None: ...
-    def note_opened(self, room_id: str) -> None: ...
+    def note_read(self, room_id: RoomId, event_id: EventId) -> None: ...
+    def note_opened(self, room_id: RoomId) -> None: ...
 
 
 class Reply(Protocol):
     """Sends a text into a room, encrypted where the room is. Raises UserError."""
 
-    async def __call__(self, room_id: str, text: str, transaction_id: str) -> object: ...
+    async def __call__(self, room_id: RoomId, text: str, transaction_id: str) -> object: ...
 
 
 class Actor:
@@ -46,7 +47,7 @@ class Actor:
         opener: Opener,
         *,
         reply: Reply,
-        mute: Callable[[str, Span], Awaitable[None]],
+        mute: Callable[[RoomId, Span], Awaitable[None]],
         has_public_receipts: bool = False,
         make_id: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:

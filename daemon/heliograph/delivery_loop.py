@@ -19,6 +19,7 @@ from heliograph.core.actions import Verb, Wish, verb_of, wishes
 from heliograph.core.calls import miss
 from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater, State, retry_delay
 from heliograph.core.folding import Fold, SoundGate
+from heliograph.core.ids import EventId, RoomId, is_room_id
 from heliograph.core.notification import (
     Activated,
     Category,
@@ -78,8 +79,8 @@ class DeliverySettings:
 class _RoomRead:
     """The user opened a room, or read it, by other means than its popup."""
 
-    room_id: str
-    event_id: str | None = None
+    room_id: RoomId
+    event_id: EventId | None = None
     """Up to here; None: all of it."""
 
 
@@ -198,12 +199,12 @@ class DeliveryLoop:
         self._notices.tell(title, hint, about=about)
         self._woken.set()
 
-    def note_opened(self, room_id: str) -> None:
+    def note_opened(self, room_id: RoomId) -> None:
         """The user opened or read this room by other means than its popup: nothing in it is unread any more."""
         self._signals.append(_RoomRead(room_id))
         self._woken.set()
 
-    def note_read(self, room_id: str, event_id: str) -> None:
+    def note_read(self, room_id: RoomId, event_id: EventId) -> None:
         """The user read this room up to that event."""
         self._signals.append(_RoomRead(room_id, event_id))
         self._woken.set()
@@ -421,7 +422,7 @@ class DeliveryLoop:
             self._is_retry_wanted = True
             return
         self._note(closed=record.key)
-        if record.key.startswith("!"):
+        if is_room_id(record.key):
             self._remember(record.popup, [Wish(Verb.OPEN, record.key, "the room")])
         log.info("Withdrew the notification of %s", record.key)
 
@@ -600,7 +601,7 @@ class DeliveryLoop:
             case Replied(_, text) if text.strip():
                 await self._wish([replace(each, verb=Verb.REPLY, text=text) for each in seen[:1]], record, deliveries)
 
-    async def _settle_room(self, room_id: str, event_id: str | None) -> None:
+    async def _settle_room(self, room_id: RoomId, event_id: EventId | None) -> None:
         unread = await self._ledger.open_deliveries([room_id])
         if event_id is not None:
             positions = await self._ledger.positions([event_id])

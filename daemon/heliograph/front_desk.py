@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heliograph.core.actions import Verb, Wish
+from heliograph.core.ids import RoomId, is_event_id, is_room_id
 from heliograph.core.quiet import DO_NOT_DISTURB
 from heliograph.core.summary import Summary, summarize
 from heliograph.core.unread import MOST_MESSAGES, UnreadRoom, inbox_as_json
@@ -122,28 +123,28 @@ class FrontDesk:
             found += [(account.status.user_id, room) for room in await account.ledger.unread(MOST_MESSAGES)]
         return inbox_as_json(found)
 
-    async def open(self, account: str, room_id: str, token: str) -> None:
-        desk = self._find(account)
+    async def open(self, account: str, room: str, token: str) -> None:
+        desk, room_id = self._find(account), _room_id(room)
         unread = await desk.ledger.open_deliveries([room_id])
-        event_id = unread[-1].event_id if unread else ""
-        if not await self._opener.open(room_id, event_id if event_id.startswith("$") else None, token or None):
+        event_id = unread[-1].event_id if unread else None
+        if not await self._opener.open(room_id, event_id if is_event_id(event_id) else None, token or None):
             raise UserError("No Matrix client could be opened.", "Install one, or set open_with in the configuration.")
         desk.delivery.note_opened(room_id)
 
-    async def mark_read(self, account: str, room_id: str) -> None:
-        desk = self._find(account)
+    async def mark_read(self, account: str, room: str) -> None:
+        desk, room_id = self._find(account), _room_id(room)
         unread = await desk.ledger.open_deliveries([room_id])
-        newest = next((each.event_id for each in reversed(unread) if each.event_id.startswith("$")), None)
+        newest = next((each.event_id for each in reversed(unread) if is_event_id(each.event_id)), None)
         if newest is None and unread:
             raise UserError("An invite cannot be marked as read.", "Accept or decline it: heliograph inbox open")
         if newest is None:
             raise UserError("There is nothing unread in this room.", "heliograph inbox")
         await desk.do(Wish(Verb.MARK_READ, room_id, room_id, newest))
 
-    async def reply(self, account: str, room_id: str, text: str) -> None:
-        desk = self._find(account)
+    async def reply(self, account: str, room: str, text: str) -> None:
+        desk, room_id = self._find(account), _room_id(room)
         unread = await desk.ledger.open_deliveries([room_id])
-        newest = next((each.event_id for each in reversed(unread) if each.event_id.startswith("$")), None)
+        newest = next((each.event_id for each in reversed(unread) if is_event_id(each.event_id)), None)
         await desk.do(Wish(Verb.REPLY, room_id, room_id, newest, text))
 
     async def pause(self, words: str) -> int:
@@ -166,3 +167,9 @@ class FrontDesk:
             if account.status.user_id == user_id:
                 return account
         raise UserError(f"The running Heliograph has no account {user_id[:255]!r}.", "heliograph accounts")
+
+
+def _room_id(text: str) -> RoomId:
+    if not is_room_id(text):
+        raise UserError(f"{text[:255]!r} is not the id of a room.", "heliograph inbox")
+    return text

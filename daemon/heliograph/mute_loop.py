@@ -8,6 +8,7 @@ from collections.abc import Callable
 
 from heliograph.core.actions import SPAN_MS, Span
 from heliograph.core.backoff import reconnect_delay
+from heliograph.core.ids import RoomId
 from heliograph.core.push.timed_mute import TimedMute, begin_mute, end_mute
 from heliograph.errors import RateLimited, Refused, ServerError, StorageError
 from heliograph.ports import Ledger, RoomActions
@@ -34,7 +35,7 @@ class MuteLoop:
         """Held from when the rules are read until they are changed."""
         self._failures = 0
 
-    async def mute(self, room_id: str, span: Span) -> None:
+    async def mute(self, room_id: RoomId, span: Span) -> None:
         """Raises ServerError and StorageError."""
         async with self._changing:
             rules = await self._rooms.push_rules()

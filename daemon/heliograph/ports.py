@@ -10,6 +10,7 @@ from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater
 from heliograph.core.encryption import Clear, KeyUpload, Locked, RoomKey, Taken
 from heliograph.core.events import Event, Json, Malformed, ServerNotification, Sync
 from heliograph.core.handoff import Signs
+from heliograph.core.ids import EventId, EventKey, RoomId, UserId
 from heliograph.core.notification import DesktopSignal, Notification, Picture, Popup
 from heliograph.core.push.changes import Change as RuleChange
 from heliograph.core.push.timed_mute import TimedMute
@@ -50,7 +51,7 @@ class SyncRequest:
     since: str | None
     """None: the first sync ever, which asks for no rooms and returns at once."""
     timeout_ms: int
-    receipts_in: frozenset[str] | None = frozenset()
+    receipts_in: frozenset[RoomId] | None = frozenset()
     """Rooms whose receipts are wanted (those with an open delivery); None: every room, for catching up."""
     event_types: frozenset[str] | None = None
     """Timeline event types wanted; None: all."""
@@ -96,7 +97,7 @@ class Homeserver(Protocol):
     Every method raises `ServerError` (Unreachable, RateLimited, Refused, LoggedOut) and nothing else.
     """
 
-    user_id: str
+    user_id: UserId
     device_id: str
 
     async def features(self) -> Features: ...
@@ -105,23 +106,23 @@ class Homeserver(Protocol):
         """`{"global": {...}}`."""
         ...
 
-    async def room_facts(self, room_ids: Collection[str]) -> dict[str, RoomFacts]:
+    async def room_facts(self, room_ids: Collection[RoomId]) -> dict[RoomId, RoomFacts]:
         """Complete facts of the rooms the server would tell about, in as few requests as possible. A room that it
         refuses to tell about is left out."""
         ...
 
-    async def open_invites(self, room_ids: Collection[str]) -> frozenset[str]:
+    async def open_invites(self, room_ids: Collection[RoomId]) -> frozenset[RoomId]:
         """Those of these rooms that the user is invited to now, as far as the server tells."""
         ...
 
-    async def member(self, room_id: str, user_id: str) -> Member:
+    async def member(self, room_id: RoomId, user_id: UserId) -> Member:
         """Blank if there is none, or the room is not ours to look into."""
         ...
 
     async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage: ...
     async def messages(
         self,
-        room_id: str,
+        room_id: RoomId,
         *,
         since: str,
         until: str | None,
@@ -131,7 +132,7 @@ class Homeserver(Protocol):
         """`event_types` as in SyncRequest. Raises Refused if the room is not ours to look into."""
         ...
 
-    async def event(self, room_id: str, event_id: str) -> Event | Malformed:
+    async def event(self, room_id: RoomId, event_id: EventId) -> Event | Malformed:
         """Raises Refused if there is no such event, or none that the user may see."""
         ...
 
@@ -174,7 +175,7 @@ class Keys(Protocol):
     Every method raises `ServerError` (Unreachable, RateLimited, Refused, LoggedOut) and nothing else.
     """
 
-    user_id: str
+    user_id: UserId
     device_id: str
 
     async def upload_keys(
@@ -183,19 +184,21 @@ class Keys(Protocol):
         """How many one-time keys the server has now, by algorithm; one that is absent has none."""
         ...
 
-    async def query_keys(self, user_ids: Collection[str]) -> PublishedKeys:
+    async def query_keys(self, user_ids: Collection[UserId]) -> PublishedKeys:
         """Users whose homeserver did not answer in ten seconds are missing."""
         ...
 
-    async def claim_keys(self, devices: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, Json]]:
+    async def claim_keys(self, devices: Mapping[UserId, Mapping[str, str]]) -> Mapping[str, Mapping[str, Json]]:
         """One-time keys (`{key id: signed key}`) of devices, by user id and device id; `devices` names algorithms."""
         ...
 
-    async def upload_signatures(self, signed: Mapping[str, Mapping[str, Json]]) -> None:
+    async def upload_signatures(self, signed: Mapping[UserId, Mapping[str, Json]]) -> None:
         """Signed objects by user id and device id or public key. Refused if the server took not all of them."""
         ...
 
-    async def send_to_device(self, type_: str, messages: Mapping[str, Mapping[str, Json]], transaction_id: str) -> None:
+    async def send_to_device(
+        self, type_: str, messages: Mapping[UserId, Mapping[str, Json]], transaction_id: str
+    ) -> None:
         """Contents by user id and device id. The same transaction again is sent once."""
         ...
 
@@ -204,7 +207,7 @@ class Keys(Protocol):
         ...
 
     async def backup_version(self) -> BackupVersion | None: ...
-    async def backed_up_key(self, version: str, room_id: str, session_id: str) -> Json | None:
+    async def backed_up_key(self, version: str, room_id: RoomId, session_id: str) -> Json | None:
         """One room key as the backup holds it (`session_data` is encrypted); None if it holds none."""
         ...
 
@@ -213,8 +216,8 @@ class Keys(Protocol):
 class Audience:
     """Who may read what is sent into a room, and how it must be sent. Members are told of encrypted rooms only."""
 
-    joined: frozenset[str]
-    invited: frozenset[str] = frozenset()
+    joined: frozenset[UserId]
+    invited: frozenset[UserId] = frozenset()
     encryption: Json | None = None
     """Content of `m.room.encryption`; None: the room is not encrypted."""
     history_visibility: str = "shared"
@@ -223,11 +226,11 @@ class Audience:
 class Rooms(Protocol):
     """Sending into a room. Every method raises ServerError."""
 
-    async def audience(self, room_id: str) -> Audience:
+    async def audience(self, room_id: RoomId) -> Audience:
         """Raises UserError for an encrypted room of too many."""
         ...
 
-    async def send(self, room_id: str, type_: str, content: Json, transaction_id: str) -> str:
+    async def send(self, room_id: RoomId, type_: str, content: Json, transaction_id: str) -> EventId:
         """The event's id. The same transaction again is sent once."""
         ...
 
@@ -235,21 +238,21 @@ class Rooms(Protocol):
 class RoomActions(Protocol):
     """What the user does in rooms by the buttons of a popup. Every method raises ServerError."""
 
-    user_id: str
+    user_id: UserId
 
-    async def mark_read(self, room_id: str, event_id: str, *, is_public: bool) -> None:
+    async def mark_read(self, room_id: RoomId, event_id: EventId, *, is_public: bool) -> None:
         """Up to this event, threads included, in all of the user's clients."""
         ...
 
-    async def join(self, room_id: str) -> None:
+    async def join(self, room_id: RoomId) -> None:
         """Accepts an invite; a room on another server may take a minute."""
         ...
 
-    async def leave(self, room_id: str) -> None:
+    async def leave(self, room_id: RoomId) -> None:
         """Leaves the room, or declines the invite. It is none of the user's rooms afterwards."""
         ...
 
-    async def add_direct(self, room_id: str, user_id: str) -> None:
+    async def add_direct(self, room_id: RoomId, user_id: UserId) -> None:
         """The room is a conversation with this user (m.direct), in all of the user's clients."""
         ...
 
@@ -290,7 +293,7 @@ class Encryption(Protocol):
 class Settlement:
     """What became of one delivery at the desktop."""
 
-    event_id: str
+    event_id: EventKey
     move: Move
     due_ms: int = 0
     """With Move.FAILED: when to try again."""
@@ -303,7 +306,7 @@ class Committed:
 
     new: int
     """Deliveries that were not known before."""
-    open_rooms: frozenset[str]
+    open_rooms: frozenset[RoomId]
     """As `Ledger.rooms_with_open_deliveries`."""
 
 
@@ -320,16 +323,19 @@ class Ledger(Protocol):
         """The fallback's pusher as it was registered last."""
         ...
 
-    async def rooms(self, room_ids: Collection[str], names_of: Collection[str]) -> dict[str, RoomRecord]:
+    async def rooms(self, room_ids: Collection[RoomId], names_of: Collection[UserId]) -> dict[RoomId, RoomRecord]:
         """Known rooms among these; each with the known display names of `names_of`."""
         ...
 
-    async def open_deliveries(self, room_ids: Collection[str]) -> list[Delivery]:
+    async def open_deliveries(self, room_ids: Collection[RoomId]) -> list[Delivery]:
         """Unread deliveries (`core.delivery.OPEN_STATES`) of these rooms, in order of position."""
         ...
 
-    async def rooms_with_open_deliveries(self) -> frozenset[str]: ...
-    async def positions(self, event_ids: Collection[str]) -> dict[str, int]:
+    async def rooms_with_open_deliveries(self) -> frozenset[RoomId]:
+        """Rooms with something that reading elsewhere could settle: neither invites nor notices of our own."""
+        ...
+
+    async def positions(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
         """Positions of the judged events among these."""
         ...
 
@@ -337,7 +343,7 @@ class Ledger(Protocol):
         """Events that are kept until one of these keys comes (None: any key), in order of position."""
         ...
 
-    async def locked_in(self, room_ids: Collection[str]) -> list[LockedEvent]:
+    async def locked_in(self, room_ids: Collection[RoomId]) -> list[LockedEvent]:
         """Events of these rooms that are kept until their keys come."""
         ...
 
@@ -396,7 +402,7 @@ class Ledger(Protocol):
         """Instead of that of the same room, if there is one."""
         ...
 
-    async def forget_mute(self, room_id: str) -> None: ...
+    async def forget_mute(self, room_id: RoomId) -> None: ...
     async def prune(self, before_ms: int) -> None:
         """Forget judged events, settled deliveries, unused names, and deliveries SHOWN by no known popup, that are
         older; and rooms of which nothing at all is known any longer."""
@@ -408,7 +414,7 @@ class Ledger(Protocol):
 class PushRelay(Protocol):
     """A relay that is a gateway only, and waits with pushes for what we have shown."""
 
-    async def acknowledge(self, event_ids: Collection[str], present_ms: int) -> None:
+    async def acknowledge(self, event_ids: Collection[EventId], present_ms: int) -> None:
         """These need not ring elsewhere, and we are here for so long; 0: the user is not. Raises ServerError."""
         ...
 
@@ -491,7 +497,7 @@ class Pictures(Protocol):
 class Opener(Protocol):
     """Opens a room in the user's Matrix client."""
 
-    async def open(self, room_id: str | None, event_id: str | None, token: str | None) -> bool: ...
+    async def open(self, room_id: RoomId | None, event_id: EventId | None, token: str | None) -> bool: ...
 
 
 class SecretStore(Protocol):

@@ -12,6 +12,7 @@ import msgspec
 
 from heliograph import __version__
 from heliograph.core.events import Json
+from heliograph.core.ids import EventId
 from heliograph.core.text import clean_line
 from heliograph.errors import AnswerTooLarge, BadAnswer, RateLimited, Refused, Unreachable
 from heliograph.unanswered import word_unanswered
@@ -56,7 +57,7 @@ class PushRelay:
         """There is none of this pushkey afterwards."""
         await self._call("DELETE", f"pushers/{quote(pushkey, safe='')}")
 
-    async def acknowledge(self, event_ids: Collection[str], present_ms: int) -> None:
+    async def acknowledge(self, event_ids: Collection[EventId], present_ms: int) -> None:
         await self._call(
             "POST",
             "acknowledge",

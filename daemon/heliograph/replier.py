@@ -7,6 +7,7 @@ from collections.abc import Callable
 from typing import Protocol
 
 from heliograph.core.events import Json
+from heliograph.core.ids import RoomId, is_event_id
 from heliograph.core.reply import MAX_TEXT, reply_content
 from heliograph.errors import ServerError, StorageError, UserError
 from heliograph.ports import Audience, Ledger, Rooms
@@ -15,7 +16,7 @@ from heliograph.ports import Audience, Ledger, Rooms
 class Encrypts(Protocol):
     """What `encryption.room_sender.RoomSender` does."""
 
-    async def encrypt(self, room_id: str, audience: Audience, type_: str, content: Json) -> Json: ...
+    async def encrypt(self, room_id: RoomId, audience: Audience, type_: str, content: Json) -> Json: ...
 
 
 class Replier:
@@ -34,7 +35,7 @@ class Replier:
         self._encrypter = encrypter
         self._make_id = make_id
 
-    async def reply(self, room_id: str, text: str, transaction_id: str = "") -> str:
+    async def reply(self, room_id: RoomId, text: str, transaction_id: str = "") -> str:
         """Answers the newest unread message of the room, if there is one. The id of the event that was sent: once,
         however often it is tried with the same transaction.
 
@@ -51,8 +52,8 @@ class Replier:
                 f"The reply was not sent: {trouble}.", "Try again, or reply in your Matrix client."
             ) from None
 
-    async def _reply(self, room_id: str, text: str, transaction_id: str) -> str:
-        messages = [each for each in await self._ledger.open_deliveries([room_id]) if each.event_id.startswith("$")]
+    async def _reply(self, room_id: RoomId, text: str, transaction_id: str) -> str:
+        messages = [each for each in await self._ledger.open_deliveries([room_id]) if is_event_id(each.event_id)]
         content = reply_content(text, None, None, None)
         if messages:
             newest = messages[-1]

@@ -18,13 +18,14 @@ from pathlib import Path
 import vodozemac
 from nio.crypto import InboundGroupSession  # type: ignore[import-untyped]
 
+from heliograph.core.ids import UserId
 from heliograph.encryption.machine import FILE_NAME, Machine
 
 ROOM_KEYS = 10_000
 DEVICES = 5_000
 
 
-async def fill(folder: Path, user_id: str, device_id: str, pickle_key: str) -> None:
+async def fill(folder: Path, user_id: UserId, device_id: str, pickle_key: str) -> None:
     """Makes the device's keys, and puts others' beside them."""
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
     machine = await Machine.open(folder, user_id, device_id, pickle_key)
@@ -60,7 +61,7 @@ def _fill(file: Path, pickle_key: str) -> None:
     db.close()
 
 
-async def _time_opening(folder: Path, user_id: str, device_id: str, pickle_key: str) -> float:
+async def _time_opening(folder: Path, user_id: UserId, device_id: str, pickle_key: str) -> float:
     importlib.import_module("heliograph.encryption.engine")
     began = time.perf_counter()
     machine = await Machine.open(folder, user_id, device_id, pickle_key)
@@ -70,5 +71,5 @@ async def _time_opening(folder: Path, user_id: str, device_id: str, pickle_key: 
 
 
 if __name__ == "__main__":
-    place, *owner = sys.argv[1:]
-    print(json.dumps(asyncio.run(_time_opening(Path(place), *owner))))
+    place, user_id, device_id, pickle_key = sys.argv[1:]
+    print(json.dumps(asyncio.run(_time_opening(Path(place), UserId(user_id), device_id, pickle_key))))

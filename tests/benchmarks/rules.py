@@ -15,6 +15,7 @@ from functools import partial
 from random import Random
 from typing import Any
 
+from heliograph.core.ids import RoomId
 from heliograph.core.push.context import Context
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import Ruleset
@@ -29,7 +30,7 @@ _ME = "@quentin:example.org"
 _LOCALPART = "quentin"
 _EVENTS = 300
 _FACTS = RoomFacts(
-    "!room:example.org", True, joined_member_count=5, own_display_name="Pepper", power_levels={"users": {}}
+    RoomId("!room:example.org"), True, joined_member_count=5, own_display_name="Pepper", power_levels={"users": {}}
 )
 _KEYWORDS = (
     *("deploy*", "release?", "*outage*", "pager*", "*urgent", "invoice*", "budget-*", "review*", "merge?request"),

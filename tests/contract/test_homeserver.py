@@ -12,6 +12,7 @@ import pytest
 
 from fakes.homeserver import FakeHomeserver, FakeUser
 from heliograph.core.events import Event, JoinedRoom, Receipt, ServerNotification, StrippedState, Sync
+from heliograph.core.ids import RoomId
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.errors import Refused, Unreachable
@@ -43,7 +44,7 @@ class World:
         answer = await self.homeserver.sync(SyncRequest(self.token, timeout_ms, **request))
         return self._took(answer) if acknowledges else answer
 
-    async def sync_room(self, room_id: str, **request: Any) -> JoinedRoom:
+    async def sync_room(self, room_id: RoomId, **request: Any) -> JoinedRoom:
         """Syncs until there is news of the room."""
         for _ in range(10):
             for room in (await self.sync(1000, **request)).joined:
@@ -55,9 +56,9 @@ class World:
         self.token = sync.next_batch
         return sync
 
-    async def room(self, name: str | None = "Lunch", *others: Any, **options: Any) -> str:
+    async def room(self, name: str | None = "Lunch", *others: Any, **options: Any) -> RoomId:
         """A room of Alice's that we are in."""
-        room_id: str = await self.alice.create_room(name, [self.me, *others], **options)
+        room_id: RoomId = await self.alice.create_room(name, [self.me, *others], **options)
         for user in (self.me, *others):
             await user.join(room_id)
         return room_id
@@ -355,7 +356,9 @@ async def test_rooms_that_we_are_not_in_have_no_facts(world: World) -> None:
     left, invited, foreign = await world.room(), await world.alice.create_room("a", [world.me]), "!nowhere:example.org"
     await world.me.leave(left)
     joined = await world.room()
-    facts = await world.homeserver.room_facts([left, invited, await world.bob.create_room("b"), foreign, joined])
+    facts = await world.homeserver.room_facts(
+        [RoomId(left), invited, await world.bob.create_room("b"), RoomId(foreign), RoomId(joined)]
+    )
     assert facts.keys() == {joined}
 
 

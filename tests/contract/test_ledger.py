@@ -14,6 +14,7 @@ from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Move, State
 from heliograph.core.encryption import RoomKey
 from heliograph.core.events import AccountData
+from heliograph.core.ids import NO_ROOM, NOBODY, EventId, OwnKey, RoomId, UserId, event_key
 from heliograph.core.notification import Category, Popup
 from heliograph.core.popups import LINES
 from heliograph.core.push.timed_mute import TimedMute
@@ -38,7 +39,7 @@ from heliograph.core.unread import UnreadMessage
 from heliograph.ports import Ledger, Settlement
 from heliograph.store.ledger import SqliteLedger
 
-OTHER_ROOM = "!other:example.org"
+OTHER_ROOM = RoomId("!other:example.org")
 
 
 @pytest.fixture(params=["fake", "sqlite"])
@@ -50,10 +51,10 @@ async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterato
 
 def make_judged(event_id: str = "$a", **judged: Any) -> Judged:
     defaults: dict[str, Any] = {"room_id": ROOM, "decision": Decision.RING, "reason": ".m.rule.message"}
-    return Judged(event_id, **(defaults | judged))
+    return Judged(event_key(event_id), **(defaults | judged))
 
 
-def make_plan(*event_ids: str, next_batch: str = "s2", room_id: str = ROOM, **plan: Any) -> Plan:
+def make_plan(*event_ids: str, next_batch: str = "s2", room_id: RoomId = ROOM, **plan: Any) -> Plan:
     """Rings for each of these events."""
     defaults: dict[str, Any] = {
         "judged": tuple(make_judged(event_id, room_id=room_id) for event_id in event_ids),
@@ -67,13 +68,13 @@ def make_popup(key: str = ROOM, *, server: str = ":1.7", digest: str = "d", is_s
 
 
 async def show(ledger: Ledger, *event_ids: str, popup: PopupRecord | None = None) -> None:
-    settlements = [Settlement(event_id, Move.SHOWN) for event_id in event_ids]
+    settlements = [Settlement(EventId(event_id), Move.SHOWN) for event_id in event_ids]
     await ledger.settle(settlements, shown=popup or make_popup())
 
 
-async def find(ledger: Ledger, event_id: str, room_id: str = ROOM) -> Delivery | None:
+async def find(ledger: Ledger, event_id: str, room_id: RoomId = ROOM) -> Delivery | None:
     found = {each.event_id: each for each in await ledger.open_deliveries([room_id])}
-    return found.get(event_id)
+    return found.get(event_key(event_id))
 
 
 async def count(ledger: Ledger, state: State) -> int:
@@ -88,7 +89,7 @@ async def test_before_the_first_start_nothing_is_known_of_the_account(ledger: Le
 
 
 async def test_a_start_that_brings_all_account_data_replaces_all_of_it(ledger: Ledger) -> None:
-    before = AccountData({"global": {}}, frozenset({"!before:example.org"}), frozenset({BOB}), is_silenced=True)
+    before = AccountData({"global": {}}, frozenset({RoomId("!before:example.org")}), frozenset({BOB}), is_silenced=True)
     await ledger.commit(Plan("s0", account_data=before), 5)
     data = AccountData(
         push_rules={"global": {"override": [{"rule_id": ".m.rule.master", "enabled": False}]}},
@@ -198,13 +199,13 @@ async def test_a_new_delivery_holds_all_that_the_plan_said(ledger: Ledger) -> No
         avatar="mxc://example.org/a",
         thread="Tea \u2014 when?",
     )
-    delivery = Delivery("$a", ROOM, ALICE, content, thread_root="$root", due_ms=70)
+    delivery = Delivery(EventId("$a"), ROOM, ALICE, content, thread_root=EventId("$root"), due_ms=70)
 
     await ledger.commit(make_plan(judged=(make_judged("$a"),), deliveries=(delivery,)), 1)
 
-    position = (await ledger.positions(["$a"]))["$a"]
+    position = (await ledger.positions([EventId("$a")]))[EventId("$a")]
     assert await find(ledger, "$a") == Delivery(
-        "$a", ROOM, ALICE, content, thread_root="$root", due_ms=70, position=position
+        EventId("$a"), ROOM, ALICE, content, thread_root=EventId("$root"), due_ms=70, position=position
     )
 
 
@@ -228,7 +229,9 @@ async def test_an_event_that_the_server_lists_late_rings_after_all(ledger: Ledge
 
 async def test_a_commit_tells_which_rooms_have_open_deliveries(ledger: Ledger) -> None:
     assert (await ledger.commit(make_plan("$a"), 1)).open_rooms == {ROOM}
-    committed = await ledger.commit(make_plan("$b", room_id=OTHER_ROOM, changes=(Withdrawal("$a", "read"),)), 2)
+    committed = await ledger.commit(
+        make_plan("$b", room_id=OTHER_ROOM, changes=(Withdrawal(EventId("$a"), "read"),)), 2
+    )
     assert committed.open_rooms == {OTHER_ROOM} == await ledger.rooms_with_open_deliveries()
 
 
@@ -248,12 +251,12 @@ async def test_an_event_that_was_malformed_once_does_not_ring_later(ledger: Ledg
 async def test_what_is_malformed_beyond_telling_its_room_is_judged_once_all_the_same(ledger: Ledger) -> None:
     malformed = make_judged("malformed:1", room_id=None, decision=Decision.MALFORMED)
     await ledger.commit(Plan("s1", judged=(malformed,)), 1)
-    before = await ledger.positions(["malformed:1"])
+    before = await ledger.positions([OwnKey("malformed:1")])
 
     await ledger.commit(Plan("s2", judged=(malformed,)), 2)
 
     assert list(before) == ["malformed:1"]
-    assert await ledger.positions(["malformed:1"]) == before
+    assert await ledger.positions([OwnKey("malformed:1")]) == before
 
 
 async def test_one_event_twice_in_one_plan_rings_once(ledger: Ledger) -> None:
@@ -266,13 +269,13 @@ async def test_a_delivery_whose_judgement_is_missing_rings_all_the_same_and_once
 
     assert (await ledger.commit(plan, 1)).new == 1
     assert (await ledger.commit(plan, 2)).new == 0
-    assert "$a" in await ledger.positions(["$a"])
+    assert "$a" in await ledger.positions([EventId("$a")])
 
 
 async def test_a_settled_delivery_does_not_ring_again(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
     await show(ledger, "$a")
-    await ledger.settle([Settlement("$a", Move.DISMISSED)], closed=ROOM)
+    await ledger.settle([Settlement(EventId("$a"), Move.DISMISSED)], closed=ROOM)
 
     assert (await ledger.commit(make_plan("$a"), 2)).new == 0
     assert (await ledger.agenda(10)).deliveries == ()
@@ -283,25 +286,27 @@ async def test_positions_grow_in_the_order_in_which_events_were_judged(ledger: L
     await ledger.commit(Plan("s3", judged=(make_judged("$d"),)), 2)
     await ledger.commit(make_plan("$a", "$c"), 3)
 
-    positions = await ledger.positions(["$a", "$b", "$c", "$d", "$unknown"])
+    positions = await ledger.positions(
+        [EventId("$a"), EventId("$b"), EventId("$c"), EventId("$d"), EventId("$unknown")]
+    )
 
     assert sorted(positions, key=positions.__getitem__) == ["$b", "$a", "$d", "$c"]
 
 
 async def test_a_position_is_not_used_again_after_pruning(ledger: Ledger) -> None:
     await ledger.commit(Plan("s1", judged=(make_judged("$a"), make_judged("$b"))), 1)
-    before = await ledger.positions(["$b"])
+    before = await ledger.positions([EventId("$b")])
     await ledger.prune(100)
     await ledger.commit(Plan("s2", judged=(make_judged("$c"),)), 101)
 
-    assert (await ledger.positions(["$c"]))["$c"] > before["$b"]
+    assert (await ledger.positions([EventId("$c")]))[EventId("$c")] > before[EventId("$b")]
 
 
 async def test_more_events_are_looked_up_than_one_statement_can_name(ledger: Ledger) -> None:
-    event_ids = [f"$event{serial}" for serial in range(1_700)]
+    event_ids = [EventId(f"$event{serial}") for serial in range(1_700)]
     await ledger.commit(make_plan(*event_ids), 1)
 
-    assert await ledger.positions([*event_ids, "$unknown"]) == {
+    assert await ledger.positions([*event_ids, EventId("$unknown")]) == {
         each.event_id: each.position for each in (await ledger.agenda(1)).deliveries
     }
 
@@ -331,16 +336,16 @@ async def test_what_a_disk_cannot_hold_neither_stops_nor_loses_a_commit(ledger: 
             make_judged("$b", origin_server_ts=-(10**40)),
         ),
         deliveries=(make_delivery(f"${hostile}", text=hostile, room_id=hostile, due_ms=-(10**40)),),
-        changes=(Edit(f"${hostile}", hostile), Edit("$b", hostile)),
+        changes=(Edit(EventId(f"${hostile}"), hostile), Edit(EventId("$b"), hostile)),
         rooms=(RoomRecord(facts),),
-        account_data=AccountData(push_rules={hostile: 10**400}, direct_rooms=frozenset({hostile})),
+        account_data=AccountData(push_rules={hostile: 10**400}, direct_rooms=frozenset({RoomId(hostile)})),
     )
 
     assert (await ledger.commit(plan, 1)).new == 1
     assert (await ledger.commit(plan, 2)).new == 0
     assert len((await ledger.agenda(1)).deliveries) == 1
-    await ledger.rooms([facts.room_id], [hostile])
-    await ledger.settle([Settlement(f"${hostile}", Move.WITHDRAWN, why=hostile)], closed=hostile)
+    await ledger.rooms([facts.room_id], [UserId(hostile)])
+    await ledger.settle([Settlement(EventId(f"${hostile}"), Move.WITHDRAWN, why=hostile)], closed=hostile)
     assert (await ledger.agenda(1)).deliveries == ()
 
 
@@ -361,7 +366,7 @@ async def test_power_levels_nested_out_of_measure_do_not_stop_a_commit(ledger: L
 async def test_a_withdrawn_pending_delivery_is_cancelled(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
 
-    await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
+    await ledger.commit(Plan("s3", changes=(Withdrawal(EventId("$a"), "read elsewhere"),)), 2)
 
     assert await count(ledger, State.CANCELLED) == 1
     assert (await ledger.agenda(10)).deliveries == ()
@@ -371,7 +376,7 @@ async def test_a_withdrawn_shown_delivery_makes_its_popup_stale(ledger: Ledger) 
     await ledger.commit(make_plan("$a", "$b"), 1)
     await show(ledger, "$a", "$b")
 
-    await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
+    await ledger.commit(Plan("s3", changes=(Withdrawal(EventId("$a"), "read elsewhere"),)), 2)
 
     assert await count(ledger, State.WITHDRAWN) == 1
     assert await ledger.popups() == [make_popup(is_stale=True)]
@@ -384,7 +389,7 @@ async def test_an_edit_changes_what_an_open_delivery_says(ledger: Ledger, is_sho
     if is_shown:
         await show(ledger, "$a")
 
-    await ledger.commit(Plan("s3", changes=(Edit("$a", "corrected", "<b>corrected</b>"),)), 2)
+    await ledger.commit(Plan("s3", changes=(Edit(EventId("$a"), "corrected", "<b>corrected</b>"),)), 2)
 
     (delivery,) = (await ledger.agenda(10)).deliveries
     assert delivery.content == make_content("corrected", markup="<b>corrected</b>")
@@ -393,7 +398,14 @@ async def test_an_edit_changes_what_an_open_delivery_says(ledger: Ledger, is_sho
 
 async def test_changes_apply_to_the_deliveries_of_the_same_plan_in_order(ledger: Ledger) -> None:
     plan = make_plan(
-        "$a", "$b", changes=(Edit("$a", "1"), Edit("$a", "2"), Withdrawal("$b", "redacted"), Edit("$b", "3"))
+        "$a",
+        "$b",
+        changes=(
+            Edit(EventId("$a"), "1"),
+            Edit(EventId("$a"), "2"),
+            Withdrawal(EventId("$b"), "redacted"),
+            Edit(EventId("$b"), "3"),
+        ),
     )
 
     assert (await ledger.commit(plan, 1)).new == 2
@@ -406,12 +418,17 @@ async def test_changes_apply_to_the_deliveries_of_the_same_plan_in_order(ledger:
 async def test_changes_that_no_longer_fit_are_passed_over(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a", "$b"), 1)
     await show(ledger, "$a")
-    await ledger.settle([Settlement("$a", Move.OPENED)])
+    await ledger.settle([Settlement(EventId("$a"), Move.OPENED)])
 
     await ledger.commit(
         Plan(
             "s3",
-            changes=(Withdrawal("$a", "late"), Edit("$a", "late"), Withdrawal("$unknown", ""), Edit("$unknown", "")),
+            changes=(
+                Withdrawal(EventId("$a"), "late"),
+                Edit(EventId("$a"), "late"),
+                Withdrawal(EventId("$unknown"), ""),
+                Edit(EventId("$unknown"), ""),
+            ),
         ),
         2,
     )
@@ -446,7 +463,7 @@ async def test_facts_come_back_as_they_were_kept(ledger: Ledger) -> None:
         heroes=(BOB, ALICE),
         own_display_name="Me",
         names={ALICE: "Alice", BOB: ""},
-        inviter="@carol:example.org",
+        inviter=UserId("@carol:example.org"),
     )
 
     await ledger.commit(Plan("s2", rooms=(RoomRecord(facts),)), 1)
@@ -461,7 +478,7 @@ async def test_an_unknown_fact_stays_unknown(ledger: Ledger) -> None:
 
 
 async def test_names_are_told_of_those_asked_for_and_of_those_that_name_the_room(ledger: Ledger) -> None:
-    names = {ALICE: "Alice", BOB: "Bob", "@hero:x": "Hero", "@inviter:x": "Inviter"}
+    names = {ALICE: "Alice", BOB: "Bob", UserId("@hero:x"): "Hero", UserId("@inviter:x"): "Inviter"}
     facts = make_facts(names=names, heroes=("@hero:x", "@unknown:x"), inviter="@inviter:x")
     other = make_facts(OTHER_ROOM, names={ALICE: "Alice elsewhere"})
     await ledger.commit(Plan("s2", rooms=(RoomRecord(facts), RoomRecord(other))), 1)
@@ -473,7 +490,7 @@ async def test_names_are_told_of_those_asked_for_and_of_those_that_name_the_room
 
 
 async def test_names_are_told_of_many_at_once(ledger: Ledger) -> None:
-    names = {f"@user{serial}:example.org": f"User {serial}" for serial in range(700)}
+    names = {UserId(f"@user{serial}:example.org"): f"User {serial}" for serial in range(700)}
     await ledger.commit(Plan("s2", rooms=(RoomRecord(make_facts(names={**names, ALICE: "Alice"})),)), 1)
 
     assert dict((await ledger.rooms([ROOM], names.keys()))[ROOM].facts.names) == names
@@ -514,7 +531,7 @@ async def test_open_deliveries_are_the_unread_ones_of_these_rooms_by_position(le
     await ledger.commit(make_plan("$other", room_id=OTHER_ROOM), 2)
     await ledger.commit(make_plan("$c", "$d", next_batch="s4"), 3)
     await show(ledger, "$a", "$d")
-    await ledger.settle([Settlement("$d", Move.OPENED)])
+    await ledger.settle([Settlement(EventId("$d"), Move.OPENED)])
 
     assert [each.event_id for each in await ledger.open_deliveries([ROOM])] == ["$b", "$a", "$c"]
     assert [each.event_id for each in await ledger.open_deliveries([OTHER_ROOM, ROOM])] == ["$b", "$a", "$other", "$c"]
@@ -526,8 +543,16 @@ async def test_rooms_with_open_deliveries_are_told(ledger: Ledger) -> None:
     await show(ledger, "$a")
     assert await ledger.rooms_with_open_deliveries() == {ROOM, OTHER_ROOM}
 
-    await ledger.settle([Settlement("$a", Move.OPENED)], closed=ROOM)
+    await ledger.settle([Settlement(EventId("$a"), Move.OPENED)], closed=ROOM)
     assert await ledger.rooms_with_open_deliveries() == {OTHER_ROOM}
+
+
+async def test_invites_and_notices_of_our_own_open_no_room(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("invite:!other:example.org:0", room_id=OTHER_ROOM), 1)
+    summary = make_delivery("start:abc", room_id=NO_ROOM, sender=NOBODY)
+    committed = await ledger.commit(make_plan("$a", deliveries=(summary, make_delivery("$a"))), 2)
+    assert committed.open_rooms == {ROOM} == await ledger.rooms_with_open_deliveries()
+    assert len((await ledger.agenda(2)).deliveries) == 3
 
 
 # Unread
@@ -552,7 +577,7 @@ async def test_the_newest_unread_messages_of_a_room_are_told_oldest_first(ledger
     deliveries = tuple(make_delivery(f"${serial}", text=str(serial)) for serial in range(3))
     judged = tuple(make_judged(f"${serial}", origin_server_ts=100 + serial) for serial in range(3))
     await ledger.commit(Plan("s2", judged=judged, deliveries=deliveries), 1)
-    await ledger.settle([Settlement("$2", Move.GAVE_UP)])
+    await ledger.settle([Settlement(EventId("$2"), Move.GAVE_UP)])
 
     (room,) = await ledger.unread(2)
 
@@ -592,9 +617,9 @@ async def test_what_is_read_elsewhere_later_is_not_unread_any_more(ledger: Ledge
     await ledger.commit(make_plan("$a"), 1)
     if withdrawn_from is Move.DISMISSED:
         await show(ledger, "$a")
-    await ledger.settle([Settlement("$a", withdrawn_from)])
+    await ledger.settle([Settlement(EventId("$a"), withdrawn_from)])
 
-    await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
+    await ledger.commit(Plan("s3", changes=(Withdrawal(EventId("$a"), "read elsewhere"),)), 2)
 
     assert await ledger.unread() == ()
     assert await ledger.open_deliveries([ROOM]) == []
@@ -603,7 +628,7 @@ async def test_what_is_read_elsewhere_later_is_not_unread_any_more(ledger: Ledge
 async def test_an_erased_history_keeps_what_is_unread_and_nothing_rings_again(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$read", "$unread"), 1)
     await show(ledger, "$read", "$unread")
-    await ledger.settle([Settlement("$read", Move.OPENED), Settlement("$unread", Move.DISMISSED)])
+    await ledger.settle([Settlement(EventId("$read"), Move.OPENED), Settlement(EventId("$unread"), Move.DISMISSED)])
 
     assert await ledger.erase_history() == 1
     assert await ledger.erase_history() == 0
@@ -616,7 +641,7 @@ async def test_an_erased_history_keeps_what_is_unread_and_nothing_rings_again(le
 async def test_an_erased_inbox_keeps_only_what_waits_or_is_on_screen(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$closed", "$refused", "$shown", "$pending"), 1)
     await show(ledger, "$shown", "$closed")
-    await ledger.settle([Settlement("$closed", Move.DISMISSED), Settlement("$refused", Move.GAVE_UP)])
+    await ledger.settle([Settlement(EventId("$closed"), Move.DISMISSED), Settlement(EventId("$refused"), Move.GAVE_UP)])
 
     assert await ledger.erase_history(with_unread=True) == 2
 
@@ -635,7 +660,7 @@ async def test_every_state_is_counted(ledger: Ledger) -> None:
     assert await ledger.counts() == {state.value: 0 for state in State}
     await ledger.commit(make_plan("$a", "$b", "$c"), 1)
     await show(ledger, "$a")
-    await ledger.settle([Settlement("$b", Move.GAVE_UP, why="refused")])
+    await ledger.settle([Settlement(EventId("$b"), Move.GAVE_UP, why="refused")])
 
     assert await ledger.counts() == {state.value: 0 for state in State} | {"pending": 1, "shown": 1, "lost": 1}
 
@@ -687,7 +712,7 @@ async def test_all_that_a_stale_summary_shows_comes(ledger: Ledger) -> None:
     shown = [f"${number}" for number in range(LINES + 3)]
     await ledger.commit(make_plan(*shown), 1)
     await show(ledger, *shown, popup=make_popup("summary:$0"))
-    await ledger.commit(Plan("s9", changes=(Withdrawal("$0", "read"),)), 2)
+    await ledger.commit(Plan("s9", changes=(Withdrawal(EventId("$0"), "read"),)), 2)
 
     assert [each.event_id for each in (await ledger.agenda(10)).deliveries] == shown[1:]
     assert [record.size for record in await ledger.popups()] == [LINES + 2]
@@ -699,9 +724,9 @@ async def test_a_change_to_what_a_popup_does_not_quote_while_it_is_replaced_leav
     await show(ledger, *shown)
     await ledger.commit(make_plan("$new"), 2)
     await ledger.agenda(10)
-    await ledger.commit(Plan("s9", changes=(Withdrawal("$0", "read"),)), 3)
+    await ledger.commit(Plan("s9", changes=(Withdrawal(EventId("$0"), "read"),)), 3)
 
-    await ledger.settle([Settlement("$new", Move.SHOWN)], shown=make_popup())
+    await ledger.settle([Settlement(EventId("$new"), Move.SHOWN)], shown=make_popup())
 
     assert [record.is_stale for record in await ledger.popups()] == [True]
 
@@ -738,7 +763,7 @@ async def test_in_quiet_only_what_passes_is_due(ledger: Ledger, through: Through
 
 async def test_what_is_held_back_in_quiet_is_no_next_thing_to_do(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
-    await ledger.settle([Settlement("$a", Move.FAILED, due_ms=50)])
+    await ledger.settle([Settlement(EventId("$a"), Move.FAILED, due_ms=50)])
     assert (await ledger.agenda(9)).next_ms == 50
     assert (await ledger.agenda(9, through=Through())).next_ms is None
 
@@ -769,7 +794,7 @@ async def test_a_popup_shown_again_keeps_what_it_shows(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a", "$b"), 1)
     await show(ledger, "$a")
 
-    await ledger.settle([Settlement("$b", Move.SHOWN)], shown=make_popup(digest="d2"))
+    await ledger.settle([Settlement(EventId("$b"), Move.SHOWN)], shown=make_popup(digest="d2"))
 
     assert await ledger.popups() == [make_popup(digest="d2")]
     assert {each.popup_key for each in await ledger.open_deliveries([ROOM])} == {ROOM}
@@ -779,7 +804,7 @@ async def test_a_replaced_delivery_moves_to_the_popup_that_shows_it_now(ledger: 
     await ledger.commit(make_plan("$a"), 1)
     await show(ledger, "$a", popup=make_popup("summary:$a"))
 
-    await ledger.settle([Settlement("$a", Move.REPLACED)], shown=make_popup(), closed="summary:$a")
+    await ledger.settle([Settlement(EventId("$a"), Move.REPLACED)], shown=make_popup(), closed="summary:$a")
 
     assert await ledger.popups() == [make_popup()]
     found = await find(ledger, "$a")
@@ -790,8 +815,8 @@ async def test_a_replaced_delivery_moves_to_the_popup_that_shows_it_now(ledger: 
 async def test_a_failed_delivery_waits_and_counts_its_attempts(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
 
-    await ledger.settle([Settlement("$a", Move.FAILED, due_ms=50, why="no server")])
-    await ledger.settle([Settlement("$a", Move.FAILED, due_ms=90, why="still none")])
+    await ledger.settle([Settlement(EventId("$a"), Move.FAILED, due_ms=50, why="no server")])
+    await ledger.settle([Settlement(EventId("$a"), Move.FAILED, due_ms=90, why="still none")])
 
     assert (await ledger.agenda(89)).deliveries == ()
     (delivery,) = (await ledger.agenda(90)).deliveries
@@ -809,7 +834,7 @@ async def test_a_shown_delivery_ends(ledger: Ledger, move: Move, state: State) -
     await ledger.commit(make_plan("$a"), 1)
     await show(ledger, "$a")
 
-    await ledger.settle([Settlement("$a", move)], closed=ROOM)
+    await ledger.settle([Settlement(EventId("$a"), move)], closed=ROOM)
 
     assert await count(ledger, state) == 1
     assert await ledger.open_deliveries([ROOM]) == []
@@ -824,7 +849,7 @@ async def test_what_is_not_on_screen_any_more_stays_unread_until_it_is_opened(
     if move is Move.DISMISSED:
         await show(ledger, "$a")
 
-    await ledger.settle([Settlement("$a", move, why="why")], closed=ROOM)
+    await ledger.settle([Settlement(EventId("$a"), move, why="why")], closed=ROOM)
 
     found = await find(ledger, "$a")
     assert found is not None
@@ -832,7 +857,7 @@ async def test_what_is_not_on_screen_any_more_stays_unread_until_it_is_opened(
     assert (await ledger.agenda(9)).deliveries == ()
     assert [room.unread for room in await ledger.unread()] == [1]
 
-    await ledger.settle([Settlement("$a", Move.OPENED)])
+    await ledger.settle([Settlement(EventId("$a"), Move.OPENED)])
 
     assert await find(ledger, "$a") is None
     assert await ledger.unread() == ()
@@ -840,14 +865,14 @@ async def test_what_is_not_on_screen_any_more_stays_unread_until_it_is_opened(
 
 async def test_moves_that_no_longer_fit_are_passed_over(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a", "$b"), 1)
-    await ledger.settle([Settlement("$a", Move.GAVE_UP, why="refused")])
+    await ledger.settle([Settlement(EventId("$a"), Move.GAVE_UP, why="refused")])
 
     await ledger.settle(
         [
-            Settlement("$a", Move.SHOWN),
-            Settlement("$b", Move.DISMISSED),
-            Settlement("$unknown", Move.SHOWN),
-            Settlement("$b", Move.FAILED, due_ms=5),
+            Settlement(EventId("$a"), Move.SHOWN),
+            Settlement(EventId("$b"), Move.DISMISSED),
+            Settlement(EventId("$unknown"), Move.SHOWN),
+            Settlement(EventId("$b"), Move.FAILED, due_ms=5),
         ]
     )
 
@@ -859,7 +884,7 @@ async def test_what_a_closed_popup_still_showed_is_shown_by_none(ledger: Ledger)
     await ledger.commit(make_plan("$a", "$b"), 1)
     await show(ledger, "$a", "$b")
 
-    await ledger.settle([Settlement("$a", Move.DISMISSED)], closed=ROOM)
+    await ledger.settle([Settlement(EventId("$a"), Move.DISMISSED)], closed=ROOM)
 
     found = await find(ledger, "$b")
     assert found is not None
@@ -872,7 +897,7 @@ async def test_a_popup_tells_what_it_shows_by_position(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$other", room_id=OTHER_ROOM), 1)
     await show(ledger, "$a", "$gone", "$b")
     await show(ledger, "$other", popup=make_popup(OTHER_ROOM))
-    await ledger.settle([Settlement("$gone", Move.WITHDRAWN)])
+    await ledger.settle([Settlement(EventId("$gone"), Move.WITHDRAWN)])
 
     assert [each.event_id for each in await ledger.shown_in(ROOM)] == ["$b", "$a"]
     assert await ledger.shown_in("unknown") == []
@@ -890,7 +915,7 @@ async def test_closing_an_unknown_popup_changes_nothing(ledger: Ledger) -> None:
 async def test_a_delivery_withdrawn_while_it_was_being_shown_leaves_a_stale_popup(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
     await ledger.agenda(10)
-    await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
+    await ledger.commit(Plan("s3", changes=(Withdrawal(EventId("$a"), "read elsewhere"),)), 2)
 
     await show(ledger, "$a")
 
@@ -904,9 +929,9 @@ async def test_a_delivery_edited_while_it_was_being_shown_leaves_a_stale_popup(l
     if move is Move.REPLACED:
         await show(ledger, "$a")
     await ledger.agenda(10)
-    await ledger.commit(Plan("s3", changes=(Edit("$a", "corrected"),)), 2)
+    await ledger.commit(Plan("s3", changes=(Edit(EventId("$a"), "corrected"),)), 2)
 
-    await ledger.settle([Settlement("$a", move)], shown=make_popup(digest="of the old text"))
+    await ledger.settle([Settlement(EventId("$a"), move)], shown=make_popup(digest="of the old text"))
 
     (delivery,) = (await ledger.agenda(10)).deliveries
     assert delivery.content == make_content("corrected")
@@ -915,7 +940,7 @@ async def test_a_delivery_edited_while_it_was_being_shown_leaves_a_stale_popup(l
 
 async def test_an_edit_that_was_seen_by_due_leaves_no_stale_popup(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
-    await ledger.commit(Plan("s3", changes=(Edit("$a", "corrected"),)), 2)
+    await ledger.commit(Plan("s3", changes=(Edit(EventId("$a"), "corrected"),)), 2)
     await ledger.agenda(10)
 
     await show(ledger, "$a")
@@ -956,8 +981,8 @@ async def test_popups_of_the_present_server_stay_known(ledger: Ledger) -> None:
 async def test_a_delivery_of_a_forgotten_popup_can_still_be_withdrawn(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
     await show(ledger, "$a")
-    await ledger.settle([Settlement("$a", Move.SERVER_RESTARTED)])
-    await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
+    await ledger.settle([Settlement(EventId("$a"), Move.SERVER_RESTARTED)])
+    await ledger.commit(Plan("s3", changes=(Withdrawal(EventId("$a"), "read elsewhere"),)), 2)
 
     assert await count(ledger, State.WITHDRAWN) == 1
 
@@ -968,12 +993,12 @@ async def test_a_delivery_of_a_forgotten_popup_can_still_be_withdrawn(ledger: Le
 async def test_pruning_forgets_older_judgements_and_settled_deliveries(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$old"), 10)
     await ledger.commit(make_plan("$new", next_batch="s3"), 20)
-    await ledger.settle([Settlement("$old", Move.GAVE_UP), Settlement("$new", Move.GAVE_UP)])
+    await ledger.settle([Settlement(EventId("$old"), Move.GAVE_UP), Settlement(EventId("$new"), Move.GAVE_UP)])
 
     await ledger.prune(20)
 
     assert await count(ledger, State.LOST) == 1
-    assert await ledger.positions(["$old", "$new"]) == {"$new": 2}
+    assert await ledger.positions([EventId("$old"), EventId("$new")]) == {"$new": 2}
     assert (await ledger.account()).next_batch == "s3"
 
 
@@ -984,7 +1009,7 @@ async def test_pruning_leaves_open_deliveries_however_old(ledger: Ledger) -> Non
     await ledger.prune(1_000)
 
     assert [each.event_id for each in await ledger.open_deliveries([ROOM])] == ["$pending", "$shown"]
-    assert len(await ledger.positions(["$pending", "$shown"])) == 2
+    assert len(await ledger.positions([EventId("$pending"), EventId("$shown")])) == 2
 
 
 async def test_pruning_forgets_old_deliveries_that_are_on_no_known_screen(ledger: Ledger) -> None:
@@ -998,7 +1023,7 @@ async def test_pruning_forgets_old_deliveries_that_are_on_no_known_screen(ledger
 
 
 async def test_pruning_forgets_names_unless_a_room_is_named_by_them(ledger: Ledger) -> None:
-    names = {ALICE: "Alice", BOB: "Bob", "@hero:x": "Hero", "@inviter:x": "Inviter"}
+    names = {ALICE: "Alice", BOB: "Bob", UserId("@hero:x"): "Hero", UserId("@inviter:x"): "Inviter"}
     facts = make_facts(names=names, heroes=("@hero:x",), inviter="@inviter:x")
     await ledger.commit(Plan("s2", rooms=(RoomRecord(facts),)), 10)
     await ledger.commit(
@@ -1018,16 +1043,16 @@ async def test_pruning_forgets_names_unless_a_room_is_named_by_them(ledger: Ledg
 async def test_pruning_forgets_rooms_that_were_left_once_no_event_of_theirs_is_remembered(ledger: Ledger) -> None:
     left, known = RoomRecord(RoomFacts(ROOM), invite_serial=3), RoomRecord(make_facts("!known:x"))
     await ledger.commit(make_plan("$a", rooms=(left, known)), 10)
-    await ledger.settle([Settlement("$a", Move.GAVE_UP)])
+    await ledger.settle([Settlement(EventId("$a"), Move.GAVE_UP)])
 
     await ledger.prune(5)
     assert (await ledger.rooms([ROOM], ()))[ROOM].invite_serial == 3, "an invite of theirs would be taken for known"
     await ledger.prune(20)
-    assert set(await ledger.rooms([ROOM, "!known:x"], ())) == {"!known:x"}
+    assert set(await ledger.rooms([ROOM, RoomId("!known:x")], ())) == {"!known:x"}
 
 
 async def test_pruning_much_forgets_all_of_it(ledger: Ledger) -> None:
-    event_ids = [f"$event{serial}" for serial in range(2_500)]
+    event_ids = [EventId(f"$event{serial}") for serial in range(2_500)]
     await ledger.commit(Plan("s1", judged=tuple(make_judged(event_id) for event_id in event_ids)), 1)
 
     await ledger.prune(2)
@@ -1046,7 +1071,7 @@ async def test_closing_twice_is_no_error(ledger: Ledger) -> None:
 # Encrypted events whose keys have not come
 
 
-def make_locked(event_id: str = "$a", session_id: str = "session", room_id: str = ROOM) -> LockedEvent:
+def make_locked(event_id: str = "$a", session_id: str = "session", room_id: RoomId = ROOM) -> LockedEvent:
     event = make_encrypted(make_event(event_id=event_id, room_id=room_id), session_id)
     return LockedEvent(event, RoomKey(room_id, session_id))
 
@@ -1085,30 +1110,30 @@ async def test_locked_events_are_found_by_key_and_by_room_in_order(ledger: Ledge
 
 async def test_unlocked_events_are_kept_no_longer(ledger: Ledger) -> None:
     await ledger.commit(make_locked_plan(make_locked("$a"), make_locked("$b")), 1)
-    await ledger.commit(Plan("s3", unlocked=("$a", "$unknown")), 2)
+    await ledger.commit(Plan("s3", unlocked=(EventId("$a"), EventId("$unknown"))), 2)
     assert [each.event_id for each in await ledger.locked_events(None)] == ["$b"]
 
 
 async def test_a_locked_event_that_rings_after_all_is_shown_like_a_new_one(ledger: Ledger) -> None:
     await ledger.commit(make_locked_plan(make_locked("$a")), 1)
     await ledger.commit(make_plan("$b"), 2)
-    plan = Plan("s4", rejudged=(make_judged("$a"),), deliveries=(make_delivery("$a"),), unlocked=("$a",))
+    plan = Plan("s4", rejudged=(make_judged("$a"),), deliveries=(make_delivery("$a"),), unlocked=(EventId("$a"),))
     assert (await ledger.commit(plan, 3)).new == 1
     assert [each.event_id for each in await ledger.open_deliveries([ROOM])] == ["$b", "$a"]
 
 
 async def test_a_second_judgement_of_what_is_shown_keeps_its_place(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a", "$b"), 1)
-    before = await ledger.positions(["$a", "$b"])
+    before = await ledger.positions([EventId("$a"), EventId("$b")])
     rejudged = (make_judged("$a"), make_judged("$b", decision=Decision.SILENT, reason="rule"))
-    await ledger.commit(Plan("s3", rejudged=rejudged, changes=(Withdrawal("$b", "rule"),)), 2)
-    assert await ledger.positions(["$a", "$b"]) == before
+    await ledger.commit(Plan("s3", rejudged=rejudged, changes=(Withdrawal(EventId("$b"), "rule"),)), 2)
+    assert await ledger.positions([EventId("$a"), EventId("$b")]) == before
     assert [each.event_id for each in await ledger.open_deliveries([ROOM])] == ["$a"]
 
 
 async def test_what_was_settled_does_not_ring_again_when_its_key_comes(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
-    await ledger.commit(Plan("s3", changes=(Withdrawal("$a", "read elsewhere"),)), 2)
+    await ledger.commit(Plan("s3", changes=(Withdrawal(EventId("$a"), "read elsewhere"),)), 2)
     plan = Plan("s4", rejudged=(make_judged("$a"),), deliveries=(make_delivery("$a"),))
     assert (await ledger.commit(plan, 3)).new == 0
     assert await ledger.open_deliveries([ROOM]) == []
@@ -1117,14 +1142,14 @@ async def test_what_was_settled_does_not_ring_again_when_its_key_comes(ledger: L
 async def test_a_rewritten_delivery_says_all_of_it_anew_and_waits_no_longer(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a", deliveries=(make_delivery("$a", due_ms=3000),)), 1)
     content = make_content("what it says", is_highlight=True, sound="default")
-    await ledger.commit(Plan("s3", changes=(Rewrite("$a", content),)), 2)
+    await ledger.commit(Plan("s3", changes=(Rewrite(EventId("$a"), content),)), 2)
     assert (await ledger.agenda(10)).deliveries[0].content == content
 
 
 async def test_a_rewritten_delivery_that_failed_before_keeps_its_time(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
-    await ledger.settle([Settlement("$a", Move.FAILED, due_ms=9000)])
-    await ledger.commit(Plan("s3", changes=(Rewrite("$a", make_content("anew")),)), 2)
+    await ledger.settle([Settlement(EventId("$a"), Move.FAILED, due_ms=9000)])
+    await ledger.commit(Plan("s3", changes=(Rewrite(EventId("$a"), make_content("anew")),)), 2)
     agenda = await ledger.agenda(10)
     assert (agenda.deliveries, agenda.next_ms) == ((), 9000)
 
@@ -1132,13 +1157,13 @@ async def test_a_rewritten_delivery_that_failed_before_keeps_its_time(ledger: Le
 async def test_a_rewritten_popup_is_stale(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
     await show(ledger, "$a")
-    await ledger.commit(Plan("s3", changes=(Rewrite("$a", make_content("anew")),)), 2)
+    await ledger.commit(Plan("s3", changes=(Rewrite(EventId("$a"), make_content("anew")),)), 2)
     assert [each.is_stale for each in await ledger.popups()] == [True]
 
 
 async def test_a_rewrite_of_what_is_settled_changes_nothing(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
-    changes = (Withdrawal("$a", "read elsewhere"), Rewrite("$a", make_content("anew")))
+    changes = (Withdrawal(EventId("$a"), "read elsewhere"), Rewrite(EventId("$a"), make_content("anew")))
     await ledger.commit(Plan("s3", changes=changes), 2)
     assert await ledger.open_deliveries([ROOM]) == []
 
@@ -1159,7 +1184,7 @@ async def test_a_mute_is_kept_until_it_is_forgotten(ledger: Ledger) -> None:
     await ledger.keep_mute(soon)
     assert await ledger.mutes() == [soon, late]
     await ledger.forget_mute(OTHER_ROOM)
-    await ledger.forget_mute("!unknown:example.org")
+    await ledger.forget_mute(RoomId("!unknown:example.org"))
     assert await ledger.mutes() == [late]
 
 
@@ -1213,8 +1238,10 @@ async def test_calls_are_told_until_they_ring_no_more(ledger: Ledger) -> None:
         ("$1000", 1000),
         ("$2000", 2000),
     ]
-    await ledger.change([Rewrite("$1000", make_content("Missed call")), Rewrite("$unknown", make_content())])
-    await ledger.change([Withdrawal("$2000", "answered")])
+    await ledger.change(
+        [Rewrite(EventId("$1000"), make_content("Missed call")), Rewrite(EventId("$unknown"), make_content())]
+    )
+    await ledger.change([Withdrawal(EventId("$2000"), "answered")])
     agenda = await ledger.agenda(1)
     assert agenda.ringing == ()
     assert [each.content for each in agenda.deliveries] == [make_content("Missed call"), make_content()]
@@ -1223,7 +1250,7 @@ async def test_calls_are_told_until_they_ring_no_more(ledger: Ledger) -> None:
 async def test_what_changes_between_syncs_makes_its_popup_stale(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
     await ledger.agenda(1)
-    await ledger.settle([Settlement("$a", Move.SHOWN)], shown=PopupRecord(ROOM, Popup("server", 1), "digest"))
-    await ledger.change([Rewrite("$a", make_content("Missed call"))])
+    await ledger.settle([Settlement(EventId("$a"), Move.SHOWN)], shown=PopupRecord(ROOM, Popup("server", 1), "digest"))
+    await ledger.change([Rewrite(EventId("$a"), make_content("Missed call"))])
     (record,) = (await ledger.agenda(1)).popups
     assert record.is_stale

@@ -11,6 +11,7 @@ import pytest
 
 from edges.relay.running import RunningRelay
 from fakes.push_relay import FakePushRelay
+from heliograph.core.ids import EventId
 from heliograph.errors import Refused
 from heliograph.ports import PushRelay
 from heliograph.push_relay import PushRelay as PushRelayClient
@@ -50,10 +51,10 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
 async def test_who_is_present_is_waited_for_until_it_leaves(subject: Subject) -> None:
     await subject.relay.acknowledge([], 60_000)
     assert subject.is_waited_for()
-    await subject.relay.acknowledge(["$1"], 0)
+    await subject.relay.acknowledge([EventId("$1")], 0)
     assert not subject.is_waited_for()
 
 
 async def test_who_is_not_known_is_refused(subject: Subject) -> None:
     with pytest.raises(Refused):
-        await subject.stranger.acknowledge(["$1"], 60_000)
+        await subject.stranger.acknowledge([EventId("$1")], 60_000)

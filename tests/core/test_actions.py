@@ -17,10 +17,11 @@ from heliograph.core.actions import (
     wishes,
     word_failure,
 )
+from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Action, Category, Urgency
 from heliograph.core.record import Delivery
 
-OTHER_ROOM = "!other:example.org"
+OTHER_ROOM = RoomId("!other:example.org")
 ALL = {"actions", "body", "inline-reply"}
 
 
@@ -91,8 +92,8 @@ def test_what_a_popup_is_about_is_its_rooms_and_the_newest_event_of_each() -> No
         make_delivery("$c"),
     ]
     assert wishes(deliveries) == [
-        Wish(Verb.OPEN, ROOM, "Lunch", "$c"),
-        Wish(Verb.OPEN, OTHER_ROOM, "Other", "$a"),
+        Wish(Verb.OPEN, ROOM, "Lunch", EventId("$c")),
+        Wish(Verb.OPEN, OTHER_ROOM, "Other", EventId("$a")),
     ]
 
 
@@ -107,7 +108,7 @@ def test_an_invite_from_nobody_is_a_conversation_with_nobody() -> None:
 
 
 def test_what_was_erased_is_named_by_its_room_id() -> None:
-    assert wishes([make_delivery("$a", content=None)]) == [Wish(Verb.OPEN, ROOM, ROOM, "$a")]
+    assert wishes([make_delivery("$a", content=None)]) == [Wish(Verb.OPEN, ROOM, ROOM, EventId("$a"))]
 
 
 def test_a_word_of_our_own_is_about_no_room() -> None:

@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 
 from heliograph.core.encryption import KeyUpload, Locked, Reason, Received, RoomKey
+from heliograph.core.ids import RoomId
 
-KEY = RoomKey("!room:example.org", "session")
+KEY = RoomKey(RoomId("!room:example.org"), "session")
 
 
 @pytest.mark.parametrize("reason", [Reason.NO_KEY, Reason.WITHHELD, Reason.KEY_STARTS_LATER])

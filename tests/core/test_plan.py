@@ -33,6 +33,7 @@ from heliograph.core.events import (
     ServerNotification,
     Sync,
 )
+from heliograph.core.ids import EventId, OwnKey, RoomId
 from heliograph.core.needs import (
     joined_at,
     marked_events,
@@ -168,7 +169,7 @@ class TestMessages:
         assert only(plan(make_sync(make_event(content=threaded)), situation())).thread_root == "$root"
 
     def test_a_malformed_event_is_recorded_among_good_ones(self) -> None:
-        bad = Malformed("timeline", "no sender", ROOM, "$bad")
+        bad = Malformed("timeline", "no sender", ROOM, EventId("$bad"))
         sync = Sync(
             "s2",
             joined=(JoinedRoom(ROOM, timeline=(bad, make_event(event_id="$1")), state=(bad,)),),
@@ -228,11 +229,11 @@ class TestRooms:
     def test_leaving_withdraws_what_is_open_and_forgets_the_room(self) -> None:
         open_here = make_delivery("$1", position=1)
         decided = plan(Sync("s2", left=(ROOM,)), situation(open_deliveries=[open_here]))
-        assert decided.changes == (Withdrawal("$1", "left the room"),)
+        assert decided.changes == (Withdrawal(EventId("$1"), "left the room"),)
         assert decided.rooms == (RoomRecord(RoomFacts(ROOM), invite_serial=1),)
 
     def test_leaving_an_unknown_room_changes_nothing(self) -> None:
-        assert plan(Sync("s2", left=("!other:x",)), situation()).is_empty
+        assert plan(Sync("s2", left=(RoomId("!other:x"),)), situation()).is_empty
 
 
 class TestEditsAndRedactions:
@@ -241,12 +242,12 @@ class TestEditsAndRedactions:
     def test_an_edit_changes_what_is_shown_and_does_not_ring(self) -> None:
         edit = make_edit("$1", "corrected", event_id="$2")
         decided = plan(make_sync(edit), situation(open_deliveries=[self.OPEN]))
-        assert (rung(decided), decided.changes) == ([], (Edit("$1", "corrected"),))
+        assert (rung(decided), decided.changes) == ([], (Edit(EventId("$1"), "corrected"),))
         assert reason(decided, "$2") == "override/.m.rule.suppress_edits"
 
     def test_an_edit_in_the_same_sync_changes_what_will_be_shown(self) -> None:
         decided = plan(make_sync(make_event(event_id="$1"), make_edit("$1", "corrected")), situation())
-        assert (rung(decided), decided.changes) == (["$1"], (Edit("$1", "corrected"),))
+        assert (rung(decided), decided.changes) == (["$1"], (Edit(EventId("$1"), "corrected"),))
 
     def test_only_the_sender_can_edit(self) -> None:
         decided = plan(make_sync(make_edit("$1", sender=BOB)), situation(open_deliveries=[self.OPEN]))
@@ -269,45 +270,45 @@ class TestReading:
         sync = make_sync(
             make_event(event_id="$1"),
             make_event(event_id="$2"),
-            receipts=(Receipt(ROOM, "$1"),),
+            receipts=(Receipt(ROOM, EventId("$1")),),
         )
         decided = plan(sync, situation())
         assert (rung(decided), reason(decided, "$1")) == (["$2"], "read elsewhere")
 
     def test_what_is_shown_is_withdrawn_when_read_elsewhere(self) -> None:
         open_here = [make_delivery("$1", position=4), make_delivery("$3", position=6)]
-        sync = Sync("s2", joined=(JoinedRoom(ROOM, receipts=(Receipt(ROOM, "$own"),)),))
+        sync = Sync("s2", joined=(JoinedRoom(ROOM, receipts=(Receipt(ROOM, EventId("$own")),)),))
         decided = plan(sync, situation(open_deliveries=open_here, positions={"$own": 5}))
-        assert decided.changes == (Withdrawal("$1", "read elsewhere"),)
+        assert decided.changes == (Withdrawal(EventId("$1"), "read elsewhere"),)
 
     def test_a_receipt_for_the_newest_event_covers_what_was_shown_before(self) -> None:
-        sync = make_sync(make_event(event_id="$2", sender=ME), receipts=(Receipt(ROOM, "$2"),))
+        sync = make_sync(make_event(event_id="$2", sender=ME), receipts=(Receipt(ROOM, EventId("$2")),))
         decided = plan(sync, situation(open_deliveries=[make_delivery("$1", position=4)]))
-        assert decided.changes == (Withdrawal("$1", "read elsewhere"),)
+        assert decided.changes == (Withdrawal(EventId("$1"), "read elsewhere"),)
 
     def test_what_was_listed_before_its_sync_and_is_newer_than_the_receipt_stays(self) -> None:
         open_here = [make_delivery("$2", position=4)]
-        sync = make_sync(make_event(event_id="$1"), make_event(event_id="$2"), receipts=(Receipt(ROOM, "$1"),))
+        sync = make_sync(make_event(event_id="$1"), make_event(event_id="$2"), receipts=(Receipt(ROOM, EventId("$1")),))
         decided = plan(sync, situation(mode=Mode.DIRECT, open_deliveries=open_here))
         assert decided.changes == ()
 
     @pytest.mark.parametrize("count", [None, 0])
     def test_what_is_listed_and_not_in_the_timeline_is_not_covered_by_its_receipts(self, count: int | None) -> None:
         said = make_sync(
-            make_event(event_id="$1", sender=ME), receipts=(Receipt(ROOM, "$1"),), notification_count=count
+            make_event(event_id="$1", sender=ME), receipts=(Receipt(ROOM, EventId("$1")),), notification_count=count
         )
         listed = (make_server_notification(make_event(event_id="$2")),)
         assert rung(plan(replace(said, notifications=listed), situation(mode=Mode.DIRECT))) == ["$2"]
 
     def test_a_receipt_at_what_is_listed_covers_what_was_shown_before(self) -> None:
         item = replace(make_server_notification(make_event(event_id="$2")), is_read=True)
-        sync = Sync("s2", joined=(JoinedRoom(ROOM, receipts=(Receipt(ROOM, "$2"),)),), notifications=(item,))
+        sync = Sync("s2", joined=(JoinedRoom(ROOM, receipts=(Receipt(ROOM, EventId("$2")),)),), notifications=(item,))
         decided = plan(sync, situation(mode=Mode.DIRECT, open_deliveries=[make_delivery("$1", position=4)]))
-        assert (rung(decided), decided.changes) == ([], (Withdrawal("$1", "read elsewhere"),))
+        assert (rung(decided), decided.changes) == ([], (Withdrawal(EventId("$1"), "read elsewhere"),))
 
     def test_an_invite_is_not_read_by_receipts(self) -> None:
         open_here = [make_delivery(f"invite:{ROOM}:0", position=1)]
-        sync = Sync("s2", joined=(JoinedRoom(ROOM, receipts=(Receipt(ROOM, "$x"),), notification_count=0),))
+        sync = Sync("s2", joined=(JoinedRoom(ROOM, receipts=(Receipt(ROOM, EventId("$x")),), notification_count=0),))
         assert plan(sync, situation(open_deliveries=open_here)).changes == ()
 
 
@@ -354,7 +355,7 @@ class TestInvites:
                 open_deliveries=[make_delivery(f"invite:{ROOM}:0"), make_delivery("$1")],
             ),
         )
-        assert decided.changes == (Withdrawal(f"invite:{ROOM}:0", "joined the room"),)
+        assert decided.changes == (Withdrawal(OwnKey(f"invite:{ROOM}:0"), "joined the room"),)
         assert decided.rooms == (RoomRecord(RoomFacts(ROOM), invite_serial=1),)
 
     def test_facts_asked_for_after_joining_are_kept(self) -> None:
@@ -398,7 +399,7 @@ class TestInvites:
         sync = Sync("s3", joined=(JoinedRoom(ROOM),))
         assert rooms_changing_deliveries(sync, rooms) == {ROOM}
         decided = plan(sync, situation(mode=Mode.DIRECT, rooms=rooms, open_deliveries=before.deliveries))
-        assert decided.changes == (Withdrawal(f"invite:{ROOM}:0", "joined the room"),)
+        assert decided.changes == (Withdrawal(OwnKey(f"invite:{ROOM}:0"), "joined the room"),)
 
     def test_an_invite_that_is_listed_though_it_was_accepted_elsewhere_is_silent(self) -> None:
         event = make_event(type="m.room.member", content={"membership": "invite"}, state_key=ME, event_id="$server")
@@ -472,9 +473,9 @@ class TestWhatAPlanNeeds:
     def test_rooms_touched_are_those_of_every_part(self) -> None:
         sync = Sync(
             "s2",
-            joined=(JoinedRoom("!a"),),
-            invited=(InvitedRoom("!b"),),
-            left=("!c",),
+            joined=(JoinedRoom(RoomId("!a")),),
+            invited=(InvitedRoom(RoomId("!b")),),
+            left=(RoomId("!c"),),
             notifications=(make_server_notification(make_event(room_id="!d")), Malformed("notifications", "x")),
         )
         filled = [make_server_notification(make_event(room_id="!e"))]
@@ -484,15 +485,18 @@ class TestWhatAPlanNeeds:
         sync = Sync(
             "s2",
             joined=(
-                JoinedRoom("!message", timeline=(make_event(), Malformed("timeline", "x"))),
-                JoinedRoom("!receipt", receipts=(Receipt("!receipt", "$1"),)),
-                JoinedRoom("!marker", fully_read="$1"),
-                JoinedRoom("!edit", timeline=(make_edit("$1"),)),
-                JoinedRoom("!joined"),
+                JoinedRoom(RoomId("!message"), timeline=(make_event(), Malformed("timeline", "x"))),
+                JoinedRoom(RoomId("!receipt"), receipts=(Receipt(RoomId("!receipt"), EventId("$1")),)),
+                JoinedRoom(RoomId("!marker"), fully_read=EventId("$1")),
+                JoinedRoom(RoomId("!edit"), timeline=(make_edit("$1"),)),
+                JoinedRoom(RoomId("!joined")),
             ),
-            left=("!left",),
+            left=(RoomId("!left"),),
         )
-        rooms = {"!joined": RoomRecord(RoomFacts("!joined", inviter=ALICE)), "!message": RoomRecord(make_facts())}
+        rooms = {
+            RoomId("!joined"): RoomRecord(RoomFacts(RoomId("!joined"), inviter=ALICE)),
+            RoomId("!message"): RoomRecord(make_facts()),
+        }
         found = rooms_changing_deliveries(sync, rooms)
         assert found == {"!receipt", "!marker", "!edit", "!joined", "!left"}
 
@@ -506,15 +510,17 @@ class TestWhatAPlanNeeds:
         assert senders(sync) == {ALICE, BOB}
 
     def test_marked_events_are_those_of_receipts_and_markers(self) -> None:
-        room = JoinedRoom(ROOM, receipts=(Receipt(ROOM, "$1"),), fully_read="$2")
-        assert marked_events(Sync("s2", joined=(room, JoinedRoom("!b")))) == {"$1", "$2"}
+        room = JoinedRoom(ROOM, receipts=(Receipt(ROOM, EventId("$1")),), fully_read=EventId("$2"))
+        assert marked_events(Sync("s2", joined=(room, JoinedRoom(RoomId("!b"))))) == {"$1", "$2"}
 
     def test_facts_are_wanted_once_and_only_where_something_may_ring(self) -> None:
         sync = make_sync(make_event())
         assert rooms_wanting_facts(sync, situation()) == frozenset()
         assert rooms_wanting_facts(sync, situation(rooms={})) == {ROOM}
         assert rooms_wanting_facts(sync, situation(rooms={ROOM: RoomRecord(RoomFacts(ROOM))})) == {ROOM}
-        quiet = Sync("s2", joined=(JoinedRoom("!b", timeline=(make_event(sender=ME), Malformed("timeline", "x"))),))
+        quiet = Sync(
+            "s2", joined=(JoinedRoom(RoomId("!b"), timeline=(make_event(sender=ME), Malformed("timeline", "x"))),)
+        )
         assert rooms_wanting_facts(quiet, situation()) == frozenset()
 
     def test_facts_are_wanted_for_notifications_but_not_for_invites(self) -> None:

@@ -6,6 +6,7 @@ from typing import Any
 
 from builders import ALICE, ME, ROOM, make_content, make_delivery, make_event, make_facts, make_sync
 from heliograph.core.events import Event
+from heliograph.core.ids import EventId
 from heliograph.core.needs import rooms_changing_deliveries
 from heliograph.core.notification import Category
 from heliograph.core.plan import plan
@@ -74,7 +75,7 @@ def test_what_is_on_screen_goes_when_it_is_answered_elsewhere() -> None:
     call = make_delivery("$call", content=RINGING)
     elsewhere = make_delivery("$elsewhere", content=RINGING, room_id=OTHER_ROOM)
     result = plan_call(act("m.call.answer", ME), open_deliveries=(call, elsewhere, make_delivery("$message")))
-    assert result.changes == (Withdrawal("$call", "answered or declined on another device"),)
+    assert result.changes == (Withdrawal(EventId("$call"), "answered or declined on another device"),)
 
 
 def test_what_is_on_screen_says_so_when_it_was_missed() -> None:

@@ -22,6 +22,7 @@ from builders import (
 )
 from heliograph.core.encryption import Clear, Locked, Reason, RoomKey
 from heliograph.core.events import Event, Receipt, Sync
+from heliograph.core.ids import EventId, UserId
 from heliograph.core.needs import rooms_changing_deliveries, rooms_wanting_facts, senders, touched_rooms
 from heliograph.core.plan import FROM_BACKUP, FROM_UNSIGNED, PATIENCE_MS, is_disputed, plan
 from heliograph.core.push.predefined import predefined_rules
@@ -108,7 +109,7 @@ def test_what_is_silent_while_encrypted_is_kept_since_it_may_mention_the_user() 
     ids=["own", "ignored", "redacted"],
 )
 def test_what_can_never_ring_is_not_kept(event: Event) -> None:
-    account = AccountState(ignored_users=frozenset({"@ignored:example.org"}))
+    account = AccountState(ignored_users=frozenset({UserId("@ignored:example.org")}))
     assert plan_locked(make_encrypted(event), account=account).locked == ()
 
 
@@ -134,7 +135,7 @@ def test_a_locked_message_that_was_read_already_is_not_kept() -> None:
 
 def test_what_is_read_in_the_same_sync_is_kept_no_longer() -> None:
     event = make_encrypted(make_event())
-    sync = make_sync(event, receipts=(Receipt(ROOM, event.event_id),))
+    sync = make_sync(event, receipts=(Receipt(ROOM, EventId(event.event_id)),))
     decided = plan_locked(event, sync=sync, rules=MENTION_ONLY)
     assert decided.unlocked == (event.event_id,)
 
@@ -226,13 +227,13 @@ def test_what_stays_silent_with_its_key_changes_nothing_on_screen() -> None:
 def test_a_late_edit_changes_its_message() -> None:
     shown = make_delivery("$original")
     decided = plan_late(make_edit("$original", "corrected"), open_deliveries=[shown])
-    assert decided.changes == (Edit("$original", "corrected"),)
+    assert decided.changes == (Edit(EventId("$original"), "corrected"),)
 
 
 @pytest.mark.parametrize("is_by_count", [False, True])
 def test_a_late_message_that_was_read_meanwhile_stays_silent(is_by_count: bool) -> None:
     event = mention()
-    read = "$somewhere" if is_by_count else event.event_id
+    read = EventId("$somewhere" if is_by_count else event.event_id)
     sync = make_sync(receipts=(Receipt(ROOM, read),), notification_count=0 if is_by_count else None)
     decided = plan_late(event, rules=MENTION_ONLY, sync=sync, waiting=[kept(event, position=7)])
     assert decided.deliveries == ()
@@ -248,7 +249,7 @@ def test_ids_that_no_key_will_open_are_kept_no_longer() -> None:
 
 def test_what_was_read_is_kept_no_longer() -> None:
     first, second = kept(make_event(), 1), kept(make_event(), 3)
-    sync = make_sync(receipts=(Receipt(ROOM, "$known"),))
+    sync = make_sync(receipts=(Receipt(ROOM, EventId("$known")),))
     decided = plan(sync, make_situation(waiting=[first, second], positions={"$known": 2}))
     assert decided.unlocked == (first.event_id,)
 
@@ -257,7 +258,7 @@ def test_what_was_read_in_a_thread_is_only_what_stands_there() -> None:
     relation = {"rel_type": "m.thread", "event_id": "$root"}
     inside = kept(make_event(content={"m.relates_to": relation}), 1)
     outside = kept(make_event(), 2)
-    sync = make_sync(receipts=(Receipt(ROOM, "$known", "$root"),))
+    sync = make_sync(receipts=(Receipt(ROOM, EventId("$known"), "$root"),))
     decided = plan(sync, make_situation(waiting=[inside, outside], positions={"$known": 3}))
     assert decided.unlocked == (inside.event_id,)
 

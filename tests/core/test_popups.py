@@ -8,6 +8,7 @@ from typing import Any
 
 from builders import ME, ROOM, make_content, make_delivery
 from heliograph.core.delivery import State
+from heliograph.core.ids import EventId
 from heliograph.core.notification import Category, Popup, Target, Urgency
 from heliograph.core.popup_text import LINE_LIMIT, WHERE_ALL_ARE
 from heliograph.core.popups import Close, Fault, Keep, Show, Step, arrange, is_summary, new_rooms
@@ -50,7 +51,7 @@ def test_a_message_in_a_group_is_shown_under_the_rooms_name_by_its_senders() -> 
     assert (step.key, step.replaces) == (ROOM, None)
     assert (step.notification.summary, step.notification.body) == ("Lunch", "Alice: hello")
     assert (step.notification.sound, step.notification.account) == ("default", ME)
-    assert step.notification.target == Target(ROOM, "$1")
+    assert step.notification.target == Target(ROOM, EventId("$1"))
 
 
 def test_a_direct_message_is_shown_under_its_senders_name_alone() -> None:

@@ -1,13 +1,14 @@
 from __future__ import annotations
 
 from builders import ALICE, BOB, ME, make_facts
+from heliograph.core.ids import RoomId
 from heliograph.core.room import RoomFacts
 from heliograph.core.room_search import find_rooms
 
 LUNCH = make_facts("!lunch:x")
 BIG_LUNCH = make_facts("!big:x", name="Big  Lunch")
 DIRECT = make_facts("!direct:x", name=None, heroes=(ALICE, BOB))
-LEFT = RoomFacts("!left:x")
+LEFT = RoomFacts(RoomId("!left:x"))
 ROOMS = [LUNCH, BIG_LUNCH, DIRECT, LEFT]
 
 

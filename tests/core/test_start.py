@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from builders import ME, make_event, make_server_notification
 from heliograph.core.events import AccountData, InvitedRoom, ServerNotification, Sync
+from heliograph.core.ids import RoomId
 from heliograph.core.record import Decision, Plan
 from heliograph.core.start import anew_plan, first_plan
 
@@ -14,7 +15,7 @@ UNREAD = [
 
 
 def start(*before: ServerNotification, invites: int = 0, has_more: bool = False) -> Plan:
-    sync = Sync("s1", invited=tuple(InvitedRoom(f"!{n}") for n in range(invites)))
+    sync = Sync("s1", invited=tuple(InvitedRoom(RoomId(f"!{n}")) for n in range(invites)))
     return first_plan(sync, before, (), has_more=has_more)
 
 
@@ -37,8 +38,8 @@ def test_what_was_unread_before_is_one_summary() -> None:
 
 
 def test_an_invite_that_sync_and_server_tell_of_is_counted_once() -> None:
-    sync = Sync("s1", invited=(InvitedRoom("!a"),))
-    assert text(first_plan(sync, (), {"!a", "!b"}, has_more=False)) == "2 invites"
+    sync = Sync("s1", invited=(InvitedRoom(RoomId("!a")),))
+    assert text(first_plan(sync, (), {RoomId("!a"), RoomId("!b")}, has_more=False)) == "2 invites"
 
 
 def test_what_was_read_and_invites_among_notifications_are_not_counted_twice() -> None:
@@ -58,7 +59,7 @@ def test_events_from_before_never_ring_later() -> None:
 
 
 def test_push_rules_and_account_data_of_the_first_sync_are_kept() -> None:
-    sync = Sync("s1", account_data=AccountData({"global": {}}, direct_rooms=frozenset({"!a"})))
+    sync = Sync("s1", account_data=AccountData({"global": {}}, direct_rooms=frozenset({RoomId("!a")})))
     plan = first_plan(sync, (), (), has_more=False)
     assert plan.account_data == sync.account_data
 

@@ -3,13 +3,14 @@ from __future__ import annotations
 import pytest
 
 from builders import ALICE, ME
+from heliograph.core.ids import RoomId
 from heliograph.core.summary import MOST_ROOMS, RoomCount, summarize, worst_state
 from heliograph.core.unread import UnreadRoom
 
 
 def test_the_rooms_of_all_accounts_are_counted_together_the_newest_first() -> None:
-    mine = [UnreadRoom("!a", "A", 3, 1, latest_ms=10), UnreadRoom("!b", "B", 1, 0, latest_ms=5)]
-    hers = [UnreadRoom("!a", "A", 2, 0, latest_ms=7)]
+    mine = [UnreadRoom(RoomId("!a"), "A", 3, 1, latest_ms=10), UnreadRoom(RoomId("!b"), "B", 1, 0, latest_ms=5)]
+    hers = [UnreadRoom(RoomId("!a"), "A", 2, 0, latest_ms=7)]
     summary = summarize({ME: "connected", ALICE: "offline"}, {ME: mine, ALICE: hers}, quiet_why="paused")
     assert (summary.unread, summary.highlights, summary.state) == (6, 1, "offline")
     assert summary.rooms == (
@@ -22,7 +23,7 @@ def test_the_rooms_of_all_accounts_are_counted_together_the_newest_first() -> No
 
 
 def test_only_so_many_rooms_are_named_and_all_are_counted() -> None:
-    rooms = [UnreadRoom(f"!{number}", "R", 1, 0, latest_ms=number) for number in range(MOST_ROOMS + 5)]
+    rooms = [UnreadRoom(RoomId(f"!{number}"), "R", 1, 0, latest_ms=number) for number in range(MOST_ROOMS + 5)]
     summary = summarize({}, {ME: rooms})
     assert len(summary.rooms) == MOST_ROOMS
     assert summary.unread == MOST_ROOMS + 5

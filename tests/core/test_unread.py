@@ -2,6 +2,7 @@ from __future__ import annotations
 
 from builders import ALICE, ME, ROOM
 from heliograph.core.delivery import State
+from heliograph.core.ids import RoomId
 from heliograph.core.notification import Category
 from heliograph.core.unread import MOST_ROOMS, Rung, UnreadMessage, UnreadRoom, inbox_as_json
 
@@ -44,7 +45,7 @@ def test_history_never_tells_what_was_said() -> None:
 
 def test_an_inbox_is_bounded_however_much_is_unread() -> None:
     messages = tuple(UnreadMessage(f"${n}", ALICE, "Alice", "x", n, Category.MESSAGE, State.SHOWN) for n in range(20))
-    rooms = [UnreadRoom(f"!{n}", "R", 1, 0, latest_ms=n, messages=messages) for n in range(MOST_ROOMS + 9)]
+    rooms = [UnreadRoom(RoomId(f"!{n}"), "R", 1, 0, latest_ms=n, messages=messages) for n in range(MOST_ROOMS + 9)]
     told = inbox_as_json([(ME, room) for room in rooms])
     assert told["unread"] == MOST_ROOMS + 9
     assert len(told["rooms"]) == MOST_ROOMS

@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 
 from heliograph.core.encryption import Identity
+from heliograph.core.ids import UserId
 from heliograph.core.verification import (
     METHOD,
     REASONS,
@@ -24,7 +25,7 @@ from heliograph.core.verification import (
 )
 from heliograph.encryption.sas import SasAgreement
 
-USER = "@me:example.org"
+USER = UserId("@me:example.org")
 NOW = 1_700_000_000_000
 HERE = Identity(USER, "HERE", "curve-here", "ed-here")
 THERE = Identity(USER, "THERE", "curve-there", "ed-there")

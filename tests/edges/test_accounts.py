@@ -18,11 +18,14 @@ from heliograph.accounts import (
     state_folder,
     write_private_file,
 )
+from heliograph.core.ids import UserId
 from heliograph.errors import EXIT_CONFIG, EXIT_USAGE, StateError, UserError
 
 
 def make_account(user_id: str = ME) -> Account:
-    return Account(user_id=user_id, device_id="D", homeserver="https://example.org", secrets="file", pushkey="key")
+    return Account(
+        user_id=UserId(user_id), device_id="D", homeserver="https://example.org", secrets="file", pushkey="key"
+    )
 
 
 def mode_of(path: Path) -> int:

@@ -18,6 +18,7 @@ from fakes.desktop import FakeDesktop
 from heliograph import app
 from heliograph.accounts import Account, find_account, save_account, state_folder
 from heliograph.config import Config, HooksConfig
+from heliograph.core.ids import UserId
 from heliograph.encryption.machine import Machine
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_OK, StateError
 from heliograph.secrets import open_secrets
@@ -27,7 +28,7 @@ from heliograph.status import DaemonStatus
 from hostile_homeserver import HostileHomeserver, message, never, refusal
 from waiting import until
 
-OTHER = "@other:example.org"
+OTHER = UserId("@other:example.org")
 
 
 @dataclass
@@ -44,7 +45,7 @@ class Stage:
         server = HostileHomeserver(user_id)
         await server.start()
         self.servers.append(server)
-        account = Account(user_id=user_id, device_id="D", homeserver=server.url, secrets="file", pushkey="key")
+        account = Account(user_id=UserId(user_id), device_id="D", homeserver=server.url, secrets="file", pushkey="key")
         await asyncio.to_thread(save_account, account)
         if has_secret:
             await open_secrets("file").save(user_id, Secret(access_token="token", pickle_key="test").encode())
@@ -294,7 +295,7 @@ async def test_an_account_that_cannot_be_opened_for_a_fault_of_our_own_is_opened
     faults = [RuntimeError("a fault"), RuntimeError("another")]
     open_machine = Machine.open
 
-    async def open_or_fail(folder: Path, user_id: str, *arguments: str) -> Machine:
+    async def open_or_fail(folder: Path, user_id: UserId, *arguments: str) -> Machine:
         if user_id == ME and faults:
             raise faults.pop()
         return await open_machine(folder, user_id, *arguments)

@@ -28,6 +28,7 @@ from heliograph.core.events import (
     StrippedState,
     Sync,
 )
+from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.room import RoomFacts
 from heliograph.errors import Refused, ServerError, Unreachable
 from heliograph.homeserver.sync_filter import STATE_TYPES
@@ -41,7 +42,7 @@ _STRIPPED = {"m.room.create", "m.room.name", "m.room.avatar", "m.room.canonical_
 class FakeRoom:
     """Events in order, each with its place in the stream."""
 
-    room_id: str
+    room_id: RoomId
     events: list[tuple[int, Event]] = field(default_factory=list)
     receipts: list[tuple[int, str, Receipt]] = field(default_factory=list)
 
@@ -53,8 +54,8 @@ class FakeRoom:
         event = self.state.get(("m.room.member", user_id))
         return None if event is None else event.content.get("membership")
 
-    def members(self, membership: str = "join") -> list[str]:
-        users = (key for type_, key in self.state if type_ == "m.room.member")
+    def members(self, membership: str = "join") -> list[UserId]:
+        users = (UserId(key) for type_, key in self.state if type_ == "m.room.member")
         return [user_id for user_id in users if self.membership(user_id) == membership]
 
     def changed_at(self, user_id: str) -> int:
@@ -71,14 +72,14 @@ class FakeHomeserver:
     """ports.Homeserver, for `user_id`'s device; `user` gives others (and other devices) to act with."""
 
     def __init__(self, user_id: str = "@me:example.org", device_id: str = "DEVICE") -> None:
-        self.user_id = user_id
+        self.user_id = UserId(user_id)
         self.device_id = device_id
         self.told = Features(versions=("v1.11",), software="Fake")
         self.failures: deque[ServerError] = deque()
         self.answers: deque[Sync] = deque()
         self.requests: list[SyncRequest] = []
-        self.fact_requests: list[tuple[str, ...]] = []
-        self.rooms: dict[str, FakeRoom] = {}
+        self.fact_requests: list[tuple[RoomId, ...]] = []
+        self.rooms: dict[RoomId, FakeRoom] = {}
         self.is_closed = False
         self._now = 1
         self._serial = itertools.count(1)
@@ -92,7 +93,7 @@ class FakeHomeserver:
     def user(self, user_id: str) -> FakeUser:
         """Someone who acts on this homeserver."""
         self._names.setdefault(user_id, user_id[1:].partition(":")[0])
-        return FakeUser(self, user_id)
+        return FakeUser(self, UserId(user_id))
 
     # The port
 
@@ -122,17 +123,17 @@ class FakeHomeserver:
         await self._call()
         return [content for _, type_, content in self._account_data if type_ == "m.push_rules"][-1]
 
-    async def room_facts(self, room_ids: Collection[str]) -> dict[str, RoomFacts]:
+    async def room_facts(self, room_ids: Collection[RoomId]) -> dict[RoomId, RoomFacts]:
         self.fact_requests.append(tuple(room_ids))
         await self._call()
         joined = (self.rooms[room_id] for room_id in room_ids if self._membership(room_id) == "join")
         return {room.room_id: self._facts(room) for room in joined}
 
-    async def open_invites(self, room_ids: Collection[str]) -> frozenset[str]:
+    async def open_invites(self, room_ids: Collection[RoomId]) -> frozenset[RoomId]:
         await self._call()
         return frozenset(room_id for room_id in room_ids if self._membership(room_id) == "invite")
 
-    async def member(self, room_id: str, user_id: str) -> Member:
+    async def member(self, room_id: RoomId, user_id: UserId) -> Member:
         await self._call()
         if self._membership(room_id) != "join":
             return Member()
@@ -149,7 +150,7 @@ class FakeHomeserver:
 
     async def messages(
         self,
-        room_id: str,
+        room_id: RoomId,
         *,
         since: str,
         until: str | None,
@@ -165,7 +166,7 @@ class FakeHomeserver:
         is_all = len(page) < limit
         return MessagesPage(tuple(event for _, event in page), None if is_all else f"s{page[-1][0] - 1}")
 
-    async def event(self, room_id: str, event_id: str) -> Event | Malformed:
+    async def event(self, room_id: RoomId, event_id: EventId) -> Event | Malformed:
         await self._call()
         known = self.rooms[room_id].events if self._membership(room_id) == "join" else []
         found = next((event for _, event in known if event.event_id == event_id), None)
@@ -203,10 +204,10 @@ class FakeHomeserver:
         content: dict[str, Any],
         state_key: str | None = None,
         **raw: Any,
-    ) -> str:
+    ) -> EventId:
         """An event at the end of the room; returns its id."""
         self._now += 1
-        event_id = f"$fake{self._now}"
+        event_id, room = EventId(f"$fake{self._now}"), RoomId(room_id)
         ts = 1_700_000_000_000 + self._now
         json_: dict[str, Any] = {
             "event_id": event_id,
@@ -219,14 +220,14 @@ class FakeHomeserver:
         }
         if state_key is not None:
             json_["state_key"] = state_key
-        event = Event(event_id, room_id, type_, sender, ts, content, json_, state_key)
-        self.rooms.setdefault(room_id, FakeRoom(room_id)).events.append((self._now, event))
+        event = Event(event_id, room, type_, UserId(sender), ts, content, json_, state_key)
+        self.rooms.setdefault(room, FakeRoom(room)).events.append((self._now, event))
         self._news.set()
         return event_id
 
     def add_receipt(self, room_id: str, user_id: str, receipt: Receipt) -> None:
         self._now += 1
-        self.rooms[room_id].receipts.append((self._now, user_id, receipt))
+        self.rooms[RoomId(room_id)].receipts.append((self._now, user_id, receipt))
         self._news.set()
 
     def add_account_data(self, type_: str, content: dict[str, Any]) -> None:
@@ -247,8 +248,8 @@ class FakeHomeserver:
     def set_name(self, user_id: str, name: str) -> None:
         self._names[user_id] = name
 
-    def new_room_id(self) -> str:
-        return f"!room{next(self._serial)}:example.org"
+    def new_room_id(self) -> RoomId:
+        return RoomId(f"!room{next(self._serial)}:example.org")
 
     # What /sync tells
 
@@ -265,7 +266,7 @@ class FakeHomeserver:
         return int(token[1:])
 
     def _membership(self, room_id: str) -> str | None:
-        room = self.rooms.get(room_id)
+        room = self.rooms.get(RoomId(room_id))
         return None if room is None else room.membership(self.user_id)
 
     def _first(self) -> Sync:
@@ -381,9 +382,9 @@ class FakeUser:
     """The same verbs as heliograph.demo.user.DemoUser."""
 
     homeserver: FakeHomeserver
-    user_id: str
+    user_id: UserId
 
-    async def create_room(self, name: str | None = None, invite: Sequence[FakeUser] = (), **options: Any) -> str:
+    async def create_room(self, name: str | None = None, invite: Sequence[FakeUser] = (), **options: Any) -> RoomId:
         server, room_id = self.homeserver, self.homeserver.new_room_id()
         server.add(room_id, self.user_id, "m.room.create", {"room_version": "11"}, "")
         server.membership_event(room_id, self.user_id, self.user_id, "join")
@@ -411,23 +412,23 @@ class FakeUser:
     async def rename(self, room: str, name: str) -> None:
         await self.send_state(room, "m.room.name", {"name": name})
 
-    async def send_state(self, room: str, type: str, content: dict[str, Any], state_key: str = "") -> str:
+    async def send_state(self, room: str, type: str, content: dict[str, Any], state_key: str = "") -> EventId:
         return self.homeserver.add(room, self.user_id, type, content, state_key)
 
-    async def send_event(self, room: str, type: str, content: dict[str, Any]) -> str:
+    async def send_event(self, room: str, type: str, content: dict[str, Any]) -> EventId:
         return self.homeserver.add(room, self.user_id, type, content)
 
-    async def send_text(self, room: str, body: str, *, thread: str | None = None) -> str:
+    async def send_text(self, room: str, body: str, *, thread: str | None = None) -> EventId:
         content: dict[str, Any] = {"msgtype": "m.text", "body": body}
         if thread is not None:
             content["m.relates_to"] = {"rel_type": "m.thread", "event_id": thread}
         return await self.send_event(room, "m.room.message", content)
 
-    async def react(self, room: str, event: str, key: str = "👍") -> str:
+    async def react(self, room: str, event: str, key: str = "👍") -> EventId:
         relation = {"rel_type": "m.annotation", "event_id": event, "key": key}
         return await self.send_event(room, "m.reaction", {"m.relates_to": relation})
 
-    async def redact(self, room: str, event: str) -> str:
+    async def redact(self, room: str, event: str) -> EventId:
         content = {"redacts": event}
         return self.homeserver.add(room, self.user_id, "m.room.redaction", content, redacts=event)
 
@@ -438,7 +439,7 @@ class FakeUser:
         kind: Literal["m.read", "m.read.private"] = "m.read",
         thread_id: str | None = None,
     ) -> None:
-        self.homeserver.add_receipt(room, self.user_id, Receipt(room, event, thread_id))
+        self.homeserver.add_receipt(room, self.user_id, Receipt(RoomId(room), EventId(event), thread_id))
 
     async def set_display_name(self, name: str) -> None:
         self.homeserver.set_name(self.user_id, name)

@@ -16,6 +16,7 @@ from builders import ME
 from heliograph.core.canonical import canonical_json, without_signatures
 from heliograph.core.encryption import Identity
 from heliograph.core.events import Json
+from heliograph.core.ids import RoomId, UserId
 from heliograph.encryption.signatures import SigningKey, encode
 from heliograph.errors import Refused, ServerError
 from heliograph.ports import BackupVersion, PublishedKeys
@@ -45,7 +46,7 @@ class FakeKeyServer:
 class FakeKeys:
     """`ports.Keys` of one device at the server."""
 
-    def __init__(self, server: FakeKeyServer, user_id: str = ME, device_id: str = "D") -> None:
+    def __init__(self, server: FakeKeyServer, user_id: UserId = ME, device_id: str = "D") -> None:
         self.server = server
         self.user_id = user_id
         self.device_id = device_id
@@ -66,7 +67,7 @@ class FakeKeys:
         held.update(one_time_keys or {})
         return {"signed_curve25519": len(held)}
 
-    async def query_keys(self, user_ids: Collection[str]) -> PublishedKeys:
+    async def query_keys(self, user_ids: Collection[UserId]) -> PublishedKeys:
         self._asked()
         server = self.server
         copy: PublishedKeys = PublishedKeys(
@@ -76,7 +77,7 @@ class FakeKeys:
         )
         return copy
 
-    async def claim_keys(self, devices: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, Json]]:
+    async def claim_keys(self, devices: Mapping[UserId, Mapping[str, str]]) -> Mapping[str, Mapping[str, Json]]:
         self._asked()
         claimed: dict[str, dict[str, Json]] = {}
         for user, wanted in devices.items():
@@ -87,7 +88,7 @@ class FakeKeys:
                     claimed.setdefault(user, {})[device] = {key_id: held.pop(key_id)}
         return claimed
 
-    async def upload_signatures(self, signed: Mapping[str, Mapping[str, Json]]) -> None:
+    async def upload_signatures(self, signed: Mapping[UserId, Mapping[str, Json]]) -> None:
         self._asked()
         for user, objects in signed.items():
             for device_id, signed_object in objects.items():
@@ -96,7 +97,9 @@ class FakeKeys:
                     raise Refused(200, "M_INVALID_SIGNATURE", "1 signatures were not accepted")
                 device["signatures"].setdefault(user, {}).update(signed_object["signatures"][user])
 
-    async def send_to_device(self, type_: str, messages: Mapping[str, Mapping[str, Json]], transaction_id: str) -> None:
+    async def send_to_device(
+        self, type_: str, messages: Mapping[UserId, Mapping[str, Json]], transaction_id: str
+    ) -> None:
         self._asked()
         if transaction_id in self._transactions:
             return
@@ -114,7 +117,7 @@ class FakeKeys:
         self._asked()
         return self.server.backup
 
-    async def backed_up_key(self, version: str, room_id: str, session_id: str) -> Json | None:
+    async def backed_up_key(self, version: str, room_id: RoomId, session_id: str) -> Json | None:
         self._asked()
         if self.server.backup is None or version != self.server.backup.version:
             return None
@@ -125,7 +128,7 @@ class FakeKeys:
 class FakeVault:
     """A device's keys and its vault, without a machine."""
 
-    def __init__(self, device_id: str = "D", user_id: str = ME) -> None:
+    def __init__(self, device_id: str = "D", user_id: UserId = ME) -> None:
         self._account = vodozemac.Account()
         self.identity = Identity(
             user_id, device_id, self._account.curve25519_key.to_base64(), self._account.ed25519_key.to_base64()
@@ -178,7 +181,7 @@ class FakeVault:
 class FakeOwner:
     """A user's identity with secret storage and key backup, as another client set them up."""
 
-    def __init__(self, server: FakeKeyServer, user_id: str = ME, *, passphrase: str | None = None) -> None:
+    def __init__(self, server: FakeKeyServer, user_id: UserId = ME, *, passphrase: str | None = None) -> None:
         self.user_id = user_id
         self.server = server
         self.seeds = {name: secrets.token_bytes(32) for name in ("master", "self_signing")}
@@ -213,7 +216,7 @@ class FakeOwner:
         signature = self.self_signing.sign(device)
         device["signatures"][self.user_id][f"ed25519:{self.self_signing.public_key}"] = signature
 
-    def back_up(self, room_id: str, session_id: str, content: object) -> None:
+    def back_up(self, room_id: RoomId, session_id: str, content: object) -> None:
         """Into the key backup."""
         message = vodozemac.PkEncryption.from_key(self.backup.public_key()).encrypt(json.dumps(content).encode())
         data = {

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
 from heliograph.core.encryption import RoomKey
+from heliograph.core.ids import EventKey, RoomId, UserId, is_event_id, is_room_id
 from heliograph.core.popups import LINES
 from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.pusher import PusherKey
@@ -40,12 +41,12 @@ class FakeLedger:
     def __init__(self) -> None:
         self.state = AccountState()
         self.judged: dict[str, Judged] = {}
-        self.judged_at: dict[str, tuple[int, int]] = {}
+        self.judged_at: dict[EventKey, tuple[int, int]] = {}
         """Position and time of each judgement."""
-        self.deliveries: dict[str, Delivery] = {}
-        self.room_records: dict[str, RoomRecord] = {}
-        self.names: dict[tuple[str, str], tuple[str, int]] = {}
-        self.avatars: dict[tuple[str, str], str] = {}
+        self.deliveries: dict[EventKey, Delivery] = {}
+        self.room_records: dict[RoomId, RoomRecord] = {}
+        self.names: dict[tuple[RoomId, str], tuple[str, int]] = {}
+        self.avatars: dict[tuple[RoomId, str], str] = {}
         """(room id, user id): name and when it was last written."""
         self.popup_records: dict[str, PopupRecord] = {}
         self.locked: dict[str, LockedEvent] = {}
@@ -76,7 +77,7 @@ class FakeLedger:
         self._check()
         self.state = replace(self.state, fallback=key)
 
-    async def rooms(self, room_ids: Collection[str], names_of: Collection[str]) -> dict[str, RoomRecord]:
+    async def rooms(self, room_ids: Collection[RoomId], names_of: Collection[UserId]) -> dict[RoomId, RoomRecord]:
         self._check()
         found = {}
         for room_id in room_ids:
@@ -89,15 +90,16 @@ class FakeLedger:
                 found[room_id] = replace(record, facts=replace(record.facts, names=names, avatars=avatars))
         return found
 
-    async def open_deliveries(self, room_ids: Collection[str]) -> list[Delivery]:
+    async def open_deliveries(self, room_ids: Collection[RoomId]) -> list[Delivery]:
         self._check()
         return [each for each in self._open() if each.room_id in room_ids]
 
-    async def rooms_with_open_deliveries(self) -> frozenset[str]:
+    async def rooms_with_open_deliveries(self) -> frozenset[RoomId]:
         self._check()
-        return frozenset(each.room_id for each in self._open())
+        unread = (each for each in self._open() if is_event_id(each.event_id))
+        return frozenset(each.room_id for each in unread if is_room_id(each.room_id))
 
-    async def positions(self, event_ids: Collection[str]) -> dict[str, int]:
+    async def positions(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
         self._check()
         return {event_id: self.judged_at[event_id][0] for event_id in event_ids if event_id in self.judged_at}
 
@@ -106,7 +108,7 @@ class FakeLedger:
         found = [each for each in self.locked.values() if keys is None or each.key in keys]
         return sorted(found, key=lambda each: each.position)
 
-    async def locked_in(self, room_ids: Collection[str]) -> list[LockedEvent]:
+    async def locked_in(self, room_ids: Collection[RoomId]) -> list[LockedEvent]:
         self._check()
         return [each for each in self.locked.values() if each.event.room_id in room_ids]
 
@@ -119,7 +121,13 @@ class FakeLedger:
         given = {each.event_id for each in (*plan.judged, *plan.rejudged)}
         new |= self._judge(
             [
-                Judged(each.event_id, each.room_id, Decision.RING, "", sender=each.sender)
+                Judged(
+                    each.event_id,
+                    each.room_id if is_room_id(each.room_id) else None,
+                    Decision.RING,
+                    "",
+                    sender=each.sender,
+                )
                 for each in plan.deliveries
                 if each.event_id not in given
             ],
@@ -161,7 +169,7 @@ class FakeLedger:
         pending = [each for each in self._open() if each.state is State.PENDING and _passes(each, through)]
         latest_ms = max((each.due_ms for each in pending), default=0) if latest_ms is None else latest_ms
         due = [each for each in pending if each.due_ms <= now_ms or each.due_ms > latest_ms]
-        touched = {each.room_id for each in due}
+        touched: set[str] = {each.room_id for each in due}
         touched |= {record.key for record in self.popup_records.values() if record.is_stale}
         quoted = [each for key in touched for each in self._quoted(key)]
         return Agenda(
@@ -220,19 +228,19 @@ class FakeLedger:
 
     async def unread(self, messages: int = 0) -> tuple[UnreadRoom, ...]:
         self._check()
-        rooms: dict[str, list[Delivery]] = {}
+        rooms: dict[RoomId, list[Delivery]] = {}
         for each in self._open():
-            if each.room_id and each.content is not None:
+            if is_room_id(each.room_id) and each.content is not None:
                 rooms.setdefault(each.room_id, []).append(each)
-        newest_first = sorted(rooms.values(), key=lambda here: here[-1].position, reverse=True)
-        return tuple(self._unread_room(here, messages) for here in newest_first)
+        newest_first = sorted(rooms.items(), key=lambda room: room[1][-1].position, reverse=True)
+        return tuple(self._unread_room(room_id, here, messages) for room_id, here in newest_first)
 
-    def _unread_room(self, here: list[Delivery], messages: int) -> UnreadRoom:
+    def _unread_room(self, room_id: RoomId, here: list[Delivery], messages: int) -> UnreadRoom:
         content = here[-1].content
         assert content is not None
         return UnreadRoom(
-            room_id=here[-1].room_id,
-            title=(content.sender_name if content.is_direct else content.room_title) or here[-1].room_id,
+            room_id=room_id,
+            title=(content.sender_name if content.is_direct else content.room_title) or room_id,
             unread=len(here),
             highlights=sum(each.content.is_highlight for each in here if each.content is not None),
             latest_ms=self._sent_ms(here[-1].event_id),
@@ -254,7 +262,7 @@ class FakeLedger:
             is_highlight=content.is_highlight,
         )
 
-    def _sent_ms(self, event_id: str) -> int:
+    def _sent_ms(self, event_id: EventKey) -> int:
         return self.judged[event_id].origin_server_ts or self.judged_at[event_id][1]
 
     async def erase_history(self, *, with_unread: bool = False) -> int:
@@ -278,7 +286,7 @@ class FakeLedger:
         self._check()
         self.timed_mutes[mute.room_id] = mute
 
-    async def forget_mute(self, room_id: str) -> None:
+    async def forget_mute(self, room_id: RoomId) -> None:
         self._check()
         self.timed_mutes.pop(room_id, None)
 
@@ -325,7 +333,7 @@ class FakeLedger:
                     known, decision=each.decision, reason=each.reason, rule=each.rule, encryption=each.encryption
                 )
 
-    def _judge(self, judged: Sequence[Judged], now_ms: int) -> set[str]:
+    def _judge(self, judged: Sequence[Judged], now_ms: int) -> set[EventKey]:
         new = set()
         for each in judged:
             if each.event_id not in self.judged:
@@ -379,7 +387,7 @@ class FakeLedger:
             self.avatars.pop((facts.room_id, user_id), None)
         self.avatars |= {(facts.room_id, user_id): avatar for user_id, avatar in facts.avatars.items()}
 
-    def _forget_names(self, room_id: str) -> None:
+    def _forget_names(self, room_id: RoomId) -> None:
         for key in [key for key in self.names if key[0] == room_id]:
             del self.names[key]
 

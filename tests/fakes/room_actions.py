@@ -7,6 +7,7 @@ from collections import deque
 from typing import Any
 
 from heliograph.core.events import Json
+from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
 from heliograph.errors import ServerError
 
@@ -15,7 +16,7 @@ class FakeRoomActions:
     """`ports.RoomActions`. `failures` are raised by the next calls in order."""
 
     def __init__(self, user_id: str = "@me:example.org") -> None:
-        self.user_id = user_id
+        self.user_id = UserId(user_id)
         self.done: list[tuple[str, ...]] = []
         """What was done, in order."""
         self.failures: deque[ServerError] = deque()
@@ -25,19 +26,19 @@ class FakeRoomActions:
         self.answering = asyncio.Event()
         self.answering.set()
 
-    async def mark_read(self, room_id: str, event_id: str, *, is_public: bool) -> None:
+    async def mark_read(self, room_id: RoomId, event_id: EventId, *, is_public: bool) -> None:
         await self._call()
         self.done.append(("public" if is_public else "private", room_id, event_id))
 
-    async def join(self, room_id: str) -> None:
+    async def join(self, room_id: RoomId) -> None:
         await self._call()
         self.done.append(("join", room_id))
 
-    async def leave(self, room_id: str) -> None:
+    async def leave(self, room_id: RoomId) -> None:
         await self._call()
         self.done.append(("leave", room_id))
 
-    async def add_direct(self, room_id: str, user_id: str) -> None:
+    async def add_direct(self, room_id: RoomId, user_id: UserId) -> None:
         await self._call()
         self.done.append(("direct", room_id, user_id))
 

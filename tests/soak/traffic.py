@@ -9,6 +9,7 @@ from typing import Any
 from builders import ALICE, ME
 from fakes.notification_server import NotificationServer
 from heliograph.core.encryption import DeviceKeys, Rotation
+from heliograph.core.ids import RoomId
 from heliograph.encryption.machine import Machine
 from peers import open_machine
 from soak.homeserver import DEVICE, SoakHomeserver
@@ -34,7 +35,7 @@ class Sender:
     async def close(self) -> None:
         await self._machine.close()
 
-    async def say(self, room_id: str, content: dict[str, Any]) -> str:
+    async def say(self, room_id: RoomId, content: dict[str, Any]) -> str:
         """The device must have published its keys."""
         keys = self._server.device_keys["keys"]
         device = DeviceKeys(ME, DEVICE, keys[f"curve25519:{DEVICE}"], keys[f"ed25519:{DEVICE}"])
@@ -80,16 +81,16 @@ class Traffic:
         match self._dice.randrange(100):
             case draw if draw < 10:
                 room_id = self._dice.choice(self._encrypted)
-                self._last[room_id] = await self._sender.say(room_id, {"msgtype": "m.text", "body": text})
+                self._last[room_id] = await self._sender.say(RoomId(room_id), {"msgtype": "m.text", "body": text})
             case draw if draw < 20:
-                self._relate(room_id, "m.reaction", {"rel_type": "m.annotation", "key": "👍"})
+                self._relate(RoomId(room_id), "m.reaction", {"rel_type": "m.annotation", "key": "👍"})
             case draw if draw < 24:
                 content = {
                     "msgtype": "m.text",
                     "body": f"* {text}",
                     "m.new_content": {"msgtype": "m.text", "body": text},
                 }
-                self._relate(room_id, "m.room.message", {"rel_type": "m.replace"}, content)
+                self._relate(RoomId(room_id), "m.room.message", {"rel_type": "m.replace"}, content)
             case draw if draw < 27:
                 content = {"redacts": self._last.get(room_id, "$none")}
                 self._server.send(room_id, "m.room.redaction", content, rings=False)
@@ -121,7 +122,7 @@ class Traffic:
             await self.happen()
 
     def _relate(
-        self, room_id: str, type_: str, relation: dict[str, Any], content: dict[str, Any] | None = None
+        self, room_id: RoomId, type_: str, relation: dict[str, Any], content: dict[str, Any] | None = None
     ) -> None:
         relation["event_id"] = self._last.get(room_id, "$none")
         self._server.send(room_id, type_, {**(content or {}), "m.relates_to": relation}, rings=False)

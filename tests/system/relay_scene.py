@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from heliograph.accounts import Account
 from heliograph.control.client import ask_status
+from heliograph.core.ids import RoomId
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from system.daemon import sign_in
@@ -26,7 +27,7 @@ class Scene:
     me: DemoUser
     phone: DemoUser
     alice: DemoUser
-    rooms: list[str]
+    rooms: list[RoomId]
     before: set[str] = field(default_factory=set)
     """What rang before the test began."""
 

@@ -23,6 +23,7 @@ from buses import PrivateBus
 from fakes.notification_server import DUNST, NotificationServer, Profile, Shown
 from heliograph.accounts import Account, save_account, state_folder, state_root
 from heliograph.control.client import ask_status
+from heliograph.core.ids import UserId
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.errors import EXIT_CONFIG, EXIT_OK
 from heliograph.secrets import open_secrets
@@ -31,12 +32,12 @@ from hostile_homeserver import Handler, HostileHomeserver, cut_short, error, mes
 from system.daemon import LAUNCHER, Daemon
 from waiting import until
 
-ME = "@me:example.org"
+ME = UserId("@me:example.org")
 MEGABYTE = 1024 * 1024
 
 
 async def keep_account(homeserver: str, user_id: str = ME) -> None:
-    account = Account(user_id=user_id, device_id="D", homeserver=homeserver, secrets="file", pushkey="key")
+    account = Account(user_id=UserId(user_id), device_id="D", homeserver=homeserver, secrets="file", pushkey="key")
     await asyncio.to_thread(save_account, account)
     await open_secrets("file").save(user_id, Secret(access_token="syt_secret_token", pickle_key="test").encode())
 

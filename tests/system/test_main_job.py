@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import secrets
 import sqlite3
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Sequence
 from contextlib import closing
 from dataclasses import dataclass, replace
 from typing import Any, Literal
@@ -311,7 +311,7 @@ async def _pushers(user: DemoUser) -> list[dict[str, object]]:
     return pushers
 
 
-def _states(account: Account, event_ids: list[str]) -> dict[str, int]:
+def _states(account: Account, event_ids: Sequence[str]) -> dict[str, int]:
     """How many of these events' deliveries are in which state, as the ledger says."""
     states = dict(_rows(account, "SELECT event_id, state FROM deliveries"))
     found = [states[event_id] for event_id in event_ids if event_id in states]

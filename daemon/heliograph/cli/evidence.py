@@ -11,8 +11,10 @@ from heliograph.cli.signed_in import load_secret, open_session
 from heliograph.core.encryption import Clear
 from heliograph.core.events import Event, Json, Malformed
 from heliograph.core.explanation import Evidence
+from heliograph.core.ids import NOBODY, EventId, EventKey, RoomId, event_key, is_event_id, is_room_id, is_user_id
+from heliograph.core.invites import invite_id, is_invite_id
 from heliograph.core.push.rules import Ruleset
-from heliograph.core.record import AccountState, EventRecord
+from heliograph.core.record import AccountState, EventRecord, RoomRecord
 from heliograph.core.room import RoomFacts
 from heliograph.core.room_uri import EventAddress
 from heliograph.errors import (
@@ -31,15 +33,13 @@ from heliograph.homeserver.session import Session
 from heliograph.store.ledger import LedgerReader, open_readonly
 from heliograph.sync_loop.rulebook import BASE_TYPES
 
-_INVITE = "invite:"
-
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
     """The evidence, and what went wrong in gathering it."""
 
     account: Account
-    room_id: str | None
+    room_id: RoomId | None
     evidence: Evidence
     problems: tuple[str, ...] = ()
 
@@ -50,7 +50,7 @@ class _Memory:
 
     account: AccountState = field(default_factory=AccountState)
     record: EventRecord | None = None
-    room_id: str | None = None
+    room_id: RoomId | None = None
     facts: RoomFacts | None = None
     invite_serial: int = 0
     problem: str | None = None
@@ -64,7 +64,8 @@ async def find_account(accounts: Sequence[Account], event_id: str) -> Account:
         )
     if len(accounts) == 1:
         return accounts[0]
-    knowing = [account for account in accounts if (await _remember(account, event_id, None)).record is not None]
+    key = event_key(event_id)
+    knowing = [account for account in accounts if (await _remember(account, key, None)).record is not None]
     if len(knowing) == 1:
         return knowing[0]
     which = "Several accounts know" if knowing else "None of several accounts knows"
@@ -75,18 +76,19 @@ async def find_account(accounts: Sequence[Account], event_id: str) -> Account:
 
 async def gather(account: Account, address: EventAddress) -> Gathered:
     """Raises HeliographError if nothing at all can be found out."""
-    memory = await _remember(account, address.event_id, address.room)
+    event_id = event_key(address.event_id)
+    memory = await _remember(account, event_id, address.room)
     evidence = Evidence(account.user_id, Ruleset.predefined(account.user_id), memory.account, record=memory.record)
     problems = [memory.problem] if memory.problem else []
-    if address.event_id.startswith(_INVITE):
+    if is_invite_id(event_id):
         evidence = replace(evidence, event=_invite(account.user_id, memory))
     room_id, rules, facts = memory.room_id, memory.account.push_rules, memory.facts
     try:
         async with open_session(account) as session:
             server = HomeserverClient(session)
-            if address.event_id.startswith("$"):
+            if is_event_id(event_id):
                 room_id = room_id or await _find_room(account, session, address)
-                evidence = replace(evidence, event=await _fetch_event(server, room_id, address.event_id))
+                evidence = replace(evidence, event=await _fetch_event(server, room_id, event_id))
             if rules is None:
                 rules = await _unless_refused_rules(server)
             if room_id is not None and (facts is None or not facts.is_complete):
@@ -111,8 +113,8 @@ async def gather(account: Account, address: EventAddress) -> Gathered:
 # The ledger
 
 
-async def _remember(account: Account, event_id: str, room: str | None) -> _Memory:
-    memory = _Memory(room_id=room if room is not None and room.startswith("!") else None)
+async def _remember(account: Account, event_id: EventKey, room: str | None) -> _Memory:
+    memory = _Memory(room_id=room if is_room_id(room) else None)
     try:
         async with _ledger(account) as ledger:
             memory.account = await ledger.account()
@@ -120,8 +122,8 @@ async def _remember(account: Account, event_id: str, room: str | None) -> _Memor
             if memory.record is not None:
                 memory.room_id = memory.record.judged.room_id
             if memory.room_id is not None:
-                senders = [memory.record.judged.sender or ""] if memory.record is not None else []
-                known = await ledger.room(memory.room_id, senders)
+                sender = None if memory.record is None else memory.record.judged.sender
+                known = await ledger.room(memory.room_id, [sender] if is_user_id(sender) else [])
                 if known is not None:
                     memory.facts, memory.invite_serial = known.facts, known.invite_serial
     except (StateError, StorageError) as error:
@@ -131,10 +133,13 @@ async def _remember(account: Account, event_id: str, room: str | None) -> _Memor
 
 async def _remember_invite(account: Account, memory: _Memory) -> EventRecord | None:
     """An invite is judged without its event id, which does not come with it; the serial is counted up when it ends."""
+    if memory.room_id is None:
+        return None
+    facts = RoomFacts(memory.room_id)
     with contextlib.suppress(StateError, StorageError):
         async with _ledger(account) as ledger:
             for serial in (memory.invite_serial, memory.invite_serial - 1):
-                if (record := await ledger.event(f"{_INVITE}{memory.room_id}:{serial}")) is not None:
+                if (record := await ledger.event(invite_id(RoomRecord(facts, serial)))) is not None:
                     return record
     return None
 
@@ -163,7 +168,7 @@ async def _decrypted(account: Account, evidence: Evidence, event: Event) -> Evid
 # The homeserver
 
 
-async def _find_room(account: Account, session: Session, address: EventAddress) -> str:
+async def _find_room(account: Account, session: Session, address: EventAddress) -> RoomId:
     from heliograph.cli.rules.desk import Desk, known_rooms
 
     if address.room is None:
@@ -174,7 +179,7 @@ async def _find_room(account: Account, session: Session, address: EventAddress) 
     return await Desk(account, session, {}, await known_rooms(account.user_id)).room_id(address.room)
 
 
-async def _fetch_event(server: HomeserverClient, room_id: str, event_id: str) -> Event:
+async def _fetch_event(server: HomeserverClient, room_id: RoomId, event_id: EventId) -> Event:
     try:
         event = await server.event(room_id, event_id)
     except Refused as refusal:
@@ -204,12 +209,12 @@ def _is_own_invite(event: Event, me: str) -> bool:
 
 def _invite(me: str, memory: _Memory) -> Event | None:
     """The invite as it was judged, which is not kept."""
-    if memory.record is None or memory.record.judged.room_id is None:
+    judged = None if memory.record is None else memory.record.judged
+    if judged is None or judged.room_id is None:
         return None
-    judged = memory.record.judged
-    sender, content = judged.sender or "", {"membership": "invite"}
+    sender, content = judged.sender or NOBODY, {"membership": "invite"}
     raw = {"type": "m.room.member", "sender": sender, "state_key": me, "room_id": judged.room_id, "content": content}
-    return Event(judged.event_id, judged.room_id or "", "m.room.member", sender, 0, content, raw, me)
+    return Event(judged.event_id, judged.room_id, "m.room.member", sender, 0, content, raw, me)
 
 
 def _sentence(error: HeliographError) -> str:

@@ -14,6 +14,7 @@ from heliograph.service_manager import to_restart
 
 if TYPE_CHECKING:
     from heliograph.accounts import Secrets
+    from heliograph.core import ids
 
 _MAX_SECRET_LINE = 16 * 1024
 
@@ -34,7 +35,7 @@ _MAX_SECRET_LINE = 16 * 1024
     help="Read an access token from standard input: one of its own, not another client's.",
 )
 def command(
-    user_id: str,
+    user_id: ids.UserId,
     homeserver: str | None,
     secrets: Secrets | None,
     sso: bool,

@@ -7,6 +7,7 @@ from dataclasses import replace
 
 from heliograph.accounts import Account, state_folder
 from heliograph.control.client import ask
+from heliograph.core.ids import is_user_id
 from heliograph.core.unread import Rung
 from heliograph.store.ledger import LEDGER_NAME, LedgerReader, SqliteLedger, open_readonly
 from heliograph.store.lock import is_held
@@ -32,7 +33,7 @@ async def _named(ledger: LedgerReader, account: Account, rung: Rung) -> Rung:
     """What a conversation is called is forgotten with what was said, and known from its room."""
     if rung.title != rung.room_id:
         return rung
-    record = await ledger.room(rung.room_id, [rung.sender])
+    record = await ledger.room(rung.room_id, [rung.sender] if is_user_id(rung.sender) else [])
     is_known = record is not None and (record.facts.heroes or record.facts.canonical_alias)
     return replace(rung, title=record.facts.title(account.user_id)) if record is not None and is_known else rung
 

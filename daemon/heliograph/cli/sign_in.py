@@ -13,6 +13,7 @@ from typing import Literal
 import click
 
 from heliograph.accounts import Account, Secrets, device_name, find_account, save_account
+from heliograph.core.ids import UserId
 from heliograph.errors import EXIT_USAGE, LoggedOut, SecretsLocked, ServerError, UserError
 from heliograph.homeserver.discovery import check_homeserver, find_homeserver
 from heliograph.homeserver.login import (
@@ -49,7 +50,7 @@ class SignIn:
 
     def __init__(
         self,
-        user_id: str,
+        user_id: UserId,
         homeserver: str | None,
         secrets_kind: Secrets | None,
         how: Literal["ask", "sso", "password", "token"],

@@ -12,6 +12,7 @@ from functools import partial
 from heliograph.account_run import now_ms
 from heliograph.accounts import Account, state_folder
 from heliograph.control.verification import VerificationClient, Verifying
+from heliograph.core.ids import UserId
 from heliograph.encryption.machine import Machine
 from heliograph.errors import EXIT_NEEDS_LOGIN, LoggedOut, SecretsLocked, ServerError, UserError
 from heliograph.homeserver.client import HomeserverClient
@@ -114,7 +115,7 @@ async def _sync(
         key_loop.take_counts(sync.one_time_keys, sync.has_unused_fallback_key)
 
 
-async def _wait_published(keys: KeysClient, user_id: str, device_id: str) -> None:
+async def _wait_published(keys: KeysClient, user_id: UserId, device_id: str) -> None:
     try:
         for _ in range(_PUBLISHED_LOOKS):
             published = await keys.query_keys([user_id])

@@ -6,6 +6,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 from enum import Enum
 
+from heliograph.core.ids import EventId, RoomId, UserId, is_event_id, is_room_id, is_user_id
 from heliograph.core.notification import Action, Category, Notification, Target, Urgency
 from heliograph.core.record import Content, Delivery
 from heliograph.core.text import clean_line, clean_text
@@ -75,10 +76,10 @@ class Wish:
     """What the user wants of one room."""
 
     verb: Verb
-    room_id: str
+    room_id: RoomId
     title: str
     """The room's name, or that of the other person, for people."""
-    event_id: str | None = None
+    event_id: EventId | None = None
     """The newest event that the user saw; None if it was an invite."""
     text: str = ""
     """With REPLY: what was typed."""
@@ -86,7 +87,7 @@ class Wish:
     """With REPLY: so that trying again sends it once."""
     span: Span | None = None
     """With MUTE; None: to be asked."""
-    direct_with: str | None = None
+    direct_with: UserId | None = None
     """Whose conversation with the user the room is to be, of an invite to one."""
 
 
@@ -121,22 +122,22 @@ def verb_of(action: str) -> Verb | None:
 
 def wishes(deliveries: Sequence[Delivery]) -> list[Wish]:
     """The rooms of what a popup shows (in order of position), the one with the newest first, each to be opened."""
-    latest = {each.room_id: each for each in deliveries if each.room_id}
-    return [_wish(each) for each in reversed(latest.values())][:MAX_WISHES]
+    latest = {each.room_id: each for each in deliveries if is_room_id(each.room_id)}
+    return [_wish(room_id, each) for room_id, each in reversed(latest.items())][:MAX_WISHES]
 
 
-def _wish(delivery: Delivery) -> Wish:
+def _wish(room_id: RoomId, delivery: Delivery) -> Wish:
     content = delivery.content
     is_direct = content is not None and content.is_direct
-    title = delivery.room_id
+    title: str = room_id
     if content is not None:
         title = content.sender_name if is_direct else content.room_title
     return Wish(
         Verb.OPEN,
-        delivery.room_id,
+        room_id,
         title,
-        event_id=delivery.event_id if delivery.event_id.startswith("$") else None,
-        direct_with=delivery.sender if is_direct and delivery.sender else None,
+        event_id=delivery.event_id if is_event_id(delivery.event_id) else None,
+        direct_with=delivery.sender if is_direct and is_user_id(delivery.sender) else None,
     )
 
 

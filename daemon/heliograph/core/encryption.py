@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from heliograph.core.events import Json
+from heliograph.core.ids import RoomId, UserId
 
 MEGOLM = "m.megolm.v1.aes-sha2"
 """The algorithm of room events."""
@@ -20,7 +21,7 @@ OLM = "m.olm.v1.curve25519-aes-sha2"
 class Identity:
     """Our own device. The keys are public, as unpadded base64."""
 
-    user_id: str
+    user_id: UserId
     device_id: str
     curve25519: str
     """Whom others encrypt to."""
@@ -59,7 +60,7 @@ class Rejected:
 class RoomKey:
     """Names a room key (a Megolm session)."""
 
-    room_id: str
+    room_id: RoomId
     session_id: str
 
 
@@ -102,7 +103,7 @@ class Clear:
 class SenderDevice:
     """The device that a message came from, by the keys it was encrypted with."""
 
-    user_id: str
+    user_id: UserId
     curve25519: str
     ed25519: str
 
@@ -153,7 +154,7 @@ class Taken:
 class DeviceKeys:
     """Another device, as /keys/query told and its own signature confirms."""
 
-    user_id: str
+    user_id: UserId
     device_id: str
     curve25519: str
     ed25519: str

@@ -10,6 +10,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from heliograph.core.ids import EventId, EventKey, OwnKey, RoomId, UserId, is_event_id
+
 Json = Mapping[str, Any]
 
 
@@ -17,10 +19,12 @@ Json = Mapping[str, Any]
 class Event:
     """A room event. `raw` is the whole JSON object with `room_id` filled in, as the push rules judge it."""
 
-    event_id: str
-    room_id: str
+    event_id: EventKey
+    """The homeserver's id, or of an invite told without one a key of our own."""
+    room_id: RoomId
     type: str
-    sender: str
+    sender: UserId | OwnKey
+    """Nobody (`NOBODY`) of an invite that does not say who invites."""
     origin_server_ts: int
     """Milliseconds since 1970, by the sender's homeserver: never trusted for order."""
     content: Json
@@ -28,28 +32,22 @@ class Event:
     state_key: str | None = None
 
     @property
-    def thread_root(self) -> str | None:
+    def thread_root(self) -> EventId | None:
         """The root event's id if this event stands in a thread (`m.thread` relation)."""
-        relation = self.relation
-        if relation.get("rel_type") == "m.thread" and isinstance(root := relation.get("event_id"), str):
-            return root
-        return None
+        return self._related("m.thread")
 
     @property
-    def replaces(self) -> str | None:
+    def replaces(self) -> EventId | None:
         """The event id that this event edits (`m.replace` relation)."""
-        relation = self.relation
-        if relation.get("rel_type") == "m.replace" and isinstance(target := relation.get("event_id"), str):
-            return target
-        return None
+        return self._related("m.replace")
 
     @property
-    def redacts(self) -> str | None:
+    def redacts(self) -> EventId | None:
         """The event id that this `m.room.redaction` removes: top level before room version 11, content since."""
         if self.type != "m.room.redaction":
             return None
         for target in (self.content.get("redacts"), self.raw.get("redacts")):
-            if isinstance(target, str):
+            if is_event_id(target):
                 return target
         return None
 
@@ -65,6 +63,11 @@ class Event:
         relation = self.content.get("m.relates_to")
         return relation if isinstance(relation, Mapping) else {}
 
+    def _related(self, rel_type: str) -> EventId | None:
+        relation = self.relation
+        target = relation.get("event_id")
+        return target if relation.get("rel_type") == rel_type and is_event_id(target) else None
+
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
@@ -73,8 +76,8 @@ class Malformed:
     where: str
     """Which part of the answer: "timeline", "state", "invite_state", "notifications", "to_device", ..."""
     why: str
-    room_id: str | None = None
-    event_id: str | None = None
+    room_id: RoomId | None = None
+    event_id: EventKey | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +86,7 @@ class StrippedState:
 
     type: str
     state_key: str
-    sender: str
+    sender: UserId | OwnKey
     content: Json
     raw: Json
     """The JSON object with `room_id` filled in."""
@@ -93,8 +96,8 @@ class StrippedState:
 class Receipt:
     """One of the user's own read receipts (public, private or threaded), from any of their devices."""
 
-    room_id: str
-    event_id: str
+    room_id: RoomId
+    event_id: EventId
     thread_id: str | None = None
     """None: unthreaded, covers everything before it. "main": outside threads. Else the thread's root event id."""
 
@@ -105,21 +108,21 @@ class RoomSummary:
 
     joined_member_count: int | None = None
     invited_member_count: int | None = None
-    heroes: tuple[str, ...] | None = None
+    heroes: tuple[UserId, ...] | None = None
 
 
 @dataclass(frozen=True, slots=True)
 class JoinedRoom:
     """One entry of `rooms.join`."""
 
-    room_id: str
+    room_id: RoomId
     timeline: tuple[Event | Malformed, ...] = ()
     limited: bool = False
     """The timeline has a gap before it, from where the last sync ended."""
     prev_batch: str | None = None
     state: tuple[Event | Malformed, ...] = ()
     receipts: tuple[Receipt, ...] = ()
-    fully_read: str | None = None
+    fully_read: EventId | None = None
     notification_count: int | None = None
     """Unread notifications in the room and its threads, as the server counts; None if it did not say."""
     summary: RoomSummary = field(default_factory=RoomSummary)
@@ -129,7 +132,7 @@ class JoinedRoom:
 class InvitedRoom:
     """One entry of `rooms.invite`."""
 
-    room_id: str
+    room_id: RoomId
     state: tuple[StrippedState | Malformed, ...] = ()
 
 
@@ -139,9 +142,9 @@ class AccountData:
 
     push_rules: Json | None = None
     """Content of `m.push_rules`: `{"global": {...}}`."""
-    direct_rooms: frozenset[str] | None = None
+    direct_rooms: frozenset[RoomId] | None = None
     """Rooms named in `m.direct`."""
-    ignored_users: frozenset[str] | None = None
+    ignored_users: frozenset[UserId] | None = None
     is_silenced: bool | None = None
     """MSC3890 local notification settings of our own device."""
     rules_problem: str | None = None
@@ -166,7 +169,7 @@ class Sync:
     next_batch: str
     joined: tuple[JoinedRoom, ...] = ()
     invited: tuple[InvitedRoom, ...] = ()
-    left: tuple[str, ...] = ()
+    left: tuple[RoomId, ...] = ()
     """Rooms that were left, or whose invite was withdrawn or rejected."""
     account_data: AccountData = field(default_factory=AccountData)
     to_device: tuple[bytes, ...] = ()

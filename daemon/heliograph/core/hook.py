@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from heliograph.core.ids import is_event_id
 from heliograph.core.record import Delivery
 from heliograph.core.text import clean_line, clean_text
 
@@ -21,7 +22,7 @@ def hook_environment(account: str, delivery: Delivery) -> dict[str, str] | None:
         "HELIOGRAPH_KIND": content.category.name.lower(),
         "HELIOGRAPH_ROOM_ID": clean_line(delivery.room_id, _ID_LIMIT),
         "HELIOGRAPH_ROOM": clean_line(content.room_title, _NAME_LIMIT),
-        "HELIOGRAPH_EVENT_ID": clean_line(delivery.event_id, _ID_LIMIT) if delivery.event_id.startswith("$") else "",
+        "HELIOGRAPH_EVENT_ID": clean_line(delivery.event_id, _ID_LIMIT) if is_event_id(delivery.event_id) else "",
         "HELIOGRAPH_SENDER_ID": clean_line(delivery.sender, _ID_LIMIT),
         "HELIOGRAPH_SENDER": clean_line(content.sender_name, _NAME_LIMIT),
         "HELIOGRAPH_TEXT": clean_text(content.text, _TEXT_LIMIT, _TEXT_LINES),

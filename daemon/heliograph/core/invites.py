@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 from heliograph.core.events import Event, StrippedState
+from heliograph.core.ids import NOBODY, EventKey, OwnKey, RoomId, own_key
 from heliograph.core.record import RoomRecord
+
+_INVITE = "invite"
 
 
 def is_invite(event: Event, me: str) -> bool:
@@ -11,20 +14,20 @@ def is_invite(event: Event, me: str) -> bool:
     return event.type == "m.room.member" and event.state_key == me and event.content.get("membership") == "invite"
 
 
-def is_invite_id(event_id: str) -> bool:
+def is_invite_id(event_id: EventKey) -> bool:
     """Whether it is one of `invite_id`'s, and not the homeserver's."""
-    return event_id.startswith("invite:")
+    return event_id.startswith(f"{_INVITE}:")
 
 
-def invite_id(record: RoomRecord) -> str:
+def invite_id(record: RoomRecord) -> OwnKey:
     """The id of the room's latest invite; a second one after the first was declined has another."""
-    return f"invite:{record.facts.room_id}:{record.invite_serial}"
+    return own_key(_INVITE, f"{record.facts.room_id}:{record.invite_serial}")
 
 
-def invite_event(room_id: str, invite: StrippedState | None, me: str, record: RoomRecord) -> Event:
+def invite_event(room_id: RoomId, invite: StrippedState | None, me: str, record: RoomRecord) -> Event:
     """The invite as an event of its own. One whose membership event is missing still rings, from nobody."""
     content = invite.content if invite is not None else {"membership": "invite"}
-    sender = invite.sender if invite is not None else ""
+    sender = invite.sender if invite is not None else NOBODY
     event_id = invite_id(record)
     raw = {
         "event_id": event_id,

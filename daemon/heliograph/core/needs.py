@@ -6,13 +6,16 @@ from collections.abc import Iterable, Mapping
 
 from heliograph.core.calls import ENDING_TYPES
 from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotification, Sync
+from heliograph.core.ids import EventId, RoomId, UserId, is_room_id, is_user_id
 from heliograph.core.invites import is_invite
 from heliograph.core.privacy import HIDDEN_TEXT
 from heliograph.core.record import Plan, RoomRecord
 from heliograph.core.situation import Situation
 
 
-def touched_rooms(sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterable[Event] = ()) -> frozenset[str]:
+def touched_rooms(
+    sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterable[Event] = ()
+) -> frozenset[RoomId]:
     """Rooms whose records a plan needs."""
     rooms = {room.room_id for room in sync.joined} | {room.room_id for room in sync.invited} | set(sync.left)
     rooms.update(event.room_id for event in late)
@@ -21,8 +24,8 @@ def touched_rooms(sync: Sync, filled: Iterable[ServerNotification] = (), late: I
 
 
 def rooms_changing_deliveries(
-    sync: Sync, rooms: Mapping[str, RoomRecord], late: Iterable[Event] = ()
-) -> frozenset[str]:
+    sync: Sync, rooms: Mapping[RoomId, RoomRecord], late: Iterable[Event] = ()
+) -> frozenset[RoomId]:
     """Rooms whose open deliveries a plan needs: something was read, edited, decrypted, joined or left there, or an
     invite was listed before the room was told of."""
     return frozenset(sync.left).union(
@@ -46,17 +49,17 @@ def _is_invited(record: RoomRecord | None) -> bool:
     return record is not None and record.facts.inviter is not None
 
 
-def senders(sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterable[Event] = ()) -> frozenset[str]:
+def senders(sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterable[Event] = ()) -> frozenset[UserId]:
     """Members whose display names a plan may need."""
     users = {event.sender for room in sync.joined for event in room.timeline if isinstance(event, Event)}
     users.update(event.sender for event in late)
     users.update(item.event.sender for item in (*sync.notifications, *filled) if isinstance(item, ServerNotification))
-    return frozenset(users)
+    return frozenset(filter(is_user_id, users))
 
 
-def marked_events(sync: Sync) -> frozenset[str]:
+def marked_events(sync: Sync) -> frozenset[EventId]:
     """Events that receipts and read markers name, and those they may cover in this very sync."""
-    marked: set[str] = set()
+    marked: set[EventId] = set()
     for room in sync.joined:
         marked.update(receipt.event_id for receipt in room.receipts)
         if room.fully_read is not None:
@@ -64,7 +67,7 @@ def marked_events(sync: Sync) -> frozenset[str]:
     return frozenset(marked)
 
 
-def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[str]:
+def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[RoomId]:
     """Rooms in which something may ring but which were never asked about."""
     wanting = {room.room_id for room in sync.joined if any(_may_ring(event, situation.me) for event in room.timeline)}
     wanting.update(event.room_id for event in situation.late)
@@ -80,22 +83,26 @@ def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[str]:
     )
 
 
-def missing_names(plan: Plan, rooms: Mapping[str, RoomRecord]) -> frozenset[tuple[str, str]]:
+def missing_names(plan: Plan, rooms: Mapping[RoomId, RoomRecord]) -> frozenset[tuple[RoomId, UserId]]:
     """(room id, user id) of senders that ring in this plan and whose names nobody told yet."""
     known = {**rooms, **{record.facts.room_id: record for record in plan.rooms}}
     return frozenset(
         (delivery.room_id, delivery.sender)
         for delivery in plan.deliveries
-        if delivery.room_id in known and delivery.sender not in known[delivery.room_id].facts.names
+        if is_room_id(delivery.room_id)
+        and is_user_id(delivery.sender)
+        and delivery.room_id in known
+        and delivery.sender not in known[delivery.room_id].facts.names
     )
 
 
-def unnamed_threads(plan: Plan) -> frozenset[tuple[str, str]]:
+def unnamed_threads(plan: Plan) -> frozenset[tuple[RoomId, EventId]]:
     """(room id, event id of the root) of threads in which something rings and may be told of in full."""
     return frozenset(
         (delivery.room_id, delivery.thread_root)
         for delivery in plan.deliveries
-        if delivery.thread_root is not None
+        if is_room_id(delivery.room_id)
+        and delivery.thread_root is not None
         and delivery.content is not None
         and delivery.content.thread == ""
         and delivery.content.text != HIDDEN_TEXT

@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum, IntEnum
 
+from heliograph.core.ids import EventId, RoomId
+
 
 class Urgency(IntEnum):
     """Desktop Notifications Specification, "Urgency Levels"."""
@@ -28,8 +30,8 @@ class Category(Enum):
 class Target:
     """What a click opens. Without a room: the Matrix client as it is."""
 
-    room_id: str | None = None
-    event_id: str | None = None
+    room_id: RoomId | None = None
+    event_id: EventId | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -18,6 +18,7 @@ from heliograph.core.events import (
     StrippedState,
     Sync,
 )
+from heliograph.core.ids import EventKey, OwnKey, RoomId, is_user_id, own_key
 from heliograph.core.invites import invite_event, invite_id, is_invite, is_invite_id
 from heliograph.core.needs import joined_at
 from heliograph.core.notification import Category
@@ -78,15 +79,15 @@ class _Planner:
         is_silenced = account.is_silenced if changed.is_silenced is None else changed.is_silenced
         self._silence = _why_silent(is_silenced=is_silenced, is_pusher_enabled=account.is_pusher_enabled)
         self._records = dict(situation.rooms)
-        self._touched: set[str] = set()
-        self._judged: dict[str, Judged] = {}
-        self._deliveries: dict[str, Delivery] = {}
-        self._listed: set[str] = set()
+        self._touched: set[RoomId] = set()
+        self._judged: dict[EventKey, Judged] = {}
+        self._deliveries: dict[EventKey, Delivery] = {}
+        self._listed: set[EventKey] = set()
         self._changes: list[Change] = []
-        self._rejudged: dict[str, Judged] = {}
-        self._locked: dict[str, LockedEvent] = {}
-        self._unlocked: list[str] = list(situation.hopeless)
-        self._open: dict[str, list[Delivery]] = {}
+        self._rejudged: dict[EventKey, Judged] = {}
+        self._locked: dict[EventKey, LockedEvent] = {}
+        self._unlocked: list[EventKey] = list(situation.hopeless)
+        self._open: dict[RoomId | OwnKey, list[Delivery]] = {}
         for delivery in situation.open_deliveries:
             self._open.setdefault(delivery.room_id, []).append(delivery)
 
@@ -124,14 +125,14 @@ class _Planner:
 
     # Rooms
 
-    def _record(self, room_id: str) -> RoomRecord:
+    def _record(self, room_id: RoomId) -> RoomRecord:
         return self._records.get(room_id) or RoomRecord(RoomFacts(room_id))
 
     def _update(self, record: RoomRecord) -> None:
         self._records[record.facts.room_id] = record
         self._touched.add(record.facts.room_id)
 
-    def _leave(self, room_id: str) -> None:
+    def _leave(self, room_id: RoomId) -> None:
         self._changes.extend(Withdrawal(each.event_id, "left the room") for each in self._open.get(room_id, ()))
         self._unlocked.extend(each.event_id for each in self._waiting(room_id))
         if room_id in self._records:
@@ -231,7 +232,7 @@ class _Planner:
             else:
                 self._changes.append(Withdrawal(call.event_id, ending.value))
 
-    def _find(self, room_id: str, event_id: str) -> Delivery | None:
+    def _find(self, room_id: RoomId, event_id: EventKey) -> Delivery | None:
         known = (each for each in self._open.get(room_id, ()) if each.event_id == event_id)
         return self._deliveries.get(event_id) or next(known, None)
 
@@ -245,7 +246,7 @@ class _Planner:
         ]
         before = [each for each in self._open.get(room.room_id, ()) if not is_invite_id(each.event_id)]
         waiting = [*self._waiting(room.room_id), *(each for each in self._locked.values() if _is_in(room, each))]
-        order: dict[str, Order] = {event_id: (0, place) for event_id, place in self._situation.positions.items()}
+        order: dict[EventKey, Order] = {event_id: (0, place) for event_id, place in self._situation.positions.items()}
         order.update({each.event_id: (0, each.position) for each in before})
         order.update({each.event_id: (0, each.position) for each in waiting if each.position})
         for event_id in self._judged:
@@ -277,7 +278,7 @@ class _Planner:
                 if record.facts.is_complete or event.room_id in joined:
                     # The list still has it after it was accepted elsewhere.
                     why_silent = "joined the room"
-                elif record.facts.inviter is None:
+                elif record.facts.inviter is None and is_user_id(event.sender):
                     record = replace(record, facts=replace(record.facts, inviter=event.sender))
                     self._update(record)
             self._listed.add(event.event_id)
@@ -317,7 +318,7 @@ class _Planner:
             assert locked.key is not None
             self._locked[event.event_id] = LockedEvent(event, locked.key)
 
-    def _waiting(self, room_id: str) -> list[LockedEvent]:
+    def _waiting(self, room_id: RoomId) -> list[LockedEvent]:
         return [each for each in self._situation.waiting if each.event.room_id == room_id]
 
     def _judge(self, event: Event, verdict: Verdict, facts: RoomFacts, why_silent: str | None = None) -> None:
@@ -360,7 +361,7 @@ class _Planner:
 
     def _judge_malformed(self, malformed: Malformed) -> None:
         text = f"{malformed.where}\0{malformed.room_id}\0{malformed.event_id}\0{malformed.why}"
-        event_id = f"malformed:{sha256(text.encode(errors='replace')).hexdigest()[:32]}"
+        event_id = own_key("malformed", sha256(text.encode(errors="replace")).hexdigest()[:32])
         self._judged[event_id] = Judged(
             event_id=event_id,
             room_id=malformed.room_id,
@@ -368,7 +369,7 @@ class _Planner:
             reason=f"{malformed.where}: {malformed.why}",
         )
 
-    def _silence_delivery(self, event_id: str, why: str) -> None:
+    def _silence_delivery(self, event_id: EventKey, why: str) -> None:
         del self._deliveries[event_id]
         judged = self._judged if event_id in self._judged else self._rejudged
         judged[event_id] = replace(judged[event_id], decision=Decision.SILENT, reason=why)

@@ -12,6 +12,7 @@ from functools import partial
 
 from heliograph.core.actions import actions_for
 from heliograph.core.delivery import State
+from heliograph.core.ids import is_event_id, is_room_id
 from heliograph.core.markup import plain, write_markup
 from heliograph.core.notification import Category, Notification, Target, Urgency
 from heliograph.core.popup_text import LINES as LINES
@@ -185,7 +186,7 @@ def _show(
             category=contents[-1].category,
             urgency=_urgency(contents),
             sound=next((content.sound for content in reversed(new) if content.sound), None),
-            target=Target() if is_of_many or not latest.room_id else Target(latest.room_id, _event_id(latest)),
+            target=Target() if is_of_many else _target(latest),
             actions=actions_for(contents, is_summary=is_of_many) if latest.room_id else (),
             is_update=not new,
             markup=markup,
@@ -197,8 +198,10 @@ def _show(
     )
 
 
-def _event_id(delivery: Delivery) -> str | None:
-    return delivery.event_id if delivery.event_id.startswith("$") else None
+def _target(delivery: Delivery) -> Target:
+    if not is_room_id(delivery.room_id):
+        return Target()
+    return Target(delivery.room_id, delivery.event_id if is_event_id(delivery.event_id) else None)
 
 
 def _urgency(contents: Sequence[Content]) -> Urgency:

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Protocol
 
 from heliograph.core.events import JoinedRoom, Receipt
+from heliograph.core.ids import EventKey
 
 Order = tuple[int, int]
 """Sorts events of a room as the homeserver does: known ones by the ledger's position, then this sync's by place."""
@@ -15,12 +16,14 @@ class Readable(Protocol):
     """A delivery, or one that would be."""
 
     @property
-    def event_id(self) -> str: ...
+    def event_id(self) -> EventKey: ...
     @property
     def thread_root(self) -> str | None: ...
 
 
-def read_elsewhere(room: JoinedRoom, candidates: Sequence[Readable], order: Mapping[str, Order]) -> frozenset[str]:
+def read_elsewhere(
+    room: JoinedRoom, candidates: Sequence[Readable], order: Mapping[EventKey, Order]
+) -> frozenset[EventKey]:
     """Event ids among `candidates` that the receipts and the read marker in `room` cover.
 
     A marker at an event we never saw (a reaction, an old message) cannot be compared; then the server's own count
@@ -38,7 +41,7 @@ def read_elsewhere(room: JoinedRoom, candidates: Sequence[Readable], order: Mapp
     )
 
 
-def _covers(marker: Receipt, candidate: Readable, order: Mapping[str, Order]) -> bool:
+def _covers(marker: Receipt, candidate: Readable, order: Mapping[EventKey, Order]) -> bool:
     if not _same_thread(marker, candidate):
         return False
     place = order.get(candidate.event_id)

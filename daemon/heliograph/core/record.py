@@ -8,6 +8,7 @@ from enum import Enum
 from heliograph.core.delivery import State
 from heliograph.core.encryption import RoomKey
 from heliograph.core.events import AccountData, Event, Json
+from heliograph.core.ids import EventId, EventKey, OwnKey, RoomId, UserId
 from heliograph.core.notification import Category, Popup
 from heliograph.core.pusher import PusherKey
 from heliograph.core.room import RoomFacts
@@ -29,15 +30,15 @@ UNLISTED = "not in the homeserver's list"
 class Judged:
     """An event that was looked at, and what came of it. One for each event id, ever."""
 
-    event_id: str
-    """An invite has none of its own: `invite:<room id>:<serial>`. Malformed ones without an id: `malformed:<hash>`."""
-    room_id: str | None
+    event_id: EventKey
+    """An invite has none of its own: `invite:<room id>:<serial>`. Malformed ones: `malformed:<hash>`."""
+    room_id: RoomId | None
     decision: Decision
     reason: str
     """Why, for the user: the rule's id, "own event", "read elsewhere", what was malformed."""
     rule: str | None = None
-    sender: str | None = None
-    thread_root: str | None = None
+    sender: UserId | OwnKey | None = None
+    thread_root: EventId | None = None
     origin_server_ts: int = 0
     encryption: str = ""
     """Of an encrypted one: why it could not be read, or where its key came from if not from its sender."""
@@ -69,11 +70,12 @@ class Content:
 class Delivery:
     """One event that rings. `position` orders deliveries as the homeserver ordered their events."""
 
-    event_id: str
-    room_id: str
-    sender: str
+    event_id: EventKey
+    room_id: RoomId | OwnKey
+    """`NO_ROOM` of what is none's."""
+    sender: UserId | OwnKey
     content: Content | None
-    thread_root: str | None = None
+    thread_root: EventId | None = None
     state: State = State.PENDING
     position: int = 0
     attempts: int = 0
@@ -98,7 +100,7 @@ class EventRecord:
 class Withdrawal:
     """Take a delivery back, whether it is on screen yet or not."""
 
-    event_id: str
+    event_id: EventKey
     why: str
 
 
@@ -106,7 +108,7 @@ class Withdrawal:
 class Edit:
     """Say something else in its place, silently."""
 
-    event_id: str
+    event_id: EventKey
     text: str
     markup: str = ""
 
@@ -115,7 +117,7 @@ class Edit:
 class Rewrite:
     """Say all of it anew: it can be read now. One that waited to be shown waits no longer."""
 
-    event_id: str
+    event_id: EventKey
     content: Content
 
 
@@ -132,11 +134,11 @@ class LockedEvent:
     """As the ledger has it in `judged`."""
 
     @property
-    def event_id(self) -> str:
+    def event_id(self) -> EventKey:
         return self.event.event_id
 
     @property
-    def thread_root(self) -> str | None:
+    def thread_root(self) -> EventId | None:
         return self.event.thread_root
 
 
@@ -168,7 +170,7 @@ class Plan:
     account_data: AccountData = field(default_factory=AccountData)
     locked: tuple[LockedEvent, ...] = ()
     """To be kept until their keys come."""
-    unlocked: tuple[str, ...] = ()
+    unlocked: tuple[EventKey, ...] = ()
     """Event ids that need no longer be kept for that. Applied after `locked`."""
 
     @property
@@ -187,8 +189,8 @@ class AccountState:
     """The last that could be used."""
     rules_problem: str | None = None
     """Why those that came since cannot be used, in words."""
-    direct_rooms: frozenset[str] = frozenset()
-    ignored_users: frozenset[str] = frozenset()
+    direct_rooms: frozenset[RoomId] = frozenset()
+    ignored_users: frozenset[UserId] = frozenset()
     is_silenced: bool = False
     """MSC3890: another client silenced this device."""
     is_pusher_enabled: bool = True

@@ -8,6 +8,7 @@ from types import MappingProxyType
 from typing import Any
 
 from heliograph.core.events import Event, Json, RoomSummary, StrippedState
+from heliograph.core.ids import OwnKey, RoomId, UserId, is_user_id
 from heliograph.core.mxc import clean_mxc
 from heliograph.core.push.context import Context
 
@@ -16,7 +17,7 @@ from heliograph.core.push.context import Context
 class RoomFacts:
     """Facts of one room. None means unknown: a push rule that needs the fact does not match then."""
 
-    room_id: str
+    room_id: RoomId
     is_complete: bool = False
     """The facts were asked for once; state events keep them current since."""
     name: str | None = None
@@ -28,13 +29,13 @@ class RoomFacts:
     power_levels: Json | None = None
     """Content of `m.room.power_levels`."""
     joined_member_count: int | None = None
-    heroes: tuple[str, ...] = ()
+    heroes: tuple[UserId, ...] = ()
     own_display_name: str | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     """Display names of the members that were needed so far, by user id; "" is known to have none."""
     avatars: Mapping[str, str] = field(default_factory=dict)
     """mxc: URIs of the pictures of those among them that have one."""
-    inviter: str | None = None
+    inviter: UserId | None = None
 
     def after(self, event: Event | StrippedState, me: str) -> RoomFacts:
         """The facts once this state event holds. Events that say nothing of interest change nothing."""
@@ -60,13 +61,13 @@ class RoomFacts:
                 return self._after_create(event.sender, content)
         return self
 
-    def _after_member(self, user_id: str, sender: str, content: Json, me: str) -> RoomFacts:
+    def _after_member(self, user_id: str, sender: UserId | OwnKey, content: Json, me: str) -> RoomFacts:
         name = _text(content.get("displayname"))
         facts = self.with_name(user_id, name, clean_mxc(content.get("avatar_url")))
         if user_id == me:
             facts = replace(facts, own_display_name=name)
             if content.get("membership") == "invite":
-                facts = replace(facts, inviter=sender)
+                facts = replace(facts, inviter=sender if is_user_id(sender) else None)
         return facts
 
     def with_name(self, user_id: str, name: str | None, avatar: str | None = None) -> RoomFacts:
@@ -104,7 +105,7 @@ class RoomFacts:
         sender = self.avatars.get(user_id)
         return (sender or self.avatar_url) if is_direct else (self.avatar_url or sender)
 
-    def is_direct(self, direct_rooms: Collection[str]) -> bool:
+    def is_direct(self, direct_rooms: Collection[RoomId]) -> bool:
         """A conversation with one other person: named so in m.direct, or a nameless room of two."""
         if self.room_id in direct_rooms:
             return True

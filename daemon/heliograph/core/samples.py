@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.notification import Category, Notification, Picture
 from heliograph.core.popups import Show, arrange
 from heliograph.core.record import Content, Delivery
@@ -65,9 +66,9 @@ def _draw_picture() -> Picture:
 def _message(sender: str, text: str, *, room: str = "Lunch", **content: Any) -> Delivery:
     defaults: dict[str, Any] = {"sound": None}
     return Delivery(
-        event_id=f"$test-{sender}-{text}",
-        room_id=f"!{room}:example.org",
-        sender=f"@{sender.lower()}:example.org",
+        event_id=EventId(f"$test-{sender}-{text}"),
+        room_id=RoomId(f"!{room}:example.org"),
+        sender=UserId(f"@{sender.lower()}:example.org"),
         content=Content(room_title=room, sender_name=sender, text=text, **(defaults | content)),
     )
 

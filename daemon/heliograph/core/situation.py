@@ -8,6 +8,7 @@ from enum import Enum
 
 from heliograph.core.encryption import Clear, Locked
 from heliograph.core.events import Event, ServerNotification
+from heliograph.core.ids import EventId, EventKey, RoomId
 from heliograph.core.privacy import SHOW_ALL, Privacy
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import AccountState, Delivery, LockedEvent, RoomRecord
@@ -32,27 +33,27 @@ class Situation:
     mode: Mode
     account: AccountState
     ruleset: Ruleset
-    rooms: Mapping[str, RoomRecord] = field(default_factory=dict)
+    rooms: Mapping[RoomId, RoomRecord] = field(default_factory=dict)
     """Records of the rooms that the sync touches."""
-    fresh_rooms: frozenset[str] = frozenset()
+    fresh_rooms: frozenset[RoomId] = frozenset()
     """Those whose facts or names were asked for just now: to be kept, whatever the sync says of them."""
     open_deliveries: Sequence[Delivery] = ()
     """PENDING and SHOWN deliveries of `rooms_changing_deliveries`, in order of position."""
-    positions: Mapping[str, int] = field(default_factory=dict)
+    positions: Mapping[EventKey, int] = field(default_factory=dict)
     """The ledger's positions of events that receipts name."""
     filled: Sequence[ServerNotification] = ()
     """What GET /notifications told of a gap in a timeline."""
-    clear: Mapping[str, Clear] = field(default_factory=dict)
+    clear: Mapping[EventKey, Clear] = field(default_factory=dict)
     """By event id: the events that were decrypted. They stand in the sync, in `filled` and in `late` as decrypted."""
-    locked: Mapping[str, Locked] = field(default_factory=dict)
+    locked: Mapping[EventKey, Locked] = field(default_factory=dict)
     """By event id: the encrypted events that could not be."""
     late: Sequence[Event] = ()
     """Events of earlier syncs whose keys came now, decrypted."""
-    hopeless: Sequence[str] = ()
+    hopeless: Sequence[EventKey] = ()
     """Ids of such events that cannot be read in spite of their keys."""
     waiting: Sequence[LockedEvent] = ()
     """Events of `rooms_changing_deliveries` that are kept until their keys come."""
-    threads: Mapping[str, str] = field(default_factory=dict)
+    threads: Mapping[EventId, str] = field(default_factory=dict)
     """By the event id of its root: what a thread is about."""
     privacy: Privacy = SHOW_ALL
     now_ms: int = 0

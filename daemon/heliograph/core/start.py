@@ -7,6 +7,7 @@ from dataclasses import replace
 from hashlib import sha256
 
 from heliograph.core.events import ServerNotification, Sync
+from heliograph.core.ids import NO_ROOM, NOBODY, OwnKey, RoomId, own_key
 from heliograph.core.record import Content, Decision, Delivery, Judged, Plan
 
 BEFORE = "from before the first start"
@@ -15,7 +16,7 @@ BEFORE = "from before the first start"
 def first_plan(
     sync: Sync,
     before: Sequence[ServerNotification],
-    invites: Collection[str],
+    invites: Collection[RoomId],
     *,
     has_more: bool,
 ) -> Plan:
@@ -67,15 +68,15 @@ def _plural(word: str, count: int) -> str:
     return word if count == 1 else f"{word}s"
 
 
-def _summary_id(next_batch: str) -> str:
-    return f"start:{sha256(next_batch.encode()).hexdigest()[:16]}"
+def _summary_id(next_batch: str) -> OwnKey:
+    return own_key("start", sha256(next_batch.encode()).hexdigest()[:16])
 
 
 def _summary(next_batch: str, text: str) -> Plan:
     delivery = Delivery(
         event_id=_summary_id(next_batch),
-        room_id="",
-        sender="",
+        room_id=NO_ROOM,
+        sender=NOBODY,
         content=Content(room_title="Matrix", sender_name="", text=text),
     )
     return Plan(next_batch=next_batch, deliveries=(delivery,))

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from heliograph.core.delivery import State
+from heliograph.core.ids import OwnKey, RoomId, UserId
 from heliograph.core.notification import Category
 
 MOST_ROOMS = 200
@@ -50,7 +51,7 @@ class UnreadMessage:
 class UnreadRoom:
     """A room with something unread. `messages` are its newest, oldest first, as many as were asked for."""
 
-    room_id: str
+    room_id: RoomId
     title: str
     unread: int
     highlights: int
@@ -76,9 +77,9 @@ class UnreadRoom:
 class Rung:
     """One line of the history: that a message rang, and what became of it. Never what it said."""
 
-    room_id: str
+    room_id: RoomId
     title: str
-    sender: str
+    sender: UserId | OwnKey
     sent_ms: int
     state: State
     why: str

@@ -11,6 +11,7 @@ from urllib.parse import quote
 
 import aiohttp
 
+from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.errors import Refused, Unreachable
 
 _serial = itertools.count(1)
@@ -46,10 +47,10 @@ async def request(
 
 @dataclass(frozen=True, slots=True)
 class DemoUser:
-    """One signed-in device of a user. Room and event ids go in and come out as plain text."""
+    """One signed-in device of a user. Room and event ids may go in as plain text."""
 
     base_url: str
-    user_id: str
+    user_id: UserId
     device_id: str
     access_token: str = field(repr=False)
     password: str = field(repr=False)
@@ -85,13 +86,13 @@ class DemoUser:
         is_direct: bool = False,
         preset: str = "private_chat",
         **options: object,
-    ) -> str:
+    ) -> RoomId:
         """Creates a room and returns its id. `options` are further properties of POST /createRoom."""
         invited = [user if isinstance(user, str) else user.user_id for user in invite]
         body: dict[str, object] = {"invite": invited, "is_direct": is_direct, "preset": preset, **options}
         if name is not None:
             body["name"] = name
-        return str((await self.call("POST", "/createRoom", body))["room_id"])
+        return RoomId((await self.call("POST", "/createRoom", body))["room_id"])
 
     async def join(self, room: str) -> None:
         await self.call("POST", f"/join/{_q(room)}")
@@ -109,18 +110,18 @@ class DemoUser:
         user_id = user if isinstance(user, str) else user.user_id
         await self.call("POST", f"/rooms/{_q(room)}/{verb}", {"user_id": user_id})
 
-    async def send_event(self, room: str, type: str, content: dict[str, Any]) -> str:
+    async def send_event(self, room: str, type: str, content: dict[str, Any]) -> EventId:
         """Sends a message event and returns its id."""
         path = f"/rooms/{_q(room)}/send/{_q(type)}/demo{next(_serial)}"
-        return str((await self.call("PUT", path, content))["event_id"])
+        return EventId((await self.call("PUT", path, content))["event_id"])
 
-    async def send_state(self, room: str, type: str, content: dict[str, Any], state_key: str = "") -> str:
+    async def send_state(self, room: str, type: str, content: dict[str, Any], state_key: str = "") -> EventId:
         path = f"/rooms/{_q(room)}/state/{_q(type)}/{_q(state_key)}"
-        return str((await self.call("PUT", path, content))["event_id"])
+        return EventId((await self.call("PUT", path, content))["event_id"])
 
     async def send_text(
         self, room: str, body: str, mentions: Sequence[DemoUser | str] = (), *, thread: str | None = None
-    ) -> str:
+    ) -> EventId:
         """Sends a text message; `mentions` become `m.mentions`, `thread` is the root of a thread."""
         content: dict[str, Any] = {"msgtype": "m.text", "body": body}
         if mentions:
@@ -129,19 +130,19 @@ class DemoUser:
             content["m.relates_to"] = {"rel_type": "m.thread", "event_id": thread}
         return await self.send_event(room, "m.room.message", content)
 
-    async def edit(self, room: str, event: str, body: str) -> str:
+    async def edit(self, room: str, event: str, body: str) -> EventId:
         text = {"msgtype": "m.text", "body": body}
         relation = {"rel_type": "m.replace", "event_id": event}
         content = {**text, "body": f"* {body}", "m.new_content": text, "m.relates_to": relation}
         return await self.send_event(room, "m.room.message", content)
 
-    async def react(self, room: str, event: str, key: str = "👍") -> str:
+    async def react(self, room: str, event: str, key: str = "👍") -> EventId:
         content = {"m.relates_to": {"rel_type": "m.annotation", "event_id": event, "key": key}}
         return await self.send_event(room, "m.reaction", content)
 
-    async def redact(self, room: str, event: str) -> str:
+    async def redact(self, room: str, event: str) -> EventId:
         path = f"/rooms/{_q(room)}/redact/{_q(event)}/demo{next(_serial)}"
-        return str((await self.call("PUT", path))["event_id"])
+        return EventId((await self.call("PUT", path))["event_id"])
 
     async def read(
         self,

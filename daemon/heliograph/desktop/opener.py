@@ -14,6 +14,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from heliograph.core.ids import EventId, RoomId
 from heliograph.core.room_uri import Form, room_uri
 from heliograph.desktop.identity import data_folders
 from heliograph.errors import EXIT_CONFIG, UserError
@@ -48,7 +49,7 @@ class RoomOpener:
         self._form = Form(open_with) if open_with in {form.value for form in Form} else None
         self._timeout_s = timeout_s
 
-    async def open(self, room_id: str | None, event_id: str | None, token: str | None) -> bool:
+    async def open(self, room_id: RoomId | None, event_id: EventId | None, token: str | None) -> bool:
         """True if something was started. Without a room: the client as it is, if there is one."""
         environment = _activation(token)
         if self._chosen is not None:
@@ -66,7 +67,7 @@ class RoomOpener:
         return await _launch(["xdg-open", uri], environment)
 
     async def _open_chosen(
-        self, desktop_id: str, room_id: str | None, event_id: str | None, environment: Mapping[str, str]
+        self, desktop_id: str, room_id: RoomId | None, event_id: EventId | None, environment: Mapping[str, str]
     ) -> bool:
         entry = await asyncio.to_thread(_desktop_file, desktop_id)
         if entry is None:

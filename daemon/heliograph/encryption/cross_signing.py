@@ -12,6 +12,7 @@ from typing import Protocol
 from heliograph.core.canonical import without_signatures
 from heliograph.core.encryption import Identity
 from heliograph.core.events import Json
+from heliograph.core.ids import UserId
 from heliograph.core.trust import OwnKeys, Standing, judge
 from heliograph.encryption.secret_storage import BACKUP, MASTER, SELF_SIGNING, SecretStorage
 from heliograph.encryption.signatures import SigningKey, cross_signing_key, device_keys, encode, is_signed
@@ -126,7 +127,7 @@ class CrossSigning:
         return secret is not None
 
 
-def read_own_keys(published: PublishedKeys, user_id: str) -> OwnKeys:
+def read_own_keys(published: PublishedKeys, user_id: UserId) -> OwnKeys:
     """What of it is well signed."""
     master = cross_signing_key(published.master.get(user_id), user_id, "master")
     self_signing = cross_signing_key(published.self_signing.get(user_id), user_id, "self_signing")

@@ -19,6 +19,7 @@ from heliograph.core.encryption import (
     Taken,
 )
 from heliograph.core.events import Event, Json
+from heliograph.core.ids import UserId
 from heliograph.encryption import decryption, sealing, uploads
 from heliograph.encryption.olm import OlmMachine
 from heliograph.encryption.outbound import OutboundKeys
@@ -35,7 +36,7 @@ class UnreadableKeys(Exception):
 class Engine:
     """All of one device that is in memory. Reads and writes over the connection of the transaction under way."""
 
-    def __init__(self, db: sqlite3.Connection, user_id: str, device_id: str, pickle_key: str) -> None:
+    def __init__(self, db: sqlite3.Connection, user_id: UserId, device_id: str, pickle_key: str) -> None:
         try:
             with guarded():
                 self._olm = OlmMachine(db, user_id, device_id, pickle_key)

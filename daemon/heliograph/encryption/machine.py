@@ -25,6 +25,7 @@ from heliograph.core.encryption import (
     Taken,
 )
 from heliograph.core.events import Event, Json
+from heliograph.core.ids import RoomId, UserId
 from heliograph.encryption import sender_devices
 from heliograph.errors import EXIT_NEEDS_LOGIN, StateError, UserError
 from heliograph.schema import read_migrations
@@ -42,7 +43,7 @@ MIGRATIONS = read_migrations("heliograph.encryption")
 class Machine:
     """One device's keys and sessions. `ports.Encryption`, and what verification and key backup need besides."""
 
-    def __init__(self, database: Database, user_id: str, device_id: str, pickle_key: str) -> None:
+    def __init__(self, database: Database, user_id: UserId, device_id: str, pickle_key: str) -> None:
         self._database = database
         self._owner = (user_id, device_id)
         self._pickle_key = pickle_key
@@ -51,7 +52,7 @@ class Machine:
         self.identity = Identity(user_id, device_id, "", "")
 
     @classmethod
-    async def open(cls, folder: Path, user_id: str, device_id: str, pickle_key: str) -> Machine:
+    async def open(cls, folder: Path, user_id: UserId, device_id: str, pickle_key: str) -> Machine:
         """Makes the file (0600) and the device's keys if missing. State of another device is destroyed first.
 
         Raises StateError, and UserError if the keys cannot be read with this pickle key.
@@ -59,7 +60,7 @@ class Machine:
         return await whole_or_closed(cls._open(folder, user_id, device_id, pickle_key))
 
     @classmethod
-    async def _open(cls, folder: Path, user_id: str, device_id: str, pickle_key: str) -> Machine:
+    async def _open(cls, folder: Path, user_id: UserId, device_id: str, pickle_key: str) -> Machine:
         database = await Database.open(folder / FILE_NAME, MIGRATIONS)
         owner = await database.read(_read_owner)
         if owner is not None and owner != (user_id, device_id):
@@ -115,16 +116,16 @@ class Machine:
         return await self._run(lambda engine: engine.outbound.known(devices))
 
     async def share_room_key(
-        self, room_id: str, devices: Sequence[DeviceKeys], rotation: Rotation
+        self, room_id: RoomId, devices: Sequence[DeviceKeys], rotation: Rotation
     ) -> dict[DeviceKeys, Json]:
         """The to-device contents that give the key of what we send there to those devices that lack it."""
         return await self._run(lambda engine: engine.outbound.share(room_id, devices, rotation))
 
-    async def note_room_key_shared(self, room_id: str, devices: Sequence[DeviceKeys]) -> str | None:
+    async def note_room_key_shared(self, room_id: RoomId, devices: Sequence[DeviceKeys]) -> str | None:
         """These devices were given it. The session's id; None if nobody has it."""
         return await self._run(lambda engine: engine.outbound.note_shared(room_id, devices))
 
-    async def encrypt_room(self, room_id: str, type_: str, content: Json) -> Json:
+    async def encrypt_room(self, room_id: RoomId, type_: str, content: Json) -> Json:
         """The content of an `m.room.encrypted` event, by the key that was shared."""
         return await self._run(lambda engine: engine.outbound.encrypt(room_id, type_, content))
 

@@ -14,6 +14,7 @@ from typing import Any
 from nio.crypto import Olm  # type: ignore[import-untyped]
 
 from heliograph.core.encryption import DeviceKeys
+from heliograph.core.ids import UserId
 from heliograph.encryption.olm_store import OlmStore
 
 # It logs what strangers send, line breaks included.
@@ -23,7 +24,7 @@ logging.getLogger("nio").setLevel(logging.CRITICAL + 1)
 class OlmMachine(Olm):  # type: ignore[misc]
     """One device's. Lives in the database's thread, within its transactions."""
 
-    def __init__(self, db: sqlite3.Connection, user_id: str, device_id: str, pickle_key: str) -> None:
+    def __init__(self, db: sqlite3.Connection, user_id: UserId, device_id: str, pickle_key: str) -> None:
         """Makes the keys if there are none. Raises what vodozemac raises if they cannot be read with this key."""
         super().__init__(user_id, device_id, OlmStore(db, user_id, device_id, pickle_key))
         self.store.flush()

@@ -13,6 +13,8 @@ from typing import Any
 
 from nio.crypto import DeviceStore, OlmAccount, Session  # type: ignore[import-untyped]
 
+from heliograph.core.ids import UserId
+
 EACH = 10
 """Olm sessions kept for one device of another user; those used last. Each is tried for a message that names none."""
 MOST = 20_000
@@ -90,7 +92,7 @@ class OlmSessions:
 class OlmStore:
     """`nio.store.MatrixStore`, as far as it is used. The account is written when `flush` is called."""
 
-    def __init__(self, db: sqlite3.Connection, user_id: str, device_id: str, pickle_key: str) -> None:
+    def __init__(self, db: sqlite3.Connection, user_id: UserId, device_id: str, pickle_key: str) -> None:
         self._db = db
         self._user_id = user_id
         self._device_id = device_id

@@ -13,6 +13,7 @@ from nio.crypto import InboundGroupSession, OutboundGroupSession  # type: ignore
 
 from heliograph.core.encryption import MEGOLM, DeviceKeys, Rotation
 from heliograph.core.events import Json
+from heliograph.core.ids import RoomId
 from heliograph.encryption import sealing
 from heliograph.encryption.olm import OlmMachine
 from heliograph.encryption.room_keys import RoomKeys
@@ -48,7 +49,7 @@ class OutboundKeys:
                 same.append(device)
         return same
 
-    def share(self, room_id: str, devices: Sequence[DeviceKeys], rotation: Rotation) -> dict[DeviceKeys, Json]:
+    def share(self, room_id: RoomId, devices: Sequence[DeviceKeys], rotation: Rotation) -> dict[DeviceKeys, Json]:
         """The to-device contents that give the room's key to those devices that lack it.
 
         There is a new key if the old one is used up, or if somebody has it who is not among `devices` any more.
@@ -66,7 +67,7 @@ class OutboundKeys:
         }
         return dict(sealing.encrypt(self._olm, lacking, "m.room_key", content))
 
-    def note_shared(self, room_id: str, devices: Sequence[DeviceKeys]) -> str | None:
+    def note_shared(self, room_id: RoomId, devices: Sequence[DeviceKeys]) -> str | None:
         """These devices have been given the room's key. Its session's id; None if nobody has it."""
         outbound = self._find(room_id)
         outbound.shared_with.update(devices)
@@ -75,7 +76,7 @@ class OutboundKeys:
         outbound.session.mark_as_shared()
         return str(outbound.session.id)
 
-    def encrypt(self, room_id: str, type_: str, content: Json) -> Json:
+    def encrypt(self, room_id: RoomId, type_: str, content: Json) -> Json:
         """The content of the `m.room.encrypted` event. Its relation stays in clear, where homeservers need it."""
         session = self._find(room_id).session
         inner = {name: value for name, value in content.items() if name != "m.relates_to"}
@@ -89,14 +90,14 @@ class OutboundKeys:
         }
         return sealed | {"m.relates_to": content["m.relates_to"]} if "m.relates_to" in content else sealed
 
-    def _find(self, room_id: str) -> _Outbound:
+    def _find(self, room_id: RoomId) -> _Outbound:
         outbound = self._rooms.get(room_id)
         if outbound is None:
             # A disk that failed meanwhile has taken what was in memory with it.
             raise StorageError("the key of the message was lost on the way")
         return outbound
 
-    def _begin(self, room_id: str, rotation: Rotation) -> _Outbound:
+    def _begin(self, room_id: RoomId, rotation: Rotation) -> _Outbound:
         session = OutboundGroupSession()
         session.max_messages = rotation.messages
         session.max_age = timedelta(milliseconds=rotation.age_ms)

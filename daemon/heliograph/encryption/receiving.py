@@ -14,6 +14,7 @@ import vodozemac
 from nio.crypto import InboundGroupSession  # type: ignore[import-untyped]
 
 from heliograph.core.encryption import MEGOLM, OLM, Received, Rejected, RoomKey
+from heliograph.core.ids import is_room_id
 from heliograph.encryption.olm import OlmMachine
 from heliograph.encryption.room_keys import RoomKeys
 from heliograph.encryption.texts import MAX_EVENT, Malformed, key, read_object, table, text
@@ -111,7 +112,7 @@ class Receiver:
     def _take_room_key(self, sender: str, sender_key: str, ed25519: str, content: dict[str, Any]) -> None:
         if content.get("algorithm") != MEGOLM:
             raise Malformed("the room key's algorithm is not known")
-        named = RoomKey(text(content, "room_id"), key(content, "session_id"))
+        named = _room_key(content)
         session = InboundGroupSession(text(content, "session_key", 1024), ed25519, sender_key, named.room_id)
         if session.id != named.session_id:
             raise Malformed("the room key is not the one that it says")
@@ -124,7 +125,14 @@ class Receiver:
             return  # It names no room key.
         if content.get("algorithm") != MEGOLM:
             raise Malformed("the withheld key's algorithm is not known")
-        self._room_keys.withhold(RoomKey(text(content, "room_id"), key(content, "session_id")), sender, code)
+        self._room_keys.withhold(_room_key(content), sender, code)
+
+
+def _room_key(content: dict[str, Any]) -> RoomKey:
+    room_id = text(content, "room_id")
+    if not is_room_id(room_id):
+        raise Malformed("the room of the key is none")
+    return RoomKey(room_id, key(content, "session_id"))
 
 
 @contextmanager

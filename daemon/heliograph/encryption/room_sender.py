@@ -13,6 +13,7 @@ from typing import Literal, TypeVar
 
 from heliograph.core.encryption import MEGOLM, DeviceKeys, Rotation, read_rotation
 from heliograph.core.events import Json
+from heliograph.core.ids import RoomId, UserId
 from heliograph.encryption.cross_signing import read_own_keys
 from heliograph.encryption.machine import Machine
 from heliograph.encryption.uploads import ALGORITHM
@@ -47,7 +48,7 @@ class RoomSender:
         self._make_id = make_id
         self._turn = asyncio.Lock()
 
-    async def encrypt(self, room_id: str, audience: Audience, type_: str, content: Json) -> Json:
+    async def encrypt(self, room_id: RoomId, audience: Audience, type_: str, content: Json) -> Json:
         """The content of the `m.room.encrypted` event, once its key is on its way to all who may read it.
 
         Raises ServerError, StorageError, and UserError where it cannot be done safely.
@@ -67,7 +68,7 @@ class RoomSender:
             await self._share(room_id, chosen, excluded, rotation)
             return await self._machine.encrypt_room(room_id, type_, content)
 
-    async def _choose(self, users: Collection[str]) -> tuple[list[DeviceKeys], list[DeviceKeys]]:
+    async def _choose(self, users: Collection[UserId]) -> tuple[list[DeviceKeys], list[DeviceKeys]]:
         """The devices to encrypt for, and those that our user's settings leave out."""
         own = (self._machine.identity.user_id, self._machine.identity.device_id)
         found: list[DeviceKeys] = []
@@ -97,7 +98,7 @@ class RoomSender:
             await self._machine.start_sessions({device: keys for device, keys in answers.items() if keys is not None})
 
     async def _share(
-        self, room_id: str, chosen: Sequence[DeviceKeys], excluded: Sequence[DeviceKeys], rotation: Rotation
+        self, room_id: RoomId, chosen: Sequence[DeviceKeys], excluded: Sequence[DeviceKeys], rotation: Rotation
     ) -> None:
         sealed = await self._machine.share_room_key(room_id, chosen, rotation)
         for part in _parts(list(sealed), DEVICES_AT_ONCE):
@@ -124,8 +125,8 @@ def _parts(values: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     return (values[start : start + size] for start in range(0, len(values), size))
 
 
-def _by_user(values: Mapping[DeviceKeys, T]) -> dict[str, dict[str, T]]:
-    users: dict[str, dict[str, T]] = {}
+def _by_user(values: Mapping[DeviceKeys, T]) -> dict[UserId, dict[str, T]]:
+    users: dict[UserId, dict[str, T]] = {}
     for device, value in values.items():
         users.setdefault(device.user_id, {})[device.device_id] = value
     return users

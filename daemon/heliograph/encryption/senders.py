@@ -13,6 +13,7 @@ from typing import Literal, Protocol
 
 from heliograph.core.encryption import Clear, KeyUpload, Locked, SenderDevice, Taken
 from heliograph.core.events import Event
+from heliograph.core.ids import is_user_id
 from heliograph.encryption.cross_signing import read_own_keys
 from heliograph.errors import LoggedOut, ServerError
 from heliograph.ports import Encryption, Keys, PublishedKeys
@@ -58,19 +59,14 @@ class Senders:
 
     async def decrypt(self, events: Sequence[Event]) -> list[Clear | Locked]:
         decrypted = await self._encryption.decrypt(events)
-        devices = {
-            _device(event, clear)
-            for event, clear in zip(events, decrypted, strict=True)
-            if isinstance(clear, Clear) and not clear.is_from_backup and event.sender != self._keys.user_id
-        }
-        if not devices:
+        devices = [self._device(event, clear) for event, clear in zip(events, decrypted, strict=True)]
+        wanted = {device for device in devices if device is not None}
+        if not wanted:
             return decrypted
-        known = await self._look(devices)
+        known = await self._look(wanted)
         return [
-            self._judge(clear, known.get(_device(event, clear)))
-            if isinstance(clear, Clear) and _device(event, clear) in devices
-            else clear
-            for event, clear in zip(events, decrypted, strict=True)
+            self._judge(clear, known.get(device)) if isinstance(clear, Clear) and device is not None else clear
+            for device, clear in zip(devices, decrypted, strict=True)
         ]
 
     async def keys_to_upload(self, *, one_time_keys: int, is_fallback_used: bool, now_ms: int) -> KeyUpload:
@@ -83,6 +79,14 @@ class Senders:
 
     async def close(self) -> None:
         await self._encryption.close()
+
+    def _device(self, event: Event, clear: Clear | Locked) -> SenderDevice | None:
+        """Which device to look up; None: nobody else's, or nothing is known of it."""
+        if not isinstance(clear, Clear) or clear.is_from_backup or not is_user_id(event.sender):
+            return None
+        if event.sender == self._keys.user_id:
+            return None
+        return SenderDevice(event.sender, clear.sender_key, clear.sender_ed25519)
 
     def _judge(self, clear: Clear, is_signed: bool | None) -> Clear:
         is_hidden = self._policy == "hide" and is_signed is False
@@ -117,7 +121,3 @@ def is_signed(published: PublishedKeys, device: SenderDevice) -> bool:
         (keys.curve25519, keys.ed25519) == (device.curve25519, device.ed25519) and device_id in own.signed
         for device_id, keys in own.devices.items()
     )
-
-
-def _device(event: Event, clear: Clear) -> SenderDevice:
-    return SenderDevice(event.sender, clear.sender_key, clear.sender_ed25519)

@@ -10,9 +10,10 @@ import vodozemac
 from heliograph.core.canonical import canonical_json, without_signatures
 from heliograph.core.encryption import DeviceKeys
 from heliograph.core.events import Json
+from heliograph.core.ids import UserId
 
 
-def is_signed(signed: Json, user_id: str, key_id: str, public_key: str) -> bool:
+def is_signed(signed: Json, user_id: UserId, key_id: str, public_key: str) -> bool:
     """Whether `signatures` has a good one by this key of this user. `key_id` is a device id or the key itself."""
     signature = _inner(signed, "signatures", user_id).get(f"ed25519:{key_id}")
     if not isinstance(signature, str):
@@ -27,7 +28,7 @@ def is_signed(signed: Json, user_id: str, key_id: str, public_key: str) -> bool:
     return True
 
 
-def cross_signing_key(key: Json | None, user_id: str, usage: str) -> str | None:
+def cross_signing_key(key: Json | None, user_id: UserId, usage: str) -> str | None:
     """The public key of a master or self-signing key; None if it is not one of this user for this usage."""
     if key is None or key.get("user_id") != user_id:
         return None
@@ -38,7 +39,7 @@ def cross_signing_key(key: Json | None, user_id: str, usage: str) -> str | None:
     return public_key if isinstance(public_key, str) and key_id == f"ed25519:{public_key}" else None
 
 
-def device_keys(device: Json, user_id: str, device_id: str) -> DeviceKeys | None:
+def device_keys(device: Json, user_id: UserId, device_id: str) -> DeviceKeys | None:
     """The keys of a device that has signed them itself; None if it has not, or is another one."""
     if device.get("user_id") != user_id or device.get("device_id") != device_id:
         return None

@@ -8,9 +8,9 @@ from typing import Any
 import msgspec
 
 from heliograph.core.events import AccountData, Malformed
+from heliograph.core.ids import is_room_id, is_user_id
 from heliograph.homeserver.answer import plain
 from heliograph.homeserver.event import BROKEN
-from heliograph.homeserver.ids import is_room_id, is_user_id
 from heliograph.homeserver.parts import Parts
 
 _SILENCING = ("m.local_notification_settings.", "org.matrix.msc3890.local_notification_settings.")

@@ -6,6 +6,7 @@ import asyncio
 from collections.abc import Collection
 
 from heliograph.core.events import Event, Json, Malformed, Sync
+from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.room import RoomFacts
 from heliograph.homeserver import features, invites, pages, push_rules, pushers, room_state, wire
 from heliograph.homeserver.room_facts import RoomFactsSource
@@ -52,13 +53,13 @@ class HomeserverClient:
     async def push_rules(self) -> Json:
         return await push_rules.fetch_push_rules(self._session)
 
-    async def room_facts(self, room_ids: Collection[str]) -> dict[str, RoomFacts]:
+    async def room_facts(self, room_ids: Collection[RoomId]) -> dict[RoomId, RoomFacts]:
         return await self._facts.fetch(room_ids)
 
-    async def open_invites(self, room_ids: Collection[str]) -> frozenset[str]:
+    async def open_invites(self, room_ids: Collection[RoomId]) -> frozenset[RoomId]:
         return await invites.fetch_open_invites(self._session, room_ids)
 
-    async def member(self, room_id: str, user_id: str) -> Member:
+    async def member(self, room_id: RoomId, user_id: UserId) -> Member:
         return await room_state.fetch_member(self._session, room_id, user_id)
 
     async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage:
@@ -66,7 +67,7 @@ class HomeserverClient:
 
     async def messages(
         self,
-        room_id: str,
+        room_id: RoomId,
         *,
         since: str,
         until: str | None,
@@ -77,7 +78,7 @@ class HomeserverClient:
             self._session, room_id, since=since, until=until, limit=limit, event_types=event_types
         )
 
-    async def event(self, room_id: str, event_id: str) -> Event | Malformed:
+    async def event(self, room_id: RoomId, event_id: EventId) -> Event | Malformed:
         """Raises Refused if there is no such event, or none that the user may see."""
         return await pages.fetch_event(self._session, room_id, event_id)
 

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 from typing import Any
 
+from heliograph.core.ids import RoomId, is_room_id
 from heliograph.errors import BadAnswer
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.decoding import decode_as
-from heliograph.homeserver.ids import is_room_id
 from heliograph.homeserver.session import Session
 
 
-async def resolve_alias(session: Session, alias: str) -> str:
+async def resolve_alias(session: Session, alias: str) -> RoomId:
     """The room's id. Raises Refused if there is no such alias."""
     answer = await session.request("GET", f"/_matrix/client/v3/directory/room/{segment(alias)}")
     room_id = decode_as(dict[str, Any], answer).get("room_id")
@@ -20,7 +20,7 @@ async def resolve_alias(session: Session, alias: str) -> str:
     return room_id
 
 
-async def fetch_joined_rooms(session: Session) -> list[str]:
+async def fetch_joined_rooms(session: Session) -> list[RoomId]:
     """Ids of the rooms that the user is in. Raises ServerError."""
     answer = await session.request("GET", "/_matrix/client/v3/joined_rooms")
     room_ids = decode_as(dict[str, Any], answer).get("joined_rooms")

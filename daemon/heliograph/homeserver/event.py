@@ -7,8 +7,9 @@ from typing import Any
 import msgspec
 
 from heliograph.core.events import Event, Malformed, ServerNotification, StrippedState
+from heliograph.core.ids import MAX_ID, EventId, RoomId, is_event_id, is_room_id, is_user_id
 from heliograph.core.mending import MAX_DEPTH, cut, mend
-from heliograph.homeserver.ids import MAX_ID, MAX_INTEGER, is_event_id, is_integer, is_room_id, is_user_id
+from heliograph.homeserver.bounds import MAX_INTEGER, is_integer
 
 MAX_EVENT = 256 * 1024
 """Bytes. An event has at most 64 KiB; what servers add in `unsigned` (its edit, its thread's latest) as much again."""
@@ -26,7 +27,7 @@ class _Identity(msgspec.Struct):
 _decode_identity = msgspec.json.Decoder(_Identity).decode
 
 
-def read_event(raw: bytes, room_id: str, where: str) -> Event | Malformed:
+def read_event(raw: bytes, room_id: RoomId, where: str) -> Event | Malformed:
     """An event of a room's timeline or state."""
     json = read_object(raw)
     if isinstance(json, str):
@@ -34,7 +35,7 @@ def read_event(raw: bytes, room_id: str, where: str) -> Event | Malformed:
     return event_of(json, room_id, where)
 
 
-def event_of(json: dict[str, Any], room_id: str, where: str) -> Event | Malformed:
+def event_of(json: dict[str, Any], room_id: RoomId, where: str) -> Event | Malformed:
     """The event that `json` is; `room_id` is written into it, whatever it said itself."""
     event_id = json.get("event_id")
     if not is_event_id(event_id):
@@ -62,7 +63,7 @@ def event_of(json: dict[str, Any], room_id: str, where: str) -> Event | Malforme
     return Malformed(where, why, room_id, event_id)
 
 
-def read_stripped(raw: bytes, room_id: str, where: str) -> StrippedState | Malformed:
+def read_stripped(raw: bytes, room_id: RoomId, where: str) -> StrippedState | Malformed:
     """An event of `invite_state`."""
     json = read_object(raw)
     if isinstance(json, str):
@@ -116,7 +117,7 @@ def read_object(raw: bytes) -> dict[str, Any] | str:
     return json if isinstance(json, dict) else "not an object"
 
 
-def _event_id(raw: bytes) -> str | None:
+def _event_id(raw: bytes) -> EventId | None:
     try:
         event_id = _decode_identity(raw).event_id
     except BROKEN:

@@ -7,8 +7,8 @@ from dataclasses import replace
 from itertools import islice
 
 from heliograph.core.events import StrippedState
+from heliograph.core.ids import is_user_id
 from heliograph.core.room import RoomFacts
-from heliograph.homeserver.ids import is_user_id
 from heliograph.ports import Member
 
 _MAX_HEROES = 5

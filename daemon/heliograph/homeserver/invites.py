@@ -9,21 +9,21 @@ import asyncio
 from collections.abc import Collection
 from typing import Any
 
+from heliograph.core.ids import RoomId
 from heliograph.errors import Refused
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.decoding import decode_as, missing_is_refused
-from heliograph.homeserver.ids import is_room_id
 from heliograph.homeserver.session import Session
 from heliograph.tasks import together
 
 _AT_ONCE = 8
 
 
-async def fetch_open_invites(session: Session, room_ids: Collection[str]) -> frozenset[str]:
+async def fetch_open_invites(session: Session, room_ids: Collection[RoomId]) -> frozenset[RoomId]:
     """Those of the rooms that the user is invited to. A room the server does not tell about is left out."""
     turns = asyncio.Semaphore(_AT_ONCE)
 
-    async def is_invited(room_id: str) -> bool:
+    async def is_invited(room_id: RoomId) -> bool:
         path = f"/_matrix/client/v1/room_summary/{segment(room_id)}"
         try:
             with missing_is_refused():
@@ -33,6 +33,6 @@ async def fetch_open_invites(session: Session, room_ids: Collection[str]) -> fro
             return False
         return answer.get("membership") == "invite"
 
-    rooms = sorted(filter(is_room_id, room_ids))
+    rooms = sorted(room_ids)
     answers = await together(is_invited(room_id) for room_id in rooms)
     return frozenset(room_id for room_id, is_open in zip(rooms, answers, strict=True) if is_open)

@@ -8,8 +8,9 @@ from typing import Any
 import msgspec
 
 from heliograph.core.events import JoinedRoom, Receipt, RoomSummary
+from heliograph.core.ids import EventId, RoomId, is_event_id, is_user_id
+from heliograph.homeserver.bounds import MAX_INTEGER, MAX_TOKEN
 from heliograph.homeserver.event import read_event
-from heliograph.homeserver.ids import MAX_INTEGER, MAX_TOKEN, is_event_id, is_user_id
 from heliograph.homeserver.parts import ABSENT, Parts, decoder
 
 _MAX_HEROES = 10
@@ -57,7 +58,7 @@ _counts = decoder(dict[str, _Count])
 _summary = decoder(_Summary)
 
 
-def read_joined_room(parts: Parts, raw: msgspec.Raw, room_id: str, user_id: str) -> JoinedRoom | None:
+def read_joined_room(parts: Parts, raw: msgspec.Raw, room_id: RoomId, user_id: str) -> JoinedRoom | None:
     """None if the entry is nothing at all. Only the user's own receipts are kept."""
     room = parts.read(_room, raw, "rooms.join", room_id)
     if room is None:
@@ -80,14 +81,14 @@ def read_joined_room(parts: Parts, raw: msgspec.Raw, room_id: str, user_id: str)
     )
 
 
-def _contents(parts: Parts, raw: msgspec.Raw, where: str, room_id: str, type_: str) -> Iterator[dict[str, Any]]:
+def _contents(parts: Parts, raw: msgspec.Raw, where: str, room_id: RoomId, type_: str) -> Iterator[dict[str, Any]]:
     for part in parts.events(raw, where, room_id):
         event = parts.read(_event, part, where, room_id)
         if event is not None and event.type == type_:
             yield event.content
 
 
-def _receipts(parts: Parts, raw: msgspec.Raw, room_id: str, user_id: str) -> Iterator[Receipt]:
+def _receipts(parts: Parts, raw: msgspec.Raw, room_id: RoomId, user_id: str) -> Iterator[Receipt]:
     for content in _contents(parts, raw, "ephemeral", room_id, "m.receipt"):
         for event_id, by_type in content.items():
             if not isinstance(by_type, dict) or not is_event_id(event_id):
@@ -100,7 +101,7 @@ def _receipts(parts: Parts, raw: msgspec.Raw, room_id: str, user_id: str) -> Ite
                     yield Receipt(room_id, event_id, thread if isinstance(thread, str) else None)
 
 
-def _fully_read(parts: Parts, raw: msgspec.Raw, room_id: str) -> str | None:
+def _fully_read(parts: Parts, raw: msgspec.Raw, room_id: RoomId) -> EventId | None:
     for content in _contents(parts, raw, "room account_data", room_id, "m.fully_read"):
         event_id = content.get("event_id")
         if is_event_id(event_id):
@@ -108,7 +109,7 @@ def _fully_read(parts: Parts, raw: msgspec.Raw, room_id: str) -> str | None:
     return None
 
 
-def _notification_count(parts: Parts, room: _Room, room_id: str) -> int | None:
+def _notification_count(parts: Parts, room: _Room, room_id: RoomId) -> int | None:
     main = parts.read(_count, room.unread_notifications, "unread_notifications", room_id)
     if main is None or main.notification_count is None:
         return None
@@ -116,7 +117,7 @@ def _notification_count(parts: Parts, room: _Room, room_id: str) -> int | None:
     return _bounded(main.notification_count + sum(thread.notification_count or 0 for thread in threads.values()))
 
 
-def _room_summary(parts: Parts, raw: msgspec.Raw, room_id: str) -> RoomSummary:
+def _room_summary(parts: Parts, raw: msgspec.Raw, room_id: RoomId) -> RoomSummary:
     summary = parts.read(_summary, raw, "summary", room_id)
     if summary is None:
         return RoomSummary()

@@ -9,10 +9,11 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from heliograph.core.events import Json
+from heliograph.core.ids import RoomId, UserId
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.address import segment
+from heliograph.homeserver.bounds import is_integer
 from heliograph.homeserver.decoding import decode_as, optional
-from heliograph.homeserver.ids import is_integer
 from heliograph.homeserver.session import Session
 from heliograph.ports import BackupVersion, PublishedKeys
 
@@ -42,7 +43,7 @@ class KeysClient:
         counts = optional(answer, dict, "one_time_key_counts") or {}
         return {algorithm: count for algorithm, count in counts.items() if is_integer(count)}
 
-    async def query_keys(self, user_ids: Collection[str]) -> PublishedKeys:
+    async def query_keys(self, user_ids: Collection[UserId]) -> PublishedKeys:
         body = {"device_keys": {user_id: [] for user_id in user_ids}, "timeout": _FEDERATION_MS}
         answer = await self._call("POST", "/keys/query", body)
         devices = _objects(answer, "device_keys")
@@ -52,17 +53,19 @@ class KeysClient:
             self_signing=_objects(answer, "self_signing_keys"),
         )
 
-    async def claim_keys(self, devices: Mapping[str, Mapping[str, str]]) -> Mapping[str, Mapping[str, Json]]:
+    async def claim_keys(self, devices: Mapping[UserId, Mapping[str, str]]) -> Mapping[str, Mapping[str, Json]]:
         answer = await self._call("POST", "/keys/claim", {"one_time_keys": devices, "timeout": _FEDERATION_MS})
         claimed = _objects(answer, "one_time_keys")
         return {user_id: _only_objects(claimed[user_id]) for user_id in claimed}
 
-    async def upload_signatures(self, signed: Mapping[str, Mapping[str, Json]]) -> None:
+    async def upload_signatures(self, signed: Mapping[UserId, Mapping[str, Json]]) -> None:
         answer = await self._call("POST", "/keys/signatures/upload", signed)
         if failures := optional(answer, dict, "failures"):
             raise Refused(200, "M_INVALID_SIGNATURE", f"{len(failures)} signatures were not accepted")
 
-    async def send_to_device(self, type_: str, messages: Mapping[str, Mapping[str, Json]], transaction_id: str) -> None:
+    async def send_to_device(
+        self, type_: str, messages: Mapping[UserId, Mapping[str, Json]], transaction_id: str
+    ) -> None:
         path = f"/sendToDevice/{segment(type_)}/{segment(transaction_id)}"
         await self._call("PUT", path, {"messages": messages})
 
@@ -80,11 +83,11 @@ class KeysClient:
             raise BadAnswer(200, "the key backup came without version, algorithm or auth_data")
         return BackupVersion(version, algorithm, auth_data)
 
-    async def backed_up_key(self, version: str, room_id: str, session_id: str) -> Json | None:
+    async def backed_up_key(self, version: str, room_id: RoomId, session_id: str) -> Json | None:
         path = f"/room_keys/keys/{segment(room_id)}/{segment(session_id)}"
         return await self._find(path, MAX_BACKED_UP, version=version)
 
-    async def _call(self, method: str, path: str, body: Json) -> dict[str, Any]:
+    async def _call(self, method: str, path: str, body: Mapping[Any, Any]) -> dict[str, Any]:
         answer = await self._session.request(method, _CLIENT + path, body=body, timeout_s=_TIMEOUT_S)
         return decode_as(dict[str, Any], answer)
 

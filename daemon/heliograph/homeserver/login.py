@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Any
 
 from heliograph.core.events import Json
+from heliograph.core.ids import UserId
 from heliograph.errors import AccountLocked, BadAnswer, LoggedOut, RateLimited, Refused, ServerError, UserError
 from heliograph.homeserver.answer import plain
 from heliograph.homeserver.session import Session
@@ -32,7 +33,7 @@ class Flow(Enum):
 class Device:
     """A signed-in device."""
 
-    user_id: str
+    user_id: UserId
     device_id: str
     access_token: str = field(repr=False)
 
@@ -62,7 +63,7 @@ async def login_flows(session: Session) -> frozenset[Flow]:
 
 
 async def log_in_with_password(
-    session: Session, user_id: str, password: str, *, device_name: str, device_id: str | None = None
+    session: Session, user_id: UserId, password: str, *, device_name: str, device_id: str | None = None
 ) -> Device:
     """Sign in. `device_id` brings back a device that was signed out softly. Raises UserError."""
     proof = {
@@ -74,14 +75,14 @@ async def log_in_with_password(
 
 
 async def log_in_with_token(
-    session: Session, user_id: str, login_token: str, *, device_name: str, device_id: str | None = None
+    session: Session, user_id: UserId, login_token: str, *, device_name: str, device_id: str | None = None
 ) -> Device:
     """Sign in with what single sign-on gave. Raises UserError."""
     proof = {"type": Flow.TOKEN.value, "token": login_token}
     return await _log_in(session, user_id, proof, device_name, device_id)
 
 
-async def recognise(session: Session, user_id: str) -> Device:
+async def recognise(session: Session, user_id: UserId) -> Device:
     """The device that the session's access token belongs to. Raises UserError, and LoggedOut for a dead token."""
     try:
         answer = await session.request_json("GET", "/_matrix/client/v3/account/whoami", limit=_MAX_ANSWER)
@@ -100,7 +101,7 @@ async def recognise(session: Session, user_id: str) -> Device:
             "This access token belongs to no device, so messages could not be decrypted with it.",
             f"Sign in with a password or in the browser: heliograph login {user_id}",
         )
-    return Device(found, device_id, session.access_token or "")
+    return Device(user_id, device_id, session.access_token or "")
 
 
 async def log_out(session: Session, pushkey: str) -> None:
@@ -127,7 +128,7 @@ async def _remove_pushers(session: Session, pushkey: str) -> None:
         )
 
 
-async def _log_in(session: Session, user_id: str, proof: Json, device_name: str, device_id: str | None) -> Device:
+async def _log_in(session: Session, user_id: UserId, proof: Json, device_name: str, device_id: str | None) -> Device:
     body: dict[str, Any] = {**proof, "initial_device_display_name": device_name}
     if device_id is not None:
         body["device_id"] = device_id
@@ -144,11 +145,11 @@ async def _log_in(session: Session, user_id: str, proof: Json, device_name: str,
     device = _text(answer, "device_id", _MAX_ID)
     if found is None or token is None or device is None:
         raise _nonsense(session)
-    session.sign_in(access_token=token, user_id=found, device_id=device)
+    session.sign_in(access_token=token, user_id=user_id, device_id=device)
     if found != user_id:
         await _undo(session)
         raise _somebody_else(found, user_id)
-    return Device(found, device, token)
+    return Device(user_id, device, token)
 
 
 async def _undo(session: Session) -> None:

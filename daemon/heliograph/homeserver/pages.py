@@ -10,11 +10,12 @@ from typing import Any
 import msgspec
 
 from heliograph.core.events import Event, Malformed
+from heliograph.core.ids import EventId, RoomId
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.answer import bad_answer
+from heliograph.homeserver.bounds import MAX_TOKEN
 from heliograph.homeserver.decoding import decode_as, missing_is_refused
 from heliograph.homeserver.event import MAX_EVENT, event_of, read_event, read_notification, read_object
-from heliograph.homeserver.ids import MAX_TOKEN
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import first_fitting, messages_filter
 from heliograph.ports import MessagesPage, NotificationsPage
@@ -44,7 +45,7 @@ async def fetch_notifications(session: Session, *, since: str | None, limit: int
     return NotificationsPage(entries, _token(page.next_token))
 
 
-async def fetch_event(session: Session, room_id: str, event_id: str) -> Event | Malformed:
+async def fetch_event(session: Session, room_id: RoomId, event_id: EventId) -> Event | Malformed:
     """Raises Refused if there is no such event, or none that the user may see."""
     path = f"/_matrix/client/v3/rooms/{segment(room_id)}/event/{segment(event_id)}"
     answer = await session.request("GET", path, limit=MAX_EVENT)
@@ -55,7 +56,7 @@ async def fetch_event(session: Session, room_id: str, event_id: str) -> Event | 
 
 
 async def fetch_messages(
-    session: Session, room_id: str, *, since: str, until: str | None, limit: int, event_types: frozenset[str] | None
+    session: Session, room_id: RoomId, *, since: str, until: str | None, limit: int, event_types: frozenset[str] | None
 ) -> MessagesPage:
     """Backwards from `since` (a `prev_batch`, or a page's `end`) as far as `until`."""
     query = {"dir": "b", "from": since, "limit": str(limit)}

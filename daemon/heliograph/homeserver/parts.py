@@ -7,8 +7,8 @@ from typing import TypeVar
 import msgspec
 
 from heliograph.core.events import Malformed
+from heliograph.core.ids import RoomId, is_room_id
 from heliograph.homeserver.event import BROKEN
-from heliograph.homeserver.ids import is_room_id
 
 T = TypeVar("T")
 
@@ -36,7 +36,7 @@ class Parts:
         self.malformed: list[Malformed] = []
 
     def read(
-        self, decode: msgspec.json.Decoder[T | None], raw: msgspec.Raw, where: str, room_id: str | None = None
+        self, decode: msgspec.json.Decoder[T | None], raw: msgspec.Raw, where: str, room_id: RoomId | None = None
     ) -> T | None:
         """The part, or None if it is absent or malformed."""
         if raw is ABSENT:
@@ -47,12 +47,12 @@ class Parts:
             self.malformed.append(Malformed(where, str(error)[:200], room_id))
             return None
 
-    def events(self, raw: msgspec.Raw, where: str, room_id: str | None = None) -> list[msgspec.Raw]:
+    def events(self, raw: msgspec.Raw, where: str, room_id: RoomId | None = None) -> list[msgspec.Raw]:
         """The `events` of a part that has them."""
         part = self.read(_events, raw, where, room_id)
         return part.events or [] if part else []
 
-    def by_room(self, raw: msgspec.Raw, where: str) -> dict[str, msgspec.Raw]:
+    def by_room(self, raw: msgspec.Raw, where: str) -> dict[RoomId, msgspec.Raw]:
         """The entries of a part that are keyed by room id."""
         rooms = self.read(_by_room, raw, where) or {}
         good = {room_id: part for room_id, part in rooms.items() if is_room_id(room_id)}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from heliograph.core.events import Json
+from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.push.changes import Change
 from heliograph.errors import Refused
 from heliograph.homeserver.address import segment
@@ -26,17 +27,17 @@ class RoomActionsClient:
         self._session = session
         self.user_id = session.user_id
 
-    async def mark_read(self, room_id: str, event_id: str, *, is_public: bool) -> None:
+    async def mark_read(self, room_id: RoomId, event_id: EventId, *, is_public: bool) -> None:
         """Moves the marker that clients show as a line, too. https://spec.matrix.org/v1.18/client-server-api/#receipts:
         a receipt without a thread covers all threads."""
         receipt = "m.read" if is_public else "m.read.private"
         body = {"m.fully_read": event_id, receipt: event_id}
         await self._session.request("POST", f"{_CLIENT}/rooms/{segment(room_id)}/read_markers", body=body)
 
-    async def join(self, room_id: str) -> None:
+    async def join(self, room_id: RoomId) -> None:
         await self._session.request("POST", f"{_CLIENT}/rooms/{segment(room_id)}/join", body={}, timeout_s=_JOIN_S)
 
-    async def leave(self, room_id: str) -> None:
+    async def leave(self, room_id: RoomId) -> None:
         try:
             await self._session.request("POST", f"{_CLIENT}/rooms/{segment(room_id)}/leave", body={}, timeout_s=_JOIN_S)
         except Refused as refusal:
@@ -44,7 +45,7 @@ class RoomActionsClient:
             if refusal.errcode != "M_NOT_FOUND":
                 raise
 
-    async def add_direct(self, room_id: str, user_id: str) -> None:
+    async def add_direct(self, room_id: RoomId, user_id: UserId) -> None:
         path = f"{_CLIENT}/user/{segment(self.user_id)}/account_data/m.direct"
         try:
             direct = decode_as(dict[str, Any], await self._session.request("GET", path))

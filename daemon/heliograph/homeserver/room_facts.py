@@ -10,10 +10,10 @@ import asyncio
 import logging
 from collections.abc import Collection, Iterator, Sequence
 
+from heliograph.core.ids import RoomId
 from heliograph.core.room import RoomFacts
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.answer import plain
-from heliograph.homeserver.ids import is_room_id
 from heliograph.homeserver.room_state import RoomState
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sliding_sync import fetch_by_sliding_sync
@@ -33,15 +33,15 @@ class RoomFactsSource:
         self._has_sliding_sync = True
         """Until it says that it recognizes no such request."""
 
-    async def fetch(self, room_ids: Collection[str]) -> dict[str, RoomFacts]:
+    async def fetch(self, room_ids: Collection[RoomId]) -> dict[RoomId, RoomFacts]:
         """Complete facts of those that the user is in. Raises ServerError."""
-        facts: dict[str, RoomFacts] = {}
-        for chunk in _chunks(sorted(filter(is_room_id, set(room_ids)))):
+        facts: dict[RoomId, RoomFacts] = {}
+        for chunk in _chunks(sorted(set(room_ids))):
             facts |= await self._by_sliding_sync(chunk)
             facts |= await self._one_by_one([room_id for room_id in chunk if room_id not in facts])
         return facts
 
-    async def _by_sliding_sync(self, room_ids: Sequence[str]) -> dict[str, RoomFacts]:
+    async def _by_sliding_sync(self, room_ids: Sequence[RoomId]) -> dict[RoomId, RoomFacts]:
         if not self._has_sliding_sync:
             return {}
         try:
@@ -56,13 +56,13 @@ class RoomFactsSource:
             log.info("No sliding sync for the facts of %d rooms: %s", len(room_ids), answer)
         return {}
 
-    async def _one_by_one(self, room_ids: Sequence[str]) -> dict[str, RoomFacts]:
+    async def _one_by_one(self, room_ids: Sequence[RoomId]) -> dict[RoomId, RoomFacts]:
         state = RoomState(self._session, asyncio.Semaphore(_REQUESTS_AT_ONCE))
         facts = await together(_fetch_unless_refused(state, room_id) for room_id in room_ids)
         return {room.room_id: room for room in facts if room is not None}
 
 
-async def _fetch_unless_refused(state: RoomState, room_id: str) -> RoomFacts | None:
+async def _fetch_unless_refused(state: RoomState, room_id: RoomId) -> RoomFacts | None:
     """None, too, for a room that the homeserver refuses to tell about: it costs the other rooms nothing."""
     try:
         return await state.fetch_facts(room_id)
@@ -71,5 +71,5 @@ async def _fetch_unless_refused(state: RoomState, room_id: str) -> RoomFacts | N
         return None
 
 
-def _chunks(room_ids: Sequence[str]) -> Iterator[Sequence[str]]:
+def _chunks(room_ids: Sequence[RoomId]) -> Iterator[Sequence[RoomId]]:
     return (room_ids[start : start + _ROOMS_AT_ONCE] for start in range(0, len(room_ids), _ROOMS_AT_ONCE))

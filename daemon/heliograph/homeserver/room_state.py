@@ -9,14 +9,15 @@ from typing import Any
 import msgspec
 
 from heliograph.core.events import StrippedState
+from heliograph.core.ids import NOBODY, RoomId, UserId, is_user_id
 from heliograph.core.mxc import clean_mxc
 from heliograph.core.room import RoomFacts
 from heliograph.errors import AnswerTooLarge, Refused
 from heliograph.homeserver.address import segment
+from heliograph.homeserver.bounds import MAX_INTEGER, is_integer
 from heliograph.homeserver.decoding import decode_as, missing_is_refused, optional
 from heliograph.homeserver.event import MAX_EVENT
 from heliograph.homeserver.heroes import with_heroes
-from heliograph.homeserver.ids import MAX_INTEGER, is_integer
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import STATE_TYPES
 from heliograph.ports import Member
@@ -31,7 +32,7 @@ class _Members(msgspec.Struct):
     joined: dict[str, dict[str, Any] | None]
 
 
-async def fetch_member(session: Session, room_id: str, user_id: str) -> Member:
+async def fetch_member(session: Session, room_id: RoomId, user_id: UserId) -> Member:
     """Blank if there is none, or the room is not ours to look into."""
     content = await _fetch_state(session, room_id, "m.room.member", user_id) or {}
     name = optional(content, str, "displayname")
@@ -45,7 +46,7 @@ class RoomState:
         self._session = session
         self._turns = turns
 
-    async def fetch_facts(self, room_id: str) -> RoomFacts | None:
+    async def fetch_facts(self, room_id: RoomId) -> RoomFacts | None:
         """None if the user is not in the room."""
         me = self._session.user_id
         own = await self._state(room_id, "m.room.member", me)
@@ -58,16 +59,18 @@ class RoomState:
                 facts = facts.after(event, me)
         return replace(await self._with_members(facts), is_complete=True)
 
-    async def _state(self, room_id: str, type_: str, state_key: str) -> StrippedState | None:
+    async def _state(self, room_id: RoomId, type_: str, state_key: str) -> StrippedState | None:
         async with self._turns:
             # As an event for its sender, who has rights of its own since room version 12; older servers send content.
             is_event = type_ == "m.room.create"
             answer = await _fetch_state(self._session, room_id, type_, state_key, "event" if is_event else "content")
         if answer is None:
             return None
-        sender = optional(answer, str, "sender", "creator") or ""
+        sender = optional(answer, str, "sender", "creator")
         content = optional(answer, dict, "content") if is_event else None
-        return StrippedState(type_, state_key, sender, answer if content is None else content, {})
+        return StrippedState(
+            type_, state_key, sender if is_user_id(sender) else NOBODY, answer if content is None else content, {}
+        )
 
     async def _with_members(self, facts: RoomFacts) -> RoomFacts:
         path = f"/_matrix/client/v3/rooms/{segment(facts.room_id)}/joined_members"
@@ -89,7 +92,7 @@ class RoomState:
         facts = with_heroes(facts, members, self._session.user_id)
         return replace(facts, joined_member_count=len(joined))
 
-    async def _summary_count(self, room_id: str) -> int | None:
+    async def _summary_count(self, room_id: RoomId) -> int | None:
         path = f"/_matrix/client/v1/room_summary/{segment(room_id)}"
         try:
             with missing_is_refused():
@@ -102,7 +105,7 @@ class RoomState:
 
 
 async def _fetch_state(
-    session: Session, room_id: str, type_: str, state_key: str, format_: str = "content"
+    session: Session, room_id: RoomId, type_: str, state_key: str, format_: str = "content"
 ) -> dict[str, Any] | None:
     """None if there is no such state, or it is too large to be any, or the room is not ours to look into."""
     path = f"/_matrix/client/v3/rooms/{segment(room_id)}/state/{segment(type_)}/{segment(state_key)}"

@@ -7,11 +7,11 @@ from typing import Any
 import msgspec
 
 from heliograph.core.events import Json
+from heliograph.core.ids import EventId, RoomId, is_event_id, is_user_id
 from heliograph.errors import AnswerTooLarge, BadAnswer, Refused, UserError
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.decoding import decode_as, optional
 from heliograph.homeserver.event import MAX_EVENT
-from heliograph.homeserver.ids import is_event_id, is_user_id
 from heliograph.homeserver.session import Session
 from heliograph.ports import Audience
 
@@ -36,7 +36,7 @@ class RoomsClient:
     def __init__(self, session: Session) -> None:
         self._session = session
 
-    async def audience(self, room_id: str) -> Audience:
+    async def audience(self, room_id: RoomId) -> Audience:
         """Raises UserError for an encrypted room of too many."""
         encryption = await self._state(room_id, "m.room.encryption")
         if encryption is None:
@@ -62,7 +62,7 @@ class RoomsClient:
             history_visibility=visibility or "shared",
         )
 
-    async def send(self, room_id: str, type_: str, content: Json, transaction_id: str) -> str:
+    async def send(self, room_id: RoomId, type_: str, content: Json, transaction_id: str) -> EventId:
         """The event's id."""
         path = f"{_CLIENT}/rooms/{segment(room_id)}/send/{segment(type_)}/{segment(transaction_id)}"
         answer = await self._session.request("PUT", path, body=content)
@@ -71,7 +71,7 @@ class RoomsClient:
             raise BadAnswer(200, "the homeserver sent no event id")
         return event_id
 
-    async def _state(self, room_id: str, type_: str) -> Json | None:
+    async def _state(self, room_id: RoomId, type_: str) -> Json | None:
         path = f"{_CLIENT}/rooms/{segment(room_id)}/state/{segment(type_)}/"
         try:
             return decode_as(dict[str, Any], await self._session.request("GET", path, limit=MAX_EVENT))

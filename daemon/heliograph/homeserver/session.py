@@ -13,6 +13,7 @@ from yarl import URL
 
 from heliograph import __version__
 from heliograph.core.events import Json
+from heliograph.core.ids import UserId
 from heliograph.errors import AnswerTooLarge, LoggedOut, Unreachable
 from heliograph.homeserver.address import check_homeserver_url, encode_query
 from heliograph.homeserver.answer import bad_answer, failure
@@ -33,7 +34,12 @@ class Session:
     """Talks to one homeserver as one device, or as nobody yet. Sockets are kept open between requests."""
 
     def __init__(
-        self, homeserver_url: str, *, access_token: str | None = None, user_id: str = "", device_id: str = ""
+        self,
+        homeserver_url: str,
+        *,
+        access_token: str | None = None,
+        user_id: UserId | None = None,
+        device_id: str = "",
     ) -> None:
         """UserError if the URL is not one that a token may be sent to."""
         self.homeserver_url = check_homeserver_url(homeserver_url)
@@ -53,17 +59,20 @@ class Session:
         return self._nio.access_token or None
 
     @property
-    def user_id(self) -> str:
-        return str(self._nio.user_id)
+    def user_id(self) -> UserId:
+        """Of the device that it is signed in as; there must be one."""
+        assert self._user_id is not None
+        return self._user_id
 
     @property
     def device_id(self) -> str:
         return str(self._nio.device_id or "")
 
-    def sign_in(self, *, access_token: str, user_id: str, device_id: str) -> None:
+    def sign_in(self, *, access_token: str, user_id: UserId | None, device_id: str) -> None:
         """From now on requests are made as this device."""
         self._nio.access_token = access_token
-        self._nio.user_id = user_id
+        self._user_id = user_id
+        self._nio.user_id = user_id or ""
         self._nio.device_id = device_id
 
     async def request(

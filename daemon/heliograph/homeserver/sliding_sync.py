@@ -9,11 +9,12 @@ from typing import Any
 import msgspec
 
 from heliograph.core.events import Event
+from heliograph.core.ids import RoomId
 from heliograph.core.room import RoomFacts
+from heliograph.homeserver.bounds import MAX_INTEGER
 from heliograph.homeserver.decoding import decode_as, missing_is_refused, optional
 from heliograph.homeserver.event import BROKEN, read_event
 from heliograph.homeserver.heroes import with_heroes
-from heliograph.homeserver.ids import MAX_INTEGER
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import STATE_TYPES
 from heliograph.ports import Member
@@ -34,7 +35,7 @@ class _Room(msgspec.Struct):
     heroes: list[Any] | None = None
 
 
-async def fetch_by_sliding_sync(session: Session, room_ids: Sequence[str]) -> dict[str, RoomFacts]:
+async def fetch_by_sliding_sync(session: Session, room_ids: Sequence[RoomId]) -> dict[RoomId, RoomFacts]:
     """Complete facts of the rooms it told all about. Refused if there is no sliding sync."""
     wanted = [[type_, ""] for type_ in STATE_TYPES if type_ != "m.room.member"]
     subscription = {"timeline_limit": 0, "required_state": [*wanted, ["m.room.member", "$ME"]]}
@@ -46,7 +47,7 @@ async def fetch_by_sliding_sync(session: Session, room_ids: Sequence[str]) -> di
     return {room.room_id: room for room in facts if room is not None}
 
 
-def _read(raw: msgspec.Raw, room_id: str, me: str) -> RoomFacts | None:
+def _read(raw: msgspec.Raw, room_id: RoomId, me: str) -> RoomFacts | None:
     try:
         room = msgspec.json.decode(raw, type=_Room)
     except BROKEN:

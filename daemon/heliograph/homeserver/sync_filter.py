@@ -12,7 +12,7 @@ from typing import Any
 
 import msgspec
 
-from heliograph.core.ids import fits_filter
+from heliograph.core.ids import FilterRoomId, RoomId, fits_filter
 from heliograph.homeserver import account_data
 from heliograph.homeserver.address import encode_query
 from heliograph.ports import SyncRequest
@@ -39,8 +39,9 @@ def sync_query(request: SyncRequest, device_id: str) -> dict[str, str]:
     if request.since is None:
         return query | {"filter": _compact(_first_filter(device_id))}
     query["since"] = request.since
-    narrowings = ((request.receipts_in, request.event_types), (None, request.event_types), (None, None))
-    filters = (_filter(request.timeline_limit, rooms, types, device_id) for rooms, types in narrowings)
+    rooms = _nameable(request.receipts_in)
+    narrowings = ((rooms, request.event_types), (None, request.event_types), (None, None))
+    filters = (_filter(request.timeline_limit, named, types, device_id) for named, types in narrowings)
     return first_fitting(query | {"filter": filter_} for filter_ in filters)
 
 
@@ -58,16 +59,25 @@ def first_fitting(queries: Iterable[dict[str, str]]) -> dict[str, str]:
     return query
 
 
+def _nameable(rooms: frozenset[RoomId] | None) -> frozenset[FilterRoomId] | None:
+    """The same rooms; None (every room) where one of them has an id that would cost the whole sync."""
+    if rooms is None:
+        return None
+    named = frozenset(filter(fits_filter, rooms))
+    return named if len(named) == len(rooms) else None
+
+
 def _first_filter(device_id: str) -> dict[str, Any]:
     return {"presence": {"types": []}, "account_data": {"types": account_data.types(device_id)}, "room": {"rooms": []}}
 
 
 @lru_cache(maxsize=8)
-def _filter(limit: int, receipts_in: frozenset[str] | None, event_types: frozenset[str] | None, device_id: str) -> str:
+def _filter(
+    limit: int, receipts_in: frozenset[FilterRoomId] | None, event_types: frozenset[str] | None, device_id: str
+) -> str:
     receipts: dict[str, Any] = {"types": ["m.receipt"]}
     if receipts_in is not None:
-        # One id that the homeserver takes for none would cost the whole sync.
-        receipts["rooms"] = sorted(filter(fits_filter, receipts_in))
+        receipts["rooms"] = sorted(receipts_in)
     # Redundant members: with each message its sender's name, whatever the server believes to have told us before.
     members = {"lazy_load_members": True, "include_redundant_members": True}
     return _compact(

@@ -11,8 +11,8 @@ from heliograph.core.events import InvitedRoom, Malformed, ServerNotification, S
 from heliograph.core.mending import MAX_DEPTH, mend
 from heliograph.homeserver import account_data
 from heliograph.homeserver.answer import bad_answer
+from heliograph.homeserver.bounds import MAX_TOKEN
 from heliograph.homeserver.event import BROKEN, MAX_EVENT, read_notification, read_stripped
-from heliograph.homeserver.ids import MAX_TOKEN
 from heliograph.homeserver.joined_room import read_joined_room
 from heliograph.homeserver.parts import ABSENT, Parts, decoder
 

@@ -7,6 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
+from heliograph.core.ids import EventKey, RoomId, event_key
 from heliograph.core.notification import Category
 from heliograph.core.popups import LINES
 from heliograph.core.quiet import Through
@@ -49,7 +50,7 @@ def apply_changes(db: sqlite3.Connection, changes: Iterable[Change]) -> set[str]
     """Withdraws, edits and rewrites open deliveries, in order. Returns those that changed, and their popups' keys."""
     changed: set[str] = set()
     for change in changes:
-        event_id = to_text(change.event_id)
+        event_id = event_key(to_text(change.event_id))
         found = _find(db, event_id)
         if found is None:
             continue
@@ -77,7 +78,7 @@ def apply_changes(db: sqlite3.Connection, changes: Iterable[Change]) -> set[str]
 
 def apply_settlement(db: sqlite3.Connection, settlement: Settlement, shown_in: str | None) -> bool:
     """One move, if it fits. `shown_in` is the key of the popup that SHOWN and REPLACED speak of."""
-    event_id, move = to_text(settlement.event_id), settlement.move
+    event_id, move = event_key(to_text(settlement.event_id)), settlement.move
     found = _find(db, event_id)
     then = after(found[0], move) if found is not None else None
     if found is None or then is None:
@@ -109,7 +110,7 @@ def apply_settlement(db: sqlite3.Connection, settlement: Settlement, shown_in: s
     return True
 
 
-def read_open(db: sqlite3.Connection, room_ids: Collection[str]) -> list[Delivery]:
+def read_open(db: sqlite3.Connection, room_ids: Collection[RoomId]) -> list[Delivery]:
     """Unread ones of these rooms, in order of position."""
     found: list[Delivery] = []
     for condition, values in among("room_id", room_ids):
@@ -118,14 +119,16 @@ def read_open(db: sqlite3.Connection, room_ids: Collection[str]) -> list[Deliver
     return sorted(found, key=lambda each: each.position)
 
 
-def read_delivery(db: sqlite3.Connection, event_id: str) -> Delivery | None:
+def read_delivery(db: sqlite3.Connection, event_id: EventKey) -> Delivery | None:
     """That of this event, whatever its state."""
     row = db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE event_id = ?", (to_text(event_id),)).fetchone()
     return None if row is None else _delivery(row)
 
 
-def read_open_rooms(db: sqlite3.Connection) -> frozenset[str]:
-    return frozenset(room_id for (room_id,) in db.execute(f"SELECT DISTINCT room_id FROM deliveries WHERE {OPEN}"))
+def read_open_rooms(db: sqlite3.Connection) -> frozenset[RoomId]:
+    """Rooms with something unread that has an id of the homeserver's, so neither invites nor notices of our own."""
+    rows = db.execute(f"SELECT DISTINCT room_id FROM deliveries WHERE {OPEN} AND substr(event_id, 1, 1) = '$'")
+    return frozenset(room_id for (room_id,) in rows)
 
 
 def read_due(
@@ -200,19 +203,19 @@ def count_by_state(db: sqlite3.Connection) -> dict[str, int]:
     return counts
 
 
-def _find(db: sqlite3.Connection, event_id: str) -> tuple[State, str | None] | None:
+def _find(db: sqlite3.Connection, event_id: EventKey) -> tuple[State, str | None] | None:
     row = db.execute("SELECT state, popup_key FROM deliveries WHERE event_id = ?", (event_id,)).fetchone()
     return (State(row[0]), row[1]) if row else None
 
 
-def _settle(db: sqlite3.Connection, event_id: str, state: State, why: str) -> None:
+def _settle(db: sqlite3.Connection, event_id: EventKey, state: State, why: str) -> None:
     db.execute(
         f"UPDATE deliveries SET state = ?, why = ?, {_ERASED} WHERE event_id = ?",
         (state.value, to_text(why), event_id),
     )
 
 
-def _rewrite(db: sqlite3.Connection, event_id: str, content: Content) -> None:
+def _rewrite(db: sqlite3.Connection, event_id: EventKey, content: Content) -> None:
     # What failed before keeps the time of its next try.
     db.execute(
         "UPDATE deliveries SET room_title = ?, sender_name = ?, text = ?, category = ?, is_direct = ?,"

@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable
 
+from heliograph.core.ids import EventKey
 from heliograph.core.record import UNLISTED, Decision, Judged
 from heliograph.store.columns import among, to_integer, to_optional_text, to_text
 
@@ -75,15 +76,15 @@ def replace_judged(db: sqlite3.Connection, judged: Iterable[Judged], now_ms: int
     insert_judged(db, judged, now_ms)
 
 
-def read_positions(db: sqlite3.Connection, event_ids: Collection[str]) -> dict[str, int]:
+def read_positions(db: sqlite3.Connection, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
     """Positions of those among these that were judged."""
-    positions: dict[str, int] = {}
+    positions: dict[EventKey, int] = {}
     for condition, values in among("event_id", event_ids):
         positions.update(db.execute(f"SELECT event_id, position FROM judged WHERE {condition}", values))
     return positions
 
 
-def read_judged(db: sqlite3.Connection, event_id: str) -> tuple[Judged, int] | None:
+def read_judged(db: sqlite3.Connection, event_id: EventKey) -> tuple[Judged, int] | None:
     """The judgement and when it was made (ms), or None if the event is unknown."""
     row = db.execute(
         "SELECT event_id, room_id, decision, reason, rule, sender, thread_root, origin_server_ts, encryption, judged_ms"

@@ -16,6 +16,7 @@ from pathlib import Path
 
 from heliograph.core.delivery import Move
 from heliograph.core.encryption import RoomKey
+from heliograph.core.ids import EventKey, RoomId, UserId, is_room_id
 from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.pusher import PusherKey
 from heliograph.core.quiet import Through
@@ -110,16 +111,16 @@ class SqliteLedger:
     async def set_fallback(self, key: PusherKey | None) -> None:
         await self._database.transaction(partial(account.write_fallback, key=key))
 
-    async def rooms(self, room_ids: Collection[str], names_of: Collection[str]) -> dict[str, RoomRecord]:
+    async def rooms(self, room_ids: Collection[RoomId], names_of: Collection[UserId]) -> dict[RoomId, RoomRecord]:
         return await self._database.read(partial(rooms.read_rooms, room_ids=room_ids, names_of=names_of))
 
-    async def open_deliveries(self, room_ids: Collection[str]) -> list[Delivery]:
+    async def open_deliveries(self, room_ids: Collection[RoomId]) -> list[Delivery]:
         return await self._database.read(partial(deliveries.read_open, room_ids=room_ids))
 
-    async def rooms_with_open_deliveries(self) -> frozenset[str]:
+    async def rooms_with_open_deliveries(self) -> frozenset[RoomId]:
         return await self._database.read(deliveries.read_open_rooms)
 
-    async def positions(self, event_ids: Collection[str]) -> dict[str, int]:
+    async def positions(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
         return await self._database.read(partial(judgements.read_positions, event_ids=event_ids))
 
     async def commit(self, plan: Plan, now_ms: int) -> Committed:
@@ -155,7 +156,7 @@ class SqliteLedger:
             return await self._database.read(locked.read_all_locked)
         return await self._database.read(partial(locked.read_locked_by, keys=keys))
 
-    async def locked_in(self, room_ids: Collection[str]) -> list[LockedEvent]:
+    async def locked_in(self, room_ids: Collection[RoomId]) -> list[LockedEvent]:
         return await self._database.read(partial(locked.read_locked_in, room_ids=room_ids))
 
     async def unread(self, messages: int = 0) -> tuple[UnreadRoom, ...]:
@@ -175,7 +176,7 @@ class SqliteLedger:
     async def keep_mute(self, mute: TimedMute) -> None:
         await self._database.transaction(partial(mutes.write_mute, mute=mute))
 
-    async def forget_mute(self, room_id: str) -> None:
+    async def forget_mute(self, room_id: RoomId) -> None:
         await self._database.transaction(partial(mutes.delete_mute, room_id=room_id))
 
     async def prune(self, before_ms: int) -> None:
@@ -262,7 +263,7 @@ class LedgerReader:
         """What rang, newest first."""
         return await self._database.read(partial(unread.read_history, limit=limit))
 
-    async def event(self, event_id: str) -> EventRecord | None:
+    async def event(self, event_id: EventKey) -> EventRecord | None:
         """What is known of this event; None: it was never judged, or that was forgotten since."""
         return await self._database.read(partial(_read_event, event_id))
 
@@ -270,7 +271,7 @@ class LedgerReader:
         """Every known room."""
         return await self._database.read(rooms.read_all_rooms)
 
-    async def room(self, room_id: str, names_of: Collection[str]) -> RoomRecord | None:
+    async def room(self, room_id: RoomId, names_of: Collection[UserId]) -> RoomRecord | None:
         """With the known display names of `names_of`."""
         found = await self._database.read(partial(rooms.read_rooms, room_ids=[room_id], names_of=names_of))
         return found.get(room_id)
@@ -284,7 +285,7 @@ async def open_readonly(folder: Path) -> LedgerReader:
     return LedgerReader(await Database.open_readonly(folder / LEDGER_NAME, len(MIGRATIONS)))
 
 
-def _read_event(event_id: str, db: sqlite3.Connection) -> EventRecord | None:
+def _read_event(event_id: EventKey, db: sqlite3.Connection) -> EventRecord | None:
     found = judgements.read_judged(db, event_id)
     return None if found is None else EventRecord(*found, deliveries.read_delivery(db, event_id))
 
@@ -293,7 +294,14 @@ def _judgements_missing(plan: Plan) -> list[Judged]:
     """A delivery that came without its judgement must not be lost for that."""
     known = {each.event_id for each in (*plan.judged, *plan.rejudged)}
     return [
-        Judged(each.event_id, each.room_id, Decision.RING, "", sender=each.sender, thread_root=each.thread_root)
+        Judged(
+            each.event_id,
+            each.room_id if is_room_id(each.room_id) else None,
+            Decision.RING,
+            "",
+            sender=each.sender,
+            thread_root=each.thread_root,
+        )
         for each in plan.deliveries
         if each.event_id not in known
     ]

@@ -9,6 +9,7 @@ from typing import Any
 
 from heliograph.core.encryption import RoomKey
 from heliograph.core.events import Event
+from heliograph.core.ids import EventKey, RoomId
 from heliograph.core.record import LockedEvent
 from heliograph.store.columns import among, from_json, to_integer, to_json, to_text
 
@@ -60,7 +61,7 @@ def read_locked_by(db: sqlite3.Connection, keys: Collection[RoomKey]) -> list[Lo
     return sorted((each for each in found if each.key in wanted), key=lambda each: each.position)
 
 
-def read_locked_in(db: sqlite3.Connection, room_ids: Collection[str]) -> list[LockedEvent]:
+def read_locked_in(db: sqlite3.Connection, room_ids: Collection[RoomId]) -> list[LockedEvent]:
     """Those of these rooms."""
     found: list[LockedEvent] = []
     for condition, values in among("locked.room_id", room_ids):
@@ -89,5 +90,5 @@ def _read(rows: Iterable[tuple[Any, ...]]) -> list[LockedEvent]:
     return sorted(found, key=lambda each: each.position)
 
 
-def _event(event_id: str, room_id: str, json: Mapping[str, Any]) -> Event:
+def _event(event_id: EventKey, room_id: RoomId, json: Mapping[str, Any]) -> Event:
     return Event(event_id, room_id, json["type"], json["sender"], json["origin_server_ts"], json["content"], json)

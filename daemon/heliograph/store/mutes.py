@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import sqlite3
 
+from heliograph.core.ids import RoomId
 from heliograph.core.push.timed_mute import TimedMute
 from heliograph.store.columns import to_integer, to_text
 
@@ -21,5 +22,5 @@ def write_mute(db: sqlite3.Connection, mute: TimedMute) -> None:
     )
 
 
-def delete_mute(db: sqlite3.Connection, room_id: str) -> None:
+def delete_mute(db: sqlite3.Connection, room_id: RoomId) -> None:
     db.execute("DELETE FROM mutes WHERE room_id = ?", (to_text(room_id),))

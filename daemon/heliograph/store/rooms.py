@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 from typing import Any
 
+from heliograph.core.ids import RoomId, UserId
 from heliograph.core.record import RoomRecord
 from heliograph.core.room import RoomFacts
 from heliograph.store.columns import LARGEST, among, from_json, to_integer, to_json, to_optional_text, to_text
@@ -19,9 +20,11 @@ MOST_ROOMS = 20_000
 _MANY = 200
 
 
-def read_rooms(db: sqlite3.Connection, room_ids: Collection[str], names_of: Collection[str]) -> dict[str, RoomRecord]:
+def read_rooms(
+    db: sqlite3.Connection, room_ids: Collection[RoomId], names_of: Collection[UserId]
+) -> dict[RoomId, RoomRecord]:
     """Known rooms among these, with the names of `names_of`, of the heroes and of the inviter."""
-    records: dict[str, RoomRecord] = {}
+    records: dict[RoomId, RoomRecord] = {}
     asked = frozenset(to_text(user_id) for user_id in names_of)
     for condition, values in among("room_id", room_ids):
         rows = db.execute(f"SELECT room_id, facts, invite_serial FROM rooms WHERE {condition}", values)
@@ -75,7 +78,7 @@ def prune_left(db: sqlite3.Connection, limit: int) -> int:
     return db.execute(
         "DELETE FROM rooms WHERE room_id IN (SELECT room_id FROM rooms WHERE facts = ?"
         " AND room_id NOT IN (SELECT room_id FROM judged WHERE room_id IS NOT NULL) LIMIT ?)",
-        (_encode(RoomFacts("")), limit),
+        (_encode(RoomFacts(RoomId(""))), limit),
     ).rowcount
 
 
@@ -89,7 +92,7 @@ def _oldest_names(db: sqlite3.Connection, before_ms: int, limit: int) -> list[tu
     ).fetchall()
 
 
-def _members(db: sqlite3.Connection, room_id: str, wanted: frozenset[str]) -> list[tuple[str, str, str | None]]:
+def _members(db: sqlite3.Connection, room_id: RoomId, wanted: frozenset[str]) -> list[tuple[str, str, str | None]]:
     """User ids, display names and avatars."""
     if len(wanted) > _MANY:
         # Catching up asks for every sender in every room: reading a room's names once is cheaper than seeking each.
@@ -131,7 +134,7 @@ def _encode(facts: RoomFacts) -> str:
         return to_json(content)
 
 
-def _decode(room_id: str, text: str) -> Mapping[str, Any]:
+def _decode(room_id: RoomId, text: str) -> Mapping[str, Any]:
     try:
         content: Mapping[str, Any] = from_json(text)
     except ValueError:
@@ -140,7 +143,7 @@ def _decode(room_id: str, text: str) -> Mapping[str, Any]:
     return content
 
 
-def _facts(room_id: str, content: Mapping[str, Any], members: Sequence[tuple[str, str, str | None]]) -> RoomFacts:
+def _facts(room_id: RoomId, content: Mapping[str, Any], members: Sequence[tuple[str, str, str | None]]) -> RoomFacts:
     get = content.get
     return RoomFacts(
         room_id=room_id,

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 
 from heliograph.core.encryption import Clear, Locked
 from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotification, Sync
+from heliograph.core.ids import EventKey
 from heliograph.core.push.decrypted import decrypted
 from heliograph.core.record import LockedEvent
 from heliograph.ports import Encryption
@@ -21,13 +22,13 @@ class Opened:
 
     sync: Sync
     filled: tuple[ServerNotification, ...] = ()
-    clear: dict[str, Clear] = field(default_factory=dict)
+    clear: dict[EventKey, Clear] = field(default_factory=dict)
     """By event id: those that were."""
-    locked: dict[str, Locked] = field(default_factory=dict)
+    locked: dict[EventKey, Locked] = field(default_factory=dict)
     """By event id: those that could not be."""
     late: tuple[Event, ...] = ()
     """Events of earlier syncs, decrypted now."""
-    hopeless: tuple[str, ...] = ()
+    hopeless: tuple[EventKey, ...] = ()
     """Ids of such events that no key will open."""
 
 
@@ -92,9 +93,9 @@ class Decrypter:
         clear, _ = await self._decrypt([event])
         return _as_read(event, clear[event.event_id]) if event.event_id in clear else None
 
-    async def _decrypt(self, events: Sequence[Event]) -> tuple[dict[str, Clear], dict[str, Locked]]:
-        clear: dict[str, Clear] = {}
-        locked: dict[str, Locked] = {}
+    async def _decrypt(self, events: Sequence[Event]) -> tuple[dict[EventKey, Clear], dict[EventKey, Locked]]:
+        clear: dict[EventKey, Clear] = {}
+        locked: dict[EventKey, Locked] = {}
         for start in range(0, len(events), AT_ONCE):
             part = events[start : start + AT_ONCE]
             for event, what in zip(part, await self._encryption.decrypt(part), strict=True):

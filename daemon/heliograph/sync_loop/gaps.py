@@ -11,6 +11,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 
 from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotification, Sync
+from heliograph.core.ids import RoomId
 from heliograph.core.needs import joined_at
 from heliograph.core.record import AccountState
 from heliograph.errors import RateLimited, Refused, Unreachable
@@ -133,7 +134,7 @@ class GapFiller:
         return _Listing(tuple(unknown), None)
 
     async def _fill(
-        self, sync: Sync, account: AccountState, limited: set[str], event_types: frozenset[str] | None
+        self, sync: Sync, account: AccountState, limited: set[RoomId], event_types: frozenset[str] | None
     ) -> tuple[Sync, tuple[ServerNotification, ...]]:
         listing = await self._list_unless_last_try(account)
         if listing is not None and (listing.reaches is not None or not listing.unknown):

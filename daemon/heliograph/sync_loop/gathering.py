@@ -7,6 +7,7 @@ import logging
 from collections.abc import Callable, Collection, Mapping
 from dataclasses import replace
 
+from heliograph.core.ids import RoomId, UserId
 from heliograph.core.record import RoomRecord
 from heliograph.core.room import RoomFacts
 from heliograph.errors import RateLimited, Refused, ServerError, Unreachable
@@ -28,13 +29,15 @@ class FactGatherer:
         self._homeserver = homeserver
         self._on_progress = on_progress
         self._failures = 0
-        self._refused: set[str] = set()
+        self._refused: set[RoomId] = set()
 
-    def forget(self, left: Collection[str]) -> None:
+    def forget(self, left: Collection[RoomId]) -> None:
         """The user left these rooms: who comes back may be told more."""
         self._refused.difference_update(left)
 
-    async def ask_rooms(self, wanted: Collection[str], rooms: Mapping[str, RoomRecord]) -> dict[str, RoomRecord]:
+    async def ask_rooms(
+        self, wanted: Collection[RoomId], rooms: Mapping[RoomId, RoomRecord]
+    ) -> dict[RoomId, RoomRecord]:
         """Records with complete facts of the rooms that the server tells about.
 
         Raises Unreachable and RateLimited as long as another try may help.
@@ -42,7 +45,7 @@ class FactGatherer:
         wanted = [room_id for room_id in wanted if room_id not in self._refused]
         if not wanted:
             return {}
-        answers: dict[str, RoomFacts] = {}
+        answers: dict[RoomId, RoomFacts] = {}
         try:
             for start in range(0, len(wanted), ROOMS_AT_ONCE):
                 answers |= await self._homeserver.room_facts(wanted[start : start + ROOMS_AT_ONCE])
@@ -61,18 +64,18 @@ class FactGatherer:
         return {room_id: _merge(rooms.get(room_id), facts) for room_id, facts in answers.items()}
 
     async def ask_names(
-        self, missing: Collection[tuple[str, str]], rooms: Mapping[str, RoomRecord]
-    ) -> dict[str, RoomRecord]:
+        self, missing: Collection[tuple[RoomId, UserId]], rooms: Mapping[RoomId, RoomRecord]
+    ) -> dict[RoomId, RoomRecord]:
         """The rooms with the display names of these (room id, user id); one that cannot be had is taken as missing."""
         asked = sorted(missing)[:MAX_NAMES]
         members = await asyncio.gather(*(self._ask_member(room_id, user_id) for room_id, user_id in asked))
-        records: dict[str, RoomRecord] = {}
+        records: dict[RoomId, RoomRecord] = {}
         for (room_id, user_id), member in zip(asked, members, strict=True):
             record = records.get(room_id) or rooms.get(room_id) or RoomRecord(RoomFacts(room_id))
             records[room_id] = replace(record, facts=record.facts.with_name(user_id, member.name, member.avatar_url))
         return records
 
-    async def _ask_member(self, room_id: str, user_id: str) -> Member:
+    async def _ask_member(self, room_id: RoomId, user_id: UserId) -> Member:
         try:
             return await self._homeserver.member(room_id, user_id)
         except ServerError as trouble:

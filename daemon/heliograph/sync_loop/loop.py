@@ -14,6 +14,7 @@ from dataclasses import dataclass, replace
 
 from heliograph.core.encryption import Received, Rejected, RoomKey
 from heliograph.core.events import AccountData, Sync
+from heliograph.core.ids import EventKey, RoomId
 from heliograph.core.privacy import SHOW_ALL, Privacy
 from heliograph.core.record import AccountState, Decision, Plan
 from heliograph.core.situation import Mode
@@ -90,7 +91,7 @@ class Surroundings:
     """The user's own devices or identity changed."""
     on_catching_up: Callable[[bool], None] = _ignore
     """After an absence something came, and more is expected; or all of it is there."""
-    on_silent: Callable[[Sequence[str]], None] = _ignore
+    on_silent: Callable[[Sequence[EventKey]], None] = _ignore
     """Ids of committed events that a push rule keeps silent here, whatever the homeserver made of them."""
     on_locked: Callable[[frozenset[RoomKey]], None] = _ignore
     """Room keys that committed events want."""
@@ -134,7 +135,7 @@ class SyncLoop:
         self._new_keys: set[RoomKey] | None = None
         """Room keys that came since the last commit. None: it cannot be told, since the last commit may be of another
         life, which was ended between the key's and its own."""
-        self._open_rooms: frozenset[str] | None = None
+        self._open_rooms: frozenset[RoomId] | None = None
         """Rooms with open deliveries as the last commit left them; None: to be asked."""
         self._was_registered = (False, False)
         """Whether our pusher was known to be registered when the last sync was asked for, and the one before."""
@@ -296,7 +297,7 @@ class SyncLoop:
             timeline_limit=self._timeline_limit,
         )
 
-    async def _read_open_rooms(self) -> frozenset[str]:
+    async def _read_open_rooms(self) -> frozenset[RoomId]:
         """Right after a commit they are known; by the next poll the user may have closed some."""
         known, self._open_rooms = self._open_rooms, None
         return await self._ledger.rooms_with_open_deliveries() if known is None else known
@@ -450,7 +451,7 @@ def _after(account: AccountState, decided: Plan, now: int) -> AccountState:
     )
 
 
-def _silent(decided: Plan) -> list[str]:
+def _silent(decided: Plan) -> list[EventKey]:
     judged = (*decided.judged, *decided.rejudged)
     return [each.event_id for each in judged if each.decision is Decision.SILENT and each.rule is not None]
 

@@ -12,6 +12,7 @@ from dataclasses import replace
 
 from heliograph.core.encryption import RoomKey
 from heliograph.core.events import ServerNotification, Sync
+from heliograph.core.ids import RoomId
 from heliograph.core.needs import (
     marked_events,
     missing_names,
@@ -171,7 +172,7 @@ class SyncPlanner:
         return decided
 
 
-def _with_rooms(situation: Situation, told: Mapping[str, RoomRecord]) -> Situation:
+def _with_rooms(situation: Situation, told: Mapping[RoomId, RoomRecord]) -> Situation:
     return replace(
         situation,
         rooms={**situation.rooms, **told},

@@ -8,6 +8,7 @@ from collections import OrderedDict
 from collections.abc import Collection
 
 from heliograph.core.events import Event
+from heliograph.core.ids import EventId, RoomId
 from heliograph.core.wording import word_thread
 from heliograph.errors import ServerError
 from heliograph.ports import Homeserver
@@ -27,12 +28,12 @@ class ThreadNames:
     def __init__(self, homeserver: Homeserver, decrypter: Decrypter) -> None:
         self._homeserver = homeserver
         self._decrypter = decrypter
-        self._known: OrderedDict[str, str] = OrderedDict()
+        self._known: OrderedDict[EventId, str] = OrderedDict()
 
-    async def ask(self, unnamed: Collection[tuple[str, str]], ignored: Collection[str]) -> dict[str, str]:
+    async def ask(self, unnamed: Collection[tuple[RoomId, EventId]], ignored: Collection[str]) -> dict[EventId, str]:
         """By event id of the root; "" where it cannot be told. Raises StorageError."""
         unknown = sorted((room_id, root) for room_id, root in unnamed if root not in self._known)[:MOST_AT_ONCE]
-        events: list[Event] = []
+        events: list[tuple[EventId, Event]] = []
         try:
             async with asyncio.timeout(PATIENCE_S):
                 for room_id, root in unknown:
@@ -41,20 +42,20 @@ class ThreadNames:
             log.info("The names of %d threads are not told in time", len(unknown) - len(events))
         for _, root in unknown:
             self._known[root] = ""
-        for event in events:
-            self._known[event.event_id] = await self._name(event, ignored)
+        for root, event in events:
+            self._known[root] = await self._name(event, ignored)
         names = {root: self._known.get(root, "") for _, root in unnamed}
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
         return names
 
-    async def _fetch(self, room_id: str, root: str) -> list[Event]:
+    async def _fetch(self, room_id: RoomId, root: EventId) -> list[tuple[EventId, Event]]:
         try:
             event = await self._homeserver.event(room_id, root)
         except ServerError as trouble:
             log.info("The name of a thread in %s is not told: %s", room_id, trouble)
             return []
-        return [event] if isinstance(event, Event) and event.event_id == root else []
+        return [(root, event)] if isinstance(event, Event) and event.event_id == root else []
 
     async def _name(self, event: Event, ignored: Collection[str]) -> str:
         if event.sender in ignored or event.is_redacted:

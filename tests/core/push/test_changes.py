@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 
 from builders import ALICE, BOB, ME, ROOM, make_event
+from heliograph.core.ids import RoomId
 from heliograph.core.push import changes
 from heliograph.core.push.changes import Change, Delete, Put, Refusal, SetActions, SetEnabled, Wish
 from heliograph.core.push.context import Context
@@ -18,7 +19,7 @@ from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import Verdict
 from rule_builders import make_rule, match
 
-OTHER_ROOM = "!other:example.org"
+OTHER_ROOM = RoomId("!other:example.org")
 MENTION = {"msgtype": "m.text", "body": "you", "m.mentions": {"user_ids": [ME]}}
 RING = ("notify",)
 
@@ -70,7 +71,11 @@ def own(rules: Mapping[str, Any]) -> list[str]:
     return [f"{kind}/{r['rule_id']}" for kind, listed in rules.items() for r in listed if r["rule_id"][0] != "."]
 
 
-ROOM_WISHES: list[Callable[[Any, str], list[Change]]] = [changes.mute_room, changes.only_mentions, changes.unmute_room]
+ROOM_WISHES: list[Callable[[Any, RoomId], list[Change]]] = [
+    changes.mute_room,
+    changes.only_mentions,
+    changes.unmute_room,
+]
 MUTE = make_rule(ROOM, conditions=[match("room_id", ROOM)]) | {"actions": []}
 MENTIONS_ONLY = make_rule(ROOM) | {"actions": []}
 STATES: list[dict[str, Any]] = [

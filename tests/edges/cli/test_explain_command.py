@@ -15,6 +15,7 @@ from edges.login_server import PASSWORD, LoginServer
 from heliograph.accounts import find_account, state_folder
 from heliograph.core.delivery import Move
 from heliograph.core.events import AccountData, Event
+from heliograph.core.ids import EventId, OwnKey
 from heliograph.core.record import Decision, Judged, Plan, RoomRecord
 from heliograph.ports import Settlement
 from heliograph.secrets import open_secrets
@@ -62,7 +63,7 @@ def ring(event_id: str = MESSAGE.event_id, **judged: Any) -> dict[str, Any]:
     """A plan in which the event rings by the keyword."""
     defaults = {"rule": "content/lunch", "sender": ALICE}
     return {
-        "judged": (Judged(event_id, ROOM, Decision.RING, "content/lunch", **(defaults | judged)),),
+        "judged": (Judged(EventId(event_id), ROOM, Decision.RING, "content/lunch", **(defaults | judged)),),
         "deliveries": (make_delivery(event_id),),
         "account_data": AccountData(push_rules=RULES),
     }
@@ -290,7 +291,7 @@ def test_signed_out_it_still_tells_what_the_ledger_knows(shell: Shell, signed_in
 
 def test_an_invite_is_explained_by_the_id_that_status_and_log_give_it(shell: Shell, signed_in: LoginServer) -> None:
     event_id = f"invite:{ROOM}:0"
-    remember(judged=(Judged(event_id, ROOM, Decision.RING, "x", "override/.m.rule.invite_for_me", BOB),))
+    remember(judged=(Judged(EventId(event_id), ROOM, Decision.RING, "x", "override/.m.rule.invite_for_me", BOB),))
 
     answer = explained(shell, event_id)
 
@@ -304,7 +305,7 @@ def test_an_invite_is_found_by_the_id_that_its_event_has_elsewhere(
 ) -> None:
     rule = "override/.m.rule.invite_for_me"
     remember(
-        judged=(Judged(f"invite:{ROOM}:3", ROOM, Decision.RING, rule, rule, BOB),),
+        judged=(Judged(OwnKey(f"invite:{ROOM}:3"), ROOM, Decision.RING, rule, rule, BOB),),
         rooms=(RoomRecord(make_facts(), invite_serial=serial),),
     )
     serve(
@@ -326,7 +327,7 @@ def test_an_invite_that_was_never_judged_has_no_record(shell: Shell, signed_in: 
 
 
 def test_a_malformed_event_is_explained_by_its_mark(shell: Shell, signed_in: LoginServer) -> None:
-    remember(judged=(Judged("malformed:1", ROOM, Decision.MALFORMED, "timeline: not JSON"),))
+    remember(judged=(Judged(OwnKey("malformed:1"), ROOM, Decision.MALFORMED, "timeline: not JSON"),))
 
     result = shell.run("explain", "malformed:1")
 

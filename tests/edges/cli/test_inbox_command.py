@@ -17,6 +17,7 @@ from fakes.daemon import FakeDaemon
 from heliograph.accounts import Account, cache_root, save_account, state_folder
 from heliograph.cli.table import columns_of, lay_out, word_time
 from heliograph.core.delivery import Move, State
+from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.notification import Category, Popup
 from heliograph.core.record import Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord
 from heliograph.core.room import RoomFacts
@@ -26,15 +27,17 @@ from heliograph.ports import Settlement
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
 
-OTHER_ROOM = "!other:example.org"
+OTHER_ROOM = RoomId("!other:example.org")
 NOON_MS = 1_763_640_000_000
 
 
 def sign_in(user_id: str = ME) -> None:
-    save_account(Account(user_id=user_id, device_id="D", homeserver="https://example.org", secrets="file", pushkey="k"))
+    save_account(
+        Account(user_id=UserId(user_id), device_id="D", homeserver="https://example.org", secrets="file", pushkey="k")
+    )
 
 
-def make_room(room_id: str = ROOM, title: str = "Lunch", text: str = "hello", **room: Any) -> UnreadRoom:
+def make_room(room_id: RoomId = ROOM, title: str = "Lunch", text: str = "hello", **room: Any) -> UnreadRoom:
     message = UnreadMessage("$a", ALICE, "Alice", text, NOON_MS, Category.MESSAGE, State.SHOWN)
     defaults: dict[str, Any] = {"unread": 1, "highlights": 0, "latest_ms": NOON_MS, "messages": (message,)}
     return UnreadRoom(room_id, title, **(defaults | room))
@@ -53,7 +56,7 @@ def fill_ledger(
         judged = tuple(
             Judged(
                 each.event_id,
-                each.room_id,
+                RoomId(each.room_id),
                 Decision.RING,
                 ".m.rule.message",
                 rule=".m.rule.message",
@@ -65,7 +68,9 @@ def fill_ledger(
         await ledger.commit(Plan("s2", judged=judged, deliveries=deliveries, rooms=rooms), NOON_MS)
         popup = PopupRecord(ROOM, Popup("s", 1), "d")
         await ledger.settle([Settlement(each.event_id, Move.SHOWN) for each in deliveries], shown=popup)
-        await ledger.settle([Settlement(event_id, move, why="why") for event_id, move in (moves or {}).items()])
+        await ledger.settle(
+            [Settlement(EventId(event_id), move, why="why") for event_id, move in (moves or {}).items()]
+        )
         await ledger.close()
 
     asyncio.run(fill())

@@ -12,6 +12,7 @@ from conftest import Home
 from edges.cli.conftest import Shell
 from heliograph.accounts import Account, save_account
 from heliograph.cli.unit import leave_unit_file, render_leave_unit, render_unit, unit_file
+from heliograph.core.ids import UserId
 
 
 class Systemd:
@@ -60,7 +61,9 @@ def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
 
 
 def sign_in() -> None:
-    save_account(Account(user_id="@me:example.org", device_id="D", homeserver="https://x", secrets="file", pushkey="k"))
+    save_account(
+        Account(user_id=UserId("@me:example.org"), device_id="D", homeserver="https://x", secrets="file", pushkey="k")
+    )
 
 
 def values(key: str, file: Path | None = None) -> list[str]:

@@ -16,6 +16,7 @@ from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
 from heliograph.accounts import Account, save_account, state_folder
 from heliograph.cli.times import local_time
+from heliograph.core.ids import UserId
 from heliograph.core.record import Plan
 from heliograph.status import AccountStatus, Connection, DaemonStatus, HandoffStatus
 from heliograph.store.ledger import SqliteLedger
@@ -27,7 +28,9 @@ FINE = LongTask("pushers")
 
 
 def sign_in(user_id: str = ME) -> None:
-    save_account(Account(user_id=user_id, device_id="D", homeserver="https://example.org", secrets="file", pushkey="k"))
+    save_account(
+        Account(user_id=UserId(user_id), device_id="D", homeserver="https://example.org", secrets="file", pushkey="k")
+    )
 
 
 def make_status(**account: Any) -> DaemonStatus:

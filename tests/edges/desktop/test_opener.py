@@ -7,12 +7,13 @@ from pathlib import Path
 import pytest
 
 from conftest import Home
+from heliograph.core.ids import EventId, RoomId
 from heliograph.desktop.opener import RoomOpener
 from heliograph.errors import UserError
 from waiting import until
 
-ROOM = "!room:example.org"
-EVENT = "$event"
+ROOM = RoomId("!room:example.org")
+EVENT = EventId("$event")
 
 
 _SYSTEMD_RUN = """\
@@ -122,7 +123,7 @@ async def test_a_chosen_client_that_is_not_installed_opens_nothing(programs: Pro
 async def test_a_chosen_client_gets_no_uri_made_of_what_is_no_room_id(programs: Programs, home: Home) -> None:
     programs.add("gio", "")
     add_entry(home, "client.desktop")
-    assert not await RoomOpener("client.desktop").open("--help", EVENT, None)
+    assert not await RoomOpener("client.desktop").open(RoomId("--help"), EVENT, None)
     assert programs.calls() == []
 
 
@@ -152,7 +153,7 @@ async def test_what_is_no_token_is_left_out(programs: Programs, token: str) -> N
 
 
 @pytest.mark.parametrize("room_id", ["--help", "-x", "", "file:///etc/passwd", "!a b:example.org", "!x:$(reboot)"])
-async def test_nothing_is_started_for_what_is_no_room_id(programs: Programs, room_id: str) -> None:
+async def test_nothing_is_started_for_what_is_no_room_id(programs: Programs, room_id: RoomId) -> None:
     assert not await RoomOpener("matrix").open(room_id, EVENT, None)
     assert programs.calls() == []
 

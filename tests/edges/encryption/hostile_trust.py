@@ -28,6 +28,7 @@ from edges.encryption.hostile_events import Tally, timed
 from edges.encryption.spoiler import Spoiler
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
 from heliograph.core.encryption import MEGOLM, Received, RoomKey
+from heliograph.core.ids import UserId
 from heliograph.core.trust import Standing
 from heliograph.core.verification import METHOD, PREFIX, Message, Phase, Verification, read_request
 from heliograph.encryption.cross_signing import PINNED, CrossSigning, read_own_keys
@@ -157,7 +158,7 @@ class Fuzzer(Spoiler):
                 case 0:
                     type_ = PREFIX + self.dice.choice(_TYPES)
                 case 1:
-                    sender = self.dice.choice([ALICE, "", "@", ME + "\0"])
+                    sender = UserId(self.dice.choice([ALICE, "", "@", ME + "\0"]))
                 case 2 | 3 if "key" in content:
                     # Somebody in the middle.
                     content = {**content, "key": SasAgreement().public_key}

@@ -13,11 +13,12 @@ import pytest
 
 from builders import ALICE, BOB, ME, ROOM, make_event
 from heliograph.core.encryption import Clear, Locked, Reason, Received, Rejected, RoomKey
+from heliograph.core.ids import RoomId
 from heliograph.encryption.machine import Machine, destroy
 from heliograph.errors import StorageError, UserError
 from peers import NOW, Peer, bodies, device_of, open_machine, to_device_event, withheld_event
 
-OTHER_ROOM = "!other:example.org"
+OTHER_ROOM = RoomId("!other:example.org")
 
 
 @pytest.fixture

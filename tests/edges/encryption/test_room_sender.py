@@ -13,6 +13,7 @@ from builders import ALICE, BOB, ME, ROOM, make_event
 from fakes.keys import FakeKeys, FakeKeyServer
 from heliograph.core.encryption import MEGOLM, Clear, Locked, Reason
 from heliograph.core.events import Event
+from heliograph.core.ids import UserId
 from heliograph.encryption.machine import Machine
 from heliograph.encryption.room_sender import RoomSender, SendTo
 from heliograph.encryption.signatures import SigningKey
@@ -33,7 +34,7 @@ class Stage:
         self._machines: dict[tuple[str, str], Machine] = {}
 
     async def device(self, user_id: str, device_id: str) -> Machine:
-        machine = await open_machine(self._folder / f"{user_id}{device_id}", user_id, device_id)
+        machine = await open_machine(self._folder / f"{user_id}{device_id}", UserId(user_id), device_id)
         await self.publish(machine)
         self._machines[user_id, device_id] = machine
         return machine

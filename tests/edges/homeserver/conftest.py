@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 import pytest
 from aiohttp import web
 
+from heliograph.core.ids import UserId
 from heliograph.homeserver.session import Session
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -26,7 +27,9 @@ async def serve() -> AsyncIterator[Serve]:
         site = web.TCPSite(runner, "127.0.0.1", 0)
         await site.start()
         port = runner.addresses[0][1]
-        session = Session(f"http://127.0.0.1:{port}/", access_token="tok", user_id="@me:example.org", device_id="D")
+        session = Session(
+            f"http://127.0.0.1:{port}/", access_token="tok", user_id=UserId("@me:example.org"), device_id="D"
+        )
         closing.extend([runner.cleanup, session.close])
         return session
 

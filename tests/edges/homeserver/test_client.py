@@ -13,6 +13,7 @@ from aiohttp import web
 
 from builders import ALICE, BOB, ME, ROOM
 from heliograph.core.events import Malformed
+from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.room import RoomFacts
 from heliograph.errors import AnswerTooLarge, BadAnswer, LoggedOut, RateLimited, Refused, ServerError, Unreachable
 from heliograph.homeserver.client import HomeserverClient
@@ -31,7 +32,7 @@ CALLS: dict[str, Call] = {
     "member": lambda client: client.member(ROOM, ALICE),
     "notifications": lambda client: client.notifications(since=None, limit=10),
     "messages": lambda client: client.messages(ROOM, since="p1", until=None, limit=10),
-    "event": lambda client: client.event(ROOM, "$event"),
+    "event": lambda client: client.event(ROOM, EventId("$event")),
     "pushers": lambda client: client.pushers(),
     "set_pusher": lambda client: client.set_pusher(a_pusher()),
     "remove_pusher": lambda client: client.remove_pusher("app", "key"),
@@ -312,7 +313,7 @@ async def test_sliding_sync_tells_all_of_a_room_at_once(serve: Serve) -> None:
     state = [own, state_event("m.room.create", {"room_version": "12"}), "nonsense", state_event("m.room.name", 5)]
     heroes = [{"user_id": BOB, "displayname": "Bob"}, {"user_id": 5}, {"user_id": ME}, 5, {"user_id": "@c:x"}]
     client, scripted = await client_of(serve, {SLIDING_SYNC: sliding(required_state=state, heroes=heroes)})
-    assert await client.room_facts([ROOM, ROOM, "nonsense"]) == {
+    assert await client.room_facts([ROOM, ROOM]) == {
         ROOM: RoomFacts(
             ROOM,
             is_complete=True,
@@ -320,7 +321,7 @@ async def test_sliding_sync_tells_all_of_a_room_at_once(serve: Serve) -> None:
             creators=frozenset({ALICE}),
             power_levels={},
             joined_member_count=2,
-            heroes=(BOB, "@c:x"),
+            heroes=(BOB, UserId("@c:x")),
             own_display_name="Me",
             names={ME: "Me", BOB: "Bob", "@c:x": ""},
         )
@@ -400,7 +401,7 @@ async def test_a_room_that_is_refused_costs_the_others_nothing(serve: Serve, sta
         f"{other}/{state}": (400, {"errcode": "M_INVALID_PARAM"}),
     }
     client, _ = await client_of(serve, BY_STATE | answers)
-    assert await client.room_facts([ROOM, "!other:x"]) == {ROOM: FACTS}
+    assert await client.room_facts([ROOM, RoomId("!other:x")]) == {ROOM: FACTS}
 
 
 async def test_a_failing_server_is_not_one_without_sliding_sync(serve: Serve) -> None:
@@ -450,4 +451,4 @@ async def test_one_room_that_fails_fails_them_all(serve: Serve) -> None:
     other = "/_matrix/client/v3/rooms/!other:x/state/m.room.member/" + ME
     client, _ = await client_of(serve, BY_STATE | {other: (502, "")})
     with pytest.raises(Unreachable):
-        await client.room_facts([ROOM, "!other:x"])
+        await client.room_facts([ROOM, RoomId("!other:x")])

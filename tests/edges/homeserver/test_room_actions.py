@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 
 from builders import ALICE, ROOM
+from heliograph.core.ids import EventId
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.room_actions import RoomActionsClient
 from heliograph.homeserver.session import Session
@@ -34,7 +35,7 @@ async def client(serve: Serve, asked: Asked, status: int = 200, text: str = "{}"
 @pytest.mark.parametrize(("is_public", "kind"), [(False, "m.read.private"), (True, "m.read")])
 async def test_what_is_marked_as_read_is_below_the_line_too(serve: Serve, is_public: bool, kind: str) -> None:
     asked: Asked = []
-    await (await client(serve, asked)).mark_read(ROOM, "$a", is_public=is_public)
+    await (await client(serve, asked)).mark_read(ROOM, EventId("$a"), is_public=is_public)
     assert asked == [("POST", f"{ROOM_PATH}/read_markers", {"m.fully_read": "$a", kind: "$a"})]
 
 

@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from heliograph import __version__
+from heliograph.core.ids import UserId
 from heliograph.errors import (
     AccountLocked,
     AnswerTooLarge,
@@ -115,7 +116,7 @@ async def test_nobody_sends_no_token(serve: Serve) -> None:
     session = await serve(handler)
     nobody = Session(session.homeserver_url)
     assert await nobody.request_json("GET", "/x") == {"authorization": None}
-    nobody.sign_in(access_token="new", user_id="@me:x", device_id="D2")
+    nobody.sign_in(access_token="new", user_id=UserId("@me:x"), device_id="D2")
     assert await nobody.request_json("GET", "/x") == {"authorization": "Bearer new"}
     assert (nobody.user_id, nobody.device_id, nobody.access_token) == ("@me:x", "D2", "new")
     await nobody.close()

@@ -9,6 +9,7 @@ import pytest
 
 from builders import ALICE, ME, ROOM
 from heliograph.core.events import AccountData, Event, JoinedRoom, Malformed, Receipt, RoomSummary, StrippedState, Sync
+from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.errors import Unreachable
 from heliograph.homeserver.wire import decode
 
@@ -54,7 +55,7 @@ def test_an_answer_without_news_is_a_token() -> None:
 def test_an_event_is_whole_and_knows_its_room() -> None:
     [event] = read_timeline(an_event(room_id="!elsewhere:evil", unsigned={"age": 3}, custom=None))
     assert event == Event(
-        event_id="$1",
+        event_id=EventId("$1"),
         room_id=ROOM,
         type="m.room.message",
         sender=ALICE,
@@ -123,7 +124,7 @@ def test_a_time_beyond_all_bounds_does_not_silence_its_event(ts: int, kept: int)
 def test_a_room_of_version_12_has_no_server_in_its_id() -> None:
     room_id = "!2EVo0WVHQIhx04DjlenaaxEAVjXpbDhfLjtHaWP2dHQ"
     [room] = read({"rooms": {"join": {room_id: {}}}}).joined
-    assert room == JoinedRoom(room_id)
+    assert room == JoinedRoom(RoomId(room_id))
 
 
 @pytest.mark.parametrize(
@@ -267,7 +268,11 @@ def test_only_own_read_receipts_are_kept() -> None:
     room = read_room(
         ephemeral={"events": [{"type": "m.typing", "content": {}}, {"type": "m.receipt", "content": content}]}
     )
-    assert room.receipts == (Receipt(ROOM, "$1"), Receipt(ROOM, "$2", "$root"), Receipt(ROOM, "$3", "main"))
+    assert room.receipts == (
+        Receipt(ROOM, EventId("$1")),
+        Receipt(ROOM, EventId("$2"), "$root"),
+        Receipt(ROOM, EventId("$3"), "main"),
+    )
 
 
 def test_the_fully_read_marker_is_read() -> None:
@@ -345,7 +350,9 @@ def test_account_data_is_read_by_type() -> None:
         {"type": f"org.matrix.msc3890.local_notification_settings.{DEVICE}", "content": {"is_silenced": True}},
         {"type": "m.something.else", "content": {}},
     )
-    assert data == AccountData(rules, frozenset({ROOM, "!b:x"}), frozenset({"@spam:x"}), is_silenced=True)
+    assert data == AccountData(
+        rules, frozenset({ROOM, RoomId("!b:x")}), frozenset({UserId("@spam:x")}), is_silenced=True
+    )
 
 
 @pytest.mark.parametrize(

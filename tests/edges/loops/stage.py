@@ -17,6 +17,7 @@ from heliograph.core.actions import Wish
 from heliograph.core.delivery import State
 from heliograph.core.encryption import Received, Rejected, RoomKey
 from heliograph.core.folding import SoundGate
+from heliograph.core.ids import EventId, RoomId, event_key
 from heliograph.core.privacy import SHOW_ALL, Privacy
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.record import Delivery, Edit, Plan, Withdrawal
@@ -61,10 +62,10 @@ class FakeOpener:
     """`ports.Opener`: notes what it was asked to open."""
 
     def __init__(self) -> None:
-        self.opened: list[tuple[str | None, str | None, str | None]] = []
+        self.opened: list[tuple[RoomId | None, EventId | None, str | None]] = []
         self.works = True
 
-    async def open(self, room_id: str | None, event_id: str | None, token: str | None) -> bool:
+    async def open(self, room_id: RoomId | None, event_id: EventId | None, token: str | None) -> bool:
         self.opened.append((room_id, event_id, token))
         return self.works
 
@@ -135,7 +136,7 @@ class DeliveryStage:
         self.loop.wake()
 
     def state(self, event_id: str) -> State:
-        return self.ledger.deliveries[event_id].state
+        return self.ledger.deliveries[event_key(event_id)].state
 
     @property
     def popup_ids(self) -> list[int]:
@@ -195,7 +196,7 @@ class SyncStage:
         """What the user was told: titles and hints."""
         return self.notices.told
 
-    async def room(self, name: str = "Lunch") -> str:
+    async def room(self, name: str = "Lunch") -> RoomId:
         """A room of Alice and the user."""
         room = await self.alice.create_room(name, invite=[self.me])
         await self.me.join(room)

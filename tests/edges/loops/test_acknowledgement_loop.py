@@ -12,6 +12,7 @@ from edges.loops.stage import WallClock
 from fakes.push_relay import FakePushRelay
 from fakes.troubles import FakeTroubles
 from heliograph.acknowledgement_loop import MAX_AT_ONCE, MAX_KEPT, PAUSE_MS, PRESENT_MS, RENEW_MS, AcknowledgementLoop
+from heliograph.core.ids import EventId, OwnKey
 from heliograph.errors import RateLimited, Refused, Unreachable
 from heliograph.status import AccountStatus
 from waiting import until
@@ -50,7 +51,7 @@ async def stage() -> AsyncIterator[Stage]:
 
 
 async def test_what_was_shown_is_told_at_once_with_our_presence(stage: Stage) -> None:
-    stage.loop.take(["$1", "$2", "invite:!room:1"])
+    stage.loop.take([EventId("$1"), EventId("$2"), OwnKey("invite:!room:1")])
     await stage.told(1)
     assert stage.relay.calls == [(["$1", "$2"], PRESENT_MS)]
     assert stage.status.handoff.relay == "told"
@@ -73,11 +74,11 @@ async def test_what_comes_while_the_user_is_elsewhere_is_left_to_the_phone(stage
     stage.loop.turn()
     await stage.told(1)
     stage.leave()
-    stage.loop.take(["$away"])
+    stage.loop.take([EventId("$away")])
     await stage.told(2)
     assert stage.relay.calls[-1] == ([], 0)
     stage.come_back()
-    stage.loop.take(["$back"])
+    stage.loop.take([EventId("$back")])
     await until(lambda: "$back" in stage.relay.acknowledged, "the acknowledgement")
     assert stage.relay.is_waited_for
     assert "$away" not in stage.relay.acknowledged
@@ -85,7 +86,7 @@ async def test_what_comes_while_the_user_is_elsewhere_is_left_to_the_phone(stage
 
 async def test_what_is_shown_in_silence_after_the_return_is_left_to_the_phone(stage: Stage) -> None:
     stage.status.handoff.is_hushed = True
-    stage.loop.take(["$silent"])
+    stage.loop.take([EventId("$silent")])
     stage.loop.turn()
     await stage.told(1)
     assert stage.relay.calls == [([], 0)]
@@ -93,9 +94,9 @@ async def test_what_is_shown_in_silence_after_the_return_is_left_to_the_phone(st
 
 async def test_a_relay_that_is_down_is_told_later(stage: Stage) -> None:
     stage.relay.failure = Unreachable("no")
-    stage.loop.take(["$1"])
+    stage.loop.take([EventId("$1")])
     await until(lambda: stage.relay.attempts, "the attempt")
-    stage.loop.take(["$2"])
+    stage.loop.take([EventId("$2")])
     assert stage.status.handoff.relay == "not told: no"
     stage.relay.failure = None
     await until(lambda: stage.relay.acknowledged == {"$1", "$2"}, "the acknowledgement")
@@ -104,9 +105,9 @@ async def test_a_relay_that_is_down_is_told_later(stage: Stage) -> None:
 
 async def test_a_definite_no_is_told_to_the_user_once(stage: Stage) -> None:
     stage.relay.failure = Refused(401, "M_UNKNOWN_TOKEN", "no such token")
-    stage.loop.take(["$1"])
+    stage.loop.take([EventId("$1")])
     await until(lambda: stage.troubles.told, "the notice")
-    stage.loop.take(["$2"])
+    stage.loop.take([EventId("$2")])
     await asyncio.sleep(0.05)
     assert len(stage.troubles.told) == stage.relay.attempts == 1
 
@@ -114,7 +115,7 @@ async def test_a_definite_no_is_told_to_the_user_once(stage: Stage) -> None:
 async def test_a_relay_that_took_it_again_and_then_refuses_is_told_of_anew(stage: Stage) -> None:
     for _ in range(2):
         stage.relay.failure = Refused(401, "M_UNKNOWN_TOKEN", "no such token")
-        stage.loop.take(["$1"])
+        stage.loop.take([EventId("$1")])
         await until(lambda: stage.troubles.standing, "the notice")
         stage.relay.failure = None
         stage.clock.jump(PAUSE_MS / 1000)
@@ -126,15 +127,15 @@ async def test_a_relay_that_took_it_again_and_then_refuses_is_told_of_anew(stage
 
 async def test_what_the_relay_asks_for_is_waited_for(stage: Stage) -> None:
     stage.relay.failure = RateLimited("slow down", 600)
-    stage.loop.take(["$1"])
+    stage.loop.take([EventId("$1")])
     await until(lambda: stage.relay.attempts, "the attempt")
-    stage.loop.take(["$2"])
+    stage.loop.take([EventId("$2")])
     await asyncio.sleep(0.05)
     assert stage.relay.attempts == 1
 
 
 async def test_many_are_told_in_parts_and_too_many_are_let_go(stage: Stage) -> None:
-    stage.loop.take(f"${number}" for number in range(MAX_KEPT + 10))
+    stage.loop.take(EventId(f"${number}") for number in range(MAX_KEPT + 10))
     await until(lambda: len(stage.relay.acknowledged) == MAX_KEPT, "the acknowledgements")
     assert max(len(event_ids) for event_ids, _ in stage.relay.calls) == MAX_AT_ONCE
     assert "$9" not in stage.relay.acknowledged

@@ -15,6 +15,7 @@ from edges.loops.stage import FakeOpener
 from fakes.room_actions import FakeRoomActions
 from heliograph.actor import MAX_UNDER_WAY, Actor
 from heliograph.core.actions import Span, Verb, Wish
+from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Notification
 from heliograph.errors import (
     LoggedOut,
@@ -27,9 +28,9 @@ from heliograph.errors import (
 )
 from waiting import until
 
-OTHER_ROOM = "!other:example.org"
-READ = Wish(Verb.MARK_READ, ROOM, "Lunch", "$a")
-REPLY = Wish(Verb.REPLY, ROOM, "Lunch", "$a", "on my way")
+OTHER_ROOM = RoomId("!other:example.org")
+READ = Wish(Verb.MARK_READ, ROOM, "Lunch", EventId("$a"))
+REPLY = Wish(Verb.REPLY, ROOM, "Lunch", EventId("$a"), "on my way")
 GONE = Unreachable("no answer in time")
 
 
@@ -46,10 +47,10 @@ class FakePopups:
     def withdraw(self, key: str) -> None:
         self.questions.pop(key, None)
 
-    def note_read(self, room_id: str, event_id: str) -> None:
+    def note_read(self, room_id: RoomId, event_id: str) -> None:
         self.noted.append((room_id, event_id))
 
-    def note_opened(self, room_id: str) -> None:
+    def note_opened(self, room_id: RoomId) -> None:
         self.noted.append((room_id, None))
 
     @property
@@ -83,13 +84,13 @@ class Stage:
             make_id=lambda: f"t{len(self.replies)}",
         )
 
-    async def _reply(self, room_id: str, text: str, transaction_id: str) -> None:
+    async def _reply(self, room_id: RoomId, text: str, transaction_id: str) -> None:
         await self.rooms.answering.wait()
         self.replies.append((room_id, text, transaction_id))
         if self.reply_troubles:
             raise self.reply_troubles.pop(0)
 
-    async def _mute(self, room_id: str, span: Span) -> None:
+    async def _mute(self, room_id: RoomId, span: Span) -> None:
         if self.mute_troubles:
             raise self.mute_troubles.pop(0)
         self.muted.append((room_id, span))
@@ -185,7 +186,7 @@ async def test_a_failure_is_told_in_words_and_leaves_it_unread(stage: Stage, tro
 
 
 async def test_many_rooms_that_could_not_be_marked_as_read_are_one_notice(stage: Stage) -> None:
-    rooms = [f"!room{number}:example.org" for number in range(30)]
+    rooms = [RoomId(f"!room{number}:example.org") for number in range(30)]
     stage.rooms.failures.extend([GONE] * 30)
     for room in rooms:
         stage.actor.take(replace(READ, room_id=room))

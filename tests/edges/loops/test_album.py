@@ -10,6 +10,7 @@ from builders import make_content, make_delivery
 from edges.loops.stage import DeliveryStage, WallClock, running
 from heliograph.album import FAILURE_KEPT_MS, KEPT, PATIENCE_S, UNDER_WAY, Album
 from heliograph.core.delivery import State
+from heliograph.core.ids import EventId
 from heliograph.core.notification import Picture
 from heliograph.errors import Refused
 from waiting import until
@@ -106,13 +107,13 @@ async def test_a_popup_has_its_picture_and_rings_without_it(clock: WallClock, al
     source.delay = 60
     async with running(stage.loop):
         await stage.commit(make_delivery("$a", content=make_content(avatar="mxc://x/a")))
-        await until(lambda: stage.state("$a") is State.SHOWN, "on screen")
+        await until(lambda: stage.state(EventId("$a")) is State.SHOWN, "on screen")
         await stage.commit(make_delivery("$b", content=make_content(avatar="mxc://x/b")))
         source.delay = 0
-        await until(lambda: stage.state("$b") is State.SHOWN, "on screen")
+        await until(lambda: stage.state(EventId("$b")) is State.SHOWN, "on screen")
         await asyncio.sleep(100)
         await stage.commit(make_delivery("$c", content=make_content(avatar="mxc://x/a")))
-        await until(lambda: stage.state("$c") is State.SHOWN, "on screen")
+        await until(lambda: stage.state(EventId("$c")) is State.SHOWN, "on screen")
     pictures = [each.notification.picture for each in stage.desktop.shown]
     assert pictures[0] is None
     assert pictures[-1] == Picture(1, 1, b"mxc://x/a")

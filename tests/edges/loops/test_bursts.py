@@ -10,6 +10,7 @@ from builders import make_content, make_delivery
 from edges.loops.stage import DeliveryStage, SyncStage, WallClock, running
 from heliograph.core.delivery import State
 from heliograph.core.folding import SoundGate
+from heliograph.core.ids import EventId
 from heliograph.core.notification import Category
 from heliograph.core.record import Delivery
 from heliograph.delivery_loop import LARGE_COUNT
@@ -111,7 +112,7 @@ async def test_leaving_waits_for_no_fold(stage: DeliveryStage) -> None:
         await stage.commit(loud("$a"))
         begun = loop.time()
         await stage.loop.rest()
-        assert stage.state("$a") is State.SHOWN
+        assert stage.state(EventId("$a")) is State.SHOWN
         assert loop.time() == begun
 
 

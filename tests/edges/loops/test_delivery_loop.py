@@ -13,6 +13,7 @@ from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
 from fakes.desktop import FakeDesktop
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Declined, Move, NeedsUser, RetryLater, State
+from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Action, Activated, Category, Closed, Closing, Notification, Popup
 from heliograph.core.quiet import Through
 from heliograph.core.record import Agenda, Edit, Plan, PopupRecord, Withdrawal
@@ -20,7 +21,7 @@ from heliograph.errors import StateError
 from heliograph.ports import Settlement
 from waiting import until
 
-OTHER_ROOM = "!other:example.org"
+OTHER_ROOM = RoomId("!other:example.org")
 HOUR = 3600
 
 
@@ -88,7 +89,7 @@ async def test_what_rings_is_told_once_and_changes_to_it_are_told(stage: Deliver
         await stage.commit(make_delivery("$b"))
         await shown(stage, "$b")
         before = stage.changes
-        await stage.commit(changes=[Withdrawal("$a", "read"), Withdrawal("$b", "read")])
+        await stage.commit(changes=[Withdrawal(EventId("$a"), "read"), Withdrawal(EventId("$b"), "read")])
         await until(lambda: not stage.desktop.on_screen and stage.changes > before)
     assert stage.rang == ["$a", "$b"]
 
@@ -120,7 +121,7 @@ async def test_a_delivery_waits_longer_after_each_failure(stage: DeliveryStage, 
         await shown(stage, "$a")
     assert stage.desktop.calls == 4
     assert 2000 + 4000 + 8000 <= clock() - start < 15_000
-    assert stage.ledger.deliveries["$a"].attempts == 3
+    assert stage.ledger.deliveries[EventId("$a")].attempts == 3
 
 
 async def test_the_desktop_says_when_to_try_again(stage: DeliveryStage, clock: WallClock) -> None:
@@ -178,7 +179,7 @@ async def test_a_refused_delivery_is_lost_with_its_reason(stage: DeliveryStage) 
         await stage.commit(make_delivery("$a"))
         await settled(stage, "$a", State.LOST)
         await asyncio.sleep(HOUR)
-    assert stage.ledger.deliveries["$a"].why == "body too long"
+    assert stage.ledger.deliveries[EventId("$a")].why == "body too long"
     assert stage.desktop.calls == 1
 
 
@@ -210,7 +211,7 @@ async def test_a_withdrawn_delivery_is_taken_from_the_screen(stage: DeliveryStag
     async with running(stage.loop):
         await stage.commit(make_delivery("$a"))
         await shown(stage, "$a")
-        await stage.commit(changes=[Withdrawal("$a", "read elsewhere")])
+        await stage.commit(changes=[Withdrawal(EventId("$a"), "read elsewhere")])
         await until(lambda: not stage.desktop.on_screen)
         await until(lambda: not stage.ledger.popup_records)
     assert stage.state("$a") is State.WITHDRAWN
@@ -220,7 +221,7 @@ async def test_what_is_withdrawn_of_several_leaves_the_others(stage: DeliverySta
     async with running(stage.loop):
         await stage.commit(make_delivery("$a", text="one"), make_delivery("$b", text="two"))
         await shown(stage, "$b")
-        await stage.commit(changes=[Withdrawal("$a", "deleted")])
+        await stage.commit(changes=[Withdrawal(EventId("$a"), "deleted")])
         await until(lambda: stage.desktop.bodies == ["Alice: two"])
     assert len(stage.desktop.on_screen) == 1
 
@@ -229,7 +230,7 @@ async def test_an_edit_changes_what_is_shown(stage: DeliveryStage) -> None:
     async with running(stage.loop):
         await stage.commit(make_delivery("$a", text="helo"))
         await shown(stage, "$a")
-        await stage.commit(changes=[Edit("$a", "hello")])
+        await stage.commit(changes=[Edit(EventId("$a"), "hello")])
         await until(lambda: stage.desktop.bodies == ["Alice: hello"])
     assert stage.desktop.shown[1].notification.sound is None
 
@@ -238,12 +239,12 @@ async def test_an_edit_that_changes_nothing_shows_nothing(stage: DeliveryStage) 
     async with running(stage.loop):
         await stage.commit(make_delivery("$a", text="hello"))
         await shown(stage, "$a")
-        await stage.commit(changes=[Edit("$a", "hello")])
+        await stage.commit(changes=[Edit(EventId("$a"), "hello")])
         await until(lambda: not stage.ledger.popup_records[ROOM].is_stale)
     assert stage.desktop.calls == 1
 
 
-@pytest.mark.parametrize("change", [Edit("$a", "changed"), Withdrawal("$a", "read elsewhere")])
+@pytest.mark.parametrize("change", [Edit(EventId("$a"), "changed"), Withdrawal(EventId("$a"), "read elsewhere")])
 async def test_what_changes_while_notify_is_under_way_is_on_screen_afterwards(
     stage: DeliveryStage, change: Edit | Withdrawal
 ) -> None:
@@ -263,7 +264,7 @@ async def test_what_is_withdrawn_while_the_desktop_fails_is_never_shown(stage: D
     async with running(stage.loop):
         await stage.commit(make_delivery("$a"))
         await until(lambda: stage.desktop.calls == 1)
-        await stage.commit(changes=[Withdrawal("$a", "read elsewhere")])
+        await stage.commit(changes=[Withdrawal(EventId("$a"), "read elsewhere")])
         stage.desktop.answer()
         await asyncio.sleep(HOUR)
     assert stage.desktop.calls == 1
@@ -275,7 +276,7 @@ async def test_a_popup_that_cannot_be_closed_now_is_closed_later(stage: Delivery
         await stage.commit(make_delivery("$a"))
         await shown(stage, "$a")
         stage.desktop.close_troubles.extend([RetryLater(10, "hung")] * 3)
-        await stage.commit(changes=[Withdrawal("$a", "read elsewhere")])
+        await stage.commit(changes=[Withdrawal(EventId("$a"), "read elsewhere")])
         await until(lambda: not stage.desktop.on_screen)
 
 
@@ -284,7 +285,7 @@ async def test_a_popup_that_cannot_be_changed_now_is_changed_later(stage: Delive
         await stage.commit(make_delivery("$a", text="helo"))
         await shown(stage, "$a")
         stage.desktop.troubles.append(RetryLater(10, "hung"))
-        await stage.commit(changes=[Edit("$a", "hello")])
+        await stage.commit(changes=[Edit(EventId("$a"), "hello")])
         await until(lambda: stage.desktop.bodies == ["Alice: hello"])
 
 
@@ -299,7 +300,7 @@ async def test_a_popup_to_be_closed_does_not_wait_for_a_delivery_put_off_for_min
         await until(lambda: stage.desktop.calls == 2)
         stage.desktop.close_troubles.append(RetryLater(10, "hung"))
         start = clock()
-        await stage.commit(changes=[Withdrawal("$a", "read elsewhere")])
+        await stage.commit(changes=[Withdrawal(EventId("$a"), "read elsewhere")])
         await until(lambda: not stage.desktop.on_screen)
     assert clock() - start < 60_000
 
@@ -327,7 +328,7 @@ async def test_a_change_after_the_look_into_the_ledger_closes_nothing_that_is_op
     async with running(stage.loop):
         await stage.commit(make_delivery("$a", text="one"), make_delivery("$b", text="two"))
         await shown(stage, "$b")
-        ledger.meddling.append(Plan("s99", changes=(Withdrawal("$a", "read elsewhere"),)))
+        ledger.meddling.append(Plan("s99", changes=(Withdrawal(EventId("$a"), "read elsewhere"),)))
         stage.loop.wake()
         await until(lambda: not ledger.meddling)
         stage.loop.wake()
@@ -355,8 +356,8 @@ async def test_an_edit_that_comes_as_its_popup_is_found_unchanged_is_shown(clock
     async with running(stage.loop):
         await stage.commit(make_delivery("$a", text="one"))
         await shown(stage, "$a")
-        ledger.edit = Edit("$a", "two")
-        await stage.commit(changes=[Edit("$a", "one")])
+        ledger.edit = Edit(EventId("$a"), "two")
+        await stage.commit(changes=[Edit(EventId("$a"), "one")])
         await until(lambda: ledger.edit is None)
         stage.loop.wake()
         await until(lambda: stage.desktop.bodies == ["Alice: two"])
@@ -384,7 +385,7 @@ async def test_ids_of_an_earlier_server_are_never_used(stage: DeliveryStage) -> 
         await stage.commit(make_delivery("$b", text="two"))
         await shown(stage, "$b")
         assert stage.desktop.shown[1].replaces is None
-        await stage.commit(changes=[Withdrawal("$a", "read elsewhere")])
+        await stage.commit(changes=[Withdrawal(EventId("$a"), "read elsewhere")])
         await settled(stage, "$a", State.WITHDRAWN)
         await asyncio.sleep(60)
     assert stage.desktop.bodies == ["Alice: two"]
@@ -417,7 +418,7 @@ async def test_a_server_that_comes_and_goes_while_the_loop_is_busy_is_the_last_t
         await shown(stage, "$a")
         await shown(stage, "$b")
         await asyncio.sleep(60)
-        await stage.commit(changes=[Withdrawal("$a", "read"), Withdrawal("$b", "read")])
+        await stage.commit(changes=[Withdrawal(EventId("$a"), "read"), Withdrawal(EventId("$b"), "read")])
         await until(lambda: not stage.desktop.on_screen)
 
 
@@ -440,7 +441,7 @@ async def test_a_room_that_was_opened_otherwise_leaves_the_summary(stage: Delive
     async with running(stage.loop):
         await stage.commit(*deliveries)
         await shown(stage, "$5")
-        stage.loop.note_opened(room(2))
+        stage.loop.note_opened(RoomId(room(2)))
         await settled(stage, "$2", State.OPENED)
         await until(lambda: "R2" not in stage.desktop.bodies[0])
     assert len(stage.desktop.bodies) == 1
@@ -596,8 +597,8 @@ async def test_two_accounts_do_not_touch_each_others_popups(clock: WallClock) ->
         mine.desktop.dismiss(hers.ledger.popup_records[ROOM].popup.id)
         await settled(hers, "$b", State.DISMISSED)
         await asyncio.sleep(60)
-        assert mine.state("$a") is State.SHOWN
-        await mine.commit(changes=[Withdrawal("$a", "read elsewhere")])
+        assert mine.state(EventId("$a")) is State.SHOWN
+        await mine.commit(changes=[Withdrawal(EventId("$a"), "read elsewhere")])
         await until(lambda: not mine.desktop.on_screen)
 
 
@@ -719,7 +720,7 @@ async def test_a_damaged_ledger_is_said_once_and_without_a_traceback(
 
 
 class FaultyOpener(FakeOpener):
-    async def open(self, room_id: str | None, event_id: str | None, token: str | None) -> bool:
+    async def open(self, room_id: RoomId | None, event_id: EventId | None, token: str | None) -> bool:
         await super().open(room_id, event_id, token)
         raise RuntimeError("a fault of our own")
 
@@ -743,7 +744,7 @@ async def test_a_clock_set_back_by_years_does_not_hold_up_a_retry(stage: Deliver
     stage.desktop.troubles.append(RetryLater(10, "busy"))
     async with running(stage.loop):
         await stage.commit(make_delivery("$a"))
-        await until(lambda: stage.ledger.deliveries["$a"].attempts == 1)
+        await until(lambda: stage.ledger.deliveries[EventId("$a")].attempts == 1)
         clock.jump(-10 * 365 * 24 * HOUR)
         await asyncio.sleep(60)
         assert stage.state("$a") is State.SHOWN
@@ -813,7 +814,7 @@ async def test_moves_that_no_longer_fit_are_passed_over(stage: DeliveryStage) ->
     async with running(stage.loop):
         await stage.commit(make_delivery("$a"))
         await shown(stage, "$a")
-        await stage.ledger.settle([Settlement("$a", Move.OPENED)])
+        await stage.ledger.settle([Settlement(EventId("$a"), Move.OPENED)])
         stage.desktop.dismiss(stage.popup_ids[0])
         await until(lambda: not stage.ledger.popup_records)
     assert stage.state("$a") is State.OPENED

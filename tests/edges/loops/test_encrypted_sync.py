@@ -14,12 +14,13 @@ from fakes.encryption import ROOM_KEY
 from heliograph.core.delivery import State
 from heliograph.core.encryption import Reason, Received, Rejected, RoomKey
 from heliograph.core.events import Event, JoinedRoom, Sync
+from heliograph.core.ids import RoomId
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.wording import ENCRYPTED
 from heliograph.ports import Features
 from waiting import until
 
-ROOM = "!room:example.org"
+ROOM = RoomId("!room:example.org")
 KEY = RoomKey(ROOM, "session")
 
 

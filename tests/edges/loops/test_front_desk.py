@@ -13,6 +13,7 @@ from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
 from fakes.desktop import FakeDesktop
 from heliograph.core.actions import Verb, Wish
 from heliograph.core.delivery import State
+from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import DoNotDisturb
 from heliograph.core.quiet import Through
 from heliograph.core.record import Withdrawal
@@ -24,7 +25,7 @@ from heliograph.quiet_loop import QuietLoop
 from heliograph.status import Connection, DaemonStatus
 from waiting import until
 
-OTHER_ROOM = "!other:example.org"
+OTHER_ROOM = RoomId("!other:example.org")
 
 
 class Reception:
@@ -108,7 +109,7 @@ async def test_what_is_unread_in_all_accounts_is_published_as_it_changes(recepti
             RoomCount(ME, ROOM, "Lunch", 1, 1),
             RoomCount(ALICE, ROOM, "Lunch", 2, 0),
         }
-        await reception.mine.commit(changes=[Withdrawal("$a", "read elsewhere")])
+        await reception.mine.commit(changes=[Withdrawal(EventId("$a"), "read elsewhere")])
         await until(lambda: reception.published[-1].unread == 2)
 
 
@@ -117,7 +118,7 @@ async def test_what_was_dismissed_is_still_unread(reception: Reception) -> None:
         await reception.mine.commit(make_delivery("$a"))
         await until(lambda: reception.desktop.on_screen)
         reception.desktop.dismiss(next(iter(reception.desktop.on_screen)))
-        await until(lambda: reception.mine.state("$a") is State.DISMISSED)
+        await until(lambda: reception.mine.state(EventId("$a")) is State.DISMISSED)
         await asyncio.sleep(1)
         assert reception.published[-1].unread == 1
 
@@ -146,9 +147,9 @@ async def test_a_disk_that_does_not_answer_leaves_what_it_said_last(reception: R
 async def test_opening_a_room_opens_it_at_its_newest_message(reception: Reception) -> None:
     async with reception.open():
         await reception.mine.commit(make_delivery("$a"), make_delivery("$b"))
-        await until(lambda: reception.mine.state("$b") is State.SHOWN)
+        await until(lambda: reception.mine.state(EventId("$b")) is State.SHOWN)
         await reception.desk.open(ME, ROOM, "token")
-        await until(lambda: reception.mine.state("$b") is State.OPENED)
+        await until(lambda: reception.mine.state(EventId("$b")) is State.OPENED)
         await until(lambda: reception.published[-1].unread == 0 and not reception.desktop.on_screen)
     assert reception.opener.opened == [(ROOM, "$b", "token")]
 
@@ -163,16 +164,16 @@ async def test_a_room_that_cannot_be_opened_stays_unread(reception: Reception) -
     reception.opener.works = False
     async with reception.open():
         await reception.mine.commit(make_delivery("$a"))
-        await until(lambda: reception.mine.state("$a") is State.SHOWN)
+        await until(lambda: reception.mine.state(EventId("$a")) is State.SHOWN)
         with pytest.raises(UserError, match="No Matrix client"):
             await reception.desk.open(ME, ROOM, "")
-        assert reception.mine.state("$a") is State.SHOWN
+        assert reception.mine.state(EventId("$a")) is State.SHOWN
 
 
 async def test_a_room_is_marked_as_read_up_to_its_newest_message(reception: Reception) -> None:
     await reception.mine.commit(make_delivery("$a"), make_delivery("$b"), make_delivery(f"invite:{ROOM}:0"))
     await reception.desk.mark_read(ME, ROOM)
-    assert reception.wishes == [Wish(Verb.MARK_READ, ROOM, ROOM, "$b")]
+    assert reception.wishes == [Wish(Verb.MARK_READ, ROOM, ROOM, EventId("$b"))]
 
 
 async def test_a_room_without_news_and_an_invite_cannot_be_marked_as_read(reception: Reception) -> None:
@@ -189,7 +190,7 @@ async def test_a_reply_goes_to_the_room_and_answers_its_newest_message(reception
     await reception.desk.reply(ME, ROOM, "on my way")
     await reception.desk.reply(ME, OTHER_ROOM, "hello?")
     assert reception.wishes == [
-        Wish(Verb.REPLY, ROOM, ROOM, "$a", "on my way"),
+        Wish(Verb.REPLY, ROOM, ROOM, EventId("$a"), "on my way"),
         Wish(Verb.REPLY, OTHER_ROOM, OTHER_ROOM, None, "hello?"),
     ]
 
@@ -205,13 +206,13 @@ async def test_in_a_pause_nothing_pops_up_and_afterwards_it_does(reception: Rece
     async with reception.open():
         await reception.desk.pause("1h")
         await reception.mine.commit(make_delivery("$a", text="held"), make_delivery("$b", text="read"), loud)
-        await until(lambda: reception.mine.state("$loud") is State.SHOWN)
+        await until(lambda: reception.mine.state(EventId("$loud")) is State.SHOWN)
         await until(lambda: reception.published[-1].unread == 3)
         assert reception.published[-1].quiet_why == "paused"
-        assert reception.mine.state("$a") is State.PENDING
-        await reception.mine.commit(changes=[Withdrawal("$b", "read elsewhere")])
+        assert reception.mine.state(EventId("$a")) is State.PENDING
+        await reception.mine.commit(changes=[Withdrawal(EventId("$b"), "read elsewhere")])
         await reception.desk.resume()
-        await until(lambda: reception.mine.state("$a") is State.SHOWN)
+        await until(lambda: reception.mine.state(EventId("$a")) is State.SHOWN)
         await until(lambda: reception.published[-1].quiet_why == "")
     assert reception.desktop.bodies == ["Alice: for you", "Alice: held"]
 
@@ -233,15 +234,15 @@ async def test_the_desktops_own_do_not_disturb_is_told_and_left_to_it(reception:
         reception.desktop.signal(DoNotDisturb(True))
         await until(lambda: reception.published and reception.published[-1].quiet_why == "do not disturb")
         await reception.mine.commit(make_delivery("$a"))
-        await until(lambda: reception.mine.state("$a") is State.SHOWN)
+        await until(lambda: reception.mine.state(EventId("$a")) is State.SHOWN)
 
 
 async def open_one(stage: DeliveryStage) -> None:
     """A message that is shown, and opened."""
     await stage.commit(make_delivery("$a"))
-    await until(lambda: stage.state("$a") is State.SHOWN)
+    await until(lambda: stage.state(EventId("$a")) is State.SHOWN)
     stage.loop.note_opened(ROOM)
-    await until(lambda: stage.state("$a") is State.OPENED)
+    await until(lambda: stage.state(EventId("$a")) is State.OPENED)
 
 
 async def test_the_history_of_all_accounts_is_erased(reception: Reception) -> None:

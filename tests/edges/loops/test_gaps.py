@@ -10,6 +10,7 @@ from builders import ME
 from edges.loops.stage import SyncStage, WallClock, running
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
+from heliograph.core.ids import RoomId
 from heliograph.core.record import AccountState
 from heliograph.errors import BadAnswer, RateLimited, Refused, Unreachable
 from heliograph.ports import MessagesPage, NotificationsPage
@@ -44,7 +45,7 @@ class GappyHomeserver(FakeHomeserver):
 
     async def messages(
         self,
-        room_id: str,
+        room_id: RoomId,
         *,
         since: str,
         until: str | None,
@@ -65,7 +66,7 @@ class Absence:
         self.homeserver = homeserver
         self.stage = SyncStage(clock, homeserver=homeserver)
 
-    async def before(self, *, is_known: bool = True) -> str:
+    async def before(self, *, is_known: bool = True) -> RoomId:
         room = await self.stage.room()
         async with running(self.stage.loop):
             await self.stage.connected()
@@ -242,7 +243,7 @@ class CirclingHomeserver(GappyHomeserver):
 
     async def messages(
         self,
-        room_id: str,
+        room_id: RoomId,
         *,
         since: str,
         until: str | None,

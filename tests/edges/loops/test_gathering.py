@@ -9,6 +9,7 @@ import pytest
 from builders import ALICE, BOB, ME, ROOM, make_facts
 from edges.loops.stage import SyncStage, WallClock, running
 from fakes.homeserver import FakeHomeserver
+from heliograph.core.ids import RoomId, UserId
 from heliograph.core.record import RoomRecord
 from heliograph.core.room import RoomFacts
 from heliograph.errors import LoggedOut, RateLimited, Refused, Unreachable
@@ -27,7 +28,7 @@ def gatherer(homeserver: FakeHomeserver) -> FactGatherer:
     return FactGatherer(homeserver, lambda: None)
 
 
-async def make_room(homeserver: FakeHomeserver, name: str = "Lunch") -> str:
+async def make_room(homeserver: FakeHomeserver, name: str = "Lunch") -> RoomId:
     room = await homeserver.user(ALICE).create_room(name, invite=[homeserver.user(ME)])
     await homeserver.user(ME).join(room)
     return room
@@ -107,13 +108,13 @@ async def test_names_that_cannot_be_had_count_as_missing(homeserver: FakeHomeser
 
 async def test_names_of_a_crowd_are_not_all_asked_for(homeserver: FakeHomeserver, gatherer: FactGatherer) -> None:
     room = await make_room(homeserver)
-    crowd = [(room, f"@user{n}:example.org") for n in range(1000)]
+    crowd = [(room, UserId(f"@user{n}:example.org")) for n in range(1000)]
     told = await gatherer.ask_names(crowd, {})
     assert len(told[room].facts.names) == MAX_NAMES
 
 
 class SecretiveHomeserver(FakeHomeserver):
-    async def room_facts(self, room_ids: Collection[str]) -> dict[str, RoomFacts]:
+    async def room_facts(self, room_ids: Collection[RoomId]) -> dict[RoomId, RoomFacts]:
         raise FORBIDDEN
 
 

@@ -14,6 +14,7 @@ from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from fakes.troubles import FakeTroubles
 from heliograph.core.delivery import State
+from heliograph.core.ids import EventId
 from heliograph.core.pusher import Pusher
 from heliograph.core.record import Withdrawal
 from heliograph.errors import LoggedOut, Refused, Unreachable
@@ -122,29 +123,29 @@ async def test_hushed_notifications_go_up_without_sound(delivery_stage: Delivery
     async with running(delivery_stage.loop):
         delivery_stage.loop.hush("silent")
         await delivery_stage.commit(make_delivery("$a", content=LOUD))
-        await until(lambda: delivery_stage.state("$a") is State.SHOWN)
+        await until(lambda: delivery_stage.state(EventId("$a")) is State.SHOWN)
         delivery_stage.loop.hush("ring")
         await delivery_stage.commit(make_delivery("$b", content=LOUD))
-        await until(lambda: delivery_stage.state("$b") is State.SHOWN)
+        await until(lambda: delivery_stage.state(EventId("$b")) is State.SHOWN)
     assert [each.notification.sound for each in delivery_stage.desktop.shown] == [None, "default"]
 
 
 async def test_waiting_notifications_go_up_on_the_return(delivery_stage: DeliveryStage) -> None:
     async with running(delivery_stage.loop):
         await delivery_stage.commit(make_delivery("$shown"))
-        await until(lambda: delivery_stage.state("$shown") is State.SHOWN)
+        await until(lambda: delivery_stage.state(EventId("$shown")) is State.SHOWN)
         delivery_stage.loop.hush("wait")
         await delivery_stage.commit(make_delivery("$waits", content=LOUD), make_delivery("$read"))
         await delivery_stage.loop.rest()
         assert len(delivery_stage.desktop.shown) == 1
         # What was read on the other device is gone before the user is back.
-        changes = [Withdrawal("$read", "read elsewhere"), Withdrawal("$shown", "read elsewhere")]
+        changes = [Withdrawal(EventId("$read"), "read elsewhere"), Withdrawal(EventId("$shown"), "read elsewhere")]
         await delivery_stage.commit(changes=changes)
         await until(lambda: delivery_stage.desktop.on_screen == {})
-        assert delivery_stage.state("$waits") is State.PENDING
+        assert delivery_stage.state(EventId("$waits")) is State.PENDING
         delivery_stage.loop.hush("ring")
-        await until(lambda: delivery_stage.state("$waits") is State.SHOWN)
-    assert delivery_stage.state("$read") is State.CANCELLED
+        await until(lambda: delivery_stage.state(EventId("$waits")) is State.SHOWN)
+    assert delivery_stage.state(EventId("$read")) is State.CANCELLED
     assert delivery_stage.desktop.shown[-1].notification.sound == "default"
 
 

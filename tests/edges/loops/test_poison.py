@@ -14,6 +14,7 @@ from fakes.desktop import FakeDesktop
 from fakes.ledger import FakeLedger
 from heliograph.core import popups as popups_module
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater, State
+from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Notification, Picture, Popup
 from heliograph.core.popup_text import word_room
 from heliograph.core.record import Content, Edit, PopupRecord, Withdrawal
@@ -85,7 +86,7 @@ async def test_a_message_that_cannot_be_shown_is_given_up_alone_with_a_reason_an
         await settled(stage, "$p", State.LOST)
         await until(lambda: TOLD in titles(stage))
         await asyncio.sleep(HOUR)
-    assert stage.ledger.deliveries["$p"].why == "a fault of Heliograph's own (ValueError)"
+    assert stage.ledger.deliveries[EventId("$p")].why == "a fault of Heliograph's own (ValueError)"
     assert titles(stage).count(TOLD) == 1
     assert "heliograph explain $p" in stage.desktop.shown[-1].notification.body
     faults = [record for record in caplog.records if record.levelno >= logging.ERROR]
@@ -147,7 +148,7 @@ async def test_a_message_that_becomes_faulty_on_screen_stays_as_it_is_and_keeps_
     async with running(stage.loop):
         await stage.commit(make_delivery("$a", text="good"))
         await settled(stage, "$a")
-        await stage.commit(changes=[Edit("$a", "poison")])
+        await stage.commit(changes=[Edit(EventId("$a"), "poison")])
         await asyncio.sleep(60)
         assert stage.desktop.bodies == ["Alice: good"]
         assert not stage.ledger.popup_records[ROOM].is_stale
@@ -166,7 +167,9 @@ async def test_a_popup_that_cannot_be_closed_is_let_go_alone(clock: WallClock, f
     async with running(stage.loop):
         await stage.commit(make_delivery("$a"))
         await settled(stage, "$a")
-        await stage.commit(make_delivery("$b", room_id=OTHER_ROOM), changes=[Withdrawal("$a", "read elsewhere")])
+        await stage.commit(
+            make_delivery("$b", room_id=OTHER_ROOM), changes=[Withdrawal(EventId("$a"), "read elsewhere")]
+        )
         await settled(stage, "$b")
         await until(lambda: ROOM not in stage.ledger.popup_records)
         assert stage.state("$a") is State.WITHDRAWN
@@ -184,7 +187,7 @@ async def test_a_popup_that_cannot_be_closed_after_a_click_is_closed_later(clock
 
 
 class FaultyOpener(FakeOpener):
-    async def open(self, room_id: str | None, event_id: str | None, token: str | None) -> bool:
+    async def open(self, room_id: RoomId | None, event_id: EventId | None, token: str | None) -> bool:
         await super().open(room_id, event_id, token)
         raise RuntimeError("a fault of our own")
 

@@ -11,12 +11,13 @@ from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
 from fakes.desktop import FakeDesktop
 from heliograph.core.actions import Verb, Wish
 from heliograph.core.delivery import RetryLater, State
+from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Activated, Category, Closed, Closing, Popup, Replied, Urgency
 from heliograph.core.record import Delivery, Withdrawal
 from heliograph.delivery_loop import AFTERGLOW_MS
 from waiting import until
 
-OTHER_ROOM = "!other:example.org"
+OTHER_ROOM = RoomId("!other:example.org")
 
 
 @pytest.fixture
@@ -41,7 +42,7 @@ async def test_a_typed_reply_is_wished_for_once_and_its_popup_goes(stage: Delive
         popup = await show(stage, "$b")
         stage.desktop.type(popup, "on my way")
         await until(lambda: not stage.desktop.on_screen)
-        assert stage.wishes == [Wish(Verb.REPLY, ROOM, "Lunch", "$b", "on my way")]
+        assert stage.wishes == [Wish(Verb.REPLY, ROOM, "Lunch", EventId("$b"), "on my way")]
         # Not answered yet: that is known when the homeserver has taken it.
         assert (stage.state("$a"), stage.state("$b")) == (State.DISMISSED, State.DISMISSED)
 
@@ -56,7 +57,7 @@ async def test_a_button_is_a_wish_about_the_room_up_to_what_was_seen(
         stage.desktop.press(label)
         await until(lambda: not stage.desktop.on_screen)
         await stage.loop.rest()
-    assert stage.wishes == ([] if verb is None else [Wish(verb, ROOM, "Lunch", "$b")])
+    assert stage.wishes == ([] if verb is None else [Wish(verb, ROOM, "Lunch", EventId("$b"))])
     assert stage.opener.opened == ([(ROOM, "$b", None)] if verb is None else [])
 
 
@@ -86,10 +87,10 @@ async def test_what_was_read_up_to_a_message_leaves_later_ones(stage: DeliverySt
         await show(stage, "$a", text="one")
         await show(stage, "$b", text="two")
         await show(stage, "$other", room_id=OTHER_ROOM)
-        stage.loop.note_read(ROOM, "$a")
+        stage.loop.note_read(ROOM, EventId("$a"))
         await settled(stage, "$a", State.OPENED)
         await until(lambda: stage.desktop.bodies[0] == "Alice: two")
-        stage.loop.note_read(ROOM, "$never-seen")
+        stage.loop.note_read(ROOM, EventId("$never-seen"))
         await stage.loop.rest()
     assert (stage.state("$b"), stage.state("$other")) == (State.SHOWN, State.SHOWN)
 
@@ -100,13 +101,13 @@ async def test_what_was_typed_counts_though_the_server_closed_the_popup_first(st
         stage.desktop.dismiss(popup)
         stage.desktop.type(popup, "still there?")
         await until(lambda: stage.wishes)
-    assert stage.wishes == [Wish(Verb.REPLY, ROOM, "Lunch", "$a", "still there?")]
+    assert stage.wishes == [Wish(Verb.REPLY, ROOM, "Lunch", EventId("$a"), "still there?")]
 
 
 async def test_what_was_typed_counts_though_it_was_read_elsewhere_meanwhile(stage: DeliveryStage) -> None:
     async with running(stage.loop):
         popup = await show(stage)
-        await stage.commit(changes=[Withdrawal("$a", "read elsewhere")])
+        await stage.commit(changes=[Withdrawal(EventId("$a"), "read elsewhere")])
         await until(lambda: not stage.desktop.on_screen)
         stage.desktop.type(popup, "too late?")
         await until(lambda: stage.wishes)
@@ -166,7 +167,7 @@ class NotingOpener(FakeOpener):
         self.desktop = desktop
         self.shown_before: list[int] = []
 
-    async def open(self, room_id: str | None, event_id: str | None, token: str | None) -> bool:
+    async def open(self, room_id: RoomId | None, event_id: EventId | None, token: str | None) -> bool:
         self.shown_before.append(self.desktop.calls)
         return await super().open(room_id, event_id, token)
 
@@ -183,7 +184,7 @@ async def test_a_click_does_not_wait_for_a_flood_of_other_rooms(clock: WallClock
         await until(lambda: desktop.calls == 2, "the first of them on its way")
         desktop.click(popup)
         desktop.answer()
-        await until(lambda: all(stage.state(f"$in{room}") is State.SHOWN for room in rooms))
+        await until(lambda: all(stage.state(EventId(f"$in{room}")) is State.SHOWN for room in rooms))
     assert opener.shown_before == [2]
 
 
@@ -199,7 +200,7 @@ async def test_a_new_server_gets_everything_though_the_user_clicks_meanwhile(sta
         stage.loop.note_opened(OTHER_ROOM)
         stage.desktop.answer()
         async with asyncio.timeout(60):
-            await until(lambda: all(stage.state(f"$in{room}") is State.SHOWN for room in rooms))
+            await until(lambda: all(stage.state(EventId(f"$in{room}")) is State.SHOWN for room in rooms))
 
 
 def make_call(clock: WallClock, seconds: int) -> Delivery:
@@ -243,7 +244,7 @@ async def test_a_call_answered_elsewhere_is_silent_at_once(stage: DeliveryStage,
     async with running(stage.loop):
         await stage.commit(make_call(clock, 30))
         await settled(stage, "$call", State.SHOWN)
-        await stage.commit(changes=[Withdrawal("$call", "answered or declined on another device")])
+        await stage.commit(changes=[Withdrawal(EventId("$call"), "answered or declined on another device")])
         await until(lambda: not stage.desktop.on_screen)
         await asyncio.sleep(60)
     assert stage.desktop.calls == 1

@@ -8,6 +8,7 @@ from builders import ALICE, ROOM, make_delivery, make_facts
 from fakes.ledger import FakeLedger
 from heliograph.core.encryption import MEGOLM
 from heliograph.core.events import Json
+from heliograph.core.ids import EventId, RoomId
 from heliograph.core.record import Plan, RoomRecord
 from heliograph.errors import Refused, ServerError, UserError
 from heliograph.ports import Audience
@@ -22,16 +23,16 @@ class FakeRooms:
         self.sent: list[tuple[str, str, Json]] = []
         self.failure: ServerError | None = None
 
-    async def audience(self, room_id: str) -> Audience:
+    async def audience(self, room_id: RoomId) -> Audience:
         if self.failure is not None:
             raise self.failure
         return self.told
 
-    async def send(self, room_id: str, type_: str, content: Json, transaction_id: str) -> str:
+    async def send(self, room_id: RoomId, type_: str, content: Json, transaction_id: str) -> EventId:
         self.sent.append((room_id, type_, content))
-        return "$sent"
+        return EventId("$sent")
 
-    async def encrypt(self, room_id: str, audience: Audience, type_: str, content: Json) -> Json:
+    async def encrypt(self, room_id: RoomId, audience: Audience, type_: str, content: Json) -> Json:
         return {"encrypted": content}
 
 

@@ -16,8 +16,9 @@ from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import State
 from heliograph.core.events import AccountData, InvitedRoom, JoinedRoom, Json, Malformed, Sync
+from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.push.predefined import predefined_rules
-from heliograph.core.record import AccountState
+from heliograph.core.record import AccountState, RoomRecord
 from heliograph.errors import (
     AnswerTooLarge,
     BadAnswer,
@@ -231,7 +232,7 @@ async def test_catching_up_asks_for_every_rooms_receipts_and_returns_at_once(sta
 
 async def test_one_bad_event_among_good_ones_costs_none_of_them(stage: SyncStage) -> None:
     room = await stage.room()
-    bad = Malformed("timeline", "content is no object", room, "$bad")
+    bad = Malformed("timeline", "content is no object", room, EventId("$bad"))
     async with running(stage.loop):
         await stage.connected()
         timeline = (make_event("before", room_id=room), bad, make_event("after", room_id=room))
@@ -849,10 +850,10 @@ class FaultyLedger(FakeLedger):
 
     is_faulty = True
 
-    async def rooms(self, room_ids: Collection[str], names_of: Collection[str]) -> dict[str, object]:  # type: ignore[override]
+    async def rooms(self, room_ids: Collection[RoomId], names_of: Collection[UserId]) -> dict[RoomId, RoomRecord]:
         if self.is_faulty:
             raise RuntimeError("a fault of our own")
-        return await super().rooms(room_ids, names_of)  # type: ignore[return-value]
+        return await super().rooms(room_ids, names_of)
 
 
 async def test_a_fault_of_our_own_neither_ends_nor_spins_nor_loses(clock: WallClock) -> None:
@@ -883,7 +884,7 @@ async def test_an_event_that_finds_a_fault_of_ours_does_not_stall_the_account(st
     room = await stage.room()
     bad = make_event(room_id=room, content=Exploding())
     bad_name = make_event(room_id=room, type="m.room.name", state_key="", content=Exploding())
-    invite = InvitedRoom("!invite:example.org", (make_stripped("m.room.name", Exploding()),))
+    invite = InvitedRoom(RoomId("!invite:example.org"), (make_stripped("m.room.name", Exploding()),))
     async with running(stage.loop):
         await stage.connected()
         timeline = (make_event("before", room_id=room), bad, make_event("after", room_id=room))

@@ -13,6 +13,7 @@ from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
 from heliograph.core.encryption import RoomKey
 from heliograph.core.events import Event, Malformed
+from heliograph.core.ids import EventId, RoomId
 from heliograph.sync_loop.decryption import Decrypter
 from heliograph.sync_loop.threads import MOST_AT_ONCE, ThreadNames
 
@@ -26,7 +27,7 @@ class RootsHomeserver(FakeHomeserver):
         self.answer = asyncio.Event()
         self.answer.set()
 
-    async def event(self, room_id: str, event_id: str) -> Event | Malformed:
+    async def event(self, room_id: RoomId, event_id: EventId) -> Event | Malformed:
         self.asked.append(event_id)
         await self.answer.wait()
         return await super().event(room_id, event_id)
@@ -62,7 +63,7 @@ async def test_a_root_is_asked_for_once(names: ThreadNames, homeserver: RootsHom
     await homeserver.user(ME).join(room)
     root = await alice.send_text(room, "Tea?")
     for _ in range(2):
-        assert await names.ask({(room, root), (room, "$nowhere")}, ()) == {root: "Tea?", "$nowhere": ""}
+        assert await names.ask({(room, root), (room, EventId("$nowhere"))}, ()) == {root: "Tea?", "$nowhere": ""}
     assert sorted(homeserver.asked) == sorted([root, "$nowhere"])
 
 
@@ -94,7 +95,7 @@ async def test_a_slow_homeserver_holds_nothing_up_and_only_so_many_are_asked_for
     names: ThreadNames, homeserver: RootsHomeserver, caplog: pytest.LogCaptureFixture
 ) -> None:
     homeserver.answer.clear()
-    wanted = {("!room", f"${n}") for n in range(MOST_AT_ONCE + 5)}
+    wanted = {(RoomId("!room"), EventId(f"${n}")) for n in range(MOST_AT_ONCE + 5)}
     with caplog.at_level(logging.INFO):
         assert set((await names.ask(wanted, ())).values()) == {""}
     assert len(homeserver.asked) == 1

@@ -10,6 +10,7 @@ import pytest
 from conftest import NewUser
 from edges.relay.conftest import Scene
 from edges.relay.running import Device, GatewayServer, RunningRelay, direct_body, http_body, pushed, through
+from heliograph.core.ids import UserId
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.errors import Refused
@@ -238,7 +239,7 @@ async def test_times_out_of_bounds_are_clamped(scene: Scene) -> None:
 
 
 async def test_a_wrong_token_gets_the_homeservers_own_answer(scene: Scene) -> None:
-    stranger = DemoUser(scene.relay.url, "@x:localhost", "X", "wrong", "")
+    stranger = DemoUser(scene.relay.url, UserId("@x:localhost"), "X", "wrong", "")
     for _ in range(3):
         with pytest.raises(Refused) as refused:
             await stranger.call("POST", "/pushers/set", direct_body())

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from builders import ROOM, make_delivery, make_facts
+from heliograph.core.ids import EventId
 from heliograph.core.record import Plan, RoomRecord, Withdrawal
 from heliograph.errors import StateError, StorageError
 from heliograph.store.ledger import SqliteLedger
@@ -41,7 +42,7 @@ def make_plan(number: int, size: int = 3) -> Plan:
     return Plan(
         f"s{number}",
         deliveries=tuple(make_delivery(f"${number}.{serial}", text="text " * 400) for serial in range(size)),
-        changes=(Withdrawal(f"${number - 1}.0", "read elsewhere"),),
+        changes=(Withdrawal(EventId(f"${number - 1}.0"), "read elsewhere"),),
         rooms=(RoomRecord(make_facts(name=f"Room {number}")),),
     )
 

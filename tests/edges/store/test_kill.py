@@ -14,6 +14,7 @@ import pytest
 
 from builders import ROOM
 from heliograph.core.delivery import State
+from heliograph.core.ids import EventId
 from heliograph.store.ledger import SqliteLedger
 
 CHILD = Path(__file__).with_name("ledger_child.py")
@@ -53,7 +54,7 @@ async def test_a_kill_inside_a_transaction_leaves_nothing_of_it(tmp_path: Path) 
 
     assert (await ledger.account()).next_batch == "s1"
     assert [each.event_id for each in await ledger.open_deliveries([ROOM])] == ["$1.0", "$1.1", "$1.2"]
-    assert await ledger.positions(["$2.0", "$2.1", "$2.2"]) == {}
+    assert await ledger.positions([EventId("$2.0"), EventId("$2.1"), EventId("$2.2")]) == {}
     assert (await ledger.rooms([ROOM], []))[ROOM].facts.name == "Room 1"
     await ledger.close()
 

@@ -14,6 +14,7 @@ import pytest
 from builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_facts
 from heliograph.core.delivery import Move, State
 from heliograph.core.events import AccountData
+from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.notification import Popup
 from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.record import AccountState, Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord, Withdrawal
@@ -109,7 +110,7 @@ async def test_names_are_bounded_however_recent(ledger: SqliteLedger, monkeypatc
 
     await ledger.prune(0)
 
-    names = (await ledger.rooms([ROOM], [f"@user{serial}:x" for serial in range(6)]))[ROOM].facts.names
+    names = (await ledger.rooms([ROOM], [UserId(f"@user{serial}:x") for serial in range(6)]))[ROOM].facts.names
     assert set(names) == {"@user0:x", "@user4:x", "@user5:x"}
 
 
@@ -199,7 +200,7 @@ async def test_what_every_version_wrote_is_still_read(version: int, folder: Path
     assert await ledger.account() == AccountState(
         next_batch="s72594_4483",
         push_rules={"global": {"override": [{"rule_id": ".m.rule.master", "enabled": False}]}},
-        direct_rooms=frozenset({"!direct:example.org"}),
+        direct_rooms=frozenset({RoomId("!direct:example.org")}),
         ignored_users=frozenset({BOB}),
         is_silenced=True,
         is_pusher_enabled=False,
@@ -232,11 +233,21 @@ async def test_what_every_version_wrote_is_still_read(version: int, folder: Path
         content = replace(content, markup="<b>hello</b>", avatar="mxc://example.org/alice")
         threaded = replace(content, thread="Tea")
     assert await ledger.open_deliveries([ROOM]) == [
-        Delivery("$shown", ROOM, ALICE, content, state=State.SHOWN, position=3, popup_key=ROOM),
-        Delivery("$pending", ROOM, ALICE, threaded, "$root", position=4, attempts=2, due_ms=99, why="no server"),
+        Delivery(EventId("$shown"), ROOM, ALICE, content, state=State.SHOWN, position=3, popup_key=ROOM),
+        Delivery(
+            EventId("$pending"),
+            ROOM,
+            ALICE,
+            threaded,
+            EventId("$root"),
+            position=4,
+            attempts=2,
+            due_ms=99,
+            why="no server",
+        ),
     ]
     assert await ledger.popups() == [PopupRecord(ROOM, Popup(":1.7", 42), "digest", is_stale=True)]
-    assert await ledger.positions(["$own", "$settled", "$shown", "$pending"]) == {
+    assert await ledger.positions([EventId("$own"), EventId("$settled"), EventId("$shown"), EventId("$pending")]) == {
         "$own": 1,
         "$settled": 2,
         "$shown": 3,
@@ -264,9 +275,9 @@ async def test_a_refused_commit_keeps_nothing_and_the_next_one_works(ledger: Sql
     await ledger._database.transaction(lambda db: db.execute("PRAGMA max_page_count = 1").fetchone())
     large = Plan(
         "s3",
-        judged=tuple(Judged(f"$b{serial}", ROOM, Decision.RING, "x" * 500) for serial in range(500)),
+        judged=tuple(Judged(EventId(f"$b{serial}"), ROOM, Decision.RING, "x" * 500) for serial in range(500)),
         deliveries=tuple(make_delivery(f"$b{serial}") for serial in range(500)),
-        changes=(Withdrawal("$a", "read elsewhere"),),
+        changes=(Withdrawal(EventId("$a"), "read elsewhere"),),
     )
 
     with pytest.raises(StorageError, match="full"):

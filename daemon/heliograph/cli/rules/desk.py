@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING
 import click
 
 from heliograph.cli.signed_in import choose_account, open_session
+from heliograph.core.ids import RoomId, is_room_id
 from heliograph.core.push.changes import Change, Refusal, find_rule, split_name
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.wording import Names
@@ -59,9 +60,8 @@ class Desk:
         """KIND/ID, and the name of the room if it is a room rule."""
         return f"{kind}/{self.names.room(rule_id) if kind == 'room' else rule_id}"
 
-    async def room_id(self, text: str) -> str:
+    async def room_id(self, text: str) -> RoomId:
         """The room of this id, alias or name. Raises UserError."""
-        from heliograph.homeserver.ids import is_room_id
 
         text = text.strip()
         if is_room_id(text):
@@ -70,7 +70,7 @@ class Desk:
             return await self._by_alias(text)
         return await self._by_name(text)
 
-    async def _by_alias(self, alias: str) -> str:
+    async def _by_alias(self, alias: str) -> RoomId:
         from heliograph.homeserver.directory import resolve_alias
 
         known = [room.room_id for room in self._rooms if room.canonical_alias == alias]
@@ -81,7 +81,7 @@ class Desk:
                 f"There is no room {_plain(alias)}: {refusal}.", "Check the spelling, or give the room's id (!...)."
             ) from refusal
 
-    async def _by_name(self, name: str) -> str:
+    async def _by_name(self, name: str) -> RoomId:
         """The ledger knows the rooms that had news; only if it is none of them, the homeserver is asked for others."""
         from heliograph.core.room_search import find_rooms
 

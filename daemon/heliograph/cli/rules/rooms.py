@@ -9,6 +9,7 @@ import click
 from heliograph.cli.rules.desk import Desk, change_rules
 from heliograph.cli.signed_in import account_option
 from heliograph.core.events import Json
+from heliograph.core.ids import RoomId
 from heliograph.core.push.changes import Change, mute_room, only_mentions, unmute_room
 
 
@@ -51,7 +52,7 @@ def mentions_only(user_id: str | None, room: str) -> None:
     _change(user_id, room, only_mentions, "Of {} only mentions and keywords notify.")
 
 
-def _change(user_id: str | None, room: str, wish: Callable[[Json, str], list[Change]], sentence: str) -> None:
+def _change(user_id: str | None, room: str, wish: Callable[[Json, RoomId], list[Change]], sentence: str) -> None:
     async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
         room_id = await desk.room_id(room)
         return wish(desk.rules, room_id), sentence.format(desk.names.room(room_id))

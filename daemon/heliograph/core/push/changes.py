@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heliograph.core.events import Json
+from heliograph.core.ids import RoomId
 from heliograph.core.push.patterns import MAX_PATTERN, is_glob
 from heliograph.core.push.rule import KINDS
 from heliograph.core.push.verdict import verdict_of
@@ -141,17 +142,17 @@ def remove_keyword(rules: Json, word: str) -> list[Change]:
 # Rooms and users
 
 
-def mute_room(rules: Json, room_id: str) -> list[Change]:
+def mute_room(rules: Json, room_id: RoomId) -> list[Change]:
     """Nothing of the room notifies, mentions included."""
     return _mute(rules, "room_id", room_id)
 
 
-def room_mutes(rules: Json, room_id: str) -> list[Json]:
+def room_mutes(rules: Json, room_id: RoomId) -> list[Json]:
     """The override rules that do nothing but silence this room, whichever client made them."""
     return list(_mutes(rules, "room_id", room_id))
 
 
-def only_mentions(rules: Json, room_id: str) -> list[Change]:
+def only_mentions(rules: Json, room_id: RoomId) -> list[Change]:
     """Of the room only what override and content rules let through notifies: mentions and keywords."""
     changes: list[Change] = []
     rule = find_rule(rules, "room", room_id)
@@ -162,7 +163,7 @@ def only_mentions(rules: Json, room_id: str) -> list[Change]:
     return [*changes, *_unmute(rules, "room_id", room_id)]
 
 
-def unmute_room(rules: Json, room_id: str) -> list[Change]:
+def unmute_room(rules: Json, room_id: RoomId) -> list[Change]:
     """The room notifies as rooms do: undoes `mute_room` and `only_mentions`."""
     rule = find_rule(rules, "room", room_id)
     changes = _unmute(rules, "room_id", room_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from heliograph.core.events import Json
+from heliograph.core.ids import RoomId
 from heliograph.core.push.changes import Change, Delete, Put, SetEnabled, mute_room, room_mutes
 
 
@@ -12,7 +13,7 @@ from heliograph.core.push.changes import Change, Delete, Put, SetEnabled, mute_r
 class TimedMute:
     """A room is mute until then, by this override rule."""
 
-    room_id: str
+    room_id: RoomId
     rule_id: str
     until_ms: int
     """Milliseconds since 1970."""
@@ -21,7 +22,7 @@ class TimedMute:
 
 
 def begin_mute(
-    rules: Json, room_id: str, until_ms: int | None, running: TimedMute | None
+    rules: Json, room_id: RoomId, until_ms: int | None, running: TimedMute | None
 ) -> tuple[list[Change], TimedMute | None]:
     """What makes the room mute, and what is to be taken back at that time (None: nothing, it is mute for ever).
 

@@ -98,7 +98,7 @@ async def run(
 async def _watch_session(runs: Sequence[AccountRun], stop: asyncio.Event, stack: contextlib.AsyncExitStack) -> None:
     """It ends with the session that it was started in. systemd ends a service itself."""
     address = session_bus_address()
-    if address is None or has_started_us() or outlives_sessions(address):
+    if address is None or has_started_us() or await asyncio.to_thread(outlives_sessions, address):
         return
 
     def doubt(is_gone: bool) -> None:

@@ -33,6 +33,7 @@ class SessionWatch:
             on_message=lambda _: None,
             on_lost=self._lose,
             longest_delay_s=_LOOK_S,
+            name="session watch",
         )
 
     async def start(self) -> None:

@@ -285,7 +285,9 @@ ACCOUNT_TASKS = sorted(
         "verifications",
     )
 )
-DAEMON_TASKS = sorted(("D-Bus service", "bars and badges", "hooks", "quiet", "session bus", "system bus"))
+DAEMON_TASKS = sorted(
+    ("D-Bus service", "bars and badges", "hooks", "quiet", "session bus", "session watch", "system bus")
+)
 
 
 async def test_an_account_that_cannot_be_opened_for_a_fault_of_our_own_is_opened_again_and_ends_no_other(

@@ -17,6 +17,7 @@ REPOSITORY = Path(__file__).parents[2]
 USER = "ada"
 BOOT_S = 120.0
 _MAKE_S = 900
+_END_S = 20.0
 _MARK = "/.fresh"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 # sudo is no part of what is tried: the README's lines name it.
@@ -25,6 +26,7 @@ _SET_UP = """\
 set -e
 export DEBIAN_FRONTEND=noninteractive
 touch /.fresh
+echo force-unsafe-io >/etc/dpkg/dpkg.cfg.d/fresh
 update-ca-certificates >/dev/null 2>&1
 echo 'debconf debconf/frontend select Noninteractive' | debconf-set-selections
 apt-get update -qq
@@ -102,8 +104,13 @@ class Tree:
 
     def __exit__(self, *_: object) -> None:
         self.halt()
-        for folder, *_names in os.walk(self._group, topdown=False):
-            Path(folder).rmdir()
+        deadline = time.monotonic() + _END_S
+        while self._group.exists() and time.monotonic() < deadline:
+            for folder, *_names in os.walk(self._group, topdown=False):
+                # It is busy for as long as processes end.
+                with contextlib.suppress(OSError):
+                    Path(folder).rmdir()
+            time.sleep(0.1)
 
     def remove(self) -> None:
         """All of it."""

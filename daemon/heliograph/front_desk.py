@@ -5,14 +5,17 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+import shlex
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
-from heliograph.core.actions import Verb, Wish
+from heliograph.core.actions import Verb, Wish, wishes
 from heliograph.core.ids import RoomId, is_event_id, is_room_id
+from heliograph.core.invites import is_invite_id
 from heliograph.core.quiet import DO_NOT_DISTURB
 from heliograph.core.summary import Summary, summarize
+from heliograph.core.text import clean_line
 from heliograph.core.unread import MOST_MESSAGES, UnreadRoom, inbox_as_json
 from heliograph.delivery_loop import DeliveryLoop
 from heliograph.errors import StorageError, UserError
@@ -36,6 +39,12 @@ class AccountDesk:
     delivery: DeliveryLoop
     do: Callable[[Wish], Awaitable[None]]
     """What the user wants of a room. Raises UserError if it was not done."""
+
+
+def _answer_invite(room_id: str) -> str:
+    # Rooms are named by strangers, and this line is for a shell.
+    room = shlex.quote(clean_line(room_id, 255))
+    return f"Accept or decline it: heliograph inbox accept {room}, or decline {room}"
 
 
 class FrontDesk:
@@ -136,7 +145,7 @@ class FrontDesk:
         unread = await desk.ledger.open_deliveries([room_id])
         newest = next((each.event_id for each in reversed(unread) if is_event_id(each.event_id)), None)
         if newest is None and unread:
-            raise UserError("An invite cannot be marked as read.", "Accept or decline it: heliograph inbox open")
+            raise UserError("An invite cannot be marked as read.", _answer_invite(room_id))
         if newest is None:
             raise UserError("There is nothing unread in this room.", "heliograph inbox")
         await desk.do(Wish(Verb.MARK_READ, room_id, room_id, newest))
@@ -145,7 +154,23 @@ class FrontDesk:
         desk, room_id = self._find(account), _room_id(room)
         unread = await desk.ledger.open_deliveries([room_id])
         newest = next((each.event_id for each in reversed(unread) if is_event_id(each.event_id)), None)
+        if newest is None and unread:
+            raise UserError("You are only invited to this room, and cannot write there yet.", _answer_invite(room_id))
         await desk.do(Wish(Verb.REPLY, room_id, room_id, newest, text))
+
+    async def accept(self, account: str, room: str) -> None:
+        await self._answer(Verb.ACCEPT, account, room)
+
+    async def decline(self, account: str, room: str) -> None:
+        await self._answer(Verb.DECLINE, account, room)
+
+    async def _answer(self, verb: Verb, account: str, room: str) -> None:
+        desk, room_id = self._find(account), _room_id(room)
+        invites = [each for each in await desk.ledger.open_deliveries([room_id]) if is_invite_id(each.event_id)]
+        if not invites:
+            raise UserError("There is no invite to this room that waits for an answer.", "heliograph inbox")
+        (wish,) = wishes(invites)
+        await desk.do(replace(wish, verb=verb))
 
     async def pause(self, words: str) -> int:
         until_ms = await self._quiet.pause(words)

@@ -43,6 +43,12 @@ class FakeAnswers:
     async def reply(self, account: str, room_id: str, text: str) -> None:
         self._note("reply", account, room_id, text)
 
+    async def accept(self, account: str, room_id: str) -> None:
+        self._note("accept", account, room_id)
+
+    async def decline(self, account: str, room_id: str) -> None:
+        self._note("decline", account, room_id)
+
     async def pause(self, words: str) -> int:
         self._note("pause", words)
         return UNTIL_RESUMED

@@ -22,7 +22,17 @@ from heliograph.control.service import Control
 SEED = 20
 SHORT, WHOLE = 500, 20_000
 METHODS = {
-    **{"Status": "", "Inbox": "", "Open": "sss", "MarkRead": "ss", "Reply": "sss", "Pause": "s", "Resume": ""},
+    **{
+        "Status": "",
+        "Inbox": "",
+        "Open": "sss",
+        "MarkRead": "ss",
+        "Accept": "ss",
+        "Decline": "ss",
+        "Reply": "sss",
+        "Pause": "s",
+        "Resume": "",
+    },
     **{"EraseHistory": "b", "Set": "ssv", "GetAll": "s", "Rang": "sssssb"},
 }
 PROPERTIES = "org.freedesktop.DBus.Properties"

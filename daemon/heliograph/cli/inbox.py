@@ -17,7 +17,8 @@ from heliograph.cli.room_number import RoomNumber
 def command(ctx: click.Context, as_json: bool, all_messages: bool) -> None:
     """List what rang and was not read, opened or deleted since, by room; the newest first.
 
-    A room keeps its number as long as something is in the inbox. "@" marks what highlights.
+    A room keeps its number as long as something is in the inbox, and answers to its name as well. "@" marks what
+    highlights.
 
     \b
     Examples:
@@ -41,11 +42,11 @@ def command(ctx: click.Context, as_json: bool, all_messages: bool) -> None:
 
 
 @command.command("open")
-@click.argument("room", required=False, type=RoomNumber(), metavar="[NUMBER]")
+@click.argument("room", required=False, type=RoomNumber(), metavar="[ROOM]")
 def open_(room: str | None) -> None:
-    """Open a room in your Matrix client, at its newest message: by its number, or by its id. It counts as read then.
+    """Open a room in your Matrix client, at its newest message: by its number, name or id. It counts as read then.
 
-    Without a number: the room with the newest highlight, or else the newest message.
+    Without one: the room with the newest highlight, or else the newest message.
 
     \b
     Example:
@@ -58,13 +59,14 @@ def open_(room: str | None) -> None:
 
 
 @command.command("read")
-@click.argument("room", type=RoomNumber(), metavar="NUMBER")
+@click.argument("room", type=RoomNumber(), metavar="ROOM")
 def read(room: str) -> None:
-    """Mark a room as read, for all your clients: by its number, or by its id.
+    """Mark a room as read, for all your clients: by its number, name or id.
 
     \b
-    Example:
+    Examples:
       heliograph inbox read 2
+      heliograph inbox read Lunch
     """
     from heliograph.cli.inbox_rooms import act
 
@@ -73,10 +75,10 @@ def read(room: str) -> None:
 
 
 @command.command("reply")
-@click.argument("room", type=RoomNumber(), metavar="NUMBER")
+@click.argument("room", type=RoomNumber(), metavar="ROOM")
 @click.argument("text", nargs=-1, required=True)
 def reply(room: str, text: tuple[str, ...]) -> None:
-    """Send a message into a room: by its number, or by its id.
+    """Send a message into a room: by its number, name or id.
 
     \b
     Example:
@@ -86,3 +88,33 @@ def reply(room: str, text: tuple[str, ...]) -> None:
 
     title = asyncio.run(act("Reply", room, " ".join(text)))
     click.echo(f"Sent to {title}")
+
+
+@command.command("accept")
+@click.argument("room", type=RoomNumber(), metavar="ROOM")
+def accept(room: str) -> None:
+    """Accept an invite, and join the room: by its number, name or id.
+
+    \b
+    Example:
+      heliograph inbox accept 3
+    """
+    from heliograph.cli.inbox_rooms import act
+
+    title = asyncio.run(act("Accept", room))
+    click.echo(f"Joined {title}")
+
+
+@command.command("decline")
+@click.argument("room", type=RoomNumber(), metavar="ROOM")
+def decline(room: str) -> None:
+    """Decline an invite: by the room's number, name or id.
+
+    \b
+    Example:
+      heliograph inbox decline 3
+    """
+    from heliograph.cli.inbox_rooms import act
+
+    title = asyncio.run(act("Decline", room))
+    click.echo(f"Declined the invite to {title}")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import difflib
 import os
 from dataclasses import dataclass
 from typing import Any
@@ -14,6 +15,8 @@ from heliograph.core.unread import MOST_MESSAGES, UnreadRoom, inbox_as_json
 from heliograph.errors import EXIT_CONFIG, EXIT_USAGE, StateError, UserError
 
 _TITLE = 100
+MAX_SHOWN_TITLE = 30
+"""Characters of a name in the table."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,13 +50,13 @@ async def load_inbox() -> Listing:
     if numbered.problem is not None:
         problems.append(
             f"Numbers of new rooms could not be kept: {numbered.problem}. "
-            "Make room on the disk, or name a room by its id."
+            "Make room on the disk, or call a room by its name."
         )
     return Listing({**inbox, "rooms": listed}, tuple(problems))
 
 
 async def act(member: str, room: str | None, *words: str) -> str:
-    """Has the daemon do something with this room: its number, its id, or None for the one that matters most.
+    """Has the daemon do something with this room: its number, name or id, or None for the one that matters most.
 
     Returns its name. Raises UserError.
     """
@@ -108,11 +111,50 @@ def _find(rooms: list[dict[str, Any]], wanted: str) -> tuple[str, str, str]:
     if key is not None:
         # Read meanwhile, and meant all the same.
         return (*key, key[1])
-    raise UserError(f"There is no {wanted[:100]!r} in the inbox.", "heliograph inbox", exit_code=EXIT_USAGE)
+    return _described(_by_name(rooms, wanted))
+
+
+def _by_name(rooms: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
+    """In any case, as it is called or as the table shows it. Raises UserError."""
+    name = _folded(wanted)
+    called = [room for room in rooms if name and name in (_folded(_title(room)), _folded(shown_title(room)))]
+    if len(called) == 1:
+        return called[0]
+    what = clean_line(wanted, _TITLE)
+    if called:
+        raise UserError(
+            f"Several rooms in the inbox are called {what!r}.",
+            f"Give the number of one: {_listed(called)}.",
+            exit_code=EXIT_USAGE,
+        )
+    like = [room for room in rooms if name and name in _folded(_title(room))]
+    near = difflib.get_close_matches(name, [_folded(_title(room)) for room in rooms], n=3)
+    like = like or [room for room in rooms if _folded(_title(room)) in near]
+    hint = f"Did you mean {_listed(like)}?" if like else "See what is in it: heliograph inbox"
+    raise UserError(f"There is no {what!r} in the inbox.", hint, exit_code=EXIT_USAGE)
+
+
+def shown_title(room: dict[str, Any]) -> str:
+    """As the table has room for it."""
+    return clean_line(str(room.get("title")), MAX_SHOWN_TITLE) or "(no name)"
+
+
+def _title(room: dict[str, Any]) -> str:
+    return clean_line(str(room.get("title")), _TITLE)
+
+
+def _folded(text: str) -> str:
+    return " ".join(text.split()).casefold()
+
+
+def _listed(rooms: list[dict[str, Any]]) -> str:
+    return ", ".join(
+        f"{_title(room)} ({room.get('room_id') if room['number'] is None else room['number']})" for room in rooms[:10]
+    )
 
 
 def _described(room: dict[str, Any]) -> tuple[str, str, str]:
-    return (*_key(room), clean_line(str(room.get("title")), _TITLE))
+    return (*_key(room), _title(room))
 
 
 def _key(room: dict[str, Any]) -> tuple[str, str]:

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
-from heliograph.cli.inbox_rooms import tables_in
+from heliograph.cli.inbox_rooms import shown_title, tables_in
 from heliograph.cli.table import lay_out, terminal_width, word_time
 from heliograph.core.text import clean_line
 from heliograph.core.unread import Rung
@@ -28,7 +28,7 @@ def show_inbox(rooms: Sequence[dict[str, Any]], *, all_messages: bool) -> Iterat
 def _room_rows(room: dict[str, Any], *, all_messages: bool, has_accounts: bool) -> Iterator[Sequence[str]]:
     messages = tables_in(room, "messages")
     mark = "@" if room.get("highlights") else " "
-    title = clean_line(str(room.get("title")), _TITLE) or "(no name)"
+    title = shown_title(room)
     account = [clean_line(str(room.get("account")), _TITLE)] if has_accounts else []
     shown = messages if all_messages else messages[-1:]
     number = room.get("number")

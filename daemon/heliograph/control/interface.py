@@ -45,6 +45,8 @@ class Answers(Protocol):
     async def open(self, account: str, room: str, token: str) -> None: ...
     async def mark_read(self, account: str, room: str) -> None: ...
     async def reply(self, account: str, room: str, text: str) -> None: ...
+    async def accept(self, account: str, room: str) -> None: ...
+    async def decline(self, account: str, room: str) -> None: ...
     async def pause(self, words: str) -> int:
         """Until when, in ms since 1970, or UNTIL_RESUMED."""
         ...
@@ -129,6 +131,16 @@ class Daemon1(ServiceInterface):
         if len(text) > LONGEST_TEXT:
             raise UserError(f"The reply has {len(text)} characters.", f"Send at most {LONGEST_TEXT}.")
         await self._answers.reply(account, room, text)
+
+    @dbus_method()
+    @_acting
+    async def Accept(self, account: DBusStr, room: DBusStr) -> DBusNothing:  # noqa: N802
+        await self._answers.accept(account, room)
+
+    @dbus_method()
+    @_acting
+    async def Decline(self, account: DBusStr, room: DBusStr) -> DBusNothing:  # noqa: N802
+        await self._answers.decline(account, room)
 
     @dbus_method()
     @_acting

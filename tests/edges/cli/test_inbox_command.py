@@ -223,7 +223,52 @@ def test_reading_and_replying_reach_the_daemon(shell: Shell, private_bus: Privat
     assert asked == [("mark_read", ME, ROOM), ("reply", ME, ROOM, "on my way")]
 
 
-@pytest.mark.parametrize("wanted", ["7", "!nowhere:example.org", "x", "99999999999999999999", "٣"])
+def test_invites_are_answered(shell: Shell, private_bus: PrivateBus) -> None:
+    with daemon(private_bus, make_room()) as running:
+        assert shell.run("inbox", "accept", "Lunch").stdout == "Joined Lunch\n"
+        assert shell.run("inbox", "decline", "1").stdout == "Declined the invite to Lunch\n"
+    asked = [question for question in running.answers.asked if question != ("inbox",)]
+    assert asked == [("accept", ME, ROOM), ("decline", ME, ROOM)]
+
+
+LONG = "The room of all who have lunch together on Fridays"
+
+
+@pytest.mark.parametrize("name", ["Lunch  Club", " lunch club", "LUNCH CLUB"])
+def test_a_room_answers_to_its_name(shell: Shell, private_bus: PrivateBus, name: str) -> None:
+    rooms = (make_room(title="Lunch Club"), make_room(OTHER_ROOM, "Lunch Club of old"))
+    with daemon(private_bus, *rooms) as running:
+        assert shell.run("inbox", "read", name).stdout == "Read: Lunch Club\n"
+    assert running.answers.asked[-1] == ("mark_read", ME, ROOM)
+
+
+def test_a_room_answers_to_what_the_table_shows_of_its_name(shell: Shell, private_bus: PrivateBus) -> None:
+    with daemon(private_bus, make_room(title=LONG)):
+        shown = f"{LONG[:29].rstrip()}…"
+        assert shown in shell.run("inbox").stdout
+        assert shell.run("inbox", "read", shown).stdout == f"Read: {LONG}\n"
+
+
+def test_of_two_rooms_of_one_name_the_number_is_asked_for(shell: Shell, private_bus: PrivateBus) -> None:
+    with daemon(private_bus, make_room(), make_room(OTHER_ROOM, "lunch")):
+        result = shell.run("inbox", "read", "Lunch")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines() == [
+        "Error: Several rooms in the inbox are called 'Lunch'.",
+        "Try: Give the number of one: Lunch (1), lunch (2).",
+    ]
+
+
+@pytest.mark.parametrize("name", ["Lun", "Lnuch", "unch"])
+def test_a_name_that_is_nearly_right_is_not_taken_but_understood(
+    shell: Shell, private_bus: PrivateBus, name: str
+) -> None:
+    with daemon(private_bus, make_room()):
+        result = shell.run("inbox", "read", name)
+    assert result.stderr.splitlines() == [f"Error: There is no {name!r} in the inbox.", "Try: Did you mean Lunch (1)?"]
+
+
+@pytest.mark.parametrize("wanted", ["", " ", "7", "!nowhere:example.org", "x", "99999999999999999999", "٣"])
 def test_a_room_that_is_not_there_is_a_usage_error(shell: Shell, private_bus: PrivateBus, wanted: str) -> None:
     with daemon(private_bus, make_room()):
         result = shell.run("inbox", "open", wanted)

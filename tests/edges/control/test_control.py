@@ -179,6 +179,8 @@ async def test_what_is_asked_for_reaches_the_daemon(private_bus: PrivateBus) -> 
     assert await ask("Resume") is None
     await ask("Open", "sss", ME, ROOM, "token")
     await ask("MarkRead", "ss", ME, ROOM)
+    await ask("Accept", "ss", ME, ROOM)
+    await ask("Decline", "ss", ME, ROOM)
     await ask("Reply", "sss", ME, ROOM, "yes")
     assert await ask("EraseHistory", "b", True) == 3
     assert await ask_inbox() == {"rooms": []}
@@ -188,6 +190,8 @@ async def test_what_is_asked_for_reaches_the_daemon(private_bus: PrivateBus) -> 
         ("resume",),
         ("open", ME, ROOM, "token"),
         ("mark_read", ME, ROOM),
+        ("accept", ME, ROOM),
+        ("decline", ME, ROOM),
         ("reply", ME, ROOM, "yes"),
         ("erase_history", True),
         ("inbox",),
@@ -198,7 +202,7 @@ async def test_what_is_asked_for_reaches_the_daemon(private_bus: PrivateBus) -> 
     ("trouble", "title", "hint"),
     [
         (UserError("It is not so.", "Do that."), "It is not so.", "Do that."),
-        (StorageError("disk full"), "It did not work: disk full", "Try again later."),
+        (StorageError("disk full"), "It did not work: disk full.", "Try again later."),
     ],
 )
 async def test_what_cannot_be_done_is_told_as_it_is(
@@ -445,7 +449,7 @@ async def test_every_member_is_documented_with_its_types(control: Control, other
     for property in interface.properties:
         assert f"| `{property.name}` | `{property.signature}` |" in text
     assert [signal.name for signal in interface.signals] == ["Rang"]
-    assert len(interface.methods) == 8
+    assert len(interface.methods) == 10
 
 
 async def test_a_fault_of_our_own_takes_the_daemon_off_the_bus_for_a_while_only(

@@ -4,17 +4,18 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import shlex
 from collections.abc import AsyncIterator
 
 import pytest
 
-from builders import ALICE, ME, ROOM, make_content, make_delivery
+from builders import ALICE, BOB, ME, ROOM, make_content, make_delivery
 from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
 from fakes.desktop import FakeDesktop
 from heliograph.core.actions import Verb, Wish
 from heliograph.core.delivery import State
 from heliograph.core.ids import EventId, RoomId
-from heliograph.core.notification import DoNotDisturb
+from heliograph.core.notification import Category, DoNotDisturb
 from heliograph.core.quiet import Through
 from heliograph.core.record import Withdrawal
 from heliograph.core.summary import RoomCount, Summary
@@ -176,10 +177,39 @@ async def test_a_room_is_marked_as_read_up_to_its_newest_message(reception: Rece
     assert reception.wishes == [Wish(Verb.MARK_READ, ROOM, ROOM, EventId("$b"))]
 
 
+async def test_an_invite_is_accepted_and_declined(reception: Reception) -> None:
+    content = make_content("Invited you", category=Category.INVITE, is_direct=True)
+    await reception.mine.commit(make_delivery(f"invite:{ROOM}:0", sender=BOB, content=content))
+    await reception.desk.accept(ME, ROOM)
+    await reception.desk.decline(ME, ROOM)
+    assert [(wish.verb, wish.room_id, wish.event_id, wish.direct_with) for wish in reception.wishes] == [
+        (Verb.ACCEPT, ROOM, None, BOB),
+        (Verb.DECLINE, ROOM, None, BOB),
+    ]
+
+
+async def test_where_no_invite_waits_none_is_answered(reception: Reception) -> None:
+    await reception.mine.commit(make_delivery("$a"))
+    for answer in (reception.desk.accept, reception.desk.decline):
+        with pytest.raises(UserError, match="no invite"):
+            await answer(ME, ROOM)
+    assert reception.wishes == []
+
+
+async def test_who_is_only_invited_cannot_reply(reception: Reception) -> None:
+    room_id = "!it's; a shell:example.org"
+    await reception.mine.commit(make_delivery(f"invite:{room_id}:0", room_id=room_id))
+    with pytest.raises(UserError, match="only invited") as refused:
+        await reception.desk.reply(ME, room_id, "hello")
+    assert shlex.split(refused.value.hint.partition(": ")[2])[3] == f"{room_id},"
+    assert reception.wishes == []
+
+
 async def test_a_room_without_news_and_an_invite_cannot_be_marked_as_read(reception: Reception) -> None:
     await reception.mine.commit(make_delivery(f"invite:{ROOM}:0"))
-    with pytest.raises(UserError, match="An invite"):
+    with pytest.raises(UserError, match="An invite") as refused:
         await reception.desk.mark_read(ME, ROOM)
+    assert refused.value.hint == f"Accept or decline it: heliograph inbox accept '{ROOM}', or decline '{ROOM}'"
     with pytest.raises(UserError, match="nothing unread"):
         await reception.desk.mark_read(ME, OTHER_ROOM)
     assert reception.wishes == []

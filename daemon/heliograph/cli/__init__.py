@@ -11,6 +11,7 @@ import click
 
 from heliograph import __version__
 from heliograph.cli.failure import explain_disk, explain_failure
+from heliograph.cli.group import Group
 from heliograph.errors import HeliographError
 
 _SECTIONS = {
@@ -35,7 +36,7 @@ Exit codes:
 _EXIT_INTERRUPTED = 130
 
 
-class Commands(click.Group):
+class Commands(Group):
     """A group that loads a command when it is asked for, and that turns failures into two lines and an exit code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

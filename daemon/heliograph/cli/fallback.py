@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
+from heliograph.cli.group import Group
 from heliograph.errors import EXIT_CONFIG, EXIT_FAILED, UserError
 
 if TYPE_CHECKING:
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from heliograph.core.fallback import Fallback, Finding
 
 
-@click.group("fallback", short_help="Have your phone ring where this desktop cannot.")
+@click.group("fallback", cls=Group, short_help="Have your phone ring where this desktop cannot.")
 def command() -> None:
     """Set, show, test or remove the HTTP pusher that rings where this desktop cannot.
 

@@ -7,8 +7,10 @@ import json
 
 import click
 
+from heliograph.cli.group import Group
 
-@click.group("history", invoke_without_command=True, short_help="Tell what rang and what became of it.")
+
+@click.group("history", cls=Group, invoke_without_command=True, short_help="Tell what rang and what became of it.")
 @click.option(
     "--limit", type=click.IntRange(1, 10_000), metavar="NUMBER", default=50, show_default=True, help="How many at most."
 )

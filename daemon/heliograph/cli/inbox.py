@@ -7,10 +7,11 @@ import json
 
 import click
 
+from heliograph.cli.group import Group
 from heliograph.cli.room_number import RoomNumber
 
 
-@click.group("inbox", invoke_without_command=True, short_help="List, open, read and answer what is unread.")
+@click.group("inbox", cls=Group, invoke_without_command=True, short_help="List, open, read and answer what is unread.")
 @click.option("--json", "as_json", is_flag=True, help="As JSON, for scripts.")
 @click.option("--messages", "-m", "all_messages", is_flag=True, help="Every message, not only the newest of each room.")
 @click.pass_context

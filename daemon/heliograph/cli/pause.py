@@ -7,6 +7,8 @@ import time
 
 import click
 
+from heliograph.errors import EXIT_USAGE, UserError
+
 
 @click.command("pause", short_help="Have nothing pop up for a while.")
 @click.argument("until", nargs=-1, metavar="[1h | until 08:00]")
@@ -29,11 +31,18 @@ def command(until: tuple[str, ...], toggle: bool) -> None:
 
 async def _pause(words: str, *, toggle: bool) -> None:
     from heliograph.cli.follow import word_until
-    from heliograph.control.client import ask, ask_property
+    from heliograph.control.client import OWN_TIMEOUT_S, ask, ask_property
+    from heliograph.core.quiet import parse_pause
+    from heliograph.local_time import LocalZone
 
+    try:
+        parse_pause(words, time.time_ns() // 1_000_000, LocalZone())
+    except ValueError as error:
+        hint = "heliograph pause 1h, or heliograph pause until 08:00"
+        raise UserError(f"{str(error)[:300]}.", hint, exit_code=EXIT_USAGE) from None
     if toggle and await ask_property("PausedUntil"):
-        await ask("Resume")
+        await ask("Resume", timeout_s=OWN_TIMEOUT_S)
         click.echo("Notifications pop up again.")
         return
-    until_ms = await ask("Pause", "s", words)
+    until_ms = await ask("Pause", "s", words, timeout_s=OWN_TIMEOUT_S)
     click.echo(f"Nothing pops up {word_until(until_ms, time.time_ns() // 1_000_000)}. To end it: heliograph resume")

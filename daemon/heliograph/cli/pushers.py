@@ -7,10 +7,11 @@ import json
 
 import click
 
+from heliograph.cli.group import Group
 from heliograph.cli.signed_in import account_option, choose_account
 
 
-@click.group("pushers", short_help="See and switch what else of yours rings.")
+@click.group("pushers", cls=Group, short_help="See and switch what else of yours rings.")
 def command() -> None:
     """List, switch or remove the pushers of your account: what the homeserver tells when something should ring.
 

@@ -10,6 +10,8 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
+from heliograph.cli.group import Group
+
 if TYPE_CHECKING:
     from heliograph.relay.config import RelayConfig
 
@@ -33,7 +35,9 @@ def _with_options(function: F) -> F:
     return function
 
 
-@click.group("relay", invoke_without_command=True, short_help="Direct push beside your homeserver (for its admin).")
+@click.group(
+    "relay", cls=Group, invoke_without_command=True, short_help="Direct push beside your homeserver (for its admin)."
+)
 @_with_options
 @click.option("--state", metavar="DIR", help="Where relay.db lives.")
 @click.option(

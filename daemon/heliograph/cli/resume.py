@@ -19,8 +19,10 @@ def command() -> None:
 
 
 async def _resume() -> None:
-    from heliograph.control.client import ask, ask_property
+    from heliograph.control.client import OWN_TIMEOUT_S, ask, ask_property
 
-    await ask("Resume")
+    was_paused = bool(await ask_property("PausedUntil"))
+    await ask("Resume", timeout_s=OWN_TIMEOUT_S)
+    what = "The pause has ended" if was_paused else "There was no pause"
     why = await ask_property("QuietReason")
-    click.echo("The pause has ended." if not why else f"The pause has ended, and it is quiet still: {why}.")
+    click.echo(f"{what}, and it is quiet still: {why}." if why else f"{what}.")

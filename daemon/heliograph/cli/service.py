@@ -6,8 +6,10 @@ from typing import Literal
 
 import click
 
+from heliograph.cli.group import Group
 
-@click.group("service", short_help="Have it run in the background, from every login on.")
+
+@click.group("service", cls=Group, short_help="Have it run in the background, from every login on.")
 def command() -> None:
     """Install, remove or look at the systemd user service.
 

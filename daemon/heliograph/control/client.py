@@ -21,6 +21,8 @@ from heliograph.tasks import start
 _TIMEOUT_S = 3.0
 _ACTION_TIMEOUT_S = 60.0
 """What the daemon does for the user may wait for the homeserver."""
+OWN_TIMEOUT_S = 5.0
+"""What it does by itself."""
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _MAX_ANSWER = 4 * 1024 * 1024
 
@@ -40,18 +42,22 @@ async def ask_inbox(bus_address: str | None = None) -> dict[str, Any] | None:
 async def ask_property(name: str, bus_address: str | None = None) -> Any:
     """What the running daemon tells of itself. Raises UserError if it does not."""
     question = (INTERFACE, name)
-    value = await _take(await _try_ask(bus_address, "Get", "ss", question, _TIMEOUT_S, _PROPERTIES))
+    value = await _take(await _insist(bus_address, "Get", "ss", question, _TIMEOUT_S, _PROPERTIES))
     return value.value if isinstance(value, Variant) else None
 
 
-async def ask(member: str, signature: str = "", *body: Any, bus_address: str | None = None) -> Any:
+async def ask(
+    member: str,
+    signature: str = "",
+    *body: Any,
+    bus_address: str | None = None,
+    timeout_s: float = _ACTION_TIMEOUT_S,
+) -> Any:
     """Has the running daemon do something; the first value of its answer. Raises UserError if it does not."""
-    return await _take(await _try_ask(bus_address, member, signature, body, _ACTION_TIMEOUT_S))
+    return await _take(await _insist(bus_address, member, signature, body, timeout_s))
 
 
-async def _take(reply: Message | None) -> Any:
-    if reply is None:
-        raise UserError("Heliograph is not running, or does not answer.", await asyncio.to_thread(to_start))
+async def _take(reply: Message) -> Any:
     if reply.message_type is MessageType.METHOD_RETURN:
         return reply.body[0] if reply.body else None
     text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
@@ -72,14 +78,42 @@ async def _try_ask(
     interface: str = INTERFACE,
 ) -> Message | None:
     """The answer, which may be an error. None: there is no bus, or no answer in time."""
+    with contextlib.suppress(UserError):
+        return await _insist(bus_address, member, signature, body, timeout_s, interface)
+    return None
+
+
+async def _insist(
+    bus_address: str | None,
+    member: str,
+    signature: str,
+    body: Sequence[Any],
+    timeout_s: float,
+    interface: str = INTERFACE,
+) -> Message:
+    """The answer, which may be an error. Raises UserError if there is none."""
     address = bus_address or session_bus_address()
     if address is None:
-        return None
+        raise await _absent()
     try:
         async with asyncio.timeout(timeout_s):
-            return await _ask(address, interface, member, signature, body)
-    except (OSError, EOFError, ValueError, TimeoutError, DBusFastError):
-        return None
+            reply = await _ask(address, interface, member, signature, body)
+    except TimeoutError:
+        # The bus keeps the question for it.
+        raise UserError(
+            f"Heliograph runs, but did not answer within {timeout_s:g} s.",
+            f"It may still do it, once it answers again. If it hangs: {await asyncio.to_thread(to_restart)}",
+        ) from None
+    except (OSError, EOFError, ValueError, DBusFastError):
+        raise await _absent() from None
+    if reply is None:
+        raise await _absent()
+    return reply
+
+
+async def _absent() -> UserError:
+    hint = await asyncio.to_thread(to_start)
+    return UserError("Heliograph is not running, or there is no session bus to ask it over.", hint)
 
 
 def _read_json(reply: Message | None) -> Any:

@@ -85,3 +85,21 @@ def test_light_commands_load_no_heavy_library(arguments: list[str]) -> None:
 def test_the_package_can_be_run_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "heliograph", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("heliograph, version 0.")
+
+
+@pytest.mark.parametrize(
+    ("words", "guess"),
+    [
+        (("statsu",), "Did you mean status?"),
+        (("STATUS",), "Did you mean status?"),
+        (("rules", "lst"), "Did you mean list?"),
+        (("rules", "keyword", "ad"), "Did you mean add?"),
+        (("inbox", "raed", "2"), "Did you mean read?"),
+        (("relay", "chek"), "Did you mean check?"),
+        (("xyzzy",), "No such command 'xyzzy'.\n"),
+    ],
+)
+def test_a_misspelled_command_is_understood(shell: Shell, words: tuple[str, ...], guess: str) -> None:
+    result = shell.run(*words)
+    assert result.exit_code == 2
+    assert guess in result.stderr

@@ -89,6 +89,7 @@ def test_accounts_are_listed_without_their_tokens(shell: Shell, signed_in: Login
         "device_id": "DEVICE1",
         "homeserver": signed_in.url,
         "secrets": "file",
+        "signed_out": None,
         "folder": str(state_folder(ME)),
     }
 

@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+import asyncio
+
 import pytest
 
 from buses import PrivateBus
@@ -36,18 +38,54 @@ def test_words_that_are_none_are_explained(shell: Shell, private_bus: PrivateBus
     answers = FakeAnswers()
     answers.trouble = UserError("'soon' is not written like 1h.", "heliograph pause 1h")
     with FakeDaemon(private_bus, answers):
-        result = shell.run("pause", "soon")
+        result = shell.run("pause", "1h")
     assert result.exit_code == 1
     assert result.stderr == "Error: 'soon' is not written like 1h.\nTry: heliograph pause 1h\n"
+
+
+def test_words_that_are_none_are_told_before_anything_else_is_missing(shell: Shell) -> None:
+    result = shell.run("pause", "banana")
+    assert result.exit_code == 2
+    problem, hint = result.stderr.splitlines()
+    assert "banana" in problem
+    assert hint == "Try: heliograph pause 1h, or heliograph pause until 08:00"
+
+
+def test_where_there_was_no_pause_none_has_ended(shell: Shell, private_bus: PrivateBus) -> None:
+    with FakeDaemon(private_bus, FakeAnswers(), Summary(quiet_why="quiet hours")):
+        assert shell.run("resume").stdout == "There was no pause, and it is quiet still: quiet hours.\n"
+    with FakeDaemon(private_bus, FakeAnswers()):
+        assert shell.run("resume").stdout == "There was no pause.\n"
+
+
+class SilentAnswers(FakeAnswers):
+    """Of a daemon that has the name, and hangs."""
+
+    async def pause(self, words: str) -> int:
+        await asyncio.Event().wait()
+        raise AssertionError(words)
+
+
+def test_a_daemon_that_hangs_is_waited_for_no_longer_than_some_seconds(
+    shell: Shell, private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("heliograph.control.client.OWN_TIMEOUT_S", 0.2)
+    with FakeDaemon(private_bus, SilentAnswers()):
+        result = shell.run("pause", "1h")
+    assert result.exit_code == 1
+    problem, hint = result.stderr.splitlines()
+    assert problem == "Error: Heliograph runs, but did not answer within 0.2 s."
+    assert hint.startswith("Try: It may still do it, once it answers again. If it hangs: ")
 
 
 @pytest.mark.parametrize(
     ("why", "told"), [("", "The pause has ended."), ("quiet hours", "it is quiet still: quiet hours.")]
 )
 def test_resuming_says_what_is_left(shell: Shell, private_bus: PrivateBus, why: str, told: str) -> None:
-    with FakeDaemon(private_bus, FakeAnswers(), Summary(quiet_why=why)) as daemon:
+    with FakeDaemon(private_bus, FakeAnswers(), Summary(quiet_why=why, paused_until_ms=UNTIL_RESUMED)) as daemon:
         result = shell.run("resume")
     assert told in result.stdout
+    assert result.stdout.startswith("The pause has ended")
     assert daemon.answers.asked == [("resume",)]
 
 

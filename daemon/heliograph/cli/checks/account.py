@@ -62,7 +62,7 @@ async def _check_ledger(account: Account) -> Finding:
     subject = _about(account, "ledger")
     folder = state_folder(account.user_id)
     if not await asyncio.to_thread((folder / LEDGER_NAME).exists):
-        return doubtful(subject, "not there yet", f"Start the daemon once: {to_start()}")
+        return doubtful(subject, "never started yet", f"Start the daemon once: {to_start()}")
     try:
         ledger = await open_readonly(folder)
         try:

@@ -6,6 +6,8 @@ import importlib
 
 import click
 
+from heliograph.cli.group import Group
+
 _COMMANDS = {
     "list": "listing:command",
     "check": "check:command",
@@ -23,7 +25,7 @@ _COMMANDS = {
 """Module in this package and its command, by the word on the command line."""
 
 
-class RuleCommands(click.Group):
+class RuleCommands(Group):
     """A group that loads a subcommand when it is asked for."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 import click
 
+from heliograph.cli.group import Group
 from heliograph.cli.rules.desk import Desk, change_rules
 from heliograph.cli.signed_in import account_option
 from heliograph.core.push.changes import Change, actions_of, add_keyword, remove_keyword
@@ -13,7 +14,7 @@ from heliograph.core.push.verdict import verdict_of
 from heliograph.core.push.wording import word_verdict
 
 
-@click.group("keyword", short_help="Words that ring wherever they are said.")
+@click.group("keyword", cls=Group, short_help="Words that ring wherever they are said.")
 def command() -> None:
     """Add or remove words that ring wherever they are said.
 

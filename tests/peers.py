@@ -24,7 +24,7 @@ async def open_machine(
 ) -> Machine:
     """The device's machine, whose state is in this folder."""
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-    return await Machine.open(folder, user_id, device_id, pickle_key)
+    return await Machine.open(folder, user_id, device_id, pickle_key, now_ms=NOW)
 
 
 class Peer:

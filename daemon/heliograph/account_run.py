@@ -27,7 +27,8 @@ from heliograph.core.record import Delivery
 from heliograph.core.trust import Standing
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
 from heliograph.desktop.decoder import Decoder
-from heliograph.encryption.machine import Machine, destroy
+from heliograph.encryption.key_files import set_aside
+from heliograph.encryption.machine import Machine
 from heliograph.encryption.room_sender import RoomSender
 from heliograph.encryption.senders import Senders
 from heliograph.errors import (
@@ -94,6 +95,7 @@ class Parts:
     quiet: QuietLoop
     watchdog: Watchdog
     daemon: DaemonStatus
+    sign_out_interval_s: float
     gate: SoundGate = field(default_factory=SoundGate)
     """They sound one at a time."""
 
@@ -105,6 +107,7 @@ class AccountRun:
         self.account = account
         self.on_rang: Callable[[Sequence[Delivery]], None] = lambda _: None
         self._config = parts.config
+        self._sign_out_interval_s = parts.sign_out_interval_s
         self._ledger = ledger
         self._status = AccountStatus(account.user_id, account.homeserver)
         self._watchdog = parts.watchdog
@@ -216,7 +219,9 @@ class AccountRun:
         homeserver = HomeserverClient(session)
         folder = state_folder(self.account.user_id)
         try:
-            machine = await Machine.open(folder, self.account.user_id, self.account.device_id, secret.pickle_key)
+            machine = await Machine.open(
+                folder, self.account.user_id, self.account.device_id, secret.pickle_key, now_ms=now_ms()
+            )
             try:
                 async with self._open_relay(secret) as acknowledgements:
                     self._acknowledgements = acknowledgements
@@ -229,8 +234,9 @@ class AccountRun:
             await self._album.close()
             await homeserver.close()
         if not gone.soft:
-            # The device is no more: what was encrypted for it must not outlive it.
-            await asyncio.to_thread(destroy, folder)
+            # The device is no more: what was encrypted for it must not outlive it by more than a day.
+            was_in_use = self._status.last_sync_ms is not None
+            await asyncio.to_thread(set_aside, folder, self.account.device_id, now_ms(), was_in_use=was_in_use)
         return await self._end(gone)
 
     async def _turn_loops(self, homeserver: HomeserverClient, session: Session, machine: Machine) -> LoggedOut:
@@ -253,7 +259,12 @@ class AccountRun:
             self._ledger,
             self._encryption(machine, keys),
             self._status,
-            SyncSettings(self._config.sync.poll_seconds, self._config.history.days, self._config.privacy.privacy),
+            SyncSettings(
+                self._config.sync.poll_seconds,
+                self._config.history.days,
+                self._config.privacy.privacy,
+                self._sign_out_interval_s,
+            ),
             Surroundings(
                 clock=now_ms,
                 jitter=random.random,
@@ -460,7 +471,9 @@ class AccountRun:
             log.error("%s was signed out softly: its device waits for a new login", user_id)
             await self._say_last("Sign in again to get messages", f"Run: heliograph login {user_id}")
             return EXIT_NEEDS_LOGIN
-        log.error("%s was signed out: the homeserver no longer knows this device", user_id)
+        log.error(
+            "%s was signed out: the homeserver no longer knows this device. Its keys are set aside for a day", user_id
+        )
         await self._say_last(
             "Signed out: no more notifications",
             f"The homeserver ended the session of {user_id}. To start again: heliograph login {user_id}",

@@ -14,7 +14,7 @@ from functools import partial
 
 from heliograph import __version__, sd_notify
 from heliograph.account_run import AccountRun, Parts, now_ms
-from heliograph.accounts import Account, sounds_folder, state_folder
+from heliograph.accounts import Account, sounds_folder, state_folder, state_root
 from heliograph.config import Config
 from heliograph.control.service import Control
 from heliograph.control.verification import Verification1
@@ -25,6 +25,7 @@ from heliograph.desktop.opener import RoomOpener
 from heliograph.desktop.presence import DesktopPresence
 from heliograph.desktop.sounds import Sounds
 from heliograph.desktop.wakeups import Wakeups
+from heliograph.encryption.key_files import destroy_outdated
 from heliograph.errors import EXIT_FAILED, EXIT_OK, UserError
 from heliograph.front_desk import FrontDesk
 from heliograph.handoff_loop import HandoffLoop, Whereabouts, settle_all
@@ -38,12 +39,14 @@ from heliograph.session_bus import outlives_sessions, session_bus_address
 from heliograph.session_watch import SessionWatch
 from heliograph.status import DaemonStatus
 from heliograph.store.ledger import SqliteLedger
-from heliograph.tasks import listed_in, start, start_beside
+from heliograph.sync_loop.sign_out import INTERVAL_S
+from heliograph.tasks import keep_running, listed_in, start, start_beside
 from heliograph.trust_desk import TrustDesk
 from heliograph.watchdog import LONGEST_TURN_S, Watchdog
 
 log = logging.getLogger(__name__)
 
+KEYS_LOOK_S = 3600.0
 LEAVE_S = 4.0
 """How long handing over may take: logind lets sleep be held up for five seconds."""
 
@@ -56,9 +59,11 @@ async def run(
     presence: Presence | None = None,
     stop: asyncio.Event | None = None,
     on_ready: Callable[[DaemonStatus], None] | None = None,
+    sign_out_interval_s: float = INTERVAL_S,
 ) -> int:
     """Runs until stopped or until every account has ended. The exit code.
 
+    `sign_out_interval_s`: how long after the first answer that confirms a sign-out the second is asked for.
     Raises UserError if not a single account can be opened, or the desktop asked for cannot work.
     """
     stop = stop or _stop_on_signals()
@@ -74,8 +79,11 @@ async def run(
         status.desktop = desktop.name
         opener = RoomOpener(config.desktop.open_with)
         quiet = await _open_quiet(config)
-        parts = Parts(config, desktop, opener, quiet, watchdog, status)
+        await _destroy_outdated_keys()
+        parts = Parts(config, desktop, opener, quiet, watchdog, status, sign_out_interval_s)
         runs = await _open_accounts(parts, accounts, stack)
+        keeping = keep_running("keys set aside", _keep_destroying_outdated_keys, clock=now_ms)
+        stack.push_async_callback(_cancel, start(keeping, name="keys set aside"))
         await _open_front_desk(parts, runs, stack)
         wakeups = Wakeups(lambda why: _nudge(runs, quiet, why))
         away_after_s = 60.0 * config.handoff.away_after
@@ -114,6 +122,24 @@ async def _watch_session(runs: Sequence[AccountRun], stop: asyncio.Event, stack:
     await watch.start()
     stack.push_async_callback(watch.stop)
     stack.push_async_callback(_cancel, start(end_with_session(), name="end of the session"))
+
+
+async def _destroy_outdated_keys() -> None:
+    """Keys of devices that were signed out, whose day is over."""
+    try:
+        count = await asyncio.to_thread(destroy_outdated, state_root(), now_ms())
+    except UserError as error:
+        log.warning("%s %s", error.title, error.hint)
+        return
+    if count:
+        log.info("Destroyed the keys of %d devices that were signed out", count)
+
+
+async def _keep_destroying_outdated_keys() -> None:
+    """The daemon goes on for other accounts when one was signed out."""
+    while True:
+        await asyncio.sleep(KEYS_LOOK_S)
+        await _destroy_outdated_keys()
 
 
 def _feed_often(watchdog: Watchdog, stack: contextlib.AsyncExitStack) -> None:

@@ -101,6 +101,10 @@ class Homeserver(Protocol):
     device_id: str
 
     async def features(self) -> Features: ...
+    async def whoami(self) -> None:
+        """Returns if the access token is good."""
+        ...
+
     async def sync(self, request: SyncRequest) -> Sync: ...
     async def push_rules(self) -> Json:
         """`{"global": {...}}`."""

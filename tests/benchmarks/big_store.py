@@ -19,7 +19,8 @@ import vodozemac
 from nio.crypto import InboundGroupSession  # type: ignore[import-untyped]
 
 from heliograph.core.ids import UserId
-from heliograph.encryption.machine import FILE_NAME, Machine
+from heliograph.encryption.key_files import FILE_NAME
+from heliograph.encryption.machine import Machine
 
 ROOM_KEYS = 10_000
 DEVICES = 5_000
@@ -28,7 +29,7 @@ DEVICES = 5_000
 async def fill(folder: Path, user_id: UserId, device_id: str, pickle_key: str) -> None:
     """Makes the device's keys, and puts others' beside them."""
     await asyncio.to_thread(folder.mkdir, parents=True, exist_ok=True)
-    machine = await Machine.open(folder, user_id, device_id, pickle_key)
+    machine = await Machine.open(folder, user_id, device_id, pickle_key, now_ms=0)
     await machine.close()
     await asyncio.to_thread(_fill, folder / FILE_NAME, pickle_key)
 
@@ -64,7 +65,7 @@ def _fill(file: Path, pickle_key: str) -> None:
 async def _time_opening(folder: Path, user_id: UserId, device_id: str, pickle_key: str) -> float:
     importlib.import_module("heliograph.encryption.engine")
     began = time.perf_counter()
-    machine = await Machine.open(folder, user_id, device_id, pickle_key)
+    machine = await Machine.open(folder, user_id, device_id, pickle_key, now_ms=0)
     took_ms = (time.perf_counter() - began) * 1000
     await machine.close()
     return took_ms

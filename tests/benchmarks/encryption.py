@@ -29,7 +29,7 @@ from heliograph.core.push.rules import Ruleset
 from heliograph.core.room import RoomFacts
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
-from heliograph.encryption.machine import FILE_NAME
+from heliograph.encryption.key_files import FILE_NAME
 from heliograph.secrets.secret import decode_secret
 from heliograph.sync_loop.decryption import AT_ONCE, Decrypter, Opened
 from peers import PICKLE_KEY, Peer, open_machine

@@ -15,7 +15,7 @@ from heliograph.core.events import Event, JoinedRoom, Receipt, ServerNotificatio
 from heliograph.core.ids import RoomId
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
-from heliograph.errors import Refused, Unreachable
+from heliograph.errors import LoggedOut, Refused, Unreachable
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
 from heliograph.ports import Homeserver, Member, Pusher, SyncRequest
@@ -33,6 +33,8 @@ class World:
     alice: Any
     bob: Any
     send_to_device: Callable[[str, dict[str, Any]], Awaitable[None]]
+    sign_out: Callable[[], Awaitable[None]]
+    """Another device of the user ends this one."""
     token: str = ""
 
     async def start(self) -> Sync:
@@ -72,7 +74,7 @@ async def fake_world() -> World:
     async def send_to_device(type_: str, content: dict[str, Any]) -> None:
         server.send_to_device(alice.user_id, type_, content)
 
-    return World(server, me, alice, bob, send_to_device)
+    return World(server, me, alice, bob, send_to_device, server.sign_out)
 
 
 @pytest.fixture
@@ -85,7 +87,7 @@ async def real_world(synapse: ThrowawaySynapse, new_user: Callable[[str], Awaita
         messages = {me.user_id: {me.device_id: content}}
         await alice.call("PUT", f"/sendToDevice/{type_}/{id(content)}", {"messages": messages})
 
-    yield World(client, await me.login_again(), alice, bob, send_to_device)
+    yield World(client, await me.login_again(), alice, bob, send_to_device, me.logout)
     await client.close()
 
 
@@ -452,6 +454,16 @@ async def test_to_device_events_come_until_they_are_acknowledged(world: World) -
         [event] = (await world.sync(1000, acknowledges=acknowledges)).to_device
         assert json.loads(event)["content"] == {"n": 1}
     assert (await world.sync()).to_device == ()
+
+
+async def test_a_token_that_is_good_is_known_and_one_that_is_not_is_refused_everywhere(world: World) -> None:
+    await world.start()
+    await world.homeserver.whoami()
+    await world.sign_out()
+    for call in (world.homeserver.whoami, world.homeserver.pushers, world.sync):
+        with pytest.raises(LoggedOut) as gone:
+            await call()
+        assert not gone.value.soft
 
 
 async def test_features_are_told(world: World) -> None:

@@ -29,6 +29,7 @@ from hostile_homeserver import HostileHomeserver, message, never, refusal
 from waiting import until
 
 OTHER = UserId("@other:example.org")
+SIGN_OUT_INTERVAL_S = 0.2
 
 
 @dataclass
@@ -55,7 +56,12 @@ class Stage:
     @contextlib.asynccontextmanager
     async def running(self, config: Config | None = None) -> AsyncIterator[asyncio.Task[int]]:
         running = app.run(
-            config or Config(), self.accounts, desktop=self.desktop, stop=self.stop, on_ready=self.statuses.append
+            config or Config(),
+            self.accounts,
+            desktop=self.desktop,
+            stop=self.stop,
+            on_ready=self.statuses.append,
+            sign_out_interval_s=SIGN_OUT_INTERVAL_S,
         )
         task = asyncio.create_task(running)
         try:
@@ -109,6 +115,68 @@ async def known_sign_out() -> SignOut | None:
     return await asyncio.to_thread(sign_out_of, account)
 
 
+async def known(request: web.Request) -> web.StreamResponse:
+    return web.json_response({"user_id": ME, "device_id": "D"})
+
+
+def sign_out(server: HostileHomeserver, *, is_soft: bool = False) -> None:
+    """From now on the homeserver does not know the access token."""
+    server.answers_all = refusal(401, "M_UNKNOWN_TOKEN", soft_logout=is_soft)
+    server.give(server.answers_all)
+
+
+def keys_of(user_id: str = ME) -> dict[str, bytes]:
+    """What is kept of the device's keys, by path in the account's folder."""
+    folder = state_folder(user_id)
+    return {str(file.relative_to(folder)): file.read_bytes() for file in folder.glob("**/crypto.db")}
+
+
+async def test_one_wrong_answer_about_the_token_costs_nothing(stage: Stage) -> None:
+    server = await stage.add()
+    server.answers_to["v3/account/whoami"] = known
+    async with stage.running() as task:
+        await polls(server)
+        server.give(refusal(401, "M_UNKNOWN_TOKEN"))
+        server.give(server.sync(message("hello")))
+        await until(lambda: stage.desktop.bodies)
+        assert not task.done()
+        assert list(keys_of()) == ["crypto.db"]
+
+
+async def test_keys_of_a_signed_out_device_are_set_aside_and_back_in_use_if_that_was_wrong(stage: Stage) -> None:
+    server = await stage.add()
+    async with stage.running() as task:
+        await polls(server)
+        sign_out(server)
+        assert await asyncio.wait_for(task, 10) == EXIT_CONFIG
+    ((place, kept),) = keys_of().items()
+    assert place.startswith("signed-out-")
+    # Started again, it is told the same.
+    stage.stop.clear()
+    async with stage.running() as task:
+        assert await asyncio.wait_for(task, 10) == EXIT_CONFIG
+    assert list(keys_of()) == [place], "their day began with the first time"
+    server.answers_all = None
+    stage.stop.clear()
+    async with stage.running():
+        await polls(server)
+        server.give(server.sync(message("hello")))
+        await until(lambda: any("hello" in body for body in stage.desktop.bodies))
+        assert list(keys_of()) == ["crypto.db"]
+    assert len(keys_of()["crypto.db"]) >= len(kept)
+
+
+async def test_keys_that_were_set_aside_are_destroyed_after_a_day_also_of_other_accounts(stage: Stage) -> None:
+    await stage.add()
+    aside = state_folder(OTHER) / "signed-out-1700000000000-0123456789abcdef"
+    aside.mkdir(parents=True)
+    for name in ("crypto.db", "crypto.db-wal"):
+        (aside / name).write_bytes(b"keys")
+    async with stage.running():
+        await polls(stage.servers[0])
+    assert not aside.exists()
+
+
 @pytest.mark.parametrize(
     ("is_soft", "code", "summary"),
     [
@@ -122,7 +190,7 @@ async def test_being_signed_out_is_told_once_and_ends_the_daemon(
     server = await stage.add()
     async with stage.running() as task:
         await polls(server)
-        server.give(refusal(401, "M_UNKNOWN_TOKEN", soft_logout=is_soft))
+        sign_out(server, is_soft=is_soft)
         assert await asyncio.wait_for(task, 10) == code
     assert stage.summaries == [summary]
     assert await known_sign_out() is (SignOut.SOFTLY if is_soft else SignOut.FOR_GOOD)
@@ -147,7 +215,7 @@ async def test_an_account_that_ends_leaves_the_others_running(stage: Stage) -> N
     async with stage.running() as task:
         await polls(server)
         await polls(other)
-        server.give(refusal(401, "M_UNKNOWN_TOKEN"))
+        sign_out(server)
         await until(lambda: stage.summaries)
         other.give(other.sync(message("still here")))
         await until(lambda: any("still here" in body for body in stage.desktop.bodies))
@@ -286,7 +354,16 @@ ACCOUNT_TASKS = sorted(
     )
 )
 DAEMON_TASKS = sorted(
-    ("D-Bus service", "bars and badges", "hooks", "quiet", "session bus", "session watch", "system bus")
+    (
+        "D-Bus service",
+        "bars and badges",
+        "hooks",
+        "keys set aside",
+        "quiet",
+        "session bus",
+        "session watch",
+        "system bus",
+    )
 )
 
 
@@ -297,10 +374,10 @@ async def test_an_account_that_cannot_be_opened_for_a_fault_of_our_own_is_opened
     faults = [RuntimeError("a fault"), RuntimeError("another")]
     open_machine = Machine.open
 
-    async def open_or_fail(folder: Path, user_id: UserId, *arguments: str) -> Machine:
+    async def open_or_fail(folder: Path, user_id: UserId, *arguments: str, now_ms: int) -> Machine:
         if user_id == ME and faults:
             raise faults.pop()
-        return await open_machine(folder, user_id, *arguments)
+        return await open_machine(folder, user_id, *arguments, now_ms=now_ms)
 
     monkeypatch.setattr(Machine, "open", open_or_fail)
     async with stage.running() as task:

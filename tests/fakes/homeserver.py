@@ -30,7 +30,7 @@ from heliograph.core.events import (
 )
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.room import RoomFacts
-from heliograph.errors import Refused, ServerError, Unreachable
+from heliograph.errors import LoggedOut, Refused, ServerError, Unreachable
 from heliograph.homeserver.sync_filter import STATE_TYPES
 from heliograph.ports import Features, Member, MessagesPage, NotificationsPage, Pusher, SyncRequest
 
@@ -77,6 +77,9 @@ class FakeHomeserver:
         self.told = Features(versions=("v1.11",), software="Fake")
         self.failures: deque[ServerError] = deque()
         self.answers: deque[Sync] = deque()
+        self.signed_out: LoggedOut | None = None
+        """If set, what every call raises."""
+        self.whoamis = 0
         self.requests: list[SyncRequest] = []
         self.fact_requests: list[tuple[RoomId, ...]] = []
         self.rooms: dict[RoomId, FakeRoom] = {}
@@ -100,6 +103,10 @@ class FakeHomeserver:
     async def features(self) -> Features:
         await self._call()
         return self.told
+
+    async def whoami(self) -> None:
+        self.whoamis += 1
+        await self._call()
 
     async def sync(self, request: SyncRequest) -> Sync:
         self.requests.append(request)
@@ -257,8 +264,15 @@ class FakeHomeserver:
         await asyncio.sleep(0)
         if self.is_closed:
             raise Unreachable("closed")
+        if self.signed_out is not None:
+            raise LoggedOut(soft=self.signed_out.soft)
         if self.failures:
             raise self.failures.popleft()
+
+    async def sign_out(self, *, soft: bool = False) -> None:
+        """The access token is no longer good. A poll under way ends, and the next is refused."""
+        self.signed_out = LoggedOut(soft=soft)
+        await self.drop_connections()
 
     def _place(self, token: str) -> int:
         if not token.startswith("s") or not token[1:].isdigit():

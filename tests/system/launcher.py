@@ -1,6 +1,6 @@
 """Runs `heliograph run`, and if a step is named, kills the process right there the first time it has something to do.
 
-    launcher.py [STEP]
+    launcher.py [STEP | "confirm sign-outs soon"]
 
 It is the test's own program: the daemon knows nothing of steps.
 """
@@ -11,8 +11,10 @@ import os
 import signal
 import sys
 from collections.abc import Awaitable, Callable
+from functools import partial
 from typing import Any
 
+from heliograph import app
 from heliograph.core.delivery import Move
 from heliograph.core.events import Sync
 from heliograph.core.notification import Notification, Popup
@@ -155,8 +157,16 @@ KEY_STEPS: dict[str, tuple[type, str, Callable[[Method], Method]]] = {
 """Only with encryption is something to do there."""
 
 
+SOON = "confirm sign-outs soon"
+"""Instead of a minute after the first answer that confirms it."""
+SOON_S = 2.0
+
+
 def main() -> None:
     for step in sys.argv[1:]:
+        if step == SOON:
+            app.run = partial(app.run, sign_out_interval_s=SOON_S)
+            continue
         owner, method, wrap = (STEPS | KEY_STEPS)[step]
         setattr(owner, method, wrap(getattr(owner, method)))
     from heliograph.cli import main as heliograph

@@ -1,4 +1,4 @@
-"""Signed out softly the device keeps its keys; signed out for good it keeps nothing."""
+"""Signed out softly the device keeps its keys; signed out for good it keeps them aside for a day."""
 
 from __future__ import annotations
 
@@ -11,10 +11,12 @@ from conftest import NewUser, OpenJsClient
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account, find_account, state_folder
 from heliograph.demo.homeserver import ThrowawaySynapse
+from heliograph.demo.user import DemoUser
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN
-from system.command import log_in
+from system.command import heliograph, log_in
 from system.daemon import Daemon, session_of, sign_in
 from system.evidence import rings, rung
+from system.launcher import SOON
 from waiting import until
 
 EXPIRES_S = 15.0
@@ -43,7 +45,7 @@ async def test_keys_outlast_a_soft_logout_and_read_what_was_said_meanwhile(
     await alice("wait_members", room=room, count=2)
     account = await sign_in(me)
     expires = let_expire(synapse, account)
-    async with Daemon() as daemon:
+    async with Daemon(SOON) as daemon:
         await until(lambda: "Published keys" in daemon.log, "the keys to be published")
         await alice("wait_device_status", user=me.user_id, device=account.device_id, is_known=True)
         await alice("send", room=room, body="before")
@@ -62,12 +64,51 @@ async def test_keys_outlast_a_soft_logout_and_read_what_was_said_meanwhile(
     assert rings(screen, "New encrypted message") == 0
 
 
-async def test_a_device_that_was_ended_elsewhere_leaves_no_keys(new_user: NewUser, screen: NotificationServer) -> None:
+async def test_a_device_that_was_ended_elsewhere_keeps_its_keys_aside_until_it_is_forgotten_here(
+    new_user: NewUser, screen: NotificationServer
+) -> None:
     me = await new_user("me")
     account = await sign_in(me)
-    async with Daemon() as daemon:
+    async with Daemon(SOON) as daemon:
         await until(lambda: "Published keys" in daemon.log, "the keys to be published")
         assert "crypto.db" in files_of(account)
         await (await session_of(me, account)).logout()
+        await rung(screen, "heliograph login")
         assert await daemon.ended() == EXIT_CONFIG
     assert not any(name.startswith("crypto.db") for name in files_of(account))
+    (aside,) = (file for file in state_folder(account.user_id).iterdir() if file.name.startswith("signed-out-"))
+    assert (aside / "crypto.db").exists()
+    ended = await heliograph("logout", me.user_id)
+    assert ended.code == 0, ended.errors
+    assert not aside.exists()
+
+
+async def test_a_locked_account_is_told_and_goes_on_by_itself_when_it_is_unlocked(
+    new_user: NewUser, screen: NotificationServer
+) -> None:
+    me, alice, admin = await new_user("me"), await new_user("alice"), await new_user("admin", admin=True)
+    room = await alice.create_room("Lunch", [me])
+    await me.join(room)
+    account = await sign_in(me)
+    async with Daemon() as daemon:
+        await set_locked(admin, me, is_locked=True)
+        # The poll that waits is served until it ends.
+        await alice.send_text(room, "before")
+        await rung(screen, "unlock it")
+        assert daemon.exit_code is None
+        await alice.send_text(room, "meanwhile")
+        await set_locked(admin, me, is_locked=False)
+        await rung(screen, "meanwhile")
+        await until(
+            lambda: "is locked" not in " ".join(each.summary for each in screen.on_screen.values()), "the notice to go"
+        )
+    assert "crypto.db" in files_of(account)
+
+
+def is_locked_told(screen: NotificationServer) -> bool:
+    return any("is locked" in each.summary for each in screen.on_screen.values())
+
+
+async def set_locked(admin: DemoUser, user: DemoUser, *, is_locked: bool) -> None:
+    """As whoever runs the homeserver does."""
+    await admin.call("PUT", f"/_synapse/admin/v2/users/{user.user_id}", {"locked": is_locked})

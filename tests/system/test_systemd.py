@@ -15,6 +15,7 @@ import pytest
 
 from conftest import NewUser
 from heliograph.demo.user import DemoUser
+from heliograph.sync_loop.sign_out import INTERVAL_S
 from system.phone import Phone
 from system.systemd_box import SystemdBox
 from waiting import until
@@ -254,7 +255,7 @@ async def test_the_journal_knows_what_is_grave(desktop: Desktop, new_user: NewUs
     await desktop.sign_in(me)
     await desktop.user("heliograph", "service", "install")
     await me.call("POST", "/logout/all", {})
-    await until(partial(_is_state, desktop, "failed"), "the end", PATIENCE_S)
+    await until(partial(_is_state, desktop, "failed"), "the end, once that is certain", PATIENCE_S + INTERVAL_S)
     assert (await desktop.properties("ExecMainStatus", "NRestarts")) == {"ExecMainStatus": "78", "NRestarts": "0"}
     grave = [json.loads(line) for line in (await desktop.journal("--priority=warning", "--output=json")).splitlines()]
     everything = [json.loads(line) for line in (await desktop.journal("--output=json")).splitlines()]

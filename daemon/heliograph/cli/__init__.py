@@ -34,6 +34,8 @@ Exit codes:
   130  interrupted with Ctrl-C
 """
 _EXIT_INTERRUPTED = 130
+_WITHOUT_STATE = ("run", "demo", "completion", "man", "relay", "test")
+"""Commands that look at no account; the daemon destroys outdated keys itself."""
 
 
 class Commands(Group):
@@ -87,13 +89,18 @@ def _drop_output() -> None:
 
 @click.command(cls=Commands, context_settings={"help_option_names": ["-h", "--help"]}, epilog=_EPILOG)
 @click.version_option(__version__, "-V", "--version", prog_name="heliograph")
-def commands() -> None:
+@click.pass_context
+def commands(ctx: click.Context) -> None:
     """Matrix notifications straight from the homeserver to the desktop.
 
     \b
     To begin:  heliograph login @you:example.org
                heliograph service install
     """
+    if ctx.invoked_subcommand not in _WITHOUT_STATE:
+        from heliograph.cli.outdated_keys import destroy_outdated_keys
+
+        destroy_outdated_keys()
 
 
 def main() -> None:

@@ -61,7 +61,7 @@ async def _alone(account: Account) -> AsyncIterator[Verifying]:
             account.homeserver, access_token=secret.access_token, user_id=user_id, device_id=account.device_id
         )
         stack.push_async_callback(session.close)
-        machine = await Machine.open(folder, user_id, account.device_id, secret.pickle_key)
+        machine = await Machine.open(folder, user_id, account.device_id, secret.pickle_key, now_ms=now_ms())
         stack.push_async_callback(machine.close)
         keys = KeysClient(session)
         trust = Trust(keys, machine, clock=now_ms)

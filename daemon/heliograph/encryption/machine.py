@@ -8,6 +8,7 @@ unless a method says so.
 from __future__ import annotations
 
 import asyncio
+import logging
 import sqlite3
 from collections.abc import Callable, Collection, Mapping, Sequence
 from pathlib import Path
@@ -27,16 +28,18 @@ from heliograph.core.encryption import (
 from heliograph.core.events import Event, Json
 from heliograph.core.ids import RoomId, UserId
 from heliograph.encryption import sender_devices
-from heliograph.errors import EXIT_NEEDS_LOGIN, StateError, UserError
+from heliograph.encryption.key_files import FILE_NAME, put_back, set_aside
+from heliograph.errors import EXIT_NEEDS_LOGIN, UserError
 from heliograph.schema import read_migrations
 from heliograph.sqlite import Database, whole_or_closed
 
 if TYPE_CHECKING:
     from heliograph.encryption.engine import Engine
 
+log = logging.getLogger(__name__)
+
 T = TypeVar("T")
 
-FILE_NAME = "crypto.db"
 MIGRATIONS = read_migrations("heliograph.encryption")
 
 
@@ -52,20 +55,24 @@ class Machine:
         self.identity = Identity(user_id, device_id, "", "")
 
     @classmethod
-    async def open(cls, folder: Path, user_id: UserId, device_id: str, pickle_key: str) -> Machine:
-        """Makes the file (0600) and the device's keys if missing. State of another device is destroyed first.
+    async def open(cls, folder: Path, user_id: UserId, device_id: str, pickle_key: str, *, now_ms: int) -> Machine:
+        """Makes the file (0600) and the device's keys if missing. State of another device is set aside first, and what
+        was set aside of this one is put back. `now_ms`: milliseconds since 1970.
 
         Raises StateError, and UserError if the keys cannot be read with this pickle key.
         """
-        return await whole_or_closed(cls._open(folder, user_id, device_id, pickle_key))
+        return await whole_or_closed(cls._open(folder, user_id, device_id, pickle_key, now_ms))
 
     @classmethod
-    async def _open(cls, folder: Path, user_id: UserId, device_id: str, pickle_key: str) -> Machine:
+    async def _open(cls, folder: Path, user_id: UserId, device_id: str, pickle_key: str, now_ms: int) -> Machine:
+        if await asyncio.to_thread(put_back, folder, device_id):
+            log.info("The keys of %s, which were set aside, are in use again", device_id)
         database = await Database.open(folder / FILE_NAME, MIGRATIONS)
         owner = await database.read(_read_owner)
         if owner is not None and owner != (user_id, device_id):
             await database.close()
-            await asyncio.to_thread(destroy, folder)
+            await asyncio.to_thread(set_aside, folder, owner[1], now_ms)
+            await asyncio.to_thread(put_back, folder, device_id)
             database = await Database.open(folder / FILE_NAME, MIGRATIONS)
         machine = cls(database, user_id, device_id, pickle_key)
         try:
@@ -191,18 +198,6 @@ class Machine:
                 f"The encryption keys of {self._owner[0]} cannot be read with the key that is kept for them.",
                 f"Sign this device out and in again: heliograph logout {self._owner[0]}, then heliograph login.",
                 exit_code=EXIT_NEEDS_LOGIN,
-            ) from error
-
-
-def destroy(folder: Path) -> None:
-    """Deletes the device's keys and all it received. Nothing may have them open. Raises StateError."""
-    for suffix in ("", "-wal", "-shm"):
-        file = folder / f"{FILE_NAME}{suffix}"
-        try:
-            file.unlink(missing_ok=True)
-        except OSError as error:
-            raise StateError(
-                f"{file} cannot be deleted: {error.strerror or error}", f"Delete it yourself: rm {file}"
             ) from error
 
 

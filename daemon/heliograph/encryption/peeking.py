@@ -8,7 +8,8 @@ from pathlib import Path
 
 from heliograph.core.encryption import Clear, Locked
 from heliograph.core.events import Event
-from heliograph.encryption.machine import FILE_NAME, MIGRATIONS
+from heliograph.encryption.key_files import FILE_NAME
+from heliograph.encryption.machine import MIGRATIONS
 from heliograph.sqlite import Database
 
 

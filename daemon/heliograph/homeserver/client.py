@@ -17,6 +17,7 @@ from heliograph.ports import Features, Member, MessagesPage, NotificationsPage, 
 MAX_SYNC = 64 * 1024 * 1024
 """Bytes of a /sync answer."""
 
+_MAX_WHOAMI = 64 * 1024
 _GRACE_S = 10.0
 """How much longer than its timeout a poll may take before its connection counts as dead."""
 _LEAST_S = 30.0
@@ -36,6 +37,9 @@ class HomeserverClient:
 
     async def features(self) -> Features:
         return await features.fetch_features(self._session)
+
+    async def whoami(self) -> None:
+        await self._session.request_json("GET", "/_matrix/client/v3/account/whoami", limit=_MAX_WHOAMI)
 
     async def sync(self, request: SyncRequest) -> Sync:
         body = await self._session.request(

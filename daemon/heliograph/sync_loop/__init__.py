@@ -1,7 +1,8 @@
 """The loop of one account: ask, keep, decide, commit, and only then ask again, which is the acknowledgement.
 
-loop        the turns
+loop        the turns, in their surroundings
 waiting     the waits between them, which a nudge ends
+sign_out    whether the device was really signed out
 trouble     what the user is told while it does not work
 collecting  who waits until everything is here
 starting    the first sync ever, and starting anew
@@ -11,6 +12,7 @@ rulebook    the push rules in force
 mode        who says what rings
 """
 
-from heliograph.sync_loop.loop import Surroundings, SyncLoop, SyncSettings
+from heliograph.sync_loop.loop import SyncLoop
+from heliograph.sync_loop.surroundings import Surroundings, SyncSettings
 
 __all__ = ["Surroundings", "SyncLoop", "SyncSettings"]

@@ -9,18 +9,18 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Collection
+from dataclasses import replace
 
-from heliograph.core.encryption import Received, Rejected, RoomKey
+from heliograph.core.encryption import RoomKey
 from heliograph.core.events import AccountData, Sync
 from heliograph.core.ids import EventKey, RoomId
-from heliograph.core.privacy import SHOW_ALL, Privacy
 from heliograph.core.record import AccountState, Decision, Plan
 from heliograph.core.situation import Mode
 from heliograph.errors import (
     AccountLocked,
     AnswerTooLarge,
+    BadAnswer,
     HeliographError,
     LoggedOut,
     Refused,
@@ -28,14 +28,16 @@ from heliograph.errors import (
     StorageError,
     UserError,
 )
-from heliograph.ports import Encryption, Homeserver, Ledger, SyncRequest, Troubles
+from heliograph.ports import Encryption, Homeserver, Ledger, SyncRequest
 from heliograph.status import AccountStatus, Connection
 from heliograph.sync_loop.collecting import Collecting
 from heliograph.sync_loop.mode import ModeKeeper
 from heliograph.sync_loop.narrowing import Narrowing
 from heliograph.sync_loop.planner import SyncPlanner
 from heliograph.sync_loop.rulebook import Rulebook
+from heliograph.sync_loop.sign_out import SignOutCheck
 from heliograph.sync_loop.starting import PATIENCE, Starter
+from heliograph.sync_loop.surroundings import Surroundings, SyncSettings
 from heliograph.sync_loop.trouble import Stale, SyncTrouble
 from heliograph.sync_loop.waiting import Waiting
 from heliograph.tasks import keep_running
@@ -53,48 +55,6 @@ REPORTED = 50
 """Events of one sync that get a line each in the log."""
 HASTY_MS = 1000
 """An answer to a poll that comes sooner did not wait for news."""
-
-
-@dataclass(frozen=True, slots=True)
-class SyncSettings:
-    """What the configuration says of the loop."""
-
-    poll_s: int = 50
-    history_days: int = 7
-    privacy: Privacy = SHOW_ALL
-
-
-def _ignore(*_: object) -> None:
-    pass
-
-
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the loop takes from the world besides its ports, and whom it tells."""
-
-    clock: Callable[[], int]
-    """Milliseconds since 1970."""
-    jitter: Callable[[], float]
-    """Numbers in [0, 1)."""
-    on_news: Callable[[], None]
-    """Deliveries changed."""
-    on_turn: Callable[[], None]
-    """The loop is alive."""
-    troubles: Troubles
-    is_network_up: Callable[[], bool] = lambda: True
-    """As far as anybody knows."""
-    on_received: Callable[[Sequence[Received | Rejected]], None] = _ignore
-    """To-device events that are not about room keys, in their order."""
-    on_key_counts: Callable[[int | None, bool | None], None] = _ignore
-    """As in Sync: one-time keys at the server, and whether the fallback key is unused."""
-    on_changed_devices: Callable[[], None] = _ignore
-    """The user's own devices or identity changed."""
-    on_catching_up: Callable[[bool], None] = _ignore
-    """After an absence something came, and more is expected; or all of it is there."""
-    on_silent: Callable[[Sequence[EventKey]], None] = _ignore
-    """Ids of committed events that a push rule keeps silent here, whatever the homeserver made of them."""
-    on_locked: Callable[[frozenset[RoomKey]], None] = _ignore
-    """Room keys that committed events want."""
 
 
 class SyncLoop:
@@ -152,6 +112,13 @@ class SyncLoop:
         )
         self._waiting = Waiting(self._nudged, surroundings.jitter, self._show_life)
         self._collecting = Collecting(self._hurry)
+        self._sign_out = SignOutCheck(
+            homeserver.whoami,
+            self._waiting.sleep,
+            self._trouble.note,
+            jitter=surroundings.jitter,
+            interval_s=settings.sign_out_interval_s,
+        )
         self._poll: asyncio.Timeout | None = None
         """Of a poll that waits for news."""
 
@@ -183,7 +150,8 @@ class SyncLoop:
         return await self._collecting.wait()
 
     async def run(self) -> LoggedOut:
-        """Returns when the access token is no longer good, and only then. Raises UserError if the ledger is damaged."""
+        """Returns when the access token is no longer good, which was confirmed, and only then. Raises UserError if the
+        ledger is damaged."""
         try:
             return await keep_running(
                 "sync", self._run, ends_with=(UserError,), clock=self._world.clock, jitter=self._world.jitter
@@ -201,8 +169,9 @@ class SyncLoop:
                     is_loaded = True
                 await self._turn()
             except LoggedOut as gone:
-                self._status.connection, self._status.why = Connection.SIGNED_OUT, str(gone)
-                return gone
+                confirmed = await self._check_sign_out(gone)
+                if confirmed is not None:
+                    return confirmed
             except (ServerError, StorageError) as trouble:
                 await self._wait_out(trouble)
             except UserError:
@@ -241,6 +210,7 @@ class SyncLoop:
             return
         if sync is None:
             return
+        self._trouble.note_answer()
         took_ms = abs(self._world.clock() - asked_ms)
         is_news = await self._take(sync)
         self._note_caught_up(request, sync)
@@ -380,15 +350,20 @@ class SyncLoop:
 
     # Waiting
 
+    async def _check_sign_out(self, gone: LoggedOut) -> LoggedOut | None:
+        """None: the device is still signed in, and it goes on."""
+        user_id = self._homeserver.user_id
+        self._note_offline(f"checking whether {user_id} was signed out")
+        confirmed = await self._sign_out.confirm(gone)
+        if confirmed is None:
+            await self._wait_out(BadAnswer(401, f"took {user_id} for signed out, though its access token is good"))
+        else:
+            self._status.connection, self._status.why = Connection.SIGNED_OUT, str(confirmed)
+        return confirmed
+
     async def _wait_out(self, trouble: Exception) -> None:
         self._waiting.failures += 1
-        self._collecting.refuse()
-        why = str(trouble) if isinstance(trouble, HeliographError) else "an unexpected fault, see the log"
-        if self._status.connection is not Connection.OFFLINE or self._status.why != why:
-            log.warning("%s: %s", self._homeserver.user_id, why)
-        self._status.connection, self._status.why = Connection.OFFLINE, why
-        self._status.connected_since_ms = None
-        self._is_catching_up = True
+        self._note_offline(str(trouble) if isinstance(trouble, HeliographError) else "an unexpected fault, see the log")
         if self._waiting.failures >= PATIENCE or self._mode.mode is Mode.DIRECT:
             # It may come back as another: one that no longer says what rings would leave us silent.
             self._mode.doubt()
@@ -399,6 +374,14 @@ class SyncLoop:
         # Whoever is locked out is back within a poll after the lock ends.
         longest_s = float(self._settings.poll_s) if isinstance(trouble, AccountLocked) else None
         await self._waiting.back_off(self._waiting.delay_after(trouble, longest_s))
+
+    def _note_offline(self, why: str) -> None:
+        self._collecting.refuse()
+        if self._status.connection is not Connection.OFFLINE or self._status.why != why:
+            log.warning("%s: %s", self._homeserver.user_id, why)
+        self._status.connection, self._status.why = Connection.OFFLINE, why
+        self._status.connected_since_ms = None
+        self._is_catching_up = True
 
     def _show_life(self) -> None:
         self._world.on_turn()

@@ -43,6 +43,11 @@ class SyncTrouble:
             self._outage.end(self._clock())
         self._troubles.withdraw(ABOUT_SYNC)
 
+    def note_answer(self) -> None:
+        """Some sync was answered. That proves little, but that the account is not locked."""
+        if isinstance(self._last, AccountLocked):
+            self.note_poll()
+
     def note_written(self) -> None:
         """The disk took something."""
         self._troubles.withdraw(ABOUT_DISK)

@@ -62,7 +62,7 @@ class Stage:
 
 @pytest.fixture
 async def machine(tmp_path: Path) -> Machine:
-    return await Machine.open(tmp_path, ME, "D", "pickle")
+    return await Machine.open(tmp_path, ME, "D", "pickle", now_ms=0)
 
 
 @pytest.fixture(params=["mark", "hide"])

@@ -10,7 +10,7 @@ from dataclasses import replace
 import pytest
 
 from builders import ALICE, ME, make_event, make_stripped, make_sync
-from edges.loops.stage import SyncStage, WallClock, running, until_signed_out
+from edges.loops.stage import SyncStage, WallClock, running
 from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
@@ -22,7 +22,6 @@ from heliograph.core.record import AccountState, RoomRecord
 from heliograph.errors import (
     AnswerTooLarge,
     BadAnswer,
-    LoggedOut,
     RateLimited,
     Refused,
     StateError,
@@ -507,18 +506,7 @@ async def test_a_clock_that_is_set_changes_nothing(stage: SyncStage, clock: Wall
     assert stage.rung == ["before", "after", "later"]
 
 
-# Being signed out, and refused
-
-
-@pytest.mark.parametrize("soft", [True, False])
-async def test_it_ends_when_signed_out(stage: SyncStage, homeserver: WatchedHomeserver, soft: bool) -> None:
-    async with running(stage.loop) as task:
-        await stage.connected()
-        homeserver.sync_failures.append(LoggedOut(soft=soft))
-        await homeserver.drop_connections()
-        gone = await until_signed_out(task)
-    assert gone.soft is soft
-    assert stage.status.connection is Connection.SIGNED_OUT
+# Being refused
 
 
 async def test_a_token_that_is_refused_is_replaced_and_what_was_missed_rings(

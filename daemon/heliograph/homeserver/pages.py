@@ -17,7 +17,7 @@ from heliograph.homeserver.bounds import MAX_TOKEN
 from heliograph.homeserver.decoding import decode_as, missing_is_refused
 from heliograph.homeserver.event import MAX_EVENT, event_of, read_event, read_notification, read_object
 from heliograph.homeserver.session import Session
-from heliograph.homeserver.sync_filter import first_fitting, messages_filter
+from heliograph.homeserver.sync_filter import first_fitting, messages_filter, write_filter
 from heliograph.ports import MessagesPage, NotificationsPage
 
 _MAX_PAGE = 32 * 1024 * 1024
@@ -62,7 +62,7 @@ async def fetch_messages(
     query = {"dir": "b", "from": since, "limit": str(limit)}
     if until is not None:
         query["to"] = until
-    filter_ = msgspec.json.encode(messages_filter(event_types)).decode()
+    filter_ = write_filter(messages_filter(event_types))
     query = first_fitting([query | {"filter": filter_}, query])
     path = f"/_matrix/client/v3/rooms/{segment(room_id)}/messages"
     page = decode_as(_Messages, await session.request("GET", path, query=query, limit=_MAX_PAGE))

@@ -6,11 +6,10 @@ another device comes only if `m.receipt` passes for its room; counts alone never
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable
 from functools import lru_cache
 from typing import Any
-
-import msgspec
 
 from heliograph.core.ids import FilterRoomId, RoomId, fits_filter
 from heliograph.homeserver import account_data
@@ -37,7 +36,7 @@ def sync_query(request: SyncRequest, device_id: str) -> dict[str, str]:
     """The query of GET /sync. Where listing rooms or event types would make it too long, it asks for all of them."""
     query = {"timeout": str(request.timeout_ms), "set_presence": "offline"}
     if request.since is None:
-        return query | {"filter": _compact(_first_filter(device_id))}
+        return query | {"filter": write_filter(_first_filter(device_id))}
     query["since"] = request.since
     rooms = _nameable(request.receipts_in)
     narrowings = ((rooms, request.event_types), (None, request.event_types), (None, None))
@@ -80,7 +79,7 @@ def _filter(
         receipts["rooms"] = sorted(receipts_in)
     # Redundant members: with each message its sender's name, whatever the server believes to have told us before.
     members = {"lazy_load_members": True, "include_redundant_members": True}
-    return _compact(
+    return write_filter(
         {
             "presence": {"types": []},
             "account_data": {"types": account_data.types(device_id)},
@@ -94,5 +93,6 @@ def _filter(
     )
 
 
-def _compact(filter_: dict[str, Any]) -> str:
-    return msgspec.json.encode(filter_).decode()
+def write_filter(filter_: dict[str, Any]) -> str:
+    """As JSON in ASCII: Synapse refuses a query with anything else, and rooms and types are named by strangers."""
+    return json.dumps(filter_, ensure_ascii=True, separators=(",", ":"))

@@ -72,6 +72,14 @@ def test_where_no_filter_may_name_a_room_receipts_of_all_are_asked_for(room_id: 
     assert ask(receipts_in=rooms)[1]["room"]["ephemeral"] == {"types": ["m.receipt"]}
 
 
+def test_a_filter_is_ascii_whoever_named_what_it_names() -> None:
+    query = sync_query(SyncRequest("s1", 0, frozenset({RoomId("!é:example.org")}), frozenset({"é\U0001f600"})), "DÉV")
+    assert query["filter"].isascii()
+    room = json.loads(query["filter"])["room"]
+    assert room["ephemeral"]["rooms"] == ["!é:example.org"]
+    assert "é\U0001f600" in room["timeline"]["types"]
+
+
 def test_rooms_too_many_to_list_are_all_rooms() -> None:
     rooms = frozenset(f"!{'x' * 40}{number}:example.org" for number in range(500))
     _, filter_ = ask(receipts_in=rooms, event_types=TYPES)

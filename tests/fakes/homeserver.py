@@ -1,7 +1,8 @@
 """A homeserver in memory, for one user's device: what others do there, and what /sync then tells.
 
-It passes the same contract as the real one (tests/contract/test_homeserver.py). `failures` are raised by the next
-calls in order, `answers` are given by the next syncs instead of what really happened.
+It passes the same contract as the real one (tests/contract/test_homeserver.py), and refuses what that refuses
+(tests/contract/test_refusals.py): filters are written as the product writes them and checked by Synapse's own code.
+`failures` are raised by the next calls in order, `answers` are given by the next syncs instead of what really happened.
 """
 
 from __future__ import annotations
@@ -15,6 +16,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from fakes.synapse_checks import check_filter, check_pusher
 from heliograph.core.events import (
     AccountData,
     Event,
@@ -31,10 +33,13 @@ from heliograph.core.events import (
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.room import RoomFacts
 from heliograph.errors import LoggedOut, Refused, ServerError, Unreachable
-from heliograph.homeserver.sync_filter import STATE_TYPES
+from heliograph.homeserver.sync_filter import STATE_TYPES, messages_filter, sync_query, write_filter
 from heliograph.ports import Features, Member, MessagesPage, NotificationsPage, Pusher, SyncRequest
 
 FORBIDDEN = Refused(403, "M_FORBIDDEN", "not in this room")
+NO_EVENT = Refused(404, "M_NOT_FOUND", "no such event")
+_OUTSIDE = (None, "invite")
+"""Memberships of who may not look into a room. Who left may, as far as they were in it."""
 _STRIPPED = {"m.room.create", "m.room.name", "m.room.avatar", "m.room.canonical_alias", "m.room.encryption"}
 
 
@@ -111,6 +116,7 @@ class FakeHomeserver:
     async def sync(self, request: SyncRequest) -> Sync:
         self.requests.append(request)
         await self._call()
+        check_filter(sync_query(request, self.device_id)["filter"])
         if self.answers:
             return self.answers.popleft()
         since = 0 if request.since is None else self._place(request.since)
@@ -142,7 +148,7 @@ class FakeHomeserver:
 
     async def member(self, room_id: RoomId, user_id: UserId) -> Member:
         await self._call()
-        if self._membership(room_id) != "join":
+        if self._membership(room_id) in _OUTSIDE:
             return Member()
         event = self.rooms[room_id].state.get(("m.room.member", user_id))
         content = {} if event is None else event.content
@@ -150,10 +156,10 @@ class FakeHomeserver:
 
     async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage:
         await self._call()
-        before = self._now + 1 if since is None else self._place(since)
+        before = self._now + 1 if since is None else self._place(since, "n")
         newest = sorted(self._notifications(), key=lambda item: item[0], reverse=True)
         page = [(at, item) for at, item in newest if at < before][:limit]
-        return NotificationsPage(tuple(item for _, item in page), f"s{page[-1][0]}" if page else None)
+        return NotificationsPage(tuple(item for _, item in page), f"n{page[-1][0]}" if page else None)
 
     async def messages(
         self,
@@ -165,9 +171,10 @@ class FakeHomeserver:
         event_types: frozenset[str] | None = None,
     ) -> MessagesPage:
         await self._call()
-        if self._membership(room_id) is None:
-            raise FORBIDDEN
+        check_filter(write_filter(messages_filter(event_types)))
         newest, oldest = self._place(since), 0 if until is None else self._place(until)
+        if self._membership(room_id) in _OUTSIDE:
+            raise FORBIDDEN
         events = [(at, e) for at, e in reversed(self.rooms[room_id].events) if oldest < at <= newest]
         page = [(at, e) for at, e in events if _passes(e, event_types)][:limit]
         is_all = len(page) < limit
@@ -178,7 +185,7 @@ class FakeHomeserver:
         known = self.rooms[room_id].events if self._membership(room_id) == "join" else []
         found = next((event for _, event in known if event.event_id == event_id), None)
         if found is None:
-            raise FORBIDDEN
+            raise NO_EVENT
         return found
 
     async def pushers(self) -> tuple[Pusher, ...]:
@@ -187,6 +194,7 @@ class FakeHomeserver:
 
     async def set_pusher(self, pusher: Pusher) -> None:
         await self._call()
+        check_pusher(pusher)
         self._pushers[pusher.app_id, pusher.pushkey] = replace(pusher, device_id=self.device_id)
 
     async def remove_pusher(self, app_id: str, pushkey: str) -> None:
@@ -274,9 +282,10 @@ class FakeHomeserver:
         self.signed_out = LoggedOut(soft=soft)
         await self.drop_connections()
 
-    def _place(self, token: str) -> int:
-        if not token.startswith("s") or not token[1:].isdigit():
-            raise Refused(400, "M_INVALID_PARAM", "not a token of ours")
+    def _place(self, token: str, prefix: str = "s") -> int:
+        """Places in the list of notifications are none in the stream."""
+        if not token.startswith(prefix) or not token[1:].isdigit():
+            raise Refused(400, "M_UNKNOWN", "not a token of ours")
         return int(token[1:])
 
     def _membership(self, room_id: str) -> str | None:

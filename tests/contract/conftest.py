@@ -1,0 +1,92 @@
+"""A homeserver as one device sees it: a Synapse, and the fake."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from fakes.homeserver import FakeHomeserver
+from heliograph.core.events import JoinedRoom, Sync
+from heliograph.core.ids import RoomId
+from heliograph.demo.homeserver import ThrowawaySynapse
+from heliograph.demo.user import DemoUser
+from heliograph.homeserver.client import HomeserverClient
+from heliograph.homeserver.session import Session
+from heliograph.ports import Homeserver, SyncRequest
+
+
+@dataclass
+class World:
+    """A homeserver as one device sees it, its user at another device, and two others."""
+
+    homeserver: Homeserver
+    me: Any
+    alice: Any
+    bob: Any
+    send_to_device: Callable[[str, dict[str, Any]], Awaitable[None]]
+    sign_out: Callable[[], Awaitable[None]]
+    """Ends the device as which `homeserver` is signed in."""
+    token: str = ""
+
+    async def start(self) -> Sync:
+        """The first sync ever; later ones go on from there."""
+        return self._took(await self.homeserver.sync(SyncRequest(since=None, timeout_ms=0)))
+
+    async def sync(self, timeout_ms: int = 0, *, acknowledges: bool = True, **request: Any) -> Sync:
+        """The next sync; without `acknowledges` the one after asks from the same place."""
+        answer = await self.homeserver.sync(SyncRequest(self.token, timeout_ms, **request))
+        return self._took(answer) if acknowledges else answer
+
+    async def sync_room(self, room_id: RoomId, **request: Any) -> JoinedRoom:
+        """Syncs until there is news of the room."""
+        for _ in range(10):
+            for room in (await self.sync(1000, **request)).joined:
+                if room.room_id == room_id:
+                    return room
+        raise AssertionError(f"no news of {room_id}")
+
+    def _took(self, sync: Sync) -> Sync:
+        self.token = sync.next_batch
+        return sync
+
+    async def room(self, name: str | None = "Lunch", *others: Any, **options: Any) -> RoomId:
+        """A room of Alice's that we are in."""
+        room_id: RoomId = await self.alice.create_room(name, [self.me, *others], **options)
+        for user in (self.me, *others):
+            await user.join(room_id)
+        return room_id
+
+
+@pytest.fixture
+async def fake_world() -> World:
+    server = FakeHomeserver()
+    alice, bob, me = (server.user(f"@{name}:example.org") for name in ("alice", "bob", "me"))
+
+    async def send_to_device(type_: str, content: dict[str, Any]) -> None:
+        server.send_to_device(alice.user_id, type_, content)
+
+    return World(server, me, alice, bob, send_to_device, server.sign_out)
+
+
+@pytest.fixture
+async def real_world(synapse: ThrowawaySynapse, new_user: Callable[[str], Awaitable[DemoUser]]) -> AsyncIterator[World]:
+    alice, bob, me = [await new_user(name) for name in ("alice", "bob", "me")]
+    session = Session(synapse.base_url, access_token=me.access_token, user_id=me.user_id, device_id=me.device_id)
+    client = HomeserverClient(session)
+
+    async def send_to_device(type_: str, content: dict[str, Any]) -> None:
+        messages = {me.user_id: {me.device_id: content}}
+        await alice.call("PUT", f"/sendToDevice/{type_}/{id(content)}", {"messages": messages})
+
+    yield World(client, await me.login_again(), alice, bob, send_to_device, me.logout)
+    await client.close()
+
+
+@pytest.fixture(params=["fake", pytest.param("real", marks=pytest.mark.real)])
+def world(request: pytest.FixtureRequest) -> World:
+    world = request.getfixturevalue(f"{request.param}_world")
+    assert isinstance(world, World)
+    return world

@@ -1,0 +1,175 @@
+"""What a homeserver refuses of all that is ever asked of it, and how: a Synapse as the fake."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+
+from builders import make_pusher
+from contract.conftest import World
+from heliograph.core.ids import EventId, RoomId, UserId
+from heliograph.errors import LoggedOut, Refused
+from heliograph.ports import Homeserver, Member, SyncRequest
+
+ODD_ROOMS = ["!nothing", "!x:in_valid", "!x:y:z", "!x:e..x", "!", "!a\nb:localhost"]
+"""Ids that Synapse takes in paths, but not in filters."""
+HASH = "!" + "A" * 43
+NONSENSE = "nonsense"
+
+
+@dataclass
+class Place:
+    """What there is on the server besides the user: a room for each way to stand to one."""
+
+    homeserver: Homeserver
+    token: str
+    rooms: dict[str, RoomId]
+    event: EventId
+    """In the room "own"."""
+    foreign: EventId
+    alice: UserId
+
+    @property
+    def own(self) -> RoomId:
+        return self.rooms["own"]
+
+
+@pytest.fixture
+async def place(world: World) -> Place:
+    alice, me = world.alice, world.me
+    rooms = {"own": await world.room(), "foreign": await alice.create_room("Foreign")}
+    rooms["invited"] = await alice.create_room("Invited", [me])
+    rooms["withdrawn"] = await alice.create_room("Withdrawn", [me])
+    await alice.kick(rooms["withdrawn"], me)
+    rooms["left"] = await world.room("Left")
+    await me.leave(rooms["left"])
+    rooms |= {"nowhere": RoomId("!nowhere:localhost"), "hash": RoomId(HASH)}
+    rooms |= {room_id: RoomId(room_id) for room_id in ODD_ROOMS}
+    event = await alice.send_text(rooms["own"], "hello")
+    foreign = await alice.send_text(rooms["foreign"], "secret")
+    token = (await world.start()).next_batch
+    return Place(world.homeserver, token, rooms, event, foreign, alice.user_id)
+
+
+Request = Callable[[Place], Awaitable[Any]]
+Outcome = tuple[int, str] | None
+"""Status and error code of the refusal; None: it is answered."""
+
+
+def sync(since: str | None = None, **request: Any) -> Request:
+    return lambda place: place.homeserver.sync(SyncRequest(since or place.token, 0, **request))
+
+
+def messages(room: str, *, since: str | None = None, until: str | None = None, **request: Any) -> Request:
+    return lambda place: place.homeserver.messages(
+        place.rooms[room], since=since or place.token, until=until, limit=2, **request
+    )
+
+
+def event(room: str, event_id: str | None = None, *, is_foreign: bool = False) -> Request:
+    def ask(place: Place) -> Awaitable[Any]:
+        known = place.foreign if is_foreign else place.event
+        return place.homeserver.event(place.rooms[room], known if event_id is None else EventId(event_id))
+
+    return ask
+
+
+def set_pusher(**pusher: Any) -> Request:
+    return lambda place: place.homeserver.set_pusher(make_pusher(**pusher))
+
+
+FORBIDDEN, NO_EVENT, BAD = (403, "M_FORBIDDEN"), (404, "M_NOT_FOUND"), (400, "M_UNKNOWN")
+NO_URL = (400, "M_MISSING_PARAM")
+OUTSIDE = ["foreign", "invited", "nowhere", "hash", *ODD_ROOMS]
+ODD_TYPES = frozenset({"", "*", "m.*", "é\U0001f600", "a b\n", "\0", "x" * 255, "[]"})
+
+REQUESTS: dict[str, tuple[Request, Outcome]] = {
+    "sync": (sync(), None),
+    "sync for all": (sync(receipts_in=None), None),
+    "sync with an unknown token": (sync(NONSENSE), BAD),
+    "sync for odd types": (sync(event_types=ODD_TYPES), None),
+    "sync for no types": (sync(event_types=frozenset()), None),
+    "sync for good rooms": (sync(receipts_in=frozenset({RoomId(HASH), RoomId("!é \n:localhost:80")})), None),
+    **{
+        f"sync with receipts in {room_id!r}": (sync(receipts_in=frozenset({RoomId(room_id), RoomId(HASH)})), None)
+        for room_id in ODD_ROOMS
+    },
+    "messages": (messages("own"), None),
+    "messages for odd types": (messages("own", event_types=ODD_TYPES), None),
+    "messages from an unknown token": (messages("own", since=NONSENSE), BAD),
+    "messages to an unknown token": (messages("own", until=NONSENSE), BAD),
+    **{f"messages of {room!r}": (messages(room), FORBIDDEN) for room in OUTSIDE},
+    "messages of a room that was left": (messages("left"), None),
+    "event": (event("own"), None),
+    "event that is unknown": (event("own", "$unknown"), NO_EVENT),
+    "event of another room": (event("own", is_foreign=True), NO_EVENT),
+    "event that is not ours to see": (event("foreign", is_foreign=True), NO_EVENT),
+    **{f"event with an odd id {odd!r}": (event("own", odd), NO_EVENT) for odd in ("$x:y:z", "$a/b", "$é", "$ ?#%")},
+    **{f"event in {room!r}": (event(room), NO_EVENT) for room in OUTSIDE},
+    "notifications": (lambda place: place.homeserver.notifications(since=None, limit=1), None),
+    "notifications from an unknown token": (lambda place: place.homeserver.notifications(since=NONSENSE, limit=1), BAD),
+    "notifications from a token of /sync": (
+        lambda place: place.homeserver.notifications(since=place.token, limit=1),
+        BAD,
+    ),
+    "pusher": (set_pusher(), None),
+    "direct pusher": (set_pusher(kind="direct", data={}), None),
+    "pusher without a url": (set_pusher(data={}), NO_URL),
+    "pusher with another path": (set_pusher(data={"url": "https://push.example.org/other"}), NO_URL),
+    "pusher with no whole url": (set_pusher(data={"url": "push.example.org"}), NO_URL),
+    "pusher with long names": (set_pusher(app_id="a" * 65, pushkey="k" * 513, app_display_name="x" * 500), None),
+    "removing no pusher": (lambda place: place.homeserver.remove_pusher("none", "none"), None),
+    "push rules": (lambda place: place.homeserver.push_rules(), None),
+    "features": (lambda place: place.homeserver.features(), None),
+}
+
+
+@pytest.mark.parametrize("name", REQUESTS)
+async def test_each_request_is_answered_or_refused_as_by_the_real_one(place: Place, name: str) -> None:
+    request, outcome = REQUESTS[name]
+    assert await _outcome(request(place)) == outcome
+
+
+async def test_what_cannot_be_told_of_a_room_is_told_as_nothing(place: Place) -> None:
+    rooms = [place.rooms[room] for room in place.rooms]
+    assert (await place.homeserver.room_facts(rooms)).keys() == {place.own}
+    assert await place.homeserver.open_invites(rooms) == {place.rooms["invited"]}
+    for room in OUTSIDE:
+        assert await place.homeserver.member(place.rooms[room], place.alice) == Member()
+    for user_id in ("@nobody:localhost", "@x:in_valid", "@x:y:z", "@é /?:localhost", "@:localhost"):
+        assert await place.homeserver.member(place.own, UserId(user_id)) == Member()
+
+
+CALLS: dict[str, Request] = {
+    "features": lambda place: place.homeserver.features(),
+    "sync": sync(),
+    "push_rules": lambda place: place.homeserver.push_rules(),
+    "room_facts": lambda place: place.homeserver.room_facts([place.own]),
+    "open_invites": lambda place: place.homeserver.open_invites([place.own]),
+    "member": lambda place: place.homeserver.member(place.own, place.alice),
+    "notifications": lambda place: place.homeserver.notifications(since=None, limit=1),
+    "messages": messages("own"),
+    "event": event("own"),
+    "pushers": lambda place: place.homeserver.pushers(),
+    "set_pusher": set_pusher(),
+    "remove_pusher": lambda place: place.homeserver.remove_pusher("none", "none"),
+}
+
+
+async def test_a_device_that_is_signed_out_is_told_so_by_every_call(world: World, place: Place) -> None:
+    await world.sign_out()
+    for call in CALLS.values():
+        with pytest.raises(LoggedOut) as caught:
+            await call(place)
+        assert caught.value.soft is False
+
+
+async def _outcome(request: Awaitable[Any]) -> Outcome:
+    try:
+        await request
+    except Refused as refusal:
+        return refusal.status, refusal.errcode
+    return None

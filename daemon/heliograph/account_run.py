@@ -23,6 +23,7 @@ from heliograph.core.fallback import fallback_pusher
 from heliograph.core.folding import SoundGate
 from heliograph.core.handoff import HandoffSettings, Signs
 from heliograph.core.ids import EventKey
+from heliograph.core.outage import ABOUT_SYNC
 from heliograph.core.record import Delivery
 from heliograph.core.trust import Standing
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
@@ -50,7 +51,7 @@ from heliograph.homeserver.rooms import RoomsClient
 from heliograph.homeserver.session import Session
 from heliograph.key_loop import KeyLoop
 from heliograph.mute_loop import MuteLoop
-from heliograph.ports import Desktop, Encryption, Opener, SecretStore
+from heliograph.ports import Desktop, Encryption, Opener, SecretStore, Troubles
 from heliograph.push_relay import PushRelay
 from heliograph.pusher_loop import PusherLoop, own_pusher
 from heliograph.quiet_loop import QuietLoop
@@ -155,6 +156,11 @@ class AccountRun:
             self._status.handoff.why_away = signs.why_away
         if self._acknowledgements is not None:
             self._acknowledgements.wake()
+
+    @property
+    def troubles(self) -> Troubles:
+        """Where trouble is told, also of what all accounts share."""
+        return self._delivery
 
     @property
     def desk(self) -> AccountDesk:
@@ -481,6 +487,8 @@ class AccountRun:
         return EXIT_CONFIG
 
     async def _say_last(self, title: str, hint: str) -> None:
+        # Of an account that has ended nothing else is true any more.
+        self._delivery.withdraw(ABOUT_SYNC)
         self._delivery.tell(title, hint, about=ABOUT_END)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):

@@ -219,7 +219,7 @@ async def _open_front_desk(parts: Parts, runs: Sequence[AccountRun], stack: cont
     loops = {"bars and badges": desk.run(control.publish)}
     hooks = None
     if parts.config.hooks.on_notification:
-        hooks = Hooks(parts.config.hooks.on_notification, parts.config.hooks.timeout_seconds)
+        hooks = Hooks(parts.config.hooks.on_notification, parts.config.hooks.timeout_seconds, runs[0].troubles)
         loops["hooks"] = hooks.run()
     for run in runs:
         run.on_rang = partial(_tell_rang, control, hooks, run.account.user_id)

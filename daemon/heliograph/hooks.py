@@ -9,17 +9,20 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import shutil
 from collections import deque
 from collections.abc import Sequence
 from typing import NoReturn
 
 from heliograph.core.hook import hook_environment
 from heliograph.core.record import Delivery
+from heliograph.ports import Troubles
 from heliograph.programs import run_program
 from heliograph.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
+ABOUT_HOOK = "hook"
 MOST_WAITING = 500
 """Messages. Of more the oldest are left out."""
 _GRACE_S = 5.0
@@ -27,13 +30,21 @@ _PROBE_S = 5.0
 _STARTER = ("systemd-run", "--user", "--collect", "--quiet", "--wait", "--property=Type=exec")
 
 
+def missing_program(command: Sequence[str]) -> str | None:
+    """The program of this command, if there is none of that name that we may run."""
+    program = os.path.expanduser(command[0])
+    return program if shutil.which(program) is None else None
+
+
 class Hooks:
     """`command` is a program and its arguments; nothing that came from the network is ever part of it."""
 
-    def __init__(self, command: Sequence[str], timeout_s: float) -> None:
+    def __init__(self, command: Sequence[str], timeout_s: float, troubles: Troubles) -> None:
         program, *arguments = command
         self._command = [os.path.expanduser(program), *arguments]
         self._timeout_s = timeout_s
+        self._troubles = troubles
+        self._is_missing = False
         self._waiting: deque[dict[str, str]] = deque()
         self._left_out = 0
         self._woken = asyncio.Event()
@@ -57,6 +68,7 @@ class Hooks:
         await keep_running("hooks", self._run)
 
     async def _run(self) -> NoReturn:
+        await self._has_program()
         while True:
             while self._waiting:
                 if self._left_out:
@@ -67,6 +79,8 @@ class Hooks:
             await self._woken.wait()
 
     async def _run_one(self, variables: dict[str, str]) -> None:
+        if not await self._has_program():
+            return
         command, timeout_s = self._command, self._timeout_s
         if await self._is_sandboxed():
             # Values stay out of the command line, which every user of the machine can read.
@@ -83,6 +97,22 @@ class Hooks:
             log.warning("on_notification was ended: it ran for longer than %g s", self._timeout_s)
         elif status:
             log.warning("on_notification failed with status %d", status)
+
+    async def _has_program(self) -> bool:
+        """Looked for at the start, too: else the first message would tell."""
+        program = await asyncio.to_thread(missing_program, self._command)
+        was_missing, self._is_missing = self._is_missing, program is not None
+        if program is None:
+            self._troubles.withdraw(ABOUT_HOOK)
+            return True
+        if not was_missing:
+            log.warning("on_notification cannot be run: %s is no program", program)
+        self._troubles.tell(
+            "Your program for each message cannot be run",
+            f"{program} is no program. Make it executable, or mend [hooks] on_notification.",
+            about=ABOUT_HOOK,
+        )
+        return False
 
     async def _is_sandboxed(self) -> bool:
         if self._has_starter is None:

@@ -15,6 +15,7 @@ import pytest
 
 from builders import ME, make_content, make_delivery
 from conftest import Home
+from fakes.troubles import FakeTroubles
 from heliograph import hooks as hooks_module
 from heliograph import programs
 from heliograph.hooks import MOST_WAITING, Hooks
@@ -57,8 +58,8 @@ def notes(tmp_path: Path) -> Notes:
 
 
 @contextlib.asynccontextmanager
-async def running(*command: str, timeout_s: float = 20) -> AsyncIterator[Hooks]:
-    hooks = Hooks(command, timeout_s)
+async def running(*command: str, timeout_s: float = 20, troubles: FakeTroubles | None = None) -> AsyncIterator[Hooks]:
+    hooks = Hooks(command, timeout_s, troubles or FakeTroubles())
     task = asyncio.create_task(hooks.run())
     try:
         yield hooks
@@ -104,13 +105,36 @@ async def test_a_program_that_runs_when_we_stop_is_ended(tmp_path: Path) -> None
     assert has_ended(int(pid.read_text()))
 
 
+@pytest.mark.parametrize("program", ["/nowhere/program", "/", "program\0", "~/nothing", "no such program"])
+async def test_a_program_that_does_not_exist_is_told_before_the_first_message(
+    program: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    troubles = FakeTroubles()
+    async with running(program, troubles=troubles) as hooks:
+        await until(lambda: troubles.standing)
+        hooks.take(ME, [make_delivery(), make_delivery()])
+        await asyncio.sleep(0.1)
+    assert len(troubles.told) == 1
+    assert "[hooks] on_notification" in troubles.told[0][1]
+    assert caplog.text.count("is no program") == 1
+
+
+async def test_a_program_that_comes_later_is_run_and_its_notice_goes(notes: Notes, tmp_path: Path) -> None:
+    troubles, program = FakeTroubles(), tmp_path / "later"
+    async with running(str(program), *notes.command, troubles=troubles) as hooks:
+        await until(lambda: troubles.standing)
+        await asyncio.to_thread(program.write_text, '#!/bin/sh\nexec "$@"\n')
+        await asyncio.to_thread(program.chmod, 0o755)
+        hooks.take(ME, [make_delivery(text="hello")])
+        await until(notes)
+    assert troubles.standing == {}
+
+
 @pytest.mark.parametrize(
     ("command", "told"),
     [
-        (["/nowhere/program"], "could not be run"),
-        (["/"], "could not be run"),
-        (["program\0"], "could not be run"),
         (["sh", "-c", "exit 3"], "failed with status 3"),
+        (["sh", "-c", "nul\0"], "could not be run"),
     ],
 )
 async def test_a_program_that_fails_is_told_and_the_next_message_has_its_turn(

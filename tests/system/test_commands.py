@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
 import tempfile
 from pathlib import Path
@@ -11,7 +12,9 @@ import pytest
 from conftest import Home, NewUser
 from dunst import DunstSession
 from fakes.notification_server import NotificationServer
+from heliograph.accounts import config_file, write_private_file
 from heliograph.demo.user import DemoUser
+from heliograph.errors import EXIT_CONFIG
 from system.command import heliograph, log_in
 from system.daemon import Daemon
 from waiting import until
@@ -47,6 +50,14 @@ async def test_from_login_to_logout(new_user: NewUser, screen: NotificationServe
     assert len((await me.call("GET", "/devices"))["devices"]) == 1
     assert files_in(home.state) == set()
     assert (await heliograph("run")).code == 78
+
+
+async def test_a_mistake_that_stops_the_start_is_told_on_screen(home: Home, screen: NotificationServer) -> None:
+    await asyncio.to_thread(write_private_file, config_file(), b'[desktop]\nbackend = "growl"\n')
+    assert (await heliograph("run")).code == EXIT_CONFIG
+    (shown,) = screen.shown
+    assert shown.summary == "Heliograph cannot start"
+    assert "growl" in shown.body
 
 
 async def _has_pushers(user: DemoUser) -> bool:

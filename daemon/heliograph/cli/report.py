@@ -9,6 +9,7 @@ from heliograph.cli.crashes import read_crashes
 from heliograph.cli.times import local_time
 from heliograph.core.summary import UNTIL_RESUMED
 from heliograph.core.text import clean_line
+from heliograph.errors import UserError
 from heliograph.service_manager import to_restart, to_start
 
 if TYPE_CHECKING:
@@ -38,12 +39,13 @@ def report_running(status: dict[str, Any], known: Collection[str]) -> Iterator[s
         yield _row("state", f"signed in after the start: {to_restart()}")
 
 
-def report_stopped(accounts: Sequence[StoppedAccount]) -> Iterator[str]:
-    """Lines about a daemon that did not answer."""
+def report_stopped(accounts: Sequence[StoppedAccount], why_not: UserError | None = None) -> Iterator[str]:
+    """Lines about a daemon that did not answer. `why_not`: what keeps it from starting."""
     if any(account.pid is not None for account in accounts):
         yield "Heliograph runs, but does not answer over D-Bus (is there a session bus?)."
     else:
         yield f"Heliograph is not running. To start it: {to_start()}"
+        yield from report_mistake(why_not, "It cannot start")
     for account in accounts:
         yield ""
         yield f"{account.user_id} at {account.homeserver}"
@@ -60,6 +62,13 @@ def report_stopped(accounts: Sequence[StoppedAccount]) -> Iterator[str]:
             yield _row(
                 "silent", f"{account.silent} of your other pushers; to switch them on: heliograph handoff --leave"
             )
+
+
+def report_mistake(mistake: UserError | None, what: str) -> Iterator[str]:
+    """Lines about a configuration that cannot be read: what is wrong, and what to do."""
+    if mistake is not None:
+        yield f"{what}: {_text(mistake.title)}"
+        yield f"  {_text(mistake.hint)}"
 
 
 def _report_account(account: dict[str, Any]) -> Iterator[str]:

@@ -6,7 +6,7 @@ import asyncio
 
 import click
 
-from heliograph.errors import EXIT_CONFIG, UserError
+from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, UserError
 
 
 @click.command("run", short_help="Show notifications until stopped (what the service runs).")
@@ -21,6 +21,17 @@ def command(ctx: click.Context) -> None:
     Example:
       heliograph run
     """
+    try:
+        code = _run()
+    except UserError as error:
+        if error.exit_code in (EXIT_CONFIG, EXIT_NEEDS_LOGIN):
+            # Nobody starts it again, and who started it seldom looks: the session does at its beginning.
+            _say_last(error)
+        raise
+    ctx.exit(code)
+
+
+def _run() -> int:
     from heliograph import logs
     from heliograph.accounts import list_accounts
     from heliograph.config import load_config
@@ -36,4 +47,11 @@ def command(ctx: click.Context) -> None:
         )
     from heliograph import app
 
-    ctx.exit(asyncio.run(app.run(config, accounts)))
+    return asyncio.run(app.run(config, accounts))
+
+
+def _say_last(error: UserError) -> None:
+    from heliograph.desktop.last_words import say_last_words
+    from heliograph.logs import scrub
+
+    asyncio.run(say_last_words("Heliograph cannot start", scrub(f"{error.title} {error.hint}")))

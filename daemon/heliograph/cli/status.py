@@ -44,7 +44,7 @@ def command(ctx: click.Context, as_json: bool, format_: str | None, follow: bool
         _show_line(format_ or _DEFAULT_TEMPLATE, follow=follow)
         return
     from heliograph.accounts import list_accounts
-    from heliograph.cli.report import report_running, report_stopped
+    from heliograph.cli.report import report_mistake, report_running, report_stopped
     from heliograph.cli.stopped import look_into_ledgers
     from heliograph.control.client import ask_status
 
@@ -54,18 +54,34 @@ def command(ctx: click.Context, as_json: bool, format_: str | None, follow: bool
         raise UserError(
             "No account has signed in on this machine.", "heliograph login @you:example.org", exit_code=EXIT_CONFIG
         )
+    mistake = _look_for_mistake()
+    told = None if mistake is None else f"{mistake.title} {mistake.hint}"
     if status is not None:
         if as_json:
-            click.echo(json.dumps({"running": True, **status}, indent=2))
+            click.echo(json.dumps({"running": True, "next_start_fails": told, **status}, indent=2))
         else:
             click.echo("\n".join(report_running(status, [account.user_id for account in accounts])))
+            click.echo("".join(f"{line}\n" for line in report_mistake(mistake, "The next start will fail")), nl=False)
         ctx.exit(EXIT_OK)
     ledgers = asyncio.run(look_into_ledgers(accounts))
     if as_json:
-        click.echo(json.dumps({"running": False, "accounts": [ledger.as_json() for ledger in ledgers]}, indent=2))
+        known = [ledger.as_json() for ledger in ledgers]
+        click.echo(json.dumps({"running": False, "next_start_fails": told, "accounts": known}, indent=2))
     else:
-        click.echo("\n".join(report_stopped(ledgers)))
+        click.echo("\n".join(report_stopped(ledgers, mistake)))
     ctx.exit(EXIT_FAILED)
+
+
+def _look_for_mistake() -> UserError | None:
+    """In the configuration, as the next start would find it."""
+    from heliograph.config import load_config
+
+    try:
+        config = load_config()
+        _ = config.quiet.parsed_hours, config.fallback.fallback
+    except UserError as mistake:
+        return mistake
+    return None
 
 
 def _show_line(template: str, *, follow: bool) -> None:

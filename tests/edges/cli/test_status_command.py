@@ -14,7 +14,7 @@ from buses import PrivateBus
 from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
-from heliograph.accounts import Account, save_account, state_folder
+from heliograph.accounts import Account, config_file, save_account, state_folder, write_private_file
 from heliograph.cli.times import local_time
 from heliograph.core.ids import UserId
 from heliograph.core.record import Plan
@@ -162,7 +162,7 @@ def test_scripts_get_the_daemons_answer(shell: Shell, private_bus: PrivateBus) -
     status = make_status()
     with daemon_says(private_bus, status.as_json):
         result = shell.run("status", "--json")
-    assert json.loads(result.stdout) == {"running": True, **status.as_json()}
+    assert json.loads(result.stdout) == {"running": True, "next_start_fails": None, **status.as_json()}
 
 
 def test_without_a_daemon_and_an_account_it_says_how_to_begin(shell: Shell) -> None:
@@ -223,3 +223,25 @@ def test_only_what_crashed_lately_is_told_of_the_tasks(shell: Shell, private_bus
     with daemon_says(private_bus, status.as_json):
         (account,) = json.loads(shell.run("status", "--json").stdout)["accounts"]
     assert [(task["name"], task["crashes"]) for task in account["tasks"]] == [("mutes", 3), ("pushers", 0)]
+
+
+MISTAKES = {"[quiet]\nhours = 5\n": "hours", '[privacy]\nshow = "all"\n': "show", "not TOML": "config.toml"}
+
+
+@pytest.mark.parametrize("text", MISTAKES)
+def test_a_mistake_in_the_configuration_is_why_it_does_not_run(shell: Shell, text: str) -> None:
+    sign_in()
+    write_private_file(config_file(), text.encode())
+    result = shell.run("status")
+    assert "It cannot start: " in result.stdout
+    assert MISTAKES[text] in result.stdout
+    assert MISTAKES[text] in json.loads(shell.run("status", "--json").stdout)["next_start_fails"]
+
+
+def test_a_mistake_that_was_made_while_it_runs_is_told_before_the_next_start(
+    shell: Shell, private_bus: PrivateBus
+) -> None:
+    sign_in()
+    assert "next start" not in report(shell, private_bus, make_status())
+    write_private_file(config_file(), b"[quiet]\nhours = 5\n")
+    assert "The next start will fail: " in report(shell, private_bus, make_status())

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import os
 import shutil
 from collections.abc import Sequence
 
@@ -12,6 +11,7 @@ from heliograph.cli import systemd
 from heliograph.cli.checks.finding import Finding, bad, doubtful, good
 from heliograph.cli.unit import unit_file
 from heliograph.desktop.identity import DESKTOP_ENTRY, data_folders
+from heliograph.hooks import missing_program
 from heliograph.session_bus import session_bus_address
 
 _LEAST_FREE = 50 * 1024 * 1024
@@ -68,10 +68,9 @@ def check_unit(*, is_running: bool) -> Finding:
 
 def check_hook(command: Sequence[str]) -> Finding:
     """Whether the program that the configuration names is there."""
-    program = os.path.expanduser(command[0])
-    if shutil.which(program) is None:
+    if (program := missing_program(command)) is not None:
         return bad("hook", f"{program} is no program", "Make it executable, or mend [hooks] on_notification.")
-    return good("hook", program)
+    return good("hook", command[0])
 
 
 def check_desktop_entry() -> Finding:

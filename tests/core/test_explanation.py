@@ -14,7 +14,7 @@ from heliograph.core.events import Event
 from heliograph.core.explanation import MAX_RULES, Evidence, Explanation, explain
 from heliograph.core.plan import SERVER_RULE
 from heliograph.core.push.rules import Ruleset
-from heliograph.core.record import UNLISTED, AccountState, Decision, EventRecord, Judged
+from heliograph.core.record import FAULT, UNLISTED, AccountState, Decision, EventRecord, Judged
 from rule_builders import make_rule, match
 
 MESSAGE = make_event("lunch?")
@@ -219,6 +219,12 @@ def test_of_a_malformed_event_it_is_told_what_was_wrong() -> None:
 
     assert told.answer == "It did not ring: it is malformed (timeline: not JSON)."
     assert (told.verdict, told.tried) == (None, ())
+
+
+def test_of_an_event_that_finds_a_fault_of_ours_it_is_told_where_to_look() -> None:
+    told = explained(None, record=judged(Decision.MALFORMED, FAULT))
+
+    assert told.answer == f"It did not ring: {FAULT}, whose traceback is in the log."
 
 
 @pytest.mark.parametrize(

@@ -183,6 +183,13 @@ class TestMessages:
             (ROOM, "timeline: no sender"),
         ]
 
+    def test_an_event_that_finds_a_fault_of_ours_is_recorded_under_its_own_id(self) -> None:
+        bad = Malformed("timeline", "a fault", ROOM, EventId("$bad"), is_our_fault=True)
+        nameless = Malformed("invite_state", "a fault", ROOM, is_our_fault=True)
+        decided = plan(Sync("s2", joined=(JoinedRoom(ROOM, timeline=(bad, bad)),), malformed=(nameless,)), situation())
+        assert [(each.event_id, each.reason) for each in decided.judged][1:] == [("$bad", "a fault")]
+        assert decided.judged[0].event_id.startswith("malformed:")
+
     def test_what_was_said_before_the_user_joined_is_silent(self) -> None:
         join = make_event(type="m.room.member", content={"membership": "join"}, state_key=ME, sender=ME)
         decided = plan(make_sync(make_event(event_id="$old"), join, make_event(event_id="$new")), situation())

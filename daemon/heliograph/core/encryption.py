@@ -76,6 +76,7 @@ class Reason(Enum):
     WRONG_ROOM = "it was encrypted for another room"
     WRONG_SENDER = "its key belongs to another user"
     REPLAYED = "it repeats an earlier message"
+    FAULT = "it finds a fault of Heliograph's own"
 
 
 _MAY_BE_MENDED = frozenset({Reason.NO_KEY, Reason.WITHHELD, Reason.KEY_STARTS_LATER})

@@ -78,6 +78,8 @@ class Malformed:
     why: str
     room_id: RoomId | None = None
     event_id: EventKey | None = None
+    is_our_fault: bool = False
+    """The event is in order, and cannot be judged for a fault of our own."""
 
 
 @dataclass(frozen=True, slots=True)

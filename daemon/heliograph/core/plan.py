@@ -360,6 +360,12 @@ class _Planner:
             self._judged[event.event_id] = replace(self._judgement(event, Decision.SILENT, why), rule=rule)
 
     def _judge_malformed(self, malformed: Malformed) -> None:
+        if malformed.is_our_fault and malformed.event_id is not None:
+            self._judged.setdefault(
+                malformed.event_id,
+                Judged(malformed.event_id, malformed.room_id, Decision.MALFORMED, malformed.why),
+            )
+            return
         text = f"{malformed.where}\0{malformed.room_id}\0{malformed.event_id}\0{malformed.why}"
         event_id = own_key("malformed", sha256(text.encode(errors="replace")).hexdigest()[:32])
         self._judged[event_id] = Judged(

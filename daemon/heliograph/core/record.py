@@ -22,6 +22,8 @@ class Decision(Enum):
     MALFORMED = "malformed"
 
 
+FAULT = "judging it fails, by a fault of Heliograph's own"
+"""Why an event was given up that is in order itself."""
 UNLISTED = "not in the homeserver's list"
 """Why an event is silent that the server has not listed (MSC3361). It may yet: then it rings after all."""
 

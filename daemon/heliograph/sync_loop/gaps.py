@@ -14,7 +14,7 @@ from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotificat
 from heliograph.core.ids import RoomId
 from heliograph.core.needs import joined_at
 from heliograph.core.record import AccountState
-from heliograph.errors import RateLimited, Refused, Unreachable
+from heliograph.errors import HeliographError, RateLimited, Refused, Unreachable
 from heliograph.ports import Homeserver, Ledger
 
 log = logging.getLogger(__name__)
@@ -82,12 +82,7 @@ class GapFiller:
             log.warning(
                 "Messages may be missing in %d rooms: their gap could not be filled (%s)", len(limited), trouble
             )
-            if not self._is_told:
-                self._is_told = True
-                self._on_trouble(
-                    "Some messages may be missing",
-                    "The homeserver did not tell all that arrived meanwhile. Look into your Matrix client.",
-                )
+            self._tell_missing("The homeserver did not tell all that arrived meanwhile.")
             self._failures = 0
             return sync, ()
         self._failures, self._is_told = 0, False
@@ -98,7 +93,7 @@ class GapFiller:
 
         None where the server cannot list them, or lists only what seems to be older.
         """
-        listing = await self._list(account)
+        listing = await self._list_soundly(account)
         if listing is None:
             return None
         missed = listing.since(account.last_sync_ms - CLOCK_SLACK_MS)
@@ -141,19 +136,45 @@ class GapFiller:
             missed = listing.since(account.last_sync_ms - CLOCK_SLACK_MS)
             return sync, tuple(item for item in missed if item.event.room_id in limited)
         joined = [
-            await self._page_back(room, account.next_batch, event_types) if room.room_id in limited else room
+            await self._fill_room(room, account.next_batch, event_types) if room.room_id in limited else room
             for room in sync.joined
         ]
         return replace(sync, joined=tuple(joined)), ()
 
     async def _list_unless_last_try(self, account: AccountState) -> _Listing | None:
         try:
-            return await self._list(account)
+            return await self._list_soundly(account)
         except (Unreachable, RateLimited) as trouble:
             if self._failures < TRIES - 1:
                 raise
             log.info("The homeserver fails to list notifications (%s): trying /messages", trouble)
             return None
+
+    async def _list_soundly(self, account: AccountState) -> _Listing | None:
+        """None also where the list finds a fault of ours."""
+        try:
+            return await self._list(account)
+        except HeliographError:
+            raise
+        except Exception:
+            log.exception("Unexpected fault in reading the list of notifications: gaps are filled from /messages")
+            return None
+
+    async def _fill_room(self, room: JoinedRoom, until: str | None, event_types: frozenset[str] | None) -> JoinedRoom:
+        """The room as it is where its gap finds a fault of ours: the other rooms' are filled all the same."""
+        try:
+            return await self._page_back(room, until, event_types)
+        except HeliographError:
+            raise
+        except Exception:
+            log.exception("Messages may be missing in %s: unexpected fault in filling its gap", room.room_id)
+            self._tell_missing("Heliograph has a fault, which is in its log.")
+            return room
+
+    def _tell_missing(self, why: str) -> None:
+        if not self._is_told:
+            self._is_told = True
+            self._on_trouble("Some messages may be missing", f"{why} Look into your Matrix client.")
 
     async def _page_back(self, room: JoinedRoom, until: str | None, event_types: frozenset[str] | None) -> JoinedRoom:
         older: list[Event | Malformed] = []

@@ -10,7 +10,7 @@ from dataclasses import replace
 from heliograph.core.ids import RoomId, UserId
 from heliograph.core.record import RoomRecord
 from heliograph.core.room import RoomFacts
-from heliograph.errors import RateLimited, Refused, ServerError, Unreachable
+from heliograph.errors import HeliographError, RateLimited, Refused, ServerError, Unreachable
 from heliograph.ports import Homeserver, Member
 
 log = logging.getLogger(__name__)
@@ -48,7 +48,7 @@ class FactGatherer:
         answers: dict[RoomId, RoomFacts] = {}
         try:
             for start in range(0, len(wanted), ROOMS_AT_ONCE):
-                answers |= await self._homeserver.room_facts(wanted[start : start + ROOMS_AT_ONCE])
+                answers |= await self._ask(wanted[start : start + ROOMS_AT_ONCE])
                 self._on_progress()
         except (Unreachable, RateLimited) as trouble:
             self._failures += 1
@@ -62,6 +62,17 @@ class FactGatherer:
         self._failures = 0
         self._refused.update(room_id for room_id in wanted if room_id not in answers)
         return {room_id: _merge(rooms.get(room_id), facts) for room_id, facts in answers.items()}
+
+    async def _ask(self, room_ids: list[RoomId]) -> dict[RoomId, RoomFacts]:
+        """Without those of a room that finds a fault of ours: it rings without them, and all others with theirs."""
+        try:
+            return await self._homeserver.room_facts(room_ids)
+        except HeliographError:
+            raise
+        except Exception:
+            log.exception("Unexpected fault in asking for the facts of %d rooms", len(room_ids))
+        alone = [await self._ask([room_id]) for room_id in room_ids] if len(room_ids) > 1 else []
+        return {room_id: facts for told in alone for room_id, facts in told.items()}
 
     async def ask_names(
         self, missing: Collection[tuple[RoomId, UserId]], rooms: Mapping[RoomId, RoomRecord]
@@ -80,7 +91,9 @@ class FactGatherer:
             return await self._homeserver.member(room_id, user_id)
         except ServerError as trouble:
             log.info("No display name for a sender in %s: %s", room_id, trouble)
-            return Member()
+        except Exception:
+            log.exception("Unexpected fault in asking for a display name in %s", room_id)
+        return Member()
 
 
 def _merge(record: RoomRecord | None, facts: RoomFacts) -> RoomRecord:

@@ -7,8 +7,9 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
+from functools import partial
 
 from heliograph.core.encryption import RoomKey
 from heliograph.core.events import ServerNotification, Sync
@@ -33,10 +34,13 @@ from heliograph.sync_loop.gaps import GapFiller
 from heliograph.sync_loop.gathering import FactGatherer
 from heliograph.sync_loop.mode import ModeKeeper
 from heliograph.sync_loop.rulebook import Rulebook
-from heliograph.sync_loop.salvage import is_sound, salvage
+from heliograph.sync_loop.salvage import given_up, only_room, rooms_of, without_faulty_events, without_rooms
 from heliograph.sync_loop.threads import ThreadNames
 
 log = logging.getLogger(__name__)
+
+Planning = Callable[[Opened], Awaitable[Plan]]
+"""What came, planned with all that this asks of the ledger and the homeserver."""
 
 LARGE_BODY = 64 * 1024
 """Bytes. A larger sync is planned in a thread, so that the desktop and the other accounts go on meanwhile."""
@@ -64,6 +68,7 @@ class SyncPlanner:
         self._ledger = ledger
         self._rulebook = rulebook
         self._mode = mode
+        self._on_trouble = on_trouble
         self._gaps = GapFiller(homeserver, ledger, on_progress, on_trouble)
         self._gatherer = FactGatherer(homeserver, on_progress)
         self._decrypter = Decrypter(encryption, on_progress)
@@ -83,22 +88,60 @@ class SyncPlanner:
         opened = await self._decrypter.open(Opened(sync))
         if new_keys is None or new_keys:
             opened = await self._decrypter.open_late(opened, await self._ledger.locked_events(new_keys))
-        try:
-            return await self._plan(opened, account, is_listing=is_listing)
-        except HeliographError:
-            raise
-        except Exception:
-            log.exception("Unexpected fault in judging a sync: it is judged again without what cannot be")
-            situation = Situation(self._homeserver.user_id, self._mode.mode, account, self._rulebook.ruleset)
-            salvaged = await asyncio.to_thread(salvage, opened.sync, situation)
-            sound = [event for event in opened.late if await asyncio.to_thread(is_sound, event, situation)]
-            opened = replace(opened, sync=salvaged, late=tuple(sound))
-            return await self._plan(opened, account, is_listing=is_listing)
+        return await self._plan_soundly(opened, account, partial(self._plan, account=account, is_listing=is_listing))
 
     async def plan_missed(self, sync: Sync, missed: tuple[ServerNotification, ...], account: AccountState) -> Plan:
         """Of a sync that starts anew, with what the server lists as missed."""
         opened = await self._decrypter.open(Opened(sync, missed))
+        return await self._plan_soundly(opened, account, partial(self._plan_as_listed, account=account))
+
+    async def _plan_as_listed(self, opened: Opened, account: AccountState) -> Plan:
         return await self._decide(opened.sync, await self._gather(opened, account, self._mode.mode))
+
+    async def _plan_soundly(self, opened: Opened, account: AccountState, plan: Planning) -> Plan:
+        """By `plan`; where that finds a fault of ours, without the events that do alone, else without their rooms. What
+        is left out is recorded as malformed, and told.
+        """
+        salvages = (
+            partial(self._without_faulty_events, account=account),
+            partial(self._without_faulty_rooms, plan=plan),
+            _without_any_room,
+        )
+        for salvage in salvages:
+            try:
+                return self._tell_given_up(await plan(opened))
+            except HeliographError:
+                raise
+            except Exception:
+                log.exception("Unexpected fault in judging a sync: it is judged again without what cannot be")
+            opened = await salvage(opened)
+        return self._tell_given_up(await plan(opened))
+
+    def _tell_given_up(self, decided: Plan) -> Plan:
+        if lost := given_up(decided):
+            self._on_trouble(
+                "A message could not be judged" if len(lost) == 1 else f"{len(lost)} messages could not be judged",
+                "Heliograph has a fault. Look into your Matrix client, and for the reason at: heliograph explain "
+                f"{lost[-1]}",
+            )
+        return decided
+
+    async def _without_faulty_events(self, opened: Opened, account: AccountState) -> Opened:
+        situation = Situation(self._homeserver.user_id, self._mode.mode, account, self._rulebook.ruleset)
+        return await asyncio.to_thread(without_faulty_events, opened, situation)
+
+    async def _without_faulty_rooms(self, opened: Opened, plan: Planning) -> Opened:
+        """Each room is planned alone, with all that this asks of the homeserver: a fault may lie in that."""
+        faulty: set[str] = set()
+        for room_id in rooms_of(opened):
+            try:
+                await plan(only_room(opened, room_id))
+            except HeliographError:
+                raise
+            except Exception:
+                log.exception("Unexpected fault in judging what came in %s", room_id)
+                faulty.add(room_id)
+        return without_rooms(opened, faulty)
 
     async def list_missed(self, account: AccountState) -> tuple[ServerNotification, ...] | None:
         """As `GapFiller.list_missed`."""
@@ -170,6 +213,10 @@ class SyncPlanner:
             if any(threads.values()):
                 decided = await _decide(sync, replace(situation, threads=threads))
         return decided
+
+
+async def _without_any_room(opened: Opened) -> Opened:
+    return without_rooms(opened, rooms_of(opened))
 
 
 def _with_rooms(situation: Situation, told: Mapping[RoomId, RoomRecord]) -> Situation:

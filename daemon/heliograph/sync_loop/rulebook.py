@@ -77,7 +77,11 @@ class Rulebook:
             raise _Unusable("the homeserver sent push rules without a `global` part")
         if not all(isinstance(content.get(kind, []), list) for kind in KINDS):
             raise _Unusable("the homeserver sent push rules that are not lists")
-        ruleset = Ruleset.parse(content)
+        try:
+            ruleset = Ruleset.parse(content)
+        except Exception as error:
+            log.exception("Unexpected fault in reading push rules")
+            raise _Unusable("the push rules find a fault of Heliograph's own") from error
         if ruleset.problems and not ruleset.rules:
             raise _Unusable("the homeserver sent push rules of which none can be read")
         self.ruleset = ruleset

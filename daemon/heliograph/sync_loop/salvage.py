@@ -6,7 +6,7 @@ recorded as malformed in place of being asked for for ever.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from dataclasses import replace
 from typing import TypeVar
 
@@ -21,9 +21,82 @@ from heliograph.core.events import (
 )
 from heliograph.core.needs import marked_events, rooms_changing_deliveries, rooms_wanting_facts
 from heliograph.core.plan import plan
+from heliograph.core.record import FAULT, Decision, Plan
 from heliograph.core.situation import Situation
+from heliograph.sync_loop.decryption import Opened
 
 P = TypeVar("P", Event, StrippedState, ServerNotification)
+
+
+def without_faulty_events(opened: Opened, situation: Situation) -> Opened:
+    """Less the events that cannot be planned alone. Takes as long as planning each of them alone."""
+    return replace(
+        opened,
+        sync=salvage(opened.sync, situation),
+        filled=tuple(item for item in opened.filled if _is_sound(replace(situation, filled=(item,)))),
+        late=tuple(event for event in opened.late if _is_sound(replace(situation, late=(event,)))),
+    )
+
+
+def rooms_of(opened: Opened) -> list[str]:
+    """The ids of all rooms that something came in."""
+    sync = opened.sync
+    items = [item.event for item in (*sync.notifications, *opened.filled) if isinstance(item, ServerNotification)]
+    rooms = [room.room_id for room in sync.joined] + [room.room_id for room in sync.invited]
+    return list(dict.fromkeys([*rooms, *(event.room_id for event in (*items, *opened.late))]))
+
+
+def only_room(opened: Opened, room_id: str) -> Opened:
+    """What came in this room."""
+    sync = opened.sync
+    alone = Sync(
+        sync.next_batch,
+        joined=tuple(room for room in sync.joined if room.room_id == room_id),
+        invited=tuple(room for room in sync.invited if room.room_id == room_id),
+        notifications=tuple(item for item in sync.notifications if _room_of(item) == room_id),
+    )
+    return _with(opened, alone, lambda event: event.room_id == room_id)
+
+
+def without_rooms(opened: Opened, room_ids: Collection[str]) -> Opened:
+    """Less these rooms: all that came in them is recorded as malformed."""
+    sync = opened.sync
+    lost: list[Malformed] = []
+    for joined in sync.joined:
+        if joined.room_id in room_ids:
+            lost += [part if isinstance(part, Malformed) else _faulty(part, "timeline") for part in joined.timeline]
+    for invited in sync.invited:
+        if invited.room_id in room_ids:
+            lost.append(Malformed("invite_state", FAULT, invited.room_id, is_our_fault=True))
+    for item in sync.notifications:
+        if _room_of(item) in room_ids:
+            lost.append(item if isinstance(item, Malformed) else _faulty(item, "notifications"))
+    rest = replace(
+        sync,
+        joined=tuple(room for room in sync.joined if room.room_id not in room_ids),
+        invited=tuple(room for room in sync.invited if room.room_id not in room_ids),
+        notifications=tuple(item for item in sync.notifications if _room_of(item) not in room_ids),
+        malformed=(*sync.malformed, *lost),
+    )
+    return _with(opened, rest, lambda event: event.room_id not in room_ids)
+
+
+def given_up(decided: Plan) -> list[str]:
+    """Ids of events that a plan leaves out for a fault of our own."""
+    return [each.event_id for each in decided.judged if each.decision is Decision.MALFORMED and FAULT in each.reason]
+
+
+def _with(opened: Opened, sync: Sync, has: Callable[[Event], bool]) -> Opened:
+    return replace(
+        opened,
+        sync=sync,
+        filled=tuple(item for item in opened.filled if has(item.event)),
+        late=tuple(event for event in opened.late if has(event)),
+    )
+
+
+def _room_of(item: ServerNotification | Malformed) -> str | None:
+    return item.room_id if isinstance(item, Malformed) else item.event.room_id
 
 
 def salvage(sync: Sync, situation: Situation) -> Sync:
@@ -50,10 +123,10 @@ def salvage(sync: Sync, situation: Situation) -> Sync:
     )
 
 
-def is_sound(event: Event, situation: Situation) -> bool:
-    """Whether an event whose key came late can be planned."""
+def _is_sound(situation: Situation) -> bool:
+    """Whether what is to be planned besides a sync can be."""
     try:
-        plan(Sync(""), replace(situation, late=(event,)))
+        plan(Sync(""), situation)
     except Exception:  # noqa: BLE001 - as above
         return False
     return True
@@ -91,4 +164,4 @@ def _faulty(part: Event | StrippedState | ServerNotification, where: str) -> Mal
     event = part.event if isinstance(part, ServerNotification) else part
     event_id = event.event_id if isinstance(event, Event) else None
     room_id = event.room_id if isinstance(event, Event) else None
-    return Malformed(where, "it cannot be judged, by a fault of our own", room_id, event_id)
+    return Malformed(where, FAULT, room_id, event_id, is_our_fault=True)

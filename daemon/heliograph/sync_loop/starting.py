@@ -10,7 +10,7 @@ from typing import TypeVar
 from heliograph.core.events import ServerNotification, Sync
 from heliograph.core.record import AccountState, Plan
 from heliograph.core.start import anew_plan, first_plan
-from heliograph.errors import RateLimited, Refused, Unreachable
+from heliograph.errors import HeliographError, RateLimited, Refused, Unreachable
 from heliograph.ports import Homeserver, SyncRequest
 from heliograph.sync_loop.planner import SyncPlanner
 from heliograph.sync_loop.rulebook import Rulebook
@@ -89,6 +89,13 @@ async def _dispensable(request: Awaitable[T], failures: int) -> T | None:
         if failures < PATIENCE:
             raise
         log.warning("Starting without what the homeserver fails to tell: %s", trouble)
+        return None
+    except HeliographError:
+        raise
+    except Exception:
+        if failures < PATIENCE:
+            raise
+        log.exception("Starting without what finds a fault of ours")
         return None
 
 

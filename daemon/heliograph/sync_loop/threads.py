@@ -10,7 +10,7 @@ from collections.abc import Collection
 from heliograph.core.events import Event
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.wording import word_thread
-from heliograph.errors import ServerError
+from heliograph.errors import HeliographError, ServerError
 from heliograph.ports import Homeserver
 from heliograph.sync_loop.decryption import Decrypter
 
@@ -43,7 +43,7 @@ class ThreadNames:
         for _, root in unknown:
             self._known[root] = ""
         for root, event in events:
-            self._known[root] = await self._name(event, ignored)
+            self._known[root] = await self._name_soundly(event, ignored)
         names = {root: self._known.get(root, "") for _, root in unnamed}
         while len(self._known) > _REMEMBERED:
             self._known.popitem(last=False)
@@ -55,7 +55,20 @@ class ThreadNames:
         except ServerError as trouble:
             log.info("The name of a thread in %s is not told: %s", room_id, trouble)
             return []
+        except Exception:
+            log.exception("Unexpected fault in asking for the name of a thread in %s", room_id)
+            return []
         return [(root, event)] if isinstance(event, Event) and event.event_id == root else []
+
+    async def _name_soundly(self, event: Event, ignored: Collection[str]) -> str:
+        """As `_name`; an empty name also for a root that finds a fault of ours."""
+        try:
+            return await self._name(event, ignored)
+        except HeliographError:
+            raise
+        except Exception:
+            log.exception("Unexpected fault in naming the thread of %s", event.event_id)
+            return ""
 
     async def _name(self, event: Event, ignored: Collection[str]) -> str:
         if event.sender in ignored or event.is_redacted:

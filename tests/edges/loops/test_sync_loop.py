@@ -18,7 +18,7 @@ from heliograph.core.delivery import State
 from heliograph.core.events import AccountData, InvitedRoom, JoinedRoom, Json, Malformed, Sync
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.push.predefined import predefined_rules
-from heliograph.core.record import AccountState, RoomRecord
+from heliograph.core.record import FAULT, AccountState, Decision, RoomRecord
 from heliograph.errors import (
     AnswerTooLarge,
     BadAnswer,
@@ -884,8 +884,11 @@ async def test_an_event_that_finds_a_fault_of_ours_does_not_stall_the_account(st
         assert len(stage.homeserver.requests) - before <= 4
         await until(lambda: stage.status.connection is Connection.CONNECTED)
     assert stage.rung == ["Invited you to this room", "before", "after"]
-    faults = [each for each in stage.ledger.judged.values() if "fault of our own" in each.reason]
+    faults = [each for each in stage.ledger.judged.values() if FAULT in each.reason]
+    assert {each.decision for each in faults} == {Decision.MALFORMED}
+    assert {bad.event_id, bad_name.event_id} < {each.event_id for each in faults}
     assert len(faults) == 3
+    assert [title for title, _ in stage.troubles] == ["3 messages could not be judged"]
 
 
 # Housekeeping

@@ -1,0 +1,226 @@
+"""One event or room that finds a fault of ours while a sync is taken in: it alone is given up, and recorded as such."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Mapping, Sequence
+
+import pytest
+
+from builders import ME, make_encrypted, make_event
+from edges.loops.stage import SyncStage, WallClock, running
+from fakes.encryption import FakeEncryption
+from fakes.homeserver import FakeHomeserver
+from heliograph.core.encryption import Clear, Locked, RoomKey
+from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotification, Sync
+from heliograph.core.ids import EventId, RoomId, UserId
+from heliograph.core.needs import missing_names
+from heliograph.core.push.rules import Ruleset
+from heliograph.core.record import FAULT, Decision, Plan, RoomRecord
+from heliograph.core.room import RoomFacts
+from heliograph.ports import Member, MessagesPage, NotificationsPage
+from heliograph.sync_loop import planner as planner_module
+from waiting import until
+
+OTHER = RoomId("!other:example.org")
+FAULTY = RoomId("!faulty:example.org")
+THIRD = RoomId("!third:example.org")
+ENCRYPTED = "New encrypted message"
+
+
+class FaultyHomeserver(FakeHomeserver):
+    """What is asked about the room FAULTY finds a fault of ours."""
+
+    def __init__(self) -> None:
+        super().__init__(ME)
+        self.has_faulty_list = False
+
+    async def room_facts(self, room_ids: Collection[RoomId]) -> dict[RoomId, RoomFacts]:
+        self._fail(*room_ids)
+        return await super().room_facts(room_ids)
+
+    async def member(self, room_id: RoomId, user_id: UserId) -> Member:
+        self._fail(room_id)
+        return await super().member(room_id, user_id)
+
+    async def event(self, room_id: RoomId, event_id: EventId) -> Event | Malformed:
+        raise RuntimeError("a fault of our own")
+
+    async def messages(
+        self,
+        room_id: RoomId,
+        *,
+        since: str,
+        until: str | None,
+        limit: int,
+        event_types: frozenset[str] | None = None,
+    ) -> MessagesPage:
+        self._fail(room_id)
+        return MessagesPage((make_event("from the gap", room_id=room_id),), None)
+
+    async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage:
+        if self.has_faulty_list:
+            raise RuntimeError("a fault of our own")
+        return await super().notifications(since=since, limit=limit)
+
+    def _fail(self, *room_ids: RoomId) -> None:
+        if FAULTY in room_ids:
+            raise RuntimeError("a fault of our own")
+
+
+class FaultyEncryption(FakeEncryption):
+    """Decrypting what `poison` names, or taking it, finds a fault of ours."""
+
+    poison = "$none"
+
+    async def decrypt(self, events: Sequence[Event]) -> list[Clear | Locked]:
+        if any(event.event_id == self.poison for event in events):
+            raise RuntimeError("a fault of our own")
+        return await super().decrypt(events)
+
+
+@pytest.fixture
+def homeserver() -> FaultyHomeserver:
+    return FaultyHomeserver()
+
+
+@pytest.fixture
+def stage(clock: WallClock, homeserver: FaultyHomeserver) -> SyncStage:
+    return SyncStage(clock, homeserver=homeserver, encryption=FaultyEncryption())
+
+
+def message(text: str, room_id: RoomId = OTHER) -> Event:
+    return make_event(text, room_id=room_id)
+
+
+def find_a_fault(monkeypatch: pytest.MonkeyPatch, is_faulty: Callable[[set[str]], bool]) -> None:
+    """Planning finds one where what rings is in such rooms, after all that is tried of an event alone."""
+
+    def find_or_fail(decided: Plan, rooms: Mapping[RoomId, RoomRecord]) -> frozenset[tuple[str, str]]:
+        if is_faulty({each.room_id for each in decided.deliveries}):
+            raise RuntimeError("a fault of our own")
+        return missing_names(decided, rooms)
+
+    monkeypatch.setattr(planner_module, "missing_names", find_or_fail)
+
+
+async def take(stage: SyncStage, *rooms: JoinedRoom, last: str) -> None:
+    """A sync brings these; it is over when the text `last` rang."""
+    stage.homeserver.answers.append(Sync("s900", joined=rooms))
+    await stage.homeserver.drop_connections()
+    await stage.rings(last)
+
+
+async def test_a_message_that_cannot_be_decrypted_for_a_fault_rings_without_its_text(stage: SyncStage) -> None:
+    assert isinstance(stage.encryption, FaultyEncryption)
+    bad, good = make_encrypted(message("bad")), make_encrypted(message("good"))
+    stage.encryption.poison = bad.event_id
+    stage.encryption.keys.add(RoomKey(OTHER, "session"))
+    async with running(stage.loop):
+        await stage.connected()
+        await take(stage, JoinedRoom(OTHER, (bad, good, message("after"))), last="after")
+    assert stage.rung == [ENCRYPTED, "good", "after"]
+    assert "fault of Heliograph's own" in stage.ledger.judged[bad.event_id].encryption
+
+
+async def test_a_room_whose_facts_find_a_fault_rings_without_them(stage: SyncStage) -> None:
+    async with running(stage.loop):
+        await stage.connected()
+        joined = (JoinedRoom(FAULTY, (message("bad", FAULTY),)), JoinedRoom(OTHER, (message("good"),)))
+        await take(stage, *joined, last="good")
+    assert sorted(stage.rung) == ["bad", "good"]
+
+
+async def test_a_gap_that_finds_a_fault_is_left_open_alone_and_told(
+    stage: SyncStage, homeserver: FaultyHomeserver
+) -> None:
+    async with running(stage.loop):
+        await stage.connected()
+        homeserver.has_faulty_list = True
+        joined = [
+            JoinedRoom(room_id, (message(f"last in {room_id}", room_id),), limited=True, prev_batch="p")
+            for room_id in (FAULTY, OTHER)
+        ]
+        await take(stage, *joined, last=f"last in {OTHER}")
+    assert sorted(stage.rung) == ["from the gap", f"last in {FAULTY}", f"last in {OTHER}"]
+    assert [title for title, _ in stage.troubles] == ["Some messages may be missing"]
+
+
+async def test_a_thread_that_finds_a_fault_is_not_named(stage: SyncStage) -> None:
+    content = {"msgtype": "m.text", "body": "hello", "m.relates_to": {"rel_type": "m.thread", "event_id": "$root"}}
+    async with running(stage.loop):
+        await stage.connected()
+        await take(stage, JoinedRoom(OTHER, (make_event(room_id=OTHER, content=content),)), last="hello")
+
+
+async def test_a_fault_that_needs_the_room_costs_that_room_its_events(
+    stage: SyncStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """No event does it alone."""
+    find_a_fault(monkeypatch, lambda rooms: FAULTY in rooms)
+    bad = message("bad", FAULTY)
+    async with running(stage.loop):
+        await stage.connected()
+        await take(stage, JoinedRoom(FAULTY, (bad,)), JoinedRoom(OTHER, (message("good"),)), last="good")
+        assert stage.rung == ["good"]
+        judged = stage.ledger.judged[bad.event_id]
+        assert (judged.decision, judged.reason) == (Decision.MALFORMED, FAULT)
+        ((title, hint),) = stage.troubles
+        assert title == "A message could not be judged"
+        assert f"heliograph explain {bad.event_id}" in hint
+
+
+async def test_a_fault_that_needs_several_rooms_costs_all_of_them_their_events_and_no_other_sync(
+    stage: SyncStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_a_fault(monkeypatch, lambda rooms: len(rooms) > 1)
+    async with running(stage.loop):
+        await stage.connected()
+        joined = (JoinedRoom(THIRD, (message("a", THIRD),)), JoinedRoom(OTHER, (message("b"),)))
+        stage.homeserver.answers.append(Sync("s900", joined=joined))
+        await stage.homeserver.drop_connections()
+        await until(lambda: stage.troubles)
+        await take(stage, JoinedRoom(OTHER, (message("c"),)), last="c")
+    assert stage.rung == ["c"]
+    assert len([each for each in stage.ledger.judged.values() if each.reason == FAULT]) == 2
+
+
+async def test_a_missed_message_that_finds_a_fault_does_not_keep_the_account_from_starting_anew(
+    stage: SyncStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    find_a_fault(monkeypatch, lambda rooms: FAULTY in rooms)
+    planner = stage.loop._planner
+    items = tuple(
+        ServerNotification(message(text, room_id), ("notify",), 0, is_read=False)
+        for text, room_id in (("bad", FAULTY), ("good", OTHER))
+    )
+    decided = await planner.plan_missed(Sync("s1"), items, stage.ledger.state)
+    assert [each.room_id for each in decided.deliveries] == [OTHER]
+
+
+async def test_push_rules_that_find_a_fault_are_told_and_the_last_good_ones_stay_in_force(
+    stage: SyncStage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(content: object) -> object:
+        raise RuntimeError("a fault of our own")
+
+    room = await stage.room()
+    async with running(stage.loop):
+        await stage.connected()
+        with monkeypatch.context() as patch:
+            patch.setattr(Ruleset, "parse", fail)
+            stage.homeserver.add_account_data("m.push_rules", {"global": {}})
+            await until(lambda: stage.status.rules_problem)
+            await stage.alice.send_text(room, "hello")
+            await stage.rings("hello")
+    assert "fault of Heliograph's own" in str(stage.status.rules_problem)
+
+
+async def test_what_finds_a_fault_at_the_first_start_is_done_without(
+    stage: SyncStage, homeserver: FaultyHomeserver
+) -> None:
+    homeserver.has_faulty_list = True
+    room = await stage.room()
+    async with running(stage.loop):
+        await stage.connected()
+        await stage.alice.send_text(room, "hello")
+        await stage.rings("hello")

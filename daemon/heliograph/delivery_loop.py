@@ -9,27 +9,23 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections import OrderedDict, deque
+from collections import deque
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
-from heliograph.core.actions import Verb, Wish, verb_of, wishes
+from heliograph.core.actions import Wish
 from heliograph.core.calls import miss
 from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater, State, retry_delay
 from heliograph.core.folding import Fold, SoundGate
-from heliograph.core.ids import EventId, RoomId, is_room_id
+from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import (
-    Activated,
     Category,
-    Closed,
     DesktopSignal,
     DoNotDisturb,
     Notification,
     Picture,
-    Popup,
-    Replied,
     ServerChanged,
 )
 from heliograph.core.outage import ABOUT_DISK, word_disk
@@ -37,9 +33,11 @@ from heliograph.core.popups import Close, Fault, Keep, Show, Step, arrange, is_s
 from heliograph.core.privacy import SHOW_ALL, Level, Privacy, reduce
 from heliograph.core.quiet import Through
 from heliograph.core.record import Agenda, Delivery, PopupRecord, Rewrite
-from heliograph.core.suspects import TRIES, Suspects
+from heliograph.core.suspects import Suspects
 from heliograph.errors import StorageError, UserError
 from heliograph.notices import Notices
+from heliograph.outcomes import Outcomes, settle_refused, settle_shown
+from heliograph.popup_signals import PopupSignals
 from heliograph.ports import Desktop, Ledger, Opener, Pictures, Settlement
 from heliograph.status import AccountStatus
 from heliograph.tasks import keep_running
@@ -54,11 +52,6 @@ LARGE_COUNT = 200
 """Deliveries. More are arranged in a thread, and told of in parts, so that the other accounts go on meanwhile."""
 LONGEST_WAIT_S = 600.0
 """However long the desktop asks for. A delivery that is due later than that was put off by a clock that was wrong."""
-MAX_SIGNALS = 10_000
-"""Signals kept while the ledger is busy; a notification server that sends more loses the oldest."""
-AFTERGLOW_MS = 10_000
-"""How long after a popup's end what was typed into it may come: some servers close it first."""
-MAX_GONE = 32
 
 
 Hush = Literal["ring", "silent", "wait"]
@@ -73,24 +66,6 @@ class DeliverySettings:
     """If more rooms than this have something new at once, it becomes one summary."""
     logs_bodies: bool = False
     privacy: Privacy = SHOW_ALL
-
-
-@dataclass(frozen=True, slots=True)
-class _RoomRead:
-    """The user opened a room, or read it, by other means than its popup."""
-
-    room_id: RoomId
-    event_id: EventId | None = None
-    """Up to here; None: all of it."""
-
-
-@dataclass(frozen=True, slots=True)
-class _Outcome:
-    """What has happened on screen and is to be written down."""
-
-    settlements: tuple[Settlement, ...] = ()
-    shown: PopupRecord | None = None
-    closed: str | None = None
 
 
 class DeliveryLoop:
@@ -121,7 +96,6 @@ class DeliveryLoop:
     ) -> None:
         self._ledger = ledger
         self._desktop = desktop
-        self._opener = opener
         self._status = status
         self._settings = settings
         self._clock = clock
@@ -129,29 +103,22 @@ class DeliveryLoop:
         self._through = through
         self._on_change = on_change
         self._on_rang = on_rang
-        self._on_wish = on_wish
         self._pictures = pictures
         self._gate = gate or SoundGate()
         self._fold = Fold(settings.max_rooms)
         self._is_locked = self._was_locked = False
         self._notices = Notices(desktop, status.user_id)
-        self._gone: OrderedDict[Popup, tuple[int, list[Wish]]] = OrderedDict()
-        """Popups that ended lately: when, and what they were about."""
+        self._outcomes = Outcomes(ledger, self.tell)
+        self._signals = PopupSignals(
+            ledger, desktop, opener, self._notices, self._outcomes, clock=clock, on_wish=on_wish, wake=self.wake
+        )
         self._server: str | None = None
         self._is_server_new = False
         self._is_everything_due = False
         """A new server may take what the one before refused."""
-        self._signals: deque[Activated | Replied | Closed | _RoomRead] = deque(maxlen=MAX_SIGNALS)
         self._rung: deque[Delivery] = deque()
         """Shown, and not told of yet: once it is written down."""
-        self._unwritten: deque[_Outcome] = deque()
-        self._write_faults = 0
-        """How often the first of these failed for a fault of ours."""
-        self._unwritable: set[str] = set()
-        """Ids of events of which nothing more can be written down."""
         self._suspects = Suspects()
-        self._popup_faults: dict[str, int] = {}
-        """By key: how often a change of what is on screen failed for a fault of ours."""
         self._trouble = ""
         self._next_ms: int | None = None
         """When the next delivery is due."""
@@ -201,12 +168,12 @@ class DeliveryLoop:
 
     def note_opened(self, room_id: RoomId) -> None:
         """The user opened or read this room by other means than its popup: nothing in it is unread any more."""
-        self._signals.append(_RoomRead(room_id))
+        self._signals.note_read(room_id, None)
         self._woken.set()
 
     def note_read(self, room_id: RoomId, event_id: EventId) -> None:
         """The user read this room up to that event."""
-        self._signals.append(_RoomRead(room_id, event_id))
+        self._signals.note_read(room_id, event_id)
         self._woken.set()
 
     def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None:
@@ -263,6 +230,9 @@ class DeliveryLoop:
             self._on_change()
             await self._wait(delay)
 
+    def _note_progress(self) -> None:
+        self._working_since_ms = self._clock()
+
     async def _wait(self, delay: float | None) -> None:
         try:
             async with asyncio.timeout(delay):
@@ -288,40 +258,15 @@ class DeliveryLoop:
         if self._server is not None:
             self._is_retry_wanted |= await self._notices.show()
         await self._write_down()
-        await self._handle_signals()
+        await self._signals.handle(self._note_progress)
         self._is_everything_due |= await self._meet_server()
         await self._meet_lock()
         if self._server is not None:
             await self._deliver()
 
     async def _write_down(self) -> None:
-        """In order, each until the disk takes it: what is on screen must not be shown again, nor opened again."""
-        while self._unwritten:
-            outcome = self._unwritten[0]
-            try:
-                await self._ledger.settle(outcome.settlements, shown=outcome.shown, closed=outcome.closed)
-            except (StorageError, UserError):
-                raise
-            except Exception as error:
-                self._write_faults += 1
-                if self._write_faults < TRIES:
-                    raise
-                self._give_up_writing(outcome, error)
-            self._write_faults = 0
-            self._unwritten.popleft()
+        await self._outcomes.write_down()
         await self._tell_rang()
-
-    def _give_up_writing(self, outcome: _Outcome, error: Exception) -> None:
-        """The ledger will go on to have it otherwise: until the daemon ends, these are shown no more."""
-        log.error("What became of %d messages cannot be kept", len(outcome.settlements), exc_info=error)
-        self._unwritable.update(each.event_id for each in outcome.settlements)
-        self.tell(
-            "Some messages may be shown twice",
-            "Heliograph has a fault: what became of them cannot be kept. What went wrong is in the log.",
-        )
-
-    def _note(self, *settlements: Settlement, shown: PopupRecord | None = None, closed: str | None = None) -> None:
-        self._unwritten.append(_Outcome(settlements, shown, closed))
 
     # To the screen
 
@@ -329,6 +274,9 @@ class DeliveryLoop:
         now = self._clock()
         until_ms = ALL_DUE_MS if self._is_everything_due else now
         agenda = await self._ledger.agenda(until_ms, now + int(1000 * LONGEST_WAIT_S), self._through())
+        agenda = replace(
+            agenda, deliveries=tuple(each for each in agenda.deliveries if not self._outcomes.is_lost(each))
+        )
         self._next_ms = min((*_ends(agenda), *([] if agenda.next_ms is None else [agenda.next_ms])), default=None)
         if await self._end_calls(agenda, now):
             return
@@ -339,13 +287,16 @@ class DeliveryLoop:
             if self._hush != "wait" and len(shown) < len(agenda.deliveries):
                 self._fold_ends_ms = now + wait_ms
             agenda = replace(agenda, deliveries=shown)
-        agenda = await self._with_summary(self._without_suspects(agenda))
+        agenda, is_more_waiting = self._suspects.narrow(agenda)
+        if is_more_waiting:
+            self._woken.set()
+        agenda = await self._with_summary(agenda)
         steps = await self._arrange(agenda)
         pictures = await self._fetch_pictures(steps)
         for step in steps:
             if self._is_finishing:
                 return
-            self._working_since_ms = self._clock()
+            self._note_progress()
             try:
                 await self._act(step, agenda.deliveries, pictures)
             except (StorageError, UserError):
@@ -414,16 +365,15 @@ class DeliveryLoop:
                 self._take_fault(step)
             case Keep(record):
                 shown = [each for each in due if each.state is State.SHOWN and each.popup_key == record.key]
-                self._note(*map(_settle_shown, shown), shown=replace(record, is_stale=False))
+                self._outcomes.note(*map(settle_shown, shown), shown=replace(record, is_stale=False))
 
     async def _withdraw(self, record: PopupRecord) -> None:
         outcome = await self._desktop.close(record.popup)
         if isinstance(outcome, RetryLater):
             self._is_retry_wanted = True
             return
-        self._note(closed=record.key)
-        if is_room_id(record.key):
-            self._remember(record.popup, [Wish(Verb.OPEN, record.key, "the room")])
+        self._outcomes.note(closed=record.key)
+        self._signals.note_withdrawn(record)
         log.info("Withdrew the notification of %s", record.key)
 
     async def _show(self, step: Show, pictures: Mapping[str, Picture]) -> None:
@@ -435,10 +385,11 @@ class DeliveryLoop:
         outcome = await self._desktop.show(notification, replaces)
         match outcome:
             case Done(popup):
-                self._drop_closed(popup)
-                self._note(*map(_settle_shown, step.deliveries), shown=PopupRecord(step.key, popup, step.digest))
-                self._suspects.clear(step.deliveries)
-                self._popup_faults.pop(step.key, None)
+                self._signals.drop_closed(popup)
+                self._outcomes.note(
+                    *map(settle_shown, step.deliveries), shown=PopupRecord(step.key, popup, step.digest)
+                )
+                self._suspects.clear(step.key, step.deliveries)
                 self._report(step)
                 self._rung.extend(each for each in step.deliveries if each.state is State.PENDING)
                 if any(each.state is State.PENDING for each in step.deliveries):
@@ -449,28 +400,10 @@ class DeliveryLoop:
                 self._put_off(step.deliveries, None, f"{title} {hint}")
             case Declined(why):
                 log.warning("The notification of %s was refused: %s", step.key, why)
-                self._note(
-                    *(_settle_refused(each, why) for each in step.deliveries),
+                self._outcomes.note(
+                    *(settle_refused(each, why) for each in step.deliveries),
                     shown=replace(step.replaces, is_stale=False) if step.replaces is not None else None,
                 )
-
-    def _without_suspects(self, agenda: Agenda) -> Agenda:
-        """Less what is suspected to be what finds a fault of ours, while there is something else; then part of it."""
-        known = [each for each in agenda.deliveries if each.event_id not in self._unwritable]
-        pending = [each for each in known if each.state is State.PENDING]
-        chosen = self._suspects.choose(pending)
-        if len(chosen) < len(pending):
-            self._woken.set()
-        ids = {each.event_id for each in chosen}
-        alone = {each.room_id for each in chosen if self._suspects.is_to_stand_alone(each)}
-        return replace(
-            agenda,
-            deliveries=tuple(
-                each
-                for each in known
-                if (each.event_id in ids if each.state is State.PENDING else each.room_id not in alone)
-            ),
-        )
 
     def _take_fault(self, fault: Fault) -> None:
         """Something in a popup finds a fault of ours: what is new in it is tried again, and in the end given up alone;
@@ -478,10 +411,10 @@ class DeliveryLoop:
         log.error("Unexpected fault in the notification of %s", fault.key, exc_info=fault.error)
         pending = [each for each in fault.deliveries if each.state is State.PENDING]
         why = f"a fault of Heliograph's own ({type(fault.error).__name__})"
-        if not pending:
-            self._give_up_popup(fault)
-        elif self._suspects.note_fault(pending):
-            self._note(Settlement(pending[0].event_id, Move.GAVE_UP, why=why))
+        if not pending and self._suspects.note_popup_fault(fault.key):
+            self._leave(fault)
+        elif pending and self._suspects.note_fault(pending):
+            self._outcomes.note(Settlement(pending[0].event_id, Move.GAVE_UP, why=why))
             self.tell(
                 "A message could not be shown",
                 f"Heliograph has a fault. Look into your Matrix client, and for the reason at: heliograph explain "
@@ -490,17 +423,12 @@ class DeliveryLoop:
         else:
             self._put_off(fault.deliveries, None, why)
 
-    def _give_up_popup(self, fault: Fault) -> None:
-        faults = self._popup_faults[fault.key] = self._popup_faults.get(fault.key, 0) + 1
-        if faults < TRIES or fault.record is None:
-            self._is_retry_wanted = True
-            return
-        del self._popup_faults[fault.key]
-        if fault.deliveries:
-            self._note(*map(_settle_shown, fault.deliveries), shown=replace(fault.record, is_stale=False))
+    def _leave(self, fault: Fault) -> None:
+        if fault.record is not None and fault.deliveries:
+            self._outcomes.note(*map(settle_shown, fault.deliveries), shown=replace(fault.record, is_stale=False))
         else:
             # What it told of is settled elsewhere, and the user can close it.
-            self._note(closed=fault.key)
+            self._outcomes.note(closed=fault.key)
 
     def _may_sound(self, notification: Notification, now: int) -> bool:
         return self._hush == "ring" and self._gate.passes(now, is_call=notification.category is Category.CALL)
@@ -519,12 +447,6 @@ class DeliveryLoop:
                 # A catch-up may bring thousands: the other loops go on meanwhile.
                 await asyncio.sleep(0)
 
-    def _drop_closed(self, popup: Popup) -> None:
-        """What was heard before Notify was answered is about the popup that this one replaced, under the same id."""
-        late = [signal for signal in self._signals if isinstance(signal, Closed) and signal.popup == popup]
-        for signal in late:
-            self._signals.remove(signal)
-
     def _put_off(self, deliveries: Sequence[Delivery], after: float | None, why: str) -> None:
         pending = [each for each in deliveries if each.state is State.PENDING]
         if not pending:
@@ -535,7 +457,7 @@ class DeliveryLoop:
         due_ms = self._clock() + int(1000 * min(max(delay, LEAST_WAIT_S), LONGEST_WAIT_S))
         self._next_ms = due_ms if self._next_ms is None else min(self._next_ms, due_ms)
         log.info("%d deliveries wait: %s", len(pending), why)
-        self._note(*(Settlement(each.event_id, Move.FAILED, due_ms, why) for each in pending))
+        self._outcomes.note(*(Settlement(each.event_id, Move.FAILED, due_ms, why) for each in pending))
 
     def _report(self, step: Show) -> None:
         new = [each for each in step.deliveries if each.state is State.PENDING]
@@ -551,67 +473,12 @@ class DeliveryLoop:
             # Known at once, while earlier signals may have to wait for the disk.
             self._server, self._is_server_new = signal.server, True
             self._notices.forget_popups()
-            self._gone.clear()
+            self._signals.forget_gone()
         elif isinstance(signal, DoNotDisturb):
             return
         else:
-            self._signals.append(signal)
+            self._signals.take(signal)
         self._woken.set()
-
-    async def _handle_signals(self) -> None:
-        while self._signals:
-            self._working_since_ms = self._clock()
-            signal = self._signals.popleft()
-            try:
-                await self._handle(signal)
-            except StorageError:
-                self._signals.appendleft(signal)
-                raise
-            except UserError:
-                raise
-            except Exception:
-                # Not again: a reply must not be sent twice.
-                log.exception("Unexpected fault in what the user did with a notification")
-                self.tell(
-                    "What you did with a notification may not have worked",
-                    "Heliograph has a fault. Look into your Matrix client; what went wrong is in the log.",
-                )
-            await self._write_down()
-
-    async def _handle(self, signal: Activated | Replied | Closed | _RoomRead) -> None:
-        if isinstance(signal, _RoomRead):
-            await self._settle_room(signal.room_id, signal.event_id)
-            return
-        if self._notices.hear(signal):
-            # It may be asked again.
-            self._woken.set()
-            return
-        record = await self._record_of(signal.popup)
-        deliveries = await self._ledger.shown_in(record.key) if record is not None else []
-        seen = wishes(deliveries) if record is not None else self._recall(signal.popup)
-        match signal:
-            case Closed(popup, reason) if record is not None:
-                self._remember(popup, seen)
-                why = reason.name.lower()
-                self._note(*(_settle_closed(each, why) for each in deliveries), closed=record.key)
-            case Activated(_, action, token) if verb_of(action) is Verb.OPEN and (record is not None or seen):
-                await self._open(record, deliveries, seen, token)
-            case Activated(_, action) if (verb := verb_of(action)) is not None:
-                await self._wish([replace(each, verb=verb) for each in seen], record, deliveries)
-            case Replied(_, text) if text.strip():
-                await self._wish([replace(each, verb=Verb.REPLY, text=text) for each in seen[:1]], record, deliveries)
-
-    async def _settle_room(self, room_id: RoomId, event_id: EventId | None) -> None:
-        unread = await self._ledger.open_deliveries([room_id])
-        if event_id is not None:
-            positions = await self._ledger.positions([event_id])
-            unread = [each for each in unread if each.position <= positions.get(event_id, 0)]
-        keys = {each.popup_key for each in unread if each.popup_key is not None}
-        self._note(*(Settlement(each.event_id, Move.OPENED) for each in unread))
-        for record in await self._ledger.popups():
-            if record.key in keys:
-                # The next round closes it, or leaves this room out of it.
-                self._note(shown=replace(record, is_stale=True))
 
     async def _meet_lock(self) -> None:
         """Once the session is locked, what is on the screen may have to say less; once it is open, it may say more."""
@@ -633,48 +500,6 @@ class DeliveryLoop:
             self._is_server_new = self._server != server
         return is_new
 
-    async def _open(
-        self, record: PopupRecord | None, deliveries: Sequence[Delivery], seen: Sequence[Wish], token: str | None
-    ) -> None:
-        room_id, event_id = (seen[0].room_id, seen[0].event_id) if len(seen) == 1 else (None, None)
-        if not await self._opener.open(room_id, event_id, token):
-            self.tell("No Matrix client could be opened", "Install one, or set open_with in the configuration.")
-        await self._end(record, [Settlement(each.event_id, Move.OPENED) for each in deliveries])
-
-    async def _wish(self, wanted: Sequence[Wish], record: PopupRecord | None, deliveries: Sequence[Delivery]) -> None:
-        for wish in wanted:
-            self._on_wish(wish)
-        if wanted:
-            # Unread until it is done.
-            await self._end(record, [_settle_closed(each, wanted[0].verb.value) for each in deliveries])
-
-    async def _end(self, record: PopupRecord | None, settlements: Sequence[Settlement]) -> None:
-        """The popup has served: dunst and mako keep one that was acted upon."""
-        if record is None:
-            return
-        try:
-            is_gone = not isinstance(await self._desktop.close(record.popup), RetryLater)
-        except Exception:
-            log.exception("Unexpected fault in closing the notification of %s", record.key)
-            is_gone = False
-        if not is_gone:
-            # Stale, and with nothing left to show: it is closed as soon as that works.
-            self._note(*settlements, shown=replace(record, is_stale=True))
-        else:
-            self._note(*settlements, closed=record.key)
-
-    def _remember(self, popup: Popup, seen: list[Wish]) -> None:
-        self._gone[popup] = (self._clock(), seen)
-        if len(self._gone) > MAX_GONE:
-            self._gone.popitem(last=False)
-
-    def _recall(self, popup: Popup) -> list[Wish]:
-        gone_ms, seen = self._gone.get(popup, (0, []))
-        return seen if 0 <= self._clock() - gone_ms < AFTERGLOW_MS else []
-
-    async def _record_of(self, popup: Popup) -> PopupRecord | None:
-        return next((record for record in await self._ledger.popups() if record.popup == popup), None)
-
 
 def _as_fault(step: Step, error: Exception) -> Fault:
     match step:
@@ -687,17 +512,3 @@ def _as_fault(step: Step, error: Exception) -> Fault:
 
 def _ends(agenda: Agenda) -> list[int]:
     return [each.content.rings_until_ms for each in agenda.ringing if each.content is not None]
-
-
-def _settle_shown(delivery: Delivery) -> Settlement:
-    return Settlement(delivery.event_id, Move.SHOWN if delivery.state is State.PENDING else Move.REPLACED)
-
-
-def _settle_closed(delivery: Delivery, why: str) -> Settlement:
-    # What is no message of a room has nothing left to read.
-    return Settlement(delivery.event_id, Move.DISMISSED if delivery.room_id else Move.OPENED, why=why)
-
-
-def _settle_refused(delivery: Delivery, why: str) -> Settlement:
-    is_new = delivery.state is State.PENDING
-    return Settlement(delivery.event_id, Move.GAVE_UP, why=why) if is_new else _settle_shown(delivery)

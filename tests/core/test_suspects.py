@@ -7,8 +7,9 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import make_delivery
-from heliograph.core.record import Delivery
+from builders import ROOM, make_delivery
+from heliograph.core.delivery import State
+from heliograph.core.record import Agenda, Delivery
 from heliograph.core.suspects import MOST, TRIES, Suspects
 
 
@@ -34,20 +35,33 @@ def test_one_that_fails_alone_is_given_up_after_a_few_tries() -> None:
     assert [suspects.note_fault([poison]) for _ in range(TRIES)] == [False] * (TRIES - 1) + [True]
 
 
-def test_one_that_failed_alone_is_tried_without_what_its_popup_quotes() -> None:
+def agenda(*due: Delivery) -> Agenda:
+    return Agenda(due, (), None)
+
+
+def test_one_that_failed_alone_is_shown_without_what_its_popup_quotes() -> None:
     suspects, (poison, good) = Suspects(), deliveries(2)
+    quoted = make_delivery("$quoted", state=State.SHOWN)
     suspects.note_fault([poison, good])
-    assert not suspects.is_to_stand_alone(poison)
+    assert suspects.narrow(agenda(quoted, poison, good)) == (agenda(quoted, poison), True)
     suspects.note_fault([poison])
-    assert suspects.is_to_stand_alone(poison)
-    assert not suspects.is_to_stand_alone(good)
+    assert suspects.narrow(agenda(quoted, poison)) == (agenda(poison), False)
+    assert suspects.narrow(agenda(quoted, good)) == (agenda(quoted, good), False)
 
 
 def test_one_that_was_shown_is_suspected_no_more() -> None:
     suspects, (once, other) = Suspects(), deliveries(2)
     suspects.note_fault([once])
-    suspects.clear([once, other])
+    suspects.clear(ROOM, [once, other])
     assert suspects.choose([once, other]) == [once, other]
+
+
+def test_a_popup_that_cannot_be_changed_is_left_after_a_few_tries_in_a_row() -> None:
+    suspects = Suspects()
+    assert [suspects.note_popup_fault(ROOM) for _ in range(TRIES)] == [False] * (TRIES - 1) + [True]
+    suspects.note_popup_fault(ROOM)
+    suspects.clear(ROOM, [])
+    assert not suspects.note_popup_fault(ROOM)
 
 
 def test_a_few_are_remembered() -> None:
@@ -66,7 +80,7 @@ def test_of_any_number_those_that_fail_are_given_up_and_no_other(faulty: list[bo
         chosen = list(suspects.choose(waiting))
         assert chosen
         if not poison & {each.event_id for each in chosen}:
-            suspects.clear(chosen)
+            suspects.clear(ROOM, chosen)
             waiting = [each for each in waiting if each not in chosen]
         elif suspects.note_fault(chosen):
             given_up.add(chosen[0].event_id)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-from heliograph.core.record import Delivery
+from heliograph.core.delivery import State
+from heliograph.core.record import Agenda, Delivery
 
 TRIES = 3
 """How often a delivery that fails alone is tried before it is given up."""
@@ -26,19 +27,33 @@ class Suspects:
 
     def __init__(self) -> None:
         self._suspects: dict[str, _Suspect] = {}
+        """By event id."""
+        self._popups: dict[str, int] = {}
+        """By key: faults in a row."""
+
+    def narrow(self, agenda: Agenda) -> tuple[Agenda, bool]:
+        """The agenda, as far as it is to be shown now, and whether something of it waits for the next round.
+
+        What failed alone may have failed for what its popup quotes, and is shown without that.
+        """
+        pending = [each for each in agenda.deliveries if each.state is State.PENDING]
+        chosen = self.choose(pending)
+        ids = {each.event_id for each in chosen}
+        bare = {each.room_id for each in chosen if self._has_failed_alone(each)}
+        deliveries = tuple(
+            each
+            for each in agenda.deliveries
+            if (each.event_id in ids if each.state is State.PENDING else each.room_id not in bare)
+        )
+        return replace(agenda, deliveries=deliveries), len(chosen) < len(pending)
 
     def choose(self, pending: Sequence[Delivery]) -> Sequence[Delivery]:
-        """Those to be shown now: first all that are under no suspicion; the others wait for the next round."""
+        """Those to be shown now: first all that are under no suspicion, then a part of the others."""
         clear = [each for each in pending if each.event_id not in self._suspects]
         if clear or not pending:
             return clear
         first = self._suspects[pending[0].event_id]
         return pending[: max(1, first.shown_with // 2)]
-
-    def is_to_stand_alone(self, delivery: Delivery) -> bool:
-        """Whether it failed alone, but for what its popup quotes: so it is tried without that."""
-        suspect = self._suspects.get(delivery.event_id)
-        return suspect is not None and suspect.faults > 0
 
     def note_fault(self, pending: Sequence[Delivery]) -> bool:
         """These could not be shown together. Whether to give up: it is one alone, and was tried often enough."""
@@ -54,7 +69,20 @@ class Suspects:
             del self._suspects[next(iter(self._suspects))]
         return False
 
-    def clear(self, deliveries: Sequence[Delivery]) -> None:
-        """These have been shown."""
+    def note_popup_fault(self, key: str) -> bool:
+        """A popup with nothing new in it could not be changed or closed. Whether to leave it as it is for good."""
+        self._popups[key] = self._popups.get(key, 0) + 1
+        is_enough = self._popups[key] >= TRIES
+        if is_enough:
+            del self._popups[key]
+        return is_enough
+
+    def clear(self, key: str, deliveries: Sequence[Delivery]) -> None:
+        """The popup of this key was shown with these."""
+        self._popups.pop(key, None)
         for each in deliveries:
             self._suspects.pop(each.event_id, None)
+
+    def _has_failed_alone(self, delivery: Delivery) -> bool:
+        suspect = self._suspects.get(delivery.event_id)
+        return suspect is not None and suspect.faults > 0

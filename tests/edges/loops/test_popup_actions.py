@@ -14,7 +14,7 @@ from heliograph.core.delivery import RetryLater, State
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Activated, Category, Closed, Closing, Popup, Replied, Urgency
 from heliograph.core.record import Delivery, Withdrawal
-from heliograph.delivery_loop import AFTERGLOW_MS
+from heliograph.popup_signals import AFTERGLOW_MS
 from waiting import until
 
 OTHER_ROOM = RoomId("!other:example.org")

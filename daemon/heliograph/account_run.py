@@ -77,6 +77,8 @@ LAST_ACTION_S = 2.0
 """How long a stop waits for what the user wanted done: a reply that was just typed."""
 STUCK_MS = 60_000
 KEYRING_SLICE_S = 60.0
+UNEXPECTED = "an unexpected fault, see the log"
+"""Why an account is offline that is started again."""
 ABOUT_KEYRING = "keyring"
 ABOUT_END = "end"
 
@@ -104,16 +106,15 @@ class Parts:
 class AccountRun:
     """One account: its stores, its loops, and how it ended."""
 
-    def __init__(self, account: Account, ledger: SqliteLedger, parts: Parts) -> None:
+    def __init__(self, account: Account, status: AccountStatus, ledger: SqliteLedger, parts: Parts) -> None:
         self.account = account
         self.on_rang: Callable[[Sequence[Delivery]], None] = lambda _: None
         self._config = parts.config
         self._sign_out_interval_s = parts.sign_out_interval_s
         self._ledger = ledger
-        self._status = AccountStatus(account.user_id, account.homeserver)
+        self._status = status
         self._watchdog = parts.watchdog
         self._daemon = parts.daemon
-        self._daemon.accounts.append(self._status)
         self._album = Album(Decoder().decode, clock=now_ms)
         self._delivery = DeliveryLoop(
             ledger,
@@ -194,7 +195,7 @@ class AccountRun:
             await self._say_last(error.title, error.hint)
             return error.exit_code
         except Exception:
-            self._status.connection, self._status.why = Connection.OFFLINE, "an unexpected fault, see the log"
+            self._status.connection, self._status.why = Connection.OFFLINE, UNEXPECTED
             self._tell_state()
             raise
         finally:

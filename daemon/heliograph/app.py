@@ -9,11 +9,12 @@ import logging
 import os
 import signal
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
+from typing import Any
 
 from heliograph import __version__, sd_notify
-from heliograph.account_run import AccountRun, Parts, now_ms
+from heliograph.account_run import UNEXPECTED, AccountRun, Parts, now_ms
 from heliograph.accounts import Account, sounds_folder, state_folder, state_root
 from heliograph.config import Config
 from heliograph.control.service import Control
@@ -26,7 +27,7 @@ from heliograph.desktop.presence import DesktopPresence
 from heliograph.desktop.sounds import Sounds
 from heliograph.desktop.wakeups import Wakeups
 from heliograph.encryption.key_files import destroy_outdated
-from heliograph.errors import EXIT_FAILED, EXIT_OK, UserError
+from heliograph.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, UserError
 from heliograph.front_desk import FrontDesk
 from heliograph.handoff_loop import HandoffLoop, Whereabouts, settle_all
 from heliograph.hooks import Hooks
@@ -37,10 +38,11 @@ from heliograph.quiet_loop import QuietLoop
 from heliograph.service_manager import has_started_us
 from heliograph.session_bus import outlives_sessions, session_bus_address
 from heliograph.session_watch import SessionWatch
-from heliograph.status import DaemonStatus
+from heliograph.status import AccountStatus, Connection, DaemonStatus
 from heliograph.store.ledger import SqliteLedger
 from heliograph.sync_loop.sign_out import INTERVAL_S
 from heliograph.tasks import keep_running, listed_in, start, start_beside
+from heliograph.trust import Trust
 from heliograph.trust_desk import TrustDesk
 from heliograph.watchdog import LONGEST_TURN_S, Watchdog
 
@@ -81,10 +83,12 @@ async def run(
         quiet = await _open_quiet(config)
         await _destroy_outdated_keys()
         parts = Parts(config, desktop, opener, quiet, watchdog, status, sign_out_interval_s)
-        runs = await _open_accounts(parts, accounts, stack)
         keeping = keep_running("keys set aside", _keep_destroying_outdated_keys, clock=now_ms)
         stack.push_async_callback(_cancel, start(keeping, name="keys set aside"))
-        await _open_front_desk(parts, runs, stack)
+        runs: list[AccountRun] = []
+        """Those that are open; one more may join."""
+        join = await _open_front_desk(parts, runs, stack)
+        late = await _open_accounts(parts, accounts, join, stack)
         wakeups = Wakeups(lambda why: _nudge(runs, quiet, why))
         away_after_s = 60.0 * config.handoff.away_after
         presence = presence or DesktopPresence(away_after_s=away_after_s, monotonic=time.monotonic, beside=[wakeups])
@@ -99,7 +103,7 @@ async def run(
         if on_ready is not None:
             on_ready(status)
         await _watch_session(runs, stop, stack)
-        code = await _serve(runs, stop, whereabouts)
+        code = await _serve(runs, late, join, stop, whereabouts)
     return code
 
 
@@ -110,8 +114,7 @@ async def _watch_session(runs: Sequence[AccountRun], stop: asyncio.Event, stack:
         return
 
     def doubt(is_gone: bool) -> None:
-        for run in runs:
-            run.say(is_leaving=is_gone)
+        _tell_each(runs, lambda run: run.say(is_leaving=is_gone))
 
     async def end_with_session() -> None:
         await watch.over()
@@ -148,31 +151,70 @@ def _feed_often(watchdog: Watchdog, stack: contextlib.AsyncExitStack) -> None:
         stack.callback(start(watchdog.keep_looking(patience_s), name="watchdog").cancel)
 
 
+Join = Callable[[AccountRun], None]
+
+
 async def _open_accounts(
-    parts: Parts, accounts: Sequence[Account], stack: contextlib.AsyncExitStack
-) -> list[AccountRun]:
-    runs: list[AccountRun] = []
+    parts: Parts, accounts: Sequence[Account], join: Join, stack: contextlib.AsyncExitStack
+) -> list[asyncio.Task[AccountRun]]:
+    """Those that can be opened join; those that find a fault of ours are being opened again in these tasks.
+
+    Raises UserError if not a single one can be opened before the user has mended something.
+    """
+    late: list[asyncio.Task[AccountRun]] = []
     first_error: UserError | None = None
     for account in accounts:
+        status = AccountStatus(account.user_id, account.homeserver)
+        opening = partial(_open_account, parts, account, status, stack)
         try:
-            ledger = await SqliteLedger.open(state_folder(account.user_id))
-            stack.push_async_callback(ledger.close)
+            run = await opening()
         except UserError as error:
             log.error("%s cannot run: %s %s", account.user_id, error.title, error.hint)
             first_error = first_error or error
             continue
-        runs.append(AccountRun(account, ledger, parts))
-    if not runs and first_error is not None:
+        except Exception:
+            log.exception("Unexpected fault in opening %s, which is tried again", account.user_id)
+            late.append(_open_later(opening, status, stack))
+        else:
+            join(run)
+        parts.daemon.accounts.append(status)
+    if not parts.daemon.accounts and first_error is not None:
         raise first_error
-    return runs
+    return late
+
+
+async def _open_account(
+    parts: Parts, account: Account, status: AccountStatus, stack: contextlib.AsyncExitStack
+) -> AccountRun:
+    ledger = await SqliteLedger.open(state_folder(account.user_id))
+    stack.push_async_callback(ledger.close)
+    return AccountRun(account, status, ledger, parts)
+
+
+def _open_later(
+    opening: Callable[[], Awaitable[AccountRun]], status: AccountStatus, stack: contextlib.AsyncExitStack
+) -> asyncio.Task[AccountRun]:
+    status.connection, status.why = Connection.OFFLINE, UNEXPECTED
+    with listed_in(status.tasks):
+        task = start(keep_running("account", opening, ends_with=(UserError,)), name=status.user_id)
+    stack.push_async_callback(_cancel, task)
+    return task
+
+
+def _tell_each(runs: Sequence[AccountRun], tell: Callable[[AccountRun], None]) -> None:
+    """A fault that one account finds in it must not keep it from the others."""
+    for run in runs:
+        try:
+            tell(run)
+        except Exception:
+            log.exception("Unexpected fault in telling %s", run.account.user_id)
 
 
 def _watch_desk(presence: Presence, desktop: Desktop, runs: Sequence[AccountRun]) -> Whereabouts:
     """Every account is told whether the user is here; the machine waits for them before it sleeps."""
 
     def tell(signs: Signs) -> None:
-        for run in runs:
-            run.take_signs(signs)
+        _tell_each(runs, lambda run: run.take_signs(signs))
 
     async def hand_over() -> None:
         await settle_all(_handoffs(runs), LEAVE_S)
@@ -205,30 +247,22 @@ async def _open_quiet(config: Config) -> QuietLoop:
     )
 
 
-async def _open_front_desk(parts: Parts, runs: Sequence[AccountRun], stack: contextlib.AsyncExitStack) -> None:
-    """What other programs ask and hear of us, and what becomes quiet with the hour."""
-    desk = FrontDesk(
-        parts.daemon,
-        [run.desk for run in runs],
-        parts.desktop,
-        parts.opener,
-        parts.quiet,
-    )
-    trust_desk = TrustDesk({run.account.user_id: partial(getattr, run, "trust") for run in runs})
-    control = Control(desk, beside=[Verification1(trust_desk)], badge_on=parts.config.desktop.badge)
+async def _open_front_desk(parts: Parts, runs: list[AccountRun], stack: contextlib.AsyncExitStack) -> Join:
+    """What other programs ask and hear of us, and what becomes quiet with the hour. What it returns is called with each
+    account that is open, and adds it to the runs."""
+    desk = FrontDesk(parts.daemon, (), parts.desktop, parts.opener, parts.quiet)
+    trusts: dict[str, Callable[[], Trust | None]] = {}
+    control = Control(desk, beside=[Verification1(TrustDesk(trusts))], badge_on=parts.config.desktop.badge)
     loops = {"bars and badges": desk.run(control.publish)}
     hooks = None
     if parts.config.hooks.on_notification:
         hooks = Hooks(parts.config.hooks.on_notification, parts.config.hooks.timeout_seconds, runs[0].troubles)
         loops["hooks"] = hooks.run()
-    for run in runs:
-        run.on_rang = partial(_tell_rang, control, hooks, run.account.user_id)
     parts.daemon.on_change = desk.note_change
     parts.desktop.listen(lambda _: desk.note_change())
 
     def wake() -> None:
-        for run in runs:
-            run.wake()
+        _tell_each(runs, AccountRun.wake)
         desk.note_change()
 
     await control.start()
@@ -238,33 +272,58 @@ async def _open_front_desk(parts: Parts, runs: Sequence[AccountRun], stack: cont
         stack.push_async_callback(_cancel, start(loop, name=name))
     desk.note_change()
 
+    def join(run: AccountRun) -> None:
+        run.on_rang = partial(_tell_rang, control, hooks, run.account.user_id)
+        trusts[run.account.user_id] = partial(getattr, run, "trust")
+        runs.append(run)
+        desk.add(run.desk)
+
+    return join
+
 
 def _tell_rang(control: Control, hooks: Hooks | None, user_id: str, rung: Sequence[Delivery]) -> None:
-    for delivery in rung:
-        control.tell_rang(user_id, delivery)
     if hooks is not None:
         hooks.take(user_id, rung)
+    for delivery in rung:
+        control.tell_rang(user_id, delivery)
 
 
-async def _cancel(task: asyncio.Task[None]) -> None:
+async def _cancel(task: asyncio.Task[Any]) -> None:
     task.cancel()
     await asyncio.wait([task])
 
 
-async def _serve(runs: Sequence[AccountRun], stop: asyncio.Event, whereabouts: Whereabouts) -> int:
+async def _serve(
+    runs: Sequence[AccountRun],
+    late: Sequence[asyncio.Task[AccountRun]],
+    join: Join,
+    stop: asyncio.Event,
+    whereabouts: Whereabouts,
+) -> int:
     """Until asked to stop (exit code 0), or until the last account has ended (its exit code). Hands over at the end."""
     tasks = {start(run.run(), name=run.account.user_id) for run in runs}
     stopping = start(stop.wait(), name="stop")
     codes: list[int] = []
-    running = set(tasks)
+    running, opening = set(tasks), set(late)
     try:
-        while running and not stopping.done():
-            done, _ = await asyncio.wait({*running, stopping}, return_when=asyncio.FIRST_COMPLETED)
-            codes.extend(task.result() for task in done & running)
-            running -= done
+        while (running or opening) and not stopping.done():
+            await asyncio.wait((*running, *opening, stopping), return_when=asyncio.FIRST_COMPLETED)
+            ended = {task for task in running if task.done()}
+            codes.extend(map(_code, ended))
+            running -= ended
+            for opened in [task for task in opening if task.done()]:
+                opening.discard(opened)
+                if (error := opened.exception()) is not None:
+                    log.error("%s cannot run: %s", opened.get_name(), error)
+                    codes.append(EXIT_CONFIG)
+                    continue
+                run = opened.result()
+                join(run)
+                run.take_signs(whereabouts.signs)
+                running.add(start(run.run(), name=run.account.user_id))
+                tasks |= running
         sd_notify.stopping()
-        for run in runs:
-            run.say(is_leaving=True)
+        _tell_each(runs, lambda run: run.say(is_leaving=True))
         whereabouts.stop()
         await settle_all(_handoffs(runs), LEAVE_S)
         return EXIT_OK if stopping.done() else max(codes, default=EXIT_FAILED)
@@ -272,6 +331,14 @@ async def _serve(runs: Sequence[AccountRun], stop: asyncio.Event, whereabouts: W
         for task in (*tasks, stopping):
             task.cancel()
         await asyncio.gather(*tasks, stopping, return_exceptions=True)
+
+
+def _code(task: asyncio.Task[int]) -> int:
+    """An account's exit code. What a fault of ours ended at the very end must not end the others."""
+    if (error := task.exception()) is None:
+        return task.result()
+    log.error("Unexpected fault at the end of %s", task.get_name(), exc_info=error)
+    return EXIT_FAILED
 
 
 def _stop_on_signals() -> asyncio.Event:

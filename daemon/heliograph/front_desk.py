@@ -6,7 +6,7 @@ import asyncio
 import contextlib
 import logging
 import shlex
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -53,13 +53,13 @@ class FrontDesk:
     def __init__(
         self,
         daemon: DaemonStatus,
-        accounts: list[AccountDesk],
+        accounts: Sequence[AccountDesk],
         desktop: Desktop,
         opener: Opener,
         quiet: QuietLoop,
     ) -> None:
         self._daemon = daemon
-        self._accounts = accounts
+        self._accounts = list(accounts)
         self._desktop = desktop
         self._opener = opener
         self._quiet = quiet
@@ -67,6 +67,11 @@ class FrontDesk:
         self._summary: Summary | None = None
         self._publish: Callable[[Summary], None] = lambda _: None
         self._changed = asyncio.Event()
+
+    def add(self, account: AccountDesk) -> None:
+        """One more account, from now on."""
+        self._accounts.append(account)
+        self.note_change()
 
     # What is told
 
@@ -99,8 +104,12 @@ class FrontDesk:
     async def _summarize(self) -> Summary:
         for account in self._accounts:
             # While the disk does not answer, what it said last holds.
-            with contextlib.suppress(StorageError, UserError):
+            try:
                 self._unread[account.status.user_id] = await account.ledger.unread()
+            except (StorageError, UserError):
+                continue
+            except Exception:
+                log.exception("Unexpected fault in counting what is unread for %s", account.status.user_id)
         quiet = self._quiet.quiet
         why, until_ms = (quiet.why, quiet.until_ms) if quiet is not None else ("", 0)
         if quiet is None and self._desktop.is_inhibited:

@@ -16,8 +16,10 @@ from builders import ME, ROOM
 from buses import PrivateBus
 from fakes.desktop import FakeDesktop
 from heliograph import app
+from heliograph.account_run import AccountRun
 from heliograph.accounts import Account, find_account, save_account, state_folder
 from heliograph.config import Config, HooksConfig
+from heliograph.core.handoff import Signs
 from heliograph.core.ids import UserId
 from heliograph.encryption.machine import Machine
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_OK, StateError
@@ -25,6 +27,7 @@ from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret
 from heliograph.sign_out_file import SignOut, note_sign_out, sign_out_of
 from heliograph.status import DaemonStatus
+from heliograph.store.ledger import SqliteLedger
 from hostile_homeserver import HostileHomeserver, message, never, refusal
 from waiting import until
 
@@ -430,3 +433,51 @@ async def test_a_token_that_a_side_request_is_refused_is_asked_about_at_once(sta
         stage.desktop.press("Mark as read")
         # The poll that waits would go on for most of a minute.
         await until(lambda: len(server.sinces) > polled)
+
+
+async def test_an_account_whose_ledger_finds_a_fault_of_our_own_is_opened_again_and_ends_no_other(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, other = await stage.add(), await stage.add(OTHER)
+    faults = [RuntimeError("a fault"), RuntimeError("another")]
+    open_ledger = SqliteLedger.open
+
+    async def open_or_fail(folder: Path) -> SqliteLedger:
+        if folder == state_folder(ME) and faults:
+            raise faults.pop()
+        return await open_ledger(folder)
+
+    monkeypatch.setattr(SqliteLedger, "open", open_or_fail)
+    async with stage.running() as task:
+        await polls(other)
+        (status,) = stage.statuses
+        mine = next(each for each in status.accounts if each.user_id == ME)
+        assert mine.why == "an unexpected fault, see the log"
+        await polls(server)
+        server.give(server.sync(message("hello")))
+        await until(lambda: stage.desktop.bodies)
+        assert mine.why == ""
+        assert sorted(each.name for each in mine.tasks) == ACCOUNT_TASKS
+        stage.stop.set()
+        assert await asyncio.wait_for(task, 10) == EXIT_OK
+
+
+async def test_a_fault_in_telling_one_account_keeps_nothing_from_another(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.add()
+    other = await stage.add(OTHER)
+    take_signs, told = AccountRun.take_signs, set()
+
+    def take_or_fail(run: AccountRun, signs: Signs) -> None:
+        if run.account.user_id == ME:
+            raise RuntimeError("a fault")
+        told.add(run.account.user_id)
+        take_signs(run, signs)
+
+    monkeypatch.setattr(AccountRun, "take_signs", take_or_fail)
+    async with stage.running():
+        await polls(other)
+        other.give(other.sync(message("hello")))
+        await until(lambda: stage.desktop.bodies)
+    assert told == {OTHER}

@@ -393,7 +393,8 @@ class AccountRun:
         if self._status.connection is Connection.CONNECTED:
             if not self._was_connected:
                 self._was_connected = True
-                asyncio.get_running_loop().run_in_executor(None, forget_sign_out, self.account.user_id)
+                forgetting = asyncio.to_thread(forget_sign_out, self.account.user_id)
+                start_beside(forgetting, name="forgetting a sign-out")
             self._pusher.turn()
             if self.handoff is not None:
                 self.handoff.turn()

@@ -11,7 +11,8 @@ import pytest
 import heliograph
 
 PACKAGE = Path(heliograph.__file__).parent
-MAKERS = frozenset({"create_task", "ensure_future", "TaskGroup", "run_coroutine_threadsafe"})
+MAKERS = frozenset({"create_task", "ensure_future", "TaskGroup", "run_coroutine_threadsafe", "run_in_executor"})
+"""Also what hands something to a thread: like a task, it may fail when nobody looks."""
 KEEPS = "keep_running"
 
 

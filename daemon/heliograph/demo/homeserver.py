@@ -26,6 +26,7 @@ from types import TracebackType
 from heliograph.demo import leash
 from heliograph.demo.user import DemoUser, request
 from heliograph.errors import ServerError, UserError
+from heliograph.tasks import start
 
 log = logging.getLogger(__name__)
 
@@ -205,7 +206,7 @@ class ThrowawaySynapse:
 
     async def _clean_up(self) -> None:
         # In a thread, which a cancelled task does not interrupt.
-        cleaning = asyncio.get_running_loop().run_in_executor(None, self._end_and_remove)
+        cleaning = start(asyncio.to_thread(self._end_and_remove), name="removing the homeserver")
         await asyncio.shield(cleaning)
 
     def _end_and_remove(self) -> None:

@@ -31,6 +31,7 @@ from heliograph.errors import (
 from heliograph.ports import Encryption, Homeserver, Ledger, SyncRequest
 from heliograph.status import AccountStatus, Connection
 from heliograph.sync_loop.collecting import Collecting
+from heliograph.sync_loop.keeping import Keeping
 from heliograph.sync_loop.mode import ModeKeeper
 from heliograph.sync_loop.narrowing import Narrowing
 from heliograph.sync_loop.planner import SyncPlanner
@@ -71,7 +72,6 @@ class SyncLoop:
     ) -> None:
         self._homeserver = homeserver
         self._ledger = ledger
-        self._encryption = encryption
         self._status = status
         self._settings = settings
         self._world = surroundings
@@ -88,6 +88,7 @@ class SyncLoop:
             on_trouble=surroundings.troubles.tell,
             privacy=settings.privacy,
         )
+        self._keeping = Keeping(ledger, encryption, surroundings.troubles.tell)
         self._starter = Starter(homeserver, self._take_besides, self._rulebook, self._planner, surroundings.on_turn)
         self._account = AccountState()
         self._planning = asyncio.Lock()
@@ -285,7 +286,7 @@ class SyncLoop:
     async def _take_besides(self, sync: Sync) -> None:
         """To-device events are on disk before anything else of the sync is."""
         if sync.to_device:
-            taken = await self._encryption.take(sync.to_device)
+            taken = await self._keeping.take(sync.to_device)
             if self._new_keys is not None:
                 self._new_keys.update(taken.new_keys)
             if taken.outcomes:
@@ -312,7 +313,7 @@ class SyncLoop:
             self._account = replace(self._account, next_batch=decided.next_batch)
             self._status.last_sync_ms = now
             return
-        committed = await self._ledger.commit(decided, now)
+        decided, committed = await self._keeping.commit(decided, now)
         self._trouble.note_written()
         self._open_rooms = committed.open_rooms
         self._committed_at_ms = now

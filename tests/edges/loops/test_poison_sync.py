@@ -10,14 +10,15 @@ from builders import ME, make_encrypted, make_event
 from edges.loops.stage import SyncStage, WallClock, running
 from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
-from heliograph.core.encryption import Clear, Locked, RoomKey
+from fakes.ledger import FakeLedger
+from heliograph.core.encryption import Clear, Locked, Received, Rejected, RoomKey, Taken
 from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotification, Sync
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.needs import missing_names
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import FAULT, Decision, Plan, RoomRecord
 from heliograph.core.room import RoomFacts
-from heliograph.ports import Member, MessagesPage, NotificationsPage
+from heliograph.ports import Committed, Member, MessagesPage, NotificationsPage
 from heliograph.sync_loop import planner as planner_module
 from waiting import until
 
@@ -71,6 +72,11 @@ class FaultyEncryption(FakeEncryption):
     """Decrypting what `poison` names, or taking it, finds a fault of ours."""
 
     poison = "$none"
+
+    async def take(self, to_device: Sequence[bytes]) -> Taken:
+        if any(b"poison" in each for each in to_device):
+            raise RuntimeError("a fault of our own")
+        return await super().take(to_device)
 
     async def decrypt(self, events: Sequence[Event]) -> list[Clear | Locked]:
         if any(event.event_id == self.poison for event in events):
@@ -224,3 +230,56 @@ async def test_what_finds_a_fault_at_the_first_start_is_done_without(
         await stage.connected()
         await stage.alice.send_text(room, "hello")
         await stage.rings("hello")
+
+
+class FaultyLedger(FakeLedger):
+    """Cannot keep what rings with the text `bad`, and for long not even that it was judged."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_all_faulty = False
+
+    async def commit(self, plan: Plan, now_ms: int) -> Committed:
+        has_bad = any(each.content is not None and each.content.text == "bad" for each in plan.deliveries)
+        if has_bad or (self.is_all_faulty and plan.judged):
+            raise ValueError("a fault of our own")
+        return await super().commit(plan, now_ms)
+
+
+@pytest.mark.parametrize("is_all_faulty", [False, True])
+async def test_what_cannot_be_kept_for_a_fault_is_given_up_after_a_few_tries_and_told(
+    clock: WallClock, is_all_faulty: bool
+) -> None:
+    ledger = FaultyLedger()
+    stage = SyncStage(clock, ledger=ledger)
+    bad = message("bad")
+    async with running(stage.loop):
+        await stage.connected()
+        ledger.is_all_faulty = is_all_faulty
+        for _ in range(3):
+            stage.homeserver.answers.append(Sync("s900", joined=(JoinedRoom(OTHER, (bad,)),)))
+        await stage.homeserver.drop_connections()
+        await until(lambda: "Some messages may be missing" in stage.notices.titles)
+        await until(lambda: ledger.state.next_batch == "s900")
+        ledger.is_all_faulty = False
+        await take(stage, JoinedRoom(OTHER, (message("good"),)), last="good")
+    assert stage.rung == ["good"]
+    assert (bad.event_id in ledger.judged) is not is_all_faulty
+    if not is_all_faulty:
+        assert ledger.judged[bad.event_id].reason == FAULT
+
+
+async def test_a_to_device_event_that_finds_a_fault_is_rejected_alone(stage: SyncStage) -> None:
+    assert isinstance(stage.encryption, FaultyEncryption)
+    async with running(stage.loop):
+        await stage.connected()
+        events = tuple(
+            b'{"type": "%s", "sender": "@alice:example.org", "content": {}}' % each for each in (b"poison", b"good")
+        )
+        stage.homeserver.answers.append(Sync("s900", to_device=events))
+        await stage.homeserver.drop_connections()
+        await until(lambda: len(stage.received) == 2)
+    rejected, received = stage.received
+    assert isinstance(rejected, Rejected)
+    assert "fault of Heliograph's own" in rejected.why
+    assert isinstance(received, Received)

@@ -120,7 +120,8 @@ class ScriptedGateways:
 
     clock: SetClock
     always: Outcome | None = field(default_factory=Delivered)
-    script: list[Outcome] = field(default_factory=list)
+    script: list[Outcome | Exception] = field(default_factory=list)
+    """An exception is a fault of the relay's own, and raised."""
     requests: list[Request] = field(default_factory=list)
     waiting: list[Request] = field(default_factory=list)
 
@@ -129,6 +130,8 @@ class ScriptedGateways:
         request = Request(url, pushkey, notification, self.clock.now_ms(), asyncio.get_running_loop().create_future())
         self.requests.append(request)
         outcome = self.script.pop(0) if self.script else self.always
+        if isinstance(outcome, Exception):
+            raise outcome
         if outcome is not None:
             return outcome
         self.waiting.append(request)

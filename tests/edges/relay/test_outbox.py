@@ -9,11 +9,14 @@ import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
 from pathlib import Path
+from typing import Any
 
 import pytest
 import pytest_asyncio
 
 from edges.relay.stage import BOB, HOUR, ME, ROOM, OutboxStage, make_direct, make_twin
+from heliograph.relay import queue
+from heliograph.relay.dispatch import FAULT_DELAY_MS
 from heliograph.relay.hold import Why
 from heliograph.relay.outcome import Deferred, Delivered, Refused
 from heliograph.relay.queue import Taken
@@ -187,6 +190,38 @@ class TestRefusal:
         assert (await stage.outbox.counts())[Why.REFUSED] == 1
         assert "phone.example:443 refused a push" in caplog.text
         assert "HTTP 400" in caplog.text
+
+    async def test_a_push_that_finds_a_fault_of_our_own_is_dropped_alone_after_four_tries(
+        self, stage: OutboxStage, phone: Twin, caplog: pytest.LogCaptureFixture
+    ) -> None:
+        tablet = stage.pushers.add(make_twin("tablet"))
+        stage.gateways.script = [RuntimeError("a fault of our own")]
+        await take(stage, phone, "$1", "$2")
+        assert await take(stage, tablet, "$1") == [Taken.QUEUED]
+        assert stage.gateways.times == [0, 0]
+        stage.gateways.script = [RuntimeError("a fault of our own") for _ in range(3)]
+        await stage.pass_ms(8000)
+        assert stage.gateways.events == ["$1", "$1", "$1", "$1", "$1", "$2"]
+        assert (await stage.outbox.counts())[Why.REFUSED] == 1
+        assert caplog.text.count("RuntimeError: a fault of our own") == 4
+
+    async def test_a_queue_that_finds_a_fault_of_our_own_is_looked_at_again_and_holds_up_no_other(
+        self, stage: OutboxStage, phone: Twin, monkeypatch: pytest.MonkeyPatch
+    ) -> None:
+        tablet = stage.pushers.add(make_twin("tablet"))
+        begin, faults = queue.begin, [RuntimeError("a fault of our own")]
+
+        def begin_or_fail(db: sqlite3.Connection, key: str, *rest: Any) -> Any:
+            if key == phone.hidden_pushkey and faults:
+                raise faults.pop()
+            return begin(db, key, *rest)
+
+        monkeypatch.setattr(queue, "begin", begin_or_fail)
+        await take(stage, phone, "$1")
+        await take(stage, tablet, "$2")
+        assert stage.gateways.events == ["$2"]
+        await stage.pass_ms(FAULT_DELAY_MS)
+        assert stage.gateways.events == ["$2", "$1"]
 
     async def test_a_push_too_large_for_its_gateway_is_sent_as_its_event_id(
         self, stage: OutboxStage, phone: Twin

@@ -5,6 +5,7 @@
      │   └─ StateError       the state folder cannot be used (locked, read-only, newer version)
      ├─ ServerError          a homeserver call that did not give its answer
      │   ├─ Unreachable      no (whole, sane) answer came: try again with back-off
+     │   │   ├─ Dropped          we closed the connection ourselves, since it may be dead: no trouble by itself
      │   │   ├─ BadAnswer        something answered, but not as a homeserver in order does
      │   │   ├─ AccountLocked    the account is locked, and will be served again once it is unlocked
      │   │   └─ AnswerTooLarge   the answer went on beyond the limit, and was not read to its end
@@ -58,6 +59,13 @@ class ServerError(HeliographError):
 
 class Unreachable(ServerError):
     """No whole and sane answer: connection refused or lost, time-out, 5xx, HTML from a proxy, broken JSON."""
+
+
+class Dropped(Unreachable):
+    """The connection was closed by ourselves, while the answer was waited for."""
+
+    def __init__(self) -> None:
+        super().__init__("the connection was dropped")
 
 
 class BadAnswer(Unreachable):

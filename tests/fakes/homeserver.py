@@ -32,7 +32,7 @@ from heliograph.core.events import (
 )
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.room import RoomFacts
-from heliograph.errors import LoggedOut, Refused, ServerError, Unreachable
+from heliograph.errors import Dropped, LoggedOut, Refused, ServerError, Unreachable
 from heliograph.homeserver.sync_filter import STATE_TYPES, messages_filter, sync_query, write_filter
 from heliograph.ports import Features, Member, MessagesPage, NotificationsPage, Pusher, SyncRequest
 
@@ -129,7 +129,7 @@ class FakeHomeserver:
                         self._news.clear()
                         await self._news.wait()
         if drops != self._drops:
-            raise Unreachable("the connection was dropped")
+            raise Dropped
         return self._first() if request.since is None else self._answer(request, since)
 
     async def push_rules(self) -> Json:

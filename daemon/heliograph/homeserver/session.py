@@ -14,7 +14,7 @@ from yarl import URL
 from heliograph import __version__
 from heliograph.core.events import Json
 from heliograph.core.ids import UserId
-from heliograph.errors import AnswerTooLarge, LoggedOut, Unreachable
+from heliograph.errors import AnswerTooLarge, Dropped, LoggedOut, Unreachable
 from heliograph.homeserver.address import check_homeserver_url, encode_query
 from heliograph.homeserver.answer import bad_answer, failure
 from heliograph.repetition import ask_once
@@ -105,7 +105,7 @@ class Session:
             raise
         except TimeoutError:
             is_dropped = scope not in self._running
-            raise Unreachable("the connection was dropped" if is_dropped else "no answer in time") from None
+            raise (Dropped() if is_dropped else Unreachable("no answer in time")) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
             raise Unreachable(word_unanswered(error)) from error
         finally:

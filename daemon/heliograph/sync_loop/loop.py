@@ -21,6 +21,7 @@ from heliograph.errors import (
     AccountLocked,
     AnswerTooLarge,
     BadAnswer,
+    Dropped,
     HeliographError,
     LoggedOut,
     Refused,
@@ -364,7 +365,8 @@ class SyncLoop:
 
     async def _wait_out(self, trouble: Exception) -> None:
         self._waiting.failures += 1
-        self._note_offline(str(trouble) if isinstance(trouble, HeliographError) else "an unexpected fault, see the log")
+        why = str(trouble) if isinstance(trouble, HeliographError) else "an unexpected fault, see the log"
+        self._note_offline(why, logging.INFO if isinstance(trouble, Dropped) else logging.WARNING)
         if self._waiting.failures >= PATIENCE or self._mode.mode is Mode.DIRECT:
             # It may come back as another: one that no longer says what rings would leave us silent.
             self._mode.doubt()
@@ -376,10 +378,10 @@ class SyncLoop:
         longest_s = float(self._settings.poll_s) if isinstance(trouble, AccountLocked) else None
         await self._waiting.back_off(self._waiting.delay_after(trouble, longest_s))
 
-    def _note_offline(self, why: str) -> None:
+    def _note_offline(self, why: str, level: int = logging.WARNING) -> None:
         self._collecting.refuse()
         if self._status.connection is not Connection.OFFLINE or self._status.why != why:
-            log.warning("%s: %s", self._homeserver.user_id, why)
+            log.log(level, "%s: %s", self._homeserver.user_id, why)
         self._status.connection, self._status.why = Connection.OFFLINE, why
         self._status.connected_since_ms = None
         self._is_catching_up = True

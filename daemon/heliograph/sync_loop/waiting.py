@@ -45,7 +45,7 @@ class Waiting:
         """For a homeserver, or the cache of a proxy, that answers every poll at once and with nothing new."""
         self._hasty_answers += 1
         if self._hasty_answers > HASTY_ALLOWED:
-            await self.sleep(min(2.0 ** (self._hasty_answers - HASTY_ALLOWED - 1), LONGEST_PAUSE_S))
+            await self.sleep(min(2.0 ** min(self._hasty_answers - HASTY_ALLOWED - 1, 16), LONGEST_PAUSE_S))
 
     async def sleep(self, delay_s: float) -> bool:
         """Waits unless nudged. Whether it was nudged."""

@@ -44,7 +44,8 @@ def set_up(level: Level, stream: TextIO | None = None, form: Form = "text") -> N
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
     for name in _CHATTY:
-        logging.getLogger(name).setLevel(logging.WARNING)
+        chatty = logging.getLogger(name)
+        chatty.setLevel(max(chatty.level, logging.WARNING))
 
 
 def is_journal(stream: TextIO) -> bool:

@@ -247,7 +247,8 @@ class FreedesktopDesktop:
             async with asyncio.timeout(self._timeout_s):
                 traits = await self._ask(server)
         except (TimeoutError, BusGone, CallFailed) as error:
-            log.warning("The notification server does not say who it is: %s", str(error) or "no answer")
+            if self._server is server and self._bus.is_connected:
+                log.warning("The notification server does not say who it is: %s", str(error) or "no answer")
         else:
             log.info("Notifications go to %s", traits.title)
 

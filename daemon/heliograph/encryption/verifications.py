@@ -27,7 +27,7 @@ from heliograph.core.verification import (
 from heliograph.encryption.cross_signing import CrossSigning, Vault
 from heliograph.encryption.sas import SasAgreement
 from heliograph.encryption.secret_request import SEND, SecretRequest
-from heliograph.errors import ServerError, StorageError, Unreachable, UserError
+from heliograph.errors import LoggedOut, ServerError, StorageError, Unreachable, UserError
 from heliograph.ports import Keys
 from heliograph.tasks import keep_running, start_beside
 
@@ -152,6 +152,9 @@ class Verifications:
             work = await self._next()
             try:
                 await work()
+            except LoggedOut as gone:
+                # Told by the loop that syncs.
+                log.info("Verification: %s", gone)
             except (ServerError, StorageError, UserError) as trouble:
                 log.warning("Verification: %s", trouble)
             except Exception:

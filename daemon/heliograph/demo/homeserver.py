@@ -77,9 +77,14 @@ class ThrowawaySynapse:
 
     @property
     def folder(self) -> Path:
-        """Holds homeserver.yaml, homeserver.db and synapse.log while the server exists."""
+        """Holds homeserver.yaml, homeserver.db, synapse.log and `access_log` while the server exists."""
         assert self._folder is not None
         return self._folder
+
+    @property
+    def access_log(self) -> Path:
+        """A line for each request that was answered, as in Synapse's "request log format" and without a prefix."""
+        return self.folder / "access.log"
 
     @property
     def pid(self) -> int | None:
@@ -238,8 +243,12 @@ class ThrowawaySynapse:
         logging_settings = {
             "version": 1,
             "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-            "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
+            "handlers": {
+                "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+                "access": {"class": "logging.FileHandler", "filename": str(self.access_log)},
+            },
             "root": {"level": "WARNING", "handlers": ["stderr"]},
+            "loggers": {"synapse.access": {"level": "INFO", "handlers": ["access"], "propagate": False}},
             "disable_existing_loggers": False,
         }
         listener = {

@@ -11,6 +11,7 @@ import msgspec
 from multidict import CIMultiDict
 from yarl import URL
 
+from heliograph import __version__
 from heliograph.relay.values import Json
 from heliograph.repetition import ask_once
 from heliograph.unanswered import word_unanswered
@@ -95,6 +96,7 @@ class Upstream:
     ) -> Answer:
         """A request of the relay's own, with the authorization of the request that it serves. Raises NotAnswered."""
         headers = CIMultiDict(authorization)
+        headers["User-Agent"] = f"heliograph-relay/{__version__}"
         body = None
         if json is not None:
             headers["Content-Type"] = "application/json"

@@ -20,11 +20,14 @@ from blockbuster import blockbuster_ctx
 
 from buses import PrivateBus
 from dunst import DunstSession
+from guarded_synapse import GuardedSynapse
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from js_client import JsClient, JsProcess
 from mako import MakoSession
 from xfce import XfceSession
+
+pytest_plugins = ["log_guard_plugin"]
 
 _REAL_PARTS = {"synapse", "new_user", "dunst", "mako", "xfce", "js_client"}
 _FOREIGN = (
@@ -189,7 +192,7 @@ def xfce(private_bus: PrivateBus) -> Iterator[XfceSession]:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def synapse() -> AsyncIterator[ThrowawaySynapse]:
     """One homeserver for the whole run. A test that restarts or kills it starts its own instead."""
-    async with ThrowawaySynapse() as server:
+    async with GuardedSynapse() as server:
         yield server
 
 

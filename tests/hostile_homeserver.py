@@ -81,6 +81,8 @@ class HostileHomeserver:
                 return web.json_response({})
             case "v3/notifications":
                 return web.json_response({"notifications": []})
+            case "v3/keys/query":
+                return web.json_response({"device_keys": {}, "failures": {}})
         return web.json_response({"errcode": "M_NOT_FOUND", "error": "no such thing"}, status=404)
 
     async def _sync(self, request: web.Request) -> web.StreamResponse:

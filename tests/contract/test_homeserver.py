@@ -83,6 +83,7 @@ async def test_dropped_connections_end_a_poll_and_the_next_works(world: World) -
     assert ids((await world.sync_room(room_id)).timeline) == [event_id]
 
 
+@pytest.mark.expected_log("homeserver 400 GET .*/sync.*since=nonsense", times=(0, 1))
 async def test_a_token_of_another_server_is_refused(world: World) -> None:
     world.token = "nonsense"
     with pytest.raises(Refused) as caught:
@@ -232,6 +233,7 @@ async def test_state_that_changed_within_a_gap_is_told(world: World) -> None:
     assert names == ["Dinner"]
 
 
+@pytest.mark.expected_log("homeserver 403 GET .*/messages", times=(0, 1))
 async def test_messages_of_a_foreign_room_are_refused(world: World) -> None:
     room_id = await world.alice.create_room("Secret")
     token = (await world.start()).next_batch
@@ -272,6 +274,7 @@ async def test_facts_of_many_rooms_come_at_once(world: World) -> None:
     }
 
 
+@pytest.mark.expected_log("homeserver 403 GET .*/state/m.room.member/", times=(0, 3))
 async def test_rooms_that_we_are_not_in_have_no_facts(world: World) -> None:
     left, invited, foreign = await world.room(), await world.alice.create_room("a", [world.me]), "!nowhere:example.org"
     await world.me.leave(left)
@@ -294,6 +297,7 @@ async def test_asking_for_facts_takes_nothing_from_the_sync(world: World) -> Non
     assert len(sync.to_device) == 1
 
 
+@pytest.mark.expected_log("homeserver 40[34] GET .*/state/m.room.member/", times=(0, 2))
 async def test_a_members_name_is_told(world: World) -> None:
     await world.alice.set_display_name("Alice A.")
     room_id = await world.room()

@@ -349,6 +349,7 @@ async def test_what_a_disk_cannot_hold_neither_stops_nor_loses_a_commit(ledger: 
     assert (await ledger.agenda(1)).deliveries == ()
 
 
+@pytest.mark.expected_log("The power levels of !room:example.org cannot be kept", times=(0, 1))
 async def test_power_levels_nested_out_of_measure_do_not_stop_a_commit(ledger: Ledger) -> None:
     nested: Any = {}
     for _ in range(5_000):

@@ -180,6 +180,7 @@ async def test_keys_that_were_set_aside_are_destroyed_after_a_day_also_of_other_
     assert not aside.exists()
 
 
+@pytest.mark.expected_log("@me:example.org was signed out")
 @pytest.mark.parametrize(
     ("is_soft", "code", "summary"),
     [
@@ -213,6 +214,7 @@ async def test_a_device_that_is_answered_after_all_is_signed_out_no_longer(stage
     raise AssertionError("it still counts as signed out")
 
 
+@pytest.mark.expected_log("@me:example.org was signed out")
 async def test_an_account_that_ends_leaves_the_others_running(stage: Stage) -> None:
     server, other = await stage.add(), await stage.add(OTHER)
     async with stage.running() as task:
@@ -237,6 +239,7 @@ async def test_an_account_whose_homeserver_never_answers_holds_up_nobody(stage: 
     assert silent.requests == 1
 
 
+@pytest.mark.expected_log("The access token of @me:example.org is gone from the file")
 async def test_a_token_that_is_gone_asks_for_a_login(stage: Stage) -> None:
     server = await stage.add(has_secret=False)
     async with stage.running() as task:
@@ -245,6 +248,7 @@ async def test_a_token_that_is_gone_asks_for_a_login(stage: Stage) -> None:
     assert server.requests == 0
 
 
+@pytest.mark.expected_log("@me:example.org cannot run")
 async def test_a_second_daemon_is_told_of_the_first(stage: Stage) -> None:
     server = await stage.add()
     async with stage.running():
@@ -265,6 +269,7 @@ def spoil_bytes() -> None:
 SPOILS: list[tuple[Callable[[], None], str]] = [(spoil_version, "newer Heliograph"), (spoil_bytes, "damaged")]
 
 
+@pytest.mark.expected_log("@me:example.org cannot run")
 @pytest.mark.parametrize(("spoil", "why"), SPOILS)
 async def test_a_ledger_that_cannot_be_used_is_named_and_left_alone(
     stage: Stage, spoil: Callable[[], None], why: str
@@ -277,6 +282,7 @@ async def test_a_ledger_that_cannot_be_used_is_named_and_left_alone(
     assert (state_folder(ME) / "ledger.db").read_bytes() == before
 
 
+@pytest.mark.expected_log("@me:example.org cannot run")
 async def test_one_account_that_cannot_be_opened_leaves_the_others_running(stage: Stage) -> None:
     await stage.add()
     other = await stage.add(OTHER)
@@ -287,6 +293,8 @@ async def test_one_account_that_cannot_be_opened_leaves_the_others_running(stage
         await until(lambda: stage.desktop.bodies)
 
 
+@pytest.mark.expected_log("ledger.db is damaged")
+@pytest.mark.expected_log("Deliveries wait for the disk")
 async def test_a_ledger_that_is_damaged_meanwhile_ends_the_account_with_a_notice(
     stage: Stage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -313,6 +321,8 @@ def damage_open_ledger() -> None:
         stream.write(b"\xa5" * (size - 4096))
 
 
+@pytest.mark.expected_log("Error handling request from 127.0.0.1")
+@pytest.mark.expected_log("answered HTTP 500: 500 Internal Server Error Server got itself in trouble$")
 async def test_faults_of_one_account_are_not_the_end_of_the_others(stage: Stage) -> None:
     server, other = await stage.add(), await stage.add(OTHER)
     server.answers_all = answer_nonsense
@@ -370,6 +380,7 @@ DAEMON_TASKS = sorted(
 )
 
 
+@pytest.mark.expected_log("account crashed", times=2)
 async def test_an_account_that_cannot_be_opened_for_a_fault_of_our_own_is_opened_again_and_ends_no_other(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

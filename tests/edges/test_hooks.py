@@ -87,6 +87,7 @@ async def test_text_from_strangers_reaches_no_shell_and_no_argument(notes: Notes
     assert not trap.exists()
 
 
+@pytest.mark.expected_log("on_notification was ended")
 async def test_a_program_that_runs_for_too_long_is_ended_with_its_children(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -130,6 +131,8 @@ async def test_a_program_that_comes_later_is_run_and_its_notice_goes(notes: Note
     assert troubles.standing == {}
 
 
+@pytest.mark.expected_log("on_notification could not be run", times=(0, 2))
+@pytest.mark.expected_log("on_notification failed with status 3", times=(0, 2))
 @pytest.mark.parametrize(
     ("command", "told"),
     [
@@ -145,6 +148,7 @@ async def test_a_program_that_fails_is_told_and_the_next_message_has_its_turn(
         await until(lambda: caplog.text.count(told) == 2)
 
 
+@pytest.mark.expected_log("on_notification is too slow")
 async def test_of_too_many_the_oldest_are_left_out_and_counted(notes: Notes, caplog: pytest.LogCaptureFixture) -> None:
     async with running(*notes.command) as hooks:
         hooks.take(ME, [make_delivery(text=str(number)) for number in range(MOST_WAITING + 7)])
@@ -218,6 +222,7 @@ async def test_where_systemd_run_does_not_work_we_run_it(
         await until(notes)
 
 
+@pytest.mark.expected_log("hooks crashed")
 async def test_a_message_that_finds_a_fault_of_our_own_holds_up_no_other(
     notes: Notes, monkeypatch: pytest.MonkeyPatch
 ) -> None:

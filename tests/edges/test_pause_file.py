@@ -21,6 +21,7 @@ def test_without_a_file_there_is_no_pause() -> None:
 
 
 @pytest.mark.parametrize("text", ["", "{}", "[]", "3", '{"until_ms": "x"}', '{"until_ms": true}', "[" * 2000, "\udcff"])
+@pytest.mark.expected_log("pause.json cannot be read and counts as none", times=(0, 1))
 def test_a_file_that_says_nothing_is_no_pause(tmp_path: Path, text: str) -> None:
     (tmp_path / "pause.json").write_bytes(text.encode("utf-8", "surrogateescape"))
     assert load_pause(tmp_path / "pause.json") == 0

@@ -2,19 +2,31 @@
 
 from __future__ import annotations
 
+import os
 import random
+import shutil
 from collections.abc import AsyncIterator
 from pathlib import Path
 
 import pytest
 
 from buses import PrivateBus
-from conftest import NewUser
+from conftest import Home, NewUser
 from fakes.notification_server import NotificationServer
 from heliograph.demo.homeserver import ThrowawaySynapse
 from system.relay_faults import Cable, FaultyGateway
 from system.relay_process import RelayProcess
 from system.relay_scene import Scene, set_up
+
+
+@pytest.fixture(autouse=True)
+def players(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Every machine plays sounds, so that no test hangs on what is installed; nobody hears them."""
+    programs = home.path / "players"
+    programs.mkdir()
+    for name in ("pw-play", "paplay", "canberra-gtk-play"):
+        (programs / name).symlink_to(str(shutil.which("true")))
+    monkeypatch.setenv("PATH", f"{programs}{os.pathsep}{os.environ['PATH']}")
 
 
 @pytest.fixture

@@ -15,6 +15,7 @@ from heliograph.accounts import Account, save_account, state_folder
 from heliograph.demo.user import DemoUser
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
+from log_guard import watch
 from waiting import until
 
 LAUNCHER = Path(__file__).parent / "launcher.py"
@@ -85,12 +86,11 @@ class Daemon:
     ) -> None:
         if self._process is not None and self._process.poll() is None:
             await self.kill()
-        if error is not None:
-            print(self.log)
 
     async def start(self, *, until_connected: bool = True, words: Sequence[str] | None = None) -> None:
         """Starts it, and waits until it is connected to the homeserver."""
         words = self._words if words is None else words
+        watch("daemon", self._log)
         await asyncio.to_thread(self._spawn, words)
         if until_connected:
             await until(self._is_connected, "the connection to the homeserver", PATIENCE_S)

@@ -13,6 +13,7 @@ from pathlib import Path
 import aiohttp
 
 from heliograph.demo.homeserver import free_port
+from log_guard import watch
 from waiting import until
 
 _LAUNCHER = Path(__file__).with_name("relay_launcher.py")
@@ -56,13 +57,12 @@ class RelayProcess:
         await self.start()
         return self
 
-    async def __aexit__(self, kind: object, error: BaseException | None, trace: object) -> None:
+    async def __aexit__(self, kind: object, error: object, trace: object) -> None:
         await self.kill()
-        if error is not None:
-            print(self.log[-5000:])
 
     async def start(self, step: str = "") -> None:
         """Returns when it answers. With a `step` of the launcher, it kills itself there: maybe before that."""
+        watch("relay", self._log)
         await asyncio.to_thread(self._spawn, step)
         while not (step and self.has_died) and not await self._answers():
             assert step or not self.has_died, self.log[-3000:]

@@ -176,6 +176,8 @@ async def test_a_room_is_muted_for_an_hour_by_a_push_rule_that_all_clients_see(s
         assert await daemon.stop() == 0
 
 
+@pytest.mark.expected_log("homeserver 403 PUT .*/send/m.room.message/")
+@pytest.mark.expected_log("reply .The reply was not sent: refused with HTTP 403")
 async def test_a_reply_to_a_room_that_was_left_says_so_and_keeps_what_was_typed(stage: Stage) -> None:
     room = await stage.room()
     async with Daemon() as daemon:

@@ -48,7 +48,7 @@ class Stage:
     screen: NotificationServer
 
     async def shown(self, text: str) -> Shown:
-        found = await until(lambda: self.saying(text), f"a notification saying {text!r}", seconds=10)
+        found = await until(lambda: self.saying(text), f"a notification saying {text!r}", seconds=60)
         assert isinstance(found, list)
         return found[0]  # type: ignore[no-any-return]
 
@@ -91,6 +91,9 @@ NOT_AS_SPECIFIED: list[str | bytes | dict[str, Any] | Handler] = [
 ]
 
 
+@pytest.mark.expected_log(
+    "@me:example.org: (answered HTTP|the answer ended|redirected|rate limited|refused with HTTP)", times=12
+)
 async def test_no_answer_of_the_homeserver_costs_a_message_or_the_daemon(stage: Stage) -> None:
     """After each bad answer comes a good one, which rings, and which the bad one must not have acknowledged."""
     server = stage.server
@@ -128,6 +131,7 @@ WRONGLY_TYPED: list[Any] = [
 ]
 
 
+@pytest.mark.expected_log("Unusable push rules")
 async def test_bad_events_among_good_ones_cost_none_of_them(stage: Stage) -> None:
     server = stage.server
     async with Daemon() as daemon:
@@ -162,6 +166,7 @@ UNUSABLE_RULES: list[Any] = [
 ]
 
 
+@pytest.mark.expected_log("Unusable push rules", times=7)
 async def test_unusable_push_rules_leave_the_last_good_ones_in_force_and_status_says_so(stage: Stage) -> None:
     def give(rules: Any, *events: dict[str, Any]) -> None:
         data = {"events": [{"type": "m.push_rules", "content": rules}]}
@@ -245,6 +250,8 @@ async def test_texts_of_strangers_are_shown_harmlessly(stage: Stage, profile: Pr
         assert "\n" not in shown.summary
 
 
+@pytest.mark.expected_log("@closed:example.org: nothing answers")
+@pytest.mark.expected_log("nowhere.invalid is not known")
 async def test_homeservers_that_cannot_be_reached_are_waited_for_in_peace(private_bus: PrivateBus) -> None:
     """One takes requests and never answers, the name of one is not known, one refuses connections."""
     server = HostileHomeserver()
@@ -294,6 +301,8 @@ async def refused_start(daemon: Daemon) -> str:
     return daemon.log
 
 
+@pytest.mark.expected_log("cannot run: Heliograph already runs")
+@pytest.mark.expected_log("was written by a newer Heliograph")
 async def test_a_second_daemon_and_a_newer_ledger_are_refused_in_two_lines(stage: Stage) -> None:
     folder = state_folder(ME)
     async with Daemon() as first:
@@ -349,12 +358,14 @@ def fill(folder: Path) -> Path:
     return ballast
 
 
+@pytest.mark.expected_log("cannot run: .*Read-only file system")
 async def test_a_state_folder_that_cannot_be_written_is_named_at_the_start(stage: Stage) -> None:
     log = await refused_start(DaemonOnAnotherDisk("ro"))
     assert "Read-only file system" in log
     assert str(state_folder(ME)) in log
 
 
+@pytest.mark.expected_log("database or disk is full", times=(1, None))
 async def test_a_disk_that_is_full_is_told_of_once_and_nothing_is_lost(stage: Stage) -> None:
     server = stage.server
     async with DaemonOnAnotherDisk() as daemon:

@@ -64,6 +64,7 @@ async def _has_pushers(user: DemoUser) -> bool:
     return bool((await user.call("GET", "/pushers"))["pushers"])
 
 
+@pytest.mark.expected_log("homeserver 403 POST .*/login")
 async def test_a_wrong_password_is_told_in_two_sentences(new_user: NewUser, home: Home) -> None:
     me = await new_user("me")
     words = ("login", me.user_id, "--homeserver", me.base_url, "--secrets", "file", "--password-stdin")

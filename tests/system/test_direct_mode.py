@@ -148,6 +148,7 @@ async def test_what_the_server_lists_rings_and_nothing_else(stage: Stage) -> Non
     assert (status["mode"], status["mode_reason"]) == ("direct", "the server offers direct push (MSC3361)")
 
 
+@pytest.mark.expected_log("the answer ended before its end")
 async def test_a_notification_whose_response_was_lost_rings_once(stage: Stage) -> None:
     room = stage.server.add_room("Lunch")
     async with Daemon():
@@ -203,6 +204,7 @@ async def test_an_absence_longer_than_a_timeline_is_made_up_from_what_is_unackno
     assert shown.body.endswith("message 59")
 
 
+@pytest.mark.expected_log("@me:example.org: ", times=(0, 2))
 async def test_a_server_that_loses_direct_push_is_not_believed_any_longer(stage: Stage) -> None:
     room, other = stage.server.add_room("Lunch"), stage.server.add_room("Dinner")
     async with Daemon() as daemon:
@@ -222,6 +224,7 @@ async def test_a_server_that_loses_direct_push_is_not_believed_any_longer(stage:
     assert "no direct push" in status["mode_reason"]
 
 
+@pytest.mark.expected_log("does not take our direct pusher")
 async def test_what_the_server_cannot_list_without_our_pusher_rings_by_the_rules(stage: Stage) -> None:
     room = stage.server.add_room("Lunch")
     stage.server.takes_pushers = False

@@ -7,6 +7,8 @@ import sqlite3
 import time
 from pathlib import Path
 
+import pytest
+
 from conftest import NewUser, OpenJsClient
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account, find_account, state_folder
@@ -36,6 +38,9 @@ def files_of(account: Account) -> set[str]:
     return {file.name for file in Path(state_folder(account.user_id)).iterdir()}
 
 
+@pytest.mark.expected_log("homeserver 401 GET .*/sync", times=(1, 2))
+@pytest.mark.expected_log("homeserver 401 GET .*/account/whoami", times=(0, 3))
+@pytest.mark.expected_log("was signed out softly")
 async def test_keys_outlast_a_soft_logout_and_read_what_was_said_meanwhile(
     new_user: NewUser, js_client: OpenJsClient, synapse: ThrowawaySynapse, screen: NotificationServer
 ) -> None:
@@ -64,6 +69,8 @@ async def test_keys_outlast_a_soft_logout_and_read_what_was_said_meanwhile(
     assert rings(screen, "New encrypted message") == 0
 
 
+@pytest.mark.expected_log("homeserver 401 ", times=(1, None))
+@pytest.mark.expected_log("signed out", times=(1, None))
 async def test_a_device_that_was_ended_elsewhere_keeps_its_keys_aside_until_it_is_forgotten_here(
     new_user: NewUser, screen: NotificationServer
 ) -> None:

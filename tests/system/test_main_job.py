@@ -18,6 +18,7 @@ from fakes.notification_server import GNOME, NotificationServer, Shown
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
 from system.daemon import Daemon, account_folder, sign_in
+from system.evidence import PATIENCE_S, decisions
 from system.relay_faults import Cable
 from waiting import until
 
@@ -139,6 +140,7 @@ async def test_what_was_read_elsewhere_while_the_daemon_was_down_stays_silent(st
     assert not stage.saying("read on the phone")
 
 
+@pytest.mark.expected_log("closed without an answer", times=(0, 2))
 async def test_what_was_read_elsewhere_after_an_answer_was_lost_stays_silent(stage: Stage, new_user: NewUser) -> None:
     """The homeserver keeps the answer to a poll for its repetition, which knows nothing of what was read since."""
     room = await stage.direct_room()
@@ -260,7 +262,8 @@ async def test_a_device_silenced_by_another_client_is_silent_at_once(stage: Stag
     async with Daemon():
         await stage.probe(room)
         await stage.me.set_account_data(setting, {"is_silenced": True})
-        await stage.alice.send_text(room, "silenced words")
+        silenced = await stage.alice.send_text(room, "silenced words")
+        await until(lambda: silenced in decisions(stage.account), "the judgement", PATIENCE_S)
         await stage.me.set_account_data(setting, {"is_silenced": False})
         await stage.probe(room)
     assert not stage.saying("silenced words")
@@ -289,6 +292,7 @@ async def test_two_accounts_ring_in_one_daemon(stage: Stage, new_user: NewUser) 
         assert (await stage.shown("to the other")).hints["x-kde-origin-name"] == other.user_id
 
 
+@pytest.mark.expected_log("cannot run: Heliograph already runs")
 async def test_a_second_daemon_is_told_about_the_first(stage: Stage) -> None:
     async with Daemon() as first:
         second = Daemon()
@@ -297,6 +301,8 @@ async def test_a_second_daemon_is_told_about_the_first(stage: Stage) -> None:
         assert str(first.pid) in second.log
 
 
+@pytest.mark.expected_log("homeserver 401 ", times=(1, None))
+@pytest.mark.expected_log("no longer knows this device")
 async def test_a_device_signed_out_elsewhere_ends_the_daemon_with_a_word(stage: Stage) -> None:
     async with Daemon() as daemon:
         await stage.me.call("POST", "/logout/all")

@@ -6,10 +6,12 @@ import asyncio
 import random
 from pathlib import Path
 
+import pytest
+
 from conftest import NewUser
 from edges.relay.running import Device, GatewayServer, http_body
 from fakes.notification_server import NotificationServer
-from heliograph.demo.homeserver import ThrowawaySynapse
+from guarded_synapse import GuardedSynapse
 from heliograph.errors import Refused, Unreachable
 from system.daemon import Daemon
 from system.evidence import PATIENCE_S
@@ -88,6 +90,7 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
+@pytest.mark.expected_log("daemon warning: .*answered HTTP 502", times=(0, None))
 async def test_a_relay_that_is_killed_again_and_again_loses_nothing(scene: Scene, seed: int, is_long: bool) -> None:
     rng = random.Random(seed)
     sent: list[str] = []
@@ -126,6 +129,7 @@ async def test_a_gateway_that_is_slow_limits_fails_and_goes_away_gets_everything
     assert scene.gateway.events == sent
 
 
+@pytest.mark.expected_log("relay warning: The gateway .* refused a push of pusher .*HTTP 413")
 async def test_a_push_that_is_too_large_for_the_gateway_goes_without_its_content(scene: Scene) -> None:
     await scene.have_direct_pusher()
     scene.gateway.limit = 2048
@@ -134,9 +138,10 @@ async def test_a_push_that_is_too_large_for_the_gateway_goes_without_its_content
     assert scene.gateway.events == sent
 
 
+@pytest.mark.expected_log("daemon warning: .*HTTP 502: M_UNKNOWN The homeserver does not answer", times=(0, None))
 async def test_a_homeserver_that_restarts_leaves_nothing_unrung(screen: NotificationServer, tmp_path: Path) -> None:
     async with (
-        ThrowawaySynapse() as server,
+        GuardedSynapse() as server,
         RelayProcess(server.base_url, tmp_path / "relay") as relay,
         Cable(relay.url) as cable,
         FaultyGateway() as gateway,

@@ -211,6 +211,7 @@ def test_the_list_is_what_the_homeserver_has_in_its_order(stage: Stage) -> None:
     assert "never does" not in text
 
 
+@pytest.mark.expected_log("homeserver 404 GET .*/directory/room/")
 def test_what_the_homeserver_would_refuse_is_told_beforehand(stage: Stage) -> None:
     before = stage.seen()
     for words, why in [

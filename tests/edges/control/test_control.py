@@ -159,6 +159,7 @@ async def test_an_answer_that_is_none_is_not_taken_for_one(other: MessageBus, si
     assert await ask_status() is None
 
 
+@pytest.mark.expected_log("Service interface raised an exception")
 async def test_a_status_that_cannot_be_made_does_not_end_the_daemon(private_bus: PrivateBus) -> None:
     answers: list[Any] = [object(), {"version": "1"}]
     control = Control(FakeAnswers(lambda: answers.pop(0)))
@@ -229,6 +230,7 @@ async def test_a_reply_that_is_none_or_too_long_is_not_passed_on(private_bus: Pr
     assert answers.asked == []
 
 
+@pytest.mark.expected_log("Service interface raised an exception")
 async def test_a_fault_of_our_own_tells_nothing_of_itself(private_bus: PrivateBus) -> None:
     control = Control(FakeAnswers(status=lambda: 1 / 0))
     await control.start()
@@ -452,6 +454,7 @@ async def test_every_member_is_documented_with_its_types(control: Control, other
     assert len(interface.methods) == 10
 
 
+@pytest.mark.expected_log("D-Bus service crashed")
 async def test_a_fault_of_our_own_takes_the_daemon_off_the_bus_for_a_while_only(
     private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -113,6 +113,7 @@ async def test_capabilities_are_asked_once_for_each_life_of_the_server(
 
 
 @pytest.mark.parametrize("misbehaviour", [Misbehaviour.HANG, Misbehaviour.HANG_ON_NOTIFY])
+@pytest.mark.expected_log("does not say who it is", times=(0, 1))
 async def test_a_hung_server_delays_and_shows_once_it_answers(
     server: NotificationServer, desktop: FreedesktopDesktop, misbehaviour: Misbehaviour
 ) -> None:
@@ -156,6 +157,7 @@ async def test_a_replacement_that_was_given_up_and_came_after_all_stays(
         (Misbehaviour.NONSENSE, RetryLater, 10.0),
     ],
 )
+@pytest.mark.expected_log("does not say who it is", times=(0, 1))
 async def test_an_error_is_an_outcome(
     server: NotificationServer,
     desktop: FreedesktopDesktop,

@@ -114,6 +114,7 @@ async def test_a_client_can_be_chosen_by_its_desktop_entry(
     assert programs.started() == [f"gio launch {entry} {uri} token", f"gio launch {entry}"]
 
 
+@pytest.mark.expected_log(r"There is no desktop entry org\.example\.Client\.desktop, with which rooms")
 async def test_a_chosen_client_that_is_not_installed_opens_nothing(programs: Programs) -> None:
     programs.add("gio", "")
     assert not await RoomOpener("org.example.Client.desktop").open(ROOM, EVENT, None)

@@ -88,6 +88,7 @@ async def test_where_one_fails_the_next_is_tried(players: Players) -> None:
     assert players.played == [f"pw-play {call}", f"paplay {call}"]
 
 
+@pytest.mark.expected_log("Sounds cannot be played")
 async def test_that_nothing_plays_is_told_once(players: Players, caplog: pytest.LogCaptureFixture) -> None:
     sounds = Sounds(players.own)
     with caplog.at_level(logging.WARNING):

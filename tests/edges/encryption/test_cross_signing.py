@@ -164,6 +164,7 @@ async def test_keys_of_another_identity_sign_nothing() -> None:
         assert await stage.cross_signing.standing() is Standing.UNVERIFIED
 
 
+@pytest.mark.expected_log("The homeserver shows other keys for this device than it has")
 async def test_a_device_whose_keys_the_homeserver_changed_is_not_signed() -> None:
     stage = Stage()
     FakeVault().publish(stage.server)

@@ -268,6 +268,7 @@ async def test_a_reset_identity_is_told(stage: Stage) -> None:
     assert stage.told == ["Your account's identity was reset"]
 
 
+@pytest.mark.expected_log("device trust crashed")
 async def test_what_a_fault_of_our_own_kept_from_being_told_is_told_later(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

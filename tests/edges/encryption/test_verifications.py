@@ -134,12 +134,14 @@ async def confirm(stage: Stage) -> None:
     await stage.wait(stage.phone, Phase.DONE)
 
 
+@pytest.mark.expected_log("The other device has not signed this one")
 async def test_asked_by_a_device_that_the_user_trusts_we_compare(stage: Stage) -> None:
     await stage.phone.verifications.ask()
     await confirm(stage)
     assert stage.here.vault.kept.get(PINNED) is None, "this phone vouches for no master key"
 
 
+@pytest.mark.expected_log("The other device has not signed this one")
 async def test_we_may_ask_too(stage: Stage) -> None:
     stage.phone.verifications.want(is_wanted=True)
     await stage.here.verifications.ask()
@@ -287,6 +289,7 @@ async def test_its_answer_is_kept(stage: Stage) -> None:
     assert stage.here.backup_keys == 1
 
 
+@pytest.mark.expected_log("Passed over a secret|sent a key that is not that of the key backup", times=(0, 1))
 @pytest.mark.parametrize(
     "changes",
     [
@@ -317,6 +320,7 @@ async def test_without_a_request_no_secret_is_taken(stage: Stage) -> None:
     assert stage.here.vault.kept == {}
 
 
+@pytest.mark.expected_log("The other device has not signed this one")
 async def test_a_device_that_does_not_sign_us_is_not_asked(stage: Stage) -> None:
     await stage.phone.verifications.ask()
     await confirm(stage)
@@ -328,6 +332,8 @@ async def test_a_device_that_does_not_sign_us_is_not_asked(stage: Stage) -> None
 # Homeservers that fail
 
 
+@pytest.mark.expected_log("The other device has not signed this one")
+@pytest.mark.expected_log("Verification: (gone|no)$")
 @pytest.mark.parametrize("failure", [Unreachable("gone"), Refused(403, "M_FORBIDDEN", "no")])
 async def test_a_homeserver_that_fails_ends_it_and_another_can_begin(stage: Stage, failure: Any) -> None:
     await stage.phone.verifications.ask()

@@ -152,6 +152,7 @@ async def test_a_large_sync_is_decoded_whole(serve: Serve) -> None:
     assert sync.size > 2_000_000
 
 
+@pytest.mark.expected_log("Error handling request from 127.0.0.1", times=(0, 1))
 async def test_a_sync_over_its_limit_is_too_large(serve: Serve) -> None:
     async def endless(request: web.Request) -> web.StreamResponse:
         response = web.StreamResponse()

@@ -92,6 +92,7 @@ async def test_what_is_shown_in_silence_after_the_return_is_left_to_the_phone(st
     assert stage.relay.calls == [([], 0)]
 
 
+@pytest.mark.expected_log("The relay cannot be told what was shown")
 async def test_a_relay_that_is_down_is_told_later(stage: Stage) -> None:
     stage.relay.failure = Unreachable("no")
     stage.loop.take([EventId("$1")])
@@ -103,6 +104,7 @@ async def test_a_relay_that_is_down_is_told_later(stage: Stage) -> None:
     assert stage.troubles.told == []
 
 
+@pytest.mark.expected_log("The relay cannot be told what was shown")
 async def test_a_definite_no_is_told_to_the_user_once(stage: Stage) -> None:
     stage.relay.failure = Refused(401, "M_UNKNOWN_TOKEN", "no such token")
     stage.loop.take([EventId("$1")])
@@ -112,6 +114,7 @@ async def test_a_definite_no_is_told_to_the_user_once(stage: Stage) -> None:
     assert len(stage.troubles.told) == stage.relay.attempts == 1
 
 
+@pytest.mark.expected_log("The relay cannot be told what was shown", times=2)
 async def test_a_relay_that_took_it_again_and_then_refuses_is_told_of_anew(stage: Stage) -> None:
     for _ in range(2):
         stage.relay.failure = Refused(401, "M_UNKNOWN_TOKEN", "no such token")
@@ -125,6 +128,7 @@ async def test_a_relay_that_took_it_again_and_then_refuses_is_told_of_anew(stage
     assert len(stage.troubles.told) == 2
 
 
+@pytest.mark.expected_log("The relay cannot be told what was shown")
 async def test_what_the_relay_asks_for_is_waited_for(stage: Stage) -> None:
     stage.relay.failure = RateLimited("slow down", 600)
     stage.loop.take([EventId("$1")])

@@ -130,6 +130,7 @@ async def test_a_reply_to_what_has_no_event_marks_nothing_as_read(stage: Stage) 
     assert stage.popups.noted == [(ROOM, None)]
 
 
+@pytest.mark.expected_log("Not done in !room:example.org", times=2)
 async def test_a_failed_reply_says_so_and_keeps_what_was_typed_and_is_sent_once_in_the_end(stage: Stage) -> None:
     stage.reply_troubles = [UserError("The reply was not sent: no answer in time.", "Try again.")] * 2
     stage.actor.take(REPLY)
@@ -143,6 +144,7 @@ async def test_a_failed_reply_says_so_and_keeps_what_was_typed_and_is_sent_once_
     assert stage.replies == [(ROOM, "on my way", "t0")] * 3
 
 
+@pytest.mark.expected_log("Not done in !room:example.org")
 async def test_looking_at_the_room_does_not_lose_what_was_typed(stage: Stage) -> None:
     stage.reply_troubles = [UserError("No.", "Later.")]
     stage.actor.take(REPLY)
@@ -153,6 +155,7 @@ async def test_looking_at_the_room_does_not_lose_what_was_typed(stage: Stage) ->
     assert "on my way" in stage.popups.question.body
 
 
+@pytest.mark.expected_log("Not done in !room:example.org", times=2)
 async def test_a_room_that_cannot_be_opened_is_told_of(stage: Stage) -> None:
     stage.opener.works = False
     stage.rooms.failures.append(GONE)
@@ -163,6 +166,7 @@ async def test_a_room_that_cannot_be_opened_is_told_of(stage: Stage) -> None:
     assert stage.popups.question.summary == "Lunch could not be opened"
 
 
+@pytest.mark.expected_log("Not done in !room:example.org")
 @pytest.mark.parametrize(
     ("trouble", "words"),
     [
@@ -185,6 +189,7 @@ async def test_a_failure_is_told_in_words_and_leaves_it_unread(stage: Stage, tro
     await until(lambda: stage.popups.noted)
 
 
+@pytest.mark.expected_log("Not done in !room.*: mark as read", times=31)
 async def test_many_rooms_that_could_not_be_marked_as_read_are_one_notice(stage: Stage) -> None:
     rooms = [RoomId(f"!room{number}:example.org") for number in range(30)]
     stage.rooms.failures.extend([GONE] * 30)
@@ -201,6 +206,7 @@ async def test_many_rooms_that_could_not_be_marked_as_read_are_one_notice(stage:
     assert stage.popups.question.summary == "Lunch could not be marked as read"
 
 
+@pytest.mark.expected_log("Not done in !room:example.org")
 async def test_the_notice_goes_when_the_room_was_marked_as_read_after_all(stage: Stage) -> None:
     stage.rooms.failures.append(GONE)
     stage.actor.take(READ)
@@ -209,6 +215,7 @@ async def test_the_notice_goes_when_the_room_was_marked_as_read_after_all(stage:
     assert stage.popups.questions == {}
 
 
+@pytest.mark.expected_log("Not done in !room:example.org")
 async def test_a_disk_that_takes_nothing_is_told_of(stage: Stage) -> None:
     stage.mute_troubles.append(StorageError("no space left"))
     stage.actor.take(Wish(Verb.MUTE, ROOM, "Lunch", span=Span.DAY))
@@ -282,6 +289,7 @@ async def test_one_room_that_hangs_holds_up_no_other(stage: Stage) -> None:
     assert stage.popups.noted == []
 
 
+@pytest.mark.expected_log("Not done in !room:example.org")
 async def test_what_is_under_way_is_bounded(stage: Stage) -> None:
     stage.rooms.answering.clear()
     for _ in range(MAX_UNDER_WAY + 1):

@@ -173,6 +173,7 @@ async def test_a_server_that_comes_back_gets_what_was_put_off(stage: DeliverySta
     assert clock() - start < 1000
 
 
+@pytest.mark.expected_log("The notification of !room:example.org was refused")
 async def test_a_refused_delivery_is_lost_with_its_reason(stage: DeliveryStage) -> None:
     stage.desktop.troubles.append(Declined("body too long"))
     async with running(stage.loop):
@@ -183,6 +184,7 @@ async def test_a_refused_delivery_is_lost_with_its_reason(stage: DeliveryStage) 
     assert stage.desktop.calls == 1
 
 
+@pytest.mark.expected_log("The notification of !room:example.org was refused")
 async def test_a_refused_delivery_leaves_what_is_on_screen(stage: DeliveryStage) -> None:
     async with running(stage.loop):
         await stage.commit(make_delivery("$a", text="one"))
@@ -631,6 +633,7 @@ async def test_nothing_to_tell_is_told_at_once(stage: DeliveryStage) -> None:
 # A disk that fails
 
 
+@pytest.mark.expected_log("Deliveries wait for the disk")
 async def test_while_the_disk_is_full_what_was_shown_is_not_shown_again(
     stage: DeliveryStage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -666,6 +669,7 @@ class ReadonlyLedger(FakeLedger):
             self.is_full = False
 
 
+@pytest.mark.expected_log("Deliveries wait for the disk")
 async def test_a_click_opens_its_room_once_even_if_that_cannot_be_written_down(clock: WallClock) -> None:
     ledger = ReadonlyLedger()
     stage = DeliveryStage(clock, ledger=ledger)
@@ -681,6 +685,7 @@ async def test_a_click_opens_its_room_once_even_if_that_cannot_be_written_down(c
     assert len(stage.opener.opened) == 1
 
 
+@pytest.mark.expected_log("Deliveries wait for the disk")
 async def test_a_disk_that_fails_at_the_start_does_not_silence_the_notice_of_it(stage: DeliveryStage) -> None:
     stage.ledger.is_full = True
     async with running(stage.loop):
@@ -690,6 +695,7 @@ async def test_a_disk_that_fails_at_the_start_does_not_silence_the_notice_of_it(
         await shown(stage, "$a")
 
 
+@pytest.mark.expected_log("Deliveries wait for the disk")
 async def test_signals_wait_for_the_disk_and_are_not_lost(stage: DeliveryStage) -> None:
     async with running(stage.loop):
         await stage.commit(make_delivery("$a"))
@@ -706,6 +712,7 @@ class DamagedLedger(FakeLedger):
         raise StateError("ledger.db is damaged", "Move it away.")
 
 
+@pytest.mark.expected_log("Deliveries wait for the disk")
 async def test_a_damaged_ledger_is_said_once_and_without_a_traceback(
     clock: WallClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -725,6 +732,7 @@ class FaultyOpener(FakeOpener):
         raise RuntimeError("a fault of our own")
 
 
+@pytest.mark.expected_log("deliveries crashed")
 async def test_a_fault_of_our_own_neither_ends_nor_blocks_nor_repeats(clock: WallClock) -> None:
     opener = FaultyOpener()
     stage = DeliveryStage(clock, opener=opener)

@@ -294,6 +294,7 @@ async def test_the_inbox_tells_rooms_of_all_accounts_with_their_newest_messages(
     assert inbox["rooms"][1]["messages"][0]["text"] == "hers"
 
 
+@pytest.mark.expected_log("bars and badges crashed", times=2)
 async def test_a_summary_that_a_fault_of_our_own_kept_back_is_published_later(reception: Reception) -> None:
     async with reception.open():
         await until(lambda: reception.published)

@@ -175,6 +175,7 @@ async def test_a_gap_in_a_room_just_joined_is_none(absence: Absence, homeserver:
     assert [text for text in again.rung if text.startswith("number")] == []
 
 
+@pytest.mark.expected_log("@me:example.org: down$")
 async def test_a_sync_is_held_back_until_its_gap_is_filled(absence: Absence, homeserver: GappyHomeserver) -> None:
     room = await absence.before()
     homeserver.list_failure, homeserver.list_failures_left = Unreachable("down"), 2
@@ -189,6 +190,7 @@ async def test_a_sync_is_held_back_until_its_gap_is_filled(absence: Absence, hom
     assert again.troubles == []
 
 
+@pytest.mark.expected_log("@me:example.org: (broken|busy)$")
 @pytest.mark.parametrize("failure", [BadAnswer(500, "broken"), RateLimited("busy", 1)])
 async def test_a_list_that_keeps_failing_gives_way_to_the_rooms_messages(
     absence: Absence, homeserver: GappyHomeserver, failure: Exception
@@ -202,6 +204,8 @@ async def test_a_list_that_keeps_failing_gives_way_to_the_rooms_messages(
     assert again.troubles == []
 
 
+@pytest.mark.expected_log("@me:example.org: down$")
+@pytest.mark.expected_log("Messages may be missing in 1 rooms")
 async def test_a_gap_that_cannot_be_filled_is_let_go_visibly(absence: Absence, homeserver: GappyHomeserver) -> None:
     room = await absence.before()
     homeserver.list_failure = homeserver.messages_failure = Unreachable("down")
@@ -212,6 +216,7 @@ async def test_a_gap_that_cannot_be_filled_is_let_go_visibly(absence: Absence, h
     assert [title for title, _ in again.troubles] == ["Some messages may be missing"]
 
 
+@pytest.mark.expected_log("Messages may be missing in !room1:example.org")
 async def test_a_room_whose_messages_are_refused_rings_with_what_there_is(
     absence: Absence, homeserver: GappyHomeserver
 ) -> None:

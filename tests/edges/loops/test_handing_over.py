@@ -72,6 +72,7 @@ async def test_where_news_never_end_collecting_does(sync_stage: SyncStage) -> No
         sync_stage.homeserver.sync = original  # type: ignore[method-assign]
 
 
+@pytest.mark.expected_log("@me:example.org: gone$")
 async def test_a_homeserver_that_cannot_be_reached_is_no_collection(sync_stage: SyncStage) -> None:
     async with running(sync_stage.loop):
         await sync_stage.connected()
@@ -80,6 +81,7 @@ async def test_a_homeserver_that_cannot_be_reached_is_no_collection(sync_stage: 
         assert await sync_stage.loop.collect()
 
 
+@pytest.mark.expected_log("@me:example.org: gone$")
 async def test_collecting_leaves_the_back_off(sync_stage: SyncStage) -> None:
     async with running(sync_stage.loop):
         await sync_stage.connected()
@@ -268,6 +270,8 @@ async def test_a_fallback_that_is_configured_no_longer_is_removed(clock: WallClo
     assert stage.status.handoff.fallback == "none"
 
 
+@pytest.mark.expected_log(r"The homeserver does not take our direct pusher \(https only\)")
+@pytest.mark.expected_log(r"The homeserver does not take our http pusher \(https only\)")
 async def test_a_fallback_that_the_homeserver_refuses_is_told_of(stage: FallbackStage) -> None:
     stage.homeserver.refusal = Refused(400, "M_INVALID_PARAM", "https only")
     await stage.look(3)

@@ -159,6 +159,7 @@ async def test_leaving_and_returning_follow_the_documented_order(switch: Stage) 
     assert switch.status.handoff.why_away is None
 
 
+@pytest.mark.expected_log("The handoff of @me:example.org is not complete")
 async def test_before_sleep_the_fallback_is_switched_on_with_the_first_request(switch: Stage) -> None:
     switch.homeserver.lists = False
     assert await switch.go(Signs(is_asleep=True)) == ["Fallback on", "hush"]
@@ -185,6 +186,7 @@ async def test_what_is_as_it_should_be_costs_nothing(switch: Stage) -> None:
     assert len(switch.homeserver.failures) == 1
 
 
+@pytest.mark.expected_log("The handoff of @me:example.org is not complete")
 async def test_it_is_written_down_before_it_is_switched_off(switch: Stage) -> None:
     await switch.go()
     switch.ledger.is_full = True
@@ -268,6 +270,7 @@ async def test_a_pusher_that_is_gone_is_forgotten(switch: Stage) -> None:
     assert await switch.go() == ["hush"]
 
 
+@pytest.mark.expected_log("The handoff of @me:example.org is not complete")
 async def test_without_a_sync_nothing_is_switched_off_but_the_desktop_rings(switch: Stage) -> None:
     await switch.go()
     switch.collects = False
@@ -281,6 +284,7 @@ async def test_without_a_sync_nothing_is_switched_off_but_the_desktop_rings(swit
     assert switch.status.handoff.trouble is None
 
 
+@pytest.mark.expected_log("The handoff of @me:example.org is not complete")
 async def test_without_a_homeserver_the_desktop_rings_all_the_same(switch: Stage) -> None:
     await switch.go()
     switch.homeserver.failures.append(Unreachable("gone"))
@@ -300,6 +304,7 @@ async def test_a_sync_that_hangs_holds_nothing_up_for_long(switch: Stage) -> Non
     assert asyncio.get_running_loop().time() - began < COLLECT_S + 1
 
 
+@pytest.mark.expected_log("The handoff of @me:example.org is not complete")
 async def test_a_switch_that_the_homeserver_refuses_is_told_and_not_repeated(switch: Stage) -> None:
     await switch.go()
     switch.homeserver.refusal = Refused(403, "M_FORBIDDEN", "not yours")
@@ -311,6 +316,7 @@ async def test_a_switch_that_the_homeserver_refuses_is_told_and_not_repeated(swi
     assert switch.homeserver.is_on(FALLBACK)
 
 
+@pytest.mark.expected_log("The handoff of @me:example.org is not complete", times=6)
 async def test_what_cannot_be_switched_on_is_remembered_and_tried_again_now_and_then(switch: Stage) -> None:
     switch.homeserver.refusal = Refused(403, "M_FORBIDDEN", "not now")
     async with switch.running():
@@ -327,6 +333,7 @@ async def test_what_cannot_be_switched_on_is_remembered_and_tried_again_now_and_
     assert switch.status.handoff.trouble is None
 
 
+@pytest.mark.expected_log("The handoff of @me:example.org is not complete")
 async def test_a_refused_token_is_the_accounts_matter_and_does_not_end_it(switch: Stage) -> None:
     async with switch.running() as task:
         switch.homeserver.failures.append(LoggedOut(soft=False))
@@ -339,6 +346,7 @@ async def test_a_refused_token_is_the_accounts_matter_and_does_not_end_it(switch
         assert not task.done()
 
 
+@pytest.mark.expected_log("handoff crashed")
 async def test_a_fault_of_our_own_does_not_end_it(switch: Stage) -> None:
     switch.homeserver.failures.append(RuntimeError("a fault"))  # type: ignore[arg-type]
     async with switch.running() as task:
@@ -350,6 +358,7 @@ async def test_a_fault_of_our_own_does_not_end_it(switch: Stage) -> None:
         assert not task.done()
 
 
+@pytest.mark.expected_log("1 accounts could not be handed over in 4 s")
 async def test_handing_over_is_bounded(switch: Stage, relay: Stage) -> None:
     switch.collect_takes_s = 1000
     for stage in (switch, relay):

@@ -126,6 +126,7 @@ async def test_a_server_that_tells_no_count_is_asked_now_and_then(clock: WallClo
     assert len(stage.encryption.asked) <= 5
 
 
+@pytest.mark.expected_log("The homeserver has other one-time keys under the names of ours")
 async def test_keys_whose_names_the_server_knows_are_replaced_and_the_rest_is_published(clock: WallClock) -> None:
     fallback = {"signed_curve25519:F": {"key": "F"}}
     stage = Stage(clock, make_upload("A", device_keys=DEVICE_KEYS, fallback_keys=fallback), make_upload("B"))
@@ -137,6 +138,7 @@ async def test_keys_whose_names_the_server_knows_are_replaced_and_the_rest_is_pu
     assert list(stage.server.uploads[1]["one_time_keys"]) == ["signed_curve25519:B"]
 
 
+@pytest.mark.expected_log("The homeserver has other one-time keys under the names of ours", times=(1, None))
 async def test_a_server_that_has_every_name_is_not_asked_for_ever(clock: WallClock) -> None:
     stage = Stage(clock, *[make_upload("A")] * (COLLISIONS + 1))
     stage.server.taken_names = {"signed_curve25519:A"}
@@ -149,6 +151,7 @@ async def test_a_server_that_has_every_name_is_not_asked_for_ever(clock: WallClo
     assert len(stage.encryption.confirmed) == COLLISIONS + 1
 
 
+@pytest.mark.expected_log("The homeserver knows this device by other keys than those that are her")
 async def test_a_device_that_the_server_knows_by_other_keys_is_not_published_again(clock: WallClock) -> None:
     stage = Stage(clock, make_upload("A", device_keys=DEVICE_KEYS))
     stage.server.server.devices[ME] = {"D": {**DEVICE_KEYS, "keys": {"ed25519:D": "another's"}}}
@@ -208,6 +211,7 @@ async def test_a_refused_token_is_the_accounts_matter_and_does_not_end_it(clock:
         await until(lambda: stage.encryption.confirmed)
 
 
+@pytest.mark.expected_log("keys crashed", times=20)
 async def test_a_fault_of_our_own_does_not_spin(clock: WallClock) -> None:
     stage = Stage(clock)
     asked = 0

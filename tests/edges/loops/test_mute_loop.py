@@ -106,6 +106,7 @@ async def test_a_machine_that_slept_through_the_end_finds_out(stage: Stage) -> N
         assert not stage.is_mute
 
 
+@pytest.mark.expected_log("A room that was mute for a time has to wait", times=3)
 @pytest.mark.parametrize(
     "trouble", [Unreachable("no answer"), RateLimited("slow down", 100), Unreachable("no answer in time")]
 )
@@ -117,6 +118,7 @@ async def test_what_cannot_be_ended_now_is_ended_later(stage: Stage, trouble: Un
         assert not stage.is_mute
 
 
+@pytest.mark.expected_log("!room:example.org stays mute, its rule cannot be removed")
 async def test_a_rule_that_may_not_go_is_given_up(stage: Stage) -> None:
     async with stage.running():
         await stage.loop.mute(ROOM, Span.HOUR)
@@ -126,6 +128,7 @@ async def test_a_rule_that_may_not_go_is_given_up(stage: Stage) -> None:
         assert stage.ledger.timed_mutes == {}
 
 
+@pytest.mark.expected_log("A room that was mute for a time has to wait", times=(1, None))
 async def test_a_disk_that_fails_is_waited_for(stage: Stage) -> None:
     async with stage.running():
         await stage.loop.mute(ROOM, Span.HOUR)
@@ -165,6 +168,7 @@ async def test_a_room_that_the_user_let_ring_again_is_left_alone(stage: Stage) -
     assert stage.ledger.timed_mutes == {}
 
 
+@pytest.mark.expected_log("A room that was mute for a time has to wait")
 async def test_a_refused_token_is_the_accounts_matter_and_a_mute_ends_all_the_same(stage: Stage) -> None:
     stage.ledger.timed_mutes[ROOM] = TimedMute(ROOM, ROOM, 0)
     stage.rooms.failures.append(LoggedOut(soft=False))
@@ -172,6 +176,7 @@ async def test_a_refused_token_is_the_accounts_matter_and_a_mute_ends_all_the_sa
         await until(lambda: stage.ledger.timed_mutes == {})
 
 
+@pytest.mark.expected_log("mutes crashed")
 async def test_a_fault_of_our_own_does_not_leave_a_room_mute(stage: Stage) -> None:
     async with stage.running():
         await stage.loop.mute(ROOM, Span.HOUR)

@@ -139,6 +139,7 @@ async def test_many_questions_take_no_notice_of_trouble_away(stage: Stage) -> No
     assert len(stage.on_screen) == MAX_QUESTIONS + 1
 
 
+@pytest.mark.expected_log("Deliveries wait for the disk", times=2)
 async def test_a_disk_that_takes_nothing_of_what_is_shown_is_told_each_time_and_without_haste(
     clock: WallClock,
 ) -> None:

@@ -126,6 +126,7 @@ async def test_a_homeserver_that_lists_our_pusher_otherwise_is_sent_it_once(stag
     assert stage.status.is_pusher_registered
 
 
+@pytest.mark.expected_log(r"The homeserver does not take our direct pusher \(no such kind\)")
 async def test_a_refused_pusher_is_not_offered_again(stage: Stage) -> None:
     stage.homeserver.refusal = Refused(400, "M_INVALID_PARAM", "no such kind")
     async with stage.running():
@@ -243,6 +244,7 @@ async def test_a_refused_token_is_the_accounts_matter_and_does_not_end_it(stage:
     assert stage.homeserver.sent == [OURS]
 
 
+@pytest.mark.expected_log("pushers crashed", times=2)
 async def test_a_fault_of_our_own_neither_ends_nor_spins(stage: Stage) -> None:
     stage.homeserver.failures.extend([RuntimeError("a fault")] * 2)  # type: ignore[list-item]
     async with stage.running() as task:

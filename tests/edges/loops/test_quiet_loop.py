@@ -141,6 +141,7 @@ async def test_a_pause_that_cannot_be_kept_is_none(clock: WallClock) -> None:
     assert stage.loop.quiet is None
 
 
+@pytest.mark.expected_log("quiet crashed", times=2)
 async def test_a_change_that_could_not_be_told_for_a_fault_of_our_own_is_told_later(clock: WallClock) -> None:
     stage = Stage(clock)
     async with stage.running():

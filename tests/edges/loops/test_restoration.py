@@ -105,6 +105,7 @@ async def test_without_the_key_of_the_backup_nothing_is_asked_until_it_comes(sta
     assert stage.came == [[KEY]]
 
 
+@pytest.mark.expected_log("key backup crashed", times=(0, 2))
 @pytest.mark.parametrize("failure", [Unreachable("gone"), StorageError("full"), RuntimeError("a fault of our own")])
 async def test_after_a_failure_it_is_tried_again(stage: Stage, failure: Exception) -> None:
     stage.owner.back_up(KEY.room_id, KEY.session_id, CONTENT)

@@ -135,6 +135,9 @@ async def test_a_second_start_goes_on_where_the_first_ended(stage: SyncStage, cl
     assert again.rung == ["while away"]
 
 
+@pytest.mark.expected_log(
+    "Starting without what the homeserver fails to tell|@me:example.org: (broken|busy)$", times=(0, 2)
+)
 @pytest.mark.parametrize("failure", [BadAnswer(500, "broken"), RateLimited("busy", None), Refused(404, "", "none")])
 async def test_a_first_start_does_without_a_list_of_what_is_unread(
     stage: SyncStage, homeserver: WatchedHomeserver, failure: Exception
@@ -144,6 +147,7 @@ async def test_a_first_start_does_without_a_list_of_what_is_unread(
         await asyncio.wait_for(stage.connected(), 60)
 
 
+@pytest.mark.expected_log("@me:example.org: broken$")
 async def test_a_first_start_without_the_push_rules_is_tried_again(
     stage: SyncStage, homeserver: WatchedHomeserver
 ) -> None:
@@ -294,6 +298,7 @@ async def test_only_what_is_committed_is_acknowledged(clock: WallClock) -> None:
     assert homeserver.unacknowledged == []
 
 
+@pytest.mark.expected_log("@me:example.org: the fake disk is full$")
 async def test_to_device_events_are_kept_before_the_sync_is_committed(stage: SyncStage) -> None:
     stage.encryption.is_full = True
     room = await stage.room()
@@ -310,6 +315,7 @@ async def test_to_device_events_are_kept_before_the_sync_is_committed(stage: Syn
     assert len(stage.encryption.taken) == 1
 
 
+@pytest.mark.expected_log("@me:example.org: the fake disk is full$")
 async def test_while_the_disk_is_full_nothing_is_acknowledged_and_nothing_lost(stage: SyncStage) -> None:
     room = await stage.room()
     async with running(stage.loop):
@@ -328,6 +334,7 @@ async def test_while_the_disk_is_full_nothing_is_acknowledged_and_nothing_lost(s
     assert (offline, stage.status.connection) == (Connection.OFFLINE, Connection.CONNECTED)
 
 
+@pytest.mark.expected_log("@me:example.org: the fake disk is full$")
 async def test_a_disk_that_is_full_at_the_start_is_waited_for(stage: SyncStage) -> None:
     stage.ledger.is_full = True
     async with running(stage.loop):
@@ -341,8 +348,8 @@ async def test_idle_syncs_are_written_once_an_hour(stage: SyncStage, clock: Wall
     async with running(stage.loop):
         await stage.connected()
         before = len(stage.ledger.commits)
-        for _ in range(2000):
-            stage.homeserver.answers.append(Sync(f"idle{_}"))
+        for number in range(8000):
+            stage.homeserver.answers.append(Sync(f"idle{number}"))
         await asyncio.sleep(10 * HOUR)
     assert 8 <= len(stage.ledger.commits) - before <= 11
 
@@ -374,6 +381,7 @@ async def test_a_damaged_ledger_ends_the_loop(clock: WallClock, caplog: pytest.L
 # Waiting
 
 
+@pytest.mark.expected_log("@me:example.org: no connection$")
 async def test_an_unreachable_homeserver_is_asked_ever_more_seldom(
     stage: SyncStage, homeserver: WatchedHomeserver
 ) -> None:
@@ -388,6 +396,7 @@ async def test_an_unreachable_homeserver_is_asked_ever_more_seldom(
     assert stage.status.why == ""
 
 
+@pytest.mark.expected_log("@me:example.org: too many requests$")
 async def test_the_homeserver_says_when_to_come_back(stage: SyncStage, homeserver: WatchedHomeserver) -> None:
     async with running(stage.loop):
         await stage.connected()
@@ -403,6 +412,7 @@ async def test_the_homeserver_says_when_to_come_back(stage: SyncStage, homeserve
     assert stage.turns - turns >= 10
 
 
+@pytest.mark.expected_log("@me:example.org: gone$")
 async def test_a_nudge_ends_the_back_off_and_it_begins_anew(stage: SyncStage, homeserver: WatchedHomeserver) -> None:
     async with running(stage.loop):
         await stage.connected()
@@ -429,6 +439,7 @@ async def test_a_nudge_drops_a_poll_that_may_be_dead(stage: SyncStage, homeserve
         assert stage.status.connection is Connection.CONNECTED
 
 
+@pytest.mark.expected_log("@me:example.org: gone$")
 async def test_nudges_in_a_row_make_no_busy_loop(stage: SyncStage, homeserver: WatchedHomeserver) -> None:
     async with running(stage.loop):
         await stage.connected()
@@ -441,6 +452,7 @@ async def test_nudges_in_a_row_make_no_busy_loop(stage: SyncStage, homeserver: W
         assert len(homeserver.times) - before <= 50
 
 
+@pytest.mark.expected_log("@me:example.org: gone$")
 async def test_a_nudge_while_all_is_well_costs_nothing_later(stage: SyncStage, homeserver: WatchedHomeserver) -> None:
     async with running(stage.loop):
         await stage.connected()
@@ -509,6 +521,7 @@ async def test_a_clock_that_is_set_changes_nothing(stage: SyncStage, clock: Wall
 # Being refused
 
 
+@pytest.mark.expected_log(r"The homeserver refuses the sync token \(unknown token\)")
 async def test_a_token_that_is_refused_is_replaced_and_what_was_missed_rings(
     stage: SyncStage, homeserver: WatchedHomeserver
 ) -> None:
@@ -525,6 +538,8 @@ async def test_a_token_that_is_refused_is_replaced_and_what_was_missed_rings(
     assert stage.rung == ["known", "missed", "next"]
 
 
+@pytest.mark.expected_log(r"The homeserver refuses the sync token \(unknown token\)", times=2)
+@pytest.mark.expected_log("@me:example.org: gone again$")
 async def test_starting_anew_survives_a_failure_on_the_way(stage: SyncStage, homeserver: WatchedHomeserver) -> None:
     room = await stage.room()
     async with running(stage.loop):
@@ -537,6 +552,10 @@ async def test_starting_anew_survives_a_failure_on_the_way(stage: SyncStage, hom
         await asyncio.wait_for(stage.rings("missed"), 60)
 
 
+@pytest.mark.expected_log(r"The homeserver refuses the sync token \(unknown token\)", times=3)
+@pytest.mark.expected_log("@me:example.org: broken$")
+@pytest.mark.expected_log("Starting without what the homeserver fails to tell")
+@pytest.mark.expected_log("@me:example.org: unknown token$")
 async def test_where_nobody_lists_what_was_missed_one_notice_says_so(
     stage: SyncStage, homeserver: WatchedHomeserver
 ) -> None:
@@ -551,6 +570,8 @@ async def test_where_nobody_lists_what_was_missed_one_notice_says_so(
     assert stage.ledger.state.push_rules is not None
 
 
+@pytest.mark.expected_log(r"The homeserver refuses the sync token \(unknown token\)", times=2)
+@pytest.mark.expected_log("@me:example.org: unknown token$")
 async def test_it_starts_anew_at_most_once_a_day(stage: SyncStage, homeserver: WatchedHomeserver) -> None:
     async with running(stage.loop):
         await stage.connected()
@@ -568,6 +589,7 @@ async def test_it_starts_anew_at_most_once_a_day(stage: SyncStage, homeserver: W
     assert len(homeserver.requests) - before < 1600
 
 
+@pytest.mark.expected_log(r"The homeserver refuses a narrow sync \(unknown token\)")
 async def test_a_narrow_sync_that_is_refused_is_asked_widely_at_once_and_from_then_on(
     stage: SyncStage, homeserver: WatchedHomeserver, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -590,6 +612,7 @@ async def test_a_narrow_sync_that_is_refused_is_asked_widely_at_once_and_from_th
     assert [record.levelname for record in caplog.records if "narrow" in record.message] == ["WARNING"]
 
 
+@pytest.mark.expected_log(r"The homeserver refuses a narrow sync \(unknown token\)")
 async def test_a_narrow_sync_that_is_refused_while_catching_up_costs_no_back_off(
     stage: SyncStage, homeserver: WatchedHomeserver
 ) -> None:
@@ -604,6 +627,7 @@ async def test_a_narrow_sync_that_is_refused_while_catching_up_costs_no_back_off
     assert sum(homeserver.waits) < 1
 
 
+@pytest.mark.expected_log(r"The homeserver refuses the sync token \(unknown token\)")
 async def test_a_token_that_is_refused_leaves_syncs_narrow(stage: SyncStage, homeserver: WatchedHomeserver) -> None:
     async with running(stage.loop):
         await stage.connected()
@@ -612,6 +636,7 @@ async def test_a_token_that_is_refused_leaves_syncs_narrow(stage: SyncStage, hom
     assert homeserver.requests[-1].receipts_in == frozenset()
 
 
+@pytest.mark.expected_log(r"The homeserver refuses the sync token \(unknown token\)", times=2)
 async def test_a_clock_that_was_set_back_does_not_forbid_to_start_anew_for_years(
     stage: SyncStage, homeserver: WatchedHomeserver, clock: WallClock
 ) -> None:
@@ -624,6 +649,7 @@ async def test_a_clock_that_was_set_back_does_not_forbid_to_start_anew_for_years
             clock.jump(-YEAR)
 
 
+@pytest.mark.expected_log("@me:example.org: no$")
 @pytest.mark.parametrize("status", [401, 403, 404])
 async def test_other_refusals_are_waited_out_and_told(
     stage: SyncStage, homeserver: WatchedHomeserver, status: int
@@ -639,6 +665,7 @@ async def test_other_refusals_are_waited_out_and_told(
     assert len(stage.troubles) == 1
 
 
+@pytest.mark.expected_log("The sync is too large")
 async def test_an_answer_that_is_too_large_is_asked_for_in_a_smaller_form(
     stage: SyncStage, homeserver: WatchedHomeserver
 ) -> None:
@@ -653,6 +680,8 @@ async def test_an_answer_that_is_too_large_is_asked_for_in_a_smaller_form(
     assert limits[:3] == [20, 1, 20]
 
 
+@pytest.mark.expected_log("The sync is too large")
+@pytest.mark.expected_log(r"The homeserver refuses the sync token \(the answer stays too large\)")
 async def test_an_answer_that_stays_too_large_makes_it_start_anew(
     stage: SyncStage, homeserver: WatchedHomeserver
 ) -> None:
@@ -668,6 +697,9 @@ async def test_an_answer_that_stays_too_large_makes_it_start_anew(
     assert stage.rung == ["known", "missed"]
 
 
+@pytest.mark.expected_log("The sync is too large")
+@pytest.mark.expected_log(r"The homeserver refuses the sync token \(the answer stays too large\)")
+@pytest.mark.expected_log("@me:example.org: the answer stays too large$")
 async def test_answers_that_are_always_too_large_make_no_busy_loop(
     stage: SyncStage, homeserver: WatchedHomeserver
 ) -> None:
@@ -698,6 +730,7 @@ async def test_rules_hold_for_the_very_sync_that_brings_them(stage: SyncStage) -
     assert stage.rung == []
 
 
+@pytest.mark.expected_log("Unusable push rules: .*; the last good ones stay in force")
 @pytest.mark.parametrize(
     "rules",
     [
@@ -745,6 +778,7 @@ async def test_after_a_restart_the_rules_of_the_ledger_hold(stage: SyncStage, cl
     assert again.rung == []
 
 
+@pytest.mark.expected_log("Unusable push rules: .* without a `global` part", times=2)
 @pytest.mark.parametrize("is_first", [True, False])
 async def test_that_newer_rules_are_unusable_is_known_after_a_restart(
     stage: SyncStage, clock: WallClock, is_first: bool
@@ -766,6 +800,7 @@ async def test_that_newer_rules_are_unusable_is_known_after_a_restart(
         await until(lambda: again.ledger.state.rules_problem is None)
 
 
+@pytest.mark.expected_log("Unusable push rules: .* without a `global` part")
 async def test_rules_in_the_ledger_that_became_unusable_are_told_of(stage: SyncStage, clock: WallClock) -> None:
     async with running(stage.loop):
         await stage.connected()
@@ -804,6 +839,7 @@ async def test_what_the_homeserver_can_do_is_asked_again_every_few_hours(
         assert homeserver.feature_requests == 2
 
 
+@pytest.mark.expected_log("@me:example.org: restarting$")
 async def test_a_homeserver_that_no_longer_says_what_rings_does_not_leave_us_silent(
     stage: SyncStage, homeserver: WatchedHomeserver
 ) -> None:
@@ -820,6 +856,7 @@ async def test_a_homeserver_that_no_longer_says_what_rings_does_not_leave_us_sil
         await stage.rings("hello")
 
 
+@pytest.mark.expected_log("The homeserver does not tell its versions")
 async def test_a_homeserver_that_does_not_tell_its_versions_is_judged_by_the_rules(stage: SyncStage) -> None:
     stage.homeserver.failures.append(Refused(404, "M_UNRECOGNIZED", "no versions"))
     room = await stage.room()
@@ -844,6 +881,9 @@ class FaultyLedger(FakeLedger):
         return await super().rooms(room_ids, names_of)
 
 
+@pytest.mark.expected_log("Unexpected fault in judging a sync", times=(1, None))
+@pytest.mark.expected_log("Unexpected fault in the sync loop", times=(1, None))
+@pytest.mark.expected_log("@me:example.org: an unexpected fault, see the log$")
 async def test_a_fault_of_our_own_neither_ends_nor_spins_nor_loses(clock: WallClock) -> None:
     ledger = FaultyLedger()
     stage = SyncStage(clock, ledger=ledger)
@@ -868,6 +908,7 @@ class Exploding(dict[str, object]):
     __getitem__ = get
 
 
+@pytest.mark.expected_log("Unexpected fault in judging a sync")
 async def test_an_event_that_finds_a_fault_of_ours_does_not_stall_the_account(stage: SyncStage) -> None:
     room = await stage.room()
     bad = make_event(room_id=room, content=Exploding())
@@ -915,6 +956,7 @@ async def test_what_is_old_is_forgotten_once_a_day(clock: WallClock) -> None:
     assert ledger.pruned[0] - start == pytest.approx(-7 * DAY * 1000, abs=1000)
 
 
+@pytest.mark.expected_log("@me:example.org: no connection$")
 async def test_one_line_in_the_log_tells_of_each_outage(
     stage: SyncStage, homeserver: WatchedHomeserver, caplog: pytest.LogCaptureFixture
 ) -> None:

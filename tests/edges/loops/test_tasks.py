@@ -51,6 +51,7 @@ async def kept(
         await asyncio.wait([task])
 
 
+@pytest.mark.expected_log("a loop crashed")
 async def test_after_a_crash_it_starts_again_and_the_traceback_is_logged(
     clock: WallClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -65,6 +66,7 @@ async def test_after_a_crash_it_starts_again_and_the_traceback_is_logged(
     assert "raise self.faults.pop(0)" in caplog.text
 
 
+@pytest.mark.expected_log("a loop crashed", times=12)
 async def test_it_waits_longer_after_each_crash_and_never_longer_than_five_minutes(clock: WallClock) -> None:
     loop = Loop(*(RuntimeError() for _ in range(12)))
     async with kept(clock, loop.run):
@@ -72,6 +74,7 @@ async def test_it_waits_longer_after_each_crash_and_never_longer_than_five_minut
     assert loop.pauses == [1, 2, 4, 8, 16, 32, 64, 128, 256, LAST_DELAY_S, LAST_DELAY_S, LAST_DELAY_S]
 
 
+@pytest.mark.expected_log("a loop crashed", times=2)
 @pytest.mark.parametrize(("jitter", "factor"), [(0.0, 0.75), (0.5, 1.0), (0.75, 1.125)])
 async def test_not_all_start_again_at_the_same_moment(clock: WallClock, jitter: float, factor: float) -> None:
     loop = Loop(RuntimeError(), RuntimeError())
@@ -80,6 +83,7 @@ async def test_not_all_start_again_at_the_same_moment(clock: WallClock, jitter: 
     assert loop.pauses == [factor, 2 * factor]
 
 
+@pytest.mark.expected_log("a loop crashed", times=2)
 async def test_what_it_crashed_of_and_when_it_starts_again_is_told(clock: WallClock) -> None:
     loop = Loop(RuntimeError("the words of a message"), ValueError())
     async with kept(clock, loop.run) as tasks:
@@ -100,6 +104,7 @@ async def test_what_it_crashed_of_and_when_it_starts_again_is_told(clock: WallCl
         assert task.why.startswith("ValueError")
 
 
+@pytest.mark.expected_log("a loop crashed", times=4)
 async def test_crashes_are_forgotten_after_a_good_while(clock: WallClock) -> None:
     loop = Loop(*(RuntimeError() for _ in range(4)), each_s=0)
     async with kept(clock, loop.run) as tasks:
@@ -110,6 +115,7 @@ async def test_crashes_are_forgotten_after_a_good_while(clock: WallClock) -> Non
         assert (task.crashes, task.last_crash_ms, task.why) == (0, None, "")
 
 
+@pytest.mark.expected_log("a loop crashed", times=5)
 async def test_a_crash_now_and_then_is_no_reason_to_wait_long(clock: WallClock) -> None:
     loop = Loop(*(RuntimeError() for _ in range(5)), each_s=CALM_S + 1)
     async with kept(clock, loop.run):
@@ -132,6 +138,7 @@ async def test_while_it_waits_to_start_again_it_can_be_ended(clock: WallClock) -
     assert tasks == []
 
 
+@pytest.mark.expected_log("a loop crashed")
 async def test_a_cancellation_that_nobody_asked_it_for_is_a_crash(clock: WallClock) -> None:
     """As of a future that the loop awaits, and somebody else cancelled."""
     loop = Loop(asyncio.CancelledError())
@@ -141,6 +148,7 @@ async def test_a_cancellation_that_nobody_asked_it_for_is_a_crash(clock: WallClo
     assert len(loop.starts) == 2
 
 
+@pytest.mark.expected_log("a loop cannot go on .the disk is full., and starts again in 1 s$")
 async def test_what_somebody_else_caused_is_logged_without_a_traceback(
     clock: WallClock, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -177,6 +185,8 @@ async def test_loops_within_loops_are_told_of_by_whoever_keeps_the_outermost(clo
         assert [task.name for task in tasks] == ["a loop", "inner"]
 
 
+@pytest.mark.expected_log("the test's fail failed")
+@pytest.mark.expected_log("the test's fail_outside failed: the disk is full$")
 async def test_what_a_task_beside_raises_is_logged(caplog: pytest.LogCaptureFixture) -> None:
     async def fail() -> None:
         raise RuntimeError("a fault")

@@ -9,6 +9,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+import pytest
 import pytest_asyncio
 from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
@@ -170,6 +171,7 @@ async def test_a_rejection_by_the_real_gateway_is_passed_on_at_the_next_push(sta
     assert stage.outbox.gateways.events == ["$1"]
 
 
+@pytest.mark.expected_log("A push cannot be kept, and the homeserver is to send it again")
 async def test_a_push_that_cannot_be_kept_is_left_to_the_homeserver(stage: GatewayStage) -> None:
     phone = stage.outbox.pushers.add(make_twin())
     await stage.outbox.kill()

@@ -110,6 +110,7 @@ def lost(caplog: pytest.LogCaptureFixture) -> list[str]:
 
 
 class TestBackingOff:
+    @pytest.mark.expected_log("are given up .1.: nobody took them for 24 hours")
     async def test_delays_double_from_a_second_to_an_hour_and_end_after_a_day(
         self, stage: OutboxStage, phone: Twin, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -178,6 +179,8 @@ class TestBackingOff:
 
 
 class TestRefusal:
+    @pytest.mark.expected_log("The gateway phone.example:443 refused a push of pusher", times=4)
+    @pytest.mark.expected_log("are given up .1.: their gateway refused them again and again")
     async def test_a_refused_push_is_dropped_after_four_tries_and_told(
         self, stage: OutboxStage, phone: Twin, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -223,6 +226,7 @@ class TestRefusal:
         await stage.pass_ms(FAULT_DELAY_MS)
         assert stage.gateways.events == ["$2", "$1"]
 
+    @pytest.mark.expected_log("The gateway phone.example:443 refused a push of pusher")
     async def test_a_push_too_large_for_its_gateway_is_sent_as_its_event_id(
         self, stage: OutboxStage, phone: Twin
     ) -> None:
@@ -250,6 +254,7 @@ class TestRefusal:
         await stage.outbox.forget(phone.hidden_pushkey)
         assert await take(stage, phone, "$2") == [Taken.QUEUED]
 
+    @pytest.mark.expected_log("The gateway phone.example:443 refused a push of pusher")
     async def test_what_identifies_a_pusher_is_in_no_log(
         self, stage: OutboxStage, phone: Twin, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -418,6 +423,7 @@ class TestCancelling:
         assert stage.gateways.events == []
         assert (await stage.outbox.counts())[Why.DISABLED] == 1
 
+    @pytest.mark.expected_log("are given up .1.: too many were waiting")
     async def test_the_oldest_go_when_too_much_waits_for_one_pusher(
         self, tmp_path: Path, caplog: pytest.LogCaptureFixture
     ) -> None:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
+import pytest
 from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
@@ -23,6 +24,7 @@ from heliograph.relay.hold import LIFETIME_MS, MOST_REFUSALS, SOMETHING, Why, cl
 from heliograph.relay.outcome import Deferred, Delivered, Outcome, Refused
 from heliograph.relay.queue import Push, Taken
 from heliograph.relay.values import Twin
+from log_guard import ExpectLog
 
 T = TypeVar("T")
 
@@ -446,3 +448,8 @@ OutboxMachine.TestCase.settings = settings(
     max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
 TestOutbox = OutboxMachine.TestCase
+
+
+@pytest.fixture(autouse=True)
+def gateways_that_refuse(expect_log: ExpectLog) -> None:
+    expect_log("(refused a push|are given up)", times=(0, None))

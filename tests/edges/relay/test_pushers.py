@@ -238,6 +238,7 @@ async def test_times_out_of_bounds_are_clamped(scene: Scene) -> None:
     assert (pusher.delay_ms, pusher.active_ms) == (200, 300_000)
 
 
+@pytest.mark.expected_log("homeserver 401 GET .*/account/whoami", times=3)
 async def test_a_wrong_token_gets_the_homeservers_own_answer(scene: Scene) -> None:
     stranger = DemoUser(scene.relay.url, UserId("@x:localhost"), "X", "wrong", "")
     for _ in range(3):

@@ -114,6 +114,8 @@ async def test_names_are_bounded_however_recent(ledger: SqliteLedger, monkeypatc
     assert set(names) == {"@user0:x", "@user4:x", "@user5:x"}
 
 
+@pytest.mark.expected_log("The facts of !room:example.org in the ledger cannot be read and count ")
+@pytest.mark.expected_log("The ledger's push_rules cannot be read and count as unknown")
 async def test_facts_that_cannot_be_read_count_as_unknown(ledger: SqliteLedger, folder: Path) -> None:
     record = RoomRecord(make_facts(names={}), invite_serial=2)
     await ledger.commit(Plan("s2", rooms=(record,), account_data=AccountData(push_rules={"global": {}})), 1)

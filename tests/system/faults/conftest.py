@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
+from guarded_synapse import GuardedSynapse
 from heliograph.demo.homeserver import ThrowawaySynapse
 
 SEEDS = 20
@@ -25,5 +26,5 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def sturdy_synapse() -> AsyncIterator[ThrowawaySynapse]:
     """For all seeds of a worker; it is killed now and then, and runs again afterwards."""
-    async with ThrowawaySynapse() as server:
+    async with GuardedSynapse() as server:
         yield server

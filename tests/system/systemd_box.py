@@ -6,6 +6,7 @@ homeserver of the tests can be reached. It needs root (CAP_SYS_ADMIN).
 
 from __future__ import annotations
 
+import json
 import os
 import shutil
 import signal
@@ -16,12 +17,16 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from log_guard import current_guard
+
 REPOSITORY = Path(__file__).parents[2]
 USER = "boxed"
 UID = 43210
 SYSTEM_PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
 BOOT_S = 60.0
 COMMAND_S = 120.0
+_LEVELS = ("critical", "critical", "critical", "error", "warning", "info", "info", "debug")
+"""By the journal's priorities."""
 
 # Its devices are the harmless ones: no disk, no terminal. To suspend, systemd writes to sys/power/state: not to the
 # machine's.
@@ -134,7 +139,9 @@ class SystemdBox:
         self._pid = _child(self._launcher.pid)
 
     def stop(self) -> None:
-        """Ends everything in it."""
+        """Ends everything in it. What Heliograph's units logged is under the test's guard."""
+        if self._pid is not None:
+            current_guard().watch_text("journal", self._log_of_units())
         if self._launcher is not None:
             if self._pid is not None:
                 os.kill(self._pid, signal.SIGKILL)
@@ -211,6 +218,16 @@ class SystemdBox:
         output = done.stdout.decode(errors="replace")
         assert not check or done.returncode == 0, f"{' '.join(words)} ended with {done.returncode}: {output}"
         return output
+
+    def _log_of_units(self) -> str:
+        """As the same programs write it to a file."""
+        lines = self.run("journalctl", "--quiet", "--no-pager", "--output=json").splitlines()
+        records = map(json.loads, filter(lambda line: '"heliograph' in line, lines))
+        return "\n".join(
+            f"2024-01-01 00:00:00 {_LEVELS[int(record['PRIORITY'])]}: {record['MESSAGE']}"
+            for record in records
+            if record.get("_SYSTEMD_USER_UNIT", record.get("_SYSTEMD_UNIT", "")).startswith("heliograph")
+        )
 
     def _console(self) -> str:
         return (self._folder / "console").read_text(errors="replace")[-4000:]

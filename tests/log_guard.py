@@ -173,8 +173,8 @@ class _Here(logging.Handler):
 
 
 @contextmanager
-def guarded() -> Iterator[LogGuard]:
-    """Programs started in this block are watched. AssertionError at its end if there are complaints."""
+def watching() -> Iterator[LogGuard]:
+    """Programs started in this block are watched; whoever runs it asks for the complaints."""
     guard = LogGuard()
     here = _Here(guard)
     _guards.append(guard)
@@ -184,5 +184,12 @@ def guarded() -> Iterator[LogGuard]:
     finally:
         logging.getLogger().removeHandler(here)
         _guards.remove(guard)
+
+
+@contextmanager
+def guarded() -> Iterator[LogGuard]:
+    """The same. AssertionError at the block's end if there are complaints."""
+    with watching() as guard:
+        yield guard
     bad = guard.complaints()
     assert not bad, "\n".join(["The logs hold what was not expected:", *bad])

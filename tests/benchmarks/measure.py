@@ -49,11 +49,13 @@ def _write(file: Path, text: str) -> None:
     os.replace(temporary, file)
 
 
-def _measure(name: str, size: Size) -> Measurement:
+def _measure(name: str, size: Size) -> tuple[Measurement, list[str]]:
+    """And what the programs that were measured warned of."""
     before, began = load(), time.monotonic()
     when = time.strftime("%Y-%m-%d %H:%M UTC", time.gmtime())
     found = asyncio.run(measure_section(name, size))
-    return Measurement(when, size.name, before, time.monotonic() - began, found.figures, found.notes)
+    took_s = time.monotonic() - began
+    return Measurement(when, size.name, before, took_s, found.figures, found.notes), found.complaints
 
 
 def main() -> None:
@@ -74,19 +76,24 @@ def main() -> None:
     size = QUICK if words.quick else WHOLE
     kept = Kept(words.json or _ROOT / ("benchmarks-quick.json" if words.quick else "benchmarks.json"))
     report = words.report or (None if words.quick else REPORT)
+    complaints: list[str] = []
     for section in SECTIONS:
         if section.name not in chosen or (words.resume and section.name in kept.measured):
             continue
         print(f"{section.name}:", flush=True)
-        kept.add(section.name, _measure(section.name, size))
+        measurement, said = _measure(section.name, size)
+        kept.add(section.name, measurement)
+        complaints += said
         print("\n" + write_section(section, kept.measured[section.name]) + "\n", flush=True)
         if report is not None:
             _write(report, kept.report())
     if report is None:
         say("No report of a quick run; --report FILE writes one")
-        return
-    _write(report, kept.report())
-    say(f"Written to {report}")
+    else:
+        _write(report, kept.report())
+        say(f"Written to {report}")
+    if complaints:
+        raise SystemExit("\n".join(["The logs hold what was not expected:", *complaints]))
 
 
 if __name__ == "__main__":

@@ -12,6 +12,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from log_guard import watch
+
 
 @dataclass(frozen=True, slots=True)
 class Usage:
@@ -105,7 +107,9 @@ def start(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> M
     notify = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
     notify.bind(str(address))
     notify.setblocking(False)
-    with (folder / "output.log").open("ab") as output:
+    log = folder / "output.log"
+    watch("daemon", log)
+    with log.open("ab") as output:
         started = time.monotonic()
         process = subprocess.Popen(
             ["setpriv", "--pdeathsig", "KILL", *command],
@@ -115,7 +119,7 @@ def start(command: Sequence[str], environ: Mapping[str, str], folder: Path) -> M
             cwd=folder,
             env={**environ, "NOTIFY_SOCKET": str(address)},
         )
-    return Measured(process, notify, started, folder / "output.log")
+    return Measured(process, notify, started, log)
 
 
 def _number(path: str | Path, field: str) -> int:

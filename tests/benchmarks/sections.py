@@ -20,8 +20,10 @@ from benchmarks.phases import Entry, Figures, Sender, catch_up, idle, messages, 
 from benchmarks.relay import measure_relay
 from benchmarks.rules import measure_rules
 from buses import PrivateBus
+from guarded_synapse import GuardedSynapse
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
+from log_guard import watching
 
 _SETTINGS = {"default_room_version": "11"}
 """matrix-commander refuses room ids without a server name, which newer rooms have."""
@@ -51,10 +53,12 @@ QUICK = Size("quick", 40, 40, 40, 20, 2, 20, 100, 6, 200, 15, 500)
 
 @dataclass(slots=True)
 class Found:
-    """What a section gave: figures by contestant, and why something was not measured."""
+    """What a section gave: figures by contestant, why something was not measured, and what was out of order."""
 
     figures: dict[str, Figures] = field(default_factory=dict)
     notes: dict[str, str] = field(default_factory=dict)
+    complaints: list[str] = field(default_factory=list)
+    """What its programs warned of, and what the homeserver refused."""
 
     def add(self, figures: dict[str, Figures]) -> None:
         for name, values in figures.items():
@@ -90,7 +94,7 @@ async def _open_stage(size: Size) -> AsyncIterator[Stage]:
         await arrivals.start(bus.address)
         try:
             async with (
-                ThrowawaySynapse(settings=_SETTINGS, progress=lambda _: None) as server,
+                GuardedSynapse(settings=_SETTINGS, progress=lambda _: None) as server,
                 aiohttp.ClientSession(timeout=aiohttp.ClientTimeout(total=60)) as session,
             ):
                 user = await server.register("sender")
@@ -177,8 +181,11 @@ async def measure_section(name: str, size: Size) -> Found:
         if name not in _ON_STAGE:
             found.add(measure_rules(is_quick=size is QUICK))
             return found
-        async with _open_stage(size) as stage:
-            await _ON_STAGE[name](stage, found)
+        with watching() as guard:
+            guard.expect("daemon warning: Sounds cannot be played", times=(0, None))
+            async with _open_stage(size) as stage:
+                await _ON_STAGE[name](stage, found)
+                found.complaints = guard.complaints()
     except Exception as error:
         found.notes["the rest"] = f"{error} {getattr(error, 'hint', '')}".strip() or repr(error)
     return found

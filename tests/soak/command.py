@@ -12,26 +12,30 @@ from pathlib import Path
 from secrets import randbits
 
 from buses import PrivateBus
+from log_guard import watching
 from soak.day import SHORT, WHOLE, Result, Size, open_day
 from soak.sample import MOST_GROWTH, Sample, growth, leaks, write_samples
 
 
-async def play(size: Size, folder: Path, bus: str, seed: int) -> Result:
-    async with open_day(size, folder, bus, seed) as day:
-        return await day.play(_tell)
+async def play(size: Size, folder: Path, bus: str, seed: int) -> tuple[Result, list[str]]:
+    """What the day came to, and what the daemon warned of beside what a day brings."""
+    with watching() as guard:
+        async with open_day(size, folder, bus, seed) as day:
+            result = await day.play(_tell)
+        return result, guard.complaints()
 
 
 def _tell(sample: Sample) -> None:
     print(f"  hour {sample.hour:g}: {sample.events} events, {sample.rss_mb:.1f} MiB", flush=True)
 
 
-def report(result: Result, seed: int) -> tuple[str, Sequence[str]]:
+def report(result: Result, complaints: Sequence[str], seed: int) -> tuple[str, Sequence[str]]:
     """What to print, and what is wrong."""
     wrong = [*leaks(result.samples, result.pruned, open_deliveries=result.open_deliveries, rooms=result.rooms)]
     if result.lost:
         wrong.append(f"{len(result.lost)} of {result.rang} events were lost, {result.lost[0]} first")
-    if result.faults:
-        wrong.append(f"the daemon wrote {len(result.faults)} errors, the first: {result.faults[0]}")
+    if complaints:
+        wrong.append(f"the daemon warned {len(complaints)} times, first: {complaints[0]}")
     if result.let_sleep < result.suspends:
         wrong.append(f"{result.suspends - result.let_sleep} suspends were held up for five seconds")
     if growth(result.samples) > MOST_GROWTH:
@@ -60,8 +64,8 @@ def main() -> None:
     seed = randbits(32) if words.seed is None else words.seed
     print(f"seed {seed}", flush=True)
     with PrivateBus() as bus, tempfile.TemporaryDirectory(prefix="heliograph-soak-") as folder:
-        result = asyncio.run(play(SHORT if words.short else WHOLE, Path(folder), bus.address, seed))
-    text, wrong = report(result, seed)
+        result, complaints = asyncio.run(play(SHORT if words.short else WHOLE, Path(folder), bus.address, seed))
+    text, wrong = report(result, complaints, seed)
     print("\n" + text)
     if words.json is not None:
         words.json.write_text(json.dumps(asdict(result), indent=2) + "\n")

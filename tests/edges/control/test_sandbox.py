@@ -110,6 +110,7 @@ async def test_a_program_outside_of_any_sandbox_is_known_from_then_on() -> None:
     assert bus.asked == 1
 
 
+@pytest.mark.expected_log("Where the program .* on the session bus lives cannot be told", times=4)
 async def test_what_cannot_be_told_is_refused_and_asked_again() -> None:
     bus = Bus()
     known = Peers(bus.ask)
@@ -121,6 +122,7 @@ async def test_what_cannot_be_told_is_refused_and_asked_again() -> None:
     assert await known.find_home(":1.1") is None
 
 
+@pytest.mark.expected_log("Where the program .* on the session bus lives cannot be told: it has ended")
 async def test_a_process_that_ended_meanwhile_is_refused_and_its_descriptor_closed() -> None:
     process = await asyncio.create_subprocess_exec("sleep", "60")
     descriptor = os.pidfd_open(process.pid)
@@ -144,11 +146,13 @@ async def test_only_so_many_programs_are_remembered() -> None:
     assert bus.asked == MOST_KNOWN + 2
 
 
+@pytest.mark.expected_log("Where the program .* on the session bus lives cannot be told")
 async def test_a_method_that_nobody_called_acts_for_nobody() -> None:
     with pytest.raises(UserError):
         await refuse_sandboxed()
 
 
+@pytest.mark.expected_log("Where the program .* on the session bus lives cannot be told")
 async def test_a_reply_says_nothing_of_who_calls() -> None:
     known = Peers(Bus(ProcessID=os.getpid()).ask)
     known.note_call(Message(message_type=MessageType.METHOD_RETURN, reply_serial=1))

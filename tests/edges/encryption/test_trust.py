@@ -172,6 +172,7 @@ async def test_many_changes_at_once_are_one_look(stage: Stage) -> None:
     assert stage.server.requests < 10
 
 
+@pytest.mark.expected_log("Verification: not now")
 async def test_a_look_that_fails_is_made_again_after_a_minute(stage: Stage) -> None:
     stage.server.failure = Unreachable("not now")
     async with stage.running():

@@ -28,6 +28,8 @@ TOLD = "A message could not be shown"
 
 Outcome = Done[Popup] | RetryLater | Declined | NeedsUser
 
+pytestmark = pytest.mark.expected_log("Unexpected fault in|deliveries crashed|cannot be kept", times=(1, None))
+
 
 class FaultyDesktop(FakeDesktop):
     """Showing what holds `poison` raises, as often as `faults` says; closing does so as often as `close_faults`."""

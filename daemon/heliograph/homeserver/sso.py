@@ -17,6 +17,7 @@ from aiohttp import web
 from heliograph.errors import UserError
 from heliograph.homeserver.address import encode_query
 from heliograph.homeserver.session import Session
+from heliograph.listener_log import listener_log
 
 _HOST = "127.0.0.1"
 _MAX_TOKEN = 8192
@@ -93,7 +94,7 @@ class BrowserSignIn:
 
 @contextlib.asynccontextmanager
 async def _listen(answer: web._RequestHandler) -> AsyncIterator[int]:  # type: ignore[name-defined]
-    server = web.Server(answer, access_log=None)
+    server = web.Server(answer, access_log=None, logger=listener_log(__name__))
     runner = web.ServerRunner(server, shutdown_timeout=1.0)
     await runner.setup()
     try:

@@ -15,6 +15,7 @@ from aiohttp import web
 
 from heliograph import __version__, sd_notify
 from heliograph.errors import EXIT_CONFIG, EXIT_OK, UserError
+from heliograph.listener_log import listener_log
 from heliograph.relay.attachments import Attachments
 from heliograph.relay.callers import Callers
 from heliograph.relay.clock import Clock, WallClock
@@ -177,6 +178,7 @@ def runner_of(relay: Relay, *, shutdown_timeout: float = GOODBYE_S) -> web.AppRu
         handler_cancellation=True,
         auto_decompress=False,
         access_log=None,
+        logger=listener_log("heliograph.relay.requests"),
         max_line_size=MAX_LINE,
         max_field_size=MAX_HEADER,
         shutdown_timeout=shutdown_timeout,

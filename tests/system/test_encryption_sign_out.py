@@ -90,6 +90,8 @@ async def test_a_device_that_was_ended_elsewhere_keeps_its_keys_aside_until_it_i
     assert not aside.exists()
 
 
+@pytest.mark.expected_log("homeserver 401 ", times=(1, None))
+@pytest.mark.expected_log("the account is locked by the homeserver")
 async def test_a_locked_account_is_told_and_goes_on_by_itself_when_it_is_unlocked(
     new_user: NewUser, screen: NotificationServer
 ) -> None:

@@ -66,6 +66,7 @@ class SilentAnswers(FakeAnswers):
         raise AssertionError(words)
 
 
+@pytest.mark.expected_log("Service interface raised an exception")
 def test_a_daemon_that_hangs_is_waited_for_no_longer_than_some_seconds(
     shell: Shell, private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -38,8 +38,8 @@ def files_of(account: Account) -> set[str]:
     return {file.name for file in Path(state_folder(account.user_id)).iterdir()}
 
 
-@pytest.mark.expected_log("homeserver 401 GET .*/sync", times=(1, 2))
-@pytest.mark.expected_log("homeserver 401 GET .*/account/whoami", times=(0, 3))
+@pytest.mark.expected_log("homeserver 401 ", times=(1, None))
+@pytest.mark.expected_log("checking whether .* was signed out", times=(1, 2))
 @pytest.mark.expected_log("was signed out softly")
 async def test_keys_outlast_a_soft_logout_and_read_what_was_said_meanwhile(
     new_user: NewUser, js_client: OpenJsClient, synapse: ThrowawaySynapse, screen: NotificationServer

@@ -10,7 +10,7 @@ from heliograph.core.actions import SPAN_MS, Span
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.ids import RoomId
 from heliograph.core.push.timed_mute import TimedMute, begin_mute, end_mute
-from heliograph.errors import RateLimited, Refused, ServerError, StorageError
+from heliograph.errors import HeliographError, RateLimited, Refused, ServerError, StorageError
 from heliograph.ports import Ledger, RoomActions
 from heliograph.tasks import keep_running
 
@@ -82,15 +82,21 @@ class MuteLoop:
 
     async def _end_what_is_over(self) -> float | None:
         """Seconds until there is something to do again; None: nothing is mute for a time."""
-        while True:
-            async with self._changing:
-                mutes = await self._ledger.mutes()
-                if not mutes:
-                    return None
-                wait_ms = mutes[0].until_ms - self._clock()
-                if wait_ms > 0:
-                    return min(wait_ms / 1000, LONGEST_LOOK_S)
-                await self._end(mutes[0])
+        fault: Exception | None = None
+        async with self._changing:
+            for mute in await self._ledger.mutes():
+                if mute.until_ms > self._clock():
+                    continue
+                try:
+                    await self._end(mute)
+                except HeliographError:
+                    raise
+                except Exception as error:  # noqa: BLE001 - it is raised when the others have ended
+                    fault = error
+            if fault is not None:
+                raise fault
+            waits_ms = [mute.until_ms - self._clock() for mute in await self._ledger.mutes()]
+        return min(max(0, min(waits_ms)) / 1000, LONGEST_LOOK_S) if waits_ms else None
 
     async def _end(self, mute: TimedMute) -> None:
         try:

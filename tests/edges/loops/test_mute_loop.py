@@ -12,9 +12,12 @@ from builders import ROOM
 from edges.loops.stage import WallClock
 from fakes.ledger import FakeLedger
 from fakes.room_actions import FakeRoomActions
+from heliograph import mute_loop
 from heliograph.core.actions import Span
-from heliograph.core.push.changes import Delete
-from heliograph.core.push.timed_mute import TimedMute
+from heliograph.core.events import Json
+from heliograph.core.ids import RoomId
+from heliograph.core.push.changes import Change, Delete
+from heliograph.core.push.timed_mute import TimedMute, end_mute
 from heliograph.errors import LoggedOut, RateLimited, Refused, StorageError, Unreachable
 from heliograph.mute_loop import LONGEST_LOOK_S, MuteLoop
 from waiting import until
@@ -184,3 +187,19 @@ async def test_a_fault_of_our_own_does_not_leave_a_room_mute(stage: Stage) -> No
         await asyncio.sleep(3600 + 60)
         assert not stage.rooms.failures
         assert not stage.is_mute
+
+
+async def test_a_room_whose_mute_finds_a_fault_of_our_own_keeps_no_other_mute(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def end_or_fail(rules: Json, mute: TimedMute) -> list[Change]:
+        if mute.room_id == ROOM:
+            raise RuntimeError("a fault of our own")
+        return end_mute(rules, mute)
+
+    monkeypatch.setattr(mute_loop, "end_mute", end_or_fail)
+    for room_id in (ROOM, RoomId("!other:example.org")):
+        stage.ledger.timed_mutes[room_id] = TimedMute(room_id, room_id, 0)
+    async with stage.running() as task:
+        await until(lambda: list(stage.ledger.timed_mutes) == [ROOM])
+        assert not task.done()

@@ -38,7 +38,7 @@ class Operation:
 
     async def health(self, request: web.Request) -> web.Response:
         """200 if the relay does its work, 503 if it cannot. That the homeserver is down is told, and no reason to
-        restart the relay."""
+        restart the relay. `crashes` counts those of the last hour, by long-lived task."""
         told: dict[str, object] = {"status": "ok", "version": __version__}
         try:
             counts = await self._outbox.counts()
@@ -46,6 +46,7 @@ class Operation:
         except StorageError as error:
             log.error("The relay's disk fails: %s", error)
             told["status"] = "the disk fails"
+        told["crashes"] = {task.name: task.crashes for task in self._outbox.tasks}
         if self._upstream is not None:
             told["homeserver"] = "ok" if await self._has_homeserver(self._upstream) else "does not answer"
         return web.json_response(told, status=200 if told["status"] == "ok" else 503)

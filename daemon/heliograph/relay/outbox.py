@@ -21,6 +21,7 @@ from heliograph.relay.queue import Changes, Push, Taken
 from heliograph.relay.schedule import Schedule
 from heliograph.relay.values import DirectPusher, Twin
 from heliograph.sqlite import Database
+from heliograph.tasks import LongTask, listed_in
 
 
 class Pushers(Twins, Protocol):
@@ -50,6 +51,8 @@ class Outbox:
         schedule = Schedule(most_in_flight, most_per_host)
         self._commits = Commits(database, schedule, clock)
         self._dispatch = Dispatch(self._commits, schedule, pushers, sender, clock)
+        self.tasks: list[LongTask] = []
+        """The long-lived ones that send, while `run` does."""
 
     @classmethod
     async def open(cls, database: Database, pushers: Pushers, sender: Sender, clock: Clock, **bounds: int) -> Outbox:
@@ -122,7 +125,8 @@ class Outbox:
 
     async def run(self) -> None:
         """Sends what is due until cancelled. Raises StateError if the database is damaged."""
-        await self._dispatch.run()
+        with listed_in(self.tasks):
+            await self._dispatch.run()
 
     def _devices_not_waited_for(self, twin: Twin) -> set[str]:
         """Devices whose acknowledgements do not matter to this http pusher."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import json
 from pathlib import Path
 
 import aiohttp
@@ -17,6 +18,7 @@ from heliograph.demo.user import DemoUser
 from heliograph.relay import check as check_module
 from heliograph.relay.check import Credentials, Finding, check
 from heliograph.relay.config import RelayConfig
+from heliograph.relay.dispatch import Dispatch
 from heliograph.relay.metrics import Metric, render
 from waiting import until
 
@@ -63,6 +65,21 @@ async def test_health_tells_of_the_homeserver_without_failing_for_it(tmp_path: P
             await homeserver.__aexit__()
             status, text = await ask(relay.url, "/health")
             assert (status, '"homeserver": "does not answer"' in text) == (200, True)
+
+
+async def test_health_tells_of_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = [RuntimeError("a fault of our own")]
+    start_due = Dispatch._start_due
+
+    def start_or_fail(dispatch: Dispatch) -> None:
+        if faults:
+            raise faults.pop()
+        start_due(dispatch)
+
+    monkeypatch.setattr(Dispatch, "_start_due", start_or_fail)
+    async with ScriptedHomeserver() as homeserver, RunningRelay(homeserver.url, tmp_path / "relay") as relay:
+        status, text = await ask(relay.url, "/health")
+    assert (status, json.loads(text)["crashes"]) == (200, {"pushes": 1})
 
 
 async def test_to_others_the_paths_are_the_homeservers(tmp_path: Path) -> None:

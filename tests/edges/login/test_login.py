@@ -93,10 +93,10 @@ async def test_who_signs_in_as_somebody_else_is_signed_out_again(server: LoginSe
 @pytest.mark.parametrize(
     ("status", "body", "title", "hint"),
     [
-        (403, {"errcode": "M_FORBIDDEN", "error": "no"}, "wrong user id or password", "M_FORBIDDEN no"),
+        (403, {"errcode": "M_FORBIDDEN", "error": "no"}, "Wrong user id or password", "Check both"),
         (403, {"errcode": "M_USER_DEACTIVATED", "error": "no"}, "was closed", "ask whoever"),
         (401, {"errcode": "M_USER_LOCKED", "error": "no"}, "is locked", "unlock"),
-        (401, {"errcode": "M_UNKNOWN_TOKEN", "error": "no"}, "did not accept", "Try again"),
+        (401, {"errcode": "M_UNKNOWN_TOKEN", "error": "no"}, "Wrong user id or password", "Check both"),
         (429, {"errcode": "M_LIMIT_EXCEEDED", "retry_after_ms": 30_000}, "too many attempts", "Wait 30 seconds"),
         (429, {"errcode": "M_LIMIT_EXCEEDED"}, "too many attempts", "Wait some minutes"),
         (400, {"errcode": "M_UNKNOWN", "error": "no such type"}, "does not let us sign in", "--help"),

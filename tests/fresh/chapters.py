@@ -12,7 +12,7 @@ from fresh.tree import Tree
 
 _PASSWORD = "a long walk on the pier"
 _ANSWERS = {r"\[Y/n\] $": "y", r"Password[^\n]*: $": _PASSWORD}
-_SYSTEMD = "systemd-sysv libpam-systemd dbus-user-session"
+_SYSTEMD = "systemd-sysv libpam-systemd dbus-user-session login"
 _HOMESERVER_LOG = "/tmp/homeserver.log"
 _EDITOR = "/usr/local/bin/editor-of-the-test"
 _LAST_LINES = 30

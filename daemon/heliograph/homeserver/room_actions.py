@@ -41,8 +41,8 @@ class RoomActionsClient:
         try:
             await self._session.request("POST", f"{_CLIENT}/rooms/{segment(room_id)}/leave", body={}, timeout_s=_JOIN_S)
         except Refused as refusal:
-            # The invite was withdrawn meanwhile, or the room is gone.
-            if refusal.errcode != "M_NOT_FOUND":
+            # The invite was withdrawn meanwhile (Synapse: 403), or the room is gone (404).
+            if refusal.status not in (403, 404) or refusal.is_unrecognized:
                 raise
 
     async def add_direct(self, room_id: RoomId, user_id: UserId) -> None:

@@ -47,16 +47,22 @@ async def test_rooms_are_joined_and_left(serve: Serve) -> None:
     assert asked == [("POST", f"{ROOM_PATH}/join", {}), ("POST", f"{ROOM_PATH}/leave", {})]
 
 
-async def test_a_room_that_is_gone_is_left(serve: Serve) -> None:
-    await (await client(serve, [], *NOT_FOUND)).leave(ROOM)
+@pytest.mark.parametrize(
+    "answer", [NOT_FOUND, (404, '{"errcode": "M_UNKNOWN"}'), (403, '{"errcode": "M_FORBIDDEN", "error": "not in it"}')]
+)
+async def test_a_room_that_is_gone_is_left(serve: Serve, answer: tuple[int, str]) -> None:
+    await (await client(serve, [], *answer)).leave(ROOM)
 
 
-async def test_a_room_that_may_not_be_left_is_refused(serve: Serve) -> None:
-    rooms = await client(serve, [], 403, '{"errcode": "M_FORBIDDEN", "error": "no"}')
+@pytest.mark.parametrize("answer", [(400, '{"errcode": "M_UNKNOWN"}'), (404, '{"errcode": "M_UNRECOGNIZED"}')])
+async def test_a_room_that_may_not_be_left_is_refused(serve: Serve, answer: tuple[int, str]) -> None:
     with pytest.raises(Refused):
-        await rooms.leave(ROOM)
+        await (await client(serve, [], *answer)).leave(ROOM)
+
+
+async def test_a_conversation_that_may_not_be_noted_is_refused(serve: Serve) -> None:
     with pytest.raises(Refused):
-        await rooms.add_direct(ROOM, ALICE)
+        await (await client(serve, [], 403, '{"errcode": "M_FORBIDDEN", "error": "no"}')).add_direct(ROOM, ALICE)
 
 
 @pytest.mark.parametrize(

@@ -9,13 +9,15 @@ from typing import Any
 import pytest
 
 from fakes.homeserver import FakeHomeserver
+from fakes.room_actions import FakeRoomActions
 from heliograph.core.events import JoinedRoom, Sync
 from heliograph.core.ids import RoomId
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.homeserver.client import HomeserverClient
+from heliograph.homeserver.room_actions import RoomActionsClient
 from heliograph.homeserver.session import Session
-from heliograph.ports import Homeserver, SyncRequest
+from heliograph.ports import Homeserver, RoomActions, SyncRequest
 
 
 @dataclass
@@ -23,6 +25,7 @@ class World:
     """A homeserver as one device sees it, its user at another device, and two others."""
 
     homeserver: Homeserver
+    actions: RoomActions
     me: Any
     alice: Any
     bob: Any
@@ -68,7 +71,7 @@ async def fake_world() -> World:
     async def send_to_device(type_: str, content: dict[str, Any]) -> None:
         server.send_to_device(alice.user_id, type_, content)
 
-    return World(server, me, alice, bob, send_to_device, server.sign_out)
+    return World(server, FakeRoomActions(server.user_id, server), me, alice, bob, send_to_device, server.sign_out)
 
 
 @pytest.fixture
@@ -81,7 +84,7 @@ async def real_world(synapse: ThrowawaySynapse, new_user: Callable[[str], Awaita
         messages = {me.user_id: {me.device_id: content}}
         await alice.call("PUT", f"/sendToDevice/{type_}/{id(content)}", {"messages": messages})
 
-    yield World(client, await me.login_again(), alice, bob, send_to_device, me.logout)
+    yield World(client, RoomActionsClient(session), await me.login_again(), alice, bob, send_to_device, me.logout)
     await client.close()
 
 

@@ -11,8 +11,9 @@ import pytest
 from builders import make_pusher
 from contract.conftest import World
 from heliograph.core.ids import EventId, RoomId, UserId
+from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
 from heliograph.errors import LoggedOut, Refused
-from heliograph.ports import Homeserver, Member, SyncRequest
+from heliograph.ports import Homeserver, Member, RoomActions, SyncRequest
 
 ODD_ROOMS = ["!nothing", "!x:in_valid", "!x:y:z", "!x:e..x", "!", "!a\nb:localhost"]
 """Ids that Synapse takes in paths, but not in filters."""
@@ -25,6 +26,7 @@ class Place:
     """What there is on the server besides the user: a room for each way to stand to one."""
 
     homeserver: Homeserver
+    actions: RoomActions
     token: str
     rooms: dict[str, RoomId]
     event: EventId
@@ -51,7 +53,7 @@ async def place(world: World) -> Place:
     event = await alice.send_text(rooms["own"], "hello")
     foreign = await alice.send_text(rooms["foreign"], "secret")
     token = (await world.start()).next_batch
-    return Place(world.homeserver, token, rooms, event, foreign, alice.user_id)
+    return Place(world.homeserver, world.actions, token, rooms, event, foreign, alice.user_id)
 
 
 Request = Callable[[Place], Awaitable[Any]]
@@ -79,6 +81,24 @@ def event(room: str, event_id: str | None = None, *, is_foreign: bool = False) -
 
 def set_pusher(**pusher: Any) -> Request:
     return lambda place: place.homeserver.set_pusher(make_pusher(**pusher))
+
+
+def act(verb: str, room: str) -> Request:
+    return lambda place: getattr(place.actions, verb)(place.rooms[room])
+
+
+def mark_read(room: str, *, is_foreign: bool = False, is_public: bool = False) -> Request:
+    return lambda place: place.actions.mark_read(
+        place.rooms[room], place.foreign if is_foreign else place.event, is_public=is_public
+    )
+
+
+def note_conversation(room: str) -> Request:
+    return lambda place: place.actions.add_direct(place.rooms[room], place.alice)
+
+
+def change(change: Change) -> Request:
+    return lambda place: place.actions.change_push_rules(change)
 
 
 FORBIDDEN, NO_EVENT, BAD = (403, "M_FORBIDDEN"), (404, "M_NOT_FOUND"), (400, "M_UNKNOWN")
@@ -122,6 +142,36 @@ REQUESTS: dict[str, tuple[Request, Outcome]] = {
     "pusher with no whole url": (set_pusher(data={"url": "push.example.org"}), NO_URL),
     "pusher with long names": (set_pusher(app_id="a" * 65, pushkey="k" * 513, app_display_name="x" * 500), None),
     "removing no pusher": (lambda place: place.homeserver.remove_pusher("none", "none"), None),
+    "reading": (mark_read("own"), None),
+    "reading publicly": (mark_read("own", is_public=True), None),
+    "reading an event of another room": (mark_read("own", is_foreign=True), (404, "M_UNKNOWN")),
+    **{f"reading in {room!r}": (mark_read(room), (404, "M_UNKNOWN")) for room in OUTSIDE},
+    **{f"leaving {room!r}": (act("leave", room), None) for room in ("own", "left", "withdrawn", *OUTSIDE)},
+    **{f"joining {room!r}": (act("join", room), None) for room in ("own", "invited")},
+    **{f"joining {room!r}": (act("join", room), FORBIDDEN) for room in ("foreign", "withdrawn", "left")},
+    **{f"joining {room!r}": (act("join", room), (404, "M_UNKNOWN")) for room in ("nowhere", "hash", *ODD_ROOMS)},
+    **{
+        f"noting a conversation in {room!r}": (note_conversation(room), None) for room in ("own", "nowhere", "!nothing")
+    },
+    **{f"rule for {room!r}": (change(Put("room", room, {"actions": []})), None) for room in (HASH, *ODD_ROOMS)},
+    "rule with a slash": (change(Put("room", "!a/b:x", {"actions": []})), (400, "M_UNRECOGNIZED")),
+    "rule with a backslash": (change(Put("room", "!a\\b:x", {"actions": []})), BAD),
+    "rule with a long id": (change(Put("room", "!" + "a" * 300, {"actions": []})), (413, "M_UNKNOWN")),
+    "rule that looks predefined": (change(Put("override", ".x", {"conditions": [], "actions": []})), BAD),
+    "rule of no kind": (change(Put("nonsense", "x", {"actions": []})), BAD),
+    "rule without a pattern": (change(Put("content", "x", {"actions": []})), BAD),
+    "rule without conditions": (change(Put("override", "x", {"actions": []})), BAD),
+    "rule with an odd action": (change(Put("room", "x", {"actions": ["nonsense"]})), BAD),
+    "rule before none": (change(Put("room", "x", {"actions": []}, before="gone")), BAD),
+    "rule after a predefined one": (
+        change(Put("override", "x", {"conditions": [], "actions": []}, after=".m.rule.master")),
+        BAD,
+    ),
+    "switching a predefined rule": (change(SetEnabled("override", ".m.rule.master", False)), None),
+    "switching no rule": (change(SetEnabled("override", "gone", True)), NO_EVENT),
+    "changing no rule": (change(SetActions("override", "gone", ())), NO_EVENT),
+    "changing a rule to odd actions": (change(SetActions("underride", ".m.rule.message", ("nonsense",))), BAD),
+    "deleting no rule": (change(Delete("override", "gone")), None),
     "push rules": (lambda place: place.homeserver.push_rules(), None),
     "features": (lambda place: place.homeserver.features(), None),
 }

@@ -31,7 +31,9 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from builders import ALICE, ME
+from fakes.synapse_checks import check_filter
 from heliograph.core.push.predefined import predefined_rules
+from heliograph.errors import Refused
 
 DEVICE = "DIRECT"
 TOKEN = "direct-access-token"
@@ -282,6 +284,10 @@ class DirectHomeserver:
     # The sync
 
     async def _sync(self, request: web.BaseRequest) -> web.StreamResponse:
+        try:
+            check_filter(request.query["filter"])
+        except Refused as refusal:
+            return _error(refusal.status, refusal.errcode)
         wanted = _Wanted.parse(request.query["filter"])
         if wanted.is_first:
             rules = {"type": "m.push_rules", "content": {"global": predefined_rules(ME)}}

@@ -209,6 +209,27 @@ class FakeHomeserver:
         self.is_closed = True
         await self.drop_connections()
 
+    # What the user does (`fakes.room_actions`)
+
+    async def read(self, room_id: RoomId, event_id: EventId, *, is_public: bool) -> None:
+        """Receipt and read marker."""
+        room = self.rooms.get(room_id)
+        if room is None or event_id not in (event.event_id for _, event in room.events):
+            raise Refused(404, "M_UNKNOWN", "could not find the event in the room")
+        await self.user(self.user_id).read(room_id, event_id, "m.read" if is_public else "m.read.private")
+
+    async def join(self, room_id: RoomId) -> None:
+        if room_id not in self.rooms:
+            raise Refused(404, "M_UNKNOWN", "no server that is in the room is known")
+        if self._membership(room_id) not in ("invite", "join"):
+            raise Refused(403, "M_FORBIDDEN", "you are not invited to this room")
+        await self.user(self.user_id).join(room_id)
+
+    async def leave(self, room_id: RoomId) -> None:
+        """What was left already, or never joined, is no room of the user's afterwards, either."""
+        if self._membership(room_id) in ("invite", "join"):
+            await self.user(self.user_id).leave(room_id)
+
     # What others do
 
     def add(

@@ -6,6 +6,8 @@ import asyncio
 from collections import deque
 from typing import Any
 
+from fakes.homeserver import FakeHomeserver
+from fakes.synapse_checks import check_rule_change
 from heliograph.core.events import Json
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
@@ -13,10 +15,14 @@ from heliograph.errors import ServerError
 
 
 class FakeRoomActions:
-    """`ports.RoomActions`. `failures` are raised by the next calls in order."""
+    """`ports.RoomActions`. `failures` are raised by the next calls in order.
 
-    def __init__(self, user_id: str = "@me:example.org") -> None:
+    With a `homeserver` it acts there, and refuses what Synapse refuses there; without one every room will do.
+    """
+
+    def __init__(self, user_id: str = "@me:example.org", homeserver: FakeHomeserver | None = None) -> None:
         self.user_id = UserId(user_id)
+        self._homeserver = homeserver
         self.done: list[tuple[str, ...]] = []
         """What was done, in order."""
         self.failures: deque[ServerError] = deque()
@@ -28,14 +34,20 @@ class FakeRoomActions:
 
     async def mark_read(self, room_id: RoomId, event_id: EventId, *, is_public: bool) -> None:
         await self._call()
+        if self._homeserver is not None:
+            await self._homeserver.read(room_id, event_id, is_public=is_public)
         self.done.append(("public" if is_public else "private", room_id, event_id))
 
     async def join(self, room_id: RoomId) -> None:
         await self._call()
+        if self._homeserver is not None:
+            await self._homeserver.join(room_id)
         self.done.append(("join", room_id))
 
     async def leave(self, room_id: RoomId) -> None:
         await self._call()
+        if self._homeserver is not None:
+            await self._homeserver.leave(room_id)
         self.done.append(("leave", room_id))
 
     async def add_direct(self, room_id: RoomId, user_id: UserId) -> None:
@@ -50,6 +62,7 @@ class FakeRoomActions:
         await self._call()
         if self.change_failures:
             raise self.change_failures.popleft()
+        check_rule_change(self.rules, change)
         rules = self.rules.setdefault(change.kind, [])
         found = next((rule for rule in rules if rule["rule_id"] == change.rule_id), None)
         match change:

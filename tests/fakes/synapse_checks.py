@@ -4,19 +4,28 @@ from __future__ import annotations
 
 import json
 import warnings
+from collections.abc import Collection, Mapping, Sequence
 from functools import lru_cache
+from typing import Any
 from urllib.parse import urlsplit
 
 import jsonschema
 from jsonschema import FormatChecker
 
+from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
 from heliograph.errors import Refused
 from heliograph.ports import Pusher
 
 with warnings.catch_warnings():
     # Of jsonschema, about how Synapse registers its formats.
     warnings.simplefilter("ignore", DeprecationWarning)
+    from synapse.api.errors import Codes, SynapseError, UnrecognizedRequestError
     from synapse.api.filtering import USER_FILTER_SCHEMA
+    from synapse.handlers.push_rules import InvalidRuleException, check_actions
+    from synapse.rest.client import push_rule
+
+_MOST_OF_A_RULE_ID = 300
+"""Bytes: the default of Synapse's `rule_id_length`."""
 
 
 @lru_cache(maxsize=256)
@@ -37,3 +46,43 @@ def check_pusher(pusher: Pusher) -> None:
     url = pusher.data.get("url")
     if not isinstance(url, str) or urlsplit(url).path != "/_matrix/push/v1/notify":
         raise Refused(400, "M_MISSING_PARAM", "refused with HTTP 400: M_MISSING_PARAM Config Error: 'url'")
+
+
+def check_rule_change(rules: Mapping[str, Sequence[Mapping[str, Any]]], change: Change) -> None:
+    """As Synapse's `PushRuleRestServlet`, step by step; `rules` are the user's own, by kind. Raises Refused."""
+    try:
+        path = ["pushrules", "global", change.kind, *change.rule_id.split("/")]
+        match change:
+            case SetEnabled():
+                path.append("enabled")
+            case SetActions():
+                path.append("actions")
+        spec = push_rule._rule_spec_from_path(path)
+        if spec.attr not in (None, "enabled", "actions"):
+            raise UnrecognizedRequestError
+        known = {rule["rule_id"] for rule in rules.get(change.kind, ())}
+        match change:
+            case Delete():
+                return
+            case SetEnabled() | SetActions() if not change.rule_id.startswith(".") and change.rule_id not in known:
+                raise Refused(404, "M_NOT_FOUND", "refused with HTTP 404: M_NOT_FOUND Unknown rule")
+            case SetActions(actions=actions):
+                check_actions(list(actions))
+            case Put():
+                _check_put(spec, known, change)
+    except SynapseError as error:
+        errcode = Codes(error.errcode).value
+        raise Refused(error.code, errcode, f"refused with HTTP {error.code}: {errcode}") from None
+    except InvalidRuleException as error:
+        raise Refused(400, "M_UNKNOWN", f"refused with HTTP 400: M_UNKNOWN {error}") from None
+
+
+def _check_put(spec: Any, known: Collection[str], put: Put) -> None:
+    push_rule._priority_class_from_spec(spec)
+    if "\\" in spec.rule_id or spec.rule_id.startswith("."):
+        raise SynapseError(400, "rule_id may not be like this")
+    push_rule._rule_tuple_from_request_object(spec.template, spec.rule_id, dict(put.body))
+    if len(spec.rule_id.encode()) + len(f"global/{spec.template}/") > _MOST_OF_A_RULE_ID:
+        raise SynapseError(413, "Push rule ID length exceeds server limit")
+    if any(neighbour is not None and neighbour not in known for neighbour in (put.before, put.after)):
+        raise SynapseError(400, "before/after rule not found")

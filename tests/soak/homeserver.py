@@ -19,7 +19,9 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from builders import ALICE, ME
+from fakes.synapse_checks import check_filter
 from heliograph.core.push.predefined import predefined_rules
+from heliograph.errors import Refused
 
 DEVICE = "SOAK"
 TOKEN = "soak-access-token"
@@ -245,6 +247,10 @@ class SoakHomeserver:
     async def _sync(self, request: web.BaseRequest) -> web.StreamResponse:
         self.syncs += 1
         query = request.query
+        try:
+            check_filter(query["filter"])
+        except Refused as refusal:
+            return _error(refusal.status, refusal.errcode)
         if "since" not in query:
             rules = {"type": "m.push_rules", "content": {"global": predefined_rules(ME)}}
             return web.json_response({"next_batch": f"s{self.place}", "account_data": {"events": [rules]}})

@@ -214,7 +214,7 @@ class AccountRun:
         self._delivery.wake()
 
     async def _run_signed_in(self) -> int:
-        secret = await self._load_secret(open_secrets(self.account.secrets))
+        secret = await self._load_secret(open_secrets(self.account.secrets, on_prompt=self._note_prompt))
         session = Session(
             self.account.homeserver,
             access_token=secret.access_token,
@@ -436,6 +436,17 @@ class AccountRun:
             sd_notify.status(summary)
 
     async def _load_secret(self, store: SecretStore) -> Secret:
+        with contextlib.suppress(StorageError):
+            # What is told while it waits: the sync loop has not looked into the ledger yet.
+            self._status.last_sync_ms = (await self._ledger.account()).last_sync_ms
+        try:
+            return await self._await_secret(store)
+        finally:
+            if self._status.connection is Connection.WAITING_FOR_KEYRING:
+                self._status.connection, self._status.why = Connection.CONNECTING, ""
+                self._tell_state()
+
+    async def _await_secret(self, store: SecretStore) -> Secret:
         while True:
             try:
                 text = await store.load(self.account.user_id)
@@ -454,22 +465,32 @@ class AccountRun:
                     exit_code=EXIT_NEEDS_LOGIN,
                 )
             self._delivery.withdraw(ABOUT_KEYRING)
+            if self._status.connection is Connection.WAITING_FOR_KEYRING:
+                log.info("The keyring is open: %s goes on", self.account.user_id)
             return decode_secret(self.account.user_id, text)
 
+    def _note_prompt(self) -> None:
+        """The keyring asks its user on screen, so nothing else need to be shown."""
+        self._note_keyring("asks to be unlocked")
+
+    def _note_keyring(self, state: str) -> None:
+        why = f"the keyring {state}"
+        if (self._status.connection, self._status.why) != (Connection.WAITING_FOR_KEYRING, why):
+            log.warning("The keyring %s: %s waits for it", state, self.account.user_id)
+        self._status.connection, self._status.why = Connection.WAITING_FOR_KEYRING, why
+        self._tell_state()
+
     async def _wait_for_keyring(self, store: SecretStore, state: str) -> None:
-        log.warning("The keyring %s: %s waits for it", state, self.account.user_id)
-        self._status.connection, self._status.why = Connection.WAITING_FOR_KEYRING, f"the keyring {state}"
+        self._note_keyring(state)
         hint = "Heliograph needs its access token from there to get messages."
         self._delivery.tell(f"The keyring {state}", hint, about=ABOUT_KEYRING)
         self._watchdog.release(self.account.user_id)
-        self._tell_state()
         while True:
             self._watchdog.beat(self.account.user_id)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(KEYRING_SLICE_S):
                     await store.wait_unlocked(self.account.user_id)
                     break
-        self._status.connection, self._status.why = Connection.CONNECTING, ""
 
     async def _end(self, gone: LoggedOut) -> int:
         user_id = self.account.user_id

@@ -15,7 +15,7 @@ from aiohttp import web
 from builders import ME, ROOM
 from buses import PrivateBus
 from fakes.desktop import FakeDesktop
-from heliograph import app
+from heliograph import account_run, app
 from heliograph.account_run import AccountRun
 from heliograph.accounts import Account, find_account, save_account, state_folder
 from heliograph.config import Config, HooksConfig
@@ -26,7 +26,7 @@ from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_OK, StateError
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret
 from heliograph.sign_out_file import SignOut, note_sign_out, sign_out_of
-from heliograph.status import DaemonStatus
+from heliograph.status import Connection, DaemonStatus
 from heliograph.store.ledger import SqliteLedger
 from hostile_homeserver import HostileHomeserver, message, never, refusal
 from waiting import until
@@ -99,6 +99,58 @@ async def test_a_message_rings_and_stopping_is_clean(stage: Stage) -> None:
         stage.stop.set()
         assert await asyncio.wait_for(task, 10) == EXIT_OK
     assert "hello" in stage.desktop.bodies[0]
+
+
+class AskingKeyring:
+    """Asks its user, who takes the time that `opened` takes."""
+
+    name = "keyring"
+
+    def __init__(self) -> None:
+        self.opened = asyncio.Event()
+        self.on_prompt: Callable[[], None] = lambda: None
+
+    def open(self, kind: str, *, on_prompt: Callable[[], None]) -> AskingKeyring:
+        self.on_prompt = on_prompt
+        return self
+
+    async def load(self, user_id: str) -> str | None:
+        self.on_prompt()
+        await self.opened.wait()
+        return await open_secrets("file").load(user_id)
+
+    async def wait_unlocked(self, user_id: str) -> None:
+        raise AssertionError("it is not locked")
+
+    async def save(self, user_id: str, secret: str) -> None:
+        raise AssertionError("nothing is saved")
+
+    async def delete(self, user_id: str) -> None:
+        raise AssertionError("nothing is deleted")
+
+
+async def test_a_keyring_that_asks_its_user_is_told_of_from_the_question_to_the_answer(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    server = await stage.add()
+    async with stage.running():
+        await polls(server)
+    stage.stop.clear()
+    keyring = AskingKeyring()
+    monkeypatch.setattr(account_run, "open_secrets", keyring.open)
+    async with stage.running():
+        await until(lambda: len(stage.statuses) == 2, "the second start")
+        (account,) = stage.statuses[1].accounts
+        await until(lambda: account.connection is Connection.WAITING_FOR_KEYRING, "the question")
+        assert account.why == "the keyring asks to be unlocked"
+        assert account.last_sync_ms is not None, "it is of the run before"
+        assert f"The keyring asks to be unlocked: {ME} waits for it" in caplog.messages
+        keyring.opened.set()
+        await until(lambda: account.connection is Connection.CONNECTED, "the connection")
+        assert account.why == ""
+        assert f"The keyring is open: {ME} goes on" in caplog.messages
+    assert stage.summaries == [], "the keyring's own question is on screen"
 
 
 async def test_a_program_of_the_users_own_is_run_for_a_message(stage: Stage, tmp_path: Path) -> None:

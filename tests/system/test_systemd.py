@@ -148,6 +148,10 @@ async def test_the_service_is_installed_rings_is_restarted_after_a_crash_and_goe
     assert await desktop.user("cat", str(HOME / "hooked")) == f"hello in there {EVIL}"
     assert not await desktop.says("test", "-e", str(HOME / "trap"))
 
+    # From within its sandbox the service sees that the command lives in none.
+    assert "Nothing pops up" in await desktop.user("heliograph", "pause", "1h")
+    await desktop.user("heliograph", "resume")
+
     await desktop.user("kill", "-KILL", first["MainPID"])
     await alice.send_text(room, "during the crash")
     await until(partial(_is_restarted, desktop, first["MainPID"]), "the restart", PATIENCE_S)

@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from heliograph.cli.patience import saying
 from heliograph.cli.user_id import UserId
 from heliograph.errors import (
     EXIT_CONFIG,
@@ -22,6 +23,10 @@ if TYPE_CHECKING:
     from heliograph.accounts import Account
 
 
+ENDING_S = 60.0
+"""How long the homeserver may take to end the device, and to switch on again what was switched off."""
+
+
 @click.command("logout", short_help="Sign out, and remove everything of an account.")
 @click.argument("user_id", type=UserId(), metavar="@USER:SERVER")
 @click.option("--force", is_flag=True, help="Remove what is here even if the server or the keyring cannot be reached.")
@@ -32,11 +37,12 @@ def command(user_id: str, force: bool) -> None:
     Example:
       heliograph logout @alice:example.org
     """
-    asyncio.run(_sign_out(user_id, force))
-    click.echo(f"Signed out of {user_id}. Nothing of it is left on this machine.")
+    is_all_gone = asyncio.run(_sign_out(user_id, force))
+    click.echo(f"Signed out of {user_id}.{' Nothing of it is left on this machine.' if is_all_gone else ''}")
 
 
-async def _sign_out(user_id: str, force: bool) -> None:
+async def _sign_out(user_id: str, force: bool) -> bool:
+    """Whether nothing is left here. From when the device has ended, nothing keeps the rest from being removed."""
     from heliograph.accounts import find_account, remove_account, state_folder
     from heliograph.secrets import open_secrets
     from heliograph.store.lock import is_held
@@ -51,30 +57,61 @@ async def _sign_out(user_id: str, force: bool) -> None:
             f"Heliograph is running for {user_id}{f' (process {pid})' if pid else ''}.",
             f"Stop it first: {await asyncio.to_thread(to_stop, pid)}",
         )
-    store = open_secrets(account.secrets)
+    store = open_secrets(account.secrets, on_prompt=_say_prompt)
+    is_locked = False
     try:
-        text = await store.load(user_id)
+        async with saying(f"Waiting for the {store.name} to give the access token ..."):
+            text = await store.load(user_id)
         if text is not None:
-            await _give_back(account)
-            await _end_device(user_id, account.homeserver, account.pushkey, text)
+            async with saying(f"Waiting for {account.homeserver} to end the device, for {ENDING_S:g} s at most ..."):
+                await _end(account, text)
     except (ServerError, StorageError, SecretsLocked, UserError) as error:
         if not force:
-            raise UserError(
-                f"The device was not ended: {error}.",
-                f"Try again later, or remove only what is here: heliograph logout {user_id} --force",
-            ) from error
+            raise _not_ended(user_id, error) from error
+        is_locked = isinstance(error, SecretsLocked)
         click.echo(
             f"Warning: the device {account.device_id} was not ended ({error}). "
             "Remove it in another client, under its sessions.",
             err=True,
         )
     try:
+        if is_locked:
+            # Whoever did not unlock it is not asked once more.
+            raise SecretsLocked("the keyring is locked")
         await store.delete(user_id)
     except (SecretsLocked, UserError) as error:
-        if not force:
-            raise
         click.echo(f"Warning: the access token stays in the {store.name} ({error}).", err=True)
-    remove_account(user_id)
+        return False
+    finally:
+        remove_account(user_id)
+    return True
+
+
+def _say_prompt() -> None:
+    from heliograph.secrets.secret_service import PROMPT_S
+
+    click.echo(
+        f"The keyring is locked. Unlock it where it asks you, within {PROMPT_S:.0f} s, or stop this with Ctrl-C: "
+        "then you stay signed in.",
+        err=True,
+    )
+
+
+def _not_ended(user_id: str, error: Exception) -> UserError:
+    cure = "Unlock the keyring, and run this again" if isinstance(error, SecretsLocked) else "Try again later"
+    return UserError(
+        f"The device was not ended, and you stay signed in: {str(error).removesuffix('.')}.",
+        f"{cure}, or remove only what is here: heliograph logout {user_id} --force",
+    )
+
+
+async def _end(account: Account, text: str) -> None:
+    try:
+        async with asyncio.timeout(ENDING_S):
+            await _give_back(account)
+            await _end_device(account.user_id, account.homeserver, account.pushkey, text)
+    except TimeoutError:
+        raise Unreachable("the homeserver did not answer in time") from None
 
 
 async def _give_back(account: Account) -> None:
@@ -83,8 +120,6 @@ async def _give_back(account: Account) -> None:
 
     try:
         await give_back(account)
-    except TimeoutError:
-        raise Unreachable("the homeserver did not answer in time") from None
     except UserError:
         return  # the device is gone, or the ledger is
 

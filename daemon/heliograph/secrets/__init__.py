@@ -9,15 +9,19 @@ credential       what systemd hands to the unit, read-only
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 from heliograph.accounts import Secrets, state_folder
 from heliograph.ports import SecretStore
 
 
-def open_secrets(kind: Secrets) -> SecretStore:
-    """The store that this account's secret lives in, as recorded at login; a credential from systemd comes first."""
-    store = _recorded_store(kind)
+def open_secrets(kind: Secrets, *, on_prompt: Callable[[], None] = lambda: None) -> SecretStore:
+    """The store that this account's secret lives in, as recorded at login; a credential from systemd comes first.
+
+    `on_prompt` is called when a keyring asks the user to unlock it, which is waited for.
+    """
+    store = _recorded_store(kind, on_prompt)
     if folder := os.environ.get("CREDENTIALS_DIRECTORY"):
         from heliograph.secrets.credential import Credential
 
@@ -25,11 +29,11 @@ def open_secrets(kind: Secrets) -> SecretStore:
     return store
 
 
-def _recorded_store(kind: Secrets) -> SecretStore:
+def _recorded_store(kind: Secrets, on_prompt: Callable[[], None]) -> SecretStore:
     if kind == "file":
         from heliograph.secrets.secret_file import SecretFile
 
         return SecretFile(state_folder)
     from heliograph.secrets.secret_service import SecretService
 
-    return SecretService()
+    return SecretService(on_prompt=on_prompt)

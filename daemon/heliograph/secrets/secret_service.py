@@ -5,11 +5,15 @@ The one law: locked is not absent. Taking one for the other would send the user 
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from dbus_fast import Variant
 
 from heliograph.errors import SecretsLocked
 from heliograph.secrets.secret_bus import NOWHERE, ROOT, KeyringAbsent, KeyringUnavailable, SecretBus, connect
 
+PROMPT_S = 60.0
+"""How long the user may take to unlock it."""
 _MAX_SECRET = 64 * 1024
 
 _SCHEMA = "io.github.heliograph.Account"
@@ -20,15 +24,24 @@ class SecretService:
     """One item for each account in the default collection. The secret crosses the session bus unencrypted ("plain").
 
     With `may_prompt`, a locked keyring is asked to have itself unlocked by the user, for at most `prompt_s` seconds.
+    They begin with `on_prompt`.
     Beside what the port says, every method raises SecretsLocked or KeyringUnavailable.
     """
 
     name = "keyring"
 
-    def __init__(self, *, bus_address: str | None = None, may_prompt: bool = True, prompt_s: float = 60) -> None:
+    def __init__(
+        self,
+        *,
+        bus_address: str | None = None,
+        may_prompt: bool = True,
+        prompt_s: float = PROMPT_S,
+        on_prompt: Callable[[], None] = lambda: None,
+    ) -> None:
         self._bus_address = bus_address
         self._may_prompt = may_prompt
         self._prompt_s = prompt_s
+        self._on_prompt = on_prompt
 
     async def load(self, user_id: str) -> str | None:
         async with connect(self._bus_address) as bus:
@@ -105,6 +118,7 @@ class SecretService:
     async def _ask(self, bus: SecretBus, prompt: str) -> object:
         if not self._may_prompt:
             raise SecretsLocked("the keyring is locked")
+        self._on_prompt()
         return await bus.answer_prompt(prompt, self._prompt_s)
 
     async def _default_collection(self, bus: SecretBus) -> str:

@@ -1,13 +1,22 @@
 from __future__ import annotations
 
+import asyncio
 import json
 import os
+from collections.abc import Iterator
+
+import pytest
 
 from builders import ALICE, ME
+from buses import PrivateBus
 from conftest import Home
 from edges.cli.conftest import Shell
 from edges.login_server import PASSWORD, LoginServer
+from edges.private_keyring import PrivateKeyring, private_keyring
 from heliograph.accounts import list_accounts, state_folder
+from heliograph.cli import logout, patience
+from heliograph.homeserver.session import Session
+from heliograph.secrets.secret_service import SecretService
 from heliograph.store.lock import AccountLock
 
 
@@ -60,6 +69,80 @@ def test_force_gets_over_a_damaged_secret(shell: Shell, signed_in: LoginServer) 
     assert shell.run("logout", ME).exit_code == 1
     assert shell.run("logout", ME, "--force").exit_code == 0
     assert not state_folder(ME).exists()
+
+
+@pytest.fixture
+def in_keyring(
+    shell: Shell, server: LoginServer, private_bus: PrivateBus, home: Home
+) -> Iterator[tuple[LoginServer, PrivateKeyring]]:
+    """ME has signed in, with the token in a keyring, which is locked since."""
+    with private_keyring(private_bus.address, home.path) as keyring:
+        options = ("--homeserver", server.url, "--secrets", "keyring", "--password-stdin")
+        assert shell.run("login", ME, *options, stdin=f"{PASSWORD}\n").exit_code == 0
+        asyncio.run(keyring.lock())
+        yield server, keyring
+
+
+def test_a_locked_keyring_is_told_of_and_keeps_everything(
+    shell: Shell, in_keyring: tuple[LoginServer, PrivateKeyring]
+) -> None:
+    server, keyring = in_keyring
+    result = shell.run("logout", ME)
+    assert result.exit_code == 1
+    assert "The keyring is locked. Unlock it where it asks you, within 60 s" in result.stderr
+    assert "The device was not ended, and you stay signed in: the keyring was not unlocked." in result.stderr
+    assert "Unlock the keyring, and run this again" in result.stderr
+    assert len(server.devices) == len(list_accounts()) == 1
+    asyncio.run(keyring.unlock())
+    assert shell.run("logout", ME).exit_code == 0
+    assert server.devices == {}
+
+
+def test_force_asks_a_locked_keyring_once(shell: Shell, in_keyring: tuple[LoginServer, PrivateKeyring]) -> None:
+    result = shell.run("logout", ME, "--force")
+    assert result.exit_code == 0
+    assert result.stderr.count("Unlock it where it asks you") == 1
+    assert "Warning: the access token stays in the keyring (the keyring is locked)." in result.stderr
+    assert result.stdout == f"Signed out of {ME}.\n"
+    assert list_accounts() == []
+
+
+def test_a_keyring_that_is_locked_after_the_device_ended_leaves_no_half_account(
+    shell: Shell, in_keyring: tuple[LoginServer, PrivateKeyring], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server, keyring = in_keyring
+    asyncio.run(keyring.unlock())
+    load = SecretService.load
+
+    async def load_and_lock(self: SecretService, user_id: str) -> str | None:
+        text = await load(self, user_id)
+        await keyring.lock()
+        return text
+
+    monkeypatch.setattr(SecretService, "load", load_and_lock)
+    result = shell.run("logout", ME)
+    assert result.exit_code == 0, result.output
+    assert "Warning: the access token stays in the keyring" in result.stderr
+    assert "Nothing of it is left" not in result.stdout
+    assert server.devices == {}
+    assert list_accounts() == []
+
+
+def test_what_takes_long_says_what_is_waited_for(
+    shell: Shell, signed_in: LoginServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(patience, "SILENT_S", 0)
+    monkeypatch.setattr(logout, "ENDING_S", 0.3)
+    monkeypatch.setattr(Session, "request_json", never_answered)
+    result = shell.run("logout", ME)
+    assert result.exit_code == 1
+    assert f"Waiting for {signed_in.url} to end the device" in result.stderr
+    assert "the homeserver did not answer in time" in result.stderr
+    assert len(list_accounts()) == 1
+
+
+async def never_answered(*_: object, **__: object) -> None:
+    await asyncio.sleep(3600)
 
 
 def test_an_account_in_use_is_not_pulled_from_under_the_daemon(shell: Shell, signed_in: LoginServer) -> None:

@@ -254,10 +254,7 @@ async def _open_front_desk(parts: Parts, runs: list[AccountRun], stack: contextl
     trusts: dict[str, Callable[[], Trust | None]] = {}
     control = Control(desk, beside=[Verification1(TrustDesk(trusts))], badge_on=parts.config.desktop.badge)
     loops = {"bars and badges": desk.run(control.publish)}
-    hooks = None
-    if parts.config.hooks.on_notification:
-        hooks = Hooks(parts.config.hooks.on_notification, parts.config.hooks.timeout_seconds, runs[0].troubles)
-        loops["hooks"] = hooks.run()
+    hooks: Hooks | None = None
     parts.daemon.on_change = desk.note_change
     parts.desktop.listen(lambda _: desk.note_change())
 
@@ -273,6 +270,11 @@ async def _open_front_desk(parts: Parts, runs: list[AccountRun], stack: contextl
     desk.note_change()
 
     def join(run: AccountRun) -> None:
+        nonlocal hooks
+        if hooks is None and (command := parts.config.hooks.on_notification):
+            # Their trouble is told where the first account's is.
+            hooks = Hooks(command, parts.config.hooks.timeout_seconds, run.troubles)
+            stack.push_async_callback(_cancel, start(hooks.run(), name="hooks"))
         run.on_rang = partial(_tell_rang, control, hooks, run.account.user_id)
         trusts[run.account.user_id] = partial(getattr, run, "trust")
         runs.append(run)

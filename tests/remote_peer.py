@@ -13,7 +13,7 @@ from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.demo.user import DemoUser
 from heliograph.encryption.machine import Machine
 from heliograph.encryption.uploads import ALGORITHM
-from peers import ROTATION, open_machine
+from peers import NOW, ROTATION, open_machine
 
 _serial = itertools.count(1)
 
@@ -37,6 +37,13 @@ class RemotePeer:
 
     async def close(self) -> None:
         await self._machine.close()
+
+    async def publish(self) -> None:
+        """Its own keys, so that others can send to it."""
+        upload = await self._machine.keys_to_upload(one_time_keys=0, is_fallback_used=False, now_ms=NOW)
+        keys = {"device_keys": upload.device_keys, "one_time_keys": upload.one_time_keys}
+        await self._user.call("POST", "/keys/upload", {name: value for name, value in keys.items() if value})
+        await self._machine.confirm_upload(is_device_published=True)
 
     async def claim(self) -> None:
         """Begins another Olm session, by one of the device's one-time keys or its fallback key."""

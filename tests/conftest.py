@@ -44,6 +44,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
     parser.addoption("--seed", type=int, action="append", default=[], help="this run or life; repeatable")
     parser.addoption("--mode", action="append", default=[], help="lives in this mode, or in all; repeatable")
     parser.addoption("--keep", default="", help="of a life's steps only these, by their places: 0,3,4")
+    parser.addoption("--record", type=Path, help="what came of each life goes to this file, as a line of JSON")
     parser.addoption("--no-shorten", action="store_true", help="leave lives that fail as long as they are")
 
 

@@ -8,6 +8,7 @@ import pytest
 import pytest_asyncio
 
 from heliograph.demo.homeserver import ThrowawaySynapse
+from system.lives.nursery import Nursery
 from system.lives.play import Stage
 from system.lives.step import Mode
 from system.relay_process import RelayProcess
@@ -34,5 +35,6 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 async def life_stage(synapse: ThrowawaySynapse, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     """One homeserver and one relay for all lives of a worker, who are strangers to each other."""
     folder = tmp_path_factory.mktemp("lives")
-    async with RelayProcess(synapse.base_url, folder / "relay") as relay:
-        yield Stage(synapse, relay, folder)
+    with Nursery() as nursery:
+        async with RelayProcess(synapse.base_url, folder / "relay") as relay:
+            yield Stage(synapse, relay, folder, nursery)

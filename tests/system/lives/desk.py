@@ -7,14 +7,13 @@ import re
 import sqlite3
 from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass, field, replace
-from pathlib import Path
 from typing import Any
 
 from fakes.login1 import FakeLogind
 from fakes.notification_server import GNOME, PLASMA, SWAYNC, Profile, Shown
 from heliograph.accounts import state_folder
 from heliograph.control.client import ask_inbox, ask_property, ask_status
-from system.daemon import LAUNCHER, Daemon
+from system.daemon import Daemon
 from system.evidence import PATIENCE_S
 from system.faults.scene import Phone
 from system.faults.screen import Screen, Telling, read_tokens
@@ -45,7 +44,7 @@ class Popups(Screen):
 
 @dataclass
 class Desk:
-    """`launcher` runs the daemon: a broken one, to see that it is caught."""
+    """The programs, and what the test did with them."""
 
     screen: Popups
     logind: FakeLogind
@@ -55,6 +54,8 @@ class Desk:
     is_running: bool = False
     is_paused: bool = False
     is_locked: bool = False
+    kills_in_talk: int = 0
+    """Each may repeat one notification."""
     logs: list[str] = field(default_factory=list)
     """Of the daemon's lives that are over."""
     ends: list[str] = field(default_factory=list)
@@ -173,9 +174,7 @@ def _rows(user: User, query: str, *values: object) -> list[Any]:
 
 
 @contextlib.asynccontextmanager
-async def set_up(
-    bus_address: str, profile: Profile, relay: RelayProcess | None, launcher: Path = LAUNCHER, words: Sequence[str] = ()
-) -> AsyncIterator[Desk]:
+async def set_up(bus_address: str, profile: Profile, relay: RelayProcess | None, daemon: Daemon) -> AsyncIterator[Desk]:
     """Nothing runs yet but the session."""
     async with contextlib.AsyncExitStack() as stack:
         phone = Phone()
@@ -185,7 +184,6 @@ async def set_up(
         stack.push_async_callback(screen.stop)
         await logind.start()
         stack.push_async_callback(logind.stop)
-        daemon = Daemon(*words, launcher=launcher)
         desk = Desk(screen, logind, daemon, phone, relay)
         try:
             yield desk

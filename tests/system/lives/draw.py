@@ -164,6 +164,15 @@ def _many_in_absence(dice: random.Random) -> Sequence[Kind]:
     return Kind.STOP, Kind.CHATTER, dice.choice(_RELATIONS), dice.choice((Kind.SAY, Kind.READ_SOME)), Kind.START
 
 
+def _killed_in_talk(dice: random.Random) -> Sequence[Kind]:
+    return Kind.SAY, Kind.SAY_AND_KILL, dice.choice((Kind.START, Kind.SAY)), Kind.START, Kind.SAY
+
+
+def _phone_rings(dice: random.Random) -> Sequence[Kind]:
+    away = (dice.choice(_TALK), dice.choice((*_READINGS, *_TALK, Kind.REDACT)))
+    return dice.choice((Kind.STOP, Kind.KILL)), *away, Kind.WAIT_FOR_PHONE, Kind.START
+
+
 CHAINS: Sequence[Chain] = (
     _long_absence,
     _mention_in_absence,
@@ -176,6 +185,8 @@ CHAINS: Sequence[Chain] = (
     _rules_in_absence,
     _lost_screen,
     _many_in_absence,
+    _killed_in_talk,
+    _phone_rings,
 )
 
 

@@ -54,6 +54,10 @@ class Case:
         receipts = self.user.truth.receipts
         return [each for each in receipts if each.room_id == self.room.room_id and each.look >= self.event.look]
 
+    def marked(self) -> list[Event]:
+        """What the receipts that read it point at."""
+        return [self.room.events[each.event_id] for each in self.receipts() if covers(self.user, each, self.event)]
+
     def is_gone_by(self, why: str) -> bool:
         return self.fault in _STAYS and self.violation.why.startswith(why)
 
@@ -106,9 +110,8 @@ def _rings_by_clear_text_beyond_sync(case: Case) -> bool:
     return case.fault is Fault.NEVER_RANG and is_encrypted and case.is_beyond_sync(case.event)
 
 
-def _is_encrypted_beyond_sync(case: Case) -> bool:
-    is_lost = case.fault is Fault.NEVER_RANG and case.is_direct and case.event.is_encrypted
-    return is_lost and case.is_beyond_sync(case.event)
+def _is_beyond_sync_behind_the_relay(case: Case) -> bool:
+    return case.is_direct and case.fault is Fault.NEVER_RANG and case.is_beyond_sync(case.event)
 
 
 def _was_judged_by_later_rules(case: Case) -> bool:
@@ -116,7 +119,8 @@ def _was_judged_by_later_rules(case: Case) -> bool:
     if case.fault not in _JUDGED or absence is None:
         return False
     truth = case.user.truth
-    changes = [*truth.rule_changes, *(look for look, _ in truth.ignoring)]
+    silenced = (look + 1 for look, _ in case.user.silenced)
+    changes = [*truth.rule_changes, *(look for look, _ in truth.ignoring), *silenced]
     return any(case.event.look < look <= absence[1] for look in changes)
 
 
@@ -132,10 +136,18 @@ def _is_counted_as_read(case: Case) -> bool:
     )
 
 
+def _is_listed_as_read(case: Case) -> bool:
+    return case.fault in _SETTLED and case.event.is_listed_as_read and not case.marked()
+
+
 def _is_read_at_what_is_not_asked_for(case: Case) -> bool:
-    covering = [each for each in case.receipts() if covers(case.user, each, case.event)]
-    marked = [case.room.events[each.event_id] for each in covering]
+    marked = case.marked()
     return case.is_gone_by("read") and bool(marked) and all(each.type in _UNSEEN for each in marked)
+
+
+def _is_read_in_a_gap(case: Case) -> bool:
+    marked = [each for each in case.marked() if each.type not in _UNSEEN]
+    return case.is_gone_by("read") and bool(marked) and all(case.is_beyond_sync(each) for each in marked)
 
 
 EXCUSES: Sequence[Excuse] = (
@@ -160,13 +172,13 @@ EXCUSES: Sequence[Excuse] = (
         _rings_by_clear_text_beyond_sync,
     ),
     Excuse(
-        "encrypted gap behind the relay",
-        "In direct mode nothing is asked for what a sync leaves out of an encrypted room.",
-        _is_encrypted_beyond_sync,
+        "gap behind the relay",
+        "In direct mode nothing is asked for what a sync leaves out, and the relay lists nothing while one is away.",
+        _is_beyond_sync_behind_the_relay,
     ),
     Excuse(
         "later rules",
-        "What came in an absence is judged by the push rules and the ignored users of its end.",
+        "What came in an absence is judged by the push rules, the ignored users and the silence of its end.",
         _was_judged_by_later_rules,
     ),
     Excuse("fully read", "The read marker is taken for a receipt.", _is_fully_read),
@@ -176,9 +188,19 @@ EXCUSES: Sequence[Excuse] = (
         _is_counted_as_read,
     ),
     Excuse(
+        "list without threads",
+        "Synapse's list says of all that stands above a receipt that it is read, whatever its thread, and is believed.",
+        _is_listed_as_read,
+    ),
+    Excuse(
         "receipt at a reaction",
         "A receipt at an event that the daemon does not ask for reads nothing while something else is unread.",
         _is_read_at_what_is_not_asked_for,
+    ),
+    Excuse(
+        "receipt in a gap",
+        "A receipt at an event of which no sync told reads nothing while something else is unread.",
+        _is_read_in_a_gap,
     ),
     Excuse(
         "ignored",

@@ -35,6 +35,23 @@ def expect(
         yield from _expect_invite(user, room, by_event, rows, gone_before)
 
 
+def word_summary(user: User) -> str | None:
+    """What a first start now has to say of what is unread. None: nothing is."""
+    unread = user.truth.unread
+    invites = sum(room.membership == "invite" for room in user.truth.rooms.values())
+    parts = []
+    if unread:
+        rooms = len(set(unread.values()))
+        parts.append(f"{_count(len(unread), 'unread notification')} in {_count(rooms, 'room')}")
+    if invites:
+        parts.append(_count(invites, "invite"))
+    return " and ".join(parts) or None
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def must_ring(user: User, room: Room, event: Event) -> bool:
     """Whether the event rings at all."""
     if user.first_look is None or event.look <= user.first_look or event.sender == user.user_id:

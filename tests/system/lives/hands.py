@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
 
@@ -10,12 +11,18 @@ from fakes.notification_server import Shown
 from heliograph.control.client import ask
 from heliograph.errors import UserError
 from system.daemon import sign_in
+from system.lives import talk
+from system.lives.expectation import why_gone, word_summary
 from system.lives.people import User
 from system.lives.step import Kind, Step
 from system.lives.world import Act, World, choose
 from waiting import until
 
 NO_CLIENT = "No Matrix client could be opened"
+_KILLED_S = 0.15
+"""In which a message comes to the daemon and goes to the screen, mostly."""
+_PHONE_S = 20.0
+"""The relay holds a push for three seconds, and Synapse needs a while after it lost its gateway."""
 _LABELS = {Kind.PRESS_READ: "Mark as read", Kind.PRESS_ACCEPT: "Accept", Kind.PRESS_DECLINE: "Decline"}
 
 
@@ -159,6 +166,8 @@ async def sign_in_user(world: World, user: User) -> None:
     user.account = await sign_in(replace(user.me, base_url=world.hand_url))
     await user.truth.look()
     user.first_look = user.truth.looks
+    if (summary := word_summary(user)) is not None:
+        world.summaries.append(summary)
 
 
 async def _end(world: World, step: Step) -> None:
@@ -166,6 +175,48 @@ async def _end(world: World, step: Step) -> None:
         await (world.desk.stop() if step.kind is Kind.STOP else world.desk.kill())
         for user in world.people.users:
             user.begin_absence()
+
+
+async def _say_and_kill(world: World, step: Step) -> None:
+    """Some moments after the message the daemon is killed, whatever it is doing by then."""
+    if not world.desk.is_running:
+        return
+    async with asyncio.TaskGroup() as tasks:
+        tasks.create_task(talk.say(world, step))
+        await asyncio.sleep(_KILLED_S * step.pick)
+        world.desk.kills_in_talk += 1
+        await _end(world, step)
+
+
+async def _wait_for_phone(world: World, step: Step) -> None:
+    """With the desktop gone, all that the homeserver lets ring and that is unread is the phone's."""
+    del step
+    if not world.mode.is_direct or world.desk.is_running:
+        return
+
+    async def is_all_rung() -> bool:
+        for user in world.people.users:
+            await user.truth.look()
+        return not owed_to_phone(world)
+
+    with contextlib.suppress(AssertionError):
+        await until(is_all_rung, "the phone", _PHONE_S)
+    world.unrung = owed_to_phone(world)
+
+
+def owed_to_phone(world: World) -> list[tuple[str, str]]:
+    """Accounts and events that came while the daemon was gone, and rang nowhere."""
+    owed = []
+    for user in world.people.users:
+        if user.account is None or not user.absences:
+            continue
+        begun = user.absences[-1][0]
+        for room in user.truth.rooms.values():
+            for event in room.events.values():
+                is_due = event.look > begun and event.listed and event.state_key is None
+                if is_due and not why_gone(user, room, event) and event.event_id not in world.desk.phone.rung:
+                    owed.append((user.user_id, event.event_id))
+    return owed
 
 
 async def _sign_second_in(world: World, step: Step) -> None:
@@ -216,6 +267,8 @@ ACTS: Mapping[Kind, Act] = {
     Kind.START: _start,
     Kind.STOP: _end,
     Kind.KILL: _end,
+    Kind.SAY_AND_KILL: _say_and_kill,
+    Kind.WAIT_FOR_PHONE: _wait_for_phone,
     Kind.SECOND_ACCOUNT: _sign_second_in,
     Kind.SCREEN_RESTARTS: _restart_screen,
     Kind.RELAY_RESTARTS: _restart_relay,

@@ -36,6 +36,7 @@ class Fault(StrEnum):
     SUMMARY = "the summary of the first start is wrong"
     PHONE = "the phone rang for what the desktop had"
     NOBODY = "neither the desktop nor the phone rang"
+    COMMAND = "a command prints what the daemon does not say"
     PROGRAM = "a program has a fault"
 
 
@@ -119,8 +120,20 @@ class Evidence:
     """Paused: nothing new pops up."""
     is_locked: bool = False
     """Popups do not say what they are about."""
+    kills: int = 0
+    """While the daemon was at work: each may repeat one notification."""
+    summaries: Sequence[str] = ()
+    """What the first start of each account has to say."""
+    rung: Mapping[str, Sequence[float]] = field(default_factory=dict)
+    """When the phone rang, by event."""
+    had: frozenset[str] = frozenset()
+    """Events that the desktop had in good time."""
+    unrung: Sequence[tuple[str, str]] = ()
+    """Accounts and events that neither side rang for."""
     notices: Sequence[str] = ()
     """Titles that popups of Heliograph itself may have by now."""
+    unquoted: frozenset[str] = frozenset()
+    """Ids of events that were shown while the session was locked, so that their popup did not say what they say."""
     excused: frozenset[str] = field(default_factory=frozenset)
     """Ids of events that are wrong for a known reason: nothing is asked of them."""
 
@@ -137,6 +150,7 @@ def judge(evidence: Evidence) -> list[Violation]:
     found += _judge_late(evidence)
     found += _judge_counts(evidence)
     found += _judge_notices(evidence)
+    found += _judge_phone(evidence)
     return found
 
 
@@ -169,7 +183,8 @@ def _judge_event(expected: Expected, state: str | None, evidence: Evidence, told
         if not evidence.is_quiet:
             yield violation(Fault.NEVER_RANG)
         return
-    if expected.is_quoted and expected.number not in told and not _may_be_counted_only(expected, evidence):
+    is_known_to_be_told = expected.number in told or expected.event_id in evidence.unquoted
+    if expected.is_quoted and not is_known_to_be_told and not _may_be_counted_only(expected, evidence):
         yield violation(Fault.NOT_TOLD)
     if not expected.is_cleared and not _has_popup(expected, evidence):
         yield violation(Fault.NOT_ON_SCREEN)
@@ -217,9 +232,10 @@ def _judge_unknown(evidence: Evidence) -> Iterator[Violation]:
 
 def _judge_late(evidence: Evidence) -> Iterator[Violation]:
     """What was gone by the last look and is quoted for the first time since; and what is said again without news."""
+    repeats: list[Violation] = []
     before = evidence.tellings[: evidence.told_before]
     told = {number: version for telling in before for number, version in telling.tokens.items()}
-    by_number = {each.number: each for each in evidence.expected}
+    by_number = {each.number: each for each in evidence.expected if each.number}
     for telling in evidence.tellings[evidence.told_before :]:
         for number, version in telling.tokens.items():
             expected = by_number.get(number)
@@ -229,7 +245,8 @@ def _judge_late(evidence: Evidence) -> Iterator[Violation]:
                 why = f"{expected.gone}: {telling.title!r}"
                 yield Violation(Fault.RANG_LATE, expected.account, expected.event_id, number, why)
             told[number] = version
-        yield from _judge_repeat(telling, evidence, by_number)
+        repeats += _judge_repeat(telling, evidence, by_number)
+    yield from repeats[evidence.kills :]
 
 
 def _judge_repeat(telling: Telling, evidence: Evidence, by_number: Mapping[int, Expected]) -> Iterator[Violation]:
@@ -269,9 +286,23 @@ def _judge_counts(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _judge_notices(evidence: Evidence) -> Iterator[Violation]:
+    told = [each.body for each in evidence.tellings if each.title == _SUMMARY]
+    if sorted(told) != sorted(evidence.summaries) and not evidence.is_quiet:
+        yield Violation(Fault.SUMMARY, why=f"{told} instead of {list(evidence.summaries)}")
     for popup in evidence.popups:
         if not popup.key and popup.title not in evidence.notices:
             yield Violation(Fault.NOTICE, popup.account, why=f"{popup.title!r}: {popup.body!r}")
+
+
+_SUMMARY = "Matrix"
+"""The title of the first start's summary."""
+
+
+def _judge_phone(evidence: Evidence) -> Iterator[Violation]:
+    for account, event_id in evidence.unrung:
+        yield Violation(Fault.NOBODY, account, event_id)
+    for event_id in sorted(evidence.had & evidence.rung.keys() - evidence.excused):
+        yield Violation(Fault.PHONE, event_id=event_id)
 
 
 def describe(violations: Iterable[Violation]) -> str:

@@ -96,11 +96,14 @@ class People:
         self.herald: DemoUser
         self.control = ""
         """The room whose messages, the herald's, only tell how far Heliograph has come."""
+        self._gateway_url: str | None = None
         self._numbers = itertools.count(1)
         self._locks: dict[str, asyncio.Lock] = {}
 
-    async def gather(self, hand_url: str) -> None:
-        """The senders and the first user. `hand_url` is where phones find their homeserver."""
+    async def gather(self, hand_url: str, gateway_url: str | None) -> None:
+        """The senders and the first user. `hand_url` is where phones find their homeserver, `gateway_url` where they
+        are rung, if they are."""
+        self._gateway_url = gateway_url
         who = ("alice", "bob", "herald")
         alice, bob, self.herald = await asyncio.gather(*(self.server.register(f"{each}-{self.names}") for each in who))
         self.senders = (alice, bob)
@@ -117,6 +120,8 @@ class People:
         names: Sequence[str | None] = ("Harbour", None, "Quarry", "Attic") if number == 0 else ("Harbour", None)
         user.rooms = list(await asyncio.gather(*(self._open_room(user, name) for name in names)))
         self.users.append(user)
+        if self._gateway_url is not None:
+            await hand.call("POST", "/pushers/set", _http_pusher(self._gateway_url, number))
         await self.herald.invite(self.control, me)
         await me.join(self.control)
         await me.mute(self.control)
@@ -143,6 +148,7 @@ class People:
                 device = sender if user is self.users[0] else await sender.login_again("Laptop")
                 peer = await RemotePeer.open(device, place, user.user_id, user.account.device_id)
                 user.peers[sender.user_id] = peer
+                await peer.publish()
                 await peer.claim()
 
     async def part(self) -> None:
@@ -203,6 +209,18 @@ class People:
 
     def said_as(self, event_id: str) -> Said | None:
         return next((said for said in self.said.values() if said.event_id == event_id), None)
+
+
+def _http_pusher(url: str, number: int) -> dict[str, object]:
+    return {
+        "kind": "http",
+        "app_id": "org.example.phone",
+        "pushkey": f"phone-{number}",
+        "app_display_name": "Phone",
+        "device_display_name": "A phone",
+        "lang": "en",
+        "data": {"url": url},
+    }
 
 
 def text(number: int, words: str = "", version: int = 0) -> str:

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import asyncio
+import json
+import re
 import secrets
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -14,11 +16,11 @@ import pytest
 from buses import PrivateBus
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.errors import HeliographError
-from system.daemon import LAUNCHER
 from system.lives import elsewhere, hands, membership, talk
 from system.lives.desk import PROFILES, Desk, set_up
 from system.lives.excuses import find_excuse
-from system.lives.expectation import expect
+from system.lives.expectation import expect, must_ring
+from system.lives.nursery import ForkedDaemon, Nursery
 from system.lives.oracle import Evidence, Expected, Fault, Violation, judge
 from system.lives.people import People, User
 from system.lives.step import Kind, Life, Step
@@ -31,8 +33,14 @@ SETTLE_S = 8.0
 """In which all is as it should be after a step. It mostly takes a tenth of a second."""
 SEEN_S = 30.0
 """In which the daemon comes to know what happened."""
+_GOOD_TIME_S = 2.0
+"""The relay holds a push for three."""
+_THERE = 3
 _LAST_WORDS = 40
 """Lines of the daemon's log that a violation is told with."""
+_BAD_LINE = re.compile(r"^(?:[-0-9]+ [:0-9]+ (?:warning|error|critical): |Traceback|.*never awaited).*$", re.MULTILINE)
+ROUTINE: Sequence[str] = ()
+"""What the daemon warns of in the course of any life."""
 CONFIG = """\
 [notifications]
 max_rooms = 50
@@ -57,12 +65,12 @@ class Lived:
 
 @dataclass(frozen=True)
 class Stage:
-    """What lives share: one homeserver, one relay. `launcher` and `words` run the daemon."""
+    """What lives share: one homeserver, one relay. `words`: in which ways the daemon is broken."""
 
     server: ThrowawaySynapse
     relay: RelayProcess
     folder: Path
-    launcher: Path = LAUNCHER
+    nursery: Nursery
     words: Sequence[str] = ()
 
 
@@ -94,6 +102,9 @@ class _Player:
         self._lived = Lived()
         self._gone: dict[str, set[str]] = {}
         self._told = 0
+        self._present = 0
+        """For how many steps the daemon has run and the session been unlocked."""
+        self._unquoted: set[str] = set()
         self._excused: set[str] = set()
 
     async def play(self, bus_address: str) -> Lived:
@@ -103,9 +114,10 @@ class _Player:
         people = People(stage.server, secrets.token_hex(4), is_encrypted=life.mode.is_encrypted)
         profile = PROFILES[life.seed % len(PROFILES)]
         try:
-            async with set_up(bus_address, profile, relay, stage.launcher, stage.words) as desk:
+            daemon = ForkedDaemon(stage.nursery, stage.words)
+            async with set_up(bus_address, profile, relay, daemon) as desk:
                 url = stage.server.base_url if relay is None else relay.url
-                await people.gather(url)
+                await people.gather(url, None if relay is None else desk.phone.url)
                 world = World(life.mode, people, desk, url, self._folder)
                 await self._live(world)
                 self._look_at_log(desk)
@@ -115,12 +127,40 @@ class _Player:
         return self._lived
 
     async def _live(self, world: World) -> None:
+        await self._live_steps(world)
+        if not self._lived.violations:
+            self._lived.violations = [Violation(Fault.COMMAND, why=why) async for why in self._compare_commands(world)]
+
+    async def _compare_commands(self, world: World) -> AsyncIterator[str]:
+        """What the commands print is what the daemon tells."""
+        printed = [
+            await asyncio.to_thread(self._stage.nursery.run, words.split(), self._folder / "printed")
+            for words in ("inbox --json", "status --format waybar")
+        ]
+        inbox, bar = map(json.loads, printed)
+        unread = await world.desk.bar()
+        told = {
+            (room["account"], room["room_id"]): (room["unread"], [each["event_id"] for each in room["messages"]])
+            for room in inbox["rooms"]
+        }
+        known = {
+            (account, room): entry
+            for account, rooms in (await world.desk.inbox()).items()
+            for room, entry in rooms.items()
+        }
+        if told != known or inbox["unread"] != unread:
+            yield f"heliograph inbox: {inbox['unread']}, {told} instead of {unread}, {known}"
+        if bar["text"].lstrip("!z") != str(unread or ""):
+            yield f"heliograph status: {bar} instead of {unread}"
+
+    async def _live_steps(self, world: World) -> None:
         for place, step in (*zip(self._life.kept, self._life.steps, strict=True), *_ending()):
             self._lived.steps += 1
-            began = time.monotonic()
+            began, look = time.monotonic(), [user.truth.looks for user in world.people.users]
             try:
                 await ACTS[step.kind](world, step)
                 violations = await self._settle(world)
+                self._note_had(world, look, time.monotonic() - began)
             except (AssertionError, HeliographError, TimeoutError) as error:
                 violations = [Violation(Fault.PROGRAM, why=f"{type(error).__name__}: {str(error)[:1500]}")]
             self._tell(place, step, time.monotonic() - began, violations)
@@ -132,6 +172,17 @@ class _Player:
     def _tell(self, place: int, step: Step, seconds: float, violations: Sequence[Violation]) -> None:
         self._lived.story.append(f"{place:4}  {step}: {seconds:.2f} s")
         self._lived.story += [f"      {each}" for each in violations]
+
+    def _note_had(self, world: World, looks: Sequence[int], seconds: float) -> None:
+        """What the desktop had in good time is not the phone's, if the user has been there for a while."""
+        is_there = world.desk.is_running and not world.desk.is_locked
+        self._present = self._present + 1 if is_there else 0
+        if self._present < _THERE or seconds > _GOOD_TIME_S or not world.mode.is_direct:
+            return
+        for user, look in zip(world.people.users, looks, strict=False):
+            for room in user.truth.rooms.values():
+                new = [event for event in room.events.values() if event.look > look and event.listed]
+                world.had.update(event.event_id for event in new if must_ring(user, room, event))
 
     async def _settle(self, world: World) -> list[Violation]:
         """What is wrong once the daemon knows all and has done all, or after SETTLE_S."""
@@ -153,6 +204,12 @@ class _Player:
             await asyncio.sleep(0.05)
             for user in people.users:
                 await user.truth.look()
+        if not violations:
+            desk.kills_in_talk = 0
+        if desk.is_locked:
+            shown = (each for rows in evidence.deliveries.values() for each in rows if each.state == "shown")
+            self._unquoted.update(each.event_id for each in shown)
+        world.unrung.clear()
         self._told = len(evidence.tellings)
         self._gone = {
             user.user_id: {each.event_id for each in evidence.expected if each.account == user.user_id and each.gone}
@@ -178,7 +235,13 @@ class _Player:
             told_before=self._told,
             is_quiet=desk.is_paused,
             is_locked=desk.is_locked,
+            kills=desk.kills_in_talk,
+            summaries=tuple(world.summaries),
+            rung=dict(desk.phone.rung),
+            had=frozenset(world.had),
+            unrung=tuple(world.unrung),
             notices=tuple(world.notices),
+            unquoted=frozenset(self._unquoted),
             excused=frozenset(self._excused),
         )
 
@@ -197,12 +260,10 @@ class _Player:
         return left
 
     def _look_at_log(self, desk: Desk) -> None:
-        log = desk.log
-        for word in ("Traceback", "Unexpected fault", "never awaited"):
-            if word in log:
-                start = log.index(word)
-                why = f"the daemon says: {log[max(0, start - 300) : start + 1500]}"
-                self._lived.violations.append(Violation(Fault.PROGRAM, why=why))
+        """Warnings and errors that nothing in a life accounts for."""
+        for line in dict.fromkeys(_BAD_LINE.findall(desk.log)):
+            if not any(re.search(pattern, line) for pattern in ROUTINE):
+                self._lived.violations.append(Violation(Fault.PROGRAM, why=f"the daemon says: {line}"))
         self._lived.violations += [Violation(Fault.PROGRAM, why=end) for end in desk.ends]
 
 

@@ -13,7 +13,7 @@ from system.lives.truth import Event
 from system.lives.world import Act, World, choose, recent
 
 KEYWORD = "ketchup"
-_MANY = 24
+_MANY = 22
 """More than a sync brings of one room."""
 _LIFETIME_MS = 600_000
 
@@ -40,7 +40,8 @@ def _content(kind: Kind, number: int, user: User) -> dict[str, Any]:
     return said
 
 
-async def _say(world: World, step: Step) -> None:
+async def say(world: World, step: Step) -> None:
+    """What the step's kind says; a text if it says nothing."""
     user, room = world.user(step), world.room(step)
     sender = None if room is None else world.speaker(step, room)
     if room is None or sender is None:
@@ -230,7 +231,7 @@ ACTS: Mapping[Kind, Act] = {
             *(Kind.SAY, Kind.SAY_MENTION, Kind.SAY_ROOM, Kind.SAY_NOTICE, Kind.SAY_EMOTE, Kind.SAY_HTML),
             *(Kind.SAY_IMAGE, Kind.SAY_REPLY, Kind.SAY_IN_THREAD, Kind.SAY_KEYWORD),
         ),
-        _say,
+        say,
     ),
     Kind.SAY_STICKER: _send_sticker,
     Kind.SAY_POLL: _start_poll,

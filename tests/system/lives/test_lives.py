@@ -7,6 +7,10 @@ tests/system/lives/run --seed 17 --mode local-plain        this one
 
 from __future__ import annotations
 
+import asyncio
+import json
+from pathlib import Path
+
 import pytest
 
 from system.lives.draw import draw
@@ -27,11 +31,27 @@ async def test_in_a_whole_life_all_that_should_ring_rings_once(
     if kept := request.config.getoption("keep"):
         life = life.keep(tuple(int(place) for place in kept.split(",")))
     lived = await play(life_stage, life)
+    if (record := request.config.getoption("record")) is not None:
+        await asyncio.to_thread(_write_down, record, life, lived)
     print(*lived.story, sep="\n")
     print(f"{lived.steps} steps in {lived.seconds:.1f} s, excused: {lived.excused}")
     if lived.violations:
         tries = 0 if request.config.getoption("no_shorten") else TRIES
         pytest.fail(await _explain(life_stage, life, lived, tries), pytrace=False)
+
+
+def _write_down(record: Path, life: Life, lived: Lived) -> None:
+    line = {
+        "seed": life.seed,
+        "mode": life.mode,
+        "steps": lived.steps,
+        "seconds": round(lived.seconds, 2),
+        "excused": lived.excused,
+        "violations": list(map(str, lived.violations)),
+        "story": lived.story if lived.violations else [],
+    }
+    with record.open("a") as lines:
+        lines.write(json.dumps(line) + "\n")
 
 
 async def _explain(stage: Stage, life: Life, lived: Lived, tries: int) -> str:

@@ -50,6 +50,7 @@ def test_a_message_that_rang_once_is_in_order() -> None:
 
 def test_the_ledgers_word_needs_the_screens() -> None:
     assert _faults(_evidence(tellings=[])) == {Fault.NOT_TOLD}
+    assert _faults(_evidence(tellings=[], unquoted=frozenset({EVENT}))) == set()
     assert _faults(_evidence(popups=[])) == {Fault.NOT_ON_SCREEN}
     assert _faults(_evidence(popups=[], expected=[replace(EXPECTED, is_cleared=True)])) == set()
 

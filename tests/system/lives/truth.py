@@ -45,6 +45,8 @@ class Event:
     redacted_look: int | None = None
     listed: bool = False
     """GET /notifications had it."""
+    is_listed_as_read: bool = False
+    """GET /notifications said so, which on Synapse knows no threads."""
     is_highlight: bool = False
     by_clear_text: bool = False
     """It rings by what it says, which the homeserver cannot read."""
@@ -102,7 +104,8 @@ class Room:
     """In which look how much was unread, as the homeserver counts, threads included."""
 
     def count_at(self, look: int) -> int:
-        return next((count for at, count in reversed(self.counts) if at <= look), 0)
+        """-1: it had not said by then."""
+        return next((count for at, count in reversed(self.counts) if at <= look), -1)
 
     def joined(self) -> int:
         """How many members there are."""
@@ -129,6 +132,8 @@ class Truth:
         self.rules: Mapping[str, list[dict[str, Any]]] = {}
         self.rule_changes: list[int] = []
         self.looks = 0
+        self.unread: dict[str, str] = {}
+        """Of the newest notifications those that are unread messages by the homeserver's list: their rooms."""
         self._device = device
         self._clear = clear
         self._since: str | None = None
@@ -268,10 +273,14 @@ class Truth:
 
     async def _list(self) -> None:
         told = await self._device.call("GET", "/notifications", limit=_NEWEST)
+        self.unread = {}
         for each in told["notifications"]:
             raw, room = each["event"], self._room(each["room_id"])
+            if not each["read"] and "state_key" not in raw:
+                self.unread[raw["event_id"]] = room.room_id
             if (event := room.events.get(raw["event_id"])) is not None:
                 event.listed = True
+                event.is_listed_as_read |= each["read"]
                 event.is_highlight = _highlights(each["actions"])
 
     def _judge(self, event: Event) -> bool:

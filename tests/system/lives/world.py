@@ -27,6 +27,12 @@ class World:
     folder: Path
     notices: set[str] = field(default_factory=set)
     """Titles of Heliograph's own words that something has given rise to."""
+    summaries: list[str] = field(default_factory=list)
+    """What the first start of each account has to say."""
+    unrung: list[tuple[str, str]] = field(default_factory=list)
+    """Accounts and events that nobody rang for."""
+    had: set[str] = field(default_factory=set)
+    """Events that the desktop had well before the phone would have rung."""
     refusals: list[str] = field(default_factory=list)
     """What commands of the user's were answered that could not be done."""
 

@@ -1,0 +1,136 @@
+"""Daemons that are broken on purpose, to see that lives notice: each as a word that `break_it` takes."""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from heliograph.core.events import Sync
+from heliograph.core.record import Plan
+
+_ASKING_S = 0.05
+"""As long as it takes to ask the homeserver about a room."""
+
+
+def _replace(owner: Any, name: str, broken: object) -> None:
+    assert hasattr(owner, name), f"{owner} has no {name} to break"
+    setattr(owner, name, broken)
+
+
+def _ask_for_any_id() -> None:
+    """The old filter: whatever has something open is named in it, and a refusal is the whole sync's."""
+    from heliograph.homeserver import sync_filter
+    from heliograph.sync_loop.narrowing import Narrowing
+
+    async def ask(self: Any, sync: Callable[[Any], Any], request: Any) -> Any:
+        return await sync(request)
+
+    _replace(sync_filter, "fits_filter", lambda room_id: True)
+    _replace(Narrowing, "ask", ask)
+
+
+def _take_the_token_first() -> None:
+    """The token is on disk before what it stands for."""
+    from heliograph.sync_loop.loop import SyncLoop
+
+    original = SyncLoop._plan_and_commit
+
+    async def plan_and_commit(self: SyncLoop, sync: Sync, **options: Any) -> Plan:
+        if any(room.timeline for room in sync.joined):
+            await self._ledger.commit(Plan(next_batch=sync.next_batch), self._world.clock())
+            await asyncio.sleep(_ASKING_S)
+        return await original(self, sync, **options)
+
+    _replace(SyncLoop, "_plan_and_commit", plan_and_commit)
+
+
+def _end_the_front_desk() -> None:
+    """The loop that tells bars and docks ends at its third news, and nobody starts it again."""
+    from heliograph.front_desk import FrontDesk
+
+    _end_after(FrontDesk, "_tell", 3)
+
+
+def _end_deliveries() -> None:
+    """The loop that shows ends at its tenth round, and nobody starts it again."""
+    from heliograph.delivery_loop import DeliveryLoop
+
+    _end_after(DeliveryLoop, "_work", 10)
+
+
+def _end_quiet() -> None:
+    """The loop that ends pauses is gone, and nobody starts it again."""
+    from heliograph.quiet_loop import QuietLoop
+
+    async def run(self: QuietLoop, on_change: Callable[[], None]) -> None:
+        await asyncio.get_running_loop().create_future()
+
+    _replace(QuietLoop, "_run", run)
+
+
+def _end_after(loop: type, step: str, rounds: int) -> None:
+    original = getattr(loop, step)
+    done: dict[int, int] = {}
+
+    async def work(self: Any, *args: Any, **options: Any) -> Any:
+        done[id(self)] = done.get(id(self), 0) + 1
+        if done[id(self)] > rounds:
+            # As if its task had ended, and nobody had looked.
+            await asyncio.get_running_loop().create_future()
+        return await original(self, *args, **options)
+
+    _replace(loop, step, work)
+
+
+def _forget_receipts() -> None:
+    """Nothing that is read elsewhere is withdrawn."""
+    from heliograph.core import plan
+
+    _replace(plan, "read_elsewhere", lambda room, candidates, order: frozenset())
+
+
+def _forget_redactions() -> None:
+    """What is taken back stays."""
+    from heliograph.core.plan import _Planner
+
+    original = _Planner._take_relation
+    _replace(
+        _Planner, "_take_relation", lambda self, event: None if event.redacts is not None else original(self, event)
+    )
+
+
+def _ring_again() -> None:
+    """What was on screen before the daemon was started rings again."""
+    from heliograph.store.ledger import SqliteLedger
+
+    original = SqliteLedger.account
+
+    async def account(self: SqliteLedger) -> Any:
+        await self._database.transaction(_as_if_never_shown)
+        return await original(self)
+
+    _replace(SqliteLedger, "account", account)
+
+
+def _as_if_never_shown(db: sqlite3.Connection) -> None:
+    db.execute("UPDATE deliveries SET state = 'pending', popup_key = NULL WHERE state = 'shown'")
+
+
+MUTANTS: Mapping[str, Callable[[], None]] = {
+    "old filter": _ask_for_any_id,
+    "token first": _take_the_token_first,
+    "front desk dies": _end_the_front_desk,
+    "delivery loop dies": _end_deliveries,
+    "quiet loop dies": _end_quiet,
+    "receipts are forgotten": _forget_receipts,
+    "redactions are forgotten": _forget_redactions,
+    "rings again after a start": _ring_again,
+}
+
+
+def break_it(words: Sequence[str]) -> None:
+    """Breaks the program that this process is about to run."""
+    for word in words:
+        MUTANTS[word]()

@@ -54,6 +54,7 @@ class Desk:
     is_running: bool = False
     is_paused: bool = False
     is_locked: bool = False
+    has_relay_restarted: bool = False
     kills_in_talk: int = 0
     """Each may repeat one notification."""
     logs: list[str] = field(default_factory=list)

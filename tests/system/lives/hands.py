@@ -245,6 +245,7 @@ async def _restart_screen(world: World, step: Step) -> None:
 async def _restart_relay(world: World, step: Step) -> None:
     del step
     if world.desk.relay is not None:
+        world.desk.has_relay_restarted = True
         await world.desk.relay.stop()
         await world.desk.relay.start()
 

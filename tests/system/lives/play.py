@@ -39,8 +39,8 @@ _THERE = 3
 _LAST_WORDS = 40
 """Lines of the daemon's log that a violation is told with."""
 _BAD_LINE = re.compile(r"^(?:[-0-9]+ [:0-9]+ (?:warning|error|critical): |Traceback|.*never awaited).*$", re.MULTILINE)
-ROUTINE: Sequence[str] = ()
-"""What the daemon warns of in the course of any life."""
+_OF_A_RESTART = re.compile(r"the connection was closed without an answer|nothing answers at 127\.0\.0\.1")
+"""What the daemon warns of when the relay starts anew."""
 CONFIG = """\
 [notifications]
 max_rooms = 50
@@ -262,7 +262,7 @@ class _Player:
     def _look_at_log(self, desk: Desk) -> None:
         """Warnings and errors that nothing in a life accounts for."""
         for line in dict.fromkeys(_BAD_LINE.findall(desk.log)):
-            if not any(re.search(pattern, line) for pattern in ROUTINE):
+            if not (desk.has_relay_restarted and _OF_A_RESTART.search(line)):
                 self._lived.violations.append(Violation(Fault.PROGRAM, why=f"the daemon says: {line}"))
         self._lived.violations += [Violation(Fault.PROGRAM, why=end) for end in desk.ends]
 

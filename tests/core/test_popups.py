@@ -292,3 +292,54 @@ def test_a_popup_that_cannot_be_said_anew_for_a_fault_of_ours_is_named() -> None
     (fault,) = arrange([shown("$faulty")], [record], me=ME, max_rooms=5, level=faulty_level)
     assert isinstance(fault, Fault)
     assert (fault.key, fault.record) == (ROOM, record)
+
+
+def flood(*contents: Content) -> Show:
+    """Seven rooms with a message each, and then these."""
+    deliveries = [make_delivery(room_id=f"!{n}:x", content=make_content(room_title=f"Room {n}")) for n in range(7)]
+    deliveries += [make_delivery(room_id=f"!{each.room_title}:x", content=each) for each in contents]
+    return only_show(deliveries)
+
+
+def test_a_summary_quotes_what_highlights_first_the_newest_on_top() -> None:
+    mention = make_content("where *are* you?", room_title="Work", sender_name="Bob", is_highlight=True)
+    direct = make_content("hey", room_title="x", sender_name="Carol", is_direct=True, is_highlight=True)
+    lines = flood(mention, make_content("noise", room_title="Work"), direct).notification.body.splitlines()
+    assert lines[:4] == ["@ Carol: hey", "@ Bob in Work: where *are* you?", "Work: 2 (@)", "Carol: 1 (@)"]
+    assert lines[-2:] == ["and 4 more", "All of them: heliograph inbox"]
+
+
+def test_a_summary_quotes_three_highlights_at_the_most_and_each_in_a_line() -> None:
+    mentions = [
+        make_content(f"first {n}\nsecond " + "x" * 500, room_title=f"Work {n}", is_highlight=True) for n in range(9)
+    ]
+    lines = flood(*mentions).notification.body.splitlines()
+    assert [line.split(": ")[0] for line in lines[:3]] == [f"@ Alice in Work {n}" for n in (8, 7, 6)]
+    assert all(len(line) <= 200 for line in lines)
+    assert len(lines) == 9
+
+
+def test_a_summary_keeps_what_privacy_does_not_show() -> None:
+    deliveries = [
+        make_delivery(
+            room_id=f"!{n}:x",
+            content=make_content("secret", room_title=f"Room {n}", sender_name="Bob", is_highlight=True),
+        )
+        for n in range(7)
+    ]
+    (step,) = arrange(deliveries, [], me=ME, max_rooms=5, level=lambda _: Level.SENDER)
+    assert isinstance(step, Show)
+    assert step.notification.body.splitlines()[0] == "@ Bob in Room 6"
+    (step,) = arrange(deliveries, [], me=ME, max_rooms=5, level=lambda _: Level.HIDDEN)
+    assert isinstance(step, Show)
+    assert step.notification.body.splitlines() == ["Hidden: 7", "All of them: heliograph inbox"]
+
+
+def test_a_highlight_without_a_sender_is_called_by_its_room() -> None:
+    content = make_content("now", room_title="Work", sender_name="", is_highlight=True)
+    assert flood(content).notification.body.splitlines()[0] == "@ Work: now"
+
+
+def test_a_highlight_keeps_its_style() -> None:
+    content = make_content("now", room_title="Work", sender_name="Bob", is_highlight=True, markup="<b>now</b>")
+    assert flood(content).notification.markup.startswith("@ <b>Bob</b> in Work: <b>now</b>")

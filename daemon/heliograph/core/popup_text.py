@@ -16,7 +16,9 @@ LINES = 4
 LINE_LIMIT = 200
 """Characters of each, where it quotes several: a long one must not push the newest off the popup."""
 SUMMARY_LINES = 7
-"""How many rooms a summary names."""
+"""How many rooms and highlights a summary names."""
+SUMMARY_HIGHLIGHTS = 3
+"""How many of what highlights, the newest first, it quotes."""
 _NAMES = 3
 """How many senders are named in a row."""
 
@@ -62,17 +64,34 @@ def word_room(contents: Sequence[Content], count: int, senders: Iterable[str], l
 
 
 def word_summary(contents: Sequence[tuple[Content, Level]]) -> PopupText:
-    """For messages of many rooms."""
-    rooms = Counter(_room_name(content) for content, level in contents if level is not Level.HIDDEN)
-    hidden = sum(level is Level.HIDDEN for _, level in contents)
-    lines = [f"{title}: {count}" for title, count in rooms.most_common(SUMMARY_LINES)]
-    if len(rooms) > SUMMARY_LINES:
-        lines.append(f"and {len(rooms) - SUMMARY_LINES} more")
+    """For messages of many rooms: what highlights first, with who says it and what; then the rooms."""
+    visible = [(content, level) for content, level in contents if level is not Level.HIDDEN]
+    hidden = len(contents) - len(visible)
+    quoted = [_highlight(content, level) for content, level in reversed(visible) if content.is_highlight]
+    quoted = quoted[:SUMMARY_HIGHLIGHTS]
+    rooms = Counter(_room_name(content) for content, _ in visible)
+    highlighted = Counter(_room_name(content) for content, _ in visible if content.is_highlight)
+    ordered = sorted(rooms, key=lambda title: (-highlighted[title], -rooms[title]))
+    named = SUMMARY_LINES - len(quoted)
+    lines = [f"{title}: {rooms[title]}{' (@)' if highlighted[title] else ''}" for title in ordered[:named]]
+    if len(rooms) > named:
+        lines.append(f"and {len(rooms) - named} more")
     if hidden:
         lines.append(f"Hidden: {hidden}")
     lines.append(WHERE_ALL_ARE)
     where = f" in {len(rooms)} rooms" if len(rooms) > 1 and not hidden else ""
-    return PopupText(f"{_count(len(contents), 'new message')}{where}", _stack([(Span(line),) for line in lines]))
+    title = f"{_count(len(contents), 'new message')}{where}"
+    return PopupText(title, _stack([*quoted, *((Span(line),) for line in lines)]))
+
+
+def _highlight(content: Content, level: Level) -> Styled:
+    where = "" if content.is_direct else f" in {content.room_title}"
+    start = [Span("@ "), Span(content.sender_name or content.room_title, Style.BOLD)]
+    start.append(Span(where if content.sender_name else ""))
+    if level is not Level.FULL:
+        return join(start)
+    text = read_markup(content.markup) if content.markup else (Span(content.text),)
+    return shorten(in_one_line(join([*start, Span(": "), *text])), LINE_LIMIT)
 
 
 def _room_name(content: Content) -> str:

@@ -449,7 +449,10 @@ class AccountRun:
     async def _await_secret(self, store: SecretStore) -> Secret:
         while True:
             try:
+                # A keyring may ask its user before it answers.
+                self._status.why = f"waits for the {store.name}"
                 text = await store.load(self.account.user_id)
+                self._status.why = ""
             except SecretsLocked:
                 await self._wait_for_keyring(store, "is locked")
                 continue

@@ -21,6 +21,7 @@ from heliograph.control.service import Control
 from heliograph.control.verification import Verification1
 from heliograph.core.handoff import Signs
 from heliograph.core.record import Delivery
+from heliograph.core.text import count_things
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.opener import RoomOpener
 from heliograph.desktop.presence import DesktopPresence
@@ -95,7 +96,8 @@ async def run(
         await presence.start()
         stack.push_async_callback(presence.stop)
         whereabouts = _watch_desk(presence, desktop, runs)
-        log.info("Heliograph %s runs for %d accounts, notifications through %s", __version__, len(runs), desktop.name)
+        counted = count_things(len(runs), "account")
+        log.info("Heliograph %s runs for %s, notifications through %s", __version__, counted, desktop.name)
         # What was imported stays for good: the collector need not look through it again and again.
         gc.freeze()
         _feed_often(watchdog, stack)

@@ -34,6 +34,7 @@ from heliograph.core.privacy import SHOW_ALL, Level, Privacy, reduce
 from heliograph.core.quiet import Through
 from heliograph.core.record import Agenda, Delivery, PopupRecord, Rewrite
 from heliograph.core.suspects import Suspects
+from heliograph.core.text import count_things
 from heliograph.errors import StorageError, UserError
 from heliograph.notices import Notices
 from heliograph.outcomes import Outcomes, settle_refused, settle_shown
@@ -456,7 +457,7 @@ class DeliveryLoop:
         delay = retry_delay(attempts, self._jitter()) if after is None else after
         due_ms = self._clock() + int(1000 * min(max(delay, LEAST_WAIT_S), LONGEST_WAIT_S))
         self._next_ms = due_ms if self._next_ms is None else min(self._next_ms, due_ms)
-        log.info("%d deliveries wait: %s", len(pending), why)
+        log.info("%s: %s", count_things(len(pending), "delivery waits", "deliveries wait"), why)
         self._outcomes.note(*(Settlement(each.event_id, Move.FAILED, due_ms, why) for each in pending))
 
     def _report(self, step: Show) -> None:

@@ -126,6 +126,17 @@ class FrontDesk:
     # What is asked
 
     async def status(self) -> Any:
+        told = await self._status()
+        ledgers = {account.status.user_id: account.ledger for account in self._accounts}
+        for each in told["accounts"]:
+            ledger = ledgers.get(each["user_id"])
+            if each["last_sync_ms"] is None and ledger is not None:
+                # It waits for its keyring, or for the homeserver: what it had before is in the ledger.
+                with contextlib.suppress(StorageError, UserError):
+                    each["last_sync_ms"] = (await ledger.account()).last_sync_ms or None
+        return told
+
+    async def _status(self) -> Any:
         self._daemon.notification_server = self._desktop.server_name
         for account in self._accounts:
             with contextlib.suppress(StorageError, UserError):

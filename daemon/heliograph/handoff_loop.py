@@ -28,6 +28,7 @@ from heliograph.core.handoff import (
 )
 from heliograph.core.notification import DesktopSignal, ServerChanged
 from heliograph.core.pusher import Pusher, PusherKey
+from heliograph.core.text import count_things
 from heliograph.errors import Refused, ServerError, StorageError, UserError
 from heliograph.ports import Homeserver, Ledger
 from heliograph.status import AccountStatus
@@ -342,4 +343,4 @@ async def settle_all(loops: Sequence[HandoffLoop], seconds: float) -> None:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
     if late:
-        log.warning("%d accounts could not be handed over in %g s", len(late), seconds)
+        log.warning("%s could not be handed over in %g s", count_things(len(late), "account"), seconds)

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.core.text import ELLIPSIS, clean_line, clean_text
+from heliograph.core.text import ELLIPSIS, clean_line, clean_text, count_things
 
 
 @pytest.mark.parametrize(
@@ -61,3 +61,8 @@ def test_nothing_unfit_or_overlong_comes_through(text: str, limit: int) -> None:
         cleaned.encode()
         assert not any(unicodedata.category(c) == "Cc" for c in cleaned.replace("\n", ""))
         assert clean_text(cleaned, limit, lines=3) == cleaned or ELLIPSIS in cleaned
+
+
+def test_one_thing_is_not_counted_as_several() -> None:
+    assert [count_things(number, "account") for number in (0, 1, 2)] == ["0 accounts", "1 account", "2 accounts"]
+    assert count_things(2, "delivery waits", "deliveries wait") == "2 deliveries wait"

@@ -36,6 +36,7 @@ def test_history_never_tells_what_was_said() -> None:
         "room_id": ROOM,
         "title": "Lunch",
         "sender": ALICE,
+        "sender_name": "",
         "sent_ms": 5,
         "state": "withdrawn",
         "why": "read elsewhere",

@@ -29,14 +29,17 @@ def command(ctx: click.Context, limit: int, as_json: bool) -> None:
         return
     from heliograph.accounts import list_accounts
     from heliograph.cli.inbox_table import show_history
-    from heliograph.cli.past import read_history
+    from heliograph.cli.past import ask_quiet, read_history
+    from heliograph.core.delivery import State
 
     accounts = list_accounts()
     rung = asyncio.run(read_history(accounts, limit))
     if as_json:
         click.echo(json.dumps([{"account": account, **each.as_json()} for account, each in rung], indent=2))
     else:
-        click.echo("\n".join(show_history(rung, has_accounts=len(accounts) > 1)))
+        is_waiting = any(each.state is State.PENDING for _, each in rung)
+        quiet = asyncio.run(ask_quiet()) if is_waiting else ""
+        click.echo("\n".join(show_history(rung, has_accounts=len(accounts) > 1, quiet=quiet)))
 
 
 @command.command("clear")

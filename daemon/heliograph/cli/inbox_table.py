@@ -8,6 +8,7 @@ from typing import Any
 
 from heliograph.cli.inbox_rooms import shown_title, tables_in
 from heliograph.cli.table import lay_out, terminal_width, word_time
+from heliograph.core.delivery import State
 from heliograph.core.text import clean_line
 from heliograph.core.unread import Rung
 
@@ -44,19 +45,26 @@ def _say(message: dict[str, Any]) -> str:
     return f"{sender}: {text}" if sender else text
 
 
-def show_history(rung: Sequence[tuple[str, Rung]], *, has_accounts: bool) -> Iterator[str]:
-    """Lines: when, where, from whom, and what became of it."""
+def show_history(rung: Sequence[tuple[str, Rung]], *, has_accounts: bool, quiet: str = "") -> Iterator[str]:
+    """Lines: when, where, from whom, and what became of it. `quiet`: why nothing pops up now."""
     if not rung:
         yield "Nothing rang yet."
         return
     rows = []
     for account, each in rung:
-        became = f"{each.state.value} ({clean_line(each.why, _TEXT)})" if each.why else each.state.value
+        became = _became(each, quiet)
         where = [clean_line(account, _TITLE)] if has_accounts else []
-        rows.append(
-            [_when(each.sent_ms), *where, clean_line(each.title, _TITLE), clean_line(each.sender, _TITLE), became]
-        )
+        who = clean_line(each.sender_name or each.sender, _TITLE)
+        rows.append([_when(each.sent_ms), *where, clean_line(each.title, _TITLE), who, became])
     yield from lay_out(rows, terminal_width())
+
+
+def _became(rung: Rung, quiet: str) -> str:
+    """Once, where the reason is the same word."""
+    state, why = rung.state.value, clean_line(rung.why, _TEXT)
+    if rung.state is State.PENDING:
+        return f"held back: {why or quiet}" if why or quiet else "waits to be shown"
+    return state if why in ("", state) else f"{state} ({why})"
 
 
 def _when(ms: object) -> str:

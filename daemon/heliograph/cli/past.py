@@ -6,9 +6,10 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from heliograph.accounts import Account, state_folder
-from heliograph.control.client import ask
+from heliograph.control.client import ask, ask_property
 from heliograph.core.ids import is_user_id
 from heliograph.core.unread import Rung
+from heliograph.errors import UserError
 from heliograph.store.ledger import LEDGER_NAME, LedgerReader, SqliteLedger, open_readonly
 from heliograph.store.lock import is_held
 
@@ -30,12 +31,15 @@ async def read_history(accounts: Sequence[Account], limit: int) -> list[tuple[st
 
 
 async def _named(ledger: LedgerReader, account: Account, rung: Rung) -> Rung:
-    """What a conversation is called is forgotten with what was said, and known from its room."""
-    if rung.title != rung.room_id:
+    """What a conversation is called and who wrote is forgotten with what was said, and known from its room."""
+    senders = [rung.sender] if is_user_id(rung.sender) else []
+    record = await ledger.room(rung.room_id, senders)
+    if record is None:
         return rung
-    record = await ledger.room(rung.room_id, [rung.sender] if is_user_id(rung.sender) else [])
-    is_known = record is not None and (record.facts.heroes or record.facts.canonical_alias)
-    return replace(rung, title=record.facts.title(account.user_id)) if record is not None and is_known else rung
+    facts = record.facts
+    named = replace(rung, sender_name=facts.names.get(rung.sender, ""))
+    is_known = facts.heroes or facts.canonical_alias
+    return replace(named, title=facts.title(account.user_id)) if rung.title == rung.room_id and is_known else named
 
 
 async def erase_history(accounts: Sequence[Account], *, with_unread: bool) -> int:
@@ -55,3 +59,11 @@ async def _erase(ledger: SqliteLedger, *, with_unread: bool) -> int:
         return await ledger.erase_history(with_unread=with_unread)
     finally:
         await ledger.close()
+
+
+async def ask_quiet() -> str:
+    """Why nothing pops up now; "" if something does, or no daemon tells."""
+    try:
+        return str(await ask_property("QuietReason") or "")
+    except UserError:
+        return ""

@@ -135,11 +135,13 @@ def _device(account: dict[str, Any]) -> str:
 
 def _server(server: dict[str, Any]) -> str:
     versions = server.get("versions")
+    if not versions and not server.get("software"):
+        return "not asked yet"
     newest = _text(versions[-1]) if isinstance(versions, list) and versions else "unknown"
     return ", ".join(
         (
             _text(server.get("software")) or "software not told",
-            f"specification up to {newest}",
+            f"Matrix {newest.removeprefix('v')}",
             f"direct push (MSC3361): {_yes(server.get('direct_push'))}",
             f"switching pushers (MSC3881): {_yes(server.get('remote_toggle'))}",
         )
@@ -175,7 +177,7 @@ def _handoff(handoff: dict[str, Any]) -> str:
     elif handoff.get("hushed"):
         rings = "other devices; silent here"
     else:
-        rings = "this desktop, and your other devices as they did"
+        rings = "everything: this desktop and your other devices"
     return f"{rings} ({place})"
 
 

@@ -10,7 +10,7 @@ from heliograph.accounts import Account, state_folder
 from heliograph.core.delivery import State
 from heliograph.errors import StateError, StorageError
 from heliograph.sign_out_file import sign_out_of
-from heliograph.store.ledger import open_readonly
+from heliograph.store.ledger import LEDGER_NAME, open_readonly
 from heliograph.store.lock import is_held
 
 
@@ -46,6 +46,9 @@ async def _look(account: Account) -> StoppedAccount:
     pid = is_held(folder)
     how = sign_out_of(account)
     signed_out = how.value if how is not None else None
+    if not (folder / LEDGER_NAME).exists():
+        never = "never started yet"
+        return StoppedAccount(account.user_id, account.homeserver, pid, problem=never, signed_out=signed_out)
     try:
         reader = await open_readonly(folder)
         try:

@@ -56,6 +56,11 @@ def clean_inline(text: str, limit: int) -> str:
     return _BLANKS.sub(" ", _clean(text, limit))
 
 
+def count_things(number: int, one: str, several: str = "") -> str:
+    """`1 account`, `2 accounts`; `several` where an "s" does not do it."""
+    return f"{number} {one if number == 1 else several or f'{one}s'}"
+
+
 def _clean(text: str, limit: int) -> str:
     text = text[: limit * _SLACK]
     if text.isascii() and text.isprintable():

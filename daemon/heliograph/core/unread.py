@@ -85,6 +85,8 @@ class Rung:
     why: str
     rule: str
     """The push rule that let it ring; "" if unknown."""
+    sender_name: str = ""
+    """The sender's display name in the room; "" if unknown."""
 
     def as_json(self) -> dict[str, Any]:
         """As `heliograph history --json` tells it."""
@@ -92,6 +94,7 @@ class Rung:
             "room_id": self.room_id,
             "title": self.title,
             "sender": self.sender,
+            "sender_name": self.sender_name,
             "sent_ms": self.sent_ms,
             "state": self.state.value,
             "why": self.why,

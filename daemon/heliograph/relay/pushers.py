@@ -16,6 +16,7 @@ from weakref import WeakValueDictionary
 import msgspec
 from aiohttp import web
 
+from heliograph.core.text import count_things
 from heliograph.relay import pusher_body
 from heliograph.relay.callers import Caller, Callers, Unknown, authorization_of, fingerprint
 from heliograph.relay.direct_devices import DirectDevices
@@ -118,7 +119,7 @@ class Pushers:
         names = {twin.hidden_pushkey for twin in gone}
         direct = [each for each in self._registry.direct_of(user_id) if each.waker in names]
         if gone or direct:
-            log.info("%d pushers of %s are gone at the homeserver", len(gone), user_id)
+            log.info("%s of %s gone at the homeserver", count_things(len(gone), "pusher"), user_id)
             await self._drop(gone, direct)
 
     async def _drop(self, twins: list[Twin], direct: list[DirectPusher]) -> None:

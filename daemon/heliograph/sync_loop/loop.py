@@ -17,6 +17,7 @@ from heliograph.core.events import AccountData, Sync
 from heliograph.core.ids import EventKey, RoomId
 from heliograph.core.record import AccountState, Decision, Plan
 from heliograph.core.situation import Mode
+from heliograph.core.text import count_things
 from heliograph.errors import (
     AccountLocked,
     AnswerTooLarge,
@@ -447,4 +448,4 @@ def _report(decided: Plan) -> None:
         level = logging.DEBUG if judged.decision is Decision.SILENT else logging.INFO
         log.log(level, "%s in %s: %s (%s)", judged.event_id, judged.room_id, judged.decision.value, judged.reason)
     if len(decided.judged) > REPORTED:
-        log.info("%d events in all, of which %d ring", len(decided.judged), len(decided.deliveries))
+        log.info("%s judged, of which ring: %d", count_things(len(decided.judged), "event"), len(decided.deliveries))

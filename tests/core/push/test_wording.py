@@ -65,7 +65,7 @@ def test_the_predefined_rules_read_like_this() -> None:
         (
             "content",
             make_rule(".m.rule.contains_user_name", pattern="me"),
-            "When its client knows no mentions and it says “me”: notify.",
+            "When it comes from an old client, which marks no mentions and it says “me”: notify.",
         ),
     ],
 )
@@ -92,7 +92,7 @@ def test_every_kind_of_rule_has_its_sentence(kind: str, rule: dict[str, Any], se
             {"kind": "event_property_contains", "key": r"content.m\.mentions.user_ids", "value": ALICE},
             f"it mentions {ALICE}",
         ),
-        ({"kind": "contains_display_name"}, "it says your display name"),
+        ({"kind": "contains_display_name"}, "it contains your display name"),
         ({"kind": "room_member_count", "is": "1"}, "the room has 1 member"),
         ({"kind": "room_member_count", "is": "==02"}, "the room has 2 members"),
         ({"kind": "room_member_count", "is": "<3"}, "the room has fewer than 3 members"),

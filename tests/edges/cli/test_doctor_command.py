@@ -280,8 +280,8 @@ def test_a_homeserver_that_is_down_is_found(shell: Shell, signed_in: LoginServer
 @pytest.mark.parametrize(
     ("pusher", "verdict", "text"),
     [
-        (None, "hmm", "not registered, 0 others of yours ring"),
-        (OWN, "ok", "registered, 0 others of yours ring"),
+        (None, "hmm", "not registered, no other of yours rings"),
+        (OWN, "ok", "registered, no other of yours rings"),
         (OWN | {"org.matrix.msc3881.enabled": False}, "hmm", "switched off"),
     ],
 )

@@ -21,6 +21,7 @@ from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.notification import Category, Popup
 from heliograph.core.record import Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord
 from heliograph.core.room import RoomFacts
+from heliograph.core.summary import Summary
 from heliograph.core.unread import UnreadMessage, UnreadRoom, inbox_as_json
 from heliograph.errors import UserError
 from heliograph.ports import Settlement
@@ -49,7 +50,11 @@ def daemon(bus: PrivateBus, *rooms: UnreadRoom, account: str = ME) -> FakeDaemon
 
 
 def fill_ledger(
-    user_id: str, *deliveries: Delivery, moves: dict[str, Move] | None = None, facts: RoomFacts | None = None
+    user_id: str,
+    *deliveries: Delivery,
+    moves: dict[str, Move] | None = None,
+    facts: RoomFacts | None = None,
+    why: str = "why",
 ) -> None:
     async def fill() -> None:
         ledger = await SqliteLedger.open(state_folder(user_id))
@@ -68,9 +73,7 @@ def fill_ledger(
         await ledger.commit(Plan("s2", judged=judged, deliveries=deliveries, rooms=rooms), NOON_MS)
         popup = PopupRecord(ROOM, Popup("s", 1), "d")
         await ledger.settle([Settlement(each.event_id, Move.SHOWN) for each in deliveries], shown=popup)
-        await ledger.settle(
-            [Settlement(EventId(event_id), move, why="why") for event_id, move in (moves or {}).items()]
-        )
+        await ledger.settle([Settlement(EventId(event_id), move, why=why) for event_id, move in (moves or {}).items()])
         await ledger.close()
 
     asyncio.run(fill())
@@ -314,6 +317,51 @@ def test_history_tells_what_became_of_it_and_not_what_it_said(shell: Shell) -> N
     assert "secret" not in result.stdout
     told = json.loads(shell.run("history", "--json", "--limit", "1").stdout)
     assert [(each["account"], each["state"], each["rule"]) for each in told] == [(ME, "dismissed", ".m.rule.message")]
+
+
+def test_history_names_people_as_their_rooms_do(shell: Shell) -> None:
+    sign_in()
+    facts = make_facts(names={ALICE: "Alice\u202e"})
+    fill_ledger(ME, make_delivery("$a"), make_delivery("$b", sender=BOB), moves={"$a": Move.OPENED}, facts=facts)
+    lines = shell.run("history").stdout.splitlines()
+    assert BOB in lines[0]
+    assert "Alice" in lines[1]
+    assert ALICE not in lines[1]
+    assert [each["sender"] for each in json.loads(shell.run("history", "--json").stdout)] == [BOB, ALICE]
+
+
+def wait_in_ledger(why: str = "") -> None:
+    async def fill() -> None:
+        ledger = await SqliteLedger.open(state_folder(ME))
+        await ledger.commit(Plan("s2", deliveries=(make_delivery("$a"),)), NOON_MS)
+        if why:
+            await ledger.settle([Settlement(EventId("$a"), Move.FAILED, due_ms=NOON_MS, why=why)])
+        await ledger.close()
+
+    asyncio.run(fill())
+
+
+@pytest.mark.parametrize(
+    ("why", "quiet", "told"),
+    [
+        ("", "", "waits to be shown"),
+        ("", "quiet hours", "held back: quiet hours"),
+        ("no notification server", "quiet hours", "held back: no notification server"),
+    ],
+)
+def test_history_says_what_holds_back_what_waits(
+    shell: Shell, private_bus: PrivateBus, why: str, quiet: str, told: str
+) -> None:
+    sign_in()
+    wait_in_ledger(why)
+    with FakeDaemon(private_bus, FakeAnswers(), Summary(quiet_why=quiet)):
+        assert shell.run("history").stdout.rstrip().endswith(told)
+
+
+def test_history_does_not_say_twice_what_became_of_it(shell: Shell) -> None:
+    sign_in()
+    fill_ledger(ME, make_delivery("$a"), moves={"$a": Move.DISMISSED}, why="dismissed")
+    assert shell.run("history").stdout.rstrip().endswith(f"{ALICE}  dismissed")
 
 
 def test_a_conversation_keeps_its_name_in_the_history(shell: Shell) -> None:

@@ -22,7 +22,7 @@ from heliograph.store.ledger import SqliteLedger
 from rule_builders import make_rule, match
 
 TWIN = "!twin:example.org"
-BELL = {"set_tweak": "sound", "value": "bell"}
+BELL = {"set_tweak": "sound", "value": "ring"}
 NAMED = {"kind": "contains_display_name"}
 
 
@@ -89,7 +89,7 @@ def test_scripts_get_only_conditions_that_the_homeserver_told(shell: Shell, sign
 
 def test_scripts_get_the_rules_as_json(shell: Shell, signed_in: LoginServer) -> None:
     signed_in.rules = {
-        "content": [make_rule("w", "notify", {"set_tweak": "sound", "value": "bell"}, "coalesce", pattern="w")],
+        "content": [make_rule("w", "notify", {"set_tweak": "sound", "value": "ring"}, "coalesce", pattern="w")],
         "sender": 7,
     }
     answer = json.loads(shell.run("rules", "list", "--json").stdout)
@@ -102,10 +102,10 @@ def test_scripts_get_the_rules_as_json(shell: Shell, signed_in: LoginServer) -> 
                 "enabled": True,
                 "predefined": False,
                 "conditions": [match("content.body", "w")],
-                "actions": ["notify", {"set_tweak": "sound", "value": "bell"}],
+                "actions": ["notify", {"set_tweak": "sound", "value": "ring"}],
                 "notify": True,
                 "highlight": False,
-                "sound": "bell",
+                "sound": "ring",
                 "sentence": "When it says “w”: notify, with the sound “bell”.",
                 "problem": None,
             }
@@ -171,7 +171,7 @@ def test_a_locked_keyring_is_two_lines_and_not_a_new_login(
         (("enable", "content/my word"), []),
         (("remove", "content/my word"), [("DELETE content/my word", {})]),
         (
-            ("keyword", "add", "word", "--sound", "bell"),
+            ("keyword", "add", "word", "--sound", "ring"),
             [("PUT content/my word/actions", {"actions": ["notify", BELL]})],
         ),
         (
@@ -346,3 +346,54 @@ def test_an_alias_is_known_or_asked_for(shell: Shell, signed_in: LoginServer) ->
     assert_refused(shell.run("rules", "mute", "#else:example.org"), "There is no room #else:example.org", "spelling")
     signed_in.answers[call] = 200, {"room_id": "nonsense"}
     assert_refused(shell.run("rules", "mute", "#else:example.org"), "without the id", "again later")
+
+
+@pytest.mark.parametrize("command", ["mute", "mentions-only"])
+def test_a_room_that_the_user_is_not_in_is_not_muted(shell: Shell, signed_in: LoginServer, command: str) -> None:
+    signed_in.answers["GET /joined_rooms"] = (200, {"joined_rooms": ["!other:example.org"]})
+    result = shell.run("rules", command, "!nope:localhost")
+    assert result.exit_code == 2
+    assert result.stderr.splitlines()[0] == "Error: You are not in !nope:localhost."
+    assert signed_in.rule_changes == []
+    assert shell.run("rules", command, "!other:example.org").exit_code == 0
+
+
+def test_a_mute_of_a_room_that_was_left_can_be_undone(shell: Shell, signed_in: LoginServer) -> None:
+    signed_in.answers["GET /joined_rooms"] = (200, {"joined_rooms": []})
+    assert shell.run("rules", "unmute", "!left:example.org").exit_code == 0
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("keyword", "add", "tea", "--sound", "louder"), ("add", "content/a", "--pattern", "tea", "--sound", "louder")],
+)
+def test_a_sound_that_nothing_plays_is_refused_with_those_that_something_does(
+    shell: Shell, signed_in: LoginServer, home: Home, words: tuple[str, ...]
+) -> None:
+    result = shell.run("rules", *words)
+    assert result.exit_code == 2
+    assert "'louder' is none of default, ring." in result.stderr
+    folder = home.config / "heliograph/sounds"
+    folder.mkdir(parents=True)
+    (folder / "louder.oga").touch()
+    assert shell.run("rules", *words).exit_code == 0
+
+
+@pytest.mark.parametrize("name", [".m.rule.suppress_notices", "override/.m.rule.suppress_notices"])
+def test_a_rule_is_known_by_its_id_alone(shell: Shell, signed_in: LoginServer, name: str) -> None:
+    rule = {"rule_id": ".m.rule.suppress_notices", "default": True, "enabled": True, "actions": []}
+    signed_in.answers["GET /pushrules/"] = (200, {"global": {"override": [rule]}})
+    result = shell.run("rules", "disable", name)
+    assert result.stdout == "override/.m.rule.suppress_notices is off.\n"
+
+
+def test_of_two_rules_of_one_id_the_kind_is_asked_for(shell: Shell, signed_in: LoginServer) -> None:
+    rule = {"rule_id": "pager", "default": False, "enabled": True, "actions": []}
+    signed_in.answers["GET /pushrules/"] = (200, {"global": {"override": [rule], "underride": [rule]}})
+    result = shell.run("rules", "disable", "pager")
+    assert result.exit_code == 2
+    assert "Say which: override/pager or underride/pager." in result.stderr
+
+
+def test_what_was_no_keyword_is_no_keyword(shell: Shell, signed_in: LoginServer) -> None:
+    assert shell.run("rules", "keyword", "remove", "tea").stdout == "Nothing to do: 'tea' is no keyword of yours.\n"

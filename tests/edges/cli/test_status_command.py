@@ -74,7 +74,7 @@ def test_a_running_daemon_is_told_of_in_full(shell: Shell, private_bus: PrivateB
         "connected since 2023-11-1",
         "3, on screen 2",
         "local (the server does not offer MSC3361)",
-        "Synapse 1.163.2, specification up to v1.11, direct push (MSC3361): no, switching pushers (MSC3881): no",
+        "Synapse 1.163.2, Matrix 1.11, direct push (MSC3361): no, switching pushers (MSC3881): no",
         "registered, enabled",
     ):
         assert part in text
@@ -91,9 +91,9 @@ def test_a_running_daemon_is_told_of_in_full(shell: Shell, private_bus: PrivateB
         ({"is_pusher_registered": False}, "not registered yet"),
         ({"is_pusher_enabled": False}, "switched off by another of your clients"),
         ({"is_silenced": True}, "silenced by another of your clients"),
-        ({"software": None, "versions": ()}, "software not told, specification up to unknown"),
+        ({"software": None, "versions": ()}, "not asked yet"),
         ({"has_direct_push": True, "mode": "direct", "mode_reason": ""}, "direct push (MSC3361): yes"),
-        ({"handoff": HandoffStatus()}, "this desktop, and your other devices as they did (you are here)"),
+        ({"handoff": HandoffStatus()}, "everything: this desktop and your other devices (you are here)"),
         ({"handoff": HandoffStatus(set_up="relay")}, "either this desktop or another device (relay)"),
         ({"handoff": HandoffStatus(relay="told")}, "either this desktop or another device (relay)"),
         ({"handoff": HandoffStatus(relay="told")}, "told what rings here"),

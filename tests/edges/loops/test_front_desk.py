@@ -177,6 +177,16 @@ async def test_a_room_is_marked_as_read_up_to_its_newest_message(reception: Rece
     assert reception.wishes == [Wish(Verb.MARK_READ, ROOM, ROOM, EventId("$b"))]
 
 
+async def test_before_the_first_sync_of_a_start_the_last_one_of_before_is_told(reception: Reception) -> None:
+    told = await reception.desk.status()
+    assert [each["last_sync_ms"] for each in told["accounts"]] == [None, None]
+    await reception.mine.commit(make_delivery("$a"))
+    mine, hers = (await reception.desk.status())["accounts"]
+    assert mine["last_sync_ms"] > 0
+    assert hers["last_sync_ms"] is None
+    assert reception.mine.status.last_sync_ms is None
+
+
 async def test_an_invite_is_accepted_and_declined(reception: Reception) -> None:
     content = make_content("Invited you", category=Category.INVITE, is_direct=True)
     await reception.mine.commit(make_delivery(f"invite:{ROOM}:0", sender=BOB, content=content))

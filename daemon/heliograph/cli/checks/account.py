@@ -10,6 +10,7 @@ from email.utils import parsedate_to_datetime
 
 from heliograph.accounts import Account, state_folder
 from heliograph.cli.checks.finding import Finding, bad, doubtful, good
+from heliograph.core.text import count_things
 from heliograph.errors import (
     BadAnswer,
     LoggedOut,
@@ -73,7 +74,9 @@ async def _check_ledger(account: Account) -> Finding:
         return bad(subject, error.title, error.hint)
     except StorageError as error:
         return bad(subject, str(error), "Check the disk.")
-    return good(subject, f"{sum(counts.values())} rang, {counts['pending']} of them wait")
+    waiting = counts["pending"]
+    rest = f", {waiting} of them {'waits' if waiting == 1 else 'wait'}" if waiting else ""
+    return good(subject, f"{sum(counts.values())} rang{rest}")
 
 
 async def _check_secret(account: Account) -> tuple[str | None, Finding]:
@@ -131,7 +134,10 @@ def _signed_out(account: Account, *, soft: bool) -> Finding:
 
 def _check_pusher(subject: str, pushers: tuple[Pusher, ...], account: Account) -> Finding:
     own = next((each for each in pushers if (each.app_id, each.pushkey) == (APP_ID, account.pushkey)), None)
-    others = f"{sum(each.kind == 'http' for each in pushers)} others of yours ring"
+    count = sum(each.kind == "http" for each in pushers)
+    others = (
+        "no other of yours rings" if not count else count_things(count, "other of yours rings", "others of yours ring")
+    )
     if own is None:
         return doubtful(subject, f"not registered, {others}", "Start the daemon, which registers it.")
     if not own.is_enabled:
@@ -155,9 +161,9 @@ def _check_clock(session: Session) -> Finding:
 
 
 def _describe(features: Features) -> str:
-    newest = features.versions[-1] if features.versions else "no version"
+    newest = f"Matrix {features.versions[-1].removeprefix('v')}" if features.versions else "no version of Matrix"
     direct = "direct push" if features.has_direct_push else "no direct push: push rules are judged here"
-    return f"{features.software or 'software not told'}, {newest}, {direct}"
+    return f"{features.software or 'software not told'}; {newest}; {direct}"
 
 
 def _about(account: Account, what: str) -> str:

@@ -63,7 +63,9 @@ def check_unit(*, is_running: bool) -> Finding:
     if state.get("UnitFileState") != "enabled":
         return doubtful("unit", "runs, and does not start with the session", "heliograph service install")
     restarts = state.get("NRestarts", "0")
-    return good("unit", "runs" if restarts == "0" else f"runs, after {restarts} restarts")
+    return good(
+        "unit", "runs" if restarts == "0" else f"runs, after {restarts} {'restart' if restarts == '1' else 'restarts'}"
+    )
 
 
 def check_hook(command: Sequence[str]) -> Finding:
@@ -78,5 +80,9 @@ def check_desktop_entry() -> Finding:
     places = [folder / "applications" / f"{DESKTOP_ENTRY}.desktop" for folder in data_folders()]
     found = next((place for place in places if place.is_file()), None)
     if found is None:
-        return doubtful("desktop entry", "not installed: the desktop knows us by no name", "heliograph service install")
+        return doubtful(
+            "desktop entry",
+            "no .desktop file: your desktop cannot name or mute Heliograph",
+            "heliograph service install",
+        )
     return good("desktop entry", str(found))

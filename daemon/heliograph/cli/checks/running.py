@@ -54,6 +54,8 @@ def _check_account(account: Account, told: dict[str, Any] | None) -> Finding:
     if state == "connected":
         return good(subject, "connected")
     text = f"{state} ({why})" if why not in ("", state) else state
+    if state == "connecting" and "keyring" in why:
+        return doubtful(subject, text, "Unlock your keyring: it may be asking for its password.")
     if state == "connecting":
         return doubtful(subject, text, "Wait a moment.")
     return bad(subject, text, _CURES.get(state, "heliograph status").format(user_id=account.user_id))

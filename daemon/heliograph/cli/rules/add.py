@@ -9,6 +9,7 @@ import click
 
 from heliograph.cli.rules.desk import Desk, change_rules
 from heliograph.cli.signed_in import account_option
+from heliograph.cli.sound_name import SoundName
 from heliograph.core.events import Json
 from heliograph.core.push.changes import Change, Refusal, Wish, actions_of, add_rule, names_exactly
 from heliograph.core.push.rules import Ruleset
@@ -23,7 +24,7 @@ _ROOM = "room="
 @click.option("--condition", "-c", "conditions", multiple=True, metavar="CONDITION", help="Must hold; may be repeated.")
 @click.option("--pattern", metavar="PATTERN", help="Of a content rule: the words it looks for.")
 @click.option("--action", "actions", multiple=True, metavar="ACTION", help="`notify`, or a tweak as JSON.")
-@click.option("--sound", metavar="NAME", help="Notify with this sound; `default` is the usual one.")
+@click.option("--sound", type=SoundName(), metavar="NAME", help="Notify with this sound; `default` is the usual one.")
 @click.option("--highlight", is_flag=True, help="Notify, marked as a mention is marked.")
 @click.option("--dont-notify", is_flag=True, help="Stay silent.")
 @click.option("--before", metavar="ID", help="Try it right before this rule of yours, of the same kind.")

@@ -12,6 +12,7 @@ import click
 from heliograph.cli.signed_in import choose_account, open_session
 from heliograph.core.ids import RoomId, is_room_id
 from heliograph.core.push.changes import Change, Refusal, find_rule, split_name
+from heliograph.core.push.rule import KINDS
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.wording import Names
 from heliograph.core.text import clean_line
@@ -50,6 +51,32 @@ class Desk:
         """Kind and id of a rule named KIND/ID; of a room rule also by the room's alias or name. Raises UserError."""
         kind, rule_id = split_name(text)
         return kind, await self.rule_id(kind, rule_id)
+
+    async def existing_rule(self, text: str) -> tuple[str, str]:
+        """Like `rule_name`, and without KIND/ if only one rule has this id. Raises UserError."""
+        kinds = [kind for kind in KINDS if find_rule(self.rules, kind, text) is not None]
+        if len(kinds) > 1:
+            named = " or ".join(f"{kind}/{_plain(text)}" for kind in kinds)
+            raise UserError(f"Several rules are called {_plain(text)!r}.", f"Say which: {named}.", exit_code=EXIT_USAGE)
+        return (kinds[0], text) if kinds else await self.rule_name(text)
+
+    async def check_joined(self, room_id: RoomId) -> None:
+        """Raises UserError if the user is not in this room, as far as ledger and homeserver know."""
+        from heliograph.homeserver.directory import fetch_joined_rooms
+
+        if any(room.room_id == room_id for room in self._rooms):
+            return
+        try:
+            joined = await fetch_joined_rooms(self._session)
+        except Refused:
+            return  # Who cannot be asked is believed to be in it.
+        if room_id in joined:
+            return
+        raise UserError(
+            f"You are not in {_plain(room_id)}.",
+            "Check the id, or give the room's name or alias.",
+            exit_code=EXIT_USAGE,
+        )
 
     async def rule_id(self, kind: str, text: str) -> str:
         """The id of a rule, which of a room rule is the room's. Raises UserError."""

@@ -9,6 +9,7 @@ import click
 from heliograph.cli.group import Group
 from heliograph.cli.rules.desk import Desk, change_rules
 from heliograph.cli.signed_in import account_option
+from heliograph.cli.sound_name import SoundName
 from heliograph.core.push.changes import Change, actions_of, add_keyword, remove_keyword
 from heliograph.core.push.verdict import verdict_of
 from heliograph.core.push.wording import word_verdict
@@ -26,7 +27,12 @@ def command() -> None:
 
 @command.command("add")
 @click.argument("word")
-@click.option("--sound", metavar="NAME", help="Ring with this sound; `default` is the usual one. Without: silently.")
+@click.option(
+    "--sound",
+    type=SoundName(),
+    metavar="NAME",
+    help="Ring with this sound; `default` is the usual one. Without: silently.",
+)
 @click.option("--highlight", is_flag=True, help="Mark the message as a mention is marked.")
 @account_option
 def add(user_id: str | None, word: str, sound: str | None, highlight: bool) -> None:
@@ -60,6 +66,7 @@ def remove(user_id: str | None, word: str) -> None:
     """
 
     async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
-        return remove_keyword(desk.rules, word), f"{word!r} is no keyword of yours any more."
+        changes = remove_keyword(desk.rules, word)
+        return changes, f"{word!r} is no keyword of yours{' any more' if changes else ''}."
 
     change_rules(user_id, plan)

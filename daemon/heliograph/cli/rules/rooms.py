@@ -55,6 +55,8 @@ def mentions_only(user_id: str | None, room: str) -> None:
 def _change(user_id: str | None, room: str, wish: Callable[[Json, RoomId], list[Change]], sentence: str) -> None:
     async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
         room_id = await desk.room_id(room)
+        if wish is not unmute_room:
+            await desk.check_joined(room_id)
         return wish(desk.rules, room_id), sentence.format(desk.names.room(room_id))
 
     change_rules(user_id, plan)

@@ -12,11 +12,11 @@ from heliograph.core.push.changes import Change, remove_rule, set_enabled
 
 
 @click.command("enable", short_help="Switch a rule on.")
-@click.argument("rule", metavar="KIND/ID")
+@click.argument("rule", metavar="[KIND/]ID")
 @account_option
 def enable(user_id: str | None, rule: str) -> None:
-    """Switch a rule on, predefined or your own. KIND/ID is as `heliograph rules list` shows it; of a room rule the
-    ID may also be the room's alias or name.
+    """Switch a rule on, predefined or your own. It is named as `heliograph rules list` shows it, without KIND/ if only
+    one rule has this ID; of a room rule the ID may also be the room's alias or name.
 
     \b
     Example:
@@ -26,11 +26,11 @@ def enable(user_id: str | None, rule: str) -> None:
 
 
 @click.command("disable", short_help="Switch a rule off.")
-@click.argument("rule", metavar="KIND/ID")
+@click.argument("rule", metavar="[KIND/]ID")
 @account_option
 def disable(user_id: str | None, rule: str) -> None:
-    """Switch a rule off, predefined or your own. KIND/ID is as `heliograph rules list` shows it; of a room rule the
-    ID may also be the room's alias or name.
+    """Switch a rule off, predefined or your own. It is named as `heliograph rules list` shows it, without KIND/ if only
+    one rule has this ID; of a room rule the ID may also be the room's alias or name.
 
     \b
     Example:
@@ -40,11 +40,11 @@ def disable(user_id: str | None, rule: str) -> None:
 
 
 @click.command("remove", short_help="Remove a rule of yours.")
-@click.argument("rule", metavar="KIND/ID")
+@click.argument("rule", metavar="[KIND/]ID")
 @account_option
 def remove(user_id: str | None, rule: str) -> None:
-    """Remove a rule of yours. KIND/ID is as `heliograph rules list` shows it; of a room rule the
-    ID may also be the room's alias or name.
+    """Remove a rule of yours. It is named as `heliograph rules list` shows it, without KIND/ if only
+    one rule has this ID; of a room rule the ID may also be the room's alias or name.
 
     \b
     Example:
@@ -52,7 +52,7 @@ def remove(user_id: str | None, rule: str) -> None:
     """
 
     async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
-        kind, rule_id = await desk.rule_name(rule)
+        kind, rule_id = await desk.existing_rule(rule)
         return remove_rule(desk.rules, kind, rule_id), f"there is no rule {desk.rule(kind, rule_id)} any more."
 
     change_rules(user_id, plan)
@@ -60,7 +60,7 @@ def remove(user_id: str | None, rule: str) -> None:
 
 def _switch(user_id: str | None, rule: str, *, enabled: bool) -> None:
     async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
-        kind, rule_id = await desk.rule_name(rule)
+        kind, rule_id = await desk.existing_rule(rule)
         changes = set_enabled(desk.rules, kind, rule_id, enabled=enabled)
         return changes, f"{desk.rule(kind, rule_id)} is {'on' if enabled else 'off'}."
 

@@ -149,10 +149,10 @@ _CLAUSES: Mapping[str, Callable[[Mapping[str, Any], Names], str]] = MappingProxy
         "event_match": _event_match,
         "event_property_is": _property_is,
         "event_property_contains": _property_contains,
-        "contains_display_name": lambda _, __: "it says your display name",
+        "contains_display_name": lambda _, __: "it contains your display name",
         "room_member_count": _member_count,
         "sender_notification_permission": _sender_may,
-        "no m.mentions": lambda _, __: "its client knows no mentions",
+        "no m.mentions": lambda _, __: "it comes from an old client, which marks no mentions",
         "org.matrix.msc3931.room_version_supports": lambda json, _: (
             f"the room's version has {_quoted(json['feature'])}"
         ),

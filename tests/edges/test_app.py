@@ -129,6 +129,7 @@ class AskingKeyring:
         raise AssertionError("nothing is deleted")
 
 
+@pytest.mark.expected_log("The keyring asks to be unlocked: @me:example.org waits for it")
 async def test_a_keyring_that_asks_its_user_is_told_of_from_the_question_to_the_answer(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:

@@ -486,6 +486,7 @@ async def test_a_token_that_only_a_side_request_is_refused_ends_nothing(stage: S
         assert not task.done()
 
 
+@pytest.mark.expected_log("Not done in !room:example.org: mark as read", times=(1, None))
 async def test_a_token_that_a_side_request_is_refused_is_asked_about_at_once(stage: Stage) -> None:
     server = await stage.add()
     server.answers_to[f"v3/rooms/{ROOM}/read_markers"] = refusal(401, "M_UNKNOWN_TOKEN")
@@ -499,6 +500,8 @@ async def test_a_token_that_a_side_request_is_refused_is_asked_about_at_once(sta
         await until(lambda: len(server.sinces) > polled)
 
 
+@pytest.mark.expected_log("Unexpected fault in opening", times=(1, None))
+@pytest.mark.expected_log("account crashed", times=(1, None))
 async def test_an_account_whose_ledger_finds_a_fault_of_our_own_is_opened_again_and_ends_no_other(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -526,6 +529,7 @@ async def test_an_account_whose_ledger_finds_a_fault_of_our_own_is_opened_again_
         assert await asyncio.wait_for(task, 10) == EXIT_OK
 
 
+@pytest.mark.expected_log("Unexpected fault in telling", times=(1, None))
 async def test_a_fault_in_telling_one_account_keeps_nothing_from_another(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -189,6 +189,7 @@ async def test_a_fault_of_our_own_does_not_leave_a_room_mute(stage: Stage) -> No
         assert not stage.is_mute
 
 
+@pytest.mark.expected_log("mutes crashed(.|\n)*a fault of our own")
 async def test_a_room_whose_mute_finds_a_fault_of_our_own_keeps_no_other_mute(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

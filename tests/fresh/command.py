@@ -35,12 +35,16 @@ def main() -> int:
     folder = options.folder or Path(tempfile.mkdtemp(prefix="heliograph-fresh-", dir="/var/tmp"))
     folder.mkdir(parents=True, exist_ok=True)
     print(f"Trees and logs are in {folder}", flush=True)
+    releases, users = options.release or RELEASES, options.user or USERS
+    for left in (folder / f"{release}-{user}" for release in releases for user in users):
+        if left.exists():
+            parser.error(f"{left} is there already, maybe from a run before: remove it, or name another --folder")
     failed = 0
-    for release in options.release or RELEASES:
+    for release in releases:
         archive = folder / f"{release}.tar"
         if not archive.exists():
             make_archive(release, archive)
-        for user in options.user or USERS:
+        for user in users:
             failed += not _play(archive, folder / f"{release}-{user}", release, user, options.only, keep=options.keep)
     print("All is well" if not failed else f"{failed} of these machines failed")
     return 1 if failed else 0

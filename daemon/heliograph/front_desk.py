@@ -140,8 +140,9 @@ class FrontDesk:
         self._daemon.notification_server = self._desktop.server_name
         for account in self._accounts:
             with contextlib.suppress(StorageError, UserError):
-                counts = await account.ledger.counts()
-                account.status.pending, account.status.shown = counts["pending"], counts["shown"]
+                account.status.pending = (await account.ledger.counts())["pending"]
+                # Not by their state: what a notification server showed that has ended since is on no screen.
+                account.status.shown = sum(popup.size for popup in await account.ledger.popups())
         summary = await self._summarize()
         quiet = {"why": summary.quiet_why, "until_ms": summary.quiet_until_ms}
         return {**self._daemon.as_json(), "unread": summary.unread, "highlights": summary.highlights, "quiet": quiet}

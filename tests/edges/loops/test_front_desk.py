@@ -177,6 +177,17 @@ async def test_a_room_is_marked_as_read_up_to_its_newest_message(reception: Rece
     assert reception.wishes == [Wish(Verb.MARK_READ, ROOM, ROOM, EventId("$b"))]
 
 
+async def test_what_a_notification_server_showed_that_has_ended_since_is_not_on_screen(reception: Reception) -> None:
+    async with reception.open():
+        await reception.mine.commit(make_delivery("$a"))
+        await until(lambda: reception.mine.state(EventId("$a")) is State.SHOWN)
+        assert [each["shown"] for each in (await reception.desk.status())["accounts"]] == [1, 0]
+        reception.desktop.vanish()
+        reception.desktop.appear()
+        await until(lambda: not reception.mine.ledger.popup_records, "its popup is forgotten")
+        assert [each["shown"] for each in (await reception.desk.status())["accounts"]] == [0, 0]
+
+
 async def test_before_the_first_sync_of_a_start_the_last_one_of_before_is_told(reception: Reception) -> None:
     told = await reception.desk.status()
     assert [each["last_sync_ms"] for each in told["accounts"]] == [None, None]

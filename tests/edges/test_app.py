@@ -15,6 +15,7 @@ from aiohttp import web
 from builders import ME, ROOM
 from buses import PrivateBus
 from fakes.desktop import FakeDesktop
+from fakes.secret_store import FakeSecretStore
 from heliograph import account_run, app
 from heliograph.account_run import AccountRun
 from heliograph.accounts import Account, find_account, save_account, state_folder
@@ -299,6 +300,24 @@ async def test_a_token_that_is_gone_asks_for_a_login(stage: Stage) -> None:
         assert await asyncio.wait_for(task, 10) == EXIT_NEEDS_LOGIN
     assert "access token" in stage.summaries[0]
     assert server.requests == 0
+
+
+@pytest.mark.expected_log("The keyring is locked")
+async def test_a_locked_keyring_is_told_until_it_is_unlocked_and_anew_the_next_time(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await stage.add()
+    store = FakeSecretStore(**{ME: Secret(access_token="token", pickle_key="test").encode()})
+    monkeypatch.setattr(account_run, "open_secrets", lambda kind: store)
+    for _ in range(2):
+        store.lock()
+        stage.stop.clear()
+        async with stage.running():
+            await until(lambda: stage.desktop.on_screen, "the notice")
+            assert stage.summaries[-1] == "The keyring is locked"
+            store.unlock()
+            await until(lambda: not stage.desktop.on_screen, "the notice to go")
+            await polls(server)
 
 
 @pytest.mark.expected_log("@me:example.org cannot run")

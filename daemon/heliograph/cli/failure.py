@@ -8,6 +8,7 @@ from typing import TextIO
 from heliograph.core.text import clean_line
 from heliograph.errors import (
     EXIT_FAILED,
+    AccountLocked,
     BadAnswer,
     HeliographError,
     RateLimited,
@@ -54,6 +55,8 @@ def _words(error: HeliographError) -> tuple[str, str, int]:
         case RateLimited():
             wait = f"{max(error.after, 1):.0f} s" if error.after else "some minutes"
             return "The homeserver has had too many requests lately.", f"Wait {wait}, and run this again.", EXIT_FAILED
+        case AccountLocked():
+            return "The account is locked by the homeserver.", "Ask whoever runs it to unlock the account.", EXIT_FAILED
         case BadAnswer():
             return f"What answers is not a homeserver in order: it {error}.", _LATER, EXIT_FAILED
         case Unreachable():

@@ -359,7 +359,7 @@ class SyncLoop:
         self._note_offline(f"checking whether {user_id} was signed out")
         confirmed = await self._sign_out.confirm(gone)
         if confirmed is None:
-            await self._wait_out(BadAnswer(401, f"took {user_id} for signed out, though its access token is good"))
+            await self._wait_out(BadAnswer(200, f"took {user_id} for signed out, and knows its access token"))
         else:
             self._status.connection, self._status.why = Connection.SIGNED_OUT, str(confirmed)
         return confirmed

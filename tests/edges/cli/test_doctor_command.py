@@ -270,6 +270,14 @@ def test_a_device_that_is_signed_out_is_found(shell: Shell, signed_in: LoginServ
     assert "signed out" in find(shell, f"{ME} device")["text"]
 
 
+@pytest.mark.parametrize("request_", ["GET /versions", "GET /pushers"])
+def test_an_account_that_is_locked_is_found(shell: Shell, signed_in: LoginServer, request_: str) -> None:
+    signed_in.answers[request_] = 401, {"errcode": "M_USER_LOCKED", "error": "Locked", "soft_logout": True}
+    found = find(shell, f"{ME} device")
+    assert "locked" in found["text"]
+    assert "unlock" in found["cure"]
+
+
 def test_a_homeserver_that_is_down_is_found(shell: Shell, signed_in: LoginServer) -> None:
     signed_in.answers["GET /versions"] = 502, "<html>"
     found = find(shell, f"{ME} homeserver")

@@ -11,7 +11,7 @@ import pytest
 from conftest import Home
 from edges.cli.conftest import Shell
 from heliograph.cli.failure import explain_failure
-from heliograph.errors import HeliographError, SecretsLocked, StorageError, Unreachable, UserError
+from heliograph.errors import AccountLocked, HeliographError, SecretsLocked, StorageError, Unreachable, UserError
 
 
 def explain(error: HeliographError) -> tuple[list[str], int]:
@@ -26,11 +26,19 @@ def test_a_failure_is_two_lines_and_an_exit_code() -> None:
     assert code == 78
 
 
-@pytest.mark.parametrize("error", [SecretsLocked("x"), StorageError("x"), Unreachable("x"), HeliographError("x")])
+@pytest.mark.parametrize(
+    "error", [SecretsLocked("x"), StorageError("x"), Unreachable("x"), AccountLocked(), HeliographError("x")]
+)
 def test_every_error_of_ours_says_what_to_do(error: HeliographError) -> None:
     lines, code = explain(error)
     assert [line.split(":")[0] for line in lines] == ["Error", "Try"]
     assert code == 1
+
+
+def test_a_locked_account_is_no_network_that_is_down() -> None:
+    lines, _ = explain(AccountLocked())
+    assert "locked" in lines[0]
+    assert "unlock" in lines[1]
 
 
 def test_a_failure_cannot_command_the_terminal_nor_tell_a_token() -> None:

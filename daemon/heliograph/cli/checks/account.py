@@ -12,6 +12,7 @@ from heliograph.accounts import Account, state_folder
 from heliograph.cli.checks.finding import Finding, bad, doubtful, good
 from heliograph.core.text import count_things
 from heliograph.errors import (
+    AccountLocked,
     BadAnswer,
     LoggedOut,
     RateLimited,
@@ -106,6 +107,11 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
         yield good(subject, account.homeserver)
         yield _signed_out(account, soft=gone.soft)
         return
+    except AccountLocked:
+        # There, too.
+        yield good(subject, account.homeserver)
+        yield _locked(account)
+        return
     except (BadAnswer, Refused, RateLimited) as error:
         yield bad(subject, f"{account.homeserver}: it {error}", _SERVER)
         return
@@ -121,10 +127,17 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
         pushers = await homeserver.pushers()
     except LoggedOut as gone:
         yield _signed_out(account, soft=gone.soft)
+    except AccountLocked:
+        yield _locked(account)
     except ServerError as error:
         yield bad(subject, str(error), "heliograph pushers list")
     else:
         yield _check_pusher(subject, pushers, account)
+
+
+def _locked(account: Account) -> Finding:
+    how = "the account is locked by the homeserver"
+    return bad(_about(account, "device"), how, "Ask whoever runs the homeserver to unlock it.")
 
 
 def _signed_out(account: Account, *, soft: bool) -> Finding:

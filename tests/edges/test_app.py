@@ -188,6 +188,8 @@ def keys_of(user_id: str = ME) -> dict[str, bytes]:
     return {str(file.relative_to(folder)): file.read_bytes() for file in folder.glob("**/crypto.db")}
 
 
+@pytest.mark.expected_log("checking whether @me:example.org was signed out")
+@pytest.mark.expected_log("took @me:example.org for signed out")
 async def test_one_wrong_answer_about_the_token_costs_nothing(stage: Stage) -> None:
     server = await stage.add()
     server.answers_to["v3/account/whoami"] = known
@@ -200,6 +202,7 @@ async def test_one_wrong_answer_about_the_token_costs_nothing(stage: Stage) -> N
         assert list(keys_of()) == ["crypto.db"]
 
 
+@pytest.mark.expected_log("@me:example.org was signed out", times=4)
 async def test_keys_of_a_signed_out_device_are_set_aside_and_back_in_use_if_that_was_wrong(stage: Stage) -> None:
     server = await stage.add()
     async with stage.running() as task:
@@ -234,7 +237,7 @@ async def test_keys_that_were_set_aside_are_destroyed_after_a_day_also_of_other_
     assert not aside.exists()
 
 
-@pytest.mark.expected_log("@me:example.org was signed out")
+@pytest.mark.expected_log("@me:example.org was signed out", times=2)
 @pytest.mark.parametrize(
     ("is_soft", "code", "summary"),
     [
@@ -268,7 +271,7 @@ async def test_a_device_that_is_answered_after_all_is_signed_out_no_longer(stage
     raise AssertionError("it still counts as signed out")
 
 
-@pytest.mark.expected_log("@me:example.org was signed out")
+@pytest.mark.expected_log("@me:example.org was signed out", times=2)
 async def test_an_account_that_ends_leaves_the_others_running(stage: Stage) -> None:
     server, other = await stage.add(), await stage.add(OTHER)
     async with stage.running() as task:
@@ -302,7 +305,7 @@ async def test_a_token_that_is_gone_asks_for_a_login(stage: Stage) -> None:
     assert server.requests == 0
 
 
-@pytest.mark.expected_log("The keyring is locked")
+@pytest.mark.expected_log("The keyring is locked", times=2)
 async def test_a_locked_keyring_is_told_until_it_is_unlocked_and_anew_the_next_time(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -106,6 +106,7 @@ async def test_a_program_that_runs_when_we_stop_is_ended(tmp_path: Path) -> None
     assert has_ended(int(pid.read_text()))
 
 
+@pytest.mark.expected_log("is no program")
 @pytest.mark.parametrize("program", ["/nowhere/program", "/", "program\0", "~/nothing", "no such program"])
 async def test_a_program_that_does_not_exist_is_told_before_the_first_message(
     program: str, caplog: pytest.LogCaptureFixture
@@ -120,6 +121,7 @@ async def test_a_program_that_does_not_exist_is_told_before_the_first_message(
     assert caplog.text.count("is no program") == 1
 
 
+@pytest.mark.expected_log("is no program")
 async def test_a_program_that_comes_later_is_run_and_its_notice_goes(notes: Notes, tmp_path: Path) -> None:
     troubles, program = FakeTroubles(), tmp_path / "later"
     async with running(str(program), *notes.command, troubles=troubles) as hooks:

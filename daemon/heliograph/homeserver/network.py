@@ -42,7 +42,8 @@ def _leads_to(address: str) -> bool:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
     try:
         with socket.socket(family, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC) as probe:
-            # For UDP this only looks for a route.
+            probe.setblocking(False)
+            # For UDP this only looks for a route, and never waits.
             probe.connect((address, _DISCARD))
     except OSError as error:
         return error.errno not in _NO_WAY

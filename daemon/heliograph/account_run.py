@@ -225,6 +225,7 @@ class AccountRun:
         session.on_logged_out = self._take_logged_out
         homeserver = HomeserverClient(session)
         folder = state_folder(self.account.user_id)
+        served_before_ms = self._status.last_sync_ms
         try:
             machine = await Machine.open(
                 folder, self.account.user_id, self.account.device_id, secret.pickle_key, now_ms=now_ms()
@@ -242,7 +243,7 @@ class AccountRun:
             await homeserver.close()
         if not gone.soft:
             # The device is no more: what was encrypted for it must not outlive it by more than a day.
-            was_in_use = self._status.last_sync_ms is not None
+            was_in_use = self._status.last_sync_ms != served_before_ms
             await asyncio.to_thread(set_aside, folder, self.account.device_id, now_ms(), was_in_use=was_in_use)
         return await self._end(gone)
 

@@ -311,7 +311,7 @@ async def test_a_locked_keyring_is_told_until_it_is_unlocked_and_anew_the_next_t
 ) -> None:
     server = await stage.add()
     store = FakeSecretStore(**{ME: Secret(access_token="token", pickle_key="test").encode()})
-    monkeypatch.setattr(account_run, "open_secrets", lambda kind: store)
+    monkeypatch.setattr(account_run, "open_secrets", lambda kind, **_: store)
     for _ in range(2):
         store.lock()
         stage.stop.clear()

@@ -732,7 +732,7 @@ class FaultyOpener(FakeOpener):
         raise RuntimeError("a fault of our own")
 
 
-@pytest.mark.expected_log("deliveries crashed")
+@pytest.mark.expected_log("Unexpected fault in what the user did with a notification")
 async def test_a_fault_of_our_own_neither_ends_nor_blocks_nor_repeats(clock: WallClock) -> None:
     opener = FaultyOpener()
     stage = DeliveryStage(clock, opener=opener)

@@ -94,6 +94,7 @@ async def test_collecting_leaves_the_back_off(sync_stage: SyncStage) -> None:
         assert asyncio.get_running_loop().time() - began < 1
 
 
+@pytest.mark.expected_log("checking whether @me:example.org was signed out")
 async def test_an_account_that_is_signed_out_collects_nothing(sync_stage: SyncStage) -> None:
     async with running(sync_stage.loop):
         await sync_stage.connected()

@@ -22,6 +22,10 @@ from heliograph.ports import Committed, Member, MessagesPage, NotificationsPage
 from heliograph.sync_loop import planner as planner_module
 from waiting import until
 
+pytestmark = pytest.mark.expected_log(
+    "[Uu]nexpected fault|fault of Heliograph's own|a fault of ours$|a fault of our own", times=(1, None)
+)
+
 OTHER = RoomId("!other:example.org")
 FAULTY = RoomId("!faulty:example.org")
 THIRD = RoomId("!third:example.org")

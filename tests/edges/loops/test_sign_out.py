@@ -19,6 +19,11 @@ MINUTE = 60
 DAY = 24 * 3600
 GONE = LoggedOut(soft=False)
 
+pytestmark = [
+    pytest.mark.expected_log("checking whether @me:example.org was signed out", times=(0, None)),
+    pytest.mark.expected_log("took @me:example.org for signed out, though its access token is good", times=(0, None)),
+]
+
 
 class DoubtfulHomeserver(FakeHomeserver):
     """Says of its polls what `polls_say`, and of whoami, one after the other, what `whoami_says`; None: all is well."""

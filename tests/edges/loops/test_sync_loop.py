@@ -881,7 +881,7 @@ class FaultyLedger(FakeLedger):
         return await super().rooms(room_ids, names_of)
 
 
-@pytest.mark.expected_log("Unexpected fault in judging a sync", times=(1, None))
+@pytest.mark.expected_log("Unexpected fault in judging", times=(1, None))
 @pytest.mark.expected_log("Unexpected fault in the sync loop", times=(1, None))
 @pytest.mark.expected_log("@me:example.org: an unexpected fault, see the log$")
 async def test_a_fault_of_our_own_neither_ends_nor_spins_nor_loses(clock: WallClock) -> None:

@@ -16,6 +16,11 @@ from heliograph.ports import SyncRequest
 from heliograph.status import Connection
 from waiting import until
 
+pytestmark = pytest.mark.expected_log(
+    "warning: @me:example.org: |starting anew$|asking for all rooms and event types$|Unexpected fault in the sync loop",
+    times=(0, None),
+)
+
 MINUTE = 60
 HOUR = 3600
 DAY = 24 * HOUR

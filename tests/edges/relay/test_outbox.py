@@ -194,6 +194,9 @@ class TestRefusal:
         assert "phone.example:443 refused a push" in caplog.text
         assert "HTTP 400" in caplog.text
 
+    @pytest.mark.expected_log("Unexpected fault in sending a push of pusher", times=4)
+    @pytest.mark.expected_log("refused a push .* an unexpected fault of the relay's own", times=4)
+    @pytest.mark.expected_log("are given up .1.: their gateway refused")
     async def test_a_push_that_finds_a_fault_of_our_own_is_dropped_alone_after_four_tries(
         self, stage: OutboxStage, phone: Twin, caplog: pytest.LogCaptureFixture
     ) -> None:
@@ -208,6 +211,7 @@ class TestRefusal:
         assert (await stage.outbox.counts())[Why.REFUSED] == 1
         assert caplog.text.count("RuntimeError: a fault of our own") == 4
 
+    @pytest.mark.expected_log("Unexpected fault with the queue of pusher")
     async def test_a_queue_that_finds_a_fault_of_our_own_is_looked_at_again_and_holds_up_no_other(
         self, stage: OutboxStage, phone: Twin, monkeypatch: pytest.MonkeyPatch
     ) -> None:

@@ -368,7 +368,7 @@ async def test_one_account_that_cannot_be_opened_leaves_the_others_running(stage
         await until(lambda: stage.desktop.bodies)
 
 
-@pytest.mark.expected_log("ledger.db is damaged")
+@pytest.mark.expected_log("ledger.db is damaged", times=(1, 2))
 @pytest.mark.expected_log("Deliveries wait for the disk")
 async def test_a_ledger_that_is_damaged_meanwhile_ends_the_account_with_a_notice(
     stage: Stage, caplog: pytest.LogCaptureFixture

@@ -21,7 +21,7 @@ GONE = LoggedOut(soft=False)
 
 pytestmark = [
     pytest.mark.expected_log("checking whether @me:example.org was signed out", times=(0, None)),
-    pytest.mark.expected_log("took @me:example.org for signed out, though its access token is good", times=(0, None)),
+    pytest.mark.expected_log("took @me:example.org for signed out", times=(0, None)),
 ]
 
 

@@ -69,6 +69,7 @@ async def test_what_is_read_on_the_phone_during_the_hold_rings_nowhere(scene: Sc
         assert read not in scene.shown()
 
 
+@pytest.mark.expected_log("closed without an answer", times=(0, 2))
 async def test_what_is_read_while_an_answer_is_lost_stays_silent_once_the_homeserver_lists_it_no_more(
     scene: Scene,
 ) -> None:

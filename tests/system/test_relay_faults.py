@@ -22,6 +22,7 @@ from system.relay_scene import Scene, set_up
 from waiting import until
 
 
+@pytest.mark.expected_log("daemon warning: .*closed without an answer", times=(1, None))
 async def test_wherever_the_cable_is_cut_each_message_rings_at_the_phone_if_the_desktop_has_not_acknowledged_it(
     scene: Scene, seed: int, is_long: bool
 ) -> None:

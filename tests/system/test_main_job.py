@@ -19,6 +19,7 @@ from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
 from system.daemon import Daemon, account_folder, sign_in
 from system.evidence import PATIENCE_S, decisions
+from system.launcher import SOON
 from system.relay_faults import Cable
 from waiting import until
 
@@ -303,8 +304,9 @@ async def test_a_second_daemon_is_told_about_the_first(stage: Stage) -> None:
 
 @pytest.mark.expected_log("homeserver 401 ", times=(1, None))
 @pytest.mark.expected_log("no longer knows this device")
+@pytest.mark.expected_log("checking whether .* was signed out", times=(1, 2))
 async def test_a_device_signed_out_elsewhere_ends_the_daemon_with_a_word(stage: Stage) -> None:
-    async with Daemon() as daemon:
+    async with Daemon(SOON) as daemon:
         await stage.me.call("POST", "/logout/all")
         assert await daemon.ended() == 78
         assert "Traceback" not in daemon.log

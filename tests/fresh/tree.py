@@ -142,7 +142,8 @@ class Tree:
         self._until("boot", f"test -e {_MARK} && systemctl is-system-running --wait | grep -E 'running|degraded'")
         network = ("nsenter", "-t", str(_child(self._leader.pid)), "-n")
         subprocess.run([*network, "ip", "link", "set", "lo", "up"], check=True)
-        properties = ("--property=PAMName=login", f"--property=User={self._user}")
+        # Newer systemd gives root a manager of units only where the session is of the ordinary class.
+        properties = ("--property=PAMName=login", f"--property=User={self._user}", "--setenv=XDG_SESSION_CLASS=user")
         self._do("systemd-run", "--quiet", "--unit=login", *properties, "sleep", "infinity")
         self._until("log in", f"test -S {self._runtime()}/bus")
 

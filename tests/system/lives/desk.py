@@ -53,6 +53,7 @@ class Desk:
     relay: RelayProcess | None
     is_running: bool = False
     is_paused: bool = False
+    has_quiet_hours: bool = False
     is_locked: bool = False
     has_relay_restarted: bool = False
     kills_in_talk: int = 0
@@ -115,12 +116,6 @@ class Desk:
         """Whether this event was seen, and so all that came before."""
         return bool(_rows(user, "SELECT 1 FROM judged WHERE event_id = ?", event_id))
 
-    def popup_of(self, user: User, room: str) -> Shown | None:
-        """What is on screen of a room."""
-        for (popup_id,) in _rows(user, "SELECT popup_id FROM popups WHERE key = ?", room):
-            return self.screen.on_screen.get(popup_id)
-        return None
-
     def room_popups(self, user: User) -> list[tuple[str, Shown]]:
         """The rooms that are on screen."""
         rows = _rows(user, "SELECT key, popup_id FROM popups ORDER BY key")
@@ -155,8 +150,9 @@ class Desk:
             found.setdefault(room["account"], {})[room["room_id"]] = (room["unread"], ids)
         return found
 
-    async def bar(self) -> int:
-        return int(await ask_property("Unread"))
+    async def bar(self) -> tuple[int, int]:
+        """How much is unread, and how much of it highlights."""
+        return int(await ask_property("Unread")), int(await ask_property("Highlights"))
 
 
 def read_quotes(title: str, body: str) -> dict[int, int]:

@@ -147,7 +147,8 @@ def _read_in_absence(dice: random.Random) -> Sequence[Kind]:
 
 
 def _quiet(dice: random.Random) -> Sequence[Kind]:
-    on, off = dice.choice(((Kind.PAUSE, Kind.RESUME), (Kind.LOCK, Kind.UNLOCK)))
+    quiet = (Kind.PAUSE, Kind.RESUME), (Kind.LOCK, Kind.UNLOCK), (Kind.QUIET_HOURS, Kind.NO_QUIET_HOURS)
+    on, off = dice.choice(quiet)
     return on, dice.choice(_TALK), dice.choice((*_RELATIONS, *_READINGS, Kind.SAY)), off
 
 

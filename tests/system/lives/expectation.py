@@ -30,6 +30,7 @@ def expect(
                 version=0 if mine is None else mine.version,
                 is_quoted=mine is not None and mine.is_quoted,
                 is_cleared=event.event_id in user.cleared,
+                is_highlight=event.is_highlight,
                 was_gone=event.event_id in gone_before,
             )
         yield from _expect_invite(user, room, by_event, rows, gone_before)

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from fakes.notification_server import Shown
+from heliograph.accounts import config_file
 from heliograph.control.client import ask
 from heliograph.errors import UserError
 from system.daemon import sign_in
@@ -131,6 +132,22 @@ async def _pause(world: World, step: Step) -> None:
     if world.desk.is_running:
         world.desk.is_paused = step.kind is Kind.PAUSE
         await (ask("Pause", "s", "") if world.desk.is_paused else ask("Resume"))
+
+
+async def _configure(world: World, step: Step) -> None:
+    """A running daemon is started anew, since only then does it read its configuration."""
+    world.desk.has_quiet_hours = step.kind is Kind.QUIET_HOURS
+    write_config(has_quiet_hours=world.desk.has_quiet_hours)
+    if world.desk.is_running:
+        await _end(world, Step(Kind.STOP))
+        await _start(world, step)
+
+
+def write_config(*, has_quiet_hours: bool = False) -> None:
+    """What a life's daemon is told: to show each room by itself, so that a popup says what it shows."""
+    hours = '["00:00-24:00"]' if has_quiet_hours else "[]"
+    config_file().parent.mkdir(parents=True, exist_ok=True)
+    config_file().write_text(f"[notifications]\nmax_rooms = 50\n[quiet]\nhours = {hours}\n")
 
 
 async def _lock(world: World, step: Step) -> None:
@@ -263,6 +280,8 @@ ACTS: Mapping[Kind, Act] = {
     Kind.INBOX_REPLY: _use_inbox,
     Kind.PAUSE: _pause,
     Kind.RESUME: _pause,
+    Kind.QUIET_HOURS: _configure,
+    Kind.NO_QUIET_HOURS: _configure,
     Kind.LOCK: _lock,
     Kind.UNLOCK: _lock,
     Kind.START: _start,

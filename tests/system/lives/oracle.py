@@ -55,6 +55,7 @@ class Expected:
     is_quoted: bool = True
     is_cleared: bool = False
     """No popup has to show it any more."""
+    is_highlight: bool = False
     was_gone: bool = False
     """It was gone before the daemon could know of it, or by the last look already."""
 
@@ -112,6 +113,7 @@ class Evidence:
     """By account."""
     inbox: Mapping[str, Mapping[str, tuple[int, Sequence[str]]]]
     bar: int
+    highlights: int
     popups: Sequence[Popup]
     tellings: Sequence[Telling]
     told_before: int = 0
@@ -283,6 +285,10 @@ def _judge_counts(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(Fault.INBOX, account, why=why)
     if evidence.bar != total:
         yield Violation(Fault.BAR, why=f"{evidence.bar}, and {total} are unread")
+    open_ = [each for each in evidence.expected if each.rings and not each.gone and each.account in evidence.deliveries]
+    highlights = sum(each.is_highlight for each in open_)
+    if evidence.highlights != highlights and not evidence.excused:
+        yield Violation(Fault.BAR, why=f"{evidence.highlights} highlights, and {highlights} are unread")
 
 
 def _judge_notices(evidence: Evidence) -> Iterator[Violation]:

@@ -41,10 +41,6 @@ _LAST_WORDS = 40
 _BAD_LINE = re.compile(r"^(?:[-0-9]+ [:0-9]+ (?:warning|error|critical): |Traceback|.*never awaited).*$", re.MULTILINE)
 _OF_A_RESTART = re.compile(r"the connection was closed without an answer|nothing answers at 127\.0\.0\.1")
 """What the daemon warns of when the relay starts anew."""
-CONFIG = """\
-[notifications]
-max_rooms = 50
-"""
 
 
 @dataclass
@@ -88,8 +84,7 @@ def _move_in(folder: Path, bus: PrivateBus, patch: pytest.MonkeyPatch) -> None:
     for name, place in {**homes, "XDG_DATA_HOME": "data", "XDG_RUNTIME_DIR": "run"}.items():
         (folder / place).mkdir(parents=True, mode=0o700)
         patch.setenv(name, str(folder / place))
-    (folder / "config/heliograph").mkdir()
-    (folder / "config/heliograph/config.toml").write_text(CONFIG)
+    hands.write_config()
     patch.setenv("DBUS_SESSION_BUS_ADDRESS", bus.address)
     patch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
 
@@ -138,7 +133,7 @@ class _Player:
             for words in ("inbox --json", "status --format waybar")
         ]
         inbox, bar = map(json.loads, printed)
-        unread = await world.desk.bar()
+        unread, _ = await world.desk.bar()
         told = {
             (room["account"], room["room_id"]): (room["unread"], [each["event_id"] for each in room["messages"]])
             for room in inbox["rooms"]
@@ -219,7 +214,7 @@ class _Player:
 
     async def _look(self, world: World) -> Evidence:
         desk, users = world.desk, world.people.users
-        inbox = await desk.inbox()
+        inbox, (unread, highlights) = await desk.inbox(), await desk.bar()
         rows = {user.user_id: desk.deliveries(user) for user in users if user.account is not None}
         expected: list[Expected] = []
         for user in users:
@@ -229,11 +224,12 @@ class _Player:
             expected=expected,
             deliveries=rows,
             inbox=inbox,
-            bar=await desk.bar(),
+            bar=unread,
+            highlights=highlights,
             popups=desk.popups(users),
             tellings=desk.tellings(),
             told_before=self._told,
-            is_quiet=desk.is_paused,
+            is_quiet=desk.is_paused or desk.has_quiet_hours,
             is_locked=desk.is_locked,
             kills=desk.kills_in_talk,
             summaries=tuple(world.summaries),
@@ -269,7 +265,7 @@ class _Player:
 
 def _ending() -> Sequence[tuple[int, Step]]:
     """Every life ends with everything in order, so that what was held back is looked at, too."""
-    return tuple((-1, Step(kind)) for kind in (Kind.START, Kind.UNLOCK, Kind.RESUME))
+    return tuple((-1, Step(kind)) for kind in (Kind.START, Kind.UNLOCK, Kind.RESUME, Kind.NO_QUIET_HOURS))
 
 
 def story_of(user: User) -> str:

@@ -80,6 +80,8 @@ class Kind(StrEnum):
 
     PAUSE = "heliograph pause"
     RESUME = "heliograph resume"
+    QUIET_HOURS = "quiet hours are configured"
+    NO_QUIET_HOURS = "quiet hours are configured no longer"
     LOCK = "lock the session"
     UNLOCK = "unlock the session"
     START = "start the daemon"

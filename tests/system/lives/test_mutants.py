@@ -30,6 +30,7 @@ CAUGHT_BY: Mapping[str, Sequence[int]] = {
 
 
 @pytest.mark.timeout(3600)
+@pytest.mark.expected_log("", times=(0, None))
 @pytest.mark.parametrize("mutant", MUTANTS)
 async def test_a_broken_daemon_is_caught(mutant: str, life_stage: Stage, request: pytest.FixtureRequest) -> None:
     count: int | None = request.config.getoption("seeds")

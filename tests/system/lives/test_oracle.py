@@ -34,6 +34,7 @@ def _evidence(state: str | None = "shown", **changes: Any) -> Evidence:
         deliveries=_rows(state),
         inbox={ME: {ROOM: (1, [EVENT])}} if is_unread else {},
         bar=int(is_unread),
+        highlights=0,
         popups=[POPUP] if state == "shown" else [],
         tellings=[_telling("Alice: w0001v0")] if state is not None else [],
     )
@@ -108,6 +109,9 @@ def test_inbox_and_bar_say_what_the_ledger_says() -> None:
     assert _faults(_evidence(inbox={ME: {ROOM: (2, [EVENT])}})) == {Fault.INBOX}
     assert _faults(_evidence(inbox={ME: {ROOM: (1, ["$other"])}})) == {Fault.INBOX}
     assert _faults(_evidence(bar=0)) == {Fault.BAR}
+    assert _faults(_evidence(highlights=1)) == {Fault.BAR}
+    assert _faults(_evidence(expected=[replace(EXPECTED, is_highlight=True)])) == {Fault.BAR}
+    assert _faults(_evidence(expected=[replace(EXPECTED, is_highlight=True)], highlights=1)) == set()
 
 
 def test_words_of_our_own_need_a_reason() -> None:

@@ -281,7 +281,8 @@ class Truth:
             if (event := room.events.get(raw["event_id"])) is not None:
                 event.listed = True
                 event.is_listed_as_read |= each["read"]
-                event.is_highlight = _highlights(each["actions"])
+                if not event.is_encrypted:
+                    event.is_highlight = _highlights(each["actions"])
 
     def _judge(self, event: Event) -> bool:
         """Whether it rings by the rules as they are now."""

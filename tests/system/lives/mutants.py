@@ -22,11 +22,17 @@ def _replace(owner: Any, name: str, broken: object) -> None:
 def _ask_for_any_id() -> None:
     """The old filter: whatever has something open is named in it, and a refusal is the whole sync's."""
     from heliograph.homeserver import sync_filter
+    from heliograph.store import deliveries
     from heliograph.sync_loop.narrowing import Narrowing
 
     async def ask(self: Any, sync: Callable[[Any], Any], request: Any) -> Any:
         return await sync(request)
 
+    def read_open_rooms(db: sqlite3.Connection) -> frozenset[str]:
+        rows = db.execute(f"SELECT DISTINCT room_id FROM deliveries WHERE {deliveries.OPEN}")
+        return frozenset(room_id for (room_id,) in rows)
+
+    _replace(deliveries, "read_open_rooms", read_open_rooms)
     _replace(sync_filter, "fits_filter", lambda room_id: True)
     _replace(Narrowing, "ask", ask)
 
@@ -58,16 +64,6 @@ def _end_deliveries() -> None:
     from heliograph.delivery_loop import DeliveryLoop
 
     _end_after(DeliveryLoop, "_work", 10)
-
-
-def _end_quiet() -> None:
-    """The loop that ends pauses is gone, and nobody starts it again."""
-    from heliograph.quiet_loop import QuietLoop
-
-    async def run(self: QuietLoop, on_change: Callable[[], None]) -> None:
-        await asyncio.get_running_loop().create_future()
-
-    _replace(QuietLoop, "_run", run)
 
 
 def _end_after(loop: type, step: str, rounds: int) -> None:
@@ -123,7 +119,6 @@ MUTANTS: Mapping[str, Callable[[], None]] = {
     "token first": _take_the_token_first,
     "front desk dies": _end_the_front_desk,
     "delivery loop dies": _end_deliveries,
-    "quiet loop dies": _end_quiet,
     "receipts are forgotten": _forget_receipts,
     "redactions are forgotten": _forget_redactions,
     "rings again after a start": _ring_again,

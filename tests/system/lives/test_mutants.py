@@ -21,7 +21,6 @@ CAUGHT_BY: Mapping[str, Sequence[int]] = {
     "token first": (3, 2, 5, 8, 17, 37),
     "front desk dies": (0, 1),
     "delivery loop dies": (0, 1),
-    "quiet loop dies": (15, 16),
     "receipts are forgotten": (4, 5),
     "redactions are forgotten": (13, 14),
     "rings again after a start": (0, 1),

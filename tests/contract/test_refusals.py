@@ -15,6 +15,9 @@ from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEna
 from heliograph.errors import LoggedOut, Refused
 from heliograph.ports import Homeserver, Member, RoomActions, SyncRequest
 
+pytestmark = pytest.mark.expected_log("^homeserver 4", times=(0, None))
+"""Each test compares what is refused with what it wrote down."""
+
 ODD_ROOMS = ["!nothing", "!x:in_valid", "!x:y:z", "!x:e..x", "!", "!a\nb:localhost"]
 """Ids that Synapse takes in paths, but not in filters."""
 HASH = "!" + "A" * 43

@@ -1,4 +1,7 @@
-"""A key server in memory, and the user's other client as far as keys go."""
+"""A key server in memory, and the user's other client as far as keys go.
+
+It refuses what Synapse refuses (tests/contract/test_key_refusals.py).
+"""
 
 from __future__ import annotations
 
@@ -6,6 +9,7 @@ import hashlib
 import hmac
 import json
 import secrets
+from collections import Counter
 from collections.abc import Collection, Mapping
 from typing import Any
 
@@ -13,16 +17,19 @@ import vodozemac
 from Crypto.Cipher import AES
 
 from builders import ME
+from fakes.synapse_checks import check_key_claim, check_key_upload, check_to_device
 from heliograph.core.canonical import canonical_json, without_signatures
 from heliograph.core.encryption import Identity
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId, UserId
-from heliograph.encryption.signatures import SigningKey, encode
+from heliograph.encryption.signatures import SigningKey, encode, is_signed
 from heliograph.errors import Refused, ServerError
 from heliograph.ports import BackupVersion, PublishedKeys
 
 # Its cryptography loads files at first use, which would be within a test's event loop.
 SigningKey(bytes(32)).sign({})
+
+_UNACCEPTED = Refused(200, "M_INVALID_SIGNATURE", "1 signatures were not accepted")
 
 
 class FakeKeyServer:
@@ -33,6 +40,8 @@ class FakeKeyServer:
         self.master: dict[str, dict[str, Any]] = {}
         self.self_signing: dict[str, dict[str, Any]] = {}
         self.one_time_keys: dict[tuple[str, str], dict[str, Any]] = {}
+        """By user and device; and so are these, which stay when they are claimed."""
+        self.fallback_keys: dict[tuple[str, str], dict[str, Any]] = {}
         self.account_data: dict[str, Any] = {}
         self.backup: BackupVersion | None = None
         self.backed_up: dict[tuple[str, str], Any] = {}
@@ -41,6 +50,12 @@ class FakeKeyServer:
         self.failure: ServerError | None = None
         """If set, every request ends so."""
         self.requests = 0
+
+    def forget(self, user_id: str, device_id: str) -> None:
+        """The device was signed out."""
+        del self.devices[user_id][device_id]
+        self.one_time_keys.pop((user_id, device_id), None)
+        self.fallback_keys.pop((user_id, device_id), None)
 
 
 class FakeKeys:
@@ -61,11 +76,14 @@ class FakeKeys:
         self, *, device_keys: Json | None = None, one_time_keys: Json | None = None, fallback_keys: Json | None = None
     ) -> Mapping[str, int]:
         self._asked()
+        parts = {"device_keys": device_keys, "one_time_keys": one_time_keys, "fallback_keys": fallback_keys}
+        held = self.server.one_time_keys.setdefault((self.user_id, self.device_id), {})
+        check_key_upload({name: part for name, part in parts.items() if part}, self.user_id, self.device_id, held)
         if device_keys:
             self.server.devices.setdefault(self.user_id, {})[self.device_id] = dict(device_keys)
-        held = self.server.one_time_keys.setdefault((self.user_id, self.device_id), {})
         held.update(one_time_keys or {})
-        return {"signed_curve25519": len(held)}
+        self.server.fallback_keys.setdefault((self.user_id, self.device_id), {}).update(fallback_keys or {})
+        return Counter(map(_algorithm, held))
 
     async def query_keys(self, user_ids: Collection[UserId]) -> PublishedKeys:
         self._asked()
@@ -79,23 +97,42 @@ class FakeKeys:
 
     async def claim_keys(self, devices: Mapping[UserId, Mapping[str, str]]) -> Mapping[str, Mapping[str, Json]]:
         self._asked()
+        check_key_claim(devices)
         claimed: dict[str, dict[str, Json]] = {}
         for user, wanted in devices.items():
-            for device in wanted:
-                held = self.server.one_time_keys.get((user, device), {})
-                if held:
-                    key_id = next(iter(held))
-                    claimed.setdefault(user, {})[device] = {key_id: held.pop(key_id)}
+            for device, algorithm in wanted.items():
+                if found := self._claim(user, device, algorithm):
+                    claimed.setdefault(user, {})[device] = found
         return claimed
+
+    def _claim(self, user: str, device: str, algorithm: str) -> dict[str, Any]:
+        one_time = self.server.one_time_keys.get((user, device), {})
+        for key_id in one_time:
+            if _algorithm(key_id) == algorithm:
+                return {key_id: one_time.pop(key_id)}
+        fallback = self.server.fallback_keys.get((user, device), {})
+        return {key_id: key for key_id, key in fallback.items() if _algorithm(key_id) == algorithm}
 
     async def upload_signatures(self, signed: Mapping[UserId, Mapping[str, Json]]) -> None:
         self._asked()
         for user, objects in signed.items():
             for device_id, signed_object in objects.items():
-                device = self.server.devices.get(user, {}).get(device_id)
-                if device is None or without_signatures(device) != without_signatures(signed_object):
-                    raise Refused(200, "M_INVALID_SIGNATURE", "1 signatures were not accepted")
-                device["signatures"].setdefault(user, {}).update(signed_object["signatures"][user])
+                self._take_signature(user, device_id, signed_object)
+
+    def _take_signature(self, user: str, device_id: str, signed: Json) -> None:
+        """One by the self-signing key, of one of our devices; one that is known is not looked at."""
+        device, identity = self.server.devices.get(user, {}).get(device_id), self.server.self_signing.get(user)
+        if user != self.user_id or device is None or identity is None:
+            raise _UNACCEPTED
+        [(key_id, public_key)] = identity["keys"].items()
+        if key_id not in signed.get("signatures", {}).get(user, {}):
+            raise _UNACCEPTED
+        if key_id in device["signatures"].get(user, {}):
+            return
+        is_same = without_signatures(device) == without_signatures(signed)
+        if not is_same or not is_signed(signed, self.user_id, public_key, public_key):
+            raise _UNACCEPTED
+        device["signatures"].setdefault(user, {})[key_id] = signed["signatures"][user][key_id]
 
     async def send_to_device(
         self, type_: str, messages: Mapping[UserId, Mapping[str, Json]], transaction_id: str
@@ -103,6 +140,7 @@ class FakeKeys:
         self._asked()
         if transaction_id in self._transactions:
             return
+        check_to_device(messages)
         self._transactions.add(transaction_id)
         for user, devices in messages.items():
             for device, content in devices.items():
@@ -123,6 +161,11 @@ class FakeKeys:
             return None
         found: Json | None = self.server.backed_up.get((room_id, session_id))
         return found
+
+
+def _algorithm(key_id: str) -> str:
+    """Of a one-time or fallback key, by its name."""
+    return key_id.partition(":")[0]
 
 
 class FakeVault:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from functools import lru_cache
 from typing import Any
 from urllib.parse import urlsplit
 
 import jsonschema
+from canonicaljson import encode_canonical_json
 from jsonschema import FormatChecker
 
+from heliograph.core.events import Json
+from heliograph.core.ids import UserId
 from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
 from heliograph.errors import Refused
 from heliograph.ports import Pusher
@@ -19,10 +23,15 @@ from heliograph.ports import Pusher
 with warnings.catch_warnings():
     # Of jsonschema, about how Synapse registers its formats.
     warnings.simplefilter("ignore", DeprecationWarning)
+    from synapse.api.constants import MAX_TO_DEVICE_CONTENT_SIZE
     from synapse.api.errors import Codes, SynapseError, UnrecognizedRequestError
     from synapse.api.filtering import USER_FILTER_SCHEMA
+    from synapse.handlers.e2e_keys import _one_time_keys_match
     from synapse.handlers.push_rules import InvalidRuleException, check_actions
+    from synapse.http.servlet import validate_json_object
     from synapse.rest.client import push_rule
+    from synapse.rest.client.keys import KeyUploadServlet
+    from synapse.types import UserID
 
 _MOST_OF_A_RULE_ID = 300
 """Bytes: the default of Synapse's `rule_id_length`."""
@@ -48,9 +57,47 @@ def check_pusher(pusher: Pusher) -> None:
         raise Refused(400, "M_MISSING_PARAM", "refused with HTTP 400: M_MISSING_PARAM Config Error: 'url'")
 
 
+@contextmanager
+def _refusing() -> Iterator[None]:
+    """What Synapse's code raises is Refused, as its client sees it."""
+    try:
+        yield
+    except SynapseError as error:
+        errcode = Codes(error.errcode).value
+        raise Refused(error.code, errcode, f"refused with HTTP {error.code}: {errcode} {error.msg}") from None
+    except InvalidRuleException as error:
+        raise Refused(400, "M_UNKNOWN", f"refused with HTTP 400: M_UNKNOWN {error}") from None
+
+
+def check_key_upload(body: Json, user_id: str, device_id: str, held: Mapping[str, Json]) -> None:
+    """As Synapse's `KeyUploadServlet`, for this device; `held` are its one-time keys by name. Raises Refused."""
+    with _refusing():
+        validate_json_object(dict(body), KeyUploadServlet.KeyUploadRequestBody)
+        device = body.get("device_keys")
+        if device is not None and (device["user_id"], device["device_id"]) != (user_id, device_id):
+            raise SynapseError(400, "the device keys are another device's", Codes.BAD_JSON)
+        for name, key in body.get("one_time_keys", {}).items():
+            if name in held and not _one_time_keys_match(json.dumps(held[name]), key):
+                raise SynapseError(400, f"One time key {name} already exists")
+
+
+def check_key_claim(user_ids: Collection[str]) -> None:
+    """As Synapse's `OneTimeKeyServlet`, which takes users apart to find their homeservers. Raises Refused."""
+    with _refusing():
+        for user_id in user_ids:
+            UserID.from_string(user_id)
+
+
+def check_to_device(messages: Mapping[UserId, Mapping[str, Json]]) -> None:
+    """As Synapse's `DeviceMessageHandler`. Raises Refused."""
+    contents = [content for user_id in messages if UserID.is_valid(user_id) for content in messages[user_id].values()]
+    if any(len(encode_canonical_json(content)) > MAX_TO_DEVICE_CONTENT_SIZE for content in contents):
+        raise Refused(413, "M_TOO_LARGE", "refused with HTTP 413: M_TOO_LARGE To-device message is too large to send")
+
+
 def check_rule_change(rules: Mapping[str, Sequence[Mapping[str, Any]]], change: Change) -> None:
     """As Synapse's `PushRuleRestServlet`, step by step; `rules` are the user's own, by kind. Raises Refused."""
-    try:
+    with _refusing():
         path = ["pushrules", "global", change.kind, *change.rule_id.split("/")]
         match change:
             case SetEnabled():
@@ -65,16 +112,11 @@ def check_rule_change(rules: Mapping[str, Sequence[Mapping[str, Any]]], change: 
             case Delete():
                 return
             case SetEnabled() | SetActions() if not change.rule_id.startswith(".") and change.rule_id not in known:
-                raise Refused(404, "M_NOT_FOUND", "refused with HTTP 404: M_NOT_FOUND Unknown rule")
+                raise SynapseError(404, "Unknown rule", Codes.NOT_FOUND)
             case SetActions(actions=actions):
                 check_actions(list(actions))
             case Put():
                 _check_put(spec, known, change)
-    except SynapseError as error:
-        errcode = Codes(error.errcode).value
-        raise Refused(error.code, errcode, f"refused with HTTP {error.code}: {errcode}") from None
-    except InvalidRuleException as error:
-        raise Refused(400, "M_UNKNOWN", f"refused with HTTP 400: M_UNKNOWN {error}") from None
 
 
 def _check_put(spec: Any, known: Collection[str], put: Put) -> None:

@@ -177,6 +177,7 @@ async def test_a_device_whose_keys_changed_gets_nothing(stage: Stage, tmp_path: 
     await stage.say(sender, "first")
     await stage.deliver()
     await first.close()
+    stage.server.forget(ALICE, "A")
     impostor = await open_machine(tmp_path / "impostor", ALICE, "A")
     await stage.publish(impostor)
     await stage.say(sender, "second")

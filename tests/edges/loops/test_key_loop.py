@@ -19,12 +19,12 @@ from heliograph.key_loop import ASK_AGAIN_MS, COLLISIONS, KeyLoop
 from waiting import until
 
 MINUTE, HOUR = 60, 3600
-DEVICE_KEYS = {"user_id": ME, "device_id": "D", "keys": {"ed25519:D": "mine"}, "signatures": {}}
+DEVICE_KEYS = {"user_id": ME, "device_id": "D", "algorithms": [], "keys": {"ed25519:D": "mine"}, "signatures": {}}
 EXISTS = Refused(400, "M_UNKNOWN", "One time key signed_curve25519:AAAA already exists")
 
 
 def make_upload(*names: str, device_keys: dict[str, Any] | None = None, **parts: Any) -> KeyUpload:
-    keys = {f"signed_curve25519:{name}": {"key": name} for name in names}
+    keys = {f"signed_curve25519:{name}": {"key": name, "signatures": {}} for name in names}
     return KeyUpload(device_keys=device_keys, one_time_keys=keys or None, **parts)
 
 
@@ -128,7 +128,7 @@ async def test_a_server_that_tells_no_count_is_asked_now_and_then(clock: WallClo
 
 @pytest.mark.expected_log("The homeserver has other one-time keys under the names of ours")
 async def test_keys_whose_names_the_server_knows_are_replaced_and_the_rest_is_published(clock: WallClock) -> None:
-    fallback = {"signed_curve25519:F": {"key": "F"}}
+    fallback = {"signed_curve25519:F": {"key": "F", "signatures": {}}}
     stage = Stage(clock, make_upload("A", device_keys=DEVICE_KEYS, fallback_keys=fallback), make_upload("B"))
     stage.server.taken_names = {"signed_curve25519:A"}
     async with stage.running():

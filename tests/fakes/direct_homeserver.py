@@ -31,6 +31,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from builders import ALICE, ME
+from fakes.stream_token import read_place
 from fakes.synapse_checks import check_filter
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.errors import Refused
@@ -293,7 +294,8 @@ class DirectHomeserver:
             rules = {"type": "m.push_rules", "content": {"global": predefined_rules(ME)}}
             return web.json_response({"next_batch": f"s{len(self._stream)}", "account_data": {"events": [rules]}})
         token = request.query["since"]
-        since = int(token.removeprefix("s"))
+        if (since := read_place(token)) is None:
+            return _error(400, "M_UNKNOWN")
         for event_id in self._carried.pop(token, ()):
             self._unacknowledged.pop(event_id, None)
         self._to_device_gone = max(self._to_device_gone, since)

@@ -16,6 +16,7 @@ from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
+from fakes.stream_token import read_place
 from fakes.synapse_checks import check_filter, check_pusher
 from heliograph.core.events import (
     AccountData,
@@ -305,9 +306,9 @@ class FakeHomeserver:
 
     def _place(self, token: str, prefix: str = "s") -> int:
         """Places in the list of notifications are none in the stream."""
-        if not token.startswith(prefix) or not token[1:].isdigit():
+        if (place := read_place(token, prefix)) is None:
             raise Refused(400, "M_UNKNOWN", "not a token of ours")
-        return int(token[1:])
+        return place
 
     def _membership(self, room_id: str) -> str | None:
         room = self.rooms.get(RoomId(room_id))

@@ -19,6 +19,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from builders import ALICE, ME
+from fakes.stream_token import read_place
 from fakes.synapse_checks import check_filter
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.errors import Refused
@@ -201,7 +202,9 @@ class SoakHomeserver:
 
     def _notifications(self, token: str | None, limit: int) -> web.Response:
         """Newest first; the token is the place in the stream before which it goes on."""
-        end = self.place if token is None else int(token)
+        end = self.place if token is None else read_place(token, "n")
+        if end is None:
+            return _error(400, "M_UNKNOWN")
         listed: list[Json] = []
         while end > 0 and len(listed) < limit:
             end -= 1
@@ -209,10 +212,11 @@ class SoakHomeserver:
             if entry.rings:
                 item = {"room_id": entry.room_id, "event": entry.content, "ts": entry.ts, "read": False}
                 listed.append({**item, "actions": ["notify"], "profile_tag": None})
-        return web.json_response({"notifications": listed, **({"next_token": str(end)} if end else {})})
+        return web.json_response({"notifications": listed, **({"next_token": f"n{end}"} if end else {})})
 
     def _messages(self, room_id: str, token: str, limit: int) -> web.Response:
-        end = int(token.removeprefix("p"))
+        if (end := read_place(token, "p")) is None:
+            return _error(400, "M_UNKNOWN")
         found: list[Json] = []
         while end > 0 and len(found) < limit:
             end -= 1
@@ -254,7 +258,8 @@ class SoakHomeserver:
         if "since" not in query:
             rules = {"type": "m.push_rules", "content": {"global": predefined_rules(ME)}}
             return web.json_response({"next_batch": f"s{self.place}", "account_data": {"events": [rules]}})
-        since = int(query["since"].removeprefix("s"))
+        if (since := read_place(query["since"])) is None:
+            return _error(400, "M_UNKNOWN")
         room = json.loads(query["filter"]).get("room", {})
         if query["timeout"] != "0":
             await self._wait(since)

@@ -111,3 +111,19 @@ async def test_a_strangers_invite_rings_and_can_be_declined_whatever_its_rooms_i
         await daemon.stop()
         await daemon.start()
         await stage.each_message_rings(daemon, "later")
+
+
+async def test_open_invites_of_strangers_are_counted_at_the_first_start_whatever_their_rooms_ids(
+    screen: NotificationServer, federating: ThrowawaySynapse, tmp_path: Path
+) -> None:
+    me, alice = await federating.register("me"), await federating.register("alice")
+    async with ForeignHomeserver(tmp_path) as stranger:
+        for room_id in [*ODD_ROOMS, f"!good:{stranger.name}"]:
+            await stranger.invite(federating.base_url, federating.server_name, me.user_id, room_id, "Dinner")
+        await alice.create_room("Breakfast", [me])
+        withdrawn = await alice.create_room("Lunch", [me])
+        await alice.kick(withdrawn, me)
+        await sign_in(me)
+        async with Daemon():
+            await until(lambda: bool(screen.shown), "the summary of the first start", seconds=30)
+    assert f"{len(ODD_ROOMS) + 2} invites" in screen.shown[0].body

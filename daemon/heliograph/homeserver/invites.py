@@ -1,26 +1,50 @@
-"""Which invites are still open: GET /room_summary tells the user's own membership (MSC3266).
+"""Which invites are still open: by sliding sync, and by GET /room_summary (MSC3266) where that tells nothing of a room.
 
 A first sync that asks for no rooms leaves invites out on Synapse, and one that asks for any goes through them all.
+Synapse has no summary of a room that no user of it is in (400, "Missing via to query remote room"), nor of one whose id
+is not as the specification wants it, and both may be what a stranger invites to.
 """
 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+import logging
+from collections.abc import Collection, Sequence
 from typing import Any
 
 from heliograph.core.ids import RoomId
-from heliograph.errors import Refused
+from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.decoding import decode_as, missing_is_refused
 from heliograph.homeserver.session import Session
+from heliograph.homeserver.sliding_sync import fetch_invites_by_sliding_sync
 from heliograph.tasks import together
+
+log = logging.getLogger(__name__)
 
 _AT_ONCE = 8
 
 
 async def fetch_open_invites(session: Session, room_ids: Collection[RoomId]) -> frozenset[RoomId]:
     """Those of the rooms that the user is invited to. A room the server does not tell about is left out."""
+    if not room_ids:
+        return frozenset()
+    told = await _by_sliding_sync(session, sorted(room_ids))
+    told |= await _by_summaries(session, sorted(set(room_ids).difference(told)))
+    return frozenset(room_id for room_id, is_open in told.items() if is_open)
+
+
+async def _by_sliding_sync(session: Session, room_ids: Sequence[RoomId]) -> dict[RoomId, bool]:
+    try:
+        return await fetch_invites_by_sliding_sync(session, room_ids)
+    except (Refused, BadAnswer) as no:
+        if isinstance(no, BadAnswer) and no.status >= 500:
+            raise
+        log.info("No sliding sync for %d invites: %s", len(room_ids), no)
+        return {}
+
+
+async def _by_summaries(session: Session, room_ids: Sequence[RoomId]) -> dict[RoomId, bool]:
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def is_invited(room_id: RoomId) -> bool:
@@ -33,6 +57,5 @@ async def fetch_open_invites(session: Session, room_ids: Collection[RoomId]) -> 
             return False
         return answer.get("membership") == "invite"
 
-    rooms = sorted(room_ids)
-    answers = await together(is_invited(room_id) for room_id in rooms)
-    return frozenset(room_id for room_id, is_open in zip(rooms, answers, strict=True) if is_open)
+    answers = await together(is_invited(room_id) for room_id in room_ids)
+    return dict(zip(room_ids, answers, strict=True))

@@ -1,4 +1,4 @@
-"""Room facts by simplified sliding sync (MSC4186): many rooms in one request, nothing else comes along."""
+"""Rooms by simplified sliding sync (MSC4186): many in one request, nothing else comes along."""
 
 from __future__ import annotations
 
@@ -8,25 +8,29 @@ from typing import Any
 
 import msgspec
 
-from heliograph.core.events import Event
+from heliograph.core.events import Event, Json, StrippedState
 from heliograph.core.ids import RoomId
 from heliograph.core.room import RoomFacts
 from heliograph.homeserver.bounds import MAX_INTEGER
 from heliograph.homeserver.decoding import decode_as, missing_is_refused, optional
-from heliograph.homeserver.event import BROKEN, read_event
+from heliograph.homeserver.event import BROKEN, read_event, read_stripped
 from heliograph.homeserver.heroes import with_heroes
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import STATE_TYPES
 from heliograph.ports import Member
 
 _PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
-_CONNECTION = "io.github.heliograph.room_facts"
-"""One name for all requests: the homeserver forgets the last when the next comes."""
+_CONNECTION = "io.github.heliograph.%s"
+"""One name for all requests of a kind: the homeserver forgets the last when the next comes."""
 _MAX_ANSWER = 32 * 1024 * 1024
 
 
 class _Answer(msgspec.Struct):
     rooms: dict[str, msgspec.Raw]
+
+
+class _Invited(msgspec.Struct):
+    invite_state: list[msgspec.Raw] | None = None
 
 
 class _Room(msgspec.Struct):
@@ -39,12 +43,38 @@ async def fetch_by_sliding_sync(session: Session, room_ids: Sequence[RoomId]) ->
     """Complete facts of the rooms it told all about. Refused if there is no sliding sync."""
     wanted = [[type_, ""] for type_ in STATE_TYPES if type_ != "m.room.member"]
     subscription = {"timeline_limit": 0, "required_state": [*wanted, ["m.room.member", "$ME"]]}
-    body = {"conn_id": _CONNECTION, "room_subscriptions": dict.fromkeys(room_ids, subscription)}
-    with missing_is_refused():
-        answer = await session.request("POST", _PATH, query={"timeout": "0"}, body=body, limit=_MAX_ANSWER)
-    rooms = decode_as(_Answer, answer).rooms
+    rooms = await _ask(session, "room_facts", dict.fromkeys(room_ids, subscription))
     facts = (_read(rooms[room_id], room_id, session.user_id) for room_id in room_ids if room_id in rooms)
     return {room.room_id: room for room in facts if room is not None}
+
+
+async def fetch_invites_by_sliding_sync(session: Session, room_ids: Sequence[RoomId]) -> dict[RoomId, bool]:
+    """Whether the user is invited to them, for the rooms it told of. Refused if there is no sliding sync."""
+    subscription = {"timeline_limit": 0, "required_state": []}
+    rooms = await _ask(session, "open_invites", dict.fromkeys(room_ids, subscription))
+    return {room_id: _is_invite(rooms[room_id], room_id, session.user_id) for room_id in room_ids if room_id in rooms}
+
+
+async def _ask(session: Session, kind: str, subscriptions: dict[RoomId, Json]) -> dict[str, msgspec.Raw]:
+    body = {"conn_id": _CONNECTION % kind, "room_subscriptions": subscriptions}
+    with missing_is_refused():
+        answer = await session.request("POST", _PATH, query={"timeout": "0"}, body=body, limit=_MAX_ANSWER)
+    return decode_as(_Answer, answer).rooms
+
+
+def _is_invite(raw: msgspec.Raw, room_id: RoomId, me: str) -> bool:
+    """A room that the user knocks at has `invite_state`, too."""
+    try:
+        state = msgspec.json.decode(raw, type=_Invited).invite_state or []
+    except BROKEN:
+        return False
+    events = (read_stripped(bytes(part), room_id, "invite_state") for part in state)
+    return any(
+        isinstance(event, StrippedState)
+        and (event.type, event.state_key) == ("m.room.member", me)
+        and event.content.get("membership") == "invite"
+        for event in events
+    )
 
 
 def _read(raw: msgspec.Raw, room_id: RoomId, me: str) -> RoomFacts | None:

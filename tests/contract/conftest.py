@@ -10,14 +10,16 @@ import pytest
 
 from fakes.homeserver import FakeHomeserver
 from fakes.room_actions import FakeRoomActions
+from fakes.rooms import FakeRooms
 from heliograph.core.events import JoinedRoom, Sync
 from heliograph.core.ids import RoomId
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.room_actions import RoomActionsClient
+from heliograph.homeserver.rooms import RoomsClient
 from heliograph.homeserver.session import Session
-from heliograph.ports import Homeserver, RoomActions, SyncRequest
+from heliograph.ports import Homeserver, RoomActions, Rooms, SyncRequest
 
 
 @dataclass
@@ -26,6 +28,7 @@ class World:
 
     homeserver: Homeserver
     actions: RoomActions
+    rooms: Rooms
     me: Any
     alice: Any
     bob: Any
@@ -71,7 +74,8 @@ async def fake_world() -> World:
     async def send_to_device(type_: str, content: dict[str, Any]) -> None:
         server.send_to_device(alice.user_id, type_, content)
 
-    return World(server, FakeRoomActions(server.user_id, server), me, alice, bob, send_to_device, server.sign_out)
+    actions, rooms = FakeRoomActions(server.user_id, server), FakeRooms(server)
+    return World(server, actions, rooms, me, alice, bob, send_to_device, server.sign_out)
 
 
 @pytest.fixture
@@ -84,7 +88,8 @@ async def real_world(synapse: ThrowawaySynapse, new_user: Callable[[str], Awaita
         messages = {me.user_id: {me.device_id: content}}
         await alice.call("PUT", f"/sendToDevice/{type_}/{id(content)}", {"messages": messages})
 
-    yield World(client, RoomActionsClient(session), await me.login_again(), alice, bob, send_to_device, me.logout)
+    actions, rooms = RoomActionsClient(session), RoomsClient(session)
+    yield World(client, actions, rooms, await me.login_again(), alice, bob, send_to_device, me.logout)
     await client.close()
 
 

@@ -433,7 +433,8 @@ class FakeUser:
         server, room_id = self.homeserver, self.homeserver.new_room_id()
         server.add(room_id, self.user_id, "m.room.create", {"room_version": "11"}, "")
         server.membership_event(room_id, self.user_id, self.user_id, "join")
-        server.add(room_id, self.user_id, "m.room.power_levels", {"users": {self.user_id: 100}}, "")
+        levels = {"users": {self.user_id: 100}, **options.get("power_level_content_override", {})}
+        server.add(room_id, self.user_id, "m.room.power_levels", levels, "")
         for state in options.get("initial_state", ()):
             server.add(room_id, self.user_id, state["type"], state["content"], state.get("state_key", ""))
         if name is not None:

@@ -7,6 +7,7 @@ import warnings
 from collections.abc import Collection, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from functools import lru_cache
+from types import SimpleNamespace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -23,9 +24,12 @@ from heliograph.ports import Pusher
 with warnings.catch_warnings():
     # Of jsonschema, about how Synapse registers its formats.
     warnings.simplefilter("ignore", DeprecationWarning)
-    from synapse.api.constants import MAX_TO_DEVICE_CONTENT_SIZE
+    from synapse.api.constants import MAX_PDU_SIZE, MAX_TO_DEVICE_CONTENT_SIZE
     from synapse.api.errors import Codes, SynapseError, UnrecognizedRequestError
     from synapse.api.filtering import USER_FILTER_SCHEMA
+    from synapse.api.room_versions import RoomVersions
+    from synapse.events.utils import validate_canonicaljson
+    from synapse.events.validator import EventValidator
     from synapse.handlers.e2e_keys import _one_time_keys_match
     from synapse.handlers.push_rules import InvalidRuleException, check_actions
     from synapse.http.servlet import validate_json_object
@@ -33,6 +37,8 @@ with warnings.catch_warnings():
     from synapse.rest.client.keys import KeyUploadServlet
     from synapse.types import UserID
 
+_MOST_OF_A_TYPE = 255
+"""Bytes of an event's type, by the specification."""
 _MOST_OF_A_RULE_ID = 300
 """Bytes: the default of Synapse's `rule_id_length`."""
 
@@ -93,6 +99,23 @@ def check_to_device(messages: Mapping[UserId, Mapping[str, Json]]) -> None:
     contents = [content for user_id in messages if UserID.is_valid(user_id) for content in messages[user_id].values()]
     if any(len(encode_canonical_json(content)) > MAX_TO_DEVICE_CONTENT_SIZE for content in contents):
         raise Refused(413, "M_TOO_LARGE", "refused with HTTP 413: M_TOO_LARGE To-device message is too large to send")
+
+
+def check_sent_event(type_: str, content: Json) -> None:
+    """As Synapse makes an event that is no state of what PUT /send brings. Raises Refused."""
+    event: Any = SimpleNamespace(
+        type=type_,
+        content=content,
+        room_id="!room:example.org",
+        sender="@user:example.org",
+        room_version=RoomVersions.V11,
+        is_state=lambda: False,
+    )
+    with _refusing():
+        EventValidator().validate_builder(event)
+        validate_canonicaljson(content)
+        if len(type_.encode()) > _MOST_OF_A_TYPE or len(encode_canonical_json(content)) > MAX_PDU_SIZE:
+            raise SynapseError(413, "event too large", Codes.TOO_LARGE)
 
 
 def check_rule_change(rules: Mapping[str, Sequence[Mapping[str, Any]]], change: Change) -> None:

@@ -4,36 +4,34 @@ from __future__ import annotations
 
 import pytest
 
-from builders import ALICE, ROOM, make_delivery, make_facts
+from builders import ALICE, ME, ROOM, make_delivery, make_facts
+from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
+from fakes.rooms import FakeRooms
 from heliograph.core.encryption import MEGOLM
 from heliograph.core.events import Json
-from heliograph.core.ids import EventId, RoomId
+from heliograph.core.ids import RoomId
 from heliograph.core.record import Plan, RoomRecord
-from heliograph.errors import Refused, ServerError, UserError
+from heliograph.errors import Refused, UserError
 from heliograph.ports import Audience
 from heliograph.replier import Replier
 
 
-class FakeRooms:
-    """`ports.Rooms`, and what encrypts for it."""
-
-    def __init__(self, *, is_encrypted: bool = True) -> None:
-        self.told = Audience(frozenset({ALICE}), encryption={"algorithm": MEGOLM} if is_encrypted else None)
-        self.sent: list[tuple[str, str, Json]] = []
-        self.failure: ServerError | None = None
-
-    async def audience(self, room_id: RoomId) -> Audience:
-        if self.failure is not None:
-            raise self.failure
-        return self.told
-
-    async def send(self, room_id: RoomId, type_: str, content: Json, transaction_id: str) -> EventId:
-        self.sent.append((room_id, type_, content))
-        return EventId("$sent")
+class Cipher:
+    """What encrypts, without keys."""
 
     async def encrypt(self, room_id: RoomId, audience: Audience, type_: str, content: Json) -> Json:
         return {"encrypted": content}
+
+
+def make_rooms(*, is_encrypted: bool = True) -> FakeRooms:
+    """Of a homeserver with ROOM, where Alice is."""
+    server = FakeHomeserver()
+    for user_id in (ALICE, ME):
+        server.membership_event(ROOM, user_id, user_id, "join")
+    if is_encrypted:
+        server.add(ROOM, ALICE, "m.room.encryption", {"algorithm": MEGOLM}, "")
+    return FakeRooms(server)
 
 
 async def make_ledger(*event_ids: str, is_encrypted: bool = True) -> FakeLedger:
@@ -45,9 +43,10 @@ async def make_ledger(*event_ids: str, is_encrypted: bool = True) -> FakeLedger:
 
 
 async def test_a_reply_answers_the_newest_message_and_is_encrypted() -> None:
-    rooms = FakeRooms()
-    replier = Replier(rooms, await make_ledger("$first", "$second", "invite:x"), rooms)
-    assert await replier.reply(ROOM, "yes") == "$sent"
+    rooms = make_rooms()
+    replier = Replier(rooms, await make_ledger("$first", "$second", "invite:x"), Cipher())
+    sent = await replier.reply(ROOM, "yes")
+    assert sent == rooms.homeserver.rooms[ROOM].events[-1][1].event_id
     ((room_id, type_, content),) = rooms.sent
     assert (room_id, type_) == (ROOM, "m.room.encrypted")
     assert content["encrypted"]["m.relates_to"] == {"m.in_reply_to": {"event_id": "$second"}}
@@ -55,28 +54,28 @@ async def test_a_reply_answers_the_newest_message_and_is_encrypted() -> None:
 
 
 async def test_where_nothing_is_unread_it_is_a_message_of_its_own() -> None:
-    rooms = FakeRooms(is_encrypted=False)
-    await Replier(rooms, await make_ledger(is_encrypted=False), rooms).reply(ROOM, "hello")
+    rooms = make_rooms(is_encrypted=False)
+    await Replier(rooms, await make_ledger(is_encrypted=False), Cipher()).reply(ROOM, "hello")
     assert rooms.sent == [(ROOM, "m.room.message", {"msgtype": "m.text", "body": "hello", "m.mentions": {}})]
 
 
 async def test_a_room_that_was_encrypted_is_never_written_to_in_clear() -> None:
-    rooms = FakeRooms(is_encrypted=False)
+    rooms = make_rooms(is_encrypted=False)
     with pytest.raises(UserError, match="not encrypted any more"):
-        await Replier(rooms, await make_ledger(), rooms).reply(ROOM, "hello")
+        await Replier(rooms, await make_ledger(), Cipher()).reply(ROOM, "hello")
     assert rooms.sent == []
 
 
 @pytest.mark.parametrize("text", ["", " \n ", "x" * 20_001])
 async def test_what_is_no_text_to_send_is_refused(text: str) -> None:
-    rooms = FakeRooms()
+    rooms = make_rooms()
     with pytest.raises(UserError):
-        await Replier(rooms, await make_ledger(), rooms).reply(ROOM, text)
+        await Replier(rooms, await make_ledger(), Cipher()).reply(ROOM, text)
     assert rooms.sent == []
 
 
 async def test_why_it_was_not_sent_is_said() -> None:
-    rooms = FakeRooms()
-    rooms.failure = Refused(403, "M_FORBIDDEN", "you are not in the room")
+    rooms = make_rooms()
+    rooms.failures.append(Refused(403, "M_FORBIDDEN", "you are not in the room"))
     with pytest.raises(UserError, match="not sent: you are not in the room"):
-        await Replier(rooms, await make_ledger(), rooms).reply(ROOM, "hello")
+        await Replier(rooms, await make_ledger(), Cipher()).reply(ROOM, "hello")

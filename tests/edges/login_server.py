@@ -1,4 +1,7 @@
-"""A homeserver's endpoints for signing in and out and for push rules, on loopback, in a thread of its own."""
+"""A homeserver's endpoints for signing in and out and for push rules, on loopback, in a thread of its own.
+
+Signing in and out is refused as Synapse refuses it (tests/contract/test_login.py).
+"""
 
 from __future__ import annotations
 
@@ -92,6 +95,8 @@ class LoginServer:
             case "POST /login":
                 return self._log_in(body)
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
+        if not token:
+            return 401, {"errcode": "M_MISSING_TOKEN", "error": "Missing access token"}
         if token not in self.devices:
             return 401, {"errcode": "M_UNKNOWN_TOKEN", "error": "Dead", "soft_logout": token in self.soft_logouts}
         user_id, device_id = self.devices[token]
@@ -123,10 +128,17 @@ class LoginServer:
 
     def _log_in(self, body: dict[str, Any]) -> tuple[int, Any]:
         self.logins.append(body)
-        if body["type"] == "m.login.password":
-            user_id, is_right = body["identifier"]["user"], body["password"] == PASSWORD
-        else:
-            user_id, is_right = ME, body["token"] == LOGIN_TOKEN
+        match body:
+            case {"type": "m.login.password", "identifier": {"user": user_id}, "password": password}:
+                is_right = password == PASSWORD
+            case {"type": "m.login.token", "token": login_token}:
+                user_id, is_right = ME, login_token == LOGIN_TOKEN
+            case {"type": str(type_)} if type_ != "m.login.token":
+                return 400, {"errcode": "M_INVALID_PARAM", "error": "Invalid login submission"}
+            case _:
+                return 400, {"errcode": "M_UNKNOWN", "error": "Missing JSON keys."}
+        if not user_id:
+            return 400, {"errcode": "M_UNKNOWN", "error": "User identifier is missing 'user' key"}
         if not is_right or user_id not in (ME, ALICE):
             return 403, {"errcode": "M_FORBIDDEN", "error": "Invalid username or password"}
         token = f"syt_token{len(self.logins)}"

@@ -20,7 +20,7 @@ from aiohttp import web
 
 from builders import ALICE, ME
 from fakes.stream_token import read_place
-from fakes.synapse_checks import check_filter
+from fakes.synapse_checks import check_filter, check_key_upload
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.errors import Refused
 
@@ -237,6 +237,10 @@ class SoakHomeserver:
 
     async def _take_keys(self, request: web.BaseRequest) -> web.Response:
         keys = await request.json()
+        try:
+            check_key_upload(keys, ME, DEVICE, self.one_time_keys)
+        except Refused as refusal:
+            return _error(refusal.status, refusal.errcode)
         self.device_keys = keys.get("device_keys", self.device_keys)
         self.one_time_keys.update(keys.get("one_time_keys", {}))
         return web.json_response({"one_time_key_counts": {"signed_curve25519": len(self.one_time_keys)}})

@@ -378,6 +378,7 @@ async def test_to_device_events_come_until_they_are_acknowledged(world: World) -
     assert (await world.sync()).to_device == ()
 
 
+@pytest.mark.expected_log("homeserver 401 ", times=(0, None))
 async def test_a_token_that_is_good_is_known_and_one_that_is_not_is_refused_everywhere(world: World) -> None:
     await world.start()
     await world.homeserver.whoami()

@@ -91,6 +91,7 @@ async def federating() -> AsyncIterator[ThrowawaySynapse]:
         yield server
 
 
+@pytest.mark.expected_log("daemon warning: Not done in !nothing: decline .*M_INVALID_PARAM")
 async def test_a_strangers_invite_rings_and_can_be_declined_whatever_its_rooms_id_and_holds_up_nothing(
     screen: NotificationServer, federating: ThrowawaySynapse, tmp_path: Path
 ) -> None:

@@ -71,6 +71,11 @@ class _Watched:
     written: Callable[[], str]
     read: Read = findings
 
+    def keep(self) -> None:
+        """Reads the text now, for good."""
+        text = self.written()
+        self.written = lambda: text
+
 
 @dataclass
 class LogGuard:
@@ -104,8 +109,12 @@ class LogGuard:
     def finish(self, log: Path) -> None:
         """The file is about to be removed."""
         if (watched := self._watched.get(log)) is not None:
-            text = watched.written()
-            watched.written = lambda: text
+            watched.keep()
+
+    def finish_all(self) -> None:
+        """Nothing more is watched. What was written until now can be read for as long as the guard lives."""
+        for watched in self._watched.values():
+            watched.keep()
 
     def complaints(self) -> list[str]:
         """What was not expected, and what was expected and did not come. Empty: all is well."""
@@ -184,6 +193,8 @@ def watching() -> Iterator[LogGuard]:
     finally:
         logging.getLogger().removeHandler(here)
         _guards.remove(guard)
+        # The folders of programs that outlive tests may be gone when the last test is reported.
+        guard.finish_all()
 
 
 @contextmanager

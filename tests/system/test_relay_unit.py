@@ -132,6 +132,8 @@ async def test_the_unit_serves_in_its_sandbox_comes_back_after_a_crash_and_stops
     assert (await machine.shows("Result"), await machine.shows("ExecMainStatus")) == ("success", "0")
 
 
+@pytest.mark.expected_log("journal error: Error: .*homesever: there is no such key")
+@pytest.mark.expected_log("journal error: Try: Did you mean homeserver")
 async def test_a_wrong_configuration_is_told_and_not_tried_again_and_again(machine: Machine) -> None:
     await machine.configure('homesever = "http://127.0.0.1:8008"\n')
     await machine.root("systemctl", "start", UNIT, check=False)

@@ -131,9 +131,9 @@ def test_a_keyword_rings_as_it_was_told_to(stage: Stage) -> None:
     verdict = stage.verdict("a Code/Review, please")
     assert (verdict.notify, verdict.highlight, verdict.sound) == (True, False, None)
 
-    stage.rules("keyword", "add", "Code/Review", "--sound", "bell", "--highlight")
+    stage.rules("keyword", "add", "Code/Review", "--sound", "ring", "--highlight")
     verdict = stage.verdict("a code/review, please")
-    assert (verdict.notify, verdict.highlight, verdict.sound) == (True, True, "bell")
+    assert (verdict.notify, verdict.highlight, verdict.sound) == (True, True, "ring")
     assert not stage.rings("a code review")
 
     stage.rules("keyword", "remove", "CODE/REVIEW")
@@ -165,7 +165,7 @@ def test_rules_of_every_kind_are_made_where_they_are_wanted_and_removed(stage: S
     stage.rules(*add, "override/top", "-c", f"sender={stage.bob.user_id}")
     stage.rules(*add, "override/above", "-c", "content.body=one", "--before", "first")
     stage.rules(*add, "override/below", "-c", "content.body=two", "--after", "override/first")
-    stage.rules("add", "content/word", "--pattern", "w?rd", "--sound", "bell")
+    stage.rules("add", "content/word", "--pattern", "w?rd", "--sound", "ring")
     stage.rules("add", f"room/{stage.room}", "--highlight")
     stage.rules("add", "underride/last", "-c", "type=m.room.topic", "--action", "notify")
     stage.rules(*add, f"sender/{stage.bob.user_id}")
@@ -179,7 +179,7 @@ def test_rules_of_every_kind_are_made_where_they_are_wanted_and_removed(stage: S
     for body in ("hush!", "one", "two"):
         assert not stage.rings(body)
     assert not stage.rings(sender=stage.bob)
-    assert (stage.verdict("a ward")).sound == "bell"
+    assert (stage.verdict("a ward")).sound == "ring"
     assert (stage.verdict("hello")).highlight
 
     stage.rules(*add, "override/below", "-c", "content.body=two", "--before", "above")

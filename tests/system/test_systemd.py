@@ -20,7 +20,11 @@ from system.phone import Phone
 from system.systemd_box import SystemdBox
 from waiting import until
 
-pytestmark = pytest.mark.root
+pytestmark = [
+    pytest.mark.root,
+    # Whether the machine has a player of sounds is not what is tried here.
+    pytest.mark.expected_log("Sounds cannot be played: install", times=(0, None)),
+]
 PROBE = Path(__file__).with_name("sandbox_probe.py")
 HOME = Path("/home/boxed")
 UNITS = HOME / ".config/systemd/user"
@@ -254,6 +258,9 @@ async def kill_whole_service(desktop: Desktop) -> None:
     await desktop.root("timeout", "60", "sh", "-c", script, folder)
 
 
+@pytest.mark.expected_log("homeserver 401 ", times=(1, None))
+@pytest.mark.expected_log("checking whether .* was signed out", times=(1, 2))
+@pytest.mark.expected_log("no longer knows this device")
 async def test_the_journal_knows_what_is_grave(desktop: Desktop, new_user: NewUser) -> None:
     me, _, _ = await meet(new_user)
     await desktop.sign_in(me)

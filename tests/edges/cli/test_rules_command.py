@@ -106,7 +106,7 @@ def test_scripts_get_the_rules_as_json(shell: Shell, signed_in: LoginServer) -> 
                 "notify": True,
                 "highlight": False,
                 "sound": "ring",
-                "sentence": "When it says “w”: notify, with the sound “bell”.",
+                "sentence": "When it says “w”: notify, with the sound “ring”.",
                 "problem": None,
             }
         ],

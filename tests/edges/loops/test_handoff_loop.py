@@ -358,7 +358,7 @@ async def test_a_fault_of_our_own_does_not_end_it(switch: Stage) -> None:
         assert not task.done()
 
 
-@pytest.mark.expected_log("1 accounts could not be handed over in 4 s")
+@pytest.mark.expected_log("1 account could not be handed over in 4 s")
 async def test_handing_over_is_bounded(switch: Stage, relay: Stage) -> None:
     switch.collect_takes_s = 1000
     for stage in (switch, relay):

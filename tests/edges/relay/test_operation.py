@@ -67,6 +67,7 @@ async def test_health_tells_of_the_homeserver_without_failing_for_it(tmp_path: P
             assert (status, '"homeserver": "does not answer"' in text) == (200, True)
 
 
+@pytest.mark.expected_log("pushes crashed, and starts again")
 async def test_health_tells_of_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     faults = [RuntimeError("a fault of our own")]
     start_due = Dispatch._start_due

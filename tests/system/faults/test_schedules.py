@@ -27,6 +27,24 @@ poll_seconds = 10
 """
 
 
+NO_ANSWER = (
+    "closed without an answer",
+    "the answer ended before its end",
+    "no answer in time",
+    "nothing answers at",
+    "no whole answer",
+    r"answered HTTP 5\d\d",
+    r"answered HTTP 200: <html>",
+    "rate limited",
+    "cannot be reached",
+    "does not answer",
+)
+"""What the wire does to requests, in the words of whoever made them."""
+NO_DISK = ("disk is full", "Read-only file system", "readonly database", "disk I/O error", "No space left")
+
+
+@pytest.mark.expected_log(f"(daemon|relay) .*({'|'.join(NO_ANSWER)})", times=(0, None))
+@pytest.mark.expected_log(f"(daemon|relay) .*({'|'.join(NO_DISK)})", times=(0, None))
 @pytest.mark.timeout(300)
 async def test_whatever_fails_each_event_rings_once_or_is_rightly_silent(
     fault_seed: int,

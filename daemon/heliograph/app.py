@@ -137,7 +137,7 @@ async def _destroy_outdated_keys() -> None:
         log.warning("%s %s", error.title, error.hint)
         return
     if count:
-        log.info("Destroyed the keys of %d devices that were signed out", count)
+        log.info("Destroyed the keys of %s signed out", count_things(count, "device"))
 
 
 async def _keep_destroying_outdated_keys() -> None:

@@ -10,12 +10,14 @@ import asyncio
 import logging
 import os
 import shutil
+import signal
 from collections import deque
 from collections.abc import Sequence
 from typing import NoReturn
 
 from heliograph.core.hook import hook_environment
 from heliograph.core.record import Delivery
+from heliograph.core.text import count_things
 from heliograph.ports import Troubles
 from heliograph.programs import run_program
 from heliograph.tasks import keep_running
@@ -72,7 +74,8 @@ class Hooks:
         while True:
             while self._waiting:
                 if self._left_out:
-                    log.warning("on_notification is too slow: it was not run for %d messages", self._left_out)
+                    left_out = count_things(self._left_out, "message")
+                    log.warning("on_notification is too slow: it was not run for %s", left_out)
                     self._left_out = 0
                 await self._run_one(self._waiting.popleft())
             self._woken.clear()
@@ -95,6 +98,9 @@ class Hooks:
             return
         if status is None:
             log.warning("on_notification was ended: it ran for longer than %g s", self._timeout_s)
+        elif status == -signal.SIGTERM:
+            # So systemd ends all of a service, maybe a moment before it is the daemon's turn.
+            log.info("on_notification was asked to end")
         elif status:
             log.warning("on_notification failed with status %d", status)
 

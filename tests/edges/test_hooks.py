@@ -150,7 +150,14 @@ async def test_a_program_that_fails_is_told_and_the_next_message_has_its_turn(
         await until(lambda: caplog.text.count(told) == 2)
 
 
-@pytest.mark.expected_log("on_notification is too slow")
+async def test_a_program_that_was_ended_with_the_service_has_not_failed(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("INFO")
+    async with running("sh", "-c", "kill -TERM $$") as hooks:
+        hooks.take(ME, [make_delivery()])
+        await until(lambda: "on_notification was asked to end" in caplog.text)
+
+
+@pytest.mark.expected_log("on_notification is too slow: it was not run for 7 messages$")
 async def test_of_too_many_the_oldest_are_left_out_and_counted(notes: Notes, caplog: pytest.LogCaptureFixture) -> None:
     async with running(*notes.command) as hooks:
         hooks.take(ME, [make_delivery(text=str(number)) for number in range(MOST_WAITING + 7)])

@@ -134,8 +134,6 @@ async def meet(new_user: NewUser) -> tuple[DemoUser, DemoUser, str]:
     return me, alice, room
 
 
-# systemd ends whatever of the service still runs: its hook, too.
-@pytest.mark.expected_log("on_notification failed with status -15", times=(0, 1))
 async def test_the_service_is_installed_rings_is_restarted_after_a_crash_and_goes_with_the_session(
     desktop: Desktop, new_user: NewUser
 ) -> None:

@@ -443,7 +443,8 @@ class DeliveryLoop:
                     [replace(each, content=each.content and reduce(each.content, self._level(each))) for each in part]
                 )
             except Exception:
-                log.exception("Unexpected fault in telling hooks and bars what rang: they miss %d messages", len(part))
+                missed = count_things(len(part), "message")
+                log.exception("Unexpected fault in telling hooks and bars what rang: they miss %s", missed)
             if self._rung:
                 # A catch-up may bring thousands: the other loops go on meanwhile.
                 await asyncio.sleep(0)

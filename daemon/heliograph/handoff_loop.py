@@ -246,7 +246,8 @@ class HandoffLoop:
         """What other clients did to what we switched off."""
         known = self._known()
         if gone := outdated(known):
-            log.info("Another client switched %d of the pushers that were off: they are left alone", len(gone))
+            switched = count_things(len(gone), "pusher that was off: it is", "pushers that were off: they are")
+            log.info("Another client switched %s left alone", switched)
             self._left_alone |= gone
             await self._remember(self._switched_off - gone)
         self._seen_off = (self._seen_off & self._switched_off) | off_now(known)

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.encryption import KeyUpload
+from heliograph.core.text import count_things
 from heliograph.errors import RateLimited, Refused, ServerError, StorageError
 from heliograph.ports import Encryption, Keys
 from heliograph.tasks import keep_running
@@ -132,7 +133,8 @@ class KeyLoop:
         await self._encryption.confirm_upload(is_device_published=is_first)
         self._count = counts.get(ALGORITHM, 0)
         self._is_outdated = True
-        log.info("Published keys of %s: %d one-time keys at the server", self._keys.device_id, self._count)
+        there = count_things(self._count, "one-time key")
+        log.info("Published keys of %s: %s at the server", self._keys.device_id, there)
         return True
 
     async def _is_taken(self, upload: KeyUpload) -> bool:

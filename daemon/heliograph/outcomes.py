@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from heliograph.core.delivery import Move, State
 from heliograph.core.record import Delivery, PopupRecord
 from heliograph.core.suspects import TRIES
+from heliograph.core.text import count_things
 from heliograph.errors import StorageError, UserError
 from heliograph.ports import Ledger, Settlement
 
@@ -63,7 +64,8 @@ class Outcomes:
             self._unwritten.popleft()
 
     def _give_up(self, outcome: _Outcome, error: Exception) -> None:
-        log.error("What became of %d messages cannot be kept", len(outcome.settlements), exc_info=error)
+        what = count_things(len(outcome.settlements), "message")
+        log.error("What became of %s cannot be kept", what, exc_info=error)
         self._lost.update(each.event_id for each in outcome.settlements)
         self._tell(
             "Some messages may be shown twice",

@@ -29,7 +29,7 @@ from heliograph.ports import BackupVersion, PublishedKeys
 # Its cryptography loads files at first use, which would be within a test's event loop.
 SigningKey(bytes(32)).sign({})
 
-_UNACCEPTED = Refused(200, "M_INVALID_SIGNATURE", "1 signatures were not accepted")
+_UNACCEPTED = Refused(200, "M_INVALID_SIGNATURE", "1 signature was not accepted")
 
 
 class FakeKeyServer:

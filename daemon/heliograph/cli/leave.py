@@ -11,7 +11,7 @@ from dataclasses import replace
 from heliograph.accounts import Account, list_accounts, state_folder
 from heliograph.core.fallback import Finding
 from heliograph.core.pusher import PusherKey
-from heliograph.core.text import clean_line
+from heliograph.core.text import clean_line, count_things
 from heliograph.errors import SecretsLocked, ServerError, StorageError, UserError
 from heliograph.store.ledger import LEDGER_NAME, SqliteLedger
 from heliograph.store.lock import is_held
@@ -55,7 +55,7 @@ async def _leave(account: Account) -> Finding | None:
         return Finding(False, f"{account.user_id}: {clean_line(str(error), 300)}")
     if count is None:
         return None
-    return Finding(True, f"{account.user_id}: {count} {'pusher' if count == 1 else 'pushers'} switched on again.")
+    return Finding(True, f"{account.user_id}: {count_things(count, 'pusher')} switched on again.")
 
 
 async def _switch_on(account: Account, ledger: SqliteLedger, switched_off: frozenset[PusherKey]) -> int:

@@ -14,7 +14,7 @@ from types import MappingProxyType
 from typing import Any
 
 from heliograph.core.summary import RoomCount, Summary
-from heliograph.core.text import clean_line
+from heliograph.core.text import clean_line, count_things
 
 STOPPED = "stopped"
 """The state while no daemon answers."""
@@ -112,7 +112,7 @@ def _room_line(room: RoomCount) -> str:
 
 
 def _highlights(count: int) -> str:
-    return f"{count} highlight{'' if count == 1 else 's'}"
+    return count_things(count, "highlight")
 
 
 def escape_pango(text: str) -> str:

@@ -11,6 +11,7 @@ from typing import Protocol
 
 from heliograph.core.encryption import RoomKey
 from heliograph.core.events import Json
+from heliograph.core.text import count_things
 from heliograph.encryption.cross_signing import Vault
 from heliograph.encryption.key_backup import KeyBackup
 from heliograph.encryption.secret_storage import BACKUP
@@ -106,7 +107,7 @@ class Restoration:
                     self._put_off(key, loop.time())
         finally:
             if found:
-                log.info("%d room keys came from the key backup", len(found))
+                log.info("%s came from the key backup", count_things(len(found), "room key"))
                 await self._on_room_keys(found)
         return max(0.0, min(wish.due_s for wish in self._wanted.values()) - loop.time()) if self._wanted else None
 

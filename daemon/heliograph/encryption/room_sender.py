@@ -14,6 +14,7 @@ from typing import Literal, TypeVar
 from heliograph.core.encryption import MEGOLM, DeviceKeys, Rotation, read_rotation
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId, UserId
+from heliograph.core.text import count_things
 from heliograph.encryption.cross_signing import read_own_keys
 from heliograph.encryption.machine import Machine
 from heliograph.encryption.uploads import ALGORITHM
@@ -85,7 +86,8 @@ class RoomSender:
                 raise _refused(f"This room has more than {MOST_DEVICES} devices to encrypt for.")
         unchanged = await self._machine.unchanged_devices(found)
         if len(unchanged) < len(found):
-            log.warning("%d devices have other keys than before, and get nothing", len(found) - len(unchanged))
+            changed = count_things(len(found) - len(unchanged), "device has", "devices have")
+            log.warning("%s other keys than before: nothing is sent there", changed)
         if self._send_to == "all":
             return unchanged, []
         return [each for each in unchanged if each in signed], [each for each in unchanged if each not in signed]

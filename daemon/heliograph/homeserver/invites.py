@@ -13,6 +13,7 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from heliograph.core.ids import RoomId
+from heliograph.core.text import count_things
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.decoding import decode_as, missing_is_refused
@@ -40,7 +41,7 @@ async def _by_sliding_sync(session: Session, room_ids: Sequence[RoomId]) -> dict
     except (Refused, BadAnswer) as no:
         if isinstance(no, BadAnswer) and no.status >= 500:
             raise
-        log.info("No sliding sync for %d invites: %s", len(room_ids), no)
+        log.info("No sliding sync for %s: %s", count_things(len(room_ids), "invite"), no)
         return {}
 
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId, UserId
+from heliograph.core.text import count_things
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.bounds import is_integer
@@ -61,7 +62,8 @@ class KeysClient:
     async def upload_signatures(self, signed: Mapping[UserId, Mapping[str, Json]]) -> None:
         answer = await self._call("POST", "/keys/signatures/upload", signed)
         if failures := optional(answer, dict, "failures"):
-            raise Refused(200, "M_INVALID_SIGNATURE", f"{len(failures)} signatures were not accepted")
+            refused = count_things(len(failures), "signature was", "signatures were")
+            raise Refused(200, "M_INVALID_SIGNATURE", f"{refused} not accepted")
 
     async def send_to_device(
         self, type_: str, messages: Mapping[UserId, Mapping[str, Json]], transaction_id: str

@@ -8,6 +8,7 @@ from typing import Any
 
 from heliograph.core.events import Json
 from heliograph.core.ids import UserId
+from heliograph.core.text import count_things
 from heliograph.errors import AccountLocked, BadAnswer, LoggedOut, RateLimited, Refused, ServerError, UserError
 from heliograph.homeserver.answer import plain
 from heliograph.homeserver.session import Session
@@ -182,7 +183,7 @@ def _explain(error: ServerError, session: Session) -> UserError:
     server = session.homeserver_url
     match error:
         case RateLimited():
-            wait = f"{error.after:.0f} seconds" if error.after else "some minutes"
+            wait = count_things(round(error.after), "second") if error.after else "some minutes"
             return UserError(f"{server} had too many attempts to sign in lately.", f"Wait {wait} and try again.")
         case Refused(errcode="M_USER_DEACTIVATED"):
             return UserError("This account was closed.", "It cannot sign in any more; ask whoever runs the server.")

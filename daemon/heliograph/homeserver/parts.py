@@ -8,6 +8,7 @@ import msgspec
 
 from heliograph.core.events import Malformed
 from heliograph.core.ids import RoomId, is_room_id
+from heliograph.core.text import count_things
 from heliograph.homeserver.event import BROKEN
 
 T = TypeVar("T")
@@ -57,5 +58,6 @@ class Parts:
         rooms = self.read(_by_room, raw, where) or {}
         good = {room_id: part for room_id, part in rooms.items() if is_room_id(room_id)}
         if len(good) < len(rooms):
-            self.malformed.append(Malformed(where, f"{len(rooms) - len(good)} keys are not room ids"))
+            odd = count_things(len(rooms) - len(good), "key is no room id", "keys are no room ids")
+            self.malformed.append(Malformed(where, odd))
         return good

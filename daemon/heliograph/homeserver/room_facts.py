@@ -12,6 +12,7 @@ from collections.abc import Collection, Iterator, Sequence
 
 from heliograph.core.ids import RoomId
 from heliograph.core.room import RoomFacts
+from heliograph.core.text import count_things
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.answer import plain
 from heliograph.homeserver.room_state import RoomState
@@ -49,11 +50,11 @@ class RoomFactsSource:
         except Refused as refusal:
             # A no to these rooms, or a proxy's, is none to the next.
             self._has_sliding_sync = not refusal.is_unrecognized
-            log.info("No sliding sync for the facts of %d rooms: %s", len(room_ids), refusal)
+            log.info("No sliding sync for the facts of %s: %s", count_things(len(room_ids), "room"), refusal)
         except BadAnswer as answer:
             if answer.status >= 500:
                 raise
-            log.info("No sliding sync for the facts of %d rooms: %s", len(room_ids), answer)
+            log.info("No sliding sync for the facts of %s: %s", count_things(len(room_ids), "room"), answer)
         return {}
 
     async def _one_by_one(self, room_ids: Sequence[RoomId]) -> dict[RoomId, RoomFacts]:

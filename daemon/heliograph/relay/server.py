@@ -14,6 +14,7 @@ from pathlib import Path
 from aiohttp import web
 
 from heliograph import __version__, sd_notify
+from heliograph.core.text import count_things
 from heliograph.errors import EXIT_CONFIG, EXIT_OK, UserError
 from heliograph.listener_log import listener_log
 from heliograph.relay.attachments import Attachments
@@ -157,10 +158,8 @@ async def run(config: RelayConfig, state: Path, stop: asyncio.Event | None = Non
         try:
             await _listen(runner, config)
             whom = "desktops elsewhere" if config.gateway_only else config.homeserver
-            users = relay.registry.users
-            log.info(
-                "Heliograph relay %s listens at %s for %s; %d users are known", __version__, config.listen, whom, users
-            )
+            known = count_things(relay.registry.users, "user is", "users are")
+            log.info("Heliograph relay %s listens at %s for %s; %s known", __version__, config.listen, whom, known)
             gc.freeze()
             sd_notify.ready(f"at {config.listen} for {whom}")
             await _until_stopped(relay.outbox, stop)

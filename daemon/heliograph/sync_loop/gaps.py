@@ -14,6 +14,7 @@ from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotificat
 from heliograph.core.ids import RoomId
 from heliograph.core.needs import joined_at
 from heliograph.core.record import AccountState
+from heliograph.core.text import count_things
 from heliograph.errors import HeliographError, RateLimited, Refused, Unreachable
 from heliograph.ports import Homeserver, Ledger
 
@@ -79,9 +80,8 @@ class GapFiller:
             self._failures += 1
             if self._failures < TRIES:
                 raise
-            log.warning(
-                "Messages may be missing in %d rooms: their gap could not be filled (%s)", len(limited), trouble
-            )
+            where = count_things(len(limited), "room")
+            log.warning("Messages may be missing in %s, since what was left out could not be had (%s)", where, trouble)
             self._tell_missing("The homeserver did not tell all that arrived meanwhile.")
             self._failures = 0
             return sync, ()

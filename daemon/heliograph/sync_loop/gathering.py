@@ -10,6 +10,7 @@ from dataclasses import replace
 from heliograph.core.ids import RoomId, UserId
 from heliograph.core.record import RoomRecord
 from heliograph.core.room import RoomFacts
+from heliograph.core.text import count_things
 from heliograph.errors import HeliographError, RateLimited, Refused, ServerError, Unreachable
 from heliograph.ports import Homeserver, Member
 
@@ -54,11 +55,12 @@ class FactGatherer:
             self._failures += 1
             if self._failures < TRIES:
                 raise
-            log.warning("Going on without the facts of %d rooms: %s", len(wanted), trouble)
+            log.warning("Going on without the facts of %s: %s", count_things(len(wanted), "room"), trouble)
             self._failures = 0
             return {room_id: _merge(rooms.get(room_id), facts) for room_id, facts in answers.items()}
         except Refused as refusal:
-            log.warning("The homeserver tells nothing about %d rooms: %s", len(wanted) - len(answers), refusal)
+            untold = count_things(len(wanted) - len(answers), "room")
+            log.warning("The homeserver tells nothing about %s: %s", untold, refusal)
         self._failures = 0
         self._refused.update(room_id for room_id in wanted if room_id not in answers)
         return {room_id: _merge(rooms.get(room_id), facts) for room_id, facts in answers.items()}
@@ -70,7 +72,7 @@ class FactGatherer:
         except HeliographError:
             raise
         except Exception:
-            log.exception("Unexpected fault in asking for the facts of %d rooms", len(room_ids))
+            log.exception("Unexpected fault in asking for the facts of %s", count_things(len(room_ids), "room"))
         alone = [await self._ask([room_id]) for room_id in room_ids] if len(room_ids) > 1 else []
         return {room_id: facts for told in alone for room_id, facts in told.items()}
 

@@ -10,6 +10,7 @@ from dataclasses import replace
 from heliograph.core.encryption import Rejected, Taken
 from heliograph.core.record import FAULT, Decision, Plan
 from heliograph.core.suspects import TRIES
+from heliograph.core.text import count_things
 from heliograph.errors import HeliographError
 from heliograph.ports import Committed, Encryption, Ledger
 
@@ -33,7 +34,7 @@ class Keeping:
         except HeliographError:
             raise
         except Exception as error:
-            log.exception("Unexpected fault in taking %d to-device events", len(to_device))
+            log.exception("Unexpected fault in taking %s", count_things(len(to_device), "to-device event"))
             if len(to_device) == 1:
                 return Taken((Rejected(f"it finds a fault of Heliograph's own ({type(error).__name__})"),))
         taken = [await self.take([each]) for each in to_device]

@@ -145,7 +145,8 @@ class SyncLoop:
             async with self._planning:
                 await self._plan_and_commit(Sync(self._account.next_batch), is_listing=False)
         except (ServerError, StorageError) as trouble:
-            log.warning("What %d room keys open is shown with the next sync: %s", len(keys), trouble)
+            came = count_things(len(keys), "room key opens", "room keys open")
+            log.warning("What %s is shown with the next sync: %s", came, trouble)
 
     async def collect(self) -> bool:
         """Ends a poll that waits, and syncs until nothing new comes: what was on the server when this was called is in

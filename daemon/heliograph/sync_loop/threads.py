@@ -9,6 +9,7 @@ from collections.abc import Collection
 
 from heliograph.core.events import Event
 from heliograph.core.ids import EventId, RoomId
+from heliograph.core.text import count_things
 from heliograph.core.wording import word_thread
 from heliograph.errors import HeliographError, ServerError
 from heliograph.ports import Homeserver
@@ -39,7 +40,8 @@ class ThreadNames:
                 for room_id, root in unknown:
                     events += await self._fetch(room_id, root)
         except TimeoutError:
-            log.info("The names of %d threads are not told in time", len(unknown) - len(events))
+            untold = count_things(len(unknown) - len(events), "name of a thread is", "names of threads are")
+            log.info("%s not told in time", untold)
         for _, root in unknown:
             self._known[root] = ""
         for root, event in events:

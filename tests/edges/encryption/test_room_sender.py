@@ -168,7 +168,7 @@ async def test_only_signed_devices_get_the_key_if_the_user_wants_it_so(stage: St
     assert locked.code == "m.unverified"
 
 
-@pytest.mark.expected_log("1 devices have other keys than before, and get nothing")
+@pytest.mark.expected_log("1 device has other keys than before: nothing is sent there")
 async def test_a_device_whose_keys_changed_gets_nothing(stage: Stage, tmp_path: Path) -> None:
     await stage.device(ME, "D")
     await stage.device(BOB, "B")

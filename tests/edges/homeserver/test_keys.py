@@ -106,7 +106,7 @@ async def test_counts_are_numbers(serve: Serve, answer: object, counts: object) 
 
 async def test_a_signature_that_was_not_taken_is_refused(serve: Serve) -> None:
     await (await keys_of(serve, {"failures": {}})).upload_signatures({ME: {}})
-    with pytest.raises(Refused, match="1 signatures"):
+    with pytest.raises(Refused, match="1 signature was"):
         await (await keys_of(serve, {"failures": {ME: {"D": {"errcode": "M_INVALID"}}}})).upload_signatures({ME: {}})
 
 

@@ -234,7 +234,7 @@ def test_a_key_that_is_no_room_id_is_left_out(membership: str) -> None:
     sync = read({"rooms": {membership: {ROOM: {}, "nonsense": {}, "!" + "x" * 255: {}}}})
     rooms = [*(r.room_id for r in sync.joined), *(r.room_id for r in sync.invited), *sync.left]
     assert rooms == [ROOM]
-    assert [m.why for m in sync.malformed] == ["2 keys are not room ids"]
+    assert [m.why for m in sync.malformed] == ["2 keys are no room ids"]
 
 
 def test_null_in_place_of_a_section_is_no_news() -> None:

@@ -176,7 +176,7 @@ async def test_a_key_that_came_before_a_kill_opens_what_waits_after_it(stage: Sy
         await again.rings("hello")
 
 
-@pytest.mark.expected_log("What 1 room keys open is shown with the next sync")
+@pytest.mark.expected_log("What 1 room key opens is shown with the next sync")
 @pytest.mark.expected_log("@me:example.org: the fake disk is full$")
 async def test_a_full_disk_does_not_lose_what_a_key_opens(stage: SyncStage) -> None:
     async with running(stage.loop):

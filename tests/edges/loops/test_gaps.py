@@ -205,7 +205,7 @@ async def test_a_list_that_keeps_failing_gives_way_to_the_rooms_messages(
 
 
 @pytest.mark.expected_log("@me:example.org: down$")
-@pytest.mark.expected_log("Messages may be missing in 1 rooms")
+@pytest.mark.expected_log("Messages may be missing in 1 room, since what was left out could not be had")
 async def test_a_gap_that_cannot_be_filled_is_let_go_visibly(absence: Absence, homeserver: GappyHomeserver) -> None:
     room = await absence.before()
     homeserver.list_failure = homeserver.messages_failure = Unreachable("down")

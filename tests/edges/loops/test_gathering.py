@@ -52,7 +52,7 @@ async def test_many_rooms_are_asked_in_portions(homeserver: FakeHomeserver) -> N
     assert len(progress) == 3
 
 
-@pytest.mark.expected_log("Going on without the facts of 1 rooms")
+@pytest.mark.expected_log("Going on without the facts of 1 room: ")
 @pytest.mark.parametrize("failure", [Unreachable("down"), RateLimited("busy", 1)])
 async def test_a_sync_is_held_back_a_few_times_then_rings_without_facts(
     homeserver: FakeHomeserver, gatherer: FactGatherer, failure: Exception
@@ -83,7 +83,7 @@ async def test_a_room_that_was_left_is_asked_for_again(homeserver: FakeHomeserve
     assert room in await gatherer.ask_rooms([room], {})
 
 
-@pytest.mark.expected_log("The homeserver tells nothing about 1 rooms")
+@pytest.mark.expected_log("The homeserver tells nothing about 1 room: ")
 async def test_a_refusal_costs_the_rooms_that_were_told_nothing(
     homeserver: FakeHomeserver, gatherer: FactGatherer
 ) -> None:
@@ -120,7 +120,7 @@ class SecretiveHomeserver(FakeHomeserver):
         raise FORBIDDEN
 
 
-@pytest.mark.expected_log("The homeserver tells nothing about 1 rooms")
+@pytest.mark.expected_log("The homeserver tells nothing about 1 room: ")
 async def test_a_message_rings_even_if_its_room_tells_nothing(clock: WallClock) -> None:
     stage = SyncStage(clock, homeserver=SecretiveHomeserver(ME))
     room = await stage.room()

@@ -12,7 +12,8 @@
      │   ├─ RateLimited      the server said when to come back
      │   ├─ Refused          a definite no to this request: do not repeat it unchanged
      │   └─ LoggedOut        the access token is no longer good
-     └─ StorageError         the disk did not take it (full, I/O error): nothing was acknowledged, try again
+     ├─ StorageError         the disk did not take it (full, I/O error): nothing was acknowledged, try again
+     │   └─ Unstorable           the disk is in order, and something in this cannot be kept: leave that out
          SecretsLocked       the secrets exist and are locked: wait, never treat as absent
 
 Kept free of imports: everything may use it.
@@ -124,6 +125,10 @@ class LoggedOut(ServerError):
 
 class StorageError(HeliographError):
     """The disk did not take a write, or could not be read. Nothing of the transaction was kept."""
+
+
+class Unstorable(StorageError):
+    """Something in it breaks a rule of the database, or is none of its types. Trying again does not mend it."""
 
 
 class SecretsLocked(HeliographError):

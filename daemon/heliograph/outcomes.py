@@ -11,7 +11,7 @@ from heliograph.core.delivery import Move, State
 from heliograph.core.record import Delivery, PopupRecord
 from heliograph.core.suspects import TRIES
 from heliograph.core.text import count_things
-from heliograph.errors import StorageError, UserError
+from heliograph.errors import StorageError, Unstorable, UserError
 from heliograph.ports import Ledger, Settlement
 
 log = logging.getLogger(__name__)
@@ -53,9 +53,9 @@ class Outcomes:
             outcome = self._unwritten[0]
             try:
                 await self._ledger.settle(outcome.settlements, shown=outcome.shown, closed=outcome.closed)
-            except (StorageError, UserError):
-                raise
             except Exception as error:
+                if isinstance(error, StorageError | UserError) and not isinstance(error, Unstorable):
+                    raise
                 self._faults += 1
                 if self._faults < TRIES:
                     raise

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import aiosqlite
 
 from heliograph import schema
-from heliograph.errors import StateError, StorageError
+from heliograph.errors import StateError, StorageError, Unstorable
 from heliograph.service_manager import to_restart
 from heliograph.tasks import start, start_beside
 
@@ -40,6 +40,7 @@ PRAGMA secure_delete = ON;
 PRAGMA temp_store = MEMORY;
 """
 _DAMAGED = frozenset({sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB})
+_UNFIT = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.SQLITE_TOOBIG})
 _FULL = frozenset({sqlite3.SQLITE_FULL})
 _FORBIDDEN = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
 
@@ -63,7 +64,8 @@ class _Connection(aiosqlite.Connection):
 
 
 class Database:
-    """One open SQLite file. `open` and `open_readonly` raise StateError, all else StorageError.
+    """One open SQLite file. `open` and `open_readonly` raise StateError, all else StorageError, which is Unstorable if
+    the fault lies in what is written. A text that is no UTF-8 is read with a mark in place of what is not.
 
     A damaged file is a StateError whenever it is found out: trying again does not mend it.
     """
@@ -138,6 +140,8 @@ class Database:
         except sqlite3.Error as error:
             if _code(error) in _DAMAGED:
                 raise _damaged(self._path, error) from error
+            if _is_unfit(error):
+                raise Unstorable(f"{self._path.name} cannot hold this: {error}") from error
             raise StorageError(f"{self._path.name} could not be read or written: {error}") from error
 
     async def close(self) -> None:
@@ -197,6 +201,7 @@ def _connect(path: Path, mode: str, prepare: Callable[[sqlite3.Connection], None
         db = sqlite3.connect(address, uri=True, isolation_level=None, timeout=BUSY_TIMEOUT_S)
     except sqlite3.Error as error:
         raise _at_opening(path, error) from error
+    db.text_factory = _text
     try:
         prepare(db)
     except BaseException as error:
@@ -205,6 +210,10 @@ def _connect(path: Path, mode: str, prepare: Callable[[sqlite3.Connection], None
             raise _at_opening(path, error) from error
         raise
     return db
+
+
+def _text(value: bytes) -> str:
+    return value.decode(errors="replace")
 
 
 def _migrate(path: Path, migrations: Sequence[str], db: sqlite3.Connection) -> None:
@@ -264,6 +273,12 @@ def _roll_back(db: sqlite3.Connection) -> None:
 def _code(error: sqlite3.Error) -> int:
     """The primary result code; Python's own complaints (a closed connection) have none."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
+
+
+def _is_unfit(error: sqlite3.Error) -> bool:
+    """The fault lies in a value. Python's own complaint about its type has no code, and is of either class."""
+    is_unbound = isinstance(error, sqlite3.InterfaceError | sqlite3.ProgrammingError) and "binding" in str(error)
+    return is_unbound or _code(error) in _UNFIT
 
 
 def _at_opening(path: Path, error: sqlite3.Error) -> StateError:

@@ -14,7 +14,7 @@ from heliograph.core.events import Event
 from heliograph.core.explanation import MAX_RULES, Evidence, Explanation, explain
 from heliograph.core.plan import SERVER_RULE
 from heliograph.core.push.rules import Ruleset
-from heliograph.core.record import FAULT, UNLISTED, AccountState, Decision, EventRecord, Judged
+from heliograph.core.record import FAULT, UNKEPT, UNLISTED, AccountState, Decision, EventRecord, Judged
 from rule_builders import make_rule, match
 
 MESSAGE = make_event("lunch?")
@@ -221,10 +221,11 @@ def test_of_a_malformed_event_it_is_told_what_was_wrong() -> None:
     assert (told.verdict, told.tried) == (None, ())
 
 
-def test_of_an_event_that_finds_a_fault_of_ours_it_is_told_where_to_look() -> None:
-    told = explained(None, record=judged(Decision.MALFORMED, FAULT))
+@pytest.mark.parametrize("reason", [FAULT, UNKEPT])
+def test_of_an_event_that_finds_a_fault_of_ours_it_is_told_where_to_look(reason: str) -> None:
+    told = explained(None, record=judged(Decision.MALFORMED, reason))
 
-    assert told.answer == f"It did not ring: {FAULT}, whose traceback is in the log."
+    assert told.answer == f"It did not ring: {reason}, whose traceback is in the log."
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,7 @@ from heliograph.core.push.levels import level_to_notify
 from heliograph.core.push.rules import Ruleset, Step
 from heliograph.core.push.verdict import SILENT, Verdict
 from heliograph.core.push.wording import Names, word_condition, word_verdict
-from heliograph.core.record import FAULT, UNLISTED, AccountState, Decision, Delivery, EventRecord, Judged
+from heliograph.core.record import FAULT, UNKEPT, UNLISTED, AccountState, Decision, Delivery, EventRecord, Judged
 from heliograph.core.room import RoomFacts
 from heliograph.core.text import clean_line
 
@@ -179,8 +179,8 @@ def _answer(evidence: Evidence, verdict: Verdict | None) -> tuple[str, bool]:
 
 def _word_record(record: EventRecord) -> str:
     judged, delivery = record.judged, record.delivery
-    if judged.reason == FAULT:
-        return f"It did not ring: {FAULT}, whose traceback is in the log."
+    if judged.reason in (FAULT, UNKEPT):
+        return f"It did not ring: {judged.reason}, whose traceback is in the log."
     if judged.decision is Decision.MALFORMED:
         return f"It did not ring: it is malformed ({clean_line(judged.reason, _NAME)})."
     if judged.decision is Decision.SILENT:

@@ -24,6 +24,8 @@ class Decision(Enum):
 
 FAULT = "judging it fails, by a fault of Heliograph's own"
 """Why an event was given up that is in order itself."""
+UNKEPT = "keeping it fails, by a fault of Heliograph's own"
+"""The same, of one that the ledger cannot take."""
 UNLISTED = "not in the homeserver's list"
 """Why an event is silent that the server has not listed (MSC3361). It may yet: then it rings after all."""
 
@@ -157,7 +159,8 @@ class RoomRecord:
 class Plan:
     """All that one /sync changes, committed in one transaction before the next /sync acknowledges it."""
 
-    next_batch: str
+    next_batch: str | None
+    """None: the token stays, since more of the same sync is to come."""
     judged: tuple[Judged, ...] = ()
     """In the order of the timelines. An event id that the ledger knows keeps its first judgement, unless that was
     `UNLISTED` and it rings now."""

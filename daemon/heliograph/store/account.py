@@ -47,13 +47,13 @@ def merge_account_data(db: sqlite3.Connection, data: AccountData) -> None:
 
 
 def write_token(db: sqlite3.Connection, next_batch: str) -> None:
-    """The token alone: a sync that changed nothing else is none that `last_sync_ms` tells of."""
+    """The sync token."""
     db.execute("UPDATE account SET next_batch = ?", (to_text(next_batch),))
 
 
-def write_sync(db: sqlite3.Connection, next_batch: str, now_ms: int) -> None:
-    """The token of a sync that changed something, and when."""
-    db.execute("UPDATE account SET next_batch = ?, last_sync_ms = ?", (to_text(next_batch), to_integer(now_ms)))
+def write_sync_time(db: sqlite3.Connection, now_ms: int) -> None:
+    """When the last sync came that changed more than the token."""
+    db.execute("UPDATE account SET last_sync_ms = ?", (to_integer(now_ms),))
 
 
 def write_pusher_enabled(db: sqlite3.Connection, is_enabled: bool) -> None:

@@ -204,10 +204,10 @@ class SqliteLedger:
         locked.delete_locked(db, plan.unlocked)
         rooms.write_rooms(db, plan.rooms, now_ms)
         account.merge_account_data(db, plan.account_data)
-        if plan.is_empty:
+        if plan.next_batch is not None:
             account.write_token(db, plan.next_batch)
-        else:
-            account.write_sync(db, plan.next_batch, now_ms)
+            if not plan.is_empty:
+                account.write_sync_time(db, now_ms)
         return Committed(new, deliveries.read_open_rooms(db))
 
     def _change(self, changes: Sequence[Change], db: sqlite3.Connection) -> None:

@@ -16,8 +16,9 @@ from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotificat
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.needs import missing_names
 from heliograph.core.push.rules import Ruleset
-from heliograph.core.record import FAULT, Decision, Plan, RoomRecord
+from heliograph.core.record import FAULT, UNKEPT, Decision, Plan, RoomRecord
 from heliograph.core.room import RoomFacts
+from heliograph.core.suspects import TRIES
 from heliograph.ports import Committed, Member, MessagesPage, NotificationsPage
 from heliograph.sync_loop import planner as planner_module
 from waiting import until
@@ -250,27 +251,44 @@ class FaultyLedger(FakeLedger):
         return await super().commit(plan, now_ms)
 
 
-@pytest.mark.parametrize("is_all_faulty", [False, True])
-async def test_what_cannot_be_kept_for_a_fault_is_given_up_after_a_few_tries_and_told(
-    clock: WallClock, is_all_faulty: bool
+async def give_up_bad(stage: SyncStage, ledger: FaultyLedger, bad: Event, *good: JoinedRoom) -> None:
+    """The same sync comes until what is bad in it is given up."""
+    for _ in range(TRIES):
+        stage.homeserver.answers.append(Sync("s900", joined=(JoinedRoom(OTHER, (bad,)), *good)))
+    await stage.homeserver.drop_connections()
+    await until(lambda: "A message could not be kept" in stage.notices.titles)
+    await until(lambda: ledger.state.next_batch == "s900")
+
+
+async def test_a_message_that_cannot_be_kept_for_a_fault_is_given_up_alone_with_a_reason_and_a_notice(
+    clock: WallClock,
 ) -> None:
     ledger = FaultyLedger()
     stage = SyncStage(clock, ledger=ledger)
     bad = message("bad")
     async with running(stage.loop):
         await stage.connected()
-        ledger.is_all_faulty = is_all_faulty
-        for _ in range(3):
-            stage.homeserver.answers.append(Sync("s900", joined=(JoinedRoom(OTHER, (bad,)),)))
-        await stage.homeserver.drop_connections()
-        await until(lambda: "Some messages may be missing" in stage.notices.titles)
-        await until(lambda: ledger.state.next_batch == "s900")
+        others = [JoinedRoom(room_id, (message(room_id, room_id),)) for room_id in (FAULTY, THIRD)]
+        await give_up_bad(stage, ledger, bad, *others)
+        await take(stage, JoinedRoom(OTHER, (message("good"),)), last="good")
+    assert stage.rung == [FAULTY, THIRD, "good"]
+    assert (ledger.judged[bad.event_id].decision, ledger.judged[bad.event_id].reason) == (Decision.MALFORMED, UNKEPT)
+    ((_, hint),) = stage.troubles
+    assert f"heliograph explain {bad.event_id}" in hint
+
+
+async def test_what_cannot_be_kept_in_any_way_does_not_hold_up_the_sync(clock: WallClock) -> None:
+    ledger = FaultyLedger()
+    stage = SyncStage(clock, ledger=ledger)
+    bad = message("bad")
+    async with running(stage.loop):
+        await stage.connected()
+        ledger.is_all_faulty = True
+        await give_up_bad(stage, ledger, bad)
         ledger.is_all_faulty = False
         await take(stage, JoinedRoom(OTHER, (message("good"),)), last="good")
     assert stage.rung == ["good"]
-    assert (bad.event_id in ledger.judged) is not is_all_faulty
-    if not is_all_faulty:
-        assert ledger.judged[bad.event_id].reason == FAULT
+    assert bad.event_id not in ledger.judged
 
 
 async def test_a_to_device_event_that_finds_a_fault_is_rejected_alone(stage: SyncStage) -> None:

@@ -80,6 +80,9 @@ class Album:
         except ServerError as trouble:
             log.info("A picture cannot be had: %s", trouble)
             picture = None
+        except Exception:
+            log.exception("Unexpected fault in a picture, which is done without")
+            picture = None
         if picture is None:
             _remember(self._failed, uri, self._clock(), 4 * KEPT)
         else:

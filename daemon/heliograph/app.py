@@ -42,7 +42,7 @@ from heliograph.session_watch import SessionWatch
 from heliograph.status import AccountStatus, Connection, DaemonStatus
 from heliograph.store.ledger import SqliteLedger
 from heliograph.sync_loop.sign_out import INTERVAL_S
-from heliograph.tasks import keep_running, listed_in, start, start_beside
+from heliograph.tasks import going_on, keep_running, listed_in, start, start_beside
 from heliograph.trust import Trust
 from heliograph.trust_desk import TrustDesk
 from heliograph.watchdog import LONGEST_TURN_S, Watchdog
@@ -206,10 +206,8 @@ def _open_later(
 def _tell_each(runs: Sequence[AccountRun], tell: Callable[[AccountRun], None]) -> None:
     """A fault that one account finds in it must not keep it from the others."""
     for run in runs:
-        try:
+        with going_on(f"telling {run.account.user_id}"):
             tell(run)
-        except Exception:
-            log.exception("Unexpected fault in telling %s", run.account.user_id)
 
 
 def _watch_desk(presence: Presence, desktop: Desktop, runs: Sequence[AccountRun]) -> Whereabouts:
@@ -286,10 +284,13 @@ async def _open_front_desk(parts: Parts, runs: list[AccountRun], stack: contextl
 
 
 def _tell_rang(control: Control, hooks: Hooks | None, user_id: str, rung: Sequence[Delivery]) -> None:
-    if hooks is not None:
-        hooks.take(user_id, rung)
+    """A message that finds a fault of ours in one of these is told to the other, and the others are told to both."""
     for delivery in rung:
-        control.tell_rang(user_id, delivery)
+        if hooks is not None:
+            with going_on(f"giving {delivery.event_id} to the hook"):
+                hooks.take(user_id, (delivery,))
+        with going_on(f"telling {delivery.event_id} to bars"):
+            control.tell_rang(user_id, delivery)
 
 
 async def _cancel(task: asyncio.Task[Any]) -> None:

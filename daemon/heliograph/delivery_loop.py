@@ -15,8 +15,8 @@ from dataclasses import dataclass, replace
 from functools import partial
 from typing import Literal
 
+from heliograph.calls import Calls
 from heliograph.core.actions import Wish
-from heliograph.core.calls import miss
 from heliograph.core.delivery import Declined, Done, Move, NeedsUser, RetryLater, State, retry_delay
 from heliograph.core.folding import Fold, SoundGate
 from heliograph.core.ids import EventId, RoomId
@@ -32,7 +32,7 @@ from heliograph.core.outage import ABOUT_DISK, word_disk
 from heliograph.core.popups import Close, Fault, Keep, Show, Step, arrange, is_summary, new_rooms
 from heliograph.core.privacy import SHOW_ALL, Level, Privacy, reduce
 from heliograph.core.quiet import Through
-from heliograph.core.record import Agenda, Delivery, PopupRecord, Rewrite
+from heliograph.core.record import Agenda, Delivery, PopupRecord
 from heliograph.core.suspects import Suspects
 from heliograph.core.text import count_things
 from heliograph.errors import StorageError, UserError
@@ -120,6 +120,7 @@ class DeliveryLoop:
         self._rung: deque[Delivery] = deque()
         """Shown, and not told of yet: once it is written down."""
         self._suspects = Suspects()
+        self._calls = Calls(ledger, self.tell)
         self._trouble = ""
         self._next_ms: int | None = None
         """When the next delivery is due."""
@@ -278,8 +279,10 @@ class DeliveryLoop:
         agenda = replace(
             agenda, deliveries=tuple(each for each in agenda.deliveries if not self._outcomes.is_lost(each))
         )
-        self._next_ms = min((*_ends(agenda), *([] if agenda.next_ms is None else [agenda.next_ms])), default=None)
-        if await self._end_calls(agenda, now):
+        next_ms = (agenda.next_ms, self._calls.next_end_ms(agenda.ringing))
+        self._next_ms = min((each for each in next_ms if each is not None), default=None)
+        if await self._calls.end(agenda.ringing, now):
+            self._woken.set()
             return
         wait_ms = self._fold.wait_ms(now)
         if self._hush == "wait" or wait_ms:
@@ -310,14 +313,6 @@ class DeliveryLoop:
                 self._woken.set()
                 return
         self._is_everything_due = False
-
-    async def _end_calls(self, agenda: Agenda, now_ms: int) -> bool:
-        """Whether calls rang for as long as they do; then there is another agenda."""
-        over = [each for each in agenda.ringing if each.content and each.content.rings_until_ms <= now_ms]
-        if over:
-            await self._ledger.change([Rewrite(each.event_id, miss(each.content)) for each in over if each.content])
-            self._woken.set()
-        return bool(over)
 
     async def _arrange(self, agenda: Agenda) -> list[Step]:
         plan = partial(
@@ -489,8 +484,10 @@ class DeliveryLoop:
         is_locked = self._is_locked
         if self._settings.privacy.locked is not Level.FULL:
             for record in await self._ledger.popups():
-                await self._ledger.settle((), shown=replace(record, is_stale=True))
+                # Through the outcomes, which give up alone what cannot be kept.
+                self._outcomes.note(shown=replace(record, is_stale=True))
         self._was_locked = is_locked
+        await self._write_down()
 
     async def _meet_server(self) -> bool:
         """Whether another server is there than before. Ids of an earlier life would overwrite foreign notifications:
@@ -510,7 +507,3 @@ def _as_fault(step: Step, error: Exception) -> Fault:
         case Close(record) | Keep(record):
             return Fault(record.key, (), record, error)
     return replace(step, error=error)
-
-
-def _ends(agenda: Agenda) -> list[int]:
-    return [each.content.rings_until_ms for each in agenda.ringing if each.content is not None]

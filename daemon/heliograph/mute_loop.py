@@ -10,7 +10,7 @@ from heliograph.core.actions import SPAN_MS, Span
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.ids import RoomId
 from heliograph.core.push.timed_mute import TimedMute, begin_mute, end_mute
-from heliograph.errors import HeliographError, RateLimited, Refused, ServerError, StorageError
+from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError
 from heliograph.ports import Ledger, RoomActions
 from heliograph.tasks import keep_running
 
@@ -89,7 +89,7 @@ class MuteLoop:
                     continue
                 try:
                     await self._end(mute)
-                except HeliographError:
+                except (LoggedOut, RateLimited):
                     raise
                 except Exception as error:  # noqa: BLE001 - it is raised when the others have ended
                     fault = error

@@ -2,6 +2,7 @@
 
 keep_running   a long-lived task: after a crash it starts again, and `heliograph status` tells of it
 start          a task that its starter awaits or cancels
+going_on       one thing of several in a task: what it raises is logged, and the next one follows
 together       several that are awaited at once
 start_beside   a short task that nobody awaits: what it raises is logged
 """
@@ -161,6 +162,15 @@ def start(work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
     _running.add(task)
     task.add_done_callback(_running.discard)
     return task
+
+
+@contextlib.contextmanager
+def going_on(what: str) -> Iterator[None]:
+    """Whatever is raised in the block is logged, with its traceback, as a fault in `what`; then it goes on after it."""
+    try:
+        yield
+    except Exception:
+        log.exception("Unexpected fault in %s", what)
 
 
 async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -25,7 +25,7 @@ from heliograph.encryption.secret_storage import SecretStorage
 from heliograph.encryption.verifications import Verifications, View
 from heliograph.errors import EXIT_USAGE, StorageError, UserError
 from heliograph.ports import Keys
-from heliograph.tasks import keep_running, together
+from heliograph.tasks import going_on, keep_running, together
 
 log = logging.getLogger(__name__)
 
@@ -91,7 +91,8 @@ class Trust:
         """To-device events that are not about room keys."""
         for outcome in outcomes:
             if isinstance(outcome, Received):
-                self._verifications.offer(outcome)
+                with going_on(f"an event of {outcome.sender}"):
+                    self._verifications.offer(outcome)
 
     def want(self, keys: Collection[RoomKey]) -> None:
         """Room keys that events wait for: they may be in the backup."""

@@ -43,7 +43,7 @@ from heliograph.sync_loop.starting import PATIENCE, Starter
 from heliograph.sync_loop.surroundings import Surroundings, SyncSettings
 from heliograph.sync_loop.trouble import Stale, SyncTrouble
 from heliograph.sync_loop.waiting import Waiting
-from heliograph.tasks import keep_running
+from heliograph.tasks import going_on, keep_running
 
 log = logging.getLogger(__name__)
 
@@ -293,10 +293,13 @@ class SyncLoop:
             if self._new_keys is not None:
                 self._new_keys.update(taken.new_keys)
             if taken.outcomes:
-                self._world.on_received(taken.outcomes)
-        self._world.on_key_counts(sync.one_time_keys, sync.has_unused_fallback_key)
+                with going_on("what came for this device alone"):
+                    self._world.on_received(taken.outcomes)
+        with going_on("how many keys the homeserver has"):
+            self._world.on_key_counts(sync.one_time_keys, sync.has_unused_fallback_key)
         if sync.has_changed_devices:
-            self._world.on_changed_devices()
+            with going_on("the own devices that changed"):
+                self._world.on_changed_devices()
 
     async def _plan_and_commit(self, sync: Sync, *, is_listing: bool) -> Plan:
         new_keys = None if self._new_keys is None else frozenset(self._new_keys)

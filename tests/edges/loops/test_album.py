@@ -35,6 +35,8 @@ class Source:
 
 
 async def decode(data: bytes, side: int) -> Picture | None:
+    if b"poison" in data:
+        raise RuntimeError("a fault of our own")
     return None if b"svg" in data else Picture(1, 1, data)
 
 
@@ -78,6 +80,13 @@ async def test_what_cannot_be_had_is_asked_for_again_only_much_later(
     clock.jump(FAILURE_KEPT_MS / 1000)
     await album.fetch({uri})
     assert len(source.asked) == 2
+
+
+@pytest.mark.expected_log("Unexpected fault in a picture")
+async def test_one_that_finds_a_fault_is_done_without_and_keeps_no_other(album: Album, source: Source) -> None:
+    for _ in range(3):
+        assert set(await album.fetch({"mxc://x/poison", "mxc://x/a"})) == {"mxc://x/a"}
+    assert source.asked == ["mxc://x/a", "mxc://x/poison"]
 
 
 async def test_only_so_many_are_kept_and_the_latest_used_stay(album: Album, source: Source) -> None:

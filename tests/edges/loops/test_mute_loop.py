@@ -18,7 +18,7 @@ from heliograph.core.events import Json
 from heliograph.core.ids import RoomId
 from heliograph.core.push.changes import Change, Delete
 from heliograph.core.push.timed_mute import TimedMute, end_mute
-from heliograph.errors import LoggedOut, RateLimited, Refused, StorageError, Unreachable
+from heliograph.errors import BadAnswer, LoggedOut, RateLimited, Refused, StorageError, Unreachable, Unstorable
 from heliograph.mute_loop import LONGEST_LOOK_S, MuteLoop
 from waiting import until
 
@@ -189,13 +189,14 @@ async def test_a_fault_of_our_own_does_not_leave_a_room_mute(stage: Stage) -> No
         assert not stage.is_mute
 
 
-@pytest.mark.expected_log("mutes crashed(.|\n)*a fault of our own")
-async def test_a_room_whose_mute_finds_a_fault_of_our_own_keeps_no_other_mute(
-    stage: Stage, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.expected_log("mutes crashed(.|\n)*a fault of our own|has to wait", times=(1, None))
+@pytest.mark.parametrize("trouble", [RuntimeError("a fault of our own"), Unstorable("no"), BadAnswer(500, "no")])
+async def test_a_room_whose_mute_cannot_be_ended_keeps_no_other_mute(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
     def end_or_fail(rules: Json, mute: TimedMute) -> list[Change]:
         if mute.room_id == ROOM:
-            raise RuntimeError("a fault of our own")
+            raise trouble
         return end_mute(rules, mute)
 
     monkeypatch.setattr(mute_loop, "end_mute", end_or_fail)

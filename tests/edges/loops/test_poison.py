@@ -14,10 +14,11 @@ from fakes.desktop import FakeDesktop
 from fakes.ledger import FakeLedger
 from heliograph.core import popups as popups_module
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater, State
-from heliograph.core.ids import EventId, RoomId
-from heliograph.core.notification import Notification, Picture, Popup
+from heliograph.core.ids import EventId, RoomId, event_key
+from heliograph.core.notification import Category, Notification, Picture, Popup
 from heliograph.core.popup_text import word_room
-from heliograph.core.record import Content, Edit, PopupRecord, Withdrawal
+from heliograph.core.privacy import Level, Privacy
+from heliograph.core.record import Change, Content, Delivery, Edit, PopupRecord, Rewrite, Withdrawal
 from heliograph.core.suspects import TRIES
 from heliograph.ports import Settlement
 from waiting import until
@@ -28,7 +29,9 @@ TOLD = "A message could not be shown"
 
 Outcome = Done[Popup] | RetryLater | Declined | NeedsUser
 
-pytestmark = pytest.mark.expected_log("Unexpected fault in|deliveries crashed|cannot be kept", times=(1, None))
+pytestmark = pytest.mark.expected_log(
+    "Unexpected fault in|deliveries crashed|cannot be kept|stays on screen", times=(1, None)
+)
 
 
 class FaultyDesktop(FakeDesktop):
@@ -276,3 +279,65 @@ async def test_a_notice_that_cannot_be_shown_holds_up_no_message(clock: WallCloc
         await asyncio.wait_for(stage.loop.all_told(), HOUR)
     assert ("A notice" in titles(stage)) is is_shown
     assert stage.desktop.calls <= TRIES + 1
+
+
+# Calls
+
+
+class CallLedger(FakeLedger):
+    """Cannot change what is called `$p`: the end of that call, or nothing at all of it."""
+
+    def __init__(self, *, takes_nothing: bool) -> None:
+        super().__init__()
+        self.takes_nothing = takes_nothing
+        self.refused = 0
+
+    async def change(self, changes: Sequence[Change]) -> None:
+        for each in changes:
+            if each.event_id == "$p" and (self.takes_nothing or isinstance(each, Rewrite)):
+                self.refused += 1
+                raise ValueError("a fault of our own")
+        await super().change(changes)
+
+
+def make_call(event_id: str, room_id: str, until_ms: int) -> Delivery:
+    content = make_content("Incoming call", category=Category.CALL, sound="ring", rings_until_ms=until_ms)
+    return make_delivery(event_id, room_id=room_id, content=content)
+
+
+@pytest.mark.parametrize("takes_nothing", [False, True])
+async def test_a_call_that_cannot_be_ended_is_given_up_alone_with_a_reason_and_a_notice(
+    clock: WallClock, takes_nothing: bool
+) -> None:
+    ledger = CallLedger(takes_nothing=takes_nothing)
+    stage = DeliveryStage(clock, ledger=ledger)
+    async with running(stage.loop):
+        await stage.commit(make_call("$p", ROOM, clock() + 30_000), make_call("$good", OTHER_ROOM, clock() + 30_000))
+        await settled(stage, "$p")
+        await asyncio.sleep(31)
+        await until(lambda: "Missed call" in "".join(each.body for each in stage.desktop.on_screen.values()))
+        await until(lambda: "A call could not be ended here" in titles(stage))
+        await stage.commit(make_delivery("$a", room_id=room(1)))
+        await settled(stage, "$a")
+        await asyncio.sleep(HOUR)
+    assert ledger.refused == TRIES + takes_nothing
+    assert stage.state("$p") is (State.SHOWN if takes_nothing else State.WITHDRAWN)
+    if not takes_nothing:
+        assert "fault of Heliograph's own" in ledger.deliveries[event_key("$p")].why
+
+
+async def test_a_popup_that_cannot_be_hidden_for_a_lock_keeps_no_other_from_it(clock: WallClock) -> None:
+    class LockLedger(FakeLedger):
+        async def settle(
+            self, settlements: Sequence[Settlement], *, shown: PopupRecord | None = None, closed: str | None = None
+        ) -> None:
+            if shown is not None and shown.key == ROOM and shown.is_stale:
+                raise ValueError("a fault of our own")
+            await super().settle(settlements, shown=shown, closed=closed)
+
+    stage = DeliveryStage(clock, ledger=LockLedger(), privacy=Privacy(locked=Level.HIDDEN))
+    async with running(stage.loop):
+        await stage.commit(make_delivery("$p"), make_delivery("$a", room_id=OTHER_ROOM, text="a secret"))
+        await settled(stage, "$a")
+        stage.loop.set_locked(True)
+        await until(lambda: not any("a secret" in each.body for each in stage.desktop.on_screen.values()))

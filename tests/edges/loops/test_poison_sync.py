@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
+from dataclasses import replace
 
 import pytest
 
@@ -289,6 +290,21 @@ async def test_what_cannot_be_kept_in_any_way_does_not_hold_up_the_sync(clock: W
         await take(stage, JoinedRoom(OTHER, (message("good"),)), last="good")
     assert stage.rung == ["good"]
     assert bad.event_id not in ledger.judged
+
+
+@pytest.mark.parametrize("told", ["on_received", "on_key_counts", "on_changed_devices"])
+async def test_who_is_told_beside_and_finds_a_fault_does_not_hold_up_the_sync(stage: SyncStage, told: str) -> None:
+    def fail(*_: object) -> None:
+        raise RuntimeError("a fault of our own")
+
+    stage.loop._world = replace(stage.loop._world, **{told: fail})  # type: ignore[arg-type]
+    event = b'{"type": "good", "sender": "@alice:example.org", "content": {}}'
+    async with running(stage.loop):
+        await stage.connected()
+        rooms = (JoinedRoom(OTHER, (message("good"),)),)
+        stage.homeserver.answers.append(Sync("s900", joined=rooms, to_device=(event,), has_changed_devices=True))
+        await stage.homeserver.drop_connections()
+        await stage.rings("good")
 
 
 async def test_a_to_device_event_that_finds_a_fault_is_rejected_alone(stage: SyncStage) -> None:

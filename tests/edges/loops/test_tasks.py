@@ -11,7 +11,17 @@ import pytest
 
 from edges.loops.stage import WallClock
 from heliograph.errors import StateError, StorageError
-from heliograph.tasks import CALM_S, LAST_DELAY_S, LongTask, keep_running, listed_in, start, start_beside, together
+from heliograph.tasks import (
+    CALM_S,
+    LAST_DELAY_S,
+    LongTask,
+    going_on,
+    keep_running,
+    listed_in,
+    start,
+    start_beside,
+    together,
+)
 
 HOUR = 3600
 
@@ -226,3 +236,14 @@ async def test_of_several_at_once_one_that_fails_ends_the_others() -> None:
         await together([wait(), fail()])
     assert ended == ["wait"]
     assert await together([answer(1), answer(2)]) == [1, 2]
+
+
+@pytest.mark.expected_log("Unexpected fault in the first of two")
+def test_a_fault_in_one_thing_keeps_nothing_from_the_next() -> None:
+    done = []
+    for name in ("first", "second"):
+        with going_on(f"the {name} of two"):
+            if name == "first":
+                raise RuntimeError("a fault of our own")
+            done.append(name)
+    assert done == ["second"]

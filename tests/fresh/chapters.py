@@ -1,4 +1,4 @@
-"""The README's chapters as they are typed on a fresh machine, each in the order in which it stands there."""
+"""The documentation's lines as they are typed on a fresh machine, each in the order in which it stands there."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from fresh.readme import RELAY, SEE, USE, Readme
+from fresh.readme import CHANGE, RELAY, SEE, USE, Chapter
 from fresh.tree import Tree
 
 _PASSWORD = "a long walk on the pier"
@@ -24,9 +24,8 @@ _NAMED = re.compile(r"sudo apt-get install [^\r\n]+")
 class Typist:
     """Types lines into a tree, and tells how each ended."""
 
-    def __init__(self, tree: Tree, readme: Readme, log: Path, say: Callable[[str], None]) -> None:
+    def __init__(self, tree: Tree, log: Path, say: Callable[[str], None]) -> None:
         self.tree = tree
-        self.readme = readme
         self._log = log
         self._say = say
 
@@ -43,9 +42,9 @@ class Typist:
         code, told = self._type(line, seconds, {})
         return code == 0, told
 
-    def install(self, chapter: str) -> bool:
+    def install(self, chapter: Chapter) -> bool:
         """The packages that the chapter wants."""
-        return self.type(f"sudo apt install {' '.join(self.readme.packages(chapter))}")
+        return self.type(f"sudo apt install {' '.join(chapter.packages())}")
 
     def _type(self, line: str, seconds: float, words: Mapping[str, str]) -> tuple[int, str]:
         for word, other in words.items():
@@ -65,12 +64,12 @@ class Typist:
 
 def see(typist: Typist) -> bool:
     """The demonstration."""
-    return typist.install(SEE) and typist.type_all(typist.readme.commands(SEE, 0))
+    return typist.install(SEE) and typist.type_all(SEE.commands(0))
 
 
 def test(typist: Typist) -> bool:
     """The tests. Who is not root is told which packages are missing, installs them, and runs it again."""
-    (line,) = typist.readme.commands(SEE, 1)
+    (line,) = CHANGE.commands(0)
     if not typist.install(SEE):
         return False
     is_good, told = typist.ask(line, seconds=_TESTS_SECONDS)
@@ -81,7 +80,7 @@ def test(typist: Typist) -> bool:
 
 def use(typist: Typist) -> bool:
     """The installation for one user, the login and the service, under a booted systemd."""
-    install, path, *others = typist.readme.commands(USE, 0)
+    install, path, *others = USE.commands(0)
     words = {"@you:example.org": "@you:localhost"}
     # The server's name leads to it over https only, for which it would need a certificate; and no keyring runs here.
     login = {**words, "heliograph login": "heliograph login --homeserver http://127.0.0.1:8008 --secrets file"}
@@ -96,11 +95,13 @@ def use(typist: Typist) -> bool:
 
 def relay(typist: Typist) -> bool:
     """The relay for the whole machine, under a booted systemd."""
-    install, link, *others = typist.readme.commands(RELAY, 0)
-    configuration = "\n".join(typist.readme.block(RELAY, 1))
+    install, link, *others = RELAY.commands(0)
+    configuration = "\n".join(RELAY.block(1))
     typist.tree.write(_EDITOR, f"#!/bin/sh\ncat >\"$1\" <<'END'\n{configuration}\nEND\n")
     words = {"@you:example.org": "@you:localhost", "sudoedit": f"EDITOR={_EDITOR} sudoedit"}
-    return typist.type_all([install, link]) and _boot(typist) and typist.type_all(others, words)
+    return (
+        typist.install(RELAY) and typist.type_all([install, link]) and _boot(typist) and typist.type_all(others, words)
+    )
 
 
 def _boot(typist: Typist) -> bool:

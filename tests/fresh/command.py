@@ -13,7 +13,6 @@ from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from fresh.chapters import CHAPTERS, Typist
-from fresh.readme import read_readme
 from fresh.tree import Tree, make_archive
 
 RELEASES = ("bookworm", "trixie", "forky")
@@ -21,7 +20,7 @@ USERS = ("root", "ada")
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description="Types the README's lines on fresh Debian machines.")
+    parser = argparse.ArgumentParser(description="Types the documentation's lines on fresh Debian machines.")
     parser.add_argument("--release", action="append", choices=RELEASES, help="repeatable; none: all")
     parser.add_argument("--user", action="append", choices=USERS, help="repeatable; none: both")
     parser.add_argument("--only", type=_names, default=list(CHAPTERS), help=f"of {','.join(CHAPTERS)}")
@@ -55,7 +54,7 @@ def _play(archive: Path, folder: Path, release: str, user: str, chapters: Sequen
     log = folder.with_suffix(".log")
     log.unlink(missing_ok=True)
     with Tree(archive, folder, user) as tree:
-        typist = Typist(tree, read_readme(), log, _say(release, user))
+        typist = Typist(tree, log, _say(release, user))
         is_good = True
         for name in chapters:
             is_good &= CHAPTERS[name](typist)

@@ -1,8 +1,12 @@
-"""What `tests/fresh/run` types is found in the README."""
+"""What `tests/fresh/run` types is found in the documentation."""
 
 from __future__ import annotations
 
-from fresh.readme import RELAY, SEE, USE, Readme, read_readme
+import pytest
+
+from documentation.pages import Page
+from fresh import readme
+from fresh.readme import CHANGE, RELAY, SEE, USE, Chapter
 
 TEXT = """\
 # A program
@@ -24,25 +28,29 @@ and then
 """
 
 
-def test_commands_are_the_lines_of_a_block_without_their_comments() -> None:
-    readme = Readme(TEXT)
-    assert readme.commands("Try it", 0) == ["make it", "run it '#1'"]
-    assert readme.commands("Try it", 1) == ["look"]
-    assert readme.block("Else", 0) == ["nothing"]
+@pytest.fixture
+def page(monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.setattr(readme, "read_page", lambda name: {"docs/page.md": Page(TEXT)}[name])
+    return "docs/page.md"
 
 
-def test_packages_are_those_that_the_chapter_has_installed() -> None:
-    assert Readme(TEXT).packages("Try it") == ["g++", "libc6", "python3-venv"]
-    assert Readme(TEXT).packages("Else") == []
+def test_commands_are_the_lines_of_a_block_without_their_comments(page: str) -> None:
+    assert Chapter(page, "Try it").commands(0) == ["make it", "run it '#1'"]
+    assert Chapter(page, "Try it").commands(1) == ["look"]
+    assert Chapter(page, "Else").block(0) == ["nothing"]
 
 
-def test_the_readme_has_the_lines_that_are_typed_on_fresh_machines() -> None:
-    readme = read_readme()
-    (demo,) = readme.commands(SEE, 0)
+def test_packages_are_those_that_the_chapter_has_installed(page: str) -> None:
+    assert Chapter(page, "Try it").packages() == ["g++", "libc6", "python3-venv"]
+    assert Chapter(page, "Else").packages() == []
+
+
+def test_the_documentation_has_the_lines_that_are_typed_on_fresh_machines() -> None:
+    (demo,) = SEE.commands(0)
     assert demo.endswith("heliograph demo")
-    assert readme.commands(SEE, 1) == ["tests/run"]
-    assert readme.packages(SEE) == ["python3-venv"]
-    assert readme.packages(USE) == ["pipx"]
-    assert [line.split()[:2] for line in readme.commands(USE, 0)[:2]] == [["pipx", "install"], ["pipx", "ensurepath"]]
-    assert any("relay unit" in line for line in readme.commands(RELAY, 0))
-    assert 'homeserver = "http://127.0.0.1:8008"' in readme.commands(RELAY, 1)
+    assert CHANGE.commands(0) == ["tests/run"]
+    assert SEE.packages() == RELAY.packages() == ["python3-venv"]
+    assert USE.packages() == ["pipx"]
+    assert [line.split()[:2] for line in USE.commands(0)[:2]] == [["pipx", "install"], ["pipx", "ensurepath"]]
+    assert any("relay unit" in line for line in RELAY.commands(0))
+    assert 'homeserver = "http://127.0.0.1:8008"' in RELAY.commands(1)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import asyncio
 import json
 import os
-import re
 import subprocess
 import sys
 import tempfile
@@ -20,6 +19,7 @@ from pathlib import Path
 import aiohttp
 
 from buses import PrivateBus
+from documentation.pages import read_page
 from fakes.login1 import FakeLogind
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
@@ -46,7 +46,6 @@ _SWAYNC_STYLE = """\
 * { font-family: DejaVu Sans; }
 image { -gtk-icon-shadow: none; border-radius: 6px; }
 """
-_README = Path(__file__).parents[2] / "README.md"
 
 
 class Studio:
@@ -153,12 +152,11 @@ async def _take_all(studio: Studio) -> None:
 
 
 async def _take_bar(studio: Studio) -> None:
-    found = re.search(r"^\*\*waybar\*\*.*?\n\n((?:    .*\n)+)", _README.read_text("utf-8"), re.MULTILINE)
-    assert found is not None
+    snippet = "\n".join(read_page("docs/status-bars.md").blocks("waybar")[0])
     home = Path(os.environ["HOME"])
     bar = {"height": 34, "modules-left": ["clock"], "modules-right": ["custom/heliograph"]}
     clock = {"clock": {"format": "{:%A %H:%M}"}}
-    (home / "waybar").write_text(json.dumps({**bar, **clock, **json.loads("{" + found[1] + "}")}))
+    (home / "waybar").write_text(json.dumps({**bar, **clock, **json.loads("{" + snippet + "}")}))
     (home / "style.css").write_text(_BAR_STYLE)
     # As it is installed: beside the Python that runs this.
     path = f"{Path(sys.executable).parent}:{os.environ['PATH']}"

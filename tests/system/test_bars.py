@@ -1,4 +1,4 @@
-"""Real status bars, with what the README says to write into their configuration."""
+"""Real status bars, with what docs/status-bars.md says to write into their configuration."""
 
 from __future__ import annotations
 
@@ -15,13 +15,13 @@ import pytest
 
 from builders import ME, ROOM
 from buses import PrivateBus
+from documentation.pages import read_page
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
 from heliograph.core.summary import RoomCount, Summary
 from sway import WIDTH, SwaySession
 from waiting import has_ended, until
 
-README = Path(__file__).parents[2] / "README.md"
 NASTY = "</span> <b>& \"'%{F#f00} \\n"
 NONE = Summary(state="connected")
 UNREAD = Summary(state="connected", unread=3, rooms=(RoomCount(ME, ROOM, NASTY, 3, 0),))
@@ -49,10 +49,8 @@ esac
 
 
 def snippet(bar: str) -> str:
-    """What the README says for this bar: the indented block after its name."""
-    found = re.search(rf"^\*\*{bar}\*\*.*?\n\n((?:    .*\n|\n)+)", README.read_text("utf-8"), re.MULTILINE)
-    assert found is not None
-    return re.sub("^    ", "", found[1], flags=re.MULTILINE)
+    """What docs/status-bars.md says for this bar: the first indented block below its name."""
+    return "\n".join(read_page("docs/status-bars.md").blocks(bar)[0]) + "\n"
 
 
 class Installed:

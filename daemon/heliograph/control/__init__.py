@@ -1,6 +1,6 @@
 """How other programs ask the running daemon, over the session bus. Whoever is the same user may.
 
-The interface is documented in docs/dbus.md. Another version of it gets another name.
+The interface is documented in docs/d-bus.md. Another version of it gets another name.
 """
 
 BUS_NAME = "io.github.heliograph"

@@ -116,7 +116,7 @@ def _read(file: Path) -> dict[str, Any]:
         with file.open("rb") as stream:
             text = stream.read(_MAX_FILE + 1)
     except FileNotFoundError:
-        raise _refusal(str(file), "does not exist", "Make it, as the README shows, or leave out --config.") from None
+        raise _refusal(str(file), "does not exist", "Make it, as docs/relay.md shows, or leave out --config.") from None
     except OSError as error:
         raise _refusal(
             str(file), f"cannot be read: {error.strerror}", "Make sure that the relay may read it."
@@ -126,7 +126,7 @@ def _read(file: Path) -> dict[str, Any]:
     try:
         return tomllib.loads(text.decode())
     except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
-        raise _refusal(str(file), f"is not valid TOML: {error}", "See the README for an example.") from None
+        raise _refusal(str(file), f"is not valid TOML: {error}", "See docs/relay.md for an example.") from None
 
 
 def _check(config: RelayConfig, source: str) -> None:

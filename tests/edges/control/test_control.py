@@ -441,7 +441,7 @@ async def introspect(bus: MessageBus) -> Node:
 
 
 async def test_every_member_is_documented_with_its_types(control: Control, other: MessageBus) -> None:
-    text = (Path(__file__).parents[3] / "docs/dbus.md").read_text()
+    text = (Path(__file__).parents[3] / "docs/d-bus.md").read_text()
     node = await introspect(other)
     (interface,) = [each for each in node.interfaces if each.name == INTERFACE]
     for method in interface.methods:

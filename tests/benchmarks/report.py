@@ -11,8 +11,9 @@ from benchmarks.rows import SECTIONS, US, Row, Section
 
 _HEAD = """# Benchmarks
 
-Written by `tests/benchmarks/run`; do not edit. It measures everything in one go on this one machine, side by side with
-a floor or a peer, and fails nothing. Figures of different machines do not compare; ratios nearly do.
+`tests/benchmarks/run` wrote this page; do not edit it. It measures everything in one run on one machine, each figure
+beside a floor or another program, and no figure fails a build. Figures from different machines cannot be compared;
+ratios nearly can. What the figures come to: [performance](performance.md).
 """
 
 

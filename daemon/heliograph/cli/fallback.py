@@ -34,7 +34,7 @@ def command() -> None:
 @click.option("--gateway", metavar="URL", help="The Matrix push gateway, if the endpoint's own server is none.")
 @click.option("--public-gateway", is_flag=True, help="Use UnifiedPush's public gateway: it sees when you get pushes.")
 @click.option("--full", is_flag=True, help="Push what messages say, too, not only their ids.")
-@click.option("--relay", metavar="URL", help="A relay of yours that waits with pushes for this desktop; see below.")
+@click.option("--relay", metavar="URL", help="A relay of yours that waits with pushes for this desktop; see above.")
 @click.option("--relay-token-stdin", is_flag=True, help="Read the relay's token from standard input.")
 @click.option("--force", is_flag=True, help="Set it even if the test fails.")
 def set_(

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import asyncio
 import json
+import re
 from pathlib import Path
 
 import aiohttp
 import pytest
 
 from conftest import NewUser
+from documentation.pages import read_page
 from edges.relay.conftest import Scene
 from edges.relay.running import RunningRelay
 from edges.relay.scripted_homeserver import ScriptedHomeserver
@@ -49,6 +51,12 @@ async def test_metrics_count_what_went_which_way(scene: Scene) -> None:
     assert 'heliograph_relay_pushes_waiting{for="gateway"} 0' in lines
     assert "# TYPE heliograph_relay_pushes_settled_total counter" in lines
     assert scene.desktop.user.user_id not in text
+
+
+async def test_every_metric_is_documented(scene: Scene) -> None:
+    _, text = await ask(scene.relay.url, "/metrics")
+    documented = [row[0].strip("`") for row in read_page("docs/relay.md").rows("Watching it")]
+    assert documented == re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)
 
 
 def test_what_a_label_says_cannot_end_it() -> None:

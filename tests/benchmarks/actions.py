@@ -18,7 +18,8 @@ import aiohttp
 from benchmarks.contestants import Heliograph
 from benchmarks.phases import Figures, Sender, percentile
 from buses import PrivateBus
-from fakes.notification_server import PLASMA, NotificationServer, Shown
+from fakes.notification_profiles import PLASMA
+from fakes.notification_server import NotificationServer, Shown
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.errors import HeliographError

@@ -15,7 +15,8 @@ import aiohttp
 from benchmarks.contestants import Heliograph
 from benchmarks.phases import Figures, Sender, percentile, take_notes
 from buses import PrivateBus
-from fakes.notification_server import DUNST, NotificationServer
+from fakes.notification_profiles import DUNST
+from fakes.notification_server import NotificationServer
 from heliograph.core.folding import FOLD_MS
 from heliograph.demo.homeserver import ThrowawaySynapse
 

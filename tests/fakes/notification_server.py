@@ -1,4 +1,4 @@
-"""A notification server on a private bus: behaves like one of the real ones, and misbehaves on demand."""
+"""A notification server on a private bus: behaves and refuses like one of the real ones, and misbehaves on demand."""
 
 from __future__ import annotations
 
@@ -12,66 +12,19 @@ from typing import Any
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
+from fakes.notification_profiles import DUNST, Profile
+
 NAME = "org.freedesktop.Notifications"
 PATH = "/org/freedesktop/Notifications"
 PROPERTIES = "org.freedesktop.DBus.Properties"
-
-
-@dataclass(frozen=True)
-class Profile:
-    """How one real server behaves, as measured."""
-
-    name: str
-    version: str
-    capabilities: tuple[str, ...]
-    keeps_unknown_ids: bool = False
-    """`replaces_id` of a notification that is not there: taken as the new id, instead of a fresh one."""
-    unknown_close: str = "silent"
-    """CloseNotification of what is not there: "silent", "error" (InvalidArgs) or "signal"."""
-    signals_twice: bool = False
-    """Each signal goes to the sender and to everyone."""
-    closes_twice: bool = False
-    """NotificationClosed comes again with another reason."""
-    gives_tokens: bool = False
-    closes_on_action: bool = False
-
-
-DUNST = Profile(
-    "dunst", "1.9.0", ("actions", "body", "body-hyperlinks", "icon-static", "body-markup"), keeps_unknown_ids=True
-)
-GNOME = Profile(
-    "gnome-shell",
-    "48.7",
-    ("actions", "body", "body-markup", "icon-static", "persistence", "sound"),
-    unknown_close="error",
-    signals_twice=True,
-    gives_tokens=True,
-    closes_on_action=True,
-)
-PLASMA = Profile(
-    "Plasma",
-    "6.3.6",
-    (
-        *("body", "body-hyperlinks", "body-markup", "icon-static", "actions", "persistence", "inline-reply"),
-        "inhibitions",
-    ),
-    keeps_unknown_ids=True,
-    unknown_close="signal",
-    gives_tokens=True,
-    closes_on_action=True,
-)
-SWAYNC = Profile(
-    "SwayNotificationCenter",
-    "0.11",
-    ("actions", "body", "body-markup", "persistence", "inline-reply"),
-    unknown_close="signal",
-    closes_twice=True,
-    gives_tokens=True,
-    closes_on_action=True,
-)
-PLAIN = Profile("plain", "1", ("body", "actions"))
-BARE = Profile("bare", "1", ())
-PROFILES = (DUNST, GNOME, PLASMA, SWAYNC, PLAIN, BARE)
+_SIGNATURES = {
+    "GetCapabilities": "",
+    "GetServerInformation": "",
+    "Notify": "susssasa{sv}i",
+    "CloseNotification": "u",
+}
+_INVALID = "org.freedesktop.DBus.Error.InvalidArgs"
+_UNKNOWN = "org.freedesktop.DBus.Error.UnknownMethod"
 
 
 class Misbehaviour(Enum):
@@ -101,9 +54,9 @@ class Misbehaviour(Enum):
 
 _ERRORS = {
     Misbehaviour.FAIL: "org.freedesktop.DBus.Error.Failed",
-    Misbehaviour.REFUSE: "org.freedesktop.DBus.Error.InvalidArgs",
+    Misbehaviour.REFUSE: _INVALID,
     Misbehaviour.EXCESS: "org.freedesktop.Notifications.Error.ExcessNotificationGeneration",
-    Misbehaviour.STARTING: "org.freedesktop.DBus.Error.UnknownMethod",
+    Misbehaviour.STARTING: _UNKNOWN,
 }
 
 
@@ -123,6 +76,14 @@ class Shown:
     expire_timeout: int
     sender: str
 
+    def is_like(self, other: Shown) -> bool:
+        """As dunst sees it."""
+        return self._looks == other._looks
+
+    @property
+    def _looks(self) -> tuple[Any, ...]:
+        return (self.app_name, self.app_icon, self.summary, self.body, self.hints.get("urgency", 1))
+
 
 @dataclass
 class NotificationServer:
@@ -140,6 +101,7 @@ class NotificationServer:
     _bus: MessageBus | None = None
     _next_id: int = 1
     _held: list[Message] = field(default_factory=list)
+    _timers: dict[int, asyncio.TimerHandle] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
 
     async def start(self) -> None:
@@ -148,7 +110,7 @@ class NotificationServer:
         assert self._bus is not None
         self._bus.add_message_handler(self._answer)
         self._next_id = 1
-        self.on_screen.clear()
+        self._clear()
         self._held.clear()
         await self._bus.request_name(NAME)
 
@@ -159,7 +121,7 @@ class NotificationServer:
     async def stop(self) -> None:
         """Gone, with all that was on screen."""
         bus, self._bus = self._bus, None
-        self.on_screen.clear()
+        self._clear()
         if bus is not None:
             bus.disconnect()
             with contextlib.suppress(EOFError, OSError):
@@ -191,7 +153,8 @@ class NotificationServer:
             self._send(self._notify(message))
 
     def act(self, popup_id: int, action: str = "default", token: str | None = None) -> None:
-        """The user clicks an action."""
+        """The user clicks an action of what is on screen."""
+        assert action in self.on_screen[popup_id].actions[::2], f"no action {action} is offered"
         receiver = self._sender_of(popup_id)
         if token is not None and self.profile.gives_tokens:
             self._signal("ActivationToken", "us", [popup_id, token], receiver)
@@ -211,11 +174,13 @@ class NotificationServer:
             self._close(popup_id, 2)
 
     def dismiss(self, popup_id: int) -> None:
-        """The user closes it."""
+        """The user closes what is on screen."""
+        assert popup_id in self.on_screen
         self._close(popup_id, 2)
 
     def expire(self, popup_id: int) -> None:
-        """Its time is over."""
+        """The time of what is on screen is over."""
+        assert popup_id in self.on_screen
         self._close(popup_id, 1)
 
     def signal(self, member: str, signature: str, body: list[Any], receiver: str | None = None) -> None:
@@ -245,6 +210,9 @@ class NotificationServer:
             return False
         if message.message_type is not MessageType.METHOD_CALL or message.interface != NAME:
             return False
+        if message.path != PATH or message.member not in _SIGNATURES:
+            self._send(Message.new_error(message, _UNKNOWN, "no such method"))
+            return True
         self.calls.append(str(message.member))
         self._changed.set()
         is_notify = message.member == "Notify"
@@ -266,11 +234,18 @@ class NotificationServer:
             case Misbehaviour.NONSENSE:
                 self._send(Message.new_method_return(message, "d", [0.5]))
                 return True
+        self._serve(message)
+        return True
+
+    def _serve(self, message: Message) -> None:
+        if message.signature != _SIGNATURES[str(message.member)]:
+            self._send(Message.new_error(message, _INVALID, f"not its arguments: '{message.signature}'"))
+            return
         match message.member:
             case "GetCapabilities":
                 self._send(Message.new_method_return(message, "as", [list(self.profile.capabilities)]))
             case "GetServerInformation":
-                words = [self.profile.name, "vendor", self.profile.version, "1.2"]
+                words = [self.profile.name, self.profile.vendor, self.profile.version, "1.2"]
                 self._send(Message.new_method_return(message, "ssss", words))
             case "Notify":
                 self._send(self._notify(message))
@@ -278,31 +253,48 @@ class NotificationServer:
                     self.expire(self.shown[-1].id)
             case "CloseNotification":
                 self._close_by_call(message)
-            case _:
-                self._send(Message.new_error(message, "org.freedesktop.DBus.Error.UnknownMethod", ""))
-        return True
 
     def _notify(self, message: Message) -> Message:
         app_name, replaces_id, app_icon, summary, body, actions, hints, expire_timeout = message.body
-        is_known = replaces_id in self.on_screen or (replaces_id and self.profile.keeps_unknown_ids)
-        if is_known:
-            popup_id = replaces_id
-        else:
-            popup_id = self._next_id
-            if self.misbehaviour is not Misbehaviour.REUSE_IDS:
-                self._next_id += 1
+        popup_id = self._choose_id(replaces_id)
+        if refusal := self.profile.refusal(actions, hints):
+            return Message.new_error(message, refusal, "Operation not permitted")
         plain = {name: variant.value for name, variant in hints.items()}
         sender = str(message.sender)
         shown = Shown(popup_id, replaces_id, app_name, app_icon, summary, body, actions, plain, expire_timeout, sender)
         self.shown.append(shown)
+        if self.profile.stacks_alike and not replaces_id:
+            for alike in [each.id for each in self.on_screen.values() if each.is_like(shown)]:
+                self._close(alike, 1)
         self.on_screen[popup_id] = shown
+        self._time(popup_id, expire_timeout)
         return Message.new_method_return(message, "u", [popup_id])
+
+    def _choose_id(self, replaces_id: int) -> int:
+        if replaces_id in self.on_screen or (replaces_id and self.profile.keeps_unknown_ids):
+            return replaces_id
+        popup_id = self._next_id
+        if self.misbehaviour is not Misbehaviour.REUSE_IDS:
+            self._next_id += 1
+        return popup_id
+
+    def _time(self, popup_id: int, expire_timeout: int) -> None:
+        """What the server would choose itself is for ever here, as in the settings of the real ones."""
+        if (timer := self._timers.pop(popup_id, None)) is not None:
+            timer.cancel()
+        if expire_timeout > 0:
+            loop = asyncio.get_running_loop()
+            self._timers[popup_id] = loop.call_later(expire_timeout / 1000, self._close, popup_id, 1)
+
+    def _clear(self) -> None:
+        for popup_id in tuple(self._timers):
+            self._time(popup_id, 0)
+        self.on_screen.clear()
 
     def _close_by_call(self, message: Message) -> None:
         popup_id = message.body[0]
         if popup_id not in self.on_screen and self.profile.unknown_close == "error":
-            error = "org.freedesktop.DBus.Error.InvalidArgs"
-            self._send(Message.new_error(message, error, "Invalid notification ID"))
+            self._send(Message.new_error(message, _INVALID, "Invalid notification ID"))
             return
         self._send(Message.new_method_return(message))
         if popup_id in self.on_screen or self.profile.unknown_close == "signal":
@@ -311,6 +303,7 @@ class NotificationServer:
     def _close(self, popup_id: int, reason: int) -> None:
         receiver = self._sender_of(popup_id)
         self.on_screen.pop(popup_id, None)
+        self._time(popup_id, 0)
         self._signal("NotificationClosed", "uu", [popup_id, reason], receiver)
         if self.profile.closes_twice:
             self._signal("NotificationClosed", "uu", [popup_id, 5 - reason], receiver)
@@ -321,6 +314,8 @@ class NotificationServer:
 
     def _signal(self, member: str, signature: str, body: list[Any], receiver: str | None) -> None:
         receivers = [receiver, None] if self.profile.signals_twice and receiver else [None]
+        if self.profile.tells_owner_alone:
+            receivers = [receiver]
         for destination in receivers:
             self.signal(member, signature, body, destination)
 

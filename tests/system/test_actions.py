@@ -13,7 +13,8 @@ import pytest
 
 from buses import PrivateBus
 from conftest import NewUser
-from fakes.notification_server import DUNST, PLASMA, NotificationServer, Profile, Shown
+from fakes.notification_profiles import DUNST, PLASMA, Profile
+from fakes.notification_server import NotificationServer, Shown
 from heliograph.demo.user import DemoUser
 from system.daemon import Daemon, sign_in
 from waiting import until

@@ -20,7 +20,8 @@ from typing import Any
 import pytest
 
 from buses import PrivateBus
-from fakes.notification_server import DUNST, NotificationServer, Profile, Shown
+from fakes.notification_profiles import DUNST, PLAIN, Profile
+from fakes.notification_server import NotificationServer, Shown
 from heliograph.accounts import Account, save_account, state_folder, state_root
 from heliograph.control.client import ask_status
 from heliograph.core.ids import UserId
@@ -217,7 +218,6 @@ HOSTILE_TEXTS = {
     "half a pair": "\ud800 half",
     "a megabyte": "x" * MEGABYTE,
 }
-PLAIN = Profile("plain", "1", ("body", "actions"))
 
 
 @pytest.mark.parametrize("profile", [DUNST, PLAIN], ids=lambda profile: profile.name)

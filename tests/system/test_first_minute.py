@@ -11,7 +11,8 @@ import pytest
 
 from buses import PrivateBus
 from conftest import NewUser
-from fakes.notification_server import DUNST, NotificationServer, Shown
+from fakes.notification_profiles import DUNST
+from fakes.notification_server import NotificationServer, Shown
 from foreign_homeserver import FEDERATION_SETTINGS, ForeignHomeserver
 from heliograph.core.ids import RoomId
 from heliograph.demo.homeserver import ThrowawaySynapse, free_port

@@ -14,7 +14,8 @@ import pytest
 
 from buses import PrivateBus
 from conftest import NewUser
-from fakes.notification_server import GNOME, NotificationServer, Shown
+from fakes.notification_profiles import GNOME
+from fakes.notification_server import NotificationServer, Shown
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
 from system.daemon import Daemon, account_folder, sign_in

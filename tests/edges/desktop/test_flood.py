@@ -9,7 +9,8 @@ from pathlib import Path
 
 from builders import ME, make_content, make_delivery
 from buses import PrivateBus
-from fakes.notification_server import GNOME, NotificationServer
+from fakes.notification_profiles import GNOME
+from fakes.notification_server import NotificationServer
 from heliograph.core.folding import FOLD_MS
 from heliograph.core.record import Plan
 from heliograph.delivery_loop import DeliveryLoop, DeliverySettings

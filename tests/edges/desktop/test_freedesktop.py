@@ -11,17 +11,8 @@ import pytest
 
 from builders import ME, make_content, make_notification
 from buses import PrivateBus
-from fakes.notification_server import (
-    BARE,
-    DUNST,
-    GNOME,
-    PLAIN,
-    PLASMA,
-    SWAYNC,
-    Misbehaviour,
-    NotificationServer,
-    Profile,
-)
+from fakes.notification_profiles import BARE, DUNST, GNOME, PLAIN, PLASMA, SWAYNC, Profile
+from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.core.actions import actions_for
 from heliograph.core.delivery import Declined, Done, RetryLater
 from heliograph.core.notification import (
@@ -504,7 +495,7 @@ async def test_a_server_that_tells_nothing_of_it_disturbs(
 async def test_what_the_server_says_of_itself_is_told(server: NotificationServer, desktop: FreedesktopDesktop) -> None:
     traits = await desktop.traits()
     assert traits is not None
-    assert traits.title == "dunst 1.9.0"
+    assert traits.title == "dunst 1.9.0 (2022-06-27)"
     await server.stop()
     await until(lambda: desktop.server is None)
     assert await desktop.traits() is None

@@ -10,7 +10,8 @@ import pytest
 
 from builders import make_notification
 from buses import PrivateBus
-from fakes.notification_server import DUNST, GNOME, Misbehaviour, NotificationServer, Profile
+from fakes.notification_profiles import DUNST, GNOME, Profile
+from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.core.notification import Category, Notification
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.desktop.sounds import Player, Sound, Sounds

@@ -1,0 +1,322 @@
+"""What notification servers answer, refuse and tell: dunst, mako, xfce4-notifyd, and the fake with the habits of each.
+
+One table for all; where they differ, `fakes.notification_profiles` says how, so that a habit which the fake has is one
+that was seen on the real server.
+"""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import pytest
+from dbus_fast import Variant
+
+from bus_caller import BusCaller, Outcome, Refusal
+from buses import PrivateBus
+from dunst import DunstSession
+from fakes.notification_profiles import DENIED, DUNST, GNOME, MAKO, PLASMA, SWAYNC, WRONG_KIND, XFCE, Profile
+from fakes.notification_server import NAME, PATH, NotificationServer
+from mako import MakoSession
+from waiting import until
+from xfce import XfceSession
+
+NEVER_GIVEN = 4_000_000
+"""An id."""
+INVALID = Refusal("org.freedesktop.DBus.Error.InvalidArgs")
+UNKNOWN = Refusal("unknown")
+
+
+@dataclass
+class Stage:
+    """A server, a program that shows popups on it, and a stranger that does so, too."""
+
+    profile: Profile
+    """What is known of the server."""
+    owner: BusCaller
+    stranger: BusCaller
+    count: Callable[[], int]
+    """Popups on screen."""
+    choose: Callable[[int], object]
+    """The user clicks the only button of the only popup."""
+    dismiss: Callable[[int], object]
+
+    async def notify(
+        self,
+        by: BusCaller | None = None,
+        *,
+        replaces: int = 0,
+        body: str = "hello",
+        actions: Sequence[str] = (),
+        hints: dict[str, Variant] | None = None,
+        expire_ms: int = 0,
+    ) -> Outcome:
+        arguments = ["program", replaces, "", "Lunch", body, list(actions), hints or {}, expire_ms]
+        return await (by or self.owner).call("Notify", "susssasa{sv}i", *arguments)
+
+    async def show(self, by: BusCaller | None = None, **notification: Any) -> int:
+        """The id of what is shown then."""
+        outcome = await self.notify(by, **notification)
+        assert isinstance(outcome, list), outcome
+        popup_id = outcome[0]
+        assert isinstance(popup_id, int)
+        return popup_id
+
+    async def close(self, popup_id: int, by: BusCaller | None = None) -> Outcome:
+        return await (by or self.owner).call("CloseNotification", "u", popup_id)
+
+    async def tells(self, *signals: tuple[str, list[Any]], to: BusCaller | None = None) -> None:
+        """Just these came since: to the program that showed the popup last, and to all if the server tells all."""
+        told = to or self.owner
+        other = self.stranger if told is self.owner else self.owner
+        await until(lambda: len(told.heard) >= len(signals), f"{signals}")
+        for caller in (told, other):
+            await caller.call("GetServerInformation")
+        assert told.take() == list(signals)
+        assert other.take() == ([] if self.profile.tells_owner_alone else list(signals))
+
+    async def shows(self, count: int) -> None:
+        await until(lambda: self.count() == count, f"{count} popups")
+
+
+def closed(popup_id: int, reason: int) -> tuple[str, list[Any]]:
+    return "NotificationClosed", [popup_id, reason]
+
+
+def clicked(popup_id: int) -> tuple[str, list[Any]]:
+    return "ActionInvoked", [popup_id, "press"]
+
+
+BUTTON = ["press", "Press"]
+REAL = {"dunst": DUNST, "mako": MAKO, "xfce": XFCE}
+SERVERS = [
+    *(pytest.param(profile, id=f"fake-{name}") for name, profile in REAL.items()),
+    *(pytest.param(name, id=f"real-{name}", marks=pytest.mark.real) for name in REAL),
+]
+
+
+@pytest.fixture(params=SERVERS)
+async def stage(request: pytest.FixtureRequest, private_bus: PrivateBus) -> AsyncIterator[Stage]:
+    owner, stranger = (BusCaller(private_bus.address, NAME, PATH, NAME) for _ in range(2))
+    for caller in (owner, stranger):
+        await caller.start()
+    if isinstance(request.param, str):
+        yield Stage(REAL[request.param], owner, stranger, *hands_on(request.getfixturevalue(request.param)))
+    else:
+        server = NotificationServer(private_bus.address, request.param)
+        await server.start()
+        hands = lambda: len(server.on_screen), lambda popup_id: server.act(popup_id, "press"), server.dismiss
+        yield Stage(request.param, owner, stranger, *hands)
+        await server.stop()
+    for caller in (owner, stranger):
+        await caller.stop()
+
+
+def hands_on(session: DunstSession | MakoSession | XfceSession) -> tuple[Callable[[], int], Any, Any]:
+    match session:
+        case DunstSession():
+            return session.count, lambda _: session.choose("Press"), lambda _: session.ctl("close")
+        case MakoSession():
+            return session.count, lambda popup_id: session.press(popup_id, "press"), session.dismiss
+        case XfceSession():
+            return session.count, lambda _: session.press(0, of=1), lambda _: session.dismiss()
+
+
+async def test_it_says_who_it_is_and_what_it_can(stage: Stage) -> None:
+    information = await stage.owner.call("GetServerInformation")
+    assert isinstance(information, list)
+    assert information[:2] == [stage.profile.name, stage.profile.vendor]
+    assert information[3] == "1.2"
+    capabilities = await stage.owner.call("GetCapabilities")
+    assert isinstance(capabilities, list)
+    # A later version may be able to do more.
+    assert set(capabilities[0]) >= set(stage.profile.capabilities)
+
+
+class TestIds:
+    async def test_closing_is_told_once_and_closing_again_changes_nothing(self, stage: Stage) -> None:
+        popup = await stage.show()
+        await stage.shows(1)
+        assert await stage.close(popup) == []
+        await stage.tells(closed(popup, 3))
+        await stage.shows(0)
+        other = await stage.show()
+        assert other != popup
+        for gone in (popup, NEVER_GIVEN, 0):
+            assert await stage.close(gone) == []
+        await stage.tells()
+        await stage.shows(1)
+
+    async def test_any_program_closes_any_popup_and_its_owner_is_told(self, stage: Stage) -> None:
+        popup = await stage.show()
+        assert await stage.close(popup, by=stage.stranger) == []
+        await stage.tells(closed(popup, 3))
+        assert await stage.close(popup) == []
+        await stage.tells()
+
+    async def test_a_replacement_keeps_the_id_and_is_no_closing(self, stage: Stage) -> None:
+        popup = await stage.show()
+        assert await stage.show(replaces=popup, body="hello again") == popup
+        await stage.tells()
+        await stage.shows(1)
+
+    async def test_any_program_takes_over_any_popup_and_is_told_of_it_from_then_on(self, stage: Stage) -> None:
+        popup = await stage.show()
+        assert await stage.show(by=stage.stranger, replaces=popup, body="mine") == popup
+        await stage.shows(1)
+        assert await stage.close(popup) == []
+        await stage.tells(closed(popup, 3), to=stage.stranger)
+
+    async def test_an_id_that_is_not_on_screen_is_kept_or_a_new_one_is_given(self, stage: Stage) -> None:
+        gone = await stage.show()
+        await stage.close(gone)
+        await stage.tells(closed(gone, 3))
+        popups = [await stage.show(replaces=replaced, body=f"{replaced}") for replaced in (gone, NEVER_GIVEN)]
+        if stage.profile.keeps_unknown_ids:
+            assert popups == [gone, NEVER_GIVEN]
+        else:
+            assert not {gone, NEVER_GIVEN}.intersection(popups)
+        await stage.tells()
+        await stage.shows(2)
+
+    async def test_notifications_that_look_alike_stand_beside_each_other_or_in_each_others_place(
+        self, stage: Stage
+    ) -> None:
+        first, second = await stage.show(), await stage.show()
+        assert first != second
+        await stage.tells(*([closed(first, 1)] if stage.profile.stacks_alike else []))
+        await stage.show(hints={"urgency": Variant("y", 2)})
+        await stage.show(body="another")
+        await stage.tells()
+        await stage.shows(3 if stage.profile.stacks_alike else 4)
+
+
+class TestTheUser:
+    async def test_a_click_is_told_and_closes_the_popup_or_leaves_it(self, stage: Stage) -> None:
+        popup = await stage.show(actions=BUTTON)
+        await stage.shows(1)
+        stage.choose(popup)
+        await stage.tells(clicked(popup), *([closed(popup, 2)] if stage.profile.closes_on_action else []))
+        await stage.shows(0 if stage.profile.closes_on_action else 1)
+
+    async def test_a_dismissal_is_told(self, stage: Stage) -> None:
+        popup = await stage.show(actions=BUTTON)
+        await stage.shows(1)
+        stage.dismiss(popup)
+        await stage.tells(closed(popup, 2))
+        await stage.shows(0)
+
+    async def test_a_popup_whose_time_is_over_says_so(self, stage: Stage) -> None:
+        popup = await stage.show(expire_ms=200)
+        await stage.tells(closed(popup, 1))
+        await stage.shows(0)
+        assert await stage.close(popup) == []
+        await stage.tells()
+
+
+def picture(width: int, height: int, pixels: bytes) -> Variant:
+    return Variant("(iiibiiay)", [width, height, width * 4, True, 8, 4, pixels])
+
+
+ODD_HINTS: dict[str, tuple[dict[str, Variant], str | None]] = {
+    "urgency as a word": ({"urgency": Variant("s", "high")}, DENIED),
+    "urgency as a long number": ({"urgency": Variant("u", 2)}, None),
+    "urgency beyond all": ({"urgency": Variant("y", 7)}, None),
+    "category as a number": ({"category": Variant("i", 1)}, WRONG_KIND),
+    "desktop entry as a number": ({"desktop-entry": Variant("i", 1)}, WRONG_KIND),
+    "transient as a word": ({"transient": Variant("s", "yes")}, None),
+    "progress as a word": ({"value": Variant("s", "half")}, WRONG_KIND),
+    "picture as a word": ({"image-data": Variant("s", "me")}, WRONG_KIND),
+    "picture of too few bytes": ({"image-data": picture(10, 10, b"abc")}, None),
+    "picture": ({"image-data": picture(1, 1, b"abcd")}, None),
+    "file as a number": ({"image-path": Variant("i", 1)}, WRONG_KIND),
+    "file that is not there": ({"image-path": Variant("s", "/nonexistent.png")}, None),
+    "hint of no known name": ({"x-odd": Variant("as", ["a"])}, None),
+}
+"""And how mako refuses them; the others show what they can."""
+ODD_ACTIONS: dict[str, tuple[list[str], str | None]] = {
+    "no label": (["default"], WRONG_KIND),
+    "no last label": (["default", "Open", "press"], WRONG_KIND),
+    "one key twice": (["press", "Press", "press", "Press"], None),
+    "empty": (["", ""], None),
+}
+
+
+class TestOddities:
+    async def test_odd_hints_and_actions_are_passed_over_or_refused(self, stage: Stage) -> None:
+        outcomes, expected = {}, {}
+        odd: dict[str, tuple[dict[str, Any], str | None]] = {
+            **{name: ({"hints": hints}, refusal) for name, (hints, refusal) in ODD_HINTS.items()},
+            **{name: ({"actions": actions}, refusal) for name, (actions, refusal) in ODD_ACTIONS.items()},
+        }
+        for name, (notification, refusal) in odd.items():
+            outcome = await stage.notify(body=name, **notification)
+            outcomes[name] = outcome if isinstance(outcome, Refusal) else None
+            expected[name] = Refusal(refusal) if refusal and stage.profile.name == MAKO.name else None
+            if isinstance(outcome, list):
+                await stage.close(outcome[0])
+        assert outcomes == expected
+        await stage.shows(0)
+
+    async def test_calls_of_wrong_types_and_names_are_refused(self, stage: Stage) -> None:
+        calls: dict[str, tuple[Awaitable[Outcome], Outcome]] = {
+            "Notify with too little": (stage.owner.call("Notify", "s", "Lunch"), INVALID),
+            "Notify with nothing": (stage.owner.call("Notify"), INVALID),
+            "closing a signed id": (stage.owner.call("CloseNotification", "i", 1), INVALID),
+            "closing a word": (stage.owner.call("CloseNotification", "s", "all"), INVALID),
+            "closing nothing": (stage.owner.call("CloseNotification"), INVALID),
+            "closing two": (stage.owner.call("CloseNotification", "uu", 1, 2), INVALID),
+            "capabilities of something": (stage.owner.call("GetCapabilities", "s", "x"), INVALID),
+            "information on something": (stage.owner.call("GetServerInformation", "s", "x"), INVALID),
+            "no such method": (stage.owner.call("Nonsense"), UNKNOWN),
+            "no such object": (stage.owner.call("GetCapabilities", path="/nonsense"), UNKNOWN),
+            "no such interface": (stage.owner.call("GetCapabilities", interface="org.nonsense"), UNKNOWN),
+        }
+        outcomes = {name: as_unknown(await call) for name, (call, _) in calls.items()}
+        assert outcomes == {name: outcome for name, (_, outcome) in calls.items()}
+        await stage.tells()
+
+
+def as_unknown(outcome: Outcome) -> Outcome:
+    """Libraries for D-Bus have several words for what is not there."""
+    is_unknown = isinstance(outcome, Refusal) and ".Error.Unknown" in outcome.name
+    return UNKNOWN if is_unknown else outcome
+
+
+@pytest.mark.parametrize("profile", [GNOME, PLASMA, SWAYNC], ids=lambda profile: profile.name)
+async def test_habits_of_servers_that_do_not_run_here_are_played_as_they_were_measured(
+    private_bus: PrivateBus, profile: Profile
+) -> None:
+    server, caller = NotificationServer(private_bus.address, profile), BusCaller(private_bus.address, NAME, PATH, NAME)
+    await server.start()
+    await caller.start()
+    stage = Stage(profile, caller, caller, lambda: len(server.on_screen), server.act, server.dismiss)
+    popup = await stage.show(actions=BUTTON)
+    server.act(popup, "press")
+    await until(lambda: closed(popup, 2) in caller.heard, "the end of what was clicked")
+    caller.take()
+    again = await stage.close(popup)
+    await caller.call("GetServerInformation")
+    assert again == (INVALID if profile.unknown_close == "error" else [])
+    assert (closed(popup, 3) in caller.take()) == (profile.unknown_close == "signal")
+    await caller.stop()
+    await server.stop()
+
+
+async def test_the_user_of_the_fake_acts_only_on_what_is_on_screen(private_bus: PrivateBus) -> None:
+    server, caller = NotificationServer(private_bus.address), BusCaller(private_bus.address, NAME, PATH, NAME)
+    await server.start()
+    await caller.start()
+    stage = Stage(DUNST, caller, caller, lambda: len(server.on_screen), server.act, server.dismiss)
+    popup = await stage.show(actions=BUTTON)
+    with pytest.raises(AssertionError, match="no action default"):
+        server.act(popup, "default")
+    await stage.close(popup)
+    for act in (server.dismiss, server.expire):
+        with pytest.raises(AssertionError):
+            act(popup)
+    with pytest.raises(KeyError):
+        server.act(popup, "press")
+    await caller.stop()
+    await server.stop()

@@ -1,0 +1,118 @@
+"""How notification servers differ, as measured: the fake goes by it, and real ones are held to it where they run here.
+
+dunst 1.9, mako 1.7 and xfce4-notifyd 0.7 run in tests/contract/test_notification_server.py; of GNOME Shell, Plasma and
+swaync this is what was measured on them elsewhere.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+
+from dbus_fast import Variant
+
+WRONG_KIND = "System.Error.ENXIO"
+"""How mako refuses a value of another type than it reads."""
+DENIED = "org.freedesktop.DBus.Error.AccessDenied"
+
+
+@dataclass(frozen=True)
+class Profile:
+    """How one server behaves."""
+
+    name: str
+    version: str
+    capabilities: tuple[str, ...]
+    vendor: str = "vendor"
+    keeps_unknown_ids: bool = False
+    """`replaces_id` of a notification that is not there: taken as the new id, instead of a fresh one."""
+    unknown_close: str = "silent"
+    """CloseNotification of what is not there: "silent", "error" (InvalidArgs) or "signal"."""
+    tells_owner_alone: bool = False
+    """Signals go to the program that showed the notification last, instead of to everyone."""
+    signals_twice: bool = False
+    """Each signal goes to the sender and to everyone."""
+    closes_twice: bool = False
+    """NotificationClosed comes again with another reason."""
+    gives_tokens: bool = False
+    closes_on_action: bool = False
+    stacks_alike: bool = False
+    """A notification takes the place of one with the same texts, icon and urgency, which counts as expired."""
+    hint_types: Mapping[str, str] = field(default_factory=dict)
+    """Types of the hints that it reads strictly: a value of another is refused. Other servers pass over what is odd."""
+    wants_labels: bool = False
+    """An action without a label is refused."""
+
+    def refusal(self, actions: Sequence[str], hints: Mapping[str, Variant]) -> str | None:
+        """The D-Bus error with which it answers a Notify of these."""
+        if self.wants_labels and len(actions) % 2:
+            return WRONG_KIND
+        for name, value in hints.items():
+            if name in self.hint_types and value.signature not in self.hint_types[name].split():
+                return DENIED if name == "urgency" else WRONG_KIND
+        return None
+
+
+DUNST = Profile(
+    "dunst",
+    "1.9.0 (2022-06-27)",
+    ("actions", "body", "body-hyperlinks", "icon-static", "body-markup"),
+    vendor="knopwob",
+    keeps_unknown_ids=True,
+    tells_owner_alone=True,
+    stacks_alike=True,
+)
+MAKO = Profile(
+    "mako",
+    "0.0.0",
+    ("body", "body-markup", "actions", "icon-static"),
+    vendor="emersion",
+    hint_types={
+        "urgency": "y u i",
+        "image-data": "(iiibiiay)",
+        "value": "i",
+        **dict.fromkeys(("category", "desktop-entry", "image-path"), "s"),
+    },
+    wants_labels=True,
+)
+XFCE = Profile(
+    "Xfce Notify Daemon",
+    "0.7.3",
+    ("actions", "body", "body-hyperlinks", "body-markup", "icon-static"),
+    vendor="Xfce",
+    keeps_unknown_ids=True,
+    closes_on_action=True,
+)
+GNOME = Profile(
+    "gnome-shell",
+    "48.7",
+    ("actions", "body", "body-markup", "icon-static", "persistence", "sound"),
+    unknown_close="error",
+    signals_twice=True,
+    gives_tokens=True,
+    closes_on_action=True,
+)
+PLASMA = Profile(
+    "Plasma",
+    "6.3.6",
+    (
+        *("body", "body-hyperlinks", "body-markup", "icon-static", "actions", "persistence", "inline-reply"),
+        "inhibitions",
+    ),
+    keeps_unknown_ids=True,
+    unknown_close="signal",
+    gives_tokens=True,
+    closes_on_action=True,
+)
+SWAYNC = Profile(
+    "SwayNotificationCenter",
+    "0.11",
+    ("actions", "body", "body-markup", "persistence", "inline-reply"),
+    unknown_close="signal",
+    closes_twice=True,
+    gives_tokens=True,
+    closes_on_action=True,
+)
+PLAIN = Profile("plain", "1", ("body", "actions"))
+BARE = Profile("bare", "1", ())
+PROFILES = (DUNST, MAKO, XFCE, GNOME, PLASMA, SWAYNC, PLAIN, BARE)

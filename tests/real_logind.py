@@ -98,6 +98,12 @@ class RealLogind:
     def unlock(self) -> None:
         self._send(self._session, f"{NAME}.Session", "SetLockedHint", "b", False)
 
+    def idle(self) -> None:
+        self._send(self._session, f"{NAME}.Session", "SetIdleHint", "b", True)
+
+    def touch(self) -> None:
+        self._send(self._session, f"{NAME}.Session", "SetIdleHint", "b", False)
+
     def suspend(self) -> None:
         self._sleeping, self._is_woken = None, False
         self._send(PATH, f"{NAME}.Manager", "Suspend", "b", False)

@@ -48,7 +48,7 @@ class DesktopConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Meta(
             max_length=255,
             description="The desktop entry whose icon bears the number of unread messages, in docks and task bars "
-            'that can. Your client\'s perhaps, like "element-desktop.desktop". Empty: none.',
+            'that show one. For example your Matrix client\'s: "element-desktop.desktop". Empty: none.',
         ),
     ] = "io.github.heliograph.desktop"
 
@@ -59,8 +59,8 @@ class ActionsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     receipts: Annotated[
         Literal["private", "public"],
         Meta(
-            description="What others see of your reading by Mark as read and Reply. private: nothing, only your own "
-            "clients know. public: everybody in the room sees how far you have read."
+            description="What other people see when you use Mark as read or Reply. private: nothing; only your own "
+            "clients learn how far you have read. public: everybody in the room sees it."
         ),
     ] = "private"
 
@@ -79,15 +79,15 @@ class LogConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 class SyncConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """The open line to the homeserver."""
+    """The request that waits at the homeserver for news."""
 
     poll_seconds: Annotated[
         int,
         Meta(
             ge=10,
             le=120,
-            description="How long the homeserver may hold a request when nothing happens. Lower it if a proxy on "
-            "the way cuts long requests.",
+            description="How many seconds the homeserver may hold this request when nothing happens. Lower it if a "
+            "proxy on the way cuts long requests.",
         ),
     ] = 50
 
@@ -104,7 +104,7 @@ class NotificationsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_on
         ),
     ] = 5
     avatars: Annotated[
-        bool, Meta(description="Show the pictures of people and rooms, which the homeserver is asked for.")
+        bool, Meta(description="Show the pictures of people and rooms, which are downloaded from the homeserver.")
     ] = True
     sound: Annotated[
         Literal["auto", "server", "own", "off"],
@@ -126,18 +126,23 @@ class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     ] = "full"
     locked: Annotated[
         Literal["full", "sender", "hidden"],
-        Meta(description="The same while the session is locked. It never shows more than without the lock."),
+        Meta(description="The same while the session is locked. A locked session never shows more than an open one."),
     ] = "sender"
     full: Annotated[
         tuple[str, ...],
         Meta(
             max_length=200,
-            description="What is shown in full nevertheless: rooms by their ids or names, and senders by their user "
-            "ids. Where several of these lists name a message, the strictest counts.",
+            description="Rooms (by id or name) and senders (by user id) whose messages are shown in full "
+            "nevertheless. If several of these three lists name a message, the strictest counts.",
         ),
     ] = ()
-    sender: Annotated[tuple[str, ...], Meta(max_length=200, description="Of what only the sender is shown.")] = ()
-    hidden: Annotated[tuple[str, ...], Meta(max_length=200, description="What is hidden.")] = ()
+    sender: Annotated[
+        tuple[str, ...],
+        Meta(max_length=200, description="Rooms and senders of whose messages only sender and room are shown."),
+    ] = ()
+    hidden: Annotated[
+        tuple[str, ...], Meta(max_length=200, description="Rooms and senders whose messages are hidden.")
+    ] = ()
 
     @property
     def privacy(self) -> Privacy:
@@ -157,18 +162,19 @@ class QuietConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         tuple[str, ...],
         Meta(
             max_length=50,
-            description='Times of day, like "22:00-07:00" or "fri,sat 23:00-10:00". Days are those on which it begins.',
+            description='Times of day, like "22:00-07:00" or "fri,sat 23:00-10:00". A day named there is the day on '
+            "which the quiet hours begin.",
         ),
     ] = ()
-    highlights: Annotated[bool, Meta(description="Mentions, and whatever else your push rules highlight, pop up.")] = (
-        True
-    )
+    highlights: Annotated[
+        bool, Meta(description="Mentions, and whatever else your push rules highlight, pop up all the same.")
+    ] = True
     rooms: Annotated[
         tuple[str, ...],
         Meta(
             max_length=200,
-            description="What pops up, too: rooms by their ids or names, and senders by their user ids. Anyone can "
-            "give a room a name that stands here.",
+            description="Rooms (by id or name) and senders (by user id) whose messages pop up all the same. Beware: "
+            "anyone can give a room a name that you list here.",
         ),
     ] = ()
 
@@ -191,7 +197,7 @@ class QuietConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class HooksConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Programs of your own. They get what they need in environment variables, see docs/hooks.md."""
+    """A program of your own, told of each message by environment variables: see docs/hooks.md."""
 
     on_notification: Annotated[
         tuple[str, ...],
@@ -204,15 +210,15 @@ class HooksConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 class HistoryConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What the ledger remembers."""
+    """What Heliograph remembers of past messages."""
 
     days: Annotated[
         int,
         Meta(
             ge=1,
             le=365,
-            description="How long the ledger remembers which events were shown, and what the unread ones among them "
-            "said.",
+            description="For how many days Heliograph remembers which messages were shown, and what the unread ones "
+            "among them said.",
         ),
     ] = 7
 
@@ -230,7 +236,7 @@ class FallbackConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
     ] = ""
     pushkey: Annotated[
         str,
-        Meta(max_length=MAX_PUSHKEY, description="Where the gateway passes it on to: for ntfy the URL of the topic."),
+        Meta(max_length=MAX_PUSHKEY, description="Where the gateway passes a push on to; for ntfy the topic's URL."),
     ] = ""
     app_id: Annotated[str, Meta(max_length=MAX_APP_ID, description="Names the pusher, together with its pushkey.")] = (
         APP_ID
@@ -246,8 +252,8 @@ class FallbackConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
         str,
         Meta(
             max_length=MAX_URL,
-            description="A relay that is a gateway only, which `gateway` and `pushkey` lead to: the daemon tells it "
-            "what was shown here. Empty: there is none.",
+            description="The URL of a relay that is a gateway only, if `gateway` and `pushkey` lead to one: the "
+            "daemon tells this relay what was shown here. Empty: there is none.",
         ),
     ] = ""
 
@@ -303,9 +309,8 @@ class HandoffConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         tuple[str, ...],
         Meta(
             max_length=50,
-            description="Pushers to be silent while you are here, by app, device or app id, as `heliograph pushers "
-            "list` names them (needs MSC3881; with a relay it is not needed). They get their voice back when you "
-            "leave.",
+            description="Pushers that are silent while you are here, by app, device or app id, as `heliograph pushers "
+            "list` names them (needs MSC3881; with a relay it is not needed). They ring again when you leave.",
         ),
     ] = ()
 
@@ -395,7 +400,7 @@ def render_config(config: Config) -> str:
 
 
 def _render(config: Config) -> Iterator[str]:
-    yield from _comment("Heliograph's configuration. Every line is optional; these values are in force now.")
+    yield from _comment("Heliograph's configuration. Every line is optional. The daemon reads it when it starts.")
     for section in msgspec.structs.fields(Config):
         values = getattr(config, section.name)
         yield ""

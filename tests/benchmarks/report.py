@@ -32,7 +32,7 @@ class Measurement:
     @property
     def sentence(self) -> str:
         rounded = f"{self.took_s / 60:.1f} min" if self.took_s >= 100 else f"{self.took_s:.0f} s"
-        return f"{self.when}, {self.size} size, {rounded}; load before {self.load:.1f}."
+        return f"Measured {self.when}, {self.size} size, in {rounded}; the machine's load before was {self.load:.1f}."
 
 
 def write_report(machine: Mapping[str, str], measured: Mapping[str, Measurement]) -> str:

@@ -36,5 +36,5 @@ class Chapter:
 
 SEE = Chapter("README.md", "See it")
 USE = Chapter("README.md", "Install it and sign in")
-CHANGE = Chapter("README.md", "Change it")
+CHANGE = Chapter("README.md", "Change the code")
 RELAY = Chapter("docs/relay.md", "Beside your homeserver")

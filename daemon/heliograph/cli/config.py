@@ -5,12 +5,12 @@ from __future__ import annotations
 import click
 
 
-@click.command("config", short_help="Show the configuration that is in force.")
+@click.command("config", short_help="Show every setting, with its value and what it means.")
 @click.option("--path", "only_path", is_flag=True, help="Only say where the file is, or would be.")
 def command(only_path: bool) -> None:
-    """Print the configuration that is in force, with an explanation of every line.
+    """Print every setting with its value, from the configuration file or by default, and with an explanation.
 
-    What is printed is itself a valid configuration file.
+    What is printed is itself a valid configuration file. The daemon reads the file when it starts.
 
     \b
     Example:

@@ -17,7 +17,7 @@ _HOMESERVER_LOG = "/tmp/homeserver.log"
 _EDITOR = "/usr/local/bin/editor-of-the-test"
 _LAST_LINES = 30
 _SECONDS = 900
-_TESTS_SECONDS = 5400
+TESTS_SECONDS = 5400
 _NAMED = re.compile(r"sudo apt-get install [^\r\n]+")
 
 
@@ -72,9 +72,9 @@ def test(typist: Typist) -> bool:
     (line,) = CHANGE.commands(0)
     if not typist.install(SEE):
         return False
-    is_good, told = typist.ask(line, seconds=_TESTS_SECONDS)
+    is_good, told = typist.ask(line, seconds=TESTS_SECONDS)
     if not is_good and (named := _NAMED.search(told)):
-        return typist.type(named[0]) and typist.type(line, seconds=_TESTS_SECONDS)
+        return typist.type(named[0]) and typist.type(line, seconds=TESTS_SECONDS)
     return is_good
 
 
@@ -119,4 +119,7 @@ def _boot(typist: Typist) -> bool:
     )
 
 
-CHAPTERS: dict[str, Callable[[Typist], bool]] = {"see": see, "use": use, "relay": relay, "tests": test}
+Act = Callable[[Typist], bool]
+"""Whether all that it types ended as it should."""
+
+CHAPTERS: dict[str, Act] = {"see": see, "use": use, "relay": relay, "tests": test}

@@ -67,18 +67,24 @@ def make_archive(suite: str, archive: Path) -> None:
     """The release's minimal file system, as tar."""
     mirror = find_mirror()
     options = [f"--aptopt={line}" for line in apt_options()]
+    # Whoever stops it in between leaves nothing that would be taken for the whole one.
+    unfinished = archive.with_suffix(".unfinished.tar")
     subprocess.run(
         [
             *("mmdebstrap", "--variant=minbase", "--mode=root", "--quiet", f"--include={_PACKAGES}", *options),
-            *(suite, str(archive), *([mirror] if mirror else [])),
+            *(suite, str(unfinished), *([mirror] if mirror else [])),
         ],
         check=True,
         timeout=_MAKE_S,
     )
+    unfinished.rename(archive)
 
 
 class Tree:
-    """A context manager. `home` is the folder of whoever types, in which this checkout lies."""
+    """A context manager. `home` is the folder of whoever types, in which this checkout lies.
+
+    A tree that was kept is entered again as it was left, with this checkout as it is now.
+    """
 
     def __init__(self, archive: Path, folder: Path, user: str) -> None:
         self._archive = archive
@@ -91,14 +97,9 @@ class Tree:
         self.checkout = f"{self.home}/heliograph"
 
     def __enter__(self) -> Tree:
-        self._folder.mkdir(parents=True)
-        subprocess.run(
-            ["tar", "--extract", "--file", self._archive, "--directory", self._folder, "--exclude=./dev/*"], check=True
-        )
-        lend_files(self._folder)
         self._group.mkdir()
-        environment = {"LENT": " ".join(lend_environment()), **lend_environment()}
-        subprocess.run(self._entering("sh", "-c", _SET_UP), check=True, env=self._environment(environment), timeout=600)
+        if not self._folder.exists():
+            self._make()
         self._copy_checkout()
         return self
 
@@ -160,6 +161,15 @@ class Tree:
         place.write_text(text)
         place.chmod(0o755)
 
+    def _make(self) -> None:
+        self._folder.mkdir(parents=True)
+        subprocess.run(
+            ["tar", "--extract", "--file", self._archive, "--directory", self._folder, "--exclude=./dev/*"], check=True
+        )
+        lend_files(self._folder)
+        environment = {"LENT": " ".join(lend_environment()), **lend_environment()}
+        subprocess.run(self._entering("sh", "-c", _SET_UP), check=True, env=self._environment(environment), timeout=600)
+
     # How it is entered
 
     def _entering(self, *command: str, unshared: Sequence[str] = ()) -> list[str]:
@@ -208,15 +218,18 @@ class Tree:
             time.sleep(0.1)
 
     def _copy_checkout(self) -> None:
-        """What is committed, and what is going to be."""
+        """What is committed, and what is going to be. What git ignores stays, such as an environment for the tests."""
         place = self._folder / self.checkout.lstrip("/")
-        place.mkdir()
+        place.mkdir(exist_ok=True)
         listed = subprocess.run(
             ["git", "-C", REPOSITORY, "ls-files", "-z", "--cached", "--others", "--exclude-standard"],
             check=True,
             stdout=subprocess.PIPE,
         ).stdout
-        for name in sorted({each.decode() for each in listed.split(b"\0") if each}):
+        names = sorted({each.decode() for each in listed.split(b"\0") if each})
+        for old in {place / Path(name).parts[0] for name in names}:
+            shutil.rmtree(old) if old.is_dir() else old.unlink(missing_ok=True)
+        for name in names:
             if (REPOSITORY / name).exists():
                 (place / name).parent.mkdir(parents=True, exist_ok=True)
                 shutil.copy2(REPOSITORY / name, place / name)

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Mapping
 from types import TracebackType
 
 from heliograph.demo.homeserver import ThrowawaySynapse
 from log_guard import keep_watching, watch_no_longer
+from ports import reserve_port
 
 _LINE = re.compile(
     r"\{(?P<user>[^}]*)\} Processed request: .* (?P<status>\d{3})!? "
@@ -29,6 +31,11 @@ def refusals(access_log: str) -> list[str]:
 
 class GuardedSynapse(ThrowawaySynapse):
     """Every test that runs while it does is told of what it refused then, as of source `homeserver`."""
+
+    def __init__(
+        self, *, settings: Mapping[str, object] | None = None, progress: Callable[[str], None] | None = None
+    ) -> None:
+        super().__init__(settings=settings, progress=progress, choose_port=lambda: reserve_port(self))
 
     async def __aenter__(self) -> GuardedSynapse:
         await super().__aenter__()

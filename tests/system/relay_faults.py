@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from heliograph.demo.homeserver import free_port
+from ports import reserve_port
 
 Json = dict[str, Any]
 
@@ -20,7 +20,7 @@ class FaultyGateway:
     """A push gateway. `faults` are the answers to the next pushes: a status, or seconds that one takes."""
 
     def __init__(self) -> None:
-        self.port = free_port()
+        self.port = reserve_port(self)
         self.faults: list[int | float] = []
         self.limit = 1 << 20
         """Bytes; a larger push gets 413."""
@@ -67,7 +67,7 @@ class Cable:
     """Between daemon and relay: sees what both have heard, and can be cut so that neither is told."""
 
     def __init__(self, far: str, lag_s: float = 0.0, rng: random.Random | None = None) -> None:
-        self.port = free_port()
+        self.port = reserve_port(self)
         self.brought: list[str] = []
         """Ids of the events that `notifications` told of, in responses that arrived whole."""
         self.apart: list[str] = []

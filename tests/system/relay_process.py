@@ -12,8 +12,8 @@ from pathlib import Path
 
 import aiohttp
 
-from heliograph.demo.homeserver import free_port
 from log_guard import watch
+from ports import reserve_port
 from waiting import until
 
 _LAUNCHER = Path(__file__).with_name("relay_launcher.py")
@@ -24,7 +24,7 @@ class RelayProcess:
 
     def __init__(self, homeserver: str, state: Path, config: str = "") -> None:
         """`config` is TOML."""
-        self.port = free_port()
+        self.port = reserve_port(self)
         self._config = state.with_suffix(".toml")
         self._config.write_text(config)
         self.options: Sequence[str] = ()

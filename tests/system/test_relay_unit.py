@@ -14,8 +14,9 @@ import pytest
 
 from conftest import NewUser
 from edges.relay.running import GatewayServer, direct_body, http_body
-from heliograph.demo.homeserver import ThrowawaySynapse, free_port
+from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
+from ports import reserve_port
 from system.systemd_box import REPOSITORY, SystemdBox
 from waiting import until
 
@@ -30,7 +31,7 @@ class Machine:
 
     def __init__(self, box: SystemdBox, homeserver: str) -> None:
         self._box = box
-        self._port = free_port()
+        self._port = reserve_port(self)
         self._homeserver = homeserver
 
     @property

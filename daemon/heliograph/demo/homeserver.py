@@ -306,9 +306,7 @@ def free_port() -> int:
     """A TCP port of 127.0.0.1 that was free a moment ago. Raises UserError."""
     for _ in range(100):
         port = random.choice(_PORTS)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            with contextlib.suppress(OSError):
-                probe.bind(("127.0.0.1", port))
-                return port
+        with socket.socket() as probe, contextlib.suppress(OSError):
+            probe.bind(("127.0.0.1", port))
+            return port
     raise UserError("No free port was found on loopback.", "Close some programs and try again.")

@@ -11,10 +11,10 @@ from typing import Any, Protocol
 
 from aiohttp import web
 
-from heliograph.demo.homeserver import free_port
 from heliograph.demo.user import DemoUser
 from heliograph.relay.config import RelayConfig
 from heliograph.relay.server import Relay, open_relay, runner_of
+from ports import reserve_port
 from waiting import until
 
 Json = dict[str, Any]
@@ -26,7 +26,7 @@ class RunningRelay:
     """An async context manager. `stop` and `start` keep its state and its port."""
 
     def __init__(self, homeserver: str, folder: Path, **settings: Any) -> None:
-        self.port = free_port()
+        self.port = reserve_port(self)
         self._folder = folder
         self._config = RelayConfig(
             homeserver=homeserver, listen=f"127.0.0.1:{self.port}", allow_http_loopback=True, **settings

@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from heliograph.demo.homeserver import free_port
+from ports import reserve_port
 from system.faults.schedule import Fault
 
 _HTML = "<html><head><title>Sorry</title></head><body><h1>Something is wrong</h1></body></html>"
@@ -40,7 +40,7 @@ class Wire:
     """Async context manager. `begin` a fault, and `end` it: what is held up by then is lost, or comes late."""
 
     def __init__(self, far: str, rng: random.Random) -> None:
-        self.port = free_port()
+        self.port = reserve_port(self)
         self.fault: Fault | None = None
         self.syncs: list[Sync] = []
         self.acknowledged: dict[str, float] = {}

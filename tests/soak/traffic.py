@@ -144,4 +144,5 @@ class Traffic:
             if draw == 3:
                 self._screen.dismiss(popup)
             else:
-                self._screen.act(popup, "mark-read" if draw == 4 else "default")
+                is_offered = "mark-read" in self._screen.on_screen[popup].actions
+                self._screen.act(popup, "mark-read" if draw == 4 and is_offered else "default")

@@ -55,7 +55,9 @@ class Synthesis:
     async def _fetch(self, authorization: Mapping[str, str], room_id: str, event_id: str) -> Any:
         path = f"/_matrix/client/v3/rooms/{quote(room_id, safe='')}/event/{quote(event_id, safe='')}"
         answer = await self._upstream.ask("GET", path, authorization, limit=MAX_EVENT)
-        if answer.status >= 500:
+        if answer.status in (403, 404):
+            return None
+        if not answer.is_good:
             raise NotAnswered(f"GET /event was answered with status {answer.status}")
         return answer.json() or None
 

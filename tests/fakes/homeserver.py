@@ -195,7 +195,7 @@ class FakeHomeserver:
 
     async def set_pusher(self, pusher: Pusher) -> None:
         await self._call()
-        check_pusher(pusher)
+        check_pusher(pusher.kind, pusher.data)
         self._pushers[pusher.app_id, pusher.pushkey] = replace(pusher, device_id=self.device_id)
 
     async def remove_pusher(self, app_id: str, pushkey: str) -> None:

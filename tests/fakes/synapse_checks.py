@@ -19,7 +19,6 @@ from heliograph.core.events import Json
 from heliograph.core.ids import UserId
 from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
 from heliograph.errors import Refused
-from heliograph.ports import Pusher
 
 with warnings.catch_warnings():
     # Of jsonschema, about how Synapse registers its formats.
@@ -47,37 +46,47 @@ _MOST_OF_A_RULE_ID = 300
 def check_filter(text: str) -> None:
     """As the query of GET /sync, and as `Filtering.check_valid_filter`, which wants a whole server. Raises Refused."""
     if not text.isascii():
-        raise Refused(400, "M_UNKNOWN", "refused with HTTP 400: M_UNKNOWN Query parameter 'filter' must be ascii")
+        raise refused(400, Codes.UNKNOWN, "Query parameter 'filter' must be ascii")
+    if not text.startswith("{"):
+        # The id of a filter that was stored. Nobody ever stores one.
+        raise refused(400, Codes.INVALID_PARAM, "No such filter")
     try:
         jsonschema.validate(json.loads(text), USER_FILTER_SCHEMA, format_checker=FormatChecker())
+    except json.JSONDecodeError:
+        raise refused(400, Codes.NOT_JSON, "Invalid filter JSON") from None
     except jsonschema.ValidationError as error:
-        raise Refused(400, "M_UNKNOWN", f"refused with HTTP 400: M_UNKNOWN {error.message}") from None
+        raise refused(400, Codes.UNKNOWN, error.message) from None
 
 
-def check_pusher(pusher: Pusher) -> None:
+def check_pusher(kind: str, data: Any) -> None:
     """As Synapse's `HttpPusher` takes its configuration. Raises Refused."""
-    if pusher.kind != "http":
+    if kind != "http":
         return
-    url = pusher.data.get("url")
+    url = data.get("url") if isinstance(data, Mapping) else None
     if not isinstance(url, str) or urlsplit(url).path != "/_matrix/push/v1/notify":
-        raise Refused(400, "M_MISSING_PARAM", "refused with HTTP 400: M_MISSING_PARAM Config Error: 'url'")
+        raise refused(400, Codes.MISSING_PARAM, "Config Error: 'url'")
+
+
+def refused(status: int, errcode: str, why: str) -> Refused:
+    """As its client sees it."""
+    code = Codes(errcode).value
+    return Refused(status, code, f"refused with HTTP {status}: {code} {why}")
 
 
 @contextmanager
-def _refusing() -> Iterator[None]:
+def refusing() -> Iterator[None]:
     """What Synapse's code raises is Refused, as its client sees it."""
     try:
         yield
     except SynapseError as error:
-        errcode = Codes(error.errcode).value
-        raise Refused(error.code, errcode, f"refused with HTTP {error.code}: {errcode} {error.msg}") from None
+        raise refused(error.code, error.errcode, error.msg) from None
     except InvalidRuleException as error:
-        raise Refused(400, "M_UNKNOWN", f"refused with HTTP 400: M_UNKNOWN {error}") from None
+        raise refused(400, Codes.UNKNOWN, str(error)) from None
 
 
 def check_key_upload(body: Json, user_id: str, device_id: str, held: Mapping[str, Json]) -> None:
     """As Synapse's `KeyUploadServlet`, for this device; `held` are its one-time keys by name. Raises Refused."""
-    with _refusing():
+    with refusing():
         validate_json_object(dict(body), KeyUploadServlet.KeyUploadRequestBody)
         device = body.get("device_keys")
         if device is not None and (device["user_id"], device["device_id"]) != (user_id, device_id):
@@ -89,7 +98,7 @@ def check_key_upload(body: Json, user_id: str, device_id: str, held: Mapping[str
 
 def check_key_claim(user_ids: Collection[str]) -> None:
     """As Synapse's `OneTimeKeyServlet`, which takes users apart to find their homeservers. Raises Refused."""
-    with _refusing():
+    with refusing():
         for user_id in user_ids:
             UserID.from_string(user_id)
 
@@ -98,7 +107,7 @@ def check_to_device(messages: Mapping[UserId, Mapping[str, Json]]) -> None:
     """As Synapse's `DeviceMessageHandler`. Raises Refused."""
     contents = [content for user_id in messages if UserID.is_valid(user_id) for content in messages[user_id].values()]
     if any(len(encode_canonical_json(content)) > MAX_TO_DEVICE_CONTENT_SIZE for content in contents):
-        raise Refused(413, "M_TOO_LARGE", "refused with HTTP 413: M_TOO_LARGE To-device message is too large to send")
+        raise refused(413, Codes.TOO_LARGE, "To-device message is too large to send")
 
 
 def check_sent_event(type_: str, content: Json) -> None:
@@ -111,7 +120,7 @@ def check_sent_event(type_: str, content: Json) -> None:
         room_version=RoomVersions.V11,
         is_state=lambda: False,
     )
-    with _refusing():
+    with refusing():
         EventValidator().validate_builder(event)
         validate_canonicaljson(content)
         if len(type_.encode()) > _MOST_OF_A_TYPE or len(encode_canonical_json(content)) > MAX_PDU_SIZE:
@@ -120,7 +129,7 @@ def check_sent_event(type_: str, content: Json) -> None:
 
 def check_rule_change(rules: Mapping[str, Sequence[Mapping[str, Any]]], change: Change) -> None:
     """As Synapse's `PushRuleRestServlet`, step by step; `rules` are the user's own, by kind. Raises Refused."""
-    with _refusing():
+    with refusing():
         path = ["pushrules", "global", change.kind, *change.rule_id.split("/")]
         match change:
             case SetEnabled():

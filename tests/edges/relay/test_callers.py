@@ -7,7 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp.test_utils import make_mocked_request
 
-from edges.relay.scripted_homeserver import AUTHORIZATION, DEVICE, USER, ScriptedHomeserver
+from fakes.scripted_homeserver import AUTHORIZATION, DEVICE, USER, ScriptedHomeserver
 from heliograph.relay.callers import BURST, KNOWN_MS, REFILL_MS, Caller, Callers, Unknown
 from heliograph.relay.upstream import Upstream
 

@@ -14,7 +14,7 @@ from conftest import NewUser
 from documentation.pages import read_page
 from edges.relay.conftest import Scene
 from edges.relay.running import RunningRelay
-from edges.relay.scripted_homeserver import ScriptedHomeserver
+from fakes.scripted_homeserver import ScriptedHomeserver
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.relay import check as check_module

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from edges.relay.running import GatewayServer, RunningRelay, direct_body, http_body
-from edges.relay.scripted_homeserver import AUTHORIZATION, ScriptedHomeserver
+from fakes.scripted_homeserver import AUTHORIZATION, ScriptedHomeserver
 from waiting import until
 
 Json = dict[str, Any]

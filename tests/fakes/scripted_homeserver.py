@@ -1,4 +1,7 @@
-"""A homeserver that answers /sync as a test says, for what Synapse does not do. One user, one device."""
+"""A homeserver that answers /sync as a test says, for what Synapse does not do. One user, one device.
+
+What Synapse refuses is refused (tests/contract/test_relay_upstream.py).
+"""
 
 from __future__ import annotations
 
@@ -8,10 +11,28 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from fakes.stream_token import read_place
+from fakes.synapse_checks import refused
+from fakes.synapse_requests import (
+    EVENT,
+    NOTIFICATIONS,
+    PUSHERS,
+    SET_PUSHER,
+    SYNC,
+    TO_DEVICE,
+    VERSIONS,
+    WHOAMI,
+    PlayedRequest,
+    Route,
+    refusal_of,
+)
+from heliograph.errors import Refused
+
 Json = dict[str, Any]
 USER, DEVICE, TOKEN = "@me:example.org", "DESKTOP", "the-access-token"
 AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
 ROOM = "!room:example.org"
+_ROUTES = (EVENT, NOTIFICATIONS, PUSHERS, SET_PUSHER, SYNC, TO_DEVICE, VERSIONS, WHOAMI)
 
 
 class ScriptedHomeserver:
@@ -25,12 +46,15 @@ class ScriptedHomeserver:
         self.has_toggle = False
         self.position = 1
         self.stream: list[tuple[int, Json]] = []
+        self.events: dict[str, Json] = {}
+        """All of ROOM, also those that no sync tells of."""
         self.requests: list[web.BaseRequest] = []
         self.aborted = 0
         self.has_to_device = True
         self.extra: bytes = b""
         """Goes into every /sync answer, before its end."""
         self._news = asyncio.Event()
+        self._transactions: set[str] = set()
         self._runner: web.ServerRunner | None = None
 
     @property
@@ -59,6 +83,7 @@ class ScriptedHomeserver:
             "content": {"msgtype": "m.text", "body": "hello"},
             **more,
         }
+        self.events[event_id] = event
         self.position += moves
         if self.listed is not None:
             entry = {"room_id": ROOM, "event": event, "actions": ["notify"], "ts": 1_000 + self.position, "read": False}
@@ -86,30 +111,58 @@ class ScriptedHomeserver:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests.append(request)
-        path = request.path.removeprefix("/_matrix/client/").removeprefix("v3/")
-        if path == "versions":
-            flags = {"org.matrix.msc3881": True} if self.has_toggle else {}
-            return web.json_response({"versions": ["v1.11"], "unstable_features": flags})
-        if request.headers.get("Authorization") != AUTHORIZATION["Authorization"]:
-            return web.json_response({"errcode": "M_UNKNOWN_TOKEN", "error": "unknown"}, status=401)
-        match path:
-            case "account/whoami":
-                return web.json_response({"user_id": USER, "device_id": DEVICE})
-            case "pushers":
-                return web.json_response({"pushers": self.pushers})
-            case "pushers/set":
-                return self._set(await request.json())
-            case "notifications" if self.listed is not None:
-                return web.json_response({"notifications": self.listed})
-            case _ if path.startswith("sendToDevice/") and self.has_to_device:
-                return self._send_to_device(await request.json())
-            case "sync":
-                return await self._sync(request)
-        return web.json_response({"errcode": "M_UNRECOGNIZED", "error": "unrecognized"}, status=404)
+        if not request.path.startswith("/_matrix/"):
+            return web.Response(status=404, text="<html>No Such Resource</html>", content_type="text/html")
+        try:
+            return await self._serve(await PlayedRequest.read(request))
+        except Refused as refusal:
+            return refusal_of(refusal)
 
-    def _send_to_device(self, body: Json) -> web.Response:
-        assert {user: list(devices) for user, devices in body["messages"].items()} == {USER: [DEVICE]}
-        self.position += 1
+    async def _serve(self, request: PlayedRequest) -> web.Response:
+        route, identifiers = request.route(self._routes())
+        request.check_token(TOKEN, is_needed=route is not VERSIONS)
+        match route.name, identifiers:
+            case VERSIONS.name, _:
+                flags = {"org.matrix.msc3881": True} if self.has_toggle else {}
+                return web.json_response({"versions": ["v1.11"], "unstable_features": flags})
+            case WHOAMI.name, _:
+                return web.json_response({"user_id": USER, "device_id": DEVICE})
+            case PUSHERS.name, _:
+                return web.json_response({"pushers": self.pushers})
+            case SET_PUSHER.name, _:
+                return self._set(request.check_pusher())
+            case NOTIFICATIONS.name, _:
+                return self._list(*request.check_notifications())
+            case EVENT.name, [room_id, event_id] if room_id == ROOM and event_id in self.events:
+                return web.json_response(self.events[event_id])
+            case EVENT.name, _:
+                raise refused(404, "M_NOT_FOUND", "Event not found.")
+            case TO_DEVICE.name, [_, transaction]:
+                return self._send_to_device(request, transaction)
+        return await self._sync(*request.check_sync())
+
+    def _routes(self) -> list[Route]:
+        left_out = [
+            route
+            for route, is_there in ((NOTIFICATIONS, self.listed is not None), (TO_DEVICE, self.has_to_device))
+            if not is_there
+        ]
+        return [route for route in _ROUTES if route not in left_out]
+
+    def _list(self, start: int | None, limit: int) -> web.Response:
+        listed = self.listed or []
+        page = listed[start or 0 :][:limit]
+        told: Json = {"notifications": page}
+        if page:
+            told["next_token"] = str((start or 0) + len(page))
+        return web.json_response(told)
+
+    def _send_to_device(self, request: PlayedRequest, transaction: str) -> web.Response:
+        """Whose they are nobody asks: the stream moves for this device's own alone."""
+        if transaction not in self._transactions:
+            messages = request.check_to_device()["messages"]
+            self._transactions.add(transaction)
+            self.position += bool({DEVICE, "*"}.intersection(messages.get(USER, {})))
         return web.json_response({})
 
     def _set(self, body: Json) -> web.Response:
@@ -119,10 +172,12 @@ class ScriptedHomeserver:
             self.pushers.append(body)
         return web.json_response({})
 
-    async def _sync(self, request: web.BaseRequest) -> web.Response:
-        since = int(request.query.get("since", "s0")[1:])
+    async def _sync(self, token: str | None, timeout_ms: int) -> web.Response:
+        since = 0 if token is None else read_place(token)
+        if since is None:
+            raise refused(400, "M_UNKNOWN", "Invalid stream token")
         try:
-            async with asyncio.timeout(int(request.query.get("timeout", "0")) / 1000):
+            async with asyncio.timeout(timeout_ms / 1000):
                 while not any(position > since for position, _ in self.stream):
                     await self._news.wait()
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""The homeserver that the README's lines meet on a fresh machine: on port 8008, with a user @you and this password.
+"""The homeserver that the pages' lines meet on a fresh machine: on port 8008, with a user @you and this password.
 
     homeserver.py PASSWORD
 

@@ -20,7 +20,7 @@ _MAKE_S = 900
 _END_S = 20.0
 _MARK = "/.fresh"
 _PATH = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"
-# sudo is no part of what is tried: the README's lines name it.
+# sudo is no part of what is tried: the documentation's lines name it.
 _PACKAGES = "ca-certificates,sudo"
 _SET_UP = """\
 set -e

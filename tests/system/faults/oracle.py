@@ -1,6 +1,6 @@
 """What became of each event of a run, and whether that keeps the guarantees. Pure: it looks at evidence alone.
 
-Guarantees are named G1 to G8 as in the README. Which events ring is Synapse's word (GET /notifications) and the
+Guarantees are named G1 to G8 as in docs/guarantees.md. Which events ring is Synapse's word (GET /notifications) and the
 senders': where those two differ, the run itself is at fault.
 """
 

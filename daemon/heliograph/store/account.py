@@ -4,23 +4,29 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from typing import Any
 
 from heliograph.core.events import AccountData
 from heliograph.core.pusher import PusherKey
 from heliograph.core.record import AccountState
-from heliograph.store.columns import from_json, to_integer, to_json, to_text
+from heliograph.store.columns import fit, from_json, to_integer, to_json, to_text
 
 log = logging.getLogger(__name__)
 
+_KINDS: Mapping[str, type] = {"push_rules": dict, "rules_problem": str, "direct_rooms": list, "ignored_users": list}
+
 
 def read_account(db: sqlite3.Connection) -> AccountState:
-    """The defaults before the first start."""
-    next_batch, last_sync_ms, is_silenced, is_pusher_enabled, app_id, pushkey = db.execute(
+    """The defaults before the first start. Raises ValueError if the row cannot be read."""
+    row = db.execute(
         "SELECT next_batch, last_sync_ms, is_silenced, is_pusher_enabled, fallback_app_id, fallback_pushkey"
         " FROM account"
     ).fetchone()
+    if row is None:
+        raise ValueError("the account's row is gone")
+    fit(row, (str | None, int, int, int, str | None, str | None))
+    next_batch, last_sync_ms, is_silenced, is_pusher_enabled, app_id, pushkey = row
     data = {name: _read(name, content) for name, content in db.execute("SELECT name, content FROM account_data")}
     return AccountState(
         next_batch=next_batch,
@@ -72,12 +78,31 @@ def write_fallback(db: sqlite3.Connection, key: PusherKey | None) -> None:
     db.execute("UPDATE account SET fallback_app_id = ?, fallback_pushkey = ?", (app_id, pushkey))
 
 
-def _read(name: str, content: str) -> Any:
+def account_data_fault(name: str, content: object) -> str | None:
+    """Why a row cannot be read, if so."""
     try:
-        return from_json(content)
+        _parse(name, content)
+    except ValueError as error:
+        return str(error)
+    return None
+
+
+def _read(name: str, content: object) -> Any:
+    try:
+        return _parse(name, content)
     except ValueError:
         log.warning("The ledger's %s cannot be read and count as unknown", name)
         return None
+
+
+def _parse(name: str, content: object) -> Any:
+    if not isinstance(content, str):
+        raise ValueError("it is no text")
+    value = from_json(content)
+    is_sound = isinstance(value, _KINDS.get(name, object))
+    if not is_sound or (isinstance(value, list) and not all(isinstance(each, str) for each in value)):
+        raise ValueError("it is of another shape")
+    return value
 
 
 def _write(db: sqlite3.Connection, name: str, content: Any) -> None:

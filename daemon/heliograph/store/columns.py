@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from types import UnionType
 from typing import Any
 
 LARGEST = 2**63 - 1
@@ -40,6 +41,13 @@ def from_json(text: str) -> Any:
         return json.loads(text)
     except RecursionError as error:
         raise ValueError(str(error)) from error
+
+
+def fit(values: Sequence[Any], kinds: Sequence[type | UnionType]) -> None:
+    """Raises ValueError if one of these values is not of its kind: SQLite's columns take every type."""
+    for value, kind in zip(values, kinds, strict=True):
+        if not isinstance(value, kind):
+            raise ValueError(f"{type(value).__name__} is none of the column's types")
 
 
 def among(column: str, values: Collection[str]) -> Iterator[tuple[str, list[str]]]:

@@ -13,13 +13,18 @@ from heliograph.core.popups import LINES
 from heliograph.core.quiet import Through
 from heliograph.core.record import Change, Content, Delivery, Rewrite, Withdrawal
 from heliograph.ports import Settlement
-from heliograph.store.columns import among, to_integer, to_optional_text, to_text
+from heliograph.store.columns import among, fit, to_integer, to_optional_text, to_text
 from heliograph.store.popups import mark_stale
 
 _COLUMNS = (
     "event_id, room_id, sender, thread_root, state, position, attempts, due_ms, popup_key, why,"
     " room_title, sender_name, text, category, is_direct, is_highlight, sound, markup, avatar, thread,"
     " rings_until_ms"
+)
+_KINDS = (
+    *(str, str, str, str | None, str, int, int, int, str | None, str),
+    *(str | None, str | None, str | None, str | None, int | None, int | None, str | None, str | None, str | None),
+    *(str | None, int | None),
 )
 OPEN = "state IN ('pending', 'shown', 'dismissed', 'lost')"
 """Unread: `core.delivery.OPEN_STATES`."""
@@ -127,7 +132,10 @@ def read_delivery(db: sqlite3.Connection, event_id: EventKey) -> Delivery | None
 
 def read_open_rooms(db: sqlite3.Connection) -> frozenset[RoomId]:
     """Rooms with something unread that has an id of the homeserver's, so neither invites nor notices of our own."""
-    rows = db.execute(f"SELECT DISTINCT room_id FROM deliveries WHERE {OPEN} AND substr(event_id, 1, 1) = '$'")
+    rows = db.execute(
+        f"SELECT DISTINCT room_id FROM deliveries WHERE {OPEN} AND substr(event_id, 1, 1) = '$'"
+        " AND typeof(room_id) = 'text'"
+    )
     return frozenset(room_id for (room_id,) in rows)
 
 
@@ -254,6 +262,7 @@ def _content_values(content: Content) -> tuple[Any, ...]:
 
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
+    fit(row, _KINDS)
     event_id, room_id, sender, thread_root, state, position, attempts, due_ms, popup_key, why, *content = row
     return Delivery(
         event_id=event_id,

@@ -7,7 +7,9 @@ from collections.abc import Collection, Iterable
 
 from heliograph.core.ids import EventKey
 from heliograph.core.record import UNLISTED, Decision, Judged
-from heliograph.store.columns import among, to_integer, to_optional_text, to_text
+from heliograph.store.columns import among, fit, to_integer, to_optional_text, to_text
+
+_KINDS = (str, str | None, str, str, str | None, str | None, str | None, int, str, int)
 
 
 def last_position(db: sqlite3.Connection) -> int:
@@ -93,6 +95,7 @@ def read_judged(db: sqlite3.Connection, event_id: EventKey) -> tuple[Judged, int
     ).fetchone()
     if row is None:
         return None
+    fit(row, _KINDS)
     event_id, room_id, decision, *rest, judged_ms = row
     return Judged(event_id, room_id, Decision(decision), *rest), judged_ms
 

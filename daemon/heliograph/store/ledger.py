@@ -7,12 +7,14 @@ next /sync asks again for exactly what was not kept.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import os
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 from heliograph.core.delivery import Move
 from heliograph.core.encryption import RoomKey
@@ -34,14 +36,24 @@ from heliograph.core.record import (
     RoomRecord,
 )
 from heliograph.core.unread import Rung, UnreadRoom
-from heliograph.errors import StateError
+from heliograph.errors import HeliographError, StateError, StorageError
 from heliograph.ports import Committed, Settlement
 from heliograph.schema import read_migrations
+from heliograph.service_manager import to_restart
 from heliograph.sqlite import Database, whole_or_closed
 from heliograph.store import account, deliveries, judgements, locked, mutes, popups, rooms, unread
 from heliograph.store.lock import AccountLock, InUse
+from heliograph.store.set_aside import (
+    Unreadable,
+    find_unreadable,
+    prune_set_aside,
+    read_set_aside,
+    set_aside_unreadable,
+)
 
 log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 LEDGER_NAME = "ledger.db"
 LEAVING_S = 30.0
@@ -90,7 +102,11 @@ class SqliteLedger:
         except BaseException:
             lock.release()
             raise
-        return cls(database, lock)
+        ledger = cls(database, lock)
+        with contextlib.suppress(StorageError):
+            # A disk that takes nothing now may do so by the time such a row is read.
+            await ledger._set_aside_unreadable()
+        return ledger
 
     def say(self, *, is_leaving: bool) -> None:
         """Whoever wants the account next waits for it while this process is leaving it."""
@@ -100,40 +116,40 @@ class SqliteLedger:
             log.warning("The lock of an account cannot be written: %s", error)
 
     async def account(self) -> AccountState:
-        return await self._database.read(account.read_account)
+        return await self._read(account.read_account)
 
     async def set_pusher_enabled(self, is_enabled: bool) -> None:
-        await self._database.transaction(partial(account.write_pusher_enabled, is_enabled=is_enabled))
+        await self._write(partial(account.write_pusher_enabled, is_enabled=is_enabled))
 
     async def set_switched_off(self, keys: Collection[PusherKey]) -> None:
-        await self._database.transaction(partial(account.write_switched_off, keys=keys))
+        await self._write(partial(account.write_switched_off, keys=keys))
 
     async def set_fallback(self, key: PusherKey | None) -> None:
-        await self._database.transaction(partial(account.write_fallback, key=key))
+        await self._write(partial(account.write_fallback, key=key))
 
     async def rooms(self, room_ids: Collection[RoomId], names_of: Collection[UserId]) -> dict[RoomId, RoomRecord]:
-        return await self._database.read(partial(rooms.read_rooms, room_ids=room_ids, names_of=names_of))
+        return await self._read(partial(rooms.read_rooms, room_ids=room_ids, names_of=names_of))
 
     async def open_deliveries(self, room_ids: Collection[RoomId]) -> list[Delivery]:
-        return await self._database.read(partial(deliveries.read_open, room_ids=room_ids))
+        return await self._read(partial(deliveries.read_open, room_ids=room_ids))
 
     async def rooms_with_open_deliveries(self) -> frozenset[RoomId]:
-        return await self._database.read(deliveries.read_open_rooms)
+        return await self._read(deliveries.read_open_rooms)
 
     async def positions(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
-        return await self._database.read(partial(judgements.read_positions, event_ids=event_ids))
+        return await self._read(partial(judgements.read_positions, event_ids=event_ids))
 
     async def commit(self, plan: Plan, now_ms: int) -> Committed:
-        return await self._database.transaction(partial(self._commit, plan, now_ms), erases=bool(plan.changes))
+        return await self._write(partial(self._commit, plan, now_ms), erases=bool(plan.changes))
 
     async def agenda(self, now_ms: int, latest_ms: int | None = None, through: Through | None = None) -> Agenda:
-        return await self._database.read(partial(self._agenda, now_ms, latest_ms, through))
+        return await self._read(partial(self._agenda, now_ms, latest_ms, through))
 
     async def popups(self) -> list[PopupRecord]:
-        return await self._database.read(popups.read_popups)
+        return await self._read(popups.read_popups)
 
     async def shown_in(self, key: str) -> list[Delivery]:
-        return await self._database.read(partial(deliveries.read_shown_in, key=key))
+        return await self._read(partial(deliveries.read_shown_in, key=key))
 
     async def settle(
         self,
@@ -143,45 +159,45 @@ class SqliteLedger:
         closed: str | None = None,
     ) -> None:
         erases = any(each.move not in _KEEPING for each in settlements)
-        await self._database.transaction(partial(self._settle, settlements, shown, closed), erases=erases)
+        await self._write(partial(self._settle, settlements, shown, closed), erases=erases)
 
     async def forget_popup_ids(self, server: str | None) -> None:
-        await self._database.transaction(partial(popups.delete_popups_of_other_servers, server=server))
+        await self._write(partial(popups.delete_popups_of_other_servers, server=server))
 
     async def counts(self) -> dict[str, int]:
-        return await self._database.read(deliveries.count_by_state)
+        return await self._read(deliveries.count_by_state)
 
     async def locked_events(self, keys: Collection[RoomKey] | None) -> list[LockedEvent]:
         if keys is None:
-            return await self._database.read(locked.read_all_locked)
-        return await self._database.read(partial(locked.read_locked_by, keys=keys))
+            return await self._read(locked.read_all_locked)
+        return await self._read(partial(locked.read_locked_by, keys=keys))
 
     async def locked_in(self, room_ids: Collection[RoomId]) -> list[LockedEvent]:
-        return await self._database.read(partial(locked.read_locked_in, room_ids=room_ids))
+        return await self._read(partial(locked.read_locked_in, room_ids=room_ids))
 
     async def unread(self, messages: int = 0) -> tuple[UnreadRoom, ...]:
-        return await self._database.read(partial(unread.read_unread, messages=messages))
+        return await self._read(partial(unread.read_unread, messages=messages))
 
     async def erase_history(self, *, with_unread: bool = False) -> int:
-        erased = await self._database.transaction(partial(unread.erase_history, with_unread=with_unread))
+        erased = await self._write(partial(unread.erase_history, with_unread=with_unread))
         await self._database.empty_journal()
         return erased
 
     async def change(self, changes: Sequence[Change]) -> None:
-        await self._database.transaction(partial(self._change, changes))
+        await self._write(partial(self._change, changes))
 
     async def mutes(self) -> list[TimedMute]:
-        return await self._database.read(mutes.read_mutes)
+        return await self._read(mutes.read_mutes)
 
     async def keep_mute(self, mute: TimedMute) -> None:
-        await self._database.transaction(partial(mutes.write_mute, mute=mute))
+        await self._write(partial(mutes.write_mute, mute=mute))
 
     async def forget_mute(self, room_id: RoomId) -> None:
-        await self._database.transaction(partial(mutes.delete_mute, room_id=room_id))
+        await self._write(partial(mutes.delete_mute, room_id=room_id))
 
     async def prune(self, before_ms: int) -> None:
         # A transaction for every thousand rows: a sync that wants to commit meanwhile does not wait for all of them.
-        while await self._database.transaction(partial(_prune, before_ms), erases=True):
+        while await self._write(partial(_prune, before_ms), erases=True):
             pass
 
     async def close(self) -> None:
@@ -189,6 +205,31 @@ class SqliteLedger:
             await self._database.close()
         finally:
             self._lock.release()
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        return await self._despite_unreadable(lambda: self._database.read(work))
+
+    async def _write(self, work: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
+        return await self._despite_unreadable(lambda: self._database.transaction(work, erases=erases))
+
+    async def _despite_unreadable(self, ask: Callable[[], Awaitable[T]]) -> T:
+        """Again, if it failed for rows that cannot be read, which are set aside then."""
+        try:
+            return await ask()
+        except HeliographError:
+            raise
+        except Exception:
+            if not await self._set_aside_unreadable():
+                raise
+        return await ask()
+
+    async def _set_aside_unreadable(self) -> bool:
+        """Whether there was one. Looked for with care first: most often there is none, and nothing to write."""
+        if not await self._database.read(find_unreadable):
+            return False
+        for each in (found := await self._database.transaction(set_aside_unreadable)):
+            log.error("Set aside in the ledger, since it cannot be read: %s", each.words)
+        return bool(found)
 
     # Run in the database's thread, one at a time.
 
@@ -251,30 +292,47 @@ class LedgerReader:
         self._database = database
 
     async def account(self) -> AccountState:
-        return await self._database.read(account.read_account)
+        return await self._read(account.read_account)
 
     async def counts(self) -> dict[str, int]:
-        return await self._database.read(deliveries.count_by_state)
+        return await self._read(deliveries.count_by_state)
 
     async def unread(self, messages: int = 0) -> tuple[UnreadRoom, ...]:
-        return await self._database.read(partial(unread.read_unread, messages=messages))
+        return await self._read(partial(unread.read_unread, messages=messages))
 
     async def history(self, limit: int) -> tuple[Rung, ...]:
         """What rang, newest first."""
-        return await self._database.read(partial(unread.read_history, limit=limit))
+        return await self._read(partial(unread.read_history, limit=limit))
 
     async def event(self, event_id: EventKey) -> EventRecord | None:
         """What is known of this event; None: it was never judged, or that was forgotten since."""
-        return await self._database.read(partial(_read_event, event_id))
+        return await self._read(partial(_read_event, event_id))
 
     async def rooms(self) -> list[RoomRecord]:
         """Every known room."""
-        return await self._database.read(rooms.read_all_rooms)
+        return await self._read(rooms.read_all_rooms)
 
     async def room(self, room_id: RoomId, names_of: Collection[UserId]) -> RoomRecord | None:
         """With the known display names of `names_of`."""
-        found = await self._database.read(partial(rooms.read_rooms, room_ids=[room_id], names_of=names_of))
+        found = await self._read(partial(rooms.read_rooms, room_ids=[room_id], names_of=names_of))
         return found.get(room_id)
+
+    async def unreadable(self) -> list[Unreadable]:
+        """Rows that cannot be read now; the daemon sets them aside."""
+        return await self._database.read(find_unreadable)
+
+    async def set_aside(self) -> list[Unreadable]:
+        """Rows that could not be read, and are kept aside."""
+        return await self._database.read(read_set_aside)
+
+    async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
+        try:
+            return await self._database.read(work)
+        except (ValueError, TypeError) as error:
+            raise StateError(
+                "Something in the ledger cannot be read",
+                f"Start the daemon anew, which sets that alone aside: {await asyncio.to_thread(to_restart)}",
+            ) from error
 
     async def close(self) -> None:
         await self._database.close()
@@ -310,7 +368,7 @@ def _judgements_missing(plan: Plan) -> list[Judged]:
 def _prune(before_ms: int, db: sqlite3.Connection) -> int:
     older = sum(
         prune(db, before_ms, _PRUNED_AT_ONCE)
-        for prune in (judgements.prune_judged, rooms.prune_names, locked.prune_locked)
+        for prune in (judgements.prune_judged, rooms.prune_names, locked.prune_locked, prune_set_aside)
     )
     return older or rooms.prune_left(db, _PRUNED_AT_ONCE)
 

@@ -11,7 +11,7 @@ from heliograph.core.encryption import RoomKey
 from heliograph.core.events import Event
 from heliograph.core.ids import EventKey, RoomId
 from heliograph.core.record import LockedEvent
-from heliograph.store.columns import among, from_json, to_integer, to_json, to_text
+from heliograph.store.columns import among, fit, from_json, to_integer, to_json, to_text
 
 log = logging.getLogger(__name__)
 
@@ -82,6 +82,7 @@ def _read(rows: Iterable[tuple[Any, ...]]) -> list[LockedEvent]:
     for event_id, room_id, session_id, text, position in rows:
         try:
             json = from_json(text)
+            fit((event_id, room_id, session_id), (str, str, str))
             event = _event(event_id, room_id, json)
         except (ValueError, KeyError, TypeError):
             log.warning("%s is kept in the ledger in a way that cannot be read", event_id)
@@ -90,5 +91,15 @@ def _read(rows: Iterable[tuple[Any, ...]]) -> list[LockedEvent]:
     return sorted(found, key=lambda each: each.position)
 
 
+def event_fault(event_id: EventKey, room_id: RoomId, text: str) -> str | None:
+    """Why a row cannot be read, if so."""
+    try:
+        _event(event_id, room_id, from_json(text))
+    except (ValueError, KeyError, TypeError) as error:
+        return f"the event cannot be read ({type(error).__name__})"
+    return None
+
+
 def _event(event_id: EventKey, room_id: RoomId, json: Mapping[str, Any]) -> Event:
+    fit((json["type"], json["sender"], json["origin_server_ts"], json["content"]), (str, str, int, dict))
     return Event(event_id, room_id, json["type"], json["sender"], json["origin_server_ts"], json["content"], json)

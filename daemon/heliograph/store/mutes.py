@@ -6,13 +6,16 @@ import sqlite3
 
 from heliograph.core.ids import RoomId
 from heliograph.core.push.timed_mute import TimedMute
-from heliograph.store.columns import to_integer, to_text
+from heliograph.store.columns import fit, to_integer, to_text
 
 
 def read_mutes(db: sqlite3.Connection) -> list[TimedMute]:
     """The one that ends first first."""
     rows = db.execute("SELECT room_id, rule_id, until_ms, was_there FROM mutes ORDER BY until_ms")
-    return [TimedMute(room_id, rule_id, until_ms, bool(was_there)) for room_id, rule_id, until_ms, was_there in rows]
+    found = rows.fetchall()
+    for row in found:
+        fit(row, (str, str, int, int))
+    return [TimedMute(room_id, rule_id, until_ms, bool(was_there)) for room_id, rule_id, until_ms, was_there in found]
 
 
 def write_mute(db: sqlite3.Connection, mute: TimedMute) -> None:

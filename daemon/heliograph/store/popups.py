@@ -6,9 +6,12 @@ import sqlite3
 
 from heliograph.core.notification import Popup
 from heliograph.core.record import PopupRecord
-from heliograph.store.columns import to_integer, to_text
+from heliograph.store.columns import fit, to_integer, to_text
 
+LARGEST_ID = 2**32 - 1
+"""Of a notification: org.freedesktop.Notifications counts with 32 bits."""
 _MOST_SENDERS = 10
+_KINDS = (str, str, int, str, int, int)
 
 
 def read_popups(db: sqlite3.Connection) -> list[PopupRecord]:
@@ -16,6 +19,10 @@ def read_popups(db: sqlite3.Connection) -> list[PopupRecord]:
         "SELECT key, server, popup_id, digest, is_stale,"
         " (SELECT count(*) FROM deliveries WHERE popup_key = key AND state = 'shown') FROM popups ORDER BY key"
     ).fetchall()
+    for row in rows:
+        fit(row, _KINDS)
+        if not 0 <= row[2] <= LARGEST_ID:
+            raise ValueError("there is no such popup")
     return [
         PopupRecord(key, Popup(server, popup_id), digest, bool(is_stale), size, _senders(db, key))
         for key, server, popup_id, digest, is_stale, size in rows

@@ -10,7 +10,7 @@ from typing import Any
 from heliograph.core.ids import RoomId, UserId
 from heliograph.core.record import RoomRecord
 from heliograph.core.room import RoomFacts
-from heliograph.store.columns import LARGEST, among, from_json, to_integer, to_json, to_optional_text, to_text
+from heliograph.store.columns import LARGEST, among, fit, from_json, to_integer, to_json, to_optional_text, to_text
 
 log = logging.getLogger(__name__)
 
@@ -18,6 +18,22 @@ MOST_NAMES = 20_000
 """Display names kept at most, after pruning, besides those that name rooms."""
 MOST_ROOMS = 20_000
 _MANY = 200
+_FACTS: Mapping[str, type] = {
+    "is_complete": bool,
+    "name": str,
+    "canonical_alias": str,
+    "avatar_url": str,
+    "is_encrypted": bool,
+    "room_version": str,
+    "creators": list,
+    "power_levels": dict,
+    "joined_member_count": int,
+    "heroes": list,
+    "own_display_name": str,
+    "inviter": str,
+}
+_ALWAYS = frozenset({"is_complete", "is_encrypted", "creators", "heroes"})
+"""Those of them that are known or left out, and never null."""
 
 
 def read_rooms(
@@ -29,6 +45,7 @@ def read_rooms(
     for condition, values in among("room_id", room_ids):
         rows = db.execute(f"SELECT room_id, facts, invite_serial FROM rooms WHERE {condition}", values)
         for room_id, text, invite_serial in rows.fetchall():
+            fit((room_id, invite_serial), (str, int))
             content = _decode(room_id, text)
             wanted = asked | _naming(content)
             records[room_id] = RoomRecord(_facts(room_id, content, _members(db, room_id, wanted)), invite_serial)
@@ -85,8 +102,9 @@ def prune_left(db: sqlite3.Connection, limit: int) -> int:
 def _oldest_names(db: sqlite3.Connection, before_ms: int, limit: int) -> list[tuple[str, str]]:
     return db.execute(
         "SELECT members.room_id, user_id FROM members LEFT JOIN rooms USING (room_id) WHERE seen_ms < ?"
-        " AND NOT EXISTS (SELECT 1 FROM json_each(rooms.facts, '$.heroes') AS hero WHERE hero.value = user_id)"
-        " AND user_id IS NOT json_extract(rooms.facts, '$.inviter')"
+        " AND NOT EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(rooms.facts) THEN rooms.facts END, '$.heroes')"
+        " AS hero WHERE hero.value = user_id)"
+        " AND user_id IS NOT CASE WHEN json_valid(rooms.facts) THEN json_extract(rooms.facts, '$.inviter') END"
         " ORDER BY seen_ms LIMIT ?",
         (before_ms, limit),
     ).fetchall()
@@ -97,14 +115,20 @@ def _members(db: sqlite3.Connection, room_id: RoomId, wanted: frozenset[str]) ->
     if len(wanted) > _MANY:
         # Catching up asks for every sender in every room: reading a room's names once is cheaper than seeking each.
         rows = db.execute("SELECT user_id, display_name, avatar_url FROM members WHERE room_id = ?", (room_id,))
-        return [row for row in rows if row[0] in wanted]
+        return _sound([row for row in rows if row[0] in wanted])
     found: list[tuple[str, str, str | None]] = []
     for condition, values in among("user_id", wanted):
         found += db.execute(
             f"SELECT user_id, display_name, avatar_url FROM members WHERE room_id = ? AND {condition}",
             (room_id, *values),
         )
-    return found
+    return _sound(found)
+
+
+def _sound(members: list[tuple[str, str, str | None]]) -> list[tuple[str, str, str | None]]:
+    for row in members:
+        fit(row, (str, str, str | None))
+    return members
 
 
 def _naming(content: Mapping[str, Any]) -> frozenset[str]:
@@ -134,12 +158,34 @@ def _encode(facts: RoomFacts) -> str:
         return to_json(content)
 
 
-def _decode(room_id: RoomId, text: str) -> Mapping[str, Any]:
+def facts_fault(text: object) -> str | None:
+    """Why these cannot be read, if so."""
     try:
-        content: Mapping[str, Any] = from_json(text)
+        _parse(text)
+    except ValueError as error:
+        return f"its facts cannot be read: {error}"
+    return None
+
+
+def _decode(room_id: RoomId, text: object) -> Mapping[str, Any]:
+    try:
+        return _parse(text)
     except ValueError:
         log.warning("The facts of %s in the ledger cannot be read and count as unknown", room_id)
         return {}
+
+
+def _parse(text: object) -> Mapping[str, Any]:
+    content = from_json(text) if isinstance(text, str) else None
+    if not isinstance(content, dict):
+        raise ValueError("no JSON object")
+    for name, kind in _FACTS.items():
+        value = content.get(name)
+        if value is None and name not in _ALWAYS:
+            continue
+        is_text_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
+        if name in content and not (is_text_list if kind is list else isinstance(value, kind)):
+            raise ValueError(f"{name} is of another shape")
     return content
 
 

@@ -8,7 +8,9 @@ from heliograph.core.delivery import State
 from heliograph.core.notification import Category
 from heliograph.core.record import UNLISTED
 from heliograph.core.unread import Rung, UnreadMessage, UnreadRoom
+from heliograph.store.columns import fit
 from heliograph.store.deliveries import OPEN
+from heliograph.store.set_aside import forget_set_aside
 
 # Without a room it is a word of our own about what was before, and not a message.
 _UNREAD = f"{OPEN} AND room_id != '' AND text IS NOT NULL"
@@ -25,6 +27,8 @@ def read_unread(db: sqlite3.Connection, messages: int) -> tuple[UnreadRoom, ...]
         f" SELECT rooms.room_id, room_title, sender_name, is_direct, unread, highlights, {_SENT}"
         " FROM rooms JOIN judged USING (position) ORDER BY position DESC"
     ).fetchall()
+    for row in rows:
+        fit(row, (str, str | None, str | None, int | None, int, int | None, int))
     newest = _read_messages(db, messages) if messages > 0 else {}
     return tuple(
         UnreadRoom(
@@ -49,7 +53,9 @@ def _read_messages(db: sqlite3.Connection, limit: int) -> dict[str, list[UnreadM
         " is_highlight FROM placed JOIN judged USING (position) WHERE place <= ? ORDER BY position",
         (limit,),
     )
-    for room_id, event_id, sender, sender_name, text, sent_ms, category, state, is_highlight in rows:
+    for row in rows:
+        fit(row, (str, str, str, str | None, str, int, str, str, int | None))
+        room_id, event_id, sender, sender_name, text, sent_ms, category, state, is_highlight = row
         found.setdefault(room_id, []).append(
             UnreadMessage(
                 event_id=event_id,
@@ -68,15 +74,19 @@ def _read_messages(db: sqlite3.Connection, limit: int) -> dict[str, list[UnreadM
 def read_history(db: sqlite3.Connection, limit: int) -> tuple[Rung, ...]:
     """What rang, newest first, whatever became of it."""
     rows = db.execute(
-        "SELECT deliveries.room_id, coalesce(room_title, json_extract(facts, '$.name'), ''), deliveries.sender,"
+        "SELECT deliveries.room_id, coalesce(room_title, CASE WHEN json_valid(facts) THEN json_extract(facts, '$.name')"
+        " END, ''), deliveries.sender,"
         f" {_SENT}, state, why, coalesce(rule, '') FROM deliveries JOIN judged USING (position)"
         " LEFT JOIN rooms ON rooms.room_id = deliveries.room_id"
         " WHERE deliveries.room_id != '' ORDER BY position DESC LIMIT ?",
         (limit,),
     )
+    found = rows.fetchall()
+    for row in found:
+        fit(row, (str, object, str, int, str, str, str))
     return tuple(
         Rung(room_id, str(title) or room_id, sender, sent_ms, State(state), why, rule)
-        for room_id, title, sender, sent_ms, state, why, rule in rows
+        for room_id, title, sender, sent_ms, state, why, rule in found
     )
 
 
@@ -86,6 +96,7 @@ def erase_history(db: sqlite3.Connection, *, with_unread: bool) -> int:
     Returns how many rang among it.
     """
     kept = "state IN ('pending', 'shown')" if with_unread else OPEN
+    forget_set_aside(db)
     erased = db.execute(f"DELETE FROM deliveries WHERE NOT ({kept})").rowcount
     db.execute(
         "UPDATE judged SET sender = NULL, rule = NULL, thread_root = NULL, origin_server_ts = 0,"

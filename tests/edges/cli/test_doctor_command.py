@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import sqlite3
 import time
 from collections.abc import AsyncIterator, Callable
 from email.utils import formatdate
@@ -329,6 +330,22 @@ def test_a_date_that_names_no_zone_is_utc_wherever_this_machine_is(
     signed_in.date = formatdate(time.time_ns() / 1e9)
     assert signed_in.date.endswith("-0000")
     assert find(shell, "clock")["verdict"] == "ok"
+
+
+@pytest.mark.expected_log("Set aside in the ledger, since it cannot be read: mutes !room:example.org")
+def test_a_row_that_cannot_be_read_is_found_and_what_went_aside_is_told(shell: Shell, signed_in: LoginServer) -> None:
+    asyncio.run(make_ledger())
+    with sqlite3.connect(state_folder(ME) / "ledger.db") as db:
+        db.execute("INSERT INTO mutes VALUES ('!room:example.org', 'rule', 'never', 0)")
+    db.close()
+    found = find(shell, f"{ME} ledger")
+    assert found["verdict"] == "bad"
+    assert "1 row cannot be read, such as mutes !room:example.org" in found["text"]
+    assert "sets aside these alone" in found["cure"]
+    asyncio.run(make_ledger())
+    found = find(shell, f"{ME} ledger")
+    assert found["verdict"] == "hmm"
+    assert "1 row could not be read and went aside" in found["text"]
 
 
 def test_a_damaged_ledger_is_found(shell: Shell, signed_in: LoginServer) -> None:

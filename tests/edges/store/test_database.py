@@ -15,7 +15,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.errors import StateError, StorageError
+from heliograph.errors import StateError, StorageError, Unstorable
 from heliograph.sqlite import ERASED_WITHIN_S, Database
 from waiting import until
 
@@ -323,3 +323,21 @@ async def test_reading_beside_the_daemon_cannot_write(database: Database, path: 
         await reader.transaction(write("by the reader"))
 
     await reader.close()
+
+
+@pytest.mark.parametrize("value", [None, object()])
+async def test_what_breaks_a_rule_of_the_database_is_told_from_a_disk_that_fails(
+    database: Database, value: object
+) -> None:
+    with pytest.raises(Unstorable, match="cannot hold this"):
+        await database.transaction(write(value))  # type: ignore[arg-type]
+    await database.transaction(write("next"))
+    assert await database.read(read_notes) == ["next"]
+
+
+async def test_a_text_that_is_no_utf_8_is_read_as_far_as_it_is(database: Database) -> None:
+    def spoil(db: sqlite3.Connection) -> None:
+        db.execute("INSERT INTO notes VALUES (CAST(x'61ff62' AS TEXT))")
+
+    await database.transaction(spoil)
+    assert await database.read(read_notes) == ["a\ufffdb"]

@@ -29,7 +29,7 @@ from heliograph.ports import Features, Pusher
 from heliograph.pusher_loop import APP_ID
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import decode_secret
-from heliograph.service_manager import to_start
+from heliograph.service_manager import to_restart, to_start
 from heliograph.store.ledger import LEDGER_NAME, open_readonly
 
 _TIMEOUT_S = 20.0
@@ -40,7 +40,7 @@ _BAD_CLOCK_S = 300.0
 
 async def check_account(account: Account) -> list[Finding]:
     """Every wait is bounded."""
-    findings = [await _check_ledger(account)]
+    findings = await _check_ledger(account)
     token, secret = await _check_secret(account)
     findings.append(secret)
     session = Session(
@@ -60,24 +60,32 @@ _NETWORK = "Check the network, and that the homeserver is up."
 _SERVER = "Try again later, or ask whoever runs the homeserver and what stands in front of it."
 
 
-async def _check_ledger(account: Account) -> Finding:
+async def _check_ledger(account: Account) -> list[Finding]:
     subject = _about(account, "ledger")
     folder = state_folder(account.user_id)
     if not await asyncio.to_thread((folder / LEDGER_NAME).exists):
-        return doubtful(subject, "never started yet", f"Start the daemon once: {to_start()}")
+        return [doubtful(subject, "never started yet", f"Start the daemon once: {to_start()}")]
     try:
         ledger = await open_readonly(folder)
         try:
-            counts = await ledger.counts()
+            counts, unreadable, aside = await ledger.counts(), await ledger.unreadable(), await ledger.set_aside()
         finally:
             await ledger.close()
     except StateError as error:
-        return bad(subject, error.title, error.hint)
+        return [bad(subject, error.title, error.hint)]
     except StorageError as error:
-        return bad(subject, str(error), "Check the disk.")
+        return [bad(subject, str(error), "Check the disk.")]
     waiting = counts["pending"]
     rest = f", {waiting} of them {'waits' if waiting == 1 else 'wait'}" if waiting else ""
-    return good(subject, f"{sum(counts.values())} rang{rest}")
+    findings = [good(subject, f"{sum(counts.values())} rang{rest}")]
+    if unreadable:
+        text = f"{count_things(len(unreadable), 'row')} cannot be read, such as {unreadable[-1].words}"
+        cure = f"Start the daemon anew, which sets aside these alone: {await asyncio.to_thread(to_restart)}"
+        findings.append(bad(subject, text, cure))
+    if aside:
+        text = f"{count_things(len(aside), 'row')} could not be read and went aside, such as {aside[-1].words}"
+        findings.append(doubtful(subject, text, "Look into your Matrix client for what it told of. Check the disk."))
+    return findings
 
 
 async def _check_secret(account: Account) -> tuple[str | None, Finding]:

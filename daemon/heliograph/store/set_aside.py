@@ -1,0 +1,248 @@
+"""Rows of the ledger that cannot be read: a fault of ours or of the disk put into a column what does not belong there.
+
+Each is kept aside, as text, for as long as the history is, and all other rows can be read again. A row that others hang
+on (the account's own, a room's) is mended instead: what cannot be read of it is unknown from then on.
+"""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from heliograph.core.delivery import State
+from heliograph.core.notification import Category
+from heliograph.core.record import Decision
+from heliograph.store.account import account_data_fault
+from heliograph.store.columns import to_integer
+from heliograph.store.deliveries import OPEN
+from heliograph.store.locked import event_fault
+from heliograph.store.popups import LARGEST_ID
+from heliograph.store.rooms import facts_fault
+
+MOST = 1_000
+"""Rows kept aside; the oldest give way. As many are looked for at once."""
+_WIDEST = 4_000
+"""Characters of each."""
+
+
+@dataclass(frozen=True, slots=True)
+class Unreadable:
+    """One row. `why` says what is wrong with it, without what it holds."""
+
+    table: str
+    key: tuple[Any, ...]
+    why: str
+
+    @property
+    def words(self) -> str:
+        """For people."""
+        names = " ".join(part if isinstance(part, str) else repr(part) for part in self.key)
+        return f"{self.table} {names}: {self.why}".replace(" :", ":")
+
+
+@dataclass(frozen=True, slots=True)
+class _Table:
+    key: tuple[str, ...]
+    texts: tuple[str, ...] = ()
+    texts_or_null: tuple[str, ...] = ()
+    integers: tuple[str, ...] = ()
+    integers_or_null: tuple[str, ...] = ()
+    conditions: Mapping[str, str] = field(default_factory=dict)
+    """Further ones that hold of a sound row, in SQL, with what is wrong where they do not."""
+    content: tuple[str, Callable[..., str | None]] | None = None
+    """Columns that are looked into, separated by commas, and what is wrong with them."""
+    mended: str | None = None
+    """What to set in place of what cannot be read; None: the row goes."""
+
+    @property
+    def types(self) -> dict[str, tuple[str, ...]]:
+        """SQLite's own, by column."""
+        return {
+            **dict.fromkeys(self.texts, ("text",)),
+            **dict.fromkeys(self.texts_or_null, ("text", "null")),
+            **dict.fromkeys(self.integers, ("integer",)),
+            **dict.fromkeys(self.integers_or_null, ("integer", "null")),
+        }
+
+
+def _is_among(column: str, values: type[State] | type[Category] | type[Decision]) -> str:
+    return f"{column} IN ({', '.join(repr(each.value) for each in values)})"
+
+
+_TABLES = {
+    "account_data": _Table(("name",), texts=("name", "content"), content=("name, content", account_data_fault)),
+    "judged": _Table(
+        ("event_id",),
+        texts=("event_id", "decision", "reason", "encryption"),
+        texts_or_null=("room_id", "rule", "sender", "thread_root"),
+        integers=("origin_server_ts", "judged_ms"),
+        conditions={_is_among("decision", Decision): "no such decision"},
+    ),
+    "deliveries": _Table(
+        ("event_id",),
+        texts=("event_id", "room_id", "sender", "state", "why"),
+        texts_or_null=(
+            *("thread_root", "popup_key", "room_title", "sender_name", "text", "category", "sound", "markup"),
+            *("avatar", "thread"),
+        ),
+        integers=("attempts", "due_ms"),
+        integers_or_null=("is_direct", "is_highlight", "rings_until_ms"),
+        conditions={
+            _is_among("state", State): "no such state",
+            f"category IS NULL OR {_is_among('category', Category)}": "no such category",
+            f"NOT {OPEN} OR (room_title || sender_name || text || category) IS NOT NULL": "it says nothing",
+        },
+    ),
+    "popups": _Table(
+        ("key",),
+        texts=("key", "server", "digest"),
+        integers=("popup_id", "is_stale"),
+        conditions={f"popup_id BETWEEN 0 AND {LARGEST_ID}": "no such popup"},
+    ),
+    "rooms": _Table(
+        ("room_id",),
+        texts=("room_id", "facts"),
+        integers=("invite_serial",),
+        content=("facts", facts_fault),
+        mended="facts = '{}', invite_serial = CAST(invite_serial AS INTEGER)",
+    ),
+    "members": _Table(
+        ("room_id", "user_id"),
+        texts=("room_id", "user_id", "display_name"),
+        texts_or_null=("avatar_url",),
+        integers=("seen_ms",),
+    ),
+    "locked": _Table(
+        ("event_id",),
+        texts=("event_id", "room_id", "session_id", "event"),
+        integers=("kept_ms",),
+        content=("event_id, room_id, event", event_fault),
+    ),
+    "mutes": _Table(("room_id",), texts=("room_id", "rule_id"), integers=("until_ms", "was_there")),
+    "switched_off": _Table(("app_id", "pushkey"), texts=("app_id", "pushkey")),
+}
+_ACCOUNT = {
+    "next_batch": ("NULL", ("text", "null")),
+    "last_sync_ms": ("0", ("integer",)),
+    "is_silenced": ("0", ("integer",)),
+    "is_pusher_enabled": ("1", ("integer",)),
+    "fallback_app_id": ("NULL", ("text", "null")),
+    "fallback_pushkey": ("NULL", ("text", "null")),
+}
+"""Columns of the account's own row: what stands for unknown, and SQLite's types."""
+
+
+def find_unreadable(db: sqlite3.Connection) -> list[Unreadable]:
+    """As many as `MOST`. Changes nothing."""
+    found = _find_in_account(db)
+    for name, table in _TABLES.items():
+        found += _find_in(db, name, table)
+    return found[:MOST]
+
+
+def set_aside_unreadable(db: sqlite3.Connection) -> list[Unreadable]:
+    """Moves all of them aside, or mends them. Returns which."""
+    found = find_unreadable(db)
+    for each in found:
+        if each.table == "account":
+            _mend_account(db, each)
+        else:
+            _move(db, each, _TABLES[each.table])
+    if found:
+        db.execute(
+            "DELETE FROM set_aside WHERE serial NOT IN (SELECT serial FROM set_aside ORDER BY serial DESC LIMIT ?)",
+            (MOST,),
+        )
+    return found
+
+
+def read_set_aside(db: sqlite3.Connection) -> list[Unreadable]:
+    """What was set aside, the oldest first."""
+    rows = db.execute("SELECT origin, key, why FROM set_aside ORDER BY serial")
+    return [Unreadable(origin, (key,), why) for origin, key, why in rows]
+
+
+def prune_set_aside(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
+    """Forgets at most `limit` that are older. Returns how many."""
+    return db.execute(
+        "DELETE FROM set_aside WHERE serial IN (SELECT serial FROM set_aside WHERE set_aside_ms < ? LIMIT ?)",
+        (to_integer(before_ms), limit),
+    ).rowcount
+
+
+def forget_set_aside(db: sqlite3.Connection) -> None:
+    """All of it: it may hold what messages said."""
+    db.execute("DELETE FROM set_aside")
+
+
+def _find_in_account(db: sqlite3.Connection) -> list[Unreadable]:
+    if db.execute("SELECT 1 FROM account WHERE id = 1").fetchone() is None:
+        return [Unreadable("account", (), "it is gone")]
+    types = ", ".join(f"typeof({column})" for column in _ACCOUNT)
+    row = db.execute(f"SELECT {types} FROM account").fetchone()
+    return [
+        Unreadable("account", (column,), f"{column} is of the type {type_}")
+        for (column, (_, types_)), type_ in zip(_ACCOUNT.items(), row, strict=True)
+        if type_ not in types_
+    ]
+
+
+def _mend_account(db: sqlite3.Connection, row: Unreadable) -> None:
+    if not row.key:
+        db.execute("INSERT INTO account (id) VALUES (1)")
+    for column in row.key:
+        (value,) = db.execute(f"SELECT {column} FROM account").fetchone()
+        _keep(db, row, {column: value})
+        db.execute(f"UPDATE account SET {column} = {_ACCOUNT[column][0]}")
+
+
+def _find_in(db: sqlite3.Connection, name: str, table: _Table) -> list[Unreadable]:
+    rules = {
+        f"typeof({column}) IN ({', '.join(map(repr, types))})": f"{column} is of a type that it never has"
+        for column, types in table.types.items()
+    }
+    rules |= {f"({condition})": why for condition, why in table.conditions.items()}
+    found: dict[tuple[Any, ...], Unreadable] = {}
+    if _keys_against(db, name, table, " AND ".join(rules)):
+        for condition, why in rules.items():
+            for key in _keys_against(db, name, table, condition):
+                found.setdefault(key, Unreadable(name, key, why))
+    if table.content is not None:
+        columns, fault_of = table.content
+        width = len(table.key)
+        for row in db.execute(f"SELECT {', '.join(table.key)}, {columns} FROM {name}").fetchall():
+            key = tuple(row[:width])
+            if key not in found and (fault := fault_of(*row[width:])) is not None:
+                found[key] = Unreadable(name, key, fault)
+    return list(found.values())
+
+
+def _keys_against(db: sqlite3.Connection, name: str, table: _Table, condition: str) -> list[tuple[Any, ...]]:
+    """Keys of rows of which this does not hold."""
+    keys = ", ".join(table.key)
+    return db.execute(f"SELECT {keys} FROM {name} WHERE NOT coalesce({condition}, 0) LIMIT {MOST}").fetchall()
+
+
+def _move(db: sqlite3.Connection, row: Unreadable, table: _Table) -> None:
+    where = " AND ".join(f"{column} IS ?" for column in table.key)
+    cursor = db.execute(f"SELECT * FROM {row.table} WHERE {where}", row.key)
+    names = [each[0] for each in cursor.description]
+    for values in cursor.fetchall():
+        _keep(db, row, dict(zip(names, values, strict=True)))
+    if table.mended is not None and all(isinstance(part, str) for part in row.key):
+        db.execute(f"UPDATE {row.table} SET {table.mended} WHERE {where}", row.key)
+    else:
+        db.execute(f"DELETE FROM {row.table} WHERE {where}", row.key)
+
+
+def _keep(db: sqlite3.Connection, row: Unreadable, values: Mapping[str, Any]) -> None:
+    content = json.dumps(values, default=repr)[:_WIDEST]
+    key = " ".join(part if isinstance(part, str) else repr(part) for part in row.key)
+    db.execute(
+        "INSERT INTO set_aside (origin, key, content, why, set_aside_ms)"
+        " VALUES (?, ?, ?, ?, 1000 * CAST(strftime('%s', 'now') AS INTEGER))",
+        (row.table, key, content, row.why),
+    )

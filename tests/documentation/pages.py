@@ -43,6 +43,11 @@ class Page:
         return _LINK.findall(_CODE.sub("", "\n".join(self._prose())))
 
     @property
+    def tags(self) -> list[str]:
+        """What stands between angle brackets and in no code, which a browser would take for HTML and not show."""
+        return re.findall(r"<[a-zA-Z/!][^>]*>", _CODE.sub("", " ".join(self._prose())))
+
+    @property
     def code(self) -> list[str]:
         """The lines of the indented blocks, and what stands between backticks."""
         spans = [span for _, span in _CODE.findall(" ".join(self._prose()))]

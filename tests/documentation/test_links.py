@@ -30,6 +30,11 @@ def test_every_link_leads_to_a_file_and_heading_of_the_repository(name: str) -> 
     assert broken == []
 
 
+@pytest.mark.parametrize("name", [*documentation(), *OTHERS])
+def test_no_word_is_lost_as_an_unknown_html_tag(name: str) -> None:
+    assert read_page(name).tags == []
+
+
 def test_every_page_is_found_from_the_readme_and_every_picture_is_shown() -> None:
     found, waiting = set(), ["README.md"]
     while waiting:

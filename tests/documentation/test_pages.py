@@ -9,7 +9,7 @@ from documentation.pages import Page
 TEXT = """\
 # A program: what is it?
 
-See [the other](other.md#a-part), ![a picture](images/one.png) and `[no link](nowhere.md)`.
+See <host> or `<code>`, [the other](other.md#a-part), ![a picture](images/one.png) and `[no link](nowhere.md)`.
 
 ## Try it
 
@@ -44,6 +44,10 @@ def test_links_and_pictures_are_found_and_code_is_none(page: Page) -> None:
     assert page.links == ["other.md#a-part", "images/one.png", "third.md"]
 
 
+def test_tags_are_those_outside_of_code(page: Page) -> None:
+    assert page.tags == ["<host>"]
+
+
 def test_a_block_goes_on_over_empty_lines_and_ends_where_nothing_is_indented(page: Page) -> None:
     assert page.blocks("Try it") == [["make all", "", "make more", "    deeper"]]
     assert page.blocks() == [["make all", "", "make more", "    deeper"], ["last"]]
@@ -55,7 +59,7 @@ def test_an_unknown_heading_is_an_error(page: Page) -> None:
 
 
 def test_code_is_what_stands_between_backticks_or_is_indented(page: Page) -> None:
-    assert page.code[:2] == ["[no link](nowhere.md)", "make it"]
+    assert page.code[:3] == ["<code>", "[no link](nowhere.md)", "make it"]
     assert page.code[-1] == "last"
 
 

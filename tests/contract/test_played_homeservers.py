@@ -1,4 +1,4 @@
-"""The homeservers that tests play over HTTP refuse a token that is none as Synapse does, and serve on."""
+"""The homeservers that tests play over HTTP answer and refuse as Synapse does, and serve on."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from builders import ME
+from contract.homeserver_asks import ASKS, Place, expected, outcomes_at
 from fakes import direct_homeserver
 from fakes.direct_homeserver import DirectHomeserver
 from heliograph.core.ids import RoomId
@@ -18,6 +19,7 @@ from soak import homeserver as soak_homeserver
 from soak.homeserver import SoakHomeserver
 
 NO_TOKENS = ["nonsense", "", "s", "s-1", "s1_2", "s²", "x1"]
+NOT_THEIRS = ("notifications", "nudge", "event")
 PLAYED = {
     "direct": (DirectHomeserver, direct_homeserver.TOKEN, direct_homeserver.DEVICE),
     "soak": (SoakHomeserver, soak_homeserver.TOKEN, soak_homeserver.DEVICE),
@@ -33,6 +35,20 @@ async def client(request: pytest.FixtureRequest) -> AsyncIterator[HomeserverClie
     yield client
     await client.close()
     await server.stop()
+
+
+@pytest.mark.parametrize("name", PLAYED)
+async def test_what_they_have_they_answer_and_refuse_as_synapse_does(name: str) -> None:
+    """By the table to which a Synapse is held, too (test_relay_upstream.py)."""
+    make_server, access_token, device_id = PLAYED[name]
+    asks = {
+        words: ask
+        for words, ask in ASKS.items()
+        if words.split()[0] not in ("notifications", "nudge,", "nudge", "event")
+    }
+    async with make_server() as server:
+        place = Place(server.url, access_token, ME, device_id, "!room", "$event", "s0", "!foreign", "$secret")
+        assert await outcomes_at(place, asks) == expected(asks)
 
 
 async def test_a_sync_from_what_is_no_token_is_refused_and_the_next_is_answered(client: HomeserverClient) -> None:

@@ -24,17 +24,25 @@ from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
 from enum import Enum
-from types import TracebackType
 from typing import Any
-from urllib.parse import unquote
 
 from aiohttp import web
 
 from builders import ALICE, ME
+from fakes.played_homeserver import PlayedHomeserver
 from fakes.stream_token import read_place
-from fakes.synapse_checks import check_filter
+from fakes.synapse_checks import refused
+from fakes.synapse_requests import (
+    JOINED_MEMBERS,
+    KEY_QUERY,
+    NOTIFICATIONS,
+    PUSH_RULES,
+    STATE,
+    SYNC,
+    PlayedRequest,
+    Route,
+)
 from heliograph.core.push.predefined import predefined_rules
-from heliograph.errors import Refused
 
 DEVICE = "DIRECT"
 TOKEN = "direct-access-token"
@@ -66,7 +74,6 @@ class _Entry:
 class _Wanted:
     """The parts of a filter that this server obeys."""
 
-    is_first: bool
     timeline_limit: int
     timeline_types: list[str] | None
     receipt_rooms: list[str] | None
@@ -76,7 +83,6 @@ class _Wanted:
         room = json.loads(text).get("room", {})
         timeline = room.get("timeline", {})
         return cls(
-            is_first=room.get("rooms") == [],
             timeline_limit=timeline.get("limit", 10),
             timeline_types=timeline.get("types"),
             receipt_rooms=room.get("ephemeral", {}).get("rooms"),
@@ -91,11 +97,14 @@ class _Wanted:
         return True
 
 
-class DirectHomeserver:
-    """An async context manager; it serves in the test's own event loop. What is public may be changed by a test."""
+class DirectHomeserver(PlayedHomeserver):
+    """What is public may be changed by a test."""
+
+    device_id, access_token = DEVICE, TOKEN
+    routes = (*PlayedHomeserver.routes, SYNC, NOTIFICATIONS, PUSH_RULES, JOINED_MEMBERS, STATE, KEY_QUERY)
 
     def __init__(self, *, property_name: str = "notifications") -> None:
-        self.user_id = ME
+        super().__init__()
         self.property_name = property_name
         """Of the list in the /sync response: stable, or with MSC3361's prefix."""
         self.has_direct_push = True
@@ -104,50 +113,20 @@ class DirectHomeserver:
         self.attached: Counter[str] = Counter()
         """How many responses carried the notification of an event, by event id."""
         self.takes_pushers = True
-        self.pushers: list[Json] = []
-        self.port = 0
         self._serial = itertools.count(1)
         self._stream: list[_Entry] = []
         self._news = asyncio.Event()
-        self._state: dict[str, dict[tuple[str, str], Json]] = {}
         self._listed: dict[str, Json] = {}
         self._unacknowledged: dict[str, Json] = {}
         self._carried: dict[str, list[str]] = {}
         self._to_device_gone = 0
-        self._runner: web.ServerRunner | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def __aenter__(self) -> DirectHomeserver:
-        await self.start()
-        return self
-
-    async def __aexit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        await self.stop()
-
-    async def start(self) -> None:
-        """On the port it had before, if it had one."""
-        self._runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def stop(self) -> None:
-        """Every connection is cut; what happened is kept for `start`."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
 
     # What happens
 
     def add_room(self, name: str) -> str:
         """A room with the user, Alice and two others, that no sync brings."""
         room_id = f"!room{next(self._serial)}:example.org"
-        self._state[room_id] = {
+        self.state[room_id] = {
             (event["type"], event["state_key"]): event
             for event in (
                 self._event(room_id, "m.room.create", {"room_version": "11"}, state_key=""),
@@ -235,72 +214,39 @@ class DirectHomeserver:
 
     # What is asked
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        path = request.rel_url.raw_path.removeprefix("/_matrix/client/")
-        if request.method == "GET" and path == "versions":
-            flags = {"org.matrix.msc3361": True} if self.has_direct_push else {}
-            return web.json_response({"versions": ["v1.11"], "unstable_features": flags})
-        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
-            return _error(401, "M_UNKNOWN_TOKEN")
-        match request.method, [unquote(part) for part in path.removeprefix("v3/").split("/")]:
-            case "GET", ["sync"]:
-                return await self._sync(request)
-            case "GET", ["account", "whoami"]:
-                return web.json_response({"user_id": ME, "device_id": DEVICE})
-            case "GET", ["pushrules", ""]:
-                return web.json_response({"global": predefined_rules(ME)})
-            case "GET", ["notifications"]:
+    @property
+    def features(self) -> Json:
+        return {"org.matrix.msc3361": True} if self.has_direct_push else {}
+
+    async def serve(self, route: Route, identifiers: list[str], request: PlayedRequest) -> web.StreamResponse:
+        match route.name:
+            case NOTIFICATIONS.name:
+                request.check_notifications()
                 return web.json_response({"notifications": list(reversed(self._listed.values()))})
-            case "GET", ["pushers"]:
-                return web.json_response({"pushers": self.pushers})
-            case "POST", ["pushers", "set"]:
-                return self._set_pusher(await request.json())
-            case "POST", ["keys", "query"]:
+            case KEY_QUERY.name:
                 return web.json_response({"device_keys": {}, "failures": {}})
-            case "GET", ["rooms", room_id, "joined_members"] if room_id in self._state:
-                return web.json_response({"joined": self._members(room_id)})
-            case "GET", ["rooms", room_id, "state", type_, state_key]:
-                return self._tell_state(room_id, type_, state_key, whole=request.query.get("format") == "event")
-        return _error(404, "M_UNRECOGNIZED")
+        return await self._sync(request)
 
-    def _set_pusher(self, pusher: Json) -> web.Response:
+    def set_pusher(self, body: Json) -> None:
         if not self.takes_pushers:
-            return _error(403, "M_FORBIDDEN")
-        key = (pusher["app_id"], pusher["pushkey"])
-        self.pushers = [each for each in self.pushers if (each["app_id"], each["pushkey"]) != key]
-        if pusher["kind"] is not None:
-            self.pushers.append(pusher)
-        return web.json_response({})
-
-    def _members(self, room_id: str) -> Json:
-        members = {key: event for (type_, key), event in self._state[room_id].items() if type_ == "m.room.member"}
-        return {user: {"display_name": event["content"]["displayname"]} for user, event in members.items()}
-
-    def _tell_state(self, room_id: str, type_: str, state_key: str, *, whole: bool) -> web.Response:
-        event = self._state.get(room_id, {}).get((type_, state_key))
-        if event is None:
-            return _error(404, "M_NOT_FOUND")
-        return web.json_response(event if whole else event["content"])
+            raise refused(403, "M_FORBIDDEN", "not here")
+        super().set_pusher(body)
 
     # The sync
 
-    async def _sync(self, request: web.BaseRequest) -> web.StreamResponse:
-        try:
-            check_filter(request.query["filter"])
-        except Refused as refusal:
-            return _error(refusal.status, refusal.errcode)
-        wanted = _Wanted.parse(request.query["filter"])
-        if wanted.is_first:
+    async def _sync(self, request: PlayedRequest) -> web.StreamResponse:
+        token, timeout_ms = request.check_sync()
+        wanted = _Wanted.parse(request.word("filter") or "{}")
+        if token is None:
             rules = {"type": "m.push_rules", "content": {"global": predefined_rules(ME)}}
             return web.json_response({"next_batch": f"s{len(self._stream)}", "account_data": {"events": [rules]}})
-        token = request.query["since"]
         if (since := read_place(token)) is None:
-            return _error(400, "M_UNKNOWN")
+            raise refused(400, "M_UNKNOWN", "Invalid stream token")
         for event_id in self._carried.pop(token, ()):
             self._unacknowledged.pop(event_id, None)
         self._to_device_gone = max(self._to_device_gone, since)
-        await self._wait(since, wanted, int(request.query["timeout"]) / 1000)
-        return await self._respond(request, self._body(since, wanted))
+        await self._wait(since, wanted, timeout_ms / 1000)
+        return await self._respond(request.origin, self._body(since, wanted))
 
     async def _wait(self, since: int, wanted: _Wanted, seconds: float) -> None:
         deadline = asyncio.get_running_loop().time() + seconds
@@ -344,7 +290,7 @@ class DirectHomeserver:
                 room["timeline"]["events"].append(entry.content)
             elif entry.kind is _Kind.RECEIPT:
                 room["ephemeral"]["events"].append(entry.content)
-        joined = {room_id: room for room_id, room in rooms.items() if room_id in self._state}
+        joined = {room_id: room for room_id, room in rooms.items() if room_id in self.state}
         for room in joined.values():
             events = room["timeline"]["events"]
             room["timeline"] = {"events": events[-limit:], "limited": len(events) > limit, "prev_batch": "p"}
@@ -364,7 +310,3 @@ class DirectHomeserver:
             await response.write(text)
             await response.write_eof()
         return response
-
-
-def _error(status: int, errcode: str) -> web.Response:
-    return web.json_response({"errcode": errcode, "error": errcode}, status=status)

@@ -11,67 +11,40 @@ from typing import Any
 import aiohttp
 from aiohttp import web
 
+from fakes.played_homeserver import PlayedHomeserver
 from fakes.stream_token import read_place
 from fakes.synapse_checks import refused
-from fakes.synapse_requests import (
-    EVENT,
-    NOTIFICATIONS,
-    PUSHERS,
-    SET_PUSHER,
-    SYNC,
-    TO_DEVICE,
-    VERSIONS,
-    WHOAMI,
-    PlayedRequest,
-    Route,
-    refusal_of,
-)
-from heliograph.errors import Refused
+from fakes.synapse_requests import EVENT, NOTIFICATIONS, SYNC, TO_DEVICE, PlayedRequest, Route
+from heliograph.core.ids import UserId
 
 Json = dict[str, Any]
 USER, DEVICE, TOKEN = "@me:example.org", "DESKTOP", "the-access-token"
 AUTHORIZATION = {"Authorization": f"Bearer {TOKEN}"}
 ROOM = "!room:example.org"
-_ROUTES = (EVENT, NOTIFICATIONS, PUSHERS, SET_PUSHER, SYNC, TO_DEVICE, VERSIONS, WHOAMI)
 
 
-class ScriptedHomeserver:
-    """An async context manager. What is public may be changed by a test."""
+class ScriptedHomeserver(PlayedHomeserver):
+    """What is public may be changed by a test."""
+
+    user_id, device_id, access_token = UserId(USER), DEVICE, TOKEN
+    routes = (*PlayedHomeserver.routes, SYNC, NOTIFICATIONS, EVENT, TO_DEVICE)
+    is_told_of_hanging_up = True
 
     def __init__(self) -> None:
-        self.port = 0
-        self.pushers: list[Json] = []
+        super().__init__()
+        self.requests: list[web.BaseRequest] = []
         self.listed: list[Json] | None = []
         """None: there is no GET /notifications."""
-        self.has_toggle = False
         self.position = 1
         self.stream: list[tuple[int, Json]] = []
         self.events: dict[str, Json] = {}
         """All of ROOM, also those that no sync tells of."""
-        self.requests: list[web.BaseRequest] = []
         self.aborted = 0
         self.has_to_device = True
         self.extra: bytes = b""
         """Goes into every /sync answer, before its end."""
         self._news = asyncio.Event()
         self._transactions: set[str] = set()
-        self._runner: web.ServerRunner | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
-
-    async def __aenter__(self) -> ScriptedHomeserver:
-        server = web.Server(self._answer, access_log=None, handler_cancellation=True)
-        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port).start()
-        self.port = self._runner.addresses[0][1]
-        return self
-
-    async def __aexit__(self, *_: object) -> None:
-        if self._runner is not None:
-            await self._runner.cleanup()
 
     def send(self, event_id: str, *, moves: bool = True, is_hidden: bool = False, **more: Any) -> Json:
         """A message that rings. `moves` False: the stream stays where it is, as other homeservers may do."""
@@ -111,26 +84,14 @@ class ScriptedHomeserver:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         self.requests.append(request)
-        if not request.path.startswith("/_matrix/"):
-            return web.Response(status=404, text="<html>No Such Resource</html>", content_type="text/html")
-        try:
-            return await self._serve(await PlayedRequest.read(request))
-        except Refused as refusal:
-            return refusal_of(refusal)
+        return await super()._answer(request)
 
-    async def _serve(self, request: PlayedRequest) -> web.Response:
-        route, identifiers = request.route(self._routes())
-        request.check_token(TOKEN, is_needed=route is not VERSIONS)
+    def has(self, route: Route) -> bool:
+        is_there = {NOTIFICATIONS.name: self.listed is not None, TO_DEVICE.name: self.has_to_device}
+        return is_there.get(route.name, True)
+
+    async def serve(self, route: Route, identifiers: list[str], request: PlayedRequest) -> web.Response:
         match route.name, identifiers:
-            case VERSIONS.name, _:
-                flags = {"org.matrix.msc3881": True} if self.has_toggle else {}
-                return web.json_response({"versions": ["v1.11"], "unstable_features": flags})
-            case WHOAMI.name, _:
-                return web.json_response({"user_id": USER, "device_id": DEVICE})
-            case PUSHERS.name, _:
-                return web.json_response({"pushers": self.pushers})
-            case SET_PUSHER.name, _:
-                return self._set(request.check_pusher())
             case NOTIFICATIONS.name, _:
                 return self._list(*request.check_notifications())
             case EVENT.name, [room_id, event_id] if room_id == ROOM and event_id in self.events:
@@ -140,14 +101,6 @@ class ScriptedHomeserver:
             case TO_DEVICE.name, [_, transaction]:
                 return self._send_to_device(request, transaction)
         return await self._sync(*request.check_sync())
-
-    def _routes(self) -> list[Route]:
-        left_out = [
-            route
-            for route, is_there in ((NOTIFICATIONS, self.listed is not None), (TO_DEVICE, self.has_to_device))
-            if not is_there
-        ]
-        return [route for route in _ROUTES if route not in left_out]
 
     def _list(self, start: int | None, limit: int) -> web.Response:
         listed = self.listed or []
@@ -163,13 +116,6 @@ class ScriptedHomeserver:
             messages = request.check_to_device()["messages"]
             self._transactions.add(transaction)
             self.position += bool({DEVICE, "*"}.intersection(messages.get(USER, {})))
-        return web.json_response({})
-
-    def _set(self, body: Json) -> web.Response:
-        key = (body["app_id"], body["pushkey"])
-        self.pushers = [each for each in self.pushers if (each["app_id"], each["pushkey"]) != key]
-        if body["kind"] is not None:
-            self.pushers.append(body)
         return web.json_response({})
 
     async def _sync(self, token: str | None, timeout_ms: int) -> web.Response:

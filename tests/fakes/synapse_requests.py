@@ -57,6 +57,14 @@ NOTIFICATIONS = Route("notifications", "GET", "notifications")
 PUSHERS = Route("pushers", "GET", "pushers")
 SET_PUSHER = Route("set pusher", "POST", "pushers/set")
 EVENT = Route("event", "GET", "rooms/([^/]*)/event/([^/]*)")
+MESSAGES = Route("messages", "GET", "rooms/([^/]*)/messages")
+JOINED_MEMBERS = Route("joined members", "GET", "rooms/([^/]*)/joined_members")
+STATE = Route("state", "GET", "rooms/([^/]*)/state/([^/]*)/([^/]*)")
+RECEIPT = Route("receipt", "POST", "rooms/([^/]*)/receipt/([^/]*)/([^/]*)")
+READ_MARKERS = Route("read markers", "POST", "rooms/([^/]*)/read_markers")
+PUSH_RULES = Route("push rules", "GET", "pushrules/")
+KEY_UPLOAD = Route("key upload", "POST", "keys/upload")
+KEY_QUERY = Route("key query", "POST", "keys/query")
 TO_DEVICE = Route("to-device", "PUT", "sendToDevice/([^/]*)/([^/]*)")
 
 
@@ -64,6 +72,7 @@ class PlayedRequest:
     """As Synapse's servlets see it; made by `read`. Each check raises Refused."""
 
     def __init__(self, request: web.BaseRequest, body: bytes) -> None:
+        self.origin = request
         self.method = request.method.encode()
         self.uri = request.raw_path.encode()
         self.path, _, query = request.raw_path.partition("?")
@@ -94,6 +103,21 @@ class PlayedRequest:
         if told != access_token:
             raise refused(401, Codes.UNKNOWN_TOKEN, "Invalid access token passed.")
 
+    @property
+    def asks_for_whole_event(self) -> bool:
+        """GET /state gives the content alone otherwise."""
+        return self.args.get(b"format") == [b"event"]
+
+    def word(self, name: str) -> str | None:
+        """A parameter of the query."""
+        with refusing():
+            return servlet.parse_string_from_args(self.args, name)
+
+    def number(self, name: str, default: int) -> int:
+        """The same as a number that is not negative."""
+        with refusing():
+            return servlet.parse_integer_from_args(self.args, name, default=default)
+
     def check_sync(self) -> tuple[str | None, int]:
         """The token that it goes on from, and how long it waits, in ms."""
         with refusing():
@@ -120,7 +144,7 @@ class PlayedRequest:
 
     def check_pusher(self) -> dict[str, Any]:
         """The body of POST /pushers/set. What its database does not take Synapse has no words for: 500."""
-        body = self._read_json()
+        body = self.read_json()
         is_removal = {"app_id", "pushkey", "kind"} <= body.keys() and body["kind"] is None
         if not is_removal:
             with refusing():
@@ -135,7 +159,7 @@ class PlayedRequest:
 
     def check_to_device(self) -> dict[str, Any]:
         """The body of PUT /sendToDevice."""
-        body = self._read_json()
+        body = self.read_json()
         with refusing():
             servlet.assert_params_in_dict(body, ("messages",))
         messages = body["messages"]
@@ -146,7 +170,8 @@ class PlayedRequest:
         check_to_device(messages)
         return body
 
-    def _read_json(self) -> dict[str, Any]:
+    def read_json(self) -> dict[str, Any]:
+        """The body."""
         with refusing():
             body: dict[str, Any] = servlet.parse_json_object_from_request(self)  # type: ignore[arg-type]
         return body

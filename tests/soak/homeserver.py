@@ -14,15 +14,28 @@ import json
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
-from urllib.parse import unquote
 
 from aiohttp import web
 
 from builders import ALICE, ME
+from fakes.played_homeserver import PlayedHomeserver
 from fakes.stream_token import read_place
-from fakes.synapse_checks import check_filter, check_key_upload
+from fakes.synapse_checks import check_key_upload, refused
+from fakes.synapse_requests import (
+    JOINED_MEMBERS,
+    KEY_QUERY,
+    KEY_UPLOAD,
+    MESSAGES,
+    NOTIFICATIONS,
+    PUSH_RULES,
+    READ_MARKERS,
+    RECEIPT,
+    STATE,
+    SYNC,
+    PlayedRequest,
+    Route,
+)
 from heliograph.core.push.predefined import predefined_rules
-from heliograph.errors import Refused
 
 DEVICE = "SOAK"
 TOKEN = "soak-access-token"
@@ -41,32 +54,31 @@ class Entry:
     ts: int = 0
 
 
-class SoakHomeserver:
-    """An async context manager; it serves in the soak's own event loop, on one port for its life."""
+class SoakHomeserver(PlayedHomeserver):
+    """On one port for its life."""
+
+    device_id, access_token = DEVICE, TOKEN
+    routes = (
+        *PlayedHomeserver.routes,
+        *(SYNC, NOTIFICATIONS, MESSAGES, RECEIPT, READ_MARKERS),
+        *(PUSH_RULES, JOINED_MEMBERS, STATE, KEY_UPLOAD, KEY_QUERY),
+    )
+    is_told_of_hanging_up = True
 
     def __init__(self) -> None:
-        self.port = 0
+        super().__init__()
         self.polls_at: int | None = None
         """The place in the stream after which a poll waits for news; None: there is none."""
         self.syncs = 0
-        self.requests = 0
         self.rung: list[str] = []
         """Event ids of all that ought to ring, in order."""
         self.device_keys: Json = {}
         self.one_time_keys: Json = {}
-        """Receipts that the daemon sent for the user."""
         self._stream: list[Entry] = []
-        self._state: dict[str, dict[tuple[str, str], Json]] = {}
-        self._pushers: list[Json] = []
         self._serial = itertools.count(1)
         self._news = asyncio.Event()
         self._poll_ends = 0
         self._now_ms = 1_700_000_000_000
-        self._runner: web.ServerRunner | None = None
-
-    @property
-    def url(self) -> str:
-        return f"http://127.0.0.1:{self.port}"
 
     @property
     def place(self) -> int:
@@ -77,21 +89,6 @@ class SoakHomeserver:
     def is_awaited(self) -> bool:
         """Whether a poll waits that has everything there is: the daemon has committed it all."""
         return self.polls_at == self.place
-
-    async def start(self) -> None:
-        """On the port it had before, if it had one."""
-        self._runner = web.ServerRunner(
-            web.Server(self._answer, access_log=None), shutdown_timeout=0.01, handler_cancellation=True
-        )
-        await self._runner.setup()
-        await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
-        self.port = self._runner.addresses[0][1]
-
-    async def stop(self) -> None:
-        """Every connection is cut; what happened is kept for `start`."""
-        runner, self._runner = self._runner, None
-        if runner is not None:
-            await runner.cleanup()
 
     def end_polls(self) -> None:
         """Polls that wait have waited long enough."""
@@ -112,7 +109,7 @@ class SoakHomeserver:
             state.append(("m.room.member", user, {"membership": "join", "displayname": user[1:2].upper()}))
         if is_encrypted:
             state.append(("m.room.encryption", "", {"algorithm": "m.megolm.v1.aes-sha2"}))
-        self._state[room_id] = {
+        self.state[room_id] = {
             (type_, key): self._event(type_, content, state_key=key) for type_, key, content in state
         }
         return room_id
@@ -121,7 +118,7 @@ class SoakHomeserver:
         """An event by Alice, or whom `rest` names. Its id."""
         event = self._event(type_, content, **rest)
         if "state_key" in event:
-            self._state[room_id][type_, event["state_key"]] = event
+            self.state[room_id][type_, event["state_key"]] = event
         return self._happen("timeline", room_id, event, rings=rings)
 
     def invite(self, name: str) -> tuple[str, str]:
@@ -163,48 +160,26 @@ class SoakHomeserver:
 
     # What is asked
 
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        self.requests += 1
-        path = request.rel_url.raw_path.removeprefix("/_matrix/client/")
-        if request.method == "GET" and path == "versions":
-            return web.json_response({"versions": ["v1.11"]})
-        if request.headers.get("Authorization") != f"Bearer {TOKEN}":
-            return _error(401, "M_UNKNOWN_TOKEN")
-        query = request.query
-        match request.method, [unquote(part) for part in path.removeprefix("v3/").split("/")]:
-            case "GET", ["sync"]:
-                return await self._sync(request)
-            case "GET", ["account", "whoami"]:
-                return web.json_response({"user_id": ME, "device_id": DEVICE})
-            case "GET", ["pushrules", ""]:
-                return web.json_response({"global": predefined_rules(ME)})
-            case "GET", ["notifications"]:
-                return self._notifications(query.get("from"), int(query.get("limit", "20")))
-            case "GET", ["pushers"]:
-                return web.json_response({"pushers": self._pushers})
-            case "POST", ["pushers", "set"]:
-                self._pushers = [await request.json()]
+    async def serve(self, route: Route, identifiers: list[str], request: PlayedRequest) -> web.StreamResponse:
+        match route.name, identifiers:
+            case NOTIFICATIONS.name, _:
+                return self._notifications(request.word("from"), request.number("limit", 20))
+            case MESSAGES.name, [room_id]:
+                return self._messages(room_id, request.word("from") or "", request.number("limit", 10))
+            case ((RECEIPT.name | READ_MARKERS.name), _):
                 return web.json_response({})
-            case "GET", ["rooms", room_id, "joined_members"] if room_id in self._state:
-                return web.json_response({"joined": self._members(room_id)})
-            case "GET", ["rooms", room_id, "messages"] if room_id in self._state:
-                return self._messages(room_id, query["from"], int(query.get("limit", "10")))
-            case "GET", ["rooms", room_id, "state", type_, state_key]:
-                return self._tell_state(room_id, type_, state_key, whole=query.get("format") == "event")
-            case "POST", ["rooms", _, "receipt" | "read_markers", *_]:
-                return web.json_response({})
-            case "POST", ["keys", "upload"]:
-                return await self._take_keys(request)
-            case "POST", ["keys", "query"]:
+            case KEY_UPLOAD.name, _:
+                return self._take_keys(request.read_json())
+            case KEY_QUERY.name, _:
                 devices = {DEVICE: self.device_keys} if self.device_keys else {}
                 return web.json_response({"device_keys": {ME: devices}, "failures": {}})
-        return _error(404, "M_UNRECOGNIZED")
+        return await self._sync(request)
 
     def _notifications(self, token: str | None, limit: int) -> web.Response:
         """Newest first; the token is the place in the stream before which it goes on."""
         end = self.place if token is None else read_place(token, "n")
         if end is None:
-            return _error(400, "M_UNKNOWN")
+            raise refused(400, "M_UNKNOWN", "unrecognised token")
         listed: list[Json] = []
         while end > 0 and len(listed) < limit:
             end -= 1
@@ -215,8 +190,10 @@ class SoakHomeserver:
         return web.json_response({"notifications": listed, **({"next_token": f"n{end}"} if end else {})})
 
     def _messages(self, room_id: str, token: str, limit: int) -> web.Response:
+        if room_id not in self.state:
+            raise refused(403, "M_FORBIDDEN", "User not in room")
         if (end := read_place(token, "p")) is None:
-            return _error(400, "M_UNKNOWN")
+            raise refused(400, "M_UNKNOWN", "Invalid token")
         found: list[Json] = []
         while end > 0 and len(found) < limit:
             end -= 1
@@ -225,22 +202,8 @@ class SoakHomeserver:
                 found.append(entry.content)
         return web.json_response({"chunk": found, "start": token, **({"end": f"p{end}"} if end else {})})
 
-    def _members(self, room_id: str) -> Json:
-        members = {key: event for (type_, key), event in self._state[room_id].items() if type_ == "m.room.member"}
-        return {user: {"display_name": event["content"]["displayname"]} for user, event in members.items()}
-
-    def _tell_state(self, room_id: str, type_: str, state_key: str, *, whole: bool) -> web.Response:
-        event = self._state.get(room_id, {}).get((type_, state_key))
-        if event is None:
-            return _error(404, "M_NOT_FOUND")
-        return web.json_response(event if whole else event["content"])
-
-    async def _take_keys(self, request: web.BaseRequest) -> web.Response:
-        keys = await request.json()
-        try:
-            check_key_upload(keys, ME, DEVICE, self.one_time_keys)
-        except Refused as refusal:
-            return _error(refusal.status, refusal.errcode)
+    def _take_keys(self, keys: Json) -> web.Response:
+        check_key_upload(keys, ME, DEVICE, self.one_time_keys)
         self.device_keys = keys.get("device_keys", self.device_keys)
         self.one_time_keys.update(keys.get("one_time_keys", {}))
         return web.json_response({"one_time_key_counts": {"signed_curve25519": len(self.one_time_keys)}})
@@ -252,20 +215,16 @@ class SoakHomeserver:
 
     # The sync
 
-    async def _sync(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def _sync(self, request: PlayedRequest) -> web.StreamResponse:
         self.syncs += 1
-        query = request.query
-        try:
-            check_filter(query["filter"])
-        except Refused as refusal:
-            return _error(refusal.status, refusal.errcode)
-        if "since" not in query:
+        token, timeout_ms = request.check_sync()
+        if token is None:
             rules = {"type": "m.push_rules", "content": {"global": predefined_rules(ME)}}
             return web.json_response({"next_batch": f"s{self.place}", "account_data": {"events": [rules]}})
-        if (since := read_place(query["since"])) is None:
-            return _error(400, "M_UNKNOWN")
-        room = json.loads(query["filter"]).get("room", {})
-        if query["timeout"] != "0":
+        if (since := read_place(token)) is None:
+            raise refused(400, "M_UNKNOWN", "Invalid stream token")
+        room = json.loads(request.word("filter") or "{}").get("room", {})
+        if timeout_ms:
             await self._wait(since)
         body = self._body(since, int(room.get("timeline", {}).get("limit", 10)))
         with contextlib.suppress(ConnectionResetError):
@@ -315,7 +274,3 @@ def _joined(new: Sequence[Entry], limit: int, since: int) -> Json:
         events, first = room["timeline"]["events"], places.get(room_id, [since])[-limit:][0]
         room["timeline"] = {"events": events[-limit:], "limited": len(events) > limit, "prev_batch": f"p{first}"}
     return rooms
-
-
-def _error(status: int, errcode: str) -> web.Response:
-    return web.json_response({"errcode": errcode, "error": errcode}, status=status)

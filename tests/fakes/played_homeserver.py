@@ -69,7 +69,7 @@ class PlayedHomeserver:
     async def start(self) -> None:
         """On the port it had before, if it had one."""
         server = web.Server(self._answer, access_log=None, handler_cancellation=self.is_told_of_hanging_up)
-        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.01)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", self.port, reuse_address=True).start()
         self.port = self._runner.addresses[0][1]

@@ -184,8 +184,12 @@ async def measure_section(name: str, size: Size) -> Found:
         with watching() as guard:
             guard.expect("daemon warning: Sounds cannot be played", times=(0, None))
             async with _open_stage(size) as stage:
-                await _ON_STAGE[name](stage, found)
-                found.complaints = guard.complaints()
+                try:
+                    await _ON_STAGE[name](stage, found)
+                finally:
+                    # The stage's folder holds the logs.
+                    guard.finish_all()
+                    found.complaints = guard.complaints()
     except Exception as error:
         found.notes["the rest"] = f"{error} {getattr(error, 'hint', '')}".strip() or repr(error)
     return found

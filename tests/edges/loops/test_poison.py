@@ -21,6 +21,7 @@ from heliograph.core.privacy import Level, Privacy
 from heliograph.core.record import Change, Content, Delivery, Edit, PopupRecord, Rewrite, Withdrawal
 from heliograph.core.suspects import TRIES
 from heliograph.ports import Settlement
+from log_guard import ExpectLog
 from waiting import until
 
 OTHER_ROOM = "!other:example.org"
@@ -28,10 +29,6 @@ HOUR = 3600
 TOLD = "A message could not be shown"
 
 Outcome = Done[Popup] | RetryLater | Declined | NeedsUser
-
-pytestmark = pytest.mark.expected_log(
-    "Unexpected fault in|deliveries crashed|cannot be kept|stays on screen", times=(1, None)
-)
 
 
 class FaultyDesktop(FakeDesktop):
@@ -76,6 +73,7 @@ def room(number: int) -> str:
 # Messages
 
 
+@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of !room:", times=3)
 async def test_a_message_that_cannot_be_shown_is_given_up_alone_with_a_reason_and_a_notice(
     stage: DeliveryStage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -99,6 +97,7 @@ async def test_a_message_that_cannot_be_shown_is_given_up_alone_with_a_reason_an
     assert all(record.exc_info for record in faults)
 
 
+@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of !room:")
 async def test_a_fault_that_passes_costs_a_message_some_seconds(clock: WallClock) -> None:
     stage = DeliveryStage(clock, desktop=FaultyDesktop(faults=1))
     async with running(stage.loop):
@@ -108,6 +107,7 @@ async def test_a_fault_that_passes_costs_a_message_some_seconds(clock: WallClock
     assert TOLD not in titles(stage)
 
 
+@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of !room:", times=6)
 async def test_of_several_in_one_room_the_others_are_shown(stage: DeliveryStage) -> None:
     async with running(stage.loop):
         await stage.commit(*(make_delivery(f"$g{number}") for number in range(5)))
@@ -118,6 +118,8 @@ async def test_of_several_in_one_room_the_others_are_shown(stage: DeliveryStage)
         assert len(stage.popup_ids) == 2
 
 
+@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of summary:")
+@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of !room:", times=3)
 async def test_of_several_in_a_summary_the_others_are_shown(stage: DeliveryStage) -> None:
     many = [make_delivery(f"$g{number}", room_id=room(number)) for number in range(20)]
     content = make_content("poison", is_highlight=True, room_title="poison")
@@ -128,6 +130,7 @@ async def test_of_several_in_a_summary_the_others_are_shown(stage: DeliveryStage
             await settled(stage, each.event_id)
 
 
+@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of !room:", times=3)
 async def test_a_message_that_cannot_be_put_into_words_is_given_up_alone(
     clock: WallClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -147,6 +150,7 @@ async def test_a_message_that_cannot_be_put_into_words_is_given_up_alone(
         await settled(stage, "$b")
 
 
+@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of !room:", times=4)
 async def test_a_message_that_becomes_faulty_on_screen_stays_as_it_is_and_keeps_no_other_from_it(
     stage: DeliveryStage,
 ) -> None:
@@ -167,7 +171,10 @@ async def test_a_message_that_becomes_faulty_on_screen_stays_as_it_is_and_keeps_
 
 
 @pytest.mark.parametrize("faults", [1, TRIES])
-async def test_a_popup_that_cannot_be_closed_is_let_go_alone(clock: WallClock, faults: int) -> None:
+async def test_a_popup_that_cannot_be_closed_is_let_go_alone(
+    clock: WallClock, faults: int, expect_log: ExpectLog
+) -> None:
+    expect_log("delivery_loop error: Unexpected fault in the notification of !room:", times=faults)
     stage = DeliveryStage(clock, desktop=FaultyDesktop(close_faults=faults))
     async with running(stage.loop):
         await stage.commit(make_delivery("$a"))
@@ -181,6 +188,7 @@ async def test_a_popup_that_cannot_be_closed_is_let_go_alone(clock: WallClock, f
         assert len(stage.popup_ids) == (1 if faults < TRIES else 2)
 
 
+@pytest.mark.expected_log("popup_signals error: Unexpected fault in closing the notification of !room:")
 async def test_a_popup_that_cannot_be_closed_after_a_click_is_closed_later(clock: WallClock) -> None:
     stage = DeliveryStage(clock, desktop=FaultyDesktop(close_faults=1))
     async with running(stage.loop):
@@ -197,6 +205,7 @@ class FaultyOpener(FakeOpener):
         raise RuntimeError("a fault of our own")
 
 
+@pytest.mark.expected_log("popup_signals error: Unexpected fault in what the user did with a notification")
 async def test_a_click_that_finds_a_fault_is_not_repeated_and_is_told(clock: WallClock) -> None:
     opener = FaultyOpener()
     stage = DeliveryStage(clock, opener=opener)
@@ -226,6 +235,8 @@ class FaultyLedger(FakeLedger):
         await super().settle(settlements, shown=shown, closed=closed)
 
 
+@pytest.mark.expected_log("deliveries crashed, and starts again in [12] s", times=2)
+@pytest.mark.expected_log("What became of 1 message cannot be kept")
 async def test_what_cannot_be_written_down_is_not_shown_for_ever_and_holds_up_no_other(clock: WallClock) -> None:
     stage = DeliveryStage(clock, ledger=FaultyLedger())
     async with running(stage.loop):
@@ -240,6 +251,7 @@ async def test_what_cannot_be_written_down_is_not_shown_for_ever_and_holds_up_no
     assert "Some messages may be shown twice" in titles(stage)
 
 
+@pytest.mark.expected_log("Unexpected fault in telling hooks and bars what rang: they miss 1 message", times=2)
 async def test_a_bar_or_hook_that_finds_a_fault_holds_up_nothing(
     stage: DeliveryStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -261,6 +273,7 @@ class FaultyPictures:
         raise RuntimeError("a fault of our own")
 
 
+@pytest.mark.expected_log("delivery_loop error: Unexpected fault in fetching pictures: notifications go without")
 async def test_pictures_that_find_a_fault_are_done_without(clock: WallClock) -> None:
     stage = DeliveryStage(clock, pictures=FaultyPictures())
     async with running(stage.loop):
@@ -270,7 +283,10 @@ async def test_pictures_that_find_a_fault_are_done_without(clock: WallClock) -> 
 
 
 @pytest.mark.parametrize(("faults", "is_shown"), [(1, True), (10**9, False)])
-async def test_a_notice_that_cannot_be_shown_holds_up_no_message(clock: WallClock, faults: int, is_shown: bool) -> None:
+async def test_a_notice_that_cannot_be_shown_holds_up_no_message(
+    clock: WallClock, faults: int, is_shown: bool, expect_log: ExpectLog
+) -> None:
+    expect_log("notices error: Unexpected fault in a notice: A notice", times=min(faults, TRIES))
     stage = DeliveryStage(clock, desktop=FaultyDesktop(faults=faults))
     async with running(stage.loop):
         stage.loop.tell("A notice", "poison")
@@ -305,10 +321,12 @@ def make_call(event_id: str, room_id: str, until_ms: int) -> Delivery:
     return make_delivery(event_id, room_id=room_id, content=content)
 
 
+@pytest.mark.expected_log(r"calls error: Unexpected fault in ending the call \$p\n", times=TRIES)
 @pytest.mark.parametrize("takes_nothing", [False, True])
 async def test_a_call_that_cannot_be_ended_is_given_up_alone_with_a_reason_and_a_notice(
-    clock: WallClock, takes_nothing: bool
+    clock: WallClock, takes_nothing: bool, expect_log: ExpectLog
 ) -> None:
+    expect_log(r"calls error: The call \$p stays on screen", times=int(takes_nothing))
     ledger = CallLedger(takes_nothing=takes_nothing)
     stage = DeliveryStage(clock, ledger=ledger)
     async with running(stage.loop):
@@ -326,6 +344,8 @@ async def test_a_call_that_cannot_be_ended_is_given_up_alone_with_a_reason_and_a
         assert "fault of Heliograph's own" in ledger.deliveries[event_key("$p")].why
 
 
+@pytest.mark.expected_log("deliveries crashed, and starts again in [12] s", times=2)
+@pytest.mark.expected_log("What became of 0 messages cannot be kept")
 async def test_a_popup_that_cannot_be_hidden_for_a_lock_keeps_no_other_from_it(clock: WallClock) -> None:
     class LockLedger(FakeLedger):
         async def settle(

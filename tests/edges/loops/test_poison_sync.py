@@ -22,11 +22,8 @@ from heliograph.core.room import RoomFacts
 from heliograph.core.suspects import TRIES
 from heliograph.ports import Committed, Member, MessagesPage, NotificationsPage
 from heliograph.sync_loop import planner as planner_module
+from log_guard import ExpectLog
 from waiting import until
-
-pytestmark = pytest.mark.expected_log(
-    "[Uu]nexpected fault|fault of Heliograph's own|a fault of ours$|a fault of our own", times=(1, None)
-)
 
 OTHER = RoomId("!other:example.org")
 FAULTY = RoomId("!faulty:example.org")
@@ -122,6 +119,8 @@ async def take(stage: SyncStage, *rooms: JoinedRoom, last: str) -> None:
     await stage.rings(last)
 
 
+@pytest.mark.expected_log("Unexpected fault in decrypting several events")
+@pytest.mark.expected_log(r"Unexpected fault in decrypting \$event", times=3)
 async def test_a_message_that_cannot_be_decrypted_for_a_fault_rings_without_its_text(stage: SyncStage) -> None:
     assert isinstance(stage.encryption, FaultyEncryption)
     bad, good = make_encrypted(message("bad")), make_encrypted(message("good"))
@@ -134,6 +133,9 @@ async def test_a_message_that_cannot_be_decrypted_for_a_fault_rings_without_its_
     assert "fault of Heliograph's own" in stage.ledger.judged[bad.event_id].encryption
 
 
+@pytest.mark.expected_log("Unexpected fault in asking for the facts of 2 rooms")
+@pytest.mark.expected_log(r"Unexpected fault in asking for the facts of 1 room\n")
+@pytest.mark.expected_log("Unexpected fault in asking for a display name in !faulty:")
 async def test_a_room_whose_facts_find_a_fault_rings_without_them(stage: SyncStage) -> None:
     async with running(stage.loop):
         await stage.connected()
@@ -142,6 +144,11 @@ async def test_a_room_whose_facts_find_a_fault_rings_without_them(stage: SyncSta
     assert sorted(stage.rung) == ["bad", "good"]
 
 
+@pytest.mark.expected_log("Unexpected fault in reading the list of notifications: gaps are filled from /messages")
+@pytest.mark.expected_log("Messages may be missing in !faulty:example.org: unexpected fault in filling its gap")
+@pytest.mark.expected_log("Unexpected fault in asking for the facts of 2 rooms")
+@pytest.mark.expected_log(r"Unexpected fault in asking for the facts of 1 room\n")
+@pytest.mark.expected_log("Unexpected fault in asking for a display name in !faulty:")
 async def test_a_gap_that_finds_a_fault_is_left_open_alone_and_told(
     stage: SyncStage, homeserver: FaultyHomeserver
 ) -> None:
@@ -157,6 +164,7 @@ async def test_a_gap_that_finds_a_fault_is_left_open_alone_and_told(
     assert [title for title, _ in stage.troubles] == ["Some messages may be missing"]
 
 
+@pytest.mark.expected_log("Unexpected fault in asking for the name of a thread in !other:")
 async def test_a_thread_that_finds_a_fault_is_not_named(stage: SyncStage) -> None:
     content = {"msgtype": "m.text", "body": "hello", "m.relates_to": {"rel_type": "m.thread", "event_id": "$root"}}
     async with running(stage.loop):
@@ -164,6 +172,10 @@ async def test_a_thread_that_finds_a_fault_is_not_named(stage: SyncStage) -> Non
         await take(stage, JoinedRoom(OTHER, (make_event(room_id=OTHER, content=content),)), last="hello")
 
 
+@pytest.mark.expected_log("Unexpected fault in asking for the facts of 2 rooms")
+@pytest.mark.expected_log(r"Unexpected fault in asking for the facts of 1 room\n")
+@pytest.mark.expected_log("Unexpected fault in judging a sync: it is judged again without what cannot be", times=2)
+@pytest.mark.expected_log("Unexpected fault in judging what came in !faulty:")
 async def test_a_fault_that_needs_the_room_costs_that_room_its_events(
     stage: SyncStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -181,6 +193,7 @@ async def test_a_fault_that_needs_the_room_costs_that_room_its_events(
         assert f"heliograph explain {bad.event_id}" in hint
 
 
+@pytest.mark.expected_log("Unexpected fault in judging a sync: it is judged again without what cannot be", times=3)
 async def test_a_fault_that_needs_several_rooms_costs_all_of_them_their_events_and_no_other_sync(
     stage: SyncStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -196,6 +209,10 @@ async def test_a_fault_that_needs_several_rooms_costs_all_of_them_their_events_a
     assert len([each for each in stage.ledger.judged.values() if each.reason == FAULT]) == 2
 
 
+@pytest.mark.expected_log("Unexpected fault in asking for the facts of 2 rooms")
+@pytest.mark.expected_log(r"Unexpected fault in asking for the facts of 1 room\n")
+@pytest.mark.expected_log("Unexpected fault in judging a sync: it is judged again without what cannot be", times=2)
+@pytest.mark.expected_log("Unexpected fault in judging what came in !faulty:")
 async def test_a_missed_message_that_finds_a_fault_does_not_keep_the_account_from_starting_anew(
     stage: SyncStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -209,6 +226,10 @@ async def test_a_missed_message_that_finds_a_fault_does_not_keep_the_account_fro
     assert [each.room_id for each in decided.deliveries] == [OTHER]
 
 
+@pytest.mark.expected_log("Unexpected fault in reading push rules")
+@pytest.mark.expected_log(
+    "Unusable push rules: the push rules find a fault of Heliograph's own; the last good ones stay"
+)
 async def test_push_rules_that_find_a_fault_are_told_and_the_last_good_ones_stay_in_force(
     stage: SyncStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -227,6 +248,9 @@ async def test_push_rules_that_find_a_fault_are_told_and_the_last_good_ones_stay
     assert "fault of Heliograph's own" in str(stage.status.rules_problem)
 
 
+@pytest.mark.expected_log("Unexpected fault in the sync loop", times=3)
+@pytest.mark.expected_log("@me:example.org: an unexpected fault, see the log$")
+@pytest.mark.expected_log("Starting without what finds a fault of ours")
 async def test_what_finds_a_fault_at_the_first_start_is_done_without(
     stage: SyncStage, homeserver: FaultyHomeserver
 ) -> None:
@@ -261,6 +285,10 @@ async def give_up_bad(stage: SyncStage, ledger: FaultyLedger, bad: Event, *good:
     await until(lambda: ledger.state.next_batch == "s900")
 
 
+@pytest.mark.expected_log("Unexpected fault in the sync loop", times=2)
+@pytest.mark.expected_log("@me:example.org: an unexpected fault, see the log$")
+@pytest.mark.expected_log("cannot be kept for a fault of our own: it is looked for, and given up")
+@pytest.mark.expected_log(r"Given up, since it cannot be kept for a fault of our own: \$event")
 async def test_a_message_that_cannot_be_kept_for_a_fault_is_given_up_alone_with_a_reason_and_a_notice(
     clock: WallClock,
 ) -> None:
@@ -278,6 +306,11 @@ async def test_a_message_that_cannot_be_kept_for_a_fault_is_given_up_alone_with_
     assert f"heliograph explain {bad.event_id}" in hint
 
 
+@pytest.mark.expected_log("Unexpected fault in the sync loop", times=2)
+@pytest.mark.expected_log("@me:example.org: an unexpected fault, see the log$")
+@pytest.mark.expected_log("cannot be kept for a fault of our own: it is looked for, and given up")
+@pytest.mark.expected_log(r"Given up, since it cannot be kept for a fault of our own: \$event")
+@pytest.mark.expected_log(r"Given up, since it cannot be kept for a fault of our own: why \$event\d+ is given up")
 async def test_what_cannot_be_kept_in_any_way_does_not_hold_up_the_sync(clock: WallClock) -> None:
     ledger = FaultyLedger()
     stage = SyncStage(clock, ledger=ledger)
@@ -292,8 +325,20 @@ async def test_what_cannot_be_kept_in_any_way_does_not_hold_up_the_sync(clock: W
     assert bad.event_id not in ledger.judged
 
 
-@pytest.mark.parametrize("told", ["on_received", "on_key_counts", "on_changed_devices"])
-async def test_who_is_told_beside_and_finds_a_fault_does_not_hold_up_the_sync(stage: SyncStage, told: str) -> None:
+@pytest.mark.parametrize(
+    ("told", "what"),
+    [
+        ("on_received", "what came for this device alone"),
+        ("on_key_counts", "how many keys the homeserver has"),
+        ("on_changed_devices", "the own devices that changed"),
+    ],
+)
+async def test_who_is_told_beside_and_finds_a_fault_does_not_hold_up_the_sync(
+    stage: SyncStage, told: str, what: str, expect_log: ExpectLog
+) -> None:
+    # Each sync tells how many keys there are.
+    expect_log(f"tasks error: Unexpected fault in {what}\n", times=(1, None) if told == "on_key_counts" else 1)
+
     def fail(*_: object) -> None:
         raise RuntimeError("a fault of our own")
 
@@ -307,6 +352,8 @@ async def test_who_is_told_beside_and_finds_a_fault_does_not_hold_up_the_sync(st
         await stage.rings("good")
 
 
+@pytest.mark.expected_log("Unexpected fault in taking 2 to-device events")
+@pytest.mark.expected_log(r"Unexpected fault in taking 1 to-device event\n")
 async def test_a_to_device_event_that_finds_a_fault_is_rejected_alone(stage: SyncStage) -> None:
     assert isinstance(stage.encryption, FaultyEncryption)
     async with running(stage.loop):

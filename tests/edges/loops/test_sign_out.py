@@ -19,10 +19,8 @@ MINUTE = 60
 DAY = 24 * 3600
 GONE = LoggedOut(soft=False)
 
-pytestmark = [
-    pytest.mark.expected_log("checking whether @me:example.org was signed out", times=(0, None)),
-    pytest.mark.expected_log("took @me:example.org for signed out", times=(0, None)),
-]
+checks = pytest.mark.expected_log("warning: @me:example.org: checking whether @me:example.org was signed out$")
+is_believed = pytest.mark.expected_log("took @me:example.org for signed out, and knows its access token$")
 
 
 class DoubtfulHomeserver(FakeHomeserver):
@@ -65,6 +63,7 @@ async def doubt(homeserver: DoubtfulHomeserver, *whoami_says: ServerError | None
     await homeserver.drop_connections()
 
 
+@checks
 @pytest.mark.parametrize("soft", [True, False])
 async def test_it_ends_when_whoami_says_so_twice_a_minute_apart(
     stage: SyncStage, homeserver: DoubtfulHomeserver, soft: bool
@@ -84,6 +83,8 @@ async def test_it_ends_when_whoami_says_so_twice_a_minute_apart(
     assert len(homeserver.requests) == before, "syncs meanwhile"
 
 
+@checks
+@is_believed
 async def test_one_wrong_answer_to_a_poll_costs_a_second(stage: SyncStage, homeserver: DoubtfulHomeserver) -> None:
     room = await stage.room()
     async with running(stage.loop) as task:
@@ -98,6 +99,8 @@ async def test_one_wrong_answer_to_a_poll_costs_a_second(stage: SyncStage, homes
     assert stage.troubles == []
 
 
+@checks
+@is_believed
 async def test_whoami_must_say_so_twice(stage: SyncStage, homeserver: DoubtfulHomeserver) -> None:
     """A homeserver that was replaced for half a minute."""
     room = await stage.room()
@@ -109,6 +112,8 @@ async def test_whoami_must_say_so_twice(stage: SyncStage, homeserver: DoubtfulHo
         assert not task.done()
 
 
+@checks
+@is_believed
 @pytest.mark.parametrize(
     "trouble",
     [
@@ -137,6 +142,7 @@ async def test_what_is_no_answer_confirms_nothing_however_long_it_lasts_and_is_t
         assert stage.notices.standing == {}
 
 
+@checks
 async def test_answers_with_trouble_in_between_still_count(stage: SyncStage, homeserver: DoubtfulHomeserver) -> None:
     async with running(stage.loop) as task:
         await stage.connected()
@@ -144,6 +150,8 @@ async def test_answers_with_trouble_in_between_still_count(stage: SyncStage, hom
         assert not (await until_signed_out(task)).soft
 
 
+@checks
+@is_believed
 async def test_a_locked_account_is_not_signed_out(stage: SyncStage, homeserver: DoubtfulHomeserver) -> None:
     room = await stage.room()
     async with running(stage.loop) as task:
@@ -154,6 +162,7 @@ async def test_a_locked_account_is_not_signed_out(stage: SyncStage, homeserver: 
         assert not task.done()
 
 
+@checks
 @pytest.mark.parametrize("which", range(3))
 async def test_who_says_once_that_the_device_still_exists_is_believed(
     stage: SyncStage, homeserver: DoubtfulHomeserver, which: int
@@ -167,6 +176,7 @@ async def test_who_says_once_that_the_device_still_exists_is_believed(
         assert (await until_signed_out(task)).soft
 
 
+@checks
 async def test_a_network_that_comes_up_does_not_shorten_the_minute(
     stage: SyncStage, homeserver: DoubtfulHomeserver
 ) -> None:
@@ -181,6 +191,7 @@ async def test_a_network_that_comes_up_does_not_shorten_the_minute(
     assert second - first >= MINUTE
 
 
+@checks
 async def test_a_wall_clock_that_is_set_does_not_shorten_the_minute(
     stage: SyncStage, homeserver: DoubtfulHomeserver, clock: WallClock
 ) -> None:
@@ -194,6 +205,8 @@ async def test_a_wall_clock_that_is_set_does_not_shorten_the_minute(
     assert second - first >= MINUTE
 
 
+@pytest.mark.expected_log("checking whether @me:example.org was signed out$", times=(1, 2000))
+@pytest.mark.expected_log("took @me:example.org for signed out, and knows its access token$", times=(1, 2000))
 async def test_polls_that_go_on_to_say_so_against_whoami_are_trouble_and_no_storm(
     stage: SyncStage, homeserver: DoubtfulHomeserver
 ) -> None:
@@ -219,6 +232,7 @@ async def test_whoever_waits_for_all_to_be_here_is_told_at_once(
         assert asyncio.get_running_loop().time() - began < MINUTE
 
 
+@checks
 async def test_a_sign_out_before_the_first_sync_is_confirmed_too(
     stage: SyncStage, homeserver: DoubtfulHomeserver
 ) -> None:

@@ -452,4 +452,5 @@ TestOutbox = OutboxMachine.TestCase
 
 @pytest.fixture(autouse=True)
 def gateways_that_refuse(expect_log: ExpectLog) -> None:
-    expect_log("(refused a push|are given up)", times=(0, None))
+    expect_log(r"dispatch warning: The gateway \S+ refused a push of pusher [^\n]*$", times=(0, None))
+    expect_log(r"commits warning: Pushes of pusher \S+ are given up \(\d+\): [^\n]*$", times=(0, None))

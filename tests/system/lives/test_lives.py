@@ -25,7 +25,8 @@ TRIES = 40
 
 @pytest.mark.timeout(900)
 @pytest.mark.expected_log(
-    "daemon warning: .*(the connection was closed without an answer|nothing answers at 127.0.0.1)", times=(0, None)
+    r"^daemon warning: [^\n]*(the connection was closed without an answer|nothing answers at 127\.0\.0\.1)[^\n]*$",
+    times=(0, None),
 )
 async def test_in_a_whole_life_all_that_should_ring_rings_once(
     life_seed: int, mode: Mode, life_stage: Stage, request: pytest.FixtureRequest

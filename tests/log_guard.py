@@ -8,8 +8,11 @@ A test announces what it provokes, by a pattern and how often it comes:
         expect_log("starting anew", times=2)
 
 The pattern is a regular expression, searched for in `source level: sentence` and the traceback after it. The source is
-what the program was watched as (`daemon`, `relay`, `homeserver`), or the logger in the test's own process. What was
-announced and comes less often fails as well.
+what the program is (`daemon`, `relay`, `demo`, `command`), `homeserver`, or the logger in the test's own process. What
+was announced and comes less often fails as well.
+
+Whatever Heliograph writes to standard error is seen, whoever started it: see program_starts.py. A log that is watched
+besides tells, too, how a program died. To start Heliograph where the guard does not see it is a complaint.
 """
 
 from __future__ import annotations
@@ -19,10 +22,12 @@ import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
 from log_findings import findings
+from program_starts import gathering, reach_every_program
 
 Times = int | tuple[int, int | None]
 """Exactly so often; or at least and at most, None being any number."""
@@ -81,8 +86,12 @@ class _Watched:
 class LogGuard:
     """What was written since it began, by the programs that it watches."""
 
+    copies: Path | None = None
+    """The folder to which programs copy what they write."""
     logged: list[str] = field(default_factory=list)
     """Findings in the log of this very process."""
+    unseen: list[str] = field(default_factory=list)
+    """Programs that were started where they are not seen."""
     _expectations: list[_Expectation] = field(default_factory=list)
     _watched: dict[object, _Watched] = field(default_factory=dict)
 
@@ -113,13 +122,24 @@ class LogGuard:
 
     def finish_all(self) -> None:
         """Nothing more is watched. What was written until now can be read for as long as the guard lives."""
+        for each in self._copied():
+            self._watched[len(self._watched)] = each
+        self.copies = None
         for watched in self._watched.values():
             watched.keep()
 
+    def _copied(self) -> Iterator[_Watched]:
+        """What programs wrote that nobody watches otherwise."""
+        for file in sorted(self.copies.iterdir()) if self.copies else ():
+            leads_to, _, text = file.read_text(errors="replace").partition("\n")
+            if Path(leads_to) not in self._watched:
+                yield _Watched(file.stem, partial(str, text))
+
     def complaints(self) -> list[str]:
         """What was not expected, and what was expected and did not come. Empty: all is well."""
-        found = self.logged.copy()
-        found += [f"{each.name} {finding}" for each in self._watched.values() for finding in each.read(each.written())]
+        sources = [*self._watched.values(), *self._copied()]
+        found = [*self.logged, *self.unseen]
+        found += [f"{each.name} {finding}" for each in sources for finding in each.read(each.written())]
         bad = [finding for finding in found if not any(each.takes(finding) for each in self._expectations)]
         bad += [
             f"announced and did not come, or {each.found} times instead of {each.least}: {each.pattern}"
@@ -130,7 +150,8 @@ class LogGuard:
 
     def last_words(self) -> list[tuple[str, str]]:
         """Names and the ends of what they wrote."""
-        return [(each.name, text[-_TAIL:]) for each in self._watched.values() if (text := each.written())]
+        sources = [*self._watched.values(), *self._copied()]
+        return [(each.name, text[-_TAIL:]) for each in sources if (text := each.written())]
 
 
 def _written(log: Path, start: int) -> str:
@@ -181,20 +202,32 @@ class _Here(logging.Handler):
         self._guard.logged.append(f"{record.name} {record.levelname.lower()}: {text}")
 
 
+def see_every_program() -> None:
+    """Also those that are started before the first guard."""
+    reach_every_program(_note_unseen)
+
+
+def _note_unseen(command: str) -> None:
+    if _guards:
+        current_guard().unseen.append(f"started where the guard does not see it: {command}")
+
+
 @contextmanager
 def watching() -> Iterator[LogGuard]:
     """Programs started in this block are watched; whoever runs it asks for the complaints."""
-    guard = LogGuard()
-    here = _Here(guard)
-    _guards.append(guard)
-    logging.getLogger().addHandler(here)
-    try:
-        yield guard
-    finally:
-        logging.getLogger().removeHandler(here)
-        _guards.remove(guard)
-        # The folders of programs that outlive tests may be gone when the last test is reported.
-        guard.finish_all()
+    see_every_program()
+    with gathering() as folder:
+        guard = LogGuard(folder)
+        here = _Here(guard)
+        _guards.append(guard)
+        logging.getLogger().addHandler(here)
+        try:
+            yield guard
+        finally:
+            logging.getLogger().removeHandler(here)
+            _guards.remove(guard)
+            # The folders of programs that outlive tests may be gone when the last test is reported.
+            guard.finish_all()
 
 
 @contextmanager

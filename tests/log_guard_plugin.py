@@ -6,12 +6,14 @@ from collections.abc import Generator, Iterator
 
 import pytest
 
-from log_guard import ExpectLog, LogGuard, guarded
+from log_guard import ExpectLog, LogGuard, guarded, see_every_program
 
 _GUARD = pytest.StashKey[LogGuard]()
 
 
 def pytest_configure(config: pytest.Config) -> None:
+    # Programs that outlive tests start before the first test's guard.
+    see_every_program()
     config.addinivalue_line("markers", "expected_log(pattern, times=1): what programs under test will warn of")
 
 

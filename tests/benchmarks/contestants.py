@@ -11,6 +11,7 @@ from typing import Protocol
 
 from benchmarks.processes import Measured, start
 from heliograph.demo.user import DemoUser
+from program_starts import seen_environment
 
 _HERE = Path(__file__).parent
 _HELIOGRAPH = [sys.executable, "-c", "from heliograph.cli import main; main()"]
@@ -31,12 +32,13 @@ class Contestant(Protocol):
 
 def environ(home: Path, bus: str) -> dict[str, str]:
     """Nothing of the person who measures, and no system bus, for each of them alike."""
-    kept = {name: os.environ[name] for name in ("PATH", "LANG", "PYTHONPATH") if name in os.environ}
+    kept = {name: os.environ[name] for name in ("PATH", "LANG") if name in os.environ}
     places = {"CONFIG": ".config", "STATE": ".local/state", "CACHE": ".cache", "DATA": ".local/share"}
     for place in places.values():
         (home / place).mkdir(parents=True, exist_ok=True)
     return {
         **kept,
+        **seen_environment(),
         **{f"XDG_{name}_HOME": str(home / place) for name, place in places.items()},
         "HOME": str(home),
         "XDG_RUNTIME_DIR": str(home),

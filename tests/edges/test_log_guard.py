@@ -12,7 +12,7 @@ from pathlib import Path
 import pytest
 
 from log_findings import findings
-from log_guard import LogGuard, current_guard, guarded
+from log_guard import LogGuard, current_guard, guarded, watching
 
 FINE = "2024-05-01 12:00:00 info: all is well"
 WARNING = "2024-05-01 12:00:01 warning: the disk is full"
@@ -150,6 +150,61 @@ def test_a_run_that_fails_otherwise_tells_how(log: Path, write: Callable[[str], 
 
     with pytest.raises(KeyError):
         run()
+
+
+DEMO = """\
+import logging, sys
+from heliograph import cli, demo
+
+async def run_demo(stay):
+    logging.getLogger("heliograph").warning("the disk is full")
+    return 0
+
+demo.run_demo = run_demo
+sys.argv = ["heliograph", "demo"]
+cli.main()
+"""
+COMMAND = """\
+from heliograph import accounts, cli
+raise ValueError("of no value")
+"""
+
+
+@pytest.mark.parametrize(
+    ("program", "complaint"),
+    [(DEMO, "demo warning: the disk is full"), (COMMAND, "command output: Traceback (most recent call last):")],
+)
+@pytest.mark.parametrize("way", [(), ("sh", "-c", '"$@"; true', "sh")], ids=["itself", "deep below"])
+def test_programs_are_seen_wherever_their_output_goes(way: tuple[str, ...], program: str, complaint: str) -> None:
+    with watching() as guard:
+        subprocess.run([*way, sys.executable, "-c", program], stderr=subprocess.DEVNULL, check=False, timeout=60)
+    (found,) = guard.complaints()
+    assert found.splitlines()[0] == complaint
+
+
+def test_a_log_that_is_watched_does_not_count_twice(tmp_path: Path) -> None:
+    log = tmp_path / "x.log"
+    with watching() as guard, log.open("wb") as stream:
+        guard.watch("daemon", log)
+        subprocess.run([sys.executable, "-c", DEMO], stderr=stream, check=False, timeout=60)
+    (found,) = guard.complaints()
+    assert found == "daemon warning: the disk is full"
+
+
+def test_what_other_programs_write_is_nothing_to_us() -> None:
+    with watching() as guard:
+        subprocess.run([sys.executable, "-c", "raise KeyError"], stderr=subprocess.DEVNULL, check=False, timeout=60)
+    assert guard.complaints() == []
+
+
+@pytest.mark.parametrize("lacking", ["LOG_GUARD", "PYTHONPATH"])
+@pytest.mark.parametrize("words", [("-m", "heliograph", "--version"), ("-c", "import heliograph")])
+def test_to_start_a_program_where_it_is_not_seen_is_a_complaint(lacking: str, words: tuple[str, ...]) -> None:
+    with watching() as guard:
+        environment = {name: value for name, value in os.environ.items() if name != lacking}
+        subprocess.run([sys.executable, *words], env=environment, stdout=subprocess.DEVNULL, check=True, timeout=60)
+    (found,) = guard.complaints()
+    assert found.startswith("started where the guard does not see it: ")
 
 
 CONFTEST = "from log_guard_plugin import *\n"

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
+import os
 import signal
 import sqlite3
 import sys
@@ -304,7 +305,8 @@ def _start(folder: Path, bus: str) -> Measured:
     configuration.parent.mkdir(parents=True, exist_ok=True)
     configuration.write_text(f"[history]\ndays = {_HISTORY_DAYS}\n")
     words = [str(_TESTS / "soak/launcher.py"), str(folder / "clock"), str(folder / "counts.json")]
-    return start([sys.executable, *words], {**environ(folder, bus), "PYTHONPATH": str(_TESTS)}, folder)
+    path = os.pathsep.join(each for each in sys.path if each)
+    return start([sys.executable, *words], {**environ(folder, bus), "PYTHONPATH": path}, folder)
 
 
 def _activity(pid: int) -> tuple[str, ...] | None:

@@ -7,7 +7,6 @@ import sys
 from dataclasses import dataclass
 
 from heliograph.demo.user import DemoUser
-from log_guard import current_guard
 
 
 @dataclass(frozen=True)
@@ -31,7 +30,6 @@ async def heliograph(*words: str, typed: str = "", seconds: float = 60) -> Ended
         process.kill()
         raise
     assert process.returncode is not None
-    current_guard().watch_text("command", errors.decode())
     return Ended(process.returncode, output.decode(), errors.decode())
 
 

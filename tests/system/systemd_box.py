@@ -18,6 +18,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from log_guard import current_guard
+from program_starts import seen_environment
 
 REPOSITORY = Path(__file__).parents[2]
 USER = "boxed"
@@ -82,7 +83,9 @@ class SystemdBox:
     """`shared` folders are the same inside and outside, beside this repository and its Python."""
 
     def __init__(self, *shared: Path) -> None:
-        self._shared = (*_program_folders(), *shared)
+        copies = current_guard().copies
+        assert copies is not None
+        self._shared = (*_program_folders(), copies, *shared)
         self._folder = Path(tempfile.mkdtemp(prefix="box."))
         self._cgroup = _cgroup_root() / self._folder.name
         self._launcher: subprocess.Popen[bytes] | None = None
@@ -208,7 +211,7 @@ class SystemdBox:
         assert self._pid is not None
         done = subprocess.run(
             ["nsenter", "-t", str(self._pid), *("-m", "-p", "-u", "-i", "-C", "--"), *words],
-            env=dict(environment),
+            env={**environment, **seen_environment()},
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,

@@ -134,7 +134,12 @@ asyncio.run(main())
 """
 
 
-@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+_INTERRUPTED = pytest.mark.expected_log(r"command output: Traceback(.*\n)*KeyboardInterrupt$")
+
+
+@pytest.mark.parametrize(
+    "number", [signal.SIGKILL, signal.SIGTERM, pytest.param(signal.SIGINT, marks=_INTERRUPTED, id="SIGINT")]
+)
 async def test_it_ends_with_its_parent_however_that_ends(number: signal.Signals) -> None:
     parent = await asyncio.create_subprocess_exec(
         *(sys.executable, "-c", textwrap.dedent(_PARENT)),

@@ -44,7 +44,7 @@ NO_DISK = ("disk is full", "Read-only file system", "readonly database", "disk I
 
 
 # Whole lines: a traceback is no trouble of the network or the disk.
-@pytest.mark.expected_log(rf"^(daemon|relay) warning: [^\n]*({'|'.join(NO_ANSWER)})[^\n]*$", times=(0, None))
+@pytest.mark.expected_log(rf"^(daemon|relay) (warning|error): [^\n]*({'|'.join(NO_ANSWER)})[^\n]*$", times=(0, None))
 @pytest.mark.expected_log(rf"^(daemon|relay) (warning|error): [^\n]*({'|'.join(NO_DISK)})[^\n]*$", times=(0, None))
 @pytest.mark.timeout(300)
 async def test_whatever_fails_each_event_rings_once_or_is_rightly_silent(

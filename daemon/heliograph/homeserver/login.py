@@ -14,6 +14,7 @@ from heliograph.homeserver.answer import plain
 from heliograph.homeserver.session import Session
 
 _LOGIN = "/_matrix/client/v3/login"
+_WHOAMI = "/_matrix/client/v3/account/whoami"
 _AUTH_METADATA = ("/_matrix/client/v1/auth_metadata", "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata")
 _MAX_ANSWER = 256 * 1024
 _MAX_TOKEN = 8192
@@ -86,7 +87,7 @@ async def log_in_with_token(
 async def recognise(session: Session, user_id: UserId) -> Device:
     """The device that the session's access token belongs to. Raises UserError, and LoggedOut for a dead token."""
     try:
-        answer = await session.request_json("GET", "/_matrix/client/v3/account/whoami", limit=_MAX_ANSWER)
+        answer = await session.request_json("GET", _WHOAMI, limit=_MAX_ANSWER)
     except LoggedOut:
         raise
     except ServerError as error:
@@ -106,12 +107,38 @@ async def recognise(session: Session, user_id: UserId) -> Device:
 
 
 async def log_out(session: Session, pushkey: str) -> None:
-    """End the device and its pushers. A device that is gone already is no error. Raises ServerError."""
+    """End the device and its pushers. A device that is gone already is no error, if whoami says so, too: a homeserver
+    that refuses the access token once may be wrong, and is asked once more. Raises ServerError."""
     try:
-        await _remove_pushers(session, pushkey)
-        await session.request("POST", "/_matrix/client/v3/logout", body={}, limit=_MAX_ANSWER)
+        await _end_device(session, pushkey)
     except LoggedOut:
-        return
+        if await knows_token(session):
+            await _end_device_after_all(session, pushkey)
+
+
+async def _end_device(session: Session, pushkey: str) -> None:
+    await _remove_pushers(session, pushkey)
+    await session.request("POST", "/_matrix/client/v3/logout", body={}, limit=_MAX_ANSWER)
+
+
+async def _end_device_after_all(session: Session, pushkey: str) -> None:
+    try:
+        await _end_device(session, pushkey)
+    except LoggedOut as error:
+        if await knows_token(session):
+            raise BadAnswer(401, "refuses the access token, which it knows when it is asked whose that is") from error
+
+
+async def knows_token(session: Session) -> bool:
+    """Whether the homeserver knows the session's access token: whoami is asked, which needs nothing else. Raises
+    ServerError if that cannot be told."""
+    try:
+        await session.request("GET", _WHOAMI, limit=_MAX_ANSWER)
+    except LoggedOut:
+        return False
+    except AccountLocked:
+        return True
+    return True
 
 
 async def _remove_pushers(session: Session, pushkey: str) -> None:

@@ -47,6 +47,53 @@ def test_a_device_that_is_gone_is_logged_out_of_just_the_same(shell: Shell, sign
     assert list_accounts() == []
 
 
+UNKNOWN_TOKEN = 401, {"errcode": "M_UNKNOWN_TOKEN", "error": "Dead", "soft_logout": False}
+
+
+@pytest.mark.parametrize("request_", ["GET /pushers", "POST /logout"])
+def test_one_refused_token_that_whoami_knows_is_no_sign_out(
+    shell: Shell, signed_in: LoginServer, request_: str
+) -> None:
+    signed_in.answers[request_] = UNKNOWN_TOKEN
+    result = shell.run("logout", ME)
+    assert result.exit_code == 1
+    assert "you stay signed in: refuses the access token, which it knows" in result.stderr
+    assert len(signed_in.devices) == len(list_accounts()) == 1
+    assert (state_folder(ME) / "secret.json").exists()
+    del signed_in.answers[request_]
+    assert shell.run("logout", ME).exit_code == 0
+    assert signed_in.devices == {}
+
+
+@pytest.mark.parametrize("answer", [(401, "<html>"), (401, {"errcode": "M_MISSING_TOKEN"}), (502, "bad gateway")])
+def test_a_sign_out_that_whoami_does_not_confirm_keeps_everything(
+    shell: Shell, signed_in: LoginServer, answer: tuple[int, object]
+) -> None:
+    signed_in.answers["GET /pushers"] = UNKNOWN_TOKEN
+    signed_in.answers["GET /account/whoami"] = answer
+    assert shell.run("logout", ME).exit_code == 1
+    assert len(list_accounts()) == 1
+    assert shell.run("logout", ME, "--force").exit_code == 0
+    assert list_accounts() == []
+
+
+@pytest.mark.parametrize("answer", [(401, "<html>"), (401, {"errcode": "M_MISSING_TOKEN"})])
+def test_a_proxys_401_is_no_sign_out(shell: Shell, signed_in: LoginServer, answer: tuple[int, object]) -> None:
+    signed_in.answers["POST /logout"] = answer
+    assert shell.run("logout", ME).exit_code == 1
+    assert len(list_accounts()) == 1
+
+
+def test_one_refused_token_is_tried_again_once_whoami_knows_it(shell: Shell, signed_in: LoginServer) -> None:
+    class Once(dict[str, tuple[int, object]]):
+        def __getitem__(self, call: str) -> tuple[int, object]:
+            return self.pop(call)
+
+    signed_in.answers = Once({"GET /pushers": UNKNOWN_TOKEN})
+    assert shell.run("logout", ME).exit_code == 0
+    assert signed_in.devices == {}
+
+
 def test_a_server_that_fails_keeps_everything_and_names_force(shell: Shell, signed_in: LoginServer) -> None:
     signed_in.answers["POST /logout"] = 502, "bad gateway"
     result = shell.run("logout", ME)

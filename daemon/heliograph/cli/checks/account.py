@@ -24,6 +24,7 @@ from heliograph.errors import (
     UserError,
 )
 from heliograph.homeserver.client import HomeserverClient
+from heliograph.homeserver.login import knows_token
 from heliograph.homeserver.session import Session
 from heliograph.ports import Features, Pusher
 from heliograph.pusher_loop import APP_ID
@@ -113,7 +114,7 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
     except LoggedOut as gone:
         # Synapse checks the token there, too.
         yield good(subject, account.homeserver)
-        yield _signed_out(account, soft=gone.soft)
+        yield await _refused(account, session, gone)
         return
     except AccountLocked:
         # There, too.
@@ -134,7 +135,7 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
     try:
         pushers = await homeserver.pushers()
     except LoggedOut as gone:
-        yield _signed_out(account, soft=gone.soft)
+        yield await _refused(account, session, gone)
     except AccountLocked:
         yield _locked(account)
     except ServerError as error:
@@ -148,9 +149,18 @@ def _locked(account: Account) -> Finding:
     return bad(_about(account, "device"), how, "Ask whoever runs the homeserver to unlock it.")
 
 
-def _signed_out(account: Account, *, soft: bool) -> Finding:
-    how = "signed out softly: its device waits for a new login" if soft else "signed out: its device is no more"
-    return bad(_about(account, "device"), how, f"heliograph login {account.user_id}")
+async def _refused(account: Account, session: Session, gone: LoggedOut) -> Finding:
+    """One answer proves little, and nothing is done about it here: whoami is asked, and what both say is told."""
+    subject = _about(account, "device")
+    try:
+        is_known = await knows_token(session)
+    except ServerError as error:
+        return bad(subject, f"its access token is refused, and whoami does not confirm that: it {error}", _SERVER)
+    if is_known:
+        return bad(subject, "its access token is refused in one place, and known to whoami: not signed out", _SERVER)
+    what = "signed out softly, and its device waits for a new login" if gone.soft else "signed out"
+    text = f"its access token is refused, and whoami confirms that: {what}"
+    return bad(subject, text, f"heliograph login {account.user_id}")
 
 
 def _check_pusher(subject: str, pushers: tuple[Pusher, ...], account: Account) -> Finding:

@@ -20,6 +20,7 @@ _NAMESPACES = re.compile(r"^# Namespaces\..*?^# End of namespaces\.\n", re.MULTI
 _RELAY_UNIT = "heliograph-relay.service"
 _HIDDEN_FROM_RELAY = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - nothing is written there
 """By its unit: the first three by ProtectHome=yes, the others by PrivateTmp=yes."""
+_RENDERED = frozenset({"ExecStart", "ExecStopPost", "ReadWritePaths", "WantedBy"})
 _PLACES = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 
 
@@ -53,6 +54,28 @@ def render_unit(program: Path, target: Literal["graphical-session", "default"], 
 def render_leave_unit(program: Path, *, with_namespaces: bool = True) -> str:
     """The unit of `leave_unit_file`, which runs `program` in the same sandbox."""
     return _render(LEAVE_UNIT, "handoff --leave", program, is_failure_ignored=True, with_namespaces=with_namespaces)
+
+
+def is_outdated() -> bool:
+    """Whether what is installed is not what this version would install, but for programs, folders and targets: those
+    are the user's."""
+    return any(_is_outdated(file, name) for file, name in ((unit_file(), UNIT), (leave_unit_file(), LEAVE_UNIT)))
+
+
+def _is_outdated(file: Path, name: str) -> bool:
+    try:
+        installed = file.read_text("utf-8", errors="replace")
+    except OSError:
+        return True
+    shipped = _shipped_unit(name)
+    return _settings(installed) not in (_settings(shipped), _settings(_NAMESPACES.sub("", shipped)))
+
+
+def _settings(unit: str) -> list[str]:
+    """Lines without comments; of those that `_render` changes only which setting it is."""
+    lines = [line.strip() for line in unit.splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("#", ";", "Environment="))]
+    return [key if (key := line.partition("=")[0]) in _RENDERED else line for line in kept]
 
 
 def _render(name: str, words: str, program: Path, *, is_failure_ignored: bool = False, with_namespaces: bool) -> str:

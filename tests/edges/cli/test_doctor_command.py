@@ -25,7 +25,7 @@ from fakes.notification_server import NotificationServer
 from heliograph import __version__
 from heliograph.accounts import list_accounts, state_folder
 from heliograph.cli.checks.notifications import check_notifications
-from heliograph.cli.unit import unit_file
+from heliograph.cli.unit import leave_unit_file, render_leave_unit, render_unit, unit_file
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
 from heliograph.tasks import LongTask
@@ -44,7 +44,9 @@ def systemctl(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Callable[..., 
         (folder / "systemctl").write_text(f"#!/bin/sh\ncat <<'END'\n{lines}\nEND\n")
         (folder / "systemctl").chmod(0o755)
         unit_file().parent.mkdir(parents=True, exist_ok=True)
-        unit_file().write_text("")
+        program = Path("/opt/heliograph/bin/heliograph")
+        unit_file().write_text(render_unit(program, "default"))
+        leave_unit_file().write_text(render_leave_unit(program, with_namespaces=False))
 
     return say
 
@@ -186,6 +188,31 @@ def test_the_unit_is_looked_at(
     assert text in found["text"]
 
 
+def remove_the_leave_unit() -> None:
+    leave_unit_file().unlink()
+
+
+def take_a_setting_out() -> None:
+    unit = unit_file().read_text()
+    unit_file().write_text(unit.replace("OnFailure=heliograph-leave.service\n", ""))
+
+
+def change_a_setting() -> None:
+    unit = unit_file().read_text()
+    unit_file().write_text(unit.replace("WatchdogSec=180", "WatchdogSec=90"))
+
+
+@pytest.mark.parametrize("spoil", [remove_the_leave_unit, take_a_setting_out, change_a_setting])
+def test_a_unit_of_another_version_is_found_with_its_cure(
+    shell: Shell, systemctl: Callable[..., None], spoil: Callable[[], None]
+) -> None:
+    systemctl()
+    spoil()
+    found = find(shell, "unit")
+    assert (found["verdict"], found["cure"]) == ("hmm", "heliograph service install")
+    assert "not the one that this version installs" in found["text"]
+
+
 @pytest.mark.parametrize(
     ("state", "verdict", "cure"),
     [
@@ -268,7 +295,32 @@ def test_a_damaged_secret_is_found(shell: Shell, signed_in: LoginServer) -> None
 
 def test_a_device_that_is_signed_out_is_found(shell: Shell, signed_in: LoginServer) -> None:
     signed_in.devices.clear()
-    assert "signed out" in find(shell, f"{ME} device")["text"]
+    found = find(shell, f"{ME} device")
+    assert "refused, and whoami confirms that: signed out" in found["text"]
+    assert found["cure"] == f"heliograph login {ME}"
+
+
+@pytest.mark.parametrize("request_", ["GET /versions", "GET /pushers"])
+@pytest.mark.parametrize(
+    ("whoami", "text"),
+    [
+        (None, "refused in one place, and known to whoami: not signed out"),
+        ((502, "bad gateway"), "whoami does not confirm that: it answered HTTP 502"),
+        ((401, {"errcode": "M_MISSING_TOKEN"}), "whoami does not confirm that: it answered HTTP 401"),
+    ],
+)
+def test_a_token_that_is_refused_once_is_not_signed_out_and_nothing_is_done_about_it(
+    shell: Shell, signed_in: LoginServer, request_: str, whoami: tuple[int, Any] | None, text: str
+) -> None:
+    signed_in.answers[request_] = 401, {"errcode": "M_UNKNOWN_TOKEN", "error": "Dead", "soft_logout": False}
+    if whoami is not None:
+        signed_in.answers["GET /account/whoami"] = whoami
+    before = sorted(path.name for path in state_folder(ME).iterdir())
+    found = find(shell, f"{ME} device")
+    assert found["verdict"] == "bad"
+    assert text in found["text"]
+    assert "login" not in found["cure"]
+    assert sorted(path.name for path in state_folder(ME).iterdir()) == before
 
 
 @pytest.mark.parametrize("request_", ["GET /versions", "GET /pushers"])

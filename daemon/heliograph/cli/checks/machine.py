@@ -9,7 +9,7 @@ from heliograph.accounts import state_root
 from heliograph.bus import Bus
 from heliograph.cli import systemd
 from heliograph.cli.checks.finding import Finding, bad, doubtful, good
-from heliograph.cli.unit import unit_file
+from heliograph.cli.unit import is_outdated, unit_file
 from heliograph.desktop.identity import DESKTOP_ENTRY, data_folders
 from heliograph.hooks import missing_program
 from heliograph.session_bus import session_bus_address
@@ -62,6 +62,8 @@ def check_unit(*, is_running: bool) -> Finding:
         return (doubtful if is_running else bad)("unit", active or "unknown", "systemctl --user start heliograph")
     if state.get("UnitFileState") != "enabled":
         return doubtful("unit", "runs, and does not start with the session", "heliograph service install")
+    if is_outdated():
+        return doubtful("unit", "runs, and is not the one that this version installs", "heliograph service install")
     restarts = state.get("NRestarts", "0")
     return good(
         "unit", "runs" if restarts == "0" else f"runs, after {restarts} {'restart' if restarts == '1' else 'restarts'}"

@@ -36,7 +36,6 @@ from heliograph.errors import (
     EXIT_CONFIG,
     EXIT_NEEDS_LOGIN,
     LoggedOut,
-    SecretsLocked,
     StorageError,
     UserError,
 )
@@ -50,6 +49,7 @@ from heliograph.homeserver.room_actions import RoomActionsClient
 from heliograph.homeserver.rooms import RoomsClient
 from heliograph.homeserver.session import Session
 from heliograph.key_loop import KeyLoop
+from heliograph.keyring_wait import KeyringWait
 from heliograph.mute_loop import MuteLoop
 from heliograph.ports import Desktop, Encryption, Opener, SecretStore, Troubles
 from heliograph.push_relay import PushRelay
@@ -58,7 +58,6 @@ from heliograph.quiet_loop import QuietLoop
 from heliograph.replier import Replier
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
-from heliograph.secrets.secret_bus import KeyringAbsent
 from heliograph.sign_out_file import SignOut, forget_sign_out, note_sign_out
 from heliograph.status import AccountStatus, Connection, DaemonStatus
 from heliograph.store.ledger import SqliteLedger
@@ -76,10 +75,8 @@ LAST_OUTCOME_S = 3.0
 LAST_ACTION_S = 2.0
 """How long a stop waits for what the user wanted done: a reply that was just typed."""
 STUCK_MS = 60_000
-KEYRING_SLICE_S = 60.0
 UNEXPECTED = "an unexpected fault, see the log"
 """Why an account is offline that is started again."""
-ABOUT_KEYRING = "keyring"
 ABOUT_END = "end"
 
 
@@ -132,6 +129,13 @@ class AccountRun:
             on_wish=self._take_wish,
             gate=parts.gate,
             pictures=self._album if parts.config.notifications.avatars else None,
+        )
+        self._keyring = KeyringWait(
+            status,
+            self._delivery,
+            jitter=random.random,
+            on_life=self._note_waiting,
+            on_change=self._tell_state,
         )
         self._opener = parts.opener
         self._sync: SyncLoop | None = None
@@ -214,7 +218,7 @@ class AccountRun:
         self._delivery.wake()
 
     async def _run_signed_in(self) -> int:
-        secret = await self._load_secret(open_secrets(self.account.secrets, on_prompt=self._note_prompt))
+        secret = await self._load_secret(open_secrets(self.account.secrets, on_prompt=self._keyring.note_prompt))
         session = Session(
             self.account.homeserver,
             access_token=secret.access_token,
@@ -436,65 +440,23 @@ class AccountRun:
             self._daemon.told_systemd = summary
             sd_notify.status(summary)
 
+    def _note_waiting(self) -> None:
+        """For its user: nothing that the watchdog waits for is late."""
+        self._watchdog.release(self.account.user_id)
+        self._watchdog.beat(self.account.user_id)
+
     async def _load_secret(self, store: SecretStore) -> Secret:
         with contextlib.suppress(StorageError):
             # What is told while it waits: the sync loop has not looked into the ledger yet.
             self._status.last_sync_ms = (await self._ledger.account()).last_sync_ms
-        try:
-            return await self._await_secret(store)
-        finally:
-            if self._status.connection is Connection.WAITING_FOR_KEYRING:
-                self._status.connection, self._status.why = Connection.CONNECTING, ""
-                self._tell_state()
-
-    async def _await_secret(self, store: SecretStore) -> Secret:
-        while True:
-            try:
-                # A keyring may ask its user before it answers.
-                self._status.why = f"waits for the {store.name}"
-                text = await store.load(self.account.user_id)
-                self._status.why = ""
-            except SecretsLocked:
-                await self._wait_for_keyring(store, "is locked")
-                continue
-            except KeyringAbsent:
-                # In a session that just begins it may come later than we do.
-                await self._wait_for_keyring(store, "is not running")
-                continue
-            if text is None:
-                self._delivery.withdraw(ABOUT_KEYRING)
-                raise UserError(
-                    f"The access token of {self.account.user_id} is gone from the {store.name}.",
-                    f"Log in again: heliograph login {self.account.user_id}",
-                    exit_code=EXIT_NEEDS_LOGIN,
-                )
-            self._delivery.withdraw(ABOUT_KEYRING)
-            if self._status.connection is Connection.WAITING_FOR_KEYRING:
-                log.info("The keyring is open: %s goes on", self.account.user_id)
-            return decode_secret(self.account.user_id, text)
-
-    def _note_prompt(self) -> None:
-        """The keyring asks its user on screen, so nothing else need to be shown."""
-        self._note_keyring("asks to be unlocked")
-
-    def _note_keyring(self, state: str) -> None:
-        why = f"the keyring {state}"
-        if (self._status.connection, self._status.why) != (Connection.WAITING_FOR_KEYRING, why):
-            log.warning("The keyring %s: %s waits for it", state, self.account.user_id)
-        self._status.connection, self._status.why = Connection.WAITING_FOR_KEYRING, why
-        self._tell_state()
-
-    async def _wait_for_keyring(self, store: SecretStore, state: str) -> None:
-        self._note_keyring(state)
-        hint = "Heliograph needs its access token from there to get messages."
-        self._delivery.tell(f"The keyring {state}", hint, about=ABOUT_KEYRING)
-        self._watchdog.release(self.account.user_id)
-        while True:
-            self._watchdog.beat(self.account.user_id)
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(KEYRING_SLICE_S):
-                    await store.wait_unlocked(self.account.user_id)
-                    break
+        text = await self._keyring.load(store)
+        if text is None:
+            raise UserError(
+                f"The access token of {self.account.user_id} is gone from the {store.name}.",
+                f"Log in again: heliograph login {self.account.user_id}",
+                exit_code=EXIT_NEEDS_LOGIN,
+            )
+        return decode_secret(self.account.user_id, text)
 
     async def _end(self, gone: LoggedOut) -> int:
         user_id = self.account.user_id

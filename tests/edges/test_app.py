@@ -16,7 +16,7 @@ from builders import ME, ROOM
 from buses import PrivateBus
 from fakes.desktop import FakeDesktop
 from fakes.secret_store import FakeSecretStore
-from heliograph import account_run, app
+from heliograph import account_run, app, keyring_wait
 from heliograph.account_run import AccountRun
 from heliograph.accounts import Account, find_account, save_account, state_folder
 from heliograph.config import Config, HooksConfig
@@ -26,6 +26,7 @@ from heliograph.encryption.machine import Machine
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_OK, StateError
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret
+from heliograph.secrets.secret_bus import KeyringSilent
 from heliograph.sign_out_file import SignOut, note_sign_out, sign_out_of
 from heliograph.status import Connection, DaemonStatus
 from heliograph.store.ledger import SqliteLedger
@@ -145,7 +146,7 @@ async def test_a_keyring_that_asks_its_user_is_told_of_from_the_question_to_the_
         await until(lambda: len(stage.statuses) == 2, "the second start")
         (account,) = stage.statuses[1].accounts
         await until(lambda: account.connection is Connection.WAITING_FOR_KEYRING, "the question")
-        assert account.why == "the keyring asks to be unlocked"
+        assert account.why == "the keyring asks to be unlocked: type its password where it asks for it"
         assert account.last_sync_ms is not None, "it is of the run before"
         assert f"The keyring asks to be unlocked: {ME} waits for it" in caplog.messages
         keyring.opened.set()
@@ -321,6 +322,89 @@ async def test_a_locked_keyring_is_told_until_it_is_unlocked_and_anew_the_next_t
             store.unlock()
             await until(lambda: not stage.desktop.on_screen, "the notice to go")
             await polls(server)
+
+
+class HungKeyring(FakeSecretStore):
+    """Answers nothing while it hangs; it asks nobody, and says to nobody when it works again."""
+
+    def __init__(self, **secrets: str) -> None:
+        super().__init__(**secrets)
+        self.hangs = True
+        self.asked = 0
+
+    async def load(self, user_id: str) -> str | None:
+        self.asked += 1
+        if self.hangs:
+            raise KeyringSilent("The keyring did not answer within 10 seconds (SearchItems).")
+        return await super().load(user_id)
+
+    async def wait_unlocked(self, user_id: str) -> None:
+        if self.hangs:
+            raise KeyringSilent("The keyring did not answer within 10 seconds (SearchItems).")
+        await super().wait_unlocked(user_id)
+
+
+@pytest.mark.expected_log("The keyring (did not|does not) answer", times=(1, None))
+async def test_a_keyring_that_hangs_is_waited_for_and_told_until_it_answers(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await stage.add()
+    store = HungKeyring(**{ME: Secret(access_token="token", pickle_key="test").encode()})
+    monkeypatch.setattr(account_run, "open_secrets", lambda kind, **_: store)
+    async with stage.running() as task:
+        await until(lambda: stage.desktop.on_screen, "the notice")
+        assert stage.summaries == ["The keyring does not answer"]
+        (account,) = stage.statuses[0].accounts
+        assert account.connection is Connection.WAITING_FOR_KEYRING
+        assert "does not answer: unlock it if it asks for its password" in account.why
+        await until(lambda: store.asked > 1, "another try")
+        assert not task.done()
+        store.hangs = False
+        await polls(server)
+        await until(lambda: not stage.desktop.on_screen, "the notice to go")
+        assert account.why == ""
+
+
+@pytest.mark.expected_log("The keyring is locked")
+@pytest.mark.expected_log("The keyring (did not|does not) answer", times=(1, None))
+async def test_a_locked_keyring_that_hangs_meanwhile_is_waited_for_as_well(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await stage.add()
+    store = HungKeyring(**{ME: Secret(access_token="token", pickle_key="test").encode()})
+    store.hangs = False
+    store.lock()
+    monkeypatch.setattr(account_run, "open_secrets", lambda kind, **_: store)
+    wait_unlocked = store.wait_unlocked
+
+    async def hang(user_id: str) -> None:
+        store.hangs = True
+        await wait_unlocked(user_id)
+
+    monkeypatch.setattr(store, "wait_unlocked", hang)
+    async with stage.running():
+        await until(lambda: "The keyring does not answer" in stage.summaries, "the notice")
+        store.hangs = False
+        store.unlock()
+        await polls(server)
+
+
+async def test_a_keyring_that_takes_its_time_is_told_of_in_the_status(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It may be asking its user, and tell nobody."""
+    server = await stage.add()
+    keyring = AskingKeyring()
+    monkeypatch.setattr(keyring_wait, "SILENT_S", 0.01)
+    monkeypatch.setattr(account_run, "open_secrets", lambda kind, **_: keyring)
+    async with stage.running():
+        await until(lambda: stage.statuses and stage.statuses[0].accounts, "the start")
+        (account,) = stage.statuses[0].accounts
+        await until(lambda: account.connection is Connection.WAITING_FOR_KEYRING, "a word in the status")
+        assert "unlock it if it asks for its password" in account.why
+        keyring.opened.set()
+        await polls(server)
+    assert stage.summaries == []
 
 
 @pytest.mark.expected_log("@me:example.org cannot run")

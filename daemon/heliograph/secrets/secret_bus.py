@@ -53,6 +53,10 @@ class KeyringAbsent(KeyringUnavailable):
     """There is a session bus, and no Secret Service on it."""
 
 
+class KeyringSilent(KeyringUnavailable):
+    """There is one, or a session bus at least, and it does not answer, or not as it should."""
+
+
 @contextlib.asynccontextmanager
 async def connect(bus_address: str | None) -> AsyncIterator[SecretBus]:
     """A connection for the length of the block. Raises KeyringUnavailable."""
@@ -63,7 +67,7 @@ async def connect(bus_address: str | None) -> AsyncIterator[SecretBus]:
         async with asyncio.timeout(_CONNECT_S):
             bus = await MessageBus(bus_address=address).connect()
     except (OSError, EOFError, ValueError, TimeoutError, DBusFastError) as error:
-        raise KeyringUnavailable("The session bus does not answer, so there is no keyring to ask.") from error
+        raise KeyringSilent("The session bus does not answer, so there is no keyring to ask.") from error
     gone = start(_disconnected(bus), name="end of a bus connection")
     try:
         yield SecretBus(bus, gone)
@@ -177,11 +181,11 @@ class SecretBus:
             async with asyncio.timeout(_CALL_S):
                 reply = await self._bus.call(message)
         except TimeoutError:
-            raise KeyringUnavailable(f"The keyring did not answer within {_CALL_S:.0f} seconds ({member}).") from None
+            raise KeyringSilent(f"The keyring did not answer within {_CALL_S:.0f} seconds ({member}).") from None
         except (OSError, EOFError, DBusFastError) as error:
-            raise KeyringUnavailable("The session bus is gone, and the keyring with it.") from error
+            raise KeyringSilent("The session bus is gone, and the keyring with it.") from error
         if reply is None:
-            raise KeyringUnavailable(f"The keyring gave no answer ({member}).")
+            raise KeyringSilent(f"The keyring gave no answer ({member}).")
         if reply.message_type is MessageType.ERROR:
             raise _failure(reply, member)
         return reply.body
@@ -193,4 +197,4 @@ def _failure(reply: Message, member: str) -> SecretsLocked | KeyringUnavailable:
         return SecretsLocked("the keyring is locked")
     if any(absent in name for absent in _ABSENT):
         return KeyringAbsent("There is no keyring (Secret Service) in this session.")
-    return KeyringUnavailable(f"The keyring refused {member}: {name}.")
+    return KeyringSilent(f"The keyring refused {member}: {name}.")

@@ -299,6 +299,12 @@ class TestReading:
         decided = plan(sync, situation(mode=Mode.DIRECT, open_deliveries=open_here))
         assert decided.changes == ()
 
+    def test_what_is_listed_is_placed_below_what_stands_above_it_and_is_not_listed(self) -> None:
+        listed = (make_server_notification(make_event(event_id="$2")),)
+        sync = replace(make_sync(make_event(event_id="$1"), make_event(event_id="$2")), notifications=listed)
+        decided = plan(sync, situation(mode=Mode.DIRECT))
+        assert [each.event_id for each in decided.judged] == ["$1", "$2"]
+
     @pytest.mark.parametrize("count", [None, 0])
     def test_what_is_listed_and_not_in_the_timeline_is_not_covered_by_its_receipts(self, count: int | None) -> None:
         said = make_sync(

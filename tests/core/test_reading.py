@@ -10,7 +10,7 @@ from builders import ROOM, make_delivery, make_event
 from heliograph.core.encryption import RoomKey
 from heliograph.core.events import JoinedRoom, Receipt
 from heliograph.core.ids import EventId, EventKey, event_key
-from heliograph.core.reading import read_elsewhere
+from heliograph.core.reading import in_order, read_elsewhere
 from heliograph.core.record import LockedEvent
 
 FIRST = make_delivery("$1")
@@ -63,3 +63,24 @@ def test_an_event_that_waits_for_its_key_is_read_in_its_thread() -> None:
     in_thread = JoinedRoom(ROOM, receipts=(Receipt(ROOM, EventId("$3"), "$1"),))
     assert read_elsewhere(in_main, locked, ORDER) == set()
     assert read_elsewhere(in_thread, locked, ORDER) == {"$3"}
+
+
+def _room(*event_ids: str) -> JoinedRoom:
+    return JoinedRoom(ROOM, timeline=tuple(make_event(event_id=each) for each in event_ids))
+
+
+@pytest.mark.parametrize(
+    ("judged", "ordered"),
+    [
+        (["$2", "$1", "$3"], ["$1", "$2", "$3"]),
+        (["$older", "$3", "$1", "$2"], ["$older", "$1", "$2", "$3"]),
+        (["$b", "$2", "$a", "$1"], ["$a", "$b", "$1", "$2"]),
+        (["$3", "$1"], ["$1", "$3"]),
+        ([], []),
+    ],
+)
+def test_what_was_judged_stands_as_in_its_timeline_whatever_was_listed_first(
+    judged: list[str], ordered: list[str]
+) -> None:
+    rooms = [_room("$1", "$2", "$3"), _room("$a", "$b")]
+    assert in_order(map(event_key, judged), rooms) == [event_key(each) for each in ordered]

@@ -24,7 +24,7 @@ from heliograph.core.needs import joined_at
 from heliograph.core.notification import Category
 from heliograph.core.privacy import Level, reduce
 from heliograph.core.push.verdict import Verdict, verdict_of
-from heliograph.core.reading import Order, read_elsewhere
+from heliograph.core.reading import Order, in_order, read_elsewhere
 from heliograph.core.record import (
     UNLISTED,
     Change,
@@ -108,7 +108,7 @@ class _Planner:
             self._take_reading(room)
         return Plan(
             next_batch=self._sync.next_batch,
-            judged=tuple(self._judged.values()),
+            judged=tuple(self._judged[event_id] for event_id in in_order(self._judged, self._sync.joined)),
             deliveries=tuple(self._deliveries.values()),
             rejudged=tuple(self._rejudged.values()),
             changes=tuple(self._changes),

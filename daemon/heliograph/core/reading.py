@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Protocol
 
-from heliograph.core.events import JoinedRoom, Receipt
+from heliograph.core.events import Event, JoinedRoom, Receipt
 from heliograph.core.ids import EventKey
 
 Order = tuple[int, int]
@@ -39,6 +39,29 @@ def read_elsewhere(
     return frozenset(
         candidate.event_id for candidate in candidates if any(_covers(marker, candidate, order) for marker in markers)
     )
+
+
+def in_order(judged: Iterable[EventKey], rooms: Iterable[JoinedRoom]) -> list[EventKey]:
+    """The ids of `judged`, so that within a room they stand as in its timeline. The rest keeps its order.
+
+    A list of what rings, judged first, leaves out what stands between: a receipt there must not read what is below it.
+    """
+    known = dict.fromkeys(judged)
+    timelines: dict[EventKey, Iterator[EventKey]] = {}
+    for room in rooms:
+        ids: list[EventKey] = [event.event_id for event in room.timeline if isinstance(event, Event)]
+        left = iter(ids)
+        timelines.update((event_id, left) for event_id in ids)
+    ordered: dict[EventKey, None] = {}
+    for event_id in known:
+        if event_id not in ordered:
+            for above in timelines.get(event_id, ()):
+                if above == event_id:
+                    break
+                if above in known:
+                    ordered[above] = None
+            ordered[event_id] = None
+    return list(ordered)
 
 
 def _covers(marker: Receipt, candidate: Readable, order: Mapping[EventKey, Order]) -> bool:

@@ -16,6 +16,8 @@ from heliograph.encryption.uploads import ALGORITHM
 from peers import NOW, ROTATION, open_machine
 
 _serial = itertools.count(1)
+Sealed = Mapping[DeviceKeys, Json]
+"""A room's key, encrypted for each of these devices."""
 
 
 class RemotePeer:
@@ -56,10 +58,13 @@ class RemotePeer:
 
     async def share(self, room: str) -> None:
         """Gives the device the room's key, if it lacks that. `renew` makes a new one."""
-        sealed = await self._machine.share_room_key(RoomId(room), [self._device], ROTATION)
+        sealed = await self._seal(room)
         if sealed:
-            await self._send_to_device(sealed)
+            await self.give(sealed)
             await self._machine.note_room_key_shared(RoomId(room), list(sealed))
+
+    async def _seal(self, room: str) -> Sealed:
+        return await self._machine.share_room_key(RoomId(room), [self._device], ROTATION)
 
     async def renew(self, room: str) -> None:
         """The room's next message has a new key."""
@@ -75,9 +80,22 @@ class RemotePeer:
     async def send(self, room: str, type_: str, content: Mapping[str, Any]) -> EventId:
         """Any message event, encrypted with the room's key, which is shared before if it has to be. Its event id."""
         await self.share(room)
+        return await self._send(room, type_, content)
+
+    async def send_before_key(self, room: str, type_: str, content: Mapping[str, Any]) -> tuple[EventId, Sealed]:
+        """As `send`, with a key of its own, which the device has to be given (`give`)."""
+        await self._machine.share_room_key(RoomId(room), [], ROTATION)
+        key = await self._seal(room)
+        await self._machine.note_room_key_shared(RoomId(room), list(key))
+        event_id = await self._send(room, type_, content)
+        await self._machine.share_room_key(RoomId(room), [], ROTATION)
+        return event_id, key
+
+    async def _send(self, room: str, type_: str, content: Mapping[str, Any]) -> EventId:
         sealed = await self._machine.encrypt_room(RoomId(room), type_, dict(content))
         return await self._user.send_event(room, "m.room.encrypted", dict(sealed))
 
-    async def _send_to_device(self, sealed: dict[DeviceKeys, Json]) -> None:
+    async def give(self, sealed: Sealed) -> None:
+        """The device has it from then on."""
         messages = {self._device.user_id: {device.device_id: content for device, content in sealed.items()}}
         await self._user.call("PUT", f"/sendToDevice/m.room.encrypted/peer{next(_serial)}", {"messages": messages})

@@ -25,10 +25,21 @@ from waiting import until
 
 _THREAD = re.compile(r" › [^\n]*|in “[^”\n]*”")
 """What a popup says of the thread that a message is in: the beginning of the message at its root."""
+_CRITICAL = 2
 PROFILES: Sequence[Profile] = tuple(
     replace(each, capabilities=tuple({*each.capabilities, "sound"})) for each in (PLASMA, GNOME, SWAYNC)
 )
 """All of them play sounds, so that what is heard is known from what they are told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """What the daemon's configuration says. With so many rooms each has a popup that says what it shows."""
+
+    max_rooms: int = 50
+    has_quiet_hours: bool = False
+    loud_rooms: frozenset[str] = frozenset()
+    """Ids of rooms that ring in quiet, too."""
 
 
 class Popups(Screen):
@@ -54,9 +65,10 @@ class Desk:
     relay: RelayProcess | None
     is_running: bool = False
     is_paused: bool = False
-    has_quiet_hours: bool = False
+    settings: Settings = field(default_factory=Settings)
     is_locked: bool = False
     has_relay_restarted: bool = False
+    has_server_restarted: bool = False
     kills_in_talk: int = 0
     """Each may repeat one notification."""
     logs: list[str] = field(default_factory=list)
@@ -74,9 +86,10 @@ class Desk:
             raise AssertionError(f"the daemon ended with {self.daemon.exit_code}: {self.daemon.log[-2000:]}")
         return self.daemon.log.count("is connected to") >= accounts
 
-    async def wait_for_keys(self, accounts: int) -> None:
-        """Returns when the devices of all accounts have published their keys, in this life or before."""
-        await until(lambda: "".join([*self.logs, self.daemon.log]).count("Published keys") >= accounts, "the keys")
+    async def wait_for_keys(self, users: Sequence[User]) -> None:
+        """Returns when Heliograph's devices of all of them have published their keys, in this life or before."""
+        told = [f"Published keys of {user.account.device_id}:" for user in users if user.account is not None]
+        await until(lambda: all(each in self.log for each in told), "the keys", PATIENCE_S)
 
     async def wait_for_pushers(self) -> None:
         """Returns when all accounts are known to the relay as direct."""
@@ -107,7 +120,15 @@ class Desk:
         """Of all the daemon's lives."""
         return "".join([*self.logs, self.daemon.log if self.is_running else ""])
 
+    @property
+    def is_quiet(self) -> bool:
+        """Nothing new pops up."""
+        return self.is_paused or self.settings.has_quiet_hours
+
     # What is seen
+
+    def is_anything_held_back(self, users: Sequence[User]) -> bool:
+        return any(each.state == "pending" for user in users for each in self.deliveries(user))
 
     def deliveries(self, user: User) -> list[Delivery]:
         rows = _rows(user, "SELECT event_id, room_id, state, popup_key FROM deliveries ORDER BY position")
@@ -118,7 +139,7 @@ class Desk:
         return bool(_rows(user, "SELECT 1 FROM judged WHERE event_id = ?", event_id))
 
     def room_popups(self, user: User) -> list[tuple[str, Shown]]:
-        """The rooms that are on screen."""
+        """The rooms and summaries that are on screen, by their keys in the ledger."""
         rows = _rows(user, "SELECT key, popup_id FROM popups ORDER BY key")
         return [(key, self.screen.on_screen[popup_id]) for key, popup_id in rows if popup_id in self.screen.on_screen]
 
@@ -139,7 +160,8 @@ class Desk:
         for each in self.screen.on_screen.values():
             account = str(each.hints.get("x-kde-origin-name", ""))
             tokens = read_quotes(each.summary, each.body)
-            found.append(Popup(keys.get((account, each.id), ""), each.summary, each.body, account, tokens))
+            is_urgent = each.hints.get("urgency") == _CRITICAL
+            found.append(Popup(keys.get((account, each.id), ""), each.summary, each.body, account, tokens, is_urgent))
         return tuple(found)
 
     async def inbox(self) -> dict[str, dict[str, tuple[int, list[str]]]]:

@@ -148,7 +148,7 @@ def _read_in_absence(dice: random.Random) -> Sequence[Kind]:
 
 def _quiet(dice: random.Random) -> Sequence[Kind]:
     quiet = (Kind.PAUSE, Kind.RESUME), (Kind.LOCK, Kind.UNLOCK), (Kind.QUIET_HOURS, Kind.NO_QUIET_HOURS)
-    on, off = dice.choice(quiet)
+    on, off = dice.choice((*quiet, (Kind.QUIET_BUT, Kind.NO_QUIET_HOURS)))
     return on, dice.choice(_TALK), dice.choice((*_RELATIONS, *_READINGS, Kind.SAY)), off
 
 
@@ -174,6 +174,33 @@ def _phone_rings(dice: random.Random) -> Sequence[Kind]:
     return dice.choice((Kind.STOP, Kind.KILL)), *away, Kind.WAIT_FOR_PHONE, Kind.START
 
 
+def _late_key(dice: random.Random) -> Sequence[Kind]:
+    """What only its clear text lets ring rings late; and what rings already says then what it says."""
+    rule = dice.choice(((), (Kind.MENTIONS_ONLY,)))
+    orders = (
+        (Kind.SAY_BEFORE_KEY, dice.choice((Kind.SAY, Kind.REACT, *_READINGS)), Kind.BRING_KEYS),
+        (Kind.STOP, Kind.SAY_BEFORE_KEY, Kind.START, Kind.BRING_KEYS),
+        (Kind.SAY_BEFORE_KEY, Kind.KILL, Kind.BRING_KEYS, Kind.START),
+    )
+    return *rule, *dice.choice(orders), dice.choice((Kind.SAY, Kind.READ, Kind.REDACT))
+
+
+def _burst(dice: random.Random) -> Sequence[Kind]:
+    """News of so many rooms that they become one summary."""
+    end = dice.choice((Kind.DISMISS, Kind.SAY, Kind.SAY_EVERYWHERE, Kind.INBOX_READ, *_RELATIONS, *_READINGS))
+    return Kind.FEW_POPUPS, Kind.STOP, Kind.SAY_EVERYWHERE, Kind.START, end, Kind.MANY_POPUPS
+
+
+def _brief_call(dice: random.Random) -> Sequence[Kind]:
+    away = (Kind.STOP, Kind.CALL_BRIEFLY, Kind.START), (Kind.PAUSE, Kind.CALL_BRIEFLY, Kind.RESUME)
+    return *dice.choice(((Kind.CALL_BRIEFLY,), *away)), dice.choice((Kind.SAY, Kind.READ, Kind.HANG_UP))
+
+
+def _homeserver_restarts(dice: random.Random) -> Sequence[Kind]:
+    restart = (Kind.HOMESERVER_RESTARTS, dice.choice((*_TALK, *_RELATIONS, *_READINGS)))
+    return Kind.SAY, *dice.choice((restart, (Kind.STOP, *restart, Kind.START))), Kind.SAY
+
+
 CHAINS: Sequence[Chain] = (
     _long_absence,
     _mention_in_absence,
@@ -188,6 +215,10 @@ CHAINS: Sequence[Chain] = (
     _many_in_absence,
     _killed_in_talk,
     _phone_rings,
+    _late_key,
+    _burst,
+    _brief_call,
+    _homeserver_restarts,
 )
 
 

@@ -35,7 +35,9 @@ async def _read(world: World, step: Step) -> None:
 
 
 def _readable(user: User, room: str) -> list[Event]:
-    return [each for each in user.truth.rooms[room].events.values() if each.redacted_look is None]
+    """What the homeserver shows the phone: nothing of who is ignored."""
+    events = user.truth.rooms[room].events.values()
+    return [each for each in events if each.redacted_look is None and each.sender not in user.truth.ignored]
 
 
 def _target(step: Step, events: Sequence[Event]) -> tuple[Event | None, str | None]:

@@ -1,6 +1,7 @@
 """What is known to be wrong in what Heliograph makes of reading, membership and gaps, and is to be mended.
 
-Each excuse is for exactly one fault: a sentence, and the condition that recognises it. Nothing else is excused.
+Each excuse is for exactly one fault: a sentence, and the condition that recognises it. Nothing else is excused, and of
+what was excused only what follows from it.
 """
 
 from __future__ import annotations
@@ -8,19 +9,21 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from system.lives.expectation import covers
+from system.lives.expectation import answers, covers, is_silenced, is_taken_by, must_ring, why_gone
 from system.lives.oracle import Fault, Violation
-from system.lives.people import User
+from system.lives.people import Absence, User
 from system.lives.truth import Event, Receipt, Room
 from system.lives.world import World
 
 TIMELINE = 20
 """So many events of a room a sync brings."""
+_UNASKED = frozenset(
+    {"m.reaction", "org.example.odd", "m.room.join_rules", "m.room.guest_access", "m.room.history_visibility"}
+)
+"""Types that the daemon does not ask for, so that it knows no order of them."""
 _STAYS = frozenset({Fault.KEPT, Fault.ON_SCREEN})
 _SETTLED = frozenset({Fault.SETTLED, Fault.NEVER_RANG})
-_JUDGED = frozenset({Fault.RANG, Fault.NEVER_RANG})
-_UNSEEN = ("m.reaction", "m.room.redaction", "org.example.odd", "org.matrix.msc3381.poll.start")
-"""Types that the daemon does not ask for, so that it knows no order of them."""
+_NEVER_RANG = frozenset({Fault.NEVER_RANG})
 
 
 @dataclass(frozen=True, slots=True)
@@ -33,42 +36,53 @@ class Case:
     event: Event
     is_direct: bool
 
-    @property
-    def fault(self) -> Fault:
-        return self.violation.fault
-
-    def absence(self, look: int) -> tuple[int, int] | None:
+    def absence(self, look: int) -> Absence | None:
         """The daemon's absence in which that look was."""
-        return next(((begin, end) for begin, end in self.user.absences if begin < look <= end), None)
+        return next((each for each in self.user.absences if each.has(look)), None)
+
+    def taken(self, look: int) -> int:
+        """By which look the daemon had taken what was there by that one."""
+        absence = self.absence(look)
+        return look if absence is None else absence.end
 
     def is_beyond_sync(self, event: Event) -> bool:
         """The daemon was away when it came, and so much followed in its room that the next sync was without it."""
         absence = self.absence(event.look)
         if absence is None:
             return False
-        later = [each for each in self.room.events.values() if each.place > event.place and each.look <= absence[1]]
-        return len(later) >= TIMELINE
+        events = self.user.truth.rooms[event.room_id].events.values()
+        later = [each for each in events if each.place > event.place and each.look <= absence.end]
+        return sum(each.type not in _UNASKED for each in later) >= TIMELINE
 
     def receipts(self) -> list[Receipt]:
-        """Of its room, since it came."""
+        """Of its room, which the daemon took when it had the event, or later."""
         receipts = self.user.truth.receipts
-        return [each for each in receipts if each.room_id == self.room.room_id and each.look >= self.event.look]
+        of_room = (each for each in receipts if each.room_id == self.room.room_id)
+        return [each for each in of_room if self.taken(each.look) >= self.event.look]
 
-    def marked(self) -> list[Event]:
-        """What the receipts that read it point at."""
-        return [self.room.events[each.event_id] for each in self.receipts() if covers(self.user, each, self.event)]
+    def counted(self, look: int) -> int:
+        """How much was unread in its room, by the homeserver, when the daemon took what came by that look."""
+        return self.room.count_at(self.taken(look))
+
+    def marks(self) -> list[tuple[Receipt, Event]]:
+        """The receipts that read it, and what they point at."""
+        covering = (each for each in self.receipts() if covers(self.user, each, self.event))
+        return [(each, self.room.events[each.event_id]) for each in covering]
 
     def is_gone_by(self, why: str) -> bool:
-        return self.fault in _STAYS and self.violation.why.startswith(why)
+        return self.violation.fault in _STAYS and self.violation.why.startswith(why)
 
 
 @dataclass(frozen=True, slots=True)
 class Excuse:
-    """`applies` is asked of each violation that is about an event."""
+    """`applies` is asked of violations that are about an event, and one of `faults`."""
 
     name: str
     sentence: str
+    faults: frozenset[Fault]
     applies: Callable[[Case], bool]
+    follow: frozenset[Fault] = frozenset()
+    """What else may be found of that event afterwards."""
 
 
 def find_excuse(violation: Violation, world: World) -> Excuse | None:
@@ -77,13 +91,24 @@ def find_excuse(violation: Violation, world: World) -> Excuse | None:
         event = user.truth.find(violation.event_id) if user.user_id == violation.account else None
         if event is not None:
             case = Case(violation, user, user.truth.rooms[event.room_id], event, world.mode.is_direct)
-            return next((excuse for excuse in EXCUSES if excuse.applies(case)), None)
+            return next((excuse for excuse in EXCUSES if excuse_applies(excuse, case)), None)
     return None
 
 
+def excuse_applies(excuse: Excuse, case: Case) -> bool:
+    return case.violation.fault in excuse.faults and excuse.applies(case)
+
+
 def _is_invite_of_a_member(case: Case) -> bool:
+    """The invite, and the join after it, came in one sync."""
     event = case.event
-    return case.fault is Fault.RANG and event.type == "m.room.member" and event.state_key == case.user.user_id
+    is_invite = event.state_key == case.user.user_id and event.content.get("membership") == "invite"
+    joins = [
+        each.look
+        for each in case.room.events.values()
+        if each.state_key == case.user.user_id and each.content.get("membership") == "join" and each.place > event.place
+    ]
+    return is_invite and bool(joins) and case.taken(joins[0]) == case.taken(event.look)
 
 
 def _was_left_and_joined_in_one_absence(case: Case) -> bool:
@@ -91,125 +116,181 @@ def _was_left_and_joined_in_one_absence(case: Case) -> bool:
         return False
     looks = [look for look, _ in case.room.changes if look > case.event.look]
     absence = case.absence(looks[0]) if looks else None
-    return absence is not None and absence[0] < looks[-1] <= absence[1]
+    return absence is not None and len(looks) > 1 and absence.has(looks[-1])
 
 
 def _was_changed_beyond_sync(case: Case) -> bool:
-    if not (case.fault is Fault.OLD_VERSION or case.is_gone_by("redacted") or case.is_gone_by("taken")):
+    """What changed it last was beyond the sync."""
+    if case.violation.fault in _STAYS and not (case.is_gone_by("redacted") or case.is_gone_by("taken")):
         return False
-    changes = (
+    event = case.event
+    changes = [
         each
         for each in case.room.events.values()
-        if case.event.event_id in (each.redacts, each.replaces) or each.type == "m.call.answer"
-    )
-    return any(case.is_beyond_sync(change) for change in changes)
+        if event.event_id in (each.redacts, each.replaces) or is_taken_by(case.user, each, event)
+    ]
+    return bool(changes) and case.is_beyond_sync(changes[-1])
 
 
 def _rings_by_clear_text_beyond_sync(case: Case) -> bool:
-    is_encrypted = case.event.is_encrypted and not case.event.listed
-    return case.fault is Fault.NEVER_RANG and is_encrypted and case.is_beyond_sync(case.event)
+    is_unlisted = case.event.is_encrypted and not case.event.listed
+    return is_unlisted and case.is_beyond_sync(case.event)
 
 
 def _is_beyond_sync_behind_the_relay(case: Case) -> bool:
-    return case.is_direct and case.fault is Fault.NEVER_RANG and case.is_beyond_sync(case.event)
-
-
-def _was_judged_by_later_rules(case: Case) -> bool:
+    """Gaps are filled if something of the sync itself rings by the rules, is in clear, and is not listed."""
     absence = case.absence(case.event.look)
-    if case.fault not in _JUDGED or absence is None:
+    if not case.is_direct or absence is None or not absence.is_in_order or not case.is_beyond_sync(case.event):
         return False
     truth = case.user.truth
-    silenced = (look + 1 for look, _ in case.user.silenced)
-    changes = [*truth.rule_changes, *(look for look, _ in truth.ignoring), *silenced]
-    return any(case.event.look < look <= absence[1] for look in changes)
-
-
-def _is_fully_read(case: Case) -> bool:
-    return case.fault in _SETTLED and any(look >= case.event.look for look, _ in case.room.fully_read)
-
-
-def _is_counted_as_read(case: Case) -> bool:
-    if case.fault not in _SETTLED:
-        return False
-    return any(
-        not covers(case.user, each, case.event) and case.room.count_at(each.look) == 0 for each in case.receipts()
+    return not any(
+        must_ring(case.user, room, each) and not each.is_encrypted and not why_gone(case.user, room, each)
+        for room in truth.rooms.values()
+        for each in room.events.values()
+        if absence.has(each.look) and not case.is_beyond_sync(each)
     )
 
 
+def _was_judged_by_later_rules(case: Case) -> bool:
+    """The end of its absence says otherwise of it than the time when it came."""
+    absence = case.absence(case.event.look)
+    if absence is None:
+        return False
+    truth, event = case.user.truth, case.event
+    silenced = (look + 1 for look, _ in case.user.silenced)
+    changes = [*truth.rule_changes, *(look for look, _ in truth.ignoring), *silenced]
+    is_silent = event.sender in truth.ignored_at(absence.end) or is_silenced(case.user, absence.end)
+    rings = event.rings_later and not is_silent
+    return rings == (case.violation.fault is Fault.RANG) and any(event.look < look <= absence.end for look in changes)
+
+
+def _is_fully_read(case: Case) -> bool:
+    """The marker stands at the event or below it, or the homeserver counts nothing unread."""
+    for look, event_id in case.room.fully_read:
+        if case.taken(look) < case.event.look:
+            continue
+        marked = case.room.events.get(event_id)
+        if (marked is not None and marked.place >= case.event.place) or case.counted(look) == 0:
+            return True
+    return False
+
+
+def _is_counted_as_read(case: Case) -> bool:
+    return any(not covers(case.user, each, case.event) and case.counted(each.look) == 0 for each in case.receipts())
+
+
 def _is_listed_as_read(case: Case) -> bool:
-    return case.fault in _SETTLED and case.event.is_listed_as_read and not case.marked()
+    """It came in an absence, by the list, and in that absence a receipt that does not read it was set below it."""
+    absence = case.absence(case.event.look)
+    if absence is None or not case.event.is_listed_as_read or case.marks():
+        return False
+    if not case.is_direct and not case.is_beyond_sync(case.event):
+        return False
+    pointed_at = (case.room.events.get(each.event_id) for each in case.receipts() if absence.has(each.look))
+    return any(each is not None and each.place >= case.event.place for each in pointed_at)
 
 
 def _is_read_at_what_is_not_asked_for(case: Case) -> bool:
-    marked = case.marked()
-    return case.is_gone_by("read") and bool(marked) and all(each.type in _UNSEEN for each in marked)
+    marks = case.marks()
+    return bool(marks) and all(each.type in _UNASKED and case.counted(mark.look) != 0 for mark, each in marks)
 
 
 def _is_read_in_a_gap(case: Case) -> bool:
-    marked = [each for each in case.marked() if each.type not in _UNSEEN]
-    return case.is_gone_by("read") and bool(marked) and all(case.is_beyond_sync(each) for each in marked)
+    """What the receipts point at was beyond the sync, and did not come by the list."""
+    marks = [(mark, each) for mark, each in case.marks() if each.type not in _UNASKED]
+    return bool(marks) and all(
+        case.is_beyond_sync(each) and case.counted(mark.look) != 0 and (case.is_direct or not each.listed)
+        for mark, each in marks
+    )
 
+
+def _is_answered_elsewhere(case: Case) -> bool:
+    answering = [each for each in case.room.events.values() if answers(case.user, each, case.event)]
+    return all(each.event_id in case.user.said_elsewhere for each in answering)
+
+
+_LATE = frozenset({Fault.RANG_LATE})
+"""What was kept while it was held back rings when that is over."""
 
 EXCUSES: Sequence[Excuse] = (
     Excuse(
         "invite of a member",
         "Who is invited and joins within one sync is told of the invite, though one is in the room already.",
+        frozenset({Fault.RANG}),
         _is_invite_of_a_member,
     ),
     Excuse(
         "left and back",
         "What was unread in a room that one left and joined again within one absence stays unread.",
+        _STAYS,
         _was_left_and_joined_in_one_absence,
+        _LATE,
     ),
     Excuse(
         "change in a gap",
         "An edit, a redaction or the end of a call is missed if more than a sync brings follows it in one absence.",
+        _STAYS | {Fault.OLD_VERSION},
         _was_changed_beyond_sync,
+        _LATE,
     ),
     Excuse(
         "clear text in a gap",
         "What only its clear text lets ring is missed if more than a sync brings follows it in one absence.",
+        _NEVER_RANG,
         _rings_by_clear_text_beyond_sync,
     ),
     Excuse(
         "gap behind the relay",
-        "In direct mode nothing is asked for what a sync leaves out, and the relay lists nothing while one is away.",
+        "In direct mode a sync after a stop in order is searched for gaps only if something of it rings that is not "
+        "encrypted: what is followed by as much as a sync brings is missed.",
+        _NEVER_RANG,
         _is_beyond_sync_behind_the_relay,
     ),
     Excuse(
         "later rules",
         "What came in an absence is judged by the push rules, the ignored users and the silence of its end.",
+        frozenset({Fault.RANG, Fault.NEVER_RANG}),
         _was_judged_by_later_rules,
     ),
-    Excuse("fully read", "The read marker is taken for a receipt.", _is_fully_read),
+    Excuse("fully read", "The read marker is taken for a receipt.", _SETTLED, _is_fully_read),
     Excuse(
         "count of zero",
         "Any receipt in a room in which the server counts nothing unread withdraws all of it.",
+        _SETTLED,
         _is_counted_as_read,
     ),
     Excuse(
         "list without threads",
         "Synapse's list says of all that stands above a receipt that it is read, whatever its thread, and is believed.",
+        _SETTLED,
         _is_listed_as_read,
     ),
     Excuse(
         "receipt at a reaction",
         "A receipt at an event that the daemon does not ask for reads nothing while something else is unread.",
-        _is_read_at_what_is_not_asked_for,
+        _STAYS,
+        lambda case: case.is_gone_by("read") and _is_read_at_what_is_not_asked_for(case),
+        _LATE,
     ),
     Excuse(
         "receipt in a gap",
         "A receipt at an event of which no sync told reads nothing while something else is unread.",
-        _is_read_in_a_gap,
+        _STAYS,
+        lambda case: case.is_gone_by("read") and _is_read_in_a_gap(case),
+        _LATE,
     ),
     Excuse(
         "ignored",
         "Ignoring somebody takes nothing back of what that user wrote before.",
+        _STAYS,
         lambda case: case.is_gone_by("ignored"),
+        _LATE,
     ),
     Excuse(
         "answered",
         "A message of one's own, sent from elsewhere, reads nothing.",
-        lambda case: case.is_gone_by("answered"),
+        _STAYS,
+        lambda case: case.is_gone_by("answered") and _is_answered_elsewhere(case),
+        _LATE,
     ),
 )

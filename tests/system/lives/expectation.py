@@ -82,9 +82,11 @@ def why_gone(user: User, room: Room, event: Event) -> str:
         return "read"
     if any(event.sender in ignored for look, ignored in user.truth.ignoring if look > event.look):
         return "ignored"
-    if event.type == "m.call.invite" and _is_answered(user, room, event):
+    if event.is_silent_after_all:
+        return "silent after all"
+    if event.type == "m.call.invite" and any(is_taken_by(user, other, event) for other in room.events.values()):
         return "taken elsewhere"
-    if any(_answers(user, other, event) for other in room.events.values()):
+    if any(answers(user, other, event) for other in room.events.values()):
         return "answered"
     return ""
 
@@ -103,7 +105,7 @@ def covers(user: User, receipt: Receipt, event: Event) -> bool:
             return event.thread_root == thread_id
 
 
-def _answers(user: User, other: Event, event: Event) -> bool:
+def answers(user: User, other: Event, event: Event) -> bool:
     """Who writes somewhere has read what stands above."""
     return (
         other.sender == user.user_id
@@ -114,13 +116,23 @@ def _answers(user: User, other: Event, event: Event) -> bool:
     )
 
 
-def _is_answered(user: User, room: Room, call: Event) -> bool:
-    return any(
+def is_taken_by(user: User, other: Event, call: Event) -> bool:
+    """Whether the other event is the user's answer to the call."""
+    return (
         other.type in _ANSWERS
         and other.sender == user.user_id
         and other.content.get("call_id") == call.content.get("call_id")
-        for other in room.events.values()
     )
+
+
+def may_ring(user: User, room: Room, call: Event, now_ms: int) -> bool:
+    """Whether nothing has ended the ringing of this call."""
+    if call.type != "m.call.invite" or why_gone(user, room, call):
+        return False
+    call_id = call.content.get("call_id")
+    hang_ups = (each for each in room.events.values() if each.type == "m.call.hangup" and each.sender == call.sender)
+    is_over = now_ms > call.sent_ms + float(call.content.get("lifetime", 0))
+    return not is_over and all(each.content.get("call_id") != call_id for each in hang_ups)
 
 
 def _expect_invite(
@@ -128,18 +140,17 @@ def _expect_invite(
 ) -> Iterator[Expected]:
     """The latest invite; those before it are gone."""
     found = [each.event_id for each in rows if each.room_id == room.room_id and each.event_id.startswith("invite:")]
-    looks = [look for look, membership in room.changes if membership == "invite"]
     is_pending = room.membership == "invite"
     for event_id in found[:-1] if is_pending else found:
         yield Expected(0, event_id, room.room_id, user.user_id, rings=True, gone="answered", is_quoted=False)
-    if not is_pending or not looks:
+    if not is_pending:
         return
+    invite = room.invites[-1]
     event_id = found[-1] if found else f"invite:{room.room_id}"
     mine = next((each for each in said.values() if each.room_id == room.room_id and not each.event_id), None)
-    inviters = room.inviters
-    is_ignored = bool(inviters and inviters[-1] in user.truth.ignored)
-    was_ignored = bool(inviters and inviters[-1] in user.truth.ignored_at(looks[-1]))
-    rings = user.first_look is not None and looks[-1] > user.first_look and not is_silenced(user, looks[-1])
+    is_ignored = invite.sender in user.truth.ignored
+    was_ignored = invite.sender in user.truth.ignored_at(invite.look)
+    rings = user.first_look is not None and invite.look > user.first_look and not is_silenced(user, invite.look)
     yield Expected(
         number=0 if mine is None else mine.number,
         event_id=event_id,

@@ -27,7 +27,7 @@ def _pending(user: User) -> list[str]:
 async def _answer(world: World, step: Step) -> None:
     user = world.user(step)
     room = choose(_pending(user), step)
-    if room is None or user.truth.rooms[room].inviters[-1] in user.truth.ignored:
+    if room is None or user.truth.rooms[room].invites[-1].sender in user.truth.ignored:
         return
     if step.kind is Kind.ACCEPT:
         await user.hand.join(room)

@@ -7,7 +7,9 @@ import sqlite3
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from heliograph.core.events import Sync
+from heliograph.core.events import JoinedRoom, Sync
+from heliograph.core.ids import EventKey
+from heliograph.core.reading import Readable
 from heliograph.core.record import Plan
 
 _ASKING_S = 0.05
@@ -66,6 +68,13 @@ def _end_deliveries() -> None:
     _end_after(DeliveryLoop, "_work", 10)
 
 
+def _end_the_quiet_loop() -> None:
+    """The loop that ends quiet is gone from the start."""
+    from heliograph.quiet_loop import QuietLoop
+
+    _end_after(QuietLoop, "_run", 0)
+
+
 def _end_after(loop: type, step: str, rounds: int) -> None:
     original = getattr(loop, step)
     done: dict[int, int] = {}
@@ -97,6 +106,50 @@ def _forget_redactions() -> None:
     )
 
 
+def _read_all() -> None:
+    """Any receipt reads the whole room."""
+    from heliograph.core import plan
+
+    def read_all(room: JoinedRoom, candidates: Sequence[Readable], order: object) -> frozenset[EventKey]:
+        return frozenset(each.event_id for each in candidates if room.receipts)
+
+    _replace(plan, "read_elsewhere", read_all)
+
+
+def _leave_gaps() -> None:
+    """What a sync leaves out is lost."""
+    from heliograph.sync_loop.gaps import GapFiller
+
+    async def fill(self: GapFiller, sync: Sync, *_: object) -> tuple[Sync, tuple[()]]:
+        return sync, ()
+
+    _replace(GapFiller, "fill", fill)
+
+
+def _forget_late_keys() -> None:
+    """What could not be read when it came is never read."""
+    from heliograph.core.plan import _Planner
+
+    _replace(_Planner, "_take_late", lambda self, event: None)
+
+
+def _hold_nothing_back() -> None:
+    """Neither a pause nor quiet hours keep anything from popping up."""
+    from heliograph.quiet_loop import QuietLoop
+
+    _replace(QuietLoop, "through", property(lambda self: None))
+
+
+def _ring_on() -> None:
+    """Calls ring until somebody closes them."""
+    from heliograph.delivery_loop import DeliveryLoop
+
+    async def end_calls(*_: object) -> bool:
+        return False
+
+    _replace(DeliveryLoop, "_end_calls", end_calls)
+
+
 def _ring_again() -> None:
     """What was on screen before the daemon was started rings again."""
     from heliograph.store.ledger import SqliteLedger
@@ -119,9 +172,15 @@ MUTANTS: Mapping[str, Callable[[], None]] = {
     "token first": _take_the_token_first,
     "front desk dies": _end_the_front_desk,
     "delivery loop dies": _end_deliveries,
+    "quiet loop dies": _end_the_quiet_loop,
     "receipts are forgotten": _forget_receipts,
     "redactions are forgotten": _forget_redactions,
     "rings again after a start": _ring_again,
+    "any receipt reads all": _read_all,
+    "gaps stay open": _leave_gaps,
+    "late keys are forgotten": _forget_late_keys,
+    "quiet holds nothing back": _hold_nothing_back,
+    "calls ring on": _ring_on,
 }
 
 

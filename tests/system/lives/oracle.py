@@ -6,6 +6,7 @@ it gone since (read, taken back, left), does a popup have to show it, in which v
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -15,6 +16,9 @@ from system.faults.screen import Telling
 UNREAD = frozenset({"pending", "shown", "dismissed", "lost"})
 _QUOTED = 4
 """A popup quotes no more messages."""
+SUMMARY_KEY = "summary:"
+"""How the keys of popups begin that show many rooms."""
+_SUMMARY_TITLE = re.compile(r"(?:(\d+) )?new messages? in \d+ rooms")
 
 
 class Fault(StrEnum):
@@ -24,6 +28,8 @@ class Fault(StrEnum):
     NOT_TOLD = "the ledger says it was shown, and no notification ever said it"
     RANG = "it rang, and should not have"
     RANG_LATE = "it rang after it was gone"
+    RANG_IN_QUIET = "it popped up in quiet"
+    RINGS_ON = "no call rings any more, and its popup insists"
     RANG_TWICE = "it rang twice"
     KEPT = "it is gone, and still counts as unread"
     ON_SCREEN = "it is gone, and still on screen"
@@ -34,6 +40,7 @@ class Fault(StrEnum):
     BAR = "the bar counts otherwise"
     NOTICE = "a notice that nothing accounts for"
     SUMMARY = "the summary of the first start is wrong"
+    COUNT = "a summary of many rooms counts otherwise"
     PHONE = "the phone rang for what the desktop had"
     NOBODY = "neither the desktop nor the phone rang"
     COMMAND = "a command prints what the daemon does not say"
@@ -82,6 +89,8 @@ class Popup:
     body: str
     account: str
     tokens: Mapping[int, int]
+    is_urgent: bool = False
+    """It stays until somebody answers, as calls do."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,7 +128,14 @@ class Evidence:
     told_before: int = 0
     """How many of them there were at the last look."""
     is_quiet: bool = False
-    """Paused: nothing new pops up."""
+    """Nothing new pops up that does not highlight and is not of `loud_rooms`."""
+    was_quiet: bool = False
+    """Since the last look."""
+    loud_rooms: frozenset[str] = frozenset()
+    popped_up: frozenset[str] = frozenset()
+    """Ids of events that had been shown by the last look."""
+    ringing: frozenset[str] = frozenset()
+    """Rooms in which a call may ring."""
     is_locked: bool = False
     """Popups do not say what they are about."""
     kills: int = 0
@@ -135,9 +151,10 @@ class Evidence:
     notices: Sequence[str] = ()
     """Titles that popups of Heliograph itself may have by now."""
     unquoted: frozenset[str] = frozenset()
-    """Ids of events that were shown while the session was locked, so that their popup did not say what they say."""
+    """Ids of events whose popup did not say what they say: the session was locked, their key was not there, or it was
+    of many rooms."""
     excused: frozenset[str] = field(default_factory=frozenset)
-    """Ids of events that are wrong for a known reason: nothing is asked of them."""
+    """Ids of events that are wrong for a known reason: whether they count as highlights is not asked."""
 
 
 def judge(evidence: Evidence) -> list[Violation]:
@@ -146,12 +163,13 @@ def judge(evidence: Evidence) -> list[Violation]:
     states = {account: {each.event_id: each.state for each in rows} for account, rows in evidence.deliveries.items()}
     found: list[Violation] = []
     for each in evidence.expected:
-        if each.event_id not in evidence.excused and each.account in states:
+        if each.account in states:
             found += _judge_event(each, states[each.account].get(each.event_id), evidence, told)
     found += _judge_unknown(evidence)
     found += _judge_late(evidence)
     found += _judge_counts(evidence)
     found += _judge_notices(evidence)
+    found += _judge_popups(evidence)
     found += _judge_phone(evidence)
     return found
 
@@ -181,17 +199,32 @@ def _judge_event(expected: Expected, state: str | None, evidence: Evidence, told
         return
     if any(version != expected.version for version in quoted):
         yield violation(Fault.OLD_VERSION, f"{quoted} instead of {expected.version}")
+    is_held_back = evidence.is_quiet and not _passes_quiet(expected, evidence)
     if state == "pending":
-        if not evidence.is_quiet:
+        if not is_held_back:
             yield violation(Fault.NEVER_RANG)
         return
+    if state == "shown" and is_held_back and evidence.was_quiet and expected.event_id not in evidence.popped_up:
+        yield violation(Fault.RANG_IN_QUIET)
     is_known_to_be_told = expected.number in told or expected.event_id in evidence.unquoted
+    is_known_to_be_told |= _is_in_summary(expected, evidence)
     if expected.is_quoted and not is_known_to_be_told and not _may_be_counted_only(expected, evidence):
         yield violation(Fault.NOT_TOLD)
     if not expected.is_cleared and not _has_popup(expected, evidence):
         yield violation(Fault.NOT_ON_SCREEN)
     if expected.is_cleared and quoted and state == "dismissed":
         yield violation(Fault.ON_SCREEN, "its popup was closed")
+
+
+def _passes_quiet(expected: Expected, evidence: Evidence) -> bool:
+    return expected.is_highlight or expected.room_id in evidence.loud_rooms
+
+
+def _is_in_summary(expected: Expected, evidence: Evidence) -> bool:
+    return any(
+        each.event_id == expected.event_id and (each.popup_key or "").startswith(SUMMARY_KEY)
+        for each in evidence.deliveries[expected.account]
+    )
 
 
 def _quoted_versions(expected: Expected, evidence: Evidence) -> list[int]:
@@ -216,6 +249,8 @@ def _has_popup(expected: Expected, evidence: Evidence) -> bool:
     mine = next((each for each in rows if each.event_id == expected.event_id), None)
     if mine is None or mine.popup_key is None:
         return False
+    if mine.popup_key.startswith(SUMMARY_KEY):
+        return any(popup.key == mine.popup_key for popup in evidence.popups)
     together = {each.event_id for each in rows if each.popup_key == mine.popup_key and each.state == "shown"}
     numbers = {each.number for each in evidence.expected if each.event_id in together and each.is_quoted}
     if evidence.is_locked or not numbers:
@@ -228,7 +263,7 @@ def _judge_unknown(evidence: Evidence) -> Iterator[Violation]:
     known = {(each.account, each.event_id) for each in evidence.expected}
     for account, rows in evidence.deliveries.items():
         for row in rows:
-            if row.room_id and (account, row.event_id) not in known and row.event_id not in evidence.excused:
+            if row.room_id and (account, row.event_id) not in known:
                 yield Violation(Fault.RANG, account, row.event_id, why=f"nobody sent that; state {row.state}")
 
 
@@ -241,7 +276,7 @@ def _judge_late(evidence: Evidence) -> Iterator[Violation]:
     for telling in evidence.tellings[evidence.told_before :]:
         for number, version in telling.tokens.items():
             expected = by_number.get(number)
-            if expected is None or expected.event_id in evidence.excused:
+            if expected is None:
                 continue
             if number not in told and expected.gone and expected.was_gone:
                 why = f"{expected.gone}: {telling.title!r}"
@@ -255,16 +290,19 @@ def _judge_repeat(telling: Telling, evidence: Evidence, by_number: Mapping[int, 
     """What is heard and says nothing new is a repetition."""
     at = next(place for place, each in enumerate(evidence.tellings) if each is telling)
     told = {pair for each in evidence.tellings[:at] for pair in each.tokens.items()}
+    told |= {(each.number, each.version) for each in by_number.values() if each.event_id in evidence.unquoted}
     expected = by_number.get(max(telling.tokens, default=0))
     if expected is None or not telling.is_heard or not told.issuperset(telling.tokens.items()):
+        return
+    if _SUMMARY_TITLE.match(telling.title):
+        # What is new in it need not be quoted.
         return
     if evidence.is_locked or any(
         not each.is_quoted and each.rings and each.room_id == expected.room_id for each in evidence.expected
     ):
         # Something new may be in it that it does not quote.
         return
-    if expected.event_id not in evidence.excused:
-        yield Violation(Fault.RANG_TWICE, expected.account, expected.event_id, expected.number, repr(telling.title))
+    yield Violation(Fault.RANG_TWICE, expected.account, expected.event_id, expected.number, repr(telling.title))
 
 
 def _judge_counts(evidence: Evidence) -> Iterator[Violation]:
@@ -285,10 +323,27 @@ def _judge_counts(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(Fault.INBOX, account, why=why)
     if evidence.bar != total:
         yield Violation(Fault.BAR, why=f"{evidence.bar}, and {total} are unread")
-    open_ = [each for each in evidence.expected if each.rings and not each.gone and each.account in evidence.deliveries]
+    sure = [each for each in evidence.expected if each.event_id not in evidence.excused]
+    open_ = [each for each in sure if each.rings and not each.gone and each.account in evidence.deliveries]
     highlights = sum(each.is_highlight for each in open_)
-    if evidence.highlights != highlights and not evidence.excused:
+    if not highlights <= evidence.highlights <= highlights + len(evidence.excused):
         yield Violation(Fault.BAR, why=f"{evidence.highlights} highlights, and {highlights} are unread")
+
+
+def _judge_popups(evidence: Evidence) -> Iterator[Violation]:
+    """Only calls insist; and who has news of many rooms in one popup is told of how many."""
+    for popup in evidence.popups:
+        if popup.is_urgent and popup.key not in evidence.ringing and not popup.key.startswith(SUMMARY_KEY):
+            yield Violation(Fault.RINGS_ON, popup.account, why=f"{popup.key}: {popup.title!r}: {popup.body!r}")
+        shown = [
+            each
+            for each in evidence.deliveries.get(popup.account, ())
+            if each.popup_key == popup.key and each.state == "shown"
+        ]
+        if popup.key.startswith(SUMMARY_KEY) and len({each.room_id for each in shown}) > 1:
+            title = _SUMMARY_TITLE.match(popup.title)
+            if title is None or int(title[1] or 1) != len(shown):
+                yield Violation(Fault.COUNT, popup.account, why=f"{popup.title!r}, and {len(shown)} are unread")
 
 
 def _judge_notices(evidence: Evidence) -> Iterator[Violation]:
@@ -307,7 +362,7 @@ _SUMMARY = "Matrix"
 def _judge_phone(evidence: Evidence) -> Iterator[Violation]:
     for account, event_id in evidence.unrung:
         yield Violation(Fault.NOBODY, account, event_id)
-    for event_id in sorted(evidence.had & evidence.rung.keys() - evidence.excused):
+    for event_id in sorted(evidence.had & evidence.rung.keys()):
         yield Violation(Fault.PHONE, event_id=event_id)
 
 

@@ -12,7 +12,7 @@ from typing import Any
 from heliograph.accounts import Account
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
-from remote_peer import RemotePeer
+from remote_peer import RemotePeer, Sealed
 from system.faults.screen import write_token
 from system.lives.truth import Event, Truth
 
@@ -25,6 +25,19 @@ _FOR_EVER = 2**31
 
 
 @dataclass
+class Absence:
+    """While the daemon was not running: from after one look of the truth to another."""
+
+    begin: int
+    is_in_order: bool
+    """It was stopped, and not killed."""
+    end: int = _FOR_EVER
+
+    def has(self, look: int) -> bool:
+        return self.begin < look <= self.end
+
+
+@dataclass
 class Said:
     """A message, or an invite, by the number that it bears on screen."""
 
@@ -34,6 +47,18 @@ class Said:
     version: int = 0
     is_quoted: bool = True
     """A popup quotes its number."""
+
+
+@dataclass
+class Unreadable:
+    """A message whose key is to come: what it says, and the key, sealed."""
+
+    user: User
+    said: Said
+    type: str
+    content: Mapping[str, Any]
+    peer: RemotePeer
+    key: Sealed
 
 
 @dataclass
@@ -54,8 +79,9 @@ class User:
     """What no popup shows any more: it was closed, or its server is gone."""
     silenced: list[tuple[int, bool]] = field(default_factory=list)
     """In which look another client silenced Heliograph's device, or no longer."""
-    absences: list[tuple[int, int]] = field(default_factory=list)
-    """While the daemon was not running: from after this look of the truth to that one."""
+    absences: list[Absence] = field(default_factory=list)
+    said_elsewhere: set[str] = field(default_factory=set)
+    """Event ids of the user's own messages that are from another device."""
     peers: dict[str, RemotePeer] = field(default_factory=dict)
     """Senders' devices that have met Heliograph's, by user id."""
 
@@ -63,14 +89,15 @@ class User:
     def user_id(self) -> str:
         return self.me.user_id
 
-    def begin_absence(self) -> None:
+    def begin_absence(self, *, is_in_order: bool) -> None:
         """The daemon no longer runs."""
-        self.absences.append((self.truth.looks, _FOR_EVER))
+        self.absences.append(Absence(self.truth.looks, is_in_order))
 
     def end_absence(self) -> None:
         """It runs again."""
-        if self.absences and self.absences[-1][1] == _FOR_EVER:
-            self.absences[-1] = (self.absences[-1][0], self.truth.looks)
+        if self.absences and self.absences[-1].end == _FOR_EVER:
+            self.absences[-1].end = self.truth.looks
+            self.truth.judge_again(self.absences[-1].begin)
 
     def enter(self, room: str) -> None:
         """The user has joined a room."""
@@ -91,6 +118,7 @@ class People:
         self.said: dict[int, Said] = {}
         self.clear: dict[str, tuple[str, Mapping[str, Any]]] = {}
         """What encrypted events say, by event id."""
+        self.unreadable: list[Unreadable] = []
         self.users: list[User] = []
         self.senders: Sequence[DemoUser] = ()
         self.herald: DemoUser
@@ -195,6 +223,27 @@ class People:
         if peer is not None or sender.user_id == user.user_id:
             self.clear[event_id] = (type_, content)
         return event_id
+
+    async def say_before_key(
+        self, user: User, sender: DemoUser, room: str, type_: str, content: Mapping[str, Any], number: int
+    ) -> None:
+        """As `say`; but if it is encrypted, its key is kept for `bring_keys`."""
+        peer = user.peers.get(sender.user_id)
+        if peer is None:
+            await self.say(user, sender, room, type_, content, number)
+            return
+        async with self._locks.setdefault(sender.user_id, asyncio.Lock()):
+            event_id, key = await peer.send_before_key(room, type_, content)
+        said = self.note(Said(number, event_id, room, is_quoted=False))
+        self.unreadable.append(Unreadable(user, said, type_, content, peer, key))
+
+    async def bring_keys(self) -> None:
+        for each in self.unreadable:
+            await each.peer.give(each.key)
+            self.clear[each.said.event_id] = (each.type, each.content)
+            each.said.is_quoted = True
+            each.user.truth.read_late(each.said.event_id)
+        self.unreadable.clear()
 
     def messages(self, user: User, room: str, *, sender: str | None = None) -> list[Event]:
         """What can be edited, read or taken back in a room, oldest first."""

@@ -16,21 +16,23 @@ import pytest
 from buses import PrivateBus
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.errors import HeliographError
-from system.lives import elsewhere, hands, membership, talk
-from system.lives.desk import PROFILES, Desk, set_up
-from system.lives.excuses import find_excuse
-from system.lives.expectation import expect, must_ring
+from system.lives import elsewhere, hands, membership, programs, talk
+from system.lives.desk import PROFILES, Desk, Settings, set_up
+from system.lives.excuses import Excuse, find_excuse
+from system.lives.expectation import expect, may_ring, must_ring
 from system.lives.nursery import ForkedDaemon, Nursery
-from system.lives.oracle import Evidence, Expected, Fault, Violation, judge
+from system.lives.oracle import SUMMARY_KEY, Delivery, Evidence, Expected, Fault, Violation, judge
 from system.lives.people import People, User
 from system.lives.step import Kind, Life, Step
 from system.lives.world import Act, World
 from system.relay_process import RelayProcess
 from waiting import until
 
-ACTS: Mapping[Kind, Act] = {**talk.ACTS, **membership.ACTS, **elsewhere.ACTS, **hands.ACTS}
+ACTS: Mapping[Kind, Act] = {**talk.ACTS, **membership.ACTS, **elsewhere.ACTS, **hands.ACTS, **programs.ACTS}
 SETTLE_S = 8.0
 """In which all is as it should be after a step. It mostly takes a tenth of a second."""
+EXCUSED_S = 0.5
+"""After which it is asked whether what is wrong is known: what is right by then needs no excuse."""
 SEEN_S = 30.0
 """In which the daemon comes to know what happened."""
 _GOOD_TIME_S = 2.0
@@ -39,8 +41,8 @@ _THERE = 3
 _LAST_WORDS = 40
 """Lines of the daemon's log that a violation is told with."""
 _BAD_LINE = re.compile(r"^(?:[-0-9]+ [:0-9]+ (?:warning|error|critical): |Traceback|.*never awaited).*$", re.MULTILINE)
-_OF_A_RESTART = re.compile(r"the connection was closed without an answer|nothing answers at 127\.0\.0\.1")
-"""What the daemon warns of when the relay starts anew."""
+OF_A_RESTART = "the connection was closed without an answer|nothing answers at 127.0.0.1|The homeserver does not answer"
+"""A regular expression for what the daemon warns of when the relay or the homeserver starts anew."""
 
 
 @dataclass
@@ -84,7 +86,7 @@ def _move_in(folder: Path, bus: PrivateBus, patch: pytest.MonkeyPatch) -> None:
     for name, place in {**homes, "XDG_DATA_HOME": "data", "XDG_RUNTIME_DIR": "run"}.items():
         (folder / place).mkdir(parents=True, mode=0o700)
         patch.setenv(name, str(folder / place))
-    hands.write_config()
+    programs.write_config(Settings())
     patch.setenv("DBUS_SESSION_BUS_ADDRESS", bus.address)
     patch.setenv("DBUS_SYSTEM_BUS_ADDRESS", bus.address)
 
@@ -100,7 +102,9 @@ class _Player:
         self._present = 0
         """For how many steps the daemon has run and the session been unlocked."""
         self._unquoted: set[str] = set()
-        self._excused: set[str] = set()
+        self._popped_up: frozenset[str] = frozenset()
+        self._was_quiet = False
+        self._excused: dict[str, Excuse] = {}
 
     async def play(self, bus_address: str) -> Lived:
         life, stage = self._life, self._stage
@@ -152,6 +156,7 @@ class _Player:
         for place, step in (*zip(self._life.kept, self._life.steps, strict=True), *_ending()):
             self._lived.steps += 1
             began, look = time.monotonic(), [user.truth.looks for user in world.people.users]
+            self._was_quiet = world.desk.is_quiet
             try:
                 await ACTS[step.kind](world, step)
                 violations = await self._settle(world)
@@ -177,7 +182,8 @@ class _Player:
         for user, look in zip(world.people.users, looks, strict=False):
             for room in user.truth.rooms.values():
                 new = [event for event in room.events.values() if event.look > look and event.listed]
-                world.had.update(event.event_id for event in new if must_ring(user, room, event))
+                known = (event for event in new if event.event_id not in self._excused)
+                world.had.update(event.event_id for event in known if must_ring(user, room, event))
 
     async def _settle(self, world: World) -> list[Violation]:
         """What is wrong once the daemon knows all and has done all, or after SETTLE_S."""
@@ -190,20 +196,22 @@ class _Player:
         await until(
             lambda: all(desk.has_judged(user, sentinel) for user in people.users), "the daemon to know all", SEEN_S
         )
-        deadline = time.monotonic() + SETTLE_S
+        began = time.monotonic()
         while True:
             evidence = await self._look(world)
-            violations = self._excuse(judge(evidence), world)
-            if not violations or time.monotonic() > deadline:
+            violations = judge(evidence)
+            if time.monotonic() > began + EXCUSED_S:
+                violations = self._excuse(violations, world)
+            if not violations or time.monotonic() > began + SETTLE_S:
                 break
             await asyncio.sleep(0.05)
             for user in people.users:
                 await user.truth.look()
         if not violations:
             desk.kills_in_talk = 0
-        if desk.is_locked:
-            shown = (each for rows in evidence.deliveries.values() for each in rows if each.state == "shown")
-            self._unquoted.update(each.event_id for each in shown)
+        rows = [each for listed in evidence.deliveries.values() for each in listed]
+        self._popped_up = frozenset(each.event_id for each in rows if each.state != "pending")
+        self._unquoted |= _find_unquoted(rows, evidence.expected, is_locked=desk.is_locked)
         world.unrung.clear()
         self._told = len(evidence.tellings)
         self._gone = {
@@ -229,7 +237,11 @@ class _Player:
             popups=desk.popups(users),
             tellings=desk.tellings(),
             told_before=self._told,
-            is_quiet=desk.is_paused or desk.has_quiet_hours,
+            is_quiet=desk.is_quiet,
+            was_quiet=self._was_quiet,
+            loud_rooms=desk.settings.loud_rooms,
+            popped_up=self._popped_up,
+            ringing=_find_ringing(users),
             is_locked=desk.is_locked,
             kills=desk.kills_in_talk,
             summaries=tuple(world.summaries),
@@ -242,25 +254,50 @@ class _Player:
         )
 
     def _excuse(self, violations: Sequence[Violation], world: World) -> list[Violation]:
-        """Those that nothing excuses. An event that is excused once is asked nothing any more."""
+        """Those that nothing excuses. What follows of what was excused once is not told again."""
         left = []
         for violation in violations:
+            known = self._excused.get(violation.event_id)
+            if known is not None and violation.fault in known.faults | known.follow:
+                continue
             excuse = find_excuse(violation, world)
             if excuse is None:
                 left.append(violation)
                 continue
             self._lived.excused[excuse.name] = self._lived.excused.get(excuse.name, 0) + 1
             self._lived.story.append(f"      excused by {excuse.name}: {violation}")
-            if violation.event_id:
-                self._excused.add(violation.event_id)
+            self._excused[violation.event_id] = excuse
         return left
 
     def _look_at_log(self, desk: Desk) -> None:
         """Warnings and errors that nothing in a life accounts for."""
         for line in dict.fromkeys(_BAD_LINE.findall(desk.log)):
-            if not (desk.has_relay_restarted and _OF_A_RESTART.search(line)):
+            has_restart = desk.has_relay_restarted or desk.has_server_restarted
+            if not (has_restart and re.search(OF_A_RESTART, line)):
                 self._lived.violations.append(Violation(Fault.PROGRAM, why=f"the daemon says: {line}"))
         self._lived.violations += [Violation(Fault.PROGRAM, why=end) for end in desk.ends]
+
+
+def _find_unquoted(rows: Sequence[Delivery], expected: Sequence[Expected], *, is_locked: bool) -> set[str]:
+    """What is shown now and not quoted."""
+    unreadable = {each.event_id for each in expected if not each.is_quoted}
+    return {
+        each.event_id
+        for each in rows
+        if each.state == "shown"
+        and (is_locked or each.event_id in unreadable or (each.popup_key or "").startswith(SUMMARY_KEY))
+    }
+
+
+def _find_ringing(users: Sequence[User]) -> frozenset[str]:
+    """Rooms in which a call may ring."""
+    now_ms = time.time_ns() // 1_000_000
+    return frozenset(
+        room.room_id
+        for user in users
+        for room in user.truth.rooms.values()
+        if any(may_ring(user, room, event, now_ms) for event in room.events.values())
+    )
 
 
 def _ending() -> Sequence[tuple[int, Step]]:

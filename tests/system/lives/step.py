@@ -23,7 +23,11 @@ class Kind(StrEnum):
     SAY_KEYWORD = "say a keyword"
     SAY_ODD = "send what no client knows"
     SAY_OURSELVES = "say on the user's other device"
+    SAY_EVERYWHERE = "say in every room"
+    SAY_BEFORE_KEY = "say something of which the key is late"
+    BRING_KEYS = "the late keys come"
     CALL = "call"
+    CALL_BRIEFLY = "call for two seconds"
     HANG_UP = "hang up"
     TAKE_CALL = "take the call on the other device"
     EDIT = "edit"
@@ -81,7 +85,10 @@ class Kind(StrEnum):
     PAUSE = "heliograph pause"
     RESUME = "heliograph resume"
     QUIET_HOURS = "quiet hours are configured"
+    QUIET_BUT = "quiet hours are configured, but for a room"
     NO_QUIET_HOURS = "quiet hours are configured no longer"
+    FEW_POPUPS = "news in more than two rooms are configured to be a summary"
+    MANY_POPUPS = "each room is configured to have a popup of its own"
     LOCK = "lock the session"
     UNLOCK = "unlock the session"
     START = "start the daemon"
@@ -92,6 +99,7 @@ class Kind(StrEnum):
     SECOND_ACCOUNT = "sign a second account in"
     SCREEN_RESTARTS = "the notification server starts anew"
     RELAY_RESTARTS = "the relay starts anew"
+    HOMESERVER_RESTARTS = "the homeserver starts anew"
 
 
 class Mode(StrEnum):

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from heliograph.errors import Refused
@@ -16,6 +18,7 @@ KEYWORD = "ketchup"
 _MANY = 22
 """More than a sync brings of one room."""
 _LIFETIME_MS = 600_000
+_BRIEF_MS = 2000
 
 
 def _content(kind: Kind, number: int, user: User) -> dict[str, Any]:
@@ -24,6 +27,8 @@ def _content(kind: Kind, number: int, user: User) -> dict[str, Any]:
     said: dict[str, Any] = {"msgtype": "m.text", "body": body, "m.mentions": {}}
     match kind:
         case Kind.SAY_MENTION:
+            said["m.mentions"] = {"user_ids": [user.user_id]}
+        case Kind.SAY_BEFORE_KEY if number % 2:
             said["m.mentions"] = {"user_ids": [user.user_id]}
         case Kind.SAY_ROOM:
             said |= {"body": f"@room {body}", "m.mentions": {"room": True}}
@@ -56,7 +61,20 @@ async def say(world: World, step: Step) -> None:
         root = _thread_root(world, user, room, step)
         if root is not None:
             content["m.relates_to"] = {"rel_type": "m.thread", "event_id": root}
-    await world.people.say(user, sender, room, "m.room.message", content, number)
+    send = world.people.say_before_key if step.kind is Kind.SAY_BEFORE_KEY else world.people.say
+    await send(user, sender, room, "m.room.message", content, number)
+
+
+async def _say_everywhere(world: World, step: Step) -> None:
+    """In the first room what highlights."""
+    for place in range(len(world.user(step).joined_rooms())):
+        kind = Kind.SAY if place else Kind.SAY_MENTION
+        await say(world, replace(step, kind=kind, room=place))
+
+
+async def _bring_keys(world: World, step: Step) -> None:
+    del step
+    await world.people.bring_keys()
 
 
 def _thread_root(world: World, user: User, room: str, step: Step) -> str | None:
@@ -105,7 +123,7 @@ async def _say_ourselves(world: World, step: Step) -> None:
     user, room = world.user(step), world.room(step)
     if room is not None:
         content = {"msgtype": "m.text", "body": "my own words", "m.mentions": {}}
-        await world.people.say(user, user.hand, room, "m.room.message", content)
+        user.said_elsewhere.add(await world.people.say(user, user.hand, room, "m.room.message", content))
 
 
 async def _call(world: World, step: Step) -> None:
@@ -113,10 +131,13 @@ async def _call(world: World, step: Step) -> None:
         "call_id": f"c{world.people.next_number()}",
         "version": "1",
         "party_id": "a",
-        "lifetime": _LIFETIME_MS,
+        "lifetime": _BRIEF_MS if step.kind is Kind.CALL_BRIEFLY else _LIFETIME_MS,
         "offer": {"type": "offer", "sdp": ""},
     }
     await _send(world, step, "m.call.invite", content)
+    if step.kind is Kind.CALL_BRIEFLY and world.desk.is_running:
+        # It ends while it rings.
+        await asyncio.sleep(_BRIEF_MS / 1000)
 
 
 async def _end_call(world: World, step: Step) -> None:
@@ -229,7 +250,7 @@ ACTS: Mapping[Kind, Act] = {
     **dict.fromkeys(
         (
             *(Kind.SAY, Kind.SAY_MENTION, Kind.SAY_ROOM, Kind.SAY_NOTICE, Kind.SAY_EMOTE, Kind.SAY_HTML),
-            *(Kind.SAY_IMAGE, Kind.SAY_REPLY, Kind.SAY_IN_THREAD, Kind.SAY_KEYWORD),
+            *(Kind.SAY_IMAGE, Kind.SAY_REPLY, Kind.SAY_IN_THREAD, Kind.SAY_KEYWORD, Kind.SAY_BEFORE_KEY),
         ),
         say,
     ),
@@ -237,7 +258,10 @@ ACTS: Mapping[Kind, Act] = {
     Kind.SAY_POLL: _start_poll,
     Kind.SAY_ODD: _send_odd,
     Kind.SAY_OURSELVES: _say_ourselves,
+    Kind.SAY_EVERYWHERE: _say_everywhere,
+    Kind.BRING_KEYS: _bring_keys,
     Kind.CALL: _call,
+    Kind.CALL_BRIEFLY: _call,
     Kind.HANG_UP: _end_call,
     Kind.TAKE_CALL: _end_call,
     Kind.EDIT: _edit,

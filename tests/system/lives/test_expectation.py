@@ -8,10 +8,10 @@ import pytest
 
 from heliograph.core.ids import UserId
 from heliograph.demo.user import DemoUser
-from system.lives.excuses import EXCUSES, TIMELINE, Case
-from system.lives.expectation import must_ring, why_gone
+from system.lives.excuses import EXCUSES, TIMELINE, Case, excuse_applies
+from system.lives.expectation import may_ring, must_ring, why_gone
 from system.lives.oracle import Fault, Violation
-from system.lives.people import User
+from system.lives.people import Absence, User
 from system.lives.truth import Event, Receipt, Room, Truth
 
 ME = UserId("@me:example.org")
@@ -24,7 +24,8 @@ class Builder:
 
     def __init__(self) -> None:
         device = DemoUser("http://127.0.0.1:1", ME, "PHONE", "token", "password")
-        self.user = User(device, device, Truth(device, {}))
+        self.clear: dict[str, tuple[str, dict[str, Any]]] = {}
+        self.user = User(device, device, Truth(device, self.clear))
         self.user.first_look = 0
         self.room = self.user.truth.rooms[ROOM] = Room(ROOM, membership="join", stays=[0])
 
@@ -54,7 +55,10 @@ class Builder:
         """Names of all that apply."""
         violation = Violation(fault, ME, event.event_id, why=why)
         case = Case(violation, self.user, self.room, event, is_direct)
-        return [each.name for each in EXCUSES if each.applies(case)]
+        return [each.name for each in EXCUSES if excuse_applies(each, case)]
+
+    def away(self, begin: int, end: int, *, is_in_order: bool = True) -> None:
+        self.user.absences = [Absence(begin, is_in_order, end)]
 
 
 @pytest.fixture
@@ -110,56 +114,151 @@ def test_nothing_rings_from_before_the_start_from_oneself_from_the_ignored_or_wh
     assert must_ring(user, room, world.event("$6", look=9, listed=True))
 
 
-def _flood(world: Builder, look: int, count: int) -> None:
+def _rule(rule_id: str, *actions: str) -> dict[str, Any]:
+    return {"rule_id": rule_id, "default": True, "enabled": True, "actions": [*actions]}
+
+
+@pytest.mark.parametrize("rang", [False, True])
+@pytest.mark.parametrize(("msgtype", "rings"), [("m.text", True), ("m.notice", False)])
+def test_what_can_be_read_late_rings_by_what_it_says_from_then_on(
+    world: Builder, msgtype: str, *, rang: bool, rings: bool
+) -> None:
+    world.user.truth.rules = {
+        "override": [_rule(".m.rule.suppress_notices")],
+        "underride": [_rule(".m.rule.message", "notify")],
+    }
+    event = world.event("$1", type="m.room.encrypted", is_encrypted=True, by_clear_text=rang)
+    world.clear["$1"] = "m.room.message", {"msgtype": msgtype, "body": "something"}
+    world.user.truth.read_late("$1")
+    assert must_ring(world.user, world.room, event) == (rang or rings)
+    assert world.gone(event) == ("silent after all" if rang and not rings else "")
+
+
+def test_a_call_rings_until_it_is_over_or_somebody_ends_it(world: Builder) -> None:
+    def rings(now_ms: int) -> bool:
+        return may_ring(world.user, world.room, call, now_ms)
+
+    content = {"call_id": "one", "lifetime": 60_000}
+    call = world.event("$1", type="m.call.invite", content=content, sent_ms=1_000)
+    assert rings(60_000)
+    assert not rings(62_000)
+    world.event("$2", type="m.call.hangup", content={"call_id": "another"})
+    assert rings(60_000)
+    world.event("$3", type="m.call.hangup", content=content)
+    assert not rings(60_000)
+
+
+def _flood(world: Builder, look: int, count: int, **changes: Any) -> None:
     for number in range(count):
-        world.event(f"$flood{number}", look=look)
+        world.event(f"$flood{look}-{number}", look=look, **changes)
 
 
 @pytest.mark.parametrize(("followers", "excused"), [(TIMELINE, ["change in a gap"]), (TIMELINE - 1, [])])
 def test_a_missed_redaction_is_excused_in_a_gap_alone(world: Builder, followers: int, excused: list[str]) -> None:
     event = world.event("$1")
     world.event("$2", look=4, type="m.room.redaction", redacts="$1")
+    _flood(world, 5, 30, type="m.reaction")
     _flood(world, 5, followers)
     assert world.excuses(Fault.KEPT, event, "redacted, and shown") == []
-    world.user.absences = [(3, 6)]
+    world.away(3, 6)
     assert world.excuses(Fault.KEPT, event, "redacted, and shown") == excused
+    assert world.excuses(Fault.RANG_TWICE, event) == []
 
 
-def test_what_is_lost_in_a_gap_is_excused_if_it_is_encrypted_or_the_mode_is_direct(world: Builder) -> None:
+def test_an_old_version_is_excused_if_the_last_edit_was_in_the_gap(world: Builder) -> None:
+    event = world.event("$1")
+    edit = {"m.relates_to": {"rel_type": "m.replace", "event_id": "$1"}}
+    world.event("$2", look=4, content=edit)
+    _flood(world, 5, TIMELINE)
+    world.away(3, 6)
+    assert world.excuses(Fault.OLD_VERSION, event) == ["change in a gap"]
+    world.event("$3", look=6, content=edit)
+    assert world.excuses(Fault.OLD_VERSION, event) == []
+
+
+def test_a_call_that_was_taken_in_a_gap_is_excused_and_another_is_not(world: Builder) -> None:
+    call, other = (world.event(f"${each}", type="m.call.invite", content={"call_id": each}) for each in ("one", "two"))
+    world.event("$answer", look=4, sender=ME, type="m.call.answer", content={"call_id": "one"})
+    _flood(world, 5, TIMELINE)
+    world.away(3, 6)
+    assert world.excuses(Fault.KEPT, call, "taken elsewhere, and shown") == ["change in a gap"]
+    assert world.excuses(Fault.KEPT, other, "taken elsewhere, and shown") == []
+
+
+def test_what_only_its_clear_text_lets_ring_is_excused_in_a_gap_alone(world: Builder) -> None:
     plain = world.event("$1", look=4, listed=True)
     clear = world.event("$2", look=4, is_encrypted=True, by_clear_text=True)
+    listed = world.event("$3", look=4, is_encrypted=True, by_clear_text=True, listed=True)
     _flood(world, 5, TIMELINE)
-    world.user.absences = [(3, 6)]
-    assert world.excuses(Fault.NEVER_RANG, plain) == []
-    assert world.excuses(Fault.NEVER_RANG, plain, is_direct=True) == ["gap behind the relay"]
+    assert world.excuses(Fault.NEVER_RANG, clear) == []
+    world.away(3, 6)
     assert world.excuses(Fault.NEVER_RANG, clear) == ["clear text in a gap"]
-    world.user.absences = []
-    assert world.excuses(Fault.NEVER_RANG, plain, is_direct=True) == []
+    assert world.excuses(Fault.NEVER_RANG, plain) == world.excuses(Fault.NEVER_RANG, listed) == []
+
+
+def test_a_gap_behind_the_relay_is_excused_after_a_stop_in_order_if_nothing_else_rings(world: Builder) -> None:
+    event = world.event("$1", look=4, listed=True)
+    _flood(world, 5, TIMELINE)
+    world.away(3, 6)
+    assert world.excuses(Fault.NEVER_RANG, event) == []
+    assert world.excuses(Fault.NEVER_RANG, event, is_direct=True) == ["gap behind the relay"]
+    world.away(3, 6, is_in_order=False)
+    assert world.excuses(Fault.NEVER_RANG, event, is_direct=True) == []
+    world.away(3, 6)
+    world.event("$2", look=6, is_encrypted=True, by_clear_text=True)
+    assert world.excuses(Fault.NEVER_RANG, event, is_direct=True) == ["gap behind the relay"]
+    world.event("$3", look=6, listed=True)
+    assert world.excuses(Fault.NEVER_RANG, event, is_direct=True) == []
 
 
 def test_what_is_judged_by_later_rules_is_excused_in_an_absence_alone(world: Builder) -> None:
-    event = world.event("$1", look=4)
+    event = world.event("$1", look=4, rings_later=True)
     world.user.truth.rule_changes = [5]
     assert world.excuses(Fault.RANG, event) == []
-    world.user.absences = [(3, 6)]
+    world.away(3, 6)
     assert world.excuses(Fault.RANG, event) == ["later rules"]
-    assert world.excuses(Fault.RANG_TWICE, event) == []
-    world.user.truth.rule_changes = [4]
+    assert world.excuses(Fault.RANG_TWICE, event) == world.excuses(Fault.NEVER_RANG, event) == []
+    event.rings_later = False
     assert world.excuses(Fault.RANG, event) == []
+    assert world.excuses(Fault.NEVER_RANG, event) == ["later rules"]
+    world.user.truth.rule_changes = [4]
+    assert world.excuses(Fault.NEVER_RANG, event) == []
 
 
-def test_a_read_marker_and_a_count_of_zero_excuse_what_counts_as_read(world: Builder) -> None:
-    event = world.event("$1", look=3)
+def test_who_was_ignored_at_the_end_of_an_absence_and_who_no_longer_was_are_later_rules(world: Builder) -> None:
+    event = world.event("$1", look=4, rings_later=True)
+    world.away(3, 6)
+    world.user.truth.ignoring = [(2, frozenset({ALICE})), (5, frozenset())]
+    assert world.excuses(Fault.RANG, event) == ["later rules"]
+    world.user.truth.ignoring = [(5, frozenset({ALICE}))]
+    assert world.excuses(Fault.RANG, event) == []
+    assert world.excuses(Fault.NEVER_RANG, event) == ["later rules"]
+
+
+def test_a_read_marker_excuses_what_it_stands_below_or_what_is_counted_as_nothing(world: Builder) -> None:
+    above, event, below = world.event("$1"), world.event("$2", look=3), world.event("$3")
     assert world.excuses(Fault.SETTLED, event) == []
-    world.room.fully_read = [(4, "$0")]
+    world.room.fully_read = [(4, below.event_id)]
     assert world.excuses(Fault.SETTLED, event) == ["fully read"]
-    world.room.fully_read = [(2, "$0")]
-    world.event("$reaction", type="m.reaction")
-    world.receipt("$unknown", look=4)
+    world.room.fully_read = [(4, above.event_id)]
+    world.room.counts = [(3, 1)]
+    assert world.excuses(Fault.SETTLED, event) == []
+    world.room.counts = [(3, 0)]
+    assert world.excuses(Fault.SETTLED, event) == ["fully read"]
+    world.room.fully_read = [(2, below.event_id)]
+    assert world.excuses(Fault.SETTLED, event) == []
+
+
+def test_a_receipt_that_reads_something_else_is_excused_where_nothing_is_counted(world: Builder) -> None:
+    event = world.event("$1", look=3)
+    world.receipt("$0", look=4)
     world.room.counts = [(1, 0), (3, 1)]
     assert world.excuses(Fault.SETTLED, event) == []
     world.room.counts = [(1, 1), (3, 0)]
     assert world.excuses(Fault.SETTLED, event) == ["count of zero"]
+    world.user.truth.receipts.clear()
+    world.receipt("$0", look=2)
+    assert world.excuses(Fault.SETTLED, event) == []
 
 
 def test_a_list_that_knows_no_threads_excuses_what_a_receipt_of_another_thread_reads(world: Builder) -> None:
@@ -167,9 +266,13 @@ def test_a_list_that_knows_no_threads_excuses_what_a_receipt_of_another_thread_r
     event = world.event("$1", listed=True)
     world.threaded("$2", "$0")
     world.receipt("$2", "$0")
-    assert world.excuses(Fault.NEVER_RANG, event) == []
     event.is_listed_as_read = True
-    assert world.excuses(Fault.NEVER_RANG, event) == ["list without threads"]
+    assert world.excuses(Fault.NEVER_RANG, event, is_direct=True) == []
+    world.away(0, 3)
+    assert world.excuses(Fault.NEVER_RANG, event) == []
+    assert world.excuses(Fault.NEVER_RANG, event, is_direct=True) == ["list without threads"]
+    event.is_listed_as_read = False
+    assert world.excuses(Fault.NEVER_RANG, event, is_direct=True) == []
 
 
 def test_a_receipt_at_a_reaction_is_excused_and_one_at_a_message_is_not(world: Builder) -> None:
@@ -178,7 +281,22 @@ def test_a_receipt_at_a_reaction_is_excused_and_one_at_a_message_is_not(world: B
     world.event("$3")
     world.receipt("$2")
     assert world.excuses(Fault.KEPT, event, "read, and shown") == ["receipt at a reaction"]
+    world.room.counts = [(1, 0)]
+    assert world.excuses(Fault.KEPT, event, "read, and shown") == []
+    world.room.counts = [(1, 1)]
     world.receipt("$3")
+    assert world.excuses(Fault.KEPT, event, "read, and shown") == []
+
+
+def test_a_receipt_at_what_no_sync_brought_is_excused_if_no_list_did_either(world: Builder) -> None:
+    event = world.event("$1")
+    marked = world.event("$2", look=4)
+    _flood(world, 5, TIMELINE)
+    world.receipt("$2", look=5)
+    assert world.excuses(Fault.KEPT, event, "read, and shown") == []
+    world.away(3, 6)
+    assert world.excuses(Fault.KEPT, event, "read, and shown") == ["receipt in a gap"]
+    marked.listed = True
     assert world.excuses(Fault.KEPT, event, "read, and shown") == []
 
 
@@ -186,10 +304,43 @@ def test_coming_back_is_excused_within_one_absence_alone(world: Builder) -> None
     event = world.event("$1", look=1)
     world.room.changes = [(4, "leave"), (5, "join")]
     assert world.excuses(Fault.KEPT, event, "left, and shown") == []
-    world.user.absences = [(3, 6)]
+    world.away(3, 6)
     assert world.excuses(Fault.KEPT, event, "left, and shown") == ["left and back"]
-    world.user.absences = [(3, 4)]
+    world.away(3, 4)
     assert world.excuses(Fault.KEPT, event, "left, and shown") == []
+    world.away(4, 6)
+    assert world.excuses(Fault.KEPT, event, "left, and shown") == []
+
+
+def test_an_invite_is_excused_if_the_join_came_with_it(world: Builder) -> None:
+    def change(event_id: str, membership: str, look: int) -> Event:
+        content = {"membership": membership}
+        return world.event(event_id, look=look, type="m.room.member", state_key=ME, content=content)
+
+    invite = change("$1", "invite", 4)
+    assert world.excuses(Fault.RANG, invite) == []
+    join = change("$2", "join", 5)
+    assert world.excuses(Fault.RANG, invite) == []
+    world.away(3, 6)
+    assert world.excuses(Fault.RANG, invite) == ["invite of a member"]
+    assert world.excuses(Fault.RANG, join) == world.excuses(Fault.RANG, world.event("$3", look=4)) == []
+
+
+def test_what_an_ignored_user_wrote_before_is_excused_and_what_is_gone_otherwise_is_not(world: Builder) -> None:
+    event = world.event("$1")
+    assert world.excuses(Fault.KEPT, event, "ignored, and shown") == ["ignored"]
+    assert world.excuses(Fault.ON_SCREEN, event, "ignored") == ["ignored"]
+    assert world.excuses(Fault.RANG, event, "ignored, and shown") == []
+    assert world.excuses(Fault.KEPT, event, "opened, and shown") == []
+
+
+def test_what_was_answered_elsewhere_is_excused_and_what_was_at_the_desktop_is_not(world: Builder) -> None:
+    event = world.event("$1")
+    world.event("$2", sender=ME)
+    assert world.gone(event) == "answered"
+    assert world.excuses(Fault.KEPT, event, "answered, and shown") == []
+    world.user.said_elsewhere.add("$2")
+    assert world.excuses(Fault.KEPT, event, "answered, and shown") == ["answered"]
 
 
 def test_every_excuse_says_what_it_excuses() -> None:

@@ -114,11 +114,57 @@ def test_inbox_and_bar_say_what_the_ledger_says() -> None:
     assert _faults(_evidence(expected=[replace(EXPECTED, is_highlight=True)], highlights=1)) == set()
 
 
+def test_in_quiet_only_what_highlights_and_what_is_of_the_named_rooms_pops_up() -> None:
+    quiet: dict[str, Any] = {"is_quiet": True, "was_quiet": True}
+    assert _faults(_evidence(**quiet)) == {Fault.RANG_IN_QUIET}
+    assert _faults(_evidence(is_quiet=True)) == set()
+    assert _faults(_evidence(**quiet, popped_up=frozenset({EVENT}))) == set()
+    assert _faults(_evidence("pending", **quiet, tellings=[])) == set()
+    highlights: dict[str, Any] = {"expected": [replace(EXPECTED, is_highlight=True)], "highlights": 1}
+    is_named: dict[str, Any] = {"loud_rooms": frozenset({ROOM})}
+    for passing in (is_named, highlights):
+        assert _faults(_evidence(**quiet, **passing)) == set()
+        assert _faults(_evidence("pending", **quiet, **passing)) == {Fault.NEVER_RANG}
+
+
+def test_what_was_shown_without_its_words_is_not_heard_again_with_them() -> None:
+    quoted = _evidence(unquoted=frozenset({EVENT}))
+    assert _faults(quoted) == {Fault.RANG_TWICE}
+    assert _faults(replace(quoted, tellings=[_telling("Alice: w0001v0", is_heard=False)])) == set()
+
+
+def test_only_while_a_call_may_ring_does_a_popup_insist() -> None:
+    insisting = _evidence(popups=[replace(POPUP, is_urgent=True)])
+    assert _faults(insisting) == {Fault.RINGS_ON}
+    assert _faults(replace(insisting, ringing=frozenset({ROOM}))) == set()
+
+
+def test_a_summary_counts_what_is_unread_in_its_rooms() -> None:
+    two = [EXPECTED, Expected(2, "$two", "!quarry:example.org", ME, rings=True)]
+    key = "summary:$one"
+    rows = [Delivery(each.event_id, each.room_id, "shown", key) for each in two]
+    summary = Popup(key, "2 new messages in 2 rooms", "Harbour: 1", ME, {})
+    evidence = _evidence(
+        expected=two,
+        deliveries={ME: rows},
+        inbox={ME: {each.room_id: (1, [each.event_id]) for each in two}},
+        bar=2,
+        popups=[summary],
+        tellings=[_telling("Harbour: 1")],
+    )
+    assert _faults(evidence) == set()
+    assert _faults(replace(evidence, popups=[replace(summary, title="3 new messages in 2 rooms")])) == {Fault.COUNT}
+    assert _faults(replace(evidence, popups=[])) == {Fault.NOT_ON_SCREEN}
+
+
 def test_words_of_our_own_need_a_reason() -> None:
     notice = Popup("", "Some messages may be missing", "Look there.", ME, read_tokens(""))
     assert _faults(_evidence(popups=[POPUP, notice])) == {Fault.NOTICE}
     assert _faults(_evidence(popups=[POPUP, notice], notices=[notice.title])) == set()
 
 
-def test_of_what_is_excused_nothing_is_asked() -> None:
-    assert _faults(_evidence(None, excused=frozenset({EVENT}))) == set()
+def test_of_what_is_excused_only_its_highlight_is_not_asked() -> None:
+    excused = frozenset({EVENT})
+    assert _faults(_evidence(None, excused=excused)) == {Fault.NEVER_RANG}
+    assert _faults(_evidence(highlights=1, excused=excused)) == set()
+    assert _faults(_evidence(highlights=2, excused=excused)) == {Fault.BAR}

@@ -50,6 +50,11 @@ class Event:
     is_highlight: bool = False
     by_clear_text: bool = False
     """It rings by what it says, which the homeserver cannot read."""
+    rings_later: bool = False
+    """It came in an absence, and would ring by the push rules of its end."""
+    is_silent_after_all: bool = False
+    """It rang before its key came, and does not by what it says."""
+    sent_ms: int = 0
     is_from_ignored: bool = False
     """When it came, its sender was ignored."""
 
@@ -97,8 +102,8 @@ class Room:
     membership: str = "leave"
     changes: list[tuple[int, str]] = field(default_factory=list)
     """Of the user's membership: in which look, and to what."""
-    inviters: list[str] = field(default_factory=list)
-    """Of each invite, in order."""
+    invites: list[Event] = field(default_factory=list)
+    """In order. They have no ids of the homeserver's."""
     fully_read: list[tuple[int, str]] = field(default_factory=list)
     counts: list[tuple[int, int]] = field(default_factory=list)
     """In which look how much was unread, as the homeserver counts, threads included."""
@@ -146,7 +151,13 @@ class Truth:
             yield from room.events.values()
 
     def find(self, event_id: str) -> Event | None:
-        return next((room.events[event_id] for room in self.rooms.values() if event_id in room.events), None)
+        """By the homeserver's id, or an invite's in the ledger: then it is the room's latest invite."""
+        for room in self.rooms.values():
+            if event_id in room.events:
+                return room.events[event_id]
+            if room.invites and event_id.startswith(f"invite:{room.room_id}"):
+                return room.invites[-1]
+        return None
 
     def ignored_at(self, look: int) -> frozenset[str]:
         """Who was ignored by then."""
@@ -169,7 +180,23 @@ class Truth:
         await self._list()
         for event in new:
             if event.is_encrypted and event.sender != self.me:
-                event.by_clear_text = self._judge(event)
+                event.by_clear_text, event.is_highlight = self._judge(event)
+
+    def read_late(self, event_id: str) -> None:
+        """The key of this event has come. What rang as unreadable may be silent now, and the other way round."""
+        event = self.find(event_id)
+        assert event is not None
+        event.type, event.content = self._clear[event_id]
+        rings, event.is_highlight = self._judge(event)
+        event.is_silent_after_all = event.by_clear_text and not rings
+        event.by_clear_text |= rings
+
+    def judge_again(self, begin: int) -> None:
+        """What came after that look, by the push rules as they are now."""
+        for room in self.rooms.values():
+            for event in (*room.events.values(), *room.invites):
+                if event.look > begin:
+                    event.rings_later, _ = self._judge(event)
 
     def _take_invite(self, room: Room, entry: dict[str, Any]) -> None:
         senders = [
@@ -178,8 +205,22 @@ class Truth:
             if each["type"] == "m.room.member" and each["state_key"] == self.me
         ]
         if room.membership != "invite":
-            room.inviters.append(senders[0] if senders else "")
+            room.invites.append(self._invite(room, senders[0] if senders else ""))
         self._change(room, "invite")
+
+    def _invite(self, room: Room, sender: str) -> Event:
+        return Event(
+            event_id=f"invite:{room.room_id}",
+            room_id=room.room_id,
+            type="m.room.member",
+            sender=sender,
+            place=next(self._places),
+            look=self.looks,
+            content={"membership": "invite"},
+            is_encrypted=False,
+            state_key=self.me,
+            redacts=None,
+        )
 
     def _room(self, room_id: str) -> Room:
         return self.rooms.setdefault(room_id, Room(room_id))
@@ -247,6 +288,7 @@ class Truth:
             content=content,
             is_encrypted=is_encrypted,
             state_key=raw.get("state_key"),
+            sent_ms=raw["origin_server_ts"],
             redacts=raw.get("redacts") or (content.get("redacts") if raw["type"] == "m.room.redaction" else None),
             is_from_ignored=raw["sender"] in self.ignored,
         )
@@ -284,8 +326,8 @@ class Truth:
                 if not event.is_encrypted:
                     event.is_highlight = _highlights(each["actions"])
 
-    def _judge(self, event: Event) -> bool:
-        """Whether it rings by the rules as they are now."""
+    def _judge(self, event: Event) -> tuple[bool, bool]:
+        """Whether it rings and highlights by the rules as they are now."""
         room = self.rooms[event.room_id]
         member = room.state.get(("m.room.member", self.me))
         levels = room.state.get(("m.room.power_levels", ""))
@@ -304,15 +346,10 @@ class Truth:
             "sender": event.sender,
             "content": dict(event.content),
             "event_id": event.event_id,
-        }
+        } | ({} if event.state_key is None else {"state_key": event.state_key})
         rule = _rule_of(self.rules, raw, context)
-        event.is_highlight = rule is not None and any(
-            isinstance(action, dict)
-            and action.get("set_tweak") == "highlight"
-            and action.get("value", True) is not False
-            for action in rule["actions"]
-        )
-        return rule is not None and "notify" in rule["actions"]
+        actions = () if rule is None else rule["actions"]
+        return "notify" in actions, _highlights(actions)
 
 
 def _is_join(event: Event) -> bool:

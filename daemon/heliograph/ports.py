@@ -336,7 +336,8 @@ class Ledger(Protocol):
         ...
 
     async def rooms_with_open_deliveries(self) -> frozenset[RoomId]:
-        """Rooms with something that reading elsewhere could settle: neither invites nor notices of our own."""
+        """Rooms with something that reading elsewhere could settle: what waits for its key, too, and neither invites
+        nor notices of our own."""
         ...
 
     async def positions(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:

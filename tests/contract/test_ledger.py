@@ -1085,6 +1085,13 @@ def make_locked_plan(*locked: LockedEvent, **plan: Any) -> Plan:
     return Plan("s2", **({"judged": judged, "locked": locked} | plan))
 
 
+async def test_a_room_is_open_while_something_in_it_waits_for_its_key(ledger: Ledger) -> None:
+    committed = await ledger.commit(make_locked_plan(make_locked("$a"), make_locked("$b", room_id=OTHER_ROOM)), 1)
+    assert committed.open_rooms == {ROOM, OTHER_ROOM} == await ledger.rooms_with_open_deliveries()
+    committed = await ledger.commit(Plan("s3", unlocked=(EventId("$a"),)), 2)
+    assert committed.open_rooms == {OTHER_ROOM} == await ledger.rooms_with_open_deliveries()
+
+
 async def test_locked_events_are_kept_with_all_that_decrypting_needs(ledger: Ledger) -> None:
     locked = make_locked()
     await ledger.commit(make_locked_plan(locked), 1)

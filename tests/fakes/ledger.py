@@ -97,7 +97,8 @@ class FakeLedger:
     async def rooms_with_open_deliveries(self) -> frozenset[RoomId]:
         self._check()
         unread = (each for each in self._open() if is_event_id(each.event_id))
-        return frozenset(each.room_id for each in unread if is_room_id(each.room_id))
+        open_rooms = frozenset(each.room_id for each in unread if is_room_id(each.room_id))
+        return open_rooms.union(each.event.room_id for each in self.locked.values())
 
     async def positions(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
         self._check()

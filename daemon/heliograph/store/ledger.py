@@ -134,7 +134,7 @@ class SqliteLedger:
         return await self._read(partial(deliveries.read_open, room_ids=room_ids))
 
     async def rooms_with_open_deliveries(self) -> frozenset[RoomId]:
-        return await self._read(deliveries.read_open_rooms)
+        return await self._read(_read_open_rooms)
 
     async def positions(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
         return await self._read(partial(judgements.read_positions, event_ids=event_ids))
@@ -249,7 +249,7 @@ class SqliteLedger:
             account.write_token(db, plan.next_batch)
             if not plan.is_empty:
                 account.write_sync_time(db, now_ms)
-        return Committed(new, deliveries.read_open_rooms(db))
+        return Committed(new, _read_open_rooms(db))
 
     def _change(self, changes: Sequence[Change], db: sqlite3.Connection) -> None:
         self._changed_since_agenda |= deliveries.apply_changes(db, changes)
@@ -363,6 +363,11 @@ def _judgements_missing(plan: Plan) -> list[Judged]:
         for each in plan.deliveries
         if each.event_id not in known
     ]
+
+
+def _read_open_rooms(db: sqlite3.Connection) -> frozenset[RoomId]:
+    """What is read before its key comes must not ring when that comes."""
+    return deliveries.read_open_rooms(db) | locked.read_locked_rooms(db)
 
 
 def _prune(before_ms: int, db: sqlite3.Connection) -> int:

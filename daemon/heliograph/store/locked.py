@@ -69,6 +69,11 @@ def read_locked_in(db: sqlite3.Connection, room_ids: Collection[RoomId]) -> list
     return found
 
 
+def read_locked_rooms(db: sqlite3.Connection) -> frozenset[RoomId]:
+    """Rooms in which an event waits for its key."""
+    return frozenset(room_id for (room_id,) in db.execute("SELECT DISTINCT room_id FROM locked"))
+
+
 def prune_locked(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
     """Forgets at most `limit` that are older. Returns how many."""
     return db.execute(

@@ -193,8 +193,10 @@ async def _redact(world: World, step: Step) -> None:
         return
     author = bob if moderator else sender
     found = recent(world, step, sender=author.user_id)
-    if found is not None:
-        await (alice if moderator else author).redact(room, found[2].event_id)
+    who = alice if moderator else author
+    # Of what an ignored user takes back no device is told.
+    if found is not None and who.user_id not in found[0].truth.ignored:
+        await who.redact(room, found[2].event_id)
 
 
 async def _react(world: World, step: Step) -> None:

@@ -77,8 +77,8 @@ class PopupSignals:
 
     def note_withdrawn(self, record: PopupRecord) -> None:
         """We closed it ourselves; a click may be on its way."""
-        if is_room_id(record.key):
-            self._remember(record.popup, [Wish(Verb.OPEN, record.key, "the room")])
+        if seen := _room_of(record):
+            self._remember(record.popup, seen)
 
     def forget_gone(self) -> None:
         """Another notification server is there, with other popups under the same ids."""
@@ -122,7 +122,8 @@ class PopupSignals:
             return
         record = await self._record_of(signal.popup)
         deliveries = await self._ledger.shown_in(record.key) if record is not None else []
-        seen = wishes(deliveries) if record is not None else self._recall(signal.popup)
+        # What it showed may be withdrawn already, while it is still on screen: what is typed there is not to be lost.
+        seen = self._recall(signal.popup) if record is None else wishes(deliveries) or _room_of(record)
         match signal:
             case Closed(popup, reason) if record is not None:
                 self._remember(popup, seen)
@@ -191,3 +192,8 @@ class PopupSignals:
 
     async def _record_of(self, popup: Popup) -> PopupRecord | None:
         return next((record for record in await self._ledger.popups() if record.popup == popup), None)
+
+
+def _room_of(record: PopupRecord) -> list[Wish]:
+    """All that is left to say of a popup whose messages were withdrawn; nothing of one of many rooms."""
+    return [Wish(Verb.OPEN, record.key, "the room")] if is_room_id(record.key) else []

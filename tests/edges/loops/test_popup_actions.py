@@ -13,7 +13,7 @@ from heliograph.core.actions import Verb, Wish
 from heliograph.core.delivery import RetryLater, State
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Activated, Category, Closed, Closing, Popup, Replied, Urgency
-from heliograph.core.record import Delivery, Withdrawal
+from heliograph.core.record import Delivery, Plan, Withdrawal
 from heliograph.popup_signals import AFTERGLOW_MS
 from waiting import until
 
@@ -45,6 +45,17 @@ async def test_a_typed_reply_is_wished_for_once_and_its_popup_goes(stage: Delive
         assert stage.wishes == [Wish(Verb.REPLY, ROOM, "Lunch", EventId("$b"), "on my way")]
         # Not answered yet: that is known when the homeserver has taken it.
         assert (stage.state("$a"), stage.state("$b")) == (State.DISMISSED, State.DISMISSED)
+
+
+async def test_what_is_typed_while_its_message_is_being_withdrawn_is_not_lost(stage: DeliveryStage) -> None:
+    """As when a room is left, or read elsewhere, at the moment of the answer."""
+    async with running(stage.loop):
+        popup = await show(stage)
+        # Committed, and the loop does not know yet: the popup still stands there with nothing left in it.
+        await stage.ledger.commit(Plan("s99", changes=(Withdrawal(EventId("$a"), "left the room"),)), stage.clock())
+        stage.desktop.type(popup, "on my way")
+        await until(lambda: not stage.desktop.on_screen)
+    assert [(wish.verb, wish.room_id, wish.text) for wish in stage.wishes] == [(Verb.REPLY, ROOM, "on my way")]
 
 
 @pytest.mark.parametrize(("label", "verb"), [("Mark as read", Verb.MARK_READ), ("Mute…", Verb.MUTE), ("Reply", None)])

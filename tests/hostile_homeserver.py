@@ -1,4 +1,7 @@
-"""A homeserver that the test plays: in order until it is told to answer otherwise. It counts what it is asked."""
+"""A homeserver that the test plays: in order until it is told to answer otherwise. It counts what it is asked.
+
+In order it refuses polls and pushers as Synapse does.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +16,9 @@ from typing import Any
 from aiohttp import web
 
 from builders import ALICE, ME, ROOM
+from fakes.synapse_requests import PlayedRequest, refusal_of
 from heliograph.core.push.predefined import predefined_rules
+from heliograph.errors import Refused
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
@@ -70,14 +75,21 @@ class HostileHomeserver:
         path = request.path.removeprefix("/_matrix/client/")
         if path in self.answers_to:
             return await self.answers_to[path](request)
+        try:
+            return await self._serve(path, request, await PlayedRequest.read(request))
+        except Refused as refusal:
+            return refusal_of(refusal)
+
+    async def _serve(self, path: str, request: web.Request, played: PlayedRequest) -> web.StreamResponse:
         match path:
             case "versions":
                 return web.json_response({"versions": ["v1.11"]})
             case "v3/sync":
-                return await self._sync(request)
+                return await self._sync(request, *played.check_sync())
             case "v3/pushers":
                 return web.json_response({"pushers": []})
             case "v3/pushers/set":
+                played.check_pusher()
                 return web.json_response({})
             case "v3/notifications":
                 return web.json_response({"notifications": []})
@@ -85,13 +97,12 @@ class HostileHomeserver:
                 return web.json_response({"device_keys": {}, "failures": {}})
         return web.json_response({"errcode": "M_NOT_FOUND", "error": "no such thing"}, status=404)
 
-    async def _sync(self, request: web.Request) -> web.StreamResponse:
-        since = request.query.get("since")
+    async def _sync(self, request: web.Request, since: str | None, timeout_ms: int) -> web.StreamResponse:
         self.sinces.append(since)
         if since is None:
             rules = {"type": "m.push_rules", "content": {"global": predefined_rules(self.user_id)}}
             return web.json_response({"next_batch": "t0", "account_data": {"events": [rules]}})
-        await self._wait(int(request.query["timeout"]) / 1000)
+        await self._wait(timeout_ms / 1000)
         if not self.answers:
             return web.json_response({"next_batch": since})
         answer = self.answers.popleft()

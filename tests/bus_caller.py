@@ -11,7 +11,7 @@ from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
 _DRIVER = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
-ANSWER_S = 10.0
+ANSWER_S = 60.0
 
 
 @dataclass(frozen=True)

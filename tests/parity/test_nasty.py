@@ -371,6 +371,7 @@ def compare(kind: str, rule: Json, cases: list[tuple[Json, Context]]) -> Iterato
             yield Difference(kind, rule, event, context, we_match, refused)
 
 
+@pytest.mark.timeout(900)
 @settings(max_examples=_EXAMPLES, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(examples())
 def test_each_difference_belongs_to_a_class(

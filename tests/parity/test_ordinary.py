@@ -9,6 +9,7 @@ from __future__ import annotations
 import itertools
 from typing import Any
 
+import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -184,6 +185,7 @@ _event_lists = st.lists(events(), min_size=_EVENTS, max_size=_EVENTS)
 _context_lists = st.lists(contexts, min_size=_CONTEXTS, max_size=_CONTEXTS)
 
 
+@pytest.mark.timeout(900)
 @settings(max_examples=_RULESETS, deadline=None, suppress_health_check=list(HealthCheck), derandomize=True)
 @given(rules(), _event_lists, _context_lists)
 def test_the_same_rule_matches_as_in_synapse(

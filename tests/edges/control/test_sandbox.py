@@ -38,7 +38,8 @@ done
 printf '[Application]\\nname=org.example.App\\n' > "$0/info"
 : > "$0/.flatpak-info"
 mount --bind "$0/info" "$0/.flatpak-info"
-exec chroot "$0" "$@"
+# Of Debian's users only root has it on the PATH.
+PATH="$PATH:/usr/sbin:/sbin" exec chroot "$0" "$@"
 """
 """What Flatpak does, as far as it can be seen from outside."""
 

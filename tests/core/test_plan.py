@@ -549,6 +549,15 @@ class TestWhatAPlanNeeds:
         quiet = replace(now, ruleset=MUTED)
         assert missing_names(plan(make_sync(stranger), quiet), quiet.rooms) == frozenset()
 
+    def test_names_are_not_asked_for_in_rooms_that_the_user_is_invited_to(self) -> None:
+        invite = make_event(
+            type="m.room.member", content={"membership": "invite"}, state_key=ME, room_id="!b", sender="@new:x"
+        )
+        now = situation(mode=Mode.DIRECT, rooms={RoomId("!b"): RoomRecord(RoomFacts(RoomId("!b")))})
+        decided = plan(Sync("s2", notifications=(make_server_notification(invite),)), now)
+        assert [delivery.sender for delivery in decided.deliveries] == ["@new:x"]
+        assert missing_names(decided, now.rooms) == frozenset()
+
 
 @pytest.mark.parametrize(
     ("before", "place"),

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 from heliograph.core.calls import ENDING_TYPES
 from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotification, Sync
 from heliograph.core.ids import EventId, RoomId, UserId, is_room_id, is_user_id
-from heliograph.core.invites import is_invite
+from heliograph.core.invites import is_invite, is_invite_id
 from heliograph.core.privacy import HIDDEN_TEXT
 from heliograph.core.record import Plan, RoomRecord
 from heliograph.core.situation import Situation
@@ -84,13 +84,17 @@ def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[RoomId]:
 
 
 def missing_names(plan: Plan, rooms: Mapping[RoomId, RoomRecord]) -> frozenset[tuple[RoomId, UserId]]:
-    """(room id, user id) of senders that ring in this plan and whose names nobody told yet."""
+    """(room id, user id) of senders that ring in this plan and whose names nobody told yet.
+
+    Without those who invite: homeservers tell of no member of a room that the user is not in.
+    """
     known = {**rooms, **{record.facts.room_id: record for record in plan.rooms}}
     return frozenset(
         (delivery.room_id, delivery.sender)
         for delivery in plan.deliveries
         if is_room_id(delivery.room_id)
         and is_user_id(delivery.sender)
+        and not is_invite_id(delivery.event_id)
         and delivery.room_id in known
         and delivery.sender not in known[delivery.room_id].facts.names
     )

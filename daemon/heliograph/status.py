@@ -5,9 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
-from typing import Any
-
-from heliograph.tasks import LongTask
+from typing import Any, Protocol
 
 
 class Connection(Enum):
@@ -18,6 +16,17 @@ class Connection(Enum):
     OFFLINE = "offline"
     SIGNED_OUT = "signed out"
     WAITING_FOR_KEYRING = "waiting for keyring"
+
+
+class TaskStatus(Protocol):
+    """What a long-lived task tells of itself. `crashes`: since it last ran for long without one."""
+
+    name: str
+    crashes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Its part of the control interface's answer."""
+        ...
 
 
 @dataclass(slots=True)
@@ -78,7 +87,7 @@ class AccountStatus:
     shown: int = 0
 
     handoff: HandoffStatus = field(default_factory=HandoffStatus)
-    tasks: list[LongTask] = field(default_factory=list)
+    tasks: list[TaskStatus] = field(default_factory=list)
     """The long-lived ones that keep the account."""
 
     @property
@@ -127,7 +136,7 @@ class DaemonStatus:
     desktop: str = ""
     notification_server: str | None = None
     accounts: list[AccountStatus] = field(default_factory=list)
-    tasks: list[LongTask] = field(default_factory=list)
+    tasks: list[TaskStatus] = field(default_factory=list)
     """The long-lived ones that all accounts share."""
     told_systemd: str = ""
     """The line that `systemctl status` shows: whichever account changes it, it is sent once."""

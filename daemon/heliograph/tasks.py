@@ -19,7 +19,7 @@ from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Any, Protocol, TypeVar
 
 from heliograph.errors import HeliographError
 
@@ -59,11 +59,18 @@ class LongTask:
         self.crashes, self.last_crash_ms, self.why = 0, None, ""
 
 
-_listed: ContextVar[list[LongTask] | None] = ContextVar("list of long-lived tasks", default=None)
+class TaskList(Protocol):
+    """Any list that takes long-lived tasks."""
+
+    def append(self, task: LongTask, /) -> None: ...
+    def remove(self, task: LongTask, /) -> None: ...
+
+
+_listed: ContextVar[TaskList | None] = ContextVar("list of long-lived tasks", default=None)
 
 
 @contextlib.contextmanager
-def listed_in(tasks: list[LongTask]) -> Iterator[None]:
+def listed_in(tasks: TaskList) -> Iterator[None]:
     """Long-lived tasks that are kept running in this block, or in tasks that are started in it, are in this list for as
     long as they live."""
     token = _listed.set(tasks)

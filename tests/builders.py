@@ -8,11 +8,11 @@ from typing import Any
 
 import msgspec
 
-from heliograph.core.encryption import MEGOLM
+from heliograph.core.encryption.values import MEGOLM
 from heliograph.core.events import Event, JoinedRoom, ServerNotification, StrippedState, Sync
 from heliograph.core.ids import RoomId, UserId, event_key
 from heliograph.core.notification import Notification
-from heliograph.core.pusher import Pusher
+from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.record import Content, Delivery
 from heliograph.core.room import RoomFacts
 

@@ -16,7 +16,7 @@ _COMPLAINT = re.compile(
 
 def findings(log: str) -> list[str]:
     """Each as `level: sentence`, with the lines that belong to it after it; `output` is the level of what was written
-    past the log. `log` is text or JSON, as heliograph.logs writes them.
+    past the log. `log` is text or JSON, as heliograph.system.logs writes them.
     """
     return [found for level, lines in _records(log) if (found := _finding(level, lines))]
 

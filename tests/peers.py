@@ -9,10 +9,10 @@ from pathlib import Path
 from typing import Any
 
 from builders import ALICE, ME, ROOM, make_event
-from heliograph.core.encryption import DeviceKeys, Rotation
+from heliograph.core.encryption.values import DeviceKeys, Rotation
 from heliograph.core.events import Event, Json
 from heliograph.core.ids import RoomId, UserId
-from heliograph.encryption.machine import Machine
+from heliograph.encryption.olm.machine import Machine
 
 NOW = 1_700_000_000_000
 PICKLE_KEY = "pickle key"

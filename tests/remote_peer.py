@@ -7,12 +7,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from heliograph.core.encryption import DeviceKeys
+from heliograph.core.encryption.values import DeviceKeys
 from heliograph.core.events import Json
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.demo.user import DemoUser
-from heliograph.encryption.machine import Machine
-from heliograph.encryption.uploads import ALGORITHM
+from heliograph.encryption.olm.machine import Machine
+from heliograph.encryption.olm.uploads import ALGORITHM
 from peers import NOW, ROTATION, open_machine
 
 _serial = itertools.count(1)

@@ -19,7 +19,7 @@ import platformdirs
 
 from heliograph.core.ids import UserId, is_user_id
 from heliograph.errors import EXIT_USAGE, StateError, UserError
-from heliograph.whole_file import replace_file
+from heliograph.system.whole_file import replace_file
 
 Secrets = Literal["keyring", "file"]
 

@@ -14,12 +14,20 @@ import msgspec
 from msgspec import Meta, Struct
 
 from heliograph.accounts import config_file
-from heliograph.core.fallback import APP_ID, MAX_APP_ID, MAX_PUSHKEY, MAX_URL, Fallback, why_unfit, why_unfit_url
-from heliograph.core.privacy import Level, Privacy
-from heliograph.core.quiet import Hours, Through, parse_hours
+from heliograph.config_mistakes import describe_values, explain_mistake
+from heliograph.core.popups.privacy import Level, Privacy
+from heliograph.core.popups.quiet import Hours, Through, parse_hours
+from heliograph.core.pushers.fallback import (
+    APP_ID,
+    MAX_APP_ID,
+    MAX_PUSHKEY,
+    MAX_URL,
+    Fallback,
+    why_unfit,
+    why_unfit_url,
+)
 from heliograph.errors import EXIT_CONFIG, UserError
-from heliograph.logs import Level as LogLevel
-from heliograph.mistakes import describe_values, explain_mistake
+from heliograph.system.logs import Level as LogLevel
 
 _MAX_FILE = 256 * 1024
 

@@ -19,8 +19,8 @@ import vodozemac
 from nio.crypto import InboundGroupSession  # type: ignore[import-untyped]
 
 from heliograph.core.ids import UserId
-from heliograph.encryption.key_files import FILE_NAME
-from heliograph.encryption.machine import Machine
+from heliograph.encryption.olm.key_files import FILE_NAME
+from heliograph.encryption.olm.machine import Machine
 
 ROOM_KEYS = 10_000
 DEVICES = 5_000
@@ -63,7 +63,7 @@ def _fill(file: Path, pickle_key: str) -> None:
 
 
 async def _time_opening(folder: Path, user_id: UserId, device_id: str, pickle_key: str) -> float:
-    importlib.import_module("heliograph.encryption.engine")
+    importlib.import_module("heliograph.encryption.olm.engine")
     began = time.perf_counter()
     machine = await Machine.open(folder, user_id, device_id, pickle_key, now_ms=0)
     took_ms = (time.perf_counter() - began) * 1000

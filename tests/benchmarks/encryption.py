@@ -22,16 +22,16 @@ from benchmarks.arrivals import Arrivals, mark
 from benchmarks.contestants import Heliograph
 from benchmarks.phases import Figures
 from builders import ME
-from heliograph.core.encryption import Rotation
+from heliograph.core.encryption.values import Rotation
 from heliograph.core.events import Event, JoinedRoom, Sync
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.room import RoomFacts
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
-from heliograph.encryption.key_files import FILE_NAME
+from heliograph.encryption.olm.key_files import FILE_NAME
+from heliograph.loops.sync.decryption import AT_ONCE, Decrypter, Opened
 from heliograph.secrets.secret import decode_secret
-from heliograph.sync_loop.decryption import AT_ONCE, Decrypter, Opened
 from peers import PICKLE_KEY, Peer, open_machine
 from remote_peer import RemotePeer
 

@@ -17,7 +17,7 @@ from benchmarks.phases import Figures, Sender, percentile, take_notes
 from buses import PrivateBus
 from fakes.notification_profiles import DUNST
 from fakes.notification_server import NotificationServer
-from heliograph.core.folding import FOLD_MS
+from heliograph.core.popups.bursts import FOLD_MS
 from heliograph.demo.homeserver import ThrowawaySynapse
 
 _ROOMS = 5

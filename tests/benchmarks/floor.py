@@ -13,7 +13,7 @@ import aiohttp
 from dbus_fast import Message
 from dbus_fast.aio import MessageBus
 
-from heliograph import sd_notify
+from heliograph.system import systemd
 
 _FILTER = {
     "presence": {"types": []},
@@ -38,7 +38,7 @@ async def main() -> None:
         asked = {"filter": json.dumps({"room": {"rooms": []}}), "timeout": "0", "set_presence": "offline"}
         async with session.get(url, params=asked) as response:
             since = (await response.json())["next_batch"]
-        sd_notify.ready("connected")
+        systemd.ready("connected")
         asked |= {"filter": json.dumps(_FILTER), "timeout": str(_POLL_MS)}
         while True:
             async with session.get(url, params={**asked, "since": since}) as response:

@@ -19,7 +19,7 @@ from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.room_actions import RoomActionsClient
 from heliograph.homeserver.rooms import RoomsClient
 from heliograph.homeserver.session import Session
-from heliograph.ports import Homeserver, RoomActions, Rooms, SyncRequest
+from heliograph.ports.homeserver import Homeserver, RoomActions, Rooms, SyncRequest
 
 
 @dataclass

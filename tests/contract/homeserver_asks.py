@@ -13,7 +13,7 @@ import aiohttp
 from yarl import URL
 
 from heliograph.core.events import Json
-from heliograph.relay.pusher_body import removal
+from heliograph.relay.wire.pusher import removal
 
 V3 = "/_matrix/client/v3"
 NOWHERE = "!nowhere:localhost"

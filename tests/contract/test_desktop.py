@@ -19,7 +19,7 @@ from heliograph.core.notification import Activated, Closed, Closing, DesktopSign
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.desktop.portable import PortableDesktop
 from heliograph.desktop.terminal import TerminalDesktop
-from heliograph.ports import Desktop
+from heliograph.ports.desktop import Desktop
 from waiting import until
 
 

@@ -10,8 +10,9 @@ import pytest
 from contract.conftest import World
 from heliograph.core.events import Event, Receipt, ServerNotification, StrippedState
 from heliograph.core.ids import RoomId
+from heliograph.core.pushers.pusher import Pusher
 from heliograph.errors import LoggedOut, Refused, Unreachable
-from heliograph.ports import Member, Pusher
+from heliograph.ports.homeserver import Member
 
 MESSAGES = frozenset({"m.room.message", "m.room.redaction"})
 

@@ -17,7 +17,7 @@ from heliograph.demo.user import DemoUser
 from heliograph.errors import LoggedOut, Refused
 from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.session import Session
-from heliograph.ports import Keys
+from heliograph.ports.homeserver import Keys
 
 pytestmark = pytest.mark.expected_log("^homeserver 4", times=(0, None))
 """Each test compares what is refused with what it wrote down."""

@@ -12,13 +12,13 @@ import pytest
 from builders import ALICE, BOB, ROOM, make_content, make_delivery, make_encrypted, make_event, make_facts
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Move, State
-from heliograph.core.encryption import RoomKey
+from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import AccountData
 from heliograph.core.ids import NO_ROOM, NOBODY, EventId, OwnKey, RoomId, UserId, event_key
 from heliograph.core.notification import Category, Popup
-from heliograph.core.popups import LINES
+from heliograph.core.popups.arrange import LINES
+from heliograph.core.popups.quiet import Through
 from heliograph.core.push.timed_mute import TimedMute
-from heliograph.core.quiet import Through
 from heliograph.core.record import (
     UNLISTED,
     AccountState,
@@ -35,8 +35,8 @@ from heliograph.core.record import (
     Withdrawal,
 )
 from heliograph.core.room import RoomFacts
-from heliograph.core.unread import UnreadMessage
-from heliograph.ports import Ledger, Settlement
+from heliograph.core.summary.unread import UnreadMessage
+from heliograph.ports.ledger import Ledger, Settlement
 from heliograph.store.ledger import SqliteLedger
 
 OTHER_ROOM = RoomId("!other:example.org")

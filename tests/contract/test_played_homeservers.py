@@ -14,7 +14,7 @@ from heliograph.core.ids import RoomId
 from heliograph.errors import Refused
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
-from heliograph.ports import SyncRequest
+from heliograph.ports.homeserver import SyncRequest
 from soak import homeserver as soak_homeserver
 from soak.homeserver import SoakHomeserver
 

@@ -14,9 +14,9 @@ import pytest
 from buses import PrivateBus
 from fakes.login1 import FakeLogind
 from fakes.presence import FakePresence
-from heliograph.core.handoff import Signs
+from heliograph.core.pushers.handoff import Signs
 from heliograph.desktop.presence import DesktopPresence
-from heliograph.ports import Presence
+from heliograph.ports.desktop import Presence
 from real_logind import RealLogind
 from waiting import until
 

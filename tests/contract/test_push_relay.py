@@ -13,9 +13,9 @@ from edges.relay.running import RunningRelay
 from fakes.push_relay import FakePushRelay
 from heliograph.core.ids import EventId
 from heliograph.errors import Refused
-from heliograph.ports import PushRelay
-from heliograph.push_relay import PushRelay as PushRelayClient
-from heliograph.relay.desktops import digest_of
+from heliograph.gateways.relay import PushRelay as PushRelayClient
+from heliograph.ports.gateways import PushRelay
+from heliograph.relay.gateway.desktops import digest_of
 
 TOKEN = "the-token"
 

@@ -13,7 +13,7 @@ from contract.conftest import World
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
 from heliograph.errors import LoggedOut, Refused
-from heliograph.ports import Homeserver, Member, RoomActions, SyncRequest
+from heliograph.ports.homeserver import Homeserver, Member, RoomActions, SyncRequest
 
 pytestmark = pytest.mark.expected_log("^homeserver 4", times=(0, None))
 """Each test compares what is refused with what it wrote down."""

@@ -18,11 +18,11 @@ from edges.relay.running import RunningRelay
 from fakes.scripted_homeserver import DEVICE, ROOM, TOKEN, USER, ScriptedHomeserver
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
-from heliograph.relay.callers import Caller, Callers
-from heliograph.relay.listing import Listing
-from heliograph.relay.nudge import TYPE as NUDGE_TYPE
-from heliograph.relay.synthesis import Synthesis
-from heliograph.relay.upstream import NotAnswered, Upstream
+from heliograph.relay.proxy.callers import Caller, Callers
+from heliograph.relay.proxy.upstream import NotAnswered, Upstream
+from heliograph.relay.sync.listing import Listing
+from heliograph.relay.sync.nudge import TYPE as NUDGE_TYPE
+from heliograph.relay.sync.synthesis import Synthesis
 from waiting import until
 
 FOREIGN = "!foreign:example.org"

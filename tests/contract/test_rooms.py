@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from contract.conftest import World
-from heliograph.core.encryption import MEGOLM
+from heliograph.core.encryption.values import MEGOLM
 from heliograph.core.events import Json
 from heliograph.core.ids import EventId, RoomId
 from heliograph.errors import LoggedOut, Refused
-from heliograph.ports import Audience
+from heliograph.ports.homeserver import Audience
 
 pytestmark = pytest.mark.expected_log("^homeserver 4", times=(0, None))
 """Each test compares what is refused with what it wrote down."""

@@ -16,7 +16,7 @@ from buses import PrivateBus
 from edges.private_keyring import private_keyring
 from fakes.secret_store import FakeSecretStore
 from heliograph.errors import SecretsLocked
-from heliograph.ports import SecretStore
+from heliograph.ports.secrets import SecretStore
 from heliograph.secrets.secret_file import SecretFile
 from heliograph.secrets.secret_service import SecretService
 

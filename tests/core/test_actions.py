@@ -5,7 +5,9 @@ from __future__ import annotations
 import pytest
 
 from builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_notification
-from heliograph.core.actions import (
+from heliograph.core.ids import EventId, RoomId
+from heliograph.core.notification import Action, Category, Urgency
+from heliograph.core.popups.actions import (
     MAX_WISHES,
     Span,
     Verb,
@@ -17,8 +19,6 @@ from heliograph.core.actions import (
     wishes,
     word_failure,
 )
-from heliograph.core.ids import EventId, RoomId
-from heliograph.core.notification import Action, Category, Urgency
 from heliograph.core.record import Delivery
 
 OTHER_ROOM = RoomId("!other:example.org")

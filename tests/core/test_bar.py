@@ -8,8 +8,16 @@ from typing import Any
 import pytest
 
 from builders import ALICE, ME, ROOM
-from heliograph.core.bar import FORMATS, NAME_LIMIT, ROOM_LINES, BarState, TemplateError, escape_pango, read_format
-from heliograph.core.summary import RoomCount, Summary
+from heliograph.core.summary.bar import (
+    FORMATS,
+    NAME_LIMIT,
+    ROOM_LINES,
+    BarState,
+    TemplateError,
+    escape_pango,
+    read_format,
+)
+from heliograph.core.summary.summary import RoomCount, Summary
 
 EVIL = '<b>&"x"\'</b>\u202e\n%{A1:rm:}{unread}'
 

@@ -7,9 +7,9 @@ from typing import Any
 import pytest
 
 from builders import ALICE, BOB, ME, make_content, make_delivery, make_event
-from heliograph.core.calls import ENDING_TYPES, Ending, ending_of, miss, rings_until
 from heliograph.core.notification import Category
 from heliograph.core.record import Delivery
+from heliograph.core.sync.calls import ENDING_TYPES, Ending, ending_of, miss, rings_until
 
 MEMBER = "org.matrix.msc3401.call.member"
 NOW = 1_700_000_100_000

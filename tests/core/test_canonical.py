@@ -4,7 +4,7 @@ from typing import Any
 
 import pytest
 
-from heliograph.core.canonical import canonical_json, without_signatures
+from heliograph.core.encryption.canonical import canonical_json, without_signatures
 
 
 @pytest.mark.parametrize(

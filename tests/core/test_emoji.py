@@ -1,6 +1,6 @@
 from __future__ import annotations
 
-from heliograph.core.emoji import EMOJI, in_words
+from heliograph.core.encryption.emoji import EMOJI, in_words
 
 
 def test_there_are_64_different_emoji() -> None:

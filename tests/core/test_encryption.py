@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heliograph.core.encryption import KeyUpload, Locked, Reason, Received, RoomKey
+from heliograph.core.encryption.values import KeyUpload, Locked, Reason, Received, RoomKey
 from heliograph.core.ids import RoomId
 
 KEY = RoomKey(RoomId("!room:example.org"), "session")

@@ -9,12 +9,12 @@ import pytest
 
 from builders import ALICE, BOB, ME, ROOM, make_delivery, make_event, make_facts
 from heliograph.core.delivery import State
-from heliograph.core.encryption import Locked, Reason, RoomKey
+from heliograph.core.encryption.values import Locked, Reason, RoomKey
 from heliograph.core.events import Event
 from heliograph.core.explanation import MAX_RULES, Evidence, Explanation, explain
-from heliograph.core.plan import SERVER_RULE
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import FAULT, UNKEPT, UNLISTED, AccountState, Decision, EventRecord, Judged
+from heliograph.core.sync.plan import SERVER_RULE
 from rule_builders import make_rule, match
 
 MESSAGE = make_event("lunch?")

@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 
-from heliograph.core.fallback import (
+from heliograph.core.pushers.fallback import (
     NOTIFY_PATH,
     Fallback,
     GatewayAnswer,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heliograph.core.folding import FOLD_MS, MOST_SHOWN, Fold, SoundGate
+from heliograph.core.popups.bursts import FOLD_MS, MOST_SHOWN, Fold, SoundGate
 
 
 def test_what_comes_alone_is_shown_at_once() -> None:

@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.core.formatted import MAX_DEPTH, MAX_TAGS, read_formatted
-from heliograph.core.markup import plain, write_markup
+from heliograph.core.text.html import MAX_DEPTH, MAX_TAGS, read_formatted
+from heliograph.core.text.markup import plain, write_markup
 
 
 def read(source: str, limit: int = 600) -> str:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from builders import make_pusher
-from heliograph.core.handoff import (
+from heliograph.core.pushers.handoff import (
     Collect,
     HandoffSettings,
     Hush,
@@ -24,7 +24,7 @@ from heliograph.core.handoff import (
     set_up,
     why_elsewhere,
 )
-from heliograph.core.pusher import Pusher
+from heliograph.core.pushers.pusher import Pusher
 
 DIRECT = make_pusher(app_id="io.github.heliograph", pushkey="own", kind="direct")
 FALLBACK = make_pusher(app_id="fallback", pushkey="topic", device_display_name="Fallback")

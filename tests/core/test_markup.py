@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.core.markup import Span, Style, in_one_line, join, plain, read_markup, shorten, write_markup
+from heliograph.core.text.markup import Span, Style, in_one_line, join, plain, read_markup, shorten, write_markup
 
 STYLED = st.lists(st.builds(Span, st.text("ab<>&; \n/iu'\""), st.sampled_from([*Style, Style(7)]))).map(join)
 

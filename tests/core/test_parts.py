@@ -3,11 +3,11 @@
 from __future__ import annotations
 
 from builders import ROOM, make_delivery, make_encrypted, make_event, make_facts
-from heliograph.core.encryption import RoomKey
+from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import AccountData
 from heliograph.core.ids import EventId, event_key
-from heliograph.core.parts import join, split
 from heliograph.core.record import UNKEPT, Decision, Judged, LockedEvent, Plan, RoomRecord, Withdrawal
+from heliograph.core.sync.parts import join, split
 
 
 def make_judged(event_id: str) -> Judged:

@@ -34,7 +34,12 @@ from heliograph.core.events import (
     Sync,
 )
 from heliograph.core.ids import EventId, OwnKey, RoomId
-from heliograph.core.needs import (
+from heliograph.core.notification import Category
+from heliograph.core.popups.privacy import Level, Privacy
+from heliograph.core.push.rules import Ruleset
+from heliograph.core.record import AccountState, Decision, Delivery, Edit, Plan, Rewrite, RoomRecord, Withdrawal
+from heliograph.core.room import RoomFacts
+from heliograph.core.sync.needs import (
     joined_at,
     marked_events,
     missing_names,
@@ -44,13 +49,8 @@ from heliograph.core.needs import (
     touched_rooms,
     unnamed_threads,
 )
-from heliograph.core.notification import Category
-from heliograph.core.plan import is_disputed, plan
-from heliograph.core.privacy import Level, Privacy
-from heliograph.core.push.rules import Ruleset
-from heliograph.core.record import AccountState, Decision, Delivery, Edit, Plan, Rewrite, RoomRecord, Withdrawal
-from heliograph.core.room import RoomFacts
-from heliograph.core.situation import Mode, Situation
+from heliograph.core.sync.plan import is_disputed, plan
+from heliograph.core.sync.situation import Mode, Situation
 
 MUTED = Ruleset.parse(
     {

@@ -7,13 +7,13 @@ from typing import Any
 from builders import ALICE, ME, ROOM, make_content, make_delivery, make_event, make_facts, make_sync
 from heliograph.core.events import Event
 from heliograph.core.ids import EventId
-from heliograph.core.needs import rooms_changing_deliveries
 from heliograph.core.notification import Category
-from heliograph.core.plan import plan
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import AccountState, Delivery, Plan, Rewrite, RoomRecord, Withdrawal
-from heliograph.core.situation import Mode, Situation
+from heliograph.core.sync.needs import rooms_changing_deliveries
+from heliograph.core.sync.plan import plan
+from heliograph.core.sync.situation import Mode, Situation
 
 NOW = 1_700_000_100_000
 OTHER_ROOM = "!other:example.org"

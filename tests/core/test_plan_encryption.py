@@ -20,16 +20,16 @@ from builders import (
     make_server_notification,
     make_sync,
 )
-from heliograph.core.encryption import Clear, Locked, Reason, RoomKey
+from heliograph.core.encryption.values import Clear, Locked, Reason, RoomKey
 from heliograph.core.events import Event, Receipt, Sync
 from heliograph.core.ids import EventId, UserId
-from heliograph.core.needs import rooms_changing_deliveries, rooms_wanting_facts, senders, touched_rooms
-from heliograph.core.plan import FROM_BACKUP, FROM_UNSIGNED, PATIENCE_MS, is_disputed, plan
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import AccountState, Decision, Edit, LockedEvent, Plan, Rewrite, RoomRecord, Withdrawal
-from heliograph.core.situation import Mode, Situation
-from heliograph.core.wording import ENCRYPTED
+from heliograph.core.sync.needs import rooms_changing_deliveries, rooms_wanting_facts, senders, touched_rooms
+from heliograph.core.sync.plan import FROM_BACKUP, FROM_UNSIGNED, PATIENCE_MS, is_disputed, plan
+from heliograph.core.sync.situation import Mode, Situation
+from heliograph.core.text.messages import ENCRYPTED
 
 NOW = 1_700_000_000_000
 KEY = RoomKey(ROOM, "session")

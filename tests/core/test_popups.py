@@ -10,9 +10,9 @@ from builders import ME, ROOM, make_content, make_delivery
 from heliograph.core.delivery import State
 from heliograph.core.ids import EventId
 from heliograph.core.notification import Category, Popup, Target, Urgency
-from heliograph.core.popup_text import LINE_LIMIT, WHERE_ALL_ARE
-from heliograph.core.popups import Close, Fault, Keep, Show, Step, arrange, is_summary, new_rooms
-from heliograph.core.privacy import Level
+from heliograph.core.popups.arrange import Close, Fault, Keep, Show, Step, arrange, is_summary, new_rooms
+from heliograph.core.popups.privacy import Level
+from heliograph.core.popups.text import LINE_LIMIT, WHERE_ALL_ARE
 from heliograph.core.record import Content, Delivery, PopupRecord
 
 POPUP = Popup("server", 7)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from builders import ALICE, ROOM, make_content
 from heliograph.core.notification import Category
-from heliograph.core.privacy import Level, Privacy, reduce
+from heliograph.core.popups.privacy import Level, Privacy, reduce
 
 
 def test_by_default_everything_is_shown() -> None:

@@ -5,7 +5,7 @@ from dataclasses import replace
 import pytest
 
 from builders import make_pusher
-from heliograph.core.pusher import is_called
+from heliograph.core.pushers.pusher import is_called
 
 PHONE = make_pusher(app_display_name="Element Android", device_display_name="Pixel", app_id="im.vector.app.android")
 

@@ -7,8 +7,8 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from heliograph.core.quiet import Hours, Quiet, Zone, next_change_ms, parse_hours, parse_pause, quiet_at
-from heliograph.core.summary import UNTIL_RESUMED
+from heliograph.core.popups.quiet import Hours, Quiet, Zone, next_change_ms, parse_hours, parse_pause, quiet_at
+from heliograph.core.summary.summary import UNTIL_RESUMED
 
 HOUR = 3_600_000
 DAY = 24 * HOUR

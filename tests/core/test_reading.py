@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from builders import ROOM, make_delivery, make_event
-from heliograph.core.encryption import RoomKey
+from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import JoinedRoom, Receipt
 from heliograph.core.ids import EventId, EventKey, event_key
-from heliograph.core.reading import in_order, read_elsewhere
 from heliograph.core.record import LockedEvent
+from heliograph.core.sync.reading import in_order, read_elsewhere
 
 FIRST = make_delivery("$1")
 SECOND = make_delivery("$2")

@@ -7,8 +7,8 @@ from typing import Any
 import pytest
 
 from builders import ALICE
-from heliograph.core.encryption import MEGOLM, Rotation, read_rotation
-from heliograph.core.reply import reply_content
+from heliograph.core.encryption.values import MEGOLM, Rotation, read_rotation
+from heliograph.core.text.reply import reply_content
 
 
 def test_a_text_without_an_original_mentions_nobody() -> None:

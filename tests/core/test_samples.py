@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from heliograph.core.capabilities import word_capabilities
 from heliograph.core.notification import Category, Urgency
-from heliograph.core.samples import sample_notifications
+from heliograph.core.popups.capabilities import word_capabilities
+from heliograph.core.popups.samples import sample_notifications
 
 
 def test_there_is_one_of_each_kind() -> None:

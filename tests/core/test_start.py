@@ -6,7 +6,7 @@ from builders import ME, make_event, make_server_notification
 from heliograph.core.events import AccountData, InvitedRoom, ServerNotification, Sync
 from heliograph.core.ids import RoomId
 from heliograph.core.record import Decision, Plan
-from heliograph.core.start import anew_plan, first_plan
+from heliograph.core.sync.start import anew_plan, first_plan
 
 UNREAD = [
     make_server_notification(make_event(event_id="$2", room_id="!b")),

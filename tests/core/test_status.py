@@ -5,7 +5,7 @@ from typing import Any
 
 import pytest
 
-from heliograph.status import AccountStatus, Connection, DaemonStatus, HandoffStatus
+from heliograph.core.status import AccountStatus, Connection, DaemonStatus, HandoffStatus
 
 
 @dataclass

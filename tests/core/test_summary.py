@@ -4,8 +4,8 @@ import pytest
 
 from builders import ALICE, ME
 from heliograph.core.ids import RoomId
-from heliograph.core.summary import MOST_ROOMS, RoomCount, summarize, worst_state
-from heliograph.core.unread import UnreadRoom
+from heliograph.core.summary.summary import MOST_ROOMS, RoomCount, summarize, worst_state
+from heliograph.core.summary.unread import UnreadRoom
 
 
 def test_the_rooms_of_all_accounts_are_counted_together_the_newest_first() -> None:

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.core.text import ELLIPSIS, clean_line, clean_text, count_things
+from heliograph.core.text.clean import ELLIPSIS, clean_line, clean_text, count_things
 
 
 @pytest.mark.parametrize(

@@ -3,8 +3,8 @@ from __future__ import annotations
 import pytest
 
 from builders import ME
-from heliograph.core.encryption import DeviceKeys
-from heliograph.core.trust import OwnKeys, Standing, explain, judge
+from heliograph.core.encryption.trust import OwnKeys, Standing, explain, judge
+from heliograph.core.encryption.values import DeviceKeys
 
 DEVICES = {"D": DeviceKeys(ME, "D", "curve", "ed")}
 SIGNED = OwnKeys("master", "self-signing", DEVICES, frozenset({"D"}))

@@ -4,7 +4,7 @@ from builders import ALICE, ME, ROOM
 from heliograph.core.delivery import State
 from heliograph.core.ids import RoomId
 from heliograph.core.notification import Category
-from heliograph.core.unread import MOST_ROOMS, Rung, UnreadMessage, UnreadRoom, inbox_as_json
+from heliograph.core.summary.unread import MOST_ROOMS, Rung, UnreadMessage, UnreadRoom, inbox_as_json
 
 
 def test_a_room_tells_scripts_of_its_messages() -> None:

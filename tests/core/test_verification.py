@@ -9,9 +9,8 @@ from typing import Any
 
 import pytest
 
-from heliograph.core.encryption import Identity
-from heliograph.core.ids import UserId
-from heliograph.core.verification import (
+from heliograph.core.encryption.values import Identity
+from heliograph.core.encryption.verification import (
     METHOD,
     REASONS,
     TIMEOUT_MS,
@@ -23,7 +22,8 @@ from heliograph.core.verification import (
     read_request,
     transaction_of,
 )
-from heliograph.encryption.sas import SasAgreement
+from heliograph.core.ids import UserId
+from heliograph.encryption.identity.sas import SasAgreement
 
 USER = UserId("@me:example.org")
 NOW = 1_700_000_000_000

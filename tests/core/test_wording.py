@@ -8,7 +8,15 @@ import pytest
 
 from builders import make_edit, make_event
 from heliograph.core.notification import Category
-from heliograph.core.wording import Words, category_of, mark_unverified, word_event, word_invite, word_name, word_thread
+from heliograph.core.text.messages import (
+    Words,
+    category_of,
+    mark_unverified,
+    word_event,
+    word_invite,
+    word_name,
+    word_thread,
+)
 
 
 def html(formatted_body: object) -> dict[str, Any]:

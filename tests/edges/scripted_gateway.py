@@ -10,7 +10,7 @@ from typing import Any
 
 from aiohttp import web
 
-from heliograph.core.fallback import NOTIFY_PATH
+from heliograph.core.pushers.fallback import NOTIFY_PATH
 
 RELAY_TOKEN = "the-token-of-the-relay"
 

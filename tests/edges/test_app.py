@@ -16,20 +16,21 @@ from builders import ME, ROOM
 from buses import PrivateBus
 from fakes.desktop import FakeDesktop
 from fakes.secret_store import FakeSecretStore
-from heliograph import account_run, app, keyring_wait
-from heliograph.account_run import AccountRun
 from heliograph.accounts import Account, find_account, save_account, state_folder
+from heliograph.app import account as account_run
+from heliograph.app import daemon, keyring_wait
+from heliograph.app.account import AccountRun
 from heliograph.config import Config, HooksConfig
-from heliograph.core.handoff import Signs
 from heliograph.core.ids import UserId
-from heliograph.encryption.machine import Machine
+from heliograph.core.pushers.handoff import Signs
+from heliograph.core.status import Connection, DaemonStatus
+from heliograph.encryption.olm.machine import Machine
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_OK, StateError
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret
 from heliograph.secrets.secret_bus import KeyringSilent
-from heliograph.sign_out_file import SignOut, note_sign_out, sign_out_of
-from heliograph.status import Connection, DaemonStatus
 from heliograph.store.ledger import SqliteLedger
+from heliograph.store.sign_out_file import SignOut, note_sign_out, sign_out_of
 from hostile_homeserver import HostileHomeserver, message, never, refusal
 from waiting import until
 
@@ -60,7 +61,7 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def running(self, config: Config | None = None) -> AsyncIterator[asyncio.Task[int]]:
-        running = app.run(
+        running = daemon.run(
             config or Config(),
             self.accounts,
             desktop=self.desktop,
@@ -413,7 +414,7 @@ async def test_a_second_daemon_is_told_of_the_first(stage: Stage) -> None:
     async with stage.running():
         await polls(server)
         with pytest.raises(StateError, match="already runs"):
-            await app.run(Config(), stage.accounts, desktop=FakeDesktop(), stop=asyncio.Event())
+            await daemon.run(Config(), stage.accounts, desktop=FakeDesktop(), stop=asyncio.Event())
 
 
 def spoil_version() -> None:
@@ -437,7 +438,7 @@ async def test_a_ledger_that_cannot_be_used_is_named_and_left_alone(
     await asyncio.to_thread(spoil)
     before = (state_folder(ME) / "ledger.db").read_bytes()
     with pytest.raises(StateError, match=why):
-        await app.run(Config(), stage.accounts, desktop=stage.desktop, stop=stage.stop)
+        await daemon.run(Config(), stage.accounts, desktop=stage.desktop, stop=stage.stop)
     assert (state_folder(ME) / "ledger.db").read_bytes() == before
 
 

@@ -8,8 +8,8 @@ import pytest
 
 from conftest import Home
 from heliograph.config import Config, ConfigError, load_config, parse_config, render_config
-from heliograph.core.fallback import Fallback
-from heliograph.core.privacy import Level
+from heliograph.core.popups.privacy import Level
+from heliograph.core.pushers.fallback import Fallback
 from heliograph.errors import EXIT_CONFIG, UserError
 
 CHANGED = """\

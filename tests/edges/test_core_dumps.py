@@ -16,7 +16,7 @@ try:
     resource.setrlimit(resource.RLIMIT_CORE, (limit, limit))
 except ValueError:
     pass
-from heliograph.core_dumps import forbid_core_dumps
+from heliograph.system.core_dumps import forbid_core_dumps
 forbid_core_dumps()
 {before}
 os.abort()

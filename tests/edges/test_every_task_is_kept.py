@@ -1,4 +1,5 @@
-"""Of the source: no task is made but by `heliograph.tasks`, and whatever runs until it is cancelled is kept running."""
+"""Of the source: no task is made but by `heliograph.system.tasks`, and whatever runs until it is cancelled is kept
+running."""
 
 from __future__ import annotations
 
@@ -78,7 +79,7 @@ def _kept_in(function: ast.AsyncFunctionDef) -> set[str]:
 
 
 def test_no_other_module_makes_a_task() -> None:
-    found = {name: lines for name, tree in sources() if name != "tasks.py" and (lines := makers_in(tree))}
+    found = {name: lines for name, tree in sources() if name != "system/tasks.py" and (lines := makers_in(tree))}
     assert found == {}
 
 

@@ -16,9 +16,9 @@ import pytest
 from builders import ME, make_content, make_delivery
 from conftest import Home
 from fakes.troubles import FakeTroubles
-from heliograph import hooks as hooks_module
-from heliograph import programs
-from heliograph.hooks import MOST_WAITING, Hooks
+from heliograph.loops import hooks as hooks_module
+from heliograph.loops.hooks import MOST_WAITING, Hooks
+from heliograph.system import processes as programs
 from waiting import has_ended, until
 
 _NOTE = """\

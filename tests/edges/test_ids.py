@@ -9,13 +9,14 @@ from pathlib import Path
 import heliograph
 from heliograph.core.ids import OwnKey
 from heliograph.core.record import Delivery
-from heliograph.ports import Homeserver, Keys, PushRelay, RoomActions, Rooms, SyncRequest
+from heliograph.ports.gateways import PushRelay
+from heliograph.ports.homeserver import Homeserver, Keys, RoomActions, Rooms, SyncRequest
 
 SOURCES = Path(heliograph.__file__).parent
 ID_TYPES = {"RoomId", "EventId", "UserId", "FilterRoomId"}
 MAKERS = {
     Path("core/ids.py"),
-    Path("core/samples.py"),  # of rooms and people that do not exist
+    Path("core/popups/samples.py"),  # of rooms and people that do not exist
     Path("demo/user.py"),  # what the demonstration's own homeserver answered
     Path("store/rooms.py"),  # a blank, to compare with
 }

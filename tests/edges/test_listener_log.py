@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 from aiohttp import web
 
-from heliograph.listener_log import listener_log
+from heliograph.http.listener_log import listener_log
 
 LARGE = b"GET /" + b"a" * 20_000 + b" HTTP/1.1\r\n\r\n"
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph import logs
+from heliograph.system import logs
 
 
 @pytest.fixture(autouse=True)

@@ -4,9 +4,9 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.core.summary import UNTIL_RESUMED
+from heliograph.core.summary.summary import UNTIL_RESUMED
 from heliograph.errors import StateError
-from heliograph.pause_file import load_pause, pause_file, save_pause
+from heliograph.store.pause_file import load_pause, pause_file, save_pause
 
 
 @pytest.mark.parametrize("until_ms", [0, UNTIL_RESUMED, 1_700_000_000_000])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph import sd_notify
+from heliograph.system import systemd
 
 
 def listen(address: str | bytes) -> socket.socket:
@@ -35,10 +35,10 @@ def manager(request: pytest.FixtureRequest, tmp_path: Path, monkeypatch: pytest.
 
 
 def test_each_message_is_said_in_systemds_words(manager: socket.socket) -> None:
-    sd_notify.ready("1 connected")
-    sd_notify.status("two\nlines " + "x" * 1000)
-    sd_notify.feed_watchdog()
-    sd_notify.stopping()
+    systemd.ready("1 connected")
+    systemd.status("two\nlines " + "x" * 1000)
+    systemd.feed_watchdog()
+    systemd.stopping()
     said = [manager.recv(4096).decode() for _ in range(4)]
     assert said[0] == "READY=1\nSTATUS=1 connected"
     assert said[1].startswith("STATUS=two lines xxx")
@@ -49,13 +49,13 @@ def test_each_message_is_said_in_systemds_words(manager: socket.socket) -> None:
 @pytest.mark.parametrize("address", ["", "relative", "/nonexistent/socket", "@nobody-listens-here", "/" + "x" * 300])
 def test_without_systemd_nothing_happens(address: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("NOTIFY_SOCKET", address)
-    sd_notify.ready("x")
-    sd_notify.feed_watchdog()
+    systemd.ready("x")
+    systemd.feed_watchdog()
 
 
 def test_a_manager_that_does_not_read_holds_nobody_up(manager: socket.socket) -> None:
     for _ in range(10_000):
-        sd_notify.feed_watchdog()
+        systemd.feed_watchdog()
 
 
 @pytest.mark.parametrize(
@@ -77,4 +77,4 @@ def test_the_units_patience_is_known(
     monkeypatch.delenv("WATCHDOG_PID", raising=False)
     for name, value in environment.items():
         monkeypatch.setenv(name, value)
-    assert sd_notify.watchdog_s() == patience_s
+    assert systemd.watchdog_s() == patience_s

@@ -7,7 +7,7 @@ import os
 import pytest
 
 from conftest import Home
-from heliograph.service_manager import UNIT, has_started_us, to_restart, to_start, to_stop, unit_folder
+from heliograph.system.service_manager import UNIT, has_started_us, to_restart, to_start, to_stop, unit_folder
 
 
 def have_systemd(home: Home, *, has_unit: bool) -> None:

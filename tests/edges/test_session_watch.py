@@ -10,9 +10,9 @@ import pytest
 
 from buses import PrivateBus
 from conftest import Home
-from heliograph import session_bus
-from heliograph.session_bus import outlives_sessions
-from heliograph.session_watch import SessionWatch
+from heliograph.app.session_watch import SessionWatch
+from heliograph.system import session_bus
+from heliograph.system.session_bus import outlives_sessions
 from waiting import until
 
 

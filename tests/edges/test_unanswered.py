@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives import hashes, serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.x509.oid import NameOID
 
-from heliograph.unanswered import word_unanswered
+from heliograph.http.unanswered import word_unanswered
 
 LONG_AGO = datetime.datetime(2001, 1, 1, tzinfo=datetime.UTC)
 SINCE = datetime.datetime(2002, 1, 1, tzinfo=datetime.UTC)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from heliograph.core.summary import UNTIL_RESUMED
+from heliograph.core.summary.summary import UNTIL_RESUMED
 from heliograph.errors import HeliographError
 
 

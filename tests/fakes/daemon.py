@@ -9,7 +9,7 @@ from types import TracebackType
 from buses import PrivateBus
 from fakes.answers import FakeAnswers
 from heliograph.control.service import Control
-from heliograph.core.summary import Summary
+from heliograph.core.summary.summary import Summary
 
 
 class FakeDaemon:

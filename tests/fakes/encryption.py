@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 import msgspec
 
-from heliograph.core.encryption import Clear, KeyUpload, Locked, Reason, Received, RoomKey, Taken
+from heliograph.core.encryption.values import Clear, KeyUpload, Locked, Reason, Received, RoomKey, Taken
 from heliograph.core.events import Event, Json
 from heliograph.errors import StorageError
 

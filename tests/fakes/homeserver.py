@@ -32,10 +32,11 @@ from heliograph.core.events import (
     Sync,
 )
 from heliograph.core.ids import EventId, RoomId, UserId
+from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.room import RoomFacts
 from heliograph.errors import Dropped, LoggedOut, Refused, ServerError, Unreachable
 from heliograph.homeserver.sync_filter import STATE_TYPES, messages_filter, sync_query, write_filter
-from heliograph.ports import Features, Member, MessagesPage, NotificationsPage, Pusher, SyncRequest
+from heliograph.ports.homeserver import Features, Member, MessagesPage, NotificationsPage, SyncRequest
 
 FORBIDDEN = Refused(403, "M_FORBIDDEN", "not in this room")
 NO_EVENT = Refused(404, "M_NOT_FOUND", "no such event")

@@ -18,13 +18,13 @@ from Crypto.Cipher import AES
 
 from builders import ME
 from fakes.synapse_checks import check_key_claim, check_key_upload, check_to_device
-from heliograph.core.canonical import canonical_json, without_signatures
-from heliograph.core.encryption import Identity
+from heliograph.core.encryption.canonical import canonical_json, without_signatures
+from heliograph.core.encryption.values import Identity
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId, UserId
-from heliograph.encryption.signatures import SigningKey, encode, is_signed
+from heliograph.encryption.olm.signatures import SigningKey, encode, is_signed
 from heliograph.errors import Refused, ServerError
-from heliograph.ports import BackupVersion, PublishedKeys
+from heliograph.ports.homeserver import BackupVersion, PublishedKeys
 
 # Its cryptography loads files at first use, which would be within a test's event loop.
 SigningKey(bytes(32)).sign({})

@@ -6,12 +6,12 @@ from collections.abc import Collection, Sequence
 from dataclasses import replace
 
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
-from heliograph.core.encryption import RoomKey
+from heliograph.core.encryption.values import RoomKey
 from heliograph.core.ids import EventKey, RoomId, UserId, is_event_id, is_room_id
-from heliograph.core.popups import LINES
+from heliograph.core.popups.arrange import LINES
+from heliograph.core.popups.quiet import Through
 from heliograph.core.push.timed_mute import TimedMute
-from heliograph.core.pusher import PusherKey
-from heliograph.core.quiet import Through
+from heliograph.core.pushers.pusher import PusherKey
 from heliograph.core.record import (
     UNLISTED,
     AccountState,
@@ -30,9 +30,9 @@ from heliograph.core.record import (
     Withdrawal,
 )
 from heliograph.core.room import RoomFacts
-from heliograph.core.unread import UnreadMessage, UnreadRoom
+from heliograph.core.summary.unread import UnreadMessage, UnreadRoom
 from heliograph.errors import StorageError
-from heliograph.ports import Committed, Settlement
+from heliograph.ports.ledger import Committed, Settlement
 
 
 class FakeLedger:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import replace
 
-from heliograph.core.handoff import Signs
+from heliograph.core.pushers.handoff import Signs
 
 
 class FakePresence:

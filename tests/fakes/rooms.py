@@ -12,7 +12,7 @@ from fakes.synapse_checks import check_sent_event
 from heliograph.core.events import Json
 from heliograph.core.ids import EventId, RoomId
 from heliograph.errors import Refused, ServerError
-from heliograph.ports import Audience
+from heliograph.ports.homeserver import Audience
 
 
 class FakeRooms:

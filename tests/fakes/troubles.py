@@ -4,7 +4,7 @@ from __future__ import annotations
 
 
 class FakeTroubles:
-    """Tells as `notices.Notices` does, in the same test of both."""
+    """Tells as `loops.delivery.notices.Notices` does, in the same test of both."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []

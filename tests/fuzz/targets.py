@@ -21,12 +21,12 @@ from edges.cli.test_rules_check_command import WHOLE_CASE
 from edges.homeserver.test_wire_fuzz import ANYTHING, LIKE_SYNC, a_body
 from heliograph.cli.rules.check import answer_lines
 from heliograph.config import Config, ConfigError, parse_config, render_config
-from heliograph.core.formatted import read_formatted
-from heliograph.core.markup import plain, read_markup, write_markup
+from heliograph.core.text.html import read_formatted
+from heliograph.core.text.markup import plain, read_markup, write_markup
 from heliograph.errors import Unreachable, UserError
-from heliograph.homeserver.wire import decode
-from heliograph.relay import notification
+from heliograph.homeserver.sync_response import decode
 from heliograph.relay.config import load_relay_config
+from heliograph.relay.wire import push
 from spoiling import spoiled
 
 LIMIT = 500
@@ -79,10 +79,10 @@ def _a_push() -> dict[str, Any]:
 
 
 def _push(body: bytes) -> None:
-    with contextlib.suppress(notification.Malformed):
-        arrived = notification.read(body)
+    with contextlib.suppress(push.Malformed):
+        arrived = push.read(body)
         for device in arrived.devices:
-            json.loads(notification.pack(arrived.notification, device))
+            json.loads(push.pack(arrived.notification, device))
 
 
 # The user's files

@@ -8,9 +8,9 @@ from typing import Any
 
 from builders import ALICE, ME
 from fakes.notification_server import NotificationServer
-from heliograph.core.encryption import DeviceKeys, Rotation
+from heliograph.core.encryption.values import DeviceKeys, Rotation
 from heliograph.core.ids import RoomId
-from heliograph.encryption.machine import Machine
+from heliograph.encryption.olm.machine import Machine
 from peers import open_machine
 from soak.homeserver import DEVICE, SoakHomeserver
 

@@ -14,16 +14,17 @@ from collections.abc import Awaitable, Callable
 from functools import partial
 from typing import Any
 
-from heliograph import app
+from heliograph.app import daemon
 from heliograph.core.delivery import Move
 from heliograph.core.events import Sync
 from heliograph.core.notification import Notification, Popup
 from heliograph.core.record import Plan, PopupRecord
 from heliograph.desktop.freedesktop import FreedesktopDesktop
-from heliograph.encryption.machine import Machine
+from heliograph.encryption.olm.machine import Machine
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.keys import KeysClient
-from heliograph.ports import Settlement, SyncRequest
+from heliograph.ports.homeserver import SyncRequest
+from heliograph.ports.ledger import Settlement
 from heliograph.store.ledger import SqliteLedger
 
 Method = Callable[..., Awaitable[Any]]
@@ -165,7 +166,7 @@ SOON_S = 2.0
 def main() -> None:
     for step in sys.argv[1:]:
         if step == SOON:
-            app.run = partial(app.run, sign_out_interval_s=SOON_S)
+            daemon.run = partial(daemon.run, sign_out_interval_s=SOON_S)
             continue
         owner, method, wrap = (STEPS | KEY_STEPS)[step]
         setattr(owner, method, wrap(getattr(owner, method)))

@@ -13,11 +13,11 @@ import sys
 from collections.abc import Awaitable, Callable
 from typing import Any
 
-from heliograph.relay.attachments import Attachments
-from heliograph.relay.composition import Composition
-from heliograph.relay.forwarding import Forwarder
-from heliograph.relay.gateway import Gateway
-from heliograph.relay.outbox import Outbox
+from heliograph.relay.gateway.notify import Gateway
+from heliograph.relay.queue.forwarding import Forwarder
+from heliograph.relay.queue.outbox import Outbox
+from heliograph.relay.state.carried import Attachments
+from heliograph.relay.sync.response import Composition
 
 Method = Callable[..., Awaitable[Any]]
 

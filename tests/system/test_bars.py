@@ -18,7 +18,7 @@ from buses import PrivateBus
 from documentation.pages import read_page
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
-from heliograph.core.summary import RoomCount, Summary
+from heliograph.core.summary.summary import RoomCount, Summary
 from sway import WIDTH, SwaySession
 from waiting import has_ended, until
 

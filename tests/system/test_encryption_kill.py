@@ -21,7 +21,7 @@ from conftest import NewUser, OpenJsClient
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
-from heliograph.key_loop import LEAST
+from heliograph.loops.keys import LEAST
 from remote_peer import RemotePeer
 from system.daemon import Daemon, session_of, sign_in
 from system.evidence import PATIENCE_S, rings, rung, texts

@@ -12,7 +12,7 @@ from edges.relay.running import GatewayServer
 from fakes.notification_server import NotificationServer
 from heliograph.control.client import ask_status
 from heliograph.demo.homeserver import ThrowawaySynapse
-from heliograph.relay.desktops import digest_of
+from heliograph.relay.gateway.desktops import digest_of
 from system.daemon import Daemon, sign_in
 from system.evidence import PATIENCE_S, decisions
 from system.relay_process import RelayProcess

@@ -21,11 +21,11 @@ from fakes.login1 import FakeLogind
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account
 from heliograph.control.client import ask_status
-from heliograph.core.fallback import NOTIFY_PATH
+from heliograph.core.pushers.fallback import NOTIFY_PATH
+from heliograph.core.pushers.pusher import Pusher
 from heliograph.demo.user import DemoUser
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
-from heliograph.ports import Pusher
 from system.command import heliograph
 from system.daemon import Daemon, sign_in
 from system.evidence import PATIENCE_S, decisions, rings, rung

@@ -23,8 +23,8 @@ from conftest import NewUser
 from edges.cli.conftest import Shell
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account
-from heliograph.core.plan import SERVER_RULE
 from heliograph.core.push.verdict import verdict_of
+from heliograph.core.sync.plan import SERVER_RULE
 from heliograph.demo.user import DemoUser
 from rule_builders import match
 from system.daemon import Daemon, account_folder, sign_in

@@ -14,7 +14,7 @@ from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.errors import Refused
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
-from heliograph.ports import SyncRequest
+from heliograph.ports.homeserver import SyncRequest
 from log_guard import ExpectLog, watching
 from system.daemon import Daemon, sign_in
 from system.relay_process import RelayProcess

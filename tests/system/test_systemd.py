@@ -15,7 +15,7 @@ import pytest
 
 from conftest import NewUser
 from heliograph.demo.user import DemoUser
-from heliograph.sync_loop.sign_out import INTERVAL_S
+from heliograph.loops.sync.sign_out import INTERVAL_S
 from system.phone import Phone
 from system.systemd_box import SystemdBox
 from waiting import until

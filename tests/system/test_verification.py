@@ -12,20 +12,20 @@ import pytest
 
 from conftest import NewUser, OpenJsClient
 from fakes.keys import FakeVault
-from heliograph.core.encryption import Received, RoomKey
-from heliograph.core.trust import Standing
-from heliograph.core.verification import Phase
+from heliograph.core.encryption.trust import Standing
+from heliograph.core.encryption.values import Received, RoomKey
+from heliograph.core.encryption.verification import Phase
 from heliograph.demo.user import DemoUser
-from heliograph.encryption.cross_signing import PINNED, CrossSigning
-from heliograph.encryption.key_backup import KeyBackup
-from heliograph.encryption.secret_request import SecretRequest
-from heliograph.encryption.secret_storage import BACKUP, SecretStorage
-from heliograph.encryption.verifications import Verifications, View
+from heliograph.encryption.identity.cross_signing import PINNED, CrossSigning
+from heliograph.encryption.identity.key_backup import KeyBackup
+from heliograph.encryption.identity.secret_request import SecretRequest
+from heliograph.encryption.identity.secret_storage import BACKUP, SecretStorage
+from heliograph.encryption.identity.verifications import Verifications, View
 from heliograph.errors import UserError
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.session import Session
-from heliograph.ports import SyncRequest
+from heliograph.ports.homeserver import SyncRequest
 from js_client import JsClient
 from waiting import until
 

@@ -10,8 +10,8 @@ from typing import Any
 import click
 
 from heliograph import __version__
-from heliograph.cli.failure import explain_disk, explain_failure
 from heliograph.cli.group import Group
+from heliograph.cli.output.failure import explain_disk, explain_failure
 from heliograph.errors import HeliographError
 
 _SECTIONS = {
@@ -98,7 +98,7 @@ def commands(ctx: click.Context) -> None:
                heliograph service install
     """
     if ctx.invoked_subcommand not in _WITHOUT_STATE:
-        from heliograph.cli.outdated_keys import destroy_outdated_keys
+        from heliograph.cli.accounts.outdated_keys import destroy_outdated_keys
 
         destroy_outdated_keys()
 
@@ -106,5 +106,5 @@ def commands(ctx: click.Context) -> None:
 def main() -> None:
     """The console script."""
     if "_HELIOGRAPH_COMPLETE" in os.environ:
-        importlib.import_module("heliograph.cli.shell")
+        importlib.import_module("heliograph.cli.completion.scripts")
     commands(prog_name="heliograph")

@@ -19,8 +19,8 @@ def command(ctx: click.Context, stay: bool) -> None:
     Example:
       heliograph demo --stay
     """
-    from heliograph import logs
     from heliograph.demo import run_demo
+    from heliograph.system import logs
 
     logs.set_up("warning")
     ctx.exit(asyncio.run(run_demo(stay=stay)))

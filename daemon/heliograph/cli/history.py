@@ -28,8 +28,8 @@ def command(ctx: click.Context, limit: int, as_json: bool) -> None:
     if ctx.invoked_subcommand is not None:
         return
     from heliograph.accounts import list_accounts
-    from heliograph.cli.inbox_table import show_history
-    from heliograph.cli.past import ask_quiet, read_history
+    from heliograph.cli.inbox.past import ask_quiet, read_history
+    from heliograph.cli.inbox.table import show_history
     from heliograph.core.delivery import State
 
     accounts = list_accounts()
@@ -52,7 +52,7 @@ def clear(with_unread: bool) -> None:
       heliograph history clear
     """
     from heliograph.accounts import list_accounts
-    from heliograph.cli.past import erase_history
+    from heliograph.cli.inbox.past import erase_history
 
     count = asyncio.run(erase_history(list_accounts(), with_unread=with_unread))
     click.echo(f"Forgot {count} of what rang.")

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heliograph.cli.patience import saying
-from heliograph.cli.user_id import UserId
+from heliograph.cli.accounts.user_id import UserId
+from heliograph.cli.output.patience import saying
 from heliograph.errors import (
     EXIT_CONFIG,
     SecretsLocked,
@@ -17,7 +17,7 @@ from heliograph.errors import (
     Unreachable,
     UserError,
 )
-from heliograph.service_manager import to_stop
+from heliograph.system.service_manager import to_stop
 
 if TYPE_CHECKING:
     from heliograph.accounts import Account
@@ -116,7 +116,7 @@ async def _end(account: Account, text: str) -> None:
 
 async def _give_back(account: Account) -> None:
     """What a daemon that was killed had switched off must not stay so: nobody would remember."""
-    from heliograph.cli.leave import give_back
+    from heliograph.cli.handoff.give_back import give_back
 
     try:
         await give_back(account)

@@ -30,10 +30,10 @@ def command(until: tuple[str, ...], toggle: bool) -> None:
 
 
 async def _pause(words: str, *, toggle: bool) -> None:
-    from heliograph.cli.follow import word_until
+    from heliograph.cli.status.follow import word_until
     from heliograph.control.client import OWN_TIMEOUT_S, ask, ask_property
-    from heliograph.core.quiet import parse_pause
-    from heliograph.local_time import LocalZone
+    from heliograph.core.popups.quiet import parse_pause
+    from heliograph.system.time_zone import LocalZone
 
     try:
         parse_pause(words, time.time_ns() // 1_000_000, LocalZone())

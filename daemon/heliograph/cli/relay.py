@@ -57,9 +57,9 @@ def command(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> No
         return
     import asyncio
 
-    from heliograph import logs
-    from heliograph.core_dumps import forbid_core_dumps
     from heliograph.relay.config import load_relay_config
+    from heliograph.system import logs
+    from heliograph.system.core_dumps import forbid_core_dumps
 
     forbid_core_dumps()
     config = load_relay_config(config_file, flags)
@@ -121,8 +121,8 @@ def token(name: str) -> None:
     """
     import secrets
 
-    from heliograph.core.text import clean_line
-    from heliograph.relay.desktops import digest_of
+    from heliograph.core.text.clean import clean_line
+    from heliograph.relay.gateway.desktops import digest_of
 
     made = secrets.token_urlsafe(32)
     quoted = clean_line(name, 100).replace("\\", "\\\\").replace('"', '\\"')
@@ -142,7 +142,7 @@ def unit() -> None:
     Example:
       /opt/heliograph/bin/heliograph relay unit | sudo tee /etc/systemd/system/heliograph-relay.service
     """
-    from heliograph.cli.unit import find_needs, find_program, render_relay_unit
+    from heliograph.cli.service.unit import find_needs, find_program, render_relay_unit
 
     program = find_program()
     click.echo(render_relay_unit(program, find_needs(program)), nl=False)

@@ -32,10 +32,10 @@ def command(ctx: click.Context) -> None:
 
 
 def _run() -> int:
-    from heliograph import logs
     from heliograph.accounts import list_accounts
     from heliograph.config import load_config
-    from heliograph.core_dumps import forbid_core_dumps
+    from heliograph.system import logs
+    from heliograph.system.core_dumps import forbid_core_dumps
 
     forbid_core_dumps()
     config = load_config()
@@ -45,13 +45,13 @@ def _run() -> int:
         raise UserError(
             "No account has signed in on this machine.", "heliograph login @you:example.org", exit_code=EXIT_CONFIG
         )
-    from heliograph import app
+    from heliograph.app import daemon
 
-    return asyncio.run(app.run(config, accounts))
+    return asyncio.run(daemon.run(config, accounts))
 
 
 def _say_last(error: UserError) -> None:
     from heliograph.desktop.last_words import say_last_words
-    from heliograph.logs import scrub
+    from heliograph.system.logs import scrub
 
     asyncio.run(say_last_words("Heliograph cannot start", scrub(f"{error.title} {error.hint}")))

@@ -5,7 +5,7 @@ from __future__ import annotations
 
 from dbus_fast import Message, Variant
 
-from heliograph.core.summary import Summary
+from heliograph.core.summary.summary import Summary
 
 DOCK_NAME = "com.canonical.Unity"
 """A dock that takes this name came after us, and heard nothing yet."""

@@ -14,9 +14,9 @@ from dbus_fast.errors import DBusFastError
 
 from heliograph.control import BUS_NAME, ERROR, INTERFACE, OBJECT_PATH
 from heliograph.errors import UserError
-from heliograph.service_manager import to_restart, to_start
-from heliograph.session_bus import session_bus_address
-from heliograph.tasks import start
+from heliograph.system.service_manager import to_restart, to_start
+from heliograph.system.session_bus import session_bus_address
+from heliograph.system.tasks import start
 
 _TIMEOUT_S = 3.0
 _ACTION_TIMEOUT_S = 60.0

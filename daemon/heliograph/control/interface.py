@@ -15,7 +15,7 @@ from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus
 from heliograph.control import ERROR, INTERFACE
 from heliograph.control.peers import refuse_sandboxed
 from heliograph.control.properties import to_count, to_properties, to_rooms
-from heliograph.core.summary import Summary
+from heliograph.core.summary.summary import Summary
 from heliograph.errors import HeliographError, UserError
 
 P = ParamSpec("P")

@@ -19,9 +19,9 @@ from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import DBusFastError
 
-from heliograph.bus import DRIVER, DRIVER_PATH
 from heliograph.control.sandbox import find_sandbox
 from heliograph.errors import UserError
+from heliograph.system.dbus import DRIVER, DRIVER_PATH
 
 log = logging.getLogger(__name__)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from heliograph.core.summary import RoomCount, Summary
+from heliograph.core.summary.summary import RoomCount, Summary
 
 _MOST = 2**32 - 1
 

@@ -13,15 +13,15 @@ from dbus_fast.errors import DBusFastError
 from dbus_fast.service import ServiceInterface
 
 from heliograph import __version__
-from heliograph.bus import DRIVER, DRIVER_PATH, QuietBus
 from heliograph.control import BUS_NAME, OBJECT_PATH
 from heliograph.control.badge import DOCK_NAME, badge_signal
 from heliograph.control.interface import Answers, Daemon1
 from heliograph.control.peers import Peers, ask_over
 from heliograph.core.record import Delivery
-from heliograph.core.summary import Summary
-from heliograph.session_bus import session_bus_address
-from heliograph.tasks import keep_running, start
+from heliograph.core.summary.summary import Summary
+from heliograph.system.dbus import DRIVER, DRIVER_PATH, QuietBus
+from heliograph.system.session_bus import session_bus_address
+from heliograph.system.tasks import keep_running, start
 
 log = logging.getLogger(__name__)
 

@@ -21,8 +21,8 @@ from dbus_fast.service import ServiceInterface, method
 from heliograph.control import BUS_NAME, OBJECT_PATH
 from heliograph.control.peers import refuse_sandboxed
 from heliograph.errors import EXIT_FAILED, EXIT_USAGE, HeliographError, UserError
-from heliograph.service_manager import to_restart, to_start
-from heliograph.session_bus import session_bus_address
+from heliograph.system.service_manager import to_restart, to_start
+from heliograph.system.session_bus import session_bus_address
 
 INTERFACE = "io.github.heliograph.Verification1"
 ERROR = "io.github.heliograph.Error"

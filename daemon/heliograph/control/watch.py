@@ -9,11 +9,11 @@ from typing import Any
 
 from dbus_fast import Message, MessageType, Variant
 
-from heliograph.bus import DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
 from heliograph.control import BUS_NAME, INTERFACE, OBJECT_PATH
 from heliograph.control.properties import from_properties
-from heliograph.core.summary import Summary
-from heliograph.tasks import start_beside
+from heliograph.core.summary.summary import Summary
+from heliograph.system.dbus import DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
+from heliograph.system.tasks import start_beside
 
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _MATCHES = (

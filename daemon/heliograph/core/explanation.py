@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from heliograph.core.delivery import State
-from heliograph.core.encryption import Locked
+from heliograph.core.encryption.values import Locked
 from heliograph.core.events import Event, Json
-from heliograph.core.plan import SERVER_RULE
 from heliograph.core.push.condition import Condition
 from heliograph.core.push.context import Context
 from heliograph.core.push.decrypted import decrypted
@@ -21,7 +20,8 @@ from heliograph.core.push.verdict import SILENT, Verdict
 from heliograph.core.push.wording import Names, word_condition, word_verdict
 from heliograph.core.record import FAULT, UNKEPT, UNLISTED, AccountState, Decision, Delivery, EventRecord, Judged
 from heliograph.core.room import RoomFacts
-from heliograph.core.text import clean_line
+from heliograph.core.sync.plan import SERVER_RULE
+from heliograph.core.text.clean import clean_line
 
 MAX_RULES = 500
 """Rules that are told of, at most."""

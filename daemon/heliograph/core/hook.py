@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heliograph.core.ids import is_event_id
 from heliograph.core.record import Delivery
-from heliograph.core.text import clean_line, clean_text
+from heliograph.core.text.clean import clean_line, clean_text
 
 _ID_LIMIT = 255
 _NAME_LIMIT = 200

@@ -53,7 +53,7 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One notification, whole. Lengths are capped and control characters gone (see `core.text`)."""
+    """One notification, whole. Lengths are capped and control characters gone (see `core.text.clean`)."""
 
     summary: str
     body: str
@@ -70,7 +70,7 @@ class Notification:
     is_update: bool = False
     """Nothing in it is new: it only says again, or no longer, what was shown before."""
     markup: str = ""
-    """The body as `core.markup` writes it, for servers that take markup; empty: as the body stands."""
+    """The body as `core.text.markup` writes it, for servers that take markup; empty: as the body stands."""
     avatar: str | None = None
     """mxc: URI of a picture that goes with it."""
     picture: Picture | None = None

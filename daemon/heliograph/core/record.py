@@ -6,11 +6,11 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from heliograph.core.delivery import State
-from heliograph.core.encryption import RoomKey
+from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import AccountData, Event, Json
 from heliograph.core.ids import EventId, EventKey, OwnKey, RoomId, UserId
 from heliograph.core.notification import Category, Popup
-from heliograph.core.pusher import PusherKey
+from heliograph.core.pushers.pusher import PusherKey
 from heliograph.core.room import RoomFacts
 
 
@@ -61,7 +61,7 @@ class Content:
     is_highlight: bool = False
     sound: str | None = None
     markup: str = ""
-    """The text as `core.markup` writes it; empty if nothing in it is styled."""
+    """The text as `core.text.markup` writes it; empty if nothing in it is styled."""
     avatar: str | None = None
     """mxc: URI of the picture that goes with it: the sender's, or the room's."""
     thread: str | None = None

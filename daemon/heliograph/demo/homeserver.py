@@ -26,7 +26,7 @@ from types import TracebackType
 from heliograph.demo import leash
 from heliograph.demo.user import DemoUser, request
 from heliograph.errors import ServerError, UserError
-from heliograph.tasks import start
+from heliograph.system.tasks import start
 
 log = logging.getLogger(__name__)
 

@@ -14,20 +14,20 @@ from pathlib import Path
 from typing import TextIO
 
 from heliograph.accounts import Account, device_name, save_account, state_folder
-from heliograph.app import run
+from heliograph.app.daemon import run
 from heliograph.config import Config
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, Notification, Popup, ServerChanged
+from heliograph.core.status import Connection, DaemonStatus
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.terminal import TerminalDesktop
 from heliograph.errors import EXIT_FAILED, EXIT_OK, UserError
-from heliograph.ports import Desktop
+from heliograph.ports.desktop import Desktop
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret
-from heliograph.status import Connection, DaemonStatus
-from heliograph.tasks import start
+from heliograph.system.tasks import start
 
 ARRIVAL_S = 15.0
 CONNECT_S = 30.0

@@ -13,8 +13,8 @@ from heliograph.desktop.portable import PortableDesktop, why_not_portable
 from heliograph.desktop.sounds import Sounds
 from heliograph.desktop.terminal import TerminalDesktop
 from heliograph.errors import EXIT_CONFIG, UserError
-from heliograph.ports import Desktop
-from heliograph.session_bus import session_bus_address
+from heliograph.ports.desktop import Desktop
+from heliograph.system.session_bus import session_bus_address
 
 BACKENDS = ("auto", "freedesktop", "plyer", "terminal")
 

@@ -11,8 +11,8 @@ from typing import Any
 
 from dbus_fast import Variant
 
-from heliograph.bus import Bus, CallFailed
 from heliograph.desktop.server import INTERFACE, NAME, PATH, Traits
+from heliograph.system.dbus import Bus, CallFailed
 
 PROPERTIES = "org.freedesktop.DBus.Properties"
 MATCH = f"type='signal',sender='{NAME}',interface='{PROPERTIES}',path='{PATH}',member='PropertiesChanged'"

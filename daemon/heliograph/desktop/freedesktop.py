@@ -14,7 +14,6 @@ from pathlib import Path
 
 from dbus_fast import Message, MessageType
 
-from heliograph.bus import CALL_TIMEOUT_S, DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, DoNotDisturb, Notification, Popup, ServerChanged
 from heliograph.desktop import do_not_disturb
@@ -24,7 +23,8 @@ from heliograph.desktop.quirks import adapt
 from heliograph.desktop.rendering import SIGNATURE, icon_for, render
 from heliograph.desktop.server import INTERFACE, NAME, PATH, Server, Traits
 from heliograph.desktop.sounds import Sounds
-from heliograph.tasks import start_beside
+from heliograph.system.dbus import CALL_TIMEOUT_S, DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
+from heliograph.system.tasks import start_beside
 
 _NOWHERE = Path("/nonexistent")
 

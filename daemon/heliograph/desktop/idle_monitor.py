@@ -8,8 +8,8 @@ from collections.abc import Callable, Coroutine, Sequence
 
 from dbus_fast import Message
 
-from heliograph.bus import CALL_TIMEOUT_S, Bus, BusGone, CallFailed
-from heliograph.tasks import start_beside
+from heliograph.system.dbus import CALL_TIMEOUT_S, Bus, BusGone, CallFailed
+from heliograph.system.tasks import start_beside
 
 NAME = "org.gnome.Mutter.IdleMonitor"
 PATH = "/org/gnome/Mutter/IdleMonitor/Core"

@@ -7,7 +7,7 @@ from pathlib import Path
 
 from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_home
 from heliograph.errors import UserError
-from heliograph.whole_file import replace_file
+from heliograph.system.whole_file import replace_file
 
 _ENTRY_FOLDER = Path("applications")
 _ENTRY_NAME = f"{DESKTOP_ENTRY}.desktop"

@@ -8,7 +8,7 @@ import contextlib
 from heliograph.core.delivery import Done, RetryLater
 from heliograph.core.notification import Category, Notification, Urgency
 from heliograph.desktop.freedesktop import FreedesktopDesktop
-from heliograph.session_bus import session_bus_address
+from heliograph.system.session_bus import session_bus_address
 
 PATIENCE_S = 10.0
 """In a session that just begins the notification server may come later than we do."""

@@ -15,8 +15,8 @@ from typing import Any
 
 from dbus_fast import Message, Variant
 
-from heliograph.bus import Bus, BusGone, CallFailed
-from heliograph.tasks import start_beside
+from heliograph.system.dbus import Bus, BusGone, CallFailed
+from heliograph.system.tasks import start_beside
 
 log = logging.getLogger(__name__)
 

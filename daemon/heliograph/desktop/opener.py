@@ -18,7 +18,7 @@ from heliograph.core.ids import EventId, RoomId
 from heliograph.core.room_uri import Form, room_uri
 from heliograph.desktop.identity import data_folders
 from heliograph.errors import EXIT_CONFIG, UserError
-from heliograph.programs import run_program
+from heliograph.system.processes import run_program
 
 log = logging.getLogger(__name__)
 

@@ -20,7 +20,7 @@ from pathlib import Path
 
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, Notification, Popup, ServerChanged
-from heliograph.core.text import clean_line, clean_text
+from heliograph.core.text.clean import clean_line, clean_text
 from heliograph.desktop.identity import APP_NAME
 from heliograph.desktop.threads import SideThread
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 
-from heliograph.bus import system_bus_address
-from heliograph.core.handoff import Signs
+from heliograph.core.pushers.handoff import Signs
 from heliograph.desktop.idle_monitor import IdleMonitor
 from heliograph.desktop.login_session import LoginSession
 from heliograph.desktop.screen_saver import ScreenSaver
 from heliograph.desktop.shared_bus import BusPart, SharedBus
-from heliograph.session_bus import session_bus_address
+from heliograph.system.dbus import system_bus_address
+from heliograph.system.session_bus import session_bus_address
 
 _LONGEST_DELAY_S = 600.0
 """A machine without a system bus is not going to get one soon."""

@@ -9,7 +9,7 @@ All of it is handled in this package, and for every server alike where that does
 - GNOME Shell, notification-daemon refuse to close what is closed; Plasma, swaync tell again that it is (`freedesktop`).
 - Plasma refuses the same notification within a second (`failures`).
 - swaync closes before it tells what was typed: what a popup was about is remembered for a while (`delivery_loop`).
-- GNOME Shell shows three buttons and no more, none of them for the click itself (`core.actions`).
+- GNOME Shell shows three buttons and no more, none of them for the click itself (`core.popups.actions`).
 - Markup, lengths and addresses of files: see `rendering`.
 
 Only what would harm others is told apart by the server's name, here.

@@ -12,10 +12,10 @@ from xml.sax.saxutils import escape
 
 from dbus_fast import Variant
 
-from heliograph.core.actions import INLINE_REPLY, offer
-from heliograph.core.markup import read_markup, shorten, write_markup
 from heliograph.core.notification import Action, Notification
-from heliograph.core.text import clean_line, clean_text
+from heliograph.core.popups.actions import INLINE_REPLY, offer
+from heliograph.core.text.clean import clean_line, clean_text
+from heliograph.core.text.markup import read_markup, shorten, write_markup
 from heliograph.desktop.identity import APP_NAME, DESKTOP_ENTRY
 from heliograph.desktop.sounds import Sound
 

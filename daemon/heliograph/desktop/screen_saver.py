@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 
 from dbus_fast import Message
 
-from heliograph.bus import Bus, CallFailed
+from heliograph.system.dbus import Bus, CallFailed
 
 _SAVERS = {
     f"org.{name}.ScreenSaver": f"/org/{name}/ScreenSaver"

@@ -9,11 +9,11 @@ from typing import TypeVar
 
 from dbus_fast import Message
 
-from heliograph.bus import Bus, CallFailed
 from heliograph.core.notification import Activated, Closed, Closing, Popup, Replied
-from heliograph.core.text import clean_line
+from heliograph.core.text.clean import clean_line
 from heliograph.desktop.echoes import Echoes
 from heliograph.desktop.failures import is_passing
+from heliograph.system.dbus import Bus, CallFailed
 
 NAME = "org.freedesktop.Notifications"
 PATH = "/org/freedesktop/Notifications"

@@ -7,7 +7,7 @@ from typing import Protocol
 
 from dbus_fast import Message, MessageType
 
-from heliograph.bus import Bus
+from heliograph.system.dbus import Bus
 
 
 class BusPart(Protocol):

@@ -18,8 +18,8 @@ from typing import Literal
 
 from heliograph.core.notification import Category, Notification
 from heliograph.desktop.identity import data_folders
-from heliograph.programs import run_program
-from heliograph.tasks import start_beside
+from heliograph.system.processes import run_program
+from heliograph.system.tasks import start_beside
 
 log = logging.getLogger(__name__)
 

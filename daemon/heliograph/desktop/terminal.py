@@ -10,7 +10,7 @@ from typing import TextIO
 
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import Category, DesktopSignal, Notification, Popup, ServerChanged, Urgency
-from heliograph.core.text import clean_line, clean_text
+from heliograph.core.text.clean import clean_line, clean_text
 from heliograph.desktop.threads import SideThread
 
 _TIMEOUT_S = 5.0

@@ -12,7 +12,7 @@ from enum import StrEnum
 
 from dbus_fast import Message, Variant
 
-from heliograph.bus import Bus
+from heliograph.system.dbus import Bus
 
 log = logging.getLogger(__name__)
 

@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 from yarl import URL
 
-from heliograph.core.text import clean_line
+from heliograph.core.text.clean import clean_line
 from heliograph.errors import EXIT_USAGE, UserError
 
 _QUERY_SAFE = "!$*,:@/()"

@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from heliograph.core.text import clean_line
+from heliograph.core.text.clean import clean_line
 from heliograph.errors import AccountLocked, BadAnswer, LoggedOut, RateLimited, Refused, ServerError
 
 MAX_RETRY_AFTER_S = 600.0

@@ -7,12 +7,13 @@ from collections.abc import Collection
 
 from heliograph.core.events import Event, Json, Malformed, Sync
 from heliograph.core.ids import EventId, RoomId, UserId
+from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.room import RoomFacts
-from heliograph.homeserver import features, invites, pages, push_rules, pushers, room_state, wire
+from heliograph.homeserver import features, invites, pages, push_rules, pushers, room_state, sync_response
 from heliograph.homeserver.room_facts import RoomFactsSource
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import sync_query
-from heliograph.ports import Features, Member, MessagesPage, NotificationsPage, Pusher, SyncRequest
+from heliograph.ports.homeserver import Features, Member, MessagesPage, NotificationsPage, SyncRequest
 
 MAX_SYNC = 64 * 1024 * 1024
 """Bytes of a /sync answer."""
@@ -51,8 +52,8 @@ class HomeserverClient:
             once=True,
         )
         if len(body) <= _DECODED_AT_ONCE:
-            return wire.decode(body, user_id=self.user_id, device_id=self.device_id)
-        return await asyncio.to_thread(wire.decode, body, user_id=self.user_id, device_id=self.device_id)
+            return sync_response.decode(body, user_id=self.user_id, device_id=self.device_id)
+        return await asyncio.to_thread(sync_response.decode, body, user_id=self.user_id, device_id=self.device_id)
 
     async def push_rules(self) -> Json:
         return await push_rules.fetch_push_rules(self._session)

@@ -17,7 +17,7 @@ from heliograph.errors import BadAnswer, Refused, ServerError, UserError
 from heliograph.homeserver.address import check_homeserver_url
 from heliograph.homeserver.answer import plain
 from heliograph.homeserver.session import Session
-from heliograph.unanswered import word_unanswered
+from heliograph.http.unanswered import word_unanswered
 
 _WELL_KNOWN = "/.well-known/matrix/client"
 _MAX_ANSWER = 64 * 1024

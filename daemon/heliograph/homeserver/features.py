@@ -8,7 +8,7 @@ from heliograph.errors import ServerError
 from heliograph.homeserver.answer import plain
 from heliograph.homeserver.decoding import decode_as, optional
 from heliograph.homeserver.session import Session
-from heliograph.ports import Features
+from heliograph.ports.homeserver import Features
 
 _DIRECT_PUSH = ("org.matrix.msc3361", "org.matrix.msc3361.stable")
 _REMOTE_TOGGLE = ("org.matrix.msc3881", "org.matrix.msc3881.stable")

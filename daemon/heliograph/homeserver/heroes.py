@@ -9,7 +9,7 @@ from itertools import islice
 from heliograph.core.events import StrippedState
 from heliograph.core.ids import is_user_id
 from heliograph.core.room import RoomFacts
-from heliograph.ports import Member
+from heliograph.ports.homeserver import Member
 
 _MAX_HEROES = 5
 """As many as the specification gives a room ("Calculating the display name for a room")."""

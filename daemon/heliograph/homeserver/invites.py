@@ -13,13 +13,13 @@ from collections.abc import Collection, Sequence
 from typing import Any
 
 from heliograph.core.ids import RoomId
-from heliograph.core.text import count_things
+from heliograph.core.text.clean import count_things
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.decoding import decode_as, missing_is_refused
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sliding_sync import fetch_invites_by_sliding_sync
-from heliograph.tasks import together
+from heliograph.system.tasks import together
 
 log = logging.getLogger(__name__)
 

@@ -10,13 +10,13 @@ from typing import Any
 
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId, UserId
-from heliograph.core.text import count_things
+from heliograph.core.text.clean import count_things
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.bounds import is_integer
 from heliograph.homeserver.decoding import decode_as, optional
 from heliograph.homeserver.session import Session
-from heliograph.ports import BackupVersion, PublishedKeys
+from heliograph.ports.homeserver import BackupVersion, PublishedKeys
 
 MAX_ACCOUNT_DATA = 256 * 1024
 MAX_BACKED_UP = 256 * 1024

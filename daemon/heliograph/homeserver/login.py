@@ -8,7 +8,7 @@ from typing import Any
 
 from heliograph.core.events import Json
 from heliograph.core.ids import UserId
-from heliograph.core.text import count_things
+from heliograph.core.text.clean import count_things
 from heliograph.errors import AccountLocked, BadAnswer, LoggedOut, RateLimited, Refused, ServerError, UserError
 from heliograph.homeserver.answer import plain
 from heliograph.homeserver.session import Session

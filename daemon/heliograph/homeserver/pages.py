@@ -18,7 +18,7 @@ from heliograph.homeserver.decoding import decode_as, missing_is_refused
 from heliograph.homeserver.event import MAX_EVENT, event_of, read_event, read_notification, read_object
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import first_fitting, messages_filter, write_filter
-from heliograph.ports import MessagesPage, NotificationsPage
+from heliograph.ports.homeserver import MessagesPage, NotificationsPage
 
 _MAX_PAGE = 32 * 1024 * 1024
 

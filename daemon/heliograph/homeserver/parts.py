@@ -8,7 +8,7 @@ import msgspec
 
 from heliograph.core.events import Malformed
 from heliograph.core.ids import RoomId, is_room_id
-from heliograph.core.text import count_things
+from heliograph.core.text.clean import count_things
 from heliograph.homeserver.event import BROKEN
 
 T = TypeVar("T")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from heliograph.core.pusher import Pusher
+from heliograph.core.pushers.pusher import Pusher
 from heliograph.homeserver.decoding import decode_as, optional
 from heliograph.homeserver.session import Session
 

@@ -12,13 +12,13 @@ from collections.abc import Collection, Iterator, Sequence
 
 from heliograph.core.ids import RoomId
 from heliograph.core.room import RoomFacts
-from heliograph.core.text import count_things
+from heliograph.core.text.clean import count_things
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.answer import plain
 from heliograph.homeserver.room_state import RoomState
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sliding_sync import fetch_by_sliding_sync
-from heliograph.tasks import together
+from heliograph.system.tasks import together
 
 log = logging.getLogger(__name__)
 

@@ -20,8 +20,8 @@ from heliograph.homeserver.event import MAX_EVENT
 from heliograph.homeserver.heroes import with_heroes
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import STATE_TYPES
-from heliograph.ports import Member
-from heliograph.tasks import together
+from heliograph.ports.homeserver import Member
+from heliograph.system.tasks import together
 
 _MAX_MEMBERS = 256 * 1024
 """Bytes: two thousand members. Of a larger room the summary's count, which may lag behind, is good enough."""

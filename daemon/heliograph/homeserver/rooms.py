@@ -13,7 +13,7 @@ from heliograph.homeserver.address import segment
 from heliograph.homeserver.decoding import decode_as, optional
 from heliograph.homeserver.event import MAX_EVENT
 from heliograph.homeserver.session import Session
-from heliograph.ports import Audience
+from heliograph.ports.homeserver import Audience
 
 MAX_MEMBERS = 256 * 1024
 """Bytes: two thousand members, to whose devices a message could be encrypted one by one."""

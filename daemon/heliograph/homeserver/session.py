@@ -17,8 +17,8 @@ from heliograph.core.ids import UserId
 from heliograph.errors import AnswerTooLarge, Dropped, LoggedOut, Unreachable
 from heliograph.homeserver.address import check_homeserver_url, encode_query
 from heliograph.homeserver.answer import bad_answer, failure
-from heliograph.repetition import ask_once
-from heliograph.unanswered import word_unanswered
+from heliograph.http.repetition import ask_once
+from heliograph.http.unanswered import word_unanswered
 
 MAX_ANSWER = 8 * 1024 * 1024
 """Bytes of an answer, unless the request allows for more."""

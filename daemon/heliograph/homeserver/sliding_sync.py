@@ -17,7 +17,7 @@ from heliograph.homeserver.event import BROKEN, read_event, read_stripped
 from heliograph.homeserver.heroes import with_heroes
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import STATE_TYPES
-from heliograph.ports import Member
+from heliograph.ports.homeserver import Member
 
 _PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
 _CONNECTION = "io.github.heliograph.%s"

@@ -17,7 +17,7 @@ from aiohttp import web
 from heliograph.errors import UserError
 from heliograph.homeserver.address import encode_query
 from heliograph.homeserver.session import Session
-from heliograph.listener_log import listener_log
+from heliograph.http.listener_log import listener_log
 
 _HOST = "127.0.0.1"
 _MAX_TOKEN = 8192

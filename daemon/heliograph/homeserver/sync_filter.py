@@ -14,7 +14,7 @@ from typing import Any
 from heliograph.core.ids import FilterRoomId, RoomId, fits_filter
 from heliograph.homeserver import account_data
 from heliograph.homeserver.address import encode_query
-from heliograph.ports import SyncRequest
+from heliograph.ports.homeserver import SyncRequest
 
 STATE_TYPES = (
     "m.room.avatar",

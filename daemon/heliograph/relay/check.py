@@ -14,9 +14,9 @@ from typing import Any
 from urllib.parse import quote, urlsplit
 
 from heliograph.relay.config import RelayConfig
-from heliograph.relay.operation import MET_PATH
-from heliograph.relay.upstream import Answer, NotAnswered, Upstream
-from heliograph.relay.versions import DIRECT_PUSH
+from heliograph.relay.monitoring import MET_PATH
+from heliograph.relay.proxy.upstream import Answer, NotAnswered, Upstream
+from heliograph.relay.proxy.versions import DIRECT_PUSH
 
 APP_ID = "io.github.heliograph.check"
 LOOKS = 40

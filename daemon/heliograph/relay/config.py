@@ -13,10 +13,10 @@ from urllib.parse import urlsplit
 import msgspec
 from msgspec import Meta, Struct
 
-from heliograph.core.text import clean_line
+from heliograph.config_mistakes import explain_mistake
+from heliograph.core.text.clean import clean_line
 from heliograph.errors import EXIT_CONFIG, UserError
-from heliograph.logs import Form, Level
-from heliograph.mistakes import explain_mistake
+from heliograph.system.logs import Form, Level
 
 NOTIFY_PATH = "/_matrix/push/v1/notify"
 _MAX_FILE = 256 * 1024

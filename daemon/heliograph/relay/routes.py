@@ -9,12 +9,12 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from heliograph.errors import StorageError
-from heliograph.relay.passing import Passing
-from heliograph.relay.proxy import Proxy, not_answered, refusal
-from heliograph.relay.pushers import Pushers
-from heliograph.relay.sync import DirectSync
-from heliograph.relay.upstream import NotAnswered
-from heliograph.relay.versions import Versions
+from heliograph.relay.observers import Passing
+from heliograph.relay.proxy.proxy import Proxy, not_answered, refusal
+from heliograph.relay.proxy.upstream import NotAnswered
+from heliograph.relay.proxy.versions import Versions
+from heliograph.relay.pushers.handler import Pushers
+from heliograph.relay.sync.handler import DirectSync
 
 log = logging.getLogger(__name__)
 

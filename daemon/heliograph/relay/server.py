@@ -13,36 +13,37 @@ from pathlib import Path
 
 from aiohttp import web
 
-from heliograph import __version__, sd_notify
-from heliograph.core.text import count_things
+from heliograph import __version__
+from heliograph.core.text.clean import count_things
 from heliograph.errors import EXIT_CONFIG, EXIT_OK, UserError
-from heliograph.listener_log import listener_log
-from heliograph.relay.attachments import Attachments
-from heliograph.relay.callers import Callers
+from heliograph.http.listener_log import listener_log
 from heliograph.relay.clock import Clock, WallClock
-from heliograph.relay.composition import Composition
 from heliograph.relay.config import RelayConfig
-from heliograph.relay.desktops import Desktops
-from heliograph.relay.direct_devices import DirectDevices
-from heliograph.relay.forwarding import Forwarder
-from heliograph.relay.gateway import Gateway
-from heliograph.relay.lines import Lines
-from heliograph.relay.listing import Listing
-from heliograph.relay.operation import MET_PATH, Operation, may_ask
-from heliograph.relay.outbox import Outbox
-from heliograph.relay.passing import Passing
-from heliograph.relay.proxy import Proxies, Proxy, refusal
-from heliograph.relay.pushers import Pushers
-from heliograph.relay.registry import Registry
+from heliograph.relay.gateway.desktops import Desktops
+from heliograph.relay.gateway.notify import Gateway
+from heliograph.relay.monitoring import MET_PATH, Operation, may_ask
+from heliograph.relay.observers import Passing
+from heliograph.relay.proxy.callers import Callers
+from heliograph.relay.proxy.proxy import Proxies, Proxy, refusal
+from heliograph.relay.proxy.upstream import Upstream
+from heliograph.relay.proxy.versions import Versions
+from heliograph.relay.pushers.direct_devices import DirectDevices
+from heliograph.relay.pushers.handler import Pushers
+from heliograph.relay.pushers.twins import UpstreamTwins
+from heliograph.relay.queue.forwarding import Forwarder
+from heliograph.relay.queue.outbox import Outbox
+from heliograph.relay.queue.targets import TargetPolicy, parse_networks
 from heliograph.relay.routes import Router
-from heliograph.relay.sync import DirectSync
-from heliograph.relay.targets import TargetPolicy, parse_networks
-from heliograph.relay.twins import UpstreamTwins
-from heliograph.relay.upstream import Upstream
-from heliograph.relay.versions import Versions
-from heliograph.schema import read_migrations
-from heliograph.sqlite import Database
-from heliograph.tasks import start
+from heliograph.relay.state.carried import Attachments
+from heliograph.relay.state.connections import Lines
+from heliograph.relay.state.registry import Registry
+from heliograph.relay.sync.handler import DirectSync
+from heliograph.relay.sync.listing import Listing
+from heliograph.relay.sync.response import Composition
+from heliograph.system import systemd
+from heliograph.system.migrations import read_migrations
+from heliograph.system.sqlite import Database
+from heliograph.system.tasks import start
 
 log = logging.getLogger(__name__)
 
@@ -161,9 +162,9 @@ async def run(config: RelayConfig, state: Path, stop: asyncio.Event | None = Non
             known = count_things(relay.registry.users, "user is", "users are")
             log.info("Heliograph relay %s listens at %s for %s; %s known", __version__, config.listen, whom, known)
             gc.freeze()
-            sd_notify.ready(f"at {config.listen} for {whom}")
+            systemd.ready(f"at {config.listen} for {whom}")
             await _until_stopped(relay.outbox, stop)
-            sd_notify.stopping()
+            systemd.stopping()
         finally:
             await runner.cleanup()
     return EXIT_OK

@@ -13,7 +13,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from heliograph.accounts import Secrets, state_folder
-from heliograph.ports import SecretStore
+from heliograph.ports.secrets import SecretStore
 
 
 def open_secrets(kind: Secrets, *, on_prompt: Callable[[], None] = lambda: None) -> SecretStore:

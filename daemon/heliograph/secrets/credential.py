@@ -7,7 +7,7 @@ from pathlib import Path
 from urllib.parse import quote
 
 from heliograph.errors import EXIT_CONFIG, StateError, UserError
-from heliograph.ports import SecretStore
+from heliograph.ports.secrets import SecretStore
 
 _MAX_SECRET = 64 * 1024
 

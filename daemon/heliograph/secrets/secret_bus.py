@@ -15,8 +15,8 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.errors import DBusFastError
 
 from heliograph.errors import EXIT_CONFIG, SecretsLocked, UserError
-from heliograph.session_bus import session_bus_address
-from heliograph.tasks import start
+from heliograph.system.session_bus import session_bus_address
+from heliograph.system.tasks import start
 
 SERVICE = "org.freedesktop.secrets"
 ROOT = "/org/freedesktop/secrets"

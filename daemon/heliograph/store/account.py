@@ -8,7 +8,7 @@ from collections.abc import Collection, Mapping
 from typing import Any
 
 from heliograph.core.events import AccountData
-from heliograph.core.pusher import PusherKey
+from heliograph.core.pushers.pusher import PusherKey
 from heliograph.core.record import AccountState
 from heliograph.store.columns import fit, from_json, to_integer, to_json, to_text
 

@@ -9,10 +9,10 @@ from typing import Any
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
 from heliograph.core.ids import EventKey, RoomId, event_key
 from heliograph.core.notification import Category
-from heliograph.core.popups import LINES
-from heliograph.core.quiet import Through
+from heliograph.core.popups.arrange import LINES
+from heliograph.core.popups.quiet import Through
 from heliograph.core.record import Change, Content, Delivery, Rewrite, Withdrawal
-from heliograph.ports import Settlement
+from heliograph.ports.ledger import Settlement
 from heliograph.store.columns import among, fit, to_integer, to_optional_text, to_text
 from heliograph.store.popups import mark_stale
 

@@ -17,11 +17,11 @@ from pathlib import Path
 from typing import TypeVar
 
 from heliograph.core.delivery import Move
-from heliograph.core.encryption import RoomKey
+from heliograph.core.encryption.values import RoomKey
 from heliograph.core.ids import EventKey, RoomId, UserId, is_room_id
+from heliograph.core.popups.quiet import Through
 from heliograph.core.push.timed_mute import TimedMute
-from heliograph.core.pusher import PusherKey
-from heliograph.core.quiet import Through
+from heliograph.core.pushers.pusher import PusherKey
 from heliograph.core.record import (
     AccountState,
     Agenda,
@@ -35,12 +35,9 @@ from heliograph.core.record import (
     PopupRecord,
     RoomRecord,
 )
-from heliograph.core.unread import Rung, UnreadRoom
+from heliograph.core.summary.unread import Rung, UnreadRoom
 from heliograph.errors import HeliographError, StateError, StorageError
-from heliograph.ports import Committed, Settlement
-from heliograph.schema import read_migrations
-from heliograph.service_manager import to_restart
-from heliograph.sqlite import Database, whole_or_closed
+from heliograph.ports.ledger import Committed, Settlement
 from heliograph.store import account, deliveries, judgements, locked, mutes, popups, rooms, unread
 from heliograph.store.lock import AccountLock, InUse
 from heliograph.store.set_aside import (
@@ -50,6 +47,9 @@ from heliograph.store.set_aside import (
     read_set_aside,
     set_aside_unreadable,
 )
+from heliograph.system.migrations import read_migrations
+from heliograph.system.service_manager import to_restart
+from heliograph.system.sqlite import Database, whole_or_closed
 
 log = logging.getLogger(__name__)
 

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from heliograph.errors import StateError
-from heliograph.service_manager import to_stop
+from heliograph.system.service_manager import to_stop
 
 LOCK_NAME = "lock"
 UNKNOWN_PID = 0

@@ -7,7 +7,7 @@ import sqlite3
 from collections.abc import Collection, Iterable, Mapping
 from typing import Any
 
-from heliograph.core.encryption import RoomKey
+from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import Event
 from heliograph.core.ids import EventKey, RoomId
 from heliograph.core.record import LockedEvent

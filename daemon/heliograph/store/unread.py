@@ -7,7 +7,7 @@ import sqlite3
 from heliograph.core.delivery import State
 from heliograph.core.notification import Category
 from heliograph.core.record import UNLISTED
-from heliograph.core.unread import Rung, UnreadMessage, UnreadRoom
+from heliograph.core.summary.unread import Rung, UnreadMessage, UnreadRoom
 from heliograph.store.columns import fit
 from heliograph.store.deliveries import OPEN
 from heliograph.store.set_aside import forget_set_aside

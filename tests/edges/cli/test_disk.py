@@ -16,7 +16,7 @@ from conftest import Home
 from edges.cli.conftest import Shell
 from edges.cli.test_inbox_command import OTHER_ROOM, fill_ledger, sign_in
 from heliograph.accounts import cache_root, config_file, state_folder
-from heliograph.whole_file import replace_file
+from heliograph.system.whole_file import replace_file
 
 expected_log = pytest.mark.expected_log
 
@@ -137,7 +137,7 @@ def test_what_would_have_to_write_says_so_and_changes_nothing(disk: str, command
 def test_a_file_is_whole_or_as_it_was_with_nothing_beside_it(disk: str, home: Home) -> None:
     file = home.config / "precious"
     file.write_text("before")
-    code = "from heliograph.whole_file import *; import sys; replace_file(Path(sys.argv[1]), b'x' * 2**21)"
+    code = "from heliograph.system.whole_file import *; import sys; replace_file(Path(sys.argv[1]), b'x' * 2**21)"
     program = shlex.join([sys.executable, "-c", code, str(file)])
 
     done = run_on(disk, home, f"{program}; ls -A {home.config}; cat {file}")

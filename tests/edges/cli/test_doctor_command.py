@@ -24,11 +24,11 @@ from fakes.daemon import FakeDaemon
 from fakes.notification_server import NotificationServer
 from heliograph import __version__
 from heliograph.accounts import list_accounts, state_folder
-from heliograph.cli.checks.notifications import check_notifications
-from heliograph.cli.unit import leave_unit_file, render_leave_unit, render_unit, unit_file
+from heliograph.cli.doctor.notifications import check_notifications
+from heliograph.cli.service.unit import leave_unit_file, render_leave_unit, render_unit, unit_file
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
-from heliograph.tasks import LongTask
+from heliograph.system.tasks import LongTask
 
 
 @pytest.fixture

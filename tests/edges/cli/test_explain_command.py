@@ -17,7 +17,7 @@ from heliograph.core.delivery import Move
 from heliograph.core.events import AccountData, Event
 from heliograph.core.ids import EventId, OwnKey
 from heliograph.core.record import Decision, Judged, Plan, RoomRecord
-from heliograph.ports import Settlement
+from heliograph.ports.ledger import Settlement
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import decode_secret
 from heliograph.store.ledger import SqliteLedger

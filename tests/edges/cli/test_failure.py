@@ -10,7 +10,7 @@ import pytest
 
 from conftest import Home
 from edges.cli.conftest import Shell
-from heliograph.cli.failure import explain_failure
+from heliograph.cli.output.failure import explain_failure
 from heliograph.errors import AccountLocked, HeliographError, SecretsLocked, StorageError, Unreachable, UserError
 
 

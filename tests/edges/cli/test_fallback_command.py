@@ -13,7 +13,7 @@ from edges.login_server import PASSWORD, LoginServer
 from edges.scripted_gateway import RELAY_TOKEN, ScriptedGateway
 from heliograph.accounts import state_folder
 from heliograph.config import load_config
-from heliograph.core.fallback import NOTIFY_PATH
+from heliograph.core.pushers.fallback import NOTIFY_PATH
 from heliograph.store.lock import AccountLock
 
 TOPIC = "upAbCdEf123456"

@@ -23,8 +23,8 @@ from buses import PrivateBus
 from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
-from heliograph.cli.follow import word_until
-from heliograph.core.summary import UNTIL_RESUMED, RoomCount, Summary
+from heliograph.cli.status.follow import word_until
+from heliograph.core.summary.summary import UNTIL_RESUMED, RoomCount, Summary
 from waiting import has_ended
 
 SOME = Summary(state="connected", unread=2, rooms=(RoomCount(ME, ROOM, "Lunch <b>", 2, 0),))

@@ -12,8 +12,8 @@ from edges.cli.conftest import Shell
 from edges.cli.test_status_command import daemon_says, make_status
 from edges.login_server import LoginServer
 from heliograph.accounts import list_accounts, state_folder
-from heliograph.core.pusher import PusherKey
-from heliograph.status import HandoffStatus
+from heliograph.core.pushers.pusher import PusherKey
+from heliograph.core.status import HandoffStatus
 from heliograph.store.ledger import SqliteLedger, open_readonly
 from heliograph.store.lock import AccountLock
 

@@ -15,16 +15,16 @@ from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
 from heliograph.accounts import Account, cache_root, save_account, state_folder
-from heliograph.cli.table import columns_of, lay_out, word_time
+from heliograph.cli.output.table import columns_of, lay_out, word_time
 from heliograph.core.delivery import Move, State
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.notification import Category, Popup
 from heliograph.core.record import Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord
 from heliograph.core.room import RoomFacts
-from heliograph.core.summary import Summary
-from heliograph.core.unread import UnreadMessage, UnreadRoom, inbox_as_json
+from heliograph.core.summary.summary import Summary
+from heliograph.core.summary.unread import UnreadMessage, UnreadRoom, inbox_as_json
 from heliograph.errors import UserError
-from heliograph.ports import Settlement
+from heliograph.ports.ledger import Settlement
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
 

@@ -14,7 +14,8 @@ from edges.cli.conftest import Shell
 from edges.login_server import PASSWORD, LoginServer
 from edges.private_keyring import PrivateKeyring, private_keyring
 from heliograph.accounts import list_accounts, state_folder
-from heliograph.cli import logout, patience
+from heliograph.cli import logout
+from heliograph.cli.output import patience
 from heliograph.homeserver.session import Session
 from heliograph.secrets.secret_service import SecretService
 from heliograph.store.lock import AccountLock

@@ -8,7 +8,7 @@ from buses import PrivateBus
 from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
-from heliograph.core.summary import UNTIL_RESUMED, Summary
+from heliograph.core.summary.summary import UNTIL_RESUMED, Summary
 from heliograph.errors import UserError
 
 

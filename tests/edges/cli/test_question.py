@@ -11,8 +11,8 @@ from typing import TextIO
 import click
 import pytest
 
-from heliograph.cli import question
-from heliograph.cli.question import ask
+from heliograph.cli.verify import question
+from heliograph.cli.verify.question import ask
 
 
 class Terminal:

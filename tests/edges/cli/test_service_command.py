@@ -11,7 +11,7 @@ import pytest
 from conftest import Home
 from edges.cli.conftest import Shell
 from heliograph.accounts import Account, save_account
-from heliograph.cli.unit import leave_unit_file, render_leave_unit, render_unit, unit_file
+from heliograph.cli.service.unit import leave_unit_file, render_leave_unit, render_unit, unit_file
 from heliograph.core.ids import UserId
 
 

@@ -11,7 +11,7 @@ from edges.cli.conftest import Shell
 from edges.cli.test_inbox_command import sign_in
 from edges.login_server import PASSWORD, LoginServer
 from heliograph.accounts import Account, find_account, state_folder
-from heliograph.sign_out_file import SignOut, forget_sign_out, note_sign_out, sign_out_of
+from heliograph.store.sign_out_file import SignOut, forget_sign_out, note_sign_out, sign_out_of
 
 
 def account_of(user_id: str) -> Account:

@@ -15,13 +15,13 @@ from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
 from heliograph.accounts import Account, config_file, save_account, state_folder, write_private_file
-from heliograph.cli.times import local_time
+from heliograph.cli.output.times import local_time
 from heliograph.core.ids import UserId
 from heliograph.core.record import Plan
-from heliograph.status import AccountStatus, Connection, DaemonStatus, HandoffStatus
+from heliograph.core.status import AccountStatus, Connection, DaemonStatus, HandoffStatus
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
-from heliograph.tasks import LongTask
+from heliograph.system.tasks import LongTask
 
 NOON_MS = 1_700_000_000_000
 FINE = LongTask("pushers")

@@ -20,7 +20,7 @@ from heliograph.control.client import ask, ask_inbox, ask_status
 from heliograph.control.properties import from_properties, to_properties
 from heliograph.control.service import Control
 from heliograph.control.watch import Watch
-from heliograph.core.summary import UNTIL_RESUMED, RoomCount, Summary
+from heliograph.core.summary.summary import UNTIL_RESUMED, RoomCount, Summary
 from heliograph.errors import HeliographError, StorageError, UserError
 from waiting import until
 

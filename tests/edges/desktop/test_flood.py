@@ -11,11 +11,11 @@ from builders import ME, make_content, make_delivery
 from buses import PrivateBus
 from fakes.notification_profiles import GNOME
 from fakes.notification_server import NotificationServer
-from heliograph.core.folding import FOLD_MS
+from heliograph.core.popups.bursts import FOLD_MS
 from heliograph.core.record import Plan
-from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
+from heliograph.core.status import AccountStatus
 from heliograph.desktop.freedesktop import FreedesktopDesktop
-from heliograph.status import AccountStatus
+from heliograph.loops.delivery.loop import DeliveryLoop, DeliverySettings
 from heliograph.store.ledger import SqliteLedger
 from waiting import until
 

@@ -13,7 +13,6 @@ from builders import ME, make_content, make_notification
 from buses import PrivateBus
 from fakes.notification_profiles import BARE, DUNST, GNOME, PLAIN, PLASMA, SWAYNC, Profile
 from fakes.notification_server import Misbehaviour, NotificationServer
-from heliograph.core.actions import actions_for
 from heliograph.core.delivery import Declined, Done, RetryLater
 from heliograph.core.notification import (
     Activated,
@@ -26,6 +25,7 @@ from heliograph.core.notification import (
     Replied,
     ServerChanged,
 )
+from heliograph.core.popups.actions import actions_for
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from waiting import until
 

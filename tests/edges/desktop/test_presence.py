@@ -13,7 +13,7 @@ from dbus_fast.aio import MessageBus
 
 from buses import PrivateBus
 from fakes.login1 import SESSION_PATH, FakeLogind
-from heliograph.core.handoff import Signs
+from heliograph.core.pushers.handoff import Signs
 from heliograph.desktop.presence import DesktopPresence
 from heliograph.desktop.wakeups import Wakeup, Wakeups
 from waiting import until

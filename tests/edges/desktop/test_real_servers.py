@@ -10,9 +10,9 @@ import pytest
 
 from builders import make_content, make_notification
 from buses import PrivateBus
-from heliograph.core.actions import actions_for, offer
 from heliograph.core.delivery import Done
 from heliograph.core.notification import Activated, Closed, Closing, DesktopSignal, Popup
+from heliograph.core.popups.actions import actions_for, offer
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from waiting import until
 

@@ -11,9 +11,9 @@ from dbus_fast import Message, Variant
 from dbus_fast.aio import MessageBus
 
 from buses import PrivateBus
-from heliograph.bus import system_bus_address
 from heliograph.desktop.shared_bus import SharedBus
 from heliograph.desktop.wakeups import Wakeup, Wakeups
+from heliograph.system.dbus import system_bus_address
 from waiting import until
 
 LOGIND = ("/org/freedesktop/login1", "org.freedesktop.login1.Manager")

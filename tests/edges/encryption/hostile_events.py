@@ -21,9 +21,9 @@ from typing import Any, TypeVar
 
 from builders import ALICE, BOB, ME, make_event
 from edges.encryption.spoiler import Spoiler
-from heliograph.core.encryption import MEGOLM, OLM, Clear, Locked, Received, Rejected
+from heliograph.core.encryption.values import MEGOLM, OLM, Clear, Locked, Received, Rejected
 from heliograph.core.events import Event
-from heliograph.encryption.machine import Machine
+from heliograph.encryption.olm.machine import Machine
 from peers import Peer, open_machine
 
 T = TypeVar("T")

@@ -27,20 +27,20 @@ from builders import ALICE, ME, ROOM
 from edges.encryption.hostile_events import Tally, timed
 from edges.encryption.spoiler import Spoiler
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
-from heliograph.core.encryption import MEGOLM, Received, RoomKey
+from heliograph.core.encryption.trust import Standing
+from heliograph.core.encryption.values import MEGOLM, Received, RoomKey
+from heliograph.core.encryption.verification import METHOD, PREFIX, Message, Phase, Verification, read_request
 from heliograph.core.ids import UserId
-from heliograph.core.trust import Standing
-from heliograph.core.verification import METHOD, PREFIX, Message, Phase, Verification, read_request
-from heliograph.encryption.cross_signing import PINNED, CrossSigning, read_own_keys
-from heliograph.encryption.key_backup import KeyBackup
-from heliograph.encryption.machine import Machine
-from heliograph.encryption.sas import SasAgreement
-from heliograph.encryption.secret_request import REQUEST, SecretRequest
-from heliograph.encryption.secret_storage import BACKUP, SecretStorage
-from heliograph.encryption.signatures import decode, encode
-from heliograph.encryption.verifications import Verifications
+from heliograph.encryption.identity.cross_signing import PINNED, CrossSigning, read_own_keys
+from heliograph.encryption.identity.key_backup import KeyBackup
+from heliograph.encryption.identity.sas import SasAgreement
+from heliograph.encryption.identity.secret_request import REQUEST, SecretRequest
+from heliograph.encryption.identity.secret_storage import BACKUP, SecretStorage
+from heliograph.encryption.identity.verifications import Verifications
+from heliograph.encryption.olm.machine import Machine
+from heliograph.encryption.olm.signatures import decode, encode
 from heliograph.errors import UserError
-from heliograph.ports import PublishedKeys
+from heliograph.ports.homeserver import PublishedKeys
 from peers import open_machine, to_device_event
 
 NOW = 1_700_000_000_000
@@ -310,7 +310,7 @@ async def bombard(folder: Path, count: int, seed: int) -> Tally:
     fuzzer = Fuzzer(seed, machine, tally)
     upload = await machine.keys_to_upload(one_time_keys=50, is_fallback_used=False, now_ms=NOW)
     await fuzzer.keys.upload_keys(device_keys=json.loads(json.dumps(upload.device_keys)))
-    log, faults = logging.getLogger("heliograph.encryption.verifications"), Faults()
+    log, faults = logging.getLogger("heliograph.encryption.identity.verifications"), Faults()
     log.addHandler(faults)
     running = asyncio.create_task(fuzzer.verifications.run())
     # As the daemon does.

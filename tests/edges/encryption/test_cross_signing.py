@@ -8,10 +8,16 @@ import pytest
 
 from builders import ME
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault, seal
-from heliograph.core.trust import Standing
-from heliograph.encryption.cross_signing import PINNED, CrossSigning, read_own_keys
-from heliograph.encryption.secret_storage import BACKUP, MASTER, SELF_SIGNING, SecretStorage, decode_recovery_key
-from heliograph.encryption.signatures import SigningKey, encode
+from heliograph.core.encryption.trust import Standing
+from heliograph.encryption.identity.cross_signing import PINNED, CrossSigning, read_own_keys
+from heliograph.encryption.identity.secret_storage import (
+    BACKUP,
+    MASTER,
+    SELF_SIGNING,
+    SecretStorage,
+    decode_recovery_key,
+)
+from heliograph.encryption.olm.signatures import SigningKey, encode
 from heliograph.errors import Refused, Unreachable, UserError
 
 

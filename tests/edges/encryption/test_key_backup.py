@@ -8,12 +8,12 @@ import pytest
 
 from builders import ROOM
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
-from heliograph.core.encryption import RoomKey
-from heliograph.encryption.key_backup import VERSION_GOOD_MS, KeyBackup
-from heliograph.encryption.secret_storage import BACKUP
-from heliograph.encryption.signatures import encode
+from heliograph.core.encryption.values import RoomKey
+from heliograph.encryption.identity.key_backup import VERSION_GOOD_MS, KeyBackup
+from heliograph.encryption.identity.secret_storage import BACKUP
+from heliograph.encryption.olm.signatures import encode
 from heliograph.errors import Unreachable
-from heliograph.ports import BackupVersion
+from heliograph.ports.homeserver import BackupVersion
 
 KEY = RoomKey(ROOM, "session/1")
 CONTENT = {"algorithm": "m.megolm.v1.aes-sha2", "session_key": "x"}

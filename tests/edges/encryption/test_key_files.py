@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.encryption.key_files import KEPT_MS, destroy, destroy_outdated, put_back, set_aside
+from heliograph.encryption.olm.key_files import KEPT_MS, destroy, destroy_outdated, put_back, set_aside
 from heliograph.errors import StateError
 from peers import NOW, open_machine
 

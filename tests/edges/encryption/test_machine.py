@@ -12,9 +12,9 @@ from pathlib import Path
 import pytest
 
 from builders import ALICE, BOB, ME, ROOM, make_event
-from heliograph.core.encryption import Clear, Locked, Reason, Received, Rejected, RoomKey
+from heliograph.core.encryption.values import Clear, Locked, Reason, Received, Rejected, RoomKey
 from heliograph.core.ids import RoomId
-from heliograph.encryption.machine import Machine
+from heliograph.encryption.olm.machine import Machine
 from heliograph.errors import StorageError, UserError
 from peers import NOW, Peer, bodies, device_of, open_machine, to_device_event, withheld_event
 

@@ -11,14 +11,14 @@ import pytest
 
 from builders import ALICE, BOB, ME, ROOM, make_event
 from fakes.keys import FakeKeys, FakeKeyServer
-from heliograph.core.encryption import MEGOLM, Clear, Locked, Reason
+from heliograph.core.encryption.values import MEGOLM, Clear, Locked, Reason
 from heliograph.core.events import Event
 from heliograph.core.ids import UserId
-from heliograph.encryption.machine import Machine
-from heliograph.encryption.room_sender import RoomSender, SendTo
-from heliograph.encryption.signatures import SigningKey
+from heliograph.encryption.olm.machine import Machine
+from heliograph.encryption.olm.signatures import SigningKey
+from heliograph.encryption.sending import RoomSender, SendTo
 from heliograph.errors import StorageError, Unreachable, UserError
-from heliograph.ports import Audience
+from heliograph.ports.homeserver import Audience
 from peers import NOW, open_machine, to_device_event
 
 ENCRYPTION = {"algorithm": MEGOLM}

@@ -11,14 +11,15 @@ import pytest
 
 from builders import ALICE, ME, make_event
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
-from heliograph.core.encryption import Clear, KeyUpload, Locked, Reason, SenderDevice, Taken
+from heliograph.core.encryption.values import Clear, KeyUpload, Locked, Reason, SenderDevice, Taken
 from heliograph.core.events import Event
-from heliograph.encryption import sender_devices, senders
-from heliograph.encryption.machine import Machine
-from heliograph.encryption.sender_devices import SIGNED_GOOD_MS, UNSIGNED_GOOD_MS
-from heliograph.encryption.senders import Senders
+from heliograph.encryption.identity import senders
+from heliograph.encryption.identity.senders import Senders
+from heliograph.encryption.olm import sender_devices
+from heliograph.encryption.olm.machine import Machine
+from heliograph.encryption.olm.sender_devices import SIGNED_GOOD_MS, UNSIGNED_GOOD_MS
 from heliograph.errors import Unreachable
-from heliograph.ports import PublishedKeys
+from heliograph.ports.homeserver import PublishedKeys
 
 
 class Decrypting:

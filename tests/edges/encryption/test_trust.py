@@ -11,16 +11,16 @@ import pytest
 
 from builders import ALICE, ME
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
-from heliograph.core.encryption import Received
+from heliograph.app.verification_api import TrustDesk
+from heliograph.core.encryption.trust import Standing
+from heliograph.core.encryption.values import Received
+from heliograph.core.encryption.verification import PREFIX, Message, Verification
 from heliograph.core.notification import Category, Notification, Urgency
-from heliograph.core.trust import Standing
-from heliograph.core.verification import PREFIX, Message, Verification
-from heliograph.encryption.cross_signing import read_own_keys
-from heliograph.encryption.machine import Machine
-from heliograph.encryption.sas import SasAgreement
+from heliograph.encryption.identity.cross_signing import read_own_keys
+from heliograph.encryption.identity.device_trust import AFTER_FAILURE_MS, DIFFER, LOOK_AGAIN_MS, MATCH, TOLD, Trust
+from heliograph.encryption.identity.sas import SasAgreement
+from heliograph.encryption.olm.machine import Machine
 from heliograph.errors import Unreachable, UserError
-from heliograph.trust import AFTER_FAILURE_MS, DIFFER, LOOK_AGAIN_MS, MATCH, TOLD, Trust
-from heliograph.trust_desk import TrustDesk
 from peers import open_machine
 from waiting import until
 

@@ -12,15 +12,15 @@ import pytest
 
 from builders import ALICE, ME
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
-from heliograph.core.encryption import Received
-from heliograph.core.trust import Standing
-from heliograph.core.verification import METHOD, Phase
-from heliograph.encryption.cross_signing import PINNED, CrossSigning
-from heliograph.encryption.key_backup import KeyBackup
-from heliograph.encryption.secret_request import SecretRequest
-from heliograph.encryption.secret_storage import BACKUP
-from heliograph.encryption.signatures import encode
-from heliograph.encryption.verifications import MOST_OPEN, Verifications, View
+from heliograph.core.encryption.trust import Standing
+from heliograph.core.encryption.values import Received
+from heliograph.core.encryption.verification import METHOD, Phase
+from heliograph.encryption.identity.cross_signing import PINNED, CrossSigning
+from heliograph.encryption.identity.key_backup import KeyBackup
+from heliograph.encryption.identity.secret_request import SecretRequest
+from heliograph.encryption.identity.secret_storage import BACKUP
+from heliograph.encryption.identity.verifications import MOST_OPEN, Verifications, View
+from heliograph.encryption.olm.signatures import encode
 from heliograph.errors import Refused, Unreachable, UserError
 from waiting import until
 
@@ -217,7 +217,7 @@ async def test_the_user_may_cancel(stage: Stage) -> None:
 
 
 async def test_it_ends_when_nothing_happens_for_too_long(stage: Stage, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("heliograph.encryption.verifications.TICK_S", 0.01)
+    monkeypatch.setattr("heliograph.encryption.identity.verifications.TICK_S", 0.01)
     await stage.phone.verifications.ask()
     await compare(stage)
     stage.here.now += 11 * 60_000

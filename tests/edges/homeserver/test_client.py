@@ -14,11 +14,12 @@ from aiohttp import web
 from builders import ALICE, BOB, ME, ROOM
 from heliograph.core.events import Malformed
 from heliograph.core.ids import EventId, RoomId, UserId
+from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.room import RoomFacts
 from heliograph.errors import AnswerTooLarge, BadAnswer, LoggedOut, RateLimited, Refused, ServerError, Unreachable
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
-from heliograph.ports import Features, Member, Pusher, SyncRequest
+from heliograph.ports.homeserver import Features, Member, SyncRequest
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[Session]]
 Call = Callable[[HomeserverClient], Awaitable[object]]

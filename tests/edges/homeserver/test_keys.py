@@ -13,7 +13,7 @@ from builders import ALICE, ME, ROOM
 from heliograph.errors import AnswerTooLarge, BadAnswer, LoggedOut, Refused, ServerError
 from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.session import Session
-from heliograph.ports import BackupVersion
+from heliograph.ports.homeserver import BackupVersion
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[Session]]
 CALLS: dict[str, Callable[[KeysClient], Awaitable[object]]] = {

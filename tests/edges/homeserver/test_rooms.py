@@ -13,7 +13,7 @@ from builders import ALICE, BOB, ME, ROOM
 from heliograph.errors import BadAnswer, Refused, UserError
 from heliograph.homeserver.rooms import MAX_MEMBERS, RoomsClient
 from heliograph.homeserver.session import Session
-from heliograph.ports import Audience
+from heliograph.ports.homeserver import Audience
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[Session]]
 

@@ -10,7 +10,7 @@ import pytest
 from heliograph.core.ids import RoomId
 from heliograph.homeserver.address import encode_query
 from heliograph.homeserver.sync_filter import MAX_QUERY, sync_query
-from heliograph.ports import SyncRequest
+from heliograph.ports.homeserver import SyncRequest
 
 TYPES = frozenset({"m.room.message"})
 

@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from builders import ALICE, ME, ROOM
 from heliograph.core.events import Sync
 from heliograph.errors import Unreachable
-from heliograph.homeserver.wire import decode
+from heliograph.homeserver.sync_response import decode
 
 SCALARS = (
     st.none()

@@ -13,20 +13,20 @@ from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from fakes.troubles import FakeTroubles
-from heliograph.core.actions import Wish
 from heliograph.core.delivery import State
-from heliograph.core.encryption import Received, Rejected, RoomKey
-from heliograph.core.folding import SoundGate
+from heliograph.core.encryption.values import Received, Rejected, RoomKey
 from heliograph.core.ids import EventId, RoomId, event_key
-from heliograph.core.privacy import SHOW_ALL, Privacy
+from heliograph.core.popups.actions import Wish
+from heliograph.core.popups.bursts import SoundGate
+from heliograph.core.popups.privacy import SHOW_ALL, Privacy
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.record import Delivery, Edit, Plan, Withdrawal
-from heliograph.delivery_loop import DeliveryLoop, DeliverySettings
+from heliograph.core.status import AccountStatus
 from heliograph.errors import LoggedOut
-from heliograph.ports import Pictures
-from heliograph.quiet_loop import QuietLoop
-from heliograph.status import AccountStatus
-from heliograph.sync_loop import Surroundings, SyncLoop, SyncSettings
+from heliograph.loops.delivery.loop import DeliveryLoop, DeliverySettings
+from heliograph.loops.quiet import QuietLoop
+from heliograph.loops.sync import Surroundings, SyncLoop, SyncSettings
+from heliograph.ports.desktop import Pictures
 from waiting import until
 
 _tokens = itertools.count(1)

@@ -11,10 +11,10 @@ from builders import ME
 from edges.loops.stage import WallClock
 from fakes.push_relay import FakePushRelay
 from fakes.troubles import FakeTroubles
-from heliograph.acknowledgement_loop import MAX_AT_ONCE, MAX_KEPT, PAUSE_MS, PRESENT_MS, RENEW_MS, AcknowledgementLoop
 from heliograph.core.ids import EventId, OwnKey
+from heliograph.core.status import AccountStatus
 from heliograph.errors import RateLimited, Refused, Unreachable
-from heliograph.status import AccountStatus
+from heliograph.loops.acknowledgements import MAX_AT_ONCE, MAX_KEPT, PAUSE_MS, PRESENT_MS, RENEW_MS, AcknowledgementLoop
 from waiting import until
 
 

@@ -13,10 +13,9 @@ import pytest
 from builders import ALICE, ROOM
 from edges.loops.stage import FakeOpener
 from fakes.room_actions import FakeRoomActions
-from heliograph.actor import MAX_UNDER_WAY, Actor
-from heliograph.core.actions import Span, Verb, Wish
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Notification
+from heliograph.core.popups.actions import Span, Verb, Wish
 from heliograph.errors import (
     LoggedOut,
     RateLimited,
@@ -26,6 +25,7 @@ from heliograph.errors import (
     Unreachable,
     UserError,
 )
+from heliograph.loops.actions import MAX_UNDER_WAY, Actor
 from waiting import until
 
 OTHER_ROOM = RoomId("!other:example.org")

@@ -8,10 +8,10 @@ import pytest
 
 from builders import make_content, make_delivery
 from edges.loops.stage import DeliveryStage, WallClock, running
-from heliograph.album import FAILURE_KEPT_MS, KEPT, PATIENCE_S, UNDER_WAY, Album
 from heliograph.core.delivery import State
 from heliograph.core.ids import EventId
 from heliograph.core.notification import Picture
+from heliograph.desktop.pictures import FAILURE_KEPT_MS, KEPT, PATIENCE_S, UNDER_WAY, Album
 from heliograph.errors import Refused
 from waiting import until
 

@@ -9,11 +9,11 @@ import pytest
 from builders import make_content, make_delivery
 from edges.loops.stage import DeliveryStage, SyncStage, WallClock, running
 from heliograph.core.delivery import State
-from heliograph.core.folding import SoundGate
 from heliograph.core.ids import EventId
 from heliograph.core.notification import Category
+from heliograph.core.popups.bursts import SoundGate
 from heliograph.core.record import Delivery
-from heliograph.delivery_loop import LARGE_COUNT
+from heliograph.loops.delivery.loop import LARGE_COUNT
 from waiting import until
 
 LOUD = make_content(sound="default")

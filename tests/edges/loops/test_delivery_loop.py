@@ -15,10 +15,10 @@ from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Declined, Move, NeedsUser, RetryLater, State
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Action, Activated, Category, Closed, Closing, Notification, Popup
-from heliograph.core.quiet import Through
+from heliograph.core.popups.quiet import Through
 from heliograph.core.record import Agenda, Edit, Plan, PopupRecord, Withdrawal
 from heliograph.errors import StateError
-from heliograph.ports import Settlement
+from heliograph.ports.ledger import Settlement
 from waiting import until
 
 OTHER_ROOM = RoomId("!other:example.org")

@@ -12,12 +12,12 @@ from builders import ALICE, ME, make_edit, make_encrypted, make_event
 from edges.loops.stage import SyncStage, WallClock, running
 from fakes.encryption import ROOM_KEY
 from heliograph.core.delivery import State
-from heliograph.core.encryption import Reason, Received, Rejected, RoomKey
+from heliograph.core.encryption.values import Reason, Received, Rejected, RoomKey
 from heliograph.core.events import Event, JoinedRoom, Sync
 from heliograph.core.ids import RoomId
 from heliograph.core.push.predefined import predefined_rules
-from heliograph.core.wording import ENCRYPTED
-from heliograph.ports import Features
+from heliograph.core.text.messages import ENCRYPTED
+from heliograph.ports.homeserver import Features
 from waiting import until
 
 ROOM = RoomId("!room:example.org")

@@ -12,18 +12,18 @@ import pytest
 from builders import ALICE, BOB, ME, ROOM, make_content, make_delivery
 from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
 from fakes.desktop import FakeDesktop
-from heliograph.core.actions import Verb, Wish
+from heliograph.app.daemon_api import AccountDesk, FrontDesk
 from heliograph.core.delivery import State
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Category, DoNotDisturb
-from heliograph.core.quiet import Through
+from heliograph.core.popups.actions import Verb, Wish
+from heliograph.core.popups.quiet import Through
 from heliograph.core.record import Withdrawal
-from heliograph.core.summary import RoomCount, Summary
+from heliograph.core.status import Connection, DaemonStatus
+from heliograph.core.summary.summary import RoomCount, Summary
 from heliograph.errors import UserError
-from heliograph.front_desk import AccountDesk, FrontDesk
-from heliograph.local_time import LocalZone
-from heliograph.quiet_loop import QuietLoop
-from heliograph.status import Connection, DaemonStatus
+from heliograph.loops.quiet import QuietLoop
+from heliograph.system.time_zone import LocalZone
 from waiting import until
 
 OTHER_ROOM = RoomId("!other:example.org")

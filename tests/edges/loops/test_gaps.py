@@ -13,9 +13,9 @@ from fakes.ledger import FakeLedger
 from heliograph.core.ids import RoomId
 from heliograph.core.record import AccountState
 from heliograph.errors import BadAnswer, RateLimited, Refused, Unreachable
-from heliograph.ports import MessagesPage, NotificationsPage
-from heliograph.sync_loop.gaps import GapFiller
-from heliograph.sync_loop.loop import TIMELINE_LIMIT
+from heliograph.loops.sync.gaps import GapFiller
+from heliograph.loops.sync.loop import TIMELINE_LIMIT
+from heliograph.ports.homeserver import MessagesPage, NotificationsPage
 from waiting import until
 
 YEAR = 365 * 86_400

@@ -13,7 +13,7 @@ from heliograph.core.ids import RoomId, UserId
 from heliograph.core.record import RoomRecord
 from heliograph.core.room import RoomFacts
 from heliograph.errors import LoggedOut, RateLimited, Refused, Unreachable
-from heliograph.sync_loop.gathering import MAX_NAMES, ROOMS_AT_ONCE, TRIES, FactGatherer
+from heliograph.loops.sync.gathering import MAX_NAMES, ROOMS_AT_ONCE, TRIES, FactGatherer
 
 FORBIDDEN = Refused(403, "M_FORBIDDEN", "not in this room")
 

@@ -15,12 +15,12 @@ from fakes.ledger import FakeLedger
 from fakes.troubles import FakeTroubles
 from heliograph.core.delivery import State
 from heliograph.core.ids import EventId
-from heliograph.core.pusher import Pusher
+from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.record import Withdrawal
+from heliograph.core.status import AccountStatus
 from heliograph.errors import LoggedOut, Refused, Unreachable
-from heliograph.pusher_loop import PusherLoop
-from heliograph.status import AccountStatus
-from heliograph.sync_loop.collecting import COLLECT_ROUNDS
+from heliograph.loops.pushers import PusherLoop
+from heliograph.loops.sync.collecting import COLLECT_ROUNDS
 from waiting import until
 
 FALLBACK = make_pusher(app_id="fallback", pushkey="topic")

@@ -10,12 +10,13 @@ import pytest
 from builders import ME, make_pusher
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
-from heliograph.core.handoff import HandoffSettings, Signs
 from heliograph.core.notification import ServerChanged
-from heliograph.core.pusher import Pusher, PusherKey
+from heliograph.core.pushers.handoff import HandoffSettings, Signs
+from heliograph.core.pushers.pusher import Pusher, PusherKey
+from heliograph.core.status import AccountStatus
 from heliograph.errors import LoggedOut, Refused, Unreachable
-from heliograph.handoff_loop import COLLECT_S, RETRY_S, SERVER_PATIENCE_S, HandoffLoop, Whereabouts, settle_all
-from heliograph.status import AccountStatus
+from heliograph.loops.handoff import COLLECT_S, RETRY_S, HandoffLoop, settle_all
+from heliograph.loops.presence import SERVER_PATIENCE_S, Whereabouts
 from waiting import until
 
 OWN = make_pusher(app_id="io.github.heliograph", pushkey="own", kind="direct", device_display_name="Desk")

@@ -10,17 +10,17 @@ import pytest
 
 from builders import ROOM, make_delivery, make_encrypted, make_event, make_facts
 from fakes.encryption import FakeEncryption
-from heliograph.core.encryption import RoomKey
+from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import AccountData
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.record import UNKEPT, Decision, Delivery, Judged, LockedEvent, Plan, RoomRecord, Withdrawal
 from heliograph.core.room import RoomFacts
 from heliograph.core.suspects import TRIES
 from heliograph.errors import Unstorable
-from heliograph.ports import Committed
+from heliograph.loops.sync import keeping as keeping_module
+from heliograph.loops.sync.keeping import Keeping
+from heliograph.ports.ledger import Committed
 from heliograph.store.ledger import LEDGER_NAME, SqliteLedger, open_readonly
-from heliograph.sync_loop import keeping as keeping_module
-from heliograph.sync_loop.keeping import Keeping
 
 OTHER = RoomId("!other:example.org")
 

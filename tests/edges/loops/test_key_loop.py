@@ -13,9 +13,9 @@ from builders import ME
 from edges.loops.stage import WallClock
 from fakes.encryption import FakeEncryption
 from fakes.keys import FakeKeys, FakeKeyServer
-from heliograph.core.encryption import KeyUpload
+from heliograph.core.encryption.values import KeyUpload
 from heliograph.errors import LoggedOut, Refused, Unreachable
-from heliograph.key_loop import ASK_AGAIN_MS, COLLISIONS, KeyLoop
+from heliograph.loops.keys import ASK_AGAIN_MS, COLLISIONS, KeyLoop
 from waiting import until
 
 MINUTE, HOUR = 60, 3600

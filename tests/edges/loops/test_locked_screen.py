@@ -5,7 +5,7 @@ from __future__ import annotations
 from builders import ROOM, make_content, make_delivery
 from edges.loops.stage import DeliveryStage, WallClock, running
 from heliograph.core.delivery import State
-from heliograph.core.privacy import Level, Privacy
+from heliograph.core.popups.privacy import Level, Privacy
 from waiting import until
 
 LOCKING = Privacy(Level.FULL, Level.SENDER)

@@ -12,14 +12,14 @@ from builders import ROOM
 from edges.loops.stage import WallClock
 from fakes.ledger import FakeLedger
 from fakes.room_actions import FakeRoomActions
-from heliograph import mute_loop
-from heliograph.core.actions import Span
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId
+from heliograph.core.popups.actions import Span
 from heliograph.core.push.changes import Change, Delete
 from heliograph.core.push.timed_mute import TimedMute, end_mute
 from heliograph.errors import BadAnswer, LoggedOut, RateLimited, Refused, StorageError, Unreachable, Unstorable
-from heliograph.mute_loop import LONGEST_LOOK_S, MuteLoop
+from heliograph.loops import mutes
+from heliograph.loops.mutes import LONGEST_LOOK_S, MuteLoop
 from waiting import until
 
 
@@ -199,7 +199,7 @@ async def test_a_room_whose_mute_cannot_be_ended_keeps_no_other_mute(
             raise trouble
         return end_mute(rules, mute)
 
-    monkeypatch.setattr(mute_loop, "end_mute", end_or_fail)
+    monkeypatch.setattr(mutes, "end_mute", end_or_fail)
     for room_id in (ROOM, RoomId("!other:example.org")):
         stage.ledger.timed_mutes[room_id] = TimedMute(room_id, room_id, 0)
     async with stage.running() as task:

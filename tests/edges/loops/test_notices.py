@@ -12,7 +12,7 @@ from fakes.desktop import FakeDesktop
 from fakes.troubles import FakeTroubles
 from heliograph.core.delivery import RetryLater
 from heliograph.core.notification import Notification, Urgency
-from heliograph.notices import MAX_QUESTIONS, Notices
+from heliograph.loops.delivery.notices import MAX_QUESTIONS, Notices
 from waiting import until
 
 DISK = "Heliograph cannot write to disk"

@@ -12,15 +12,15 @@ from builders import ROOM, make_content, make_delivery
 from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
 from fakes.desktop import FakeDesktop
 from fakes.ledger import FakeLedger
-from heliograph.core import popups as popups_module
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater, State
 from heliograph.core.ids import EventId, RoomId, event_key
 from heliograph.core.notification import Category, Notification, Picture, Popup
-from heliograph.core.popup_text import word_room
-from heliograph.core.privacy import Level, Privacy
+from heliograph.core.popups import arrange as popups_module
+from heliograph.core.popups.privacy import Level, Privacy
+from heliograph.core.popups.text import word_room
 from heliograph.core.record import Change, Content, Delivery, Edit, PopupRecord, Rewrite, Withdrawal
 from heliograph.core.suspects import TRIES
-from heliograph.ports import Settlement
+from heliograph.ports.ledger import Settlement
 from log_guard import ExpectLog
 from waiting import until
 
@@ -73,7 +73,7 @@ def room(number: int) -> str:
 # Messages
 
 
-@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of !room:", times=3)
+@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of !room:", times=3)
 async def test_a_message_that_cannot_be_shown_is_given_up_alone_with_a_reason_and_a_notice(
     stage: DeliveryStage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -97,7 +97,7 @@ async def test_a_message_that_cannot_be_shown_is_given_up_alone_with_a_reason_an
     assert all(record.exc_info for record in faults)
 
 
-@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of !room:")
+@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of !room:")
 async def test_a_fault_that_passes_costs_a_message_some_seconds(clock: WallClock) -> None:
     stage = DeliveryStage(clock, desktop=FaultyDesktop(faults=1))
     async with running(stage.loop):
@@ -107,7 +107,7 @@ async def test_a_fault_that_passes_costs_a_message_some_seconds(clock: WallClock
     assert TOLD not in titles(stage)
 
 
-@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of !room:", times=6)
+@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of !room:", times=6)
 async def test_of_several_in_one_room_the_others_are_shown(stage: DeliveryStage) -> None:
     async with running(stage.loop):
         await stage.commit(*(make_delivery(f"$g{number}") for number in range(5)))
@@ -118,8 +118,8 @@ async def test_of_several_in_one_room_the_others_are_shown(stage: DeliveryStage)
         assert len(stage.popup_ids) == 2
 
 
-@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of summary:")
-@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of !room:", times=3)
+@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of summary:")
+@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of !room:", times=3)
 async def test_of_several_in_a_summary_the_others_are_shown(stage: DeliveryStage) -> None:
     many = [make_delivery(f"$g{number}", room_id=room(number)) for number in range(20)]
     content = make_content("poison", is_highlight=True, room_title="poison")
@@ -130,7 +130,7 @@ async def test_of_several_in_a_summary_the_others_are_shown(stage: DeliveryStage
             await settled(stage, each.event_id)
 
 
-@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of !room:", times=3)
+@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of !room:", times=3)
 async def test_a_message_that_cannot_be_put_into_words_is_given_up_alone(
     clock: WallClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +150,7 @@ async def test_a_message_that_cannot_be_put_into_words_is_given_up_alone(
         await settled(stage, "$b")
 
 
-@pytest.mark.expected_log("delivery_loop error: Unexpected fault in the notification of !room:", times=4)
+@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of !room:", times=4)
 async def test_a_message_that_becomes_faulty_on_screen_stays_as_it_is_and_keeps_no_other_from_it(
     stage: DeliveryStage,
 ) -> None:
@@ -174,7 +174,7 @@ async def test_a_message_that_becomes_faulty_on_screen_stays_as_it_is_and_keeps_
 async def test_a_popup_that_cannot_be_closed_is_let_go_alone(
     clock: WallClock, faults: int, expect_log: ExpectLog
 ) -> None:
-    expect_log("delivery_loop error: Unexpected fault in the notification of !room:", times=faults)
+    expect_log("loops.delivery.loop error: Unexpected fault in the notification of !room:", times=faults)
     stage = DeliveryStage(clock, desktop=FaultyDesktop(close_faults=faults))
     async with running(stage.loop):
         await stage.commit(make_delivery("$a"))
@@ -188,7 +188,7 @@ async def test_a_popup_that_cannot_be_closed_is_let_go_alone(
         assert len(stage.popup_ids) == (1 if faults < TRIES else 2)
 
 
-@pytest.mark.expected_log("popup_signals error: Unexpected fault in closing the notification of !room:")
+@pytest.mark.expected_log("loops.delivery.signals error: Unexpected fault in closing the notification of !room:")
 async def test_a_popup_that_cannot_be_closed_after_a_click_is_closed_later(clock: WallClock) -> None:
     stage = DeliveryStage(clock, desktop=FaultyDesktop(close_faults=1))
     async with running(stage.loop):
@@ -205,7 +205,7 @@ class FaultyOpener(FakeOpener):
         raise RuntimeError("a fault of our own")
 
 
-@pytest.mark.expected_log("popup_signals error: Unexpected fault in what the user did with a notification")
+@pytest.mark.expected_log("loops.delivery.signals error: Unexpected fault in what the user did with a notification")
 async def test_a_click_that_finds_a_fault_is_not_repeated_and_is_told(clock: WallClock) -> None:
     opener = FaultyOpener()
     stage = DeliveryStage(clock, opener=opener)
@@ -273,7 +273,7 @@ class FaultyPictures:
         raise RuntimeError("a fault of our own")
 
 
-@pytest.mark.expected_log("delivery_loop error: Unexpected fault in fetching pictures: notifications go without")
+@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in fetching pictures: notifications go without")
 async def test_pictures_that_find_a_fault_are_done_without(clock: WallClock) -> None:
     stage = DeliveryStage(clock, pictures=FaultyPictures())
     async with running(stage.loop):

@@ -12,16 +12,17 @@ from edges.loops.stage import SyncStage, WallClock, running
 from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
-from heliograph.core.encryption import Clear, Locked, Received, Rejected, RoomKey, Taken
+from heliograph.core.encryption.values import Clear, Locked, Received, Rejected, RoomKey, Taken
 from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotification, Sync
 from heliograph.core.ids import EventId, RoomId, UserId
-from heliograph.core.needs import missing_names
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import FAULT, UNKEPT, Decision, Plan, RoomRecord
 from heliograph.core.room import RoomFacts
 from heliograph.core.suspects import TRIES
-from heliograph.ports import Committed, Member, MessagesPage, NotificationsPage
-from heliograph.sync_loop import planner as planner_module
+from heliograph.core.sync.needs import missing_names
+from heliograph.loops.sync import planner as planner_module
+from heliograph.ports.homeserver import Member, MessagesPage, NotificationsPage
+from heliograph.ports.ledger import Committed
 from log_guard import ExpectLog
 from waiting import until
 

@@ -9,12 +9,12 @@ import pytest
 from builders import ALICE, ROOM, make_content, make_delivery
 from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
 from fakes.desktop import FakeDesktop
-from heliograph.core.actions import Verb, Wish
 from heliograph.core.delivery import RetryLater, State
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Activated, Category, Closed, Closing, Popup, Replied, Urgency
+from heliograph.core.popups.actions import Verb, Wish
 from heliograph.core.record import Delivery, Plan, Withdrawal
-from heliograph.popup_signals import AFTERGLOW_MS
+from heliograph.loops.delivery.signals import AFTERGLOW_MS
 from waiting import until
 
 OTHER_ROOM = RoomId("!other:example.org")

@@ -14,10 +14,10 @@ from edges.loops.stage import WallClock
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from fakes.troubles import FakeTroubles
+from heliograph.core.pushers.pusher import Pusher
+from heliograph.core.status import AccountStatus, Connection
 from heliograph.errors import LoggedOut, RateLimited, Refused, Unreachable
-from heliograph.ports import Pusher
-from heliograph.pusher_loop import APP_ID, PusherLoop, own_pusher
-from heliograph.status import AccountStatus, Connection
+from heliograph.loops.pushers import APP_ID, PusherLoop, own_pusher
 
 OURS = own_pusher("key", "Heliograph on desk")
 MINUTE = 60

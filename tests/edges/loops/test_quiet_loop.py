@@ -9,11 +9,11 @@ from collections.abc import AsyncIterator
 import pytest
 
 from edges.loops.stage import WallClock
-from heliograph.core.quiet import Quiet, Through, parse_hours
-from heliograph.core.summary import UNTIL_RESUMED
+from heliograph.core.popups.quiet import Quiet, Through, parse_hours
+from heliograph.core.summary.summary import UNTIL_RESUMED
 from heliograph.errors import StateError, UserError
-from heliograph.local_time import LocalZone
-from heliograph.quiet_loop import QuietLoop
+from heliograph.loops.quiet import QuietLoop
+from heliograph.system.time_zone import LocalZone
 from waiting import until
 
 HOUR = 3600

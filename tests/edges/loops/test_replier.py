@@ -8,13 +8,13 @@ from builders import ALICE, ME, ROOM, make_delivery, make_facts
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from fakes.rooms import FakeRooms
-from heliograph.core.encryption import MEGOLM
+from heliograph.core.encryption.values import MEGOLM
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId
 from heliograph.core.record import Plan, RoomRecord
 from heliograph.errors import Refused, UserError
-from heliograph.ports import Audience
-from heliograph.replier import Replier
+from heliograph.loops.replies import Replier
+from heliograph.ports.homeserver import Audience
 
 
 class Cipher:

@@ -9,13 +9,13 @@ import pytest
 
 from builders import ROOM
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
-from heliograph.core.encryption import RoomKey
+from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import Json
-from heliograph.encryption import restoration
-from heliograph.encryption.key_backup import KeyBackup
-from heliograph.encryption.restoration import AGAIN_S, TROUBLE_S, Restoration
-from heliograph.encryption.secret_storage import BACKUP
-from heliograph.encryption.signatures import encode
+from heliograph.encryption.identity import restoration
+from heliograph.encryption.identity.key_backup import KeyBackup
+from heliograph.encryption.identity.restoration import AGAIN_S, TROUBLE_S, Restoration
+from heliograph.encryption.identity.secret_storage import BACKUP
+from heliograph.encryption.olm.signatures import encode
 from heliograph.errors import StorageError, Unreachable
 
 KEY, OTHER = RoomKey(ROOM, "session/1"), RoomKey(ROOM, "session/2")

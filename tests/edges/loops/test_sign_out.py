@@ -10,9 +10,9 @@ from builders import ME
 from edges.loops.stage import SyncStage, WallClock, running, until_signed_out
 from fakes.homeserver import FakeHomeserver
 from heliograph.core.events import Sync
+from heliograph.core.status import Connection
 from heliograph.errors import AccountLocked, BadAnswer, LoggedOut, RateLimited, Refused, ServerError, Unreachable
-from heliograph.ports import SyncRequest
-from heliograph.status import Connection
+from heliograph.ports.homeserver import SyncRequest
 from waiting import until
 
 MINUTE = 60

@@ -19,6 +19,7 @@ from heliograph.core.events import AccountData, InvitedRoom, JoinedRoom, Json, M
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.record import FAULT, AccountState, Decision, RoomRecord
+from heliograph.core.status import Connection
 from heliograph.errors import (
     AnswerTooLarge,
     BadAnswer,
@@ -27,8 +28,7 @@ from heliograph.errors import (
     StateError,
     Unreachable,
 )
-from heliograph.ports import Features, NotificationsPage, SyncRequest
-from heliograph.status import Connection
+from heliograph.ports.homeserver import Features, NotificationsPage, SyncRequest
 from virtual_time import LeapingLoop
 from waiting import until
 

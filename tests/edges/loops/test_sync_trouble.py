@@ -12,9 +12,9 @@ from builders import make_sync
 from edges.loops.stage import SyncStage, WallClock, running
 from fakes.homeserver import FakeHomeserver
 from heliograph.core.events import Sync
+from heliograph.core.status import Connection
 from heliograph.errors import AccountLocked, BadAnswer, HeliographError, RateLimited, Refused, Unreachable
-from heliograph.ports import SyncRequest
-from heliograph.status import Connection
+from heliograph.ports.homeserver import SyncRequest
 from log_guard import ExpectLog
 from waiting import until
 

@@ -11,7 +11,7 @@ import pytest
 
 from edges.loops.stage import WallClock
 from heliograph.errors import StateError, StorageError
-from heliograph.tasks import (
+from heliograph.system.tasks import (
     CALM_S,
     LAST_DELAY_S,
     LongTask,

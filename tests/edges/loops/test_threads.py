@@ -11,11 +11,11 @@ from builders import ME, make_encrypted, make_event
 from edges.loops.stage import SyncStage, WallClock, running
 from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
-from heliograph.core.encryption import RoomKey
+from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import Event, Malformed
 from heliograph.core.ids import EventId, RoomId
-from heliograph.sync_loop.decryption import Decrypter
-from heliograph.sync_loop.threads import MOST_AT_ONCE, ThreadNames
+from heliograph.loops.sync.decryption import Decrypter
+from heliograph.loops.sync.threads import MOST_AT_ONCE, ThreadNames
 
 
 class RootsHomeserver(FakeHomeserver):

@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from heliograph.watchdog import LONGEST_TURN_S, Watchdog
+from heliograph.app.watchdog import LONGEST_TURN_S, Watchdog
 from waiting import until
 
 ME, ALICE = "@me:example.org", "@alice:example.org"

@@ -10,13 +10,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from heliograph.relay.notification import pack
-from heliograph.relay.outbox import Outbox
-from heliograph.relay.outcome import Delivered, Outcome
-from heliograph.relay.queue import MOST_WAITING, Push
-from heliograph.relay.values import DirectPusher, Json, Twin
-from heliograph.schema import read_migrations
-from heliograph.sqlite import Database
+from heliograph.relay.queue.outbox import Outbox
+from heliograph.relay.queue.outcome import Delivered, Outcome
+from heliograph.relay.queue.table import MOST_WAITING, Push
+from heliograph.relay.state.values import DirectPusher, Json, Twin
+from heliograph.relay.wire.push import pack
+from heliograph.system.migrations import read_migrations
+from heliograph.system.sqlite import Database
 
 ME, BOB = "@me:example.org", "@bob:example.org"
 ROOM = "!room:example.org"

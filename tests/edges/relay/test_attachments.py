@@ -7,10 +7,10 @@ from pathlib import Path
 
 import pytest
 
-from heliograph.relay import attachments as module
-from heliograph.relay.attachments import Attachments, Carried
 from heliograph.relay.server import MIGRATIONS
-from heliograph.sqlite import Database
+from heliograph.relay.state import carried as module
+from heliograph.relay.state.carried import Attachments, Carried
+from heliograph.system.sqlite import Database
 
 KEY = ("@me:example.org", "DESKTOP")
 OTHER = ("@me:example.org", "LAPTOP")

@@ -8,8 +8,8 @@ import pytest
 from aiohttp.test_utils import make_mocked_request
 
 from fakes.scripted_homeserver import AUTHORIZATION, DEVICE, USER, ScriptedHomeserver
-from heliograph.relay.callers import BURST, KNOWN_MS, REFILL_MS, Caller, Callers, Unknown
-from heliograph.relay.upstream import Upstream
+from heliograph.relay.proxy.callers import BURST, KNOWN_MS, REFILL_MS, Caller, Callers, Unknown
+from heliograph.relay.proxy.upstream import Upstream
 
 HERE, THERE = "192.0.2.1", "192.0.2.2"
 GOOD = make_mocked_request("GET", "/", headers=AUTHORIZATION)

@@ -14,9 +14,9 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.test_utils import TestServer
 
-from heliograph.relay.forwarding import LARGEST_ANSWER, Forwarder
-from heliograph.relay.outcome import Deferred, Delivered, Outcome, Refused
-from heliograph.relay.targets import NOTIFY_PATH, CheckedResolver, TargetPolicy
+from heliograph.relay.queue.forwarding import LARGEST_ANSWER, Forwarder
+from heliograph.relay.queue.outcome import Deferred, Delivered, Outcome, Refused
+from heliograph.relay.queue.targets import NOTIFY_PATH, CheckedResolver, TargetPolicy
 
 HERE = TargetPolicy(has_http_loopback=True)
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]

@@ -15,13 +15,13 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from edges.relay.stage import ME, NOON, ROOM, OutboxStage, make_twin
-from heliograph.relay import gateway as gateway_module
-from heliograph.relay.gateway import LARGEST_BODY, Gateway
-from heliograph.relay.hold import Why
-from heliograph.relay.limits import Allowance
-from heliograph.relay.outcome import Delivered
-from heliograph.relay.targets import NOTIFY_PATH
-from heliograph.relay.values import Json, Twin
+from heliograph.relay.gateway import notify as gateway_module
+from heliograph.relay.gateway.notify import LARGEST_BODY, Gateway
+from heliograph.relay.proxy.limits import Allowance
+from heliograph.relay.queue.hold import Why
+from heliograph.relay.queue.outcome import Delivered
+from heliograph.relay.queue.targets import NOTIFY_PATH
+from heliograph.relay.state.values import Json, Twin
 
 Client = TestClient[web.Request, web.Application]
 

@@ -20,8 +20,8 @@ from heliograph.demo.user import DemoUser
 from heliograph.relay import check as check_module
 from heliograph.relay.check import Credentials, Finding, check
 from heliograph.relay.config import RelayConfig
-from heliograph.relay.dispatch import Dispatch
 from heliograph.relay.metrics import Metric, render
+from heliograph.relay.queue.dispatch import Dispatch
 from waiting import until
 
 

@@ -15,12 +15,12 @@ import pytest
 import pytest_asyncio
 
 from edges.relay.stage import BOB, HOUR, ME, ROOM, OutboxStage, make_direct, make_twin
-from heliograph.relay import queue
-from heliograph.relay.dispatch import FAULT_DELAY_MS
-from heliograph.relay.hold import Why
-from heliograph.relay.outcome import Deferred, Delivered, Refused
-from heliograph.relay.queue import Taken
-from heliograph.relay.values import Twin
+from heliograph.relay.queue import table
+from heliograph.relay.queue.dispatch import FAULT_DELAY_MS
+from heliograph.relay.queue.hold import Why
+from heliograph.relay.queue.outcome import Deferred, Delivered, Refused
+from heliograph.relay.queue.table import Taken
+from heliograph.relay.state.values import Twin
 from waiting import until
 
 
@@ -216,14 +216,14 @@ class TestRefusal:
         self, stage: OutboxStage, phone: Twin, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tablet = stage.pushers.add(make_twin("tablet"))
-        begin, faults = queue.begin, [RuntimeError("a fault of our own")]
+        begin, faults = table.begin, [RuntimeError("a fault of our own")]
 
         def begin_or_fail(db: sqlite3.Connection, key: str, *rest: Any) -> Any:
             if key == phone.hidden_pushkey and faults:
                 raise faults.pop()
             return begin(db, key, *rest)
 
-        monkeypatch.setattr(queue, "begin", begin_or_fail)
+        monkeypatch.setattr(table, "begin", begin_or_fail)
         await take(stage, phone, "$1")
         await take(stage, tablet, "$2")
         assert stage.gateways.events == ["$2"]

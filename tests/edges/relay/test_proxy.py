@@ -15,8 +15,8 @@ from aiohttp.test_utils import make_mocked_request
 from yarl import URL
 
 from edges.relay.running import RunningRelay
-from heliograph.relay.proxy import Proxies, Proxy
-from heliograph.relay.upstream import Upstream
+from heliograph.relay.proxy.proxy import Proxies, Proxy
+from heliograph.relay.proxy.upstream import Upstream
 from waiting import until
 
 BODY = "x" * 100

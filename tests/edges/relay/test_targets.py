@@ -6,7 +6,7 @@ from ipaddress import ip_address
 
 import pytest
 
-from heliograph.relay.targets import TargetPolicy, host_of, parse_networks
+from heliograph.relay.queue.targets import TargetPolicy, host_of, parse_networks
 
 PATH = "/_matrix/push/v1/notify"
 

@@ -16,7 +16,7 @@ from pathlib import Path
 import pytest
 
 from heliograph.errors import StateError, StorageError, Unstorable
-from heliograph.sqlite import ERASED_WITHIN_S, Database
+from heliograph.system.sqlite import ERASED_WITHIN_S, Database
 from waiting import until
 
 NOTES = ("CREATE TABLE notes (text TEXT NOT NULL);",)

@@ -20,10 +20,10 @@ from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.record import AccountState, Decision, Delivery, Judged, Plan, PopupRecord, RoomRecord, Withdrawal
 from heliograph.core.room import RoomFacts
 from heliograph.errors import StateError, StorageError
-from heliograph.ports import Settlement
-from heliograph.sqlite import Database
+from heliograph.ports.ledger import Settlement
 from heliograph.store import rooms
 from heliograph.store.ledger import MIGRATIONS, SqliteLedger, open_readonly
+from heliograph.system.sqlite import Database
 
 WRITTEN_BY = Path(__file__).parent / "written_by"
 

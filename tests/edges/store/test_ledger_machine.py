@@ -33,7 +33,7 @@ from heliograph.core.record import (
     Withdrawal,
 )
 from heliograph.core.room import RoomFacts
-from heliograph.ports import Ledger, Settlement
+from heliograph.ports.ledger import Ledger, Settlement
 from heliograph.store.ledger import SqliteLedger
 
 T = TypeVar("T")

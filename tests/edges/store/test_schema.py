@@ -10,8 +10,8 @@ from pathlib import Path
 import pytest
 
 from heliograph.errors import StateError
-from heliograph.schema import read_migrations
-from heliograph.sqlite import Database
+from heliograph.system.migrations import read_migrations
+from heliograph.system.sqlite import Database
 
 NOTES = ("CREATE TABLE notes (text TEXT);",)
 TWO = (*NOTES, "INSERT INTO notes VALUES ('2');")

@@ -10,7 +10,7 @@ import pytest
 
 from builders import ALICE, BOB, ROOM, make_content, make_delivery, make_encrypted, make_event, make_facts
 from heliograph.core.delivery import Move
-from heliograph.core.encryption import RoomKey
+from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import AccountData
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Popup
@@ -18,7 +18,7 @@ from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.record import Decision, Judged, LockedEvent, Plan, PopupRecord, RoomRecord
 from heliograph.core.room import RoomFacts
 from heliograph.errors import StateError
-from heliograph.ports import Settlement
+from heliograph.ports.ledger import Settlement
 from heliograph.store.ledger import LEDGER_NAME, SqliteLedger, open_readonly
 from heliograph.store.set_aside import MOST
 

@@ -9,8 +9,8 @@ from typing import Any
 
 from heliograph.core.events import JoinedRoom, Sync
 from heliograph.core.ids import EventKey
-from heliograph.core.reading import Readable
 from heliograph.core.record import Plan
+from heliograph.core.sync.reading import Readable
 
 _ASKING_S = 0.05
 """As long as it takes to ask the homeserver about a room."""
@@ -24,8 +24,8 @@ def _replace(owner: Any, name: str, broken: object) -> None:
 def _ask_for_any_id() -> None:
     """The old filter: whatever has something open is named in it, and a refusal is the whole sync's."""
     from heliograph.homeserver import sync_filter
+    from heliograph.loops.sync.narrowing import Narrowing
     from heliograph.store import deliveries
-    from heliograph.sync_loop.narrowing import Narrowing
 
     async def ask(self: Any, sync: Callable[[Any], Any], request: Any) -> Any:
         return await sync(request)
@@ -41,7 +41,7 @@ def _ask_for_any_id() -> None:
 
 def _take_the_token_first() -> None:
     """The token is on disk before what it stands for."""
-    from heliograph.sync_loop.loop import SyncLoop
+    from heliograph.loops.sync.loop import SyncLoop
 
     original = SyncLoop._plan_and_commit
 
@@ -56,21 +56,21 @@ def _take_the_token_first() -> None:
 
 def _end_the_front_desk() -> None:
     """The loop that tells bars and docks ends at its third news, and nobody starts it again."""
-    from heliograph.front_desk import FrontDesk
+    from heliograph.app.daemon_api import FrontDesk
 
     _end_after(FrontDesk, "_tell", 3)
 
 
 def _end_deliveries() -> None:
     """The loop that shows ends at its tenth round, and nobody starts it again."""
-    from heliograph.delivery_loop import DeliveryLoop
+    from heliograph.loops.delivery.loop import DeliveryLoop
 
     _end_after(DeliveryLoop, "_work", 10)
 
 
 def _end_the_quiet_loop() -> None:
     """The loop that ends quiet is gone from the start."""
-    from heliograph.quiet_loop import QuietLoop
+    from heliograph.loops.quiet import QuietLoop
 
     _end_after(QuietLoop, "_run", 0)
 
@@ -91,14 +91,14 @@ def _end_after(loop: type, step: str, rounds: int) -> None:
 
 def _forget_receipts() -> None:
     """Nothing that is read elsewhere is withdrawn."""
-    from heliograph.core import plan
+    from heliograph.core.sync import plan
 
     _replace(plan, "read_elsewhere", lambda room, candidates, order: frozenset())
 
 
 def _forget_redactions() -> None:
     """What is taken back stays."""
-    from heliograph.core.plan import _Planner
+    from heliograph.core.sync.plan import _Planner
 
     original = _Planner._take_relation
     _replace(
@@ -108,7 +108,7 @@ def _forget_redactions() -> None:
 
 def _read_all() -> None:
     """Any receipt reads the whole room."""
-    from heliograph.core import plan
+    from heliograph.core.sync import plan
 
     def read_all(room: JoinedRoom, candidates: Sequence[Readable], order: object) -> frozenset[EventKey]:
         return frozenset(each.event_id for each in candidates if room.receipts)
@@ -118,7 +118,7 @@ def _read_all() -> None:
 
 def _leave_gaps() -> None:
     """What a sync leaves out is lost."""
-    from heliograph.sync_loop.gaps import GapFiller
+    from heliograph.loops.sync.gaps import GapFiller
 
     async def fill(self: GapFiller, sync: Sync, *_: object) -> tuple[Sync, tuple[()]]:
         return sync, ()
@@ -128,21 +128,21 @@ def _leave_gaps() -> None:
 
 def _forget_late_keys() -> None:
     """What could not be read when it came is never read."""
-    from heliograph.core.plan import _Planner
+    from heliograph.core.sync.plan import _Planner
 
     _replace(_Planner, "_take_late", lambda self, event: None)
 
 
 def _hold_nothing_back() -> None:
     """Neither a pause nor quiet hours keep anything from popping up."""
-    from heliograph.quiet_loop import QuietLoop
+    from heliograph.loops.quiet import QuietLoop
 
     _replace(QuietLoop, "through", property(lambda self: None))
 
 
 def _ring_on() -> None:
     """Calls ring until somebody closes them."""
-    from heliograph.delivery_loop import DeliveryLoop
+    from heliograph.loops.delivery.loop import DeliveryLoop
 
     async def end_calls(*_: object) -> bool:
         return False

@@ -24,15 +24,15 @@ from system.daemon import Daemon
 _SET_PDEATHSIG = 1
 _COMMAND_S = 60
 _MODULES = (
-    "heliograph.account_run",
-    "heliograph.app",
+    "heliograph.app.account",
+    "heliograph.app.daemon",
     "heliograph.cli.inbox",
-    "heliograph.cli.inbox_rooms",
+    "heliograph.cli.inbox.rooms",
     "heliograph.cli.run",
     "heliograph.cli.status",
     "heliograph.control.service",
     "heliograph.desktop.freedesktop",
-    "heliograph.encryption.machine",
+    "heliograph.encryption.olm.machine",
     "heliograph.homeserver.client",
     "heliograph.secrets",
     "heliograph.store.ledger",

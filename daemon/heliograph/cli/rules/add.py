@@ -7,9 +7,9 @@ from typing import Any
 
 import click
 
-from heliograph.cli.rules.desk import Desk, change_rules
-from heliograph.cli.signed_in import account_option
-from heliograph.cli.sound_name import SoundName
+from heliograph.cli.accounts.signed_in import account_option
+from heliograph.cli.rules.session import Desk, change_rules
+from heliograph.cli.rules.sound_name import SoundName
 from heliograph.core.events import Json
 from heliograph.core.push.changes import Change, Refusal, Wish, actions_of, add_rule, names_exactly
 from heliograph.core.push.rules import Ruleset

@@ -6,10 +6,10 @@ from collections.abc import Sequence
 
 import click
 
+from heliograph.cli.accounts.signed_in import account_option
 from heliograph.cli.group import Group
-from heliograph.cli.rules.desk import Desk, change_rules
-from heliograph.cli.signed_in import account_option
-from heliograph.cli.sound_name import SoundName
+from heliograph.cli.rules.session import Desk, change_rules
+from heliograph.cli.rules.sound_name import SoundName
 from heliograph.core.push.changes import Change, actions_of, add_keyword, remove_keyword
 from heliograph.core.push.verdict import verdict_of
 from heliograph.core.push.wording import word_verdict

@@ -10,12 +10,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
-from heliograph.cli.rules.desk import open_desk
-from heliograph.cli.signed_in import account_option, choose_account
+from heliograph.cli.accounts.signed_in import account_option, choose_account
+from heliograph.cli.rules.session import open_desk
 from heliograph.core.push.rule import Rule
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.wording import Names, find_trouble, word_rule
-from heliograph.core.text import clean_line
+from heliograph.core.text.clean import clean_line
 
 if TYPE_CHECKING:
     from heliograph.accounts import Account

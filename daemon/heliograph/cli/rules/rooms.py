@@ -6,8 +6,8 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from heliograph.cli.rules.desk import Desk, change_rules
-from heliograph.cli.signed_in import account_option
+from heliograph.cli.accounts.signed_in import account_option
+from heliograph.cli.rules.session import Desk, change_rules
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId
 from heliograph.core.push.changes import Change, mute_room, only_mentions, unmute_room

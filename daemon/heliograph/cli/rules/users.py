@@ -6,9 +6,9 @@ from collections.abc import Callable, Sequence
 
 import click
 
-from heliograph.cli.rules.desk import Desk, change_rules
-from heliograph.cli.signed_in import account_option
-from heliograph.cli.user_id import UserId
+from heliograph.cli.accounts.signed_in import account_option
+from heliograph.cli.accounts.user_id import UserId
+from heliograph.cli.rules.session import Desk, change_rules
 from heliograph.core.events import Json
 from heliograph.core.push.changes import Change
 from heliograph.core.push.changes import mute_user as mute

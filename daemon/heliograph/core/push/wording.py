@@ -12,7 +12,7 @@ from heliograph.core.push.condition import Condition
 from heliograph.core.push.patterns import is_glob
 from heliograph.core.push.rule import Rule
 from heliograph.core.push.verdict import Verdict
-from heliograph.core.text import clean_line
+from heliograph.core.text.clean import clean_line
 
 _TYPES: Mapping[str, str] = MappingProxyType(
     {

@@ -1,0 +1,222 @@
+"""Answers what the user asks of the running daemon, over all accounts, and tells whenever an answer changed."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import shlex
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from heliograph.core.ids import RoomId, is_event_id, is_room_id
+from heliograph.core.popups.actions import Verb, Wish, wishes
+from heliograph.core.popups.quiet import DO_NOT_DISTURB
+from heliograph.core.status import AccountStatus, DaemonStatus
+from heliograph.core.summary.summary import Summary, summarize
+from heliograph.core.summary.unread import MOST_MESSAGES, UnreadRoom, inbox_as_json
+from heliograph.core.sync.invites import is_invite_id
+from heliograph.core.text.clean import clean_line
+from heliograph.errors import StorageError, UserError
+from heliograph.loops.delivery.loop import DeliveryLoop
+from heliograph.loops.quiet import QuietLoop
+from heliograph.ports.desktop import Desktop, Opener
+from heliograph.ports.ledger import Ledger
+from heliograph.system.tasks import keep_running
+
+log = logging.getLogger(__name__)
+
+FOLD_S = 0.1
+"""Changes that come closer together are told as one."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountDesk:
+    """What is needed of one account."""
+
+    status: AccountStatus
+    ledger: Ledger
+    delivery: DeliveryLoop
+    do: Callable[[Wish], Awaitable[None]]
+    """What the user wants of a room. Raises UserError if it was not done."""
+
+
+def _answer_invite(room_id: str) -> str:
+    # Rooms are named by strangers, and this line is for a shell.
+    room = shlex.quote(clean_line(room_id, 255))
+    return f"Accept or decline it: heliograph inbox accept {room}, or decline {room}"
+
+
+class FrontDesk:
+    """`control.interface.Answers`."""
+
+    def __init__(
+        self,
+        daemon: DaemonStatus,
+        accounts: Sequence[AccountDesk],
+        desktop: Desktop,
+        opener: Opener,
+        quiet: QuietLoop,
+    ) -> None:
+        self._daemon = daemon
+        self._accounts = list(accounts)
+        self._desktop = desktop
+        self._opener = opener
+        self._quiet = quiet
+        self._unread: dict[str, tuple[UnreadRoom, ...]] = {}
+        self._summary: Summary | None = None
+        self._publish: Callable[[Summary], None] = lambda _: None
+        self._changed = asyncio.Event()
+
+    def add(self, account: AccountDesk) -> None:
+        """One more account, from now on."""
+        self._accounts.append(account)
+        self.note_change()
+
+    # What is told
+
+    def note_change(self) -> None:
+        """Something that a summary tells may have changed."""
+        self._changed.set()
+
+    async def run(self, publish: Callable[[Summary], None]) -> None:
+        """Runs until cancelled. `publish` is called with every summary that differs from the one before."""
+        self._publish = publish
+        await keep_running("bars and badges", self._run)
+
+    async def _run(self) -> None:
+        while True:
+            await self._changed.wait()
+            self._changed.clear()
+            try:
+                await self._tell()
+            except Exception:
+                self._changed.set()
+                raise
+            await asyncio.sleep(FOLD_S)
+
+    async def _tell(self) -> None:
+        summary = await self._summarize()
+        if summary != self._summary:
+            self._publish(summary)
+            self._summary = summary
+
+    async def _summarize(self) -> Summary:
+        for account in self._accounts:
+            # While the disk does not answer, what it said last holds.
+            try:
+                self._unread[account.status.user_id] = await account.ledger.unread()
+            except (StorageError, UserError):
+                continue
+            except Exception:
+                log.exception("Unexpected fault in counting what is unread for %s", account.status.user_id)
+        quiet = self._quiet.quiet
+        why, until_ms = (quiet.why, quiet.until_ms) if quiet is not None else ("", 0)
+        if quiet is None and self._desktop.is_inhibited:
+            why = DO_NOT_DISTURB
+        return summarize(
+            {account.status.user_id: account.status.connection.value for account in self._accounts},
+            self._unread,
+            paused_until_ms=self._quiet.paused_until_ms,
+            quiet_why=why,
+            quiet_until_ms=until_ms,
+            notification_server=self._desktop.server_name or "",
+        )
+
+    # What is asked
+
+    async def status(self) -> Any:
+        told = await self._status()
+        ledgers = {account.status.user_id: account.ledger for account in self._accounts}
+        for each in told["accounts"]:
+            ledger = ledgers.get(each["user_id"])
+            if each["last_sync_ms"] is None and ledger is not None:
+                # It waits for its keyring, or for the homeserver: what it had before is in the ledger.
+                with contextlib.suppress(StorageError, UserError):
+                    each["last_sync_ms"] = (await ledger.account()).last_sync_ms or None
+        return told
+
+    async def _status(self) -> Any:
+        self._daemon.notification_server = self._desktop.server_name
+        for account in self._accounts:
+            with contextlib.suppress(StorageError, UserError):
+                account.status.pending = (await account.ledger.counts())["pending"]
+                # Not by their state: what a notification server showed that has ended since is on no screen.
+                account.status.shown = sum(popup.size for popup in await account.ledger.popups())
+        summary = await self._summarize()
+        quiet = {"why": summary.quiet_why, "until_ms": summary.quiet_until_ms}
+        return {**self._daemon.as_json(), "unread": summary.unread, "highlights": summary.highlights, "quiet": quiet}
+
+    async def inbox(self) -> Any:
+        found: list[tuple[str, UnreadRoom]] = []
+        for account in self._accounts:
+            found += [(account.status.user_id, room) for room in await account.ledger.unread(MOST_MESSAGES)]
+        return inbox_as_json(found)
+
+    async def open(self, account: str, room: str, token: str) -> None:
+        desk, room_id = self._find(account), _room_id(room)
+        unread = await desk.ledger.open_deliveries([room_id])
+        event_id = unread[-1].event_id if unread else None
+        if not await self._opener.open(room_id, event_id if is_event_id(event_id) else None, token or None):
+            raise UserError("No Matrix client could be opened.", "Install one, or set open_with in the configuration.")
+        desk.delivery.note_opened(room_id)
+
+    async def mark_read(self, account: str, room: str) -> None:
+        desk, room_id = self._find(account), _room_id(room)
+        unread = await desk.ledger.open_deliveries([room_id])
+        newest = next((each.event_id for each in reversed(unread) if is_event_id(each.event_id)), None)
+        if newest is None and unread:
+            raise UserError("An invite cannot be marked as read.", _answer_invite(room_id))
+        if newest is None:
+            raise UserError("There is nothing unread in this room.", "heliograph inbox")
+        await desk.do(Wish(Verb.MARK_READ, room_id, room_id, newest))
+
+    async def reply(self, account: str, room: str, text: str) -> None:
+        desk, room_id = self._find(account), _room_id(room)
+        unread = await desk.ledger.open_deliveries([room_id])
+        newest = next((each.event_id for each in reversed(unread) if is_event_id(each.event_id)), None)
+        if newest is None and unread:
+            raise UserError("You are only invited to this room, and cannot write there yet.", _answer_invite(room_id))
+        await desk.do(Wish(Verb.REPLY, room_id, room_id, newest, text))
+
+    async def accept(self, account: str, room: str) -> None:
+        await self._answer(Verb.ACCEPT, account, room)
+
+    async def decline(self, account: str, room: str) -> None:
+        await self._answer(Verb.DECLINE, account, room)
+
+    async def _answer(self, verb: Verb, account: str, room: str) -> None:
+        desk, room_id = self._find(account), _room_id(room)
+        invites = [each for each in await desk.ledger.open_deliveries([room_id]) if is_invite_id(each.event_id)]
+        if not invites:
+            raise UserError("There is no invite to this room that waits for an answer.", "heliograph inbox")
+        (wish,) = wishes(invites)
+        await desk.do(replace(wish, verb=verb))
+
+    async def pause(self, words: str) -> int:
+        until_ms = await self._quiet.pause(words)
+        # Who asked looks at the properties next.
+        await self._tell()
+        return until_ms
+
+    async def resume(self) -> None:
+        await self._quiet.resume()
+        await self._tell()
+
+    async def erase_history(self, *, with_unread: bool) -> int:
+        erased = [await account.ledger.erase_history(with_unread=with_unread) for account in self._accounts]
+        await self._tell()
+        return sum(erased)
+
+    def _find(self, user_id: str) -> AccountDesk:
+        for account in self._accounts:
+            if account.status.user_id == user_id:
+                return account
+        raise UserError(f"The running Heliograph has no account {user_id[:255]!r}.", "heliograph accounts")
+
+
+def _room_id(text: str) -> RoomId:
+    if not is_room_id(text):
+        raise UserError(f"{text[:255]!r} is not the id of a room.", "heliograph inbox")
+    return text

@@ -1,0 +1,139 @@
+"""Waiting for what keeps the access token: a keyring may be locked, ask its user, come later than we do, or hang."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable, Iterator
+from enum import Enum
+
+from heliograph.core.backoff import reconnect_delay
+from heliograph.core.status import AccountStatus, Connection
+from heliograph.errors import SecretsLocked
+from heliograph.ports.secrets import SecretStore
+from heliograph.ports.troubles import Troubles
+from heliograph.secrets.secret_bus import KeyringAbsent, KeyringSilent
+
+log = logging.getLogger(__name__)
+
+ABOUT_KEYRING = "keyring"
+SLICE_S = 60.0
+"""How long it is waited in one go: in between it shows that it is alive."""
+SILENT_S = 3.0
+"""After so long without an answer it is told in the status that one is waited for."""
+
+
+class Hindrance(Enum):
+    """What is the matter with a keyring, and what the user can do about it."""
+
+    ASKS = "asks to be unlocked", "type its password where it asks for it"
+    LOCKED = "is locked", "unlock it"
+    ABSENT = "is not running", "start one, such as gnome-keyring, KWallet or KeePassXC"
+    SILENT = "does not answer", "unlock it if it asks for its password, else restart it or log in to your desktop again"
+
+    def __init__(self, state: str, cure: str) -> None:
+        self.state = state
+        self.cure = cure
+
+
+class KeyringWait:
+    """One account's. `on_life` is called now and then while it waits, `on_change` when `status` changed; `jitter` gives
+    numbers in [0, 1)."""
+
+    def __init__(
+        self,
+        status: AccountStatus,
+        troubles: Troubles,
+        *,
+        jitter: Callable[[], float],
+        on_life: Callable[[], None],
+        on_change: Callable[[], None],
+    ) -> None:
+        self._status = status
+        self._troubles = troubles
+        self._jitter = jitter
+        self._on_life = on_life
+        self._on_change = on_change
+        self._failures = 0
+
+    def note_prompt(self) -> None:
+        """The keyring asks its user on screen, so no notice need be shown."""
+        self._note(Hindrance.ASKS)
+
+    async def load(self, store: SecretStore) -> str | None:
+        """What the store holds for the account, however long that takes; None: nothing. Raises UserError if the store
+        cannot be used at all."""
+        try:
+            while True:
+                try:
+                    with self._saying_soon(store):
+                        text = await store.load(self._status.user_id)
+                except SecretsLocked:
+                    await self._wait_unlocked(store, Hindrance.LOCKED)
+                except KeyringAbsent:
+                    # In a session that just begins it may come later than we do.
+                    await self._wait_unlocked(store, Hindrance.ABSENT)
+                except KeyringSilent as trouble:
+                    await self._wait_silently(trouble)
+                else:
+                    break
+        finally:
+            was_hindered = self._status.connection is Connection.WAITING_FOR_KEYRING
+            self._status.connection, self._status.why = Connection.CONNECTING, ""
+            self._on_change()
+        self._failures = 0
+        self._troubles.withdraw(ABOUT_KEYRING)
+        if was_hindered:
+            log.info("The keyring is open: %s goes on", self._status.user_id)
+        return text
+
+    @contextlib.contextmanager
+    def _saying_soon(self, store: SecretStore) -> Iterator[None]:
+        """Some keyrings ask their user before they answer, and tell nobody."""
+        if self._status.connection is not Connection.WAITING_FOR_KEYRING:
+            self._status.why = f"waits for the {store.name}"
+        saying = asyncio.get_running_loop().call_later(SILENT_S, self._note_silence)
+        try:
+            yield
+        finally:
+            saying.cancel()
+
+    def _note_silence(self) -> None:
+        if self._status.connection is not Connection.WAITING_FOR_KEYRING:
+            self._note(Hindrance.SILENT, logging.INFO)
+
+    def _note(self, hindrance: Hindrance, level: int = logging.WARNING) -> None:
+        why = f"the keyring {hindrance.state}: {hindrance.cure}"
+        if (self._status.connection, self._status.why) != (Connection.WAITING_FOR_KEYRING, why):
+            log.log(level, "The keyring %s: %s waits for it", hindrance.state, self._status.user_id)
+        self._status.connection, self._status.why = Connection.WAITING_FOR_KEYRING, why
+        self._on_change()
+
+    def _tell(self, hindrance: Hindrance) -> None:
+        self._note(hindrance)
+        hint = f"Heliograph needs its access token from there to get messages: {hindrance.cure}."
+        self._troubles.tell(f"The keyring {hindrance.state}", hint, about=ABOUT_KEYRING)
+
+    async def _wait_unlocked(self, store: SecretStore, hindrance: Hindrance) -> None:
+        self._tell(hindrance)
+        while True:
+            self._on_life()
+            try:
+                async with asyncio.timeout(SLICE_S):
+                    await store.wait_unlocked(self._status.user_id)
+                    return
+            except TimeoutError:
+                continue
+            except KeyringSilent as trouble:
+                await self._wait_silently(trouble)
+                return
+
+    async def _wait_silently(self, trouble: KeyringSilent) -> None:
+        """It says nothing, so it cannot say either when it does again: it is asked again, less and less often."""
+        if not self._failures:
+            log.warning("%s", trouble)
+        self._failures += 1
+        self._tell(Hindrance.SILENT)
+        self._on_life()
+        await asyncio.sleep(reconnect_delay(self._failures, self._jitter()))

@@ -1,0 +1,109 @@
+"""For commands that speak to the homeserver: which account, and its session."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Callable
+from typing import TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from heliograph.cli.accounts.user_id import UserId
+from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_USAGE, LoggedOut, ServerError, UserError
+
+if TYPE_CHECKING:
+    from heliograph.accounts import Account
+    from heliograph.homeserver.session import Session
+    from heliograph.secrets.secret import Secret
+
+F = TypeVar("F", bound=Callable[..., Any])
+
+
+def account_option(function: F) -> F:
+    """Adds `--account`, for `choose_account`."""
+    return click.option(
+        "--account", "user_id", type=UserId(), metavar="@USER:SERVER", help="Which one, if several have signed in."
+    )(function)
+
+
+def choose_account(user_id: str | None, say: str = "--account {}") -> Account:
+    """The account of this user; without one, the only account there is, or the only one that is not signed out.
+
+    `say` is how to name one on the command line. Raises UserError.
+    """
+    from heliograph.accounts import find_account, list_accounts
+    from heliograph.store.sign_out_file import sign_out_of
+
+    if user_id is not None:
+        if (account := find_account(user_id)) is None:
+            raise UserError(
+                f"{user_id} is not signed in on this machine.", "See `heliograph accounts`.", exit_code=EXIT_CONFIG
+            )
+        return account
+    accounts = list_accounts()
+    if not accounts:
+        raise UserError(
+            "No account has signed in on this machine.", "heliograph login @you:example.org", exit_code=EXIT_CONFIG
+        )
+    living = [account for account in accounts if sign_out_of(account) is None]
+    if len(living) == 1 < len(accounts):
+        gone = ", ".join(account.user_id for account in accounts if account not in living)
+        click.echo(f"This is about {living[0].user_id}: signed out is {gone}.", err=True)
+        return living[0]
+    if len(accounts) > 1:
+        names = [account.user_id for account in living or accounts]
+        raise UserError(
+            f"Several accounts have signed in: {', '.join(names)}.",
+            f"Say which one: {say.format(names[0])}",
+            exit_code=EXIT_USAGE,
+        )
+    return accounts[0]
+
+
+@contextlib.asynccontextmanager
+async def open_session(account: Account) -> AsyncIterator[Session]:
+    """A session of the account's device. Raises SecretsLocked, and UserError if the device is signed out."""
+    from heliograph.homeserver.session import Session
+
+    token = (await load_secret(account)).access_token
+    session = Session(account.homeserver, access_token=token, user_id=account.user_id, device_id=account.device_id)
+    try:
+        yield session
+    except LoggedOut as gone:
+        await _note(session, account)
+        why = "its device waits for a new login" if gone.soft else "the homeserver no longer knows this device"
+        raise _signed_out(account.user_id, why, soft=gone.soft) from gone
+    finally:
+        await session.close()
+
+
+async def _note(session: Session, account: Account) -> None:
+    """One answer proves little: the homeserver is asked whose token it is."""
+    from heliograph.homeserver.login import recognise
+    from heliograph.store.sign_out_file import SignOut, note_sign_out
+
+    try:
+        await recognise(session, account.user_id)
+    except LoggedOut as gone:
+        note_sign_out(account, SignOut.SOFTLY if gone.soft else SignOut.FOR_GOOD)
+    except (ServerError, UserError):
+        return
+
+
+async def load_secret(account: Account) -> Secret:
+    """Raises SecretsLocked, and UserError if there is none."""
+    from heliograph.secrets import open_secrets
+    from heliograph.secrets.secret import decode_secret
+
+    text = await open_secrets(account.secrets).load(account.user_id)
+    if text is None:
+        raise _signed_out(account.user_id, "its access token is missing", soft=True)
+    return decode_secret(account.user_id, text)
+
+
+def _signed_out(user_id: str, why: str, *, soft: bool) -> UserError:
+    return UserError(
+        f"{user_id} is signed out: {why}.",
+        f"Log in again: heliograph login {user_id}",
+        exit_code=EXIT_NEEDS_LOGIN if soft else EXIT_CONFIG,
+    )

@@ -1,0 +1,61 @@
+"""Changes to config.toml by commands: one section at a time, the rest left as the user wrote it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+
+import tomlkit
+from tomlkit.exceptions import TOMLKitError
+
+from heliograph.accounts import config_file
+from heliograph.config import Config, load_config, parse_config
+from heliograph.errors import EXIT_CONFIG, UserError
+from heliograph.system.whole_file import replace_file
+
+
+def write_section(name: str, values: Mapping[str, str | bool]) -> Config:
+    """Puts these values into a section, or takes the section away if there are none. The configuration then.
+
+    Raises UserError, with what to write by hand, if the file cannot be changed.
+    """
+    load_config()  # A file that is wrong already is refused with its own words.
+    # A link into a folder of dotfiles stays a link.
+    file = config_file().resolve()
+    try:
+        text = file.read_text("utf-8") if file.exists() else ""
+        changed = _change(text, name, values)
+        config = parse_config(changed)
+        if changed != text:
+            _replace(file, changed)
+    except (OSError, TOMLKitError, ValueError) as error:
+        raise UserError(
+            f"{file} could not be changed: {str(error).rstrip('.')}.",
+            f"Change it by hand: {_by_hand(name, values)}",
+            exit_code=EXIT_CONFIG,
+        ) from error
+    return config
+
+
+def _change(text: str, name: str, values: Mapping[str, str | bool]) -> str:
+    document = tomlkit.parse(text)
+    if not values:
+        document.pop(name, None)
+        return tomlkit.dumps(document).rstrip() + "\n"
+    section = document.setdefault(name, tomlkit.table())
+    for key, value in values.items():
+        section[key] = value
+    return tomlkit.dumps(document)
+
+
+def _replace(file: Path, text: str) -> None:
+    """Whole or not at all, and for its owner alone: a pushkey may be all it takes to ring."""
+    file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+    replace_file(file, text.encode())
+
+
+def _by_hand(name: str, values: Mapping[str, str | bool]) -> str:
+    if not values:
+        return f"remove the section [{name}]."
+    lines = (f"{key} = {tomlkit.item(value).as_string()}" for key, value in values.items())
+    return f"in [{name}]: {', '.join(lines)}"

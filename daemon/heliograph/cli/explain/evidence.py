@@ -1,0 +1,221 @@
+"""What is known of one event, for `heliograph explain`: from the ledger, and from the homeserver what is not there."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import AsyncIterator, Sequence
+from dataclasses import dataclass, field, replace
+
+from heliograph.accounts import Account, state_folder
+from heliograph.cli.accounts.signed_in import load_secret, open_session
+from heliograph.core.encryption.values import Clear
+from heliograph.core.events import Event, Json, Malformed
+from heliograph.core.explanation import Evidence
+from heliograph.core.ids import NOBODY, EventId, EventKey, RoomId, event_key, is_event_id, is_room_id, is_user_id
+from heliograph.core.push.rules import Ruleset
+from heliograph.core.record import AccountState, EventRecord, RoomRecord
+from heliograph.core.room import RoomFacts
+from heliograph.core.room_uri import EventAddress
+from heliograph.core.sync.invites import invite_id, is_invite_id
+from heliograph.errors import (
+    EXIT_CONFIG,
+    EXIT_USAGE,
+    HeliographError,
+    Refused,
+    SecretsLocked,
+    ServerError,
+    StateError,
+    StorageError,
+    UserError,
+)
+from heliograph.homeserver.client import HomeserverClient
+from heliograph.homeserver.session import Session
+from heliograph.loops.sync.rulebook import BASE_TYPES
+from heliograph.store.ledger import LedgerReader, open_readonly
+
+
+@dataclass(frozen=True, slots=True)
+class Gathered:
+    """The evidence, and what went wrong in gathering it."""
+
+    account: Account
+    room_id: RoomId | None
+    evidence: Evidence
+    problems: tuple[str, ...] = ()
+
+
+@dataclass(slots=True)
+class _Memory:
+    """What the ledger tells."""
+
+    account: AccountState = field(default_factory=AccountState)
+    record: EventRecord | None = None
+    room_id: RoomId | None = None
+    facts: RoomFacts | None = None
+    invite_serial: int = 0
+    problem: str | None = None
+
+
+async def find_account(accounts: Sequence[Account], event_id: str) -> Account:
+    """The one whose ledger has the event. Raises UserError if that is not exactly one."""
+    if not accounts:
+        raise UserError(
+            "No account has signed in on this machine.", "heliograph login @you:example.org", exit_code=EXIT_CONFIG
+        )
+    if len(accounts) == 1:
+        return accounts[0]
+    key = event_key(event_id)
+    knowing = [account for account in accounts if (await _remember(account, key, None)).record is not None]
+    if len(knowing) == 1:
+        return knowing[0]
+    which = "Several accounts know" if knowing else "None of several accounts knows"
+    raise UserError(
+        f"{which} this event.", f"Say which one: --account {(knowing or accounts)[0].user_id}", exit_code=EXIT_USAGE
+    )
+
+
+async def gather(account: Account, address: EventAddress) -> Gathered:
+    """Raises HeliographError if nothing at all can be found out."""
+    event_id = event_key(address.event_id)
+    memory = await _remember(account, event_id, address.room)
+    evidence = Evidence(account.user_id, Ruleset.predefined(account.user_id), memory.account, record=memory.record)
+    problems = [memory.problem] if memory.problem else []
+    if is_invite_id(event_id):
+        evidence = replace(evidence, event=_invite(account.user_id, memory))
+    room_id, rules, facts = memory.room_id, memory.account.push_rules, memory.facts
+    try:
+        async with open_session(account) as session:
+            server = HomeserverClient(session)
+            if is_event_id(event_id):
+                room_id = room_id or await _find_room(account, session, address)
+                evidence = replace(evidence, event=await _fetch_event(server, room_id, event_id))
+            if rules is None:
+                rules = await _unless_refused_rules(server)
+            if room_id is not None and (facts is None or not facts.is_complete):
+                facts = (await server.room_facts([room_id])).get(room_id, facts)
+    except (ServerError, SecretsLocked, UserError) as error:
+        if memory.record is None:
+            raise
+        problems.append(_sentence(error))
+    if evidence.event is not None and evidence.event.type == "m.room.encrypted":
+        evidence = await _decrypted(account, evidence, evidence.event)
+    ruleset = _ruleset(rules, account.user_id)
+    evidence = replace(evidence, ruleset=ruleset, facts=facts, event_types=ruleset.event_types(BASE_TYPES))
+    if memory.record is None and evidence.event is not None and _is_own_invite(evidence.event, account.user_id):
+        evidence = replace(evidence, record=await _remember_invite(account, memory))
+    if evidence.event is None and evidence.record is None:
+        raise UserError(
+            f"Heliograph has no record of {address.event_id}.", "Give the id of an event, as '$...', and its --room."
+        )
+    return Gathered(account, room_id, evidence, tuple(problems))
+
+
+# The ledger
+
+
+async def _remember(account: Account, event_id: EventKey, room: str | None) -> _Memory:
+    memory = _Memory(room_id=room if is_room_id(room) else None)
+    try:
+        async with _ledger(account) as ledger:
+            memory.account = await ledger.account()
+            memory.record = await ledger.event(event_id)
+            if memory.record is not None:
+                memory.room_id = memory.record.judged.room_id
+            if memory.room_id is not None:
+                sender = None if memory.record is None else memory.record.judged.sender
+                known = await ledger.room(memory.room_id, [sender] if is_user_id(sender) else [])
+                if known is not None:
+                    memory.facts, memory.invite_serial = known.facts, known.invite_serial
+    except (StateError, StorageError) as error:
+        memory.problem = _sentence(error)
+    return memory
+
+
+async def _remember_invite(account: Account, memory: _Memory) -> EventRecord | None:
+    """An invite is judged without its event id, which does not come with it; the serial is counted up when it ends."""
+    if memory.room_id is None:
+        return None
+    facts = RoomFacts(memory.room_id)
+    with contextlib.suppress(StateError, StorageError):
+        async with _ledger(account) as ledger:
+            for serial in (memory.invite_serial, memory.invite_serial - 1):
+                if (record := await ledger.event(invite_id(RoomRecord(facts, serial)))) is not None:
+                    return record
+    return None
+
+
+@contextlib.asynccontextmanager
+async def _ledger(account: Account) -> AsyncIterator[LedgerReader]:
+    ledger = await open_readonly(state_folder(account.user_id))
+    try:
+        yield ledger
+    finally:
+        await ledger.close()
+
+
+async def _decrypted(account: Account, evidence: Evidence, event: Event) -> Evidence:
+    """What it says, by the keys that the daemon has; nothing of it is kept."""
+    from heliograph.encryption.olm.peeking import peek
+
+    try:
+        secret = await load_secret(account)
+        what = await peek(state_folder(account.user_id), secret.pickle_key, event)
+    except (SecretsLocked, UserError, StorageError):
+        return evidence
+    return replace(evidence, clear=what.payload) if isinstance(what, Clear) else replace(evidence, locked=what)
+
+
+# The homeserver
+
+
+async def _find_room(account: Account, session: Session, address: EventAddress) -> RoomId:
+    from heliograph.cli.rules.session import Desk, known_rooms
+
+    if address.room is None:
+        raise UserError(
+            f"Heliograph has no record of {address.event_id}, and it is not known in which room it is.",
+            "Say which one with --room, or give the link to the event that your client copies.",
+        )
+    return await Desk(account, session, {}, await known_rooms(account.user_id)).room_id(address.room)
+
+
+async def _fetch_event(server: HomeserverClient, room_id: RoomId, event_id: EventId) -> Event:
+    try:
+        event = await server.event(room_id, event_id)
+    except Refused as refusal:
+        raise UserError(
+            f"The homeserver shows no event {event_id} in {room_id}: {refusal}.",
+            "Check that the event is in this room, and that this account is, too.",
+        ) from refusal
+    if isinstance(event, Malformed):
+        raise UserError(f"The event is malformed: {event.why}.", "Tell whoever runs your homeserver.")
+    return event
+
+
+async def _unless_refused_rules(server: HomeserverClient) -> Json | None:
+    with contextlib.suppress(Refused):
+        return await server.push_rules()
+    return None
+
+
+def _ruleset(rules: Json | None, user_id: str) -> Ruleset:
+    content = rules.get("global") if rules is not None else None
+    return Ruleset.parse(content) if isinstance(content, dict) else Ruleset.predefined(user_id)
+
+
+def _is_own_invite(event: Event, me: str) -> bool:
+    return event.type == "m.room.member" and event.state_key == me and event.content.get("membership") == "invite"
+
+
+def _invite(me: str, memory: _Memory) -> Event | None:
+    """The invite as it was judged, which is not kept."""
+    judged = None if memory.record is None else memory.record.judged
+    if judged is None or judged.room_id is None:
+        return None
+    sender, content = judged.sender or NOBODY, {"membership": "invite"}
+    raw = {"type": "m.room.member", "sender": sender, "state_key": me, "room_id": judged.room_id, "content": content}
+    return Event(judged.event_id, judged.room_id, "m.room.member", sender, 0, content, raw, me)
+
+
+def _sentence(error: HeliographError) -> str:
+    return f"{str(error).rstrip('.')}."

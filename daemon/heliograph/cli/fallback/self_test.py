@@ -1,0 +1,91 @@
+"""The fallback's self-test: a push as the homeserver would send it, followed as far as can be seen from here."""
+
+from __future__ import annotations
+
+import asyncio
+import secrets
+from urllib.parse import urlsplit
+
+from heliograph.core.pushers.fallback import (
+    Fallback,
+    Finding,
+    explain_answer,
+    is_matrix_gateway,
+    ntfy_poll_url,
+    ntfy_warnings,
+    trial_push,
+)
+from heliograph.core.text.clean import clean_line
+from heliograph.errors import Unreachable
+from heliograph.gateways.push_gateway import PushGateway
+
+_LOOKS = 5
+_PAUSE_S = 0.5
+
+
+async def follow_push(fallback: Fallback) -> list[Finding]:
+    """What was found, in the order of the way. Ends where the way ends."""
+    async with PushGateway() as gateway:
+        try:
+            findings = await _ask(gateway, fallback)
+            event_id = f"$heliograph-test-{secrets.token_hex(8)}"
+            answer = await gateway.push(fallback.gateway, trial_push(fallback, event_id))
+            findings.append(explain_answer(answer, fallback.pushkey))
+            if not findings[-1].is_good:
+                return findings
+            if not fallback.is_event_id_only:
+                long = trial_push(fallback, f"{event_id}-long", is_long=True)
+                answer = await gateway.push(fallback.gateway, long)
+                if not (finding := explain_answer(answer, fallback.pushkey, is_long=True)).is_good:
+                    return [*findings, finding]
+            return [*findings, *await _follow(gateway, fallback, event_id)]
+        except Unreachable as error:
+            return [
+                Finding(
+                    False,
+                    f"The gateway cannot be reached from here: {clean_line(str(error), 200)}.",
+                    f"Is the address right? {fallback.gateway}",
+                )
+            ]
+
+
+async def _ask(gateway: PushGateway, fallback: Fallback) -> list[Finding]:
+    if is_matrix_gateway(await gateway.ask(fallback.gateway)):
+        return [Finding(True, f"{urlsplit(fallback.gateway).netloc} is a Matrix push gateway.")]
+    # Sygnal and others do not say so, and are gateways nevertheless.
+    return []
+
+
+async def _follow(gateway: PushGateway, fallback: Fallback, event_id: str) -> list[Finding]:
+    """ntfy tells what arrived in a topic; of others nothing more is seen from here."""
+    if not _is_topic(fallback):
+        return [Finding(True, "What becomes of it behind the gateway cannot be seen from here: did it arrive?")]
+    url = ntfy_poll_url(fallback.pushkey)
+    warnings = [Finding(True, warning) for warning in ntfy_warnings(fallback.pushkey)]
+    for look in range(_LOOKS):
+        try:
+            status, text = await gateway.listing(url)
+        except Unreachable:
+            status, text = 0, ""
+        if status in (401, 403):
+            return [*warnings, Finding(True, "The topic may not be looked into without signing in: did it arrive?")]
+        if status == 200 and event_id in text:
+            return [*warnings, Finding(True, "The push arrived in the topic.")]
+        if status not in (0, 200):
+            break
+        if look < _LOOKS - 1:
+            await asyncio.sleep(_PAUSE_S)
+    return [
+        *warnings,
+        Finding(
+            False,
+            "The gateway took the push, but it is not in the topic.",
+            "Is the topic's cache switched off on that server? Then look at the phone instead, and use --force.",
+        ),
+    ]
+
+
+def _is_topic(fallback: Fallback) -> bool:
+    """Of the gateway's own server, and marked as `ntfy_pushkey` marks it."""
+    pushkey, gateway = urlsplit(fallback.pushkey), urlsplit(fallback.gateway)
+    return pushkey.netloc == gateway.netloc and pushkey.query == "up=1" and pushkey.path.count("/") == 1

@@ -1,0 +1,69 @@
+"""What rang before, from the ledgers."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+from heliograph.accounts import Account, state_folder
+from heliograph.control.client import ask, ask_property
+from heliograph.core.ids import is_user_id
+from heliograph.core.summary.unread import Rung
+from heliograph.errors import UserError
+from heliograph.store.ledger import LEDGER_NAME, LedgerReader, SqliteLedger, open_readonly
+from heliograph.store.lock import is_held
+
+
+async def read_history(accounts: Sequence[Account], limit: int) -> list[tuple[str, Rung]]:
+    """By account, the newest first. An account that never ran has none. Raises StateError for a ledger that cannot be
+    read."""
+    found: list[tuple[str, Rung]] = []
+    for account in accounts:
+        folder = state_folder(account.user_id)
+        if not (folder / LEDGER_NAME).exists():
+            continue
+        ledger = await open_readonly(folder)
+        try:
+            found += [(account.user_id, await _named(ledger, account, rung)) for rung in await ledger.history(limit)]
+        finally:
+            await ledger.close()
+    return sorted(found, key=lambda each: each[1].sent_ms, reverse=True)[:limit]
+
+
+async def _named(ledger: LedgerReader, account: Account, rung: Rung) -> Rung:
+    """What a conversation is called and who wrote is forgotten with what was said, and known from its room."""
+    senders = [rung.sender] if is_user_id(rung.sender) else []
+    record = await ledger.room(rung.room_id, senders)
+    if record is None:
+        return rung
+    facts = record.facts
+    named = replace(rung, sender_name=facts.names.get(rung.sender, ""))
+    is_known = facts.heroes or facts.canonical_alias
+    return replace(named, title=facts.title(account.user_id)) if rung.title == rung.room_id and is_known else named
+
+
+async def erase_history(accounts: Sequence[Account], *, with_unread: bool) -> int:
+    """By the daemon that has the ledgers, or without one. How much. Raises UserError."""
+    folders = [state_folder(account.user_id) for account in accounts]
+    if any(is_held(folder) is not None for folder in folders):
+        return int(await ask("EraseHistory", "b", with_unread))
+    count = 0
+    for folder in folders:
+        if (folder / LEDGER_NAME).exists():
+            count += await _erase(await SqliteLedger.open(folder, is_leaving=True), with_unread=with_unread)
+    return count
+
+
+async def _erase(ledger: SqliteLedger, *, with_unread: bool) -> int:
+    try:
+        return await ledger.erase_history(with_unread=with_unread)
+    finally:
+        await ledger.close()
+
+
+async def ask_quiet() -> str:
+    """Why nothing pops up now; "" if something does, or no daemon tells."""
+    try:
+        return str(await ask_property("QuietReason") or "")
+    except UserError:
+        return ""

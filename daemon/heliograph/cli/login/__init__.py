@@ -1,0 +1,87 @@
+"""`heliograph login`."""
+
+from __future__ import annotations
+
+import asyncio
+import sys
+from typing import TYPE_CHECKING, Literal
+
+import click
+
+from heliograph.cli.accounts.user_id import UserId
+from heliograph.errors import EXIT_USAGE, UserError
+from heliograph.system.service_manager import to_restart
+
+if TYPE_CHECKING:
+    from heliograph.accounts import Secrets
+    from heliograph.core import ids
+
+_MAX_SECRET_LINE = 16 * 1024
+
+
+@click.command("login", short_help="Sign in to a Matrix account.")
+@click.argument("user_id", type=UserId(), metavar="@USER:SERVER")
+@click.option("--homeserver", metavar="URL", help="Where the homeserver is, if the server's name does not tell.")
+@click.option(
+    "--secrets",
+    type=click.Choice(["keyring", "file"]),
+    help="Where the access token is kept: in the keyring (the default), or in a file that only you can read.",
+)
+@click.option("--sso", is_flag=True, help="Sign in in the browser, even if the server would take a password.")
+@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option(
+    "--access-token-stdin",
+    is_flag=True,
+    help="Read an access token from standard input: one of its own, not another client's.",
+)
+def command(
+    user_id: ids.UserId,
+    homeserver: str | None,
+    secrets: Secrets | None,
+    sso: bool,
+    password_stdin: bool,
+    access_token_stdin: bool,
+) -> None:
+    """Sign in to a Matrix account, as a device of its own.
+
+    Asks for the password, or opens the browser where the server wants that. After a soft logout, the same command
+    brings the same device back.
+
+    \b
+    Examples:
+      heliograph login @alice:example.org
+      heliograph login @alice:localhost --homeserver http://localhost:8008 --secrets file
+      pass show matrix | heliograph login @alice:example.org --password-stdin
+    """
+    if sso + password_stdin + access_token_stdin > 1:
+        raise click.UsageError("--sso, --password-stdin and --access-token-stdin exclude one another.")
+    from heliograph.cli.login.steps import SignIn
+
+    how: Literal["ask", "sso", "password", "token"] = "ask"
+    typed = ""
+    if sso:
+        how = "sso"
+    elif password_stdin:
+        how, typed = "password", _read_line("password")
+    elif access_token_stdin:
+        how, typed = "token", _read_line("access token").strip()
+    account = asyncio.run(SignIn(user_id, homeserver, secrets, how, typed).run())
+    click.echo(f"Signed in as {account.user_id}, device {account.device_id}.")
+    click.echo("To have notifications from now on: heliograph service install")
+    click.echo(f"If it runs already: {to_restart()}")
+
+
+def _read_line(what: str) -> str:
+    """The first line of standard input, without its end."""
+    line = sys.stdin.buffer.readline(_MAX_SECRET_LINE).rstrip(b"\r\n")
+    try:
+        text = line.decode()
+    except UnicodeDecodeError:
+        text = ""
+    if not text.strip():
+        raise UserError(
+            f"Standard input holds no {what}.",
+            f"Pipe it in, or leave out --{what.replace(' ', '-')}-stdin.",
+            exit_code=EXIT_USAGE,
+        )
+    return text

@@ -1,0 +1,201 @@
+"""The steps of signing in: what is there, the homeserver, the proof, and keeping what came of it."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import secrets
+import shutil
+import sys
+from dataclasses import dataclass
+from typing import Literal
+
+import click
+
+from heliograph.accounts import Account, Secrets, device_name, find_account, save_account
+from heliograph.core.ids import UserId
+from heliograph.errors import EXIT_USAGE, LoggedOut, SecretsLocked, ServerError, UserError
+from heliograph.homeserver.discovery import check_homeserver, find_homeserver
+from heliograph.homeserver.login import (
+    Device,
+    Flow,
+    log_in_with_password,
+    log_in_with_token,
+    log_out,
+    login_flows,
+    recognise,
+)
+from heliograph.homeserver.session import Session
+from heliograph.homeserver.sso import BrowserSignIn
+from heliograph.ports.secrets import SecretStore
+from heliograph.secrets import open_secrets
+from heliograph.secrets.secret import Secret, decode_secret
+from heliograph.store.sign_out_file import forget_sign_out
+
+_BROWSER_S = 600.0
+
+
+@dataclass(frozen=True, slots=True)
+class _Before:
+    """What an earlier login left behind."""
+
+    account: Account
+    secret: Secret | None
+    is_device_kept: bool
+    """The device still exists on the server (soft logout)."""
+
+
+class SignIn:
+    """One login. `proof` is the password or the access token where it was piped in."""
+
+    def __init__(
+        self,
+        user_id: UserId,
+        homeserver: str | None,
+        secrets_kind: Secrets | None,
+        how: Literal["ask", "sso", "password", "token"],
+        proof: str,
+    ) -> None:
+        self._user_id = user_id
+        self._homeserver = homeserver
+        self._secrets_kind = secrets_kind
+        self._how = how
+        self._proof = proof
+
+    async def run(self) -> Account:
+        """The account, whose secret and account.json are on disk. Raises UserError."""
+        try:
+            return await self._run()
+        except SecretsLocked as error:
+            raise UserError(
+                f"The keyring cannot be used: {error}.",
+                "Unlock it, or keep the access token in a file that only you can read: "
+                f"heliograph login {self._user_id} --secrets file",
+            ) from error
+
+    async def _run(self) -> Account:
+        before = await self._look_back()
+        kind: Secrets = self._secrets_kind or (before.account.secrets if before else "keyring")
+        store = open_secrets(kind)
+        # Better told now than after the password was typed.
+        await store.load(self._user_id)
+        session = Session(await self._find_homeserver(before))
+        try:
+            device = await self._prove(session, before)
+            account = Account(
+                user_id=device.user_id,
+                device_id=device.device_id,
+                homeserver=session.homeserver_url,
+                secrets=kind,
+                pushkey=before.account.pushkey if before else secrets.token_urlsafe(24),
+            )
+            secret = Secret(
+                access_token=device.access_token,
+                pickle_key=before.secret.pickle_key if before and before.secret else secrets.token_urlsafe(32),
+                relay_token=before.secret.relay_token if before and before.secret else "",
+            )
+            await self._keep(store, account, secret, session)
+        finally:
+            await session.close()
+        if before and before.account.secrets != kind:
+            await open_secrets(before.account.secrets).delete(self._user_id)
+        return account
+
+    async def _look_back(self) -> _Before | None:
+        """None: a first login. Raises UserError if there is nothing to do."""
+        account = find_account(self._user_id)
+        if account is None:
+            return None
+        text = await open_secrets(account.secrets).load(self._user_id)
+        if text is None:
+            return _Before(account, None, is_device_kept=False)
+        try:
+            secret = decode_secret(self._user_id, text)
+        except UserError:
+            return _Before(account, None, is_device_kept=False)
+        session = Session(account.homeserver, access_token=secret.access_token)
+        try:
+            await recognise(session, self._user_id)
+        except LoggedOut as gone:
+            return _Before(account, secret, is_device_kept=gone.soft)
+        finally:
+            await session.close()
+        raise UserError(
+            f"{self._user_id} is signed in already, as device {account.device_id}.",
+            f"To sign in anew: heliograph logout {self._user_id}",
+        )
+
+    async def _find_homeserver(self, before: _Before | None) -> str:
+        if self._homeserver is not None:
+            return await check_homeserver(self._homeserver)
+        if before is not None:
+            return await check_homeserver(before.account.homeserver)
+        return await find_homeserver(self._user_id.partition(":")[2])
+
+    async def _prove(self, session: Session, before: _Before | None) -> Device:
+        device_id = before.account.device_id if before and before.is_device_kept else None
+        name = device_name()
+        if self._how == "token":
+            session.sign_in(access_token=self._proof, user_id=self._user_id, device_id="")
+            try:
+                return await recognise(session, self._user_id)
+            except LoggedOut:
+                raise UserError(
+                    "The server does not know this access token.",
+                    f"Get a fresh one, or sign in without: heliograph login {self._user_id}",
+                ) from None
+        if await self._is_by_password(session):
+            password = self._proof if self._how == "password" else await _ask_password(self._user_id)
+            return await log_in_with_password(session, self._user_id, password, device_name=name, device_id=device_id)
+        async with BrowserSignIn(session) as browser:
+            _open_browser(browser.url)
+            token = await browser.login_token(_BROWSER_S)
+        return await log_in_with_token(session, self._user_id, token, device_name=name, device_id=device_id)
+
+    async def _is_by_password(self, session: Session) -> bool:
+        flows = await login_flows(session)
+        if self._how == "password" and Flow.PASSWORD not in flows:
+            raise UserError(
+                f"{session.homeserver_url} takes no passwords.",
+                "Leave out --password-stdin, to sign in in the browser.",
+            )
+        if self._how == "sso" and Flow.SSO not in flows:
+            raise UserError(f"{session.homeserver_url} has no sign-in in the browser.", "Leave out --sso.")
+        return Flow.PASSWORD in flows and self._how != "sso"
+
+    async def _keep(self, store: SecretStore, account: Account, secret: Secret, session: Session) -> None:
+        """The secret first: an account.json without one would ask for a login again."""
+        try:
+            await store.save(account.user_id, secret.encode())
+            save_account(account)
+            forget_sign_out(account.user_id)
+        except BaseException:
+            # A device of ours whose token is lost would stay in the user's list for ever.
+            if self._how != "token":
+                with contextlib.suppress(ServerError):
+                    await log_out(session, account.pushkey)
+            raise
+
+
+async def _ask_password(user_id: str) -> str:
+    if not sys.stdin.isatty():
+        raise UserError(
+            "There is no terminal to ask for the password.",
+            "Pipe it in with --password-stdin, or use --sso.",
+            exit_code=EXIT_USAGE,
+        )
+    password: str = click.prompt(f"Password of {user_id}", hide_input=True, err=True)
+    return password
+
+
+def _open_browser(url: str) -> None:
+    click.echo("Sign in in the browser on this machine. If none opens, visit:")
+    click.echo(f"  {url}")
+    opener = shutil.which("xdg-open")
+    # Without a display it would start a text browser in the midst of this terminal.
+    if opener is None or not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+        return
+    silence = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
+    with contextlib.suppress(OSError):
+        # Not asyncio's subprocess, which would end the browser together with this command.
+        os.posix_spawn(opener, [opener, url], os.environ, file_actions=silence, setsid=True)

@@ -1,0 +1,1 @@
+"""What commands write: tables, lines, times, failures."""

@@ -1,0 +1,145 @@
+"""The pushers of an account, found by what people call them."""
+
+from __future__ import annotations
+
+import datetime
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+from heliograph.accounts import Account
+from heliograph.cli.accounts.signed_in import open_session
+from heliograph.core.pushers.pusher import Pusher, is_called
+from heliograph.core.text.clean import clean_line
+from heliograph.errors import EXIT_USAGE, ServerError, UserError
+from heliograph.homeserver.client import HomeserverClient
+from heliograph.homeserver.devices import ListedDevice, fetch_devices
+from heliograph.homeserver.session import Session
+
+_LIMIT = 40
+
+
+@dataclass(frozen=True, slots=True)
+class PusherRow:
+    """A pusher and the device it belongs to. The pushkey is not part of it: it may be all it takes to ring."""
+
+    pusher: Pusher
+    device: ListedDevice | None
+    is_ours: bool
+
+    def as_json(self) -> dict[str, Any]:
+        """For scripts."""
+        return {
+            "id": self.pusher.short_id,
+            "kind": self.pusher.kind,
+            "enabled": self.pusher.is_enabled,
+            "app": self.pusher.app_display_name,
+            "app_id": self.pusher.app_id,
+            "device": self.device_name,
+            "device_id": self.pusher.device_id,
+            "last_seen_ms": self.device.last_seen_ms if self.device is not None else None,
+            "ours": self.is_ours,
+        }
+
+    @property
+    def device_name(self) -> str:
+        """The device's own name, which may be newer than the one that the pusher was given."""
+        return (self.device.name if self.device is not None else "") or self.pusher.device_display_name
+
+
+async def fetch_rows(account: Account) -> list[PusherRow]:
+    """The account's pushers, in the order in which the server lists them."""
+    async with open_session(account) as session:
+        return await _fetch_rows(account, session)
+
+
+async def switch_pusher(account: Account, name: str, *, is_enabled: bool) -> tuple[Pusher, bool]:
+    """The pusher of this name, and whether it had to be switched. Raises UserError."""
+    async with open_session(account) as session:
+        homeserver = HomeserverClient(session)
+        pusher = await _find(account, session, name)
+        if pusher.is_enabled is is_enabled:
+            # Sent again, the homeserver would forget what it has yet to push.
+            return pusher, False
+        features = await homeserver.features()
+        if not features.has_remote_toggle and not (features.has_direct_push and pusher.kind != "http"):
+            raise UserError(
+                "This homeserver cannot switch pushers (MSC3881).",
+                f"Remove it, and have its app register it again: heliograph pushers remove {pusher.short_id}",
+            )
+        await homeserver.set_pusher(replace(pusher, is_enabled=is_enabled))
+        return pusher, True
+
+
+async def remove_pusher(account: Account, name: str) -> Pusher:
+    """The pusher of this name, which is gone. Raises UserError."""
+    async with open_session(account) as session:
+        pusher = await _find(account, session, name)
+        await HomeserverClient(session).remove_pusher(pusher.app_id, pusher.pushkey)
+        return pusher
+
+
+def show_rows(rows: Sequence[PusherRow]) -> Iterator[str]:
+    """A table."""
+    if not rows:
+        yield "There are no pushers: nothing but open clients rings."
+        return
+    cells = [("ID", "STATE", "KIND", "APP", "DEVICE", "LAST SEEN"), *map(_cells, rows)]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    for row in cells:
+        yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
+
+
+def describe(pusher: Pusher) -> str:
+    """The pusher, in a sentence."""
+    app, device = _plain(pusher.app_display_name or pusher.app_id), _plain(pusher.device_display_name)
+    return device if app and device.startswith(app) else f"{app} on {device or 'a device'}"
+
+
+async def _fetch_rows(account: Account, session: Session) -> list[PusherRow]:
+    pushers = await HomeserverClient(session).pushers()
+    try:
+        devices = await fetch_devices(session)
+    except ServerError:
+        devices = {}
+    return [
+        PusherRow(pusher, devices.get(pusher.device_id or ""), pusher.pushkey == account.pushkey) for pusher in pushers
+    ]
+
+
+async def _find(account: Account, session: Session, name: str) -> Pusher:
+    rows = await _fetch_rows(account, session)
+    wanted = name.strip().casefold()
+    found = [row for row in rows if is_called(row.pusher, name) or row.device_name.strip().casefold() == wanted]
+    if len(found) == 1:
+        return found[0].pusher
+    if not found:
+        raise UserError(f"No pusher is called {clean_line(name, 100)!r}.", "heliograph pushers list")
+    ids = ", ".join(f"{row.pusher.short_id} ({describe(row.pusher)})" for row in found[:20])
+    raise UserError(
+        f"Several pushers are called {clean_line(name, 100)!r}: {ids}.", "Give the id.", exit_code=EXIT_USAGE
+    )
+
+
+def _cells(row: PusherRow) -> tuple[str, ...]:
+    seen = row.device.last_seen_ms if row.device is not None else None
+    return (
+        row.pusher.short_id,
+        "on" if row.pusher.is_enabled else "off",
+        _plain(row.pusher.kind),
+        _plain(row.pusher.app_display_name or row.pusher.app_id),
+        f"{_plain(row.device_name) or '-'}{' (this one)' if row.is_ours else ''}",
+        _date(seen),
+    )
+
+
+def _date(time_ms: int | None) -> str:
+    try:
+        moment = datetime.datetime.fromtimestamp((time_ms or 0) / 1000, datetime.UTC).astimezone()
+    except (ValueError, OverflowError, OSError):
+        return "-"
+    return moment.strftime("%Y-%m-%d %H:%M") if time_ms else "-"
+
+
+def _plain(text: str) -> str:
+    return clean_line(text, _LIMIT)

@@ -1,0 +1,133 @@
+"""The service's unit files: the shipped ones, made fit for this installation."""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import sys
+from collections.abc import Sequence
+from importlib import resources
+from pathlib import Path
+from typing import Literal
+
+from heliograph.accounts import cache_root, config_file, state_root
+from heliograph.cli.service.systemctl import LEAVE_UNIT
+from heliograph.errors import UserError
+from heliograph.system.service_manager import UNIT, unit_folder
+
+_NAMESPACES = re.compile(r"^# Namespaces\..*?^# End of namespaces\.\n", re.MULTILINE | re.DOTALL)
+_RELAY_UNIT = "heliograph-relay.service"
+_HIDDEN_FROM_RELAY = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - nothing is written there
+"""By its unit: the first three by ProtectHome=yes, the others by PrivateTmp=yes."""
+_RENDERED = frozenset({"ExecStart", "ExecStopPost", "ReadWritePaths", "WantedBy"})
+_PLACES = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
+
+
+def unit_file() -> Path:
+    """The file of the service's unit."""
+    return unit_folder() / UNIT
+
+
+def find_program() -> Path:
+    """The absolute path of the `heliograph` that is running. Raises UserError."""
+    # Symbolic links are kept: pipx changes what is behind them.
+    candidates = (shutil.which(sys.argv[0]), Path(sys.executable).with_name("heliograph"))
+    for candidate in candidates:
+        if candidate and Path(candidate).name == "heliograph" and os.access(candidate, os.X_OK):
+            return Path(candidate).absolute()
+    raise UserError("The command heliograph is not where this Python is.", "Install Heliograph, for example with pipx.")
+
+
+def leave_unit_file() -> Path:
+    """The file of the unit that gives other devices their voice back when the service failed."""
+    return unit_file().with_name(LEAVE_UNIT)
+
+
+def render_unit(program: Path, target: Literal["graphical-session", "default"], *, with_namespaces: bool = True) -> str:
+    """The unit that starts `program` with `target`, and may write where this user's files are."""
+    unit = _render(UNIT, "run", program, with_namespaces=with_namespaces)
+    unit = _set(unit, "ExecStopPost", f"-{_quote(str(program), is_command=True)} handoff --leave")
+    return _set(unit, "WantedBy", f"{target}.target")
+
+
+def render_leave_unit(program: Path, *, with_namespaces: bool = True) -> str:
+    """The unit of `leave_unit_file`, which runs `program` in the same sandbox."""
+    return _render(LEAVE_UNIT, "handoff --leave", program, is_failure_ignored=True, with_namespaces=with_namespaces)
+
+
+def is_outdated() -> bool:
+    """Whether what is installed is not what this version would install, but for programs, folders and targets: those
+    are the user's."""
+    return any(_is_outdated(file, name) for file, name in ((unit_file(), UNIT), (leave_unit_file(), LEAVE_UNIT)))
+
+
+def _is_outdated(file: Path, name: str) -> bool:
+    try:
+        installed = file.read_text("utf-8", errors="replace")
+    except OSError:
+        return True
+    shipped = _shipped_unit(name)
+    return _settings(installed) not in (_settings(shipped), _settings(_NAMESPACES.sub("", shipped)))
+
+
+def _settings(unit: str) -> list[str]:
+    """Lines without comments; of those that `_render` changes only which setting it is."""
+    lines = [line.strip() for line in unit.splitlines()]
+    kept = [line for line in lines if line and not line.startswith(("#", ";", "Environment="))]
+    return [key if (key := line.partition("=")[0]) in _RENDERED else line for line in kept]
+
+
+def _render(name: str, words: str, program: Path, *, is_failure_ignored: bool = False, with_namespaces: bool) -> str:
+    folders = (config_file().parent, state_root(), cache_root())
+    writable = " ".join(_quote(f"-{folder}") for folder in folders)
+    # The user manager does not know what the user's shell sets.
+    places = "".join(
+        f"Environment={_quote(f'{name}={os.environ[name]}')}\n" for name in _PLACES if os.environ.get(name)
+    )
+    unit = _shipped_unit(name)
+    if not with_namespaces:
+        unit = _NAMESPACES.sub("", unit)
+    prefix = "-" if is_failure_ignored else ""
+    unit = _set(unit, "ExecStart", f"{prefix}{_quote(str(program), is_command=True)} {words}")
+    unit = _set(unit, "ReadWritePaths", writable)
+    return unit.replace("ExecStart=", f"{places}ExecStart=", 1)
+
+
+def find_needs(program: Path) -> tuple[Path, ...]:
+    """What has to be visible where `program`, the running `heliograph`, is to start: that, its packages, its Python."""
+    return (program, Path(__file__), Path(sys.prefix), Path(sys.base_prefix))
+
+
+def render_relay_unit(program: Path, needs: Sequence[Path]) -> str:
+    """The system unit of the relay, which starts `program`. Raises UserError if its sandbox hides one of `needs`."""
+    for need in needs:
+        if any(place.is_relative_to(hidden) for place in (need, need.resolve()) for hidden in _HIDDEN_FROM_RELAY):
+            raise UserError(
+                f"This Heliograph cannot run as the relay's service, whose sandbox hides {need.resolve()} from it.",
+                "Install it for the whole machine, and have that one print the unit: "
+                "sudo python3 -m venv /opt/heliograph && sudo /opt/heliograph/bin/pip install . "
+                "&& sudo /opt/heliograph/bin/heliograph relay unit",
+            )
+    command = f"{_quote(str(program), is_command=True)} relay --config ${{CONFIGURATION_DIRECTORY}}/relay.toml"
+    return _set(_shipped_unit(_RELAY_UNIT), "ExecStart", command)
+
+
+def _shipped_unit(name: str) -> str:
+    packaged = resources.files("heliograph") / "data" / name
+    if packaged.is_file():
+        return packaged.read_text("utf-8")
+    # An editable installation, or the checkout itself.
+    return (Path(__file__).parents[4] / "systemd" / name).read_text("utf-8")
+
+
+def _set(unit: str, key: str, value: str) -> str:
+    return re.sub(rf"^{key}=.*$", lambda _: f"{key}={value}", unit, flags=re.MULTILINE)
+
+
+def _quote(text: str, *, is_command: bool = False) -> str:
+    """As systemd.syntax(7) and systemd.service(5) want it."""
+    text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
+    if is_command:
+        text = text.replace("$", "$$")
+    return f'"{text}"' if re.search(r"[\s'\"\\;]", text) else text

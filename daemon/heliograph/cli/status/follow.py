@@ -1,0 +1,92 @@
+"""`heliograph status --follow`: a line for a status bar, now and whenever it changes."""
+
+from __future__ import annotations
+
+import asyncio
+import datetime
+import time
+from collections.abc import Callable
+from typing import TextIO
+
+from heliograph.cli.output.lines import LineOutput
+from heliograph.control.watch import Watch
+from heliograph.core.summary.bar import BarState
+from heliograph.core.summary.summary import UNTIL_RESUMED, Summary
+from heliograph.errors import UserError
+from heliograph.system.session_bus import session_bus_address
+
+Render = Callable[[BarState], str]
+_FIRST_ANSWER_S = 5.0
+_DAY_MS = 24 * 3_600_000
+
+
+async def follow(render: Render, stream: TextIO) -> None:
+    """Returns when nobody reads any more. Raises UserError if there is no session bus to hear from."""
+    output = LineOutput(stream)
+    await output.open()
+    last: str | None = None
+
+    def tell(summary: Summary | None) -> None:
+        nonlocal last
+        line = render(bar_of(summary))
+        if line != last:
+            last = line
+            output.write(line)
+
+    watch = Watch(_address(), tell)
+    try:
+        await watch.start()
+        if last is None and not watch.is_connected:
+            # Without a bus nobody calls.
+            tell(None)
+        await output.ended()
+    finally:
+        await watch.stop()
+        output.close()
+
+
+async def show_once(render: Render) -> str:
+    """The line as it is now."""
+    told: asyncio.Future[Summary | None] = asyncio.get_running_loop().create_future()
+    watch = Watch(_address(), lambda summary: None if told.done() else told.set_result(summary))
+    await watch.start()
+    try:
+        if not watch.is_connected:
+            return render(bar_of(None))
+        async with asyncio.timeout(_FIRST_ANSWER_S):
+            return render(bar_of(await told))
+    except TimeoutError:
+        return render(bar_of(None))
+    finally:
+        await watch.stop()
+
+
+def bar_of(summary: Summary | None) -> BarState:
+    """What the daemon told, with its times as the clock on the wall shows them."""
+    if summary is None or not summary.quiet_why:
+        return BarState(summary)
+    words = (summary.quiet_why, word_until(summary.quiet_until_ms, time.time_ns() // 1_000_000))
+    return BarState(summary, " ".join(filter(None, words)))
+
+
+def word_until(until_ms: int, now_ms: int) -> str:
+    """ "until 08:00", with the date unless that is within a day."""
+    if until_ms == UNTIL_RESUMED:
+        return "until resumed"
+    if until_ms <= 0:
+        return ""
+    try:
+        until = datetime.datetime.fromtimestamp(until_ms / 1000, datetime.UTC)
+    except (OverflowError, ValueError, OSError):
+        return ""
+    is_near = until_ms - now_ms < _DAY_MS
+    return f"until {until.astimezone():{'%H:%M' if is_near else '%Y-%m-%d %H:%M'}}"
+
+
+def _address() -> str:
+    address = session_bus_address()
+    if address is None:
+        raise UserError(
+            "There is no session bus.", "Start it in your desktop session, or set DBUS_SESSION_BUS_ADDRESS."
+        )
+    return address

@@ -1,0 +1,69 @@
+"""What can be told of accounts without a daemon to ask: from their ledgers, without changing them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass
+from typing import Any
+
+from heliograph.accounts import Account, state_folder
+from heliograph.core.delivery import State
+from heliograph.errors import StateError, StorageError
+from heliograph.store.ledger import LEDGER_NAME, open_readonly
+from heliograph.store.lock import is_held
+from heliograph.store.sign_out_file import sign_out_of
+
+
+@dataclass(frozen=True, slots=True)
+class StoppedAccount:
+    """One account's. `problem`: why the ledger tells nothing."""
+
+    user_id: str
+    homeserver: str
+    pid: int | None = None
+    """Of the process that has the account, but does not answer; 0 if it cannot be told."""
+    last_sync_ms: int | None = None
+    pending: int = 0
+    shown: int = 0
+    silent: int = 0
+    """Pushers that are still switched off by a daemon that was killed."""
+    problem: str | None = None
+    signed_out: str | None = None
+    """How the homeserver ended the device."""
+
+    def as_json(self) -> dict[str, Any]:
+        """Named as in the daemon's own answer, as far as it goes."""
+        return {"state": "not running" if self.pid is None else "not answering", **asdict(self)}
+
+
+async def look_into_ledgers(accounts: Sequence[Account]) -> list[StoppedAccount]:
+    """In the order of the accounts. A ledger that cannot be read is told of, too."""
+    return [await _look(account) for account in accounts]
+
+
+async def _look(account: Account) -> StoppedAccount:
+    folder = state_folder(account.user_id)
+    pid = is_held(folder)
+    how = sign_out_of(account)
+    signed_out = how.value if how is not None else None
+    if not (folder / LEDGER_NAME).exists():
+        never = "never started yet"
+        return StoppedAccount(account.user_id, account.homeserver, pid, problem=never, signed_out=signed_out)
+    try:
+        reader = await open_readonly(folder)
+        try:
+            state, counts = await reader.account(), await reader.counts()
+        finally:
+            await reader.close()
+    except (StateError, StorageError) as error:
+        return StoppedAccount(account.user_id, account.homeserver, pid, problem=str(error), signed_out=signed_out)
+    return StoppedAccount(
+        account.user_id,
+        account.homeserver,
+        pid,
+        last_sync_ms=state.last_sync_ms or None,
+        pending=counts.get(State.PENDING.value, 0),
+        shown=counts.get(State.SHOWN.value, 0),
+        signed_out=signed_out,
+        silent=sum(pushkey != account.pushkey for _, pushkey in state.switched_off),
+    )

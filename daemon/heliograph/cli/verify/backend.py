@@ -1,0 +1,137 @@
+"""Who does the verifying: the running daemon, which has the keys, or this process while none runs."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import random
+from collections.abc import AsyncIterator
+from functools import partial
+
+from heliograph.accounts import Account, state_folder
+from heliograph.app.account import now_ms
+from heliograph.app.verification_api import TrustDesk
+from heliograph.control.verification import VerificationClient, Verifying
+from heliograph.core.ids import UserId
+from heliograph.encryption.identity.device_trust import Trust
+from heliograph.encryption.olm.machine import Machine
+from heliograph.errors import EXIT_NEEDS_LOGIN, LoggedOut, SecretsLocked, ServerError, UserError
+from heliograph.homeserver.client import HomeserverClient
+from heliograph.homeserver.keys import KeysClient
+from heliograph.homeserver.session import Session
+from heliograph.loops.keys import KeyLoop
+from heliograph.ports.homeserver import SyncRequest
+from heliograph.secrets import open_secrets
+from heliograph.secrets.secret import Secret, decode_secret
+from heliograph.store.ledger import SqliteLedger
+from heliograph.system.tasks import keep_running, start
+
+log = logging.getLogger(__name__)
+
+_POLL_MS = 10_000
+_AGAIN_S = 2.0
+_PUBLISHED_LOOKS = 30
+
+
+@contextlib.asynccontextmanager
+async def open_verifying(account: Account) -> AsyncIterator[Verifying]:
+    """Raises UserError if neither can."""
+    client = await VerificationClient.connect()
+    if client is not None:
+        try:
+            yield client
+        finally:
+            client.close()
+        return
+    async with _alone(account) as verifying:
+        yield verifying
+
+
+@contextlib.asynccontextmanager
+async def _alone(account: Account) -> AsyncIterator[Verifying]:
+    """As the daemon does it, as far as that is needed. What comes to this device is kept; rooms wait for the daemon."""
+    secret = await _load(account)
+    folder, user_id = state_folder(account.user_id), account.user_id
+    async with contextlib.AsyncExitStack() as stack:
+        # Its lock keeps daemons away meanwhile.
+        ledger = await SqliteLedger.open(folder)
+        stack.push_async_callback(ledger.close)
+        session = Session(
+            account.homeserver, access_token=secret.access_token, user_id=user_id, device_id=account.device_id
+        )
+        stack.push_async_callback(session.close)
+        machine = await Machine.open(folder, user_id, account.device_id, secret.pickle_key, now_ms=now_ms())
+        stack.push_async_callback(machine.close)
+        keys = KeysClient(session)
+        trust = Trust(keys, machine, clock=now_ms)
+        key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=lambda title, hint: None)
+        token = (await ledger.account()).next_batch
+        syncing = partial(_sync, HomeserverClient(session), machine, key_loop, trust, token)
+        tasks = [
+            start(keep_running("sync", syncing), name="sync"),
+            start(key_loop.run(), name="keys"),
+            start(trust.run(), name="device trust"),
+        ]
+        stack.push_async_callback(_end, tasks)
+        await _wait_published(keys, user_id, account.device_id)
+        trust.turn()
+        yield TrustDesk({user_id: lambda: trust})
+
+
+async def _load(account: Account) -> Secret:
+    store = open_secrets(account.secrets)
+    try:
+        text = await store.load(account.user_id)
+    except SecretsLocked as error:
+        raise UserError(f"The {store.name} is locked.", "Unlock it, then try again.") from error
+    if text is None:
+        raise UserError(
+            f"The access token of {account.user_id} is gone from the {store.name}.",
+            f"Log in again: heliograph login {account.user_id}",
+            exit_code=EXIT_NEEDS_LOGIN,
+        )
+    return decode_secret(account.user_id, text)
+
+
+async def _sync(
+    homeserver: HomeserverClient, machine: Machine, key_loop: KeyLoop, trust: Trust, token: str | None
+) -> None:
+    """Never acknowledges rooms: the daemon's own token stays where it is."""
+    while True:
+        try:
+            sync = await homeserver.sync(
+                SyncRequest(token, 0 if token is None else _POLL_MS, event_types=frozenset(), timeline_limit=1)
+            )
+        except LoggedOut:
+            return
+        except ServerError as trouble:
+            log.info("Trying again: %s", trouble)
+            await asyncio.sleep(_AGAIN_S)
+            continue
+        token = sync.next_batch
+        if sync.to_device:
+            trust.take_received((await machine.take(sync.to_device)).outcomes)
+        key_loop.take_counts(sync.one_time_keys, sync.has_unused_fallback_key)
+
+
+async def _wait_published(keys: KeysClient, user_id: UserId, device_id: str) -> None:
+    try:
+        for _ in range(_PUBLISHED_LOOKS):
+            published = await keys.query_keys([user_id])
+            if device_id in published.devices.get(user_id, {}):
+                return
+            await asyncio.sleep(0.5)
+    except LoggedOut as gone:
+        raise UserError(
+            f"{user_id} is signed out.", f"Log in again: heliograph login {user_id}", exit_code=EXIT_NEEDS_LOGIN
+        ) from gone
+    except ServerError as trouble:
+        raise UserError(f"The homeserver cannot be asked: {trouble}.", "Try again later.") from trouble
+    raise UserError("The device's keys could not be published.", "Try again later, or see: heliograph run")
+
+
+async def _end(tasks: list[asyncio.Task[None]]) -> None:
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

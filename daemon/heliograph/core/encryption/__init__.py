@@ -1,0 +1,1 @@
+"""Encryption as values: what events bring, signed JSON, verification and trust."""

@@ -1,0 +1,74 @@
+"""How our device stands with its owner's other clients, and the user's identity with us."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from enum import Enum
+
+from heliograph.core.encryption.values import DeviceKeys
+from heliograph.core.encryption.verification import Known
+
+
+class Standing(Enum):
+    """The value is what `heliograph status` and the control interface say."""
+
+    UNKNOWN = "unknown"
+    """The homeserver has not been asked yet."""
+    NO_IDENTITY = "no identity"
+    """The user has not set up cross-signing in any client."""
+    UNVERIFIED = "unverified"
+    VERIFIED = "verified"
+    IDENTITY_CHANGED = "identity changed"
+    """The user's master key is not the one that was confirmed when this device was verified."""
+
+
+@dataclass(frozen=True, slots=True)
+class OwnKeys:
+    """What of the user's published keys is well signed."""
+
+    master: str | None = None
+    self_signing: str | None = None
+    """Signed by the master key."""
+    devices: Mapping[str, DeviceKeys] = field(default_factory=dict)
+    """By device id, ours among them."""
+    signed: frozenset[str] = frozenset()
+    """Ids of the devices that the self-signing key has signed."""
+
+    @property
+    def known(self) -> Known:
+        return Known({device_id: keys.ed25519 for device_id, keys in self.devices.items()}, self.master)
+
+
+def judge(own: OwnKeys, device_id: str, pinned_master: str | None) -> Standing:
+    """`pinned_master`: the master key that was confirmed when this device was verified."""
+    if pinned_master is not None and own.master != pinned_master:
+        return Standing.IDENTITY_CHANGED
+    if own.master is None or own.self_signing is None:
+        return Standing.NO_IDENTITY
+    return Standing.VERIFIED if device_id in own.signed else Standing.UNVERIFIED
+
+
+def explain(standing: Standing, user_id: str) -> tuple[str, str] | None:
+    """What to tell the user, as a title and what to do about it; None if all is well or nothing is known."""
+    verify = f"heliograph verify {user_id}"
+    match standing:
+        case Standing.UNVERIFIED:
+            return (
+                "Verify this device to read encrypted messages",
+                "Until you do, other people's clients may send it no keys, and messages show no text. "
+                f"Choose Verify for it in your other client, or run: {verify}",
+            )
+        case Standing.NO_IDENTITY:
+            return (
+                "Encrypted messages may stay unreadable",
+                "Your account has no identity that could vouch for this device. Set up secure backup in your other "
+                f"client, then run: {verify}",
+            )
+        case Standing.IDENTITY_CHANGED:
+            return (
+                "Your account's identity was reset",
+                "This device no longer trusts it. If you did it yourself, verify again: "
+                f"{verify}. If not, somebody may have got into your account.",
+            )
+    return None

@@ -1,0 +1,1 @@
+"""How deliveries become popups: which together, with what text, actions, sound and privacy, and when not."""

@@ -1,0 +1,213 @@
+"""Which popups the screen should show for the deliveries of an account: one for each room, one summary for a flood.
+
+Plan, then act: `arrange` says what to do as data, the delivery loop does it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+
+from heliograph.core.delivery import State
+from heliograph.core.ids import is_event_id, is_room_id
+from heliograph.core.notification import Category, Notification, Target, Urgency
+from heliograph.core.popups.actions import actions_for
+from heliograph.core.popups.privacy import Level
+from heliograph.core.popups.text import LINES as LINES
+from heliograph.core.popups.text import word_room, word_summary
+from heliograph.core.record import Content, Delivery, PopupRecord
+from heliograph.core.text.markup import plain, write_markup
+
+
+def _show_all(_: Delivery) -> Level:
+    return Level.FULL
+
+
+@dataclass(frozen=True, slots=True)
+class Show:
+    """Show a popup, or say something else in the one that is there."""
+
+    key: str
+    notification: Notification
+    deliveries: tuple[Delivery, ...]
+    """What is new in it, and what it quotes; the PENDING ones become SHOWN by it."""
+    digest: str
+    replaces: PopupRecord | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Close:
+    """Take a popup away: nothing it showed is open any more."""
+
+    record: PopupRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Keep:
+    """A popup that still says the right thing."""
+
+    record: PopupRecord
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """A popup that cannot be put together, since something in it finds a fault of ours. The others are not affected."""
+
+    key: str
+    deliveries: tuple[Delivery, ...]
+    record: PopupRecord | None
+    """What is on screen in its place."""
+    error: Exception
+
+
+Step = Show | Close | Keep | Fault
+
+_SUMMARY = "summary:"
+
+
+def arrange(
+    deliveries: Sequence[Delivery],
+    popups: Iterable[PopupRecord],
+    *,
+    me: str,
+    max_rooms: int,
+    level: Callable[[Delivery], Level] = _show_all,
+) -> list[Step]:
+    """The steps from the popups on screen to those that the open deliveries want.
+
+    `deliveries` are in order: the PENDING ones that are due, and what the popups they touch quote (see `Ledger.due`);
+    `PopupRecord.size` says how many those show in all. If more than `max_rooms` rooms have something new, all of it
+    becomes one summary, or joins the one that is there. `level` says how much of each may be shown. One step at the
+    most makes a sound.
+    """
+    records = {record.key: record for record in popups}
+    shown: dict[str, list[Delivery]] = {}
+    new: dict[str, list[Delivery]] = {}
+    for delivery in deliveries:
+        if delivery.content is None:
+            continue
+        if delivery.state is State.SHOWN and delivery.popup_key is not None:
+            shown.setdefault(delivery.popup_key, []).append(delivery)
+        elif delivery.state is State.PENDING:
+            new.setdefault(_key(delivery), []).append(delivery)
+    if len(new) > max_rooms:
+        everything = sorted((each for room in new.values() for each in room), key=lambda each: each.position)
+        summary = next((key for key in records if is_summary(key)), f"{_SUMMARY}{everything[0].event_id}")
+        new = {summary: everything}
+
+    steps: list[Step] = []
+    for key, pending in new.items():
+        record = records.get(key)
+        # What was held back in quiet may be older than what came through.
+        together = sorted([*shown.get(key, ()), *pending], key=lambda each: each.position)
+        steps.append(_guarded(key, together, record, partial(_show, key, together, record, me, level)))
+    for key, record in records.items():
+        if record.is_stale and key not in new:
+            still_open = shown.get(key, [])
+            steps.append(_guarded(key, still_open, record, partial(_refresh, record, still_open, me, level)))
+    return _sound_once(steps)
+
+
+def _guarded(key: str, deliveries: list[Delivery], record: PopupRecord | None, plan: Callable[[], Step]) -> Step:
+    try:
+        return plan()
+    except Exception as error:  # noqa: BLE001 - a stranger's message that finds a fault must not keep others from ringing
+        return Fault(key, tuple(deliveries), record, error)
+
+
+def is_summary(key: str) -> bool:
+    """Whether the popup of this key is of many rooms."""
+    return key.startswith(_SUMMARY)
+
+
+def new_rooms(deliveries: Iterable[Delivery]) -> int:
+    """How many rooms have something new."""
+    return len({_key(each) for each in deliveries if each.state is State.PENDING and each.content is not None})
+
+
+def _key(delivery: Delivery) -> str:
+    return delivery.room_id or delivery.event_id
+
+
+def _sound_once(steps: list[Step]) -> list[Step]:
+    """Of all that is shown together the most urgent is heard."""
+    heard = max((step for step in steps if _is_heard(step)), key=_weight, default=None)
+    return [_silenced(step) if isinstance(step, Show) and step is not heard else step for step in steps]
+
+
+def _is_heard(step: Step) -> bool:
+    return isinstance(step, Show) and step.notification.sound is not None
+
+
+def _weight(step: Step) -> tuple[int, bool]:
+    assert isinstance(step, Show)
+    new = [each.content for each in step.deliveries if each.state is State.PENDING and each.content is not None]
+    return step.notification.urgency, any(content.is_highlight for content in new)
+
+
+def _silenced(step: Show) -> Show:
+    return replace(step, notification=replace(step.notification, sound=None))
+
+
+def _refresh(record: PopupRecord, still_open: list[Delivery], me: str, level: Callable[[Delivery], Level]) -> Step:
+    if not still_open:
+        return Close(record)
+    step = _show(record.key, still_open, record, me, level)
+    return Keep(record) if step.digest == record.digest else step
+
+
+def _show(
+    key: str,
+    deliveries: list[Delivery],
+    record: PopupRecord | None,
+    me: str,
+    level: Callable[[Delivery], Level],
+) -> Show:
+    levels = [(each.content, level(each)) for each in deliveries if each.content is not None]
+    contents = [content for content, _ in levels]
+    new = [each.content for each in deliveries if each.content is not None and each.state is State.PENDING]
+    latest = deliveries[-1]
+    strictest = max(each for _, each in levels)
+    if is_of_many := len({each.room_id for each in deliveries}) > 1:
+        text = word_summary(levels)
+    else:
+        count = len(new) + (record.size if record is not None else 0)
+        text = word_room(contents, count, record.senders if record is not None else (), strictest)
+    avatar = None if is_of_many or strictest is Level.HIDDEN else contents[-1].avatar
+    body, markup = plain(text.body), write_markup(text.body)
+    return Show(
+        key=key,
+        notification=Notification(
+            summary=text.title,
+            body=body,
+            account=me,
+            category=contents[-1].category,
+            urgency=_urgency(contents),
+            sound=next((content.sound for content in reversed(new) if content.sound), None),
+            target=Target() if is_of_many else _target(latest),
+            actions=actions_for(contents, is_summary=is_of_many) if latest.room_id else (),
+            is_update=not new,
+            markup=markup,
+            avatar=avatar,
+        ),
+        deliveries=tuple(deliveries),
+        digest=hashlib.sha256(f"{text.title}\0{markup}\0{avatar}".encode()).hexdigest(),
+        replaces=record,
+    )
+
+
+def _target(delivery: Delivery) -> Target:
+    if not is_room_id(delivery.room_id):
+        return Target()
+    return Target(delivery.room_id, delivery.event_id if is_event_id(delivery.event_id) else None)
+
+
+def _urgency(contents: Sequence[Content]) -> Urgency:
+    """Calls stay on screen until answered; what neither sounds nor highlights does not insist."""
+    if any(content.category is Category.CALL for content in contents):
+        return Urgency.CRITICAL
+    if any(content.sound or content.is_highlight for content in contents):
+        return Urgency.NORMAL
+    return Urgency.LOW

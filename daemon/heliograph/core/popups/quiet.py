@@ -1,0 +1,169 @@
+"""When nothing shall pop up: a pause that the user asked for, and quiet hours by weekday.
+
+Times of day are the wall clock's, and hours are turned into instants day by day. So quiet hours begin and end by the
+clock on the wall also on the night when that is put forward or back, and are never shorter than it says.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from datetime import date, datetime, time, timedelta
+from typing import Protocol
+
+from heliograph.core.summary.summary import UNTIL_RESUMED
+
+PAUSED = "paused"
+QUIET_HOURS = "quiet hours"
+DO_NOT_DISTURB = "do not disturb"
+
+_DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
+_SHORTEST_NAME = 3
+_DAY_MINUTES = 24 * 60
+_MINUTE_MS = 60_000
+_LONGEST_PAUSE_MS = 366 * _DAY_MINUTES * _MINUTE_MS
+_LOOK_AHEAD_DAYS = 9
+
+
+class Zone(Protocol):
+    """The rules of a time zone."""
+
+    def wall(self, ms: int) -> datetime:
+        """What the clock on the wall shows at this instant, without a zone."""
+        ...
+
+    def instant(self, wall: datetime) -> int:
+        """When it shows that; `fold` chooses where it does so twice, or never."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Hours:
+    """From `begin` on each of `days` (Monday is 0) to `end`, the next day if that is not later. Minutes of the day."""
+
+    days: frozenset[int]
+    begin: int
+    end: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quiet:
+    """Nothing pops up. `until_ms` may be UNTIL_RESUMED."""
+
+    why: str
+    until_ms: int
+
+
+@dataclass(frozen=True, slots=True)
+class Through:
+    """What pops up all the same."""
+
+    highlights: bool = True
+    names: frozenset[str] = frozenset()
+    """Room ids, user ids of senders, and names of rooms."""
+
+
+_HOURS = re.compile(r"(?:(?P<days>[a-z,\s-]+?)\s+)?(?P<begin>\d{1,2}:\d\d)\s*-\s*(?P<end>\d{1,2}:\d\d)")
+_TIME = re.compile(r"(\d{1,2}):(\d\d)")
+_UNITS = (("d", _DAY_MINUTES), ("h", 60), ("m", 1))
+_PAUSE = re.compile(r"(?:(?P<d>\d{1,4})d)?\s*(?:(?P<h>\d{1,4})h)?\s*(?:(?P<m>\d{1,5})m(?:in)?)?")
+
+
+def parse_hours(text: str) -> Hours:
+    """ "22:00-07:00", "mon-fri 22:00-07:00", "sat,sun 00:00-24:00". Raises ValueError with what is wrong."""
+    found = _HOURS.fullmatch(text.strip().lower())
+    if found is None:
+        raise ValueError(f"{text!r} is not written like 22:00-07:00 or mon-fri 22:00-07:00")
+    return Hours(_parse_days(found["days"]), _parse_time(found["begin"]), _parse_time(found["end"]))
+
+
+def parse_pause(words: str, now_ms: int, zone: Zone) -> int:
+    """When a pause of "1h", "90m", "1h 30m", "2d" or "until 08:00" ends; "" is UNTIL_RESUMED. Raises ValueError."""
+    words = words.strip().lower()
+    if not words:
+        return UNTIL_RESUMED
+    if _TIME.fullmatch(until := words.removeprefix("until").strip()):
+        return _next_instant(_parse_time(until), now_ms, zone)
+    found = _PAUSE.fullmatch(words)
+    minutes = 0 if found is None else sum(int(found[unit] or 0) * size for unit, size in _UNITS)
+    if not minutes:
+        raise ValueError(f"{words!r} is not written like 1h, 90m, 1h 30m or until 08:00")
+    if minutes * _MINUTE_MS > _LONGEST_PAUSE_MS:
+        raise ValueError("a pause lasts a year at most")
+    return now_ms + minutes * _MINUTE_MS
+
+
+def quiet_at(now_ms: int, zone: Zone, hours: Sequence[Hours], paused_until_ms: int) -> Quiet | None:
+    """Whether it is quiet at this instant, why, and until when."""
+    if is_paused(now_ms, paused_until_ms):
+        return Quiet(PAUSED, paused_until_ms)
+    end_ms = now_ms
+    for begin_ms, until_ms in _stretches(now_ms, zone, hours):
+        if begin_ms <= end_ms < until_ms:
+            end_ms = until_ms
+    return Quiet(QUIET_HOURS, end_ms) if end_ms > now_ms else None
+
+
+def next_change_ms(now_ms: int, zone: Zone, hours: Sequence[Hours], paused_until_ms: int) -> int | None:
+    """When it is worth asking again. None: never by itself."""
+    quiet = quiet_at(now_ms, zone, hours, paused_until_ms)
+    if quiet is not None:
+        return None if quiet.until_ms == UNTIL_RESUMED else quiet.until_ms
+    return next((begin_ms for begin_ms, _ in _stretches(now_ms, zone, hours) if begin_ms > now_ms), None)
+
+
+def is_paused(now_ms: int, paused_until_ms: int) -> bool:
+    """Whether a pause until then still lasts."""
+    return paused_until_ms == UNTIL_RESUMED or paused_until_ms > now_ms
+
+
+def _stretches(now_ms: int, zone: Zone, hours: Sequence[Hours]) -> Iterator[tuple[int, int]]:
+    """The quiet stretches from yesterday's on, in order of their beginnings."""
+    today = zone.wall(now_ms).date()
+    found = []
+    for day in (today + timedelta(days=ahead) for ahead in range(-1, _LOOK_AHEAD_DAYS)):
+        for each in hours:
+            if day.weekday() in each.days:
+                end_minute = each.end if each.end > each.begin else each.end + _DAY_MINUTES
+                found.append((min(_instants(day, each.begin, zone)), max(_instants(day, end_minute, zone))))
+    yield from sorted(found)
+
+
+def _next_instant(minute: int, now_ms: int, zone: Zone) -> int:
+    today = zone.wall(now_ms).date()
+    instants = (max(_instants(today + timedelta(days=ahead), minute, zone)) for ahead in range(3))
+    return next(instant for instant in instants if instant > now_ms)
+
+
+def _instants(day: date, minute: int, zone: Zone) -> tuple[int, int]:
+    """When the clock shows this minute of this day: twice the same, but for the night when it is put back; for one
+    that is skipped, what the time before and after that would make of it."""
+    wall = datetime.combine(day, time()) + timedelta(minutes=minute)
+    return zone.instant(wall), zone.instant(wall.replace(fold=1))
+
+
+def _parse_time(text: str) -> int:
+    hour, minute = (int(part) for part in text.split(":"))
+    if hour > 24 or minute > 59 or (hour == 24 and minute):
+        raise ValueError(f"{text!r} is no time of day")
+    return hour * 60 + minute
+
+
+def _parse_days(text: str | None) -> frozenset[int]:
+    if text is None:
+        return frozenset(range(7))
+    days: set[int] = set()
+    for part in re.split(r"[,\s]+", re.sub(r"\s*-\s*", "-", text).strip(", ")):
+        first, _, last = part.partition("-")
+        begin = _parse_day(first)
+        days.update((begin + step) % 7 for step in range((_parse_day(last or first) - begin) % 7 + 1))
+    return frozenset(days)
+
+
+def _parse_day(name: str) -> int:
+    """ "mon", "monday", and whatever is between."""
+    for day, full in enumerate(_DAYS):
+        if len(name) >= _SHORTEST_NAME and full.startswith(name):
+            return day
+    raise ValueError(f"{name!r} is no weekday: write {', '.join(full[:_SHORTEST_NAME] for full in _DAYS)}")

@@ -1,0 +1,79 @@
+"""One of each kind of notification, for the user to see what becomes of them on this desktop."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+from heliograph.core.ids import EventId, RoomId, UserId
+from heliograph.core.notification import Category, Notification, Picture
+from heliograph.core.popups.arrange import Show, arrange
+from heliograph.core.record import Content, Delivery
+
+_ME = "@you:example.org"
+_SIDE = 96
+"""Pixels of a picture."""
+
+
+def sample_notifications() -> list[tuple[str, Notification]]:
+    """What each stands for, and how it looks: put together as real ones are."""
+    return [
+        (
+            "a message to you alone, with a picture",
+            replace(_show([_message("Alice", "Are you coming to lunch?", is_direct=True)]), picture=_draw_picture()),
+        ),
+        (
+            "a message in a thread, with emphasis",
+            _show([_message("Bob", "at noon, not later", markup="at <b>noon</b>, not later", thread="When?")]),
+        ),
+        (
+            "several messages in a room",
+            _show([_message("Alice", "Pizza?"), _message("Bob", "Always."), _message("Alice", "12:30 then.")]),
+        ),
+        ("a mention", _show([_message("Bob", "you: what do you say?", is_highlight=True, sound="default")])),
+        ("a message that makes no sound", _show([_message("Carol", "<b>not bold</b> & not a link")])),
+        (
+            "an invite",
+            _show([_message("Dave", "Invited you to this room", room="Reading group", category=Category.INVITE)]),
+        ),
+        (
+            "a call",
+            _show([_message("Alice", "Incoming call", is_direct=True, category=Category.CALL, sound="ring")]),
+        ),
+        (
+            "news from many rooms at once",
+            _show([_message("Erin", f"News {number}", room=f"Room {number}") for number in range(1, 7)]),
+        ),
+        (
+            "a word from Heliograph itself",
+            Notification("The keyring is locked", "This is only a test.", _ME, category=Category.DEVICE),
+        ),
+    ]
+
+
+def _draw_picture() -> Picture:
+    """A light disc on a dark ground."""
+    half = _SIDE // 2
+    light, dark = bytes((235, 203, 139, 255)), bytes((94, 129, 172, 255))
+    rows = range(_SIDE)
+    pixels = b"".join(
+        light if (x - half) ** 2 + (y - half) ** 2 < (_SIDE // 3) ** 2 else dark for y in rows for x in rows
+    )
+    return Picture(_SIDE, _SIDE, pixels)
+
+
+def _message(sender: str, text: str, *, room: str = "Lunch", **content: Any) -> Delivery:
+    defaults: dict[str, Any] = {"sound": None}
+    return Delivery(
+        event_id=EventId(f"$test-{sender}-{text}"),
+        room_id=RoomId(f"!{room}:example.org"),
+        sender=UserId(f"@{sender.lower()}:example.org"),
+        content=Content(room_title=room, sender_name=sender, text=text, **(defaults | content)),
+    )
+
+
+def _show(deliveries: Sequence[Delivery]) -> Notification:
+    (step,) = arrange(deliveries, (), me=_ME, max_rooms=5)
+    assert isinstance(step, Show)
+    return step.notification

@@ -1,0 +1,147 @@
+"""What a popup says for the messages that it shows."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+from heliograph.core.notification import Category
+from heliograph.core.popups.privacy import Level
+from heliograph.core.record import Content
+from heliograph.core.text.markup import Span, Style, Styled, in_one_line, join, read_markup, shorten
+
+LINES = 4
+"""How many messages a room's popup quotes."""
+LINE_LIMIT = 200
+"""Characters of each, where it quotes several: a long one must not push the newest off the popup."""
+SUMMARY_LINES = 7
+"""How many rooms and highlights a summary names."""
+SUMMARY_HIGHLIGHTS = 3
+"""How many of what highlights, the newest first, it quotes."""
+_NAMES = 3
+"""How many senders are named in a row."""
+
+WHERE_ALL_ARE = "All of them: heliograph inbox"
+
+
+@dataclass(frozen=True, slots=True)
+class PopupText:
+    """A title, which takes no markup, and the lines below it."""
+
+    title: str
+    body: Styled
+
+
+def word_room(contents: Sequence[Content], count: int, senders: Iterable[str], level: Level) -> PopupText:
+    """For the messages of one room, oldest first, of which there are `count` with those that are no longer at hand.
+
+    `senders` are the names of all who wrote, those of `contents` or not.
+    """
+    latest = contents[-1]
+    names = _names([*senders, *(content.sender_name for content in contents)])
+    if level is Level.HIDDEN:
+        return PopupText(_word_hidden(latest, count), ())
+    title = latest.sender_name if _is_between_two(contents, names) else latest.room_title
+    with_names = title != latest.sender_name or not latest.is_direct
+    if level is Level.SENDER and latest.category is Category.MESSAGE:
+        body = _count(count, "new message") + (f" from {_enumerate(names)}" if with_names and names else "")
+        return PopupText(title, (Span(body[:1].upper() + body[1:]),))
+    quoted = contents[-LINES:]
+    threads = {content.thread for content in quoted}
+    thread = threads.pop() if len(threads) == 1 else None
+    if thread is not None:
+        title = f"{title} › {thread or 'thread'}"
+    if count > 1:
+        title = f"{title} ({count} new)"
+    lines = [_line(content, with_name=with_names, with_thread=thread is None) for content in quoted]
+    if len(lines) > 1:
+        lines = [shorten(in_one_line(line), LINE_LIMIT) for line in lines]
+    others = [name for name in names if all(name != content.sender_name for content in quoted)]
+    if others and with_names:
+        lines.insert(0, (Span(f"Also from {_enumerate(others)}", Style.ITALIC),))
+    return PopupText(title, _stack(lines))
+
+
+def word_summary(contents: Sequence[tuple[Content, Level]]) -> PopupText:
+    """For messages of many rooms: what highlights first, with who says it and what; then the rooms."""
+    visible = [(content, level) for content, level in contents if level is not Level.HIDDEN]
+    hidden = len(contents) - len(visible)
+    quoted = [_highlight(content, level) for content, level in reversed(visible) if content.is_highlight]
+    quoted = quoted[:SUMMARY_HIGHLIGHTS]
+    rooms = Counter(_room_name(content) for content, _ in visible)
+    highlighted = Counter(_room_name(content) for content, _ in visible if content.is_highlight)
+    ordered = sorted(rooms, key=lambda title: (-highlighted[title], -rooms[title]))
+    named = SUMMARY_LINES - len(quoted)
+    lines = [f"{title}: {rooms[title]}{' (@)' if highlighted[title] else ''}" for title in ordered[:named]]
+    if len(rooms) > named:
+        lines.append(f"and {len(rooms) - named} more")
+    if hidden:
+        lines.append(f"Hidden: {hidden}")
+    lines.append(WHERE_ALL_ARE)
+    where = f" in {len(rooms)} rooms" if len(rooms) > 1 and not hidden else ""
+    title = f"{_count(len(contents), 'new message')}{where}"
+    return PopupText(title, _stack([*quoted, *((Span(line),) for line in lines)]))
+
+
+def _highlight(content: Content, level: Level) -> Styled:
+    where = "" if content.is_direct else f" in {content.room_title}"
+    start = [Span("@ "), Span(content.sender_name or content.room_title, Style.BOLD)]
+    start.append(Span(where if content.sender_name else ""))
+    if level is not Level.FULL:
+        return join(start)
+    text = read_markup(content.markup) if content.markup else (Span(content.text),)
+    return shorten(in_one_line(join([*start, Span(": "), *text])), LINE_LIMIT)
+
+
+def _room_name(content: Content) -> str:
+    return content.sender_name if content.is_direct else content.room_title
+
+
+def _is_between_two(contents: Sequence[Content], names: Sequence[str]) -> bool:
+    return contents[-1].is_direct and len(names) < 2
+
+
+def _word_hidden(latest: Content, count: int) -> str:
+    match latest.category:
+        case Category.CALL:
+            return "Incoming call"
+        case Category.INVITE:
+            return "New invite"
+    text = _count(count, "new message")
+    return text[:1].upper() + text[1:]
+
+
+def _line(content: Content, *, with_name: bool, with_thread: bool) -> Styled:
+    text = read_markup(content.markup) if content.markup else (Span(content.text),)
+    where = ""
+    if with_thread and content.thread is not None:
+        where = f"in “{content.thread}”" if content.thread else "in a thread"
+    if with_name and content.sender_name:
+        return join([Span(content.sender_name, Style.BOLD), Span(f" ({where}): " if where else ": "), *text])
+    return join([Span(f"({where}) " if where else ""), *text])
+
+
+def _stack(lines: Sequence[Styled]) -> Styled:
+    spans: list[Span] = []
+    for line in lines:
+        if spans:
+            spans.append(Span("\n"))
+        spans.extend(line)
+    return join(spans)
+
+
+def _names(senders: Iterable[str]) -> list[str]:
+    """Each once, in order."""
+    return [name for name in dict.fromkeys(senders) if name]
+
+
+def _enumerate(names: Sequence[str]) -> str:
+    if len(names) > _NAMES:
+        return f"{', '.join(names[: _NAMES - 1])} and {len(names) - _NAMES + 1} others"
+    *head, last = names
+    return f"{', '.join(head)} and {last}" if head else last
+
+
+def _count(count: int, what: str) -> str:
+    return what if count == 1 else f"{count} {what}s"

@@ -1,0 +1,1 @@
+"""Pushers: their form, who of them rings, and the fallback."""

@@ -1,0 +1,200 @@
+"""Who rings: this desktop while the user is there, the HTTP pushers otherwise. What is known goes in, steps come out.
+
+The order is the promise. Switching a pusher on moves the server's cursor to the present, so what came before it is
+never pushed: it is collected here with one more sync, after the switch. And a pusher is switched off only after a
+sync that worked.
+
+    away, relay    collect, own direct pusher off, hush     what is pushed from now on is not held back
+    away, switch   HTTP pushers on, collect, hush
+    back, relay    collect, ring, own direct pusher on
+    back, switch   collect, ring, HTTP pushers off
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from enum import Enum
+from typing import Literal
+
+from heliograph.core.pushers.pusher import Pusher, PusherKey, is_called
+
+
+@dataclass(frozen=True, slots=True)
+class Signs:
+    """What tells whether the user is at this desktop. The defaults are those of a machine that tells nothing."""
+
+    is_locked: bool = False
+    is_idle: bool = False
+    """For as long as the configuration allows for."""
+    is_asleep: bool = False
+    """The machine goes to sleep, or has not said yet that it woke."""
+    has_server: bool = True
+    """Something shows notifications."""
+    is_stopping: bool = False
+
+    @property
+    def why_away(self) -> str | None:
+        """None: the user counts as present."""
+        if self.is_stopping:
+            return "Heliograph stops"
+        if self.is_asleep:
+            return "the machine sleeps"
+        if self.is_locked:
+            return "the session is locked"
+        if self.is_idle:
+            return "nobody has touched keyboard or mouse for a while"
+        return None if self.has_server else "there is no notification server"
+
+
+def why_elsewhere(signs: Signs, *, is_enabled: bool, is_silenced: bool) -> str | None:
+    """Why other devices should ring, and not this one. None: this one should.
+
+    What another client switched off (MSC3881) or silenced (MSC3890) does not ring, so the others must.
+    """
+    if signs.why_away is not None:
+        return signs.why_away
+    if not is_enabled:
+        return "another of your clients switched Heliograph off"
+    return "another of your clients silenced Heliograph" if is_silenced else None
+
+
+class SetUp(Enum):
+    """How the desktop and the HTTP pushers share the ringing."""
+
+    RELAY = "relay"
+    """The server holds HTTP pushes back while a direct pusher takes them (MSC3361): one rings."""
+    SWITCH = "switch"
+    """Pushers are switched off while the user is here (MSC3881)."""
+    ALWAYS = "always"
+    """HTTP pushers ring, whatever happens here."""
+
+
+@dataclass(frozen=True, slots=True)
+class HandoffSettings:
+    """What the configuration says."""
+
+    mode: Literal["always", "switch"] = "always"
+    while_away: Literal["silent", "wait", "ring"] = "silent"
+    quiet: tuple[str, ...] = ()
+    """Names of pushers that are silent while the user is here."""
+    fallback: PusherKey | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Known:
+    """What is known of the account at one moment."""
+
+    own: PusherKey
+    """Our direct pusher."""
+    pushers: tuple[Pusher, ...]
+    switched_off: frozenset[PusherKey] = frozenset()
+    """By us, as the ledger has it."""
+    seen_off: frozenset[PusherKey] = frozenset()
+    """Those of them that were off, as they should, since. On again means that another client did that."""
+    left_alone: frozenset[PusherKey] = frozenset()
+    """Switched on again by another client while we had them off: not ours until the user comes back again."""
+    has_direct_push: bool = False
+    has_remote_toggle: bool = False
+    is_hushed: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchOn:
+    """Switch this pusher on, then forget that we switched it off."""
+
+    pusher: Pusher
+
+
+@dataclass(frozen=True, slots=True)
+class SwitchOff:
+    """Write down that we switch this pusher off, then do it."""
+
+    pusher: Pusher
+
+
+@dataclass(frozen=True, slots=True)
+class Collect:
+    """Sync without waiting until nothing new comes. If that fails, what follows but `Ring` has to wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Hush:
+    """Another device rings: notifications here are silent, or wait."""
+
+
+@dataclass(frozen=True, slots=True)
+class Ring:
+    """Notifications here are as they should be."""
+
+
+Step = SwitchOn | SwitchOff | Collect | Hush | Ring
+
+
+def set_up(settings: HandoffSettings, *, has_direct_push: bool, has_remote_toggle: bool) -> SetUp:
+    """What the server allows for, of what the configuration asks for."""
+    if has_direct_push:
+        return SetUp.RELAY
+    return SetUp.SWITCH if settings.mode == "switch" and has_remote_toggle else SetUp.ALWAYS
+
+
+def plan_handoff(known: Known, settings: HandoffSettings, *, is_away: bool) -> tuple[Step, ...]:
+    """What to do, in order, so that it is as it should be. Nothing, if it is."""
+    should_be_off = _should_be_off(known, settings, is_away=is_away)
+    on = [SwitchOn(each) for each in known.pushers if _is_ours_to_enable(each, known, should_be_off)]
+    off = [SwitchOff(each) for each in known.pushers if _is_to_be_disabled(each, known, should_be_off)]
+    if is_away:
+        hush = [Hush()] if not known.is_hushed and _is_covered(known, settings) else []
+        is_collected = any(each.pusher.key != known.own for each in on) or bool(off)
+        collect = [Collect()] if is_collected else []
+        return (*collect, *on, *off, *hush) if off else (*on, *collect, *hush)
+    if known.is_hushed:
+        return (Collect(), Ring(), *on, *off)
+    return (Collect(), *on, *off) if off else tuple(on)
+
+
+def outdated(known: Known) -> frozenset[PusherKey]:
+    """Pushers that the ledger calls switched off, and that another client switched on or removed."""
+    there = {each.key: each for each in known.pushers}
+    return frozenset(
+        key for key in known.switched_off if key not in there or (there[key].is_enabled and key in known.seen_off)
+    )
+
+
+def off_now(known: Known) -> frozenset[PusherKey]:
+    """Pushers that are off as we switched them."""
+    return frozenset(each.key for each in known.pushers if each.key in known.switched_off and not each.is_enabled)
+
+
+def _should_be_off(known: Known, settings: HandoffSettings, *, is_away: bool) -> frozenset[PusherKey]:
+    if known.has_direct_push:
+        # The relay holds back what others would ring for; nothing has to be switched, and nothing can be skipped.
+        return frozenset({known.own}) if is_away else frozenset()
+    if is_away or not known.has_remote_toggle:
+        return frozenset()
+    return frozenset(_quiet(known, settings))
+
+
+def _quiet(known: Known, settings: HandoffSettings) -> Iterable[PusherKey]:
+    for pusher in known.pushers:
+        if pusher.kind != "http" or pusher.key in known.left_alone:
+            continue
+        is_fallback = settings.mode == "switch" and pusher.key == settings.fallback
+        if is_fallback or any(is_called(pusher, name) for name in settings.quiet):
+            yield pusher.key
+
+
+def _is_ours_to_enable(pusher: Pusher, known: Known, should_be_off: frozenset[PusherKey]) -> bool:
+    return pusher.key in known.switched_off and pusher.key not in should_be_off and not pusher.is_enabled
+
+
+def _is_to_be_disabled(pusher: Pusher, known: Known, should_be_off: frozenset[PusherKey]) -> bool:
+    is_theirs = pusher.key in known.seen_off and pusher.key in known.switched_off
+    return pusher.key in should_be_off and pusher.is_enabled and not is_theirs
+
+
+def _is_covered(known: Known, settings: HandoffSettings) -> bool:
+    """Whether something else rings while the user is away."""
+    if settings.while_away == "ring":
+        return False
+    return any(each.kind == "http" and (each.is_enabled or each.key in known.switched_off) for each in known.pushers)

@@ -1,0 +1,165 @@
+"""What `heliograph status` tells of the running daemon: filled in by the loops, read by the control interface."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from enum import Enum
+from typing import Any, Protocol
+
+
+class Connection(Enum):
+    """How an account stands with its homeserver."""
+
+    CONNECTING = "connecting"
+    CONNECTED = "connected"
+    OFFLINE = "offline"
+    SIGNED_OUT = "signed out"
+    WAITING_FOR_KEYRING = "waiting for keyring"
+
+
+class TaskStatus(Protocol):
+    """What a long-lived task tells of itself. `crashes`: since it last ran for long without one."""
+
+    name: str
+    crashes: int
+
+    def as_json(self) -> dict[str, Any]:
+        """Its part of the control interface's answer."""
+        ...
+
+
+@dataclass(slots=True)
+class HandoffStatus:
+    """Who rings."""
+
+    set_up: str = "always"
+    why_away: str | None = None
+    """None: the user counts as present."""
+    is_hushed: bool = False
+    quiet: tuple[str, ...] = ()
+    """Pushers that we have switched off."""
+    fallback: str = "none"
+    """none, registered, or what became of it."""
+    relay: str = "none"
+    """Of a relay that is a gateway only: told, or why it was not told what was shown."""
+    trouble: str | None = None
+    """Why the last change is not complete."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {
+            "set_up": self.set_up,
+            "present": self.why_away is None,
+            "why_away": self.why_away,
+            "hushed": self.is_hushed,
+            "quiet": list(self.quiet),
+            "fallback": self.fallback,
+            "relay": self.relay,
+            "trouble": self.trouble,
+        }
+
+
+@dataclass(slots=True)
+class AccountStatus:
+    """One account's. Times are milliseconds since 1970; None: not yet."""
+
+    user_id: str
+    homeserver: str
+    connection: Connection = Connection.CONNECTING
+    why: str = ""
+    connected_since_ms: int | None = None
+    last_sync_ms: int | None = None
+    mode: str = ""
+    mode_reason: str = ""
+    software: str | None = None
+    versions: tuple[str, ...] = ()
+    has_direct_push: bool = False
+    has_remote_toggle: bool = False
+    is_pusher_registered: bool = False
+    is_pusher_enabled: bool = True
+    is_handed_over: bool = False
+    """We switched our direct pusher off, so that others ring: the server need not list any more what rings."""
+    is_silenced: bool = False
+    rules_problem: str | None = None
+    standing: str = "unknown"
+    """How the device stands with its owner's other clients: a value of `core.encryption.trust.Standing`."""
+    pending: int = 0
+    shown: int = 0
+
+    handoff: HandoffStatus = field(default_factory=HandoffStatus)
+    tasks: list[TaskStatus] = field(default_factory=list)
+    """The long-lived ones that keep the account."""
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether a server with direct push has reason to list what rings."""
+        return self.is_pusher_registered and not self.is_handed_over
+
+    def as_json(self) -> dict[str, Any]:
+        """The account's part of the control interface's answer."""
+        return {
+            "user_id": self.user_id,
+            "homeserver": self.homeserver,
+            "state": self.connection.value,
+            "why": self.why,
+            "connected_since_ms": self.connected_since_ms,
+            "last_sync_ms": self.last_sync_ms,
+            "mode": self.mode,
+            "mode_reason": self.mode_reason,
+            "server": {
+                "software": self.software,
+                "versions": list(self.versions),
+                "direct_push": self.has_direct_push,
+                "remote_toggle": self.has_remote_toggle,
+            },
+            "pusher": {
+                "registered": self.is_pusher_registered,
+                "enabled": self.is_pusher_enabled,
+                "silenced": self.is_silenced,
+            },
+            "handoff": self.handoff.as_json(),
+            "pending": self.pending,
+            "shown": self.shown,
+            "rules_problem": self.rules_problem,
+            "device": self.standing,
+            "tasks": [task.as_json() for task in self.tasks],
+        }
+
+
+@dataclass(slots=True)
+class DaemonStatus:
+    """The whole daemon's."""
+
+    version: str
+    pid: int
+    started_ms: int
+    desktop: str = ""
+    notification_server: str | None = None
+    accounts: list[AccountStatus] = field(default_factory=list)
+    tasks: list[TaskStatus] = field(default_factory=list)
+    """The long-lived ones that all accounts share."""
+    told_systemd: str = ""
+    """The line that `systemctl status` shows: whichever account changes it, it is sent once."""
+    on_change: Callable[[], None] = lambda: None
+    """Whom `note_change` tells."""
+
+    @property
+    def summary(self) -> str:
+        """In a line."""
+        states = [account.connection.value for account in self.accounts]
+        return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "no accounts"
+
+    def note_change(self) -> None:
+        """A loop may have changed something here."""
+        self.on_change()
+
+    def as_json(self) -> dict[str, Any]:
+        """The control interface's answer."""
+        return {
+            "version": self.version,
+            "pid": self.pid,
+            "started_ms": self.started_ms,
+            "desktop": {"name": self.desktop, "server": self.notification_server},
+            "accounts": [account.as_json() for account in self.accounts],
+            "tasks": [task.as_json() for task in self.tasks],
+        }

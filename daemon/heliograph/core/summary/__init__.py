@@ -1,0 +1,1 @@
+"""What is unread, and its summary for bars and docks."""

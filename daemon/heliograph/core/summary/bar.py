@@ -1,0 +1,267 @@
+"""What a status bar shows, and how each bar wants to be told: one line for each change.
+
+waybar, i3status-rs and i3blocks take JSON, polybar a line of text, eww any JSON; all others what a template says.
+Names of rooms come from strangers: they are cleaned, and escaped where a bar would take them for markup.
+"""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from types import MappingProxyType
+from typing import Any
+
+from heliograph.core.summary.summary import RoomCount, Summary
+from heliograph.core.text.clean import clean_line, count_things
+
+STOPPED = "stopped"
+"""The state while no daemon answers."""
+_WELL = ("connected", "connecting")
+ROOM_LINES = 10
+"""How many rooms a tooltip names."""
+NAME_LIMIT = 60
+
+
+@dataclass(frozen=True, slots=True)
+class BarState:
+    """All that a bar can show."""
+
+    summary: Summary | None = None
+    """None: no daemon answers."""
+    quiet: str = ""
+    """Why nothing pops up at the moment, and until when, in words; "" if it does."""
+
+    @property
+    def state(self) -> str:
+        """How the account that fares worst stands with its homeserver, or STOPPED."""
+        return STOPPED if self.summary is None else self.summary.state
+
+    @property
+    def unread(self) -> int:
+        """Messages."""
+        return 0 if self.summary is None else self.summary.unread
+
+    @property
+    def highlights(self) -> int:
+        """Those of them that highlight."""
+        return 0 if self.summary is None else self.summary.highlights
+
+    @property
+    def rooms(self) -> tuple[RoomCount, ...]:
+        """Those with the newest messages, newest first. There may be more with something unread."""
+        return () if self.summary is None else self.summary.rooms
+
+    @property
+    def accounts(self) -> tuple[tuple[str, str], ...]:
+        """User ids and their states."""
+        return () if self.summary is None else self.summary.accounts
+
+    @property
+    def is_in_trouble(self) -> bool:
+        """Messages do not arrive."""
+        return self.state not in _WELL
+
+    @property
+    def classes(self) -> tuple[str, ...]:
+        """All that is so, the most urgent first; never empty. For style sheets."""
+        found = []
+        if self.is_in_trouble:
+            found += ["offline", self.state.replace(" ", "-")]
+        if self.quiet:
+            found.append("quiet")
+        if self.highlights:
+            found.append("highlight")
+        if self.unread:
+            found.append("unread")
+        return tuple(dict.fromkeys(found)) or ("none",)
+
+    @property
+    def text(self) -> str:
+        """The number, after "!" in trouble and "z" in quiet. Empty where there is nothing to tell."""
+        mark = "!" if self.is_in_trouble else "z" if self.quiet else ""
+        return f"{mark}{self.unread or ''}"
+
+    @property
+    def tooltip(self) -> str:
+        """Lines: the whole, the rooms, and what is wrong."""
+        lines = [_whole(self)]
+        lines += [_room_line(room) for room in self.rooms[:ROOM_LINES]]
+        if len(self.rooms) > ROOM_LINES:
+            lines.append("and more")
+        lines += [
+            f"{clean_line(user_id, NAME_LIMIT)}: {state}" for user_id, state in self.accounts if state not in _WELL
+        ]
+        if self.state == STOPPED:
+            lines.append("Heliograph is not running")
+        if self.quiet:
+            lines.append(self.quiet[:1].upper() + self.quiet[1:])
+        return "\n".join(lines)
+
+
+def _whole(bar: BarState) -> str:
+    if not bar.unread:
+        return "Nothing unread"
+    return f"{bar.unread} unread" + (f", {_highlights(bar.highlights)}" if bar.highlights else "")
+
+
+def _room_line(room: RoomCount) -> str:
+    title = clean_line(room.title, NAME_LIMIT) or "(no name)"
+    return f"{title}: {room.unread}" + (f" ({_highlights(room.highlights)})" if room.highlights else "")
+
+
+def _highlights(count: int) -> str:
+    return count_things(count, "highlight")
+
+
+def escape_pango(text: str) -> str:
+    """`text` as Pango markup shows it, on one line."""
+    for plain, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;")):
+        text = text.replace(plain, escaped)
+    return text.replace("\n", "&#10;")
+
+
+def _waybar(bar: BarState) -> str:
+    """waybar-custom(5), `"return-type": "json"`. Without text the module is hidden."""
+    return _json(
+        {
+            "text": escape_pango(bar.text),
+            "alt": bar.classes[0],
+            "tooltip": escape_pango(bar.tooltip).replace("&#10;", "\n"),
+            "class": list(bar.classes),
+        }
+    )
+
+
+def _polybar(bar: BarState) -> str:
+    """polybar's custom/script with `tail = true`."""
+    return f"{bar.text} @{bar.highlights}" if bar.highlights else bar.text
+
+
+def _i3blocks(bar: BarState) -> str:
+    """i3blocks(1), `format=json`. An empty block is hidden. i3blocks 1.4 takes nothing but texts for values."""
+    return _json({"full_text": _polybar(bar), "short_text": bar.text, "urgent": _json(bar.highlights > 0)})
+
+
+def _i3status_rs(bar: BarState) -> str:
+    """i3status-rust's custom block with `json = true` and `persistent = true`."""
+    state = "Idle"
+    if bar.is_in_trouble:
+        state = "Critical"
+    elif bar.highlights:
+        state = "Warning"
+    elif bar.unread:
+        state = "Info"
+    return _json({"text": _polybar(bar), "short_text": bar.text, "state": state})
+
+
+def _eww(bar: BarState) -> str:
+    """One flat object for `deflisten`; eww's labels take text as it is."""
+    return _json(
+        {
+            "text": bar.text,
+            "unread": bar.unread,
+            "highlights": bar.highlights,
+            "state": bar.state,
+            "class": " ".join(bar.classes),
+            "quiet": bar.quiet,
+            "tooltip": bar.tooltip,
+        }
+    )
+
+
+def _everything(bar: BarState) -> str:
+    """For programs of the user's own."""
+    return _json(
+        {
+            "unread": bar.unread,
+            "highlights": bar.highlights,
+            "state": bar.state,
+            "quiet": bar.quiet,
+            "class": list(bar.classes),
+            "rooms": [
+                {
+                    "account": room.account,
+                    "room_id": room.room_id,
+                    "title": clean_line(room.title, NAME_LIMIT),
+                    "unread": room.unread,
+                    "highlights": room.highlights,
+                }
+                for room in bar.rooms
+            ],
+            "accounts": [{"user_id": user_id, "state": state} for user_id, state in bar.accounts],
+        }
+    )
+
+
+def _json(value: Any) -> str:
+    return json.dumps(value, ensure_ascii=False, separators=(",", ":"))
+
+
+FORMATS: Mapping[str, Callable[[BarState], str]] = MappingProxyType(
+    {
+        "waybar": _waybar,
+        "polybar": _polybar,
+        "i3blocks": _i3blocks,
+        "i3status-rs": _i3status_rs,
+        "eww": _eww,
+        "json": _everything,
+    }
+)
+"""By the name of the bar. Each gives one line, which may be empty."""
+
+_FIELDS: Mapping[str, Callable[[BarState], str]] = MappingProxyType(
+    {
+        "text": lambda bar: bar.text,
+        "unread": lambda bar: str(bar.unread),
+        "highlights": lambda bar: str(bar.highlights),
+        "rooms": lambda bar: str(len(bar.rooms)),
+        "state": lambda bar: bar.state,
+        "class": lambda bar: bar.classes[0],
+        "quiet": lambda bar: bar.quiet,
+        "tooltip": lambda bar: bar.tooltip,
+    }
+)
+_ESCAPES: Mapping[str, Callable[[str], str]] = MappingProxyType(
+    {
+        "": lambda text: text.replace("\n", "; "),
+        "pango": escape_pango,
+        "json": lambda text: json.dumps(text, ensure_ascii=False),
+    }
+)
+_PART = re.compile(r"\{\{|\}\}|\{([^{}:]*)(?::([^{}]*))?\}|[{}]")
+
+
+class TemplateError(ValueError):
+    """What is wrong with a template."""
+
+
+def read_format(text: str) -> Callable[[BarState], str]:
+    """The format of this name, or the template that `text` is: `{field}` or `{field:pango}`. Raises TemplateError."""
+    if known := FORMATS.get(text):
+        return known
+    if "{" not in text:
+        raise TemplateError(f"{text!r} is neither a format nor a template")
+    if "\n" in text:
+        raise TemplateError("a template is one line")
+    for part in _PART.finditer(text):
+        _check(part)
+    return lambda bar: _PART.sub(lambda part: _fill(part, bar), text)
+
+
+def _check(part: re.Match[str]) -> None:
+    if part[0] in ("{{", "}}"):
+        return
+    if part[0] in ("{", "}"):
+        raise TemplateError(f"{part[0]!r} stands alone: write it twice to have it once")
+    if part[1] not in _FIELDS:
+        raise TemplateError(f"there is no field {part[0]}; there are {', '.join(_FIELDS)}")
+    if (part[2] or "") not in _ESCAPES:
+        raise TemplateError(f"{part[0]} can end in {' or '.join(f':{name}' for name in _ESCAPES if name)}")
+
+
+def _fill(part: re.Match[str], bar: BarState) -> str:
+    if part[0] in ("{{", "}}"):
+        return part[0][0]
+    return _ESCAPES[part[2] or ""](_FIELDS[part[1]](bar))

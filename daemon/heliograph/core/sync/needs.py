@@ -1,0 +1,129 @@
+"""What has to be asked of the ledger and the homeserver before a sync can be planned, and what a plan still lacks."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+
+from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotification, Sync
+from heliograph.core.ids import EventId, RoomId, UserId, is_room_id, is_user_id
+from heliograph.core.popups.privacy import HIDDEN_TEXT
+from heliograph.core.record import Plan, RoomRecord
+from heliograph.core.sync.calls import ENDING_TYPES
+from heliograph.core.sync.invites import is_invite, is_invite_id
+from heliograph.core.sync.situation import Situation
+
+
+def touched_rooms(
+    sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterable[Event] = ()
+) -> frozenset[RoomId]:
+    """Rooms whose records a plan needs."""
+    rooms = {room.room_id for room in sync.joined} | {room.room_id for room in sync.invited} | set(sync.left)
+    rooms.update(event.room_id for event in late)
+    rooms.update(item.event.room_id for item in (*sync.notifications, *filled) if isinstance(item, ServerNotification))
+    return frozenset(rooms)
+
+
+def rooms_changing_deliveries(
+    sync: Sync, rooms: Mapping[RoomId, RoomRecord], late: Iterable[Event] = ()
+) -> frozenset[RoomId]:
+    """Rooms whose open deliveries a plan needs: something was read, edited, decrypted, joined or left there, or an
+    invite was listed before the room was told of."""
+    return frozenset(sync.left).union(
+        (event.room_id for event in late),
+        (room.room_id for room in sync.invited if _is_invited(rooms.get(room.room_id))),
+        (
+            room.room_id
+            for room in sync.joined
+            if room.receipts
+            or room.fully_read is not None
+            or any(
+                isinstance(event, Event) and (event.replaces is not None or event.type in ENDING_TYPES)
+                for event in room.timeline
+            )
+            or _is_invited(rooms.get(room.room_id))
+        ),
+    )
+
+
+def _is_invited(record: RoomRecord | None) -> bool:
+    return record is not None and record.facts.inviter is not None
+
+
+def senders(sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterable[Event] = ()) -> frozenset[UserId]:
+    """Members whose display names a plan may need."""
+    users = {event.sender for room in sync.joined for event in room.timeline if isinstance(event, Event)}
+    users.update(event.sender for event in late)
+    users.update(item.event.sender for item in (*sync.notifications, *filled) if isinstance(item, ServerNotification))
+    return frozenset(filter(is_user_id, users))
+
+
+def marked_events(sync: Sync) -> frozenset[EventId]:
+    """Events that receipts and read markers name, and those they may cover in this very sync."""
+    marked: set[EventId] = set()
+    for room in sync.joined:
+        marked.update(receipt.event_id for receipt in room.receipts)
+        if room.fully_read is not None:
+            marked.add(room.fully_read)
+    return frozenset(marked)
+
+
+def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[RoomId]:
+    """Rooms in which something may ring but which were never asked about."""
+    wanting = {room.room_id for room in sync.joined if any(_may_ring(event, situation.me) for event in room.timeline)}
+    wanting.update(event.room_id for event in situation.late)
+    wanting.update(
+        item.event.room_id
+        for item in (*sync.notifications, *situation.filled)
+        if isinstance(item, ServerNotification) and not is_invite(item.event, situation.me)
+    )
+    return frozenset(
+        room_id
+        for room_id in wanting
+        if (record := situation.rooms.get(room_id)) is None or not record.facts.is_complete
+    )
+
+
+def missing_names(plan: Plan, rooms: Mapping[RoomId, RoomRecord]) -> frozenset[tuple[RoomId, UserId]]:
+    """(room id, user id) of senders that ring in this plan and whose names nobody told yet.
+
+    Without those who invite: homeservers tell of no member of a room that the user is not in.
+    """
+    known = {**rooms, **{record.facts.room_id: record for record in plan.rooms}}
+    return frozenset(
+        (delivery.room_id, delivery.sender)
+        for delivery in plan.deliveries
+        if is_room_id(delivery.room_id)
+        and is_user_id(delivery.sender)
+        and not is_invite_id(delivery.event_id)
+        and delivery.room_id in known
+        and delivery.sender not in known[delivery.room_id].facts.names
+    )
+
+
+def unnamed_threads(plan: Plan) -> frozenset[tuple[RoomId, EventId]]:
+    """(room id, event id of the root) of threads in which something rings and may be told of in full."""
+    return frozenset(
+        (delivery.room_id, delivery.thread_root)
+        for delivery in plan.deliveries
+        if is_room_id(delivery.room_id)
+        and delivery.thread_root is not None
+        and delivery.content is not None
+        and delivery.content.thread == ""
+        and delivery.content.text != HIDDEN_TEXT
+    )
+
+
+def joined_at(room: JoinedRoom, me: str) -> int | None:
+    """Where in this timeline the user joined the room; None if they were in it all along."""
+    for index, event in enumerate(room.timeline):
+        if isinstance(event, Event) and event.type == "m.room.member" and event.state_key == me:
+            unsigned = event.raw.get("unsigned")
+            before = unsigned.get("prev_content") if isinstance(unsigned, Mapping) else None
+            was_joined = isinstance(before, Mapping) and before.get("membership") == "join"
+            if event.content.get("membership") == "join" and not was_joined:
+                return index
+    return None
+
+
+def _may_ring(event: Event | Malformed, me: str) -> bool:
+    return isinstance(event, Event) and event.sender != me

@@ -1,0 +1,99 @@
+"""Text in bold, italics and underlined: the markup that all notification servers share.
+
+Source: Desktop Notifications Specification 1.3, "Markup"; of it without links and images, which come from strangers.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from dataclasses import dataclass, replace
+from enum import IntFlag
+from xml.sax.saxutils import escape, unescape
+
+from heliograph.core.text.clean import ELLIPSIS
+
+
+class Style(IntFlag):
+    """How a piece of text is shown."""
+
+    PLAIN = 0
+    BOLD = 1
+    ITALIC = 2
+    UNDERLINED = 4
+
+
+@dataclass(frozen=True, slots=True)
+class Span:
+    """A piece of text in one style."""
+
+    text: str
+    style: Style = Style.PLAIN
+
+
+Styled = tuple[Span, ...]
+
+_TAGS = ((Style.BOLD, "b"), (Style.ITALIC, "i"), (Style.UNDERLINED, "u"))
+_STYLES = {name: style for style, name in _TAGS}
+_TAG = re.compile("<(/?)([biu])>")
+
+
+def join(spans: Iterable[Span]) -> Styled:
+    """The spans in order, neighbours of one style as one."""
+    joined: list[Span] = []
+    for span in spans:
+        if joined and joined[-1].style == span.style:
+            joined[-1] = Span(joined[-1].text + span.text, span.style)
+        elif span.text:
+            joined.append(span)
+    return tuple(joined)
+
+
+def plain(styled: Styled) -> str:
+    """The text without its styles."""
+    return "".join(span.text for span in styled)
+
+
+def in_one_line(styled: Styled) -> Styled:
+    """Lines one after another."""
+    return tuple(replace(span, text=span.text.replace("\n", " ")) for span in styled)
+
+
+def shorten(styled: Styled, limit: int) -> Styled:
+    """At most `limit` characters of text."""
+    if len(plain(styled)) <= limit:
+        return styled
+    kept: list[Span] = []
+    spans = iter(styled)
+    left = limit - 1
+    while left > len((span := next(spans)).text):
+        kept.append(span)
+        left -= len(span.text)
+    return join([*kept, Span(span.text[:left].rstrip() + ELLIPSIS, span.style)])
+
+
+def write_markup(styled: Styled) -> str:
+    """As markup: what is no tag of ours is escaped, and every tag is closed."""
+    return "".join(_write(span) for span in styled)
+
+
+def read_markup(markup: str) -> Styled:
+    """What `write_markup` wrote. Whatever else is in it counts as text."""
+    spans: list[Span] = []
+    style = Style.PLAIN
+    end = 0
+    for tag in _TAG.finditer(markup):
+        spans.append(Span(unescape(markup[end : tag.start()]), style))
+        end = tag.end()
+        named = _STYLES[tag[2]]
+        style = style & ~named if tag[1] else style | named
+    spans.append(Span(unescape(markup[end:]), style))
+    return join(spans)
+
+
+def _write(span: Span) -> str:
+    text = escape(span.text)
+    for style, name in _TAGS:
+        if style in span.style:
+            text = f"<{name}>{text}</{name}>"
+    return text

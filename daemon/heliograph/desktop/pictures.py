@@ -1,0 +1,95 @@
+"""Pictures of people and rooms, fetched when they are first needed and kept in memory only."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import OrderedDict
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from typing import TypeVar
+
+from heliograph.core.notification import Picture
+from heliograph.errors import ServerError
+from heliograph.system.tasks import start_beside
+
+T = TypeVar("T")
+
+log = logging.getLogger(__name__)
+
+SIDE = 96
+"""Pixels: what fits every server's popups, on sharp screens too. 36 KB each."""
+PATIENCE_S = 0.5
+"""A popup without its picture rings now; the picture is there the next time."""
+KEPT = 48
+UNDER_WAY = 16
+"""More are not begun: their popups go without."""
+FAILURE_KEPT_MS = 600_000
+"""How long what could not be had is not asked for again."""
+
+
+class Album:
+    """`ports.Pictures` of one account. `decode` takes a file's bytes and the side; `clock` gives milliseconds."""
+
+    def __init__(
+        self,
+        decode: Callable[[bytes, int], Awaitable[Picture | None]],
+        *,
+        clock: Callable[[], int],
+    ) -> None:
+        self._decode = decode
+        self._clock = clock
+        self.source: Callable[[str, int], Awaitable[bytes]] | None = None
+        """Fetches a file by its mxc: URI, raising ServerError; None while the account is not signed in."""
+        self._kept: OrderedDict[str, Picture] = OrderedDict()
+        self._failed: OrderedDict[str, int] = OrderedDict()
+        self._under_way: dict[str, asyncio.Task[object]] = {}
+
+    async def fetch(self, uris: Collection[str]) -> Mapping[str, Picture]:
+        wanted = set(uris)
+        tasks = [task for uri in sorted(wanted) if (task := self._begin(uri)) is not None]
+        if tasks:
+            await asyncio.wait(tasks, timeout=PATIENCE_S)
+        found = {uri: self._kept[uri] for uri in wanted if uri in self._kept}
+        for uri in found:
+            self._kept.move_to_end(uri)
+        return found
+
+    async def close(self) -> None:
+        """Ends what is under way."""
+        tasks = tuple(self._under_way.values())
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+
+    def _begin(self, uri: str) -> asyncio.Task[object] | None:
+        """The task that fetches it, if it is to be waited for."""
+        if uri in self._kept or self.source is None:
+            return None
+        failed_ms = self._failed.get(uri)
+        if failed_ms is not None and 0 <= self._clock() - failed_ms < FAILURE_KEPT_MS:
+            return None
+        if uri not in self._under_way and len(self._under_way) < UNDER_WAY:
+            task = start_beside(self._get(uri, self.source), name="picture")
+            self._under_way[uri] = task
+            task.add_done_callback(lambda _: self._under_way.pop(uri, None))
+        return self._under_way.get(uri)
+
+    async def _get(self, uri: str, source: Callable[[str, int], Awaitable[bytes]]) -> None:
+        try:
+            picture = await self._decode(await source(uri, SIDE), SIDE)
+        except ServerError as trouble:
+            log.info("A picture cannot be had: %s", trouble)
+            picture = None
+        except Exception:
+            log.exception("Unexpected fault in a picture, which is done without")
+            picture = None
+        if picture is None:
+            _remember(self._failed, uri, self._clock(), 4 * KEPT)
+        else:
+            _remember(self._kept, uri, picture, KEPT)
+
+
+def _remember(memory: OrderedDict[str, T], uri: str, value: T, most: int) -> None:
+    memory[uri] = value
+    while len(memory) > most:
+        memory.popitem(last=False)

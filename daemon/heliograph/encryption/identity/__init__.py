@@ -1,0 +1,1 @@
+"""Whom our device is: verification, cross-signing, secrets, key backup, device trust."""

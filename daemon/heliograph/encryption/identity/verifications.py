@@ -1,0 +1,328 @@
+"""The verifications that are going on with the user's other devices, and what follows from one that is done.
+
+Whoever asks, only the user's own devices are heard. Unasked, a request is agreed to only while this device is
+unverified, and only if it comes from a device that the user's identity vouches for: a new client asks all devices to
+verify *it*, which is not for us to do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from heliograph.core.encryption.emoji import Emoji
+from heliograph.core.encryption.trust import OwnKeys, Standing
+from heliograph.core.encryption.values import DeviceKeys, Received
+from heliograph.core.encryption.verification import (
+    PREFIX,
+    Message,
+    Phase,
+    Request,
+    Verification,
+    read_request,
+    transaction_of,
+)
+from heliograph.encryption.identity.cross_signing import CrossSigning, Vault
+from heliograph.encryption.identity.sas import SasAgreement
+from heliograph.encryption.identity.secret_request import SEND, SecretRequest
+from heliograph.errors import LoggedOut, ServerError, StorageError, Unreachable, UserError
+from heliograph.ports.homeserver import Keys
+from heliograph.system.tasks import keep_running, start_beside
+
+log = logging.getLogger(__name__)
+
+MOST_OPEN = 3
+MOST_WAITING = 200
+"""Events and wishes that wait for their turn; more are dropped."""
+MOST_ASKED = 50
+"""Devices."""
+TICK_S = 15.0
+ATTEMPTS = 3
+SIGNED_WITHIN = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
+"""Seconds between the looks for the signature that the other device makes when a verification is done."""
+
+
+@dataclass(frozen=True, slots=True)
+class View:
+    """A verification as the user is to see it."""
+
+    transaction_id: str
+    phase: Phase
+    device_id: str | None = None
+    emoji: tuple[Emoji, ...] = ()
+    decimals: tuple[int, ...] = ()
+    code: str = ""
+    """With CANCELLED: why, like m.mismatched_sas."""
+
+
+class Verifications:
+    """One account's. `run` does the work; all else only says what there is to do, and returns at once."""
+
+    def __init__(
+        self,
+        keys: Keys,
+        vault: Vault,
+        cross_signing: CrossSigning,
+        secret_request: SecretRequest,
+        *,
+        clock: Callable[[], int],
+        make_id: Callable[[], str],
+        sleep: Callable[[float], Awaitable[None]] = asyncio.sleep,
+        on_view: Callable[[View], None] = lambda view: None,
+        on_standing: Callable[[Standing], None] = lambda standing: None,
+        on_look_failed: Callable[[], None] = lambda: None,
+        on_backup_key: Callable[[], None] = lambda: None,
+    ) -> None:
+        self._keys = keys
+        self._vault = vault
+        self._own = vault.identity
+        self._cross_signing = cross_signing
+        self._secret_request = secret_request
+        self._clock = clock
+        self._make_id = make_id
+        self._sleep = sleep
+        self._on_view = on_view
+        self._on_standing = on_standing
+        self._on_look_failed = on_look_failed
+        self._on_backup_key = on_backup_key
+        self._work: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(MOST_WAITING)
+        self._open: dict[str, tuple[Verification, OwnKeys]] = {}
+        self._views: dict[str, View] = {}
+        self._is_wanted = False
+        self._is_look_waiting = False
+        self._following: asyncio.Task[object] | None = None
+
+    # What others say
+
+    def offer(self, received: Received) -> None:
+        """A to-device event of any kind; those that matter here are taken."""
+        if received.sender != self._own.user_id:
+            return
+        if received.type.startswith(PREFIX):
+            self._later(lambda: self._take(received.type.removeprefix(PREFIX), received))
+        elif received.type == SEND and received.is_encrypted:
+            self._later(lambda: self._take_secret(received))
+
+    def want(self, *, is_wanted: bool) -> None:
+        """Somebody sits at a terminal and waits for a verification, whoever asks for it."""
+        self._is_wanted = is_wanted
+
+    async def ask(self) -> str:
+        """Asks the user's other devices, all at once; the transaction's id. Raises ServerError and UserError."""
+        own = await self._cross_signing.own_keys()
+        others = [device_id for device_id in own.devices if device_id != self._own.device_id]
+        # Whom the identity vouches for can have it vouch for us.
+        able = [device_id for device_id in others if device_id in own.signed] or others
+        if not able:
+            raise UserError(
+                "You have no other device that could verify this one.",
+                "Use the recovery key: heliograph verify --recovery-key",
+            )
+        self._is_wanted = True
+        verification = self._make(self._make_id(), own)
+        await self._send(verification, verification.request(tuple(sorted(able)[:MOST_ASKED]), self._clock()))
+        self._show(verification)
+        return verification.transaction_id
+
+    def answer(self, transaction_id: str, *, is_same: bool) -> None:
+        """What the user says of the emoji."""
+        self._later(lambda: self._answer(transaction_id, is_same=is_same))
+
+    def cancel(self, transaction_id: str) -> None:
+        """The user no longer wants to."""
+        self._later(lambda: self._cancel(transaction_id))
+
+    def look(self) -> None:
+        """Ask the homeserver how this device stands, and tell. One look that waits is as good as many."""
+        if not self._is_look_waiting:
+            self._is_look_waiting = self._later(self._look)
+
+    async def run(self) -> None:
+        """Runs until cancelled. What fails ends the step that was under way, and nothing else."""
+        try:
+            await keep_running("verifications", self._run, clock=self._clock)
+        finally:
+            if self._following is not None:
+                self._following.cancel()
+
+    async def _run(self) -> None:
+        while True:
+            work = await self._next()
+            try:
+                await work()
+            except LoggedOut as gone:
+                # Told by the loop that syncs.
+                log.info("Verification: %s", gone)
+            except (ServerError, StorageError, UserError) as trouble:
+                log.warning("Verification: %s", trouble)
+            except Exception:
+                # One event that finds a fault of ours must not hold up what follows it.
+                log.exception("Unexpected fault in a step of a verification, which is passed over")
+
+    async def _next(self) -> Callable[[], Awaitable[None]]:
+        try:
+            async with asyncio.timeout(TICK_S if self._open else None):
+                return await self._work.get()
+        except TimeoutError:
+            return self._expire
+
+    def _later(self, work: Callable[[], Awaitable[None]]) -> bool:
+        """Whether it will be done."""
+        try:
+            self._work.put_nowait(work)
+        except asyncio.QueueFull:
+            log.warning("Too much is said about verifications: passed over some of it")
+            return False
+        return True
+
+    # One at a time
+
+    async def _take(self, type_: str, received: Received) -> None:
+        if type_ == "request":
+            request = read_request(received.content, self._clock())
+            if request is not None:
+                await self._take_request(request)
+            return
+        transaction_id = transaction_of(received.content)
+        entry = self._open.get(transaction_id) if transaction_id is not None else None
+        if entry is None:
+            log.debug("Passed over m.key.verification.%s of no open verification", type_)
+            return
+        verification, _ = entry
+        await self._go_on(verification, verification.receive(type_, received.content))
+
+    async def _take_request(self, request: Request) -> None:
+        if request.transaction_id in self._open or len(self._open) >= MOST_OPEN:
+            return
+        if request.from_device == self._own.device_id:
+            return
+        own = await self._cross_signing.own_keys()
+        if not self._is_wanted:
+            standing = await self._cross_signing.judge(own)
+            self._on_standing(standing)
+            if standing is Standing.VERIFIED or request.from_device not in own.signed:
+                log.info("Left a verification request of another device alone")
+                return
+        verification = self._make(request.transaction_id, own)
+        await self._go_on(verification, verification.ready(request.from_device))
+
+    def _make(self, transaction_id: str, own: OwnKeys) -> Verification:
+        verification = Verification(transaction_id, self._own, own.known, self._clock(), SasAgreement)
+        self._open[transaction_id] = (verification, own)
+        return verification
+
+    async def _answer(self, transaction_id: str, *, is_same: bool) -> None:
+        if (entry := self._open.get(transaction_id)) is not None:
+            verification, _ = entry
+            await self._go_on(verification, verification.confirm() if is_same else verification.differ())
+
+    async def _cancel(self, transaction_id: str) -> None:
+        if (entry := self._open.get(transaction_id)) is not None:
+            await self._go_on(entry[0], entry[0].cancel())
+
+    async def _expire(self) -> None:
+        for verification, _ in list(self._open.values()):
+            await self._go_on(verification, verification.expire(self._clock()))
+
+    async def _go_on(self, verification: Verification, messages: list[Message]) -> None:
+        is_done = verification.phase is Phase.DONE
+        try:
+            if is_done:
+                # First: what the other device will do relies on it.
+                await self._pin(verification)
+            await self._send(verification, messages)
+        finally:
+            self._show(verification)
+            if verification.is_over and verification.transaction_id in self._open:
+                _, own = self._open.pop(verification.transaction_id)
+                if is_done:
+                    self._is_wanted = False
+                    self._follow(own.devices[str(verification.other)])
+                    await self._end_others()
+
+    async def _end_others(self) -> None:
+        for verification, _ in list(self._open.values()):
+            await self._go_on(verification, verification.cancel())
+
+    async def _pin(self, verification: Verification) -> None:
+        _, own = self._open[verification.transaction_id]
+        if verification.is_master_confirmed and own.master is not None:
+            await self._cross_signing.pin(own.master)
+
+    async def _send(self, verification: Verification, messages: list[Message]) -> None:
+        for message in messages:
+            contents = dict.fromkeys(message.devices, message.content)
+            transaction_id = self._make_id()
+            for attempt in range(ATTEMPTS):
+                try:
+                    await self._keys.send_to_device(message.type, {self._own.user_id: contents}, transaction_id)
+                    break
+                except Unreachable:
+                    if attempt == ATTEMPTS - 1:
+                        verification.cancel("m.timeout")
+                        raise
+                    await self._sleep(1.0 + attempt)
+                except ServerError:
+                    verification.cancel("m.timeout")
+                    raise
+
+    def _show(self, verification: Verification) -> None:
+        view = View(
+            verification.transaction_id,
+            verification.phase,
+            verification.other,
+            verification.emoji,
+            verification.decimals,
+            verification.code,
+        )
+        if self._views.get(view.transaction_id) == view:
+            return
+        self._views.pop(view.transaction_id, None)
+        self._views[view.transaction_id] = view
+        while len(self._views) > 2 * MOST_OPEN:
+            del self._views[next(iter(self._views))]
+        log.info("Verification with %s: %s %s", view.device_id or "other devices", view.phase.value, view.code)
+        self._on_view(view)
+
+    def view(self, transaction_id: str | None = None) -> View | None:
+        """The verification as it stands; without an id the one that last changed."""
+        if transaction_id is not None:
+            return self._views.get(transaction_id)
+        return next(reversed(self._views.values()), None)
+
+    # Afterwards
+
+    def _follow(self, device: DeviceKeys) -> None:
+        if self._following is not None:
+            self._following.cancel()
+        self._following = start_beside(self._follow_up(device), name="after verification")
+
+    async def _follow_up(self, device: DeviceKeys) -> None:
+        """The other device signs ours, and then answers what it is asked for."""
+        for delay in SIGNED_WITHIN:
+            await self._sleep(delay)
+            try:
+                standing = await self._cross_signing.standing()
+                self._on_standing(standing)
+                if standing is Standing.VERIFIED:
+                    await self._secret_request.ask(device)
+                    return
+            except (ServerError, StorageError) as trouble:
+                log.warning("After the verification: %s", trouble)
+        log.warning("The other device has not signed this one")
+
+    async def _take_secret(self, received: Received) -> None:
+        if await self._secret_request.take(received):
+            self._on_backup_key()
+
+    async def _look(self) -> None:
+        # What changes from now on needs another look.
+        self._is_look_waiting = False
+        try:
+            standing = await self._cross_signing.standing()
+        except (ServerError, StorageError):
+            self._on_look_failed()
+            raise
+        self._on_standing(standing)

@@ -1,0 +1,66 @@
+"""What an encrypted room event says: its room key found, its text decrypted, its place and room checked."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import vodozemac
+
+from heliograph.core.encryption.values import MEGOLM, Clear, Locked, Reason, RoomKey
+from heliograph.core.events import Event
+from heliograph.encryption.olm.receiving import guarded
+from heliograph.encryption.olm.room_keys import RoomKeys, Stored
+from heliograph.encryption.olm.texts import MAX_EVENT, Malformed, key, read_object, table, text
+
+Claim = Callable[[Stored, int, str], bool]
+"""Whether this event (id) may use this place of the session."""
+
+
+def decrypt(event: Event, room_keys: RoomKeys) -> Clear | Locked:
+    """Nothing a stranger sends raises. Notes which place of its session the event used."""
+    return _guarded(event, room_keys, room_keys.use)
+
+
+def peek(event: Event, room_keys: RoomKeys) -> Clear | Locked:
+    """The same, and notes nothing: for a look beside the daemon."""
+    return _guarded(event, room_keys, room_keys.may_use)
+
+
+def _guarded(event: Event, room_keys: RoomKeys, claim: Claim) -> Clear | Locked:
+    try:
+        with guarded():
+            return _decrypt(event, room_keys, claim)
+    except Malformed:
+        return Locked(Reason.MALFORMED)
+
+
+def _decrypt(event: Event, room_keys: RoomKeys, claim: Claim) -> Clear | Locked:
+    content = dict(event.content)
+    if content.get("algorithm") != MEGOLM:
+        return Locked(Reason.UNSUPPORTED)
+    wanted = RoomKey(event.room_id, key(content, "session_id"))
+    message = vodozemac.MegolmMessage.from_base64(text(content, "ciphertext", MAX_EVENT))
+    stored = room_keys.find(wanted)
+    if stored is None:
+        code = room_keys.withheld(wanted, event.sender)
+        return Locked(Reason.NO_KEY, wanted) if code is None else Locked(Reason.WITHHELD, wanted, code)
+    if message.message_index() < stored.session.first_known_index:
+        return Locked(Reason.KEY_STARTS_LATER, wanted)
+    try:
+        decrypted = stored.session._session.decrypt(message)
+    except (vodozemac.MegolmDecryptionException, vodozemac.DecodeException):
+        return Locked(Reason.BROKEN)
+    return _check(event, stored, read_object(decrypted.plaintext), decrypted.message_index, claim)
+
+
+def _check(event: Event, stored: Stored, payload: dict[str, Any], message_index: int, claim: Claim) -> Clear | Locked:
+    text(payload, "type")
+    table(payload, "content")
+    if payload.get("room_id") != event.room_id:
+        return Locked(Reason.WRONG_ROOM)
+    if stored.sender not in ("", event.sender):
+        return Locked(Reason.WRONG_SENDER)
+    if not claim(stored, message_index, event.event_id):
+        return Locked(Reason.REPLAYED)
+    return Clear(payload, stored.session.sender_key, stored.session.ed25519, stored.is_from_backup)

@@ -1,0 +1,207 @@
+"""The Olm machine of one device, kept in crypto.db. Every operation is one transaction in that file's thread.
+
+So decryption never blocks the event loop, and a kill leaves whole operations or nothing of them. Whatever a stranger
+sends becomes an outcome, never an exception: besides StorageError (and StateError for a damaged file) nothing is raised
+unless a method says so.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import sqlite3
+from collections.abc import Callable, Collection, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, TypeVar
+
+from heliograph.core.encryption.values import (
+    Clear,
+    DeviceKeys,
+    Identity,
+    KeyUpload,
+    Locked,
+    RoomKey,
+    Rotation,
+    SenderDevice,
+    Taken,
+)
+from heliograph.core.events import Event, Json
+from heliograph.core.ids import RoomId, UserId
+from heliograph.encryption.olm import sender_devices
+from heliograph.encryption.olm.key_files import FILE_NAME, put_back, set_aside
+from heliograph.errors import EXIT_NEEDS_LOGIN, UserError
+from heliograph.system.migrations import read_migrations
+from heliograph.system.sqlite import Database, whole_or_closed
+
+if TYPE_CHECKING:
+    from heliograph.encryption.olm.engine import Engine
+
+log = logging.getLogger(__name__)
+
+T = TypeVar("T")
+
+MIGRATIONS = read_migrations("heliograph.encryption.olm")
+
+
+class Machine:
+    """One device's keys and sessions. `ports.Encryption`, and what verification and key backup need besides."""
+
+    def __init__(self, database: Database, user_id: UserId, device_id: str, pickle_key: str) -> None:
+        self._database = database
+        self._owner = (user_id, device_id)
+        self._pickle_key = pickle_key
+        self._engine: Engine | None = None
+        self._is_stale = False
+        self.identity = Identity(user_id, device_id, "", "")
+
+    @classmethod
+    async def open(cls, folder: Path, user_id: UserId, device_id: str, pickle_key: str, *, now_ms: int) -> Machine:
+        """Makes the file (0600) and the device's keys if missing. State of another device is set aside first, and what
+        was set aside of this one is put back. `now_ms`: milliseconds since 1970.
+
+        Raises StateError, and UserError if the keys cannot be read with this pickle key.
+        """
+        return await whole_or_closed(cls._open(folder, user_id, device_id, pickle_key, now_ms))
+
+    @classmethod
+    async def _open(cls, folder: Path, user_id: UserId, device_id: str, pickle_key: str, now_ms: int) -> Machine:
+        if await asyncio.to_thread(put_back, folder, device_id):
+            log.info("The keys of %s, which were set aside, are in use again", device_id)
+        database = await Database.open(folder / FILE_NAME, MIGRATIONS)
+        owner = await database.read(_read_owner)
+        if owner is not None and owner != (user_id, device_id):
+            await database.close()
+            await asyncio.to_thread(set_aside, folder, owner[1], now_ms)
+            await asyncio.to_thread(put_back, folder, device_id)
+            database = await Database.open(folder / FILE_NAME, MIGRATIONS)
+        machine = cls(database, user_id, device_id, pickle_key)
+        try:
+            machine.identity = await machine._run(lambda engine: engine.identity)
+        except BaseException:
+            await database.close()
+            raise
+        return machine
+
+    async def close(self) -> None:
+        """Lets go of the file. Once more is no error."""
+        await self._database.close()
+        self._engine = None
+
+    # Receiving
+
+    async def take(self, to_device: Sequence[bytes]) -> Taken:
+        """Handles to-device events, each alone, and commits what they brought. An event that was taken before is
+        passed over, so a replayed sync is harmless."""
+        return await self._run(lambda engine: engine.take(to_device))
+
+    async def decrypt(self, events: Sequence[Event]) -> list[Clear | Locked]:
+        """What each of these `m.room.encrypted` events says, in one transaction."""
+        return await self._run(lambda engine: engine.decrypt(events))
+
+    async def import_room_key(self, key: RoomKey, content: Json) -> bool:
+        """Takes a room key from the key backup: `session_data` decrypted (`algorithm`, `sender_key`,
+        `sender_claimed_keys`, `session_key`). Whether it lets something be read that nothing did before; False for
+        what is malformed or made for another session."""
+        return await self._run(lambda engine: engine.import_room_key(key, content))
+
+    # Publishing
+
+    async def keys_to_upload(self, *, one_time_keys: int, is_fallback_used: bool, now_ms: int) -> KeyUpload:
+        """What to publish, on disk before it is returned. `one_time_keys`: how many the server has."""
+        return await self._run(
+            lambda engine: engine.prepare_upload(one_time_keys, is_fallback_used=is_fallback_used, now_ms=now_ms)
+        )
+
+    async def confirm_upload(self, *, is_device_published: bool) -> None:
+        """The keys that were last to be uploaded are not sent again."""
+        await self._run(lambda engine: engine.confirm_upload(is_device_published=is_device_published))
+
+    # Sending
+
+    async def unchanged_devices(self, devices: Sequence[DeviceKeys]) -> list[DeviceKeys]:
+        """Those that have the keys which they had when they were first asked about here. New ones are remembered."""
+        return await self._run(lambda engine: engine.outbound.known(devices))
+
+    async def share_room_key(
+        self, room_id: RoomId, devices: Sequence[DeviceKeys], rotation: Rotation
+    ) -> dict[DeviceKeys, Json]:
+        """The to-device contents that give the key of what we send there to those devices that lack it."""
+        return await self._run(lambda engine: engine.outbound.share(room_id, devices, rotation))
+
+    async def note_room_key_shared(self, room_id: RoomId, devices: Sequence[DeviceKeys]) -> str | None:
+        """These devices were given it. The session's id; None if nobody has it."""
+        return await self._run(lambda engine: engine.outbound.note_shared(room_id, devices))
+
+    async def encrypt_room(self, room_id: RoomId, type_: str, content: Json) -> Json:
+        """The content of an `m.room.encrypted` event, by the key that was shared."""
+        return await self._run(lambda engine: engine.outbound.encrypt(room_id, type_, content))
+
+    # For verification, cross-signing and secrets
+
+    async def sign(self, json: Json) -> str:
+        """Our device's Ed25519 signature of this object without `signatures` and `unsigned`, as unpadded base64."""
+        return await self._run(lambda engine: engine.sign(json))
+
+    async def devices_without_session(self, devices: Sequence[DeviceKeys]) -> list[DeviceKeys]:
+        """Those that `encrypt_olm` cannot reach before `start_sessions`."""
+        return await self._run(lambda engine: engine.devices_without_session(devices))
+
+    async def start_sessions(self, claimed: Mapping[DeviceKeys, Json]) -> frozenset[DeviceKeys]:
+        """Begins an Olm session with each of these devices, from its answer of /keys/claim (`{key id: key object}`),
+        whose signature is checked. Those with which it worked."""
+        return await self._run(lambda engine: engine.start_sessions(claimed))
+
+    async def encrypt_olm(self, devices: Sequence[DeviceKeys], type_: str, content: Json) -> dict[DeviceKeys, Json]:
+        """The content of an `m.room.encrypted` to-device event for each device that has a session."""
+        return await self._run(lambda engine: engine.encrypt_olm(devices, type_, content))
+
+    async def keep_secret(self, name: str, secret: str | None) -> None:
+        """Keeps a small text (the backup key, a trust record), encrypted with the pickle key. None forgets it."""
+        await self._run(lambda engine: engine.vault.keep(name, secret))
+
+    async def secret(self, name: str) -> str | None:
+        """What `keep_secret` kept under this name."""
+        return await self._run(lambda engine: engine.vault.read(name))
+
+    async def sender_devices(self, devices: Collection[SenderDevice], now_ms: int) -> dict[SenderDevice, bool]:
+        """Which of these devices of others are signed by their owners, as far as that was looked up lately."""
+        return await self._database.read(lambda db: sender_devices.read(db, devices, now_ms))
+
+    async def keep_sender_devices(self, looked_up: Mapping[SenderDevice, bool], now_ms: int) -> None:
+        """Remembers them for a while."""
+        await self._database.transaction(lambda db: sender_devices.write(db, looked_up, now_ms))
+
+    # Transactions
+
+    async def _run(self, work: Callable[[Engine], T]) -> T:
+        def within(db: sqlite3.Connection) -> T:
+            if self._engine is None or self._is_stale:
+                self._engine = self._load(db)
+                self._is_stale = False
+            return work(self._engine)
+
+        try:
+            return await self._database.transaction(within)
+        except BaseException:
+            # What is in memory may be ahead of what is on disk: it is read anew.
+            self._is_stale = True
+            raise
+
+    def _load(self, db: sqlite3.Connection) -> Engine:
+        # Only here, within the thread: importing the cryptography takes a while.
+        from heliograph.encryption.olm.engine import Engine, UnreadableKeys
+
+        try:
+            return Engine(db, *self._owner, self._pickle_key)
+        except UnreadableKeys as error:
+            raise UserError(
+                f"The encryption keys of {self._owner[0]} cannot be read with the key that is kept for them.",
+                f"Sign this device out and in again: heliograph logout {self._owner[0]}, then heliograph login.",
+                exit_code=EXIT_NEEDS_LOGIN,
+            ) from error
+
+
+def _read_owner(db: sqlite3.Connection) -> tuple[str, str] | None:
+    """None: the file is new."""
+    row: tuple[str, str] | None = db.execute("SELECT user_id, device_id FROM device").fetchone()
+    return row

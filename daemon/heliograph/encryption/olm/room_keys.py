@@ -1,0 +1,187 @@
+"""Room keys (inbound Megolm sessions) in crypto.db, found by room and session id alone, and read when they are needed.
+
+https://spec.matrix.org/v1.18/client-server-api/#mmegolmv1aes-sha2: `sender_key` in events is deprecated.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import OrderedDict
+from dataclasses import dataclass
+from typing import Any
+
+from nio.crypto import InboundGroupSession  # type: ignore[import-untyped]
+
+from heliograph.core.encryption.values import RoomKey
+
+MOST = 100_000
+"""Room keys in all: anyone may send some. Those that never decrypted anything go first, the oldest before."""
+MOST_INDICES = 200_000
+MOST_WITHHELD = 20_000
+_CACHED = 500
+_PRUNE_EVERY = 200
+
+
+@dataclass(slots=True)
+class Stored:
+    """A room key and what is known of its maker."""
+
+    id: int
+    session: Any
+    """`nio.crypto.InboundGroupSession`."""
+    sender: str
+    """The user whose device sent it; "" where it came from the key backup."""
+    is_from_backup: bool
+    is_used: bool
+
+
+class RoomKeys:
+    """All room keys of one device."""
+
+    def __init__(self, db: sqlite3.Connection, pickle_key: str) -> None:
+        self._db = db
+        self._pickle_key = pickle_key
+        self._cache: OrderedDict[RoomKey, Stored] = OrderedDict()
+        self._writes = 0
+
+    def find(self, key: RoomKey) -> Stored | None:
+        stored = self._cache.get(key)
+        if stored is not None:
+            self._cache.move_to_end(key)
+            return stored
+        row = self._db.execute(
+            "SELECT id, pickle, sender, sender_key, sender_ed25519, is_from_backup, is_used FROM room_keys"
+            " WHERE session_id = ? AND room_id = ?",
+            (key.session_id, key.room_id),
+        ).fetchone()
+        if row is None:
+            return None
+        id_, pickle, sender, sender_key, sender_ed25519, is_from_backup, is_used = row
+        session = InboundGroupSession.from_pickle(pickle, sender_ed25519, sender_key, key.room_id, self._pickle_key)
+        return self._cached(key, Stored(id_, session, sender, bool(is_from_backup), bool(is_used)))
+
+    def add(self, session: Any, sender: str, *, is_from_backup: bool) -> bool:
+        """Takes a key. Whether it decrypts something that nothing did before.
+
+        A known one is bettered only by the same session from an earlier message on, and keeps its maker unless only
+        the backup told of it: who joins later cannot claim what others wrote.
+        """
+        key = RoomKey(session.room_id, session.id)
+        known = self.find(key)
+        if known is None:
+            self._insert(key, session, sender, is_from_backup=is_from_backup)
+            return True
+        if not _is_same(known.session, session):
+            return False
+        is_better = session.first_known_index < known.session.first_known_index
+        is_first_from_its_maker = known.is_from_backup and not is_from_backup
+        if not (is_better or is_first_from_its_maker):
+            return False
+        best = session if is_better else known.session
+        if is_first_from_its_maker:
+            known.sender, known.is_from_backup = sender, False
+            best.sender_key, best.ed25519 = session.sender_key, session.ed25519
+        else:
+            best.sender_key, best.ed25519 = known.session.sender_key, known.session.ed25519
+        known.session = best
+        self._update(known)
+        return bool(is_better)
+
+    def use(self, stored: Stored, message_index: int, event_id: str) -> bool:
+        """Notes that this event used this place of the session. False: another event did before."""
+        is_new = self._db.execute(
+            "INSERT OR IGNORE INTO message_indices (room_key, message_index, event_id) VALUES (?, ?, ?)",
+            (stored.id, message_index, event_id),
+        ).rowcount
+        if not stored.is_used:
+            stored.is_used = True
+            self._db.execute("UPDATE room_keys SET is_used = 1 WHERE id = ?", (stored.id,))
+        if is_new:
+            self._count_write()
+            return True
+        return self.may_use(stored, message_index, event_id)
+
+    def may_use(self, stored: Stored, message_index: int, event_id: str) -> bool:
+        """What `use` would say."""
+        row = self._db.execute(
+            "SELECT event_id FROM message_indices WHERE room_key = ? AND message_index = ?", (stored.id, message_index)
+        ).fetchone()
+        return row is None or bool(row[0] == event_id)
+
+    def withhold(self, key: RoomKey, sender: str, code: str) -> None:
+        """This user told that we shall not have the key."""
+        self._db.execute(
+            "INSERT OR REPLACE INTO withheld (room_id, session_id, sender, code) VALUES (?, ?, ?, ?)",
+            (key.room_id, key.session_id, sender, code),
+        )
+        self._count_write()
+
+    def withheld(self, key: RoomKey, sender: str) -> str | None:
+        """The code with which this user withheld it."""
+        row = self._db.execute(
+            "SELECT code FROM withheld WHERE session_id = ? AND room_id = ? AND sender = ?",
+            (key.session_id, key.room_id, sender),
+        ).fetchone()
+        return None if row is None else str(row[0])
+
+    def _insert(self, key: RoomKey, session: Any, sender: str, *, is_from_backup: bool) -> None:
+        id_ = self._db.execute(
+            "INSERT INTO room_keys (room_id, session_id, pickle, sender, sender_key, sender_ed25519, is_from_backup)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            (
+                key.room_id,
+                key.session_id,
+                session.pickle(self._pickle_key),
+                sender,
+                session.sender_key,
+                session.ed25519,
+                is_from_backup,
+            ),
+        ).lastrowid
+        assert id_ is not None
+        self._cached(key, Stored(id_, session, sender, is_from_backup, is_used=False))
+        self._count_write()
+
+    def _update(self, stored: Stored) -> None:
+        session = stored.session
+        self._db.execute(
+            "UPDATE room_keys SET pickle = ?, sender = ?, sender_key = ?, sender_ed25519 = ?, is_from_backup = ?"
+            " WHERE id = ?",
+            (
+                session.pickle(self._pickle_key),
+                stored.sender,
+                session.sender_key,
+                session.ed25519,
+                stored.is_from_backup,
+                stored.id,
+            ),
+        )
+
+    def _cached(self, key: RoomKey, stored: Stored) -> Stored:
+        self._cache[key] = stored
+        if len(self._cache) > _CACHED:
+            self._cache.popitem(last=False)
+        return stored
+
+    def _count_write(self) -> None:
+        self._writes += 1
+        if self._writes % _PRUNE_EVERY == 0:
+            self._prune()
+
+    def _prune(self) -> None:
+        doomed = self._db.execute(
+            "DELETE FROM room_keys WHERE id IN"
+            " (SELECT id FROM room_keys ORDER BY is_used DESC, id DESC LIMIT -1 OFFSET ?)"
+            " RETURNING room_id, session_id",
+            (MOST,),
+        ).fetchall()
+        for room_id, session_id in doomed:
+            self._cache.pop(RoomKey(room_id, session_id), None)
+        for table, most in (("message_indices", MOST_INDICES), ("withheld", MOST_WITHHELD)):
+            self._db.execute(f"DELETE FROM {table} WHERE position <= (SELECT max(position) FROM {table}) - ?", (most,))
+
+
+def _is_same(known: Any, other: Any) -> bool:
+    """Whether both are the same Megolm session, by the state that they share."""
+    index = max(known.first_known_index, other.first_known_index)
+    return bool(known.export_session(index) == other.export_session(index))

@@ -1,0 +1,83 @@
+"""Calls that have rung for as long as they do: each says from then on that it was missed."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from heliograph.core.ids import EventKey
+from heliograph.core.record import Change, Content, Delivery, Rewrite, Withdrawal
+from heliograph.core.suspects import TRIES
+from heliograph.core.sync.calls import miss
+from heliograph.errors import StorageError, Unstorable, UserError
+from heliograph.ports.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+
+class Calls:
+    """Those of one account. `tell` shows a notice of our own: its title, and what to do."""
+
+    def __init__(self, ledger: Ledger, tell: Callable[[str, str], None]) -> None:
+        self._ledger = ledger
+        self._tell = tell
+        self._faults: dict[EventKey, int] = {}
+        """How often the end of a call found a fault of ours."""
+        self._given_up: set[EventKey] = set()
+        """Calls of which not even that can be kept: they stay as they are."""
+
+    def next_end_ms(self, ringing: Sequence[Delivery]) -> int | None:
+        """When the first of these stops to ring, in ms since 1970."""
+        ends = [content.rings_until_ms for _, content in self._living(ringing)]
+        return min(ends, default=None)
+
+    async def end(self, ringing: Sequence[Delivery], now_ms: int) -> bool:
+        """Whether some were over, so that there is another agenda. One that finds a fault of ours is tried again with
+        the next, and after a few tries taken away, with the reason. Raises StorageError and UserError."""
+        over = [(call, content) for call, content in self._living(ringing) if content.rings_until_ms <= now_ms]
+        ended = [await self._end_one(call, content) for call, content in over]
+        return any(ended)
+
+    def _living(self, ringing: Sequence[Delivery]) -> list[tuple[Delivery, Content]]:
+        return [(each, each.content) for each in ringing if each.content and each.event_id not in self._given_up]
+
+    async def _end_one(self, call: Delivery, content: Content) -> bool:
+        """Whether it was changed."""
+        try:
+            await self._change(Rewrite(call.event_id, miss(content)))
+        except _Fault as fault:
+            log.error("Unexpected fault in ending the call %s", call.event_id, exc_info=fault.error)
+            self._faults[call.event_id] = self._faults.get(call.event_id, 0) + 1
+            return self._faults[call.event_id] >= TRIES and await self._give_up(call, fault.error)
+        self._faults.pop(call.event_id, None)
+        return True
+
+    async def _give_up(self, call: Delivery, error: Exception) -> bool:
+        del self._faults[call.event_id]
+        self._tell(
+            "A call could not be ended here",
+            "Heliograph has a fault: what it showed of the call is taken away. Look into your Matrix client, and for "
+            f"the reason at: heliograph explain {call.event_id}",
+        )
+        why = f"its end finds a fault of Heliograph's own ({type(error).__name__})"
+        try:
+            await self._change(Withdrawal(call.event_id, why))
+        except _Fault as fault:
+            log.error("The call %s stays on screen", call.event_id, exc_info=fault.error)
+            self._given_up.add(call.event_id)
+            return False
+        return True
+
+    async def _change(self, change: Change) -> None:
+        try:
+            await self._ledger.change([change])
+        except Exception as error:
+            if isinstance(error, StorageError | UserError) and not isinstance(error, Unstorable):
+                raise
+            raise _Fault(error) from error
+
+
+class _Fault(Exception):
+    def __init__(self, error: Exception) -> None:
+        super().__init__(str(error))
+        self.error = error

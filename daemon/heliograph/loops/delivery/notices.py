@@ -1,0 +1,172 @@
+"""Notifications of our own: what the user is told of trouble, and what the user is asked.
+
+A notice of trouble that lasts stays told until it is withdrawn, and is told anew the next time. Nothing of all this
+needs the ledger: what is to be told may be that the disk is full.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from heliograph.core.delivery import Done, RetryLater
+from heliograph.core.notification import Activated, Category, Closed, Closing, Notification, Popup, Replied, Urgency
+from heliograph.core.suspects import TRIES
+from heliograph.ports.desktop import Desktop
+
+log = logging.getLogger(__name__)
+
+MAX_QUESTIONS = 50
+"""At once. One more takes the place of the oldest."""
+
+
+@dataclass(slots=True, eq=False)
+class _Notice:
+    notification: Notification
+    on_answer: Callable[[str], None] | None = None
+    """None: nothing is asked."""
+    popup: Popup | None = None
+    is_lasting: bool = True
+    """False: of something that happened, and is over once it is shown."""
+    is_shown: bool = False
+    is_withdrawn: bool = False
+    is_put_aside: bool = False
+    faults: int = 0
+    """How often a fault of ours kept it from the screen, or on it."""
+
+
+class Notices:
+    """Those of one account, by name. Nothing of them is on disk: with the daemon they are gone."""
+
+    def __init__(self, desktop: Desktop, user_id: str) -> None:
+        self._desktop = desktop
+        self._user_id = user_id
+        self._notices: dict[str, _Notice] = {}
+        self._all_told = asyncio.Event()
+
+    def tell(self, title: str, hint: str, *, about: str = "") -> None:
+        """Says what is wrong, and what to do.
+
+        `about` names trouble that lasts: it is told once until it is withdrawn, and stays on screen for so long where
+        the desktop lets it; told meanwhile in other words, these take the place of what is on screen. Without it the
+        notice is of something that happened, and is shown each time.
+        """
+        urgency = Urgency.CRITICAL if about else Urgency.NORMAL
+        notification = Notification(title, hint, self._user_id, category=Category.DEVICE, urgency=urgency)
+        key = about or title
+        before = self._notices.get(key)
+        if about and before is not None and not before.is_withdrawn:
+            self._reword(before, notification)
+            return
+        popup = before.popup if before is not None else None
+        self._notices[key] = _Notice(notification, popup=popup, is_lasting=bool(about))
+
+    def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None:
+        """`on_answer` gets the key of the action that is chosen. Asked again under the same key, it takes the place of
+        what is shown."""
+        before = self._notices.pop(key, None)
+        self._notices[key] = _Notice(notification, on_answer, before.popup if before else None)
+        asked = [key for key, notice in self._notices.items() if notice.on_answer is not None]
+        if len(asked) > MAX_QUESTIONS:
+            self.withdraw(asked[0])
+
+    def withdraw(self, key: str) -> None:
+        """The trouble is over; the question was answered elsewhere, or makes no sense any more."""
+        if (notice := self._notices.get(key)) is not None:
+            notice.is_withdrawn = True
+
+    def forget_popups(self) -> None:
+        """The notification server is another one: what still holds is shown again."""
+        for key, notice in list(self._notices.items()):
+            if not notice.is_lasting and notice.is_shown:
+                del self._notices[key]
+            notice.popup, notice.is_shown = None, notice.is_put_aside
+
+    async def show(self) -> bool:
+        """Brings the screen up to date. Whether it is to be tried again later."""
+        is_retry_wanted = False
+        for key, notice in list(self._notices.items()):
+            try:
+                is_retry_wanted |= not await self._bring_up_to_date(key, notice)
+            except Exception:
+                log.exception("Unexpected fault in a notice: %s", notice.notification.summary)
+                is_retry_wanted |= not self._give_up(key, notice)
+        if not self._has_untold:
+            self._all_told.set()
+        return is_retry_wanted
+
+    async def all_told(self) -> None:
+        """Returns when everything that was told has been shown."""
+        while self._has_untold:
+            self._all_told.clear()
+            await self._all_told.wait()
+
+    def hear(self, signal: Activated | Replied | Closed) -> bool:
+        """Whether it was about a notice."""
+        for key, notice in self._notices.items():
+            if notice.popup == signal.popup:
+                if not notice.is_withdrawn:
+                    self._take(key, notice, signal)
+                return True
+        return False
+
+    @property
+    def _has_untold(self) -> bool:
+        return any(
+            not (each.is_shown or each.is_withdrawn) and each.on_answer is None for each in self._notices.values()
+        )
+
+    def _reword(self, notice: _Notice, notification: Notification) -> None:
+        if notice.notification == notification:
+            return
+        notice.notification = notification
+        # What the user closed has been read, and is not brought up again for other words.
+        notice.is_shown = notice.is_shown and notice.popup is None
+
+    def _take(self, key: str, notice: _Notice, signal: Activated | Replied | Closed) -> None:
+        if isinstance(signal, Closed):
+            # Not answered. What only ran out of time comes again with the next server, and may be answered elsewhere.
+            notice.popup, notice.is_put_aside = None, signal.reason is Closing.DISMISSED
+        elif isinstance(signal, Activated) and signal.action in {each.key for each in notice.notification.actions}:
+            self.withdraw(key)
+            if notice.on_answer is not None:
+                notice.on_answer(signal.action)
+        elif notice.on_answer is not None:
+            # Many servers close what was clicked, and a click on all of it chooses nothing.
+            notice.is_shown = False
+
+    async def _bring_up_to_date(self, key: str, notice: _Notice) -> bool:
+        if notice.is_withdrawn:
+            return await self._take_away(key, notice)
+        return notice.is_shown or await self._put_up(key, notice)
+
+    def _give_up(self, key: str, notice: _Notice) -> bool:
+        """After a few tries, so that neither messages nor the other notices wait for it. Whether it was given up."""
+        notice.faults += 1
+        if notice.faults < TRIES:
+            return False
+        notice.is_shown = True
+        if notice.is_withdrawn and self._notices.get(key) is notice:
+            del self._notices[key]
+        return True
+
+    async def _put_up(self, key: str, notice: _Notice) -> bool:
+        notification = notice.notification
+        outcome = await self._desktop.show(notification, notice.popup)
+        if isinstance(outcome, RetryLater):
+            return False
+        if isinstance(outcome, Done):
+            # Another may have taken its name meanwhile, and now takes its place on screen.
+            self._notices.get(key, notice).popup = notice.popup = outcome.value
+        # Or it may have been reworded.
+        notice.is_shown = notice.notification is notification
+        return notice.is_shown
+
+    async def _take_away(self, key: str, notice: _Notice) -> bool:
+        if notice.popup is not None and isinstance(await self._desktop.close(notice.popup), RetryLater):
+            return False
+        if self._notices.get(key) is notice:
+            del self._notices[key]
+        return True

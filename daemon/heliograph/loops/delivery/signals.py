@@ -1,0 +1,200 @@
+"""What the user does with popups, and with their rooms elsewhere: clicks, answers, closings, one after the other."""
+
+from __future__ import annotations
+
+import logging
+from collections import OrderedDict, deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+from heliograph.core.delivery import Move, RetryLater
+from heliograph.core.ids import EventId, RoomId, is_room_id
+from heliograph.core.notification import Activated, Closed, Popup, Replied
+from heliograph.core.popups.actions import Verb, Wish, verb_of, wishes
+from heliograph.core.record import Delivery, PopupRecord
+from heliograph.errors import StorageError, UserError
+from heliograph.loops.delivery.notices import Notices
+from heliograph.loops.delivery.outcomes import Outcomes, settle_closed
+from heliograph.ports.desktop import Desktop, Opener
+from heliograph.ports.ledger import Ledger, Settlement
+
+log = logging.getLogger(__name__)
+
+MAX_SIGNALS = 10_000
+"""Signals kept while the ledger is busy; a notification server that sends more loses the oldest."""
+AFTERGLOW_MS = 10_000
+"""How long after a popup's end what was typed into it may come: some servers close it first."""
+MAX_GONE = 32
+
+
+@dataclass(frozen=True, slots=True)
+class _RoomRead:
+    """The user opened a room, or read it, by other means than its popup."""
+
+    room_id: RoomId
+    event_id: EventId | None = None
+    """Up to here; None: all of it."""
+
+
+class PopupSignals:
+    """Those of one account. `on_wish` is called with what the user wants done by a button; `wake` asks for a round of
+    the loop; `clock` gives milliseconds since 1970."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        desktop: Desktop,
+        opener: Opener,
+        notices: Notices,
+        outcomes: Outcomes,
+        *,
+        clock: Callable[[], int],
+        on_wish: Callable[[Wish], None],
+        wake: Callable[[], None],
+    ) -> None:
+        self._ledger = ledger
+        self._desktop = desktop
+        self._opener = opener
+        self._notices = notices
+        self._outcomes = outcomes
+        self._clock = clock
+        self._on_wish = on_wish
+        self._wake = wake
+        self._signals: deque[Activated | Replied | Closed | _RoomRead] = deque(maxlen=MAX_SIGNALS)
+        self._gone: OrderedDict[Popup, tuple[int, list[Wish]]] = OrderedDict()
+        """Popups that ended lately: when, and what they were about."""
+
+    def __bool__(self) -> bool:
+        """Whether there is something to do."""
+        return bool(self._signals)
+
+    def take(self, signal: Activated | Replied | Closed) -> None:
+        """The notification server told this."""
+        self._signals.append(signal)
+
+    def note_read(self, room_id: RoomId, event_id: EventId | None) -> None:
+        """The user read this room by other means than its popup, up to that event; None: all of it."""
+        self._signals.append(_RoomRead(room_id, event_id))
+
+    def note_withdrawn(self, record: PopupRecord) -> None:
+        """We closed it ourselves; a click may be on its way."""
+        if seen := _room_of(record):
+            self._remember(record.popup, seen)
+
+    def forget_gone(self) -> None:
+        """Another notification server is there, with other popups under the same ids."""
+        self._gone.clear()
+
+    def drop_closed(self, popup: Popup) -> None:
+        """What was heard before Notify was answered is about the popup that this one replaced, under the same id."""
+        late = [signal for signal in self._signals if isinstance(signal, Closed) and signal.popup == popup]
+        for signal in late:
+            self._signals.remove(signal)
+
+    async def handle(self, on_progress: Callable[[], None]) -> None:
+        """All that came. Raises StorageError and UserError."""
+        while self._signals:
+            on_progress()
+            signal = self._signals.popleft()
+            try:
+                await self._handle(signal)
+            except StorageError:
+                self._signals.appendleft(signal)
+                raise
+            except UserError:
+                raise
+            except Exception:
+                # Not again: a reply must not be sent twice.
+                log.exception("Unexpected fault in what the user did with a notification")
+                self._notices.tell(
+                    "What you did with a notification may not have worked",
+                    "Heliograph has a fault. Look into your Matrix client; what went wrong is in the log.",
+                )
+                self._wake()
+            await self._outcomes.write_down()
+
+    async def _handle(self, signal: Activated | Replied | Closed | _RoomRead) -> None:
+        if isinstance(signal, _RoomRead):
+            await self._settle_room(signal.room_id, signal.event_id)
+            return
+        if self._notices.hear(signal):
+            # It may be asked again.
+            self._wake()
+            return
+        record = await self._record_of(signal.popup)
+        deliveries = await self._ledger.shown_in(record.key) if record is not None else []
+        # What it showed may be withdrawn already, while it is still on screen: what is typed there is not to be lost.
+        seen = self._recall(signal.popup) if record is None else wishes(deliveries) or _room_of(record)
+        match signal:
+            case Closed(popup, reason) if record is not None:
+                self._remember(popup, seen)
+                why = reason.name.lower()
+                self._outcomes.note(*(settle_closed(each, why) for each in deliveries), closed=record.key)
+            case Activated(_, action, token) if verb_of(action) is Verb.OPEN and (record is not None or seen):
+                await self._open(record, deliveries, seen, token)
+            case Activated(_, action) if (verb := verb_of(action)) is not None:
+                await self._wish([replace(each, verb=verb) for each in seen], record, deliveries)
+            case Replied(_, text) if text.strip():
+                await self._wish([replace(each, verb=Verb.REPLY, text=text) for each in seen[:1]], record, deliveries)
+
+    async def _settle_room(self, room_id: RoomId, event_id: EventId | None) -> None:
+        unread = await self._ledger.open_deliveries([room_id])
+        if event_id is not None:
+            positions = await self._ledger.positions([event_id])
+            unread = [each for each in unread if each.position <= positions.get(event_id, 0)]
+        keys = {each.popup_key for each in unread if each.popup_key is not None}
+        self._outcomes.note(*(Settlement(each.event_id, Move.OPENED) for each in unread))
+        for record in await self._ledger.popups():
+            if record.key in keys:
+                # The next round closes it, or leaves this room out of it.
+                self._outcomes.note(shown=replace(record, is_stale=True))
+
+    async def _open(
+        self, record: PopupRecord | None, deliveries: Sequence[Delivery], seen: Sequence[Wish], token: str | None
+    ) -> None:
+        room_id, event_id = (seen[0].room_id, seen[0].event_id) if len(seen) == 1 else (None, None)
+        if not await self._opener.open(room_id, event_id, token):
+            self._notices.tell(
+                "No Matrix client could be opened", "Install one, or set open_with in the configuration."
+            )
+            self._wake()
+        await self._end(record, [Settlement(each.event_id, Move.OPENED) for each in deliveries])
+
+    async def _wish(self, wanted: Sequence[Wish], record: PopupRecord | None, deliveries: Sequence[Delivery]) -> None:
+        for wish in wanted:
+            self._on_wish(wish)
+        if wanted:
+            # Unread until it is done.
+            await self._end(record, [settle_closed(each, wanted[0].verb.value) for each in deliveries])
+
+    async def _end(self, record: PopupRecord | None, settlements: Sequence[Settlement]) -> None:
+        """The popup has served: dunst and mako keep one that was acted upon."""
+        if record is None:
+            return
+        try:
+            is_gone = not isinstance(await self._desktop.close(record.popup), RetryLater)
+        except Exception:
+            log.exception("Unexpected fault in closing the notification of %s", record.key)
+            is_gone = False
+        if is_gone:
+            self._outcomes.note(*settlements, closed=record.key)
+        else:
+            # Stale, and with nothing left to show: it is closed as soon as that works.
+            self._outcomes.note(*settlements, shown=replace(record, is_stale=True))
+
+    def _remember(self, popup: Popup, seen: list[Wish]) -> None:
+        self._gone[popup] = (self._clock(), seen)
+        if len(self._gone) > MAX_GONE:
+            self._gone.popitem(last=False)
+
+    def _recall(self, popup: Popup) -> list[Wish]:
+        gone_ms, seen = self._gone.get(popup, (0, []))
+        return seen if 0 <= self._clock() - gone_ms < AFTERGLOW_MS else []
+
+    async def _record_of(self, popup: Popup) -> PopupRecord | None:
+        return next((record for record in await self._ledger.popups() if record.popup == popup), None)
+
+
+def _room_of(record: PopupRecord) -> list[Wish]:
+    """All that is left to say of a popup whose messages were withdrawn; nothing of one of many rooms."""
+    return [Wish(Verb.OPEN, record.key, "the room")] if is_room_id(record.key) else []

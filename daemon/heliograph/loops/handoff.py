@@ -1,0 +1,305 @@
+"""Hands the ringing over when the user leaves, and takes it back when the user returns. The order stands in
+`core.pushers.handoff`; here it is done, and tried again until it is.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
+
+from heliograph.core.pushers.handoff import (
+    Collect,
+    HandoffSettings,
+    Hush,
+    Known,
+    Ring,
+    Signs,
+    Step,
+    SwitchOff,
+    SwitchOn,
+    off_now,
+    outdated,
+    plan_handoff,
+    set_up,
+    why_elsewhere,
+)
+from heliograph.core.pushers.pusher import Pusher, PusherKey
+from heliograph.core.status import AccountStatus
+from heliograph.core.text.clean import count_things
+from heliograph.errors import Refused, ServerError, StorageError, UserError
+from heliograph.ports.homeserver import Homeserver
+from heliograph.ports.ledger import Ledger
+from heliograph.system.tasks import keep_running, start_beside
+
+log = logging.getLogger(__name__)
+
+COLLECT_S = 8.0
+REST_S = 1.0
+"""How long what was just collected may take to be shown before we go on."""
+RETRY_S = 5.0
+"""At least so long between tries, however often the sync loop turns."""
+
+
+class HandoffLoop:
+    """One account's. `collect` syncs to the present (`SyncLoop.collect`), `rest` returns when what is due was shown,
+    `hush` is told whether another device rings. `lock` is held while pushers are looked at and switched."""
+
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        ledger: Ledger,
+        status: AccountStatus,
+        settings: HandoffSettings,
+        own: PusherKey,
+        lock: asyncio.Lock,
+        *,
+        collect: Callable[[], Awaitable[bool]],
+        rest: Callable[[], Awaitable[None]],
+        hush: Callable[[bool], None],
+    ) -> None:
+        self._homeserver = homeserver
+        self._ledger = ledger
+        self._status = status
+        self._settings = settings
+        self._own = own
+        self._lock = lock
+        self._collect = collect
+        self._rest = rest
+        self._hush = hush
+        self._signs = Signs()
+        self._was_away = False
+        self._is_hushed = False
+        self._pushers: tuple[Pusher, ...] | None = None
+        self._switched_off: frozenset[PusherKey] = frozenset()
+        self._seen_off: frozenset[PusherKey] = frozenset()
+        self._left_alone: frozenset[PusherKey] = frozenset()
+        self._next_try = 0.0
+        """Of what could not be done, by the event loop's clock."""
+        self._woken = asyncio.Event()
+        self._is_loaded = False
+
+    def take_signs(self, signs: Signs) -> None:
+        """Whether the user is here."""
+        self._signs = signs
+        self._look_around()
+
+    def take_pushers(self, pushers: tuple[Pusher, ...]) -> None:
+        """As the homeserver lists them now."""
+        self._pushers = pushers
+        self._woken.set()
+
+    def turn(self) -> None:
+        """The sync loop made a turn: the homeserver can be reached, and may have told what another client did."""
+        self._look_around()
+        if self._status.handoff.trouble is not None and asyncio.get_running_loop().time() >= self._next_try:
+            self._woken.set()
+
+    def _look_around(self) -> None:
+        status = self._status
+        why = why_elsewhere(self._signs, is_enabled=status.is_pusher_enabled, is_silenced=status.is_silenced)
+        if why != status.handoff.why_away:
+            log.info("%s counts as %s", self._status.user_id, f"away: {why}" if why else "present")
+            status.handoff.why_away = why
+            self._woken.set()
+
+    async def _load(self) -> None:
+        account = await self._ledger.account()
+        self._switched_off = account.switched_off
+        self._is_loaded = True
+        self._tell()
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        await keep_running("handoff", self._run)
+
+    async def _run(self) -> None:
+        while True:
+            await self._woken.wait()
+            self._woken.clear()
+            try:
+                await self.settle()
+            except Exception:
+                self._woken.set()
+                raise
+
+    async def settle(self) -> None:
+        """Returns when everything is as it should be now, or could not be made so. Raises UserError."""
+        async with self._lock:
+            self._look_around()
+            is_away = self._status.handoff.why_away is not None
+            if self._was_away and not is_away:
+                self._left_alone = frozenset()
+            self._was_away = is_away
+            try:
+                await self._settle(is_away=is_away)
+            except (ServerError, StorageError) as trouble:
+                self._note_trouble(f"{type(trouble).__name__}: {trouble}")
+            self._tell()
+
+    async def give_back(self) -> None:
+        """The account cannot go on: others ring again, whether or not that can be written down."""
+        with contextlib.suppress(ServerError, StorageError, UserError, TimeoutError):
+            async with asyncio.timeout(COLLECT_S), self._lock:
+                off = self._switched_off - {self._own}
+                for pusher in await self._homeserver.pushers() if off else ():
+                    if pusher.key in off and not pusher.is_enabled:
+                        await self._homeserver.set_pusher(replace(pusher, is_enabled=True))
+                        log.info("Switched %s on", self._name(pusher))
+                await self._remember(self._switched_off - off)
+
+    async def _settle(self, *, is_away: bool) -> None:
+        if not self._is_loaded:
+            await self._load()
+        if self._pushers is None and not self._switched_off:
+            return
+        steps = self._plan(is_away=is_away) if self._pushers is not None else (Ring(),)
+        if not steps:
+            await self._note_changes()
+            self._status.handoff.trouble = None
+            return
+        is_switched = await self._hurry(steps)
+        try:
+            self._pushers = await self._homeserver.pushers()
+        except ServerError:
+            # No reason to be hushed, or not to be.
+            for step in steps:
+                self._set_hush(step)
+            raise
+        await self._note_changes()
+        self._status.handoff.trouble = None
+        steps = self._plan(is_away=is_away)
+        if is_switched and Collect() not in steps:
+            steps = (Collect(), *steps)
+        await self._take_steps(steps, is_away=is_away)
+
+    async def _hurry(self, steps: Sequence[Step]) -> bool:
+        """Switches the fallback on with the very first request, if the machine is about to sleep: the network goes down
+        at the same time. Of other pushers we ask first whether they are still there. Whether it did.
+        """
+        for step in steps if self._signs.is_asleep else ():
+            if isinstance(step, SwitchOn) and step.pusher.key == self._settings.fallback:
+                await self._switch(step)
+                return True
+        return False
+
+    def _plan(self, *, is_away: bool) -> tuple[Step, ...]:
+        return plan_handoff(self._known(), self._settings, is_away=is_away)
+
+    async def _take_steps(self, steps: Sequence[Step], *, is_away: bool) -> None:
+        is_current = True
+        for step in steps:
+            match step:
+                case Collect():
+                    is_current = await self._sync() or is_away
+                case Hush() | Ring():
+                    self._set_hush(step)
+                case SwitchOn() | SwitchOff() if is_current:
+                    await self._switch(step)
+        if not is_current:
+            self._note_trouble("the homeserver cannot be reached")
+
+    async def _sync(self) -> bool:
+        """What has arrived by now, and on screen as far as that is quickly done."""
+        is_done = False
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(COLLECT_S):
+                is_done = await self._collect()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(REST_S):
+                await self._rest()
+        return is_done
+
+    def _set_hush(self, step: Step) -> None:
+        if isinstance(step, Hush | Ring):
+            self._is_hushed = isinstance(step, Hush)
+            self._hush(self._is_hushed)
+            self._tell()
+
+    async def _switch(self, step: SwitchOn | SwitchOff) -> None:
+        is_on = isinstance(step, SwitchOn)
+        key = step.pusher.key
+        switched = replace(step.pusher, is_enabled=is_on)
+        if not is_on:
+            # Before it is done: what was switched off and forgotten would stay silent for good.
+            await self._remember(self._switched_off | {key})
+        try:
+            await self._homeserver.set_pusher(switched)
+        except Refused as refusal:
+            if not is_on:
+                self._left_alone |= {key}
+                await self._remember(self._switched_off - {key})
+            self._note_trouble(f"the homeserver does not let us switch {self._name(step.pusher)}: {refusal}")
+            return
+        self._pushers = tuple(switched if each.key == key else each for each in self._pushers or ())
+        if is_on:
+            await self._remember(self._switched_off - {key})
+        else:
+            self._seen_off |= {key}
+        log.info("Switched %s %s", self._name(step.pusher), "on" if is_on else "off")
+
+    async def _note_changes(self) -> None:
+        """What other clients did to what we switched off."""
+        known = self._known()
+        if gone := outdated(known):
+            switched = count_things(len(gone), "pusher that was off: it is", "pushers that were off: they are")
+            log.info("Another client switched %s left alone", switched)
+            self._left_alone |= gone
+            await self._remember(self._switched_off - gone)
+        self._seen_off = (self._seen_off & self._switched_off) | off_now(known)
+
+    async def _remember(self, switched_off: frozenset[PusherKey]) -> None:
+        if switched_off != self._switched_off:
+            await self._ledger.set_switched_off(switched_off)
+            self._switched_off = switched_off
+            # Before the server stops listing what rings, and until it begins again.
+            self._status.is_handed_over = self._own in switched_off
+
+    def _known(self) -> Known:
+        return Known(
+            own=self._own,
+            pushers=self._pushers or (),
+            switched_off=self._switched_off,
+            seen_off=self._seen_off,
+            left_alone=self._left_alone,
+            has_direct_push=self._status.has_direct_push,
+            has_remote_toggle=self._status.has_remote_toggle,
+            is_hushed=self._is_hushed,
+        )
+
+    def _note_trouble(self, trouble: str) -> None:
+        if self._status.handoff.trouble != trouble:
+            log.warning("The handoff of %s is not complete: %s", self._status.user_id, trouble)
+        self._status.handoff.trouble = trouble
+        self._next_try = asyncio.get_running_loop().time() + RETRY_S
+
+    def _name(self, pusher: Pusher) -> str:
+        # Its device is this one, which would be a strange thing to call silent.
+        name = pusher.app_display_name if pusher.key == self._settings.fallback else pusher.device_display_name
+        return name or pusher.app_display_name or pusher.app_id
+
+    def _tell(self) -> None:
+        status = self._status
+        status.is_handed_over = self._own in self._switched_off
+        told = status.handoff
+        told.set_up = set_up(
+            self._settings, has_direct_push=status.has_direct_push, has_remote_toggle=status.has_remote_toggle
+        ).value
+        told.is_hushed = self._is_hushed
+        off = self._switched_off - {self._own}
+        told.quiet = tuple(self._name(each) for each in self._pushers or () if each.key in off)
+
+
+async def settle_all(loops: Sequence[HandoffLoop], seconds: float) -> None:
+    """Returns when every account is handed over, or when the time is up."""
+    tasks = [start_beside(loop.settle(), name="handing over") for loop in loops]
+    if not tasks:
+        return
+    _, late = await asyncio.wait(tasks, timeout=seconds)
+    for task in late:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)
+    if late:
+        log.warning("%s could not be handed over in %g s", count_things(len(late), "account"), seconds)

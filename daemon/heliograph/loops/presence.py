@@ -1,0 +1,55 @@
+"""Whether the user is at this desktop, as the handoff is told: the session's signs, and a notification server."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import replace
+
+from heliograph.core.notification import DesktopSignal, ServerChanged
+from heliograph.core.pushers.handoff import (
+    Signs,
+)
+
+SERVER_PATIENCE_S = 10.0
+"""A notification server that is gone for less only restarts."""
+
+
+class Whereabouts:
+    """What all signs of the desk say together, for all accounts."""
+
+    def __init__(self, on_change: Callable[[Signs], None], *, patience_s: float = SERVER_PATIENCE_S) -> None:
+        self._on_change = on_change
+        self._patience_s = patience_s
+        self._timer: asyncio.TimerHandle | None = None
+        self.signs = Signs()
+
+    def take_session(self, signs: Signs) -> None:
+        """Of the session and the machine."""
+        self._take(replace(signs, has_server=self.signs.has_server, is_stopping=self.signs.is_stopping))
+
+    def take_signal(self, signal: DesktopSignal) -> None:
+        """Of the desktop: whether anything shows notifications."""
+        if not isinstance(signal, ServerChanged):
+            return
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None
+        if signal.server is not None:
+            self._take(replace(self.signs, has_server=True))
+        else:
+            self._timer = asyncio.get_running_loop().call_later(self._patience_s, self._miss_server)
+
+    def stop(self) -> None:
+        """The daemon is about to end."""
+        if self._timer is not None:
+            self._timer.cancel()
+        self._take(replace(self.signs, is_stopping=True))
+
+    def _miss_server(self) -> None:
+        self._take(replace(self.signs, has_server=False))
+
+    def _take(self, signs: Signs) -> None:
+        if signs != self.signs:
+            self.signs = signs
+            self._on_change(signs)

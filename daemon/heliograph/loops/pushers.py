@@ -1,0 +1,224 @@
+"""Our own pushers: registered once, never re-sent unchanged, and obeyed when another client switches them off.
+
+Sources: MSC3361 (kind `direct`), MSC3881 (`enabled`), Client-Server API "POST /pushers/set". Sending an identical
+pusher again makes Synapse throw away what is pending, and switching on again is the other client's right, not ours.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Callable
+from dataclasses import replace
+
+from heliograph.core.backoff import reconnect_delay
+from heliograph.core.pushers.pusher import Pusher, PusherKey
+from heliograph.core.record import AccountState
+from heliograph.core.status import AccountStatus, Connection
+from heliograph.errors import RateLimited, Refused, ServerError, StorageError
+from heliograph.ports.homeserver import Homeserver
+from heliograph.ports.ledger import Ledger
+from heliograph.ports.troubles import Troubles
+from heliograph.system.tasks import keep_running
+
+log = logging.getLogger(__name__)
+
+APP_ID = "io.github.heliograph"
+ABOUT_FALLBACK = "fallback"
+WATCH_MS = 45_000
+"""After this long, a server that lets other clients switch pushers (MSC3881) is asked for ours with the next turn."""
+LATEST_MS = 56_000
+"""When it is asked even without a turn, since a poll may have begun just before it was time."""
+SELDOM_MS = 15 * 60_000
+"""How often any other server is."""
+
+
+def own_pusher(pushkey: str, device_name: str) -> Pusher:
+    """The pusher as we register it. `data` is an object, since some servers refuse none."""
+    return Pusher(
+        app_id=APP_ID,
+        pushkey=pushkey,
+        kind="direct",
+        app_display_name="Heliograph",
+        device_display_name=device_name,
+        lang="en",
+        data={},
+    )
+
+
+class PusherLoop:
+    """Watches the pushers of one account. It wakes when `turn` is called, with the sync loop's own wake-ups; by itself
+    only if these are too far apart, since another client's switch is to be obeyed within a minute.
+
+    `fallback` is the HTTP pusher to keep registered, `on_pushers` is given all that there are. `lock` is held while
+    pushers are looked at and set. What the ledger says that the handoff switched off, no other client did.
+    """
+
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        ledger: Ledger,
+        status: AccountStatus,
+        pusher: Pusher,
+        *,
+        clock: Callable[[], int],
+        jitter: Callable[[], float],
+        on_switch: Callable[[bool], None],
+        troubles: Troubles,
+        fallback: Pusher | None = None,
+        lock: asyncio.Lock | None = None,
+        on_pushers: Callable[[tuple[Pusher, ...]], None] = lambda _: None,
+    ) -> None:
+        self._homeserver = homeserver
+        self._ledger = ledger
+        self._status = status
+        self._pusher = pusher
+        self._clock = clock
+        self._jitter = jitter
+        self._on_switch = on_switch
+        self._fallback = fallback
+        self._lock = lock or asyncio.Lock()
+        self._on_pushers = on_pushers
+        self._troubles = troubles
+        self._due = asyncio.Event()
+        self._looked_ms: int | None = None
+        self._wait_ms = 0
+        self._listed: dict[PusherKey, Pusher] = {}
+        self._taken: list[Pusher] = []
+        self._refused: list[Pusher] = []
+
+    def turn(self) -> None:
+        """The sync loop made a turn: look at the pusher, if it is time."""
+        # Either way: a clock that was set back must not put it off.
+        if self._looked_ms is None or abs(self._clock() - self._looked_ms) >= self._wait_ms:
+            self._due.set()
+
+    async def run(self) -> None:
+        """Runs until cancelled."""
+        await keep_running("pushers", self._run, clock=self._clock, jitter=self._jitter)
+
+    async def _run(self) -> None:
+        failures = 0
+        while True:
+            await self._wait()
+            try:
+                await self._look()
+                failures = 0
+                self._wait_ms = WATCH_MS if self._status.has_remote_toggle else SELDOM_MS
+            except (ServerError, StorageError) as trouble:
+                failures += 1
+                log.info("The pusher could not be looked at: %s", trouble)
+                asked = trouble.after if isinstance(trouble, RateLimited) else None
+                self._wait_ms = int(1000 * reconnect_delay(failures, self._jitter(), asked))
+            self._looked_ms = self._clock()
+            # Turns made meanwhile do not shorten the wait.
+            self._due.clear()
+
+    async def _wait(self) -> None:
+        latest = LATEST_MS / 1000 if self._wait_ms == WATCH_MS else None
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(latest):
+                await self._due.wait()
+            return
+        if self._status.connection is not Connection.CONNECTED:
+            await self._due.wait()
+
+    async def _look(self) -> None:
+        async with self._lock:
+            account = await self._ledger.account()
+            takes_direct = _takes_direct(self._status)
+            if not takes_direct and self._fallback is None and account.fallback is None:
+                return
+            self._listed = {pusher.key: pusher for pusher in await self._homeserver.pushers()}
+            is_alone = takes_direct and self._pusher.key not in self._listed
+            if takes_direct:
+                await self._keep_own(self._listed.get(self._pusher.key), account)
+            await self._keep_fallback(account, is_alone=is_alone)
+        self._on_pushers(tuple(self._listed.values()))
+
+    async def _keep_own(self, ours: Pusher | None, account: AccountState) -> None:
+        is_off_by_us = self._pusher.key in account.switched_off
+        self._status.is_handed_over = is_off_by_us
+        if ours is None:
+            ours = replace(self._pusher, is_enabled=not is_off_by_us)
+            await self._register_own(ours)
+        else:
+            self._status.is_pusher_registered = True
+            # A pusher that is set without a word on `enabled` is switched on again, which is not ours to do.
+            wanted = replace(self._pusher, is_enabled=ours.is_enabled)
+            # A homeserver that lists it otherwise than it was sent would do so again.
+            if ours.as_sent != self._pusher and wanted not in self._taken:
+                await self._register_own(wanted)
+        is_enabled = ours.is_enabled or is_off_by_us
+        if is_enabled != self._status.is_pusher_enabled:
+            await self._switch(is_enabled=is_enabled)
+
+    async def _register_own(self, pusher: Pusher) -> None:
+        self._status.is_pusher_registered = await self._register(pusher)
+
+    async def _keep_fallback(self, account: AccountState, *, is_alone: bool) -> None:
+        """`is_alone`: our direct pusher is missing, too, so that nobody meant the fallback when it was removed."""
+        wanted, kept = self._fallback, account.fallback
+        if kept is not None and (wanted is None or kept != wanted.key):
+            if kept in self._listed:
+                await self._homeserver.remove_pusher(*kept)
+                del self._listed[kept]
+                log.info("Removed the fallback of before")
+            await self._ledger.set_fallback(None)
+        if wanted is None:
+            return
+        found = self._listed.get(wanted.key)
+        if found is None and kept == wanted.key and not is_alone:
+            self._miss_fallback()
+            return
+        if found is None:
+            if not await self._register(wanted):
+                self._status.handoff.fallback = "refused by the homeserver"
+                return
+        elif found.as_sent != wanted:
+            changed = replace(wanted, is_enabled=found.is_enabled)
+            if changed not in self._taken:
+                await self._register(changed)
+        if kept != wanted.key:
+            await self._ledger.set_fallback(wanted.key)
+        self._troubles.withdraw(ABOUT_FALLBACK)
+        is_theirs = found is not None and not found.is_enabled and wanted.key not in account.switched_off
+        self._status.handoff.fallback = "switched off by another client" if is_theirs else "registered"
+
+    def _miss_fallback(self) -> None:
+        self._status.handoff.fallback = "removed by its gateway or another client"
+        self._troubles.tell(
+            "The fallback was removed",
+            "Its gateway rejected it, or another client removed it. To see which: heliograph fallback test. "
+            "To have it again: heliograph fallback set",
+            about=ABOUT_FALLBACK,
+        )
+
+    async def _register(self, pusher: Pusher) -> bool:
+        """Whether the homeserver has it now."""
+        if pusher in self._refused:
+            return False
+        try:
+            await self._homeserver.set_pusher(pusher)
+        except Refused as refusal:
+            self._refused.append(pusher)
+            log.warning(
+                "The homeserver does not take our %s pusher (%s): other clients cannot switch it", pusher.kind, refusal
+            )
+            return False
+        self._taken.append(pusher)
+        self._listed[pusher.key] = pusher
+        log.info("Registered the %s pusher of %s", pusher.kind, self._homeserver.user_id)
+        return True
+
+    async def _switch(self, *, is_enabled: bool) -> None:
+        log.info("Another client switched our pusher %s", "on" if is_enabled else "off")
+        await self._ledger.set_pusher_enabled(is_enabled)
+        self._status.is_pusher_enabled = is_enabled
+        self._on_switch(is_enabled)
+
+
+def _takes_direct(status: AccountStatus) -> bool:
+    """Dendrite logs an error for every event of a pusher kind that it does not know."""
+    return status.has_direct_push or (status.software or "").lower() != "dendrite"

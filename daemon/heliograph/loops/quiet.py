@@ -1,0 +1,98 @@
+"""Whether it is quiet now: the user's pause, which outlives the daemon, and quiet hours."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from heliograph.core.popups.quiet import Hours, Quiet, Through, Zone, is_paused, next_change_ms, parse_pause, quiet_at
+from heliograph.errors import UserError
+from heliograph.system.tasks import keep_running
+
+log = logging.getLogger(__name__)
+
+LONGEST_LOOK_S = 900.0
+"""asyncio's clock stands still in suspend, and somebody may set the other: it is looked at this often at least, while
+something is to change."""
+
+
+class QuietLoop:
+    """`keep` writes down when a pause ends (0: none)."""
+
+    def __init__(
+        self,
+        hours: Sequence[Hours],
+        through: Through,
+        zone: Zone,
+        *,
+        clock: Callable[[], int],
+        keep: Callable[[int], Awaitable[None]],
+        paused_until_ms: int = 0,
+    ) -> None:
+        self._hours = hours
+        self._through = through
+        self._zone = zone
+        self._clock = clock
+        self._keep = keep
+        self._paused_until_ms = paused_until_ms
+        self._told: Quiet | None = None
+        self._woken = asyncio.Event()
+
+    @property
+    def quiet(self) -> Quiet | None:
+        """As of now."""
+        return quiet_at(self._clock(), self._zone, self._hours, self._paused_until_ms)
+
+    @property
+    def through(self) -> Through | None:
+        """What pops up all the same; None: all, since it is not quiet."""
+        return self._through if self.quiet is not None else None
+
+    @property
+    def paused_until_ms(self) -> int:
+        """0: not paused."""
+        return self._paused_until_ms if is_paused(self._clock(), self._paused_until_ms) else 0
+
+    async def pause(self, words: str) -> int:
+        """Until when. Raises UserError for words that are none, StateError if it cannot be written down."""
+        try:
+            until_ms = parse_pause(words, self._clock(), self._zone)
+        except ValueError as error:
+            raise UserError(f"{str(error)[:300]}.", "heliograph pause 1h, or heliograph pause until 08:00") from None
+        await self._keep(until_ms)
+        self._paused_until_ms = until_ms
+        self.look()
+        return until_ms
+
+    async def resume(self) -> None:
+        """Ends the pause; quiet hours go on."""
+        await self._keep(0)
+        self._paused_until_ms = 0
+        self.look()
+
+    def look(self) -> None:
+        """The clock may show another time than expected: the machine slept, or the pause changed."""
+        self._woken.set()
+
+    async def run(self, on_change: Callable[[], None]) -> None:
+        """Runs until cancelled. Calls `on_change` when it becomes quiet or ceases to be."""
+        await keep_running("quiet", partial(self._run, on_change), clock=self._clock)
+
+    async def _run(self, on_change: Callable[[], None]) -> None:
+        while True:
+            self._woken.clear()
+            quiet = self.quiet
+            if quiet != self._told:
+                log.info("Quiet from now on: %s" if quiet else "No longer quiet%s", quiet.why if quiet else "")
+                on_change()
+                self._told = quiet
+            now_ms = self._clock()
+            change_ms = next_change_ms(now_ms, self._zone, self._hours, self._paused_until_ms)
+            delay = None if change_ms is None else min((change_ms - now_ms) / 1000, LONGEST_LOOK_S)
+            try:
+                async with asyncio.timeout(delay):
+                    await self._woken.wait()
+            except TimeoutError:
+                pass

@@ -1,0 +1,129 @@
+"""What a sync brought, on its way to disk. What finds a fault of ours there is given up alone after a few tries, and
+told: else the same sync would come for ever."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Sequence
+
+from heliograph.core.encryption.values import Rejected, Taken
+from heliograph.core.record import Plan
+from heliograph.core.suspects import TRIES
+from heliograph.core.sync.parts import Part, join, split
+from heliograph.core.text.clean import count_things
+from heliograph.errors import HeliographError, Unstorable
+from heliograph.ports.encryption import Encryption
+from heliograph.ports.ledger import Committed, Ledger
+
+log = logging.getLogger(__name__)
+
+MOST_COMMITS = 500
+"""To find out which parts of one sync cannot be kept. What is still together after them is given up together."""
+
+
+class Keeping:
+    """One account's. `on_trouble` shows a notice of our own: its title, and what to do."""
+
+    def __init__(self, ledger: Ledger, encryption: Encryption, on_trouble: Callable[[str, str], None]) -> None:
+        self._ledger = ledger
+        self._encryption = encryption
+        self._on_trouble = on_trouble
+        self._faults = 0
+        """How often in a row a plan could not be committed."""
+
+    async def take(self, to_device: Sequence[bytes]) -> Taken:
+        """To-device events into crypto.db. One that finds a fault of ours is rejected alone. Raises StorageError."""
+        try:
+            return await self._encryption.take(to_device)
+        except Exception as error:
+            if not _is_fault(error):
+                raise
+            log.exception("Unexpected fault in taking %s", count_things(len(to_device), "to-device event"))
+            if len(to_device) == 1:
+                return Taken((Rejected(f"it finds a fault of Heliograph's own ({type(error).__name__})"),))
+        taken = [await self.take([each]) for each in to_device]
+        return Taken(
+            tuple(outcome for each in taken for outcome in each.outcomes),
+            frozenset(key for each in taken for key in each.new_keys),
+        )
+
+    async def commit(self, decided: Plan, now_ms: int) -> tuple[Plan, Committed]:
+        """The plan as it was committed. Raises StorageError and UserError, and the first times whatever fault of ours
+        there is; then what cannot be kept is given up alone."""
+        try:
+            committed = await self._ledger.commit(decided, now_ms)
+        except Exception as error:
+            if not _is_fault(error):
+                raise
+            self._faults += 1
+            if self._faults < TRIES:
+                raise
+            log.exception("What a sync brought cannot be kept for a fault of our own: it is looked for, and given up")
+            decided, committed = await _Sieve(self._ledger, now_ms).commit(decided, self._tell)
+        self._faults = 0
+        return decided, committed
+
+    def _tell(self, lost: Sequence[Part]) -> None:
+        events = [part.event_id for part in lost if part.event_id is not None]
+        if events:
+            self._on_trouble(
+                "A message could not be kept" if len(events) == 1 else f"{len(events)} messages could not be kept",
+                "Heliograph has a fault. Look into your Matrix client, and for the reason at: heliograph explain "
+                f"{events[-1]}",
+            )
+        else:
+            self._on_trouble(
+                "Some of what came could not be kept",
+                f"Heliograph has a fault, which is in its log: it could not keep {lost[0].what}. What it shows may be "
+                "out of date: look into your Matrix client.",
+            )
+
+
+class _Sieve:
+    """Commits a plan in parts, and finds out which of them cannot be. The token stays behind until all is done: killed
+    in between, the same sync comes again, and what was kept of it is known by then."""
+
+    def __init__(self, ledger: Ledger, now_ms: int) -> None:
+        self._ledger = ledger
+        self._now_ms = now_ms
+        self._left = MOST_COMMITS
+        self._new = 0
+        self._kept: list[Part] = []
+
+    async def commit(self, decided: Plan, on_lost: Callable[[Sequence[Part]], None]) -> tuple[Plan, Committed]:
+        """The plan as it was committed. `on_lost` is told of the parts that were not."""
+        lost = await self._keep(split(decided))
+        if lost:
+            on_lost(lost)
+        # Before the token: what is given up shall be explained, if only that can be kept.
+        reasons = [Part(f"why {part.what} is given up", part.given_up()) for part in lost if part.plan.judged]
+        await self._keep(reasons)
+        committed = await self._ledger.commit(Plan(decided.next_batch), self._now_ms)
+        return join(self._kept, decided.next_batch), Committed(self._new, committed.open_rooms)
+
+    async def _keep(self, parts: Sequence[Part]) -> list[Part]:
+        """Those of these that cannot be kept."""
+        if not parts:
+            return []
+        if self._left:
+            self._left -= 1
+            try:
+                committed = await self._ledger.commit(join(parts, None), self._now_ms)
+            except Exception as error:
+                if not _is_fault(error):
+                    raise
+                if len(parts) == 1:
+                    log.exception("Given up, since it cannot be kept for a fault of our own: %s", parts[0].what)
+            else:
+                self._new += committed.new
+                self._kept.extend(parts)
+                return []
+        if len(parts) == 1 or not self._left:
+            return list(parts)
+        middle = len(parts) // 2
+        return [*await self._keep(parts[:middle]), *await self._keep(parts[middle:])]
+
+
+def _is_fault(error: Exception) -> bool:
+    """Whether it lies in what is to be kept, or in us: the disk is in order."""
+    return isinstance(error, Unstorable) or not isinstance(error, HeliographError)

@@ -1,0 +1,237 @@
+"""From a sync to its plan: gathers what the pure `core.sync.plan` depends on, and calls it.
+
+In direct mode the homeserver's list decides, as long as its word holds; in local mode the push rules do.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Collection, Mapping
+from dataclasses import replace
+from functools import partial
+
+from heliograph.core.encryption.values import RoomKey
+from heliograph.core.events import ServerNotification, Sync
+from heliograph.core.ids import RoomId
+from heliograph.core.popups.privacy import Privacy
+from heliograph.core.record import AccountState, Plan, RoomRecord
+from heliograph.core.sync.needs import (
+    marked_events,
+    missing_names,
+    rooms_changing_deliveries,
+    rooms_wanting_facts,
+    senders,
+    touched_rooms,
+    unnamed_threads,
+)
+from heliograph.core.sync.plan import is_disputed, plan
+from heliograph.core.sync.situation import Mode, Situation
+from heliograph.errors import HeliographError
+from heliograph.loops.sync.decryption import Decrypter, Opened
+from heliograph.loops.sync.gaps import GapFiller
+from heliograph.loops.sync.gathering import FactGatherer
+from heliograph.loops.sync.mode import ModeKeeper
+from heliograph.loops.sync.rulebook import Rulebook
+from heliograph.loops.sync.salvage import given_up, only_room, rooms_of, without_faulty_events, without_rooms
+from heliograph.loops.sync.threads import ThreadNames
+from heliograph.ports.encryption import Encryption
+from heliograph.ports.homeserver import Homeserver
+from heliograph.ports.ledger import Ledger
+
+log = logging.getLogger(__name__)
+
+Planning = Callable[[Opened], Awaitable[Plan]]
+"""What came, planned with all that this asks of the ledger and the homeserver."""
+
+LARGE_BODY = 64 * 1024
+"""Bytes. A larger sync is planned in a thread, so that the desktop and the other accounts go on meanwhile."""
+LARGE_COUNT = 100
+"""Events. More are planned in a thread, too."""
+
+
+class SyncPlanner:
+    """Plans the syncs of one account."""
+
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        ledger: Ledger,
+        encryption: Encryption,
+        rulebook: Rulebook,
+        mode: ModeKeeper,
+        *,
+        clock: Callable[[], int],
+        on_progress: Callable[[], None],
+        on_trouble: Callable[[str, str], None],
+        privacy: Privacy,
+    ) -> None:
+        self._homeserver = homeserver
+        self._ledger = ledger
+        self._rulebook = rulebook
+        self._mode = mode
+        self._on_trouble = on_trouble
+        self._gaps = GapFiller(homeserver, ledger, on_progress, on_trouble)
+        self._gatherer = FactGatherer(homeserver, on_progress)
+        self._decrypter = Decrypter(encryption, on_progress)
+        self._threads = ThreadNames(homeserver, self._decrypter)
+        self._clock = clock
+        self._privacy = privacy
+
+    async def plan(
+        self, sync: Sync, account: AccountState, *, is_listing: bool, new_keys: Collection[RoomKey] | None = ()
+    ) -> Plan:
+        """All that this sync changes, or all that can be told of it. Raises ServerError and StorageError.
+
+        `is_listing`: our pusher was registered early enough for the server to list what is in this sync. `new_keys`:
+        room keys that came since the last plan; None: whatever there is may be new.
+        """
+        self._gatherer.forget(sync.left)
+        opened = await self._decrypter.open(Opened(sync))
+        if new_keys is None or new_keys:
+            opened = await self._decrypter.open_late(opened, await self._ledger.locked_events(new_keys))
+        return await self._plan_soundly(opened, account, partial(self._plan, account=account, is_listing=is_listing))
+
+    async def plan_missed(self, sync: Sync, missed: tuple[ServerNotification, ...], account: AccountState) -> Plan:
+        """Of a sync that starts anew, with what the server lists as missed."""
+        opened = await self._decrypter.open(Opened(sync, missed))
+        return await self._plan_soundly(opened, account, partial(self._plan_as_listed, account=account))
+
+    async def _plan_as_listed(self, opened: Opened, account: AccountState) -> Plan:
+        return await self._decide(opened.sync, await self._gather(opened, account, self._mode.mode))
+
+    async def _plan_soundly(self, opened: Opened, account: AccountState, plan: Planning) -> Plan:
+        """By `plan`; where that finds a fault of ours, without the events that do alone, else without their rooms. What
+        is left out is recorded as malformed, and told.
+        """
+        salvages = (
+            partial(self._without_faulty_events, account=account),
+            partial(self._without_faulty_rooms, plan=plan),
+            _without_any_room,
+        )
+        for salvage in salvages:
+            try:
+                return self._tell_given_up(await plan(opened))
+            except HeliographError:
+                raise
+            except Exception:
+                log.exception("Unexpected fault in judging a sync: it is judged again without what cannot be")
+            opened = await salvage(opened)
+        return self._tell_given_up(await plan(opened))
+
+    def _tell_given_up(self, decided: Plan) -> Plan:
+        if lost := given_up(decided):
+            self._on_trouble(
+                "A message could not be judged" if len(lost) == 1 else f"{len(lost)} messages could not be judged",
+                "Heliograph has a fault. Look into your Matrix client, and for the reason at: heliograph explain "
+                f"{lost[-1]}",
+            )
+        return decided
+
+    async def _without_faulty_events(self, opened: Opened, account: AccountState) -> Opened:
+        situation = Situation(self._homeserver.user_id, self._mode.mode, account, self._rulebook.ruleset)
+        return await asyncio.to_thread(without_faulty_events, opened, situation)
+
+    async def _without_faulty_rooms(self, opened: Opened, plan: Planning) -> Opened:
+        """Each room is planned alone, with all that this asks of the homeserver: a fault may lie in that."""
+        faulty: set[str] = set()
+        for room_id in rooms_of(opened):
+            try:
+                await plan(only_room(opened, room_id))
+            except HeliographError:
+                raise
+            except Exception:
+                log.exception("Unexpected fault in judging what came in %s", room_id)
+                faulty.add(room_id)
+        return without_rooms(opened, faulty)
+
+    async def list_missed(self, account: AccountState) -> tuple[ServerNotification, ...] | None:
+        """As `GapFiller.list_missed`."""
+        return await self._gaps.list_missed(account)
+
+    async def _plan(self, opened: Opened, account: AccountState, *, is_listing: bool) -> Plan:
+        sync = opened.sync
+        if not touched_rooms(sync, (), opened.late) and not sync.malformed:
+            return Plan(sync.next_batch, account_data=sync.account_data, unlocked=opened.hopeless)
+        if self._mode.mode is Mode.DIRECT:
+            decided = await self._plan_by_list(opened, account, is_listing=is_listing)
+            if decided is not None:
+                return decided
+        sync, filled = await self._gaps.fill(sync, account, self._rulebook.event_types)
+        opened = await self._decrypter.open(replace(opened, sync=sync, filled=filled))
+        mode = Mode.BOTH if self._mode.mode is Mode.DIRECT else Mode.LOCAL
+        return await self._decide(opened.sync, await self._gather(opened, account, mode))
+
+    async def _plan_by_list(self, opened: Opened, account: AccountState, *, is_listing: bool) -> Plan | None:
+        """None if the server leaves out what would ring by the push rules, and its word does not hold for that.
+
+        A proxy that offered direct push may be gone between two requests without a connection being cut. And nothing
+        is listed that came before our pusher; what came right after one sync was answered is in the next.
+        """
+        sync = opened.sync
+        situation = await self._gather(opened, account, Mode.DIRECT)
+        decided = await self._decide(sync, situation)
+        if not is_disputed(decided, await _decide(sync, replace(situation, mode=Mode.LOCAL))):
+            return decided
+        self._mode.doubt()
+        await self._mode.refresh()
+        return decided if self._mode.mode is Mode.DIRECT and is_listing else None
+
+    async def _gather(self, opened: Opened, account: AccountState, mode: Mode) -> Situation:
+        sync, filled, late = opened.sync, opened.filled, opened.late
+        touched = touched_rooms(sync, filled, late)
+        rooms = await self._ledger.rooms(touched, senders(sync, filled, late))
+        changing = rooms_changing_deliveries(sync, rooms, late)
+        marked = marked_events(sync)
+        situation = Situation(
+            me=self._homeserver.user_id,
+            mode=mode,
+            account=account,
+            ruleset=self._rulebook.ruleset,
+            rooms=rooms,
+            open_deliveries=await self._ledger.open_deliveries(changing) if changing else (),
+            positions=await self._ledger.positions(marked) if marked else {},
+            filled=filled,
+            clear=opened.clear,
+            locked=opened.locked,
+            late=late,
+            hopeless=opened.hopeless,
+            waiting=await self._ledger.locked_in(changing) if changing else (),
+            now_ms=self._clock(),
+            privacy=self._privacy,
+        )
+        if wanted := rooms_wanting_facts(sync, situation):
+            told = await self._gatherer.ask_rooms(wanted, situation.rooms)
+            situation = _with_rooms(situation, told)
+        return situation
+
+    async def _decide(self, sync: Sync, situation: Situation) -> Plan:
+        decided = await _decide(sync, situation)
+        if missing := missing_names(decided, situation.rooms):
+            situation = _with_rooms(situation, await self._gatherer.ask_names(missing, situation.rooms))
+            decided = await _decide(sync, situation)
+        if unnamed := unnamed_threads(decided):
+            threads = await self._threads.ask(unnamed, situation.account.ignored_users)
+            if any(threads.values()):
+                decided = await _decide(sync, replace(situation, threads=threads))
+        return decided
+
+
+async def _without_any_room(opened: Opened) -> Opened:
+    return without_rooms(opened, rooms_of(opened))
+
+
+def _with_rooms(situation: Situation, told: Mapping[RoomId, RoomRecord]) -> Situation:
+    return replace(
+        situation,
+        rooms={**situation.rooms, **told},
+        fresh_rooms=situation.fresh_rooms.union(told),
+    )
+
+
+async def _decide(sync: Sync, situation: Situation) -> Plan:
+    count = sum(len(room.timeline) for room in sync.joined)
+    count += len(sync.notifications) + len(situation.filled) + len(situation.late)
+    if sync.size < LARGE_BODY and count < LARGE_COUNT:
+        return plan(sync, situation)
+    return await asyncio.to_thread(plan, sync, situation)

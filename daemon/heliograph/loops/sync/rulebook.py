@@ -1,0 +1,97 @@
+"""The push rules in force: the last good ones, whatever the homeserver sends."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+from typing import Any
+
+from heliograph.core.events import Sync
+from heliograph.core.push.rule import KINDS
+from heliograph.core.push.rules import Ruleset
+from heliograph.core.record import AccountState
+from heliograph.core.status import AccountStatus
+from heliograph.core.sync.calls import ENDING_TYPES
+
+log = logging.getLogger(__name__)
+
+BASE_TYPES = frozenset(
+    {
+        "m.room.message",
+        "m.room.encrypted",
+        "m.sticker",
+        "m.call.invite",
+        "m.call.notify",
+        "org.matrix.msc4075.rtc.notification",
+        "m.room.redaction",
+        "m.room.tombstone",
+        "m.poll.start",
+        "org.matrix.msc3381.poll.start",
+        *ENDING_TYPES,
+    }
+)
+"""Timeline events that predefined rules let ring, or that withdraw what rang. The ruleset adds what it names."""
+TOLD_PROBLEMS = 3
+
+
+class Rulebook:
+    """One account's rules. Problems with them go into its status."""
+
+    def __init__(self, user_id: str, status: AccountStatus) -> None:
+        self._status = status
+        self.ruleset = Ruleset.predefined(user_id)
+        self.event_types = self.ruleset.event_types(BASE_TYPES)
+        """What to ask of /sync, so that all that may ring comes; None: every type."""
+
+    def remember(self, account: AccountState) -> None:
+        """The last good rules, and what was wrong with newer ones, as the ledger has them."""
+        try:
+            if account.push_rules is not None:
+                self._take(account.push_rules)
+        except _Unusable as unusable:
+            self._tell(f"{unusable}; the predefined ones are in force")
+        if account.rules_problem is not None:
+            self._tell(account.rules_problem)
+
+    def check(self, sync: Sync) -> Sync:
+        """New rules hold for the very sync that brought them; of unusable ones only the problem is kept."""
+        rules = sync.account_data.push_rules
+        if rules is None:
+            return sync
+        try:
+            self._take(rules)
+        except _Unusable as unusable:
+            problem = f"{unusable}; the last good ones stay in force"
+            self._tell(problem)
+            return _with_account_data(sync, push_rules=None, rules_problem=problem)
+        return _with_account_data(sync, rules_problem="")
+
+    def _tell(self, problem: str) -> None:
+        self._status.rules_problem = problem
+        log.warning("Unusable push rules: %s", problem)
+
+    def _take(self, rules: object) -> None:
+        """Content of `m.push_rules`. Raises _Unusable."""
+        content = rules.get("global") if isinstance(rules, dict) else None
+        if not isinstance(content, dict):
+            raise _Unusable("the homeserver sent push rules without a `global` part")
+        if not all(isinstance(content.get(kind, []), list) for kind in KINDS):
+            raise _Unusable("the homeserver sent push rules that are not lists")
+        try:
+            ruleset = Ruleset.parse(content)
+        except Exception as error:
+            log.exception("Unexpected fault in reading push rules")
+            raise _Unusable("the push rules find a fault of Heliograph's own") from error
+        if ruleset.problems and not ruleset.rules:
+            raise _Unusable("the homeserver sent push rules of which none can be read")
+        self.ruleset = ruleset
+        self.event_types = ruleset.event_types(BASE_TYPES)
+        self._status.rules_problem = "; ".join(ruleset.problems[:TOLD_PROBLEMS]) or None
+
+
+class _Unusable(Exception):
+    """The message says why."""
+
+
+def _with_account_data(sync: Sync, **changes: Any) -> Sync:
+    return replace(sync, account_data=replace(sync.account_data, **changes))

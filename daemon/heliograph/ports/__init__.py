@@ -1,0 +1,10 @@
+"""What the loops need of the world. Each port has one contract suite in tests/contract, which fakes pass too.
+
+homeserver  the Client-Server API: syncs, rooms, keys, pushers
+encryption  our device's keys
+ledger      the account's memory
+desktop     notifications, presence, pictures, opening a room
+troubles    where the user is told of trouble
+secrets     access tokens
+gateways    a relay that is a gateway only
+"""

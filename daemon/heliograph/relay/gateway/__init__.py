@@ -1,0 +1,1 @@
+"""The push gateway: pushes of the homeserver come in, desktops say what they have shown."""

@@ -1,0 +1,224 @@
+"""What desktops tell a gateway that stands alone: where pushes go, what they have shown, and that they are there.
+
+    POST   /_heliograph/v1/pushers      {"app_id", "pushkey", "data": {"url", ...}} -> {"pushkey", "url"}
+    DELETE /_heliograph/v1/pushers/{pushkey}
+    POST   /_heliograph/v1/acknowledge  {"device_id", "event_ids": [...], "present_ms"}
+
+Each with the access token of a user of the configuration. The pushkey that comes back is the one to register at the
+homeserver. A desktop that says it is present is waited for during `present_ms`; 0: it has left.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from heliograph.errors import StorageError
+from heliograph.relay.clock import Clock
+from heliograph.relay.proxy.callers import authorization_of
+from heliograph.relay.proxy.limits import Allowance
+from heliograph.relay.proxy.proxy import json_response, refusal
+from heliograph.relay.proxy.upstream import TooLarge, read_bounded
+from heliograph.relay.queue.outbox import Outbox
+from heliograph.relay.state.connections import Lines
+from heliograph.relay.state.registry import Registry
+from heliograph.relay.state.values import ACTIVE_MS, DELAY_MS, DirectPusher, Json, Twin
+from heliograph.relay.wire.pusher import MAX_APP_ID, MAX_PUSHKEY, gateway_url_in, original_of
+
+log = logging.getLogger(__name__)
+
+PATH = "/_heliograph/v1"
+MAX_BODY = 256 * 1024
+BODY_S = 20.0
+MAX_EVENTS = 1_000
+MAX_ID = 1_024
+MAX_PRESENT_MS = 600_000
+MAX_TWINS = 50
+"""Pushers of one user, and desktops."""
+WRONG_PER_SECOND, WRONG_AT_ONCE = 0.5, 20
+_APP_ID = "io.github.heliograph.desktop"
+
+
+class BadRequest(Exception):
+    """What is wrong with it, as a sentence."""
+
+
+class Desktops:
+    """`users` are the digests (`digest_of`) of access tokens, and whose each is. `refuses` says why the relay may not
+    send to a gateway."""
+
+    def __init__(
+        self,
+        users: Mapping[str, str],
+        registry: Registry,
+        lines: Lines,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        gateway_url: str,
+        refuses: Callable[[str], str | None],
+        caller_of: Callable[[web.Request], str | None],
+    ) -> None:
+        self._users = users
+        self._registry = registry
+        self._lines = lines
+        self._outbox = outbox
+        self._clock = clock
+        self._gateway_url = gateway_url
+        self._refuses = refuses
+        self._caller_of = caller_of
+        self._wrong = Allowance(WRONG_PER_SECOND, WRONG_AT_ONCE)
+        self._changing = asyncio.Lock()
+
+    def routes(self) -> list[web.RouteDef]:
+        return [
+            web.post(f"{PATH}/pushers", self.add),
+            web.delete(f"{PATH}/pushers/{{pushkey}}", self.remove),
+            web.post(f"{PATH}/acknowledge", self.acknowledge),
+        ]
+
+    async def add(self, request: web.Request) -> web.Response:
+        """POST /pushers. The same again is the same pushkey, unless its gateway rejected it meanwhile."""
+        return await self._answer(request, self._add)
+
+    async def remove(self, request: web.Request) -> web.Response:
+        """DELETE /pushers/{pushkey}. What waits for it is dropped."""
+        return await self._answer(request, self._remove)
+
+    async def acknowledge(self, request: web.Request) -> web.Response:
+        """POST /acknowledge. Their pushes are dropped, those that come later, too."""
+        return await self._answer(request, self._acknowledge)
+
+    async def _answer(self, request: web.Request, act: Callable[..., Any]) -> web.Response:
+        address, now_ms = self._caller_of(request), self._clock.now_ms()
+        user_id = self._user_of(request)
+        if user_id is None:
+            if wait_s := self._wrong.take(address, now_ms):
+                return refusal(429, "M_LIMIT_EXCEEDED", "Too many wrong tokens", retry_after_ms=int(wait_s * 1000))
+            return refusal(401, "M_UNKNOWN_TOKEN", "The relay's configuration has no user with this token")
+        try:
+            return json_response(await act(user_id, await _read(request), request))
+        except BadRequest as wrong:
+            return refusal(400, "M_BAD_JSON", str(wrong))
+        except TooLarge:
+            return refusal(413, "M_TOO_LARGE", "The body is too large")
+        except TimeoutError:
+            return refusal(408, "M_UNKNOWN", "The body did not come in time")
+        except StorageError as error:
+            log.error("What a desktop told cannot be kept: %s", error)
+            return refusal(503, "M_UNKNOWN", "The relay cannot write to its disk at the moment")
+
+    def _user_of(self, request: web.Request) -> str | None:
+        authorization = authorization_of(request)
+        if authorization is None:
+            return None
+        return self._users.get(digest_of(authorization["Authorization"].removeprefix("Bearer ")))
+
+    async def _add(self, user_id: str, body: Json, request: web.Request) -> Json:
+        app_id, pushkey = _text(body, "app_id", MAX_APP_ID), _text(body, "pushkey", MAX_PUSHKEY)
+        url = gateway_url_in(body)
+        if url is None:
+            raise BadRequest("data.url is missing")
+        if (why := self._refuses(url)) is not None:
+            raise BadRequest(why)
+        original = original_of(body)
+        async with self._changing:
+            before = self._registry.twin_for(user_id, app_id, pushkey)
+            if before is not None and before.original == original and not self._is_rejected(before):
+                return {"pushkey": before.hidden_pushkey, "url": self._gateway_url}
+            if before is None and len(self._registry.twins_of(user_id)) >= MAX_TWINS:
+                raise BadRequest(f"A user has at most {MAX_TWINS} pushers here")
+            if before is not None:
+                await self._drop(before)
+            twin = Twin(secrets.token_urlsafe(16), user_id, app_id, pushkey, url, original)
+            await self._registry.put_twin(twin)
+        log.info("A pusher of %s goes through here", user_id, extra={"user": user_id})
+        return {"pushkey": twin.hidden_pushkey, "url": self._gateway_url}
+
+    async def _remove(self, user_id: str, body: Json, request: web.Request) -> Json:
+        async with self._changing:
+            twin = self._registry.twin(request.match_info["pushkey"])
+            if twin is not None and twin.user_id == user_id:
+                await self._drop(twin)
+        return {}
+
+    async def _acknowledge(self, user_id: str, body: Json, request: web.Request) -> Json:
+        device_id = _text(body, "device_id", MAX_ID)
+        event_ids = body.get("event_ids", [])
+        present_ms = body.get("present_ms", 0)
+        if not isinstance(event_ids, list) or len(event_ids) > MAX_EVENTS or not all(map(_is_id, event_ids)):
+            raise BadRequest(f"event_ids is a list of at most {MAX_EVENTS} event ids")
+        if not isinstance(present_ms, int) or isinstance(present_ms, bool) or not 0 <= present_ms <= MAX_PRESENT_MS:
+            raise BadRequest(f"present_ms is a number from 0 to {MAX_PRESENT_MS}")
+        await self._know(user_id, device_id)
+        await self._outbox.acknowledge(user_id, device_id, event_ids)
+        self._lines.counts["acknowledged"] += len(event_ids)
+        self._lines.be_present((user_id, device_id), self._clock.now_ms() + present_ms)
+        return {}
+
+    async def _know(self, user_id: str, device_id: str) -> None:
+        """Pushes wait for devices that have a direct pusher: this one acknowledges without a /sync."""
+        async with self._changing:
+            known = self._registry.direct_of(user_id)
+            if any(each.device_id == device_id for each in known):
+                return
+            if len(known) >= MAX_TWINS:
+                await self._registry.drop(direct=known)
+                for each in known:
+                    self._lines.forget((user_id, each.device_id))
+            pusher = DirectPusher(
+                user_id=user_id,
+                device_id=device_id,
+                app_id=_APP_ID,
+                pushkey=device_id,
+                kind="direct",
+                is_enabled=True,
+                delay_ms=DELAY_MS,
+                active_ms=ACTIVE_MS,
+                fallback=None,
+                original={},
+            )
+            await self._registry.put_direct(pusher)
+
+    async def _drop(self, twin: Twin) -> None:
+        await self._registry.drop([twin])
+        await self._outbox.forget(twin.hidden_pushkey)
+
+    def _is_rejected(self, twin: Twin) -> bool:
+        return self._outbox.is_rejected(twin.hidden_pushkey)
+
+
+def digest_of(token: str) -> str:
+    """How the configuration names an access token: `sha256:` and 64 hexadecimal digits."""
+    return "sha256:" + hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
+
+
+async def _read(request: web.Request) -> Json:
+    """Raises BadRequest, TooLarge, TimeoutError."""
+    async with asyncio.timeout(BODY_S):
+        text = await read_bounded(request.content, MAX_BODY)
+    try:
+        body = msgspec.json.decode(text or b"{}")
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        raise BadRequest("The body is not JSON") from None
+    if not isinstance(body, dict):
+        raise BadRequest("The body is an object")
+    return body
+
+
+def _text(body: Json, name: str, longest: int) -> str:
+    value = body.get(name)
+    if not isinstance(value, str) or not 0 < len(value) <= longest or not value.isprintable():
+        raise BadRequest(f"{name} is a text of 1 to {longest} characters")
+    return value
+
+
+def _is_id(value: object) -> bool:
+    return isinstance(value, str) and 0 < len(value) <= MAX_ID and value.isprintable()

@@ -1,0 +1,198 @@
+"""POST /_matrix/push/v1/notify: what the homeserver pushes is on disk before it is answered, and answered at once.
+
+Synapse holds back every later push while one is not answered with success, so nothing is refused here but what cannot
+be read or kept.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections import Counter, deque
+from collections.abc import Callable
+
+from aiohttp import web
+
+from heliograph.errors import StorageError
+from heliograph.relay.clock import Clock
+from heliograph.relay.ports import Activity, Arrivals, Twins
+from heliograph.relay.proxy.limits import Allowance
+from heliograph.relay.queue.hold import Why, due_ms
+from heliograph.relay.queue.outbox import Outbox
+from heliograph.relay.queue.table import Push, Taken
+from heliograph.relay.queue.targets import NOTIFY_PATH
+from heliograph.relay.state.values import Json, Twin
+from heliograph.relay.wire.push import Arrived, Malformed, pack, read
+from heliograph.relay.wire.pusher import MAX_PUSHKEY
+
+log = logging.getLogger(__name__)
+
+LARGEST_BODY = 256 * 1024
+"""Events have at most 64 KiB, which JSON can write at four times the length."""
+BODY_S = 20.0
+STRAYS_PER_SECOND, STRAYS_AT_ONCE = 1.0, 60
+"""How many requests of one address may be nobody's push. Known pushkeys are never limited: they are secrets, and the
+homeserver would hold back everything behind the one that had to wait."""
+
+MOST_STRANGERS = 100
+"""Unknown pushkeys that are remembered, for `heliograph relay check`."""
+
+
+class Gateway:
+    """Takes pushes. `caller_of` names the address that a request came from, past the proxies that are trusted."""
+
+    def __init__(
+        self,
+        twins: Twins,
+        activity: Activity,
+        arrivals: Arrivals,
+        outbox: Outbox,
+        clock: Clock,
+        *,
+        caller_of: Callable[[web.Request], str | None] = lambda request: request.remote,
+        strays: Allowance | None = None,
+    ) -> None:
+        self._twins = twins
+        self._activity = activity
+        self._arrivals = arrivals
+        self._outbox = outbox
+        self._clock = clock
+        self._caller_of = caller_of
+        self._strays = strays or Allowance(STRAYS_PER_SECOND, STRAYS_AT_ONCE)
+        self._requests: Counter[str] = Counter()
+        self._strangers: deque[str] = deque(maxlen=MOST_STRANGERS)
+
+    def has_met(self, pushkey: str) -> bool:
+        """Whether a push for this unknown pushkey came lately."""
+        return pushkey in self._strangers
+
+    @property
+    def requests(self) -> dict[str, int]:
+        """Requests by what became of them: taken, unknown, malformed, too_large, slow, limited, failed."""
+        return dict(self._requests)
+
+    def routes(self) -> list[web.RouteDef]:
+        """What the application is to serve besides the proxy."""
+        return [web.post(NOTIFY_PATH, self.notify), web.get(NOTIFY_PATH, self.tell)]
+
+    async def tell(self, request: web.Request) -> web.Response:
+        """GET: what this is, as UnifiedPush discovers gateways."""
+        return web.json_response({"unifiedpush": {"gateway": "matrix"}})
+
+    async def notify(self, request: web.Request) -> web.Response:
+        """Push Gateway API, POST /_matrix/push/v1/notify."""
+        received_ms = self._clock.now_ms()
+        try:
+            body = await _read_body(request)
+        except TimeoutError:
+            return self._answer("slow", 408, "M_UNKNOWN", "The body did not come in time", close=True)
+        if body is None:
+            return self._stray(request, "too_large", 413, "M_TOO_LARGE", "The body is larger than any push")
+        try:
+            arrived = read(body)
+        except Malformed as error:
+            return self._stray(request, "malformed", 400, "M_BAD_JSON", f"This is no push: {error}")
+        try:
+            rejected, is_known = await self._take(arrived, received_ms)
+        except StorageError as error:
+            log.error("A push cannot be kept, and the homeserver is to send it again: %s", error)
+            return self._answer("failed", 503, "M_UNKNOWN", "The push cannot be kept at the moment")
+        if not is_known and arrived.devices:
+            return self._stray(request, "unknown", 200, "", "", rejected=rejected)
+        self._requests["taken"] += 1
+        return web.json_response({"rejected": rejected})
+
+    async def _take(self, arrived: Arrived, received_ms: int) -> tuple[list[str], bool]:
+        """The rejected pushkeys as they came, and whether any was known."""
+        rejected: list[str] = []
+        is_known = False
+        for device in arrived.devices:
+            twin = self._twins.twin_of(device)
+            if twin is None:
+                rejected.append(device["pushkey"])
+                self._strangers.append(device["pushkey"][:MAX_PUSHKEY])
+                continue
+            is_known = True
+            if self._outbox.is_rejected(twin.hidden_pushkey) or not await self._take_one(
+                arrived, device, twin, received_ms
+            ):
+                rejected.append(device["pushkey"])
+        return rejected, is_known
+
+    async def _take_one(self, arrived: Arrived, device: Json, twin: Twin, received_ms: int) -> bool:
+        """Whether the pusher is still wanted."""
+        taken = Taken.SETTLED
+        if twin.url is not None and twin.is_enabled:
+            taken = await self._outbox.take(self._push(arrived, device, twin, received_ms))
+        elif arrived.event_id is None and arrived.unread == 0:
+            await self._outbox.cancel_all(twin.user_id, Why.UNREAD_ZERO)
+        if arrived.event_id is not None:
+            told = {**arrived.notification, "devices": [device]}
+            self._arrivals.announce(twin.user_id, arrived.room_id, arrived.event_id, told)
+        return taken is not Taken.REJECTED
+
+    def _push(self, arrived: Arrived, device: Json, twin: Twin, received_ms: int) -> Push:
+        hold_until_ms = None
+        if arrived.event_id is not None:
+            hold_until_ms = self._activity.hold_until(twin.user_id, twin.app_id, twin.pushkey, received_ms)
+        return Push(
+            hidden_pushkey=twin.hidden_pushkey,
+            user_id=twin.user_id,
+            event_id=arrived.event_id,
+            room_id=arrived.room_id,
+            thread_id=arrived.thread_id,
+            unread=arrived.unread,
+            received_ms=received_ms,
+            due_ms=due_ms(received_ms, hold_until_ms),
+            payload=pack(arrived.notification, device),
+        )
+
+    def _stray(
+        self,
+        request: web.Request,
+        what: str,
+        status: int,
+        errcode: str,
+        error: str,
+        *,
+        rejected: list[str] | None = None,
+    ) -> web.Response:
+        """The answer to a request that is nobody's push, of which each address has so many only."""
+        wait_s = self._strays.take(self._caller_of(request), self._clock.now_ms())
+        if wait_s:
+            headers = {"Retry-After": str(int(wait_s) + 1)}
+            return self._answer("limited", 429, "M_LIMIT_EXCEEDED", "Too many unknown pushkeys", headers, close=True)
+        if rejected is not None:
+            self._requests[what] += 1
+            return web.json_response({"rejected": rejected})
+        return self._answer(what, status, errcode, error, close=True)
+
+    def _answer(
+        self,
+        what: str,
+        status: int,
+        errcode: str,
+        error: str,
+        headers: dict[str, str] | None = None,
+        *,
+        close: bool = False,
+    ) -> web.Response:
+        self._requests[what] += 1
+        response = web.json_response({"errcode": errcode, "error": error}, status=status, headers=headers)
+        if close:
+            # What is left of the body is not worth reading.
+            response.force_close()
+        return response
+
+
+async def _read_body(request: web.Request) -> bytes | None:
+    """None: it is too large. Raises TimeoutError."""
+    if (request.content_length or 0) > LARGEST_BODY:
+        return None
+    body = bytearray()
+    async with asyncio.timeout(BODY_S):
+        async for chunk in request.content.iter_chunked(16 * 1024):
+            body += chunk
+            if len(body) > LARGEST_BODY:
+                return None
+    return bytes(body)

@@ -1,0 +1,106 @@
+"""/health and /metrics, for those who run the relay. For all others these paths are the homeserver's."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from aiohttp import web
+
+from heliograph import __version__
+from heliograph.errors import StorageError
+from heliograph.relay.gateway.notify import Gateway
+from heliograph.relay.metrics import CONTENT_TYPE, Metric, render
+from heliograph.relay.proxy.proxy import Proxies
+from heliograph.relay.proxy.upstream import NotAnswered, Upstream
+from heliograph.relay.queue.outbox import Outbox
+from heliograph.relay.state.connections import Lines
+from heliograph.relay.state.registry import Registry
+
+log = logging.getLogger(__name__)
+
+MET_PATH = "/_heliograph/v1/met"
+ANSWER_S = 5.0
+_NOW = ("waiting", "held", "failing_pushers", "in_flight")
+
+
+class Operation:
+    """`health` and `metrics` answer requests. `upstream` is None where no homeserver is behind the relay."""
+
+    def __init__(
+        self, registry: Registry, lines: Lines, outbox: Outbox, gateway: Gateway, upstream: Upstream | None
+    ) -> None:
+        self._registry = registry
+        self._lines = lines
+        self._outbox = outbox
+        self._gateway = gateway
+        self._upstream = upstream
+
+    async def health(self, request: web.Request) -> web.Response:
+        """200 if the relay does its work, 503 if it cannot. That the homeserver is down is told, and no reason to
+        restart the relay. `crashes` counts those of the last hour, by long-lived task."""
+        told: dict[str, object] = {"status": "ok", "version": __version__}
+        try:
+            counts = await self._outbox.counts()
+            told |= {name: counts[name] for name in _NOW}
+        except StorageError as error:
+            log.error("The relay's disk fails: %s", error)
+            told["status"] = "the disk fails"
+        told["crashes"] = {task.name: task.crashes for task in self._outbox.tasks}
+        if self._upstream is not None:
+            told["homeserver"] = "ok" if await self._has_homeserver(self._upstream) else "does not answer"
+        return web.json_response(told, status=200 if told["status"] == "ok" else 503)
+
+    async def met(self, request: web.Request) -> web.Response:
+        """Whether a push for a pushkey came that nobody knows here: how `heliograph relay check` sees it arrive."""
+        return web.json_response({"met": self._gateway.has_met(request.match_info["pushkey"])})
+
+    async def metrics(self, request: web.Request) -> web.Response:
+        """For Prometheus."""
+        try:
+            counts = await self._outbox.counts()
+        except StorageError as error:
+            log.error("The relay's disk fails: %s", error)
+            return web.Response(status=503)
+        return web.Response(body=render(self._collect(counts)).encode(), headers={"Content-Type": CONTENT_TYPE})
+
+    def _collect(self, counts: dict[str, int]) -> list[Metric]:
+        attempts = {name: counts.get(f"attempts_{name}", 0) for name in ("ok", "failed")}
+        taken = {name.removeprefix("taken_"): number for name, number in counts.items() if name.startswith("taken_")}
+        other = {
+            name: number
+            for name, number in counts.items()
+            if name not in _NOW and not name.startswith(("attempts_", "taken_"))
+        }
+        waiting = {"acknowledgement": counts["held"], "gateway": counts["waiting"] - counts["held"]}
+        return [
+            Metric("info", "Which version runs.", {__version__: 1}, "version"),
+            Metric("users", "Users with a pusher here.", {"": self._registry.users}),
+            Metric(
+                "pushers",
+                "Pushers by kind.",
+                {"direct": self._registry.direct_pushers, "http": self._registry.http_pushers},
+                "kind",
+            ),
+            Metric("polls", "Requests for /sync of direct devices that are open.", {"": self._lines.pending}),
+            Metric("notifications_total", "What direct devices were told.", dict(self._lines.counts), "step"),
+            Metric("gateway_requests_total", "Requests to the push gateway.", self._gateway.requests, "result"),
+            Metric("pushes_taken_total", "Pushes from the homeserver by what was done at once.", taken, "result"),
+            Metric("pushes_settled_total", "Pushes by what became of them.", other, "outcome"),
+            Metric("pushes_waiting", "Pushes that wait, by what for.", waiting, "for"),
+            Metric("pushers_failing", "Pushers whose gateway failed last.", {"": counts["failing_pushers"]}),
+            Metric("attempts_total", "Requests to push gateways.", attempts, "result"),
+            Metric("attempts_open", "Requests to push gateways that are open.", {"": counts["in_flight"]}),
+        ]
+
+    async def _has_homeserver(self, upstream: Upstream) -> bool:
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                return (await upstream.ask("GET", "/_matrix/client/versions", {})).is_good
+        except (NotAnswered, TimeoutError):
+            return False
+
+
+def may_ask(request: web.Request, proxies: Proxies, operators: Proxies) -> bool:
+    """Whether who asks runs the relay: by the address that no trusted proxy has."""
+    return operators.are_trusted(proxies.client_of(request))

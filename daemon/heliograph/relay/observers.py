@@ -1,0 +1,197 @@
+"""What passes through and settles pushes: receipts, read markers, redactions, leaving. And what ends pushers:
+logout, password change, deletion of devices, deactivation.
+
+Everything is the homeserver's to decide: only what it accepted counts.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable, Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from heliograph.errors import StorageError
+from heliograph.relay.ports import Outbox
+from heliograph.relay.proxy.callers import Caller, Callers, authorization_of
+from heliograph.relay.proxy.proxy import Proxy, refusal
+from heliograph.relay.proxy.upstream import NotAnswered, TooLarge, read_bounded
+from heliograph.relay.pushers.handler import Pushers
+from heliograph.relay.state.carried import Attachments
+from heliograph.relay.state.registry import Registry
+from heliograph.relay.state.values import Json
+from heliograph.relay.wire.sync import redacted_by
+from heliograph.system.tasks import start
+
+log = logging.getLogger(__name__)
+
+MAX_BODY = 64 * 1024
+BODY_S = 20.0
+_READ = frozenset({"m.read", "m.read.private"})
+After = Callable[[Caller, Json], Awaitable[None]]
+
+
+class Passing:
+    """Each method answers one kind of request: it passes, and what it means is on disk before the client hears."""
+
+    def __init__(
+        self,
+        proxy: Proxy,
+        callers: Callers,
+        registry: Registry,
+        attachments: Attachments,
+        pushers: Pushers,
+        outbox: Outbox,
+    ) -> None:
+        self._proxy = proxy
+        self._callers = callers
+        self._registry = registry
+        self._attachments = attachments
+        self._pushers = pushers
+        self._outbox = outbox
+
+    async def receipt(self, request: web.Request, room_id: str, kind: str, event_id: str) -> web.StreamResponse:
+        """POST /rooms/{}/receipt/{}/{}."""
+
+        async def after(caller: Caller, body: Json) -> None:
+            if kind in _READ:
+                thread_id = body.get("thread_id")
+                thread_id = thread_id if isinstance(thread_id, str) else None
+                await self._outbox.cancel_read(caller.user_id, room_id, thread_id, event_id)
+
+        return await self._pass(request, after)
+
+    async def read_markers(self, request: web.Request, room_id: str) -> web.StreamResponse:
+        """POST /rooms/{}/read_markers."""
+
+        async def after(caller: Caller, body: Json) -> None:
+            for kind in _READ:
+                if isinstance(event_id := body.get(kind), str):
+                    await self._outbox.cancel_read(caller.user_id, room_id, None, event_id)
+
+        return await self._pass(request, after)
+
+    async def redact(self, request: web.Request, room_id: str, event_id: str) -> web.StreamResponse:
+        """PUT /rooms/{}/redact/{}/{}."""
+
+        async def after(caller: Caller, body: Json) -> None:
+            await self._outbox.cancel_events(None, room_id, [event_id], "redacted")
+
+        return await self._pass(request, after)
+
+    async def send_redaction(self, request: web.Request, room_id: str) -> web.StreamResponse:
+        """PUT /rooms/{}/send/m.room.redaction/{}."""
+
+        async def after(caller: Caller, body: Json) -> None:
+            target = redacted_by({"content": body})
+            if target is not None:
+                await self._outbox.cancel_events(None, room_id, [target], "redacted")
+
+        return await self._pass(request, after)
+
+    async def leave(self, request: web.Request, room_id: str) -> web.StreamResponse:
+        """POST /rooms/{}/leave, which rejects invites, too."""
+
+        async def after(caller: Caller, body: Json) -> None:
+            await self._leave(caller.user_id, room_id)
+
+        return await self._pass(request, after)
+
+    async def remove(self, request: web.Request, room_id: str) -> web.StreamResponse:
+        """POST /rooms/{}/kick and /ban."""
+
+        async def after(caller: Caller, body: Json) -> None:
+            if isinstance(user_id := body.get("user_id"), str) and self._registry.knows(user_id):
+                await self._leave(user_id, room_id)
+
+        return await self._pass(request, after)
+
+    async def log_out(self, request: web.Request) -> web.StreamResponse:
+        """POST /logout."""
+
+        async def after(caller: Caller, body: Json) -> None:
+            self._callers.forget(caller.user_id)
+            if caller.device_id is not None:
+                await self._pushers.drop_devices(caller.user_id, lambda device_id: device_id == caller.device_id)
+
+        return await self._pass(request, after)
+
+    async def log_out_everywhere(self, request: web.Request) -> web.StreamResponse:
+        """POST /logout/all and /account/deactivate."""
+
+        async def after(caller: Caller, body: Json) -> None:
+            self._callers.forget(caller.user_id)
+            await self._pushers.drop_devices(caller.user_id, lambda device_id: True)
+
+        return await self._pass(request, after)
+
+    async def delete_devices(self, request: web.Request, device_id: str | None = None) -> web.StreamResponse:
+        """DELETE /devices/{} and POST /delete_devices."""
+
+        async def after(caller: Caller, body: Json) -> None:
+            listed = [device_id] if device_id is not None else body.get("devices")
+            gone = {each for each in listed if isinstance(each, str)} if isinstance(listed, list) else set()
+            self._callers.forget(caller.user_id)
+            await self._pushers.drop_devices(caller.user_id, lambda each: each in gone)
+
+        return await self._pass(request, after)
+
+    async def change_password(self, request: web.Request) -> web.StreamResponse:
+        """POST /account/password: the homeserver knows which pushers are left."""
+        authorization = authorization_of(request)
+
+        async def after(caller: Caller, body: Json) -> None:
+            self._callers.forget(caller.user_id)
+            if authorization is not None:
+                await self._pushers.reconcile(caller.user_id, authorization)
+
+        return await self._pass(request, after)
+
+    async def _leave(self, user_id: str, room_id: str) -> None:
+        await self._outbox.cancel_room(user_id, room_id, "left")
+        for pusher in self._registry.direct_of(user_id):
+            key = (user_id, pusher.device_id)
+            opened = self._attachments.open_in(key).values()
+            await self._attachments.drop(key, [each.event_id for each in opened if each.room_id == room_id])
+
+    async def _pass(self, request: web.Request, after: After) -> web.StreamResponse:
+        if self._registry.is_empty:
+            return await self._proxy.handle(request)
+        body = b""
+        if request.body_exists:
+            if (request.content_length or 0) > MAX_BODY:
+                return await self._proxy.handle(request)
+            try:
+                async with asyncio.timeout(BODY_S):
+                    body = await read_bounded(request.content, MAX_BODY)
+            except (TooLarge, TimeoutError):
+                return refusal(413, "M_TOO_LARGE", "The body is too large, or did not come in time")
+        try:
+            # Before, since afterwards the token may be no more.
+            caller = await self._callers.identify(request, self._proxy.proxies.client_of(request))
+        except NotAnswered:
+            caller = None
+        # Whole, even if the client goes away: what the homeserver did must not be missed here.
+        return await asyncio.shield(start(self._finish(request, caller, body, after), name="passing on"))
+
+    async def _finish(self, request: web.Request, caller: object, body: bytes, after: After) -> web.StreamResponse:
+        async def settle() -> None:
+            if not isinstance(caller, Caller):
+                return
+            try:
+                await after(caller, _object(body))
+            except (StorageError, NotAnswered) as error:
+                log.warning("What passed could not be followed: %s", error)
+
+        return await self._proxy.forward(request, body, settle)
+
+
+def _object(body: bytes) -> Mapping[str, Any]:
+    try:
+        value = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return {}
+    return value if isinstance(value, dict) else {}

@@ -1,0 +1,114 @@
+"""Whose request it is: GET /account/whoami, remembered by a hash of the access token. No token is kept."""
+
+from __future__ import annotations
+
+import hashlib
+import logging
+from collections import OrderedDict
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+from aiohttp import web
+
+from heliograph.relay.proxy.limits import group_of
+from heliograph.relay.proxy.upstream import Answer, Upstream
+
+log = logging.getLogger(__name__)
+
+KNOWN_MS = 5 * 60_000
+"""How long an answer is believed. The homeserver checks the token of every request that passes, anyway."""
+MAX_KNOWN = 20_000
+BURST = 20
+REFILL_MS = 1_000
+"""An address may be wrong about its token BURST times, and once more after each REFILL_MS."""
+MAX_ADDRESSES = 10_000
+_WHOAMI = "/_matrix/client/v3/account/whoami"
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """A signed-in device."""
+
+    user_id: str
+    device_id: str | None
+
+
+@dataclass(frozen=True, slots=True)
+class Unknown:
+    """Nobody the homeserver would vouch for. `answer` is what it said, None if it was not asked."""
+
+    answer: Answer | None = None
+    is_limited: bool = False
+
+
+class Callers:
+    """Bounded in memory, and in what one address can have the homeserver asked."""
+
+    def __init__(self, upstream: Upstream, clock: Callable[[], int]) -> None:
+        self._upstream = upstream
+        self._clock = clock
+        self._known: OrderedDict[bytes, tuple[Caller, int]] = OrderedDict()
+        self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
+
+    async def identify(self, request: web.Request, address: str, *, afresh: bool = False) -> Caller | Unknown:
+        """`afresh` asks the homeserver in any case. Raises NotAnswered."""
+        authorization = authorization_of(request)
+        # Application services speak for many users with one token; those have no direct pushers.
+        if authorization is None or "user_id" in request.query:
+            return Unknown()
+        key = fingerprint(authorization)
+        now, address = self._clock(), group_of(address)
+        known = self._known.get(key)
+        if known is not None and not afresh and abs(now - known[1]) < KNOWN_MS:
+            return known[0]
+        if self._left(address, now) < 1:
+            return Unknown(is_limited=True)
+        answer = await self._upstream.ask("GET", _WHOAMI, authorization, limit=64 * 1024)
+        caller = _read(answer)
+        if caller is None:
+            self._known.pop(key, None)
+            if answer.status in (401, 403):
+                self._take(address, now)
+            return Unknown(answer)
+        self._known[key] = (caller, now)
+        self._known.move_to_end(key)
+        if len(self._known) > MAX_KNOWN:
+            self._known.popitem(last=False)
+        return caller
+
+    def forget(self, user_id: str) -> None:
+        """Something happened to this user's tokens."""
+        for key in [key for key, (caller, _) in self._known.items() if caller.user_id == user_id]:
+            del self._known[key]
+
+    def _left(self, address: str, now: int) -> float:
+        tokens, at = self._wrong.get(address, (BURST, now))
+        return min(BURST, tokens + max(0, now - at) / REFILL_MS)
+
+    def _take(self, address: str, now: int) -> None:
+        self._wrong[address] = (self._left(address, now) - 1, now)
+        self._wrong.move_to_end(address)
+        if len(self._wrong) > MAX_ADDRESSES:
+            self._wrong.popitem(last=False)
+
+
+def authorization_of(request: web.Request) -> dict[str, str] | None:
+    """The access token as a header, from wherever the request has it."""
+    header = request.headers.get("Authorization")
+    if header is not None:
+        return {"Authorization": header} if header.startswith("Bearer ") else None
+    token = request.query.get("access_token")
+    return {"Authorization": f"Bearer {token}"} if token and token.isprintable() else None
+
+
+def fingerprint(authorization: Mapping[str, str]) -> bytes:
+    """What is kept of an access token: enough to know it again."""
+    return hashlib.sha256(authorization["Authorization"].encode(errors="surrogatepass")).digest()
+
+
+def _read(answer: Answer) -> Caller | None:
+    told = answer.json() if answer.status == 200 else {}
+    user_id, device_id = told.get("user_id"), told.get("device_id")
+    if not isinstance(user_id, str):
+        return None
+    return Caller(user_id, device_id if isinstance(device_id, str) else None)

@@ -1,0 +1,166 @@
+"""What passes through unchanged, both ways, a piece at a time: no body is ever held whole here."""
+
+from __future__ import annotations
+
+import ipaddress
+import logging
+from collections.abc import Awaitable, Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import aiohttp
+import msgspec
+from aiohttp import web
+from multidict import CIMultiDict, CIMultiDictProxy
+
+from heliograph.relay.proxy.upstream import FAILURES, Upstream
+
+log = logging.getLogger(__name__)
+
+_HOP_BY_HOP = frozenset(
+    (
+        *("connection", "keep-alive", "proxy-authenticate", "proxy-authorization", "proxy-connection"),
+        *("te", "trailer", "transfer-encoding", "upgrade", "expect"),
+    )
+)
+_FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "Forwarded")
+CORS = {
+    "Access-Control-Allow-Origin": "*",
+    "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
+    "Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization, Date",
+}
+Network = ipaddress.IPv4Network | ipaddress.IPv6Network
+
+
+@dataclass(frozen=True, slots=True)
+class Proxies:
+    """The reverse proxies whose X-Forwarded-For is believed."""
+
+    networks: Sequence[Network] = field(default=())
+
+    def are_trusted(self, address: str | None) -> bool:
+        parsed = _address(address)
+        return parsed is not None and any(parsed in network for network in self.networks)
+
+    def client_of(self, request: web.BaseRequest) -> str:
+        """The address that asks: the last one that no trusted proxy has."""
+        hops = [hop.strip() for line in request.headers.getall("X-Forwarded-For", []) for hop in line.split(",")]
+        address = request.remote or ""
+        while hops and self.are_trusted(address) and _address(hops[-1]) is not None:
+            address = hops.pop()
+        return address
+
+
+class Proxy:
+    """Forwards requests. `handle` for all that nothing else cares for."""
+
+    def __init__(self, upstream: Upstream, proxies: Proxies) -> None:
+        self._upstream = upstream
+        self.proxies = proxies
+
+    def headers(self, request: web.BaseRequest, leave_out: Collection[str] = ()) -> CIMultiDict[str]:
+        """The headers for the homeserver. `leave_out` in lower case."""
+        headers = _end_to_end(request.headers, (*leave_out, "host") if self._upstream.is_elsewhere else leave_out)
+        peer = request.remote or "unknown"
+        is_trusted = self.proxies.are_trusted(peer)
+        before = headers.getall("X-Forwarded-For", []) if is_trusted else []
+        proto = headers.get("X-Forwarded-Proto") if is_trusted else None
+        host = headers.get("X-Forwarded-Host") if is_trusted else None
+        for name in _FORWARDED:
+            headers.popall(name, None)
+        headers["X-Forwarded-For"] = ", ".join([*before, peer])
+        headers["X-Forwarded-Proto"] = proto or request.scheme
+        if host:
+            headers["X-Forwarded-Host"] = host
+        return headers
+
+    async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
+        """The homeserver's answer, as it comes."""
+        return await self.forward(request)
+
+    async def forward(
+        self, request: web.BaseRequest, body: bytes | None = None, then: Callable[[], Awaitable[None]] | None = None
+    ) -> web.StreamResponse:
+        """The same; `body` if it was read already. `then` is done before a good answer is passed on."""
+        leave_out = ("content-length",) if body else ()
+        sent: Any = body
+        if body is None and request.body_exists:
+            sent = request.content
+        try:
+            answer = await self._upstream.open(
+                request.method, target_of(request), self.headers(request, leave_out), sent
+            )
+        except FAILURES as error:
+            return not_answered(error)
+        try:
+            if then is not None and 200 <= answer.status < 300:
+                await then()
+            return await self.stream(request, answer)
+        finally:
+            # Closes the connection if the answer was not read to its end.
+            answer.release()
+
+    async def stream(
+        self, request: web.BaseRequest, answer: aiohttp.ClientResponse, begun: bytes = b""
+    ) -> web.StreamResponse:
+        """`begun` is what was read of the body already."""
+        headers = _end_to_end(answer.headers)
+        response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
+        try:
+            await response.prepare(request)
+            if begun:
+                await response.write(begun)
+            async for chunk in answer.content.iter_any():
+                await response.write(chunk)
+            await response.write_eof()
+        except (aiohttp.ClientConnectionResetError, ConnectionResetError):
+            pass  # the client went away
+        except FAILURES as error:
+            # The headers are sent: only a cut connection tells that this is not the whole.
+            log.info("The homeserver broke off an answer: %r", error)
+            if request.transport is not None:
+                request.transport.abort()
+        return response
+
+
+def target_of(request: web.BaseRequest) -> str:
+    """Path and query, in the very bytes the client sent."""
+    return request.rel_url.raw_path_qs
+
+
+def answer_headers(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
+    """For an answer whose body was changed."""
+    return _end_to_end(headers, ("content-length", "etag", "content-md5", "digest", "last-modified"))
+
+
+def json_response(body: Any, status: int = 200) -> web.Response:
+    """An answer of the relay's own. Browsers may read it, as those of the homeserver."""
+    return web.Response(body=msgspec.json.encode(body), status=status, content_type="application/json", headers=CORS)
+
+
+def refusal(status: int, errcode: str, why: str, **more: Any) -> web.Response:
+    return json_response({"errcode": errcode, "error": why, **more}, status)
+
+
+def not_answered(why: BaseException | str) -> web.Response:
+    log.info("The homeserver did not answer: %s", why if isinstance(why, str) else repr(why))
+    return refusal(502, "M_UNKNOWN", "The homeserver does not answer. Try again later.")
+
+
+def _end_to_end(headers: CIMultiDictProxy[str], leave_out: Collection[str] = ()) -> CIMultiDict[str]:
+    named = {name.strip().lower() for line in headers.getall("Connection", []) for name in line.split(",")}
+    kept: CIMultiDict[str] = CIMultiDict()
+    for name, value in headers.items():
+        low = name.lower()
+        if low not in _HOP_BY_HOP and low not in named and low not in leave_out:
+            kept.add(name, value)
+    return kept
+
+
+def _address(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
+    try:
+        address = ipaddress.ip_address(text or "")
+    except ValueError:
+        return None
+    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
+    return mapped or address

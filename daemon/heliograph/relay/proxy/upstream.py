@@ -1,0 +1,126 @@
+"""The homeserver behind the relay: one HTTP session for what passes and for what the relay asks itself."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Mapping
+from typing import Any
+
+import aiohttp
+import msgspec
+from multidict import CIMultiDict
+from yarl import URL
+
+from heliograph import __version__
+from heliograph.http.repetition import ask_once
+from heliograph.http.unanswered import word_unanswered
+from heliograph.relay.state.values import Json
+
+CONNECT_S = 10.0
+ANSWER_S = 30.0
+"""For the relay's own requests."""
+SILENCE_S = 900.0
+"""How long an answer that passes may stand still; longer than any long-poll."""
+IDLE_S = 15.0
+"""Shorter than homeservers keep idle connections open, so that none is used that they are about to close."""
+MAX_ANSWER = 4 * 1024 * 1024
+_NOTHING_BY_ITSELF = ("User-Agent", "Accept", "Accept-Encoding", "Content-Type")
+
+FAILURES = (aiohttp.ClientError, TimeoutError, asyncio.IncompleteReadError, OSError, ValueError)
+"""What a request that was not answered raises."""
+
+
+class NotAnswered(Exception):
+    """The homeserver gave no whole answer."""
+
+
+class TooLarge(NotAnswered):
+    """The answer went on beyond the bound."""
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """A whole, bounded answer to a request of the relay's own."""
+
+    status: int
+    body: bytes
+
+    @property
+    def is_good(self) -> bool:
+        return 200 <= self.status < 300
+
+    def json(self) -> dict[str, Any]:
+        """Empty if it is no JSON object."""
+        try:
+            value = msgspec.json.decode(self.body)
+        except (msgspec.MsgspecError, ValueError, RecursionError):
+            return {}
+        return value if isinstance(value, dict) else {}
+
+
+class Upstream:
+    """Close it with `close`. `base` has no slash at its end."""
+
+    def __init__(self, base: str) -> None:
+        self._base = base.rstrip("/")
+        self.is_elsewhere = URL(base).scheme == "https"
+        """Behind a name and a certificate of its own, by which it is to be asked for."""
+        self._session = aiohttp.ClientSession(
+            auto_decompress=False,
+            cookie_jar=aiohttp.DummyCookieJar(),
+            connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
+            skip_auto_headers=_NOTHING_BY_ITSELF,
+            # Whether to ask again is the client's to say: a /sync that is repeated gets an answer of before.
+            middlewares=(ask_once,),
+            timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S),
+            read_bufsize=64 * 1024,
+        )
+
+    async def open(
+        self, method: str, target: str, headers: CIMultiDict[str], body: Any = None
+    ) -> aiohttp.ClientResponse:
+        """The answer up to its headers; the caller releases or closes it. `target` is sent as it is.
+
+        Raises one of FAILURES.
+        """
+        url = URL(self._base + target, encoded=True)
+        return await self._session.request(method, url, headers=headers, data=body, allow_redirects=False)
+
+    async def ask(
+        self,
+        method: str,
+        target: str,
+        authorization: Mapping[str, str],
+        json: Json | None = None,
+        *,
+        limit: int = MAX_ANSWER,
+    ) -> Answer:
+        """A request of the relay's own, with the authorization of the request that it serves. Raises NotAnswered."""
+        headers = CIMultiDict(authorization)
+        headers["User-Agent"] = f"heliograph-relay/{__version__}"
+        body = None
+        if json is not None:
+            headers["Content-Type"] = "application/json"
+            body = msgspec.json.encode(json)
+        try:
+            async with asyncio.timeout(ANSWER_S):
+                response = await self.open(method, target, headers, body)
+                try:
+                    return Answer(response.status, await read_bounded(response.content, limit))
+                finally:
+                    response.release()
+        except FAILURES as error:
+            path = target.partition("?")[0]
+            raise NotAnswered(f"{method} {path} was not answered: {word_unanswered(error)}") from error
+
+    async def close(self) -> None:
+        await self._session.close()
+
+
+async def read_bounded(content: aiohttp.StreamReader, limit: int) -> bytes:
+    """Raises TooLarge."""
+    chunks = bytearray()
+    while chunk := await content.readany():
+        chunks += chunk
+        if len(chunks) > limit:
+            raise TooLarge(f"more than {limit} bytes")
+    return bytes(chunks)

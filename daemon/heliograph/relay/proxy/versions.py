@@ -1,0 +1,60 @@
+"""GET /versions: what the homeserver can do, and what the relay adds."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import msgspec
+from aiohttp import web
+
+from heliograph.relay.proxy.proxy import Proxy, answer_headers, not_answered, target_of
+from heliograph.relay.proxy.upstream import FAILURES, NotAnswered, Upstream, read_bounded
+
+DIRECT_PUSH = "org.matrix.msc3361"
+TOGGLE = "org.matrix.msc3881"
+_MAX = 1024 * 1024
+
+
+class Versions:
+    """`handle` answers the request."""
+
+    def __init__(self, upstream: Upstream, proxy: Proxy) -> None:
+        self._upstream = upstream
+        self._proxy = proxy
+
+    async def handle(self, request: web.Request) -> web.StreamResponse:
+        headers = self._proxy.headers(request, ("accept-encoding", "if-none-match", "if-modified-since", "range"))
+        try:
+            answer = await self._upstream.open("GET", target_of(request), headers)
+            try:
+                body = await read_bounded(answer.content, _MAX)
+            finally:
+                answer.release()
+        except (*FAILURES, NotAnswered) as error:
+            return not_answered(error)
+        changed = with_ours(body) if answer.status == 200 else None
+        return web.Response(
+            status=answer.status,
+            body=body if changed is None else changed,
+            headers=answer_headers(answer.headers),
+        )
+
+    async def has_toggle(self, authorization: Mapping[str, str]) -> bool:
+        """Whether the homeserver itself has MSC3881 for this user. Raises NotAnswered."""
+        answer = await self._upstream.ask("GET", "/_matrix/client/versions", authorization, limit=_MAX)
+        flags = answer.json().get("unstable_features")
+        return isinstance(flags, dict) and (flags.get(TOGGLE) is True or flags.get(f"{TOGGLE}.stable") is True)
+
+
+def with_ours(body: bytes) -> bytes | None:
+    """None: it is not what GET /versions answers."""
+    try:
+        told: Any = msgspec.json.decode(body)
+    except (msgspec.MsgspecError, ValueError, RecursionError):
+        return None
+    if not isinstance(told, dict):
+        return None
+    flags = told.get("unstable_features")
+    told["unstable_features"] = {**(flags if isinstance(flags, dict) else {}), DIRECT_PUSH: True, TOGGLE: True}
+    return msgspec.json.encode(told)

@@ -1,0 +1,1 @@
+"""Pushers of devices with direct push, and their counterparts at the homeserver."""

@@ -1,0 +1,136 @@
+"""Twins at the homeserver: made, changed and taken away with the user's own token, and known here before they push."""
+
+from __future__ import annotations
+
+import logging
+import secrets
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+
+from heliograph.relay.proxy.upstream import Answer, Upstream
+from heliograph.relay.state.registry import Registry
+from heliograph.relay.state.values import MARK, Json, Twin
+from heliograph.relay.wire import pusher
+from heliograph.relay.wire.pusher import key_of
+
+log = logging.getLogger(__name__)
+
+_PUSHERS = "/_matrix/client/v3/pushers"
+_SET = "/_matrix/client/v3/pushers/set"
+Authorization = Mapping[str, str]
+
+
+class UpstreamTwins:
+    """`gateway_url` is where they push to. `refuses` says why the relay may not send to a gateway, None if it may.
+
+    Each method may raise NotAnswered and StorageError.
+    """
+
+    def __init__(
+        self, upstream: Upstream, registry: Registry, *, gateway_url: str, refuses: Callable[[str], str | None]
+    ) -> None:
+        self._upstream = upstream
+        self._registry = registry
+        self._gateway_url = gateway_url
+        self.refuses = refuses
+
+    async def listed(self, authorization: Authorization) -> list[Json] | None:
+        """What stands at the homeserver for the user; None: it does not say."""
+        return entries_in(await self._upstream.ask("GET", _PUSHERS, authorization))
+
+    def in_list(self, user_id: str, entry: Json) -> Twin | None:
+        """The user's twin that an entry of such a list is."""
+        twin = self._registry.twin_of(entry)
+        return twin if twin is not None and twin.user_id == user_id else None
+
+    def are_alike(self, one: Twin, other: Twin) -> bool:
+        """The homeserver would not know them apart."""
+        return self._body(one, append=True) == self._body(other, append=True)
+
+    async def set(self, body: Json, authorization: Authorization) -> Answer:
+        """POST /pushers/set, as the relay or a client wants it."""
+        return await self._upstream.ask("POST", _SET, authorization, body)
+
+    async def remove(self, app_id: str, pushkey: str, authorization: Authorization) -> Answer:
+        """By the name that it has at the homeserver."""
+        return await self.set(pusher.removal(app_id, pushkey), authorization)
+
+    async def put(self, twin: Twin, authorization: Authorization, *, append: bool) -> Answer:
+        """Known here first: a push may come before the answer does, and an unknown one is rejected."""
+        before = self._registry.twin(twin.hidden_pushkey)
+        await self._registry.put_twin(twin)
+        answer: Answer | None = None
+        try:
+            answer = await self.set(self._body(twin, append=append), authorization)
+        finally:
+            if answer is not None and not answer.is_good:
+                # Unanswered, it may have been done: the next GET /pushers tells.
+                await (self._registry.put_twin(before) if before else self._registry.drop([twin]))
+        return answer
+
+    async def claim(self, twin: Twin, authorization: Authorization) -> None:
+        """Without `append` a pusher takes its name from other users, which a hidden one would not do."""
+        claim = replace(twin, is_adopted=True)
+        if (await self.set(self._body(claim, append=False), authorization)).is_good:
+            await self.remove(twin.app_id, twin.pushkey, authorization)
+
+    async def without_orphans(self, user_id: str, listed: list[Json], authorization: Authorization) -> list[Json]:
+        """Twins of ours that nobody here knows: another user took the name, or relay.db was lost."""
+        kept: list[Json] = []
+        for entry in listed:
+            key = key_of(entry)
+            is_ours = pusher.gateway_url_in(entry) == self._gateway_url
+            if key is not None and is_ours and self.in_list(user_id, entry) is None:
+                await self.remove(*key, authorization)
+            else:
+                kept.append(entry)
+        return kept
+
+    async def adopt_all(self, user_id: str, listed: list[Json], authorization: Authorization) -> list[Json]:
+        """Http pushers that are not ours yet become ours in place, so that they stay those of their devices. What is
+        left in the list is what the homeserver would tell now."""
+        shown: list[Json] = []
+        for entry in listed:
+            adopted = None
+            if entry.get("kind") == "http" and self.in_list(user_id, entry) is None:
+                adopted = await self._adopt(user_id, entry, authorization)
+            shown.append(
+                entry if adopted is None else {**entry, "data": {**entry["data"], MARK: adopted.hidden_pushkey}}
+            )
+        return shown
+
+    async def _adopt(self, user_id: str, entry: Json, authorization: Authorization) -> Twin | None:
+        key, url = key_of(entry), pusher.gateway_url_in(entry)
+        if key is None or url is None or self.refuses(url) is not None or url == self._gateway_url:
+            return None
+        twin = Twin(
+            hidden_pushkey=hidden_pushkey(),
+            user_id=user_id,
+            app_id=key[0],
+            pushkey=key[1],
+            url=url,
+            original=pusher.as_set(entry),
+            is_enabled=pusher.enabled_in(entry) is not False,
+            device_id=pusher.device_in(entry),
+            is_adopted=True,
+        )
+        if not (await self.put(twin, authorization, append=True)).is_good:
+            return None
+        log.info(
+            "An http pusher of %s goes through the relay now; what was pending for it at that moment is lost", user_id
+        )
+        return twin
+
+    def _body(self, twin: Twin, *, append: bool) -> Json:
+        return pusher.upstream_body(twin, self._gateway_url, append=append)
+
+
+def hidden_pushkey() -> str:
+    """128 random bits."""
+    return secrets.token_urlsafe(16)
+
+
+def entries_in(answer: Answer) -> list[Json] | None:
+    """Of an answer to GET /pushers; None: that is no list of pushers."""
+    entries = answer.json().get("pushers") if answer.status == 200 else None
+    return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else None

@@ -1,0 +1,1 @@
+"""Pushes on their way out: kept on disk, held for the desktop, sent, tried again, taken back."""

@@ -1,0 +1,136 @@
+"""What takes waiting pushes back: acknowledged, read, redacted, left, cleared, or their pusher gone.
+
+Plain functions over the connection. What is told of an event is kept, too, since its push may come later than that: the
+homeserver's sync was first with every second event.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+
+from heliograph.relay.queue.hold import Why
+from heliograph.relay.queue.table import Changes, Push, settle
+
+EVERYONE = ""
+_UP_TO = "read_up_to"
+"""In the table of settled events: this one is read, and what came before it."""
+
+
+def acknowledge(
+    db: sqlite3.Connection,
+    user_id: str,
+    device_id: str,
+    event_ids: Collection[str],
+    unconcerned: Collection[str],
+    now_ms: int,
+    changes: Changes,
+) -> None:
+    """A device has these events. `unconcerned` are hidden pushkeys of pushers that do not wait for this device."""
+    for event_id in event_ids:
+        _remember(db, user_id, event_id, Why.ACKNOWLEDGED, device_id, "", now_ms)
+        rows = db.execute(
+            "SELECT position, hidden_pushkey FROM pushes WHERE event_id = ? AND user_id = ? AND outcome IS NULL",
+            (event_id, user_id),
+        ).fetchall()
+        for position, hidden_pushkey in rows:
+            if hidden_pushkey not in unconcerned:
+                settle(db, "position = ?", (position,), Why.ACKNOWLEDGED, changes)
+
+
+def cancel_events(
+    db: sqlite3.Connection,
+    user_id: str | None,
+    room_id: str,
+    event_ids: Collection[str],
+    why: str,
+    now_ms: int,
+    changes: Changes,
+) -> None:
+    """None: for every user."""
+    for event_id in event_ids:
+        _remember(db, user_id or EVERYONE, event_id, why, "", room_id, now_ms)
+        condition = "event_id = ? AND room_id = ? AND user_id = coalesce(?, user_id)"
+        settle(db, condition, (event_id, room_id, user_id), why, changes)
+
+
+def cancel_read(
+    db: sqlite3.Connection,
+    user_id: str,
+    room_id: str,
+    thread_id: str | None,
+    event_id: str,
+    now_ms: int,
+    changes: Changes,
+) -> None:
+    """The user read up to this event: what came before it, in this room and thread, is read as well.
+
+    Where the push of the event itself never came, nobody knows what lies before it: only that very event is read.
+    """
+    _remember(db, user_id, event_id, _UP_TO, thread_id or "", room_id, now_ms)
+    _settle_read(db, user_id, room_id, thread_id or "", event_id, changes)
+
+
+def settle_late(db: sqlite3.Connection, push: Push, unconcerned_devices: Collection[str], changes: Changes) -> bool:
+    """Gives a push that came after its event was settled its outcome. Whether it was so."""
+    if push.event_id is None:
+        return False
+    is_settled = False
+    rows = db.execute(
+        "SELECT user_id, why, detail, room_id FROM settled WHERE event_id = ? AND user_id IN (?, ?)",
+        (push.event_id, push.user_id, EVERYONE),
+    ).fetchall()
+    this = ("hidden_pushkey = ? AND event_id = ?", (push.hidden_pushkey, push.event_id))
+    for _, why, detail, room_id in rows:
+        if why == Why.ACKNOWLEDGED:
+            if detail in unconcerned_devices:
+                continue
+            settle(db, *this, why, changes)
+        elif room_id != push.room_id:
+            continue
+        elif why == _UP_TO:
+            _settle_read(db, push.user_id, room_id, detail, push.event_id, changes)
+        else:
+            settle(db, *this, why, changes)
+        is_settled = True
+    return is_settled
+
+
+def cancel_room(db: sqlite3.Connection, user_id: str, room_id: str, why: str, changes: Changes) -> None:
+    settle(db, "user_id = ? AND room_id = ? AND event_id IS NOT NULL", (user_id, room_id), why, changes)
+
+
+def cancel_all(db: sqlite3.Connection, user_id: str, why: str, changes: Changes) -> None:
+    """Clearing pushes stay: what the phone shows has to go all the same."""
+    settle(db, "user_id = ? AND event_id IS NOT NULL", (user_id,), why, changes)
+
+
+def forget(db: sqlite3.Connection, hidden_pushkey: str, changes: Changes) -> None:
+    """A pusher is gone with all that was known of it."""
+    settle(db, "hidden_pushkey = ?", (hidden_pushkey,), Why.REMOVED, changes)
+    db.execute("DELETE FROM pushes WHERE hidden_pushkey = ?", (hidden_pushkey,))
+    db.execute("DELETE FROM phones WHERE hidden_pushkey = ?", (hidden_pushkey,))
+
+
+def _settle_read(
+    db: sqlite3.Connection, user_id: str, room_id: str, thread_id: str, event_id: str, changes: Changes
+) -> None:
+    settle(
+        db,
+        "user_id = ? AND room_id = ? AND event_id IS NOT NULL AND (? IN ('', thread_id) OR event_id = ?)"
+        " AND position <= (SELECT read.position FROM pushes AS read"
+        " WHERE read.hidden_pushkey = pushes.hidden_pushkey AND read.event_id = ? AND read.room_id = ?)",
+        (user_id, room_id, thread_id, event_id, event_id, room_id),
+        Why.READ,
+        changes,
+    )
+
+
+def _remember(
+    db: sqlite3.Connection, user_id: str, event_id: str, why: str, detail: str, room_id: str, now_ms: int
+) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO settled (event_id, user_id, why, detail, room_id, settled_ms)"
+        " VALUES (?, ?, ?, ?, ?, ?)",
+        (event_id, user_id, why, detail, room_id, now_ms),
+    )

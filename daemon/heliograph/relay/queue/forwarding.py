@@ -1,0 +1,90 @@
+"""One push to a push gateway: one request, bounded in size and time, that follows no redirect and keeps no cookie."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+import aiohttp
+
+from heliograph import __version__
+from heliograph.relay.queue.outcome import Deferred, Outcome, judge
+from heliograph.relay.queue.targets import CheckedResolver, Forbidden, TargetPolicy
+
+log = logging.getLogger(__name__)
+
+MOST_IN_FLIGHT = 64
+MOST_PER_HOST = 16
+CONNECT_S = 10.0
+ANSWER_S = 30.0
+LARGEST_ANSWER = 64 * 1024
+
+
+class Forwarder:
+    """Sends pushes to gateways that the policy permits. To be made and closed within the event loop."""
+
+    def __init__(
+        self, policy: TargetPolicy, *, answer_s: float = ANSWER_S, resolver: CheckedResolver | None = None
+    ) -> None:
+        self._policy = policy
+        self._answer_s = answer_s
+        self._far = _session(resolver or CheckedResolver(policy))
+        # http is for this machine alone, whatever its name resolves to.
+        self._here = _session(CheckedResolver(policy, only_here=True))
+
+    async def send(self, url: str, pushkey: str, body: bytes) -> Outcome:
+        """POSTs `body`, which is for the device `pushkey`. Never raises but when cancelled."""
+        try:
+            target = self._policy.check(url)
+            session = self._here if target.scheme == "http" else self._far
+            async with asyncio.timeout(self._answer_s):
+                async with session.post(target, data=body, allow_redirects=False) as response:
+                    answer = await _read(response)
+        except TimeoutError:
+            return Deferred("no answer in time")
+        except Forbidden as error:
+            return Deferred(str(error))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            return Deferred(_describe(error))
+        if answer is None:
+            return Deferred("an answer without end")
+        return judge(response.status, response.headers, answer, pushkey)
+
+    async def close(self) -> None:
+        await self._far.close()
+        await self._here.close()
+
+
+def _session(resolver: CheckedResolver) -> aiohttp.ClientSession:
+    return aiohttp.ClientSession(
+        connector=aiohttp.TCPConnector(
+            resolver=resolver, use_dns_cache=False, limit=MOST_IN_FLIGHT, limit_per_host=MOST_PER_HOST
+        ),
+        cookie_jar=aiohttp.DummyCookieJar(),
+        timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S),
+        headers={
+            "User-Agent": f"heliograph-relay/{__version__}",
+            "Content-Type": "application/json",
+            "Accept-Encoding": "identity",
+        },
+        # What a gateway compressed might be without end; it was not asked to.
+        auto_decompress=False,
+        trust_env=False,
+    )
+
+
+async def _read(response: aiohttp.ClientResponse) -> bytes | None:
+    """None: it goes on beyond what a gateway has to say."""
+    answer = bytearray()
+    async for chunk in response.content.iter_chunked(16 * 1024):
+        answer += chunk
+        if len(answer) > LARGEST_ANSWER:
+            response.close()
+            return None
+    return bytes(answer)
+
+
+def _describe(error: Exception) -> str:
+    """Its kind only: some errors hold the URL, which may hold a secret."""
+    cause = error.__cause__ or getattr(error, "os_error", None)
+    return str(cause) if isinstance(cause, Forbidden) else f"no connection ({type(error).__name__})"

@@ -1,0 +1,144 @@
+"""HTTP pushes on their way: on disk before anything is answered, in order for each pusher, until sent or cancelled.
+
+The truth is in the database. In memory is only when which queue wants to be looked at; a queue with nothing in it costs
+nothing.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections.abc import Collection
+from functools import partial
+from typing import Protocol
+
+from heliograph.relay.clock import Clock
+from heliograph.relay.ports import Twins
+from heliograph.relay.queue import cancellation, table
+from heliograph.relay.queue.commits import Commits
+from heliograph.relay.queue.dispatch import Dispatch, Sender
+from heliograph.relay.queue.forwarding import MOST_IN_FLIGHT, MOST_PER_HOST
+from heliograph.relay.queue.schedule import Schedule
+from heliograph.relay.queue.table import Changes, Push, Taken
+from heliograph.relay.state.values import DirectPusher, Twin
+from heliograph.system.sqlite import Database
+from heliograph.system.tasks import LongTask, listed_in
+
+
+class Pushers(Twins, Protocol):
+    """What the outbox asks of the registry. Answered from memory."""
+
+    def twins_of(self, user_id: str) -> list[Twin]: ...
+    def direct_of(self, user_id: str) -> list[DirectPusher]: ...
+
+
+class Outbox:
+    """`ports.Outbox`. What a method was told is on disk when it returns; each raises StorageError if that fails."""
+
+    def __init__(
+        self,
+        database: Database,
+        pushers: Pushers,
+        sender: Sender,
+        clock: Clock,
+        *,
+        most_in_flight: int = MOST_IN_FLIGHT,
+        most_per_host: int = MOST_PER_HOST,
+        most_waiting: int = table.MOST_WAITING,
+    ) -> None:
+        self._pushers = pushers
+        self._clock = clock
+        self._most_waiting = most_waiting
+        schedule = Schedule(most_in_flight, most_per_host)
+        self._commits = Commits(database, schedule, clock)
+        self._dispatch = Dispatch(self._commits, schedule, pushers, sender, clock)
+        self.tasks: list[LongTask] = []
+        """The long-lived ones that send, while `run` does."""
+
+    @classmethod
+    async def open(cls, database: Database, pushers: Pushers, sender: Sender, clock: Clock, **bounds: int) -> Outbox:
+        """The outbox with what waited when the relay last ended. Raises StorageError."""
+        outbox = cls(database, pushers, sender, clock, **bounds)
+        await outbox._commits.load()
+        return outbox
+
+    async def take(self, push: Push) -> Taken:
+        """A push came from the homeserver. A repeated one is known by its event id."""
+        if push.hidden_pushkey in self._commits.rejected:
+            return Taken.REJECTED
+        twin = self._pushers.twin(push.hidden_pushkey)
+        deaf = set() if twin is None else self._devices_not_waited_for(twin)
+        taken = await self._commits.change(partial(_take, push=push, deaf=deaf, most=self._most_waiting))
+        self._commits.outcomes[f"taken_{taken}"] += 1
+        return taken
+
+    def is_rejected(self, hidden_pushkey: str) -> bool:
+        """Whether the real gateway rejected this pushkey, which the homeserver is to be told at its next push."""
+        return hidden_pushkey in self._commits.rejected
+
+    async def acknowledge(self, user_id: str, device_id: str, event_ids: Collection[str]) -> None:
+        """A direct device has these events: pushes for http pushers that wait for this device are dropped."""
+        if not event_ids:
+            return
+        unconcerned = [
+            twin.hidden_pushkey
+            for twin in self._pushers.twins_of(user_id)
+            if device_id in self._devices_not_waited_for(twin)
+        ]
+        await self._commits.apply(
+            cancellation.acknowledge, user_id, device_id, tuple(event_ids), unconcerned, self._clock.now_ms()
+        )
+
+    async def cancel_events(self, user_id: str | None, room_id: str, event_ids: Collection[str], why: str) -> None:
+        """None: for every user. Only events of that room."""
+        await self._commits.apply(
+            cancellation.cancel_events, user_id, room_id, tuple(event_ids), why, self._clock.now_ms()
+        )
+
+    async def cancel_read(self, user_id: str, room_id: str, thread_id: str | None, event_id: str) -> None:
+        """The user read up to this event. `thread_id` None: unthreaded; "main"; or a thread's root."""
+        await self._commits.apply(cancellation.cancel_read, user_id, room_id, thread_id, event_id, self._clock.now_ms())
+
+    async def cancel_room(self, user_id: str, room_id: str, why: str) -> None:
+        await self._commits.apply(cancellation.cancel_room, user_id, room_id, why)
+
+    async def cancel_all(self, user_id: str, why: str) -> None:
+        """Every push of the user that tells of an event."""
+        await self._commits.apply(cancellation.cancel_all, user_id, why)
+
+    async def forget(self, hidden_pushkey: str) -> None:
+        """The pusher is gone: its pushes, too, and that it was rejected."""
+        await self._commits.apply(cancellation.forget, hidden_pushkey)
+        self._commits.rejected.discard(hidden_pushkey)
+
+    async def counts(self) -> dict[str, int]:
+        """For the status line and the metrics. `waiting`, `held`, `failing_pushers` and `in_flight` are of now.
+
+        All else counts since the start: `taken_` by Taken, by Why and `sent`, `attempts_ok`, `attempts_failed`.
+        """
+        attempts = {f"attempts_{name}": number for name, number in self._dispatch.attempts.items()}
+        return {
+            **await self._commits.count(),
+            "in_flight": self._dispatch.in_flight,
+            **attempts,
+            **self._commits.outcomes,
+        }
+
+    async def run(self) -> None:
+        """Sends what is due until cancelled. Raises StateError if the database is damaged."""
+        with listed_in(self.tasks):
+            await self._dispatch.run()
+
+    def _devices_not_waited_for(self, twin: Twin) -> set[str]:
+        """Devices whose acknowledgements do not matter to this http pusher."""
+        direct = self._pushers.direct_of(twin.user_id)
+        waited = {pusher.device_id for pusher in direct if pusher.is_waited_for_by(twin.app_id, twin.pushkey)}
+        return {pusher.device_id for pusher in direct} - waited
+
+
+def _take(db: sqlite3.Connection, changes: Changes, *, push: Push, deaf: Collection[str], most: int) -> Taken:
+    if not table.insert(db, push, changes):
+        return Taken.REPEATED
+    if cancellation.settle_late(db, push, deaf, changes):
+        return Taken.SETTLED
+    table.shorten(db, push.hidden_pushkey, most, changes)
+    return Taken.QUEUED

@@ -1,0 +1,273 @@
+"""The queue of pushes on disk: what comes in, what goes out next, and what became of it.
+
+Plain functions over the connection, each to be run as (part of) one transaction. A push without `outcome` is waiting.
+"""
+
+from __future__ import annotations
+
+import sqlite3
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from heliograph.relay.queue.hold import (
+    LAST_DELAY_MS,
+    LIFETIME_MS,
+    LONGEST_HOLD_MS,
+    MOST_REFUSALS,
+    SOMETHING,
+    Why,
+    clears,
+    is_expired,
+    retry_delay_ms,
+    wait_ms,
+)
+from heliograph.relay.queue.outcome import Deferred, Delivered, Outcome
+
+SENT = "sent"
+MOST_WAITING = 1_000
+"""Pushes of one pusher; beyond it the oldest are dropped."""
+MOST_BYTES = 8 * 1024 * 1024
+REMEMBERED_MS = 2 * LIFETIME_MS
+"""How long it is known what became of a push. Homeservers repeat one for a day at most."""
+
+_LOSSES = frozenset({Why.EXPIRED, Why.OVERFLOW, Why.REFUSED})
+_HEAD = (
+    "SELECT position, event_id, unread, received_ms, due_ms, is_brief, payload FROM pushes"
+    " WHERE hidden_pushkey = ? AND outcome IS NULL ORDER BY position LIMIT 1"
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A push for one http pusher, as it is kept."""
+
+    hidden_pushkey: str
+    user_id: str
+    event_id: str | None
+    room_id: str
+    thread_id: str | None
+    unread: int | None
+    received_ms: int
+    due_ms: int
+    payload: str
+
+
+class Taken(StrEnum):
+    """What became of a push at its arrival."""
+
+    QUEUED = "queued"
+    REPEATED = "repeated"
+    SETTLED = "settled"
+    """Its event is settled already."""
+    REJECTED = "rejected"
+    """Its pusher is rejected, which the homeserver is yet to be told."""
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a transaction did: outcomes by name, and the queues that changed."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    queues: set[str] = field(default_factory=set)
+    rejected: set[str] = field(default_factory=set)
+    due: dict[str, int] = field(default_factory=dict)
+    """When (ms) each of those in which something waits wants to be looked at."""
+    lost: Counter[tuple[str, Why]] = field(default_factory=Counter)
+    """Pushes that nobody will get who should have, by queue and reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The first push of a queue, which is now to be sent."""
+
+    position: int
+    payload: str
+    is_brief: bool
+    event_id: str | None
+    unread: int | None
+
+
+def settle(db: sqlite3.Connection, condition: str, parameters: Sequence[object], why: str, changes: Changes) -> None:
+    """Gives the waiting pushes that the condition is true of an outcome."""
+    rows = db.execute(
+        f"UPDATE pushes SET outcome = ?, payload = NULL WHERE outcome IS NULL AND {condition} RETURNING hidden_pushkey",  # noqa: S608
+        (why, *parameters),
+    ).fetchall()
+    changes.outcomes[why] += len(rows)
+    changes.queues.update(key for (key,) in rows)
+    if why in _LOSSES:
+        changes.lost.update((key, Why(why)) for (key,) in rows)
+
+
+def settle_all(db: sqlite3.Connection, hidden_pushkey: str, why: str, changes: Changes) -> None:
+    """Everything that waits for this pusher."""
+    settle(db, "hidden_pushkey = ?", (hidden_pushkey,), why, changes)
+
+
+def insert(db: sqlite3.Connection, push: Push, changes: Changes) -> bool:
+    """Whether it is new. A clearing push takes back what it clears, and the clearing push that waits still."""
+    db.execute("INSERT OR IGNORE INTO phones (hidden_pushkey) VALUES (?)", (push.hidden_pushkey,))
+    if push.event_id is None and push.unread == 0:
+        # All of the user's, since the count is the user's. Clearing pushes stay: what the phone shows has to go.
+        settle(db, "user_id = ? AND event_id IS NOT NULL", (push.user_id,), Why.UNREAD_ZERO, changes)
+    if push.event_id is None:
+        settle(db, "hidden_pushkey = ? AND event_id IS NULL", (push.hidden_pushkey,), Why.SUPERSEDED, changes)
+    inserted = db.execute(
+        "INSERT OR IGNORE INTO pushes (hidden_pushkey, user_id, event_id, room_id, thread_id, unread, received_ms,"
+        " due_ms, size, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            push.hidden_pushkey,
+            push.user_id,
+            push.event_id,
+            push.room_id,
+            push.thread_id,
+            push.unread,
+            push.received_ms,
+            push.due_ms,
+            len(push.payload),
+            push.payload,
+        ),
+    ).rowcount
+    changes.queues.add(push.hidden_pushkey)
+    return bool(inserted)
+
+
+def shorten(db: sqlite3.Connection, hidden_pushkey: str, most: int, changes: Changes) -> None:
+    """Drops the oldest waiting pushes beyond the bounds."""
+    count = size = 0
+    for position, length in db.execute(
+        "SELECT position, size FROM pushes WHERE hidden_pushkey = ? AND outcome IS NULL ORDER BY position DESC",
+        (hidden_pushkey,),
+    ):
+        count, size = count + 1, size + length
+        if count > most or size > MOST_BYTES:
+            condition = "hidden_pushkey = ? AND position <= ?"
+            settle(db, condition, (hidden_pushkey, position), Why.OVERFLOW, changes)
+            return
+
+
+def begin(db: sqlite3.Connection, hidden_pushkey: str, now_ms: int, changes: Changes) -> Attempt | int | None:
+    """The push to send now, noted as tried; or when (ms) there will be one; or None: nothing waits."""
+    phone = db.execute("SELECT shown, retry_ms FROM phones WHERE hidden_pushkey = ?", (hidden_pushkey,)).fetchone()
+    if phone is None:
+        return None
+    shown, retry_ms = phone
+    while head := db.execute(_HEAD, (hidden_pushkey,)).fetchone():
+        position, event_id, unread, received_ms, due_ms, is_brief, payload = head
+        if is_expired(now_ms, received_ms):
+            settle(db, "position = ?", (position,), Why.EXPIRED, changes)
+        elif event_id is None and not clears(shown, unread):
+            settle(db, "position = ?", (position,), Why.NOTHING_TO_CLEAR, changes)
+        elif wait := wait_ms(now_ms, due_ms, retry_ms):
+            return int(now_ms + wait)
+        else:
+            db.execute("UPDATE pushes SET tries = tries + 1 WHERE position = ?", (position,))
+            # Before it is sent: after a crash nobody knows whether the phone shows it, so it must be cleared.
+            db.execute("UPDATE phones SET shown = ? WHERE hidden_pushkey = ?", (SOMETHING, hidden_pushkey))
+            return Attempt(position, payload, bool(is_brief), event_id, unread)
+    return None
+
+
+def finish(
+    db: sqlite3.Connection, hidden_pushkey: str, attempt: Attempt, outcome: Outcome, now_ms: int, changes: Changes
+) -> int | None:
+    """Notes what became of an attempt. Returns when (ms) the queue is to be looked at again; None: nothing waits.
+
+    A push that was cancelled meanwhile keeps that outcome.
+    """
+    this = ("position = ?", (attempt.position,))
+    if isinstance(outcome, Delivered):
+        is_rejected = outcome.is_rejected
+        is_known = db.execute(
+            "UPDATE phones SET failures = 0, retry_ms = 0, is_rejected = ?, shown = ? WHERE hidden_pushkey = ?",
+            (is_rejected, SOMETHING if attempt.unread is None else attempt.unread, hidden_pushkey),
+        ).rowcount
+        if is_rejected and is_known:
+            changes.rejected.add(hidden_pushkey)
+            settle(db, "hidden_pushkey = ?", (hidden_pushkey,), Why.REJECTED, changes)
+        else:
+            settle(db, *this, SENT, changes)
+    elif isinstance(outcome, Deferred):
+        _back_off(db, hidden_pushkey, now_ms, outcome.after_s)
+    elif outcome.is_too_large and attempt.event_id is not None and not attempt.is_brief:
+        db.execute("UPDATE pushes SET is_brief = 1 WHERE position = ?", (attempt.position,))
+    else:
+        _refuse(db, hidden_pushkey, attempt, now_ms, changes)
+    return next_due(db, hidden_pushkey, now_ms)
+
+
+def _back_off(db: sqlite3.Connection, hidden_pushkey: str, now_ms: int, asked_s: float | None) -> None:
+    (failures,) = db.execute(
+        "UPDATE phones SET failures = failures + 1 WHERE hidden_pushkey = ? RETURNING failures", (hidden_pushkey,)
+    ).fetchone() or (1,)
+    retry_ms = now_ms + retry_delay_ms(failures, asked_s)
+    db.execute("UPDATE phones SET retry_ms = ? WHERE hidden_pushkey = ?", (retry_ms, hidden_pushkey))
+
+
+def _refuse(db: sqlite3.Connection, hidden_pushkey: str, attempt: Attempt, now_ms: int, changes: Changes) -> None:
+    (refusals,) = db.execute(
+        "UPDATE pushes SET refusals = refusals + 1 WHERE position = ? RETURNING refusals", (attempt.position,)
+    ).fetchone() or (MOST_REFUSALS,)
+    retry_ms = now_ms + retry_delay_ms(refusals, None)
+    if refusals >= MOST_REFUSALS:
+        settle(db, "position = ?", (attempt.position,), Why.REFUSED, changes)
+        # The push was at fault, not the gateway: those behind it need not wait.
+        retry_ms = 0
+    db.execute("UPDATE phones SET failures = 0, retry_ms = ? WHERE hidden_pushkey = ?", (retry_ms, hidden_pushkey))
+
+
+def next_due(db: sqlite3.Connection, hidden_pushkey: str, now_ms: int) -> int | None:
+    """When (ms) a queue wants to be looked at; None: nothing waits in it."""
+    head = db.execute(
+        "SELECT due_ms, retry_ms FROM pushes JOIN phones USING (hidden_pushkey)"
+        " WHERE hidden_pushkey = ? AND outcome IS NULL ORDER BY position LIMIT 1",
+        (hidden_pushkey,),
+    ).fetchone()
+    return None if head is None else now_ms + wait_ms(now_ms, *head)
+
+
+def note_due(db: sqlite3.Connection, now_ms: int, changes: Changes) -> None:
+    """Notes when each changed queue wants to be looked at; those with nothing in them do not."""
+    for key in changes.queues:
+        due_ms = next_due(db, key, now_ms)
+        if due_ms is not None:
+            changes.due[key] = due_ms
+
+
+def waiting_queues(db: sqlite3.Connection, now_ms: int) -> dict[str, int]:
+    """All queues in which something waits, and when each wants to be looked at.
+
+    A clock that was set back since must not delay anything: times are brought to what they can be at most by now.
+    """
+    db.execute(
+        "UPDATE pushes SET received_ms = min(received_ms, :now), due_ms = min(due_ms, :now + :hold)"
+        " WHERE outcome IS NULL AND (received_ms > :now OR due_ms > :now + :hold)",
+        {"now": now_ms, "hold": LONGEST_HOLD_MS},
+    )
+    latest_ms = now_ms + LAST_DELAY_MS
+    db.execute("UPDATE phones SET retry_ms = ? WHERE retry_ms > ?", (latest_ms, latest_ms))
+    keys = [key for (key,) in db.execute("SELECT DISTINCT hidden_pushkey FROM pushes WHERE outcome IS NULL")]
+    return {key: due for key in keys if (due := next_due(db, key, now_ms)) is not None}
+
+
+def rejected(db: sqlite3.Connection) -> set[str]:
+    """The hidden pushkeys that their gateways rejected."""
+    return {key for (key,) in db.execute("SELECT hidden_pushkey FROM phones WHERE is_rejected")}
+
+
+def count(db: sqlite3.Connection, now_ms: int) -> dict[str, int]:
+    """How many pushes wait, how many of them for an acknowledgement, and how many pushers back off."""
+    waiting, held = db.execute(
+        "SELECT count(*), coalesce(sum(due_ms > ?), 0) FROM pushes WHERE outcome IS NULL", (now_ms,)
+    ).fetchone()
+    (failing,) = db.execute("SELECT count(*) FROM phones WHERE retry_ms > 0").fetchone()
+    return {"waiting": waiting, "held": held, "failing_pushers": failing}
+
+
+def prune(db: sqlite3.Connection, now_ms: int) -> None:
+    """Forgets what is settled for two days."""
+    oldest_ms = now_ms - REMEMBERED_MS
+    db.execute("DELETE FROM pushes WHERE received_ms < ? AND outcome IS NOT NULL", (oldest_ms,))
+    db.execute("DELETE FROM settled WHERE settled_ms < ?", (oldest_ms,))

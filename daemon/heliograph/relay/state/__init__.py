@@ -1,0 +1,1 @@
+"""What the relay knows of devices, on disk and in memory."""

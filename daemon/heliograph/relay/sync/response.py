@@ -1,0 +1,142 @@
+"""The answer to a direct device's /sync: what the homeserver said, and with it the notifications that belong to it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from heliograph.errors import StorageError
+from heliograph.relay.ports import Outbox
+from heliograph.relay.proxy.upstream import NotAnswered, Upstream
+from heliograph.relay.state.carried import Attachments, Carried, Key
+from heliograph.relay.state.connections import Lines
+from heliograph.relay.sync.listing import Entry, Listing
+from heliograph.relay.sync.poll import Poll
+from heliograph.relay.sync.synthesis import Synthesis
+from heliograph.relay.wire.sync import SyncBody, with_notifications
+
+log = logging.getLogger(__name__)
+
+GRACE_S = 0.03
+"""How long a push may take to come after the answer that has its event. They come within 2 ms of one another."""
+MAX_LOOKS = 3
+"""How often an event that a push told of is looked for in the list."""
+
+
+class Composition:
+    """Reads GET /notifications with the token of the request, or makes them of pushes where there is no such list."""
+
+    def __init__(
+        self, upstream: Upstream, attachments: Attachments, lines: Lines, listing: Listing, outbox: Outbox
+    ) -> None:
+        self._attachments = attachments
+        self._lines = lines
+        self._listing = listing
+        self._synthesis = Synthesis(upstream)
+        self._outbox = outbox
+
+    async def look(self, poll: Poll) -> None:
+        """What the device missed while the relay was not there to hear of it waits for this answer."""
+        key = poll.key
+        needed = list(self._attachments.open_in(key))
+        try:
+            listed = await self._listing.read(
+                poll.authorization, needed, lambda entry: self._attachments.wants(key, entry.event_id, entry.ts)
+            )
+        except NotAnswered as error:
+            log.info("Notifications are not listed: %s", error)
+            return
+        poll.line.is_fresh = False
+        for entry in listed.entries.values() if listed else ():
+            if self._attachments.wants(key, entry.event_id, entry.ts):
+                poll.line.keep(entry.event_id, entry.room_id)
+
+    async def attach(self, poll: Poll, scanned: SyncBody, known: frozenset[str], body: bytes) -> bytes:
+        """The body with what this device has not acknowledged, which is on disk by then."""
+        try:
+            await self._settle(poll.key, scanned)
+            entries = await self._gather(poll, scanned, known)
+            if not entries:
+                return body
+            carried = [Carried(entry.event_id, entry.room_id, entry.ts) for entry in entries]
+            await self._attachments.carry(poll.key, scanned.next_batch, carried)
+        except NotAnswered as error:
+            log.info("An answer goes without notifications: %s", error)
+            return body
+        except StorageError as error:
+            log.warning("An answer goes without notifications: %s", error)
+            return body
+        poll.line.carry(entry.event_id for entry in entries)
+        self._lines.counts["carried"] += len(entries)
+        return with_notifications(body, [entry.raw for entry in entries])
+
+    async def _settle(self, key: Key, scanned: SyncBody) -> None:
+        """What the answer itself says about events that rang: deleted, read, left."""
+        user_id = key[0]
+        for room_id, event_id in scanned.redactions:
+            await self._outbox.cancel_events(user_id, room_id, [event_id], "redacted")
+        for receipt in scanned.receipts:
+            await self._outbox.cancel_read(user_id, receipt.room_id, receipt.thread_id, receipt.event_id)
+        for room_id in scanned.left:
+            await self._outbox.cancel_room(user_id, room_id, "left")
+        opened = self._attachments.open_in(key)
+        gone = {event_id for _, event_id in scanned.redactions if event_id in opened}
+        gone.update(event_id for event_id, each in opened.items() if each.room_id in scanned.left)
+        if gone:
+            await self._attachments.drop(key, gone)
+            self._lines.line(key).settle(gone)
+
+    async def _gather(self, poll: Poll, scanned: SyncBody, known: frozenset[str]) -> list[Entry]:
+        """What belongs into this answer, the oldest first. What came too late for it waits for the next."""
+        key, line = poll.key, poll.line
+        needed = known | line.waiting.keys()
+        if not needed and not scanned.has_news:
+            return []
+        listed = await self._listing.read(
+            poll.authorization, needed, lambda entry: self._attachments.wants(key, entry.event_id, entry.ts)
+        )
+        if listed is None:
+            return await self._synthesise(poll, scanned, known)
+        entries = []
+        is_covered = False
+        for entry in reversed(listed.entries.values()):
+            # What is older than something that the answer has happened before the answer was made.
+            is_covered = is_covered or entry.event_id in scanned.events
+            is_told = entry.event_id in line.waiting
+            if not self._attachments.wants(key, entry.event_id, None if is_told else entry.ts):
+                continue
+            if is_covered or entry.room_id in scanned.invites or entry.event_id in known:
+                entries.append(entry)
+            else:
+                line.keep(entry.event_id, entry.room_id)
+        entries.reverse()
+        if listed.is_whole:
+            unlisted = needed - listed.entries.keys()
+            await self._attachments.drop(key, unlisted)
+            line.look_in_vain(unlisted, MAX_LOOKS)
+        return entries
+
+    async def _synthesise(self, poll: Poll, scanned: SyncBody, known: frozenset[str]) -> list[Entry]:
+        key, line = poll.key, poll.line
+        if scanned.has_news and not (line.waiting.keys() & scanned.events.keys()):
+            poll.bell.clear()
+            try:
+                async with asyncio.timeout(GRACE_S):
+                    await poll.bell.wait()
+            except TimeoutError:
+                pass
+        opened = self._attachments.open_in(key)
+        told = {event_id: (news.room_id, news.notification) for event_id, news in line.waiting.items()}
+        told = {**{event_id: (each.room_id, {}) for event_id, each in opened.items()}, **told}
+        entries = []
+        for event_id, (room_id, pushed) in told.items():
+            if event_id not in known and event_id not in scanned.events and room_id not in scanned.invites:
+                continue
+            raw = scanned.events.get(event_id)
+            entry = await self._synthesis.build(poll.authorization, room_id, event_id, pushed, raw)
+            if entry is None:
+                await self._attachments.drop(key, [event_id])
+                line.look_in_vain([event_id], 1)
+            else:
+                entries.append(entry)
+        return sorted(entries, key=lambda entry: entry.ts)

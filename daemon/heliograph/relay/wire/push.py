@@ -1,0 +1,126 @@
+"""The body of POST /_matrix/push/v1/notify: taken apart as it comes from the homeserver, put together as it goes on.
+
+Source: Push Gateway API. A body is kept as it came, down to properties nobody knows; only the device in it is put back
+to what the client had registered.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+from heliograph.relay.state.values import MARK, Json, Twin
+
+MAIN = "main"
+"""What receipts call the timeline outside of threads."""
+MOST_DEVICES = 100
+LONGEST_ID = 1024
+_OF_DEVICE = ("pushkey_ts", "tweaks")
+_BRIEF = ("event_id", "room_id", "counts", "prio")
+"""What `format: event_id_only` leaves of a push."""
+
+
+class Malformed(ValueError):
+    """Not the body of a push."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One POST of a homeserver."""
+
+    notification: Json
+    """Without `devices`."""
+    devices: tuple[Json, ...]
+    """Each with a `pushkey` that is text."""
+    event_id: str | None
+    """None: a clearing push."""
+    room_id: str
+    thread_id: str | None
+    unread: int | None
+    """None: not told. In a clearing push a count that is missing is 0, as the specification says."""
+
+
+def read(body: bytes) -> Arrived:
+    """Raises Malformed."""
+    try:
+        # The standard decoder: it takes lone surrogates, as homeservers pass them on, and integers of any size.
+        parsed = json.loads(body, parse_constant=_refuse)
+    except (ValueError, RecursionError) as error:
+        raise Malformed("the body is not JSON") from error
+    notification = parsed.get("notification") if isinstance(parsed, dict) else None
+    devices = notification.get("devices") if isinstance(notification, dict) else None
+    if not isinstance(notification, dict) or not isinstance(devices, list):
+        raise Malformed("there is no notification with devices")
+    if len(devices) > MOST_DEVICES:
+        raise Malformed("there are too many devices")
+    if not all(isinstance(device, dict) and _is_id(device.get("pushkey")) for device in devices):
+        raise Malformed("a device has no pushkey")
+    event_id = notification.get("event_id") or None
+    room_id = notification.get("room_id") or ""
+    if (event_id is not None and not _is_id(event_id)) or (room_id and not _is_id(room_id)):
+        raise Malformed("event_id and room_id are no identifiers")
+    return Arrived(
+        notification={name: value for name, value in notification.items() if name != "devices"},
+        devices=tuple(devices),
+        event_id=event_id,
+        room_id=room_id,
+        thread_id=_thread(notification),
+        unread=_unread(notification, is_clearing=event_id is None),
+    )
+
+
+def pack(notification: Json, device: Json) -> str:
+    """What is to be kept of a push for one device. The rest of the device is the twin's."""
+    kept = {name: device[name] for name in _OF_DEVICE if name in device}
+    return json.dumps({"notification": notification, "device": kept}, separators=(",", ":"))
+
+
+def restore(packed: str, twin: Twin, *, is_brief: bool) -> bytes:
+    """The body for the real gateway. `is_brief`: nothing but the event's id, for a gateway that finds it too large."""
+    kept = json.loads(packed)
+    notification = kept["notification"]
+    data = twin.original.get("data")
+    device: dict[str, Any] = {"app_id": twin.app_id, "pushkey": twin.pushkey, **kept["device"]}
+    device["data"] = {
+        key: value for key, value in (data if isinstance(data, Mapping) else {}).items() if key not in ("url", MARK)
+    }
+    if is_brief:
+        notification = {name: notification[name] for name in _BRIEF if name in notification}
+        device.pop("tweaks", None)
+    return json.dumps({"notification": {**notification, "devices": [device]}}, separators=(",", ":")).encode()
+
+
+def _is_id(value: Any) -> bool:
+    if not isinstance(value, str) or not 0 < len(value) <= LONGEST_ID:
+        return False
+    try:
+        value.encode()
+    except UnicodeEncodeError:
+        return False
+    return True
+
+
+def _unread(notification: Json, *, is_clearing: bool) -> int | None:
+    counts = notification.get("counts")
+    unread = counts.get("unread") if isinstance(counts, dict) else None
+    if isinstance(unread, int) and not isinstance(unread, bool):
+        return max(0, min(unread, 2**31))
+    return 0 if is_clearing else None
+
+
+def _thread(notification: Json) -> str | None:
+    """The root of its thread, or "main"; None where the push does not tell, as without content."""
+    content = notification.get("content")
+    if not isinstance(content, dict):
+        return None
+    relation = content.get("m.relates_to")
+    if not isinstance(relation, dict) or relation.keys() == {"m.in_reply_to"}:
+        return MAIN
+    root = relation.get("event_id")
+    return root if relation.get("rel_type") == "m.thread" and _is_id(root) else None
+
+
+def _refuse(constant: str) -> NoReturn:
+    raise ValueError(f"{constant} is no JSON")

@@ -1,0 +1,274 @@
+"""One connection to a D-Bus message bus, made again when the bus dies. Nothing here wakes up while it lives."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+import os
+import random
+import socket
+from collections.abc import Awaitable, Callable, Sequence
+from typing import Any
+
+from dbus_fast import Message, MessageFlag, MessageType
+from dbus_fast.aio import MessageBus
+from dbus_fast.errors import DBusFastError
+
+from heliograph.system.tasks import keep_running, look_at, start
+
+log = logging.getLogger(__name__)
+
+DRIVER = "org.freedesktop.DBus"
+DRIVER_PATH = "/org/freedesktop/DBus"
+
+CALL_TIMEOUT_S = 5.0
+"""dbus-fast itself waits for ever; mate-notification-daemon was seen not to answer at all."""
+_FIRST_DELAY_S = 1.0
+
+_CONNECT_ERRORS = (OSError, EOFError, ValueError, TimeoutError, DBusFastError)
+
+
+class BusGone(Exception):
+    """There is no connection, or it was lost before the answer came."""
+
+
+class CallFailed(Exception):
+    """The answer was an error; `name` is its D-Bus name."""
+
+    def __init__(self, name: str, text: str) -> None:
+        super().__init__(f"{name}: {text}" if text else name)
+        self.name = name
+
+
+def system_bus_address() -> str:
+    """Where the system bus should be."""
+    return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
+
+
+class QuietBus(MessageBus):
+    """Where a write fails because the bus just died, dbus-fast 5.2 raises for its closed descriptor instead, and drops
+    the futures of the write and of the call, which are logged as faults. Here the call fails and nothing else does.
+
+    Where a write has to wait since much was sent at once, dbus-fast ends the connection. Here it waits.
+    """
+
+    async def connect(self) -> MessageBus:
+        await super().connect()
+        if self._writer is not None and self._sock is not None:
+            self._writer.sock = _PatientSocket(self._sock)  # type: ignore[assignment]
+        return self
+
+    def send(self, msg: Message) -> asyncio.Future[None]:  # type: ignore[override]
+        if not msg.serial:
+            msg.serial = self.next_serial()
+        sent: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        sent.add_done_callback(look_at)
+        assert self._writer is not None
+        with contextlib.suppress(OSError):
+            self._writer.schedule_write(msg, sent)
+        return sent
+
+
+class _PatientSocket:
+    """Of a socket that does not block: what is full takes nothing, which the writer takes for a beginning."""
+
+    def __init__(self, patient: socket.socket) -> None:
+        self._socket = patient
+
+    def send(self, data: memoryview) -> int:
+        try:
+            return self._socket.send(data)
+        except BlockingIOError:
+            return 0
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._socket, name)
+
+
+class Bus:
+    """Keeps a connection and tells of its life: `on_connected` (which may call), `on_message`, `on_lost`.
+
+    `matches` are subscribed to before `on_connected` runs. If that fails or outlives `timeout_s`, the connection
+    counts as lost and is made again. With `passes_files`, answers may carry file descriptors. `heliograph status` tells
+    of it by its `name`.
+    """
+
+    def __init__(
+        self,
+        address: str,
+        *,
+        matches: Sequence[str],
+        on_connected: Callable[[], Awaitable[None]] | None = None,
+        on_message: Callable[[Message], None],
+        on_lost: Callable[[], None] | None = None,
+        timeout_s: float = CALL_TIMEOUT_S,
+        longest_delay_s: float = 60.0,
+        passes_files: bool = False,
+        name: str = "bus",
+    ) -> None:
+        self._address = address
+        self._matches = matches
+        self._on_connected = on_connected
+        self._on_message = on_message
+        self._on_lost = on_lost
+        self._timeout_s = timeout_s
+        self._longest_delay_s = longest_delay_s
+        self._passes_files = passes_files
+        self._name = name
+        self._bus: MessageBus | None = None
+        self._tried = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    @property
+    def is_connected(self) -> bool:
+        """True while calls have a chance."""
+        return self._bus is not None and self._bus.connected
+
+    @property
+    def unique_name(self) -> str | None:
+        """Our name on the bus while connected."""
+        return self._bus.unique_name if self._bus is not None and self._bus.connected else None
+
+    async def start(self) -> bool:
+        """Returns after the first attempt whether there is a connection; further ones go on behind."""
+        if self._task is None:
+            self._task = start(self._keep(), name=self._name)
+        await self._tried.wait()
+        return self.is_connected
+
+    async def stop(self) -> None:
+        """Disconnects for good."""
+        if self._task is None:
+            return
+        self._task.cancel()
+        await asyncio.wait([self._task])
+
+    async def call(
+        self,
+        destination: str,
+        path: str,
+        interface: str,
+        member: str,
+        signature: str = "",
+        body: Sequence[Any] = (),
+        *,
+        serial: int = 0,
+    ) -> Message:
+        """The answer. Raises BusGone or CallFailed; the caller sets the time-out."""
+        bus = self._bus
+        if bus is None or not bus.connected:
+            raise BusGone("not connected to the bus")
+        request = Message(
+            destination=destination,
+            path=path,
+            interface=interface,
+            member=member,
+            signature=signature,
+            body=list(body),
+            serial=serial,
+        )
+        try:
+            reply = await bus.call(request)
+        except (EOFError, OSError) as error:
+            raise BusGone("the connection to the bus was lost") from error
+        if reply is None:
+            raise BusGone("the connection to the bus was closed")
+        if reply.message_type is MessageType.ERROR:
+            text = reply.body[0] if reply.body and isinstance(reply.body[0], str) else ""
+            raise CallFailed(str(reply.error_name), text[:200])
+        return reply
+
+    async def call_driver(self, member: str, signature: str = "", body: Sequence[Any] = ()) -> Any:
+        """Asks the bus itself; the first value of the answer."""
+        reply = await self.call(DRIVER, DRIVER_PATH, DRIVER, member, signature, body)
+        return reply.body[0] if reply.body else None
+
+    def send(
+        self, destination: str, path: str, interface: str, member: str, signature: str, body: Sequence[Any]
+    ) -> None:
+        """A call whose answer and fate do not matter."""
+        if self._bus is None or not self._bus.connected:
+            return
+        message = Message(
+            destination=destination,
+            path=path,
+            interface=interface,
+            member=member,
+            signature=signature,
+            body=list(body),
+            flags=MessageFlag.NO_REPLY_EXPECTED,
+        )
+        self._bus.send(message)
+
+    def next_serial(self) -> int:
+        """A serial for `call`, to recognise an answer that comes after its caller gave up. Raises BusGone."""
+        if self._bus is None:
+            raise BusGone("not connected to the bus")
+        return self._bus.next_serial()
+
+    async def _keep(self) -> None:
+        try:
+            await keep_running(self._name, self._connect_again)
+        finally:
+            self._tried.set()
+
+    async def _connect_again(self) -> None:
+        failures = 0
+        while True:
+            try:
+                gone = await self._connect()
+            except (*_CONNECT_ERRORS, BusGone, CallFailed) as error:
+                failures += 1
+                log.debug("No connection to the bus at %s: %s", self._address, repr(error))
+            else:
+                failures = 0
+                self._tried.set()
+                await self._outlive(gone)
+            finally:
+                # Also after a fault of our own: nobody is to wait for more than the first attempt.
+                self._tried.set()
+            delay = min(_FIRST_DELAY_S * 2.0 ** min(failures, 16), self._longest_delay_s)
+            await asyncio.sleep(delay * (0.75 + random.random() / 2))
+
+    async def _connect(self) -> asyncio.Task[None]:
+        """Connects; what it returns ends when the connection does."""
+        async with asyncio.timeout(self._timeout_s):
+            self._bus = await QuietBus(bus_address=self._address, negotiate_unix_fd=self._passes_files).connect()
+        self._bus.add_message_handler(self._pass_on)
+        gone = start(_wait_for_end(self._bus), name="end of a bus connection")
+        gone.add_done_callback(look_at)
+        try:
+            async with asyncio.timeout(self._timeout_s):
+                for match in self._matches:
+                    await self.call_driver("AddMatch", "s", [match])
+                if self._on_connected is not None:
+                    await self._on_connected()
+        except BaseException:
+            await self._disconnect(gone)
+            raise
+        return gone
+
+    async def _outlive(self, gone: asyncio.Task[None]) -> None:
+        try:
+            await asyncio.wait([gone])
+            log.debug("The bus at %s went away", self._address)
+        finally:
+            await self._disconnect(gone)
+
+    async def _disconnect(self, gone: asyncio.Task[None]) -> None:
+        bus, self._bus = self._bus, None
+        if bus is not None:
+            bus.disconnect()
+        await asyncio.wait([gone], timeout=_FIRST_DELAY_S)
+        gone.cancel()
+        if self._on_lost is not None:
+            self._on_lost()
+
+    def _pass_on(self, message: Message) -> None:
+        # A handler's result would be taken for an answer, and what it raises for one too.
+        self._on_message(message)
+
+
+async def _wait_for_end(bus: MessageBus) -> None:
+    await bus.wait_for_disconnect()  # type: ignore[no-untyped-call]

@@ -18,16 +18,16 @@ import pytest
 import pytest_asyncio
 from blockbuster import blockbuster_ctx
 
-from buses import PrivateBus
-from dunst import DunstSession
-from guarded_synapse import GuardedSynapse
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
-from js_client import JsClient, JsProcess
-from mako import MakoSession
-from xfce import XfceSession
+from support.buses import PrivateBus
+from support.dunst import DunstSession
+from support.guarded_synapse import GuardedSynapse
+from support.js_client import JsClient, JsProcess
+from support.mako import MakoSession
+from support.xfce import XfceSession
 
-pytest_plugins = ["log_guard_plugin"]
+pytest_plugins = ["support.log_guard_plugin"]
 
 _REAL_PARTS = {"synapse", "new_user", "dunst", "mako", "xfce", "js_client"}
 _FOREIGN = (
@@ -50,6 +50,7 @@ def pytest_addoption(parser: pytest.Parser) -> None:
 
 def pytest_configure(config: pytest.Config) -> None:
     config.addinivalue_line("markers", "real: needs a homeserver or a display; --fast leaves it out")
+    config.addinivalue_line("markers", "virtual_time: waiting takes no time, see support/virtual_time.py")
     config.addinivalue_line("markers", "root: boots systemd, or looks where only root may; left out for others")
 
 

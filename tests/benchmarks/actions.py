@@ -17,12 +17,12 @@ import aiohttp
 
 from benchmarks.contestants import Heliograph
 from benchmarks.phases import Figures, Sender, percentile
-from buses import PrivateBus
 from fakes.notification_profiles import PLASMA
 from fakes.notification_server import NotificationServer, Shown
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.errors import HeliographError
+from support.buses import PrivateBus
 
 _KINDS = ("m.read", "m.read.private", "thread", "m.fully_read")
 

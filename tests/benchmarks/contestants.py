@@ -11,7 +11,7 @@ from typing import Protocol
 
 from benchmarks.processes import Measured, start
 from heliograph.demo.user import DemoUser
-from program_starts import seen_environment
+from support.program_starts import seen_environment
 
 _HERE = Path(__file__).parent
 _HELIOGRAPH = [sys.executable, "-c", "from heliograph.cli import main; main()"]

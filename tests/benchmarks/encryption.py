@@ -21,7 +21,6 @@ from benchmarks import big_store
 from benchmarks.arrivals import Arrivals, mark
 from benchmarks.contestants import Heliograph
 from benchmarks.phases import Figures
-from builders import ME
 from heliograph.core.encryption.values import Rotation
 from heliograph.core.events import Event, JoinedRoom, Sync
 from heliograph.core.push.predefined import predefined_rules
@@ -32,8 +31,9 @@ from heliograph.demo.user import DemoUser
 from heliograph.encryption.olm.key_files import FILE_NAME
 from heliograph.loops.sync.decryption import AT_ONCE, Decrypter, Opened
 from heliograph.secrets.secret import decode_secret
-from peers import PICKLE_KEY, Peer, open_machine
-from remote_peer import RemotePeer
+from support.builders import ME
+from support.peers import PICKLE_KEY, Peer, open_machine
+from support.remote_peer import RemotePeer
 
 NAME = "vodozemac"
 PER_KEY = 100

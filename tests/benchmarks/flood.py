@@ -14,11 +14,11 @@ import aiohttp
 
 from benchmarks.contestants import Heliograph
 from benchmarks.phases import Figures, Sender, percentile, take_notes
-from buses import PrivateBus
 from fakes.notification_profiles import DUNST
 from fakes.notification_server import NotificationServer
 from heliograph.core.popups.bursts import FOLD_MS
 from heliograph.demo.homeserver import ThrowawaySynapse
+from support.buses import PrivateBus
 
 _ROOMS = 5
 _WARM_UP = 2

@@ -12,7 +12,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from log_guard import watch
+from support.log_guard import watch
 
 
 @dataclass(frozen=True, slots=True)

@@ -19,11 +19,11 @@ from benchmarks.flood import measure_flood
 from benchmarks.phases import Entry, Figures, Sender, catch_up, idle, messages, starts, warm_up
 from benchmarks.relay import measure_relay
 from benchmarks.rules import measure_rules
-from buses import PrivateBus
-from guarded_synapse import GuardedSynapse
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
-from log_guard import watching
+from support.buses import PrivateBus
+from support.guarded_synapse import GuardedSynapse
+from support.log_guard import watching
 
 _SETTINGS = {"default_room_version": "11"}
 """matrix-commander refuses room ids without a server name, which newer rooms have."""

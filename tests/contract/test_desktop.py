@@ -8,9 +8,6 @@ from dataclasses import dataclass, field
 
 import pytest
 
-from builders import make_notification
-from buses import PrivateBus
-from dunst import DunstSession
 from fakes.desktop import FakeDesktop
 from fakes.notification_profiles import BARE, PROFILES
 from fakes.notification_server import NotificationServer
@@ -20,7 +17,10 @@ from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.desktop.portable import PortableDesktop
 from heliograph.desktop.terminal import TerminalDesktop
 from heliograph.ports.desktop import Desktop
-from waiting import until
+from support.builders import make_notification
+from support.buses import PrivateBus
+from support.dunst import DunstSession
+from support.waiting import until
 
 
 @dataclass

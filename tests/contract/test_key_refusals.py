@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, ROOM
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
 from heliograph.core.events import Json
 from heliograph.core.ids import UserId
@@ -18,6 +17,7 @@ from heliograph.errors import LoggedOut, Refused
 from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import Keys
+from support.builders import ALICE, ROOM
 
 pytestmark = pytest.mark.expected_log("^homeserver 4", times=(0, None))
 """Each test compares what is refused with what it wrote down."""

@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, BOB, ROOM, make_content, make_delivery, make_encrypted, make_event, make_facts
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Move, State
 from heliograph.core.encryption.values import RoomKey
@@ -38,6 +37,7 @@ from heliograph.core.room import RoomFacts
 from heliograph.core.summary.unread import UnreadMessage
 from heliograph.ports.ledger import Ledger, Settlement
 from heliograph.store.ledger import SqliteLedger
+from support.builders import ALICE, BOB, ROOM, make_content, make_delivery, make_encrypted, make_event, make_facts
 
 OTHER_ROOM = RoomId("!other:example.org")
 

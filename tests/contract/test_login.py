@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from builders import ME, make_pusher
 from edges.login_server import PASSWORD, LoginServer
 from heliograph.core.events import Json
 from heliograph.core.ids import UserId
@@ -18,6 +17,7 @@ from heliograph.errors import BadAnswer, LoggedOut, Refused, UserError
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.login import Flow, log_in_with_password, log_in_with_token, log_out, login_flows, recognise
 from heliograph.homeserver.session import Session
+from support.builders import ME, make_pusher
 
 pytestmark = pytest.mark.expected_log("^homeserver 4", times=(0, None))
 """Each test compares what is refused with what it wrote down."""

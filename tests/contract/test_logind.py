@@ -12,11 +12,11 @@ from typing import Any
 import pytest
 from dbus_fast import Variant
 
-from bus_caller import BusCaller, Outcome, Refusal
-from buses import PrivateBus
 from fakes.login1 import DELAY_MAX_S, MANAGER, NAME, PATH, PROPERTIES, SESSION, USER, FakeLogind
-from real_logind import RealLogind
-from waiting import until
+from support.bus_caller import BusCaller, Outcome, Refusal
+from support.buses import PrivateBus
+from support.real_logind import RealLogind
+from support.waiting import until
 
 UNKNOWN_PATH = f"{PATH}/session/unknown"
 FOREIGN_UID = 4711

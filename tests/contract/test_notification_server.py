@@ -13,14 +13,14 @@ from typing import Any
 import pytest
 from dbus_fast import Variant
 
-from bus_caller import BusCaller, Outcome, Refusal
-from buses import PrivateBus
-from dunst import DunstSession
 from fakes.notification_profiles import DENIED, DUNST, GNOME, MAKO, PLASMA, SWAYNC, WRONG_KIND, XFCE, Profile
 from fakes.notification_server import NAME, PATH, NotificationServer
-from mako import MakoSession
-from waiting import until
-from xfce import XfceSession
+from support.bus_caller import BusCaller, Outcome, Refusal
+from support.buses import PrivateBus
+from support.dunst import DunstSession
+from support.mako import MakoSession
+from support.waiting import until
+from support.xfce import XfceSession
 
 NEVER_GIVEN = 4_000_000
 """An id."""

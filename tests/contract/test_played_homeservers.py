@@ -6,7 +6,6 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from builders import ME
 from contract.homeserver_asks import ASKS, Place, expected, outcomes_at
 from fakes import direct_homeserver
 from fakes.direct_homeserver import DirectHomeserver
@@ -17,6 +16,7 @@ from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import SyncRequest
 from soak import homeserver as soak_homeserver
 from soak.homeserver import SoakHomeserver
+from support.builders import ME
 
 NO_TOKENS = ["nonsense", "", "s", "s-1", "s1_2", "s²", "x1"]
 NOT_THEIRS = ("notifications", "nudge", "event")

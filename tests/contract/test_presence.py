@@ -11,14 +11,14 @@ from dataclasses import dataclass
 
 import pytest
 
-from buses import PrivateBus
 from fakes.login1 import FakeLogind
 from fakes.presence import FakePresence
 from heliograph.core.pushers.handoff import Signs
 from heliograph.desktop.presence import DesktopPresence
 from heliograph.ports.desktop import Presence
-from real_logind import RealLogind
-from waiting import until
+from support.buses import PrivateBus
+from support.real_logind import RealLogind
+from support.waiting import until
 
 
 @dataclass

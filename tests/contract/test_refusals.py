@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from builders import make_pusher
 from contract.conftest import World
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
 from heliograph.errors import LoggedOut, Refused
 from heliograph.ports.homeserver import Homeserver, Member, RoomActions, SyncRequest
+from support.builders import make_pusher
 
 pytestmark = pytest.mark.expected_log("^homeserver 4", times=(0, None))
 """Each test compares what is refused with what it wrote down."""

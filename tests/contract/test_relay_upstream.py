@@ -23,7 +23,7 @@ from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.sync.listing import Listing
 from heliograph.relay.sync.nudge import TYPE as NUDGE_TYPE
 from heliograph.relay.sync.synthesis import Synthesis
-from waiting import until
+from support.waiting import until
 
 FOREIGN = "!foreign:example.org"
 

@@ -11,14 +11,14 @@ from urllib.parse import quote
 
 import pytest
 
-from builders import ALICE, ME
-from buses import PrivateBus
 from edges.private_keyring import private_keyring
 from fakes.secret_store import FakeSecretStore
 from heliograph.errors import SecretsLocked
 from heliograph.ports.secrets import SecretStore
 from heliograph.secrets.secret_file import SecretFile
 from heliograph.secrets.secret_service import SecretService
+from support.builders import ALICE, ME
+from support.buses import PrivateBus
 
 
 @dataclass

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from builders import make_event, make_redaction
+from support.builders import make_event, make_redaction
 
 
 def related(relation: Any) -> dict[str, Any]:

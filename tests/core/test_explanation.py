@@ -7,7 +7,6 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, BOB, ME, ROOM, make_delivery, make_event, make_facts
 from heliograph.core.delivery import State
 from heliograph.core.encryption.values import Locked, Reason, RoomKey
 from heliograph.core.events import Event
@@ -15,7 +14,8 @@ from heliograph.core.explanation import MAX_RULES, Evidence, Explanation, explai
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import FAULT, UNKEPT, UNLISTED, AccountState, Decision, EventRecord, Judged
 from heliograph.core.sync.plan import SERVER_RULE
-from rule_builders import make_rule, match
+from support.builders import ALICE, BOB, ME, ROOM, make_delivery, make_event, make_facts
+from support.rule_builders import make_rule, match
 
 MESSAGE = make_event("lunch?")
 

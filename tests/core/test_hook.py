@@ -1,8 +1,8 @@
 from __future__ import annotations
 
-from builders import ALICE, ME, ROOM, make_content, make_delivery
 from heliograph.core.hook import hook_environment
 from heliograph.core.notification import Category
+from support.builders import ALICE, ME, ROOM, make_content, make_delivery
 
 
 def test_a_message_is_told_in_variables() -> None:

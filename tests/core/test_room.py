@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, BOB, ME, ROOM, make_event, make_facts, make_stripped
 from heliograph.core.events import RoomSummary
 from heliograph.core.room import RoomFacts
+from support.builders import ALICE, BOB, ME, ROOM, make_event, make_facts, make_stripped
 
 
 def after_state(facts: RoomFacts, type_: str, content: dict[str, Any], state_key: str = "", **event: Any) -> RoomFacts:

@@ -1,9 +1,9 @@
 from __future__ import annotations
 
-from builders import ALICE, BOB, ME, make_facts
 from heliograph.core.ids import RoomId
 from heliograph.core.room import RoomFacts
 from heliograph.core.room_search import find_rooms
+from support.builders import ALICE, BOB, ME, make_facts
 
 LUNCH = make_facts("!lunch:x")
 BIG_LUNCH = make_facts("!big:x", name="Big  Lunch")

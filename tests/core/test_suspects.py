@@ -7,10 +7,10 @@ import itertools
 from hypothesis import given
 from hypothesis import strategies as st
 
-from builders import ROOM, make_delivery
 from heliograph.core.delivery import State
 from heliograph.core.record import Agenda, Delivery
 from heliograph.core.suspects import MOST, TRIES, Suspects
+from support.builders import ROOM, make_delivery
 
 
 def deliveries(count: int) -> list[Delivery]:

@@ -13,8 +13,8 @@ from typing import Any
 
 from aiohttp import web
 
-from builders import ALICE, ME
 from heliograph.core.push.predefined import predefined_rules
+from support.builders import ALICE, ME
 
 PASSWORD = "correct horse"
 LOGIN_TOKEN = "sso-login-token"

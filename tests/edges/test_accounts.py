@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from builders import ALICE, ME
 from conftest import Home
 from heliograph.accounts import (
     Account,
@@ -20,6 +19,7 @@ from heliograph.accounts import (
 )
 from heliograph.core.ids import UserId
 from heliograph.errors import EXIT_CONFIG, EXIT_USAGE, StateError, UserError
+from support.builders import ALICE, ME
 
 
 def make_account(user_id: str = ME) -> Account:

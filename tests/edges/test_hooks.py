@@ -13,13 +13,13 @@ from typing import Any
 
 import pytest
 
-from builders import ME, make_content, make_delivery
 from conftest import Home
 from fakes.troubles import FakeTroubles
 from heliograph.loops import hooks as hooks_module
 from heliograph.loops.hooks import MOST_WAITING, Hooks
 from heliograph.system import processes as programs
-from waiting import has_ended, until
+from support.builders import ME, make_content, make_delivery
+from support.waiting import has_ended, until
 
 _NOTE = """\
 import json, os, sys

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
-from log_findings import findings
-from log_guard import LogGuard, current_guard, guarded, watching
+from support.log_findings import findings
+from support.log_guard import LogGuard, current_guard, guarded, watching
 
 FINE = "2024-05-01 12:00:00 info: all is well"
 WARNING = "2024-05-01 12:00:01 warning: the disk is full"
@@ -207,10 +207,10 @@ def test_to_start_a_program_where_it_is_not_seen_is_a_complaint(lacking: str, wo
     assert found.startswith("started where the guard does not see it: ")
 
 
-CONFTEST = "from log_guard_plugin import *\n"
+CONFTEST = "from support.log_guard_plugin import *\n"
 TESTS = f"""\
 import pytest
-from log_guard import current_guard
+from support.log_guard import current_guard
 
 def warn(folder):
     log = folder / "x.log"

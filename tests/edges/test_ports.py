@@ -12,7 +12,7 @@ import pytest
 import heliograph.demo.homeserver
 from heliograph.demo.homeserver import free_port
 from heliograph.errors import UserError
-from ports import reserve_port
+from support.ports import reserve_port
 
 
 class Server:

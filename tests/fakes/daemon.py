@@ -6,10 +6,10 @@ import asyncio
 import threading
 from types import TracebackType
 
-from buses import PrivateBus
 from fakes.answers import FakeAnswers
 from heliograph.control.service import Control
 from heliograph.core.summary.summary import Summary
+from support.buses import PrivateBus
 
 
 class FakeDaemon:

@@ -28,7 +28,6 @@ from typing import Any
 
 from aiohttp import web
 
-from builders import ALICE, ME
 from fakes.played_homeserver import PlayedHomeserver
 from fakes.stream_token import read_place
 from fakes.synapse_checks import refused
@@ -43,6 +42,7 @@ from fakes.synapse_requests import (
     Route,
 )
 from heliograph.core.push.predefined import predefined_rules
+from support.builders import ALICE, ME
 
 DEVICE = "DIRECT"
 TOKEN = "direct-access-token"

@@ -16,7 +16,6 @@ from typing import Any
 import vodozemac
 from Crypto.Cipher import AES
 
-from builders import ME
 from fakes.synapse_checks import check_key_claim, check_key_upload, check_to_device
 from heliograph.core.encryption.canonical import canonical_json, without_signatures
 from heliograph.core.encryption.values import Identity
@@ -25,6 +24,7 @@ from heliograph.core.ids import RoomId, UserId
 from heliograph.encryption.olm.signatures import SigningKey, encode, is_signed
 from heliograph.errors import Refused, ServerError
 from heliograph.ports.homeserver import BackupVersion, PublishedKeys
+from support.builders import ME
 
 # Its cryptography loads files at first use, which would be within a test's event loop.
 SigningKey(bytes(32)).sign({})

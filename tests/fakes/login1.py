@@ -15,7 +15,7 @@ from typing import Any
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
-from waiting import until
+from support.waiting import until
 
 NAME = "org.freedesktop.login1"
 PATH = "/org/freedesktop/login1"

@@ -8,7 +8,6 @@ from typing import Any, ClassVar, Self
 
 from aiohttp import web
 
-from builders import ME
 from fakes.synapse_checks import refused
 from fakes.synapse_requests import (
     JOINED_MEMBERS,
@@ -25,6 +24,7 @@ from fakes.synapse_requests import (
 from heliograph.core.ids import UserId
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.errors import Refused
+from support.builders import ME
 
 Json = dict[str, Any]
 

@@ -16,7 +16,6 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from builders import ALICE, ME, ROOM
 from edges.cli.test_rules_check_command import WHOLE_CASE
 from edges.homeserver.test_wire_fuzz import ANYTHING, LIKE_SYNC, a_body
 from heliograph.cli.rules.check import answer_lines
@@ -27,7 +26,8 @@ from heliograph.errors import Unreachable, UserError
 from heliograph.homeserver.sync_response import decode
 from heliograph.relay.config import load_relay_config
 from heliograph.relay.wire import push
-from spoiling import spoiled
+from support.builders import ALICE, ME, ROOM
+from support.spoiling import spoiled
 
 LIMIT = 500
 """Characters of a message that are shown."""

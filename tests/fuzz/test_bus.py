@@ -12,12 +12,12 @@ import pytest
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
-from builders import ALICE, ME, ROOM, make_delivery
-from buses import PrivateBus
+from edges.app.test_daemon_api import Reception
 from edges.loops.stage import WallClock
-from edges.loops.test_front_desk import Reception
 from heliograph.control import BUS_NAME, INTERFACE, OBJECT_PATH
 from heliograph.control.service import Control
+from support.builders import ALICE, ME, ROOM, make_delivery
+from support.buses import PrivateBus
 
 SEED = 20
 SHORT, WHOLE = 500, 20_000

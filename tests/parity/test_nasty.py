@@ -19,12 +19,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import synapse_evaluator as synapse
-from builders import ALICE, BOB, ME, ROOM
 from heliograph.core.push.context import Context
 from heliograph.core.push.patterns import MAX_PATTERN, MAX_TEXT, collapse, is_glob
 from heliograph.core.push.rules import Ruleset
-from rule_builders import make_rule, match, with_content
+from support import synapse_evaluator as synapse
+from support.builders import ALICE, BOB, ME, ROOM
+from support.rule_builders import make_rule, match, with_content
 
 _DOCS = Path(__file__).parents[2] / "docs/push-rules.md"
 

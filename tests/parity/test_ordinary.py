@@ -13,12 +13,12 @@ import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-import synapse_evaluator as synapse
-from builders import ALICE, BOB, ME, ROOM
 from heliograph.core.push.context import Context
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import SILENT
+from support import synapse_evaluator as synapse
+from support.builders import ALICE, BOB, ME, ROOM
 
 _OTHER_ROOM = "!other:example.org"
 _WORDS = ["lunch", "Lunch", "deploy", "deployment", "me", "Me", "@room", "a", "b", ":)", "l*nch", "d?ploy", "_x", "7"]

@@ -11,10 +11,10 @@ from dataclasses import asdict
 from pathlib import Path
 from secrets import randbits
 
-from buses import PrivateBus
-from log_guard import watching
 from soak.day import SHORT, WHOLE, Result, Size, open_day
 from soak.sample import MOST_GROWTH, Sample, growth, leaks, write_samples
+from support.buses import PrivateBus
+from support.log_guard import watching
 
 
 async def play(size: Size, folder: Path, bus: str, seed: int) -> tuple[Result, list[str]]:

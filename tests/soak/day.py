@@ -20,16 +20,16 @@ from random import Random
 
 from benchmarks.contestants import Heliograph, environ
 from benchmarks.processes import Measured, start
-from builders import ME
 from fakes.login1 import FakeLogind
 from fakes.notification_server import NotificationServer
 from heliograph.demo.user import DemoUser
-from log_guard import current_guard
 from soak.clock import SteppedClock
 from soak.homeserver import DEVICE, TOKEN, SoakHomeserver
 from soak.sample import Sample, grown, take_sample
 from soak.traffic import Sender, Traffic
-from waiting import until
+from support.builders import ME
+from support.log_guard import current_guard
+from support.waiting import until
 
 _TESTS = Path(__file__).resolve().parents[1]
 _PATIENCE_S = 60.0

@@ -17,7 +17,6 @@ from typing import Any
 
 from aiohttp import web
 
-from builders import ALICE, ME
 from fakes.played_homeserver import PlayedHomeserver
 from fakes.stream_token import read_place
 from fakes.synapse_checks import check_key_upload, refused
@@ -36,6 +35,7 @@ from fakes.synapse_requests import (
     Route,
 )
 from heliograph.core.push.predefined import predefined_rules
+from support.builders import ALICE, ME
 
 DEVICE = "SOAK"
 TOKEN = "soak-access-token"

@@ -6,13 +6,13 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
-from builders import ALICE, ME
 from fakes.notification_server import NotificationServer
 from heliograph.core.encryption.values import DeviceKeys, Rotation
 from heliograph.core.ids import RoomId
 from heliograph.encryption.olm.machine import Machine
-from peers import open_machine
 from soak.homeserver import DEVICE, SoakHomeserver
+from support.builders import ALICE, ME
+from support.peers import open_machine
 
 _ROTATION = Rotation(messages=50)
 _SESSION_EVERY = 100

@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from buses import PrivateBus
 from conftest import Home, NewUser
 from fakes.notification_server import NotificationServer
 from heliograph.demo.homeserver import ThrowawaySynapse
+from support.buses import PrivateBus
 from system.relay_faults import Cable, FaultyGateway
 from system.relay_process import RelayProcess
 from system.relay_scene import Scene, set_up

@@ -15,8 +15,8 @@ from heliograph.accounts import Account, save_account, state_folder
 from heliograph.demo.user import DemoUser
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
-from log_guard import watch
-from waiting import until
+from support.log_guard import watch
+from support.waiting import until
 
 LAUNCHER = Path(__file__).parent / "launcher.py"
 STOP_S = 15

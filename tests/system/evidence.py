@@ -7,7 +7,7 @@ from typing import Any
 
 from fakes.notification_server import NotificationServer, Shown
 from heliograph.accounts import Account, state_folder
-from waiting import until
+from support.waiting import until
 
 PATIENCE_S = 60.0
 

@@ -11,7 +11,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from ports import reserve_port
+from support.ports import reserve_port
 
 Json = dict[str, Any]
 

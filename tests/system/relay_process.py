@@ -12,9 +12,9 @@ from pathlib import Path
 
 import aiohttp
 
-from log_guard import watch
-from ports import reserve_port
-from waiting import until
+from support.log_guard import watch
+from support.ports import reserve_port
+from support.waiting import until
 
 _LAUNCHER = Path(__file__).with_name("relay_launcher.py")
 

@@ -9,11 +9,11 @@ from heliograph.control.client import ask_status
 from heliograph.core.ids import RoomId
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
+from support.waiting import until
 from system.daemon import sign_in
 from system.evidence import PATIENCE_S, deliveries
 from system.relay_faults import Cable, FaultyGateway
 from system.relay_process import RelayProcess
-from waiting import until
 
 
 @dataclass

@@ -18,16 +18,16 @@ from pathlib import Path
 
 import aiohttp
 
-from buses import PrivateBus
 from documentation.pages import read_page
 from fakes.login1 import FakeLogind
-from guarded_synapse import GuardedSynapse
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
-from log_guard import guarded
-from sway import SwaySession
+from support.buses import PrivateBus
+from support.guarded_synapse import GuardedSynapse
+from support.log_guard import guarded
+from support.sway import SwaySession
+from support.waiting import until
 from system.daemon import Daemon, sign_in
-from waiting import until
 
 BACKGROUND = "#4b5872"
 _MARGIN = 16

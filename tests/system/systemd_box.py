@@ -17,8 +17,8 @@ import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from log_guard import current_guard
-from program_starts import seen_environment
+from support.log_guard import current_guard
+from support.program_starts import seen_environment
 
 REPOSITORY = Path(__file__).parents[2]
 USER = "boxed"

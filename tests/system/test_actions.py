@@ -11,13 +11,13 @@ from typing import Any
 
 import pytest
 
-from buses import PrivateBus
 from conftest import NewUser
 from fakes.notification_profiles import DUNST, PLASMA, Profile
 from fakes.notification_server import NotificationServer, Shown
 from heliograph.demo.user import DemoUser
+from support.buses import PrivateBus
+from support.waiting import until
 from system.daemon import Daemon, sign_in
-from waiting import until
 
 _serial = itertools.count(1)
 

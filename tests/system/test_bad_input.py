@@ -19,7 +19,6 @@ from typing import Any
 
 import pytest
 
-from buses import PrivateBus
 from fakes.notification_profiles import DUNST, PLAIN, Profile
 from fakes.notification_server import NotificationServer, Shown
 from heliograph.accounts import Account, save_account, state_folder, state_root
@@ -29,9 +28,10 @@ from heliograph.core.push.predefined import predefined_rules
 from heliograph.errors import EXIT_CONFIG, EXIT_OK
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret
-from hostile_homeserver import Handler, HostileHomeserver, cut_short, error, message, never, refusal
+from support.buses import PrivateBus
+from support.hostile_homeserver import Handler, HostileHomeserver, cut_short, error, message, never, refusal
+from support.waiting import until
 from system.daemon import LAUNCHER, Daemon
-from waiting import until
 
 ME = UserId("@me:example.org")
 MEGABYTE = 1024 * 1024

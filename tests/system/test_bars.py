@@ -13,14 +13,14 @@ from pathlib import Path
 
 import pytest
 
-from builders import ME, ROOM
-from buses import PrivateBus
 from documentation.pages import read_page
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
 from heliograph.core.summary.summary import RoomCount, Summary
-from sway import WIDTH, SwaySession
-from waiting import has_ended, until
+from support.builders import ME, ROOM
+from support.buses import PrivateBus
+from support.sway import WIDTH, SwaySession
+from support.waiting import has_ended, until
 
 NASTY = "</span> <b>& \"'%{F#f00} \\n"
 NONE = Summary(state="connected")

@@ -11,16 +11,16 @@ from pathlib import Path
 import pytest
 
 from conftest import Home, NewUser
-from dunst import DunstSession
 from fakes.notification_server import NotificationServer
-from guarded_synapse import GuardedSynapse
 from heliograph.accounts import config_file, write_private_file
 from heliograph.demo import scenario
 from heliograph.demo.user import DemoUser
 from heliograph.errors import EXIT_CONFIG
+from support.dunst import DunstSession
+from support.guarded_synapse import GuardedSynapse
+from support.waiting import until
 from system.command import heliograph, log_in
 from system.daemon import Daemon
-from waiting import until
 
 
 def files_in(folder: Path) -> set[Path]:

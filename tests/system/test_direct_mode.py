@@ -10,17 +10,17 @@ from typing import Any
 
 import pytest
 
-from buses import PrivateBus
 from fakes.direct_homeserver import DEVICE, TOKEN, DirectHomeserver
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account, save_account
 from heliograph.control.client import ask_status
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret
+from support.buses import PrivateBus
+from support.waiting import until
 from system.daemon import Daemon
 from system.evidence import PATIENCE_S, decisions, deliveries, rings, rung, taken_to_device
 from system.launcher import STEPS
-from waiting import until
 
 QUIET_S = 0.3
 """How long a ring that must not come is waited for, after one sent later has come."""

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 from conftest import NewUser
-from dunst import DunstSession
+from support.dunst import DunstSession
+from support.waiting import until
 from system.daemon import Daemon, sign_in
-from waiting import until
 
 
 async def test_dunst_shows_a_message_and_takes_it_away_when_it_was_read_elsewhere(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from conftest import Home, NewUser, OpenJsClient
 from fakes.notification_server import NotificationServer
 from heliograph.demo.user import DemoUser
-from js_client import JsClient
+from support.js_client import JsClient
 from system.command import heliograph
 from system.daemon import Daemon, sign_in
 from system.evidence import rung

@@ -8,13 +8,13 @@ from dataclasses import dataclass
 
 import pytest
 
-from buses import PrivateBus
 from conftest import Home, NewUser, OpenJsClient
 from fakes.keys import FakeVault
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
-from js_client import JsClient
+from support.buses import PrivateBus
+from support.js_client import JsClient
 from system.command import heliograph
 from system.daemon import Daemon, sign_in
 from system.evidence import decisions, rings, rung

@@ -16,17 +16,17 @@ from pathlib import Path
 
 import pytest
 
-from buses import PrivateBus
 from conftest import NewUser, OpenJsClient
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
 from heliograph.loops.keys import LEAST
-from remote_peer import RemotePeer
+from support.buses import PrivateBus
+from support.remote_peer import RemotePeer
+from support.waiting import until
 from system.daemon import Daemon, session_of, sign_in
 from system.evidence import PATIENCE_S, rings, rung, texts
 from system.launcher import KEY_STEPS, STEPS
-from waiting import until
 
 PUBLISHING = [step for step in KEY_STEPS if "key" in step]
 RECEIVING = [step for step in (*STEPS, "after decryption") if "commit" in step or "decryption" in step]

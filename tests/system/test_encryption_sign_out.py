@@ -15,11 +15,11 @@ from heliograph.accounts import Account, find_account, state_folder
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN
+from support.waiting import until
 from system.command import heliograph, log_in
 from system.daemon import Daemon, session_of, sign_in
 from system.evidence import rings, rung
 from system.launcher import SOON
-from waiting import until
 
 EXPIRES_S = 15.0
 

@@ -9,16 +9,16 @@ from pathlib import Path
 
 import pytest
 
-from buses import PrivateBus
 from conftest import NewUser
 from fakes.notification_profiles import DUNST
 from fakes.notification_server import NotificationServer, Shown
-from foreign_homeserver import FEDERATION_SETTINGS, ForeignHomeserver
 from heliograph.core.ids import RoomId
 from heliograph.demo.homeserver import ThrowawaySynapse, free_port
 from heliograph.demo.user import DemoUser
+from support.buses import PrivateBus
+from support.foreign_homeserver import FEDERATION_SETTINGS, ForeignHomeserver
+from support.waiting import until
 from system.daemon import Daemon, sign_in
-from waiting import until
 
 ODD_ROOMS = ["!nothing", "!x:in_valid", "!x:y:z", "!x:e..x", "!é:example.org", "!a b/c?:example.org"]
 """Ids that Synapse takes from other homeservers and hands out. It takes none of these in a filter as it is written in

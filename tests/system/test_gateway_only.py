@@ -6,17 +6,17 @@ import asyncio
 import sys
 from pathlib import Path
 
-from buses import PrivateBus
 from conftest import NewUser
 from edges.relay.running import GatewayServer
 from fakes.notification_server import NotificationServer
 from heliograph.control.client import ask_status
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.relay.gateway.desktops import digest_of
+from support.buses import PrivateBus
+from support.waiting import until
 from system.daemon import Daemon, sign_in
 from system.evidence import PATIENCE_S, decisions
 from system.relay_process import RelayProcess
-from waiting import until
 
 TOKEN = "the-token"
 

@@ -14,7 +14,6 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
-from buses import PrivateBus
 from conftest import Home, NewUser
 from edges.scripted_gateway import ScriptedGateway
 from fakes.login1 import FakeLogind
@@ -26,11 +25,12 @@ from heliograph.core.pushers.pusher import Pusher
 from heliograph.demo.user import DemoUser
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
+from support.buses import PrivateBus
+from support.waiting import until
 from system.command import heliograph
 from system.daemon import Daemon, sign_in
 from system.evidence import PATIENCE_S, decisions, rings, rung
 from system.relay_scene import Scene
-from waiting import until
 
 TALKERS = 4
 """At a time, so that some message is always on its way."""

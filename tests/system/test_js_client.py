@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from conftest import NewUser, OpenJsClient
-from js_client import JsClientError
+from support.js_client import JsClientError
 
 
 async def test_texts_and_edits_reach_another_user(new_user: NewUser, js_client: OpenJsClient) -> None:

@@ -19,15 +19,15 @@ from dataclasses import dataclass
 
 import pytest
 
-from buses import PrivateBus
 from conftest import NewUser
 from fakes.notification_server import NotificationServer, Shown
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
+from support.buses import PrivateBus
+from support.waiting import until
 from system.daemon import Daemon, sign_in
 from system.evidence import PATIENCE_S, decisions, deliveries, rings, rung, taken_to_device
 from system.launcher import STEPS
-from waiting import until
 
 QUIET_S = 0.5
 """How long a ring that must not come is waited for, after one sent later has come."""

@@ -18,7 +18,6 @@ from typing import Any
 
 import pytest
 
-from buses import PrivateBus
 from conftest import NewUser
 from edges.cli.conftest import Shell
 from fakes.notification_server import NotificationServer
@@ -26,9 +25,10 @@ from heliograph.accounts import Account
 from heliograph.core.push.verdict import verdict_of
 from heliograph.core.sync.plan import SERVER_RULE
 from heliograph.demo.user import DemoUser
-from rule_builders import match
+from support.buses import PrivateBus
+from support.rule_builders import match
+from support.waiting import until
 from system.daemon import Daemon, account_folder, sign_in
-from waiting import until
 
 COUNT = 500
 BATCH = 40

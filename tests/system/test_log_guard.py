@@ -15,10 +15,10 @@ from heliograph.errors import Refused
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import SyncRequest
-from log_guard import ExpectLog, watching
+from support.log_guard import ExpectLog, watching
+from support.waiting import until
 from system.daemon import Daemon, sign_in
 from system.relay_process import RelayProcess
-from waiting import until
 
 
 async def test_what_the_homeserver_refuses_is_a_complaint(

@@ -11,13 +11,13 @@ import aiohttp
 import pytest
 from PIL import Image
 
-from buses import PrivateBus
 from conftest import NewUser
 from fakes.notification_server import NotificationServer, Shown
 from heliograph.accounts import config_file, state_folder
 from heliograph.demo.user import DemoUser
+from support.buses import PrivateBus
+from support.waiting import until
 from system.daemon import Daemon, sign_in
-from waiting import until
 
 MAGENTA = (255, 0, 255)
 

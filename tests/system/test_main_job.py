@@ -12,17 +12,17 @@ from typing import Any, Literal
 
 import pytest
 
-from buses import PrivateBus
 from conftest import NewUser
 from fakes.notification_profiles import GNOME
 from fakes.notification_server import NotificationServer, Shown
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
+from support.buses import PrivateBus
+from support.waiting import until
 from system.daemon import Daemon, account_folder, sign_in
 from system.evidence import PATIENCE_S, decisions
 from system.launcher import SOON
 from system.relay_faults import Cable
-from waiting import until
 
 QUIET_S = 1.0
 """How long a notification that must not come is waited for, after one sent later has come."""

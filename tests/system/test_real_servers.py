@@ -8,8 +8,8 @@ from collections.abc import Callable
 import pytest
 
 from conftest import NewUser
+from support.waiting import until
 from system.daemon import Daemon, sign_in
-from waiting import until
 
 
 @pytest.mark.parametrize("name", ["dunst", "mako", "xfce"])

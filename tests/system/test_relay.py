@@ -6,11 +6,11 @@ import asyncio
 
 import pytest
 
+from support.waiting import until
 from system.daemon import Daemon
 from system.evidence import decisions
 from system.relay_process import RelayProcess
 from system.relay_scene import Scene
-from waiting import until
 
 
 async def test_of_many_messages_all_ring_at_the_desktop_with_their_events_and_none_at_the_phone(

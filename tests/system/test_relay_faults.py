@@ -11,15 +11,15 @@ import pytest
 from conftest import NewUser
 from edges.relay.running import Device, GatewayServer, http_body
 from fakes.notification_server import NotificationServer
-from guarded_synapse import GuardedSynapse
 from heliograph.errors import Refused, Unreachable
+from support.guarded_synapse import GuardedSynapse
+from support.waiting import until
 from system.daemon import Daemon
 from system.evidence import PATIENCE_S
 from system.relay_faults import Cable, FaultyGateway
 from system.relay_launcher import STEPS
 from system.relay_process import RelayProcess
 from system.relay_scene import Scene, set_up
-from waiting import until
 
 
 @pytest.mark.expected_log("daemon warning: .*closed without an answer", times=(1, None))

@@ -16,9 +16,9 @@ from conftest import NewUser
 from edges.relay.running import GatewayServer, direct_body, http_body
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
-from ports import reserve_port
+from support.ports import reserve_port
+from support.waiting import until
 from system.systemd_box import REPOSITORY, SystemdBox
-from waiting import until
 
 pytestmark = pytest.mark.root
 UNIT = "heliograph-relay.service"

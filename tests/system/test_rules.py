@@ -11,7 +11,6 @@ from typing import Any
 
 import pytest
 
-from buses import PrivateBus
 from conftest import NewUser
 from edges.cli.conftest import Shell
 from fakes.notification_server import NotificationServer
@@ -19,8 +18,9 @@ from heliograph.core.push.context import Context
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import Verdict
 from heliograph.demo.user import DemoUser
+from support.buses import PrivateBus
+from support.waiting import until
 from system.daemon import Daemon, sign_in
-from waiting import until
 
 
 @dataclass

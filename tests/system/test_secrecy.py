@@ -13,10 +13,10 @@ import pytest
 
 from conftest import Home, NewUser
 from fakes.notification_server import NotificationServer
+from support.waiting import until
 from system.command import heliograph, log_in
 from system.daemon import Daemon
 from system.evidence import rung
-from waiting import until
 
 DEBUG = '[log]\nlevel = "debug"\n'
 SAID = "meet me at the old mill"

@@ -9,10 +9,10 @@ from pathlib import Path
 
 import pytest
 
-from buses import PrivateBus
 from conftest import NewUser
+from support.buses import PrivateBus
+from support.waiting import until
 from system.daemon import Daemon, sign_in
-from waiting import until
 
 
 class Systemd:

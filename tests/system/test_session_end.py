@@ -7,13 +7,13 @@ from pathlib import Path
 
 import pytest
 
-from buses import PrivateBus
 from conftest import NewUser
 from fakes.notification_server import NotificationServer
+from support.buses import PrivateBus
+from support.waiting import until
 from system.daemon import Daemon, sign_in
 from system.evidence import PATIENCE_S, rung
 from system.phone import Phone
-from waiting import until
 
 
 async def test_a_new_session_has_its_own_daemon_and_the_phone_its_voice_in_between(

@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 from secrets import randbits
 
-from buses import PrivateBus
 from soak.day import SHORT, open_day
 from soak.sample import growth, leaks, write_samples
+from support.buses import PrivateBus
 
 _MOST_GROWTH = 1.25
 """Of RSS. Generous: it depends on the machine, and after so short a time caches still fill."""

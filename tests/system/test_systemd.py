@@ -16,9 +16,9 @@ import pytest
 from conftest import NewUser
 from heliograph.demo.user import DemoUser
 from heliograph.loops.sync.sign_out import INTERVAL_S
+from support.waiting import until
 from system.phone import Phone
 from system.systemd_box import SystemdBox
-from waiting import until
 
 pytestmark = [
     pytest.mark.root,

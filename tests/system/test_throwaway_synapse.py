@@ -13,7 +13,7 @@ import pytest
 from conftest import NewUser
 from heliograph.demo.homeserver import ThrowawaySynapse, free_port
 from heliograph.errors import Refused, Unreachable, UserError
-from waiting import has_ended, until
+from support.waiting import has_ended, until
 
 
 async def test_a_message_reaches_another_user(new_user: NewUser) -> None:

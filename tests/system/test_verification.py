@@ -26,8 +26,8 @@ from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import SyncRequest
-from js_client import JsClient
-from waiting import until
+from support.js_client import JsClient
+from support.waiting import until
 
 VERIFIED = {"signed_by_owner": True, "cross_signing_verified": True, "is_verified": True}
 

@@ -11,10 +11,10 @@ from conftest import NewUser, OpenJsClient
 from fakes.notification_server import NotificationServer
 from heliograph.control.client import ask_status
 from heliograph.demo.user import DemoUser
-from js_client import JsClient
+from support.js_client import JsClient
+from support.waiting import until
 from system.command import heliograph
 from system.daemon import Daemon, sign_in
-from waiting import until
 
 VERIFIED = {"signed_by_owner": True, "cross_signing_verified": True, "is_verified": True}
 

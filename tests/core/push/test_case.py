@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, ME, ROOM, make_event
 from heliograph.core.push.case import NotACase, read_case, verdict_as_json
 from heliograph.core.push.context import Context
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import SILENT
-from rule_builders import make_rule, with_body
+from support.builders import ALICE, ME, ROOM, make_event
+from support.rule_builders import make_rule, with_body
 
 EVENT = with_body("hello")
 

@@ -8,7 +8,6 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, BOB, ME, ROOM, make_event
 from heliograph.core.ids import RoomId
 from heliograph.core.push import changes
 from heliograph.core.push.changes import Change, Delete, Put, Refusal, SetActions, SetEnabled, Wish
@@ -17,7 +16,8 @@ from heliograph.core.push.patterns import MAX_PATTERN
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import Verdict
-from rule_builders import make_rule, match
+from support.builders import ALICE, BOB, ME, ROOM, make_event
+from support.rule_builders import make_rule, match
 
 OTHER_ROOM = RoomId("!other:example.org")
 MENTION = {"msgtype": "m.text", "body": "you", "m.mentions": {"user_ids": [ME]}}

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from heliograph.core.push.patterns import MAX_PATTERN, WORK
-from rule_builders import holds, judge, make_rule, match, with_body
+from support.rule_builders import holds, judge, make_rule, match, with_body
 
 _CONDITION = {"kind": "contains_display_name"}
 

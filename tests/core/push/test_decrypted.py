@@ -6,10 +6,10 @@ from typing import Any
 
 import pytest
 
-from builders import ME, make_event
 from heliograph.core.push.context import Context
 from heliograph.core.push.decrypted import decrypted
 from heliograph.core.push.rules import Ruleset
+from support.builders import ME, make_event
 
 _REPLACES = {"rel_type": "m.replace", "event_id": "$mine"}
 _THREAD = {"rel_type": "m.thread", "event_id": "$root"}

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-import synapse_evaluator as synapse
-from builders import ALICE, ME, ROOM
 from heliograph.core.push.context import Context
 from heliograph.core.push.rules import Ruleset
-from rule_builders import make_rule, match, with_content
+from support import synapse_evaluator as synapse
+from support.builders import ALICE, ME, ROOM
+from support.rule_builders import make_rule, match, with_content
 
 _MINE = "override/mine"
 _NAME = {"kind": "contains_display_name"}

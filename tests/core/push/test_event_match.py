@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from heliograph.core.push.patterns import MAX_PATTERN, MAX_TEXT
-from rule_builders import holds, match, with_body, with_content
+from support.rule_builders import holds, match, with_body, with_content
 
 
 @pytest.mark.parametrize(

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from builders import ME
 from heliograph.core.push.patterns import WORK
-from rule_builders import holds, with_content
+from support.builders import ME
+from support.rule_builders import holds, with_content
 
 
 def _contains(value: Any) -> dict[str, Any]:

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rule_builders import holds, with_content
+from support.rule_builders import holds, with_content
 
 _SCALARS = ["m.replace", "", 0, 1, -1, 2**53 - 1, -(2**53) + 1, True, False, None]
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, ME, ROOM
 from heliograph.core.push.context import Fact
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import MAX_EXTRA_TYPES, Ruleset
-from rule_builders import make_rule, match
+from support.builders import ALICE, ME, ROOM
+from support.rule_builders import make_rule, match
 
 _BASE = frozenset({"m.room.message", "m.room.encrypted"})
 _BODY = match("content.body", "lunch")

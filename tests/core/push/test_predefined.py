@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, BOB, ME, make_edit, make_event
 from heliograph.core.push.context import Context
 from heliograph.core.push.predefined import SPEC_LINKS, predefined_rules
 from heliograph.core.push.rules import Ruleset
-from rule_builders import with_content
+from support.builders import ALICE, BOB, ME, make_edit, make_event
+from support.rule_builders import with_content
 
 _PREDEFINED = Ruleset.predefined(ME)
 _GROUP = Context(ME, display_name="Me", member_count=5, power_levels={"users": {ALICE: 50}})

@@ -7,14 +7,14 @@ from typing import Any
 import pytest
 from hypothesis import given, settings
 
-from builders import ME, make_event
 from heliograph.core.push.context import Context
 from heliograph.core.push.patterns import MAX_PATTERN
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.reader import MAX_CONDITIONS, MAX_PATTERNS, MAX_PROBLEMS, MAX_RULES
 from heliograph.core.push.rules import Ruleset
-from rule_builders import judge, make_rule, match, with_body
-from spoiling import spoiled
+from support.builders import ME, make_event
+from support.rule_builders import judge, make_rule, match, with_body
+from support.spoiling import spoiled
 
 _REST = {"underride": [make_rule("rest")]}
 

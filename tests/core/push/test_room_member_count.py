@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from rule_builders import holds, with_body
+from support.rule_builders import holds, with_body
 
 
 def _count(limit: Any) -> dict[str, Any]:

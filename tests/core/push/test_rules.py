@@ -7,13 +7,13 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, BOB, ME, ROOM, make_event
 from heliograph.core.push.context import Context
 from heliograph.core.push.patterns import WORK
 from heliograph.core.push.rule import KINDS
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import SILENT
-from rule_builders import judge, make_rule, match, with_body, with_content
+from support.builders import ALICE, BOB, ME, ROOM, make_event
+from support.rule_builders import judge, make_rule, match, with_body, with_content
 
 _MATCHING: dict[str, dict[str, Any]] = {
     "override": make_rule(),

@@ -10,9 +10,9 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, BOB
 from heliograph.core.push.patterns import WORK
-from rule_builders import holds, judge, make_rule, with_body
+from support.builders import ALICE, BOB
+from support.rule_builders import holds, judge, make_rule, with_body
 
 
 def _may_notify(power_levels: Any = None, key: str = "room", **context: Any) -> bool:

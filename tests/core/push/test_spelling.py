@@ -8,7 +8,7 @@ import pytest
 
 from heliograph.core.push.changes import Refusal
 from heliograph.core.push.spelling import read_action, read_condition
-from rule_builders import match
+from support.rule_builders import match
 
 
 @pytest.mark.parametrize(

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from builders import ME
 from heliograph.core.push.context import Context
 from heliograph.core.push.flatten import MISSING
 from heliograph.core.push.patterns import Work
 from heliograph.core.push.subject import BODY, Subject
-from rule_builders import with_body
+from support.builders import ME
+from support.rule_builders import with_body
 
 _PATH = ("content", "body")
 

@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-from builders import ROOM
 from heliograph.core.push.changes import Delete, Put, SetEnabled
 from heliograph.core.push.timed_mute import TimedMute, begin_mute, end_mute
+from support.builders import ROOM
 
 RUNNING = TimedMute(ROOM, ROOM, 1000)
 

@@ -6,11 +6,11 @@ from typing import Any
 
 import pytest
 
-from builders import ME
 from heliograph.core.push.context import Context
 from heliograph.core.push.flatten import MISSING
 from heliograph.core.push.rules import Ruleset, Step
-from rule_builders import make_rule, match, with_body, with_content
+from support.builders import ME
+from support.rule_builders import make_rule, match, with_body, with_content
 
 _CONTEXT = Context(
     ME,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from heliograph.core.push import unstable
-from rule_builders import holds, match, with_body, with_content
+from support.rule_builders import holds, match, with_body, with_content
 
 _THREAD = {"m.relates_to": {"rel_type": "m.thread", "event_id": "$root"}}
 _REPLY = {"m.relates_to": {"m.in_reply_to": {"event_id": "$mine"}}}

@@ -6,13 +6,13 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, ME, ROOM
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rule import Rule
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import verdict_of
 from heliograph.core.push.wording import Names, find_trouble, word_rule, word_verdict
-from rule_builders import make_rule, match
+from support.builders import ALICE, ME, ROOM
+from support.rule_builders import make_rule, match
 
 NAMES = Names(ME, {ROOM: "Lunch"})
 

@@ -5,13 +5,13 @@ from collections.abc import Iterator
 import pytest
 from click.testing import CliRunner, Result
 
-from builders import ME
-from buses import PrivateBus
 from conftest import Home
 from edges.login_server import PASSWORD, LoginServer
 from edges.private_keyring import private_keyring
 from edges.scripted_gateway import ScriptedGateway
 from heliograph.cli import commands
+from support.builders import ME
+from support.buses import PrivateBus
 
 
 class Shell:

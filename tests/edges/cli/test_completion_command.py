@@ -13,12 +13,12 @@ from pathlib import Path
 
 import pytest
 
-from builders import ME, ROOM
-from buses import PrivateBus
 from edges.cli.conftest import Shell
 from edges.login_server import LoginServer
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
+from support.builders import ME, ROOM
+from support.buses import PrivateBus
 
 _INBOX = {"rooms": [{"account": ME, "room_id": ROOM, "title": "Lunch * $(boom)", "unread": 1, "highlights": 0}]}
 _CLEAR_LINE = "\x15"

@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from builders import ME, ROOM, make_delivery
 from conftest import Home
 from edges.cli.conftest import Shell
 from edges.cli.test_inbox_command import OTHER_ROOM, fill_ledger, sign_in
 from heliograph.accounts import cache_root, config_file, state_folder
 from heliograph.system.whole_file import replace_file
+from support.builders import ME, ROOM, make_delivery
 
 expected_log = pytest.mark.expected_log
 

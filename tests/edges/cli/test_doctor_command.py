@@ -14,8 +14,6 @@ from typing import Any
 
 import pytest
 
-from builders import ME
-from buses import PrivateBus
 from conftest import Home
 from edges.cli.conftest import Shell
 from edges.login_server import LoginServer
@@ -29,6 +27,8 @@ from heliograph.cli.service.unit import leave_unit_file, render_leave_unit, rend
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
 from heliograph.system.tasks import LongTask
+from support.builders import ME
+from support.buses import PrivateBus
 
 
 @pytest.fixture

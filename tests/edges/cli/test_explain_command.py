@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, BOB, ME, ROOM, make_delivery, make_encrypted, make_event, make_facts
 from edges.cli.conftest import Shell
 from edges.login_server import PASSWORD, LoginServer
 from heliograph.accounts import find_account, state_folder
@@ -21,8 +20,9 @@ from heliograph.ports.ledger import Settlement
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import decode_secret
 from heliograph.store.ledger import SqliteLedger
-from peers import Peer, open_machine, withheld_event
-from rule_builders import make_rule
+from support.builders import ALICE, BOB, ME, ROOM, make_delivery, make_encrypted, make_event, make_facts
+from support.peers import Peer, open_machine, withheld_event
+from support.rule_builders import make_rule
 
 NOON_MS = 1_700_000_000_000
 MESSAGE = make_event("lunch?", event_id="$event")

@@ -6,7 +6,6 @@ from pathlib import Path
 
 import pytest
 
-from builders import ALICE, ME
 from conftest import Home
 from edges.cli.conftest import Shell
 from edges.login_server import PASSWORD, LoginServer
@@ -15,6 +14,7 @@ from heliograph.accounts import state_folder
 from heliograph.config import load_config
 from heliograph.core.pushers.fallback import NOTIFY_PATH
 from heliograph.store.lock import AccountLock
+from support.builders import ALICE, ME
 
 TOPIC = "upAbCdEf123456"
 

@@ -18,14 +18,14 @@ from typing import Any
 
 import pytest
 
-from builders import ME, ROOM
-from buses import PrivateBus
 from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
 from heliograph.cli.status.follow import word_until
 from heliograph.core.summary.summary import UNTIL_RESUMED, RoomCount, Summary
-from waiting import has_ended
+from support.builders import ME, ROOM
+from support.buses import PrivateBus
+from support.waiting import has_ended
 
 SOME = Summary(state="connected", unread=2, rooms=(RoomCount(ME, ROOM, "Lunch <b>", 2, 0),))
 NONE = Summary(state="connected")

@@ -6,8 +6,6 @@ from typing import Any
 
 import pytest
 
-from builders import ME
-from buses import PrivateBus
 from edges.cli.conftest import Shell
 from edges.cli.test_status_command import daemon_says, make_status
 from edges.login_server import LoginServer
@@ -16,6 +14,8 @@ from heliograph.core.pushers.pusher import PusherKey
 from heliograph.core.status import HandoffStatus
 from heliograph.store.ledger import SqliteLedger, open_readonly
 from heliograph.store.lock import AccountLock
+from support.builders import ME
+from support.buses import PrivateBus
 
 PHONE = ("org.example.phone", "phone-key")
 THEIRS = ("org.example.theirs", "their-key")

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_facts
-from buses import PrivateBus
 from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
@@ -27,6 +25,8 @@ from heliograph.errors import UserError
 from heliograph.ports.ledger import Settlement
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
+from support.builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_facts
+from support.buses import PrivateBus
 
 OTHER_ROOM = RoomId("!other:example.org")
 NOON_MS = 1_763_640_000_000

@@ -11,12 +11,12 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from builders import ALICE, ME
-from buses import PrivateBus
 from conftest import Home
 from edges.cli.conftest import Shell
 from edges.login_server import LOGIN_TOKEN, PASSWORD, LoginServer
 from edges.private_keyring import private_keyring
+from support.builders import ALICE, ME
+from support.buses import PrivateBus
 
 pytestmark = pytest.mark.usefixtures("home")
 

@@ -7,8 +7,6 @@ from collections.abc import Iterator
 
 import pytest
 
-from builders import ALICE, ME
-from buses import PrivateBus
 from conftest import Home
 from edges.cli.conftest import Shell
 from edges.login_server import PASSWORD, LoginServer
@@ -19,6 +17,8 @@ from heliograph.cli.output import patience
 from heliograph.homeserver.session import Session
 from heliograph.secrets.secret_service import SecretService
 from heliograph.store.lock import AccountLock
+from support.builders import ALICE, ME
+from support.buses import PrivateBus
 
 
 def test_logout_removes_pusher_device_and_everything_here(shell: Shell, signed_in: LoginServer, home: Home) -> None:

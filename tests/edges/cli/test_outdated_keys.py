@@ -7,11 +7,11 @@ from pathlib import Path
 
 import pytest
 
-from builders import ME
 from edges.cli.conftest import Shell
 from edges.login_server import LoginServer
 from heliograph.accounts import state_folder
 from heliograph.encryption.olm.key_files import KEPT_MS, set_aside
+from support.builders import ME
 
 
 def keep(hours: float) -> Path:

@@ -4,12 +4,12 @@ import asyncio
 
 import pytest
 
-from buses import PrivateBus
 from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
 from heliograph.core.summary.summary import UNTIL_RESUMED, Summary
 from heliograph.errors import UserError
+from support.buses import PrivateBus
 
 
 @pytest.mark.parametrize(

@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 
-from builders import ME
 from edges.cli.conftest import Shell
 from edges.login_server import LoginServer
 from heliograph.accounts import list_accounts
+from support.builders import ME
 
 TOGGLE = {"versions": ["v1.11"], "unstable_features": {"org.matrix.msc3881": True}}
 

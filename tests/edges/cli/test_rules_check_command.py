@@ -12,12 +12,12 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import ALICE, ME
 from edges.cli.conftest import Shell
 from heliograph.cli.rules.check import MAX_LINE, answer_lines
 from heliograph.core.push.predefined import predefined_rules
-from rule_builders import make_rule, match, with_body, with_content
-from spoiling import spoiled
+from support.builders import ALICE, ME
+from support.rule_builders import make_rule, match, with_body, with_content
+from support.spoiling import spoiled
 
 MESSAGE = with_body("lunch?")
 RINGS = {

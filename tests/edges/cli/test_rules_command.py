@@ -9,8 +9,6 @@ from typing import Any
 import pytest
 from click.testing import Result
 
-from builders import ALICE, BOB, ME, ROOM, make_facts
-from buses import PrivateBus
 from conftest import Home
 from edges.cli.conftest import Shell
 from edges.login_server import PASSWORD, LoginServer
@@ -19,7 +17,9 @@ from heliograph.accounts import state_folder
 from heliograph.core.record import Plan, RoomRecord
 from heliograph.core.room import RoomFacts
 from heliograph.store.ledger import SqliteLedger
-from rule_builders import make_rule, match
+from support.builders import ALICE, BOB, ME, ROOM, make_facts
+from support.buses import PrivateBus
+from support.rule_builders import make_rule, match
 
 TWIN = "!twin:example.org"
 BELL = {"set_tweak": "sound", "value": "ring"}

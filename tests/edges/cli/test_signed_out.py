@@ -6,12 +6,12 @@ import json
 
 import pytest
 
-from builders import ALICE, BOB, ME
 from edges.cli.conftest import Shell
 from edges.cli.test_inbox_command import sign_in
 from edges.login_server import PASSWORD, LoginServer
 from heliograph.accounts import Account, find_account, state_folder
 from heliograph.store.sign_out_file import SignOut, forget_sign_out, note_sign_out, sign_out_of
+from support.builders import ALICE, BOB, ME
 
 
 def account_of(user_id: str) -> Account:

@@ -9,8 +9,6 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, ME, make_delivery
-from buses import PrivateBus
 from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
@@ -22,6 +20,8 @@ from heliograph.core.status import AccountStatus, Connection, DaemonStatus, Hand
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
 from heliograph.system.tasks import LongTask
+from support.builders import ALICE, ME, make_delivery
+from support.buses import PrivateBus
 
 NOON_MS = 1_700_000_000_000
 FINE = LongTask("pushers")

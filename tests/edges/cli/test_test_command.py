@@ -7,14 +7,14 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from buses import PrivateBus
 from edges.cli.conftest import Shell
 from fakes.notification_profiles import BARE, PLASMA
 from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.cli.test.trial import try_notifications
 from heliograph.config import Config, DesktopConfig, NotificationsConfig
 from heliograph.core.popups.samples import sample_notifications
-from waiting import until
+from support.buses import PrivateBus
+from support.waiting import until
 
 CONFIG = Config(desktop=DesktopConfig(backend="freedesktop"), notifications=NotificationsConfig(sound="server"))
 

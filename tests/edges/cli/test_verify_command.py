@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from builders import ALICE, ME
 from edges.cli.conftest import Shell
 from edges.login_server import PASSWORD, LoginServer
 from heliograph.accounts import state_folder
 from heliograph.store.lock import AccountLock
+from support.builders import ALICE, ME
 
 
 def test_without_an_account_it_says_how_to_get_one(shell: Shell) -> None:

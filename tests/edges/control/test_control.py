@@ -11,8 +11,6 @@ from dbus_fast import Message, MessageType, NameFlag, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.introspection import Node
 
-from builders import ALICE, ME, ROOM, make_content, make_delivery
-from buses import PrivateBus
 from conftest import Home
 from fakes.answers import FakeAnswers
 from heliograph.control import BUS_NAME, INTERFACE, OBJECT_PATH, client, service
@@ -22,7 +20,9 @@ from heliograph.control.service import Control
 from heliograph.control.watch import Watch
 from heliograph.core.summary.summary import UNTIL_RESUMED, RoomCount, Summary
 from heliograph.errors import HeliographError, StorageError, UserError
-from waiting import until
+from support.builders import ALICE, ME, ROOM, make_content, make_delivery
+from support.buses import PrivateBus
+from support.waiting import until
 
 STATUS = {"version": "1", "accounts": [{"user_id": "@me:example.org", "why": "ü\u202e\n"}]}
 

@@ -13,7 +13,6 @@ from typing import Any
 import pytest
 from dbus_fast import Message, MessageType
 
-from buses import PrivateBus
 from conftest import Home
 from fakes.answers import FakeAnswers
 from heliograph.control import peers
@@ -23,6 +22,7 @@ from heliograph.control.sandbox import find_sandbox
 from heliograph.control.service import Control
 from heliograph.control.verification import Verification1, VerificationClient
 from heliograph.errors import UserError
+from support.buses import PrivateBus
 
 PLAIN_GROUP = "0::/user.slice/user-1000.slice/user@1000.service/app.slice/app-org.kde.konsole-77.scope\n"
 PLAIN_MOUNTS = "22 1 8:1 / / rw - ext4 /dev/sda1 rw\n23 22 0:21 / /proc rw - proc proc rw\n"

@@ -8,12 +8,12 @@ from typing import Any
 
 import pytest
 
-from builders import ME
-from buses import PrivateBus
 from fakes.answers import FakeAnswers
 from heliograph.control.service import Control
 from heliograph.control.verification import MAX_SECRET, Verification1, VerificationClient
 from heliograph.errors import HeliographError, Unreachable, UserError
+from support.builders import ME
+from support.buses import PrivateBus
 
 LOOKED = {"standing": "unverified", "verification": {"phase": "comparing", "emoji": [["🐶", "Dog"]]}}
 

@@ -6,10 +6,10 @@ from collections.abc import AsyncIterator
 
 import pytest
 
-from buses import PrivateBus
 from fakes.notification_server import NotificationServer
 from heliograph.core.notification import DesktopSignal
 from heliograph.desktop.freedesktop import FreedesktopDesktop
+from support.buses import PrivateBus
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ import os
 
 import pytest
 
-from buses import PrivateBus
 from heliograph.desktop.choice import open_desktop
 from heliograph.errors import EXIT_CONFIG, UserError
+from support.buses import PrivateBus
 
 
 async def chosen(backend: str = "auto", stream: object = None) -> str:

@@ -7,8 +7,6 @@ import gc
 import time
 from pathlib import Path
 
-from builders import ME, make_content, make_delivery
-from buses import PrivateBus
 from fakes.notification_profiles import GNOME
 from fakes.notification_server import NotificationServer
 from heliograph.core.popups.bursts import FOLD_MS
@@ -17,7 +15,9 @@ from heliograph.core.status import AccountStatus
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.loops.delivery.loop import DeliveryLoop, DeliverySettings
 from heliograph.store.ledger import SqliteLedger
-from waiting import until
+from support.builders import ME, make_content, make_delivery
+from support.buses import PrivateBus
+from support.waiting import until
 
 MESSAGES = 1000
 PAUSE_S = 0.004

@@ -9,8 +9,6 @@ import time
 
 import pytest
 
-from builders import ME, make_content, make_notification
-from buses import PrivateBus
 from fakes.notification_profiles import BARE, DUNST, GNOME, PLAIN, PLASMA, SWAYNC, Profile
 from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.core.delivery import Declined, Done, RetryLater
@@ -27,7 +25,9 @@ from heliograph.core.notification import (
 )
 from heliograph.core.popups.actions import actions_for
 from heliograph.desktop.freedesktop import FreedesktopDesktop
-from waiting import until
+from support.builders import ME, make_content, make_notification
+from support.buses import PrivateBus
+from support.waiting import until
 
 pytestmark = pytest.mark.usefixtures("server")
 

@@ -6,10 +6,10 @@ import asyncio
 
 import pytest
 
-from buses import PrivateBus
 from fakes.notification_server import NotificationServer
 from heliograph.core.notification import Urgency
 from heliograph.desktop.last_words import say_last_words
+from support.buses import PrivateBus
 
 
 async def test_the_last_words_stay_on_screen_after_their_program(private_bus: PrivateBus) -> None:

@@ -10,7 +10,7 @@ from conftest import Home
 from heliograph.core.ids import EventId, RoomId
 from heliograph.desktop.opener import RoomOpener
 from heliograph.errors import UserError
-from waiting import until
+from support.waiting import until
 
 ROOM = RoomId("!room:example.org")
 EVENT = EventId("$event")

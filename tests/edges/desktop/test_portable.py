@@ -10,10 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from builders import make_notification
 from heliograph.core.delivery import Declined, Done, RetryLater
 from heliograph.desktop.portable import PortableDesktop, harmless, why_not_portable
 from heliograph.desktop.threads import SideThread
+from support.builders import make_notification
 
 _NOTE = f"""#!{sys.executable}
 import json, sys

@@ -11,12 +11,12 @@ import pytest
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
-from buses import PrivateBus
 from fakes.login1 import SESSION_PATH, FakeLogind
 from heliograph.core.pushers.handoff import Signs
 from heliograph.desktop.presence import DesktopPresence
 from heliograph.desktop.wakeups import Wakeup, Wakeups
-from waiting import until
+from support.buses import PrivateBus
+from support.waiting import until
 
 AWAY_S = 600.0
 

@@ -8,13 +8,13 @@ from typing import Any
 
 import pytest
 
-from builders import make_content, make_notification
-from buses import PrivateBus
 from heliograph.core.delivery import Done
 from heliograph.core.notification import Activated, Closed, Closing, DesktopSignal, Popup
 from heliograph.core.popups.actions import actions_for, offer
 from heliograph.desktop.freedesktop import FreedesktopDesktop
-from waiting import until
+from support.builders import make_content, make_notification
+from support.buses import PrivateBus
+from support.waiting import until
 
 pytestmark = [
     pytest.mark.real,

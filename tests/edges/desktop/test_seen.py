@@ -11,12 +11,12 @@ from pathlib import Path
 import pytest
 from PIL import Image
 
-from builders import make_notification
-from buses import PrivateBus
 from heliograph.core.delivery import Done
 from heliograph.core.notification import Notification, Picture, Popup
 from heliograph.desktop.freedesktop import FreedesktopDesktop
-from waiting import until
+from support.builders import make_notification
+from support.buses import PrivateBus
+from support.waiting import until
 
 pytestmark = pytest.mark.real
 

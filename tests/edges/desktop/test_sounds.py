@@ -8,14 +8,14 @@ from pathlib import Path
 
 import pytest
 
-from builders import make_notification
-from buses import PrivateBus
 from fakes.notification_profiles import DUNST, GNOME, Profile
 from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.core.notification import Category, Notification
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.desktop.sounds import Player, Sound, Sounds
-from waiting import until
+from support.builders import make_notification
+from support.buses import PrivateBus
+from support.waiting import until
 
 LOUD = make_notification(sound="default")
 CALL = make_notification(sound="ring", category=Category.CALL)

@@ -7,10 +7,10 @@ import os
 
 import pytest
 
-from builders import make_notification
 from heliograph.core.delivery import Done, NeedsUser, RetryLater
 from heliograph.core.notification import Category, Urgency
 from heliograph.desktop.terminal import TerminalDesktop, write_block
+from support.builders import make_notification
 
 
 class Terminal(io.StringIO):

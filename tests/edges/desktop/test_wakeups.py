@@ -10,11 +10,11 @@ import pytest
 from dbus_fast import Message, Variant
 from dbus_fast.aio import MessageBus
 
-from buses import PrivateBus
 from heliograph.desktop.shared_bus import SharedBus
 from heliograph.desktop.wakeups import Wakeup, Wakeups
 from heliograph.system.dbus import system_bus_address
-from waiting import until
+from support.buses import PrivateBus
+from support.waiting import until
 
 LOGIND = ("/org/freedesktop/login1", "org.freedesktop.login1.Manager")
 NETWORK_MANAGER = ("/org/freedesktop/NetworkManager", "org.freedesktop.NetworkManager")

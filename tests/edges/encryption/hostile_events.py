@@ -19,12 +19,12 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
 
-from builders import ALICE, BOB, ME, make_event
 from edges.encryption.spoiler import Spoiler
 from heliograph.core.encryption.values import MEGOLM, OLM, Clear, Locked, Received, Rejected
 from heliograph.core.events import Event
 from heliograph.encryption.olm.machine import Machine
-from peers import Peer, open_machine
+from support.builders import ALICE, BOB, ME, make_event
+from support.peers import Peer, open_machine
 
 T = TypeVar("T")
 

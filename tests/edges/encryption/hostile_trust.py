@@ -23,7 +23,6 @@ from typing import Any
 
 import vodozemac
 
-from builders import ALICE, ME, ROOM
 from edges.encryption.hostile_events import Tally, timed
 from edges.encryption.spoiler import Spoiler
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
@@ -41,7 +40,8 @@ from heliograph.encryption.olm.machine import Machine
 from heliograph.encryption.olm.signatures import decode, encode
 from heliograph.errors import UserError
 from heliograph.ports.homeserver import PublishedKeys
-from peers import open_machine, to_device_event
+from support.builders import ALICE, ME, ROOM
+from support.peers import open_machine, to_device_event
 
 NOW = 1_700_000_000_000
 SPOILT = 0.3

@@ -5,7 +5,7 @@ from __future__ import annotations
 import random
 from typing import Any
 
-from builders import ME, ROOM
+from support.builders import ME, ROOM
 
 _TYPES = (
     *("m.room.encrypted", "m.room.encrypted", "m.room.encrypted", "m.room_key", "m.room_key.withheld"),

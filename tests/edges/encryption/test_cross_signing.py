@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from builders import ME
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault, seal
 from heliograph.core.encryption.trust import Standing
 from heliograph.encryption.identity.cross_signing import PINNED, CrossSigning, read_own_keys
@@ -19,6 +18,7 @@ from heliograph.encryption.identity.secret_storage import (
 )
 from heliograph.encryption.olm.signatures import SigningKey, encode
 from heliograph.errors import Refused, Unreachable, UserError
+from support.builders import ME
 
 
 class Stage:

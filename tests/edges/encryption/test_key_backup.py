@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from builders import ROOM
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
 from heliograph.core.encryption.values import RoomKey
 from heliograph.encryption.identity.key_backup import VERSION_GOOD_MS, KeyBackup
@@ -14,6 +13,7 @@ from heliograph.encryption.identity.secret_storage import BACKUP
 from heliograph.encryption.olm.signatures import encode
 from heliograph.errors import Unreachable
 from heliograph.ports.homeserver import BackupVersion
+from support.builders import ROOM
 
 KEY = RoomKey(ROOM, "session/1")
 CONTENT = {"algorithm": "m.megolm.v1.aes-sha2", "session_key": "x"}

@@ -10,7 +10,7 @@ import pytest
 
 from heliograph.encryption.olm.key_files import KEPT_MS, destroy, destroy_outdated, put_back, set_aside
 from heliograph.errors import StateError
-from peers import NOW, open_machine
+from support.peers import NOW, open_machine
 
 HOUR_MS = 3_600_000
 DEVICE = "D/../../\u202e😀" * 50

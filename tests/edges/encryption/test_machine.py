@@ -11,12 +11,12 @@ from pathlib import Path
 
 import pytest
 
-from builders import ALICE, BOB, ME, ROOM, make_event
 from heliograph.core.encryption.values import Clear, Locked, Reason, Received, Rejected, RoomKey
 from heliograph.core.ids import RoomId
 from heliograph.encryption.olm.machine import Machine
 from heliograph.errors import StorageError, UserError
-from peers import NOW, Peer, bodies, device_of, open_machine, to_device_event, withheld_event
+from support.builders import ALICE, BOB, ME, ROOM, make_event
+from support.peers import NOW, Peer, bodies, device_of, open_machine, to_device_event, withheld_event
 
 OTHER_ROOM = RoomId("!other:example.org")
 

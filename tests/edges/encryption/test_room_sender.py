@@ -9,7 +9,6 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, BOB, ME, ROOM, make_event
 from fakes.keys import FakeKeys, FakeKeyServer
 from heliograph.core.encryption.values import MEGOLM, Clear, Locked, Reason
 from heliograph.core.events import Event
@@ -19,7 +18,8 @@ from heliograph.encryption.olm.signatures import SigningKey
 from heliograph.encryption.sending import RoomSender, SendTo
 from heliograph.errors import StorageError, Unreachable, UserError
 from heliograph.ports.homeserver import Audience
-from peers import NOW, open_machine, to_device_event
+from support.builders import ALICE, BOB, ME, ROOM, make_event
+from support.peers import NOW, open_machine, to_device_event
 
 ENCRYPTION = {"algorithm": MEGOLM}
 EVERYONE = Audience(frozenset({ME, ALICE}), frozenset({BOB}), ENCRYPTION)

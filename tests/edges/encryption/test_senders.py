@@ -9,7 +9,6 @@ from typing import Literal
 
 import pytest
 
-from builders import ALICE, ME, make_event
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
 from heliograph.core.encryption.values import Clear, KeyUpload, Locked, Reason, SenderDevice, Taken
 from heliograph.core.events import Event
@@ -20,6 +19,7 @@ from heliograph.encryption.olm.machine import Machine
 from heliograph.encryption.olm.sender_devices import SIGNED_GOOD_MS, UNSIGNED_GOOD_MS
 from heliograph.errors import Unreachable
 from heliograph.ports.homeserver import PublishedKeys
+from support.builders import ALICE, ME, make_event
 
 
 class Decrypting:

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from builders import ALICE, ME
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
 from heliograph.app.verification_api import TrustDesk
 from heliograph.core.encryption.trust import Standing
@@ -21,8 +20,9 @@ from heliograph.encryption.identity.device_trust import AFTER_FAILURE_MS, DIFFER
 from heliograph.encryption.identity.sas import SasAgreement
 from heliograph.encryption.olm.machine import Machine
 from heliograph.errors import Unreachable, UserError
-from peers import open_machine
-from waiting import until
+from support.builders import ALICE, ME
+from support.peers import open_machine
+from support.waiting import until
 
 NOW = 1_700_000_000_000
 

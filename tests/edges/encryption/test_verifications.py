@@ -10,7 +10,6 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, ME
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
 from heliograph.core.encryption.trust import Standing
 from heliograph.core.encryption.values import Received
@@ -22,7 +21,8 @@ from heliograph.encryption.identity.secret_storage import BACKUP
 from heliograph.encryption.identity.verifications import MOST_OPEN, Verifications, View
 from heliograph.encryption.olm.signatures import encode
 from heliograph.errors import Refused, Unreachable, UserError
-from waiting import until
+from support.builders import ALICE, ME
+from support.waiting import until
 
 NOW = 1_700_000_000_000
 

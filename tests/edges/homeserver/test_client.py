@@ -11,7 +11,6 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from builders import ALICE, BOB, ME, ROOM
 from heliograph.core.events import Malformed
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.pushers.pusher import Pusher
@@ -20,6 +19,7 @@ from heliograph.errors import AnswerTooLarge, BadAnswer, LoggedOut, RateLimited,
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import Features, Member, SyncRequest
+from support.builders import ALICE, BOB, ME, ROOM
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[Session]]
 Call = Callable[[HomeserverClient], Awaitable[object]]

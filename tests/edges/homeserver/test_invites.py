@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from builders import ALICE, ME
 from heliograph.core.ids import RoomId
 from heliograph.errors import BadAnswer, LoggedOut, RateLimited
 from heliograph.homeserver.invites import fetch_open_invites
 from heliograph.homeserver.session import Session
+from support.builders import ALICE, ME
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[Session]]
 Answer = tuple[int, Any]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from builders import ALICE, ME, ROOM
 from heliograph.errors import AnswerTooLarge, BadAnswer, LoggedOut, Refused, ServerError
 from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import BackupVersion
+from support.builders import ALICE, ME, ROOM
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[Session]]
 CALLS: dict[str, Callable[[KeysClient], Awaitable[object]]] = {

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from builders import ALICE, ROOM
 from heliograph.core.ids import EventId
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.room_actions import RoomActionsClient
 from heliograph.homeserver.session import Session
+from support.builders import ALICE, ROOM
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[Session]]
 Asked = list[tuple[str, str, Any]]

@@ -9,11 +9,11 @@ from typing import Any
 import pytest
 from aiohttp import web
 
-from builders import ALICE, BOB, ME, ROOM
 from heliograph.errors import BadAnswer, Refused, UserError
 from heliograph.homeserver.rooms import MAX_MEMBERS, RoomsClient
 from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import Audience
+from support.builders import ALICE, BOB, ME, ROOM
 
 Serve = Callable[[Callable[[web.Request], Awaitable[web.StreamResponse]]], Awaitable[Session]]
 

@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from builders import ALICE, ME, ROOM
 from heliograph.core.events import AccountData, Event, JoinedRoom, Malformed, Receipt, RoomSummary, StrippedState, Sync
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.errors import Unreachable
 from heliograph.homeserver.sync_response import decode
+from support.builders import ALICE, ME, ROOM
 
 DEVICE = "DEVICE"
 

@@ -8,10 +8,10 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from builders import ALICE, ME, ROOM
 from heliograph.core.events import Sync
 from heliograph.errors import Unreachable
 from heliograph.homeserver.sync_response import decode
+from support.builders import ALICE, ME, ROOM
 
 SCALARS = (
     st.none()

@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping
 import pytest
 
 from edges.loops.stage import WallClock
-from virtual_time import LeapingLoop
+from support.virtual_time import LeapingLoop
 
 
 def pytest_asyncio_loop_factories() -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:

@@ -7,7 +7,6 @@ import contextlib
 import itertools
 from collections.abc import AsyncIterator, Callable, Sequence
 
-from builders import ME
 from fakes.desktop import FakeDesktop
 from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
@@ -27,7 +26,8 @@ from heliograph.loops.delivery.loop import DeliveryLoop, DeliverySettings
 from heliograph.loops.quiet import QuietLoop
 from heliograph.loops.sync import Surroundings, SyncLoop, SyncSettings
 from heliograph.ports.desktop import Pictures
-from waiting import until
+from support.builders import ME
+from support.waiting import until
 
 _tokens = itertools.count(1)
 

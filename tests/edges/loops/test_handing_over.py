@@ -7,9 +7,8 @@ from dataclasses import replace
 
 import pytest
 
-from builders import ME, make_content, make_delivery, make_pusher
 from edges.loops.stage import DeliveryStage, SyncStage, WallClock, running
-from edges.loops.test_pusher_loop import OURS, PushingHomeserver
+from edges.loops.test_pushers import OURS, PushingHomeserver
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from fakes.troubles import FakeTroubles
@@ -21,7 +20,8 @@ from heliograph.core.status import AccountStatus
 from heliograph.errors import LoggedOut, Refused, Unreachable
 from heliograph.loops.pushers import PusherLoop
 from heliograph.loops.sync.collecting import COLLECT_ROUNDS
-from waiting import until
+from support.builders import ME, make_content, make_delivery, make_pusher
+from support.waiting import until
 
 FALLBACK = make_pusher(app_id="fallback", pushkey="topic")
 

@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator, Collection
 
 import pytest
 
-from builders import ROOM
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
 from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import Json
@@ -17,6 +16,7 @@ from heliograph.encryption.identity.restoration import AGAIN_S, TROUBLE_S, Resto
 from heliograph.encryption.identity.secret_storage import BACKUP
 from heliograph.encryption.olm.signatures import encode
 from heliograph.errors import StorageError, Unreachable
+from support.builders import ROOM
 
 KEY, OTHER = RoomKey(ROOM, "session/1"), RoomKey(ROOM, "session/2")
 CONTENT = {"session_key": "good"}

@@ -14,8 +14,8 @@ from aiohttp import web
 from heliograph.demo.user import DemoUser
 from heliograph.relay.config import RelayConfig
 from heliograph.relay.server import Relay, open_relay, runner_of
-from ports import reserve_port
-from waiting import until
+from support.ports import reserve_port
+from support.waiting import until
 
 Json = dict[str, Any]
 NARROW = {"room": {"timeline": {"types": ["m.room.encrypted"]}, "ephemeral": {"types": []}}, "presence": {"types": []}}

@@ -7,7 +7,7 @@ from dataclasses import replace
 
 from edges.relay.conftest import Scene
 from edges.relay.running import NARROW, Device, direct_body, pushed, through
-from waiting import until
+from support.waiting import until
 
 
 async def test_a_syncing_desktop_is_told_with_the_event_itself_and_the_phone_stays_silent(scene: Scene) -> None:

@@ -7,7 +7,7 @@ from dataclasses import replace
 from edges.relay.conftest import Scene
 from edges.relay.running import http_body, pushed
 from heliograph.demo.homeserver import ThrowawaySynapse
-from waiting import until
+from support.waiting import until
 
 
 async def test_a_phone_rings_at_each_step_and_what_is_left_can_be_removed(

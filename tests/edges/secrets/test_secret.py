@@ -4,11 +4,11 @@ from pathlib import Path
 
 import pytest
 
-from builders import ME
 from heliograph.accounts import Secrets
 from heliograph.errors import EXIT_NEEDS_LOGIN, UserError
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
+from support.builders import ME
 
 SECRET = Secret(access_token="syt_token", pickle_key="key")
 

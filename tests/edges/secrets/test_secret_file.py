@@ -6,9 +6,9 @@ from pathlib import Path
 
 import pytest
 
-from builders import ME
 from heliograph.errors import StateError, UserError
 from heliograph.secrets.secret_file import SecretFile
+from support.builders import ME
 
 
 @pytest.fixture

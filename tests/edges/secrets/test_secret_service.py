@@ -9,13 +9,13 @@ import pytest
 from dbus_fast import BusType, Message, MessageType
 from dbus_fast.aio import MessageBus
 
-from builders import ME
-from buses import PrivateBus
 from edges.private_keyring import PrivateKeyring, private_keyring
 from heliograph.errors import SecretsLocked
 from heliograph.secrets import secret_bus
 from heliograph.secrets.secret_bus import KeyringAbsent, KeyringUnavailable
 from heliograph.secrets.secret_service import SecretService
+from support.builders import ME
+from support.buses import PrivateBus
 
 
 @pytest.fixture

@@ -17,11 +17,11 @@ from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
-from builders import ROOM, make_delivery, make_facts
 from heliograph.core.ids import EventId
 from heliograph.core.record import Plan, RoomRecord, Withdrawal
 from heliograph.errors import StateError, StorageError
 from heliograph.store.ledger import SqliteLedger
+from support.builders import ROOM, make_delivery, make_facts
 
 
 def say(word: object) -> None:

@@ -12,10 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from builders import ROOM
 from heliograph.core.delivery import State
 from heliograph.core.ids import EventId
 from heliograph.store.ledger import SqliteLedger
+from support.builders import ROOM
 
 CHILD = Path(__file__).with_name("ledger_child.py")
 

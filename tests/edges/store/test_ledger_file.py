@@ -11,7 +11,6 @@ from pathlib import Path
 
 import pytest
 
-from builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_facts
 from heliograph.core.delivery import Move, State
 from heliograph.core.events import AccountData
 from heliograph.core.ids import EventId, RoomId, UserId
@@ -24,6 +23,7 @@ from heliograph.ports.ledger import Settlement
 from heliograph.store import rooms
 from heliograph.store.ledger import MIGRATIONS, SqliteLedger, open_readonly
 from heliograph.system.sqlite import Database
+from support.builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_facts
 
 WRITTEN_BY = Path(__file__).parent / "written_by"
 

@@ -13,7 +13,6 @@ from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, rule
 
-from builders import ALICE, BOB, make_content, make_delivery, make_facts
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import Move
 from heliograph.core.events import AccountData
@@ -35,6 +34,7 @@ from heliograph.core.record import (
 from heliograph.core.room import RoomFacts
 from heliograph.ports.ledger import Ledger, Settlement
 from heliograph.store.ledger import SqliteLedger
+from support.builders import ALICE, BOB, make_content, make_delivery, make_facts
 
 T = TypeVar("T")
 

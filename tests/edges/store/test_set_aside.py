@@ -8,7 +8,6 @@ from pathlib import Path
 
 import pytest
 
-from builders import ALICE, BOB, ROOM, make_content, make_delivery, make_encrypted, make_event, make_facts
 from heliograph.core.delivery import Move
 from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import AccountData
@@ -21,6 +20,7 @@ from heliograph.errors import StateError
 from heliograph.ports.ledger import Settlement
 from heliograph.store.ledger import LEDGER_NAME, SqliteLedger, open_readonly
 from heliograph.store.set_aside import MOST
+from support.builders import ALICE, BOB, ROOM, make_content, make_delivery, make_encrypted, make_event, make_facts
 
 OTHER = RoomId("!other:example.org")
 LOCKED = [make_encrypted(make_event(text, room_id=ROOM)) for text in ("one", "two")]

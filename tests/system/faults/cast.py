@@ -15,7 +15,7 @@ from heliograph.accounts import Account
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.errors import Refused, Unreachable
-from remote_peer import RemotePeer
+from support.remote_peer import RemotePeer
 from system.faults.record import Record, Sent
 from system.faults.schedule import INVITES, Act, Step
 from system.faults.screen import write_token

@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from guarded_synapse import GuardedSynapse
 from heliograph.demo.homeserver import ThrowawaySynapse
+from support.guarded_synapse import GuardedSynapse
 
 SEEDS = 20
 LONG_SEEDS = 100

@@ -12,11 +12,11 @@ from pathlib import Path
 import pytest
 
 from heliograph.demo.homeserver import ThrowawaySynapse
+from support.waiting import until
 from system.faults.disk import SmallDisks
 from system.faults.oracle import Evidence, Verdict, judge, unfinished
 from system.faults.scene import Scene, set_up
 from system.faults.schedule import Act, Schedule, Step
-from waiting import until
 
 CATCH_UP_S = 40.0
 """In which everything is on screen once nothing is at fault."""

@@ -21,6 +21,7 @@ from heliograph.control.client import ask_status
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.errors import EXIT_CONFIG
 from heliograph.relay.config import NOTIFY_PATH
+from support.waiting import until
 from system.daemon import Daemon, sign_in
 from system.evidence import PATIENCE_S
 from system.faults import schedule as plot
@@ -34,7 +35,6 @@ from system.faults.screen import Screen
 from system.faults.wire import Wire
 from system.relay_faults import FaultyGateway
 from system.relay_process import RelayProcess
-from waiting import until
 
 _PROGRAM = Path(__file__).with_name("program.py")
 _LETS_SLEEP_S = 4.5

@@ -12,9 +12,9 @@ from pathlib import Path
 
 import pytest
 
-from buses import PrivateBus
 from conftest import Home
 from heliograph.demo.homeserver import ThrowawaySynapse
+from support.buses import PrivateBus
 from system.faults.oracle import violations
 from system.faults.run import play, summarize
 from system.faults.schedule import draw

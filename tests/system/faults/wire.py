@@ -14,7 +14,7 @@ import aiohttp
 from aiohttp import web
 from yarl import URL
 
-from ports import reserve_port
+from support.ports import reserve_port
 from system.faults.schedule import Fault
 
 _HTML = "<html><head><title>Sorry</title></head><body><h1>Something is wrong</h1></body></html>"

@@ -14,6 +14,7 @@ from fakes.notification_profiles import GNOME, PLASMA, SWAYNC, Profile
 from fakes.notification_server import Shown
 from heliograph.accounts import state_folder
 from heliograph.control.client import ask_inbox, ask_property, ask_status
+from support.waiting import until
 from system.daemon import Daemon
 from system.evidence import PATIENCE_S
 from system.faults.scene import Phone
@@ -21,7 +22,6 @@ from system.faults.screen import Screen, Telling, read_tokens
 from system.lives.oracle import Delivery, Popup
 from system.lives.people import User
 from system.relay_process import RelayProcess
-from waiting import until
 
 _THREAD = re.compile(r" › [^\n]*|in “[^”\n]*”")
 """What a popup says of the thread that a message is in: the beginning of the message at its root."""

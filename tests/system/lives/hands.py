@@ -8,11 +8,11 @@ from collections.abc import Mapping
 from fakes.notification_server import Shown
 from heliograph.control.client import ask
 from heliograph.errors import UserError
+from support.waiting import until
 from system.lives.oracle import SUMMARY_KEY
 from system.lives.people import User
 from system.lives.step import Kind, Step
 from system.lives.world import Act, World, choose
-from waiting import until
 
 NO_CLIENT = "No Matrix client could be opened"
 _POPS_UP_S = 10.0

@@ -12,7 +12,7 @@ from typing import Any
 from heliograph.accounts import Account
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
-from remote_peer import RemotePeer, Sealed
+from support.remote_peer import RemotePeer, Sealed
 from system.faults.screen import write_token
 from system.lives.truth import Event, Truth
 

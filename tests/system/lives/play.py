@@ -13,9 +13,10 @@ from pathlib import Path
 
 import pytest
 
-from buses import PrivateBus
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.errors import HeliographError
+from support.buses import PrivateBus
+from support.waiting import until
 from system.lives import elsewhere, hands, membership, programs, talk
 from system.lives.desk import PROFILES, Desk, Settings, set_up
 from system.lives.excuses import Excuse, find_excuse
@@ -26,7 +27,6 @@ from system.lives.people import People, User
 from system.lives.step import Kind, Life, Step
 from system.lives.world import Act, World
 from system.relay_process import RelayProcess
-from waiting import until
 
 ACTS: Mapping[Kind, Act] = {**talk.ACTS, **membership.ACTS, **elsewhere.ACTS, **hands.ACTS, **programs.ACTS}
 SETTLE_S = 8.0

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from heliograph.accounts import config_file
+from support.waiting import until
 from system.daemon import sign_in
 from system.lives import talk
 from system.lives.desk import Settings
@@ -16,7 +17,6 @@ from system.lives.hands import clear_popup
 from system.lives.people import User
 from system.lives.step import Kind, Step
 from system.lives.world import Act, World
-from waiting import until
 
 _KILLED_S = 0.15
 """In which a message comes to the daemon and goes to the screen, mostly."""

@@ -13,7 +13,7 @@ from pathlib import Path
 
 import pytest
 
-from log_guard import ExpectLog
+from support.log_guard import ExpectLog
 from system.lives.draw import draw
 from system.lives.oracle import describe
 from system.lives.play import OF_A_RESTART, Lived, Stage, play

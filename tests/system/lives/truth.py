@@ -14,7 +14,7 @@ from typing import Any
 
 from heliograph.core.push.context import Context
 from heliograph.demo.user import DemoUser
-from synapse_evaluator import Refusal, SynapseRules
+from support.synapse_evaluator import Refusal, SynapseRules
 
 _FILTER = json.dumps(
     {"presence": {"types": []}, "room": {"timeline": {"limit": 500}, "include_leave": True, "state": {}}}

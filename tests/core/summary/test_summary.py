@@ -1,0 +1,43 @@
+from __future__ import annotations
+
+import pytest
+
+from heliograph.core.ids import RoomId
+from heliograph.core.summary.summary import MOST_ROOMS, RoomCount, summarize, worst_state
+from heliograph.core.summary.unread import UnreadRoom
+from support.builders import ALICE, ME
+
+
+def test_the_rooms_of_all_accounts_are_counted_together_the_newest_first() -> None:
+    mine = [UnreadRoom(RoomId("!a"), "A", 3, 1, latest_ms=10), UnreadRoom(RoomId("!b"), "B", 1, 0, latest_ms=5)]
+    hers = [UnreadRoom(RoomId("!a"), "A", 2, 0, latest_ms=7)]
+    summary = summarize({ME: "connected", ALICE: "offline"}, {ME: mine, ALICE: hers}, quiet_why="paused")
+    assert (summary.unread, summary.highlights, summary.state) == (6, 1, "offline")
+    assert summary.rooms == (
+        RoomCount(ME, "!a", "A", 3, 1),
+        RoomCount(ALICE, "!a", "A", 2, 0),
+        RoomCount(ME, "!b", "B", 1, 0),
+    )
+    assert summary.accounts == ((ME, "connected"), (ALICE, "offline"))
+    assert summary.quiet_why == "paused"
+
+
+def test_only_so_many_rooms_are_named_and_all_are_counted() -> None:
+    rooms = [UnreadRoom(RoomId(f"!{number}"), "R", 1, 0, latest_ms=number) for number in range(MOST_ROOMS + 5)]
+    summary = summarize({}, {ME: rooms})
+    assert len(summary.rooms) == MOST_ROOMS
+    assert summary.unread == MOST_ROOMS + 5
+
+
+@pytest.mark.parametrize(
+    ("states", "worst"),
+    [
+        (["connected", "connecting"], "connecting"),
+        (["offline", "signed out", "connected"], "signed out"),
+        (["connected", "waiting for keyring"], "waiting for keyring"),
+        (["connected", "from the future"], "from the future"),
+        ([], "connecting"),
+    ],
+)
+def test_the_worst_state_counts(states: list[str], worst: str) -> None:
+    assert worst_state(states) == worst

@@ -1,0 +1,618 @@
+"""What one sync means: the program's decisions, one by one."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from heliograph.core.delivery import State
+from heliograph.core.events import (
+    AccountData,
+    Event,
+    InvitedRoom,
+    JoinedRoom,
+    Malformed,
+    Receipt,
+    RoomSummary,
+    ServerNotification,
+    Sync,
+)
+from heliograph.core.ids import EventId, OwnKey, RoomId
+from heliograph.core.notification import Category
+from heliograph.core.popups.privacy import Level, Privacy
+from heliograph.core.push.rules import Ruleset
+from heliograph.core.record import AccountState, Decision, Delivery, Edit, Plan, Rewrite, RoomRecord, Withdrawal
+from heliograph.core.room import RoomFacts
+from heliograph.core.sync.needs import (
+    joined_at,
+    marked_events,
+    missing_names,
+    rooms_changing_deliveries,
+    rooms_wanting_facts,
+    senders,
+    touched_rooms,
+    unnamed_threads,
+)
+from heliograph.core.sync.plan import is_disputed, plan
+from heliograph.core.sync.situation import Mode, Situation
+from support.builders import (
+    ALICE,
+    BOB,
+    ME,
+    ROOM,
+    make_delivery,
+    make_edit,
+    make_event,
+    make_facts,
+    make_redaction,
+    make_server_notification,
+    make_stripped,
+    make_sync,
+)
+
+MUTED = Ruleset.parse(
+    {
+        "override": [
+            {
+                "rule_id": ROOM,
+                "enabled": True,
+                "default": False,
+                "actions": [],
+                "conditions": [{"kind": "event_match", "key": "room_id", "pattern": ROOM}],
+            }
+        ]
+    }
+)
+
+
+def situation(**changes: Any) -> Situation:
+    """An account that knows the room Lunch and judges by the predefined rules."""
+    defaults: dict[str, Any] = {
+        "me": ME,
+        "mode": Mode.LOCAL,
+        "account": AccountState(next_batch="s1"),
+        "ruleset": Ruleset.predefined(ME),
+        "rooms": {ROOM: RoomRecord(make_facts())},
+    }
+    return Situation(**(defaults | changes))
+
+
+def rung(decided: Plan) -> list[str]:
+    return [each.event_id for each in decided.deliveries]
+
+
+def reason(decided: Plan, event_id: str) -> str:
+    (judged,) = [each for each in decided.judged if each.event_id == event_id]
+    assert judged.decision is Decision.SILENT
+    return judged.reason
+
+
+def only(decided: Plan) -> Delivery:
+    (delivery,) = decided.deliveries
+    assert delivery.content is not None
+    return delivery
+
+
+class TestMessages:
+    def test_a_message_rings_with_its_room_sender_and_text(self) -> None:
+        decided = plan(make_sync(make_event("hello", event_id="$1")), situation())
+        delivery = only(decided)
+        assert (delivery.event_id, delivery.room_id, delivery.sender) == ("$1", ROOM, ALICE)
+        assert delivery.content is not None
+        assert (delivery.content.room_title, delivery.content.sender_name) == ("Lunch", "Alice")
+        assert (delivery.content.text, delivery.content.is_direct) == ("hello", False)
+        assert decided.judged[0].decision is Decision.RING
+        assert decided.judged[0].rule == "underride/.m.rule.message"
+        assert decided.next_batch == "s2"
+
+    def test_a_mention_highlights_and_sounds(self) -> None:
+        mention = make_event(content={"msgtype": "m.text", "body": "you", "m.mentions": {"user_ids": [ME]}})
+        content = only(plan(make_sync(mention), situation())).content
+        assert content is not None
+        assert (content.is_highlight, content.sound) == (True, "default")
+
+    def test_a_message_in_a_conversation_of_two_is_direct(self) -> None:
+        rooms = {ROOM: RoomRecord(make_facts(name=None, joined_member_count=2))}
+        content = only(plan(make_sync(make_event()), situation(rooms=rooms))).content
+        assert content is not None
+        assert content.is_direct
+
+    def test_own_events_never_ring(self) -> None:
+        decided = plan(make_sync(make_event(event_id="$1", sender=ME)), situation())
+        assert (rung(decided), reason(decided, "$1")) == ([], "own event")
+
+    def test_a_muted_room_is_silent(self) -> None:
+        decided = plan(make_sync(make_event(event_id="$1")), situation(ruleset=MUTED))
+        assert (rung(decided), reason(decided, "$1")) == ([], f"override/{ROOM}")
+
+    def test_what_no_rule_lets_ring_is_silent(self) -> None:
+        decided = plan(make_sync(make_event(event_id="$1")), situation(ruleset=Ruleset.parse({})))
+        assert reason(decided, "$1") == "no rule matched"
+
+    def test_an_ignored_sender_is_silent_from_the_sync_on_that_says_so(self) -> None:
+        sync = make_sync(make_event(event_id="$1"))
+        account = AccountState(next_batch="s1", ignored_users=frozenset({ALICE}))
+        assert reason(plan(sync, situation(account=account)), "$1") == "its sender is ignored"
+        changed = replace(sync, account_data=AccountData(ignored_users=frozenset({ALICE})))
+        assert reason(plan(changed, situation()), "$1") == "its sender is ignored"
+        forgiven = replace(sync, account_data=AccountData(ignored_users=frozenset()))
+        assert rung(plan(forgiven, situation(account=account))) == ["$1"]
+
+    def test_a_silenced_device_or_a_pusher_switched_off_is_silent(self) -> None:
+        sync = make_sync(make_event(event_id="$1"))
+        silenced = AccountState(next_batch="s1", is_silenced=True)
+        assert reason(plan(sync, situation(account=silenced)), "$1") == "another client silenced this device"
+        off = AccountState(next_batch="s1", is_pusher_enabled=False)
+        assert "pusher off" in reason(plan(sync, situation(account=off)), "$1")
+        at_once = replace(sync, account_data=AccountData(is_silenced=True))
+        assert rung(plan(at_once, situation())) == []
+        loud_again = replace(sync, account_data=AccountData(is_silenced=False))
+        assert rung(plan(loud_again, situation(account=silenced))) == ["$1"]
+
+    def test_what_arrives_already_redacted_is_silent(self) -> None:
+        redacted = make_event(event_id="$1", unsigned={"redacted_because": {}})
+        assert "deleted" in reason(plan(make_sync(redacted), situation()), "$1")
+
+    def test_the_same_event_twice_in_a_timeline_rings_once(self) -> None:
+        event = make_event(event_id="$1")
+        assert rung(plan(make_sync(event, event), situation())) == ["$1"]
+
+    def test_an_encrypted_message_rings_without_its_text(self) -> None:
+        content = only(plan(make_sync(make_event(type="m.room.encrypted", content={})), situation())).content
+        assert content is not None
+        assert content.text == "New encrypted message"
+
+    def test_a_thread_is_remembered(self) -> None:
+        threaded = {"body": "x", "msgtype": "m.text", "m.relates_to": {"rel_type": "m.thread", "event_id": "$root"}}
+        assert only(plan(make_sync(make_event(content=threaded)), situation())).thread_root == "$root"
+
+    def test_a_malformed_event_is_recorded_among_good_ones(self) -> None:
+        bad = Malformed("timeline", "no sender", ROOM, EventId("$bad"))
+        sync = Sync(
+            "s2",
+            joined=(JoinedRoom(ROOM, timeline=(bad, make_event(event_id="$1")), state=(bad,)),),
+            malformed=(Malformed("presence", "odd"),),
+        )
+        decided = plan(sync, situation())
+        assert rung(decided) == ["$1"]
+        malformed = [each for each in decided.judged if each.decision is Decision.MALFORMED]
+        assert [(each.room_id, each.reason) for each in malformed] == [
+            (None, "presence: odd"),
+            (ROOM, "timeline: no sender"),
+        ]
+
+    def test_an_event_that_finds_a_fault_of_ours_is_recorded_under_its_own_id(self) -> None:
+        bad = Malformed("timeline", "a fault", ROOM, EventId("$bad"), is_our_fault=True)
+        nameless = Malformed("invite_state", "a fault", ROOM, is_our_fault=True)
+        decided = plan(Sync("s2", joined=(JoinedRoom(ROOM, timeline=(bad, bad)),), malformed=(nameless,)), situation())
+        assert [(each.event_id, each.reason) for each in decided.judged][1:] == [("$bad", "a fault")]
+        assert decided.judged[0].event_id.startswith("malformed:")
+
+    def test_what_was_said_before_the_user_joined_is_silent(self) -> None:
+        join = make_event(type="m.room.member", content={"membership": "join"}, state_key=ME, sender=ME)
+        decided = plan(make_sync(make_event(event_id="$old"), join, make_event(event_id="$new")), situation())
+        assert rung(decided) == ["$new"]
+        assert reason(decided, "$old") == "from before you joined"
+
+
+class TestRooms:
+    def test_state_before_and_within_the_timeline_names_what_rings(self) -> None:
+        state = make_event(type="m.room.name", content={"name": "Tea"}, state_key="")
+        rename = make_event(type="m.room.name", content={"name": "Coffee"}, state_key="")
+        sync = Sync(
+            "s2",
+            joined=(
+                JoinedRoom(
+                    ROOM,
+                    state=(state,),
+                    timeline=(make_event(event_id="$1"), rename, make_event(event_id="$2")),
+                    summary=RoomSummary(joined_member_count=7),
+                ),
+            ),
+        )
+        decided = plan(sync, situation())
+        titles = [each.content.room_title for each in decided.deliveries if each.content]
+        assert titles == ["Tea", "Coffee"]
+        (record,) = decided.rooms
+        assert (record.facts.name, record.facts.joined_member_count) == ("Coffee", 7)
+
+    def test_a_room_that_did_not_change_is_not_written(self) -> None:
+        assert plan(make_sync(make_event()), situation()).rooms == ()
+
+    def test_what_was_asked_of_a_room_just_now_is_written(self) -> None:
+        decided = plan(make_sync(make_event()), situation(fresh_rooms=frozenset({ROOM})))
+        assert decided.rooms == (RoomRecord(make_facts()),)
+        elsewhere = {"!b": RoomRecord(make_facts("!b")), ROOM: RoomRecord(make_facts())}
+        decided = plan(make_sync(make_event()), situation(rooms=elsewhere, fresh_rooms=frozenset({"!b"})))
+        assert decided.rooms == (RoomRecord(make_facts("!b")),)
+
+    def test_a_room_unknown_so_far_rings_with_what_is_known(self) -> None:
+        content = only(plan(make_sync(make_event()), situation(rooms={}))).content
+        assert content is not None
+        assert (content.room_title, content.sender_name) == ("Unnamed room", ALICE)
+
+    def test_leaving_withdraws_what_is_open_and_forgets_the_room(self) -> None:
+        open_here = make_delivery("$1", position=1)
+        decided = plan(Sync("s2", left=(ROOM,)), situation(open_deliveries=[open_here]))
+        assert decided.changes == (Withdrawal(EventId("$1"), "left the room"),)
+        assert decided.rooms == (RoomRecord(RoomFacts(ROOM), invite_serial=1),)
+
+    def test_leaving_an_unknown_room_changes_nothing(self) -> None:
+        assert plan(Sync("s2", left=(RoomId("!other:x"),)), situation()).is_empty
+
+
+class TestEditsAndRedactions:
+    OPEN = make_delivery("$1", position=1, state=State.SHOWN)
+
+    def test_an_edit_changes_what_is_shown_and_does_not_ring(self) -> None:
+        edit = make_edit("$1", "corrected", event_id="$2")
+        decided = plan(make_sync(edit), situation(open_deliveries=[self.OPEN]))
+        assert (rung(decided), decided.changes) == ([], (Edit(EventId("$1"), "corrected"),))
+        assert reason(decided, "$2") == "override/.m.rule.suppress_edits"
+
+    def test_an_edit_in_the_same_sync_changes_what_will_be_shown(self) -> None:
+        decided = plan(make_sync(make_event(event_id="$1"), make_edit("$1", "corrected")), situation())
+        assert (rung(decided), decided.changes) == (["$1"], (Edit(EventId("$1"), "corrected"),))
+
+    def test_only_the_sender_can_edit(self) -> None:
+        decided = plan(make_sync(make_edit("$1", sender=BOB)), situation(open_deliveries=[self.OPEN]))
+        assert decided.changes == ()
+
+    def test_an_edit_of_something_else_changes_nothing(self) -> None:
+        assert plan(make_sync(make_edit("$other")), situation(open_deliveries=[self.OPEN])).changes == ()
+
+    def test_a_redaction_withdraws(self) -> None:
+        decided = plan(make_sync(make_redaction("$1")), situation(open_deliveries=[self.OPEN]))
+        assert [(type(each), each.event_id) for each in decided.changes] == [(Withdrawal, "$1")]
+
+    def test_a_message_redacted_in_the_same_sync_stays_silent(self) -> None:
+        decided = plan(make_sync(make_event(event_id="$1"), make_redaction("$1")), situation())
+        assert (rung(decided), "deleted" in reason(decided, "$1")) == ([], True)
+
+
+class TestReading:
+    def test_what_was_read_elsewhere_before_it_was_shown_stays_silent(self) -> None:
+        sync = make_sync(
+            make_event(event_id="$1"),
+            make_event(event_id="$2"),
+            receipts=(Receipt(ROOM, EventId("$1")),),
+        )
+        decided = plan(sync, situation())
+        assert (rung(decided), reason(decided, "$1")) == (["$2"], "read elsewhere")
+
+    def test_what_is_shown_is_withdrawn_when_read_elsewhere(self) -> None:
+        open_here = [make_delivery("$1", position=4), make_delivery("$3", position=6)]
+        sync = Sync("s2", joined=(JoinedRoom(ROOM, receipts=(Receipt(ROOM, EventId("$own")),)),))
+        decided = plan(sync, situation(open_deliveries=open_here, positions={"$own": 5}))
+        assert decided.changes == (Withdrawal(EventId("$1"), "read elsewhere"),)
+
+    def test_a_receipt_for_the_newest_event_covers_what_was_shown_before(self) -> None:
+        sync = make_sync(make_event(event_id="$2", sender=ME), receipts=(Receipt(ROOM, EventId("$2")),))
+        decided = plan(sync, situation(open_deliveries=[make_delivery("$1", position=4)]))
+        assert decided.changes == (Withdrawal(EventId("$1"), "read elsewhere"),)
+
+    def test_what_was_listed_before_its_sync_and_is_newer_than_the_receipt_stays(self) -> None:
+        open_here = [make_delivery("$2", position=4)]
+        sync = make_sync(make_event(event_id="$1"), make_event(event_id="$2"), receipts=(Receipt(ROOM, EventId("$1")),))
+        decided = plan(sync, situation(mode=Mode.DIRECT, open_deliveries=open_here))
+        assert decided.changes == ()
+
+    def test_what_is_listed_is_placed_below_what_stands_above_it_and_is_not_listed(self) -> None:
+        listed = (make_server_notification(make_event(event_id="$2")),)
+        sync = replace(make_sync(make_event(event_id="$1"), make_event(event_id="$2")), notifications=listed)
+        decided = plan(sync, situation(mode=Mode.DIRECT))
+        assert [each.event_id for each in decided.judged] == ["$1", "$2"]
+
+    @pytest.mark.parametrize("count", [None, 0])
+    def test_what_is_listed_and_not_in_the_timeline_is_not_covered_by_its_receipts(self, count: int | None) -> None:
+        said = make_sync(
+            make_event(event_id="$1", sender=ME), receipts=(Receipt(ROOM, EventId("$1")),), notification_count=count
+        )
+        listed = (make_server_notification(make_event(event_id="$2")),)
+        assert rung(plan(replace(said, notifications=listed), situation(mode=Mode.DIRECT))) == ["$2"]
+
+    def test_a_receipt_at_what_is_listed_covers_what_was_shown_before(self) -> None:
+        item = replace(make_server_notification(make_event(event_id="$2")), is_read=True)
+        sync = Sync("s2", joined=(JoinedRoom(ROOM, receipts=(Receipt(ROOM, EventId("$2")),)),), notifications=(item,))
+        decided = plan(sync, situation(mode=Mode.DIRECT, open_deliveries=[make_delivery("$1", position=4)]))
+        assert (rung(decided), decided.changes) == ([], (Withdrawal(EventId("$1"), "read elsewhere"),))
+
+    def test_an_invite_is_not_read_by_receipts(self) -> None:
+        open_here = [make_delivery(f"invite:{ROOM}:0", position=1)]
+        sync = Sync("s2", joined=(JoinedRoom(ROOM, receipts=(Receipt(ROOM, EventId("$x")),), notification_count=0),))
+        assert plan(sync, situation(open_deliveries=open_here)).changes == ()
+
+
+class TestInvites:
+    STATE = (
+        make_stripped("m.room.name", {"name": "Tea"}),
+        make_stripped("m.room.member", {"membership": "join", "displayname": "Alice"}, state_key=ALICE),
+        make_stripped("m.room.member", {"membership": "invite"}, state_key=ME),
+    )
+
+    def invite(self, *state: Any, **changes: Any) -> Plan:
+        sync = Sync("s2", invited=(InvitedRoom(ROOM, state or self.STATE),))
+        return plan(sync, situation(**({"rooms": {}} | changes)))
+
+    def test_an_invite_rings_with_the_rooms_and_the_inviters_name(self) -> None:
+        decided = self.invite()
+        delivery = only(decided)
+        assert delivery.event_id == f"invite:{ROOM}:0"
+        assert delivery.content is not None
+        assert (delivery.content.room_title, delivery.content.sender_name) == ("Tea", "Alice")
+        assert (delivery.content.text, delivery.content.category) == ("Invited you to this room", Category.INVITE)
+        assert delivery.content.sound == "default"
+        assert decided.rooms[0].facts.inviter == ALICE
+
+    def test_an_invite_to_talk_says_so(self) -> None:
+        state = make_stripped("m.room.member", {"membership": "invite", "is_direct": True}, state_key=ME)
+        content = only(self.invite(state)).content
+        assert content is not None
+        assert (content.is_direct, content.text) == (True, "Wants to talk to you")
+
+    def test_an_invite_without_its_membership_event_still_rings(self) -> None:
+        assert only(self.invite(Malformed("invite_state", "odd", ROOM))).event_id == f"invite:{ROOM}:0"
+
+    def test_a_second_invite_after_the_first_ended_rings_again(self) -> None:
+        rooms = {ROOM: RoomRecord(RoomFacts(ROOM), invite_serial=1)}
+        assert rung(self.invite(rooms=rooms)) == [f"invite:{ROOM}:1"]
+
+    def test_joining_withdraws_the_invite_and_forgets_its_stripped_facts(self) -> None:
+        invited = RoomRecord(RoomFacts(ROOM, name="Tea", inviter=ALICE))
+        decided = plan(
+            Sync("s2", joined=(JoinedRoom(ROOM),)),
+            situation(
+                rooms={ROOM: invited},
+                open_deliveries=[make_delivery(f"invite:{ROOM}:0"), make_delivery("$1")],
+            ),
+        )
+        assert decided.changes == (Withdrawal(OwnKey(f"invite:{ROOM}:0"), "joined the room"),)
+        assert decided.rooms == (RoomRecord(RoomFacts(ROOM), invite_serial=1),)
+
+    def test_facts_asked_for_after_joining_are_kept(self) -> None:
+        rooms = {ROOM: RoomRecord(make_facts(inviter=ALICE))}
+        decided = plan(make_sync(make_event()), situation(rooms=rooms))
+        assert decided.rooms == (RoomRecord(make_facts(), invite_serial=1),)
+
+    def test_the_servers_word_on_invites_counts_where_it_judges(self) -> None:
+        assert rung(self.invite(mode=Mode.DIRECT)) == []
+        event = make_event(type="m.room.member", content={"membership": "invite"}, state_key=ME, event_id="$server")
+        sync = Sync(
+            "s2",
+            invited=(InvitedRoom(ROOM, self.STATE),),
+            notifications=(make_server_notification(event),),
+        )
+        assert rung(plan(sync, situation(mode=Mode.DIRECT, rooms={}))) == [f"invite:{ROOM}:0"]
+
+    def listed(self) -> Plan:
+        """The homeserver's list is newer than what else it told."""
+        event = make_event(type="m.room.member", content={"membership": "invite"}, state_key=ME, event_id="$server")
+        return plan(Sync("s2", notifications=(make_server_notification(event),)), situation(mode=Mode.DIRECT, rooms={}))
+
+    @pytest.mark.parametrize("mode", [Mode.DIRECT, Mode.BOTH])
+    def test_an_invite_that_was_listed_before_its_room_was_told_of_gets_the_rooms_name(self, mode: Mode) -> None:
+        before = self.listed()
+        assert before.deliveries[0].content is not None
+        assert before.deliveries[0].content.room_title == ALICE
+        rooms = {ROOM: before.rooms[0]}
+        sync = Sync("s3", invited=(InvitedRoom(ROOM, self.STATE),))
+        assert rooms_changing_deliveries(sync, rooms) == {ROOM}
+        assert rooms_changing_deliveries(sync, {}) == frozenset()
+        decided = plan(sync, situation(mode=mode, rooms=rooms, open_deliveries=before.deliveries))
+        (change,) = decided.changes
+        assert isinstance(change, Rewrite)
+        assert (change.event_id, change.content.room_title) == (f"invite:{ROOM}:0", "Tea")
+        assert rung(decided) == []
+
+    def test_an_invite_that_was_only_listed_is_withdrawn_by_joining_too(self) -> None:
+        before = self.listed()
+        rooms = {ROOM: before.rooms[0]}
+        sync = Sync("s3", joined=(JoinedRoom(ROOM),))
+        assert rooms_changing_deliveries(sync, rooms) == {ROOM}
+        decided = plan(sync, situation(mode=Mode.DIRECT, rooms=rooms, open_deliveries=before.deliveries))
+        assert decided.changes == (Withdrawal(OwnKey(f"invite:{ROOM}:0"), "joined the room"),)
+
+    def test_an_invite_that_is_listed_though_it_was_accepted_elsewhere_is_silent(self) -> None:
+        event = make_event(type="m.room.member", content={"membership": "invite"}, state_key=ME, event_id="$server")
+        listed = (make_server_notification(event),)
+        with_room = plan(
+            Sync("s2", joined=(JoinedRoom(ROOM),), notifications=listed), situation(mode=Mode.DIRECT, rooms={})
+        )
+        later = plan(Sync("s2", notifications=listed), situation(mode=Mode.DIRECT))
+        for decided in (with_room, later):
+            assert (rung(decided), reason(decided, f"invite:{ROOM}:0")) == ([], "joined the room")
+
+
+class TestServerNotifications:
+    def direct(self, *items: ServerNotification | Malformed, **room: Any) -> Plan:
+        events = [item.event for item in items if isinstance(item, ServerNotification)]
+        sync = replace(make_sync(*events, **room), notifications=items)
+        return plan(sync, situation(mode=Mode.DIRECT))
+
+    def test_in_direct_mode_the_server_says_what_rings(self) -> None:
+        event = make_event(event_id="$1")
+        tweaks = ({"set_tweak": "sound", "value": "ping"}, {"set_tweak": "highlight"})
+        decided = self.direct(make_server_notification(event, "notify", *tweaks))
+        content = only(decided).content
+        assert content is not None
+        assert (content.sound, content.is_highlight) == ("ping", True)
+        assert decided.judged[0].rule == "homeserver"
+
+    def test_in_direct_mode_a_message_the_server_does_not_list_is_silent(self) -> None:
+        decided = plan(make_sync(make_event(event_id="$1")), situation(mode=Mode.DIRECT))
+        assert (rung(decided), reason(decided, "$1")) == ([], "not in the homeserver's list")
+
+    def test_in_local_mode_the_servers_list_does_not_count(self) -> None:
+        sync = Sync("s2", notifications=(make_server_notification(make_event()),))
+        assert rung(plan(sync, situation())) == []
+
+    def test_where_the_list_may_leave_something_out_both_ring(self) -> None:
+        listed = make_event(event_id="$1", content={"msgtype": "m.notice", "body": "a notice"})
+        sync = make_sync(listed, make_event(event_id="$2"))
+        sync = replace(sync, notifications=(make_server_notification(listed),))
+        assert rung(plan(sync, situation(mode=Mode.BOTH))) == ["$1", "$2"]
+
+    def test_a_list_is_disputed_if_something_else_would_ring_by_the_rules(self) -> None:
+        silent = make_event(event_id="$2", content={"msgtype": "m.notice", "body": "a notice"})
+        items: list[ServerNotification]
+        for items, disputed in (
+            ([make_server_notification(make_event(event_id="$1"))], False),
+            ([make_server_notification(make_event(event_id="$1"), is_read=True)], False),
+            ([], True),
+        ):
+            sync = replace(make_sync(make_event(event_id="$1"), silent), notifications=tuple(items))
+            by_server, by_rules = (plan(sync, situation(mode=mode)) for mode in (Mode.DIRECT, Mode.LOCAL))
+            assert is_disputed(by_server, by_rules) is disputed
+
+    def test_what_the_server_calls_read_stays_silent(self) -> None:
+        event = make_event(event_id="$1")
+        assert reason(self.direct(make_server_notification(event, is_read=True)), "$1") == "read elsewhere"
+
+    def test_a_malformed_notification_is_recorded(self) -> None:
+        decided = self.direct(Malformed("notifications", "odd"), make_server_notification(make_event()))
+        assert [each.decision for each in decided.judged] == [Decision.MALFORMED, Decision.RING]
+
+    def test_what_fills_a_gap_rings_before_the_timeline_and_once(self) -> None:
+        older, newer = make_event(event_id="$1"), make_event(event_id="$2")
+        filled = [make_server_notification(older), make_server_notification(newer)]
+        decided = plan(make_sync(newer), situation(filled=filled))
+        assert rung(decided) == ["$1", "$2"]
+        assert [each.rule for each in decided.judged] == ["homeserver", "underride/.m.rule.message"]
+
+
+class TestWhatAPlanNeeds:
+    def test_rooms_touched_are_those_of_every_part(self) -> None:
+        sync = Sync(
+            "s2",
+            joined=(JoinedRoom(RoomId("!a")),),
+            invited=(InvitedRoom(RoomId("!b")),),
+            left=(RoomId("!c"),),
+            notifications=(make_server_notification(make_event(room_id="!d")), Malformed("notifications", "x")),
+        )
+        filled = [make_server_notification(make_event(room_id="!e"))]
+        assert touched_rooms(sync, filled) == {"!a", "!b", "!c", "!d", "!e"}
+
+    def test_open_deliveries_are_needed_where_something_was_read_edited_joined_or_left(self) -> None:
+        sync = Sync(
+            "s2",
+            joined=(
+                JoinedRoom(RoomId("!message"), timeline=(make_event(), Malformed("timeline", "x"))),
+                JoinedRoom(RoomId("!receipt"), receipts=(Receipt(RoomId("!receipt"), EventId("$1")),)),
+                JoinedRoom(RoomId("!marker"), fully_read=EventId("$1")),
+                JoinedRoom(RoomId("!edit"), timeline=(make_edit("$1"),)),
+                JoinedRoom(RoomId("!joined")),
+            ),
+            left=(RoomId("!left"),),
+        )
+        rooms = {
+            RoomId("!joined"): RoomRecord(RoomFacts(RoomId("!joined"), inviter=ALICE)),
+            RoomId("!message"): RoomRecord(make_facts()),
+        }
+        found = rooms_changing_deliveries(sync, rooms)
+        assert found == {"!receipt", "!marker", "!edit", "!joined", "!left"}
+
+    def test_senders_are_those_of_timelines_and_notifications(self) -> None:
+        bad = Malformed("timeline", "x")
+        sync = Sync(
+            "s2",
+            joined=(JoinedRoom(ROOM, timeline=(make_event(), bad)),),
+            notifications=(make_server_notification(make_event(sender=BOB)), bad),
+        )
+        assert senders(sync) == {ALICE, BOB}
+
+    def test_marked_events_are_those_of_receipts_and_markers(self) -> None:
+        room = JoinedRoom(ROOM, receipts=(Receipt(ROOM, EventId("$1")),), fully_read=EventId("$2"))
+        assert marked_events(Sync("s2", joined=(room, JoinedRoom(RoomId("!b"))))) == {"$1", "$2"}
+
+    def test_facts_are_wanted_once_and_only_where_something_may_ring(self) -> None:
+        sync = make_sync(make_event())
+        assert rooms_wanting_facts(sync, situation()) == frozenset()
+        assert rooms_wanting_facts(sync, situation(rooms={})) == {ROOM}
+        assert rooms_wanting_facts(sync, situation(rooms={ROOM: RoomRecord(RoomFacts(ROOM))})) == {ROOM}
+        quiet = Sync(
+            "s2", joined=(JoinedRoom(RoomId("!b"), timeline=(make_event(sender=ME), Malformed("timeline", "x"))),)
+        )
+        assert rooms_wanting_facts(quiet, situation()) == frozenset()
+
+    def test_facts_are_wanted_for_notifications_but_not_for_invites(self) -> None:
+        invite = make_event(type="m.room.member", content={"membership": "invite"}, state_key=ME, room_id="!b")
+        items = (make_server_notification(make_event(room_id="!a")), make_server_notification(invite))
+        assert rooms_wanting_facts(Sync("s2", notifications=items), situation()) == {"!a"}
+
+    def test_names_are_missing_only_of_senders_that_ring(self) -> None:
+        stranger = make_event(sender="@new:x")
+        now = situation()
+        assert missing_names(plan(make_sync(stranger), now), now.rooms) == {(ROOM, "@new:x")}
+        assert missing_names(plan(make_sync(make_event()), now), now.rooms) == frozenset()
+        quiet = replace(now, ruleset=MUTED)
+        assert missing_names(plan(make_sync(stranger), quiet), quiet.rooms) == frozenset()
+
+    def test_names_are_not_asked_for_in_rooms_that_the_user_is_invited_to(self) -> None:
+        invite = make_event(
+            type="m.room.member", content={"membership": "invite"}, state_key=ME, room_id="!b", sender="@new:x"
+        )
+        now = situation(mode=Mode.DIRECT, rooms={RoomId("!b"): RoomRecord(RoomFacts(RoomId("!b")))})
+        decided = plan(Sync("s2", notifications=(make_server_notification(invite),)), now)
+        assert [delivery.sender for delivery in decided.deliveries] == ["@new:x"]
+        assert missing_names(decided, now.rooms) == frozenset()
+
+
+@pytest.mark.parametrize(
+    ("before", "place"),
+    [(None, 1), ({"prev_content": {"membership": "invite"}}, 1), ({"prev_content": {"membership": "join"}}, None)],
+)
+def test_joining_is_told_from_a_change_of_name(before: dict[str, Any] | None, place: int | None) -> None:
+    def member(user_id: str, membership: str = "join") -> Event:
+        unsigned: dict[str, Any] = {} if before is None else {"unsigned": before}
+        return make_event(type="m.room.member", content={"membership": membership}, state_key=user_id, **unsigned)
+
+    assert joined_at(JoinedRoom(ROOM, timeline=(member(BOB), member(ME))), ME) == place
+    assert joined_at(JoinedRoom(ROOM, timeline=(member(ME, "leave"), Malformed("timeline", "x"))), ME) is None
+
+
+# How it looks
+
+
+def known(facts: RoomFacts, **changes: Any) -> Situation:
+    return situation(rooms={ROOM: RoomRecord(facts)}, **changes)
+
+
+def test_a_message_goes_with_its_senders_or_its_rooms_picture_and_its_markup() -> None:
+    facts = make_facts(avatar_url="mxc://x/room", avatars={ALICE: "mxc://x/alice"})
+    content = {"body": "hi", "format": "org.matrix.custom.html", "formatted_body": "<b>hi</b>", "msgtype": "m.text"}
+    (delivery,) = plan(make_sync(make_event(content=content)), known(facts)).deliveries
+    assert delivery.content is not None
+    assert (delivery.content.text, delivery.content.markup, delivery.content.avatar) == (
+        "hi",
+        "<b>hi</b>",
+        "mxc://x/room",
+    )
+
+
+def in_thread(body: str = "hello", root: str = "$root") -> Event:
+    relation = {"rel_type": "m.thread", "event_id": root}
+    return make_event(content={"msgtype": "m.text", "body": body, "m.relates_to": relation})
+
+
+def test_a_thread_is_named_where_its_root_is_known_and_else_asked_for() -> None:
+    sync = make_sync(in_thread(), make_event(), in_thread(root="$other"))
+    decided = plan(sync, known(make_facts(), threads={"$other": "Tea"}))
+    assert [each.content and each.content.thread for each in decided.deliveries] == ["", None, "Tea"]
+    assert unnamed_threads(decided) == {(ROOM, "$root")}
+
+
+def test_what_is_not_shown_is_not_kept_and_its_thread_is_not_asked_for() -> None:
+    privacy = Privacy(rooms={Level.SENDER: frozenset({"Lunch"})})
+    decided = plan(make_sync(in_thread("secret")), known(make_facts(), privacy=privacy))
+    (delivery,) = decided.deliveries
+    assert delivery.content is not None
+    assert (delivery.content.text, delivery.content.thread) == ("New message", "")
+    assert unnamed_threads(decided) == frozenset()
+
+
+def test_an_edit_of_what_is_not_shown_is_not_kept_either() -> None:
+    shown = make_delivery("$1", state=State.SHOWN, popup_key=ROOM)
+    before = known(make_facts(), open_deliveries=[shown], privacy=Privacy(Level.HIDDEN))
+    assert plan(make_sync(make_edit("$1", "secret")), before).changes == ()

@@ -1,0 +1,90 @@
+"""What ends a call in a sync, and what that does to its notification."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from heliograph.core.events import Event
+from heliograph.core.ids import EventId
+from heliograph.core.notification import Category
+from heliograph.core.push.predefined import predefined_rules
+from heliograph.core.push.rules import Ruleset
+from heliograph.core.record import AccountState, Delivery, Plan, Rewrite, RoomRecord, Withdrawal
+from heliograph.core.sync.needs import rooms_changing_deliveries
+from heliograph.core.sync.plan import plan
+from heliograph.core.sync.situation import Mode, Situation
+from support.builders import ALICE, ME, ROOM, make_content, make_delivery, make_event, make_facts, make_sync
+
+NOW = 1_700_000_100_000
+OTHER_ROOM = "!other:example.org"
+RINGING = make_content("Incoming call", category=Category.CALL, rings_until_ms=NOW + 1000)
+
+
+def invite(event_id: str = "$call", **options: Any) -> Event:
+    return make_event(event_id=event_id, type="m.call.invite", content={"lifetime": 60_000}, **options)
+
+
+def act(type_: str, sender: str) -> Event:
+    return make_event(type=type_, sender=sender, content={})
+
+
+def plan_call(*events: Event, open_deliveries: tuple[Delivery, ...] = ()) -> Plan:
+    situation = Situation(
+        ME,
+        Mode.LOCAL,
+        AccountState(),
+        Ruleset.parse(predefined_rules(ME)),
+        rooms={ROOM: RoomRecord(make_facts())},
+        open_deliveries=open_deliveries,
+        now_ms=NOW,
+    )
+    return plan(make_sync(*events), situation)
+
+
+def test_a_call_rings_as_one_until_its_time_is_over() -> None:
+    (delivery,) = plan_call(invite()).deliveries
+    assert delivery.content is not None
+    assert delivery.content.category is Category.CALL
+    assert delivery.content.rings_until_ms == NOW + 60_000
+
+
+def test_a_call_that_is_over_when_it_comes_was_missed() -> None:
+    (delivery,) = plan_call(invite(unsigned={"age": 100_000})).deliveries
+    assert delivery.content is not None
+    assert (delivery.content.text, delivery.content.category) == ("Missed call", Category.MESSAGE)
+
+
+def test_a_call_answered_elsewhere_in_the_same_sync_never_rings() -> None:
+    result = plan_call(invite(), act("m.call.answer", ME))
+    assert result.deliveries == ()
+    assert result.judged[0].reason == "answered or declined on another device"
+
+
+def test_a_caller_who_hung_up_in_the_same_sync_was_missed() -> None:
+    (delivery,) = plan_call(invite(), act("m.call.hangup", ALICE)).deliveries
+    assert delivery.content is not None
+    assert delivery.content.text == "Missed call"
+
+
+def test_a_call_that_comes_after_the_end_of_another_rings() -> None:
+    deliveries = plan_call(invite("$one"), act("m.call.hangup", ALICE), invite("$two")).deliveries
+    assert [each.content.text for each in deliveries if each.content] == ["Missed call", "Incoming call"]
+
+
+def test_what_is_on_screen_goes_when_it_is_answered_elsewhere() -> None:
+    call = make_delivery("$call", content=RINGING)
+    elsewhere = make_delivery("$elsewhere", content=RINGING, room_id=OTHER_ROOM)
+    result = plan_call(act("m.call.answer", ME), open_deliveries=(call, elsewhere, make_delivery("$message")))
+    assert result.changes == (Withdrawal(EventId("$call"), "answered or declined on another device"),)
+
+
+def test_what_is_on_screen_says_so_when_it_was_missed() -> None:
+    result = plan_call(act("m.call.hangup", ALICE), open_deliveries=(make_delivery("$call", content=RINGING),))
+    (change,) = result.changes
+    assert isinstance(change, Rewrite)
+    assert change.content.text == "Missed call"
+
+
+def test_the_open_deliveries_of_a_room_are_looked_at_when_a_call_ends_there() -> None:
+    assert rooms_changing_deliveries(make_sync(act("m.call.hangup", ALICE)), {}) == {ROOM}
+    assert rooms_changing_deliveries(make_sync(make_event()), {}) == frozenset()

@@ -1,0 +1,150 @@
+"""/health, /metrics and `heliograph relay check`: what those who run the relay look at."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+import re
+from pathlib import Path
+
+import aiohttp
+import pytest
+
+from conftest import NewUser
+from documentation.pages import read_page
+from edges.relay.conftest import Scene
+from edges.relay.running import RunningRelay
+from fakes.scripted_homeserver import ScriptedHomeserver
+from heliograph.demo.homeserver import ThrowawaySynapse
+from heliograph.demo.user import DemoUser
+from heliograph.relay import check as check_module
+from heliograph.relay.check import Credentials, Finding, check
+from heliograph.relay.config import RelayConfig
+from heliograph.relay.metrics import Metric, render
+from heliograph.relay.queue.dispatch import Dispatch
+from support.waiting import until
+
+
+async def ask(url: str, path: str, **headers: str) -> tuple[int, str]:
+    async with aiohttp.request("GET", url + path, headers=headers) as response:
+        return response.status, await response.text()
+
+
+async def findings(config: RelayConfig, user: DemoUser) -> list[Finding]:
+    return [finding async for finding in check(config, Credentials(token=user.access_token))]
+
+
+async def pushers(user: DemoUser) -> list[object]:
+    return list((await user.call("GET", "/pushers"))["pushers"])
+
+
+async def test_metrics_count_what_went_which_way(scene: Scene) -> None:
+    event_id = await scene.send()
+    await scene.desktop.sync_until(event_id)
+    await until(scene.is_settled, "the end of the queue")
+    status, text = await ask(scene.relay.url, "/metrics")
+    assert status == 200
+    lines = text.splitlines()
+    assert 'heliograph_relay_pushers{kind="direct"} 1' in lines
+    assert 'heliograph_relay_pushes_settled_total{outcome="acknowledged"} 1' in lines
+    assert 'heliograph_relay_notifications_total{step="acknowledged"} 1' in lines
+    assert 'heliograph_relay_pushes_waiting{for="gateway"} 0' in lines
+    assert "# TYPE heliograph_relay_pushes_settled_total counter" in lines
+    assert scene.desktop.user.user_id not in text
+
+
+async def test_every_metric_is_documented(scene: Scene) -> None:
+    _, text = await ask(scene.relay.url, "/metrics")
+    documented = [row[0].strip("`") for row in read_page("docs/relay.md").rows("Watching it")]
+    assert documented == re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)
+
+
+def test_what_a_label_says_cannot_end_it() -> None:
+    text = render([Metric("gateway_requests_total", "About.", {'a"b\\c\nd': 1}, "result")])
+    assert text.splitlines()[-1] == r'heliograph_relay_gateway_requests_total{result="a\"b\\c\nd"} 1'
+
+
+async def test_health_tells_of_the_homeserver_without_failing_for_it(tmp_path: Path) -> None:
+    async with ScriptedHomeserver() as homeserver:
+        relay = RunningRelay(homeserver.url, tmp_path / "relay")
+        async with relay:
+            status, text = await ask(relay.url, "/health")
+            assert (status, '"homeserver": "ok"' in text) == (200, True)
+            await homeserver.__aexit__()
+            status, text = await ask(relay.url, "/health")
+            assert (status, '"homeserver": "does not answer"' in text) == (200, True)
+
+
+@pytest.mark.expected_log("pushes crashed, and starts again")
+async def test_health_tells_of_a_crash(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    faults = [RuntimeError("a fault of our own")]
+    start_due = Dispatch._start_due
+
+    def start_or_fail(dispatch: Dispatch) -> None:
+        if faults:
+            raise faults.pop()
+        start_due(dispatch)
+
+    monkeypatch.setattr(Dispatch, "_start_due", start_or_fail)
+    async with ScriptedHomeserver() as homeserver, RunningRelay(homeserver.url, tmp_path / "relay") as relay:
+        status, text = await ask(relay.url, "/health")
+    assert (status, json.loads(text)["crashes"]) == (200, {"pushes": 1})
+
+
+async def test_to_others_the_paths_are_the_homeservers(tmp_path: Path) -> None:
+    async with ScriptedHomeserver() as homeserver, RunningRelay(homeserver.url, tmp_path / "relay") as relay:
+        stranger = {"X-Forwarded-For": "203.0.113.9"}
+        for path in ("/health", "/metrics"):
+            assert (await ask(relay.url, path, **stranger))[0] in (401, 404)
+        assert [request.path for request in homeserver.requests] == ["/health", "/metrics"]
+
+
+async def test_a_gateway_that_the_homeserver_reaches_is_proved_and_nothing_is_left(
+    relay: RunningRelay, synapse: ThrowawaySynapse, new_user: NewUser
+) -> None:
+    user = await new_user()
+    config = RelayConfig(homeserver=synapse.base_url, listen=f"127.0.0.1:{relay.port}")
+    found = await findings(config, user)
+    assert [each.is_good for each in found] == [True] * 4
+    assert "reaches the gateway" in found[-1].title
+    assert await pushers(user) == []
+    assert (await user.call("GET", "/joined_rooms"))["joined_rooms"] == []
+
+
+async def test_an_address_that_the_homeserver_may_not_push_to_is_told_of(
+    synapse: ThrowawaySynapse, new_user: NewUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(check_module, "LOOKS", 4)
+    user = await new_user()
+    async with RunningRelay(synapse.base_url, tmp_path / "relay") as relay:
+        pipe = await asyncio.start_server(lambda reader, writer: join(reader, writer, relay.port), "127.0.0.2", 0)
+        async with pipe:
+            port = pipe.sockets[0].getsockname()[1]
+            url = f"http://127.0.0.2:{port}/_matrix/push/v1/notify"
+            config = RelayConfig(homeserver=synapse.base_url, listen=f"127.0.0.1:{relay.port}", gateway_url=url)
+            *others, last = await findings(config, user)
+    assert others
+    assert all(each.is_good for each in others)
+    assert not last.is_good
+    assert 'ip_range_whitelist: ["127.0.0.2/32"]' in last.hint
+    assert await pushers(user) == []
+
+
+async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
+    """The far end of a pipe to another port of this machine."""
+    far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
+
+    async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
+        while data := await source.read(4096):
+            target.write(data)
+        target.close()
+
+    await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer), return_exceptions=True)
+
+
+async def test_where_nobody_answers_the_check_says_who(synapse: ThrowawaySynapse, new_user: NewUser) -> None:
+    user = await new_user()
+    (finding,) = await findings(RelayConfig(homeserver="http://127.0.0.1:9"), user)
+    assert finding == Finding(False, "No homeserver answers at http://127.0.0.1:9.", "Is `homeserver` right?")
+    *_, finding = await findings(RelayConfig(homeserver=synapse.base_url, listen="127.0.0.1:9"), user)
+    assert finding.title == "No relay answers at 127.0.0.1:9."

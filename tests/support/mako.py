@@ -1,0 +1,88 @@
+"""A real notification server of Wayland: mako in a sway of its own, on a private bus."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import subprocess
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Any
+
+from support.buses import PrivateBus
+from support.sway import SwaySession
+
+_CONFIG = "font=DejaVu Sans 11\ndefault-timeout=0\nmax-visible=10\n"
+
+
+class MakoSession:
+    """sway and mako for the length of a `with` block. Popups stay until somebody closes them."""
+
+    def __init__(self, bus: PrivateBus) -> None:
+        self._bus = bus
+        self._sway = SwaySession()
+        self._folder = Path(tempfile.mkdtemp(prefix="heliograph-mako-"))
+
+    def __enter__(self) -> MakoSession:
+        try:
+            self._sway.__enter__()
+            self._start()
+        except BaseException:
+            self.__exit__(None, None, None)
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._sway.__exit__(kind, error, trace)
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    def shown(self) -> list[dict[str, Any]]:
+        """Popups on screen: `id`, `summary`, `body`, `actions` and more, newest first."""
+        # Not `makoctl list`, which tells it as JSON or in words of its own, from version to version.
+        question = ("org.freedesktop.Notifications", "/fr/emersion/Mako", "fr.emersion.Mako", "ListNotifications")
+        answer = json.loads(self._run("busctl", "--user", "--json=short", "call", *question))
+        return [{key: entry[key]["data"] for key in entry} for group in answer["data"] for entry in group]
+
+    def count(self) -> int:
+        """Popups on screen now."""
+        return len(self.shown())
+
+    def press(self, popup_id: int, action: str) -> None:
+        """The user chooses an action, by its key."""
+        self._run("makoctl", "invoke", "-n", str(popup_id), action)
+
+    def dismiss(self, popup_id: int) -> None:
+        """The user closes it."""
+        self._run("makoctl", "dismiss", "-n", str(popup_id))
+
+    def screenshot(self, path: Path) -> None:
+        """The whole screen, as PNG."""
+        self._sway.screenshot(path)
+
+    def _start(self) -> None:
+        """Returns when mako owns its name on the bus."""
+        config, log = self._folder / "config", self._folder / "mako.log"
+        config.write_text(_CONFIG)
+        mako = self._sway.spawn("mako", "--config", str(config), log=log, environ=self._session)
+        deadline = time.monotonic() + 15
+        while not self._bus.has_owner("org.freedesktop.Notifications"):
+            if mako.poll() is not None or time.monotonic() > deadline:
+                raise RuntimeError("mako did not start: " + log.read_text())
+            time.sleep(0.01)
+
+    @property
+    def _session(self) -> dict[str, str]:
+        return {"DBUS_SESSION_BUS_ADDRESS": self._bus.address, "HOME": str(self._folder)}
+
+    def _run(self, *words: str) -> str:
+        environ = {**self._sway.environ, **self._session}
+        done = subprocess.run(
+            words, check=False, env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=20
+        )
+        if done.returncode:
+            raise RuntimeError(f"{' '.join(words)} failed: {done.stderr.decode(errors='replace')}")
+        return done.stdout.decode(errors="replace")

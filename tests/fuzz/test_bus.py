@@ -62,7 +62,7 @@ def clock() -> WallClock:
 @pytest.fixture
 async def caller(private_bus: PrivateBus, clock: WallClock) -> AsyncIterator[MessageBus]:
     reception = Reception(clock)
-    control = Control(reception.desk)
+    control = Control(reception.api)
     bus = await MessageBus(bus_address=private_bus.address).connect()
     async with reception.open():
         await reception.mine.commit(make_delivery("$a"))

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from heliograph.accounts import Account, device_name, state_folder
-from heliograph.app.daemon_api import AccountDesk
+from heliograph.app.daemon_api import AccountHandle
 from heliograph.app.keyring_wait import KeyringWait
 from heliograph.app.watchdog import Watchdog
 from heliograph.config import Config
@@ -171,9 +171,9 @@ class AccountRun:
         return self._delivery
 
     @property
-    def desk(self) -> AccountDesk:
+    def handle(self) -> AccountHandle:
         """What answers the user's questions about this account."""
-        return AccountDesk(self._status, self._ledger, self._delivery, self._do)
+        return AccountHandle(self._status, self._ledger, self._delivery, self._do)
 
     def say(self, *, is_leaving: bool) -> None:
         """To the daemon that may be started next: whether this one will soon let go of the account."""

@@ -16,7 +16,7 @@ from typing import Any
 from heliograph import __version__
 from heliograph.accounts import Account, sounds_folder, state_folder, state_root
 from heliograph.app.account import UNEXPECTED, AccountRun, Parts, now_ms
-from heliograph.app.daemon_api import FrontDesk
+from heliograph.app.daemon_api import DaemonApi
 from heliograph.app.session_watch import SessionWatch
 from heliograph.app.verification_api import TrustDesk
 from heliograph.app.watchdog import LONGEST_TURN_S, Watchdog
@@ -90,7 +90,7 @@ async def run(
         stack.push_async_callback(_cancel, start(keeping, name="keys set aside"))
         runs: list[AccountRun] = []
         """Those that are open; one more may join."""
-        join = await _open_front_desk(parts, runs, stack)
+        join = await _open_daemon_api(parts, runs, stack)
         late = await _open_accounts(parts, accounts, join, stack)
         wakeups = Wakeups(lambda why: _nudge(runs, quiet, why))
         away_after_s = 60.0 * config.handoff.away_after
@@ -249,27 +249,27 @@ async def _open_quiet(config: Config) -> QuietLoop:
     )
 
 
-async def _open_front_desk(parts: Parts, runs: list[AccountRun], stack: contextlib.AsyncExitStack) -> Join:
+async def _open_daemon_api(parts: Parts, runs: list[AccountRun], stack: contextlib.AsyncExitStack) -> Join:
     """What other programs ask and hear of us, and what becomes quiet with the hour. What it returns is called with each
     account that is open, and adds it to the runs."""
-    desk = FrontDesk(parts.daemon, (), parts.desktop, parts.opener, parts.quiet)
+    api = DaemonApi(parts.daemon, (), parts.desktop, parts.opener, parts.quiet)
     trusts: dict[str, Callable[[], Trust | None]] = {}
-    control = Control(desk, beside=[Verification1(TrustDesk(trusts))], badge_on=parts.config.desktop.badge)
-    loops = {"bars and badges": desk.run(control.publish)}
+    control = Control(api, beside=[Verification1(TrustDesk(trusts))], badge_on=parts.config.desktop.badge)
+    loops = {"bars and badges": api.run(control.publish)}
     hooks: Hooks | None = None
-    parts.daemon.on_change = desk.note_change
-    parts.desktop.listen(lambda _: desk.note_change())
+    parts.daemon.on_change = api.note_change
+    parts.desktop.listen(lambda _: api.note_change())
 
     def wake() -> None:
         _tell_each(runs, AccountRun.wake)
-        desk.note_change()
+        api.note_change()
 
     await control.start()
     stack.push_async_callback(control.stop)
     loops["quiet"] = parts.quiet.run(wake)
     for name, loop in loops.items():
         stack.push_async_callback(_cancel, start(loop, name=name))
-    desk.note_change()
+    api.note_change()
 
     def join(run: AccountRun) -> None:
         nonlocal hooks
@@ -280,7 +280,7 @@ async def _open_front_desk(parts: Parts, runs: list[AccountRun], stack: contextl
         run.on_rang = partial(_tell_rang, control, hooks, run.account.user_id)
         trusts[run.account.user_id] = partial(getattr, run, "trust")
         runs.append(run)
-        desk.add(run.desk)
+        api.add(run.handle)
 
     return join
 

@@ -32,7 +32,7 @@ FOLD_S = 0.1
 
 
 @dataclass(frozen=True, slots=True)
-class AccountDesk:
+class AccountHandle:
     """What is needed of one account."""
 
     status: AccountStatus
@@ -48,13 +48,13 @@ def _answer_invite(room_id: str) -> str:
     return f"Accept or decline it: heliograph inbox accept {room}, or decline {room}"
 
 
-class FrontDesk:
+class DaemonApi:
     """`control.interface.Answers`."""
 
     def __init__(
         self,
         daemon: DaemonStatus,
-        accounts: Sequence[AccountDesk],
+        accounts: Sequence[AccountHandle],
         desktop: Desktop,
         opener: Opener,
         quiet: QuietLoop,
@@ -69,7 +69,7 @@ class FrontDesk:
         self._publish: Callable[[Summary], None] = lambda _: None
         self._changed = asyncio.Event()
 
-    def add(self, account: AccountDesk) -> None:
+    def add(self, account: AccountHandle) -> None:
         """One more account, from now on."""
         self._accounts.append(account)
         self.note_change()
@@ -155,30 +155,30 @@ class FrontDesk:
         return inbox_as_json(found)
 
     async def open(self, account: str, room: str, token: str) -> None:
-        desk, room_id = self._find(account), _room_id(room)
-        unread = await desk.ledger.open_deliveries([room_id])
+        handle, room_id = self._find(account), _room_id(room)
+        unread = await handle.ledger.open_deliveries([room_id])
         event_id = unread[-1].event_id if unread else None
         if not await self._opener.open(room_id, event_id if is_event_id(event_id) else None, token or None):
             raise UserError("No Matrix client could be opened.", "Install one, or set open_with in the configuration.")
-        desk.delivery.note_opened(room_id)
+        handle.delivery.note_opened(room_id)
 
     async def mark_read(self, account: str, room: str) -> None:
-        desk, room_id = self._find(account), _room_id(room)
-        unread = await desk.ledger.open_deliveries([room_id])
+        handle, room_id = self._find(account), _room_id(room)
+        unread = await handle.ledger.open_deliveries([room_id])
         newest = next((each.event_id for each in reversed(unread) if is_event_id(each.event_id)), None)
         if newest is None and unread:
             raise UserError("An invite cannot be marked as read.", _answer_invite(room_id))
         if newest is None:
             raise UserError("There is nothing unread in this room.", "heliograph inbox")
-        await desk.do(Wish(Verb.MARK_READ, room_id, room_id, newest))
+        await handle.do(Wish(Verb.MARK_READ, room_id, room_id, newest))
 
     async def reply(self, account: str, room: str, text: str) -> None:
-        desk, room_id = self._find(account), _room_id(room)
-        unread = await desk.ledger.open_deliveries([room_id])
+        handle, room_id = self._find(account), _room_id(room)
+        unread = await handle.ledger.open_deliveries([room_id])
         newest = next((each.event_id for each in reversed(unread) if is_event_id(each.event_id)), None)
         if newest is None and unread:
             raise UserError("You are only invited to this room, and cannot write there yet.", _answer_invite(room_id))
-        await desk.do(Wish(Verb.REPLY, room_id, room_id, newest, text))
+        await handle.do(Wish(Verb.REPLY, room_id, room_id, newest, text))
 
     async def accept(self, account: str, room: str) -> None:
         await self._answer(Verb.ACCEPT, account, room)
@@ -187,12 +187,12 @@ class FrontDesk:
         await self._answer(Verb.DECLINE, account, room)
 
     async def _answer(self, verb: Verb, account: str, room: str) -> None:
-        desk, room_id = self._find(account), _room_id(room)
-        invites = [each for each in await desk.ledger.open_deliveries([room_id]) if is_invite_id(each.event_id)]
+        handle, room_id = self._find(account), _room_id(room)
+        invites = [each for each in await handle.ledger.open_deliveries([room_id]) if is_invite_id(each.event_id)]
         if not invites:
             raise UserError("There is no invite to this room that waits for an answer.", "heliograph inbox")
         (wish,) = wishes(invites)
-        await desk.do(replace(wish, verb=verb))
+        await handle.do(replace(wish, verb=verb))
 
     async def pause(self, words: str) -> int:
         until_ms = await self._quiet.pause(words)
@@ -209,7 +209,7 @@ class FrontDesk:
         await self._tell()
         return sum(erased)
 
-    def _find(self, user_id: str) -> AccountDesk:
+    def _find(self, user_id: str) -> AccountHandle:
         for account in self._accounts:
             if account.status.user_id == user_id:
                 return account

@@ -11,7 +11,7 @@ import pytest
 
 from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
 from fakes.desktop import FakeDesktop
-from heliograph.app.daemon_api import AccountDesk, FrontDesk
+from heliograph.app.daemon_api import AccountHandle, DaemonApi
 from heliograph.core.delivery import State
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Category, DoNotDisturb
@@ -43,17 +43,17 @@ class Reception:
         self.daemon = DaemonStatus("1", 4711, 0)
         stages = (self.mine, self.hers)
         self.daemon.accounts.extend(stage.status for stage in stages)
-        self.desk = FrontDesk(
+        self.api = DaemonApi(
             self.daemon,
-            [AccountDesk(stage.status, stage.ledger, stage.loop, self._do) for stage in stages],
+            [AccountHandle(stage.status, stage.ledger, stage.loop, self._do) for stage in stages],
             self.desktop,
             self.opener,
             self.quiet,
         )
         for stage in stages:
             stage.status.connection = Connection.CONNECTED
-            stage.on_change = self.desk.note_change
-        self.desktop.listen(lambda _: self.desk.note_change())
+            stage.on_change = self.api.note_change
+        self.desktop.listen(lambda _: self.api.note_change())
         self.published: list[Summary] = []
         self.faults = 0
         """How often publishing fails."""
@@ -74,10 +74,10 @@ class Reception:
     @contextlib.asynccontextmanager
     async def open(self) -> AsyncIterator[None]:
         tasks = [
-            asyncio.create_task(self.desk.run(self._publish)),
+            asyncio.create_task(self.api.run(self._publish)),
             asyncio.create_task(self.quiet.run(self._wake)),
         ]
-        self.desk.note_change()
+        self.api.note_change()
         try:
             async with running(self.mine.loop), running(self.hers.loop):
                 yield
@@ -88,7 +88,7 @@ class Reception:
 
     def _wake(self) -> None:
         self.mine.loop.wake()
-        self.desk.note_change()
+        self.api.note_change()
 
 
 @pytest.fixture
@@ -130,7 +130,7 @@ async def test_nothing_new_is_not_published_again(reception: Reception) -> None:
     async with reception.open():
         await until(lambda: reception.published)
         for _ in range(5):
-            reception.desk.note_change()
+            reception.api.note_change()
             await asyncio.sleep(1)
     assert len(reception.published) == 1
 
@@ -141,17 +141,17 @@ async def test_a_disk_that_does_not_answer_leaves_what_it_said_last(reception: R
         await until(lambda: reception.published and reception.published[-1].unread == 1)
         reception.mine.ledger.is_full = True
         reception.mine.status.connection = Connection.OFFLINE
-        reception.desk.note_change()
+        reception.api.note_change()
         await until(lambda: reception.published[-1].state == "offline")
         assert reception.published[-1].unread == 1
-        assert (await reception.desk.status())["pid"] == 4711
+        assert (await reception.api.status())["pid"] == 4711
 
 
 async def test_opening_a_room_opens_it_at_its_newest_message(reception: Reception) -> None:
     async with reception.open():
         await reception.mine.commit(make_delivery("$a"), make_delivery("$b"))
         await until(lambda: reception.mine.state(EventId("$b")) is State.SHOWN)
-        await reception.desk.open(ME, ROOM, "token")
+        await reception.api.open(ME, ROOM, "token")
         await until(lambda: reception.mine.state(EventId("$b")) is State.OPENED)
         await until(lambda: reception.published[-1].unread == 0 and not reception.desktop.on_screen)
     assert reception.opener.opened == [(ROOM, "$b", "token")]
@@ -159,7 +159,7 @@ async def test_opening_a_room_opens_it_at_its_newest_message(reception: Receptio
 
 async def test_an_invite_is_opened_by_its_room_alone(reception: Reception) -> None:
     await reception.mine.commit(make_delivery(f"invite:{ROOM}:0"))
-    await reception.desk.open(ME, ROOM, "")
+    await reception.api.open(ME, ROOM, "")
     assert reception.opener.opened == [(ROOM, None, None)]
 
 
@@ -169,13 +169,13 @@ async def test_a_room_that_cannot_be_opened_stays_unread(reception: Reception) -
         await reception.mine.commit(make_delivery("$a"))
         await until(lambda: reception.mine.state(EventId("$a")) is State.SHOWN)
         with pytest.raises(UserError, match="No Matrix client"):
-            await reception.desk.open(ME, ROOM, "")
+            await reception.api.open(ME, ROOM, "")
         assert reception.mine.state(EventId("$a")) is State.SHOWN
 
 
 async def test_a_room_is_marked_as_read_up_to_its_newest_message(reception: Reception) -> None:
     await reception.mine.commit(make_delivery("$a"), make_delivery("$b"), make_delivery(f"invite:{ROOM}:0"))
-    await reception.desk.mark_read(ME, ROOM)
+    await reception.api.mark_read(ME, ROOM)
     assert reception.wishes == [Wish(Verb.MARK_READ, ROOM, ROOM, EventId("$b"))]
 
 
@@ -183,18 +183,18 @@ async def test_what_a_notification_server_showed_that_has_ended_since_is_not_on_
     async with reception.open():
         await reception.mine.commit(make_delivery("$a"))
         await until(lambda: reception.mine.state(EventId("$a")) is State.SHOWN)
-        assert [each["shown"] for each in (await reception.desk.status())["accounts"]] == [1, 0]
+        assert [each["shown"] for each in (await reception.api.status())["accounts"]] == [1, 0]
         reception.desktop.vanish()
         reception.desktop.appear()
         await until(lambda: not reception.mine.ledger.popup_records, "its popup is forgotten")
-        assert [each["shown"] for each in (await reception.desk.status())["accounts"]] == [0, 0]
+        assert [each["shown"] for each in (await reception.api.status())["accounts"]] == [0, 0]
 
 
 async def test_before_the_first_sync_of_a_start_the_last_one_of_before_is_told(reception: Reception) -> None:
-    told = await reception.desk.status()
+    told = await reception.api.status()
     assert [each["last_sync_ms"] for each in told["accounts"]] == [None, None]
     await reception.mine.commit(make_delivery("$a"))
-    mine, hers = (await reception.desk.status())["accounts"]
+    mine, hers = (await reception.api.status())["accounts"]
     assert mine["last_sync_ms"] > 0
     assert hers["last_sync_ms"] is None
     assert reception.mine.status.last_sync_ms is None
@@ -203,8 +203,8 @@ async def test_before_the_first_sync_of_a_start_the_last_one_of_before_is_told(r
 async def test_an_invite_is_accepted_and_declined(reception: Reception) -> None:
     content = make_content("Invited you", category=Category.INVITE, is_direct=True)
     await reception.mine.commit(make_delivery(f"invite:{ROOM}:0", sender=BOB, content=content))
-    await reception.desk.accept(ME, ROOM)
-    await reception.desk.decline(ME, ROOM)
+    await reception.api.accept(ME, ROOM)
+    await reception.api.decline(ME, ROOM)
     assert [(wish.verb, wish.room_id, wish.event_id, wish.direct_with) for wish in reception.wishes] == [
         (Verb.ACCEPT, ROOM, None, BOB),
         (Verb.DECLINE, ROOM, None, BOB),
@@ -213,7 +213,7 @@ async def test_an_invite_is_accepted_and_declined(reception: Reception) -> None:
 
 async def test_where_no_invite_waits_none_is_answered(reception: Reception) -> None:
     await reception.mine.commit(make_delivery("$a"))
-    for answer in (reception.desk.accept, reception.desk.decline):
+    for answer in (reception.api.accept, reception.api.decline):
         with pytest.raises(UserError, match="no invite"):
             await answer(ME, ROOM)
     assert reception.wishes == []
@@ -223,7 +223,7 @@ async def test_who_is_only_invited_cannot_reply(reception: Reception) -> None:
     room_id = "!it's; a shell:example.org"
     await reception.mine.commit(make_delivery(f"invite:{room_id}:0", room_id=room_id))
     with pytest.raises(UserError, match="only invited") as refused:
-        await reception.desk.reply(ME, room_id, "hello")
+        await reception.api.reply(ME, room_id, "hello")
     assert shlex.split(refused.value.hint.partition(": ")[2])[3] == f"{room_id},"
     assert reception.wishes == []
 
@@ -231,17 +231,17 @@ async def test_who_is_only_invited_cannot_reply(reception: Reception) -> None:
 async def test_a_room_without_news_and_an_invite_cannot_be_marked_as_read(reception: Reception) -> None:
     await reception.mine.commit(make_delivery(f"invite:{ROOM}:0"))
     with pytest.raises(UserError, match="An invite") as refused:
-        await reception.desk.mark_read(ME, ROOM)
+        await reception.api.mark_read(ME, ROOM)
     assert refused.value.hint == f"Accept or decline it: heliograph inbox accept '{ROOM}', or decline '{ROOM}'"
     with pytest.raises(UserError, match="nothing unread"):
-        await reception.desk.mark_read(ME, OTHER_ROOM)
+        await reception.api.mark_read(ME, OTHER_ROOM)
     assert reception.wishes == []
 
 
 async def test_a_reply_goes_to_the_room_and_answers_its_newest_message(reception: Reception) -> None:
     await reception.mine.commit(make_delivery("$a"))
-    await reception.desk.reply(ME, ROOM, "on my way")
-    await reception.desk.reply(ME, OTHER_ROOM, "hello?")
+    await reception.api.reply(ME, ROOM, "on my way")
+    await reception.api.reply(ME, OTHER_ROOM, "hello?")
     assert reception.wishes == [
         Wish(Verb.REPLY, ROOM, ROOM, EventId("$a"), "on my way"),
         Wish(Verb.REPLY, OTHER_ROOM, OTHER_ROOM, None, "hello?"),
@@ -249,7 +249,7 @@ async def test_a_reply_goes_to_the_room_and_answers_its_newest_message(reception
 
 
 async def test_an_account_that_is_none_is_refused(reception: Reception) -> None:
-    for asked in (reception.desk.open("@x:y", ROOM, ""), reception.desk.mark_read("@x:y", ROOM)):
+    for asked in (reception.api.open("@x:y", ROOM, ""), reception.api.mark_read("@x:y", ROOM)):
         with pytest.raises(UserError, match="no account '@x:y'"):
             await asked
 
@@ -257,14 +257,14 @@ async def test_an_account_that_is_none_is_refused(reception: Reception) -> None:
 async def test_in_a_pause_nothing_pops_up_and_afterwards_it_does(reception: Reception) -> None:
     loud = make_delivery("$loud", room_id=OTHER_ROOM, content=make_content("for you", is_highlight=True))
     async with reception.open():
-        await reception.desk.pause("1h")
+        await reception.api.pause("1h")
         await reception.mine.commit(make_delivery("$a", text="held"), make_delivery("$b", text="read"), loud)
         await until(lambda: reception.mine.state(EventId("$loud")) is State.SHOWN)
         await until(lambda: reception.published[-1].unread == 3)
         assert reception.published[-1].quiet_why == "paused"
         assert reception.mine.state(EventId("$a")) is State.PENDING
         await reception.mine.commit(changes=[Withdrawal(EventId("$b"), "read elsewhere")])
-        await reception.desk.resume()
+        await reception.api.resume()
         await until(lambda: reception.mine.state(EventId("$a")) is State.SHOWN)
         await until(lambda: reception.published[-1].quiet_why == "")
     assert reception.desktop.bodies == ["Alice: for you", "Alice: held"]
@@ -274,10 +274,10 @@ async def test_who_paused_or_resumed_is_told_so_at_once(reception: Reception) ->
     async with reception.open():
         await until(lambda: reception.published)
         for _ in range(3):
-            until_ms = await reception.desk.pause("1h")
+            until_ms = await reception.api.pause("1h")
             assert reception.published[-1].paused_until_ms == until_ms
-            assert (await reception.desk.status())["quiet"] == {"why": "paused", "until_ms": until_ms}
-            await reception.desk.resume()
+            assert (await reception.api.status())["quiet"] == {"why": "paused", "until_ms": until_ms}
+            await reception.api.resume()
             assert (reception.published[-1].quiet_why, reception.published[-1].paused_until_ms) == ("", 0)
 
 
@@ -302,13 +302,13 @@ async def test_the_history_of_all_accounts_is_erased(reception: Reception) -> No
     async with reception.open():
         for stage in (reception.mine, reception.hers):
             await open_one(stage)
-        assert await reception.desk.erase_history(with_unread=False) == 2
+        assert await reception.api.erase_history(with_unread=False) == 2
 
 
 async def test_the_inbox_tells_rooms_of_all_accounts_with_their_newest_messages(reception: Reception) -> None:
     await reception.mine.commit(*(make_delivery(f"${number}") for number in range(25)))
     await reception.hers.commit(make_delivery("$b", text="hers"))
-    inbox = await reception.desk.inbox()
+    inbox = await reception.api.inbox()
     assert inbox["unread"] == 26
     assert [(room["account"], room["unread"], len(room["messages"])) for room in inbox["rooms"]] == [
         (ME, 25, 20),

@@ -56,9 +56,9 @@ def _take_the_token_first() -> None:
 
 def _end_the_front_desk() -> None:
     """The loop that tells bars and docks ends at its third news, and nobody starts it again."""
-    from heliograph.app.daemon_api import FrontDesk
+    from heliograph.app.daemon_api import DaemonApi
 
-    _end_after(FrontDesk, "_tell", 3)
+    _end_after(DaemonApi, "_tell", 3)
 
 
 def _end_deliveries() -> None:

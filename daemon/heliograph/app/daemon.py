@@ -18,7 +18,7 @@ from heliograph.accounts import Account, sounds_folder, state_folder, state_root
 from heliograph.app.account import UNEXPECTED, AccountRun, Parts, now_ms
 from heliograph.app.daemon_api import DaemonApi
 from heliograph.app.session_watch import SessionWatch
-from heliograph.app.verification_api import TrustDesk
+from heliograph.app.verification_api import VerificationApi
 from heliograph.app.watchdog import LONGEST_TURN_S, Watchdog
 from heliograph.config import Config
 from heliograph.control.service import Control
@@ -254,7 +254,7 @@ async def _open_daemon_api(parts: Parts, runs: list[AccountRun], stack: contextl
     account that is open, and adds it to the runs."""
     api = DaemonApi(parts.daemon, (), parts.desktop, parts.opener, parts.quiet)
     trusts: dict[str, Callable[[], Trust | None]] = {}
-    control = Control(api, beside=[Verification1(TrustDesk(trusts))], badge_on=parts.config.desktop.badge)
+    control = Control(api, beside=[Verification1(VerificationApi(trusts))], badge_on=parts.config.desktop.badge)
     loops = {"bars and badges": api.run(control.publish)}
     hooks: Hooks | None = None
     parts.daemon.on_change = api.note_change

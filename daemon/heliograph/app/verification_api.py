@@ -9,7 +9,7 @@ from heliograph.encryption.identity.device_trust import Trust
 from heliograph.errors import UserError
 
 
-class TrustDesk:
+class VerificationApi:
     """`control.verification.Verifying` over the accounts that are signed in at the moment."""
 
     def __init__(self, accounts: Mapping[str, Callable[[], Trust | None]]) -> None:

@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
-from heliograph.app.verification_api import TrustDesk
+from heliograph.app.verification_api import VerificationApi
 from heliograph.core.encryption.trust import Standing
 from heliograph.core.encryption.values import Received
 from heliograph.core.encryption.verification import PREFIX, Message, Verification
@@ -247,17 +247,17 @@ async def test_there_are_but_two_kinds_of_secret(stage: Stage) -> None:
 
 async def test_what_is_asked_goes_to_the_account_it_is_about(stage: Stage) -> None:
     accounts: Mapping[str, Callable[[], Trust | None]] = {ME: lambda: stage.trust, ALICE: lambda: None}
-    desk = TrustDesk(accounts)
+    api = VerificationApi(accounts)
     async with stage.running():
-        transaction_id = await desk.begin(ME)
-        assert (await desk.look(ME, transaction_id))["verification"]["phase"] == "requested"
-        await desk.answer(ME, transaction_id, is_same=True)
-        await desk.cancel(ME, transaction_id)
+        transaction_id = await api.begin(ME)
+        assert (await api.look(ME, transaction_id))["verification"]["phase"] == "requested"
+        await api.answer(ME, transaction_id, is_same=True)
+        await api.cancel(ME, transaction_id)
         await until(lambda: stage.phase == "cancelled", "the end")
-        assert await desk.unlock(ME, "recovery key", stage.owner.recovery_key())
+        assert await api.unlock(ME, "recovery key", stage.owner.recovery_key())
     for user_id in (ALICE, "@nobody:x"):
         with pytest.raises(UserError, match="has not signed"):
-            await desk.begin(user_id)
+            await api.begin(user_id)
 
 
 async def test_a_reset_identity_is_told(stage: Stage) -> None:

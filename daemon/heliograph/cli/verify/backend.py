@@ -11,7 +11,7 @@ from functools import partial
 
 from heliograph.accounts import Account, state_folder
 from heliograph.app.account import now_ms
-from heliograph.app.verification_api import TrustDesk
+from heliograph.app.verification_api import VerificationApi
 from heliograph.control.verification import VerificationClient, Verifying
 from heliograph.core.ids import UserId
 from heliograph.encryption.identity.device_trust import Trust
@@ -76,7 +76,7 @@ async def _alone(account: Account) -> AsyncIterator[Verifying]:
         stack.push_async_callback(_end, tasks)
         await _wait_published(keys, user_id, account.device_id)
         trust.turn()
-        yield TrustDesk({user_id: lambda: trust})
+        yield VerificationApi({user_id: lambda: trust})
 
 
 async def _load(account: Account) -> Secret:

@@ -28,7 +28,7 @@ from heliograph.core.record import Delivery
 from heliograph.core.status import AccountStatus, Connection, DaemonStatus
 from heliograph.desktop.decoder import Decoder
 from heliograph.desktop.pictures import Album
-from heliograph.encryption.identity.device_trust import Trust
+from heliograph.encryption.identity.device_trust import DeviceTrust
 from heliograph.encryption.identity.senders import Senders
 from heliograph.encryption.olm.key_files import set_aside
 from heliograph.encryption.olm.machine import Machine
@@ -151,7 +151,7 @@ class AccountRun:
         self._was_connected = False
         self.handoff: HandoffLoop | None = None
         """None while the account is not signed in."""
-        self.trust: Trust | None = None
+        self.trust: DeviceTrust | None = None
         """The same."""
 
     def take_signs(self, signs: Signs) -> None:
@@ -259,7 +259,7 @@ class AccountRun:
         self._album.source = Media(session).thumbnail
         self._watchdog.watch(self.account.user_id, lambda: self._delivery.is_stuck(now_ms(), STUCK_MS))
         key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=self._delivery.tell)
-        trust = Trust(
+        trust = DeviceTrust(
             keys,
             machine,
             clock=now_ms,
@@ -380,7 +380,7 @@ class AccountRun:
         policy = self._config.encryption.unverified_senders
         return machine if policy == "show" else Senders(machine, machine, keys, policy, clock=now_ms)
 
-    async def _want_locked(self, trust: Trust) -> None:
+    async def _want_locked(self, trust: DeviceTrust) -> None:
         """What could not be read before the start may be in the key backup by now."""
         with contextlib.suppress(StorageError):
             trust.want({each.key for each in await self._ledger.locked_events(None)})

@@ -32,7 +32,7 @@ from heliograph.desktop.opener import RoomOpener
 from heliograph.desktop.presence import DesktopPresence
 from heliograph.desktop.sounds import Sounds
 from heliograph.desktop.wakeups import Wakeups
-from heliograph.encryption.identity.device_trust import Trust
+from heliograph.encryption.identity.device_trust import DeviceTrust
 from heliograph.encryption.olm.key_files import destroy_outdated
 from heliograph.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, UserError
 from heliograph.loops.handoff import HandoffLoop, settle_all
@@ -253,7 +253,7 @@ async def _open_daemon_api(parts: Parts, runs: list[AccountRun], stack: contextl
     """What other programs ask and hear of us, and what becomes quiet with the hour. What it returns is called with each
     account that is open, and adds it to the runs."""
     api = DaemonApi(parts.daemon, (), parts.desktop, parts.opener, parts.quiet)
-    trusts: dict[str, Callable[[], Trust | None]] = {}
+    trusts: dict[str, Callable[[], DeviceTrust | None]] = {}
     control = Control(api, beside=[Verification1(VerificationApi(trusts))], badge_on=parts.config.desktop.badge)
     loops = {"bars and badges": api.run(control.publish)}
     hooks: Hooks | None = None

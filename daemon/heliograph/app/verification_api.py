@@ -5,14 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from heliograph.encryption.identity.device_trust import Trust
+from heliograph.encryption.identity.device_trust import DeviceTrust
 from heliograph.errors import UserError
 
 
 class VerificationApi:
     """`control.verification.Verifying` over the accounts that are signed in at the moment."""
 
-    def __init__(self, accounts: Mapping[str, Callable[[], Trust | None]]) -> None:
+    def __init__(self, accounts: Mapping[str, Callable[[], DeviceTrust | None]]) -> None:
         self._accounts = accounts
 
     async def begin(self, user_id: str) -> str:
@@ -30,7 +30,7 @@ class VerificationApi:
     async def unlock(self, user_id: str, kind: str, secret: str) -> bool:
         return await self._trust(user_id).unlock(kind, secret)
 
-    def _trust(self, user_id: str) -> Trust:
+    def _trust(self, user_id: str) -> DeviceTrust:
         find = self._accounts.get(user_id)
         trust = find() if find is not None else None
         if trust is None:

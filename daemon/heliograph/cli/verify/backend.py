@@ -14,7 +14,7 @@ from heliograph.app.account import now_ms
 from heliograph.app.verification_api import VerificationApi
 from heliograph.control.verification import VerificationClient, Verifying
 from heliograph.core.ids import UserId
-from heliograph.encryption.identity.device_trust import Trust
+from heliograph.encryption.identity.device_trust import DeviceTrust
 from heliograph.encryption.olm.machine import Machine
 from heliograph.errors import EXIT_NEEDS_LOGIN, LoggedOut, SecretsLocked, ServerError, UserError
 from heliograph.homeserver.client import HomeserverClient
@@ -64,7 +64,7 @@ async def _alone(account: Account) -> AsyncIterator[Verifying]:
         machine = await Machine.open(folder, user_id, account.device_id, secret.pickle_key, now_ms=now_ms())
         stack.push_async_callback(machine.close)
         keys = KeysClient(session)
-        trust = Trust(keys, machine, clock=now_ms)
+        trust = DeviceTrust(keys, machine, clock=now_ms)
         key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=lambda title, hint: None)
         token = (await ledger.account()).next_batch
         syncing = partial(_sync, HomeserverClient(session), machine, key_loop, trust, token)
@@ -95,7 +95,7 @@ async def _load(account: Account) -> Secret:
 
 
 async def _sync(
-    homeserver: HomeserverClient, machine: Machine, key_loop: KeyLoop, trust: Trust, token: str | None
+    homeserver: HomeserverClient, machine: Machine, key_loop: KeyLoop, trust: DeviceTrust, token: str | None
 ) -> None:
     """Never acknowledges rooms: the daemon's own token stays where it is."""
     while True:

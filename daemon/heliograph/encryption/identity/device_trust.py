@@ -42,7 +42,7 @@ async def _wait_for_daemon(room_keys: Collection[RoomKey]) -> None:
     """Whoever shows no messages need not judge them anew."""
 
 
-class Trust:
+class DeviceTrust:
     """`run` does the work, beside the sync loop. `tell` shows a notice, `ask` a question that `withdraw` ends."""
 
     def __init__(

@@ -16,7 +16,14 @@ from heliograph.core.encryption.values import Received
 from heliograph.core.encryption.verification import PREFIX, Message, Verification
 from heliograph.core.notification import Category, Notification, Urgency
 from heliograph.encryption.identity.cross_signing import read_own_keys
-from heliograph.encryption.identity.device_trust import AFTER_FAILURE_MS, DIFFER, LOOK_AGAIN_MS, MATCH, TOLD, Trust
+from heliograph.encryption.identity.device_trust import (
+    AFTER_FAILURE_MS,
+    DIFFER,
+    LOOK_AGAIN_MS,
+    MATCH,
+    TOLD,
+    DeviceTrust,
+)
 from heliograph.encryption.identity.sas import SasAgreement
 from heliograph.encryption.olm.machine import Machine
 from heliograph.errors import Unreachable, UserError
@@ -43,8 +50,8 @@ class Stage:
         self.standings: list[Standing] = []
         self.trust = self.make_trust()
 
-    def make_trust(self) -> Trust:
-        return Trust(
+    def make_trust(self) -> DeviceTrust:
+        return DeviceTrust(
             FakeKeys(self.server),
             self.machine,
             clock=lambda: self.now,
@@ -246,7 +253,7 @@ async def test_there_are_but_two_kinds_of_secret(stage: Stage) -> None:
 
 
 async def test_what_is_asked_goes_to_the_account_it_is_about(stage: Stage) -> None:
-    accounts: Mapping[str, Callable[[], Trust | None]] = {ME: lambda: stage.trust, ALICE: lambda: None}
+    accounts: Mapping[str, Callable[[], DeviceTrust | None]] = {ME: lambda: stage.trust, ALICE: lambda: None}
     api = VerificationApi(accounts)
     async with stage.running():
         transaction_id = await api.begin(ME)

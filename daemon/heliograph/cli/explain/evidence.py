@@ -169,14 +169,14 @@ async def _decrypted(account: Account, evidence: Evidence, event: Event) -> Evid
 
 
 async def _find_room(account: Account, session: Session, address: EventAddress) -> RoomId:
-    from heliograph.cli.rules.session import Desk, known_rooms
+    from heliograph.cli.rules.session import RulesSession, known_rooms
 
     if address.room is None:
         raise UserError(
             f"Heliograph has no record of {address.event_id}, and it is not known in which room it is.",
             "Say which one with --room, or give the link to the event that your client copies.",
         )
-    return await Desk(account, session, {}, await known_rooms(account.user_id)).room_id(address.room)
+    return await RulesSession(account, session, {}, await known_rooms(account.user_id)).room_id(address.room)
 
 
 async def _fetch_event(server: HomeserverClient, room_id: RoomId, event_id: EventId) -> Event:

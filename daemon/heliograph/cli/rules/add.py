@@ -8,7 +8,7 @@ from typing import Any
 import click
 
 from heliograph.cli.accounts.signed_in import account_option
-from heliograph.cli.rules.session import Desk, change_rules
+from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.cli.rules.sound_name import SoundName
 from heliograph.core.events import Json
 from heliograph.core.push.changes import Change, Refusal, Wish, actions_of, add_rule, names_exactly
@@ -65,18 +65,18 @@ def command(
       heliograph rules add underride/quiet-polls -c type=m.poll.start --dont-notify --before pager
     """
 
-    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
-        kind, rule_id = await desk.rule_name(rule)
+    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
+        kind, rule_id = await session.rule_name(rule)
         wish = Wish(
             kind,
             rule_id,
             _actions(actions, sound, highlight, dont_notify),
-            tuple([await _condition(desk, text) for text in conditions]),
+            tuple([await _condition(session, text) for text in conditions]),
             pattern,
         )
-        neighbours = [await _neighbour(desk, kind, name) for name in (before, after)]
-        changes = add_rule(desk.rules, wish, before=neighbours[0], after=neighbours[1])
-        return changes, _sentence(desk, wish)
+        neighbours = [await _neighbour(session, kind, name) for name in (before, after)]
+        changes = add_rule(session.rules, wish, before=neighbours[0], after=neighbours[1])
+        return changes, _sentence(session, wish)
 
     change_rules(user_id, plan)
     if rule.startswith("sender/"):
@@ -97,18 +97,18 @@ def _actions(actions: tuple[str, ...], sound: str | None, highlight: bool, dont_
     return (*given, *(action for action in usual if action != "notify")) if given else usual
 
 
-async def _condition(desk: Desk, text: str) -> Json:
+async def _condition(session: RulesSession, text: str) -> Json:
     if text.startswith(_ROOM) and not text.startswith(f"{_ROOM}="):
-        return names_exactly("room_id", await desk.room_id(text.removeprefix(_ROOM)))
+        return names_exactly("room_id", await session.room_id(text.removeprefix(_ROOM)))
     return read_condition(text)
 
 
-async def _neighbour(desk: Desk, kind: str, name: str | None) -> str | None:
+async def _neighbour(session: RulesSession, kind: str, name: str | None) -> str | None:
     """Also as KIND/ID, if it is the same kind."""
-    return None if name is None else await desk.rule_id(kind, name.removeprefix(f"{kind}/"))
+    return None if name is None else await session.rule_id(kind, name.removeprefix(f"{kind}/"))
 
 
-def _sentence(desk: Desk, wish: Wish) -> str:
+def _sentence(session: RulesSession, wish: Wish) -> str:
     ruleset = Ruleset.parse({wish.kind: [{"rule_id": wish.rule_id, **wish.body}]})
-    sentences = [word_rule(rule, desk.names) for rule in ruleset.rules]
+    sentences = [word_rule(rule, session.names) for rule in ruleset.rules]
     return f"{wish.kind}/{wish.rule_id}: {' '.join(sentences)}"

@@ -8,7 +8,7 @@ import click
 
 from heliograph.cli.accounts.signed_in import account_option
 from heliograph.cli.group import Group
-from heliograph.cli.rules.session import Desk, change_rules
+from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.cli.rules.sound_name import SoundName
 from heliograph.core.push.changes import Change, actions_of, add_keyword, remove_keyword
 from heliograph.core.push.verdict import verdict_of
@@ -46,10 +46,10 @@ def add(user_id: str | None, word: str, sound: str | None, highlight: bool) -> N
       heliograph rules keyword add "deploy*"
     """
 
-    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
+    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
         actions = actions_of(sound=sound, highlight=highlight)
         how = word_verdict(verdict_of(actions))
-        return add_keyword(desk.rules, word, actions), f"When a message says {word!r}: {how}."
+        return add_keyword(session.rules, word, actions), f"When a message says {word!r}: {how}."
 
     change_rules(user_id, plan)
 
@@ -65,8 +65,8 @@ def remove(user_id: str | None, word: str) -> None:
       heliograph rules keyword remove lunch
     """
 
-    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
-        changes = remove_keyword(desk.rules, word)
+    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
+        changes = remove_keyword(session.rules, word)
         return changes, f"{word!r} is no keyword of yours{' any more' if changes else ''}."
 
     change_rules(user_id, plan)

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from heliograph.cli.accounts.signed_in import account_option, choose_account
-from heliograph.cli.rules.session import open_desk
+from heliograph.cli.rules.session import open_rules
 from heliograph.core.push.rule import Rule
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.wording import Names, find_trouble, word_rule
@@ -42,8 +42,8 @@ def command(user_id: str | None, as_json: bool) -> None:
 
 
 async def _fetch(account: Account) -> tuple[Ruleset, Names]:
-    async with open_desk(account) as desk:
-        return desk.ruleset, desk.names
+    async with open_rules(account) as session:
+        return session.ruleset, session.names
 
 
 @dataclass(frozen=True, slots=True)

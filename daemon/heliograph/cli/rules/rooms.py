@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from heliograph.cli.accounts.signed_in import account_option
-from heliograph.cli.rules.session import Desk, change_rules
+from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId
 from heliograph.core.push.changes import Change, mute_room, only_mentions, unmute_room
@@ -53,10 +53,10 @@ def mentions_only(user_id: str | None, room: str) -> None:
 
 
 def _change(user_id: str | None, room: str, wish: Callable[[Json, RoomId], list[Change]], sentence: str) -> None:
-    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
-        room_id = await desk.room_id(room)
+    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
+        room_id = await session.room_id(room)
         if wish is not unmute_room:
-            await desk.check_joined(room_id)
-        return wish(desk.rules, room_id), sentence.format(desk.names.room(room_id))
+            await session.check_joined(room_id)
+        return wish(session.rules, room_id), sentence.format(session.names.room(room_id))
 
     change_rules(user_id, plan)

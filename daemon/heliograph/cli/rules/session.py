@@ -30,7 +30,7 @@ _MOST_ASKED = 1_000
 _LINE = 500
 
 
-class Desk:
+class RulesSession:
     """One account's rules as the homeserver has them at this moment."""
 
     def __init__(self, account: Account, session: Session, rules: Json, rooms: Sequence[RoomFacts]) -> None:
@@ -44,7 +44,7 @@ class Desk:
 
     @property
     def ruleset(self) -> Ruleset:
-        """Of the moment when the desk was opened."""
+        """As it was when the session was opened."""
         return Ruleset.parse(self.rules)
 
     async def rule_name(self, text: str) -> tuple[str, str]:
@@ -168,26 +168,26 @@ _HINTS = {
 
 
 @contextlib.asynccontextmanager
-async def open_desk(account: Account) -> AsyncIterator[Desk]:
+async def open_rules(account: Account) -> AsyncIterator[RulesSession]:
     """Raises UserError, SecretsLocked, ServerError. A Refusal from within becomes a UserError."""
     from heliograph.homeserver.push_rules import fetch_push_rules
 
     async with open_session(account) as session:
         rules = (await fetch_push_rules(session))["global"]
         try:
-            yield Desk(account, session, rules, await known_rooms(account.user_id))
+            yield RulesSession(account, session, rules, await known_rooms(account.user_id))
         except Refusal as refusal:
             raise UserError(_plain(refusal.title), _plain(refusal.hint)) from refusal
 
 
-def change_rules(user_id: str | None, plan: Callable[[Desk], Awaitable[tuple[Sequence[Change], str]]]) -> None:
+def change_rules(user_id: str | None, plan: Callable[[RulesSession], Awaitable[tuple[Sequence[Change], str]]]) -> None:
     """Does what `plan` says, and prints the sentence that it gives of what holds now."""
     account = choose_account(user_id)
 
     async def change() -> tuple[bool, str]:
-        async with open_desk(account) as desk:
-            changes, sentence = await plan(desk)
-            await desk.apply(changes)
+        async with open_rules(account) as rules:
+            changes, sentence = await plan(rules)
+            await rules.apply(changes)
             return bool(changes), sentence
 
     is_changed, sentence = asyncio.run(change())

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from heliograph.cli.accounts.signed_in import account_option
-from heliograph.cli.rules.session import Desk, change_rules
+from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.core.push.changes import Change, remove_rule, set_enabled
 
 
@@ -51,17 +51,17 @@ def remove(user_id: str | None, rule: str) -> None:
       heliograph rules remove override/pager
     """
 
-    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
-        kind, rule_id = await desk.existing_rule(rule)
-        return remove_rule(desk.rules, kind, rule_id), f"there is no rule {desk.rule(kind, rule_id)} any more."
+    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
+        kind, rule_id = await session.existing_rule(rule)
+        return remove_rule(session.rules, kind, rule_id), f"there is no rule {session.rule(kind, rule_id)} any more."
 
     change_rules(user_id, plan)
 
 
 def _switch(user_id: str | None, rule: str, *, enabled: bool) -> None:
-    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
-        kind, rule_id = await desk.existing_rule(rule)
-        changes = set_enabled(desk.rules, kind, rule_id, enabled=enabled)
-        return changes, f"{desk.rule(kind, rule_id)} is {'on' if enabled else 'off'}."
+    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
+        kind, rule_id = await session.existing_rule(rule)
+        changes = set_enabled(session.rules, kind, rule_id, enabled=enabled)
+        return changes, f"{session.rule(kind, rule_id)} is {'on' if enabled else 'off'}."
 
     change_rules(user_id, plan)

@@ -8,7 +8,7 @@ import click
 
 from heliograph.cli.accounts.signed_in import account_option
 from heliograph.cli.accounts.user_id import UserId
-from heliograph.cli.rules.session import Desk, change_rules
+from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.core.events import Json
 from heliograph.core.push.changes import Change
 from heliograph.core.push.changes import mute_user as mute
@@ -42,7 +42,7 @@ def unmute_user(user_id: str | None, user: str) -> None:
 
 
 def _change(user_id: str | None, user: str, wish: Callable[[Json, str], list[Change]], sentence: str) -> None:
-    async def plan(desk: Desk) -> tuple[Sequence[Change], str]:
-        return wish(desk.rules, user), sentence
+    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
+        return wish(session.rules, user), sentence
 
     change_rules(user_id, plan)

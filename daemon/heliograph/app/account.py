@@ -89,7 +89,7 @@ def now_ms() -> int:
 
 
 @dataclass(frozen=True, slots=True)
-class Parts:
+class SharedServices:
     """What all accounts share."""
 
     config: Config
@@ -106,32 +106,32 @@ class Parts:
 class AccountRun:
     """One account: its stores, its loops, and how it ended."""
 
-    def __init__(self, account: Account, status: AccountStatus, ledger: SqliteLedger, parts: Parts) -> None:
+    def __init__(self, account: Account, status: AccountStatus, ledger: SqliteLedger, shared: SharedServices) -> None:
         self.account = account
         self.on_rang: Callable[[Sequence[Delivery]], None] = lambda _: None
-        self._config = parts.config
-        self._sign_out_interval_s = parts.sign_out_interval_s
+        self._config = shared.config
+        self._sign_out_interval_s = shared.sign_out_interval_s
         self._ledger = ledger
         self._status = status
-        self._watchdog = parts.watchdog
-        self._daemon = parts.daemon
+        self._watchdog = shared.watchdog
+        self._daemon = shared.daemon
         self._album = Album(Decoder().decode, clock=now_ms)
         self._delivery = DeliveryLoop(
             ledger,
-            parts.desktop,
-            parts.opener,
+            shared.desktop,
+            shared.opener,
             self._status,
             DeliverySettings(
-                parts.config.notifications.max_rooms, parts.config.log.bodies, parts.config.privacy.privacy
+                shared.config.notifications.max_rooms, shared.config.log.bodies, shared.config.privacy.privacy
             ),
             clock=now_ms,
             jitter=random.random,
-            through=lambda: parts.quiet.through,
-            on_change=parts.daemon.note_change,
+            through=lambda: shared.quiet.through,
+            on_change=shared.daemon.note_change,
             on_rang=self._tell_rang,
             on_wish=self._take_wish,
-            gate=parts.gate,
-            pictures=self._album if parts.config.notifications.avatars else None,
+            gate=shared.gate,
+            pictures=self._album if shared.config.notifications.avatars else None,
         )
         self._keyring = KeyringWait(
             status,
@@ -140,7 +140,7 @@ class AccountRun:
             on_life=self._note_waiting,
             on_change=self._tell_state,
         )
-        self._opener = parts.opener
+        self._opener = shared.opener
         self._sync: SyncLoop | None = None
         self._asking: asyncio.Task[object] | None = None
         """Whether the access token is still good."""

@@ -15,7 +15,7 @@ from typing import Any
 
 from heliograph import __version__
 from heliograph.accounts import Account, sounds_folder, state_folder, state_root
-from heliograph.app.account import UNEXPECTED, AccountRun, Parts, now_ms
+from heliograph.app.account import UNEXPECTED, AccountRun, SharedServices, now_ms
 from heliograph.app.daemon_api import DaemonApi
 from heliograph.app.session_watch import SessionWatch
 from heliograph.app.verification_api import VerificationApi
@@ -85,13 +85,13 @@ async def run(
         opener = RoomOpener(config.desktop.open_with)
         quiet = await _open_quiet(config)
         await _destroy_outdated_keys()
-        parts = Parts(config, desktop, opener, quiet, watchdog, status, sign_out_interval_s)
+        shared = SharedServices(config, desktop, opener, quiet, watchdog, status, sign_out_interval_s)
         keeping = keep_running("keys set aside", _keep_destroying_outdated_keys, clock=now_ms)
         stack.push_async_callback(_cancel, start(keeping, name="keys set aside"))
         runs: list[AccountRun] = []
         """Those that are open; one more may join."""
-        join = await _open_daemon_api(parts, runs, stack)
-        late = await _open_accounts(parts, accounts, join, stack)
+        join = await _open_daemon_api(shared, runs, stack)
+        late = await _open_accounts(shared, accounts, join, stack)
         wakeups = Wakeups(lambda why: _nudge(runs, quiet, why))
         away_after_s = 60.0 * config.handoff.away_after
         presence = presence or DesktopPresence(away_after_s=away_after_s, monotonic=time.monotonic, beside=[wakeups])
@@ -159,7 +159,7 @@ Join = Callable[[AccountRun], None]
 
 
 async def _open_accounts(
-    parts: Parts, accounts: Sequence[Account], join: Join, stack: contextlib.AsyncExitStack
+    shared: SharedServices, accounts: Sequence[Account], join: Join, stack: contextlib.AsyncExitStack
 ) -> list[asyncio.Task[AccountRun]]:
     """Those that can be opened join; those that find a fault of ours are being opened again in these tasks.
 
@@ -169,7 +169,7 @@ async def _open_accounts(
     first_error: UserError | None = None
     for account in accounts:
         status = AccountStatus(account.user_id, account.homeserver)
-        opening = partial(_open_account, parts, account, status, stack)
+        opening = partial(_open_account, shared, account, status, stack)
         try:
             run = await opening()
         except UserError as error:
@@ -181,18 +181,18 @@ async def _open_accounts(
             late.append(_open_later(opening, status, stack))
         else:
             join(run)
-        parts.daemon.accounts.append(status)
-    if not parts.daemon.accounts and first_error is not None:
+        shared.daemon.accounts.append(status)
+    if not shared.daemon.accounts and first_error is not None:
         raise first_error
     return late
 
 
 async def _open_account(
-    parts: Parts, account: Account, status: AccountStatus, stack: contextlib.AsyncExitStack
+    shared: SharedServices, account: Account, status: AccountStatus, stack: contextlib.AsyncExitStack
 ) -> AccountRun:
     ledger = await SqliteLedger.open(state_folder(account.user_id))
     stack.push_async_callback(ledger.close)
-    return AccountRun(account, status, ledger, parts)
+    return AccountRun(account, status, ledger, shared)
 
 
 def _open_later(
@@ -249,16 +249,16 @@ async def _open_quiet(config: Config) -> QuietLoop:
     )
 
 
-async def _open_daemon_api(parts: Parts, runs: list[AccountRun], stack: contextlib.AsyncExitStack) -> Join:
+async def _open_daemon_api(shared: SharedServices, runs: list[AccountRun], stack: contextlib.AsyncExitStack) -> Join:
     """What other programs ask and hear of us, and what becomes quiet with the hour. What it returns is called with each
     account that is open, and adds it to the runs."""
-    api = DaemonApi(parts.daemon, (), parts.desktop, parts.opener, parts.quiet)
+    api = DaemonApi(shared.daemon, (), shared.desktop, shared.opener, shared.quiet)
     trusts: dict[str, Callable[[], DeviceTrust | None]] = {}
-    control = Control(api, beside=[Verification1(VerificationApi(trusts))], badge_on=parts.config.desktop.badge)
+    control = Control(api, beside=[Verification1(VerificationApi(trusts))], badge_on=shared.config.desktop.badge)
     loops = {"bars and badges": api.run(control.publish)}
     hooks: Hooks | None = None
-    parts.daemon.on_change = api.note_change
-    parts.desktop.listen(lambda _: api.note_change())
+    shared.daemon.on_change = api.note_change
+    shared.desktop.listen(lambda _: api.note_change())
 
     def wake() -> None:
         _tell_each(runs, AccountRun.wake)
@@ -266,16 +266,16 @@ async def _open_daemon_api(parts: Parts, runs: list[AccountRun], stack: contextl
 
     await control.start()
     stack.push_async_callback(control.stop)
-    loops["quiet"] = parts.quiet.run(wake)
+    loops["quiet"] = shared.quiet.run(wake)
     for name, loop in loops.items():
         stack.push_async_callback(_cancel, start(loop, name=name))
     api.note_change()
 
     def join(run: AccountRun) -> None:
         nonlocal hooks
-        if hooks is None and (command := parts.config.hooks.on_notification):
+        if hooks is None and (command := shared.config.hooks.on_notification):
             # Their trouble is told where the first account's is.
-            hooks = Hooks(command, parts.config.hooks.timeout_seconds, run.troubles)
+            hooks = Hooks(command, shared.config.hooks.timeout_seconds, run.troubles)
             stack.push_async_callback(_cancel, start(hooks.run(), name="hooks"))
         run.on_rang = partial(_tell_rang, control, hooks, run.account.user_id)
         trusts[run.account.user_id] = partial(getattr, run, "trust")

@@ -11,7 +11,7 @@ from heliograph.core.events import AccountData, Malformed
 from heliograph.core.ids import is_room_id, is_user_id
 from heliograph.homeserver.answer import plain
 from heliograph.homeserver.event import BROKEN
-from heliograph.homeserver.parts import Parts
+from heliograph.homeserver.parts import PartialDecoder
 
 _SILENCING = ("m.local_notification_settings.", "org.matrix.msc3890.local_notification_settings.")
 
@@ -21,18 +21,18 @@ def types(device_id: str) -> list[str]:
     return ["m.push_rules", "m.direct", "m.ignored_user_list", *_silencing_types(device_id)]
 
 
-def read(parts: Parts, raw: msgspec.Raw, device_id: str) -> AccountData:
+def read(decoding: PartialDecoder, raw: msgspec.Raw, device_id: str) -> AccountData:
     """What the events of `account_data` say, the last of a type last."""
     data = AccountData()
     silencing = _silencing_types(device_id)
-    for part in parts.events(raw, "account_data"):
+    for part in decoding.events(raw, "account_data"):
         type_ = ""
         try:
             event = _decode(part)
             type_ = event.type
             data = _after(data, type_, event.content, silencing)
         except BROKEN as error:
-            parts.malformed.append(Malformed("account_data", plain(f"{type_ or 'event'}: {error}")))
+            decoding.malformed.append(Malformed("account_data", plain(f"{type_ or 'event'}: {error}")))
     return data
 
 

@@ -11,7 +11,7 @@ from heliograph.core.events import JoinedRoom, Receipt, RoomSummary
 from heliograph.core.ids import EventId, RoomId, is_event_id, is_user_id
 from heliograph.homeserver.bounds import MAX_INTEGER, MAX_TOKEN
 from heliograph.homeserver.event import read_event
-from heliograph.homeserver.parts import ABSENT, Parts, decoder
+from heliograph.homeserver.parts import ABSENT, PartialDecoder, decoder
 
 _MAX_HEROES = 10
 _OWN_RECEIPTS = ("m.read", "m.read.private")
@@ -58,12 +58,12 @@ _counts = decoder(dict[str, _Count])
 _summary = decoder(_Summary)
 
 
-def read_joined_room(parts: Parts, raw: msgspec.Raw, room_id: RoomId, user_id: str) -> JoinedRoom | None:
+def read_joined_room(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId, user_id: str) -> JoinedRoom | None:
     """None if the entry is nothing at all. Only the user's own receipts are kept."""
-    room = parts.read(_room, raw, "rooms.join", room_id)
+    room = decoding.read(_room, raw, "rooms.join", room_id)
     if room is None:
         return None
-    timeline = parts.read(_timeline, room.timeline, "timeline", room_id)
+    timeline = decoding.read(_timeline, room.timeline, "timeline", room_id)
     # Events that cannot be told apart are a gap, to be filled like any other.
     has_gap = timeline.limited is True if timeline else room.timeline is not ABSENT
     timeline = timeline or _Timeline()
@@ -73,23 +73,27 @@ def read_joined_room(parts: Parts, raw: msgspec.Raw, room_id: RoomId, user_id: s
         timeline=tuple(read_event(bytes(event), room_id, "timeline") for event in timeline.events or ()),
         limited=has_gap,
         prev_batch=prev_batch if isinstance(prev_batch, str) and len(prev_batch) <= MAX_TOKEN else None,
-        state=tuple(read_event(bytes(event), room_id, "state") for event in parts.events(room.state, "state", room_id)),
-        receipts=tuple(_receipts(parts, room.ephemeral, room_id, user_id)),
-        fully_read=_fully_read(parts, room.account_data, room_id),
-        notification_count=_notification_count(parts, room, room_id),
-        summary=_room_summary(parts, room.summary, room_id),
+        state=tuple(
+            read_event(bytes(event), room_id, "state") for event in decoding.events(room.state, "state", room_id)
+        ),
+        receipts=tuple(_receipts(decoding, room.ephemeral, room_id, user_id)),
+        fully_read=_fully_read(decoding, room.account_data, room_id),
+        notification_count=_notification_count(decoding, room, room_id),
+        summary=_room_summary(decoding, room.summary, room_id),
     )
 
 
-def _contents(parts: Parts, raw: msgspec.Raw, where: str, room_id: RoomId, type_: str) -> Iterator[dict[str, Any]]:
-    for part in parts.events(raw, where, room_id):
-        event = parts.read(_event, part, where, room_id)
+def _contents(
+    decoding: PartialDecoder, raw: msgspec.Raw, where: str, room_id: RoomId, type_: str
+) -> Iterator[dict[str, Any]]:
+    for part in decoding.events(raw, where, room_id):
+        event = decoding.read(_event, part, where, room_id)
         if event is not None and event.type == type_:
             yield event.content
 
 
-def _receipts(parts: Parts, raw: msgspec.Raw, room_id: RoomId, user_id: str) -> Iterator[Receipt]:
-    for content in _contents(parts, raw, "ephemeral", room_id, "m.receipt"):
+def _receipts(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId, user_id: str) -> Iterator[Receipt]:
+    for content in _contents(decoding, raw, "ephemeral", room_id, "m.receipt"):
         for event_id, by_type in content.items():
             if not isinstance(by_type, dict) or not is_event_id(event_id):
                 continue
@@ -101,24 +105,24 @@ def _receipts(parts: Parts, raw: msgspec.Raw, room_id: RoomId, user_id: str) -> 
                     yield Receipt(room_id, event_id, thread if isinstance(thread, str) else None)
 
 
-def _fully_read(parts: Parts, raw: msgspec.Raw, room_id: RoomId) -> EventId | None:
-    for content in _contents(parts, raw, "room account_data", room_id, "m.fully_read"):
+def _fully_read(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId) -> EventId | None:
+    for content in _contents(decoding, raw, "room account_data", room_id, "m.fully_read"):
         event_id = content.get("event_id")
         if is_event_id(event_id):
             return event_id
     return None
 
 
-def _notification_count(parts: Parts, room: _Room, room_id: RoomId) -> int | None:
-    main = parts.read(_count, room.unread_notifications, "unread_notifications", room_id)
+def _notification_count(decoding: PartialDecoder, room: _Room, room_id: RoomId) -> int | None:
+    main = decoding.read(_count, room.unread_notifications, "unread_notifications", room_id)
     if main is None or main.notification_count is None:
         return None
-    threads = parts.read(_counts, room.unread_thread_notifications, "unread_thread_notifications", room_id) or {}
+    threads = decoding.read(_counts, room.unread_thread_notifications, "unread_thread_notifications", room_id) or {}
     return _bounded(main.notification_count + sum(thread.notification_count or 0 for thread in threads.values()))
 
 
-def _room_summary(parts: Parts, raw: msgspec.Raw, room_id: RoomId) -> RoomSummary:
-    summary = parts.read(_summary, raw, "summary", room_id)
+def _room_summary(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId) -> RoomSummary:
+    summary = decoding.read(_summary, raw, "summary", room_id)
     if summary is None:
         return RoomSummary()
     heroes = None if summary.heroes is None else tuple(u for u in summary.heroes[:_MAX_HEROES] if is_user_id(u))

@@ -30,7 +30,7 @@ _events = decoder(_Events)
 _by_room = decoder(dict[str, msgspec.Raw])
 
 
-class Parts:
+class PartialDecoder:
     """Decodes parts of one answer and collects what was malformed among them."""
 
     def __init__(self) -> None:

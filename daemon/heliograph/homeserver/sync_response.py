@@ -14,7 +14,7 @@ from heliograph.homeserver.answer import bad_answer
 from heliograph.homeserver.bounds import MAX_TOKEN
 from heliograph.homeserver.event import BROKEN, MAX_EVENT, read_notification, read_stripped
 from heliograph.homeserver.joined_room import read_joined_room
-from heliograph.homeserver.parts import ABSENT, Parts, decoder
+from heliograph.homeserver.parts import ABSENT, PartialDecoder, decoder
 
 _EVENT_LEVEL = 7
 """How deep an event stands in a body: rooms, join, room, timeline, events."""
@@ -65,25 +65,25 @@ def decode(body: bytes, *, user_id: str, device_id: str) -> Sync:
     next_batch = _next_batch(answer.next_batch)
     if next_batch is None:
         raise bad_answer(200, body)
-    parts = Parts()
-    rooms = parts.read(_rooms, answer.rooms, "rooms") or _Rooms()
+    decoding = PartialDecoder()
+    rooms = decoding.read(_rooms, answer.rooms, "rooms") or _Rooms()
     joined = (
-        read_joined_room(parts, raw, room_id, user_id)
-        for room_id, raw in parts.by_room(rooms.join, "rooms.join").items()
+        read_joined_room(decoding, raw, room_id, user_id)
+        for room_id, raw in decoding.by_room(rooms.join, "rooms.join").items()
     )
     return Sync(
         next_batch=next_batch,
         joined=tuple(room for room in joined if room is not None),
-        invited=_invited_rooms(parts, rooms.invite),
-        left=tuple(parts.by_room(rooms.leave, "rooms.leave")),
-        account_data=account_data.read(parts, answer.account_data, device_id),
-        to_device=_to_device(parts, answer.to_device),
-        notifications=_notifications(parts, answer.notifications)
-        or _notifications(parts, answer.unstable_notifications),
-        one_time_keys=_one_time_keys(parts, answer.device_one_time_keys_count),
-        has_unused_fallback_key=_has_fallback_key(parts, answer.device_unused_fallback_key_types),
-        has_changed_devices=_has_changed_devices(parts, answer.device_lists, user_id),
-        malformed=tuple(parts.malformed),
+        invited=_invited_rooms(decoding, rooms.invite),
+        left=tuple(decoding.by_room(rooms.leave, "rooms.leave")),
+        account_data=account_data.read(decoding, answer.account_data, device_id),
+        to_device=_to_device(decoding, answer.to_device),
+        notifications=_notifications(decoding, answer.notifications)
+        or _notifications(decoding, answer.unstable_notifications),
+        one_time_keys=_one_time_keys(decoding, answer.device_one_time_keys_count),
+        has_unused_fallback_key=_has_fallback_key(decoding, answer.device_unused_fallback_key_types),
+        has_changed_devices=_has_changed_devices(decoding, answer.device_lists, user_id),
+        malformed=tuple(decoding.malformed),
         size=len(body),
     )
 
@@ -108,42 +108,42 @@ def _next_batch(raw: msgspec.Raw) -> str | None:
     return token if isinstance(token, str) and 0 < len(token) <= MAX_TOKEN else None
 
 
-def _invited_rooms(parts: Parts, raw: msgspec.Raw) -> tuple[InvitedRoom, ...]:
+def _invited_rooms(decoding: PartialDecoder, raw: msgspec.Raw) -> tuple[InvitedRoom, ...]:
     rooms = []
-    for room_id, entry in parts.by_room(raw, "rooms.invite").items():
-        room = parts.read(_invited, entry, "rooms.invite", room_id)
-        events = parts.events(room.invite_state, "invite_state", room_id) if room else []
+    for room_id, entry in decoding.by_room(raw, "rooms.invite").items():
+        room = decoding.read(_invited, entry, "rooms.invite", room_id)
+        events = decoding.events(room.invite_state, "invite_state", room_id) if room else []
         state = tuple(read_stripped(bytes(event), room_id, "invite_state") for event in events)
         rooms.append(InvitedRoom(room_id, state))
     return tuple(rooms)
 
 
-def _to_device(parts: Parts, raw: msgspec.Raw) -> tuple[bytes, ...]:
+def _to_device(decoding: PartialDecoder, raw: msgspec.Raw) -> tuple[bytes, ...]:
     kept = []
-    for event in parts.events(raw, "to_device"):
+    for event in decoding.events(raw, "to_device"):
         if len(event) <= MAX_EVENT and (text := bytes(event))[:1] == b"{":
             kept.append(text)
         else:
-            parts.malformed.append(Malformed("to_device", "not an object, or too large"))
+            decoding.malformed.append(Malformed("to_device", "not an object, or too large"))
     return tuple(kept)
 
 
-def _one_time_keys(parts: Parts, raw: msgspec.Raw) -> int | None:
+def _one_time_keys(decoding: PartialDecoder, raw: msgspec.Raw) -> int | None:
     """An algorithm that is not listed has none."""
-    counts = parts.read(_counts, raw, "device_one_time_keys_count")
+    counts = decoding.read(_counts, raw, "device_one_time_keys_count")
     return None if counts is None else max(0, counts.get(ONE_TIME_KEY, 0))
 
 
-def _has_fallback_key(parts: Parts, raw: msgspec.Raw) -> bool | None:
-    names = parts.read(_names, raw, "device_unused_fallback_key_types")
+def _has_fallback_key(decoding: PartialDecoder, raw: msgspec.Raw) -> bool | None:
+    names = decoding.read(_names, raw, "device_unused_fallback_key_types")
     return None if names is None else ONE_TIME_KEY in names
 
 
-def _has_changed_devices(parts: Parts, raw: msgspec.Raw, user_id: str) -> bool:
+def _has_changed_devices(decoding: PartialDecoder, raw: msgspec.Raw, user_id: str) -> bool:
     """Of the user's own: nobody else's are kept track of."""
-    lists = parts.read(_device_lists, raw, "device_lists")
-    return lists is not None and user_id in (parts.read(_names, lists.changed, "device_lists.changed") or ())
+    lists = decoding.read(_device_lists, raw, "device_lists")
+    return lists is not None and user_id in (decoding.read(_names, lists.changed, "device_lists.changed") or ())
 
 
-def _notifications(parts: Parts, raw: msgspec.Raw) -> tuple[ServerNotification | Malformed, ...]:
-    return tuple(read_notification(bytes(entry)) for entry in parts.read(_list, raw, "notifications") or ())
+def _notifications(decoding: PartialDecoder, raw: msgspec.Raw) -> tuple[ServerNotification | Malformed, ...]:
+    return tuple(read_notification(bytes(entry)) for entry in decoding.read(_list, raw, "notifications") or ())

@@ -49,7 +49,7 @@ from heliograph.homeserver.room_actions import RoomActionsClient
 from heliograph.homeserver.rooms import RoomsClient
 from heliograph.homeserver.session import Session
 from heliograph.loops.acknowledgements import AcknowledgementLoop
-from heliograph.loops.actions import Actor
+from heliograph.loops.actions import ActionRunner
 from heliograph.loops.delivery.loop import DeliveryLoop, DeliverySettings
 from heliograph.loops.handoff import HandoffLoop
 from heliograph.loops.keys import KeyLoop
@@ -144,7 +144,7 @@ class AccountRun:
         self._sync: SyncLoop | None = None
         self._asking: asyncio.Task[object] | None = None
         """Whether the access token is still good."""
-        self._actor: Actor | None = None
+        self._actions: ActionRunner | None = None
         self._mutes: MuteLoop | None = None
         self._acknowledgements: AcknowledgementLoop | None = None
         self._signs = Signs()
@@ -302,7 +302,7 @@ class AccountRun:
         replier = Replier(RoomsClient(session), self._ledger, sender)
         rooms = RoomActionsClient(session)
         self._mutes = mutes = MuteLoop(rooms, self._ledger, clock=now_ms, jitter=random.random)
-        self._actor = actor = Actor(
+        self._actions = actions = ActionRunner(
             rooms,
             self._delivery,
             self._opener,
@@ -347,8 +347,8 @@ class AccountRun:
             await handoff.give_back()
             raise
         finally:
-            self._sync = self.handoff = self.trust = self._actor = self._mutes = None
-            await actor.finish(LAST_ACTION_S)
+            self._sync = self.handoff = self.trust = self._actions = self._mutes = None
+            await actions.finish(LAST_ACTION_S)
             if self._asking is not None:
                 beside.append(self._asking)
             for task in beside:
@@ -362,13 +362,13 @@ class AccountRun:
             self._asking = start_beside(self._sync.collect(), name="asking whether the token is good")
 
     async def _do(self, wish: Wish) -> None:
-        if self._actor is None:
+        if self._actions is None:
             raise UserError(*self._not_signed_in())
-        await self._actor.do(wish)
+        await self._actions.do(wish)
 
     def _take_wish(self, wish: Wish) -> None:
-        if self._actor is not None:
-            self._actor.take(wish)
+        if self._actions is not None:
+            self._actions.take(wish)
             return
         notice = word_failure(wish, *self._not_signed_in(), self.account.user_id)
         self._delivery.ask(f"not signed in {wish}", replace(notice, actions=()), lambda _: None)

@@ -38,7 +38,7 @@ class Reply(Protocol):
     async def __call__(self, room_id: RoomId, text: str, transaction_id: str) -> object: ...
 
 
-class Actor:
+class ActionRunner:
     """`mute` mutes a room for that long, or for ever; it raises ServerError and StorageError."""
 
     def __init__(

@@ -24,7 +24,7 @@ from heliograph.errors import (
     Unreachable,
     UserError,
 )
-from heliograph.loops.actions import MAX_UNDER_WAY, Actor
+from heliograph.loops.actions import MAX_UNDER_WAY, ActionRunner
 from support.builders import ALICE, ROOM
 from support.waiting import until
 
@@ -74,7 +74,7 @@ class Stage:
         self.muted: list[tuple[str, Span]] = []
         self.reply_troubles: list[UserError] = []
         self.mute_troubles: list[ServerError | StorageError | Exception] = []
-        self.actor = Actor(
+        self.runner = ActionRunner(
             self.rooms,
             self.popups,
             self.opener,
@@ -103,15 +103,15 @@ def stage() -> Stage:
 
 async def test_a_room_is_marked_as_read_privately_unless_the_user_wants_it_otherwise(stage: Stage) -> None:
     open_hearted = Stage(has_public_receipts=True)
-    await stage.actor.do(READ)
-    await open_hearted.actor.do(READ)
+    await stage.runner.do(READ)
+    await open_hearted.runner.do(READ)
     assert stage.rooms.done == [("private", ROOM, "$a")]
     assert open_hearted.rooms.done == [("public", ROOM, "$a")]
     assert stage.popups.noted == [(ROOM, "$a")]
 
 
 async def test_who_answers_has_read(stage: Stage) -> None:
-    await stage.actor.do(REPLY)
+    await stage.runner.do(REPLY)
     assert stage.replies == [(ROOM, "on my way", "")]
     assert stage.rooms.done == [("private", ROOM, "$a")]
     assert stage.popups.noted == [(ROOM, "$a")]
@@ -119,13 +119,13 @@ async def test_who_answers_has_read(stage: Stage) -> None:
 
 async def test_a_reply_that_was_sent_is_sent_though_the_receipt_fails(stage: Stage) -> None:
     stage.rooms.failures.append(GONE)
-    await stage.actor.do(REPLY)
+    await stage.runner.do(REPLY)
     assert stage.popups.noted == [(ROOM, None)]
     assert stage.popups.questions == {}
 
 
 async def test_a_reply_to_what_has_no_event_marks_nothing_as_read(stage: Stage) -> None:
-    await stage.actor.do(replace(REPLY, event_id=None))
+    await stage.runner.do(replace(REPLY, event_id=None))
     assert stage.rooms.done == []
     assert stage.popups.noted == [(ROOM, None)]
 
@@ -133,7 +133,7 @@ async def test_a_reply_to_what_has_no_event_marks_nothing_as_read(stage: Stage) 
 @pytest.mark.expected_log("Not done in !room:example.org", times=2)
 async def test_a_failed_reply_says_so_and_keeps_what_was_typed_and_is_sent_once_in_the_end(stage: Stage) -> None:
     stage.reply_troubles = [UserError("The reply was not sent: no answer in time.", "Try again.")] * 2
-    stage.actor.take(REPLY)
+    stage.runner.take(REPLY)
     for _ in range(2):
         await until(lambda: stage.popups.questions)
         assert stage.popups.question.summary == "Your reply to Lunch was not sent"
@@ -147,7 +147,7 @@ async def test_a_failed_reply_says_so_and_keeps_what_was_typed_and_is_sent_once_
 @pytest.mark.expected_log("Not done in !room:example.org")
 async def test_looking_at_the_room_does_not_lose_what_was_typed(stage: Stage) -> None:
     stage.reply_troubles = [UserError("No.", "Later.")]
-    stage.actor.take(REPLY)
+    stage.runner.take(REPLY)
     await until(lambda: stage.popups.questions)
     stage.popups.answer("Open room")
     await until(lambda: stage.opener.opened)
@@ -159,7 +159,7 @@ async def test_looking_at_the_room_does_not_lose_what_was_typed(stage: Stage) ->
 async def test_a_room_that_cannot_be_opened_is_told_of(stage: Stage) -> None:
     stage.opener.works = False
     stage.rooms.failures.append(GONE)
-    stage.actor.take(READ)
+    stage.runner.take(READ)
     await until(lambda: stage.popups.questions)
     stage.popups.answer("Open room")
     await until(lambda: stage.popups.questions)
@@ -180,7 +180,7 @@ async def test_a_room_that_cannot_be_opened_is_told_of(stage: Stage) -> None:
 )
 async def test_a_failure_is_told_in_words_and_leaves_it_unread(stage: Stage, trouble: ServerError, words: str) -> None:
     stage.rooms.failures.append(trouble)
-    stage.actor.take(READ)
+    stage.runner.take(READ)
     await until(lambda: stage.popups.questions)
     assert stage.popups.question.summary == "Lunch could not be marked as read"
     assert words in stage.popups.question.body
@@ -194,14 +194,14 @@ async def test_many_rooms_that_could_not_be_marked_as_read_are_one_notice(stage:
     rooms = [RoomId(f"!room{number}:example.org") for number in range(30)]
     stage.rooms.failures.extend([GONE] * 30)
     for room in rooms:
-        stage.actor.take(replace(READ, room_id=room))
+        stage.runner.take(replace(READ, room_id=room))
     await until(lambda: stage.popups.questions and stage.popups.question.summary.startswith("30 rooms"))
     assert [action.label for action in stage.popups.question.actions] == ["Try again"]
     stage.popups.answer("Try again")
     await until(lambda: len(stage.popups.noted) == 30)
     assert {room for room, _ in stage.popups.noted} == set(rooms)
     stage.rooms.failures.append(GONE)
-    stage.actor.take(READ)
+    stage.runner.take(READ)
     await until(lambda: stage.popups.questions)
     assert stage.popups.question.summary == "Lunch could not be marked as read"
 
@@ -209,16 +209,16 @@ async def test_many_rooms_that_could_not_be_marked_as_read_are_one_notice(stage:
 @pytest.mark.expected_log("Not done in !room:example.org")
 async def test_the_notice_goes_when_the_room_was_marked_as_read_after_all(stage: Stage) -> None:
     stage.rooms.failures.append(GONE)
-    stage.actor.take(READ)
+    stage.runner.take(READ)
     await until(lambda: stage.popups.questions)
-    await stage.actor.do(READ)
+    await stage.runner.do(READ)
     assert stage.popups.questions == {}
 
 
 @pytest.mark.expected_log("Not done in !room:example.org")
 async def test_a_disk_that_takes_nothing_is_told_of(stage: Stage) -> None:
     stage.mute_troubles.append(StorageError("no space left"))
-    stage.actor.take(Wish(Verb.MUTE, ROOM, "Lunch", span=Span.DAY))
+    stage.runner.take(Wish(Verb.MUTE, ROOM, "Lunch", span=Span.DAY))
     await until(lambda: stage.popups.questions)
     assert "no space left" in stage.popups.question.body
 
@@ -226,14 +226,14 @@ async def test_a_disk_that_takes_nothing_is_told_of(stage: Stage) -> None:
 async def test_a_fault_of_our_own_is_told_of_too(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     stage.mute_troubles.append(ZeroDivisionError())
     with caplog.at_level(logging.CRITICAL, "heliograph"):
-        stage.actor.take(Wish(Verb.MUTE, ROOM, "Lunch", span=Span.DAY))
+        stage.runner.take(Wish(Verb.MUTE, ROOM, "Lunch", span=Span.DAY))
         await until(lambda: stage.popups.questions)
     assert "unexpected fault" in stage.popups.question.body
 
 
 @pytest.mark.parametrize("span", Span)
 async def test_for_how_long_a_room_is_muted_is_asked(stage: Stage, span: Span) -> None:
-    stage.actor.take(Wish(Verb.MUTE, ROOM, "Lunch"))
+    stage.runner.take(Wish(Verb.MUTE, ROOM, "Lunch"))
     assert stage.popups.question.summary == "Mute Lunch?"
     assert stage.muted == []
     label = {Span.HOUR: "For an hour", Span.DAY: "For a day", Span.FOREVER: "For ever"}[span]
@@ -243,17 +243,17 @@ async def test_for_how_long_a_room_is_muted_is_asked(stage: Stage, span: Span) -
 
 
 async def test_an_invite_to_two_becomes_a_conversation_with_its_sender(stage: Stage) -> None:
-    await stage.actor.do(Wish(Verb.ACCEPT, ROOM, "Alice", direct_with=ALICE))
-    await stage.actor.do(Wish(Verb.ACCEPT, OTHER_ROOM, "Other"))
+    await stage.runner.do(Wish(Verb.ACCEPT, ROOM, "Alice", direct_with=ALICE))
+    await stage.runner.do(Wish(Verb.ACCEPT, OTHER_ROOM, "Other"))
     assert stage.rooms.done == [("join", ROOM), ("direct", ROOM, ALICE), ("join", OTHER_ROOM)]
     assert stage.popups.noted == [(ROOM, None), (OTHER_ROOM, None)]
 
 
 async def test_a_room_that_was_joined_is_joined_though_it_cannot_be_filed(stage: Stage) -> None:
-    actor = stage.actor
+    runner = stage.runner
 
     async def accept() -> None:
-        await actor.do(Wish(Verb.ACCEPT, ROOM, "Alice", direct_with=ALICE))
+        await runner.do(Wish(Verb.ACCEPT, ROOM, "Alice", direct_with=ALICE))
 
     stage.rooms.answering.clear()
     task = asyncio.create_task(accept())
@@ -266,7 +266,7 @@ async def test_a_room_that_was_joined_is_joined_though_it_cannot_be_filed(stage:
 
 
 async def test_a_declined_invite_is_left(stage: Stage) -> None:
-    await stage.actor.do(Wish(Verb.DECLINE, ROOM, "Lunch"))
+    await stage.runner.do(Wish(Verb.DECLINE, ROOM, "Lunch"))
     assert stage.rooms.done == [("leave", ROOM)]
     assert stage.popups.noted == [(ROOM, None)]
 
@@ -274,7 +274,7 @@ async def test_a_declined_invite_is_left(stage: Stage) -> None:
 async def test_replies_to_a_room_arrive_in_the_order_they_were_typed(stage: Stage) -> None:
     stage.rooms.answering.clear()
     for number in range(5):
-        stage.actor.take(replace(REPLY, text=str(number)))
+        stage.runner.take(replace(REPLY, text=str(number)))
     await asyncio.sleep(0)
     stage.rooms.answering.set()
     await until(lambda: len(stage.replies) == 5)
@@ -283,8 +283,8 @@ async def test_replies_to_a_room_arrive_in_the_order_they_were_typed(stage: Stag
 
 async def test_one_room_that_hangs_holds_up_no_other(stage: Stage) -> None:
     stage.rooms.answering.clear()
-    stage.actor.take(READ)
-    stage.actor.take(Wish(Verb.MUTE, OTHER_ROOM, "Other", span=Span.HOUR))
+    stage.runner.take(READ)
+    stage.runner.take(Wish(Verb.MUTE, OTHER_ROOM, "Other", span=Span.HOUR))
     await until(lambda: stage.muted)
     assert stage.popups.noted == []
 
@@ -293,26 +293,26 @@ async def test_one_room_that_hangs_holds_up_no_other(stage: Stage) -> None:
 async def test_what_is_under_way_is_bounded(stage: Stage) -> None:
     stage.rooms.answering.clear()
     for _ in range(MAX_UNDER_WAY + 1):
-        stage.actor.take(READ)
+        stage.runner.take(READ)
     assert "Too much" in stage.popups.question.body
     stage.rooms.answering.set()
     await until(lambda: len(stage.rooms.done) == MAX_UNDER_WAY)
 
 
 async def test_at_the_end_what_is_under_way_gets_a_moment_and_no_more(stage: Stage) -> None:
-    await stage.actor.finish(1)
+    await stage.runner.finish(1)
     stage.rooms.answering.clear()
-    stage.actor.take(REPLY)
-    finishing = asyncio.create_task(stage.actor.finish(10))
+    stage.runner.take(REPLY)
+    finishing = asyncio.create_task(stage.runner.finish(10))
     await asyncio.sleep(1)
     stage.rooms.answering.set()
     await finishing
     assert len(stage.replies) == 1
     stage.rooms.answering.clear()
-    stage.actor.take(REPLY)
+    stage.runner.take(REPLY)
     with contextlib.suppress(TimeoutError):
         async with asyncio.timeout(60):
-            await stage.actor.finish(2)
+            await stage.runner.finish(2)
     stage.rooms.answering.set()
     await asyncio.sleep(1)
     assert len(stage.replies) == 1

@@ -20,7 +20,7 @@ from heliograph.core.encryption.trust import Standing
 from heliograph.core.encryption.values import RoomKey
 from heliograph.core.ids import EventKey
 from heliograph.core.outage import ABOUT_SYNC
-from heliograph.core.popups.actions import Wish, word_failure
+from heliograph.core.popups.actions import ActionRequest, word_failure
 from heliograph.core.popups.bursts import SoundGate
 from heliograph.core.pushers.fallback import fallback_pusher
 from heliograph.core.pushers.handoff import HandoffSettings, Signs
@@ -129,7 +129,7 @@ class AccountRun:
             through=lambda: shared.quiet.through,
             on_change=shared.daemon.note_change,
             on_rang=self._tell_rang,
-            on_wish=self._take_wish,
+            on_request=self._take_request,
             gate=shared.gate,
             pictures=self._album if shared.config.notifications.avatars else None,
         )
@@ -361,17 +361,17 @@ class AccountRun:
         if self._sync is not None and (self._asking is None or self._asking.done()):
             self._asking = start_beside(self._sync.collect(), name="asking whether the token is good")
 
-    async def _do(self, wish: Wish) -> None:
+    async def _do(self, request: ActionRequest) -> None:
         if self._actions is None:
             raise UserError(*self._not_signed_in())
-        await self._actions.do(wish)
+        await self._actions.do(request)
 
-    def _take_wish(self, wish: Wish) -> None:
+    def _take_request(self, request: ActionRequest) -> None:
         if self._actions is not None:
-            self._actions.take(wish)
+            self._actions.take(request)
             return
-        notice = word_failure(wish, *self._not_signed_in(), self.account.user_id)
-        self._delivery.ask(f"not signed in {wish}", replace(notice, actions=()), lambda _: None)
+        notice = word_failure(request, *self._not_signed_in(), self.account.user_id)
+        self._delivery.ask(f"not signed in {request}", replace(notice, actions=()), lambda _: None)
 
     def _not_signed_in(self) -> tuple[str, str]:
         return f"{self.account.user_id} is not signed in at the moment.", "See `heliograph status` for the reason."

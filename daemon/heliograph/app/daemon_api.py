@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from heliograph.core.ids import RoomId, is_event_id, is_room_id
-from heliograph.core.popups.actions import Verb, Wish, wishes
+from heliograph.core.popups.actions import ActionKind, ActionRequest, action_requests
 from heliograph.core.popups.quiet import DO_NOT_DISTURB
 from heliograph.core.status import AccountStatus, DaemonStatus
 from heliograph.core.summary.summary import Summary, summarize
@@ -38,7 +38,7 @@ class AccountHandle:
     status: AccountStatus
     ledger: Ledger
     delivery: DeliveryLoop
-    do: Callable[[Wish], Awaitable[None]]
+    do: Callable[[ActionRequest], Awaitable[None]]
     """What the user wants of a room. Raises UserError if it was not done."""
 
 
@@ -170,7 +170,7 @@ class DaemonApi:
             raise UserError("An invite cannot be marked as read.", _answer_invite(room_id))
         if newest is None:
             raise UserError("There is nothing unread in this room.", "heliograph inbox")
-        await handle.do(Wish(Verb.MARK_READ, room_id, room_id, newest))
+        await handle.do(ActionRequest(ActionKind.MARK_READ, room_id, room_id, newest))
 
     async def reply(self, account: str, room: str, text: str) -> None:
         handle, room_id = self._find(account), _room_id(room)
@@ -178,21 +178,21 @@ class DaemonApi:
         newest = next((each.event_id for each in reversed(unread) if is_event_id(each.event_id)), None)
         if newest is None and unread:
             raise UserError("You are only invited to this room, and cannot write there yet.", _answer_invite(room_id))
-        await handle.do(Wish(Verb.REPLY, room_id, room_id, newest, text))
+        await handle.do(ActionRequest(ActionKind.REPLY, room_id, room_id, newest, text))
 
     async def accept(self, account: str, room: str) -> None:
-        await self._answer(Verb.ACCEPT, account, room)
+        await self._answer(ActionKind.ACCEPT, account, room)
 
     async def decline(self, account: str, room: str) -> None:
-        await self._answer(Verb.DECLINE, account, room)
+        await self._answer(ActionKind.DECLINE, account, room)
 
-    async def _answer(self, verb: Verb, account: str, room: str) -> None:
+    async def _answer(self, kind: ActionKind, account: str, room: str) -> None:
         handle, room_id = self._find(account), _room_id(room)
         invites = [each for each in await handle.ledger.open_deliveries([room_id]) if is_invite_id(each.event_id)]
         if not invites:
             raise UserError("There is no invite to this room that waits for an answer.", "heliograph inbox")
-        (wish,) = wishes(invites)
-        await handle.do(replace(wish, verb=verb))
+        (request,) = action_requests(invites)
+        await handle.do(replace(request, kind=kind))
 
     async def pause(self, words: str) -> int:
         until_ms = await self._quiet.pause(words)

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Notification, Target
-from heliograph.core.popups.actions import GO_THERE, RETRY, Span, Verb, Wish, ask_span, word_failure
+from heliograph.core.popups.actions import GO_THERE, RETRY, ActionKind, ActionRequest, Span, ask_span, word_failure
 from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError, UserError
 from heliograph.ports.desktop import Opener
 from heliograph.ports.homeserver import RoomActions
@@ -62,36 +62,36 @@ class ActionRunner:
         self._tasks: set[asyncio.Task[object]] = set()
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """By room: two replies arrive in the order in which they were typed."""
-        self._unread: dict[str, Wish] = {}
+        self._unread: dict[str, ActionRequest] = {}
         """By room: what could not be marked as read. One notice is about all of it."""
 
-    def take(self, wish: Wish) -> None:
+    def take(self, request: ActionRequest) -> None:
         """Has it done, and says so if that does not work. Returns at once."""
-        if wish.verb is Verb.MUTE and wish.span is None:
+        if request.kind is ActionKind.MUTE and request.span is None:
             self._popups.ask(
-                f"mute {wish.room_id}",
-                ask_span(wish, self._rooms.user_id),
-                lambda key: self.take(replace(wish, span=Span(key))),
+                f"mute {request.room_id}",
+                ask_span(request, self._rooms.user_id),
+                lambda key: self.take(replace(request, span=Span(key))),
             )
             return
-        if wish.verb is Verb.REPLY and not wish.transaction_id:
-            wish = replace(wish, transaction_id=self._make_id())
+        if request.kind is ActionKind.REPLY and not request.transaction_id:
+            request = replace(request, transaction_id=self._make_id())
         if len(self._tasks) >= MAX_UNDER_WAY:
-            self._tell_failure(wish, UserError("Too much is under way already.", "Wait until it is done."))
+            self._tell_failure(request, UserError("Too much is under way already.", "Wait until it is done."))
             return
-        task = start_beside(self._carry_out(wish), name=wish.verb.value)
+        task = start_beside(self._carry_out(request), name=request.kind.value)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    async def do(self, wish: Wish) -> None:
+    async def do(self, request: ActionRequest) -> None:
         """Returns when it is done. Raises UserError if it is not."""
-        turn = self._turns.setdefault(wish.room_id, asyncio.Lock())
+        turn = self._turns.setdefault(request.room_id, asyncio.Lock())
         async with turn:
             try:
-                await self._do(wish)
+                await self._do(request)
             except (ServerError, StorageError) as trouble:
                 raise _explain(trouble) from trouble
-        log.info("Done in %s: %s", wish.room_id, wish.verb.value)
+        log.info("Done in %s: %s", request.room_id, request.kind.value)
 
     async def finish(self, seconds: float) -> None:
         """What is under way gets that long, then it is given up."""
@@ -100,95 +100,95 @@ class ActionRunner:
         for task in tuple(self._tasks):
             task.cancel()
 
-    async def _carry_out(self, wish: Wish) -> None:
+    async def _carry_out(self, request: ActionRequest) -> None:
         try:
-            await self.do(wish)
+            await self.do(request)
         except UserError as error:
-            self._tell_failure(wish, error)
+            self._tell_failure(request, error)
         except Exception:
             log.exception("Unexpected fault")
-            self._tell_failure(wish, UserError("An unexpected fault, see the log.", "Try again."))
+            self._tell_failure(request, UserError("An unexpected fault, see the log.", "Try again."))
 
-    async def _do(self, wish: Wish) -> None:
-        match wish.verb:
-            case Verb.REPLY:
-                await self._reply(wish.room_id, wish.text, wish.transaction_id)
-                await self._mark_answered(wish)
-            case Verb.MARK_READ:
-                await self._mark_read(wish)
-            case Verb.MUTE:
-                await self._mute(wish.room_id, wish.span or Span.FOREVER)
-            case Verb.ACCEPT:
-                await self._rooms.join(wish.room_id)
-                self._popups.note_opened(wish.room_id)
-                await self._note_direct(wish)
-            case Verb.DECLINE:
-                await self._rooms.leave(wish.room_id)
-                self._popups.note_opened(wish.room_id)
-            case Verb.OPEN:
-                if not await self._opener.open(wish.room_id, wish.event_id, None):
+    async def _do(self, request: ActionRequest) -> None:
+        match request.kind:
+            case ActionKind.REPLY:
+                await self._reply(request.room_id, request.text, request.transaction_id)
+                await self._mark_answered(request)
+            case ActionKind.MARK_READ:
+                await self._mark_read(request)
+            case ActionKind.MUTE:
+                await self._mute(request.room_id, request.span or Span.FOREVER)
+            case ActionKind.ACCEPT:
+                await self._rooms.join(request.room_id)
+                self._popups.note_opened(request.room_id)
+                await self._note_direct(request)
+            case ActionKind.DECLINE:
+                await self._rooms.leave(request.room_id)
+                self._popups.note_opened(request.room_id)
+            case ActionKind.OPEN:
+                if not await self._opener.open(request.room_id, request.event_id, None):
                     raise UserError(
                         "No Matrix client could be opened.", "Install one, or set open_with in the configuration."
                     )
 
-    async def _mark_read(self, wish: Wish) -> None:
-        if wish.event_id is None:
-            self._popups.note_opened(wish.room_id)
+    async def _mark_read(self, request: ActionRequest) -> None:
+        if request.event_id is None:
+            self._popups.note_opened(request.room_id)
             return
-        await self._rooms.mark_read(wish.room_id, wish.event_id, is_public=self._has_public_receipts)
-        if self._unread.pop(wish.room_id, None) is not None and not self._unread:
-            self._popups.withdraw(Verb.MARK_READ.value)
-        self._popups.note_read(wish.room_id, wish.event_id)
+        await self._rooms.mark_read(request.room_id, request.event_id, is_public=self._has_public_receipts)
+        if self._unread.pop(request.room_id, None) is not None and not self._unread:
+            self._popups.withdraw(ActionKind.MARK_READ.value)
+        self._popups.note_read(request.room_id, request.event_id)
 
-    async def _mark_answered(self, wish: Wish) -> None:
+    async def _mark_answered(self, request: ActionRequest) -> None:
         """Who answers has read. If only that does not work, the answer has been sent all the same."""
         try:
-            await self._mark_read(wish)
+            await self._mark_read(request)
         except ServerError as trouble:
-            log.info("%s was answered, but not marked as read: %s", wish.room_id, trouble)
-            self._popups.note_opened(wish.room_id)
+            log.info("%s was answered, but not marked as read: %s", request.room_id, trouble)
+            self._popups.note_opened(request.room_id)
 
-    async def _note_direct(self, wish: Wish) -> None:
-        if wish.direct_with is None:
+    async def _note_direct(self, request: ActionRequest) -> None:
+        if request.direct_with is None:
             return
         try:
-            await self._rooms.add_direct(wish.room_id, wish.direct_with)
+            await self._rooms.add_direct(request.room_id, request.direct_with)
         except ServerError as trouble:
-            log.warning("%s was joined, but not noted as a conversation of two: %s", wish.room_id, trouble)
+            log.warning("%s was joined, but not noted as a conversation of two: %s", request.room_id, trouble)
 
-    def _tell_failure(self, wish: Wish, error: UserError) -> None:
-        log.warning("Not done in %s: %s (%s)", wish.room_id, wish.verb.value, error.title)
-        if wish.verb is Verb.MARK_READ:
-            self._tell_unread(wish, error)
+    def _tell_failure(self, request: ActionRequest, error: UserError) -> None:
+        log.warning("Not done in %s: %s (%s)", request.room_id, request.kind.value, error.title)
+        if request.kind is ActionKind.MARK_READ:
+            self._tell_unread(request, error)
             return
-        key = f"{wish.verb.value} {wish.transaction_id or wish.room_id}"
-        notice = word_failure(wish, error.title, error.hint, self._rooms.user_id)
+        key = f"{request.kind.value} {request.transaction_id or request.room_id}"
+        notice = word_failure(request, error.title, error.hint, self._rooms.user_id)
 
         def answer(chosen: str) -> None:
             if chosen == RETRY.key:
-                self.take(wish)
+                self.take(request)
             elif chosen == GO_THERE.key:
-                self.take(replace(wish, verb=Verb.OPEN, text=""))
-                if wish.text:
+                self.take(replace(request, kind=ActionKind.OPEN, text=""))
+                if request.text:
                     # What was typed stays in sight.
                     self._popups.ask(key, notice, answer)
 
         self._popups.ask(key, notice, answer)
 
-    def _tell_unread(self, wish: Wish, error: UserError) -> None:
-        self._unread[wish.room_id] = wish
+    def _tell_unread(self, request: ActionRequest, error: UserError) -> None:
+        self._unread[request.room_id] = request
         several = len(self._unread) > 1
-        told = replace(wish, title=f"{len(self._unread)} rooms") if several else wish
+        told = replace(request, title=f"{len(self._unread)} rooms") if several else request
         notice = word_failure(told, error.title, error.hint, self._rooms.user_id)
         if several:
             notice = replace(notice, actions=(RETRY,), target=Target())
 
         def answer(chosen: str) -> None:
-            wishes, self._unread = list(self._unread.values()), {}
-            for each in wishes:
-                self.take(each if chosen == RETRY.key else replace(each, verb=Verb.OPEN))
+            requests, self._unread = list(self._unread.values()), {}
+            for each in requests:
+                self.take(each if chosen == RETRY.key else replace(each, kind=ActionKind.OPEN))
 
-        self._popups.ask(wish.verb.value, notice, answer)
+        self._popups.ask(request.kind.value, notice, answer)
 
 
 def _explain(trouble: ServerError | StorageError) -> UserError:

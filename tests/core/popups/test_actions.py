@@ -7,15 +7,15 @@ import pytest
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Action, Category, Urgency
 from heliograph.core.popups.actions import (
-    MAX_WISHES,
+    MAX_REQUESTS,
+    ActionKind,
+    ActionRequest,
     Span,
-    Verb,
-    Wish,
+    action_requests,
     actions_for,
     ask_span,
+    kind_of,
     offer,
-    verb_of,
-    wishes,
     word_failure,
 )
 from heliograph.core.record import Delivery
@@ -47,7 +47,7 @@ def test_an_invite_can_be_accepted_and_declined() -> None:
 def test_a_call_is_answered_in_the_client() -> None:
     assert labels(Category.CALL) == ["Answer"]
     (answer,) = actions_for([make_content(category=Category.CALL)], is_summary=False)
-    assert verb_of(answer.key) is Verb.OPEN
+    assert kind_of(answer.key) is ActionKind.OPEN
 
 
 def test_the_newest_decides_what_can_be_done() -> None:
@@ -73,7 +73,7 @@ def test_where_texts_can_be_typed_into_a_popup_replying_is_that() -> None:
 
 def test_elsewhere_replying_opens_the_room() -> None:
     assert offered({"actions"}) == ["default", "reply", "mark-read", "mute"]
-    assert verb_of("reply") is verb_of("default") is verb_of("inline-reply") is Verb.OPEN
+    assert kind_of("reply") is kind_of("default") is kind_of("inline-reply") is ActionKind.OPEN
 
 
 def test_a_server_without_actions_gets_none() -> None:
@@ -82,7 +82,7 @@ def test_a_server_without_actions_gets_none() -> None:
 
 @pytest.mark.parametrize("key", ["", "Default", "mark-read ", "hour", "\0", "x" * 100_000])
 def test_a_key_that_is_none_of_ours_means_nothing(key: str) -> None:
-    assert verb_of(key) is None
+    assert kind_of(key) is None
 
 
 def test_what_a_popup_is_about_is_its_rooms_and_the_newest_event_of_each() -> None:
@@ -91,46 +91,50 @@ def test_what_a_popup_is_about_is_its_rooms_and_the_newest_event_of_each() -> No
         make_delivery("$b"),
         make_delivery("$c"),
     ]
-    assert wishes(deliveries) == [
-        Wish(Verb.OPEN, ROOM, "Lunch", EventId("$c")),
-        Wish(Verb.OPEN, OTHER_ROOM, "Other", EventId("$a")),
+    assert action_requests(deliveries) == [
+        ActionRequest(ActionKind.OPEN, ROOM, "Lunch", EventId("$c")),
+        ActionRequest(ActionKind.OPEN, OTHER_ROOM, "Other", EventId("$a")),
     ]
 
 
 def test_a_conversation_of_two_is_named_by_the_other_one() -> None:
-    (wish,) = wishes([make_delivery(f"invite:{ROOM}:0", content=make_content(is_direct=True))])
-    assert wish == Wish(Verb.OPEN, ROOM, "Alice", None, direct_with=ALICE)
+    (request,) = action_requests([make_delivery(f"invite:{ROOM}:0", content=make_content(is_direct=True))])
+    assert request == ActionRequest(ActionKind.OPEN, ROOM, "Alice", None, direct_with=ALICE)
 
 
 def test_an_invite_from_nobody_is_a_conversation_with_nobody() -> None:
-    (wish,) = wishes([make_delivery(f"invite:{ROOM}:0", sender="", content=make_content(is_direct=True))])
-    assert wish.direct_with is None
+    (request,) = action_requests([make_delivery(f"invite:{ROOM}:0", sender="", content=make_content(is_direct=True))])
+    assert request.direct_with is None
 
 
 def test_what_was_erased_is_named_by_its_room_id() -> None:
-    assert wishes([make_delivery("$a", content=None)]) == [Wish(Verb.OPEN, ROOM, ROOM, EventId("$a"))]
+    assert action_requests([make_delivery("$a", content=None)]) == [
+        ActionRequest(ActionKind.OPEN, ROOM, ROOM, EventId("$a"))
+    ]
 
 
 def test_a_word_of_our_own_is_about_no_room() -> None:
-    assert wishes([make_delivery("$a", room_id="")]) == []
+    assert action_requests([make_delivery("$a", room_id="")]) == []
 
 
 def test_one_click_is_about_a_bounded_number_of_rooms() -> None:
     deliveries: list[Delivery] = [make_delivery(room_id=f"!{number}:example.org") for number in range(100)]
-    found = wishes(deliveries)
-    assert len(found) == MAX_WISHES
+    found = action_requests(deliveries)
+    assert len(found) == MAX_REQUESTS
     assert found[0].room_id == "!99:example.org"
 
 
 def test_for_how_long_a_room_is_muted_is_asked() -> None:
-    question = ask_span(Wish(Verb.MUTE, ROOM, "Lunch"), ME)
+    question = ask_span(ActionRequest(ActionKind.MUTE, ROOM, "Lunch"), ME)
     assert question.summary == "Mute Lunch?"
     assert {Span(action.key) for action in question.actions} == set(Span)
 
 
-@pytest.mark.parametrize("verb", Verb)
-def test_a_failure_names_what_failed_and_why_and_offers_to_try_again(verb: Verb) -> None:
-    notice = word_failure(Wish(verb, ROOM, "Lunch"), "The homeserver cannot be reached.", "Try again later.", ME)
+@pytest.mark.parametrize("kind", ActionKind)
+def test_a_failure_names_what_failed_and_why_and_offers_to_try_again(kind: ActionKind) -> None:
+    notice = word_failure(
+        ActionRequest(kind, ROOM, "Lunch"), "The homeserver cannot be reached.", "Try again later.", ME
+    )
     assert "Lunch" in notice.summary
     assert notice.body == "The homeserver cannot be reached. Try again later."
     assert Action("retry", "Try again") in notice.actions
@@ -138,12 +142,14 @@ def test_a_failure_names_what_failed_and_why_and_offers_to_try_again(verb: Verb)
 
 
 def test_what_was_typed_stays_in_sight_until_it_is_dealt_with() -> None:
-    notice = word_failure(Wish(Verb.REPLY, ROOM, BOB, text="my\n\nwords"), "No.", "Later.", ME)
+    notice = word_failure(ActionRequest(ActionKind.REPLY, ROOM, BOB, text="my\n\nwords"), "No.", "Later.", ME)
     assert notice.body == "No. Later.\nYou wrote: my\n\nwords"
     assert notice.urgency is Urgency.CRITICAL
 
 
 def test_a_failure_is_as_long_as_a_popup_can_be() -> None:
-    notice = word_failure(Wish(Verb.REPLY, ROOM, "Lunch", text="x" * 100_000), "y" * 100_000, "z" * 100_000, ME)
+    notice = word_failure(
+        ActionRequest(ActionKind.REPLY, ROOM, "Lunch", text="x" * 100_000), "y" * 100_000, "z" * 100_000, ME
+    )
     assert len(notice.body) <= 1000
     assert notice.body.count("x") > 500

@@ -15,7 +15,7 @@ from heliograph.app.daemon_api import AccountHandle, DaemonApi
 from heliograph.core.delivery import State
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Category, DoNotDisturb
-from heliograph.core.popups.actions import Verb, Wish
+from heliograph.core.popups.actions import ActionKind, ActionRequest
 from heliograph.core.popups.quiet import Through
 from heliograph.core.record import Withdrawal
 from heliograph.core.status import Connection, DaemonStatus
@@ -57,7 +57,7 @@ class Reception:
         self.published: list[Summary] = []
         self.faults = 0
         """How often publishing fails."""
-        self.wishes: list[Wish] = []
+        self.requests: list[ActionRequest] = []
 
     def _publish(self, summary: Summary) -> None:
         if self.faults:
@@ -65,8 +65,8 @@ class Reception:
             raise RuntimeError("a fault")
         self.published.append(summary)
 
-    async def _do(self, wish: Wish) -> None:
-        self.wishes.append(wish)
+    async def _do(self, request: ActionRequest) -> None:
+        self.requests.append(request)
 
     async def _keep(self, until_ms: int) -> None:
         pass
@@ -176,7 +176,7 @@ async def test_a_room_that_cannot_be_opened_stays_unread(reception: Reception) -
 async def test_a_room_is_marked_as_read_up_to_its_newest_message(reception: Reception) -> None:
     await reception.mine.commit(make_delivery("$a"), make_delivery("$b"), make_delivery(f"invite:{ROOM}:0"))
     await reception.api.mark_read(ME, ROOM)
-    assert reception.wishes == [Wish(Verb.MARK_READ, ROOM, ROOM, EventId("$b"))]
+    assert reception.requests == [ActionRequest(ActionKind.MARK_READ, ROOM, ROOM, EventId("$b"))]
 
 
 async def test_what_a_notification_server_showed_that_has_ended_since_is_not_on_screen(reception: Reception) -> None:
@@ -205,9 +205,11 @@ async def test_an_invite_is_accepted_and_declined(reception: Reception) -> None:
     await reception.mine.commit(make_delivery(f"invite:{ROOM}:0", sender=BOB, content=content))
     await reception.api.accept(ME, ROOM)
     await reception.api.decline(ME, ROOM)
-    assert [(wish.verb, wish.room_id, wish.event_id, wish.direct_with) for wish in reception.wishes] == [
-        (Verb.ACCEPT, ROOM, None, BOB),
-        (Verb.DECLINE, ROOM, None, BOB),
+    assert [
+        (request.kind, request.room_id, request.event_id, request.direct_with) for request in reception.requests
+    ] == [
+        (ActionKind.ACCEPT, ROOM, None, BOB),
+        (ActionKind.DECLINE, ROOM, None, BOB),
     ]
 
 
@@ -216,7 +218,7 @@ async def test_where_no_invite_waits_none_is_answered(reception: Reception) -> N
     for answer in (reception.api.accept, reception.api.decline):
         with pytest.raises(UserError, match="no invite"):
             await answer(ME, ROOM)
-    assert reception.wishes == []
+    assert reception.requests == []
 
 
 async def test_who_is_only_invited_cannot_reply(reception: Reception) -> None:
@@ -225,7 +227,7 @@ async def test_who_is_only_invited_cannot_reply(reception: Reception) -> None:
     with pytest.raises(UserError, match="only invited") as refused:
         await reception.api.reply(ME, room_id, "hello")
     assert shlex.split(refused.value.hint.partition(": ")[2])[3] == f"{room_id},"
-    assert reception.wishes == []
+    assert reception.requests == []
 
 
 async def test_a_room_without_news_and_an_invite_cannot_be_marked_as_read(reception: Reception) -> None:
@@ -235,16 +237,16 @@ async def test_a_room_without_news_and_an_invite_cannot_be_marked_as_read(recept
     assert refused.value.hint == f"Accept or decline it: heliograph inbox accept '{ROOM}', or decline '{ROOM}'"
     with pytest.raises(UserError, match="nothing unread"):
         await reception.api.mark_read(ME, OTHER_ROOM)
-    assert reception.wishes == []
+    assert reception.requests == []
 
 
 async def test_a_reply_goes_to_the_room_and_answers_its_newest_message(reception: Reception) -> None:
     await reception.mine.commit(make_delivery("$a"))
     await reception.api.reply(ME, ROOM, "on my way")
     await reception.api.reply(ME, OTHER_ROOM, "hello?")
-    assert reception.wishes == [
-        Wish(Verb.REPLY, ROOM, ROOM, EventId("$a"), "on my way"),
-        Wish(Verb.REPLY, OTHER_ROOM, OTHER_ROOM, None, "hello?"),
+    assert reception.requests == [
+        ActionRequest(ActionKind.REPLY, ROOM, ROOM, EventId("$a"), "on my way"),
+        ActionRequest(ActionKind.REPLY, OTHER_ROOM, OTHER_ROOM, None, "hello?"),
     ]
 
 

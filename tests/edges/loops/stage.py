@@ -15,7 +15,7 @@ from fakes.troubles import FakeTroubles
 from heliograph.core.delivery import State
 from heliograph.core.encryption.values import Received, Rejected, RoomKey
 from heliograph.core.ids import EventId, RoomId, event_key
-from heliograph.core.popups.actions import Wish
+from heliograph.core.popups.actions import ActionRequest
 from heliograph.core.popups.bursts import SoundGate
 from heliograph.core.popups.privacy import SHOW_ALL, Privacy
 from heliograph.core.push.predefined import predefined_rules
@@ -98,7 +98,7 @@ class DeliveryStage:
         self.most_rang_at_once = 0
         self.told: list[str] = []
         """What those that hear of it are told that it says."""
-        self.wishes: list[Wish] = []
+        self.requests: list[ActionRequest] = []
         self.loop = DeliveryLoop(
             self.ledger,
             self.desktop,
@@ -110,7 +110,7 @@ class DeliveryStage:
             through=lambda: None if quiet is None else quiet.through,
             on_change=self._note_change,
             on_rang=self._note_rang,
-            on_wish=self.wishes.append,
+            on_request=self.requests.append,
             pictures=pictures,
             gate=gate,
         )

@@ -1,4 +1,4 @@
-"""What becomes of the user's wishes, over a homeserver in memory."""
+"""What becomes of what the user asked for, over a homeserver in memory."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from edges.loops.stage import FakeOpener
 from fakes.room_actions import FakeRoomActions
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Notification
-from heliograph.core.popups.actions import Span, Verb, Wish
+from heliograph.core.popups.actions import ActionKind, ActionRequest, Span
 from heliograph.errors import (
     LoggedOut,
     RateLimited,
@@ -29,8 +29,8 @@ from support.builders import ALICE, ROOM
 from support.waiting import until
 
 OTHER_ROOM = RoomId("!other:example.org")
-READ = Wish(Verb.MARK_READ, ROOM, "Lunch", EventId("$a"))
-REPLY = Wish(Verb.REPLY, ROOM, "Lunch", EventId("$a"), "on my way")
+READ = ActionRequest(ActionKind.MARK_READ, ROOM, "Lunch", EventId("$a"))
+REPLY = ActionRequest(ActionKind.REPLY, ROOM, "Lunch", EventId("$a"), "on my way")
 GONE = Unreachable("no answer in time")
 
 
@@ -218,7 +218,7 @@ async def test_the_notice_goes_when_the_room_was_marked_as_read_after_all(stage:
 @pytest.mark.expected_log("Not done in !room:example.org")
 async def test_a_disk_that_takes_nothing_is_told_of(stage: Stage) -> None:
     stage.mute_troubles.append(StorageError("no space left"))
-    stage.runner.take(Wish(Verb.MUTE, ROOM, "Lunch", span=Span.DAY))
+    stage.runner.take(ActionRequest(ActionKind.MUTE, ROOM, "Lunch", span=Span.DAY))
     await until(lambda: stage.popups.questions)
     assert "no space left" in stage.popups.question.body
 
@@ -226,14 +226,14 @@ async def test_a_disk_that_takes_nothing_is_told_of(stage: Stage) -> None:
 async def test_a_fault_of_our_own_is_told_of_too(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     stage.mute_troubles.append(ZeroDivisionError())
     with caplog.at_level(logging.CRITICAL, "heliograph"):
-        stage.runner.take(Wish(Verb.MUTE, ROOM, "Lunch", span=Span.DAY))
+        stage.runner.take(ActionRequest(ActionKind.MUTE, ROOM, "Lunch", span=Span.DAY))
         await until(lambda: stage.popups.questions)
     assert "unexpected fault" in stage.popups.question.body
 
 
 @pytest.mark.parametrize("span", Span)
 async def test_for_how_long_a_room_is_muted_is_asked(stage: Stage, span: Span) -> None:
-    stage.runner.take(Wish(Verb.MUTE, ROOM, "Lunch"))
+    stage.runner.take(ActionRequest(ActionKind.MUTE, ROOM, "Lunch"))
     assert stage.popups.question.summary == "Mute Lunch?"
     assert stage.muted == []
     label = {Span.HOUR: "For an hour", Span.DAY: "For a day", Span.FOREVER: "For ever"}[span]
@@ -243,8 +243,8 @@ async def test_for_how_long_a_room_is_muted_is_asked(stage: Stage, span: Span) -
 
 
 async def test_an_invite_to_two_becomes_a_conversation_with_its_sender(stage: Stage) -> None:
-    await stage.runner.do(Wish(Verb.ACCEPT, ROOM, "Alice", direct_with=ALICE))
-    await stage.runner.do(Wish(Verb.ACCEPT, OTHER_ROOM, "Other"))
+    await stage.runner.do(ActionRequest(ActionKind.ACCEPT, ROOM, "Alice", direct_with=ALICE))
+    await stage.runner.do(ActionRequest(ActionKind.ACCEPT, OTHER_ROOM, "Other"))
     assert stage.rooms.done == [("join", ROOM), ("direct", ROOM, ALICE), ("join", OTHER_ROOM)]
     assert stage.popups.noted == [(ROOM, None), (OTHER_ROOM, None)]
 
@@ -253,7 +253,7 @@ async def test_a_room_that_was_joined_is_joined_though_it_cannot_be_filed(stage:
     runner = stage.runner
 
     async def accept() -> None:
-        await runner.do(Wish(Verb.ACCEPT, ROOM, "Alice", direct_with=ALICE))
+        await runner.do(ActionRequest(ActionKind.ACCEPT, ROOM, "Alice", direct_with=ALICE))
 
     stage.rooms.answering.clear()
     task = asyncio.create_task(accept())
@@ -266,7 +266,7 @@ async def test_a_room_that_was_joined_is_joined_though_it_cannot_be_filed(stage:
 
 
 async def test_a_declined_invite_is_left(stage: Stage) -> None:
-    await stage.runner.do(Wish(Verb.DECLINE, ROOM, "Lunch"))
+    await stage.runner.do(ActionRequest(ActionKind.DECLINE, ROOM, "Lunch"))
     assert stage.rooms.done == [("leave", ROOM)]
     assert stage.popups.noted == [(ROOM, None)]
 
@@ -284,7 +284,7 @@ async def test_replies_to_a_room_arrive_in_the_order_they_were_typed(stage: Stag
 async def test_one_room_that_hangs_holds_up_no_other(stage: Stage) -> None:
     stage.rooms.answering.clear()
     stage.runner.take(READ)
-    stage.runner.take(Wish(Verb.MUTE, OTHER_ROOM, "Other", span=Span.HOUR))
+    stage.runner.take(ActionRequest(ActionKind.MUTE, OTHER_ROOM, "Other", span=Span.HOUR))
     await until(lambda: stage.muted)
     assert stage.popups.noted == []
 

@@ -25,14 +25,14 @@ _ACCEPT = Action("accept", "Accept")
 _DECLINE = Action("decline", "Decline")
 _ANSWER = Action("open", "Answer")
 
-MAX_WISHES = 50
+MAX_REQUESTS = 50
 """Rooms that one click on a summary is about."""
 _TYPED = 600
 """Characters of a reply that the notice of its failure shows. Trying again sends all of it."""
 _REASON = 180
 
 
-class Verb(Enum):
+class ActionKind(Enum):
     """What the user can want of a room."""
 
     OPEN = "open"
@@ -59,23 +59,23 @@ _SPANS = (
 )
 
 _VERBS = {
-    OPEN.key: Verb.OPEN,
-    _ANSWER.key: Verb.OPEN,
+    OPEN.key: ActionKind.OPEN,
+    _ANSWER.key: ActionKind.OPEN,
     # Where nothing can be typed into the popup, replying is done in the client.
-    _REPLY.key: Verb.OPEN,
-    INLINE_REPLY: Verb.OPEN,
-    _MARK_READ.key: Verb.MARK_READ,
-    _MUTE.key: Verb.MUTE,
-    _ACCEPT.key: Verb.ACCEPT,
-    _DECLINE.key: Verb.DECLINE,
+    _REPLY.key: ActionKind.OPEN,
+    INLINE_REPLY: ActionKind.OPEN,
+    _MARK_READ.key: ActionKind.MARK_READ,
+    _MUTE.key: ActionKind.MUTE,
+    _ACCEPT.key: ActionKind.ACCEPT,
+    _DECLINE.key: ActionKind.DECLINE,
 }
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class ActionRequest:
     """What the user wants of one room."""
 
-    verb: Verb
+    kind: ActionKind
     room_id: RoomId
     title: str
     """The room's name, or that of the other person, for people."""
@@ -115,25 +115,25 @@ def offer(notification: Notification, capabilities: Collection[str]) -> tuple[Ac
     return OPEN, *buttons
 
 
-def verb_of(action: str) -> Verb | None:
+def kind_of(action: str) -> ActionKind | None:
     """What the button with this key means. None: it is none of ours."""
     return _VERBS.get(action)
 
 
-def wishes(deliveries: Sequence[Delivery]) -> list[Wish]:
+def action_requests(deliveries: Sequence[Delivery]) -> list[ActionRequest]:
     """The rooms of what a popup shows (in order of position), the one with the newest first, each to be opened."""
     latest = {each.room_id: each for each in deliveries if is_room_id(each.room_id)}
-    return [_wish(room_id, each) for room_id, each in reversed(latest.items())][:MAX_WISHES]
+    return [_action_request(room_id, each) for room_id, each in reversed(latest.items())][:MAX_REQUESTS]
 
 
-def _wish(room_id: RoomId, delivery: Delivery) -> Wish:
+def _action_request(room_id: RoomId, delivery: Delivery) -> ActionRequest:
     content = delivery.content
     is_direct = content is not None and content.is_direct
     title: str = room_id
     if content is not None:
         title = content.sender_name if is_direct else content.room_title
-    return Wish(
-        Verb.OPEN,
+    return ActionRequest(
+        ActionKind.OPEN,
         room_id,
         title,
         event_id=delivery.event_id if is_event_id(delivery.event_id) else None,
@@ -141,40 +141,40 @@ def _wish(room_id: RoomId, delivery: Delivery) -> Wish:
     )
 
 
-def ask_span(wish: Wish, me: str) -> Notification:
+def ask_span(request: ActionRequest, me: str) -> Notification:
     """The question for how long a room is to be mute. Its answers are the values of `Span`."""
     return Notification(
-        summary=f"Mute {wish.title}?",
+        summary=f"Mute {request.title}?",
         body="Nothing of it rings then, mentions included.",
         account=me,
         category=Category.DEVICE,
-        target=Target(wish.room_id, wish.event_id),
+        target=Target(request.room_id, request.event_id),
         actions=_SPANS,
     )
 
 
 _FAILURES = {
-    Verb.REPLY: "Your reply to {} was not sent",
-    Verb.MARK_READ: "{} could not be marked as read",
-    Verb.MUTE: "{} could not be muted",
-    Verb.ACCEPT: "You could not join {}",
-    Verb.DECLINE: "The invite to {} could not be declined",
-    Verb.OPEN: "{} could not be opened",
+    ActionKind.REPLY: "Your reply to {} was not sent",
+    ActionKind.MARK_READ: "{} could not be marked as read",
+    ActionKind.MUTE: "{} could not be muted",
+    ActionKind.ACCEPT: "You could not join {}",
+    ActionKind.DECLINE: "The invite to {} could not be declined",
+    ActionKind.OPEN: "{} could not be opened",
 }
 
 
-def word_failure(wish: Wish, title: str, hint: str, me: str) -> Notification:
+def word_failure(request: ActionRequest, title: str, hint: str, me: str) -> Notification:
     """Says that it was not done and why, keeps what was typed, and offers to try again."""
     body = f"{clean_line(title, _REASON)} {clean_line(hint, _REASON)}"
-    if wish.text:
-        body = f"{body}\nYou wrote: {clean_text(wish.text, _TYPED)}"
+    if request.text:
+        body = f"{body}\nYou wrote: {clean_text(request.text, _TYPED)}"
     return Notification(
-        summary=_FAILURES[wish.verb].format(wish.title),
+        summary=_FAILURES[request.kind].format(request.title),
         body=body,
         account=me,
         category=Category.DEVICE,
         # What was typed is nowhere else: servers let critical ones stay until they are answered.
-        urgency=Urgency.CRITICAL if wish.text else Urgency.NORMAL,
-        target=Target(wish.room_id, wish.event_id),
+        urgency=Urgency.CRITICAL if request.text else Urgency.NORMAL,
+        target=Target(request.room_id, request.event_id),
         actions=(RETRY, GO_THERE),
     )

@@ -26,7 +26,7 @@ from heliograph.core.notification import (
     ServerChanged,
 )
 from heliograph.core.outage import ABOUT_DISK, word_disk
-from heliograph.core.popups.actions import Wish
+from heliograph.core.popups.actions import ActionRequest
 from heliograph.core.popups.arrange import Close, Fault, Keep, Show, Step, arrange, is_summary, new_rooms
 from heliograph.core.popups.bursts import Fold, SoundGate
 from heliograph.core.popups.privacy import SHOW_ALL, Level, Privacy, reduce
@@ -75,7 +75,7 @@ class DeliveryLoop:
 
     `through` says what pops up in spite of quiet, or None while it is not quiet; what is held back stays PENDING.
     `on_change` is called when what is unread may be other than before, `on_rang` with what was shown first just now,
-    `on_wish` with what the user wants done by a popup's button: it must not take long, and opening is done here.
+    `on_request` with what the user wants done by a popup's button: it must not take long, and opening is done here.
     Loops that share a `gate` sound one at a time.
     """
 
@@ -92,7 +92,7 @@ class DeliveryLoop:
         through: Callable[[], Through | None] = lambda: None,
         on_change: Callable[[], None] = lambda: None,
         on_rang: Callable[[Sequence[Delivery]], None] = lambda _: None,
-        on_wish: Callable[[Wish], None] = lambda _: None,
+        on_request: Callable[[ActionRequest], None] = lambda _: None,
         pictures: Pictures | None = None,
         gate: SoundGate | None = None,
     ) -> None:
@@ -112,7 +112,7 @@ class DeliveryLoop:
         self._notices = Notices(desktop, status.user_id)
         self._outcomes = Outcomes(ledger, self.tell)
         self._signals = PopupSignals(
-            ledger, desktop, opener, self._notices, self._outcomes, clock=clock, on_wish=on_wish, wake=self.wake
+            ledger, desktop, opener, self._notices, self._outcomes, clock=clock, on_request=on_request, wake=self.wake
         )
         self._server: str | None = None
         self._is_server_new = False

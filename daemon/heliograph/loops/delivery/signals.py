@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from heliograph.core.delivery import Move, RetryLater
 from heliograph.core.ids import EventId, RoomId, is_room_id
 from heliograph.core.notification import Activated, Closed, Popup, Replied
-from heliograph.core.popups.actions import Verb, Wish, verb_of, wishes
+from heliograph.core.popups.actions import ActionKind, ActionRequest, action_requests, kind_of
 from heliograph.core.record import Delivery, PopupRecord
 from heliograph.errors import StorageError, UserError
 from heliograph.loops.delivery.notices import Notices
@@ -37,8 +37,8 @@ class _RoomRead:
 
 
 class PopupSignals:
-    """Those of one account. `on_wish` is called with what the user wants done by a button; `wake` asks for a round of
-    the loop; `clock` gives milliseconds since 1970."""
+    """Those of one account. `on_request` is called with what the user wants done by a button; `wake` asks for a round
+    of the loop; `clock` gives milliseconds since 1970."""
 
     def __init__(
         self,
@@ -49,7 +49,7 @@ class PopupSignals:
         outcomes: Outcomes,
         *,
         clock: Callable[[], int],
-        on_wish: Callable[[Wish], None],
+        on_request: Callable[[ActionRequest], None],
         wake: Callable[[], None],
     ) -> None:
         self._ledger = ledger
@@ -58,10 +58,10 @@ class PopupSignals:
         self._notices = notices
         self._outcomes = outcomes
         self._clock = clock
-        self._on_wish = on_wish
+        self._on_request = on_request
         self._wake = wake
         self._signals: deque[Activated | Replied | Closed | _RoomRead] = deque(maxlen=MAX_SIGNALS)
-        self._gone: OrderedDict[Popup, tuple[int, list[Wish]]] = OrderedDict()
+        self._gone: OrderedDict[Popup, tuple[int, list[ActionRequest]]] = OrderedDict()
         """Popups that ended lately: when, and what they were about."""
 
     def __bool__(self) -> bool:
@@ -124,18 +124,20 @@ class PopupSignals:
         record = await self._record_of(signal.popup)
         deliveries = await self._ledger.shown_in(record.key) if record is not None else []
         # What it showed may be withdrawn already, while it is still on screen: what is typed there is not to be lost.
-        seen = self._recall(signal.popup) if record is None else wishes(deliveries) or _room_of(record)
+        seen = self._recall(signal.popup) if record is None else action_requests(deliveries) or _room_of(record)
         match signal:
             case Closed(popup, reason) if record is not None:
                 self._remember(popup, seen)
                 why = reason.name.lower()
                 self._outcomes.note(*(settle_closed(each, why) for each in deliveries), closed=record.key)
-            case Activated(_, action, token) if verb_of(action) is Verb.OPEN and (record is not None or seen):
+            case Activated(_, action, token) if kind_of(action) is ActionKind.OPEN and (record is not None or seen):
                 await self._open(record, deliveries, seen, token)
-            case Activated(_, action) if (verb := verb_of(action)) is not None:
-                await self._wish([replace(each, verb=verb) for each in seen], record, deliveries)
+            case Activated(_, action) if (kind := kind_of(action)) is not None:
+                await self._request([replace(each, kind=kind) for each in seen], record, deliveries)
             case Replied(_, text) if text.strip():
-                await self._wish([replace(each, verb=Verb.REPLY, text=text) for each in seen[:1]], record, deliveries)
+                await self._request(
+                    [replace(each, kind=ActionKind.REPLY, text=text) for each in seen[:1]], record, deliveries
+                )
 
     async def _settle_room(self, room_id: RoomId, event_id: EventId | None) -> None:
         unread = await self._ledger.open_deliveries([room_id])
@@ -150,7 +152,11 @@ class PopupSignals:
                 self._outcomes.note(shown=replace(record, is_stale=True))
 
     async def _open(
-        self, record: PopupRecord | None, deliveries: Sequence[Delivery], seen: Sequence[Wish], token: str | None
+        self,
+        record: PopupRecord | None,
+        deliveries: Sequence[Delivery],
+        seen: Sequence[ActionRequest],
+        token: str | None,
     ) -> None:
         room_id, event_id = (seen[0].room_id, seen[0].event_id) if len(seen) == 1 else (None, None)
         if not await self._opener.open(room_id, event_id, token):
@@ -160,12 +166,14 @@ class PopupSignals:
             self._wake()
         await self._end(record, [Settlement(each.event_id, Move.OPENED) for each in deliveries])
 
-    async def _wish(self, wanted: Sequence[Wish], record: PopupRecord | None, deliveries: Sequence[Delivery]) -> None:
-        for wish in wanted:
-            self._on_wish(wish)
+    async def _request(
+        self, wanted: Sequence[ActionRequest], record: PopupRecord | None, deliveries: Sequence[Delivery]
+    ) -> None:
+        for request in wanted:
+            self._on_request(request)
         if wanted:
             # Unread until it is done.
-            await self._end(record, [settle_closed(each, wanted[0].verb.value) for each in deliveries])
+            await self._end(record, [settle_closed(each, wanted[0].kind.value) for each in deliveries])
 
     async def _end(self, record: PopupRecord | None, settlements: Sequence[Settlement]) -> None:
         """The popup has served: dunst and mako keep one that was acted upon."""
@@ -182,12 +190,12 @@ class PopupSignals:
             # Stale, and with nothing left to show: it is closed as soon as that works.
             self._outcomes.note(*settlements, shown=replace(record, is_stale=True))
 
-    def _remember(self, popup: Popup, seen: list[Wish]) -> None:
+    def _remember(self, popup: Popup, seen: list[ActionRequest]) -> None:
         self._gone[popup] = (self._clock(), seen)
         if len(self._gone) > MAX_GONE:
             self._gone.popitem(last=False)
 
-    def _recall(self, popup: Popup) -> list[Wish]:
+    def _recall(self, popup: Popup) -> list[ActionRequest]:
         gone_ms, seen = self._gone.get(popup, (0, []))
         return seen if 0 <= self._clock() - gone_ms < AFTERGLOW_MS else []
 
@@ -195,6 +203,6 @@ class PopupSignals:
         return next((record for record in await self._ledger.popups() if record.popup == popup), None)
 
 
-def _room_of(record: PopupRecord) -> list[Wish]:
+def _room_of(record: PopupRecord) -> list[ActionRequest]:
     """All that is left to say of a popup whose messages were withdrawn; nothing of one of many rooms."""
-    return [Wish(Verb.OPEN, record.key, "the room")] if is_room_id(record.key) else []
+    return [ActionRequest(ActionKind.OPEN, record.key, "the room")] if is_room_id(record.key) else []

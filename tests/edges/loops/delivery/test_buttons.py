@@ -11,7 +11,7 @@ from fakes.desktop import FakeDesktop
 from heliograph.core.delivery import RetryLater, State
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Activated, Category, Closed, Closing, Popup, Replied, Urgency
-from heliograph.core.popups.actions import Verb, Wish
+from heliograph.core.popups.actions import ActionKind, ActionRequest
 from heliograph.core.record import Delivery, Plan, Withdrawal
 from heliograph.loops.delivery.signals import AFTERGLOW_MS
 from support.builders import ALICE, ROOM, make_content, make_delivery
@@ -42,7 +42,7 @@ async def test_a_typed_reply_is_wished_for_once_and_its_popup_goes(stage: Delive
         popup = await show(stage, "$b")
         stage.desktop.type(popup, "on my way")
         await until(lambda: not stage.desktop.on_screen)
-        assert stage.wishes == [Wish(Verb.REPLY, ROOM, "Lunch", EventId("$b"), "on my way")]
+        assert stage.requests == [ActionRequest(ActionKind.REPLY, ROOM, "Lunch", EventId("$b"), "on my way")]
         # Not answered yet: that is known when the homeserver has taken it.
         assert (stage.state("$a"), stage.state("$b")) == (State.DISMISSED, State.DISMISSED)
 
@@ -55,12 +55,16 @@ async def test_what_is_typed_while_its_message_is_being_withdrawn_is_not_lost(st
         await stage.ledger.commit(Plan("s99", changes=(Withdrawal(EventId("$a"), "left the room"),)), stage.clock())
         stage.desktop.type(popup, "on my way")
         await until(lambda: not stage.desktop.on_screen)
-    assert [(wish.verb, wish.room_id, wish.text) for wish in stage.wishes] == [(Verb.REPLY, ROOM, "on my way")]
+    assert [(request.kind, request.room_id, request.text) for request in stage.requests] == [
+        (ActionKind.REPLY, ROOM, "on my way")
+    ]
 
 
-@pytest.mark.parametrize(("label", "verb"), [("Mark as read", Verb.MARK_READ), ("Mute…", Verb.MUTE), ("Reply", None)])
+@pytest.mark.parametrize(
+    ("label", "kind"), [("Mark as read", ActionKind.MARK_READ), ("Mute…", ActionKind.MUTE), ("Reply", None)]
+)
 async def test_a_button_is_a_wish_about_the_room_up_to_what_was_seen(
-    stage: DeliveryStage, label: str, verb: Verb | None
+    stage: DeliveryStage, label: str, kind: ActionKind | None
 ) -> None:
     async with running(stage.loop):
         await show(stage)
@@ -68,8 +72,8 @@ async def test_a_button_is_a_wish_about_the_room_up_to_what_was_seen(
         stage.desktop.press(label)
         await until(lambda: not stage.desktop.on_screen)
         await stage.loop.rest()
-    assert stage.wishes == ([] if verb is None else [Wish(verb, ROOM, "Lunch", EventId("$b"))])
-    assert stage.opener.opened == ([(ROOM, "$b", None)] if verb is None else [])
+    assert stage.requests == ([] if kind is None else [ActionRequest(kind, ROOM, "Lunch", EventId("$b"))])
+    assert stage.opener.opened == ([(ROOM, "$b", None)] if kind is None else [])
 
 
 async def test_an_invite_is_accepted_by_its_button(stage: DeliveryStage) -> None:
@@ -77,8 +81,8 @@ async def test_an_invite_is_accepted_by_its_button(stage: DeliveryStage) -> None
     async with running(stage.loop):
         await show(stage, f"invite:{ROOM}:0", content=content)
         stage.desktop.press("Accept")
-        await until(lambda: stage.wishes)
-    assert stage.wishes == [Wish(Verb.ACCEPT, ROOM, "Alice", None, direct_with=ALICE)]
+        await until(lambda: stage.requests)
+    assert stage.requests == [ActionRequest(ActionKind.ACCEPT, ROOM, "Alice", None, direct_with=ALICE)]
 
 
 async def test_one_button_of_a_summary_is_about_all_its_rooms(stage: DeliveryStage) -> None:
@@ -88,8 +92,8 @@ async def test_one_button_of_a_summary_is_about_all_its_rooms(stage: DeliverySta
         await settled(stage, f"$in{rooms[-1]}", State.SHOWN)
         stage.desktop.press("Mark all as read")
         await until(lambda: not stage.desktop.on_screen)
-    assert {(wish.verb, wish.room_id, wish.event_id) for wish in stage.wishes} == {
-        (Verb.MARK_READ, room, f"$in{room}") for room in rooms
+    assert {(request.kind, request.room_id, request.event_id) for request in stage.requests} == {
+        (ActionKind.MARK_READ, room, f"$in{room}") for room in rooms
     }
 
 
@@ -111,8 +115,8 @@ async def test_what_was_typed_counts_though_the_server_closed_the_popup_first(st
         popup = await show(stage)
         stage.desktop.dismiss(popup)
         stage.desktop.type(popup, "still there?")
-        await until(lambda: stage.wishes)
-    assert stage.wishes == [Wish(Verb.REPLY, ROOM, "Lunch", EventId("$a"), "still there?")]
+        await until(lambda: stage.requests)
+    assert stage.requests == [ActionRequest(ActionKind.REPLY, ROOM, "Lunch", EventId("$a"), "still there?")]
 
 
 async def test_what_was_typed_counts_though_it_was_read_elsewhere_meanwhile(stage: DeliveryStage) -> None:
@@ -121,9 +125,9 @@ async def test_what_was_typed_counts_though_it_was_read_elsewhere_meanwhile(stag
         await stage.commit(changes=[Withdrawal(EventId("$a"), "read elsewhere")])
         await until(lambda: not stage.desktop.on_screen)
         stage.desktop.type(popup, "too late?")
-        await until(lambda: stage.wishes)
-    (wish,) = stage.wishes
-    assert (wish.verb, wish.room_id, wish.text) == (Verb.REPLY, ROOM, "too late?")
+        await until(lambda: stage.requests)
+    (request,) = stage.requests
+    assert (request.kind, request.room_id, request.text) == (ActionKind.REPLY, ROOM, "too late?")
 
 
 async def test_a_popup_that_ended_long_ago_says_nothing_any_more(stage: DeliveryStage, clock: WallClock) -> None:
@@ -135,14 +139,14 @@ async def test_a_popup_that_ended_long_ago_says_nothing_any_more(stage: Delivery
         stage.desktop.type(popup, "whose is this?")
         stage.desktop.signal(Activated(stage.desktop.popup(popup), "default"))
         await stage.loop.rest()
-    assert (stage.wishes, stage.opener.opened) == ([], [])
+    assert (stage.requests, stage.opener.opened) == ([], [])
 
 
 async def test_a_reply_of_nothing_but_blanks_is_none(stage: DeliveryStage) -> None:
     async with running(stage.loop):
         stage.desktop.type(await show(stage), " \n\t")
         await stage.loop.rest()
-    assert stage.wishes == []
+    assert stage.requests == []
     assert stage.state("$a") is State.SHOWN
 
 
@@ -156,7 +160,7 @@ async def test_popups_and_buttons_that_are_not_ours_say_nothing(stage: DeliveryS
             stage.desktop.signal(Closed(popup, Closing.DISMISSED))
         stage.desktop.signal(Activated(ours, "x" * 10_000))
         await stage.loop.rest()
-    assert (stage.wishes, stage.opener.opened) == ([], [])
+    assert (stage.requests, stage.opener.opened) == ([], [])
     assert stage.state("$a") is State.SHOWN
 
 
@@ -165,9 +169,9 @@ async def test_a_popup_that_was_acted_upon_and_cannot_be_closed_now_is_closed_la
         await show(stage)
         stage.desktop.close_troubles.append(RetryLater(None, "busy"))
         stage.desktop.press("Mark as read")
-        await until(lambda: stage.wishes)
+        await until(lambda: stage.requests)
         await until(lambda: not stage.desktop.on_screen)
-    assert len(stage.wishes) == 1
+    assert len(stage.requests) == 1
 
 
 class NotingOpener(FakeOpener):

@@ -10,7 +10,7 @@ import pytest
 
 from contract.conftest import World
 from heliograph.core.ids import EventId, RoomId, UserId
-from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
+from heliograph.core.push.changes import Delete, Put, RuleChange, SetActions, SetEnabled
 from heliograph.errors import LoggedOut, Refused
 from heliograph.ports.homeserver import Homeserver, Member, RoomActions, SyncRequest
 from support.builders import make_pusher
@@ -100,7 +100,7 @@ def note_conversation(room: str) -> Request:
     return lambda place: place.actions.add_direct(place.rooms[room], place.alice)
 
 
-def change(change: Change) -> Request:
+def change(change: RuleChange) -> Request:
     return lambda place: place.actions.change_push_rules(change)
 
 

@@ -10,7 +10,7 @@ from fakes.homeserver import FakeHomeserver
 from fakes.synapse_checks import check_rule_change
 from heliograph.core.events import Json
 from heliograph.core.ids import EventId, RoomId, UserId
-from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
+from heliograph.core.push.changes import Delete, Put, RuleChange, SetActions, SetEnabled
 from heliograph.errors import ServerError
 
 
@@ -58,7 +58,7 @@ class FakeRoomActions:
         await self._call()
         return self.rules
 
-    async def change_push_rules(self, change: Change) -> None:
+    async def change_push_rules(self, change: RuleChange) -> None:
         await self._call()
         if self.change_failures:
             raise self.change_failures.popleft()

@@ -17,7 +17,7 @@ from jsonschema import FormatChecker
 
 from heliograph.core.events import Json
 from heliograph.core.ids import UserId
-from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
+from heliograph.core.push.changes import Delete, Put, RuleChange, SetActions, SetEnabled
 from heliograph.errors import Refused
 
 with warnings.catch_warnings():
@@ -127,7 +127,7 @@ def check_sent_event(type_: str, content: Json) -> None:
             raise SynapseError(413, "event too large", Codes.TOO_LARGE)
 
 
-def check_rule_change(rules: Mapping[str, Sequence[Mapping[str, Any]]], change: Change) -> None:
+def check_rule_change(rules: Mapping[str, Sequence[Mapping[str, Any]]], change: RuleChange) -> None:
     """As Synapse's `PushRuleRestServlet`, step by step; `rules` are the user's own, by kind. Raises Refused."""
     with refusing():
         path = ["pushrules", "global", change.kind, *change.rule_id.split("/")]

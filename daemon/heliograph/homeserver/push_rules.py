@@ -8,7 +8,7 @@ import msgspec
 
 from heliograph.core.events import Json
 from heliograph.core.mending import MAX_DEPTH, mend
-from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
+from heliograph.core.push.changes import Delete, Put, RuleChange, SetActions, SetEnabled
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.answer import bad_answer
@@ -28,7 +28,7 @@ async def fetch_push_rules(session: Session) -> Json:
     return answer
 
 
-async def change_push_rules(session: Session, change: Change) -> None:
+async def change_push_rules(session: Session, change: RuleChange) -> None:
     """Returns once it holds for every client of the user. Deleting what is gone is no failure. Raises ServerError."""
     path = f"{_RULES}global/{segment(change.kind)}/{segment(change.rule_id)}"
     with missing_is_refused():

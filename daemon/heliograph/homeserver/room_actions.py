@@ -6,7 +6,7 @@ from typing import Any
 
 from heliograph.core.events import Json
 from heliograph.core.ids import EventId, RoomId, UserId
-from heliograph.core.push.changes import Change
+from heliograph.core.push.changes import RuleChange
 from heliograph.errors import Refused
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.decoding import decode_as
@@ -62,5 +62,5 @@ class RoomActionsClient:
         rules: Json = (await fetch_push_rules(self._session))["global"]
         return rules
 
-    async def change_push_rules(self, change: Change) -> None:
+    async def change_push_rules(self, change: RuleChange) -> None:
         await change_push_rules(self._session, change)

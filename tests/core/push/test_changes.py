@@ -10,7 +10,7 @@ import pytest
 
 from heliograph.core.ids import RoomId
 from heliograph.core.push import changes
-from heliograph.core.push.changes import Change, Delete, Put, Refusal, SetActions, SetEnabled, Wish
+from heliograph.core.push.changes import Delete, DesiredRule, Put, Refusal, RuleChange, SetActions, SetEnabled
 from heliograph.core.push.context import Context
 from heliograph.core.push.patterns import MAX_PATTERN
 from heliograph.core.push.predefined import predefined_rules
@@ -31,7 +31,7 @@ def with_rules(**kinds: list[Any]) -> dict[str, Any]:
     return {**rules, **kinds, "override": [master, *kinds.get("override", []), *rest]}
 
 
-def after(rules: Mapping[str, Any], made: Sequence[Change]) -> dict[str, Any]:
+def after(rules: Mapping[str, Any], made: Sequence[RuleChange]) -> dict[str, Any]:
     """The rules once a homeserver has done this."""
     done = copy.deepcopy(dict(rules))
     for change in made:
@@ -71,7 +71,7 @@ def own(rules: Mapping[str, Any]) -> list[str]:
     return [f"{kind}/{r['rule_id']}" for kind, listed in rules.items() for r in listed if r["rule_id"][0] != "."]
 
 
-ROOM_WISHES: list[Callable[[Any, RoomId], list[Change]]] = [
+ROOM_WISHES: list[Callable[[Any, RoomId], list[RuleChange]]] = [
     changes.mute_room,
     changes.only_mentions,
     changes.unmute_room,
@@ -95,12 +95,12 @@ STATES: list[dict[str, Any]] = [
 
 
 @pytest.mark.parametrize("state", STATES)
-@pytest.mark.parametrize("wish", ROOM_WISHES)
+@pytest.mark.parametrize("desired", ROOM_WISHES)
 def test_a_room_is_as_wished_whatever_was_there_and_a_second_time_changes_nothing(
-    wish: Callable[[Any, str], list[Change]], state: dict[str, Any]
+    desired: Callable[[Any, str], list[RuleChange]], state: dict[str, Any]
 ) -> None:
     rules = with_rules(**state)
-    made = wish(rules, ROOM)
+    made = desired(rules, ROOM)
     readable = {
         kind: [rule for rule in listed if isinstance(rule, dict) and isinstance(rule.get("rule_id"), str)]
         for kind, listed in rules.items()
@@ -108,10 +108,10 @@ def test_a_room_is_as_wished_whatever_was_there_and_a_second_time_changes_nothin
     }
     rules = after(readable, made)
 
-    assert rings(rules) is (wish is changes.unmute_room)
-    assert rings(rules, content=MENTION) is (wish is not changes.mute_room)
+    assert rings(rules) is (desired is changes.unmute_room)
+    assert rings(rules, content=MENTION) is (desired is not changes.mute_room)
     assert rings(rules, room_id=OTHER_ROOM)
-    assert wish(rules, ROOM) == []
+    assert desired(rules, ROOM) == []
 
 
 def test_a_room_is_muted_as_other_clients_mute_it() -> None:
@@ -249,27 +249,29 @@ def test_own_rules_are_removed_even_unreadable_ones_and_predefined_ones_are_not(
 
 
 WISHES = [
-    Wish("override", "new", (), (match("content.body", "hush"),)),
-    Wish("underride", "new", ("notify", {"set_tweak": "sound", "value": "bell"}), (match("type", "m.room.topic"),)),
-    Wish("content", "new", changes.actions_of(highlight=True), pattern="w*rd"),
-    Wish("room", ROOM, ()),
-    Wish("sender", ALICE, ()),
+    DesiredRule("override", "new", (), (match("content.body", "hush"),)),
+    DesiredRule(
+        "underride", "new", ("notify", {"set_tweak": "sound", "value": "bell"}), (match("type", "m.room.topic"),)
+    ),
+    DesiredRule("content", "new", changes.actions_of(highlight=True), pattern="w*rd"),
+    DesiredRule("room", ROOM, ()),
+    DesiredRule("sender", ALICE, ()),
 ]
 
 
-@pytest.mark.parametrize("wish", WISHES, ids=lambda wish: wish.kind)
-def test_a_rule_of_any_kind_is_made_on_top_and_a_second_time_changes_nothing(wish: Wish) -> None:
-    rules = after(with_rules(), changes.add_rule(with_rules(), wish))
+@pytest.mark.parametrize("desired", WISHES, ids=lambda desired: desired.kind)
+def test_a_rule_of_any_kind_is_made_on_top_and_a_second_time_changes_nothing(desired: DesiredRule) -> None:
+    rules = after(with_rules(), changes.add_rule(with_rules(), desired))
     [rule] = [rule for rule in Ruleset.parse(rules).rules if not rule.is_predefined]
-    assert (rule.kind, rule.rule_id, rule.can_match) == (wish.kind, wish.rule_id, True)
-    assert rule.verdict.actions == wish.actions
-    assert changes.add_rule(rules, wish) == []
+    assert (rule.kind, rule.rule_id, rule.can_match) == (desired.kind, desired.rule_id, True)
+    assert rule.verdict.actions == desired.actions
+    assert changes.add_rule(rules, desired) == []
 
-    name = (wish.kind, wish.rule_id)
+    name = (desired.kind, desired.rule_id)
     off = after(rules, [SetEnabled(*name, enabled=False)])
-    assert changes.add_rule(off, wish) == [SetEnabled(*name, enabled=True)]
+    assert changes.add_rule(off, desired) == [SetEnabled(*name, enabled=True)]
     other = after(rules, [SetActions(*name, ("notify", {"set_tweak": "sound", "value": "else"}))])
-    assert changes.add_rule(other, wish) == [SetActions(*name, wish.actions)]
+    assert changes.add_rule(other, desired) == [SetActions(*name, desired.actions)]
 
 
 def test_a_rule_that_asks_something_else_is_replaced_and_switched_on() -> None:
@@ -297,28 +299,32 @@ def test_a_rule_stands_where_it_is_wanted() -> None:
 
 
 @pytest.mark.parametrize(
-    ("wish", "where", "why"),
+    ("desired", "where", "why"),
     [
-        (Wish("postcontent", "new", RING), {}, "homeserver alone makes postcontent rules"),
-        (Wish("override", ".new", RING), {}, "a dot in front"),
-        (Wish("override", "a/b", RING), {}, "cannot be the id"),
-        (Wish("override", "a\\b", RING), {}, "cannot be the id"),
-        (Wish("override", " ", RING), {}, "cannot be the id"),
-        (Wish("override", "a\0", RING), {}, "cannot be the id"),
-        (Wish("override", "a" * 256, RING), {}, "cannot be the id"),
-        (Wish("content", "new", RING), {}, "A content rule has a pattern"),
-        (Wish("override", "new", RING, pattern="x"), {}, "A content rule has a pattern"),
-        (Wish("content", "new", RING, (match("type", "x"),), pattern="x"), {}, "A content rule has no conditions"),
-        (Wish("room", "!x", RING, (match("type", "x"),)), {}, "A room rule has no conditions"),
-        (Wish("override", "new", RING), {"before": "a", "after": "a"}, "not both"),
-        (Wish("override", "new", RING), {"before": "new"}, "next to itself"),
-        (Wish("override", "new", RING), {"after": ".m.rule.master"}, "is predefined"),
-        (Wish("override", "new", RING), {"before": "nothing"}, "There is no rule override/nothing"),
+        (DesiredRule("postcontent", "new", RING), {}, "homeserver alone makes postcontent rules"),
+        (DesiredRule("override", ".new", RING), {}, "a dot in front"),
+        (DesiredRule("override", "a/b", RING), {}, "cannot be the id"),
+        (DesiredRule("override", "a\\b", RING), {}, "cannot be the id"),
+        (DesiredRule("override", " ", RING), {}, "cannot be the id"),
+        (DesiredRule("override", "a\0", RING), {}, "cannot be the id"),
+        (DesiredRule("override", "a" * 256, RING), {}, "cannot be the id"),
+        (DesiredRule("content", "new", RING), {}, "A content rule has a pattern"),
+        (DesiredRule("override", "new", RING, pattern="x"), {}, "A content rule has a pattern"),
+        (
+            DesiredRule("content", "new", RING, (match("type", "x"),), pattern="x"),
+            {},
+            "A content rule has no conditions",
+        ),
+        (DesiredRule("room", "!x", RING, (match("type", "x"),)), {}, "A room rule has no conditions"),
+        (DesiredRule("override", "new", RING), {"before": "a", "after": "a"}, "not both"),
+        (DesiredRule("override", "new", RING), {"before": "new"}, "next to itself"),
+        (DesiredRule("override", "new", RING), {"after": ".m.rule.master"}, "is predefined"),
+        (DesiredRule("override", "new", RING), {"before": "nothing"}, "There is no rule override/nothing"),
     ],
 )
-def test_what_no_homeserver_takes_is_refused_beforehand(wish: Wish, where: dict[str, str], why: str) -> None:
+def test_what_no_homeserver_takes_is_refused_beforehand(desired: DesiredRule, where: dict[str, str], why: str) -> None:
     with pytest.raises(Refusal, match=why) as refused:
-        changes.add_rule(with_rules(override=[make_rule("a", conditions=[])]), wish, **where)
+        changes.add_rule(with_rules(override=[make_rule("a", conditions=[])]), desired, **where)
     assert refused.value.hint
 
 

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from edges.homeserver.conftest import Serve
-from heliograph.core.push.changes import Change, Delete, Put, SetActions, SetEnabled
+from heliograph.core.push.changes import Delete, Put, RuleChange, SetActions, SetEnabled
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.push_rules import change_push_rules, fetch_push_rules
 
@@ -25,7 +25,7 @@ from heliograph.homeserver.push_rules import change_push_rules, fetch_push_rules
         (Delete("override", "../../x"), "DELETE override/..%2F..%2Fx", None),
     ],
 )
-async def test_each_change_is_one_request(serve: Serve, change: Change, request_: str, body: Any) -> None:
+async def test_each_change_is_one_request(serve: Serve, change: RuleChange, request_: str, body: Any) -> None:
     asked: list[tuple[str, Any]] = []
 
     async def answer(request: web.Request) -> web.Response:

@@ -14,7 +14,7 @@ from fakes.room_actions import FakeRoomActions
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId
 from heliograph.core.popups.actions import Span
-from heliograph.core.push.changes import Change, Delete
+from heliograph.core.push.changes import Delete, RuleChange
 from heliograph.core.push.timed_mute import TimedMute, end_mute
 from heliograph.errors import BadAnswer, LoggedOut, RateLimited, Refused, StorageError, Unreachable, Unstorable
 from heliograph.loops import mutes
@@ -194,7 +194,7 @@ async def test_a_fault_of_our_own_does_not_leave_a_room_mute(stage: Stage) -> No
 async def test_a_room_whose_mute_cannot_be_ended_keeps_no_other_mute(
     stage: Stage, monkeypatch: pytest.MonkeyPatch, trouble: Exception
 ) -> None:
-    def end_or_fail(rules: Json, mute: TimedMute) -> list[Change]:
+    def end_or_fail(rules: Json, mute: TimedMute) -> list[RuleChange]:
         if mute.room_id == ROOM:
             raise trouble
         return end_mute(rules, mute)

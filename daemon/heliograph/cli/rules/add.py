@@ -11,7 +11,7 @@ from heliograph.cli.accounts.signed_in import account_option
 from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.cli.rules.sound_name import SoundName
 from heliograph.core.events import Json
-from heliograph.core.push.changes import Change, Refusal, Wish, actions_of, add_rule, names_exactly
+from heliograph.core.push.changes import DesiredRule, Refusal, RuleChange, actions_of, add_rule, names_exactly
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.spelling import read_action, read_condition
 from heliograph.core.push.wording import word_rule
@@ -65,9 +65,9 @@ def command(
       heliograph rules add underride/quiet-polls -c type=m.poll.start --dont-notify --before pager
     """
 
-    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
+    async def plan(session: RulesSession) -> tuple[Sequence[RuleChange], str]:
         kind, rule_id = await session.rule_name(rule)
-        wish = Wish(
+        desired = DesiredRule(
             kind,
             rule_id,
             _actions(actions, sound, highlight, dont_notify),
@@ -75,8 +75,8 @@ def command(
             pattern,
         )
         neighbours = [await _neighbour(session, kind, name) for name in (before, after)]
-        changes = add_rule(session.rules, wish, before=neighbours[0], after=neighbours[1])
-        return changes, _sentence(session, wish)
+        changes = add_rule(session.rules, desired, before=neighbours[0], after=neighbours[1])
+        return changes, _sentence(session, desired)
 
     change_rules(user_id, plan)
     if rule.startswith("sender/"):
@@ -108,7 +108,7 @@ async def _neighbour(session: RulesSession, kind: str, name: str | None) -> str 
     return None if name is None else await session.rule_id(kind, name.removeprefix(f"{kind}/"))
 
 
-def _sentence(session: RulesSession, wish: Wish) -> str:
-    ruleset = Ruleset.parse({wish.kind: [{"rule_id": wish.rule_id, **wish.body}]})
+def _sentence(session: RulesSession, desired: DesiredRule) -> str:
+    ruleset = Ruleset.parse({desired.kind: [{"rule_id": desired.rule_id, **desired.body}]})
     sentences = [word_rule(rule, session.names) for rule in ruleset.rules]
-    return f"{wish.kind}/{wish.rule_id}: {' '.join(sentences)}"
+    return f"{desired.kind}/{desired.rule_id}: {' '.join(sentences)}"

@@ -10,7 +10,7 @@ from heliograph.cli.accounts.signed_in import account_option
 from heliograph.cli.group import Group
 from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.cli.rules.sound_name import SoundName
-from heliograph.core.push.changes import Change, actions_of, add_keyword, remove_keyword
+from heliograph.core.push.changes import RuleChange, actions_of, add_keyword, remove_keyword
 from heliograph.core.push.verdict import verdict_of
 from heliograph.core.push.wording import word_verdict
 
@@ -46,7 +46,7 @@ def add(user_id: str | None, word: str, sound: str | None, highlight: bool) -> N
       heliograph rules keyword add "deploy*"
     """
 
-    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
+    async def plan(session: RulesSession) -> tuple[Sequence[RuleChange], str]:
         actions = actions_of(sound=sound, highlight=highlight)
         how = word_verdict(verdict_of(actions))
         return add_keyword(session.rules, word, actions), f"When a message says {word!r}: {how}."
@@ -65,7 +65,7 @@ def remove(user_id: str | None, word: str) -> None:
       heliograph rules keyword remove lunch
     """
 
-    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
+    async def plan(session: RulesSession) -> tuple[Sequence[RuleChange], str]:
         changes = remove_keyword(session.rules, word)
         return changes, f"{word!r} is no keyword of yours{' any more' if changes else ''}."
 

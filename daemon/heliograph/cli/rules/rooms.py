@@ -10,7 +10,7 @@ from heliograph.cli.accounts.signed_in import account_option
 from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId
-from heliograph.core.push.changes import Change, mute_room, only_mentions, unmute_room
+from heliograph.core.push.changes import RuleChange, mute_room, only_mentions, unmute_room
 
 
 @click.command("mute", short_help="Silence a room, mentions included.")
@@ -52,11 +52,11 @@ def mentions_only(user_id: str | None, room: str) -> None:
     _change(user_id, room, only_mentions, "Of {} only mentions and keywords notify.")
 
 
-def _change(user_id: str | None, room: str, wish: Callable[[Json, RoomId], list[Change]], sentence: str) -> None:
-    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
+def _change(user_id: str | None, room: str, change: Callable[[Json, RoomId], list[RuleChange]], sentence: str) -> None:
+    async def plan(session: RulesSession) -> tuple[Sequence[RuleChange], str]:
         room_id = await session.room_id(room)
-        if wish is not unmute_room:
+        if change is not unmute_room:
             await session.check_joined(room_id)
-        return wish(session.rules, room_id), sentence.format(session.names.room(room_id))
+        return change(session.rules, room_id), sentence.format(session.names.room(room_id))
 
     change_rules(user_id, plan)

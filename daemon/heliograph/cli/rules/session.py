@@ -11,7 +11,7 @@ import click
 
 from heliograph.cli.accounts.signed_in import choose_account, open_session
 from heliograph.core.ids import RoomId, is_room_id
-from heliograph.core.push.changes import Change, Refusal, find_rule, split_name
+from heliograph.core.push.changes import Refusal, RuleChange, find_rule, split_name
 from heliograph.core.push.rule import KINDS
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.wording import Names
@@ -146,7 +146,7 @@ class RulesSession:
         shown = [self.names.room(room.room_id) for room in rooms[:_CANDIDATES]]
         return ", ".join([*shown, f"and {len(rooms) - _CANDIDATES} more"] if len(rooms) > _CANDIDATES else shown)
 
-    async def apply(self, changes: Sequence[Change]) -> None:
+    async def apply(self, changes: Sequence[RuleChange]) -> None:
         """In order. Raises UserError for what the homeserver refuses, and other ServerErrors as they are."""
         from heliograph.homeserver.push_rules import change_push_rules
 
@@ -180,7 +180,9 @@ async def open_rules(account: Account) -> AsyncIterator[RulesSession]:
             raise UserError(_plain(refusal.title), _plain(refusal.hint)) from refusal
 
 
-def change_rules(user_id: str | None, plan: Callable[[RulesSession], Awaitable[tuple[Sequence[Change], str]]]) -> None:
+def change_rules(
+    user_id: str | None, plan: Callable[[RulesSession], Awaitable[tuple[Sequence[RuleChange], str]]]
+) -> None:
     """Does what `plan` says, and prints the sentence that it gives of what holds now."""
     account = choose_account(user_id)
 

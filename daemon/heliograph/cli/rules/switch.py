@@ -8,7 +8,7 @@ import click
 
 from heliograph.cli.accounts.signed_in import account_option
 from heliograph.cli.rules.session import RulesSession, change_rules
-from heliograph.core.push.changes import Change, remove_rule, set_enabled
+from heliograph.core.push.changes import RuleChange, remove_rule, set_enabled
 
 
 @click.command("enable", short_help="Switch a rule on.")
@@ -51,7 +51,7 @@ def remove(user_id: str | None, rule: str) -> None:
       heliograph rules remove override/pager
     """
 
-    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
+    async def plan(session: RulesSession) -> tuple[Sequence[RuleChange], str]:
         kind, rule_id = await session.existing_rule(rule)
         return remove_rule(session.rules, kind, rule_id), f"there is no rule {session.rule(kind, rule_id)} any more."
 
@@ -59,7 +59,7 @@ def remove(user_id: str | None, rule: str) -> None:
 
 
 def _switch(user_id: str | None, rule: str, *, enabled: bool) -> None:
-    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
+    async def plan(session: RulesSession) -> tuple[Sequence[RuleChange], str]:
         kind, rule_id = await session.existing_rule(rule)
         changes = set_enabled(session.rules, kind, rule_id, enabled=enabled)
         return changes, f"{session.rule(kind, rule_id)} is {'on' if enabled else 'off'}."

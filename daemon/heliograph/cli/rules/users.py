@@ -10,7 +10,7 @@ from heliograph.cli.accounts.signed_in import account_option
 from heliograph.cli.accounts.user_id import UserId
 from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.core.events import Json
-from heliograph.core.push.changes import Change
+from heliograph.core.push.changes import RuleChange
 from heliograph.core.push.changes import mute_user as mute
 from heliograph.core.push.changes import unmute_user as unmute
 
@@ -41,8 +41,8 @@ def unmute_user(user_id: str | None, user: str) -> None:
     _change(user_id, user, unmute, f"{user} is not muted.")
 
 
-def _change(user_id: str | None, user: str, wish: Callable[[Json, str], list[Change]], sentence: str) -> None:
-    async def plan(session: RulesSession) -> tuple[Sequence[Change], str]:
-        return wish(session.rules, user), sentence
+def _change(user_id: str | None, user: str, change: Callable[[Json, str], list[RuleChange]], sentence: str) -> None:
+    async def plan(session: RulesSession) -> tuple[Sequence[RuleChange], str]:
+        return change(session.rules, user), sentence
 
     change_rules(user_id, plan)

@@ -65,11 +65,11 @@ class Delete:
     rule_id: str
 
 
-Change = Put | SetEnabled | SetActions | Delete
+RuleChange = Put | SetEnabled | SetActions | Delete
 
 
 @dataclass(frozen=True, slots=True)
-class Wish:
+class DesiredRule:
     """A rule as the user wants it."""
 
     kind: str
@@ -115,17 +115,17 @@ def split_name(name: str) -> tuple[str, str]:
 # Keywords
 
 
-def add_keyword(rules: Json, word: str, actions: tuple[Any, ...]) -> list[Change]:
+def add_keyword(rules: Json, word: str, actions: tuple[Any, ...]) -> list[RuleChange]:
     """A content rule for the word, wherever another client may have made one. Raises Refusal."""
     word = _checked_word(word)
     same = [rule for rule in _user_rules(rules, "content") if _is_word(rule, word)]
     if not same:
         rule_id = _free_id(word, rules, "content")
-        return [Put("content", rule_id, Wish("content", rule_id, actions, pattern=word).body)]
+        return [Put("content", rule_id, DesiredRule("content", rule_id, actions, pattern=word).body)]
     return _bring_in_force("content", same[0], actions)
 
 
-def remove_keyword(rules: Json, word: str) -> list[Change]:
+def remove_keyword(rules: Json, word: str) -> list[RuleChange]:
     """Every rule of the user for this word. Raises Refusal if it is predefined."""
     word = _checked_word(word)
     same = [rule for rule in _rules(rules, "content") if _is_word(rule, word)]
@@ -142,7 +142,7 @@ def remove_keyword(rules: Json, word: str) -> list[Change]:
 # Rooms and users
 
 
-def mute_room(rules: Json, room_id: RoomId) -> list[Change]:
+def mute_room(rules: Json, room_id: RoomId) -> list[RuleChange]:
     """Nothing of the room notifies, mentions included."""
     return _mute(rules, "room_id", room_id)
 
@@ -152,18 +152,18 @@ def room_mutes(rules: Json, room_id: RoomId) -> list[Json]:
     return list(_mutes(rules, "room_id", room_id))
 
 
-def only_mentions(rules: Json, room_id: RoomId) -> list[Change]:
+def only_mentions(rules: Json, room_id: RoomId) -> list[RuleChange]:
     """Of the room only what override and content rules let through notifies: mentions and keywords."""
-    changes: list[Change] = []
+    changes: list[RuleChange] = []
     rule = find_rule(rules, "room", room_id)
     if rule is None:
-        changes.append(Put("room", _checked_id(room_id), Wish("room", room_id, ()).body))
+        changes.append(Put("room", _checked_id(room_id), DesiredRule("room", room_id, ()).body))
     else:
         changes.extend(_bring_in_force("room", rule, ()))
     return [*changes, *_unmute(rules, "room_id", room_id)]
 
 
-def unmute_room(rules: Json, room_id: RoomId) -> list[Change]:
+def unmute_room(rules: Json, room_id: RoomId) -> list[RuleChange]:
     """The room notifies as rooms do: undoes `mute_room` and `only_mentions`."""
     rule = find_rule(rules, "room", room_id)
     changes = _unmute(rules, "room_id", room_id)
@@ -172,12 +172,12 @@ def unmute_room(rules: Json, room_id: RoomId) -> list[Change]:
     return changes
 
 
-def mute_user(rules: Json, user_id: str) -> list[Change]:
+def mute_user(rules: Json, user_id: str) -> list[RuleChange]:
     """Nothing that the user sends notifies: messages, mentions, invites."""
     return _mute(rules, "sender", user_id)
 
 
-def unmute_user(rules: Json, user_id: str) -> list[Change]:
+def unmute_user(rules: Json, user_id: str) -> list[RuleChange]:
     """Undoes `mute_user`, and silent `sender` rules of other clients."""
     rule = find_rule(rules, "sender", user_id)
     changes = _unmute(rules, "sender", user_id)
@@ -186,17 +186,17 @@ def unmute_user(rules: Json, user_id: str) -> list[Change]:
     return changes
 
 
-def _mute(rules: Json, key: str, value: str) -> list[Change]:
+def _mute(rules: Json, key: str, value: str) -> list[RuleChange]:
     mutes = list(_mutes(rules, key, value))
     if any(_is_enabled(rule) for rule in mutes):
         return []
     if mutes:
         return [SetEnabled("override", mutes[0]["rule_id"], enabled=True)]
-    wish = Wish("override", _free_id(value, rules, "override"), (), (names_exactly(key, value),))
-    return [Put("override", wish.rule_id, wish.body)]
+    desired = DesiredRule("override", _free_id(value, rules, "override"), (), (names_exactly(key, value),))
+    return [Put("override", desired.rule_id, desired.body)]
 
 
-def _unmute(rules: Json, key: str, value: str) -> list[Change]:
+def _unmute(rules: Json, key: str, value: str) -> list[RuleChange]:
     return [Delete("override", rule["rule_id"]) for rule in _mutes(rules, key, value)]
 
 
@@ -227,7 +227,7 @@ def names_exactly(key: str, value: str) -> Json:
 # Any rule
 
 
-def set_enabled(rules: Json, kind: str, rule_id: str, *, enabled: bool) -> list[Change]:
+def set_enabled(rules: Json, kind: str, rule_id: str, *, enabled: bool) -> list[RuleChange]:
     """Raises Refusal if there is no such rule."""
     rule = find_rule(rules, kind, rule_id)
     if rule is None:
@@ -235,7 +235,7 @@ def set_enabled(rules: Json, kind: str, rule_id: str, *, enabled: bool) -> list[
     return [] if _is_enabled(rule) is enabled else [SetEnabled(kind, rule_id, enabled)]
 
 
-def remove_rule(rules: Json, kind: str, rule_id: str) -> list[Change]:
+def remove_rule(rules: Json, kind: str, rule_id: str) -> list[RuleChange]:
     """Raises Refusal if it is predefined."""
     if rule_id.startswith("."):
         raise Refusal(
@@ -245,21 +245,25 @@ def remove_rule(rules: Json, kind: str, rule_id: str) -> list[Change]:
     return [] if find_rule(rules, kind, rule_id) is None else [Delete(kind, rule_id)]
 
 
-def add_rule(rules: Json, wish: Wish, *, before: str | None = None, after: str | None = None) -> list[Change]:
+def add_rule(
+    rules: Json, desired: DesiredRule, *, before: str | None = None, after: str | None = None
+) -> list[RuleChange]:
     """The rule as wished and enabled, next to another where one is named. Raises Refusal."""
-    if wish.kind not in USER_KINDS:
-        raise Refusal(f"The homeserver alone makes {wish.kind} rules.", f"Take one of {', '.join(USER_KINDS)} instead.")
-    _checked_id(wish.rule_id)
-    _checked_shape(wish)
+    if desired.kind not in USER_KINDS:
+        raise Refusal(
+            f"The homeserver alone makes {desired.kind} rules.", f"Take one of {', '.join(USER_KINDS)} instead."
+        )
+    _checked_id(desired.rule_id)
+    _checked_shape(desired)
     if before is not None and after is not None:
         raise Refusal("A rule stands before another or after one, not both.", "Leave --before or --after out.")
     for neighbour in filter(None, (before, after)):
-        _checked_neighbour(rules, wish, neighbour)
-    known = find_rule(rules, wish.kind, wish.rule_id)
-    if known is None or not _is_same(known, wish) or not _is_placed(rules, wish, before, after):
-        changes: list[Change] = [Put(wish.kind, wish.rule_id, wish.body, before, after)]
-        return changes if known is None or _is_enabled(known) else [*changes, _on(wish.kind, wish.rule_id)]
-    return _bring_in_force(wish.kind, known, wish.actions)
+        _checked_neighbour(rules, desired, neighbour)
+    known = find_rule(rules, desired.kind, desired.rule_id)
+    if known is None or not _is_same(known, desired) or not _is_placed(rules, desired, before, after):
+        changes: list[RuleChange] = [Put(desired.kind, desired.rule_id, desired.body, before, after)]
+        return changes if known is None or _is_enabled(known) else [*changes, _on(desired.kind, desired.rule_id)]
+    return _bring_in_force(desired.kind, known, desired.actions)
 
 
 def find_rule(rules: Json, kind: str, rule_id: str) -> Json | None:
@@ -267,27 +271,27 @@ def find_rule(rules: Json, kind: str, rule_id: str) -> Json | None:
     return next((rule for rule in _rules(rules, kind) if rule["rule_id"] == rule_id), None)
 
 
-def _bring_in_force(kind: str, rule: Json, actions: Sequence[Any]) -> list[Change]:
-    changes: list[Change] = []
+def _bring_in_force(kind: str, rule: Json, actions: Sequence[Any]) -> list[RuleChange]:
+    changes: list[RuleChange] = []
     if verdict_of(rule.get("actions")) != verdict_of(actions):
         changes.append(SetActions(kind, rule["rule_id"], tuple(actions)))
     return changes if _is_enabled(rule) else [*changes, _on(kind, rule["rule_id"])]
 
 
-def _on(kind: str, rule_id: str) -> Change:
+def _on(kind: str, rule_id: str) -> RuleChange:
     return SetEnabled(kind, rule_id, enabled=True)
 
 
-def _is_same(rule: Json, wish: Wish) -> bool:
+def _is_same(rule: Json, desired: DesiredRule) -> bool:
     """Asks the same, whatever happens then."""
-    if wish.kind == "content":
-        return rule.get("pattern") == wish.pattern
-    return wish.kind in ("room", "sender") or rule.get("conditions") == list(wish.conditions)
+    if desired.kind == "content":
+        return rule.get("pattern") == desired.pattern
+    return desired.kind in ("room", "sender") or rule.get("conditions") == list(desired.conditions)
 
 
-def _is_placed(rules: Json, wish: Wish, before: str | None, after: str | None) -> bool:
-    order = [rule["rule_id"] for rule in _rules(rules, wish.kind)]
-    place = order.index(wish.rule_id)
+def _is_placed(rules: Json, desired: DesiredRule, before: str | None, after: str | None) -> bool:
+    order = [rule["rule_id"] for rule in _rules(rules, desired.kind)]
+    place = order.index(desired.rule_id)
     is_before = before is None or order[place + 1 : place + 2] == [before]
     return is_before and (after is None or order[:place][-1:] == [after])
 
@@ -349,27 +353,28 @@ def _checked_id(rule_id: str) -> str:
     return rule_id
 
 
-def _checked_shape(wish: Wish) -> None:
-    has_conditions = wish.kind in ("override", "underride")
-    if wish.conditions and not has_conditions:
-        raise Refusal(f"A {wish.kind} rule has no conditions.", "Make it an override or an underride rule.")
-    if (wish.pattern is not None) is not (wish.kind == "content"):
+def _checked_shape(desired: DesiredRule) -> None:
+    has_conditions = desired.kind in ("override", "underride")
+    if desired.conditions and not has_conditions:
+        raise Refusal(f"A {desired.kind} rule has no conditions.", "Make it an override or an underride rule.")
+    if (desired.pattern is not None) is not (desired.kind == "content"):
         raise Refusal(
             "A content rule has a pattern, and no other rule has.",
             "Give --pattern with content rules; with others, --condition content.body=PATTERN does the same.",
         )
 
 
-def _checked_neighbour(rules: Json, wish: Wish, neighbour: str) -> None:
-    if neighbour == wish.rule_id:
+def _checked_neighbour(rules: Json, desired: DesiredRule, neighbour: str) -> None:
+    if neighbour == desired.rule_id:
         raise Refusal("A rule cannot stand next to itself.", "Name another rule of yours.")
     if neighbour.startswith("."):
         raise Refusal(
-            f"{wish.kind}/{neighbour} is predefined: your own rules always stand before it (and after .m.rule.master).",
+            f"{desired.kind}/{neighbour} is predefined: your own rules always stand before it "
+            "(and after .m.rule.master).",
             "Name another rule of yours, or leave --before and --after out.",
         )
-    if find_rule(rules, wish.kind, neighbour) is None:
-        raise _unknown(wish.kind, neighbour)
+    if find_rule(rules, desired.kind, neighbour) is None:
+        raise _unknown(desired.kind, neighbour)
 
 
 def _unknown(kind: str, rule_id: str) -> Refusal:

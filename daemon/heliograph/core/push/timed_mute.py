@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId
-from heliograph.core.push.changes import Change, Delete, Put, SetEnabled, mute_room, room_mutes
+from heliograph.core.push.changes import Delete, Put, RuleChange, SetEnabled, mute_room, room_mutes
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,7 @@ class TimedMute:
 
 def begin_mute(
     rules: Json, room_id: RoomId, until_ms: int | None, running: TimedMute | None
-) -> tuple[list[Change], TimedMute | None]:
+) -> tuple[list[RuleChange], TimedMute | None]:
     """What makes the room mute, and what is to be taken back at that time (None: nothing, it is mute for ever).
 
     A room that is mute already, other than for a time by us (`running`), stays so for ever.
@@ -39,7 +39,7 @@ def begin_mute(
     return changes, None if running is None else replace(running, until_ms=until_ms)
 
 
-def end_mute(rules: Json, mute: TimedMute) -> list[Change]:
+def end_mute(rules: Json, mute: TimedMute) -> list[RuleChange]:
     """What takes it back. Nothing if the user, by whatever client, did so or made something else of the rule."""
     for rule in room_mutes(rules, mute.room_id):
         if rule["rule_id"] == mute.rule_id and rule.get("enabled", True) is True:

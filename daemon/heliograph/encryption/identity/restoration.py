@@ -35,7 +35,7 @@ class KeyStore(Vault, Protocol):
 
 
 @dataclass(slots=True)
-class _Wish:
+class _WantedKey:
     due_s: float
     looks: int = 0
 
@@ -53,14 +53,14 @@ class Restoration:
         self._backup = backup
         self._store = store
         self._on_room_keys = on_room_keys
-        self._wanted: dict[RoomKey, _Wish] = {}
+        self._wanted: dict[RoomKey, _WantedKey] = {}
         self._is_changed = asyncio.Event()
 
     def want(self, keys: Collection[RoomKey]) -> None:
         """Messages wait for these."""
         now = asyncio.get_running_loop().time()
         for key in keys:
-            self._wanted.setdefault(key, _Wish(now))
+            self._wanted.setdefault(key, _WantedKey(now))
         while len(self._wanted) > MOST_WANTED:
             del self._wanted[next(iter(self._wanted))]
         self._is_changed.set()
@@ -69,7 +69,7 @@ class Restoration:
         """There is a key for the backup now."""
         now = asyncio.get_running_loop().time()
         for key in self._wanted:
-            self._wanted[key] = _Wish(now)
+            self._wanted[key] = _WantedKey(now)
         self._is_changed.set()
 
     async def run(self) -> None:
@@ -99,7 +99,7 @@ class Restoration:
             return None
         loop, found = asyncio.get_running_loop(), []
         try:
-            for key in [key for key, wish in self._wanted.items() if wish.due_s <= loop.time()]:
+            for key in [key for key, wanted in self._wanted.items() if wanted.due_s <= loop.time()]:
                 if await self._restore(key):
                     found.append(key)
                     self._wanted.pop(key, None)
@@ -109,7 +109,7 @@ class Restoration:
             if found:
                 log.info("%s came from the key backup", count_things(len(found), "room key"))
                 await self._on_room_keys(found)
-        return max(0.0, min(wish.due_s for wish in self._wanted.values()) - loop.time()) if self._wanted else None
+        return max(0.0, min(wanted.due_s for wanted in self._wanted.values()) - loop.time()) if self._wanted else None
 
     async def _restore(self, key: RoomKey) -> bool:
         """Whether it was in the backup, and is in the store now."""
@@ -124,10 +124,10 @@ class Restoration:
             raise
 
     def _put_off(self, key: RoomKey, now_s: float) -> None:
-        wish = self._wanted.get(key)
-        if wish is None:
+        wanted = self._wanted.get(key)
+        if wanted is None:
             return  # given up meanwhile
-        if wish.looks == len(AGAIN_S):
+        if wanted.looks == len(AGAIN_S):
             del self._wanted[key]
             return
-        wish.due_s, wish.looks = now_s + AGAIN_S[wish.looks], wish.looks + 1
+        wanted.due_s, wanted.looks = now_s + AGAIN_S[wanted.looks], wanted.looks + 1

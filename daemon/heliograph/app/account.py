@@ -27,7 +27,7 @@ from heliograph.core.pushers.handoff import HandoffSettings, Signs
 from heliograph.core.record import Delivery
 from heliograph.core.status import AccountStatus, Connection, DaemonStatus
 from heliograph.desktop.decoder import Decoder
-from heliograph.desktop.pictures import Album
+from heliograph.desktop.pictures import PictureCache
 from heliograph.encryption.identity.device_trust import DeviceTrust
 from heliograph.encryption.identity.senders import Senders
 from heliograph.encryption.olm.key_files import set_aside
@@ -115,7 +115,7 @@ class AccountRun:
         self._status = status
         self._watchdog = shared.watchdog
         self._daemon = shared.daemon
-        self._album = Album(Decoder().decode, clock=now_ms)
+        self._pictures = PictureCache(Decoder().decode, clock=now_ms)
         self._delivery = DeliveryLoop(
             ledger,
             shared.desktop,
@@ -131,7 +131,7 @@ class AccountRun:
             on_rang=self._tell_rang,
             on_request=self._take_request,
             gate=shared.gate,
-            pictures=self._album if shared.config.notifications.avatars else None,
+            pictures=self._pictures if shared.config.notifications.avatars else None,
         )
         self._keyring = KeyringWait(
             status,
@@ -245,8 +245,8 @@ class AccountRun:
                 await machine.close()
         finally:
             self._acknowledgements = None
-            self._album.source = None
-            await self._album.close()
+            self._pictures.source = None
+            await self._pictures.close()
             await homeserver.close()
         if not gone.soft:
             # The device is no more: what was encrypted for it must not outlive it by more than a day.
@@ -256,7 +256,7 @@ class AccountRun:
 
     async def _turn_loops(self, homeserver: HomeserverClient, session: Session, machine: Machine) -> LoggedOut:
         keys = KeysClient(session)
-        self._album.source = Media(session).thumbnail
+        self._pictures.source = Media(session).thumbnail
         self._watchdog.watch(self.account.user_id, lambda: self._delivery.is_stuck(now_ms(), STUCK_MS))
         key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=self._delivery.tell)
         trust = DeviceTrust(

@@ -27,7 +27,7 @@ FAILURE_KEPT_MS = 600_000
 """How long what could not be had is not asked for again."""
 
 
-class Album:
+class PictureCache:
     """`ports.Pictures` of one account. `decode` takes a file's bytes and the side; `clock` gives milliseconds."""
 
     def __init__(

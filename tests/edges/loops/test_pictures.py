@@ -10,7 +10,7 @@ from edges.loops.stage import DeliveryStage, WallClock, running
 from heliograph.core.delivery import State
 from heliograph.core.ids import EventId
 from heliograph.core.notification import Picture
-from heliograph.desktop.pictures import FAILURE_KEPT_MS, KEPT, PATIENCE_S, UNDER_WAY, Album
+from heliograph.desktop.pictures import FAILURE_KEPT_MS, KEPT, PATIENCE_S, UNDER_WAY, PictureCache
 from heliograph.errors import Refused
 from support.builders import make_content, make_delivery
 from support.waiting import until
@@ -46,73 +46,75 @@ def source() -> Source:
 
 
 @pytest.fixture
-def album(clock: WallClock, source: Source) -> Album:
-    album = Album(decode, clock=clock)
-    album.source = source
-    return album
+def cache(clock: WallClock, source: Source) -> PictureCache:
+    cache = PictureCache(decode, clock=clock)
+    cache.source = source
+    return cache
 
 
-async def test_a_picture_is_fetched_once(album: Album, source: Source) -> None:
+async def test_a_picture_is_fetched_once(cache: PictureCache, source: Source) -> None:
     for _ in range(2):
-        assert await album.fetch({"mxc://x/a"}) == {"mxc://x/a": Picture(1, 1, b"mxc://x/a")}
+        assert await cache.fetch({"mxc://x/a"}) == {"mxc://x/a": Picture(1, 1, b"mxc://x/a")}
     assert source.asked == ["mxc://x/a"]
 
 
-async def test_a_slow_one_is_not_waited_for_but_there_the_next_time(album: Album, source: Source) -> None:
+async def test_a_slow_one_is_not_waited_for_but_there_the_next_time(cache: PictureCache, source: Source) -> None:
     loop = asyncio.get_running_loop()
     source.delay = 5
     begun = loop.time()
-    assert await album.fetch({"mxc://x/a"}) == {}
+    assert await cache.fetch({"mxc://x/a"}) == {}
     assert loop.time() - begun == pytest.approx(PATIENCE_S)
     await asyncio.sleep(6)
-    assert await album.fetch({"mxc://x/a"}) != {}
+    assert await cache.fetch({"mxc://x/a"}) != {}
     assert source.asked == ["mxc://x/a"]
 
 
 @pytest.mark.parametrize("uri", ["mxc://x/missing", "mxc://x/svg"])
 async def test_what_cannot_be_had_is_asked_for_again_only_much_later(
-    album: Album, source: Source, clock: WallClock, uri: str
+    cache: PictureCache, source: Source, clock: WallClock, uri: str
 ) -> None:
     source.is_there = "missing" not in uri
     for _ in range(3):
-        assert await album.fetch({uri}) == {}
+        assert await cache.fetch({uri}) == {}
     assert len(source.asked) == 1
     clock.jump(FAILURE_KEPT_MS / 1000)
-    await album.fetch({uri})
+    await cache.fetch({uri})
     assert len(source.asked) == 2
 
 
 @pytest.mark.expected_log("Unexpected fault in a picture")
-async def test_one_that_finds_a_fault_is_done_without_and_keeps_no_other(album: Album, source: Source) -> None:
+async def test_one_that_finds_a_fault_is_done_without_and_keeps_no_other(cache: PictureCache, source: Source) -> None:
     for _ in range(3):
-        assert set(await album.fetch({"mxc://x/poison", "mxc://x/a"})) == {"mxc://x/a"}
+        assert set(await cache.fetch({"mxc://x/poison", "mxc://x/a"})) == {"mxc://x/a"}
     assert source.asked == ["mxc://x/a", "mxc://x/poison"]
 
 
-async def test_only_so_many_are_kept_and_the_latest_used_stay(album: Album, source: Source) -> None:
+async def test_only_so_many_are_kept_and_the_latest_used_stay(cache: PictureCache, source: Source) -> None:
     for number in range(3 * KEPT):
-        await album.fetch({f"mxc://x/{number}", "mxc://x/often"})
+        await cache.fetch({f"mxc://x/{number}", "mxc://x/often"})
     source.asked.clear()
-    await album.fetch({"mxc://x/often", f"mxc://x/{3 * KEPT - 1}"})
+    await cache.fetch({"mxc://x/often", f"mxc://x/{3 * KEPT - 1}"})
     assert source.asked == []
-    await album.fetch({"mxc://x/0"})
+    await cache.fetch({"mxc://x/0"})
     assert source.asked == ["mxc://x/0"]
 
 
-async def test_only_so_many_are_under_way_and_they_end_with_the_account(album: Album, source: Source) -> None:
+async def test_only_so_many_are_under_way_and_they_end_with_the_account(cache: PictureCache, source: Source) -> None:
     source.delay = 3600
-    await album.fetch({f"mxc://x/{number}" for number in range(100)})
+    await cache.fetch({f"mxc://x/{number}" for number in range(100)})
     assert len(source.asked) == UNDER_WAY
-    await album.close()
+    await cache.close()
     assert len(asyncio.all_tasks()) == 1
 
 
 async def test_before_the_account_is_signed_in_there_are_none(clock: WallClock) -> None:
-    assert await Album(decode, clock=clock).fetch({"mxc://x/a"}) == {}
+    assert await PictureCache(decode, clock=clock).fetch({"mxc://x/a"}) == {}
 
 
-async def test_a_popup_has_its_picture_and_rings_without_it(clock: WallClock, album: Album, source: Source) -> None:
-    stage = DeliveryStage(clock, pictures=album)
+async def test_a_popup_has_its_picture_and_rings_without_it(
+    clock: WallClock, cache: PictureCache, source: Source
+) -> None:
+    stage = DeliveryStage(clock, pictures=cache)
     source.delay = 60
     async with running(stage.loop):
         await stage.commit(make_delivery("$a", content=make_content(avatar="mxc://x/a")))
@@ -126,4 +128,4 @@ async def test_a_popup_has_its_picture_and_rings_without_it(clock: WallClock, al
     pictures = [each.notification.picture for each in stage.desktop.shown]
     assert pictures[0] is None
     assert pictures[-1] == Picture(1, 1, b"mxc://x/a")
-    await album.close()
+    await cache.close()

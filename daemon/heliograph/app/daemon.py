@@ -37,7 +37,7 @@ from heliograph.encryption.olm.key_files import destroy_outdated
 from heliograph.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, UserError
 from heliograph.loops.handoff import HandoffLoop, settle_all
 from heliograph.loops.hooks import Hooks
-from heliograph.loops.presence import Whereabouts
+from heliograph.loops.presence import PresenceTracker
 from heliograph.loops.quiet import QuietLoop
 from heliograph.loops.sync.sign_out import INTERVAL_S
 from heliograph.ports.desktop import Desktop, Presence
@@ -97,7 +97,7 @@ async def run(
         presence = presence or DesktopPresence(away_after_s=away_after_s, monotonic=time.monotonic, beside=[wakeups])
         await presence.start()
         stack.push_async_callback(presence.stop)
-        whereabouts = _watch_desk(presence, desktop, runs)
+        tracker = _track_presence(presence, desktop, runs)
         counted = count_things(len(runs), "account")
         log.info("Heliograph %s runs for %s, notifications through %s", __version__, counted, desktop.name)
         # What was imported stays for good: the collector need not look through it again and again.
@@ -107,7 +107,7 @@ async def run(
         if on_ready is not None:
             on_ready(status)
         await _watch_session(runs, stop, stack)
-        code = await _serve(runs, late, join, stop, whereabouts)
+        code = await _serve(runs, late, join, stop, tracker)
     return code
 
 
@@ -212,7 +212,7 @@ def _tell_each(runs: Sequence[AccountRun], tell: Callable[[AccountRun], None]) -
             tell(run)
 
 
-def _watch_desk(presence: Presence, desktop: Desktop, runs: Sequence[AccountRun]) -> Whereabouts:
+def _track_presence(presence: Presence, desktop: Desktop, runs: Sequence[AccountRun]) -> PresenceTracker:
     """Every account is told whether the user is here; the machine waits for them before it sleeps."""
 
     def tell(signs: Signs) -> None:
@@ -226,11 +226,11 @@ def _watch_desk(presence: Presence, desktop: Desktop, runs: Sequence[AccountRun]
         if signs.is_asleep and presence.holds_sleep_up:
             start_beside(hand_over(), name="handing over before sleep")
 
-    whereabouts = Whereabouts(tell)
-    desktop.listen(whereabouts.take_signal)
-    presence.listen(whereabouts.take_session)
+    tracker = PresenceTracker(tell)
+    desktop.listen(tracker.take_signal)
+    presence.listen(tracker.take_session)
     presence.listen(hold_sleep_up)
-    return whereabouts
+    return tracker
 
 
 def _handoffs(runs: Sequence[AccountRun]) -> list[HandoffLoop]:
@@ -305,7 +305,7 @@ async def _serve(
     late: Sequence[asyncio.Task[AccountRun]],
     join: Join,
     stop: asyncio.Event,
-    whereabouts: Whereabouts,
+    tracker: PresenceTracker,
 ) -> int:
     """Until asked to stop (exit code 0), or until the last account has ended (its exit code). Hands over at the end."""
     tasks = {start(run.run(), name=run.account.user_id) for run in runs}
@@ -326,12 +326,12 @@ async def _serve(
                     continue
                 run = opened.result()
                 join(run)
-                run.take_signs(whereabouts.signs)
+                run.take_signs(tracker.signs)
                 running.add(start(run.run(), name=run.account.user_id))
                 tasks |= running
         systemd.stopping()
         _tell_each(runs, lambda run: run.say(is_leaving=True))
-        whereabouts.stop()
+        tracker.stop()
         await settle_all(_handoffs(runs), LEAVE_S)
         return EXIT_OK if stopping.done() else max(codes, default=EXIT_FAILED)
     finally:

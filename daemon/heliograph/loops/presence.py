@@ -15,7 +15,7 @@ SERVER_PATIENCE_S = 10.0
 """A notification server that is gone for less only restarts."""
 
 
-class Whereabouts:
+class PresenceTracker:
     """What all signs of the desk say together, for all accounts."""
 
     def __init__(self, on_change: Callable[[Signs], None], *, patience_s: float = SERVER_PATIENCE_S) -> None:

@@ -15,7 +15,7 @@ from heliograph.core.pushers.pusher import Pusher, PusherKey
 from heliograph.core.status import AccountStatus
 from heliograph.errors import LoggedOut, Refused, Unreachable
 from heliograph.loops.handoff import COLLECT_S, RETRY_S, HandoffLoop, settle_all
-from heliograph.loops.presence import SERVER_PATIENCE_S, Whereabouts
+from heliograph.loops.presence import SERVER_PATIENCE_S, PresenceTracker
 from support.builders import ME, make_pusher
 from support.waiting import until
 
@@ -391,25 +391,25 @@ async def test_an_account_that_cannot_go_on_gives_back_even_if_nothing_can_be_wr
 
 async def test_a_notification_server_that_restarts_is_no_reason_to_leave() -> None:
     told: list[Signs] = []
-    desk = Whereabouts(told.append)
-    desk.take_signal(ServerChanged(None))
+    tracker = PresenceTracker(told.append)
+    tracker.take_signal(ServerChanged(None))
     await asyncio.sleep(SERVER_PATIENCE_S / 2)
-    desk.take_signal(ServerChanged("another"))
+    tracker.take_signal(ServerChanged("another"))
     await asyncio.sleep(SERVER_PATIENCE_S * 2)
     assert told == []
-    desk.take_signal(ServerChanged(None))
+    tracker.take_signal(ServerChanged(None))
     await asyncio.sleep(SERVER_PATIENCE_S * 2)
     assert told == [Signs(has_server=False)]
-    desk.take_session(AWAY)
-    desk.take_signal(ServerChanged("back"))
+    tracker.take_session(AWAY)
+    tracker.take_signal(ServerChanged("back"))
     assert told[1:] == [Signs(has_server=False, is_locked=True), Signs(is_locked=True)]
 
 
 async def test_stopping_is_leaving() -> None:
     told: list[Signs] = []
-    desk = Whereabouts(told.append)
-    desk.take_signal(ServerChanged(None))
-    desk.stop()
-    desk.take_session(Signs())
+    tracker = PresenceTracker(told.append)
+    tracker.take_signal(ServerChanged(None))
+    tracker.stop()
+    tracker.take_session(Signs())
     await asyncio.sleep(SERVER_PATIENCE_S * 2)
     assert told == [Signs(is_stopping=True)]

@@ -16,7 +16,7 @@ from benchmarks.contestants import Heliograph
 from benchmarks.phases import Figures, Sender, percentile, take_notes
 from fakes.notification_profiles import DUNST
 from fakes.notification_server import NotificationServer
-from heliograph.core.popups.bursts import FOLD_MS
+from heliograph.core.popups.bursts import BURST_MS
 from heliograph.demo.homeserver import ThrowawaySynapse
 from support.buses import PrivateBus
 
@@ -97,7 +97,7 @@ async def measure_flood(server: ThrowawaySynapse, folder: Path, count: int, seco
                     "flood_p50_ms": percentile(latencies, 50),
                     "flood_p99_ms": percentile(latencies, 99),
                     "flood_longest_block_ms": float("nan") if beats is None else beats["longest_ms"],
-                    "flood_sounds_per_fold": (screen.sounds - sounds) * FOLD_MS / 1000 / took_s,
+                    "flood_sounds_per_fold": (screen.sounds - sounds) * BURST_MS / 1000 / took_s,
                     "flood_rss_grows_mb": process.rss_mb() - rss,
                 }
         finally:

@@ -27,7 +27,7 @@ from heliograph.system.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
-FOLD_S = 0.1
+CHANGES_S = 0.1
 """Changes that come closer together are told as one."""
 
 
@@ -94,7 +94,7 @@ class DaemonApi:
             except Exception:
                 self._changed.set()
                 raise
-            await asyncio.sleep(FOLD_S)
+            await asyncio.sleep(CHANGES_S)
 
     async def _tell(self) -> None:
         summary = await self._summarize()

@@ -2,65 +2,65 @@
 
 from __future__ import annotations
 
-from heliograph.core.popups.bursts import FOLD_MS, MOST_SHOWN, Fold, SoundGate
+from heliograph.core.popups.bursts import BURST_MS, MOST_SHOWN, BurstWindow, SoundGate
 
 
 def test_what_comes_alone_is_shown_at_once() -> None:
-    fold = Fold(5)
+    window = BurstWindow(5)
     for now in range(0, 60_000, 1000):
-        assert fold.wait_ms(now) == 0
-        fold.note_shown(now, is_new=True)
+        assert window.wait_ms(now) == 0
+        window.note_shown(now, is_new=True)
 
 
 def test_while_more_is_known_to_come_it_is_gathered_but_not_for_longer_than_a_fold() -> None:
-    fold = Fold(5)
-    fold.hold(1000)
-    fold.hold(2500)
-    assert fold.wait_ms(1500) == 1500
-    assert fold.wait_ms(1000 + FOLD_MS) == 0
-    fold.hold(9000)
-    assert fold.wait_ms(9000) == FOLD_MS
-    fold.release()
-    assert fold.wait_ms(9000) == 0
+    window = BurstWindow(5)
+    window.hold(1000)
+    window.hold(2500)
+    assert window.wait_ms(1500) == 1500
+    assert window.wait_ms(1000 + BURST_MS) == 0
+    window.hold(9000)
+    assert window.wait_ms(9000) == BURST_MS
+    window.release()
+    assert window.wait_ms(9000) == 0
 
 
 def test_after_many_new_popups_the_next_are_gathered() -> None:
-    fold = Fold(3)
+    window = BurstWindow(3)
     for now in (0, 10, 20):
-        assert fold.wait_ms(now) == 0
-        fold.note_shown(now, is_new=True)
-    assert fold.wait_ms(30) == FOLD_MS - 30
-    assert fold.wait_ms(FOLD_MS) == 0
+        assert window.wait_ms(now) == 0
+        window.note_shown(now, is_new=True)
+    assert window.wait_ms(30) == BURST_MS - 30
+    assert window.wait_ms(BURST_MS) == 0
 
 
 def test_after_a_summary_what_comes_next_is_gathered() -> None:
-    fold = Fold(3)
-    fold.note_shown(100, is_new=False, is_summary=True)
-    assert fold.wait_ms(100) == FOLD_MS
+    window = BurstWindow(3)
+    window.note_shown(100, is_new=False, is_summary=True)
+    assert window.wait_ms(100) == BURST_MS
 
 
 def test_changes_of_popups_are_gathered_only_where_nobody_can_follow() -> None:
-    fold = Fold(3)
+    window = BurstWindow(3)
     for now in range(MOST_SHOWN):
-        assert fold.wait_ms(now) == 0
-        fold.note_shown(now, is_new=False)
-    assert fold.wait_ms(MOST_SHOWN) == FOLD_MS - MOST_SHOWN
+        assert window.wait_ms(now) == 0
+        window.note_shown(now, is_new=False)
+    assert window.wait_ms(MOST_SHOWN) == BURST_MS - MOST_SHOWN
 
 
 def test_a_fold_can_be_ended() -> None:
-    fold = Fold(1)
-    fold.note_shown(0, is_new=True)
-    fold.hold(0)
-    assert fold.wait_ms(1)
-    fold.end()
-    assert fold.wait_ms(1) == 0
+    window = BurstWindow(1)
+    window.note_shown(0, is_new=True)
+    window.hold(0)
+    assert window.wait_ms(1)
+    window.end()
+    assert window.wait_ms(1) == 0
 
 
 def test_a_clock_that_is_put_back_does_not_prolong_a_fold() -> None:
-    fold = Fold(1)
-    fold.note_shown(1_000_000, is_new=True)
-    fold.hold(1_000_000)
-    assert fold.wait_ms(5000) == 0
+    window = BurstWindow(1)
+    window.note_shown(1_000_000, is_new=True)
+    window.hold(1_000_000)
+    assert window.wait_ms(5000) == 0
 
 
 def test_one_sound_passes_in_the_time_of_a_fold_and_every_call() -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 from fakes.notification_profiles import GNOME
 from fakes.notification_server import NotificationServer
-from heliograph.core.popups.bursts import FOLD_MS
+from heliograph.core.popups.bursts import BURST_MS
 from heliograph.core.record import Plan
 from heliograph.core.status import AccountStatus
 from heliograph.desktop.freedesktop import FreedesktopDesktop
@@ -76,5 +76,5 @@ async def test_a_thousand_messages_are_shown_in_bounded_memory_with_one_sound_fo
         await ledger.close()
         await desktop.shut()
         await server.stop()
-    assert 1 <= sounds <= 1 + (now_ms() - begun) / FOLD_MS
+    assert 1 <= sounds <= 1 + (now_ms() - begun) / BURST_MS
     assert shows < MESSAGES

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from collections import deque
 
-FOLD_MS = 2000
+BURST_MS = 2000
 """How long messages are gathered at the most."""
 MOST_SHOWN = 40
 """Times that something is shown within that; more often, no person and no notification server can follow."""
 
 
-class Fold:
-    """Says how long to gather what comes, for one account. Times are milliseconds; a clock that jumps ends a fold."""
+class BurstWindow:
+    """Says how long to gather what comes, for one account. Times are milliseconds; a clock that jumps ends one."""
 
     def __init__(self, most_new: int) -> None:
-        """`most_new`: popups that come up anew within a fold, before what else comes is gathered."""
+        """`most_new`: popups that come up anew within the window, before what else comes is gathered."""
         self._most_new = most_new
         self._held_from_ms: int | None = None
         self._shown: deque[int] = deque(maxlen=MOST_SHOWN)
@@ -22,7 +22,7 @@ class Fold:
 
     def hold(self, now_ms: int) -> None:
         """More is known to come: all of it is to be shown together."""
-        if self._held_from_ms is None or not 0 <= now_ms - self._held_from_ms < FOLD_MS:
+        if self._held_from_ms is None or not 0 <= now_ms - self._held_from_ms < BURST_MS:
             self._held_from_ms = now_ms
 
     def release(self) -> None:
@@ -46,19 +46,19 @@ class Fold:
         begins = [times[0] for times in (self._shown, self._new) if len(times) == times.maxlen]
         if self._held_from_ms is not None:
             begins.append(self._held_from_ms)
-        wait = max((begin + FOLD_MS - now_ms for begin in begins if begin <= now_ms), default=0)
+        wait = max((begin + BURST_MS - now_ms for begin in begins if begin <= now_ms), default=0)
         return max(0, wait)
 
 
 class SoundGate:
-    """Lets one sound through in the time of a fold, for all accounts together."""
+    """Lets one sound through in the time of a window, for all accounts together."""
 
     def __init__(self) -> None:
         self._last_ms: int | None = None
 
     def passes(self, now_ms: int, *, is_call: bool = False) -> bool:
         """Whether this one may sound. A call always may."""
-        is_too_soon = self._last_ms is not None and 0 <= now_ms - self._last_ms < FOLD_MS
+        is_too_soon = self._last_ms is not None and 0 <= now_ms - self._last_ms < BURST_MS
         if is_too_soon and not is_call:
             return False
         self._last_ms = now_ms

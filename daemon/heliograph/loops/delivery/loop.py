@@ -28,7 +28,7 @@ from heliograph.core.notification import (
 from heliograph.core.outage import ABOUT_DISK, word_disk
 from heliograph.core.popups.actions import ActionRequest
 from heliograph.core.popups.arrange import Close, Fault, Keep, Show, Step, arrange, is_summary, new_rooms
-from heliograph.core.popups.bursts import Fold, SoundGate
+from heliograph.core.popups.bursts import BurstWindow, SoundGate
 from heliograph.core.popups.privacy import SHOW_ALL, Level, Privacy, reduce
 from heliograph.core.popups.quiet import Through
 from heliograph.core.record import Agenda, Delivery, PopupRecord
@@ -107,7 +107,7 @@ class DeliveryLoop:
         self._on_rang = on_rang
         self._pictures = pictures
         self._gate = gate or SoundGate()
-        self._fold = Fold(settings.max_rooms)
+        self._burst = BurstWindow(settings.max_rooms)
         self._is_locked = self._was_locked = False
         self._notices = Notices(desktop, status.user_id)
         self._outcomes = Outcomes(ledger, self.tell)
@@ -125,7 +125,7 @@ class DeliveryLoop:
         self._trouble = ""
         self._next_ms: int | None = None
         """When the next delivery is due."""
-        self._fold_ends_ms: int | None = None
+        self._burst_ends_ms: int | None = None
         """When what is gathered is shown, if anything is."""
         self._woken = asyncio.Event()
         self._is_retry_wanted = False
@@ -142,9 +142,9 @@ class DeliveryLoop:
     def gather(self, is_more_coming: bool) -> None:
         """While more is known to come, what came is not shown, for a short time: then it is one burst."""
         if is_more_coming:
-            self._fold.hold(self._clock())
+            self._burst.hold(self._clock())
         else:
-            self._fold.release()
+            self._burst.release()
         self._woken.set()
 
     def set_locked(self, is_locked: bool) -> None:
@@ -154,7 +154,7 @@ class DeliveryLoop:
 
     async def rest(self) -> None:
         """Returns when all that is due has been tried."""
-        self._fold.end()
+        self._burst.end()
         self._woken.set()
         while self._woken.is_set() or self._working_since_ms is not None:
             self._rested.clear()
@@ -248,15 +248,15 @@ class DeliveryLoop:
         if self._server is None:
             return None
         waits = [DESKTOP_RETRY_S] if self._is_retry_wanted else []
-        if self._fold_ends_ms is not None:
-            waits.append(max(0, self._fold_ends_ms - self._clock()) / 1000)
+        if self._burst_ends_ms is not None:
+            waits.append(max(0, self._burst_ends_ms - self._clock()) / 1000)
         if self._next_ms is not None:
             waits.append(max(LEAST_WAIT_S, (self._next_ms - self._clock()) / 1000))
         return min(waits, default=None)
 
     async def _work(self) -> None:
         self._is_retry_wanted = False
-        self._fold_ends_ms = None
+        self._burst_ends_ms = None
         # First, since it needs no ledger: what is to be told may be that the disk is full.
         if self._server is not None:
             self._is_retry_wanted |= await self._notices.show()
@@ -285,12 +285,12 @@ class DeliveryLoop:
         if await self._calls.end(agenda.ringing, now):
             self._woken.set()
             return
-        wait_ms = self._fold.wait_ms(now)
+        wait_ms = self._burst.wait_ms(now)
         if self._hush == "wait" or wait_ms:
             # They stay due. What is on screen already is still changed and taken back.
             shown = tuple(each for each in agenda.deliveries if each.state is not State.PENDING)
             if self._hush != "wait" and len(shown) < len(agenda.deliveries):
-                self._fold_ends_ms = now + wait_ms
+                self._burst_ends_ms = now + wait_ms
             agenda = replace(agenda, deliveries=shown)
         agenda, is_more_waiting = self._suspects.narrow(agenda)
         if is_more_waiting:
@@ -390,7 +390,7 @@ class DeliveryLoop:
                 self._report(step)
                 self._rung.extend(each for each in step.deliveries if each.state is State.PENDING)
                 if any(each.state is State.PENDING for each in step.deliveries):
-                    self._fold.note_shown(now, is_new=replaces is None, is_summary=is_summary(step.key))
+                    self._burst.note_shown(now, is_new=replaces is None, is_summary=is_summary(step.key))
             case RetryLater(after, why):
                 self._put_off(step.deliveries, after, why)
             case NeedsUser(title, hint):

@@ -56,7 +56,7 @@ from heliograph.loops.keys import KeyLoop
 from heliograph.loops.mutes import MuteLoop
 from heliograph.loops.pushers import PusherLoop, own_pusher
 from heliograph.loops.quiet import QuietLoop
-from heliograph.loops.replies import Replier
+from heliograph.loops.replies import ReplySender
 from heliograph.loops.sync import Surroundings, SyncLoop, SyncSettings
 from heliograph.ports.desktop import Desktop, Opener
 from heliograph.ports.encryption import Encryption
@@ -299,14 +299,14 @@ class AccountRun:
         fallback = self._config.fallback.fallback
         lock = asyncio.Lock()
         sender = RoomSender(keys, machine, self._config.encryption.send_to)
-        replier = Replier(RoomsClient(session), self._ledger, sender)
+        replies = ReplySender(RoomsClient(session), self._ledger, sender)
         rooms = RoomActionsClient(session)
         self._mutes = mutes = MuteLoop(rooms, self._ledger, clock=now_ms, jitter=random.random)
         self._actions = actions = ActionRunner(
             rooms,
             self._delivery,
             self._opener,
-            reply=replier.reply,
+            reply=replies.reply,
             mute=mutes.mute,
             has_public_receipts=self._config.actions.receipts == "public",
         )

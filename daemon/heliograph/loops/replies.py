@@ -20,7 +20,7 @@ class Encrypts(Protocol):
     async def encrypt(self, room_id: RoomId, audience: Audience, type_: str, content: Json) -> Json: ...
 
 
-class Replier:
+class ReplySender:
     """For one account."""
 
     def __init__(

@@ -12,7 +12,7 @@ from heliograph.core.events import Json
 from heliograph.core.ids import RoomId
 from heliograph.core.record import Plan, RoomRecord
 from heliograph.errors import Refused, UserError
-from heliograph.loops.replies import Replier
+from heliograph.loops.replies import ReplySender
 from heliograph.ports.homeserver import Audience
 from support.builders import ALICE, ME, ROOM, make_delivery, make_facts
 
@@ -44,8 +44,8 @@ async def make_ledger(*event_ids: str, is_encrypted: bool = True) -> FakeLedger:
 
 async def test_a_reply_answers_the_newest_message_and_is_encrypted() -> None:
     rooms = make_rooms()
-    replier = Replier(rooms, await make_ledger("$first", "$second", "invite:x"), Cipher())
-    sent = await replier.reply(ROOM, "yes")
+    replies = ReplySender(rooms, await make_ledger("$first", "$second", "invite:x"), Cipher())
+    sent = await replies.reply(ROOM, "yes")
     assert sent == rooms.homeserver.rooms[ROOM].events[-1][1].event_id
     ((room_id, type_, content),) = rooms.sent
     assert (room_id, type_) == (ROOM, "m.room.encrypted")
@@ -55,14 +55,14 @@ async def test_a_reply_answers_the_newest_message_and_is_encrypted() -> None:
 
 async def test_where_nothing_is_unread_it_is_a_message_of_its_own() -> None:
     rooms = make_rooms(is_encrypted=False)
-    await Replier(rooms, await make_ledger(is_encrypted=False), Cipher()).reply(ROOM, "hello")
+    await ReplySender(rooms, await make_ledger(is_encrypted=False), Cipher()).reply(ROOM, "hello")
     assert rooms.sent == [(ROOM, "m.room.message", {"msgtype": "m.text", "body": "hello", "m.mentions": {}})]
 
 
 async def test_a_room_that_was_encrypted_is_never_written_to_in_clear() -> None:
     rooms = make_rooms(is_encrypted=False)
     with pytest.raises(UserError, match="not encrypted any more"):
-        await Replier(rooms, await make_ledger(), Cipher()).reply(ROOM, "hello")
+        await ReplySender(rooms, await make_ledger(), Cipher()).reply(ROOM, "hello")
     assert rooms.sent == []
 
 
@@ -70,7 +70,7 @@ async def test_a_room_that_was_encrypted_is_never_written_to_in_clear() -> None:
 async def test_what_is_no_text_to_send_is_refused(text: str) -> None:
     rooms = make_rooms()
     with pytest.raises(UserError):
-        await Replier(rooms, await make_ledger(), Cipher()).reply(ROOM, text)
+        await ReplySender(rooms, await make_ledger(), Cipher()).reply(ROOM, text)
     assert rooms.sent == []
 
 
@@ -78,4 +78,4 @@ async def test_why_it_was_not_sent_is_said() -> None:
     rooms = make_rooms()
     rooms.failures.append(Refused(403, "M_FORBIDDEN", "you are not in the room"))
     with pytest.raises(UserError, match="not sent: you are not in the room"):
-        await Replier(rooms, await make_ledger(), Cipher()).reply(ROOM, "hello")
+        await ReplySender(rooms, await make_ledger(), Cipher()).reply(ROOM, "hello")

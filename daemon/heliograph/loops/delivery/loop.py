@@ -56,7 +56,7 @@ LONGEST_WAIT_S = 600.0
 """However long the desktop asks for. A delivery that is due later than that was put off by a clock that was wrong."""
 
 
-Hush = Literal["ring", "silent", "wait"]
+Audibility = Literal["ring", "silent", "wait"]
 """As the push rules want it; without sound; not before it is called off."""
 
 
@@ -132,11 +132,11 @@ class DeliveryLoop:
         self._is_finishing = False
         self._working_since_ms: int | None = None
         self._rested = asyncio.Event()
-        self._hush: Hush = "ring"
+        self._audibility: Audibility = "ring"
 
-    def hush(self, how: Hush) -> None:
+    def hush(self, how: Audibility) -> None:
         """From now on, until it is called again."""
-        self._hush = how
+        self._audibility = how
         self._woken.set()
 
     def gather(self, is_more_coming: bool) -> None:
@@ -286,10 +286,10 @@ class DeliveryLoop:
             self._woken.set()
             return
         wait_ms = self._burst.wait_ms(now)
-        if self._hush == "wait" or wait_ms:
+        if self._audibility == "wait" or wait_ms:
             # They stay due. What is on screen already is still changed and taken back.
             shown = tuple(each for each in agenda.deliveries if each.state is not State.PENDING)
-            if self._hush != "wait" and len(shown) < len(agenda.deliveries):
+            if self._audibility != "wait" and len(shown) < len(agenda.deliveries):
                 self._burst_ends_ms = now + wait_ms
             agenda = replace(agenda, deliveries=shown)
         agenda, is_more_waiting = self._suspects.narrow(agenda)
@@ -428,7 +428,7 @@ class DeliveryLoop:
             self._outcomes.note(closed=fault.key)
 
     def _may_sound(self, notification: Notification, now: int) -> bool:
-        return self._hush == "ring" and self._gate.passes(now, is_call=notification.category is Category.CALL)
+        return self._audibility == "ring" and self._gate.passes(now, is_call=notification.category is Category.CALL)
 
     async def _tell_rang(self) -> None:
         """With no more of it than may be shown without a lock: this is no screen."""

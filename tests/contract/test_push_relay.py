@@ -42,7 +42,7 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     ):
 
         def is_waited_for() -> bool:
-            return running.relay.lines.hold_until("you", "app", "key", time.time_ns() // 1_000_000) is not None
+            return running.relay.connections.hold_until("you", "app", "key", time.time_ns() // 1_000_000) is not None
 
         async with PushRelayClient(running.url, "wrong", "DESK") as unknown:
             yield Subject(client, is_waited_for, unknown)

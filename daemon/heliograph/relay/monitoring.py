@@ -14,7 +14,7 @@ from heliograph.relay.metrics import CONTENT_TYPE, Metric, render
 from heliograph.relay.proxy.proxy import Proxies
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.queue.outbox import Outbox
-from heliograph.relay.state.connections import Lines
+from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.registry import Registry
 
 log = logging.getLogger(__name__)
@@ -28,10 +28,15 @@ class Operation:
     """`health` and `metrics` answer requests. `upstream` is None where no homeserver is behind the relay."""
 
     def __init__(
-        self, registry: Registry, lines: Lines, outbox: Outbox, gateway: Gateway, upstream: Upstream | None
+        self,
+        registry: Registry,
+        connections: DeviceConnections,
+        outbox: Outbox,
+        gateway: Gateway,
+        upstream: Upstream | None,
     ) -> None:
         self._registry = registry
-        self._lines = lines
+        self._connections = connections
         self._outbox = outbox
         self._gateway = gateway
         self._upstream = upstream
@@ -82,8 +87,8 @@ class Operation:
                 {"direct": self._registry.direct_pushers, "http": self._registry.http_pushers},
                 "kind",
             ),
-            Metric("polls", "Requests for /sync of direct devices that are open.", {"": self._lines.pending}),
-            Metric("notifications_total", "What direct devices were told.", dict(self._lines.counts), "step"),
+            Metric("polls", "Requests for /sync of direct devices that are open.", {"": self._connections.pending}),
+            Metric("notifications_total", "What direct devices were told.", dict(self._connections.counts), "step"),
             Metric("gateway_requests_total", "Requests to the push gateway.", self._gateway.requests, "result"),
             Metric("pushes_taken_total", "Pushes from the homeserver by what was done at once.", taken, "result"),
             Metric("pushes_settled_total", "Pushes by what became of them.", other, "outcome"),

@@ -35,7 +35,7 @@ from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.queue.targets import TargetPolicy, parse_networks
 from heliograph.relay.routes import Router
 from heliograph.relay.state.carried import Attachments
-from heliograph.relay.state.connections import Lines
+from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.sync.handler import DirectSync
 from heliograph.relay.sync.listing import Listing
@@ -66,7 +66,7 @@ class Relay:
     config: RelayConfig
     application: web.Application
     registry: Registry
-    lines: Lines
+    connections: DeviceConnections
     outbox: Outbox
 
 
@@ -83,17 +83,17 @@ async def open_relay(config: RelayConfig, state: Path, clock: Clock | None = Non
         registry = await Registry.load(database)
         attachments = await Attachments.load(database)
         outbox = await Outbox.open(database, registry, forwarder, clock)
-        lines = Lines(registry, attachments, clock.now_ms)
+        connections = DeviceConnections(registry, attachments, clock.now_ms)
         proxies = Proxies(parse_networks(config.trusted_proxies))
-        gateway = Gateway(registry, lines, lines, outbox, clock, caller_of=proxies.client_of)
+        gateway = Gateway(registry, connections, connections, outbox, clock, caller_of=proxies.client_of)
         application = web.Application()
         application.add_routes(gateway.routes())
-        relay = Relay(config, application, registry, lines, outbox)
+        relay = Relay(config, application, registry, connections, outbox)
         if config.gateway_only:
             desktops = Desktops(
                 {digest: user for user, digest in config.users.items()},
                 registry,
-                lines,
+                connections,
                 outbox,
                 clock,
                 gateway_url=config.notify_url,
@@ -101,12 +101,12 @@ async def open_relay(config: RelayConfig, state: Path, clock: Clock | None = Non
                 caller_of=proxies.client_of,
             )
             application.add_routes(desktops.routes())
-            operation = Operation(registry, lines, outbox, gateway, None)
+            operation = Operation(registry, connections, outbox, gateway, None)
             rest = _not_found
         else:
             upstream = Upstream(config.homeserver)
             stack.push_async_callback(upstream.close)
-            operation = Operation(registry, lines, outbox, gateway, upstream)
+            operation = Operation(registry, connections, outbox, gateway, upstream)
             rest = _stand_beside(upstream, relay, attachments, clock, proxies, policy).handle
         _offer(application, operation, rest, proxies, Proxies(parse_networks(config.operators)))
         yield relay
@@ -116,16 +116,16 @@ def _stand_beside(
     upstream: Upstream, relay: Relay, attachments: Attachments, clock: Clock, proxies: Proxies, policy: TargetPolicy
 ) -> Router:
     """What is between the homeserver and its clients."""
-    registry, lines, outbox = relay.registry, relay.lines, relay.outbox
+    registry, connections, outbox = relay.registry, relay.connections, relay.outbox
     proxy = Proxy(upstream, proxies)
     callers = Callers(upstream, clock.now_ms)
     versions = Versions(upstream, proxy)
     listing = Listing(upstream, clock.now_ms)
-    composition = Composition(upstream, attachments, lines, listing, outbox)
-    sync = DirectSync(upstream, proxy, callers, registry, attachments, lines, composition, outbox, clock.now_ms)
+    composition = Composition(upstream, attachments, connections, listing, outbox)
+    sync = DirectSync(upstream, proxy, callers, registry, attachments, connections, composition, outbox, clock.now_ms)
     twins = UpstreamTwins(upstream, registry, gateway_url=relay.config.notify_url, refuses=policy.refusal)
-    direct = DirectDevices(attachments, lines, listing, twins, clock.now_ms)
-    pushers = Pushers(upstream, proxy, callers, registry, twins, direct, lines, versions, outbox)
+    direct = DirectDevices(attachments, connections, listing, twins, clock.now_ms)
+    pushers = Pushers(upstream, proxy, callers, registry, twins, direct, connections, versions, outbox)
     return Router(proxy, versions, sync, pushers, Passing(proxy, callers, registry, attachments, pushers, outbox))
 
 

@@ -27,7 +27,7 @@ from heliograph.relay.proxy.limits import Allowance
 from heliograph.relay.proxy.proxy import json_response, refusal
 from heliograph.relay.proxy.upstream import TooLarge, read_bounded
 from heliograph.relay.queue.outbox import Outbox
-from heliograph.relay.state.connections import Lines
+from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.state.values import ACTIVE_MS, DELAY_MS, DirectPusher, Json, Twin
 from heliograph.relay.wire.pusher import MAX_APP_ID, MAX_PUSHKEY, gateway_url_in, original_of
@@ -58,7 +58,7 @@ class Desktops:
         self,
         users: Mapping[str, str],
         registry: Registry,
-        lines: Lines,
+        connections: DeviceConnections,
         outbox: Outbox,
         clock: Clock,
         *,
@@ -68,7 +68,7 @@ class Desktops:
     ) -> None:
         self._users = users
         self._registry = registry
-        self._lines = lines
+        self._connections = connections
         self._outbox = outbox
         self._clock = clock
         self._gateway_url = gateway_url
@@ -159,8 +159,8 @@ class Desktops:
             raise BadRequest(f"present_ms is a number from 0 to {MAX_PRESENT_MS}")
         await self._know(user_id, device_id)
         await self._outbox.acknowledge(user_id, device_id, event_ids)
-        self._lines.counts["acknowledged"] += len(event_ids)
-        self._lines.be_present((user_id, device_id), self._clock.now_ms() + present_ms)
+        self._connections.counts["acknowledged"] += len(event_ids)
+        self._connections.be_present((user_id, device_id), self._clock.now_ms() + present_ms)
         return {}
 
     async def _know(self, user_id: str, device_id: str) -> None:
@@ -172,7 +172,7 @@ class Desktops:
             if len(known) >= MAX_TWINS:
                 await self._registry.drop(direct=known)
                 for each in known:
-                    self._lines.forget((user_id, each.device_id))
+                    self._connections.forget((user_id, each.device_id))
             pusher = DirectPusher(
                 user_id=user_id,
                 device_id=device_id,

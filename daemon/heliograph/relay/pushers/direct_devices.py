@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, hidden_pushkey
 from heliograph.relay.state.carried import Attachments, Carried
-from heliograph.relay.state.connections import Lines
+from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.values import DirectPusher, Json, Twin
 from heliograph.relay.sync.listing import Listing
 from heliograph.relay.wire import pusher as pusher_body
@@ -20,10 +20,15 @@ class DirectDevices:
     """`begin` and `end` the attachments of a device; `with_waker` has it hear of what its filter hides."""
 
     def __init__(
-        self, attachments: Attachments, lines: Lines, listing: Listing, twins: UpstreamTwins, clock: Callable[[], int]
+        self,
+        attachments: Attachments,
+        connections: DeviceConnections,
+        listing: Listing,
+        twins: UpstreamTwins,
+        clock: Callable[[], int],
     ) -> None:
         self._attachments = attachments
-        self._lines = lines
+        self._connections = connections
         self._listing = listing
         self._twins = twins
         self._clock = clock
@@ -34,15 +39,15 @@ class DirectDevices:
         since_ts = max((entry.ts for entry in entries), default=0) if entries is not None else self._clock()
         known = [Carried(entry.event_id, entry.room_id, entry.ts) for entry in entries or ()]
         await self._attachments.begin((user_id, device_id), since_ts, known)
-        line = self._lines.line((user_id, device_id))
-        line.settle(list(line.waiting))
+        connection = self._connections.connection((user_id, device_id))
+        connection.settle(list(connection.waiting))
         # What comes before the pusher is known here is looked for by the first poll.
-        line.is_fresh = True
+        connection.is_fresh = True
 
     async def end(self, user_id: str, device_id: str) -> None:
         """It has no direct pusher any more. Raises StorageError."""
         await self._attachments.end((user_id, device_id))
-        self._lines.forget((user_id, device_id))
+        self._connections.forget((user_id, device_id))
 
     async def with_waker(self, pusher: DirectPusher, listed: list[Json], authorization: Authorization) -> DirectPusher:
         """The same with a twin that hears of what rings. It was made with the device's own token, so it ends with the

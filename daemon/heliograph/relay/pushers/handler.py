@@ -24,7 +24,7 @@ from heliograph.relay.proxy.upstream import Answer, TooLarge, Upstream, read_bou
 from heliograph.relay.proxy.versions import Versions
 from heliograph.relay.pushers.direct_devices import DirectDevices
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, entries_in, hidden_pushkey
-from heliograph.relay.state.connections import Lines
+from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.state.values import DirectPusher, Json, Twin
 from heliograph.relay.wire import pusher as pusher_body
@@ -50,7 +50,7 @@ class Pushers:
         registry: Registry,
         twins: UpstreamTwins,
         direct: DirectDevices,
-        lines: Lines,
+        connections: DeviceConnections,
         versions: Versions,
         outbox: Outbox,
     ) -> None:
@@ -60,7 +60,7 @@ class Pushers:
         self._registry = registry
         self._twins = twins
         self._direct = direct
-        self._lines = lines
+        self._connections = connections
         self._versions = versions
         self._outbox = outbox
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
@@ -199,7 +199,7 @@ class Pushers:
             wanted = replace(wanted, device_id=before.device_id, waker=before.waker)
         if body.get("append") is not True:
             await self._take_from_others(user_id, wanted.app_id, wanted.pushkey)
-        was_enabled = self._lines.is_enabled(user_id, wanted.device_id)
+        was_enabled = self._connections.is_enabled(user_id, wanted.device_id)
         listed = await self._twins.listed(authorization) or []
         key = (wanted.app_id, wanted.pushkey)
         if self._registry.twin_for(user_id, *key) or any(key_of(entry) == key for entry in listed):
@@ -211,7 +211,7 @@ class Pushers:
             wanted = await self._direct.with_waker(wanted, listed, authorization)
         await self._registry.put_direct(wanted)
         if caller.device_id == wanted.device_id:
-            self._lines.turn(fingerprint(authorization))
+            self._connections.turn(fingerprint(authorization))
         await self._twins.adopt_all(user_id, listed, authorization)
         if before is None:
             log.info("%s has a direct pusher on device %s", user_id, wanted.device_id)

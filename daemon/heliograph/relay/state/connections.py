@@ -1,4 +1,5 @@
-"""The open lines: which direct devices have a /sync pending, and what a push told that they have not got yet."""
+"""Connections of direct devices: which of them have a /sync pending, and what a push told that they have not got
+yet."""
 
 from __future__ import annotations
 
@@ -18,7 +19,7 @@ MAX_WAKES = 20
 
 
 @dataclass(slots=True)
-class News:
+class PendingNotification:
     """An event that rings, and that no response brought yet."""
 
     room_id: str
@@ -28,7 +29,7 @@ class News:
     """How often it was looked for in vain where notifications are listed."""
 
 
-class Line:
+class DeviceConnection:
     """One direct device's."""
 
     def __init__(self) -> None:
@@ -36,40 +37,40 @@ class Line:
         self.ended_ms: int | None = None
         self.present_until_ms = 0
         """Of a device that acknowledges without a /sync: how long it said to be there."""
-        self.waiting: dict[str, News] = {}
+        self.waiting: dict[str, PendingNotification] = {}
         self.is_fresh = True
         """Since the relay started, nobody has looked what this device has missed."""
-        self._rings: set[asyncio.Event] = set()
+        self._wakes: set[asyncio.Event] = set()
         self._carried: Counter[str] = Counter()
 
     @contextlib.contextmanager
     def poll(self, clock: Callable[[], int]) -> Iterator[asyncio.Event]:
         """For the length of a request. The event is set by every push."""
-        bell = asyncio.Event()
-        self._rings.add(bell)
+        wake = asyncio.Event()
+        self._wakes.add(wake)
         self.pending += 1
         try:
-            yield bell
+            yield wake
         finally:
-            self._rings.discard(bell)
+            self._wakes.discard(wake)
             self.pending -= 1
             self.ended_ms = clock()
 
     def note(self, event_id: str, room_id: str, notification: Json) -> None:
         """It waits for a response, and pending polls are told."""
         if event_id not in self.waiting:
-            self.waiting[event_id] = News(room_id, notification)
+            self.waiting[event_id] = PendingNotification(room_id, notification)
             if len(self.waiting) > MAX_WAITING:
                 del self.waiting[next(iter(self.waiting))]
         elif notification:
             self.waiting[event_id].notification = notification
-        for bell in self._rings:
-            bell.set()
+        for wake in self._wakes:
+            wake.set()
 
     def keep(self, event_id: str, room_id: str) -> None:
         """It waits for the next request, without waking anybody."""
         if len(self.waiting) < MAX_WAITING:
-            self.waiting.setdefault(event_id, News(room_id, {}))
+            self.waiting.setdefault(event_id, PendingNotification(room_id, {}))
 
     def is_urgent(self, event_ids: Iterable[str]) -> bool:
         """Whether one of these shall end a poll."""
@@ -90,21 +91,21 @@ class Line:
     def look_in_vain(self, event_ids: Iterable[str], most: int) -> None:
         """They were not where they should be; after `most` such looks they are forgotten."""
         for event_id in event_ids:
-            news = self.waiting.get(event_id)
-            if news is not None:
-                news.attempts += 1
-                if news.attempts >= most:
+            pending = self.waiting.get(event_id)
+            if pending is not None:
+                pending.attempts += 1
+                if pending.attempts >= most:
                     self.settle([event_id])
 
 
-class Lines:
+class DeviceConnections:
     """`ports.Activity` and `ports.Arrivals`."""
 
     def __init__(self, registry: Registry, attachments: Attachments, clock: Callable[[], int]) -> None:
         self._registry = registry
         self._attachments = attachments
         self._clock = clock
-        self._lines: dict[Key, Line] = {}
+        self._connections: dict[Key, DeviceConnection] = {}
         self._undecided: dict[bytes, set[asyncio.Event]] = {}
         self.counts: Counter[str] = Counter()
         """Notifications since the start: carried, acknowledged; and woken: polls that one of them ended."""
@@ -127,11 +128,11 @@ class Lines:
         for turned in self._undecided.get(fingerprint, ()):
             turned.set()
 
-    def line(self, key: Key) -> Line:
-        return self._lines.setdefault(key, Line())
+    def connection(self, key: Key) -> DeviceConnection:
+        return self._connections.setdefault(key, DeviceConnection())
 
     def forget(self, key: Key) -> None:
-        self._lines.pop(key, None)
+        self._connections.pop(key, None)
 
     def is_direct(self, user_id: str, device_id: str) -> bool:
         """Whether the device has a direct pusher, switched on or off."""
@@ -143,7 +144,7 @@ class Lines:
 
     def be_present(self, key: Key, until_ms: int) -> None:
         """A device that does not sync here is there until then."""
-        self.line(key).present_until_ms = until_ms
+        self.connection(key).present_until_ms = until_ms
 
     def hold_until(self, user_id: str, app_id: str, pushkey: str, received_ms: int) -> int | None:
         ends = [
@@ -160,18 +161,18 @@ class Lines:
         for device_id in devices:
             key = (user_id, device_id)
             if self._attachments.wants(key, event_id, None) and event_id not in self._attachments.open_in(key):
-                self.line(key).note(event_id, room_id, notification)
+                self.connection(key).note(event_id, room_id, notification)
 
     @property
     def pending(self) -> int:
         """How many requests of direct devices are open."""
-        return sum(line.pending for line in self._lines.values())
+        return sum(connection.pending for connection in self._connections.values())
 
     def _is_active(self, key: Key, active_ms: int, now_ms: int) -> bool:
-        line = self._lines.get(key)
-        if line is None:
+        connection = self._connections.get(key)
+        if connection is None:
             return False
-        if line.pending or now_ms < line.present_until_ms:
+        if connection.pending or now_ms < connection.present_until_ms:
             return True
         # The clock may have been set back meanwhile.
-        return line.ended_ms is not None and abs(now_ms - line.ended_ms) <= active_ms
+        return connection.ended_ms is not None and abs(now_ms - connection.ended_ms) <= active_ms

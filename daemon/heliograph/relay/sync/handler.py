@@ -20,7 +20,7 @@ from heliograph.relay.proxy.callers import Caller, Callers, authorization_of, fi
 from heliograph.relay.proxy.proxy import Proxy, answer_headers, not_answered, target_of
 from heliograph.relay.proxy.upstream import FAILURES, NotAnswered, Upstream
 from heliograph.relay.state.carried import Attachments, Key
-from heliograph.relay.state.connections import Lines
+from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.sync.nudge import Nudge
 from heliograph.relay.sync.poll import Poll, deadline_of, with_timeout
@@ -48,7 +48,7 @@ class DirectSync:
         callers: Callers,
         registry: Registry,
         attachments: Attachments,
-        lines: Lines,
+        connections: DeviceConnections,
         composition: Composition,
         outbox: Outbox,
         clock: Callable[[], int],
@@ -58,7 +58,7 @@ class DirectSync:
         self._callers = callers
         self._registry = registry
         self._attachments = attachments
-        self._lines = lines
+        self._connections = connections
         self._composition = composition
         self._nudge = Nudge(upstream)
         self._outbox = outbox
@@ -75,7 +75,7 @@ class DirectSync:
             key = await self._key_of(request, since)
             if key is None:
                 # The pusher of its device may be set while it waits.
-                with self._lines.undecided(fingerprint(authorization)) as turned:
+                with self._connections.undecided(fingerprint(authorization)) as turned:
                     answer = await self._open_unless(turned, target, self._proxy.headers(request))
                 if answer is not None:
                     return await self._pass_on(request, answer)
@@ -84,9 +84,9 @@ class DirectSync:
             return not_answered(error)
         if key is None:
             return await self._proxy.handle(request)
-        line = self._lines.line(key)
-        with line.poll(self._clock) as bell:
-            return await self._serve(Poll(request, key, since, authorization, line, bell, deadline))
+        connection = self._connections.connection(key)
+        with connection.poll(self._clock) as wake:
+            return await self._serve(Poll(request, key, since, authorization, connection, wake, deadline))
 
     async def _key_of(self, request: web.Request, since: str) -> Key | None:
         """Of the direct device that asks, and thereby acknowledges. None: it is no such device. Raises NotAnswered."""
@@ -98,7 +98,7 @@ class DirectSync:
         key = (caller.user_id, caller.device_id)
         await self._acknowledge(key, since)
         # A pusher that is switched off may be switched on before this request is answered.
-        return key if self._lines.is_direct(*key) else None
+        return key if self._connections.is_direct(*key) else None
 
     async def _acknowledge(self, key: Key, since: str) -> None:
         event_ids = self._attachments.acknowledged_by(key, since)
@@ -111,11 +111,11 @@ class DirectSync:
         except StorageError as error:
             log.warning("An acknowledgement could not be kept: %s", error)
             return
-        self._lines.line(key).settle(event_ids)
-        self._lines.counts["acknowledged"] += len(event_ids)
+        self._connections.connection(key).settle(event_ids)
+        self._connections.counts["acknowledged"] += len(event_ids)
 
     async def _serve(self, poll: Poll) -> web.StreamResponse:
-        if poll.line.is_fresh and self._lines.is_enabled(*poll.key):
+        if poll.connection.is_fresh and self._connections.is_enabled(*poll.key):
             await self._composition.look(poll)
         target = target_of(poll.request)
         tried: frozenset[str] = frozenset()
@@ -124,10 +124,10 @@ class DirectSync:
         while True:
             known = self._known(poll)
             try:
-                answer = await self._ask(poll, target, is_urgent=poll.line.is_urgent(known - tried))
+                answer = await self._ask(poll, target, is_urgent=poll.connection.is_urgent(known - tried))
                 if answer is None:
                     is_short = True
-                    self._lines.counts["woken"] += 1
+                    self._connections.counts["woken"] += 1
                     known = self._known(poll)
                     # Not twice the same: homeservers keep the answer to a request for its repetition.
                     again = with_timeout(target, repeats)
@@ -146,7 +146,7 @@ class DirectSync:
             scanned = scan(body, poll.key[0])
             if scanned is not None and scanned.next_batch == poll.since:
                 # This token acknowledges nothing: who sends it may never have seen this answer.
-                is_wanted = poll.line.is_urgent(known - tried)
+                is_wanted = poll.connection.is_urgent(known - tried)
                 tried |= known
                 if is_wanted and await self._nudge.send(poll):
                     is_short, target = True, with_timeout(target, repeats)
@@ -155,25 +155,25 @@ class DirectSync:
                 if is_short and poll.rest_ms > LEAST_WAIT_MS:
                     is_short, target = False, with_timeout(target, poll.rest_ms)
                     continue
-            elif scanned is not None and self._lines.is_enabled(*poll.key):
+            elif scanned is not None and self._connections.is_enabled(*poll.key):
                 body = await self._composition.attach(poll, scanned, known, body)
             return web.Response(body=body, headers=answer_headers(answer.headers))
 
     async def _ask(self, poll: Poll, target: str, *, is_urgent: bool) -> aiohttp.ClientResponse | None:
         """The answer's beginning; None if a push came and the answer did not follow at once. Raises FAILURES."""
-        poll.bell.clear()
+        poll.wake.clear()
         if is_urgent:
-            poll.bell.set()
+            poll.wake.set()
         if poll.rest_ms <= 0:
             return await self._upstream.open("GET", target, self._headers(poll))
-        return await self._open_unless(poll.bell, target, self._headers(poll))
+        return await self._open_unless(poll.wake, target, self._headers(poll))
 
     async def _open_unless(
-        self, bell: asyncio.Event, target: str, headers: CIMultiDict[str]
+        self, wake: asyncio.Event, target: str, headers: CIMultiDict[str]
     ) -> aiohttp.ClientResponse | None:
         """The answer's beginning; None if the event was set and the answer did not follow at once. Raises FAILURES."""
         asking = start(self._upstream.open("GET", target, headers), name="sync upstream")
-        ringing = start(bell.wait(), name="bell")
+        ringing = start(wake.wait(), name="wake")
         try:
             await asyncio.wait((asking, ringing), return_when=asyncio.FIRST_COMPLETED)
             if not asking.done():
@@ -196,9 +196,9 @@ class DirectSync:
 
     def _known(self, poll: Poll) -> frozenset[str]:
         """Events that this device shall be told of, and that happened before the homeserver is asked."""
-        if not self._lines.is_enabled(*poll.key):
+        if not self._connections.is_enabled(*poll.key):
             return frozenset()
-        return frozenset((*poll.line.waiting, *self._attachments.open_in(poll.key)))
+        return frozenset((*poll.connection.waiting, *self._attachments.open_in(poll.key)))
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

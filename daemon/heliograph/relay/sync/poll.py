@@ -10,7 +10,7 @@ from urllib.parse import quote, unquote_plus
 from aiohttp import web
 
 from heliograph.relay.state.carried import Key
-from heliograph.relay.state.connections import Line
+from heliograph.relay.state.connections import DeviceConnection
 
 MAX_TIMEOUT_MS = 3_600_000
 
@@ -23,8 +23,8 @@ class Poll:
     key: Key
     since: str
     authorization: Mapping[str, str]
-    line: Line
-    bell: asyncio.Event
+    connection: DeviceConnection
+    wake: asyncio.Event
     deadline: float
     """Of the loop's clock: when the client expects an answer."""
 

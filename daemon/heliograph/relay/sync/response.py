@@ -9,7 +9,7 @@ from heliograph.errors import StorageError
 from heliograph.relay.ports import Outbox
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.state.carried import Attachments, Carried, Key
-from heliograph.relay.state.connections import Lines
+from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.sync.listing import Entry, Listing
 from heliograph.relay.sync.poll import Poll
 from heliograph.relay.sync.synthesis import Synthesis
@@ -27,10 +27,15 @@ class Composition:
     """Reads GET /notifications with the token of the request, or makes them of pushes where there is no such list."""
 
     def __init__(
-        self, upstream: Upstream, attachments: Attachments, lines: Lines, listing: Listing, outbox: Outbox
+        self,
+        upstream: Upstream,
+        attachments: Attachments,
+        connections: DeviceConnections,
+        listing: Listing,
+        outbox: Outbox,
     ) -> None:
         self._attachments = attachments
-        self._lines = lines
+        self._connections = connections
         self._listing = listing
         self._synthesis = Synthesis(upstream)
         self._outbox = outbox
@@ -46,10 +51,10 @@ class Composition:
         except NotAnswered as error:
             log.info("Notifications are not listed: %s", error)
             return
-        poll.line.is_fresh = False
+        poll.connection.is_fresh = False
         for entry in listed.entries.values() if listed else ():
             if self._attachments.wants(key, entry.event_id, entry.ts):
-                poll.line.keep(entry.event_id, entry.room_id)
+                poll.connection.keep(entry.event_id, entry.room_id)
 
     async def attach(self, poll: Poll, scanned: SyncBody, known: frozenset[str], body: bytes) -> bytes:
         """The body with what this device has not acknowledged, which is on disk by then."""
@@ -66,8 +71,8 @@ class Composition:
         except StorageError as error:
             log.warning("An answer goes without notifications: %s", error)
             return body
-        poll.line.carry(entry.event_id for entry in entries)
-        self._lines.counts["carried"] += len(entries)
+        poll.connection.carry(entry.event_id for entry in entries)
+        self._connections.counts["carried"] += len(entries)
         return with_notifications(body, [entry.raw for entry in entries])
 
     async def _settle(self, key: Key, scanned: SyncBody) -> None:
@@ -84,12 +89,12 @@ class Composition:
         gone.update(event_id for event_id, each in opened.items() if each.room_id in scanned.left)
         if gone:
             await self._attachments.drop(key, gone)
-            self._lines.line(key).settle(gone)
+            self._connections.connection(key).settle(gone)
 
     async def _gather(self, poll: Poll, scanned: SyncBody, known: frozenset[str]) -> list[Entry]:
         """What belongs into this answer, the oldest first. What came too late for it waits for the next."""
-        key, line = poll.key, poll.line
-        needed = known | line.waiting.keys()
+        key, connection = poll.key, poll.connection
+        needed = known | connection.waiting.keys()
         if not needed and not scanned.has_news:
             return []
         listed = await self._listing.read(
@@ -102,31 +107,31 @@ class Composition:
         for entry in reversed(listed.entries.values()):
             # What is older than something that the answer has happened before the answer was made.
             is_covered = is_covered or entry.event_id in scanned.events
-            is_told = entry.event_id in line.waiting
+            is_told = entry.event_id in connection.waiting
             if not self._attachments.wants(key, entry.event_id, None if is_told else entry.ts):
                 continue
             if is_covered or entry.room_id in scanned.invites or entry.event_id in known:
                 entries.append(entry)
             else:
-                line.keep(entry.event_id, entry.room_id)
+                connection.keep(entry.event_id, entry.room_id)
         entries.reverse()
         if listed.is_whole:
             unlisted = needed - listed.entries.keys()
             await self._attachments.drop(key, unlisted)
-            line.look_in_vain(unlisted, MAX_LOOKS)
+            connection.look_in_vain(unlisted, MAX_LOOKS)
         return entries
 
     async def _synthesise(self, poll: Poll, scanned: SyncBody, known: frozenset[str]) -> list[Entry]:
-        key, line = poll.key, poll.line
-        if scanned.has_news and not (line.waiting.keys() & scanned.events.keys()):
-            poll.bell.clear()
+        key, connection = poll.key, poll.connection
+        if scanned.has_news and not (connection.waiting.keys() & scanned.events.keys()):
+            poll.wake.clear()
             try:
                 async with asyncio.timeout(GRACE_S):
-                    await poll.bell.wait()
+                    await poll.wake.wait()
             except TimeoutError:
                 pass
         opened = self._attachments.open_in(key)
-        told = {event_id: (news.room_id, news.notification) for event_id, news in line.waiting.items()}
+        told = {event_id: (pending.room_id, pending.notification) for event_id, pending in connection.waiting.items()}
         told = {**{event_id: (each.room_id, {}) for event_id, each in opened.items()}, **told}
         entries = []
         for event_id, (room_id, pushed) in told.items():
@@ -136,7 +141,7 @@ class Composition:
             entry = await self._synthesis.build(poll.authorization, room_id, event_id, pushed, raw)
             if entry is None:
                 await self._attachments.drop(key, [event_id])
-                line.look_in_vain([event_id], 1)
+                connection.look_in_vain([event_id], 1)
             else:
                 entries.append(entry)
         return sorted(entries, key=lambda entry: entry.ts)

@@ -16,7 +16,7 @@ from typing import Any
 from heliograph.relay.gateway.notify import Gateway
 from heliograph.relay.queue.forwarding import Forwarder
 from heliograph.relay.queue.outbox import Outbox
-from heliograph.relay.state.carried import Attachments
+from heliograph.relay.state.carried import CarriedNotifications
 from heliograph.relay.sync.response import Composition
 
 Method = Callable[..., Awaitable[Any]]
@@ -46,12 +46,12 @@ STEPS: dict[str, tuple[type, str, Callable[[Method], Method]]] = {
     "before-push-kept": (Outbox, "take", _before),
     "after-push-kept": (Outbox, "take", _after),
     "before-push-answered": (Gateway, "notify", _after),
-    "before-carried": (Attachments, "carry", _before),
-    "after-carried": (Attachments, "carry", _after),
+    "before-carried": (CarriedNotifications, "carry", _before),
+    "after-carried": (CarriedNotifications, "carry", _after),
     "before-answer": (Composition, "attach", _after),
     "before-acknowledgement": (Outbox, "acknowledge", _before),
     "between-acknowledgements": (Outbox, "acknowledge", _after),
-    "after-acknowledgement": (Attachments, "acknowledge", _after),
+    "after-acknowledgement": (CarriedNotifications, "acknowledge", _after),
     "before-sent": (Forwarder, "send", _before),
     "after-sent": (Forwarder, "send", _after),
 }

@@ -20,7 +20,7 @@ from heliograph.relay.proxy.callers import Caller, Callers, authorization_of
 from heliograph.relay.proxy.proxy import Proxy, refusal
 from heliograph.relay.proxy.upstream import NotAnswered, TooLarge, read_bounded
 from heliograph.relay.pushers.handler import Pushers
-from heliograph.relay.state.carried import Attachments
+from heliograph.relay.state.carried import CarriedNotifications
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.state.values import Json
 from heliograph.relay.wire.sync import redacted_by
@@ -42,14 +42,14 @@ class Passing:
         proxy: Proxy,
         callers: Callers,
         registry: Registry,
-        attachments: Attachments,
+        carried: CarriedNotifications,
         pushers: Pushers,
         outbox: Outbox,
     ) -> None:
         self._proxy = proxy
         self._callers = callers
         self._registry = registry
-        self._attachments = attachments
+        self._carried = carried
         self._pushers = pushers
         self._outbox = outbox
 
@@ -154,8 +154,8 @@ class Passing:
         await self._outbox.cancel_room(user_id, room_id, "left")
         for pusher in self._registry.direct_of(user_id):
             key = (user_id, pusher.device_id)
-            opened = self._attachments.open_in(key).values()
-            await self._attachments.drop(key, [each.event_id for each in opened if each.room_id == room_id])
+            opened = self._carried.open_in(key).values()
+            await self._carried.drop(key, [each.event_id for each in opened if each.room_id == room_id])
 
     async def _pass(self, request: web.Request, after: After) -> web.StreamResponse:
         if self._registry.is_empty:

@@ -34,7 +34,7 @@ from heliograph.relay.queue.forwarding import Forwarder
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.queue.targets import TargetPolicy, parse_networks
 from heliograph.relay.routes import Router
-from heliograph.relay.state.carried import Attachments
+from heliograph.relay.state.carried import CarriedNotifications
 from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.sync.handler import DirectSync
@@ -81,9 +81,9 @@ async def open_relay(config: RelayConfig, state: Path, clock: Clock | None = Non
         forwarder = Forwarder(policy)
         stack.push_async_callback(forwarder.close)
         registry = await Registry.load(database)
-        attachments = await Attachments.load(database)
+        carried = await CarriedNotifications.load(database)
         outbox = await Outbox.open(database, registry, forwarder, clock)
-        connections = DeviceConnections(registry, attachments, clock.now_ms)
+        connections = DeviceConnections(registry, carried, clock.now_ms)
         proxies = Proxies(parse_networks(config.trusted_proxies))
         gateway = Gateway(registry, connections, connections, outbox, clock, caller_of=proxies.client_of)
         application = web.Application()
@@ -107,13 +107,18 @@ async def open_relay(config: RelayConfig, state: Path, clock: Clock | None = Non
             upstream = Upstream(config.homeserver)
             stack.push_async_callback(upstream.close)
             operation = Operation(registry, connections, outbox, gateway, upstream)
-            rest = _stand_beside(upstream, relay, attachments, clock, proxies, policy).handle
+            rest = _stand_beside(upstream, relay, carried, clock, proxies, policy).handle
         _offer(application, operation, rest, proxies, Proxies(parse_networks(config.operators)))
         yield relay
 
 
 def _stand_beside(
-    upstream: Upstream, relay: Relay, attachments: Attachments, clock: Clock, proxies: Proxies, policy: TargetPolicy
+    upstream: Upstream,
+    relay: Relay,
+    carried: CarriedNotifications,
+    clock: Clock,
+    proxies: Proxies,
+    policy: TargetPolicy,
 ) -> Router:
     """What is between the homeserver and its clients."""
     registry, connections, outbox = relay.registry, relay.connections, relay.outbox
@@ -121,12 +126,12 @@ def _stand_beside(
     callers = Callers(upstream, clock.now_ms)
     versions = Versions(upstream, proxy)
     listing = Listing(upstream, clock.now_ms)
-    composition = Composition(upstream, attachments, connections, listing, outbox)
-    sync = DirectSync(upstream, proxy, callers, registry, attachments, connections, composition, outbox, clock.now_ms)
+    composition = Composition(upstream, carried, connections, listing, outbox)
+    sync = DirectSync(upstream, proxy, callers, registry, carried, connections, composition, outbox, clock.now_ms)
     twins = UpstreamTwins(upstream, registry, gateway_url=relay.config.notify_url, refuses=policy.refusal)
-    direct = DirectDevices(attachments, connections, listing, twins, clock.now_ms)
+    direct = DirectDevices(carried, connections, listing, twins, clock.now_ms)
     pushers = Pushers(upstream, proxy, callers, registry, twins, direct, connections, versions, outbox)
-    return Router(proxy, versions, sync, pushers, Passing(proxy, callers, registry, attachments, pushers, outbox))
+    return Router(proxy, versions, sync, pushers, Passing(proxy, callers, registry, carried, pushers, outbox))
 
 
 def _offer(

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, hidden_pushkey
-from heliograph.relay.state.carried import Attachments, Carried
+from heliograph.relay.state.carried import Carried, CarriedNotifications
 from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.values import DirectPusher, Json, Twin
 from heliograph.relay.sync.listing import Listing
@@ -17,17 +17,17 @@ log = logging.getLogger(__name__)
 
 
 class DirectDevices:
-    """`begin` and `end` the attachments of a device; `with_waker` has it hear of what its filter hides."""
+    """`begin` and `end` what is carried to a device; `with_waker` has it hear of what its filter hides."""
 
     def __init__(
         self,
-        attachments: Attachments,
+        carried: CarriedNotifications,
         connections: DeviceConnections,
         listing: Listing,
         twins: UpstreamTwins,
         clock: Callable[[], int],
     ) -> None:
-        self._attachments = attachments
+        self._carried = carried
         self._connections = connections
         self._listing = listing
         self._twins = twins
@@ -38,7 +38,7 @@ class DirectDevices:
         entries = await self._listing.newest(authorization)
         since_ts = max((entry.ts for entry in entries), default=0) if entries is not None else self._clock()
         known = [Carried(entry.event_id, entry.room_id, entry.ts) for entry in entries or ()]
-        await self._attachments.begin((user_id, device_id), since_ts, known)
+        await self._carried.begin((user_id, device_id), since_ts, known)
         connection = self._connections.connection((user_id, device_id))
         connection.settle(list(connection.waiting))
         # What comes before the pusher is known here is looked for by the first poll.
@@ -46,7 +46,7 @@ class DirectDevices:
 
     async def end(self, user_id: str, device_id: str) -> None:
         """It has no direct pusher any more. Raises StorageError."""
-        await self._attachments.end((user_id, device_id))
+        await self._carried.end((user_id, device_id))
         self._connections.forget((user_id, device_id))
 
     async def with_waker(self, pusher: DirectPusher, listed: list[Json], authorization: Authorization) -> DirectPusher:

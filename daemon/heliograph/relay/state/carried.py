@@ -46,7 +46,7 @@ Key = tuple[str, str]
 """User id and device id."""
 
 
-class Attachments:
+class CarriedNotifications:
     """Every change is on disk when its call returns. Raises StorageError."""
 
     def __init__(self, database: Database) -> None:
@@ -55,10 +55,10 @@ class Attachments:
         self._changing = asyncio.Lock()
 
     @classmethod
-    async def load(cls, database: Database) -> Attachments:
-        attachments = cls(database)
-        attachments._devices = await database.read(_read)
-        return attachments
+    async def load(cls, database: Database) -> CarriedNotifications:
+        carried = cls(database)
+        carried._devices = await database.read(_read)
+        return carried
 
     async def begin(self, key: Key, since_ts: int, known: Iterable[Carried]) -> None:
         """From now on, what is not older than `since_ts` and not among the known ones. What was open, is no more."""

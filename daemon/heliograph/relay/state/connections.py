@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from heliograph.relay.state.carried import Attachments, Key
+from heliograph.relay.state.carried import CarriedNotifications, Key
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.state.values import Json
 
@@ -101,9 +101,9 @@ class DeviceConnection:
 class DeviceConnections:
     """`ports.Activity` and `ports.Arrivals`."""
 
-    def __init__(self, registry: Registry, attachments: Attachments, clock: Callable[[], int]) -> None:
+    def __init__(self, registry: Registry, carried: CarriedNotifications, clock: Callable[[], int]) -> None:
         self._registry = registry
-        self._attachments = attachments
+        self._carried = carried
         self._clock = clock
         self._connections: dict[Key, DeviceConnection] = {}
         self._undecided: dict[bytes, set[asyncio.Event]] = {}
@@ -160,7 +160,7 @@ class DeviceConnections:
         devices = {each.device_id for each in self._registry.direct_of(user_id) if each.is_enabled}
         for device_id in devices:
             key = (user_id, device_id)
-            if self._attachments.wants(key, event_id, None) and event_id not in self._attachments.open_in(key):
+            if self._carried.wants(key, event_id, None) and event_id not in self._carried.open_in(key):
                 self.connection(key).note(event_id, room_id, notification)
 
     @property

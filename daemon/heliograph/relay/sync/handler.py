@@ -19,7 +19,7 @@ from heliograph.relay.ports import Outbox
 from heliograph.relay.proxy.callers import Caller, Callers, authorization_of, fingerprint
 from heliograph.relay.proxy.proxy import Proxy, answer_headers, not_answered, target_of
 from heliograph.relay.proxy.upstream import FAILURES, NotAnswered, Upstream
-from heliograph.relay.state.carried import Attachments, Key
+from heliograph.relay.state.carried import CarriedNotifications, Key
 from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.sync.nudge import Nudge
@@ -47,7 +47,7 @@ class DirectSync:
         proxy: Proxy,
         callers: Callers,
         registry: Registry,
-        attachments: Attachments,
+        carried: CarriedNotifications,
         connections: DeviceConnections,
         composition: Composition,
         outbox: Outbox,
@@ -57,7 +57,7 @@ class DirectSync:
         self._proxy = proxy
         self._callers = callers
         self._registry = registry
-        self._attachments = attachments
+        self._carried = carried
         self._connections = connections
         self._composition = composition
         self._nudge = Nudge(upstream)
@@ -101,13 +101,13 @@ class DirectSync:
         return key if self._connections.is_direct(*key) else None
 
     async def _acknowledge(self, key: Key, since: str) -> None:
-        event_ids = self._attachments.acknowledged_by(key, since)
+        event_ids = self._carried.acknowledged_by(key, since)
         if not event_ids:
             return
         try:
             # In this order: if the relay is killed between the two, the device is told once more, and nobody rings.
             await self._outbox.acknowledge(*key, event_ids)
-            await self._attachments.acknowledge(key, since)
+            await self._carried.acknowledge(key, since)
         except StorageError as error:
             log.warning("An acknowledgement could not be kept: %s", error)
             return
@@ -198,7 +198,7 @@ class DirectSync:
         """Events that this device shall be told of, and that happened before the homeserver is asked."""
         if not self._connections.is_enabled(*poll.key):
             return frozenset()
-        return frozenset((*poll.connection.waiting, *self._attachments.open_in(poll.key)))
+        return frozenset((*poll.connection.waiting, *self._carried.open_in(poll.key)))
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

@@ -8,7 +8,7 @@ import logging
 from heliograph.errors import StorageError
 from heliograph.relay.ports import Outbox
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
-from heliograph.relay.state.carried import Attachments, Carried, Key
+from heliograph.relay.state.carried import Carried, CarriedNotifications, Key
 from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.sync.listing import Entry, Listing
 from heliograph.relay.sync.poll import Poll
@@ -29,12 +29,12 @@ class Composition:
     def __init__(
         self,
         upstream: Upstream,
-        attachments: Attachments,
+        carried: CarriedNotifications,
         connections: DeviceConnections,
         listing: Listing,
         outbox: Outbox,
     ) -> None:
-        self._attachments = attachments
+        self._carried = carried
         self._connections = connections
         self._listing = listing
         self._synthesis = Synthesis(upstream)
@@ -43,17 +43,17 @@ class Composition:
     async def look(self, poll: Poll) -> None:
         """What the device missed while the relay was not there to hear of it waits for this answer."""
         key = poll.key
-        needed = list(self._attachments.open_in(key))
+        needed = list(self._carried.open_in(key))
         try:
             listed = await self._listing.read(
-                poll.authorization, needed, lambda entry: self._attachments.wants(key, entry.event_id, entry.ts)
+                poll.authorization, needed, lambda entry: self._carried.wants(key, entry.event_id, entry.ts)
             )
         except NotAnswered as error:
             log.info("Notifications are not listed: %s", error)
             return
         poll.connection.is_fresh = False
         for entry in listed.entries.values() if listed else ():
-            if self._attachments.wants(key, entry.event_id, entry.ts):
+            if self._carried.wants(key, entry.event_id, entry.ts):
                 poll.connection.keep(entry.event_id, entry.room_id)
 
     async def attach(self, poll: Poll, scanned: SyncBody, known: frozenset[str], body: bytes) -> bytes:
@@ -64,7 +64,7 @@ class Composition:
             if not entries:
                 return body
             carried = [Carried(entry.event_id, entry.room_id, entry.ts) for entry in entries]
-            await self._attachments.carry(poll.key, scanned.next_batch, carried)
+            await self._carried.carry(poll.key, scanned.next_batch, carried)
         except NotAnswered as error:
             log.info("An answer goes without notifications: %s", error)
             return body
@@ -84,11 +84,11 @@ class Composition:
             await self._outbox.cancel_read(user_id, receipt.room_id, receipt.thread_id, receipt.event_id)
         for room_id in scanned.left:
             await self._outbox.cancel_room(user_id, room_id, "left")
-        opened = self._attachments.open_in(key)
+        opened = self._carried.open_in(key)
         gone = {event_id for _, event_id in scanned.redactions if event_id in opened}
         gone.update(event_id for event_id, each in opened.items() if each.room_id in scanned.left)
         if gone:
-            await self._attachments.drop(key, gone)
+            await self._carried.drop(key, gone)
             self._connections.connection(key).settle(gone)
 
     async def _gather(self, poll: Poll, scanned: SyncBody, known: frozenset[str]) -> list[Entry]:
@@ -98,7 +98,7 @@ class Composition:
         if not needed and not scanned.has_news:
             return []
         listed = await self._listing.read(
-            poll.authorization, needed, lambda entry: self._attachments.wants(key, entry.event_id, entry.ts)
+            poll.authorization, needed, lambda entry: self._carried.wants(key, entry.event_id, entry.ts)
         )
         if listed is None:
             return await self._synthesise(poll, scanned, known)
@@ -108,7 +108,7 @@ class Composition:
             # What is older than something that the answer has happened before the answer was made.
             is_covered = is_covered or entry.event_id in scanned.events
             is_told = entry.event_id in connection.waiting
-            if not self._attachments.wants(key, entry.event_id, None if is_told else entry.ts):
+            if not self._carried.wants(key, entry.event_id, None if is_told else entry.ts):
                 continue
             if is_covered or entry.room_id in scanned.invites or entry.event_id in known:
                 entries.append(entry)
@@ -117,7 +117,7 @@ class Composition:
         entries.reverse()
         if listed.is_whole:
             unlisted = needed - listed.entries.keys()
-            await self._attachments.drop(key, unlisted)
+            await self._carried.drop(key, unlisted)
             connection.look_in_vain(unlisted, MAX_LOOKS)
         return entries
 
@@ -130,7 +130,7 @@ class Composition:
                     await poll.wake.wait()
             except TimeoutError:
                 pass
-        opened = self._attachments.open_in(key)
+        opened = self._carried.open_in(key)
         told = {event_id: (pending.room_id, pending.notification) for event_id, pending in connection.waiting.items()}
         told = {**{event_id: (each.room_id, {}) for event_id, each in opened.items()}, **told}
         entries = []
@@ -140,7 +140,7 @@ class Composition:
             raw = scanned.events.get(event_id)
             entry = await self._synthesis.build(poll.authorization, room_id, event_id, pushed, raw)
             if entry is None:
-                await self._attachments.drop(key, [event_id])
+                await self._carried.drop(key, [event_id])
                 connection.look_in_vain([event_id], 1)
             else:
                 entries.append(entry)

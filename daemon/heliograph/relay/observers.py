@@ -34,7 +34,7 @@ _READ = frozenset({"m.read", "m.read.private"})
 After = Callable[[Caller, Json], Awaitable[None]]
 
 
-class Passing:
+class RequestObservers:
     """Each method answers one kind of request: it passes, and what it means is on disk before the client hears."""
 
     def __init__(

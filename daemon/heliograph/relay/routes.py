@@ -9,7 +9,7 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from heliograph.errors import StorageError
-from heliograph.relay.observers import Passing
+from heliograph.relay.observers import RequestObservers
 from heliograph.relay.proxy.proxy import Proxy, not_answered, refusal
 from heliograph.relay.proxy.upstream import NotAnswered
 from heliograph.relay.proxy.versions import Versions
@@ -24,12 +24,14 @@ _VERSIONS = frozenset({"r0", "v3", "v1", "unstable"})
 class Router:
     """Paths are looked at as the homeserver would, with their escapes resolved."""
 
-    def __init__(self, proxy: Proxy, versions: Versions, sync: DirectSync, pushers: Pushers, passing: Passing) -> None:
+    def __init__(
+        self, proxy: Proxy, versions: Versions, sync: DirectSync, pushers: Pushers, observers: RequestObservers
+    ) -> None:
         self._proxy = proxy
         self._versions = versions
         self._sync = sync
         self._pushers = pushers
-        self._passing = passing
+        self._observers = observers
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The answer to any request for the homeserver."""
@@ -62,32 +64,32 @@ class Router:
             case "POST", ["pushers", "set"]:
                 return self._pushers.set(request)
             case "POST", ["logout"]:
-                return self._passing.log_out(request)
+                return self._observers.log_out(request)
             case "POST", ["logout", "all"] | ["account", "deactivate"]:
-                return self._passing.log_out_everywhere(request)
+                return self._observers.log_out_everywhere(request)
             case "POST", ["account", "password"]:
-                return self._passing.change_password(request)
+                return self._observers.change_password(request)
             case "POST", ["delete_devices"]:
-                return self._passing.delete_devices(request)
+                return self._observers.delete_devices(request)
             case "DELETE", ["devices", device_id]:
-                return self._passing.delete_devices(request, device_id)
+                return self._observers.delete_devices(request, device_id)
         return None
 
     def _of_room(self, request: web.Request, method: str, path: list[str]) -> Awaitable[web.StreamResponse] | None:
-        passing = self._passing
+        observers = self._observers
         match method, path:
             case "POST", ["rooms", room_id, "receipt", kind, event_id]:
-                return passing.receipt(request, room_id, kind, event_id)
+                return observers.receipt(request, room_id, kind, event_id)
             case "POST", ["rooms", room_id, "read_markers"]:
-                return passing.read_markers(request, room_id)
+                return observers.read_markers(request, room_id)
             case "PUT", ["rooms", room_id, "redact", event_id, _]:
-                return passing.redact(request, room_id, event_id)
+                return observers.redact(request, room_id, event_id)
             case "POST", ["rooms", room_id, "redact", event_id]:
-                return passing.redact(request, room_id, event_id)
+                return observers.redact(request, room_id, event_id)
             case "PUT", ["rooms", room_id, "send", "m.room.redaction", _]:
-                return passing.send_redaction(request, room_id)
+                return observers.send_redaction(request, room_id)
             case "POST", ["rooms", room_id, "leave"]:
-                return passing.leave(request, room_id)
+                return observers.leave(request, room_id)
             case "POST", ["rooms", room_id, "kick" | "ban"]:
-                return passing.remove(request, room_id)
+                return observers.remove(request, room_id)
         return None

@@ -22,7 +22,7 @@ from heliograph.relay.config import RelayConfig
 from heliograph.relay.gateway.desktops import Desktops
 from heliograph.relay.gateway.notify import Gateway
 from heliograph.relay.monitoring import MET_PATH, Operation, may_ask
-from heliograph.relay.observers import Passing
+from heliograph.relay.observers import RequestObservers
 from heliograph.relay.proxy.callers import Callers
 from heliograph.relay.proxy.proxy import Proxies, Proxy, refusal
 from heliograph.relay.proxy.upstream import Upstream
@@ -131,7 +131,7 @@ def _stand_beside(
     twins = UpstreamTwins(upstream, registry, gateway_url=relay.config.notify_url, refuses=policy.refusal)
     direct = DirectDevices(carried, connections, listing, twins, clock.now_ms)
     pushers = Pushers(upstream, proxy, callers, registry, twins, direct, connections, versions, outbox)
-    return Router(proxy, versions, sync, pushers, Passing(proxy, callers, registry, carried, pushers, outbox))
+    return Router(proxy, versions, sync, pushers, RequestObservers(proxy, callers, registry, carried, pushers, outbox))
 
 
 def _offer(

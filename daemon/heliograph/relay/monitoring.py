@@ -24,7 +24,7 @@ ANSWER_S = 5.0
 _NOW = ("waiting", "held", "failing_pushers", "in_flight")
 
 
-class Operation:
+class Monitoring:
     """`health` and `metrics` answer requests. `upstream` is None where no homeserver is behind the relay."""
 
     def __init__(

@@ -21,7 +21,7 @@ from heliograph.relay.clock import Clock, WallClock
 from heliograph.relay.config import RelayConfig
 from heliograph.relay.gateway.desktops import Desktops
 from heliograph.relay.gateway.notify import Gateway
-from heliograph.relay.monitoring import MET_PATH, Operation, may_ask
+from heliograph.relay.monitoring import MET_PATH, Monitoring, may_ask
 from heliograph.relay.observers import RequestObservers
 from heliograph.relay.proxy.callers import Callers
 from heliograph.relay.proxy.proxy import Proxies, Proxy, refusal
@@ -101,14 +101,14 @@ async def open_relay(config: RelayConfig, state: Path, clock: Clock | None = Non
                 caller_of=proxies.client_of,
             )
             application.add_routes(desktops.routes())
-            operation = Operation(registry, connections, outbox, gateway, None)
+            monitoring = Monitoring(registry, connections, outbox, gateway, None)
             rest = _not_found
         else:
             upstream = Upstream(config.homeserver)
             stack.push_async_callback(upstream.close)
-            operation = Operation(registry, connections, outbox, gateway, upstream)
+            monitoring = Monitoring(registry, connections, outbox, gateway, upstream)
             rest = _stand_beside(upstream, relay, carried, clock, proxies, policy).handle
-        _offer(application, operation, rest, proxies, Proxies(parse_networks(config.operators)))
+        _offer(application, monitoring, rest, proxies, Proxies(parse_networks(config.operators)))
         yield relay
 
 
@@ -135,7 +135,7 @@ def _stand_beside(
 
 
 def _offer(
-    application: web.Application, operation: Operation, rest: Handler, proxies: Proxies, operators: Proxies
+    application: web.Application, monitoring: Monitoring, rest: Handler, proxies: Proxies, operators: Proxies
 ) -> None:
     """Health and metrics for operators, and `rest` for everything that nothing else answers."""
 
@@ -145,9 +145,9 @@ def _offer(
 
         return handle
 
-    application.router.add_get("/health", for_operators(operation.health))
-    application.router.add_get("/metrics", for_operators(operation.metrics))
-    application.router.add_get(f"{MET_PATH}/{{pushkey}}", for_operators(operation.met))
+    application.router.add_get("/health", for_operators(monitoring.health))
+    application.router.add_get("/metrics", for_operators(monitoring.metrics))
+    application.router.add_get(f"{MET_PATH}/{{pushkey}}", for_operators(monitoring.met))
     application.router.add_route("*", "/{path:.*}", rest)
 
 

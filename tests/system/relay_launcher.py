@@ -17,7 +17,7 @@ from heliograph.relay.gateway.notify import Gateway
 from heliograph.relay.queue.forwarding import Forwarder
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.state.carried import CarriedNotifications
-from heliograph.relay.sync.response import Composition
+from heliograph.relay.sync.response import SyncResponseBuilder
 
 Method = Callable[..., Awaitable[Any]]
 
@@ -48,7 +48,7 @@ STEPS: dict[str, tuple[type, str, Callable[[Method], Method]]] = {
     "before-push-answered": (Gateway, "notify", _after),
     "before-carried": (CarriedNotifications, "carry", _before),
     "after-carried": (CarriedNotifications, "carry", _after),
-    "before-answer": (Composition, "attach", _after),
+    "before-answer": (SyncResponseBuilder, "attach", _after),
     "before-acknowledgement": (Outbox, "acknowledge", _before),
     "between-acknowledgements": (Outbox, "acknowledge", _after),
     "after-acknowledgement": (CarriedNotifications, "acknowledge", _after),

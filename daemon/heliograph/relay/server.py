@@ -39,7 +39,7 @@ from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.sync.handler import DirectSync
 from heliograph.relay.sync.listing import Listing
-from heliograph.relay.sync.response import Composition
+from heliograph.relay.sync.response import SyncResponseBuilder
 from heliograph.system import systemd
 from heliograph.system.migrations import read_migrations
 from heliograph.system.sqlite import Database
@@ -126,8 +126,8 @@ def _stand_beside(
     callers = Callers(upstream, clock.now_ms)
     versions = Versions(upstream, proxy)
     listing = Listing(upstream, clock.now_ms)
-    composition = Composition(upstream, carried, connections, listing, outbox)
-    sync = DirectSync(upstream, proxy, callers, registry, carried, connections, composition, outbox, clock.now_ms)
+    builder = SyncResponseBuilder(upstream, carried, connections, listing, outbox)
+    sync = DirectSync(upstream, proxy, callers, registry, carried, connections, builder, outbox, clock.now_ms)
     twins = UpstreamTwins(upstream, registry, gateway_url=relay.config.notify_url, refuses=policy.refusal)
     direct = DirectDevices(carried, connections, listing, twins, clock.now_ms)
     pushers = Pushers(upstream, proxy, callers, registry, twins, direct, connections, versions, outbox)

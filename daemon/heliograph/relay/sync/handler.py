@@ -24,7 +24,7 @@ from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.sync.nudge import Nudge
 from heliograph.relay.sync.poll import Poll, deadline_of, with_timeout
-from heliograph.relay.sync.response import Composition
+from heliograph.relay.sync.response import SyncResponseBuilder
 from heliograph.relay.wire.sync import scan
 from heliograph.system.tasks import start
 
@@ -49,7 +49,7 @@ class DirectSync:
         registry: Registry,
         carried: CarriedNotifications,
         connections: DeviceConnections,
-        composition: Composition,
+        builder: SyncResponseBuilder,
         outbox: Outbox,
         clock: Callable[[], int],
     ) -> None:
@@ -59,7 +59,7 @@ class DirectSync:
         self._registry = registry
         self._carried = carried
         self._connections = connections
-        self._composition = composition
+        self._builder = builder
         self._nudge = Nudge(upstream)
         self._outbox = outbox
         self._clock = clock
@@ -116,7 +116,7 @@ class DirectSync:
 
     async def _serve(self, poll: Poll) -> web.StreamResponse:
         if poll.connection.is_fresh and self._connections.is_enabled(*poll.key):
-            await self._composition.look(poll)
+            await self._builder.look(poll)
         target = target_of(poll.request)
         tried: frozenset[str] = frozenset()
         repeats = 0
@@ -156,7 +156,7 @@ class DirectSync:
                     is_short, target = False, with_timeout(target, poll.rest_ms)
                     continue
             elif scanned is not None and self._connections.is_enabled(*poll.key):
-                body = await self._composition.attach(poll, scanned, known, body)
+                body = await self._builder.attach(poll, scanned, known, body)
             return web.Response(body=body, headers=answer_headers(answer.headers))
 
     async def _ask(self, poll: Poll, target: str, *, is_urgent: bool) -> aiohttp.ClientResponse | None:

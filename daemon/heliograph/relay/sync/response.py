@@ -23,7 +23,7 @@ MAX_LOOKS = 3
 """How often an event that a push told of is looked for in the list."""
 
 
-class Composition:
+class SyncResponseBuilder:
     """Reads GET /notifications with the token of the request, or makes them of pushes where there is no such list."""
 
     def __init__(

@@ -19,7 +19,7 @@ from heliograph.relay.ports import Activity, Arrivals, Twins
 from heliograph.relay.proxy.limits import Allowance
 from heliograph.relay.queue.hold import Why, due_ms
 from heliograph.relay.queue.outbox import Outbox
-from heliograph.relay.queue.table import Push, Taken
+from heliograph.relay.queue.table import Accepted, Push
 from heliograph.relay.queue.targets import NOTIFY_PATH
 from heliograph.relay.state.values import Json, Twin
 from heliograph.relay.wire.push import Arrived, Malformed, pack, read
@@ -121,15 +121,15 @@ class Gateway:
 
     async def _take_one(self, arrived: Arrived, device: Json, twin: Twin, received_ms: int) -> bool:
         """Whether the pusher is still wanted."""
-        taken = Taken.SETTLED
+        accepted = Accepted.SETTLED
         if twin.url is not None and twin.is_enabled:
-            taken = await self._outbox.take(self._push(arrived, device, twin, received_ms))
+            accepted = await self._outbox.take(self._push(arrived, device, twin, received_ms))
         elif arrived.event_id is None and arrived.unread == 0:
             await self._outbox.cancel_all(twin.user_id, Why.UNREAD_ZERO)
         if arrived.event_id is not None:
             told = {**arrived.notification, "devices": [device]}
             self._arrivals.announce(twin.user_id, arrived.room_id, arrived.event_id, told)
-        return taken is not Taken.REJECTED
+        return accepted is not Accepted.REJECTED
 
     def _push(self, arrived: Arrived, device: Json, twin: Twin, received_ms: int) -> Push:
         hold_until_ms = None

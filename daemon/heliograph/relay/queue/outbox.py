@@ -18,7 +18,7 @@ from heliograph.relay.queue.commits import Commits
 from heliograph.relay.queue.dispatch import Dispatch, Sender
 from heliograph.relay.queue.forwarding import MOST_IN_FLIGHT, MOST_PER_HOST
 from heliograph.relay.queue.schedule import Schedule
-from heliograph.relay.queue.table import Changes, Push, Taken
+from heliograph.relay.queue.table import Accepted, Changes, Push
 from heliograph.relay.state.values import DirectPusher, Twin
 from heliograph.system.sqlite import Database
 from heliograph.system.tasks import LongTask, listed_in
@@ -61,10 +61,10 @@ class Outbox:
         await outbox._commits.load()
         return outbox
 
-    async def take(self, push: Push) -> Taken:
+    async def take(self, push: Push) -> Accepted:
         """A push came from the homeserver. A repeated one is known by its event id."""
         if push.hidden_pushkey in self._commits.rejected:
-            return Taken.REJECTED
+            return Accepted.REJECTED
         twin = self._pushers.twin(push.hidden_pushkey)
         deaf = set() if twin is None else self._devices_not_waited_for(twin)
         taken = await self._commits.change(partial(_take, push=push, deaf=deaf, most=self._most_waiting))
@@ -113,7 +113,7 @@ class Outbox:
     async def counts(self) -> dict[str, int]:
         """For the status line and the metrics. `waiting`, `held`, `failing_pushers` and `in_flight` are of now.
 
-        All else counts since the start: `taken_` by Taken, by Why and `sent`, `attempts_ok`, `attempts_failed`.
+        All else counts since the start: `taken_` by Accepted, by Why and `sent`, `attempts_ok`, `attempts_failed`.
         """
         attempts = {f"attempts_{name}": number for name, number in self._dispatch.attempts.items()}
         return {
@@ -135,10 +135,10 @@ class Outbox:
         return {pusher.device_id for pusher in direct} - waited
 
 
-def _take(db: sqlite3.Connection, changes: Changes, *, push: Push, deaf: Collection[str], most: int) -> Taken:
+def _take(db: sqlite3.Connection, changes: Changes, *, push: Push, deaf: Collection[str], most: int) -> Accepted:
     if not table.insert(db, push, changes):
-        return Taken.REPEATED
+        return Accepted.REPEATED
     if cancellation.settle_late(db, push, deaf, changes):
-        return Taken.SETTLED
+        return Accepted.SETTLED
     table.shorten(db, push.hidden_pushkey, most, changes)
-    return Taken.QUEUED
+    return Accepted.QUEUED

@@ -54,7 +54,7 @@ class Push:
     payload: str
 
 
-class Taken(StrEnum):
+class Accepted(StrEnum):
     """What became of a push at its arrival."""
 
     QUEUED = "queued"

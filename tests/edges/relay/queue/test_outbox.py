@@ -19,7 +19,7 @@ from heliograph.relay.queue import table
 from heliograph.relay.queue.dispatch import FAULT_DELAY_MS
 from heliograph.relay.queue.hold import Why
 from heliograph.relay.queue.outcome import Deferred, Delivered, Refused
-from heliograph.relay.queue.table import Taken
+from heliograph.relay.queue.table import Accepted
 from heliograph.relay.state.values import Twin
 from support.waiting import until
 
@@ -35,7 +35,7 @@ def phone(stage: OutboxStage) -> Twin:
     return stage.pushers.add(make_twin())
 
 
-async def take(stage: OutboxStage, twin: Twin, *event_ids: str | None, **options: object) -> list[Taken]:
+async def take(stage: OutboxStage, twin: Twin, *event_ids: str | None, **options: object) -> list[Accepted]:
     taken = [await stage.outbox.take(stage.push(twin, event_id, **options)) for event_id in event_ids]
     await stage.rest()
     return taken
@@ -43,7 +43,7 @@ async def take(stage: OutboxStage, twin: Twin, *event_ids: str | None, **options
 
 class TestSending:
     async def test_a_push_goes_out_at_once_when_nobody_is_there(self, stage: OutboxStage, phone: Twin) -> None:
-        assert await take(stage, phone, "$1") == [Taken.QUEUED]
+        assert await take(stage, phone, "$1") == [Accepted.QUEUED]
         assert stage.gateways.events == ["$1"]
         assert stage.gateways.times == [0]
 
@@ -63,9 +63,9 @@ class TestSending:
         }
 
     async def test_a_repeated_push_is_known_by_its_event(self, stage: OutboxStage, phone: Twin) -> None:
-        assert await take(stage, phone, "$1", "$1") == [Taken.QUEUED, Taken.REPEATED]
+        assert await take(stage, phone, "$1", "$1") == [Accepted.QUEUED, Accepted.REPEATED]
         await stage.restart()
-        assert await take(stage, phone, "$1") == [Taken.REPEATED]
+        assert await take(stage, phone, "$1") == [Accepted.REPEATED]
         assert stage.gateways.events == ["$1"]
 
     async def test_every_pusher_of_the_user_gets_the_event(self, stage: OutboxStage, phone: Twin) -> None:
@@ -203,7 +203,7 @@ class TestRefusal:
         tablet = stage.pushers.add(make_twin("tablet"))
         stage.gateways.script = [RuntimeError("a fault of our own")]
         await take(stage, phone, "$1", "$2")
-        assert await take(stage, tablet, "$1") == [Taken.QUEUED]
+        assert await take(stage, tablet, "$1") == [Accepted.QUEUED]
         assert stage.gateways.times == [0, 0]
         stage.gateways.script = [RuntimeError("a fault of our own") for _ in range(3)]
         await stage.pass_ms(8000)
@@ -249,14 +249,14 @@ class TestRefusal:
         assert stage.outbox.is_rejected(phone.hidden_pushkey)
         await stage.restart()
         assert stage.outbox.is_rejected(phone.hidden_pushkey)
-        assert await take(stage, phone, "$3") == [Taken.REJECTED]
+        assert await take(stage, phone, "$3") == [Accepted.REJECTED]
         assert stage.gateways.events == ["$1"]
 
     async def test_a_pusher_that_is_forgotten_is_no_longer_rejected(self, stage: OutboxStage, phone: Twin) -> None:
         stage.gateways.script = [Delivered(is_rejected=True)]
         await take(stage, phone, "$1")
         await stage.outbox.forget(phone.hidden_pushkey)
-        assert await take(stage, phone, "$2") == [Taken.QUEUED]
+        assert await take(stage, phone, "$2") == [Accepted.QUEUED]
 
     @pytest.mark.expected_log("The gateway phone.example:443 refused a push of pusher")
     async def test_what_identifies_a_pusher_is_in_no_log(
@@ -293,7 +293,7 @@ class TestHolding:
     ) -> None:
         await stage.outbox.acknowledge(ME, "DESK", ["$1"])
         await stage.restart()
-        assert await take(stage, phone, "$1") == [Taken.SETTLED]
+        assert await take(stage, phone, "$1") == [Accepted.SETTLED]
         assert stage.gateways.events == []
 
     async def test_the_first_of_several_devices_to_acknowledge_drops_the_push(
@@ -376,7 +376,7 @@ class TestCancelling:
     ) -> None:
         await take(stage, phone, "$1", hold_ms=3000)
         await stage.outbox.cancel_read(ME, ROOM, None, "$2")
-        assert await take(stage, phone, "$2", hold_ms=3000) == [Taken.SETTLED]
+        assert await take(stage, phone, "$2", hold_ms=3000) == [Accepted.SETTLED]
         await stage.pass_ms(3000)
         assert stage.gateways.events == []
 
@@ -395,14 +395,14 @@ class TestCancelling:
         for twin in (phone, bobs):
             await take(stage, twin, "$1", hold_ms=3000)
         await stage.outbox.cancel_events(None, ROOM, ["$1", "$2"], Why.REDACTED)
-        assert await take(stage, bobs, "$2") == [Taken.SETTLED]
+        assert await take(stage, bobs, "$2") == [Accepted.SETTLED]
         await stage.pass_ms(3000)
         assert stage.gateways.events == []
 
     async def test_a_redaction_in_one_room_touches_no_other(self, stage: OutboxStage, phone: Twin) -> None:
         await take(stage, phone, "$1", hold_ms=3000)
         await stage.outbox.cancel_events(None, "!mallory:example.org", ["$1", "$2"], Why.REDACTED)
-        assert await take(stage, phone, "$2", hold_ms=3000) == [Taken.QUEUED]
+        assert await take(stage, phone, "$2", hold_ms=3000) == [Accepted.QUEUED]
         await stage.pass_ms(3000)
         assert stage.gateways.events == ["$1", "$2"]
 

@@ -22,7 +22,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from edges.relay.stage import BOB, HOUR, ME, OutboxStage, Request, make_direct, make_twin
 from heliograph.relay.queue.hold import LIFETIME_MS, MOST_REFUSALS, SOMETHING, Why, clears, retry_delay_ms
 from heliograph.relay.queue.outcome import Deferred, Delivered, Outcome, Refused
-from heliograph.relay.queue.table import Push, Taken
+from heliograph.relay.queue.table import Accepted, Push
 from heliograph.relay.state.values import Twin
 from support.log_guard import ExpectLog
 
@@ -165,7 +165,7 @@ class OutboxMachine(RuleBasedStateMachine):
             self._take(push)
         self._catch_up(death)
         again = self.do(self.stage.outbox.take(push))
-        assert again is (Taken.REPEATED if was_kept else self._take(push))
+        assert again is (Accepted.REPEATED if was_kept else self._take(push))
         self._catch_up()
 
     async def _die_while_taking(self, push: Push, steps: int) -> Death:
@@ -308,19 +308,19 @@ class OutboxMachine(RuleBasedStateMachine):
     def _is_unconcerned(self, device: str, hidden_pushkey: str) -> bool:
         return device == "LAPTOP" and hidden_pushkey != TABLET.hidden_pushkey
 
-    def _take(self, push: Push) -> Taken:
+    def _take(self, push: Push) -> Accepted:
         pusher = next(pusher for pusher in self.pushers.values() if pusher.twin.hidden_pushkey == push.hidden_pushkey)
         if pusher.is_rejected:
-            return Taken.REJECTED
+            return Accepted.REJECTED
         if push.event_id is None:
             return self._take_clearing(pusher, push)
         if any(item.push.event_id == push.event_id for item in pusher.items):
-            return Taken.REPEATED
+            return Accepted.REPEATED
         item = Item(push)
         pusher.items.append(item)
-        return Taken.SETTLED if self._settle_late(item) else Taken.QUEUED
+        return Accepted.SETTLED if self._settle_late(item) else Accepted.QUEUED
 
-    def _take_clearing(self, pusher: Pusher, push: Push) -> Taken:
+    def _take_clearing(self, pusher: Pusher, push: Push) -> Accepted:
         if push.unread == 0:
             for item in self._of(push.user_id, lambda _: True):
                 item.outcome = Why.UNREAD_ZERO
@@ -328,7 +328,7 @@ class OutboxMachine(RuleBasedStateMachine):
             if item.is_clearing:
                 item.outcome = Why.SUPERSEDED
         pusher.items.append(Item(push))
-        return Taken.QUEUED
+        return Accepted.QUEUED
 
     def _settle_late(self, item: Item) -> bool:
         push, is_settled = item.push, False

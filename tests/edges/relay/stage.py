@@ -75,7 +75,7 @@ class SetClock:
 
 
 class KnownPushers:
-    """`outbox.Pushers`, as the registry would tell."""
+    """`queue.outbox.PusherLookup`, as the registry would tell."""
 
     def __init__(self) -> None:
         self.twins: dict[str, Twin] = {}

@@ -24,7 +24,7 @@ from heliograph.system.sqlite import Database
 from heliograph.system.tasks import LongTask, listed_in
 
 
-class Pushers(Twins, Protocol):
+class PusherLookup(Twins, Protocol):
     """What the outbox asks of the registry. Answered from memory."""
 
     def twins_of(self, user_id: str) -> list[Twin]: ...
@@ -37,7 +37,7 @@ class Outbox:
     def __init__(
         self,
         database: Database,
-        pushers: Pushers,
+        pushers: PusherLookup,
         sender: Sender,
         clock: Clock,
         *,
@@ -55,7 +55,9 @@ class Outbox:
         """The long-lived ones that send, while `run` does."""
 
     @classmethod
-    async def open(cls, database: Database, pushers: Pushers, sender: Sender, clock: Clock, **bounds: int) -> Outbox:
+    async def open(
+        cls, database: Database, pushers: PusherLookup, sender: Sender, clock: Clock, **bounds: int
+    ) -> Outbox:
         """The outbox with what waited when the relay last ended. Raises StorageError."""
         outbox = cls(database, pushers, sender, clock, **bounds)
         await outbox._commits.load()

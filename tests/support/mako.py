@@ -4,14 +4,13 @@ from __future__ import annotations
 
 import json
 import shutil
-import subprocess
 import tempfile
-import time
 from pathlib import Path
 from types import TracebackType
 from typing import Any
 
 from support.buses import PrivateBus
+from support.screens import wait_for
 from support.sway import SwaySession
 
 _CONFIG = "font=DejaVu Sans 11\ndefault-timeout=0\nmax-visible=10\n"
@@ -68,21 +67,11 @@ class MakoSession:
         config, log = self._folder / "config", self._folder / "mako.log"
         config.write_text(_CONFIG)
         mako = self._sway.spawn("mako", "--config", str(config), log=log, environ=self._session)
-        deadline = time.monotonic() + 15
-        while not self._bus.has_owner("org.freedesktop.Notifications"):
-            if mako.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("mako did not start: " + log.read_text())
-            time.sleep(0.01)
+        wait_for(lambda: self._bus.has_owner("org.freedesktop.Notifications"), mako, log)
 
     @property
     def _session(self) -> dict[str, str]:
         return {"DBUS_SESSION_BUS_ADDRESS": self._bus.address, "HOME": str(self._folder)}
 
     def _run(self, *words: str) -> str:
-        environ = {**self._sway.environ, **self._session}
-        done = subprocess.run(
-            words, check=False, env=environ, stdin=subprocess.DEVNULL, capture_output=True, timeout=20
-        )
-        if done.returncode:
-            raise RuntimeError(f"{' '.join(words)} failed: {done.stderr.decode(errors='replace')}")
-        return done.stdout.decode(errors="replace")
+        return self._sway.run(*words, environ=self._session)

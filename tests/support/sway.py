@@ -5,11 +5,9 @@ from __future__ import annotations
 import os
 import shutil
 import subprocess
-import tempfile
-import time
-from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
+
+from support.screens import KILLED_WITH_US, VirtualScreen, wait_for
 
 WIDTH, HEIGHT = 800, 300
 _CONFIG = """\
@@ -19,57 +17,29 @@ xwayland disable
 exec touch {folder}/up
 """
 _NOBODY = "65534"
-_KILLED_WITH_US = ("setpriv", "--pdeathsig", "KILL")
 
 
-class SwaySession:
+class SwaySession(VirtualScreen):
     """Xvfb and sway for the length of a `with` block."""
 
     def __init__(self, background: str = "#2b303b") -> None:
-        # sway's own, since it refuses root: it runs as nobody then, and its clients as root all the same.
-        self._folder = Path(tempfile.mkdtemp(prefix="heliograph-sway-"))
+        # The folder becomes sway's own, since sway refuses root: it runs as nobody, its clients as root all the same.
+        super().__init__("sway", f"{WIDTH}x{HEIGHT}")
         self._background = background
-        self._processes: list[subprocess.Popen[bytes]] = []
-        self._display = ""
-
-    def __enter__(self) -> SwaySession:
-        try:
-            self._start_screen()
-            self._start_sway()
-        except BaseException:
-            self._end()
-            raise
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._end()
 
     @property
     def environ(self) -> dict[str, str]:
-        """For programs on this display."""
-        (socket,) = (path for path in self._folder.glob("wayland-*") if path.suffix != ".lock")
+        """For programs in this session; before sway is up, for those on the display."""
+        sockets = [path for path in self.folder.glob("wayland-*") if path.suffix != ".lock"]
+        if not sockets:
+            return super().environ
         return {
             **os.environ,
-            "WAYLAND_DISPLAY": str(socket),
+            "WAYLAND_DISPLAY": str(sockets[0]),
             "XDG_CURRENT_DESKTOP": "sway",
             "GDK_BACKEND": "wayland",
             "NO_AT_BRIDGE": "1",
         }
-
-    def spawn(self, *command: str, log: Path, environ: Mapping[str, str] | None = None) -> subprocess.Popen[bytes]:
-        """Starts a program here, which ends with the session."""
-        with log.open("ab") as output:
-            process = subprocess.Popen(
-                [*_KILLED_WITH_US, *command],
-                stdin=subprocess.DEVNULL,
-                stdout=output,
-                stderr=output,
-                env={**self.environ, **(environ or {})},
-            )
-        self._processes.append(process)
-        return process
 
     def point(self, x: int, y: int) -> None:
         """Moves the pointer there."""
@@ -82,7 +52,7 @@ class SwaySession:
     def screenshot(self, path: Path, geometry: str | None = None) -> None:
         """The whole screen, or "X,Y WIDTHxHEIGHT" of it, as PNG."""
         area = ["-g", geometry] if geometry else []
-        subprocess.run(["grim", *area, str(path)], check=True, env=self.environ, timeout=20)
+        self.run("grim", *area, str(path))
 
     def colours(self) -> dict[tuple[int, int, int], int]:
         """How many pixels of the screen have which colour."""
@@ -97,65 +67,29 @@ class SwaySession:
         return found
 
     def _xdotool(self, *words: str) -> None:
-        environ = {**os.environ, "DISPLAY": self._display}
-        subprocess.run(["xdotool", *words], check=True, env=environ, timeout=20)
+        self.run("xdotool", *words, environ={"DISPLAY": self.display})
 
-    def _start_screen(self) -> None:
-        reading, writing = os.pipe()
-        with (self._folder / "screen.log").open("ab") as output, os.fdopen(reading) as answer:
-            try:
-                screen = f"{WIDTH}x{HEIGHT}x24"
-                command = ["Xvfb", "-displayfd", str(writing), "-screen", "0", screen, "-nolisten", "tcp"]
-                self._processes.append(
-                    subprocess.Popen(
-                        [*_KILLED_WITH_US, *command],
-                        stdin=subprocess.DEVNULL,
-                        stdout=output,
-                        stderr=output,
-                        pass_fds=[writing],
-                    )
-                )
-            finally:
-                os.close(writing)
-            number = answer.readline().strip()  # ends, empty, when Xvfb does
-        if not number:
-            raise RuntimeError("Xvfb did not start: " + (self._folder / "screen.log").read_text())
-        self._display = f":{number}"
-
-    def _start_sway(self) -> None:
-        config = self._folder / "config"
-        config.write_text(_CONFIG.format(width=WIDTH, height=HEIGHT, background=self._background, folder=self._folder))
+    def start(self) -> None:
+        """Returns when sway is up."""
+        config = self.folder / "config"
+        config.write_text(_CONFIG.format(width=WIDTH, height=HEIGHT, background=self._background, folder=self.folder))
         as_whom: tuple[str, ...] = ()
         if os.getuid() == 0:
-            shutil.chown(self._folder, int(_NOBODY), int(_NOBODY))
+            shutil.chown(self.folder, int(_NOBODY), int(_NOBODY))
             as_whom = ("--reuid", _NOBODY, "--regid", _NOBODY, "--clear-groups")
         environ = {
             "PATH": os.environ["PATH"],
-            "HOME": str(self._folder),
-            "XDG_RUNTIME_DIR": str(self._folder),
-            "DISPLAY": self._display,
+            "HOME": str(self.folder),
+            "XDG_RUNTIME_DIR": str(self.folder),
+            "DISPLAY": self.display,
             "WLR_BACKENDS": "x11",
             "WLR_RENDERER": "pixman",
         }
-        log = self._folder / "sway.log"
+        log = self.folder / "sway.log"
         with log.open("ab") as output:
-            command = [*_KILLED_WITH_US[:1], *as_whom, *_KILLED_WITH_US[1:], "sway", "-c", str(config)]
+            command = [*KILLED_WITH_US[:1], *as_whom, *KILLED_WITH_US[1:], "sway", "-c", str(config)]
             sway = subprocess.Popen(
-                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environ, cwd=self._folder
+                command, stdin=subprocess.DEVNULL, stdout=output, stderr=output, env=environ, cwd=self.folder
             )
         self._processes.append(sway)
-        deadline = time.monotonic() + 15
-        while not (self._folder / "up").exists():
-            if sway.poll() is not None or time.monotonic() > deadline:
-                raise RuntimeError("sway did not start: " + log.read_text())
-            time.sleep(0.01)
-
-    def _end(self) -> None:
-        for process in reversed(self._processes):
-            process.terminate()
-            try:
-                process.wait(5)
-            except subprocess.TimeoutExpired:
-                process.kill()
-                process.wait(5)
-        shutil.rmtree(self._folder, ignore_errors=True)
+        wait_for((self.folder / "up").exists, sway, log)

@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any
 
 import pytest
 
 from fakes.homeserver import FakeHomeserver
+from fakes.ledger import FakeLedger
 from fakes.room_actions import FakeRoomActions
 from fakes.rooms import FakeRooms
 from heliograph.core.events import JoinedRoom, Sync
@@ -20,6 +22,8 @@ from heliograph.homeserver.room_actions import RoomActionsClient
 from heliograph.homeserver.rooms import RoomsClient
 from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import Homeserver, RoomActions, Rooms, SyncRequest
+from heliograph.ports.ledger import Ledger
+from heliograph.store.ledger import SqliteLedger
 
 
 @dataclass
@@ -98,3 +102,10 @@ def world(request: pytest.FixtureRequest) -> World:
     world = request.getfixturevalue(f"{request.param}_world")
     assert isinstance(world, World)
     return world
+
+
+@pytest.fixture(params=["fake", "sqlite"])
+async def ledger(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[Ledger]:
+    ledger: Ledger = FakeLedger() if request.param == "fake" else await SqliteLedger.open(tmp_path / "account")
+    yield ledger
+    await ledger.close()

@@ -54,7 +54,9 @@ class Desktop:
         self._session = await asyncio.to_thread(self._box.log_in)
         await self.write(UNITS / "box-session.target", SESSION)
         await self.user("systemctl", "--user", "daemon-reload")
-        await self.user("systemd-run", "--user", "--quiet", "--unit=screen", "Xvfb", ":77", "-nolisten", "tcp")
+        # At files only: an abstract socket is the network's, and so that of all boxes that are there at once.
+        screen = ("Xvfb", ":77", "-nolisten", "tcp", "-nolisten", "local")
+        await self.user("systemd-run", "--user", "--quiet", "--unit=screen", *screen)
         await self.user("systemctl", "--user", "set-environment", "DISPLAY=:77")
         await until(partial(self.says, "xdpyinfo", "-display", ":77"), "the screen", PATIENCE_S)
         await self.user("systemctl", "--user", "start", "box-session.target")

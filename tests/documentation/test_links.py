@@ -9,7 +9,7 @@ import pytest
 from documentation.pages import ROOT, documentation, read_page
 
 MOST_LINES = 200
-OTHERS = ("CONTRIBUTING.md", "CHANGELOG.md")
+OTHERS = ("ARCHITECTURE.md", "CONTRIBUTING.md", "CHANGELOG.md")
 
 
 def targets(name: str) -> list[tuple[str, str]]:

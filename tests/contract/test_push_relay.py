@@ -13,7 +13,7 @@ from edges.relay.running import RunningRelay
 from fakes.push_relay import FakePushRelay
 from heliograph.core.ids import EventId
 from heliograph.errors import Refused
-from heliograph.gateways.relay import PushRelay as PushRelayClient
+from heliograph.gateways.relay import PushRelayClient
 from heliograph.ports.gateways import PushRelay
 from heliograph.relay.gateway.desktops import digest_of
 

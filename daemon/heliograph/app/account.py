@@ -40,7 +40,7 @@ from heliograph.errors import (
     StorageError,
     UserError,
 )
-from heliograph.gateways.relay import PushRelay
+from heliograph.gateways.relay import PushRelayClient
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.media import Media
@@ -433,7 +433,7 @@ class AccountRun:
             self._status.handoff.relay = "no token for it; set it again: heliograph fallback set ... --relay URL"
             yield None
             return
-        async with PushRelay(url, secret.relay_token, self.account.device_id) as relay:
+        async with PushRelayClient(url, secret.relay_token, self.account.device_id) as relay:
             yield AcknowledgementLoop(relay, self._status, clock=now_ms, jitter=random.random, troubles=self._delivery)
 
     def _tell_state(self) -> None:

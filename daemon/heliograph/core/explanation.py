@@ -15,7 +15,7 @@ from heliograph.core.push.context import Context
 from heliograph.core.push.decrypted import decrypted
 from heliograph.core.push.flatten import MISSING
 from heliograph.core.push.levels import level_to_notify
-from heliograph.core.push.rules import Ruleset, Step
+from heliograph.core.push.rules import Ruleset, TracedRule
 from heliograph.core.push.verdict import SILENT, Verdict
 from heliograph.core.push.wording import Names, word_condition, word_verdict
 from heliograph.core.record import FAULT, UNKEPT, UNLISTED, AccountState, Decision, Delivery, EventRecord, Judged
@@ -84,7 +84,7 @@ class Explanation:
 def explain(evidence: Evidence) -> Explanation:
     """From the record if there is one, since that is what happened; the rules tell how it came to it."""
     context, names = _context(evidence), _names(evidence)
-    steps: list[Step] = []
+    steps: list[TracedRule] = []
     verdict = None
     if evidence.event is not None:
         steps = list(evidence.ruleset.trace(_as_judged(evidence.event, evidence.clear), context))
@@ -114,7 +114,7 @@ def _names(evidence: Evidence) -> Names:
     return Names(evidence.me, {facts.room_id: facts.title(evidence.me)} if facts is not None else {})
 
 
-def _tried(step: Step, context: Context, names: Names) -> TriedRule:
+def _tried(step: TracedRule, context: Context, names: Names) -> TriedRule:
     rule = step.rule
     saw = None
     if not rule.enabled:

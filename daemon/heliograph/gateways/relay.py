@@ -22,7 +22,7 @@ _MAX_ANSWER = 64 * 1024
 _PATH = "/_heliograph/v1"
 
 
-class PushRelay:
+class PushRelayClient:
     """`ports.PushRelay`. Redirects are not followed. Every call raises ServerError, and nothing else."""
 
     def __init__(self, url: str, token: str, device_id: str = "", *, timeout_s: float = _TIMEOUT_S) -> None:
@@ -37,7 +37,7 @@ class PushRelay:
         }
         self._http: aiohttp.ClientSession | None = None
 
-    async def __aenter__(self) -> PushRelay:
+    async def __aenter__(self) -> PushRelayClient:
         return self
 
     async def __aexit__(

@@ -12,7 +12,7 @@ from weakref import WeakValueDictionary
 
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Notification, Target
-from heliograph.core.popups.actions import GO_THERE, RETRY, ActionKind, ActionRequest, Span, ask_span, word_failure
+from heliograph.core.popups.actions import GO_THERE, RETRY, ActionKind, ActionRequest, MuteSpan, ask_span, word_failure
 from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError, UserError
 from heliograph.ports.desktop import Opener
 from heliograph.ports.homeserver import RoomActions
@@ -48,7 +48,7 @@ class ActionRunner:
         opener: Opener,
         *,
         reply: Reply,
-        mute: Callable[[RoomId, Span], Awaitable[None]],
+        mute: Callable[[RoomId, MuteSpan], Awaitable[None]],
         has_public_receipts: bool = False,
         make_id: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
@@ -71,7 +71,7 @@ class ActionRunner:
             self._popups.ask(
                 f"mute {request.room_id}",
                 ask_span(request, self._rooms.user_id),
-                lambda key: self.take(replace(request, span=Span(key))),
+                lambda key: self.take(replace(request, span=MuteSpan(key))),
             )
             return
         if request.kind is ActionKind.REPLY and not request.transaction_id:
@@ -117,7 +117,7 @@ class ActionRunner:
             case ActionKind.MARK_READ:
                 await self._mark_read(request)
             case ActionKind.MUTE:
-                await self._mute(request.room_id, request.span or Span.FOREVER)
+                await self._mute(request.room_id, request.span or MuteSpan.FOREVER)
             case ActionKind.ACCEPT:
                 await self._rooms.join(request.room_id)
                 self._popups.note_opened(request.room_id)

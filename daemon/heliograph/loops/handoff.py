@@ -13,11 +13,11 @@ from dataclasses import replace
 from heliograph.core.pushers.handoff import (
     Collect,
     HandoffSettings,
+    HandoffStep,
     Hush,
-    Known,
+    KnownPushers,
     Ring,
     Signs,
-    Step,
     SwitchOff,
     SwitchOn,
     off_now,
@@ -175,7 +175,7 @@ class HandoffLoop:
             steps = (Collect(), *steps)
         await self._take_steps(steps, is_away=is_away)
 
-    async def _hurry(self, steps: Sequence[Step]) -> bool:
+    async def _hurry(self, steps: Sequence[HandoffStep]) -> bool:
         """Switches the fallback on with the very first request, if the machine is about to sleep: the network goes down
         at the same time. Of other pushers we ask first whether they are still there. Whether it did.
         """
@@ -185,10 +185,10 @@ class HandoffLoop:
                 return True
         return False
 
-    def _plan(self, *, is_away: bool) -> tuple[Step, ...]:
+    def _plan(self, *, is_away: bool) -> tuple[HandoffStep, ...]:
         return plan_handoff(self._known(), self._settings, is_away=is_away)
 
-    async def _take_steps(self, steps: Sequence[Step], *, is_away: bool) -> None:
+    async def _take_steps(self, steps: Sequence[HandoffStep], *, is_away: bool) -> None:
         is_current = True
         for step in steps:
             match step:
@@ -212,7 +212,7 @@ class HandoffLoop:
                 await self._rest()
         return is_done
 
-    def _set_hush(self, step: Step) -> None:
+    def _set_hush(self, step: HandoffStep) -> None:
         if isinstance(step, Hush | Ring):
             self._is_hushed = isinstance(step, Hush)
             self._hush(self._is_hushed)
@@ -257,8 +257,8 @@ class HandoffLoop:
             # Before the server stops listing what rings, and until it begins again.
             self._status.is_handed_over = self._own in switched_off
 
-    def _known(self) -> Known:
-        return Known(
+    def _known(self) -> KnownPushers:
+        return KnownPushers(
             own=self._own,
             pushers=self._pushers or (),
             switched_off=self._switched_off,

@@ -8,7 +8,7 @@ from collections.abc import Callable
 
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.ids import RoomId
-from heliograph.core.popups.actions import SPAN_MS, Span
+from heliograph.core.popups.actions import SPAN_MS, MuteSpan
 from heliograph.core.push.timed_mute import TimedMute, begin_mute, end_mute
 from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError
 from heliograph.ports.homeserver import RoomActions
@@ -36,7 +36,7 @@ class MuteLoop:
         """Held from when the rules are read until they are changed."""
         self._failures = 0
 
-    async def mute(self, room_id: RoomId, span: Span) -> None:
+    async def mute(self, room_id: RoomId, span: MuteSpan) -> None:
         """Raises ServerError and StorageError."""
         async with self._changing:
             rules = await self._rooms.push_rules()

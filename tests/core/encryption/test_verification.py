@@ -14,7 +14,7 @@ from heliograph.core.encryption.verification import (
     METHOD,
     REASONS,
     TIMEOUT_MS,
-    Known,
+    KnownKeys,
     Message,
     Phase,
     Request,
@@ -29,13 +29,13 @@ USER = UserId("@me:example.org")
 NOW = 1_700_000_000_000
 HERE = Identity(USER, "HERE", "curve-here", "ed-here")
 THERE = Identity(USER, "THERE", "curve-there", "ed-there")
-KNOWN = Known({"HERE": "ed-here", "THERE": "ed-there", "ELSEWHERE": "ed-elsewhere"}, "master")
+KNOWN = KnownKeys({"HERE": "ed-here", "THERE": "ed-there", "ELSEWHERE": "ed-elsewhere"}, "master")
 
 
 class Pair:
     """Two devices, one of which asked the other, and the messages between them."""
 
-    def __init__(self, asking: Identity = HERE, *, known: Known = KNOWN, others: tuple[str, ...] = ()) -> None:
+    def __init__(self, asking: Identity = HERE, *, known: KnownKeys = KNOWN, others: tuple[str, ...] = ()) -> None:
         asked = THERE if asking is HERE else HERE
         self.asking = self._make(asking, known)
         self.asked = self._make(asked, known)
@@ -48,7 +48,7 @@ class Pair:
         read = read_request(request.content, NOW)
         assert read == Request("t1", asking.device_id)
 
-    def _make(self, own: Identity, known: Known) -> Verification:
+    def _make(self, own: Identity, known: KnownKeys) -> Verification:
         return Verification("t1", own, known, NOW, SasAgreement)
 
     def carry(self, messages: list[Message]) -> None:

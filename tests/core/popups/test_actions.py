@@ -10,7 +10,7 @@ from heliograph.core.popups.actions import (
     MAX_REQUESTS,
     ActionKind,
     ActionRequest,
-    Span,
+    MuteSpan,
     action_requests,
     actions_for,
     ask_span,
@@ -127,7 +127,7 @@ def test_one_click_is_about_a_bounded_number_of_rooms() -> None:
 def test_for_how_long_a_room_is_muted_is_asked() -> None:
     question = ask_span(ActionRequest(ActionKind.MUTE, ROOM, "Lunch"), ME)
     assert question.summary == "Mute Lunch?"
-    assert {Span(action.key) for action in question.actions} == set(Span)
+    assert {MuteSpan(action.key) for action in question.actions} == set(MuteSpan)
 
 
 @pytest.mark.parametrize("kind", ActionKind)

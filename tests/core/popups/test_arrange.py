@@ -9,7 +9,7 @@ from typing import Any
 from heliograph.core.delivery import State
 from heliograph.core.ids import EventId
 from heliograph.core.notification import Category, Popup, Target, Urgency
-from heliograph.core.popups.arrange import Close, Fault, Keep, Show, Step, arrange, is_summary, new_rooms
+from heliograph.core.popups.arrange import Close, Fault, Keep, PopupStep, Show, arrange, is_summary, new_rooms
 from heliograph.core.popups.privacy import Level
 from heliograph.core.popups.text import LINE_LIMIT, WHERE_ALL_ARE
 from heliograph.core.record import Content, Delivery, PopupRecord
@@ -29,7 +29,7 @@ def shown(event_id: str, **delivery: Any) -> Delivery:
 
 def steps(
     deliveries: Sequence[Delivery], *popups: PopupRecord, max_rooms: int = 5, level: Level = Level.FULL
-) -> list[Step]:
+) -> list[PopupStep]:
     return arrange(deliveries, popups, me=ME, max_rooms=max_rooms, level=lambda _: level)
 
 

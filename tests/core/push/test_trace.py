@@ -8,7 +8,7 @@ import pytest
 
 from heliograph.core.push.context import Context
 from heliograph.core.push.flatten import MISSING
-from heliograph.core.push.rules import Ruleset, Step
+from heliograph.core.push.rules import Ruleset, TracedRule
 from support.builders import ME
 from support.rule_builders import make_rule, match, with_body, with_content
 
@@ -23,7 +23,7 @@ _CONTEXT = Context(
 )
 
 
-def _trace(rules: Any, event: Any, context: Context = _CONTEXT) -> list[Step]:
+def _trace(rules: Any, event: Any, context: Context = _CONTEXT) -> list[TracedRule]:
     return list(Ruleset.parse(rules).trace(event, context))
 
 

@@ -11,7 +11,7 @@ from heliograph.core.pushers.handoff import (
     Collect,
     HandoffSettings,
     Hush,
-    Known,
+    KnownPushers,
     Ring,
     SetUp,
     Signs,
@@ -33,9 +33,9 @@ SWITCH = HandoffSettings(mode="switch", fallback=FALLBACK.key)
 QUIET = HandoffSettings(quiet=("element android",))
 
 
-def known(*pushers: Pusher, **more: Any) -> Known:
+def known(*pushers: Pusher, **more: Any) -> KnownPushers:
     given: dict[str, Any] = {"own": DIRECT.key, "pushers": (DIRECT, *pushers), "has_remote_toggle": True}
-    return Known(**(given | more))
+    return KnownPushers(**(given | more))
 
 
 def off(pusher: Pusher) -> Pusher:
@@ -169,7 +169,7 @@ def test_leaving_a_relay_acknowledges_first_then_lets_it_push() -> None:
 
 
 def test_coming_back_to_a_relay_has_it_hold_pushes_back_again() -> None:
-    relay = Known(
+    relay = KnownPushers(
         DIRECT.key,
         (off(DIRECT), FALLBACK),
         switched_off=frozenset({DIRECT.key}),
@@ -186,7 +186,7 @@ def test_a_relay_needs_no_quiet_devices_and_gives_back_those_of_before() -> None
 
 
 def test_a_direct_pusher_that_another_client_switched_off_is_not_switched_on() -> None:
-    theirs = Known(DIRECT.key, (off(DIRECT), FALLBACK), has_direct_push=True)
+    theirs = KnownPushers(DIRECT.key, (off(DIRECT), FALLBACK), has_direct_push=True)
     assert plan_handoff(theirs, SWITCH, is_away=True) == (Hush(),)
     assert plan_handoff(replace(theirs, is_hushed=True), SWITCH, is_away=False) == (Collect(), Ring())
 

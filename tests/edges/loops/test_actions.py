@@ -14,7 +14,7 @@ from edges.loops.stage import FakeOpener
 from fakes.room_actions import FakeRoomActions
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Notification
-from heliograph.core.popups.actions import ActionKind, ActionRequest, Span
+from heliograph.core.popups.actions import ActionKind, ActionRequest, MuteSpan
 from heliograph.errors import (
     LoggedOut,
     RateLimited,
@@ -71,7 +71,7 @@ class Stage:
         self.popups = FakePopups()
         self.opener = FakeOpener()
         self.replies: list[tuple[str, str, str]] = []
-        self.muted: list[tuple[str, Span]] = []
+        self.muted: list[tuple[str, MuteSpan]] = []
         self.reply_troubles: list[UserError] = []
         self.mute_troubles: list[ServerError | StorageError | Exception] = []
         self.runner = ActionRunner(
@@ -90,7 +90,7 @@ class Stage:
         if self.reply_troubles:
             raise self.reply_troubles.pop(0)
 
-    async def _mute(self, room_id: RoomId, span: Span) -> None:
+    async def _mute(self, room_id: RoomId, span: MuteSpan) -> None:
         if self.mute_troubles:
             raise self.mute_troubles.pop(0)
         self.muted.append((room_id, span))
@@ -218,7 +218,7 @@ async def test_the_notice_goes_when_the_room_was_marked_as_read_after_all(stage:
 @pytest.mark.expected_log("Not done in !room:example.org")
 async def test_a_disk_that_takes_nothing_is_told_of(stage: Stage) -> None:
     stage.mute_troubles.append(StorageError("no space left"))
-    stage.runner.take(ActionRequest(ActionKind.MUTE, ROOM, "Lunch", span=Span.DAY))
+    stage.runner.take(ActionRequest(ActionKind.MUTE, ROOM, "Lunch", span=MuteSpan.DAY))
     await until(lambda: stage.popups.questions)
     assert "no space left" in stage.popups.question.body
 
@@ -226,17 +226,17 @@ async def test_a_disk_that_takes_nothing_is_told_of(stage: Stage) -> None:
 async def test_a_fault_of_our_own_is_told_of_too(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     stage.mute_troubles.append(ZeroDivisionError())
     with caplog.at_level(logging.CRITICAL, "heliograph"):
-        stage.runner.take(ActionRequest(ActionKind.MUTE, ROOM, "Lunch", span=Span.DAY))
+        stage.runner.take(ActionRequest(ActionKind.MUTE, ROOM, "Lunch", span=MuteSpan.DAY))
         await until(lambda: stage.popups.questions)
     assert "unexpected fault" in stage.popups.question.body
 
 
-@pytest.mark.parametrize("span", Span)
-async def test_for_how_long_a_room_is_muted_is_asked(stage: Stage, span: Span) -> None:
+@pytest.mark.parametrize("span", MuteSpan)
+async def test_for_how_long_a_room_is_muted_is_asked(stage: Stage, span: MuteSpan) -> None:
     stage.runner.take(ActionRequest(ActionKind.MUTE, ROOM, "Lunch"))
     assert stage.popups.question.summary == "Mute Lunch?"
     assert stage.muted == []
-    label = {Span.HOUR: "For an hour", Span.DAY: "For a day", Span.FOREVER: "For ever"}[span]
+    label = {MuteSpan.HOUR: "For an hour", MuteSpan.DAY: "For a day", MuteSpan.FOREVER: "For ever"}[span]
     stage.popups.answer(label)
     await until(lambda: stage.muted)
     assert stage.muted == [(ROOM, span)]
@@ -284,7 +284,7 @@ async def test_replies_to_a_room_arrive_in_the_order_they_were_typed(stage: Stag
 async def test_one_room_that_hangs_holds_up_no_other(stage: Stage) -> None:
     stage.rooms.answering.clear()
     stage.runner.take(READ)
-    stage.runner.take(ActionRequest(ActionKind.MUTE, OTHER_ROOM, "Other", span=Span.HOUR))
+    stage.runner.take(ActionRequest(ActionKind.MUTE, OTHER_ROOM, "Other", span=MuteSpan.HOUR))
     await until(lambda: stage.muted)
     assert stage.popups.noted == []
 

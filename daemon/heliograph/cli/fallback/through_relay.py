@@ -10,7 +10,7 @@ from heliograph.accounts import Account, list_accounts
 from heliograph.cli.accounts.signed_in import load_secret
 from heliograph.core.pushers.fallback import Fallback, Finding, fallback_pusher, why_unfit, why_unfit_url
 from heliograph.errors import EXIT_USAGE, SecretsLocked, ServerError, UserError
-from heliograph.gateways.relay import PushRelay
+from heliograph.gateways.relay import PushRelayClient
 from heliograph.secrets import open_secrets
 
 
@@ -25,7 +25,7 @@ async def lead_through(url: str, token: str, fallback: Fallback) -> Fallback:
         )
     data = fallback_pusher(fallback, "").data
     try:
-        async with PushRelay(url, token) as relay:
+        async with PushRelayClient(url, token) as relay:
             pushkey, gateway = await relay.add(fallback.app_id, fallback.pushkey, data)
     except ServerError as error:
         raise UserError(
@@ -47,7 +47,7 @@ async def leave_relay(url: str, fallback: Fallback, *, is_left: bool) -> list[Fi
         try:
             token = (await load_secret(account)).relay_token
             if token:
-                async with PushRelay(url, token) as relay:
+                async with PushRelayClient(url, token) as relay:
                     await relay.remove(fallback.pushkey)
                 if is_left:
                     await _keep_token(account, "")

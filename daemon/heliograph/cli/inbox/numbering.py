@@ -19,7 +19,7 @@ from heliograph.accounts import cache_root, make_private_folder
 from heliograph.errors import StateError
 from heliograph.system.whole_file import replace_file
 
-Key = tuple[str, str]
+NumberedRoom = tuple[str, str]
 """Account and room id."""
 _LARGEST_FILE = 1024 * 1024
 _MOST = 2000
@@ -35,9 +35,9 @@ class Numbers:
     """Why the disk did not take what is new."""
 
 
-def number_rooms(keys: Sequence[Key]) -> Numbers:
+def number_rooms(keys: Sequence[NumberedRoom]) -> Numbers:
     """The numbers of these, which are all that the inbox holds."""
-    known: dict[Key, int] = {}
+    known: dict[NumberedRoom, int] = {}
     try:
         with _locked():
             before = _read()
@@ -52,7 +52,7 @@ def number_rooms(keys: Sequence[Key]) -> Numbers:
     return Numbers(tuple(known[key] for key in keys))
 
 
-def find_number(number: int) -> Key | None:
+def find_number(number: int) -> NumberedRoom | None:
     """What had this number when it was last listed, as far as the disk can tell."""
     try:
         with _locked():
@@ -61,7 +61,7 @@ def find_number(number: int) -> Key | None:
         return None
 
 
-def _completed(known: dict[Key, int], keys: Sequence[Key]) -> dict[Key, int]:
+def _completed(known: dict[NumberedRoom, int], keys: Sequence[NumberedRoom]) -> dict[NumberedRoom, int]:
     """With a number for each key."""
     known = dict(known)
     for key in keys:
@@ -70,17 +70,17 @@ def _completed(known: dict[Key, int], keys: Sequence[Key]) -> dict[Key, int]:
     return known
 
 
-def _newest(known: dict[Key, int], keys: Sequence[Key]) -> dict[Key, int]:
+def _newest(known: dict[NumberedRoom, int], keys: Sequence[NumberedRoom]) -> dict[NumberedRoom, int]:
     """What was listed long ago may go."""
     return dict(list(known.items())[-_MOST:]) | {key: known[key] for key in keys}
 
 
-def _partly(known: dict[Key, int], keys: Sequence[Key], problem: str) -> Numbers:
+def _partly(known: dict[NumberedRoom, int], keys: Sequence[NumberedRoom], problem: str) -> Numbers:
     numbers = tuple(known.get(key) for key in keys)
     return Numbers(numbers, problem if None in numbers else None)
 
 
-def _keep(before: dict[Key, int], numbers: dict[Key, int]) -> None:
+def _keep(before: dict[NumberedRoom, int], numbers: dict[NumberedRoom, int]) -> None:
     """Nothing is written where nothing is new. Raises OSError."""
     if numbers == before:
         return
@@ -106,7 +106,7 @@ def _file() -> Path:
     return cache_root() / "inbox.json"
 
 
-def _read() -> dict[Key, int]:
+def _read() -> dict[NumberedRoom, int]:
     """What is no numbering counts as none. Raises OSError."""
     try:
         with _file().open("rb") as stream:

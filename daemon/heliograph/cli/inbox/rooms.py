@@ -20,7 +20,7 @@ MAX_SHOWN_TITLE = 30
 
 
 @dataclass(frozen=True, slots=True)
-class Listing:
+class InboxListing:
     """The inbox as `--json` prints it, and what kept it from being whole, in sentences."""
 
     inbox: dict[str, Any]
@@ -33,7 +33,7 @@ class Listing:
         return rooms
 
 
-async def load_inbox() -> Listing:
+async def load_inbox() -> InboxListing:
     """What the running daemon tells, or else the ledgers. Raises UserError."""
     accounts = list_accounts()
     if not accounts:
@@ -52,7 +52,7 @@ async def load_inbox() -> Listing:
             f"Numbers of new rooms could not be kept: {numbered.problem}. "
             "Make room on the disk, or call a room by its name."
         )
-    return Listing({**inbox, "rooms": listed}, tuple(problems))
+    return InboxListing({**inbox, "rooms": listed}, tuple(problems))
 
 
 async def act(member: str, room: str | None, *words: str) -> str:

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 from enum import Enum
 
 from heliograph.core.encryption.values import DeviceKeys
-from heliograph.core.encryption.verification import Known
+from heliograph.core.encryption.verification import KnownKeys
 
 
 class Standing(Enum):
@@ -36,8 +36,8 @@ class OwnKeys:
     """Ids of the devices that the self-signing key has signed."""
 
     @property
-    def known(self) -> Known:
-        return Known({device_id: keys.ed25519 for device_id, keys in self.devices.items()}, self.master)
+    def known(self) -> KnownKeys:
+        return KnownKeys({device_id: keys.ed25519 for device_id, keys in self.devices.items()}, self.master)
 
 
 def judge(own: OwnKeys, device_id: str, pinned_master: str | None) -> Standing:

@@ -34,7 +34,7 @@ _MAC = "hkdf-hmac-sha256.v2"
 _MAX_TEXT = 255
 
 
-class Secret(Protocol):
+class SharedSecret(Protocol):
     """What both sides have computed."""
 
     def emoji_indices(self, info: str) -> tuple[int, ...]: ...
@@ -47,7 +47,7 @@ class Agreement(Protocol):
 
     public_key: str
 
-    def agree(self, their_key: str) -> Secret:
+    def agree(self, their_key: str) -> SharedSecret:
         """ValueError if theirs is no key. To be used once."""
         ...
 
@@ -85,7 +85,7 @@ class Request:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownKeys:
     """What POST /keys/query told of the user: whom there is to verify."""
 
     devices: Mapping[str, str]
@@ -98,7 +98,7 @@ class Verification:
     """One comparison with one device. `phase` only ever moves on, to DONE or CANCELLED."""
 
     def __init__(
-        self, transaction_id: str, own: Identity, known: Known, now_ms: int, make_agreement: Callable[[], Agreement]
+        self, transaction_id: str, own: Identity, known: KnownKeys, now_ms: int, make_agreement: Callable[[], Agreement]
     ) -> None:
         self.transaction_id = transaction_id
         self.phase = Phase.REQUESTED
@@ -116,7 +116,7 @@ class Verification:
         self._make_agreement = make_agreement
         self._asked: tuple[str, ...] = ()
         self._agreement: Agreement | None = None
-        self._secret: Secret | None = None
+        self._secret: SharedSecret | None = None
         self._start: Json | None = None
         self._is_start_ours = False
         self._commitment: str | None = None

@@ -43,7 +43,7 @@ class ActionKind(Enum):
     DECLINE = "decline"
 
 
-class Span(Enum):
+class MuteSpan(Enum):
     """For how long a room is to be mute. The key of the button that says so."""
 
     HOUR = "hour"
@@ -51,11 +51,11 @@ class Span(Enum):
     FOREVER = "forever"
 
 
-SPAN_MS = {Span.HOUR: 3_600_000, Span.DAY: 24 * 3_600_000}
+SPAN_MS = {MuteSpan.HOUR: 3_600_000, MuteSpan.DAY: 24 * 3_600_000}
 _SPANS = (
-    Action(Span.HOUR.value, "For an hour"),
-    Action(Span.DAY.value, "For a day"),
-    Action(Span.FOREVER.value, "For ever"),
+    Action(MuteSpan.HOUR.value, "For an hour"),
+    Action(MuteSpan.DAY.value, "For a day"),
+    Action(MuteSpan.FOREVER.value, "For ever"),
 )
 
 _VERBS = {
@@ -85,7 +85,7 @@ class ActionRequest:
     """With REPLY: what was typed."""
     transaction_id: str = ""
     """With REPLY: so that trying again sends it once."""
-    span: Span | None = None
+    span: MuteSpan | None = None
     """With MUTE; None: to be asked."""
     direct_with: UserId | None = None
     """Whose conversation with the user the room is to be, of an invite to one."""
@@ -142,7 +142,7 @@ def _action_request(room_id: RoomId, delivery: Delivery) -> ActionRequest:
 
 
 def ask_span(request: ActionRequest, me: str) -> Notification:
-    """The question for how long a room is to be mute. Its answers are the values of `Span`."""
+    """The question for how long a room is to be mute. Its answers are the values of `MuteSpan`."""
     return Notification(
         summary=f"Mute {request.title}?",
         body="Nothing of it rings then, mentions included.",

@@ -62,7 +62,7 @@ class Fault:
     error: Exception
 
 
-Step = Show | Close | Keep | Fault
+PopupStep = Show | Close | Keep | Fault
 
 _SUMMARY = "summary:"
 
@@ -74,7 +74,7 @@ def arrange(
     me: str,
     max_rooms: int,
     level: Callable[[Delivery], Level] = _show_all,
-) -> list[Step]:
+) -> list[PopupStep]:
     """The steps from the popups on screen to those that the open deliveries want.
 
     `deliveries` are in order: the PENDING ones that are due, and what the popups they touch quote (see `Ledger.due`);
@@ -97,7 +97,7 @@ def arrange(
         summary = next((key for key in records if is_summary(key)), f"{_SUMMARY}{everything[0].event_id}")
         new = {summary: everything}
 
-    steps: list[Step] = []
+    steps: list[PopupStep] = []
     for key, pending in new.items():
         record = records.get(key)
         # What was held back in quiet may be older than what came through.
@@ -110,7 +110,9 @@ def arrange(
     return _sound_once(steps)
 
 
-def _guarded(key: str, deliveries: list[Delivery], record: PopupRecord | None, plan: Callable[[], Step]) -> Step:
+def _guarded(
+    key: str, deliveries: list[Delivery], record: PopupRecord | None, plan: Callable[[], PopupStep]
+) -> PopupStep:
     try:
         return plan()
     except Exception as error:  # noqa: BLE001 - a stranger's message that finds a fault must not keep others from ringing
@@ -131,17 +133,17 @@ def _key(delivery: Delivery) -> str:
     return delivery.room_id or delivery.event_id
 
 
-def _sound_once(steps: list[Step]) -> list[Step]:
+def _sound_once(steps: list[PopupStep]) -> list[PopupStep]:
     """Of all that is shown together the most urgent is heard."""
     heard = max((step for step in steps if _is_heard(step)), key=_weight, default=None)
     return [_silenced(step) if isinstance(step, Show) and step is not heard else step for step in steps]
 
 
-def _is_heard(step: Step) -> bool:
+def _is_heard(step: PopupStep) -> bool:
     return isinstance(step, Show) and step.notification.sound is not None
 
 
-def _weight(step: Step) -> tuple[int, bool]:
+def _weight(step: PopupStep) -> tuple[int, bool]:
     assert isinstance(step, Show)
     new = [each.content for each in step.deliveries if each.state is State.PENDING and each.content is not None]
     return step.notification.urgency, any(content.is_highlight for content in new)
@@ -151,7 +153,7 @@ def _silenced(step: Show) -> Show:
     return replace(step, notification=replace(step.notification, sound=None))
 
 
-def _refresh(record: PopupRecord, still_open: list[Delivery], me: str, level: Callable[[Delivery], Level]) -> Step:
+def _refresh(record: PopupRecord, still_open: list[Delivery], me: str, level: Callable[[Delivery], Level]) -> PopupStep:
     if not still_open:
         return Close(record)
     step = _show(record.key, still_open, record, me, level)

@@ -47,7 +47,7 @@ class _Candidates:
 
 
 @dataclass(frozen=True, slots=True)
-class Step:
+class TracedRule:
     """One rule as it was tried, for `Ruleset.trace`."""
 
     rule: Rule
@@ -114,20 +114,20 @@ class Ruleset:
                     return verdict
         return SILENT
 
-    def trace(self, event: Mapping[str, Any], context: Context) -> Iterator[Step]:
+    def trace(self, event: Mapping[str, Any], context: Context) -> Iterator[TracedRule]:
         """Every rule as it is tried, up to the one that decides. `judge` gives that one's verdict, or SILENT."""
         if event.get("sender") == context.user_id:
             return
         subject = Subject(event, context)
         for rule in self.rules:
             if not rule.enabled:
-                yield Step(rule, has_matched=False)
+                yield TracedRule(rule, has_matched=False)
                 continue
             failed = next((condition for condition in rule.conditions if not condition.holds(subject)), None)
             if failed is None:
-                yield Step(rule, has_matched=True)
+                yield TracedRule(rule, has_matched=True)
                 return
-            yield Step(rule, has_matched=False, failed=failed, seen=failed.seen(subject))
+            yield TracedRule(rule, has_matched=False, failed=failed, seen=failed.seen(subject))
 
     def event_types(self, base: frozenset[str]) -> frozenset[str] | None:
         """The timeline event types to ask of /sync, so that nothing is missed that rings; None: all.

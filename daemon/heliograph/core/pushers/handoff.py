@@ -82,7 +82,7 @@ class HandoffSettings:
 
 
 @dataclass(frozen=True, slots=True)
-class Known:
+class KnownPushers:
     """What is known of the account at one moment."""
 
     own: PusherKey
@@ -128,7 +128,7 @@ class Ring:
     """Notifications here are as they should be."""
 
 
-Step = SwitchOn | SwitchOff | Collect | Hush | Ring
+HandoffStep = SwitchOn | SwitchOff | Collect | Hush | Ring
 
 
 def set_up(settings: HandoffSettings, *, has_direct_push: bool, has_remote_toggle: bool) -> SetUp:
@@ -138,7 +138,7 @@ def set_up(settings: HandoffSettings, *, has_direct_push: bool, has_remote_toggl
     return SetUp.SWITCH if settings.mode == "switch" and has_remote_toggle else SetUp.ALWAYS
 
 
-def plan_handoff(known: Known, settings: HandoffSettings, *, is_away: bool) -> tuple[Step, ...]:
+def plan_handoff(known: KnownPushers, settings: HandoffSettings, *, is_away: bool) -> tuple[HandoffStep, ...]:
     """What to do, in order, so that it is as it should be. Nothing, if it is."""
     should_be_off = _should_be_off(known, settings, is_away=is_away)
     on = [SwitchOn(each) for each in known.pushers if _is_ours_to_enable(each, known, should_be_off)]
@@ -153,7 +153,7 @@ def plan_handoff(known: Known, settings: HandoffSettings, *, is_away: bool) -> t
     return (Collect(), *on, *off) if off else tuple(on)
 
 
-def outdated(known: Known) -> frozenset[PusherKey]:
+def outdated(known: KnownPushers) -> frozenset[PusherKey]:
     """Pushers that the ledger calls switched off, and that another client switched on or removed."""
     there = {each.key: each for each in known.pushers}
     return frozenset(
@@ -161,12 +161,12 @@ def outdated(known: Known) -> frozenset[PusherKey]:
     )
 
 
-def off_now(known: Known) -> frozenset[PusherKey]:
+def off_now(known: KnownPushers) -> frozenset[PusherKey]:
     """Pushers that are off as we switched them."""
     return frozenset(each.key for each in known.pushers if each.key in known.switched_off and not each.is_enabled)
 
 
-def _should_be_off(known: Known, settings: HandoffSettings, *, is_away: bool) -> frozenset[PusherKey]:
+def _should_be_off(known: KnownPushers, settings: HandoffSettings, *, is_away: bool) -> frozenset[PusherKey]:
     if known.has_direct_push:
         # The relay holds back what others would ring for; nothing has to be switched, and nothing can be skipped.
         return frozenset({known.own}) if is_away else frozenset()
@@ -175,7 +175,7 @@ def _should_be_off(known: Known, settings: HandoffSettings, *, is_away: bool) ->
     return frozenset(_quiet(known, settings))
 
 
-def _quiet(known: Known, settings: HandoffSettings) -> Iterable[PusherKey]:
+def _quiet(known: KnownPushers, settings: HandoffSettings) -> Iterable[PusherKey]:
     for pusher in known.pushers:
         if pusher.kind != "http" or pusher.key in known.left_alone:
             continue
@@ -184,16 +184,16 @@ def _quiet(known: Known, settings: HandoffSettings) -> Iterable[PusherKey]:
             yield pusher.key
 
 
-def _is_ours_to_enable(pusher: Pusher, known: Known, should_be_off: frozenset[PusherKey]) -> bool:
+def _is_ours_to_enable(pusher: Pusher, known: KnownPushers, should_be_off: frozenset[PusherKey]) -> bool:
     return pusher.key in known.switched_off and pusher.key not in should_be_off and not pusher.is_enabled
 
 
-def _is_to_be_disabled(pusher: Pusher, known: Known, should_be_off: frozenset[PusherKey]) -> bool:
+def _is_to_be_disabled(pusher: Pusher, known: KnownPushers, should_be_off: frozenset[PusherKey]) -> bool:
     is_theirs = pusher.key in known.seen_off and pusher.key in known.switched_off
     return pusher.key in should_be_off and pusher.is_enabled and not is_theirs
 
 
-def _is_covered(known: Known, settings: HandoffSettings) -> bool:
+def _is_covered(known: KnownPushers, settings: HandoffSettings) -> bool:
     """Whether something else rings while the user is away."""
     if settings.while_away == "ring":
         return False

@@ -25,8 +25,8 @@ PINNED = "pinned master key"
 """The vault's name for the master key that was confirmed when this device was verified."""
 
 
-class Vault(Protocol):
-    """What of the Olm machine is needed here."""
+class SigningDevice(Protocol):
+    """This device as cross-signing sees the Olm machine: an identity that signs, and keeps small secrets by name."""
 
     @property
     def identity(self) -> Identity: ...
@@ -38,7 +38,7 @@ class Vault(Protocol):
 class CrossSigning:
     """Asks the homeserver, and believes only signatures. Methods raise ServerError and StorageError."""
 
-    def __init__(self, keys: Keys, vault: Vault) -> None:
+    def __init__(self, keys: Keys, vault: SigningDevice) -> None:
         self._keys = keys
         self._vault = vault
         self._user_id = vault.identity.user_id

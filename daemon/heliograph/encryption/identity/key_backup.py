@@ -14,7 +14,7 @@ import vodozemac
 
 from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import Json
-from heliograph.encryption.identity.cross_signing import Vault
+from heliograph.encryption.identity.cross_signing import SigningDevice
 from heliograph.encryption.identity.secret_storage import BACKUP
 from heliograph.encryption.olm.signatures import decode, encode
 from heliograph.ports.homeserver import Keys
@@ -30,7 +30,7 @@ class KeyBackup:
     """Opens what is in the backup with the key that another client gave us. Anyone who has the public key may have put
     it there, so it proves nothing about senders. Methods raise ServerError and StorageError."""
 
-    def __init__(self, keys: Keys, vault: Vault, *, clock: Callable[[], int]) -> None:
+    def __init__(self, keys: Keys, vault: SigningDevice, *, clock: Callable[[], int]) -> None:
         self._keys = keys
         self._vault = vault
         self._clock = clock

@@ -12,7 +12,7 @@ from typing import Protocol
 from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import Json
 from heliograph.core.text.clean import count_things
-from heliograph.encryption.identity.cross_signing import Vault
+from heliograph.encryption.identity.cross_signing import SigningDevice
 from heliograph.encryption.identity.key_backup import KeyBackup
 from heliograph.encryption.identity.secret_storage import BACKUP
 from heliograph.errors import HeliographError, ServerError, StorageError
@@ -28,7 +28,7 @@ TROUBLE_S = 60.0
 """How long to wait for a homeserver or disk that failed."""
 
 
-class KeyStore(Vault, Protocol):
+class KeyStore(SigningDevice, Protocol):
     """What of the machine is needed here."""
 
     async def import_room_key(self, key: RoomKey, content: Json) -> bool: ...

@@ -12,7 +12,7 @@ from hmac import compare_digest
 import msgspec
 
 from heliograph.core.encryption.values import DeviceKeys, Received
-from heliograph.encryption.identity.cross_signing import Vault
+from heliograph.encryption.identity.cross_signing import SigningDevice
 from heliograph.encryption.identity.key_backup import KeyBackup
 from heliograph.encryption.identity.secret_storage import BACKUP
 from heliograph.ports.homeserver import Keys
@@ -36,7 +36,7 @@ class _Asked(msgspec.Struct, frozen=True):
 class SecretRequest:
     """One request at a time. Methods raise ServerError and StorageError."""
 
-    def __init__(self, keys: Keys, vault: Vault, backup: KeyBackup, *, make_id: Callable[[], str]) -> None:
+    def __init__(self, keys: Keys, vault: SigningDevice, backup: KeyBackup, *, make_id: Callable[[], str]) -> None:
         self._keys = keys
         self._vault = vault
         self._backup = backup

@@ -24,7 +24,7 @@ from heliograph.core.encryption.verification import (
     read_request,
     transaction_of,
 )
-from heliograph.encryption.identity.cross_signing import CrossSigning, Vault
+from heliograph.encryption.identity.cross_signing import CrossSigning, SigningDevice
 from heliograph.encryption.identity.sas import SasAgreement
 from heliograph.encryption.identity.secret_request import SEND, SecretRequest
 from heliograph.errors import LoggedOut, ServerError, StorageError, Unreachable, UserError
@@ -63,7 +63,7 @@ class Verifications:
     def __init__(
         self,
         keys: Keys,
-        vault: Vault,
+        vault: SigningDevice,
         cross_signing: CrossSigning,
         secret_request: SecretRequest,
         *,

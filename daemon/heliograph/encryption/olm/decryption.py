@@ -11,7 +11,7 @@ from heliograph.core.encryption.values import MEGOLM, Clear, Locked, Reason, Roo
 from heliograph.core.events import Event
 from heliograph.encryption.olm.receiving import guarded
 from heliograph.encryption.olm.room_keys import RoomKeys, Stored
-from heliograph.encryption.olm.texts import MAX_EVENT, Malformed, key, read_object, table, text
+from heliograph.encryption.olm.texts import MAX_EVENT, MalformedContent, key, read_object, table, text
 
 Claim = Callable[[Stored, int, str], bool]
 """Whether this event (id) may use this place of the session."""
@@ -31,7 +31,7 @@ def _guarded(event: Event, room_keys: RoomKeys, claim: Claim) -> Clear | Locked:
     try:
         with guarded():
             return _decrypt(event, room_keys, claim)
-    except Malformed:
+    except MalformedContent:
         return Locked(Reason.MALFORMED)
 
 

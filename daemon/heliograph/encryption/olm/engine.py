@@ -16,7 +16,7 @@ from heliograph.encryption.olm.nio_machine import OlmMachine
 from heliograph.encryption.olm.outbound import OutboundKeys
 from heliograph.encryption.olm.receiving import Receiver, guarded
 from heliograph.encryption.olm.room_keys import RoomKeys
-from heliograph.encryption.olm.texts import Malformed, key, table, text
+from heliograph.encryption.olm.texts import MalformedContent, key, table, text
 from heliograph.encryption.olm.vault import Vault
 
 
@@ -31,7 +31,7 @@ class Engine:
         try:
             with guarded():
                 self._olm = OlmMachine(db, user_id, device_id, pickle_key)
-        except Malformed as error:
+        except MalformedContent as error:
             raise UnreadableKeys from error
         self._db = db
         self._room_keys = RoomKeys(db, pickle_key)
@@ -55,7 +55,7 @@ class Engine:
         try:
             with guarded():
                 return self._import(wanted, dict(content))
-        except Malformed:
+        except MalformedContent:
             return False
 
     def _import(self, wanted: RoomKey, content: dict[str, Any]) -> bool:

@@ -17,7 +17,7 @@ from heliograph.core.encryption.values import MEGOLM, OLM, Received, Rejected, R
 from heliograph.core.ids import is_room_id
 from heliograph.encryption.olm.nio_machine import OlmMachine
 from heliograph.encryption.olm.room_keys import RoomKeys
-from heliograph.encryption.olm.texts import MAX_EVENT, Malformed, key, read_object, table, text
+from heliograph.encryption.olm.texts import MAX_EVENT, MalformedContent, key, read_object, table, text
 
 log = logging.getLogger(__name__)
 
@@ -48,7 +48,7 @@ class Receiver:
         try:
             with guarded():
                 return self._handle(raw, seen)
-        except Malformed as problem:
+        except MalformedContent as problem:
             rejected = Rejected(str(problem), **seen)
             self._note(rejected)
             return rejected
@@ -79,7 +79,7 @@ class Receiver:
         if type_ == "m.room.encrypted":
             return self._open(sender, content)
         if type_ in _ONLY_ENCRYPTED:
-            raise Malformed("it must come encrypted")
+            raise MalformedContent("it must come encrypted")
         if type_ == "m.room_key.withheld":
             self._take_withheld(sender, content)
             return None
@@ -89,15 +89,15 @@ class Receiver:
 
     def _open(self, sender: str, content: dict[str, Any]) -> Received | None:
         if content.get("algorithm") != OLM:
-            raise Malformed("its algorithm is not known")
+            raise MalformedContent("its algorithm is not known")
         sender_key = key(content, "sender_key")
         sealed = table(content, "ciphertext").get(self._olm.curve25519)
         if not isinstance(sealed, dict):
-            raise Malformed("it is encrypted for another device")
+            raise MalformedContent("it is encrypted for another device")
         message = _message(sealed)
         payload = self._olm.decrypt(sender, sender_key, message)
         if not isinstance(payload, dict):
-            raise Malformed("no Olm session decrypts it, or it is addressed to somebody else")
+            raise MalformedContent("no Olm session decrypts it, or it is addressed to somebody else")
         return self._handle_decrypted(sender, sender_key, payload)
 
     def _handle_decrypted(self, sender: str, sender_key: str, payload: dict[str, Any]) -> Received | None:
@@ -111,11 +111,11 @@ class Receiver:
 
     def _take_room_key(self, sender: str, sender_key: str, ed25519: str, content: dict[str, Any]) -> None:
         if content.get("algorithm") != MEGOLM:
-            raise Malformed("the room key's algorithm is not known")
+            raise MalformedContent("the room key's algorithm is not known")
         named = _room_key(content)
         session = InboundGroupSession(text(content, "session_key", 1024), ed25519, sender_key, named.room_id)
         if session.id != named.session_id:
-            raise Malformed("the room key is not the one that it says")
+            raise MalformedContent("the room key is not the one that it says")
         if self._room_keys.add(session, sender, is_from_backup=False):
             self.new_keys.add(named)
 
@@ -124,31 +124,31 @@ class Receiver:
         if code == "m.no_olm":
             return  # It names no room key.
         if content.get("algorithm") != MEGOLM:
-            raise Malformed("the withheld key's algorithm is not known")
+            raise MalformedContent("the withheld key's algorithm is not known")
         self._room_keys.withhold(_room_key(content), sender, code)
 
 
 def _room_key(content: dict[str, Any]) -> RoomKey:
     room_id = text(content, "room_id")
     if not is_room_id(room_id):
-        raise Malformed("the room of the key is none")
+        raise MalformedContent("the room of the key is none")
     return RoomKey(room_id, key(content, "session_id"))
 
 
 @contextmanager
 def guarded() -> Iterator[None]:
-    """Whatever vodozemac, matrix-nio or we ourselves make of hostile input is a Malformed. Only the disk's errors and
-    the interpreter's own pass."""
+    """Raises MalformedContent for whatever vodozemac, matrix-nio or we ourselves make of hostile input. Only the disk's
+    errors and the interpreter's own pass."""
     try:
         yield
-    except (Malformed, sqlite3.Error):
+    except (MalformedContent, sqlite3.Error):
         raise
     except Exception as error:  # noqa: BLE001 - the one place: the list of what they raise has holes
-        raise Malformed(f"it is broken ({type(error).__name__})") from None
+        raise MalformedContent(f"it is broken ({type(error).__name__})") from None
     except BaseException as error:
         if type(error).__name__ != "PanicException":  # vodozemac's; not an Exception, and of no importable type
             raise
-        raise Malformed("vodozemac gave up on it") from None
+        raise MalformedContent("vodozemac gave up on it") from None
 
 
 def _message(sealed: dict[str, Any]) -> Any:
@@ -158,7 +158,7 @@ def _message(sealed: dict[str, Any]) -> Any:
             return vodozemac.PreKeyMessage.from_base64(body)
         case 1:
             return vodozemac.AnyOlmMessage.normal(b64decode(body + "=" * (-len(body) % 4)))
-    raise Malformed("its Olm message type is not known")
+    raise MalformedContent("its Olm message type is not known")
 
 
 def _plain(value: str) -> str:

@@ -9,7 +9,7 @@ from heliograph.core.encryption.values import DeviceKeys
 from heliograph.core.events import Json
 from heliograph.encryption.olm.nio_machine import OlmMachine
 from heliograph.encryption.olm.receiving import guarded
-from heliograph.encryption.olm.texts import Malformed, key
+from heliograph.encryption.olm.texts import MalformedContent, key
 from heliograph.encryption.olm.uploads import ALGORITHM
 
 
@@ -30,7 +30,7 @@ def start_session(olm: OlmMachine, device: DeviceKeys, claimed: Mapping[str, Any
                 return False
             olm.create_session(key(signed, "key"), device.curve25519)
             return True
-    except Malformed:
+    except MalformedContent:
         return False
 
 

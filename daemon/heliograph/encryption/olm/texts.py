@@ -18,26 +18,27 @@ _decode = msgspec.json.Decoder().decode
 _BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
-class Malformed(ValueError):
-    """What it says why, in words that hold nothing of what was sent."""
+class MalformedContent(ValueError):
+    """What was sent for the Olm machine is not as the specification says. The text says why, and quotes nothing."""
 
 
 def read_object(raw: bytes) -> dict[str, Any]:
-    """The JSON object. Raises Malformed, also if it is nested deeper than MAX_DEPTH: unlike what comes in clear, which
-    is cut there, this would take a stranger's whole 64 KiB of brackets to count."""
+    """The JSON object. Raises MalformedContent, also if it is nested deeper than MAX_DEPTH.
+
+    What comes in clear is cut at that depth instead. Here that would mean to count 64 KiB of a stranger's brackets."""
     if len(raw) > MAX_EVENT:
-        raise Malformed("it is too large")
+        raise MalformedContent("it is too large")
     is_flat = raw.count(b"{") + raw.count(b"[") <= MAX_DEPTH
     try:
         json = _decode(raw)
     except RecursionError:
-        raise Malformed("it is nested too deep") from None
+        raise MalformedContent("it is nested too deep") from None
     except _BROKEN:
         json = _mended(raw) if is_flat else None
     if not isinstance(json, dict):
-        raise Malformed("it is not a JSON object")
+        raise MalformedContent("it is not a JSON object")
     if not is_flat and _is_deep(json):
-        raise Malformed("it is nested too deep")
+        raise MalformedContent("it is nested too deep")
     return json
 
 
@@ -63,24 +64,24 @@ def _is_deep(json: dict[str, Any]) -> bool:
 
 
 def text(json: dict[str, Any], name: str, most: int = MAX_ID) -> str:
-    """The string of this name. Raises Malformed."""
+    """The string of this name. Raises MalformedContent."""
     value = json.get(name)
     if not isinstance(value, str) or not 0 < len(value) <= most:
-        raise Malformed(f"{name} is not a string of 1 to {most} characters")
+        raise MalformedContent(f"{name} is not a string of 1 to {most} characters")
     return value
 
 
 def key(json: dict[str, Any], name: str) -> str:
-    """The public key or session id of this name. Raises Malformed."""
+    """The public key or session id of this name. Raises MalformedContent."""
     value = text(json, name)
     if len(value) != KEY_LENGTH:
-        raise Malformed(f"{name} is not a key")
+        raise MalformedContent(f"{name} is not a key")
     return value
 
 
 def table(json: dict[str, Any], name: str) -> dict[str, Any]:
-    """The object of this name. Raises Malformed."""
+    """The object of this name. Raises MalformedContent."""
     value = json.get(name)
     if not isinstance(value, dict):
-        raise Malformed(f"{name} is not an object")
+        raise MalformedContent(f"{name} is not an object")
     return value

@@ -27,7 +27,7 @@ from heliograph.core.notification import (
 )
 from heliograph.core.outage import ABOUT_DISK, word_disk
 from heliograph.core.popups.actions import ActionRequest
-from heliograph.core.popups.arrange import Close, Fault, Keep, Show, Step, arrange, is_summary, new_rooms
+from heliograph.core.popups.arrange import Close, Fault, Keep, PopupStep, Show, arrange, is_summary, new_rooms
 from heliograph.core.popups.bursts import BurstWindow, SoundGate
 from heliograph.core.popups.privacy import SHOW_ALL, Level, Privacy, reduce
 from heliograph.core.popups.quiet import Through
@@ -315,7 +315,7 @@ class DeliveryLoop:
                 return
         self._is_everything_due = False
 
-    async def _arrange(self, agenda: Agenda) -> list[Step]:
+    async def _arrange(self, agenda: Agenda) -> list[PopupStep]:
         plan = partial(
             arrange,
             agenda.deliveries,
@@ -341,7 +341,7 @@ class DeliveryLoop:
         shown = [] if key is None else await self._ledger.shown_in(key)
         return replace(agenda, deliveries=(*(each for each in shown if each.event_id not in known), *agenda.deliveries))
 
-    async def _fetch_pictures(self, steps: Sequence[Step]) -> Mapping[str, Picture]:
+    async def _fetch_pictures(self, steps: Sequence[PopupStep]) -> Mapping[str, Picture]:
         avatars = {each.notification.avatar for each in steps if isinstance(each, Show)}
         wanted = {avatar for avatar in avatars if avatar is not None}
         if not wanted or self._pictures is None:
@@ -352,7 +352,7 @@ class DeliveryLoop:
             log.exception("Unexpected fault in fetching pictures: notifications go without")
             return {}
 
-    async def _act(self, step: Step, due: Sequence[Delivery], pictures: Mapping[str, Picture]) -> None:
+    async def _act(self, step: PopupStep, due: Sequence[Delivery], pictures: Mapping[str, Picture]) -> None:
         match step:
             case Show():
                 await self._show(step, pictures)
@@ -501,7 +501,7 @@ class DeliveryLoop:
         return is_new
 
 
-def _as_fault(step: Step, error: Exception) -> Fault:
+def _as_fault(step: PopupStep, error: Exception) -> Fault:
     match step:
         case Show(key, _, deliveries, _, replaces):
             return Fault(key, deliveries, replaces, error)

@@ -6,6 +6,6 @@ gateway     pushes that come from it, and desktops that say what they have shown
 sync        what a device with direct push is answered to /sync
 pushers     the pushers of such devices, and their twins at the homeserver
 queue       pushes on their way out: held, sent, tried again, taken back
-state       what is known of devices, pushers and connections; wire, the bodies
+state       what is known of devices, pushers and connections; wire, the bodies; model, the values
 between     ports; one SQLite file, relay.db
 """

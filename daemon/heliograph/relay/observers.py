@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from heliograph.errors import StorageError
+from heliograph.relay.model.pushers import Json
 from heliograph.relay.ports import Outbox
 from heliograph.relay.proxy.callers import Caller, Callers, authorization_of
 from heliograph.relay.proxy.proxy import Proxy, refusal
@@ -22,7 +23,6 @@ from heliograph.relay.proxy.upstream import NotAnswered, TooLarge, read_bounded
 from heliograph.relay.pushers.handler import Pushers
 from heliograph.relay.state.carried import CarriedNotifications
 from heliograph.relay.state.registry import Registry
-from heliograph.relay.state.values import Json
 from heliograph.relay.wire.sync import redacted_by
 from heliograph.system.tasks import start
 

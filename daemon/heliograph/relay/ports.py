@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import Protocol
 
-from heliograph.relay.state.values import Json, Twin
+from heliograph.relay.model.pushers import Json, Twin
 
 
 class Twins(Protocol):

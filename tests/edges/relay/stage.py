@@ -10,10 +10,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from heliograph.relay.model.outcome import Delivered, Outcome
+from heliograph.relay.model.pushers import DirectPusher, Json, Twin
+from heliograph.relay.model.pushes import MOST_WAITING, Push
 from heliograph.relay.queue.outbox import Outbox
-from heliograph.relay.queue.outcome import Delivered, Outcome
-from heliograph.relay.queue.table import MOST_WAITING, Push
-from heliograph.relay.state.values import DirectPusher, Json, Twin
 from heliograph.relay.wire.push import pack
 from heliograph.system.migrations import read_migrations
 from heliograph.system.sqlite import Database

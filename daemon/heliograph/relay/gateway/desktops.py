@@ -22,6 +22,7 @@ from aiohttp import web
 
 from heliograph.errors import StorageError
 from heliograph.relay.clock import Clock
+from heliograph.relay.model.pushers import ACTIVE_MS, DELAY_MS, DirectPusher, Json, Twin
 from heliograph.relay.proxy.callers import authorization_of
 from heliograph.relay.proxy.limits import Allowance
 from heliograph.relay.proxy.proxy import json_response, refusal
@@ -29,7 +30,6 @@ from heliograph.relay.proxy.upstream import TooLarge, read_bounded
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.registry import Registry
-from heliograph.relay.state.values import ACTIVE_MS, DELAY_MS, DirectPusher, Json, Twin
 from heliograph.relay.wire.pusher import MAX_APP_ID, MAX_PUSHKEY, gateway_url_in, original_of
 
 log = logging.getLogger(__name__)

@@ -15,13 +15,13 @@ from aiohttp import web
 
 from heliograph.errors import StorageError
 from heliograph.relay.clock import Clock
+from heliograph.relay.model.hold import due_ms
+from heliograph.relay.model.pushers import Json, Twin
+from heliograph.relay.model.pushes import Accepted, Push, Why
 from heliograph.relay.ports import Activity, Arrivals, Twins
 from heliograph.relay.proxy.limits import Allowance
-from heliograph.relay.queue.hold import Why, due_ms
 from heliograph.relay.queue.outbox import Outbox
-from heliograph.relay.queue.table import Accepted, Push
 from heliograph.relay.queue.targets import NOTIFY_PATH
-from heliograph.relay.state.values import Json, Twin
 from heliograph.relay.wire.push import Arrived, Malformed, pack, read
 from heliograph.relay.wire.pusher import MAX_PUSHKEY
 

@@ -14,7 +14,7 @@ from yarl import URL
 from heliograph import __version__
 from heliograph.http.repetition import ask_once
 from heliograph.http.unanswered import word_unanswered
-from heliograph.relay.state.values import Json
+from heliograph.relay.model.pushers import Json
 
 CONNECT_S = 10.0
 ANSWER_S = 30.0

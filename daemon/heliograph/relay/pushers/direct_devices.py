@@ -6,10 +6,11 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from heliograph.relay.model.carried import Carried
+from heliograph.relay.model.pushers import DirectPusher, Json, Twin
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, hidden_pushkey
-from heliograph.relay.state.carried import Carried, CarriedNotifications
+from heliograph.relay.state.carried import CarriedNotifications
 from heliograph.relay.state.connections import DeviceConnections
-from heliograph.relay.state.values import DirectPusher, Json, Twin
 from heliograph.relay.sync.listing import Listing
 from heliograph.relay.wire import pusher as pusher_body
 

@@ -17,6 +17,7 @@ import msgspec
 from aiohttp import web
 
 from heliograph.core.text.clean import count_things
+from heliograph.relay.model.pushers import DirectPusher, Json, Twin
 from heliograph.relay.ports import Outbox
 from heliograph.relay.proxy.callers import Caller, Callers, Unknown, authorization_of, fingerprint
 from heliograph.relay.proxy.proxy import CORS, Proxy, json_response, refusal, target_of
@@ -26,7 +27,6 @@ from heliograph.relay.pushers.direct_devices import DirectDevices
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, entries_in, hidden_pushkey
 from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.registry import Registry
-from heliograph.relay.state.values import DirectPusher, Json, Twin
 from heliograph.relay.wire import pusher as pusher_body
 from heliograph.relay.wire.pusher import BadPusher, key_of
 from heliograph.system.tasks import start

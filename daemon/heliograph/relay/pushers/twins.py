@@ -7,9 +7,9 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
+from heliograph.relay.model.pushers import MARK, Json, Twin
 from heliograph.relay.proxy.upstream import Answer, Upstream
 from heliograph.relay.state.registry import Registry
-from heliograph.relay.state.values import MARK, Json, Twin
 from heliograph.relay.wire import pusher
 from heliograph.relay.wire.pusher import key_of
 

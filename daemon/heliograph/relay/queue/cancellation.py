@@ -9,8 +9,8 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection
 
-from heliograph.relay.queue.hold import Why
-from heliograph.relay.queue.table import Changes, Push, settle
+from heliograph.relay.model.pushes import Changes, Push, Why
+from heliograph.relay.queue.table import settle
 
 EVERYONE = ""
 _UP_TO = "read_up_to"

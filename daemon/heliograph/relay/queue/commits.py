@@ -13,10 +13,9 @@ from typing import Any, TypeVar
 
 from heliograph.errors import StorageError
 from heliograph.relay.clock import Clock
+from heliograph.relay.model.pushes import Changes, Why
 from heliograph.relay.queue import table
-from heliograph.relay.queue.hold import Why
 from heliograph.relay.queue.schedule import Schedule
-from heliograph.relay.queue.table import Changes
 from heliograph.system.sqlite import Database
 from heliograph.system.tasks import start
 

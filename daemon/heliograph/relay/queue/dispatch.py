@@ -11,15 +11,15 @@ from typing import Protocol
 
 from heliograph.errors import StateError, StorageError
 from heliograph.relay.clock import Clock
+from heliograph.relay.model.hold import FIRST_DELAY_MS
+from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, Refused
+from heliograph.relay.model.pushers import Twin
+from heliograph.relay.model.pushes import Attempt, Changes, Why
 from heliograph.relay.ports import Twins
 from heliograph.relay.queue import cancellation, table
 from heliograph.relay.queue.commits import Commits, label
-from heliograph.relay.queue.hold import FIRST_DELAY_MS, Why
-from heliograph.relay.queue.outcome import Deferred, Delivered, Outcome, Refused
 from heliograph.relay.queue.schedule import Schedule
-from heliograph.relay.queue.table import Attempt, Changes
 from heliograph.relay.queue.targets import host_of
-from heliograph.relay.state.values import Twin
 from heliograph.relay.wire.push import restore
 from heliograph.system.tasks import keep_running, start
 

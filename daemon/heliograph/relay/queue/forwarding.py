@@ -8,7 +8,7 @@ import logging
 import aiohttp
 
 from heliograph import __version__
-from heliograph.relay.queue.outcome import Deferred, Outcome, judge
+from heliograph.relay.model.outcome import Deferred, Outcome, judge
 from heliograph.relay.queue.targets import CheckedResolver, Forbidden, TargetPolicy
 
 log = logging.getLogger(__name__)

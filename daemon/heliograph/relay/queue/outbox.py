@@ -12,14 +12,14 @@ from functools import partial
 from typing import Protocol
 
 from heliograph.relay.clock import Clock
+from heliograph.relay.model.pushers import DirectPusher, Twin
+from heliograph.relay.model.pushes import MOST_WAITING, Accepted, Changes, Push
 from heliograph.relay.ports import Twins
 from heliograph.relay.queue import cancellation, table
 from heliograph.relay.queue.commits import Commits
 from heliograph.relay.queue.dispatch import Dispatch, Sender
 from heliograph.relay.queue.forwarding import MOST_IN_FLIGHT, MOST_PER_HOST
 from heliograph.relay.queue.schedule import Schedule
-from heliograph.relay.queue.table import Accepted, Changes, Push
-from heliograph.relay.state.values import DirectPusher, Twin
 from heliograph.system.sqlite import Database
 from heliograph.system.tasks import LongTask, listed_in
 
@@ -43,7 +43,7 @@ class Outbox:
         *,
         most_in_flight: int = MOST_IN_FLIGHT,
         most_per_host: int = MOST_PER_HOST,
-        most_waiting: int = table.MOST_WAITING,
+        most_waiting: int = MOST_WAITING,
     ) -> None:
         self._pushers = pushers
         self._clock = clock

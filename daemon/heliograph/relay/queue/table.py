@@ -6,87 +6,27 @@ Plain functions over the connection, each to be run as (part of) one transaction
 from __future__ import annotations
 
 import sqlite3
-from collections import Counter
 from collections.abc import Sequence
-from dataclasses import dataclass, field
-from enum import StrEnum
 
-from heliograph.relay.queue.hold import (
+from heliograph.relay.model.hold import (
     LAST_DELAY_MS,
-    LIFETIME_MS,
     LONGEST_HOLD_MS,
     MOST_REFUSALS,
+    REMEMBERED_MS,
     SOMETHING,
-    Why,
     clears,
     is_expired,
     retry_delay_ms,
     wait_ms,
 )
-from heliograph.relay.queue.outcome import Deferred, Delivered, Outcome
-
-SENT = "sent"
-MOST_WAITING = 1_000
-"""Pushes of one pusher; beyond it the oldest are dropped."""
-MOST_BYTES = 8 * 1024 * 1024
-REMEMBERED_MS = 2 * LIFETIME_MS
-"""How long it is known what became of a push. Homeservers repeat one for a day at most."""
+from heliograph.relay.model.outcome import Deferred, Delivered, Outcome
+from heliograph.relay.model.pushes import MOST_BYTES, SENT, Attempt, Changes, Push, Why
 
 _LOSSES = frozenset({Why.EXPIRED, Why.OVERFLOW, Why.REFUSED})
 _HEAD = (
     "SELECT position, event_id, unread, received_ms, due_ms, is_brief, payload FROM pushes"
     " WHERE hidden_pushkey = ? AND outcome IS NULL ORDER BY position LIMIT 1"
 )
-
-
-@dataclass(frozen=True, slots=True)
-class Push:
-    """A push for one http pusher, as it is kept."""
-
-    hidden_pushkey: str
-    user_id: str
-    event_id: str | None
-    room_id: str
-    thread_id: str | None
-    unread: int | None
-    received_ms: int
-    due_ms: int
-    payload: str
-
-
-class Accepted(StrEnum):
-    """What became of a push at its arrival."""
-
-    QUEUED = "queued"
-    REPEATED = "repeated"
-    SETTLED = "settled"
-    """Its event is settled already."""
-    REJECTED = "rejected"
-    """Its pusher is rejected, which the homeserver is yet to be told."""
-
-
-@dataclass(slots=True)
-class Changes:
-    """What a transaction did: outcomes by name, and the queues that changed."""
-
-    outcomes: Counter[str] = field(default_factory=Counter)
-    queues: set[str] = field(default_factory=set)
-    rejected: set[str] = field(default_factory=set)
-    due: dict[str, int] = field(default_factory=dict)
-    """When (ms) each of those in which something waits wants to be looked at."""
-    lost: Counter[tuple[str, Why]] = field(default_factory=Counter)
-    """Pushes that nobody will get who should have, by queue and reason."""
-
-
-@dataclass(frozen=True, slots=True)
-class Attempt:
-    """The first push of a queue, which is now to be sent."""
-
-    position: int
-    payload: str
-    is_brief: bool
-    event_id: str | None
-    unread: int | None
 
 
 def settle(db: sqlite3.Connection, condition: str, parameters: Sequence[object], why: str, changes: Changes) -> None:

@@ -9,9 +9,9 @@ import asyncio
 import json
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping
-from dataclasses import dataclass, field
 from functools import partial
 
+from heliograph.relay.model.carried import Carried, DeviceNotifications, Key
 from heliograph.system.sqlite import Database
 
 MAX_OPEN = 1_000
@@ -22,36 +22,12 @@ MAX_CARRIED = 50
 """Responses of a device that can still be acknowledged."""
 
 
-@dataclass(frozen=True, slots=True)
-class Carried:
-    """A notification, as far as it must be remembered."""
-
-    event_id: str
-    room_id: str
-    ts: int
-    """Of GET /notifications: ms, when the homeserver received the event."""
-
-
-@dataclass(slots=True)
-class _Device:
-    since_ts: int
-    open: dict[str, Carried] = field(default_factory=dict)
-    acknowledged: dict[str, int] = field(default_factory=dict)
-    """Event id and `ts`, in the order of acknowledgement."""
-    responses: dict[str, frozenset[str]] = field(default_factory=dict)
-    """By next_batch, the oldest first."""
-
-
-Key = tuple[str, str]
-"""User id and device id."""
-
-
 class CarriedNotifications:
     """Every change is on disk when its call returns. Raises StorageError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
-        self._devices: dict[Key, _Device] = {}
+        self._devices: dict[Key, DeviceNotifications] = {}
         self._changing = asyncio.Lock()
 
     @classmethod
@@ -62,7 +38,9 @@ class CarriedNotifications:
 
     async def begin(self, key: Key, since_ts: int, known: Iterable[Carried]) -> None:
         """From now on, what is not older than `since_ts` and not among the known ones. What was open, is no more."""
-        device = _Device(since_ts, acknowledged={each.event_id: each.ts for each in known if each.ts >= since_ts})
+        device = DeviceNotifications(
+            since_ts, acknowledged={each.event_id: each.ts for each in known if each.ts >= since_ts}
+        )
         async with self._changing:
             await self._database.transaction(partial(_write_beginning, key, device))
             self._devices[key] = device
@@ -93,7 +71,9 @@ class CarriedNotifications:
             if device is not None:
                 await self._carry(key, device, next_batch, carried)
 
-    async def _carry(self, key: Key, device: _Device, next_batch: str, carried: Collection[Carried]) -> None:
+    async def _carry(
+        self, key: Key, device: DeviceNotifications, next_batch: str, carried: Collection[Carried]
+    ) -> None:
         ids = frozenset(each.event_id for each in carried)
         before = device.responses.get(next_batch)
         ids = ids if before is None else ids & before
@@ -136,7 +116,9 @@ class CarriedNotifications:
             if device is not None and gone:
                 await self._settle(key, device, gone, [])
 
-    async def _settle(self, key: Key, device: _Device, settled: list[Carried], responses: list[str]) -> None:
+    async def _settle(
+        self, key: Key, device: DeviceNotifications, settled: list[Carried], responses: list[str]
+    ) -> None:
         acknowledged = dict(device.acknowledged)
         acknowledged.update((each.event_id, each.ts) for each in settled)
         since_ts, forgotten = device.since_ts, []
@@ -156,9 +138,9 @@ class CarriedNotifications:
         device.responses = {token: ids for token, ids in device.responses.items() if token not in responses}
 
 
-def _read(db: sqlite3.Connection) -> dict[Key, _Device]:
+def _read(db: sqlite3.Connection) -> dict[Key, DeviceNotifications]:
     rows = db.execute("SELECT user_id, device_id, since_ts FROM direct_devices")
-    devices = {(user, device): _Device(since_ts) for user, device, since_ts in rows}
+    devices = {(user, device): DeviceNotifications(since_ts) for user, device, since_ts in rows}
     rows = db.execute(
         "SELECT user_id, device_id, event_id, room_id, ts, is_acknowledged FROM attached ORDER BY ts, event_id"
     )
@@ -175,7 +157,7 @@ def _read(db: sqlite3.Connection) -> dict[Key, _Device]:
     return devices
 
 
-def _write_beginning(key: Key, device: _Device, db: sqlite3.Connection) -> None:
+def _write_beginning(key: Key, device: DeviceNotifications, db: sqlite3.Connection) -> None:
     _delete_device(key, db)
     db.execute("INSERT INTO direct_devices VALUES (?, ?, ?)", (*key, device.since_ts))
     rows = [(*key, event_id, "", ts, True) for event_id, ts in device.acknowledged.items()]

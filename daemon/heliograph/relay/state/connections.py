@@ -9,9 +9,10 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
-from heliograph.relay.state.carried import CarriedNotifications, Key
+from heliograph.relay.model.carried import Key
+from heliograph.relay.model.pushers import Json
+from heliograph.relay.state.carried import CarriedNotifications
 from heliograph.relay.state.registry import Registry
-from heliograph.relay.state.values import Json
 
 MAX_WAITING = 1_000
 MAX_WAKES = 20

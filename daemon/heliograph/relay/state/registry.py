@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from functools import partial
 from typing import TypeVar
 
-from heliograph.relay.state.values import MARK, DirectPusher, Json, Twin
+from heliograph.relay.model.pushers import MARK, DirectPusher, Json, Twin
 from heliograph.system.sqlite import Database
 
 T = TypeVar("T")

@@ -15,11 +15,12 @@ from aiohttp import web
 from multidict import CIMultiDict
 
 from heliograph.errors import StorageError
+from heliograph.relay.model.carried import Key
 from heliograph.relay.ports import Outbox
 from heliograph.relay.proxy.callers import Caller, Callers, authorization_of, fingerprint
 from heliograph.relay.proxy.proxy import Proxy, answer_headers, not_answered, target_of
 from heliograph.relay.proxy.upstream import FAILURES, NotAnswered, Upstream
-from heliograph.relay.state.carried import CarriedNotifications, Key
+from heliograph.relay.state.carried import CarriedNotifications
 from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.sync.nudge import Nudge

@@ -11,8 +11,8 @@ from __future__ import annotations
 import logging
 import secrets
 
+from heliograph.relay.model.pushers import Json
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
-from heliograph.relay.state.values import Json
 from heliograph.relay.sync.poll import Poll
 
 log = logging.getLogger(__name__)

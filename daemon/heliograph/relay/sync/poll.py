@@ -9,7 +9,7 @@ from urllib.parse import quote, unquote_plus
 
 from aiohttp import web
 
-from heliograph.relay.state.carried import Key
+from heliograph.relay.model.carried import Key
 from heliograph.relay.state.connections import DeviceConnection
 
 MAX_TIMEOUT_MS = 3_600_000

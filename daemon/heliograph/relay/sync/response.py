@@ -6,9 +6,10 @@ import asyncio
 import logging
 
 from heliograph.errors import StorageError
+from heliograph.relay.model.carried import Carried, Key
 from heliograph.relay.ports import Outbox
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
-from heliograph.relay.state.carried import Carried, CarriedNotifications, Key
+from heliograph.relay.state.carried import CarriedNotifications
 from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.sync.listing import Entry, Listing
 from heliograph.relay.sync.poll import Poll

@@ -9,8 +9,8 @@ from urllib.parse import quote
 
 import msgspec
 
+from heliograph.relay.model.pushers import Json
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
-from heliograph.relay.state.values import Json
 from heliograph.relay.sync.listing import Entry
 from heliograph.relay.wire.sync import loads
 

@@ -11,7 +11,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from heliograph.relay.state.values import MARK, Json, Twin
+from heliograph.relay.model.pushers import MARK, Json, Twin
 
 MAIN = "main"
 """What receipts call the timeline outside of threads."""

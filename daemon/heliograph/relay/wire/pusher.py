@@ -5,8 +5,18 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from heliograph.relay.state import values
-from heliograph.relay.state.values import MARK, DirectPusher, Json, Twin
+from heliograph.relay.model.pushers import (
+    ACTIVE_MS,
+    DELAY_MS,
+    LEAST_ACTIVE_MS,
+    LEAST_DELAY_MS,
+    MARK,
+    MOST_ACTIVE_MS,
+    MOST_DELAY_MS,
+    DirectPusher,
+    Json,
+    Twin,
+)
 
 DIRECT_KINDS = ("direct", "org.matrix.msc3361.direct")
 MAX_APP_ID = 64
@@ -69,8 +79,8 @@ def direct_pusher(body: Json, user_id: str, device_id: str) -> DirectPusher:
         pushkey=pushkey,
         kind=body["kind"],
         is_enabled=enabled_in(body) is not False,
-        delay_ms=_ms(data, "delay_ms", values.DELAY_MS, values.LEAST_DELAY_MS, values.MOST_DELAY_MS),
-        active_ms=_ms(data, "active_ms", values.ACTIVE_MS, values.LEAST_ACTIVE_MS, values.MOST_ACTIVE_MS),
+        delay_ms=_ms(data, "delay_ms", DELAY_MS, LEAST_DELAY_MS, MOST_DELAY_MS),
+        active_ms=_ms(data, "active_ms", ACTIVE_MS, LEAST_ACTIVE_MS, MOST_ACTIVE_MS),
         fallback=_fallback(data),
         original=original_of(body),
     )

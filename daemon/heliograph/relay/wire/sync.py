@@ -9,7 +9,7 @@ from typing import Any
 
 import msgspec
 
-from heliograph.relay.state.values import Json
+from heliograph.relay.model.pushers import Json
 
 BROKEN = (msgspec.MsgspecError, ValueError, RecursionError)
 _ABSENT = msgspec.Raw(b"{}")

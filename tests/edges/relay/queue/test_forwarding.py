@@ -14,8 +14,8 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.test_utils import TestServer
 
+from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, Refused
 from heliograph.relay.queue.forwarding import LARGEST_ANSWER, Forwarder
-from heliograph.relay.queue.outcome import Deferred, Delivered, Outcome, Refused
 from heliograph.relay.queue.targets import NOTIFY_PATH, CheckedResolver, TargetPolicy
 
 HERE = TargetPolicy(has_http_loopback=True)

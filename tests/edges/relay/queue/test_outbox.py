@@ -15,12 +15,11 @@ import pytest
 import pytest_asyncio
 
 from edges.relay.stage import BOB, HOUR, ME, ROOM, OutboxStage, make_direct, make_twin
+from heliograph.relay.model.outcome import Deferred, Delivered, Refused
+from heliograph.relay.model.pushers import Twin
+from heliograph.relay.model.pushes import Accepted, Why
 from heliograph.relay.queue import table
 from heliograph.relay.queue.dispatch import FAULT_DELAY_MS
-from heliograph.relay.queue.hold import Why
-from heliograph.relay.queue.outcome import Deferred, Delivered, Refused
-from heliograph.relay.queue.table import Accepted
-from heliograph.relay.state.values import Twin
 from support.waiting import until
 
 

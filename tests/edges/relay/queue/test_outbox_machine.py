@@ -20,10 +20,10 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edges.relay.stage import BOB, HOUR, ME, OutboxStage, Request, make_direct, make_twin
-from heliograph.relay.queue.hold import LIFETIME_MS, MOST_REFUSALS, SOMETHING, Why, clears, retry_delay_ms
-from heliograph.relay.queue.outcome import Deferred, Delivered, Outcome, Refused
-from heliograph.relay.queue.table import Accepted, Push
-from heliograph.relay.state.values import Twin
+from heliograph.relay.model.hold import LIFETIME_MS, MOST_REFUSALS, SOMETHING, clears, retry_delay_ms
+from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, Refused
+from heliograph.relay.model.pushers import Twin
+from heliograph.relay.model.pushes import Accepted, Push, Why
 from support.log_guard import ExpectLog
 
 T = TypeVar("T")

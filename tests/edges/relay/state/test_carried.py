@@ -7,9 +7,10 @@ from pathlib import Path
 
 import pytest
 
+from heliograph.relay.model.carried import Carried
 from heliograph.relay.server import MIGRATIONS
 from heliograph.relay.state import carried as module
-from heliograph.relay.state.carried import Carried, CarriedNotifications
+from heliograph.relay.state.carried import CarriedNotifications
 from heliograph.system.sqlite import Database
 
 KEY = ("@me:example.org", "DESKTOP")

@@ -7,42 +7,18 @@ arrives -> waits for an acknowledgement, if a direct device may still give one -
 
 from __future__ import annotations
 
-from enum import StrEnum
-
 LONGEST_HOLD_MS = 60_000
 """No push waits longer for an acknowledgement, whatever the clocks did."""
 FIRST_DELAY_MS = 1_000
 LAST_DELAY_MS = 3_600_000
 LIFETIME_MS = 24 * 3_600_000
 """A push that nobody took for so long is given up, as Synapse does."""
+REMEMBERED_MS = 2 * LIFETIME_MS
+"""How long it is known what became of a push. Homeservers repeat one for a day at most."""
 MOST_REFUSALS = 4
 """A push that was refused so often is dropped: at 0, 1, 3 and 7 s."""
 SOMETHING = -1
 """What the phone shows may be any number: an attempt was made, and its outcome is not known."""
-
-
-class Why(StrEnum):
-    """Why a push was not, or is no longer to be, sent. The values are labels of the metrics."""
-
-    ACKNOWLEDGED = "acknowledged"
-    READ = "read"
-    UNREAD_ZERO = "unread_zero"
-    REDACTED = "redacted"
-    LEFT = "left"
-    REMOVED = "removed"
-    """Its pusher is gone: deleted, signed out, password changed."""
-    DISABLED = "disabled"
-    """Its pusher was switched off meanwhile (MSC3881)."""
-    REJECTED = "rejected"
-    """The gateway does not want this pushkey any more."""
-    REFUSED = "refused"
-    """The gateway refused this very push several times."""
-    EXPIRED = "expired"
-    OVERFLOW = "overflow"
-    """Too much was waiting for this pusher: the oldest went."""
-    SUPERSEDED = "superseded"
-    """A clearing push after which another one came."""
-    NOTHING_TO_CLEAR = "nothing_to_clear"
 
 
 def due_ms(received_ms: int, hold_until_ms: int | None) -> int:

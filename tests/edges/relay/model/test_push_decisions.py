@@ -8,11 +8,11 @@ from typing import Any
 import pytest
 
 from edges.relay.stage import NOON, make_twin
+from heliograph.relay.model.hold import LONGEST_HOLD_MS, SOMETHING, clears, due_ms, retry_delay_ms
+from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, Refused, judge, retry_after
+from heliograph.relay.model.pushers import MARK
 from heliograph.relay.proxy.limits import Allowance
-from heliograph.relay.queue.hold import LONGEST_HOLD_MS, SOMETHING, clears, due_ms, retry_delay_ms
-from heliograph.relay.queue.outcome import Deferred, Delivered, Outcome, Refused, judge, retry_after
 from heliograph.relay.queue.schedule import Schedule
-from heliograph.relay.state.values import MARK
 from heliograph.relay.wire.push import Malformed, pack, read, restore
 
 

@@ -1,4 +1,4 @@
-"""What the two halves of the relay tell one another."""
+"""Pushers as the relay keeps them: direct ones, and the twins that stand at the homeserver for http pushers."""
 
 from __future__ import annotations
 

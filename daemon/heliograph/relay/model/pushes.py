@@ -1,0 +1,88 @@
+"""Pushes on their way from the homeserver to push gateways, and what becomes of each."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+SENT = "sent"
+"""The outcome of a push that its gateway took."""
+MOST_WAITING = 1_000
+"""Pushes of one pusher that wait; beyond it the oldest are dropped."""
+MOST_BYTES = 8 * 1024 * 1024
+"""The bound of their payloads together."""
+
+
+class Why(StrEnum):
+    """Why a push was not, or is no longer to be, sent. The values are labels of the metrics."""
+
+    ACKNOWLEDGED = "acknowledged"
+    READ = "read"
+    UNREAD_ZERO = "unread_zero"
+    REDACTED = "redacted"
+    LEFT = "left"
+    REMOVED = "removed"
+    """Its pusher is gone: deleted, signed out, password changed."""
+    DISABLED = "disabled"
+    """Its pusher was switched off meanwhile (MSC3881)."""
+    REJECTED = "rejected"
+    """The gateway does not want this pushkey any more."""
+    REFUSED = "refused"
+    """The gateway refused this very push several times."""
+    EXPIRED = "expired"
+    OVERFLOW = "overflow"
+    """Too much was waiting for this pusher: the oldest went."""
+    SUPERSEDED = "superseded"
+    """A clearing push after which another one came."""
+    NOTHING_TO_CLEAR = "nothing_to_clear"
+
+
+@dataclass(frozen=True, slots=True)
+class Push:
+    """A push for one http pusher, as it is kept."""
+
+    hidden_pushkey: str
+    user_id: str
+    event_id: str | None
+    room_id: str
+    thread_id: str | None
+    unread: int | None
+    received_ms: int
+    due_ms: int
+    payload: str
+
+
+class Accepted(StrEnum):
+    """What became of a push at its arrival."""
+
+    QUEUED = "queued"
+    REPEATED = "repeated"
+    SETTLED = "settled"
+    """Its event is settled already."""
+    REJECTED = "rejected"
+    """Its pusher is rejected, which the homeserver is yet to be told."""
+
+
+@dataclass(slots=True)
+class Changes:
+    """What a transaction did: outcomes by name, and the queues that changed."""
+
+    outcomes: Counter[str] = field(default_factory=Counter)
+    queues: set[str] = field(default_factory=set)
+    rejected: set[str] = field(default_factory=set)
+    due: dict[str, int] = field(default_factory=dict)
+    """When (ms) each of those in which something waits wants to be looked at."""
+    lost: Counter[tuple[str, Why]] = field(default_factory=Counter)
+    """Pushes that nobody will get who should have, by queue and reason."""
+
+
+@dataclass(frozen=True, slots=True)
+class Attempt:
+    """The first push of a queue, which is now to be sent."""
+
+    position: int
+    payload: str
+    is_brief: bool
+    event_id: str | None
+    unread: int | None

@@ -51,6 +51,8 @@ from heliograph.homeserver.session import Session
 from heliograph.loops.acknowledgements import AcknowledgementLoop
 from heliograph.loops.actions import ActionRunner
 from heliograph.loops.delivery.loop import DeliveryLoop, DeliverySettings
+from heliograph.loops.delivery.notices import Notices
+from heliograph.loops.delivery.rounds import Rounds
 from heliograph.loops.handoff import HandoffLoop
 from heliograph.loops.keys import KeyLoop
 from heliograph.loops.mutes import MuteLoop
@@ -116,13 +118,19 @@ class AccountRun:
         self._watchdog = shared.watchdog
         self._daemon = shared.daemon
         self._pictures = PictureCache(Decoder().decode, clock=now_ms)
+        rounds = Rounds(now_ms)
+        self._notices = Notices(shared.desktop, account.user_id, rounds.wake)
         self._delivery = DeliveryLoop(
             ledger,
             shared.desktop,
             shared.opener,
-            self._status,
+            self._notices,
+            rounds,
             DeliverySettings(
-                shared.config.notifications.max_rooms, shared.config.log.bodies, shared.config.privacy.privacy
+                account.user_id,
+                shared.config.notifications.max_rooms,
+                shared.config.log.bodies,
+                shared.config.privacy.privacy,
             ),
             clock=now_ms,
             jitter=random.random,
@@ -135,7 +143,7 @@ class AccountRun:
         )
         self._keyring = KeyringWait(
             status,
-            self._delivery,
+            self._notices,
             jitter=random.random,
             on_life=self._note_waiting,
             on_change=self._tell_state,
@@ -168,7 +176,7 @@ class AccountRun:
     @property
     def troubles(self) -> Troubles:
         """Where trouble is told, also of what all accounts share."""
-        return self._delivery
+        return self._notices
 
     @property
     def handle(self) -> AccountHandle:
@@ -258,14 +266,14 @@ class AccountRun:
         keys = KeysClient(session)
         self._pictures.source = Media(session).thumbnail
         self._watchdog.watch(self.account.user_id, lambda: self._delivery.is_stuck(now_ms(), STUCK_MS))
-        key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=self._delivery.tell)
+        key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=self._notices.tell)
         trust = DeviceTrust(
             keys,
             machine,
             clock=now_ms,
-            tell=self._delivery.tell,
-            ask=self._delivery.ask,
-            withdraw=self._delivery.withdraw,
+            tell=self._notices.tell,
+            ask=self._notices.ask,
+            withdraw=self._notices.withdraw,
             on_standing=self._note_standing,
             on_room_keys=self._unlock,
         )
@@ -285,7 +293,7 @@ class AccountRun:
                 jitter=random.random,
                 on_news=self._delivery.wake,
                 on_turn=self._beat,
-                troubles=self._delivery,
+                troubles=self._notices,
                 is_network_up=lambda: has_route(self.account.homeserver),
                 on_received=trust.take_received,
                 on_key_counts=key_loop.take_counts,
@@ -304,6 +312,7 @@ class AccountRun:
         self._mutes = mutes = MuteLoop(rooms, self._ledger, clock=now_ms, jitter=random.random)
         self._actions = actions = ActionRunner(
             rooms,
+            self._notices,
             self._delivery,
             self._opener,
             reply=replies.reply,
@@ -333,7 +342,7 @@ class AccountRun:
             fallback=fallback_pusher(fallback, device_name()) if fallback is not None else None,
             lock=lock,
             on_pushers=handoff.take_pushers,
-            troubles=self._delivery,
+            troubles=self._notices,
         )
         self.trust = trust
         await self._want_locked(trust)
@@ -371,7 +380,7 @@ class AccountRun:
             self._actions.take(request)
             return
         notice = word_failure(request, *self._not_signed_in(), self.account.user_id)
-        self._delivery.ask(f"not signed in {request}", replace(notice, actions=()), lambda _: None)
+        self._notices.ask(f"not signed in {request}", replace(notice, actions=()), lambda _: None)
 
     def _not_signed_in(self) -> tuple[str, str]:
         return f"{self.account.user_id} is not signed in at the moment.", "See `heliograph status` for the reason."
@@ -434,7 +443,7 @@ class AccountRun:
             yield None
             return
         async with PushRelayClient(url, secret.relay_token, self.account.device_id) as relay:
-            yield AcknowledgementLoop(relay, self._status, clock=now_ms, jitter=random.random, troubles=self._delivery)
+            yield AcknowledgementLoop(relay, self._status, clock=now_ms, jitter=random.random, troubles=self._notices)
 
     def _tell_state(self) -> None:
         self._daemon.note_change()
@@ -480,11 +489,11 @@ class AccountRun:
 
     async def _say_last(self, title: str, hint: str) -> None:
         # Of an account that has ended nothing else is true any more.
-        self._delivery.withdraw(ABOUT_SYNC)
-        self._delivery.tell(title, hint, about=ABOUT_END)
+        self._notices.withdraw(ABOUT_SYNC)
+        self._notices.tell(title, hint, about=ABOUT_END)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(LAST_WORDS_S):
-                await self._delivery.all_told()
+                await self._notices.all_told()
 
 
 def _handoff_settings(config: Config) -> HandoffSettings:

@@ -23,11 +23,16 @@ log = logging.getLogger(__name__)
 MAX_UNDER_WAY = 50
 
 
-class Popups(Protocol):
-    """What `DeliveryLoop` does."""
+class Questions(Protocol):
+    """Where the user is asked (`loops.delivery.notices.Notices`)."""
 
     def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None: ...
     def withdraw(self, key: str) -> None: ...
+
+
+class Popups(Protocol):
+    """What hears of rooms that the user read by other means than their popups (`loops.delivery.loop.DeliveryLoop`)."""
+
     def note_read(self, room_id: RoomId, event_id: EventId) -> None: ...
     def note_opened(self, room_id: RoomId) -> None: ...
 
@@ -44,6 +49,7 @@ class ActionRunner:
     def __init__(
         self,
         rooms: RoomActions,
+        questions: Questions,
         popups: Popups,
         opener: Opener,
         *,
@@ -53,6 +59,7 @@ class ActionRunner:
         make_id: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
         self._rooms = rooms
+        self._questions = questions
         self._popups = popups
         self._opener = opener
         self._reply = reply
@@ -68,7 +75,7 @@ class ActionRunner:
     def take(self, request: ActionRequest) -> None:
         """Has it done, and says so if that does not work. Returns at once."""
         if request.kind is ActionKind.MUTE and request.span is None:
-            self._popups.ask(
+            self._questions.ask(
                 f"mute {request.room_id}",
                 ask_span(request, self._rooms.user_id),
                 lambda key: self.take(replace(request, span=MuteSpan(key))),
@@ -137,7 +144,7 @@ class ActionRunner:
             return
         await self._rooms.mark_read(request.room_id, request.event_id, is_public=self._has_public_receipts)
         if self._unread.pop(request.room_id, None) is not None and not self._unread:
-            self._popups.withdraw(ActionKind.MARK_READ.value)
+            self._questions.withdraw(ActionKind.MARK_READ.value)
         self._popups.note_read(request.room_id, request.event_id)
 
     async def _mark_answered(self, request: ActionRequest) -> None:
@@ -171,9 +178,9 @@ class ActionRunner:
                 self.take(replace(request, kind=ActionKind.OPEN, text=""))
                 if request.text:
                     # What was typed stays in sight.
-                    self._popups.ask(key, notice, answer)
+                    self._questions.ask(key, notice, answer)
 
-        self._popups.ask(key, notice, answer)
+        self._questions.ask(key, notice, answer)
 
     def _tell_unread(self, request: ActionRequest, error: UserError) -> None:
         self._unread[request.room_id] = request
@@ -188,7 +195,7 @@ class ActionRunner:
             for each in requests:
                 self.take(each if chosen == RETRY.key else replace(each, kind=ActionKind.OPEN))
 
-        self._popups.ask(request.kind.value, notice, answer)
+        self._questions.ask(request.kind.value, notice, answer)
 
 
 def _explain(trouble: ServerError | StorageError) -> UserError:

@@ -11,9 +11,10 @@ from fakes.notification_profiles import GNOME
 from fakes.notification_server import NotificationServer
 from heliograph.core.popups.bursts import BURST_MS
 from heliograph.core.record import Plan
-from heliograph.core.status import AccountStatus
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.loops.delivery.loop import DeliveryLoop, DeliverySettings
+from heliograph.loops.delivery.notices import Notices
+from heliograph.loops.delivery.rounds import Rounds
 from heliograph.store.ledger import SqliteLedger
 from support.builders import ME, make_content, make_delivery
 from support.buses import PrivateBus
@@ -46,8 +47,10 @@ async def test_a_thousand_messages_are_shown_in_bounded_memory_with_one_sound_fo
     desktop = FreedesktopDesktop(private_bus.address)
     await desktop.start()
     ledger = await SqliteLedger.open(tmp_path / "account")
-    status = AccountStatus(ME, "https://example.org")
-    loop = DeliveryLoop(ledger, desktop, NoOpener(), status, DeliverySettings(), clock=now_ms, jitter=lambda: 0.5)
+    rounds = Rounds(now_ms)
+    notices = Notices(desktop, ME, rounds.wake)
+    settings = DeliverySettings(ME)
+    loop = DeliveryLoop(ledger, desktop, NoOpener(), notices, rounds, settings, clock=now_ms, jitter=lambda: 0.5)
     running = asyncio.create_task(loop.run())
     content = make_content("x" * 500, sound="default")
     begun = now_ms()

@@ -23,6 +23,8 @@ from heliograph.core.record import Delivery, Edit, Plan, Withdrawal
 from heliograph.core.status import AccountStatus
 from heliograph.errors import LoggedOut
 from heliograph.loops.delivery.loop import DeliveryLoop, DeliverySettings
+from heliograph.loops.delivery.notices import Notices
+from heliograph.loops.delivery.rounds import Rounds
 from heliograph.loops.quiet import QuietLoop
 from heliograph.loops.sync import Surroundings, SyncLoop, SyncSettings
 from heliograph.ports.desktop import Pictures
@@ -92,6 +94,8 @@ class DeliveryStage:
         self.desktop = desktop or FakeDesktop()
         self.opener = opener or FakeOpener()
         self.status = AccountStatus(me, "https://example.org")
+        rounds = Rounds(clock)
+        self.notices = Notices(self.desktop, me, rounds.wake)
         self.changes = 0
         self.on_change: Callable[[], None] = lambda: None
         self.rang: list[str] = []
@@ -103,8 +107,9 @@ class DeliveryStage:
             self.ledger,
             self.desktop,
             self.opener,
-            self.status,
-            DeliverySettings(max_rooms, privacy=privacy),
+            self.notices,
+            rounds,
+            DeliverySettings(me, max_rooms, privacy=privacy),
             clock=clock,
             jitter=lambda: 0.5,
             through=lambda: None if quiet is None else quiet.through,

@@ -77,6 +77,7 @@ class Stage:
         self.runner = ActionRunner(
             self.rooms,
             self.popups,
+            self.popups,
             self.opener,
             reply=self._reply,
             mute=self._mute,

@@ -142,12 +142,12 @@ def _hold_nothing_back() -> None:
 
 def _ring_on() -> None:
     """Calls ring until somebody closes them."""
-    from heliograph.loops.delivery.loop import DeliveryLoop
+    from heliograph.loops.delivery.calls import Calls
 
     async def end_calls(*_: object) -> bool:
         return False
 
-    _replace(DeliveryLoop, "_end_calls", end_calls)
+    _replace(Calls, "end", end_calls)
 
 
 def _ring_again() -> None:

@@ -32,13 +32,13 @@ from heliograph.core.popups.bursts import BurstWindow, SoundGate
 from heliograph.core.popups.privacy import SHOW_ALL, Level, Privacy, reduce
 from heliograph.core.popups.quiet import Through
 from heliograph.core.record import Agenda, Delivery, PopupRecord
-from heliograph.core.status import AccountStatus
 from heliograph.core.suspects import Suspects
 from heliograph.core.text.clean import count_things
 from heliograph.errors import StorageError, UserError
 from heliograph.loops.delivery.calls import Calls
 from heliograph.loops.delivery.notices import Notices
 from heliograph.loops.delivery.outcomes import Outcomes, settle_refused, settle_shown
+from heliograph.loops.delivery.rounds import Rounds
 from heliograph.loops.delivery.signals import PopupSignals
 from heliograph.ports.desktop import Desktop, Opener, Pictures
 from heliograph.ports.ledger import Ledger, Settlement
@@ -62,8 +62,9 @@ Audibility = Literal["ring", "silent", "wait"]
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
-    """What the configuration says of the loop."""
+    """Whose deliveries they are, and what the configuration says of them."""
 
+    user_id: str
     max_rooms: int = 5
     """If more rooms than this have something new at once, it becomes one summary."""
     logs_bodies: bool = False
@@ -84,7 +85,8 @@ class DeliveryLoop:
         ledger: Ledger,
         desktop: Desktop,
         opener: Opener,
-        status: AccountStatus,
+        notices: Notices,
+        rounds: Rounds,
         settings: DeliverySettings,
         *,
         clock: Callable[[], int],
@@ -98,7 +100,8 @@ class DeliveryLoop:
     ) -> None:
         self._ledger = ledger
         self._desktop = desktop
-        self._status = status
+        self._notices = notices
+        self._rounds = rounds
         self._settings = settings
         self._clock = clock
         self._jitter = jitter
@@ -109,10 +112,9 @@ class DeliveryLoop:
         self._gate = gate or SoundGate()
         self._burst = BurstWindow(settings.max_rooms)
         self._is_locked = self._was_locked = False
-        self._notices = Notices(desktop, status.user_id)
-        self._outcomes = Outcomes(ledger, self.tell)
+        self._outcomes = Outcomes(ledger, notices.tell)
         self._signals = PopupSignals(
-            ledger, desktop, opener, self._notices, self._outcomes, clock=clock, on_request=on_request, wake=self.wake
+            ledger, desktop, opener, notices, self._outcomes, clock=clock, on_request=on_request
         )
         self._server: str | None = None
         self._is_server_new = False
@@ -121,23 +123,19 @@ class DeliveryLoop:
         self._rung: deque[Delivery] = deque()
         """Shown, and not told of yet: once it is written down."""
         self._suspects = Suspects()
-        self._calls = Calls(ledger, self.tell)
+        self._calls = Calls(ledger, notices.tell)
         self._trouble = ""
         self._next_ms: int | None = None
         """When the next delivery is due."""
         self._burst_ends_ms: int | None = None
         """When what is gathered is shown, if anything is."""
-        self._woken = asyncio.Event()
         self._is_retry_wanted = False
-        self._is_finishing = False
-        self._working_since_ms: int | None = None
-        self._rested = asyncio.Event()
         self._audibility: Audibility = "ring"
 
     def hush(self, how: Audibility) -> None:
         """From now on, until it is called again."""
         self._audibility = how
-        self._woken.set()
+        self._rounds.wake()
 
     def gather(self, is_more_coming: bool) -> None:
         """While more is known to come, what came is not shown, for a short time: then it is one burst."""
@@ -145,63 +143,40 @@ class DeliveryLoop:
             self._burst.hold(self._clock())
         else:
             self._burst.release()
-        self._woken.set()
+        self._rounds.wake()
 
     def set_locked(self, is_locked: bool) -> None:
         """The session is locked: what is on the screen may be seen by others."""
         self._is_locked = is_locked
-        self._woken.set()
+        self._rounds.wake()
 
     async def rest(self) -> None:
         """Returns when all that is due has been tried."""
         self._burst.end()
-        self._woken.set()
-        while self._woken.is_set() or self._working_since_ms is not None:
-            self._rested.clear()
-            await self._rested.wait()
+        self._rounds.wake()
+        await self._rounds.all_done()
 
     def wake(self) -> None:
         """Something changed in the ledger."""
-        self._woken.set()
-
-    def tell(self, title: str, hint: str, *, about: str = "") -> None:
-        """Shows a notice of our own, as `Notices.tell` says."""
-        self._notices.tell(title, hint, about=about)
-        self._woken.set()
+        self._rounds.wake()
 
     def note_opened(self, room_id: RoomId) -> None:
         """The user opened or read this room by other means than its popup: nothing in it is unread any more."""
         self._signals.note_read(room_id, None)
-        self._woken.set()
+        self._rounds.wake()
 
     def note_read(self, room_id: RoomId, event_id: EventId) -> None:
         """The user read this room up to that event."""
         self._signals.note_read(room_id, event_id)
-        self._woken.set()
-
-    def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None:
-        """Shows a question of our own; `on_answer` is called with the key of the action chosen. Asked again under the
-        same key it replaces what is shown."""
-        self._notices.ask(key, notification, on_answer)
-        self._woken.set()
-
-    def withdraw(self, key: str) -> None:
-        """Takes back a question, or the notice about trouble that is over."""
-        self._notices.withdraw(key)
-        self._woken.set()
-
-    async def all_told(self) -> None:
-        """Returns when every notice of our own has been shown."""
-        await self._notices.all_told()
+        self._rounds.wake()
 
     def is_stuck(self, now_ms: int, longest_ms: int) -> bool:
-        """Whether one round of work has been going on for longer than that."""
-        return self._working_since_ms is not None and now_ms - self._working_since_ms > longest_ms
+        """Whether the round that is going on has not got on for longer than `longest_ms`."""
+        return self._rounds.is_stuck(now_ms, longest_ms)
 
     def finish(self) -> None:
         """Ends `run` as soon as what is on its way to the screen is written down: else it would be shown again."""
-        self._is_finishing = True
-        self._woken.set()
+        self._rounds.finish()
 
     async def run(self) -> None:
         """Runs until cancelled, or told to finish."""
@@ -210,38 +185,24 @@ class DeliveryLoop:
         await keep_running("deliveries", self._run, clock=self._clock, jitter=self._jitter)
 
     async def _run(self) -> None:
-        while not self._is_finishing:
-            self._woken.clear()
-            self._working_since_ms = self._clock()
+        while not self._rounds.is_finishing:
             try:
-                await self._work()
+                with self._rounds.working():
+                    await self._work()
                 delay = self._delay()
                 if self._trouble:
-                    self.withdraw(ABOUT_DISK)
+                    self._notices.withdraw(ABOUT_DISK)
                 self._trouble = ""
             except (StorageError, UserError) as trouble:
                 # A ledger that is damaged ends the account, which is the sync loop's to find out.
                 if self._trouble != str(trouble):
                     log.warning("Deliveries wait for the disk: %s", trouble)
                 if isinstance(trouble, StorageError) and not self._trouble:
-                    self.tell(*word_disk(str(trouble)), about=ABOUT_DISK)
+                    self._notices.tell(*word_disk(str(trouble)), about=ABOUT_DISK)
                 self._trouble = str(trouble)
                 delay = STORAGE_RETRY_S
-            finally:
-                self._working_since_ms = None
-                self._rested.set()
             self._on_change()
-            await self._wait(delay)
-
-    def _note_progress(self) -> None:
-        self._working_since_ms = self._clock()
-
-    async def _wait(self, delay: float | None) -> None:
-        try:
-            async with asyncio.timeout(delay):
-                await self._woken.wait()
-        except TimeoutError:
-            pass
+            await self._rounds.wait(delay)
 
     def _delay(self) -> float | None:
         """Seconds until there is something to do; None: nothing to wait for but a call."""
@@ -261,7 +222,7 @@ class DeliveryLoop:
         if self._server is not None:
             self._is_retry_wanted |= await self._notices.show()
         await self._write_down()
-        await self._signals.handle(self._note_progress)
+        await self._signals.handle(self._rounds.note_progress)
         self._is_everything_due |= await self._meet_server()
         await self._meet_lock()
         if self._server is not None:
@@ -283,7 +244,7 @@ class DeliveryLoop:
         next_ms = (agenda.next_ms, self._calls.next_end_ms(agenda.ringing))
         self._next_ms = min((each for each in next_ms if each is not None), default=None)
         if await self._calls.end(agenda.ringing, now):
-            self._woken.set()
+            self._rounds.wake()
             return
         wait_ms = self._burst.wait_ms(now)
         if self._audibility == "wait" or wait_ms:
@@ -294,14 +255,14 @@ class DeliveryLoop:
             agenda = replace(agenda, deliveries=shown)
         agenda, is_more_waiting = self._suspects.narrow(agenda)
         if is_more_waiting:
-            self._woken.set()
+            self._rounds.wake()
         agenda = await self._with_summary(agenda)
         steps = await self._arrange(agenda)
         pictures = await self._fetch_pictures(steps)
         for step in steps:
-            if self._is_finishing:
+            if self._rounds.is_finishing:
                 return
-            self._note_progress()
+            self._rounds.note_progress()
             try:
                 await self._act(step, agenda.deliveries, pictures)
             except (StorageError, UserError):
@@ -311,7 +272,7 @@ class DeliveryLoop:
             await self._write_down()
             if self._signals:
                 # The user shall not wait for the rest of it, which is still due.
-                self._woken.set()
+                self._rounds.wake()
                 return
         self._is_everything_due = False
 
@@ -320,7 +281,7 @@ class DeliveryLoop:
             arrange,
             agenda.deliveries,
             agenda.popups,
-            me=self._status.user_id,
+            me=self._settings.user_id,
             max_rooms=self._settings.max_rooms,
             level=partial(self._level, is_locked=self._is_locked),
         )
@@ -412,7 +373,7 @@ class DeliveryLoop:
             self._leave(fault)
         elif pending and self._suspects.note_fault(pending):
             self._outcomes.note(Settlement(pending[0].event_id, Move.GAVE_UP, why=why))
-            self.tell(
+            self._notices.tell(
                 "A message could not be shown",
                 f"Heliograph has a fault. Look into your Matrix client, and for the reason at: heliograph explain "
                 f"{pending[0].event_id}",
@@ -476,7 +437,7 @@ class DeliveryLoop:
             return
         else:
             self._signals.take(signal)
-        self._woken.set()
+        self._rounds.wake()
 
     async def _meet_lock(self) -> None:
         """Once the session is locked, what is on the screen may have to say less; once it is open, it may say more."""

@@ -38,11 +38,15 @@ class _Notice:
 
 
 class Notices:
-    """Those of one account, by name. Nothing of them is on disk: with the daemon they are gone."""
+    """Those of one account, by name. Nothing of them is on disk: with the daemon they are gone.
 
-    def __init__(self, desktop: Desktop, user_id: str) -> None:
+    `wake` has the loop bring the screen up to date, by `show`.
+    """
+
+    def __init__(self, desktop: Desktop, user_id: str, wake: Callable[[], None]) -> None:
         self._desktop = desktop
         self._user_id = user_id
+        self._wake = wake
         self._notices: dict[str, _Notice] = {}
         self._all_told = asyncio.Event()
 
@@ -59,9 +63,10 @@ class Notices:
         before = self._notices.get(key)
         if about and before is not None and not before.is_withdrawn:
             self._reword(before, notification)
-            return
-        popup = before.popup if before is not None else None
-        self._notices[key] = _Notice(notification, popup=popup, is_lasting=bool(about))
+        else:
+            popup = before.popup if before is not None else None
+            self._notices[key] = _Notice(notification, popup=popup, is_lasting=bool(about))
+        self._wake()
 
     def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None:
         """`on_answer` gets the key of the action that is chosen. Asked again under the same key, it takes the place of
@@ -71,11 +76,13 @@ class Notices:
         asked = [key for key, notice in self._notices.items() if notice.on_answer is not None]
         if len(asked) > MAX_QUESTIONS:
             self.withdraw(asked[0])
+        self._wake()
 
     def withdraw(self, key: str) -> None:
         """The trouble is over; the question was answered elsewhere, or makes no sense any more."""
         if (notice := self._notices.get(key)) is not None:
             notice.is_withdrawn = True
+            self._wake()
 
     def forget_popups(self) -> None:
         """The notification server is another one: what still holds is shown again."""
@@ -134,8 +141,9 @@ class Notices:
             if notice.on_answer is not None:
                 notice.on_answer(signal.action)
         elif notice.on_answer is not None:
-            # Many servers close what was clicked, and a click on all of it chooses nothing.
+            # Many servers close what was clicked, and a click on all of it chooses nothing: it is asked again.
             notice.is_shown = False
+            self._wake()
 
     async def _bring_up_to_date(self, key: str, notice: _Notice) -> bool:
         if notice.is_withdrawn:

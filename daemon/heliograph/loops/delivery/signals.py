@@ -37,8 +37,8 @@ class _RoomRead:
 
 
 class PopupSignals:
-    """Those of one account. `on_request` is called with what the user wants done by a button; `wake` asks for a round
-    of the loop; `clock` gives milliseconds since 1970."""
+    """Those of one account. `on_request` is called with what the user wants done by a button; `clock` gives
+    milliseconds since 1970."""
 
     def __init__(
         self,
@@ -50,7 +50,6 @@ class PopupSignals:
         *,
         clock: Callable[[], int],
         on_request: Callable[[ActionRequest], None],
-        wake: Callable[[], None],
     ) -> None:
         self._ledger = ledger
         self._desktop = desktop
@@ -59,7 +58,6 @@ class PopupSignals:
         self._outcomes = outcomes
         self._clock = clock
         self._on_request = on_request
-        self._wake = wake
         self._signals: deque[Activated | Replied | Closed | _RoomRead] = deque(maxlen=MAX_SIGNALS)
         self._gone: OrderedDict[Popup, tuple[int, list[ActionRequest]]] = OrderedDict()
         """Popups that ended lately: when, and what they were about."""
@@ -110,7 +108,6 @@ class PopupSignals:
                     "What you did with a notification may not have worked",
                     "Heliograph has a fault. Look into your Matrix client; what went wrong is in the log.",
                 )
-                self._wake()
             await self._outcomes.write_down()
 
     async def _handle(self, signal: Activated | Replied | Closed | _RoomRead) -> None:
@@ -118,8 +115,6 @@ class PopupSignals:
             await self._settle_room(signal.room_id, signal.event_id)
             return
         if self._notices.hear(signal):
-            # It may be asked again.
-            self._wake()
             return
         record = await self._record_of(signal.popup)
         deliveries = await self._ledger.shown_in(record.key) if record is not None else []
@@ -163,7 +158,6 @@ class PopupSignals:
             self._notices.tell(
                 "No Matrix client could be opened", "Install one, or set open_with in the configuration."
             )
-            self._wake()
         await self._end(record, [Settlement(each.event_id, Move.OPENED) for each in deliveries])
 
     async def _request(

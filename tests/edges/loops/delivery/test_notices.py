@@ -23,7 +23,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.desktop = FakeDesktop()
-        self.notices = Notices(self.desktop, ME)
+        self.notices = Notices(self.desktop, ME, lambda: None)
 
     @property
     def on_screen(self) -> list[str]:

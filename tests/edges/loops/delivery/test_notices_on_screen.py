@@ -18,9 +18,9 @@ from support.waiting import until
 
 async def test_a_notice_waits_for_a_server(stage: DeliveryStage) -> None:
     stage.desktop.vanish()
-    stage.loop.tell("Signed out", "Log in again.")
+    stage.notices.tell("Signed out", "Log in again.")
     async with running(stage.loop):
-        told = asyncio.create_task(stage.loop.all_told())
+        told = asyncio.create_task(stage.notices.all_told())
         await asyncio.sleep(60)
         assert not told.done()
         stage.desktop.appear()
@@ -29,14 +29,14 @@ async def test_a_notice_waits_for_a_server(stage: DeliveryStage) -> None:
 
 async def test_a_notice_is_tried_until_it_is_shown(stage: DeliveryStage) -> None:
     stage.desktop.troubles.extend([RetryLater(10, "hung")] * 3)
-    stage.loop.tell("Signed out", "Log in again.")
+    stage.notices.tell("Signed out", "Log in again.")
     async with running(stage.loop):
-        await asyncio.wait_for(stage.loop.all_told(), 120)
+        await asyncio.wait_for(stage.notices.all_told(), 120)
     assert stage.desktop.bodies == ["Log in again."]
 
 
 async def test_nothing_to_tell_is_told_at_once(stage: DeliveryStage) -> None:
-    await stage.loop.all_told()
+    await stage.notices.all_told()
 
 
 # Questions of our own
@@ -47,7 +47,7 @@ QUESTION = Notification("Same?", "🐶", "@me:example.org", actions=(Action("yes
 async def test_a_question_is_answered_once_and_goes(stage: DeliveryStage) -> None:
     answers: list[str] = []
     async with running(stage.loop):
-        stage.loop.ask("q", QUESTION, answers.append)
+        stage.notices.ask("q", QUESTION, answers.append)
         await until(lambda: stage.desktop.on_screen, "the question")
         [popup_id] = stage.popup_ids
         stage.desktop.signal(Activated(stage.desktop.popup(popup_id), "yes"))
@@ -58,17 +58,17 @@ async def test_a_question_is_answered_once_and_goes(stage: DeliveryStage) -> Non
 
 async def test_a_question_that_is_taken_back_goes(stage: DeliveryStage) -> None:
     async with running(stage.loop):
-        stage.loop.ask("q", QUESTION, pytest.fail)
+        stage.notices.ask("q", QUESTION, pytest.fail)
         await until(lambda: stage.desktop.on_screen, "the question")
-        stage.loop.withdraw("q")
+        stage.notices.withdraw("q")
         await until(lambda: not stage.desktop.on_screen, "its end")
-        stage.loop.withdraw("q")
+        stage.notices.withdraw("q")
 
 
 async def test_a_click_beside_the_answers_asks_again(stage: DeliveryStage) -> None:
     answers: list[str] = []
     async with running(stage.loop):
-        stage.loop.ask("q", QUESTION, answers.append)
+        stage.notices.ask("q", QUESTION, answers.append)
         await until(lambda: stage.desktop.on_screen, "the question")
         stage.desktop.click(stage.popup_ids[0])
         await until(lambda: stage.desktop.calls == 2, "the question again")
@@ -78,7 +78,7 @@ async def test_a_click_beside_the_answers_asks_again(stage: DeliveryStage) -> No
 
 async def test_a_question_comes_back_with_a_new_notification_server(stage: DeliveryStage) -> None:
     async with running(stage.loop):
-        stage.loop.ask("q", QUESTION, pytest.fail)
+        stage.notices.ask("q", QUESTION, pytest.fail)
         await until(lambda: stage.desktop.on_screen, "the question")
         stage.desktop.vanish()
         stage.desktop.appear()
@@ -87,7 +87,7 @@ async def test_a_question_comes_back_with_a_new_notification_server(stage: Deliv
 
 async def test_a_question_that_was_put_aside_stays_aside(stage: DeliveryStage) -> None:
     async with running(stage.loop):
-        stage.loop.ask("q", QUESTION, pytest.fail)
+        stage.notices.ask("q", QUESTION, pytest.fail)
         await until(lambda: stage.desktop.on_screen, "the question")
         stage.desktop.dismiss(stage.popup_ids[0])
         await stage.commit(make_delivery("$a"))

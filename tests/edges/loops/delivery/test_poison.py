@@ -289,10 +289,10 @@ async def test_a_notice_that_cannot_be_shown_holds_up_no_message(
     expect_log("notices error: Unexpected fault in a notice: A notice", times=min(faults, TRIES))
     stage = DeliveryStage(clock, desktop=FaultyDesktop(faults=faults))
     async with running(stage.loop):
-        stage.loop.tell("A notice", "poison")
+        stage.notices.tell("A notice", "poison")
         await stage.commit(make_delivery("$a"))
         await settled(stage, "$a")
-        await asyncio.wait_for(stage.loop.all_told(), HOUR)
+        await asyncio.wait_for(stage.notices.all_told(), HOUR)
     assert ("A notice" in titles(stage)) is is_shown
     assert stage.desktop.calls <= TRIES + 1
 

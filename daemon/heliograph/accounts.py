@@ -1,6 +1,8 @@
-"""Which accounts there are, and where what belongs to them lives.
+"""Finds the signed-in accounts, and names the files that belong to each.
 
-state   heliograph/<user id, percent-encoded>/   0700: account.json, ledger, crypto.db, secret.json where chosen
+The folders are those of the XDG Base Directory Specification, with these in each:
+
+state   heliograph/<user id, percent-encoded>/   mode 0700: account.json, ledger, crypto.db, and secret.json if chosen
 config  heliograph/config.toml
 cache   heliograph/
 """
@@ -29,10 +31,11 @@ _MAX_ACCOUNT_FILE = 64 * 1024
 _USER_ID = re.compile(r"@[^:\s]+:(?:\[[0-9A-Fa-f:.]+\]|[A-Za-z0-9.-]+)(?::[0-9]{1,5})?")
 """https://spec.matrix.org/v1.16/appendices/#user-identifiers, with the localparts that older servers allowed."""
 _MAX_USER_ID = 255
+"""In bytes of UTF-8, by the same section of the specification."""
 
 
 class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed-in device of a user, as account.json keeps it. The access token is not part of it."""
+    """A signed-in device of a user, as account.json keeps this. The access token lives elsewhere (`secrets`)."""
 
     user_id: UserId
     device_id: str
@@ -41,7 +44,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     secrets: Secrets
     """Where the access token was put at login."""
     pushkey: str
-    """Random, of this device alone: another user's pusher with the same key would delete ours."""
+    """Names our pusher at the homeserver. Random, and of this device alone: another user of that homeserver who
+    registers a pusher with the same key would delete ours (`append` of POST /pushers/set in the Client-Server API)."""
 
 
 def state_root() -> Path:
@@ -50,17 +54,17 @@ def state_root() -> Path:
 
 
 def config_file() -> Path:
-    """Where the configuration is looked for."""
+    """The path of config.toml, whether that file exists or not."""
     return platformdirs.user_config_path(_APP, appauthor=False) / "config.toml"
 
 
 def sounds_folder() -> Path:
-    """Where the user's own sounds may be."""
+    """The folder beside config.toml in which the user may put sounds, whether it exists or not."""
     return config_file().with_name("sounds")
 
 
 def cache_root() -> Path:
-    """What may be deleted at any time."""
+    """The folder for files that the user may delete at any time."""
     return platformdirs.user_cache_path(_APP, appauthor=False)
 
 
@@ -70,12 +74,12 @@ def state_folder(user_id: str) -> Path:
 
 
 def device_name() -> str:
-    """How the device is called in the user's other clients."""
+    """The name that the user's other clients show for this device."""
     return f"Heliograph on {platform.node() or 'Linux'}"
 
 
 def check_user_id(text: str) -> UserId:
-    """The user id, if it is one (`@localpart:server`). Raises UserError."""
+    """Returns `text` if it is a user id (`@localpart:server`). Raises UserError for all else."""
     is_short = len(text.encode(errors="replace")) <= _MAX_USER_ID
     if not (is_short and text.isprintable() and _USER_ID.fullmatch(text) and is_user_id(text)):
         raise UserError(
@@ -87,7 +91,7 @@ def check_user_id(text: str) -> UserId:
 
 
 def list_accounts() -> list[Account]:
-    """Every account with a state folder, by user id. Raises StateError for one that cannot be read."""
+    """All accounts that have a state folder, in the order of their user ids. Raises StateError if one is unreadable."""
     try:
         files = sorted(state_root().glob(f"*/{_ACCOUNT_FILE}"))
     except OSError as error:
@@ -106,13 +110,13 @@ def find_account(user_id: str) -> Account | None:
 
 
 def save_account(account: Account) -> None:
-    """Write account.json, whole or not at all. Raises StateError."""
+    """Writes account.json whole or not at all. Raises StateError."""
     text = msgspec.json.format(msgspec.json.encode(account), indent=2)
     write_private_file(state_folder(account.user_id) / _ACCOUNT_FILE, text + b"\n")
 
 
 def remove_account(user_id: str) -> None:
-    """Delete the account's whole folder. Raises StateError if something of it stays."""
+    """Deletes the account's whole folder. Raises StateError if any file of it remains."""
     folder = state_folder(user_id)
     try:
         shutil.rmtree(folder)
@@ -123,10 +127,11 @@ def remove_account(user_id: str) -> None:
 
 
 def make_private_folder(folder: Path) -> None:
-    """Make sure that the folder exists and that nobody else can look into it. Raises StateError."""
+    """Creates the folder if there is none, and lets only its owner look into it. Raises StateError."""
     try:
         folder.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         folder.mkdir(mode=0o700, exist_ok=True)
+        # A folder that was there before keeps the mode it had: restored from a backup, it may be open to all.
         if folder.stat().st_mode & 0o077:
             folder.chmod(0o700)
     except OSError as error:
@@ -134,7 +139,8 @@ def make_private_folder(folder: Path) -> None:
 
 
 def write_private_file(file: Path, content: bytes) -> None:
-    """Put `content` in place of `file`, for its owner's eyes only: whole or not at all, even if the power fails.
+    """Replaces `file` by one with this content that only its owner can read: whole or not at all, even if the power
+    fails.
 
     Raises StateError.
     """
@@ -154,6 +160,7 @@ def _read(file: Path) -> Account:
         raise _unusable(file, error) from error
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
         raise StateError(f"{file} cannot be read: {error}.", _start_over(file.parent)) from error
+    # A folder that was copied for another account would sign that one in with a foreign device.
     if not is_user_id(account.user_id) or state_folder(account.user_id) != file.parent:
         raise StateError(f"{file} is the file of another account ({account.user_id!r}).", _start_over(file.parent))
     return account

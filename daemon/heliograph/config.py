@@ -1,6 +1,6 @@
-"""The configuration: TOML, all of it optional, and documented here where it is defined.
+"""Every setting of config.toml, with its default and the explanation that `heliograph config` prints.
 
-Unknown keys and wrong values are refused with their path. Secrets are never part of it.
+All settings are optional. An unknown key or a wrong value is refused with its place in the file. None is a secret.
 """
 
 from __future__ import annotations
@@ -154,7 +154,7 @@ class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
 
     @property
     def privacy(self) -> Privacy:
-        """As the core knows it."""
+        """The same as the core's value."""
         rooms = {Level.FULL: self.full, Level.SENDER: self.sender, Level.HIDDEN: self.hidden}
         return Privacy(
             Level[self.show.upper()],
@@ -188,7 +188,7 @@ class QuietConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     @property
     def parsed_hours(self) -> tuple[Hours, ...]:
-        """Raises UserError."""
+        """The quiet hours as the core's values. Raises UserError if one cannot be understood."""
         try:
             return tuple(map(parse_hours, self.hours))
         except ValueError as error:
@@ -200,7 +200,7 @@ class QuietConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     @property
     def through(self) -> Through:
-        """What pops up all the same."""
+        """What pops up in spite of quiet."""
         return Through(self.highlights, frozenset(self.rooms))
 
 
@@ -267,7 +267,8 @@ class FallbackConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tr
 
     @property
     def fallback(self) -> Fallback | None:
-        """None: there is none. Raises UserError if it cannot work."""
+        """The fallback to keep registered; None: the user wants none. Raises UserError if this one cannot work."""
+        # Either alone counts as wanted: half a fallback is a mistake to be told, and not the same as no fallback.
         if not self.gateway and not self.pushkey:
             return None
         fallback = Fallback(self.gateway, self.pushkey, self.app_id, self.event_id_only)
@@ -361,10 +362,12 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
 
 
 def load_config(file: Path | None = None) -> Config:
-    """The configuration in `file` (in its usual place if None). No file: the defaults. Raises UserError."""
+    """Reads the configuration from `file` (None: from its usual place). Without such a file all settings have their
+    defaults. Raises UserError."""
     file = file or config_file()
     try:
         with file.open("rb") as stream:
+            # One byte more than it may have tells a file that is too large from one that just fits.
             text = stream.read(_MAX_FILE + 1)
     except FileNotFoundError:
         return Config()
@@ -381,7 +384,7 @@ def load_config(file: Path | None = None) -> Config:
 
 
 class ConfigError(ValueError):
-    """What is wrong and where; `hint` says what would be right."""
+    """The text says what is wrong and where; `hint` what would be right."""
 
     def __init__(self, problem: str, hint: str) -> None:
         super().__init__(problem)
@@ -389,7 +392,7 @@ class ConfigError(ValueError):
 
 
 def parse_config(text: str) -> Config:
-    """The configuration that this TOML stands for. Raises ConfigError."""
+    """Reads a configuration from the text of a TOML file. Raises ConfigError."""
     import tomllib  # Only who has a configuration pays for reading it.
 
     try:
@@ -403,7 +406,7 @@ def parse_config(text: str) -> Config:
 
 
 def render_config(config: Config) -> str:
-    """The configuration as TOML, with its documentation as comments. `parse_config` reads it back."""
+    """Writes the configuration as TOML, with each setting's explanation as a comment. `parse_config` reads it back."""
     return "\n".join(_render(config))
 
 

@@ -1,4 +1,4 @@
-"""What is wrong in a configuration, and what to write instead: msgspec's refusals in words, for all TOML files of ours.
+"""Explains a mistake in one of our TOML files: turns msgspec's refusal into what is wrong and what to write instead.
 
 A mistake reads like `[privacy] show: 'sendr' is none of full, sender, hidden`, and its hint like
 `Did you mean 'sender'?`
@@ -16,6 +16,8 @@ from msgspec import Meta, Struct
 
 from heliograph.core.text.clean import clean_line
 
+# msgspec tells the place of a mistake in the text of its error only, and the value not at all: the place is read from
+# that text, and the value looked up in the tree.
 _UNKNOWN = re.compile(r"Object contains unknown field `(?P<name>.*?)`(?: - at `\$(?P<path>[^`]*)`)?\Z", re.DOTALL)
 _WRONG = re.compile(r".* - at `\$(?P<path>[^`]*)`\Z", re.DOTALL)
 _STEP = re.compile(r"\.(?P<name>[^.\[]+)|\[(?P<place>[^\]]*)\]")
@@ -23,11 +25,11 @@ _SHOWN = 60
 _LIKE = 0.6
 
 Mistake: TypeAlias = tuple[str, str]
-"""What is wrong, without a full stop, and what to do."""
+"""What is wrong, as a phrase without a full stop, and a hint what to do, as whole sentences."""
 
 
 def explain_mistake(error: msgspec.ValidationError, tree: Mapping[str, Any], root: type[Struct]) -> Mistake:
-    """Why `tree` is no `root`, whose fields are either values or tables (Structs) of values."""
+    """Explains why msgspec refused to read `tree` as a `root`, the fields of which are values, or tables of values."""
     text = str(error)
     if match := _UNKNOWN.match(text):
         return _explain_unknown(match["name"], tree, _steps(match["path"] or ""), root)
@@ -39,7 +41,7 @@ def explain_mistake(error: msgspec.ValidationError, tree: Mapping[str, Any], roo
 
 
 def describe_values(annotation: Any) -> str:
-    """The values that a field takes, as an explanation above it has them."""
+    """The values that a field takes, as the comment above that field tells them: `true | false`."""
     kind, meta = _kind(annotation), _meta(annotation)
     if get_origin(kind) is Literal:
         return " | ".join(f'"{choice}"' for choice in get_args(kind))
@@ -115,7 +117,7 @@ def _steps(path: str) -> list[str | int]:
 
 
 def _place(text: str) -> int:
-    """msgspec does not say which entry of a table it is about."""
+    """The index of a list's entry. Of a table's entry msgspec tells no name (`[...]`), for which -1 stands."""
     return int(text) if text.isdecimal() else -1
 
 

@@ -1,22 +1,22 @@
-"""What can go wrong, named by what to do about it.
+"""The errors of Heliograph, named by what the caller has to do about each.
 
     HeliographError
-     ├─ UserError            only the user can mend it: one sentence of what is wrong, one of what to do
-     │   └─ StateError       the state folder cannot be used (locked, read-only, newer version)
-     ├─ ServerError          a homeserver call that did not give its answer
-     │   ├─ Unreachable      no (whole, sane) answer came: try again with back-off
+     ├─ UserError            only the user can mend this: one sentence says what is wrong, one what to do
+     │   └─ StateError       the state folder cannot be used (locked, read-only, of a newer version)
+     ├─ ServerError          a request to the homeserver got no usable answer
+     │   ├─ Unreachable      no whole and sane answer came: try again with back-off
      │   │   ├─ Dropped          we closed the connection ourselves, since it may be dead: no trouble by itself
-     │   │   ├─ BadAnswer        something answered, but not as a homeserver in order does
+     │   │   ├─ BadAnswer        something answered, but not as a working homeserver does
      │   │   ├─ AccountLocked    the account is locked, and will be served again once it is unlocked
-     │   │   └─ AnswerTooLarge   the answer went on beyond the limit, and was not read to its end
+     │   │   └─ AnswerTooLarge   the answer went beyond the limit, and was not read to its end
      │   ├─ RateLimited      the server said when to come back
-     │   ├─ Refused          a definite no to this request: do not repeat it unchanged
+     │   ├─ Refused          a definite no: do not repeat the request unchanged
      │   └─ LoggedOut        the access token is no longer good
-     ├─ StorageError         the disk did not take it (full, I/O error): nothing was acknowledged, try again
-     │   └─ Unstorable           the disk is in order, and something in this cannot be kept: leave that out
-         SecretsLocked       the secrets exist and are locked: wait, never treat as absent
+     ├─ StorageError         the disk failed (full, I/O error) and nothing was acknowledged: try again
+     │   └─ Unstorable           the disk works, but one of the values cannot be stored: leave that one out
+     └─ SecretsLocked        the secrets exist and are locked: wait, and never treat them as absent
 
-Kept free of imports: everything may use it.
+This module imports nothing, so that every other may import it.
 """
 
 from __future__ import annotations
@@ -25,20 +25,23 @@ EXIT_OK = 0
 EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NEEDS_LOGIN = 77
-"""Signed out softly: the device and its state are kept, `heliograph login` brings them back."""
+"""Exit status after a soft logout: device and state are kept, and `heliograph login` signs them in again. systemd does
+not restart the service after this status nor after 78 (`RestartPreventExitStatus` in systemd/heliograph.service)."""
 EXIT_CONFIG = 78
-"""Configuration, state or account cannot work until the user changes something."""
+"""Exit status if configuration, state or account cannot work until the user changes something; sysexits.h calls this
+number EX_CONFIG."""
 
 
 class HeliographError(Exception):
-    """Base of everything this program raises on purpose. Its text has no full stop, and fits into a sentence."""
+    """Base of all errors that this program raises on purpose. Its text fits into a sentence, and has no full stop."""
 
     def __init__(self, why: str = "") -> None:
         super().__init__(why.rstrip("."))
 
 
 class UserError(HeliographError):
-    """Only the user can mend it. Shown as two sentences, without a traceback. `title` is a whole one."""
+    """Only the user can mend this. Shown as two sentences, without a traceback: `title` says what is wrong, `hint` what
+    to do. `exit_code` is the status with which a command ends."""
 
     def __init__(self, title: str, hint: str, *, exit_code: int = EXIT_FAILED) -> None:
         super().__init__(title)
@@ -48,14 +51,15 @@ class UserError(HeliographError):
 
 
 class StateError(UserError):
-    """The state folder cannot be used: another daemon has it, it is read-only, or a newer version wrote it."""
+    """The state folder cannot be used: another daemon holds its lock, the disk is read-only, or a newer version of
+    Heliograph wrote there."""
 
     def __init__(self, title: str, hint: str) -> None:
         super().__init__(title, hint, exit_code=EXIT_CONFIG)
 
 
 class ServerError(HeliographError):
-    """A homeserver call did not give its answer."""
+    """A request to the homeserver got no usable answer."""
 
 
 class Unreachable(ServerError):
@@ -63,14 +67,14 @@ class Unreachable(ServerError):
 
 
 class Dropped(Unreachable):
-    """The connection was closed by ourselves, while the answer was waited for."""
+    """We closed the connection ourselves while waiting for the answer."""
 
     def __init__(self) -> None:
         super().__init__("the connection was dropped")
 
 
 class BadAnswer(Unreachable):
-    """5xx, a redirect, HTML from a proxy, broken JSON. `status` is the HTTP status it came with."""
+    """5xx, a redirect, HTML from a proxy, or broken JSON. `status` is the HTTP status of that answer."""
 
     def __init__(self, status: int, why: str) -> None:
         super().__init__(why)
@@ -78,19 +82,19 @@ class BadAnswer(Unreachable):
 
 
 class AccountLocked(Unreachable):
-    """M_USER_LOCKED (https://spec.matrix.org/v1.16/client-server-api/#account-locking): whoever runs the homeserver
-    keeps the user out for a while. Device, token and keys stay as they are."""
+    """M_USER_LOCKED (https://spec.matrix.org/v1.16/client-server-api/#account-locking): the homeserver's operator keeps
+    the user out for a while. Device, access token and keys stay valid."""
 
     def __init__(self) -> None:
         super().__init__("the account is locked by the homeserver")
 
 
 class AnswerTooLarge(Unreachable):
-    """The answer is larger than the request allowed for."""
+    """The answer is larger than the limit that goes with its request."""
 
 
 class RateLimited(ServerError):
-    """429. `after` is the number of seconds the server asked for, or None if it named none."""
+    """429. `after`: the seconds to wait that the server asked for, or None if it named none."""
 
     def __init__(self, why: str, after: float | None) -> None:
         super().__init__(why)
@@ -98,7 +102,7 @@ class RateLimited(ServerError):
 
 
 class Refused(ServerError):
-    """A definite no: 4xx with or without a Matrix error code (`errcode` is "" when there was none)."""
+    """A definite no: a 4xx answer. `errcode` is the Matrix error code, or "" if the answer had none."""
 
     def __init__(self, status: int, errcode: str, why: str) -> None:
         super().__init__(why)
@@ -107,7 +111,8 @@ class Refused(ServerError):
 
     @property
     def is_unrecognized(self) -> bool:
-        """The homeserver has no such endpoint, or not with this method. Any other no is to this one request.
+        """True if the homeserver has no such endpoint, or not with this HTTP method. Any other refusal is of this one
+        request.
 
         https://spec.matrix.org/v1.18/client-server-api/#common-error-codes
         """
@@ -115,8 +120,10 @@ class Refused(ServerError):
 
 
 class LoggedOut(ServerError):
-    """401 M_UNKNOWN_TOKEN. `soft`: the device and its keys still exist on the server. One answer may be wrong (a worker
-    that lags behind, a backup that was played back): what is done for good is done only once it is confirmed."""
+    """401 M_UNKNOWN_TOKEN. `soft`: the device and its keys still exist on the server.
+
+    One such answer may be wrong (a worker that lags behind, a database restored from a backup), so nothing is deleted
+    before `loops.sync.sign_out` has had the sign-out confirmed."""
 
     def __init__(self, *, soft: bool) -> None:
         super().__init__("signed out softly" if soft else "signed out")
@@ -124,12 +131,13 @@ class LoggedOut(ServerError):
 
 
 class StorageError(HeliographError):
-    """The disk did not take a write, or could not be read. Nothing of the transaction was kept."""
+    """The disk did not take a write, or could not be read. The whole transaction was undone."""
 
 
 class Unstorable(StorageError):
-    """Something in it breaks a rule of the database, or is none of its types. Trying again does not mend it."""
+    """One of the values breaks a constraint of the database, or is of no type that SQLite can store. Trying again does
+    not help."""
 
 
 class SecretsLocked(HeliographError):
-    """The Secret Service holds the secret but is locked; unlocking was not possible or was dismissed."""
+    """The Secret Service is locked, and may hold the secret; unlocking was not possible, or the user dismissed it."""

@@ -1,1 +1,1 @@
-"""What clients and servers of HTTP share, whoever talks: requests made once, why one failed, what a listener logs."""
+"""Shared by all HTTP clients and servers: requests that are sent only once, the reason why one failed, a quiet log."""

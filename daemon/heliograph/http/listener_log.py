@@ -1,4 +1,4 @@
-"""The log of an HTTP server that strangers reach: faults of ours are in it, and not what they send or that they go."""
+"""The log of an HTTP server that strangers reach: it has our own faults, and neither their garbage nor lost sockets."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from aiohttp.http_exceptions import HttpProcessingError
 
 
 def listener_log(name: str) -> logging.Logger:
-    """For aiohttp's `logger`, which otherwise gets a traceback for each request that cannot be parsed."""
+    """The logger to give aiohttp as `logger`. Without its filter, each request that cannot be parsed logs a traceback,
+    so that any stranger could fill the disk."""
     log = logging.getLogger(name)
     log.addFilter(_is_ours)
     return log

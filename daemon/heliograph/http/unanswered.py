@@ -1,6 +1,6 @@
-"""Why a request over HTTP was not answered, in words for people: the one place where aiohttp's errors are read.
+"""Words for people why an HTTP request got no answer: the only place that looks into aiohttp's errors.
 
-Each is a phrase without a full stop, which goes after "... cannot be reached: ".
+Each is a phrase without a full stop, which fits behind "... cannot be reached: ".
 """
 
 from __future__ import annotations
@@ -19,18 +19,19 @@ _LIMIT = 200
 _TLS_SPOKEN_TO_NONE = frozenset(
     {"WRONG_VERSION_NUMBER", "HTTP_REQUEST", "PACKET_LENGTH_TOO_LONG", "RECORD_LAYER_FAILURE"}
 )
-"""How OpenSSL calls it if the other side speaks in clear."""
+"""OpenSSL's reasons if the other side answers a TLS handshake in clear text."""
 _NO_WAY = frozenset({errno.ENETUNREACH, errno.EHOSTUNREACH, errno.ENETDOWN, errno.EHOSTDOWN, errno.EADDRNOTAVAIL})
 
-# X509_verify_cert_error_string(3)
+# Codes of X509_verify_cert_error_string(3). Python passes on the number, and has no names for these.
 _NOT_YET_VALID, _EXPIRED = 9, 10
 _SELF_SIGNED = frozenset({18, 19})
 _WRONG_NAME = frozenset({62, 64})
 
 
 def word_unanswered(error: BaseException) -> str:
-    """`error` is what aiohttp raised, or the operating system below it."""
+    """The phrase for `error`, which aiohttp or the operating system below raised."""
     match error:
+        # From the special to the general: most of aiohttp's errors are subclasses of others further down.
         case TimeoutError():
             return "no answer in time"
         case aiohttp.ClientConnectorDNSError():

@@ -9,26 +9,27 @@ from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import DesktopSignal, Notification, Picture, Popup
 from heliograph.core.pushers.handoff import Signs
-from heliograph.core.pushers.pusher import Pusher as Pusher
 
 
 class Desktop(Protocol):
-    """Where notifications appear. Every call ends within seconds, in an outcome, never in an exception."""
+    """A place where notifications appear. Each call ends within seconds and returns an outcome; none raises."""
 
     name: str
+    """Which kind of place, in the words of the setting `backend`."""
 
     @property
     def server_name(self) -> str | None:
-        """What shows them at the moment, for people; None while nothing does."""
+        """The name of the program that shows notifications at the moment, for people; None while there is none."""
         ...
 
     @property
     def is_inhibited(self) -> bool:
-        """The desktop's own "do not disturb" is on, as far as it tells: what is shown is only kept in its list."""
+        """True while the desktop's own "do not disturb" is on, as far as it tells: it keeps notifications in its list
+        without showing them."""
         ...
 
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
-        """Calls `listener` for every signal from now on; a ServerChanged with the present server comes first."""
+        """Calls `listener` with each signal from now on; the first is a ServerChanged that names the present server."""
         ...
 
     async def show(
@@ -36,34 +37,37 @@ class Desktop(Protocol):
     ) -> Done[Popup] | RetryLater | Declined | NeedsUser: ...
     async def close(self, popup: Popup) -> Done[None] | RetryLater | Declined | NeedsUser: ...
     async def shut(self) -> None:
-        """Let go of the bus; popups stay on screen."""
+        """Closes the connection to the bus; popups stay on screen."""
         ...
 
 
 class Presence(Protocol):
-    """Whether the user is at this desktop, as far as the session tells. It decides nothing."""
+    """Watches for signs that the user is at this desktop. Whether those mean "present" is `core.pushers.handoff`'s."""
 
     @property
     def signs(self) -> Signs:
-        """As they are now."""
+        """The signs as they are now."""
         ...
 
     def listen(self, listener: Callable[[Signs], None]) -> None:
-        """Calls `listener` at once, and for every change from now on."""
+        """Calls `listener` with the signs at once, and again after each change."""
         ...
 
     @property
     def holds_sleep_up(self) -> bool:
-        """Whether the machine, before it sleeps, waits some seconds for `let_sleep`."""
+        """True if the machine waits up to some seconds for `let_sleep` before it goes to sleep."""
         ...
 
     def let_sleep(self) -> None:
-        """Everything is handed over. Holds until the machine has slept and woken."""
+        """Lets the machine go to sleep, since everything is handed over. Once it has woken, it waits again."""
         ...
 
-    async def start(self) -> bool: ...
+    async def start(self) -> bool:
+        """Begins to watch. Returns whether there is a system bus; one that is missing is looked for again."""
+        ...
+
     async def stop(self) -> None:
-        """No call comes after this."""
+        """Ends the watching. No listener is called afterwards."""
         ...
 
 
@@ -71,11 +75,14 @@ class Pictures(Protocol):
     """Pictures of people and rooms."""
 
     async def fetch(self, uris: Collection[str]) -> Mapping[str, Picture]:
-        """Those of these mxc: URIs that can be had in a short time, small. Never raises."""
+        """Small pictures by their mxc: URI, of those URIs that can be fetched in a short time. Never raises."""
         ...
 
 
 class Opener(Protocol):
     """Opens a room in the user's Matrix client."""
 
-    async def open(self, room_id: RoomId | None, event_id: EventId | None, token: str | None) -> bool: ...
+    async def open(self, room_id: RoomId | None, event_id: EventId | None, token: str | None) -> bool:
+        """Opens the room at this event; without a room, only the client. `token`: the activation token of the click,
+        with which a Wayland compositor lets the client take the focus. Returns False if nothing could be started."""
+        ...

@@ -1,4 +1,4 @@
-"""Our device's keys, and those that open others' messages."""
+"""Encryption as the sync loop uses it: our device's keys, and the room keys that open others' messages."""
 
 from __future__ import annotations
 
@@ -7,30 +7,31 @@ from typing import Protocol
 
 from heliograph.core.encryption.values import Clear, KeyUpload, Locked, Taken
 from heliograph.core.events import Event
-from heliograph.core.pushers.pusher import Pusher as Pusher
 
 
 class Encryption(Protocol):
-    """Our device's keys, and those that open others' messages. Each method is one transaction, and raises StorageError
-    if the disk fails, but nothing for what strangers send."""
+    """Keeps our device's keys, and decrypts with the room keys of others. Each method is one transaction, and raises
+    StorageError if the disk fails; whatever strangers send is an outcome, and raises nothing."""
 
     async def take(self, to_device: Sequence[bytes]) -> Taken:
-        """Commits what to-device events bring, before /sync acknowledges (and the server deletes) them. An event that
-        was taken before is passed over."""
+        """Commits the keys that to-device events bring. Call this before the next /sync, which acknowledges the events
+        and lets the server delete them. An event that was taken before is passed over."""
         ...
 
     async def decrypt(self, events: Sequence[Event]) -> list[Clear | Locked]:
-        """What each of these `m.room.encrypted` events says."""
+        """Decrypts these `m.room.encrypted` events: one outcome for each, in their order."""
         ...
 
     async def keys_to_upload(self, *, one_time_keys: int, is_fallback_used: bool, now_ms: int) -> KeyUpload:
-        """What our device is to publish, on disk before it is returned; the same again until it is confirmed.
+        """The keys that our device has to publish. They are on disk before this returns, and are returned again until
+        they are confirmed.
 
-        `one_time_keys`: how many the server has. `is_fallback_used`: it says that the fallback key was."""
+        `one_time_keys`: how many the server has. `is_fallback_used`: the server says that the fallback key was used."""
         ...
 
     async def confirm_upload(self, *, is_device_published: bool) -> None:
-        """What was last to be published is not sent again. `is_device_published`: the device's own keys neither."""
+        """Marks the keys of the last `keys_to_upload` as published, and if `is_device_published` the device's own
+        identity keys as well."""
         ...
 
     async def close(self) -> None: ...

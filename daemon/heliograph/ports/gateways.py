@@ -1,4 +1,4 @@
-"""A push gateway that waits for what the desktop has shown."""
+"""Push gateways as loops use them: a relay that delays pushes to the phone until the desktop had its chance."""
 
 from __future__ import annotations
 
@@ -6,12 +6,12 @@ from collections.abc import Collection
 from typing import Protocol
 
 from heliograph.core.ids import EventId
-from heliograph.core.pushers.pusher import Pusher as Pusher
 
 
 class PushRelay(Protocol):
-    """A relay that is a gateway only, and waits with pushes for what we have shown."""
+    """A relay that is only a gateway, which holds each push until we have shown its message, or for some seconds."""
 
     async def acknowledge(self, event_ids: Collection[EventId], present_ms: int) -> None:
-        """These need not ring elsewhere, and we are here for so long; 0: the user is not. Raises ServerError."""
+        """Tells the relay that these events need not ring elsewhere, and that the user is at this desktop for the next
+        `present_ms` milliseconds (0: not at all). Raises ServerError."""
         ...

@@ -1,4 +1,4 @@
-"""The homeserver of one account: what is asked of it, and what it answers."""
+"""The homeserver as loops use it: requests to it, and its answers as values."""
 
 from __future__ import annotations
 
@@ -9,52 +9,55 @@ from typing import Protocol
 from heliograph.core.events import Event, Json, Malformed, ServerNotification, Sync
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.push.changes import RuleChange
-from heliograph.core.pushers.pusher import Pusher as Pusher
+from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.room import RoomFacts
 
 
 @dataclass(frozen=True, slots=True)
 class Features:
-    """What GET /versions told."""
+    """What the homeserver can do, by its answer to GET /versions."""
 
     versions: tuple[str, ...] = ()
     has_direct_push: bool = False
-    """MSC3361: `org.matrix.msc3361`, or the stable name."""
+    """Direct push (MSC3361): a /sync tells which of its events ring."""
     has_remote_toggle: bool = False
-    """MSC3881: pushers have `enabled` and `device_id`."""
+    """MSC3881: pushers have `enabled` and `device_id`, so that one client can switch those of another."""
     software: str | None = None
-    """Name of the server software, where it tells (GET /_matrix/federation/v1/version)."""
+    """Name of the server software, if it tells (GET /_matrix/federation/v1/version)."""
 
 
 @dataclass(frozen=True, slots=True)
 class SyncRequest:
-    """What to ask of GET /sync. Built by the sync loop, written as an inline filter by the homeserver edge."""
+    """One GET /sync. The sync loop chooses the contents; `homeserver.sync_filter` writes them as an inline filter."""
 
     since: str | None
-    """None: the first sync ever, which asks for no rooms and returns at once."""
+    """The `next_batch` of the sync before; None: the first sync ever, which asks for no rooms and returns at once."""
     timeout_ms: int
+    """How long the homeserver may wait for news before it answers."""
     receipts_in: frozenset[RoomId] | None = frozenset()
-    """Rooms whose receipts are wanted (those with an open delivery); None: every room, for catching up."""
+    """The rooms of which receipts are wanted, those with an open delivery; None: all rooms, for catching up."""
     event_types: frozenset[str] | None = None
-    """Timeline event types wanted; None: all."""
+    """The types of timeline events that are wanted; None: all."""
     timeline_limit: int = 20
+    """At most so many timeline events of each room; a room with more comes with a gap (`limited`)."""
 
     @property
     def is_narrow(self) -> bool:
-        """Whether it names rooms or event types, which a homeserver may refuse."""
+        """True if the request names rooms or event types, which a homeserver may refuse."""
         return self.receipts_in is not None or self.event_types is not None
 
     def widened(self) -> SyncRequest:
-        """The same for all rooms and event types, and without waiting: whether it is refused shows at once."""
+        """The same request for all rooms and event types, without waiting, so that a second refusal shows at once."""
         return replace(self, receipts_in=None, event_types=None, timeout_ms=0)
 
 
 @dataclass(frozen=True, slots=True)
 class NotificationsPage:
-    """One page of GET /notifications, newest first on most servers: sort by `ts`."""
+    """One page of GET /notifications. Most servers list the newest first, but not all: sort by `ts`."""
 
     notifications: tuple[ServerNotification | Malformed, ...]
     next_token: str | None
+    """The `since` of the next page; None: this is the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,6 +66,7 @@ class MessagesPage:
 
     events: tuple[Event | Malformed, ...]
     end: str | None
+    """The `since` of the next page; None: this is the last."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,9 +78,9 @@ class Member:
 
 
 class Homeserver(Protocol):
-    """The Client-Server API for one signed-in device. Every call is bounded in time and size.
+    """The Client-Server API for one signed-in device. Each call is bounded in time and size.
 
-    Every method raises `ServerError` (Unreachable, RateLimited, Refused, LoggedOut) and nothing else.
+    Each method raises `ServerError` (Unreachable, RateLimited, Refused, LoggedOut) and nothing else.
     """
 
     user_id: UserId
@@ -84,28 +88,31 @@ class Homeserver(Protocol):
 
     async def features(self) -> Features: ...
     async def whoami(self) -> None:
-        """Returns if the access token is good."""
+        """Returns if the homeserver takes our access token, and raises LoggedOut if not."""
         ...
 
     async def sync(self, request: SyncRequest) -> Sync: ...
     async def push_rules(self) -> Json:
-        """`{"global": {...}}`."""
+        """The user's push rules as `{"global": {...}}`."""
         ...
 
     async def room_facts(self, room_ids: Collection[RoomId]) -> dict[RoomId, RoomFacts]:
-        """Complete facts of the rooms the server would tell about, in as few requests as possible. A room that it
-        refuses to tell about is left out."""
+        """The complete facts of these rooms, in as few requests as possible. A room is left out if the server refuses
+        to tell about it."""
         ...
 
     async def open_invites(self, room_ids: Collection[RoomId]) -> frozenset[RoomId]:
-        """Those of these rooms that the user is invited to now, as far as the server tells."""
+        """Those of these rooms to which the user is invited now, as far as the server tells."""
         ...
 
     async def member(self, room_id: RoomId, user_id: UserId) -> Member:
-        """Blank if there is none, or the room is not ours to look into."""
+        """A blank Member if there is none, or if the user may not look into the room."""
         ...
 
-    async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage: ...
+    async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage:
+        """What rang lately, by the homeserver. `since`: a page's `next_token`, or None for the first page."""
+        ...
+
     async def messages(
         self,
         room_id: RoomId,
@@ -115,21 +122,22 @@ class Homeserver(Protocol):
         limit: int,
         event_types: frozenset[str] | None = None,
     ) -> MessagesPage:
-        """`event_types` as in SyncRequest. Raises Refused if the room is not ours to look into."""
+        """Events before `since`, back to `until`. `event_types` as in SyncRequest. Raises Refused if the user may not
+        look into the room."""
         ...
 
     async def event(self, room_id: RoomId, event_id: EventId) -> Event | Malformed:
-        """Raises Refused if there is no such event, or none that the user may see."""
+        """One event. Raises Refused if there is no such event, or the user may not see it."""
         ...
 
     async def pushers(self) -> tuple[Pusher, ...]: ...
     async def set_pusher(self, pusher: Pusher) -> None: ...
     async def remove_pusher(self, app_id: str, pushkey: str) -> None:
-        """There is none of this name afterwards."""
+        """Removes this pusher. Returns as well if there was none."""
         ...
 
     async def drop_connections(self) -> None:
-        """Close pooled connections, which may be half-open after suspend, and end a running poll with Unreachable."""
+        """Closes all connections, which may be dead after the machine slept, and ends a running poll with Dropped."""
         ...
 
     async def close(self) -> None: ...
@@ -137,13 +145,14 @@ class Homeserver(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class PublishedKeys:
-    """What POST /keys/query told: signed objects as they came, whose signatures nobody has checked yet."""
+    """The answer to POST /keys/query: signed objects as they came. Nobody has checked their signatures yet."""
 
     devices: Mapping[str, Mapping[str, Json]]
-    """By user id and device id."""
+    """Device keys by user id and device id."""
     master: Mapping[str, Json]
-    """By user id, as below."""
+    """Master keys by user id."""
     self_signing: Mapping[str, Json]
+    """Self-signing keys by user id."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -156,9 +165,9 @@ class BackupVersion:
 
 
 class Keys(Protocol):
-    """Keys and to-device messages at the homeserver, for one signed-in device. Every call is bounded in time and size.
+    """Keys and to-device messages at the homeserver, for one signed-in device. Each call is bounded in time and size.
 
-    Every method raises `ServerError` (Unreachable, RateLimited, Refused, LoggedOut) and nothing else.
+    Each method raises `ServerError` (Unreachable, RateLimited, Refused, LoggedOut) and nothing else.
     """
 
     user_id: UserId
@@ -167,25 +176,28 @@ class Keys(Protocol):
     async def upload_keys(
         self, *, device_keys: Json | None = None, one_time_keys: Json | None = None, fallback_keys: Json | None = None
     ) -> Mapping[str, int]:
-        """How many one-time keys the server has now, by algorithm; one that is absent has none."""
+        """Publishes our keys. Returns how many one-time keys the server has now, by algorithm; an algorithm that is
+        not named there has none."""
         ...
 
     async def query_keys(self, user_ids: Collection[UserId]) -> PublishedKeys:
-        """Users whose homeserver did not answer in ten seconds are missing."""
+        """The published keys of these users. A user is missing if their homeserver did not answer within 10 s."""
         ...
 
     async def claim_keys(self, devices: Mapping[UserId, Mapping[str, str]]) -> Mapping[str, Mapping[str, Json]]:
-        """One-time keys (`{key id: signed key}`) of devices, by user id and device id; `devices` names algorithms."""
+        """One one-time key of each device, as `{key id: signed key}` by user id and device id. `devices` has the wanted
+        algorithm by user id and device id."""
         ...
 
     async def upload_signatures(self, signed: Mapping[UserId, Mapping[str, Json]]) -> None:
-        """Signed objects by user id and device id or public key. Refused if the server took not all of them."""
+        """Publishes signed objects, by user id and then device id or public key. Raises Refused unless the server took
+        all of them."""
         ...
 
     async def send_to_device(
         self, type_: str, messages: Mapping[UserId, Mapping[str, Json]], transaction_id: str
     ) -> None:
-        """Contents by user id and device id. The same transaction again is sent once."""
+        """Sends contents, by user id and device id. The homeserver sends a repeated transaction only once."""
         ...
 
     async def account_data(self, type_: str) -> Json | None:
@@ -194,56 +206,58 @@ class Keys(Protocol):
 
     async def backup_version(self) -> BackupVersion | None: ...
     async def backed_up_key(self, version: str, room_id: RoomId, session_id: str) -> Json | None:
-        """One room key as the backup holds it (`session_data` is encrypted); None if it holds none."""
+        """One room key as the backup holds it, with `session_data` encrypted; None if the backup does not have it."""
         ...
 
 
 @dataclass(frozen=True, slots=True)
 class Audience:
-    """Who may read what is sent into a room, and how it must be sent. Members are told of encrypted rooms only."""
+    """Who may read a message to a room, and how it must be sent. The members are filled in for encrypted rooms only."""
 
     joined: frozenset[UserId]
     invited: frozenset[UserId] = frozenset()
+    """They get room keys as well, unless `history_visibility` is "joined"."""
     encryption: Json | None = None
-    """Content of `m.room.encryption`; None: the room is not encrypted."""
+    """The content of `m.room.encryption`; None: the room is not encrypted."""
     history_visibility: str = "shared"
 
 
 class Rooms(Protocol):
-    """Sending into a room. Every method raises ServerError."""
+    """Sends into rooms. Each method raises ServerError."""
 
     async def audience(self, room_id: RoomId) -> Audience:
-        """Raises UserError for an encrypted room of too many."""
+        """Who would read a message to this room now. Raises UserError if an encrypted room has too many members."""
         ...
 
     async def send(self, room_id: RoomId, type_: str, content: Json, transaction_id: str) -> EventId:
-        """The event's id. The same transaction again is sent once."""
+        """Sends an event and returns its id. The homeserver sends a repeated transaction only once."""
         ...
 
 
 class RoomActions(Protocol):
-    """What the user does in rooms by the buttons of a popup. Every method raises ServerError."""
+    """What the user does in rooms by the buttons of a popup. Each method raises ServerError."""
 
     user_id: UserId
 
     async def mark_read(self, room_id: RoomId, event_id: EventId, *, is_public: bool) -> None:
-        """Up to this event, threads included, in all of the user's clients."""
+        """Marks the room as read up to this event, threads included, in all of the user's clients. `is_public`: the
+        other members see that."""
         ...
 
     async def join(self, room_id: RoomId) -> None:
-        """Accepts an invite; a room on another server may take a minute."""
+        """Accepts an invite. For a room on another server, the homeserver may take a minute to answer."""
         ...
 
     async def leave(self, room_id: RoomId) -> None:
-        """Leaves the room, or declines the invite. It is none of the user's rooms afterwards."""
+        """Leaves the room, or declines the invite. Returns as well if the user was not in the room."""
         ...
 
     async def add_direct(self, room_id: RoomId, user_id: UserId) -> None:
-        """The room is a conversation with this user (m.direct), in all of the user's clients."""
+        """Marks the room as a conversation with this user (`m.direct`), in all of the user's clients."""
         ...
 
     async def push_rules(self) -> Json:
-        """The `global` ones."""
+        """The user's push rules, the value of `global`."""
         ...
 
     async def change_push_rules(self, change: RuleChange) -> None: ...

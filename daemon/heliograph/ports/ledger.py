@@ -1,4 +1,4 @@
-"""The account's memory, and what became of what it holds."""
+"""The ledger as loops use it: what an account remembers of events, deliveries, popups and rooms."""
 
 from __future__ import annotations
 
@@ -11,7 +11,6 @@ from heliograph.core.encryption.values import RoomKey
 from heliograph.core.ids import EventKey, RoomId, UserId
 from heliograph.core.popups.quiet import Through
 from heliograph.core.push.timed_mute import TimedMute
-from heliograph.core.pushers.pusher import Pusher as Pusher
 from heliograph.core.pushers.pusher import PusherKey
 from heliograph.core.record import (
     AccountState,
@@ -28,13 +27,14 @@ from heliograph.core.summary.unread import UnreadRoom
 
 @dataclass(frozen=True, slots=True)
 class Settlement:
-    """What became of one delivery at the desktop."""
+    """One move of a delivery (`core.delivery`), which the desktop or the user caused."""
 
     event_id: EventKey
     move: Move
     due_ms: int = 0
-    """With Move.FAILED: when to try again."""
+    """With Move.FAILED: when to try again, in ms since 1970."""
     why: str = ""
+    """The reason, for `heliograph explain`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,62 +42,64 @@ class Committed:
     """What a commit left in the ledger."""
 
     new: int
-    """Deliveries that were not known before."""
+    """Number of deliveries that were not known before."""
     open_rooms: frozenset[RoomId]
-    """As `Ledger.rooms_with_open_deliveries`."""
+    """As from `Ledger.rooms_with_open_deliveries`."""
 
 
 class Ledger(Protocol):
-    """The account's memory. Each method is one transaction; each raises StorageError if the disk fails."""
+    """The account's memory. Each method is one transaction, and raises StorageError if the disk fails, or UserError if
+    the file is damaged. Times are in ms since 1970."""
 
     async def account(self) -> AccountState: ...
     async def set_pusher_enabled(self, is_enabled: bool) -> None: ...
     async def set_switched_off(self, keys: Collection[PusherKey]) -> None:
-        """The pushers that the handoff switched off, instead of those before."""
+        """Replaces the list of pushers that the handoff has switched off, and must switch on again."""
         ...
 
     async def set_fallback(self, key: PusherKey | None) -> None:
-        """The fallback's pusher as it was registered last."""
+        """Remembers under which key the fallback's pusher was last registered; None: it is removed."""
         ...
 
     async def rooms(self, room_ids: Collection[RoomId], names_of: Collection[UserId]) -> dict[RoomId, RoomRecord]:
-        """Known rooms among these; each with the known display names of `names_of`."""
+        """Those of these rooms that the ledger knows, each with the display names that it knows of `names_of`."""
         ...
 
     async def open_deliveries(self, room_ids: Collection[RoomId]) -> list[Delivery]:
-        """Unread deliveries (`core.delivery.OPEN_STATES`) of these rooms, in order of position."""
+        """Unread deliveries of these rooms (`core.delivery.OPEN_STATES`), in the order of the timeline."""
         ...
 
     async def rooms_with_open_deliveries(self) -> frozenset[RoomId]:
-        """Rooms with something that reading elsewhere could settle: what waits for its key, too, and neither invites
-        nor notices of our own."""
+        """Rooms with deliveries that a receipt of another device could settle, including events that wait for their
+        room keys. Invites and our own notices have no receipts, so they do not count."""
         ...
 
     async def positions(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
-        """Positions of the judged events among these."""
+        """The place in the timeline of those of these events that were judged; the others are left out."""
         ...
 
     async def locked_events(self, keys: Collection[RoomKey] | None) -> list[LockedEvent]:
-        """Events that are kept until one of these keys comes (None: any key), in order of position."""
+        """Events that wait for one of these room keys (None: for any key), in the order of the timeline."""
         ...
 
     async def locked_in(self, room_ids: Collection[RoomId]) -> list[LockedEvent]:
-        """Events of these rooms that are kept until their keys come."""
+        """Events of these rooms that wait for their room keys."""
         ...
 
     async def commit(self, plan: Plan, now_ms: int) -> Committed:
-        """Everything of the plan, or nothing."""
+        """Writes the whole plan and the sync token, or nothing. Raises Unstorable if a value cannot be stored."""
         ...
 
     async def agenda(self, now_ms: int, latest_ms: int | None = None, through: Through | None = None) -> Agenda:
-        """What there is to show, or with `through` what there is in spite of quiet. Due are PENDING deliveries whose
-        time has come by `now_ms`, and those that would not come before `latest_ms`, if that is given: they were put off
-        by a clock that was wrong."""
+        """What there is to show now. With `through`, only what may pop up in spite of quiet.
+
+        A PENDING delivery is due if its time has come by `now_ms`. One that is put off until after `latest_ms` is due
+        as well: no delivery is put off for so long, so the clock was wrong then."""
         ...
 
     async def popups(self) -> list[PopupRecord]: ...
     async def shown_in(self, key: str) -> list[Delivery]:
-        """SHOWN deliveries of this popup, in order of position."""
+        """The deliveries that this popup shows (State.SHOWN), in the order of the timeline."""
         ...
 
     async def settle(
@@ -107,43 +109,46 @@ class Ledger(Protocol):
         shown: PopupRecord | None = None,
         closed: str | None = None,
     ) -> None:
-        """Moves of deliveries; `shown` replaces the record of its popup (and is where Move.SHOWN and Move.REPLACED
-        put their deliveries), `closed` is the key of a popup that is gone. Moves that no longer fit are passed over."""
+        """Moves deliveries to their next state. `shown` replaces the record of a popup, and Move.SHOWN and
+        Move.REPLACED put their deliveries into that popup; `closed` is the key of a popup that is gone.
+
+        A move that no longer fits its delivery's state is passed over: a sync may have settled it meanwhile."""
         ...
 
     async def forget_popup_ids(self, server: str | None) -> None:
-        """The notification server changed: popups of any other life are unknown ids now (ServerRestarted)."""
+        """Forgets the ids of all popups but those of this life of the notification server (None: of all). Another
+        server, or the same one after a restart, would take such an id for that of somebody else's notification."""
         ...
 
     async def counts(self) -> dict[str, int]:
-        """Deliveries by state's value, for `heliograph status`."""
+        """The number of deliveries in each state, by the state's value, for `heliograph status`."""
         ...
 
     async def unread(self, messages: int = 0) -> tuple[UnreadRoom, ...]:
-        """Rooms with something unread, the one with the newest first; each with as many of its newest messages."""
+        """Rooms with unread deliveries, the one with the newest first; each with up to `messages` of its newest."""
         ...
 
     async def erase_history(self, *, with_unread: bool = False) -> int:
-        """Forget all that rang and is no longer unread, or neither waits nor is on screen, but for event ids. How many
-        rang among it."""
+        """Forgets the contents of all deliveries that are read; `with_unread`: also of those that are unread and
+        neither wait nor are on screen. Event ids stay, so that none rings again. Returns the number of deliveries."""
         ...
 
     async def change(self, changes: Sequence[Change]) -> None:
-        """What changes without a sync. One that no longer fits its delivery is passed over."""
+        """Makes changes to deliveries that no sync caused. One that no longer fits its delivery is passed over."""
         ...
 
     async def mutes(self) -> list[TimedMute]:
-        """Rooms that are mute for a time, the one that ends first first."""
+        """Rooms that are muted for a time, the one that ends first at the front."""
         ...
 
     async def keep_mute(self, mute: TimedMute) -> None:
-        """Instead of that of the same room, if there is one."""
+        """Remembers this mute, in place of an earlier one of the same room."""
         ...
 
     async def forget_mute(self, room_id: RoomId) -> None: ...
     async def prune(self, before_ms: int) -> None:
-        """Forget judged events, settled deliveries, unused names, and deliveries SHOWN by no known popup, that are
-        older; and rooms of which nothing at all is known any longer."""
+        """Forgets judged events, settled deliveries, unused display names and deliveries that are SHOWN in no known
+        popup, if they are older than that; then rooms of which nothing is left."""
         ...
 
     async def close(self) -> None: ...

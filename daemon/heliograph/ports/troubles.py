@@ -1,19 +1,19 @@
-"""Where the user is told of trouble."""
+"""How any part of an account tells the user of trouble."""
 
 from __future__ import annotations
 
 from typing import Protocol
 
-from heliograph.core.pushers.pusher import Pusher as Pusher
 
 
 class Troubles(Protocol):
-    """Where the user is told of trouble (`loops.delivery.notices.Notices`)."""
+    """Tells the user of trouble, as a notification (`loops.delivery.notices.Notices`)."""
 
     def tell(self, title: str, hint: str, *, about: str = "") -> None:
-        """What is wrong, and what to do. `about` names trouble that lasts, and is told once until it is withdrawn."""
+        """Shows what is wrong (`title`) and what to do (`hint`). `about` names a trouble that lasts: told once, it is
+        not told again until it was withdrawn."""
         ...
 
     def withdraw(self, about: str) -> None:
-        """It is over: the next time is told anew. Nothing if it was not told."""
+        """Takes the notification of this trouble back, since the trouble is over. Does nothing if it was not told."""
         ...

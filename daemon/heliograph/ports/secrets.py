@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 
-
 class SecretStore(Protocol):
     """Keeps the secrets of accounts, as one JSON text (`secrets.secret`) for each user id."""
 

@@ -5,7 +5,6 @@ from __future__ import annotations
 from typing import Protocol
 
 
-
 class Troubles(Protocol):
     """Tells the user of trouble, as a notification (`loops.delivery.notices.Notices`)."""
 

@@ -1,9 +1,9 @@
-"""Where an account's access token lives. Chosen at login, recorded in account.json, and never silently changed.
+"""Stores for an account's access token. The user chooses one at login; account.json records the choice for good.
 
-secret           what is kept: the access token and the key of the encryption store
-secret_service   a keyring, over D-Bus (the Secret Service of freedesktop)
+secret           the value in the store: the access token and the key of the encryption store
+secret_service   a keyring, over D-Bus (the Secret Service API of freedesktop)
 secret_file      a file of mode 0600 in the account's folder
-credential       what systemd hands to the unit, read-only
+credential       a file that systemd hands to the unit, read-only
 """
 
 from __future__ import annotations
@@ -17,9 +17,9 @@ from heliograph.ports.secrets import SecretStore
 
 
 def open_secrets(kind: Secrets, *, on_prompt: Callable[[], None] = lambda: None) -> SecretStore:
-    """The store that this account's secret lives in, as recorded at login; a credential from systemd comes first.
+    """Opens the store that was chosen at login. If systemd hands credentials to this process, they are looked at first.
 
-    `on_prompt` is called when a keyring asks the user to unlock it, which is waited for.
+    `on_prompt` is called when a keyring is about to ask the user for its password; the store then waits for the answer.
     """
     store = _recorded_store(kind, on_prompt)
     if folder := os.environ.get("CREDENTIALS_DIRECTORY"):

@@ -1,4 +1,4 @@
-"""The secret as systemd hands it to the unit (LoadCredential=, systemd.exec(5)). Read-only."""
+"""Reads the secret from a credential that systemd hands to the unit (LoadCredential=, systemd.exec(5))."""
 
 from __future__ import annotations
 
@@ -13,9 +13,10 @@ _MAX_SECRET = 64 * 1024
 
 
 class Credential:
-    """The credential `heliograph-alice@example.org` for @alice:example.org, where there is one; else another store.
+    """Reads the credential `heliograph-alice@example.org` for @alice:example.org; without one, uses `otherwise`.
 
-    `folder` is what systemd names in $CREDENTIALS_DIRECTORY.
+    `folder` is the value of $CREDENTIALS_DIRECTORY. `save` and `delete` raise UserError if there is a credential, since
+    only the unit's settings can change that.
     """
 
     def __init__(self, folder: Path, otherwise: SecretStore) -> None:
@@ -52,7 +53,7 @@ class Credential:
 
 
 def credential_name(user_id: str) -> str:
-    """The credential's name: systemd allows no colon in one."""
+    """The credential's name for this user. It is percent-encoded, since systemd allows no colon there."""
     localpart, _, server_name = user_id.removeprefix("@").partition(":")
     return f"heliograph-{quote(localpart, safe='', errors='replace')}@{quote(server_name, safe='', errors='replace')}"
 

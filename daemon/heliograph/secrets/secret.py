@@ -1,4 +1,4 @@
-"""What is kept secret of an account."""
+"""The secret of an account, as every store keeps it."""
 
 from __future__ import annotations
 
@@ -8,26 +8,29 @@ from heliograph.errors import EXIT_NEEDS_LOGIN, UserError
 
 
 class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """The device's access token, and the key that its encryption keys are kept under: losing one loses the device."""
+    """The device's access token and `pickle_key`, which encrypts its keys in crypto.db. Without both of them the device
+    is lost, and the user has to sign in as a new one."""
 
     access_token: str
     pickle_key: str
     relay_token: str = ""
-    """Of a relay that is a gateway only, if the fallback goes through one."""
+    """The password for a relay that is only a gateway; empty unless the fallback goes through one."""
 
     def __repr__(self) -> str:
+        # The one that msgspec makes holds the token, which would end up in logs and tracebacks.
         return "Secret(...)"
 
     def encode(self) -> str:
-        """As JSON, the way every store keeps it."""
+        """The JSON text that a store keeps."""
         return msgspec.json.encode(self).decode()
 
 
 def decode_secret(user_id: str, text: str) -> Secret:
-    """What `Secret.encode` wrote. Raises UserError, which does not repeat the text."""
+    """Reads what `Secret.encode` wrote. Raises UserError, the text of which does not quote the secret."""
     try:
         secret = msgspec.json.decode(text, type=Secret)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
+        # Raised below, outside of this handler: a UnicodeEncodeError holds the whole text, and would be the context.
         secret = None
     if secret is None or not secret.access_token:
         raise UserError(

@@ -1,4 +1,4 @@
-"""One connection to the Secret Service: bounded calls, prompts, and the signals that say that something changed.
+"""Talks to the Secret Service over D-Bus: calls with a time-out, prompts, and signals of a change.
 
 https://specifications.freedesktop.org/secret-service/latest/
 """
@@ -21,7 +21,7 @@ from heliograph.system.tasks import start
 SERVICE = "org.freedesktop.secrets"
 ROOT = "/org/freedesktop/secrets"
 NOWHERE = "/"
-"""The object path that stands for none."""
+"""The object path that stands for "no such object", by the specification."""
 
 _BUS = "org.freedesktop.DBus"
 _CALL_S = 10.0
@@ -35,11 +35,12 @@ _CHANGES = (
     "ItemChanged",
     "ItemCreated",
 )
+# Ends of D-Bus error names. The bus itself answers with these if nothing has the name, or starting it failed.
 _ABSENT = ("ServiceUnknown", "NameHasNoOwner", "Spawn.")
 
 
 class KeyringUnavailable(UserError):
-    """No session bus, no Secret Service on it, or one that does not do its work. It may come back."""
+    """There is no session bus, no Secret Service on it, or one that does not work. Any of them may come back."""
 
     def __init__(self, title: str) -> None:
         super().__init__(
@@ -54,12 +55,12 @@ class KeyringAbsent(KeyringUnavailable):
 
 
 class KeyringSilent(KeyringUnavailable):
-    """There is one, or a session bus at least, and it does not answer, or not as it should."""
+    """The Secret Service or the session bus does not answer, or not as it should."""
 
 
 @contextlib.asynccontextmanager
 async def connect(bus_address: str | None) -> AsyncIterator[SecretBus]:
-    """A connection for the length of the block. Raises KeyringUnavailable."""
+    """Connects to the session bus for the length of the block. Raises KeyringUnavailable."""
     address = bus_address or session_bus_address()
     if address is None:
         raise KeyringUnavailable("There is no session bus, so there is no keyring to ask.")
@@ -84,32 +85,35 @@ async def _disconnected(bus: MessageBus) -> None:
 
 
 class SecretBus:
-    """Calls to the service. Each ends within seconds; a prompt within the time it is given."""
+    """Calls the service. A call ends within 10 s; a prompt within the time that its caller gives it."""
 
     def __init__(self, bus: MessageBus, gone: asyncio.Task[None]) -> None:
         self._bus = bus
         self._gone = gone
 
     async def call(self, path: str, interface: str, member: str, signature: str = "", *body: object) -> Sequence[Any]:
-        """The reply's values. `interface` is what follows `org.freedesktop.` in its name.
+        """Calls a method of the service and returns the values of its reply. `interface` is given without its
+        beginning, `org.freedesktop.`.
 
         Raises SecretsLocked, KeyringAbsent, or KeyringUnavailable for anything else that goes wrong.
         """
         return await self._call(SERVICE, path, interface, member, signature, body)
 
     async def property(self, path: str, interface: str, name: str) -> Any:
-        """A property's value, still with the type it came with."""
+        """Reads a property. Raises as `call` does."""
         (variant,) = await self.call(path, "DBus.Properties", "Get", "ss", f"org.freedesktop.{interface}", name)
         return variant.value
 
     async def answer_prompt(self, prompt: str, within_s: float) -> Any:
-        """Let the service ask the user, and return the result. Raises SecretsLocked if the user declines or is away."""
+        """Lets the service ask the user, and returns the prompt's result. Raises SecretsLocked if the user declines, or
+        has not answered after `within_s` seconds."""
         completed: asyncio.Future[Sequence[Any]] = asyncio.get_running_loop().create_future()
 
         def listen(message: Message) -> None:
             if message.path == prompt and message.member == "Completed" and not completed.done():
                 completed.set_result(message.body)
 
+        # The listener stands before the call to Prompt: a keyring may complete the prompt at once.
         with self._listening(listen):
             await self._match(f"type='signal',sender='{SERVICE}',path='{prompt}',member='Completed'")
             await self.call(prompt, "Secret.Prompt", "Prompt", "s", "")
@@ -117,6 +121,7 @@ class SecretBus:
                 async with asyncio.timeout(within_s):
                     is_dismissed, result = await completed
             except TimeoutError:
+                # Else the window stays open, and its late answer unlocks a keyring that nobody asks any more.
                 with contextlib.suppress(KeyringUnavailable, SecretsLocked):
                     await self.call(prompt, "Secret.Prompt", "Dismiss")
                 raise SecretsLocked("nobody answered the keyring's question") from None
@@ -126,9 +131,9 @@ class SecretBus:
 
     @contextlib.asynccontextmanager
     async def changes(self) -> AsyncIterator[asyncio.Event]:
-        """An event that is set whenever the service comes, goes, or says that a collection changed.
+        """Gives an event that is set whenever the service starts, ends, or says that a collection or item changed.
 
-        It is set, too, when the bus is gone: the next call then raises KeyringUnavailable.
+        The event is set as well when the connection to the bus ends; the next call then raises KeyringUnavailable.
         """
         changed = asyncio.Event()
 
@@ -161,7 +166,7 @@ class SecretBus:
             self._bus.remove_message_handler(only_signals)
 
     async def _match(self, rule: str) -> None:
-        # Never taken back: it ends with the connection, which serves one purpose.
+        # Never removed: the subscription ends with the connection, which serves one purpose.
         await self._call(_BUS, "/org/freedesktop/DBus", "DBus", "AddMatch", "s", (rule,))
 
     async def _call(
@@ -177,7 +182,8 @@ class SecretBus:
         )
         try:
             if self._gone.done():
-                raise EOFError  # dbus-fast would leave behind a future that nobody awaits
+                # dbus-fast would leave behind a future that nobody awaits.
+                raise EOFError
             async with asyncio.timeout(_CALL_S):
                 reply = await self._bus.call(message)
         except TimeoutError:

@@ -1,4 +1,4 @@
-"""The secret as a file that only its owner can read. Plain text: as safe as the disk it lies on."""
+"""Keeps the secret in a file that only its owner can read. The text in it is plain: as safe as the disk below."""
 
 from __future__ import annotations
 
@@ -17,7 +17,8 @@ _MAX_SECRET = 64 * 1024
 
 
 class SecretFile:
-    """`secret.json` in the account's folder, which `folder_of` names. A file that others may read is refused."""
+    """Keeps `secret.json` in the folder that `folder_of` names for a user id. Each method raises UserError if the file
+    cannot be used, and `load` also if others may read the file: its secret is no longer one."""
 
     name = "file"
 
@@ -28,7 +29,7 @@ class SecretFile:
         return await asyncio.to_thread(_read, self._folder_of(user_id) / _NAME)
 
     async def wait_unlocked(self, user_id: str) -> None:
-        """Nothing here is ever locked."""
+        """Returns at once: a file has no lock."""
 
     async def save(self, user_id: str, secret: str) -> None:
         await asyncio.to_thread(write_private_file, self._folder_of(user_id) / _NAME, secret.encode())
@@ -39,7 +40,8 @@ class SecretFile:
 
 def _read(file: Path) -> str | None:
     try:
-        # O_NONBLOCK: a FIFO in its place must not hold us up.
+        # O_NONBLOCK: opening a FIFO in place of the file would wait for its writer. O_NOFOLLOW: a link could lead to
+        # any other file.
         descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
     except FileNotFoundError:
         return None
@@ -48,6 +50,7 @@ def _read(file: Path) -> str | None:
             raise _unsafe(file, "is a symbolic link") from None
         raise _unreadable(file, str(error.strerror)) from error
     try:
+        # On the open file and not on its name, which may name another file by now.
         _check(file, os.fstat(descriptor))
         return os.read(descriptor, _MAX_SECRET).decode()
     except (OSError, UnicodeDecodeError) as error:

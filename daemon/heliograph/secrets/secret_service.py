@@ -1,6 +1,6 @@
-"""The secret in a keyring: gnome-keyring, KWallet, KeePassXC and others that speak the Secret Service.
+"""Keeps the secret in a keyring: gnome-keyring, KWallet, KeePassXC and others that speak the Secret Service API.
 
-The one law: locked is not absent. Taking one for the other would send the user to log in again, as a second device.
+Locked must never be taken for absent: the user would be told to log in again, and get a second device.
 """
 
 from __future__ import annotations
@@ -13,7 +13,7 @@ from heliograph.errors import SecretsLocked
 from heliograph.secrets.secret_bus import NOWHERE, ROOT, KeyringAbsent, KeyringUnavailable, SecretBus, connect
 
 PROMPT_S = 60.0
-"""How long the user may take to unlock it."""
+"""How long the user may take to unlock the keyring."""
 _MAX_SECRET = 64 * 1024
 
 _SCHEMA = "io.github.heliograph.Account"
@@ -21,11 +21,11 @@ _ITEM = "org.freedesktop.Secret.Item"
 
 
 class SecretService:
-    """One item for each account in the default collection. The secret crosses the session bus unencrypted ("plain").
+    """Keeps one item for each account in the default collection. The secret crosses the session bus unencrypted (the
+    algorithm "plain"): whoever can read that bus can ask the keyring as well.
 
-    With `may_prompt`, a locked keyring is asked to have itself unlocked by the user, for at most `prompt_s` seconds.
-    They begin with `on_prompt`.
-    Beside what the port says, every method raises SecretsLocked or KeyringUnavailable.
+    With `may_prompt`, a locked keyring asks the user for its password: `on_prompt` is called, and the call waits for at
+    most `prompt_s` seconds. Each method raises SecretsLocked or KeyringUnavailable.
     """
 
     name = "keyring"
@@ -49,6 +49,7 @@ class SecretService:
             if not items:
                 return None
             session = await _open_session(bus)
+            # An item that was locked meanwhile is missing from the answer, which is no error to the service.
             (secrets,) = await bus.call(ROOT, "Secret.Service", "GetSecrets", "aoo", items[:1], session)
             if items[0] not in secrets:
                 raise SecretsLocked("the keyring was locked again")
@@ -68,6 +69,7 @@ class SecretService:
                 f"{_ITEM}.Attributes": Variant("a{ss}", _attributes(user_id)),
             }
             value = [session, b"", secret.encode(), "application/json"]
+            # The last argument has an item with the same attributes replaced: a second login leaves one item.
             item, prompt = await bus.call(
                 collection, "Secret.Collection", "CreateItem", "a{sv}(oayays)b", properties, value, True
             )
@@ -82,9 +84,10 @@ class SecretService:
                     await self._ask(bus, prompt)
 
     async def wait_unlocked(self, user_id: str) -> None:
-        """Return once `load` would not meet a lock. Asks nobody, and looks only when the keyring says it changed.
+        """Waits until `load` would meet no lock, also for a keyring that does not run yet. Asks the user nothing, and
+        looks again only when the keyring says that something changed.
 
-        Waits for a keyring that is not there yet, too. Raises KeyringUnavailable if the bus goes or the keyring hangs.
+        Raises KeyringUnavailable if the bus goes away or the keyring hangs.
         """
         async with connect(self._bus_address) as bus, bus.changes() as changed:
             while True:
@@ -98,7 +101,7 @@ class SecretService:
                 await changed.wait()
 
     async def _find(self, bus: SecretBus, user_id: str) -> list[str]:
-        """The account's items, readable. Empty: there are none, and nothing locked that could hide one."""
+        """The account's items, all unlocked. Empty: there are none, and nothing is locked that could hide one."""
         items, locks = await _search(bus, user_id)
         if items or not locks:
             return items
@@ -125,13 +128,14 @@ class SecretService:
         collection = await _default(bus)
         if collection is not None:
             return collection
+        # A keyring that was never used may have no default collection yet.
         properties = {"org.freedesktop.Secret.Collection.Label": Variant("s", "Default keyring")}
         created, prompt = await bus.call(ROOT, "Secret.Service", "CreateCollection", "a{sv}s", properties, "default")
         return str(created if created != NOWHERE else await self._ask(bus, prompt))
 
 
 async def _search(bus: SecretBus, user_id: str) -> tuple[list[str], list[str]]:
-    """The account's items that are unlocked, and what would have to be unlocked to be sure that there are no more."""
+    """The account's items that are unlocked, and the items or collections that may hide more until unlocked."""
     unlocked, locked = await bus.call(ROOT, "Secret.Service", "SearchItems", "a{ss}", _attributes(user_id))
     if unlocked or locked:
         return unlocked, locked

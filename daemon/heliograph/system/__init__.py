@@ -1,1 +1,2 @@
-"""What lies below everything: D-Bus, SQLite, systemd, processes, files, tasks, the log. Nothing of Matrix."""
+"""Talks to the machine for all other rooms: D-Bus, SQLite, systemd, processes, files, tasks, the log. Nothing here
+knows Matrix."""

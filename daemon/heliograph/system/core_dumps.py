@@ -1,4 +1,4 @@
-"""Keeps tokens, keys and message bodies out of files that a crash would leave behind."""
+"""Forbids core dumps: a crash would leave tokens, keys and message bodies in a file."""
 
 from __future__ import annotations
 
@@ -11,12 +11,13 @@ _PR_SET_DUMPABLE = 4  # prctl(2)
 
 
 def forbid_core_dumps() -> None:
-    """From now on a crash of this process writes no core, and the user's other processes cannot attach to it.
+    """From now on a crash of this process writes no core, and the user's other processes cannot attach to it. Raises
+    OSError.
 
-    The limit alone is not enough: a core that goes to a program (core(5)) is not held to it.
+    The resource limit alone is not enough: the kernel ignores it where a program takes the cores (core(5)).
     """
     _, hard = resource.getrlimit(resource.RLIMIT_CORE)
-    # The relay's sandbox forbids this, and has set the limit itself.
+    # The sandbox of the relay's unit forbids this call, and has set the limit itself.
     with contextlib.suppress(OSError, ValueError):
         resource.setrlimit(resource.RLIMIT_CORE, (0, hard))
     libc = ctypes.CDLL(None, use_errno=True)

@@ -1,4 +1,5 @@
-"""One connection to a D-Bus message bus, made again when the bus dies. Nothing here wakes up while it lives."""
+"""Keeps a connection to a D-Bus message bus, and connects again when the bus dies. While connected, nothing here wakes
+up on its own."""
 
 from __future__ import annotations
 
@@ -23,14 +24,14 @@ DRIVER = "org.freedesktop.DBus"
 DRIVER_PATH = "/org/freedesktop/DBus"
 
 CALL_TIMEOUT_S = 5.0
-"""dbus-fast itself waits for ever; mate-notification-daemon was seen not to answer at all."""
+"""A call without this limit waits for ever in dbus-fast; mate-notification-daemon was seen not to answer at all."""
 _FIRST_DELAY_S = 1.0
 
 _CONNECT_ERRORS = (OSError, EOFError, ValueError, TimeoutError, DBusFastError)
 
 
 class BusGone(Exception):
-    """There is no connection, or it was lost before the answer came."""
+    """There is no connection to the bus, or it was lost before the answer came."""
 
 
 class CallFailed(Exception):
@@ -42,15 +43,17 @@ class CallFailed(Exception):
 
 
 def system_bus_address() -> str:
-    """Where the system bus should be."""
+    """The address of the system bus. Whether anything listens there is not checked."""
     return os.environ.get("DBUS_SYSTEM_BUS_ADDRESS") or "unix:path=/run/dbus/system_bus_socket"
 
 
 class QuietBus(MessageBus):
-    """Where a write fails because the bus just died, dbus-fast 5.2 raises for its closed descriptor instead, and drops
-    the futures of the write and of the call, which are logged as faults. Here the call fails and nothing else does.
+    """A MessageBus without two faults of dbus-fast 5.2.
 
-    Where a write has to wait since much was sent at once, dbus-fast ends the connection. Here it waits.
+    If a write fails because the bus just died, dbus-fast raises an error about a closed descriptor, and drops the
+    futures of the write and of the call, which asyncio logs as faults. Here only the call fails.
+
+    If the socket is full because much was sent at once, dbus-fast ends the connection. Here the write waits.
     """
 
     async def connect(self) -> MessageBus:
@@ -71,7 +74,8 @@ class QuietBus(MessageBus):
 
 
 class _PatientSocket:
-    """Of a socket that does not block: what is full takes nothing, which the writer takes for a beginning."""
+    """Wraps a socket that does not block: if it is full, `send` tells that 0 bytes went out instead of raising, and the
+    writer tries again as after any write in part."""
 
     def __init__(self, patient: socket.socket) -> None:
         self._socket = patient
@@ -87,11 +91,13 @@ class _PatientSocket:
 
 
 class Bus:
-    """Keeps a connection and tells of its life: `on_connected` (which may call), `on_message`, `on_lost`.
+    """Keeps a connection to the bus at `address`, and reports on it: `on_connected` (which may make calls),
+    `on_message` for each message, `on_lost`.
 
-    `matches` are subscribed to before `on_connected` runs. If that fails or outlives `timeout_s`, the connection
-    counts as lost and is made again. With `passes_files`, answers may carry file descriptors. `heliograph status` tells
-    of it by its `name`.
+    The match rules `matches` are subscribed to before `on_connected` runs. If the subscription or `on_connected` fails,
+    or takes longer than `timeout_s` seconds, the connection counts as lost and is made again, after at most
+    `longest_delay_s` seconds. With `passes_files`, answers may carry file descriptors. `heliograph status` shows the
+    connection under `name`.
     """
 
     def __init__(
@@ -122,7 +128,7 @@ class Bus:
 
     @property
     def is_connected(self) -> bool:
-        """True while calls have a chance."""
+        """True while a call can be made."""
         return self._bus is not None and self._bus.connected
 
     @property
@@ -131,7 +137,7 @@ class Bus:
         return self._bus.unique_name if self._bus is not None and self._bus.connected else None
 
     async def start(self) -> bool:
-        """Returns after the first attempt whether there is a connection; further ones go on behind."""
+        """Tries to connect once, and returns whether that worked. Further attempts follow in the background."""
         if self._task is None:
             self._task = start(self._keep(), name=self._name)
         await self._tried.wait()
@@ -155,7 +161,7 @@ class Bus:
         *,
         serial: int = 0,
     ) -> Message:
-        """The answer. Raises BusGone or CallFailed; the caller sets the time-out."""
+        """Calls a method and returns the answer. Raises BusGone or CallFailed. The caller sets a time-out."""
         bus = self._bus
         if bus is None or not bus.connected:
             raise BusGone("not connected to the bus")
@@ -180,14 +186,14 @@ class Bus:
         return reply
 
     async def call_driver(self, member: str, signature: str = "", body: Sequence[Any] = ()) -> Any:
-        """Asks the bus itself; the first value of the answer."""
+        """Calls a method of the bus itself, and returns the first value of the answer. Raises as `call` does."""
         reply = await self.call(DRIVER, DRIVER_PATH, DRIVER, member, signature, body)
         return reply.body[0] if reply.body else None
 
     def send(
         self, destination: str, path: str, interface: str, member: str, signature: str, body: Sequence[Any]
     ) -> None:
-        """A call whose answer and fate do not matter."""
+        """Makes a call without waiting for an answer. Without a connection, nothing is sent."""
         if self._bus is None or not self._bus.connected:
             return
         message = Message(
@@ -202,7 +208,8 @@ class Bus:
         self._bus.send(message)
 
     def next_serial(self) -> int:
-        """A serial for `call`, to recognise an answer that comes after its caller gave up. Raises BusGone."""
+        """A serial number for `call`, by which `on_message` can recognise an answer that comes after the caller gave
+        up. Raises BusGone."""
         if self._bus is None:
             raise BusGone("not connected to the bus")
         return self._bus.next_serial()
@@ -226,13 +233,13 @@ class Bus:
                 self._tried.set()
                 await self._outlive(gone)
             finally:
-                # Also after a fault of our own: nobody is to wait for more than the first attempt.
+                # Also after a fault of our own: `start` waits for the first attempt, and for no more.
                 self._tried.set()
             delay = min(_FIRST_DELAY_S * 2.0 ** min(failures, 16), self._longest_delay_s)
             await asyncio.sleep(delay * (0.75 + random.random() / 2))
 
     async def _connect(self) -> asyncio.Task[None]:
-        """Connects; what it returns ends when the connection does."""
+        """Connects, and returns a task that ends when the connection does."""
         async with asyncio.timeout(self._timeout_s):
             self._bus = await QuietBus(bus_address=self._address, negotiate_unix_fd=self._passes_files).connect()
         self._bus.add_message_handler(self._pass_on)
@@ -266,7 +273,7 @@ class Bus:
             self._on_lost()
 
     def _pass_on(self, message: Message) -> None:
-        # A handler's result would be taken for an answer, and what it raises for one too.
+        # Returns nothing: dbus-fast sends what a handler returns, or raises, as the answer to the message.
         self._on_message(message)
 
 

@@ -1,7 +1,7 @@
-"""How log lines look: one for each thing that happened, whole, and without secrets.
+"""Writes log lines: one for each record, without line breaks of strangers and without secrets.
 
-Under systemd a line carries its priority (`<4>...`) and no time, which the journal knows better. As JSON, it carries
-besides what the sentence is about, by name.
+Under systemd a line carries its priority (`<4>...`) and no time, which the journal adds. As JSON, it carries also the
+values that the sentence is about, by name.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ Level = Literal["debug", "info", "warning", "error"]
 Form = Literal["text", "json"]
 
 _MAX_LINE = 4000
-# At debug level some of these log what they carry: statements with their values, messages of the bus, answers whole.
+# At debug level some of these log contents: SQL statements with their values, messages of the bus, whole answers.
 _CHATTY = ("aiohttp", "aiosqlite", "asyncio", "dbus_fast", "nio", "peewee", "plyer")
 
 _SECRETS = re.compile(
@@ -35,7 +35,7 @@ _SECRETS = re.compile(
 
 
 def set_up(level: Level, stream: TextIO | None = None, form: Form = "text") -> None:
-    """Send the log of the whole process to `stream` (standard error if None)."""
+    """Sends the log of the whole process to `stream` (None: to standard error)."""
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     as_text = JournalFormatter() if is_journal(stream) else TerminalFormatter()
@@ -49,7 +49,7 @@ def set_up(level: Level, stream: TextIO | None = None, form: Form = "text") -> N
 
 
 def is_journal(stream: TextIO) -> bool:
-    """The stream leads straight to systemd's journal ($JOURNAL_STREAM, systemd.exec(5))."""
+    """True if the stream leads straight to systemd's journal ($JOURNAL_STREAM, systemd.exec(5))."""
     device, _, inode = os.environ.get("JOURNAL_STREAM", "").partition(":")
     try:
         stat = os.fstat(stream.fileno())
@@ -59,12 +59,13 @@ def is_journal(stream: TextIO) -> bool:
 
 
 def scrub(text: str) -> str:
-    """The text without anything that looks like an access token. A second line of defence: nothing should log one."""
+    """Replaces all that looks like an access token by `[secret]`. Nothing should log one; this is the second line of
+    defence."""
     return _SECRETS.sub(lambda match: (match["before"] or "") + "[secret]", text)
 
 
 class TerminalFormatter(logging.Formatter):
-    """`2024-05-01 12:00:00 warning: sentence`."""
+    """Writes `2024-05-01 12:00:00 warning: sentence`."""
 
     default_msec_format = ""
 
@@ -75,7 +76,7 @@ class TerminalFormatter(logging.Formatter):
 
 
 class JournalFormatter(logging.Formatter):
-    """`<4>sentence`, every line with the priority of syslog(3)."""
+    """Writes `<4>sentence`, each line with its priority (syslog(3)), by which journalctl sorts and colours."""
 
     def format(self, record: logging.LogRecord) -> str:
         priority = _priority(record.levelno)
@@ -83,9 +84,9 @@ class JournalFormatter(logging.Formatter):
 
 
 class JsonFormatter(logging.Formatter):
-    """`{"time": "...", "level": "info", "module": "...", "message": "sentence", ...}`, an object a line.
+    """Writes `{"time": "...", "level": "info", "module": "...", "message": "sentence", ...}`, one object a line.
 
-    What a call gave as `extra` has properties of its own.
+    The values that a call gave as `extra` become properties of that object.
     """
 
     def format(self, record: logging.LogRecord) -> str:
@@ -121,11 +122,12 @@ def _lines(formatter: logging.Formatter, record: logging.LogRecord) -> list[str]
         lines += formatter.formatException(record.exc_info).splitlines()
     if record.stack_info:
         lines += record.stack_info.splitlines()
+    # Scrubbed before it is cut for good: half a token would no longer look like one. The first cut bounds the work.
     return [_one_line(scrub(line[: 2 * _MAX_LINE])) for line in lines]
 
 
 def _one_line(text: str) -> str:
-    """Nothing in it that a terminal or the journal obeys: what strangers wrote may be part of it."""
+    """Escapes control characters, which a terminal or the journal would obey: strangers' words may be in the line."""
     if not text.isprintable():
         text = "".join(c if unicodedata.category(c)[0] != "C" else _escaped(c) for c in text)
     return text if len(text) <= _MAX_LINE else text[:_MAX_LINE] + " [...]"

@@ -1,4 +1,4 @@
-"""Runs another program to its end, and not for longer than it may. What it starts itself ends with it."""
+"""Runs another program for a limited time. The programs that it starts itself end with it."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ async def run_program(
     output: int = asyncio.subprocess.DEVNULL,
     errors: int | None = asyncio.subprocess.DEVNULL,
 ) -> tuple[int | None, bytes]:
-    """Exit status and what was written to `output`; no status if it did not end in time. Raises OSError.
+    """Runs `command`. Returns its exit status (None if it did not end within `timeout_s`) and, with `output` PIPE, what
+    it wrote. Raises OSError if it cannot be started.
 
-    `environment` is added to ours; `errors` None: its standard error is ours.
+    `environment` is added to ours. `errors` None: the program inherits our standard error.
     """
     process = await asyncio.create_subprocess_exec(
         *command,
@@ -40,7 +41,7 @@ async def run_program(
         return None, b""
     finally:
         if process.returncode is None:
-            # The whole session: a script's children hold its pipe open.
+            # The whole session and not one process: a script's children would live on, and hold its pipe open.
             with contextlib.suppress(ProcessLookupError):
                 os.killpg(process.pid, signal.SIGKILL)
             await process.wait()

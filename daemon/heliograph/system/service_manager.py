@@ -1,4 +1,4 @@
-"""Whether systemd runs the daemon, and so what its user types to start, restart or stop it."""
+"""Finds out whether systemd runs the daemon, and so which command starts, restarts or stops it."""
 
 from __future__ import annotations
 
@@ -10,13 +10,13 @@ _SHARED_UNITS = (Path("/etc/systemd/user"), Path("/usr/local/lib/systemd/user"),
 
 
 def unit_folder() -> Path:
-    """Where systemd looks for the user's own units."""
+    """The folder in which systemd looks for the user's own units."""
     home = Path(os.environ.get("XDG_CONFIG_HOME", ""))
     return (home if home.is_absolute() else Path.home() / ".config") / "systemd/user"
 
 
 def has_started_us() -> bool:
-    """systemd started this very process, and ends it when its time has come."""
+    """True if systemd started this very process, and so will end it as well."""
     return os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid())
 
 
@@ -28,7 +28,7 @@ def to_start() -> str:
 
 
 def to_restart(pid: int | None = None) -> str:
-    """What to do to start it anew. `pid`: of the process that runs, if it is known."""
+    """The command that restarts the daemon. `pid`: its process id, if known."""
     if _has_unit() if pid is None else _runs(pid):
         return "systemctl --user restart heliograph"
     end = f"kill {pid}" if pid else "end it where it runs"
@@ -36,14 +36,14 @@ def to_restart(pid: int | None = None) -> str:
 
 
 def to_stop(pid: int | None) -> str:
-    """What to do to stop it."""
+    """The command that stops the daemon, or words if there is none. `pid`: its process id, if known."""
     if _has_unit() if not pid else _runs(pid):
         return "systemctl --user stop heliograph"
     return f"Ctrl-C where it runs, or: kill {pid}" if pid else "end it where it runs"
 
 
 def _is_there() -> bool:
-    """A systemd of the user runs, as far as its folder tells."""
+    """True if a systemd of the user runs, by the folder that it makes at its start."""
     folder = os.environ.get("XDG_RUNTIME_DIR", "")
     return folder != "" and (Path(folder) / "systemd").is_dir()
 
@@ -53,7 +53,7 @@ def _has_unit() -> bool:
 
 
 def _runs(pid: int) -> bool:
-    """The process belongs to the service's control group."""
+    """True if the process is in the control group of our unit. A daemon that was started by hand is in another."""
     try:
         groups = Path(f"/proc/{pid}/cgroup").read_text()
     except OSError:

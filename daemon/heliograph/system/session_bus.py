@@ -1,4 +1,4 @@
-"""Where the user's session bus is."""
+"""Finds the user's session bus."""
 
 from __future__ import annotations
 
@@ -7,13 +7,12 @@ import pwd
 from pathlib import Path
 
 _LINGERING = Path("/var/lib/systemd/linger")
-"""Where logind keeps who may stay without a session: a file by user name."""
+"""logind keeps an empty file here for each user who lingers, under the user's name."""
 
 
 def session_bus_address() -> str | None:
-    """The session's, or where the user's own would be if the environment names none (ssh, cron). None: nowhere.
-
-    Nothing may listen there.
+    """The address of the session bus: the one in the environment, or else the usual one of the user (for ssh and cron).
+    None: there is no runtime folder either. Whether anything listens there is not checked.
     """
     if address := os.environ.get("DBUS_SESSION_BUS_ADDRESS"):
         return address
@@ -23,9 +22,8 @@ def session_bus_address() -> str | None:
 
 
 def outlives_sessions(address: str) -> bool:
-    """The bus is the user's own and not one session's, and the user lingers (`loginctl enable-linger`).
-
-    Should such a bus go, it comes back at the same address.
+    """True if the bus at `address` belongs to the user, not to one session, and the user lingers (`loginctl
+    enable-linger`). Such a bus comes back at the same address after it went away.
     """
     folder = os.environ.get("XDG_RUNTIME_DIR")
     if not folder or address.partition(",")[0] != f"unix:path={folder}/bus":

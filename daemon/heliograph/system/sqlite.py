@@ -1,8 +1,8 @@
-"""A SQLite file and the one thread that may touch it. The only place that knows aiosqlite.
+"""Runs transactions on a SQLite file, in the one thread that may touch it. Only this module knows aiosqlite.
 
 A transaction is one plain function that runs in that thread from BEGIN to COMMIT. So no other task's statements can
-come between, and a caller that is cancelled while waiting leaves the whole of it or nothing: the function is never
-interrupted, only its result is no longer wanted.
+come between, and a caller that is cancelled meanwhile leaves the whole transaction or nothing of it: the function is
+never interrupted, only its result is no longer wanted.
 """
 
 from __future__ import annotations
@@ -30,8 +30,9 @@ T = TypeVar("T")
 BUSY_TIMEOUT_S = 5.0
 ERASED_WITHIN_S = 5.0
 """How long the write-ahead journal may still hold what a transaction erased."""
-# FULL: an acknowledged sync must survive power loss, not only a killed process.
-# The journal is cut back to 4 MB after a large transaction; what is erased is overwritten, freed pages included.
+# WAL: `heliograph status` and others read the file while the daemon writes. FULL: an acknowledged sync must survive
+# power loss, not only a killed process. The journal is cut back to 4 MB after a large transaction. What is erased is
+# overwritten, freed pages included, since it is what messages said. Sorting spills into memory, not into files.
 _SETTINGS = """
 PRAGMA journal_mode = WAL;
 PRAGMA synchronous = FULL;
@@ -44,7 +45,8 @@ _UNFIT = frozenset({sqlite3.SQLITE_CONSTRAINT, sqlite3.SQLITE_MISMATCH, sqlite3.
 _FULL = frozenset({sqlite3.SQLITE_FULL})
 _FORBIDDEN = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
 
-# At debug level aiosqlite logs every statement's parameters, message bodies among them: also where no log is set up.
+# At debug level aiosqlite logs the parameters of every statement, message bodies among them. Set here, and not in
+# `logs.set_up`: a program that uses this module without it would log them.
 logging.getLogger("aiosqlite").setLevel(logging.INFO)
 
 
@@ -56,7 +58,8 @@ C = TypeVar("C", bound=_Closable)
 
 
 class _Connection(aiosqlite.Connection):
-    """aiosqlite's connection, which can also run a whole function in its thread."""
+    """aiosqlite's connection, which can also run a whole function in its thread: one hop for a transaction, instead of
+    one for each statement."""
 
     async def call(self, work: Callable[[sqlite3.Connection], T]) -> T:
         result: T = await self._execute(partial(work, self._conn))  # type: ignore[no-untyped-call]
@@ -64,10 +67,10 @@ class _Connection(aiosqlite.Connection):
 
 
 class Database:
-    """One open SQLite file. `open` and `open_readonly` raise StateError, all else StorageError, which is Unstorable if
-    the fault lies in what is written. A text that is no UTF-8 is read with a mark in place of what is not.
+    """One open SQLite file. `open` and `open_readonly` raise StateError; all other methods raise StorageError, or its
+    subclass Unstorable if the fault lies in a value. A text that is no UTF-8 is read with U+FFFD for the wrong bytes.
 
-    A damaged file is a StateError whenever it is found out: trying again does not mend it.
+    If the file turns out to be damaged, each method raises StateError: trying again does not help.
     """
 
     def __init__(self, connection: _Connection, path: Path) -> None:
@@ -78,12 +81,13 @@ class Database:
 
     @classmethod
     async def open(cls, path: Path, migrations: Sequence[str]) -> Database:
-        """Opens the file, or makes it with mode 0600, and brings it to the version of the last migration."""
+        """Opens the file, or creates it with mode 0600, and applies the migrations that it has not had yet."""
         return await whole_or_closed(cls._open(path, partial(_open, path, migrations)))
 
     @classmethod
     async def open_readonly(cls, path: Path, version: int) -> Database:
-        """Opens the file beside the process that writes it. It must exist, in this very version."""
+        """Opens the file for reading, beside the process that writes to it. The file must exist and have had exactly
+        `version` migrations."""
         return await whole_or_closed(cls._open(path, partial(_open_readonly, path, version)))
 
     @classmethod
@@ -94,7 +98,7 @@ class Database:
             try:
                 return connect()
             except StateError as error:
-                # aiosqlite's thread ends in good order only with a connection to close.
+                # Without a connection to close, aiosqlite's thread would never end.
                 failures.append(error)
                 return sqlite3.connect(":memory:")
 
@@ -106,9 +110,9 @@ class Database:
         return database
 
     async def transaction(self, work: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
-        """Runs `work` between BEGIN IMMEDIATE and COMMIT; whatever it raises rolls back. It must not commit itself.
+        """Runs `work` between BEGIN IMMEDIATE and COMMIT, and rolls back if `work` raises. `work` must not commit.
 
-        What it `erases` is out of the journal, too, after ERASED_WITHIN_S.
+        `erases`: the journal is emptied within ERASED_WITHIN_S, so that nothing `work` deleted can be read there.
         """
         result = await self._run(partial(_within_transaction, work))
         if erases and self._emptying is None and not self._is_closed:
@@ -116,11 +120,11 @@ class Database:
         return result
 
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
-        """Runs `work`, which only reads, and sees one state of the file."""
+        """Runs `work`, which only reads. All its statements see the same state of the file."""
         return await self._run(partial(_within_snapshot, work))
 
     async def empty_journal(self) -> None:
-        """Moves what is in the journal into the file, and leaves nothing behind in it."""
+        """Moves the contents of the journal into the file, and cuts the journal to nothing."""
         await self._run(_empty_journal)
 
     def _start_emptying(self) -> None:
@@ -145,7 +149,7 @@ class Database:
             raise StorageError(f"{self._path.name} could not be read or written: {error}") from error
 
     async def close(self) -> None:
-        """Waits for what is under way, then lets go of the file. Once more is no error."""
+        """Waits for the transaction under way, then closes the file. A second call does nothing."""
         self._is_closed = True
         if self._emptying is not None:
             # The last one to close the file empties the journal anyway.
@@ -157,7 +161,8 @@ class Database:
 
 
 async def whole_or_closed(opening: Coroutine[Any, Any, C]) -> C:
-    """What is being opened; closed at once if the caller was cancelled meanwhile, since a thread cannot be."""
+    """Returns what `opening` opens. If the caller is cancelled meanwhile, waits for that and closes it at once: the
+    thread that opens a file cannot be cancelled, and would keep the file open."""
     task = start(opening, name="opening")
     try:
         return await asyncio.shield(task)
@@ -180,7 +185,8 @@ def _open_readonly(path: Path, version: int) -> sqlite3.Connection:
     try:
         return _connect(path, "ro", prepare)
     except StateError:
-        # A reader makes a file beside it, too, which a disk that is full or read-only does not take.
+        # SQLite creates a -shm file even to read, which a full or read-only disk does not take. `immutable` reads
+        # without it, and ignores the journal, so it is right only if that is empty.
         if not path.exists() or not _is_journal_empty(path):
             raise
         return _connect(path, "ro&immutable=1", prepare)
@@ -221,7 +227,7 @@ def _migrate(path: Path, migrations: Sequence[str], db: sqlite3.Connection) -> N
         raise _newer(path)
     db.executescript(_SETTINGS)
     schema.migrate(path, db, migrations)
-    # Only now: a migration may rebuild tables that others refer to.
+    # After the migrations: one that rebuilds a table which others refer to would otherwise delete their rows.
     db.execute("PRAGMA foreign_keys = ON")
 
 
@@ -237,6 +243,7 @@ def _require_version(path: Path, version: int, db: sqlite3.Connection) -> None:
 
 
 def _within_transaction(work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:
+    # IMMEDIATE takes the write lock now: one that is taken at the first write fails if somebody else wrote meanwhile.
     db.execute("BEGIN IMMEDIATE")
     try:
         result = work(db)
@@ -256,7 +263,7 @@ def _within_snapshot(work: Callable[[sqlite3.Connection], T], db: sqlite3.Connec
 
 
 def _empty_journal(db: sqlite3.Connection) -> None:
-    # A reader that stands still must not hold up those who write.
+    # A reader that stands still would hold up the checkpoint, and with it all writes, for the whole time-out.
     db.execute("PRAGMA busy_timeout = 0")
     try:
         db.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
@@ -271,12 +278,13 @@ def _roll_back(db: sqlite3.Connection) -> None:
 
 
 def _code(error: sqlite3.Error) -> int:
-    """The primary result code; Python's own complaints (a closed connection) have none."""
+    """The primary result code of SQLite; 0 for Python's own complaints (a closed connection), which have none."""
     return int(getattr(error, "sqlite_errorcode", 0)) & 0xFF
 
 
 def _is_unfit(error: sqlite3.Error) -> bool:
-    """The fault lies in a value. Python's own complaint about its type has no code, and is of either class."""
+    """True if the fault lies in a value. Python's own complaint about a value's type has no code, and may be of either
+    class."""
     is_unbound = isinstance(error, sqlite3.InterfaceError | sqlite3.ProgrammingError) and "binding" in str(error)
     return is_unbound or _code(error) in _UNFIT
 

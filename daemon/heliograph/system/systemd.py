@@ -1,4 +1,4 @@
-"""Tells systemd how the daemon fares (sd_notify(3)). Without systemd every call does nothing."""
+"""Tells systemd how the daemon is doing (sd_notify(3)). Without systemd each function does nothing."""
 
 from __future__ import annotations
 
@@ -12,24 +12,25 @@ _MAX_STATUS = 200
 
 
 def ready(status: str) -> None:
-    """The start is over: `systemctl start` returns."""
+    """Says that the start is over, so that `systemctl start` returns. `status` as below."""
     _send("READY=1", _status(status))
 
 
 def status(text: str) -> None:
-    """One line for `systemctl status`."""
+    """Sets the line that `systemctl status` shows."""
     _send(_status(text))
 
 
 def feed_watchdog() -> None:
-    """The loops turn. To be said more often than the unit's WatchdogSec."""
+    """Says that the loops turn. systemd kills the daemon if this is not said for the unit's WatchdogSec."""
     _send("WATCHDOG=1")
 
 
 def watchdog_s() -> float | None:
-    """The unit's WatchdogSec. None: nobody waits to be told."""
+    """The unit's WatchdogSec in seconds; None: systemd does not watch this process."""
     try:
         patience = int(os.environ.get("WATCHDOG_USEC", "")) / 1_000_000
+        # The variables are inherited: a program that the watched process started is not the one meant.
         is_ours = int(os.environ.get("WATCHDOG_PID", os.getpid())) == os.getpid()
     except ValueError:
         return None
@@ -37,7 +38,7 @@ def watchdog_s() -> float | None:
 
 
 def stopping() -> None:
-    """The end has begun."""
+    """Says that the daemon is stopping."""
     _send("STOPPING=1")
 
 
@@ -50,6 +51,7 @@ def _send(*assignments: str) -> None:
     if not address.startswith(("/", "@")):
         return
     if address.startswith("@"):
+        # Names in the abstract namespace begin with a zero byte, which no environment variable can hold.
         address = "\0" + address[1:]
     try:
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sock:

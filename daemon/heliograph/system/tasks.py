@@ -1,10 +1,10 @@
-"""Tasks of the event loop, so that none is lost and none ends in silence. No other module makes one.
+"""Makes all tasks of the event loop, so that none is lost and none ends in silence. No other module creates one.
 
-keep_running   a long-lived task: after a crash it starts again, and `heliograph status` tells of it
-start          a task that its starter awaits or cancels
-going_on       one thing of several in a task: what it raises is logged, and the next one follows
-together       several that are awaited at once
-start_beside   a short task that nobody awaits: what it raises is logged
+keep_running   runs a long-lived task: after a crash it starts again, and `heliograph status` shows that
+start          starts a task that its starter awaits or cancels
+going_on       guards one step of several in a task: what the step raises is logged, and the next one follows
+together       awaits several things at once
+start_beside   starts a short task that nobody awaits: what it raises is logged
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ T = TypeVar("T")
 FIRST_DELAY_S = 1.0
 LAST_DELAY_S = 300.0
 CALM_S = 3600.0
-"""After running for so long without a crash, those of before are forgotten: by the back-off, and in `status`."""
+"""After running for so long without a crash, earlier crashes are forgotten: by the back-off, and in `status`."""
 
 
 @dataclass(slots=True, eq=False)
@@ -41,12 +41,12 @@ class LongTask:
     crashes: int = 0
     last_crash_ms: int | None = None
     why: str = ""
-    """The last crash. What its exception says is in the log only, since it may hold somebody's words."""
+    """The type and place of the last crash. The exception's text is in the log only, since it may quote a message."""
     next_try_ms: int | None = None
-    """When it starts again; None: it runs."""
+    """When the task starts again; None: it runs."""
 
     def as_json(self) -> dict[str, Any]:
-        """Its part of the control interface's answer."""
+        """The task as the control interface tells of it (docs/d-bus.md)."""
         return {
             "name": self.name,
             "crashes": self.crashes,
@@ -60,7 +60,7 @@ class LongTask:
 
 
 class TaskList(Protocol):
-    """Any list that takes long-lived tasks."""
+    """A list of long-lived tasks, each of which adds and removes itself."""
 
     def append(self, task: LongTask, /) -> None: ...
     def remove(self, task: LongTask, /) -> None: ...
@@ -71,8 +71,8 @@ _listed: ContextVar[TaskList | None] = ContextVar("list of long-lived tasks", de
 
 @contextlib.contextmanager
 def listed_in(tasks: TaskList) -> Iterator[None]:
-    """Long-lived tasks that are kept running in this block, or in tasks that are started in it, are in this list for as
-    long as they live."""
+    """Lists all long-lived tasks of this block in `tasks` for as long as they live: those that it keeps running itself,
+    and those of tasks that are started within it."""
     token = _listed.set(tasks)
     try:
         yield
@@ -92,12 +92,12 @@ async def keep_running(
     clock: Callable[[], int] = _now_ms,
     jitter: Callable[[], float] = random.random,
 ) -> T:
-    """Runs `run` until it returns or the caller is cancelled; the result. Whenever it raises anything else, the crash
-    is logged with its traceback, and `run` is called again after 1, 2, 4 .. 300 s, give or take a quarter.
+    """Runs `run` until it returns or the caller is cancelled, and returns its result. Whenever `run` raises, the crash
+    is logged with its traceback, and `run` is called again after 1, 2, 4 .. 300 s, plus or minus a quarter.
 
-    A crash is also a cancellation that nobody asked this task for, as of something `run` awaits. A HeliographError is
-    what somebody or something outside caused: that is logged without a traceback. Exceptions of the types `ends_with`
-    are raised. `clock` gives milliseconds since 1970, `jitter` numbers in [0, 1).
+    Exceptions of the types `ends_with` are raised instead. A HeliographError has its cause outside of the program, so
+    it is logged without a traceback. A CancelledError counts as a crash if nobody cancelled this task: it comes from
+    something that `run` awaits. `clock` gives milliseconds since 1970, `jitter` numbers in [0, 1).
     """
     task = LongTask(name)
     tasks = _listed.get()
@@ -139,7 +139,7 @@ def _is_cancelled() -> bool:
 
 
 def _note_crash(task: LongTask, crash: BaseException, now_ms: int, jitter: float) -> float:
-    """Seconds until it starts again."""
+    """Logs the crash, and returns the seconds until the task starts again."""
     task.crashes += 1
     task.last_crash_ms = now_ms
     task.why = _word(crash)
@@ -160,11 +160,11 @@ def _word(crash: BaseException) -> str:
 
 
 _running: set[asyncio.Task[Any]] = set()
-"""asyncio keeps only weak references to tasks."""
+"""Keeps tasks alive: asyncio has only weak references to them, so a task that nobody holds may vanish halfway."""
 
 
 def start(work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
-    """A task that its starter awaits or cancels. What it raises is the starter's to look at."""
+    """Starts a task that the caller awaits or cancels. What the task raises is for the caller to look at."""
     task = asyncio.create_task(work, name=name)
     _running.add(task)
     task.add_done_callback(_running.discard)
@@ -173,7 +173,7 @@ def start(work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
 
 @contextlib.contextmanager
 def going_on(what: str) -> Iterator[None]:
-    """Whatever is raised in the block is logged, with its traceback, as a fault in `what`; then it goes on after it."""
+    """Logs whatever the block raises, with its traceback, as a fault in `what`, and goes on behind the block."""
     try:
         yield
     except Exception:
@@ -181,11 +181,13 @@ def going_on(what: str) -> Iterator[None]:
 
 
 async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
-    """The results of all of them at once, in order. One that fails ends the others, and what it raised is raised."""
+    """Runs all works at once and returns their results in order. If one fails, the others are cancelled, and its error
+    is raised."""
     try:
         async with asyncio.TaskGroup() as group:
             tasks = [group.create_task(work) for work in works]
     except ExceptionGroup as failures:
+        # Callers expect the error itself, as if they had awaited one work after the other, and not a group.
         first: Exception = failures
         while isinstance(first, ExceptionGroup):
             first = first.exceptions[0]
@@ -195,7 +197,7 @@ async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:
 
 
 def start_beside(work: Coroutine[Any, Any, object], *, name: str) -> asyncio.Task[object]:
-    """A short task that nobody needs to await. What it raises is logged: with its traceback, unless it is a
+    """Starts a short task that nobody needs to await. What it raises is logged, and with a traceback unless that is a
     HeliographError."""
     task = start(work, name=name)
     task.add_done_callback(_log_failure)
@@ -212,6 +214,6 @@ def _log_failure(task: asyncio.Task[Any]) -> None:
 
 
 def look_at(task: asyncio.Future[Any]) -> None:
-    """As a task's callback: whatever it raised is of no interest to anybody."""
+    """A done-callback for a task whose error interests nobody: asyncio would log an error that was not looked at."""
     if not task.cancelled():
         task.exception()

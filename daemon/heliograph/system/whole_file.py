@@ -1,4 +1,4 @@
-"""A file that is replaced whole or not at all, whatever the disk, the power or another program does meanwhile."""
+"""Replaces a file whole or not at all, whatever the disk, the power or another program does meanwhile."""
 
 from __future__ import annotations
 
@@ -8,16 +8,18 @@ from pathlib import Path
 
 
 def replace_file(file: Path, content: bytes, mode: int = 0o600) -> None:
-    """Put `content` in place of `file`: beside it first, onto the disk, then renamed. The folder must be there.
+    """Replaces `file` by one with this content: written beside it first, flushed to the disk, then renamed. The folder
+    must exist.
 
-    Where that fails, `file` is as it was and nothing lies beside it. Raises OSError.
+    Raises OSError; `file` is as before then, and nothing is left beside it.
     """
     temporary = file.with_name(f".{file.name}.{os.getpid()}.new")
-    # Of a process of the same number that was killed.
+    # Left behind by a process with the same number, which was killed while it wrote.
     with contextlib.suppress(FileNotFoundError):
         temporary.unlink()
     try:
         _write(temporary, content, mode)
+        # On the disk before it gets its name: after a power failure a renamed file may else be there and empty.
         temporary.replace(file)
     except BaseException:
         with contextlib.suppress(OSError):
@@ -36,6 +38,7 @@ def _write(file: Path, content: bytes, mode: int) -> None:
 
 
 def _sync_folder(folder: Path) -> None:
+    # The renaming is a change of the folder, and not on the disk before the folder is.
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -63,8 +63,9 @@ async def _start(world: World, step: Step) -> None:
     people = world.people
     first = people.users[0]
     if first.account is None:
-        await sign_in_user(world, first)
+        await _sign_user_in(world, first)
     for user in people.users:
+        await _expect_first_start(world, user)
         user.end_absence()
     await world.desk.start(len(people.users))
     if people.is_encrypted:
@@ -75,9 +76,16 @@ async def _start(world: World, step: Step) -> None:
         await world.desk.wait_for_pushers()
 
 
-async def sign_in_user(world: World, user: User) -> None:
-    """Heliograph on a device of its own. What is unread by now is one summary."""
+async def _sign_user_in(world: World, user: User) -> None:
+    """Signs Heliograph in, on a device of its own."""
     user.account = await sign_in(replace(user.me, base_url=world.hand_url))
+
+
+async def _expect_first_start(world: World, user: User) -> None:
+    """Notes that whatever is unread when the daemon first serves this account is told in one summary. The sign-in may
+    have been long before, while no daemon ran."""
+    if user.first_look is not None:
+        return
     await user.truth.look()
     user.first_look = user.truth.looks
     if (summary := word_summary(user)) is not None:
@@ -142,7 +150,7 @@ async def _sign_second_in(world: World, step: Step) -> None:
     was_running = world.desk.is_running
     if was_running:
         await world.desk.stop()
-    await sign_in_user(world, user)
+    await _sign_user_in(world, user)
     if was_running:
         await _start(world, step)
 

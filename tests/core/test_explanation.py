@@ -13,7 +13,7 @@ from heliograph.core.events import Event
 from heliograph.core.explanation import MAX_RULES, Evidence, Explanation, explain
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import FAULT, UNKEPT, UNLISTED, AccountState, Decision, EventRecord, Judged
-from heliograph.core.sync.plan import SERVER_RULE
+from heliograph.core.sync.judging import SERVER_RULE
 from support.builders import ALICE, BOB, ME, ROOM, make_delivery, make_event, make_facts
 from support.rule_builders import make_rule, match
 

@@ -23,7 +23,7 @@ from edges.cli.conftest import Shell
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account
 from heliograph.core.push.verdict import verdict_of
-from heliograph.core.sync.plan import SERVER_RULE
+from heliograph.core.sync.judging import SERVER_RULE
 from heliograph.demo.user import DemoUser
 from support.buses import PrivateBus
 from support.rule_builders import match

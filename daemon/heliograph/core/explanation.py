@@ -20,7 +20,7 @@ from heliograph.core.push.verdict import SILENT, Verdict
 from heliograph.core.push.wording import Names, word_condition, word_verdict
 from heliograph.core.record import FAULT, UNKEPT, UNLISTED, AccountState, Decision, Delivery, EventRecord, Judged
 from heliograph.core.room import RoomFacts
-from heliograph.core.sync.plan import SERVER_RULE
+from heliograph.core.sync.judging import SERVER_RULE
 from heliograph.core.text.clean import clean_line
 
 MAX_RULES = 500

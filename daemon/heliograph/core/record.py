@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from enum import Enum
 
 from heliograph.core.delivery import State
@@ -206,6 +206,17 @@ class AccountState:
     """Pushers that the handoff switched off."""
     fallback: PusherKey | None = None
     """The fallback's pusher as it was registered last."""
+
+    def after(self, changed: AccountData) -> AccountState:
+        """The state once this account data holds; what did not change stays."""
+        return replace(
+            self,
+            push_rules=self.push_rules if changed.push_rules is None else changed.push_rules,
+            rules_problem=self.rules_problem if changed.rules_problem is None else changed.rules_problem or None,
+            direct_rooms=self.direct_rooms if changed.direct_rooms is None else changed.direct_rooms,
+            ignored_users=self.ignored_users if changed.ignored_users is None else changed.ignored_users,
+            is_silenced=self.is_silenced if changed.is_silenced is None else changed.is_silenced,
+        )
 
 
 @dataclass(frozen=True, slots=True)

@@ -14,8 +14,9 @@ from heliograph.core.ids import EventId, UserId
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import AccountState, Decision, Edit, LockedEvent, Plan, Rewrite, RoomRecord, Withdrawal
+from heliograph.core.sync.judging import FROM_BACKUP, FROM_UNSIGNED
 from heliograph.core.sync.needs import rooms_changing_deliveries, rooms_wanting_facts, senders, touched_rooms
-from heliograph.core.sync.plan import FROM_BACKUP, FROM_UNSIGNED, PATIENCE_MS, is_disputed, plan
+from heliograph.core.sync.plan import PATIENCE_MS, is_disputed, plan
 from heliograph.core.sync.situation import Mode, Situation
 from heliograph.core.text.messages import ENCRYPTED
 from support.builders import (

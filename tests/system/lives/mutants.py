@@ -98,12 +98,9 @@ def _forget_receipts() -> None:
 
 def _forget_redactions() -> None:
     """What is taken back stays."""
-    from heliograph.core.sync.plan import _Planner
+    from heliograph.core.sync.relations import Relations
 
-    original = _Planner._take_relation
-    _replace(
-        _Planner, "_take_relation", lambda self, event: None if event.redacts is not None else original(self, event)
-    )
+    _replace(Relations, "_redact", lambda self, event_id: None)
 
 
 def _read_all() -> None:

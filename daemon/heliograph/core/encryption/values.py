@@ -99,6 +99,11 @@ class Clear:
     is_hidden: bool = False
     """The user wants to hear nothing of such devices."""
 
+    @property
+    def is_doubtful(self) -> bool:
+        """Whether anything leaves it open who sent the message."""
+        return self.is_from_backup or self.is_sender_unsigned
+
 
 @dataclass(frozen=True, slots=True)
 class SenderDevice:

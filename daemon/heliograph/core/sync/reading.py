@@ -8,6 +8,9 @@ from typing import Protocol
 from heliograph.core.events import Event, JoinedRoom, Receipt
 from heliograph.core.ids import EventKey
 
+READ = "read elsewhere"
+"""Why a delivery is taken back, or an event is silent, that the user has read on another device."""
+
 Order = tuple[int, int]
 """Sorts events of a room as the homeserver does: known ones by the ledger's position, then this sync's by place."""
 

@@ -13,7 +13,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from heliograph.core.encryption.values import RoomKey
-from heliograph.core.events import AccountData, Sync
+from heliograph.core.events import Sync
 from heliograph.core.ids import EventKey, RoomId
 from heliograph.core.record import AccountState, Decision, Plan
 from heliograph.core.status import AccountStatus, Connection
@@ -431,17 +431,7 @@ def _loop_time() -> float:
 
 def _after(account: AccountState, decided: Plan, now: int) -> AccountState:
     """The account once the plan is committed, as the ledger would give it."""
-    changed: AccountData = decided.account_data
-    return replace(
-        account,
-        next_batch=decided.next_batch,
-        push_rules=account.push_rules if changed.push_rules is None else changed.push_rules,
-        rules_problem=account.rules_problem if changed.rules_problem is None else changed.rules_problem or None,
-        direct_rooms=account.direct_rooms if changed.direct_rooms is None else changed.direct_rooms,
-        ignored_users=account.ignored_users if changed.ignored_users is None else changed.ignored_users,
-        is_silenced=account.is_silenced if changed.is_silenced is None else changed.is_silenced,
-        last_sync_ms=now,
-    )
+    return replace(account.after(decided.account_data), next_batch=decided.next_batch, last_sync_ms=now)
 
 
 def _silent(decided: Plan) -> list[EventKey]:

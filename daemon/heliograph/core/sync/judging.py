@@ -1,0 +1,102 @@
+"""Judges one event: whether it rings, and why. What a plan makes of the answers is `core.sync.plan`'s business."""
+
+from __future__ import annotations
+
+from heliograph.core.encryption.values import Clear
+from heliograph.core.events import Event
+from heliograph.core.push.verdict import Verdict
+from heliograph.core.record import AccountState, Decision, Judged, LockedEvent
+from heliograph.core.room import RoomFacts
+from heliograph.core.sync.situation import Situation
+
+SERVER_RULE = "homeserver"
+"""Stands in place of a rule's name where the homeserver judged (MSC3361, GET /notifications): it names no rule."""
+FROM_BACKUP = "its key came from the key backup"
+FROM_UNSIGNED = "its sender's device is not verified by its owner"
+DELETED = "deleted by its sender or a moderator"
+
+
+class Judge:
+    """Answers for one event at a time, and remembers none of them.
+
+    `situation.account` must have the account data of the sync that brought the events: a user who is ignored by this
+    very sync is silent in it already.
+    """
+
+    def __init__(self, situation: Situation) -> None:
+        self._situation = situation
+        self._me = situation.me
+        self._ignored = situation.account.ignored_users
+        self._silence = _why_account_is_silent(situation.account)
+
+    def apply_rules(self, event: Event, facts: RoomFacts) -> Verdict:
+        """The verdict of the push rules on an event in a room with these facts."""
+        return self._situation.ruleset.judge(event.raw, facts.context(self._me))
+
+    def judge(self, event: Event, verdict: Verdict, why_silent: str | None = None) -> Judged:
+        """The judgement of an event on which the rules, or the homeserver, came to this verdict.
+
+        `why_silent`: a reason known already for which the event does not ring, whatever the verdict.
+        """
+        why_silent = why_silent or self._why_silent(event, verdict)
+        if why_silent is not None:
+            return self.silence(event, why_silent, verdict.rule)
+        return self._record(event, Decision.RING, verdict.rule or SERVER_RULE, verdict.rule)
+
+    def silence(self, event: Event, why: str, rule: str | None = None) -> Judged:
+        """The judgement of an event that does not ring for this reason."""
+        return self._record(event, Decision.SILENT, why, rule)
+
+    def is_hidden(self, event: Event) -> bool:
+        """Returns True if the user wants to see nothing from the device that sent the event."""
+        clear = self._clear(event)
+        return clear is not None and clear.is_hidden
+
+    def locked_event(self, event: Event) -> LockedEvent | None:
+        """The event as it is kept until its room key comes. None if no key would open it, or nobody would miss it."""
+        locked = self._situation.locked.get(event.event_id)
+        if locked is None or locked.key is None or not locked.may_open:
+            return None
+        is_unwanted = event.sender == self._me or event.sender in self._ignored or event.is_redacted
+        return None if is_unwanted else LockedEvent(event, locked.key)
+
+    def _why_silent(self, event: Event, verdict: Verdict) -> str | None:
+        if event.sender == self._me:
+            return "own event"
+        if event.sender in self._ignored:
+            return "its sender is ignored"
+        if event.is_redacted:
+            return DELETED
+        if self.is_hidden(event):
+            return FROM_UNSIGNED
+        if not verdict.notify:
+            return verdict.rule or "no rule matched"
+        return self._silence
+
+    def _record(self, event: Event, decision: Decision, reason: str, rule: str | None) -> Judged:
+        return Judged(
+            event_id=event.event_id,
+            room_id=event.room_id,
+            decision=decision,
+            reason=reason,
+            rule=rule,
+            sender=event.sender,
+            thread_root=event.thread_root,
+            origin_server_ts=event.origin_server_ts,
+            encryption=self._word_encryption(event),
+        )
+
+    def _word_encryption(self, event: Event) -> str:
+        locked, clear = self._situation.locked.get(event.event_id), self._clear(event)
+        if clear is not None and clear.is_doubtful:
+            return FROM_BACKUP if clear.is_from_backup else FROM_UNSIGNED
+        return "" if locked is None else locked.words
+
+    def _clear(self, event: Event) -> Clear | None:
+        return self._situation.clear.get(event.event_id)
+
+
+def _why_account_is_silent(account: AccountState) -> str | None:
+    if not account.is_pusher_enabled:
+        return "another client switched this device's pusher off"
+    return "another client silenced this device" if account.is_silenced else None

@@ -1,0 +1,71 @@
+"""What an event does to earlier ones: a redaction withdraws, an edit rewords, an answer or a hang-up ends a call."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from heliograph.core.events import Event
+from heliograph.core.ids import EventId
+from heliograph.core.record import Delivery, Edit, Rewrite, Withdrawal
+from heliograph.core.room import RoomFacts
+from heliograph.core.sync.calls import ENDING_TYPES, Ending, ending_of, miss
+from heliograph.core.sync.collected import Collected
+from heliograph.core.sync.composing import Composer
+from heliograph.core.sync.judging import DELETED, Judge
+from heliograph.core.sync.situation import Situation
+
+
+class Relations:
+    """Adds to `collected` what events do to the deliveries of earlier ones."""
+
+    def __init__(self, situation: Situation, collected: Collected, judge: Judge, composer: Composer) -> None:
+        self._me = situation.me
+        self._clear = situation.clear
+        self._collected = collected
+        self._judge = judge
+        self._composer = composer
+
+    def take(self, event: Event, facts: RoomFacts) -> None:
+        """Takes an event of a room with these facts, whether it rings itself or not."""
+        # An encrypted redaction is none: no homeserver checked whether its sender may redact.
+        if event.redacts is not None and event.event_id not in self._clear:
+            self._redact(event.redacts)
+        elif event.replaces is not None and event.type == "m.room.message":
+            self._edit(event, facts)
+        elif event.type in ENDING_TYPES:
+            self._end_calls(event)
+
+    def _redact(self, event_id: EventId) -> None:
+        self._collected.unlock([event_id])
+        # Also of an event that is not known to be open: the ledger passes over what does not fit.
+        self._collected.changes.append(Withdrawal(event_id, DELETED))
+        if event_id in self._collected.deliveries:
+            self._collected.silence(event_id, DELETED)
+
+    def _edit(self, event: Event, facts: RoomFacts) -> None:
+        assert event.replaces is not None
+        target = self._collected.find(event.room_id, event.replaces)
+        if target is None or target.sender != event.sender or self._judge.is_hidden(event):
+            return
+        words = self._composer.word_edit(event, facts)
+        if words is not None:
+            self._collected.changes.append(Edit(target.event_id, words.text, words.markup))
+
+    def _end_calls(self, event: Event) -> None:
+        deliveries = self._collected.deliveries
+        for call in (*self._collected.open_in(event.room_id), *deliveries.values()):
+            ending = ending_of(event, call, self._me) if call.room_id == event.room_id else None
+            if ending is Ending.MISSED:
+                self._miss(call)
+            elif ending is not None and deliveries.get(call.event_id) is call:
+                self._collected.silence(call.event_id, ending.value)
+            elif ending is not None:
+                self._collected.withdraw([call], ending.value)
+
+    def _miss(self, call: Delivery) -> None:
+        assert call.content is not None
+        missed = miss(call.content)
+        if self._collected.deliveries.get(call.event_id) is call:
+            self._collected.deliveries[call.event_id] = replace(call, content=missed)
+        else:
+            self._collected.changes.append(Rewrite(call.event_id, missed))

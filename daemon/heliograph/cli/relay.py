@@ -149,15 +149,10 @@ def unit() -> None:
 
 
 async def _report(config: RelayConfig, credentials: Any) -> bool:
+    from heliograph.cli.output.findings import print_finding
     from heliograph.relay.check import check
 
-    is_good = True
-    async for finding in check(config, credentials):
-        click.echo(f"{'ok ' if finding.is_good else 'BAD'} {finding.title}")
-        if finding.hint:
-            click.echo(f"    {finding.hint}")
-        is_good &= finding.is_good
-    return is_good
+    return all([print_finding(finding) async for finding in check(config, credentials)])
 
 
 def _config_of(ctx: click.Context, config_file: Path | None, flags: dict[str, Any]) -> RelayConfig:

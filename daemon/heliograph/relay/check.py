@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any
 from urllib.parse import quote, urlsplit
 
+from heliograph.core.finding import Finding, bad, good
 from heliograph.relay.config import RelayConfig
 from heliograph.relay.monitoring import MET_PATH
 from heliograph.relay.proxy.upstream import Answer, NotAnswered, Upstream
@@ -22,15 +23,6 @@ APP_ID = "io.github.heliograph.check"
 LOOKS = 40
 PAUSE_S = 0.5
 _API = "/_matrix/client/v3"
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """A sentence, and what to do about it if it is not good."""
-
-    is_good: bool
-    title: str
-    hint: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -52,9 +44,9 @@ async def check(config: RelayConfig, credentials: Credentials) -> AsyncIterator[
     try:
         versions = await _ask(homeserver, "GET", "/_matrix/client/versions")
         if versions is None or not isinstance(versions.json().get("versions"), list):
-            yield Finding(False, f"No homeserver answers at {config.homeserver}.", "Is `homeserver` right?")
+            yield bad(f"No homeserver answers at {config.homeserver}.", "Is `homeserver` right?")
             return
-        yield Finding(True, f"The homeserver answers at {config.homeserver}.")
+        yield good(f"The homeserver answers at {config.homeserver}.")
         yield (finding := await _look_at_relay(config, relay))
         if not finding.is_good:
             return
@@ -76,20 +68,19 @@ async def check(config: RelayConfig, credentials: Credentials) -> AsyncIterator[
 async def _look_at_relay(config: RelayConfig, relay: Upstream) -> Finding:
     answer = await _ask(relay, "GET", f"{MET_PATH}/nobody")
     if answer is None:
-        return Finding(False, f"No relay answers at {config.listen}.", "Start it: systemctl start heliograph-relay")
+        return bad(f"No relay answers at {config.listen}.", "Start it: systemctl start heliograph-relay")
     if answer.json().get("met") is not False:
-        return Finding(
-            False,
+        return bad(
             f"What answers at {config.listen} is no relay that this machine may ask.",
             "Is `listen` right, and is this machine among `operators`?",
         )
     if config.gateway_only:
-        return Finding(True, f"The relay answers at {config.listen}, as a gateway only.")
+        return good(f"The relay answers at {config.listen}, as a gateway only.")
     versions = await _ask(relay, "GET", "/_matrix/client/versions")
     flags = versions.json().get("unstable_features") if versions is not None else None
     if isinstance(flags, Mapping) and flags.get(DIRECT_PUSH) is True:
-        return Finding(True, f"The relay answers at {config.listen}, and offers direct push.")
-    return Finding(False, f"The relay at {config.listen} does not offer direct push.", "Is its `homeserver` the same?")
+        return good(f"The relay answers at {config.listen}, and offers direct push.")
+    return bad(f"The relay at {config.listen} does not offer direct push.", "Is its `homeserver` the same?")
 
 
 async def _look_at_gateway(config: RelayConfig, gateway: Upstream, path: str) -> Finding:
@@ -97,10 +88,9 @@ async def _look_at_gateway(config: RelayConfig, gateway: Upstream, path: str) ->
     push = {"notification": {"devices": [{"app_id": APP_ID, "pushkey": pushkey}]}}
     answer = await _ask(gateway, "POST", path, body=push)
     if answer is not None and answer.is_good and answer.json().get("rejected") == [pushkey]:
-        return Finding(True, f"The gateway answers at {config.notify_url}.")
+        return good(f"The gateway answers at {config.notify_url}.")
     what = "no answer" if answer is None else f"status {answer.status}"
-    return Finding(
-        False,
+    return bad(
         f"The gateway does not answer this machine at {config.notify_url} ({what}).",
         "Is `gateway_url` right? If the homeserver reaches another network than this machine does, go on reading.",
     )
@@ -119,7 +109,7 @@ async def _sign_in(homeserver: Upstream, credentials: Credentials) -> dict[str, 
         answer = await _ask(homeserver, "POST", f"{_API}/login", body=body)
         token = _of(answer, "access_token")
         if not token:
-            return Finding(False, f"{credentials.user} cannot sign in: {_why(answer)}.", "Give another user.")
+            return bad(f"{credentials.user} cannot sign in: {_why(answer)}.", "Give another user.")
     return {"Authorization": f"Bearer {token}"}
 
 
@@ -139,8 +129,7 @@ async def _prove(
     }
     answer = await _ask(homeserver, "POST", f"{_API}/pushers/set", authorization, pusher)
     if answer is None or not answer.is_good:
-        return Finding(
-            False,
+        return bad(
             f"The homeserver takes no pusher for {config.notify_url}: {_why(answer)}.",
             "Dendrite wants https; conduwuit and its kin want a public address.",
         )
@@ -150,7 +139,7 @@ async def _prove(
         for _ in range(LOOKS):
             met = await _ask(relay, "GET", f"{MET_PATH}/{pushkey}")
             if met is not None and met.json().get("met") is True:
-                return Finding(True, f"The homeserver reaches the gateway at {config.notify_url}.")
+                return good(f"The homeserver reaches the gateway at {config.notify_url}.")
             await asyncio.sleep(PAUSE_S)
         return _unreached(config)
     finally:
@@ -174,8 +163,7 @@ async def _fire(homeserver: Upstream, authorization: Mapping[str, str]) -> objec
 def _unreached(config: RelayConfig) -> Finding:
     host = urlsplit(config.notify_url).hostname or ""
     network = f"{host}/{128 if ':' in host else 32}" if host.replace(".", "").isdigit() or ":" in host else "ADDRESS/32"
-    return Finding(
-        False,
+    return bad(
         f"The homeserver did not push to {config.notify_url} within {int(LOOKS * PAUSE_S)} s.",
         "Synapse pushes to no private address (its ip_range_blacklist), and says so in its log only. Allow this one in "
         f'homeserver.yaml, and restart it:\n        ip_range_whitelist: ["{network}"]\n    '

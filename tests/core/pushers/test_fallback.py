@@ -135,11 +135,11 @@ def test_what_homeservers_take_for_success_is_good(body: Any) -> None:
 def test_every_other_answer_is_explained(answer: GatewayAnswer, title: str, hint: str) -> None:
     finding = explain_answer(answer, TOPIC)
     assert not finding.is_good
-    assert title in finding.title
-    assert hint in finding.hint
+    assert title in finding.text
+    assert hint in finding.cure
 
 
 def test_a_long_message_that_is_too_large_is_explained_otherwise() -> None:
     finding = explain_answer(GatewayAnswer(413), TOPIC, is_long=True)
-    assert "long message" in finding.title
-    assert "event_id_only" in finding.hint
+    assert "long message" in finding.text
+    assert "event_id_only" in finding.cure

@@ -15,10 +15,11 @@ from documentation.pages import read_page
 from edges.relay.conftest import Scene
 from edges.relay.running import RunningRelay
 from fakes.scripted_homeserver import ScriptedHomeserver
+from heliograph.core.finding import Finding, bad
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.relay import check as check_module
-from heliograph.relay.check import Credentials, Finding, check
+from heliograph.relay.check import Credentials, check
 from heliograph.relay.config import RelayConfig
 from heliograph.relay.metrics import Metric, render
 from heliograph.relay.queue.dispatch import Dispatch
@@ -106,7 +107,7 @@ async def test_a_gateway_that_the_homeserver_reaches_is_proved_and_nothing_is_le
     config = RelayConfig(homeserver=synapse.base_url, listen=f"127.0.0.1:{relay.port}")
     found = await findings(config, user)
     assert [each.is_good for each in found] == [True] * 4
-    assert "reaches the gateway" in found[-1].title
+    assert "reaches the gateway" in found[-1].text
     assert await pushers(user) == []
     assert (await user.call("GET", "/joined_rooms"))["joined_rooms"] == []
 
@@ -126,7 +127,7 @@ async def test_an_address_that_the_homeserver_may_not_push_to_is_told_of(
     assert others
     assert all(each.is_good for each in others)
     assert not last.is_good
-    assert 'ip_range_whitelist: ["127.0.0.2/32"]' in last.hint
+    assert 'ip_range_whitelist: ["127.0.0.2/32"]' in last.cure
     assert await pushers(user) == []
 
 
@@ -145,6 +146,6 @@ async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port:
 async def test_where_nobody_answers_the_check_says_who(synapse: ThrowawaySynapse, new_user: NewUser) -> None:
     user = await new_user()
     (finding,) = await findings(RelayConfig(homeserver="http://127.0.0.1:9"), user)
-    assert finding == Finding(False, "No homeserver answers at http://127.0.0.1:9.", "Is `homeserver` right?")
+    assert finding == bad("No homeserver answers at http://127.0.0.1:9.", "Is `homeserver` right?")
     *_, finding = await findings(RelayConfig(homeserver=synapse.base_url, listen="127.0.0.1:9"), user)
-    assert finding.title == "No relay answers at 127.0.0.1:9."
+    assert finding.text == "No relay answers at 127.0.0.1:9."

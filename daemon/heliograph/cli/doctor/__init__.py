@@ -11,7 +11,7 @@ import click
 from heliograph.errors import EXIT_FAILED, EXIT_OK
 
 if TYPE_CHECKING:
-    from heliograph.cli.doctor.finding import Finding
+    from heliograph.core.finding import Finding
 
 _COLOURS = {"ok": "green", "hmm": "yellow", "bad": "red"}
 _TEXT = 400
@@ -32,9 +32,9 @@ def command(ctx: click.Context, as_json: bool) -> None:
       heliograph doctor
     """
     findings = asyncio.run(_look())
-    is_bad = any(finding.verdict.value == "bad" for finding in findings)
+    is_bad = any(finding.grade.value == "bad" for finding in findings)
     if as_json:
-        click.echo(json.dumps([finding.as_json() for finding in findings], indent=2))
+        click.echo(json.dumps([_as_json(finding) for finding in findings], indent=2))
     else:
         for finding in findings:
             _say(finding)
@@ -46,22 +46,31 @@ def _say(finding: Finding) -> None:
     from heliograph.core.text.clean import clean_line
     from heliograph.system.logs import scrub
 
-    verdict = finding.verdict.value
-    mark = click.style(f"{verdict:3}", fg=_COLOURS[verdict])
+    grade = finding.grade.value
+    mark = click.style(f"{grade:3}", fg=_COLOURS[grade])
     click.echo(f"{mark}  {clean_line(finding.subject, _TEXT)}: {scrub(clean_line(finding.text, _TEXT))}")
     if finding.cure:
         click.echo(f"       {clean_line(finding.cure, _TEXT)}")
+
+
+def _as_json(finding: Finding) -> dict[str, str]:
+    return {
+        "subject": finding.subject,
+        "verdict": finding.grade.value,
+        "text": finding.text,
+        "cure": finding.cure,
+    }
 
 
 async def _look() -> list[Finding]:
     from heliograph.accounts import list_accounts
     from heliograph.cli.doctor import machine
     from heliograph.cli.doctor.account import check_account
-    from heliograph.cli.doctor.finding import bad, good
     from heliograph.cli.doctor.notifications import check_notifications
     from heliograph.cli.doctor.running import check_daemon
     from heliograph.config import Config, load_config
     from heliograph.control.client import ask_status
+    from heliograph.core.finding import bad, good
     from heliograph.errors import UserError
 
     findings: list[Finding] = []
@@ -69,9 +78,9 @@ async def _look() -> list[Finding]:
     try:
         config = load_config()
         _ = config.quiet.parsed_hours, config.fallback.fallback
-        findings.append(good("configuration", "can be read"))
+        findings.append(good("can be read", subject="configuration"))
     except UserError as error:
-        findings.append(bad("configuration", error.title, error.hint))
+        findings.append(bad(error.title, error.hint, subject="configuration"))
     findings += [await machine.check_bus(), await check_notifications(config.desktop.backend)]
     findings.append(await asyncio.to_thread(machine.check_desktop_entry))
     if config.hooks.on_notification:
@@ -79,13 +88,13 @@ async def _look() -> list[Finding]:
     try:
         accounts = await asyncio.to_thread(list_accounts)
     except UserError as error:
-        findings.append(bad("accounts", error.title, error.hint))
+        findings.append(bad(error.title, error.hint, subject="accounts"))
         return findings
     status = await ask_status()
     findings.append(await asyncio.to_thread(machine.check_unit, is_running=status is not None))
     findings.append(await asyncio.to_thread(machine.check_disk))
     if not accounts:
-        findings.append(bad("accounts", "none has signed in", "heliograph login @you:example.org"))
+        findings.append(bad("none has signed in", "heliograph login @you:example.org", subject="accounts"))
         return findings
     findings += check_daemon(status, accounts)
     for about_one in await asyncio.gather(*map(check_account, accounts)):

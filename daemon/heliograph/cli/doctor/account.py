@@ -9,7 +9,7 @@ from datetime import UTC
 from email.utils import parsedate_to_datetime
 
 from heliograph.accounts import Account, state_folder
-from heliograph.cli.doctor.finding import Finding, bad, doubtful, good
+from heliograph.core.finding import Finding, bad, doubtful, good
 from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.text.clean import count_things
 from heliograph.errors import (
@@ -52,7 +52,7 @@ async def check_account(account: Account) -> list[Finding]:
         async with asyncio.timeout(_TIMEOUT_S):
             findings += [finding async for finding in _ask(account, session, is_signed_in=token is not None)]
     except TimeoutError:
-        findings.append(bad(_about(account, "homeserver"), f"no answer within {_TIMEOUT_S:g} s", _NETWORK))
+        findings.append(bad(f"no answer within {_TIMEOUT_S:g} s", _NETWORK, subject=_about(account, "homeserver")))
     finally:
         await session.close()
     return findings
@@ -66,7 +66,7 @@ async def _check_ledger(account: Account) -> list[Finding]:
     subject = _about(account, "ledger")
     folder = state_folder(account.user_id)
     if not await asyncio.to_thread((folder / LEDGER_NAME).exists):
-        return [doubtful(subject, "never started yet", f"Start the daemon once: {to_start()}")]
+        return [doubtful("never started yet", f"Start the daemon once: {to_start()}", subject=subject)]
     try:
         ledger = await open_readonly(folder)
         try:
@@ -74,19 +74,21 @@ async def _check_ledger(account: Account) -> list[Finding]:
         finally:
             await ledger.close()
     except StateError as error:
-        return [bad(subject, error.title, error.hint)]
+        return [bad(error.title, error.hint, subject=subject)]
     except StorageError as error:
-        return [bad(subject, str(error), "Check the disk.")]
+        return [bad(str(error), "Check the disk.", subject=subject)]
     waiting = counts["pending"]
     rest = f", {waiting} of them {'waits' if waiting == 1 else 'wait'}" if waiting else ""
-    findings = [good(subject, f"{sum(counts.values())} rang{rest}")]
+    findings = [good(f"{sum(counts.values())} rang{rest}", subject=subject)]
     if unreadable:
         text = f"{count_things(len(unreadable), 'row')} cannot be read, such as {unreadable[-1].words}"
         cure = f"Start the daemon anew, which sets aside these alone: {await asyncio.to_thread(to_restart)}"
-        findings.append(bad(subject, text, cure))
+        findings.append(bad(text, cure, subject=subject))
     if aside:
         text = f"{count_things(len(aside), 'row')} could not be read and went aside, such as {aside[-1].words}"
-        findings.append(doubtful(subject, text, "Look into your Matrix client for what it told of. Check the disk."))
+        findings.append(
+            doubtful(text, "Look into your Matrix client for what it told of. Check the disk.", subject=subject)
+        )
     return findings
 
 
@@ -97,14 +99,16 @@ async def _check_secret(account: Account) -> tuple[str | None, Finding]:
         async with asyncio.timeout(_KEYRING_S):
             text = await store.load(account.user_id)
         if text is None:
-            return None, bad(subject, f"gone from the {store.name}", f"heliograph login {account.user_id}")
-        return decode_secret(account.user_id, text).access_token, good(subject, f"in the {store.name}")
+            return None, bad(f"gone from the {store.name}", f"heliograph login {account.user_id}", subject=subject)
+        return decode_secret(account.user_id, text).access_token, good(f"in the {store.name}", subject=subject)
     except SecretsLocked:
-        return None, bad(subject, "the keyring is locked", "Unlock it, for example by logging in to your desktop.")
+        return None, bad(
+            "the keyring is locked", "Unlock it, for example by logging in to your desktop.", subject=subject
+        )
     except TimeoutError:
-        return None, bad(subject, "the keyring does not answer", "Unlock it, or restart it.")
+        return None, bad("the keyring does not answer", "Unlock it, or restart it.", subject=subject)
     except UserError as error:
-        return None, bad(subject, error.title, error.hint)
+        return None, bad(error.title, error.hint, subject=subject)
 
 
 async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> AsyncIterator[Finding]:
@@ -114,21 +118,21 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
         features = await homeserver.features()
     except LoggedOut as gone:
         # Synapse checks the token there, too.
-        yield good(subject, account.homeserver)
+        yield good(account.homeserver, subject=subject)
         yield await _refused(account, session, gone)
         return
     except AccountLocked:
         # There, too.
-        yield good(subject, account.homeserver)
+        yield good(account.homeserver, subject=subject)
         yield _locked(account)
         return
     except (BadAnswer, Refused, RateLimited) as error:
-        yield bad(subject, f"{account.homeserver}: it {error}", _SERVER)
+        yield bad(f"{account.homeserver}: it {error}", _SERVER, subject=subject)
         return
     except ServerError as error:
-        yield bad(subject, f"{account.homeserver}: {error}", _NETWORK)
+        yield bad(f"{account.homeserver}: {error}", _NETWORK, subject=subject)
         return
-    yield good(subject, f"{account.homeserver}, {_describe(features)}")
+    yield good(f"{account.homeserver}, {_describe(features)}", subject=subject)
     yield _check_clock(session)
     if not is_signed_in:
         return
@@ -140,14 +144,14 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
     except AccountLocked:
         yield _locked(account)
     except ServerError as error:
-        yield bad(subject, str(error), "heliograph pushers list")
+        yield bad(str(error), "heliograph pushers list", subject=subject)
     else:
         yield _check_pusher(subject, pushers, account)
 
 
 def _locked(account: Account) -> Finding:
     how = "the account is locked by the homeserver"
-    return bad(_about(account, "device"), how, "Ask whoever runs the homeserver to unlock it.")
+    return bad(how, "Ask whoever runs the homeserver to unlock it.", subject=_about(account, "device"))
 
 
 async def _refused(account: Account, session: Session, gone: LoggedOut) -> Finding:
@@ -156,12 +160,16 @@ async def _refused(account: Account, session: Session, gone: LoggedOut) -> Findi
     try:
         is_known = await knows_token(session)
     except ServerError as error:
-        return bad(subject, f"its access token is refused, and whoami does not confirm that: it {error}", _SERVER)
+        return bad(
+            f"its access token is refused, and whoami does not confirm that: it {error}", _SERVER, subject=subject
+        )
     if is_known:
-        return bad(subject, "its access token is refused in one place, and known to whoami: not signed out", _SERVER)
+        return bad(
+            "its access token is refused in one place, and known to whoami: not signed out", _SERVER, subject=subject
+        )
     what = "signed out softly, and its device waits for a new login" if gone.soft else "signed out"
     text = f"its access token is refused, and whoami confirms that: {what}"
-    return bad(subject, text, f"heliograph login {account.user_id}")
+    return bad(text, f"heliograph login {account.user_id}", subject=subject)
 
 
 def _check_pusher(subject: str, pushers: tuple[Pusher, ...], account: Account) -> Finding:
@@ -171,10 +179,12 @@ def _check_pusher(subject: str, pushers: tuple[Pusher, ...], account: Account) -
         "no other of yours rings" if not count else count_things(count, "other of yours rings", "others of yours ring")
     )
     if own is None:
-        return doubtful(subject, f"not registered, {others}", "Start the daemon, which registers it.")
+        return doubtful(f"not registered, {others}", "Start the daemon, which registers it.", subject=subject)
     if not own.is_enabled:
-        return doubtful(subject, f"switched off by another of your clients, {others}", "heliograph pushers list")
-    return good(subject, f"registered, {others}")
+        return doubtful(
+            f"switched off by another of your clients, {others}", "heliograph pushers list", subject=subject
+        )
+    return good(f"registered, {others}", subject=subject)
 
 
 def _check_clock(session: Session) -> Finding:
@@ -183,13 +193,13 @@ def _check_clock(session: Session) -> Finding:
         # "-0000" is UTC, too (RFC 5322, 3.3), and would be taken for this machine's time zone.
         theirs = told.replace(tzinfo=told.tzinfo or UTC).timestamp()
     except (ValueError, TypeError, OverflowError):
-        return good("clock", "the homeserver does not tell its own")
+        return good("the homeserver does not tell its own", subject="clock")
     behind = theirs - time.time_ns() / 1e9
     text = f"{abs(behind):.0f} s {'behind' if behind > 0 else 'ahead of'} the homeserver's"
     if abs(behind) < _DOUBTFUL_CLOCK_S:
-        return good("clock", "as the homeserver's")
+        return good("as the homeserver's", subject="clock")
     cure = "Have it set by the network: timedatectl set-ntp true"
-    return bad("clock", text, cure) if abs(behind) >= _BAD_CLOCK_S else doubtful("clock", text, cure)
+    return bad(text, cure, subject="clock") if abs(behind) >= _BAD_CLOCK_S else doubtful(text, cure, subject="clock")
 
 
 def _describe(features: Features) -> str:

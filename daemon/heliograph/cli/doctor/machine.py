@@ -6,9 +6,9 @@ import shutil
 from collections.abc import Sequence
 
 from heliograph.accounts import state_root
-from heliograph.cli.doctor.finding import Finding, bad, doubtful, good
 from heliograph.cli.service import systemctl
 from heliograph.cli.service.unit import is_outdated, unit_file
+from heliograph.core.finding import Finding, bad, doubtful, good
 from heliograph.desktop.identity import DESKTOP_ENTRY, data_folders
 from heliograph.loops.hooks import missing_program
 from heliograph.system.dbus import Bus
@@ -22,13 +22,15 @@ async def check_bus() -> Finding:
     address = session_bus_address()
     cure = "Log in to a desktop session, or start one: dbus-run-session. Over ssh, systemd provides it."
     if address is None:
-        return bad("session bus", "there is none", cure)
+        return bad("there is none", cure, subject="session bus")
     bus = Bus(address, matches=(), on_message=lambda _: None)
     try:
         is_connected = await bus.start()
     finally:
         await bus.stop()
-    return good("session bus", address) if is_connected else bad("session bus", f"{address} does not answer", cure)
+    if not is_connected:
+        return bad(f"{address} does not answer", cure, subject="session bus")
+    return good(address, subject="session bus")
 
 
 def check_disk() -> Finding:
@@ -39,11 +41,11 @@ def check_disk() -> Finding:
     try:
         free = shutil.disk_usage(folder).free
     except OSError as error:
-        return bad("disk", f"{folder} cannot be looked at: {error.strerror}", "Make the folder readable.")
+        return bad(f"{folder} cannot be looked at: {error.strerror}", "Make the folder readable.", subject="disk")
     size = f"{free // (1024 * 1024)} MB free at {folder}"
     if free < _LEAST_FREE:
-        return bad("disk", size, "Make room: a full disk holds back what rings.")
-    return good("disk", size)
+        return bad(size, "Make room: a full disk holds back what rings.", subject="disk")
+    return good(size, subject="disk")
 
 
 def check_unit(*, is_running: bool) -> Finding:
@@ -51,30 +53,35 @@ def check_unit(*, is_running: bool) -> Finding:
     state = systemctl.describe()
     if state is None:
         if is_running:
-            return good("unit", "no systemd of the user here, and none needed")
-        return bad("unit", "no systemd of the user here", "Have your session start `heliograph run`.")
+            return good("no systemd of the user here, and none needed", subject="unit")
+        return bad("no systemd of the user here", "Have your session start `heliograph run`.", subject="unit")
     if state.get("LoadState") != "loaded" or not unit_file().exists():
-        return (doubtful if is_running else bad)("unit", "not installed", "heliograph service install")
+        return (doubtful if is_running else bad)("not installed", "heliograph service install", subject="unit")
     active, result = state.get("ActiveState", ""), state.get("Result", "")
     if active == "failed":
-        return bad("unit", f"failed ({result})", "See why: journalctl --user -u heliograph -e")
+        return bad(f"failed ({result})", "See why: journalctl --user -u heliograph -e", subject="unit")
     if active != "active":
-        return (doubtful if is_running else bad)("unit", active or "unknown", "systemctl --user start heliograph")
+        return (doubtful if is_running else bad)(
+            active or "unknown", "systemctl --user start heliograph", subject="unit"
+        )
     if state.get("UnitFileState") != "enabled":
-        return doubtful("unit", "runs, and does not start with the session", "heliograph service install")
+        return doubtful("runs, and does not start with the session", "heliograph service install", subject="unit")
     if is_outdated():
-        return doubtful("unit", "runs, and is not the one that this version installs", "heliograph service install")
+        return doubtful(
+            "runs, and is not the one that this version installs", "heliograph service install", subject="unit"
+        )
     restarts = state.get("NRestarts", "0")
     return good(
-        "unit", "runs" if restarts == "0" else f"runs, after {restarts} {'restart' if restarts == '1' else 'restarts'}"
+        "runs" if restarts == "0" else f"runs, after {restarts} {'restart' if restarts == '1' else 'restarts'}",
+        subject="unit",
     )
 
 
 def check_hook(command: Sequence[str]) -> Finding:
     """Whether the program that the configuration names is there."""
     if (program := missing_program(command)) is not None:
-        return bad("hook", f"{program} is no program", "Make it executable, or mend [hooks] on_notification.")
-    return good("hook", command[0])
+        return bad(f"{program} is no program", "Make it executable, or mend [hooks] on_notification.", subject="hook")
+    return good(command[0], subject="hook")
 
 
 def check_desktop_entry() -> Finding:
@@ -83,8 +90,8 @@ def check_desktop_entry() -> Finding:
     found = next((place for place in places if place.is_file()), None)
     if found is None:
         return doubtful(
-            "desktop entry",
             "no .desktop file: your desktop cannot name or mute Heliograph",
             "heliograph service install",
+            subject="desktop entry",
         )
-    return good("desktop entry", str(found))
+    return good(str(found), subject="desktop entry")

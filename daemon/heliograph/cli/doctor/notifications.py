@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from heliograph.cli.doctor.finding import Finding, bad, doubtful, good
+from heliograph.core.finding import Finding, bad, doubtful, good
 from heliograph.core.popups.capabilities import word_capabilities
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.freedesktop import FreedesktopDesktop
@@ -16,20 +16,22 @@ async def check_notifications(backend: str) -> Finding:
     try:
         desktop = await open_desktop(backend)
     except UserError as error:
-        return bad(_SUBJECT, error.title, error.hint)
+        return bad(error.title, error.hint, subject=_SUBJECT)
     try:
         if not isinstance(desktop, FreedesktopDesktop):
             return doubtful(
-                _SUBJECT,
                 f"through {desktop.name}: text only, no clicks, never withdrawn",
                 "Run it in a desktop session with a notification server.",
+                subject=_SUBJECT,
             )
         traits = await desktop.traits()
         if traits is None:
-            return bad(_SUBJECT, "no notification server answers", "Start your desktop's, or install dunst or mako.")
+            return bad(
+                "no notification server answers", "Start your desktop's, or install dunst or mako.", subject=_SUBJECT
+            )
         if desktop.is_inhibited:
-            return doubtful(_SUBJECT, f"{traits.title}, do not disturb is on", "Switch it off in your desktop.")
+            return doubtful(f"{traits.title}, do not disturb is on", "Switch it off in your desktop.", subject=_SUBJECT)
         can = [words for is_there, words in word_capabilities(traits.capabilities) if is_there]
-        return good(_SUBJECT, f"{traits.title}: {', '.join(can) or 'shows titles only'}")
+        return good(f"{traits.title}: {', '.join(can) or 'shows titles only'}", subject=_SUBJECT)
     finally:
         await desktop.shut()

@@ -7,8 +7,8 @@ from typing import Any
 
 from heliograph import __version__
 from heliograph.accounts import Account, state_folder
-from heliograph.cli.doctor.finding import Finding, bad, doubtful, good
 from heliograph.cli.output.crashes import read_crashes
+from heliograph.core.finding import Finding, bad, doubtful, good
 from heliograph.core.text.clean import clean_line
 from heliograph.store.lock import is_held
 from heliograph.system.service_manager import to_restart, to_start
@@ -25,16 +25,16 @@ def check_daemon(status: dict[str, Any] | None, accounts: Sequence[Account]) -> 
     """`status` is its answer, if it gave one."""
     if status is None:
         if any(is_held(state_folder(account.user_id)) is not None for account in accounts):
-            yield bad("daemon", "runs, and does not answer over D-Bus", to_restart())
+            yield bad("runs, and does not answer over D-Bus", to_restart(), subject="daemon")
         else:
-            yield bad("daemon", "does not run", to_start())
+            yield bad("does not run", to_start(), subject="daemon")
         return
     version = clean_line(str(status.get("version")), _LIMIT)
     if version == __version__:
-        yield good("daemon", f"runs, version {version}")
+        yield good(f"runs, version {version}", subject="daemon")
     else:
         text = f"runs in version {version}, and this is {__version__}"
-        yield doubtful("daemon", text, to_restart())
+        yield doubtful(text, to_restart(), subject="daemon")
     told = status.get("accounts")
     states = {each.get("user_id"): each for each in told if isinstance(each, dict)} if isinstance(told, list) else {}
     yield from _check_tasks("daemon", status)
@@ -49,25 +49,24 @@ def check_daemon(status: dict[str, Any] | None, accounts: Sequence[Account]) -> 
 def _check_account(account: Account, told: dict[str, Any] | None) -> Finding:
     subject = f"{account.user_id} runs"
     if told is None:
-        return bad(subject, "signed in after the start", to_restart())
+        return bad("signed in after the start", to_restart(), subject=subject)
     state, why = (clean_line(str(told.get(key) or ""), _LIMIT) for key in ("state", "why"))
     if state == "connected":
-        return good(subject, "connected")
+        return good("connected", subject=subject)
     text = f"{state} ({why})" if why not in ("", state) else state
     if state == "connecting" and "keyring" in why:
-        return doubtful(subject, text, "Unlock your keyring: it may be asking for its password.")
+        return doubtful(text, "Unlock your keyring: it may be asking for its password.", subject=subject)
     if state == "connecting":
-        return doubtful(subject, text, "Wait a moment.")
-    return bad(subject, text, _CURES.get(state, "heliograph status").format(user_id=account.user_id))
+        return doubtful(text, "Wait a moment.", subject=subject)
+    return bad(text, _CURES.get(state, "heliograph status").format(user_id=account.user_id), subject=subject)
 
 
 def _check_tasks(owner: str, told: dict[str, Any]) -> Iterator[Finding]:
     """What crashed within the last hour: each of these is a fault of ours."""
     for crashed in read_crashes(told.get("tasks")):
         judge = bad if crashed.is_down else doubtful
-        yield judge(
-            f"{owner} {crashed.name}", crashed.text, "See why, and report it: journalctl --user -u heliograph -e"
-        )
+        cure = "See why, and report it: journalctl --user -u heliograph -e"
+        yield judge(crashed.text, cure, subject=f"{owner} {crashed.name}")
 
 
 def _check_standing(account: Account, standing: Any) -> Iterator[Finding]:
@@ -76,10 +75,12 @@ def _check_standing(account: Account, standing: Any) -> Iterator[Finding]:
     verify = f"heliograph verify {account.user_id}"
     match standing:
         case "verified":
-            yield good(subject, "verified by you")
+            yield good("verified by you", subject=subject)
         case "unverified":
-            yield doubtful(subject, "not verified: others may send no keys, and messages show no text", verify)
+            yield doubtful("not verified: others may send no keys, and messages show no text", verify, subject=subject)
         case "no identity":
-            yield doubtful(subject, "the account has no identity yet", "Set up secure backup in your other client.")
+            yield doubtful(
+                "the account has no identity yet", "Set up secure backup in your other client.", subject=subject
+            )
         case "identity changed":
-            yield doubtful(subject, "the account's identity was reset", f"If you did that: {verify}")
+            yield doubtful("the account's identity was reset", f"If you did that: {verify}", subject=subject)

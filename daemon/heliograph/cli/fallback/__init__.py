@@ -15,7 +15,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
 
     from heliograph.config import FallbackConfig
-    from heliograph.core.pushers.fallback import Fallback, Finding
+    from heliograph.core.finding import Finding
+    from heliograph.core.pushers.fallback import Fallback
 
 
 @click.group("fallback", cls=Group, short_help="Have your phone ring where this desktop cannot.")
@@ -160,7 +161,7 @@ def remove() -> None:
 
 
 async def _test(fallback: Fallback) -> list[Finding]:
-    from heliograph.cli.fallback.self_test import follow_push
+    from heliograph.cli.fallback.trial_push import follow_push
 
     return await follow_push(fallback)
 
@@ -188,11 +189,6 @@ def _configured() -> Fallback:
 
 
 def _report(findings: Iterable[Finding]) -> bool:
-    """Prints them; whether all are good."""
-    is_good = True
-    for finding in findings:
-        click.echo(f"{'ok ' if finding.is_good else 'BAD'} {finding.title}")
-        if finding.hint:
-            click.echo(f"    {finding.hint}")
-        is_good &= finding.is_good
-    return is_good
+    from heliograph.cli.output.findings import print_findings
+
+    return print_findings(findings)

@@ -10,11 +10,11 @@ from typing import Literal
 from heliograph.accounts import device_name, list_accounts, state_folder
 from heliograph.cli.accounts.signed_in import open_session
 from heliograph.cli.service import systemctl
+from heliograph.core.finding import Finding, bad, good
 from heliograph.core.pushers.fallback import (
     APP_ID,
     NOTIFY_PATH,
     Fallback,
-    Finding,
     fallback_pusher,
     is_matrix_gateway,
     notify_url,
@@ -127,24 +127,24 @@ def restart_daemon() -> list[Finding]:
     try:
         if systemctl.is_active(UNIT):
             systemctl.restart()
-            return [Finding(True, "Heliograph was restarted with it.")]
+            return [good("Heliograph was restarted with it.")]
     except UserError as error:
-        return [Finding(False, error.title, error.hint)]
-    return [Finding(True, "Heliograph is running with the configuration from before: start it again.")]
+        return [bad(error.title, error.hint)]
+    return [good("Heliograph is running with the configuration from before: start it again.")]
 
 
 async def _for_all(act: Callable[[HomeserverClient], Awaitable[str]]) -> list[Finding]:
     findings = []
     for account in list_accounts():
         if sign_out_of(account) is not None:
-            findings.append(Finding(True, f"{account.user_id}: signed out, and left out."))
+            findings.append(good(f"{account.user_id}: signed out, and left out."))
             continue
         try:
             async with open_session(account) as session:
                 done = await act(HomeserverClient(session))
-            findings.append(Finding(True, f"{account.user_id}: {done}"))
+            findings.append(good(f"{account.user_id}: {done}"))
         except (UserError, ServerError, SecretsLocked) as error:
-            findings.append(Finding(False, f"{account.user_id}: {error}", getattr(error, "hint", "")))
+            findings.append(bad(f"{account.user_id}: {error}", getattr(error, "hint", "")))
     return findings
 
 

@@ -8,7 +8,8 @@ import msgspec
 
 from heliograph.accounts import Account, list_accounts
 from heliograph.cli.accounts.signed_in import load_secret
-from heliograph.core.pushers.fallback import Fallback, Finding, fallback_pusher, why_unfit, why_unfit_url
+from heliograph.core.finding import Finding, bad
+from heliograph.core.pushers.fallback import Fallback, fallback_pusher, why_unfit, why_unfit_url
 from heliograph.errors import EXIT_USAGE, SecretsLocked, ServerError, UserError
 from heliograph.gateways.relay import PushRelayClient
 from heliograph.secrets import open_secrets
@@ -52,7 +53,7 @@ async def leave_relay(url: str, fallback: Fallback, *, is_left: bool) -> list[Fi
                 if is_left:
                     await _keep_token(account, "")
         except (UserError, ServerError, SecretsLocked) as error:
-            findings.append(Finding(False, f"The relay at {url} may still know the pusher: {error}."))
+            findings.append(bad(f"The relay at {url} may still know the pusher: {error}."))
     return findings
 
 

@@ -36,7 +36,7 @@ def command(ctx: click.Context, leave: bool, as_json: bool) -> None:
 
         is_good = True
         for line in asyncio.run(leave_all()):
-            click.echo(line.title, err=not line.is_good)
+            click.echo(line.text, err=not line.is_good)
             is_good &= line.is_good
         ctx.exit(EXIT_OK if is_good else EXIT_FAILED)
     from heliograph.cli.status.report import report_handoff

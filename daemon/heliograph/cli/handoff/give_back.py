@@ -9,7 +9,7 @@ import asyncio
 from dataclasses import replace
 
 from heliograph.accounts import Account, list_accounts, state_folder
-from heliograph.core.pushers.fallback import Finding
+from heliograph.core.finding import Finding, bad, good
 from heliograph.core.pushers.pusher import PusherKey
 from heliograph.core.text.clean import clean_line, count_things
 from heliograph.errors import SecretsLocked, ServerError, StorageError, UserError
@@ -46,16 +46,16 @@ async def give_back(account: Account) -> int | None:
 
 async def _leave(account: Account) -> Finding | None:
     if is_held(state_folder(account.user_id)) is not None:
-        return Finding(True, f"{account.user_id}: Heliograph runs, and hands over by itself.")
+        return good(f"{account.user_id}: Heliograph runs, and hands over by itself.")
     try:
         count = await give_back(account)
     except TimeoutError:
-        return Finding(False, f"{account.user_id}: no answer in time, what is silent stays silent.")
+        return bad(f"{account.user_id}: no answer in time, what is silent stays silent.")
     except (UserError, ServerError, StorageError, SecretsLocked) as error:
-        return Finding(False, f"{account.user_id}: {clean_line(str(error), 300)}")
+        return bad(f"{account.user_id}: {clean_line(str(error), 300)}")
     if count is None:
         return None
-    return Finding(True, f"{account.user_id}: {count_things(count, 'pusher')} switched on again.")
+    return good(f"{account.user_id}: {count_things(count, 'pusher')} switched on again.")
 
 
 async def _switch_on(account: Account, ledger: SqliteLedger, switched_off: frozenset[PusherKey]) -> int:

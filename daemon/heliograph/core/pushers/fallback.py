@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from heliograph.core.events import Json
+from heliograph.core.finding import Finding, bad, good
 from heliograph.core.pushers.pusher import Pusher
 
 NOTIFY_PATH = "/_matrix/push/v1/notify"
@@ -43,15 +44,6 @@ class GatewayAnswer:
     status: int
     body: Any = None
     retry_after: str = ""
-
-
-@dataclass(frozen=True, slots=True)
-class Finding:
-    """One thing that a test found out: a sentence, and what to do about it if it is not good."""
-
-    is_good: bool
-    title: str
-    hint: str = ""
 
 
 def fallback_pusher(fallback: Fallback, device_name: str) -> Pusher:
@@ -219,17 +211,16 @@ def _explain_success(answer: GatewayAnswer, pushkey: str) -> Finding:
         )
     rejected = answer.body.get("rejected") if isinstance(answer.body, dict) else None
     if isinstance(rejected, list) and pushkey in rejected:
-        return Finding(
-            False,
+        return bad(
             "The gateway rejects the pushkey: a homeserver would delete the pusher.",
             "For ntfy: the topic must begin with the server's own base-url, and somebody must have subscribed to it "
             "within the last hours.",
         )
-    return Finding(True, "The gateway took a push.")
+    return good("The gateway took a push.")
 
 
 def _bad(answer: GatewayAnswer, what: str, hint: str) -> Finding:
-    return Finding(False, f"The gateway {what} (HTTP {answer.status}).", hint)
+    return bad(f"The gateway {what} (HTTP {answer.status}).", hint)
 
 
 def _split(text: str) -> SplitResult | None:

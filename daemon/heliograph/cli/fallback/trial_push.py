@@ -6,9 +6,9 @@ import asyncio
 import secrets
 from urllib.parse import urlsplit
 
+from heliograph.core.finding import Finding, bad, good
 from heliograph.core.pushers.fallback import (
     Fallback,
-    Finding,
     explain_answer,
     is_matrix_gateway,
     ntfy_poll_url,
@@ -41,8 +41,7 @@ async def follow_push(fallback: Fallback) -> list[Finding]:
             return [*findings, *await _follow(gateway, fallback, event_id)]
         except Unreachable as error:
             return [
-                Finding(
-                    False,
+                bad(
                     f"The gateway cannot be reached from here: {clean_line(str(error), 200)}.",
                     f"Is the address right? {fallback.gateway}",
                 )
@@ -51,7 +50,7 @@ async def follow_push(fallback: Fallback) -> list[Finding]:
 
 async def _ask(gateway: PushGateway, fallback: Fallback) -> list[Finding]:
     if is_matrix_gateway(await gateway.ask(fallback.gateway)):
-        return [Finding(True, f"{urlsplit(fallback.gateway).netloc} is a Matrix push gateway.")]
+        return [good(f"{urlsplit(fallback.gateway).netloc} is a Matrix push gateway.")]
     # Sygnal and others do not say so, and are gateways nevertheless.
     return []
 
@@ -59,26 +58,25 @@ async def _ask(gateway: PushGateway, fallback: Fallback) -> list[Finding]:
 async def _follow(gateway: PushGateway, fallback: Fallback, event_id: str) -> list[Finding]:
     """ntfy tells what arrived in a topic; of others nothing more is seen from here."""
     if not _is_topic(fallback):
-        return [Finding(True, "What becomes of it behind the gateway cannot be seen from here: did it arrive?")]
+        return [good("What becomes of it behind the gateway cannot be seen from here: did it arrive?")]
     url = ntfy_poll_url(fallback.pushkey)
-    warnings = [Finding(True, warning) for warning in ntfy_warnings(fallback.pushkey)]
+    warnings = [good(warning) for warning in ntfy_warnings(fallback.pushkey)]
     for look in range(_LOOKS):
         try:
             status, text = await gateway.listing(url)
         except Unreachable:
             status, text = 0, ""
         if status in (401, 403):
-            return [*warnings, Finding(True, "The topic may not be looked into without signing in: did it arrive?")]
+            return [*warnings, good("The topic may not be looked into without signing in: did it arrive?")]
         if status == 200 and event_id in text:
-            return [*warnings, Finding(True, "The push arrived in the topic.")]
+            return [*warnings, good("The push arrived in the topic.")]
         if status not in (0, 200):
             break
         if look < _LOOKS - 1:
             await asyncio.sleep(_PAUSE_S)
     return [
         *warnings,
-        Finding(
-            False,
+        bad(
             "The gateway took the push, but it is not in the topic.",
             "Is the topic's cache switched off on that server? Then look at the phone instead, and use --force.",
         ),

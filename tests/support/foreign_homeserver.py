@@ -9,7 +9,6 @@ from __future__ import annotations
 import datetime
 import ipaddress
 import ssl
-import time
 import warnings
 from pathlib import Path
 from types import TracebackType
@@ -25,6 +24,8 @@ from cryptography.x509.oid import NameOID
 from signedjson.key import encode_verify_key_base64, generate_signing_key, get_verify_key
 from signedjson.sign import sign_json
 from yarl import URL
+
+from heliograph.system.clock import now_ms
 
 with warnings.catch_warnings():
     warnings.simplefilter("ignore", DeprecationWarning)
@@ -79,7 +80,7 @@ class ForeignHomeserver:
             "sender": sender,
             "state_key": user_id,
             "content": {"membership": "invite", "displayname": "Somebody"},
-            "origin_server_ts": _now_ms(),
+            "origin_server_ts": now_ms(),
             "depth": 5,
             "prev_events": ["$" + "a" * 43],
             "auth_events": ["$" + "b" * 43],
@@ -119,7 +120,7 @@ class ForeignHomeserver:
             return web.json_response({"errcode": "M_UNRECOGNIZED"}, status=404)
         keys = {
             "server_name": self.name,
-            "valid_until_ts": _now_ms() + _A_DAY_MS,
+            "valid_until_ts": now_ms() + _A_DAY_MS,
             "verify_keys": {self._key_id: {"key": encode_verify_key_base64(get_verify_key(self._key))}},
             "old_verify_keys": {},
         }
@@ -130,15 +131,11 @@ class ForeignHomeserver:
         return f"{self._key.alg}:{self._key.version}"
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 def _tls(folder: Path) -> ssl.SSLContext:
     """A certificate that nobody vouches for."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.datetime.fromtimestamp(_now_ms() / 1000, datetime.UTC)
+    now = datetime.datetime.fromtimestamp(now_ms() / 1000, datetime.UTC)
     certificate = (
         x509.CertificateBuilder()
         .subject_name(name)

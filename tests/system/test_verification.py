@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 import secrets
-import time
 from collections.abc import AsyncIterator
 
 import pytest
@@ -26,14 +25,11 @@ from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import SyncRequest
+from heliograph.system.clock import now_ms
 from support.js_client import JsClient
 from support.waiting import until
 
 VERIFIED = {"signed_by_owner": True, "cross_signing_verified": True, "is_verified": True}
-
-
-def now_ms() -> int:
-    return time.time_ns() // 1_000_000
 
 
 class OurDevice:

@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 from collections.abc import AsyncIterator, Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
@@ -69,6 +68,7 @@ from heliograph.secrets.secret import Secret, decode_secret
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.sign_out_file import SignOut, forget_sign_out, note_sign_out
 from heliograph.system import systemd
+from heliograph.system.clock import now_ms
 from heliograph.system.tasks import keep_running, listed_in, start, start_beside
 
 log = logging.getLogger(__name__)
@@ -83,11 +83,6 @@ STUCK_MS = 60_000
 UNEXPECTED = "an unexpected fault, see the log"
 """Why an account is offline that is started again."""
 ABOUT_END = "end"
-
-
-def now_ms() -> int:
-    """Milliseconds since 1970: the daemon's one wall clock."""
-    return time.time_ns() // 1_000_000
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,6 @@ import contextlib
 import gc
 import logging
 import os
-import signal
 import time
 from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
@@ -15,7 +14,7 @@ from typing import Any
 
 from heliograph import __version__
 from heliograph.accounts import Account, sounds_folder, state_folder, state_root
-from heliograph.app.account import UNEXPECTED, AccountRun, SharedServices, now_ms
+from heliograph.app.account import UNEXPECTED, AccountRun, SharedServices
 from heliograph.app.daemon_api import DaemonApi
 from heliograph.app.session_watch import SessionWatch
 from heliograph.app.verification_api import VerificationApi
@@ -44,8 +43,10 @@ from heliograph.ports.desktop import Desktop, Presence
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.pause_file import load_pause, pause_file, save_pause
 from heliograph.system import systemd
+from heliograph.system.clock import now_ms
 from heliograph.system.service_manager import has_started_us
 from heliograph.system.session_bus import outlives_sessions, session_bus_address
+from heliograph.system.stop_signals import stop_on_signals
 from heliograph.system.tasks import going_on, keep_running, listed_in, start, start_beside
 from heliograph.system.time_zone import LocalZone
 
@@ -71,7 +72,7 @@ async def run(
     `sign_out_interval_s`: how long after the first answer that confirms a sign-out the second is asked for.
     Raises UserError if not a single account can be opened, or the desktop asked for cannot work.
     """
-    stop = stop or _stop_on_signals()
+    stop = stop or stop_on_signals()
     status = DaemonStatus(__version__, os.getpid(), now_ms())
     watchdog = Watchdog(time.monotonic, systemd.feed_watchdog)
     async with contextlib.AsyncExitStack() as stack:
@@ -346,14 +347,6 @@ def _code(task: asyncio.Task[int]) -> int:
         return task.result()
     log.error("Unexpected fault at the end of %s", task.get_name(), exc_info=error)
     return EXIT_FAILED
-
-
-def _stop_on_signals() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop
 
 
 def _nudge(runs: Sequence[AccountRun], quiet: QuietLoop, why: str) -> None:

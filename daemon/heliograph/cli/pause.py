@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import time
 
 import click
 
@@ -33,10 +32,11 @@ async def _pause(words: str, *, toggle: bool) -> None:
     from heliograph.cli.status.follow import word_until
     from heliograph.control.client import OWN_TIMEOUT_S, ask, ask_property
     from heliograph.core.popups.quiet import parse_pause
+    from heliograph.system.clock import now_ms
     from heliograph.system.time_zone import LocalZone
 
     try:
-        parse_pause(words, time.time_ns() // 1_000_000, LocalZone())
+        parse_pause(words, now_ms(), LocalZone())
     except ValueError as error:
         hint = "heliograph pause 1h, or heliograph pause until 08:00"
         raise UserError(f"{str(error)[:300]}.", hint, exit_code=EXIT_USAGE) from None
@@ -45,4 +45,4 @@ async def _pause(words: str, *, toggle: bool) -> None:
         click.echo("Notifications pop up again.")
         return
     until_ms = await ask("Pause", "s", words, timeout_s=OWN_TIMEOUT_S)
-    click.echo(f"Nothing pops up {word_until(until_ms, time.time_ns() // 1_000_000)}. To end it: heliograph resume")
+    click.echo(f"Nothing pops up {word_until(until_ms, now_ms())}. To end it: heliograph resume")

@@ -4,8 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-import time
 from typing import Protocol
+
+from heliograph.system.clock import now_ms
 
 _LONGEST_WAIT_S = 60.0
 """A wall clock that was set forward is noticed after this."""
@@ -27,7 +28,7 @@ class WallClock:
     """The real one."""
 
     def now_ms(self) -> int:
-        return time.time_ns() // 1_000_000
+        return now_ms()
 
     async def wait(self, wake: asyncio.Event, until_ms: int | None) -> None:
         seconds = _LONGEST_WAIT_S

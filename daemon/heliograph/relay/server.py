@@ -6,7 +6,6 @@ import asyncio
 import contextlib
 import gc
 import logging
-import signal
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -43,6 +42,7 @@ from heliograph.relay.sync.response import SyncResponseBuilder
 from heliograph.system import systemd
 from heliograph.system.migrations import read_migrations
 from heliograph.system.sqlite import Database
+from heliograph.system.stop_signals import stop_on_signals
 from heliograph.system.tasks import start
 
 log = logging.getLogger(__name__)
@@ -157,7 +157,7 @@ async def _not_found(request: web.Request) -> web.StreamResponse:
 
 async def run(config: RelayConfig, state: Path, stop: asyncio.Event | None = None) -> int:
     """Serves until stopped. The exit code. Raises UserError if it cannot begin."""
-    stop = stop or _stop_on_signals()
+    stop = stop or stop_on_signals()
     async with open_relay(config, state) as relay:
         runner = runner_of(relay)
         await runner.setup()
@@ -213,11 +213,3 @@ async def _until_stopped(outbox: Outbox, stop: asyncio.Event) -> None:
         for task in (sending, stopping):
             task.cancel()
         await asyncio.gather(sending, stopping, return_exceptions=True)
-
-
-def _stop_on_signals() -> asyncio.Event:
-    stop = asyncio.Event()
-    loop = asyncio.get_running_loop()
-    for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
-    return stop

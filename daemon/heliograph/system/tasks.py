@@ -13,7 +13,6 @@ import asyncio
 import contextlib
 import logging
 import random
-import time
 import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar
@@ -22,6 +21,7 @@ from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
 from heliograph.errors import HeliographError
+from heliograph.system.clock import now_ms
 
 log = logging.getLogger(__name__)
 
@@ -80,16 +80,12 @@ def listed_in(tasks: TaskList) -> Iterator[None]:
         _listed.reset(token)
 
 
-def _now_ms() -> int:
-    return time.time_ns() // 1_000_000
-
-
 async def keep_running(
     name: str,
     run: Callable[[], Awaitable[T]],
     *,
     ends_with: tuple[type[Exception], ...] = (),
-    clock: Callable[[], int] = _now_ms,
+    clock: Callable[[], int] = now_ms,
     jitter: Callable[[], float] = random.random,
 ) -> T:
     """Runs `run` until it returns or the caller is cancelled, and returns its result. Whenever `run` raises, the crash

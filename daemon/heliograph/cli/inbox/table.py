@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -11,6 +10,7 @@ from heliograph.cli.output.table import lay_out, terminal_width, word_time
 from heliograph.core.delivery import State
 from heliograph.core.summary.unread import Rung
 from heliograph.core.text.clean import clean_line
+from heliograph.system.clock import now_ms
 
 _TITLE = 30
 _TEXT = 300
@@ -68,4 +68,4 @@ def _became(rung: Rung, quiet: str) -> str:
 
 
 def _when(ms: object) -> str:
-    return word_time(ms, time.time_ns() // 1_000_000) if isinstance(ms, int) else "?"
+    return word_time(ms, now_ms()) if isinstance(ms, int) else "?"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import datetime
-import time
 from collections.abc import Callable
 from typing import TextIO
 
@@ -13,6 +12,7 @@ from heliograph.control.watch import Watch
 from heliograph.core.summary.bar import BarState
 from heliograph.core.summary.summary import UNTIL_RESUMED, Summary
 from heliograph.errors import UserError
+from heliograph.system.clock import now_ms
 from heliograph.system.session_bus import session_bus_address
 
 Render = Callable[[BarState], str]
@@ -65,7 +65,7 @@ def bar_of(summary: Summary | None) -> BarState:
     """What the daemon told, with its times as the clock on the wall shows them."""
     if summary is None or not summary.quiet_why:
         return BarState(summary)
-    words = (summary.quiet_why, word_until(summary.quiet_until_ms, time.time_ns() // 1_000_000))
+    words = (summary.quiet_why, word_until(summary.quiet_until_ms, now_ms()))
     return BarState(summary, " ".join(filter(None, words)))
 
 

@@ -10,7 +10,6 @@ from collections.abc import AsyncIterator
 from functools import partial
 
 from heliograph.accounts import Account, state_folder
-from heliograph.app.account import now_ms
 from heliograph.app.verification_api import VerificationApi
 from heliograph.control.verification import VerificationClient, Verifying
 from heliograph.core.ids import UserId
@@ -25,6 +24,7 @@ from heliograph.ports.homeserver import SyncRequest
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
 from heliograph.store.ledger import SqliteLedger
+from heliograph.system.clock import now_ms
 from heliograph.system.tasks import keep_running, start
 
 log = logging.getLogger(__name__)

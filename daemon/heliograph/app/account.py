@@ -49,9 +49,10 @@ from heliograph.homeserver.rooms import RoomsClient
 from heliograph.homeserver.session import Session
 from heliograph.loops.acknowledgements import AcknowledgementLoop
 from heliograph.loops.actions import ActionRunner
-from heliograph.loops.delivery.loop import DeliveryLoop, DeliverySettings
+from heliograph.loops.delivery.loop import DeliveryLoop
 from heliograph.loops.delivery.notices import Notices
 from heliograph.loops.delivery.rounds import Rounds
+from heliograph.loops.delivery.settings import DeliverySettings
 from heliograph.loops.handoff import HandoffLoop
 from heliograph.loops.keys import KeyLoop
 from heliograph.loops.mutes import MuteLoop

@@ -9,7 +9,7 @@ from typing import Any
 from heliograph.core.delivery import State
 from heliograph.core.ids import EventId
 from heliograph.core.notification import Category, Popup, Target, Urgency
-from heliograph.core.popups.arrange import Close, Fault, Keep, PopupStep, Show, arrange, is_summary, new_rooms
+from heliograph.core.popups.arrange import Close, Fault, Keep, PopupStep, Show, arrange, as_fault, is_summary, new_rooms
 from heliograph.core.popups.privacy import Level
 from heliograph.core.popups.text import LINE_LIMIT, WHERE_ALL_ARE
 from heliograph.core.record import Content, Delivery, PopupRecord
@@ -292,6 +292,14 @@ def test_a_popup_that_cannot_be_said_anew_for_a_fault_of_ours_is_named() -> None
     (fault,) = arrange([shown("$faulty")], [record], me=ME, max_rooms=5, level=faulty_level)
     assert isinstance(fault, Fault)
     assert (fault.key, fault.record) == (ROOM, record)
+
+
+def test_a_step_that_cannot_be_taken_is_named_with_what_it_was_about() -> None:
+    record, error = make_record(), ValueError("a fault of our own")
+    show = replace(only_show([make_delivery("$a")]), replaces=record)
+    assert as_fault(show, error) == Fault(ROOM, show.deliveries, record, error)
+    assert as_fault(Close(record), error) == as_fault(Keep(record), error) == Fault(ROOM, (), record, error)
+    assert as_fault(Fault(ROOM, show.deliveries, record, ValueError("before")), error) == as_fault(show, error)
 
 
 def flood(*contents: Content) -> Show:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heliograph.core.notification import Category
 from heliograph.core.popups.privacy import Level, Privacy, reduce
-from support.builders import ALICE, ROOM, make_content
+from support.builders import ALICE, ROOM, make_content, make_delivery
 
 
 def test_by_default_everything_is_shown() -> None:
@@ -33,6 +33,20 @@ def test_what_is_not_shown_is_not_kept() -> None:
     assert reduce(content, Level.SENDER) == make_content("New message", avatar="mxc://x/y", thread="")
     assert reduce(content, Level.HIDDEN) == make_content("New message", thread="")
     assert reduce(make_content("x"), Level.HIDDEN).thread is None
+
+
+def test_a_delivery_goes_by_its_room_that_rooms_name_and_its_sender() -> None:
+    for name in (ROOM, "Lunch", ALICE):
+        privacy = Privacy(rooms={Level.SENDER: frozenset({name})}, locked=Level.HIDDEN)
+        delivery = make_delivery(sender=ALICE, content=make_content(room_title="Lunch"))
+        assert privacy.level_of(delivery) is Level.SENDER
+        assert privacy.level_of(delivery, is_locked=True) is Level.HIDDEN
+
+
+def test_a_word_of_our_own_and_what_is_erased_hide_nothing() -> None:
+    privacy = Privacy(Level.HIDDEN, Level.HIDDEN)
+    for delivery in (make_delivery("start:1", room_id=""), make_delivery(content=None)):
+        assert privacy.level_of(delivery, is_locked=True) is Level.FULL
 
 
 def test_that_somebody_calls_is_told_by_our_own_words() -> None:

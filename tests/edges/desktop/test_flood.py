@@ -12,9 +12,10 @@ from fakes.notification_server import NotificationServer
 from heliograph.core.popups.bursts import BURST_MS
 from heliograph.core.record import Plan
 from heliograph.desktop.freedesktop import FreedesktopDesktop
-from heliograph.loops.delivery.loop import DeliveryLoop, DeliverySettings
+from heliograph.loops.delivery.loop import DeliveryLoop
 from heliograph.loops.delivery.notices import Notices
 from heliograph.loops.delivery.rounds import Rounds
+from heliograph.loops.delivery.settings import DeliverySettings
 from heliograph.store.ledger import SqliteLedger
 from support.builders import ME, make_content, make_delivery
 from support.buses import PrivateBus

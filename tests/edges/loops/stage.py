@@ -22,9 +22,10 @@ from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.record import Delivery, Edit, Plan, Withdrawal
 from heliograph.core.status import AccountStatus
 from heliograph.errors import LoggedOut
-from heliograph.loops.delivery.loop import DeliveryLoop, DeliverySettings
+from heliograph.loops.delivery.loop import DeliveryLoop
 from heliograph.loops.delivery.notices import Notices
 from heliograph.loops.delivery.rounds import Rounds
+from heliograph.loops.delivery.settings import DeliverySettings
 from heliograph.loops.quiet import QuietLoop
 from heliograph.loops.sync import Surroundings, SyncLoop, SyncSettings
 from heliograph.ports.desktop import Pictures
@@ -98,6 +99,7 @@ class DeliveryStage:
         self.notices = Notices(self.desktop, me, rounds.wake)
         self.changes = 0
         self.on_change: Callable[[], None] = lambda: None
+        self.on_rang: Callable[[Sequence[Delivery]], None] = lambda _: None
         self.rang: list[str] = []
         self.most_rang_at_once = 0
         self.told: list[str] = []
@@ -128,6 +130,7 @@ class DeliveryStage:
         self.most_rang_at_once = max(self.most_rang_at_once, len(rung))
         self.rang.extend(each.event_id for each in rung)
         self.told.extend(each.content.text for each in rung if each.content is not None)
+        self.on_rang(rung)
 
     @property
     def sounds(self) -> int:

@@ -64,6 +64,17 @@ class Fault:
 
 PopupStep = Show | Close | Keep | Fault
 
+
+def as_fault(step: PopupStep, error: Exception) -> Fault:
+    """The step whose taking raised this fault of ours."""
+    match step:
+        case Show(key, _, deliveries, _, replaces):
+            return Fault(key, deliveries, replaces, error)
+        case Close(record) | Keep(record):
+            return Fault(record.key, (), record, error)
+    return replace(step, error=error)
+
+
 _SUMMARY = "summary:"
 
 

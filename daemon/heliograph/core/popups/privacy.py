@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from enum import IntEnum
 
 from heliograph.core.notification import Category
-from heliograph.core.record import Content
+from heliograph.core.record import Content, Delivery
 
 HIDDEN_TEXT = "New message"
 
@@ -37,6 +37,13 @@ class Privacy:
         own = (level for level in sorted(self.rooms, reverse=True) if not self.rooms[level].isdisjoint(names))
         level = next(own, self.show)
         return max(level, self.locked) if is_locked else level
+
+    def level_of(self, delivery: Delivery, *, is_locked: bool = False) -> Level:
+        """Of a delivery; one of no room is a word of our own, and is shown whole."""
+        if delivery.content is None or not delivery.room_id:
+            return Level.FULL
+        names = {delivery.room_id, delivery.content.room_title, delivery.sender}
+        return self.level(names, is_locked=is_locked)
 
 
 SHOW_ALL = Privacy()

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from heliograph.core.delivery import Move, State
@@ -22,6 +22,7 @@ class _Outcome:
     settlements: tuple[Settlement, ...]
     shown: PopupRecord | None
     closed: str | None
+    rang: tuple[Delivery, ...]
 
 
 class Outcomes:
@@ -34,10 +35,23 @@ class Outcomes:
         self._faults = 0
         """How often the first of these failed for a fault of ours."""
         self._lost: set[str] = set()
+        self._rang: list[Delivery] = []
 
-    def note(self, *settlements: Settlement, shown: PopupRecord | None = None, closed: str | None = None) -> None:
-        """These moves, and a popup that was shown, or the key of one that is gone."""
-        self._unwritten.append(_Outcome(settlements, shown, closed))
+    def note(
+        self,
+        *settlements: Settlement,
+        shown: PopupRecord | None = None,
+        closed: str | None = None,
+        rang: Sequence[Delivery] = (),
+    ) -> None:
+        """These moves, and a popup that was shown, or the key of one that is gone. `rang` are the deliveries that were
+        shown for the first time."""
+        self._unwritten.append(_Outcome(settlements, shown, closed, tuple(rang)))
+
+    def take_rang(self) -> list[Delivery]:
+        """What rang and was written down since the last time, in order."""
+        rang, self._rang = self._rang, []
+        return rang
 
     def is_lost(self, delivery: Delivery) -> bool:
         """Whether the ledger goes on to have it otherwise than the screen: until the daemon ends, it is not shown."""
@@ -62,6 +76,7 @@ class Outcomes:
                 self._give_up(outcome, error)
             self._faults = 0
             self._unwritten.popleft()
+            self._rang.extend(outcome.rang)
 
     def _give_up(self, outcome: _Outcome, error: Exception) -> None:
         what = count_things(len(outcome.settlements), "message")

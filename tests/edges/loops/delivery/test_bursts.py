@@ -12,7 +12,7 @@ from heliograph.core.ids import EventId
 from heliograph.core.notification import Category
 from heliograph.core.popups.bursts import SoundGate
 from heliograph.core.record import Delivery
-from heliograph.loops.delivery.loop import LARGE_COUNT
+from heliograph.loops.delivery.announcements import PART
 from support.builders import make_content, make_delivery
 from support.waiting import until
 
@@ -134,9 +134,9 @@ async def test_the_sync_loop_tells_when_it_catches_up_and_when_it_has(clock: Wal
 
 
 async def test_what_a_long_absence_brought_is_told_of_in_parts(stage: DeliveryStage) -> None:
-    ids = [f"${n}" for n in range(5 * LARGE_COUNT)]
+    ids = [f"${n}" for n in range(5 * PART)]
     async with running(stage.loop):
         await stage.commit(*(make_delivery(each, room_id=f"!{each}") for each in ids))
         await until(lambda: len(stage.rang) == len(ids))
     assert sorted(stage.rang) == sorted(ids)
-    assert stage.most_rang_at_once == LARGE_COUNT
+    assert stage.most_rang_at_once == PART

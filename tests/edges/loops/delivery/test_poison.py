@@ -73,7 +73,7 @@ def room(number: int) -> str:
 # Messages
 
 
-@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of !room:", times=3)
+@pytest.mark.expected_log("loops.delivery.retries error: Unexpected fault in the notification of !room:", times=3)
 async def test_a_message_that_cannot_be_shown_is_given_up_alone_with_a_reason_and_a_notice(
     stage: DeliveryStage, caplog: pytest.LogCaptureFixture
 ) -> None:
@@ -97,7 +97,7 @@ async def test_a_message_that_cannot_be_shown_is_given_up_alone_with_a_reason_an
     assert all(record.exc_info for record in faults)
 
 
-@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of !room:")
+@pytest.mark.expected_log("loops.delivery.retries error: Unexpected fault in the notification of !room:")
 async def test_a_fault_that_passes_costs_a_message_some_seconds(clock: WallClock) -> None:
     stage = DeliveryStage(clock, desktop=FaultyDesktop(faults=1))
     async with running(stage.loop):
@@ -107,7 +107,7 @@ async def test_a_fault_that_passes_costs_a_message_some_seconds(clock: WallClock
     assert TOLD not in titles(stage)
 
 
-@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of !room:", times=6)
+@pytest.mark.expected_log("loops.delivery.retries error: Unexpected fault in the notification of !room:", times=6)
 async def test_of_several_in_one_room_the_others_are_shown(stage: DeliveryStage) -> None:
     async with running(stage.loop):
         await stage.commit(*(make_delivery(f"$g{number}") for number in range(5)))
@@ -118,8 +118,8 @@ async def test_of_several_in_one_room_the_others_are_shown(stage: DeliveryStage)
         assert len(stage.popup_ids) == 2
 
 
-@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of summary:")
-@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of !room:", times=3)
+@pytest.mark.expected_log("loops.delivery.retries error: Unexpected fault in the notification of summary:")
+@pytest.mark.expected_log("loops.delivery.retries error: Unexpected fault in the notification of !room:", times=3)
 async def test_of_several_in_a_summary_the_others_are_shown(stage: DeliveryStage) -> None:
     many = [make_delivery(f"$g{number}", room_id=room(number)) for number in range(20)]
     content = make_content("poison", is_highlight=True, room_title="poison")
@@ -130,7 +130,7 @@ async def test_of_several_in_a_summary_the_others_are_shown(stage: DeliveryStage
             await settled(stage, each.event_id)
 
 
-@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of !room:", times=3)
+@pytest.mark.expected_log("loops.delivery.retries error: Unexpected fault in the notification of !room:", times=3)
 async def test_a_message_that_cannot_be_put_into_words_is_given_up_alone(
     clock: WallClock, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -150,7 +150,7 @@ async def test_a_message_that_cannot_be_put_into_words_is_given_up_alone(
         await settled(stage, "$b")
 
 
-@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in the notification of !room:", times=4)
+@pytest.mark.expected_log("loops.delivery.retries error: Unexpected fault in the notification of !room:", times=4)
 async def test_a_message_that_becomes_faulty_on_screen_stays_as_it_is_and_keeps_no_other_from_it(
     stage: DeliveryStage,
 ) -> None:
@@ -174,7 +174,7 @@ async def test_a_message_that_becomes_faulty_on_screen_stays_as_it_is_and_keeps_
 async def test_a_popup_that_cannot_be_closed_is_let_go_alone(
     clock: WallClock, faults: int, expect_log: ExpectLog
 ) -> None:
-    expect_log("loops.delivery.loop error: Unexpected fault in the notification of !room:", times=faults)
+    expect_log("loops.delivery.retries error: Unexpected fault in the notification of !room:", times=faults)
     stage = DeliveryStage(clock, desktop=FaultyDesktop(close_faults=faults))
     async with running(stage.loop):
         await stage.commit(make_delivery("$a"))
@@ -253,12 +253,12 @@ async def test_what_cannot_be_written_down_is_not_shown_for_ever_and_holds_up_no
 
 @pytest.mark.expected_log("Unexpected fault in telling hooks and bars what rang: they miss 1 message", times=2)
 async def test_a_bar_or_hook_that_finds_a_fault_holds_up_nothing(
-    stage: DeliveryStage, monkeypatch: pytest.MonkeyPatch
+    stage: DeliveryStage,
 ) -> None:
     def fail(rung: Sequence[object]) -> None:
         raise RuntimeError("a fault of our own")
 
-    monkeypatch.setattr(stage.loop, "_on_rang", fail)
+    stage.on_rang = fail
     async with running(stage.loop):
         await stage.commit(make_delivery("$a"))
         await settled(stage, "$a")
@@ -273,7 +273,9 @@ class FaultyPictures:
         raise RuntimeError("a fault of our own")
 
 
-@pytest.mark.expected_log("loops.delivery.loop error: Unexpected fault in fetching pictures: notifications go without")
+@pytest.mark.expected_log(
+    "loops.delivery.screen error: Unexpected fault in fetching pictures: notifications go without"
+)
 async def test_pictures_that_find_a_fault_are_done_without(clock: WallClock) -> None:
     stage = DeliveryStage(clock, pictures=FaultyPictures())
     async with running(stage.loop):

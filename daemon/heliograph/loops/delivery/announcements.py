@@ -1,0 +1,43 @@
+"""Tells hooks and bars which messages rang, once the ledger has it."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import replace
+
+from heliograph.core.popups.privacy import Privacy, reduce
+from heliograph.core.record import Delivery
+from heliograph.core.text.clean import count_things
+
+log = logging.getLogger(__name__)
+
+PART = 200
+"""Deliveries told of at once."""
+
+
+class Announcements:
+    """One account's. `on_rang` is called with deliveries, reduced to what `privacy` lets be shown without a lock."""
+
+    def __init__(self, on_rang: Callable[[Sequence[Delivery]], None], privacy: Privacy) -> None:
+        self._on_rang = on_rang
+        self._privacy = privacy
+
+    async def tell(self, rang: Sequence[Delivery]) -> None:
+        """Tells of all these, in order. What `on_rang` raises is logged, and that part is told of no more."""
+        for begin in range(0, len(rang), PART):
+            if begin:
+                # An absence may bring thousands: the other tasks of the event loop go on meanwhile.
+                await asyncio.sleep(0)
+            part = rang[begin : begin + PART]
+            try:
+                # The screen may be locked, but a hook is no screen: it gets the words that an open one shows.
+                self._on_rang([self._reduce(each) for each in part])
+            except Exception:
+                missed = count_things(len(part), "message")
+                log.exception("Unexpected fault in telling hooks and bars what rang: they miss %s", missed)
+
+    def _reduce(self, delivery: Delivery) -> Delivery:
+        content = delivery.content
+        return replace(delivery, content=content and reduce(content, self._privacy.level_of(delivery)))

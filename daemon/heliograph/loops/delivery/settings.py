@@ -1,0 +1,18 @@
+"""Whose deliveries a loop brings to the screen, and what the configuration says of them."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from heliograph.core.popups.privacy import SHOW_ALL, Privacy
+
+
+@dataclass(frozen=True, slots=True)
+class DeliverySettings:
+    """Those of one account."""
+
+    user_id: str
+    max_rooms: int = 5
+    """If more rooms than this have something new at once, all of it becomes one summary."""
+    logs_bodies: bool = False
+    privacy: Privacy = SHOW_ALL

@@ -66,7 +66,7 @@ class Ledger(Protocol):
         ...
 
     async def open_deliveries(self, room_ids: Collection[RoomId]) -> list[Delivery]:
-        """Unread deliveries of these rooms (`core.delivery.OPEN_STATES`), in the order of the timeline."""
+        """Unread deliveries of these rooms (`core.delivery.OPEN_STATES`), in the order in which they came."""
         ...
 
     async def rooms_with_open_deliveries(self) -> frozenset[RoomId]:
@@ -75,11 +75,11 @@ class Ledger(Protocol):
         ...
 
     async def positions(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
-        """The place in the timeline of those of these events that were judged; the others are left out."""
+        """The position of each judged event among these: a greater one came later. Unknown events are left out."""
         ...
 
     async def locked_events(self, keys: Collection[RoomKey] | None) -> list[LockedEvent]:
-        """Events that wait for one of these room keys (None: for any key), in the order of the timeline."""
+        """Events that wait for one of these room keys (None: for any key), in the order in which they came."""
         ...
 
     async def locked_in(self, room_ids: Collection[RoomId]) -> list[LockedEvent]:
@@ -99,7 +99,7 @@ class Ledger(Protocol):
 
     async def popups(self) -> list[PopupRecord]: ...
     async def shown_in(self, key: str) -> list[Delivery]:
-        """The deliveries that this popup shows (State.SHOWN), in the order of the timeline."""
+        """The deliveries that this popup shows (State.SHOWN), in the order in which they came."""
         ...
 
     async def settle(

@@ -1,1 +1,1 @@
-"""The ledger: the account's memory, in SQLite. The only place with its SQL."""
+"""Keeps the ledger, the account's memory, in SQLite. All of its SQL is in this room."""

@@ -1,4 +1,4 @@
-"""The account's own state: the sync token, account data, whether our pusher may ring."""
+"""Reads and writes the account's own state: the sync token, account data, the switches of pushers."""
 
 from __future__ import annotations
 
@@ -18,13 +18,14 @@ _KINDS: Mapping[str, type] = {"push_rules": dict, "rules_problem": str, "direct_
 
 
 def read_account(db: sqlite3.Connection) -> AccountState:
-    """The defaults before the first start. Raises ValueError if the row cannot be read."""
+    """The account's state; before the first sync, its defaults. Raises ValueError if the row cannot be read."""
     row = db.execute(
         "SELECT next_batch, last_sync_ms, is_silenced, is_pusher_enabled, fallback_app_id, fallback_pushkey"
         " FROM account"
     ).fetchone()
     if row is None:
         raise ValueError("the account's row is gone")
+    # SQLite's columns take a value of any type, so types are checked whenever a row is read.
     fit(row, (str | None, int, int, int, str | None, str | None))
     next_batch, last_sync_ms, is_silenced, is_pusher_enabled, app_id, pushkey = row
     data = {name: _read(name, content) for name, content in db.execute("SELECT name, content FROM account_data")}
@@ -43,7 +44,7 @@ def read_account(db: sqlite3.Connection) -> AccountState:
 
 
 def merge_account_data(db: sqlite3.Connection, data: AccountData) -> None:
-    """Writes what changed."""
+    """Writes those fields of `data` that are set. A field that is None came with no sync, and keeps its last value."""
     _write(db, "push_rules", data.push_rules)
     _write(db, "rules_problem", data.rules_problem)
     _write(db, "direct_rooms", data.direct_rooms)
@@ -53,12 +54,12 @@ def merge_account_data(db: sqlite3.Connection, data: AccountData) -> None:
 
 
 def write_token(db: sqlite3.Connection, next_batch: str) -> None:
-    """The sync token."""
+    """Replaces the sync token."""
     db.execute("UPDATE account SET next_batch = ?", (to_text(next_batch),))
 
 
 def write_sync_time(db: sqlite3.Connection, now_ms: int) -> None:
-    """When the last sync came that changed more than the token."""
+    """Notes when a sync came that changed more than the token."""
     db.execute("UPDATE account SET last_sync_ms = ?", (to_integer(now_ms),))
 
 
@@ -67,7 +68,7 @@ def write_pusher_enabled(db: sqlite3.Connection, is_enabled: bool) -> None:
 
 
 def write_switched_off(db: sqlite3.Connection, keys: Collection[PusherKey]) -> None:
-    """Instead of those before."""
+    """Replaces the list of pushers that the handoff has switched off."""
     db.execute("DELETE FROM switched_off")
     rows = [(to_text(app_id), to_text(pushkey)) for app_id, pushkey in keys]
     db.executemany("INSERT OR IGNORE INTO switched_off (app_id, pushkey) VALUES (?, ?)", rows)
@@ -79,7 +80,7 @@ def write_fallback(db: sqlite3.Connection, key: PusherKey | None) -> None:
 
 
 def account_data_fault(name: str, content: object) -> str | None:
-    """Why a row cannot be read, if so."""
+    """Why a row of account data cannot be read; None: it can."""
     try:
         _parse(name, content)
     except ValueError as error:
@@ -111,6 +112,7 @@ def _write(db: sqlite3.Connection, name: str, content: Any) -> None:
     try:
         text = to_json(content)
     except ValueError as error:
+        # The sync goes on without: old push rules are better than none, and the same rules would come again and again.
         log.warning("The homeserver's %s cannot be kept, the ones before stay: %s", name, error)
         return
     db.execute("INSERT OR REPLACE INTO account_data (name, content) VALUES (?, ?)", (name, text))

@@ -1,4 +1,4 @@
-"""What a column can hold: text without lone surrogates, 64-bit integers, JSON. Strangers send the rest too."""
+"""Turns values of strangers into what a column can hold: text without lone surrogates, 64-bit integers, JSON."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from types import UnionType
 from typing import Any
 
 LARGEST = 2**63 - 1
-"""The largest integer that a column holds."""
+"""The largest integer that a column can hold."""
 _CHUNK = 500
-"""Values named in one statement; SQLite before 3.32 allows 999 parameters."""
+"""Values in one statement; SQLite before 3.32 allows 999 parameters."""
 
 
 def to_text(value: str) -> str:
-    """`value`, with "?" for what UTF-8 cannot say."""
+    """`value` with "?" in place of lone surrogates, which have no UTF-8."""
     return value if value.isascii() else value.encode("utf-8", "replace").decode()
 
 
@@ -23,12 +23,12 @@ def to_optional_text(value: str | None) -> str | None:
 
 
 def to_integer(value: int) -> int:
-    """`value`, or the nearest that fits 64 bits."""
+    """`value`, or the nearest integer that fits into 64 bits."""
     return max(-LARGEST, min(LARGEST, value))
 
 
 def to_json(value: Any) -> str:
-    """Raises ValueError for what JSON cannot say, or not without nesting out of measure."""
+    """`value` as JSON text. Raises ValueError for a type that JSON does not have, or for nesting without measure."""
     try:
         return json.dumps(value, default=_plain, separators=(",", ":"))
     except (TypeError, RecursionError) as error:
@@ -36,22 +36,23 @@ def to_json(value: Any) -> str:
 
 
 def from_json(text: str) -> Any:
-    """Raises ValueError."""
+    """The value of a JSON text. Raises ValueError."""
     try:
         return json.loads(text)
+    # Nesting beyond Python's stack is a fault of the text as any other, and must not end a loop.
     except RecursionError as error:
         raise ValueError(str(error)) from error
 
 
 def fit(values: Sequence[Any], kinds: Sequence[type | UnionType]) -> None:
-    """Raises ValueError if one of these values is not of its kind: SQLite's columns take every type."""
+    """Checks a row: raises ValueError unless each value is of its kind. SQLite's columns take values of any type."""
     for value, kind in zip(values, kinds, strict=True):
         if not isinstance(value, kind):
             raise ValueError(f"{type(value).__name__} is none of the column's types")
 
 
 def among(column: str, values: Collection[str]) -> Iterator[tuple[str, list[str]]]:
-    """Conditions that together say `column IN values`, each with its parameters."""
+    """Conditions that together mean `column IN values`, each with its parameters: one statement takes only so many."""
     wanted = [to_text(value) for value in values]
     for start in range(0, len(wanted), _CHUNK):
         chunk = wanted[start : start + _CHUNK]

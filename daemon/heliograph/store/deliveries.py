@@ -1,4 +1,4 @@
-"""Deliveries on their way through the states of `core.delivery`, which alone says what may follow what."""
+"""Stores deliveries and moves them from state to state. Which move may follow which, `core.delivery` alone says."""
 
 from __future__ import annotations
 
@@ -27,19 +27,26 @@ _KINDS = (
     *(str | None, int | None),
 )
 OPEN = "state IN ('pending', 'shown', 'dismissed', 'lost')"
-"""Unread: `core.delivery.OPEN_STATES`."""
+"""The unread ones, `core.delivery.OPEN_STATES`. Written out, since SQLite takes an index with a WHERE (deliveries_open)
+only for a query that repeats its condition literally."""
 _NEVER_MS = 2**63 - 1
 _MOST_CALLS = 20
 _MOST_NAMES = 250
-"""That pass in quiet; each is compared three times, and SQLite before 3.32 allows 999 parameters."""
+"""Names that pass in spite of quiet. Each is compared with three columns, and SQLite before 3.32 allows 999
+parameters."""
 _ERASED = (
     "popup_key = NULL, room_title = NULL, sender_name = NULL, text = NULL, category = NULL, is_direct = NULL,"
     " is_highlight = NULL, sound = NULL, markup = NULL, avatar = NULL, thread = NULL, rings_until_ms = NULL"
 )
+"""Set when a delivery is settled: what the message said is kept for no longer than it is needed."""
 
 
 def insert_deliveries(db: sqlite3.Connection, deliveries: Iterable[Delivery], after_position: int) -> int:
-    """Those whose events were judged after that position, as PENDING. Returns how many."""
+    """Adds those deliveries whose events were judged after that position, as PENDING. Returns how many were added.
+
+    An event with an older position was judged by an earlier sync, which must not ring a second time.
+    """
+    # The position comes from `judged` and not from the caller: only the database knows which one it has just given.
     rows = [(*_values(each), to_text(each.event_id), after_position) for each in deliveries]
     return db.executemany(
         "INSERT OR IGNORE INTO deliveries (position, event_id, state, room_id, sender, thread_root, due_ms,"
@@ -52,7 +59,8 @@ def insert_deliveries(db: sqlite3.Connection, deliveries: Iterable[Delivery], af
 
 
 def apply_changes(db: sqlite3.Connection, changes: Iterable[Change]) -> set[str]:
-    """Withdraws, edits and rewrites open deliveries, in order. Returns those that changed, and their popups' keys."""
+    """Withdraws, edits and rewrites open deliveries, in the order of `changes`. Returns the ids of those that changed
+    and the keys of the popups that show them. A change that does not fit its delivery's state is passed over."""
     changed: set[str] = set()
     for change in changes:
         event_id = event_key(to_text(change.event_id))
@@ -82,7 +90,8 @@ def apply_changes(db: sqlite3.Connection, changes: Iterable[Change]) -> set[str]
 
 
 def apply_settlement(db: sqlite3.Connection, settlement: Settlement, shown_in: str | None) -> bool:
-    """One move, if it fits. `shown_in` is the key of the popup that SHOWN and REPLACED speak of."""
+    """Makes one move, if it fits the delivery's state. Returns whether it did. `shown_in`: the key of the popup into
+    which SHOWN and REPLACED put the delivery."""
     event_id, move = event_key(to_text(settlement.event_id)), settlement.move
     found = _find(db, event_id)
     then = after(found[0], move) if found is not None else None
@@ -93,6 +102,7 @@ def apply_settlement(db: sqlite3.Connection, settlement: Settlement, shown_in: s
         return True
     popup_key = found[1]
     if move is Move.REPLACED and popup_key == shown_in:
+        # Most often so: a message more in a popup moves all that it shows already, and nothing changes for these.
         return True
     if move in (Move.SHOWN, Move.REPLACED):
         popup_key = popup_key if shown_in is None else shown_in
@@ -116,7 +126,7 @@ def apply_settlement(db: sqlite3.Connection, settlement: Settlement, shown_in: s
 
 
 def read_open(db: sqlite3.Connection, room_ids: Collection[RoomId]) -> list[Delivery]:
-    """Unread ones of these rooms, in order of position."""
+    """Unread deliveries of these rooms, in the order in which they came."""
     found: list[Delivery] = []
     for condition, values in among("room_id", room_ids):
         rows = db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE {OPEN} AND {condition}", values)
@@ -125,13 +135,15 @@ def read_open(db: sqlite3.Connection, room_ids: Collection[RoomId]) -> list[Deli
 
 
 def read_delivery(db: sqlite3.Connection, event_id: EventKey) -> Delivery | None:
-    """That of this event, whatever its state."""
+    """The delivery of this event, in whatever state; None: there is none."""
     row = db.execute(f"SELECT {_COLUMNS} FROM deliveries WHERE event_id = ?", (to_text(event_id),)).fetchone()
     return None if row is None else _delivery(row)
 
 
 def read_open_rooms(db: sqlite3.Connection) -> frozenset[RoomId]:
-    """Rooms with something unread that has an id of the homeserver's, so neither invites nor notices of our own."""
+    """Rooms with an unread event of the homeserver's, whose ids begin with "$". Invites and our own notices have ids of
+    another kind, and no receipt ever settles them."""
+    # typeof: a row that cannot be read must not stop the others; `store.set_aside` deals with it.
     rows = db.execute(
         f"SELECT DISTINCT room_id FROM deliveries WHERE {OPEN} AND substr(event_id, 1, 1) = '$'"
         " AND typeof(room_id) = 'text'"
@@ -142,7 +154,11 @@ def read_open_rooms(db: sqlite3.Connection) -> frozenset[RoomId]:
 def read_due(
     db: sqlite3.Connection, now_ms: int, latest_ms: int | None, through: Through | None = None
 ) -> list[Delivery]:
-    """PENDING ones that are due and not held back, and what their rooms' popups and stale ones quote; by position."""
+    """PENDING deliveries that are due and that quiet does not hold back, and the SHOWN ones that are needed to write
+    their popups anew; in the order in which they came."""
+    # due: what is new. touched: the popups that change, those of rooms with something new and the stale ones. quoted:
+    # what these show already, newest first. The popup of one room quotes LINES messages, however many it shows; a
+    # summary counts by room, so it needs them all.
     condition, passing = _passing(through)
     rows = db.execute(
         "WITH due AS (SELECT position, room_id FROM deliveries"
@@ -159,7 +175,7 @@ def read_due(
 
 
 def read_shown_in(db: sqlite3.Connection, key: str) -> list[Delivery]:
-    """SHOWN ones of this popup, in order of position."""
+    """The deliveries that this popup shows, in the order in which they came."""
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM deliveries WHERE popup_key = ? AND state = 'shown' ORDER BY position", (to_text(key),)
     )
@@ -167,7 +183,7 @@ def read_shown_in(db: sqlite3.Connection, key: str) -> list[Delivery]:
 
 
 def read_ringing(db: sqlite3.Connection) -> list[Delivery]:
-    """Unread calls that ring or have rung, the one that stops first first."""
+    """Unread calls that ring or have rung, the one that stops first at the front."""
     rows = db.execute(
         f"SELECT {_COLUMNS} FROM deliveries WHERE rings_until_ms > 0 AND {OPEN} ORDER BY rings_until_ms LIMIT ?",
         (_MOST_CALLS,),
@@ -178,7 +194,8 @@ def read_ringing(db: sqlite3.Connection) -> list[Delivery]:
 def read_next_due_ms(
     db: sqlite3.Connection, now_ms: int, latest_ms: int | None, through: Through | None = None
 ) -> int | None:
-    """When the first PENDING one is due that is not held back, of those that `read_due` leaves out."""
+    """When the next PENDING delivery is due that quiet does not hold back, in ms since 1970, among those that
+    `read_due` leaves out; None: there is none."""
     condition, passing = _passing(through)
     row = db.execute(
         f"SELECT min(due_ms) FROM deliveries WHERE state = 'pending' AND due_ms > ? AND due_ms <= ? AND {condition}",
@@ -189,7 +206,7 @@ def read_next_due_ms(
 
 
 def _passing(through: Through | None) -> tuple[str, list[str]]:
-    """The condition on those that are not held back, and its parameters."""
+    """The condition on deliveries that quiet does not hold back, and its parameters."""
     if through is None:
         return "1", []
     names = [to_text(name) for name in sorted(through.names)][:_MOST_NAMES]
@@ -205,7 +222,7 @@ def _latest(latest_ms: int | None) -> int:
 
 
 def count_by_state(db: sqlite3.Connection) -> dict[str, int]:
-    """Every state, those without deliveries too."""
+    """The number of deliveries by state, also of states without any."""
     counts = {state.value: 0 for state in State}
     counts.update(db.execute("SELECT state, count(*) FROM deliveries GROUP BY state"))
     return counts
@@ -224,7 +241,8 @@ def _settle(db: sqlite3.Connection, event_id: EventKey, state: State, why: str) 
 
 
 def _rewrite(db: sqlite3.Connection, event_id: EventKey, content: Content) -> None:
-    # What failed before keeps the time of its next try.
+    # due_ms: what was not tried yet may go up at once, since its text has come. What failed before keeps the time of
+    # its next try, or a server that refuses would be asked again at once.
     db.execute(
         "UPDATE deliveries SET room_title = ?, sender_name = ?, text = ?, category = ?, is_direct = ?,"
         " is_highlight = ?, sound = ?,"

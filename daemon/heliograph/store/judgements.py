@@ -1,4 +1,4 @@
-"""Every event that was looked at, once for each event id, in the order in which the homeserver told of them."""
+"""Stores the judgement of each event, once for each event id, in the order in which the homeserver told of them."""
 
 from __future__ import annotations
 
@@ -13,13 +13,16 @@ _KINDS = (str, str | None, str, str, str | None, str | None, str | None, int, st
 
 
 def last_position(db: sqlite3.Connection) -> int:
-    """The greatest position ever given; every later one is greater."""
+    """The greatest position that was ever given; each later one is greater."""
+    # Not max(position): what was pruned has had a greater one, and AUTOINCREMENT remembers that in this table.
     row = db.execute("SELECT seq FROM sqlite_sequence WHERE name = 'judged'").fetchone()
     return int(row[0]) if row else 0
 
 
 def forget_unlisted(db: sqlite3.Connection, judged: Iterable[Judged]) -> None:
-    """Those that ring now and were silent only because the server had not listed them yet."""
+    """Forgets earlier judgements of events that ring now, and were silent only because the server's list did not have
+    them yet. `insert_judged` then adds them anew, with a new position."""
+    # One that has a delivery was rung for already, and keeps its judgement.
     db.executemany(
         "DELETE FROM judged WHERE event_id = ? AND decision = ? AND reason = ?"
         " AND NOT EXISTS (SELECT 1 FROM deliveries WHERE deliveries.event_id = judged.event_id)",
@@ -32,7 +35,8 @@ def forget_unlisted(db: sqlite3.Connection, judged: Iterable[Judged]) -> None:
 
 
 def insert_judged(db: sqlite3.Connection, judged: Iterable[Judged], now_ms: int) -> None:
-    """Those whose event id is unknown; the others keep their first judgement."""
+    """Adds the judgements of events that are unknown. An event that comes again keeps its first judgement: the same
+    sync may come twice after a kill, and must not ring twice."""
     db.executemany(
         "INSERT OR IGNORE INTO judged"
         " (event_id, room_id, decision, reason, rule, sender, thread_root, origin_server_ts, judged_ms, encryption)"
@@ -56,7 +60,8 @@ def insert_judged(db: sqlite3.Connection, judged: Iterable[Judged], now_ms: int)
 
 
 def replace_judged(db: sqlite3.Connection, judged: Iterable[Judged], now_ms: int) -> None:
-    """Judgements in place of the earlier ones. One that rings now and has no delivery yet comes last."""
+    """Replaces earlier judgements. An event that rings now and has no delivery yet gets a new position, the last one,
+    since `insert_deliveries` takes it for new by that."""
     for each in judged:
         event_id = to_text(each.event_id)
         if each.decision is Decision.RING:
@@ -79,7 +84,7 @@ def replace_judged(db: sqlite3.Connection, judged: Iterable[Judged], now_ms: int
 
 
 def read_positions(db: sqlite3.Connection, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
-    """Positions of those among these that were judged."""
+    """The positions of those of these events that were judged."""
     positions: dict[EventKey, int] = {}
     for condition, values in among("event_id", event_ids):
         positions.update(db.execute(f"SELECT event_id, position FROM judged WHERE {condition}", values))
@@ -87,7 +92,7 @@ def read_positions(db: sqlite3.Connection, event_ids: Collection[EventKey]) -> d
 
 
 def read_judged(db: sqlite3.Connection, event_id: EventKey) -> tuple[Judged, int] | None:
-    """The judgement and when it was made (ms), or None if the event is unknown."""
+    """The judgement, and when it was made in ms since 1970; None: the event is unknown."""
     row = db.execute(
         "SELECT event_id, room_id, decision, reason, rule, sender, thread_root, origin_server_ts, encryption, judged_ms"
         " FROM judged WHERE event_id = ?",
@@ -101,10 +106,12 @@ def read_judged(db: sqlite3.Connection, event_id: EventKey) -> tuple[Judged, int
 
 
 def prune_judged(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
-    """Forgets at most `limit` older judgements and their deliveries, unless they are still open. Returns how many.
+    """Forgets at most `limit` judgements that are older, with their deliveries, unless these wait or are on screen.
+    Returns how many.
 
-    One that is SHOWN by no popup that we know of is not on any screen: age forgets it too.
+    A delivery that is SHOWN by no known popup is on no screen any more, so age forgets it as well.
     """
+    # Chosen once, since both tables have to lose the same rows.
     doomed = db.execute(
         "SELECT position FROM judged WHERE judged_ms < ? AND NOT EXISTS ("
         " SELECT 1 FROM deliveries WHERE deliveries.position = judged.position"

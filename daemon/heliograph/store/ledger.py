@@ -1,7 +1,7 @@
-"""The account's memory on disk: `ports.Ledger` over one SQLite file, `ledger.db` in the account's folder.
+"""Implements `ports.ledger` over one SQLite file, `ledger.db` in the account's folder.
 
-The sync token and everything that the sync brought are written in one transaction: after a kill at any moment the
-next /sync asks again for exactly what was not kept.
+The sync token and all that the sync brought are written in one transaction: after a kill at any moment, the next /sync
+asks again for exactly what was not kept.
 """
 
 from __future__ import annotations
@@ -57,28 +57,31 @@ T = TypeVar("T")
 
 LEDGER_NAME = "ledger.db"
 LEAVING_S = 30.0
-"""How long a process that is leaving may take to let go of the account."""
+"""How long to wait for a process that has said that it is leaving the account."""
 _LOOK_AGAIN_S = 0.1
 _KEEPING = frozenset({Move.SHOWN, Move.REPLACED, Move.FAILED})
-"""After these a delivery still says what it said."""
+"""Moves after which a delivery keeps its text. After any other one, the journal has to be emptied of it."""
 MIGRATIONS = read_migrations("heliograph.store")
 _PRUNED_AT_ONCE = 1_000
 
 
 class SqliteLedger:
-    """`ports.Ledger`; holds the account's lock as long as it is open."""
+    """A `ports.ledger.Ledger`. Holds the account's lock for as long as it is open."""
 
     def __init__(self, database: Database, lock: AccountLock) -> None:
         self._database = database
         self._lock = lock
         self._changed_since_agenda: set[str] = set()
-        """Deliveries, and keys of their popups, that changed since `agenda` told the delivery loop what to show."""
+        """Ids of deliveries, and keys of their popups, that changed since the last `agenda`: what the delivery loop has
+        put on screen since then may show them as they were."""
 
     @classmethod
     async def open(cls, folder: Path, *, is_leaving: bool = False) -> SqliteLedger:
-        """Makes the folder (0700) and the ledger (0600) if missing. Raises StateError if they cannot be used.
+        """Opens the ledger, and creates the folder (mode 0700) and the file (0600) if missing. Raises StateError if
+        they cannot be used, and InUse if another process has the account.
 
-        Another process that is leaving the account is waited for, and so is this one if it `is_leaving`.
+        Waits up to LEAVING_S for a process that has said that it is leaving the account. With `is_leaving` this one
+        says so as well, and the next one waits for it.
         """
         waited_s = 0.0
         while True:
@@ -94,6 +97,7 @@ class SqliteLedger:
 
     @classmethod
     async def _open(cls, folder: Path, *, is_leaving: bool) -> SqliteLedger:
+        # The lock first: opening the ledger may migrate it, which two processes must not do at once.
         lock = await asyncio.to_thread(_lock_privately, folder)
         try:
             if is_leaving:
@@ -104,12 +108,12 @@ class SqliteLedger:
             raise
         ledger = cls(database, lock)
         with contextlib.suppress(StorageError):
-            # A disk that takes nothing now may do so by the time such a row is read.
+            # A disk that takes nothing now may take this later: whoever reads such a row has it set aside then.
             await ledger._set_aside_unreadable()
         return ledger
 
     def say(self, *, is_leaving: bool) -> None:
-        """Whoever wants the account next waits for it while this process is leaving it."""
+        """Tells the process that wants the account next whether to wait, since this one is leaving."""
         try:
             self._lock.say(is_leaving=is_leaving)
         except OSError as error:
@@ -196,7 +200,7 @@ class SqliteLedger:
         await self._write(partial(mutes.delete_mute, room_id=room_id))
 
     async def prune(self, before_ms: int) -> None:
-        # A transaction for every thousand rows: a sync that wants to commit meanwhile does not wait for all of them.
+        # One transaction for each thousand rows: a sync that wants to commit meanwhile does not wait for all of them.
         while await self._write(partial(_prune, before_ms), erases=True):
             pass
 
@@ -213,7 +217,7 @@ class SqliteLedger:
         return await self._despite_unreadable(lambda: self._database.transaction(work, erases=erases))
 
     async def _despite_unreadable(self, ask: Callable[[], Awaitable[T]]) -> T:
-        """Again, if it failed for rows that cannot be read, which are set aside then."""
+        """Runs `ask`. If that fails because of rows that cannot be read, sets these aside and runs it once more."""
         try:
             return await ask()
         except HeliographError:
@@ -224,7 +228,8 @@ class SqliteLedger:
         return await ask()
 
     async def _set_aside_unreadable(self) -> bool:
-        """Whether there was one. Looked for with care first: most often there is none, and nothing to write."""
+        """Returns whether there was such a row. Looks with a read first: most often there is none, and nothing has to
+        be written."""
         if not await self._database.read(find_unreadable):
             return False
         for each in (found := await self._database.transaction(set_aside_unreadable)):
@@ -234,6 +239,8 @@ class SqliteLedger:
     # Run in the database's thread, one at a time.
 
     def _commit(self, plan: Plan, now_ms: int, db: sqlite3.Connection) -> Committed:
+        # The order matters: judgements first, since they give the positions; then the deliveries whose positions are
+        # new; then the changes, which may be of deliveries that this very plan brought.
         known = judgements.last_position(db)
         judgements.forget_unlisted(db, plan.judged)
         judgements.replace_judged(db, plan.rejudged, now_ms)
@@ -273,7 +280,8 @@ class SqliteLedger:
         shown_in = None if shown is None else shown.key
         if shown is not None:
             popups.write_popup(db, shown)
-        # Whatever was edited or withdrawn while Notify was under way: what is on screen is already old.
+        # If one of its messages was edited or withdrawn while Notify was under way, the popup shows an old state. It is
+        # marked so, and the next round writes it anew.
         is_old = shown_in in self._changed_since_agenda
         for settlement in settlements:
             fits = deliveries.apply_settlement(db, settlement, shown_in)
@@ -286,7 +294,8 @@ class SqliteLedger:
 
 
 class LedgerReader:
-    """A look into the ledger beside the daemon that has it, for commands. Takes no lock, changes nothing."""
+    """Reads the ledger for commands, beside the daemon that writes to it. Takes no lock and changes nothing. Each
+    method raises StorageError or StateError."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -301,11 +310,11 @@ class LedgerReader:
         return await self._read(partial(unread.read_unread, messages=messages))
 
     async def history(self, limit: int) -> tuple[Rung, ...]:
-        """What rang, newest first."""
+        """The last `limit` messages that rang, newest first."""
         return await self._read(partial(unread.read_history, limit=limit))
 
     async def event(self, event_id: EventKey) -> EventRecord | None:
-        """What is known of this event; None: it was never judged, or that was forgotten since."""
+        """All that is known of this event; None: it was never judged, or its judgement is forgotten by now."""
         return await self._read(partial(_read_event, event_id))
 
     async def rooms(self) -> list[RoomRecord]:
@@ -313,16 +322,16 @@ class LedgerReader:
         return await self._read(rooms.read_all_rooms)
 
     async def room(self, room_id: RoomId, names_of: Collection[UserId]) -> RoomRecord | None:
-        """With the known display names of `names_of`."""
+        """This room with the known display names of `names_of`; None: it is unknown."""
         found = await self._read(partial(rooms.read_rooms, room_ids=[room_id], names_of=names_of))
         return found.get(room_id)
 
     async def unreadable(self) -> list[Unreadable]:
-        """Rows that cannot be read now; the daemon sets them aside."""
+        """Rows that cannot be read now. The daemon sets them aside when it comes across one."""
         return await self._database.read(find_unreadable)
 
     async def set_aside(self) -> list[Unreadable]:
-        """Rows that could not be read, and are kept aside."""
+        """Rows that were set aside, since they could not be read."""
         return await self._database.read(read_set_aside)
 
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
@@ -339,7 +348,7 @@ class LedgerReader:
 
 
 async def open_readonly(folder: Path) -> LedgerReader:
-    """Raises StateError if there is no ledger, or not one that this version reads."""
+    """Opens the ledger in this folder for reading. Raises StateError if there is none, or one of another version."""
     return LedgerReader(await Database.open_readonly(folder / LEDGER_NAME, len(MIGRATIONS)))
 
 
@@ -349,7 +358,7 @@ def _read_event(event_id: EventKey, db: sqlite3.Connection) -> EventRecord | Non
 
 
 def _judgements_missing(plan: Plan) -> list[Judged]:
-    """A delivery that came without its judgement must not be lost for that."""
+    """Judgements for deliveries that came without one: without a position a delivery would be lost."""
     known = {each.event_id for each in (*plan.judged, *plan.rejudged)}
     return [
         Judged(
@@ -366,7 +375,8 @@ def _judgements_missing(plan: Plan) -> list[Judged]:
 
 
 def _read_open_rooms(db: sqlite3.Connection) -> frozenset[RoomId]:
-    """What is read before its key comes must not ring when that comes."""
+    """Rooms with unread deliveries, and rooms with events that wait for their keys: what the user reads elsewhere
+    before the key comes must not ring when it comes."""
     return deliveries.read_open_rooms(db) | locked.read_locked_rooms(db)
 
 
@@ -375,6 +385,7 @@ def _prune(before_ms: int, db: sqlite3.Connection) -> int:
         prune(db, before_ms, _PRUNED_AT_ONCE)
         for prune in (judgements.prune_judged, rooms.prune_names, locked.prune_locked, prune_set_aside)
     )
+    # Rooms come last: a room is forgotten only when no judged event names it any more.
     return older or rooms.prune_left(db, _PRUNED_AT_ONCE)
 
 

@@ -1,6 +1,6 @@
-"""One process for each account: a lock on a file beside the ledger, held as long as its holder lives.
+"""Lets only one process at a time use an account, by a lock (flock(2)) on a file beside the ledger.
 
-The kernel lets go of it when the process ends, however it ends, so nothing stale can be left behind.
+The kernel releases the lock when the process ends, however that ends, so none can be left behind.
 """
 
 from __future__ import annotations
@@ -16,14 +16,14 @@ from heliograph.system.service_manager import to_stop
 
 LOCK_NAME = "lock"
 UNKNOWN_PID = 0
-"""The account is in use by a process that has not said which, or that another machine runs."""
+"""Stands for a holder of unknown process id, which has not written its own yet, or runs on another machine."""
 _LEAVING = "leaving"
 _TRIES = 3
 _BETWEEN_TRIES_S = 0.05
 
 
 class InUse(StateError):
-    """Another process has the account. `is_leaving`: it has said that it will soon let go of it."""
+    """Another process has the account. `is_leaving`: that process has said that it will soon release it."""
 
     def __init__(self, folder: Path, pid: int, *, is_leaving: bool) -> None:
         holder = f"process {pid}" if pid else "another process"
@@ -35,14 +35,15 @@ class InUse(StateError):
 
 
 class AccountLock:
-    """Held from `take` to `release`."""
+    """The lock of one account, held from `take` to `release`."""
 
     def __init__(self, descriptor: int) -> None:
         self._descriptor: int | None = descriptor
 
     @classmethod
     def take(cls, folder: Path) -> AccountLock:
-        """Blocks for a moment. Raises InUse if a process has the account, StateError if the folder is unusable."""
+        """Takes the lock; blocks for up to 0.1 s. Raises InUse if a process has the account, and StateError if the
+        folder cannot be used."""
         path = folder / LOCK_NAME
         try:
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -60,19 +61,19 @@ class AccountLock:
         return cls(descriptor)
 
     def say(self, *, is_leaving: bool) -> None:
-        """Whoever wants the account waits for it while its holder is leaving. Raises OSError."""
+        """Writes into the file whether this process is leaving, for which the next one waits. Raises OSError."""
         if self._descriptor is not None:
             _say(self._descriptor, is_leaving=is_leaving)
 
     def release(self) -> None:
-        """Once more is no error."""
+        """Releases the lock. A second call does nothing."""
         if self._descriptor is not None:
             os.close(self._descriptor)
             self._descriptor = None
 
 
 def is_held(folder: Path) -> int | None:
-    """The pid of the process that has this account, UNKNOWN_PID if it cannot be told, or None if nobody has it."""
+    """The id of the process that has this account, UNKNOWN_PID if that is not known, or None if none has it."""
     try:
         descriptor = os.open(folder / LOCK_NAME, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
@@ -98,7 +99,7 @@ def _lock(descriptor: int, path: Path) -> None:
                 raise InUse(path.parent, holder.pid, is_leaving=holder.is_leaving) from error
         else:
             return
-        # `is_held` may be asking at this very moment.
+        # `is_held` of another process takes the lock for a moment in order to ask.
         time.sleep(_BETWEEN_TRIES_S)
 
 

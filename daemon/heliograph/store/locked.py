@@ -1,4 +1,4 @@
-"""Encrypted events whose keys may yet come, as they came. Bounded: the oldest give way."""
+"""Stores encrypted events until their room keys come. At most MOST are kept; the oldest give way."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _JOINED = "locked JOIN judged USING (event_id)"
 
 
 def insert_locked(db: sqlite3.Connection, locked: Iterable[LockedEvent], now_ms: int) -> None:
-    """Keeps them, without what the homeserver added."""
+    """Keeps these events, each without what the homeserver added (`unsigned`): that is old by the time a key comes."""
     rows = []
     for each in locked:
         try:
@@ -48,12 +48,13 @@ def delete_locked(db: sqlite3.Connection, event_ids: Iterable[str]) -> None:
 
 
 def read_all_locked(db: sqlite3.Connection) -> list[LockedEvent]:
-    """In order of position."""
+    """All events that wait, in the order in which they came."""
     return _read(db.execute(f"SELECT {_COLUMNS} FROM {_JOINED}"))
 
 
 def read_locked_by(db: sqlite3.Connection, keys: Collection[RoomKey]) -> list[LockedEvent]:
-    """Those that want one of these keys, in order of position."""
+    """Events that wait for one of these keys, in the order in which they came."""
+    # Sought by session id, which has an index, and then compared whole: a stranger can reuse another room's session id.
     found: list[LockedEvent] = []
     for condition, values in among("session_id", {key.session_id for key in keys}):
         found += _read(db.execute(f"SELECT {_COLUMNS} FROM {_JOINED} WHERE {condition}", values))
@@ -62,7 +63,7 @@ def read_locked_by(db: sqlite3.Connection, keys: Collection[RoomKey]) -> list[Lo
 
 
 def read_locked_in(db: sqlite3.Connection, room_ids: Collection[RoomId]) -> list[LockedEvent]:
-    """Those of these rooms."""
+    """Events of these rooms that wait."""
     found: list[LockedEvent] = []
     for condition, values in among("locked.room_id", room_ids):
         found += _read(db.execute(f"SELECT {_COLUMNS} FROM {_JOINED} WHERE {condition}", values))
@@ -70,12 +71,12 @@ def read_locked_in(db: sqlite3.Connection, room_ids: Collection[RoomId]) -> list
 
 
 def read_locked_rooms(db: sqlite3.Connection) -> frozenset[RoomId]:
-    """Rooms in which an event waits for its key."""
+    """Rooms in which an event waits."""
     return frozenset(room_id for (room_id,) in db.execute("SELECT DISTINCT room_id FROM locked"))
 
 
 def prune_locked(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
-    """Forgets at most `limit` that are older. Returns how many."""
+    """Forgets at most `limit` events that are older. Returns how many."""
     return db.execute(
         "DELETE FROM locked WHERE event_id IN (SELECT event_id FROM locked WHERE kept_ms < ? LIMIT ?)",
         (to_integer(before_ms), limit),
@@ -97,7 +98,7 @@ def _read(rows: Iterable[tuple[Any, ...]]) -> list[LockedEvent]:
 
 
 def event_fault(event_id: EventKey, room_id: RoomId, text: str) -> str | None:
-    """Why a row cannot be read, if so."""
+    """Why the event of a row cannot be read; None: it can."""
     try:
         _event(event_id, room_id, from_json(text))
     except (ValueError, KeyError, TypeError) as error:

@@ -1,4 +1,4 @@
-"""Rooms that are mute for a time."""
+"""Stores mutes that end by themselves."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from heliograph.store.columns import fit, to_integer, to_text
 
 
 def read_mutes(db: sqlite3.Connection) -> list[TimedMute]:
-    """The one that ends first first."""
+    """All mutes, the one that ends first at the front."""
     rows = db.execute("SELECT room_id, rule_id, until_ms, was_there FROM mutes ORDER BY until_ms")
     found = rows.fetchall()
     for row in found:

@@ -1,4 +1,4 @@
-"""What the ledger believes to be on screen."""
+"""Stores which popups are on screen, as far as we know."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from heliograph.core.record import PopupRecord
 from heliograph.store.columns import fit, to_integer, to_text
 
 LARGEST_ID = 2**32 - 1
-"""Of a notification: org.freedesktop.Notifications counts with 32 bits."""
+"""The largest id of a notification: org.freedesktop.Notifications counts with 32 bits."""
 _MOST_SENDERS = 10
 _KINDS = (str, str, int, str, int, int)
 
@@ -39,7 +39,8 @@ def _senders(db: sqlite3.Connection, key: str) -> tuple[str, ...]:
 
 
 def write_popup(db: sqlite3.Connection, record: PopupRecord) -> None:
-    """Adds it, or replaces the one with its key, whose deliveries it keeps."""
+    """Adds the popup, or replaces the one with the same key, which keeps its deliveries."""
+    # Not INSERT OR REPLACE: that deletes the old row, and the deliveries would lose their popup (ON DELETE SET NULL).
     db.execute(
         "INSERT INTO popups (key, server, popup_id, digest, is_stale) VALUES (?, ?, ?, ?, ?)"
         " ON CONFLICT (key) DO UPDATE SET server = excluded.server, popup_id = excluded.popup_id,"
@@ -59,7 +60,7 @@ def mark_stale(db: sqlite3.Connection, key: str) -> None:
 
 
 def delete_popup(db: sqlite3.Connection, key: str) -> None:
-    """Deliveries that it still showed are shown by none."""
+    """Forgets the popup. Deliveries that it still shows are in no popup afterwards (ON DELETE SET NULL)."""
     db.execute("DELETE FROM popups WHERE key = ?", (to_text(key),))
 
 

@@ -1,4 +1,4 @@
-"""Room facts as JSON, and the display names and avatars of members in a table of their own."""
+"""Stores room facts as JSON, and the display names and avatars of members in a table of their own."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heliograph.store.columns import LARGEST, among, fit, from_json, to_integer,
 log = logging.getLogger(__name__)
 
 MOST_NAMES = 20_000
-"""Display names kept at most, after pruning, besides those that name rooms."""
+"""Display names that pruning leaves at most, besides those that name rooms."""
 MOST_ROOMS = 20_000
 _MANY = 200
 _FACTS: Mapping[str, type] = {
@@ -33,13 +33,13 @@ _FACTS: Mapping[str, type] = {
     "inviter": str,
 }
 _ALWAYS = frozenset({"is_complete", "is_encrypted", "creators", "heroes"})
-"""Those of them that are known or left out, and never null."""
+"""The fields that are either left out or set, but never null."""
 
 
 def read_rooms(
     db: sqlite3.Connection, room_ids: Collection[RoomId], names_of: Collection[UserId]
 ) -> dict[RoomId, RoomRecord]:
-    """Known rooms among these, with the names of `names_of`, of the heroes and of the inviter."""
+    """Those of these rooms that are known, with the names of `names_of`, of the heroes and of the inviter."""
     records: dict[RoomId, RoomRecord] = {}
     asked = frozenset(to_text(user_id) for user_id in names_of)
     for condition, values in among("room_id", room_ids):
@@ -53,13 +53,14 @@ def read_rooms(
 
 
 def read_all_rooms(db: sqlite3.Connection) -> list[RoomRecord]:
-    """Every known room, as many as `MOST_ROOMS`, with the names that its title may need."""
+    """All known rooms, but no more than MOST_ROOMS, each with the names that its title may need."""
     room_ids = [room_id for (room_id,) in db.execute("SELECT room_id FROM rooms LIMIT ?", (MOST_ROOMS,))]
     return list(read_rooms(db, room_ids, ()).values())
 
 
 def write_rooms(db: sqlite3.Connection, records: Iterable[RoomRecord], now_ms: int) -> None:
-    """Replaces the records. Names are added to the known ones, unless nothing at all is known of the room now."""
+    """Replaces the records of these rooms. Names are added to the known ones, unless the record is blank: then the user
+    has left the room, and its names are forgotten."""
     for record in records:
         facts = record.facts
         room_id = to_text(facts.room_id)
@@ -80,7 +81,8 @@ def write_rooms(db: sqlite3.Connection, records: Iterable[RoomRecord], now_ms: i
 
 
 def prune_names(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
-    """Forgets at most `limit` names that are older or too many, and that no room is named by. Returns how many."""
+    """Forgets at most `limit` names that are older, and if there are none, names beyond MOST_NAMES; never one by which
+    a room is named. Returns how many."""
     doomed = _oldest_names(db, before_ms, limit)
     if not doomed:
         (count,) = db.execute("SELECT count(*) FROM members").fetchone()
@@ -90,8 +92,8 @@ def prune_names(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
 
 
 def prune_left(db: sqlite3.Connection, limit: int) -> int:
-    """Forgets at most `limit` rooms of which nothing is known any longer, and no event either: they were left, or the
-    invite declined. Returns how many."""
+    """Forgets at most `limit` rooms whose record is blank (they were left, or the invite was declined) and of which no
+    event is known. Returns how many."""
     return db.execute(
         "DELETE FROM rooms WHERE room_id IN (SELECT room_id FROM rooms WHERE facts = ?"
         " AND room_id NOT IN (SELECT room_id FROM judged WHERE room_id IS NOT NULL) LIMIT ?)",
@@ -100,6 +102,8 @@ def prune_left(db: sqlite3.Connection, limit: int) -> int:
 
 
 def _oldest_names(db: sqlite3.Connection, before_ms: int, limit: int) -> list[tuple[str, str]]:
+    # Heroes and inviter stay: they name their room, and a later sync need not bring them again. json_valid keeps one
+    # room with broken facts from failing the whole statement.
     return db.execute(
         "SELECT members.room_id, user_id FROM members LEFT JOIN rooms USING (room_id) WHERE seen_ms < ?"
         " AND NOT EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(rooms.facts) THEN rooms.facts END, '$.heroes')"
@@ -132,7 +136,7 @@ def _sound(members: list[tuple[str, str, str | None]]) -> list[tuple[str, str, s
 
 
 def _naming(content: Mapping[str, Any]) -> frozenset[str]:
-    """Members that the room's title may need."""
+    """The members whose names the room's title may need."""
     inviter = content.get("inviter")
     return frozenset(content.get("heroes", ())) | (frozenset((inviter,)) if inviter else frozenset())
 
@@ -159,7 +163,7 @@ def _encode(facts: RoomFacts) -> str:
 
 
 def facts_fault(text: object) -> str | None:
-    """Why these cannot be read, if so."""
+    """Why these facts cannot be read; None: they can."""
     try:
         _parse(text)
     except ValueError as error:

@@ -1,7 +1,7 @@
-"""Rows of the ledger that cannot be read: a fault of ours or of the disk put into a column what does not belong there.
+"""Finds rows of the ledger that cannot be read and sets them aside, so that all others can be read again.
 
-Each is kept aside, as text, for as long as the history is, and all other rows can be read again. A row that others hang
-on (the account's own, a room's) is mended instead: what cannot be read of it is unknown from then on.
+Such a row is the work of a fault of ours or of the disk. It is kept as text for as long as the history. A row on which
+others depend (the account's, a room's) is mended instead: what cannot be read of it counts as unknown from then on.
 """
 
 from __future__ import annotations
@@ -23,14 +23,14 @@ from heliograph.store.popups import LARGEST_ID
 from heliograph.store.rooms import facts_fault
 
 MOST = 1_000
-"""Rows kept aside; the oldest give way. As many are looked for at once."""
+"""The most rows that are kept aside, of which the oldest give way; also the most that are looked for at once."""
 _WIDEST = 4_000
-"""Characters of each."""
+"""The most characters that are kept of a row."""
 
 
 @dataclass(frozen=True, slots=True)
 class Unreadable:
-    """One row. `why` says what is wrong with it, without what it holds."""
+    """A row that cannot be read. `why` says what is wrong, without quoting the contents."""
 
     table: str
     key: tuple[Any, ...]
@@ -38,28 +38,30 @@ class Unreadable:
 
     @property
     def words(self) -> str:
-        """For people."""
+        """The row in words for people, like `judged $event: no such decision`."""
         names = " ".join(part if isinstance(part, str) else repr(part) for part in self.key)
         return f"{self.table} {names}: {self.why}".replace(" :", ":")
 
 
 @dataclass(frozen=True, slots=True)
 class _Table:
+    """What a sound row of a table is like: by themselves, SQLite's columns take values of any type."""
+
     key: tuple[str, ...]
     texts: tuple[str, ...] = ()
     texts_or_null: tuple[str, ...] = ()
     integers: tuple[str, ...] = ()
     integers_or_null: tuple[str, ...] = ()
     conditions: Mapping[str, str] = field(default_factory=dict)
-    """Further ones that hold of a sound row, in SQL, with what is wrong where they do not."""
+    """Further conditions of a sound row in SQL, each with words for a row that breaks it."""
     content: tuple[str, Callable[..., str | None]] | None = None
-    """Columns that are looked into, separated by commas, and what is wrong with them."""
+    """Columns that SQL cannot check, separated by commas, and the function that tells what is wrong with them."""
     mended: str | None = None
-    """What to set in place of what cannot be read; None: the row goes."""
+    """The assignments that mend such a row; None: it is removed."""
 
     @property
     def types(self) -> dict[str, tuple[str, ...]]:
-        """SQLite's own, by column."""
+        """The types that a column's values may have, in SQLite's words."""
         return {
             **dict.fromkeys(self.texts, ("text",)),
             **dict.fromkeys(self.texts_or_null, ("text", "null")),
@@ -132,11 +134,11 @@ _ACCOUNT = {
     "fallback_app_id": ("NULL", ("text", "null")),
     "fallback_pushkey": ("NULL", ("text", "null")),
 }
-"""Columns of the account's own row: what stands for unknown, and SQLite's types."""
+"""For each column of the account's row: the value that stands for unknown, and the types in SQLite's words."""
 
 
 def find_unreadable(db: sqlite3.Connection) -> list[Unreadable]:
-    """As many as `MOST`. Changes nothing."""
+    """Up to MOST rows that cannot be read. Changes nothing."""
     found = _find_in_account(db)
     for name, table in _TABLES.items():
         found += _find_in(db, name, table)
@@ -144,7 +146,7 @@ def find_unreadable(db: sqlite3.Connection) -> list[Unreadable]:
 
 
 def set_aside_unreadable(db: sqlite3.Connection) -> list[Unreadable]:
-    """Moves all of them aside, or mends them. Returns which."""
+    """Sets rows that cannot be read aside, or mends them. Returns these rows."""
     found = find_unreadable(db)
     for each in found:
         if each.table == "account":
@@ -160,13 +162,13 @@ def set_aside_unreadable(db: sqlite3.Connection) -> list[Unreadable]:
 
 
 def read_set_aside(db: sqlite3.Connection) -> list[Unreadable]:
-    """What was set aside, the oldest first."""
+    """The rows that were set aside, the oldest first."""
     rows = db.execute("SELECT origin, key, why FROM set_aside ORDER BY serial")
     return [Unreadable(origin, (key,), why) for origin, key, why in rows]
 
 
 def prune_set_aside(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
-    """Forgets at most `limit` that are older. Returns how many."""
+    """Forgets at most `limit` rows that are older. Returns how many."""
     return db.execute(
         "DELETE FROM set_aside WHERE serial IN (SELECT serial FROM set_aside WHERE set_aside_ms < ? LIMIT ?)",
         (to_integer(before_ms), limit),
@@ -174,7 +176,7 @@ def prune_set_aside(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
 
 
 def forget_set_aside(db: sqlite3.Connection) -> None:
-    """All of it: it may hold what messages said."""
+    """Forgets all rows that were set aside: they may hold what messages said."""
     db.execute("DELETE FROM set_aside")
 
 
@@ -206,6 +208,7 @@ def _find_in(db: sqlite3.Connection, name: str, table: _Table) -> list[Unreadabl
     }
     rules |= {f"({condition})": why for condition, why in table.conditions.items()}
     found: dict[tuple[Any, ...], Unreadable] = {}
+    # One pass with all rules together first: most often no row breaks any, and the table is read once.
     if _keys_against(db, name, table, " AND ".join(rules)):
         for condition, why in rules.items():
             for key in _keys_against(db, name, table, condition):
@@ -221,12 +224,14 @@ def _find_in(db: sqlite3.Connection, name: str, table: _Table) -> list[Unreadabl
 
 
 def _keys_against(db: sqlite3.Connection, name: str, table: _Table, condition: str) -> list[tuple[Any, ...]]:
-    """Keys of rows of which this does not hold."""
+    """The keys of rows that break this condition."""
+    # coalesce: a condition on NULL is neither true nor false, and NOT of it finds nothing.
     keys = ", ".join(table.key)
     return db.execute(f"SELECT {keys} FROM {name} WHERE NOT coalesce({condition}, 0) LIMIT {MOST}").fetchall()
 
 
 def _move(db: sqlite3.Connection, row: Unreadable, table: _Table) -> None:
+    # IS and not =: a part of the key may be NULL here.
     where = " AND ".join(f"{column} IS ?" for column in table.key)
     cursor = db.execute(f"SELECT * FROM {row.table} WHERE {where}", row.key)
     names = [each[0] for each in cursor.description]

@@ -1,7 +1,7 @@
-"""Whether the homeserver has ended an account's device: signed_out.json in the account's folder.
+"""Keeps whether the homeserver has signed an account's device out, in signed_out.json in the account's folder.
 
-The daemon writes it, so that every command knows it without asking anybody. It holds for the device that it names
-alone, and goes with the next sign-in or the next answer that the device gets after all.
+The daemon writes this file, so that each command knows of the sign-out without asking the homeserver. The file counts
+only for the device that it names. The next sign-in deletes it, and so does an answer that the device gets after all.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ _LARGEST = 4096
 
 
 class SignOut(Enum):
-    """How the device ended."""
+    """How the homeserver signed the device out (`soft_logout`)."""
 
     SOFTLY = "softly"
-    """It is kept, with its keys, and waits for a new sign-in."""
+    """The device is kept, with its keys, and waits for a new sign-in."""
     FOR_GOOD = "for good"
+    """The device is gone."""
 
 
 class _Record(msgspec.Struct):
@@ -36,7 +37,8 @@ class _Record(msgspec.Struct):
 
 
 def note_sign_out(account: Account, how: SignOut) -> None:
-    """A disk that does not take it loses no more than the note."""
+    """Notes that the device of this account is signed out. If the disk does not take the file, only commands lose: they
+    will say that the account is signed in."""
     record = msgspec.json.encode(_Record(account.device_id, how))
     try:
         write_private_file(_file(account.user_id), record)
@@ -45,13 +47,13 @@ def note_sign_out(account: Account, how: SignOut) -> None:
 
 
 def forget_sign_out(user_id: str) -> None:
-    """It is signed in, or signs in anew."""
+    """Deletes the note, since the device is signed in, or signs in anew."""
     with contextlib.suppress(OSError):
         _file(user_id).unlink()
 
 
 def sign_out_of(account: Account) -> SignOut | None:
-    """None: as far as is known it is signed in."""
+    """How the account's device was signed out; None: it is signed in, as far as is known here."""
     try:
         with _file(account.user_id).open("rb") as stream:
             record = msgspec.json.decode(stream.read(_LARGEST), type=_Record)

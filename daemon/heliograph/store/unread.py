@@ -1,4 +1,4 @@
-"""What is unread, and what rang before: questions of people, not of the loops."""
+"""Reads the inbox and the history for people: what is unread, and what rang before. No loop asks this."""
 
 from __future__ import annotations
 
@@ -12,14 +12,14 @@ from heliograph.store.columns import fit
 from heliograph.store.deliveries import OPEN
 from heliograph.store.set_aside import forget_set_aside
 
-# Without a room it is a word of our own about what was before, and not a message.
+# Without a room, a delivery is a notice of our own about messages from before the first start, and no message.
 _UNREAD = f"{OPEN} AND room_id != '' AND text IS NOT NULL"
-# An invite does not say when it was sent.
+# An invite does not tell when it was sent: its stripped state has no time, so that of judging stands for it.
 _SENT = "coalesce(nullif(origin_server_ts, 0), judged_ms)"
 
 
 def read_unread(db: sqlite3.Connection, messages: int) -> tuple[UnreadRoom, ...]:
-    """Rooms with something unread, the one with the newest first; each with as many of its newest messages."""
+    """Rooms with unread messages, the one with the newest first, each with up to `messages` of its newest."""
     # The columns beside max() are those of the row that has it (SQLite, "bare columns in an aggregate query").
     rows = db.execute(
         "WITH rooms AS (SELECT max(position) AS position, room_id, room_title, sender_name, is_direct,"
@@ -46,6 +46,7 @@ def read_unread(db: sqlite3.Connection, messages: int) -> tuple[UnreadRoom, ...]
 
 def _read_messages(db: sqlite3.Connection, limit: int) -> dict[str, list[UnreadMessage]]:
     found: dict[str, list[UnreadMessage]] = {}
+    # One query for all rooms: the window function numbers the messages of each room from the newest on.
     rows = db.execute(
         "WITH placed AS (SELECT position, event_id, room_id, sender, sender_name, text, category, state, is_highlight,"
         f" row_number() OVER (PARTITION BY room_id ORDER BY position DESC) AS place FROM deliveries WHERE {_UNREAD})"
@@ -72,7 +73,9 @@ def _read_messages(db: sqlite3.Connection, limit: int) -> dict[str, list[UnreadM
 
 
 def read_history(db: sqlite3.Connection, limit: int) -> tuple[Rung, ...]:
-    """What rang, newest first, whatever became of it."""
+    """The last `limit` messages that rang, newest first, in whatever state they are."""
+    # The title of a settled delivery is erased, so the room's present name stands in. Facts of which nothing can be
+    # read must not hide the whole history (json_valid).
     rows = db.execute(
         "SELECT deliveries.room_id, coalesce(room_title, CASE WHEN json_valid(facts) THEN json_extract(facts, '$.name')"
         " END, ''), deliveries.sender,"
@@ -91,13 +94,13 @@ def read_history(db: sqlite3.Connection, limit: int) -> tuple[Rung, ...]:
 
 
 def erase_history(db: sqlite3.Connection, *, with_unread: bool) -> int:
-    """Forgets what is not unread, or all that neither waits nor is on screen; not the ids by which nothing rings twice.
-
-    Returns how many rang among it.
+    """Forgets all deliveries that are read; `with_unread`: also the unread ones that neither wait nor are on screen.
+    Event ids stay, or the same events would ring again. Returns the number of deliveries that it forgot.
     """
     kept = "state IN ('pending', 'shown')" if with_unread else OPEN
     forget_set_aside(db)
     erased = db.execute(f"DELETE FROM deliveries WHERE NOT ({kept})").rowcount
+    # UNLISTED stays as a reason: by it an event that the server lists late still rings (`forget_unlisted`).
     db.execute(
         "UPDATE judged SET sender = NULL, rule = NULL, thread_root = NULL, origin_server_ts = 0,"
         " reason = CASE WHEN reason = ? THEN reason ELSE '' END"

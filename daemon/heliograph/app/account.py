@@ -13,6 +13,7 @@ from typing import Any
 from heliograph.accounts import Account, device_name, state_folder
 from heliograph.app.daemon_api import AccountHandle
 from heliograph.app.keyring_wait import KeyringWait
+from heliograph.app.sync_listener import AccountSyncListener
 from heliograph.app.watchdog import Watchdog
 from heliograph.config import Config
 from heliograph.core.encryption.trust import Standing
@@ -59,7 +60,7 @@ from heliograph.loops.mutes import MuteLoop
 from heliograph.loops.pushers import PusherLoop, own_pusher
 from heliograph.loops.quiet import QuietLoop
 from heliograph.loops.replies import ReplySender
-from heliograph.loops.sync import Surroundings, SyncLoop, SyncSettings
+from heliograph.loops.sync import SyncLoop, SyncSettings
 from heliograph.ports.desktop import Desktop, Opener
 from heliograph.ports.encryption import Encryption
 from heliograph.ports.secrets import SecretStore
@@ -284,20 +285,11 @@ class AccountRun:
                 self._config.privacy.privacy,
                 self._sign_out_interval_s,
             ),
-            Surroundings(
-                clock=now_ms,
-                jitter=random.random,
-                on_news=self._delivery.wake,
-                on_turn=self._beat,
-                troubles=self._notices,
-                is_network_up=lambda: has_route(self.account.homeserver),
-                on_received=trust.take_received,
-                on_key_counts=key_loop.take_counts,
-                on_changed_devices=trust.look_again,
-                on_catching_up=self._delivery.gather,
-                on_locked=trust.want,
-                on_silent=self._tell_silent,
-            ),
+            AccountSyncListener(self._delivery, key_loop, trust, on_silent=self._tell_silent, on_alive=self._beat),
+            clock=now_ms,
+            jitter=random.random,
+            troubles=self._notices,
+            is_network_up=lambda: has_route(self.account.homeserver),
         )
         own = own_pusher(self.account.pushkey, device_name())
         fallback = self._config.fallback.fallback

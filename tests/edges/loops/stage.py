@@ -27,7 +27,7 @@ from heliograph.loops.delivery.notices import Notices
 from heliograph.loops.delivery.rounds import Rounds
 from heliograph.loops.delivery.settings import DeliverySettings
 from heliograph.loops.quiet import QuietLoop
-from heliograph.loops.sync import Surroundings, SyncLoop, SyncSettings
+from heliograph.loops.sync import Commit, SyncLoop, SyncSettings, ToDevice
 from heliograph.ports.desktop import Pictures
 from support.builders import ME
 from support.waiting import until
@@ -151,6 +151,38 @@ class DeliveryStage:
         return list(self.desktop.on_screen)
 
 
+class NotingListener:
+    """`SyncListener`: notes what it hears."""
+
+    def __init__(self) -> None:
+        self.turns = 0
+        self.news = 0
+        """Commits with deliveries that came or changed."""
+        self.received: list[Received | Rejected] = []
+        self.wanted: list[frozenset[RoomKey]] = []
+        self.silent: list[str] = []
+        """Events that a rule kept silent."""
+        self.catching_up: list[bool] = []
+        """True: news came while more was on its way. False: all of it had come."""
+
+    def to_device(self, came: ToDevice) -> None:
+        self.received.extend(came.outcomes)
+
+    def committed(self, commit: Commit) -> None:
+        self.news += commit.has_news
+        self.silent.extend(commit.silent)
+        if commit.wanted_keys:
+            self.wanted.append(commit.wanted_keys)
+        if commit.has_news and commit.is_catching_up:
+            self.catching_up.append(True)
+
+    def caught_up(self) -> None:
+        self.catching_up.append(False)
+
+    def alive(self) -> None:
+        self.turns += 1
+
+
 class SyncStage:
     """A sync loop on a homeserver in memory. Alice and the user's other client act there."""
 
@@ -168,15 +200,9 @@ class SyncStage:
         self.ledger = ledger or FakeLedger()
         self.encryption = encryption or FakeEncryption()
         self.status = AccountStatus(ME, "https://example.org")
-        self.turns = 0
-        self.news = 0
+        self.heard = NotingListener()
         self.notices = FakeTroubles()
         self.is_network_up = True
-        self.received: list[Received | Rejected] = []
-        self.wanted: list[frozenset[RoomKey]] = []
-        self.catching_up: list[bool] = []
-        self.silent: list[str] = []
-        """Events that a rule kept silent."""
         self.me = self.homeserver.user(ME)
         self.alice = self.homeserver.user("@alice:example.org")
         self.loop = SyncLoop(
@@ -185,18 +211,11 @@ class SyncStage:
             self.encryption,
             self.status,
             SyncSettings(),
-            Surroundings(
-                clock=clock,
-                jitter=lambda: 0.5,
-                on_news=self._note_news,
-                on_turn=self._note_turn,
-                troubles=self.notices,
-                is_network_up=lambda: self.is_network_up,
-                on_received=self.received.extend,
-                on_locked=self.wanted.append,
-                on_silent=self.silent.extend,
-                on_catching_up=self.catching_up.append,
-            ),
+            self.heard,
+            clock=clock,
+            jitter=lambda: 0.5,
+            troubles=self.notices,
+            is_network_up=lambda: self.is_network_up,
         )
 
     @property
@@ -222,12 +241,6 @@ class SyncStage:
         """Texts of all deliveries, in order."""
         found = sorted(self.ledger.deliveries.values(), key=lambda each: each.position)
         return [each.content.text for each in found if each.content is not None]
-
-    def _note_news(self) -> None:
-        self.news += 1
-
-    def _note_turn(self) -> None:
-        self.turns += 1
 
 
 async def until_signed_out(task: asyncio.Task[object]) -> LoggedOut:

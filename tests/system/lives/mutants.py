@@ -41,17 +41,17 @@ def _ask_for_any_id() -> None:
 
 def _take_the_token_first() -> None:
     """The token is on disk before what it stands for."""
-    from heliograph.loops.sync.loop import SyncLoop
+    from heliograph.loops.sync.commits import Commits
 
-    original = SyncLoop._plan_and_commit
+    original = Commits._plan_and_commit
 
-    async def plan_and_commit(self: SyncLoop, sync: Sync, **options: Any) -> Plan:
+    async def plan_and_commit(self: Commits, sync: Sync, **options: Any) -> Plan:
         if any(room.timeline for room in sync.joined):
-            await self._ledger.commit(Plan(next_batch=sync.next_batch), self._world.clock())
+            await self._ledger.commit(Plan(next_batch=sync.next_batch), self._clock())
             await asyncio.sleep(_ASKING_S)
         return await original(self, sync, **options)
 
-    _replace(SyncLoop, "_plan_and_commit", plan_and_commit)
+    _replace(Commits, "_plan_and_commit", plan_and_commit)
 
 
 def _end_the_front_desk() -> None:

@@ -1,18 +1,18 @@
-"""The loop of one account: ask, keep, decide, commit, and only then ask again, which is the acknowledgement.
+"""The loop of one account: ask, decide, commit, and only then ask again, which is the acknowledgement.
 
-loop        the turns, in their surroundings
-waiting     the waits between them, which a nudge ends
-sign_out    whether the device was really signed out
-trouble     what the user is told while it does not work
-collecting  who waits until everything is here
-starting    the first sync ever, and starting anew
-decryption  encrypted events become what they say
-planner     from a sync to its plan, with gathering (facts), gaps (what was left out) and salvage (our own faults)
-rulebook    the push rules in force
-mode        who says what rings
+loop         the turns
+listener     whom the turns are told to, and what of them; settings: what the configuration says
+polling      the requests, with catching_up, narrowing (a homeserver that refuses filters) and collecting (who waits)
+commits      from a sync to the ledger, with keeping (what the disk refuses) and pruning
+starting     the first sync ever, and starting anew
+planner      from a sync to its plan, with decryption, gathering (room facts), threads (their names), gaps (what was
+             left out) and salvage (faults of our own)
+mode         who says what rings; rulebook: the push rules in force
+recovery     what follows a failure, with waiting, trouble (what the user is told), sign_out and connection (the status)
 """
 
+from heliograph.loops.sync.listener import Commit, SyncListener, ToDevice
 from heliograph.loops.sync.loop import SyncLoop
-from heliograph.loops.sync.surroundings import Surroundings, SyncSettings
+from heliograph.loops.sync.settings import SyncSettings
 
-__all__ = ["Surroundings", "SyncLoop", "SyncSettings"]
+__all__ = ["Commit", "SyncListener", "SyncLoop", "SyncSettings", "ToDevice"]

@@ -3,59 +3,64 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+import contextlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 COLLECT_ROUNDS = 5
-"""Syncs for one of them, where something new comes all the time."""
+"""Syncs that one waiter waits for at the most; on a busy account something new comes all the time."""
 
 
 @dataclass(slots=True, eq=False)
-class Waiter:
+class CollectWaiter:
     """Somebody who waits."""
 
     granted: asyncio.Future[bool]
+    """Set to True if everything has come, to False if it cannot be had."""
     rounds: int = 0
+    """Syncs that were asked for since."""
 
 
 class Collecting:
-    """`hurry` has the loop sync at once, whatever it waits for."""
+    """The waiters of one account."""
 
-    def __init__(self, hurry: Callable[[], None]) -> None:
-        self._hurry = hurry
-        self._waiters: list[Waiter] = []
+    def __init__(self) -> None:
+        self._waiters: list[CollectWaiter] = []
 
     @property
-    def waiters(self) -> tuple[Waiter, ...]:
+    def waiters(self) -> tuple[CollectWaiter, ...]:
         """Who waits at the moment."""
         return tuple(self._waiters)
 
-    async def wait(self) -> bool:
-        """Returns once nothing new came, or a sync failed. Whether everything is here."""
-        waiter = Waiter(asyncio.get_running_loop().create_future())
+    @contextlib.contextmanager
+    def joined(self) -> Iterator[asyncio.Future[bool]]:
+        """Adds a waiter for the length of the block, and gives the future that this waiter awaits."""
+        waiter = CollectWaiter(asyncio.get_running_loop().create_future())
         self._waiters.append(waiter)
-        self._hurry()
         try:
-            return await waiter.granted
+            yield waiter.granted
         finally:
             self._forget(waiter)
 
     def refuse(self) -> None:
-        """It could not be had: all of them are told so."""
-        self._grant(self.waiters, is_done=False)
+        """Tells all waiters that what they wait for cannot be had."""
+        self._settle(self.waiters, is_here=False)
 
-    def grant(self, waiters: Sequence[Waiter], *, has_more: bool) -> None:
-        """A sync worked that was asked for after these began to wait; they go on waiting if there may be more."""
+    def grant(self, waiters: Sequence[CollectWaiter], *, has_more: bool) -> None:
+        """Takes a sync that was asked for after these began to wait. They go on waiting if there may be more.
+
+        Only an answer with nothing new comes from no cache, and leaves nothing unacknowledged.
+        """
         for waiter in waiters:
             waiter.rounds += 1
-        self._grant([each for each in waiters if not has_more or each.rounds >= COLLECT_ROUNDS], is_done=True)
+        self._settle([each for each in waiters if not has_more or each.rounds >= COLLECT_ROUNDS], is_here=True)
 
-    def _grant(self, waiters: Sequence[Waiter], *, is_done: bool) -> None:
+    def _settle(self, waiters: Sequence[CollectWaiter], *, is_here: bool) -> None:
         for waiter in waiters:
             if not waiter.granted.done():
-                waiter.granted.set_result(is_done)
+                waiter.granted.set_result(is_here)
             self._forget(waiter)
 
-    def _forget(self, waiter: Waiter) -> None:
+    def _forget(self, waiter: CollectWaiter) -> None:
         if waiter in self._waiters:
             self._waiters.remove(waiter)

@@ -1,4 +1,4 @@
-"""Who says what rings: the homeserver where it can, else we. Asked again now and then, since proxies come and go."""
+"""Who says what rings: the homeserver where it can (MSC3361), else we by the push rules."""
 
 from __future__ import annotations
 
@@ -13,24 +13,27 @@ from heliograph.ports.homeserver import Features, Homeserver
 log = logging.getLogger(__name__)
 
 ASKED_MS = 6 * 3_600_000
+"""The homeserver is asked again this often, since a proxy that offers direct push may come or go."""
 
 
 class ModeKeeper:
-    """One account's mode, and why, as its status tells it."""
+    """Keeps one account's mode, and tells it to `status`. `clock` gives milliseconds since 1970."""
 
     def __init__(self, homeserver: Homeserver, status: AccountStatus, clock: Callable[[], int]) -> None:
         self._homeserver = homeserver
         self._status = status
         self._clock = clock
         self._asked_at_ms: int | None = None
+        self._told: Mode | None = None
+        """What `status` says; None: nothing yet."""
         self.mode = Mode.LOCAL
 
     def doubt(self) -> None:
-        """The homeserver may have become another: ask at the next opportunity."""
+        """The homeserver may have become another: the next `refresh` asks it."""
         self._asked_at_ms = None
 
     async def refresh(self) -> None:
-        """Asks for the features, if it is time. Raises Unreachable, RateLimited and LoggedOut."""
+        """Asks the homeserver for its features, if it is time. Raises Unreachable, RateLimited and LoggedOut."""
         now = self._clock()
         if self._asked_at_ms is not None and abs(now - self._asked_at_ms) < ASKED_MS:
             return
@@ -47,7 +50,8 @@ class ModeKeeper:
         status = self._status
         status.software, status.versions = features.software, features.versions
         status.has_direct_push, status.has_remote_toggle = features.has_direct_push, features.has_remote_toggle
-        has_changed = status.mode not in ("", self.mode.value)
+        has_changed = self._told not in (None, self.mode)
+        self._told = self.mode
         status.mode = self.mode.value
         status.mode_reason = (
             "the server offers direct push (MSC3361)"
@@ -56,3 +60,24 @@ class ModeKeeper:
         )
         if has_changed:
             log.info("%s goes on in mode %s: %s", status.user_id, status.mode, status.mode_reason)
+
+
+class ListingHistory:
+    """Whether the homeserver has had reason to list what rings, for as long as the latest sync reaches back.
+
+    It lists nothing that came before our pusher was registered, and what came right after one sync was answered is in
+    the next. So the pusher must have been known at two requests in a row, and since.
+    """
+
+    def __init__(self, is_listing: Callable[[], bool]) -> None:
+        self._is_listing = is_listing
+        self._at_request = self._at_request_before = False
+
+    def note_request(self) -> None:
+        """The next /sync is asked for now."""
+        self._at_request, self._at_request_before = self._is_listing(), self._at_request
+
+    @property
+    def is_unbroken(self) -> bool:
+        """Returns True if an event of the latest sync that rings must be in its list."""
+        return self._at_request_before and self._at_request and self._is_listing()

@@ -5,12 +5,14 @@ from __future__ import annotations
 import logging
 from collections.abc import Awaitable, Callable
 from dataclasses import replace
+from functools import partial
 from typing import TypeVar
 
 from heliograph.core.events import ServerNotification, Sync
-from heliograph.core.record import AccountState, Plan
+from heliograph.core.record import Plan
 from heliograph.core.sync.start import anew_plan, first_plan
 from heliograph.errors import HeliographError, RateLimited, Refused, Unreachable
+from heliograph.loops.sync.commits import Commits
 from heliograph.loops.sync.planner import SyncPlanner
 from heliograph.loops.sync.rulebook import Rulebook
 from heliograph.ports.homeserver import Homeserver, SyncRequest
@@ -23,32 +25,62 @@ BEFORE_LIMIT = 100
 """How many unread notifications the first start counts."""
 PATIENCE = 3
 """How often a start is tried that fails only in what it can do without."""
+DAY_MS = 24 * 3_600_000
 
 
 class Starter:
-    """Makes the first plan. Its syncs ask for no rooms, so they cost the same for every account."""
+    """Commits the first plan of an account.
+
+    Its syncs ask for no rooms (`rooms: []`), so they cost the same for every account: Synapse takes 1 to 2 ms for each
+    room that a filter names. Such a sync brings no pending invites on Synapse, so these are counted from
+    GET /notifications and /room_summary.
+    Test: test_the_first_start_asks_for_no_room_and_gives_one_summary.
+    """
 
     def __init__(
         self,
         homeserver: Homeserver,
-        take: Callable[[Sync], Awaitable[None]],
+        commits: Commits,
         rulebook: Rulebook,
         planner: SyncPlanner,
+        *,
+        clock: Callable[[], int],
         on_progress: Callable[[], None],
     ) -> None:
-        """`take` keeps what a sync brings besides events."""
+        """`clock` gives milliseconds since 1970. `on_progress` is called whenever the homeserver has answered."""
         self._homeserver = homeserver
-        self._take = take
+        self._commits = commits
         self._rulebook = rulebook
         self._planner = planner
+        self._clock = clock
         self._on_progress = on_progress
+        self._started_anew_at_ms: int | None = None
 
-    async def start(self, failures: int) -> Plan:
-        """The first plan ever: a token, the rules, and one summary of what was unread. Raises ServerError.
+    async def start(self, failures: int) -> None:
+        """Commits the first plan ever: a token, the rules, and one summary of what was unread.
 
-        `failures`: how often this was tried in vain.
+        `failures`: how often in a row this failed before. Raises ServerError and StorageError.
         """
+        await self._commits.commit(partial(self._plan_first, failures))
+
+    async def start_anew(self, refusal: Refused, failures: int) -> None:
+        """Commits a new token in place of one that the homeserver refuses, and what was missed since.
+
+        Raises `refusal` if the token is not to blame, or if this was done less than a day ago: another fault would
+        make it endless. Raises ServerError and StorageError.
+        """
+        now = self._clock()
+        is_again = self._started_anew_at_ms is not None and abs(now - self._started_anew_at_ms) < DAY_MS
+        if refusal.status != 400 or is_again:
+            raise refusal
+        log.warning("The homeserver refuses the sync token (%s): starting anew", refusal)
+        await self._commits.commit(partial(self._plan_anew, failures))
+        self._started_anew_at_ms = now
+
+    async def _plan_first(self, failures: int) -> Plan:
         sync = await self._sync()
+        # Asked for even if the sync told none: later syncs tell only of changes, so rules that are missed now are
+        # missed for good.
         rules = sync.account_data.push_rules
         if rules is None:
             rules = await _unless_refused(self._homeserver.push_rules())
@@ -66,8 +98,8 @@ class Starter:
             has_more=page is not None and page.next_token is not None and len(before) >= BEFORE_LIMIT,
         )
 
-    async def start_anew(self, account: AccountState, failures: int) -> Plan:
-        """A new token in place of one that the homeserver refuses, and what was missed since the last known event."""
+    async def _plan_anew(self, failures: int) -> Plan:
+        account = self._commits.account
         sync = self._rulebook.check(await self._sync())
         self._on_progress()
         missed = await _dispensable(self._planner.list_missed(account), failures)
@@ -77,12 +109,12 @@ class Starter:
 
     async def _sync(self) -> Sync:
         sync = await self._homeserver.sync(SyncRequest(since=None, timeout_ms=0))
-        await self._take(sync)
+        await self._commits.take_to_device(sync)
         return sync
 
 
 async def _dispensable(request: Awaitable[T], failures: int) -> T | None:
-    """None where the homeserver has no such thing, or again and again fails to tell."""
+    """What the request returns. None if the homeserver has no such thing, or has failed `PATIENCE` times to tell."""
     try:
         return await _unless_refused(request)
     except (Unreachable, RateLimited) as trouble:
@@ -100,7 +132,7 @@ async def _dispensable(request: Awaitable[T], failures: int) -> T | None:
 
 
 async def _unless_refused(request: Awaitable[T]) -> T | None:
-    """None where the homeserver has no such thing."""
+    """What the request returns. None if the homeserver has no such thing."""
     try:
         return await request
     except Refused as refusal:

@@ -1,4 +1,4 @@
-"""The waits of one account's sync: after a failure, between answers that come too fast, and how a nudge ends them."""
+"""The waits between the turns of one account's sync, and how a nudge ends them."""
 
 from __future__ import annotations
 
@@ -11,20 +11,32 @@ from heliograph.errors import RateLimited
 
 BEAT_S = 60.0
 HASTY_ALLOWED = 3
+"""Answers that may come too fast in a row before the loop pauses."""
 LONGEST_PAUSE_S = 5.0
 
 
 class Waiting:
-    """`nudged` is set by whoever knows that it is worth trying again at once. `on_beat` is called before each wait and
-    once a minute in it: a server may ask for an hour. `jitter` gives numbers in [0, 1)."""
+    """Waits after failures, and between answers that come too fast.
 
-    def __init__(self, nudged: asyncio.Event, jitter: Callable[[], float], on_beat: Callable[[], None]) -> None:
-        self._nudged = nudged
+    `on_beat` is called before each wait, and once a minute in it: a server may ask for an hour, and the watchdog wants
+    to see life. `jitter` gives numbers in [0, 1).
+    """
+
+    def __init__(self, jitter: Callable[[], float], on_beat: Callable[[], None]) -> None:
+        self._nudged = asyncio.Event()
         self._jitter = jitter
         self._on_beat = on_beat
         self.failures = 0
         """In a row, until a poll works; a nudge counts as a new beginning."""
         self._hasty_answers = 0
+
+    def nudge(self) -> None:
+        """It is worth trying again at once: ends the wait, or the next one if there is none now."""
+        self._nudged.set()
+
+    def note_turn(self) -> None:
+        """A turn worked: a nudge from before has done what it was for."""
+        self._nudged.clear()
 
     def note_poll(self) -> None:
         """A poll waited for news, or brought some."""
@@ -37,18 +49,18 @@ class Waiting:
         return delay if longest_s is None else min(delay, longest_s)
 
     async def back_off(self, delay_s: float) -> None:
-        """Waits for so long, or until nudged, which is a new beginning."""
+        """Waits for so many seconds, or until nudged, which is a new beginning."""
         if await self.sleep(delay_s):
             self.failures = 0
 
     async def pause(self) -> None:
-        """For a homeserver, or the cache of a proxy, that answers every poll at once and with nothing new."""
+        """Waits a little if a homeserver, or the cache of a proxy, answers poll after poll at once with nothing new."""
         self._hasty_answers += 1
         if self._hasty_answers > HASTY_ALLOWED:
             await self.sleep(min(2.0 ** min(self._hasty_answers - HASTY_ALLOWED - 1, 16), LONGEST_PAUSE_S))
 
     async def sleep(self, delay_s: float) -> bool:
-        """Waits unless nudged. Whether it was nudged."""
+        """Waits for so many seconds, or until nudged. Returns True if nudged."""
         while delay_s > 0 and not self._nudged.is_set():
             self._on_beat()
             with contextlib.suppress(TimeoutError):

@@ -121,16 +121,16 @@ async def test_the_sync_loop_tells_when_it_catches_up_and_when_it_has(clock: Wal
     room = await stage.room()
     async with running(stage.loop):
         await stage.connected()
-        await until(lambda: stage.catching_up[-1:] == [False], "caught up")
-        stage.catching_up.clear()
+        await until(lambda: stage.heard.catching_up[-1:] == [False], "caught up")
+        stage.heard.catching_up.clear()
         await stage.alice.send_text(room, "one at a time")
         await stage.rings("one at a time")
-        assert stage.catching_up == []
+        assert stage.heard.catching_up == []
         await stage.homeserver.drop_connections()
         await stage.alice.send_text(room, "while away")
         await stage.rings("while away")
-        await until(lambda: len(stage.catching_up) > 1, "caught up again")
-    assert stage.catching_up == [True, False]
+        await until(lambda: len(stage.heard.catching_up) > 1, "caught up again")
+    assert stage.heard.catching_up == [True, False]
 
 
 async def test_what_a_long_absence_brought_is_told_of_in_parts(stage: DeliveryStage) -> None:

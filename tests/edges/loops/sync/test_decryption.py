@@ -84,12 +84,12 @@ async def test_a_late_key_replaces_what_waits_and_what_is_shown(stage: SyncStage
         assert stage.rung == [ENCRYPTED]
         assert 2000 < delivery.due_ms - stage.clock() <= 3000
         assert list(stage.ledger.locked) == [event.event_id]
-        news = stage.news
+        news = stage.heard.news
         await script.send(keys=(KEY,))
     assert stage.rung == ["hello"]
     assert stage.ledger.deliveries[event.event_id].due_ms == 0
     assert stage.ledger.locked == {}
-    assert stage.news > news
+    assert stage.heard.news > news
 
 
 async def test_a_late_key_of_the_backup_replaces_it_at_once(stage: SyncStage) -> None:
@@ -108,7 +108,7 @@ async def test_keys_that_events_want_are_told(clock: WallClock) -> None:
     async with running(stage.loop):
         await stage.connected()
         await Script(stage).send(encrypted(), encrypted(sender=ME))
-    assert stage.wanted == [frozenset({KEY})]
+    assert stage.heard.wanted == [frozenset({KEY})]
 
 
 async def test_what_the_rules_silence_after_all_is_withdrawn(stage: SyncStage) -> None:
@@ -208,9 +208,9 @@ async def test_other_to_device_events_are_told_in_order(stage: SyncStage) -> Non
         await stage.connected()
         for number in range(3):
             stage.homeserver.send_to_device(ALICE, "org.example.test", {"n": number})
-        await until(lambda: len(stage.received) == 3)
-    assert [each.content for each in stage.received if isinstance(each, Received)] == [{"n": n} for n in range(3)]
-    assert not any(isinstance(each, Rejected) for each in stage.received)
+        await until(lambda: len(stage.heard.received) == 3)
+    assert [each.content for each in stage.heard.received if isinstance(each, Received)] == [{"n": n} for n in range(3)]
+    assert not any(isinstance(each, Rejected) for each in stage.heard.received)
 
 
 async def test_in_direct_mode_what_the_server_listed_is_judged_by_what_it_says(stage: SyncStage) -> None:

@@ -13,7 +13,7 @@ from heliograph.core.ids import RoomId
 from heliograph.core.record import AccountState
 from heliograph.errors import BadAnswer, RateLimited, Refused, Unreachable
 from heliograph.loops.sync.gaps import GapFiller
-from heliograph.loops.sync.loop import TIMELINE_LIMIT
+from heliograph.loops.sync.polling import TIMELINE_LIMIT
 from heliograph.ports.homeserver import MessagesPage, NotificationsPage
 from support.builders import ME
 from support.waiting import until

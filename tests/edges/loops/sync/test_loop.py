@@ -95,8 +95,8 @@ async def test_what_a_rule_keeps_silent_is_told_once_it_is_committed(stage: Sync
         notice = await stage.alice.send_event(room, "m.room.message", content)
         text = await stage.alice.send_text(room, "noodles?")
         await stage.rings("noodles?")
-    assert stage.silent == [notice]
-    assert {own, text}.isdisjoint(stage.silent)
+    assert stage.heard.silent == [notice]
+    assert {own, text}.isdisjoint(stage.heard.silent)
     assert notice in stage.ledger.judged
 
 
@@ -109,7 +109,7 @@ async def test_a_message_rings_with_the_names_of_room_and_sender(stage: SyncStag
     (delivery,) = stage.ledger.deliveries.values()
     assert delivery.content is not None
     assert (delivery.content.room_title, delivery.content.sender_name) == ("Lunch", "alice")
-    assert stage.news == 1
+    assert stage.heard.news == 1
 
 
 async def test_the_facts_of_a_room_are_asked_for_once(stage: SyncStage) -> None:

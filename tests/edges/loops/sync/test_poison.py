@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import replace
 
 import pytest
 
@@ -19,11 +18,11 @@ from heliograph.core.record import FAULT, UNKEPT, Decision, Plan, RoomRecord
 from heliograph.core.room import RoomFacts
 from heliograph.core.suspects import TRIES
 from heliograph.core.sync.needs import missing_names
+from heliograph.loops.sync import ToDevice
 from heliograph.loops.sync import planner as planner_module
 from heliograph.ports.homeserver import Member, MessagesPage, NotificationsPage
 from heliograph.ports.ledger import Committed
 from support.builders import ME, make_encrypted, make_event
-from support.log_guard import ExpectLog
 from support.waiting import until
 
 OTHER = RoomId("!other:example.org")
@@ -218,7 +217,7 @@ async def test_a_missed_message_that_finds_a_fault_does_not_keep_the_account_fro
     stage: SyncStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     find_a_fault(monkeypatch, lambda rooms: FAULTY in rooms)
-    planner = stage.loop._planner
+    planner = stage.loop._commits._planner
     items = tuple(
         ServerNotification(message(text, room_id), ("notify",), 0, is_read=False)
         for text, room_id in (("bad", FAULTY), ("good", OTHER))
@@ -326,24 +325,14 @@ async def test_what_cannot_be_kept_in_any_way_does_not_hold_up_the_sync(clock: W
     assert bad.event_id not in ledger.judged
 
 
-@pytest.mark.parametrize(
-    ("told", "what"),
-    [
-        ("on_received", "what came for this device alone"),
-        ("on_key_counts", "how many keys the homeserver has"),
-        ("on_changed_devices", "the own devices that changed"),
-    ],
-)
+@pytest.mark.expected_log("tasks error: Unexpected fault in what came for this device alone\n", times=(1, None))
 async def test_who_is_told_beside_and_finds_a_fault_does_not_hold_up_the_sync(
-    stage: SyncStage, told: str, what: str, expect_log: ExpectLog
+    stage: SyncStage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    # Each sync tells how many keys there are.
-    expect_log(f"tasks error: Unexpected fault in {what}\n", times=(1, None) if told == "on_key_counts" else 1)
-
-    def fail(*_: object) -> None:
+    def fail(came: ToDevice) -> None:
         raise RuntimeError("a fault of our own")
 
-    stage.loop._world = replace(stage.loop._world, **{told: fail})  # type: ignore[arg-type]
+    monkeypatch.setattr(stage.heard, "to_device", fail)
     event = b'{"type": "good", "sender": "@alice:example.org", "content": {}}'
     async with running(stage.loop):
         await stage.connected()
@@ -364,8 +353,8 @@ async def test_a_to_device_event_that_finds_a_fault_is_rejected_alone(stage: Syn
         )
         stage.homeserver.answers.append(Sync("s900", to_device=events))
         await stage.homeserver.drop_connections()
-        await until(lambda: len(stage.received) == 2)
-    rejected, received = stage.received
+        await until(lambda: len(stage.heard.received) == 2)
+    rejected, received = stage.heard.received
     assert isinstance(rejected, Rejected)
     assert "fault of Heliograph's own" in rejected.why
     assert isinstance(received, Received)

@@ -98,7 +98,7 @@ async def test_a_narrow_sync_that_is_refused_is_asked_widely_at_once_and_from_th
     assert [request.is_narrow for request in homeserver.requests[before:][:3]] == [True, False, False]
     assert not any(request.is_narrow for request in homeserver.requests[before + 1 :])
     assert all(request.since for request in homeserver.requests[before:])
-    assert stage.turns < 1000
+    assert stage.heard.turns < 1000
     assert stage.status.connection is Connection.CONNECTED
     assert stage.troubles == []
     assert [record.levelname for record in caplog.records if "narrow" in record.message] == ["WARNING"]

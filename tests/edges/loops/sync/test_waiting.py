@@ -39,11 +39,11 @@ async def test_the_homeserver_says_when_to_come_back(stage: SyncStage, homeserve
         await homeserver.drop_connections()
         await until(lambda: not homeserver.sync_failures)
         start = len(homeserver.times)
-        turns = stage.turns
+        turns = stage.heard.turns
         await until(lambda: len(homeserver.times) > start)
     assert round(homeserver.waits[start - 1]) == 600
     # The watchdog sees life meanwhile.
-    assert stage.turns - turns >= 10
+    assert stage.heard.turns - turns >= 10
 
 
 @pytest.mark.expected_log("@me:example.org: gone$")

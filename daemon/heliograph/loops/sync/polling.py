@@ -1,0 +1,97 @@
+"""The /sync requests of one account: what each asks for, and how one that waits for news is ended early."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+
+from heliograph.core.events import Sync
+from heliograph.loops.sync.catching_up import CatchingUp
+from heliograph.loops.sync.collecting import Collecting
+from heliograph.loops.sync.commits import Commits
+from heliograph.loops.sync.narrowing import Narrowing
+from heliograph.loops.sync.rulebook import Rulebook
+from heliograph.ports.homeserver import Homeserver, SyncRequest
+
+log = logging.getLogger(__name__)
+
+TIMELINE_LIMIT = 20
+"""Events of each room in one sync; what lies before them is asked for apart (`gaps`)."""
+
+
+class Poller:
+    """Makes the requests, from what the other parts of the loop know."""
+
+    def __init__(
+        self,
+        homeserver: Homeserver,
+        commits: Commits,
+        rulebook: Rulebook,
+        catching_up: CatchingUp,
+        collecting: Collecting,
+        poll_s: int,
+    ) -> None:
+        self._homeserver = homeserver
+        self._commits = commits
+        self._rulebook = rulebook
+        self._catching_up = catching_up
+        self._collecting = collecting
+        self._poll_s = poll_s
+        self._narrowing = Narrowing()
+        self._timeline_limit = TIMELINE_LIMIT
+        self._poll: asyncio.Timeout | None = None
+        """Ends the poll that is waiting for news. None: no poll is."""
+
+    async def request(self, *, is_hurried: bool) -> SyncRequest:
+        """The next request; if hurried, one that does not wait for news. Raises StorageError.
+
+        Catching up returns at once, and wants every room's receipts: what was read during the absence must not ring.
+        Later requests want only those of rooms with something open, since others' receipts would wake us.
+        Test: test_what_was_read_elsewhere_during_an_absence_does_not_ring.
+        """
+        is_catching_up, is_wide = self._catching_up.is_on, self._narrowing.is_refused
+        return SyncRequest(
+            since=self._commits.account.next_batch,
+            timeout_ms=0 if is_catching_up or is_hurried else self._poll_s * 1000,
+            receipts_in=None if is_catching_up or is_wide else await self._commits.read_open_rooms(),
+            event_types=None if is_wide else self._rulebook.event_types,
+            timeline_limit=self._timeline_limit,
+        )
+
+    async def ask(self, request: SyncRequest) -> Sync | None:
+        """The answer. None if somebody began to wait who would rather have what there is now than wait for more.
+
+        Raises ServerError.
+        """
+        return await self._narrowing.ask(self._ask, request)
+
+    def end_poll(self) -> None:
+        """Ends the poll that is waiting for news, if one is."""
+        if self._poll is not None:
+            self._poll.reschedule(asyncio.get_running_loop().time())
+
+    def shrink(self) -> bool:
+        """Asks for less of each room, after an answer that was too large. Returns False if there is no less."""
+        if self._timeline_limit == 1:
+            return False
+        log.warning("The sync is too large: asking for one event of each room")
+        self._timeline_limit = 1
+        return True
+
+    def widen(self) -> None:
+        """Asks for as much of each room as usual again."""
+        self._timeline_limit = TIMELINE_LIMIT
+
+    async def _ask(self, request: SyncRequest) -> Sync | None:
+        if not request.timeout_ms:
+            return await self._homeserver.sync(request)
+        if self._collecting.waiters:
+            # Since the request was made: there was no poll yet that `end_poll` could have ended.
+            return None
+        try:
+            async with asyncio.timeout(None) as self._poll:
+                return await self._homeserver.sync(request)
+        except TimeoutError:
+            return None
+        finally:
+            self._poll = None

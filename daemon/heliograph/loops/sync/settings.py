@@ -1,0 +1,21 @@
+"""What the configuration says about the sync loop."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from heliograph.core.popups.privacy import SHOW_ALL, Privacy
+from heliograph.loops.sync.sign_out import INTERVAL_S
+
+
+@dataclass(frozen=True, slots=True)
+class SyncSettings:
+    """The sync loop's part of the configuration."""
+
+    poll_s: int = 50
+    """How long a /sync waits for news. Less than the 60 s after which nginx, as it is installed, ends a request."""
+    history_days: int = 7
+    """How long the ledger remembers what it judged."""
+    privacy: Privacy = SHOW_ALL
+    sign_out_interval_s: float = INTERVAL_S
+    """Between the two answers that prove a sign-out."""

@@ -38,15 +38,6 @@ def test_the_summary_counts_accounts_by_how_they_fare(connections: tuple[Connect
     assert of(*connections).summary == summary
 
 
-def test_whoever_listens_is_told_of_a_change() -> None:
-    told: list[bool] = []
-    status = of(Connection.CONNECTED)
-    status.note_change()
-    status.on_change = lambda: told.append(True)
-    status.note_change()
-    assert told == [True]
-
-
 def test_the_answer_holds_each_account_and_its_tasks() -> None:
     status = of(Connection.OFFLINE, Connection.SIGNED_OUT)
     status.tasks.append(ATask("quiet"))

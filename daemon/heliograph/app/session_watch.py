@@ -6,9 +6,16 @@ A daemon that outlived its session would keep the account from the daemon of the
 from __future__ import annotations
 
 import asyncio
+import contextlib
+import logging
 from collections.abc import Callable
 
 from heliograph.system.dbus import Bus
+from heliograph.system.service_manager import has_started_us
+from heliograph.system.session_bus import outlives_sessions, session_bus_address
+from heliograph.system.tasks import cancel, start
+
+log = logging.getLogger(__name__)
 
 PATIENCE_S = 10.0
 """How long a bus that is restarted may be away."""
@@ -64,3 +71,25 @@ class SessionWatch:
             self._is_gone.set()
             self._is_back.clear()
             self._on_doubt(True)
+
+
+async def end_with_session(
+    stop: asyncio.Event, on_doubt: Callable[[bool], None], stack: contextlib.AsyncExitStack
+) -> None:
+    """Until `stack` closes, `stop` is set when the session that this process was started in is over.
+
+    Not under systemd, which ends a service itself, nor where the bus outlives sessions.
+    """
+    address = session_bus_address()
+    if address is None or has_started_us() or await asyncio.to_thread(outlives_sessions, address):
+        return
+    watch = SessionWatch(address, on_doubt=on_doubt)
+    await watch.start()
+    stack.push_async_callback(watch.stop)
+    stack.push_async_callback(cancel, start(_stop_after(watch, address, stop), name="end of the session"))
+
+
+async def _stop_after(watch: SessionWatch, address: str, stop: asyncio.Event) -> None:
+    await watch.over()
+    log.info("The session bus at %s is gone: Heliograph ends with its session", address)
+    stop.set()

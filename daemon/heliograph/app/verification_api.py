@@ -1,8 +1,8 @@
-"""Verification as `heliograph verify` asks for it: of whichever account, in the daemon or without one."""
+"""Answers `heliograph verify`, in the daemon or without one: verifies the device of whichever account is asked for."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 from heliograph.encryption.identity.device_trust import DeviceTrust
@@ -12,8 +12,9 @@ from heliograph.errors import UserError
 class VerificationApi:
     """`control.verification.Verifying` over the accounts that are signed in at the moment."""
 
-    def __init__(self, accounts: Mapping[str, Callable[[], DeviceTrust | None]]) -> None:
-        self._accounts = accounts
+    def __init__(self, find_trust: Callable[[str], DeviceTrust | None]) -> None:
+        """`find_trust` gives the trust of a user's device; None while the account is not signed in, or not ours."""
+        self._find_trust = find_trust
 
     async def begin(self, user_id: str) -> str:
         return await self._trust(user_id).begin()
@@ -31,8 +32,7 @@ class VerificationApi:
         return await self._trust(user_id).unlock(kind, secret)
 
     def _trust(self, user_id: str) -> DeviceTrust:
-        find = self._accounts.get(user_id)
-        trust = find() if find is not None else None
+        trust = self._find_trust(user_id)
         if trust is None:
             raise UserError(
                 f"The running Heliograph has not signed {user_id} in.",

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any, Protocol
@@ -138,20 +137,12 @@ class DaemonStatus:
     accounts: list[AccountStatus] = field(default_factory=list)
     tasks: list[TaskStatus] = field(default_factory=list)
     """The long-lived ones that all accounts share."""
-    told_systemd: str = ""
-    """The line that `systemctl status` shows: whichever account changes it, it is sent once."""
-    on_change: Callable[[], None] = lambda: None
-    """Whom `note_change` tells."""
 
     @property
     def summary(self) -> str:
         """In a line."""
         states = [account.connection.value for account in self.accounts]
         return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "no accounts"
-
-    def note_change(self) -> None:
-        """A loop may have changed something here."""
-        self.on_change()
 
     def as_json(self) -> dict[str, Any]:
         """The control interface's answer."""

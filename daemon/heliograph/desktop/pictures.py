@@ -14,6 +14,9 @@ from heliograph.system.tasks import start_beside
 
 T = TypeVar("T")
 
+Source = Callable[[str, int], Awaitable[bytes]]
+"""Fetches a file by its mxc: URI, as a picture of at most so many pixels a side. Raises ServerError."""
+
 log = logging.getLogger(__name__)
 
 SIDE = 96
@@ -28,18 +31,21 @@ FAILURE_KEPT_MS = 600_000
 
 
 class PictureCache:
-    """`ports.Pictures` of one account. `decode` takes a file's bytes and the side; `clock` gives milliseconds."""
+    """`ports.Pictures` of one account. `decode` takes a file's bytes and the side; `clock` gives milliseconds.
+
+    `find_source` gives what files can be fetched from now: None while the account is not signed in.
+    """
 
     def __init__(
         self,
         decode: Callable[[bytes, int], Awaitable[Picture | None]],
+        find_source: Callable[[], Source | None],
         *,
         clock: Callable[[], int],
     ) -> None:
         self._decode = decode
+        self._find_source = find_source
         self._clock = clock
-        self.source: Callable[[str, int], Awaitable[bytes]] | None = None
-        """Fetches a file by its mxc: URI, raising ServerError; None while the account is not signed in."""
         self._kept: OrderedDict[str, Picture] = OrderedDict()
         self._failed: OrderedDict[str, int] = OrderedDict()
         self._under_way: dict[str, asyncio.Task[object]] = {}
@@ -63,18 +69,19 @@ class PictureCache:
 
     def _begin(self, uri: str) -> asyncio.Task[object] | None:
         """The task that fetches it, if it is to be waited for."""
-        if uri in self._kept or self.source is None:
+        source = self._find_source()
+        if uri in self._kept or source is None:
             return None
         failed_ms = self._failed.get(uri)
         if failed_ms is not None and 0 <= self._clock() - failed_ms < FAILURE_KEPT_MS:
             return None
         if uri not in self._under_way and len(self._under_way) < UNDER_WAY:
-            task = start_beside(self._get(uri, self.source), name="picture")
+            task = start_beside(self._get(uri, source), name="picture")
             self._under_way[uri] = task
             task.add_done_callback(lambda _: self._under_way.pop(uri, None))
         return self._under_way.get(uri)
 
-    async def _get(self, uri: str, source: Callable[[str, int], Awaitable[bytes]]) -> None:
+    async def _get(self, uri: str, source: Source) -> None:
         try:
             picture = await self._decode(await source(uri, SIDE), SIDE)
         except ServerError as trouble:

@@ -40,15 +40,19 @@ class Session:
         access_token: str | None = None,
         user_id: UserId | None = None,
         device_id: str = "",
+        on_progress: Callable[[], None] = lambda: None,
+        on_logged_out: Callable[[], None] = lambda: None,
     ) -> None:
-        """UserError if the URL is not one that a token may be sent to."""
+        """`on_progress` is called while a large answer keeps coming, which over a slow line may take minutes, and
+        `on_logged_out` before any request raises LoggedOut: whoever made it, the token is the account's matter.
+
+        Raises UserError if the URL is not one that a token may be sent to.
+        """
         self.homeserver_url = check_homeserver_url(homeserver_url)
         self._nio = AsyncClient(self.homeserver_url)
         self.sign_in(access_token=access_token or "", user_id=user_id, device_id=device_id)
-        self.on_progress: Callable[[], None] = lambda: None
-        """Called while a large answer keeps coming, which over a slow line may take minutes."""
-        self.on_logged_out: Callable[[], None] = lambda: None
-        """Called before any request raises LoggedOut: whoever made it, the token is the account's matter."""
+        self._on_progress = on_progress
+        self._on_logged_out = on_logged_out
         self._running: set[asyncio.Timeout] = set()
         self._is_closed = False
         self.server_date = ""
@@ -101,7 +105,7 @@ class Session:
             async with scope:
                 return await self._exchange(method, URL(address, encoded=True), body, limit, scope, once=once)
         except LoggedOut:
-            self.on_logged_out()
+            self._on_logged_out()
             raise
         except TimeoutError:
             is_dropped = scope not in self._running
@@ -162,13 +166,13 @@ class Session:
             if 200 <= response.status < 300:
                 if (response.content_length or 0) > limit:
                     raise AnswerTooLarge(f"the answer has {response.content_length} bytes, over {limit}")
-                answer, is_whole = await _read(response.content, limit, scope, self.on_progress)
+                answer, is_whole = await _read(response.content, limit, scope, self._on_progress)
                 if not is_whole:
                     raise AnswerTooLarge(f"the answer has more than {limit} bytes")
                 return answer
             answer = b""
             with contextlib.suppress(aiohttp.ClientPayloadError):
-                answer, _ = await _read(response.content, _MAX_FAILURE, scope, self.on_progress)
+                answer, _ = await _read(response.content, _MAX_FAILURE, scope, self._on_progress)
             raise failure(response.status, response.headers, answer)
 
     def _http(self) -> aiohttp.ClientSession:

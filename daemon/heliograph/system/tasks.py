@@ -2,6 +2,7 @@
 
 keep_running   runs a long-lived task: after a crash it starts again, and `heliograph status` shows that
 start          starts a task that its starter awaits or cancels
+cancel         ends such a task
 going_on       guards one step of several in a task: what the step raises is logged, and the next one follows
 together       awaits several things at once
 start_beside   starts a short task that nobody awaits: what it raises is logged
@@ -165,6 +166,12 @@ def start(work: Coroutine[Any, Any, T], *, name: str) -> asyncio.Task[T]:
     _running.add(task)
     task.add_done_callback(_running.discard)
     return task
+
+
+async def cancel(task: asyncio.Task[Any]) -> None:
+    """Cancels the task and returns when it has ended. What the task raised at its end is raised nowhere."""
+    task.cancel()
+    await asyncio.wait([task])
 
 
 @contextlib.contextmanager

@@ -253,8 +253,8 @@ async def test_there_are_but_two_kinds_of_secret(stage: Stage) -> None:
 
 
 async def test_what_is_asked_goes_to_the_account_it_is_about(stage: Stage) -> None:
-    accounts: Mapping[str, Callable[[], DeviceTrust | None]] = {ME: lambda: stage.trust, ALICE: lambda: None}
-    api = VerificationApi(accounts)
+    signed_in: Mapping[str, DeviceTrust | None] = {ME: stage.trust, ALICE: None}
+    api = VerificationApi(signed_in.get)
     async with stage.running():
         transaction_id = await api.begin(ME)
         assert (await api.look(ME, transaction_id))["verification"]["phase"] == "requested"

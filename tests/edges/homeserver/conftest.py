@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Protocol
 
 import pytest
 from aiohttp import web
@@ -11,15 +12,19 @@ from heliograph.core.ids import UserId
 from heliograph.homeserver.session import Session
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Serve = Callable[[Handler], Awaitable[Session]]
+
+
+class Serve(Protocol):
+    """Lets a handler answer every request, on loopback; gives a session signed in there, made with these options."""
+
+    async def __call__(self, handler: Handler, **options: Callable[[], None]) -> Session: ...
 
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
-    """Lets a handler answer every request, on loopback; gives a session signed in there."""
     closing: list[Callable[[], Awaitable[None]]] = []
 
-    async def start(handler: Handler) -> Session:
+    async def start(handler: Handler, **options: Callable[[], None]) -> Session:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", handler)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -28,7 +33,11 @@ async def serve() -> AsyncIterator[Serve]:
         await site.start()
         port = runner.addresses[0][1]
         session = Session(
-            f"http://127.0.0.1:{port}/", access_token="tok", user_id=UserId("@me:example.org"), device_id="D"
+            f"http://127.0.0.1:{port}/",
+            access_token="tok",
+            user_id=UserId("@me:example.org"),
+            device_id="D",
+            **options,
         )
         closing.extend([runner.cleanup, session.close])
         return session

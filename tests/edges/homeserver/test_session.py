@@ -18,6 +18,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption, PrivateFormat
 from cryptography.x509.oid import NameOID
 
+from edges.homeserver.conftest import Handler, Serve
 from heliograph import __version__
 from heliograph.core.ids import UserId
 from heliograph.errors import (
@@ -32,9 +33,6 @@ from heliograph.errors import (
     UserError,
 )
 from heliograph.homeserver.session import Session
-
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-Serve = Callable[[Handler], Awaitable[Session]]
 
 
 def answering(body: str | bytes, status: int = 200, **headers: str) -> Handler:
@@ -503,9 +501,11 @@ def test_https_and_this_machine_are_good_addresses(url: str, kept: str) -> None:
 
 
 async def test_that_a_token_is_refused_is_told_whoever_asked(serve: Serve) -> None:
-    session = await serve(answering('{"errcode": "M_UNKNOWN_TOKEN", "error": "no"}', status=401))
     told: list[str] = []
-    session.on_logged_out = lambda: told.append("logged out")
+    session = await serve(
+        answering('{"errcode": "M_UNKNOWN_TOKEN", "error": "no"}', status=401),
+        on_logged_out=lambda: told.append("logged out"),
+    )
     with pytest.raises(LoggedOut):
         await session.request("GET", "/_matrix/client/v3/pushers")
     assert told == ["logged out"]

@@ -17,9 +17,8 @@ async def test_an_answer_that_keeps_coming_shows_that_it_does(serve: Serve) -> N
             await response.write(b"x" * PIECE)
         return response
 
-    session = await serve(send)
     beats: list[None] = []
-    session.on_progress = lambda: beats.append(None)
+    session = await serve(send, on_progress=lambda: beats.append(None))
     assert len(await session.request("GET", "/large")) == 8 * PIECE
     assert 1 <= len(beats) <= 8
 
@@ -28,8 +27,7 @@ async def test_a_small_answer_is_no_progress_to_tell_of(serve: Serve) -> None:
     async def send(request: web.Request) -> web.StreamResponse:
         return web.json_response({})
 
-    session = await serve(send)
     beats: list[None] = []
-    session.on_progress = lambda: beats.append(None)
+    session = await serve(send, on_progress=lambda: beats.append(None))
     await session.request("GET", "/small")
     assert beats == []

@@ -47,9 +47,7 @@ def source() -> Source:
 
 @pytest.fixture
 def cache(clock: WallClock, source: Source) -> PictureCache:
-    cache = PictureCache(decode, clock=clock)
-    cache.source = source
-    return cache
+    return PictureCache(decode, lambda: source, clock=clock)
 
 
 async def test_a_picture_is_fetched_once(cache: PictureCache, source: Source) -> None:
@@ -108,7 +106,7 @@ async def test_only_so_many_are_under_way_and_they_end_with_the_account(cache: P
 
 
 async def test_before_the_account_is_signed_in_there_are_none(clock: WallClock) -> None:
-    assert await PictureCache(decode, clock=clock).fetch({"mxc://x/a"}) == {}
+    assert await PictureCache(decode, lambda: None, clock=clock).fetch({"mxc://x/a"}) == {}
 
 
 async def test_a_popup_has_its_picture_and_rings_without_it(

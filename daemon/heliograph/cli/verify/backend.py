@@ -76,7 +76,8 @@ async def _alone(account: Account) -> AsyncIterator[Verifying]:
         stack.push_async_callback(_end, tasks)
         await _wait_published(keys, user_id, account.device_id)
         trust.turn()
-        yield VerificationApi({user_id: lambda: trust})
+        signed_in: dict[str, DeviceTrust] = {user_id: trust}
+        yield VerificationApi(signed_in.get)
 
 
 async def _load(account: Account) -> Secret:

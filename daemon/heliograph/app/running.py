@@ -1,0 +1,182 @@
+"""The accounts that the daemon runs: they open, run beside one another, and a fault of one ends no other."""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import logging
+from collections.abc import Awaitable, Callable, Sequence
+from functools import partial
+
+from heliograph.accounts import Account, state_folder
+from heliograph.app.account import UNEXPECTED, AccountRun
+from heliograph.app.services import SharedServices
+from heliograph.core.pushers.handoff import Signs
+from heliograph.core.status import AccountStatus, Connection, DaemonStatus
+from heliograph.encryption.identity.device_trust import DeviceTrust
+from heliograph.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, UserError
+from heliograph.loops.handoff import settle_all
+from heliograph.store.ledger import SqliteLedger
+from heliograph.system.tasks import cancel, going_on, keep_running, listed_in, start, start_beside
+
+log = logging.getLogger(__name__)
+
+LEAVE_S = 4.0
+"""How long handing over may take: logind lets sleep be held up for five seconds."""
+
+
+class RunningAccounts:
+    """`open` opens them, `run` runs them. `on_open` is called with each when it is open; what it holds is closed with
+    `stack`. As `ports.Troubles` the first account tells what concerns all of them."""
+
+    def __init__(self, on_open: Callable[[AccountRun], None], stack: contextlib.AsyncExitStack) -> None:
+        self._on_open = on_open
+        self._stack = stack
+        self._runs: list[AccountRun] = []
+        self._opening: set[asyncio.Task[AccountRun]] = set()
+        """Accounts that found a fault of ours: each is opened again until that works."""
+        self._running: set[asyncio.Task[int]] = set()
+        self._codes: list[int] = []
+        """Exit codes of accounts that have ended."""
+        self._signs: Signs | None = None
+        """None: nobody has told yet whether the user is here."""
+
+    def __len__(self) -> int:
+        return len(self._runs)
+
+    async def open(self, accounts: Sequence[Account], shared: SharedServices, daemon: DaemonStatus) -> None:
+        """Opens each of them. Raises UserError if the user has to mend something before any can be opened."""
+        first_error: UserError | None = None
+        for account in accounts:
+            status = AccountStatus(account.user_id, account.homeserver)
+            opening = partial(self._open_one, account, status, shared)
+            try:
+                run = await opening()
+            except UserError as error:
+                log.error("%s cannot run: %s %s", account.user_id, error.title, error.hint)
+                first_error = first_error or error
+                continue
+            except Exception:
+                log.exception("Unexpected fault in opening %s, which is tried again", account.user_id)
+                self._opening.add(self._open_later(opening, status))
+            else:
+                self._join(run)
+            daemon.accounts.append(status)
+        if not daemon.accounts and first_error is not None:
+            raise first_error
+
+    async def run(self, stop: asyncio.Event, leave: Callable[[], Awaitable[None]]) -> int:
+        """Runs until asked to stop (exit code 0), or until the last account has ended (its exit code). `leave` is
+        awaited at the end, while those that have not ended still run."""
+        for run in self._runs:
+            self._start(run)
+        stopping = start(stop.wait(), name="stop")
+        try:
+            while (self._running or self._opening) and not stopping.done():
+                await asyncio.wait((*self._running, *self._opening, stopping), return_when=asyncio.FIRST_COMPLETED)
+                self._note_ended()
+                self._note_opened()
+            await leave()
+            return EXIT_OK if stopping.done() else max(self._codes, default=EXIT_FAILED)
+        finally:
+            for task in (*self._running, stopping):
+                task.cancel()
+            await asyncio.gather(*self._running, stopping, return_exceptions=True)
+
+    # To each of them
+
+    def take_signs(self, signs: Signs) -> None:
+        """Whether the user is here."""
+        self._signs = signs
+        self._tell_each(lambda run: run.take_signs(signs))
+
+    def wake(self) -> None:
+        """It became quiet, or ceased to be."""
+        self._tell_each(AccountRun.wake)
+
+    def say(self, *, is_leaving: bool) -> None:
+        """To the daemon that may be started next: whether this one will soon let go of the accounts."""
+        self._tell_each(lambda run: run.say(is_leaving=is_leaving))
+
+    def nudge(self, why: str) -> None:
+        """The network or the machine came back."""
+        for run in self._runs:
+            start_beside(run.nudge(why), name="nudge")
+
+    async def hand_over(self) -> None:
+        """Returns when every account has handed over or taken back as the user's presence asks, after 4 s at most."""
+        await settle_all([run.handoff for run in self._runs if run.handoff is not None], LEAVE_S)
+
+    # To one of them
+
+    def trust_of(self, user_id: str) -> DeviceTrust | None:
+        """None: it is not signed in at the moment, or is none of ours."""
+        return next((run.trust for run in self._runs if run.account.user_id == user_id), None)
+
+    def tell(self, title: str, hint: str, *, about: str = "") -> None:
+        for run in self._runs[:1]:
+            run.troubles.tell(title, hint, about=about)
+
+    def withdraw(self, about: str) -> None:
+        for run in self._runs[:1]:
+            run.troubles.withdraw(about)
+
+    # Inside
+
+    async def _open_one(self, account: Account, status: AccountStatus, shared: SharedServices) -> AccountRun:
+        ledger = await SqliteLedger.open(state_folder(account.user_id))
+        self._stack.push_async_callback(ledger.close)
+        return AccountRun(account, status, ledger, shared)
+
+    def _open_later(
+        self, opening: Callable[[], Awaitable[AccountRun]], status: AccountStatus
+    ) -> asyncio.Task[AccountRun]:
+        status.connection, status.why = Connection.OFFLINE, UNEXPECTED
+        with listed_in(status.tasks):
+            task = start(keep_running("account", opening, ends_with=(UserError,)), name=status.user_id)
+        self._stack.push_async_callback(cancel, task)
+        return task
+
+    def _join(self, run: AccountRun) -> None:
+        self._runs.append(run)
+        self._on_open(run)
+        if self._signs is not None:
+            with _going_on_with(run):
+                run.take_signs(self._signs)
+
+    def _start(self, run: AccountRun) -> None:
+        self._running.add(start(run.run(), name=run.account.user_id))
+
+    def _note_ended(self) -> None:
+        ended = {task for task in self._running if task.done()}
+        self._running -= ended
+        self._codes.extend(map(_code, ended))
+
+    def _note_opened(self) -> None:
+        opened = {task for task in self._opening if task.done()}
+        self._opening -= opened
+        for task in opened:
+            if (error := task.exception()) is not None:
+                log.error("%s cannot run: %s", task.get_name(), error)
+                self._codes.append(EXIT_CONFIG)
+                continue
+            self._join(task.result())
+            self._start(task.result())
+
+    def _tell_each(self, tell: Callable[[AccountRun], None]) -> None:
+        for run in self._runs:
+            with _going_on_with(run):
+                tell(run)
+
+
+def _going_on_with(run: AccountRun) -> contextlib.AbstractContextManager[None]:
+    """A fault that one account finds must not keep what is told from the others."""
+    return going_on(f"telling {run.account.user_id}")
+
+
+def _code(task: asyncio.Task[int]) -> int:
+    """An account's exit code. What a fault of ours ended at the very end must not end the others."""
+    if (error := task.exception()) is None:
+        return task.result()
+    log.error("Unexpected fault at the end of %s", task.get_name(), exc_info=error)
+    return EXIT_FAILED

@@ -1,0 +1,49 @@
+"""What the daemon has for its accounts: shared by all of them, and lasting for one of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+
+from heliograph.accounts import Account
+from heliograph.app.watchdog import Watchdog
+from heliograph.config import Config
+from heliograph.core.popups.bursts import SoundGate
+from heliograph.core.record import Delivery
+from heliograph.core.status import AccountStatus
+from heliograph.loops.delivery.loop import DeliveryLoop
+from heliograph.loops.delivery.notices import Notices
+from heliograph.loops.quiet import QuietLoop
+from heliograph.ports.desktop import Desktop, Opener
+from heliograph.store.ledger import SqliteLedger
+
+
+@dataclass(frozen=True, slots=True)
+class SharedServices:
+    """What all accounts share."""
+
+    config: Config
+    desktop: Desktop
+    opener: Opener
+    quiet: QuietLoop
+    watchdog: Watchdog
+    on_change: Callable[[], None]
+    """Something changed that `heliograph status`, bars or systemd tell of."""
+    on_rang: Callable[[str, Sequence[Delivery]], None]
+    """These deliveries of this user were shown first just now."""
+    sign_out_interval_s: float
+    """How long after the first answer that confirms a sign-out the second is asked for."""
+    gate: SoundGate = field(default_factory=SoundGate)
+    """They sound one at a time."""
+
+
+@dataclass(frozen=True, slots=True)
+class AccountServices:
+    """What one account has for as long as the daemon runs, whether or not it is signed in at the moment."""
+
+    account: Account
+    status: AccountStatus
+    ledger: SqliteLedger
+    notices: Notices
+    delivery: DeliveryLoop
+    shared: SharedServices

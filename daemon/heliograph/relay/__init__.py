@@ -6,6 +6,8 @@ gateway     pushes that come from it, and desktops that say what they have shown
 sync        what a device with direct push is answered to /sync
 pushers     the pushers of such devices, and their twins at the homeserver
 queue       pushes on their way out: held, sent, tried again, taken back
-state       what is known of devices, pushers and connections; wire, the bodies; model, the values
-between     ports; one SQLite file, relay.db
+state       devices, their pushers and connections, and what was carried to them
+store       the database behind ports.Store: one SQLite file, relay.db
+wire        bodies of requests and answers; model, the values of all rooms and what is decided of them
+ports       what the rooms ask of one another, and of a database
 """

@@ -16,7 +16,8 @@ from aiohttp import web
 
 from heliograph.errors import StorageError
 from heliograph.relay.model.pushers import Json
-from heliograph.relay.ports import Outbox
+from heliograph.relay.model.pushes import Why
+from heliograph.relay.ports import Cancellations
 from heliograph.relay.proxy.callers import Caller, Callers, authorization_of
 from heliograph.relay.proxy.proxy import Proxy, refusal
 from heliograph.relay.proxy.upstream import NotAnswered, TooLarge, read_bounded
@@ -44,7 +45,7 @@ class RequestObservers:
         registry: Registry,
         carried: CarriedNotifications,
         pushers: Pushers,
-        outbox: Outbox,
+        outbox: Cancellations,
     ) -> None:
         self._proxy = proxy
         self._callers = callers
@@ -78,7 +79,7 @@ class RequestObservers:
         """PUT /rooms/{}/redact/{}/{}."""
 
         async def after(caller: Caller, body: Json) -> None:
-            await self._outbox.cancel_events(None, room_id, [event_id], "redacted")
+            await self._outbox.cancel_events(None, room_id, [event_id], Why.REDACTED)
 
         return await self._pass(request, after)
 
@@ -88,7 +89,7 @@ class RequestObservers:
         async def after(caller: Caller, body: Json) -> None:
             target = redacted_by({"content": body})
             if target is not None:
-                await self._outbox.cancel_events(None, room_id, [target], "redacted")
+                await self._outbox.cancel_events(None, room_id, [target], Why.REDACTED)
 
         return await self._pass(request, after)
 
@@ -151,7 +152,7 @@ class RequestObservers:
         return await self._pass(request, after)
 
     async def _leave(self, user_id: str, room_id: str) -> None:
-        await self._outbox.cancel_room(user_id, room_id, "left")
+        await self._outbox.cancel_room(user_id, room_id, Why.LEFT)
         for pusher in self._registry.direct_of(user_id):
             key = (user_id, pusher.device_id)
             opened = self._carried.open_in(key).values()

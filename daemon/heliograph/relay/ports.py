@@ -1,15 +1,171 @@
-"""The seams between the relay's proxy and its gateway. Whatever is told over them is on disk when the call returns."""
+"""What the relay's parts ask of one another, and what all of them ask of a database.
+
+A database is one `Store`: `store/sqlite` is the one there is. Whatever a port was told is on disk when the call
+returns; if that fails, the call raises StorageError.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from typing import Protocol
 
-from heliograph.relay.model.pushers import Json, Twin
+from heliograph.relay.model.carried import Carried, DeviceNotifications, Key
+from heliograph.relay.model.outcome import Outcome
+from heliograph.relay.model.pushers import DirectPusher, Json, Twin
+from heliograph.relay.model.pushes import Accepted, Attempt, Committed, Push, Why
 
 
-class Twins(Protocol):
-    """Which pushes are ours. Answered from memory."""
+class PusherStore(Protocol):
+    """Direct pushers and twins on disk."""
+
+    async def load(self) -> tuple[list[Twin], list[DirectPusher]]: ...
+    async def put_twin(self, twin: Twin) -> None:
+        """In the place of the user's twin for the same app id and pushkey, if there is one."""
+        ...
+
+    async def put_direct(self, pusher: DirectPusher) -> None:
+        """In the place of the user's direct pusher of the same app id and pushkey, if there is one."""
+        ...
+
+    async def delete(self, twins: Collection[Twin], direct: Collection[DirectPusher]) -> None:
+        """Those that are not there are passed over."""
+        ...
+
+
+class CarriedStore(Protocol):
+    """Which notifications went to which device, on disk."""
+
+    async def load(self) -> dict[Key, DeviceNotifications]: ...
+    async def begin(self, key: Key, device: DeviceNotifications) -> None:
+        """`device` replaces everything that was known of the device; nothing is open in it."""
+        ...
+
+    async def end(self, key: Key) -> None: ...
+    async def carry(
+        self,
+        key: Key,
+        next_batch: str,
+        event_ids: Collection[str],
+        *,
+        new: Collection[Carried],
+        dropped: Collection[str],
+        outdated: Collection[str],
+    ) -> None:
+        """The response with `next_batch` carries `event_ids`, of which `new` were not open before.
+
+        `dropped` event ids and the responses with `outdated` tokens are forgotten with the same commit.
+        """
+        ...
+
+    async def settle(
+        self,
+        key: Key,
+        event_ids: Collection[str],
+        *,
+        responses: Collection[str],
+        forgotten: Collection[str],
+        since_ts: int,
+    ) -> None:
+        """`event_ids` are acknowledged; `responses` (tokens) and `forgotten` (event ids) need not be known any more.
+
+        `since_ts` (ms since 1970): what is older counts as acknowledged.
+        """
+        ...
+
+
+class PushStore(Protocol):
+    """The queue of pushes on disk. Each change is one transaction, at `now_ms` (ms since 1970)."""
+
+    async def rejected(self) -> set[str]:
+        """The hidden pushkeys that their gateways rejected."""
+        ...
+
+    async def waiting_queues(self, now_ms: int) -> dict[str, int]:
+        """The hidden pushkeys of all queues in which something waits, and when (ms) each wants to be looked at.
+
+        After a clock was set back, times in the future are brought to what they can be at most by `now_ms`.
+        """
+        ...
+
+    async def count(self, now_ms: int) -> dict[str, int]:
+        """`waiting` pushes, how many of them are `held` for an acknowledgement, and `failing_pushers`."""
+        ...
+
+    async def prune(self, now_ms: int) -> None:
+        """Forgets what is settled for two days."""
+        ...
+
+    async def take(
+        self, push: Push, unconcerned_devices: Collection[str], most_waiting: int, now_ms: int
+    ) -> Committed[Accepted]:
+        """A push came. Acknowledgements of `unconcerned_devices` do not settle it.
+
+        Where more than `most_waiting` pushes wait for its pusher, the oldest are given up.
+        """
+        ...
+
+    async def begin(self, hidden_pushkey: str, now_ms: int) -> Committed[Attempt | int | None]:
+        """The push to send now, noted as tried; or when (ms) there will be one; or None: nothing waits."""
+        ...
+
+    async def finish(
+        self, hidden_pushkey: str, attempt: Attempt, outcome: Outcome, now_ms: int
+    ) -> Committed[int | None]:
+        """Notes what became of an attempt. When (ms) the queue is to be looked at again; None: nothing waits.
+
+        A push that was cancelled meanwhile keeps that outcome.
+        """
+        ...
+
+    async def acknowledge(
+        self,
+        user_id: str,
+        device_id: str,
+        event_ids: Collection[str],
+        unconcerned_pushkeys: Collection[str],
+        now_ms: int,
+    ) -> Committed[None]:
+        """A device has these events. `unconcerned_pushkeys` are hidden ones of pushers that do not wait for it."""
+        ...
+
+    async def cancel_events(
+        self, user_id: str | None, room_id: str, event_ids: Collection[str], why: Why, now_ms: int
+    ) -> Committed[None]:
+        """None: for every user."""
+        ...
+
+    async def cancel_read(
+        self, user_id: str, room_id: str, thread_id: str | None, event_id: str, now_ms: int
+    ) -> Committed[None]:
+        """The user read up to this event. `thread_id` None: unthreaded; "main"; or a thread's root."""
+        ...
+
+    async def cancel_room(self, user_id: str, room_id: str, why: Why, now_ms: int) -> Committed[None]: ...
+    async def cancel_all(self, user_id: str, why: Why, now_ms: int) -> Committed[None]:
+        """Every push of the user that tells of an event."""
+        ...
+
+    async def cancel_queue(self, hidden_pushkey: str, why: Why, now_ms: int) -> Committed[None]:
+        """Everything that waits for this pusher."""
+        ...
+
+    async def forget(self, hidden_pushkey: str, now_ms: int) -> Committed[None]:
+        """The pusher is gone with all that was known of it."""
+        ...
+
+
+@dataclass(frozen=True, slots=True)
+class Store:
+    """An open database of the relay."""
+
+    pushers: PusherStore
+    carried: CarriedStore
+    pushes: PushStore
+
+
+class PusherLookup(Protocol):
+    """The pushers that the relay knows, answered from memory."""
 
     def twin_of(self, device: Json) -> Twin | None:
         """The twin behind an entry of a push's `devices`: by the hidden pushkey in its `data`, else by its pushkey.
@@ -19,18 +175,16 @@ class Twins(Protocol):
         ...
 
     def twin(self, hidden_pushkey: str) -> Twin | None: ...
+    def twins_of(self, user_id: str) -> list[Twin]: ...
+    def direct_of(self, user_id: str) -> list[DirectPusher]: ...
 
 
-class Activity(Protocol):
-    """Whether a direct device is there. Answered from memory."""
+class DirectDevices(Protocol):
+    """Devices with a direct pusher, as the push gateway sees them. Answered from memory."""
 
     def hold_until(self, user_id: str, app_id: str, pushkey: str, received_ms: int) -> int | None:
         """Until when (ms since 1970) the push that came at `received_ms` for this http pusher waits; None: send it."""
         ...
-
-
-class Arrivals(Protocol):
-    """Who wants to know of pushes."""
 
     def announce(self, user_id: str, room_id: str, event_id: str, notification: Json) -> None:
         """A push came, `notification` as the homeserver sent it to this one device: wakes this user's long-polls.
@@ -40,14 +194,14 @@ class Arrivals(Protocol):
         ...
 
 
-class Outbox(Protocol):
-    """HTTP pushes on their way. An event that is settled for a user stays so, whichever push of it comes later."""
+class Cancellations(Protocol):
+    """What takes pushes back. An event that is settled for a user stays so, whichever push of it comes later."""
 
     async def acknowledge(self, user_id: str, device_id: str, event_ids: Collection[str]) -> None:
         """A direct device has them: pushes of http pushers that wait for this device are dropped."""
         ...
 
-    async def cancel_events(self, user_id: str | None, room_id: str, event_ids: Collection[str], why: str) -> None:
+    async def cancel_events(self, user_id: str | None, room_id: str, event_ids: Collection[str], why: Why) -> None:
         """None: for every user (a redaction). Only events of that room."""
         ...
 
@@ -55,8 +209,11 @@ class Outbox(Protocol):
         """The user read up to this event. `thread_id` None: unthreaded; "main"; or a thread's root."""
         ...
 
-    async def cancel_room(self, user_id: str, room_id: str, why: str) -> None: ...
-    async def cancel_all(self, user_id: str, why: str) -> None: ...
+    async def cancel_room(self, user_id: str, room_id: str, why: Why) -> None: ...
+    async def cancel_all(self, user_id: str, why: Why) -> None:
+        """Every push of the user that tells of an event."""
+        ...
+
     async def forget(self, hidden_pushkey: str) -> None:
-        """The pusher is gone: its pushes, too."""
+        """The pusher is gone: its pushes, too, and that its gateway rejected it."""
         ...

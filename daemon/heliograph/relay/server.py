@@ -36,19 +36,16 @@ from heliograph.relay.routes import Router
 from heliograph.relay.state.carried import CarriedNotifications
 from heliograph.relay.state.connections import DeviceConnections
 from heliograph.relay.state.registry import Registry
+from heliograph.relay.store.sqlite.store import open_sqlite
 from heliograph.relay.sync.handler import DirectSync
 from heliograph.relay.sync.listing import Listing
 from heliograph.relay.sync.response import SyncResponseBuilder
 from heliograph.system import systemd
-from heliograph.system.migrations import read_migrations
-from heliograph.system.sqlite import Database
 from heliograph.system.stop_signals import stop_on_signals
 from heliograph.system.tasks import start
 
 log = logging.getLogger(__name__)
 
-DATABASE_NAME = "relay.db"
-MIGRATIONS = read_migrations("heliograph.relay")
 MAX_LINE = 32 * 1024
 """Of a request: filters are given in the URL."""
 MAX_HEADER = 32 * 1024
@@ -75,17 +72,16 @@ async def open_relay(config: RelayConfig, state: Path, clock: Clock | None = Non
     """A relay that is ready to be served; the caller runs `outbox.run()`. Raises StateError, StorageError."""
     clock = clock or WallClock()
     async with contextlib.AsyncExitStack() as stack:
-        database = await Database.open(state / DATABASE_NAME, MIGRATIONS)
-        stack.push_async_callback(database.close)
+        store = await stack.enter_async_context(open_sqlite(state))
         policy = TargetPolicy(parse_networks(config.allow_networks), config.allow_http_loopback)
         forwarder = Forwarder(policy)
         stack.push_async_callback(forwarder.close)
-        registry = await Registry.load(database)
-        carried = await CarriedNotifications.load(database)
-        outbox = await Outbox.open(database, registry, forwarder, clock)
+        registry = await Registry.load(store.pushers)
+        carried = await CarriedNotifications.load(store.carried)
+        outbox = await Outbox.open(store.pushes, registry, forwarder, clock)
         connections = DeviceConnections(registry, carried, clock.now_ms)
         proxies = Proxies(parse_networks(config.trusted_proxies))
-        gateway = Gateway(registry, connections, connections, outbox, clock, caller_of=proxies.client_of)
+        gateway = Gateway(registry, connections, outbox, clock, caller_of=proxies.client_of)
         application = web.Application()
         application.add_routes(gateway.routes())
         relay = Relay(config, application, registry, connections, outbox)

@@ -14,15 +14,15 @@ from heliograph.relay.model.outcome import Delivered, Outcome
 from heliograph.relay.model.pushers import DirectPusher, Json, Twin
 from heliograph.relay.model.pushes import MOST_WAITING, Push
 from heliograph.relay.queue.outbox import Outbox
+from heliograph.relay.store.sqlite.pushes import SqlitePushStore
+from heliograph.relay.store.sqlite.store import DATABASE_NAME, MIGRATIONS
 from heliograph.relay.wire.push import pack
-from heliograph.system.migrations import read_migrations
 from heliograph.system.sqlite import Database
 
 ME, BOB = "@me:example.org", "@bob:example.org"
 ROOM = "!room:example.org"
 NOON = 1_800_000_000_000
 HOUR = 3_600_000
-MIGRATIONS = read_migrations("heliograph.relay")
 
 
 class SetClock:
@@ -75,7 +75,7 @@ class SetClock:
 
 
 class KnownPushers:
-    """`queue.outbox.PusherLookup`, as the registry would tell."""
+    """`ports.PusherLookup`, as the registry would tell."""
 
     def __init__(self) -> None:
         self.twins: dict[str, Twin] = {}
@@ -116,7 +116,7 @@ class Request:
 
 @dataclass
 class ScriptedGateways:
-    """`outbox.Sender`. Every push is answered by `script`, in turn; then by `always`; with neither it waits."""
+    """`queue.dispatch.Sender`. Every push is answered by `script`, in turn; then by `always`; with neither it waits."""
 
     clock: SetClock
     always: Outcome | None = field(default_factory=Delivered)
@@ -155,7 +155,7 @@ class OutboxStage:
     """One outbox, and its file through all of the outbox's lives."""
 
     def __init__(self, folder: Path, **bounds: int) -> None:
-        self.path = folder / "relay.db"
+        self.path = folder / DATABASE_NAME
         self.clock = SetClock()
         self.pushers = KnownPushers()
         self.gateways = ScriptedGateways(self.clock)
@@ -174,7 +174,11 @@ class OutboxStage:
     async def open(self) -> None:
         self._database = await Database.open(self.path, MIGRATIONS)
         self.outbox = await Outbox.open(
-            self._database, self.pushers, self.gateways, self.clock, **{"most_waiting": MOST_WAITING, **self._bounds}
+            SqlitePushStore(self._database),
+            self.pushers,
+            self.gateways,
+            self.clock,
+            **{"most_waiting": MOST_WAITING, **self._bounds},
         )
         self._running = asyncio.create_task(self.outbox.run())
         await self.rest()

@@ -18,7 +18,7 @@ from heliograph.relay.clock import Clock
 from heliograph.relay.model.hold import due_ms
 from heliograph.relay.model.pushers import Json, Twin
 from heliograph.relay.model.pushes import Accepted, Push, Why
-from heliograph.relay.ports import Activity, Arrivals, Twins
+from heliograph.relay.ports import DirectDevices, PusherLookup
 from heliograph.relay.proxy.limits import Allowance
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.queue.targets import NOTIFY_PATH
@@ -43,18 +43,16 @@ class Gateway:
 
     def __init__(
         self,
-        twins: Twins,
-        activity: Activity,
-        arrivals: Arrivals,
+        pushers: PusherLookup,
+        devices: DirectDevices,
         outbox: Outbox,
         clock: Clock,
         *,
         caller_of: Callable[[web.Request], str | None] = lambda request: request.remote,
         strays: Allowance | None = None,
     ) -> None:
-        self._twins = twins
-        self._activity = activity
-        self._arrivals = arrivals
+        self._pushers = pushers
+        self._devices = devices
         self._outbox = outbox
         self._clock = clock
         self._caller_of = caller_of
@@ -107,7 +105,7 @@ class Gateway:
         rejected: list[str] = []
         is_known = False
         for device in arrived.devices:
-            twin = self._twins.twin_of(device)
+            twin = self._pushers.twin_of(device)
             if twin is None:
                 rejected.append(device["pushkey"])
                 self._strangers.append(device["pushkey"][:MAX_PUSHKEY])
@@ -128,13 +126,13 @@ class Gateway:
             await self._outbox.cancel_all(twin.user_id, Why.UNREAD_ZERO)
         if arrived.event_id is not None:
             told = {**arrived.notification, "devices": [device]}
-            self._arrivals.announce(twin.user_id, arrived.room_id, arrived.event_id, told)
+            self._devices.announce(twin.user_id, arrived.room_id, arrived.event_id, told)
         return accepted is not Accepted.REJECTED
 
     def _push(self, arrived: Arrived, device: Json, twin: Twin, received_ms: int) -> Push:
         hold_until_ms = None
         if arrived.event_id is not None:
-            hold_until_ms = self._activity.hold_until(twin.user_id, twin.app_id, twin.pushkey, received_ms)
+            hold_until_ms = self._devices.hold_until(twin.user_id, twin.app_id, twin.pushkey, received_ms)
         return Push(
             hidden_pushkey=twin.hidden_pushkey,
             user_id=twin.user_id,

@@ -5,6 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from dataclasses import dataclass, field
 from enum import StrEnum
+from typing import Generic, TypeVar
+
+T = TypeVar("T")
 
 SENT = "sent"
 """The outcome of a push that its gateway took."""
@@ -86,3 +89,11 @@ class Attempt:
     is_brief: bool
     event_id: str | None
     unread: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Committed(Generic[T]):
+    """A transaction on the queue: what the caller asked for, and what the transaction changed."""
+
+    result: T
+    changes: Changes

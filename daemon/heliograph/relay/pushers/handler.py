@@ -18,7 +18,7 @@ from aiohttp import web
 
 from heliograph.core.text.clean import count_things
 from heliograph.relay.model.pushers import DirectPusher, Json, Twin
-from heliograph.relay.ports import Outbox
+from heliograph.relay.ports import Cancellations
 from heliograph.relay.proxy.callers import Caller, Callers, Unknown, authorization_of, fingerprint
 from heliograph.relay.proxy.proxy import CORS, Proxy, json_response, refusal, target_of
 from heliograph.relay.proxy.upstream import Answer, TooLarge, Upstream, read_bounded
@@ -52,7 +52,7 @@ class Pushers:
         direct: DirectDevices,
         connections: DeviceConnections,
         versions: Versions,
-        outbox: Outbox,
+        outbox: Cancellations,
     ) -> None:
         self._upstream = upstream
         self._proxy = proxy

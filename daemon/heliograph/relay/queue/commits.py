@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import hashlib
 import logging
-import sqlite3
 from collections import Counter
-from collections.abc import Callable
-from functools import partial
+from collections.abc import Coroutine
 from typing import Any, TypeVar
 
 from heliograph.errors import StorageError
 from heliograph.relay.clock import Clock
-from heliograph.relay.model.pushes import Changes, Why
-from heliograph.relay.queue import table
+from heliograph.relay.model.pushes import Committed, Why
+from heliograph.relay.ports import PushStore
 from heliograph.relay.queue.schedule import Schedule
-from heliograph.system.sqlite import Database
 from heliograph.system.tasks import start
 
 log = logging.getLogger(__name__)
@@ -33,8 +30,8 @@ _LOST = {
 class Commits:
     """Every change is on disk when its call returns. Each raises StorageError if that fails."""
 
-    def __init__(self, database: Database, schedule: Schedule, clock: Clock) -> None:
-        self._database = database
+    def __init__(self, store: PushStore, schedule: Schedule, clock: Clock) -> None:
+        self._store = store
         self._schedule = schedule
         self._clock = clock
         self._pending: set[asyncio.Future[Any]] = set()
@@ -47,41 +44,37 @@ class Commits:
 
     async def load(self) -> None:
         """What was left when the relay last ended."""
-        self.rejected = await self._database.read(table.rejected)
+        self.rejected = await self._store.rejected()
         await self.look_at_all()
 
     async def look_at_all(self) -> None:
         """What waits since another life, or by another clock."""
-        due = await self._database.transaction(partial(table.waiting_queues, now_ms=self._clock.now_ms()))
+        due = await self._store.waiting_queues(self._clock.now_ms())
         for key, due_ms in due.items():
             self._schedule.ask(key, due_ms)
 
     async def prune(self) -> None:
         """Raises nothing."""
         try:
-            await self._database.transaction(partial(table.prune, now_ms=self._clock.now_ms()))
+            await self._store.prune(self._clock.now_ms())
         except StorageError as error:
             log.warning("Old pushes could not be forgotten: %s", error)
 
     async def count(self) -> dict[str, int]:
-        """What waits now (`queue.count`)."""
-        return await self._database.read(partial(table.count, now_ms=self._clock.now_ms()))
+        """What waits now (`ports.PushStore.count`)."""
+        return await self._store.count(self._clock.now_ms())
 
-    async def apply(self, work: Callable[..., None], *arguments: object) -> None:
-        """A function over the connection, these arguments and `Changes`."""
-        await self.change(partial(_apply, work=work, arguments=arguments))
-
-    async def change(self, work: Callable[[sqlite3.Connection, Changes], T]) -> T:
-        """One transaction. What follows from it follows even if the caller, who may be a request, is gone by then: the
-        transaction is not undone by that."""
-        commit = start(self._commit(work), name="commit")
+    async def follow(self, transaction: Coroutine[Any, Any, Committed[T]]) -> T:
+        """One change of the store. Its consequences follow even if the caller, who may be a request, is gone by then:
+        the transaction is not undone by that, and its push must go out."""
+        commit = start(self._follow(transaction), name="commit")
         self._pending.add(commit)
         commit.add_done_callback(self._note_committed)
         return await asyncio.shield(commit)
 
-    async def _commit(self, work: Callable[[sqlite3.Connection, Changes], T]) -> T:
-        changes = Changes()
-        result = await self._database.transaction(partial(_within, work, changes, self._clock.now_ms()))
+    async def _follow(self, transaction: Coroutine[Any, Any, Committed[T]]) -> T:
+        committed = await transaction
+        changes = committed.changes
         self.outcomes.update({str(why): number for why, number in changes.outcomes.items()})
         self.rejected |= changes.rejected
         for (key, why), number in changes.lost.items():
@@ -90,7 +83,7 @@ class Commits:
         for key, due_ms in changes.due.items():
             self._schedule.ask(key, due_ms)
             self.wake.set()
-        return result
+        return committed.result
 
     def _note_committed(self, commit: asyncio.Future[Any]) -> None:
         self._pending.discard(commit)
@@ -102,17 +95,3 @@ class Commits:
 def label(hidden_pushkey: str) -> str:
     """What logs call a pusher: its pushkey lets anyone push."""
     return hashlib.sha256(hidden_pushkey.encode()).hexdigest()[:8]
-
-
-def _within(
-    work: Callable[[sqlite3.Connection, Changes], T], changes: Changes, now_ms: int, db: sqlite3.Connection
-) -> T:
-    result = work(db, changes)
-    table.note_due(db, now_ms, changes)
-    return result
-
-
-def _apply(
-    db: sqlite3.Connection, changes: Changes, *, work: Callable[..., None], arguments: tuple[object, ...]
-) -> None:
-    work(db, *arguments, changes)

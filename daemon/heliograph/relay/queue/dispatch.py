@@ -4,9 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-import sqlite3
 from collections import Counter
-from functools import partial
 from typing import Protocol
 
 from heliograph.errors import StateError, StorageError
@@ -14,9 +12,8 @@ from heliograph.relay.clock import Clock
 from heliograph.relay.model.hold import FIRST_DELAY_MS
 from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, Refused
 from heliograph.relay.model.pushers import Twin
-from heliograph.relay.model.pushes import Attempt, Changes, Why
-from heliograph.relay.ports import Twins
-from heliograph.relay.queue import cancellation, table
+from heliograph.relay.model.pushes import Attempt, Why
+from heliograph.relay.ports import PusherLookup, PushStore
 from heliograph.relay.queue.commits import Commits, label
 from heliograph.relay.queue.schedule import Schedule
 from heliograph.relay.queue.targets import host_of
@@ -43,10 +40,19 @@ class Sender(Protocol):
 class Dispatch:
     """`run` is the loop; everything it knows of the queues is in the database and the schedule."""
 
-    def __init__(self, commits: Commits, schedule: Schedule, twins: Twins, sender: Sender, clock: Clock) -> None:
+    def __init__(
+        self,
+        store: PushStore,
+        commits: Commits,
+        schedule: Schedule,
+        pushers: PusherLookup,
+        sender: Sender,
+        clock: Clock,
+    ) -> None:
+        self._store = store
         self._commits = commits
         self._schedule = schedule
-        self._twins = twins
+        self._pushers = pushers
         self._sender = sender
         self._clock = clock
         self._tasks: set[asyncio.Task[None]] = set()
@@ -85,7 +91,7 @@ class Dispatch:
 
     def _start_due(self) -> None:
         while (key := self._schedule.take(self._now())) is not None:
-            twin = self._twins.twin(key)
+            twin = self._pushers.twin(key)
             host = host_of(twin.url) if twin is not None and twin.url is not None else ""
             if self._schedule.start(key, host):
                 task = start(self._work(key), name=f"push {label(key)}")
@@ -110,15 +116,15 @@ class Dispatch:
             self._commits.wake.set()
 
     async def _send_next(self, key: str) -> int | None:
-        twin = self._twins.twin(key)
+        twin = self._pushers.twin(key)
         if twin is None or twin.url is None:
-            await self._commits.apply(cancellation.forget, key)
+            await self._commits.follow(self._store.forget(key, self._now()))
             self._commits.rejected.discard(key)
             return None
         if not twin.is_enabled:
-            await self._commits.apply(table.settle_all, key, Why.DISABLED)
+            await self._commits.follow(self._store.cancel_queue(key, Why.DISABLED, self._now()))
             return None
-        step = await self._commits.change(partial(_begin, key=key, now_ms=self._now()))
+        step = await self._commits.follow(self._store.begin(key, self._now()))
         if not isinstance(step, Attempt):
             return step
         try:
@@ -136,9 +142,7 @@ class Dispatch:
         """Until it is on disk, nothing more is sent from this queue: the same push would go out again and again."""
         while True:
             try:
-                return await self._commits.change(
-                    partial(_finish, key=key, attempt=attempt, outcome=outcome, now_ms=self._now())
-                )
+                return await self._commits.follow(self._store.finish(key, attempt, outcome, self._now()))
             except StorageError as error:
                 log.warning("What became of a push cannot be kept yet: %s", error)
                 await self._clock.wait(asyncio.Event(), self._now() + FIRST_DELAY_MS)
@@ -175,13 +179,3 @@ class Dispatch:
 
     def _now(self) -> int:
         return self._clock.now_ms()
-
-
-def _begin(db: sqlite3.Connection, changes: Changes, *, key: str, now_ms: int) -> Attempt | int | None:
-    return table.begin(db, key, now_ms, changes)
-
-
-def _finish(
-    db: sqlite3.Connection, changes: Changes, *, key: str, attempt: Attempt, outcome: Outcome, now_ms: int
-) -> int | None:
-    return table.finish(db, key, attempt, outcome, now_ms, changes)

@@ -6,37 +6,25 @@ nothing.
 
 from __future__ import annotations
 
-import sqlite3
 from collections.abc import Collection
-from functools import partial
-from typing import Protocol
 
 from heliograph.relay.clock import Clock
-from heliograph.relay.model.pushers import DirectPusher, Twin
-from heliograph.relay.model.pushes import MOST_WAITING, Accepted, Changes, Push
-from heliograph.relay.ports import Twins
-from heliograph.relay.queue import cancellation, table
+from heliograph.relay.model.pushers import Twin
+from heliograph.relay.model.pushes import MOST_WAITING, Accepted, Push, Why
+from heliograph.relay.ports import PusherLookup, PushStore
 from heliograph.relay.queue.commits import Commits
 from heliograph.relay.queue.dispatch import Dispatch, Sender
 from heliograph.relay.queue.forwarding import MOST_IN_FLIGHT, MOST_PER_HOST
 from heliograph.relay.queue.schedule import Schedule
-from heliograph.system.sqlite import Database
 from heliograph.system.tasks import LongTask, listed_in
 
 
-class PusherLookup(Twins, Protocol):
-    """What the outbox asks of the registry. Answered from memory."""
-
-    def twins_of(self, user_id: str) -> list[Twin]: ...
-    def direct_of(self, user_id: str) -> list[DirectPusher]: ...
-
-
 class Outbox:
-    """`ports.Outbox`. What a method was told is on disk when it returns; each raises StorageError if that fails."""
+    """`ports.Cancellations`. What a method was told is on disk when the method returns, or it raises StorageError."""
 
     def __init__(
         self,
-        database: Database,
+        store: PushStore,
         pushers: PusherLookup,
         sender: Sender,
         clock: Clock,
@@ -45,21 +33,20 @@ class Outbox:
         most_per_host: int = MOST_PER_HOST,
         most_waiting: int = MOST_WAITING,
     ) -> None:
+        self._store = store
         self._pushers = pushers
         self._clock = clock
         self._most_waiting = most_waiting
         schedule = Schedule(most_in_flight, most_per_host)
-        self._commits = Commits(database, schedule, clock)
-        self._dispatch = Dispatch(self._commits, schedule, pushers, sender, clock)
+        self._commits = Commits(store, schedule, clock)
+        self._dispatch = Dispatch(store, self._commits, schedule, pushers, sender, clock)
         self.tasks: list[LongTask] = []
         """The long-lived ones that send, while `run` does."""
 
     @classmethod
-    async def open(
-        cls, database: Database, pushers: PusherLookup, sender: Sender, clock: Clock, **bounds: int
-    ) -> Outbox:
+    async def open(cls, store: PushStore, pushers: PusherLookup, sender: Sender, clock: Clock, **bounds: int) -> Outbox:
         """The outbox with what waited when the relay last ended. Raises StorageError."""
-        outbox = cls(database, pushers, sender, clock, **bounds)
+        outbox = cls(store, pushers, sender, clock, **bounds)
         await outbox._commits.load()
         return outbox
 
@@ -68,10 +55,12 @@ class Outbox:
         if push.hidden_pushkey in self._commits.rejected:
             return Accepted.REJECTED
         twin = self._pushers.twin(push.hidden_pushkey)
-        deaf = set() if twin is None else self._devices_not_waited_for(twin)
-        taken = await self._commits.change(partial(_take, push=push, deaf=deaf, most=self._most_waiting))
-        self._commits.outcomes[f"taken_{taken}"] += 1
-        return taken
+        unconcerned = set() if twin is None else self._devices_not_waited_for(twin)
+        accepted = await self._commits.follow(
+            self._store.take(push, unconcerned, self._most_waiting, self._clock.now_ms())
+        )
+        self._commits.outcomes[f"taken_{accepted}"] += 1
+        return accepted
 
     def is_rejected(self, hidden_pushkey: str) -> bool:
         """Whether the real gateway rejected this pushkey, which the homeserver is to be told at its next push."""
@@ -86,30 +75,30 @@ class Outbox:
             for twin in self._pushers.twins_of(user_id)
             if device_id in self._devices_not_waited_for(twin)
         ]
-        await self._commits.apply(
-            cancellation.acknowledge, user_id, device_id, tuple(event_ids), unconcerned, self._clock.now_ms()
+        await self._commits.follow(
+            self._store.acknowledge(user_id, device_id, tuple(event_ids), unconcerned, self._clock.now_ms())
         )
 
-    async def cancel_events(self, user_id: str | None, room_id: str, event_ids: Collection[str], why: str) -> None:
+    async def cancel_events(self, user_id: str | None, room_id: str, event_ids: Collection[str], why: Why) -> None:
         """None: for every user. Only events of that room."""
-        await self._commits.apply(
-            cancellation.cancel_events, user_id, room_id, tuple(event_ids), why, self._clock.now_ms()
+        await self._commits.follow(
+            self._store.cancel_events(user_id, room_id, tuple(event_ids), why, self._clock.now_ms())
         )
 
     async def cancel_read(self, user_id: str, room_id: str, thread_id: str | None, event_id: str) -> None:
         """The user read up to this event. `thread_id` None: unthreaded; "main"; or a thread's root."""
-        await self._commits.apply(cancellation.cancel_read, user_id, room_id, thread_id, event_id, self._clock.now_ms())
+        await self._commits.follow(self._store.cancel_read(user_id, room_id, thread_id, event_id, self._clock.now_ms()))
 
-    async def cancel_room(self, user_id: str, room_id: str, why: str) -> None:
-        await self._commits.apply(cancellation.cancel_room, user_id, room_id, why)
+    async def cancel_room(self, user_id: str, room_id: str, why: Why) -> None:
+        await self._commits.follow(self._store.cancel_room(user_id, room_id, why, self._clock.now_ms()))
 
-    async def cancel_all(self, user_id: str, why: str) -> None:
+    async def cancel_all(self, user_id: str, why: Why) -> None:
         """Every push of the user that tells of an event."""
-        await self._commits.apply(cancellation.cancel_all, user_id, why)
+        await self._commits.follow(self._store.cancel_all(user_id, why, self._clock.now_ms()))
 
     async def forget(self, hidden_pushkey: str) -> None:
         """The pusher is gone: its pushes, too, and that it was rejected."""
-        await self._commits.apply(cancellation.forget, hidden_pushkey)
+        await self._commits.follow(self._store.forget(hidden_pushkey, self._clock.now_ms()))
         self._commits.rejected.discard(hidden_pushkey)
 
     async def counts(self) -> dict[str, int]:
@@ -135,12 +124,3 @@ class Outbox:
         direct = self._pushers.direct_of(twin.user_id)
         waited = {pusher.device_id for pusher in direct if pusher.is_waited_for_by(twin.app_id, twin.pushkey)}
         return {pusher.device_id for pusher in direct} - waited
-
-
-def _take(db: sqlite3.Connection, changes: Changes, *, push: Push, deaf: Collection[str], most: int) -> Accepted:
-    if not table.insert(db, push, changes):
-        return Accepted.REPEATED
-    if cancellation.settle_late(db, push, deaf, changes):
-        return Accepted.SETTLED
-    table.shorten(db, push.hidden_pushkey, most, changes)
-    return Accepted.QUEUED

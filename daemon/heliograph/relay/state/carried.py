@@ -6,13 +6,10 @@ On disk before the response that carries them; in memory besides, so that a /syn
 from __future__ import annotations
 
 import asyncio
-import json
-import sqlite3
 from collections.abc import Collection, Iterable, Mapping
-from functools import partial
 
 from heliograph.relay.model.carried import Carried, DeviceNotifications, Key
-from heliograph.system.sqlite import Database
+from heliograph.relay.ports import CarriedStore
 
 MAX_OPEN = 1_000
 """Unacknowledged notifications of a device. The oldest go first: who is away so long has other ways to catch up."""
@@ -25,15 +22,15 @@ MAX_CARRIED = 50
 class CarriedNotifications:
     """Every change is on disk when its call returns. Raises StorageError."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, store: CarriedStore) -> None:
+        self._store = store
         self._devices: dict[Key, DeviceNotifications] = {}
         self._changing = asyncio.Lock()
 
     @classmethod
-    async def load(cls, database: Database) -> CarriedNotifications:
-        carried = cls(database)
-        carried._devices = await database.read(_read)
+    async def load(cls, store: CarriedStore) -> CarriedNotifications:
+        carried = cls(store)
+        carried._devices = await store.load()
         return carried
 
     async def begin(self, key: Key, since_ts: int, known: Iterable[Carried]) -> None:
@@ -42,13 +39,13 @@ class CarriedNotifications:
             since_ts, acknowledged={each.event_id: each.ts for each in known if each.ts >= since_ts}
         )
         async with self._changing:
-            await self._database.transaction(partial(_write_beginning, key, device))
+            await self._store.begin(key, device)
             self._devices[key] = device
 
     async def end(self, key: Key) -> None:
         async with self._changing:
             if key in self._devices:
-                await self._database.transaction(partial(_delete_device, key))
+                await self._store.end(key)
                 del self._devices[key]
 
     def open_in(self, key: Key) -> Mapping[str, Carried]:
@@ -87,7 +84,7 @@ class CarriedNotifications:
         responses[next_batch] = ids
         outdated = list(responses)[:-MAX_CARRIED]
         if new or dropped or ids != before or outdated:
-            await self._database.transaction(partial(_write_carried, key, next_batch, ids, new, dropped, outdated))
+            await self._store.carry(key, next_batch, ids, new=new, dropped=dropped, outdated=outdated)
         for token in outdated:
             del responses[token]
         device.open, device.responses = opened, responses
@@ -126,8 +123,8 @@ class CarriedNotifications:
             by_age = sorted(acknowledged, key=lambda id_: acknowledged[id_])
             forgotten = by_age[: len(by_age) - MAX_ACKNOWLEDGED]
             since_ts = max(since_ts, acknowledged[forgotten[-1]] + 1)
-        await self._database.transaction(
-            partial(_write_settled, key, [each.event_id for each in settled], responses, forgotten, since_ts)
+        await self._store.settle(
+            key, [each.event_id for each in settled], responses=responses, forgotten=forgotten, since_ts=since_ts
         )
         for event_id in forgotten:
             acknowledged.pop(event_id, None)
@@ -136,78 +133,3 @@ class CarriedNotifications:
         for event_id in forgotten:
             device.open.pop(event_id, None)
         device.responses = {token: ids for token, ids in device.responses.items() if token not in responses}
-
-
-def _read(db: sqlite3.Connection) -> dict[Key, DeviceNotifications]:
-    rows = db.execute("SELECT user_id, device_id, since_ts FROM direct_devices")
-    devices = {(user, device): DeviceNotifications(since_ts) for user, device, since_ts in rows}
-    rows = db.execute(
-        "SELECT user_id, device_id, event_id, room_id, ts, is_acknowledged FROM attached ORDER BY ts, event_id"
-    )
-    for user, device_id, event_id, room_id, ts, is_acknowledged in rows:
-        device = devices[user, device_id]
-        if is_acknowledged:
-            device.acknowledged[event_id] = ts
-        else:
-            device.open[event_id] = Carried(event_id, room_id, ts)
-    for user, device_id, token, ids in db.execute(
-        "SELECT user_id, device_id, next_batch, event_ids FROM carried ORDER BY serial"
-    ):
-        devices[user, device_id].responses[token] = frozenset(json.loads(ids))
-    return devices
-
-
-def _write_beginning(key: Key, device: DeviceNotifications, db: sqlite3.Connection) -> None:
-    _delete_device(key, db)
-    db.execute("INSERT INTO direct_devices VALUES (?, ?, ?)", (*key, device.since_ts))
-    rows = [(*key, event_id, "", ts, True) for event_id, ts in device.acknowledged.items()]
-    db.executemany("INSERT INTO attached VALUES (?, ?, ?, ?, ?, ?)", rows)
-
-
-def _delete_device(key: Key, db: sqlite3.Connection) -> None:
-    db.execute("DELETE FROM direct_devices WHERE user_id = ? AND device_id = ?", key)
-
-
-def _write_carried(
-    key: Key,
-    next_batch: str,
-    ids: frozenset[str],
-    new: list[Carried],
-    dropped: list[str],
-    outdated: list[str],
-    db: sqlite3.Connection,
-) -> None:
-    rows = [(*key, each.event_id, each.room_id, each.ts, False) for each in new]
-    db.executemany("INSERT OR REPLACE INTO attached VALUES (?, ?, ?, ?, ?, ?)", rows)
-    _delete_events(key, dropped, db)
-    _delete_responses(key, [next_batch, *outdated], db)
-    db.execute(
-        "INSERT INTO carried (user_id, device_id, next_batch, event_ids) VALUES (?, ?, ?, ?)",
-        (*key, next_batch, json.dumps(sorted(ids))),
-    )
-
-
-def _write_settled(
-    key: Key, settled: list[str], responses: list[str], forgotten: list[str], since_ts: int, db: sqlite3.Connection
-) -> None:
-    db.executemany(
-        "UPDATE attached SET is_acknowledged = 1 WHERE user_id = ? AND device_id = ? AND event_id = ?",
-        [(*key, event_id) for event_id in settled],
-    )
-    _delete_events(key, forgotten, db)
-    _delete_responses(key, responses, db)
-    db.execute("UPDATE direct_devices SET since_ts = ? WHERE user_id = ? AND device_id = ?", (since_ts, *key))
-
-
-def _delete_events(key: Key, event_ids: list[str], db: sqlite3.Connection) -> None:
-    db.executemany(
-        "DELETE FROM attached WHERE user_id = ? AND device_id = ? AND event_id = ?",
-        [(*key, event_id) for event_id in event_ids],
-    )
-
-
-def _delete_responses(key: Key, tokens: list[str], db: sqlite3.Connection) -> None:
-    db.executemany(
-        "DELETE FROM carried WHERE user_id = ? AND device_id = ? AND next_batch = ?",
-        [(*key, token) for token in tokens],
-    )

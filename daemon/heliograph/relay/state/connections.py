@@ -100,7 +100,7 @@ class DeviceConnection:
 
 
 class DeviceConnections:
-    """`ports.Activity` and `ports.Arrivals`."""
+    """`ports.DirectDevices`."""
 
     def __init__(self, registry: Registry, carried: CarriedNotifications, clock: Callable[[], int]) -> None:
         self._registry = registry

@@ -2,32 +2,30 @@
 
 from __future__ import annotations
 
-import json
-import sqlite3
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Collection
 from typing import TypeVar
 
 from heliograph.relay.model.pushers import MARK, DirectPusher, Json, Twin
-from heliograph.system.sqlite import Database
+from heliograph.relay.ports import PusherStore
 
 T = TypeVar("T")
 
 
 class Registry:
-    """`ports.Twins`. Reads are answered from memory; every change is on disk when its call returns."""
+    """`ports.PusherLookup`. Reads are answered from memory; every change is on disk when its call returns, or raises
+    StorageError."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, store: PusherStore) -> None:
+        self._store = store
         self._twins: dict[str, Twin] = {}
         self._direct: dict[str, dict[tuple[str, str], DirectPusher]] = {}
         self._twins_of: dict[str, dict[tuple[str, str], Twin]] = {}
 
     @classmethod
-    async def load(cls, database: Database) -> Registry:
+    async def load(cls, store: PusherStore) -> Registry:
         """Raises StorageError."""
-        registry = cls(database)
-        twins, direct = await database.read(_read)
+        registry = cls(store)
+        twins, direct = await store.load()
         for twin in twins:
             registry._remember_twin(twin)
         for pusher in direct:
@@ -85,6 +83,14 @@ class Registry:
     def direct_for(self, user_id: str, app_id: str, pushkey: str) -> DirectPusher | None:
         return self._direct.get(user_id, {}).get((app_id, pushkey))
 
+    def is_direct(self, user_id: str, device_id: str) -> bool:
+        """Whether the device has a direct pusher, switched on or off."""
+        return any(each.device_id == device_id for each in self.direct_of(user_id))
+
+    def is_enabled(self, user_id: str, device_id: str) -> bool:
+        """Whether the device has a direct pusher that is switched on."""
+        return any(each.device_id == device_id and each.is_enabled for each in self.direct_of(user_id))
+
     def others_with(self, user_id: str, app_id: str, pushkey: str) -> tuple[list[Twin], list[DirectPusher]]:
         """Pushers of other users by the same name, which `append: false` replaces."""
         key = (app_id, pushkey)
@@ -93,17 +99,16 @@ class Registry:
         return twins, direct
 
     async def put_twin(self, twin: Twin) -> None:
-        await self._database.transaction(partial(_write_twin, twin))
+        await self._store.put_twin(twin)
         self._remember_twin(twin)
 
     async def put_direct(self, pusher: DirectPusher) -> None:
-        await self._database.transaction(partial(_write_direct, pusher))
+        await self._store.put_direct(pusher)
         self._remember_direct(pusher)
 
-    async def drop(self, twins: Iterable[Twin] = (), direct: Iterable[DirectPusher] = ()) -> None:
+    async def drop(self, twins: Collection[Twin] = (), direct: Collection[DirectPusher] = ()) -> None:
         """Those that are not there are passed over."""
-        twins, direct = list(twins), list(direct)
-        await self._database.transaction(partial(_delete, twins, direct))
+        await self._store.delete(twins, direct)
         for twin in twins:
             self._twins.pop(twin.hidden_pushkey, None)
             _pop(self._twins_of, twin.user_id, (twin.app_id, twin.pushkey))
@@ -126,69 +131,3 @@ def _pop(table: dict[str, dict[tuple[str, str], T]], user_id: str, key: tuple[st
     mine.pop(key, None)
     if not mine:
         table.pop(user_id, None)
-
-
-def _read(db: sqlite3.Connection) -> tuple[list[Twin], list[DirectPusher]]:
-    twins = [
-        Twin(key, user, app, pushkey, url, json.loads(original), bool(enabled), device, bool(adopted))
-        for key, user, app, pushkey, url, original, enabled, device, adopted in db.execute(
-            "SELECT hidden_pushkey, user_id, app_id, pushkey, url, original, is_enabled, device_id, is_adopted"
-            " FROM twins"
-        )
-    ]
-    direct = [
-        DirectPusher(user, device, app, pushkey, kind, bool(on), delay, active, _pairs(pairs), json.loads(text), waker)
-        for user, device, app, pushkey, kind, on, delay, active, pairs, text, waker in db.execute(
-            "SELECT user_id, device_id, app_id, pushkey, kind, is_enabled, delay_ms, active_ms, fallback, original,"
-            " waker FROM direct_pushers"
-        )
-    ]
-    return twins, direct
-
-
-def _pairs(text: str | None) -> frozenset[tuple[str, str]] | None:
-    return None if text is None else frozenset((app_id, pushkey) for app_id, pushkey in json.loads(text))
-
-
-def _write_twin(twin: Twin, db: sqlite3.Connection) -> None:
-    key = (twin.user_id, twin.app_id, twin.pushkey)
-    db.execute("DELETE FROM twins WHERE user_id = ? AND app_id = ? AND pushkey = ?", key)
-    db.execute(
-        "INSERT INTO twins VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            twin.hidden_pushkey,
-            *key,
-            twin.url,
-            json.dumps(twin.original),
-            twin.is_enabled,
-            twin.device_id,
-            twin.is_adopted,
-        ),
-    )
-
-
-def _write_direct(pusher: DirectPusher, db: sqlite3.Connection) -> None:
-    db.execute(
-        "INSERT OR REPLACE INTO direct_pushers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-        (
-            pusher.user_id,
-            pusher.app_id,
-            pusher.pushkey,
-            pusher.device_id,
-            pusher.kind,
-            pusher.is_enabled,
-            pusher.delay_ms,
-            pusher.active_ms,
-            None if pusher.fallback is None else json.dumps(sorted(pusher.fallback)),
-            json.dumps(pusher.original),
-            pusher.waker,
-        ),
-    )
-
-
-def _delete(twins: list[Twin], direct: list[DirectPusher], db: sqlite3.Connection) -> None:
-    for twin in twins:
-        db.execute("DELETE FROM twins WHERE hidden_pushkey = ?", (twin.hidden_pushkey,))
-    for pusher in direct:
-        key = (pusher.user_id, pusher.app_id, pusher.pushkey)
-        db.execute("DELETE FROM direct_pushers WHERE user_id = ? AND app_id = ? AND pushkey = ?", key)

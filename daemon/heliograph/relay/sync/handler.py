@@ -16,7 +16,7 @@ from multidict import CIMultiDict
 
 from heliograph.errors import StorageError
 from heliograph.relay.model.carried import Key
-from heliograph.relay.ports import Outbox
+from heliograph.relay.ports import Cancellations
 from heliograph.relay.proxy.callers import Caller, Callers, authorization_of, fingerprint
 from heliograph.relay.proxy.proxy import Proxy, answer_headers, not_answered, target_of
 from heliograph.relay.proxy.upstream import FAILURES, NotAnswered, Upstream
@@ -51,7 +51,7 @@ class DirectSync:
         carried: CarriedNotifications,
         connections: DeviceConnections,
         builder: SyncResponseBuilder,
-        outbox: Outbox,
+        outbox: Cancellations,
         clock: Callable[[], int],
     ) -> None:
         self._upstream = upstream

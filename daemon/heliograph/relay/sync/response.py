@@ -7,7 +7,8 @@ import logging
 
 from heliograph.errors import StorageError
 from heliograph.relay.model.carried import Carried, Key
-from heliograph.relay.ports import Outbox
+from heliograph.relay.model.pushes import Why
+from heliograph.relay.ports import Cancellations
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.state.carried import CarriedNotifications
 from heliograph.relay.state.connections import DeviceConnections
@@ -33,7 +34,7 @@ class SyncResponseBuilder:
         carried: CarriedNotifications,
         connections: DeviceConnections,
         listing: Listing,
-        outbox: Outbox,
+        outbox: Cancellations,
     ) -> None:
         self._carried = carried
         self._connections = connections
@@ -80,11 +81,11 @@ class SyncResponseBuilder:
         """What the answer itself says about events that rang: deleted, read, left."""
         user_id = key[0]
         for room_id, event_id in scanned.redactions:
-            await self._outbox.cancel_events(user_id, room_id, [event_id], "redacted")
+            await self._outbox.cancel_events(user_id, room_id, [event_id], Why.REDACTED)
         for receipt in scanned.receipts:
             await self._outbox.cancel_read(user_id, receipt.room_id, receipt.thread_id, receipt.event_id)
         for room_id in scanned.left:
-            await self._outbox.cancel_room(user_id, room_id, "left")
+            await self._outbox.cancel_room(user_id, room_id, Why.LEFT)
         opened = self._carried.open_in(key)
         gone = {event_id for _, event_id in scanned.redactions if event_id in opened}
         gone.update(event_id for event_id, each in opened.items() if each.room_id in scanned.left)

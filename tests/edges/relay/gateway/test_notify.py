@@ -28,7 +28,7 @@ Client = TestClient[web.Request, web.Application]
 
 @dataclass
 class Desk:
-    """`ports.Activity` and `ports.Arrivals`: one desktop."""
+    """`ports.DirectDevices`: one desktop."""
 
     hold_ms: int | None = None
     arrivals: list[tuple[str, str, str]] = field(default_factory=list)
@@ -73,7 +73,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[GatewayStage]:
     async with OutboxStage(tmp_path) as outbox:
         desk = Desk()
         strays = Allowance(1, 3)
-        gateway = Gateway(outbox.pushers, desk, desk, outbox.outbox, outbox.clock, strays=strays)
+        gateway = Gateway(outbox.pushers, desk, outbox.outbox, outbox.clock, strays=strays)
         application = web.Application()
         application.add_routes(gateway.routes())
         async with TestClient(TestServer(application)) as client:

@@ -18,8 +18,8 @@ from edges.relay.stage import BOB, HOUR, ME, ROOM, OutboxStage, make_direct, mak
 from heliograph.relay.model.outcome import Deferred, Delivered, Refused
 from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import Accepted, Why
-from heliograph.relay.queue import table
 from heliograph.relay.queue.dispatch import FAULT_DELAY_MS
+from heliograph.relay.store.sqlite import queue
 from support.waiting import until
 
 
@@ -215,14 +215,14 @@ class TestRefusal:
         self, stage: OutboxStage, phone: Twin, monkeypatch: pytest.MonkeyPatch
     ) -> None:
         tablet = stage.pushers.add(make_twin("tablet"))
-        begin, faults = table.begin, [RuntimeError("a fault of our own")]
+        begin, faults = queue.begin, [RuntimeError("a fault of our own")]
 
         def begin_or_fail(db: sqlite3.Connection, key: str, *rest: Any) -> Any:
             if key == phone.hidden_pushkey and faults:
                 raise faults.pop()
             return begin(db, key, *rest)
 
-        monkeypatch.setattr(table, "begin", begin_or_fail)
+        monkeypatch.setattr(queue, "begin", begin_or_fail)
         await take(stage, phone, "$1")
         await take(stage, tablet, "$2")
         assert stage.gateways.events == ["$2"]

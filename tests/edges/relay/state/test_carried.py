@@ -8,9 +8,10 @@ from pathlib import Path
 import pytest
 
 from heliograph.relay.model.carried import Carried
-from heliograph.relay.server import MIGRATIONS
 from heliograph.relay.state import carried as module
 from heliograph.relay.state.carried import CarriedNotifications
+from heliograph.relay.store.sqlite.carried import SqliteCarriedStore
+from heliograph.relay.store.sqlite.store import MIGRATIONS
 from heliograph.system.sqlite import Database
 
 KEY = ("@me:example.org", "DESKTOP")
@@ -30,7 +31,7 @@ async def database(tmp_path: Path) -> AsyncIterator[Database]:
 
 @pytest.fixture
 async def carried(database: Database) -> CarriedNotifications:
-    carried = await CarriedNotifications.load(database)
+    carried = await CarriedNotifications.load(SqliteCarriedStore(database))
     await carried.begin(KEY, 1_000, [])
     return carried
 
@@ -69,7 +70,7 @@ async def test_everything_is_as_it_was_after_a_restart(carried: CarriedNotificat
     await carried.carry(KEY, "s2", [note(2)])
     await carried.carry(KEY, "s3", [note(3)])
     await acknowledge(carried, "s1")
-    again = await CarriedNotifications.load(database)
+    again = await CarriedNotifications.load(SqliteCarriedStore(database))
     assert set(again.open_in(KEY)) == {"$2", "$3"}
     assert not again.wants(KEY, "$1", 1_001)
     assert again.wants(KEY, "$4", 1_004)
@@ -94,7 +95,7 @@ async def test_what_was_there_at_the_beginning_is_never_wanted(carried: CarriedN
 async def test_a_new_beginning_forgets_what_was_open(carried: CarriedNotifications, database: Database) -> None:
     await carried.carry(KEY, "s1", [note(1)])
     await carried.begin(KEY, 2_000, [])
-    for each in (carried, await CarriedNotifications.load(database)):
+    for each in (carried, await CarriedNotifications.load(SqliteCarriedStore(database))):
         assert not each.open_in(KEY)
         assert each.acknowledged_by(KEY, "s1") == frozenset()
 
@@ -112,7 +113,7 @@ async def test_memory_is_bounded(
     for number in range(20, 40):
         await carried.carry(KEY, f"s{number}", [note(number)])
         await acknowledge(carried, f"s{number}")
-    for each in (carried, await CarriedNotifications.load(database)):
+    for each in (carried, await CarriedNotifications.load(SqliteCarriedStore(database))):
         # Forgotten singly, they count as acknowledged by their age.
         assert not each.wants(KEY, "$21", 1_021)
         assert not each.wants(KEY, "$39", 1_039)
@@ -124,7 +125,7 @@ async def test_what_nothing_will_come_of_is_not_attached_again(
 ) -> None:
     await carried.carry(KEY, "s1", [note(1), note(2)])
     await carried.drop(KEY, ["$1", "$unknown"])
-    for each in (carried, await CarriedNotifications.load(database)):
+    for each in (carried, await CarriedNotifications.load(SqliteCarriedStore(database))):
         assert set(each.open_in(KEY)) == {"$2"}
         assert each.acknowledged_by(KEY, "s1") == {"$2"}
 

@@ -10,7 +10,7 @@ import sqlite3
 from collections.abc import Collection
 
 from heliograph.relay.model.pushes import Changes, Push, Why
-from heliograph.relay.queue.table import settle
+from heliograph.relay.store.sqlite.queue import settle
 
 EVERYONE = ""
 _UP_TO = "read_up_to"
@@ -103,6 +103,11 @@ def cancel_room(db: sqlite3.Connection, user_id: str, room_id: str, why: str, ch
 def cancel_all(db: sqlite3.Connection, user_id: str, why: str, changes: Changes) -> None:
     """Clearing pushes stay: what the phone shows has to go all the same."""
     settle(db, "user_id = ? AND event_id IS NOT NULL", (user_id,), why, changes)
+
+
+def cancel_queue(db: sqlite3.Connection, hidden_pushkey: str, why: str, changes: Changes) -> None:
+    """Everything that waits for this pusher."""
+    settle(db, "hidden_pushkey = ?", (hidden_pushkey,), why, changes)
 
 
 def forget(db: sqlite3.Connection, hidden_pushkey: str, changes: Changes) -> None:

@@ -1,6 +1,6 @@
-"""The queue of pushes on disk: what comes in, what goes out next, and what became of it.
+"""The queue of pushes in SQL: a push comes in, the next goes out, and its outcome is kept.
 
-Plain functions over the connection, each to be run as (part of) one transaction. A push without `outcome` is waiting.
+Plain functions over the connection, each to be run as (part of) one transaction. A push without `outcome` waits.
 """
 
 from __future__ import annotations
@@ -39,11 +39,6 @@ def settle(db: sqlite3.Connection, condition: str, parameters: Sequence[object],
     changes.queues.update(key for (key,) in rows)
     if why in _LOSSES:
         changes.lost.update((key, Why(why)) for (key,) in rows)
-
-
-def settle_all(db: sqlite3.Connection, hidden_pushkey: str, why: str, changes: Changes) -> None:
-    """Everything that waits for this pusher."""
-    settle(db, "hidden_pushkey = ?", (hidden_pushkey,), why, changes)
 
 
 def insert(db: sqlite3.Connection, push: Push, changes: Changes) -> bool:

@@ -1,0 +1,1 @@
+"""The relay's database, behind `ports.Store`."""

@@ -1,0 +1,1 @@
+"""The SQLite file relay.db. The only SQL of the relay."""

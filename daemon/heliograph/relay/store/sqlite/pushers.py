@@ -1,0 +1,98 @@
+"""Direct pushers and twins in relay.db."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Collection
+
+from heliograph.relay.model.pushers import DirectPusher, Twin
+from heliograph.system.sqlite import Database
+
+
+class SqlitePusherStore:
+    """`ports.PusherStore`."""
+
+    def __init__(self, database: Database) -> None:
+        self._database = database
+
+    async def load(self) -> tuple[list[Twin], list[DirectPusher]]:
+        return await self._database.read(lambda db: (_read_twins(db), _read_direct(db)))
+
+    async def put_twin(self, twin: Twin) -> None:
+        await self._database.transaction(lambda db: _write_twin(db, twin))
+
+    async def put_direct(self, pusher: DirectPusher) -> None:
+        await self._database.transaction(lambda db: _write_direct(db, pusher))
+
+    async def delete(self, twins: Collection[Twin], direct: Collection[DirectPusher]) -> None:
+        await self._database.transaction(lambda db: _delete(db, twins, direct))
+
+
+def _read_twins(db: sqlite3.Connection) -> list[Twin]:
+    return [
+        Twin(key, user, app, pushkey, url, json.loads(original), bool(enabled), device, bool(adopted))
+        for key, user, app, pushkey, url, original, enabled, device, adopted in db.execute(
+            "SELECT hidden_pushkey, user_id, app_id, pushkey, url, original, is_enabled, device_id, is_adopted"
+            " FROM twins"
+        )
+    ]
+
+
+def _read_direct(db: sqlite3.Connection) -> list[DirectPusher]:
+    return [
+        DirectPusher(user, device, app, pushkey, kind, bool(on), delay, active, _pairs(pairs), json.loads(text), waker)
+        for user, device, app, pushkey, kind, on, delay, active, pairs, text, waker in db.execute(
+            "SELECT user_id, device_id, app_id, pushkey, kind, is_enabled, delay_ms, active_ms, fallback, original,"
+            " waker FROM direct_pushers"
+        )
+    ]
+
+
+def _pairs(text: str | None) -> frozenset[tuple[str, str]] | None:
+    return None if text is None else frozenset((app_id, pushkey) for app_id, pushkey in json.loads(text))
+
+
+def _write_twin(db: sqlite3.Connection, twin: Twin) -> None:
+    key = (twin.user_id, twin.app_id, twin.pushkey)
+    # A former twin of that name may have another hidden pushkey, which is the primary key.
+    db.execute("DELETE FROM twins WHERE user_id = ? AND app_id = ? AND pushkey = ?", key)
+    db.execute(
+        "INSERT INTO twins VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            twin.hidden_pushkey,
+            *key,
+            twin.url,
+            json.dumps(twin.original),
+            twin.is_enabled,
+            twin.device_id,
+            twin.is_adopted,
+        ),
+    )
+
+
+def _write_direct(db: sqlite3.Connection, pusher: DirectPusher) -> None:
+    db.execute(
+        "INSERT OR REPLACE INTO direct_pushers VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        (
+            pusher.user_id,
+            pusher.app_id,
+            pusher.pushkey,
+            pusher.device_id,
+            pusher.kind,
+            pusher.is_enabled,
+            pusher.delay_ms,
+            pusher.active_ms,
+            None if pusher.fallback is None else json.dumps(sorted(pusher.fallback)),
+            json.dumps(pusher.original),
+            pusher.waker,
+        ),
+    )
+
+
+def _delete(db: sqlite3.Connection, twins: Collection[Twin], direct: Collection[DirectPusher]) -> None:
+    for twin in twins:
+        db.execute("DELETE FROM twins WHERE hidden_pushkey = ?", (twin.hidden_pushkey,))
+    for pusher in direct:
+        key = (pusher.user_id, pusher.app_id, pusher.pushkey)
+        db.execute("DELETE FROM direct_pushers WHERE user_id = ? AND app_id = ? AND pushkey = ?", key)

@@ -15,7 +15,7 @@ from heliograph.core.ids import EventId
 from heliograph.errors import Refused
 from heliograph.gateways.relay import PushRelayClient
 from heliograph.ports.gateways import PushRelay
-from heliograph.relay.gateway.desktops import digest_of
+from heliograph.relay.gateway.tokens import digest_of
 
 TOKEN = "the-token"
 
@@ -42,7 +42,7 @@ async def subject(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterat
     ):
 
         def is_waited_for() -> bool:
-            return running.relay.connections.hold_until("you", "app", "key", time.time_ns() // 1_000_000) is not None
+            return running.relay.state.hold_until("you", "app", "key", time.time_ns() // 1_000_000) is not None
 
         async with PushRelayClient(running.url, "wrong", "DESK") as unknown:
             yield Subject(client, is_waited_for, unknown)

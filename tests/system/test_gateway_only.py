@@ -11,7 +11,7 @@ from edges.relay.running import GatewayServer
 from fakes.notification_server import NotificationServer
 from heliograph.control.client import ask_status
 from heliograph.demo.homeserver import ThrowawaySynapse
-from heliograph.relay.gateway.desktops import digest_of
+from heliograph.relay.gateway.tokens import digest_of
 from support.buses import PrivateBus
 from support.waiting import until
 from system.daemon import Daemon, sign_in

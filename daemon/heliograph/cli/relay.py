@@ -122,7 +122,7 @@ def token(name: str) -> None:
     import secrets
 
     from heliograph.core.text.clean import clean_line
-    from heliograph.relay.gateway.desktops import digest_of
+    from heliograph.relay.gateway.tokens import digest_of
 
     made = secrets.token_urlsafe(32)
     quoted = clean_line(name, 100).replace("\\", "\\\\").replace('"', '\\"')

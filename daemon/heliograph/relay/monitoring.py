@@ -14,8 +14,7 @@ from heliograph.relay.metrics import CONTENT_TYPE, Metric, render
 from heliograph.relay.proxy.proxy import Proxies
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.queue.outbox import Outbox
-from heliograph.relay.state.connections import DeviceConnections
-from heliograph.relay.state.registry import Registry
+from heliograph.relay.state.state import State
 
 log = logging.getLogger(__name__)
 
@@ -29,14 +28,12 @@ class Monitoring:
 
     def __init__(
         self,
-        registry: Registry,
-        connections: DeviceConnections,
+        state: State,
         outbox: Outbox,
         gateway: Gateway,
         upstream: Upstream | None,
     ) -> None:
-        self._registry = registry
-        self._connections = connections
+        self._state = state
         self._outbox = outbox
         self._gateway = gateway
         self._upstream = upstream
@@ -80,15 +77,19 @@ class Monitoring:
         waiting = {"acknowledgement": counts["held"], "gateway": counts["waiting"] - counts["held"]}
         return [
             Metric("info", "Which version runs.", {__version__: 1}, "version"),
-            Metric("users", "Users with a pusher here.", {"": self._registry.users}),
+            Metric("users", "Users with a pusher here.", {"": self._state.registry.users}),
             Metric(
                 "pushers",
                 "Pushers by kind.",
-                {"direct": self._registry.direct_pushers, "http": self._registry.http_pushers},
+                {"direct": self._state.registry.direct_pushers, "http": self._state.registry.http_pushers},
                 "kind",
             ),
-            Metric("polls", "Requests for /sync of direct devices that are open.", {"": self._connections.pending}),
-            Metric("notifications_total", "What direct devices were told.", dict(self._connections.counts), "step"),
+            Metric(
+                "polls", "Requests for /sync of direct devices that are open.", {"": self._state.connections.pending}
+            ),
+            Metric(
+                "notifications_total", "What direct devices were told.", dict(self._state.connections.counts), "step"
+            ),
             Metric("gateway_requests_total", "Requests to the push gateway.", self._gateway.requests, "result"),
             Metric("pushes_taken_total", "Pushes from the homeserver by what was done at once.", taken, "result"),
             Metric("pushes_settled_total", "Pushes by what became of them.", other, "outcome"),

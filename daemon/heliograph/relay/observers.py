@@ -21,9 +21,8 @@ from heliograph.relay.ports import Cancellations
 from heliograph.relay.proxy.callers import Caller, Callers, authorization_of
 from heliograph.relay.proxy.proxy import Proxy, refusal
 from heliograph.relay.proxy.upstream import NotAnswered, TooLarge, read_bounded
-from heliograph.relay.pushers.handler import Pushers
-from heliograph.relay.state.carried import CarriedNotifications
-from heliograph.relay.state.registry import Registry
+from heliograph.relay.pushers.pushers import UserPushers
+from heliograph.relay.state.state import State
 from heliograph.relay.wire.sync import redacted_by
 from heliograph.system.tasks import start
 
@@ -42,17 +41,15 @@ class RequestObservers:
         self,
         proxy: Proxy,
         callers: Callers,
-        registry: Registry,
-        carried: CarriedNotifications,
-        pushers: Pushers,
-        outbox: Cancellations,
+        state: State,
+        pushers: UserPushers,
+        queue: Cancellations,
     ) -> None:
         self._proxy = proxy
         self._callers = callers
-        self._registry = registry
-        self._carried = carried
+        self._state = state
         self._pushers = pushers
-        self._outbox = outbox
+        self._queue = queue
 
     async def receipt(self, request: web.Request, room_id: str, kind: str, event_id: str) -> web.StreamResponse:
         """POST /rooms/{}/receipt/{}/{}."""
@@ -61,7 +58,7 @@ class RequestObservers:
             if kind in _READ:
                 thread_id = body.get("thread_id")
                 thread_id = thread_id if isinstance(thread_id, str) else None
-                await self._outbox.cancel_read(caller.user_id, room_id, thread_id, event_id)
+                await self._queue.cancel_read(caller.user_id, room_id, thread_id, event_id)
 
         return await self._pass(request, after)
 
@@ -71,7 +68,7 @@ class RequestObservers:
         async def after(caller: Caller, body: Json) -> None:
             for kind in _READ:
                 if isinstance(event_id := body.get(kind), str):
-                    await self._outbox.cancel_read(caller.user_id, room_id, None, event_id)
+                    await self._queue.cancel_read(caller.user_id, room_id, None, event_id)
 
         return await self._pass(request, after)
 
@@ -79,7 +76,7 @@ class RequestObservers:
         """PUT /rooms/{}/redact/{}/{}."""
 
         async def after(caller: Caller, body: Json) -> None:
-            await self._outbox.cancel_events(None, room_id, [event_id], Why.REDACTED)
+            await self._queue.cancel_events(None, room_id, [event_id], Why.REDACTED)
 
         return await self._pass(request, after)
 
@@ -89,7 +86,7 @@ class RequestObservers:
         async def after(caller: Caller, body: Json) -> None:
             target = redacted_by({"content": body})
             if target is not None:
-                await self._outbox.cancel_events(None, room_id, [target], Why.REDACTED)
+                await self._queue.cancel_events(None, room_id, [target], Why.REDACTED)
 
         return await self._pass(request, after)
 
@@ -105,7 +102,7 @@ class RequestObservers:
         """POST /rooms/{}/kick and /ban."""
 
         async def after(caller: Caller, body: Json) -> None:
-            if isinstance(user_id := body.get("user_id"), str) and self._registry.knows(user_id):
+            if isinstance(user_id := body.get("user_id"), str) and self._state.registry.knows(user_id):
                 await self._leave(user_id, room_id)
 
         return await self._pass(request, after)
@@ -152,14 +149,11 @@ class RequestObservers:
         return await self._pass(request, after)
 
     async def _leave(self, user_id: str, room_id: str) -> None:
-        await self._outbox.cancel_room(user_id, room_id, Why.LEFT)
-        for pusher in self._registry.direct_of(user_id):
-            key = (user_id, pusher.device_id)
-            opened = self._carried.open_in(key).values()
-            await self._carried.drop(key, [each.event_id for each in opened if each.room_id == room_id])
+        await self._queue.cancel_room(user_id, room_id, Why.LEFT)
+        await self._state.leave_room(user_id, room_id)
 
     async def _pass(self, request: web.Request, after: After) -> web.StreamResponse:
-        if self._registry.is_empty:
+        if self._state.registry.is_empty:
             return await self._proxy.handle(request)
         body = b""
         if request.body_exists:
@@ -172,7 +166,7 @@ class RequestObservers:
                 return refusal(413, "M_TOO_LARGE", "The body is too large, or did not come in time")
         try:
             # Before, since afterwards the token may be no more.
-            caller = await self._callers.identify(request, self._proxy.proxies.client_of(request))
+            caller = await self._callers.identify(request)
         except NotAnswered:
             caller = None
         # Whole, even if the client goes away: what the homeserver did must not be missed here.

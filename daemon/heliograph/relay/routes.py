@@ -13,7 +13,7 @@ from heliograph.relay.observers import RequestObservers
 from heliograph.relay.proxy.proxy import Proxy, not_answered, refusal
 from heliograph.relay.proxy.upstream import NotAnswered
 from heliograph.relay.proxy.versions import Versions
-from heliograph.relay.pushers.handler import Pushers
+from heliograph.relay.pushers.handler import PusherHandler
 from heliograph.relay.sync.handler import DirectSync
 
 log = logging.getLogger(__name__)
@@ -25,7 +25,7 @@ class Router:
     """Paths are looked at as the homeserver would, with their escapes resolved."""
 
     def __init__(
-        self, proxy: Proxy, versions: Versions, sync: DirectSync, pushers: Pushers, observers: RequestObservers
+        self, proxy: Proxy, versions: Versions, sync: DirectSync, pushers: PusherHandler, observers: RequestObservers
     ) -> None:
         self._proxy = proxy
         self._versions = versions

@@ -20,26 +20,31 @@ from heliograph.relay.clock import Clock, WallClock
 from heliograph.relay.config import RelayConfig
 from heliograph.relay.gateway.desktops import Desktops
 from heliograph.relay.gateway.notify import Gateway
+from heliograph.relay.gateway.tokens import UserTokens
 from heliograph.relay.monitoring import MET_PATH, Monitoring, may_ask
 from heliograph.relay.observers import RequestObservers
 from heliograph.relay.proxy.callers import Callers
 from heliograph.relay.proxy.proxy import Proxies, Proxy, refusal
 from heliograph.relay.proxy.upstream import Upstream
 from heliograph.relay.proxy.versions import Versions
-from heliograph.relay.pushers.direct_devices import DirectDevices
-from heliograph.relay.pushers.handler import Pushers
+from heliograph.relay.pushers.direct import DirectPushers
+from heliograph.relay.pushers.handler import PusherHandler
+from heliograph.relay.pushers.http import HttpPushers
+from heliograph.relay.pushers.pushers import UserPushers
+from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.twins import UpstreamTwins
 from heliograph.relay.queue.forwarding import Forwarder
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.queue.targets import TargetPolicy, parse_networks
 from heliograph.relay.routes import Router
-from heliograph.relay.state.carried import CarriedNotifications
-from heliograph.relay.state.connections import DeviceConnections
-from heliograph.relay.state.registry import Registry
+from heliograph.relay.state.state import State
 from heliograph.relay.store.sqlite.store import open_sqlite
+from heliograph.relay.sync.acknowledgements import SyncAcknowledgements
 from heliograph.relay.sync.handler import DirectSync
 from heliograph.relay.sync.listing import Listing
+from heliograph.relay.sync.nudge import Nudge
 from heliograph.relay.sync.response import SyncResponseBuilder
+from heliograph.relay.sync.synthesis import Synthesis
 from heliograph.system import systemd
 from heliograph.system.stop_signals import stop_on_signals
 from heliograph.system.tasks import start
@@ -62,82 +67,99 @@ class Relay:
 
     config: RelayConfig
     application: web.Application
-    registry: Registry
-    connections: DeviceConnections
+    state: State
     outbox: Outbox
 
 
 @contextlib.asynccontextmanager
-async def open_relay(config: RelayConfig, state: Path, clock: Clock | None = None) -> AsyncIterator[Relay]:
-    """A relay that is ready to be served; the caller runs `outbox.run()`. Raises StateError, StorageError."""
+async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = None) -> AsyncIterator[Relay]:
+    """A relay that is ready to be served; the caller runs `outbox.run()`. `folder` has the database.
+
+    Raises StateError, StorageError.
+    """
     clock = clock or WallClock()
+    policy = TargetPolicy(parse_networks(config.allow_networks), config.allow_http_loopback)
     async with contextlib.AsyncExitStack() as stack:
-        store = await stack.enter_async_context(open_sqlite(state))
-        policy = TargetPolicy(parse_networks(config.allow_networks), config.allow_http_loopback)
+        store = await stack.enter_async_context(open_sqlite(folder))
         forwarder = Forwarder(policy)
         stack.push_async_callback(forwarder.close)
-        registry = await Registry.load(store.pushers)
-        carried = await CarriedNotifications.load(store.carried)
-        outbox = await Outbox.open(store.pushes, registry, forwarder, clock)
-        connections = DeviceConnections(registry, carried, clock.now_ms)
-        proxies = Proxies(parse_networks(config.trusted_proxies))
-        gateway = Gateway(registry, connections, outbox, clock, caller_of=proxies.client_of)
-        application = web.Application()
-        application.add_routes(gateway.routes())
-        relay = Relay(config, application, registry, connections, outbox)
-        if config.gateway_only:
-            desktops = Desktops(
-                {digest: user for user, digest in config.users.items()},
-                registry,
-                connections,
-                outbox,
-                clock,
-                gateway_url=config.notify_url,
-                refuses=policy.refusal,
-                caller_of=proxies.client_of,
-            )
-            application.add_routes(desktops.routes())
-            monitoring = Monitoring(registry, connections, outbox, gateway, None)
-            rest = _not_found
-        else:
+        state = await State.load(store, clock.now_ms)
+        outbox = await Outbox.open(store.pushes, state.registry, forwarder, clock)
+        upstream: Upstream | None = None
+        if not config.gateway_only:
             upstream = Upstream(config.homeserver)
             stack.push_async_callback(upstream.close)
-            monitoring = Monitoring(registry, connections, outbox, gateway, upstream)
-            rest = _stand_beside(upstream, relay, carried, clock, proxies, policy).handle
-        _offer(application, monitoring, rest, proxies, Proxies(parse_networks(config.operators)))
-        yield relay
+        proxies = Proxies(parse_networks(config.trusted_proxies))
+        parts = _Parts(config, clock, policy, proxies, state, outbox, PusherRemoval(state, outbox))
+        yield Relay(config, _serve(parts, upstream), state, outbox)
 
 
-def _stand_beside(
-    upstream: Upstream,
-    relay: Relay,
-    carried: CarriedNotifications,
-    clock: Clock,
-    proxies: Proxies,
-    policy: TargetPolicy,
-) -> Router:
-    """What is between the homeserver and its clients."""
-    registry, connections, outbox = relay.registry, relay.connections, relay.outbox
-    proxy = Proxy(upstream, proxies)
-    callers = Callers(upstream, clock.now_ms)
+@dataclass(frozen=True, slots=True)
+class _Parts:
+    """What both kinds of relay are made of."""
+
+    config: RelayConfig
+    clock: Clock
+    policy: TargetPolicy
+    proxies: Proxies
+    state: State
+    outbox: Outbox
+    removal: PusherRemoval
+
+
+def _serve(parts: _Parts, upstream: Upstream | None) -> web.Application:
+    """Every path of the relay. `upstream` is None where no homeserver is behind it."""
+    gateway = Gateway(parts.state.registry, parts.state, parts.outbox, parts.clock, client_of=parts.proxies.client_of)
+    application = web.Application()
+    application.add_routes(gateway.routes())
+    if upstream is None:
+        application.add_routes(_take_desktops(parts).routes())
+        rest: Handler = _not_found
+    else:
+        rest = _stand_beside(upstream, parts).handle
+    monitoring = Monitoring(parts.state, parts.outbox, gateway, upstream)
+    _offer(application, monitoring, rest, parts)
+    return application
+
+
+def _take_desktops(parts: _Parts) -> Desktops:
+    """What desktops ask of a relay that is a gateway only."""
+    return Desktops(
+        UserTokens(parts.config.users, parts.proxies.client_of, parts.clock),
+        parts.state,
+        parts.removal,
+        parts.outbox,
+        gateway_url=parts.config.notify_url,
+        refuses=parts.policy.refusal,
+    )
+
+
+def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
+    """What stands between the homeserver and its clients."""
+    state, outbox, removal, now_ms = parts.state, parts.outbox, parts.removal, parts.clock.now_ms
+    proxy = Proxy(upstream, parts.proxies)
+    callers = Callers(upstream, parts.proxies.client_of, now_ms)
     versions = Versions(upstream, proxy)
-    listing = Listing(upstream, clock.now_ms)
-    builder = SyncResponseBuilder(upstream, carried, connections, listing, outbox)
-    sync = DirectSync(upstream, proxy, callers, registry, carried, connections, builder, outbox, clock.now_ms)
-    twins = UpstreamTwins(upstream, registry, gateway_url=relay.config.notify_url, refuses=policy.refusal)
-    direct = DirectDevices(carried, connections, listing, twins, clock.now_ms)
-    pushers = Pushers(upstream, proxy, callers, registry, twins, direct, connections, versions, outbox)
-    return Router(proxy, versions, sync, pushers, RequestObservers(proxy, callers, registry, carried, pushers, outbox))
+    listing = Listing(upstream, now_ms)
+    builder = SyncResponseBuilder(state, outbox, listing, Synthesis(upstream))
+    sync = DirectSync(proxy, state, SyncAcknowledgements(callers, state, outbox), builder, Nudge(upstream))
+    twins = UpstreamTwins(
+        upstream, state.registry, removal, gateway_url=parts.config.notify_url, refuses=parts.policy.refusal
+    )
+    direct = DirectPushers(state, twins, removal, listing, now_ms)
+    http = HttpPushers(state.registry, twins, direct, removal)
+    pushers = UserPushers(state.registry, twins, direct, http, removal)
+    handler = PusherHandler(proxy, callers, versions, state.registry, pushers)
+    return Router(proxy, versions, sync, handler, RequestObservers(proxy, callers, state, pushers, outbox))
 
 
-def _offer(
-    application: web.Application, monitoring: Monitoring, rest: Handler, proxies: Proxies, operators: Proxies
-) -> None:
+def _offer(application: web.Application, monitoring: Monitoring, rest: Handler, parts: _Parts) -> None:
     """Health and metrics for operators, and `rest` for everything that nothing else answers."""
+    operators = Proxies(parse_networks(parts.config.operators))
 
     def for_operators(answer: Handler) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
-            return await (answer if may_ask(request, proxies, operators) else rest)(request)
+            return await (answer if may_ask(request, parts.proxies, operators) else rest)(request)
 
         return handle
 
@@ -151,16 +173,16 @@ async def _not_found(request: web.Request) -> web.StreamResponse:
     return refusal(404, "M_UNRECOGNIZED", "This is a push gateway, not a homeserver")
 
 
-async def run(config: RelayConfig, state: Path, stop: asyncio.Event | None = None) -> int:
+async def run(config: RelayConfig, folder: Path, stop: asyncio.Event | None = None) -> int:
     """Serves until stopped. The exit code. Raises UserError if it cannot begin."""
     stop = stop or stop_on_signals()
-    async with open_relay(config, state) as relay:
+    async with open_relay(config, folder) as relay:
         runner = runner_of(relay)
         await runner.setup()
         try:
             await _listen(runner, config)
             whom = "desktops elsewhere" if config.gateway_only else config.homeserver
-            known = count_things(relay.registry.users, "user is", "users are")
+            known = count_things(relay.state.registry.users, "user is", "users are")
             log.info("Heliograph relay %s listens at %s for %s; %s known", __version__, config.listen, whom, known)
             gc.freeze()
             systemd.ready(f"at {config.listen} for {whom}")

@@ -12,7 +12,7 @@ from heliograph.cli.service import unit
 from heliograph.cli.service.unit import render_relay_unit
 from heliograph.errors import UserError
 from heliograph.relay.config import load_relay_config
-from heliograph.relay.gateway.desktops import digest_of
+from heliograph.relay.gateway.tokens import digest_of
 
 
 def test_a_token_is_told_once_and_its_digest_is_what_the_configuration_takes(shell: Shell, tmp_path: Path) -> None:

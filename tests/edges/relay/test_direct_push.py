@@ -203,9 +203,9 @@ async def test_http_pushers_that_do_not_wait_for_the_desktop_ring_at_once(scene:
 
 async def test_a_cut_connection_makes_the_phone_ring(scene: Scene) -> None:
     polling = asyncio.create_task(scene.desktop.sync(30_000))
-    await until(lambda: scene.relay.relay.connections.pending, "the poll")
+    await until(lambda: scene.relay.relay.state.connections.pending, "the poll")
     polling.cancel()
-    await until(lambda: not scene.relay.relay.connections.pending, "the end of the poll")
+    await until(lambda: not scene.relay.relay.state.connections.pending, "the end of the poll")
     event_id = await scene.send()
     await pushed(scene.gateway, event_id)
     assert await scene.desktop.sync() == [event_id]

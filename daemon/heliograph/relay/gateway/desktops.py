@@ -11,25 +11,22 @@ homeserver. A desktop that says it is present is waited for during `present_ms`;
 from __future__ import annotations
 
 import asyncio
-import hashlib
 import logging
 import secrets
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from heliograph.errors import StorageError
-from heliograph.relay.clock import Clock
+from heliograph.relay.gateway.tokens import UserTokens
 from heliograph.relay.model.pushers import ACTIVE_MS, DELAY_MS, DirectPusher, Json, Twin
-from heliograph.relay.proxy.callers import authorization_of
-from heliograph.relay.proxy.limits import Allowance
 from heliograph.relay.proxy.proxy import json_response, refusal
 from heliograph.relay.proxy.upstream import TooLarge, read_bounded
+from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.queue.outbox import Outbox
-from heliograph.relay.state.connections import DeviceConnections
-from heliograph.relay.state.registry import Registry
+from heliograph.relay.state.state import State
 from heliograph.relay.wire.pusher import MAX_APP_ID, MAX_PUSHKEY, gateway_url_in, original_of
 
 log = logging.getLogger(__name__)
@@ -42,7 +39,6 @@ MAX_ID = 1_024
 MAX_PRESENT_MS = 600_000
 MAX_TWINS = 50
 """Pushers of one user, and desktops."""
-WRONG_PER_SECOND, WRONG_AT_ONCE = 0.5, 20
 _APP_ID = "io.github.heliograph.desktop"
 
 
@@ -51,30 +47,25 @@ class BadRequest(Exception):
 
 
 class Desktops:
-    """`users` are the digests (`digest_of`) of access tokens, and whose each is. `refuses` says why the relay may not
-    send to a gateway."""
+    """`refuses` says why the relay may not send to a gateway, None if it may."""
 
     def __init__(
         self,
-        users: Mapping[str, str],
-        registry: Registry,
-        connections: DeviceConnections,
+        tokens: UserTokens,
+        state: State,
+        removal: PusherRemoval,
         outbox: Outbox,
-        clock: Clock,
         *,
         gateway_url: str,
         refuses: Callable[[str], str | None],
-        caller_of: Callable[[web.Request], str | None],
     ) -> None:
-        self._users = users
-        self._registry = registry
-        self._connections = connections
+        self._tokens = tokens
+        self._registry = state.registry
+        self._connections = state.connections
+        self._removal = removal
         self._outbox = outbox
-        self._clock = clock
         self._gateway_url = gateway_url
         self._refuses = refuses
-        self._caller_of = caller_of
-        self._wrong = Allowance(WRONG_PER_SECOND, WRONG_AT_ONCE)
         self._changing = asyncio.Lock()
 
     def routes(self) -> list[web.RouteDef]:
@@ -97,12 +88,9 @@ class Desktops:
         return await self._answer(request, self._acknowledge)
 
     async def _answer(self, request: web.Request, act: Callable[..., Any]) -> web.Response:
-        address, now_ms = self._caller_of(request), self._clock.now_ms()
-        user_id = self._user_of(request)
-        if user_id is None:
-            if wait_s := self._wrong.take(address, now_ms):
-                return refusal(429, "M_LIMIT_EXCEEDED", "Too many wrong tokens", retry_after_ms=int(wait_s * 1000))
-            return refusal(401, "M_UNKNOWN_TOKEN", "The relay's configuration has no user with this token")
+        user_id = self._tokens.identify(request)
+        if isinstance(user_id, web.Response):
+            return user_id
         try:
             return json_response(await act(user_id, await _read(request), request))
         except BadRequest as wrong:
@@ -114,12 +102,6 @@ class Desktops:
         except StorageError as error:
             log.error("What a desktop told cannot be kept: %s", error)
             return refusal(503, "M_UNKNOWN", "The relay cannot write to its disk at the moment")
-
-    def _user_of(self, request: web.Request) -> str | None:
-        authorization = authorization_of(request)
-        if authorization is None:
-            return None
-        return self._users.get(digest_of(authorization["Authorization"].removeprefix("Bearer ")))
 
     async def _add(self, user_id: str, body: Json, request: web.Request) -> Json:
         app_id, pushkey = _text(body, "app_id", MAX_APP_ID), _text(body, "pushkey", MAX_PUSHKEY)
@@ -136,7 +118,7 @@ class Desktops:
             if before is None and len(self._registry.twins_of(user_id)) >= MAX_TWINS:
                 raise BadRequest(f"A user has at most {MAX_TWINS} pushers here")
             if before is not None:
-                await self._drop(before)
+                await self._removal.drop([before])
             twin = Twin(secrets.token_urlsafe(16), user_id, app_id, pushkey, url, original)
             await self._registry.put_twin(twin)
         log.info("A pusher of %s goes through here", user_id, extra={"user": user_id})
@@ -146,7 +128,7 @@ class Desktops:
         async with self._changing:
             twin = self._registry.twin(request.match_info["pushkey"])
             if twin is not None and twin.user_id == user_id:
-                await self._drop(twin)
+                await self._removal.drop([twin])
         return {}
 
     async def _acknowledge(self, user_id: str, body: Json, request: web.Request) -> Json:
@@ -160,7 +142,7 @@ class Desktops:
         await self._know(user_id, device_id)
         await self._outbox.acknowledge(user_id, device_id, event_ids)
         self._connections.counts["acknowledged"] += len(event_ids)
-        self._connections.be_present((user_id, device_id), self._clock.now_ms() + present_ms)
+        self._connections.be_present((user_id, device_id), present_ms)
         return {}
 
     async def _know(self, user_id: str, device_id: str) -> None:
@@ -170,9 +152,7 @@ class Desktops:
             if any(each.device_id == device_id for each in known):
                 return
             if len(known) >= MAX_TWINS:
-                await self._registry.drop(direct=known)
-                for each in known:
-                    self._connections.forget((user_id, each.device_id))
+                await self._removal.drop(direct=known)
             pusher = DirectPusher(
                 user_id=user_id,
                 device_id=device_id,
@@ -187,17 +167,8 @@ class Desktops:
             )
             await self._registry.put_direct(pusher)
 
-    async def _drop(self, twin: Twin) -> None:
-        await self._registry.drop([twin])
-        await self._outbox.forget(twin.hidden_pushkey)
-
     def _is_rejected(self, twin: Twin) -> bool:
         return self._outbox.is_rejected(twin.hidden_pushkey)
-
-
-def digest_of(token: str) -> str:
-    """How the configuration names an access token: `sha256:` and 64 hexadecimal digits."""
-    return "sha256:" + hashlib.sha256(token.encode(errors="surrogatepass")).hexdigest()
 
 
 async def _read(request: web.Request) -> Json:

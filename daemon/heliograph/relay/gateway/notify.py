@@ -39,7 +39,7 @@ MOST_STRANGERS = 100
 
 
 class Gateway:
-    """Takes pushes. `caller_of` names the address that a request came from, past the proxies that are trusted."""
+    """Takes pushes. `client_of` names the address that a request came from, past the proxies that are trusted."""
 
     def __init__(
         self,
@@ -48,14 +48,14 @@ class Gateway:
         outbox: Outbox,
         clock: Clock,
         *,
-        caller_of: Callable[[web.Request], str | None] = lambda request: request.remote,
+        client_of: Callable[[web.Request], str | None] = lambda request: request.remote,
         strays: Allowance | None = None,
     ) -> None:
         self._pushers = pushers
         self._devices = devices
         self._outbox = outbox
         self._clock = clock
-        self._caller_of = caller_of
+        self._client_of = client_of
         self._strays = strays or Allowance(STRAYS_PER_SECOND, STRAYS_AT_ONCE)
         self._requests: Counter[str] = Counter()
         self._strangers: deque[str] = deque(maxlen=MOST_STRANGERS)
@@ -156,7 +156,7 @@ class Gateway:
         rejected: list[str] | None = None,
     ) -> web.Response:
         """The answer to a request that is nobody's push, of which each address has so many only."""
-        wait_s = self._strays.take(self._caller_of(request), self._clock.now_ms())
+        wait_s = self._strays.take(self._client_of(request), self._clock.now_ms())
         if wait_s:
             headers = {"Retry-After": str(int(wait_s) + 1)}
             return self._answer("limited", 429, "M_LIMIT_EXCEEDED", "Too many unknown pushkeys", headers, close=True)

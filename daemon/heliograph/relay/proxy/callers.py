@@ -42,22 +42,26 @@ class Unknown:
 
 
 class Callers:
-    """Bounded in memory, and in what one address can have the homeserver asked."""
+    """Bounded in memory, and in the questions that one address can have the homeserver asked.
 
-    def __init__(self, upstream: Upstream, clock: Callable[[], int]) -> None:
+    `client_of` names the address that a request came from; `now_ms` is the wall clock, in ms since 1970.
+    """
+
+    def __init__(self, upstream: Upstream, client_of: Callable[[web.Request], str], now_ms: Callable[[], int]) -> None:
         self._upstream = upstream
-        self._clock = clock
+        self._client_of = client_of
+        self._now_ms = now_ms
         self._known: OrderedDict[bytes, tuple[Caller, int]] = OrderedDict()
         self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
-    async def identify(self, request: web.Request, address: str, *, afresh: bool = False) -> Caller | Unknown:
+    async def identify(self, request: web.Request, *, afresh: bool = False) -> Caller | Unknown:
         """`afresh` asks the homeserver in any case. Raises NotAnswered."""
         authorization = authorization_of(request)
         # Application services speak for many users with one token; those have no direct pushers.
         if authorization is None or "user_id" in request.query:
             return Unknown()
         key = fingerprint(authorization)
-        now, address = self._clock(), group_of(address)
+        now, address = self._now_ms(), group_of(self._client_of(request))
         known = self._known.get(key)
         if known is not None and not afresh and abs(now - known[1]) < KNOWN_MS:
             return known[0]

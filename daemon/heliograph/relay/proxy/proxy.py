@@ -74,6 +74,15 @@ class Proxy:
             headers["X-Forwarded-Host"] = host
         return headers
 
+    async def open(
+        self, request: web.BaseRequest, target: str, leave_out: Collection[str] = ()
+    ) -> aiohttp.ClientResponse:
+        """The beginning of the homeserver's answer to this request without a body, with another path and query.
+
+        `leave_out` are headers in lower case. The caller releases the answer. Raises FAILURES.
+        """
+        return await self._upstream.open(request.method, target, self.headers(request, leave_out))
+
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """The homeserver's answer, as it comes."""
         return await self.forward(request)

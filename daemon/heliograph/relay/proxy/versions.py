@@ -14,6 +14,8 @@ from heliograph.relay.proxy.upstream import FAILURES, NotAnswered, Upstream, rea
 DIRECT_PUSH = "org.matrix.msc3361"
 TOGGLE = "org.matrix.msc3881"
 _MAX = 1024 * 1024
+_UNCHANGED = ("accept-encoding", "if-none-match", "if-modified-since", "range")
+"""Headers left out, so that the whole answer comes as text that flags can be added to."""
 
 
 class Versions:
@@ -24,9 +26,8 @@ class Versions:
         self._proxy = proxy
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
-        headers = self._proxy.headers(request, ("accept-encoding", "if-none-match", "if-modified-since", "range"))
         try:
-            answer = await self._upstream.open("GET", target_of(request), headers)
+            answer = await self._proxy.open(request, target_of(request), _UNCHANGED)
             try:
                 body = await read_bounded(answer.content, _MAX)
             finally:

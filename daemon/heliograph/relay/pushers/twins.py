@@ -9,9 +9,9 @@ from dataclasses import replace
 
 from heliograph.relay.model.pushers import MARK, Json, Twin
 from heliograph.relay.proxy.upstream import Answer, Upstream
+from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.state.registry import Registry
-from heliograph.relay.wire import pusher
-from heliograph.relay.wire.pusher import key_of
+from heliograph.relay.wire.pusher import as_set, device_in, enabled_in, gateway_url_in, key_of, removal, upstream_body
 
 log = logging.getLogger(__name__)
 
@@ -27,16 +27,27 @@ class UpstreamTwins:
     """
 
     def __init__(
-        self, upstream: Upstream, registry: Registry, *, gateway_url: str, refuses: Callable[[str], str | None]
+        self,
+        upstream: Upstream,
+        registry: Registry,
+        removal: PusherRemoval,
+        *,
+        gateway_url: str,
+        refuses: Callable[[str], str | None],
     ) -> None:
         self._upstream = upstream
         self._registry = registry
+        self._removal = removal
         self._gateway_url = gateway_url
         self.refuses = refuses
 
     async def listed(self, authorization: Authorization) -> list[Json] | None:
-        """What stands at the homeserver for the user; None: it does not say."""
-        return entries_in(await self._upstream.ask("GET", _PUSHERS, authorization))
+        """The pushers at the homeserver; None: it does not list them."""
+        return entries_in(await self.ask_list(authorization))
+
+    async def ask_list(self, authorization: Authorization, target: str = _PUSHERS) -> Answer:
+        """The homeserver's answer to GET `target`, which lists the user's pushers."""
+        return await self._upstream.ask("GET", target, authorization)
 
     def in_list(self, user_id: str, entry: Json) -> Twin | None:
         """The user's twin that an entry of such a list is."""
@@ -53,7 +64,16 @@ class UpstreamTwins:
 
     async def remove(self, app_id: str, pushkey: str, authorization: Authorization) -> Answer:
         """By the name that it has at the homeserver."""
-        return await self.set(pusher.removal(app_id, pushkey), authorization)
+        return await self.set(removal(app_id, pushkey), authorization)
+
+    async def remove_named(self, user_id: str, key: tuple[str, str], authorization: Authorization) -> Answer:
+        """The user's http pusher of this app id and pushkey, be it a twin or not."""
+        twin = self._registry.twin_for(user_id, *key)
+        pushkey = key[1] if twin is None else twin.upstream_pushkey
+        answer = await self.remove(key[0], pushkey, authorization)
+        if answer.is_good and twin is not None:
+            await self._removal.drop([twin])
+        return answer
 
     async def put(self, twin: Twin, authorization: Authorization, *, append: bool) -> Answer:
         """Known here first: a push may come before the answer does, and an unknown one is rejected."""
@@ -79,7 +99,7 @@ class UpstreamTwins:
         kept: list[Json] = []
         for entry in listed:
             key = key_of(entry)
-            is_ours = pusher.gateway_url_in(entry) == self._gateway_url
+            is_ours = gateway_url_in(entry) == self._gateway_url
             if key is not None and is_ours and self.in_list(user_id, entry) is None:
                 await self.remove(*key, authorization)
             else:
@@ -100,7 +120,7 @@ class UpstreamTwins:
         return shown
 
     async def _adopt(self, user_id: str, entry: Json, authorization: Authorization) -> Twin | None:
-        key, url = key_of(entry), pusher.gateway_url_in(entry)
+        key, url = key_of(entry), gateway_url_in(entry)
         if key is None or url is None or self.refuses(url) is not None or url == self._gateway_url:
             return None
         twin = Twin(
@@ -109,9 +129,9 @@ class UpstreamTwins:
             app_id=key[0],
             pushkey=key[1],
             url=url,
-            original=pusher.as_set(entry),
-            is_enabled=pusher.enabled_in(entry) is not False,
-            device_id=pusher.device_in(entry),
+            original=as_set(entry),
+            is_enabled=enabled_in(entry) is not False,
+            device_id=device_in(entry),
             is_adopted=True,
         )
         if not (await self.put(twin, authorization, append=True)).is_good:
@@ -122,7 +142,7 @@ class UpstreamTwins:
         return twin
 
     def _body(self, twin: Twin, *, append: bool) -> Json:
-        return pusher.upstream_body(twin, self._gateway_url, append=append)
+        return upstream_body(twin, self._gateway_url, append=append)
 
 
 def hidden_pushkey() -> str:

@@ -1,5 +1,4 @@
-"""Connections of direct devices: which of them have a /sync pending, and what a push told that they have not got
-yet."""
+"""Connections of direct devices: which of them have a /sync pending, and which events no response told them of yet."""
 
 from __future__ import annotations
 
@@ -11,8 +10,6 @@ from dataclasses import dataclass
 
 from heliograph.relay.model.carried import Key
 from heliograph.relay.model.pushers import Json
-from heliograph.relay.state.carried import CarriedNotifications
-from heliograph.relay.state.registry import Registry
 
 MAX_WAITING = 1_000
 MAX_WAKES = 20
@@ -27,25 +24,28 @@ class PendingNotification:
     notification: Json
     """As the push had it; empty if GET /notifications told of it."""
     attempts: int = 0
-    """How often it was looked for in vain where notifications are listed."""
+    """How often the event was looked for in vain where notifications are listed."""
 
 
 class DeviceConnection:
-    """One direct device's."""
+    """One direct device's. `now_ms` is the wall clock, in ms since 1970."""
 
-    def __init__(self) -> None:
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
         self.pending = 0
-        self.ended_ms: int | None = None
+        """Requests for /sync that are open."""
+        self.waiting: dict[str, PendingNotification] = {}
+        """By event id."""
+        self.is_fresh = True
+        """Since the relay started, nobody has looked which notifications this device has missed."""
         self.present_until_ms = 0
         """Of a device that acknowledges without a /sync: how long it said to be there."""
-        self.waiting: dict[str, PendingNotification] = {}
-        self.is_fresh = True
-        """Since the relay started, nobody has looked what this device has missed."""
+        self._ended_ms: int | None = None
         self._wakes: set[asyncio.Event] = set()
         self._carried: Counter[str] = Counter()
 
     @contextlib.contextmanager
-    def poll(self, clock: Callable[[], int]) -> Iterator[asyncio.Event]:
+    def poll(self) -> Iterator[asyncio.Event]:
         """For the length of a request. The event is set by every push."""
         wake = asyncio.Event()
         self._wakes.add(wake)
@@ -55,10 +55,17 @@ class DeviceConnection:
         finally:
             self._wakes.discard(wake)
             self.pending -= 1
-            self.ended_ms = clock()
+            self._ended_ms = self._now_ms()
+
+    def is_active(self, active_ms: int, now_ms: int) -> bool:
+        """Whether the device is there: it syncs, did so within `active_ms`, or said that it is present."""
+        if self.pending or now_ms < self.present_until_ms:
+            return True
+        # Absolute, since the clock may have been set back meanwhile.
+        return self._ended_ms is not None and abs(now_ms - self._ended_ms) <= active_ms
 
     def note(self, event_id: str, room_id: str, notification: Json) -> None:
-        """It waits for a response, and pending polls are told."""
+        """The event waits for a response, and pending polls are woken."""
         if event_id not in self.waiting:
             self.waiting[event_id] = PendingNotification(room_id, notification)
             if len(self.waiting) > MAX_WAITING:
@@ -69,28 +76,28 @@ class DeviceConnection:
             wake.set()
 
     def keep(self, event_id: str, room_id: str) -> None:
-        """It waits for the next request, without waking anybody."""
+        """The event waits for the next request, without waking anybody."""
         if len(self.waiting) < MAX_WAITING:
             self.waiting.setdefault(event_id, PendingNotification(room_id, {}))
 
     def is_urgent(self, event_ids: Iterable[str]) -> bool:
-        """Whether one of these shall end a poll."""
+        """Whether a poll should end for one of them."""
         return any(self._carried[event_id] < MAX_WAKES for event_id in event_ids)
 
     def carry(self, event_ids: Iterable[str]) -> None:
-        """A response brings them."""
+        """A response brings these events."""
         for event_id in event_ids:
             self.waiting.pop(event_id, None)
             self._carried[event_id] += 1
 
     def settle(self, event_ids: Collection[str]) -> None:
-        """They are acknowledged, or nothing will come of them."""
+        """These events are acknowledged, or nothing will come of them."""
         for event_id in event_ids:
             self.waiting.pop(event_id, None)
             self._carried.pop(event_id, None)
 
     def look_in_vain(self, event_ids: Iterable[str], most: int) -> None:
-        """They were not where they should be; after `most` such looks they are forgotten."""
+        """These events were not where they should be; after `most` such looks they are forgotten."""
         for event_id in event_ids:
             pending = self.waiting.get(event_id)
             if pending is not None:
@@ -100,12 +107,10 @@ class DeviceConnection:
 
 
 class DeviceConnections:
-    """`ports.DirectDevices`."""
+    """All of them, and requests of devices that may still become direct. `now_ms`: ms since 1970."""
 
-    def __init__(self, registry: Registry, carried: CarriedNotifications, clock: Callable[[], int]) -> None:
-        self._registry = registry
-        self._carried = carried
-        self._clock = clock
+    def __init__(self, now_ms: Callable[[], int]) -> None:
+        self._now_ms = now_ms
         self._connections: dict[Key, DeviceConnection] = {}
         self._undecided: dict[bytes, set[asyncio.Event]] = {}
         self.counts: Counter[str] = Counter()
@@ -113,7 +118,7 @@ class DeviceConnections:
 
     @contextlib.contextmanager
     def undecided(self, fingerprint: bytes) -> Iterator[asyncio.Event]:
-        """For the length of a request of a device that is not direct. The event is set if it becomes so."""
+        """For the length of a request of a device that is not direct. The event is set if the device becomes so."""
         turned = asyncio.Event()
         same = self._undecided.setdefault(fingerprint, set())
         same.add(turned)
@@ -130,50 +135,22 @@ class DeviceConnections:
             turned.set()
 
     def connection(self, key: Key) -> DeviceConnection:
-        return self._connections.setdefault(key, DeviceConnection())
+        """The device's, made if there is none."""
+        return self._connections.setdefault(key, DeviceConnection(self._now_ms))
 
     def forget(self, key: Key) -> None:
         self._connections.pop(key, None)
 
-    def is_direct(self, user_id: str, device_id: str) -> bool:
-        """Whether the device has a direct pusher, switched on or off."""
-        return any(each.device_id == device_id for each in self._registry.direct_of(user_id))
+    def be_present(self, key: Key, present_ms: int) -> None:
+        """A device that does not sync here is there for so long from now."""
+        self.connection(key).present_until_ms = self._now_ms() + present_ms
 
-    def is_enabled(self, user_id: str, device_id: str) -> bool:
-        """Whether the device has a direct pusher that is switched on."""
-        return any(each.device_id == device_id and each.is_enabled for each in self._registry.direct_of(user_id))
-
-    def be_present(self, key: Key, until_ms: int) -> None:
-        """A device that does not sync here is there until then."""
-        self.connection(key).present_until_ms = until_ms
-
-    def hold_until(self, user_id: str, app_id: str, pushkey: str, received_ms: int) -> int | None:
-        ends = [
-            received_ms + pusher.delay_ms
-            for pusher in self._registry.direct_of(user_id)
-            if pusher.is_enabled
-            and pusher.is_waited_for_by(app_id, pushkey)
-            and self._is_active((user_id, pusher.device_id), pusher.active_ms, received_ms)
-        ]
-        return max(ends, default=None)
-
-    def announce(self, user_id: str, room_id: str, event_id: str, notification: Json) -> None:
-        devices = {each.device_id for each in self._registry.direct_of(user_id) if each.is_enabled}
-        for device_id in devices:
-            key = (user_id, device_id)
-            if self._carried.wants(key, event_id, None) and event_id not in self._carried.open_in(key):
-                self.connection(key).note(event_id, room_id, notification)
+    def is_active(self, key: Key, active_ms: int, now_ms: int) -> bool:
+        """Whether the device is there, as `DeviceConnection.is_active` says."""
+        connection = self._connections.get(key)
+        return connection is not None and connection.is_active(active_ms, now_ms)
 
     @property
     def pending(self) -> int:
         """How many requests of direct devices are open."""
         return sum(connection.pending for connection in self._connections.values())
-
-    def _is_active(self, key: Key, active_ms: int, now_ms: int) -> bool:
-        connection = self._connections.get(key)
-        if connection is None:
-            return False
-        if connection.pending or now_ms < connection.present_until_ms:
-            return True
-        # The clock may have been set back meanwhile.
-        return connection.ended_ms is not None and abs(now_ms - connection.ended_ms) <= active_ms

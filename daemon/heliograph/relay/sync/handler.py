@@ -1,69 +1,72 @@
-"""GET /sync of direct devices (MSC3361): acknowledge, wake, and have the answer composed.
+"""GET /sync of direct devices (MSC3361): acknowledged, woken by pushes, and answered with notifications.
 
-The relay never syncs by itself: it only repeats the client's request, with the client's own `since`. That is what
-keeps to-device messages and the client's place in the stream safe.
+Decisions, each with its test in tests/edges/relay:
+
+- The relay never syncs by itself: it only repeats the client's request, with the client's own `since`. That keeps
+  to-device messages and the client's place in the stream safe. (TEST_NEVER)
+- A push ends a long-poll that the filter would not wake: after 30 ms of grace the request is repeated with another
+  timeout, since homeservers keep answers for repetitions. (TEST_WAKE)
+- If a device registers a direct pusher while its /sync is waiting, that /sync is treated as direct from then on: it is
+  known by the hash of its access token. (TEST_TURN)
 """
 
 from __future__ import annotations
 
 import asyncio
-import logging
-from collections.abc import Callable
+from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import web
-from multidict import CIMultiDict
+from multidict import CIMultiDictProxy
 
-from heliograph.errors import StorageError
 from heliograph.relay.model.carried import Key
-from heliograph.relay.ports import Cancellations
-from heliograph.relay.proxy.callers import Caller, Callers, authorization_of, fingerprint
+from heliograph.relay.proxy.callers import authorization_of, fingerprint
 from heliograph.relay.proxy.proxy import Proxy, answer_headers, not_answered, target_of
-from heliograph.relay.proxy.upstream import FAILURES, NotAnswered, Upstream
-from heliograph.relay.state.carried import CarriedNotifications
-from heliograph.relay.state.connections import DeviceConnections
-from heliograph.relay.state.registry import Registry
+from heliograph.relay.proxy.upstream import FAILURES, NotAnswered
+from heliograph.relay.state.state import State
+from heliograph.relay.sync.acknowledgements import SyncAcknowledgements
 from heliograph.relay.sync.nudge import Nudge
-from heliograph.relay.sync.poll import Poll, deadline_of, with_timeout
+from heliograph.relay.sync.poll import Poll, deadline_of
 from heliograph.relay.sync.response import SyncResponseBuilder
 from heliograph.relay.wire.sync import scan
 from heliograph.system.tasks import start
-
-log = logging.getLogger(__name__)
 
 GRACE_S = 0.03
 """How long a poll may take to end by itself after a push. Push and poll come within 2 ms of one another."""
 MAX_BODY = 4 * 1024 * 1024
 """An answer that is larger passes as it is, and the next one carries its notifications."""
 LEAST_WAIT_MS = 100
+"""With less left, a poll is answered instead of waiting on."""
 _UNCHANGED = ("accept-encoding", "if-none-match", "if-modified-since", "range")
+"""Headers left out, so that the whole answer comes as text that notifications can be added to."""
+
+
+@dataclass(frozen=True, slots=True)
+class _Fetched:
+    """A whole answer of the homeserver, with status 200."""
+
+    headers: CIMultiDictProxy[str]
+    body: bytes
+    owed: frozenset[str]
+    """Ids of events that the device shall be told of, and that happened before the homeserver was asked."""
 
 
 class DirectSync:
-    """`handle` answers GET /sync of everybody; who has no direct pusher gets it untouched."""
+    """`handle` answers GET /sync of everybody; a device without a direct pusher gets the answer untouched."""
 
     def __init__(
         self,
-        upstream: Upstream,
         proxy: Proxy,
-        callers: Callers,
-        registry: Registry,
-        carried: CarriedNotifications,
-        connections: DeviceConnections,
+        state: State,
+        acknowledgements: SyncAcknowledgements,
         builder: SyncResponseBuilder,
-        outbox: Cancellations,
-        clock: Callable[[], int],
+        nudge: Nudge,
     ) -> None:
-        self._upstream = upstream
         self._proxy = proxy
-        self._callers = callers
-        self._registry = registry
-        self._carried = carried
-        self._connections = connections
+        self._state = state
+        self._acknowledgements = acknowledgements
         self._builder = builder
-        self._nudge = Nudge(upstream)
-        self._outbox = outbox
-        self._clock = clock
+        self._nudge = nudge
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         since = request.query.get("since")
@@ -71,110 +74,97 @@ class DirectSync:
         if since is None or authorization is None or request.body_exists:
             return await self._proxy.handle(request)
         deadline = deadline_of(request)
-        target = target_of(request)
         try:
-            key = await self._key_of(request, since)
+            key = await self._acknowledgements.take(request, since)
             if key is None:
-                # The pusher of its device may be set while it waits.
-                with self._connections.undecided(fingerprint(authorization)) as turned:
-                    answer = await self._open_unless(turned, target, self._proxy.headers(request))
+                answer = await self._open_while_undecided(request, fingerprint(authorization))
                 if answer is not None:
                     return await self._pass_on(request, answer)
-                key = await self._key_of(request, since)
+                key = await self._acknowledgements.take(request, since)
         except (*FAILURES, NotAnswered) as error:
             return not_answered(error)
         if key is None:
             return await self._proxy.handle(request)
-        connection = self._connections.connection(key)
-        with connection.poll(self._clock) as wake:
-            return await self._serve(Poll(request, key, since, authorization, connection, wake, deadline))
+        connection = self._state.connections.connection(key)
+        with connection.poll() as wake:
+            poll = Poll(request, key, since, authorization, connection, wake, deadline, target_of(request))
+            return await self._serve(poll)
 
-    async def _key_of(self, request: web.Request, since: str) -> Key | None:
-        """Of the direct device that asks, and thereby acknowledges. None: it is no such device. Raises NotAnswered."""
-        if not self._registry.has_direct:
-            return None
-        caller = await self._callers.identify(request, self._proxy.proxies.client_of(request))
-        if not isinstance(caller, Caller) or caller.device_id is None:
-            return None
-        key = (caller.user_id, caller.device_id)
-        await self._acknowledge(key, since)
-        # A pusher that is switched off may be switched on before this request is answered.
-        return key if self._connections.is_direct(*key) else None
-
-    async def _acknowledge(self, key: Key, since: str) -> None:
-        event_ids = self._carried.acknowledged_by(key, since)
-        if not event_ids:
-            return
-        try:
-            # In this order: if the relay is killed between the two, the device is told once more, and nobody rings.
-            await self._outbox.acknowledge(*key, event_ids)
-            await self._carried.acknowledge(key, since)
-        except StorageError as error:
-            log.warning("An acknowledgement could not be kept: %s", error)
-            return
-        self._connections.connection(key).settle(event_ids)
-        self._connections.counts["acknowledged"] += len(event_ids)
+    async def _open_while_undecided(self, request: web.Request, token_hash: bytes) -> aiohttp.ClientResponse | None:
+        """The answer's beginning; None if the device's direct pusher was set meanwhile. Raises FAILURES."""
+        with self._state.connections.undecided(token_hash) as turned:
+            return await self._open_unless(turned, request, target_of(request))
 
     async def _serve(self, poll: Poll) -> web.StreamResponse:
-        if poll.connection.is_fresh and self._connections.is_enabled(*poll.key):
+        if poll.connection.is_fresh and self._is_enabled(poll.key):
             await self._builder.look(poll)
-        target = target_of(poll.request)
-        tried: frozenset[str] = frozenset()
-        repeats = 0
-        is_short = False
         while True:
-            known = self._known(poll)
             try:
-                answer = await self._ask(poll, target, is_urgent=poll.connection.is_urgent(known - tried))
-                if answer is None:
-                    is_short = True
-                    self._connections.counts["woken"] += 1
-                    known = self._known(poll)
-                    # Not twice the same: homeservers keep the answer to a request for its repetition.
-                    again = with_timeout(target, repeats)
-                    repeats += 1
-                    answer = await self._upstream.open("GET", again, self._headers(poll))
+                fetched = await self._fetch(poll)
             except FAILURES as error:
                 return not_answered(error)
-            try:
-                body = await _read(answer)
-                if answer.status != 200 or len(body) > MAX_BODY:
-                    return await self._proxy.stream(poll.request, answer, body)
-            except FAILURES as error:
-                return not_answered(error)
-            finally:
-                answer.release()
-            scanned = scan(body, poll.key[0])
-            if scanned is not None and scanned.next_batch == poll.since:
-                # This token acknowledges nothing: who sends it may never have seen this answer.
-                is_wanted = poll.connection.is_urgent(known - tried)
-                tried |= known
-                if is_wanted and await self._nudge.send(poll):
-                    is_short, target = True, with_timeout(target, repeats)
-                    repeats += 1
-                    continue
-                if is_short and poll.rest_ms > LEAST_WAIT_MS:
-                    is_short, target = False, with_timeout(target, poll.rest_ms)
-                    continue
-            elif scanned is not None and self._connections.is_enabled(*poll.key):
-                body = await self._builder.attach(poll, scanned, known, body)
-            return web.Response(body=body, headers=answer_headers(answer.headers))
+            if not isinstance(fetched, _Fetched):
+                return fetched
+            body = await self._finish(poll, fetched)
+            if body is not None:
+                return web.Response(body=body, headers=answer_headers(fetched.headers))
 
-    async def _ask(self, poll: Poll, target: str, *, is_urgent: bool) -> aiohttp.ClientResponse | None:
+    async def _fetch(self, poll: Poll) -> _Fetched | web.StreamResponse:
+        """The homeserver's answer; a StreamResponse: one that was passed on as it is. Raises FAILURES."""
+        owed = self._state.owed_to(poll.key)
+        answer = await self._ask(poll, is_urgent=poll.connection.is_urgent(owed - poll.tried))
+        if answer is None:
+            self._state.connections.counts["woken"] += 1
+            owed = self._state.owed_to(poll.key)
+            poll.ask_at_once()
+            answer = await self._proxy.open(poll.request, poll.target, _UNCHANGED)
+        try:
+            body = await _read(answer)
+            if answer.status != 200 or len(body) > MAX_BODY:
+                return await self._proxy.stream(poll.request, answer, body)
+            return _Fetched(answer.headers, body, owed)
+        finally:
+            answer.release()
+
+    async def _finish(self, poll: Poll, fetched: _Fetched) -> bytes | None:
+        """The body for the client; None: it has nothing new, and the homeserver is to be asked once more."""
+        scanned = scan(fetched.body, poll.key[0])
+        if scanned is None:
+            return fetched.body
+        if scanned.next_batch == poll.since:
+            # This token acknowledges nothing: a client that sends it may never have seen this answer.
+            return None if await self._goes_on(poll, fetched.owed) else fetched.body
+        if not self._is_enabled(poll.key):
+            return fetched.body
+        return await self._builder.attach(poll, scanned, fetched.owed, fetched.body)
+
+    async def _goes_on(self, poll: Poll, owed: frozenset[str]) -> bool:
+        """Whether to ask once more after an answer whose token did not move."""
+        is_urgent = poll.connection.is_urgent(owed - poll.tried)
+        poll.tried |= owed
+        if is_urgent and await self._nudge.send(poll):
+            poll.ask_at_once()
+            return True
+        if poll.is_short and poll.rest_ms > LEAST_WAIT_MS:
+            poll.ask_for_the_rest()
+            return True
+        return False
+
+    async def _ask(self, poll: Poll, *, is_urgent: bool) -> aiohttp.ClientResponse | None:
         """The answer's beginning; None if a push came and the answer did not follow at once. Raises FAILURES."""
         poll.wake.clear()
         if is_urgent:
             poll.wake.set()
         if poll.rest_ms <= 0:
-            return await self._upstream.open("GET", target, self._headers(poll))
-        return await self._open_unless(poll.wake, target, self._headers(poll))
+            return await self._proxy.open(poll.request, poll.target, _UNCHANGED)
+        return await self._open_unless(poll.wake, poll.request, poll.target, _UNCHANGED)
 
     async def _open_unless(
-        self, wake: asyncio.Event, target: str, headers: CIMultiDict[str]
+        self, event: asyncio.Event, request: web.Request, target: str, leave_out: tuple[str, ...] = ()
     ) -> aiohttp.ClientResponse | None:
         """The answer's beginning; None if the event was set and the answer did not follow at once. Raises FAILURES."""
-        asking = start(self._upstream.open("GET", target, headers), name="sync upstream")
-        ringing = start(wake.wait(), name="wake")
+        asking = start(self._proxy.open(request, target, leave_out), name="sync upstream")
+        ringing = start(event.wait(), name="wake")
         try:
             await asyncio.wait((asking, ringing), return_when=asyncio.FIRST_COMPLETED)
             if not asking.done():
@@ -186,20 +176,14 @@ class DirectSync:
                 asking.cancel()
                 asking.add_done_callback(_close)
 
-    def _headers(self, poll: Poll) -> CIMultiDict[str]:
-        return self._proxy.headers(poll.request, _UNCHANGED)
-
     async def _pass_on(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:
         try:
             return await self._proxy.stream(request, answer)
         finally:
             answer.release()
 
-    def _known(self, poll: Poll) -> frozenset[str]:
-        """Events that this device shall be told of, and that happened before the homeserver is asked."""
-        if not self._connections.is_enabled(*poll.key):
-            return frozenset()
-        return frozenset((*poll.connection.waiting, *self._carried.open_in(poll.key)))
+    def _is_enabled(self, key: Key) -> bool:
+        return self._state.registry.is_enabled(*key)
 
 
 async def _read(answer: aiohttp.ClientResponse) -> bytes:

@@ -17,7 +17,7 @@ MAX_TIMEOUT_MS = 3_600_000
 
 @dataclass(slots=True)
 class Poll:
-    """What its request says, and where it hears of pushes."""
+    """The client's request, and how the homeserver is asked for its answer."""
 
     request: web.Request
     key: Key
@@ -25,16 +25,36 @@ class Poll:
     authorization: Mapping[str, str]
     connection: DeviceConnection
     wake: asyncio.Event
+    """Set by every push for the device."""
     deadline: float
-    """Of the loop's clock: when the client expects an answer."""
+    """Of the loop's clock, in s: when the client expects an answer."""
+    target: str
+    """Path and query of the next request to the homeserver."""
+    is_short: bool = False
+    """Whether that request waits less than the client would."""
+    tried: frozenset[str] = frozenset()
+    """Event ids that already ended a wait of this poll in vain."""
+    _repeats: int = 0
 
     @property
     def rest_ms(self) -> int:
         return int(1000 * (self.deadline - asyncio.get_running_loop().time()))
 
+    def ask_at_once(self) -> None:
+        """The next request is to be answered without waiting."""
+        # Not twice the same timeout: homeservers keep the answer to a request for its repetition.
+        self.target = with_timeout(self.target, self._repeats)
+        self._repeats += 1
+        self.is_short = True
+
+    def ask_for_the_rest(self) -> None:
+        """The next request waits for as long as the client still does."""
+        self.target = with_timeout(self.target, self.rest_ms)
+        self.is_short = False
+
 
 def deadline_of(request: web.Request) -> float:
-    """When who asks now expects an answer, by the loop's clock."""
+    """When the client that asks now expects an answer, in s of the loop's clock."""
     try:
         timeout_ms = max(0, min(int(request.query.get("timeout", "0")), MAX_TIMEOUT_MS))
     except ValueError:

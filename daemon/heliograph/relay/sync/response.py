@@ -9,9 +9,8 @@ from heliograph.errors import StorageError
 from heliograph.relay.model.carried import Carried, Key
 from heliograph.relay.model.pushes import Why
 from heliograph.relay.ports import Cancellations
-from heliograph.relay.proxy.upstream import NotAnswered, Upstream
-from heliograph.relay.state.carried import CarriedNotifications
-from heliograph.relay.state.connections import DeviceConnections
+from heliograph.relay.proxy.upstream import NotAnswered
+from heliograph.relay.state.state import State
 from heliograph.relay.sync.listing import Entry, Listing
 from heliograph.relay.sync.poll import Poll
 from heliograph.relay.sync.synthesis import Synthesis
@@ -30,32 +29,30 @@ class SyncResponseBuilder:
 
     def __init__(
         self,
-        upstream: Upstream,
-        carried: CarriedNotifications,
-        connections: DeviceConnections,
+        state: State,
+        queue: Cancellations,
         listing: Listing,
-        outbox: Cancellations,
+        synthesis: Synthesis,
     ) -> None:
-        self._carried = carried
-        self._connections = connections
+        self._state = state
+        self._queue = queue
         self._listing = listing
-        self._synthesis = Synthesis(upstream)
-        self._outbox = outbox
+        self._synthesis = synthesis
 
     async def look(self, poll: Poll) -> None:
         """What the device missed while the relay was not there to hear of it waits for this answer."""
         key = poll.key
-        needed = list(self._carried.open_in(key))
+        needed = list(self._state.carried.open_in(key))
         try:
             listed = await self._listing.read(
-                poll.authorization, needed, lambda entry: self._carried.wants(key, entry.event_id, entry.ts)
+                poll.authorization, needed, lambda entry: self._state.carried.wants(key, entry.event_id, entry.ts)
             )
         except NotAnswered as error:
             log.info("Notifications are not listed: %s", error)
             return
         poll.connection.is_fresh = False
         for entry in listed.entries.values() if listed else ():
-            if self._carried.wants(key, entry.event_id, entry.ts):
+            if self._state.carried.wants(key, entry.event_id, entry.ts):
                 poll.connection.keep(entry.event_id, entry.room_id)
 
     async def attach(self, poll: Poll, scanned: SyncBody, known: frozenset[str], body: bytes) -> bytes:
@@ -66,7 +63,7 @@ class SyncResponseBuilder:
             if not entries:
                 return body
             carried = [Carried(entry.event_id, entry.room_id, entry.ts) for entry in entries]
-            await self._carried.carry(poll.key, scanned.next_batch, carried)
+            await self._state.carried.carry(poll.key, scanned.next_batch, carried)
         except NotAnswered as error:
             log.info("An answer goes without notifications: %s", error)
             return body
@@ -74,24 +71,22 @@ class SyncResponseBuilder:
             log.warning("An answer goes without notifications: %s", error)
             return body
         poll.connection.carry(entry.event_id for entry in entries)
-        self._connections.counts["carried"] += len(entries)
+        self._state.connections.counts["carried"] += len(entries)
         return with_notifications(body, [entry.raw for entry in entries])
 
     async def _settle(self, key: Key, scanned: SyncBody) -> None:
         """What the answer itself says about events that rang: deleted, read, left."""
         user_id = key[0]
         for room_id, event_id in scanned.redactions:
-            await self._outbox.cancel_events(user_id, room_id, [event_id], Why.REDACTED)
+            await self._queue.cancel_events(user_id, room_id, [event_id], Why.REDACTED)
         for receipt in scanned.receipts:
-            await self._outbox.cancel_read(user_id, receipt.room_id, receipt.thread_id, receipt.event_id)
+            await self._queue.cancel_read(user_id, receipt.room_id, receipt.thread_id, receipt.event_id)
         for room_id in scanned.left:
-            await self._outbox.cancel_room(user_id, room_id, Why.LEFT)
-        opened = self._carried.open_in(key)
+            await self._queue.cancel_room(user_id, room_id, Why.LEFT)
+        opened = self._state.carried.open_in(key)
         gone = {event_id for _, event_id in scanned.redactions if event_id in opened}
         gone.update(event_id for event_id, each in opened.items() if each.room_id in scanned.left)
-        if gone:
-            await self._carried.drop(key, gone)
-            self._connections.connection(key).settle(gone)
+        await self._state.drop_events(key, gone)
 
     async def _gather(self, poll: Poll, scanned: SyncBody, known: frozenset[str]) -> list[Entry]:
         """What belongs into this answer, the oldest first. What came too late for it waits for the next."""
@@ -100,7 +95,7 @@ class SyncResponseBuilder:
         if not needed and not scanned.has_news:
             return []
         listed = await self._listing.read(
-            poll.authorization, needed, lambda entry: self._carried.wants(key, entry.event_id, entry.ts)
+            poll.authorization, needed, lambda entry: self._state.carried.wants(key, entry.event_id, entry.ts)
         )
         if listed is None:
             return await self._synthesise(poll, scanned, known)
@@ -110,7 +105,7 @@ class SyncResponseBuilder:
             # What is older than something that the answer has happened before the answer was made.
             is_covered = is_covered or entry.event_id in scanned.events
             is_told = entry.event_id in connection.waiting
-            if not self._carried.wants(key, entry.event_id, None if is_told else entry.ts):
+            if not self._state.carried.wants(key, entry.event_id, None if is_told else entry.ts):
                 continue
             if is_covered or entry.room_id in scanned.invites or entry.event_id in known:
                 entries.append(entry)
@@ -119,7 +114,7 @@ class SyncResponseBuilder:
         entries.reverse()
         if listed.is_whole:
             unlisted = needed - listed.entries.keys()
-            await self._carried.drop(key, unlisted)
+            await self._state.carried.drop(key, unlisted)
             connection.look_in_vain(unlisted, MAX_LOOKS)
         return entries
 
@@ -132,7 +127,7 @@ class SyncResponseBuilder:
                     await poll.wake.wait()
             except TimeoutError:
                 pass
-        opened = self._carried.open_in(key)
+        opened = self._state.carried.open_in(key)
         told = {event_id: (pending.room_id, pending.notification) for event_id, pending in connection.waiting.items()}
         told = {**{event_id: (each.room_id, {}) for event_id, each in opened.items()}, **told}
         entries = []
@@ -142,7 +137,7 @@ class SyncResponseBuilder:
             raw = scanned.events.get(event_id)
             entry = await self._synthesis.build(poll.authorization, room_id, event_id, pushed, raw)
             if entry is None:
-                await self._carried.drop(key, [event_id])
+                await self._state.carried.drop(key, [event_id])
                 connection.look_in_vain([event_id], 1)
             else:
                 entries.append(entry)

@@ -12,7 +12,7 @@ import aiohttp
 import pytest
 
 from edges.relay.running import GatewayServer, RunningRelay
-from heliograph.relay.gateway.desktops import digest_of
+from heliograph.relay.gateway.tokens import digest_of
 from support.waiting import until
 
 Json = dict[str, Any]

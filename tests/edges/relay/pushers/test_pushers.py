@@ -173,7 +173,7 @@ async def test_a_password_change_ends_the_pushers_of_other_devices(scene: Scene)
     }
     body = {"new_password": "another-password", "auth": auth}
     await desktop.call("POST", "/account/password", body)
-    assert scene.relay.relay.registry.twin_for(desktop.user_id, "org.example.phone", "phone-pushkey") is None
+    assert scene.relay.relay.state.registry.twin_for(desktop.user_id, "org.example.phone", "phone-pushkey") is None
     assert [each["pushkey"] for each in await scene.desktop.pushers()] == [desktop.device_id]
 
 
@@ -234,7 +234,7 @@ async def test_a_wrong_direct_pusher_is_refused(scene: Scene, change: Json, errc
 
 async def test_times_out_of_bounds_are_clamped(scene: Scene) -> None:
     await scene.desktop.become_direct(delay_ms=1, active_ms=10**9)
-    (pusher,) = scene.relay.relay.registry.direct_of(scene.desktop.user.user_id)
+    (pusher,) = scene.relay.relay.state.registry.direct_of(scene.desktop.user.user_id)
     assert (pusher.delay_ms, pusher.active_ms) == (200, 300_000)
 
 

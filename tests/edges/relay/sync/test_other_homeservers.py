@@ -85,7 +85,7 @@ async def test_what_could_not_be_acknowledged_waits_until_the_token_moves(
     homeserver.has_to_device = False
     await set_pusher(client, direct_body())
     polling = asyncio.create_task(sync(client, "s1"))
-    await until(lambda: relay.relay.connections.pending, "the poll")
+    await until(lambda: relay.relay.state.connections.pending, "the poll")
     event = homeserver.send("$hidden", moves=False, is_hidden=True)
     async with aiohttp.ClientSession() as pusher:
         await homeserver.push(pusher, event)
@@ -103,7 +103,7 @@ async def test_a_token_that_would_not_move_is_moved_so_that_it_can_be_acknowledg
         await set_pusher(client, direct_body())
         await set_pusher(client, http_body(gateway))
         polling = asyncio.create_task(sync(client, "s1"))
-        await until(lambda: relay.relay.connections.pending, "the poll")
+        await until(lambda: relay.relay.state.connections.pending, "the poll")
         event = homeserver.send("$hidden", moves=False, is_hidden=True)
         async with aiohttp.ClientSession() as pusher:
             await homeserver.push(pusher, event)
@@ -125,7 +125,7 @@ async def test_a_poll_that_was_there_before_the_pusher_is_one_of_a_direct_device
         polling = asyncio.create_task(sync(client, "s1"))
         await until(lambda: any(each.path.endswith("/sync") for each in homeserver.requests), "the poll")
         await set_pusher(client, direct_body())
-        await until(lambda: relay.relay.connections.pending, "the poll's discovery")
+        await until(lambda: relay.relay.state.connections.pending, "the poll's discovery")
         event = homeserver.send("$hidden", is_hidden=True)
         async with aiohttp.ClientSession() as pusher:
             await homeserver.push(pusher, event)

@@ -1,0 +1,97 @@
+"""Http pushers, in whose place a twin stands at the homeserver."""
+
+from __future__ import annotations
+
+import logging
+from dataclasses import replace
+
+from heliograph.relay.model.pushers import Json, Twin
+from heliograph.relay.proxy.callers import Caller
+from heliograph.relay.proxy.upstream import Answer
+from heliograph.relay.pushers.direct import DirectPushers
+from heliograph.relay.pushers.removal import PusherRemoval
+from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, hidden_pushkey
+from heliograph.relay.state.registry import Registry
+from heliograph.relay.wire.pusher import device_in, enabled_in, gateway_url_in, key_of, original_of
+
+log = logging.getLogger(__name__)
+
+
+class HttpPushers:
+    """Each method is the answer to POST /pushers/set, and raises NotAnswered and StorageError."""
+
+    def __init__(self, registry: Registry, twins: UpstreamTwins, direct: DirectPushers, removal: PusherRemoval) -> None:
+        self._registry = registry
+        self._twins = twins
+        self._direct = direct
+        self._removal = removal
+
+    async def set(self, caller: Caller, key: tuple[str, str], body: Json, authorization: Authorization) -> Answer:
+        """Of kind http: its twin is set, if the relay may send to its gateway."""
+        url = gateway_url_in(body)
+        if url is None:
+            return await self.set_upstream(caller.user_id, key, body, authorization)
+        if (why := self._twins.refuses(url)) is not None:
+            # The homeserver says whether it takes it, and sends to it itself.
+            log.info("An http pusher of %s stays with the homeserver: %s", caller.user_id, why)
+            return await self.set_upstream(caller.user_id, key, body, authorization)
+        listed = await self._twins.listed(authorization) or []
+        wanted = Twin(hidden_pushkey(), caller.user_id, *key, url, original_of(body), enabled_in(body) is not False)
+        append = body.get("append") is True
+        before = await self._still_listed(self._registry.twin_for(caller.user_id, *key), listed)
+        if before is not None:
+            return await self._change(before, wanted, authorization, append=append)
+        direct = self._registry.direct_for(caller.user_id, *key)
+        if direct is not None:
+            await self._direct.remove(direct, authorization)
+        entry = next((entry for entry in listed if key_of(entry) == key), None)
+        if entry is not None:
+            adopted = replace(wanted, device_id=device_in(entry), is_adopted=True)
+            return await self._twins.put(adopted, authorization, append=append)
+        new = replace(wanted, device_id=caller.device_id)
+        if not append:
+            await self._removal.take_from_others(caller.user_id, *key)
+            await self._twins.claim(new, authorization)
+        return await self._twins.put(new, authorization, append=append)
+
+    async def set_upstream(
+        self, user_id: str, key: tuple[str, str], body: Json, authorization: Authorization
+    ) -> Answer:
+        """Of any kind that the homeserver alone serves. It may take the name of a pusher of ours."""
+        answer = await self._twins.set(body, authorization)
+        if not answer.is_good:
+            return answer
+        direct, twin = self._registry.direct_for(user_id, *key), self._registry.twin_for(user_id, *key)
+        if direct is not None:
+            await self._direct.remove(direct, authorization)
+        if twin is not None:
+            # An adopted twin has the very pushkey that the homeserver has just given to the new pusher.
+            if not twin.is_adopted:
+                await self._twins.remove(key[0], twin.upstream_pushkey, authorization)
+            await self._removal.drop([twin])
+        return answer
+
+    async def remove(self, user_id: str, key: tuple[str, str], authorization: Authorization) -> Answer:
+        """Of kind null: whatever has this name is removed."""
+        direct = self._registry.direct_for(user_id, *key)
+        if direct is not None:
+            await self._direct.remove(direct, authorization)
+        if direct is None or self._registry.twin_for(user_id, *key) is not None:
+            return await self._twins.remove_named(user_id, key, authorization)
+        return Answer(200, b"{}")
+
+    async def _still_listed(self, twin: Twin | None, listed: list[Json]) -> Twin | None:
+        """The same; None if the homeserver has forgotten the twin, which is forgotten here, too."""
+        if twin is None or any(self._twins.in_list(twin.user_id, entry) == twin for entry in listed):
+            return twin
+        await self._removal.drop([twin])
+        return None
+
+    async def _change(self, before: Twin, wanted: Twin, authorization: Authorization, *, append: bool) -> Answer:
+        after = replace(before, url=wanted.url, original=wanted.original, is_enabled=wanted.is_enabled)
+        if not self._twins.are_alike(before, after):
+            return await self._twins.put(after, authorization, append=append or not before.is_adopted)
+        # An unchanged pusher is not sent upstream: Synapse would throw away what is pending.
+        if after != before:
+            await self._registry.put_twin(after)
+        return Answer(200, b"{}")

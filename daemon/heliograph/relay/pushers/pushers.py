@@ -1,0 +1,113 @@
+"""All pushers of a user, one change at a time: shown, set, and reconciled with what the homeserver has."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable
+from weakref import WeakValueDictionary
+
+from heliograph.core.text.clean import count_things
+from heliograph.relay.model.pushers import Json
+from heliograph.relay.proxy.callers import Caller
+from heliograph.relay.proxy.upstream import Answer
+from heliograph.relay.pushers.direct import DirectPushers
+from heliograph.relay.pushers.http import HttpPushers
+from heliograph.relay.pushers.removal import PusherRemoval
+from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, entries_in
+from heliograph.relay.state.registry import Registry
+from heliograph.relay.wire.pusher import DIRECT_KINDS, key_of, shown_direct, shown_twin
+
+log = logging.getLogger(__name__)
+
+
+class UserPushers:
+    """Each method raises NotAnswered and StorageError."""
+
+    def __init__(
+        self,
+        registry: Registry,
+        twins: UpstreamTwins,
+        direct: DirectPushers,
+        http: HttpPushers,
+        removal: PusherRemoval,
+    ) -> None:
+        self._registry = registry
+        self._twins = twins
+        self._direct = direct
+        self._http = http
+        self._removal = removal
+        self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
+
+    async def show(self, user_id: str, target: str, authorization: Authorization) -> list[Json] | Answer:
+        """The originals, not the twins. An Answer: the homeserver's to GET `target`, which lists none."""
+        async with self._lock(user_id):
+            answer = await self._twins.ask_list(authorization, target)
+            listed = entries_in(answer)
+            if listed is None:
+                return answer
+            await self._reconcile(user_id, listed)
+            listed = await self._twins.without_orphans(user_id, listed, authorization)
+            if self._registry.direct_of(user_id):
+                listed = await self._twins.adopt_all(user_id, listed, authorization)
+            return self._shown(user_id, listed)
+
+    async def set(self, caller: Caller, body: Json, authorization: Authorization) -> Answer:
+        """POST /pushers/set. Raises BadPusher, too."""
+        key = key_of(body)
+        assert key is not None
+        async with self._lock(caller.user_id):
+            kind = body.get("kind")
+            if kind in DIRECT_KINDS:
+                await self._direct.set(caller, body, authorization)
+                return Answer(200, b"{}")
+            if kind == "http":
+                return await self._http.set(caller, key, body, authorization)
+            if kind is None:
+                return await self._http.remove(caller.user_id, key, authorization)
+            return await self._http.set_upstream(caller.user_id, key, body, authorization)
+
+    async def reconcile(self, user_id: str, authorization: Authorization) -> None:
+        """Forgets the pushers that the homeserver forgot."""
+        async with self._lock(user_id):
+            listed = await self._twins.listed(authorization)
+            if listed is not None:
+                await self._reconcile(user_id, listed)
+
+    async def drop_devices(self, user_id: str, is_gone: Callable[[str | None], bool]) -> None:
+        """Forgets the pushers of devices that are no more; the homeserver has deleted its own."""
+        async with self._lock(user_id):
+            direct = [each for each in self._registry.direct_of(user_id) if is_gone(each.device_id)]
+            wakers = {each.waker for each in direct}
+            twins = [
+                each
+                for each in self._registry.twins_of(user_id)
+                if (is_gone(each.device_id) if each.url is not None else each.hidden_pushkey in wakers)
+            ]
+            await self._removal.drop(twins, direct)
+
+    async def _reconcile(self, user_id: str, listed: list[Json]) -> None:
+        alive = {twin.hidden_pushkey for entry in listed if (twin := self._twins.in_list(user_id, entry)) is not None}
+        gone = [twin for twin in self._registry.twins_of(user_id) if twin.hidden_pushkey not in alive]
+        names = {twin.hidden_pushkey for twin in gone}
+        # A waker ends with its device, so its end is that of the direct pusher.
+        direct = [each for each in self._registry.direct_of(user_id) if each.waker in names]
+        if gone or direct:
+            log.info("%s of %s gone at the homeserver", count_things(len(gone), "pusher"), user_id)
+            await self._removal.drop(gone, direct)
+
+    def _shown(self, user_id: str, listed: list[Json]) -> list[Json]:
+        shown: list[Json] = []
+        for entry in listed:
+            twin = self._twins.in_list(user_id, entry)
+            if twin is None:
+                shown.append(entry)
+            elif twin.url is not None:
+                shown.append(shown_twin(entry, twin))
+        return shown + [shown_direct(each) for each in self._registry.direct_of(user_id)]
+
+    def _lock(self, user_id: str) -> asyncio.Lock:
+        lock = self._locks.get(user_id)
+        if lock is None:
+            lock = self._locks[user_id] = asyncio.Lock()
+        return lock

@@ -1,0 +1,36 @@
+"""Takes pushers out of the relay, with everything that hangs on them."""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+
+from heliograph.relay.model.pushers import DirectPusher, Twin
+from heliograph.relay.ports import Cancellations
+from heliograph.relay.state.state import State
+
+
+class PusherRemoval:
+    """Each method raises StorageError. Nothing is asked of the homeserver."""
+
+    def __init__(self, state: State, queue: Cancellations) -> None:
+        self._state = state
+        self._queue = queue
+
+    async def drop(self, twins: Collection[Twin] = (), direct: Collection[DirectPusher] = ()) -> None:
+        """Forgets these pushers: what waits for a twin is not sent, a device without another direct pusher is ended."""
+        if not twins and not direct:
+            return
+        registry = self._state.registry
+        await registry.drop(twins, direct)
+        for twin in twins:
+            await self._queue.forget(twin.hidden_pushkey)
+        for pusher in direct:
+            if not registry.is_direct(pusher.user_id, pusher.device_id):
+                await self._state.end_device((pusher.user_id, pusher.device_id))
+
+    async def take_from_others(self, user_id: str, app_id: str, pushkey: str) -> None:
+        """Forgets other users' pushers of this name, as `append: false` wants it.
+
+        Their twins at the homeserver end with the next push, which is rejected.
+        """
+        await self.drop(*self._state.registry.others_with(user_id, app_id, pushkey))

@@ -1,0 +1,88 @@
+"""All that the relay knows of devices: their pushers, what was carried to them, and their connections."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Collection, Iterable
+from dataclasses import dataclass
+
+from heliograph.relay.model.carried import Carried, Key
+from heliograph.relay.model.pushers import Json
+from heliograph.relay.ports import Store
+from heliograph.relay.state.carried import CarriedNotifications
+from heliograph.relay.state.connections import DeviceConnections
+from heliograph.relay.state.registry import Registry
+
+
+@dataclass(frozen=True, slots=True)
+class State:
+    """`ports.DirectDevices`. Methods that are awaited have their change on disk when they return, or raise
+    StorageError."""
+
+    registry: Registry
+    carried: CarriedNotifications
+    connections: DeviceConnections
+
+    @classmethod
+    async def load(cls, store: Store, now_ms: Callable[[], int]) -> State:
+        """What the database has; no device is connected. Raises StorageError."""
+        return cls(
+            await Registry.load(store.pushers),
+            await CarriedNotifications.load(store.carried),
+            DeviceConnections(now_ms),
+        )
+
+    def hold_until(self, user_id: str, app_id: str, pushkey: str, received_ms: int) -> int | None:
+        ends = [
+            received_ms + pusher.delay_ms
+            for pusher in self.registry.direct_of(user_id)
+            if pusher.is_enabled
+            and pusher.is_waited_for_by(app_id, pushkey)
+            and self.connections.is_active((user_id, pusher.device_id), pusher.active_ms, received_ms)
+        ]
+        return max(ends, default=None)
+
+    def announce(self, user_id: str, room_id: str, event_id: str, notification: Json) -> None:
+        devices = {each.device_id for each in self.registry.direct_of(user_id) if each.is_enabled}
+        for device_id in devices:
+            key = (user_id, device_id)
+            if self.carried.wants(key, event_id, None) and event_id not in self.carried.open_in(key):
+                self.connections.connection(key).note(event_id, room_id, notification)
+
+    def owed_to(self, key: Key) -> frozenset[str]:
+        """Ids of the events that a response to this device shall notify of, as far as is known now."""
+        if not self.registry.is_enabled(*key):
+            return frozenset()
+        return frozenset((*self.connections.connection(key).waiting, *self.carried.open_in(key)))
+
+    async def begin_device(self, key: Key, since_ts: int, known: Iterable[Carried]) -> None:
+        """A device gets a direct pusher: it is notified of what is not older than `since_ts` (ms since 1970) and not
+        among `known`."""
+        await self.carried.begin(key, since_ts, known)
+        connection = self.connections.connection(key)
+        connection.settle(list(connection.waiting))
+        # What comes before the pusher is known here is looked for by the first poll.
+        connection.is_fresh = True
+
+    async def end_device(self, key: Key) -> None:
+        """The device has no direct pusher any more."""
+        await self.carried.end(key)
+        self.connections.forget(key)
+
+    async def acknowledge(self, key: Key, since: str, event_ids: Collection[str]) -> None:
+        """The device has `event_ids`, which are what `carried.acknowledged_by` tells of the token `since`."""
+        await self.carried.acknowledge(key, since)
+        self.connections.connection(key).settle(event_ids)
+        self.connections.counts["acknowledged"] += len(event_ids)
+
+    async def drop_events(self, key: Key, event_ids: Collection[str]) -> None:
+        """Nothing will come of these events any more: redacted, or their room was left."""
+        if event_ids:
+            await self.carried.drop(key, event_ids)
+            self.connections.connection(key).settle(event_ids)
+
+    async def leave_room(self, user_id: str, room_id: str) -> None:
+        """None of the user's devices is notified of this room's events again."""
+        for pusher in self.registry.direct_of(user_id):
+            key = (user_id, pusher.device_id)
+            opened = self.carried.open_in(key).values()
+            await self.carried.drop(key, [each.event_id for each in opened if each.room_id == room_id])

@@ -1,0 +1,51 @@
+"""The direct device that asks for /sync, and the events that it acknowledges by asking."""
+
+from __future__ import annotations
+
+import logging
+
+from aiohttp import web
+
+from heliograph.errors import StorageError
+from heliograph.relay.model.carried import Key
+from heliograph.relay.ports import Cancellations
+from heliograph.relay.proxy.callers import Caller, Callers
+from heliograph.relay.state.state import State
+
+log = logging.getLogger(__name__)
+
+
+class SyncAcknowledgements:
+    """Only a `since` that equals the next_batch of a response with notifications acknowledges them. Tokens are not
+    marked in any way: that would break every other endpoint that takes one."""
+
+    def __init__(self, callers: Callers, state: State, queue: Cancellations) -> None:
+        self._callers = callers
+        self._state = state
+        self._queue = queue
+
+    async def take(self, request: web.Request, since: str) -> Key | None:
+        """The direct device that asks, whose acknowledgement is on disk. None: no such device asks.
+
+        Raises NotAnswered.
+        """
+        if not self._state.registry.has_direct:
+            return None
+        caller = await self._callers.identify(request)
+        if not isinstance(caller, Caller) or caller.device_id is None:
+            return None
+        key = (caller.user_id, caller.device_id)
+        await self._acknowledge(key, since)
+        # A pusher that is switched off may be switched on before this request is answered.
+        return key if self._state.registry.is_direct(*key) else None
+
+    async def _acknowledge(self, key: Key, since: str) -> None:
+        event_ids = self._state.carried.acknowledged_by(key, since)
+        if not event_ids:
+            return
+        try:
+            # In this order: if the relay is killed between the two, the device is told once more, and nobody rings.
+            await self._queue.acknowledge(*key, event_ids)
+            await self._state.acknowledge(key, since, event_ids)
+        except StorageError as error:
+            log.warning("An acknowledgement could not be kept: %s", error)

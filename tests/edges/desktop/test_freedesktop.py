@@ -401,7 +401,7 @@ async def test_a_server_that_goes_while_we_ask_for_it_is_gone(
 ) -> None:
     desktop = FreedesktopDesktop(private_bus.address)
     starting = asyncio.create_task(desktop.start())
-    while desktop._bus_id is None:  # noqa: ASYNC110
+    while desktop._watch.bus_id is None:  # noqa: ASYNC110
         await asyncio.sleep(0)
     # Its owner has been asked for. The answer and the news that it is void arrive together.
     time.sleep(0.05)  # noqa: ASYNC251

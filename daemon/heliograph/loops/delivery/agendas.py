@@ -46,7 +46,6 @@ class Agendas:
         Raises StorageError and UserError.
 
         What is quiet is not due, and stays PENDING: it pops up afterwards unless it was read meanwhile.
-        Test: test_what_comes_while_it_is_quiet_is_shown_afterwards.
         """
         until_ms = ALL_DUE_MS if with_all else now_ms
         agenda = await self._ledger.agenda(until_ms, now_ms + int(1000 * LONGEST_WAIT_S), self._through())

@@ -64,7 +64,7 @@ class Retries:
         """Tries the new deliveries of this popup again, fewer of them at a time, until the one that finds a fault of
         ours is alone and is given up. What is on screen stays as it is.
 
-        Test: test_a_message_that_finds_a_fault_is_given_up_alone_with_a_reason_and_a_notice.
+        Test: test_a_message_that_cannot_be_shown_is_given_up_alone_with_a_reason_and_a_notice.
         """
         log.error("Unexpected fault in the notification of %s", fault.key, exc_info=fault.error)
         pending = [each for each in fault.deliveries if each.state is State.PENDING]

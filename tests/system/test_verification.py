@@ -19,7 +19,8 @@ from heliograph.encryption.identity.cross_signing import PINNED, CrossSigning
 from heliograph.encryption.identity.key_backup import KeyBackup
 from heliograph.encryption.identity.secret_request import SecretRequest
 from heliograph.encryption.identity.secret_storage import BACKUP, SecretStorage
-from heliograph.encryption.identity.verifications import Verifications, View
+from heliograph.encryption.identity.verifications import Verifications
+from heliograph.encryption.identity.views import View
 from heliograph.errors import UserError
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.keys import KeysClient

@@ -310,7 +310,7 @@ async def bombard(folder: Path, count: int, seed: int) -> Tally:
     fuzzer = Fuzzer(seed, machine, tally)
     upload = await machine.keys_to_upload(one_time_keys=50, is_fallback_used=False, now_ms=NOW)
     await fuzzer.keys.upload_keys(device_keys=json.loads(json.dumps(upload.device_keys)))
-    log, faults = logging.getLogger("heliograph.encryption.identity.verifications"), Faults()
+    log, faults = logging.getLogger("heliograph.encryption.identity"), Faults()
     log.addHandler(faults)
     running = asyncio.create_task(fuzzer.verifications.run())
     # As the daemon does.

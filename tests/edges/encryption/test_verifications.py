@@ -18,7 +18,8 @@ from heliograph.encryption.identity.cross_signing import PINNED, CrossSigning
 from heliograph.encryption.identity.key_backup import KeyBackup
 from heliograph.encryption.identity.secret_request import SecretRequest
 from heliograph.encryption.identity.secret_storage import BACKUP
-from heliograph.encryption.identity.verifications import MOST_OPEN, Verifications, View
+from heliograph.encryption.identity.verifications import MOST_OPEN, Verifications
+from heliograph.encryption.identity.views import View
 from heliograph.encryption.olm.signatures import encode
 from heliograph.errors import Refused, Unreachable, UserError
 from support.builders import ALICE, ME

@@ -21,7 +21,8 @@ from heliograph.encryption.identity.key_backup import KeyBackup
 from heliograph.encryption.identity.restoration import Restoration
 from heliograph.encryption.identity.secret_request import SecretRequest
 from heliograph.encryption.identity.secret_storage import SecretStorage
-from heliograph.encryption.identity.verifications import Verifications, View
+from heliograph.encryption.identity.verifications import Verifications
+from heliograph.encryption.identity.views import View
 from heliograph.encryption.olm.machine import Machine
 from heliograph.errors import EXIT_USAGE, StorageError, UserError
 from heliograph.ports.homeserver import Keys

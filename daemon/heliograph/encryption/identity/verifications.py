@@ -10,11 +10,9 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from dataclasses import dataclass
 
-from heliograph.core.encryption.emoji import Emoji
 from heliograph.core.encryption.trust import OwnKeys, Standing
-from heliograph.core.encryption.values import DeviceKeys, Received
+from heliograph.core.encryption.values import Received
 from heliograph.core.encryption.verification import (
     PREFIX,
     Message,
@@ -27,9 +25,11 @@ from heliograph.core.encryption.verification import (
 from heliograph.encryption.identity.cross_signing import CrossSigning, SigningDevice
 from heliograph.encryption.identity.sas import SasAgreement
 from heliograph.encryption.identity.secret_request import SEND, SecretRequest
+from heliograph.encryption.identity.standing_check import StandingCheck
+from heliograph.encryption.identity.views import View, Views
 from heliograph.errors import LoggedOut, ServerError, StorageError, Unreachable, UserError
 from heliograph.ports.homeserver import Keys
-from heliograph.system.tasks import keep_running, start_beside
+from heliograph.system.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
@@ -40,21 +40,6 @@ MOST_ASKED = 50
 """Devices."""
 TICK_S = 15.0
 ATTEMPTS = 3
-SIGNED_WITHIN = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
-"""Seconds between the looks for the signature that the other device makes when a verification is done."""
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """A verification as the user is to see it."""
-
-    transaction_id: str
-    phase: Phase
-    device_id: str | None = None
-    emoji: tuple[Emoji, ...] = ()
-    decimals: tuple[int, ...] = ()
-    code: str = ""
-    """With CANCELLED: why, like m.mismatched_sas."""
 
 
 class Verifications:
@@ -83,16 +68,16 @@ class Verifications:
         self._clock = clock
         self._make_id = make_id
         self._sleep = sleep
-        self._on_view = on_view
         self._on_standing = on_standing
-        self._on_look_failed = on_look_failed
         self._on_backup_key = on_backup_key
         self._work: asyncio.Queue[Callable[[], Awaitable[None]]] = asyncio.Queue(MOST_WAITING)
         self._open: dict[str, tuple[Verification, OwnKeys]] = {}
-        self._views: dict[str, View] = {}
+        self._views = Views(on_view)
+        self._standing = StandingCheck(
+            cross_signing, secret_request, sleep=sleep, on_standing=on_standing, on_failed=on_look_failed
+        )
         self._is_wanted = False
         self._is_look_waiting = False
-        self._following: asyncio.Task[object] | None = None
 
     # What others say
 
@@ -123,7 +108,7 @@ class Verifications:
         self._is_wanted = True
         verification = self._make(self._make_id(), own)
         await self._send(verification, verification.request(tuple(sorted(able)[:MOST_ASKED]), self._clock()))
-        self._show(verification)
+        self._views.show(verification)
         return verification.transaction_id
 
     def answer(self, transaction_id: str, *, is_same: bool) -> None:
@@ -139,13 +124,16 @@ class Verifications:
         if not self._is_look_waiting:
             self._is_look_waiting = self._later(self._look)
 
+    def view(self, transaction_id: str | None = None) -> View | None:
+        """The verification as it stands; without an id the one that last changed."""
+        return self._views.find(transaction_id)
+
     async def run(self) -> None:
         """Runs until cancelled. What fails ends the step that was under way, and nothing else."""
         try:
             await keep_running("verifications", self._run, clock=self._clock)
         finally:
-            if self._following is not None:
-                self._following.cancel()
+            self._standing.stop()
 
     async def _run(self) -> None:
         while True:
@@ -234,12 +222,12 @@ class Verifications:
                 await self._pin(verification)
             await self._send(verification, messages)
         finally:
-            self._show(verification)
+            self._views.show(verification)
             if verification.is_over and verification.transaction_id in self._open:
                 _, own = self._open.pop(verification.transaction_id)
                 if is_done:
                     self._is_wanted = False
-                    self._follow(own.devices[str(verification.other)])
+                    self._standing.follow(own.devices[str(verification.other)])
                     await self._end_others()
 
     async def _end_others(self) -> None:
@@ -268,51 +256,6 @@ class Verifications:
                     verification.cancel("m.timeout")
                     raise
 
-    def _show(self, verification: Verification) -> None:
-        view = View(
-            verification.transaction_id,
-            verification.phase,
-            verification.other,
-            verification.emoji,
-            verification.decimals,
-            verification.code,
-        )
-        if self._views.get(view.transaction_id) == view:
-            return
-        self._views.pop(view.transaction_id, None)
-        self._views[view.transaction_id] = view
-        while len(self._views) > 2 * MOST_OPEN:
-            del self._views[next(iter(self._views))]
-        log.info("Verification with %s: %s %s", view.device_id or "other devices", view.phase.value, view.code)
-        self._on_view(view)
-
-    def view(self, transaction_id: str | None = None) -> View | None:
-        """The verification as it stands; without an id the one that last changed."""
-        if transaction_id is not None:
-            return self._views.get(transaction_id)
-        return next(reversed(self._views.values()), None)
-
-    # Afterwards
-
-    def _follow(self, device: DeviceKeys) -> None:
-        if self._following is not None:
-            self._following.cancel()
-        self._following = start_beside(self._follow_up(device), name="after verification")
-
-    async def _follow_up(self, device: DeviceKeys) -> None:
-        """The other device signs ours, and then answers what it is asked for."""
-        for delay in SIGNED_WITHIN:
-            await self._sleep(delay)
-            try:
-                standing = await self._cross_signing.standing()
-                self._on_standing(standing)
-                if standing is Standing.VERIFIED:
-                    await self._secret_request.ask(device)
-                    return
-            except (ServerError, StorageError) as trouble:
-                log.warning("After the verification: %s", trouble)
-        log.warning("The other device has not signed this one")
-
     async def _take_secret(self, received: Received) -> None:
         if await self._secret_request.take(received):
             self._on_backup_key()
@@ -320,9 +263,4 @@ class Verifications:
     async def _look(self) -> None:
         # What changes from now on needs another look.
         self._is_look_waiting = False
-        try:
-            standing = await self._cross_signing.standing()
-        except (ServerError, StorageError):
-            self._on_look_failed()
-            raise
-        self._on_standing(standing)
+        await self._standing.look()

@@ -16,7 +16,7 @@ from heliograph.core.status import AccountStatus
 from heliograph.errors import RateLimited, Refused, ServerError
 from heliograph.ports.gateways import PushRelay
 from heliograph.ports.troubles import Troubles
-from heliograph.system.tasks import keep_running
+from heliograph.system.tasks import keep_running, taking_up
 
 log = logging.getLogger(__name__)
 
@@ -90,15 +90,11 @@ class AcknowledgementLoop:
     async def _run(self) -> None:
         while True:
             await self._woken.wait()
-            self._woken.clear()
-            # Nothing asks for more than an hour; what seems to be more is a clock that was set.
-            if 0 < (wait_ms := self._not_before_ms - self._clock()) <= LONGEST_WAIT_MS:
-                await asyncio.sleep(wait_ms / 1000)
-            try:
+            with taking_up(self._woken):
+                # Nothing asks for more than an hour; what seems to be more is a clock that was set.
+                if 0 < (wait_ms := self._not_before_ms - self._clock()) <= LONGEST_WAIT_MS:
+                    await asyncio.sleep(wait_ms / 1000)
                 await self._tell()
-            except Exception:
-                self._woken.set()
-                raise
 
     async def _tell(self) -> None:
         is_present = self._is_present

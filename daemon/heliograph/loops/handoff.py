@@ -32,7 +32,7 @@ from heliograph.core.text.clean import count_things
 from heliograph.errors import Refused, ServerError, StorageError, UserError
 from heliograph.ports.homeserver import Homeserver
 from heliograph.ports.ledger import Ledger
-from heliograph.system.tasks import keep_running, start_beside
+from heliograph.system.tasks import keep_running, start_beside, taking_up
 
 log = logging.getLogger(__name__)
 
@@ -118,12 +118,8 @@ class HandoffLoop:
     async def _run(self) -> None:
         while True:
             await self._woken.wait()
-            self._woken.clear()
-            try:
+            with taking_up(self._woken):
                 await self.settle()
-            except Exception:
-                self._woken.set()
-                raise
 
     async def settle(self) -> None:
         """Returns when everything is as it should be now, or could not be made so. Raises UserError."""

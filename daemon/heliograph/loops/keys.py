@@ -15,7 +15,7 @@ from heliograph.core.text.clean import count_things
 from heliograph.errors import RateLimited, Refused, ServerError, StorageError
 from heliograph.ports.encryption import Encryption
 from heliograph.ports.homeserver import Keys
-from heliograph.system.tasks import keep_running
+from heliograph.system.tasks import keep_running, taking_up
 
 log = logging.getLogger(__name__)
 
@@ -77,10 +77,10 @@ class KeyLoop:
         failures = 0
         while True:
             await self._due.wait()
-            self._due.clear()
             try:
-                if not await self._publish():
-                    return
+                with taking_up(self._due):
+                    if not await self._publish():
+                        return
                 self._is_first = False
                 failures = 0
             except (ServerError, StorageError) as trouble:
@@ -88,14 +88,7 @@ class KeyLoop:
                 log.info("The device's keys could not be published: %s", trouble)
                 asked = trouble.after if isinstance(trouble, RateLimited) else None
                 refused = isinstance(trouble, Refused)
-                await self._wait(REFUSED_S if refused else reconnect_delay(failures, self._jitter(), asked))
-            except Exception:
-                self._due.set()
-                raise
-
-    async def _wait(self, delay: float) -> None:
-        await asyncio.sleep(delay)
-        self._due.set()
+                await asyncio.sleep(REFUSED_S if refused else reconnect_delay(failures, self._jitter(), asked))
 
     async def _publish(self) -> bool:
         """Whether it may go on."""

@@ -4,6 +4,7 @@ keep_running   runs a long-lived task: after a crash it starts again, and `helio
 start          starts a task that its starter awaits or cancels
 cancel         ends such a task
 going_on       guards one step of several in a task: what the step raises is logged, and the next one follows
+taking_up      clears an event while a long-lived task does its work; after a crash that work is still to be done
 together       awaits several things at once
 start_beside   starts a short task that nobody awaits: what it raises is logged
 """
@@ -181,6 +182,18 @@ def going_on(what: str) -> Iterator[None]:
         yield
     except Exception:
         log.exception("Unexpected fault in %s", what)
+
+
+@contextlib.contextmanager
+def taking_up(event: asyncio.Event) -> Iterator[None]:
+    """Clears the event, whose work the block does, and sets it again if the block raises anything: a loop that starts
+    again goes on with that work. Setting the event meanwhile asks for one more time."""
+    event.clear()
+    try:
+        yield
+    except Exception:
+        event.set()
+        raise
 
 
 async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

@@ -20,6 +20,7 @@ from heliograph.system.tasks import (
     listed_in,
     start,
     start_beside,
+    taking_up,
     together,
 )
 
@@ -247,3 +248,28 @@ def test_a_fault_in_one_thing_keeps_nothing_from_the_next() -> None:
                 raise RuntimeError("a fault of our own")
             done.append(name)
     assert done == ["second"]
+
+
+@pytest.mark.expected_log("work crashed, and starts again in 1 s")
+async def test_what_a_crash_left_undone_is_done_after_it(clock: WallClock) -> None:
+    wanted, done, faults = asyncio.Event(), asyncio.Event(), [RuntimeError("a fault of our own")]
+
+    async def work() -> None:
+        await wanted.wait()
+        with taking_up(wanted):
+            if faults:
+                raise faults.pop()
+            done.set()
+
+    wanted.set()
+    await asyncio.wait_for(keep_running("work", work, clock=clock, jitter=lambda: 0.5), 2)
+    assert done.is_set()
+    assert not wanted.is_set()
+
+
+async def test_work_that_is_wanted_anew_while_it_is_done_is_done_once_more() -> None:
+    wanted = asyncio.Event()
+    wanted.set()
+    with taking_up(wanted):
+        wanted.set()
+    assert wanted.is_set()

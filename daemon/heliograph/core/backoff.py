@@ -18,6 +18,7 @@ def reconnect_delay(failures: int, jitter: float, asked: float | None = None) ->
 
     A server that was down for two minutes is found 8 s after it came back, and 16 s at the 95th percentile, for 15
     requests; doubling all the way to 60 these were 31 s and 65 s for 9 requests (3,000 draws each).
+    Test: test_delays_double_to_eight_seconds_and_grow_slowly_to_a_minute.
     What the server asked for (Retry-After, retry_after_ms) is waited in full, up to an hour.
     """
     doubled = min(FIRST_DELAY_S * 2.0 ** min(failures - 1, 16), DOUBLED_TO_S)

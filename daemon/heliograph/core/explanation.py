@@ -1,4 +1,9 @@
-"""Why an event did or did not ring: what the push rules say of it, and what the ledger says became of it."""
+"""Explains why an event did or did not ring.
+
+For what happened, the ledger's word is taken; for how that came about, the rules and the room as they are now. Where
+these no longer agree, the explanation says so. Contents are not kept, so the event is asked of the homeserver.
+Test: test_an_event_that_is_gone_is_explained_from_its_record_alone.
+"""
 
 from __future__ import annotations
 

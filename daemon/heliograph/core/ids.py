@@ -2,7 +2,8 @@
 
 An id is a type of its own, which only the checks in this module make of a text; what talks to the homeserver takes
 nothing else. A homeserver hands out ids as others made them up, so the checks are lenient: what rings must be found
-again under the very id it came with. Only a filter is strict.
+again under the very id it came with. Only a filter is strict: a key of our own in one had Synapse refuse every poll.
+Tests: test_a_key_of_our_own_is_no_id, test_a_room_may_have_an_id_that_no_filter_takes.
 
 Source: specification, "Common identifier format"; MSC4291 for rooms whose id names no server.
 """

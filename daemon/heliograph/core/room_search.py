@@ -1,4 +1,8 @@
-"""Which room the user means by a name."""
+"""Finds the room that the user means by a name.
+
+The ledger's rooms are looked through first. Only if none of them has the name, up to 1,000 joined rooms are asked
+about, by sliding sync (4 ms each). Test: test_a_room_is_found_by_its_title_in_any_case.
+"""
 
 from __future__ import annotations
 

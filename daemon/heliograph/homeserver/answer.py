@@ -23,6 +23,8 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> ServerError
     answer = _object(body)
     if status == 429:
         return RateLimited(f"rate limited{_said(answer)}", _retry_after(headers, answer))
+    # Without JSON it is a proxy's answer and worth trying again: only a Matrix error is a definite no.
+    # Test: test_a_sync_that_a_proxy_does_not_find_is_no_definite_no.
     if answer is None or status >= 500 or status < 400 or status == 408:
         return bad_answer(status, body)
     errcode = plain(answer["errcode"], 100) if isinstance(answer.get("errcode"), str) else ""

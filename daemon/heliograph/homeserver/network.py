@@ -24,6 +24,7 @@ def has_route(homeserver_url: str) -> bool:
     A name is not looked up, which may take long; a homeserver in the local network of a machine without a default
     route must be named by its address for its trouble to be told. NetworkManager and logind are not asked: not every
     machine has them, and a link that is up proves no route.
+    Test: test_without_a_default_route_only_addresses_with_a_route_are_up.
     """
     host = URL(homeserver_url).host or ""
     if host in _LOCAL_NAMES:

@@ -2,6 +2,7 @@
 
 Measured on Synapse, 100 rooms: sliding sync tells the facts of 50 rooms in one request of 25 to 60 ms, single requests
 take 12 ms for each room. An initial /sync with `rooms` listing one of them took 390 ms and told of 50 others, too.
+Tests: test_sliding_sync_tells_all_of_a_room_at_once, test_what_sliding_sync_does_not_tell_is_asked_for_singly.
 """
 
 from __future__ import annotations

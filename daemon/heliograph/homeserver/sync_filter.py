@@ -26,7 +26,8 @@ STATE_TYPES = (
     "m.room.power_levels",
     "m.room.tombstone",
 )
-"""State that room facts are made of. Wanted in the timeline too: a rename comes nowhere else while there is no gap."""
+"""State that room facts are made of. Wanted in the timeline, too: on Synapse a rename that the filter leaves out of a
+gapless timeline comes nowhere else. Test: test_a_rename_passes_whatever_types_are_wanted."""
 
 MAX_QUERY = 7000
 """Bytes. Proxies refuse requests whose first line is longer than 8 KiB."""
@@ -59,7 +60,8 @@ def first_fitting(queries: Iterable[dict[str, str]]) -> dict[str, str]:
 
 
 def _nameable(rooms: frozenset[RoomId] | None) -> frozenset[FilterRoomId] | None:
-    """The same rooms; None (every room) where one of them has an id that would cost the whole sync."""
+    """The same rooms; None (every room) if Synapse would refuse the whole filter for the id of one of them.
+    Test: test_where_no_filter_may_name_a_room_receipts_of_all_are_asked_for."""
     if rooms is None:
         return None
     named = frozenset(filter(fits_filter, rooms))

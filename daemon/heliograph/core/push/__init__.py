@@ -1,8 +1,9 @@
 """Push rules: does this event ring for this user, and how loudly?
 
 A pure engine for https://spec.matrix.org/v1.17/client-server-api/#push-rules. The ruleset is parsed once; the facts of
-the room are a value gathered before; judging never raises and never waits. Where the specification is silent it follows
-Synapse, the homeserver that most accounts live on; every such decision stands in docs/push-rules.md with its test.
+the room are a value gathered before; judging never raises and never waits. Where the specification is silent, the
+engine follows Synapse, the homeserver that most accounts live on. Every difference is a row of docs/push-rules.md, with
+its test (test_differences.py sees to that).
 
     rules       Ruleset: parse, judge, trace, and what it needs to be told
     rule        one rule
@@ -15,7 +16,7 @@ Synapse, the homeserver that most accounts live on; every such decision stands i
     levels      power levels of senders
     verdict     what came of it: actions and tweaks
     decrypted   the event as it is judged a second time
-    case        an event and the facts around it, as JSON
+    case        an event and the facts around it, as JSON, for `heliograph rules check`
     predefined  the rules of the specification, as data
     wording     a rule in a sentence
     spelling    conditions and actions as people write them

@@ -1,4 +1,4 @@
-"""A case as JSON: an event, what is known around it, and the verdict on it. For `heliograph rules check`."""
+"""Reads a case from JSON, for `heliograph rules check`: an event, and the facts around it. Writes the verdict on it."""
 
 from __future__ import annotations
 
@@ -20,20 +20,20 @@ _NAMES = {bool: "a boolean", dict: "an object", int: "an integer", list: "an arr
 
 
 class NotACase(Exception):
-    """A part of it is not of its shape. The message says which."""
+    """The JSON is no case. The message names the part that has another shape."""
 
 
 @dataclass(frozen=True, slots=True)
 class Case:
-    """What one verdict depends on besides the rules."""
+    """All that a verdict depends on besides the rules."""
 
     event: Json
-    """As it is judged: with its decrypted payload, if that was given."""
+    """As the rules see the event: with its decrypted payload, if that was given."""
     context: Context
 
 
 def read_case(json: Mapping[str, Any]) -> Case:
-    """`event` and the optional facts around it, named as in `Context`; `clear` is the event's decrypted payload.
+    """Reads `event` and the optional facts around it, named as in `Context`; `clear` is the event's decrypted payload.
 
     null is as good as absent, and unknown names are passed over. Raises NotACase.
     """
@@ -62,7 +62,7 @@ def read_case(json: Mapping[str, Any]) -> Case:
 
 
 def verdict_as_json(verdict: Verdict) -> dict[str, Any]:
-    """The verdict with all that it says."""
+    """The verdict with all its parts."""
     return {
         "notify": verdict.notify,
         "rule": verdict.rule,

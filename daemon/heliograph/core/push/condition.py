@@ -1,4 +1,4 @@
-"""What a condition is, whatever its kind."""
+"""What all conditions of push rules have in common, whatever their kind."""
 
 from __future__ import annotations
 
@@ -20,17 +20,17 @@ class Misshapen(Exception):
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Condition:
-    """What one condition asks of an event."""
+    """One condition, ready to be asked about an event."""
 
     kind: str
     json: Mapping[str, Any]
-    """As the homeserver gives it."""
+    """The condition as the homeserver gives it."""
     holds: Test
     seen: Callable[[Subject], Any]
     """The value that `holds` looks at, MISSING if there is none; to explain a verdict."""
     needs: frozenset[Fact] = frozenset()
     can_hold: bool = True
-    """False: unrecognised or misshapen."""
+    """False if its kind is unknown or its shape wrong: then it never holds."""
 
 
 def never(json: Mapping[str, Any]) -> Condition:

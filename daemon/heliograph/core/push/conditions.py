@@ -1,4 +1,4 @@
-"""The kinds of condition in the specification: one function each, which reads it and says what it asks of an event.
+"""The kinds of condition in the specification, with one function each that reads such a condition.
 
 https://spec.matrix.org/v1.17/client-server-api/#conditions-1
 """
@@ -63,7 +63,10 @@ def property_contains(key: str, value: Any, json: Mapping[str, Any]) -> Conditio
 
 
 def has_no_mentions(json: Mapping[str, Any]) -> Condition:
-    """The event says nothing in `m.mentions`, not even an empty object. Rules older than MSC3952 ask this besides."""
+    """The event has no `m.mentions`, not even an empty object.
+
+    Rules older than MSC3952 have this condition besides their own: an event with `m.mentions` says whom it means.
+    """
     key, path = r"content.m\.mentions", ("content", "m.mentions")
     return Condition(
         "no m.mentions",

@@ -1,4 +1,4 @@
-"""What judging needs besides the event: facts of the user and the room, gathered before."""
+"""The facts of the user and the room that judging needs besides the event."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Context:
     creators: frozenset[str] = frozenset()
     room_version: str | None = None
     sender_power_level: int | None = None
-    """Instead of computing it."""
+    """The sender's power level, if it is known otherwise than by `power_levels` and `creators`."""
     related: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
     """The events that this one relates to, whole, by `rel_type`; a reply's by `m.in_reply_to` (MSC3664)."""
     thread_subscribed: bool | None = None

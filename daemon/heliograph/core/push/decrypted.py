@@ -1,4 +1,4 @@
-"""The event as it is judged a second time, after decryption."""
+"""Puts a decrypted event together, as it is judged a second time."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Properties of an event by dot-separated path. Looked up when a rule asks: nothing is flattened that no rule names.
+"""Looks up the properties of an event by dot-separated path, when a rule asks: what no rule names is not flattened.
 
 https://spec.matrix.org/v1.17/appendices/#dot-separated-property-paths
 """
@@ -28,7 +28,7 @@ _PART = re.compile(r"\\[\\.]|[^\\.]+|\\|\.")
 def parse_key(key: str) -> Path:
     r"""Property names of a key. `\.` and `\\` are a dot and a backslash; any other backslash stands for itself.
 
-    Kept, as thousands of rules may name the same key.
+    The results are cached, as thousands of rules may name the same key.
     """
     if "\\" not in key:
         return tuple(key.split("."))

@@ -1,4 +1,4 @@
-"""Power levels: how high a sender stands, and how high one must stand to notify.
+"""Reads power levels: how high a sender stands, and how high a sender must stand to notify.
 
 https://spec.matrix.org/v1.17/client-server-api/#mroompower_levels
 """

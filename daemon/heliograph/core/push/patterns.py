@@ -1,4 +1,4 @@
-"""Globs and whole words, matched in time linear in the text, whatever the pattern.
+"""Matches globs and whole words, in time linear in the text, whatever the pattern.
 
 https://spec.matrix.org/v1.17/appendices/#glob-style-matching: `*` is any run of characters, `?` exactly one, nothing
 else is special. Between the stars of a glob stand segments of fixed length, so the leftmost place of each in turn
@@ -18,7 +18,7 @@ MAX_TEXT = 65_536
 MAX_PATTERN = 1_024
 """Code points of a pattern that is searched for, its runs of stars counted as one."""
 WORK = 800_000
-"""What may be spent on one event. A unit is about the time of one character of a hard search, some 4 ns."""
+"""Units that may be spent on one event. A unit is about the time of one character of a hard search, some 4 ns."""
 
 _WORD_CHARACTERS = frozenset("abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789_")
 _WORD_BYTES = bytes(code if chr(code) in _WORD_CHARACTERS else 32 for code in range(256))
@@ -41,7 +41,12 @@ _STEP = 100
 
 
 class Work:
-    """What is left to spend on one event. When it is overdrawn, whatever costs more does not match."""
+    """What is left to spend on one event. When it is overdrawn, whatever costs more does not match.
+
+    A budget of work, and no clock: so what a hostile event or ruleset leaves nothing for is the same on every machine.
+    `tests/benchmarks` shows what the budget is in time.
+    Test: test_a_hostile_event_still_meets_the_rules_that_cost_nothing.
+    """
 
     __slots__ = ("left",)
 
@@ -55,7 +60,7 @@ class Work:
 
 
 def fold(lowered: str) -> str:
-    """Simple case folding of a text that is in lower case: its final sigma is a sigma, its long s an s."""
+    """Folds the case of a text that is in lower case: its final sigma becomes a sigma, its long s an s."""
     if not lowered.isascii():
         for letter, folded in _FOLDS:
             lowered = lowered.replace(letter, folded)
@@ -102,7 +107,7 @@ class _Segment:
         return cls(len(text), [(match.start(), match.group()) for match in _FIXED.finditer(text)])
 
     def stands_at(self, text: str, at: int) -> bool:
-        """True if the segment is found at this very place, which leaves it room enough."""
+        """True if the text has the segment at this very place. The caller sees to it that there is room for it."""
         return text.startswith(self.piece, at + self.offset) and all(
             text.startswith(piece, at + offset) for offset, piece in self.others
         )

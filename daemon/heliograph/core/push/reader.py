@@ -1,7 +1,7 @@
-"""JSON of GET /pushrules/ or `m.push_rules` -> rules, and what was wrong with it.
+"""Reads rules from the JSON of GET /pushrules/ or `m.push_rules`, and says what is wrong with them.
 
-Homeservers check rules when they are made, so wrong shapes are rare; but a rule may come from anywhere. One that cannot
-be read is left out, one whose condition cannot be read never matches, and each is a problem in words.
+Homeservers check rules when they are made, so wrong shapes are rare; but a rule may come from anywhere. A rule that
+cannot be read is left out, a rule with a condition that cannot be read never matches. Each problem is told in words.
 """
 
 from __future__ import annotations
@@ -19,7 +19,7 @@ from heliograph.core.push.verdict import verdict_of
 
 MAX_RULES = 10_000
 MAX_CONDITIONS = 20_000
-"""Of all rules together."""
+"""Of all rules together; a rule beyond them is left out."""
 MAX_PATTERNS = 500_000
 """Code points of all patterns together, runs of stars counted as one."""
 MAX_PROBLEMS = 20

@@ -22,23 +22,23 @@ class Rule:
     rule_id: str
     enabled: bool
     conditions: tuple[Condition, ...]
-    """Those it has, and those its kind implies (the pattern, the room, the sender)."""
+    """The rule's own, and those that its kind implies (the pattern, the room, the sender)."""
     verdict: Verdict
-    """What it gives when it matches."""
+    """The verdict on events that the rule matches."""
 
     @property
     def is_predefined(self) -> bool:
-        """The server's own ("server-default"), which users can disable but not remove."""
+        """True for a rule of the server's ("server-default"), which users can disable but not remove."""
         return self.rule_id.startswith(".")
 
     @property
     def can_match(self) -> bool:
-        """Enabled, and every condition understood."""
+        """True if the rule is enabled, and every condition of it is understood."""
         return self.enabled and all(condition.can_hold for condition in self.conditions)
 
     @property
     def event_types(self) -> frozenset[str]:
-        """The event types that its conditions name literally: it can match no others. Empty if they name none."""
+        """The event types that the conditions name literally: the rule matches no others. Empty if they name none."""
         for condition in self.conditions:
             json = condition.json
             if json.get("key") != "type" or not condition.can_hold:
@@ -52,7 +52,7 @@ class Rule:
 
     @property
     def is_about_messages(self) -> bool:
-        """One of its conditions looks at what in practice only messages have: a body or a msgtype."""
+        """True if a condition looks at what in practice only messages have: a body or a msgtype."""
         return self.kind == "content" or any(
             condition.kind == "contains_display_name"
             or (condition.kind in ("event_match", "event_property_is") and condition.json.get("key") in _MESSAGE_KEYS)

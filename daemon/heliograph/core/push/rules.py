@@ -1,4 +1,4 @@
-"""The ruleset of a user: which rule, if any, decides on an event.
+"""Finds the rule of a user's ruleset that decides on an event, if there is one.
 
 https://spec.matrix.org/v1.17/client-server-api/#push-rules. The order of the server's arrays is the order in which
 rules are tried; it is never sorted anew. The first enabled rule whose conditions all hold decides, alone.
@@ -23,7 +23,7 @@ MAX_EXTRA_TYPES = 50
 """Event types that rules can add to the filter of /sync, which travels in the request's URL."""
 
 _RULE = 50
-"""Units of work that trying a rule takes, whatever it asks."""
+"""Units of work that trying a rule costs, whatever it asks."""
 _CONDITION = 80
 """Units for each further condition of a rule whose first one holds."""
 _AT_ONCE = 250
@@ -39,11 +39,13 @@ class _Candidates:
     """The rules that events of one type can meet."""
 
     batches: tuple[tuple[_Candidate, ...], ...]
-    """In order, `_AT_ONCE` in each."""
+    """The rules in the order in which they are tried, `_AT_ONCE` in each batch."""
     last: Verdict
-    """What the last one gives if it asks for nothing but the type: also where no work is left to try all."""
+    """The verdict of the last rule, if that asks for nothing but the type; else SILENT. Given also when no work is left
+    to try all rules."""
     cost: int
-    """Units of work that finding them took. Each event pays them, so that the first of a type gets no other answer."""
+    """Units of work that finding these rules took. Each event pays them: the first of its type must get the same answer
+    as those after it."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,14 +61,14 @@ class TracedRule:
 
 
 class Ruleset:
-    """Rules in the order in which they are tried, compiled. Does not change; replace it when the rules do."""
+    """Rules in the order in which they are tried, compiled. Never changes: make another one when the rules change."""
 
     __slots__ = ("_by_type", "_live", "_split", "needs", "problems", "rules")
 
     def __init__(self, rules: tuple[Rule, ...], problems: tuple[str, ...] = ()) -> None:
         self.rules = rules
         self.problems = problems
-        """What could not be read, in words. Such rules are left out or never match."""
+        """What of the rules could not be read, in words. Such rules are left out, or never match."""
         self._live = tuple(_until_unconditional(rules))
         self._split = tuple((*_type_asked(rule), (_other_tests(rule), rule.verdict)) for rule in self._live)
         self.needs: frozenset[Fact] = frozenset().union(
@@ -84,13 +86,13 @@ class Ruleset:
 
     @classmethod
     def predefined(cls, user_id: str) -> Ruleset:
-        """The rules of the specification for a user who has none, for servers that send none."""
+        """The rules of the specification, for a user whose homeserver sends none."""
         return cls.parse(predefined_rules(user_id))
 
     def judge(self, event: Mapping[str, Any], context: Context) -> Verdict:
-        """Whether the event rings. The event is its whole JSON, with `room_id`. The user's own never rings.
+        """The verdict on an event, given as its whole JSON with `room_id`. The user's own events never ring.
 
-        Never raises. Time is bounded (`patterns.WORK`): what a hostile event leaves no time for does not match.
+        Never raises. Work is bounded (`patterns.WORK`): a rule for which a hostile event leaves none does not match.
         """
         if event.get("sender") == context.user_id:
             return SILENT
@@ -115,7 +117,7 @@ class Ruleset:
         return SILENT
 
     def trace(self, event: Mapping[str, Any], context: Context) -> Iterator[TracedRule]:
-        """Every rule as it is tried, up to the one that decides. `judge` gives that one's verdict, or SILENT."""
+        """Every rule as it is tried, up to the one that decides: `judge` gives the verdict of that one, or SILENT."""
         if event.get("sender") == context.user_id:
             return
         subject = Subject(event, context)
@@ -130,13 +132,14 @@ class Ruleset:
             yield TracedRule(rule, has_matched=False, failed=failed, seen=failed.seen(subject))
 
     def event_types(self, base: frozenset[str]) -> frozenset[str] | None:
-        """The timeline event types to ask of /sync, so that nothing is missed that rings; None: all.
+        """Timeline event types to name in the filter of /sync, so that nothing is missed that rings. None: all types.
 
-        `base` is what rings by the predefined rules. Only rules that notify count, for an event that never comes is
+        `base`: those that ring by the predefined rules. Only rules that notify count, for an event that never comes is
         as silent as one that is suppressed. A type that such a rule names literally is added. A rule of the user's own
         that names none might match anything (a room, a sender, a state key), so all types are asked for; unless it
         looks at the body or the msgtype, which messages have, and they are in `base`. That is why keywords widen
         nothing. The predefined rules that name no type look for mentions; the specification puts those into messages.
+        Test: test_needs.py in tests/core/push.
         """
         extra: set[str] = set()
         for rule in self._live:
@@ -164,7 +167,7 @@ class Ruleset:
         return candidates
 
     def _fitting(self, subject: Subject) -> Iterator[_Candidate]:
-        """The rules that do not ask for another type, as far as the work reaches."""
+        """The rules that do not ask for another type than the event's, as far as the work reaches."""
         type_ = subject.lowered("type", ("type",))
         for literal, fits_type, candidate in self._split:
             if literal is not None and literal != type_:
@@ -207,7 +210,7 @@ def _all_hold(tests: Sequence[Test]) -> Test:
 
 
 def _until_certain(candidates: Iterable[_Candidate]) -> Iterator[_Candidate]:
-    """Up to the first that asks for nothing more: those after it are never reached."""
+    """The rules up to the first one that asks for nothing more: those after it are never reached."""
     for candidate in candidates:
         yield candidate
         if not candidate[0]:

@@ -1,4 +1,4 @@
-"""Conditions and actions as people write them on a command line.
+"""Reads conditions and actions as people write them on a command line.
 
 type=m.room.message                              event_match: a pattern with * and ?; words of content.body
 content.x==true                                  event_property_is: a string, integer, true, false or null
@@ -25,7 +25,7 @@ _SHOWN = 200
 
 
 def read_condition(text: str) -> Json:
-    """The condition as JSON. Raises Refusal if it is none, or one that never holds."""
+    """The condition as JSON. Raises Refusal if the text is no condition, or one that never holds."""
     condition = _condition(text.strip())
     rule = {"rule_id": "new", "actions": [], "conditions": [condition]}
     ruleset = Ruleset.parse({"override": [rule]})
@@ -82,7 +82,7 @@ def _object(text: str) -> Json:
 
 
 def _value(text: str) -> Any:
-    """JSON where it is; any other text stands for itself."""
+    """The value that the text is as JSON; text that is no JSON stands for itself."""
     try:
         return json.loads(text)
     except (ValueError, RecursionError):

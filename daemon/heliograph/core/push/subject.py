@@ -1,4 +1,4 @@
-"""The event under judgement, and what was read of it so far."""
+"""The event under judgement, and what was read of its properties so far."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ class Subject:
         self._words: frozenset[bytes] | None = None
         self._related: dict[str, Subject | None] = {}
         self.says_name: bool | None = None
-        """Whether the body has the user's display name, once that was sought."""
+        """Whether the body has the user's display name. None: nobody has looked yet."""
         self._sender_level: float | Missed | None = _MISSED
 
     def value(self, key: str, path: Path) -> Any:
@@ -53,7 +53,7 @@ class Subject:
         return value_at(self.event, path) if self.work.spend(200 + 15 * len(path)) else MISSING
 
     def lowered(self, key: str, path: Path) -> str | None:
-        """The property in lower case if it is a string; of a very long one, its beginning."""
+        """The property in lower case if it is a string, else None. Of a very long string only the beginning."""
         texts = self._lowered
         if key in texts:
             return texts[key]
@@ -70,7 +70,7 @@ class Subject:
         return text
 
     def folded(self, key: str, path: Path) -> str | None:
-        """The property as globs want it (`patterns.fold`)."""
+        """The property in folded case, as globs are sought in (`patterns.fold`)."""
         texts = self._folded
         if key in texts:
             return texts[key]
@@ -96,7 +96,7 @@ class Subject:
         return self._sender_level
 
     def related(self, rel_type: str) -> Subject | None:
-        """The event that this one so relates to, if the context has it."""
+        """The event to which this one has a relation of this type, if the context has that event."""
         if rel_type not in self._related:
             event = self.context.related.get(rel_type)
             known = event is not None and isinstance(event, Mapping)
@@ -105,7 +105,7 @@ class Subject:
 
 
 class Missed:
-    """Not computed yet, where None is an answer."""
+    """Stands for a value that was not computed yet, since None is an answer."""
 
 
 _MISSED = Missed()

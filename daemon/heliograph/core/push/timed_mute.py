@@ -1,4 +1,7 @@
-"""Muting a room for a time: the push rule that does it, and what takes back exactly that and nothing else."""
+"""Mutes a room for a time: the push rule that does so, and what takes back exactly that rule and nothing else.
+
+The mute is on disk before its rule is made: killed in between, a room is mute for too short a time, never for ever.
+"""
 
 from __future__ import annotations
 
@@ -11,22 +14,23 @@ from heliograph.core.push.changes import Delete, Put, RuleChange, SetEnabled, mu
 
 @dataclass(frozen=True, slots=True)
 class TimedMute:
-    """A room is mute until then, by this override rule."""
+    """A room that is mute until some time, by an override rule."""
 
     room_id: RoomId
     rule_id: str
     until_ms: int
     """Milliseconds since 1970."""
     was_there: bool = False
-    """The rule was there before, switched off."""
+    """The rule was there before, switched off. So at the end it is switched off again, and not removed."""
 
 
 def begin_mute(
     rules: Json, room_id: RoomId, until_ms: int | None, running: TimedMute | None
 ) -> tuple[list[RuleChange], TimedMute | None]:
-    """What makes the room mute, and what is to be taken back at that time (None: nothing, it is mute for ever).
+    """What makes the room mute, and the mute that ends at `until_ms` (milliseconds since 1970; None: never).
 
-    A room that is mute already, other than for a time by us (`running`), stays so for ever.
+    `running`: the mute for a time that the room has already, by us. A room that is mute otherwise stays so for ever:
+    then no mute is returned.
     """
     changes = mute_room(rules, room_id)
     if until_ms is None:
@@ -40,7 +44,8 @@ def begin_mute(
 
 
 def end_mute(rules: Json, mute: TimedMute) -> list[RuleChange]:
-    """What takes it back. Nothing if the user, by whatever client, did so or made something else of the rule."""
+    """What takes the mute back. Nothing if the user, by whatever client, did so or made something else of the rule.
+    Test: test_what_the_user_changed_meanwhile_is_left_alone."""
     for rule in room_mutes(rules, mute.room_id):
         if rule["rule_id"] == mute.rule_id and rule.get("enabled", True) is True:
             off = SetEnabled("override", mute.rule_id, enabled=False)

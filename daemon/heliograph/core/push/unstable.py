@@ -1,4 +1,4 @@
-"""The kinds of condition that are only proposed, under their unstable names, as some homeservers offer them."""
+"""The kinds of condition that are only proposed, under their unstable names: some homeservers offer them."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from heliograph.core.push.flatten import MISSING, parse_key
 from heliograph.core.push.subject import Subject
 
 _LOOK = 100
-"""Units of work that a condition takes which looks at several properties."""
+"""Units of work that a condition costs which looks at several properties."""
 
 # MSC3931: features of room versions. Only this experimental version has one.
 _FEATURES: Mapping[str, frozenset[str]] = MappingProxyType(
@@ -55,7 +55,7 @@ def _thread_subscription(json: Mapping[str, Any]) -> Condition:
 
 
 def _related_event_match(json: Mapping[str, Any]) -> Condition:
-    """MSC3664. Without a key any event so related will do; a key without a pattern never matches."""
+    """MSC3664. Without a key any event with such a relation will do; a key without a pattern never matches."""
     rel_type = string_of(json, "rel_type")
     with_fallbacks = json.get("include_fallbacks") is True
     key = key_of(json) if json.get("key") is not None else None

@@ -1,4 +1,4 @@
-"""What came of judging: the actions of the rule that matched, and what they mean.
+"""The verdict on an event: the actions of the rule that matched, and what they mean.
 
 https://spec.matrix.org/v1.17/client-server-api/#actions
 """
@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 MAX_ACTIONS = 100
-"""Actions of a rule that are looked at."""
+"""Actions of one rule that are looked at; further ones are passed over."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -32,7 +32,7 @@ SILENT = Verdict(notify=False)
 
 
 def verdict_of(actions: Any, rule: str | None = None) -> Verdict:
-    """Read actions as a rule or a homeserver gives them. Never raises: what is not an action is left out.
+    """Reads actions as a rule or a homeserver gives them. Never raises: what is not an action is left out.
 
     Of a tweak that is set twice the last holds. `highlight` without a value, or with null, is true.
     """

@@ -1,4 +1,4 @@
-"""A push rule in a sentence: when it matches, and what happens then. One line each, whatever strangers wrote."""
+"""Puts a push rule into a sentence: when it matches, and what happens then. One line, whatever strangers wrote."""
 
 from __future__ import annotations
 
@@ -35,7 +35,7 @@ _ROOM = 60
 
 @dataclass(frozen=True, slots=True)
 class Names:
-    """Who is asking, and what the rooms are called that rules name by their ids."""
+    """Who is asking, and the names of the rooms that rules name by their ids."""
 
     me: str = ""
     rooms: Mapping[str, str] = field(default_factory=dict)
@@ -50,14 +50,17 @@ class Names:
 
 
 def word_rule(rule: Rule, names: Names) -> str:
-    """When it matches and what happens then, whether it is enabled or not."""
+    """The rule in a sentence, whether it is enabled or not."""
     clauses = [clause for condition in rule.conditions if (clause := word_condition(condition, names))]
     when = f"When {' and '.join(clauses)}" if rule.conditions else "Always"
     return f"{when}: {word_verdict(rule.verdict)}."
 
 
 def find_trouble(rule: Rule, decider: Rule | None) -> str | None:
-    """Why an enabled rule decides nothing. `decider`: a rule tried before it that matches everything."""
+    """Why an enabled rule decides nothing. None if it can decide something, or is not enabled.
+
+    `decider`: a rule that is tried before this one and matches everything.
+    """
     if not rule.enabled:
         return None
     if decider is not None:
@@ -66,7 +69,7 @@ def find_trouble(rule: Rule, decider: Rule | None) -> str | None:
 
 
 def word_verdict(verdict: Verdict) -> str:
-    """What happens: `notify`, and how loudly."""
+    """What the verdict comes to: stay silent or notify, and how loudly."""
     if not verdict.notify:
         return "stay silent"
     how = []
@@ -78,7 +81,7 @@ def word_verdict(verdict: Verdict) -> str:
 
 
 def word_condition(condition: Condition, names: Names) -> str:
-    """What it asks, as a clause."""
+    """What the condition asks, as a clause."""
     if not condition.can_hold:
         return f"a condition holds that never does ({_plain(_compact(condition.json))})"
     return _CLAUSES[condition.kind](condition.json, names)

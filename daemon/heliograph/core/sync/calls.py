@@ -1,4 +1,4 @@
-"""Calls: how long they ring, and what ends that. Calls of two (m.call.*), and MatrixRTC's (MSC3401, MSC4075, MSC4310).
+"""How long calls ring, and what ends that: calls of two (m.call.*), and MatrixRTC's (MSC3401, MSC4075, MSC4310).
 
 https://spec.matrix.org/v1.18/client-server-api/#voice-over-ip
 """
@@ -22,7 +22,7 @@ ENDING_TYPES = frozenset({*_TAKEN, "m.call.hangup", *_DECLINES, *_MEMBERSHIPS})
 
 _USUAL_MS = 60_000
 _LONGEST_MS = 300_000
-"""However long its caller wants it to ring."""
+"""The longest time that a call rings, whatever its caller wants."""
 
 
 class Ending(Enum):
@@ -33,7 +33,7 @@ class Ending(Enum):
 
 
 def ending_of(event: Event, call: Delivery, me: str) -> Ending | None:
-    """What this event, later than the call and in its room, means for it. None: it rings on."""
+    """What ended the ringing of `call`, by a later event in its room. None: the call rings on."""
     if call.content is None or call.content.category is not Category.CALL:
         return None
     is_mine, is_callers = event.sender == me, event.sender == call.sender
@@ -52,15 +52,17 @@ def ending_of(event: Event, call: Delivery, me: str) -> Ending | None:
 
 
 def _takes_part(event: Event) -> bool:
-    """Whether the sender's device is in the call now. What remains of one that left is empty."""
+    """Returns True if the sender's device is in the call now. The state event of a device that left is empty."""
     memberships = event.content.get("memberships")
     return bool(memberships) if isinstance(memberships, list) else bool(event.content)
 
 
 def rings_until(event: Event, now_ms: int, *, is_late: bool) -> int | None:
-    """When this call stops to ring by itself, in ms since 1970. None: it does no longer.
+    """When this call stops to ring by itself, in ms since 1970. None: it is too old to ring at all, and was missed.
 
-    `is_late`: the event came before and could be read only now, so that what the homeserver told of its age is old.
+    A call's age is what the homeserver tells (`unsigned.age`). `is_late`: the event came earlier and can be read only
+    now, so the age that the homeserver told then is worth nothing, and the sender's clock is all there is.
+    Test: test_a_call_that_could_be_read_late_rings_if_it_was_sent_lately.
     """
     unsigned = event.raw.get("unsigned")
     age = unsigned.get("age") if isinstance(unsigned, dict) else None
@@ -73,7 +75,7 @@ def rings_until(event: Event, now_ms: int, *, is_late: bool) -> int | None:
 
 
 def miss(content: Content) -> Content:
-    """What is said of a call that rang in vain: it does not insist any more."""
+    """What a notification says of a call that rang in vain: it is a message from then on, which insists on nothing."""
     return replace(
         content,
         text=MISSED,

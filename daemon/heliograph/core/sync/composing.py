@@ -27,8 +27,8 @@ class Composer:
     def compose(self, event: Event, verdict: Verdict, facts: RoomFacts) -> Content:
         """What the notification of this event says, by the verdict as loudly as that wants it.
 
-        What privacy does not show is not kept either, so it is cut here, before anything is committed. A lock of the
-        session only changes what is shown of what is kept.
+        What privacy does not show is not kept either, so it is cut here, before anything is committed. Names are kept,
+        since quiet and the inbox go by them. A lock of the session only changes what is shown of what is kept.
         Test: test_what_is_not_shown_is_not_kept_and_its_thread_is_not_asked_for.
         """
         content = self._compose_invite(event, facts) if is_invite_id(event.event_id) else self._tell(event, facts)

@@ -1,4 +1,4 @@
-"""Invites, which /sync tells as stripped state: no event, no id, and no time of their own."""
+"""Turns invites into events: /sync tells them as stripped state, without an event id and a time."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ _INVITE = "invite"
 
 
 def is_invite(event: Event, me: str) -> bool:
-    """Whether the event invites the user."""
+    """Returns True if the event invites the user."""
     return event.type == "m.room.member" and event.state_key == me and event.content.get("membership") == "invite"
 
 
 def is_invite_id(event_id: EventKey) -> bool:
-    """Whether it is one of `invite_id`'s, and not the homeserver's."""
+    """Returns True if `invite_id` made this id, and not a homeserver."""
     return event_id.startswith(f"{_INVITE}:")
 
 
 def invite_id(record: RoomRecord) -> OwnKey:
-    """The id of the room's latest invite; a second one after the first was declined has another."""
+    """The id of the room's latest invite. After that was declined, a second invite has another id, so it rings."""
     return own_key(_INVITE, f"{record.facts.room_id}:{record.invite_serial}")
 
 

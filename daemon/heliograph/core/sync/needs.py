@@ -1,4 +1,4 @@
-"""What has to be asked of the ledger and the homeserver before a sync can be planned, and what a plan still lacks."""
+"""Says what to ask of the ledger and the homeserver before a sync can be planned, and what a plan still lacks."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heliograph.core.sync.situation import Situation
 def touched_rooms(
     sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterable[Event] = ()
 ) -> frozenset[RoomId]:
-    """Rooms whose records a plan needs."""
+    """Rooms whose records a plan of this sync needs."""
     rooms = {room.room_id for room in sync.joined} | {room.room_id for room in sync.invited} | set(sync.left)
     rooms.update(event.room_id for event in late)
     rooms.update(item.event.room_id for item in (*sync.notifications, *filled) if isinstance(item, ServerNotification))
@@ -26,8 +26,11 @@ def touched_rooms(
 def rooms_changing_deliveries(
     sync: Sync, rooms: Mapping[RoomId, RoomRecord], late: Iterable[Event] = ()
 ) -> frozenset[RoomId]:
-    """Rooms whose open deliveries a plan needs: something was read, edited, decrypted, joined or left there, or an
-    invite was listed before the room was told of."""
+    """Rooms whose open deliveries a plan of this sync needs.
+
+    In them something was read, edited, decrypted, joined or left, a call may have ended, or an invite was listed before
+    a sync told of the room.
+    """
     return frozenset(sync.left).union(
         (event.room_id for event in late),
         (room.room_id for room in sync.invited if _is_invited(rooms.get(room.room_id))),
@@ -50,7 +53,7 @@ def _is_invited(record: RoomRecord | None) -> bool:
 
 
 def senders(sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterable[Event] = ()) -> frozenset[UserId]:
-    """Members whose display names a plan may need."""
+    """Members whose display names a plan of this sync may need."""
     users = {event.sender for room in sync.joined for event in room.timeline if isinstance(event, Event)}
     users.update(event.sender for event in late)
     users.update(item.event.sender for item in (*sync.notifications, *filled) if isinstance(item, ServerNotification))
@@ -58,7 +61,7 @@ def senders(sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterabl
 
 
 def marked_events(sync: Sync) -> frozenset[EventId]:
-    """Events that receipts and read markers name, and those they may cover in this very sync."""
+    """Events that the receipts and read markers in this sync name."""
     marked: set[EventId] = set()
     for room in sync.joined:
         marked.update(receipt.event_id for receipt in room.receipts)
@@ -68,7 +71,7 @@ def marked_events(sync: Sync) -> frozenset[EventId]:
 
 
 def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[RoomId]:
-    """Rooms in which something may ring but which were never asked about."""
+    """Rooms in which something may ring, and whose facts nobody has asked for yet."""
     wanting = {room.room_id for room in sync.joined if any(_may_ring(event, situation.me) for event in room.timeline)}
     wanting.update(event.room_id for event in situation.late)
     wanting.update(
@@ -84,7 +87,7 @@ def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[RoomId]:
 
 
 def missing_names(plan: Plan, rooms: Mapping[RoomId, RoomRecord]) -> frozenset[tuple[RoomId, UserId]]:
-    """(room id, user id) of senders that ring in this plan and whose names nobody told yet.
+    """(room id, user id) of senders whose events ring in this plan, and whose display names are not known yet.
 
     Without those who invite: homeservers tell of no member of a room that the user is not in.
     """
@@ -114,7 +117,10 @@ def unnamed_threads(plan: Plan) -> frozenset[tuple[RoomId, EventId]]:
 
 
 def joined_at(room: JoinedRoom, me: str) -> int | None:
-    """Where in this timeline the user joined the room; None if they were in it all along."""
+    """Index of the timeline's event with which the user joined the room; None if the user was in it all along.
+
+    A change of the user's own name is a join event, too: `prev_content` tells it apart.
+    """
     for index, event in enumerate(room.timeline):
         if isinstance(event, Event) and event.type == "m.room.member" and event.state_key == me:
             unsigned = event.raw.get("unsigned")

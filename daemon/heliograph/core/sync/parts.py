@@ -1,4 +1,4 @@
-"""A plan in parts, each of which the ledger can keep alone: so that what cannot be kept is given up alone."""
+"""Splits a plan into parts that the ledger can commit one by one, so that what cannot be kept is given up alone."""
 
 from __future__ import annotations
 
@@ -15,29 +15,29 @@ class Part:
     """One event, change, room or piece of account data."""
 
     what: str
-    """In a few words, for the log."""
+    """Names the part in a few words, for the log."""
     plan: Plan
-    """Leaves the sync token where it is."""
+    """The part as a plan, which leaves the sync token where it is."""
 
     @property
     def event_id(self) -> EventKey | None:
-        """Of an event that is looked at for the first time."""
+        """The event that the part is about, if it is judged for the first time; else None."""
         ids = [each.event_id for each in self.plan.judged] + [each.event_id for each in self.plan.deliveries]
         return ids[0] if ids and not self.plan.rejudged else None
 
     def given_up(self) -> Plan:
-        """What to keep in its place: that the event was judged, and why it does not ring."""
+        """What to keep in the part's place: that its event was judged, and why it does not ring."""
         judged = (replace(each, decision=Decision.MALFORMED, reason=UNKEPT) for each in self.plan.judged)
         return Plan(None, judged=tuple(judged))
 
 
 def split(plan: Plan) -> list[Part]:
-    """In the order in which they are to be kept."""
+    """All parts of the plan, in the order in which the ledger must take them."""
     return [*_events(plan), *_changes(plan), *_account_data(plan.account_data)]
 
 
 def join(parts: Sequence[Part], next_batch: str | None) -> Plan:
-    """All of these as one plan."""
+    """The parts as one plan with this token; None: the token stays."""
     data = AccountData()
     for part in parts:
         data = _merge(data, part.plan.account_data)
@@ -56,7 +56,7 @@ def join(parts: Sequence[Part], next_batch: str | None) -> Plan:
 
 
 def _events(plan: Plan) -> Iterator[Part]:
-    """Each with what it brings to the screen, in the order in which they are placed."""
+    """Each judgement with its deliveries: a judgement alone would keep the event from ever ringing."""
     deliveries: dict[EventKey, list[Delivery]] = {}
     for delivery in plan.deliveries:
         deliveries.setdefault(delivery.event_id, []).append(delivery)
@@ -71,7 +71,7 @@ def _events(plan: Plan) -> Iterator[Part]:
 
 
 def _once(judged: Sequence[Judged]) -> Sequence[Judged]:
-    """The first judgement of each event, which is the one that counts."""
+    """The first judgement of each event: that is the one that counts."""
     return list({each.event_id: each for each in reversed(judged)}.values())[::-1]
 
 

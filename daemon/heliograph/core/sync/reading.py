@@ -1,4 +1,4 @@
-"""What the user has read on another device: which deliveries their receipts and read markers cover."""
+"""Tells what the user has read on another device, by their receipts and read markers."""
 
 from __future__ import annotations
 
@@ -12,11 +12,12 @@ READ = "read elsewhere"
 """Why a delivery is taken back, or an event is silent, that the user has read on another device."""
 
 Order = tuple[int, int]
-"""Sorts events of a room as the homeserver does: known ones by the ledger's position, then this sync's by place."""
+"""Sorts events of a room as the homeserver does: (0, the ledger's position) of those known before, then
+(1, place in the timeline) of this sync's."""
 
 
 class Readable(Protocol):
-    """A delivery, or one that would be."""
+    """A delivery, or an event that may become one."""
 
     @property
     def event_id(self) -> EventKey: ...
@@ -29,8 +30,10 @@ def read_elsewhere(
 ) -> frozenset[EventKey]:
     """Event ids among `candidates` that the receipts and the read marker in `room` cover.
 
-    A marker at an event we never saw (a reaction, an old message) cannot be compared; then the server's own count
-    decides: nothing unread means all read. The count alone is no evidence, since some servers never count.
+    A marker at an event we never saw (a reaction, an old message) cannot be compared with the others. Then the server's
+    unread count decides: 0 means that all is read. Without a marker a count of 0 proves nothing, since some servers
+    never count.
+    Tests: test_a_count_of_zero_makes_a_marker_at_an_unknown_event_cover_all, test_a_count_of_zero_alone_proves_nothing.
     """
     markers = list(room.receipts)
     if room.fully_read is not None:
@@ -45,9 +48,12 @@ def read_elsewhere(
 
 
 def in_order(judged: Iterable[EventKey], rooms: Iterable[JoinedRoom]) -> list[EventKey]:
-    """The ids of `judged`, so that within a room they stand as in its timeline. The rest keeps its order.
+    """The ids of `judged`, sorted so that those of one timeline stand as in it. The others keep their order.
 
-    A list of what rings, judged first, leaves out what stands between: a receipt there must not read what is below it.
+    A list of notifications is judged before the timelines, and leaves out what stands between its events. The ledger
+    gives positions in the order of this list, so a receipt at an event between them would otherwise cover what is
+    below it.
+    Test: test_what_is_listed_is_placed_below_what_stands_above_it_and_is_not_listed.
     """
     known = dict.fromkeys(judged)
     timelines: dict[EventKey, Iterator[EventKey]] = {}

@@ -1,4 +1,4 @@
-"""What was known before a sync."""
+"""What is known before a sync is planned."""
 
 from __future__ import annotations
 
@@ -15,19 +15,19 @@ from heliograph.core.record import AccountState, Delivery, LockedEvent, RoomReco
 
 
 class Mode(Enum):
-    """Who says what rings."""
+    """Who decides what rings."""
 
     DIRECT = "direct"
-    """The server, by `notifications` in /sync (MSC3361)."""
+    """The homeserver, by `notifications` in /sync (MSC3361)."""
     LOCAL = "local"
-    """We, by the push rules."""
+    """We do, by the push rules."""
     BOTH = "both"
-    """What either says rings: for a sync of which the server's list may leave something out."""
+    """Either: an event rings if one of the two lets it ring. For a sync in whose list something may be missing."""
 
 
 @dataclass(frozen=True, slots=True)
 class Situation:
-    """All that a plan may depend on besides the sync itself, gathered before."""
+    """All that a plan may depend on besides the sync itself. The planner of the loop gathers it before."""
 
     me: str
     mode: Mode
@@ -36,23 +36,24 @@ class Situation:
     rooms: Mapping[RoomId, RoomRecord] = field(default_factory=dict)
     """Records of the rooms that the sync touches."""
     fresh_rooms: frozenset[RoomId] = frozenset()
-    """Those whose facts or names were asked for just now: to be kept, whatever the sync says of them."""
+    """Rooms whose facts or names were asked for just now: the plan must keep their records, even if the sync changes
+    nothing in them."""
     open_deliveries: Sequence[Delivery] = ()
-    """PENDING and SHOWN deliveries of `rooms_changing_deliveries`, in order of position."""
+    """Unread deliveries of `needs.rooms_changing_deliveries`, in order of position."""
     positions: Mapping[EventKey, int] = field(default_factory=dict)
-    """The ledger's positions of events that receipts name."""
+    """The ledger's positions of events that receipts and read markers name."""
     filled: Sequence[ServerNotification] = ()
-    """What GET /notifications told of a gap in a timeline."""
+    """What GET /notifications lists of the gaps in timelines."""
     clear: Mapping[EventKey, Clear] = field(default_factory=dict)
-    """By event id: the events that were decrypted. They stand in the sync, in `filled` and in `late` as decrypted."""
+    """By event id: the events that were decrypted. In the sync, in `filled` and in `late` they stand decrypted."""
     locked: Mapping[EventKey, Locked] = field(default_factory=dict)
-    """By event id: the encrypted events that could not be."""
+    """By event id: the encrypted events that could not be decrypted."""
     late: Sequence[Event] = ()
     """Events of earlier syncs whose keys came now, decrypted."""
     hopeless: Sequence[EventKey] = ()
-    """Ids of such events that cannot be read in spite of their keys."""
+    """Ids of events of earlier syncs that cannot be read in spite of their keys."""
     waiting: Sequence[LockedEvent] = ()
-    """Events of `rooms_changing_deliveries` that are kept until their keys come."""
+    """Events of `needs.rooms_changing_deliveries` that are kept until their keys come."""
     threads: Mapping[EventId, str] = field(default_factory=dict)
     """By the event id of its root: what a thread is about."""
     privacy: Privacy = SHOW_ALL

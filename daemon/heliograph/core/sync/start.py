@@ -1,4 +1,4 @@
-"""The first sync of an account: what was unread before is one summary, never a flood."""
+"""Plans the first sync of an account: all that was unread before becomes one summary, never a flood."""
 
 from __future__ import annotations
 
@@ -20,9 +20,10 @@ def first_plan(
     *,
     has_more: bool,
 ) -> Plan:
-    """Starts at this sync's token. `before` is what GET /notifications told, newest first; `has_more` beyond it.
+    """The plan of the first sync ever: from its token on, events ring one by one.
 
-    `invites` are rooms with an open invite, besides those that the sync told.
+    `before`: what GET /notifications lists, newest first; `has_more`: the list goes on beyond it. `invites`: rooms with
+    an open invite, besides those that the sync names.
     """
     unread = [item for item in before if not item.is_read and item.event.state_key is None]
     invited = {room.room_id for room in sync.invited}.union(invites)
@@ -47,7 +48,7 @@ def first_plan(
 
 
 def anew_plan(next_batch: str) -> Plan:
-    """Starts anew where the homeserver no longer knows our token and cannot list what was missed."""
+    """The plan that starts anew after the homeserver forgot our token, and cannot list what was missed."""
     return replace(
         _summary(next_batch, "The homeserver lost track of this device: some messages may have arrived unseen"),
         judged=(_judged_summary(next_batch),),

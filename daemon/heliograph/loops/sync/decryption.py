@@ -1,4 +1,4 @@
-"""Encrypted events become what they say, before they are judged; those that cannot yet, say why."""
+"""Decrypts the encrypted events of a sync before they are judged, and says why some cannot be read."""
 
 from __future__ import annotations
 
@@ -28,24 +28,27 @@ class Opened:
     sync: Sync
     filled: tuple[ServerNotification, ...] = ()
     clear: dict[EventKey, Clear] = field(default_factory=dict)
-    """By event id: those that were."""
+    """By event id: those that were decrypted."""
     locked: dict[EventKey, Locked] = field(default_factory=dict)
-    """By event id: those that could not be."""
+    """By event id: those that could not be decrypted."""
     late: tuple[Event, ...] = ()
     """Events of earlier syncs, decrypted now."""
     hopeless: tuple[EventKey, ...] = ()
-    """Ids of such events that no key will open."""
+    """Ids of events of earlier syncs that no key will open."""
 
 
 class Decrypter:
-    """Decrypts for one account."""
+    """Decrypts for one account. `on_progress` is called between two transactions: a large sync takes seconds."""
 
     def __init__(self, encryption: Encryption, on_progress: Callable[[], None]) -> None:
         self._encryption = encryption
         self._on_progress = on_progress
 
     async def open(self, opened: Opened) -> Opened:
-        """The same, with what is still encrypted in it decrypted where that can be. Raises StorageError."""
+        """The same sync, with its encrypted events decrypted where their keys are here. Raises StorageError.
+
+        Called twice for one sync: filling its gaps may bring further encrypted events. None is tried twice.
+        """
         tried = opened.clear.keys() | opened.locked.keys()
         sealed = {
             event.event_id: event
@@ -80,7 +83,7 @@ class Decrypter:
         )
 
     async def open_late(self, opened: Opened, kept: Sequence[LockedEvent]) -> Opened:
-        """The same, with those of the kept events that can be read now. Raises StorageError."""
+        """The same sync, with those of the kept events (of earlier syncs) that can be read now. Raises StorageError."""
         if not kept:
             return opened
         clear, locked = await self._decrypt([each.event for each in kept])
@@ -92,7 +95,7 @@ class Decrypter:
         )
 
     async def read(self, event: Event) -> Event | None:
-        """The event as it reads; None if it cannot be read. Raises StorageError."""
+        """The event with its decrypted type and content; None if it cannot be read. Raises StorageError."""
         if event.type != "m.room.encrypted":
             return event
         clear, _ = await self._decrypt([event])
@@ -112,7 +115,8 @@ class Decrypter:
         return clear, locked
 
     async def _decrypt_part(self, part: Sequence[Event], tries: int = 1) -> list[Clear | Locked]:
-        """One that finds a fault of ours is tried alone a few times, and then counts as one that no key opens."""
+        """What became of each event. An event in which a fault of ours shows is tried alone, `TRIES` times, and then
+        counts as one that no key opens."""
         try:
             return [_readable(*each) for each in zip(part, await self._encryption.decrypt(part), strict=True)]
         except HeliographError:
@@ -135,7 +139,8 @@ def _with_timeline(room: JoinedRoom, timeline: tuple[Event | Malformed, ...]) ->
 
 
 def _readable(event: Event, what: Clear | Locked) -> Clear | Locked:
-    """The same. Raises what `_as_read` would."""
+    """The same outcome. Raises what `_as_read` would raise: the payload is a stranger's, and a fault in reading it must
+    show here, where each event can be tried alone."""
     if isinstance(what, Clear):
         _as_read(event, what)
     return what

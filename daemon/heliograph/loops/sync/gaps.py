@@ -1,7 +1,8 @@
-"""What a sync left out: timelines cut short, and absences of which the server forgot our place.
+"""Asks for what a sync left out: the events before a timeline that was cut short, or since a token that was forgotten.
 
-GET /notifications from the top until an event that we know; where the server has none, or the list does not reach
-back to one, /messages back to the last sync. Source: Client-Server API, "Syncing events backwards".
+GET /notifications is read from the top down to an event that we know. Where the server has no such list, or the list
+does not reach back to a known event, /messages is read back to the last sync.
+Source: Client-Server API, "Syncing events backwards".
 """
 
 from __future__ import annotations
@@ -22,12 +23,14 @@ from heliograph.ports.ledger import Ledger
 log = logging.getLogger(__name__)
 
 PAGE = 200
+"""Notifications in one request."""
 MAX_PAGES = 25
 MESSAGES_PAGE = 100
 MAX_MESSAGES_PAGES = 10
 TRIES = 3
+"""How often a sync is held back for a gap that cannot be filled; then it is taken with the gap."""
 CLOCK_SLACK_MS = 3_600_000
-"""How far the homeserver's clock may be from ours before a list is read further than needed, or not far enough."""
+"""How far the homeserver's clock may be from ours. A larger difference has a list read too far, or not far enough."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -36,17 +39,23 @@ class _Listing:
 
     unknown: tuple[ServerNotification, ...]
     reaches: int | None
-    """When the newest event that we know arrived, by the server's clock, or the oldest that was read, where there were
-    too many; None: the list ends before."""
+    """The newest event that we know arrived then, by the server's clock in ms; if too many were missed, the oldest that
+    was read. None: the list ended before it came to an event that we know."""
 
     def since(self, ms: int) -> tuple[ServerNotification, ...]:
-        """Oldest first. What arrived later than an event that we know was missed, whatever our clock said then."""
+        """The notifications that were missed since `ms`, oldest first.
+
+        What arrived after an event that we know was missed in any case, even if our clock was wrong then.
+        """
         oldest = ms if self.reaches is None else min(ms, self.reaches)
         return tuple(sorted((item for item in self.unknown if item.ts >= oldest), key=lambda item: item.ts))
 
 
 class GapFiller:
-    """Fills gaps for one account. A gap that cannot be filled holds the sync back a few times, then is let go."""
+    """Fills gaps for one account.
+
+    `on_progress` is called after each page. `on_trouble` shows a notice of our own: its title, and what to do.
+    """
 
     def __init__(
         self,
@@ -62,15 +71,16 @@ class GapFiller:
         self._can_list = True
         self._failures = 0
         self._is_told = False
-        """Of gaps that stay open, the first of several in a row is told."""
+        """The user was told of a gap that stays open, and no gap was filled since."""
 
     async def fill(
         self, sync: Sync, account: AccountState, event_types: frozenset[str] | None
     ) -> tuple[Sync, tuple[ServerNotification, ...]]:
-        """The sync, with what /messages adds to it, and what GET /notifications tells of its gaps.
+        """The sync with the events that /messages adds to it, and what GET /notifications lists of its gaps.
 
-        `event_types` are those that the sync asked for.
-        Raises Unreachable and RateLimited as long as another try may help.
+        `event_types`: those that the sync asked for; None: all.
+        Raises Unreachable and RateLimited up to `TRIES` times in a row, since another try may help; then the sync comes
+        back with its gaps.
         """
         limited = {room.room_id for room in sync.joined if room.limited and not _is_new(room, self._homeserver.user_id)}
         if not limited:
@@ -90,9 +100,11 @@ class GapFiller:
         return filled
 
     async def list_missed(self, account: AccountState) -> tuple[ServerNotification, ...] | None:
-        """All notifications since the last event that we know, or else since the last sync by our clock; oldest first.
+        """All notifications since the last event that we know, oldest first; if the list has no such event, since the
+        last sync by our clock.
 
-        None where the server cannot list them, or lists only what seems to be older.
+        None if the server cannot list them, or if all that it lists seems to be older than the last sync, which proves
+        nothing. Raises Unreachable and RateLimited.
         """
         listing = await self._list_soundly(account)
         if listing is None:
@@ -102,7 +114,7 @@ class GapFiller:
         return missed if is_certain else None
 
     async def _list(self, account: AccountState) -> _Listing | None:
-        """None where the server has no such list."""
+        """None if the server has no such list."""
         if not self._can_list:
             return None
         unknown: list[ServerNotification] = []
@@ -152,7 +164,7 @@ class GapFiller:
             return None
 
     async def _list_soundly(self, account: AccountState) -> _Listing | None:
-        """None also where the list finds a fault of ours."""
+        """None also if reading the list fails by a fault of ours."""
         try:
             return await self._list(account)
         except HeliographError:
@@ -162,7 +174,7 @@ class GapFiller:
             return None
 
     async def _fill_room(self, room: JoinedRoom, until: str | None, event_types: frozenset[str] | None) -> JoinedRoom:
-        """The room as it is where its gap finds a fault of ours: the other rooms' are filled all the same."""
+        """The room with its gap filled. A fault of ours leaves the gap open, in this room alone."""
         try:
             return await self._page_back(room, until, event_types)
         except HeliographError:
@@ -203,5 +215,5 @@ class GapFiller:
 
 
 def _is_new(room: JoinedRoom, me: str) -> bool:
-    """The user joined within this timeline: what lies before it was never theirs to miss."""
+    """Returns True if the user joined within this timeline: what lies before it was never theirs to miss."""
     return joined_at(room, me) is not None

@@ -1,4 +1,8 @@
-"""What a plan needs besides the sync itself: room facts and display names, asked for once and kept in the ledger."""
+"""Asks the homeserver for the room facts and display names that a plan needs, and the ledger does not have yet.
+
+Each is asked for once: the planner keeps the answers in the ledger, and state events keep them current.
+Test: test_the_facts_of_a_room_are_asked_for_once.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +28,7 @@ MAX_NAMES = 50
 
 
 class FactGatherer:
-    """Asks the homeserver for facts that the ledger lacks."""
+    """Asks for one account. `on_progress` is called after each request."""
 
     def __init__(self, homeserver: Homeserver, on_progress: Callable[[], None]) -> None:
         self._homeserver = homeserver
@@ -33,15 +37,16 @@ class FactGatherer:
         self._refused: set[RoomId] = set()
 
     def forget(self, left: Collection[RoomId]) -> None:
-        """The user left these rooms: who comes back may be told more."""
+        """The user left these rooms: a homeserver that refused their facts may tell them after another join."""
         self._refused.difference_update(left)
 
     async def ask_rooms(
         self, wanted: Collection[RoomId], rooms: Mapping[RoomId, RoomRecord]
     ) -> dict[RoomId, RoomRecord]:
-        """Records with complete facts of the rooms that the server tells about.
+        """Records with complete facts, of those of the `wanted` rooms that the server tells about.
 
-        Raises Unreachable and RateLimited as long as another try may help.
+        Raises Unreachable and RateLimited up to `TRIES` times in a row, since another try may help; then some rooms
+        ring without their facts.
         """
         wanted = [room_id for room_id in wanted if room_id not in self._refused]
         if not wanted:
@@ -66,7 +71,7 @@ class FactGatherer:
         return {room_id: _merge(rooms.get(room_id), facts) for room_id, facts in answers.items()}
 
     async def _ask(self, room_ids: list[RoomId]) -> dict[RoomId, RoomFacts]:
-        """Without those of a room that finds a fault of ours: it rings without them, and all others with theirs."""
+        """The facts by room. A room in which a fault of ours shows is left out, and rings without its facts."""
         try:
             return await self._homeserver.room_facts(room_ids)
         except HeliographError:
@@ -79,7 +84,7 @@ class FactGatherer:
     async def ask_names(
         self, missing: Collection[tuple[RoomId, UserId]], rooms: Mapping[RoomId, RoomRecord]
     ) -> dict[RoomId, RoomRecord]:
-        """The rooms with the display names of these (room id, user id); one that cannot be had is taken as missing."""
+        """Records that have the display names of these (room id, user id). A name that cannot be had counts as none."""
         asked = sorted(missing)[:MAX_NAMES]
         members = await asyncio.gather(*(self._ask_member(room_id, user_id) for room_id, user_id in asked))
         records: dict[RoomId, RoomRecord] = {}
@@ -99,7 +104,7 @@ class FactGatherer:
 
 
 def _merge(record: RoomRecord | None, facts: RoomFacts) -> RoomRecord:
-    """Fresh facts in place of the old ones, which may know further names, and who invited the user."""
+    """The fresh facts, with the further names that the old record knows, and who invited the user."""
     if record is None:
         return RoomRecord(facts)
     names = {**record.facts.names, **facts.names}

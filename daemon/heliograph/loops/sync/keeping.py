@@ -1,5 +1,7 @@
-"""What a sync brought, on its way to disk. What finds a fault of ours there is given up alone after a few tries, and
-told: else the same sync would come for ever."""
+"""Writes what a sync brought to disk, also if a fault of ours keeps a part of it from being written.
+
+Such a part is given up alone after a few tries, and the user is told: otherwise the same sync would come for ever.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +20,12 @@ from heliograph.ports.ledger import Committed, Ledger
 log = logging.getLogger(__name__)
 
 MOST_COMMITS = 500
-"""To find out which parts of one sync cannot be kept. What is still together after them is given up together."""
+"""Commits that may be spent on finding the parts of one sync that cannot be written. What is still together after them
+is given up together."""
 
 
 class Keeping:
-    """One account's. `on_trouble` shows a notice of our own: its title, and what to do."""
+    """Writes for one account. `on_trouble` shows a notice of our own: its title, and what to do."""
 
     def __init__(self, ledger: Ledger, encryption: Encryption, on_trouble: Callable[[str, str], None]) -> None:
         self._ledger = ledger
@@ -32,7 +35,8 @@ class Keeping:
         """How often in a row a plan could not be committed."""
 
     async def take(self, to_device: Sequence[bytes]) -> Taken:
-        """To-device events into crypto.db. One that finds a fault of ours is rejected alone. Raises StorageError."""
+        """Writes to-device events into crypto.db. One that fails by a fault of ours is rejected alone. Raises
+        StorageError."""
         try:
             return await self._encryption.take(to_device)
         except Exception as error:
@@ -48,8 +52,11 @@ class Keeping:
         )
 
     async def commit(self, decided: Plan, now_ms: int) -> tuple[Plan, Committed]:
-        """The plan as it was committed. Raises StorageError and UserError, and the first times whatever fault of ours
-        there is; then what cannot be kept is given up alone."""
+        """Commits the plan, and returns what of it was committed. Raises StorageError and UserError.
+
+        A fault of ours is raised the first `TRIES` - 1 times in a row, since it may pass; then whatever cannot be
+        written is given up alone.
+        """
         try:
             committed = await self._ledger.commit(decided, now_ms)
         except Exception as error:
@@ -80,8 +87,12 @@ class Keeping:
 
 
 class _Sieve:
-    """Commits a plan in parts, and finds out which of them cannot be. The token stays behind until all is done: killed
-    in between, the same sync comes again, and what was kept of it is known by then."""
+    """Commits a plan in parts, and finds those that cannot be written by trying halves.
+
+    The token is committed last, alone: killed in between, the same sync comes again, and what was kept of it is known
+    by then. Tests: test_one_message_among_many_is_given_up_alone_with_a_reason,
+    test_where_all_is_refused_it_is_given_up_without_end_of_tries.
+    """
 
     def __init__(self, ledger: Ledger, now_ms: int) -> None:
         self._ledger = ledger
@@ -91,18 +102,18 @@ class _Sieve:
         self._kept: list[Part] = []
 
     async def commit(self, decided: Plan, on_lost: Callable[[Sequence[Part]], None]) -> tuple[Plan, Committed]:
-        """The plan as it was committed. `on_lost` is told of the parts that were not."""
+        """Returns what of the plan was committed. `on_lost` is called with the parts that were not."""
         lost = await self._keep(split(decided))
         if lost:
             on_lost(lost)
-        # Before the token: what is given up shall be explained, if only that can be kept.
+        # Before the token, since `heliograph explain` should know at least why a message is missing.
         reasons = [Part(f"why {part.what} is given up", part.given_up()) for part in lost if part.plan.judged]
         await self._keep(reasons)
         committed = await self._ledger.commit(Plan(decided.next_batch), self._now_ms)
         return join(self._kept, decided.next_batch), Committed(self._new, committed.open_rooms)
 
     async def _keep(self, parts: Sequence[Part]) -> list[Part]:
-        """Those of these that cannot be kept."""
+        """Returns those of these parts that cannot be written."""
         if not parts:
             return []
         if self._left:
@@ -125,5 +136,5 @@ class _Sieve:
 
 
 def _is_fault(error: Exception) -> bool:
-    """Whether it lies in what is to be kept, or in us: the disk is in order."""
+    """Returns True if the disk is in order, so that the fault lies in what is to be written, or in us."""
     return isinstance(error, Unstorable) or not isinstance(error, HeliographError)

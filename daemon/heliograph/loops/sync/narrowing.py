@@ -1,4 +1,10 @@
-"""A sync names the rooms and event types it wants. A homeserver that refuses that is asked for all of them instead."""
+"""Widens the filter of a /sync for a homeserver that refuses to have rooms or event types named.
+
+A narrow sync that is refused with 400 is repeated at once for all rooms and types, and no later sync is narrow. Only if
+the wide one is refused, too, is the sync token to blame.
+Tests: test_a_narrow_sync_that_is_refused_is_asked_widely_at_once_and_from_then_on,
+test_a_token_that_is_refused_leaves_syncs_narrow.
+"""
 
 from __future__ import annotations
 
@@ -13,17 +19,18 @@ log = logging.getLogger(__name__)
 
 
 class Narrowing:
-    """Tells a refusal of what a sync names from a refusal of its token."""
+    """Tells a refusal of the filter from a refusal of the token."""
 
     def __init__(self) -> None:
         self.is_refused = False
-        """The homeserver takes no narrow sync, so that none is to be sent."""
+        """The homeserver takes no narrow sync: do not make any."""
         self._is_refused_widely = False
-        """The last narrow sync was refused, and the wide one after it: another fault, which is not to cost two requests
-        each time."""
+        """The last narrow sync was refused, and so was the wide one after it: the fault is another one, which must not
+        cost two requests each time."""
 
     async def ask(self, sync: Callable[[SyncRequest], Awaitable[Sync | None]], request: SyncRequest) -> Sync | None:
-        """What `sync` returns. If that is a refusal with HTTP 400 of a narrow request, it is asked again for all."""
+        """Returns what `sync` returns for the request or, if a narrow one is refused with 400, for the widened request.
+        Raises what `sync` raises."""
         try:
             answer = await sync(request)
         except Refused as refusal:

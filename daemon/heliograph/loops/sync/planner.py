@@ -1,6 +1,7 @@
-"""From a sync to its plan: gathers what the pure `core.sync.plan` depends on, and calls it.
+"""Makes the plan of a sync: gathers all that the pure `core.sync.plan` depends on, and calls it.
 
-In direct mode the homeserver's list decides, as long as its word holds; in local mode the push rules do.
+In direct mode the homeserver's list decides what rings, as long as that list can be trusted; in local mode the push
+rules do.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ from heliograph.ports.ledger import Ledger
 log = logging.getLogger(__name__)
 
 Planning = Callable[[Opened], Awaitable[Plan]]
-"""What came, planned with all that this asks of the ledger and the homeserver."""
+"""Plans a sync, and asks the ledger and the homeserver for whatever that takes."""
 
 LARGE_BODY = 64 * 1024
 """Bytes. A larger sync is planned in a thread, so that the desktop and the other accounts go on meanwhile."""
@@ -81,10 +82,10 @@ class SyncPlanner:
     async def plan(
         self, sync: Sync, account: AccountState, *, is_listing: bool, new_keys: Collection[RoomKey] | None = ()
     ) -> Plan:
-        """All that this sync changes, or all that can be told of it. Raises ServerError and StorageError.
+        """All that this sync changes. Raises ServerError and StorageError.
 
-        `is_listing`: our pusher was registered early enough for the server to list what is in this sync. `new_keys`:
-        room keys that came since the last plan; None: whatever there is may be new.
+        `is_listing`: our pusher was registered early enough for the server to list all that rings in this sync.
+        `new_keys`: room keys that came since the last plan; None: every stored key may be new.
         """
         self._gatherer.forget(sync.left)
         opened = await self._decrypter.open(Opened(sync))
@@ -93,7 +94,8 @@ class SyncPlanner:
         return await self._plan_soundly(opened, account, partial(self._plan, account=account, is_listing=is_listing))
 
     async def plan_missed(self, sync: Sync, missed: tuple[ServerNotification, ...], account: AccountState) -> Plan:
-        """Of a sync that starts anew, with what the server lists as missed."""
+        """The plan of a sync that starts anew, and of what the server lists as missed. Raises ServerError and
+        StorageError."""
         opened = await self._decrypter.open(Opened(sync, missed))
         return await self._plan_soundly(opened, account, partial(self._plan_as_listed, account=account))
 
@@ -101,8 +103,10 @@ class SyncPlanner:
         return await self._decide(opened.sync, await self._gather(opened, account, self._mode.mode))
 
     async def _plan_soundly(self, opened: Opened, account: AccountState, plan: Planning) -> Plan:
-        """By `plan`; where that finds a fault of ours, without the events that do alone, else without their rooms. What
-        is left out is recorded as malformed, and told.
+        """What `plan` makes of the sync.
+
+        If that fails by a fault of ours, it is tried without the events that fail alone; then without the rooms that
+        fail alone; then without any room. What is left out is recorded as malformed, and the user is told.
         """
         salvages = (
             partial(self._without_faulty_events, account=account),
@@ -133,7 +137,7 @@ class SyncPlanner:
         return await asyncio.to_thread(without_faulty_events, opened, situation)
 
     async def _without_faulty_rooms(self, opened: Opened, plan: Planning) -> Opened:
-        """Each room is planned alone, with all that this asks of the homeserver: a fault may lie in that."""
+        """Plans each room alone, with the requests that this takes: the fault may lie in their answers."""
         faulty: set[str] = set()
         for room_id in rooms_of(opened):
             try:
@@ -146,7 +150,7 @@ class SyncPlanner:
         return without_rooms(opened, faulty)
 
     async def list_missed(self, account: AccountState) -> tuple[ServerNotification, ...] | None:
-        """As `GapFiller.list_missed`."""
+        """All notifications since the last event that we know (`GapFiller.list_missed`)."""
         return await self._gaps.list_missed(account)
 
     async def _plan(self, opened: Opened, account: AccountState, *, is_listing: bool) -> Plan:
@@ -163,10 +167,14 @@ class SyncPlanner:
         return await self._decide(opened.sync, await self._gather(opened, account, mode))
 
     async def _plan_by_list(self, opened: Opened, account: AccountState, *, is_listing: bool) -> Plan | None:
-        """None if the server leaves out what would ring by the push rules, and its word does not hold for that.
+        """The plan by the server's list.
 
-        A proxy that offered direct push may be gone between two requests without a connection being cut. And nothing
-        is listed that came before our pusher; what came right after one sync was answered is in the next.
+        None if the list omits an event our rules would ring for, and cannot be trusted for this sync.
+
+        A proxy that offered direct push may be gone between two requests without a connection being cut, so the server
+        is asked once more whether it offers that. And nothing is listed that came before our pusher was registered
+        (`mode.ListingHistory`). If the list is trusted, what it omits is silent; what it lists late rings after all.
+        Test: test_a_homeserver_that_no_longer_says_what_rings_does_not_leave_us_silent.
         """
         sync = opened.sync
         situation = await self._gather(opened, account, Mode.DIRECT)

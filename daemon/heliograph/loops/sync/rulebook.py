@@ -1,4 +1,9 @@
-"""The push rules in force: the last good ones, whatever the homeserver sends."""
+"""Keeps the push rules in force: the last good ones, whatever the homeserver sends.
+
+A ruleset with a kind that is no list, or of which no rule can be read, is not taken: losing all mutes is worse than old
+rules. A single broken rule is left out. Both are told in `heliograph status`.
+Test: test_unusable_rules_leave_the_last_good_ones_in_force.
+"""
 
 from __future__ import annotations
 
@@ -30,21 +35,25 @@ BASE_TYPES = frozenset(
         *ENDING_TYPES,
     }
 )
-"""Timeline events that predefined rules let ring, or that withdraw what rang. The ruleset adds what it names."""
+"""Types of timeline events that predefined rules let ring, or that withdraw what rang.
+
+To these /sync's filter adds the types that the user's own rules name; a rule of theirs without a type opens the filter
+to all. Test: test_more_types_than_a_filter_can_carry_are_all_types.
+"""
 TOLD_PROBLEMS = 3
 
 
 class Rulebook:
-    """One account's rules. Problems with them go into its status."""
+    """One account's rules. Problems with them go into `status`."""
 
     def __init__(self, user_id: str, status: AccountStatus) -> None:
         self._status = status
         self.ruleset = Ruleset.predefined(user_id)
         self.event_types = self.ruleset.event_types(BASE_TYPES)
-        """What to ask of /sync, so that all that may ring comes; None: every type."""
+        """Event types to name in the filter of /sync, so that everything comes that may ring; None: every type."""
 
     def remember(self, account: AccountState) -> None:
-        """The last good rules, and what was wrong with newer ones, as the ledger has them."""
+        """Takes the last good rules from the ledger, and what was wrong with newer ones."""
         try:
             if account.push_rules is not None:
                 self._take(account.push_rules)
@@ -54,7 +63,10 @@ class Rulebook:
             self._tell(account.rules_problem)
 
     def check(self, sync: Sync) -> Sync:
-        """New rules hold for the very sync that brought them; of unusable ones only the problem is kept."""
+        """Takes the push rules in a sync, so that they hold for this very sync.
+
+        Returns the sync as it is to be planned: if its rules are unusable, with only the problem in their place.
+        """
         rules = sync.account_data.push_rules
         if rules is None:
             return sync
@@ -90,7 +102,7 @@ class Rulebook:
 
 
 class _Unusable(Exception):
-    """The message says why."""
+    """These push rules cannot be taken. The message says why."""
 
 
 def _with_account_data(sync: Sync, **changes: Any) -> Sync:

@@ -1,7 +1,7 @@
-"""What is left of a sync that a fault of our own makes impossible to plan.
+"""Takes out of a sync what makes it impossible to plan, by a fault of our own.
 
-A stranger who finds such a fault must not be able to stall the account: each part is tried alone, and what fails is
-recorded as malformed in place of being asked for for ever.
+A stranger who finds such a fault must not be able to stall the account. So each part is tried alone, and one that fails
+is recorded as malformed; otherwise the same sync would come for ever.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ P = TypeVar("P", Event, StrippedState, ServerNotification)
 
 
 def without_faulty_events(opened: Opened, situation: Situation) -> Opened:
-    """Less the events that cannot be planned alone. Takes as long as planning each of them alone."""
+    """The sync less the events that cannot be planned alone. Takes as long as planning each of them alone."""
     return replace(
         opened,
         sync=salvage(opened.sync, situation),
@@ -47,7 +47,7 @@ def rooms_of(opened: Opened) -> list[str]:
 
 
 def only_room(opened: Opened, room_id: str) -> Opened:
-    """What came in this room."""
+    """What the sync brought in this room alone."""
     sync = opened.sync
     alone = Sync(
         sync.next_batch,
@@ -59,7 +59,7 @@ def only_room(opened: Opened, room_id: str) -> Opened:
 
 
 def without_rooms(opened: Opened, room_ids: Collection[str]) -> Opened:
-    """Less these rooms: all that came in them is recorded as malformed."""
+    """The sync less these rooms: everything in them is recorded as malformed."""
     sync = opened.sync
     lost: list[Malformed] = []
     for joined in sync.joined:
@@ -124,7 +124,7 @@ def salvage(sync: Sync, situation: Situation) -> Sync:
 
 
 def _is_sound(situation: Situation) -> bool:
-    """Whether what is to be planned besides a sync can be."""
+    """Returns True if this situation can be planned with an empty sync."""
     try:
         plan(Sync(""), situation)
     except Exception:  # noqa: BLE001 - as above

@@ -13,7 +13,8 @@ class SyncSettings:
     """The sync loop's part of the configuration."""
 
     poll_s: int = 50
-    """How long a /sync waits for news. Less than the 60 s after which nginx, as it is installed, ends a request."""
+    """Seconds that a /sync waits for news: less than the 60 after which nginx, as it is installed, ends a request. With
+    the same wake-up the pusher is looked at and the watchdog fed."""
     history_days: int = 7
     """How long the ledger remembers what it judged."""
     privacy: Privacy = SHOW_ALL

@@ -1,8 +1,9 @@
-"""Whether the device was really signed out. One answer does not prove it: a worker may lag behind, a backup may have
-been played back, another homeserver may answer for a moment. And what follows a sign-out cannot be undone.
+"""Finds out whether the device was really signed out, when one answer of the homeserver said so.
 
-So GET /account/whoami is asked, which needs nothing but the token. If it says so, too, it is asked once more a minute
-later. Until then nothing is acknowledged, so nothing is lost.
+One answer does not prove that: a worker may lag behind, a backup may have been played back, another homeserver may
+answer for a moment. And what follows a sign-out cannot be undone. So GET /account/whoami is asked, which needs nothing
+but the token, and if that says so, too, once more a minute later. Until then nothing is acknowledged, so nothing is
+lost. Test: test_it_ends_when_whoami_says_so_twice_a_minute_apart.
 """
 
 from __future__ import annotations
@@ -14,13 +15,17 @@ from heliograph.core.backoff import reconnect_delay
 from heliograph.errors import AccountLocked, LoggedOut, RateLimited, ServerError
 
 INTERVAL_S = 60.0
-"""Between the two answers of whoami, by the event loop's clock, which nobody sets and which stands in sleep."""
+"""Between the two answers of whoami, by the event loop's clock: nobody sets it, and it stands while the machine
+sleeps."""
 CONFIRMATIONS = 2
 
 
 class SignOutCheck:
-    """`whoami` raises ServerError. `sleep` waits for so many seconds, or less where it is worth trying again at once.
-    `note` is told what keeps whoami from being answered."""
+    """Asks for one account.
+
+    `whoami` raises ServerError. `sleep` waits for so many seconds, or less if it is worth trying again at once. `note`
+    takes what keeps whoami from being answered. `jitter` gives numbers in [0, 1).
+    """
 
     def __init__(
         self,
@@ -38,8 +43,11 @@ class SignOutCheck:
         self._interval_s = interval_s
 
     async def confirm(self, gone: LoggedOut) -> LoggedOut | None:
-        """What the answers come to, once they are certain; None: the device is still signed in. Whoever says once that
-        the device still exists (soft logout) is believed, since its keys are kept then."""
+        """The sign-out, once it is certain. None: the device is still signed in.
+
+        If any answer says that the device still exists (soft logout), the sign-out is a soft one: then the keys are
+        kept, and keeping them in vain is the lesser evil.
+        """
         is_soft, confirmations, failures = gone.soft, 0, 0
         while True:
             try:
@@ -50,7 +58,7 @@ class SignOutCheck:
                     return LoggedOut(soft=is_soft)
                 await self._rest(self._interval_s)
             except AccountLocked:
-                # It knows the token.
+                # The account is locked, which says that the homeserver knows the token.
                 return None
             except ServerError as trouble:
                 failures += 1
@@ -61,7 +69,7 @@ class SignOutCheck:
                 return None
 
     async def _rest(self, seconds: float) -> None:
-        """All of it: a network that comes up does not make the second answer worth more."""
+        """Waits for all of it: a network that comes up does not make the second answer worth more."""
         loop = asyncio.get_running_loop()
         end = loop.time() + seconds
         while (left := end - loop.time()) > 0:

@@ -1,4 +1,4 @@
-"""What threads are about: the words at their roots, which may have been written long ago."""
+"""Names threads by the words at their roots, which may have been written long ago."""
 
 from __future__ import annotations
 
@@ -18,13 +18,17 @@ from heliograph.ports.homeserver import Homeserver
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 1.0
-"""A thread without a name rings, too: what is not told by then is asked for no longer."""
+"""How long a sync waits for the names: a thread without a name rings, too."""
 MOST_AT_ONCE = 10
 _REMEMBERED = 200
 
 
 class ThreadNames:
-    """Asks for each root once in the life of the daemon; nothing of it is kept on disk but with what rings."""
+    """Asks for each root once in the life of the daemon.
+
+    Nothing of a root is kept on disk but its words, in the deliveries that they name.
+    Test: test_a_root_is_asked_for_once.
+    """
 
     def __init__(self, homeserver: Homeserver, decrypter: Decrypter) -> None:
         self._homeserver = homeserver
@@ -32,7 +36,7 @@ class ThreadNames:
         self._known: OrderedDict[EventId, str] = OrderedDict()
 
     async def ask(self, unnamed: Collection[tuple[RoomId, EventId]], ignored: Collection[str]) -> dict[EventId, str]:
-        """By event id of the root; "" where it cannot be told. Raises StorageError."""
+        """Names by the event id of the root; "" for a thread that cannot be named. Raises StorageError."""
         unknown = sorted((room_id, root) for room_id, root in unnamed if root not in self._known)[:MOST_AT_ONCE]
         events: list[tuple[EventId, Event]] = []
         try:
@@ -63,7 +67,7 @@ class ThreadNames:
         return [(root, event)] if isinstance(event, Event) and event.event_id == root else []
 
     async def _name_soundly(self, event: Event, ignored: Collection[str]) -> str:
-        """As `_name`; an empty name also for a root that finds a fault of ours."""
+        """The name, or "" if naming fails by a fault of ours."""
         try:
             return await self._name(event, ignored)
         except HeliographError:

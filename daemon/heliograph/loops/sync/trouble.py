@@ -1,8 +1,9 @@
-"""What the user is told while the sync of one account does not work, and when that is taken back.
+"""Tells the user when the sync of one account does not work, and takes that back when it works again.
 
-One measure, whatever the reason: no long poll has worked for 15 minutes in which the network was up. Syncs that return
-at once do not count: they may work where polls never do. That the whole network is down is no news to the user; whether
-it is, the kernel's routes say (`homeserver.network`), and where nobody knows it counts as up.
+There is one measure, whatever the reason: no long poll has worked for 15 minutes in which the network was up. A list of
+reasons forgot most of them. Syncs that return at once do not count: they may work where polls never do. That the whole
+network is down is no news to the user; the kernel's routes tell (`homeserver.network`), and if they do not, the network
+counts as up. Test: test_an_outage_is_told_once_after_a_quarter_of_an_hour_whatever_its_reasons.
 """
 
 from __future__ import annotations
@@ -15,12 +16,15 @@ from heliograph.ports.troubles import Troubles
 
 
 class Stale(Unreachable):
-    """Every poll is answered at once and with nothing new."""
+    """Every poll is answered at once, and with nothing new."""
 
 
 class SyncTrouble:
-    """`server` is the homeserver's name for people. `clock` gives seconds that nobody sets, and that stand while the
-    machine sleeps."""
+    """Watches the sync of one account.
+
+    `server` is the homeserver's name for people. `clock` gives seconds: of a clock that nobody sets, and that stands
+    while the machine sleeps.
+    """
 
     def __init__(
         self, server: str, troubles: Troubles, clock: Callable[[], float], is_network_up: Callable[[], bool]
@@ -33,7 +37,7 @@ class SyncTrouble:
         self._last: Exception | None = None
 
     def begin(self) -> None:
-        """From now on polls are to work."""
+        """The loop has begun: from now on polls ought to work."""
         self._outage = self._outage or Outage(self._clock())
 
     def note_poll(self) -> None:
@@ -44,16 +48,16 @@ class SyncTrouble:
         self._troubles.withdraw(ABOUT_SYNC)
 
     def note_answer(self) -> None:
-        """Some sync was answered. That proves little, but that the account is not locked."""
+        """Some sync was answered. That proves nothing but that the account is not locked."""
         if isinstance(self._last, AccountLocked):
             self.note_poll()
 
     def note_written(self) -> None:
-        """The disk took something."""
+        """The disk has taken a commit."""
         self._troubles.withdraw(ABOUT_DISK)
 
     def note(self, trouble: Exception) -> None:
-        """This went wrong."""
+        """A turn failed for this reason."""
         if isinstance(trouble, StorageError):
             self._troubles.tell(*word_disk(str(trouble)), about=ABOUT_DISK)
         else:
@@ -61,7 +65,7 @@ class SyncTrouble:
         self.look()
 
     def look(self) -> None:
-        """Tells what is to be told by now. Called in the midst of long waits, too."""
+        """Tells the user if the outage has lasted long enough. Called in the midst of long waits, too."""
         if self._outage is None or self._last is None:
             return
         cause = cause_of(self._last)
@@ -70,7 +74,7 @@ class SyncTrouble:
 
 
 def cause_of(trouble: Exception) -> Cause:
-    """By what the user can do about it."""
+    """The cause that people are told, by what they can do about it."""
     match trouble:
         case AccountLocked():
             return Cause.LOCKED

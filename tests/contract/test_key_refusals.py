@@ -8,12 +8,13 @@ from typing import Any
 
 import pytest
 
+from contract.outcomes import Outcome, assert_each_is_signed_out, outcome_of
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
 from heliograph.core.events import Json
 from heliograph.core.ids import UserId
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
-from heliograph.errors import LoggedOut, Refused
+from heliograph.errors import LoggedOut
 from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import Keys
@@ -82,8 +83,6 @@ async def _published(place: Place) -> Place:
 
 
 Request = Callable[[Place], Awaitable[Any]]
-Outcome = tuple[int, str] | None
-"""Status and error code of the refusal; None: it is answered."""
 
 
 def upload_device(*, without: str = "", **changes: Any) -> Request:
@@ -220,7 +219,7 @@ REQUESTS: dict[str, tuple[Request, Outcome]] = {
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_each_request_about_keys_is_answered_or_refused_as_by_the_real_one(place: Place, name: str) -> None:
     request, outcome = REQUESTS[name]
-    assert await _outcome(request(place)) == outcome
+    assert await outcome_of(request(place)) == outcome
 
 
 async def test_one_time_keys_are_counted_by_algorithm_and_claimed_once_and_the_fallback_key_for_ever(
@@ -250,15 +249,4 @@ CALLS: list[Request] = [
 
 async def test_a_device_that_is_signed_out_is_told_so_whatever_it_asks_of_keys(place: Place) -> None:
     await place.sign_out()
-    for call in CALLS:
-        with pytest.raises(LoggedOut) as caught:
-            await call(place)
-        assert caught.value.soft is False
-
-
-async def _outcome(request: Awaitable[Any]) -> Outcome:
-    try:
-        await request
-    except Refused as refusal:
-        return refusal.status, refusal.errcode
-    return None
+    await assert_each_is_signed_out(call(place) for call in CALLS)

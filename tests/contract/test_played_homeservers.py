@@ -19,7 +19,6 @@ from soak.homeserver import SoakHomeserver
 from support.builders import ME
 
 NO_TOKENS = ["nonsense", "", "s", "s-1", "s1_2", "s²", "x1"]
-NOT_THEIRS = ("notifications", "nudge", "event")
 PLAYED = {
     "direct": (DirectHomeserver, direct_homeserver.TOKEN, direct_homeserver.DEVICE),
     "soak": (SoakHomeserver, soak_homeserver.TOKEN, soak_homeserver.DEVICE),

@@ -9,9 +9,9 @@ from typing import Any
 import pytest
 
 from contract.conftest import World
+from contract.outcomes import Outcome, assert_each_is_signed_out, outcome_of
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.push.changes import Delete, Put, RuleChange, SetActions, SetEnabled
-from heliograph.errors import LoggedOut, Refused
 from heliograph.ports.homeserver import Homeserver, Member, RoomActions, SyncRequest
 from support.builders import make_pusher
 
@@ -60,8 +60,6 @@ async def place(world: World) -> Place:
 
 
 Request = Callable[[Place], Awaitable[Any]]
-Outcome = tuple[int, str] | None
-"""Status and error code of the refusal; None: it is answered."""
 
 
 def sync(since: str | None = None, **request: Any) -> Request:
@@ -183,7 +181,7 @@ REQUESTS: dict[str, tuple[Request, Outcome]] = {
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_each_request_is_answered_or_refused_as_by_the_real_one(place: Place, name: str) -> None:
     request, outcome = REQUESTS[name]
-    assert await _outcome(request(place)) == outcome
+    assert await outcome_of(request(place)) == outcome
 
 
 async def test_what_cannot_be_told_of_a_room_is_told_as_nothing(place: Place) -> None:
@@ -214,15 +212,4 @@ CALLS: dict[str, Request] = {
 
 async def test_a_device_that_is_signed_out_is_told_so_by_every_call(world: World, place: Place) -> None:
     await world.sign_out()
-    for call in CALLS.values():
-        with pytest.raises(LoggedOut) as caught:
-            await call(place)
-        assert caught.value.soft is False
-
-
-async def _outcome(request: Awaitable[Any]) -> Outcome:
-    try:
-        await request
-    except Refused as refusal:
-        return refusal.status, refusal.errcode
-    return None
+    await assert_each_is_signed_out(call(place) for call in CALLS.values())

@@ -86,7 +86,6 @@ class FakeHomeserver:
         self.answers: deque[Sync] = deque()
         self.signed_out: LoggedOut | None = None
         """If set, what every call raises."""
-        self.whoamis = 0
         self.requests: list[SyncRequest] = []
         self.fact_requests: list[tuple[RoomId, ...]] = []
         self.rooms: dict[RoomId, FakeRoom] = {}
@@ -112,7 +111,6 @@ class FakeHomeserver:
         return self.told
 
     async def whoami(self) -> None:
-        self.whoamis += 1
         await self._call()
 
     async def sync(self, request: SyncRequest) -> Sync:

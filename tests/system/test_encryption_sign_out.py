@@ -114,10 +114,6 @@ async def test_a_locked_account_is_told_and_goes_on_by_itself_when_it_is_unlocke
     assert "crypto.db" in files_of(account)
 
 
-def is_locked_told(screen: NotificationServer) -> bool:
-    return any("is locked" in each.summary for each in screen.on_screen.values())
-
-
 async def set_locked(admin: DemoUser, user: DemoUser, *, is_locked: bool) -> None:
     """As whoever runs the homeserver does."""
     await admin.call("PUT", f"/_synapse/admin/v2/users/{user.user_id}", {"locked": is_locked})

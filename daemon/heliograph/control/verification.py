@@ -33,7 +33,6 @@ _CONNECT_S = 3.0
 _CALL_S = 60.0
 """What is asked may wait for the homeserver."""
 _READ_S = 5.0
-_DRIVER = ("org.freedesktop.DBus", "/org/freedesktop/DBus", "org.freedesktop.DBus")
 _NOBODY = ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner")
 
 T = TypeVar("T")

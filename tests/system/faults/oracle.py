@@ -19,7 +19,6 @@ GRACE_S = 1.5
 _QUOTED = 4
 """A popup quotes no more messages."""
 _UNREAD = frozenset({"shown", "dismissed"})
-_TAKEN_BACK = frozenset({"withdrawn", "cancelled", "opened"})
 
 
 class Outcome(StrEnum):

@@ -303,14 +303,3 @@ def _find_ringing(users: Sequence[User]) -> frozenset[str]:
 def _ending() -> Sequence[tuple[int, Step]]:
     """Every life ends with everything in order, so that what was held back is looked at, too."""
     return tuple((-1, Step(kind)) for kind in (Kind.START, Kind.UNLOCK, Kind.RESUME, Kind.NO_QUIET_HOURS))
-
-
-def story_of(user: User) -> str:
-    """What the homeserver knows, for whoever looks into a failure."""
-    lines = []
-    for room in user.truth.rooms.values():
-        lines.append(f"{room.room_id}: {room.membership}")
-        for event in room.events.values():
-            rings = "rings" if event.rings else "silent"
-            lines.append(f"  {event.look:3} {event.event_id} {event.type} {event.sender} {rings}")
-    return "\n".join(lines)

@@ -12,8 +12,9 @@ from edges.login_server import LoginServer
 from heliograph.accounts import list_accounts, state_folder
 from heliograph.core.pushers.pusher import PusherKey
 from heliograph.core.status import HandoffStatus
-from heliograph.store.ledger import SqliteLedger, open_readonly
+from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
+from heliograph.store.reader import open_readonly
 from support.builders import ME
 from support.buses import PrivateBus
 

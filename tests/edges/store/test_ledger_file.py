@@ -21,7 +21,8 @@ from heliograph.core.room import RoomFacts
 from heliograph.errors import StateError, StorageError
 from heliograph.ports.ledger import Settlement
 from heliograph.store import rooms
-from heliograph.store.ledger import MIGRATIONS, SqliteLedger, open_readonly
+from heliograph.store.ledger import MIGRATIONS, SqliteLedger
+from heliograph.store.reader import open_readonly
 from heliograph.system.sqlite import Database
 from support.builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_facts
 

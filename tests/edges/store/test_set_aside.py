@@ -18,7 +18,8 @@ from heliograph.core.record import Decision, Judged, LockedEvent, Plan, PopupRec
 from heliograph.core.room import RoomFacts
 from heliograph.errors import StateError
 from heliograph.ports.ledger import Settlement
-from heliograph.store.ledger import LEDGER_NAME, SqliteLedger, open_readonly
+from heliograph.store.ledger import LEDGER_NAME, SqliteLedger
+from heliograph.store.reader import open_readonly
 from heliograph.store.set_aside import MOST
 from support.builders import ALICE, BOB, ROOM, make_content, make_delivery, make_encrypted, make_event, make_facts
 

@@ -31,7 +31,8 @@ from heliograph.loops.pushers import APP_ID
 from heliograph.ports.homeserver import Features
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import decode_secret
-from heliograph.store.ledger import LEDGER_NAME, open_readonly
+from heliograph.store.ledger import LEDGER_NAME
+from heliograph.store.reader import open_readonly
 from heliograph.system.service_manager import to_restart, to_start
 
 _TIMEOUT_S = 20.0

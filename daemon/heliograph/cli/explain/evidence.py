@@ -31,7 +31,7 @@ from heliograph.errors import (
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
 from heliograph.loops.sync.rulebook import BASE_TYPES
-from heliograph.store.ledger import LedgerReader, open_readonly
+from heliograph.store.reader import LedgerReader, open_readonly
 
 
 @dataclass(frozen=True, slots=True)

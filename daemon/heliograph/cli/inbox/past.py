@@ -10,8 +10,9 @@ from heliograph.control.client import ask, ask_property
 from heliograph.core.ids import is_user_id
 from heliograph.core.summary.unread import Rung
 from heliograph.errors import UserError
-from heliograph.store.ledger import LEDGER_NAME, LedgerReader, SqliteLedger, open_readonly
+from heliograph.store.ledger import LEDGER_NAME, SqliteLedger
 from heliograph.store.lock import is_held
+from heliograph.store.reader import LedgerReader, open_readonly
 
 
 async def read_history(accounts: Sequence[Account], limit: int) -> list[tuple[str, Rung]]:

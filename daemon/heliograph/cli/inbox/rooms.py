@@ -77,7 +77,8 @@ def tables_in(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
 
 async def _read_ledgers(user_ids: list[str]) -> tuple[dict[str, Any], list[str]]:
     """The inbox, and why an account is missing in it."""
-    from heliograph.store.ledger import LEDGER_NAME, open_readonly
+    from heliograph.store.ledger import LEDGER_NAME
+    from heliograph.store.reader import open_readonly
 
     found: list[tuple[str, UnreadRoom]] = []
     problems: list[str] = []

@@ -199,7 +199,7 @@ def change_rules(
 async def known_rooms(user_id: str) -> list[RoomFacts]:
     """None of them if the ledger cannot be read, as before the first `heliograph run`."""
     from heliograph.accounts import state_folder
-    from heliograph.store.ledger import open_readonly
+    from heliograph.store.reader import open_readonly
 
     try:
         reader = await open_readonly(state_folder(user_id))

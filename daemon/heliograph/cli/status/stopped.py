@@ -9,8 +9,9 @@ from typing import Any
 from heliograph.accounts import Account, state_folder
 from heliograph.core.delivery import State
 from heliograph.errors import StateError, StorageError
-from heliograph.store.ledger import LEDGER_NAME, open_readonly
+from heliograph.store.ledger import LEDGER_NAME
 from heliograph.store.lock import is_held
+from heliograph.store.reader import open_readonly
 from heliograph.store.sign_out_file import sign_out_of
 
 

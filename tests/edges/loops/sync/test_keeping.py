@@ -19,7 +19,8 @@ from heliograph.errors import Unstorable
 from heliograph.loops.sync import keeping as keeping_module
 from heliograph.loops.sync.keeping import Keeping
 from heliograph.ports.ledger import Committed
-from heliograph.store.ledger import LEDGER_NAME, SqliteLedger, open_readonly
+from heliograph.store.ledger import LEDGER_NAME, SqliteLedger
+from heliograph.store.reader import open_readonly
 from support.builders import ROOM, make_delivery, make_encrypted, make_event, make_facts
 
 OTHER = RoomId("!other:example.org")

@@ -13,7 +13,9 @@ import pytest
 
 from documentation.pages import ROOT, documentation, read_page
 from heliograph.cli import commands
-from heliograph.config import Config, parse_config, render_config
+from heliograph.config.printing import render_config
+from heliograph.config.reading import parse_config
+from heliograph.config.settings import Config
 from heliograph.relay.config import RelayConfig
 
 _COMMAND = re.compile(r"^(?:\$ |.*\| )?(?:/opt/heliograph/bin/)?heliograph (.*)$")

@@ -7,7 +7,9 @@ import msgspec
 import pytest
 
 from conftest import Home
-from heliograph.config import Config, ConfigError, load_config, parse_config, render_config
+from heliograph.config.printing import render_config
+from heliograph.config.reading import ConfigError, load_config, parse_config
+from heliograph.config.settings import Config
 from heliograph.core.popups.privacy import Level
 from heliograph.core.pushers.fallback import Fallback
 from heliograph.errors import EXIT_CONFIG, UserError

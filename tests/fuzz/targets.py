@@ -19,7 +19,9 @@ from hypothesis import strategies as st
 from edges.cli.test_rules_check_command import WHOLE_CASE
 from edges.homeserver.test_wire_fuzz import ANYTHING, LIKE_SYNC, a_body
 from heliograph.cli.rules.check import answer_lines
-from heliograph.config import Config, ConfigError, parse_config, render_config
+from heliograph.config.printing import render_config
+from heliograph.config.reading import ConfigError, parse_config
+from heliograph.config.settings import Config
 from heliograph.core.text.html import read_formatted
 from heliograph.core.text.markup import plain, read_markup, write_markup
 from heliograph.errors import Unreachable, UserError

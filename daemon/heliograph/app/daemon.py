@@ -22,7 +22,7 @@ from heliograph.app.session_watch import end_with_session
 from heliograph.app.status_line import StatusLine
 from heliograph.app.verification_api import VerificationApi
 from heliograph.app.watchdog import LONGEST_TURN_S, Watchdog
-from heliograph.config import Config
+from heliograph.config.settings import Config
 from heliograph.control.service import Control
 from heliograph.control.verification import Verification1
 from heliograph.core.pushers.handoff import Signs

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field
 
 from heliograph.accounts import Account
 from heliograph.app.watchdog import Watchdog
-from heliograph.config import Config
+from heliograph.config.settings import Config
 from heliograph.core.popups.bursts import SoundGate
 from heliograph.core.record import Delivery
 from heliograph.core.status import AccountStatus

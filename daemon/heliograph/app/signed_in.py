@@ -15,7 +15,7 @@ from typing import Any
 from heliograph.accounts import device_name, state_folder
 from heliograph.app.services import AccountServices
 from heliograph.app.sync_listener import AccountSyncListener
-from heliograph.config import Config
+from heliograph.config.settings import Config
 from heliograph.core.encryption.trust import Standing
 from heliograph.core.encryption.values import RoomKey
 from heliograph.core.ids import EventKey

@@ -10,7 +10,7 @@ from typing import Any
 import click
 
 from heliograph import __version__
-from heliograph.cli.group import Group
+from heliograph.cli.input.group import Group
 from heliograph.cli.output.failure import explain_disk, explain_failure
 from heliograph.errors import HeliographError
 

@@ -7,7 +7,7 @@ import json
 
 import click
 
-from heliograph.cli.group import Group
+from heliograph.cli.input.group import Group
 
 
 @click.group("history", cls=Group, invoke_without_command=True, short_help="Tell what rang and what became of it.")

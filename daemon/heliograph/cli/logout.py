@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heliograph.cli.accounts.user_id import UserId
+from heliograph.cli.input.user_id import UserId
 from heliograph.cli.output.patience import saying
 from heliograph.errors import (
     EXIT_CONFIG,

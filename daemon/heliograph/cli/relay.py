@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from heliograph.cli.group import Group
+from heliograph.cli.input.group import Group
 
 if TYPE_CHECKING:
     from heliograph.relay.config import RelayConfig

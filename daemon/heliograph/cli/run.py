@@ -33,7 +33,7 @@ def command(ctx: click.Context) -> None:
 
 def _run() -> int:
     from heliograph.accounts import list_accounts
-    from heliograph.config import load_config
+    from heliograph.config.reading import load_config
     from heliograph.system import logs
     from heliograph.system.core_dumps import forbid_core_dumps
 

@@ -15,7 +15,7 @@ from typing import TextIO
 
 from heliograph.accounts import Account, device_name, save_account, state_folder
 from heliograph.app.daemon import run
-from heliograph.config import Config
+from heliograph.config.settings import Config
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, Notification, Popup, ServerChanged
 from heliograph.core.status import Connection, DaemonStatus

@@ -15,7 +15,7 @@ import unicodedata
 from datetime import UTC, datetime
 from typing import Literal, TextIO
 
-Level = Literal["debug", "info", "warning", "error"]
+LogLevel = Literal["debug", "info", "warning", "error"]
 Form = Literal["text", "json"]
 
 _MAX_LINE = 4000
@@ -34,7 +34,7 @@ _SECRETS = re.compile(
 )
 
 
-def set_up(level: Level, stream: TextIO | None = None, form: Form = "text") -> None:
+def set_up(level: LogLevel, stream: TextIO | None = None, form: Form = "text") -> None:
     """Sends the log of the whole process to `stream` (None: to standard error)."""
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)

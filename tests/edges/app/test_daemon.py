@@ -18,7 +18,7 @@ from heliograph.accounts import Account, find_account, save_account, state_folde
 from heliograph.app import account as account_run
 from heliograph.app import daemon, keyring_wait
 from heliograph.app.account import AccountRun
-from heliograph.config import Config, HooksConfig
+from heliograph.config.settings import Config, HooksConfig
 from heliograph.core.ids import UserId
 from heliograph.core.pushers.handoff import Signs
 from heliograph.core.status import Connection, DaemonStatus

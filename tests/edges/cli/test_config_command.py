@@ -2,7 +2,8 @@ from __future__ import annotations
 
 from conftest import Home
 from edges.cli.conftest import Shell
-from heliograph.config import Config, parse_config
+from heliograph.config.reading import parse_config
+from heliograph.config.settings import Config
 
 
 def test_without_a_file_the_defaults_are_shown(shell: Shell) -> None:

@@ -11,7 +11,7 @@ from edges.cli.conftest import Shell
 from edges.login_server import PASSWORD, LoginServer
 from edges.scripted_gateway import RELAY_TOKEN, ScriptedGateway
 from heliograph.accounts import state_folder
-from heliograph.config import load_config
+from heliograph.config.reading import load_config
 from heliograph.core.pushers.fallback import NOTIFY_PATH
 from heliograph.store.lock import AccountLock
 from support.builders import ALICE, ME

@@ -21,7 +21,7 @@ import pytest
 from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
-from heliograph.cli.status.follow import word_until
+from heliograph.cli.status.line import word_until
 from heliograph.core.summary.summary import UNTIL_RESUMED, RoomCount, Summary
 from support.builders import ME, ROOM
 from support.buses import PrivateBus

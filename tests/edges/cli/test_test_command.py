@@ -11,7 +11,7 @@ from edges.cli.conftest import Shell
 from fakes.notification_profiles import BARE, PLASMA
 from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.cli.test.trial import try_notifications
-from heliograph.config import Config, DesktopConfig, NotificationsConfig
+from heliograph.config.settings import Config, DesktopConfig, NotificationsConfig
 from heliograph.core.popups.samples import sample_notifications
 from support.buses import PrivateBus
 from support.waiting import until

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from heliograph.cli.accounts.user_id import UserId
+from heliograph.cli.input.user_id import UserId
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_USAGE, LoggedOut, ServerError, UserError
 
 if TYPE_CHECKING:

@@ -17,6 +17,7 @@ def command(only_path: bool) -> None:
       heliograph config > "$(heliograph config --path)"
     """
     from heliograph.accounts import config_file
-    from heliograph.config import load_config, render_config
+    from heliograph.config.printing import render_config
+    from heliograph.config.reading import load_config
 
     click.echo(str(config_file()) if only_path else render_config(load_config()), nl=only_path)

@@ -9,7 +9,8 @@ import tomlkit
 from tomlkit.exceptions import TOMLKitError
 
 from heliograph.accounts import config_file
-from heliograph.config import Config, load_config, parse_config
+from heliograph.config.reading import load_config, parse_config
+from heliograph.config.settings import Config
 from heliograph.errors import EXIT_CONFIG, UserError
 from heliograph.system.whole_file import replace_file
 

@@ -68,7 +68,8 @@ async def _look() -> list[Finding]:
     from heliograph.cli.doctor.account import check_account
     from heliograph.cli.doctor.notifications import check_notifications
     from heliograph.cli.doctor.running import check_daemon
-    from heliograph.config import Config, load_config
+    from heliograph.config.reading import load_config
+    from heliograph.config.settings import Config
     from heliograph.control.client import ask_status
     from heliograph.core.finding import bad, good
     from heliograph.errors import UserError

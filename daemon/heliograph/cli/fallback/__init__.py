@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from heliograph.cli.group import Group
+from heliograph.cli.input.group import Group
 from heliograph.errors import EXIT_CONFIG, EXIT_FAILED, UserError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from heliograph.config import FallbackConfig
+    from heliograph.config.settings import FallbackConfig
     from heliograph.core.finding import Finding
     from heliograph.core.pushers.fallback import Fallback
 
@@ -69,7 +69,7 @@ def set_(
     from heliograph.cli.config.file import write_section
     from heliograph.cli.fallback.set_up import find_fallback, register, restart_daemon
     from heliograph.cli.fallback.through_relay import lead_through, leave_relay
-    from heliograph.config import load_config
+    from heliograph.config.reading import load_config
     from heliograph.core.pushers.fallback import PUBLIC_GATEWAY
 
     config = load_config().fallback
@@ -174,7 +174,7 @@ def _relay_token(*, is_piped: bool) -> str:
 
 
 def _config() -> FallbackConfig:
-    from heliograph.config import load_config
+    from heliograph.config.reading import load_config
 
     return load_config().fallback
 

@@ -7,7 +7,7 @@ import json
 
 import click
 
-from heliograph.cli.group import Group
+from heliograph.cli.input.group import Group
 from heliograph.cli.inbox.room_number import RoomNumber
 
 

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 
 import click
 
-from heliograph.cli.accounts.user_id import UserId
+from heliograph.cli.input.user_id import UserId
 from heliograph.errors import EXIT_USAGE, UserError
 from heliograph.system.service_manager import to_restart
 

@@ -8,7 +8,7 @@ import json
 import click
 
 from heliograph.cli.accounts.signed_in import account_option, choose_account
-from heliograph.cli.group import Group
+from heliograph.cli.input.group import Group
 
 
 @click.group("pushers", cls=Group, short_help="See and switch what else of yours rings.")

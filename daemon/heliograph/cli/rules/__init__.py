@@ -6,7 +6,7 @@ import importlib
 
 import click
 
-from heliograph.cli.group import Group
+from heliograph.cli.input.group import Group
 
 _COMMANDS = {
     "list": "listing:command",

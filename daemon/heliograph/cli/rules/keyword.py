@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import click
 
 from heliograph.cli.accounts.signed_in import account_option
-from heliograph.cli.group import Group
+from heliograph.cli.input.group import Group
 from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.cli.rules.sound_name import SoundName
 from heliograph.core.push.changes import RuleChange, actions_of, add_keyword, remove_keyword

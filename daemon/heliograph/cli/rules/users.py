@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from heliograph.cli.accounts.signed_in import account_option
-from heliograph.cli.accounts.user_id import UserId
+from heliograph.cli.input.user_id import UserId
 from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.core.events import Json
 from heliograph.core.push.changes import RuleChange

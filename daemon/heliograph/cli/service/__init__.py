@@ -6,7 +6,7 @@ from typing import Literal
 
 import click
 
-from heliograph.cli.group import Group
+from heliograph.cli.input.group import Group
 
 
 @click.group("service", cls=Group, short_help="Have it run in the background, from every login on.")

@@ -74,7 +74,7 @@ def command(ctx: click.Context, as_json: bool, format_: str | None, follow: bool
 
 def _look_for_mistake() -> UserError | None:
     """In the configuration, as the next start would find it."""
-    from heliograph.config import load_config
+    from heliograph.config.reading import load_config
 
     try:
         config = load_config()

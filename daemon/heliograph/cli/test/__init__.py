@@ -28,6 +28,6 @@ def command(ctx: click.Context, seconds: int, only_ask: bool) -> None:
       heliograph test --seconds 60
     """
     from heliograph.cli.test.trial import try_notifications
-    from heliograph.config import load_config
+    from heliograph.config.reading import load_config
 
     ctx.exit(asyncio.run(try_notifications(load_config(), seconds, only_ask=only_ask)))

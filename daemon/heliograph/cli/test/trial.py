@@ -8,7 +8,7 @@ import contextlib
 import click
 
 from heliograph.accounts import sounds_folder
-from heliograph.config import Config
+from heliograph.config.settings import Config
 from heliograph.core.delivery import Done, NeedsUser
 from heliograph.core.notification import Activated, Closed, Closing, DesktopSignal, Popup, Replied
 from heliograph.core.popups.capabilities import word_capabilities

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from heliograph.cli.accounts.signed_in import choose_account
-from heliograph.cli.accounts.user_id import UserId
+from heliograph.cli.input.user_id import UserId
 from heliograph.errors import EXIT_USAGE, UserError
 
 if TYPE_CHECKING:

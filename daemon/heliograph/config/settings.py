@@ -1,20 +1,14 @@
 """Every setting of config.toml, with its default and the explanation that `heliograph config` prints.
 
-All settings are optional. An unknown key or a wrong value is refused with its place in the file. None is a secret.
+All settings are optional, and none is a secret. A class is a section, and its docstring the comment above the section.
 """
 
 from __future__ import annotations
 
-import json
-from collections.abc import Iterator
-from pathlib import Path
-from typing import Annotated, Any, Literal, get_args
+from typing import Annotated, Literal
 
-import msgspec
 from msgspec import Meta, Struct
 
-from heliograph.accounts import config_file
-from heliograph.config_mistakes import describe_values, explain_mistake
 from heliograph.core.popups.privacy import Level, Privacy
 from heliograph.core.popups.quiet import Hours, Through, parse_hours
 from heliograph.core.pushers.fallback import (
@@ -27,9 +21,7 @@ from heliograph.core.pushers.fallback import (
     why_unfit_url,
 )
 from heliograph.errors import EXIT_CONFIG, UserError
-from heliograph.system.logs import Level as LogLevel
-
-_MAX_FILE = 256 * 1024
+from heliograph.system.logs import LogLevel
 
 
 class DesktopConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
@@ -359,84 +351,3 @@ class Config(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     history: HistoryConfig = HistoryConfig()
     encryption: EncryptionConfig = EncryptionConfig()
     log: LogConfig = LogConfig()
-
-
-def load_config(file: Path | None = None) -> Config:
-    """Reads the configuration from `file` (None: from its usual place). Without such a file all settings have their
-    defaults. Raises UserError."""
-    file = file or config_file()
-    try:
-        with file.open("rb") as stream:
-            # One byte more than it may have tells a file that is too large from one that just fits.
-            text = stream.read(_MAX_FILE + 1)
-    except FileNotFoundError:
-        return Config()
-    except OSError as error:
-        raise _refusal(file, f"cannot be read: {error.strerror}", "Make sure that you may read it.") from error
-    if len(text) > _MAX_FILE:
-        raise _refusal(file, "is far too large for a configuration", "See `heliograph config` for what it may hold.")
-    try:
-        return parse_config(text.decode())
-    except UnicodeDecodeError as error:
-        raise _refusal(file, "is not UTF-8", "Save it as UTF-8 text.") from error
-    except ConfigError as error:
-        raise UserError(f"{file}: {error}.", error.hint, exit_code=EXIT_CONFIG) from error
-
-
-class ConfigError(ValueError):
-    """The text says what is wrong and where; `hint` what would be right."""
-
-    def __init__(self, problem: str, hint: str) -> None:
-        super().__init__(problem)
-        self.hint = hint
-
-
-def parse_config(text: str) -> Config:
-    """Reads a configuration from the text of a TOML file. Raises ConfigError."""
-    import tomllib  # Only who has a configuration pays for reading it.
-
-    try:
-        tree = tomllib.loads(text)
-    except (tomllib.TOMLDecodeError, RecursionError) as error:
-        raise ConfigError(f"not valid TOML: {error}", "See `heliograph config` for an example.") from None
-    try:
-        return msgspec.convert(tree, Config, strict=True)
-    except msgspec.ValidationError as error:
-        raise ConfigError(*explain_mistake(error, tree, Config)) from None
-
-
-def render_config(config: Config) -> str:
-    """Writes the configuration as TOML, with each setting's explanation as a comment. `parse_config` reads it back."""
-    return "\n".join(_render(config))
-
-
-def _render(config: Config) -> Iterator[str]:
-    yield from _comment("Heliograph's configuration. Every line is optional. The daemon reads it when it starts.")
-    for section in msgspec.structs.fields(Config):
-        values = getattr(config, section.name)
-        yield ""
-        yield from _comment(str(section.type.__doc__))
-        yield f"[{section.name}]"
-        for field in msgspec.structs.fields(section.type):
-            yield from _comment(str(_meta(field.type).description))
-            yield from _comment(describe_values(field.type))
-            yield f"{field.name} = {json.dumps(getattr(values, field.name))}"
-    yield ""
-
-
-def _comment(text: str, width: int = 100) -> Iterator[str]:
-    line = "#"
-    for word in text.split():
-        if len(line) + 1 + len(word) > width:
-            yield line
-            line = "#"
-        line += f" {word}"
-    yield line
-
-
-def _meta(annotation: Any) -> Meta:
-    return next(extra for extra in get_args(annotation) if isinstance(extra, Meta))
-
-
-def _refusal(file: Path, problem: str, hint: str) -> UserError:
-    return UserError(f"{file} {problem}.", hint, exit_code=EXIT_CONFIG)

@@ -21,6 +21,7 @@ from heliograph.system.service_manager import to_stop
 
 if TYPE_CHECKING:
     from heliograph.accounts import Account
+    from heliograph.ports.secrets import SecretStore
 
 
 ENDING_S = 60.0
@@ -42,29 +43,15 @@ def command(user_id: str, force: bool) -> None:
 
 
 async def _sign_out(user_id: str, force: bool) -> bool:
-    """Whether nothing is left here. From when the device has ended, nothing keeps the rest from being removed."""
-    from heliograph.accounts import find_account, remove_account, state_folder
+    """Returns True if nothing is left here. Once the device has ended, nothing keeps the rest from being removed."""
+    from heliograph.accounts import remove_account
     from heliograph.secrets import open_secrets
-    from heliograph.store.lock import is_held
 
-    account = find_account(user_id)
-    if account is None:
-        raise UserError(
-            f"{user_id} is not signed in on this machine.", "See `heliograph accounts`.", exit_code=EXIT_CONFIG
-        )
-    if (pid := is_held(state_folder(user_id))) is not None:
-        raise UserError(
-            f"Heliograph is running for {user_id}{f' (process {pid})' if pid else ''}.",
-            f"Stop it first: {await asyncio.to_thread(to_stop, pid)}",
-        )
+    account = await _account_at_rest(user_id)
     store = open_secrets(account.secrets, on_prompt=_say_prompt)
     is_locked = False
     try:
-        async with saying(f"Waiting for the {store.name} to give the access token ..."):
-            text = await store.load(user_id)
-        if text is not None:
-            async with saying(f"Waiting for {account.homeserver} to end the device, for {ENDING_S:g} s at most ..."):
-                await _end(account, text)
+        await _end(account, store)
     except (ServerError, StorageError, SecretsLocked, UserError) as error:
         if not force:
             raise _not_ended(user_id, error) from error
@@ -87,6 +74,24 @@ async def _sign_out(user_id: str, force: bool) -> bool:
     return True
 
 
+async def _account_at_rest(user_id: str) -> Account:
+    """The account, for which no daemon runs. Raises UserError."""
+    from heliograph.accounts import find_account, state_folder
+    from heliograph.store.lock import is_held
+
+    account = find_account(user_id)
+    if account is None:
+        raise UserError(
+            f"{user_id} is not signed in on this machine.", "See `heliograph accounts`.", exit_code=EXIT_CONFIG
+        )
+    if (pid := is_held(state_folder(user_id))) is not None:
+        raise UserError(
+            f"Heliograph is running for {user_id}{f' (process {pid})' if pid else ''}.",
+            f"Stop it first: {await asyncio.to_thread(to_stop, pid)}",
+        )
+    return account
+
+
 def _say_prompt() -> None:
     from heliograph.secrets.secret_service import PROMPT_S
 
@@ -105,13 +110,19 @@ def _not_ended(user_id: str, error: Exception) -> UserError:
     )
 
 
-async def _end(account: Account, text: str) -> None:
-    try:
-        async with asyncio.timeout(ENDING_S):
-            await _give_back(account)
-            await _end_device(account.user_id, account.homeserver, account.pushkey, text)
-    except TimeoutError:
-        raise Unreachable("the homeserver did not answer in time") from None
+async def _end(account: Account, store: SecretStore) -> None:
+    """Ends the device, unless its access token is gone. Raises ServerError, StorageError, SecretsLocked, UserError."""
+    async with saying(f"Waiting for the {store.name} to give the access token ..."):
+        text = await store.load(account.user_id)
+    if text is None:
+        return
+    async with saying(f"Waiting for {account.homeserver} to end the device, for {ENDING_S:g} s at most ..."):
+        try:
+            async with asyncio.timeout(ENDING_S):
+                await _give_back(account)
+                await _end_device(account.user_id, account.homeserver, account.pushkey, text)
+        except TimeoutError:
+            raise Unreachable("the homeserver did not answer in time") from None
 
 
 async def _give_back(account: Account) -> None:

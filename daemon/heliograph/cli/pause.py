@@ -29,7 +29,7 @@ def command(until: tuple[str, ...], toggle: bool) -> None:
 
 
 async def _pause(words: str, *, toggle: bool) -> None:
-    from heliograph.cli.status.follow import word_until
+    from heliograph.cli.status.line import word_until
     from heliograph.control.client import OWN_TIMEOUT_S, ask, ask_property
     from heliograph.core.popups.quiet import parse_pause
     from heliograph.system.clock import now_ms

@@ -3,20 +3,22 @@
 from __future__ import annotations
 
 import os
-import sys
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
 from heliograph.cli.input.group import Group
+from heliograph.cli.input.secret_line import read_secret_line
 
 if TYPE_CHECKING:
     from heliograph.relay.config import RelayConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_PIPE = "Pipe it in, or leave out the option that ends in -stdin."
 _OPTIONS = (
     click.option(
         "--config", "config_file", type=click.Path(path_type=Path), help="A TOML file with these options as keys."
@@ -103,9 +105,10 @@ def check(
 
     config = _config_of(ctx, config_file, flags)
     if access_token_stdin:
-        credentials = Credentials(token=_read_secret("access token"))
+        credentials = Credentials(token=read_secret_line("access token", _PIPE).strip())
     else:
-        password = _read_secret("password") if password_stdin else click.prompt("Password", hide_input=True, err=True)
+        ask = partial(click.prompt, "Password", hide_input=True, err=True)
+        password = read_secret_line("password", _PIPE) if password_stdin else ask()
         credentials = Credentials(user=user or "", password=password)
     ctx.exit(0 if asyncio.run(_report(config, credentials)) else EXIT_FAILED)
 
@@ -163,13 +166,6 @@ def _config_of(ctx: click.Context, config_file: Path | None, flags: dict[str, An
     file = config_file or before.pop("config_file", None)
     before.pop("config_file", None)
     return load_relay_config(file, before | {name: value for name, value in flags.items() if value is not None})
-
-
-def _read_secret(what: str) -> str:
-    text = sys.stdin.readline(4096).strip()
-    if not text:
-        raise click.UsageError(f"There is no {what} on standard input.")
-    return text
 
 
 def _state_folder(configured: str) -> Path:

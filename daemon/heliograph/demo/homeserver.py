@@ -240,29 +240,11 @@ class ThrowawaySynapse:
         """homeserver.yaml, written as JSON, which is YAML too."""
         secret = secrets.token_hex(32)
         signing_key = base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")
-        logging_settings = {
-            "version": 1,
-            "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
-            "handlers": {
-                "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
-                "access": {"class": "logging.FileHandler", "filename": str(self.access_log)},
-            },
-            "root": {"level": "WARNING", "handlers": ["stderr"]},
-            "loggers": {"synapse.access": {"level": "INFO", "handlers": ["access"], "propagate": False}},
-            "disable_existing_loggers": False,
-        }
-        listener = {
-            "port": self.port,
-            "bind_addresses": ["127.0.0.1"],
-            "type": "http",
-            "tls": False,
-            "resources": [{"names": ["client"], "compress": False}],
-        }
         settings: dict[str, object] = {
             "server_name": self.server_name,
             "public_baseurl": f"{self.base_url}/",
             "extra_well_known_client_content": {"io.github.heliograph.throwaway": self._mark},
-            "listeners": [listener],
+            "listeners": [_listener(self.port)],
             "database": {"name": "sqlite3", "args": {"database": str(self.folder / "homeserver.db")}},
             "media_store_path": str(self.folder / "media"),
             "log_config": str(self.folder / "log.yaml"),
@@ -282,8 +264,33 @@ class ThrowawaySynapse:
             **_rate_limits(),
             **self._settings,
         }
-        (self.folder / "log.yaml").write_text(json.dumps(logging_settings))
+        (self.folder / "log.yaml").write_text(json.dumps(_logging(self.access_log)))
         (self.folder / "homeserver.yaml").write_text(json.dumps(settings, indent=1))
+
+
+def _logging(access_log: Path) -> dict[str, object]:
+    """log.yaml: warnings to standard error, and each request into a file of its own."""
+    return {
+        "version": 1,
+        "formatters": {"line": {"format": "%(asctime)s %(levelname)s %(name)s %(message)s"}},
+        "handlers": {
+            "stderr": {"class": "logging.StreamHandler", "formatter": "line"},
+            "access": {"class": "logging.FileHandler", "filename": str(access_log)},
+        },
+        "root": {"level": "WARNING", "handlers": ["stderr"]},
+        "loggers": {"synapse.access": {"level": "INFO", "handlers": ["access"], "propagate": False}},
+        "disable_existing_loggers": False,
+    }
+
+
+def _listener(port: int) -> dict[str, object]:
+    return {
+        "port": port,
+        "bind_addresses": ["127.0.0.1"],
+        "type": "http",
+        "tls": False,
+        "resources": [{"names": ["client"], "compress": False}],
+    }
 
 
 class _PortTaken(Exception):

@@ -21,7 +21,7 @@ from urllib.parse import quote
 import aiosqlite
 
 from heliograph.errors import StateError, StorageError, Unstorable
-from heliograph.system import migrations as schema
+from heliograph.system.migrations import migrate, version_of
 from heliograph.system.service_manager import to_restart
 from heliograph.system.tasks import start, start_beside
 
@@ -223,16 +223,16 @@ def _text(value: bytes) -> str:
 
 
 def _migrate(path: Path, migrations: Sequence[str], db: sqlite3.Connection) -> None:
-    if schema.version_of(db) > len(migrations):
+    if version_of(db) > len(migrations):
         raise _newer(path)
     db.executescript(_SETTINGS)
-    schema.migrate(path, db, migrations)
+    migrate(path, db, migrations)
     # After the migrations: one that rebuilds a table which others refer to would otherwise delete their rows.
     db.execute("PRAGMA foreign_keys = ON")
 
 
 def _require_version(path: Path, version: int, db: sqlite3.Connection) -> None:
-    found = schema.version_of(db)
+    found = version_of(db)
     if found > version:
         raise _newer(path)
     if found < version:

@@ -38,13 +38,12 @@ def command(event: str, room: str | None, user_id: str | None, as_json: bool) ->
       heliograph explain 'https://matrix.to/#/!room:example.org/$event'
     """
     gathered = asyncio.run(_gather(read_address(event, room), user_id))
-    from heliograph.cli.explain.answer import as_json as in_json
-    from heliograph.cli.explain.answer import as_text
+    from heliograph.cli.explain.answer import render_json, render_text
 
     if as_json:
-        click.echo(json.dumps(in_json(gathered), indent=2))
+        click.echo(json.dumps(render_json(gathered), indent=2))
     else:
-        click.echo("\n".join(as_text(gathered)))
+        click.echo("\n".join(render_text(gathered)))
 
 
 def read_address(event: str, room: str | None) -> EventAddress:

@@ -15,7 +15,7 @@ from heliograph.core.text.clean import clean_line
 _LINE = 300
 
 
-def as_text(gathered: Gathered) -> Iterator[str]:
+def render_text(gathered: Gathered) -> Iterator[str]:
     """Lines for people."""
     evidence, told = gathered.evidence, explain(gathered.evidence)
     event, record = evidence.event, evidence.record
@@ -41,7 +41,7 @@ def as_text(gathered: Gathered) -> Iterator[str]:
     yield from (clean_line(problem, _LINE) for problem in gathered.problems)
 
 
-def as_json(gathered: Gathered) -> dict[str, Any]:
+def render_json(gathered: Gathered) -> dict[str, Any]:
     """The same for scripts."""
     evidence, told = gathered.evidence, explain(gathered.evidence)
     event = evidence.event

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Literal
 
 import click
 
 from heliograph.cli.input.group import Group
+from heliograph.cli.input.secret_line import read_secret_line
 from heliograph.errors import EXIT_CONFIG, EXIT_FAILED, UserError
 
 if TYPE_CHECKING:
@@ -82,20 +82,22 @@ def set_(
         fallback = asyncio.run(lead_through(relay, _relay_token(is_piped=relay_token_stdin), fallback))
     if config.relay and before is not None and before.pushkey != fallback.pushkey:
         _report(asyncio.run(leave_relay(config.relay, before, is_left=relay is None)))
-    write_section(
-        "fallback",
-        {
-            "gateway": fallback.gateway,
-            "pushkey": fallback.pushkey,
-            "app_id": fallback.app_id,
-            "event_id_only": fallback.is_event_id_only,
-            "relay": relay or "",
-        },
-    )
+    write_section("fallback", _section(fallback, relay))
     _report(asyncio.run(register(fallback, before)))
     click.echo("Where pushes arrive:" if kind == "unifiedpush" else "Subscribe to this topic on your phone:")
     click.echo(f"  {place}")
     _report(restart_daemon())
+
+
+def _section(fallback: Fallback, relay: str | None) -> dict[str, str | bool]:
+    """The section [fallback] of config.toml."""
+    return {
+        "gateway": fallback.gateway,
+        "pushkey": fallback.pushkey,
+        "app_id": fallback.app_id,
+        "event_id_only": fallback.is_event_id_only,
+        "relay": relay or "",
+    }
 
 
 @command.command("show")
@@ -167,10 +169,9 @@ async def _test(fallback: Fallback) -> list[Finding]:
 
 
 def _relay_token(*, is_piped: bool) -> str:
-    token = sys.stdin.readline(4096).strip() if is_piped else click.prompt("Token of the relay", hide_input=True)
-    if not token:
-        raise click.UsageError("There is no token on standard input.")
-    return str(token)
+    if is_piped:
+        return read_secret_line("token", "Pipe it in, or leave out --relay-token-stdin.").strip()
+    return str(click.prompt("Token of the relay", hide_input=True))
 
 
 def _config() -> FallbackConfig:

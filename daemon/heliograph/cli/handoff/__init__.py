@@ -32,13 +32,7 @@ def command(ctx: click.Context, leave: bool, as_json: bool) -> None:
     if leave and as_json:
         raise click.UsageError("--leave and --json exclude one another.")
     if leave:
-        from heliograph.cli.handoff.give_back import leave_all
-
-        is_good = True
-        for line in asyncio.run(leave_all()):
-            click.echo(line.text, err=not line.is_good)
-            is_good &= line.is_good
-        ctx.exit(EXIT_OK if is_good else EXIT_FAILED)
+        ctx.exit(EXIT_OK if _leave() else EXIT_FAILED)
     from heliograph.cli.status.report import report_handoff
     from heliograph.control.client import ask_status
 
@@ -48,19 +42,33 @@ def command(ctx: click.Context, leave: bool, as_json: bool) -> None:
         told = {str(each.get("user_id")): each.get("handoff") for each in accounts}
         click.echo(json.dumps({"running": status is not None, "accounts": told}, indent=2))
     elif status is None:
-        from heliograph.accounts import list_accounts
-        from heliograph.cli.status.stopped import look_into_ledgers
-
-        stopped = asyncio.run(look_into_ledgers(list_accounts()))
-        silent = sum(each.silent for each in stopped)
-        if any(each.pid is not None for each in stopped):
-            click.echo("Heliograph runs, but does not answer over D-Bus (is there a session bus?).")
-        elif silent:
-            click.echo(f"Heliograph is not running, and pushers that it had switched off are still silent: {silent}.")
-            click.echo("To switch them on: heliograph handoff --leave")
-        else:
-            click.echo("Heliograph is not running: other devices ring. See: heliograph status")
+        _tell_without_daemon()
     else:
         for account in accounts:
             click.echo("\n".join(report_handoff(account)))
     ctx.exit(EXIT_FAILED if status is None else EXIT_OK)
+
+
+def _leave() -> bool:
+    """Returns True if everything that was switched off is on again."""
+    from heliograph.cli.handoff.give_back import leave_all
+
+    findings = asyncio.run(leave_all())
+    for finding in findings:
+        click.echo(finding.text, err=not finding.is_good)
+    return all(finding.is_good for finding in findings)
+
+
+def _tell_without_daemon() -> None:
+    from heliograph.accounts import list_accounts
+    from heliograph.cli.status.stopped import look_into_ledgers
+
+    stopped = asyncio.run(look_into_ledgers(list_accounts()))
+    silent = sum(each.silent for each in stopped)
+    if any(each.pid is not None for each in stopped):
+        click.echo("Heliograph runs, but does not answer over D-Bus (is there a session bus?).")
+    elif silent:
+        click.echo(f"Heliograph is not running, and pushers that it had switched off are still silent: {silent}.")
+        click.echo("To switch them on: heliograph handoff --leave")
+    else:
+        click.echo("Heliograph is not running: other devices ring. See: heliograph status")

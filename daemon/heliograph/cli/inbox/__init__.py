@@ -7,8 +7,8 @@ import json
 
 import click
 
-from heliograph.cli.input.group import Group
 from heliograph.cli.inbox.room_number import RoomNumber
+from heliograph.cli.input.group import Group
 
 
 @click.group("inbox", cls=Group, invoke_without_command=True, short_help="List, open, read and answer what is unread.")
@@ -53,10 +53,7 @@ def open_(room: str | None) -> None:
     Example:
       heliograph inbox open 2
     """
-    from heliograph.cli.inbox.rooms import act
-
-    title = asyncio.run(act("Open", room))
-    click.echo(f"Opened {title}")
+    _act("Open", room, sentence="Opened {}")
 
 
 @command.command("read")
@@ -69,10 +66,7 @@ def read(room: str) -> None:
       heliograph inbox read 2
       heliograph inbox read Lunch
     """
-    from heliograph.cli.inbox.rooms import act
-
-    title = asyncio.run(act("MarkRead", room))
-    click.echo(f"Read: {title}")
+    _act("MarkRead", room, sentence="Read: {}")
 
 
 @command.command("reply")
@@ -85,10 +79,7 @@ def reply(room: str, text: tuple[str, ...]) -> None:
     Example:
       heliograph inbox reply 2 "I am on my way"
     """
-    from heliograph.cli.inbox.rooms import act
-
-    title = asyncio.run(act("Reply", room, " ".join(text)))
-    click.echo(f"Sent to {title}")
+    _act("Reply", room, " ".join(text), sentence="Sent to {}")
 
 
 @command.command("accept")
@@ -100,10 +91,7 @@ def accept(room: str) -> None:
     Example:
       heliograph inbox accept 3
     """
-    from heliograph.cli.inbox.rooms import act
-
-    title = asyncio.run(act("Accept", room))
-    click.echo(f"Joined {title}")
+    _act("Accept", room, sentence="Joined {}")
 
 
 @command.command("decline")
@@ -115,7 +103,11 @@ def decline(room: str) -> None:
     Example:
       heliograph inbox decline 3
     """
+    _act("Decline", room, sentence="Declined the invite to {}")
+
+
+def _act(member: str, room: str | None, *body: str, sentence: str) -> None:
+    """Has the daemon act on the room, and says so: `sentence` has a place for the room's title."""
     from heliograph.cli.inbox.rooms import act
 
-    title = asyncio.run(act("Decline", room))
-    click.echo(f"Declined the invite to {title}")
+    click.echo(sentence.format(asyncio.run(act(member, room, *body))))

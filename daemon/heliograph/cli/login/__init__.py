@@ -3,20 +3,17 @@
 from __future__ import annotations
 
 import asyncio
-import sys
 from typing import TYPE_CHECKING, Literal
 
 import click
 
+from heliograph.cli.input.secret_line import read_secret_line
 from heliograph.cli.input.user_id import UserId
-from heliograph.errors import EXIT_USAGE, UserError
 from heliograph.system.service_manager import to_restart
 
 if TYPE_CHECKING:
     from heliograph.accounts import Secrets
     from heliograph.core import ids
-
-_MAX_SECRET_LINE = 16 * 1024
 
 
 @click.command("login", short_help="Sign in to a Matrix account.")
@@ -72,16 +69,4 @@ def command(
 
 
 def _read_line(what: str) -> str:
-    """The first line of standard input, without its end."""
-    line = sys.stdin.buffer.readline(_MAX_SECRET_LINE).rstrip(b"\r\n")
-    try:
-        text = line.decode()
-    except UnicodeDecodeError:
-        text = ""
-    if not text.strip():
-        raise UserError(
-            f"Standard input holds no {what}.",
-            f"Pipe it in, or leave out --{what.replace(' ', '-')}-stdin.",
-            exit_code=EXIT_USAGE,
-        )
-    return text
+    return read_secret_line(what, f"Pipe it in, or leave out --{what.replace(' ', '-')}-stdin.")

@@ -17,6 +17,10 @@ from heliograph.core.push.spelling import read_action, read_condition
 from heliograph.core.push.wording import word_rule
 
 _ROOM = "room="
+_ABOUT_SENDER_RULES = (
+    "Note: some homeservers (Synapse) pass sender rules over, and with them your other devices. What works "
+    "everywhere: heliograph rules mute-user, or an override rule with --condition sender=@USER:SERVER."
+)
 
 
 @click.command("add", short_help="Make a rule of any kind, or replace one of yours.")
@@ -80,11 +84,7 @@ def command(
 
     change_rules(user_id, plan)
     if rule.startswith("sender/"):
-        click.echo(
-            "Note: some homeservers (Synapse) pass sender rules over, and with them your other devices. What works "
-            "everywhere: heliograph rules mute-user, or an override rule with --condition sender=@USER:SERVER.",
-            err=True,
-        )
+        click.echo(_ABOUT_SENDER_RULES, err=True)
 
 
 def _actions(actions: tuple[str, ...], sound: str | None, highlight: bool, dont_notify: bool) -> tuple[Any, ...]:

@@ -10,9 +10,8 @@ from heliograph.cli.accounts.signed_in import account_option
 from heliograph.cli.input.user_id import UserId
 from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.core.events import Json
+from heliograph.core.push import changes
 from heliograph.core.push.changes import RuleChange
-from heliograph.core.push.changes import mute_user as mute
-from heliograph.core.push.changes import unmute_user as unmute
 
 
 @click.command("mute-user", short_help="Silence all that a user sends.")
@@ -25,7 +24,7 @@ def mute_user(user_id: str | None, user: str) -> None:
     Example:
       heliograph rules mute-user @bot:example.org
     """
-    _change(user_id, user, mute, f"{user} is muted.")
+    _change(user_id, user, changes.mute_user, f"{user} is muted.")
 
 
 @click.command("unmute-user", short_help="Undo `mute-user`.")
@@ -38,7 +37,7 @@ def unmute_user(user_id: str | None, user: str) -> None:
     Example:
       heliograph rules unmute-user @bot:example.org
     """
-    _change(user_id, user, unmute, f"{user} is not muted.")
+    _change(user_id, user, changes.unmute_user, f"{user} is not muted.")
 
 
 def _change(user_id: str | None, user: str, change: Callable[[Json, str], list[RuleChange]], sentence: str) -> None:

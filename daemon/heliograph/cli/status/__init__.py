@@ -42,7 +42,12 @@ def command(ctx: click.Context, as_json: bool, format_: str | None, follow: bool
         if as_json:
             raise click.UsageError("--json is for the whole status: use --format json")
         _show_line(format_ or _DEFAULT_TEMPLATE, follow=follow)
-        return
+    else:
+        ctx.exit(EXIT_OK if _show_all(as_json=as_json) else EXIT_FAILED)
+
+
+def _show_all(*, as_json: bool) -> bool:
+    """Returns True if Heliograph runs."""
     from heliograph.accounts import list_accounts
     from heliograph.cli.status.report import report_mistake, report_running, report_stopped
     from heliograph.cli.status.stopped import look_into_ledgers
@@ -62,14 +67,14 @@ def command(ctx: click.Context, as_json: bool, format_: str | None, follow: bool
         else:
             click.echo("\n".join(report_running(status, [account.user_id for account in accounts])))
             click.echo("".join(f"{line}\n" for line in report_mistake(mistake, "The next start will fail")), nl=False)
-        ctx.exit(EXIT_OK)
+        return True
     ledgers = asyncio.run(look_into_ledgers(accounts))
     if as_json:
         known = [ledger.as_json() for ledger in ledgers]
         click.echo(json.dumps({"running": False, "next_start_fails": told, "accounts": known}, indent=2))
     else:
         click.echo("\n".join(report_stopped(ledgers, mistake)))
-    ctx.exit(EXIT_FAILED)
+    return False
 
 
 def _look_for_mistake() -> UserError | None:
@@ -85,7 +90,7 @@ def _look_for_mistake() -> UserError | None:
 
 
 def _show_line(template: str, *, follow: bool) -> None:
-    from heliograph.cli.status import follow as following
+    from heliograph.cli.status import line
     from heliograph.core.summary.bar import FORMATS, TemplateError, read_format
 
     try:
@@ -93,6 +98,6 @@ def _show_line(template: str, *, follow: bool) -> None:
     except TemplateError as error:
         raise click.UsageError(f"--format: {error}. Formats are {', '.join(FORMATS)}.") from None
     if follow:
-        asyncio.run(following.follow(render, sys.stdout))
+        asyncio.run(line.follow(render, sys.stdout))
     else:
-        click.echo(asyncio.run(following.show_once(render)))
+        click.echo(asyncio.run(line.show_once(render)))

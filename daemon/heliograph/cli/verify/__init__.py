@@ -9,14 +9,14 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from heliograph.cli.accounts.signed_in import choose_account
+from heliograph.cli.input.secret_line import read_secret_line
 from heliograph.cli.input.user_id import UserId
-from heliograph.errors import EXIT_USAGE, UserError
+from heliograph.errors import UserError
 
 if TYPE_CHECKING:
     from heliograph.accounts import Account
     from heliograph.control.verification import Verifying
 
-_MAX_LINE = 4096
 _LOOK_S = 0.5
 _LOOKS = 1300
 """A verification ends by itself after ten minutes."""
@@ -53,12 +53,7 @@ def command(user_id: str | None, recovery_key: bool, passphrase: bool) -> None:
 def _read_secret(kind: str) -> str:
     if sys.stdin.isatty():
         return str(click.prompt(f"The {kind}", hide_input=True))
-    text = sys.stdin.buffer.readline(_MAX_LINE).decode(errors="replace").rstrip("\r\n")
-    if not text.strip():
-        raise UserError(
-            f"Standard input holds no {kind}.", "Pipe it in, or run this in a terminal.", exit_code=EXIT_USAGE
-        )
-    return text
+    return read_secret_line(kind, "Pipe it in, or run this in a terminal.")
 
 
 async def _unlock(account: Account, kind: str, secret: str) -> None:

@@ -1,4 +1,4 @@
-"""`heliograph status --follow`: a line for a status bar, now and whenever it changes."""
+"""The line of `heliograph status --format` for a status bar: as it is now, and whenever it changes."""
 
 from __future__ import annotations
 

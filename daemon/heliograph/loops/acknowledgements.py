@@ -64,7 +64,8 @@ class AcknowledgementLoop:
         return self._status.handoff.why_away is None and not self._status.handoff.is_hushed
 
     def take(self, event_ids: Iterable[EventKey]) -> None:
-        """These are on screen, or need not be."""
+        """These events are on screen, or a push rule keeps them silent here, which the relay cannot know: the
+        homeserver pushes all encrypted messages."""
         if not self._is_present:
             return
         self._shown.update((event_id, None) for event_id in event_ids if is_event_id(event_id))

@@ -151,7 +151,12 @@ async def _prove(
 
 
 async def _fire(homeserver: Upstream, authorization: Mapping[str, str]) -> object:
-    """A room in which one's own message is read: the count of what is unread is pushed. The room, to be left."""
+    """Makes the homeserver push, and returns the id of the room that is to be left.
+
+    A message of one's own is read: Synapse pushes the unread count then, to which it ignores `rejected` in the answer;
+    so the relay is asked whether the pushkey came.
+    Test: test_a_gateway_that_the_homeserver_reaches_is_proved_and_nothing_is_left.
+    """
     room_id = _of(await _ask(homeserver, "POST", f"{_API}/createRoom", authorization, {}), "room_id")
     room = f"{_API}/rooms/{quote(room_id, safe='')}"
     event = await _ask(homeserver, "PUT", f"{room}/send/{APP_ID}/{secrets.token_hex(8)}", authorization, {})

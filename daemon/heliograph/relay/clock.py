@@ -1,4 +1,4 @@
-"""The relay's only clock. Everything else is told the time."""
+"""The relay's only clock. Everything else takes the time as an argument."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Protocol
 from heliograph.system.clock import now_ms
 
 _LONGEST_WAIT_S = 60.0
-"""A wall clock that was set forward is noticed after this."""
+"""A wall clock that was set forward is noticed after so long."""
 
 
 class Clock(Protocol):
@@ -25,7 +25,7 @@ class Clock(Protocol):
 
 
 class WallClock:
-    """The real one."""
+    """`Clock` by the system's time."""
 
     def now_ms(self) -> int:
         return now_ms()

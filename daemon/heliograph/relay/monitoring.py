@@ -1,4 +1,7 @@
-"""/health and /metrics, for those who run the relay. For all others these paths are the homeserver's."""
+"""/health and /metrics, for those who run the relay. For all others these paths are the homeserver's.
+
+Test: test_to_others_the_paths_are_the_homeservers.
+"""
 
 from __future__ import annotations
 
@@ -24,7 +27,7 @@ _NOW = ("waiting", "held", "failing_pushers", "in_flight")
 
 
 class Monitoring:
-    """`health` and `metrics` answer requests. `upstream` is None where no homeserver is behind the relay."""
+    """`health`, `met` and `metrics` answer requests. `upstream` is None where no homeserver is behind the relay."""
 
     def __init__(
         self,
@@ -39,8 +42,11 @@ class Monitoring:
         self._upstream = upstream
 
     async def health(self, request: web.Request) -> web.Response:
-        """200 if the relay does its work, 503 if it cannot. That the homeserver is down is told, and no reason to
-        restart the relay. `crashes` counts those of the last hour, by long-lived task."""
+        """200 if the relay does its work, 503 if it cannot.
+
+        A homeserver that is down is told of, and no reason to restart the relay: the status stays 200. `crashes`
+        counts those of the last hour, by long-lived task.
+        """
         told: dict[str, object] = {"status": "ok", "version": __version__}
         try:
             counts = await self._outbox.counts()
@@ -54,7 +60,7 @@ class Monitoring:
         return web.json_response(told, status=200 if told["status"] == "ok" else 503)
 
     async def met(self, request: web.Request) -> web.Response:
-        """Whether a push for a pushkey came that nobody knows here: how `heliograph relay check` sees it arrive."""
+        """Whether a push came for this unknown pushkey: `heliograph relay check` sees its own arrive so."""
         return web.json_response({"met": self._gateway.has_met(request.match_info["pushkey"])})
 
     async def metrics(self, request: web.Request) -> web.Response:

@@ -1,7 +1,7 @@
-"""What passes through and settles pushes: receipts, read markers, redactions, leaving. And what ends pushers:
-logout, password change, deletion of devices, deactivation.
+"""Requests that pass through and settle pushes: receipts, read markers, redactions, leaving. And those that end
+pushers: logout, password change, deletion of devices, deactivation.
 
-Everything is the homeserver's to decide: only what it accepted counts.
+Everything is the homeserver's to decide: only requests that it accepted count.
 """
 
 from __future__ import annotations
@@ -35,7 +35,7 @@ After = Callable[[Caller, Json], Awaitable[None]]
 
 
 class RequestObservers:
-    """Each method answers one kind of request: it passes, and what it means is on disk before the client hears."""
+    """Each method answers one kind of request: it passes, and its consequences are on disk before the client hears."""
 
     def __init__(
         self,
@@ -165,11 +165,11 @@ class RequestObservers:
             except (TooLarge, TimeoutError):
                 return refusal(413, "M_TOO_LARGE", "The body is too large, or did not come in time")
         try:
-            # Before, since afterwards the token may be no more.
+            # Before the request passes: a logout ends the token that tells whose it is.
             caller = await self._callers.identify(request)
         except NotAnswered:
             caller = None
-        # Whole, even if the client goes away: what the homeserver did must not be missed here.
+        # Done wholly, even if the client goes away: the homeserver's change must not be missed here.
         return await asyncio.shield(start(self._finish(request, caller, body, after), name="passing on"))
 
     async def _finish(self, request: web.Request, caller: object, body: bytes, after: After) -> web.StreamResponse:

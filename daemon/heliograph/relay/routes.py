@@ -1,4 +1,4 @@
-"""Which requests the relay cares for, by method and path. All others pass."""
+"""The requests that the relay looks into, by method and path. All others pass."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ class Router:
         """The answer to any request for the homeserver."""
         if not request.rel_url.raw_path.startswith("/") or request.method == "CONNECT":
             return web.Response(status=400)
-        # What is compressed nobody here looks into.
+        # A compressed body is not looked into, so its request passes.
         answer = None if "Content-Encoding" in request.headers else self._choose(request)
         try:
             return await (self._proxy.handle(request) if answer is None else answer)

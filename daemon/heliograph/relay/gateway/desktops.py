@@ -1,4 +1,4 @@
-"""What desktops tell a gateway that stands alone: where pushes go, what they have shown, and that they are there.
+"""Requests of desktops to a relay that is a gateway only: where pushes go, which were shown, who is there.
 
     POST   /_heliograph/v1/pushers      {"app_id", "pushkey", "data": {"url", ...}} -> {"pushkey", "url"}
     DELETE /_heliograph/v1/pushers/{pushkey}
@@ -6,6 +6,9 @@
 
 Each with the access token of a user of the configuration. The pushkey that comes back is the one to register at the
 homeserver. A desktop that says it is present is waited for during `present_ms`; 0: it has left.
+
+The relay only waits for desktops that say they are there, for as long as they say: if one vanishes nothing is lost, and
+pushes are late by the hold. Test: test_with_nobody_there_the_phone_rings_at_once_as_if_it_stood_at_the_homeserver.
 """
 
 from __future__ import annotations
@@ -43,7 +46,7 @@ _APP_ID = "io.github.heliograph.desktop"
 
 
 class BadRequest(Exception):
-    """What is wrong with it, as a sentence."""
+    """What is wrong with the request, as a sentence."""
 
 
 class Desktops:
@@ -84,7 +87,7 @@ class Desktops:
         return await self._answer(request, self._remove)
 
     async def acknowledge(self, request: web.Request) -> web.Response:
-        """POST /acknowledge. Their pushes are dropped, those that come later, too."""
+        """POST /acknowledge. Pushes of these events are dropped, those that come later, too."""
         return await self._answer(request, self._acknowledge)
 
     async def _answer(self, request: web.Request, act: Callable[..., Any]) -> web.Response:
@@ -146,7 +149,7 @@ class Desktops:
         return {}
 
     async def _know(self, user_id: str, device_id: str) -> None:
-        """Pushes wait for devices that have a direct pusher: this one acknowledges without a /sync."""
+        """Gives the desktop a direct pusher, since pushes wait for devices that have one."""
         async with self._changing:
             known = self._registry.direct_of(user_id)
             if any(each.device_id == device_id for each in known):

@@ -1,7 +1,7 @@
-"""POST /_matrix/push/v1/notify: what the homeserver pushes is on disk before it is answered, and answered at once.
+"""POST /_matrix/push/v1/notify: a push is on disk before it is answered, and answered before it is sent on.
 
-Synapse holds back every later push while one is not answered with success, so nothing is refused here but what cannot
-be read or kept.
+Synapse holds back every later push of a pusher while one is not answered with success, so only pushes that cannot be
+read or kept are refused. Test: test_a_push_that_cannot_be_kept_is_left_to_the_homeserver.
 """
 
 from __future__ import annotations
@@ -32,7 +32,8 @@ LARGEST_BODY = 256 * 1024
 BODY_S = 20.0
 STRAYS_PER_SECOND, STRAYS_AT_ONCE = 1.0, 60
 """How many requests of one address may be nobody's push. Known pushkeys are never limited: they are secrets, and the
-homeserver would hold back everything behind the one that had to wait."""
+homeserver would hold back everything behind the one that had to wait.
+Test: test_an_address_may_guess_so_many_pushkeys_only."""
 
 MOST_STRANGERS = 100
 """Unknown pushkeys that are remembered, for `heliograph relay check`."""
@@ -74,7 +75,7 @@ class Gateway:
         return [web.post(NOTIFY_PATH, self.notify), web.get(NOTIFY_PATH, self.tell)]
 
     async def tell(self, request: web.Request) -> web.Response:
-        """GET: what this is, as UnifiedPush discovers gateways."""
+        """GET: says that this is a gateway, as UnifiedPush discovers them."""
         return web.json_response({"unifiedpush": {"gateway": "matrix"}})
 
     async def notify(self, request: web.Request) -> web.Response:
@@ -101,7 +102,7 @@ class Gateway:
         return web.json_response({"rejected": rejected})
 
     async def _take(self, arrived: Arrived, received_ms: int) -> tuple[list[str], bool]:
-        """The rejected pushkeys as they came, and whether any was known."""
+        """The rejected pushkeys as they came, and whether any pushkey was known."""
         rejected: list[str] = []
         is_known = False
         for device in arrived.devices:
@@ -118,7 +119,7 @@ class Gateway:
         return rejected, is_known
 
     async def _take_one(self, arrived: Arrived, device: Json, twin: Twin, received_ms: int) -> bool:
-        """Whether the pusher is still wanted."""
+        """Whether the pusher is still wanted: False tells the homeserver to delete it."""
         accepted = Accepted.SETTLED
         if twin.url is not None and twin.is_enabled:
             accepted = await self._outbox.take(self._push(arrived, device, twin, received_ms))

@@ -1,4 +1,4 @@
-"""Whether a push waits, goes out, or is no longer needed. Pure: times are milliseconds since the epoch, and arguments.
+"""Whether a push waits, goes out, or is no longer needed. Times are milliseconds since 1970.
 
 arrives -> waits for an acknowledgement, if a direct device may still give one -> due -> tried until it is taken
    |                  |                                                          |
@@ -53,7 +53,8 @@ def clears(shown: int | None, unread: int) -> bool:
     """Whether a clearing push (a badge of `unread`) has anything to clear on a phone that shows `shown`.
 
     `shown` is the unread count of the last push that its gateway took; None: nothing ever went out, SOMETHING: it is
-    not known. A higher count clears nothing: what it counts was told elsewhere, and would be news to this phone.
+    not known from the moment a push is tried. A higher count clears nothing: the messages it counts were told
+    elsewhere, and would be news to this phone. Test: test_a_count_clears_what_it_is_less_than.
     """
     if shown is None:
         return False

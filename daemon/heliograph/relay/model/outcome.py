@@ -17,14 +17,14 @@ TOO_LARGE = 413
 
 @dataclass(frozen=True, slots=True)
 class Delivered:
-    """The gateway took it. `is_rejected`: it will not take this pushkey again."""
+    """The gateway took the push. `is_rejected`: it will not take this pushkey again."""
 
     is_rejected: bool = False
 
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Not now: try again. `after_s` is what the gateway asked for."""
+    """Not now: tried again for a day. `after_s` is the delay that the gateway asked for."""
 
     why: str
     after_s: float | None = None
@@ -32,10 +32,13 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class Refused:
-    """A definite no to this push: a few tries more, since a proxy in between may be wrong, then never again."""
+    """A definite no to this push (4xx, redirect, success without JSON): tried four times within 7 s, since a proxy in
+    between may be wrong, then dropped and logged. Test: test_a_refused_push_is_dropped_after_four_tries_and_told."""
 
     why: str
     is_too_large: bool = False
+    """After HTTP 413 the event id alone is sent: ringing without text is better than silence.
+    Test: test_a_push_too_large_for_its_gateway_is_sent_as_its_event_id."""
 
 
 Outcome = Delivered | Deferred | Refused

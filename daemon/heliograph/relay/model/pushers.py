@@ -20,10 +20,10 @@ LEAST_ACTIVE_MS, MOST_ACTIVE_MS = 0, 300_000
 
 @dataclass(frozen=True, slots=True)
 class Twin:
-    """What stands at the homeserver in an http pusher's place: the same, with the relay as its gateway."""
+    """A pusher that stands at the homeserver in an http pusher's place, with the relay as its gateway."""
 
     hidden_pushkey: str
-    """128 random bits, known to the homeserver and the relay only: who knows it, may push."""
+    """128 random bits, known to the homeserver and the relay only: whoever knows them may push."""
     user_id: str
     app_id: str
     pushkey: str
@@ -33,15 +33,15 @@ class Twin:
     original: Json
     """The body of POST /pushers/set as the client sent it, without `append`, `enabled` and their unstable names."""
     is_enabled: bool = True
-    """MSC3881. What comes for a disabled one is announced and goes no further."""
+    """MSC3881. A push for a disabled one is announced to direct devices, and goes no further."""
     device_id: str | None = None
-    """Of who registered it, as far as the homeserver or the relay knows."""
+    """The device that registered the original, as far as the homeserver or the relay knows."""
     is_adopted: bool = False
-    """It was there before the relay, and kept its pushkey upstream; `data` has the hidden one as `MARK`."""
+    """The original was there before the relay, and kept its pushkey upstream; `data` has the hidden one as `MARK`."""
 
     @property
     def upstream_pushkey(self) -> str:
-        """As GET /pushers of the homeserver lists it, and as its pushes and `rejected` name it."""
+        """The twin's pushkey in GET /pushers of the homeserver, in its pushes and in `rejected`."""
         return self.pushkey if self.is_adopted else self.hidden_pushkey
 
 

@@ -1,4 +1,7 @@
-"""Whose request it is: GET /account/whoami, remembered by a hash of the access token. No token is kept."""
+"""The user and device that send a request, by GET /account/whoami, remembered by a hash of the access token.
+
+No token is kept. Test: test_tokens_are_neither_logged_nor_on_disk.
+"""
 
 from __future__ import annotations
 
@@ -16,7 +19,7 @@ from heliograph.relay.proxy.upstream import Answer, Upstream
 log = logging.getLogger(__name__)
 
 KNOWN_MS = 5 * 60_000
-"""How long an answer is believed. The homeserver checks the token of every request that passes, anyway."""
+"""How long an answer is believed. The homeserver checks the token of every request that passes on, anyway."""
 MAX_KNOWN = 20_000
 BURST = 20
 REFILL_MS = 1_000
@@ -55,7 +58,10 @@ class Callers:
         self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
 
     async def identify(self, request: web.Request, *, afresh: bool = False) -> Caller | Unknown:
-        """`afresh` asks the homeserver in any case. Raises NotAnswered."""
+        """The device that the request's access token belongs to. `afresh` asks the homeserver in any case.
+
+        Raises NotAnswered.
+        """
         authorization = authorization_of(request)
         # Application services speak for many users with one token; those have no direct pushers.
         if authorization is None or "user_id" in request.query:
@@ -81,7 +87,7 @@ class Callers:
         return caller
 
     def forget(self, user_id: str) -> None:
-        """Something happened to this user's tokens."""
+        """Asks the homeserver anew about this user's tokens, of which some may have ended."""
         for key in [key for key, (caller, _) in self._known.items() if caller.user_id == user_id]:
             del self._known[key]
 

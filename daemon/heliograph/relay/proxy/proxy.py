@@ -1,4 +1,4 @@
-"""What passes through unchanged, both ways, a piece at a time: no body is ever held whole here."""
+"""Requests and answers that pass through unchanged, a piece at a time: no body is ever held whole here."""
 
 from __future__ import annotations
 
@@ -52,7 +52,7 @@ class Proxies:
 
 
 class Proxy:
-    """Forwards requests. `handle` for all that nothing else cares for."""
+    """Forwards requests: `handle` those that no other part of the relay answers."""
 
     def __init__(self, upstream: Upstream, proxies: Proxies) -> None:
         self._upstream = upstream
@@ -90,7 +90,7 @@ class Proxy:
     async def forward(
         self, request: web.BaseRequest, body: bytes | None = None, then: Callable[[], Awaitable[None]] | None = None
     ) -> web.StreamResponse:
-        """The same; `body` if it was read already. `then` is done before a good answer is passed on."""
+        """The homeserver's answer, after `then` if the answer is good. `body` is that of a request that was read."""
         leave_out = ("content-length",) if body else ()
         sent: Any = body
         if body is None and request.body_exists:
@@ -112,7 +112,7 @@ class Proxy:
     async def stream(
         self, request: web.BaseRequest, answer: aiohttp.ClientResponse, begun: bytes = b""
     ) -> web.StreamResponse:
-        """`begun` is what was read of the body already."""
+        """Passes the answer on. `begun` is the part of its body that was read already."""
         headers = _end_to_end(answer.headers)
         response = web.StreamResponse(status=answer.status, reason=answer.reason, headers=headers)
         try:

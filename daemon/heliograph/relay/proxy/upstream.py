@@ -58,7 +58,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 class Upstream:
-    """Close it with `close`. `base` has no slash at its end."""
+    """A session to the homeserver at `base` (a URL); `close` ends it."""
 
     def __init__(self, base: str) -> None:
         self._base = base.rstrip("/")
@@ -69,7 +69,9 @@ class Upstream:
             cookie_jar=aiohttp.DummyCookieJar(),
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
             skip_auto_headers=_NOTHING_BY_ITSELF,
-            # Whether to ask again is the client's to say: a /sync that is repeated gets an answer of before.
+            # A /sync is asked once: aiohttp repeats a request whose connection ended, and Synapse answers a repeated
+            # one as two minutes before, without the receipts since. Whether to ask again is the client's to say.
+            # Test: test_what_the_homeserver_does_not_answer_is_asked_once.
             middlewares=(ask_once,),
             timeout=aiohttp.ClientTimeout(total=None, sock_connect=CONNECT_S, sock_read=SILENCE_S),
             read_bufsize=64 * 1024,

@@ -1,1 +1,1 @@
-"""Pushers of devices with direct push, and their counterparts at the homeserver."""
+"""Pushers of users with direct push, and the twins that stand at the homeserver for their http pushers."""

@@ -101,7 +101,7 @@ class DirectPushers:
         """Registers a hidden http pusher, so that the relay also learns of events the device's /sync filter excludes.
 
         The waker is made with the device's own token, so that the homeserver ends it with the device: that is how the
-        relay learns of the end.
+        relay learns of the end. Test: test_logging_out_around_the_relay_is_noticed.
         """
         if pusher.waker is not None and any(entry.get("pushkey") == pusher.waker for entry in listed):
             return pusher

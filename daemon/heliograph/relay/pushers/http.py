@@ -91,7 +91,8 @@ class HttpPushers:
         after = replace(before, url=wanted.url, original=wanted.original, is_enabled=wanted.is_enabled)
         if not self._twins.are_alike(before, after):
             return await self._twins.put(after, authorization, append=append or not before.is_adopted)
-        # An unchanged pusher is not sent upstream: Synapse would throw away what is pending.
+        # An unchanged pusher is not sent upstream: Synapse would throw away what is pending for it.
+        # Test: test_an_unchanged_pusher_is_not_sent_to_the_homeserver.
         if after != before:
             await self._registry.put_twin(after)
         return Answer(200, b"{}")

@@ -1,4 +1,4 @@
-"""Twins at the homeserver: made, changed and taken away with the user's own token, and known here before they push."""
+"""Twins at the homeserver: made, changed and removed with the user's own access token."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ Authorization = Mapping[str, str]
 
 
 class UpstreamTwins:
-    """`gateway_url` is where they push to. `refuses` says why the relay may not send to a gateway, None if it may.
+    """`gateway_url` is where twins push to. `refuses` says why the relay may not send to a gateway, None if it may.
 
     Each method may raise NotAnswered and StorageError.
     """
@@ -76,7 +76,11 @@ class UpstreamTwins:
         return answer
 
     async def put(self, twin: Twin, authorization: Authorization, *, append: bool) -> Answer:
-        """Known here first: a push may come before the answer does, and an unknown one is rejected."""
+        """Sets the twin at the homeserver.
+
+        The twin is known here first: its push may come before the homeserver's answer, and one of an unknown pushkey
+        is rejected.
+        """
         before = self._registry.twin(twin.hidden_pushkey)
         await self._registry.put_twin(twin)
         answer: Answer | None = None
@@ -84,18 +88,24 @@ class UpstreamTwins:
             answer = await self.set(self._body(twin, append=append), authorization)
         finally:
             if answer is not None and not answer.is_good:
-                # Unanswered, it may have been done: the next GET /pushers tells.
+                # Without an answer the twin may have been set: it stays known until the next GET /pushers tells.
                 await (self._registry.put_twin(before) if before else self._registry.drop([twin]))
         return answer
 
     async def claim(self, twin: Twin, authorization: Authorization) -> None:
-        """Without `append` a pusher takes its name from other users, which a hidden one would not do."""
+        """Takes the pusher's name from other users at the homeserver.
+
+        `append: false` says so; the twin itself has a hidden name, and would take nothing from anybody.
+        """
         claim = replace(twin, is_adopted=True)
         if (await self.set(self._body(claim, append=False), authorization)).is_good:
             await self.remove(twin.app_id, twin.pushkey, authorization)
 
     async def without_orphans(self, user_id: str, listed: list[Json], authorization: Authorization) -> list[Json]:
-        """Twins of ours that nobody here knows: another user took the name, or relay.db was lost."""
+        """Removes twins that nobody here knows, and returns the list without them.
+
+        Another user took the name, or relay.db was lost.
+        """
         kept: list[Json] = []
         for entry in listed:
             key = key_of(entry)
@@ -107,8 +117,12 @@ class UpstreamTwins:
         return kept
 
     async def adopt_all(self, user_id: str, listed: list[Json], authorization: Authorization) -> list[Json]:
-        """Http pushers that are not ours yet become ours in place, so that they stay those of their devices. What is
-        left in the list is what the homeserver would tell now."""
+        """Makes twins of the user's other http pushers, and returns the list as the homeserver would tell it now.
+
+        Such a pusher keeps its pushkey upstream, since registering it under another would give it to the device that
+        asks; the hidden pushkey is in its `data`.
+        Test: test_pushers_that_were_there_before_stay_those_of_their_devices.
+        """
         shown: list[Json] = []
         for entry in listed:
             adopted = None

@@ -1,4 +1,4 @@
-"""Transactions on the queue of pushes, and what follows from each: it is counted, told, and its queues looked at."""
+"""Follows transactions on the queue of pushes: outcomes are counted, losses logged, changed queues looked at."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ _LOST = {
 
 
 class Commits:
-    """Every change is on disk when its call returns. Each raises StorageError if that fails."""
+    """Every change is on disk when its call returns, or raises StorageError."""
 
     def __init__(self, store: PushStore, schedule: Schedule, clock: Clock) -> None:
         self._store = store
@@ -43,12 +43,12 @@ class Commits:
         """Set whenever there is something new to look at."""
 
     async def load(self) -> None:
-        """What was left when the relay last ended."""
+        """Schedules the pushes that were left when the relay last ended."""
         self.rejected = await self._store.rejected()
         await self.look_at_all()
 
     async def look_at_all(self) -> None:
-        """What waits since another life, or by another clock."""
+        """Schedules every queue anew: after a start, or after the clock was set back."""
         due = await self._store.waiting_queues(self._clock.now_ms())
         for key, due_ms in due.items():
             self._schedule.ask(key, due_ms)
@@ -66,7 +66,8 @@ class Commits:
 
     async def follow(self, transaction: Coroutine[Any, Any, Committed[T]]) -> T:
         """One change of the store. Its consequences follow even if the caller, who may be a request, is gone by then:
-        the transaction is not undone by that, and its push must go out."""
+        the transaction is not undone by that, and its push must go out.
+        Test: test_a_homeserver_that_hangs_up_takes_nothing_back."""
         commit = start(self._follow(transaction), name="commit")
         self._pending.add(commit)
         commit.add_done_callback(self._note_committed)

@@ -15,6 +15,8 @@ log = logging.getLogger(__name__)
 
 MOST_IN_FLIGHT = 64
 MOST_PER_HOST = 16
+"""Pushes under way at once, and at one host: a gateway that hangs holds up its own pushers only.
+Test: test_a_slow_gateway_holds_up_its_own_pushers_only."""
 CONNECT_S = 10.0
 ANSWER_S = 30.0
 LARGEST_ANSWER = 64 * 1024

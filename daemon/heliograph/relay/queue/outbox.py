@@ -1,7 +1,11 @@
 """HTTP pushes on their way: on disk before anything is answered, in order for each pusher, until sent or cancelled.
 
-The truth is in the database. In memory is only when which queue wants to be looked at; a queue with nothing in it costs
-nothing.
+The truth is in the database. Memory has only the times at which queues want to be looked at, so an idle pusher costs
+nothing. Test: test_nothing_is_kept_of_keys_with_nothing_to_do.
+A push is answered once it is committed, and an attempt is committed before it is made: two commits, about 3 ms in all.
+Test: test_an_answered_push_survives_a_kill.
+Deadlines are kept through a restart: a push held for three seconds is neither held anew nor sent before its time.
+Test: test_after_a_restart_what_was_not_acknowledged_goes_out.
 """
 
 from __future__ import annotations

@@ -1,8 +1,10 @@
 """Where pushes may be sent: https to public addresses, and nowhere else unless the configuration says so.
 
 Anyone with an account names the gateway, so this is what keeps the relay from being a way into the network that it
-stands in. An address is checked after resolving, and the connection goes to exactly the address that was checked:
-a name that answers differently the second time is never asked a second time.
+stands in. An address is checked after resolving, in the connector's resolver and without a cache, so that the
+connection goes to exactly the address that was checked.
+Test: test_a_name_is_asked_once_so_that_a_second_answer_cannot_lead_inside.
+For IPv6 the list is of what is allowed, for IPv4 of what is not. Test: test_what_is_not_public_is_not_permitted.
 """
 
 from __future__ import annotations

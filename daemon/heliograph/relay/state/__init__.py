@@ -1,1 +1,1 @@
-"""What the relay knows of devices, on disk and in memory."""
+"""Devices with a direct pusher: their pushers, their connections, and the notifications that were carried to them."""

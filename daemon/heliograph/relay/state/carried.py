@@ -1,6 +1,7 @@
-"""Which notifications went to which device with which `next_batch`, and which of these came back as `since`.
+"""Which notifications went to which device with which `next_batch`, and which tokens came back as `since`.
 
-On disk before the response that carries them; in memory besides, so that a /sync with nothing new touches no disk.
+What a response carries is on disk before the response goes out. All of it is in memory, too, so that a /sync with
+nothing new touches no disk.
 """
 
 from __future__ import annotations
@@ -14,13 +15,13 @@ from heliograph.relay.ports import CarriedStore
 MAX_OPEN = 1_000
 """Unacknowledged notifications of a device. The oldest go first: who is away so long has other ways to catch up."""
 MAX_ACKNOWLEDGED = 500
-"""Acknowledged ones that are remembered singly. All that is as old as the oldest of them counts as acknowledged."""
+"""Acknowledged ones that are remembered singly. An event as old as the oldest of them counts as acknowledged."""
 MAX_CARRIED = 50
 """Responses of a device that can still be acknowledged."""
 
 
 class CarriedNotifications:
-    """Every change is on disk when its call returns. Raises StorageError."""
+    """All direct devices'. Every change is on disk when its call returns, or raises StorageError."""
 
     def __init__(self, store: CarriedStore) -> None:
         self._store = store
@@ -34,7 +35,10 @@ class CarriedNotifications:
         return carried
 
     async def begin(self, key: Key, since_ts: int, known: Iterable[Carried]) -> None:
-        """From now on, what is not older than `since_ts` and not among the known ones. What was open, is no more."""
+        """The device is notified of events that are not older than `since_ts` (ms since 1970) and not `known`.
+
+        What was open before is open no more.
+        """
         device = DeviceNotifications(
             since_ts, acknowledged={each.event_id: each.ts for each in known if each.ts >= since_ts}
         )
@@ -49,20 +53,26 @@ class CarriedNotifications:
                 del self._devices[key]
 
     def open_in(self, key: Key) -> Mapping[str, Carried]:
-        """What was carried and not acknowledged, by event id."""
+        """Notifications that were carried and not acknowledged, by event id."""
         device = self._devices.get(key)
         return device.open if device else {}
 
     def wants(self, key: Key, event_id: str, ts: int | None) -> bool:
-        """Neither acknowledged nor from before the beginning. `ts` None: of an event that has just come."""
+        """Whether the device is to be notified: it has not acknowledged the event, nor is that from before its time.
+
+        `ts` None: the event has just come.
+        """
         device = self._devices.get(key)
         if device is None or event_id in device.acknowledged:
             return False
         return ts is None or ts >= device.since_ts or event_id in device.open
 
     async def carry(self, key: Key, next_batch: str, carried: Collection[Carried]) -> None:
-        """A response is about to bring these. One that brought less with the same token bounds what it acknowledges:
-        nobody knows which of the two arrived."""
+        """A response is about to bring these notifications.
+
+        If an earlier response with the same token brought fewer, the token acknowledges only those: nobody knows which
+        of the two responses arrived.
+        """
         async with self._changing:
             device = self._devices.get(key)
             if device is not None:
@@ -96,7 +106,7 @@ class CarriedNotifications:
         return frozenset() if device is None or ids is None else ids & device.open.keys()
 
     async def acknowledge(self, key: Key, since: str) -> None:
-        """What `acknowledged_by` tells is acknowledged, and never told again."""
+        """The events of `acknowledged_by` are acknowledged, and the device is never notified of them again."""
         async with self._changing:
             device = self._devices.get(key)
             if device is None or since not in device.responses:
@@ -106,7 +116,7 @@ class CarriedNotifications:
             await self._settle(key, device, settled, tokens[: tokens.index(since) + 1])
 
     async def drop(self, key: Key, event_ids: Collection[str]) -> None:
-        """Nothing will come of these any more: redacted, left, expired."""
+        """Nothing will come of these events any more: they are redacted, or their room was left."""
         async with self._changing:
             device = self._devices.get(key)
             gone = [device.open[event_id] for event_id in event_ids if event_id in device.open] if device else []

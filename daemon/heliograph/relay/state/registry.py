@@ -1,4 +1,4 @@
-"""The pushers that the relay keeps: direct ones, and the originals behind the twins. In memory, and on disk first."""
+"""The pushers that the relay keeps: direct ones, and the originals behind the twins. On disk first, then in memory."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class Registry:
 
     @property
     def is_empty(self) -> bool:
-        """Nobody has a direct pusher or a twin: nothing that passes matters."""
+        """Nobody has a direct pusher or a twin, so every request may pass untouched."""
         return not self._twins and not self._direct
 
     @property

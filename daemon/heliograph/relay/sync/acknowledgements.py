@@ -16,8 +16,11 @@ log = logging.getLogger(__name__)
 
 
 class SyncAcknowledgements:
-    """Only a `since` that equals the next_batch of a response with notifications acknowledges them. Tokens are not
-    marked in any way: that would break every other endpoint that takes one."""
+    """Only a `since` that equals the next_batch of a response with notifications acknowledges these.
+
+    Tokens are not marked in any way: marks would break every other endpoint that takes a token.
+    Test: test_a_lost_response_is_made_up_for_by_the_next.
+    """
 
     def __init__(self, callers: Callers, state: State, queue: Cancellations) -> None:
         self._callers = callers

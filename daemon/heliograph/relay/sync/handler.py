@@ -1,13 +1,8 @@
 """GET /sync of direct devices (MSC3361): acknowledged, woken by pushes, and answered with notifications.
 
-Decisions, each with its test in tests/edges/relay:
-
-- The relay never syncs by itself: it only repeats the client's request, with the client's own `since`. That keeps
-  to-device messages and the client's place in the stream safe. (TEST_NEVER)
-- A push ends a long-poll that the filter would not wake: after 30 ms of grace the request is repeated with another
-  timeout, since homeservers keep answers for repetitions. (TEST_WAKE)
-- If a device registers a direct pusher while its /sync is waiting, that /sync is treated as direct from then on: it is
-  known by the hash of its access token. (TEST_TURN)
+The relay never syncs by itself: it only repeats the client's request, with the client's own `since`. That keeps
+to-device messages and the place in the stream the client's.
+Test: test_a_to_device_message_survives_a_poll_that_a_push_ended.
 """
 
 from __future__ import annotations
@@ -32,7 +27,7 @@ from heliograph.relay.wire.sync import scan
 from heliograph.system.tasks import start
 
 GRACE_S = 0.03
-"""How long a poll may take to end by itself after a push. Push and poll come within 2 ms of one another."""
+"""How long a request may take to be answered by itself after a push. The two come within 2 ms of one another."""
 MAX_BODY = 4 * 1024 * 1024
 """An answer that is larger passes as it is, and the next one carries its notifications."""
 LEAST_WAIT_MS = 100
@@ -69,6 +64,7 @@ class DirectSync:
         self._nudge = nudge
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        """The homeserver's answer; with notifications for a device that has a direct pusher."""
         since = request.query.get("since")
         authorization = authorization_of(request)
         if since is None or authorization is None or request.body_exists:
@@ -91,7 +87,12 @@ class DirectSync:
             return await self._serve(poll)
 
     async def _open_while_undecided(self, request: web.Request, token_hash: bytes) -> aiohttp.ClientResponse | None:
-        """The answer's beginning; None if the device's direct pusher was set meanwhile. Raises FAILURES."""
+        """The answer's beginning; None if the device's direct pusher was set meanwhile. Raises FAILURES.
+
+        If a device registers a direct pusher while its /sync is waiting, that /sync is treated as direct from then on:
+        the request is found by the hash of its access token.
+        Test: test_a_poll_that_was_there_before_the_pusher_is_one_of_a_direct_device.
+        """
         with self._state.connections.undecided(token_hash) as turned:
             return await self._open_unless(turned, request, target_of(request))
 
@@ -110,7 +111,11 @@ class DirectSync:
                 return web.Response(body=body, headers=answer_headers(fetched.headers))
 
     async def _fetch(self, poll: Poll) -> _Fetched | web.StreamResponse:
-        """The homeserver's answer; a StreamResponse: one that was passed on as it is. Raises FAILURES."""
+        """The homeserver's answer; a StreamResponse: one that was passed on as it is. Raises FAILURES.
+
+        A push ends a long-poll that the client's filter would not wake: after GRACE_S the request is repeated so that
+        the homeserver answers at once. Test: test_what_the_filter_hides_ends_the_poll.
+        """
         owed = self._state.owed_to(poll.key)
         answer = await self._ask(poll, is_urgent=poll.connection.is_urgent(owed - poll.tried))
         if answer is None:
@@ -151,7 +156,7 @@ class DirectSync:
         return False
 
     async def _ask(self, poll: Poll, *, is_urgent: bool) -> aiohttp.ClientResponse | None:
-        """The answer's beginning; None if a push came and the answer did not follow at once. Raises FAILURES."""
+        """The answer's beginning; None if a push came and no answer followed within GRACE_S. Raises FAILURES."""
         poll.wake.clear()
         if is_urgent:
             poll.wake.set()
@@ -162,7 +167,7 @@ class DirectSync:
     async def _open_unless(
         self, event: asyncio.Event, request: web.Request, target: str, leave_out: tuple[str, ...] = ()
     ) -> aiohttp.ClientResponse | None:
-        """The answer's beginning; None if the event was set and the answer did not follow at once. Raises FAILURES."""
+        """The answer's beginning; None if `event` was set and no answer followed within GRACE_S. Raises FAILURES."""
         asking = start(self._proxy.open(request, target, leave_out), name="sync upstream")
         ringing = start(event.wait(), name="wake")
         try:

@@ -15,7 +15,7 @@ from heliograph.relay.wire.sync import BROKEN, loads
 log = logging.getLogger(__name__)
 
 FIRST_PAGE = 3
-"""Each entry costs the homeserver time, and mostly one is new. Two tell which way the list goes."""
+"""Entries of the first page. Each costs the homeserver time, and mostly one is new; two tell the list's direction."""
 PAGE = 100
 MAX_PAGES = 10
 MAX_BODY = 16 * 1024 * 1024
@@ -41,7 +41,7 @@ class Listed:
     entries: dict[str, Entry]
     """In the order of `ts`."""
     is_whole: bool
-    """Nothing of what was looked for can be further down."""
+    """No entry that was looked for can be further down the list."""
 
 
 class _Page(msgspec.Struct):
@@ -64,7 +64,10 @@ _entry = msgspec.json.Decoder(_Entry)
 
 
 class Listing:
-    """Reads from the newest on, as far as it must. Homeservers that list the oldest first are read to the end."""
+    """Reads the list from the newest entry on, no further than needed.
+
+    A homeserver that lists the oldest first is read to the end. `clock` is the wall clock, in ms since 1970.
+    """
 
     def __init__(self, upstream: Upstream, clock: Callable[[], int]) -> None:
         self._upstream = upstream
@@ -79,7 +82,7 @@ class Listing:
     async def read(
         self, authorization: Mapping[str, str], needed: Collection[str], wants: Callable[[Entry], bool]
     ) -> Listed | None:
-        """Until `needed` were found and a page ends with what is not wanted. None: there is no list.
+        """Reads until all `needed` event ids were found and a page ends with an unwanted entry. None: there is no list.
 
         Raises NotAnswered.
         """

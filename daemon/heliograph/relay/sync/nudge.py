@@ -4,6 +4,7 @@ A notification that the client was not told of with the answer that had its even
 the relay was down) comes by an answer in which nothing else is new. If that has the token which the client asked with,
 nobody could tell an acknowledgement from a repetition. A to-device message from the device to itself moves the token,
 on every homeserver; clients pass over a type that they do not know.
+Test: test_a_token_that_would_not_move_is_moved_so_that_it_can_be_acknowledged.
 """
 
 from __future__ import annotations
@@ -22,13 +23,13 @@ _PATH = f"/_matrix/client/v3/sendToDevice/{TYPE}/"
 
 
 class Nudge:
-    """`send` has no effect but on the token."""
+    """`send` changes nothing at the homeserver but the token of the device's next answer."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
 
     async def send(self, poll: Poll) -> bool:
-        """Whether there will be another token for the device that asks."""
+        """Returns True if the homeserver will answer the polling device with another token."""
         user_id, device_id = poll.key
         body: Json = {"messages": {user_id: {device_id: {}}}}
         try:

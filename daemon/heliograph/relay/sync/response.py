@@ -1,4 +1,4 @@
-"""The answer to a direct device's /sync: what the homeserver said, and with it the notifications that belong to it."""
+"""The answer to a direct device's /sync: the homeserver's, with the notifications of its events added."""
 
 from __future__ import annotations
 
@@ -25,7 +25,10 @@ MAX_LOOKS = 3
 
 
 class SyncResponseBuilder:
-    """Reads GET /notifications with the token of the request, or makes them of pushes where there is no such list."""
+    """Takes notifications from GET /notifications, asked with the request's own access token.
+
+    Where the homeserver has no such list, notifications are made of pushes and events.
+    """
 
     def __init__(
         self,
@@ -40,7 +43,7 @@ class SyncResponseBuilder:
         self._synthesis = synthesis
 
     async def look(self, poll: Poll) -> None:
-        """What the device missed while the relay was not there to hear of it waits for this answer."""
+        """Finds the notifications that the device missed while the relay was down: they wait for this answer."""
         key = poll.key
         needed = list(self._state.carried.open_in(key))
         try:
@@ -56,7 +59,11 @@ class SyncResponseBuilder:
                 poll.connection.keep(entry.event_id, entry.room_id)
 
     async def attach(self, poll: Poll, scanned: SyncBody, known: frozenset[str], body: bytes) -> bytes:
-        """The body with what this device has not acknowledged, which is on disk by then."""
+        """The body with the notifications that this device has not acknowledged.
+
+        What the response carries is on disk when this returns, so that the next `since` can acknowledge it. If a
+        notification cannot be had or kept, the body goes without.
+        """
         try:
             await self._settle(poll.key, scanned)
             entries = await self._gather(poll, scanned, known)
@@ -75,7 +82,7 @@ class SyncResponseBuilder:
         return with_notifications(body, [entry.raw for entry in entries])
 
     async def _settle(self, key: Key, scanned: SyncBody) -> None:
-        """What the answer itself says about events that rang: deleted, read, left."""
+        """Takes back pushes and notifications of events that the answer itself says are redacted, read or left."""
         user_id = key[0]
         for room_id, event_id in scanned.redactions:
             await self._queue.cancel_events(user_id, room_id, [event_id], Why.REDACTED)
@@ -89,7 +96,7 @@ class SyncResponseBuilder:
         await self._state.drop_events(key, gone)
 
     async def _gather(self, poll: Poll, scanned: SyncBody, known: frozenset[str]) -> list[Entry]:
-        """What belongs into this answer, the oldest first. What came too late for it waits for the next."""
+        """The notifications for this answer, the oldest first. One whose event came too late waits for the next."""
         key, connection = poll.key, poll.connection
         needed = known | connection.waiting.keys()
         if not needed and not scanned.has_news:
@@ -102,7 +109,7 @@ class SyncResponseBuilder:
         entries = []
         is_covered = False
         for entry in reversed(listed.entries.values()):
-            # What is older than something that the answer has happened before the answer was made.
+            # An entry older than an event of the answer happened before the answer was made.
             is_covered = is_covered or entry.event_id in scanned.events
             is_told = entry.event_id in connection.waiting
             if not self._state.carried.wants(key, entry.event_id, None if is_told else entry.ts):

@@ -20,7 +20,7 @@ MAX_EVENT = 256 * 1024
 
 
 class Synthesis:
-    """Asks for an event only if the /sync answer does not have it."""
+    """Makes entries like those of GET /notifications; asks for an event only if the /sync answer does not have it."""
 
     def __init__(self, upstream: Upstream) -> None:
         self._upstream = upstream
@@ -33,7 +33,10 @@ class Synthesis:
         pushed: Json,
         raw: msgspec.Raw | None,
     ) -> Entry | None:
-        """None: there is no such event for this user. Raises NotAnswered."""
+        """The entry for an event. `pushed` is the push's notification, `raw` the event if the /sync answer has it.
+
+        None: there is no such event for this user. Raises NotAnswered.
+        """
         event = loads(raw) if raw is not None else await self._fetch(authorization, room_id, event_id)
         if not isinstance(event, dict):
             event = _from_push(pushed, event_id)

@@ -29,7 +29,7 @@ WAKER_APP_ID = "io.github.heliograph.relay"
 
 
 class BadPusher(Exception):
-    """What is wrong with the request, and which error code says so."""
+    """A sentence on what is wrong with the request, and the error code that says so."""
 
     def __init__(self, why: str, errcode: str = "M_INVALID_PARAM") -> None:
         super().__init__(why)
@@ -52,12 +52,12 @@ def enabled_in(body: Json) -> bool | None:
 
 
 def original_of(body: Json) -> dict[str, Any]:
-    """What makes the pusher the one it is."""
+    """The body of POST /pushers/set without `append`, `enabled` and their unstable names."""
     return {name: value for name, value in body.items() if name not in _NOT_KEPT}
 
 
 def direct_pusher(body: Json, user_id: str, device_id: str) -> DirectPusher:
-    """Raises BadPusher."""
+    """The pusher that a body of a direct kind asks for. Raises BadPusher."""
     for name in ("app_id", "pushkey", "app_display_name", "device_display_name", "lang"):
         value = body.get(name)
         if value is None:
@@ -93,7 +93,7 @@ def gateway_url_in(body: Json) -> str | None:
 
 
 def upstream_body(twin: Twin, gateway_url: str, *, append: bool) -> dict[str, Any]:
-    """What the homeserver gets in the original's place."""
+    """The body that sets the twin in the original's place at the homeserver."""
     mark = {MARK: twin.hidden_pushkey} if twin.is_adopted else {}
     return {
         **twin.original,

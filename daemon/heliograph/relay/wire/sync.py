@@ -1,4 +1,4 @@
-"""What the relay must know of a /sync answer. Each part is decoded alone; what is malformed is passed over."""
+"""The parts of a /sync answer that the relay must know. Each is decoded alone; a malformed one is passed over."""
 
 from __future__ import annotations
 
@@ -39,7 +39,7 @@ class SyncBody:
 
     @property
     def has_news(self) -> bool:
-        """Whether it can have brought anything that rings."""
+        """Whether the answer can have brought anything that rings."""
         return bool(self.events or self.invites)
 
 
@@ -78,7 +78,7 @@ _event = msgspec.json.Decoder(_Event)
 
 
 def scan(body: bytes, user_id: str) -> SyncBody | None:
-    """None: it is no /sync answer that can be read."""
+    """What the answer says of events, invites, redactions, and the user's own receipts. None: it cannot be read."""
     try:
         outer = _body.decode(body)
         rooms = _rooms.decode(outer.rooms)

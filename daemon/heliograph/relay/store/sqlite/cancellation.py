@@ -1,7 +1,7 @@
-"""What takes waiting pushes back: acknowledged, read, redacted, left, cleared, or their pusher gone.
+"""Waiting pushes taken back in SQL: acknowledged, read, redacted, left, cleared, or their pusher gone.
 
-Plain functions over the connection. What is told of an event is kept, too, since its push may come later than that: the
-homeserver's sync was first with every second event.
+Plain functions over the connection. That an event is settled is remembered for two days, since its push may come later:
+/sync was first with every second event. Test: test_a_push_that_comes_after_its_acknowledgement_never_goes_out.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from heliograph.relay.store.sqlite.queue import settle
 
 EVERYONE = ""
 _UP_TO = "read_up_to"
-"""In the table of settled events: this one is read, and what came before it."""
+"""`why` in the table of settled events: the event is read, and what came before it."""
 
 
 def acknowledge(
@@ -63,16 +63,19 @@ def cancel_read(
     now_ms: int,
     changes: Changes,
 ) -> None:
-    """The user read up to this event: what came before it, in this room and thread, is read as well.
+    """The user read up to this event: what came before the event, in this room and thread, is read as well.
 
-    Where the push of the event itself never came, nobody knows what lies before it: only that very event is read.
+    Only the push of that very event tells what lies before it: there is no other order. Where that push never came,
+    only the event itself is read. Test: test_a_receipt_of_an_event_nobody_was_told_of_takes_nothing_back.
+    A threaded receipt takes back its own event, and those whose push tells the same thread; without content none does.
+    Test: test_a_threaded_receipt_takes_back_what_is_known_to_be_of_its_thread.
     """
     _remember(db, user_id, event_id, _UP_TO, thread_id or "", room_id, now_ms)
     _settle_read(db, user_id, room_id, thread_id or "", event_id, changes)
 
 
 def settle_late(db: sqlite3.Connection, push: Push, unconcerned_devices: Collection[str], changes: Changes) -> bool:
-    """Gives a push that came after its event was settled its outcome. Whether it was so."""
+    """Gives a push its outcome if its event was settled before. Returns True if so."""
     if push.event_id is None:
         return False
     is_settled = False

@@ -42,10 +42,15 @@ def settle(db: sqlite3.Connection, condition: str, parameters: Sequence[object],
 
 
 def insert(db: sqlite3.Connection, push: Push, changes: Changes) -> bool:
-    """Whether it is new. A clearing push takes back what it clears, and the clearing push that waits still."""
+    """Whether the push is new. A clearing push takes back what it clears, and the clearing push that waits still.
+
+    Unread 0 takes back everything of the user, since the count is the user's; any other count takes no event back.
+    Tests: test_unread_zero_takes_everything_back_and_is_dropped_where_nothing_went_out,
+    test_unread_above_zero_takes_no_event_back.
+    """
     db.execute("INSERT OR IGNORE INTO phones (hidden_pushkey) VALUES (?)", (push.hidden_pushkey,))
     if push.event_id is None and push.unread == 0:
-        # All of the user's, since the count is the user's. Clearing pushes stay: what the phone shows has to go.
+        # Clearing pushes stay: what the phone shows has to go.
         settle(db, "user_id = ? AND event_id IS NOT NULL", (push.user_id,), Why.UNREAD_ZERO, changes)
     if push.event_id is None:
         settle(db, "hidden_pushkey = ? AND event_id IS NULL", (push.hidden_pushkey,), Why.SUPERSEDED, changes)

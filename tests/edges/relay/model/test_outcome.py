@@ -1,0 +1,71 @@
+"""What a push gateway's answer means for the push."""
+
+from __future__ import annotations
+
+import pytest
+
+from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, Refused, judge, retry_after
+
+
+@pytest.mark.parametrize("body", [b"{}", b"[]", b'{"rejected": null}', b'{"rejected": "k"}', b'{"rejected": ["x"]}'])
+def test_success_with_json_is_success(body: bytes) -> None:
+    assert judge(200, {}, body, "k") == Delivered()
+    assert judge(202, {}, body, "k") == Delivered()
+
+
+def test_the_own_pushkey_among_the_rejected_ends_the_pusher() -> None:
+    assert judge(200, {}, b'{"rejected": ["x", "k"]}', "k") == Delivered(is_rejected=True)
+
+
+@pytest.mark.parametrize("body", [b"ok", b"", b"<html>", b"\xff", b"[" * 100_000])
+def test_success_without_json_is_no_push_gateways(body: bytes) -> None:
+    assert isinstance(judge(200, {}, body, "k"), Refused)
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (500, Deferred),
+        (502, Deferred),
+        (507, Deferred),
+        (429, Deferred),
+        (408, Deferred),
+        (425, Deferred),
+        (400, Refused),
+        (401, Refused),
+        (404, Refused),
+        (413, Refused),
+        (422, Refused),
+        (301, Refused),
+        (308, Refused),
+    ],
+)
+def test_every_other_status_is_put_off_or_refused(status: int, kind: type[Outcome]) -> None:
+    assert isinstance(judge(status, {}, b"{}", "k"), kind)
+
+
+def test_only_413_finds_a_push_too_large() -> None:
+    assert judge(413, {}, b"", "k") == Refused("HTTP 413", is_too_large=True)
+    assert judge(400, {}, b"", "k") == Refused("HTTP 400")
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("5", 5),
+        ("0.5", 0.5),
+        ("-3", 0),
+        ("1e300", 86400),
+        ("nan", None),
+        ("inf", 86400),
+        ("soon", None),
+        ("", None),
+        ("Sat, 21 Nov 2026 12:00:30 GMT", 30),
+    ],
+)
+def test_retry_after_is_a_number_or_a_date_or_nothing(value: str, seconds: float | None) -> None:
+    assert retry_after({"Retry-After": value, "Date": "Sat, 21 Nov 2026 12:00:00 GMT"}) == seconds
+
+
+def test_retry_after_as_a_date_needs_the_gateways_own() -> None:
+    assert retry_after({"Retry-After": "Sat, 21 Nov 2026 12:00:30 GMT"}) is None

@@ -14,6 +14,7 @@ from heliograph import __version__
 from heliograph.errors import StorageError
 from heliograph.relay.gateway.notify import Gateway
 from heliograph.relay.metrics import CONTENT_TYPE, Metric, render
+from heliograph.relay.model.pushes import PushCounts
 from heliograph.relay.proxy.proxy import Proxies
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.queue.outbox import Outbox
@@ -23,7 +24,6 @@ log = logging.getLogger(__name__)
 
 MET_PATH = "/_heliograph/v1/met"
 ANSWER_S = 5.0
-_NOW = ("waiting", "held", "failing_pushers", "in_flight")
 
 
 class Monitoring:
@@ -50,7 +50,12 @@ class Monitoring:
         told: dict[str, object] = {"status": "ok", "version": __version__}
         try:
             counts = await self._outbox.counts()
-            told |= {name: counts[name] for name in _NOW}
+            told |= {
+                "waiting": counts.waiting.pushes,
+                "held": counts.waiting.held,
+                "failing_pushers": counts.waiting.failing_pushers,
+                "in_flight": counts.in_flight,
+            }
         except StorageError as error:
             log.error("The relay's disk fails: %s", error)
             told["status"] = "the disk fails"
@@ -72,37 +77,26 @@ class Monitoring:
             return web.Response(status=503)
         return web.Response(body=render(self._collect(counts)).encode(), headers={"Content-Type": CONTENT_TYPE})
 
-    def _collect(self, counts: dict[str, int]) -> list[Metric]:
-        attempts = {name: counts.get(f"attempts_{name}", 0) for name in ("ok", "failed")}
-        taken = {name.removeprefix("taken_"): number for name, number in counts.items() if name.startswith("taken_")}
-        other = {
-            name: number
-            for name, number in counts.items()
-            if name not in _NOW and not name.startswith(("attempts_", "taken_"))
-        }
-        waiting = {"acknowledgement": counts["held"], "gateway": counts["waiting"] - counts["held"]}
+    def _collect(self, counts: PushCounts) -> list[Metric]:
+        registry, connections, waiting = self._state.registry, self._state.connections, counts.waiting
+        kinds = {"direct": registry.direct_pushers, "http": registry.http_pushers}
+        attempts = {name: counts.attempts.get(name, 0) for name in ("ok", "failed")}
+        reasons = {"acknowledgement": waiting.held, "gateway": waiting.pushes - waiting.held}
         return [
             Metric("info", "Which version runs.", {__version__: 1}, "version"),
-            Metric("users", "Users with a pusher here.", {"": self._state.registry.users}),
-            Metric(
-                "pushers",
-                "Pushers by kind.",
-                {"direct": self._state.registry.direct_pushers, "http": self._state.registry.http_pushers},
-                "kind",
-            ),
-            Metric(
-                "polls", "Requests for /sync of direct devices that are open.", {"": self._state.connections.pending}
-            ),
-            Metric(
-                "notifications_total", "What direct devices were told.", dict(self._state.connections.counts), "step"
-            ),
+            Metric("users", "Users with a pusher here.", {"": registry.users}),
+            Metric("pushers", "Pushers by kind.", kinds, "kind"),
+            Metric("polls", "Requests for /sync of direct devices that are open.", {"": connections.pending}),
+            Metric("notifications_total", "What direct devices were told.", connections.counts, "step"),
             Metric("gateway_requests_total", "Requests to the push gateway.", self._gateway.requests, "result"),
-            Metric("pushes_taken_total", "Pushes from the homeserver by what was done at once.", taken, "result"),
-            Metric("pushes_settled_total", "Pushes by what became of them.", other, "outcome"),
-            Metric("pushes_waiting", "Pushes that wait, by what for.", waiting, "for"),
-            Metric("pushers_failing", "Pushers whose gateway failed last.", {"": counts["failing_pushers"]}),
+            Metric(
+                "pushes_taken_total", "Pushes from the homeserver by what was done at once.", counts.accepted, "result"
+            ),
+            Metric("pushes_settled_total", "Pushes by what became of them.", counts.settled, "outcome"),
+            Metric("pushes_waiting", "Pushes that wait, by what for.", reasons, "for"),
+            Metric("pushers_failing", "Pushers whose gateway failed last.", {"": waiting.failing_pushers}),
             Metric("attempts_total", "Requests to push gateways.", attempts, "result"),
-            Metric("attempts_open", "Requests to push gateways that are open.", {"": counts["in_flight"]}),
+            Metric("attempts_open", "Requests to push gateways that are open.", {"": counts.in_flight}),
         ]
 
     async def _has_homeserver(self, upstream: Upstream) -> bool:

@@ -13,7 +13,7 @@ from typing import Protocol
 from heliograph.relay.model.carried import Carried, DeviceNotifications, Key
 from heliograph.relay.model.outcome import Outcome
 from heliograph.relay.model.pushers import DirectPusher, Json, Twin
-from heliograph.relay.model.pushes import Accepted, Attempt, Committed, Push, Why
+from heliograph.relay.model.pushes import Accepted, Attempt, Committed, Push, Waiting, Why
 
 
 class PusherStore(Protocol):
@@ -88,9 +88,7 @@ class PushStore(Protocol):
         """
         ...
 
-    async def count(self, now_ms: int) -> dict[str, int]:
-        """`waiting` pushes, how many of them are `held` for an acknowledgement, and `failing_pushers`."""
-        ...
+    async def count(self, now_ms: int) -> Waiting: ...
 
     async def prune(self, now_ms: int) -> None:
         """Forgets what is settled for two days."""

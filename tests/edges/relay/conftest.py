@@ -37,7 +37,7 @@ class Scene:
     async def is_settled(self) -> bool:
         """No push waits or is on its way."""
         counts = await self.relay.relay.outbox.counts()
-        return counts["waiting"] + counts["in_flight"] == 0
+        return counts.waiting.pushes + counts.in_flight == 0
 
 
 @pytest.fixture

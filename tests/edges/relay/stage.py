@@ -222,7 +222,7 @@ class OutboxStage:
         assert self._running is not None
         if self._running.done():
             self._running.result()
-        in_flight = (await self.outbox.counts())["in_flight"]
+        in_flight = (await self.outbox.counts()).in_flight
         return self.clock.is_at_rest and in_flight == len(self.gateways.waiting)
 
     def push(self, twin: Twin, event_id: str | None = "$event", **options: Any) -> Push:

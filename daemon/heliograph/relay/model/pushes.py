@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
@@ -65,6 +66,32 @@ class Accepted(StrEnum):
     """Its event is settled already."""
     REJECTED = "rejected"
     """Its pusher is rejected, which the homeserver is yet to be told."""
+
+
+@dataclass(frozen=True, slots=True)
+class Waiting:
+    """How many pushes wait now."""
+
+    pushes: int
+    held: int
+    """Those of them that wait for an acknowledgement."""
+    failing_pushers: int
+    """Pushers whose gateway failed last, so that their pushes wait for the next try."""
+
+
+@dataclass(frozen=True, slots=True)
+class PushCounts:
+    """The queue's figures: what is waiting and under way now, all else since the relay's start."""
+
+    waiting: Waiting
+    in_flight: int
+    """Requests to push gateways that are open."""
+    attempts: Mapping[str, int]
+    """Requests to push gateways: ok, failed."""
+    accepted: Mapping[str, int]
+    """Pushes from the homeserver, by `Accepted`."""
+    settled: Mapping[str, int]
+    """Pushes by `Why` they were not sent, and `SENT`."""
 
 
 @dataclass(slots=True)

@@ -11,7 +11,7 @@ from typing import Any, TypeVar
 
 from heliograph.errors import StorageError
 from heliograph.relay.clock import Clock
-from heliograph.relay.model.pushes import Committed, Why
+from heliograph.relay.model.pushes import Committed, Waiting, Why
 from heliograph.relay.ports import PushStore
 from heliograph.relay.queue.schedule import Schedule
 from heliograph.system.tasks import start
@@ -36,7 +36,7 @@ class Commits:
         self._clock = clock
         self._pending: set[asyncio.Future[Any]] = set()
         self.outcomes: Counter[str] = Counter()
-        """Pushes by what became of them since the start."""
+        """Pushes since the start, by `Why` they were not sent, and `SENT`."""
         self.rejected: set[str] = set()
         """Hidden pushkeys that their gateways rejected."""
         self.wake = asyncio.Event()
@@ -60,8 +60,8 @@ class Commits:
         except StorageError as error:
             log.warning("Old pushes could not be forgotten: %s", error)
 
-    async def count(self) -> dict[str, int]:
-        """What waits now (`ports.PushStore.count`)."""
+    async def count(self) -> Waiting:
+        """How many pushes wait now."""
         return await self._store.count(self._clock.now_ms())
 
     async def follow(self, transaction: Coroutine[Any, Any, Committed[T]]) -> T:

@@ -10,11 +10,12 @@ Test: test_after_a_restart_what_was_not_acknowledged_goes_out.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Collection
 
 from heliograph.relay.clock import Clock
 from heliograph.relay.model.pushers import Twin
-from heliograph.relay.model.pushes import MOST_WAITING, Accepted, Push, Why
+from heliograph.relay.model.pushes import MOST_WAITING, Accepted, Push, PushCounts, Why
 from heliograph.relay.ports import PusherLookup, PushStore
 from heliograph.relay.queue.commits import Commits
 from heliograph.relay.queue.dispatch import Dispatch, Sender
@@ -44,6 +45,7 @@ class Outbox:
         schedule = Schedule(most_in_flight, most_per_host)
         self._commits = Commits(store, schedule, clock)
         self._dispatch = Dispatch(store, self._commits, schedule, pushers, sender, clock)
+        self._accepted: Counter[str] = Counter()
         self.tasks: list[LongTask] = []
         """The long-lived ones that send, while `run` does."""
 
@@ -63,7 +65,7 @@ class Outbox:
         accepted = await self._commits.follow(
             self._store.take(push, unconcerned, self._most_waiting, self._clock.now_ms())
         )
-        self._commits.outcomes[f"taken_{accepted}"] += 1
+        self._accepted[str(accepted)] += 1
         return accepted
 
     def is_rejected(self, hidden_pushkey: str) -> bool:
@@ -105,18 +107,15 @@ class Outbox:
         await self._commits.follow(self._store.forget(hidden_pushkey, self._clock.now_ms()))
         self._commits.rejected.discard(hidden_pushkey)
 
-    async def counts(self) -> dict[str, int]:
-        """For the status line and the metrics. `waiting`, `held`, `failing_pushers` and `in_flight` are of now.
-
-        All else counts since the start: `taken_` by Accepted, by Why and `sent`, `attempts_ok`, `attempts_failed`.
-        """
-        attempts = {f"attempts_{name}": number for name, number in self._dispatch.attempts.items()}
-        return {
-            **await self._commits.count(),
-            "in_flight": self._dispatch.in_flight,
-            **attempts,
-            **self._commits.outcomes,
-        }
+    async def counts(self) -> PushCounts:
+        """For /health and /metrics."""
+        return PushCounts(
+            waiting=await self._commits.count(),
+            in_flight=self._dispatch.in_flight,
+            attempts=self._dispatch.attempts,
+            accepted=self._accepted,
+            settled=self._commits.outcomes,
+        )
 
     async def run(self) -> None:
         """Sends what is due until cancelled. Raises StateError if the database is damaged."""

@@ -51,7 +51,7 @@ class Alone:
             return list((await response.json())["rejected"])
 
     async def waiting(self) -> int:
-        return (await self.relay.relay.outbox.counts())["waiting"]
+        return (await self.relay.relay.outbox.counts()).waiting.pushes
 
 
 @pytest.fixture

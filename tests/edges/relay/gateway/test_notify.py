@@ -151,7 +151,7 @@ async def test_unread_zero_counts_whichever_pusher_brings_it(stage: GatewayStage
     await stage.push(waker, None, unread=0)
     await stage.outbox.pass_ms(3000)
     assert stage.outbox.gateways.events == []
-    assert (await stage.outbox.outbox.counts())[Why.UNREAD_ZERO] == 1
+    assert (await stage.outbox.outbox.counts()).settled[Why.UNREAD_ZERO] == 1
 
 
 async def test_unknown_pushkeys_are_rejected_and_known_ones_beside_them_taken(stage: GatewayStage) -> None:

@@ -121,8 +121,8 @@ class TestBackingOff:
         assert seconds[12:15] == [4095, 7695, 11295]
         assert seconds[-1] < 24 * 3600
         counts = await stage.outbox.counts()
-        assert counts[Why.EXPIRED] == 1
-        assert counts["waiting"] == 0
+        assert counts.settled[Why.EXPIRED] == 1
+        assert counts.waiting.pushes == 0
         assert lost(caplog) == ["Pushes of pusher {} are given up (1): nobody took them for 24 hours"]
 
     async def test_what_waits_behind_a_failing_push_keeps_its_order(self, stage: OutboxStage, phone: Twin) -> None:
@@ -189,7 +189,7 @@ class TestRefusal:
         await stage.pass_ms(8000)
         assert stage.gateways.events == ["$1", "$1", "$1", "$1", "$2"]
         assert stage.gateways.times == [0, 1000, 3000, 7000, 7000]
-        assert (await stage.outbox.counts())[Why.REFUSED] == 1
+        assert (await stage.outbox.counts()).settled[Why.REFUSED] == 1
         assert "phone.example:443 refused a push" in caplog.text
         assert "HTTP 400" in caplog.text
 
@@ -207,7 +207,7 @@ class TestRefusal:
         stage.gateways.script = [RuntimeError("a fault of our own") for _ in range(3)]
         await stage.pass_ms(8000)
         assert stage.gateways.events == ["$1", "$1", "$1", "$1", "$1", "$2"]
-        assert (await stage.outbox.counts())[Why.REFUSED] == 1
+        assert (await stage.outbox.counts()).settled[Why.REFUSED] == 1
         assert caplog.text.count("RuntimeError: a fault of our own") == 4
 
     @pytest.mark.expected_log("Unexpected fault with the queue of pusher")
@@ -238,7 +238,7 @@ class TestRefusal:
         _, brief = stage.gateways.requests
         assert brief.at_ms == stage.gateways.requests[0].at_ms
         assert brief.notification.keys() == {"event_id", "room_id", "counts", "prio", "devices"}
-        assert (await stage.outbox.counts())["sent"] == 1
+        assert (await stage.outbox.counts()).settled["sent"] == 1
 
     async def test_a_rejected_pushkey_ends_its_queue_and_is_told_upstream(
         self, stage: OutboxStage, phone: Twin
@@ -285,7 +285,7 @@ class TestHolding:
         await stage.outbox.acknowledge(ME, "DESK", ["$1"])
         await stage.pass_ms(HOUR)
         assert stage.gateways.events == ["$2"]
-        assert (await stage.outbox.counts())[Why.ACKNOWLEDGED] == 1
+        assert (await stage.outbox.counts()).settled[Why.ACKNOWLEDGED] == 1
 
     async def test_a_push_that_comes_after_its_acknowledgement_never_goes_out(
         self, stage: OutboxStage, phone: Twin
@@ -417,14 +417,14 @@ class TestCancelling:
         del stage.pushers.twins[phone.hidden_pushkey]
         await stage.pass_ms(3000)
         assert stage.gateways.events == []
-        assert (await stage.outbox.counts())[Why.REMOVED] == 1
+        assert (await stage.outbox.counts()).settled[Why.REMOVED] == 1
 
     async def test_a_pusher_that_was_switched_off_gets_nothing_more(self, stage: OutboxStage, phone: Twin) -> None:
         await take(stage, phone, "$1", hold_ms=3000)
         stage.pushers.add(make_twin(is_enabled=False))
         await stage.pass_ms(3000)
         assert stage.gateways.events == []
-        assert (await stage.outbox.counts())[Why.DISABLED] == 1
+        assert (await stage.outbox.counts()).settled[Why.DISABLED] == 1
 
     @pytest.mark.expected_log("are given up .1.: too many were waiting")
     async def test_the_oldest_go_when_too_much_waits_for_one_pusher(
@@ -433,7 +433,7 @@ class TestCancelling:
         async with OutboxStage(tmp_path, most_waiting=2) as stage:
             phone = stage.pushers.add(make_twin())
             await take(stage, phone, "$1", "$2", "$3", hold_ms=3000)
-            assert (await stage.outbox.counts())[Why.OVERFLOW] == 1
+            assert (await stage.outbox.counts()).settled[Why.OVERFLOW] == 1
             assert lost(caplog) == ["Pushes of pusher {} are given up (1): too many were waiting"]
             await stage.pass_ms(3000)
             assert stage.gateways.events == ["$2", "$3"]
@@ -450,7 +450,7 @@ class TestClearing:
         await stage.pass_ms(HOUR)
         assert stage.gateways.events == []
         counts = await stage.outbox.counts()
-        assert (counts[Why.UNREAD_ZERO], counts[Why.NOTHING_TO_CLEAR]) == (2, 1)
+        assert (counts.settled[Why.UNREAD_ZERO], counts.settled[Why.NOTHING_TO_CLEAR]) == (2, 1)
 
     async def test_a_phone_that_rang_is_cleared(self, stage: OutboxStage, phone: Twin) -> None:
         await take(stage, phone, "$1", unread=2)
@@ -545,4 +545,4 @@ async def test_stopping_waits_for_the_push_under_way(stage: OutboxStage, phone: 
     await asyncio.sleep(0)
     stage.gateways.waiting[0].answer.set_result(Delivered())
     await asyncio.wait({run})
-    assert (await stage.outbox.counts())["sent"] == 1
+    assert (await stage.outbox.counts()).settled["sent"] == 1

@@ -111,9 +111,9 @@ async def test_a_token_that_would_not_move_is_moved_so_that_it_can_be_acknowledg
         assert since != "s1"
         assert ids(notifications) == ["$hidden"]
         assert await sync(client, "s1", 0) != (since, [])  # the same request again acknowledges nothing
-        assert (await relay.relay.outbox.counts())["waiting"] == 1
+        assert (await relay.relay.outbox.counts()).waiting.pushes == 1
         assert await sync(client, since, 0) == (since, [])
-        assert (await relay.relay.outbox.counts())["waiting"] == 0
+        assert (await relay.relay.outbox.counts()).waiting.pushes == 0
         assert gateway.events == []
 
 
@@ -132,7 +132,7 @@ async def test_a_poll_that_was_there_before_the_pusher_is_one_of_a_direct_device
         since, notifications = await polling
         assert ids(notifications) == ["$hidden"]
         await sync(client, since, 0)
-        assert (await relay.relay.outbox.counts())["waiting"] == 0
+        assert (await relay.relay.outbox.counts()).waiting.pushes == 0
         assert gateway.events == []
 
 

@@ -8,7 +8,7 @@ from functools import partial
 from typing import TypeVar
 
 from heliograph.relay.model.outcome import Outcome
-from heliograph.relay.model.pushes import Accepted, Attempt, Changes, Committed, Push, Why
+from heliograph.relay.model.pushes import Accepted, Attempt, Changes, Committed, Push, Waiting, Why
 from heliograph.relay.store.sqlite import cancellation, queue
 from heliograph.system.sqlite import Database
 
@@ -28,7 +28,7 @@ class SqlitePushStore:
     async def waiting_queues(self, now_ms: int) -> dict[str, int]:
         return await self._database.transaction(partial(queue.waiting_queues, now_ms=now_ms))
 
-    async def count(self, now_ms: int) -> dict[str, int]:
+    async def count(self, now_ms: int) -> Waiting:
         return await self._database.read(partial(queue.count, now_ms=now_ms))
 
     async def prune(self, now_ms: int) -> None:

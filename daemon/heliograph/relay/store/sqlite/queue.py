@@ -20,7 +20,7 @@ from heliograph.relay.model.hold import (
     wait_ms,
 )
 from heliograph.relay.model.outcome import Deferred, Delivered, Outcome
-from heliograph.relay.model.pushes import MOST_BYTES, SENT, Attempt, Changes, Push, Why
+from heliograph.relay.model.pushes import MOST_BYTES, SENT, Attempt, Changes, Push, Waiting, Why
 
 _LOSSES = frozenset({Why.EXPIRED, Why.OVERFLOW, Why.REFUSED})
 _HEAD = (
@@ -197,13 +197,13 @@ def rejected(db: sqlite3.Connection) -> set[str]:
     return {key for (key,) in db.execute("SELECT hidden_pushkey FROM phones WHERE is_rejected")}
 
 
-def count(db: sqlite3.Connection, now_ms: int) -> dict[str, int]:
-    """How many pushes wait, how many of them for an acknowledgement, and how many pushers back off."""
+def count(db: sqlite3.Connection, now_ms: int) -> Waiting:
+    """How many pushes wait now."""
     waiting, held = db.execute(
         "SELECT count(*), coalesce(sum(due_ms > ?), 0) FROM pushes WHERE outcome IS NULL", (now_ms,)
     ).fetchone()
     (failing,) = db.execute("SELECT count(*) FROM phones WHERE retry_ms > 0").fetchone()
-    return {"waiting": waiting, "held": held, "failing_pushers": failing}
+    return Waiting(waiting, held, failing)
 
 
 def prune(db: sqlite3.Connection, now_ms: int) -> None:

@@ -1,6 +1,8 @@
-"""The Client-Server API of one homeserver. The only place that knows its JSON.
+"""Speaks the Client-Server API with one homeserver. Only this room knows the API's JSON.
 
-session     one request and its answer, over matrix-nio's HTTP session; every failure becomes a ServerError
-client      ports.Homeserver, put together from the modules below
-wire        a /sync body becomes core's values, each event decoded alone
+session         sends one request and reads its answer; each failure becomes a ServerError
+answer          says which error an answer means that is no success
+parts, event    decode an answer part by part and event by event, so that a broken one costs only itself
+sync_response   turns the body of a /sync into the core's values
+client, keys, rooms, room_actions   the ports of `ports.homeserver`, over the other modules
 """

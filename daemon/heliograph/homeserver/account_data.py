@@ -1,4 +1,4 @@
-"""Global account data that we look at: what is asked of /sync, and how it is read."""
+"""Reads the user's global account data out of a /sync, and names the types to ask for."""
 
 from __future__ import annotations
 
@@ -17,12 +17,13 @@ _SILENCING = ("m.local_notification_settings.", "org.matrix.msc3890.local_notifi
 
 
 def types(device_id: str) -> list[str]:
-    """The types that a filter lets through."""
+    """The types of account data that the filter of a /sync has to let through."""
     return ["m.push_rules", "m.direct", "m.ignored_user_list", *_silencing_types(device_id)]
 
 
 def read(decoding: PartialDecoder, raw: msgspec.Raw, device_id: str) -> AccountData:
-    """What the events of `account_data` say, the last of a type last."""
+    """What the events of `account_data` say. If a type comes twice, the last one counts. An event that cannot be read
+    is noted as malformed, and its field is None."""
     data = AccountData()
     silencing = _silencing_types(device_id)
     for part in decoding.events(raw, "account_data"):
@@ -38,7 +39,7 @@ def read(decoding: PartialDecoder, raw: msgspec.Raw, device_id: str) -> AccountD
 
 def _after(data: AccountData, type_: str, content: msgspec.Raw, silencing: list[str]) -> AccountData:
     if type_ == "m.push_rules":
-        # Unusable ones, too: whoever goes by the rules has to say that it stays with the last good ones.
+        # Unusable rules are passed on as well: `loops.sync.rulebook` stays with the last good ones, and tells the user.
         rules = msgspec.json.decode(content)
         return replace(data, push_rules=rules if isinstance(rules, dict) else {})
     if type_ == "m.direct":
@@ -50,7 +51,7 @@ def _after(data: AccountData, type_: str, content: msgspec.Raw, silencing: list[
             raise msgspec.ValidationError("ignored_users is not an object")
         return replace(data, ignored_users=frozenset(user for user in ignored if is_user_id(user)))
     if type_ in silencing:
-        # No content is what remains of deleted account data.
+        # Account data cannot be deleted: clients empty it, and an empty object means "not silenced".
         return replace(data, is_silenced=_decode_object(content).get("is_silenced") is True)
     return data
 

@@ -1,4 +1,4 @@
-"""Where a homeserver is, and how its paths and queries are written."""
+"""Checks the URL of a homeserver, and writes the paths and queries of requests to it."""
 
 from __future__ import annotations
 
@@ -13,16 +13,17 @@ from heliograph.core.text.clean import clean_line
 from heliograph.errors import EXIT_USAGE, UserError
 
 _QUERY_SAFE = "!$*,:@/()"
-"""Allowed in a query by RFC 3986 and frequent in Matrix ids: left as they are, filters stay short."""
+"""Characters that RFC 3986 allows in a query and that are frequent in Matrix ids. Unquoted, filters stay short."""
 
 
 def check_homeserver_url(text: str) -> str:
-    """The URL as requests are built upon it: its name in ASCII, no slash at its end.
+    """The URL in the form on which requests are built: host name in ASCII, no slash at the end.
 
-    UserError unless it is https, or http to this very machine: an access token is sent there.
+    Raises UserError unless the URL is https, or http to this very machine, since an access token is sent there.
     """
     try:
         url = URL(text)
+        # yarl reads the port only when asked, and raises only then.
         host, _ = url.host, url.explicit_port
     except ValueError as error:
         raise _refusal(f"{_shown(text)} is not a URL: {clean_line(str(error), 100)}.") from None
@@ -42,7 +43,7 @@ def check_homeserver_url(text: str) -> str:
 
 
 def is_loopback(host: str) -> bool:
-    """True for localhost and the loopback addresses, which no other machine can listen on."""
+    """True for localhost and for loopback addresses, on which no other machine can listen."""
     if host.lower().rstrip(".") == "localhost":
         return True
     try:
@@ -52,7 +53,7 @@ def is_loopback(host: str) -> bool:
 
 
 def segment(text: str) -> str:
-    """One segment of a path: ids hold slashes, question marks and anything else."""
+    """`text` quoted as one segment of a path: ids may hold slashes, question marks and anything else."""
     return quote(text, safe="", errors="replace")
 
 
@@ -63,7 +64,8 @@ def encode_query(query: Mapping[str, str]) -> str:
 
 @lru_cache(maxsize=32)
 def _quoted(text: str) -> str:
-    """Remembered, since one filter is sent with every poll: quoting it costs more than all else in a request."""
+    """The text quoted for a query. Cached, since each poll sends the same filter, and quoting a filter costs more time
+    than the rest of a request."""
     return quote(text, safe=_QUERY_SAFE, errors="replace")
 
 

@@ -1,4 +1,4 @@
-"""What an answer that is not a success means. Its text comes from strangers and is kept short and plain."""
+"""Says which error an answer means that is no success. Its text comes from strangers, and is kept short and plain."""
 
 from __future__ import annotations
 
@@ -13,11 +13,12 @@ from heliograph.core.text.clean import clean_line
 from heliograph.errors import AccountLocked, BadAnswer, LoggedOut, RateLimited, Refused, ServerError
 
 MAX_RETRY_AFTER_S = 600.0
-"""A server that asks for more is asked again after ten minutes."""
+"""A server that wants us to wait for longer is asked again after ten minutes."""
 
 
 def failure(status: int, headers: Mapping[str, str], body: bytes) -> ServerError:
-    """The error that an answer with a status other than 2xx stands for."""
+    """The error for an answer with a status other than 2xx. Only an error in Matrix's form is a definite no; a 4xx
+    without one is a proxy's, and is tried again."""
     if 300 <= status < 400:
         return BadAnswer(status, f"redirected to {plain(headers.get('Location', 'nowhere'))} (HTTP {status})")
     answer = _object(body)
@@ -33,20 +34,20 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> ServerError
     if status == 401 and errcode == "M_UNKNOWN_TOKEN":
         return LoggedOut(soft=answer.get("soft_logout") is True)
     if status == 401 and errcode in ("", "M_MISSING_TOKEN"):
-        # We always send the token: something between us and the homeserver took it away, or answered itself.
+        # We always send the token: something on the way to the homeserver removed it, or answered in its place.
         return bad_answer(status, body)
     return Refused(status, errcode, f"refused with HTTP {status}{_said(answer)}")
 
 
 def bad_answer(status: int, body: bytes) -> BadAnswer:
-    """The error for an answer that is no homeserver's, with its first words."""
+    """The error for an answer that no homeserver gives, with the first words of it."""
     answer = _object(body)
     said = _said(answer) if answer is not None else f": {plain(body[:4000].decode(errors='replace'))}" if body else ""
     return BadAnswer(status, f"answered HTTP {status}{said or ' without a word'}")
 
 
 def plain(text: str, limit: int = 200) -> str:
-    """A stranger's text, fit for one line of a log."""
+    """A stranger's text made fit for one line of a log."""
     return clean_line(text, limit)
 
 
@@ -79,6 +80,6 @@ def _seconds(headers: Mapping[str, str]) -> float | None:
     with contextlib.suppress(ValueError):
         return float(value)
     with contextlib.suppress(ValueError, TypeError, OverflowError):
-        # By the server's own clock, which is the one that its date was written by.
+        # Retry-After as a date is by the server's clock, which may differ from ours, so it is compared with Date.
         return (parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
     return None

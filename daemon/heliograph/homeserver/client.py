@@ -1,4 +1,4 @@
-"""ports.Homeserver: the Client-Server API for one signed-in device."""
+"""Implements `ports.homeserver.Homeserver`: the Client-Server API for one signed-in device."""
 
 from __future__ import annotations
 
@@ -16,19 +16,19 @@ from heliograph.homeserver.sync_filter import sync_query
 from heliograph.ports.homeserver import Features, Member, MessagesPage, NotificationsPage, SyncRequest
 
 MAX_SYNC = 64 * 1024 * 1024
-"""Bytes of a /sync answer."""
+"""The most bytes that the answer to a /sync may have."""
 
 _MAX_WHOAMI = 64 * 1024
 _GRACE_S = 10.0
-"""How much longer than its timeout a poll may take before its connection counts as dead."""
+"""How long after its timeout a poll may still be answered before its connection counts as dead."""
 _LEAST_S = 30.0
-"""What even a poll that is to return at once may take: catching up is work for the server."""
+"""How long even a poll that returns at once may take: after an absence it is much work for the server."""
 _DECODED_AT_ONCE = 256 * 1024
-"""Bytes that are decoded within 5 ms. More goes to a thread, so that timers and D-Bus go on meanwhile."""
+"""Bytes that are decoded within 5 ms. A larger answer is decoded in a thread, so that timers and D-Bus go on."""
 
 
 class HomeserverClient:
-    """Over a session that is signed in. Every call is bounded in time and size, and raises ServerError only."""
+    """A `ports.homeserver.Homeserver` over a session that is signed in."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -49,6 +49,7 @@ class HomeserverClient:
             query=sync_query(request, self.device_id),
             timeout_s=max(request.timeout_ms / 1000 + _GRACE_S, _LEAST_S),
             limit=MAX_SYNC,
+            # A repeated /sync gets the old answer, without the receipts since: see `http.repetition`.
             once=True,
         )
         if len(body) <= _DECODED_AT_ONCE:
@@ -84,7 +85,6 @@ class HomeserverClient:
         )
 
     async def event(self, room_id: RoomId, event_id: EventId) -> Event | Malformed:
-        """Raises Refused if there is no such event, or none that the user may see."""
         return await pages.fetch_event(self._session, room_id, event_id)
 
     async def pushers(self) -> tuple[Pusher, ...]:

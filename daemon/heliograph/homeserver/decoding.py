@@ -1,4 +1,4 @@
-"""Decoding of whole answers, as opposed to those that are read part by part."""
+"""Decodes whole answers. Those that are read part by part are the matter of `parts`."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ T = TypeVar("T")
 
 
 def decode_as(type_: type[T], body: bytes) -> T:
-    """The answer. Raises BadAnswer if it is not of this type."""
+    """The answer as a value of this type. Raises BadAnswer if it is of another shape."""
     try:
         return msgspec.json.decode(body, type=type_)
     except BROKEN:
@@ -24,7 +24,7 @@ def decode_as(type_: type[T], body: bytes) -> T:
 
 
 def optional(json: Mapping[str, Any], type_: type[T], *keys: str) -> T | None:
-    """The value of the first of these keys that has one of the type."""
+    """The value of the first of these keys whose value is of this type; None: there is no such key."""
     for key in keys:
         value = json.get(key)
         if isinstance(value, type_):
@@ -34,9 +34,9 @@ def optional(json: Mapping[str, Any], type_: type[T], *keys: str) -> T | None:
 
 @contextmanager
 def missing_is_refused() -> Iterator[None]:
-    """For what not every homeserver has: a 404 without a Matrix error code is a no like one with it.
+    """Turns a 404 without a Matrix error code into Refused. For endpoints that not every homeserver has.
 
-    Elsewhere it is a proxy whose homeserver is gone for the moment.
+    Of an endpoint that every homeserver has, such a 404 means a proxy whose homeserver is away for the moment.
     """
     try:
         yield

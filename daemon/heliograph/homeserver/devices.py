@@ -1,4 +1,4 @@
-"""The user's devices. https://spec.matrix.org/v1.16/client-server-api/#get_matrixclientv3devices"""
+"""Lists the user's devices. https://spec.matrix.org/v1.16/client-server-api/#get_matrixclientv3devices"""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ class ListedDevice:
 
 
 async def fetch_devices(session: Session) -> dict[str, ListedDevice]:
-    """The user's devices by their ids; entries that are none are left out."""
+    """The user's devices by id. Entries that cannot be read are left out. Raises ServerError."""
     answer = decode_as(dict[str, Any], await session.request("GET", "/_matrix/client/v3/devices"))
     found = (_read(entry) for entry in optional(answer, list, "devices") or ())
     return {device.device_id: device for device in found if device is not None}

@@ -1,4 +1,4 @@
-"""Which rooms there are: by alias (GET /directory/room/{alias}), and those that the user is in (GET /joined_rooms)."""
+"""Finds rooms: by alias (GET /directory/room/{alias}), and those that the user is in (GET /joined_rooms)."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from heliograph.homeserver.session import Session
 
 
 async def resolve_alias(session: Session, alias: str) -> RoomId:
-    """The room's id. Raises Refused if there is no such alias."""
+    """The id of the room with this alias. Raises Refused if there is none, and other ServerErrors."""
     answer = await session.request("GET", f"/_matrix/client/v3/directory/room/{segment(alias)}")
     room_id = decode_as(dict[str, Any], answer).get("room_id")
     if not is_room_id(room_id):
@@ -21,7 +21,7 @@ async def resolve_alias(session: Session, alias: str) -> RoomId:
 
 
 async def fetch_joined_rooms(session: Session) -> list[RoomId]:
-    """Ids of the rooms that the user is in. Raises ServerError."""
+    """The ids of all rooms that the user is in. Raises ServerError."""
     answer = await session.request("GET", "/_matrix/client/v3/joined_rooms")
     room_ids = decode_as(dict[str, Any], answer).get("joined_rooms")
     return [room_id for room_id in room_ids if is_room_id(room_id)] if isinstance(room_ids, list) else []

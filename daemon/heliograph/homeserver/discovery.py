@@ -1,7 +1,7 @@
-"""From a server name to the URL of its homeserver.
+"""Finds the URL of a homeserver by its server name.
 
-https://spec.matrix.org/v1.16/client-server-api/#well-known-uris. What the specification calls PROMPT is the option
-`--homeserver`, which every refusal here names. Identity servers are not looked at: nothing here uses one.
+https://spec.matrix.org/v1.16/client-server-api/#well-known-uris. In place of the specification's PROMPT, each error
+here names the option `--homeserver`. Identity servers are not looked at: nothing here uses one.
 """
 
 from __future__ import annotations
@@ -26,7 +26,7 @@ _TIMEOUT_S = 15.0
 
 
 class _Misdirected(Exception):
-    """The redirects of .well-known go nowhere that may be followed."""
+    """The redirects of .well-known lead to http, or are too many."""
 
 
 class _Homeserver(msgspec.Struct):
@@ -38,9 +38,9 @@ class _WellKnown(msgspec.Struct):
 
 
 async def find_homeserver(server_name: str, connector: aiohttp.BaseConnector | None = None) -> str:
-    """Base URL of the homeserver for this server name, which answered there. Raises UserError.
+    """The base URL of the homeserver for this server name, after a homeserver has answered there. Raises UserError.
 
-    `connector` is for the request for .well-known, and is closed.
+    The request for .well-known is made over `connector`, which is closed afterwards.
     """
     base_url = await _ask_well_known(server_name, connector)
     if base_url is None:
@@ -53,7 +53,8 @@ async def find_homeserver(server_name: str, connector: aiohttp.BaseConnector | N
 
 
 async def check_homeserver(url: str, named_by: str = "") -> str:
-    """The URL without a slash at its end, once a homeserver has answered there. Raises UserError."""
+    """The URL without a slash at its end, after a homeserver has answered there. Raises UserError, which blames
+    `named_by`, the server whose .well-known named this URL."""
     session = Session(url)
     try:
         answer = await session.request_json("GET", "/_matrix/client/versions", timeout_s=_TIMEOUT_S)
@@ -73,7 +74,7 @@ async def check_homeserver(url: str, named_by: str = "") -> str:
 
 
 async def _ask_well_known(server_name: str, connector: aiohttp.BaseConnector | None) -> str | None:
-    """The base URL in the server's .well-known. None: it has none (IGNORE)."""
+    """The base URL in the server's .well-known; None: the server has none (the specification's IGNORE)."""
     try:
         status, body = await _get(URL(f"https://{_host(server_name)}{_WELL_KNOWN}"), connector)
     except _Misdirected as error:
@@ -94,7 +95,8 @@ async def _ask_well_known(server_name: str, connector: aiohttp.BaseConnector | N
 
 
 async def _get(url: URL, connector: aiohttp.BaseConnector | None) -> tuple[int, bytes]:
-    """Status and (somewhat more than the largest allowed) body, over https from the first to the last redirect."""
+    """The status and the body, cut off somewhat beyond the largest allowed size. Follows redirects only over https:
+    whoever can change the answer on its way decides where the password goes."""
     headers = {"Accept": "application/json", "User-Agent": f"Heliograph/{__version__}"}
     async with (
         asyncio.timeout(_TIMEOUT_S),

@@ -1,4 +1,4 @@
-"""One event's JSON becomes an Event, or a Malformed that says why not. Never an exception."""
+"""Turns the JSON of one event into an Event, or into a Malformed that says why not. Nothing here raises."""
 
 from __future__ import annotations
 
@@ -12,10 +12,11 @@ from heliograph.core.mending import MAX_DEPTH, cut, mend
 from heliograph.homeserver.bounds import MAX_INTEGER, is_integer
 
 MAX_EVENT = 256 * 1024
-"""Bytes. An event has at most 64 KiB; what servers add in `unsigned` (its edit, its thread's latest) as much again."""
+"""The most bytes of an event. It has 64 KiB itself; servers add others to `unsigned` (its edit, its thread's
+latest)."""
 
 BROKEN = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
-"""What msgspec raises for JSON that is none, or not of the type asked for."""
+"""What msgspec raises for a text that is not JSON, or not of the wanted type."""
 
 _decode = msgspec.json.Decoder().decode
 
@@ -28,15 +29,17 @@ _decode_identity = msgspec.json.Decoder(_Identity).decode
 
 
 def read_event(raw: bytes, room_id: RoomId, where: str) -> Event | Malformed:
-    """An event of a room's timeline or state."""
+    """Reads an event of a room's timeline or state. `where` names the part of the answer, for a Malformed."""
     json = read_object(raw)
     if isinstance(json, str):
+        # The id is read on its own: with it, an event that cannot be read still counts as one that was seen.
         return Malformed(where, json, room_id, _event_id(raw))
     return event_of(json, room_id, where)
 
 
 def event_of(json: dict[str, Any], room_id: RoomId, where: str) -> Event | Malformed:
-    """The event that `json` is; `room_id` is written into it, whatever it said itself."""
+    """The event with this JSON. `room_id` replaces the one in `json`: a stranger could name another room there, and
+    push rules match on it."""
     event_id = json.get("event_id")
     if not is_event_id(event_id):
         return Malformed(where, "event_id is not one", room_id)
@@ -64,7 +67,7 @@ def event_of(json: dict[str, Any], room_id: RoomId, where: str) -> Event | Malfo
 
 
 def read_stripped(raw: bytes, room_id: RoomId, where: str) -> StrippedState | Malformed:
-    """An event of `invite_state`."""
+    """Reads an event of `invite_state`."""
     json = read_object(raw)
     if isinstance(json, str):
         return Malformed(where, json, room_id)
@@ -82,7 +85,7 @@ def read_stripped(raw: bytes, room_id: RoomId, where: str) -> StrippedState | Ma
 
 
 def read_notification(raw: bytes) -> ServerNotification | Malformed:
-    """An entry of `notifications`, in /sync (MSC3361) or in GET /notifications."""
+    """Reads an entry of `notifications`, from a /sync (MSC3361) or from GET /notifications."""
     where = "notifications"
     json = read_object(raw)
     if isinstance(json, str):
@@ -102,9 +105,10 @@ def read_notification(raw: bytes) -> ServerNotification | Malformed:
 
 
 def read_object(raw: bytes) -> dict[str, Any] | str:
-    """The JSON object, nested no deeper than MAX_DEPTH; or, in words, why there is none."""
+    """The JSON object, cut off where it is nested deeper than MAX_DEPTH; or words why there is none."""
     if len(raw) > MAX_EVENT:
         return f"larger than {MAX_EVENT} bytes"
+    # A cheap test first: with fewer brackets nothing can be nested too deeply, and most events have few.
     if raw.count(b"{") + raw.count(b"[") > MAX_DEPTH:
         raw = cut(raw, MAX_DEPTH)
     try:

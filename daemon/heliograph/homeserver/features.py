@@ -1,4 +1,4 @@
-"""What the homeserver can do: GET /versions."""
+"""Asks the homeserver what it can do: GET /versions."""
 
 from __future__ import annotations
 
@@ -15,7 +15,8 @@ _REMOTE_TOGGLE = ("org.matrix.msc3881", "org.matrix.msc3881.stable")
 
 
 async def fetch_features(session: Session) -> Features:
-    """Asked as the user, since Synapse enables experiments for single users too."""
+    """The homeserver's features. Asked with the access token, since Synapse enables experiments for single users.
+    Raises ServerError."""
     answer = decode_as(dict[str, Any], await session.request("GET", "/_matrix/client/versions"))
     flags = optional(answer, dict, "unstable_features") or {}
     versions = optional(answer, list, "versions") or []
@@ -28,7 +29,7 @@ async def fetch_features(session: Session) -> Features:
 
 
 async def _software(session: Session) -> str | None:
-    """Many homeservers tell this to other homeservers only, on another port: then there is no name."""
+    """The name of the server software; None: it is told only to other homeservers, on another port, as often is so."""
     try:
         answer = await session.request_json("GET", "/_matrix/federation/v1/version", timeout_s=5, limit=64 * 1024)
     except ServerError:

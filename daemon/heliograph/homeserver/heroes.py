@@ -1,4 +1,4 @@
-"""The members that a nameless room is named by."""
+"""Adds the members after whom a room without a name is named."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from heliograph.core.room import RoomFacts
 from heliograph.ports.homeserver import Member
 
 _MAX_HEROES = 5
-"""As many as the specification gives a room ("Calculating the display name for a room")."""
+"""As many as the specification names a room after ("Calculating the display name for a room")."""
 
 
 def with_heroes(facts: RoomFacts, heroes: Iterable[tuple[object, Member]], me: str) -> RoomFacts:
-    """The facts with these members, given by user id."""
+    """The facts with these heroes, each given as user id and member. `me` is left out: no room is named after us."""
     others = ((user_id, member) for user_id, member in heroes if is_user_id(user_id) and user_id != me)
     user_ids = []
     for user_id, member in islice(others, _MAX_HEROES):

@@ -1,8 +1,9 @@
-"""Which invites are still open: by sliding sync, and by GET /room_summary (MSC3266) where that tells nothing of a room.
+"""Finds out which invites are still open: by sliding sync, and by GET /room_summary (MSC3266) for a room of which that
+tells nothing.
 
-A first sync that asks for no rooms leaves invites out on Synapse, and one that asks for any goes through them all.
-Synapse has no summary of a room that no user of it is in (400, "Missing via to query remote room"), nor of one whose id
-is not as the specification wants it, and both may be what a stranger invites to.
+/sync does not help: with a filter for no rooms Synapse leaves invites out, and with any other filter a first sync goes
+through all rooms. /room_summary alone does not either: Synapse has no summary of a room that none of its users is in
+(400, "Missing via to query remote room"), nor of one with an odd id, and strangers may invite to both.
 """
 
 from __future__ import annotations
@@ -27,7 +28,7 @@ _AT_ONCE = 8
 
 
 async def fetch_open_invites(session: Session, room_ids: Collection[RoomId]) -> frozenset[RoomId]:
-    """Those of the rooms that the user is invited to. A room the server does not tell about is left out."""
+    """Those of these rooms to which the user is invited. A room is left out if the server does not tell about it."""
     if not room_ids:
         return frozenset()
     told = await _by_sliding_sync(session, sorted(room_ids))

@@ -1,4 +1,4 @@
-"""One entry of `rooms.join` becomes a JoinedRoom."""
+"""Turns one entry of `rooms.join` in a /sync into a JoinedRoom."""
 
 from __future__ import annotations
 
@@ -34,7 +34,7 @@ class _Timeline(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    """Of `ephemeral` and of the room's `account_data`."""
+    """An event of `ephemeral` or of the room's `account_data`."""
 
     type: str
     content: dict[str, Any]
@@ -59,12 +59,12 @@ _summary = decoder(_Summary)
 
 
 def read_joined_room(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId, user_id: str) -> JoinedRoom | None:
-    """None if the entry is nothing at all. Only the user's own receipts are kept."""
+    """The room, with only the user's own receipts; None: the entry is no object."""
     room = decoding.read(_room, raw, "rooms.join", room_id)
     if room is None:
         return None
     timeline = decoding.read(_timeline, room.timeline, "timeline", room_id)
-    # Events that cannot be told apart are a gap, to be filled like any other.
+    # A timeline that is there and cannot be read is a gap: its events are asked for one page at a time, as after any.
     has_gap = timeline.limited is True if timeline else room.timeline is not ABSENT
     timeline = timeline or _Timeline()
     prev_batch = timeline.prev_batch
@@ -114,6 +114,7 @@ def _fully_read(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId) -> 
 
 
 def _notification_count(decoding: PartialDecoder, room: _Room, room_id: RoomId) -> int | None:
+    # With `unread_thread_notifications` the first count leaves threads out, so they are added up here.
     main = decoding.read(_count, room.unread_notifications, "unread_notifications", room_id)
     if main is None or main.notification_count is None:
         return None

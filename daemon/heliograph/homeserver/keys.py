@@ -1,4 +1,6 @@
-"""ports.Keys: device keys, to-device messages, key backup and secret storage. Signed objects stay as they came.
+"""Implements `ports.homeserver.Keys`: device keys, to-device messages, key backup and secret storage.
+
+Signed objects are passed on as they came, since a signature covers every field, also unknown ones.
 
 https://spec.matrix.org/v1.18/client-server-api/#end-to-end-encryption
 """
@@ -20,16 +22,16 @@ from heliograph.ports.homeserver import BackupVersion, PublishedKeys
 
 MAX_ACCOUNT_DATA = 256 * 1024
 MAX_BACKED_UP = 256 * 1024
-"""Bytes of one room key from the backup; it has around two thousand."""
+"""The most bytes of one room key from the backup; it has around two thousand."""
 
 _CLIENT = "/_matrix/client/v3"
 _FEDERATION_MS = 10_000
-"""How long the homeserver may wait for others."""
+"""How long our homeserver may wait for other homeservers."""
 _TIMEOUT_S = 40.0
 
 
 class KeysClient:
-    """Over a session that is signed in. Every call is bounded in time and size, and raises ServerError only."""
+    """A `ports.homeserver.Keys` over a session that is signed in."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
@@ -61,6 +63,7 @@ class KeysClient:
 
     async def upload_signatures(self, signed: Mapping[UserId, Mapping[str, Json]]) -> None:
         answer = await self._call("POST", "/keys/signatures/upload", signed)
+        # The status is 200 even if not one of the signatures was taken.
         if failures := optional(answer, dict, "failures"):
             refused = count_things(len(failures), "signature was", "signatures were")
             raise Refused(200, "M_INVALID_SIGNATURE", f"{refused} not accepted")
@@ -94,7 +97,7 @@ class KeysClient:
         return decode_as(dict[str, Any], answer)
 
     async def _find(self, path: str, limit: int, **query: str) -> dict[str, Any] | None:
-        """None for a 404 that is a homeserver's own."""
+        """The object at this path; None: the homeserver itself says 404. A proxy's 404 is an error."""
         try:
             return decode_as(
                 dict[str, Any], await self._session.request("GET", _CLIENT + path, query=query, limit=limit)

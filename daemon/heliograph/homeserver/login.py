@@ -1,4 +1,4 @@
-"""Signing in and out. https://spec.matrix.org/v1.16/client-server-api/#login"""
+"""Signs devices in and out. https://spec.matrix.org/v1.16/client-server-api/#login"""
 
 from __future__ import annotations
 
@@ -20,11 +20,11 @@ _MAX_ANSWER = 256 * 1024
 _MAX_TOKEN = 8192
 _MAX_ID = 255
 _LOGIN_TIMEOUT_S = 60.0
-"""Password hashing is slow on purpose, and small servers are slow besides."""
+"""Password hashing is slow on purpose, and small servers are slow as well."""
 
 
 class Flow(Enum):
-    """Ways to sign in that are known here."""
+    """The ways to sign in that Heliograph knows."""
 
     PASSWORD = "m.login.password"  # noqa: S105
     SSO = "m.login.sso"
@@ -41,10 +41,11 @@ class Device:
 
 
 async def login_flows(session: Session) -> frozenset[Flow]:
-    """The ways to sign in that the server offers and we know, at least one. Raises UserError."""
+    """Those ways to sign in that the server offers and we know, at least one. Raises UserError."""
     try:
         answer = await session.request_json("GET", _LOGIN, limit=_MAX_ANSWER)
     except Refused as error:
+        # A server that knows only OAuth 2.0 need not have this endpoint at all.
         if error.status not in (400, 404, 405) or not await _has_oauth(session):
             raise _explain(error, session) from error
         raise _only_oauth(session) from None
@@ -67,7 +68,8 @@ async def login_flows(session: Session) -> frozenset[Flow]:
 async def log_in_with_password(
     session: Session, user_id: UserId, password: str, *, device_name: str, device_id: str | None = None
 ) -> Device:
-    """Sign in. `device_id` brings back a device that was signed out softly. Raises UserError."""
+    """Signs in with a password. `device_id` names a device that was signed out softly, which is then signed in again.
+    Raises UserError."""
     proof = {
         "type": Flow.PASSWORD.value,
         "identifier": {"type": "m.id.user", "user": user_id},
@@ -79,13 +81,14 @@ async def log_in_with_password(
 async def log_in_with_token(
     session: Session, user_id: UserId, login_token: str, *, device_name: str, device_id: str | None = None
 ) -> Device:
-    """Sign in with what single sign-on gave. Raises UserError."""
+    """Signs in with the login token that single sign-on gave; `device_id` as above. Raises UserError."""
     proof = {"type": Flow.TOKEN.value, "token": login_token}
     return await _log_in(session, user_id, proof, device_name, device_id)
 
 
 async def recognise(session: Session, user_id: UserId) -> Device:
-    """The device that the session's access token belongs to. Raises UserError, and LoggedOut for a dead token."""
+    """The device to which the session's access token belongs. Raises LoggedOut if the token is no longer good, and
+    UserError for all else, also for the token of another user."""
     try:
         answer = await session.request_json("GET", _WHOAMI, limit=_MAX_ANSWER)
     except LoggedOut:
@@ -107,8 +110,8 @@ async def recognise(session: Session, user_id: UserId) -> Device:
 
 
 async def log_out(session: Session, pushkey: str) -> None:
-    """End the device and its pushers. A device that is gone already is no error, if whoami says so, too: a homeserver
-    that refuses the access token once may be wrong, and is asked once more. Raises ServerError."""
+    """Ends the device and its pushers. Returns as well if the device is gone already, and whoami confirms that: one
+    refusal of the access token may be wrong, so the homeserver is asked once more. Raises ServerError."""
     try:
         await _end_device(session, pushkey)
     except LoggedOut:
@@ -117,6 +120,7 @@ async def log_out(session: Session, pushkey: str) -> None:
 
 
 async def _end_device(session: Session, pushkey: str) -> None:
+    # Pushers first: the token that removes them ends with the device, and not every server removes them itself.
     await _remove_pushers(session, pushkey)
     await session.request("POST", "/_matrix/client/v3/logout", body={}, limit=_MAX_ANSWER)
 
@@ -130,8 +134,8 @@ async def _end_device_after_all(session: Session, pushkey: str) -> None:
 
 
 async def knows_token(session: Session) -> bool:
-    """Whether the homeserver knows the session's access token: whoami is asked, which needs nothing else. Raises
-    ServerError if that cannot be told."""
+    """True if the homeserver knows the session's access token, by GET /account/whoami. Raises ServerError if that
+    cannot be told."""
     try:
         await session.request("GET", _WHOAMI, limit=_MAX_ANSWER)
     except LoggedOut:
@@ -173,6 +177,7 @@ async def _log_in(session: Session, user_id: UserId, proof: Json, device_name: s
     device = _text(answer, "device_id", _MAX_ID)
     if found is None or token is None or device is None:
         raise _nonsense(session)
+    # Signed in first, since signing out again needs the new token.
     session.sign_in(access_token=token, user_id=user_id, device_id=device)
     if found != user_id:
         await _undo(session)
@@ -184,7 +189,7 @@ async def _undo(session: Session) -> None:
     try:
         await session.request("POST", "/_matrix/client/v3/logout", body={}, limit=_MAX_ANSWER)
     except ServerError:
-        return  # the device stays in the user's list, where it can be removed
+        return  # The device stays in the user's list, where the user can remove it.
 
 
 async def _has_oauth(session: Session) -> bool:
@@ -199,7 +204,7 @@ async def _has_oauth(session: Session) -> bool:
 
 
 def _text(answer: object, key: str, limit: int) -> str | None:
-    """A printable text without spaces, as ids and tokens are."""
+    """The value of this key if it is a printable text without spaces, as ids and tokens are; else None."""
     value = answer.get(key) if isinstance(answer, dict) else None
     if not isinstance(value, str) or not 0 < len(value) <= limit:
         return None

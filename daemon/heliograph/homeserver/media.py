@@ -1,6 +1,7 @@
-"""Small versions of pictures: GET /_matrix/client/v1/media/thumbnail, with the access token.
+"""Fetches small versions of pictures: GET /_matrix/client/v1/media/thumbnail, with the access token.
 
-Source: Client-Server API, "Content repository". Before specification 1.11 the same was at /_matrix/media/v3.
+Source: Client-Server API, "Content repository". Before version 1.11 of the specification, the same endpoint was at
+/_matrix/media/v3.
 """
 
 from __future__ import annotations
@@ -20,19 +21,19 @@ _FORMER = "/_matrix/media/v3/thumbnail"
 
 
 class Media:
-    """Over a session that is signed in."""
+    """Fetches pictures over a session that is signed in. Remembers if the homeserver has only the former endpoint."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self._endpoint = _AUTHENTICATED
 
     async def thumbnail(self, uri: str, side: int) -> bytes:
-        """A picture of about that many pixels in width and height, of whatever type. Raises ServerError."""
+        """The bytes of a picture of about `side` pixels in width and height, in whatever format. Raises ServerError."""
         place = parse_mxc(uri)
         if place is None:
             raise Refused(404, "", "this is no mxc: URI")
         try:
-            # A body that keeps coming may take long; nobody waits for this one.
+            # The session lets a body that keeps coming take longer than its deadline. A popup waits for this one.
             async with asyncio.timeout(_TIMEOUT_S):
                 return await self._fetch(place, side)
         except TimeoutError:
@@ -46,6 +47,7 @@ class Media:
             if not is_unknown or self._endpoint == _FORMER:
                 raise
         answer = await self._fetch_from(_FORMER, place, side)
+        # Only now: if the former endpoint refuses as well, it is this one picture that does not exist.
         self._endpoint = _FORMER
         return answer
 

@@ -1,7 +1,5 @@
-"""What is asked for when /sync did not tell all: GET /notifications and GET /rooms/{id}/messages, page by page.
-
-And GET /rooms/{id}/event/{id}, for a single one.
-"""
+"""Fetches what a /sync left out: GET /notifications and GET /rooms/{id}/messages page by page, and single events by
+GET /rooms/{id}/event/{id}."""
 
 from __future__ import annotations
 
@@ -34,7 +32,8 @@ class _Messages(msgspec.Struct):
 
 
 async def fetch_notifications(session: Session, *, since: str | None, limit: int) -> NotificationsPage:
-    """Raises Refused where the homeserver has no such endpoint (conduwuit and its kin)."""
+    """One page of what rang. `since`: None for the first page, else a page's `next_token`. Raises Refused if the
+    homeserver has no such endpoint (conduwuit and its kin), and other ServerErrors."""
     query = {"limit": str(limit)}
     if since is not None:
         query["from"] = since
@@ -46,7 +45,7 @@ async def fetch_notifications(session: Session, *, since: str | None, limit: int
 
 
 async def fetch_event(session: Session, room_id: RoomId, event_id: EventId) -> Event | Malformed:
-    """Raises Refused if there is no such event, or none that the user may see."""
+    """One event. Raises Refused if there is none, or none that the user may see, and other ServerErrors."""
     path = f"/_matrix/client/v3/rooms/{segment(room_id)}/event/{segment(event_id)}"
     answer = await session.request("GET", path, limit=MAX_EVENT)
     json = read_object(answer)
@@ -58,7 +57,8 @@ async def fetch_event(session: Session, room_id: RoomId, event_id: EventId) -> E
 async def fetch_messages(
     session: Session, room_id: RoomId, *, since: str, until: str | None, limit: int, event_types: frozenset[str] | None
 ) -> MessagesPage:
-    """Backwards from `since` (a `prev_batch`, or a page's `end`) as far as `until`."""
+    """One page of a room's messages, backwards from `since` (a `prev_batch`, or a page's `end`) as far as `until`.
+    Raises ServerError."""
     query = {"dir": "b", "from": since, "limit": str(limit)}
     if until is not None:
         query["to"] = until

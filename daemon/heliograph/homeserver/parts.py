@@ -1,4 +1,4 @@
-"""Parts of an answer, each decoded when it is needed: one that is malformed is noted and costs no other its place."""
+"""Decodes an answer part by part: a malformed part is noted, and the others are read all the same."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ from heliograph.homeserver.event import BROKEN
 T = TypeVar("T")
 
 ABSENT = msgspec.Raw(b"null")
-"""The value of a part that an answer does not have."""
+"""Stands for a part that the answer does not have. Compared by identity: a part may also be a real null."""
 
 
 class _Events(msgspec.Struct):
@@ -22,7 +22,7 @@ class _Events(msgspec.Struct):
 
 
 def decoder(type_: type[T]) -> msgspec.json.Decoder[T | None]:
-    """For a part of this type, or null."""
+    """A decoder of parts that are of this type, or null."""
     return msgspec.json.Decoder(type_ | None)
 
 
@@ -31,7 +31,7 @@ _by_room = decoder(dict[str, msgspec.Raw])
 
 
 class PartialDecoder:
-    """Decodes parts of one answer and collects what was malformed among them."""
+    """Decodes the parts of one answer, and collects those that were malformed."""
 
     def __init__(self) -> None:
         self.malformed: list[Malformed] = []
@@ -39,7 +39,7 @@ class PartialDecoder:
     def read(
         self, decode: msgspec.json.Decoder[T | None], raw: msgspec.Raw, where: str, room_id: RoomId | None = None
     ) -> T | None:
-        """The part, or None if it is absent or malformed."""
+        """The part as a value; None: it is absent or malformed."""
         if raw is ABSENT:
             return None
         try:
@@ -49,12 +49,12 @@ class PartialDecoder:
             return None
 
     def events(self, raw: msgspec.Raw, where: str, room_id: RoomId | None = None) -> list[msgspec.Raw]:
-        """The `events` of a part that has them."""
+        """The list `events` of a part, each event still undecoded."""
         part = self.read(_events, raw, where, room_id)
         return part.events or [] if part else []
 
     def by_room(self, raw: msgspec.Raw, where: str) -> dict[RoomId, msgspec.Raw]:
-        """The entries of a part that are keyed by room id."""
+        """The entries of a part by room id. Entries under other keys are left out, and noted as malformed."""
         rooms = self.read(_by_room, raw, where) or {}
         good = {room_id: part for room_id, part in rooms.items() if is_room_id(room_id)}
         if len(good) < len(rooms):

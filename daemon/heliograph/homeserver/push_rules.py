@@ -1,4 +1,4 @@
-"""Push rules of the account: GET, and the requests that change them ("Push Rules API")."""
+"""Reads and changes the push rules of the account ("Push Rules API" of the Client-Server API)."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _RULES = "/_matrix/client/v3/pushrules/"
 
 
 async def fetch_push_rules(session: Session) -> Json:
-    """`{"global": {...}}`. Raises ServerError."""
+    """The push rules as `{"global": {...}}`. Raises ServerError."""
     body = await session.request("GET", _RULES)
     answer = _decode(body)
     if not isinstance(answer, dict) or not isinstance(answer.get("global"), dict):
@@ -29,7 +29,8 @@ async def fetch_push_rules(session: Session) -> Json:
 
 
 async def change_push_rules(session: Session, change: RuleChange) -> None:
-    """Returns once it holds for every client of the user. Deleting what is gone is no failure. Raises ServerError."""
+    """Makes one change, which holds for all of the user's clients once this returns. Deleting a rule that is gone is no
+    error. Raises ServerError."""
     path = f"{_RULES}global/{segment(change.kind)}/{segment(change.rule_id)}"
     with missing_is_refused():
         match change:
@@ -53,7 +54,7 @@ async def _delete(session: Session, path: str) -> None:
 
 
 def _decode(body: bytes) -> Any:
-    """Also what another client put in that a strict parser stops at."""
+    """Decodes push rules, also if another client put something in at which a strict parser stops."""
     try:
         return msgspec.json.decode(body)
     except BROKEN:

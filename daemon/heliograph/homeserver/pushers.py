@@ -1,4 +1,5 @@
-"""Pushers: GET /pushers and POST /pushers/set ("Push Notifications"; MSC3881 for `enabled` and `device_id`)."""
+"""Reads and sets pushers: GET /pushers, POST /pushers/set ("Push Notifications"; MSC3881 for `enabled`,
+`device_id`)."""
 
 from __future__ import annotations
 
@@ -12,7 +13,7 @@ _UNSTABLE = "org.matrix.msc3881."
 
 
 async def fetch_pushers(session: Session) -> tuple[Pusher, ...]:
-    """The user's pushers; entries that are none are left out."""
+    """The user's pushers. Entries that cannot be read are left out. Raises ServerError."""
     answer = await session.request("GET", "/_matrix/client/v3/pushers")
     entries = decode_as(dict[str, list[Any]], answer).get("pushers", [])
     pushers = (_read(entry) for entry in entries)
@@ -20,7 +21,9 @@ async def fetch_pushers(session: Session) -> tuple[Pusher, ...]:
 
 
 async def set_pusher(session: Session, pusher: Pusher) -> None:
-    """Creates or replaces it. Never call this with what the server has already: Synapse drops what is pending then."""
+    """Creates the pusher, or replaces the one with its app id and pushkey. Raises ServerError.
+
+    Never call this with what the server has already: Synapse starts the pusher anew, and drops pushes that wait."""
     body: dict[str, Any] = {
         "app_id": pusher.app_id,
         "pushkey": pusher.pushkey,
@@ -35,13 +38,14 @@ async def set_pusher(session: Session, pusher: Pusher) -> None:
     if pusher.profile_tag is not None:
         body["profile_tag"] = pusher.profile_tag
     if not pusher.is_enabled:
-        # Only then: servers that know MSC3881 enable what says nothing, and the others need not see the words.
+        # Sent only to switch off: a server that knows MSC3881 switches on a pusher without this field, and the others
+        # need not see a field that they do not know.
         body["enabled"] = body[f"{_UNSTABLE}enabled"] = False
     await session.request_json("POST", "/_matrix/client/v3/pushers/set", body=body)
 
 
 async def remove_pusher(session: Session, app_id: str, pushkey: str) -> None:
-    """There is none of this name afterwards, whether or not there was before."""
+    """Removes the pusher with this app id and pushkey, if there is one. Raises ServerError."""
     body = {"app_id": app_id, "pushkey": pushkey, "kind": None}
     await session.request_json("POST", "/_matrix/client/v3/pushers/set", body=body)
 

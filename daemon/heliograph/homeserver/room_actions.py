@@ -1,4 +1,4 @@
-"""ports.RoomActions: reading, joining and leaving rooms, and who hears of them."""
+"""Implements `ports.homeserver.RoomActions`: marks rooms as read, joins and leaves them, changes push rules."""
 
 from __future__ import annotations
 
@@ -15,21 +15,21 @@ from heliograph.homeserver.session import Session
 
 _CLIENT = "/_matrix/client/v3"
 _JOIN_S = 120.0
-"""A room of another server may need to be fetched from there first."""
+"""A room on another server has to be fetched from there first."""
 _MAX_ROOMS = 1_000
-"""Conversations with one user. m.direct is sent whole each time."""
+"""The most conversations with one user that are written to m.direct, which is sent whole each time."""
 
 
 class RoomActionsClient:
-    """Over a session that is signed in. Every call is bounded in time and size, and raises ServerError only."""
+    """A `ports.homeserver.RoomActions` over a session that is signed in."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
         self.user_id = session.user_id
 
     async def mark_read(self, room_id: RoomId, event_id: EventId, *, is_public: bool) -> None:
-        """Moves the marker that clients show as a line, too. https://spec.matrix.org/v1.18/client-server-api/#receipts:
-        a receipt without a thread covers all threads."""
+        # One request for the receipt and for the marker that clients show as a line. Without a thread, the receipt
+        # covers all threads: https://spec.matrix.org/v1.18/client-server-api/#receipts
         receipt = "m.read" if is_public else "m.read.private"
         body = {"m.fully_read": event_id, receipt: event_id}
         await self._session.request("POST", f"{_CLIENT}/rooms/{segment(room_id)}/read_markers", body=body)
@@ -41,12 +41,13 @@ class RoomActionsClient:
         try:
             await self._session.request("POST", f"{_CLIENT}/rooms/{segment(room_id)}/leave", body={}, timeout_s=_JOIN_S)
         except Refused as refusal:
-            # The invite was withdrawn meanwhile (Synapse: 403), or the room is gone (404).
+            # 403 (Synapse): the invite was withdrawn meanwhile. 404: the room is gone. Either way the user is out.
             if refusal.status not in (403, 404) or refusal.is_unrecognized:
                 raise
 
     async def add_direct(self, room_id: RoomId, user_id: UserId) -> None:
         path = f"{_CLIENT}/user/{segment(self.user_id)}/account_data/m.direct"
+        # Read right before it is written: the API has no way to add to it, and another client may have changed it.
         try:
             direct = decode_as(dict[str, Any], await self._session.request("GET", path))
         except Refused as refusal:

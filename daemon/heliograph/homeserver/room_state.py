@@ -1,4 +1,4 @@
-"""Room facts by single requests, which every homeserver answers: GET /rooms/{id}/state and /joined_members."""
+"""Fetches room facts by single requests that every homeserver answers: GET /rooms/{id}/state and /joined_members."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from heliograph.ports.homeserver import Member
 from heliograph.system.tasks import together
 
 _MAX_MEMBERS = 256 * 1024
-"""Bytes: two thousand members. Of a larger room the summary's count, which may lag behind, is good enough."""
+"""In bytes, of two thousand members. For a larger room the count of its summary, which may lag behind, is enough."""
 _FEW = 5
 
 
@@ -33,21 +33,21 @@ class _Members(msgspec.Struct):
 
 
 async def fetch_member(session: Session, room_id: RoomId, user_id: UserId) -> Member:
-    """Blank if there is none, or the room is not ours to look into."""
+    """The name and avatar of a member; a blank Member if there is none, or the user may not look into the room."""
     content = await _fetch_state(session, room_id, "m.room.member", user_id) or {}
     name = optional(content, str, "displayname")
     return Member(name if name and name.strip() else None, clean_mxc(content.get("avatar_url")))
 
 
 class RoomState:
-    """Asks for the facts of rooms, with at most as many requests at once as `turns` has."""
+    """Fetches the facts of rooms. `turns` bounds how many requests are under way at once."""
 
     def __init__(self, session: Session, turns: asyncio.Semaphore) -> None:
         self._session = session
         self._turns = turns
 
     async def fetch_facts(self, room_id: RoomId) -> RoomFacts | None:
-        """None if the user is not in the room."""
+        """The complete facts of a room; None: the user is not in that room. Raises ServerError."""
         me = self._session.user_id
         own = await self._state(room_id, "m.room.member", me)
         if own is None or own.content.get("membership") != "join":
@@ -61,7 +61,8 @@ class RoomState:
 
     async def _state(self, room_id: RoomId, type_: str, state_key: str) -> StrippedState | None:
         async with self._turns:
-            # As an event for its sender, who has rights of its own since room version 12; older servers send content.
+            # m.room.create is asked for as a whole event: since room version 12 its sender has rights of its own.
+            # Servers that know no `format` send the content alone.
             is_event = type_ == "m.room.create"
             answer = await _fetch_state(self._session, room_id, type_, state_key, "event" if is_event else "content")
         if answer is None:
@@ -82,7 +83,7 @@ class RoomState:
         except Refused:
             return facts
         joined = decode_as(_Members, answer).joined
-        # Only a few are named; sorted, so that a room keeps its title.
+        # A nameless room is named after a few of these. Sorted, so that it keeps its title.
         few = sorted(joined)[: 2 * _FEW]
         told = ((user_id, joined[user_id] or {}) for user_id in few)
         members = (
@@ -107,7 +108,8 @@ class RoomState:
 async def _fetch_state(
     session: Session, room_id: RoomId, type_: str, state_key: str, format_: str = "content"
 ) -> dict[str, Any] | None:
-    """None if there is no such state, or it is too large to be any, or the room is not ours to look into."""
+    """The state as a JSON object; None: there is none, or it is larger than any event, or the user may not look into
+    the room. Raises ServerError."""
     path = f"/_matrix/client/v3/rooms/{segment(room_id)}/state/{segment(type_)}/{segment(state_key)}"
     query = {} if format_ == "content" else {"format": format_}
     try:

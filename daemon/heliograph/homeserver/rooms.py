@@ -1,4 +1,4 @@
-"""ports.Rooms: sending into a room, and who would read it."""
+"""Implements `ports.homeserver.Rooms`: sends into a room, and tells who would read that."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import Audience
 
 MAX_MEMBERS = 256 * 1024
-"""Bytes: two thousand members, to whose devices a message could be encrypted one by one."""
+"""In bytes, of two thousand members: to more devices than theirs a reply would take too long to encrypt."""
 
 _CLIENT = "/_matrix/client/v3"
 
@@ -30,14 +30,12 @@ class _Members(msgspec.Struct):
 
 
 class RoomsClient:
-    """Over a session that is signed in. Every call is bounded in time and size, and raises ServerError only, and
-    UserError where it says so."""
+    """A `ports.homeserver.Rooms` over a session that is signed in."""
 
     def __init__(self, session: Session) -> None:
         self._session = session
 
     async def audience(self, room_id: RoomId) -> Audience:
-        """Raises UserError for an encrypted room of too many."""
         encryption = await self._state(room_id, "m.room.encryption")
         if encryption is None:
             return Audience(frozenset())
@@ -58,12 +56,11 @@ class RoomsClient:
             joined=frozenset(user for user in joined.joined if is_user_id(user)),
             invited=frozenset(user for event in invited.chunk if is_user_id(user := event.get("state_key"))),
             encryption=encryption,
-            # https://spec.matrix.org/v1.18/client-server-api/#server-behaviour-5: the default
+            # The default by https://spec.matrix.org/v1.18/client-server-api/#server-behaviour-5
             history_visibility=visibility or "shared",
         )
 
     async def send(self, room_id: RoomId, type_: str, content: Json, transaction_id: str) -> EventId:
-        """The event's id."""
         path = f"{_CLIENT}/rooms/{segment(room_id)}/send/{segment(type_)}/{segment(transaction_id)}"
         answer = await self._session.request("PUT", path, body=content)
         event_id = optional(decode_as(dict[str, Any], answer), str, "event_id")

@@ -1,4 +1,5 @@
-"""One request to the homeserver and its answer, over matrix-nio's HTTP session. Every failure is a ServerError."""
+"""Sends one request to the homeserver and reads its answer, over matrix-nio's HTTP session. Each failure becomes a
+ServerError."""
 
 from __future__ import annotations
 
@@ -21,13 +22,13 @@ from heliograph.http.repetition import ask_once
 from heliograph.http.unanswered import word_unanswered
 
 MAX_ANSWER = 8 * 1024 * 1024
-"""Bytes of an answer, unless the request allows for more."""
+"""The most bytes of an answer, unless the request allows for more."""
 
 _MAX_FAILURE = 64 * 1024
 _PIECE = 64 * 1024
 _KEPT_S = 300.0
 _PIECE_S = 10.0
-"""An answer that is under way may take longer than its deadline, as long as a piece arrives in this time."""
+"""An answer that is under way may take longer than its deadline, as long as _PIECE bytes arrive within this time."""
 
 
 class Session:
@@ -43,10 +44,10 @@ class Session:
         on_progress: Callable[[], None] = lambda: None,
         on_logged_out: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_progress` is called while a large answer keeps coming, which over a slow line may take minutes, and
-        `on_logged_out` before any request raises LoggedOut: whoever made it, the token is the account's matter.
+        """`on_progress` is called while a large answer keeps coming, which may take minutes over a slow line.
+        `on_logged_out` is called before a request raises LoggedOut: a dead token concerns the account, not one loop.
 
-        Raises UserError if the URL is not one that a token may be sent to.
+        Raises UserError if an access token must not be sent to this URL (`address.check_homeserver_url`).
         """
         self.homeserver_url = check_homeserver_url(homeserver_url)
         self._nio = AsyncClient(self.homeserver_url)
@@ -56,7 +57,7 @@ class Session:
         self._running: set[asyncio.Timeout] = set()
         self._is_closed = False
         self.server_date = ""
-        """The header Date of the last answer."""
+        """The header Date of the last answer, by which `heliograph doctor` finds a wrong clock."""
 
     @property
     def access_token(self) -> str | None:
@@ -64,7 +65,7 @@ class Session:
 
     @property
     def user_id(self) -> UserId:
-        """Of the device that it is signed in as; there must be one."""
+        """The user as whom this session is signed in. It must be."""
         assert self._user_id is not None
         return self._user_id
 
@@ -73,7 +74,7 @@ class Session:
         return str(self._nio.device_id or "")
 
     def sign_in(self, *, access_token: str, user_id: UserId | None, device_id: str) -> None:
-        """From now on requests are made as this device."""
+        """Makes all later requests as this device."""
         self._nio.access_token = access_token
         self._user_id = user_id
         self._nio.user_id = user_id or ""
@@ -90,11 +91,12 @@ class Session:
         limit: int = MAX_ANSWER,
         once: bool = False,
     ) -> bytes:
-        """The body of a successful answer, of at most `limit` bytes. Redirects are not followed.
+        """Sends a request, and returns the body of a successful answer, of at most `limit` bytes. Redirects are not
+        followed. Raises ServerError.
 
-        `path` begins with a slash, its segments are quoted already (`address.segment`). Connecting, headers and body
-        share `timeout_s`; only a body that keeps coming may take longer. `once`: it is not sent again on another
-        connection where the first ends without an answer. Raises ServerError.
+        `path` begins with a slash, and its segments are quoted already (`address.segment`). Connecting, headers and
+        body share `timeout_s`; only a body that keeps coming may take longer. `once`: if the connection ends without an
+        answer, the request is not sent again (`http.repetition`).
         """
         if self._is_closed:
             raise Unreachable("the connection to the homeserver is closed")
@@ -108,6 +110,7 @@ class Session:
             self._on_logged_out()
             raise
         except TimeoutError:
+            # `drop_connections` ends requests by their time-out as well, and has taken this one out of the set.
             is_dropped = scope not in self._running
             raise (Dropped() if is_dropped else Unreachable("no answer in time")) from None
         except (aiohttp.ClientError, OSError, ValueError) as error:
@@ -125,7 +128,7 @@ class Session:
         timeout_s: float = 30,
         limit: int = MAX_ANSWER,
     ) -> object:
-        """Like `request`, decoded. An answer that is not JSON is a BadAnswer."""
+        """Like `request`, and decodes the answer. Raises BadAnswer if that is not JSON."""
         answer = await self.request(method, path, query=query, body=body, timeout_s=timeout_s, limit=limit)
         try:
             return msgspec.json.decode(answer)
@@ -133,18 +136,19 @@ class Session:
             raise bad_answer(200, answer) from None
 
     async def drop_connections(self) -> None:
-        """Close every socket, idle or not: after suspend they may be half-open. A running request is Unreachable."""
+        """Closes all sockets, idle or not, since after suspend they may be half-open. Running requests raise
+        Dropped."""
         running, self._running = self._running, set()
         for scope in running:
             if not scope.expired():
                 scope.reschedule(asyncio.get_running_loop().time())
-        # matrix-nio waits for nothing here, and makes no new session before the next request.
+        # `_http` makes a new session for the next request. matrix-nio itself has nothing under way in the old one.
         http, self._nio.client_session = self._nio.client_session, None
         if http is not None:
             await http.close()
 
     async def close(self) -> None:
-        """Close every socket, for good."""
+        """Closes all sockets for good. Later requests raise Unreachable."""
         self._is_closed = True
         await self.drop_connections()
 
@@ -170,17 +174,19 @@ class Session:
                 if not is_whole:
                     raise AnswerTooLarge(f"the answer has more than {limit} bytes")
                 return answer
+            # The status is known: a body that breaks off does not turn a refusal into "no answer".
             answer = b""
             with contextlib.suppress(aiohttp.ClientPayloadError):
                 answer, _ = await _read(response.content, _MAX_FAILURE, scope, self._on_progress)
             raise failure(response.status, response.headers, answer)
 
     def _http(self) -> aiohttp.ClientSession:
-        """matrix-nio's HTTP session, made here since the one it would make takes cookies and has no name."""
+        """matrix-nio's HTTP session. Made here, since the one that matrix-nio makes takes cookies and sends no
+        User-Agent of ours."""
         http: aiohttp.ClientSession | None = self._nio.client_session
         if http is None:
             http = self._nio.client_session = aiohttp.ClientSession(
-                # aiohttp looks through idle sockets at this interval, also while a poll waits on its own.
+                # aiohttp wakes up at this interval to look through idle sockets, also while only a poll waits.
                 connector=aiohttp.TCPConnector(keepalive_timeout=_KEPT_S),
                 cookie_jar=aiohttp.DummyCookieJar(),
                 headers={"User-Agent": f"Heliograph/{__version__}"},
@@ -192,7 +198,7 @@ class Session:
 async def _read(
     content: aiohttp.StreamReader, limit: int, scope: asyncio.Timeout, on_progress: Callable[[], None]
 ) -> tuple[bytes, bool]:
-    """The body, and whether that was all of it within `limit`."""
+    """The body, and True if it ended within `limit` bytes."""
     pieces: list[bytes] = []
     size = credit = 0
     async for piece in content.iter_any():
@@ -201,6 +207,8 @@ async def _read(
         credit += len(piece)
         if size > limit:
             return b"".join(pieces)[:limit], False
+        # Each _PIECE bytes buy _PIECE_S seconds more: a slow line gets through, and one that drips byte by byte does
+        # not hold the request for ever.
         deadline = scope.when()
         if credit >= _PIECE and deadline is not None and not scope.expired():
             credit = 0

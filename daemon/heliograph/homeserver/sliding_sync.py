@@ -1,4 +1,4 @@
-"""Rooms by simplified sliding sync (MSC4186): many in one request, nothing else comes along."""
+"""Asks about many rooms in one request, by simplified sliding sync (MSC4186)."""
 
 from __future__ import annotations
 
@@ -21,7 +21,8 @@ from heliograph.ports.homeserver import Member
 
 _PATH = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
 _CONNECTION = "io.github.heliograph.%s"
-"""One name for all requests of a kind: the homeserver forgets the last when the next comes."""
+"""The connection's name (`conn_id`), one for all requests of a kind: the homeserver keeps state for each connection,
+and forgets that of the last request when the next one comes under the same name."""
 _MAX_ANSWER = 32 * 1024 * 1024
 
 
@@ -40,7 +41,8 @@ class _Room(msgspec.Struct):
 
 
 async def fetch_by_sliding_sync(session: Session, room_ids: Sequence[RoomId]) -> dict[RoomId, RoomFacts]:
-    """Complete facts of the rooms it told all about. Refused if there is no sliding sync."""
+    """The complete facts of those of these rooms about which the server told everything. Raises Refused if it has no
+    sliding sync, and other ServerErrors."""
     wanted = [[type_, ""] for type_ in STATE_TYPES if type_ != "m.room.member"]
     subscription = {"timeline_limit": 0, "required_state": [*wanted, ["m.room.member", "$ME"]]}
     rooms = await _ask(session, "room_facts", dict.fromkeys(room_ids, subscription))
@@ -49,7 +51,8 @@ async def fetch_by_sliding_sync(session: Session, room_ids: Sequence[RoomId]) ->
 
 
 async def fetch_invites_by_sliding_sync(session: Session, room_ids: Sequence[RoomId]) -> dict[RoomId, bool]:
-    """Whether the user is invited to them, for the rooms it told of. Refused if there is no sliding sync."""
+    """For each of these rooms that the server told about: True if the user is invited there. Raises Refused if it has
+    no sliding sync, and other ServerErrors."""
     subscription = {"timeline_limit": 0, "required_state": []}
     rooms = await _ask(session, "open_invites", dict.fromkeys(room_ids, subscription))
     return {room_id: _is_invite(rooms[room_id], room_id, session.user_id) for room_id in room_ids if room_id in rooms}
@@ -63,7 +66,8 @@ async def _ask(session: Session, kind: str, subscriptions: dict[RoomId, Json]) -
 
 
 def _is_invite(raw: msgspec.Raw, room_id: RoomId, me: str) -> bool:
-    """A room that the user knocks at has `invite_state`, too."""
+    """True if `invite_state` says that the user is invited. A room at which the user knocks has an `invite_state`, too,
+    and a membership of "knock" there."""
     try:
         state = msgspec.json.decode(raw, type=_Invited).invite_state or []
     except BROKEN:

@@ -1,4 +1,4 @@
-"""Single sign-on: the browser brings the login token back to a listener on this machine.
+"""Signs in by single sign-on: the browser brings a login token to a listener on this machine.
 
 https://spec.matrix.org/v1.16/client-server-api/#client-login-via-sso
 """
@@ -35,9 +35,9 @@ _HEADERS = {
 
 
 class BrowserSignIn:
-    """A listener on a random port of the loopback interface, which takes one login token. An async context manager.
+    """Listens on a random port of the loopback interface, and takes one login token. An async context manager.
 
-    Its path is unguessable, so that no web page can slip us somebody else's token.
+    The path is unguessable, so that no web page can slip us the token of somebody else's account.
     """
 
     def __init__(self, session: Session) -> None:
@@ -49,12 +49,12 @@ class BrowserSignIn:
 
     @property
     def url(self) -> str:
-        """Where the browser has to go."""
+        """The URL that the user has to open in a browser."""
         back = f"http://{self._authority}/{self._state}"
         return f"{self._homeserver_url}/_matrix/client/v3/login/sso/redirect?{encode_query({'redirectUrl': back})}"
 
     async def login_token(self, timeout_s: float) -> str:
-        """The token, once the browser has brought it. Raises UserError when it does not come in time."""
+        """Waits for the browser, and returns the login token. Raises UserError if none comes within `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
                 return await asyncio.shield(self._token)
@@ -78,7 +78,8 @@ class BrowserSignIn:
         await self._resources.aclose()
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
-        # Another Host means that a foreign name was made to point here (DNS rebinding).
+        # Another Host means that a foreign name points to this address (DNS rebinding), so that a web page of that name
+        # could read our answers.
         if request.method != "GET" or request.headers.get("Host") != self._authority:
             return _page(404, "Not found", "There is nothing here.")
         if not hmac.compare_digest(request.path.encode(), f"/{self._state}".encode()):

@@ -1,7 +1,8 @@
-"""What to ask of GET /sync, as an inline filter: as little as judging, naming and withdrawing need.
+"""Writes the query of GET /sync with an inline filter, which asks for as little as judging, naming and withdrawing
+need.
 
-Measured on Synapse: `"rooms": []` makes a first sync take milliseconds whatever the account's size; a receipt read on
-another device comes only if `m.receipt` passes for its room; counts alone never wake a poll.
+Measured on Synapse: with `"rooms": []` a first sync takes milliseconds whatever the account's size. A receipt of
+another device comes only if the filter lets `m.receipt` of its room pass; changed counts alone never wake a poll.
 """
 
 from __future__ import annotations
@@ -26,15 +27,16 @@ STATE_TYPES = (
     "m.room.power_levels",
     "m.room.tombstone",
 )
-"""State that room facts are made of. Wanted in the timeline, too: on Synapse a rename that the filter leaves out of a
-gapless timeline comes nowhere else. Test: test_a_rename_passes_whatever_types_are_wanted."""
+"""The state from which room facts are made. Also asked for in the timeline: without a gap, a rename that the filter
+keeps out of the timeline comes nowhere else.
+Test: test_a_rename_passes_whatever_types_are_wanted."""
 
 MAX_QUERY = 7000
-"""Bytes. Proxies refuse requests whose first line is longer than 8 KiB."""
+"""The most bytes of a query. Proxies refuse requests whose first line is longer than 8 KiB."""
 
 
 def sync_query(request: SyncRequest, device_id: str) -> dict[str, str]:
-    """The query of GET /sync. Where listing rooms or event types would make it too long, it asks for all of them."""
+    """The query of GET /sync. If the lists of rooms or event types make it too long, it asks for all of them."""
     query = {"timeout": str(request.timeout_ms), "set_presence": "offline"}
     if request.since is None:
         return query | {"filter": write_filter(_first_filter(device_id))}
@@ -46,12 +48,12 @@ def sync_query(request: SyncRequest, device_id: str) -> dict[str, str]:
 
 
 def messages_filter(event_types: frozenset[str] | None) -> dict[str, Any]:
-    """For GET /messages: the events that /sync would have brought."""
+    """The filter for GET /messages that lets the same events pass as that of /sync."""
     return {} if event_types is None else {"types": sorted(event_types.union(STATE_TYPES))}
 
 
 def first_fitting(queries: Iterable[dict[str, str]]) -> dict[str, str]:
-    """The first that is short enough to be sent, or the last."""
+    """The first of these queries that is short enough to be sent, or else the last one."""
     query: dict[str, str] = {}
     for query in queries:
         if len(encode_query(query)) <= MAX_QUERY:
@@ -60,7 +62,8 @@ def first_fitting(queries: Iterable[dict[str, str]]) -> dict[str, str]:
 
 
 def _nameable(rooms: frozenset[RoomId] | None) -> frozenset[FilterRoomId] | None:
-    """The same rooms; None (every room) if Synapse would refuse the whole filter for the id of one of them.
+    """These rooms as a filter may name them. None (all rooms) if one of them has an id for which the homeserver would
+    refuse the whole sync.
     Test: test_where_no_filter_may_name_a_room_receipts_of_all_are_asked_for."""
     if rooms is None:
         return None
@@ -79,7 +82,8 @@ def _filter(
     receipts: dict[str, Any] = {"types": ["m.receipt"]}
     if receipts_in is not None:
         receipts["rooms"] = sorted(receipts_in)
-    # Redundant members: with each message its sender's name, whatever the server believes to have told us before.
+    # Redundant members bring the sender's name with each message. Without them the server leaves out whom it believes
+    # to have told before, also in an answer that never arrived.
     members = {"lazy_load_members": True, "include_redundant_members": True}
     return write_filter(
         {
@@ -96,5 +100,6 @@ def _filter(
 
 
 def write_filter(filter_: dict[str, Any]) -> str:
-    """As JSON in ASCII: Synapse refuses a query with anything else, and rooms and types are named by strangers."""
+    """The filter as JSON in ASCII. Synapse refuses a query with other characters, and strangers name rooms and
+    types."""
     return json.dumps(filter_, ensure_ascii=True, separators=(",", ":"))

@@ -1,6 +1,7 @@
-"""A /sync body becomes a Sync. Each event is decoded alone, so one that is malformed costs no other its place.
+"""Turns the body of a /sync into a Sync. Each event is decoded alone, so that a malformed one costs only itself.
 
-Pure, and worth a thread when a long absence is made up for: some microseconds for each event.
+Decoding takes some microseconds for each event, so that after a long absence a thread is worth it; nothing here has
+state or does IO.
 """
 
 from __future__ import annotations
@@ -17,7 +18,7 @@ from heliograph.homeserver.joined_room import read_joined_room
 from heliograph.homeserver.parts import ABSENT, PartialDecoder, decoder
 
 _EVENT_LEVEL = 7
-"""How deep an event stands in a body: rooms, join, room, timeline, events."""
+"""The level at which events are nested: body, rooms, join, room, timeline, events, event."""
 
 
 class _Body(msgspec.Struct):
@@ -60,7 +61,8 @@ ONE_TIME_KEY = "signed_curve25519"
 
 
 def decode(body: bytes, *, user_id: str, device_id: str) -> Sync:
-    """All of the body that is what the specification says. Raises Unreachable if it is no /sync answer at all."""
+    """All of the body that is as the specification says. Raises BadAnswer if the body is no answer to a /sync at
+    all."""
     answer = _open(body)
     next_batch = _next_batch(answer.next_batch)
     if next_batch is None:
@@ -94,6 +96,8 @@ def _open(body: bytes) -> _Body:
     except BROKEN:
         if body.lstrip()[:1] != b"{" or body.rstrip()[-1:] != b"}":
             raise bad_answer(200, body) from None
+    # It is an object from its first to its last character, so it did not break off: something inside is no JSON to
+    # msgspec (a lone surrogate, NaN, nesting). Its other events must ring all the same.
     try:
         return _body.decode(mend(body, MAX_DEPTH + _EVENT_LEVEL))
     except BROKEN:
@@ -121,6 +125,7 @@ def _invited_rooms(decoding: PartialDecoder, raw: msgspec.Raw) -> tuple[InvitedR
 def _to_device(decoding: PartialDecoder, raw: msgspec.Raw) -> tuple[bytes, ...]:
     kept = []
     for event in decoding.events(raw, "to_device"):
+        # Kept as bytes: encryption knows an event again by the hash of its text, when it comes twice.
         if len(event) <= MAX_EVENT and (text := bytes(event))[:1] == b"{":
             kept.append(text)
         else:
@@ -129,7 +134,8 @@ def _to_device(decoding: PartialDecoder, raw: msgspec.Raw) -> tuple[bytes, ...]:
 
 
 def _one_time_keys(decoding: PartialDecoder, raw: msgspec.Raw) -> int | None:
-    """An algorithm that is not listed has none."""
+    """The number of our one-time keys at the server; None: the sync does not tell. No key of an algorithm is left if
+    the list does not name that."""
     counts = decoding.read(_counts, raw, "device_one_time_keys_count")
     return None if counts is None else max(0, counts.get(ONE_TIME_KEY, 0))
 
@@ -140,7 +146,7 @@ def _has_fallback_key(decoding: PartialDecoder, raw: msgspec.Raw) -> bool | None
 
 
 def _has_changed_devices(decoding: PartialDecoder, raw: msgspec.Raw, user_id: str) -> bool:
-    """Of the user's own: nobody else's are kept track of."""
+    """True if the user's own devices changed. Those of other users are not kept track of."""
     lists = decoding.read(_device_lists, raw, "device_lists")
     return lists is not None and user_id in (decoding.read(_names, lists.changed, "device_lists.changed") or ())
 

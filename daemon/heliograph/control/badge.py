@@ -1,5 +1,5 @@
-"""The number on an icon in docks and task bars: com.canonical.Unity.LauncherEntry, as dash-to-dock, Plank, the Ubuntu
-dock and Plasma's task manager read it."""
+"""Writes the signal that sets the number on an icon in docks and task bars: com.canonical.Unity.LauncherEntry, as
+dash-to-dock, Plank, the Ubuntu dock and Plasma's task manager read it."""
 
 from __future__ import annotations
 
@@ -8,13 +8,13 @@ from dbus_fast import Message, Variant
 from heliograph.core.summary.summary import Summary
 
 DOCK_NAME = "com.canonical.Unity"
-"""A dock that takes this name came after us, and heard nothing yet."""
+"""The bus name that docks take. One that takes this name after our start has missed all earlier signals."""
 PATH = "/com/canonical/unity/launcherentry/io_github_heliograph"
 INTERFACE = "com.canonical.Unity.LauncherEntry"
 
 
 def badge_signal(desktop_id: str, summary: Summary | None) -> Message:
-    """The signal Update for the icon of this desktop entry. Without a summary the number goes."""
+    """The signal Update for the icon of this desktop entry. `summary` None: the number is removed."""
     unread = 0 if summary is None else summary.unread
     return Message.new_signal(
         PATH,

@@ -1,4 +1,4 @@
-"""The asking side, for commands."""
+"""Asks the running daemon over D-Bus, for commands."""
 
 from __future__ import annotations
 
@@ -20,27 +20,28 @@ from heliograph.system.tasks import start
 
 _TIMEOUT_S = 3.0
 _ACTION_TIMEOUT_S = 60.0
-"""What the daemon does for the user may wait for the homeserver."""
+"""For requests with which the daemon may have to wait for the homeserver."""
 OWN_TIMEOUT_S = 5.0
-"""What it does by itself."""
+"""For requests that the daemon can fulfil alone."""
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _MAX_ANSWER = 4 * 1024 * 1024
 
 
 async def ask_status(bus_address: str | None = None) -> dict[str, Any] | None:
-    """What the running daemon says of itself. None: there is no bus, no daemon on it, or no sane answer in time."""
+    """The status of the running daemon (docs/d-bus.md). None: there is no bus, no daemon on the bus, or no sane answer
+    within 3 s."""
     status = _read_json(await _try_ask(bus_address, "Status", "", (), _TIMEOUT_S))
     return status if isinstance(status, dict) else None
 
 
 async def ask_inbox(bus_address: str | None = None) -> dict[str, Any] | None:
-    """What is unread, by room. None as with `ask_status`."""
+    """The unread messages by room (docs/d-bus.md). None as with `ask_status`."""
     inbox = _read_json(await _try_ask(bus_address, "Inbox", "", (), _TIMEOUT_S))
     return inbox if isinstance(inbox, dict) else None
 
 
 async def ask_property(name: str, bus_address: str | None = None) -> Any:
-    """What the running daemon tells of itself. Raises UserError if it does not."""
+    """The value of a property of the running daemon. Raises UserError if there is no answer."""
     question = (INTERFACE, name)
     value = await _take(await _insist(bus_address, "Get", "ss", question, _TIMEOUT_S, _PROPERTIES))
     return value.value if isinstance(value, Variant) else None
@@ -53,7 +54,8 @@ async def ask(
     bus_address: str | None = None,
     timeout_s: float = _ACTION_TIMEOUT_S,
 ) -> Any:
-    """Has the running daemon do something; the first value of its answer. Raises UserError if it does not."""
+    """Calls a method of the running daemon, and returns the first value of the answer. Raises UserError if there is no
+    answer or an error."""
     return await _take(await _insist(bus_address, member, signature, body, timeout_s))
 
 
@@ -77,7 +79,7 @@ async def _try_ask(
     timeout_s: float,
     interface: str = INTERFACE,
 ) -> Message | None:
-    """The answer, which may be an error. None: there is no bus, or no answer in time."""
+    """The answer, which may be an error message. None: there is no bus, or no answer in time."""
     with contextlib.suppress(UserError):
         return await _insist(bus_address, member, signature, body, timeout_s, interface)
     return None
@@ -91,7 +93,7 @@ async def _insist(
     timeout_s: float,
     interface: str = INTERFACE,
 ) -> Message:
-    """The answer, which may be an error. Raises UserError if there is none."""
+    """The answer, which may be an error message. Raises UserError if there is no answer."""
     address = bus_address or session_bus_address()
     if address is None:
         raise await _absent()
@@ -99,7 +101,7 @@ async def _insist(
         async with asyncio.timeout(timeout_s):
             reply = await _ask(address, interface, member, signature, body)
     except TimeoutError:
-        # The bus keeps the question for it.
+        # The bus delivers the call even after we gave up, so the daemon may still do it.
         raise UserError(
             f"Heliograph runs, but did not answer within {timeout_s:g} s.",
             f"It may still do it, once it answers again. If it hangs: {await asyncio.to_thread(to_restart)}",
@@ -136,6 +138,7 @@ async def _ask(address: str, interface: str, member: str, signature: str, body: 
                 member=member,
                 signature=signature,
                 body=list(body),
+                # A question must not start a daemon that the user has stopped.
                 flags=MessageFlag.NO_AUTOSTART,
             )
         )

@@ -1,4 +1,4 @@
-"""The object on the session bus: the interface io.github.heliograph.Daemon1."""
+"""Defines the interface io.github.heliograph.Daemon1 of the daemon's object on the session bus (docs/d-bus.md)."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ P = ParamSpec("P")
 R = TypeVar("R")
 
 LONGEST_TEXT = 65_536
-"""Characters of a reply: an event may have 65,536 bytes."""
+"""The most characters of a reply: an event may have 65,536 bytes."""
 
 DBusNothing = Annotated[None, DBusSignature("")]
 DBusStates = Annotated[dict[str, str], DBusSignature("a{ss}")]
@@ -31,15 +31,15 @@ DBusRang = Annotated[list[Any], DBusSignature("sssssb")]
 
 
 class Answers(Protocol):
-    """What the daemon does when it is asked. Whatever the asker did wrong, and what only the user can mend, is a
-    UserError."""
+    """What the daemon does when it is called (`app.daemon_api`). Raises UserError for mistakes of the caller and for
+    what only the user can mend, and other HeliographErrors for what may work later."""
 
     async def status(self) -> Any:
-        """JSON."""
+        """A value that can be written as JSON; its shape is in docs/d-bus.md."""
         ...
 
     async def inbox(self) -> Any:
-        """JSON."""
+        """A value that can be written as JSON; its shape is in docs/d-bus.md."""
         ...
 
     async def open(self, account: str, room: str, token: str) -> None: ...
@@ -48,7 +48,8 @@ class Answers(Protocol):
     async def accept(self, account: str, room: str) -> None: ...
     async def decline(self, account: str, room: str) -> None: ...
     async def pause(self, words: str) -> int:
-        """Until when, in ms since 1970, or UNTIL_RESUMED."""
+        """Pauses notifications until the time that `words` name. Returns that time in ms since 1970, or
+        UNTIL_RESUMED."""
         ...
 
     async def resume(self) -> None: ...
@@ -58,7 +59,7 @@ class Answers(Protocol):
 def _answering(
     work: Callable[Concatenate[Daemon1, P], Awaitable[R]],
 ) -> Callable[Concatenate[Daemon1, P], Coroutine[Any, Any, R]]:
-    """Failures that are foreseen become errors that say what to do."""
+    """Wraps a method of the interface: a HeliographError becomes a D-Bus error that says what to do."""
 
     @functools.wraps(work)
     async def answer(self: Daemon1, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -75,7 +76,7 @@ def _answering(
 def _acting(
     work: Callable[Concatenate[Daemon1, P], Awaitable[R]],
 ) -> Callable[Concatenate[Daemon1, P], Coroutine[Any, Any, R]]:
-    """The same of what acts in the user's name: not for programs in a sandbox."""
+    """Wraps a method that acts in the user's name: as `_answering`, and refuses callers that live in a sandbox."""
 
     @functools.wraps(work)
     async def act(self: Daemon1, /, *args: P.args, **kwargs: P.kwargs) -> R:
@@ -86,7 +87,7 @@ def _acting(
 
 
 class Daemon1(ServiceInterface):
-    """What is exported. `take` changes its properties and tells of those that changed."""
+    """The exported interface. `take` changes its properties and signals those that changed."""
 
     def __init__(self, answers: Answers, version: str, summary: Summary) -> None:
         super().__init__(INTERFACE)
@@ -95,7 +96,7 @@ class Daemon1(ServiceInterface):
         self._summary = summary
 
     def take(self, summary: Summary) -> None:
-        """The properties from now on."""
+        """Replaces the values of all properties by those of this summary."""
         before, self._summary = to_properties(self._summary), summary
         changed = {name: value for name, value in to_properties(summary).items() if before[name] != value}
         if changed:

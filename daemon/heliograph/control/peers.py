@@ -1,6 +1,8 @@
-"""Who calls over D-Bus: what acts in the user's name is refused to programs in a sandbox (Flatpak, Snap).
+"""Finds out which program calls over D-Bus, and refuses those that live in a sandbox (Flatpak, Snap) what acts in the
+user's name.
 
-Such a program was given a part of what its user may do. Any other one of the session can do all that its user can.
+A program in a sandbox was given only a part of what its user may do. Every other program of the session can do all that
+the user can, so refusing it anything would protect nothing.
 """
 
 from __future__ import annotations
@@ -30,32 +32,35 @@ _ASK_S = 5.0
 _UNKNOWN = "of which nobody knows where it lives"
 
 Credentials = Mapping[str, Any]
-"""As GetConnectionCredentials of the D-Bus specification tells them: ProcessID, LinuxSecurityLabel, and ProcessFD, here
-a descriptor that is closed by who asked for it."""
+"""Named as by GetConnectionCredentials of the D-Bus specification: ProcessID, LinuxSecurityLabel and ProcessFD. The
+last one is a descriptor here, which the caller closes."""
 
 
 class Peers:
-    """Of one connection to the bus. `ask` tells a peer's credentials by its unique name; it may raise OSError."""
+    """The programs that call over one connection to the bus. `ask` gets the credentials of a unique name from the bus,
+    and may raise OSError."""
 
     def __init__(self, ask: Callable[[str], Awaitable[Credentials]]) -> None:
         self._ask = ask
         self._known: OrderedDict[str, str | None] = OrderedDict()
-        """By unique name, which a bus gives once only: where the peer lives, None for no sandbox."""
+        """By unique name: the sandbox in words for people, or None. A bus gives each unique name only once, so that an
+        answer holds for as long as the name does."""
 
     def note_call(self, message: Message) -> None:
-        """A message handler: what is called because of this message knows who called."""
+        """Notes who called, for the method that is about to be called. A message handler for dbus-fast."""
         if message.message_type is MessageType.METHOD_CALL:
             _caller.set((self, message.sender or ""))
 
     async def find_home(self, name: str) -> str | None:
-        """The sandbox that the peer lives in, for people, or None."""
+        """The sandbox in which the peer lives, in words for people; None: it lives in none. If that cannot be told, the
+        peer counts as sandboxed."""
         if name in self._known:
             return self._known[name]
         try:
             async with asyncio.timeout(_ASK_S):
                 home = await self._look(name)
         except (OSError, TimeoutError) as error:
-            # Not for good: the next call asks again.
+            # Not remembered: the next call asks again.
             log.warning("Where the program %s on the session bus lives cannot be told: %s", name, error)
             return _UNKNOWN
         self._known[name] = home
@@ -70,9 +75,11 @@ class Peers:
             if not isinstance(pid, int) or pid <= 0:
                 raise OSError("the bus does not tell its process")
             if descriptor is None:
-                # A bus that is older than this property. From here on the number cannot come to mean another process.
+                # The bus is older than this property. While we hold a descriptor of the process, its number cannot be
+                # given to another process; whether that happened before is not known.
                 descriptor = os.pidfd_open(pid)
             sandbox = await asyncio.to_thread(find_sandbox, pid, _text(credentials.get("LinuxSecurityLabel")))
+            # Last: if the process lives still, all that /proc told under its number was about this process.
             if _has_ended(descriptor):
                 raise OSError("it has ended")
         finally:
@@ -82,14 +89,14 @@ class Peers:
 
 
 async def refuse_sandboxed() -> None:
-    """In a method that is called over D-Bus: raises UserError unless its caller may act in the user's name."""
+    """Raises UserError unless the caller may act in the user's name. To be called in a method that D-Bus called."""
     peers, name = _caller.get()
     if (home := await peers.find_home(name)) is not None:
         raise UserError(f"A program {home} may not do that.", "Run the command outside of any sandbox.")
 
 
 def ask_over(bus: MessageBus) -> Callable[[str], Awaitable[Credentials]]:
-    """`Peers`' way to ask, over this connection."""
+    """A function for `Peers` that gets credentials over this connection."""
 
     async def ask(name: str) -> Credentials:
         request = Message(
@@ -115,7 +122,7 @@ def ask_over(bus: MessageBus) -> Callable[[str], Awaitable[Credentials]]:
 
 
 def _with_descriptor(told: dict[str, Any], descriptors: list[int]) -> Credentials:
-    """The index of the descriptor becomes the descriptor; all others are closed."""
+    """Replaces the index of the descriptor by the descriptor itself, and closes all others: they would stay open."""
     index = told.pop("ProcessFD", None)
     for place, descriptor in enumerate(descriptors):
         if place == index:
@@ -127,7 +134,7 @@ def _with_descriptor(told: dict[str, Any], descriptors: list[int]) -> Credential
 
 
 def _has_ended(descriptor: int) -> bool:
-    """pidfd_open(2): it is readable when its process has ended."""
+    """True if the process has ended: its descriptor is readable then (pidfd_open(2))."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
     return bool(poll.poll(0))
@@ -142,4 +149,5 @@ async def _tell_nothing(name: str) -> Credentials:
 
 
 _caller: ContextVar[tuple[Peers, str]] = ContextVar("caller", default=(Peers(_tell_nothing), ""))
-"""dbus-fast starts a method in the context of the handlers that saw its message. By default: nobody who may act."""
+"""Who called. dbus-fast runs a method in the context of the handlers that saw its message, so each call has its own
+value. By default, a caller that may not act."""

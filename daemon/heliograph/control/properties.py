@@ -1,4 +1,4 @@
-"""A summary as the D-Bus properties of the daemon, and back."""
+"""Turns a summary into the D-Bus properties of the daemon, and back."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST = 2**32 - 1
 
 
 def to_properties(summary: Summary) -> dict[str, Any]:
-    """By name, as dbus-fast takes them."""
+    """The properties by name, with values as dbus-fast takes them."""
     return {
         "State": summary.state,
         "Accounts": dict(summary.accounts),
@@ -26,12 +26,12 @@ def to_properties(summary: Summary) -> dict[str, Any]:
 
 
 def to_count(number: int) -> int:
-    """As a UINT32."""
+    """The number, or the largest that fits a UINT32."""
     return min(number, _MOST)
 
 
 def to_rooms(summary: Summary) -> list[Any]:
-    """As a(sssuu)."""
+    """The rooms as a(sssuu): account, room id, title, unread, highlights."""
     return [
         [room.account, room.room_id, room.title, to_count(room.unread), to_count(room.highlights)]
         for room in summary.rooms
@@ -39,7 +39,8 @@ def to_rooms(summary: Summary) -> list[Any]:
 
 
 def from_properties(properties: Mapping[str, Any]) -> Summary:
-    """The summary that these say. What is missing or of another type, as another version may tell, is as by default."""
+    """The summary that these properties describe. A property that is missing or of another type, as of another version
+    of the daemon, has its default."""
     default = to_properties(Summary())
 
     def get(name: str) -> Any:

@@ -1,9 +1,9 @@
-"""Whether a process of this machine lives in an application sandbox, by what the kernel says of it.
+"""Finds out whether a process lives in an application sandbox, by what the kernel tells about that process.
 
-Flatpak mounts /.flatpak-info into each of its sandboxes, the proxy to the session bus included, and names the control
-group. snapd names the AppArmor label, which only complains of a snap with classic confinement, that is of none; where
-the label is not AppArmor's, the control group is all there is. The folder /proc/PID/root alone would not do: a daemon
-in a user namespace of its own, as our unit has it, may not look into it.
+Flatpak mounts /.flatpak-info into each of its sandboxes, also into that of its proxy to the session bus, and gives the
+control group a name of its own. snapd gives the AppArmor label a name of its own; in complain mode that is a snap with
+classic confinement, which means none. If the label is not AppArmor's, only the control group tells. The folder
+/proc/PID/root alone is not enough: a daemon in a user namespace of its own, as by our unit, may not look into it.
 """
 
 from __future__ import annotations
@@ -19,9 +19,9 @@ _SNAP_GROUP = re.compile(r"/snap\.[^/]+\.(?:scope|service)(?:/|$)")
 
 
 def find_sandbox(pid: int, label: str, proc: Path = PROC) -> str | None:
-    """The kind of sandbox, for people; None: it lives in none. `label`: what the bus says of its LinuxSecurityLabel.
+    """The kind of sandbox, for people; None: the process lives in none. `label`: its LinuxSecurityLabel by the bus.
 
-    Blocks for a moment. Raises OSError if the kernel does not tell, as of a process that has ended.
+    Blocks for a moment. Raises OSError if the kernel does not tell, for example since the process has ended.
     """
     folder = proc / str(pid)
     groups = _read(folder / "cgroup").splitlines()
@@ -33,7 +33,7 @@ def find_sandbox(pid: int, label: str, proc: Path = PROC) -> str | None:
 
 
 def _is_snap(label: str, groups: list[str]) -> bool:
-    # SELinux writes user:role:type:level.
+    # A colon: a label of SELinux (user:role:type:level), which knows nothing of snaps.
     if label and ":" not in label:
         return label.startswith("snap.") and not label.endswith("(complain)")
     return any(_SNAP_GROUP.search(group) for group in groups)
@@ -52,7 +52,7 @@ def _has_flatpak_info(folder: Path) -> bool:
 
 
 def _read(file: Path) -> str:
-    """Raises OSError, also if it goes on for ever."""
+    """The contents of a file below /proc. Raises OSError, also for a file beyond any sane size."""
     with file.open("rb") as stream:
         content = stream.read(_MAX_BYTES + 1)
     if len(content) > _MAX_BYTES:

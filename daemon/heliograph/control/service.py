@@ -1,4 +1,5 @@
-"""The daemon's side: an object on the session bus that answers what is asked. Without a bus, nobody asks."""
+"""Keeps the daemon's object on the session bus, which answers other programs. Without a bus the daemon runs all the
+same."""
 
 from __future__ import annotations
 
@@ -32,9 +33,10 @@ _CONNECT_ERRORS = (OSError, EOFError, ValueError, TimeoutError, DBusFastError)
 
 
 class Control:
-    """Keeps the object on the bus for as long as there is one, and the badge on the icon of `badge_on` (a desktop id).
+    """Keeps the object on the bus for as long as there is a bus, and the badge on the icon of `badge_on` (a desktop
+    id).
 
-    A second daemon of the same user leaves the name to the first, and takes it over when that one ends.
+    A second daemon of the same user leaves the name to the first, and takes the name when the first one ends.
     """
 
     def __init__(
@@ -52,25 +54,25 @@ class Control:
         self._bus_address = bus_address
         self._summary = Summary()
         self._bus: MessageBus | None = None
-        """Only while the name is ours."""
+        """None unless the name is ours."""
         self._interface: Daemon1 | None = None
         self._tried = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
 
     async def start(self) -> None:
-        """Returns after the first attempt, whether it came to something or not; others follow behind."""
+        """Returns after the first attempt, whether that worked or not. Further ones follow in the background."""
         if self._task is None:
             self._task = start(self._keep(), name="control")
         await self._tried.wait()
 
     async def stop(self) -> None:
-        """Off the bus, for good."""
+        """Takes the object off the bus for good."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait([self._task])
 
     def publish(self, summary: Summary) -> None:
-        """The properties from now on. Tells of those that changed, and the docks."""
+        """Replaces the values of all properties. Signals those that changed, and the badge to docks."""
         is_badge_new = (summary.unread, summary.highlights) != (self._summary.unread, self._summary.highlights)
         self._summary = summary
         if self._interface is not None:
@@ -80,7 +82,8 @@ class Control:
             self._show_badge(summary)
 
     def tell_rang(self, account: str, delivery: Delivery) -> None:
-        """The signal Rang. Where and from whom, not what it says: everybody on the bus can hear it."""
+        """Sends the signal Rang, which tells room and sender of a message but not its text: each program on the bus can
+        hear this."""
         content = delivery.content
         if self._interface is not None and content is not None:
             with _dying_bus():
@@ -113,12 +116,12 @@ class Control:
                 log.debug("No session bus for the control interface: %s", str(error) or type(error).__name__)
                 delay = min(2 * delay, _LONGEST_DELAY_S)
             finally:
-                # Also after a fault of our own: nobody is to wait for more than the first attempt.
+                # Also after a fault of our own: `start` waits for the first attempt, and for no more.
                 self._tried.set()
             await asyncio.sleep(delay)
 
     async def _serve(self) -> None:
-        """Returns when the connection is gone."""
+        """Connects, exports the object, and returns when the connection is gone."""
         address = self._bus_address or session_bus_address()
         if address is None:
             raise OSError("there is none")
@@ -127,12 +130,13 @@ class Control:
         gone = start(_disconnected(bus), name="end of a bus connection")
         try:
             self._interface = Daemon1(self._answers, __version__, self._summary)
-            # The first to hear of a call, so that the method knows who called.
+            # Before the object is exported: handlers run in their order, and a method has to know who called.
             bus.add_message_handler(Peers(ask_over(bus)).note_call)
             for interface in (self._interface, *self._beside):
                 bus.export(OBJECT_PATH, interface)
             released = asyncio.Event()
             async with asyncio.timeout(_CONNECT_S):
+                # Watched first: the other daemon may give the name up between our request and the watching.
                 await self._watch_names(bus, released)
                 await self._take_name(bus)
             self._tried.set()
@@ -186,7 +190,8 @@ class Control:
 
 @contextlib.contextmanager
 def _dying_bus() -> Iterator[None]:
-    """Where a signal cannot be written, dbus-fast takes the interface off the bus while it goes through its buses."""
+    """Suppresses the RuntimeError of dbus-fast if a signal cannot be written: it then takes the interface off the bus
+    while it iterates over the interface's buses."""
     try:
         yield
     except RuntimeError as error:

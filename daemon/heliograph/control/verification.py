@@ -1,8 +1,13 @@
-"""The interface io.github.heliograph.Verification1, beside Daemon1 on the same object: for `heliograph verify`.
+"""Defines the interface io.github.heliograph.Verification1, beside Daemon1 on the same object, and its client. For
+`heliograph verify`.
 
-Begin(user id) -> transaction id; Look(user id, transaction id or "") -> JSON; Answer(user id, transaction id, is same);
-Cancel(user id, transaction id); Unlock(user id, kind, file descriptor) -> whether the key backup is open, too. The
-secret of Unlock comes through a pipe, since whoever watches the bus can read what is said there.
+    Begin(user id) -> transaction id
+    Look(user id, transaction id or "") -> JSON
+    Answer(user id, transaction id, is same)
+    Cancel(user id, transaction id)
+    Unlock(user id, kind, file descriptor) -> whether the key backup is open as well
+
+The secret of Unlock comes through a pipe, since other programs can watch what is said on the bus.
 """
 
 from __future__ import annotations
@@ -26,12 +31,13 @@ from heliograph.system.session_bus import session_bus_address
 
 INTERFACE = "io.github.heliograph.Verification1"
 ERROR = "io.github.heliograph.Error"
-"""Of every error that is the user's matter. Its text: what is wrong, what to do, a command's exit code; a line each."""
+"""The D-Bus name of all errors that the user can mend. The text has three lines: what is wrong, what to do, and the
+exit code for a command."""
 MAX_SECRET = 4096
 
 _CONNECT_S = 3.0
 _CALL_S = 60.0
-"""What is asked may wait for the homeserver."""
+"""The daemon may have to wait for the homeserver before it answers."""
 _READ_S = 5.0
 _NOBODY = ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner")
 
@@ -39,7 +45,7 @@ T = TypeVar("T")
 
 
 class Verifying(Protocol):
-    """What is done when it is asked. Raises UserError and ServerError."""
+    """What the daemon does when it is called (`app.verification_api`). Raises UserError and ServerError."""
 
     async def begin(self, user_id: str) -> str: ...
     async def look(self, user_id: str, transaction_id: str) -> dict[str, Any]: ...
@@ -49,7 +55,7 @@ class Verifying(Protocol):
 
 
 class Verification1(ServiceInterface):
-    """The daemon's side."""
+    """The exported interface. What acts in the user's name is refused to programs in a sandbox."""
 
     def __init__(self, verifying: Verifying) -> None:
         super().__init__(INTERFACE)
@@ -81,14 +87,14 @@ class Verification1(ServiceInterface):
 
 
 class VerificationClient:
-    """The asking side, on a connection of its own: `Verifying`, as the running daemon does it."""
+    """A `Verifying` that has the running daemon do everything, over a connection of its own."""
 
     def __init__(self, bus: MessageBus) -> None:
         self._bus = bus
 
     @classmethod
     async def connect(cls) -> VerificationClient | None:
-        """None: there is no bus, or no daemon on it."""
+        """Connects to the running daemon. None: there is no bus, or no daemon on the bus."""
         address = session_bus_address()
         if address is None:
             return None
@@ -107,7 +113,7 @@ class VerificationClient:
         return client
 
     def close(self) -> None:
-        """Off the bus."""
+        """Closes the connection to the bus."""
         self._bus.disconnect()
 
     async def begin(self, user_id: str) -> str:
@@ -176,7 +182,7 @@ class VerificationClient:
 
 
 async def _told(work: Awaitable[T]) -> T:
-    """Failures that are foreseen become errors that say what to do."""
+    """Awaits `work`. A HeliographError becomes a D-Bus error that says what to do."""
     try:
         return await work
     except UserError as error:
@@ -186,7 +192,8 @@ async def _told(work: Awaitable[T]) -> T:
 
 
 async def _acted(work: Coroutine[Any, Any, T], forget: Callable[[], None] = lambda: None) -> T:
-    """The same of what acts in the user's name: not for programs in a sandbox. `forget`: what is left if refused."""
+    """As `_told`, for what acts in the user's name: refuses callers that live in a sandbox. `forget` is called in that
+    case, and releases what `work` would have released."""
     try:
         await _told(refuse_sandboxed())
     except BaseException:
@@ -197,7 +204,7 @@ async def _acted(work: Coroutine[Any, Any, T], forget: Callable[[], None] = lamb
 
 
 def _write_secret(secret: str) -> int:
-    """The end of a pipe to read it from."""
+    """Writes the secret into a pipe, and returns the descriptor of the end from which it is read."""
     reading, writing = os.pipe()
     # Less than a pipe holds, so this does not block.
     os.write(writing, secret.encode(errors="replace")[:MAX_SECRET])
@@ -208,6 +215,7 @@ def _write_secret(secret: str) -> int:
 def _read_secret(descriptor: int) -> str:
     import select
 
+    # The pipe comes from another program, which may never write into it.
     try:
         readable, _, _ = select.select([descriptor], [], [], _READ_S)
         return os.read(descriptor, MAX_SECRET).decode(errors="replace") if readable else ""

@@ -1,4 +1,4 @@
-"""Hears what the running daemon tells of itself, for as long as there is somebody to tell. Nothing here polls."""
+"""Follows the properties of the running daemon by its signals. Nothing here polls."""
 
 from __future__ import annotations
 
@@ -25,9 +25,8 @@ _LONGEST_DELAY_S = 10.0
 
 
 class Watch:
-    """Calls `listener` with every summary that the daemon tells of; None while none answers.
-
-    Survives restarts of the daemon and of the bus.
+    """Calls `listener` with each new summary of the daemon, and with None when no daemon answers any more. Survives
+    restarts of the daemon and of the bus.
     """
 
     def __init__(self, address: str, listener: Callable[[Summary | None], None]) -> None:
@@ -42,22 +41,22 @@ class Watch:
         )
         self._owner = ""
         self._values: dict[str, Any] | None = None
-        """None until the daemon has answered."""
+        """All properties; None until the daemon has answered."""
         self._heard: dict[str, Any] = {}
-        """Changes that came while the answer was under way: they are newer than it."""
+        """Changes that were signalled while the answer was under way. They are newer than the answer."""
         self._asking: asyncio.Task[object] | None = None
 
     @property
     def is_connected(self) -> bool:
-        """There is a bus to hear from."""
+        """True while there is a connection to the bus."""
         return self._bus.is_connected
 
     async def start(self) -> None:
-        """Returns after the first attempt; the listener may have been called or not."""
+        """Returns after the first attempt to connect. The listener may have been called by then, or not."""
         await self._bus.start()
 
     async def stop(self) -> None:
-        """No call comes after this."""
+        """Ends the watching. The listener is not called afterwards."""
         await self._bus.stop()
         if self._asking is not None:
             self._asking.cancel()
@@ -92,7 +91,7 @@ class Watch:
                 self._values = _plain(reply.body[0]) | self._heard
                 self._listener(from_properties(self._values))
                 return
-        # One that does not answer is as good as none, until it tells of a change.
+        # A daemon that does not answer counts as none, until it signals a change.
         if owner == self._owner:
             self._listener(None)
 

@@ -1,4 +1,4 @@
-"""A Synapse for the length of a demonstration or a test run: loopback only, SQLite in a temporary folder."""
+"""Runs a Synapse for the length of a demonstration or a test: loopback only, with SQLite in a temporary folder."""
 
 from __future__ import annotations
 
@@ -34,19 +34,20 @@ _START_SECONDS = 90.0
 _STOP_SECONDS = 10.0
 _PORT_ATTEMPTS = 5
 _PORTS = range(20000, 32000)
-"""Below the ports Linux gives to outgoing connections: a restart finds its own port free again."""
+"""Below the ports that Linux gives to outgoing connections, so that a restart finds its own port free again."""
 _UNLIMITED = {"per_second": 1_000_000, "burst_count": 1_000_000}
 
 
 class ThrowawaySynapse:
-    """An async context manager: a Synapse of one's own that is gone, folder and all, when the block ends.
+    """A Synapse of one's own, which is gone with its folder when the block ends. An async context manager.
 
-    It also ends with the process that started it, however that one ends. Every wait is bounded. Users registered here
-    and the server itself are bound to no event loop, so one server can serve tests that have a loop each.
+    The server also ends with the process that started it, however that process ends. Each wait has a time-out. The
+    server and the users registered here are bound to no event loop, so that one server can serve tests with a loop
+    each.
 
-    `msc3881` is Synapse's experiment of that name (pushers with `enabled`). `settings` replace top-level ones of
-    homeserver.yaml. `progress` is given sentences for people who wait. `choose_port` is asked again when another
-    program was quicker to take the port.
+    `msc3881` switches on Synapse's experiment of that name (pushers with `enabled`). `settings` replace top-level keys
+    of homeserver.yaml. `progress` is called with sentences for people who wait. `choose_port` is called again if
+    another program took the port first.
     """
 
     def __init__(
@@ -72,27 +73,28 @@ class ThrowawaySynapse:
 
     @property
     def base_url(self) -> str:
-        """Of the Client-Server API, without a slash at the end."""
+        """The base URL of the Client-Server API, without a slash at the end."""
         return f"http://127.0.0.1:{self.port}"
 
     @property
     def folder(self) -> Path:
-        """Holds homeserver.yaml, homeserver.db, synapse.log and `access_log` while the server exists."""
+        """The folder of homeserver.yaml, homeserver.db, synapse.log and `access_log`. It goes with the server."""
         assert self._folder is not None
         return self._folder
 
     @property
     def access_log(self) -> Path:
-        """A line for each request that was answered, as in Synapse's "request log format" and without a prefix."""
+        """A file with a line for each answered request, in Synapse's "request log format" without a prefix."""
         return self.folder / "access.log"
 
     @property
     def pid(self) -> int | None:
-        """None while it does not run."""
+        """The server's process id; None while it does not run."""
         return self._process.pid if self._process else None
 
     async def __aenter__(self) -> ThrowawaySynapse:
-        """Returns when the server answers. Raises UserError when it is not installed or ends while starting."""
+        """Starts the server, and returns when it answers. Raises UserError if Synapse is not installed, or ends while
+        it starts."""
         if importlib.util.find_spec("synapse") is None:
             raise UserError(
                 "Synapse is not installed, and the demonstration runs one.",
@@ -127,11 +129,11 @@ class ThrowawaySynapse:
         await asyncio.to_thread(self._end, _STOP_SECONDS)
 
     async def kill(self) -> None:
-        """SIGKILL: as when the machine of the homeserver fails. The data stay for `start`."""
+        """Kills the server, as if its machine failed. The data stay for `start`."""
         await asyncio.to_thread(self._end, 0)
 
     async def start(self) -> None:
-        """Runs again, on the same port with the same data, after `stop` or `kill`."""
+        """Starts the server again after `stop` or `kill`, on the same port with the same data."""
         for attempt in range(1, _PORT_ATTEMPTS + 1):
             try:
                 return await self._start()
@@ -145,7 +147,7 @@ class ThrowawaySynapse:
         await self.start()
 
     async def register(self, localpart: str, password: str | None = None, admin: bool = False) -> DemoUser:
-        """A new user with its first device. Raises Refused if the name is taken."""
+        """Registers a user, and returns it with its first device. Raises Refused if the name is taken."""
         password = password or secrets.token_urlsafe(12)
         url = f"{self.base_url}/_synapse/admin/v1/register"
         nonce = (await request("GET", url))["nonce"]
@@ -170,7 +172,8 @@ class ThrowawaySynapse:
             await asyncio.sleep(0.05)
 
     async def _answers(self) -> bool:
-        """Whether this very server answers: two that start at once may have found the same port free."""
+        """True if this very server answers. Two that start at once may have found the same port free, and another one
+        answers there."""
         try:
             answer = await request("GET", f"{self.base_url}/.well-known/matrix/client", seconds=2)
         except ServerError:
@@ -210,7 +213,7 @@ class ThrowawaySynapse:
         process.stdin.close()  # only now: closing it earlier removes the folder
 
     async def _clean_up(self) -> None:
-        # In a thread, which a cancelled task does not interrupt.
+        # In a thread, since cancelling the caller does not interrupt that: the folder goes in any case.
         cleaning = start(asyncio.to_thread(self._end_and_remove), name="removing the homeserver")
         await asyncio.shield(cleaning)
 
@@ -237,7 +240,7 @@ class ThrowawaySynapse:
         return "\n".join(line for line in lines[-6:] if line.strip()) or "(none)"
 
     def _write_settings(self) -> None:
-        """homeserver.yaml, written as JSON, which is YAML too."""
+        """Writes homeserver.yaml as JSON, which is YAML as well, so that nothing has to be installed for it."""
         secret = secrets.token_hex(32)
         signing_key = base64.b64encode(secrets.token_bytes(32)).decode().rstrip("=")
         settings: dict[str, object] = {
@@ -294,7 +297,7 @@ def _listener(port: int) -> dict[str, object]:
 
 
 class _PortTaken(Exception):
-    """Another program took the port between our looking and Synapse's binding."""
+    """Another program took the port between our choice and Synapse's bind(2)."""
 
 
 def _rate_limits() -> dict[str, object]:

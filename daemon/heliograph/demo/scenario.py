@@ -1,4 +1,4 @@
-"""What the demonstration does: three things happen to an account, and the real daemon lets them ring."""
+"""Plays the demonstration: three things happen to an account, and the real daemon lets them ring."""
 
 from __future__ import annotations
 
@@ -33,12 +33,12 @@ ARRIVAL_S = 15.0
 CONNECT_S = 30.0
 POLL_S = 0.05
 PAUSE_S = 1.0
-"""Between two notifications, so that one can be read before the next."""
+"""Between two notifications, so that people can read one before the next."""
 MAX_LINE = 2000
 
 
 async def run_demo(*, stay: bool = False, stream: TextIO | None = None) -> int:
-    """Runs the demonstration; with `stay` until interrupted. The exit code: 0 if everything arrived.
+    """Runs the demonstration, with `stay` until interrupted. Returns the exit code, 0 if everything arrived.
 
     Raises UserError if Synapse is not installed or does not start.
     """
@@ -64,7 +64,7 @@ async def run_demo(*, stay: bool = False, stream: TextIO | None = None) -> int:
 
 @dataclass(frozen=True, slots=True)
 class People:
-    """Who takes part, and where they meet."""
+    """The users who take part, and the rooms in which they meet."""
 
     me: DemoUser
     alice: DemoUser
@@ -75,14 +75,14 @@ class People:
 
 @dataclass(frozen=True, slots=True)
 class Arrival:
-    """How long something took from before it was sent until its notification was on screen; None: never."""
+    """How long an event took from before it was sent until its notification was on screen; None: it never came."""
 
     what: str
     ms: float | None
 
 
 class WatchedDesktop:
-    """`ports.Desktop`: shows on another one and remembers what was shown when."""
+    """A `ports.desktop.Desktop` that shows everything on another one, and remembers when."""
 
     def __init__(self, desktop: Desktop) -> None:
         self._desktop = desktop
@@ -91,7 +91,7 @@ class WatchedDesktop:
         self._more = asyncio.Event()
 
     async def shown_more_than(self, count: int) -> None:
-        """Returns once that many notifications, and one, have been shown."""
+        """Waits until more than `count` notifications have been shown."""
         while len(self.shown) <= count:
             self._more.clear()
             await self._more.wait()
@@ -128,7 +128,7 @@ class WatchedDesktop:
 
 @contextlib.asynccontextmanager
 async def _folders() -> AsyncIterator[None]:
-    """The daemon's own folders are real ones, in a place that is gone afterwards."""
+    """Gives the daemon temporary folders for state, configuration and cache, which are removed after the block."""
     with tempfile.TemporaryDirectory(prefix="heliograph-demo-", ignore_cleanup_errors=True) as root, _environment(root):
         yield
 
@@ -166,7 +166,7 @@ async def _meet(synapse: ThrowawaySynapse) -> People:
 
 @contextlib.asynccontextmanager
 async def _desktop(stream: TextIO) -> AsyncIterator[Desktop]:
-    """The desktop's notification server, or the terminal where there is none."""
+    """The desktop's notification server, or the terminal if there is none."""
     try:
         desktop = await open_desktop("freedesktop")
     except UserError:
@@ -194,7 +194,7 @@ def _where(desktop: Desktop) -> str:
 
 @contextlib.asynccontextmanager
 async def _daemon(me: DemoUser, desktop: Desktop) -> AsyncIterator[None]:
-    """The daemon as `heliograph run` starts it, connected when this returns."""
+    """Runs the daemon as `heliograph run` does, for the length of the block, at whose start it is connected."""
     account = Account(
         user_id=me.user_id, device_id=me.device_id, homeserver=me.base_url, secrets="file", pushkey="demo"
     )
@@ -256,7 +256,7 @@ def _sum_up(say: Callable[[str], None], arrivals: Sequence[Arrival]) -> None:
 
 
 async def _stay(say: Callable[[str], None], people: People) -> None:
-    """Until Ctrl-C or the end of standard input: every line typed is sent by Alice."""
+    """Sends each line that is typed as a message from Alice, until Ctrl-C or the end of standard input."""
     say("")
     say("Write a line and press Enter: Alice sends it to you. Ctrl-C ends the demonstration.")
     say(f"Or sign in with any Matrix client at {people.alice.base_url}:")

@@ -1,4 +1,4 @@
-"""An account on the throwaway homeserver, and what it can do there."""
+"""Acts as a user of the throwaway homeserver: sends messages, reads, joins and leaves."""
 
 from __future__ import annotations
 
@@ -26,9 +26,9 @@ async def request(
     params: dict[str, str] | None = None,
     seconds: float = 30,
 ) -> Any:
-    """One JSON request within `seconds`, on a connection of its own, so that users outlive event loops.
+    """Makes one JSON request within `seconds`, on a connection of its own, so that users outlive event loops.
 
-    Raises Refused for an error status, Unreachable when no whole answer came.
+    Raises Refused for an error status, and Unreachable if no whole answer came.
     """
     headers = {"Authorization": f"Bearer {token}"} if token else {}
     try:
@@ -47,7 +47,7 @@ async def request(
 
 @dataclass(frozen=True, slots=True)
 class DemoUser:
-    """One signed-in device of a user. Room and event ids may go in as plain text."""
+    """One signed-in device of a user. Room and event ids may be given as plain text."""
 
     base_url: str
     user_id: UserId
@@ -56,14 +56,15 @@ class DemoUser:
     password: str = field(repr=False)
 
     async def call(self, method: str, path: str, json: object = None, **params: str) -> Any:
-        """`path` begins after `/_matrix/client/v3`, or with `/_` for any other tree. Raises Refused, Unreachable."""
+        """Makes a request. `path` is what follows `/_matrix/client/v3`, or begins with `/_` for another API. Raises
+        Refused and Unreachable."""
         url = self.base_url + (path if path.startswith("/_") else f"/_matrix/client/v3{path}")
         if json is None and method not in {"GET", "HEAD"}:
             json = {}
         return await request(method, url, json, token=self.access_token, params=params)
 
     async def login_again(self, device_name: str = "Another device") -> DemoUser:
-        """The same user on a new device."""
+        """Signs the same user in on a new device."""
         body = {
             "type": "m.login.password",
             "identifier": {"type": "m.id.user", "user": self.user_id},
@@ -151,7 +152,7 @@ class DemoUser:
         kind: Literal["m.read", "m.read.private", "m.fully_read"] = "m.read",
         thread_id: str | None = None,
     ) -> None:
-        """Sends a receipt; `thread_id` None: unthreaded."""
+        """Sends a receipt; `thread_id` None: for all threads."""
         body = {} if thread_id is None else {"thread_id": thread_id}
         await self.call("POST", f"/rooms/{_q(room)}/receipt/{kind}/{_q(event)}", body)
 
@@ -159,11 +160,11 @@ class DemoUser:
         await self.send_state(room, "m.room.name", {"name": name})
 
     async def set_push_rule(self, kind: str, rule_id: str, rule: dict[str, Any]) -> None:
-        """`rule` has `actions`, and `conditions` or `pattern` where the kind wants them."""
+        """Sets a push rule. `rule` has `actions`, and `conditions` or `pattern` if the kind wants them."""
         await self.call("PUT", f"/pushrules/global/{kind}/{_q(rule_id)}", rule)
 
     async def mute(self, room: str) -> None:
-        """No notification of this room at all, as clients write it."""
+        """Mutes a room by the override rule that clients write."""
         condition = {"kind": "event_match", "key": "room_id", "pattern": room}
         await self.set_push_rule("override", room, {"conditions": [condition], "actions": []})
 

@@ -100,7 +100,7 @@ async def test_a_kill_at_any_step_loses_nothing_and_repeats_at_most_what_was_bei
     assert taken_to_device(stage.account) == 1
 
 
-@pytest.mark.timeout(400)
+@pytest.mark.timeout(900)
 async def test_kills_at_random_instants_of_a_stream_lose_nothing(stage: Stage) -> None:
     seed = secrets.randbits(32)
     print(f"seed {seed}")

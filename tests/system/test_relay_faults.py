@@ -21,6 +21,9 @@ from system.relay_launcher import STEPS
 from system.relay_process import RelayProcess
 from system.relay_scene import Scene, set_up
 
+_PATIENCE_OF_SYNAPSE_S = 90.0
+"""Synapse waits twice as long after each push that its gateway did not take, and each killed relay is one of those."""
+
 
 @pytest.mark.expected_log("daemon warning: .*closed without an answer", times=(1, None))
 async def test_wherever_the_cable_is_cut_each_message_rings_at_the_phone_if_the_desktop_has_not_acknowledged_it(
@@ -66,7 +69,7 @@ async def test_wherever_the_relay_is_killed_nothing_is_lost(relay: RelayProcess,
                 await _end(polling)
             await relay.start(step)
             sent.append(await alice.send_text(room, step))
-            await until(lambda: relay.has_died, f"the death at {step}")
+            await until(lambda: relay.has_died, f"the death at {step}", _PATIENCE_OF_SYNAPSE_S)
         await relay.kill()
         await relay.start()
         polling = asyncio.create_task(_poll_on(desktop))

@@ -60,7 +60,8 @@ async def test_systemd_hears_of_readiness_life_and_the_end(
         await alice.send_text(room, "one more turn of the loop")
         await until(lambda: systemd.heard().count("WATCHDOG=1") > fed, "the watchdog's food")
         assert await daemon.stop() == 0
-    assert systemd.heard()[-1] == "STOPPING=1"
+    # A turn that was under way may still feed the watchdog after that.
+    assert [word for word in systemd.heard() if word != "WATCHDOG=1"][-1] == "STOPPING=1"
 
 
 async def test_the_watchdog_starves_while_the_process_is_frozen(

@@ -11,7 +11,7 @@ import pytest
 from contract.conftest import World
 from contract.outcomes import Outcome, assert_each_is_signed_out, outcome_of
 from heliograph.core.ids import EventId, RoomId, UserId
-from heliograph.core.push.changes import Delete, Put, RuleChange, SetActions, SetEnabled
+from heliograph.core.push.rule_change import Delete, Put, RuleChange, SetActions, SetEnabled
 from heliograph.ports.homeserver import Homeserver, Member, RoomActions, SyncRequest
 from support.builders import make_pusher
 

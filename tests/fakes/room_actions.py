@@ -10,7 +10,7 @@ from fakes.homeserver import FakeHomeserver
 from fakes.synapse_checks import check_rule_change
 from heliograph.core.events import Json
 from heliograph.core.ids import EventId, RoomId, UserId
-from heliograph.core.push.changes import Delete, Put, RuleChange, SetActions, SetEnabled
+from heliograph.core.push.rule_change import Delete, Put, RuleChange, SetActions, SetEnabled
 from heliograph.errors import ServerError
 
 

@@ -17,7 +17,7 @@ from jsonschema import FormatChecker
 
 from heliograph.core.events import Json
 from heliograph.core.ids import UserId
-from heliograph.core.push.changes import Delete, Put, RuleChange, SetActions, SetEnabled
+from heliograph.core.push.rule_change import Delete, Put, RuleChange, SetActions, SetEnabled
 from heliograph.errors import Refused
 
 with warnings.catch_warnings():

@@ -8,7 +8,7 @@ import msgspec
 
 from heliograph.core.events import Json
 from heliograph.core.mending import MAX_DEPTH, mend
-from heliograph.core.push.changes import Delete, Put, RuleChange, SetActions, SetEnabled
+from heliograph.core.push.rule_change import Delete, Put, RuleChange, SetActions, SetEnabled
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.answer import bad_answer

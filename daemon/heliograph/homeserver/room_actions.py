@@ -6,7 +6,7 @@ from typing import Any
 
 from heliograph.core.events import Json
 from heliograph.core.ids import EventId, RoomId, UserId
-from heliograph.core.push.changes import RuleChange
+from heliograph.core.push.rule_change import RuleChange
 from heliograph.errors import Refused
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.decoding import decode_as

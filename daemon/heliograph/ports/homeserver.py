@@ -8,7 +8,7 @@ from typing import Protocol
 
 from heliograph.core.events import Event, Json, Malformed, ServerNotification, Sync
 from heliograph.core.ids import EventId, RoomId, UserId
-from heliograph.core.push.changes import RuleChange
+from heliograph.core.push.rule_change import RuleChange
 from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.room import RoomFacts
 

@@ -10,10 +10,11 @@ import pytest
 
 from heliograph.core.ids import RoomId
 from heliograph.core.push import changes
-from heliograph.core.push.changes import Delete, DesiredRule, Put, Refusal, RuleChange, SetActions, SetEnabled
 from heliograph.core.push.context import Context
+from heliograph.core.push.desired_rule import DesiredRule, Refusal, actions_of
 from heliograph.core.push.patterns import MAX_PATTERN
 from heliograph.core.push.predefined import predefined_rules
+from heliograph.core.push.rule_change import Delete, Put, RuleChange, SetActions, SetEnabled
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import Verdict
 from support.builders import ALICE, BOB, ME, ROOM, make_event
@@ -176,7 +177,7 @@ def test_sender_rules_of_other_clients_are_undone_if_they_are_silent() -> None:
 
 @pytest.mark.parametrize("known", [[], [make_rule("mine", pattern="LUNCH")], [make_rule("lunch", pattern="x")]])
 def test_a_keyword_rings_as_wished_in_any_case_and_a_second_time_changes_nothing(known: list[Any]) -> None:
-    actions = changes.actions_of(sound="bell", highlight=True)
+    actions = actions_of(sound="bell", highlight=True)
     rules = with_rules(content=[rule | {"enabled": False} for rule in known], room=[MENTIONS_ONLY])
     rules = after(rules, changes.add_keyword(rules, " lunch ", actions))
 
@@ -219,14 +220,6 @@ def test_a_predefined_keyword_is_switched_off_not_removed() -> None:
 # Any rule
 
 
-def test_rules_are_named_by_kind_and_id() -> None:
-    assert changes.split_name("override/.m.rule.master") == ("override", ".m.rule.master")
-    assert changes.split_name("override/a/b") == ("override", "a/b")
-    for name in ("", "override", "override/", "device/x", "/x", "Override/x"):
-        with pytest.raises(Refusal, match="does not name a rule"):
-            changes.split_name(name)
-
-
 @pytest.mark.parametrize("enabled", [True, False])
 def test_a_rule_is_switched_once(enabled: bool) -> None:
     rules = with_rules(override=[make_rule(enabled=not enabled, conditions=[])])
@@ -253,7 +246,7 @@ WISHES = [
     DesiredRule(
         "underride", "new", ("notify", {"set_tweak": "sound", "value": "bell"}), (match("type", "m.room.topic"),)
     ),
-    DesiredRule("content", "new", changes.actions_of(highlight=True), pattern="w*rd"),
+    DesiredRule("content", "new", actions_of(highlight=True), pattern="w*rd"),
     DesiredRule("room", ROOM, ()),
     DesiredRule("sender", ALICE, ()),
 ]
@@ -326,10 +319,3 @@ def test_what_no_homeserver_takes_is_refused_beforehand(desired: DesiredRule, wh
     with pytest.raises(Refusal, match=why) as refused:
         changes.add_rule(with_rules(override=[make_rule("a", conditions=[])]), desired, **where)
     assert refused.value.hint
-
-
-def test_actions_are_as_loud_as_wished() -> None:
-    sound, highlight = {"set_tweak": "sound", "value": "bell"}, {"set_tweak": "highlight"}
-    assert changes.actions_of() == ("notify",)
-    assert changes.actions_of(sound="bell") == ("notify", sound)
-    assert changes.actions_of(sound="bell", highlight=True) == ("notify", sound, highlight)

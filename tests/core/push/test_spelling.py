@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from heliograph.core.push.changes import Refusal
+from heliograph.core.push.desired_rule import Refusal
 from heliograph.core.push.spelling import read_action, read_condition
 from support.rule_builders import match
 

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from heliograph.core.push.changes import Delete, Put, SetEnabled
+from heliograph.core.push.rule_change import Delete, Put, SetEnabled
 from heliograph.core.push.timed_mute import TimedMute, begin_mute, end_mute
 from support.builders import ROOM
 

@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 
 from edges.homeserver.conftest import Serve
-from heliograph.core.push.changes import Delete, Put, RuleChange, SetActions, SetEnabled
+from heliograph.core.push.rule_change import Delete, Put, RuleChange, SetActions, SetEnabled
 from heliograph.errors import BadAnswer, Refused
 from heliograph.homeserver.push_rules import change_push_rules, fetch_push_rules
 

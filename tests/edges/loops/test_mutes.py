@@ -14,7 +14,7 @@ from fakes.room_actions import FakeRoomActions
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId
 from heliograph.core.popups.actions import MuteSpan
-from heliograph.core.push.changes import Delete, RuleChange
+from heliograph.core.push.rule_change import Delete, RuleChange
 from heliograph.core.push.timed_mute import TimedMute, end_mute
 from heliograph.errors import BadAnswer, LoggedOut, RateLimited, Refused, StorageError, Unreachable, Unstorable
 from heliograph.loops import mutes

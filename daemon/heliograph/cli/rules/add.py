@@ -11,7 +11,9 @@ from heliograph.cli.accounts.signed_in import account_option
 from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.cli.rules.sound_name import SoundName
 from heliograph.core.events import Json
-from heliograph.core.push.changes import DesiredRule, Refusal, RuleChange, actions_of, add_rule, names_exactly
+from heliograph.core.push.changes import add_rule
+from heliograph.core.push.desired_rule import DesiredRule, Refusal, actions_of, names_exactly
+from heliograph.core.push.rule_change import RuleChange
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.spelling import read_action, read_condition
 from heliograph.core.push.wording import word_rule

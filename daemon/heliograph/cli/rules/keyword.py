@@ -10,7 +10,9 @@ from heliograph.cli.accounts.signed_in import account_option
 from heliograph.cli.input.group import Group
 from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.cli.rules.sound_name import SoundName
-from heliograph.core.push.changes import RuleChange, actions_of, add_keyword, remove_keyword
+from heliograph.core.push.changes import add_keyword, remove_keyword
+from heliograph.core.push.desired_rule import actions_of
+from heliograph.core.push.rule_change import RuleChange
 from heliograph.core.push.verdict import verdict_of
 from heliograph.core.push.wording import word_verdict
 

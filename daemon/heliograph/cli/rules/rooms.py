@@ -10,7 +10,8 @@ from heliograph.cli.accounts.signed_in import account_option
 from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId
-from heliograph.core.push.changes import RuleChange, mute_room, only_mentions, unmute_room
+from heliograph.core.push.changes import mute_room, only_mentions, unmute_room
+from heliograph.core.push.rule_change import RuleChange
 
 
 @click.command("mute", short_help="Silence a room, mentions included.")

@@ -8,7 +8,8 @@ import click
 
 from heliograph.cli.accounts.signed_in import account_option
 from heliograph.cli.rules.session import RulesSession, change_rules
-from heliograph.core.push.changes import RuleChange, remove_rule, set_enabled
+from heliograph.core.push.changes import remove_rule, set_enabled
+from heliograph.core.push.rule_change import RuleChange
 
 
 @click.command("enable", short_help="Switch a rule on.")

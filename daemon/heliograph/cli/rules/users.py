@@ -11,7 +11,7 @@ from heliograph.cli.input.user_id import UserId
 from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.core.events import Json
 from heliograph.core.push import changes
-from heliograph.core.push.changes import RuleChange
+from heliograph.core.push.rule_change import RuleChange
 
 
 @click.command("mute-user", short_help="Silence all that a user sends.")

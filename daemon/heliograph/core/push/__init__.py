@@ -5,20 +5,23 @@ the room are a value gathered before; judging never raises and never waits. Wher
 engine follows Synapse, the homeserver that most accounts live on. Every difference is a row of docs/push-rules.md, with
 its test (test_differences.py sees to that).
 
-    rules       Ruleset: parse, judge, trace, and what it needs to be told
-    rule        one rule
-    reader      JSON of the homeserver -> rules, and what was wrong with it
-    conditions  one function for each kind of condition
-    context     what judging needs besides the event
-    subject     the event under judgement, and what was read of it so far
-    flatten     dot-separated property paths
-    patterns    globs and whole words, in linear time
-    levels      power levels of senders
-    verdict     what came of it: actions and tweaks
-    decrypted   the event as it is judged a second time
-    case        an event and the facts around it, as JSON, for `heliograph rules check`
-    predefined  the rules of the specification, as data
-    wording     a rule in a sentence
-    spelling    conditions and actions as people write them
-    changes     what the user wishes of the rules -> what to ask of the homeserver
+    rules         Ruleset: parse, judge, trace, and what it needs to be told
+    rule          one rule
+    reader        JSON of the homeserver -> rules, and what was wrong with it
+    conditions    one function for each kind of condition
+    context       what judging needs besides the event
+    subject       the event under judgement, and what was read of it so far
+    flatten       dot-separated property paths
+    patterns      globs and whole words, in linear time
+    levels        power levels of senders
+    verdict       what came of it: actions and tweaks
+    decrypted     the event as it is judged a second time
+    case          an event and the facts around it, as JSON, for `heliograph rules check`
+    predefined    the rules of the specification, as data
+    wording       a rule in a sentence
+    spelling      conditions and actions as people write them
+    changes       what the user wants of the rules -> the requests that make it so
+    desired_rule  a rule as the user wants it
+    listed_rules  rules as the homeserver lists them
+    rule_change   one request that changes a rule
 """

@@ -16,7 +16,7 @@ import re
 from typing import Any
 
 from heliograph.core.events import Json
-from heliograph.core.push.changes import Refusal
+from heliograph.core.push.desired_rule import Refusal
 from heliograph.core.push.rules import Ruleset
 
 _MEMBERS = re.compile(r"members\s*(==|<=|>=|<|>|=)\s*([0-9]+)")

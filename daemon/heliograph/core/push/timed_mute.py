@@ -9,7 +9,8 @@ from dataclasses import dataclass, replace
 
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId
-from heliograph.core.push.changes import Delete, Put, RuleChange, SetEnabled, mute_room, room_mutes
+from heliograph.core.push.changes import mute_room, room_mutes
+from heliograph.core.push.rule_change import Delete, Put, RuleChange, SetEnabled
 
 
 @dataclass(frozen=True, slots=True)

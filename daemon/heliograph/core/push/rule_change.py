@@ -1,0 +1,51 @@
+"""One request to the homeserver that changes a push rule.
+
+https://spec.matrix.org/v1.17/client-server-api/#push-rules-api
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+from heliograph.core.events import Json
+
+
+@dataclass(frozen=True, slots=True)
+class Put:
+    """Makes the rule, or replaces it: on top of its kind, unless it is to stand next to another rule of the user's."""
+
+    kind: str
+    rule_id: str
+    body: Json
+    before: str | None = None
+    after: str | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class SetEnabled:
+    """Switches the rule on or off."""
+
+    kind: str
+    rule_id: str
+    enabled: bool
+
+
+@dataclass(frozen=True, slots=True)
+class SetActions:
+    """Changes what happens when the rule matches."""
+
+    kind: str
+    rule_id: str
+    actions: tuple[Any, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Delete:
+    """Removes the rule."""
+
+    kind: str
+    rule_id: str
+
+
+RuleChange = Put | SetEnabled | SetActions | Delete

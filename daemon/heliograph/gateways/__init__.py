@@ -1,1 +1,1 @@
-"""Push gateways as their clients see them: a test of the fallback's, and a relay that is a gateway only."""
+"""Clients of push gateways: one tries the fallback's gateway, one talks to a relay that is a gateway only."""

@@ -1,4 +1,4 @@
-"""A push gateway as a homeserver sees it: what it says of itself, and what it answers to a push."""
+"""The client of a push gateway: asks what the gateway is, and pushes as a homeserver does."""
 
 from __future__ import annotations
 
@@ -43,17 +43,17 @@ class PushGateway:
         await self._http.close()
 
     async def ask(self, url: str) -> GatewayAnswer:
-        """GET: gateways of UnifiedPush say so."""
+        """GET: a gateway of UnifiedPush says in its answer that it is one."""
         answer, _ = await self._exchange("GET", url)
         return answer
 
     async def push(self, url: str, push: Json) -> GatewayAnswer:
-        """POST, as a homeserver does it."""
+        """POSTs a push, as a homeserver does."""
         answer, _ = await self._exchange("POST", url, push)
         return answer
 
     async def listing(self, url: str) -> tuple[int, str]:
-        """Status and text of what a server lists."""
+        """GETs the list of pushes that arrived in a topic of ntfy: status and text of the answer."""
         answer, text = await self._exchange("GET", url)
         return answer.status, text
 

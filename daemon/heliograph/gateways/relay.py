@@ -1,4 +1,4 @@
-"""A relay that is a gateway only, as a desktop sees it: it is told what was shown here, and that we are there."""
+"""The client of a relay that is a gateway only: the desktop tells it which events were shown, and who is there."""
 
 from __future__ import annotations
 
@@ -46,7 +46,7 @@ class PushRelayClient:
         await self.close()
 
     async def add(self, app_id: str, pushkey: str, data: Json) -> tuple[str, str]:
-        """What is to stand at the homeserver for this pusher: its pushkey, and the URL of its gateway."""
+        """Adds a pusher. Returns the pushkey and the URL of the gateway to register at the homeserver in its place."""
         answer = await self._call("POST", "pushers", {"app_id": app_id, "pushkey": pushkey, "data": data})
         told = (answer.get("pushkey"), answer.get("url"))
         if not all(isinstance(each, str) and each for each in told):
@@ -54,10 +54,11 @@ class PushRelayClient:
         return str(told[0]), str(told[1])
 
     async def remove(self, pushkey: str) -> None:
-        """There is none of this pushkey afterwards."""
+        """Removes the pusher that `add` returned this pushkey for, if there is one."""
         await self._call("DELETE", f"pushers/{quote(pushkey, safe='')}")
 
     async def acknowledge(self, event_ids: Collection[EventId], present_ms: int) -> None:
+        """Tells the relay that these events need not ring elsewhere, and for how many ms the user is here."""
         await self._call(
             "POST",
             "acknowledge",

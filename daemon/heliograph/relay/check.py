@@ -35,7 +35,7 @@ class Credentials:
 
 
 async def check(config: RelayConfig, credentials: Credentials) -> AsyncIterator[Finding]:
-    """What was found, in the order of the way. Ends where the way ends; nothing is left at the homeserver."""
+    """Yields findings along the way of a push, up to the first that blocks it. Nothing is left at the homeserver."""
     homeserver = Upstream(config.homeserver)
     host, port = config.reachable_address
     relay = Upstream(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
@@ -97,7 +97,7 @@ async def _look_at_gateway(config: RelayConfig, gateway: Upstream, path: str) ->
 
 
 async def _sign_in(homeserver: Upstream, credentials: Credentials) -> dict[str, str] | Finding:
-    """The header that a request needs, or why there is none."""
+    """The header that authorizes requests, or the finding that says why there is none."""
     token = credentials.token
     if not token:
         body = {

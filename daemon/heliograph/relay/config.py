@@ -25,7 +25,7 @@ _UNSPECIFIED = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104 where to reac
 
 
 class RelayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """What `heliograph relay` needs to know."""
+    """The settings of `heliograph relay`."""
 
     homeserver: Annotated[
         str, Meta(description="The homeserver, as the relay reaches it: past its reverse proxy, e.g. over loopback.")
@@ -84,13 +84,13 @@ class RelayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
     @property
     def reachable_address(self) -> tuple[str, int]:
-        """Where who listens there is reached from this machine."""
+        """Host and port by which this machine reaches the relay."""
         host, port = self.address
         return _UNSPECIFIED.get(host, host), port
 
     @property
     def notify_url(self) -> str:
-        """What twins have as their gateway."""
+        """The URL that twins have as their gateway."""
         if self.gateway_url:
             return self.gateway_url
         host, port = self.reachable_address
@@ -98,7 +98,7 @@ class RelayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
 
 
 def load_relay_config(file: Path | None, flags: Mapping[str, Any]) -> RelayConfig:
-    """The file's values, and over them the flags that are not None. Raises UserError."""
+    """The settings of the file, each replaced by its flag if that is not None. Raises UserError."""
     source = "The command line" if file is None else str(file)
     tree = {} if file is None else _read(file)
     tree |= {name: value for name, value in flags.items() if value is not None}
@@ -168,7 +168,7 @@ def _check_users(config: RelayConfig, source: str) -> None:
 
 
 def _wrong(source: str, name: str, problem: str, example: str, *, in_list: bool = False) -> UserError:
-    """A URL is not repeated: it may hold a password."""
+    """The error for a wrong value. A URL is not quoted, since it may hold a password."""
     right = f'["{example}"]' if in_list else f'"{example}"'
     return UserError(f"{source}: {name}: {problem}.", f"Write it like {name} = {right}", exit_code=EXIT_CONFIG)
 

@@ -12,7 +12,7 @@ PREFIX = "heliograph_relay_"
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """`values` by what `label` is called for each; without a label by the empty text. Counters end in `_total`."""
+    """`values` by the value of `label`; by the empty text for a metric without a label. Counters end in `_total`."""
 
     name: str
     about: str

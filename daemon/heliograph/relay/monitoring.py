@@ -108,5 +108,5 @@ class Monitoring:
 
 
 def may_ask(request: web.Request, proxies: Proxies, operators: Proxies) -> bool:
-    """Whether who asks runs the relay: by the address that no trusted proxy has."""
+    """Whether the request comes from an operator, by the address of its sender before any trusted proxy."""
     return operators.are_trusted(proxies.client_of(request))

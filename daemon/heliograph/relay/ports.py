@@ -1,4 +1,4 @@
-"""What the relay's parts ask of one another, and what all of them ask of a database.
+"""Interfaces between the relay's rooms, and between all of them and a database.
 
 A database is one `Store`: `store/sqlite` is the one there is. Whatever a port was told is on disk when the call
 returns; if that fails, the call raises StorageError.
@@ -21,15 +21,15 @@ class PusherStore(Protocol):
 
     async def load(self) -> tuple[list[Twin], list[DirectPusher]]: ...
     async def put_twin(self, twin: Twin) -> None:
-        """In the place of the user's twin for the same app id and pushkey, if there is one."""
+        """Stores the twin, in place of the user's twin for the same app id and pushkey."""
         ...
 
     async def put_direct(self, pusher: DirectPusher) -> None:
-        """In the place of the user's direct pusher of the same app id and pushkey, if there is one."""
+        """Stores the pusher, in place of the user's direct pusher of the same app id and pushkey."""
         ...
 
     async def delete(self, twins: Collection[Twin], direct: Collection[DirectPusher]) -> None:
-        """Those that are not there are passed over."""
+        """Deletes these pushers; a missing one is passed over."""
         ...
 
 
@@ -38,7 +38,7 @@ class CarriedStore(Protocol):
 
     async def load(self) -> dict[Key, DeviceNotifications]: ...
     async def begin(self, key: Key, device: DeviceNotifications) -> None:
-        """`device` replaces everything that was known of the device; nothing is open in it."""
+        """Stores a device in place of everything that was known of it; nothing is open in `device`."""
         ...
 
     async def end(self, key: Key) -> None: ...
@@ -97,20 +97,23 @@ class PushStore(Protocol):
     async def take(
         self, push: Push, unconcerned_devices: Collection[str], most_waiting: int, now_ms: int
     ) -> Committed[Accepted]:
-        """A push came. Acknowledgements of `unconcerned_devices` do not settle it.
+        """Stores a push that came. Acknowledgements of `unconcerned_devices` do not settle it.
 
         Where more than `most_waiting` pushes wait for its pusher, the oldest are given up.
         """
         ...
 
     async def begin(self, hidden_pushkey: str, now_ms: int) -> Committed[Attempt | int | None]:
-        """The push to send now, noted as tried; or when (ms) there will be one; or None: nothing waits."""
+        """Notes the first push of a queue as tried, and returns it if it is due.
+
+        An int: when (ms) it will be due. None: nothing waits.
+        """
         ...
 
     async def finish(
         self, hidden_pushkey: str, attempt: Attempt, outcome: Outcome, now_ms: int
     ) -> Committed[int | None]:
-        """Notes what became of an attempt. When (ms) the queue is to be looked at again; None: nothing waits.
+        """Notes the outcome of an attempt. Returns when (ms) the queue is to be looked at again; None: nothing waits.
 
         A push that was cancelled meanwhile keeps that outcome.
         """
@@ -124,13 +127,13 @@ class PushStore(Protocol):
         unconcerned_pushkeys: Collection[str],
         now_ms: int,
     ) -> Committed[None]:
-        """A device has these events. `unconcerned_pushkeys` are hidden ones of pushers that do not wait for it."""
+        """A device has these events. `unconcerned_pushkeys` are those of twins that do not wait for the device."""
         ...
 
     async def cancel_events(
         self, user_id: str | None, room_id: str, event_ids: Collection[str], why: Why, now_ms: int
     ) -> Committed[None]:
-        """None: for every user."""
+        """Takes back pushes of these events, only of that room. `user_id` None: for every user."""
         ...
 
     async def cancel_read(
@@ -141,15 +144,15 @@ class PushStore(Protocol):
 
     async def cancel_room(self, user_id: str, room_id: str, why: Why, now_ms: int) -> Committed[None]: ...
     async def cancel_all(self, user_id: str, why: Why, now_ms: int) -> Committed[None]:
-        """Every push of the user that tells of an event."""
+        """Takes back every push of the user that tells of an event."""
         ...
 
     async def cancel_queue(self, hidden_pushkey: str, why: Why, now_ms: int) -> Committed[None]:
-        """Everything that waits for this pusher."""
+        """Takes back everything that waits for this pusher."""
         ...
 
     async def forget(self, hidden_pushkey: str, now_ms: int) -> Committed[None]:
-        """The pusher is gone with all that was known of it."""
+        """Forgets a pusher that is gone, with its pushes."""
         ...
 
 
@@ -193,14 +196,14 @@ class DirectDevices(Protocol):
 
 
 class Cancellations(Protocol):
-    """What takes pushes back. An event that is settled for a user stays so, whichever push of it comes later."""
+    """Takes pushes back. An event that is settled for a user stays so, whichever push of it comes later."""
 
     async def acknowledge(self, user_id: str, device_id: str, event_ids: Collection[str]) -> None:
-        """A direct device has them: pushes of http pushers that wait for this device are dropped."""
+        """A direct device has these events: pushes of http pushers that wait for this device are dropped."""
         ...
 
     async def cancel_events(self, user_id: str | None, room_id: str, event_ids: Collection[str], why: Why) -> None:
-        """None: for every user (a redaction). Only events of that room."""
+        """Takes back pushes of these events, only of that room. `user_id` None: for every user (a redaction)."""
         ...
 
     async def cancel_read(self, user_id: str, room_id: str, thread_id: str | None, event_id: str) -> None:
@@ -209,9 +212,9 @@ class Cancellations(Protocol):
 
     async def cancel_room(self, user_id: str, room_id: str, why: Why) -> None: ...
     async def cancel_all(self, user_id: str, why: Why) -> None:
-        """Every push of the user that tells of an event."""
+        """Takes back every push of the user that tells of an event."""
         ...
 
     async def forget(self, hidden_pushkey: str) -> None:
-        """The pusher is gone: its pushes, too, and that its gateway rejected it."""
+        """Forgets a pusher that is gone, with its pushes and its gateway's rejection."""
         ...

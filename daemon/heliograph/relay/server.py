@@ -1,4 +1,4 @@
-"""The relay as a whole: what it is made of, and its life from the first listening to the last answer."""
+"""The relay as a whole: its parts wired together, and its life from the first listening to the last answer."""
 
 from __future__ import annotations
 
@@ -63,7 +63,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 @dataclass(frozen=True, slots=True)
 class Relay:
-    """The parts that others look at."""
+    """An open relay: the parts that its server and tests look at."""
 
     config: RelayConfig
     application: web.Application
@@ -96,7 +96,7 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
 
 @dataclass(frozen=True, slots=True)
 class _Parts:
-    """What both kinds of relay are made of."""
+    """The parts of both kinds of relay: beside a homeserver, and a gateway only."""
 
     config: RelayConfig
     clock: Clock
@@ -108,7 +108,7 @@ class _Parts:
 
 
 def _serve(parts: _Parts, upstream: Upstream | None) -> web.Application:
-    """Every path of the relay. `upstream` is None where no homeserver is behind it."""
+    """The application with every path of the relay. `upstream` is None where no homeserver is behind it."""
     gateway = Gateway(parts.state.registry, parts.state, parts.outbox, parts.clock, client_of=parts.proxies.client_of)
     application = web.Application()
     application.add_routes(gateway.routes())
@@ -123,7 +123,7 @@ def _serve(parts: _Parts, upstream: Upstream | None) -> web.Application:
 
 
 def _take_desktops(parts: _Parts) -> Desktops:
-    """What desktops ask of a relay that is a gateway only."""
+    """The requests of desktops to a relay that is a gateway only."""
     return Desktops(
         UserTokens(parts.config.users, parts.proxies.client_of, parts.clock),
         parts.state,
@@ -135,7 +135,7 @@ def _take_desktops(parts: _Parts) -> Desktops:
 
 
 def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
-    """What stands between the homeserver and its clients."""
+    """The part of the relay that stands between the homeserver and its clients."""
     state, outbox, removal, now_ms = parts.state, parts.outbox, parts.removal, parts.clock.now_ms
     proxy = Proxy(upstream, parts.proxies)
     callers = Callers(upstream, parts.proxies.client_of, now_ms)
@@ -174,7 +174,7 @@ async def _not_found(request: web.Request) -> web.StreamResponse:
 
 
 async def run(config: RelayConfig, folder: Path, stop: asyncio.Event | None = None) -> int:
-    """Serves until stopped. The exit code. Raises UserError if it cannot begin."""
+    """Serves until stopped, and returns the exit code. Raises UserError if the relay cannot begin."""
     stop = stop or stop_on_signals()
     async with open_relay(config, folder) as relay:
         runner = runner_of(relay)
@@ -194,7 +194,7 @@ async def run(config: RelayConfig, folder: Path, stop: asyncio.Event | None = No
 
 
 def runner_of(relay: Relay, *, shutdown_timeout: float = GOODBYE_S) -> web.AppRunner:
-    """What serves it."""
+    """The server of an open relay, not yet listening."""
     return web.AppRunner(
         relay.application,
         # A client that goes away takes its long-poll at the homeserver with it.

@@ -79,11 +79,11 @@ class Desktops:
         ]
 
     async def add(self, request: web.Request) -> web.Response:
-        """POST /pushers. The same again is the same pushkey, unless its gateway rejected it meanwhile."""
+        """POST /pushers. Asked again, the answer has the same pushkey, unless its gateway has rejected the pusher."""
         return await self._answer(request, self._add)
 
     async def remove(self, request: web.Request) -> web.Response:
-        """DELETE /pushers/{pushkey}. What waits for it is dropped."""
+        """DELETE /pushers/{pushkey}. Pushes that wait for the pusher are dropped."""
         return await self._answer(request, self._remove)
 
     async def acknowledge(self, request: web.Request) -> web.Response:

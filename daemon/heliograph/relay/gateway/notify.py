@@ -71,7 +71,7 @@ class Gateway:
         return dict(self._requests)
 
     def routes(self) -> list[web.RouteDef]:
-        """What the application is to serve besides the proxy."""
+        """The routes of the push gateway."""
         return [web.post(NOTIFY_PATH, self.notify), web.get(NOTIFY_PATH, self.tell)]
 
     async def tell(self, request: web.Request) -> web.Response:
@@ -156,7 +156,7 @@ class Gateway:
         *,
         rejected: list[str] | None = None,
     ) -> web.Response:
-        """The answer to a request that is nobody's push, of which each address has so many only."""
+        """The answer to a request that is nobody's push. Each address may send a limited number of them."""
         wait_s = self._strays.take(self._client_of(request), self._clock.now_ms())
         if wait_s:
             headers = {"Retry-After": str(int(wait_s) + 1)}
@@ -185,7 +185,7 @@ class Gateway:
 
 
 async def _read_body(request: web.Request) -> bytes | None:
-    """None: it is too large. Raises TimeoutError."""
+    """The request's body; None if it is larger than LARGEST_BODY. Raises TimeoutError."""
     if (request.content_length or 0) > LARGEST_BODY:
         return None
     body = bytearray()

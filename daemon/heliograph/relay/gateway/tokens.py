@@ -1,4 +1,4 @@
-"""Access tokens of the configuration's users, at a relay that is a gateway only. The relay has their digests alone."""
+"""Access tokens of `[users]` at a relay that is a gateway only. The relay has their digests alone."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ class UserTokens:
         self._wrong = Allowance(WRONG_PER_SECOND, WRONG_AT_ONCE)
 
     def identify(self, request: web.Request) -> str | web.Response:
-        """The user that asks, or the refusal that is the answer."""
+        """The user who sends the request, or the refusal to answer it with."""
         authorization = authorization_of(request)
         if authorization is not None:
             token = authorization["Authorization"].removeprefix("Bearer ")

@@ -29,7 +29,7 @@ def due_ms(received_ms: int, hold_until_ms: int | None) -> int:
 
 
 def wait_ms(now_ms: int, due_ms: int, retry_ms: int) -> int:
-    """How long the first push of a queue has to wait still; 0: send it.
+    """For how many ms the first push of a queue still has to wait; 0: send it.
 
     `retry_ms` is when its gateway may be tried again.
     """

@@ -1,4 +1,4 @@
-"""What a push gateway's answer means for the push that it answers.
+"""A push gateway's answer, judged: the push is delivered, deferred or refused.
 
 Source: Push Gateway API, POST /_matrix/push/v1/notify. Synapse takes every 2xx with JSON for success, and no other.
 """
@@ -45,7 +45,7 @@ Outcome = Delivered | Deferred | Refused
 
 
 def judge(status: int, headers: Mapping[str, str], body: bytes, pushkey: str) -> Outcome:
-    """The outcome that an answer stands for. `pushkey` is the one that the push was for."""
+    """The outcome of an answer to a push for `pushkey`."""
     if 200 <= status < 300:
         return _judge_success(status, body, pushkey)
     if status in _TRANSIENT or status >= 500:

@@ -47,7 +47,7 @@ class Twin:
 
 @dataclass(frozen=True, slots=True)
 class DirectPusher:
-    """A pusher of kind `direct`. Only the relay knows it."""
+    """A pusher of kind `direct`, which only the relay knows."""
 
     user_id: str
     device_id: str

@@ -1,4 +1,4 @@
-"""Pushes on their way from the homeserver to push gateways, and what becomes of each."""
+"""Pushes on their way from the homeserver to push gateways, and the outcomes of each."""
 
 from __future__ import annotations
 
@@ -58,7 +58,7 @@ class Push:
 
 
 class Accepted(StrEnum):
-    """What became of a push at its arrival."""
+    """How a push was received."""
 
     QUEUED = "queued"
     REPEATED = "repeated"
@@ -96,7 +96,7 @@ class PushCounts:
 
 @dataclass(slots=True)
 class Changes:
-    """What a transaction did: outcomes by name, and the queues that changed."""
+    """The outcomes that a transaction gave to pushes, and the queues it changed."""
 
     outcomes: Counter[str] = field(default_factory=Counter)
     queues: set[str] = field(default_factory=set)
@@ -120,7 +120,7 @@ class Attempt:
 
 @dataclass(frozen=True, slots=True)
 class Committed(Generic[T]):
-    """A transaction on the queue: what the caller asked for, and what the transaction changed."""
+    """A transaction on the queue, with its answer to the caller and its changes."""
 
     result: T
     changes: Changes

@@ -38,7 +38,7 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """Nobody the homeserver would vouch for. `answer` is what it said, None if it was not asked."""
+    """A sender whom the homeserver does not know. `answer` is the homeserver's, None if it was not asked."""
 
     answer: Answer | None = None
     is_limited: bool = False
@@ -103,7 +103,7 @@ class Callers:
 
 
 def authorization_of(request: web.Request) -> dict[str, str] | None:
-    """The access token as a header, from wherever the request has it."""
+    """The access token as a header, taken from the request's header or query. None: there is none."""
     header = request.headers.get("Authorization")
     if header is not None:
         return {"Authorization": header} if header.startswith("Bearer ") else None
@@ -112,7 +112,7 @@ def authorization_of(request: web.Request) -> dict[str, str] | None:
 
 
 def fingerprint(authorization: Mapping[str, str]) -> bytes:
-    """What is kept of an access token: enough to know it again."""
+    """A hash of an access token, by which the token is known again without being kept."""
     return hashlib.sha256(authorization["Authorization"].encode(errors="surrogatepass")).digest()
 
 

@@ -1,4 +1,4 @@
-"""How much one address may ask of the relay before it has to wait."""
+"""Limits on how much one address may ask of the relay."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ class Allowance:
         self._buckets: OrderedDict[str, _Bucket] = OrderedDict()
 
     def take(self, address: str | None, now_ms: int, cost: float = 1.0) -> float:
-        """0 if it may; else the seconds that it has to wait before it may. None: a connection without address."""
+        """0 if the address may ask now, else the seconds until it may. `address` None: a connection without one."""
         bucket = self._refill(group_of(address or ""), now_ms)
         if bucket.tokens < cost:
             return max((cost - bucket.tokens) / self._per_second, 0.001)
@@ -48,7 +48,7 @@ class Allowance:
 
 
 def group_of(address: str) -> str:
-    """What counts as one address: of IPv6, the network that one customer has."""
+    """The name by which addresses are counted: of IPv6 the /64 network, which one customer has."""
     try:
         parsed = ipaddress.ip_address(address.partition("%")[0])
     except ValueError:

@@ -43,7 +43,7 @@ class Proxies:
         return parsed is not None and any(parsed in network for network in self.networks)
 
     def client_of(self, request: web.BaseRequest) -> str:
-        """The address that asks: the last one that no trusted proxy has."""
+        """The client's address: the last one of its way here that is no trusted proxy's."""
         hops = [hop.strip() for line in request.headers.getall("X-Forwarded-For", []) for hop in line.split(",")]
         address = request.remote or ""
         while hops and self.are_trusted(address) and _address(hops[-1]) is not None:
@@ -84,7 +84,7 @@ class Proxy:
         return await self._upstream.open(request.method, target, self.headers(request, leave_out))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
-        """The homeserver's answer, as it comes."""
+        """Passes the request on, and the homeserver's answer back as it comes."""
         return await self.forward(request)
 
     async def forward(

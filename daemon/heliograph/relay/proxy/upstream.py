@@ -1,4 +1,4 @@
-"""The homeserver behind the relay: one HTTP session for what passes and for what the relay asks itself."""
+"""The homeserver behind the relay: one HTTP session for requests that pass and for the relay's own."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Answer(msgspec.Struct, frozen=True):
         return 200 <= self.status < 300
 
     def json(self) -> dict[str, Any]:
-        """Empty if it is no JSON object."""
+        """The body as a JSON object; empty if it is none."""
         try:
             value = msgspec.json.decode(self.body)
         except (msgspec.MsgspecError, ValueError, RecursionError):

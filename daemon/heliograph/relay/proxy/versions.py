@@ -1,4 +1,4 @@
-"""GET /versions: what the homeserver can do, and what the relay adds."""
+"""GET /versions: the homeserver's features, and those that the relay adds."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ class Versions:
 
 
 def with_ours(body: bytes) -> bytes | None:
-    """None: it is not what GET /versions answers."""
+    """The body of GET /versions with the relay's features added; None if it is no such body."""
     try:
         told: Any = msgspec.json.decode(body)
     except (msgspec.MsgspecError, ValueError, RecursionError):

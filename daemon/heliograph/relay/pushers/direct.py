@@ -22,7 +22,7 @@ MAX_DIRECT = 50
 
 
 class DirectPushers:
-    """`set` and `remove` one. Both raise NotAnswered and StorageError."""
+    """Each method raises NotAnswered and StorageError."""
 
     def __init__(
         self,
@@ -63,7 +63,7 @@ class DirectPushers:
             log.info("%s has a direct pusher on device %s", user_id, wanted.device_id)
 
     async def remove(self, pusher: DirectPusher, authorization: Authorization) -> None:
-        """Takes it out of the relay, and its waker from the homeserver."""
+        """Removes a direct pusher from the relay, and its waker from the homeserver."""
         waker = self._state.registry.twin(pusher.waker) if pusher.waker is not None else None
         await self._removal.drop([] if waker is None else [waker], [pusher])
         if waker is not None:
@@ -84,14 +84,14 @@ class DirectPushers:
         return wanted
 
     async def _clear_name(self, user_id: str, key: tuple[str, str], authorization: Authorization) -> list[Json]:
-        """Removes the http pusher of this name, which a direct one replaces. The homeserver's other pushers."""
+        """Removes the http pusher of this name, which a direct one replaces. Returns the user's others, as listed."""
         listed = await self._twins.listed(authorization) or []
         if self._state.registry.twin_for(user_id, *key) or any(key_of(entry) == key for entry in listed):
             await self._twins.remove_named(user_id, key, authorization)
         return [entry for entry in listed if key_of(entry) != key]
 
     async def _begin_device(self, user_id: str, device_id: str, authorization: Authorization) -> None:
-        """From now on the device is notified. What GET /notifications lists by now was there before its interest."""
+        """From now on the device is notified. Events that GET /notifications lists by now are from before."""
         entries = await self._listing.newest(authorization)
         since_ts = max((entry.ts for entry in entries), default=0) if entries is not None else self._now_ms()
         known = [Carried(entry.event_id, entry.room_id, entry.ts) for entry in entries or ()]

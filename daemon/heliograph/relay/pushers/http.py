@@ -27,7 +27,7 @@ class HttpPushers:
         self._removal = removal
 
     async def set(self, caller: Caller, key: tuple[str, str], body: Json, authorization: Authorization) -> Answer:
-        """Of kind http: its twin is set, if the relay may send to its gateway."""
+        """Sets a pusher of kind http: by a twin, if the relay may send to its gateway."""
         url = gateway_url_in(body)
         if url is None:
             return await self.set_upstream(caller.user_id, key, body, authorization)
@@ -57,7 +57,7 @@ class HttpPushers:
     async def set_upstream(
         self, user_id: str, key: tuple[str, str], body: Json, authorization: Authorization
     ) -> Answer:
-        """Of any kind that the homeserver alone serves. It may take the name of a pusher of ours."""
+        """Sets a pusher that the homeserver alone serves. It may take the name of one of the relay's."""
         answer = await self._twins.set(body, authorization)
         if not answer.is_good:
             return answer
@@ -72,7 +72,7 @@ class HttpPushers:
         return answer
 
     async def remove(self, user_id: str, key: tuple[str, str], authorization: Authorization) -> Answer:
-        """Of kind null: whatever has this name is removed."""
+        """Removes the pusher of this name, of whatever kind."""
         direct = self._registry.direct_for(user_id, *key)
         if direct is not None:
             await self._direct.remove(direct, authorization)
@@ -81,7 +81,7 @@ class HttpPushers:
         return Answer(200, b"{}")
 
     async def _still_listed(self, twin: Twin | None, listed: list[Json]) -> Twin | None:
-        """The same; None if the homeserver has forgotten the twin, which is forgotten here, too."""
+        """The twin itself; None if the homeserver has forgotten the twin, which is forgotten here, too."""
         if twin is None or any(self._twins.in_list(twin.user_id, entry) == twin for entry in listed):
             return twin
         await self._removal.drop([twin])

@@ -17,7 +17,7 @@ class PusherRemoval:
         self._queue = queue
 
     async def drop(self, twins: Collection[Twin] = (), direct: Collection[DirectPusher] = ()) -> None:
-        """Forgets these pushers: what waits for a twin is not sent, a device without another direct pusher is ended."""
+        """Forgets these pushers. Pushes of a twin are not sent; a device is ended if it has no other direct pusher."""
         if not twins and not direct:
             return
         registry = self._state.registry

@@ -50,7 +50,7 @@ class UpstreamTwins:
         return await self._upstream.ask("GET", target, authorization)
 
     def in_list(self, user_id: str, entry: Json) -> Twin | None:
-        """The user's twin that an entry of such a list is."""
+        """The user's twin behind an entry of the homeserver's list; None if the entry is no twin."""
         twin = self._registry.twin_of(entry)
         return twin if twin is not None and twin.user_id == user_id else None
 
@@ -63,11 +63,11 @@ class UpstreamTwins:
         return await self._upstream.ask("POST", _SET, authorization, body)
 
     async def remove(self, app_id: str, pushkey: str, authorization: Authorization) -> Answer:
-        """By the name that it has at the homeserver."""
+        """Removes a pusher by the app id and pushkey that it has at the homeserver."""
         return await self.set(removal(app_id, pushkey), authorization)
 
     async def remove_named(self, user_id: str, key: tuple[str, str], authorization: Authorization) -> Answer:
-        """The user's http pusher of this app id and pushkey, be it a twin or not."""
+        """Removes the user's http pusher of this app id and pushkey, be it a twin or not."""
         twin = self._registry.twin_for(user_id, *key)
         pushkey = key[1] if twin is None else twin.upstream_pushkey
         answer = await self.remove(key[0], pushkey, authorization)
@@ -165,6 +165,6 @@ def hidden_pushkey() -> str:
 
 
 def entries_in(answer: Answer) -> list[Json] | None:
-    """Of an answer to GET /pushers; None: that is no list of pushers."""
+    """The pushers in an answer to GET /pushers; None if the answer has no list of pushers."""
     entries = answer.json().get("pushers") if answer.status == 200 else None
     return [entry for entry in entries if isinstance(entry, dict)] if isinstance(entries, list) else None

@@ -65,9 +65,11 @@ class Commits:
         return await self._store.count(self._clock.now_ms())
 
     async def follow(self, transaction: Coroutine[Any, Any, Committed[T]]) -> T:
-        """One change of the store. Its consequences follow even if the caller, who may be a request, is gone by then:
-        the transaction is not undone by that, and its push must go out.
-        Test: test_a_homeserver_that_hangs_up_takes_nothing_back."""
+        """Commits one change of the store.
+
+        Its consequences follow even if the caller, who may be a request, is gone by then: the transaction is not undone
+        by that, and its push must go out. Test: test_a_homeserver_that_hangs_up_takes_nothing_back.
+        """
         commit = start(self._follow(transaction), name="commit")
         self._pending.add(commit)
         commit.add_done_callback(self._note_committed)
@@ -94,5 +96,8 @@ class Commits:
 
 
 def label(hidden_pushkey: str) -> str:
-    """What logs call a pusher: its pushkey lets anyone push."""
+    """The name of a pusher in logs, since its pushkey lets anyone push.
+
+    Test: test_what_identifies_a_pusher_is_in_no_log.
+    """
     return hashlib.sha256(hidden_pushkey.encode()).hexdigest()[:8]

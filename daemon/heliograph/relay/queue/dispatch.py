@@ -1,4 +1,4 @@
-"""Sends what is due: in order for each pusher, with back-off, so many at once. A push under way is one task."""
+"""Sends pushes that are due: in order for each pusher, with back-off, a bounded number at once, each a task."""
 
 from __future__ import annotations
 
@@ -99,7 +99,7 @@ class Dispatch:
                 task.add_done_callback(self._note_done)
 
     async def _work(self, key: str) -> None:
-        """One look at one queue."""
+        """Looks at one queue once: sends its first push if that is due."""
         due_ms: int | None = self._now() + FIRST_DELAY_MS
         try:
             due_ms = await self._send_next(key)
@@ -139,7 +139,11 @@ class Dispatch:
         return await self._note(key, step, outcome)
 
     async def _note(self, key: str, attempt: Attempt, outcome: Outcome) -> int | None:
-        """Until it is on disk, nothing more is sent from this queue: the same push would go out again and again."""
+        """Keeps the outcome of an attempt, however long the disk takes.
+
+        Until it is on disk, nothing more is sent from this queue: the same push would go out again and again.
+        Test: test_a_push_whose_outcome_cannot_be_kept_is_not_sent_again_and_again.
+        """
         while True:
             try:
                 return await self._commits.follow(self._store.finish(key, attempt, outcome, self._now()))

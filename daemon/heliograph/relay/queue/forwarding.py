@@ -76,7 +76,7 @@ def _session(resolver: CheckedResolver) -> aiohttp.ClientSession:
 
 
 async def _read(response: aiohttp.ClientResponse) -> bytes | None:
-    """None: it goes on beyond what a gateway has to say."""
+    """The answer's body; None if it is larger than LARGEST_ANSWER."""
     answer = bytearray()
     async for chunk in response.content.iter_chunked(16 * 1024):
         answer += chunk

@@ -51,13 +51,13 @@ class Outbox:
 
     @classmethod
     async def open(cls, store: PushStore, pushers: PusherLookup, sender: Sender, clock: Clock, **bounds: int) -> Outbox:
-        """The outbox with what waited when the relay last ended. Raises StorageError."""
+        """The outbox with the pushes that waited when the relay last ended. Raises StorageError."""
         outbox = cls(store, pushers, sender, clock, **bounds)
         await outbox._commits.load()
         return outbox
 
     async def take(self, push: Push) -> Accepted:
-        """A push came from the homeserver. A repeated one is known by its event id."""
+        """Takes a push of the homeserver. A repeated one is known by its event id."""
         if push.hidden_pushkey in self._commits.rejected:
             return Accepted.REJECTED
         twin = self._pushers.twin(push.hidden_pushkey)
@@ -86,7 +86,7 @@ class Outbox:
         )
 
     async def cancel_events(self, user_id: str | None, room_id: str, event_ids: Collection[str], why: Why) -> None:
-        """None: for every user. Only events of that room."""
+        """Takes back pushes of these events, only of that room. `user_id` None: for every user."""
         await self._commits.follow(
             self._store.cancel_events(user_id, room_id, tuple(event_ids), why, self._clock.now_ms())
         )
@@ -99,11 +99,11 @@ class Outbox:
         await self._commits.follow(self._store.cancel_room(user_id, room_id, why, self._clock.now_ms()))
 
     async def cancel_all(self, user_id: str, why: Why) -> None:
-        """Every push of the user that tells of an event."""
+        """Takes back every push of the user that tells of an event."""
         await self._commits.follow(self._store.cancel_all(user_id, why, self._clock.now_ms()))
 
     async def forget(self, hidden_pushkey: str) -> None:
-        """The pusher is gone: its pushes, too, and that it was rejected."""
+        """Forgets a pusher that is gone, with its pushes and its gateway's rejection."""
         await self._commits.follow(self._store.forget(hidden_pushkey, self._clock.now_ms()))
         self._commits.rejected.discard(hidden_pushkey)
 

@@ -1,4 +1,4 @@
-"""Which queues have something to do, and when: a heap of times, and who is at work. Nothing is kept of idle queues."""
+"""The times at which queues want to be looked at, and the queues at work. Nothing is kept of idle queues."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ class Schedule:
         return len(self._due) + len(self._at_work) + len(self._waiting)
 
     def ask(self, key: str, due_ms: int) -> None:
-        """Look at `key` at that time, or earlier if it was asked for earlier."""
+        """Looks at `key` at that time, or earlier if that was asked for before."""
         if key in self._at_work:
             self._again[key] = min(due_ms, self._again.get(key, due_ms))
         elif key not in self._waiting and due_ms < self._due.get(key, due_ms + 1):
@@ -57,7 +57,7 @@ class Schedule:
         return key
 
     def start(self, key: str, host: str) -> bool:
-        """Whether `key` may work with `host` now. If not, it is looked at when another one has finished there."""
+        """Whether `key` may work with `host` now. If not, it is looked at when another key has finished there."""
         if self._busy_hosts.get(host, 0) >= self._most_per_host:
             self._in_line.setdefault(host, deque()).append(key)
             self._waiting.add(key)

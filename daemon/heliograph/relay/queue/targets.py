@@ -34,12 +34,12 @@ _NOT_PUBLIC: tuple[Network, ...] = (
 
 
 class Forbidden(OSError):
-    """The target may not be asked. An OSError, so that connectors pass it on as a failed connection."""
+    """The gateway may not be asked. An OSError, so that connectors pass it on as a failed connection."""
 
 
 @dataclass(frozen=True, slots=True)
 class TargetPolicy:
-    """What the configuration allows besides https to public addresses."""
+    """The gateways that the configuration allows besides https to public addresses."""
 
     allowed: tuple[Network, ...] = ()
     """Private networks that gateways may be in."""

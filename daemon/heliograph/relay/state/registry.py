@@ -107,7 +107,7 @@ class Registry:
         self._remember_direct(pusher)
 
     async def drop(self, twins: Collection[Twin] = (), direct: Collection[DirectPusher] = ()) -> None:
-        """Those that are not there are passed over."""
+        """Forgets these pushers; a missing one is passed over."""
         await self._store.delete(twins, direct)
         for twin in twins:
             self._twins.pop(twin.hidden_pushkey, None)

@@ -1,4 +1,4 @@
-"""All that the relay knows of devices: their pushers, what was carried to them, and their connections."""
+"""The relay's state: pushers, notifications carried to devices, and the devices' connections."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ class State:
 
     @classmethod
     async def load(cls, store: Store, now_ms: Callable[[], int]) -> State:
-        """What the database has; no device is connected. Raises StorageError."""
+        """The state that the database has, with no device connected. Raises StorageError."""
         return cls(
             await Registry.load(store.pushers),
             await CarriedNotifications.load(store.carried),
@@ -69,7 +69,7 @@ class State:
         self.connections.forget(key)
 
     async def acknowledge(self, key: Key, since: str, event_ids: Collection[str]) -> None:
-        """The device has `event_ids`, which are what `carried.acknowledged_by` tells of the token `since`."""
+        """The device has `event_ids`, which `carried.acknowledged_by` tells of the token `since`."""
         await self.carried.acknowledge(key, since)
         self.connections.connection(key).settle(event_ids)
         self.connections.counts["acknowledged"] += len(event_ids)

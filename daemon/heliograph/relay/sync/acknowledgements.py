@@ -1,4 +1,4 @@
-"""The direct device that asks for /sync, and the events that it acknowledges by asking."""
+"""Acknowledgements: the `since` of a direct device's /sync names the response whose notifications arrived."""
 
 from __future__ import annotations
 
@@ -28,9 +28,9 @@ class SyncAcknowledgements:
         self._queue = queue
 
     async def take(self, request: web.Request, since: str) -> Key | None:
-        """The direct device that asks, whose acknowledgement is on disk. None: no such device asks.
+        """Keeps the acknowledgement of the direct device that sends the request, and returns the device.
 
-        Raises NotAnswered.
+        None: no device with a direct pusher sends it. Raises NotAnswered.
         """
         if not self._state.registry.has_direct:
             return None

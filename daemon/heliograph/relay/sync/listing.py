@@ -1,4 +1,4 @@
-"""GET /notifications, asked with the token of the request that is being answered."""
+"""GET /notifications, asked with the access token of the /sync that is being answered."""
 
 from __future__ import annotations
 

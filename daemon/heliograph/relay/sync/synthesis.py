@@ -78,7 +78,7 @@ def actions_of(pushed: Json) -> list[Any]:
 
 
 def _from_push(pushed: Json, event_id: str) -> dict[str, Any] | None:
-    """An invite cannot be fetched; a full push says enough of it."""
+    """The event as a push tells it, for an invite, which cannot be fetched. None: the push tells too little."""
     if not isinstance(pushed.get("type"), str) or not isinstance(pushed.get("sender"), str):
         return None
     event: dict[str, Any] = {"event_id": event_id, "type": pushed["type"], "sender": pushed["sender"]}

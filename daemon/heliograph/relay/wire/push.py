@@ -72,7 +72,7 @@ def read(body: bytes) -> Arrived:
 
 
 def pack(notification: Json, device: Json) -> str:
-    """What is to be kept of a push for one device. The rest of the device is the twin's."""
+    """The part of a push for one device that is kept, as JSON. The rest of the device is the twin's."""
     kept = {name: device[name] for name in _OF_DEVICE if name in device}
     return json.dumps({"notification": notification, "device": kept}, separators=(",", ":"))
 

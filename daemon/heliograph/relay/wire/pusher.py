@@ -1,4 +1,4 @@
-"""The wire forms of pushers: what POST /pushers/set asks for, what GET /pushers shows, what the homeserver gets."""
+"""Pushers in bodies: of POST /pushers/set from clients and to the homeserver, and of GET /pushers."""
 
 from __future__ import annotations
 
@@ -43,7 +43,7 @@ def key_of(body: Json) -> tuple[str, str] | None:
 
 
 def enabled_in(body: Json) -> bool | None:
-    """MSC3881; None if the body says nothing of it."""
+    """Whether the pusher is on (MSC3881); None if the body does not say."""
     for name in ("enabled", f"{_TOGGLE}enabled"):
         value = body.get(name)
         if isinstance(value, bool):

@@ -47,7 +47,7 @@ def cancel_events(
     now_ms: int,
     changes: Changes,
 ) -> None:
-    """None: for every user."""
+    """Takes back pushes of these events, only of that room. `user_id` None: for every user."""
     for event_id in event_ids:
         _remember(db, user_id or EVERYONE, event_id, why, "", room_id, now_ms)
         condition = "event_id = ? AND room_id = ? AND user_id = coalesce(?, user_id)"
@@ -104,17 +104,17 @@ def cancel_room(db: sqlite3.Connection, user_id: str, room_id: str, why: str, ch
 
 
 def cancel_all(db: sqlite3.Connection, user_id: str, why: str, changes: Changes) -> None:
-    """Clearing pushes stay: what the phone shows has to go all the same."""
+    """Takes back the user's pushes of events. Clearing pushes stay: what the phone shows has to go all the same."""
     settle(db, "user_id = ? AND event_id IS NOT NULL", (user_id,), why, changes)
 
 
 def cancel_queue(db: sqlite3.Connection, hidden_pushkey: str, why: str, changes: Changes) -> None:
-    """Everything that waits for this pusher."""
+    """Takes back everything that waits for this pusher."""
     settle(db, "hidden_pushkey = ?", (hidden_pushkey,), why, changes)
 
 
 def forget(db: sqlite3.Connection, hidden_pushkey: str, changes: Changes) -> None:
-    """A pusher is gone with all that was known of it."""
+    """Forgets a pusher with all that was known of it."""
     settle(db, "hidden_pushkey = ?", (hidden_pushkey,), Why.REMOVED, changes)
     db.execute("DELETE FROM pushes WHERE hidden_pushkey = ?", (hidden_pushkey,))
     db.execute("DELETE FROM phones WHERE hidden_pushkey = ?", (hidden_pushkey,))

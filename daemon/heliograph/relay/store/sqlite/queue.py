@@ -30,7 +30,7 @@ _HEAD = (
 
 
 def settle(db: sqlite3.Connection, condition: str, parameters: Sequence[object], why: str, changes: Changes) -> None:
-    """Gives the waiting pushes that the condition is true of an outcome."""
+    """Gives an outcome to the waiting pushes for which the SQL condition holds."""
     rows = db.execute(
         f"UPDATE pushes SET outcome = ?, payload = NULL WHERE outcome IS NULL AND {condition} RETURNING hidden_pushkey",  # noqa: S608
         (why, *parameters),
@@ -159,7 +159,7 @@ def _refuse(db: sqlite3.Connection, hidden_pushkey: str, attempt: Attempt, now_m
 
 
 def next_due(db: sqlite3.Connection, hidden_pushkey: str, now_ms: int) -> int | None:
-    """When (ms) a queue wants to be looked at; None: nothing waits in it."""
+    """When (ms) a queue wants to be looked at; None: the queue is empty."""
     head = db.execute(
         "SELECT due_ms, retry_ms FROM pushes JOIN phones USING (hidden_pushkey)"
         " WHERE hidden_pushkey = ? AND outcome IS NULL ORDER BY position LIMIT 1",
@@ -207,7 +207,7 @@ def count(db: sqlite3.Connection, now_ms: int) -> Waiting:
 
 
 def prune(db: sqlite3.Connection, now_ms: int) -> None:
-    """Forgets what is settled for two days."""
+    """Forgets pushes and events that are settled for two days."""
     oldest_ms = now_ms - REMEMBERED_MS
     db.execute("DELETE FROM pushes WHERE received_ms < ? AND outcome IS NOT NULL", (oldest_ms,))
     db.execute("DELETE FROM settled WHERE settled_ms < ?", (oldest_ms,))

@@ -1,4 +1,9 @@
-"""Which delivery of several it is that cannot be shown for a fault of ours, so that it alone is given up."""
+"""Finds the one delivery among several that cannot be shown because of a fault of ours, so that it alone is given up.
+
+Deliveries that failed together are tried in halves, until a single one fails alone: it is tried three times in all, in
+the end without the other messages that its popup quotes.
+Test: test_of_any_number_those_that_fail_are_given_up_and_no_other.
+"""
 
 from __future__ import annotations
 
@@ -23,7 +28,7 @@ class _Suspect:
 
 
 class Suspects:
-    """Those of one account. What failed together is tried in halves, until what fails is a single delivery."""
+    """The deliveries of one account that failed, alone or together with others."""
 
     def __init__(self) -> None:
         self._suspects: dict[str, _Suspect] = {}
@@ -56,7 +61,8 @@ class Suspects:
         return pending[: max(1, first.shown_with // 2)]
 
     def note_fault(self, pending: Sequence[Delivery]) -> bool:
-        """These could not be shown together. Whether to give up: it is one alone, and was tried often enough."""
+        """These could not be shown together. Returns whether to give up: there is only one, and it was tried often
+        enough."""
         if len(pending) == 1:
             suspect = self._suspects.setdefault(pending[0].event_id, _Suspect(1))
             suspect.faults += 1
@@ -70,7 +76,7 @@ class Suspects:
         return False
 
     def note_popup_fault(self, key: str) -> bool:
-        """A popup with nothing new in it could not be changed or closed. Whether to leave it as it is for good."""
+        """A popup with nothing new in it could not be changed or closed. Returns whether to leave it as it is."""
         self._popups[key] = self._popups.get(key, 0) + 1
         is_enough = self._popups[key] >= TRIES
         if is_enough:

@@ -1,7 +1,9 @@
 """Opens a room in the user's Matrix client.
 
-The daemon may be sandboxed by its unit, and what it starts inherits the sandbox, which Electron does not survive.
-So clients are started by the user's service manager, and only where there is none as children of our own.
+The daemon may be sandboxed by its unit. Whatever it starts inherits that sandbox, cannot write to the home folder, and
+does not run at all if it is made with Electron. So clients are started by the user's service manager (systemd-run), and
+only where there is none as children of the daemon.
+Test: test_the_client_runs_outside_our_sandbox_and_outlives_xdg_open.
 """
 
 from __future__ import annotations

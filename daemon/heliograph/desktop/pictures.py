@@ -1,4 +1,7 @@
-"""Pictures of people and rooms, fetched when they are first needed and kept in memory only."""
+"""Fetches pictures of people and rooms when they are first needed, and keeps the latest in memory only.
+
+Test: test_only_so_many_are_kept_and_the_latest_used_stay.
+"""
 
 from __future__ import annotations
 
@@ -22,10 +25,12 @@ log = logging.getLogger(__name__)
 SIDE = 96
 """Pixels: what fits every server's popups, on sharp screens too. 36 KB each."""
 PATIENCE_S = 0.5
-"""A popup without its picture rings now; the picture is there the next time."""
+"""A popup waits no longer for its picture, and is not shown again for one that comes late: the next popup has it.
+Test: test_a_slow_one_is_not_waited_for_but_there_the_next_time."""
 KEPT = 48
+"""Pictures in memory; the least recently used are forgotten."""
 UNDER_WAY = 16
-"""More are not begun: their popups go without."""
+"""Pictures fetched at once; the popups of all others go without."""
 FAILURE_KEPT_MS = 600_000
 """How long what could not be had is not asked for again."""
 

@@ -1,4 +1,5 @@
-"""Notifications through plyer, where there is no session bus: text only, no ids, no closing, no clicks.
+"""Notifications through plyer, where there is no session bus: text only, no ids, no closing, no clicks. So plyer comes
+last before the terminal. Test: test_it_can_take_nothing_back.
 
 What was measured on plyer 2.1.0: it hands the title to notify-send as a bare argument, so "--wait" blocks for ever and
 "--hint=..." is obeyed; an empty title shows nothing; where a folder /app exists (any container's) it pastes the

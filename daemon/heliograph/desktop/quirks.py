@@ -1,18 +1,18 @@
-"""What notification servers do besides what the specification says, and what we do about it.
+"""Lists what single notification servers do besides what the specification says, and where that is handled.
 
-All of it is handled in this package, and for every server alike where that does no harm to the others:
+Everything is handled in this package, and for every server alike where that does no harm to the others:
 
-- dunst, mako: a popup that was acted upon stays. It is closed by us (`delivery_loop`), whoever shows it.
+- dunst, mako: a popup that was acted upon stays. We close it (`loops.delivery.signals`), whoever shows it.
 - GNOME Shell: every signal comes twice, and those of other programs come, too. swaync: NotificationClosed comes twice,
   with two reasons. Each thing that happened is told once (`echoes`), and unknown ids mean nothing.
-- dunst, Plasma, xfce4-notifyd, lxqt take over any id they are given. None of an earlier life is ever given (`server`).
+- dunst, Plasma, xfce4-notifyd, lxqt take over any id they are given. None of an earlier life is given (`server_watch`).
 - GNOME Shell, notification-daemon refuse to close what is closed; Plasma, swaync tell again that it is (`freedesktop`).
 - Plasma refuses the same notification within a second (`failures`).
-- swaync closes before it tells what was typed: what a popup was about is remembered for a while (`delivery_loop`).
+- swaync closes before it tells what was typed: `loops.delivery.signals` remembers for a while what a popup was about.
 - GNOME Shell shows three buttons and no more, none of them for the click itself (`core.popups.actions`).
 - Markup, lengths and addresses of files: see `rendering`.
 
-Only what would harm others is told apart by the server's name, here.
+Only what would harm others depends on the server's name, and stands in this module.
 """
 
 from __future__ import annotations

@@ -1,7 +1,8 @@
-"""What is heard with a notification, and from whom: the notification server, or a player that we start. Never both.
+"""Decides which sound a notification has, and who plays it: the notification server, or a player that we start.
 
 Few servers play sounds (GNOME Shell and MATE say that they do, Plasma, dunst, mako and Xfce do not), and none says
-whether it found the sound. So a server that does not claim to gets "suppress-sound", and we play.
+whether it found the sound. So a server that does not claim to gets "suppress-sound", and we play. Never both do.
+Tests: test_where_the_server_plays_we_do_not, test_where_we_play_the_server_is_told_not_to.
 Source: Desktop Notifications Specification 1.3, "Sounds"; freedesktop.org's Sound Naming Specification.
 """
 

@@ -1,4 +1,10 @@
-"""Does what the user wants done by a popup's button, one account's. What fails says so and keeps what was typed."""
+"""Does what the user wants done by a popup's button, room by room in order. A failure becomes a notice, with what was
+typed in it.
+
+The delivery loop closes the popup and hands the request over. Until it is done, the message is only dismissed, and
+counts as unread. Tests: test_replies_to_a_room_arrive_in_the_order_they_were_typed,
+test_a_failure_is_told_in_words_and_leaves_it_unread.
+"""
 
 from __future__ import annotations
 
@@ -44,7 +50,7 @@ class Reply(Protocol):
 
 
 class ActionRunner:
-    """`mute` mutes a room for that long, or for ever; it raises ServerError and StorageError."""
+    """One account's. `mute` mutes a room for that long, or for ever; it raises ServerError and StorageError."""
 
     def __init__(
         self,
@@ -73,7 +79,7 @@ class ActionRunner:
         """By room: what could not be marked as read. One notice is about all of it."""
 
     def take(self, request: ActionRequest) -> None:
-        """Has it done, and says so if that does not work. Returns at once."""
+        """Starts doing the request, and returns at once. If it fails, the user is asked what to do."""
         if request.kind is ActionKind.MUTE and request.span is None:
             self._questions.ask(
                 f"mute {request.room_id}",
@@ -91,7 +97,7 @@ class ActionRunner:
         task.add_done_callback(self._tasks.discard)
 
     async def do(self, request: ActionRequest) -> None:
-        """Returns when it is done. Raises UserError if it is not."""
+        """Returns when the request is done. Raises UserError if it failed."""
         turn = self._turns.setdefault(request.room_id, asyncio.Lock())
         async with turn:
             try:
@@ -101,7 +107,7 @@ class ActionRunner:
         log.info("Done in %s: %s", request.room_id, request.kind.value)
 
     async def finish(self, seconds: float) -> None:
-        """What is under way gets that long, then it is given up."""
+        """Returns when nothing is under way; after so many seconds the rest is given up."""
         if self._tasks:
             await asyncio.wait(self._tasks, timeout=seconds)
         for task in tuple(self._tasks):
@@ -113,7 +119,7 @@ class ActionRunner:
         except UserError as error:
             self._tell_failure(request, error)
         except Exception:
-            log.exception("Unexpected fault")
+            log.exception("Unexpected fault in %s", request.kind.value)
             self._tell_failure(request, UserError("An unexpected fault, see the log.", "Try again."))
 
     async def _do(self, request: ActionRequest) -> None:

@@ -37,13 +37,14 @@ class MuteLoop:
         self._failures = 0
 
     async def mute(self, room_id: RoomId, span: MuteSpan) -> None:
-        """Raises ServerError and StorageError."""
+        """Mutes the room for that long, or changes for how long it is mute. Raises ServerError and StorageError."""
         async with self._changing:
             rules = await self._rooms.push_rules()
             running = {each.room_id: each for each in await self._ledger.mutes()}.get(room_id)
             until_ms = self._clock() + SPAN_MS[span] if span in SPAN_MS else None
             changes, mute = begin_mute(rules, room_id, until_ms, running)
-            # First what ends it: a room must not stay mute for ever because we were killed in between.
+            # The end of the mute is on disk before its push rule is made: killed in between, a room is mute for too
+            # short, never for ever. Test: test_nothing_is_changed_before_its_end_is_on_disk.
             if mute is not None:
                 await self._ledger.keep_mute(mute)
             try:
@@ -57,7 +58,7 @@ class MuteLoop:
         self._woken.set()
 
     def look(self) -> None:
-        """The clock may show another time than expected: the machine slept."""
+        """Looks what is over: the machine slept, so the clock may show another time than expected."""
         self._woken.set()
 
     async def run(self) -> None:
@@ -82,7 +83,11 @@ class MuteLoop:
                 pass
 
     async def _end_what_is_over(self) -> float | None:
-        """Seconds until there is something to do again; None: nothing is mute for a time."""
+        """Ends the mutes whose time is over, by removing each rule if it still is what we made. Returns the seconds
+        until there is something to do again; None: nothing is mute for a time.
+
+        Test: test_a_room_that_the_user_let_ring_again_is_left_alone.
+        """
         fault: Exception | None = None
         async with self._changing:
             for mute in await self._ledger.mutes():

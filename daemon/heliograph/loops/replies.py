@@ -37,9 +37,10 @@ class ReplySender:
         self._make_id = make_id
 
     async def reply(self, room_id: RoomId, text: str, transaction_id: str = "") -> str:
-        """Answers the newest unread message of the room, if there is one. The id of the event that was sent: once,
-        however often it is tried with the same transaction.
+        """Answers the newest unread message of the room, if there is one; returns the id of the event that was sent.
 
+        Tried again with the same transaction id, the homeserver sends it once, whichever answer was lost.
+        Test: test_a_failed_reply_says_so_and_keeps_what_was_typed_and_is_sent_once_in_the_end.
         Raises UserError if it was not sent, or cannot be sent safely.
         """
         if not text.strip():

@@ -2,6 +2,9 @@
 
 Such a row is the work of a fault of ours or of the disk. It is kept as text for as long as the history. A row on which
 others depend (the account's, a room's) is mended instead: what cannot be read of it counts as unknown from then on.
+
+Rows are looked through at the start and when reading one fails. Types are checked, since SQLite's columns take any.
+Test: test_garbage_is_set_aside_at_the_start_and_said.
 """
 
 from __future__ import annotations

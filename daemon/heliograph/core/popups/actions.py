@@ -92,7 +92,8 @@ class ActionRequest:
 
 
 def actions_for(contents: Sequence[Content], *, is_summary: bool) -> tuple[Action, ...]:
-    """The buttons of a popup that says this, in order. GNOME shows the first three only."""
+    """The buttons of a popup that says this, in order: three at most, since GNOME shows no more. So for how long a room
+    shall be mute is a question of its own. Test: test_no_popup_has_more_buttons_than_gnome_shows."""
     if is_summary:
         return (_MARK_ALL_READ,)
     match contents[-1].category:

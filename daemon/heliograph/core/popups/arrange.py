@@ -1,6 +1,10 @@
-"""Which popups the screen should show for the deliveries of an account: one for each room, one summary for a flood.
+"""Decides which popups the screen should show for the deliveries of an account.
 
-Plan, then act: `arrange` says what to do as data, the delivery loop does it.
+Each room has one popup. News in more rooms than the configuration allows become one summary, so that 200 messages after
+an absence are one notification, which counts each of them once.
+Test: test_news_in_many_rooms_become_one_summary_that_counts_every_delivery_once.
+
+`arrange` returns the steps to take as data; the delivery loop has the screen take them.
 """
 
 from __future__ import annotations
@@ -27,12 +31,12 @@ def _show_all(_: Delivery) -> Level:
 
 @dataclass(frozen=True, slots=True)
 class Show:
-    """Show a popup, or say something else in the one that is there."""
+    """Show a new popup, or other words in the one that is there."""
 
     key: str
     notification: Notification
     deliveries: tuple[Delivery, ...]
-    """What is new in it, and what it quotes; the PENDING ones become SHOWN by it."""
+    """Those that are new in the popup, which are PENDING until it is shown, and those that it quotes besides."""
     digest: str
     replaces: PopupRecord | None = None
 
@@ -46,19 +50,19 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """A popup that still says the right thing."""
+    """Leave a popup as it is: its words are still right."""
 
     record: PopupRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A popup that cannot be put together, since something in it finds a fault of ours. The others are not affected."""
+    """A popup that cannot be made, since one of its deliveries makes our own code fail. The others are not affected."""
 
     key: str
     deliveries: tuple[Delivery, ...]
     record: PopupRecord | None
-    """What is on screen in its place."""
+    """The popup of this key that is on screen; None: there is none."""
     error: Exception
 
 
@@ -145,7 +149,10 @@ def _key(delivery: Delivery) -> str:
 
 
 def _sound_once(steps: list[PopupStep]) -> list[PopupStep]:
-    """Of all that is shown together the most urgent is heard."""
+    """Of the popups that are shown together, only the most urgent keeps its sound.
+
+    Test: test_of_all_that_is_shown_together_only_the_most_urgent_sounds.
+    """
     heard = max((step for step in steps if _is_heard(step)), key=_weight, default=None)
     return [_silenced(step) if isinstance(step, Show) and step is not heard else step for step in steps]
 

@@ -1,4 +1,9 @@
-"""When a burst is shown as one, and heard once."""
+"""Gathers a burst of messages, so that it is shown as one and heard once.
+
+A burst is what comes between an absence and the end of the catching-up, or in a flood: more new popups than rooms may
+have one, or more changes on screen than anybody can follow. A single message is never held back.
+Tests: test_what_comes_alone_is_shown_at_once, test_no_burst_is_held_back_for_longer_than_two_seconds.
+"""
 
 from __future__ import annotations
 
@@ -7,42 +12,43 @@ from collections import deque
 BURST_MS = 2000
 """How long messages are gathered at the most."""
 MOST_SHOWN = 40
-"""Times that something is shown within that; more often, no person and no notification server can follow."""
+"""Popups shown or changed within that time. Neither a person nor a notification server can follow more."""
 
 
 class BurstWindow:
-    """Says how long to gather what comes, for one account. Times are milliseconds; a clock that jumps ends one."""
+    """Decides for one account how long new messages are gathered. Times are milliseconds since 1970; the window ends if
+    the clock is set."""
 
     def __init__(self, most_new: int) -> None:
-        """`most_new`: popups that come up anew within the window, before what else comes is gathered."""
+        """After `most_new` popups have come up within the window, further messages are gathered."""
         self._most_new = most_new
         self._held_from_ms: int | None = None
         self._shown: deque[int] = deque(maxlen=MOST_SHOWN)
         self._new: deque[int] = deque(maxlen=most_new)
 
     def hold(self, now_ms: int) -> None:
-        """More is known to come: all of it is to be shown together."""
+        """More messages are known to come, and shall be shown together with those that are here."""
         if self._held_from_ms is None or not 0 <= now_ms - self._held_from_ms < BURST_MS:
             self._held_from_ms = now_ms
 
     def release(self) -> None:
-        """It has come."""
+        """The messages that `hold` waited for have come."""
         self._held_from_ms = None
 
     def end(self) -> None:
-        """What was gathered is to be shown now, whatever comes yet."""
+        """Has everything gathered so far shown now, though more may come."""
         self.release()
         self._shown.clear()
         self._new.clear()
 
     def note_shown(self, now_ms: int, *, is_new: bool, is_summary: bool = False) -> None:
-        """Something was shown; `is_new`: not in place of another. After a summary the next messages are gathered."""
+        """A popup was shown; `is_new`: beside those on screen. After a summary further messages are gathered."""
         self._shown.append(now_ms)
         if is_new or is_summary:
             self._new.extend([now_ms] * (self._most_new if is_summary else 1))
 
     def wait_ms(self, now_ms: int) -> int:
-        """How long to go on gathering; 0: show it."""
+        """For how many milliseconds to go on gathering; 0: the messages are to be shown."""
         begins = [times[0] for times in (self._shown, self._new) if len(times) == times.maxlen]
         if self._held_from_ms is not None:
             begins.append(self._held_from_ms)
@@ -51,13 +57,16 @@ class BurstWindow:
 
 
 class SoundGate:
-    """Lets one sound through in the time of a window, for all accounts together."""
+    """Lets one sound through in two seconds, for all accounts together; a call always passes.
+
+    Test: test_accounts_that_share_a_gate_sound_once.
+    """
 
     def __init__(self) -> None:
         self._last_ms: int | None = None
 
     def passes(self, now_ms: int, *, is_call: bool = False) -> bool:
-        """Whether this one may sound. A call always may."""
+        """Whether a sound may be played at this time, in milliseconds since 1970; if so, the next one waits."""
         is_too_soon = self._last_ms is not None and 0 <= now_ms - self._last_ms < BURST_MS
         if is_too_soon and not is_call:
             return False

@@ -1,4 +1,9 @@
-"""How much of a message may stand on the screen, and what of it is kept until then."""
+"""How much of a message may stand on the screen, and how much of it the ledger keeps until then.
+
+A message is reduced before it is committed, so that what is not shown is on no disk. Names are kept, since quiet and
+the inbox go by them. A lock only changes what is shown: after it the whole message can be read.
+Tests: test_without_the_text_the_sender_and_the_room_are_told, test_a_summary_keeps_what_privacy_does_not_show.
+"""
 
 from __future__ import annotations
 
@@ -13,33 +18,33 @@ HIDDEN_TEXT = "New message"
 
 
 class Level(IntEnum):
-    """From most to least that is shown."""
+    """How much of a message is shown, from most to least."""
 
     FULL = 0
     SENDER = 1
-    """Who wrote, and where."""
+    """Only who wrote, and where."""
     HIDDEN = 2
-    """That somebody wrote."""
+    """Only that somebody wrote."""
 
 
 @dataclass(frozen=True, slots=True)
 class Privacy:
-    """What the configuration says."""
+    """Which level the configuration gives to which room or person."""
 
     show: Level = Level.FULL
     locked: Level = Level.FULL
-    """While the session is locked, at the most."""
+    """While the session is locked no more than this is shown."""
     rooms: Mapping[Level, frozenset[str]] = field(default_factory=dict)
     """Room ids, names of rooms and user ids of senders that have a level of their own, by level."""
 
     def level(self, names: Collection[str], *, is_locked: bool = False) -> Level:
-        """Of what is known by these names; the strictest where it is named twice."""
+        """The level of a message with these names: room id, room name, sender. If several are named, the strictest."""
         own = (level for level in sorted(self.rooms, reverse=True) if not self.rooms[level].isdisjoint(names))
         level = next(own, self.show)
         return max(level, self.locked) if is_locked else level
 
     def level_of(self, delivery: Delivery, *, is_locked: bool = False) -> Level:
-        """Of a delivery; one of no room is a word of our own, and is shown whole."""
+        """The level of this delivery. One without a room is a notice of our own, and is shown whole."""
         if delivery.content is None or not delivery.room_id:
             return Level.FULL
         names = {delivery.room_id, delivery.content.room_title, delivery.sender}
@@ -50,7 +55,7 @@ SHOW_ALL = Privacy()
 
 
 def reduce(content: Content, level: Level) -> Content:
-    """The content without what is not shown at this level, so that it is not kept either."""
+    """The content without the parts that this level does not show."""
     if level is Level.FULL:
         return content
     avatar = None if level is Level.HIDDEN else content.avatar

@@ -1,4 +1,4 @@
-"""Calls that have rung for as long as they do: each says from then on that it was missed."""
+"""Ends calls that have rung for as long as they do: from then on each popup says that the call was missed."""
 
 from __future__ import annotations
 
@@ -16,24 +16,28 @@ log = logging.getLogger(__name__)
 
 
 class Calls:
-    """Those of one account. `tell` shows a notice of our own: its title, and what to do."""
+    """One account's. `tell` shows a notice of our own: its title, and what to do."""
 
     def __init__(self, ledger: Ledger, tell: Callable[[str, str], None]) -> None:
         self._ledger = ledger
         self._tell = tell
         self._faults: dict[EventKey, int] = {}
-        """How often the end of a call found a fault of ours."""
+        """By event id: how often a fault of ours kept that call from being ended."""
         self._given_up: set[EventKey] = set()
-        """Calls of which not even that can be kept: they stay as they are."""
+        """Calls that cannot even be taken away: they stay on screen as they are."""
 
     def next_end_ms(self, ringing: Sequence[Delivery]) -> int | None:
-        """When the first of these stops to ring, in ms since 1970."""
+        """When the first of these calls stops ringing, in ms since 1970; None: none of them does."""
         ends = [content.rings_until_ms for _, content in self._living(ringing)]
         return min(ends, default=None)
 
     async def end(self, ringing: Sequence[Delivery], now_ms: int) -> bool:
-        """Whether some were over, so that there is another agenda. One that finds a fault of ours is tried again with
-        the next, and after a few tries taken away, with the reason. Raises StorageError and UserError."""
+        """Ends the calls whose time is over; returns whether there were such, so that the agenda has changed.
+
+        A call that cannot be ended for a fault of ours is tried three times, then taken away with the reason.
+        Test: test_a_call_that_cannot_be_ended_is_given_up_alone_with_a_reason_and_a_notice.
+        Raises StorageError and UserError.
+        """
         over = [(call, content) for call, content in self._living(ringing) if content.rings_until_ms <= now_ms]
         ended = [await self._end_one(call, content) for call, content in over]
         return any(ended)
@@ -42,7 +46,7 @@ class Calls:
         return [(each, each.content) for each in ringing if each.content and each.event_id not in self._given_up]
 
     async def _end_one(self, call: Delivery, content: Content) -> bool:
-        """Whether it was changed."""
+        """Returns whether the call was changed in the ledger."""
         try:
             await self._change(Rewrite(call.event_id, miss(content)))
         except _Fault as fault:

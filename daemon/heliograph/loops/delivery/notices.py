@@ -1,7 +1,8 @@
-"""Notifications of our own: what the user is told of trouble, and what the user is asked.
+"""Shows notifications of our own: tells the user of trouble, and asks questions.
 
-A notice of trouble that lasts stays told until it is withdrawn, and is told anew the next time. Nothing of all this
-needs the ledger: what is to be told may be that the disk is full.
+A notice of lasting trouble is told once until it is withdrawn, and told again the next time. None of this needs the
+ledger, since a notice may tell that the disk is full.
+Test: test_trouble_that_lasts_is_told_once_and_again_the_next_time.
 """
 
 from __future__ import annotations
@@ -26,7 +27,7 @@ MAX_QUESTIONS = 50
 class _Notice:
     notification: Notification
     on_answer: Callable[[str], None] | None = None
-    """None: nothing is asked."""
+    """Called with the key of the chosen action; None: nothing is asked."""
     popup: Popup | None = None
     is_lasting: bool = True
     """False: of something that happened, and is over once it is shown."""
@@ -34,13 +35,13 @@ class _Notice:
     is_withdrawn: bool = False
     is_put_aside: bool = False
     faults: int = 0
-    """How often a fault of ours kept it from the screen, or on it."""
+    """How often a fault of ours kept this notice from being shown or closed."""
 
 
 class Notices:
-    """Those of one account, by name. Nothing of them is on disk: with the daemon they are gone.
+    """The notices of one account, by key. They are in memory only, and end with the daemon.
 
-    `wake` has the loop bring the screen up to date, by `show`.
+    `wake` is called when `show` has something to do.
     """
 
     def __init__(self, desktop: Desktop, user_id: str, wake: Callable[[], None]) -> None:
@@ -51,11 +52,11 @@ class Notices:
         self._all_told = asyncio.Event()
 
     def tell(self, title: str, hint: str, *, about: str = "") -> None:
-        """Says what is wrong, and what to do.
+        """Tells the user what is wrong, and what to do.
 
-        `about` names trouble that lasts: it is told once until it is withdrawn, and stays on screen for so long where
-        the desktop lets it; told meanwhile in other words, these take the place of what is on screen. Without it the
-        notice is of something that happened, and is shown each time.
+        `about` is the key of lasting trouble: it is told once until it is withdrawn, and stays on screen until then if
+        the desktop allows. Told again in other words, these replace the words on screen. Without `about` the notice is
+        of something that has happened, and is shown each time.
         """
         urgency = Urgency.CRITICAL if about else Urgency.NORMAL
         notification = Notification(title, hint, self._user_id, category=Category.DEVICE, urgency=urgency)
@@ -69,8 +70,8 @@ class Notices:
         self._wake()
 
     def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None:
-        """`on_answer` gets the key of the action that is chosen. Asked again under the same key, it takes the place of
-        what is shown."""
+        """Asks a question. `on_answer` is called with the key of the action that the user chooses. Asked again under
+        the same key, the new question replaces the one on screen."""
         before = self._notices.pop(key, None)
         self._notices[key] = _Notice(notification, on_answer, before.popup if before else None)
         asked = [key for key, notice in self._notices.items() if notice.on_answer is not None]
@@ -79,20 +80,21 @@ class Notices:
         self._wake()
 
     def withdraw(self, key: str) -> None:
-        """The trouble is over; the question was answered elsewhere, or makes no sense any more."""
+        """Takes the notice of this key back, if there is one: the trouble is over, or nobody needs the answer."""
         if (notice := self._notices.get(key)) is not None:
             notice.is_withdrawn = True
             self._wake()
 
     def forget_popups(self) -> None:
-        """The notification server is another one: what still holds is shown again."""
+        """Another notification server is there: notices that still hold are shown again."""
         for key, notice in list(self._notices.items()):
             if not notice.is_lasting and notice.is_shown:
                 del self._notices[key]
             notice.popup, notice.is_shown = None, notice.is_put_aside
 
     async def show(self) -> bool:
-        """Brings the screen up to date. Whether it is to be tried again later."""
+        """Brings the screen up to date. Returns whether the desktop could not do all of it, so that it is to be tried
+        again later."""
         is_retry_wanted = False
         for key, notice in list(self._notices.items()):
             try:
@@ -105,13 +107,13 @@ class Notices:
         return is_retry_wanted
 
     async def all_told(self) -> None:
-        """Returns when everything that was told has been shown."""
+        """Returns when every notice that was told has been shown; questions are not waited for."""
         while self._has_untold:
             self._all_told.clear()
             await self._all_told.wait()
 
     def hear(self, signal: Activated | Replied | Closed) -> bool:
-        """Whether it was about a notice."""
+        """Handles a signal about a notice; returns False if it is about another popup."""
         for key, notice in self._notices.items():
             if notice.popup == signal.popup:
                 if not notice.is_withdrawn:
@@ -151,7 +153,8 @@ class Notices:
         return notice.is_shown or await self._put_up(key, notice)
 
     def _give_up(self, key: str, notice: _Notice) -> bool:
-        """After a few tries, so that neither messages nor the other notices wait for it. Whether it was given up."""
+        """Gives the notice up after a few tries, so that neither messages nor other notices wait for it. Returns
+        whether it was given up."""
         notice.faults += 1
         if notice.faults < TRIES:
             return False
@@ -166,9 +169,9 @@ class Notices:
         if isinstance(outcome, RetryLater):
             return False
         if isinstance(outcome, Done):
-            # Another may have taken its name meanwhile, and now takes its place on screen.
+            # Another notice may have taken this key meanwhile; it now replaces this one on screen.
             self._notices.get(key, notice).popup = notice.popup = outcome.value
-        # Or it may have been reworded.
+        # It may have been reworded meanwhile, and then the new words are still to be shown.
         notice.is_shown = notice.notification is notification
         return notice.is_shown
 

@@ -1,4 +1,8 @@
-"""What became of deliveries on screen, in order, until the ledger has it."""
+"""What became of deliveries on screen, in order, until the ledger has written it down.
+
+An outcome that the disk does not take stays in memory, and nothing more is shown meanwhile: the same popup is never
+shown twice because of a full disk. Test: test_while_the_disk_is_full_what_was_shown_is_not_shown_again.
+"""
 
 from __future__ import annotations
 
@@ -26,7 +30,7 @@ class _Outcome:
 
 
 class Outcomes:
-    """Those of one account. `tell` shows a notice of our own: its title, and what to do."""
+    """One account's. `tell` shows a notice of our own: its title, and what to do."""
 
     def __init__(self, ledger: Ledger, tell: Callable[[str, str], None]) -> None:
         self._ledger = ledger
@@ -44,24 +48,26 @@ class Outcomes:
         closed: str | None = None,
         rang: Sequence[Delivery] = (),
     ) -> None:
-        """These moves, and a popup that was shown, or the key of one that is gone. `rang` are the deliveries that were
-        shown for the first time."""
+        """To be written down together: these moves, and the popup that was shown, or the key of one that is gone.
+        `rang` are the deliveries that were shown for the first time."""
         self._unwritten.append(_Outcome(settlements, shown, closed, tuple(rang)))
 
     def take_rang(self) -> list[Delivery]:
-        """What rang and was written down since the last time, in order."""
+        """The deliveries that were shown for the first time, and are written down since the last call; in order."""
         rang, self._rang = self._rang, []
         return rang
 
     def is_lost(self, delivery: Delivery) -> bool:
-        """Whether the ledger goes on to have it otherwise than the screen: until the daemon ends, it is not shown."""
+        """Whether its outcome was given up: the ledger does not know that it was shown, so it must not be shown again
+        until the daemon ends."""
         return delivery.event_id in self._lost
 
     async def write_down(self) -> None:
-        """In order, each until the disk takes it: what is on screen must not be shown again, nor opened again.
+        """Writes every outcome to the ledger, in order.
 
-        Raises StorageError and UserError, and after a fault of our own whatever that was; after a few of them the
-        outcome is given up.
+        Raises StorageError and UserError if the ledger does not take one, which is then the first of the next call. A
+        fault of ours is raised as it is; after three of them the outcome is given up.
+        Test: test_what_cannot_be_written_down_is_not_shown_for_ever_and_holds_up_no_other.
         """
         while self._unwritten:
             outcome = self._unwritten[0]
@@ -89,16 +95,16 @@ class Outcomes:
 
 
 def settle_shown(delivery: Delivery) -> Settlement:
-    """It is on screen, for the first time or in other words."""
+    """The delivery is on screen, for the first time or in other words."""
     return Settlement(delivery.event_id, Move.SHOWN if delivery.state is State.PENDING else Move.REPLACED)
 
 
 def settle_closed(delivery: Delivery, why: str) -> Settlement:
-    """Its popup is gone; what is no message of a room has nothing left to read."""
+    """The delivery's popup is gone. A message stays unread; what is of no room has nothing left to read."""
     return Settlement(delivery.event_id, Move.DISMISSED if delivery.room_id else Move.OPENED, why=why)
 
 
 def settle_refused(delivery: Delivery, why: str) -> Settlement:
-    """It cannot be shown; one that is on screen stays as it is."""
+    """The desktop refuses the delivery for good; one that is on screen already stays as it is."""
     is_new = delivery.state is State.PENDING
     return Settlement(delivery.event_id, Move.GAVE_UP, why=why) if is_new else settle_shown(delivery)

@@ -1,4 +1,4 @@
-"""What the user does with popups, and with their rooms elsewhere: clicks, answers, closings, one after the other."""
+"""Handles what the user does with popups, and with their rooms elsewhere: clicks, answers, closings, in order."""
 
 from __future__ import annotations
 
@@ -23,13 +23,15 @@ log = logging.getLogger(__name__)
 MAX_SIGNALS = 10_000
 """Signals kept while the ledger is busy; a notification server that sends more loses the oldest."""
 AFTERGLOW_MS = 10_000
-"""How long after a popup's end what was typed into it may come: some servers close it first."""
+"""How long after a popup's end a text typed into it still counts: some servers close the popup first.
+Test: test_what_was_typed_counts_though_the_server_closed_the_popup_first."""
 MAX_GONE = 32
+"""Ended popups remembered for that."""
 
 
 @dataclass(frozen=True, slots=True)
 class _RoomRead:
-    """The user opened a room, or read it, by other means than its popup."""
+    """A signal of our own: the user opened or read a room by other means than its popup."""
 
     room_id: RoomId
     event_id: EventId | None = None
@@ -37,8 +39,8 @@ class _RoomRead:
 
 
 class PopupSignals:
-    """Those of one account. `on_request` is called with what the user wants done by a button; `clock` gives
-    milliseconds since 1970."""
+    """One account's. A button becomes an action request: its popup is closed, and `on_request` is called with it.
+    `clock` gives milliseconds since 1970."""
 
     def __init__(
         self,
@@ -63,11 +65,11 @@ class PopupSignals:
         """Popups that ended lately: when, and what they were about."""
 
     def __bool__(self) -> bool:
-        """Whether there is something to do."""
+        """Whether a signal waits."""
         return bool(self._signals)
 
     def take(self, signal: Activated | Replied | Closed) -> None:
-        """The notification server told this."""
+        """The notification server sent this signal; `handle` deals with it."""
         self._signals.append(signal)
 
     def note_read(self, room_id: RoomId, event_id: EventId | None) -> None:
@@ -75,22 +77,26 @@ class PopupSignals:
         self._signals.append(_RoomRead(room_id, event_id))
 
     def note_withdrawn(self, record: PopupRecord) -> None:
-        """We closed it ourselves; a click may be on its way."""
+        """We closed this popup ourselves; the user's click on it may be on its way."""
         if seen := _room_of(record):
             self._remember(record.popup, seen)
 
     def forget_gone(self) -> None:
-        """Another notification server is there, with other popups under the same ids."""
+        """Another notification server is there, which may use the same ids for other popups."""
         self._gone.clear()
 
     def drop_closed(self, popup: Popup) -> None:
-        """What was heard before Notify was answered is about the popup that this one replaced, under the same id."""
+        """Drops the closings of this popup that came before Notify was answered: they are about the popup that this one
+        replaced, under the same id."""
         late = [signal for signal in self._signals if isinstance(signal, Closed) and signal.popup == popup]
         for signal in late:
             self._signals.remove(signal)
 
     async def handle(self, on_progress: Callable[[], None]) -> None:
-        """All that came. Raises StorageError and UserError."""
+        """Handles every signal that came, and writes its outcome down. Raises StorageError and UserError.
+
+        `on_progress` is called before each.
+        """
         while self._signals:
             on_progress()
             signal = self._signals.popleft()
@@ -102,7 +108,8 @@ class PopupSignals:
             except UserError:
                 raise
             except Exception:
-                # Not again: a reply must not be sent twice.
+                # Not tried again: a reply must not be sent twice.
+                # Test: test_a_click_that_finds_a_fault_is_not_repeated_and_is_told.
                 log.exception("Unexpected fault in what the user did with a notification")
                 self._notices.tell(
                     "What you did with a notification may not have worked",
@@ -118,7 +125,7 @@ class PopupSignals:
             return
         record = await self._record_of(signal.popup)
         deliveries = await self._ledger.shown_in(record.key) if record is not None else []
-        # What it showed may be withdrawn already, while it is still on screen: what is typed there is not to be lost.
+        # Its messages may be withdrawn while the popup is still on screen: a text typed there shall not be lost.
         seen = self._recall(signal.popup) if record is None else action_requests(deliveries) or _room_of(record)
         match signal:
             case Closed(popup, reason) if record is not None:
@@ -170,7 +177,7 @@ class PopupSignals:
             await self._end(record, [settle_closed(each, wanted[0].kind.value) for each in deliveries])
 
     async def _end(self, record: PopupRecord | None, settlements: Sequence[Settlement]) -> None:
-        """The popup has served: dunst and mako keep one that was acted upon."""
+        """Closes the popup that was acted upon, which dunst and mako keep on screen."""
         if record is None:
             return
         try:
@@ -181,7 +188,7 @@ class PopupSignals:
         if is_gone:
             self._outcomes.note(*settlements, closed=record.key)
         else:
-            # Stale, and with nothing left to show: it is closed as soon as that works.
+            # Marked stale and without deliveries, the popup is closed in the next round that can.
             self._outcomes.note(*settlements, shown=replace(record, is_stale=True))
 
     def _remember(self, popup: Popup, seen: list[ActionRequest]) -> None:
@@ -198,5 +205,5 @@ class PopupSignals:
 
 
 def _room_of(record: PopupRecord) -> list[ActionRequest]:
-    """All that is left to say of a popup whose messages were withdrawn; nothing of one of many rooms."""
+    """What a popup is about whose messages were all withdrawn: its room; nothing, if it was of many rooms."""
     return [ActionRequest(ActionKind.OPEN, record.key, "the room")] if is_room_id(record.key) else []

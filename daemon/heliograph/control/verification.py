@@ -8,6 +8,7 @@
     Unlock(user id, kind, file descriptor) -> whether the key backup is open as well
 
 The secret of Unlock comes through a pipe, since other programs can watch what is said on the bus.
+Test: test_a_secret_comes_through_a_pipe.
 """
 
 from __future__ import annotations

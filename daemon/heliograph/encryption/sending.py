@@ -1,6 +1,10 @@
 """Encrypts what we send into a room, for the devices of its members as they are at that moment.
 
 https://spec.matrix.org/v1.18/client-server-api/#sending-encrypted-messages and MSC4153 for `signed`.
+
+Members and devices are asked for when a reply is sent. A device whose keys changed gets nothing. Our own room keys live
+in memory only, so another life of the daemon makes new ones.
+Tests: test_who_is_gone_does_not_read_what_comes_from_now_on, test_a_device_whose_keys_changed_gets_nothing.
 """
 
 from __future__ import annotations

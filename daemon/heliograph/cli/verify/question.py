@@ -1,4 +1,8 @@
-"""A question in the terminal that somebody may answer elsewhere meanwhile."""
+"""Asks a question in the terminal that somebody may answer elsewhere meanwhile.
+
+The answer is read without a thread, so that one on the notification, or Ctrl-C, ends the waiting.
+Test: test_an_answer_elsewhere_ends_the_waiting.
+"""
 
 from __future__ import annotations
 

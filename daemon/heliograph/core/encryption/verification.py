@@ -1,6 +1,7 @@
 """Emoji comparison with another device of the same user: one transaction, as a state machine.
 
-Values in, to-device messages out; who sends them, and what the keys are made with, is somebody else's.
+Values in, to-device messages out; who sends them, and what the keys are made with, is somebody else's. It is our own,
+since matrix-nio 0.26's cannot interoperate. Test: test_both_see_the_same_emoji_and_are_done_when_both_say_so.
 https://spec.matrix.org/v1.18/client-server-api/#short-authentication-string-sas-verification
 """
 

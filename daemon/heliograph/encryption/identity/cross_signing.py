@@ -1,6 +1,10 @@
 """The user's identity: whether it vouches for our device, and having it do so with the recovery key.
 
 https://spec.matrix.org/v1.18/client-server-api/#cross-signing
+
+The master key is pinned when it was confirmed: by the MAC of a verification, or by the key in secret storage. If the
+homeserver shows another one, the user is told, and it is never trusted. Without a pin a good signature still counts as
+verified, since the user's other clients see it so. Test: test_a_changed_identity_is_said_and_never_trusted.
 """
 
 from __future__ import annotations

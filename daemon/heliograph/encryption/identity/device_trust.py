@@ -1,6 +1,8 @@
-"""One account's trust: how its device stands, how it is verified, and what the key backup gives.
+"""One account's trust: how its device stands, how it is verified, and which room keys the backup gives.
 
-Puts together what `encryption` has for that.
+The homeserver is asked how the device stands when a sync says that the user's own devices changed, and every six hours.
+A user without an identity is not told to verify: who encrypts nothing need not be told, and `status` says it.
+Tests: test_the_homeserver_is_asked_seldom, test_who_has_no_identity_is_not_bothered.
 """
 
 from __future__ import annotations

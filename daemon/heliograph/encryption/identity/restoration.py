@@ -1,5 +1,7 @@
-"""Room keys that messages wait for, looked up in the key backup: at once, and again for a while, since the user's other
-client may still be about to back them up."""
+"""Looks up in the key backup the room keys that messages wait for: at once, and again for an hour, since the user's
+other clients take ten seconds and more to put a key there.
+Test: test_what_another_client_backs_up_later_comes_later.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,10 @@
 """Asks the device that was verified for the key of the key backup, and takes it from nobody else.
 
 https://spec.matrix.org/v1.18/client-server-api/#sharing
+
+The device is asked after it signed ours, since it would refuse before. Its answer counts only if it comes from its
+Curve25519 and Ed25519 keys, names our request, and fits the key backup.
+Tests: test_the_verified_device_is_asked_for_the_backup_key_and_nothing_else, test_any_other_answer_is_not.
 """
 
 from __future__ import annotations

@@ -1,6 +1,8 @@
 """Whether the devices that messages come from are signed by their owners (MSC4153).
 
-Looked up when a message comes, and never before: devices of others are not tracked.
+Looked up only if the user wants unsigned devices marked or hidden, and only when a message comes: devices of others are
+not tracked. Who could not be looked up is marked, never hidden.
+Test: test_who_cannot_be_looked_up_is_marked_and_never_hidden.
 """
 
 from __future__ import annotations

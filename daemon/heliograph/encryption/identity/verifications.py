@@ -1,8 +1,9 @@
-"""The verifications that are going on with the user's other devices, and what follows from one that is done.
+"""Carries on the verifications with the user's other devices, and what follows when one is done.
 
-Whoever asks, only the user's own devices are heard. Unasked, a request is agreed to only while this device is
-unverified, and only if it comes from a device that the user's identity vouches for: a new client asks all devices to
-verify *it*, which is not for us to do.
+Only the user's own devices are heard. If nobody here asked for a verification, another device's request is agreed to
+only while this device is unverified, and only if the user's identity vouches for that device: a new client asks all
+devices to verify the client itself, which is not for the daemon to do.
+Tests: test_once_verified_we_leave_requests_to_others, test_a_device_that_nobody_vouches_for_is_left_alone.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ ATTEMPTS = 3
 
 
 class Verifications:
-    """One account's. `run` does the work; all else only says what there is to do, and returns at once."""
+    """One account's. `run` does the work, step by step; the other methods queue a step and return at once."""
 
     def __init__(
         self,
@@ -82,7 +83,7 @@ class Verifications:
     # What others say
 
     def offer(self, received: Received) -> None:
-        """A to-device event of any kind; those that matter here are taken."""
+        """Takes a to-device event if it belongs to a verification or answers our request for a secret."""
         if received.sender != self._own.user_id:
             return
         if received.type.startswith(PREFIX):
@@ -112,15 +113,15 @@ class Verifications:
         return verification.transaction_id
 
     def answer(self, transaction_id: str, *, is_same: bool) -> None:
-        """What the user says of the emoji."""
+        """The user says whether the emoji of this verification are the same on both devices."""
         self._later(lambda: self._answer(transaction_id, is_same=is_same))
 
     def cancel(self, transaction_id: str) -> None:
-        """The user no longer wants to."""
+        """The user ends this verification."""
         self._later(lambda: self._cancel(transaction_id))
 
     def look(self) -> None:
-        """Ask the homeserver how this device stands, and tell. One look that waits is as good as many."""
+        """Has the homeserver asked how this device stands, unless that waits to be done already."""
         if not self._is_look_waiting:
             self._is_look_waiting = self._later(self._look)
 
@@ -129,7 +130,7 @@ class Verifications:
         return self._views.find(transaction_id)
 
     async def run(self) -> None:
-        """Runs until cancelled. What fails ends the step that was under way, and nothing else."""
+        """Runs until cancelled. A failure ends the step that was under way, and nothing else."""
         try:
             await keep_running("verifications", self._run, clock=self._clock)
         finally:
@@ -157,7 +158,7 @@ class Verifications:
             return self._expire
 
     def _later(self, work: Callable[[], Awaitable[None]]) -> bool:
-        """Whether it will be done."""
+        """Queues a step; returns False if too many wait already."""
         try:
             self._work.put_nowait(work)
         except asyncio.QueueFull:
@@ -218,7 +219,7 @@ class Verifications:
         is_done = verification.phase is Phase.DONE
         try:
             if is_done:
-                # First: what the other device will do relies on it.
+                # Pinned before the other device is told that we are done, since its next steps rely on that.
                 await self._pin(verification)
             await self._send(verification, messages)
         finally:

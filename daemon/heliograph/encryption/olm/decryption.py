@@ -1,4 +1,10 @@
-"""What an encrypted room event says: its room key found, its text decrypted, its place and room checked."""
+"""Decrypts room events: finds the room key, then checks room and place of what it opens.
+
+A place in a session serves one event id; the same event may be decrypted again.
+Test: test_the_same_event_again_is_read_again_but_no_other_in_its_place.
+Why no key came (`m.room_key.withheld`) is believed of the sender of the event only.
+Test: test_a_withheld_key_tells_its_code_until_it_comes.
+"""
 
 from __future__ import annotations
 

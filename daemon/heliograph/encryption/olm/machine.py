@@ -3,6 +3,9 @@
 So decryption never blocks the event loop, and a kill leaves whole operations or nothing of them. Whatever a stranger
 sends becomes an outcome, never an exception: besides StorageError (and StateError for a damaged file) nothing is raised
 unless a method says so.
+
+If an operation fails, what is in memory may be ahead of the disk, so the machine is read anew.
+Test: test_what_a_failed_transaction_did_in_memory_is_forgotten.
 """
 
 from __future__ import annotations

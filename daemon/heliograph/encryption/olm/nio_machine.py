@@ -1,8 +1,10 @@
 """Matrix-nio's Olm machine, with our store under it and its own handling of events taken out.
 
 It decrypts and checks to-device messages, keeps the account, begins sessions. What a message then means, and all that
-concerns room keys, devices and requests, is ours. The version is pinned, and tests/edges/encryption/test_matrix_nio.py
-tries each private part that is used.
+concerns room keys, devices and requests, is ours: matrix-nio 0.26 drops keys when it is killed, never replenishes them
+once there are none, wants the deprecated `sender_key`, raises for a stranger's garbage, and loads everything at start.
+The version is pinned, and tests/edges/encryption/test_matrix_nio.py tries each private part that is used.
+Test: test_the_machine_has_the_methods_that_are_called_or_replaced.
 """
 
 from __future__ import annotations

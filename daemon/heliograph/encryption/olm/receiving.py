@@ -1,4 +1,8 @@
-"""What a to-device event brings, behind the guard: each is handled alone, and nothing a stranger sends raises."""
+"""Takes to-device events, behind the guard: each is handled alone, and nothing a stranger sends raises.
+
+crypto.db commits before the ledger, and the ledger before the next /sync. After a kill in between the homeserver sends
+the same events again: each is known by its hash, and passed over. Test: test_what_was_taken_before_is_passed_over.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,10 @@
 """Room keys (inbound Megolm sessions) in crypto.db, found by room and session id alone, and read when they are needed.
 
 https://spec.matrix.org/v1.18/client-server-api/#mmegolmv1aes-sha2: `sender_key` in events is deprecated.
+
+A key belongs to the user who sent it: nobody's devices are tracked for receiving. Of strangers' keys, which cost memory
+only while they are used, the latest used are cached, and those never used go first when there are too many.
+Test: test_events_without_sender_key_and_device_are_decrypted.
 """
 
 from __future__ import annotations

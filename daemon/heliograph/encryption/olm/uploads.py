@@ -1,6 +1,10 @@
 """The keys that our device publishes: its identity, one-time keys, a fallback key for when those are used up.
 
 https://spec.matrix.org/v1.18/client-server-api/#post_matrixclientv3keysupload
+
+One-time keys are on disk before they are uploaded, and the account is written again after each use of one. Keys whose
+upload nobody confirmed are uploaded again as they were.
+Tests: test_keys_are_on_disk_before_they_are_published, test_a_one_time_key_serves_once_also_over_a_restart.
 """
 
 from __future__ import annotations

@@ -84,7 +84,7 @@ async def _open_portable() -> Desktop:
 
 
 def _may_be_read(stream: TextIO) -> bool:
-    """A terminal, pipe or file; not the journal (a socket) and not /dev/null."""
+    """Whether somebody may read this stream: a terminal, pipe or file, not the journal (a socket) or /dev/null."""
     try:
         mode = os.fstat(stream.fileno()).st_mode
         return stream.isatty() or stat.S_ISFIFO(mode) or stat.S_ISREG(mode)

@@ -26,7 +26,7 @@ _HEAD = struct.Struct(">HH")
 
 
 def is_picture(data: bytes) -> bool:
-    """PNG, JPEG, GIF or WebP, as far as the first bytes tell. SVG is none: it is a program more than a picture."""
+    """Whether the first bytes are those of PNG, JPEG, GIF or WebP. SVG is refused: it is more of a program."""
     return data.startswith((b"\x89PNG\r\n\x1a\n", b"\xff\xd8\xff", b"GIF87a", b"GIF89a")) or (
         data[:4] == b"RIFF" and data[8:12] == b"WEBP"
     )
@@ -39,7 +39,8 @@ class Decoder:
         self._turns = asyncio.Semaphore(_AT_ONCE)
 
     async def decode(self, data: bytes, side: int) -> Picture | None:
-        """The middle of the picture as a square; None if it is none that is shown. Never raises."""
+        """The middle of the picture as a square of `side` pixels; None if the file is too large, of another kind, or
+        cannot be decoded. Never raises."""
         if len(data) > MAX_BYTES or not is_picture(data):
             return None
         async with self._turns:

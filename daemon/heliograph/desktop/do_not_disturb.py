@@ -1,7 +1,7 @@
 """The desktop's own "do not disturb", where its notification server tells: Plasma, and dunst while it is paused.
 
-Servers keep it themselves: they hold back what is shown to them then. It is only to be told, and no sound of our own
-may get past it.
+While it is on, the server holds back what it is given, and keeps a list of it. We only tell the user so, and play no
+sound of our own.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ _DUNST = ("org.dunstproject.cmd0", "paused")
 
 
 async def ask_inhibited(bus: Bus, owner: str, traits: Traits) -> bool:
-    """Whether it is on at the server that has this unique name. Raises BusGone; the caller sets the time-out."""
+    """Whether "do not disturb" is on at the server of this unique name. Raises BusGone; the caller sets a time-out."""
     for interface, name in _told_by(traits):
         try:
             reply = await bus.call(owner, PATH, PROPERTIES, "Get", "ss", [interface, name])
@@ -33,7 +33,7 @@ async def ask_inhibited(bus: Bus, owner: str, traits: Traits) -> bool:
 
 
 def read_inhibited(signature: str, body: list[Any]) -> bool | None:
-    """What PropertiesChanged says of it; None: nothing."""
+    """Whether this PropertiesChanged says that "do not disturb" is on; None: it says nothing about that."""
     if signature != "sa{sv}as":
         return None
     interface, changed = body[0], body[1]

@@ -1,4 +1,4 @@
-"""What notification servers say twice, said once."""
+"""Tells the copies of signals that notification servers send twice."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class Echoes:
         self._heard: OrderedDict[int, set[str]] = OrderedDict()
 
     def is_echo(self, popup_id: int, signal: str) -> bool:
-        """True from the second time on, until the id is shown anew."""
+        """Whether this id has signalled the same before, since it was last shown."""
         heard = self._heard.setdefault(popup_id, set())
         self._heard.move_to_end(popup_id)
         if signal in heard:
@@ -30,9 +30,9 @@ class Echoes:
         return False
 
     def forget(self, popup_id: int) -> None:
-        """The id was shown, with new content or as a new notification: what it says next is news."""
+        """The id was shown again, with new content or as a new notification: its next signals are no copies."""
         self._heard.pop(popup_id, None)
 
     def clear(self) -> None:
-        """Another server life: ids mean nothing any more."""
+        """Another server is there, whose ids mean other notifications."""
         self._heard.clear()

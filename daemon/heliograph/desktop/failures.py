@@ -1,4 +1,4 @@
-"""What a D-Bus error in answer to Notify means for the notification: later, or never."""
+"""Decides by the D-Bus error that answers Notify whether a notification is tried again, and when."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ EXCESS_DELAY_S = 1.1
 STARTING_DELAY_S = 2.0
 TROUBLE_DELAY_S = 10.0
 NOT_STARTED_DELAY_S = 60.0
-"""The bus could not start a server: one of X11 or Wayland where there is no display, often."""
+"""The bus could not start a server, often because there is no display for it."""
 
 
 def _errors(*names: str) -> frozenset[str]:
@@ -23,12 +23,13 @@ _GONE = _errors("ServiceUnknown", "NameHasNoOwner", "NoReply", "Disconnected")
 
 
 def is_passing(error_name: str) -> bool:
-    """The server is starting or gone: the error says nothing about the call."""
+    """Whether the error only says that the server is starting or gone, and nothing about the call."""
     return error_name in _STARTING or error_name in _GONE
 
 
 def judge_failure(error_name: str, why: str, *, is_server_there: bool) -> RetryLater | Declined:
-    """`is_server_there`: whether a server owns the name by now, perhaps another than the one that failed."""
+    """When to try again, or that trying again is pointless. `is_server_there`: whether a server owns the name by now,
+    perhaps another one than the one that failed."""
     if error_name in _DEFINITE or error_name.endswith(".InvalidId"):
         return Declined(why)
     if error_name.endswith(".ExcessNotificationGeneration"):

@@ -64,7 +64,8 @@ class FreedesktopDesktop:
         self._watch.listen(listener)
 
     async def traits(self) -> Traits | None:
-        """What the server says of itself; it is started if the bus can. None: there is none, or it does not answer.
+        """What the notification server says of itself; the bus starts one if it can. None: there is none, or it is
+        silent.
 
         `is_inhibited` holds for this server then.
         """

@@ -8,19 +8,20 @@ from pathlib import Path
 
 APP_NAME = "Heliograph"
 DESKTOP_ENTRY = "io.github.heliograph"
-"""Also the icon's name, as the specification recommends; the hint `desktop-entry` is this without ".desktop"."""
+"""The name of our desktop entry without ".desktop", as the hint `desktop-entry` wants it; also the icon's name, as the
+specification recommends."""
 
 ICON_FOLDER = Path("icons/hicolor/scalable/apps")
-"""Below each XDG data folder."""
+"""Where the icon lies below an XDG data folder."""
 
 
 def data_file(name: str) -> Path:
-    """A file that is shipped with the package."""
+    """The path of a file that is shipped with the package."""
     return Path(str(files("heliograph") / "data" / name))
 
 
 def data_home() -> Path:
-    """The user's XDG data folder. A relative one is to be ignored (XDG Base Directory Specification)."""
+    """The user's XDG data folder. A relative path in the environment is ignored (XDG Base Directory Specification)."""
     home = Path(os.environ.get("XDG_DATA_HOME", ""))
     return home if home.is_absolute() else Path.home() / ".local/share"
 

@@ -1,4 +1,4 @@
-"""GNOME's idle monitor, which counts the idle time itself and wakes nobody meanwhile."""
+"""Learns from GNOME's idle monitor when the user becomes idle or active. It counts the time, and wakes nobody."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Puts our desktop entry and icon where desktops look, so that they name, group and mute us."""
+"""Installs our desktop entry and icon where desktops look, so that they name, group and mute our notifications."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _UNSAFE = re.compile(r'[\s"\'\\><~|&;$*?#()`]')
 
 
 def install_integration(program: Path, home: Path | None = None) -> list[Path]:
-    """Writes the entry and the icon below `home`, by default the user's XDG data folder; again is harmless.
+    """Writes the entry and the icon below `home`, by default the user's XDG data folder. Doing so again is harmless.
 
     `program` is the absolute path of the command: GNOME ignores an entry whose command it does not find. Returns
     what was written. Raises UserError if the folder does not take it.
@@ -37,7 +37,7 @@ def install_integration(program: Path, home: Path | None = None) -> list[Path]:
 
 
 def remove_integration(home: Path | None = None) -> list[Path]:
-    """Removes what `install_integration` wrote. Returns what was there."""
+    """Removes the files that `install_integration` wrote. Returns those that were there."""
     removed = []
     for path in _places(home):
         try:
@@ -56,13 +56,13 @@ def _places(home: Path | None) -> tuple[Path, Path]:
 
 
 def _write(path: Path, content: bytes) -> None:
-    """Whole or not at all: desktops watch these folders and read at once."""
+    """Writes the file whole or not at all, since desktops watch these folders and read new files at once."""
     path.parent.mkdir(parents=True, exist_ok=True)
     replace_file(path, content, 0o644)
 
 
 def _quote_exec(path: str) -> str:
-    """Desktop Entry Specification, "The Exec key": quoted, and escaped once more as a string value."""
+    """The path as "The Exec key" of the Desktop Entry Specification wants it: quoted, then escaped as a string."""
     path = path.replace("%", "%%")
     if not _UNSAFE.search(path):
         return path

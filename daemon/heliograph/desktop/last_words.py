@@ -1,4 +1,4 @@
-"""One notice by a program that cannot go on: straight to the session's notification server, whatever is configured."""
+"""Shows a notice of a program that cannot go on, on the session's notification server, whatever is configured."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _PAUSE_S = 0.5
 
 
 async def say_last_words(title: str, text: str, patience_s: float = PATIENCE_S) -> bool:
-    """Shows them, and returns within `patience_s` and the time-out of one call. Whether they were shown."""
+    """Shows the notice; returns whether that worked, within `patience_s` and the time-out of one call."""
     address = session_bus_address()
     if address is None:
         return False

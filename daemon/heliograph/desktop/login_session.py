@@ -63,12 +63,12 @@ class LoginSession:
 
     @property
     def is_locked(self) -> bool:
-        """Locked, or another session is in front."""
+        """Whether the session is locked, or another session is in front."""
         return self._properties.get("LockedHint") is True or self._properties.get("Active") is False
 
     @property
     def is_idle(self) -> bool:
-        """Idle for as long as it was given."""
+        """Whether the user has been idle for as long as was asked for at the start."""
         return self._is_idle
 
     @property
@@ -77,7 +77,7 @@ class LoginSession:
         return self._inhibitor is not None
 
     def let_sleep(self) -> None:
-        """The machine need not wait for us any longer."""
+        """Lets the machine sleep: it need not wait for us any longer."""
         inhibitor, self._inhibitor = self._inhibitor, None
         if inhibitor is not None:
             with contextlib.suppress(OSError):
@@ -117,7 +117,7 @@ class LoginSession:
         self._take_owner("")
 
     def _take_owner(self, owner: str) -> None:
-        """logind went or came back: inhibitors and sessions of before are gone."""
+        """logind went or came back: its earlier inhibitors and sessions are gone."""
         self.let_sleep()
         self.is_asleep = False
         self._session = None
@@ -168,7 +168,7 @@ class LoginSession:
     # Questions to logind
 
     async def _look(self) -> None:
-        """Which session is the user's on screen, and how does it fare?"""
+        """Asks which session of the user is on screen, and whether that one is locked, idle or in front."""
         try:
             session = await self._find_session()
             reply = await self._call(session, _PROPERTIES, "GetAll", "s", SESSION) if session else None
@@ -179,7 +179,7 @@ class LoginSession:
         self._replace(_values(reply.body[0]) if reply is not None and reply.signature == "a{sv}" else {})
 
     async def _find_session(self) -> str | None:
-        """The graphical session; the one that we were started in, if there is none."""
+        """The user's graphical session; if there is none, the session that the daemon was started in."""
         display = await self._find_display()
         if display is not None:
             return display

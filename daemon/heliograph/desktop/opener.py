@@ -52,7 +52,7 @@ class RoomOpener:
         self._timeout_s = timeout_s
 
     async def open(self, room_id: RoomId | None, event_id: EventId | None, token: str | None) -> bool:
-        """True if something was started. Without a room: the client as it is, if there is one."""
+        """Returns whether a client was started. Without a room the client is opened as it is, if there is one."""
         environment = _activation(token)
         if self._chosen is not None:
             return await self._open_chosen(self._chosen, room_id, event_id, environment)
@@ -100,7 +100,7 @@ def _desktop_file(desktop_id: str) -> Path | None:
 
 
 def _form_for(entry: Path) -> Form:
-    """What the client says that it understands; `matrix:` if it does not say."""
+    """The form of address that this client's desktop entry names; `matrix:` if it names none."""
     try:
         with entry.open("rb") as stream:
             text = stream.read(_LARGEST_ENTRY)
@@ -118,7 +118,8 @@ def _activation(token: str | None) -> dict[str, str]:
 
 
 async def _launch(command: Sequence[str], environment: Mapping[str, str]) -> bool:
-    """Starts a command that outlives us. All of it is ours, and its last word starts with a scheme or with "/"."""
+    """Starts a command that outlives the daemon. No word of it comes from strangers but the last, which starts with a
+    scheme or with "/", so that it is never taken for an option."""
     programs = {name for name in (command[0], "systemd-run") if await asyncio.to_thread(shutil.which, name)}
     if command[0] in programs and "systemd-run" in programs:
         session = {name: os.environ[name] for name in _SESSION_VARIABLES if os.environ.get(name)}
@@ -143,7 +144,7 @@ async def _succeeds(command: Sequence[str], environment: Mapping[str, str]) -> b
 async def _run(
     command: Sequence[str], timeout_s: float, environment: Mapping[str, str], *, output: int
 ) -> tuple[int | None, bytes]:
-    """Exit status and what was written to `output`; no status if it could not be started or did not end in time."""
+    """The exit status, and what the program wrote; no status if it could not be started or did not end in time."""
     try:
         return await run_program(command, timeout_s, environment, output=output)
     except OSError as error:

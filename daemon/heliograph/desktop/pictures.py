@@ -32,7 +32,7 @@ KEPT = 48
 UNDER_WAY = 16
 """Pictures fetched at once; the popups of all others go without."""
 FAILURE_KEPT_MS = 600_000
-"""How long what could not be had is not asked for again."""
+"""After a picture could not be had, how long it is not asked for again."""
 
 
 class PictureCache:
@@ -66,14 +66,14 @@ class PictureCache:
         return found
 
     async def close(self) -> None:
-        """Ends what is under way."""
+        """Ends the fetching that is under way."""
         tasks = tuple(self._under_way.values())
         for task in tasks:
             task.cancel()
         await asyncio.gather(*tasks, return_exceptions=True)
 
     def _begin(self, uri: str) -> asyncio.Task[object] | None:
-        """The task that fetches it, if it is to be waited for."""
+        """The task that fetches this picture; None if it is here, or cannot be had now."""
         source = self._find_source()
         if uri in self._kept or source is None:
             return None

@@ -31,12 +31,13 @@ _SUMMARY_LIMIT = 200
 _BODY_LIMIT = 1000
 
 _LOOKALIKES = str.maketrans({"<": "\u2039", ">": "\u203a", "&": "\uff06"})
-"""Whether the server takes the body for markup cannot be asked: these are shown by all alike."""
+"""Look-alikes of markup's characters: plyer does not tell whether the server takes the body for markup, and these are
+shown alike by all."""
 _PORTAL_LOOKALIKES = str.maketrans({"'": "\u2019", "\\": "\u2216"})
 
 
 class PortableDesktop:
-    """`ports.Desktop` over plyer. Its ids are its own: what it showed can be neither replaced nor closed."""
+    """`ports.Desktop` over plyer. Its ids are made up: its popups can be neither replaced nor closed."""
 
     name = "plyer"
     server_name = "whatever plyer finds"
@@ -74,7 +75,7 @@ class PortableDesktop:
 
 
 def harmless(text: str, *, is_portal: bool) -> str:
-    """The text so that no option parser, emptiness check or GVariant literal of plyer's trips over it."""
+    """The text, changed where plyer's option parser, emptiness check or GVariant literal would trip over it."""
     text = text.translate(_PORTAL_LOOKALIKES) if is_portal else text
     return "\u200b" + text if not text or text.startswith("-") else text
 
@@ -83,7 +84,7 @@ _HINT = "Install notify-send (package libnotify-bin), or choose another back end
 
 
 def why_not_portable(*, is_bus_there: bool) -> str | None:
-    """None if plyer has a chance of showing something here, else what is missing. Looks at the disk."""
+    """What plyer lacks here to show anything; None: nothing. Looks at the disk."""
     if not sys.platform.startswith("linux"):
         return None
     if _is_portal() and not Path("/.flatpak-info").is_file():

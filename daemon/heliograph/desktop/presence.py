@@ -1,4 +1,6 @@
-"""`ports.Presence` on a Linux desktop: logind, screen savers, GNOME's idle monitor. What is not there says nothing."""
+"""`ports.Presence` on a Linux desktop, by logind, screen savers and GNOME's idle monitor. Those that do not run say
+nothing.
+"""
 
 from __future__ import annotations
 
@@ -13,7 +15,7 @@ from heliograph.system.dbus import system_bus_address
 from heliograph.system.session_bus import session_bus_address
 
 _LONGEST_DELAY_S = 600.0
-"""A machine without a system bus is not going to get one soon."""
+"""Between looks for a system bus: a machine without one is not going to get one soon."""
 
 
 class DesktopPresence:

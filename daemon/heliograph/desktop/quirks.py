@@ -23,7 +23,7 @@ from heliograph.core.notification import Notification, Urgency
 
 
 def adapt(notification: Notification, server_title: str) -> Notification:
-    """As this server has to be told."""
+    """The notification, changed where this server would otherwise do harm with it. `title` is the server's name."""
     if notification.is_update and server_title.lower().startswith("gnome-shell"):
         # It brings every replacement up as a banner again, unless its urgency is low.
         return replace(notification, urgency=Urgency.LOW)

@@ -1,4 +1,4 @@
-"""A notification as the arguments of org.freedesktop.Notifications.Notify, made for what one server can do.
+"""Makes the arguments of org.freedesktop.Notifications.Notify from a notification, for what one server can do.
 
 Source: Desktop Notifications Specification 1.3. How servers differ from it was measured on ten of them.
 """
@@ -52,7 +52,7 @@ def render(
 
 
 def _mark_up(markup: str) -> str:
-    """Written anew, so that nothing but our three tags comes through, whoever wrote it."""
+    """The body written anew from its markup, so that nothing but our three tags comes through, whoever wrote it."""
     return write_markup(shorten(read_markup(markup), BODY_LIMIT))
 
 

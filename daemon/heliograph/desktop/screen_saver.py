@@ -1,4 +1,4 @@
-"""The session's screen saver or locker, of those that say on the session bus when they are active."""
+"""Follows the session's screen saver or locker, of those that tell on the session bus when they are active."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _SAVERS = {
 }
 
 _PATIENCE_S = 0.5
-"""One that hangs must not keep the others from being heard."""
+"""For one screen saver's answer: one that hangs must not keep the others from being asked."""
 
 
 class ScreenSaver:
@@ -43,7 +43,7 @@ class ScreenSaver:
         ]
 
     async def meet(self, bus: Bus) -> None:
-        """Asks only those that run: the bus would start the others."""
+        """Asks only the screen savers that run, since the bus would start the others."""
         for name, path in _SAVERS.items():
             with contextlib.suppress(CallFailed, TimeoutError):
                 if await bus.call_driver("NameHasOwner", "s", [name]):

@@ -20,7 +20,7 @@ PATH = "/org/freedesktop/Notifications"
 INTERFACE = "org.freedesktop.Notifications"
 
 _LEAST_CAPABILITIES = frozenset({"body"})
-"""Of a server that refuses to tell: text without markup is shown right by all."""
+"""What a server can do that refuses to tell: all show text without markup right."""
 _UNNAMED = "an unnamed server"
 _REMEMBERED = 64
 
@@ -37,23 +37,23 @@ class Traits:
 
 
 class Server:
-    """A server from when it took its name to when it lost it. Its ids mean nothing beyond."""
+    """A notification server, from when it took its name on the bus to when it loses it. Its ids mean nothing beyond."""
 
     def __init__(self, *, life: str, owner: str) -> None:
         self.life = life
-        """Unlike that of any other server, also on another bus: the bus's id and `owner`."""
+        """The bus's id and `owner`: no other server has the same, also on another bus."""
         self.owner = owner
         """Its unique name on the bus."""
         self.known_traits: Traits | None = None
-        """None until it has answered."""
+        """What the server says of itself; None until it has answered."""
         self._asking = asyncio.Lock()
         self._echoes = Echoes()
         self._tokens: OrderedDict[int, str] = OrderedDict()
         self._abandoned: OrderedDict[int, int] = OrderedDict()
 
     async def traits(self, bus: Bus) -> Traits:
-        """Asked until answered once, by one caller at a time. Raises BusGone or CallFailed; the caller sets the
-        time-out."""
+        """What the server says of itself. It is asked until it has answered once, by one caller at a time. Raises
+        BusGone or CallFailed; the caller sets the time-out."""
         async with self._asking:
             if self.known_traits is None:
                 title = await self._ask_title(bus)
@@ -69,14 +69,15 @@ class Server:
         _remember(self._abandoned, serial, replaces_id)
 
     def late_popup(self, reply: Message) -> int | None:
-        """The id of a popup that came up after its caller gave up, if that is what this answer says."""
+        """If this is the late answer to a Notify whose caller gave up: the id of the popup that came up, unless it only
+        replaced another. Else None."""
         replaces_id = self._abandoned.pop(reply.reply_serial, None)
         if replaces_id is None or reply.signature != "u" or reply.body[0] == replaces_id:
             return None
         return int(reply.body[0])
 
     def interpret(self, signal: Message) -> Activated | Replied | Closed | None:
-        """What a signal of this server says, once for each thing that happened. None: nothing, or nothing new."""
+        """What this signal of the server says; None: nothing, or what an earlier copy of it has said."""
         match signal.member, signal.signature:
             case "ActivationToken", "us":
                 # Comes before the ActionInvoked that it belongs to.

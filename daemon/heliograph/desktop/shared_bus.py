@@ -1,4 +1,4 @@
-"""One connection to a message bus for several listeners."""
+"""Shares one connection to a message bus among several listeners."""
 
 from __future__ import annotations
 
@@ -11,28 +11,28 @@ from heliograph.system.dbus import Bus
 
 
 class BusPart(Protocol):
-    """One listener. What it is told is a signal that passed match rules, not one that somebody sent to us alone."""
+    """One listener. It hears signals that passed match rules, never one that somebody sent to us alone."""
 
     @property
     def matches(self) -> Sequence[str]:
-        """Rules of the signals it wants; each names a sender."""
+        """The match rules of the signals it wants; each names a sender."""
         ...
 
     async def meet(self, bus: Bus) -> None:
-        """There is a connection, a new one. Raises nothing but BusGone."""
+        """Called for each new connection. Raises nothing but BusGone."""
         ...
 
     def hear(self, signal: Message) -> None:
-        """A signal; another part may have asked for it."""
+        """Called for each signal, also for those that another listener asked for."""
         ...
 
     def part(self) -> None:
-        """The connection is gone."""
+        """Called when the connection is gone."""
         ...
 
 
 class SharedBus:
-    """Keeps the connection from `start` to `stop`."""
+    """One connection, kept from `start` to `stop`."""
 
     def __init__(
         self,
@@ -61,11 +61,11 @@ class SharedBus:
         return self._bus.unique_name
 
     async def start(self) -> bool:
-        """Returns after the first attempt whether there is such a bus; if not it is looked for again."""
+        """Returns after the first attempt whether there is such a bus; it is looked for until `stop` in any case."""
         return await self._bus.start()
 
     async def stop(self) -> None:
-        """No call comes after this."""
+        """Lets go of the bus; no listener is called any more."""
         await self._bus.stop()
 
     async def _meet(self) -> None:

@@ -25,7 +25,7 @@ from heliograph.system.tasks import start_beside
 log = logging.getLogger(__name__)
 
 Player = Literal["auto", "server", "own", "off"]
-"""The server if it can, else we; always the server; always we; nobody."""
+"""Who plays: the server if it can, else we; always the server; always we; nobody."""
 
 _NAMES = {Category.CALL: "phone-incoming-call"}
 _NAME = "message-new-instant"
@@ -39,7 +39,7 @@ _THEME_PLAYER = "canberra-gtk-play"
 
 @dataclass(frozen=True, slots=True)
 class Sound:
-    """What is to be heard: a name of the sound theme, or a file of the user's own."""
+    """A sound: a name of the sound theme, or a file of the user's own."""
 
     name: str
     file: Path | None = None
@@ -58,11 +58,11 @@ class Sounds:
         self._is_trouble_told = False
 
     def is_servers(self, capabilities: Collection[str]) -> bool:
-        """Whether the notification server is to play."""
+        """Whether a notification server with these capabilities plays the sounds."""
         return self._player == "server" or (self._player == "auto" and "sound" in capabilities)
 
     async def choose(self, notification: Notification) -> Sound | None:
-        """None: nothing is heard."""
+        """The sound of this notification; None: it has none."""
         if notification.sound is None or self._player == "off":
             return None
         name = _NAMES.get(notification.category, _NAME)
@@ -73,12 +73,12 @@ class Sounds:
         return Sound(name, file)
 
     def play(self, sound: Sound) -> None:
-        """In the background; not while another is heard."""
+        """Plays the sound in the background, unless another one is playing."""
         if self._playing is None or self._playing.done():
             self._playing = start_beside(self._play(sound), name="playing a sound")
 
     async def stop(self) -> None:
-        """Ends what is heard."""
+        """Ends the sound that is playing."""
         if self._playing is not None:
             self._playing.cancel()
             await asyncio.wait([self._playing])
@@ -108,7 +108,7 @@ def _find(folder: Path, names: Sequence[str]) -> Path | None:
 
 
 def _commands(sound: Sound) -> list[list[str]]:
-    """What to try in turn."""
+    """The commands to try, one after the other."""
     file = sound.file or _theme_file(sound.name)
     commands = [[player, str(file)] for player in _FILE_PLAYERS if file is not None]
     commands.append(

@@ -1,4 +1,4 @@
-"""Notifications as text on a stream: for the demo, for pipes and for want of anything better."""
+"""Prints notifications on a stream: for the demo, for pipes, and where nothing better is there."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _MARK = "*"
 
 
 class TerminalDesktop:
-    """`ports.Desktop` on a text stream. A replacement is printed as what it says now; closing prints nothing."""
+    """`ports.Desktop` on a text stream. A replacement is printed with its new words; closing prints nothing."""
 
     name = "terminal"
     server_name = "standard output"
@@ -68,7 +68,8 @@ class TerminalDesktop:
 
 
 def write_block(notification: Notification, *, is_update: bool = False, has_colours: bool = False) -> str:
-    """A line for the summary and one, indented, for each line of the body. No control characters but our own."""
+    """The notification in lines: its summary, then each line of its body, indented. Of control characters only those of
+    our own colours come through."""
     summary = clean_line(notification.summary, _SUMMARY_LIMIT)
     body = clean_text(notification.body, _BODY_LIMIT)
     suffix = " (updated)" if is_update else ""

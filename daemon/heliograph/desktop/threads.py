@@ -1,4 +1,4 @@
-"""Blocking calls, one at a time, in a thread that nobody waits for longer than they want."""
+"""Runs blocking calls in a thread, one at a time, and never waits longer than the caller wants."""
 
 from __future__ import annotations
 
@@ -11,15 +11,15 @@ from collections.abc import Callable
 class SideThread:
     """Runs one function at a time beside the event loop.
 
-    A function that hangs keeps later ones out and times them out, but holds up neither the loop nor the end of
-    the process. The loop's own executor would: its threads are joined at exit.
+    While one function hangs, later ones time out; but neither the event loop nor the end of the process waits for it.
+    The event loop's own executor would make the process wait: its threads are joined at exit.
     """
 
     def __init__(self) -> None:
         self._is_free = asyncio.Semaphore(1)
 
     async def run(self, work: Callable[[], None], timeout_s: float) -> None:
-        """Raises TimeoutError, or what `work` raises. After a time-out `work` may still come to its end."""
+        """Returns when `work` has. Raises TimeoutError, or whatever `work` raises. After a time-out `work` goes on."""
         async with asyncio.timeout(timeout_s):
             await self._is_free.acquire()
             loop = asyncio.get_running_loop()

@@ -1,7 +1,7 @@
 """Tells when it is worth trying again at once: the network came up, or the machine woke from sleep.
 
-All of it comes as signals of the system bus; services that are not there say nothing. Hints, no more: whoever is told
-must be right without.
+Both come as signals of the system bus; services that do not run send none. They are hints: whoever gets one must also
+get on without.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ _MATCHES = (
 )
 
 _NM_CONNECTED_SITE = 60
-"""NMState: local connectivity only is 50, the Internet 70."""
+"""NMState of NetworkManager: 50 is local connectivity only, 70 is the Internet."""
 _NETWORKD_ONLINE = ("partial", "online")
 
 
@@ -49,7 +49,7 @@ class Wakeups:
         self._listener = listener
 
     async def meet(self, bus: Bus) -> None:
-        """Nothing to ask: these are hints of what changes."""
+        """Asks nothing: only changes are of interest."""
 
     def hear(self, signal: Message) -> None:
         wakeup = _interpret(signal)
@@ -58,7 +58,7 @@ class Wakeups:
             self._listener(wakeup)
 
     def part(self) -> None:
-        """Nothing to forget."""
+        """Forgets nothing: nothing is remembered."""
 
 
 def _interpret(signal: Message) -> Wakeup | None:

@@ -1,4 +1,4 @@
-"""What a popup lets its user do: which buttons it offers, what one of them means, and what is said when it failed."""
+"""The actions of a popup: which buttons it offers, which request each of them makes, and the notice if that fails."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from heliograph.core.record import Content, Delivery
 from heliograph.core.text.clean import clean_line, clean_text
 
 INLINE_REPLY = "inline-reply"
-"""The capability and the action's key of servers that let the user type into the popup (Plasma, swaync)."""
+"""Servers that let the user type into the popup (Plasma, swaync) have this capability, and this action's key."""
 OPEN = Action("default", "Open")
 RETRY = Action("retry", "Try again")
 GO_THERE = Action("open", "Open room")
@@ -26,14 +26,14 @@ _DECLINE = Action("decline", "Decline")
 _ANSWER = Action("open", "Answer")
 
 MAX_REQUESTS = 50
-"""Rooms that one click on a summary is about."""
+"""Rooms that one click on a summary is about at most; the rest is left as it is."""
 _TYPED = 600
 """Characters of a reply that the notice of its failure shows. Trying again sends all of it."""
 _REASON = 180
 
 
 class ActionKind(Enum):
-    """What the user can want of a room."""
+    """What the user may want done in a room."""
 
     OPEN = "open"
     REPLY = "reply"
@@ -44,7 +44,7 @@ class ActionKind(Enum):
 
 
 class MuteSpan(Enum):
-    """For how long a room is to be mute. The key of the button that says so."""
+    """For how long a room shall be mute. Each value is the key of its button."""
 
     HOUR = "hour"
     DAY = "day"
@@ -73,7 +73,7 @@ _VERBS = {
 
 @dataclass(frozen=True, slots=True)
 class ActionRequest:
-    """What the user wants of one room."""
+    """What the user wants done in one room."""
 
     kind: ActionKind
     room_id: RoomId
@@ -88,7 +88,7 @@ class ActionRequest:
     span: MuteSpan | None = None
     """With MUTE; None: to be asked."""
     direct_with: UserId | None = None
-    """Whose conversation with the user the room is to be, of an invite to one."""
+    """With ACCEPT: who invites the user to a conversation of two; None: it is none."""
 
 
 def actions_for(contents: Sequence[Content], *, is_summary: bool) -> tuple[Action, ...]:
@@ -107,7 +107,7 @@ def actions_for(contents: Sequence[Content], *, is_summary: bool) -> tuple[Actio
 
 
 def offer(notification: Notification, capabilities: Collection[str]) -> tuple[Action, ...]:
-    """What one notification server is told: the click on the popup itself first, then the buttons it can show."""
+    """The actions for one notification server: the click on the popup itself, then the buttons that it can show."""
     if "actions" not in capabilities:
         return ()
     buttons = notification.actions
@@ -117,12 +117,15 @@ def offer(notification: Notification, capabilities: Collection[str]) -> tuple[Ac
 
 
 def kind_of(action: str) -> ActionKind | None:
-    """What the button with this key means. None: it is none of ours."""
+    """The meaning of the button with this key; None: it is none of ours."""
     return _VERBS.get(action)
 
 
 def action_requests(deliveries: Sequence[Delivery]) -> list[ActionRequest]:
-    """The rooms of what a popup shows (in order of position), the one with the newest first, each to be opened."""
+    """One request for each room in a popup, the one with the newest message first; each says to open the room.
+
+    `deliveries` are those that the popup shows, by position.
+    """
     latest = {each.room_id: each for each in deliveries if is_room_id(each.room_id)}
     return [_action_request(room_id, each) for room_id, each in reversed(latest.items())][:MAX_REQUESTS]
 
@@ -165,7 +168,7 @@ _FAILURES = {
 
 
 def word_failure(request: ActionRequest, title: str, hint: str, me: str) -> Notification:
-    """Says that it was not done and why, keeps what was typed, and offers to try again."""
+    """The notice that this request failed and why, with the text that was typed and the offer to try again."""
     body = f"{clean_line(title, _REASON)} {clean_line(hint, _REASON)}"
     if request.text:
         body = f"{body}\nYou wrote: {clean_text(request.text, _TYPED)}"

@@ -1,4 +1,4 @@
-"""What a notification server can do, in words. Desktop Notifications Specification, GetCapabilities."""
+"""Words the capabilities of a notification server. Source: Desktop Notifications Specification, GetCapabilities."""
 
 from __future__ import annotations
 
@@ -16,5 +16,5 @@ _FEATURES = (
 
 
 def word_capabilities(capabilities: Collection[str]) -> list[tuple[bool, str]]:
-    """Whether it can, and what that means, for each thing that makes a difference here."""
+    """For each capability that makes a difference here: whether the server has it, and what that means to the user."""
     return [(name in capabilities, can if name in capabilities else cannot) for name, can, cannot in _FEATURES]

@@ -1,4 +1,4 @@
-"""When nothing shall pop up: a pause that the user asked for, and quiet hours by weekday.
+"""Decides when nothing shall pop up: in a pause that the user asked for, and in quiet hours by weekday.
 
 Times of day are the wall clock's, and hours are turned into instants day by day. So quiet hours begin and end by the
 clock on the wall also on the night when that is put forward or back, and are never shorter than it says.
@@ -30,11 +30,11 @@ class Zone(Protocol):
     """The rules of a time zone."""
 
     def wall(self, ms: int) -> datetime:
-        """What the clock on the wall shows at this instant, without a zone."""
+        """The time that the clock on the wall shows at this instant, without a zone."""
         ...
 
     def instant(self, wall: datetime) -> int:
-        """When it shows that; `fold` chooses where it does so twice, or never."""
+        """The instant when the clock shows this time; `fold` chooses where it does so twice, or never."""
         ...
 
 
@@ -49,7 +49,7 @@ class Hours:
 
 @dataclass(frozen=True, slots=True)
 class Quiet:
-    """Nothing pops up. `until_ms` may be UNTIL_RESUMED."""
+    """A time in which nothing pops up. `until_ms`, in ms since 1970, may be UNTIL_RESUMED."""
 
     why: str
     until_ms: int
@@ -57,7 +57,7 @@ class Quiet:
 
 @dataclass(frozen=True, slots=True)
 class Through:
-    """What pops up all the same."""
+    """The messages that pop up in spite of quiet."""
 
     highlights: bool = True
     names: frozenset[str] = frozenset()
@@ -95,7 +95,7 @@ def parse_pause(words: str, now_ms: int, zone: Zone) -> int:
 
 
 def quiet_at(now_ms: int, zone: Zone, hours: Sequence[Hours], paused_until_ms: int) -> Quiet | None:
-    """Whether it is quiet at this instant, why, and until when."""
+    """The quiet that holds at this instant; None: it is not quiet."""
     if is_paused(now_ms, paused_until_ms):
         return Quiet(PAUSED, paused_until_ms)
     end_ms = now_ms
@@ -106,7 +106,7 @@ def quiet_at(now_ms: int, zone: Zone, hours: Sequence[Hours], paused_until_ms: i
 
 
 def next_change_ms(now_ms: int, zone: Zone, hours: Sequence[Hours], paused_until_ms: int) -> int | None:
-    """When it is worth asking again. None: never by itself."""
+    """The instant when the answer may be another one; None: there is none."""
     quiet = quiet_at(now_ms, zone, hours, paused_until_ms)
     if quiet is not None:
         return None if quiet.until_ms == UNTIL_RESUMED else quiet.until_ms
@@ -114,7 +114,7 @@ def next_change_ms(now_ms: int, zone: Zone, hours: Sequence[Hours], paused_until
 
 
 def is_paused(now_ms: int, paused_until_ms: int) -> bool:
-    """Whether a pause until then still lasts."""
+    """Whether a pause until `until_ms` still lasts."""
     return paused_until_ms == UNTIL_RESUMED or paused_until_ms > now_ms
 
 

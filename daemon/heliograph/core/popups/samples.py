@@ -1,4 +1,4 @@
-"""One of each kind of notification, for the user to see what becomes of them on this desktop."""
+"""Makes one notification of each kind, so that the user can see how this desktop shows them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,11 @@ from heliograph.core.record import Content, Delivery
 
 _ME = "@you:example.org"
 _SIDE = 96
-"""Pixels of a picture."""
+"""Pixels of a side of the sample's picture."""
 
 
 def sample_notifications() -> list[tuple[str, Notification]]:
-    """What each stands for, and how it looks: put together as real ones are."""
+    """The samples, each with a word for what it stands for. They are made as real notifications are."""
     return [
         (
             "a message to you alone, with a picture",

@@ -1,4 +1,4 @@
-"""What a popup says for the messages that it shows."""
+"""Words a popup: its title and lines for the messages that it shows."""
 
 from __future__ import annotations
 
@@ -12,15 +12,15 @@ from heliograph.core.record import Content
 from heliograph.core.text.markup import Span, Style, Styled, in_one_line, join, read_markup, shorten
 
 LINES = 4
-"""How many messages a room's popup quotes."""
+"""Messages that a room's popup quotes."""
 LINE_LIMIT = 200
-"""Characters of each, where it quotes several: a long one must not push the newest off the popup."""
+"""Characters of each message, where several are quoted: a long one must not push the newest off the popup."""
 SUMMARY_LINES = 7
-"""How many rooms and highlights a summary names."""
+"""Rooms and highlights that a summary names."""
 SUMMARY_HIGHLIGHTS = 3
-"""How many of what highlights, the newest first, it quotes."""
+"""Highlights that a summary quotes, the newest first."""
 _NAMES = 3
-"""How many senders are named in a row."""
+"""Senders that are named in a row; the rest is counted."""
 
 WHERE_ALL_ARE = "All of them: heliograph inbox"
 
@@ -34,9 +34,9 @@ class PopupText:
 
 
 def word_room(contents: Sequence[Content], count: int, senders: Iterable[str], level: Level) -> PopupText:
-    """For the messages of one room, oldest first, of which there are `count` with those that are no longer at hand.
+    """The text for one room. `contents` are its messages at hand, oldest first; `count` is how many there are in all.
 
-    `senders` are the names of all who wrote, those of `contents` or not.
+    `senders` are the names of everyone who wrote any of these.
     """
     latest = contents[-1]
     names = _names([*senders, *(content.sender_name for content in contents)])
@@ -64,7 +64,7 @@ def word_room(contents: Sequence[Content], count: int, senders: Iterable[str], l
 
 
 def word_summary(contents: Sequence[tuple[Content, Level]]) -> PopupText:
-    """For messages of many rooms: what highlights first, with who says it and what; then the rooms."""
+    """The text for messages of many rooms: first the highlights, with sender and words; then the names of the rooms."""
     visible = [(content, level) for content, level in contents if level is not Level.HIDDEN]
     hidden = len(contents) - len(visible)
     quoted = [_highlight(content, level) for content, level in reversed(visible) if content.is_highlight]
@@ -132,7 +132,7 @@ def _stack(lines: Sequence[Styled]) -> Styled:
 
 
 def _names(senders: Iterable[str]) -> list[str]:
-    """Each once, in order."""
+    """The names in order, each once."""
     return [name for name in dict.fromkeys(senders) if name]
 
 

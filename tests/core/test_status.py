@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from heliograph.core.status import AccountStatus, Connection, DaemonStatus, HandoffStatus
+from heliograph.core.connection import Connection, ConnectionState
+from heliograph.core.status import AccountStatus, DaemonStatus, HandoffStatus, sum_up
 
 
 @dataclass
@@ -21,10 +22,6 @@ def an_account(**told: Any) -> AccountStatus:
     return AccountStatus("@me:example.org", "https://example.org", **told)
 
 
-def of(*connections: Connection) -> DaemonStatus:
-    return DaemonStatus("0.1.0", 4711, 0, accounts=[an_account(connection=each) for each in connections])
-
-
 @pytest.mark.parametrize(
     ("connections", "summary"),
     [
@@ -35,28 +32,19 @@ def of(*connections: Connection) -> DaemonStatus:
     ],
 )
 def test_the_summary_counts_accounts_by_how_they_fare(connections: tuple[Connection, ...], summary: str) -> None:
-    assert of(*connections).summary == summary
+    assert sum_up(connections) == summary
 
 
 def test_the_answer_holds_each_account_and_its_tasks() -> None:
-    status = of(Connection.OFFLINE, Connection.SIGNED_OUT)
-    status.tasks.append(ATask("quiet"))
-    status.accounts[1].tasks.append(ATask("mutes", 3))
-    answer = status.as_json()
-    assert [each["state"] for each in answer["accounts"]] == ["offline", "signed out"]
+    accounts = (
+        an_account(connection=ConnectionState(Connection.OFFLINE, "no network")),
+        an_account(connection=ConnectionState(Connection.CONNECTED, since_ms=5), tasks=(ATask("mutes", 3),)),
+    )
+    answer = DaemonStatus("0.1.0", 4711, 0, accounts=accounts, tasks=(ATask("quiet"),)).as_json()
+    told = [(each["state"], each["why"], each["connected_since_ms"]) for each in answer["accounts"]]
+    assert told == [("offline", "no network", None), ("connected", "", 5)]
     assert [each["tasks"] for each in answer["accounts"]] == [[], [{"name": "mutes", "crashes": 3}]]
     assert answer["tasks"] == [{"name": "quiet", "crashes": 0}]
-
-
-@pytest.mark.parametrize(
-    ("is_registered", "is_handed_over", "is_listing"),
-    [(False, False, False), (True, False, True), (True, True, False)],
-)
-def test_the_server_lists_while_our_pusher_is_there_and_we_ring(
-    is_registered: bool, is_handed_over: bool, is_listing: bool
-) -> None:
-    account = an_account(is_pusher_registered=is_registered, is_handed_over=is_handed_over)
-    assert account.is_listing is is_listing
 
 
 @pytest.mark.parametrize(("why_away", "is_present"), [(None, True), ("the screen is locked", False)])

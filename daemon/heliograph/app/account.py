@@ -14,11 +14,12 @@ from heliograph.app.daemon_api import AccountHandle
 from heliograph.app.keyring_wait import KeyringWait
 from heliograph.app.services import AccountServices, SharedServices
 from heliograph.app.signed_in import SignedInAccount, open_signed_in
+from heliograph.core.connection import Connection, ConnectionState
 from heliograph.core.outage import ABOUT_SYNC
 from heliograph.core.popups.actions import ActionRequest, word_failure
 from heliograph.core.pushers.handoff import Signs
 from heliograph.core.record import Delivery
-from heliograph.core.status import AccountStatus, Connection
+from heliograph.core.status import AccountStatus
 from heliograph.desktop.decoder import Decoder
 from heliograph.desktop.pictures import PictureCache, Source
 from heliograph.encryption.identity.device_trust import DeviceTrust
@@ -42,7 +43,7 @@ from heliograph.secrets.secret import Secret, decode_secret
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.sign_out_file import SignOut, note_sign_out
 from heliograph.system.clock import now_ms
-from heliograph.system.tasks import keep_running, listed_in, start
+from heliograph.system.tasks import LongTask, keep_running, listed_in, start
 
 log = logging.getLogger(__name__)
 
@@ -59,25 +60,45 @@ ABOUT_END = "end"
 class AccountRun:
     """One account: its ledger, its deliveries, and how it ended. Signed in or not, it shows what is due."""
 
-    def __init__(self, account: Account, status: AccountStatus, ledger: SqliteLedger, shared: SharedServices) -> None:
+    def __init__(self, account: Account, tasks: list[LongTask], ledger: SqliteLedger, shared: SharedServices) -> None:
+        """`tasks` lists the long-lived tasks that keep the account, while they run."""
         self.account = account
         self._shared = shared
         self._ledger = ledger
-        self._status = status
+        self._tasks = tasks
         self._pictures = PictureCache(Decoder().decode, self._find_pictures, clock=now_ms)
         rounds = Rounds(now_ms)
         self._notices = Notices(shared.desktop, account.user_id, rounds.wake)
         self._delivery = self._make_delivery(rounds)
-        self._services = AccountServices(account, status, ledger, self._notices, self._delivery, shared)
+        self._services = AccountServices(account, ledger, self._notices, self._delivery, shared)
         self._keyring = KeyringWait(
-            status,
+            account.user_id,
             self._notices,
             jitter=random.random,
             on_life=self._note_waiting,
-            on_change=shared.on_change,
+            on_state=self._take_state,
         )
         self._signed_in: SignedInAccount | None = None
         self._signs = Signs()
+        self._state = ConnectionState()
+        """While the account is not signed in."""
+        self._last = AccountStatus(account.user_id, account.homeserver)
+        """What was known when it last ceased to be signed in."""
+
+    @property
+    def connection(self) -> ConnectionState:
+        """How the account stands with its homeserver."""
+        return self._state if self._signed_in is None else self._signed_in.connection
+
+    @property
+    def status(self) -> AccountStatus:
+        """What is known now. What deliveries there are, the ledger knows."""
+        tasks = tuple(replace(each) for each in self._tasks)
+        if self._signed_in is not None:
+            status = self._signed_in.status
+            return replace(status, last_sync_ms=status.last_sync_ms or self._last.last_sync_ms, tasks=tasks)
+        handoff = replace(self._last.handoff, why_away=self._signs.why_away)
+        return replace(self._last, connection=self._state, handoff=handoff, tasks=tasks)
 
     @property
     def troubles(self) -> Troubles:
@@ -87,7 +108,7 @@ class AccountRun:
     @property
     def handle(self) -> AccountHandle:
         """What answers the user's questions about this account."""
-        return AccountHandle(self._status, self._ledger, self._delivery, self._do)
+        return AccountHandle(self.account.user_id, lambda: self.status, self._ledger, self._delivery, self._do)
 
     @property
     def handoff(self) -> HandoffLoop | None:
@@ -107,8 +128,6 @@ class AccountRun:
         self._delivery.set_locked(signs.is_locked)
         if self._signed_in is not None:
             self._signed_in.take_signs(signs)
-        else:
-            self._status.handoff.why_away = signs.why_away
 
     def say(self, *, is_leaving: bool) -> None:
         """To the daemon that may be started next: whether this one will soon let go of the account."""
@@ -126,7 +145,7 @@ class AccountRun:
     async def run(self) -> int:
         """Runs the account until it is signed out; the exit code that this calls for. A fault of our own ends neither
         the account nor another one: it starts again, and signs in anew."""
-        with listed_in(self._status.tasks):
+        with listed_in(self._tasks):
             delivery = start(self._delivery.run(), name=f"deliveries of {self.account.user_id}")
             try:
                 return await keep_running("account", self._run_once, clock=now_ms)
@@ -144,12 +163,11 @@ class AccountRun:
             return await self._run_signed_in()
         except UserError as error:
             log.error("%s: %s %s", self.account.user_id, error.title, error.hint)
-            self._status.connection, self._status.why = Connection.SIGNED_OUT, error.title
+            self._take_state(ConnectionState(Connection.SIGNED_OUT, error.title))
             await self._say_last(error.title, error.hint)
             return error.exit_code
         except Exception:
-            self._status.connection, self._status.why = Connection.OFFLINE, UNEXPECTED
-            self._shared.on_change()
+            self._take_state(ConnectionState(Connection.OFFLINE, UNEXPECTED))
             raise
         finally:
             # Until it watches again, nothing is late.
@@ -157,12 +175,11 @@ class AccountRun:
 
     async def _run_signed_in(self) -> int:
         secret = await self._load_secret(open_secrets(self.account.secrets, on_prompt=self._keyring.note_prompt))
-        served_before_ms = self._status.last_sync_ms
         async with open_signed_in(self._services, secret) as signed_in:
             gone = await self._serve(signed_in)
         if not gone.soft:
             # The device is no more: what was encrypted for it must not outlive it by more than a day.
-            folder, was_in_use = state_folder(self.account.user_id), self._status.last_sync_ms != served_before_ms
+            folder, was_in_use = state_folder(self.account.user_id), signed_in.last_sync_ms is not None
             await asyncio.to_thread(set_aside, folder, self.account.device_id, now_ms(), was_in_use=was_in_use)
         return await self._end(gone)
 
@@ -174,13 +191,15 @@ class AccountRun:
             return await signed_in.run()
         finally:
             # Before the loops end: what the user wants from now on is refused with a reason, instead of lost.
+            self._last, self._state = self.status, signed_in.connection
             self._signed_in = None
             await self._pictures.close()
 
     async def _load_secret(self, store: SecretStore) -> Secret:
         with contextlib.suppress(StorageError):
             # What is told while it waits: the sync loop has not looked into the ledger yet.
-            self._status.last_sync_ms = (await self._ledger.account()).last_sync_ms
+            last_sync_ms = (await self._ledger.account()).last_sync_ms
+            self._last = replace(self._last, last_sync_ms=last_sync_ms)
         text = await self._keyring.load(store)
         if text is None:
             raise UserError(
@@ -189,6 +208,10 @@ class AccountRun:
                 exit_code=EXIT_NEEDS_LOGIN,
             )
         return decode_secret(self.account.user_id, text)
+
+    def _take_state(self, state: ConnectionState) -> None:
+        self._state = state
+        self._shared.on_change()
 
     def _note_waiting(self) -> None:
         """For its user: nothing that the watchdog waits for is late."""

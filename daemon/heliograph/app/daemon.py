@@ -9,6 +9,7 @@ import logging
 import os
 import time
 from collections.abc import Callable, Coroutine, Sequence
+from dataclasses import replace
 from typing import Any
 
 from heliograph import __version__
@@ -44,7 +45,7 @@ from heliograph.store.pause_file import load_pause, pause_file, save_pause
 from heliograph.system import systemd
 from heliograph.system.clock import now_ms
 from heliograph.system.stop_signals import stop_on_signals
-from heliograph.system.tasks import cancel, going_on, keep_running, listed_in, start, start_beside
+from heliograph.system.tasks import LongTask, cancel, going_on, keep_running, listed_in, start, start_beside
 from heliograph.system.time_zone import LocalZone
 
 log = logging.getLogger(__name__)
@@ -57,30 +58,32 @@ async def run(
     desktop: Desktop | None = None,
     presence: Presence | None = None,
     stop: asyncio.Event | None = None,
-    on_ready: Callable[[DaemonStatus], None] | None = None,
+    on_ready: Callable[[Callable[[], DaemonStatus]], None] | None = None,
     sign_out_interval_s: float = INTERVAL_S,
 ) -> int:
     """Runs until stopped or until every account has ended. The exit code.
 
-    `sign_out_interval_s`: how long after the first answer that confirms a sign-out the second is asked for.
+    `on_ready` is given what tells the status from then on. `sign_out_interval_s`: how long after the first answer that
+    confirms a sign-out the second is asked for.
     Raises UserError if not a single account can be opened, or the desktop asked for cannot work.
     """
     stop = stop or stop_on_signals()
-    status = DaemonStatus(__version__, os.getpid(), now_ms())
+    started_ms = now_ms()
+    tasks: list[LongTask] = []
     async with contextlib.AsyncExitStack() as stack:
-        stack.enter_context(listed_in(status.tasks))
+        stack.enter_context(listed_in(tasks))
         desktop = desktop or await _open_desktop(config, stack)
-        status.desktop = desktop.name
+        process = DaemonStatus(__version__, os.getpid(), started_ms, desktop.name)
         await destroy_outdated_keys()
-        daemon = Daemon(config, status, desktop, await _open_quiet(config), sign_out_interval_s, stack)
+        daemon = Daemon(config, process, tasks, desktop, await _open_quiet(config), sign_out_interval_s, stack)
         await daemon.start()
         await daemon.open(accounts)
         tracker = await daemon.track_presence(presence)
         # What was imported stays for good: the collector need not look through it again and again.
         gc.freeze()
-        systemd.ready(status.summary)
+        systemd.ready(daemon.line)
         if on_ready is not None:
-            on_ready(status)
+            on_ready(daemon.status)
         return await daemon.serve(stop, tracker)
 
 
@@ -109,22 +112,24 @@ class Daemon:
     def __init__(
         self,
         config: Config,
-        status: DaemonStatus,
+        process: DaemonStatus,
+        tasks: Sequence[LongTask],
         desktop: Desktop,
         quiet: QuietLoop,
         sign_out_interval_s: float,
         stack: contextlib.AsyncExitStack,
     ) -> None:
         self._config = config
-        self._status = status
+        self._process = process
+        self._tasks = tasks
         self._desktop = desktop
         self._quiet = quiet
         self._stack = stack
         self._watchdog = Watchdog(time.monotonic, systemd.feed_watchdog)
-        self._line = StatusLine(status)
         self._accounts = RunningAccounts(self._take_open, stack)
+        self._line = StatusLine(lambda: self.line)
         opener = RoomOpener(config.desktop.open_with)
-        self._api = DaemonApi(status, (), desktop, opener, quiet)
+        self._api = DaemonApi(self.status, (), desktop, opener, quiet)
         verification = Verification1(VerificationApi(self._accounts.trust_of))
         self._control = Control(self._api, beside=[verification], badge_on=config.desktop.badge)
         self._hooks = _make_hooks(config, self._accounts)
@@ -139,6 +144,20 @@ class Daemon:
             sign_out_interval_s=sign_out_interval_s,
         )
 
+    def status(self) -> DaemonStatus:
+        """What is known now. What deliveries there are, the ledgers know."""
+        return replace(
+            self._process,
+            notification_server=self._desktop.server_name,
+            accounts=self._accounts.statuses,
+            tasks=tuple(replace(each) for each in self._tasks),
+        )
+
+    @property
+    def line(self) -> str:
+        """One line about all accounts."""
+        return self._accounts.line
+
     async def start(self) -> None:
         """From now on it answers over D-Bus, and what becomes quiet with the hour does."""
         self._keep("keys set aside", keep_running("keys set aside", keep_destroying_outdated_keys, clock=now_ms))
@@ -151,7 +170,7 @@ class Daemon:
 
     async def open(self, accounts: Sequence[Account]) -> None:
         """Raises UserError if not a single one can be opened."""
-        await self._accounts.open(accounts, self._shared, self._status)
+        await self._accounts.open(accounts, self._shared)
         counted = count_things(len(self._accounts), "account")
         log.info("Heliograph %s runs for %s, notifications through %s", __version__, counted, self._desktop.name)
 

@@ -35,7 +35,8 @@ CHANGES_S = 0.1
 class AccountHandle:
     """What is needed of one account."""
 
-    status: AccountStatus
+    user_id: str
+    status: Callable[[], AccountStatus]
     ledger: Ledger
     delivery: DeliveryLoop
     do: Callable[[ActionRequest], Awaitable[None]]
@@ -49,17 +50,18 @@ def _answer_invite(room_id: str) -> str:
 
 
 class DaemonApi:
-    """`control.interface.Answers`."""
+    """`control.interface.Answers`. `status` gives what is known now of the daemon and each account, but for what only
+    ledgers know."""
 
     def __init__(
         self,
-        daemon: DaemonStatus,
+        status: Callable[[], DaemonStatus],
         accounts: Sequence[AccountHandle],
         desktop: Desktop,
         opener: Opener,
         quiet: QuietLoop,
     ) -> None:
-        self._daemon = daemon
+        self._tell_status = status
         self._accounts = list(accounts)
         self._desktop = desktop
         self._opener = opener
@@ -106,17 +108,17 @@ class DaemonApi:
         for account in self._accounts:
             # While the disk does not answer, what it said last holds.
             try:
-                self._unread[account.status.user_id] = await account.ledger.unread()
+                self._unread[account.user_id] = await account.ledger.unread()
             except (StorageError, UserError):
                 continue
             except Exception:
-                log.exception("Unexpected fault in counting what is unread for %s", account.status.user_id)
+                log.exception("Unexpected fault in counting what is unread for %s", account.user_id)
         quiet = self._quiet.quiet
         why, until_ms = (quiet.why, quiet.until_ms) if quiet is not None else ("", 0)
         if quiet is None and self._desktop.is_inhibited:
             why = DO_NOT_DISTURB
         return summarize(
-            {account.status.user_id: account.status.connection.value for account in self._accounts},
+            {account.user_id: account.status().connection.state.value for account in self._accounts},
             self._unread,
             paused_until_ms=self._quiet.paused_until_ms,
             quiet_why=why,
@@ -127,31 +129,21 @@ class DaemonApi:
     # What is asked
 
     async def status(self) -> Any:
-        told = await self._status()
-        ledgers = {account.status.user_id: account.ledger for account in self._accounts}
-        for each in told["accounts"]:
-            ledger = ledgers.get(each["user_id"])
-            if each["last_sync_ms"] is None and ledger is not None:
-                # It waits for its keyring, or for the homeserver: what it had before is in the ledger.
-                with contextlib.suppress(StorageError, UserError):
-                    each["last_sync_ms"] = (await ledger.account()).last_sync_ms or None
-        return told
-
-    async def _status(self) -> Any:
-        self._daemon.notification_server = self._desktop.server_name
-        for account in self._accounts:
-            with contextlib.suppress(StorageError, UserError):
-                account.status.pending = (await account.ledger.counts())["pending"]
-                # Not by their state: what a notification server showed that has ended since is on no screen.
-                account.status.shown = sum(popup.size for popup in await account.ledger.popups())
+        daemon = self._tell_status()
+        ledgers = {account.user_id: account.ledger for account in self._accounts}
+        accounts = [await _with_ledger(each, ledgers.get(each.user_id)) for each in daemon.accounts]
         summary = await self._summarize()
-        quiet = {"why": summary.quiet_why, "until_ms": summary.quiet_until_ms}
-        return {**self._daemon.as_json(), "unread": summary.unread, "highlights": summary.highlights, "quiet": quiet}
+        return {
+            **replace(daemon, accounts=tuple(accounts)).as_json(),
+            "unread": summary.unread,
+            "highlights": summary.highlights,
+            "quiet": {"why": summary.quiet_why, "until_ms": summary.quiet_until_ms},
+        }
 
     async def inbox(self) -> Any:
         found: list[tuple[str, UnreadRoom]] = []
         for account in self._accounts:
-            found += [(account.status.user_id, room) for room in await account.ledger.unread(MOST_MESSAGES)]
+            found += [(account.user_id, room) for room in await account.ledger.unread(MOST_MESSAGES)]
         return inbox_as_json(found)
 
     async def open(self, account: str, room: str, token: str) -> None:
@@ -211,7 +203,7 @@ class DaemonApi:
 
     def _find(self, user_id: str) -> AccountHandle:
         for account in self._accounts:
-            if account.status.user_id == user_id:
+            if account.user_id == user_id:
                 return account
         raise UserError(f"The running Heliograph has no account {user_id[:255]!r}.", "heliograph accounts")
 
@@ -220,3 +212,18 @@ def _room_id(text: str) -> RoomId:
     if not is_room_id(text):
         raise UserError(f"{text[:255]!r} is not the id of a room.", "heliograph inbox")
     return text
+
+
+async def _with_ledger(status: AccountStatus, ledger: Ledger | None) -> AccountStatus:
+    """The status and what the ledger says, as far as the disk answers. None: the account is not open yet."""
+    if ledger is None:
+        return status
+    with contextlib.suppress(StorageError, UserError):
+        pending = (await ledger.counts())["pending"]
+        # Not by their state: what a notification server showed that has ended since is on no screen.
+        status = replace(status, pending=pending, shown=sum(popup.size for popup in await ledger.popups()))
+    if status.last_sync_ms is None:
+        # The account waits for its keyring, or for the homeserver.
+        with contextlib.suppress(StorageError, UserError):
+            status = replace(status, last_sync_ms=(await ledger.account()).last_sync_ms or None)
+    return status

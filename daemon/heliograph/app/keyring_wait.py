@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator
 from enum import Enum
 
 from heliograph.core.backoff import reconnect_delay
-from heliograph.core.status import AccountStatus, Connection
+from heliograph.core.connection import Connection, ConnectionState
 from heliograph.errors import SecretsLocked
 from heliograph.ports.secrets import SecretStore
 from heliograph.ports.troubles import Troubles
@@ -38,23 +38,24 @@ class Hindrance(Enum):
 
 
 class KeyringWait:
-    """One account's. `on_life` is called now and then while it waits, `on_change` when `status` changed; `jitter` gives
-    numbers in [0, 1)."""
+    """One account's. `on_life` is called now and then while it waits, `on_state` with each change of how it stands;
+    `jitter` gives numbers in [0, 1)."""
 
     def __init__(
         self,
-        status: AccountStatus,
+        user_id: str,
         troubles: Troubles,
         *,
         jitter: Callable[[], float],
         on_life: Callable[[], None],
-        on_change: Callable[[], None],
+        on_state: Callable[[ConnectionState], None],
     ) -> None:
-        self._status = status
+        self._user_id = user_id
+        self._state = ConnectionState()
         self._troubles = troubles
         self._jitter = jitter
         self._on_life = on_life
-        self._on_change = on_change
+        self._on_state = on_state
         self._failures = 0
 
     def note_prompt(self) -> None:
@@ -68,7 +69,7 @@ class KeyringWait:
             while True:
                 try:
                     with self._saying_soon(store):
-                        text = await store.load(self._status.user_id)
+                        text = await store.load(self._user_id)
                 except SecretsLocked:
                     await self._wait_unlocked(store, Hindrance.LOCKED)
                 except KeyringAbsent:
@@ -79,20 +80,19 @@ class KeyringWait:
                 else:
                     break
         finally:
-            was_hindered = self._status.connection is Connection.WAITING_FOR_KEYRING
-            self._status.connection, self._status.why = Connection.CONNECTING, ""
-            self._on_change()
+            was_hindered = self._is_hindered
+            self._take(ConnectionState())
         self._failures = 0
         self._troubles.withdraw(ABOUT_KEYRING)
         if was_hindered:
-            log.info("The keyring is open: %s goes on", self._status.user_id)
+            log.info("The keyring is open: %s goes on", self._user_id)
         return text
 
     @contextlib.contextmanager
     def _saying_soon(self, store: SecretStore) -> Iterator[None]:
         """Some keyrings ask their user before they answer, and tell nobody."""
-        if self._status.connection is not Connection.WAITING_FOR_KEYRING:
-            self._status.why = f"waits for the {store.name}"
+        if not self._is_hindered:
+            self._take(ConnectionState(why=f"waits for the {store.name}"))
         saying = asyncio.get_running_loop().call_later(SILENT_S, self._note_silence)
         try:
             yield
@@ -100,15 +100,23 @@ class KeyringWait:
             saying.cancel()
 
     def _note_silence(self) -> None:
-        if self._status.connection is not Connection.WAITING_FOR_KEYRING:
+        if not self._is_hindered:
             self._note(Hindrance.SILENT, logging.INFO)
 
     def _note(self, hindrance: Hindrance, level: int = logging.WARNING) -> None:
         why = f"the keyring {hindrance.state}: {hindrance.cure}"
-        if (self._status.connection, self._status.why) != (Connection.WAITING_FOR_KEYRING, why):
-            log.log(level, "The keyring %s: %s waits for it", hindrance.state, self._status.user_id)
-        self._status.connection, self._status.why = Connection.WAITING_FOR_KEYRING, why
-        self._on_change()
+        state = ConnectionState(Connection.WAITING_FOR_KEYRING, why)
+        if state != self._state:
+            log.log(level, "The keyring %s: %s waits for it", hindrance.state, self._user_id)
+        self._take(state)
+
+    @property
+    def _is_hindered(self) -> bool:
+        return self._state.state is Connection.WAITING_FOR_KEYRING
+
+    def _take(self, state: ConnectionState) -> None:
+        self._state = state
+        self._on_state(state)
 
     def _tell(self, hindrance: Hindrance) -> None:
         self._note(hindrance)
@@ -121,7 +129,7 @@ class KeyringWait:
             self._on_life()
             try:
                 async with asyncio.timeout(SLICE_S):
-                    await store.wait_unlocked(self._status.user_id)
+                    await store.wait_unlocked(self._user_id)
                     return
             except TimeoutError:
                 continue

@@ -6,18 +6,21 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import replace
 from functools import partial
 
 from heliograph.accounts import Account, state_folder
 from heliograph.app.account import UNEXPECTED, AccountRun
 from heliograph.app.services import SharedServices
+from heliograph.core.connection import Connection, ConnectionState
+from heliograph.core.ids import UserId
 from heliograph.core.pushers.handoff import Signs
-from heliograph.core.status import AccountStatus, Connection, DaemonStatus
+from heliograph.core.status import AccountStatus, sum_up
 from heliograph.encryption.identity.device_trust import DeviceTrust
 from heliograph.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, UserError
 from heliograph.loops.handoff import settle_all
 from heliograph.store.ledger import SqliteLedger
-from heliograph.system.tasks import cancel, going_on, keep_running, listed_in, start, start_beside
+from heliograph.system.tasks import LongTask, cancel, going_on, keep_running, listed_in, start, start_beside
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +35,10 @@ class RunningAccounts:
     def __init__(self, on_open: Callable[[AccountRun], None], stack: contextlib.AsyncExitStack) -> None:
         self._on_open = on_open
         self._stack = stack
+        self._tasks: dict[UserId, list[LongTask]] = {}
+        """By user: the long-lived tasks that keep the account, open or not."""
+        self._unopened: dict[UserId, Account] = {}
+        """Accounts that found a fault of ours when they were opened."""
         self._runs: list[AccountRun] = []
         self._opening: set[asyncio.Task[AccountRun]] = set()
         """Accounts that found a fault of ours: each is opened again until that works."""
@@ -44,12 +51,24 @@ class RunningAccounts:
     def __len__(self) -> int:
         return len(self._runs)
 
-    async def open(self, accounts: Sequence[Account], shared: SharedServices, daemon: DaemonStatus) -> None:
+    @property
+    def statuses(self) -> tuple[AccountStatus, ...]:
+        """What is known of each account now, in the order in which they were to be opened."""
+        known = {run.account.user_id: run.status for run in self._runs}
+        return tuple(known.get(user_id) or self._unopened_status(user_id) for user_id in self._tasks)
+
+    @property
+    def line(self) -> str:
+        """One line about all of them."""
+        known = {run.account.user_id: run.connection.state for run in self._runs}
+        return sum_up(known.get(user_id, Connection.OFFLINE) for user_id in self._tasks)
+
+    async def open(self, accounts: Sequence[Account], shared: SharedServices) -> None:
         """Opens each of them. Raises UserError if the user has to mend something before any can be opened."""
         first_error: UserError | None = None
         for account in accounts:
-            status = AccountStatus(account.user_id, account.homeserver)
-            opening = partial(self._open_one, account, status, shared)
+            tasks: list[LongTask] = []
+            opening = partial(self._open_one, account, tasks, shared)
             try:
                 run = await opening()
             except UserError as error:
@@ -58,11 +77,12 @@ class RunningAccounts:
                 continue
             except Exception:
                 log.exception("Unexpected fault in opening %s, which is tried again", account.user_id)
-                self._opening.add(self._open_later(opening, status))
+                self._unopened[account.user_id] = account
+                self._opening.add(self._open_later(opening, account.user_id, tasks))
             else:
                 self._join(run)
-            daemon.accounts.append(status)
-        if not daemon.accounts and first_error is not None:
+            self._tasks[account.user_id] = tasks
+        if not self._tasks and first_error is not None:
             raise first_error
 
     async def run(self, stop: asyncio.Event, leave: Callable[[], Awaitable[None]]) -> int:
@@ -123,19 +143,23 @@ class RunningAccounts:
 
     # Inside
 
-    async def _open_one(self, account: Account, status: AccountStatus, shared: SharedServices) -> AccountRun:
+    async def _open_one(self, account: Account, tasks: list[LongTask], shared: SharedServices) -> AccountRun:
         ledger = await SqliteLedger.open(state_folder(account.user_id))
         self._stack.push_async_callback(ledger.close)
-        return AccountRun(account, status, ledger, shared)
+        return AccountRun(account, tasks, ledger, shared)
 
     def _open_later(
-        self, opening: Callable[[], Awaitable[AccountRun]], status: AccountStatus
+        self, opening: Callable[[], Awaitable[AccountRun]], user_id: UserId, tasks: list[LongTask]
     ) -> asyncio.Task[AccountRun]:
-        status.connection, status.why = Connection.OFFLINE, UNEXPECTED
-        with listed_in(status.tasks):
-            task = start(keep_running("account", opening, ends_with=(UserError,)), name=status.user_id)
+        with listed_in(tasks):
+            task = start(keep_running("account", opening, ends_with=(UserError,)), name=user_id)
         self._stack.push_async_callback(cancel, task)
         return task
+
+    def _unopened_status(self, user_id: UserId) -> AccountStatus:
+        account, tasks = self._unopened[user_id], self._tasks[user_id]
+        offline = ConnectionState(Connection.OFFLINE, UNEXPECTED)
+        return AccountStatus(user_id, account.homeserver, offline, tasks=tuple(replace(each) for each in tasks))
 
     def _join(self, run: AccountRun) -> None:
         self._runs.append(run)

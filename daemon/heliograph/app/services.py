@@ -10,7 +10,6 @@ from heliograph.app.watchdog import Watchdog
 from heliograph.config.settings import Config
 from heliograph.core.popups.bursts import SoundGate
 from heliograph.core.record import Delivery
-from heliograph.core.status import AccountStatus
 from heliograph.loops.delivery.loop import DeliveryLoop
 from heliograph.loops.delivery.notices import Notices
 from heliograph.loops.quiet import QuietLoop
@@ -42,7 +41,6 @@ class AccountServices:
     """What one account has for as long as the daemon runs, whether or not it is signed in at the moment."""
 
     account: Account
-    status: AccountStatus
     ledger: SqliteLedger
     notices: Notices
     delivery: DeliveryLoop

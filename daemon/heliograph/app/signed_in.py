@@ -13,17 +13,18 @@ from collections.abc import AsyncIterator, Collection, Sequence
 from typing import Any
 
 from heliograph.accounts import device_name, state_folder
+from heliograph.app.account_status import compose_status
 from heliograph.app.services import AccountServices
 from heliograph.app.sync_listener import AccountSyncListener
 from heliograph.config.settings import Config
-from heliograph.core.encryption.trust import Standing
+from heliograph.core.connection import Connection, ConnectionState
 from heliograph.core.encryption.values import RoomKey
 from heliograph.core.ids import EventKey
 from heliograph.core.popups.actions import ActionRequest
 from heliograph.core.pushers.fallback import fallback_pusher
 from heliograph.core.pushers.handoff import HandoffSettings, Signs
 from heliograph.core.record import Delivery
-from heliograph.core.status import Connection
+from heliograph.core.status import AccountStatus
 from heliograph.encryption.identity.device_trust import DeviceTrust
 from heliograph.encryption.identity.senders import Senders
 from heliograph.encryption.olm.machine import Machine
@@ -47,6 +48,7 @@ from heliograph.loops.replies import ReplySender
 from heliograph.loops.sync import SyncLoop, SyncSettings
 from heliograph.ports.encryption import Encryption
 from heliograph.ports.gateways import PushRelay
+from heliograph.ports.homeserver import Features
 from heliograph.secrets.secret import Secret
 from heliograph.store.sign_out_file import forget_sign_out
 from heliograph.system.clock import now_ms
@@ -56,6 +58,8 @@ log = logging.getLogger(__name__)
 
 LAST_ACTION_S = 2.0
 """How long the end waits for what the user wanted done: a reply that was just typed."""
+NOT_TOLD = "no token for it; set it again: heliograph fallback set ... --relay URL"
+"""Why the relay is not told what was shown."""
 
 
 @contextlib.asynccontextmanager
@@ -85,7 +89,6 @@ async def _open_relay(services: AccountServices, secret: Secret) -> AsyncIterato
         return
     if not secret.relay_token:
         log.warning("%s has no token for the relay %s: other devices ring, too", services.account.user_id, url)
-        services.status.handoff.relay = "no token for it; set it again: heliograph fallback set ... --relay URL"
         yield None
         return
     async with PushRelayClient(url, secret.relay_token, services.account.device_id) as relay:
@@ -109,10 +112,11 @@ class SignedInAccount:
         self.handoff = HandoffLoop(
             homeserver,
             services.ledger,
-            services.status,
             _handoff_settings(services.shared.config),
             own.key,
             lock,
+            features=self._features,
+            account=lambda: self._sync.facts.account,
             collect=self._sync.collect,
             rest=services.delivery.rest,
             hush=self._hush,
@@ -121,10 +125,12 @@ class SignedInAccount:
         self._pushers = PusherLoop(
             homeserver,
             services.ledger,
-            services.status,
             own,
             clock=now_ms,
             jitter=random.random,
+            features=self._features,
+            is_connected=self._is_connected,
+            is_handed_over=lambda: self.handoff.is_handed_over,
             on_switch=lambda is_enabled: self._sync.take_pusher_switch(is_enabled=is_enabled),
             fallback=fallback_pusher(fallback, device_name()) if fallback is not None else None,
             lock=lock,
@@ -136,6 +142,36 @@ class SignedInAccount:
         self._token_check: asyncio.Task[object] | None = None
         """Asks whether the access token is still good."""
         self._was_connected = False
+
+    # What is known of it
+
+    @property
+    def connection(self) -> ConnectionState:
+        """How the account stands with its homeserver."""
+        return self._sync.facts.connection
+
+    @property
+    def last_sync_ms(self) -> int | None:
+        """When the latest sync of this sign-in was committed, in milliseconds since 1970; None: there was none."""
+        return self._sync.facts.last_sync_ms
+
+    @property
+    def status(self) -> AccountStatus:
+        """What its loops know now."""
+        return compose_status(
+            self._services.account,
+            self._sync.facts,
+            self._pushers,
+            self.handoff.state,
+            self.trust.standing,
+            self._tell_relay(),
+        )
+
+    def _tell_relay(self) -> str:
+        """What became of telling the relay, in words for the user."""
+        if self._acknowledgements is not None:
+            return self._acknowledgements.state
+        return NOT_TOLD if self._services.shared.config.fallback.relay else "none"
 
     # From the daemon
 
@@ -198,7 +234,7 @@ class SignedInAccount:
     def _take_turn(self) -> None:
         """The sync loop made a turn: what wakes with it looks whether it is time."""
         self._feed_watchdog()
-        if self._services.status.connection is Connection.CONNECTED:
+        if self._is_connected():
             self._note_connected()
             self._pushers.turn()
             self.handoff.turn()
@@ -223,8 +259,13 @@ class SignedInAccount:
     async def _unlock(self, room_keys: Collection[RoomKey]) -> None:
         await self._sync.unlock(room_keys)
 
-    def _note_standing(self, standing: Standing) -> None:
-        self._services.status.standing = standing.value
+    # What one loop knows and another asks for
+
+    def _features(self) -> Features:
+        return self._sync.facts.features
+
+    def _is_connected(self) -> bool:
+        return self.connection.state is Connection.CONNECTED
 
     def _hush(self, is_hushed: bool) -> None:
         while_away = self._services.shared.config.handoff.while_away
@@ -256,7 +297,6 @@ class SignedInAccount:
             tell=notices.tell,
             ask=notices.ask,
             withdraw=notices.withdraw,
-            on_standing=self._note_standing,
             on_room_keys=self._unlock,
         )
 
@@ -266,7 +306,6 @@ class SignedInAccount:
             homeserver,
             services.ledger,
             encryption,
-            services.status,
             SyncSettings(
                 config.sync.poll_seconds,
                 config.history.days,
@@ -283,6 +322,7 @@ class SignedInAccount:
             clock=now_ms,
             jitter=random.random,
             troubles=services.notices,
+            is_listing=lambda: self._pushers.is_listing,
             is_network_up=lambda: has_route(services.account.homeserver),
         )
 
@@ -302,7 +342,11 @@ class SignedInAccount:
     def _make_acknowledgements(self, relay: PushRelay) -> AcknowledgementLoop:
         services = self._services
         return AcknowledgementLoop(
-            relay, services.status, clock=now_ms, jitter=random.random, troubles=services.notices
+            relay,
+            is_present=lambda: self.handoff.state.rings_here,
+            clock=now_ms,
+            jitter=random.random,
+            troubles=services.notices,
         )
 
 

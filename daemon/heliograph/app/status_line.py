@@ -1,21 +1,22 @@
-"""The line of `systemctl status`: how the accounts fare."""
+"""The line of `systemctl status`: how many accounts are connected, offline and so on."""
 
 from __future__ import annotations
 
-from heliograph.core.status import DaemonStatus
+from collections.abc import Callable
+
 from heliograph.system import systemd
 
 
 class StatusLine:
-    """Sends systemd the line whenever it changes, and only then."""
+    """Sends systemd what `sum_up` says whenever that changes, and only then."""
 
-    def __init__(self, status: DaemonStatus) -> None:
-        self._status = status
+    def __init__(self, sum_up: Callable[[], str]) -> None:
+        self._sum_up = sum_up
         self._told = ""
 
     def update(self) -> None:
         """Something may have changed."""
-        summary = self._status.summary
-        if summary != self._told:
-            self._told = summary
-            systemd.status(summary)
+        line = self._sum_up()
+        if line != self._told:
+            self._told = line
+            systemd.status(line)

@@ -1,20 +1,16 @@
-"""What `heliograph status` tells of the running daemon: filled in by the loops, read by the control interface."""
+"""What `heliograph status` tells of the running daemon: snapshots, composed when somebody asks.
+
+Nothing decides by them: import-linter keeps every loop from importing this module (`pyproject.toml`). What one loop
+needs to know of another it is given as a fact of that loop (`app/signed_in.py`).
+"""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import dataclass, field
-from enum import Enum
 from typing import Any, Protocol
 
-
-class Connection(Enum):
-    """How an account stands with its homeserver."""
-
-    CONNECTING = "connecting"
-    CONNECTED = "connected"
-    OFFLINE = "offline"
-    SIGNED_OUT = "signed out"
-    WAITING_FOR_KEYRING = "waiting for keyring"
+from heliograph.core.connection import Connection, ConnectionState
 
 
 class TaskStatus(Protocol):
@@ -24,11 +20,11 @@ class TaskStatus(Protocol):
     crashes: int
 
     def as_json(self) -> dict[str, Any]:
-        """Its part of the control interface's answer."""
+        """The task's part of the control interface's answer."""
         ...
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class HandoffStatus:
     """Who rings."""
 
@@ -39,7 +35,7 @@ class HandoffStatus:
     quiet: tuple[str, ...] = ()
     """Pushers that we have switched off."""
     fallback: str = "none"
-    """none, registered, or what became of it."""
+    """none, registered, or what became of the fallback pusher."""
     relay: str = "none"
     """Of a relay that is a gateway only: told, or why it was not told what was shown."""
     trouble: str | None = None
@@ -58,15 +54,13 @@ class HandoffStatus:
         }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class AccountStatus:
     """One account's. Times are milliseconds since 1970; None: not yet."""
 
     user_id: str
     homeserver: str
-    connection: Connection = Connection.CONNECTING
-    why: str = ""
-    connected_since_ms: int | None = None
+    connection: ConnectionState = field(default_factory=ConnectionState)
     last_sync_ms: int | None = None
     mode: str = ""
     mode_reason: str = ""
@@ -76,32 +70,24 @@ class AccountStatus:
     has_remote_toggle: bool = False
     is_pusher_registered: bool = False
     is_pusher_enabled: bool = True
-    is_handed_over: bool = False
-    """We switched our direct pusher off, so that others ring: the server need not list any more what rings."""
     is_silenced: bool = False
     rules_problem: str | None = None
     standing: str = "unknown"
     """How the device stands with its owner's other clients: a value of `core.encryption.trust.Standing`."""
     pending: int = 0
     shown: int = 0
-
     handoff: HandoffStatus = field(default_factory=HandoffStatus)
-    tasks: list[TaskStatus] = field(default_factory=list)
+    tasks: tuple[TaskStatus, ...] = ()
     """The long-lived ones that keep the account."""
-
-    @property
-    def is_listing(self) -> bool:
-        """Whether a server with direct push has reason to list what rings."""
-        return self.is_pusher_registered and not self.is_handed_over
 
     def as_json(self) -> dict[str, Any]:
         """The account's part of the control interface's answer."""
         return {
             "user_id": self.user_id,
             "homeserver": self.homeserver,
-            "state": self.connection.value,
-            "why": self.why,
-            "connected_since_ms": self.connected_since_ms,
+            "state": self.connection.state.value,
+            "why": self.connection.why,
+            "connected_since_ms": self.connection.since_ms,
             "last_sync_ms": self.last_sync_ms,
             "mode": self.mode,
             "mode_reason": self.mode_reason,
@@ -125,7 +111,7 @@ class AccountStatus:
         }
 
 
-@dataclass(slots=True)
+@dataclass(frozen=True, slots=True)
 class DaemonStatus:
     """The whole daemon's."""
 
@@ -134,15 +120,9 @@ class DaemonStatus:
     started_ms: int
     desktop: str = ""
     notification_server: str | None = None
-    accounts: list[AccountStatus] = field(default_factory=list)
-    tasks: list[TaskStatus] = field(default_factory=list)
+    accounts: tuple[AccountStatus, ...] = ()
+    tasks: tuple[TaskStatus, ...] = ()
     """The long-lived ones that all accounts share."""
-
-    @property
-    def summary(self) -> str:
-        """In a line."""
-        states = [account.connection.value for account in self.accounts]
-        return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "no accounts"
 
     def as_json(self) -> dict[str, Any]:
         """The control interface's answer."""
@@ -154,3 +134,9 @@ class DaemonStatus:
             "accounts": [account.as_json() for account in self.accounts],
             "tasks": [task.as_json() for task in self.tasks],
         }
+
+
+def sum_up(connections: Iterable[Connection]) -> str:
+    """One line about all accounts, such as `2 connected, 1 offline`."""
+    states = [each.value for each in connections]
+    return ", ".join(f"{states.count(state)} {state}" for state in dict.fromkeys(states)) or "no accounts"

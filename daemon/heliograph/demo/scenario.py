@@ -16,9 +16,10 @@ from typing import TextIO
 from heliograph.accounts import Account, device_name, save_account, state_folder
 from heliograph.app.daemon import run
 from heliograph.config.settings import Config
+from heliograph.core.connection import Connection
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, Notification, Popup, ServerChanged
-from heliograph.core.status import Connection, DaemonStatus
+from heliograph.core.status import DaemonStatus
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.desktop.choice import open_desktop
@@ -202,13 +203,13 @@ async def _daemon(me: DemoUser, desktop: Desktop) -> AsyncIterator[None]:
     save_account(account)
     secret = Secret(access_token=me.access_token, pickle_key="")
     await open_secrets("file").save(me.user_id, secret.encode())
-    started: list[DaemonStatus] = []
+    started: list[Callable[[], DaemonStatus]] = []
     stop = asyncio.Event()
     running = run(Config(), [account], desktop=desktop, stop=stop, on_ready=started.append)
     daemon = start(running, name="daemon")
     try:
         async with asyncio.timeout(CONNECT_S):
-            while not (started and started[0].accounts[0].connection is Connection.CONNECTED):
+            while not (started and started[0]().accounts[0].connection.state is Connection.CONNECTED):
                 await asyncio.wait({daemon}, timeout=POLL_S)
                 if daemon.done():
                     raise UserError("The daemon ended at once.", f"It says: {daemon.exception() or daemon.result()}")

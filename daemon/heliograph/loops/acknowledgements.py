@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterable
 
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.ids import EventId, EventKey, is_event_id
-from heliograph.core.status import AccountStatus
 from heliograph.errors import RateLimited, Refused, ServerError
 from heliograph.ports.gateways import PushRelay
 from heliograph.ports.troubles import Troubles
@@ -33,19 +32,20 @@ PAUSE_MS = 15 * 60_000
 
 
 class AcknowledgementLoop:
-    """One account's. It wakes for what was shown and when `turn` or `wake` is called."""
+    """One account's. It wakes for what was shown and when `turn` or `wake` is called. `is_present` says whether the
+    user is here and hears this desktop."""
 
     def __init__(
         self,
         relay: PushRelay,
-        status: AccountStatus,
         *,
+        is_present: Callable[[], bool],
         clock: Callable[[], int],
         jitter: Callable[[], float],
         troubles: Troubles,
     ) -> None:
         self._relay = relay
-        self._status = status
+        self._is_present = is_present
         self._clock = clock
         self._jitter = jitter
         self._troubles = troubles
@@ -56,17 +56,13 @@ class AcknowledgementLoop:
         self._not_before_ms = 0
         self._failures = 0
         self._has_complained = False
-        status.handoff.relay = "not told yet"
-
-    @property
-    def _is_present(self) -> bool:
-        # Until it rings here again, what is shown is silent.
-        return self._status.handoff.why_away is None and not self._status.handoff.is_hushed
+        self.state = "not told yet"
+        """told, or why the relay was not told what was shown, in words for the user."""
 
     def take(self, event_ids: Iterable[EventKey]) -> None:
         """These events are on screen, or a push rule keeps them silent here, which the relay cannot know: the
         homeserver pushes all encrypted messages."""
-        if not self._is_present:
+        if not self._is_present():
             return
         self._shown.update((event_id, None) for event_id in event_ids if is_event_id(event_id))
         while len(self._shown) > MAX_KEPT:
@@ -77,7 +73,7 @@ class AcknowledgementLoop:
     def turn(self) -> None:
         """The sync loop made a turn."""
         is_old = self._told_ms is None or abs(self._clock() - self._told_ms) >= RENEW_MS
-        if is_old or self._is_present is not self._is_told_present:
+        if is_old or self._is_present() is not self._is_told_present:
             self._woken.set()
 
     def wake(self) -> None:
@@ -98,7 +94,7 @@ class AcknowledgementLoop:
                 await self._tell()
 
     async def _tell(self) -> None:
-        is_present = self._is_present
+        is_present = self._is_present()
         if not is_present and not self._shown and not self._is_told_present and self._told_ms is not None:
             return
         event_ids = list(self._shown)[:MAX_AT_ONCE]
@@ -112,13 +108,13 @@ class AcknowledgementLoop:
         self._told_ms, self._is_told_present = self._clock(), is_present
         self._failures, self._has_complained = 0, False
         self._troubles.withdraw(ABOUT_RELAY)
-        self._status.handoff.relay = "told"
+        self.state = "told"
         if self._shown:
             self._woken.set()
 
     def _note(self, trouble: ServerError) -> None:
         self._failures += 1
-        self._status.handoff.relay = f"not told: {trouble}"
+        self.state = f"not told: {trouble}"
         if not self._has_complained:
             log.warning("The relay cannot be told what was shown: %s", trouble)
         self._woken.set()

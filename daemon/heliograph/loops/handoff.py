@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 from heliograph.core.pushers.handoff import (
     Collect,
@@ -17,6 +17,7 @@ from heliograph.core.pushers.handoff import (
     Hush,
     KnownPushers,
     Ring,
+    SetUp,
     Signs,
     SwitchOff,
     SwitchOn,
@@ -27,10 +28,10 @@ from heliograph.core.pushers.handoff import (
     why_elsewhere,
 )
 from heliograph.core.pushers.pusher import Pusher, PusherKey
-from heliograph.core.status import AccountStatus
+from heliograph.core.record import AccountState
 from heliograph.core.text.clean import count_things
 from heliograph.errors import Refused, ServerError, StorageError, UserError
-from heliograph.ports.homeserver import Homeserver
+from heliograph.ports.homeserver import Features, Homeserver
 from heliograph.ports.ledger import Ledger
 from heliograph.system.tasks import keep_running, start_beside, taking_up
 
@@ -43,33 +44,61 @@ RETRY_S = 5.0
 """At least so long between tries, however often the sync loop turns."""
 
 
+@dataclass(frozen=True, slots=True)
+class HandoffState:
+    """Who rings at one moment."""
+
+    set_up: SetUp
+    why_away: str | None
+    """None: the user counts as present."""
+    is_hushed: bool
+    """Notifications here are silent, or wait."""
+    quiet: tuple[str, ...]
+    """Names of the other pushers that we have switched off."""
+    trouble: str | None
+    """Why the last change is not complete."""
+
+    @property
+    def rings_here(self) -> bool:
+        """True if the user is here and this desktop is not hushed: until it rings again, what is shown is silent."""
+        return self.why_away is None and not self.is_hushed
+
+
 class HandoffLoop:
-    """One account's. `collect` syncs to the present (`SyncLoop.collect`), `rest` returns when what is due was shown,
-    `hush` is told whether another device rings. `lock` is held while pushers are looked at and switched."""
+    """One account's. `features` gives what the homeserver offers, `account` the account as the sync loop knows it:
+    another client may have silenced this desktop, or switched our pusher off.
+
+    `collect` syncs to the present (`SyncLoop.collect`), `rest` returns when what is due was shown, `hush` is told
+    whether another device rings. `lock` is held while pushers are looked at and switched.
+    """
 
     def __init__(
         self,
         homeserver: Homeserver,
         ledger: Ledger,
-        status: AccountStatus,
         settings: HandoffSettings,
         own: PusherKey,
         lock: asyncio.Lock,
         *,
+        features: Callable[[], Features],
+        account: Callable[[], AccountState],
         collect: Callable[[], Awaitable[bool]],
         rest: Callable[[], Awaitable[None]],
         hush: Callable[[bool], None],
     ) -> None:
         self._homeserver = homeserver
         self._ledger = ledger
-        self._status = status
         self._settings = settings
         self._own = own
         self._lock = lock
+        self._features = features
+        self._account = account
         self._collect = collect
         self._rest = rest
         self._hush = hush
         self._signs = Signs()
+        self._why_away: str | None = None
+        self._trouble: str | None = None
         self._was_away = False
         self._is_hushed = False
         self._pushers: tuple[Pusher, ...] | None = None
@@ -80,6 +109,23 @@ class HandoffLoop:
         """Of what could not be done, by the event loop's clock."""
         self._woken = asyncio.Event()
         self._is_loaded = False
+
+    @property
+    def state(self) -> HandoffState:
+        """What is known now."""
+        features = self._features()
+        allowed = set_up(
+            self._settings, has_direct_push=features.has_direct_push, has_remote_toggle=features.has_remote_toggle
+        )
+        off = self._switched_off - {self._own}
+        quiet = tuple(self._name(each) for each in self._pushers or () if each.key in off)
+        return HandoffState(allowed, self._why_away, self._is_hushed, quiet, self._trouble)
+
+    @property
+    def is_handed_over(self) -> bool:
+        """True while our direct pusher is off by our own doing: from before the homeserver stops listing what rings,
+        until after it begins again. True also before the ledger was read, which may say so."""
+        return not self._is_loaded or self._own in self._switched_off
 
     def take_signs(self, signs: Signs) -> None:
         """Whether the user is here."""
@@ -94,22 +140,21 @@ class HandoffLoop:
     def turn(self) -> None:
         """The sync loop made a turn: the homeserver can be reached, and may have told what another client did."""
         self._look_around()
-        if self._status.handoff.trouble is not None and asyncio.get_running_loop().time() >= self._next_try:
+        if self._trouble is not None and asyncio.get_running_loop().time() >= self._next_try:
             self._woken.set()
 
     def _look_around(self) -> None:
-        status = self._status
-        why = why_elsewhere(self._signs, is_enabled=status.is_pusher_enabled, is_silenced=status.is_silenced)
-        if why != status.handoff.why_away:
-            log.info("%s counts as %s", self._status.user_id, f"away: {why}" if why else "present")
-            status.handoff.why_away = why
+        account = self._account()
+        why = why_elsewhere(self._signs, is_enabled=account.is_pusher_enabled, is_silenced=account.is_silenced)
+        if why != self._why_away:
+            log.info("%s counts as %s", self._homeserver.user_id, f"away: {why}" if why else "present")
+            self._why_away = why
             self._woken.set()
 
     async def _load(self) -> None:
         account = await self._ledger.account()
         self._switched_off = account.switched_off
         self._is_loaded = True
-        self._tell()
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -125,7 +170,7 @@ class HandoffLoop:
         """Returns when everything is as it should be now, or could not be made so. Raises UserError."""
         async with self._lock:
             self._look_around()
-            is_away = self._status.handoff.why_away is not None
+            is_away = self._why_away is not None
             if self._was_away and not is_away:
                 self._left_alone = frozenset()
             self._was_away = is_away
@@ -133,7 +178,6 @@ class HandoffLoop:
                 await self._settle(is_away=is_away)
             except (ServerError, StorageError) as trouble:
                 self._note_trouble(f"{type(trouble).__name__}: {trouble}")
-            self._tell()
 
     async def give_back(self) -> None:
         """The account cannot go on: others ring again, whether or not that can be written down."""
@@ -154,7 +198,7 @@ class HandoffLoop:
         steps = self._plan(is_away=is_away) if self._pushers is not None else (Ring(),)
         if not steps:
             await self._note_changes()
-            self._status.handoff.trouble = None
+            self._trouble = None
             return
         is_switched = await self._hurry(steps)
         try:
@@ -165,7 +209,7 @@ class HandoffLoop:
                 self._set_hush(step)
             raise
         await self._note_changes()
-        self._status.handoff.trouble = None
+        self._trouble = None
         steps = self._plan(is_away=is_away)
         if is_switched and Collect() not in steps:
             steps = (Collect(), *steps)
@@ -212,7 +256,6 @@ class HandoffLoop:
         if isinstance(step, Hush | Ring):
             self._is_hushed = isinstance(step, Hush)
             self._hush(self._is_hushed)
-            self._tell()
 
     async def _switch(self, step: SwitchOn | SwitchOff) -> None:
         is_on = isinstance(step, SwitchOn)
@@ -250,42 +293,30 @@ class HandoffLoop:
         if switched_off != self._switched_off:
             await self._ledger.set_switched_off(switched_off)
             self._switched_off = switched_off
-            # Before the server stops listing what rings, and until it begins again.
-            self._status.is_handed_over = self._own in switched_off
 
     def _known(self) -> KnownPushers:
+        features = self._features()
         return KnownPushers(
             own=self._own,
             pushers=self._pushers or (),
             switched_off=self._switched_off,
             seen_off=self._seen_off,
             left_alone=self._left_alone,
-            has_direct_push=self._status.has_direct_push,
-            has_remote_toggle=self._status.has_remote_toggle,
+            has_direct_push=features.has_direct_push,
+            has_remote_toggle=features.has_remote_toggle,
             is_hushed=self._is_hushed,
         )
 
     def _note_trouble(self, trouble: str) -> None:
-        if self._status.handoff.trouble != trouble:
-            log.warning("The handoff of %s is not complete: %s", self._status.user_id, trouble)
-        self._status.handoff.trouble = trouble
+        if self._trouble != trouble:
+            log.warning("The handoff of %s is not complete: %s", self._homeserver.user_id, trouble)
+        self._trouble = trouble
         self._next_try = asyncio.get_running_loop().time() + RETRY_S
 
     def _name(self, pusher: Pusher) -> str:
         # Its device is this one, which would be a strange thing to call silent.
         name = pusher.app_display_name if pusher.key == self._settings.fallback else pusher.device_display_name
         return name or pusher.app_display_name or pusher.app_id
-
-    def _tell(self) -> None:
-        status = self._status
-        status.is_handed_over = self._own in self._switched_off
-        told = status.handoff
-        told.set_up = set_up(
-            self._settings, has_direct_push=status.has_direct_push, has_remote_toggle=status.has_remote_toggle
-        ).value
-        told.is_hushed = self._is_hushed
-        off = self._switched_off - {self._own}
-        told.quiet = tuple(self._name(each) for each in self._pushers or () if each.key in off)
 
 
 async def settle_all(loops: Sequence[HandoffLoop], seconds: float) -> None:

@@ -15,9 +15,8 @@ from dataclasses import replace
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.pushers.pusher import Pusher, PusherKey
 from heliograph.core.record import AccountState
-from heliograph.core.status import AccountStatus, Connection
 from heliograph.errors import RateLimited, Refused, ServerError, StorageError
-from heliograph.ports.homeserver import Homeserver
+from heliograph.ports.homeserver import Features, Homeserver
 from heliograph.ports.ledger import Ledger
 from heliograph.ports.troubles import Troubles
 from heliograph.system.tasks import keep_running
@@ -53,17 +52,22 @@ class PusherLoop:
 
     `fallback` is the HTTP pusher to keep registered, `on_pushers` is given all that there are. `lock` is held while
     pushers are looked at and set. What the ledger says that the handoff switched off, no other client did.
+
+    `features` gives what the homeserver offers, `is_connected` whether the sync works, `is_handed_over` whether the
+    handoff has our direct pusher switched off.
     """
 
     def __init__(
         self,
         homeserver: Homeserver,
         ledger: Ledger,
-        status: AccountStatus,
         pusher: Pusher,
         *,
         clock: Callable[[], int],
         jitter: Callable[[], float],
+        features: Callable[[], Features],
+        is_connected: Callable[[], bool],
+        is_handed_over: Callable[[], bool],
         on_switch: Callable[[bool], None],
         troubles: Troubles,
         fallback: Pusher | None = None,
@@ -72,10 +76,12 @@ class PusherLoop:
     ) -> None:
         self._homeserver = homeserver
         self._ledger = ledger
-        self._status = status
         self._pusher = pusher
         self._clock = clock
         self._jitter = jitter
+        self._features = features
+        self._is_connected = is_connected
+        self._is_handed_over = is_handed_over
         self._on_switch = on_switch
         self._fallback = fallback
         self._lock = lock or asyncio.Lock()
@@ -87,6 +93,15 @@ class PusherLoop:
         self._listed: dict[PusherKey, Pusher] = {}
         self._taken: list[Pusher] = []
         self._refused: list[Pusher] = []
+        self.is_registered = False
+        """The homeserver has our direct pusher."""
+        self.fallback_state = "none"
+        """none, registered, or what became of the fallback, in words for the user."""
+
+    @property
+    def is_listing(self) -> bool:
+        """Whether a homeserver with direct push has reason to list what rings: it need not once others ring."""
+        return self.is_registered and not self._is_handed_over()
 
     def turn(self) -> None:
         """The sync loop made a turn: look at the pusher, if it is time."""
@@ -105,7 +120,7 @@ class PusherLoop:
             try:
                 await self._look()
                 failures = 0
-                self._wait_ms = WATCH_MS if self._status.has_remote_toggle else SELDOM_MS
+                self._wait_ms = WATCH_MS if self._features().has_remote_toggle else SELDOM_MS
             except (ServerError, StorageError) as trouble:
                 failures += 1
                 log.info("The pusher could not be looked at: %s", trouble)
@@ -121,13 +136,13 @@ class PusherLoop:
             async with asyncio.timeout(latest):
                 await self._due.wait()
             return
-        if self._status.connection is not Connection.CONNECTED:
+        if not self._is_connected():
             await self._due.wait()
 
     async def _look(self) -> None:
         async with self._lock:
             account = await self._ledger.account()
-            takes_direct = _takes_direct(self._status)
+            takes_direct = _takes_direct(self._features())
             if not takes_direct and self._fallback is None and account.fallback is None:
                 return
             self._listed = {pusher.key: pusher for pusher in await self._homeserver.pushers()}
@@ -139,23 +154,22 @@ class PusherLoop:
 
     async def _keep_own(self, ours: Pusher | None, account: AccountState) -> None:
         is_off_by_us = self._pusher.key in account.switched_off
-        self._status.is_handed_over = is_off_by_us
         if ours is None:
             ours = replace(self._pusher, is_enabled=not is_off_by_us)
             await self._register_own(ours)
         else:
-            self._status.is_pusher_registered = True
+            self.is_registered = True
             # A pusher that is set without a word on `enabled` is switched on again, which is not ours to do.
             wanted = replace(self._pusher, is_enabled=ours.is_enabled)
             # A homeserver that lists it otherwise than it was sent would do so again.
             if ours.as_sent != self._pusher and wanted not in self._taken:
                 await self._register_own(wanted)
         is_enabled = ours.is_enabled or is_off_by_us
-        if is_enabled != self._status.is_pusher_enabled:
+        if is_enabled != account.is_pusher_enabled:
             await self._switch(is_enabled=is_enabled)
 
     async def _register_own(self, pusher: Pusher) -> None:
-        self._status.is_pusher_registered = await self._register(pusher)
+        self.is_registered = await self._register(pusher)
 
     async def _keep_fallback(self, account: AccountState, *, is_alone: bool) -> None:
         """`is_alone`: our direct pusher is missing, too, so that nobody meant the fallback when it was removed."""
@@ -174,7 +188,7 @@ class PusherLoop:
             return
         if found is None:
             if not await self._register(wanted):
-                self._status.handoff.fallback = "refused by the homeserver"
+                self.fallback_state = "refused by the homeserver"
                 return
         elif found.as_sent != wanted:
             changed = replace(wanted, is_enabled=found.is_enabled)
@@ -184,10 +198,10 @@ class PusherLoop:
             await self._ledger.set_fallback(wanted.key)
         self._troubles.withdraw(ABOUT_FALLBACK)
         is_theirs = found is not None and not found.is_enabled and wanted.key not in account.switched_off
-        self._status.handoff.fallback = "switched off by another client" if is_theirs else "registered"
+        self.fallback_state = "switched off by another client" if is_theirs else "registered"
 
     def _miss_fallback(self) -> None:
-        self._status.handoff.fallback = "removed by its gateway or another client"
+        self.fallback_state = "removed by its gateway or another client"
         self._troubles.tell(
             "The fallback was removed",
             "Its gateway rejected it, or another client removed it. To see which: heliograph fallback test. "
@@ -215,10 +229,9 @@ class PusherLoop:
     async def _switch(self, *, is_enabled: bool) -> None:
         log.info("Another client switched our pusher %s", "on" if is_enabled else "off")
         await self._ledger.set_pusher_enabled(is_enabled)
-        self._status.is_pusher_enabled = is_enabled
         self._on_switch(is_enabled)
 
 
-def _takes_direct(status: AccountStatus) -> bool:
+def _takes_direct(features: Features) -> bool:
     """Dendrite logs an error for every event of a pusher kind that it does not know."""
-    return status.has_direct_push or (status.software or "").lower() != "dendrite"
+    return features.has_direct_push or (features.software or "").lower() != "dendrite"

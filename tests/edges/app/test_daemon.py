@@ -19,9 +19,10 @@ from heliograph.app import account as account_run
 from heliograph.app import daemon, keyring_wait
 from heliograph.app.account import AccountRun
 from heliograph.config.settings import Config, HooksConfig
+from heliograph.core.connection import Connection
 from heliograph.core.ids import UserId
 from heliograph.core.pushers.handoff import Signs
-from heliograph.core.status import Connection, DaemonStatus
+from heliograph.core.status import AccountStatus, DaemonStatus
 from heliograph.encryption.olm.machine import Machine
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_OK, StateError
 from heliograph.secrets import open_secrets
@@ -44,7 +45,7 @@ class Stage:
     accounts: list[Account] = field(default_factory=list)
     stop: asyncio.Event = field(default_factory=asyncio.Event)
     servers: list[HostileHomeserver] = field(default_factory=list)
-    statuses: list[DaemonStatus] = field(default_factory=list)
+    statuses: list[Callable[[], DaemonStatus]] = field(default_factory=list)
     """Of the daemons that were started."""
 
     async def add(self, user_id: str = ME, *, has_secret: bool = True) -> HostileHomeserver:
@@ -75,6 +76,15 @@ class Stage:
         finally:
             self.stop.set()
             await asyncio.wait([task])
+
+    @property
+    def status(self) -> DaemonStatus:
+        """Of the daemon that was started last, as of now."""
+        return self.statuses[-1]()
+
+    def account(self, user_id: str = ME) -> AccountStatus:
+        """One account's part of it."""
+        return next(each for each in self.status.accounts if each.user_id == user_id)
 
     @property
     def summaries(self) -> list[str]:
@@ -145,14 +155,15 @@ async def test_a_keyring_that_asks_its_user_is_told_of_from_the_question_to_the_
     monkeypatch.setattr(account_run, "open_secrets", keyring.open)
     async with stage.running():
         await until(lambda: len(stage.statuses) == 2, "the second start")
-        (account,) = stage.statuses[1].accounts
-        await until(lambda: account.connection is Connection.WAITING_FOR_KEYRING, "the question")
-        assert account.why == "the keyring asks to be unlocked: type its password where it asks for it"
-        assert account.last_sync_ms is not None, "it is of the run before"
+        await until(lambda: stage.account().connection.state is Connection.WAITING_FOR_KEYRING, "the question")
+        assert (
+            stage.account().connection.why == "the keyring asks to be unlocked: type its password where it asks for it"
+        )
+        assert stage.account().last_sync_ms is not None, "it is of the run before"
         assert f"The keyring asks to be unlocked: {ME} waits for it" in caplog.messages
         keyring.opened.set()
-        await until(lambda: account.connection is Connection.CONNECTED, "the connection")
-        assert account.why == ""
+        await until(lambda: stage.account().connection.state is Connection.CONNECTED, "the connection")
+        assert stage.account().connection.why == ""
         assert f"The keyring is open: {ME} goes on" in caplog.messages
     assert stage.summaries == [], "the keyring's own question is on screen"
 
@@ -355,15 +366,14 @@ async def test_a_keyring_that_hangs_is_waited_for_and_told_until_it_answers(
     async with stage.running() as task:
         await until(lambda: stage.desktop.on_screen, "the notice")
         assert stage.summaries == ["The keyring does not answer"]
-        (account,) = stage.statuses[0].accounts
-        assert account.connection is Connection.WAITING_FOR_KEYRING
-        assert "does not answer: unlock it if it asks for its password" in account.why
+        assert stage.account().connection.state is Connection.WAITING_FOR_KEYRING
+        assert "does not answer: unlock it if it asks for its password" in stage.account().connection.why
         await until(lambda: store.asked > 1, "another try")
         assert not task.done()
         store.hangs = False
         await polls(server)
         await until(lambda: not stage.desktop.on_screen, "the notice to go")
-        assert account.why == ""
+        assert stage.account().connection.why == ""
 
 
 @pytest.mark.expected_log("The keyring is locked")
@@ -399,10 +409,9 @@ async def test_a_keyring_that_takes_its_time_is_told_of_in_the_status(
     monkeypatch.setattr(keyring_wait, "SILENT_S", 0.01)
     monkeypatch.setattr(account_run, "open_secrets", lambda kind, **_: keyring)
     async with stage.running():
-        await until(lambda: stage.statuses and stage.statuses[0].accounts, "the start")
-        (account,) = stage.statuses[0].accounts
-        await until(lambda: account.connection is Connection.WAITING_FOR_KEYRING, "a word in the status")
-        assert "unlock it if it asks for its password" in account.why
+        await until(lambda: stage.statuses, "the start")
+        await until(lambda: stage.account().connection.state is Connection.WAITING_FOR_KEYRING, "a word in the status")
+        assert "unlock it if it asks for its password" in stage.account().connection.why
         keyring.opened.set()
         await polls(server)
     assert stage.summaries == []
@@ -504,12 +513,11 @@ async def test_status_tells_of_every_long_lived_task(stage: Stage, private_bus: 
     async with stage.running(Config(hooks=hooks)):
         for server in stage.servers:
             await polls(server)
-        (status,) = stage.statuses
-        answer = status.as_json()
+        answer = stage.status.as_json()
     assert [sorted(task["name"] for task in account["tasks"]) for account in answer["accounts"]] == [ACCOUNT_TASKS] * 2
     assert sorted(task["name"] for task in answer["tasks"]) == DAEMON_TASKS
     assert not [task for part in (answer, *answer["accounts"]) for task in part["tasks"] if task["crashes"]]
-    assert status.tasks == status.accounts[0].tasks == []
+    assert stage.status.tasks == stage.account().tasks == ()
 
 
 ACCOUNT_TASKS = sorted(
@@ -556,15 +564,14 @@ async def test_an_account_that_cannot_be_opened_for_a_fault_of_our_own_is_opened
     monkeypatch.setattr(Machine, "open", open_or_fail)
     async with stage.running() as task:
         await polls(other)
-        (status,) = stage.statuses
-        assert status.accounts[0].why == "an unexpected fault, see the log"
-        (crashed,) = [task for task in status.accounts[0].tasks if task.crashes]
+        assert stage.account().connection.why == "an unexpected fault, see the log"
+        (crashed,) = [task for task in stage.account().tasks if task.crashes]
         assert crashed.name == "account"
         await polls(server)
         server.give(server.sync(message("hello")))
         await until(lambda: stage.desktop.bodies)
         assert not task.done()
-        assert status.accounts[0].why == ""
+        assert stage.account().connection.why == ""
     assert "RuntimeError: a fault" in caplog.text
 
 
@@ -581,13 +588,12 @@ async def test_a_token_that_only_a_side_request_is_refused_ends_nothing(stage: S
     server.answers_to["v3/pushers"] = refuse_once
     async with stage.running() as task:
         await until(lambda: refused)
-        (status,) = stage.statuses
 
         async def is_registered() -> bool:
             # It is tried again with the turns of the sync.
             server.give(server.sync())
             await asyncio.sleep(0.1)
-            return status.accounts[0].is_pusher_registered
+            return stage.account().is_pusher_registered
 
         await until(is_registered)
         assert not task.done()
@@ -624,14 +630,12 @@ async def test_an_account_whose_ledger_finds_a_fault_of_our_own_is_opened_again_
     monkeypatch.setattr(SqliteLedger, "open", open_or_fail)
     async with stage.running() as task:
         await polls(other)
-        (status,) = stage.statuses
-        mine = next(each for each in status.accounts if each.user_id == ME)
-        assert mine.why == "an unexpected fault, see the log"
+        assert stage.account().connection.why == "an unexpected fault, see the log"
         await polls(server)
         server.give(server.sync(message("hello")))
         await until(lambda: stage.desktop.bodies)
-        assert mine.why == ""
-        assert sorted(each.name for each in mine.tasks) == ACCOUNT_TASKS
+        assert stage.account().connection.why == ""
+        assert sorted(each.name for each in stage.account().tasks) == ACCOUNT_TASKS
         stage.stop.set()
         assert await asyncio.wait_for(task, 10) == EXIT_OK
 

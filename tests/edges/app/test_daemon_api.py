@@ -6,19 +6,21 @@ import asyncio
 import contextlib
 import shlex
 from collections.abc import AsyncIterator
+from functools import partial
 
 import pytest
 
 from edges.loops.stage import DeliveryStage, FakeOpener, WallClock, running
 from fakes.desktop import FakeDesktop
 from heliograph.app.daemon_api import AccountHandle, DaemonApi
+from heliograph.core.connection import Connection, ConnectionState
 from heliograph.core.delivery import State
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Category, DoNotDisturb
 from heliograph.core.popups.actions import ActionKind, ActionRequest
 from heliograph.core.popups.quiet import Through
 from heliograph.core.record import Withdrawal
-from heliograph.core.status import Connection, DaemonStatus
+from heliograph.core.status import AccountStatus, DaemonStatus
 from heliograph.core.summary.summary import RoomCount, Summary
 from heliograph.errors import UserError
 from heliograph.loops.quiet import QuietLoop
@@ -40,18 +42,19 @@ class Reception:
         self.quiet = QuietLoop([], Through(), LocalZone(), clock=clock, keep=self._keep)
         self.mine = DeliveryStage(clock, desktop=self.desktop, quiet=self.quiet)
         self.hers = DeliveryStage(clock, desktop=self.desktop, me=ALICE)
-        self.daemon = DaemonStatus("1", 4711, 0)
         stages = (self.mine, self.hers)
-        self.daemon.accounts.extend(stage.status for stage in stages)
+        self.connections = {stage.me: Connection.CONNECTED for stage in stages}
         self.api = DaemonApi(
-            self.daemon,
-            [AccountHandle(stage.status, stage.ledger, stage.loop, self._do) for stage in stages],
+            lambda: DaemonStatus("1", 4711, 0, accounts=tuple(map(self._status, self.connections))),
+            [
+                AccountHandle(stage.me, partial(self._status, stage.me), stage.ledger, stage.loop, self._do)
+                for stage in stages
+            ],
             self.desktop,
             self.opener,
             self.quiet,
         )
         for stage in stages:
-            stage.status.connection = Connection.CONNECTED
             stage.on_change = self.api.note_change
         self.desktop.listen(lambda _: self.api.note_change())
         self.published: list[Summary] = []
@@ -64,6 +67,9 @@ class Reception:
             self.faults -= 1
             raise RuntimeError("a fault")
         self.published.append(summary)
+
+    def _status(self, user_id: str) -> AccountStatus:
+        return AccountStatus(user_id, "https://example.org", ConnectionState(self.connections[user_id]))
 
     async def _do(self, request: ActionRequest) -> None:
         self.requests.append(request)
@@ -140,7 +146,7 @@ async def test_a_disk_that_does_not_answer_leaves_what_it_said_last(reception: R
         await reception.mine.commit(make_delivery("$a"))
         await until(lambda: reception.published and reception.published[-1].unread == 1)
         reception.mine.ledger.is_full = True
-        reception.mine.status.connection = Connection.OFFLINE
+        reception.connections[ME] = Connection.OFFLINE
         reception.api.note_change()
         await until(lambda: reception.published[-1].state == "offline")
         assert reception.published[-1].unread == 1
@@ -197,7 +203,6 @@ async def test_before_the_first_sync_of_a_start_the_last_one_of_before_is_told(r
     mine, hers = (await reception.api.status())["accounts"]
     assert mine["last_sync_ms"] > 0
     assert hers["last_sync_ms"] is None
-    assert reception.mine.status.last_sync_ms is None
 
 
 async def test_an_invite_is_accepted_and_declined(reception: Reception) -> None:

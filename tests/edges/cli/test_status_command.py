@@ -5,6 +5,7 @@ import json
 import os
 from collections.abc import Callable
 from contextlib import AbstractContextManager
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -14,9 +15,10 @@ from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
 from heliograph.accounts import Account, config_file, save_account, state_folder, write_private_file
 from heliograph.cli.output.times import local_time
+from heliograph.core.connection import Connection, ConnectionState
 from heliograph.core.ids import UserId
 from heliograph.core.record import Plan
-from heliograph.core.status import AccountStatus, Connection, DaemonStatus, HandoffStatus
+from heliograph.core.status import AccountStatus, DaemonStatus, HandoffStatus
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
 from heliograph.system.tasks import LongTask
@@ -35,8 +37,7 @@ def sign_in(user_id: str = ME) -> None:
 
 def make_status(**account: Any) -> DaemonStatus:
     defaults: dict[str, Any] = {
-        "connection": Connection.CONNECTED,
-        "connected_since_ms": NOON_MS,
+        "connection": ConnectionState(Connection.CONNECTED, since_ms=NOON_MS),
         "last_sync_ms": NOON_MS,
         "mode": "local",
         "mode_reason": "the server does not offer MSC3361",
@@ -46,9 +47,8 @@ def make_status(**account: Any) -> DaemonStatus:
         "pending": 3,
         "shown": 2,
     }
-    status = DaemonStatus("0.1.0", 4711, NOON_MS, "freedesktop", "dunst 1.9.0")
-    status.accounts.append(AccountStatus(ME, "https://example.org", **(defaults | account)))
-    return status
+    told = AccountStatus(ME, "https://example.org", **(defaults | account))
+    return DaemonStatus("0.1.0", 4711, NOON_MS, "freedesktop", "dunst 1.9.0", (told,))
 
 
 def daemon_says(bus: PrivateBus, answer: Callable[[], Any]) -> AbstractContextManager[FakeDaemon]:
@@ -83,9 +83,12 @@ def test_a_running_daemon_is_told_of_in_full(shell: Shell, private_bus: PrivateB
 @pytest.mark.parametrize(
     ("account", "told"),
     [
-        ({"connection": Connection.OFFLINE, "why": "no answer in time"}, "offline (no answer in time)"),
-        ({"connection": Connection.WAITING_FOR_KEYRING, "why": "it is locked"}, "waiting for keyring (it is locked)"),
-        ({"connection": Connection.SIGNED_OUT}, "signed out"),
+        ({"connection": ConnectionState(Connection.OFFLINE, "no answer in time")}, "offline (no answer in time)"),
+        (
+            {"connection": ConnectionState(Connection.WAITING_FOR_KEYRING, "it is locked")},
+            "waiting for keyring (it is locked)",
+        ),
+        ({"connection": ConnectionState(Connection.SIGNED_OUT)}, "signed out"),
         ({"last_sync_ms": None}, "never"),
         ({"last_sync_ms": 10**18}, "at an unknown time"),
         ({"is_pusher_registered": False}, "not registered yet"),
@@ -133,13 +136,14 @@ def test_what_is_unread_and_why_it_is_quiet_are_told(
 
 
 def test_without_a_notification_server_it_says_so(shell: Shell, private_bus: PrivateBus) -> None:
-    status = make_status()
-    status.notification_server = None
+    status = replace(make_status(), notification_server=None)
     assert "none found" in report(shell, private_bus, status)
 
 
 def test_what_a_server_says_of_itself_cannot_command_the_terminal(shell: Shell, private_bus: PrivateBus) -> None:
-    text = report(shell, private_bus, make_status(software="\x1b]0;evil\x07Syn\napse", why="\u202e"))
+    text = report(
+        shell, private_bus, make_status(software="\x1b]0;evil\x07Syn\napse", connection=ConnectionState(why="\u202e"))
+    )
     assert "\x1b" not in text
     assert "Syn apse" in text
 
@@ -212,8 +216,8 @@ def test_a_daemon_that_runs_and_does_not_answer_is_told_apart(shell: Shell) -> N
 
 def test_only_what_crashed_lately_is_told_of_the_tasks(shell: Shell, private_bus: PrivateBus) -> None:
     sign_in()
-    status = make_status(tasks=[LongTask("mutes", 3, NOON_MS, "RuntimeError in loop.py, line 7", NOON_MS + 8000), FINE])
-    status.tasks.append(LongTask("quiet", 1, NOON_MS, "ValueError in loop.py, line 9"))
+    status = make_status(tasks=(LongTask("mutes", 3, NOON_MS, "RuntimeError in loop.py, line 7", NOON_MS + 8000), FINE))
+    status = replace(status, tasks=(LongTask("quiet", 1, NOON_MS, "ValueError in loop.py, line 9"),))
     told = [line.strip() for line in report(shell, private_bus, status).splitlines() if "trouble" in line]
     noon, later = local_time(NOON_MS), local_time(NOON_MS + 8000)
     assert told == [

@@ -12,6 +12,7 @@ from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from fakes.troubles import FakeTroubles
+from heliograph.core.connection import ConnectionState
 from heliograph.core.delivery import State
 from heliograph.core.encryption.values import Received, Rejected, RoomKey
 from heliograph.core.ids import EventId, RoomId, event_key
@@ -20,14 +21,13 @@ from heliograph.core.popups.bursts import SoundGate
 from heliograph.core.popups.privacy import SHOW_ALL, Privacy
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.record import Delivery, Edit, Plan, Withdrawal
-from heliograph.core.status import AccountStatus
 from heliograph.errors import LoggedOut
 from heliograph.loops.delivery.loop import DeliveryLoop
 from heliograph.loops.delivery.notices import Notices
 from heliograph.loops.delivery.rounds import Rounds
 from heliograph.loops.delivery.settings import DeliverySettings
 from heliograph.loops.quiet import QuietLoop
-from heliograph.loops.sync import Commit, SyncLoop, SyncSettings, ToDevice
+from heliograph.loops.sync import Commit, SyncFacts, SyncLoop, SyncSettings, ToDevice
 from heliograph.ports.desktop import Pictures
 from support.builders import ME
 from support.waiting import until
@@ -94,7 +94,7 @@ class DeliveryStage:
         self.ledger = ledger or FakeLedger()
         self.desktop = desktop or FakeDesktop()
         self.opener = opener or FakeOpener()
-        self.status = AccountStatus(me, "https://example.org")
+        self.me = me
         rounds = Rounds(clock)
         self.notices = Notices(self.desktop, me, rounds.wake)
         self.changes = 0
@@ -199,7 +199,8 @@ class SyncStage:
         self.homeserver.add_account_data("m.push_rules", {"global": predefined_rules(ME)})
         self.ledger = ledger or FakeLedger()
         self.encryption = encryption or FakeEncryption()
-        self.status = AccountStatus(ME, "https://example.org")
+        self.is_listing = False
+        """Whether the homeserver has reason to list what rings."""
         self.heard = NotingListener()
         self.notices = FakeTroubles()
         self.is_network_up = True
@@ -209,14 +210,23 @@ class SyncStage:
             self.homeserver,
             self.ledger,
             self.encryption,
-            self.status,
             SyncSettings(),
             self.heard,
             clock=clock,
             jitter=lambda: 0.5,
             troubles=self.notices,
+            is_listing=lambda: self.is_listing,
             is_network_up=lambda: self.is_network_up,
         )
+
+    @property
+    def facts(self) -> SyncFacts:
+        """What the loop knows now."""
+        return self.loop.facts
+
+    @property
+    def connection(self) -> ConnectionState:
+        return self.loop.facts.connection
 
     @property
     def troubles(self) -> list[tuple[str, str]]:

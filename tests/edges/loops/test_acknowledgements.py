@@ -3,7 +3,6 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 
 import pytest
 
@@ -11,27 +10,29 @@ from edges.loops.stage import WallClock
 from fakes.push_relay import FakePushRelay
 from fakes.troubles import FakeTroubles
 from heliograph.core.ids import EventId, OwnKey
-from heliograph.core.status import AccountStatus
 from heliograph.errors import RateLimited, Refused, Unreachable
 from heliograph.loops.acknowledgements import MAX_AT_ONCE, MAX_KEPT, PAUSE_MS, PRESENT_MS, RENEW_MS, AcknowledgementLoop
-from support.builders import ME
 from support.waiting import until
 
 
-@dataclass
 class Stage:
-    relay: FakePushRelay
-    status: AccountStatus
-    clock: WallClock
-    loop: AcknowledgementLoop
-    troubles: FakeTroubles = field(default_factory=FakeTroubles)
+    def __init__(self) -> None:
+        self.relay, self.clock, self.troubles = FakePushRelay(), WallClock(), FakeTroubles()
+        self.is_present = True
+        self.loop = AcknowledgementLoop(
+            self.relay,
+            is_present=lambda: self.is_present,
+            clock=self.clock,
+            jitter=lambda: 0.0,
+            troubles=self.troubles,
+        )
 
     def leave(self) -> None:
-        self.status.handoff.why_away = "the session is locked"
+        self.is_present = False
         self.loop.wake()
 
     def come_back(self) -> None:
-        self.status.handoff.why_away = None
+        self.is_present = True
         self.loop.wake()
 
     async def told(self, count: int) -> None:
@@ -40,11 +41,9 @@ class Stage:
 
 @pytest.fixture
 async def stage() -> AsyncIterator[Stage]:
-    relay, status, clock = FakePushRelay(), AccountStatus(ME, "https://example.org"), WallClock()
-    troubles = FakeTroubles()
-    loop = AcknowledgementLoop(relay, status, clock=clock, jitter=lambda: 0.0, troubles=troubles)
-    task = asyncio.create_task(loop.run())
-    yield Stage(relay, status, clock, loop, troubles)
+    stage = Stage()
+    task = asyncio.create_task(stage.loop.run())
+    yield stage
     task.cancel()
     with contextlib.suppress(asyncio.CancelledError):
         await task
@@ -54,7 +53,7 @@ async def test_what_was_shown_is_told_at_once_with_our_presence(stage: Stage) ->
     stage.loop.take([EventId("$1"), EventId("$2"), OwnKey("invite:!room:1")])
     await stage.told(1)
     assert stage.relay.calls == [(["$1", "$2"], PRESENT_MS)]
-    assert stage.status.handoff.relay == "told"
+    assert stage.loop.state == "told"
 
 
 async def test_presence_is_renewed_before_it_runs_out_and_not_with_every_turn(stage: Stage) -> None:
@@ -85,7 +84,7 @@ async def test_what_comes_while_the_user_is_elsewhere_is_left_to_the_phone(stage
 
 
 async def test_what_is_shown_in_silence_after_the_return_is_left_to_the_phone(stage: Stage) -> None:
-    stage.status.handoff.is_hushed = True
+    stage.is_present = False
     stage.loop.take([EventId("$silent")])
     stage.loop.turn()
     await stage.told(1)
@@ -98,7 +97,7 @@ async def test_a_relay_that_is_down_is_told_later(stage: Stage) -> None:
     stage.loop.take([EventId("$1")])
     await until(lambda: stage.relay.attempts, "the attempt")
     stage.loop.take([EventId("$2")])
-    assert stage.status.handoff.relay == "not told: no"
+    assert stage.loop.state == "not told: no"
     stage.relay.failure = None
     await until(lambda: stage.relay.acknowledged == {"$1", "$2"}, "the acknowledgement")
     assert stage.troubles.told == []

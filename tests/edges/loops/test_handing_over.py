@@ -16,11 +16,11 @@ from heliograph.core.delivery import State
 from heliograph.core.ids import EventId
 from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.record import Withdrawal
-from heliograph.core.status import AccountStatus
 from heliograph.errors import LoggedOut, Refused, Unreachable
 from heliograph.loops.pushers import PusherLoop
 from heliograph.loops.sync.collecting import COLLECT_ROUNDS
-from support.builders import ME, make_content, make_delivery, make_pusher
+from heliograph.ports.homeserver import Features
+from support.builders import make_content, make_delivery, make_pusher
 from support.waiting import until
 
 FALLBACK = make_pusher(app_id="fallback", pushkey="topic")
@@ -167,17 +167,18 @@ class FallbackStage:
     def __init__(self, clock: WallClock, fallback: bool = True) -> None:
         self.homeserver = PushingHomeserver()
         self.ledger = FakeLedger()
-        self.status = AccountStatus(ME, "https://example.org", has_remote_toggle=True)
         self.troubles = FakeTroubles()
         self.listed: list[tuple[Pusher, ...]] = []
         self.switches: list[bool] = []
         self.loop = PusherLoop(
             self.homeserver,
             self.ledger,
-            self.status,
             OURS,
             clock=clock,
             jitter=lambda: 0.5,
+            features=lambda: Features(has_remote_toggle=True),
+            is_connected=lambda: False,
+            is_handed_over=lambda: OURS.key in self.ledger.state.switched_off,
             on_switch=self.switches.append,
             fallback=FALLBACK if fallback else None,
             on_pushers=self.listed.append,
@@ -209,7 +210,7 @@ async def test_the_fallback_is_registered_once(stage: FallbackStage) -> None:
     await stage.look(5)
     assert stage.fallbacks_sent == 1
     assert stage.ledger.state.fallback == FALLBACK.key
-    assert stage.status.handoff.fallback == "registered"
+    assert stage.loop.fallback_state == "registered"
     assert len(stage.listed) == 5
     assert {pusher.pushkey for pusher in stage.listed[0]} == {OURS.pushkey, "topic"}
 
@@ -219,14 +220,14 @@ async def test_a_fallback_that_is_there_is_not_sent_again(stage: FallbackStage) 
     await stage.ledger.set_switched_off([FALLBACK.key])
     await stage.look(3)
     assert stage.fallbacks_sent == 0
-    assert stage.status.handoff.fallback == "registered"
+    assert stage.loop.fallback_state == "registered"
 
 
 async def test_a_fallback_that_another_client_switched_off_is_obeyed_and_told(stage: FallbackStage) -> None:
     await FakeHomeserver.set_pusher(stage.homeserver, replace(FALLBACK, is_enabled=False, lang="old"))
     await stage.look(3)
     assert [each.is_enabled for each in stage.homeserver.sent if each.kind == "http"] == [False]
-    assert stage.status.handoff.fallback == "switched off by another client"
+    assert stage.loop.fallback_state == "switched off by another client"
 
 
 async def test_a_fallback_that_was_removed_is_told_of_and_not_brought_back(stage: FallbackStage) -> None:
@@ -235,7 +236,7 @@ async def test_a_fallback_that_was_removed_is_told_of_and_not_brought_back(stage
     await stage.look(3)
     assert stage.fallbacks_sent == 1
     assert stage.troubles.titles == ["The fallback was removed"]
-    assert "removed" in stage.status.handoff.fallback
+    assert "removed" in stage.loop.fallback_state
     await FakeHomeserver.set_pusher(stage.homeserver, FALLBACK)
     await stage.look(3)
     assert not stage.troubles.standing
@@ -268,7 +269,7 @@ async def test_a_fallback_that_is_configured_no_longer_is_removed(clock: WallClo
     await stage.look(2)
     assert [each.kind for each in await FakeHomeserver.pushers(stage.homeserver)] == ["direct"]
     assert stage.ledger.state.fallback is None
-    assert stage.status.handoff.fallback == "none"
+    assert stage.loop.fallback_state == "none"
 
 
 @pytest.mark.expected_log(r"The homeserver does not take our direct pusher \(https only\)")
@@ -276,7 +277,7 @@ async def test_a_fallback_that_is_configured_no_longer_is_removed(clock: WallClo
 async def test_a_fallback_that_the_homeserver_refuses_is_told_of(stage: FallbackStage) -> None:
     stage.homeserver.refusal = Refused(400, "M_INVALID_PARAM", "https only")
     await stage.look(3)
-    assert stage.status.handoff.fallback == "refused by the homeserver"
+    assert stage.loop.fallback_state == "refused by the homeserver"
     assert stage.fallbacks_sent == 1
 
 
@@ -285,8 +286,8 @@ async def test_our_own_switch_is_not_taken_for_another_clients(stage: FallbackSt
     await stage.ledger.set_switched_off([OURS.key])
     await stage.look(2)
     assert stage.switches == []
-    assert stage.status.is_pusher_enabled
-    assert stage.status.is_handed_over
+    assert stage.ledger.state.is_pusher_enabled
+    assert not stage.loop.is_listing
     assert [each.kind for each in stage.homeserver.sent] == ["http"]
 
 

@@ -4,6 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -12,10 +13,11 @@ from fakes.ledger import FakeLedger
 from heliograph.core.notification import ServerChanged
 from heliograph.core.pushers.handoff import HandoffSettings, Signs
 from heliograph.core.pushers.pusher import Pusher, PusherKey
-from heliograph.core.status import AccountStatus
+from heliograph.core.record import AccountState
 from heliograph.errors import LoggedOut, Refused, Unreachable
 from heliograph.loops.handoff import COLLECT_S, RETRY_S, HandoffLoop, settle_all
 from heliograph.loops.presence import SERVER_PATIENCE_S, PresenceTracker
+from heliograph.ports.homeserver import Features
 from support.builders import ME, make_pusher
 from support.waiting import until
 
@@ -70,16 +72,19 @@ class Stage:
         self.log: list[str] = []
         self.homeserver = SwitchingHomeserver(self.log)
         self.ledger = ledger or FakeLedger()
-        self.status = AccountStatus(ME, "https://example.org", has_remote_toggle=True, is_pusher_registered=True)
+        self.features = Features(has_remote_toggle=True)
+        self.account = AccountState()
+        """As the sync loop knows it."""
         self.collects = True
         self.collect_takes_s = 0.0
         self.loop = HandoffLoop(
             self.homeserver,
             self.ledger,
-            self.status,
             settings,
             OWN.key,
             asyncio.Lock(),
+            features=lambda: self.features,
+            account=lambda: self.account,
             collect=self._collect,
             rest=self._rest,
             hush=lambda is_hushed: self.log.append("hush" if is_hushed else "ring"),
@@ -140,7 +145,7 @@ async def switch() -> Stage:
 @pytest.fixture
 async def relay() -> Stage:
     stage = Stage(HandoffSettings(fallback=FALLBACK.key))
-    stage.status.has_direct_push = True
+    stage.features = Features(has_remote_toggle=True, has_direct_push=True)
     await stage.look()
     return stage
 
@@ -148,16 +153,16 @@ async def relay() -> Stage:
 async def test_the_first_look_at_the_desk_takes_the_ringing_over(switch: Stage) -> None:
     assert switch.log == ["collect", "Fallback off"]
     assert switch.switched_off == {FALLBACK.key}
-    assert switch.status.handoff.quiet == ("Our fallback",)
-    assert switch.status.handoff.set_up == "switch"
+    assert switch.loop.state.quiet == ("Our fallback",)
+    assert switch.loop.state.set_up.value == "switch"
 
 
 async def test_leaving_and_returning_follow_the_documented_order(switch: Stage) -> None:
     assert await switch.go() == ["Fallback on", "collect", "hush"]
     assert switch.switched_off == frozenset()
-    assert switch.status.handoff.why_away == "the session is locked"
+    assert switch.loop.state.why_away == "the session is locked"
     assert await switch.go(HERE) == ["collect", "ring", "Fallback off"]
-    assert switch.status.handoff.why_away is None
+    assert switch.loop.state.why_away is None
 
 
 @pytest.mark.expected_log("The handoff of @me:example.org is not complete")
@@ -174,10 +179,9 @@ async def test_before_sleep_as_otherwise_what_came_before_the_switch_is_collecte
 async def test_a_relay_is_left_with_everything_acknowledged(relay: Stage) -> None:
     assert relay.log == []
     assert await relay.go() == ["collect", "Desk off", "hush"]
-    assert relay.status.is_handed_over
-    assert not relay.status.is_listing
+    assert relay.loop.is_handed_over
     assert await relay.go(HERE) == ["collect", "ring", "Desk on"]
-    assert relay.status.is_listing
+    assert not relay.loop.is_handed_over
 
 
 async def test_what_is_as_it_should_be_costs_nothing(switch: Stage) -> None:
@@ -193,11 +197,11 @@ async def test_it_is_written_down_before_it_is_switched_off(switch: Stage) -> No
     switch.ledger.is_full = True
     assert await switch.go(HERE) == ["collect", "ring"]
     assert switch.homeserver.is_on(FALLBACK)
-    assert "StorageError" in str(switch.status.handoff.trouble)
+    assert "StorageError" in str(switch.loop.state.trouble)
     switch.ledger.is_full = False
     await switch.loop.settle()
     assert not switch.homeserver.is_on(FALLBACK)
-    assert switch.status.handoff.trouble is None
+    assert switch.loop.state.trouble is None
 
 
 async def test_a_kill_in_between_is_made_good(switch: Stage) -> None:
@@ -247,18 +251,19 @@ async def test_what_another_client_switched_on_stays_on_until_the_next_return() 
 
 @pytest.mark.parametrize("how", ["is_pusher_enabled", "is_silenced"])
 async def test_what_another_client_makes_silent_here_rings_elsewhere(switch: Stage, how: str) -> None:
-    was = getattr(switch.status, how)
+    was = getattr(switch.account, how)
     async with switch.running():
         for is_silent, wanted in ((True, "hush"), (False, "Fallback off")):
             switch.log.clear()
-            setattr(switch.status, how, was is not is_silent)
+            changed: dict[str, Any] = {how: was is not is_silent}
+            switch.account = AccountState(**changed)
             switch.loop.turn()
             await switch.done(wanted)
-            assert (switch.status.handoff.why_away is not None) is is_silent
+            assert (switch.loop.state.why_away is not None) is is_silent
 
 
 async def test_a_relay_does_not_hold_back_for_a_desktop_that_is_silenced(relay: Stage) -> None:
-    relay.status.is_silenced = True
+    relay.account = AccountState(is_silenced=True)
     relay.loop.turn()
     await relay.loop.settle()
     assert relay.log == ["collect", "Desk off", "hush"]
@@ -277,12 +282,12 @@ async def test_without_a_sync_nothing_is_switched_off_but_the_desktop_rings(swit
     switch.collects = False
     assert await switch.go(HERE) == ["collect", "ring"]
     assert switch.homeserver.is_on(FALLBACK)
-    assert switch.status.handoff.trouble == "the homeserver cannot be reached"
+    assert switch.loop.state.trouble == "the homeserver cannot be reached"
     switch.collects = True
     async with switch.running():
         switch.loop.turn()
         await until(lambda: not switch.homeserver.is_on(FALLBACK))
-    assert switch.status.handoff.trouble is None
+    assert switch.loop.state.trouble is None
 
 
 @pytest.mark.expected_log("The handoff of @me:example.org is not complete")
@@ -290,7 +295,7 @@ async def test_without_a_homeserver_the_desktop_rings_all_the_same(switch: Stage
     await switch.go()
     switch.homeserver.failures.append(Unreachable("gone"))
     assert await switch.go(HERE) == ["ring"]
-    assert "gone" in str(switch.status.handoff.trouble)
+    assert "gone" in str(switch.loop.state.trouble)
 
 
 async def test_leaving_goes_on_without_a_last_sync(switch: Stage) -> None:
@@ -310,7 +315,7 @@ async def test_a_switch_that_the_homeserver_refuses_is_told_and_not_repeated(swi
     await switch.go()
     switch.homeserver.refusal = Refused(403, "M_FORBIDDEN", "not yours")
     assert await switch.go(HERE) == ["collect", "ring"]
-    assert "does not let us" in str(switch.status.handoff.trouble)
+    assert "does not let us" in str(switch.loop.state.trouble)
     assert switch.switched_off == frozenset()
     switch.homeserver.refusal = None
     await switch.look()
@@ -322,7 +327,7 @@ async def test_what_cannot_be_switched_on_is_remembered_and_tried_again_now_and_
     switch.homeserver.refusal = Refused(403, "M_FORBIDDEN", "not now")
     async with switch.running():
         switch.loop.take_signs(AWAY)
-        await until(lambda: switch.status.handoff.trouble)
+        await until(lambda: switch.loop.state.trouble)
         assert switch.switched_off == {FALLBACK.key}
         tries = switch.homeserver.tries
         await switch.turn_for(30)
@@ -331,7 +336,7 @@ async def test_what_cannot_be_switched_on_is_remembered_and_tried_again_now_and_
         await switch.turn_for(10)
     assert switch.homeserver.is_on(FALLBACK)
     assert switch.switched_off == frozenset()
-    assert switch.status.handoff.trouble is None
+    assert switch.loop.state.trouble is None
 
 
 @pytest.mark.expected_log("The handoff of @me:example.org is not complete")
@@ -339,11 +344,11 @@ async def test_a_refused_token_is_the_accounts_matter_and_does_not_end_it(switch
     async with switch.running() as task:
         switch.homeserver.failures.append(LoggedOut(soft=False))
         switch.loop.take_signs(AWAY)
-        await until(lambda: switch.status.handoff.trouble)
+        await until(lambda: switch.loop.state.trouble)
         await asyncio.sleep(RETRY_S)
         switch.loop.turn()
         await until(lambda: switch.homeserver.is_on(FALLBACK))
-        assert switch.status.handoff.trouble is None
+        assert switch.loop.state.trouble is None
         assert not task.done()
 
 
@@ -413,3 +418,19 @@ async def test_stopping_is_leaving() -> None:
     tracker.take_session(Signs())
     await asyncio.sleep(SERVER_PATIENCE_S * 2)
     assert told == [Signs(is_stopping=True)]
+
+
+async def test_our_pusher_counts_as_handed_over_until_the_ledger_says_that_it_is_not() -> None:
+    """Else what the homeserver does not list would be taken for silent."""
+    stage = Stage(HandoffSettings())
+    before = stage.loop.is_handed_over
+    await stage.look()
+    assert (before, stage.loop.is_handed_over) == (True, False)
+
+
+async def test_it_rings_here_while_the_user_is_here_and_nothing_is_hushed(switch: Stage) -> None:
+    rings = [switch.loop.state.rings_here]
+    for signs in (AWAY, HERE):
+        await switch.go(signs)
+        rings.append(switch.loop.state.rings_here)
+    assert rings == [True, False, True]

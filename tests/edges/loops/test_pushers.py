@@ -14,9 +14,9 @@ from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from fakes.troubles import FakeTroubles
 from heliograph.core.pushers.pusher import Pusher
-from heliograph.core.status import AccountStatus, Connection
 from heliograph.errors import LoggedOut, RateLimited, Refused, Unreachable
 from heliograph.loops.pushers import APP_ID, PusherLoop, own_pusher
+from heliograph.ports.homeserver import Features
 from support.builders import ME
 
 OURS = own_pusher("key", "Heliograph on desk")
@@ -55,15 +55,19 @@ class Stage:
     def __init__(self, clock: WallClock) -> None:
         self.homeserver = PushingHomeserver()
         self.ledger = FakeLedger()
-        self.status = AccountStatus(ME, "https://example.org", has_remote_toggle=True)
+        self.features = Features(has_remote_toggle=True)
+        self.is_connected = False
+        self.is_handed_over = False
         self.switches: list[bool] = []
         self.loop = PusherLoop(
             self.homeserver,
             self.ledger,
-            self.status,
             OURS,
             clock=clock,
             jitter=lambda: 0.5,
+            features=lambda: self.features,
+            is_connected=lambda: self.is_connected,
+            is_handed_over=lambda: self.is_handed_over,
             on_switch=self.switches.append,
             troubles=FakeTroubles(),
         )
@@ -99,7 +103,7 @@ async def test_our_pusher_is_registered_once(stage: Stage) -> None:
     async with stage.running():
         await stage.turn_for(60)
     assert stage.homeserver.sent == [OURS]
-    assert stage.status.is_pusher_registered
+    assert stage.loop.is_registered
 
 
 async def test_a_pusher_that_is_there_is_not_sent_again(stage: Stage) -> None:
@@ -107,7 +111,7 @@ async def test_a_pusher_that_is_there_is_not_sent_again(stage: Stage) -> None:
     async with stage.running():
         await stage.turn_for(60)
     assert stage.homeserver.sent == []
-    assert stage.status.is_pusher_registered
+    assert stage.loop.is_registered
 
 
 async def test_a_pusher_under_an_old_name_is_sent_anew_and_stays_switched_off(stage: Stage) -> None:
@@ -123,7 +127,7 @@ async def test_a_homeserver_that_lists_our_pusher_otherwise_is_sent_it_once(stag
     async with stage.running():
         await stage.turn_for(60)
     assert len(stage.homeserver.sent) == 1
-    assert stage.status.is_pusher_registered
+    assert stage.loop.is_registered
 
 
 @pytest.mark.expected_log(r"The homeserver does not take our direct pusher \(no such kind\)")
@@ -132,8 +136,8 @@ async def test_a_refused_pusher_is_not_offered_again(stage: Stage) -> None:
     async with stage.running():
         await stage.turn_for(60)
     assert len(stage.homeserver.sent) == 1
-    assert not stage.status.is_pusher_registered
-    assert stage.status.is_pusher_enabled
+    assert not stage.loop.is_registered
+    assert stage.ledger.state.is_pusher_enabled
 
 
 async def test_switching_off_and_on_is_obeyed_and_kept(stage: Stage) -> None:
@@ -142,7 +146,6 @@ async def test_switching_off_and_on_is_obeyed_and_kept(stage: Stage) -> None:
         await stage.homeserver.switch(is_enabled=False)
         await stage.turn_for(1)
         assert stage.switches == [False]
-        assert not stage.status.is_pusher_enabled
         assert not stage.ledger.state.is_pusher_enabled
         await stage.homeserver.switch(is_enabled=True)
         await stage.turn_for(1)
@@ -164,18 +167,18 @@ async def test_a_switch_that_the_disk_does_not_take_is_taken_later(stage: Stage)
 
 
 async def test_dendrite_is_spared_a_kind_it_does_not_know(stage: Stage) -> None:
-    stage.status.software = "Dendrite"
+    stage.features = Features(software="Dendrite")
     async with stage.running():
         await stage.turn_for(60)
         assert stage.homeserver.looks == 0
-        stage.status.has_direct_push = True
+        stage.features = Features(software="Dendrite", has_direct_push=True)
         await stage.turn_for(1)
     assert stage.homeserver.sent == [OURS]
 
 
 @pytest.mark.parametrize(("has_toggle", "looks"), [(True, 80), (False, 4)])
 async def test_it_looks_as_often_as_the_server_lets_others_switch(stage: Stage, has_toggle: bool, looks: int) -> None:
-    stage.status.has_remote_toggle = has_toggle
+    stage.features = Features(has_remote_toggle=has_toggle)
     async with stage.running():
         await stage.turn_for(60)
     assert looks - 3 <= stage.homeserver.looks <= looks + 1
@@ -183,7 +186,7 @@ async def test_it_looks_as_often_as_the_server_lets_others_switch(stage: Stage, 
 
 @pytest.mark.parametrize("turn_s", [1, 44, 49, 51, 120])
 async def test_a_switch_is_obeyed_within_a_minute_however_the_polls_lie(stage: Stage, turn_s: int) -> None:
-    stage.status.connection = Connection.CONNECTED
+    stage.is_connected = True
     async with stage.running():
         await stage.turn_for(1)
         polls = asyncio.create_task(stage.poll_for(turn_s, turns=600 // turn_s))
@@ -197,7 +200,7 @@ async def test_a_switch_is_obeyed_within_a_minute_however_the_polls_lie(stage: S
 async def test_without_a_connection_nothing_is_asked(stage: Stage) -> None:
     async with stage.running():
         await stage.turn_for(1)
-        stage.status.connection = Connection.OFFLINE
+        stage.is_connected = False
         looks = stage.homeserver.looks
         await asyncio.sleep(86_400)
         assert stage.homeserver.looks == looks
@@ -262,3 +265,17 @@ async def test_a_clock_that_is_set_does_not_stop_the_looks(stage: Stage, clock: 
         await stage.homeserver.switch(is_enabled=False)
         await stage.turn_for(2)
     assert stage.switches == [False]
+
+
+@pytest.mark.parametrize(
+    ("is_registered", "is_handed_over", "is_listing"),
+    [(False, False, False), (True, False, True), (True, True, False)],
+)
+async def test_the_server_lists_while_our_pusher_is_there_and_we_ring(
+    stage: Stage, is_registered: bool, is_handed_over: bool, is_listing: bool
+) -> None:
+    stage.is_handed_over = is_handed_over
+    if is_registered:
+        async with stage.running():
+            await stage.turn_for(1)
+    assert stage.loop.is_listing is is_listing

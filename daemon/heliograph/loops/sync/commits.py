@@ -16,7 +16,6 @@ from heliograph.core.encryption.values import Received, Rejected, RoomKey
 from heliograph.core.events import Sync
 from heliograph.core.ids import EventKey, RoomId
 from heliograph.core.record import AccountState, Decision, Plan
-from heliograph.core.status import AccountStatus
 from heliograph.core.text.clean import count_things
 from heliograph.errors import ServerError, StorageError
 from heliograph.loops.sync.catching_up import CatchingUp
@@ -48,7 +47,6 @@ class Commits:
         rulebook: Rulebook,
         keeping: Keeping,
         catching_up: CatchingUp,
-        status: AccountStatus,
         listener: SyncListener,
         *,
         clock: Callable[[], int],
@@ -56,12 +54,13 @@ class Commits:
     ) -> None:
         self.account = AccountState()
         """As the ledger has it, but for a token that moved without news."""
+        self.last_sync_ms: int | None = None
+        """When a sync was last committed, in milliseconds since 1970. None: not since the start."""
         self._ledger = ledger
         self._planner = planner
         self._rulebook = rulebook
         self._keeping = keeping
         self._catching_up = catching_up
-        self._status = status
         self._listener = listener
         self._clock = clock
         self._on_written = on_written
@@ -78,8 +77,6 @@ class Commits:
     async def load(self) -> None:
         """Reads the account's state. Raises StorageError, and UserError if the ledger is damaged."""
         self.account = await self._ledger.account()
-        self._status.is_silenced = self.account.is_silenced
-        self._status.is_pusher_enabled = self.account.is_pusher_enabled
         self._rulebook.remember(self.account)
 
     async def take(self, sync: Sync, *, is_listing: bool) -> bool:
@@ -161,15 +158,14 @@ class Commits:
         now = self._clock()
         if plan.is_empty and abs(now - self._written_at_ms) < IDLE_COMMIT_MS:
             self.account = replace(self.account, next_batch=plan.next_batch)
-            self._status.last_sync_ms = now
+            self.last_sync_ms = now
             return
         plan, committed = await self._keeping.commit(plan, now)
         self._on_written()
         self._open_rooms = committed.open_rooms
         self._written_at_ms = now
         self.account = replace(self.account.after(plan.account_data), next_batch=plan.next_batch, last_sync_ms=now)
-        self._status.last_sync_ms = now
-        self._status.is_silenced = self.account.is_silenced
+        self.last_sync_ms = now
         _report(plan)
         self._listener.committed(self._describe(plan, committed))
 

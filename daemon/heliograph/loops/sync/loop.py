@@ -13,12 +13,12 @@ from collections.abc import Callable, Collection
 
 from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import Sync
-from heliograph.core.status import AccountStatus
 from heliograph.errors import AnswerTooLarge, LoggedOut, Refused, ServerError, StorageError, UserError
 from heliograph.loops.sync.catching_up import CatchingUp
 from heliograph.loops.sync.collecting import Collecting
 from heliograph.loops.sync.commits import Commits
 from heliograph.loops.sync.connection import ConnectionReport
+from heliograph.loops.sync.facts import SyncFacts
 from heliograph.loops.sync.keeping import Keeping
 from heliograph.loops.sync.listener import SyncListener
 from heliograph.loops.sync.mode import ListingHistory, ModeKeeper
@@ -52,30 +52,31 @@ class SyncLoop:
         homeserver: Homeserver,
         ledger: Ledger,
         encryption: Encryption,
-        status: AccountStatus,
         settings: SyncSettings,
         listener: SyncListener,
         *,
         clock: Callable[[], int],
         jitter: Callable[[], float],
         troubles: Troubles,
+        is_listing: Callable[[], bool],
         is_network_up: Callable[[], bool] = lambda: True,
     ) -> None:
-        """`clock` gives milliseconds since 1970, `jitter` numbers in [0, 1). `is_network_up` says so as far as anybody
-        knows: True also if nobody does."""
+        """`clock` gives milliseconds since 1970, `jitter` numbers in [0, 1). `is_listing` says whether the homeserver
+        has reason to list what rings, `is_network_up` whether the network is, as far as anybody knows: True also if
+        nobody does."""
         self._homeserver = homeserver
         self._listener = listener
         self._clock = clock
         self._jitter = jitter
-        self._mode = ModeKeeper(homeserver, status, clock)
-        self._listing = ListingHistory(lambda: status.is_listing)
-        self._connection = ConnectionReport(status, clock)
+        self._mode = ModeKeeper(homeserver, clock)
+        self._listing = ListingHistory(is_listing)
+        self._connection = ConnectionReport(homeserver.user_id, clock)
         self._catching_up = CatchingUp()
         self._collecting = Collecting()
         self._pruning = Pruning(ledger, clock, settings.history_days)
         self._trouble = SyncTrouble(homeserver.user_id.partition(":")[2], troubles, _loop_time, is_network_up)
         self._waiting = Waiting(jitter, self._show_life)
-        rulebook = Rulebook(homeserver.user_id, status)
+        self._rulebook = rulebook = Rulebook(homeserver.user_id)
         planner = SyncPlanner(
             homeserver,
             ledger,
@@ -93,7 +94,6 @@ class SyncLoop:
             rulebook,
             Keeping(ledger, encryption, troubles.tell),
             self._catching_up,
-            status,
             listener,
             clock=clock,
             on_written=self._trouble.note_written,
@@ -117,6 +117,19 @@ class SyncLoop:
             self._catching_up,
             self._collecting,
             settings.poll_s,
+        )
+
+    @property
+    def facts(self) -> SyncFacts:
+        """What is known now."""
+        return SyncFacts(
+            self._connection.state,
+            self._mode.features,
+            self._mode.known_mode,
+            self._mode.reason,
+            self._commits.account,
+            self._commits.last_sync_ms,
+            self._rulebook.problem,
         )
 
     # From other loops
@@ -221,7 +234,7 @@ class SyncLoop:
             self._listener.caught_up()
         self._poller.widen()
         self._waiting.note_turn()
-        self._connection.connected()
+        self._connection.connected(self._mode.mode.value, self._mode.reason)
 
     async def _note_poll(self, *, is_hasty: bool, is_news: bool, has_moved: bool) -> None:
         if has_moved or not is_hasty:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable
 
-from heliograph.core.status import AccountStatus
 from heliograph.core.sync.situation import Mode
 from heliograph.errors import Refused
 from heliograph.ports.homeserver import Features, Homeserver
@@ -17,16 +16,32 @@ ASKED_MS = 6 * 3_600_000
 
 
 class ModeKeeper:
-    """Keeps one account's mode, and tells it to `status`. `clock` gives milliseconds since 1970."""
+    """Keeps one account's mode. `clock` gives milliseconds since 1970."""
 
-    def __init__(self, homeserver: Homeserver, status: AccountStatus, clock: Callable[[], int]) -> None:
+    def __init__(self, homeserver: Homeserver, clock: Callable[[], int]) -> None:
         self._homeserver = homeserver
-        self._status = status
         self._clock = clock
         self._asked_at_ms: int | None = None
-        self._told: Mode | None = None
-        """What `status` says; None: nothing yet."""
-        self.mode = Mode.LOCAL
+        self._is_known = False
+        self.features = Features()
+        """As the homeserver last told."""
+
+    @property
+    def mode(self) -> Mode:
+        """Local until the homeserver has been asked."""
+        return Mode.DIRECT if self.features.has_direct_push else Mode.LOCAL
+
+    @property
+    def known_mode(self) -> Mode | None:
+        """None until the homeserver has been asked."""
+        return self.mode if self._is_known else None
+
+    @property
+    def reason(self) -> str:
+        """Why the mode is as it is, in words for the user."""
+        if self.features.has_direct_push:
+            return "the server offers direct push (MSC3361)"
+        return "the server has no direct push (MSC3361), so the push rules are judged here"
 
     def doubt(self) -> None:
         """The homeserver may have become another: the next `refresh` asks it."""
@@ -46,20 +61,10 @@ class ModeKeeper:
         self._take(features)
 
     def _take(self, features: Features) -> None:
-        self.mode = Mode.DIRECT if features.has_direct_push else Mode.LOCAL
-        status = self._status
-        status.software, status.versions = features.software, features.versions
-        status.has_direct_push, status.has_remote_toggle = features.has_direct_push, features.has_remote_toggle
-        has_changed = self._told not in (None, self.mode)
-        self._told = self.mode
-        status.mode = self.mode.value
-        status.mode_reason = (
-            "the server offers direct push (MSC3361)"
-            if features.has_direct_push
-            else "the server has no direct push (MSC3361), so the push rules are judged here"
-        )
-        if has_changed:
-            log.info("%s goes on in mode %s: %s", status.user_id, status.mode, status.mode_reason)
+        before, self.features = self.known_mode, features
+        self._is_known = True
+        if before not in (None, self.mode):
+            log.info("%s goes on in mode %s: %s", self._homeserver.user_id, self.mode.value, self.reason)
 
 
 class ListingHistory:

@@ -15,7 +15,6 @@ from heliograph.core.events import Sync
 from heliograph.core.push.rule import KINDS
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import AccountState
-from heliograph.core.status import AccountStatus
 from heliograph.core.sync.calls import ENDING_TYPES
 
 log = logging.getLogger(__name__)
@@ -44,10 +43,11 @@ TOLD_PROBLEMS = 3
 
 
 class Rulebook:
-    """One account's rules. Problems with them go into `status`."""
+    """One account's rules."""
 
-    def __init__(self, user_id: str, status: AccountStatus) -> None:
-        self._status = status
+    def __init__(self, user_id: str) -> None:
+        self.problem: str | None = None
+        """What is wrong with the newest rules, in words for the user."""
         self.ruleset = Ruleset.predefined(user_id)
         self.event_types = self.ruleset.event_types(BASE_TYPES)
         """Event types to name in the filter of /sync, so that everything comes that may ring; None: every type."""
@@ -79,7 +79,7 @@ class Rulebook:
         return _with_account_data(sync, rules_problem="")
 
     def _tell(self, problem: str) -> None:
-        self._status.rules_problem = problem
+        self.problem = problem
         log.warning("Unusable push rules: %s", problem)
 
     def _take(self, rules: object) -> None:
@@ -98,7 +98,7 @@ class Rulebook:
             raise _Unusable("the homeserver sent push rules of which none can be read")
         self.ruleset = ruleset
         self.event_types = ruleset.event_types(BASE_TYPES)
-        self._status.rules_problem = "; ".join(ruleset.problems[:TOLD_PROBLEMS]) or None
+        self.problem = "; ".join(ruleset.problems[:TOLD_PROBLEMS]) or None
 
 
 class _Unusable(Exception):

@@ -12,11 +12,11 @@ from edges.loops.stage import SyncStage, WallClock, running
 from edges.loops.sync.watched import DAY, HOUR, YEAR, WatchedHomeserver
 from fakes.encryption import FakeEncryption
 from fakes.ledger import FakeLedger
+from heliograph.core.connection import Connection
 from heliograph.core.delivery import State
 from heliograph.core.events import InvitedRoom, JoinedRoom, Malformed, Sync
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.record import FAULT, AccountState, Decision, RoomRecord
-from heliograph.core.status import Connection
 from heliograph.errors import BadAnswer, RateLimited, Refused, StateError, Unreachable
 from heliograph.ports.homeserver import SyncRequest
 from support.builders import ALICE, make_event, make_stripped, make_sync
@@ -250,12 +250,12 @@ async def test_while_the_disk_is_full_nothing_is_acknowledged_and_nothing_lost(s
         await asyncio.sleep(2 * HOUR)
         assert len({request.since for request in stage.homeserver.requests[before:]}) <= 1
         assert len(stage.homeserver.requests) - before < 150
-        offline = stage.status.connection
+        offline = stage.connection.state
         assert {title for title, _ in stage.troubles} == {"Heliograph cannot write to disk"}
         stage.ledger.is_full = False
         await stage.rings("hello")
     assert stage.rung == ["hello"]
-    assert (offline, stage.status.connection) == (Connection.OFFLINE, Connection.CONNECTED)
+    assert (offline, stage.connection.state) == (Connection.OFFLINE, Connection.CONNECTED)
 
 
 @pytest.mark.expected_log("@me:example.org: the fake disk is full$")
@@ -358,7 +358,7 @@ async def test_an_event_that_finds_a_fault_of_ours_does_not_stall_the_account(st
         await stage.homeserver.drop_connections()
         await stage.rings("after")
         assert len(stage.homeserver.requests) - before <= 4
-        await until(lambda: stage.status.connection is Connection.CONNECTED)
+        await until(lambda: stage.connection.state is Connection.CONNECTED)
     assert stage.rung == ["Invited you to this room", "before", "after"]
     faults = [each for each in stage.ledger.judged.values() if FAULT in each.reason]
     assert {each.decision for each in faults} == {Decision.MALFORMED}
@@ -402,7 +402,7 @@ async def test_one_line_in_the_log_tells_of_each_outage(
         homeserver.sync_failures.extend([Unreachable("no connection")] * 30)
         with caplog.at_level(logging.INFO):
             await homeserver.drop_connections()
-            await until(lambda: not homeserver.sync_failures and stage.status.connection is Connection.CONNECTED)
+            await until(lambda: not homeserver.sync_failures and stage.connection.state is Connection.CONNECTED)
     messages = [record.getMessage() for record in caplog.records]
     assert sum("no connection" in message for message in messages) == 1
     assert sum("is connected to" in message for message in messages) == 1

@@ -242,10 +242,10 @@ async def test_push_rules_that_find_a_fault_are_told_and_the_last_good_ones_stay
         with monkeypatch.context() as patch:
             patch.setattr(Ruleset, "parse", fail)
             stage.homeserver.add_account_data("m.push_rules", {"global": {}})
-            await until(lambda: stage.status.rules_problem)
+            await until(lambda: stage.facts.rules_problem)
             await stage.alice.send_text(room, "hello")
             await stage.rings("hello")
-    assert "fault of Heliograph's own" in str(stage.status.rules_problem)
+    assert "fault of Heliograph's own" in str(stage.facts.rules_problem)
 
 
 @pytest.mark.expected_log("Unexpected fault in the sync loop", times=3)

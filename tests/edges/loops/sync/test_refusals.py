@@ -8,7 +8,7 @@ import pytest
 
 from edges.loops.stage import SyncStage, WallClock, running
 from edges.loops.sync.watched import BAD_TOKEN, DAY, HOUR, YEAR, WatchedHomeserver
-from heliograph.core.status import Connection
+from heliograph.core.connection import Connection
 from heliograph.errors import AnswerTooLarge, BadAnswer, Refused, Unreachable
 from support.waiting import until
 
@@ -57,7 +57,7 @@ async def test_where_nobody_lists_what_was_missed_one_notice_says_so(
         homeserver.list_failures.extend([BadAnswer(500, "broken")] * 10)
         await homeserver.drop_connections()
         await until(lambda: stage.rung)
-        await until(lambda: stage.status.connection is Connection.CONNECTED)
+        await until(lambda: stage.connection.state is Connection.CONNECTED)
     assert stage.rung == ["The homeserver lost track of this device: some messages may have arrived unseen"]
     assert stage.ledger.state.push_rules is not None
 
@@ -99,7 +99,7 @@ async def test_a_narrow_sync_that_is_refused_is_asked_widely_at_once_and_from_th
     assert not any(request.is_narrow for request in homeserver.requests[before + 1 :])
     assert all(request.since for request in homeserver.requests[before:])
     assert stage.heard.turns < 1000
-    assert stage.status.connection is Connection.CONNECTED
+    assert stage.connection.state is Connection.CONNECTED
     assert stage.troubles == []
     assert [record.levelname for record in caplog.records if "narrow" in record.message] == ["WARNING"]
 
@@ -137,7 +137,7 @@ async def test_a_clock_that_was_set_back_does_not_forbid_to_start_anew_for_years
         for _ in range(2):
             await homeserver.forget_token()
             await asyncio.sleep(100)
-            assert stage.status.connection is Connection.CONNECTED
+            assert stage.connection.state is Connection.CONNECTED
             clock.jump(-YEAR)
 
 

@@ -11,6 +11,7 @@ from edges.loops.stage import SyncStage, WallClock, running
 from edges.loops.sync.watched import HOUR, WatchedHomeserver
 from heliograph.core.events import AccountData
 from heliograph.core.push.predefined import predefined_rules
+from heliograph.core.sync.situation import Mode
 from heliograph.errors import Refused, Unreachable
 from heliograph.ports.homeserver import Features
 from support.builders import ME, make_event, make_sync
@@ -49,12 +50,12 @@ async def test_unusable_rules_leave_the_last_good_ones_in_force(stage: SyncStage
         await stage.connected()
         kept = stage.ledger.state.push_rules
         stage.homeserver.add_account_data("m.push_rules", rules)
-        await until(lambda: stage.status.rules_problem)
+        await until(lambda: stage.facts.rules_problem)
         await stage.alice.send_text(room, "still rings")
         await stage.rings("still rings")
         assert stage.ledger.state.push_rules == kept
         stage.homeserver.add_account_data("m.push_rules", {"global": predefined_rules(ME)})
-        await until(lambda: stage.status.rules_problem is None)
+        await until(lambda: stage.facts.rules_problem is None)
 
 
 async def test_rules_with_a_broken_one_among_them_are_used_without_it(stage: SyncStage) -> None:
@@ -64,7 +65,7 @@ async def test_rules_with_a_broken_one_among_them_are_used_without_it(stage: Syn
     async with running(stage.loop):
         await stage.connected()
         stage.homeserver.add_account_data("m.push_rules", {"global": broken})
-        await until(lambda: stage.status.rules_problem)
+        await until(lambda: stage.facts.rules_problem)
         await stage.alice.send_text(room, "still rings")
         await stage.rings("still rings")
 
@@ -94,13 +95,13 @@ async def test_that_newer_rules_are_unusable_is_known_after_a_restart(
         if not is_first:
             stage.homeserver.add_account_data("m.push_rules", {"global": []})
         await until(lambda: stage.ledger.state.rules_problem)
-        problem = stage.status.rules_problem
+        problem = stage.facts.rules_problem
     again = SyncStage(clock, ledger=stage.ledger)
     async with running(again.loop):
         await again.connected()
-        assert again.status.rules_problem == problem is not None
+        assert again.facts.rules_problem == problem is not None
         again.homeserver.add_account_data("m.push_rules", {"global": predefined_rules(ME)})
-        await until(lambda: again.status.rules_problem is None)
+        await until(lambda: again.facts.rules_problem is None)
         await until(lambda: again.ledger.state.rules_problem is None)
 
 
@@ -112,7 +113,7 @@ async def test_rules_in_the_ledger_that_became_unusable_are_told_of(stage: SyncS
     again = SyncStage(clock, ledger=stage.ledger)
     async with running(again.loop):
         await again.connected()
-        assert "the predefined ones are in force" in str(again.status.rules_problem)
+        assert "the predefined ones are in force" in str(again.facts.rules_problem)
 
 
 async def test_a_pusher_that_another_client_switched_off_silences_at_once(stage: SyncStage) -> None:
@@ -139,7 +140,7 @@ async def test_what_the_homeserver_can_do_is_asked_again_every_few_hours(
         assert homeserver.feature_requests == 1
         homeserver.told = Features(has_direct_push=True)
         await asyncio.sleep(7 * HOUR)
-        assert stage.status.mode == "direct"
+        assert stage.facts.mode is Mode.DIRECT
         assert homeserver.feature_requests == 2
 
 
@@ -151,11 +152,11 @@ async def test_a_homeserver_that_no_longer_says_what_rings_does_not_leave_us_sil
     room = await stage.room()
     async with running(stage.loop):
         await stage.connected()
-        assert stage.status.mode == "direct"
+        assert stage.facts.mode is Mode.DIRECT
         homeserver.told = Features()
         homeserver.sync_failures.append(Unreachable("restarting"))
         await homeserver.drop_connections()
-        await until(lambda: stage.status.mode == "local")
+        await until(lambda: stage.facts.mode is Mode.LOCAL)
         await stage.alice.send_text(room, "hello")
         await stage.rings("hello")
 
@@ -168,4 +169,4 @@ async def test_a_homeserver_that_does_not_tell_its_versions_is_judged_by_the_rul
         await stage.connected()
         await stage.alice.send_text(room, "hello")
         await stage.rings("hello")
-    assert stage.status.mode == "local"
+    assert stage.facts.mode is Mode.LOCAL

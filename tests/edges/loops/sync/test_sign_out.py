@@ -8,8 +8,8 @@ import pytest
 
 from edges.loops.stage import SyncStage, WallClock, running, until_signed_out
 from fakes.homeserver import FakeHomeserver
+from heliograph.core.connection import Connection
 from heliograph.core.events import Sync
-from heliograph.core.status import Connection
 from heliograph.errors import AccountLocked, BadAnswer, LoggedOut, RateLimited, Refused, ServerError, Unreachable
 from heliograph.ports.homeserver import SyncRequest
 from support.builders import ME
@@ -71,11 +71,11 @@ async def test_it_ends_when_whoami_says_so_twice_a_minute_apart(
     async with running(stage.loop) as task:
         await stage.connected()
         await homeserver.sign_out(soft=soft)
-        await until(lambda: "checking whether @me:example.org was signed out" in stage.status.why)
-        states = [stage.status.connection]
+        await until(lambda: "checking whether @me:example.org was signed out" in stage.connection.why)
+        states = [stage.connection.state]
         before = len(homeserver.requests)
         gone = await until_signed_out(task)
-        states.append(stage.status.connection)
+        states.append(stage.connection.state)
     assert gone.soft is soft
     assert states == [Connection.OFFLINE, Connection.SIGNED_OUT]
     first, second = homeserver.asked_at_s
@@ -94,7 +94,7 @@ async def test_one_wrong_answer_to_a_poll_costs_a_second(stage: SyncStage, homes
         await asyncio.wait_for(stage.rings("hello"), 5)
         assert not task.done()
         await asyncio.sleep(MINUTE)
-        assert stage.status.connection is Connection.CONNECTED
+        assert stage.connection.state is Connection.CONNECTED
     assert len(homeserver.asked_at_s) == 1
     assert stage.troubles == []
 

@@ -10,8 +10,8 @@ import pytest
 
 from edges.loops.stage import SyncStage, WallClock, running
 from fakes.homeserver import FakeHomeserver
+from heliograph.core.connection import Connection
 from heliograph.core.events import Sync
-from heliograph.core.status import Connection
 from heliograph.errors import AccountLocked, BadAnswer, HeliographError, RateLimited, Refused, Unreachable
 from heliograph.ports.homeserver import SyncRequest
 from support.builders import make_sync
@@ -109,7 +109,7 @@ async def test_whatever_keeps_polls_from_working_is_told_once_and_taken_back(
             homeserver.illness = None
             await asyncio.sleep(2 * HOUR)
             assert stage.notices.standing == {}
-            assert stage.status.connection is Connection.CONNECTED
+            assert stage.connection.state is Connection.CONNECTED
 
 
 async def test_polls_that_are_answered_at_once_and_with_nothing_new_are_told(
@@ -202,7 +202,7 @@ async def test_a_locked_account_is_told_at_once_and_served_within_a_poll_of_its_
         await fall_ill(homeserver, AccountLocked)
         await until(lambda: stage.troubles, "the notice")
         assert "locked" in stage.troubles[0][0]
-        assert "locked" in stage.status.why
+        assert "locked" in stage.connection.why
         before = len(homeserver.requests)
         await asyncio.sleep(DAY)
         assert len(homeserver.requests) - before < 2500

@@ -8,8 +8,8 @@ import pytest
 
 from edges.loops.stage import SyncStage, WallClock, running
 from edges.loops.sync.watched import HOUR, YEAR, WatchedHomeserver
+from heliograph.core.connection import Connection
 from heliograph.core.events import Sync
-from heliograph.core.status import Connection
 from heliograph.errors import RateLimited, Unreachable
 from support.builders import make_event, make_sync
 from support.waiting import until
@@ -24,10 +24,10 @@ async def test_an_unreachable_homeserver_is_asked_ever_more_seldom(
         homeserver.times.clear()
         homeserver.sync_failures.extend([Unreachable("no connection")] * 9)
         await homeserver.drop_connections()
-        await until(lambda: not homeserver.sync_failures and stage.status.connection is Connection.CONNECTED)
+        await until(lambda: not homeserver.sync_failures and stage.connection.state is Connection.CONNECTED)
     # The first was the end of the poll that was dropped.
     assert [round(wait, 2) for wait in homeserver.waits[:9]] == [2, 4, 8, 8.5, 9.03, 9.6, 10.2, 10.83, 11.51]
-    assert stage.status.why == ""
+    assert stage.connection.why == ""
 
 
 @pytest.mark.expected_log("@me:example.org: too many requests$")
@@ -70,7 +70,7 @@ async def test_a_nudge_drops_a_poll_that_may_be_dead(stage: SyncStage, homeserve
         await until(lambda: len(homeserver.times) == before + 2)
         assert homeserver.times[-1] - homeserver.times[before - 1] < 25
         assert homeserver.requests[before].timeout_ms == 0
-        assert stage.status.connection is Connection.CONNECTED
+        assert stage.connection.state is Connection.CONNECTED
 
 
 @pytest.mark.expected_log("@me:example.org: gone$")

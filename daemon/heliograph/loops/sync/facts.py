@@ -1,0 +1,27 @@
+"""What the sync loop knows of its account at one moment."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from heliograph.core.connection import ConnectionState
+from heliograph.core.record import AccountState
+from heliograph.core.sync.situation import Mode
+from heliograph.ports.homeserver import Features
+
+
+@dataclass(frozen=True, slots=True)
+class SyncFacts:
+    """A snapshot."""
+
+    connection: ConnectionState
+    features: Features
+    """What the homeserver offers; nothing before it was asked."""
+    mode: Mode | None
+    """None: the homeserver has not been asked yet."""
+    mode_reason: str
+    account: AccountState
+    """As the ledger has it, but for a token that moved without news; a new account's before it is read."""
+    last_sync_ms: int | None
+    """When this loop last committed a sync, in milliseconds since 1970."""
+    rules_problem: str | None

@@ -1,4 +1,4 @@
-"""The commands. Each imports what it needs when it runs, so that `heliograph --help` is there at once."""
+"""The commands. Each one imports what it needs only when it runs, so that `heliograph --help` answers at once."""
 
 from __future__ import annotations
 
@@ -35,11 +35,12 @@ Exit codes:
 """
 _EXIT_INTERRUPTED = 130
 _WITHOUT_STATE = ("run", "demo", "completion", "man", "relay", "test")
-"""Commands that look at no account; the daemon destroys outdated keys itself."""
+"""Commands that look at no account. All others first destroy outdated keys, which `run` leaves to the daemon."""
 
 
 class Commands(Group):
-    """A group that loads a command when it is asked for, and that turns failures into two lines and an exit code."""
+    """A group that loads a command's module when the command is typed, and turns failures into two lines and an exit
+    code."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return [name for names in _SECTIONS.values() for name in names]
@@ -65,7 +66,7 @@ class Commands(Group):
         try:
             return super().main(*args, **extra)
         except OSError as error:
-            # A reader that reads no more is none of these: click ends quietly then.
+            # click itself ends quietly for a reader that reads no more (EPIPE), so this is the disk.
             _drop_output()
             sys.exit(explain_disk(error, sys.stderr))
 
@@ -80,7 +81,7 @@ class Commands(Group):
 
 
 def _drop_output() -> None:
-    """What the output did not take must not be tried again at the end, which Python would tell with a traceback."""
+    """Drops output that could not be written. Python would try to write it again at exit, and fail with a traceback."""
     try:
         sys.stdout.flush()
     except (OSError, ValueError):
@@ -104,7 +105,7 @@ def commands(ctx: click.Context) -> None:
 
 
 def main() -> None:
-    """The console script."""
+    """Runs `heliograph` as typed: the entry point of the console script."""
     if "_HELIOGRAPH_COMPLETE" in os.environ:
         importlib.import_module("heliograph.cli.completion.scripts")
     commands(prog_name="heliograph")

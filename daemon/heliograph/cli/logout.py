@@ -63,7 +63,7 @@ async def _sign_out(user_id: str, force: bool) -> bool:
         )
     try:
         if is_locked:
-            # Whoever did not unlock it is not asked once more.
+            # The user has just refused to unlock the keyring, or was away: not asked once more.
             raise SecretsLocked("the keyring is locked")
         await store.delete(user_id)
     except (SecretsLocked, UserError) as error:
@@ -126,13 +126,14 @@ async def _end(account: Account, store: SecretStore) -> None:
 
 
 async def _give_back(account: Account) -> None:
-    """What a daemon that was killed had switched off must not stay so: nobody would remember."""
+    """Switches on again what a daemon that was killed had switched off. Only the ledger knows of that, and the ledger
+    is about to be deleted."""
     from heliograph.cli.handoff.give_back import give_back
 
     try:
         await give_back(account)
     except UserError:
-        return  # the device is gone, or the ledger is
+        return  # The device is gone, or the ledger cannot be read.
 
 
 async def _end_device(user_id: str, homeserver: str, pushkey: str, text: str) -> None:

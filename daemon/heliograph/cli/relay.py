@@ -159,7 +159,7 @@ async def _report(config: RelayConfig, credentials: Any) -> bool:
 
 
 def _config_of(ctx: click.Context, config_file: Path | None, flags: dict[str, Any]) -> RelayConfig:
-    """Options may stand before the subcommand or after it."""
+    """The relay's configuration from file and options, which may stand before the subcommand or after it."""
     from heliograph.relay.config import load_relay_config
 
     before = dict(ctx.parent.params) if ctx.parent is not None else {}

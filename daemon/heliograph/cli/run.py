@@ -25,7 +25,8 @@ def command(ctx: click.Context) -> None:
         code = _run()
     except UserError as error:
         if error.exit_code in (EXIT_CONFIG, EXIT_NEEDS_LOGIN):
-            # Nobody starts it again, and who started it seldom looks: the session does at its beginning.
+            # systemd does not start the daemon again after these, and the user seldom looks at a log: so a notification
+            # says why the daemon ends.
             _say_last(error)
         raise
     ctx.exit(code)

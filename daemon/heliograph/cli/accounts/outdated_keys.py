@@ -1,4 +1,5 @@
-"""Keys of signed-out devices are destroyed a day later: where no daemon runs any more, by the next command."""
+"""Destroys the keys of devices that were signed out a day ago. Commands do so too, for where no daemon runs any
+more."""
 
 from __future__ import annotations
 
@@ -11,6 +12,6 @@ from heliograph.system.clock import now_ms
 
 
 def destroy_outdated_keys() -> None:
-    """Says nothing: it is not what the command is about, and what cannot be deleted now may be the next time."""
+    """Destroys them without a word: the command is about something else, and the next one tries again what failed."""
     with contextlib.suppress(StateError):
         destroy_outdated(state_root(), now_ms())

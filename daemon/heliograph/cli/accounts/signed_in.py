@@ -1,4 +1,4 @@
-"""For commands that speak to the homeserver: which account, and its session."""
+"""Chooses the account for a command, and opens a session with its homeserver."""
 
 from __future__ import annotations
 
@@ -20,16 +20,16 @@ F = TypeVar("F", bound=Callable[..., Any])
 
 
 def account_option(function: F) -> F:
-    """Adds `--account`, for `choose_account`."""
+    """Adds the option `--account` to a command, the value of which `choose_account` takes."""
     return click.option(
         "--account", "user_id", type=UserId(), metavar="@USER:SERVER", help="Which one, if several have signed in."
     )(function)
 
 
 def choose_account(user_id: str | None, say: str = "--account {}") -> Account:
-    """The account of this user; without one, the only account there is, or the only one that is not signed out.
+    """The account of this user. Without `user_id`: the only account there is, or the only one that is signed in.
 
-    `say` is how to name one on the command line. Raises UserError.
+    `say` tells in errors how to name an account on the command line. Raises UserError.
     """
     from heliograph.accounts import find_account, list_accounts
     from heliograph.store.sign_out_file import sign_out_of
@@ -62,7 +62,8 @@ def choose_account(user_id: str | None, say: str = "--account {}") -> Account:
 
 @contextlib.asynccontextmanager
 async def open_session(account: Account) -> AsyncIterator[Session]:
-    """A session of the account's device. Raises SecretsLocked, and UserError if the device is signed out."""
+    """A session of the account's device, for the length of the block. Raises SecretsLocked, and UserError if the device
+    is signed out."""
     from heliograph.homeserver.session import Session
 
     token = (await load_secret(account)).access_token
@@ -78,7 +79,7 @@ async def open_session(account: Account) -> AsyncIterator[Session]:
 
 
 async def _note(session: Session, account: Account) -> None:
-    """One answer proves little: the homeserver is asked whose token it is."""
+    """Notes a sign-out on disk if whoami confirms it: one refusal of the access token may be wrong."""
     from heliograph.homeserver.login import recognise
     from heliograph.store.sign_out_file import SignOut, note_sign_out
 
@@ -91,7 +92,7 @@ async def _note(session: Session, account: Account) -> None:
 
 
 async def load_secret(account: Account) -> Secret:
-    """Raises SecretsLocked, and UserError if there is none."""
+    """The account's secret. Raises SecretsLocked, and UserError if there is none."""
     from heliograph.secrets import open_secrets
     from heliograph.secrets.secret import decode_secret
 

@@ -1,5 +1,7 @@
-"""Completion in bash and zsh. click's own splits user ids at ":" and "@" in bash and lets it expand wildcards, and in
-zsh it does nothing the second time. Its script for fish is good.
+"""Completes words in bash and zsh, in place of click's own scripts.
+
+In bash, click's script splits user ids at ":" and "@", and lets the shell expand wildcards. In zsh, it does nothing
+the second time. For fish, click's script is good.
 """
 
 from __future__ import annotations
@@ -11,7 +13,7 @@ from click.shell_completion import CompletionItem, ShellComplete, add_completion
 
 PROGRAM = "heliograph"
 VARIABLE = "_HELIOGRAPH_COMPLETE"
-"""What the shell's function sets when it asks, as click has it."""
+"""The environment variable with which the shell's function asks for completions, named by click's rule."""
 
 _BASH = """\
 %(complete_func)s() {
@@ -60,7 +62,7 @@ fi
 
 
 class _ByLine(ShellComplete):
-    """Asked with all of the line up to the cursor."""
+    """A shell that asks with the whole line up to the cursor."""
 
     def get_completion_args(self) -> tuple[list[str], str]:
         line = os.environ.get("COMP_WORDS", "")
@@ -70,7 +72,7 @@ class _ByLine(ShellComplete):
 
 
 class Bash(_ByLine):
-    """`kind,value`, a line each."""
+    """Answers with a line `kind,value` for each completion."""
 
     name = "bash"
     source_template = _BASH
@@ -80,7 +82,7 @@ class Bash(_ByLine):
 
 
 class Zsh(_ByLine):
-    """Kind, value and help, a line each."""
+    """Answers with three lines for each completion: kind, value and help."""
 
     name = "zsh"
     source_template = _ZSH
@@ -94,7 +96,7 @@ add_completion_class(Zsh)
 
 
 def script_for(shell: str, program: Any) -> str:
-    """What makes this shell complete the words of `program`, a click command."""
+    """The script that makes this shell complete the words of `program`, a click command."""
     from click.shell_completion import get_completion_class
 
     kind = get_completion_class(shell)

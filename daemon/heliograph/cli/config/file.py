@@ -1,4 +1,4 @@
-"""Changes to config.toml by commands: one section at a time, the rest left as the user wrote it."""
+"""Changes one section of config.toml, and leaves the rest as the user wrote it."""
 
 from __future__ import annotations
 
@@ -16,12 +16,12 @@ from heliograph.system.whole_file import replace_file
 
 
 def write_section(name: str, values: Mapping[str, str | bool]) -> Config:
-    """Puts these values into a section, or takes the section away if there are none. The configuration then.
+    """Writes these values into a section, or removes the section if there are none. Returns the new configuration.
 
-    Raises UserError, with what to write by hand, if the file cannot be changed.
+    Raises UserError if the file cannot be changed; its hint says what to write by hand.
     """
     load_config()  # A file that is wrong already is refused with its own words.
-    # A link into a folder of dotfiles stays a link.
+    # Behind a symbolic link (into a folder of dotfiles), the file is replaced and the link stays.
     file = config_file().resolve()
     try:
         text = file.read_text("utf-8") if file.exists() else ""
@@ -50,7 +50,8 @@ def _change(text: str, name: str, values: Mapping[str, str | bool]) -> str:
 
 
 def _replace(file: Path, text: str) -> None:
-    """Whole or not at all, and for its owner alone: a pushkey may be all it takes to ring."""
+    """Replaces the file whole or not at all, readable only by its owner: whoever knows a pushkey may be able to make
+    the phone ring."""
     file.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
     replace_file(file, text.encode())
 

@@ -1,4 +1,4 @@
-"""One account: its secret, its homeserver, its device there, its pusher, the clock, its ledger."""
+"""Checks one account: its secret, its homeserver, its device there, its pusher, the clock, its ledger."""
 
 from __future__ import annotations
 
@@ -42,7 +42,7 @@ _BAD_CLOCK_S = 300.0
 
 
 async def check_account(account: Account) -> list[Finding]:
-    """Every wait is bounded."""
+    """All findings about one account. Each wait has a time-out."""
     findings = await _check_ledger(account)
     token, secret = await _check_secret(account)
     findings.append(secret)
@@ -156,7 +156,8 @@ def _locked(account: Account) -> Finding:
 
 
 async def _refused(account: Account, session: Session, gone: LoggedOut) -> Finding:
-    """One answer proves little, and nothing is done about it here: whoami is asked, and what both say is told."""
+    """The finding for a refused access token. One refusal may be wrong, so whoami is asked as well, and the finding
+    tells what both say. Nothing is deleted here."""
     subject = _about(account, "device")
     try:
         is_known = await knows_token(session)

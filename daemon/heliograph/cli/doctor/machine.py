@@ -1,4 +1,4 @@
-"""The session bus, the disk, systemd's unit and the desktop entry."""
+"""Checks the machine: the session bus, the disk, systemd's unit, the hook and the desktop entry."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LEAST_FREE = 50 * 1024 * 1024
 
 
 async def check_bus() -> Finding:
-    """Whether there is a session bus, where notifications go and commands ask."""
+    """Checks that there is a session bus, over which notifications and commands go."""
     address = session_bus_address()
     cure = "Log in to a desktop session, or start one: dbus-run-session. Over ssh, systemd provides it."
     if address is None:
@@ -34,7 +34,7 @@ async def check_bus() -> Finding:
 
 
 def check_disk() -> Finding:
-    """Whether the ledger can grow."""
+    """Checks that the disk has room for the ledger to grow."""
     folder = state_root()
     while not folder.exists():
         folder = folder.parent
@@ -49,7 +49,7 @@ def check_disk() -> Finding:
 
 
 def check_unit(*, is_running: bool) -> Finding:
-    """Whether it starts with the session. `is_running`: somebody started it, be it systemd or not."""
+    """Checks that systemd starts the daemon with the session. `is_running`: a daemon runs, whoever started it."""
     state = systemctl.describe()
     if state is None:
         if is_running:
@@ -78,14 +78,14 @@ def check_unit(*, is_running: bool) -> Finding:
 
 
 def check_hook(command: Sequence[str]) -> Finding:
-    """Whether the program that the configuration names is there."""
+    """Checks that the program which the configuration names as a hook exists."""
     if (program := missing_program(command)) is not None:
         return bad(f"{program} is no program", "Make it executable, or mend [hooks] on_notification.", subject="hook")
     return good(command[0], subject="hook")
 
 
 def check_desktop_entry() -> Finding:
-    """Whether the desktop can name, group and mute us."""
+    """Checks that our desktop entry is installed, by which a desktop names, groups and mutes our notifications."""
     places = [folder / "applications" / f"{DESKTOP_ENTRY}.desktop" for folder in data_folders()]
     found = next((place for place in places if place.is_file()), None)
     if found is None:

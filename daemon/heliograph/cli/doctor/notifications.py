@@ -1,4 +1,4 @@
-"""What shows notifications."""
+"""Checks the notification server."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ _SUBJECT = "notifications"
 
 
 async def check_notifications(backend: str) -> Finding:
-    """Nothing is shown for it; a server that the bus can start is started."""
+    """Checks what would show a notification, without showing one. A server that the bus can start is started."""
     try:
         desktop = await open_desktop(backend)
     except UserError as error:

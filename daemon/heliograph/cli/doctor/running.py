@@ -1,4 +1,4 @@
-"""The daemon that runs, and how its accounts fare."""
+"""Checks the running daemon and the state of its accounts."""
 
 from __future__ import annotations
 
@@ -22,7 +22,7 @@ _CURES = {
 
 
 def check_daemon(status: dict[str, Any] | None, accounts: Sequence[Account]) -> Iterator[Finding]:
-    """`status` is its answer, if it gave one."""
+    """All findings about the daemon. `status`: its answer to `ask_status`, if there was one."""
     if status is None:
         if any(is_held(state_folder(account.user_id)) is not None for account in accounts):
             yield bad("runs, and does not answer over D-Bus", to_restart(), subject="daemon")
@@ -62,7 +62,7 @@ def _check_account(account: Account, told: dict[str, Any] | None) -> Finding:
 
 
 def _check_tasks(owner: str, told: dict[str, Any]) -> Iterator[Finding]:
-    """What crashed within the last hour: each of these is a fault of ours."""
+    """A finding for each task that crashed within the last hour. Each such crash is a fault of ours."""
     for crashed in read_crashes(told.get("tasks")):
         judge = bad if crashed.is_down else doubtful
         cure = "See why, and report it: journalctl --user -u heliograph -e"
@@ -70,7 +70,7 @@ def _check_tasks(owner: str, told: dict[str, Any]) -> Iterator[Finding]:
 
 
 def _check_standing(account: Account, standing: Any) -> Iterator[Finding]:
-    """Of the device with its owner's other clients: who is not trusted is sent no keys."""
+    """The finding about the trust of the user's other clients in this device: one they do not trust gets no keys."""
     subject = f"{account.user_id} encryption"
     verify = f"heliograph verify {account.user_id}"
     match standing:

@@ -47,7 +47,7 @@ def command(event: str, room: str | None, user_id: str | None, as_json: bool) ->
 
 
 def read_address(event: str, room: str | None) -> EventAddress:
-    """What the user means. Raises UserError."""
+    """The event that the user named, by id, URI or link. Raises UserError."""
     from heliograph.core.room_uri import EventAddress, read_event_address
 
     if event.startswith(("invite:", "malformed:")):

@@ -1,4 +1,5 @@
-"""The answer of `heliograph explain`, in words and as JSON. What strangers wrote is cleaned before it is shown."""
+"""Writes the answer of `heliograph explain`, in words and as JSON. Strangers' texts are cleaned before they are
+shown."""
 
 from __future__ import annotations
 
@@ -16,7 +17,7 @@ _LINE = 300
 
 
 def render_text(gathered: Gathered) -> Iterator[str]:
-    """Lines for people."""
+    """The answer as lines for people."""
     evidence, told = gathered.evidence, explain(gathered.evidence)
     event, record = evidence.event, evidence.record
     yield told.answer
@@ -42,7 +43,7 @@ def render_text(gathered: Gathered) -> Iterator[str]:
 
 
 def render_json(gathered: Gathered) -> dict[str, Any]:
-    """The same for scripts."""
+    """The same answer as an object for JSON, for scripts."""
     evidence, told = gathered.evidence, explain(gathered.evidence)
     event = evidence.event
     return {

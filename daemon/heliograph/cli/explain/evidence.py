@@ -1,4 +1,4 @@
-"""What is known of one event, for `heliograph explain`: from the ledger, and from the homeserver what is not there."""
+"""Gathers all that is known of one event, for `heliograph explain`: from the ledger first, then from the homeserver."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ from heliograph.store.reader import LedgerReader, open_readonly
 
 @dataclass(frozen=True, slots=True)
 class Gathered:
-    """The evidence, and what went wrong in gathering it."""
+    """The evidence, and the problems met in gathering it."""
 
     account: Account
     room_id: RoomId | None
@@ -46,7 +46,7 @@ class Gathered:
 
 @dataclass(slots=True)
 class _Memory:
-    """What the ledger tells."""
+    """What the ledger tells about the event."""
 
     account: AccountState = field(default_factory=AccountState)
     record: EventRecord | None = None
@@ -57,7 +57,7 @@ class _Memory:
 
 
 async def find_account(accounts: Sequence[Account], event_id: str) -> Account:
-    """The one whose ledger has the event. Raises UserError if that is not exactly one."""
+    """The account whose ledger has the event. Raises UserError unless that is exactly one."""
     if not accounts:
         raise UserError(
             "No account has signed in on this machine.", "heliograph login @you:example.org", exit_code=EXIT_CONFIG
@@ -75,7 +75,7 @@ async def find_account(accounts: Sequence[Account], event_id: str) -> Account:
 
 
 async def gather(account: Account, address: EventAddress) -> Gathered:
-    """Raises HeliographError if nothing at all can be found out."""
+    """All evidence about the event. Raises HeliographError if nothing at all can be found out."""
     event_id = event_key(address.event_id)
     memory = await _remember(account, event_id, address.room)
     evidence = Evidence(account.user_id, Ruleset.predefined(account.user_id), memory.account, record=memory.record)
@@ -132,7 +132,9 @@ async def _remember(account: Account, event_id: EventKey, room: str | None) -> _
 
 
 async def _remember_invite(account: Account, memory: _Memory) -> EventRecord | None:
-    """An invite is judged without its event id, which does not come with it; the serial is counted up when it ends."""
+    """The ledger's record of the last invite to that room. An invite comes without its event id, so that it is judged
+    under an id of ours with a serial number of the room's invites. Once an invite has ended, the room's serial is that
+    of the next one."""
     if memory.room_id is None:
         return None
     facts = RoomFacts(memory.room_id)
@@ -154,7 +156,7 @@ async def _ledger(account: Account) -> AsyncIterator[LedgerReader]:
 
 
 async def _decrypted(account: Account, evidence: Evidence, event: Event) -> Evidence:
-    """What it says, by the keys that the daemon has; nothing of it is kept."""
+    """The evidence with the event decrypted by the daemon's room keys. Nothing is written to disk."""
     from heliograph.encryption.olm.peeking import peek
 
     try:
@@ -208,7 +210,7 @@ def _is_own_invite(event: Event, me: str) -> bool:
 
 
 def _invite(me: str, memory: _Memory) -> Event | None:
-    """The invite as it was judged, which is not kept."""
+    """The invite as an event, made anew from its judgement: the ledger does not keep invites as they came."""
     judged = None if memory.record is None else memory.record.judged
     if judged is None or judged.room_id is None:
         return None

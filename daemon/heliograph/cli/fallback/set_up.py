@@ -1,4 +1,4 @@
-"""Finding the fallback's gateway, and keeping its pusher right on the homeservers of all accounts."""
+"""Finds the gateway of the fallback, and registers and removes its pusher at the homeservers of all accounts."""
 
 from __future__ import annotations
 
@@ -43,7 +43,8 @@ _LETTERS = string.ascii_letters + string.digits
 async def find_fallback(
     kind: Literal["ntfy", "unifiedpush"], url: str, gateway: str | None, *, is_full: bool
 ) -> Fallback:
-    """The fallback that this endpoint makes; `gateway` if its own server is none. Raises UserError."""
+    """The fallback for this endpoint. Its gateway is the endpoint's own server if that is one, else `gateway`. Raises
+    UserError."""
     if (problem := why_unfit_url(url)) is not None:
         raise _refusal(f"{clean_line(url, 200)!r} {problem}.")
     if kind == "ntfy":
@@ -75,7 +76,8 @@ async def _discover(url: str) -> str:
 
 
 async def register(fallback: Fallback, before: Fallback | None) -> list[Finding]:
-    """Registers it for every account where it is not yet just so, and removes the one before."""
+    """Registers the fallback's pusher for each account that does not have exactly this one, and removes the one before.
+    Returns a finding for each account."""
 
     async def act(homeserver: HomeserverClient) -> str:
         wanted = fallback_pusher(fallback, device_name())
@@ -83,7 +85,7 @@ async def register(fallback: Fallback, before: Fallback | None) -> list[Finding]
         if before is not None and (before.app_id, before.pushkey) != wanted.key:
             await homeserver.remove_pusher(before.app_id, before.pushkey)
         if wanted.key in pushers and pushers[wanted.key].as_sent == wanted:
-            # The homeserver would forget what it has yet to push.
+            # Registered again, the homeserver would forget pushes that wait.
             return "registered already"
         await homeserver.set_pusher(wanted)
         return "registered"
@@ -92,7 +94,7 @@ async def register(fallback: Fallback, before: Fallback | None) -> list[Finding]
 
 
 async def unregister(fallback: Fallback) -> list[Finding]:
-    """Removes its pusher from every account."""
+    """Removes the fallback's pusher from each account. Returns a finding for each."""
 
     async def act(homeserver: HomeserverClient) -> str:
         await homeserver.remove_pusher(fallback.app_id, fallback.pushkey)
@@ -102,7 +104,7 @@ async def unregister(fallback: Fallback) -> list[Finding]:
 
 
 async def look(fallback: Fallback) -> list[Finding]:
-    """How it stands on the homeserver of every account."""
+    """Looks at the fallback's pusher at the homeserver of each account. Returns a finding for each."""
 
     async def act(homeserver: HomeserverClient) -> str:
         wanted = fallback_pusher(fallback, device_name())
@@ -120,7 +122,8 @@ async def look(fallback: Fallback) -> list[Finding]:
 
 
 def restart_daemon() -> list[Finding]:
-    """The running daemon takes up what changed."""
+    """Restarts the daemon if systemd runs it, since only a start reads the changed configuration. Returns a finding
+    unless no daemon runs."""
     running = [account for account in list_accounts() if is_held(state_folder(account.user_id)) is not None]
     if not running:
         return []

@@ -1,4 +1,4 @@
-"""Leading the fallback through a relay that is a gateway only, and keeping its token."""
+"""Leads the fallback through a relay that is only a gateway, and keeps the token for that relay."""
 
 from __future__ import annotations
 
@@ -16,9 +16,8 @@ from heliograph.secrets import open_secrets
 
 
 async def lead_through(url: str, token: str, fallback: Fallback) -> Fallback:
-    """The fallback as homeservers are to know it; the token is kept with the secrets of every account.
-
-    Raises UserError.
+    """Registers the fallback at the relay. Returns the fallback that homeservers have to know, with the relay as its
+    gateway. The token is kept with the secret of each account. Raises UserError.
     """
     if (problem := why_unfit_url(url)) is not None:
         raise UserError(
@@ -42,7 +41,8 @@ async def lead_through(url: str, token: str, fallback: Fallback) -> Fallback:
 
 
 async def leave_relay(url: str, fallback: Fallback, *, is_left: bool) -> list[Finding]:
-    """The relay forgets the pusher. `is_left`: and we its token."""
+    """Has the relay forget the pusher. `is_left`: the token is deleted here as well. Returns a finding if that
+    failed."""
     findings = []
     for account in list_accounts():
         try:

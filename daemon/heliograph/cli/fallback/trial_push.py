@@ -1,4 +1,4 @@
-"""The fallback's self-test: a push as the homeserver would send it, followed as far as can be seen from here."""
+"""Tests the fallback: sends a push as the homeserver would, and follows it as far as can be seen from here."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ _PAUSE_S = 0.5
 
 
 async def follow_push(fallback: Fallback) -> list[Finding]:
-    """What was found, in the order of the way. Ends where the way ends."""
+    """A finding for each step on the push's way, up to the first that fails."""
     async with PushGateway() as gateway:
         try:
             findings = await _ask(gateway, fallback)
@@ -56,7 +56,8 @@ async def _ask(gateway: PushGateway, fallback: Fallback) -> list[Finding]:
 
 
 async def _follow(gateway: PushGateway, fallback: Fallback, event_id: str) -> list[Finding]:
-    """ntfy tells what arrived in a topic; of others nothing more is seen from here."""
+    """Follows the push behind the gateway. ntfy tells what arrived in a topic; of other gateways nothing more is
+    known."""
     if not _is_topic(fallback):
         return [good("What becomes of it behind the gateway cannot be seen from here: did it arrive?")]
     url = ntfy_poll_url(fallback.pushkey)
@@ -84,6 +85,6 @@ async def _follow(gateway: PushGateway, fallback: Fallback, event_id: str) -> li
 
 
 def _is_topic(fallback: Fallback) -> bool:
-    """Of the gateway's own server, and marked as `ntfy_pushkey` marks it."""
+    """True if the pushkey is an ntfy topic of the gateway's own server, marked as `ntfy_pushkey` marks it."""
     pushkey, gateway = urlsplit(fallback.pushkey), urlsplit(fallback.gateway)
     return pushkey.netloc == gateway.netloc and pushkey.query == "up=1" and pushkey.path.count("/") == 1

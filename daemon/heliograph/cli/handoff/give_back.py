@@ -1,6 +1,7 @@
-"""Gives other devices back their voice after a daemon that could not: what the service's ExecStopPost does,
-and heliograph-leave.service where that was killed, too. Done twice it does nothing the second time: what is on already
-is not sent again.
+"""Switches the pushers of other devices on again after a daemon that was killed before it could.
+
+The service's ExecStopPost does this, and heliograph-leave.service if that was killed as well. Done twice, the second
+time does nothing: a pusher that is on is not sent again.
 """
 
 from __future__ import annotations
@@ -17,21 +18,21 @@ from heliograph.store.ledger import LEDGER_NAME, SqliteLedger
 from heliograph.store.lock import is_held
 
 PATIENCE_S = 10.0
-"""For one account: below the unit's TimeoutStopSec."""
+"""The longest wait for one account: below the unit's TimeoutStopSec, after which systemd kills this as well."""
 
 IN_FLIGHT_S = 0.5
-"""How long a request of the daemon may take to be obeyed after the daemon itself was killed."""
+"""How long the homeserver may still be at work on a request of the daemon after the daemon was killed."""
 
 
 async def leave_all() -> list[Finding]:
-    """What was done, or could not be, for each account that has something switched off."""
+    """Switches on again for each account that has something switched off. Returns a finding for each of them."""
     findings = await asyncio.gather(*(_leave(account) for account in list_accounts()))
     return [finding for finding in findings if finding is not None]
 
 
 async def give_back(account: Account) -> int | None:
-    """How many pushers were switched on again. None: none was off. Raises UserError (also if a daemon runs for the
-    account), ServerError, StorageError, SecretsLocked and TimeoutError.
+    """Switches on again for one account. Returns the number of pushers that were switched on; None: none was off.
+    Raises UserError (also if a daemon runs for the account), ServerError, StorageError, SecretsLocked and TimeoutError.
     """
     folder = state_folder(account.user_id)
     if not await asyncio.to_thread((folder / LEDGER_NAME).exists):
@@ -62,10 +63,10 @@ async def _switch_on(account: Account, ledger: SqliteLedger, switched_off: froze
     from heliograph.cli.accounts.signed_in import open_session
     from heliograph.homeserver.client import HomeserverClient
 
-    # Our own direct pusher is taken back by the daemon: while nobody syncs, no relay waits for it.
+    # Our own direct pusher is left to the daemon: while nobody syncs, no relay waits for this desktop.
     own = {key for key in switched_off if key[1] == account.pushkey}
     switched_on = set()
-    # Not around the imports, which take their time when the machine goes down.
+    # The time-out begins after the imports, which take long while the machine goes down.
     async with asyncio.timeout(PATIENCE_S), open_session(account) as session:
         homeserver = HomeserverClient(session)
         for is_last in (False, True):

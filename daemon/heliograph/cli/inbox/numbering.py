@@ -1,7 +1,7 @@
-"""The numbers of the inbox: a room keeps its number from one listing to the next, whatever arrives meanwhile.
+"""Numbers the rooms of the inbox: a room keeps its number from one listing to the next, whatever arrives meanwhile.
 
-Kept in the cache folder, since `heliograph inbox reply 2` must mean what was 2 on the screen, also after a restart of
-the daemon. When the inbox is empty they begin anew.
+The numbers are kept in the cache folder: `heliograph inbox reply 2` must mean the room that was number 2 on the screen,
+also after a restart of the daemon. When the inbox is empty, the numbers begin anew.
 """
 
 from __future__ import annotations
@@ -20,23 +20,23 @@ from heliograph.errors import StateError
 from heliograph.system.whole_file import replace_file
 
 NumberedRoom = tuple[str, str]
-"""Account and room id."""
+"""The account's user id and the room id."""
 _LARGEST_FILE = 1024 * 1024
 _MOST = 2000
 
 
 @dataclass(frozen=True, slots=True)
 class Numbers:
-    """The number of each room that was asked for, in that order."""
+    """The numbers of some rooms, in the order in which the rooms were given."""
 
     numbers: tuple[int | None, ...]
-    """None: it has none, since the disk would not have kept it, and the same number may soon mean another room."""
+    """None: the room has no number, since the disk did not keep it, and the same number may soon mean another room."""
     problem: str | None = None
-    """Why the disk did not take what is new."""
+    """Why the disk did not take new numbers; None: it did."""
 
 
 def number_rooms(keys: Sequence[NumberedRoom]) -> Numbers:
-    """The numbers of these, which are all that the inbox holds."""
+    """The numbers of these rooms, which have to be all rooms in the inbox. New rooms get new numbers."""
     known: dict[NumberedRoom, int] = {}
     try:
         with _locked():
@@ -53,7 +53,7 @@ def number_rooms(keys: Sequence[NumberedRoom]) -> Numbers:
 
 
 def find_number(number: int) -> NumberedRoom | None:
-    """What had this number when it was last listed, as far as the disk can tell."""
+    """The room that had this number in the last listing; None: there was none, or the disk does not tell."""
     try:
         with _locked():
             return next((key for key, known in _read().items() if known == number), None)
@@ -62,7 +62,7 @@ def find_number(number: int) -> NumberedRoom | None:
 
 
 def _completed(known: dict[NumberedRoom, int], keys: Sequence[NumberedRoom]) -> dict[NumberedRoom, int]:
-    """With a number for each key."""
+    """The known numbers, and new ones for rooms that have none."""
     known = dict(known)
     for key in keys:
         if key not in known:
@@ -71,7 +71,7 @@ def _completed(known: dict[NumberedRoom, int], keys: Sequence[NumberedRoom]) -> 
 
 
 def _newest(known: dict[NumberedRoom, int], keys: Sequence[NumberedRoom]) -> dict[NumberedRoom, int]:
-    """What was listed long ago may go."""
+    """The numbers without those that were listed longest ago, if there are too many."""
     return dict(list(known.items())[-_MOST:]) | {key: known[key] for key in keys}
 
 
@@ -81,7 +81,7 @@ def _partly(known: dict[NumberedRoom, int], keys: Sequence[NumberedRoom], proble
 
 
 def _keep(before: dict[NumberedRoom, int], numbers: dict[NumberedRoom, int]) -> None:
-    """Nothing is written where nothing is new. Raises OSError."""
+    """Writes the numbers to disk, unless nothing is new. Raises OSError."""
     if numbers == before:
         return
     text = json.dumps([[account, room_id, number] for (account, room_id), number in numbers.items()])
@@ -91,7 +91,7 @@ def _keep(before: dict[NumberedRoom, int], numbers: dict[NumberedRoom, int]) -> 
 
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
-    """One listing at a time. The folder bears the lock, since the file in it is replaced."""
+    """Lets only one listing at a time use the numbers. The lock is on the folder, since the file itself is replaced."""
     if not cache_root().exists():
         make_private_folder(cache_root())
     descriptor = os.open(cache_root(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -107,7 +107,7 @@ def _file() -> Path:
 
 
 def _read() -> dict[NumberedRoom, int]:
-    """What is no numbering counts as none. Raises OSError."""
+    """The numbers on disk. A file that cannot be understood counts as empty. Raises OSError."""
     try:
         with _file().open("rb") as stream:
             entries: Any = json.loads(stream.read(_LARGEST_FILE))

@@ -1,4 +1,4 @@
-"""What rang before, from the ledgers."""
+"""Reads from the ledgers which messages rang before, and erases that."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ from heliograph.store.reader import LedgerReader, open_readonly
 
 
 async def read_history(accounts: Sequence[Account], limit: int) -> list[tuple[str, Rung]]:
-    """By account, the newest first. An account that never ran has none. Raises StateError for a ledger that cannot be
-    read."""
+    """The last `limit` messages that rang, newest first, each with its account's user id. An account that never ran has
+    none. Raises StateError for a ledger that cannot be read."""
     found: list[tuple[str, Rung]] = []
     for account in accounts:
         folder = state_folder(account.user_id)
@@ -32,7 +32,8 @@ async def read_history(accounts: Sequence[Account], limit: int) -> list[tuple[st
 
 
 async def _named(ledger: LedgerReader, account: Account, rung: Rung) -> Rung:
-    """What a conversation is called and who wrote is forgotten with what was said, and known from its room."""
+    """The message with names of room and sender. The ledger erases them together with the text, but knows the names of
+    the room's members still."""
     senders = [rung.sender] if is_user_id(rung.sender) else []
     record = await ledger.room(rung.room_id, senders)
     if record is None:
@@ -44,7 +45,8 @@ async def _named(ledger: LedgerReader, account: Account, rung: Rung) -> Rung:
 
 
 async def erase_history(accounts: Sequence[Account], *, with_unread: bool) -> int:
-    """By the daemon that has the ledgers, or without one. How much. Raises UserError."""
+    """Erases the history, by the running daemon if there is one, else here. Returns the number of messages. Raises
+    UserError."""
     folders = [state_folder(account.user_id) for account in accounts]
     if any(is_held(folder) is not None for folder in folders):
         return int(await ask("EraseHistory", "b", with_unread))
@@ -63,7 +65,7 @@ async def _erase(ledger: SqliteLedger, *, with_unread: bool) -> int:
 
 
 async def ask_quiet() -> str:
-    """Why nothing pops up now; "" if something does, or no daemon tells."""
+    """Why nothing pops up now, in words; "" if it is not quiet, or no daemon answers."""
     try:
         return str(await ask_property("QuietReason") or "")
     except UserError:

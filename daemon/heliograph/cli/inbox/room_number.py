@@ -1,4 +1,4 @@
-"""A room of the inbox on the command line."""
+"""Reads a room of the inbox on the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 
 class RoomNumber(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2 only
-    """Its number or its id, completed from the inbox of the moment."""
+    """A room by its number, name or id. Shells complete it from the present inbox."""
 
     name = "number"
 

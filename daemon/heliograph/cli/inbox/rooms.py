@@ -1,4 +1,4 @@
-"""What is in the inbox, and doing something with one of its rooms."""
+"""Loads the inbox, and has the daemon do something with one of its rooms."""
 
 from __future__ import annotations
 
@@ -16,25 +16,25 @@ from heliograph.errors import EXIT_CONFIG, EXIT_USAGE, StateError, UserError
 
 _TITLE = 100
 MAX_SHOWN_TITLE = 30
-"""Characters of a name in the table."""
+"""The most characters of a room's name in the table."""
 
 
 @dataclass(frozen=True, slots=True)
 class InboxListing:
-    """The inbox as `--json` prints it, and what kept it from being whole, in sentences."""
+    """The inbox as `--json` prints it, and sentences about what is missing in it."""
 
     inbox: dict[str, Any]
     problems: tuple[str, ...] = ()
 
     @property
     def rooms(self) -> list[dict[str, Any]]:
-        """Each with its `number`, which is None where the disk would not keep it."""
+        """The rooms, each with its `number`, which is None if the disk did not keep the numbers."""
         rooms: list[dict[str, Any]] = self.inbox["rooms"]
         return rooms
 
 
 async def load_inbox() -> InboxListing:
-    """What the running daemon tells, or else the ledgers. Raises UserError."""
+    """The inbox by the running daemon, or else by the ledgers. Raises UserError."""
     accounts = list_accounts()
     if not accounts:
         raise UserError(
@@ -56,27 +56,26 @@ async def load_inbox() -> InboxListing:
 
 
 async def act(member: str, room: str | None, *words: str) -> str:
-    """Has the daemon do something with this room: its number, name or id, or None for the one that matters most.
-
-    Returns its name. Raises UserError.
+    """Has the daemon do something with a room, which `room` names by number, name or id; None: the newest one with a
+    highlight, or else the newest. Returns the room's name. Raises UserError.
     """
     rooms = (await load_inbox()).rooms
     account, room_id, title = _most_important(rooms) if room is None else _find(rooms, room)
     if member == "Open":
-        # What the bar or the launcher got from the desktop lets the client come to the front.
+        # The activation token that a bar or launcher got from the desktop lets the client come to the front.
         words = (os.environ.get("XDG_ACTIVATION_TOKEN", ""),)
     await ask(member, "ss" + "s" * len(words), account, room_id, *words)
     return title
 
 
 def tables_in(table: dict[str, Any], key: str) -> list[dict[str, Any]]:
-    """The objects in this list. A daemon of another version may tell anything."""
+    """The objects in the list `key`. All else is left out: the daemon may be of another version."""
     values = table.get(key)
     return [value for value in values if isinstance(value, dict)] if isinstance(values, list) else []
 
 
 async def _read_ledgers(user_ids: list[str]) -> tuple[dict[str, Any], list[str]]:
-    """The inbox, and why an account is missing in it."""
+    """The inbox, and sentences about accounts that are missing in it."""
     from heliograph.store.ledger import LEDGER_NAME
     from heliograph.store.reader import open_readonly
 
@@ -110,13 +109,14 @@ def _find(rooms: list[dict[str, Any]], wanted: str) -> tuple[str, str, str]:
         if _key(room) == key or room.get("room_id") == wanted:
             return _described(room)
     if key is not None:
-        # Read meanwhile, and meant all the same.
+        # The room was read meanwhile and left the inbox; the user means it all the same.
         return (*key, key[1])
     return _described(_by_name(rooms, wanted))
 
 
 def _by_name(rooms: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
-    """In any case, as it is called or as the table shows it. Raises UserError."""
+    """The room of this name, in upper or lower case, in full or as the table shortens it. Raises UserError unless it is
+    exactly one."""
     name = _folded(wanted)
     called = [room for room in rooms if name and name in (_folded(_title(room)), _folded(shown_title(room)))]
     if len(called) == 1:
@@ -136,7 +136,7 @@ def _by_name(rooms: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
 
 
 def shown_title(room: dict[str, Any]) -> str:
-    """As the table has room for it."""
+    """The room's name, shortened for the table."""
     return clean_line(str(room.get("title")), MAX_SHOWN_TITLE) or "(no name)"
 
 

@@ -1,4 +1,4 @@
-"""The inbox and the history as tables. What strangers wrote is cleaned before it reaches the terminal."""
+"""Writes the inbox and the history as tables. Strangers' texts are cleaned before they reach the terminal."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ _TEXT = 300
 
 
 def show_inbox(rooms: Sequence[dict[str, Any]], *, all_messages: bool) -> Iterator[str]:
-    """Lines."""
+    """The inbox as lines: number, room, unread messages, the newest text. `all_messages`: the texts of all of them."""
     if not rooms:
         yield "Nothing is unread."
         return
@@ -46,7 +46,7 @@ def _say(message: dict[str, Any]) -> str:
 
 
 def show_history(rung: Sequence[tuple[str, Rung]], *, has_accounts: bool, quiet: str = "") -> Iterator[str]:
-    """Lines: when, where, from whom, and what became of it. `quiet`: why nothing pops up now."""
+    """The history as lines: when, where, from whom, and what became of it. `quiet`: why nothing pops up now."""
     if not rung:
         yield "Nothing rang yet."
         return
@@ -60,7 +60,7 @@ def show_history(rung: Sequence[tuple[str, Rung]], *, has_accounts: bool, quiet:
 
 
 def _became(rung: Rung, quiet: str) -> str:
-    """Once, where the reason is the same word."""
+    """What became of a message, and the reason unless that is the same word."""
     state, why = rung.state.value, clean_line(rung.why, _TEXT)
     if rung.state is State.PENDING:
         return f"held back: {why or quiet}" if why or quiet else "waits to be shown"

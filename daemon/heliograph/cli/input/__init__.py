@@ -1,1 +1,1 @@
-"""What the user typed: words of commands, user ids, secrets."""
+"""Reads what the user typed: words of commands, user ids, secrets."""

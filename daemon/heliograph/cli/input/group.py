@@ -1,4 +1,4 @@
-"""Groups of commands that say what was likely meant when a command was misspelled."""
+"""Groups of commands that guess which command was meant by a misspelled one."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ _MOST = 3
 
 
 class Group(click.Group):
-    """click's group, with "Did you mean ...?" for commands as click has it for options."""
+    """A click.Group that says "Did you mean ...?" for commands, as click itself does for options."""
 
     def resolve_command(
         self, ctx: click.Context, args: list[str]

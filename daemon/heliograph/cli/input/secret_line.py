@@ -1,4 +1,4 @@
-"""A secret on standard input."""
+"""Reads a secret from standard input."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ _MAX_LINE = 16 * 1024
 
 
 def read_secret_line(kind: str, cure: str) -> str:
-    """The first line of standard input, without its end. `kind` and `cure` are for the error: "password", "Pipe ...".
+    """The first line of standard input, without its line break. `kind` ("password") and `cure` ("Pipe ...") are words
+    for the error.
 
     Raises UserError if there is nothing in the line.
     """

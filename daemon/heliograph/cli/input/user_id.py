@@ -1,4 +1,4 @@
-"""The user id on the command line."""
+"""Reads a user id on the command line."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ import click
 
 
 class UserId(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2 only
-    """`@localpart:server`, completed from the accounts that there are."""
+    """A user id (`@localpart:server`). Shells complete it from the accounts of this machine."""
 
     name = "user id"
 

@@ -1,4 +1,5 @@
-"""The steps of signing in: what is there, the homeserver, the proof, and keeping what came of it."""
+"""Signs an account in, step by step: looks at what is there, finds the homeserver, proves who the user is, and keeps
+the result."""
 
 from __future__ import annotations
 
@@ -37,16 +38,16 @@ _BROWSER_S = 600.0
 
 @dataclass(frozen=True, slots=True)
 class _Before:
-    """What an earlier login left behind."""
+    """What an earlier login of the same user left behind."""
 
     account: Account
     secret: Secret | None
     is_device_kept: bool
-    """The device still exists on the server (soft logout)."""
+    """True if the device still exists on the server (soft logout)."""
 
 
 class SignIn:
-    """One login. `proof` is the password or the access token where it was piped in."""
+    """One login. `proof` is the password or the access token, if one was piped in."""
 
     def __init__(
         self,
@@ -63,7 +64,7 @@ class SignIn:
         self._proof = proof
 
     async def run(self) -> Account:
-        """The account, whose secret and account.json are on disk. Raises UserError."""
+        """Signs in. Returns the account, the secret and account.json of which are kept by then. Raises UserError."""
         try:
             return await self._run()
         except SecretsLocked as error:
@@ -77,7 +78,7 @@ class SignIn:
         before = await self._look_back()
         kind: Secrets = self._secrets_kind or (before.account.secrets if before else "keyring")
         store = open_secrets(kind)
-        # Better told now than after the password was typed.
+        # Asked for nothing but its errors: a store that cannot be used is better told before the password is typed.
         await store.load(self._user_id)
         session = Session(await self._find_homeserver(before))
         try:
@@ -102,7 +103,7 @@ class SignIn:
         return account
 
     async def _look_back(self) -> _Before | None:
-        """None: a first login. Raises UserError if there is nothing to do."""
+        """What an earlier login left behind; None: this is the first. Raises UserError if the user is signed in."""
         account = find_account(self._user_id)
         if account is None:
             return None
@@ -164,13 +165,15 @@ class SignIn:
         return Flow.PASSWORD in flows and self._how != "sso"
 
     async def _keep(self, store: SecretStore, account: Account, secret: Secret, session: Session) -> None:
-        """The secret first: an account.json without one would ask for a login again."""
+        """Keeps secret and account.json. The secret first: with an account.json alone, the account would be there and
+        could not sign in."""
         try:
             await store.save(account.user_id, secret.encode())
             save_account(account)
             forget_sign_out(account.user_id)
         except BaseException:
-            # A device of ours whose token is lost would stay in the user's list for ever.
+            # Nobody would ever sign out a new device whose token is lost. The device of a token that the user gave
+            # existed before, and is not ours to end.
             if self._how != "token":
                 with contextlib.suppress(ServerError):
                     await log_out(session, account.pushkey)
@@ -192,10 +195,10 @@ def _open_browser(url: str) -> None:
     click.echo("Sign in in the browser on this machine. If none opens, visit:")
     click.echo(f"  {url}")
     opener = shutil.which("xdg-open")
-    # Without a display it would start a text browser in the midst of this terminal.
+    # Without a display, xdg-open would start a text browser in this very terminal.
     if opener is None or not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
         return
     silence = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
     with contextlib.suppress(OSError):
-        # Not asyncio's subprocess, which would end the browser together with this command.
+        # Not a subprocess of asyncio, which would end the browser together with this command.
         os.posix_spawn(opener, [opener, url], os.environ, file_actions=silence, setsid=True)

@@ -1,4 +1,4 @@
-"""The manual page, made of what `--help` says. In the man(7) macros that groff and mandoc both know."""
+"""Writes the manual page from the texts of `--help`, in those macros of man(7) that groff and mandoc both know."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from heliograph import __version__
 from heliograph.cli.completion.scripts import PROGRAM
 
 _VERBATIM = "\b"
-"""Click's mark of a paragraph that keeps its lines."""
+"""click's mark for a paragraph that keeps its line breaks."""
 _WIDTH = 72
 _FILES = (
     ("~/.config/heliograph/config.toml", "The configuration, which is optional. See: heliograph config"),
@@ -24,7 +24,7 @@ _FILES = (
 
 
 def render_manual(program: click.Command) -> str:
-    """heliograph(1)."""
+    """The page heliograph(1) for this program."""
     return "\n".join(_manual(program)) + "\n"
 
 
@@ -92,7 +92,7 @@ def _paragraphs(help_text: str | None) -> Iterator[str]:
 
 
 def _ending(epilog: str) -> Iterator[str]:
-    """The exit codes, which the help tells as a list."""
+    """The section on exit codes, from the list in the help."""
     title, _, codes = epilog.replace(_VERBATIM, "").strip().partition("\n")
     yield f".SH {_escape(title.rstrip(':').upper())}"
     for line in codes.splitlines():
@@ -103,12 +103,12 @@ def _ending(epilog: str) -> Iterator[str]:
 
 
 def _text(text: str) -> Iterator[str]:
-    """Words that are set as they fit."""
+    """A paragraph, which is filled: line breaks of the source do not matter."""
     return map(_line, textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
 def _line(text: str) -> str:
-    """A line of text, which is no request however it begins."""
+    """A line of text, escaped so that a dot or quote at its beginning makes no request of it."""
     escaped = _escape(text.rstrip())
     return f"\\&{escaped}" if escaped[:1] in (".", "'") else escaped
 

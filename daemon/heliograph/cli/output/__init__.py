@@ -1,1 +1,1 @@
-"""What commands write: tables, lines, times, failures."""
+"""Writes what commands print: tables, lines, times, failures."""

@@ -1,4 +1,4 @@
-"""The crashes of the daemon's long-lived tasks, in words, for `heliograph status` and `heliograph doctor`."""
+"""Puts crashes of the daemon's long-lived tasks into words, for `heliograph status` and `heliograph doctor`."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ _LIMIT = 200
 
 @dataclass(frozen=True, slots=True)
 class Crashed:
-    """A task that crashed within the last hour. `is_down`: it waits for its next try."""
+    """A long-lived task that crashed within the last hour. `is_down`: the task waits for its next try."""
 
     name: str
     text: str
@@ -22,7 +22,8 @@ class Crashed:
 
 
 def read_crashes(tasks: Any) -> Iterator[Crashed]:
-    """Those of the tasks in a part of the daemon's answer that crashed lately."""
+    """The tasks that crashed lately, out of a list of tasks in the daemon's status. Entries that are none are left
+    out: the daemon may be of another version."""
     for task in tasks if isinstance(tasks, list) else ():
         if not isinstance(task, dict) or not isinstance(crashes := task.get("crashes"), int) or crashes <= 0:
             continue

@@ -1,4 +1,4 @@
-"""What went wrong, in two lines for the user."""
+"""Explains a failure to the user in two lines: what went wrong, and what to do."""
 
 from __future__ import annotations
 
@@ -37,7 +37,7 @@ def explain_failure(error: HeliographError, stream: TextIO) -> int:
 
 
 def explain_disk(error: OSError, stream: TextIO) -> int:
-    """The same for a file, or an output, that did not take or give what it should. Returns the exit code."""
+    """Explains an OSError of a file or of an output in the same way. Returns the exit code."""
     what = os.fsdecode(error.filename) if isinstance(error.filename, str | bytes) else "The output"
     title = f"{what} cannot be used: {error.strerror or type(error).__name__}."
     hint = "Make sure that the disk is there and not full, and that you may use it; then run this again."

@@ -1,7 +1,7 @@
-"""Lines for another program, for as long as that program reads them.
+"""Writes lines for another program, for as long as that program reads them.
 
-Status bars forget what they started: they end, and their scripts go on for ever. So the reader's end of the pipe is
-watched, and whoever started us, too, since a child of the bar may hold that end open.
+A status bar that ends leaves its scripts running. So two things are watched: the reader's end of the pipe, and the
+process that started us, since a shell between the bar and us may hold that end open.
 """
 
 from __future__ import annotations
@@ -14,24 +14,24 @@ from typing import TextIO
 
 
 class LineOutput(asyncio.BaseProtocol):
-    """Writes to `stream`. A reader that stops reading gets only the newest line when it goes on."""
+    """Writes lines to `stream`. A reader that pauses gets only the newest line when it goes on."""
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
         self._transport: asyncio.WriteTransport | None = None
         self._is_full = False
-        """The reader has not taken all of the last line."""
+        """True while the reader has not taken all of the last line."""
         self._waiting: str | None = None
         self._ended = asyncio.Event()
         self._parent: int | None = None
 
     async def open(self) -> None:
-        """Starts to watch the reader, if it is one that can go away."""
+        """Begins to watch the reader and the process that started us."""
         if not _is_pipe(self._stream):
             return
         loop = asyncio.get_running_loop()
         with contextlib.suppress(OSError):
-            # Not /proc's or a signal's: what counts is the process, not the thread that started us.
+            # A descriptor, not PR_SET_PDEATHSIG: that signal follows the thread that started us, and not its process.
             self._parent = os.pidfd_open(os.getppid())
             loop.add_reader(self._parent, self._ended.set)
         transport, _ = await loop.connect_write_pipe(lambda: self, self._stream)
@@ -39,11 +39,11 @@ class LineOutput(asyncio.BaseProtocol):
         transport.set_write_buffer_limits(high=0)
 
     async def ended(self) -> None:
-        """Returns when nobody reads any more."""
+        """Waits until nobody reads any more."""
         await self._ended.wait()
 
     def close(self) -> None:
-        """What the reader did not take yet is dropped."""
+        """Stops watching, and drops what the reader has not taken yet."""
         if self._parent is not None:
             asyncio.get_running_loop().remove_reader(self._parent)
             os.close(self._parent)
@@ -52,11 +52,11 @@ class LineOutput(asyncio.BaseProtocol):
             self._transport.abort()
 
     def write(self, line: str) -> None:
-        """One line, at once."""
+        """Writes one line at once, or keeps it until the reader goes on."""
         if self._transport is None:
             self._write_through(line)
         elif self._transport.is_closing():
-            # Nobody reads it.
+            # The reader is gone, which `ended` tells.
             return
         elif self._is_full:
             self._waiting = line
@@ -68,7 +68,7 @@ class LineOutput(asyncio.BaseProtocol):
             self._stream.write(_encode(line).decode())
             self._stream.flush()
         except OSError:
-            # A terminal that was closed.
+            # The terminal was closed.
             self._ended.set()
 
     def connection_lost(self, exc: Exception | None) -> None:

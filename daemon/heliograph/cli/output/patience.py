@@ -1,4 +1,4 @@
-"""Says what a command waits for, if that takes longer than one likes to look at an empty line."""
+"""Says what a command waits for, if the wait is so long that an empty line would look like a hang."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Columns in a terminal: as wide as what is in them, the last one cut where the terminal ends."""
+"""Lays out tables for a terminal: columns as wide as their cells, the last one cut off at the terminal's edge."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ _DAY_MS = 24 * 3_600_000
 
 
 def lay_out(rows: Iterable[Sequence[str]], width: int | None = None) -> Iterator[str]:
-    """The rows as lines. Without a width, none is cut."""
+    """The rows as lines of at most `width` columns; None: nothing is cut off."""
     table = [list(row) for row in rows]
     if not table:
         return
@@ -26,17 +26,17 @@ def lay_out(rows: Iterable[Sequence[str]], width: int | None = None) -> Iterator
 
 
 def terminal_width() -> int | None:
-    """None if nobody looks at a terminal."""
+    """The number of columns of the terminal; None: standard output is no terminal."""
     return shutil.get_terminal_size().columns if sys.stdout.isatty() else None
 
 
 def columns_of(text: str) -> int:
-    """How many columns of a terminal it takes."""
+    """The number of columns that a text takes in a terminal: wide characters take two."""
     return sum(_width(character) for character in text)
 
 
 def word_time(ms: int, now_ms: int) -> str:
-    """The time of day, or the weekday with it, or the date: as short as it can be without doubt."""
+    """A time (ms since 1970) as the time of day, or with the weekday, or as a date: as short as is unambiguous."""
     try:
         moment = datetime.datetime.fromtimestamp(ms / 1000, datetime.UTC).astimezone()
     except (OverflowError, ValueError, OSError):

@@ -1,4 +1,4 @@
-"""Moments as people read them."""
+"""Writes times for people."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import datetime
 
 
 def local_time(ms: object) -> str:
-    """Milliseconds since 1970 as people read them, in the zone of this machine."""
+    """A time (ms since 1970) as date and time of day in the zone of this machine."""
     if not isinstance(ms, int | float) or ms <= 0:
         return "never"
     try:

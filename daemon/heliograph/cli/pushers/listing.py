@@ -1,4 +1,4 @@
-"""The pushers of an account, found by what people call them."""
+"""Lists, switches and removes the pushers of an account, which are found by names that people use."""
 
 from __future__ import annotations
 
@@ -21,14 +21,14 @@ _LIMIT = 40
 
 @dataclass(frozen=True, slots=True)
 class PusherRow:
-    """A pusher and the device it belongs to. The pushkey is not part of it: it may be all it takes to ring."""
+    """A pusher and its device. The pushkey is left out: whoever knows it may be able to make the device ring."""
 
     pusher: Pusher
     device: ListedDevice | None
     is_ours: bool
 
     def as_json(self) -> dict[str, Any]:
-        """For scripts."""
+        """The row as an object for JSON, for scripts."""
         return {
             "id": self.pusher.short_id,
             "kind": self.pusher.kind,
@@ -43,23 +43,23 @@ class PusherRow:
 
     @property
     def device_name(self) -> str:
-        """The device's own name, which may be newer than the one that the pusher was given."""
+        """The present name of the device, if known; a pusher keeps the name that the device had when it registered."""
         return (self.device.name if self.device is not None else "") or self.pusher.device_display_name
 
 
 async def fetch_rows(account: Account) -> list[PusherRow]:
-    """The account's pushers, in the order in which the server lists them."""
+    """The account's pushers, in the server's order. Raises ServerError."""
     async with open_session(account) as session:
         return await _fetch_rows(account, session)
 
 
 async def switch_pusher(account: Account, name: str, *, is_enabled: bool) -> tuple[Pusher, bool]:
-    """The pusher of this name, and whether it had to be switched. Raises UserError."""
+    """Switches the pusher of this name. Returns that pusher, and False if it was so already. Raises UserError."""
     async with open_session(account) as session:
         homeserver = HomeserverClient(session)
         pusher = await _find(account, session, name)
         if pusher.is_enabled is is_enabled:
-            # Sent again, the homeserver would forget what it has yet to push.
+            # Not sent again: the homeserver would forget pushes that wait.
             return pusher, False
         features = await homeserver.features()
         if not features.has_remote_toggle and not (features.has_direct_push and pusher.kind != "http"):
@@ -72,7 +72,7 @@ async def switch_pusher(account: Account, name: str, *, is_enabled: bool) -> tup
 
 
 async def remove_pusher(account: Account, name: str) -> Pusher:
-    """The pusher of this name, which is gone. Raises UserError."""
+    """Removes the pusher of this name, and returns it. Raises UserError."""
     async with open_session(account) as session:
         pusher = await _find(account, session, name)
         await HomeserverClient(session).remove_pusher(pusher.app_id, pusher.pushkey)
@@ -80,7 +80,7 @@ async def remove_pusher(account: Account, name: str) -> Pusher:
 
 
 def show_rows(rows: Sequence[PusherRow]) -> Iterator[str]:
-    """A table."""
+    """The pushers as the lines of a table."""
     if not rows:
         yield "There are no pushers: nothing but open clients rings."
         return
@@ -91,7 +91,7 @@ def show_rows(rows: Sequence[PusherRow]) -> Iterator[str]:
 
 
 def describe(pusher: Pusher) -> str:
-    """The pusher, in a sentence."""
+    """The pusher in words that fit into a sentence."""
     app, device = _plain(pusher.app_display_name or pusher.app_id), _plain(pusher.device_display_name)
     return device if app and device.startswith(app) else f"{app} on {device or 'a device'}"
 

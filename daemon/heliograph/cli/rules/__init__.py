@@ -1,4 +1,4 @@
-"""`heliograph rules`: see and change the account's push rules. Each subcommand is loaded when it is asked for."""
+"""`heliograph rules`: see and change the account's push rules. Each subcommand is loaded when it is typed."""
 
 from __future__ import annotations
 
@@ -22,11 +22,11 @@ _COMMANDS = {
     "add": "add:command",
     "remove": "switch:remove",
 }
-"""Module in this package and its command, by the word on the command line."""
+"""For each word on the command line: the module in this package, and the name of the command there."""
 
 
 class RuleCommands(Group):
-    """A group that loads a subcommand when it is asked for."""
+    """A group that loads a subcommand's module when that subcommand is typed."""
 
     def list_commands(self, ctx: click.Context) -> list[str]:
         return list(_COMMANDS)

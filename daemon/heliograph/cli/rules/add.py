@@ -106,7 +106,7 @@ async def _condition(session: RulesSession, text: str) -> Json:
 
 
 async def _neighbour(session: RulesSession, kind: str, name: str | None) -> str | None:
-    """Also as KIND/ID, if it is the same kind."""
+    """The id of the rule that `--before` or `--after` names, also as KIND/ID if that is of the same kind."""
     return None if name is None else await session.rule_id(kind, name.removeprefix(f"{kind}/"))
 
 

@@ -13,9 +13,10 @@ if TYPE_CHECKING:
     from heliograph.core.push.rules import Ruleset
 
 MAX_LINE = 16 * 1024 * 1024
-"""Bytes of a line, its end included. 10,000 rules take about 2 MB."""
+"""The most bytes of a line, with its line break. 10,000 rules take about 2 MB."""
 _MAX_MENDED = 1024 * 1024
-"""Bytes of a line that is mended, as what a homeserver sends is, so that what rings there is answered here."""
+"""The most bytes of a line that is mended. What a homeserver sends is mended as well, so that the answer here is that
+of the daemon."""
 
 
 @click.command("check", short_help="Judge events by rules, both given as JSON.")
@@ -47,7 +48,8 @@ def command(from_stdin: bool) -> None:
 
 
 def answer_lines(questions: BinaryIO, answers: BinaryIO) -> None:
-    """Until `questions` end. Each answer is flushed before the next line is read."""
+    """Answers each line of `questions` until they end. Each answer is flushed before the next line is read, so that
+    another program may wait for it."""
     import msgspec
 
     judge = Judge()
@@ -62,14 +64,14 @@ def answer_lines(questions: BinaryIO, answers: BinaryIO) -> None:
 
 
 class Judge:
-    """Answers line by line. Keeps the last ruleset, since one is often asked about many events."""
+    """Answers one line at a time. Keeps the last ruleset, since many lines in a row often have the same."""
 
     def __init__(self) -> None:
         self._key: object = None
         self._ruleset: Ruleset | None = None
 
     def answer(self, line: bytes) -> dict[str, Any]:
-        """The verdict, or `error`."""
+        """The verdict on the case in this line as an object for JSON, or `{"error": "..."}`."""
         import msgspec
 
         from heliograph.core.mending import MAX_DEPTH, mend
@@ -92,7 +94,7 @@ class Judge:
 
         try:
             fields = msgspec.json.decode(line, type=dict[str, msgspec.Raw])
-            # Not with the rest: they may be long, and the same as in the line before.
+            # Rules are decoded apart from the rest: they may be long, and the same as in the line before.
             rules = bytes(fields.pop("rules", b"null"))
             case = read_case({name: msgspec.json.decode(raw) for name, raw in fields.items()})
             ruleset = self._ruleset_of(rules, case.context.user_id)

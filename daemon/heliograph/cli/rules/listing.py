@@ -84,7 +84,7 @@ def _as_json(user_id: str, ruleset: Ruleset, names: Names) -> dict[str, Any]:
                 "rule_id": row.rule.rule_id,
                 "enabled": row.rule.enabled,
                 "predefined": row.rule.is_predefined,
-                # What predefined rules ask besides, the homeserver does not tell.
+                # Predefined rules have conditions that the homeserver does not tell, and that have no JSON.
                 "conditions": [condition.json for condition in row.rule.conditions if condition.json],
                 "actions": row.rule.verdict.actions,
                 "notify": row.rule.verdict.notify,

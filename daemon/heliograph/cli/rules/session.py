@@ -1,4 +1,5 @@
-"""What every subcommand does that changes rules: read them, plan, ask the homeserver, and say what holds now."""
+"""Changes push rules for the subcommands: reads the rules, has the subcommand plan, asks the homeserver for what
+differs, and says what holds now."""
 
 from __future__ import annotations
 
@@ -28,17 +29,17 @@ if TYPE_CHECKING:
 
 _CANDIDATES = 10
 _MOST_ASKED = 1_000
-"""Rooms that the homeserver is asked about to find one by its name: some four seconds' work for it."""
+"""The most rooms about which the homeserver is asked to find one by its name: some 4 s of work for it."""
 _LINE = 500
 
 
 class RulesSession:
-    """One account's rules as the homeserver has them at this moment."""
+    """One account's push rules as the homeserver had them when the session was opened."""
 
     def __init__(self, account: Account, session: Session, rules: Json, rooms: Sequence[RoomFacts]) -> None:
         self.user_id = account.user_id
         self.rules = rules
-        """The `global` object."""
+        """The object `global` of the push rules."""
         self.names = Names(account.user_id)
         self._session = session
         self._rooms: Sequence[RoomFacts] = ()
@@ -46,16 +47,17 @@ class RulesSession:
 
     @property
     def ruleset(self) -> Ruleset:
-        """As it was when the session was opened."""
+        """The rules as the core reads them, when the session was opened."""
         return Ruleset.parse(self.rules)
 
     async def rule_name(self, text: str) -> tuple[str, str]:
-        """Kind and id of a rule named KIND/ID; of a room rule also by the room's alias or name. Raises UserError."""
+        """Kind and id of the rule KIND/ID, where a room rule may have the room's alias or name as ID. Raises
+        UserError."""
         kind, rule_id = split_name(text)
         return kind, await self.rule_id(kind, rule_id)
 
     async def existing_rule(self, text: str) -> tuple[str, str]:
-        """Like `rule_name`, and without KIND/ if only one rule has this id. Raises UserError."""
+        """Kind and id as from `rule_name`, also without KIND/ if only one rule has this id. Raises UserError."""
         kinds = [kind for kind in KINDS if find_rule(self.rules, kind, text) is not None]
         if len(kinds) > 1:
             named = " or ".join(f"{kind}/{_plain(text)}" for kind in kinds)
@@ -81,16 +83,16 @@ class RulesSession:
         )
 
     async def rule_id(self, kind: str, text: str) -> str:
-        """The id of a rule, which of a room rule is the room's. Raises UserError."""
+        """The id of a rule: of a room rule, the id of the room that `text` names; else `text`. Raises UserError."""
         is_id = kind != "room" or find_rule(self.rules, kind, text) is not None
         return text if is_id else await self.room_id(text)
 
     def rule(self, kind: str, rule_id: str) -> str:
-        """KIND/ID, and the name of the room if it is a room rule."""
+        """The rule in words: KIND/ID, with the room's name behind it if this is a room rule."""
         return f"{kind}/{self.names.room(rule_id) if kind == 'room' else rule_id}"
 
     async def room_id(self, text: str) -> RoomId:
-        """The room of this id, alias or name. Raises UserError."""
+        """The id of the room with this id, alias or name. Raises UserError."""
 
         text = text.strip()
         if is_room_id(text):
@@ -111,7 +113,8 @@ class RulesSession:
             ) from refusal
 
     async def _by_name(self, name: str) -> RoomId:
-        """The ledger knows the rooms that had news; only if it is none of them, the homeserver is asked for others."""
+        """The id of the room of this name. The ledger knows the rooms that had news. Only if none of these is called
+        so, the homeserver is asked about other rooms, which costs it 4 ms each."""
         from heliograph.core.room_search import find_rooms
 
         found = find_rooms(name, self._rooms, self.user_id)
@@ -149,7 +152,7 @@ class RulesSession:
         return ", ".join([*shown, f"and {len(rooms) - _CANDIDATES} more"] if len(rooms) > _CANDIDATES else shown)
 
     async def apply(self, changes: Sequence[RuleChange]) -> None:
-        """In order. Raises UserError for what the homeserver refuses, and other ServerErrors as they are."""
+        """Makes these changes in order. Raises UserError if the homeserver refuses one, and other ServerErrors."""
         from heliograph.homeserver.push_rules import change_push_rules
 
         for number, change in enumerate(changes):
@@ -171,7 +174,8 @@ _HINTS = {
 
 @contextlib.asynccontextmanager
 async def open_rules(account: Account) -> AsyncIterator[RulesSession]:
-    """Raises UserError, SecretsLocked, ServerError. A Refusal from within becomes a UserError."""
+    """A session with the account's push rules, for the length of the block. Raises UserError, SecretsLocked and
+    ServerError; a Refusal that the block raises becomes a UserError."""
     from heliograph.homeserver.push_rules import fetch_push_rules
 
     async with open_session(account) as session:
@@ -185,7 +189,7 @@ async def open_rules(account: Account) -> AsyncIterator[RulesSession]:
 def change_rules(
     user_id: str | None, plan: Callable[[RulesSession], Awaitable[tuple[Sequence[RuleChange], str]]]
 ) -> None:
-    """Does what `plan` says, and prints the sentence that it gives of what holds now."""
+    """Makes the changes that `plan` returns, and prints the sentence beside them, which says what holds now."""
     account = choose_account(user_id)
 
     async def change() -> tuple[bool, str]:
@@ -199,7 +203,7 @@ def change_rules(
 
 
 async def known_rooms(user_id: str) -> list[RoomFacts]:
-    """None of them if the ledger cannot be read, as before the first `heliograph run`."""
+    """The rooms that the ledger knows. Empty if the ledger cannot be read, as before the first `heliograph run`."""
     from heliograph.accounts import state_folder
     from heliograph.store.reader import open_readonly
 

@@ -1,4 +1,4 @@
-"""The sound of a push rule on the command line."""
+"""Reads the sound of a push rule on the command line."""
 
 from __future__ import annotations
 
@@ -7,11 +7,11 @@ from typing import Any
 import click
 
 _KNOWN = ("default", "ring")
-"""What clients play something for: the usual sound, and that of calls."""
+"""The sounds for which clients play something: the usual one, and that of calls."""
 
 
 class SoundName(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2 only
-    """`default`, `ring`, or the name of a file of one's own in sounds/ beside the configuration."""
+    """A sound: `default`, `ring`, or the name of the user's own file in the folder sounds/ beside the configuration."""
 
     name = "name"
 

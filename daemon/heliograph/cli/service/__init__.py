@@ -43,7 +43,7 @@ def install(no_start: bool, target: Literal["graphical-session", "default"]) -> 
     systemctl.check()
     program = find_program()
     with_namespaces = systemctl.allows_namespaces()
-    # The sandbox lets the service write into them, and not make them.
+    # Made here, since the sandbox lets the service write into these folders, but not create them.
     for folder in (state_root(), cache_root()):
         make_private_folder(folder)
     systemctl.write_unit(leave_unit_file(), render_leave_unit(program, with_namespaces=with_namespaces))

@@ -1,4 +1,4 @@
-"""systemd's user manager, through systemctl."""
+"""Talks to systemd's user manager through systemctl."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ _START_TIMEOUT_S = 120
 
 
 def check() -> None:
-    """UserError unless a user manager answers."""
+    """Raises UserError unless a user manager answers."""
     if _run("systemctl", "--user", "show", "--property=Version") is None:
         raise UserError(
             "systemd's user manager does not answer here.",
@@ -28,7 +28,8 @@ def check() -> None:
 
 
 def allows_namespaces() -> bool:
-    """Units of the user can have the namespace part of the sandbox. True, too, if that cannot be tried."""
+    """True if units of the user can have that part of the sandbox which needs namespaces, or if that cannot be
+    tried."""
     if shutil.which("systemd-run") is None or shutil.which("true") is None:
         return True
     properties = ("--property=PrivateUsers=yes", "--property=ProtectSystem=strict", "--property=PrivateDevices=yes")
@@ -37,12 +38,12 @@ def allows_namespaces() -> bool:
 
 
 def is_active(unit: str) -> bool:
-    """The unit is running or reached."""
+    """True if the unit is active."""
     return _run("systemctl", "--user", "--quiet", "is-active", unit) is not None
 
 
 def describe() -> dict[str, str] | None:
-    """What the user manager says of the unit: LoadState, ActiveState, and so on. None: it does not answer."""
+    """The properties of our unit, by name: LoadState, ActiveState and so on. None: the user manager does not answer."""
     names = ("LoadState", "ActiveState", "UnitFileState", "Result", "NRestarts")
     told = _run("systemctl", "--user", "show", UNIT, *(f"--property={name}" for name in names))
     if told is None:
@@ -51,7 +52,7 @@ def describe() -> dict[str, str] | None:
 
 
 def write_unit(file: Path, text: str) -> None:
-    """Whole or not at all. Raises UserError."""
+    """Writes a unit file, whole or not at all. Raises UserError."""
     try:
         file.parent.mkdir(parents=True, exist_ok=True)
         replace_file(file, text.encode(), 0o644)
@@ -62,20 +63,21 @@ def write_unit(file: Path, text: str) -> None:
 
 
 def enable() -> None:
-    """Have it started with its target, also if it was enabled for another one before."""
+    """Has the unit started with its target, also if it was enabled for another target before."""
     _do("systemctl", "--user", "daemon-reload")
     _do("systemctl", "--user", "reenable", UNIT)
 
 
 def restart() -> None:
-    """Start it, or start it anew, and wait until it is ready."""
-    # The last try may have ended for good, for want of an account.
+    """Starts the service, or restarts it, and waits until it is ready."""
+    # After too many failed starts, systemd refuses another one until this is said.
     _run("systemctl", "--user", "reset-failed", UNIT)
     _do("systemctl", "--user", "restart", UNIT, timeout_s=_START_TIMEOUT_S)
 
 
 def remove_units(*files: Path) -> bool:
-    """Stop the service and remove the files; False if the first was not there. Works without systemd, too."""
+    """Stops the service and removes the unit files. Returns False if the first file was not there. Works without
+    systemd as well."""
     if _run("systemctl", "--user", "show", "--property=Version") is not None:
         _run("systemctl", "--user", "disable", "--now", UNIT, timeout_s=_START_TIMEOUT_S)
     removed = [_remove(file) for file in files]
@@ -95,7 +97,7 @@ def _remove(file: Path) -> bool:
 
 
 def show_status() -> int:
-    """Lets systemctl write to the terminal; its exit code."""
+    """Lets systemctl write the service's state to the terminal. Returns its exit code."""
     environment = {**os.environ, "SYSTEMD_PAGER": ""}
     command = ["systemctl", "--user", "--no-pager", "status", UNIT]
     return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603
@@ -109,7 +111,7 @@ def _do(*command: str, timeout_s: float = _TIMEOUT_S) -> None:
 
 
 def _run(*command: str, timeout_s: float = _TIMEOUT_S) -> str | None:
-    """What it wrote, or None if it failed."""
+    """What the command wrote to standard output; None: it failed, or took too long."""
     try:
         done = subprocess.run(  # noqa: S603
             command, capture_output=True, text=True, errors="replace", timeout=timeout_s, check=False

@@ -1,4 +1,4 @@
-"""The service's unit files: the shipped ones, made fit for this installation."""
+"""Writes the unit files: takes the shipped ones and fills in what is special to this installation."""
 
 from __future__ import annotations
 
@@ -19,19 +19,19 @@ from heliograph.system.service_manager import UNIT, unit_folder
 _NAMESPACES = re.compile(r"^# Namespaces\..*?^# End of namespaces\.\n", re.MULTILINE | re.DOTALL)
 _RELAY_UNIT = "heliograph-relay.service"
 _HIDDEN_FROM_RELAY = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - nothing is written there
-"""By its unit: the first three by ProtectHome=yes, the others by PrivateTmp=yes."""
+"""Folders that the relay's unit hides from it: the first three by ProtectHome=yes, the others by PrivateTmp=yes."""
 _RENDERED = frozenset({"ExecStart", "ExecStopPost", "ReadWritePaths", "WantedBy"})
 _PLACES = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 
 
 def unit_file() -> Path:
-    """The file of the service's unit."""
+    """The path of the service's unit file."""
     return unit_folder() / UNIT
 
 
 def find_program() -> Path:
     """The absolute path of the `heliograph` that is running. Raises UserError."""
-    # Symbolic links are kept: pipx changes what is behind them.
+    # Symbolic links are not resolved: an update by pipx changes what is behind them.
     candidates = (shutil.which(sys.argv[0]), Path(sys.executable).with_name("heliograph"))
     for candidate in candidates:
         if candidate and Path(candidate).name == "heliograph" and os.access(candidate, os.X_OK):
@@ -40,25 +40,25 @@ def find_program() -> Path:
 
 
 def leave_unit_file() -> Path:
-    """The file of the unit that gives other devices their voice back when the service failed."""
+    """The path of the file of heliograph-leave.service, which switches other devices on again after a failure."""
     return unit_file().with_name(LEAVE_UNIT)
 
 
 def render_unit(program: Path, target: Literal["graphical-session", "default"], *, with_namespaces: bool = True) -> str:
-    """The unit that starts `program` with `target`, and may write where this user's files are."""
+    """The unit file that starts `program` with `target`, and lets it write where this user's files are."""
     unit = _render(UNIT, "run", program, with_namespaces=with_namespaces)
     unit = _set(unit, "ExecStopPost", f"-{_quote(str(program), is_command=True)} handoff --leave")
     return _set(unit, "WantedBy", f"{target}.target")
 
 
 def render_leave_unit(program: Path, *, with_namespaces: bool = True) -> str:
-    """The unit of `leave_unit_file`, which runs `program` in the same sandbox."""
+    """The unit file for `leave_unit_file`, which runs `program` in the same sandbox."""
     return _render(LEAVE_UNIT, "handoff --leave", program, is_failure_ignored=True, with_namespaces=with_namespaces)
 
 
 def is_outdated() -> bool:
-    """Whether what is installed is not what this version would install, but for programs, folders and targets: those
-    are the user's."""
+    """True if the installed unit differs from the one that this version would install, apart from programs, folders and
+    targets, which are the user's choice."""
     return any(_is_outdated(file, name) for file, name in ((unit_file(), UNIT), (leave_unit_file(), LEAVE_UNIT)))
 
 
@@ -72,7 +72,7 @@ def _is_outdated(file: Path, name: str) -> bool:
 
 
 def _settings(unit: str) -> list[str]:
-    """Lines without comments; of those that `_render` changes only which setting it is."""
+    """The lines of a unit without comments, and without the values of those settings that `_render` fills in."""
     lines = [line.strip() for line in unit.splitlines()]
     kept = [line for line in lines if line and not line.startswith(("#", ";", "Environment="))]
     return [key if (key := line.partition("=")[0]) in _RENDERED else line for line in kept]
@@ -81,7 +81,7 @@ def _settings(unit: str) -> list[str]:
 def _render(name: str, words: str, program: Path, *, is_failure_ignored: bool = False, with_namespaces: bool) -> str:
     folders = (config_file().parent, state_root(), cache_root())
     writable = " ".join(_quote(f"-{folder}") for folder in folders)
-    # The user manager does not know what the user's shell sets.
+    # Written into the unit, since the user manager does not know the variables that the user's shell sets.
     places = "".join(
         f"Environment={_quote(f'{name}={os.environ[name]}')}\n" for name in _PLACES if os.environ.get(name)
     )
@@ -95,12 +95,13 @@ def _render(name: str, words: str, program: Path, *, is_failure_ignored: bool = 
 
 
 def find_needs(program: Path) -> tuple[Path, ...]:
-    """What has to be visible where `program`, the running `heliograph`, is to start: that, its packages, its Python."""
+    """The paths that must be visible for `program` (the running `heliograph`) to start: itself, its packages, its
+    Python."""
     return (program, Path(__file__), Path(sys.prefix), Path(sys.base_prefix))
 
 
 def render_relay_unit(program: Path, needs: Sequence[Path]) -> str:
-    """The system unit of the relay, which starts `program`. Raises UserError if its sandbox hides one of `needs`."""
+    """The system unit of the relay, which starts `program`. Raises UserError if the sandbox hides one of `needs`."""
     for need in needs:
         if any(place.is_relative_to(hidden) for place in (need, need.resolve()) for hidden in _HIDDEN_FROM_RELAY):
             raise UserError(
@@ -117,7 +118,7 @@ def _shipped_unit(name: str) -> str:
     packaged = resources.files("heliograph") / "data" / name
     if packaged.is_file():
         return packaged.read_text("utf-8")
-    # An editable installation, or the checkout itself.
+    # An editable installation, or the checkout itself, has the units at the root of the repository.
     return (Path(__file__).parents[4] / "systemd" / name).read_text("utf-8")
 
 
@@ -126,7 +127,8 @@ def _set(unit: str, key: str, value: str) -> str:
 
 
 def _quote(text: str, *, is_command: bool = False) -> str:
-    """As systemd.syntax(7) and systemd.service(5) want it."""
+    """The text quoted for a unit file (systemd.syntax(7)); `is_command`: for ExecStart and the like
+    (systemd.service(5)), where "$" stands for variables as well."""
     text = text.replace("\\", "\\\\").replace('"', '\\"').replace("%", "%%")
     if is_command:
         text = text.replace("$", "$$")

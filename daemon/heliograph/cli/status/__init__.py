@@ -78,7 +78,7 @@ def _show_all(*, as_json: bool) -> bool:
 
 
 def _look_for_mistake() -> UserError | None:
-    """In the configuration, as the next start would find it."""
+    """The mistake in the configuration at which the next start would fail; None: there is none."""
     from heliograph.config.reading import load_config
 
     try:

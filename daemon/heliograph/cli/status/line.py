@@ -1,4 +1,4 @@
-"""The line of `heliograph status --format` for a status bar: as it is now, and whenever it changes."""
+"""Writes the line of `heliograph status --format` for a status bar, now and after each change."""
 
 from __future__ import annotations
 
@@ -21,7 +21,7 @@ _DAY_MS = 24 * 3_600_000
 
 
 async def follow(render: Render, stream: TextIO) -> None:
-    """Returns when nobody reads any more. Raises UserError if there is no session bus to hear from."""
+    """Writes lines until nobody reads them any more. Raises UserError if there is no session bus."""
     output = LineOutput(stream)
     await output.open()
     last: str | None = None
@@ -37,7 +37,7 @@ async def follow(render: Render, stream: TextIO) -> None:
     try:
         await watch.start()
         if last is None and not watch.is_connected:
-            # Without a bus nobody calls.
+            # Without a connection, the listener was not called yet, and the bar would stay empty.
             tell(None)
         await output.ended()
     finally:
@@ -46,7 +46,7 @@ async def follow(render: Render, stream: TextIO) -> None:
 
 
 async def show_once(render: Render) -> str:
-    """The line as it is now."""
+    """The line as it is now, for `heliograph status --format` without `--follow`."""
     told: asyncio.Future[Summary | None] = asyncio.get_running_loop().create_future()
     watch = Watch(_address(), lambda summary: None if told.done() else told.set_result(summary))
     await watch.start()
@@ -62,7 +62,7 @@ async def show_once(render: Render) -> str:
 
 
 def bar_of(summary: Summary | None) -> BarState:
-    """What the daemon told, with its times as the clock on the wall shows them."""
+    """The state of a status bar: the daemon's summary, with times of day in this machine's zone."""
     if summary is None or not summary.quiet_why:
         return BarState(summary)
     words = (summary.quiet_why, word_until(summary.quiet_until_ms, now_ms()))

@@ -1,4 +1,4 @@
-"""The answer of `heliograph status`, in words. What a server said is cleaned before it reaches the terminal."""
+"""Writes the answer of `heliograph status` in words. Texts of servers are cleaned before they reach the terminal."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ _LABEL_WIDTH = 12
 
 
 def report_running(status: dict[str, Any], known: Collection[str]) -> Iterator[str]:
-    """Lines about a daemon that answered. `known` are the accounts that should be part of it."""
+    """Lines about a daemon that answered. `known`: the user ids of all accounts that it should serve."""
     desktop = _part(status, "desktop")
     server = _text(desktop.get("server")) or "none found, notifications wait for one"
     yield f"Heliograph {_text(status.get('version'))} runs since {local_time(status.get('started_ms'))}."
@@ -40,7 +40,7 @@ def report_running(status: dict[str, Any], known: Collection[str]) -> Iterator[s
 
 
 def report_stopped(accounts: Sequence[StoppedAccount], why_not: UserError | None = None) -> Iterator[str]:
-    """Lines about a daemon that did not answer. `why_not`: what keeps it from starting."""
+    """Lines about accounts while no daemon answers. `why_not`: the mistake that keeps a daemon from starting."""
     if any(account.pid is not None for account in accounts):
         yield "Heliograph runs, but does not answer over D-Bus (is there a session bus?)."
     else:

@@ -1,4 +1,4 @@
-"""What can be told of accounts without a daemon to ask: from their ledgers, without changing them."""
+"""Reads the state of accounts from their ledgers, without changing them, for when no daemon answers."""
 
 from __future__ import annotations
 
@@ -17,28 +17,28 @@ from heliograph.store.sign_out_file import sign_out_of
 
 @dataclass(frozen=True, slots=True)
 class StoppedAccount:
-    """One account's. `problem`: why the ledger tells nothing."""
+    """The state of one account. `problem`: why the ledger tells nothing."""
 
     user_id: str
     homeserver: str
     pid: int | None = None
-    """Of the process that has the account, but does not answer; 0 if it cannot be told."""
+    """The id of the process that has the account but does not answer; 0: unknown; None: no process has it."""
     last_sync_ms: int | None = None
     pending: int = 0
     shown: int = 0
     silent: int = 0
-    """Pushers that are still switched off by a daemon that was killed."""
+    """The number of pushers that a killed daemon has left switched off."""
     problem: str | None = None
     signed_out: str | None = None
-    """How the homeserver ended the device."""
+    """How the homeserver signed the device out (`SignOut`); None: the device is signed in."""
 
     def as_json(self) -> dict[str, Any]:
-        """Named as in the daemon's own answer, as far as it goes."""
+        """The same names as in the daemon's own status, as far as they are known."""
         return {"state": "not running" if self.pid is None else "not answering", **asdict(self)}
 
 
 async def look_into_ledgers(accounts: Sequence[Account]) -> list[StoppedAccount]:
-    """In the order of the accounts. A ledger that cannot be read is told of, too."""
+    """The state of each account, in their order, also of one whose ledger cannot be read."""
     return [await _look(account) for account in accounts]
 
 

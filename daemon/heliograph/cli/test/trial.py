@@ -1,4 +1,4 @@
-"""Notifications as a trial: one of each kind through the real back end, and what comes back."""
+"""Shows one notification of each kind through the real back end, and tells what comes back: `heliograph test`."""
 
 from __future__ import annotations
 
@@ -29,7 +29,8 @@ _CLOSINGS = {
 
 
 async def try_notifications(config: Config, seconds: int, *, only_ask: bool) -> int:
-    """The exit code. Raises UserError if the back end cannot work."""
+    """Shows the notifications and waits for signals for `seconds`. `only_ask`: shows nothing, and only tells what the
+    back end can do. Returns the exit code. Raises UserError if the back end cannot work."""
     sounds = Sounds(sounds_folder(), config.notifications.sound)
     desktop = await open_desktop(config.desktop.backend, sounds=sounds)
     try:

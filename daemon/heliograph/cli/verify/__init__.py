@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
 _LOOK_S = 0.5
 _LOOKS = 1300
-"""A verification ends by itself after ten minutes."""
+"""How often the verification is looked at: for somewhat longer than the ten minutes after which one ends by itself."""
 _SIGNED_LOOKS = 140
 _STANDING_LOOKS = 10
 _UNDER_WAY = ("ready", "exchanging", "comparing")
@@ -75,7 +75,7 @@ async def _compare(account: Account) -> None:
             return
         view = (await verifying.look(account.user_id, "")).get("verification") or {}
         if view.get("phase") in _UNDER_WAY:
-            # Another client has begun it.
+            # Another client has begun a verification with this device: that one is gone on with.
             transaction_id = str(view["transaction_id"])
         else:
             transaction_id = await verifying.begin(account.user_id)
@@ -89,7 +89,7 @@ async def _compare(account: Account) -> None:
 
 
 async def _follow(verifying: Verifying, user_id: str) -> None:
-    """Until the verification is done. Raises UserError if it comes to nothing."""
+    """Leads the user through the verification to its end. Raises UserError if it fails."""
     followed, is_asked = "", False
     for _ in range(_LOOKS):
         view = (await verifying.look(user_id, followed)).get("verification") or {}

@@ -1,4 +1,4 @@
-"""Who does the verifying: the running daemon, which has the keys, or this process while none runs."""
+"""Chooses who verifies: the running daemon, which has the device's keys, or this process if no daemon runs."""
 
 from __future__ import annotations
 
@@ -36,7 +36,7 @@ _PUBLISHED_LOOKS = 30
 
 @contextlib.asynccontextmanager
 async def open_verifying(account: Account) -> AsyncIterator[Verifying]:
-    """Raises UserError if neither can."""
+    """A `Verifying` for the length of the block. Raises UserError if neither the daemon nor this process can verify."""
     client = await VerificationClient.connect()
     if client is not None:
         try:
@@ -50,11 +50,12 @@ async def open_verifying(account: Account) -> AsyncIterator[Verifying]:
 
 @contextlib.asynccontextmanager
 async def _alone(account: Account) -> AsyncIterator[Verifying]:
-    """As the daemon does it, as far as that is needed. What comes to this device is kept; rooms wait for the daemon."""
+    """Verifies in this process, with as much of the daemon as that needs. To-device events are kept, and messages of
+    rooms are left to the daemon's next start."""
     secret = await _load(account)
     folder, user_id = state_folder(account.user_id), account.user_id
     async with contextlib.AsyncExitStack() as stack:
-        # Its lock keeps daemons away meanwhile.
+        # The ledger's lock keeps a daemon from using the same keys meanwhile.
         ledger = await SqliteLedger.open(folder)
         stack.push_async_callback(ledger.close)
         session = Session(
@@ -98,7 +99,8 @@ async def _load(account: Account) -> Secret:
 async def _sync(
     homeserver: HomeserverClient, machine: Machine, key_loop: KeyLoop, trust: DeviceTrust, token: str | None
 ) -> None:
-    """Never acknowledges rooms: the daemon's own token stays where it is."""
+    """Syncs for to-device events alone. The token in the ledger stays as it is: messages of rooms are not
+    acknowledged."""
     while True:
         try:
             sync = await homeserver.sync(

@@ -1,8 +1,5 @@
-"""Asks a question in the terminal that somebody may answer elsewhere meanwhile.
-
-The answer is read without a thread, so that one on the notification, or Ctrl-C, ends the waiting.
-Test: test_an_answer_elsewhere_ends_the_waiting.
-"""
+"""Asks a question in the terminal which the user may also answer elsewhere meanwhile.
+Test: test_an_answer_elsewhere_ends_the_waiting."""
 
 from __future__ import annotations
 
@@ -21,7 +18,7 @@ _ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
 
 
 async def ask(question: str, is_answered: Callable[[], Awaitable[bool]]) -> bool | None:
-    """Whether the user says yes; no is what Enter means. None: it was answered elsewhere.
+    """Returns True for yes and False for no, which is what Enter means; None: the question was answered elsewhere.
 
     Raises click.Abort at the end of standard input.
     """
@@ -52,7 +49,7 @@ async def _first(reading: Coroutine[None, None, str], is_answered: Callable[[], 
 
 
 async def _read_line() -> str:
-    """No thread waits for it, since it could not be ended."""
+    """Reads a line. Not in a thread, which could not be ended when the answer comes from elsewhere, or by Ctrl-C."""
     loop, descriptor = asyncio.get_running_loop(), sys.stdin.fileno()
     came = loop.create_future()
     try:

@@ -1,1 +1,1 @@
-"""What is unread, and its summary for bars and docks."""
+"""Counts what is unread, and sums it up for status bars and docks."""

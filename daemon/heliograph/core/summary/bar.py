@@ -1,7 +1,7 @@
-"""What a status bar shows, and how each bar wants to be told: one line for each change.
+"""Writes the line that a status bar shows, in the format of each bar.
 
-waybar, i3status-rs and i3blocks take JSON, polybar a line of text, eww any JSON; all others what a template says.
-Names of rooms come from strangers: they are cleaned, and escaped where a bar would take them for markup.
+waybar, i3status-rs and i3blocks take JSON of their own, polybar a line of text, eww any JSON; for all others the user
+gives a template. Names of rooms come from strangers: they are cleaned, and escaped if a bar would take them for markup.
 """
 
 from __future__ import annotations
@@ -20,7 +20,7 @@ STOPPED = "stopped"
 """The state while no daemon answers."""
 _WELL = ("connected", "connecting")
 ROOM_LINES = 10
-"""How many rooms a tooltip names."""
+"""The most rooms that a tooltip names."""
 NAME_LIMIT = 60
 
 
@@ -31,41 +31,41 @@ class BarState:
     summary: Summary | None = None
     """None: no daemon answers."""
     quiet: str = ""
-    """Why nothing pops up at the moment, and until when, in words; "" if it does."""
+    """Why nothing pops up at the moment, and until when, in words; "": notifications pop up."""
 
     @property
     def state(self) -> str:
-        """How the account that fares worst stands with its homeserver, or STOPPED."""
+        """The state of the account that is worst off, or STOPPED."""
         return STOPPED if self.summary is None else self.summary.state
 
     @property
     def unread(self) -> int:
-        """Messages."""
+        """The number of unread messages."""
         return 0 if self.summary is None else self.summary.unread
 
     @property
     def highlights(self) -> int:
-        """Those of them that highlight."""
+        """The number of unread messages that are highlights."""
         return 0 if self.summary is None else self.summary.highlights
 
     @property
     def rooms(self) -> tuple[RoomCount, ...]:
-        """Those with the newest messages, newest first. There may be more with something unread."""
+        """The rooms with the newest unread messages, newest first. There may be more rooms than these."""
         return () if self.summary is None else self.summary.rooms
 
     @property
     def accounts(self) -> tuple[tuple[str, str], ...]:
-        """User ids and their states."""
+        """User ids and the states of their accounts."""
         return () if self.summary is None else self.summary.accounts
 
     @property
     def is_in_trouble(self) -> bool:
-        """Messages do not arrive."""
+        """True if messages do not arrive."""
         return self.state not in _WELL
 
     @property
     def classes(self) -> tuple[str, ...]:
-        """All that is so, the most urgent first; never empty. For style sheets."""
+        """The names of all that is so, the most urgent first, for style sheets. Never empty."""
         found = []
         if self.is_in_trouble:
             found += ["offline", self.state.replace(" ", "-")]
@@ -79,13 +79,13 @@ class BarState:
 
     @property
     def text(self) -> str:
-        """The number, after "!" in trouble and "z" in quiet. Empty where there is nothing to tell."""
+        """The number of unread messages, after "!" in trouble and "z" in quiet. Empty if there is nothing to tell."""
         mark = "!" if self.is_in_trouble else "z" if self.quiet else ""
         return f"{mark}{self.unread or ''}"
 
     @property
     def tooltip(self) -> str:
-        """Lines: the whole, the rooms, and what is wrong."""
+        """Several lines: the total, the rooms, and what is wrong."""
         lines = [_whole(self)]
         lines += [_room_line(room) for room in self.rooms[:ROOM_LINES]]
         if len(self.rooms) > ROOM_LINES:
@@ -116,7 +116,7 @@ def _highlights(count: int) -> str:
 
 
 def escape_pango(text: str) -> str:
-    """`text` as Pango markup shows it, on one line."""
+    """`text` escaped for Pango markup, on one line."""
     for plain, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;")):
         text = text.replace(plain, escaped)
     return text.replace("\n", "&#10;")
@@ -172,7 +172,7 @@ def _eww(bar: BarState) -> str:
 
 
 def _everything(bar: BarState) -> str:
-    """For programs of the user's own."""
+    """One object with all there is, for programs of the user's own."""
     return _json(
         {
             "unread": bar.unread,
@@ -209,7 +209,7 @@ FORMATS: Mapping[str, Callable[[BarState], str]] = MappingProxyType(
         "json": _everything,
     }
 )
-"""By the name of the bar. Each gives one line, which may be empty."""
+"""By the name of the bar: the function that writes its line, which may be empty."""
 
 _FIELDS: Mapping[str, Callable[[BarState], str]] = MappingProxyType(
     {
@@ -234,11 +234,12 @@ _PART = re.compile(r"\{\{|\}\}|\{([^{}:]*)(?::([^{}]*))?\}|[{}]")
 
 
 class TemplateError(ValueError):
-    """What is wrong with a template."""
+    """The text says what is wrong with a template."""
 
 
 def read_format(text: str) -> Callable[[BarState], str]:
-    """The format of this name, or the template that `text` is: `{field}` or `{field:pango}`. Raises TemplateError."""
+    """The function that writes lines in the format of this name, or by the template `text` with fields like `{unread}`
+    or `{tooltip:pango}`. Raises TemplateError."""
     if known := FORMATS.get(text):
         return known
     if "{" not in text:

@@ -1,4 +1,4 @@
-"""What the running daemon tells to status bars, docks and scripts: counts and states, never what messages say."""
+"""Sums the daemon's state up for status bars, docks and scripts: counts and states, never the text of a message."""
 
 from __future__ import annotations
 
@@ -8,16 +8,16 @@ from dataclasses import dataclass
 from heliograph.core.summary.unread import UnreadRoom
 
 UNTIL_RESUMED = -1
-"""Instead of a time: quiet until the user ends it."""
+"""Stands in place of a time: notifications are paused until the user ends that."""
 MOST_ROOMS = 50
 
 _STATES = ("signed out", "waiting for keyring", "offline", "connecting", "connected")
-"""How accounts can fare (`core.status.Connection`), the worst first."""
+"""The states of accounts (`core.status.Connection`), the worst first."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoomCount:
-    """How much is unread in one room."""
+    """The numbers of unread messages and of highlights among them in one room."""
 
     account: str
     room_id: str
@@ -28,22 +28,22 @@ class RoomCount:
 
 @dataclass(frozen=True, slots=True)
 class Summary:
-    """Times are milliseconds since 1970; 0: not at all."""
+    """The state of the daemon in short. Times are in ms since 1970; 0: there is no such time."""
 
     state: str = "connecting"
-    """Of the account that fares worst."""
+    """The state of the account that is worst off."""
     accounts: tuple[tuple[str, str], ...] = ()
-    """User ids and their states."""
+    """User ids and the states of their accounts."""
     unread: int = 0
     highlights: int = 0
     rooms: tuple[RoomCount, ...] = ()
-    """The MOST_ROOMS with the newest messages, newest first."""
+    """Up to MOST_ROOMS rooms with unread messages, the one with the newest first."""
     paused_until_ms: int = 0
     quiet_why: str = ""
     """"paused", "quiet hours", "do not disturb", or "" while notifications pop up."""
     quiet_until_ms: int = 0
     notification_server: str = ""
-    """What shows notifications, for people."""
+    """The name of the program that shows notifications, for people; "": there is none."""
 
 
 def summarize(
@@ -55,7 +55,7 @@ def summarize(
     quiet_until_ms: int = 0,
     notification_server: str = "",
 ) -> Summary:
-    """States and unread rooms, by user id."""
+    """The summary. `accounts` has the state of each account and `unread` its rooms with unread messages, by user id."""
     found = [(account, room) for account, rooms in unread.items() for room in rooms]
     found.sort(key=lambda each: each[1].latest_ms, reverse=True)
     return Summary(
@@ -75,6 +75,7 @@ def summarize(
 
 
 def worst_state(states: Iterable[str]) -> str:
-    """An unknown one counts as the worst; without any it is still connecting."""
+    """The worst of these states. An unknown one, as of another version, counts as the worst; without any state, the
+    daemon is still connecting."""
     order = {state: place for place, state in enumerate(_STATES)}
     return min(states, key=lambda state: order.get(state, -1), default="connecting")

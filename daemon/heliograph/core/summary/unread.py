@@ -1,7 +1,7 @@
-"""What is unread: the messages that rang and were not read, opened or withdrawn since, by room.
+"""The unread messages by room: those that rang, and were not read, opened or withdrawn since.
 
-Only what the push rules let ring counts, and only since Heliograph knows of it: this is no copy of the homeserver's
-count of unread messages.
+Only messages that the push rules let ring count, and only since Heliograph's first start: this is no copy of the
+homeserver's count of unread messages.
 """
 
 from __future__ import annotations
@@ -16,13 +16,13 @@ from heliograph.core.notification import Category
 
 MOST_ROOMS = 200
 MOST_MESSAGES = 20
-"""Of each room that the inbox tells of."""
+"""The most messages of each room in the inbox."""
 _MOST_MESSAGES_IN_ALL = 1000
 
 
 @dataclass(frozen=True, slots=True)
 class UnreadMessage:
-    """One message, as its notification said it. Times are milliseconds since 1970."""
+    """One message with the text of its notification. Times are in ms since 1970."""
 
     event_id: str
     sender: str
@@ -49,14 +49,14 @@ class UnreadMessage:
 
 @dataclass(frozen=True, slots=True)
 class UnreadRoom:
-    """A room with something unread. `messages` are its newest, oldest first, as many as were asked for."""
+    """A room with unread messages. `messages` has its newest ones, as many as were asked for, the oldest first."""
 
     room_id: RoomId
     title: str
     unread: int
     highlights: int
     latest_ms: int
-    """When the newest was sent."""
+    """When the newest message was sent, in ms since 1970."""
     is_direct: bool = False
     messages: tuple[UnreadMessage, ...] = ()
 
@@ -75,7 +75,7 @@ class UnreadRoom:
 
 @dataclass(frozen=True, slots=True)
 class Rung:
-    """One line of the history: that a message rang, and what became of it. Never what it said."""
+    """One line of the history: that a message rang, and what became of it. Its text is not kept."""
 
     room_id: RoomId
     title: str
@@ -89,7 +89,7 @@ class Rung:
     """The sender's display name in the room; "" if unknown."""
 
     def as_json(self) -> dict[str, Any]:
-        """As `heliograph history --json` tells it."""
+        """The object that `heliograph history --json` prints."""
         return {
             "room_id": self.room_id,
             "title": self.title,
@@ -103,7 +103,8 @@ class Rung:
 
 
 def inbox_as_json(found: Iterable[tuple[str, UnreadRoom]]) -> dict[str, Any]:
-    """Rooms with their accounts, those with the newest messages first; bounded, however much is unread."""
+    """The inbox as `heliograph inbox --json` prints it: rooms with their accounts, the one with the newest message
+    first. At most MOST_ROOMS rooms and 1,000 messages, however many are unread."""
     newest = sorted(found, key=lambda each: each[1].latest_ms, reverse=True)
     rooms = []
     left = _MOST_MESSAGES_IN_ALL

@@ -1,1 +1,1 @@
-"""Text from strangers: cleaned, as markup, from HTML, as a message, as a reply."""
+"""Makes texts of strangers fit to be shown: cleans them, reads HTML, writes markup, words events and replies."""

@@ -1,7 +1,7 @@
-"""Text from strangers, made fit to be shown: no control characters, no direction overrides, no unbounded lengths.
+"""Cleans texts of strangers: removes control characters and direction overrides, and bounds the length.
 
-U+202E in a display name reverses a whole notification on every server tried, and a long body hangs
-mate-notification-daemon for good. Joiners (U+200C, U+200D) stay: Persian and emoji need them.
+U+202E in a display name reverses the whole notification on every server that was tried, and a long body hangs
+mate-notification-daemon for good. Joiners (U+200C, U+200D) stay, since Persian and emoji need them.
 """
 
 from __future__ import annotations
@@ -25,17 +25,19 @@ _STACKED_MARKS = re.compile(f"({_MARK}{{4}}){_MARK}+")
 _BLANKS = re.compile(r"[^\S\n]+")
 
 _SLACK = 8
-"""How much more than its limit is looked at: removals make text shorter, and a megabyte need not be read for a line."""
+"""A text is cut to so many times its limit before it is cleaned. Cleaning may remove much of it, but for one line a
+megabyte need not be read."""
 
 
 def clean_line(text: str, limit: int) -> str:
-    """One line of at most `limit` characters, without blanks at its ends. May be empty."""
+    """The text as one line of at most `limit` characters, without blanks at its ends. May be empty."""
     cleaned = _clean(text, limit)
     return _shorten(" ".join(cleaned.split()), limit)
 
 
 def clean_text(text: str, limit: int, lines: int = 10) -> str:
-    """At most `limit` characters in at most `lines` lines, without blank lines in a row or blanks at line ends."""
+    """The text in at most `limit` characters and `lines` lines, without two empty lines in a row or blanks at line
+    ends. May be empty."""
     cleaned = _clean(text, limit)
     kept: list[str] = []
     for line in (_BLANKS.sub(" ", line).strip() for line in cleaned.split("\n")):
@@ -49,20 +51,20 @@ def clean_text(text: str, limit: int, lines: int = 10) -> str:
 
 
 def clean_inline(text: str, limit: int) -> str:
-    """A piece of a text that goes on before and after it: blanks in a row are one, line breaks stay.
-
-    As much of it as a text of at most `limit` characters can need.
+    """A piece of a text that goes on before and after it. Several blanks become one; line breaks and blanks at the ends
+    stay. Cut to as much as a text of at most `limit` characters can need.
     """
     return _BLANKS.sub(" ", _clean(text, limit))
 
 
 def count_things(number: int, one: str, several: str = "") -> str:
-    """`1 account`, `2 accounts`; `several` where an "s" does not do it."""
+    """`1 account`, `2 accounts`. `several` is the plural, if that is more than an added "s"."""
     return f"{number} {one if number == 1 else several or f'{one}s'}"
 
 
 def _clean(text: str, limit: int) -> str:
     text = text[: limit * _SLACK]
+    # Most texts are so, and the expressions below take most of the time.
     if text.isascii() and text.isprintable():
         return text
     text = _LINE_BREAKS.sub("\n", text)

@@ -1,10 +1,8 @@
-"""`formatted_body` as styled text: HTML from strangers, of which a few styles, lines and lists remain.
+"""Reads `formatted_body`, HTML from strangers, as styled text: some styles, lines and lists remain.
 
-Source: Client-Server API, "m.room.message msgtypes" and "Spoiler messages". What is hidden behind a spoiler is not
-said, and neither is what a reply quotes. Links and images are only what they are called.
-
-The tokenizer is our own: Python's html.parser takes 4.2 s for 16 KiB of open quotes, the worst of ten attacks takes
-ours 4 ms. Test: test_hostile_html_is_bounded.
+Source: Client-Server API, "m.room.message msgtypes" and "Spoiler messages". Text behind a spoiler is left out, and so
+is the quote in a reply. Of links and images only the text remains.
+Test: test_hostile_html_is_bounded.
 """
 
 from __future__ import annotations
@@ -18,11 +16,11 @@ from heliograph.core.text.clean import clean_inline
 from heliograph.core.text.markup import Span, Style, Styled, join, plain, shorten
 
 MAX_HTML = 16 * 1024
-"""Characters that are looked at, after the quote of a reply."""
+"""The most characters that are read, not counting the quote at the beginning of a reply."""
 MAX_TAGS = 500
 MAX_DEPTH = 60
 _MAX_TAG = 1000
-"""Characters of a tag; a longer one counts as text."""
+"""The most characters of a tag; a longer one counts as text."""
 _MAX_LINES = 10
 
 _STYLES = {
@@ -59,20 +57,21 @@ _ATTRIBUTE = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Formatted:
-    """What HTML says."""
+    """The text of a piece of HTML."""
 
     styled: Styled
     is_hiding: bool
-    """Something was left out on purpose: the plain body would say it."""
+    """True if a spoiler was left out, which the plain body of the message would show."""
 
     @property
     def is_empty(self) -> bool:
-        """There is not a word in it."""
+        """True if nothing but blanks is left."""
         return not plain(self.styled).strip()
 
 
 def read_formatted(source: str, limit: int) -> Formatted:
-    """At most `limit` characters in at most ten lines. Time and memory are bounded, whatever the HTML is."""
+    """The text of `source` in at most `limit` characters and ten lines. Time and memory are bounded for any HTML."""
+    # The quote comes first and may be longer than all that is read, so that nothing of the reply would be left.
     if source[:12].lstrip()[:9].lower() == "<mx-reply" and (end := _QUOTE_END.search(source)):
         source = source[end.end() :]
     page = _Page(limit)
@@ -94,8 +93,8 @@ _Token = str | _Tag
 
 
 def _tokens(source: str) -> Iterator[_Token]:
-    """Text and tags, in time that grows with the length: every character is passed once, but for tags that have no
-    end, of which `_MAX_TAG` characters are."""
+    """The pieces of text and the tags, in order. The time is linear in the length: each character is read once, and
+    again up to _MAX_TAG characters after a "<" that begins no tag, of which MAX_TAGS are tried."""
     position = tags = 0
     while position < len(source) and tags < MAX_TAGS:
         opening = source.find("<", position)
@@ -120,7 +119,8 @@ def _tokens(source: str) -> Iterator[_Token]:
 
 
 def _read_tag(source: str, opening: int) -> tuple[_Tag, int] | None:
-    """The tag that begins here and the place after it; None: it is none."""
+    """The tag that begins at `opening`, and the place behind it; None: no tag begins there."""
+    # Quoted values of attributes may hold ">", so that the end of a tag is sought from one delimiter to the next.
     is_end = source.startswith("/", opening + 1)
     name = _NAME.match(source, opening + 1 + is_end)
     if name is None:
@@ -136,19 +136,19 @@ def _read_tag(source: str, opening: int) -> tuple[_Tag, int] | None:
 
 
 class _Page:
-    """Takes tokens in order, and keeps what they say."""
+    """Takes tokens in order, and collects their text with styles, line breaks and bullets."""
 
     def __init__(self, limit: int) -> None:
         self._limit = limit
         self._spans: list[Span] = []
         self._size = 0
         self._line = ""
-        """What stands in the last line."""
+        """The text of the last line so far."""
         self._lines = 0
         self._open: list[tuple[str, bool]] = []
-        """Elements, and whether what they hold is left out."""
+        """The open elements, each with True if its contents are left out."""
         self._lists: list[int | None] = []
-        """Numbers of the next items of the lists that are open; None: its items have bullets."""
+        """The open lists, each with the number of its next item; None: its items have bullets."""
         self._is_break_due = False
         self._has_bullet_only = False
         self.is_hiding = False
@@ -231,7 +231,7 @@ class _Page:
         return f"{number}. "
 
     def _say(self, text: str) -> None:
-        """Blanks in a row are one, except where it is preformatted."""
+        """Adds text. Several blanks become one, except in `pre`."""
         is_preformatted = any(name == "pre" for name, _ in self._open)
         text = clean_inline(text, self._limit)
         for index, line in enumerate(text.split("\n") if is_preformatted else [_BLANKS.sub(" ", text)]):

@@ -1,8 +1,7 @@
-"""Text in bold, italics and underlined: the markup that all notification servers share.
+"""Reads and writes text in bold, italics and underlined, which is the markup that all notification servers share.
 
-Source: Desktop Notifications Specification 1.3, "Markup"; of it without links and images: these come from strangers,
-and some notification servers open and load whatever they name. A styled message is kept in this small markup beside its
-plain text, and is read and written anew before it is sent. Test: test_whatever_else_is_read_comes_out_harmless.
+Source: Desktop Notifications Specification 1.3, "Markup", without its links and images: they would come from strangers.
+Test: test_whatever_else_is_read_comes_out_harmless.
 """
 
 from __future__ import annotations
@@ -17,7 +16,7 @@ from heliograph.core.text.clean import ELLIPSIS
 
 
 class Style(IntFlag):
-    """How a piece of text is shown."""
+    """The style of a piece of text."""
 
     PLAIN = 0
     BOLD = 1
@@ -41,7 +40,7 @@ _TAG = re.compile("<(/?)([biu])>")
 
 
 def join(spans: Iterable[Span]) -> Styled:
-    """The spans in order, neighbours of one style as one."""
+    """The spans in order, with neighbours of the same style joined into one."""
     joined: list[Span] = []
     for span in spans:
         if joined and joined[-1].style == span.style:
@@ -57,12 +56,12 @@ def plain(styled: Styled) -> str:
 
 
 def in_one_line(styled: Styled) -> Styled:
-    """Lines one after another."""
+    """The text with a blank in place of each line break."""
     return tuple(replace(span, text=span.text.replace("\n", " ")) for span in styled)
 
 
 def shorten(styled: Styled, limit: int) -> Styled:
-    """At most `limit` characters of text."""
+    """The text cut to at most `limit` characters, with an ellipsis at the end if it was longer."""
     if len(plain(styled)) <= limit:
         return styled
     kept: list[Span] = []
@@ -75,12 +74,12 @@ def shorten(styled: Styled, limit: int) -> Styled:
 
 
 def write_markup(styled: Styled) -> str:
-    """As markup: what is no tag of ours is escaped, and every tag is closed."""
+    """The text as markup. All tags are ours and are closed; everything else is escaped."""
     return "".join(_write(span) for span in styled)
 
 
 def read_markup(markup: str) -> Styled:
-    """What `write_markup` wrote. Whatever else is in it counts as text."""
+    """Reads what `write_markup` wrote. A tag of another kind counts as text."""
     spans: list[Span] = []
     style = Style.PLAIN
     end = 0

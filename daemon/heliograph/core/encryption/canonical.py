@@ -1,4 +1,4 @@
-"""Canonical JSON, which is what signatures and commitments are made of."""
+"""Writes canonical JSON, the form in which objects are signed and commitments made."""
 
 from __future__ import annotations
 
@@ -8,7 +8,8 @@ from heliograph.core.events import Json
 
 
 def canonical_json(value: Json) -> bytes:
-    """https://spec.matrix.org/v1.18/appendices/#canonical-json. ValueError for what has no such form, like 0.5."""
+    """The value as canonical JSON (https://spec.matrix.org/v1.18/appendices/#canonical-json). Raises ValueError for
+    what has no such form, like 0.5."""
     try:
         _check(value)
         text = json.dumps(value, ensure_ascii=False, allow_nan=False, separators=(",", ":"), sort_keys=True)
@@ -18,7 +19,7 @@ def canonical_json(value: Json) -> bytes:
 
 
 def without_signatures(signed: Json) -> Json:
-    """The part of a signed object that its signatures are for."""
+    """The part of a signed object that its signatures cover."""
     return {key: value for key, value in signed.items() if key not in ("signatures", "unsigned")}
 
 

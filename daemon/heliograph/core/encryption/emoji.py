@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 @dataclass(frozen=True, slots=True)
 class Emoji:
-    """One of 64."""
+    """One of the 64 emoji of the specification."""
 
     picture: str
     name: str
@@ -29,9 +29,9 @@ _TABLE = """
 """
 
 EMOJI = tuple(Emoji(*cell.split(" ", 1)) for line in _TABLE.split("\n") if line for cell in line.split("|"))
-"""By index, as both devices must have them."""
+"""The emoji by index, in the specification's order, so that both devices show the same."""
 
 
 def in_words(emoji: Sequence[Emoji]) -> str:
-    """One line: pictures with their names, which differ less between fonts."""
+    """The emoji in one line, each with its name: pictures differ between fonts."""
     return ", ".join(f"{each.picture} {each.name}" for each in emoji)

@@ -1,4 +1,4 @@
-"""How our device stands with its owner's other clients, and the user's identity with us."""
+"""Judges whether the user's other clients trust our device, and whether we trust the user's identity."""
 
 from __future__ import annotations
 
@@ -11,7 +11,8 @@ from heliograph.core.encryption.verification import KnownKeys
 
 
 class Standing(Enum):
-    """The value is what `heliograph status` and the control interface say."""
+    """How our device stands with its owner's other clients, in the words of `heliograph status` and of the control
+    interface."""
 
     UNKNOWN = "unknown"
     """The homeserver has not been asked yet."""
@@ -25,15 +26,15 @@ class Standing(Enum):
 
 @dataclass(frozen=True, slots=True)
 class OwnKeys:
-    """What of the user's published keys is well signed."""
+    """Those of the user's published keys that are signed correctly."""
 
     master: str | None = None
     self_signing: str | None = None
-    """Signed by the master key."""
+    """The self-signing key, if the master key has signed it."""
     devices: Mapping[str, DeviceKeys] = field(default_factory=dict)
-    """By device id, ours among them."""
+    """The user's devices by id, ours among them."""
     signed: frozenset[str] = frozenset()
-    """Ids of the devices that the self-signing key has signed."""
+    """The ids of the devices that the self-signing key has signed."""
 
     @property
     def known(self) -> KnownKeys:
@@ -41,7 +42,8 @@ class OwnKeys:
 
 
 def judge(own: OwnKeys, device_id: str, pinned_master: str | None) -> Standing:
-    """`pinned_master`: the master key that was confirmed when this device was verified."""
+    """The standing of our device. `pinned_master`: the master key that was confirmed when this device was verified;
+    None: it was never verified."""
     if pinned_master is not None and own.master != pinned_master:
         return Standing.IDENTITY_CHANGED
     if own.master is None or own.self_signing is None:
@@ -50,7 +52,7 @@ def judge(own: OwnKeys, device_id: str, pinned_master: str | None) -> Standing:
 
 
 def explain(standing: Standing, user_id: str) -> tuple[str, str] | None:
-    """What to tell the user, as a title and what to do about it; None if all is well or nothing is known."""
+    """What to tell the user, as a title and a hint what to do; None: all is well, or nothing is known."""
     verify = f"heliograph verify {user_id}"
     match standing:
         case Standing.UNVERIFIED:

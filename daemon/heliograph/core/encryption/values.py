@@ -1,4 +1,4 @@
-"""What encryption tells, as values: our device's keys, what to-device events were, what an encrypted event says.
+"""The values of encryption: our device's keys, outcomes of to-device events, decrypted and locked events.
 
 Source: Client-Server API, "End-to-end encryption".
 """
@@ -24,23 +24,23 @@ class Identity:
     user_id: UserId
     device_id: str
     curve25519: str
-    """Whom others encrypt to."""
+    """The key for which others encrypt."""
     ed25519: str
-    """What signs for the device: its fingerprint."""
+    """The key with which the device signs: its fingerprint."""
 
 
 @dataclass(frozen=True, slots=True)
 class Received:
-    """A to-device event that is not about room keys (those are stored, not told)."""
+    """A to-device event that has no room key in it. Room keys are stored and not passed on."""
 
     type: str
     sender: str
-    """The user, vouched for by the homeserver; inside Olm also by who encrypted it."""
+    """The user who sent it, by the homeserver; if encrypted with Olm, also by the device that encrypted it."""
     content: Json
     sender_key: str | None = None
-    """Curve25519 key of the device that encrypted it with Olm; None: it came as plain text."""
+    """The Curve25519 key of the device that encrypted it with Olm; None: it came in plain text."""
     sender_ed25519: str | None = None
-    """The Ed25519 key that this device claims: whoever trusts it must know it from /keys/query."""
+    """The Ed25519 key that this device claims to have. Only /keys/query proves that."""
 
     @property
     def is_encrypted(self) -> bool:
@@ -49,7 +49,7 @@ class Received:
 
 @dataclass(frozen=True, slots=True)
 class Rejected:
-    """A to-device event that came to nothing, and why."""
+    """A to-device event that could not be used, and why."""
 
     why: str
     type: str = ""
@@ -58,14 +58,14 @@ class Rejected:
 
 @dataclass(frozen=True, slots=True)
 class RoomKey:
-    """Names a room key (a Megolm session)."""
+    """The name of a room key, which is a Megolm session."""
 
     room_id: RoomId
     session_id: str
 
 
 class Reason(Enum):
-    """Why an encrypted event cannot be read. The value is for people."""
+    """Why an encrypted event cannot be decrypted, in words for people."""
 
     NO_KEY = "its key has not come"
     WITHHELD = "its sender withheld the key"
@@ -87,27 +87,27 @@ class Clear:
     """An event that was decrypted."""
 
     payload: Json
-    """The decrypted object: `type`, `content`, `room_id`."""
+    """The decrypted object, with `type`, `content` and `room_id`."""
     sender_key: str
-    """Curve25519 key of the device that made the room key; "" where the backup does not say."""
+    """The Curve25519 key of the device that made the room key; "": the key backup does not say."""
     sender_ed25519: str = ""
     """The Ed25519 key that this device claimed."""
     is_from_backup: bool = False
-    """The key came from the key backup, which proves nothing about who sent the message."""
+    """True if the room key came from the key backup, which proves nothing about the sender of the message."""
     is_sender_unsigned: bool = False
-    """It was looked up, and the sender's identity is not known to vouch for the device it came from."""
+    """True if the sender's device was looked up, and the sender's identity is not known to have signed it."""
     is_hidden: bool = False
-    """The user wants to hear nothing of such devices."""
+    """True if the user wants messages of such devices to be silent."""
 
     @property
     def is_doubtful(self) -> bool:
-        """Whether anything leaves it open who sent the message."""
+        """True if it is not proven who sent the message."""
         return self.is_from_backup or self.is_sender_unsigned
 
 
 @dataclass(frozen=True, slots=True)
 class SenderDevice:
-    """The device that a message came from, by the keys it was encrypted with."""
+    """The device that sent a message, by the keys with which the message was encrypted."""
 
     user_id: UserId
     curve25519: str
@@ -116,22 +116,22 @@ class SenderDevice:
 
 @dataclass(frozen=True, slots=True)
 class Locked:
-    """An event that cannot be read, at least not yet."""
+    """An event that cannot be decrypted, at least not yet."""
 
     reason: Reason
     key: RoomKey | None = None
-    """The room key that it wants."""
+    """The room key that would decrypt it, if that is known."""
     code: str = ""
-    """With WITHHELD: the code of `m.room_key.withheld`, like m.unverified."""
+    """With WITHHELD: the code of `m.room_key.withheld`, like "m.unverified"."""
 
     @property
     def may_open(self) -> bool:
-        """Whether a key that comes later would help."""
+        """True if a room key that comes later may decrypt the event."""
         return self.key is not None and self.reason in _MAY_BE_MENDED
 
     @property
     def words(self) -> str:
-        """The whole reason, for people."""
+        """The reason with the sender's own one, in words for people."""
         told = _WITHHELD.get(self.code, self.code)
         return f"{self.reason.value}: {told}" if told else self.reason.value
 
@@ -148,17 +148,17 @@ _WITHHELD = {
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What became of a sync's to-device events, in their order; those taken before are left out."""
+    """The outcome of a sync's to-device events, in their order. Events that were taken before are left out."""
 
     outcomes: tuple[Received | Rejected, ...] = ()
-    """Events about room keys have none, unless they were rejected."""
+    """One for each event, except for room keys that were stored."""
     new_keys: frozenset[RoomKey] = frozenset()
-    """Room keys that can decrypt what nothing could before."""
+    """Room keys that may decrypt events which could not be decrypted before."""
 
 
 @dataclass(frozen=True, slots=True)
 class DeviceKeys:
-    """Another device, as /keys/query told and its own signature confirms."""
+    """The keys of another device by /keys/query, confirmed by the device's own signature."""
 
     user_id: UserId
     device_id: str
@@ -168,7 +168,7 @@ class DeviceKeys:
 
 @dataclass(frozen=True, slots=True)
 class KeyUpload:
-    """What our device is to publish. None: nothing of the kind."""
+    """The keys that our device has to publish. None: there are none of that kind."""
 
     device_keys: Json | None = None
     one_time_keys: Json | None = None
@@ -181,14 +181,14 @@ class KeyUpload:
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """How long one room key is used for what we send."""
+    """For how many messages and how long one room key is used for what we send."""
 
     messages: int = 100
     age_ms: int = 7 * 24 * 3_600_000
 
 
 def read_rotation(encryption: Json) -> Rotation | None:
-    """What `m.room.encryption` asks for, within reason; None if it is encryption of a kind that we do not know."""
+    """The rotation that the content of `m.room.encryption` asks for, within bounds; None: the algorithm is unknown."""
     if encryption.get("algorithm") != MEGOLM:
         return None
     default = Rotation()
@@ -199,5 +199,5 @@ def read_rotation(encryption: Json) -> Rotation | None:
 
 
 def _within(value: object, least: int, most: int) -> int:
-    """Rooms may want new keys sooner than usual, never later."""
+    """The value within these bounds. A room may want new keys sooner than usual, but not later: they protect us too."""
     return max(least, min(most, value)) if isinstance(value, int) and not isinstance(value, bool) else most

@@ -1,7 +1,7 @@
-"""Emoji comparison with another device of the same user: one transaction, as a state machine.
+"""Verifies another device of the same user by comparing emoji: one verification as a state machine.
 
-Values in, to-device messages out; who sends them, and what the keys are made with, is somebody else's. It is our own,
-since matrix-nio 0.26's cannot interoperate. Test: test_both_see_the_same_emoji_and_are_done_when_both_say_so.
+Events go in, and to-device messages come out. Sending them and the cryptography are left to the caller.
+Test: test_both_see_the_same_emoji_and_are_done_when_both_say_so.
 https://spec.matrix.org/v1.18/client-server-api/#short-authentication-string-sas-verification
 """
 
@@ -24,10 +24,10 @@ from heliograph.core.text.clean import clean_line
 PREFIX = "m.key.verification."
 METHOD = "m.sas.v1"
 TIMEOUT_MS = 10 * 60_000
-"""From the request to the end; also how old a request may be."""
+"""The longest time from the request to the end, and the oldest that a request may be."""
 MOST_AHEAD_MS = 5 * 60_000
 MOST_KEYS = 100
-"""Of a `mac` event."""
+"""The most keys in a `mac` event."""
 
 _AGREEMENT = "curve25519-hkdf-sha256"
 _HASH = "sha256"
@@ -36,7 +36,7 @@ _MAX_TEXT = 255
 
 
 class SharedSecret(Protocol):
-    """What both sides have computed."""
+    """The secret that both devices have computed."""
 
     def emoji_indices(self, info: str) -> tuple[int, ...]: ...
     def decimals(self, info: str) -> tuple[int, int, int]: ...
@@ -44,33 +44,33 @@ class SharedSecret(Protocol):
 
 
 class Agreement(Protocol):
-    """An ephemeral key of ours."""
+    """An ephemeral key pair of ours, for one use."""
 
     public_key: str
 
     def agree(self, their_key: str) -> SharedSecret:
-        """ValueError if theirs is no key. To be used once."""
+        """The secret shared with the other device. Raises ValueError if `their_key` is no key. To be called once."""
         ...
 
 
 class Phase(Enum):
-    """How far it is. The value is what the control interface says."""
+    """How far the verification is, in the words of the control interface."""
 
     REQUESTED = "requested"
-    """Somebody has asked, and nobody has answered."""
+    """One device has asked, and none has answered yet."""
     READY = "ready"
     EXCHANGING = "exchanging"
     COMPARING = "comparing"
-    """The user is to say whether the emoji are the same."""
+    """The user has to say whether the emoji are the same."""
     CONFIRMED = "confirmed"
-    """The user said so here, and is yet to say so on the other device."""
+    """The user has said so here, and still has to say so on the other device."""
     DONE = "done"
     CANCELLED = "cancelled"
 
 
 @dataclass(frozen=True, slots=True)
 class Message:
-    """A to-device event for some of the user's devices."""
+    """A to-device event to send to some of the user's devices, by their ids."""
 
     type: str
     content: Json
@@ -79,7 +79,7 @@ class Message:
 
 @dataclass(frozen=True, slots=True)
 class Request:
-    """`m.key.verification.request`, as another device sent it."""
+    """The `m.key.verification.request` of another device."""
 
     transaction_id: str
     from_device: str
@@ -87,7 +87,7 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class KnownKeys:
-    """What POST /keys/query told of the user: whom there is to verify."""
+    """The user's keys by POST /keys/query: those that can be verified."""
 
     devices: Mapping[str, str]
     """Ed25519 keys by device id."""
@@ -96,7 +96,7 @@ class KnownKeys:
 
 
 class Verification:
-    """One comparison with one device. `phase` only ever moves on, to DONE or CANCELLED."""
+    """One verification with one device. `phase` only moves forward, to DONE or CANCELLED."""
 
     def __init__(
         self, transaction_id: str, own: Identity, known: KnownKeys, now_ms: int, make_agreement: Callable[[], Agreement]
@@ -104,13 +104,13 @@ class Verification:
         self.transaction_id = transaction_id
         self.phase = Phase.REQUESTED
         self.other: str | None = None
-        """The device it is with, once that is known."""
+        """The id of the other device, once that is known."""
         self.emoji: tuple[Emoji, ...] = ()
         self.decimals: tuple[int, ...] = ()
         self.code = ""
-        """With CANCELLED: why, like m.mismatched_sas."""
+        """With CANCELLED: the reason, like "m.mismatched_sas"."""
         self.is_master_confirmed = False
-        """With DONE: the other device vouched for the user's master key, too."""
+        """With DONE: True if the other device confirmed the user's master key as well."""
         self._own = own
         self._known = known
         self._since_ms = now_ms
@@ -127,23 +127,23 @@ class Verification:
     def is_over(self) -> bool:
         return self.phase in (Phase.DONE, Phase.CANCELLED)
 
-    # What happens here
+    # What happens on this device. Each method returns the messages to send.
 
     def request(self, devices: tuple[str, ...], now_ms: int) -> list[Message]:
-        """Ask these devices; the first that is ready is the one."""
+        """Asks these devices. The first that says it is ready is verified."""
         self._asked = devices
         content = {"from_device": self._own.device_id, "methods": [METHOD], "timestamp": now_ms}
         return [self._message("request", content)]
 
     def ready(self, device_id: str) -> list[Message]:
-        """Agree to what this device asked for."""
+        """Agrees to the request of this device."""
         self.other, self.phase = device_id, Phase.READY
         if device_id not in self._known.devices:
             return self.cancel("m.key_mismatch")
         return [self._message("ready", {"from_device": self._own.device_id, "methods": [METHOD]})]
 
     def confirm(self) -> list[Message]:
-        """The user saw the same emoji on both."""
+        """Takes the user's word that both devices show the same emoji."""
         if self.phase is not Phase.COMPARING:
             return []
         self.phase = Phase.CONFIRMED
@@ -153,24 +153,25 @@ class Verification:
         return [self._message("mac", {"mac": macs, "keys": ids}), *self._finish()]
 
     def differ(self) -> list[Message]:
-        """The user saw different emoji."""
+        """Takes the user's word that the emoji differ, which cancels the verification."""
         return self.cancel("m.mismatched_sas") if self.phase is Phase.COMPARING else []
 
     def cancel(self, code: str = "m.user") -> list[Message]:
-        """End it, and tell the other side."""
+        """Cancels the verification, and tells the other device why."""
         if self.is_over:
             return []
         self.phase, self.code = Phase.CANCELLED, code
         return [self._message("cancel", {"code": code, "reason": REASONS.get(code, code)})]
 
     def expire(self, now_ms: int) -> list[Message]:
-        """Ends what has been going on for too long, or began in the future."""
+        """Cancels a verification that takes too long, or began in the future, since the clock was set."""
         return [] if abs(now_ms - self._since_ms) <= TIMEOUT_MS else self.cancel("m.timeout")
 
-    # What the other device says
+    # What the other device sends
 
     def receive(self, type_: str, content: Json) -> list[Message]:
-        """An event of this transaction, by its type without `m.key.verification.`. Never raises."""
+        """Takes an event of this verification; `type_` is its type without `m.key.verification.`. Returns the messages
+        to send. Never raises."""
         if self.is_over:
             return []
         try:
@@ -204,7 +205,8 @@ class Verification:
         return [*([told] if others else []), self._begin()]
 
     def _begin(self) -> Message:
-        """Whoever asked goes on by itself: on the other device somebody has just agreed to it."""
+        """Starts the comparison. The device that asked does so without another question, since the user has just agreed
+        on the other device."""
         message = self._message(
             "start",
             {
@@ -225,7 +227,7 @@ class Verification:
         self._require(_text(content, "from_device") == self.other, "m.unexpected_message")
         self._require(_text(content, "method") == METHOD, "m.unknown_method")
         if is_crossing and self._own.device_id < str(self.other):
-            # Both began at once; the one whose ids sort first goes on.
+            # Both began at once. By the specification the start of the device whose id sorts first counts: ours.
             return []
         for key, wanted in _OFFERED.items():
             self._require(wanted in _texts(content, key), "m.unknown_method")
@@ -285,7 +287,7 @@ class Verification:
         if not isinstance(macs, Mapping) or not 0 < len(macs) <= MOST_KEYS:
             raise _Wrong("m.invalid_message")
         self._check_mac(_text(content, "keys"), ",".join(sorted(macs)), "KEY_IDS")
-        # Keys of others that it vouches for besides are none of our business.
+        # Other keys for which the device vouches as well are ignored: we have no use for them.
         device, master = f"ed25519:{self.other}", f"ed25519:{self._known.master}"
         self._require(device in macs, "m.key_mismatch")
         self._check_mac(macs[device], self._known.devices[str(self.other)], device)
@@ -301,7 +303,7 @@ class Verification:
         self.phase = Phase.DONE
         return [self._message("done", {})]
 
-    # How it is written
+    # How messages are written
 
     def _check_mac(self, mac: object, text: str, key_id: str) -> None:
         is_good = isinstance(mac, str) and compare_digest(
@@ -328,7 +330,7 @@ class Verification:
 
 
 class _Wrong(Exception):
-    """The other side did what it should not; `code` is how that is called."""
+    """The other device broke the protocol; `code` is the code of the cancellation."""
 
     def __init__(self, code: str) -> None:
         super().__init__(code)
@@ -336,7 +338,7 @@ class _Wrong(Exception):
 
 
 def read_request(content: Json, now_ms: int) -> Request | None:
-    """What another device asks for; None if it is none, too old, or asks for nothing that we can."""
+    """Reads a request; None: it is malformed, too old or too new, or has no method that we know."""
     transaction_id, device_id = _text(content, "transaction_id"), _text(content, "from_device")
     timestamp = content.get("timestamp")
     if transaction_id is None or device_id is None or not isinstance(timestamp, int):
@@ -346,7 +348,7 @@ def read_request(content: Json, now_ms: int) -> Request | None:
 
 
 def transaction_of(content: Json) -> str | None:
-    """Which verification an event belongs to."""
+    """The id of the verification to which an event belongs; None: there is none."""
     return _text(content, "transaction_id")
 
 
@@ -371,7 +373,7 @@ REASONS = {
     "m.user_mismatch": "The other device is another user's",
     "m.unknown_transaction": "The other device has forgotten about it",
 }
-"""https://spec.matrix.org/v1.18/client-server-api/#mkeyverificationcancel, in words."""
+"""Words for the codes of https://spec.matrix.org/v1.18/client-server-api/#mkeyverificationcancel."""
 
 
 def _text(content: Json, key: str) -> str | None:

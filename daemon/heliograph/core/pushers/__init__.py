@@ -1,1 +1,1 @@
-"""Pushers: their form, who of them rings, and the fallback."""
+"""Pushers as values: which of them ring, the order of a handoff, and the fallback."""

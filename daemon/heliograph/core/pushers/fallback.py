@@ -1,4 +1,5 @@
-"""The fallback: the HTTP pusher that rings where the desktop cannot, and what its gateway's answers mean.
+"""The fallback, an HTTP pusher that rings where the desktop cannot: makes and checks it, explains its gateway's
+answers.
 
 Sources: Push Gateway API; UnifiedPush's discovery of Matrix gateways; ntfy's and Synapse's behaviour as measured.
 """
@@ -17,21 +18,21 @@ from heliograph.core.pushers.pusher import Pusher
 
 NOTIFY_PATH = "/_matrix/push/v1/notify"
 PUBLIC_GATEWAY = f"https://matrix.gateway.unifiedpush.org{NOTIFY_PATH}"
-"""UnifiedPush's own: it sees which pushes go where, so it is the user's to choose."""
+"""UnifiedPush's public gateway. It sees which pushes go where, so it is used only if the user says so."""
 APP_ID = "io.github.heliograph.fallback"
 MAX_APP_ID = 64
 MAX_PUSHKEY = 512
 MAX_URL = 2048
 _UP_TOPIC = 14
-"""Letters of a topic that ntfy takes for UnifiedPush: "up" and twelve more."""
+"""The length of a topic that ntfy takes for one of UnifiedPush: "up" and twelve characters."""
 
 
 @dataclass(frozen=True, slots=True)
 class Fallback:
-    """Where the homeserver's pushes go when the desktop cannot take them."""
+    """The address to which the homeserver pushes what the desktop cannot take."""
 
     gateway: str
-    """Ends in `NOTIFY_PATH`."""
+    """A URL that ends in NOTIFY_PATH."""
     pushkey: str
     app_id: str = APP_ID
     is_event_id_only: bool = True
@@ -39,7 +40,7 @@ class Fallback:
 
 @dataclass(frozen=True, slots=True)
 class GatewayAnswer:
-    """What came back for a push. `body` is the decoded JSON, None if it was none."""
+    """A gateway's answer to a push. `body` is the decoded JSON; None: the body was not JSON."""
 
     status: int
     body: Any = None
@@ -47,7 +48,7 @@ class GatewayAnswer:
 
 
 def fallback_pusher(fallback: Fallback, device_name: str) -> Pusher:
-    """The pusher as it is registered."""
+    """The pusher to register at the homeserver."""
     data: dict[str, Any] = {"url": fallback.gateway}
     if fallback.is_event_id_only:
         data["format"] = "event_id_only"
@@ -63,7 +64,7 @@ def fallback_pusher(fallback: Fallback, device_name: str) -> Pusher:
 
 
 def why_unfit(fallback: Fallback) -> str | None:
-    """What is wrong with it, as a sentence without its full stop; None: nothing."""
+    """What is wrong with the fallback, as a sentence without full stop; None: nothing."""
     problem = why_unfit_url(fallback.gateway)
     if problem is not None:
         return f"the gateway {problem}"
@@ -79,14 +80,14 @@ def why_unfit(fallback: Fallback) -> str | None:
 
 
 def why_unfit_url(text: str) -> str | None:
-    """What is wrong with a URL that pushes go to; None: nothing."""
+    """What is wrong with a URL for pushes, as the end of a sentence; None: nothing."""
     url = _split(text)
     if url is None or len(text) > MAX_URL or not text.isascii() or not text.isprintable() or " " in text:
         return "is not a URL"
     if url.scheme not in ("https", "http") or not url.hostname:
         return "is not an http(s) URL"
     if "@" in url.netloc:
-        # Synapse takes it, and nothing ever arrives.
+        # Synapse accepts such a URL, and no push ever arrives.
         return "holds a user name or a password"
     if url.scheme == "http" and not _is_loopback(url.hostname):
         return "is not encrypted (only a gateway on this machine may be plain http)"
@@ -94,32 +95,32 @@ def why_unfit_url(text: str) -> str | None:
 
 
 def notify_url(endpoint: str) -> str:
-    """Where the endpoint's own server would answer as a Matrix gateway, if it is one."""
+    """The URL at which the endpoint's own server would answer as a Matrix gateway, if it is one."""
     url = urlsplit(endpoint)
     return urlunsplit((url.scheme, url.netloc, NOTIFY_PATH, "", ""))
 
 
 def ntfy_topic(url: str) -> str | None:
-    """The topic that the URL names: "" for none yet; None if it cannot be the URL of a topic."""
+    """The topic in an ntfy URL; "": the URL names none yet; None: this cannot be the URL of a topic."""
     topic = urlsplit(url).path.strip("/")
     is_one = topic == "" or (len(topic) <= 64 and all(c.isalnum() or c in "-_" for c in topic) and topic.isascii())
     return topic if is_one else None
 
 
 def ntfy_pushkey(url: str, topic: str) -> str:
-    """The topic as ntfy's gateway wants it: under its own base URL, marked as UnifiedPush."""
+    """The pushkey for ntfy's gateway: the topic's URL below the server's own, marked as one of UnifiedPush."""
     parts = urlsplit(url)
     return urlunsplit((parts.scheme, parts.netloc, f"/{topic}", "up=1", ""))
 
 
 def ntfy_poll_url(pushkey: str) -> str:
-    """Where ntfy lists what arrived in the topic during the last minutes."""
+    """The URL at which ntfy lists what arrived in the topic during the last ten minutes."""
     parts = urlsplit(pushkey)
     return urlunsplit((parts.scheme, parts.netloc, f"{parts.path}/json", "poll=1&since=10m", ""))
 
 
 def ntfy_warnings(pushkey: str) -> list[str]:
-    """What makes this topic less good than it could be."""
+    """Sentences about what makes this topic a worse choice than others."""
     url = urlsplit(pushkey)
     topic = url.path.strip("/")
     warnings = []
@@ -133,13 +134,13 @@ def ntfy_warnings(pushkey: str) -> list[str]:
 
 
 def is_matrix_gateway(answer: GatewayAnswer) -> bool:
-    """Whether this is how a Matrix gateway answers GET (UnifiedPush's discovery)."""
+    """True if a Matrix gateway answers GET like this (UnifiedPush's discovery)."""
     told = answer.body.get("unifiedpush") if isinstance(answer.body, Mapping) else None
     return answer.status == 200 and isinstance(told, Mapping) and told.get("gateway") == "matrix"
 
 
 def trial_push(fallback: Fallback, event_id: str, *, is_long: bool = False) -> Json:
-    """A push as a homeserver sends it, of an event that nobody knows. `is_long`: of a message of 4,000 characters."""
+    """A push as a homeserver sends it, for an event that does not exist. `is_long`: with a text of 4,000 characters."""
     device: dict[str, Any] = {"app_id": fallback.app_id, "pushkey": fallback.pushkey, "pushkey_ts": 0, "data": {}}
     notification: dict[str, Any] = {
         "event_id": event_id,
@@ -162,7 +163,7 @@ def trial_push(fallback: Fallback, event_id: str, *, is_long: bool = False) -> J
 
 
 def explain_answer(answer: GatewayAnswer, pushkey: str, *, is_long: bool = False) -> Finding:
-    """What the gateway's answer to a push means for those that the homeserver will send."""
+    """A finding about the gateway's answer to a trial push: what it means for those that the homeserver will send."""
     if 200 <= answer.status < 300:
         return _explain_success(answer, pushkey)
     if 300 <= answer.status < 400:

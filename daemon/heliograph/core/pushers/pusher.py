@@ -1,4 +1,4 @@
-"""A pusher: where the homeserver sends what should ring ("Push Notifications"; MSC3361, MSC3881)."""
+"""A pusher: an address to which the homeserver sends what rings ("Push Notifications"; MSC3361, MSC3881)."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from heliograph.core.events import Json
 
 PusherKey = tuple[str, str]
-"""App id and pushkey, which name a pusher among those of a user."""
+"""The app id and the pushkey, which together name a pusher among those of a user."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,7 +24,7 @@ class Pusher:
     data: Json
     profile_tag: str | None = None
     is_enabled: bool = True
-    """MSC3881; True where the server does not say."""
+    """`enabled` of MSC3881; True if the server does not say."""
     device_id: str | None = None
 
     @property
@@ -33,17 +33,17 @@ class Pusher:
 
     @property
     def short_id(self) -> str:
-        """Names it to people: the pushkey is an address that others could ring at."""
+        """A short name for people. Not the pushkey: whoever knows that may be able to make the device ring."""
         return hashlib.sha256("\0".join(self.key).encode(errors="replace")).hexdigest()[:8]
 
     @property
     def as_sent(self) -> Pusher:
-        """Without what the server adds: who registered it, and whether it is switched on."""
+        """The pusher without what the server adds: the device that registered it, and whether it is switched on."""
         return replace(self, is_enabled=True, device_id=None, profile_tag=self.profile_tag or None)
 
 
 def is_called(pusher: Pusher, name: str) -> bool:
-    """Whether the user may mean it by that name: its app's, its device's, its app id or its short id."""
+    """True if `name` is the name of its app or device, its app id or its short id, in upper or lower case."""
     wanted = name.strip().casefold()
     names = (pusher.app_display_name, pusher.device_display_name, pusher.app_id, pusher.short_id)
     return bool(wanted) and wanted in (each.strip().casefold() for each in names)

@@ -1,1 +1,1 @@
-"""config.toml: what can be set (`settings`), how the file is read (`reading`) and how it is printed (`printing`)."""
+"""Reads config.toml (`reading`) into its settings (`settings`), and prints them (`printing`)."""

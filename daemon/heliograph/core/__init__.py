@@ -1,1 +1,2 @@
-"""Values in, values out. No clock, no IO, no logging, no async; the standard library only."""
+"""Decides what rings and how it is shown: values in, values out. Nothing here has a clock, IO, logging or async, or
+imports more than the standard library."""

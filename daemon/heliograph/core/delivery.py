@@ -1,4 +1,4 @@
-"""A delivery: one event that rings, on its way to the screen. All its states and moves stand in `_MOVES`."""
+"""Says how a delivery moves: one event that rings, on its way to the screen. All states and moves are in `_MOVES`."""
 
 from __future__ import annotations
 
@@ -12,35 +12,39 @@ T = TypeVar("T")
 
 
 class State(Enum):
-    """Where a delivery stands. Unread are the four that something can still happen to; the others are final."""
+    """The state of a delivery. In four states the message is unread, and more can happen; the others are final."""
 
     PENDING = "pending"
-    """To be shown, at `due_ms` or as soon as the desktop can."""
+    """The message has to be shown, at `due_ms` or as soon as the desktop can."""
     SHOWN = "shown"
-    """The notification server has it."""
+    """The notification server has shown the message."""
     OPENED = "opened"
-    """The user acted on it."""
+    """The user acted on the message."""
     DISMISSED = "dismissed"
-    """The user or the server closed its popup. It is still unread."""
+    """The user or the server closed the popup. The message is still unread."""
     WITHDRAWN = "withdrawn"
-    """Taken back after it was shown: read elsewhere, redacted, left."""
+    """The delivery was taken back after it was shown: the message was read elsewhere, redacted, or its room left."""
     CANCELLED = "cancelled"
-    """Taken back before it was shown."""
+    """The delivery was taken back before it was shown."""
     LOST = "lost"
-    """The desktop would not show it; the reason is kept. It is still unread."""
+    """The desktop did not show the message, for a reason that is kept. The message is still unread."""
 
 
 class Move(Enum):
-    """What can happen to a delivery."""
+    """An event in the life of a delivery."""
 
     SHOWN = "shown"
     FAILED = "failed"
+    """The desktop could not show the message now; it is tried again."""
     WITHDRAWN = "withdrawn"
     GAVE_UP = "gave up"
+    """The desktop refused the message for good, or too many tries failed."""
     OPENED = "opened"
     DISMISSED = "dismissed"
     REPLACED = "replaced"
+    """The popup that shows the message was replaced by another one that shows it as well."""
     SERVER_RESTARTED = "server restarted"
+    """The popup went with the notification server that showed it."""
 
 
 _MOVES: Mapping[State, Mapping[Move, State]] = MappingProxyType(
@@ -68,11 +72,11 @@ _MOVES: Mapping[State, Mapping[Move, State]] = MappingProxyType(
 )
 
 OPEN_STATES = frozenset(state for state, moves in _MOVES.items() if moves)
-"""States that something can still happen to: the message is unread as far as we know."""
+"""The states in which more can happen: as far as we know, the message is unread."""
 
 
 def after(state: State, move: Move) -> State | None:
-    """The state after a move, or None if the move cannot happen there (a late signal, a second Closed)."""
+    """The state after a move; None: the move does not fit this state (a late signal, a second Closed)."""
     return _MOVES[state].get(move)
 
 
@@ -81,21 +85,23 @@ LAST_RETRY_S = 300.0
 
 
 def retry_delay(attempts: int, jitter: float) -> float:
-    """Seconds until the next try after `attempts` failed ones: 2 s doubling to 5 min. `jitter` is in [0, 1)."""
+    """Seconds until the next try after `attempts` failed ones: 2 s doubling to 5 min, plus or minus a quarter by
+    `jitter` in [0, 1)."""
     delay = FIRST_RETRY_S * 2.0 ** min(attempts - 1, 16) if attempts > 0 else 0.0
     return min(delay, LAST_RETRY_S) * (0.75 + jitter / 2)
 
 
 @dataclass(frozen=True, slots=True)
 class Done(Generic[T]):
-    """The edge did it."""
+    """The outcome of a call that succeeded."""
 
     value: T
 
 
 @dataclass(frozen=True, slots=True)
 class RetryLater:
-    """Not now. `after` in seconds; None: when the edge says that it is back."""
+    """The outcome of a call that cannot succeed now. `after`: seconds to wait; None: until the caller is told of a
+    change, like a ServerChanged."""
 
     after: float | None
     why: str
@@ -103,14 +109,14 @@ class RetryLater:
 
 @dataclass(frozen=True, slots=True)
 class Declined:
-    """Never in this form: trying again unchanged is pointless."""
+    """The outcome of a call that can never succeed in this form: trying again unchanged is pointless."""
 
     why: str
 
 
 @dataclass(frozen=True, slots=True)
 class NeedsUser:
-    """Only the user can mend it."""
+    """The outcome of a call that only the user can help with. `title` says what is wrong, `hint` what to do."""
 
     title: str
     hint: str

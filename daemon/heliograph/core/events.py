@@ -1,7 +1,7 @@
-"""What one /sync brought, as values.
+"""The values of one /sync.
 
-The wire edge decodes each event alone, so a malformed one is a `Malformed` among good ones and never an exception.
-Source: Client-Server API, "Syncing" and "Receiving notifications"; MSC3361 for `notifications`.
+The homeserver room decodes each event alone, so that a malformed one is a `Malformed` among good ones, and no
+exception. Source: Client-Server API, "Syncing" and "Receiving notifications"; MSC3361 for `notifications`.
 """
 
 from __future__ import annotations
@@ -20,30 +20,31 @@ class Event:
     """A room event. `raw` is the whole JSON object with `room_id` filled in, as the push rules judge it."""
 
     event_id: EventKey
-    """The homeserver's id, or of an invite told without one a key of our own."""
+    """The homeserver's id; for an invite that came without one, a key of our own."""
     room_id: RoomId
     type: str
     sender: UserId | OwnKey
-    """Nobody (`NOBODY`) of an invite that does not say who invites."""
+    """`NOBODY` for an invite that does not say who invites."""
     origin_server_ts: int
-    """Milliseconds since 1970, by the sender's homeserver: never trusted for order."""
+    """Milliseconds since 1970 by the sender's homeserver, which may lie: events are never ordered by it."""
     content: Json
     raw: Json
     state_key: str | None = None
 
     @property
     def thread_root(self) -> EventId | None:
-        """The root event's id if this event stands in a thread (`m.thread` relation)."""
+        """The id of the thread's root, if this event is in a thread (relation `m.thread`)."""
         return self._related("m.thread")
 
     @property
     def replaces(self) -> EventId | None:
-        """The event id that this event edits (`m.replace` relation)."""
+        """The id of the event that this one edits, if it is an edit (relation `m.replace`)."""
         return self._related("m.replace")
 
     @property
     def redacts(self) -> EventId | None:
-        """The event id that this `m.room.redaction` removes: top level before room version 11, content since."""
+        """The id of the event that this one deletes, if it is an `m.room.redaction`."""
+        # In the content since room version 11, at the top level before. Servers may send both for old clients.
         if self.type != "m.room.redaction":
             return None
         for target in (self.content.get("redacts"), self.raw.get("redacts")):
@@ -53,7 +54,7 @@ class Event:
 
     @property
     def is_redacted(self) -> bool:
-        """True if the server already sent this event without its content."""
+        """True if the event was deleted before the server sent it: its content is gone."""
         unsigned = self.raw.get("unsigned")
         return isinstance(unsigned, Mapping) and "redacted_because" in unsigned
 
@@ -71,7 +72,7 @@ class Event:
 
 @dataclass(frozen=True, slots=True)
 class Malformed:
-    """Something the server sent that is not what the specification says. Recorded, never raised."""
+    """A part of an answer that is not as the specification says. Noted as a value, never raised."""
 
     where: str
     """Which part of the answer: "timeline", "state", "invite_state", "notifications", "to_device", ..."""
@@ -79,12 +80,12 @@ class Malformed:
     room_id: RoomId | None = None
     event_id: EventKey | None = None
     is_our_fault: bool = False
-    """The event is in order, and cannot be judged for a fault of our own."""
+    """True if the event itself is correct, and judging it failed for a fault of ours."""
 
 
 @dataclass(frozen=True, slots=True)
 class StrippedState:
-    """An event of `invite_state`: no id, no time."""
+    """An event of `invite_state`, which comes without id and time."""
 
     type: str
     state_key: str
@@ -96,17 +97,18 @@ class StrippedState:
 
 @dataclass(frozen=True, slots=True)
 class Receipt:
-    """One of the user's own read receipts (public, private or threaded), from any of their devices."""
+    """A read receipt of the user's own (public or private), from any of their devices."""
 
     room_id: RoomId
     event_id: EventId
     thread_id: str | None = None
-    """None: unthreaded, covers everything before it. "main": outside threads. Else the thread's root event id."""
+    """None: for all before it, threads included. "main": for messages outside of threads. Else the id of the root of
+    the thread for which it is."""
 
 
 @dataclass(frozen=True, slots=True)
 class RoomSummary:
-    """`summary` of a joined room. None means that the server did not repeat it."""
+    """The `summary` of a joined room. A field is None if the server did not repeat it, since it has not changed."""
 
     joined_member_count: int | None = None
     invited_member_count: int | None = None
@@ -120,13 +122,14 @@ class JoinedRoom:
     room_id: RoomId
     timeline: tuple[Event | Malformed, ...] = ()
     limited: bool = False
-    """The timeline has a gap before it, from where the last sync ended."""
+    """True if events are missing between the last sync and the beginning of this timeline."""
     prev_batch: str | None = None
+    """The token from which GET /messages tells the missing events."""
     state: tuple[Event | Malformed, ...] = ()
     receipts: tuple[Receipt, ...] = ()
     fully_read: EventId | None = None
     notification_count: int | None = None
-    """Unread notifications in the room and its threads, as the server counts; None if it did not say."""
+    """The number of unread notifications in the room and its threads, by the server's count; None: it did not say."""
     summary: RoomSummary = field(default_factory=RoomSummary)
 
 
@@ -140,27 +143,27 @@ class InvitedRoom:
 
 @dataclass(frozen=True, slots=True)
 class AccountData:
-    """Global account data that changed. None means unchanged."""
+    """Global account data that changed. A field is None if it did not change."""
 
     push_rules: Json | None = None
-    """Content of `m.push_rules`: `{"global": {...}}`."""
+    """The content of `m.push_rules`: `{"global": {...}}`."""
     direct_rooms: frozenset[RoomId] | None = None
-    """Rooms named in `m.direct`."""
+    """All rooms in `m.direct`, the user's conversations with one other person."""
     ignored_users: frozenset[UserId] | None = None
     is_silenced: bool | None = None
-    """MSC3890 local notification settings of our own device."""
+    """True if another client silenced this device (MSC3890, local notification settings)."""
     rules_problem: str | None = None
-    """Why push rules that came since cannot be used, in words; empty: they can."""
+    """Why the push rules that came last cannot be used, in words; "": they can."""
 
 
 @dataclass(frozen=True, slots=True)
 class ServerNotification:
-    """An entry of `notifications` (MSC3361) or of GET /notifications: what the server says should ring."""
+    """An entry of `notifications` (MSC3361) or of GET /notifications: an event that rings, by the server's word."""
 
     event: Event
     actions: tuple[Any, ...]
     ts: int
-    """Milliseconds: when the server received the event."""
+    """When our server received the event, in ms since 1970."""
     is_read: bool
 
 
@@ -178,12 +181,12 @@ class Sync:
     """Each to-device event as its raw JSON."""
     notifications: tuple[ServerNotification | Malformed, ...] = ()
     malformed: tuple[Malformed, ...] = ()
-    """What was malformed outside rooms' timelines and states."""
+    """Malformed parts other than events of timelines and states, which stand there."""
     size: int = 0
-    """Bytes of the body it was decoded from."""
+    """The number of bytes of the body."""
     one_time_keys: int | None = None
-    """Unclaimed one-time keys of this device (`signed_curve25519`) at the server; None if it did not say."""
+    """How many one-time keys of this device (`signed_curve25519`) the server has left; None: it did not say."""
     has_unused_fallback_key: bool | None = None
-    """None if the server did not say."""
+    """Whether the server still has an unused fallback key of this device; None: it did not say."""
     has_changed_devices: bool = False
-    """The user's own: a device came, went or was signed, or the identity was set up or reset."""
+    """True if the user's own devices changed: one came, went or was signed, or the identity was set up or reset."""

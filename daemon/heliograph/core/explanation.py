@@ -29,7 +29,7 @@ from heliograph.core.sync.judging import SERVER_RULE
 from heliograph.core.text.clean import clean_line
 
 MAX_RULES = 500
-"""Rules that are told of, at most."""
+"""The most rules that an explanation lists."""
 _VALUE = 120
 _NAME = 200
 _BEFORE_CUT = 4_000
@@ -43,51 +43,52 @@ class Evidence:
     ruleset: Ruleset
     account: AccountState
     event: Event | None = None
-    """None: it could not be had."""
+    """The event by the homeserver; None: it could not be fetched."""
     clear: Json | None = None
-    """The decrypted payload of an encrypted one."""
+    """The decrypted payload, if the event is encrypted."""
     locked: Locked | None = None
-    """Why it cannot be decrypted now."""
+    """Why the event cannot be decrypted now."""
     facts: RoomFacts | None = None
-    """Of its room, as they are now."""
+    """The present facts of its room."""
     record: EventRecord | None = None
     event_types: frozenset[str] | None = None
-    """The types of events that are asked for; None: all."""
+    """The types of timeline events that the daemon asks for; None: all."""
 
 
 @dataclass(frozen=True, slots=True)
 class TriedRule:
-    """One rule, and why it did not match."""
+    """One push rule, and why it did or did not match."""
 
     rule: str
     is_enabled: bool
     has_matched: bool
     sentence: str
-    """What it asks for and what it saw; of the one that decides, what happens."""
+    """The first condition that did not hold, and what it saw; for the rule that decides, what happens."""
     condition: Json | None = None
-    """The first one that did not hold."""
+    """The first condition that did not hold; None: the rule is disabled, or matched."""
     saw: str | None = None
-    """What that condition looked at, as JSON; None: there was nothing."""
+    """The value at which that condition looked, as JSON; None: there was no value."""
 
 
 @dataclass(frozen=True, slots=True)
 class Explanation:
-    """What can be said. Every text is fit for a terminal."""
+    """The explanation. All its texts are fit for a terminal."""
 
     answer: str
-    """In one sentence."""
+    """The answer in one sentence."""
     rings: bool
-    """Whether it rang; of an event that was never judged, whether it would."""
+    """True if the event rang; for an event that was never judged, if it would."""
     verdict: Verdict | None
-    """What the rules say; None: the event could not be had."""
+    """The verdict of the present rules; None: the event could not be fetched."""
     tried: tuple[TriedRule, ...] = ()
     untold: int = 0
-    """Rules tried beyond `MAX_RULES`."""
+    """The number of rules beyond MAX_RULES that were tried."""
     notes: tuple[str, ...] = field(default=())
 
 
 def explain(evidence: Evidence) -> Explanation:
-    """From the record if there is one, since that is what happened; the rules tell how it came to it."""
+    """Explains from the ledger's record, if there is one, since that is what happened. The present rules tell how it
+    came about."""
     context, names = _context(evidence), _names(evidence)
     steps: list[TracedRule] = []
     verdict = None
@@ -287,7 +288,7 @@ def _note_on_absence(evidence: Evidence, event: Event, verdict: Verdict) -> str:
 
 
 def _silence(account: AccountState) -> str | None:
-    """As `plan` words it."""
+    """Why nothing at all rings now, in the same words as `core.sync.plan` has; None: things ring."""
     if not account.is_pusher_enabled:
         return "another client switched this device's pusher off"
     return "another client silenced this device" if account.is_silenced else None

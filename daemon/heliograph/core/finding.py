@@ -1,7 +1,4 @@
-"""A finding: how well one thing stands that a check looked at, and what would cure it.
-
-The doctor, the checks of the fallback and the relay's own check all report in findings.
-"""
+"""The findings in which `heliograph doctor`, the checks of the fallback and the relay's own check report."""
 
 from __future__ import annotations
 
@@ -10,23 +7,23 @@ from enum import Enum
 
 
 class Grade(Enum):
-    """How well a thing stands, in the words that reports show."""
+    """How well the checked thing works, in the words that reports show."""
 
     GOOD = "ok"
     DOUBTFUL = "hmm"
-    """It works, and not as well as it could."""
+    """The thing works, but not as well as it could."""
     BAD = "bad"
 
 
 @dataclass(frozen=True, slots=True)
 class Finding:
-    """A sentence about one thing, and the cure unless all is well."""
+    """A sentence about one checked thing, and unless that is good, a cure."""
 
     grade: Grade
     text: str
     cure: str = ""
     subject: str = ""
-    """The thing that was looked at, where the report names it before the sentence."""
+    """The name of the checked thing, if the report puts it before the sentence."""
 
     @property
     def is_good(self) -> bool:
@@ -39,7 +36,7 @@ def good(text: str, *, subject: str = "") -> Finding:
 
 
 def doubtful(text: str, cure: str, *, subject: str = "") -> Finding:
-    """The thing works, and not as well as it could."""
+    """The thing works, but not as well as it could."""
     return Finding(Grade.DOUBTFUL, text, cure, subject)
 
 

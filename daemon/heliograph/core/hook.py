@@ -1,4 +1,5 @@
-"""What a program of the user's own is told of a message that was shown: environment variables, never a command line."""
+"""Makes the environment variables in which a hook (a program of the user's own) is told of a message. Nothing of a
+message goes into its command line, which other users of the machine can read."""
 
 from __future__ import annotations
 
@@ -13,7 +14,8 @@ _TEXT_LINES = 100
 
 
 def hook_environment(account: str, delivery: Delivery) -> dict[str, str] | None:
-    """The variables, documented in docs/hooks.md. No value holds a NUL, and none is long. None: it was taken back."""
+    """The variables, which docs/hooks.md documents. No value holds a NUL or is longer than some KB. None: the delivery
+    has been settled, and its text erased."""
     content = delivery.content
     if content is None:
         return None

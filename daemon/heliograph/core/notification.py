@@ -1,4 +1,5 @@
-"""What the user sees, as values that a desktop shows. Texts are plain; a back end escapes them where it must."""
+"""The values that a desktop shows, and those in which it answers. Texts are plain; a back end escapes them if it
+must."""
 
 from __future__ import annotations
 
@@ -23,12 +24,12 @@ class Category(Enum):
     INVITE = "im"
     CALL = "call.incoming"
     DEVICE = "device"
-    """About Heliograph itself: signed out, keyring locked."""
+    """For notices about Heliograph itself: signed out, keyring locked."""
 
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """What a click opens. Without a room: the Matrix client as it is."""
+    """The place that a click opens. Without a room: the Matrix client as it is."""
 
     room_id: RoomId | None = None
     event_id: EventId | None = None
@@ -36,7 +37,7 @@ class Target:
 
 @dataclass(frozen=True, slots=True)
 class Action:
-    """A button. Its key comes back in Activated."""
+    """A button of a popup. Activated brings its key back."""
 
     key: str
     label: str
@@ -44,7 +45,7 @@ class Action:
 
 @dataclass(frozen=True, slots=True)
 class Picture:
-    """Pixels in rows from the top, each of red, green, blue and opacity: four bytes."""
+    """A picture in pixels, row by row from the top. Each pixel has four bytes: red, green, blue and opacity."""
 
     width: int
     height: int
@@ -53,47 +54,47 @@ class Picture:
 
 @dataclass(frozen=True, slots=True)
 class Notification:
-    """One notification, whole. Lengths are capped and control characters gone (see `core.text.clean`)."""
+    """All of one notification. Texts are short and have no control characters (see `core.text.clean`)."""
 
     summary: str
     body: str
     """Without markup."""
     account: str
-    """The user id it arrived for."""
+    """The user id of the account to which the message came."""
     category: Category = Category.MESSAGE
     urgency: Urgency = Urgency.NORMAL
     sound: str | None = None
-    """Value of the rule's sound tweak; None: silent."""
+    """The value of the push rule's tweak `sound`; None: silent."""
     target: Target = Target()
     actions: tuple[Action, ...] = ()
-    """Besides the click that opens; servers without actions show none."""
+    """The buttons. A click on the popup itself, which opens the room, is none of them."""
     is_update: bool = False
-    """Nothing in it is new: it only says again, or no longer, what was shown before."""
+    """True if nothing in the notification is new: it shows the same as before, or less."""
     markup: str = ""
     """The body as `core.text.markup` writes it, for servers that take markup; empty: as the body stands."""
     avatar: str | None = None
-    """mxc: URI of a picture that goes with it."""
+    """The mxc: URI of its picture, of the sender or the room."""
     picture: Picture | None = None
-    """That picture, where it could be had."""
+    """That picture, if it could be fetched."""
 
 
 @dataclass(frozen=True, slots=True)
 class Popup:
-    """A notification on screen: ids mean something only within one life of one notification server."""
+    """A notification on screen. Its id is only valid until the notification server that gave it ends."""
 
     server: str
-    """The notification server's life: bus id and unique name, or the back end's own."""
+    """Names one run of one notification server: by bus id and unique name, or by a name of the back end's own."""
     id: int
 
 
 @dataclass(frozen=True, slots=True)
 class Activated:
-    """The user clicked the popup or one of its actions."""
+    """The user clicked on the popup or on one of its buttons."""
 
     popup: Popup
     action: str
     token: str | None = None
-    """XDG activation token, for the program that is opened."""
+    """The XDG activation token, with which the opened program may come to the front."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,11 +103,11 @@ class Replied:
 
     popup: Popup
     text: str
-    """As it was typed: of any length."""
+    """The text as typed, of any length."""
 
 
 class Closing(Enum):
-    """Why a popup went (the `reason` of NotificationClosed)."""
+    """Why a popup closed (the `reason` of NotificationClosed)."""
 
     EXPIRED = 1
     DISMISSED = 2
@@ -124,14 +125,15 @@ class Closed:
 
 @dataclass(frozen=True, slots=True)
 class ServerChanged:
-    """The notification server came, went or restarted. `server` is None while there is none."""
+    """The notification server started, ended or restarted. `server` as in Popup; None while there is no server."""
 
     server: str | None
 
 
 @dataclass(frozen=True, slots=True)
 class DoNotDisturb:
-    """The desktop's own switch: what is shown meanwhile is only kept in its list."""
+    """The desktop's own "do not disturb" was switched. While on, the desktop keeps notifications in its list without
+    showing them."""
 
     is_on: bool
 

@@ -1,4 +1,4 @@
-"""When the user is told that nothing comes from the homeserver any more, and in which words."""
+"""Decides when the user is told that nothing comes from the homeserver any more, and in which words."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from enum import Enum, auto
 PATIENCE_S = 15 * 60.0
 """For how long nothing may work before it is told."""
 ABOUT_SYNC, ABOUT_DISK = "sync", "disk"
-"""The notices' names."""
+"""The names of these notices (`about` in `ports.troubles`)."""
 
 
 class Cause(Enum):
@@ -16,14 +16,14 @@ class Cause(Enum):
     UNREACHABLE = auto()
     """No answer at all."""
     NO_HOMESERVER = auto()
-    """An answer that is no homeserver's, or of one that is not well."""
+    """An answer that no working homeserver gives."""
     UNAUTHORIZED = auto()
-    """401 without the Matrix error that ends a session: what a proxy says that drops the access token."""
+    """401 without the Matrix error that ends a session, as by a proxy that drops the access token."""
     BUSY = auto()
-    """Asked to wait, each time."""
+    """Each answer asks us to wait."""
     REFUSED = auto()
     STALE = auto()
-    """Every poll is answered at once and with nothing new."""
+    """Each poll is answered at once, with nothing new."""
     LOCKED = auto()
     """M_USER_LOCKED: the account is locked, and will be served again."""
     FAULT = auto()
@@ -43,8 +43,8 @@ class Outage:
         self._since_s, self._told = now_s, None
 
     def take(self, cause: Cause, now_s: float, *, is_network_up: bool) -> bool:
-        """No poll works as yet, for this reason. Whether that is to be told now: once for each outage, after
-        `PATIENCE_S` in which the network was up; only a lock is told at once, since waiting does not end it."""
+        """Notes that a poll failed for this cause. Returns True if the user has to be told now: once in each outage,
+        after PATIENCE_S with the network up. Only a locked account is told at once, since waiting does not end that."""
         if not is_network_up:
             self._since_s = now_s
         if self._told is None:
@@ -57,7 +57,7 @@ class Outage:
 
 
 def word_outage(cause: Cause, server: str, said: str) -> tuple[str, str]:
-    """Title and hint. `said` is what went wrong last, as the errors word it: "answered HTTP 502"."""
+    """Title and hint for the user. `said`: the text of the last error, like "answered HTTP 502"."""
     if cause is Cause.LOCKED:
         return (
             f"Your account at {server} is locked",
@@ -70,7 +70,7 @@ def word_outage(cause: Cause, server: str, said: str) -> tuple[str, str]:
 
 
 def word_disk(said: str) -> tuple[str, str]:
-    """The same for a disk that takes nothing."""
+    """Title and hint for a disk on which nothing can be written. `said` as above."""
     return "Heliograph cannot write to disk", f"Free some space or mend the disk: {said}."
 
 

@@ -1,4 +1,4 @@
-"""What the ledger keeps: every event judged, every delivery, every popup, the account's own state."""
+"""The values that the ledger keeps: judged events, deliveries, popups, rooms, and the account's own state."""
 
 from __future__ import annotations
 
@@ -15,7 +15,7 @@ from heliograph.core.room import RoomFacts
 
 
 class Decision(Enum):
-    """What was decided on one event."""
+    """The decision about one event."""
 
     RING = "ring"
     SILENT = "silent"
@@ -23,60 +23,62 @@ class Decision(Enum):
 
 
 FAULT = "judging it fails, by a fault of Heliograph's own"
-"""Why an event was given up that is in order itself."""
+"""The reason of an event that was given up since judging it raised an error."""
 UNKEPT = "keeping it fails, by a fault of Heliograph's own"
-"""The same, of one that the ledger cannot take."""
+"""The reason of an event that was given up since the ledger could not store it."""
 UNLISTED = "not in the homeserver's list"
-"""Why an event is silent that the server has not listed (MSC3361). It may yet: then it rings after all."""
+"""The reason of an event that is silent since the server's list (MSC3361) does not have it. If a later list has the
+event, it rings after all."""
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """An event that was looked at, and what came of it. One for each event id, ever."""
+    """The judgement of an event. There is only ever one for each event id."""
 
     event_id: EventKey
-    """An invite has none of its own: `invite:<room id>:<serial>`. Malformed ones: `malformed:<hash>`."""
+    """Invites and malformed events have no id of the homeserver's, but `invite:<room id>:<serial>` and
+    `malformed:<hash>`."""
     room_id: RoomId | None
     decision: Decision
     reason: str
-    """Why, for the user: the rule's id, "own event", "read elsewhere", what was malformed."""
+    """Why it was decided so, for the user: the rule's id, "own event", "read elsewhere", what was malformed."""
     rule: str | None = None
     sender: UserId | OwnKey | None = None
     thread_root: EventId | None = None
     origin_server_ts: int = 0
     encryption: str = ""
-    """Of an encrypted one: why it could not be read, or where its key came from if not from its sender."""
+    """For an encrypted event: why it could not be decrypted, or where its key came from if not from the sender."""
 
 
 @dataclass(frozen=True, slots=True)
 class Content:
-    """What a delivery says. Erased when it is read, opened or withdrawn."""
+    """The contents of a delivery. They are erased when the message is read, opened or withdrawn."""
 
     room_title: str
     sender_name: str
     text: str
     category: Category = Category.MESSAGE
     is_direct: bool = False
-    """A room of two or one named in m.direct: shown by the sender's name alone."""
+    """True for a room of two, or one named in `m.direct`: its messages show the sender's name alone."""
     is_highlight: bool = False
     sound: str | None = None
     markup: str = ""
     """The text as `core.text.markup` writes it; empty if nothing in it is styled."""
     avatar: str | None = None
-    """mxc: URI of the picture that goes with it: the sender's, or the room's."""
+    """The mxc: URI of the picture: the sender's or the room's."""
     thread: str | None = None
-    """What the thread is about that it stands in; "" if nobody knows, None if it stands in none."""
+    """What the message's thread is about; "": unknown; None: the message is in no thread."""
     rings_until_ms: int = 0
-    """Of a call: when it stops to ring by itself, in ms since 1970."""
+    """For a call: when it stops ringing by itself, in ms since 1970."""
 
 
 @dataclass(frozen=True, slots=True)
 class Delivery:
-    """One event that rings. `position` orders deliveries as the homeserver ordered their events."""
+    """One event that rings. `position` has the order in which the homeserver told of the events."""
 
     event_id: EventKey
     room_id: RoomId | OwnKey
-    """`NO_ROOM` of what is none's."""
+    """`NO_ROOM` for a notice of our own that belongs to no room."""
     sender: UserId | OwnKey
     content: Content | None
     thread_root: EventId | None = None
@@ -85,24 +87,24 @@ class Delivery:
     attempts: int = 0
     due_ms: int = 0
     popup_key: str | None = None
-    """Which popup shows it: the room's id, or a summary's key."""
+    """The key of the popup that shows the message: the room's id, or that of a summary; None: no popup shows it."""
     why: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class EventRecord:
-    """What the ledger knows of one event."""
+    """All that the ledger knows of one event."""
 
     judged: Judged
     judged_ms: int
     """When it was judged, in milliseconds since 1970."""
     delivery: Delivery | None = None
-    """None: it did not ring."""
+    """None: the event did not ring."""
 
 
 @dataclass(frozen=True, slots=True)
 class Withdrawal:
-    """Take a delivery back, whether it is on screen yet or not."""
+    """A delivery is taken back, whether it is on screen or not yet."""
 
     event_id: EventKey
     why: str
@@ -110,7 +112,7 @@ class Withdrawal:
 
 @dataclass(frozen=True, slots=True)
 class Edit:
-    """Say something else in its place, silently."""
+    """A delivery gets another text, without ringing again."""
 
     event_id: EventKey
     text: str
@@ -119,7 +121,7 @@ class Edit:
 
 @dataclass(frozen=True, slots=True)
 class Rewrite:
-    """Say all of it anew: it can be read now. One that waited to be shown waits no longer."""
+    """A delivery gets new contents, since the message was decrypted late. If it waited for that, it is shown now."""
 
     event_id: EventKey
     content: Content
@@ -130,12 +132,12 @@ Change = Withdrawal | Edit | Rewrite
 
 @dataclass(frozen=True, slots=True)
 class LockedEvent:
-    """An encrypted event that is kept until its key comes."""
+    """An encrypted event that is kept until its room key comes."""
 
     event: Event
     key: RoomKey
     position: int = 0
-    """As the ledger has it in `judged`."""
+    """The position of its judgement in the ledger."""
 
     @property
     def event_id(self) -> EventKey:
@@ -152,63 +154,65 @@ class RoomRecord:
 
     facts: RoomFacts
     invite_serial: int = 0
-    """Counts invites that ended, so that a second invite to the same room rings again."""
+    """The number of invites to this room that have ended: with it in the id, a second invite is another event."""
 
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """All that one /sync changes, committed in one transaction before the next /sync acknowledges it."""
+    """All that one /sync changes in the ledger. Committed in one transaction, before the next /sync acknowledges it."""
 
     next_batch: str | None
-    """None: the token stays, since more of the same sync is to come."""
+    """The new sync token; None: the token stays, since more of the same sync follows."""
     judged: tuple[Judged, ...] = ()
-    """In the order of the timelines. An event id that the ledger knows keeps its first judgement, unless that was
-    `UNLISTED` and it rings now."""
+    """New judgements, in the order of the timelines. An event id that the ledger knows keeps its first judgement,
+    unless that was `UNLISTED` and the event rings now."""
     deliveries: tuple[Delivery, ...] = ()
-    """To become PENDING, unless the ledger knows the event id."""
+    """New deliveries, which become PENDING unless the ledger knows the event id."""
     rejudged: tuple[Judged, ...] = ()
-    """In place of earlier judgements of events that were locked. One that rings only now is placed anew."""
+    """Judgements that replace earlier ones, of events that were locked. One that rings only now gets a new position."""
     changes: tuple[Change, ...] = ()
-    """Applied after the deliveries, in order; one that no longer fits its delivery is passed over."""
+    """Changes to deliveries, applied in order after the new ones. One that no longer fits is passed over."""
     rooms: tuple[RoomRecord, ...] = ()
-    """Rooms whose record changed. One that was left has blank facts, which forget its names; its judged events stay."""
+    """Rooms whose record changed. A room that was left has a blank record: its names are forgotten, its judged events
+    stay."""
     account_data: AccountData = field(default_factory=AccountData)
     locked: tuple[LockedEvent, ...] = ()
-    """To be kept until their keys come."""
+    """Events to keep until their room keys come."""
     unlocked: tuple[EventKey, ...] = ()
-    """Event ids that need no longer be kept for that. Applied after `locked`."""
+    """Ids of events that need not be kept any longer. Applied after `locked`."""
 
     @property
     def is_empty(self) -> bool:
-        """Nothing but the token would change."""
+        """True if nothing but the token would change."""
         parts = (self.judged, self.deliveries, self.rejudged, self.changes, self.rooms, self.locked, self.unlocked)
         return not any(parts) and self.account_data == AccountData()
 
 
 @dataclass(frozen=True, slots=True)
 class AccountState:
-    """What the ledger knows of the account."""
+    """All that the ledger knows of the account."""
 
     next_batch: str | None = None
+    """The sync token; None: there was no sync yet."""
     push_rules: Json | None = None
-    """The last that could be used."""
+    """The last push rules that could be used."""
     rules_problem: str | None = None
-    """Why those that came since cannot be used, in words."""
+    """Why the push rules that came last cannot be used, in words; None: they can."""
     direct_rooms: frozenset[RoomId] = frozenset()
     ignored_users: frozenset[UserId] = frozenset()
     is_silenced: bool = False
-    """MSC3890: another client silenced this device."""
+    """True if another client silenced this device (MSC3890)."""
     is_pusher_enabled: bool = True
-    """MSC3881: another client switched our pusher off."""
+    """False if another client switched our pusher off (MSC3881)."""
     last_sync_ms: int = 0
-    """When the last sync that changed something was committed."""
+    """When the last sync that changed something was committed, in ms since 1970."""
     switched_off: frozenset[PusherKey] = frozenset()
-    """Pushers that the handoff switched off."""
+    """The pushers that the handoff has switched off, and must switch on again."""
     fallback: PusherKey | None = None
-    """The fallback's pusher as it was registered last."""
+    """The key under which the fallback's pusher was last registered."""
 
     def after(self, changed: AccountData) -> AccountState:
-        """The state once this account data holds; what did not change stays."""
+        """The state with this account data. Fields that did not change stay."""
         return replace(
             self,
             push_rules=self.push_rules if changed.push_rules is None else changed.push_rules,
@@ -221,30 +225,31 @@ class AccountState:
 
 @dataclass(frozen=True, slots=True)
 class Agenda:
-    """What the delivery loop has to do, as the ledger has it at one moment."""
+    """All that the delivery loop has to do, by the ledger at one moment."""
 
     deliveries: tuple[Delivery, ...]
-    """The PENDING ones that are due, and of those SHOWN in a popup they touch (the same room's, or a stale one) what
-    it quotes: a room's newest `popups.LINES`, all of a summary. In order of position."""
+    """The PENDING deliveries that are due, and those SHOWN ones that have to be quoted again: of the popups of the same
+    rooms and of stale popups, the newest `popups.LINES` of a room's, and all of a summary. By position."""
     popups: tuple[PopupRecord, ...]
-    """All on screen."""
+    """All popups on screen."""
     next_ms: int | None
-    """When the first of the other PENDING deliveries is due."""
+    """When the first of the other PENDING deliveries is due, in ms since 1970; None: there is none."""
     ringing: tuple[Delivery, ...] = ()
-    """Unread calls that ring or have rung, by `Content.rings_until_ms`: a few."""
+    """Some unread calls that ring or have rung, in the order of `Content.rings_until_ms`."""
 
 
 @dataclass(frozen=True, slots=True)
 class PopupRecord:
-    """A popup that the ledger believes to be on screen."""
+    """A popup that is on screen, as far as the ledger knows."""
 
     key: str
+    """The room's id, or a key of a summary's."""
     popup: Popup
     digest: str
-    """Of what it shows, so that only a change is sent again."""
+    """A hash of what the popup shows, so that it is sent again only after a change."""
     is_stale: bool = False
-    """One of its deliveries changed since it was shown."""
+    """True if one of its deliveries changed after it was shown."""
     size: int = field(default=0, compare=False)
-    """How many deliveries it shows. The ledger counts them; what is written here is not kept."""
+    """How many deliveries it shows. The ledger counts them when it is read, and does not store this."""
     senders: tuple[str, ...] = field(default=(), compare=False)
-    """Names of some who wrote these, at most ten. The ledger looks for them, too."""
+    """The names of up to ten who wrote these. Looked up when the ledger is read, as `size` is."""

@@ -1,4 +1,4 @@
-"""What is known of a room: enough to judge its events and to name it, never its whole member list."""
+"""The facts of a room: enough to judge its events and to name it, never the whole list of its members."""
 
 from __future__ import annotations
 
@@ -19,7 +19,7 @@ class RoomFacts:
 
     room_id: RoomId
     is_complete: bool = False
-    """The facts were asked for once; state events keep them current since."""
+    """True if the facts were asked for once. State events have kept them current since."""
     name: str | None = None
     canonical_alias: str | None = None
     avatar_url: str | None = None
@@ -27,18 +27,18 @@ class RoomFacts:
     room_version: str | None = None
     creators: frozenset[str] = frozenset()
     power_levels: Json | None = None
-    """Content of `m.room.power_levels`."""
+    """The content of `m.room.power_levels`."""
     joined_member_count: int | None = None
     heroes: tuple[UserId, ...] = ()
     own_display_name: str | None = None
     names: Mapping[str, str] = field(default_factory=dict)
-    """Display names of the members that were needed so far, by user id; "" is known to have none."""
+    """Display names by user id, of the members whose names were needed so far; "": the member has none."""
     avatars: Mapping[str, str] = field(default_factory=dict)
-    """mxc: URIs of the pictures of those among them that have one."""
+    """The mxc: URIs of these members' pictures by user id, of those who have one."""
     inviter: UserId | None = None
 
     def after(self, event: Event | StrippedState, me: str) -> RoomFacts:
-        """The facts once this state event holds. Events that say nothing of interest change nothing."""
+        """The facts after this state event. Other events change nothing."""
         if event.state_key is None:
             return self
         content = event.content
@@ -71,7 +71,7 @@ class RoomFacts:
         return facts
 
     def with_name(self, user_id: str, name: str | None, avatar: str | None = None) -> RoomFacts:
-        """The facts once this member's display name and picture are known, or known to be missing."""
+        """The facts with this member's display name and picture; None: the member has none."""
         avatars = {**self.avatars, user_id: avatar} if avatar else dict(self.avatars)
         if not avatar:
             avatars.pop(user_id, None)
@@ -88,7 +88,7 @@ class RoomFacts:
         return replace(self, room_version=version, creators=frozenset(creators))
 
     def after_summary(self, summary: RoomSummary) -> RoomFacts:
-        """The facts once `summary` of a /sync holds; what it left out stays."""
+        """The facts with the `summary` of a /sync. What the server left out of that stays."""
         facts = self
         if summary.joined_member_count is not None:
             facts = replace(facts, joined_member_count=summary.joined_member_count)
@@ -97,23 +97,24 @@ class RoomFacts:
         return facts
 
     def name_of(self, user_id: str) -> str:
-        """Display name in this room, or the user id."""
+        """The member's display name in this room, or else the user id."""
         return self.names.get(user_id) or user_id
 
     def picture(self, user_id: str, *, is_direct: bool) -> str | None:
-        """mxc: URI of what goes with a message: between two the sender's picture, else the room's; or the other."""
+        """The mxc: URI of the picture for a message of this user. In a conversation of two the sender's is preferred,
+        in other rooms the room's; None: there is neither."""
         sender = self.avatars.get(user_id)
         return (sender or self.avatar_url) if is_direct else (self.avatar_url or sender)
 
     def is_direct(self, direct_rooms: Collection[RoomId]) -> bool:
-        """A conversation with one other person: named so in m.direct, or a nameless room of two."""
+        """True for a conversation with one other person: a room in `m.direct`, or a room of two without a name."""
         if self.room_id in direct_rooms:
             return True
         is_named = self.name is not None or self.canonical_alias is not None
         return not is_named and self.joined_member_count is not None and self.joined_member_count <= 2
 
     def context(self, me: str) -> Context:
-        """What the push rules may ask of this room."""
+        """The facts that push rules may ask for."""
         return Context(
             user_id=me,
             display_name=self.own_display_name,
@@ -124,7 +125,8 @@ class RoomFacts:
         )
 
     def title(self, me: str) -> str:
-        """The room's name: its own, its alias, or its members', as the specification calculates it."""
+        """The room's name: its own, or its alias, or the names of its members, as the specification calculates it
+        ("Calculating the display name for a room")."""
         if self.name:
             return self.name
         if self.canonical_alias:

@@ -1,6 +1,6 @@
-"""Addresses of rooms and events: for the programs that open them, and as people copy them from there.
+"""Writes addresses of rooms for the programs that open them, and reads addresses of events that people copied there.
 
-They are made only from ids that are what the specification says.
+An address is made only from ids that are as the specification says: it becomes an argument of a program.
 Sources: Client-Server API appendices, "Matrix URI scheme" and "matrix.to navigation"; element-desktop reads
 only the fragment of its `element:` address.
 """
@@ -19,26 +19,26 @@ _EVENT_ID = re.compile(r"\$[^\x00-\x20\x7f\ud800-\udfff]+")
 
 
 class Form(Enum):
-    """Who is to understand the address."""
+    """The kind of address, by the program that understands it."""
 
     MATRIX = "matrix"
-    """`matrix:`: nheko, Fractal, NeoChat, FluffyChat."""
+    """`matrix:`, for nheko, Fractal, NeoChat, FluffyChat."""
     ELEMENT = "element"
-    """`element:`: Element Desktop, which does not know `matrix:`."""
+    """`element:`, for Element Desktop, which does not know `matrix:`."""
     MATRIX_TO = "matrix.to"
-    """A web page that offers clients."""
+    """A web page that offers several clients."""
 
 
 def room_uri(form: Form, room_id: str, event_id: str | None = None) -> str | None:
-    """The address of an event, or of its room if the event id is none. None if the room id is none.
+    """The address of an event; without a valid event id, that of the room; None: the room id is not valid.
 
-    Pure ASCII without blanks, and it starts with its scheme: fit to be a program's argument.
+    The address is ASCII without blanks and begins with its scheme, so that a program cannot take it for an option.
     """
     if not _is_id(_ROOM_ID, room_id):
         return None
     event = event_id if event_id is not None and _is_id(_EVENT_ID, event_id) else None
     if form is Form.MATRIX:
-        # Without their sigils, which the path says in words.
+        # Without "!" and "$", in whose place the path has words.
         path = f"roomid/{_quote(room_id[1:])}"
         return f"matrix:{path}/e/{_quote(event[1:])}" if event else f"matrix:{path}"
     base = "element://vector/webapp/#/room/" if form is Form.ELEMENT else "https://matrix.to/#/"
@@ -47,7 +47,7 @@ def room_uri(form: Form, room_id: str, event_id: str | None = None) -> str | Non
 
 @dataclass(frozen=True, slots=True)
 class EventAddress:
-    """Where an event is."""
+    """An event, and perhaps its room."""
 
     event_id: str
     room: str | None = None
@@ -55,7 +55,8 @@ class EventAddress:
 
 
 def read_event_address(text: str) -> EventAddress | None:
-    """What an event id, a `matrix:` URI, or a link of matrix.to or of a web client points to; None if to no event."""
+    """The event to which `text` points: an event id, a `matrix:` URI, or a link of matrix.to or of a web client. None:
+    it points to no event."""
     if text.startswith("$"):
         return EventAddress(text) if _is_id(_EVENT_ID, text) else None
     scheme, _, rest = text.partition(":")

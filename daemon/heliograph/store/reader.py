@@ -1,4 +1,4 @@
-"""A look into an account's ledger beside the daemon that has it, for commands. Takes no lock, and changes nothing."""
+"""Looks into an account's ledger for commands, beside the daemon that has it. Takes no lock, and changes nothing."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class LedgerReader:
         return await self._read(partial(_read_event, event_id))
 
     async def rooms(self) -> list[RoomRecord]:
-        """Every known room."""
+        """All known rooms, but no more than `rooms.MOST_ROOMS`."""
         return await self._read(rooms.read_all_rooms)
 
     async def room(self, room_id: RoomId, names_of: Collection[UserId]) -> RoomRecord | None:

@@ -27,8 +27,8 @@ STATE_TYPES = (
     "m.room.power_levels",
     "m.room.tombstone",
 )
-"""The state from which room facts are made. Also asked for in the timeline: without a gap, a rename that the filter
-keeps out of the timeline comes nowhere else.
+"""The state from which room facts are made. Also asked for in the timeline: on Synapse, a rename that the filter keeps
+out of a timeline without a gap comes nowhere else.
 Test: test_a_rename_passes_whatever_types_are_wanted."""
 
 MAX_QUERY = 7000

@@ -1,5 +1,8 @@
 """Asks a question in the terminal which the user may also answer elsewhere meanwhile.
-Test: test_an_answer_elsewhere_ends_the_waiting."""
+
+The answer is read without a thread, so that an answer on the notification, or Ctrl-C, ends the waiting.
+Test: test_an_answer_elsewhere_ends_the_waiting.
+"""
 
 from __future__ import annotations
 

@@ -1,6 +1,7 @@
 """Verifies another device of the same user by comparing emoji: one verification as a state machine.
 
-Events go in, and to-device messages come out. Sending them and the cryptography are left to the caller.
+Events go in, and to-device messages come out. Sending them and the cryptography are left to the caller. The machine is
+our own, since matrix-nio 0.26's cannot interoperate.
 Test: test_both_see_the_same_emoji_and_are_done_when_both_say_so.
 https://spec.matrix.org/v1.18/client-server-api/#short-authentication-string-sas-verification
 """

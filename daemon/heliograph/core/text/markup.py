@@ -1,7 +1,8 @@
 """Reads and writes text in bold, italics and underlined, which is the markup that all notification servers share.
 
-Source: Desktop Notifications Specification 1.3, "Markup", without its links and images: they would come from strangers.
-Test: test_whatever_else_is_read_comes_out_harmless.
+Source: Desktop Notifications Specification 1.3, "Markup", without its links and images: these come from strangers, and
+some notification servers open and load whatever they name. A styled message is kept in this small markup beside its
+plain text, and is read and written anew before it is sent. Test: test_whatever_else_is_read_comes_out_harmless.
 """
 
 from __future__ import annotations

@@ -63,6 +63,7 @@ class PushGateway:
         headers = {} if body is None else {"Content-Type": "application/json"}
         try:
             async with self._http.request(method, url, data=data, headers=headers, allow_redirects=False) as response:
+                # Bounded: the URL is whatever the user typed.
                 text = await _read(response)
                 return GatewayAnswer(response.status, _decode(text), response.headers.get("Retry-After", "")), text
         except TimeoutError:

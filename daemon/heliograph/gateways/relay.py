@@ -104,6 +104,7 @@ def _judge(status: int, retry_after: str, text: bytes) -> Json:
         return body
     why = clean_line(str(body.get("error", "")), 200) or f"answered HTTP {status}"
     if status == 429:
+        # Six digits would be days: no relay means that.
         raise RateLimited(why, float(retry_after) if retry_after.isdecimal() and len(retry_after) < 6 else None)
     if 400 <= status < 500 and body.get("errcode"):
         raise Refused(status, clean_line(str(body["errcode"]), 100), why)

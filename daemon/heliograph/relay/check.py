@@ -59,6 +59,7 @@ async def check(config: RelayConfig, credentials: Credentials) -> AsyncIterator[
             yield await _prove(config, homeserver, relay, signed_in)
         finally:
             if not credentials.token:
+                # A token that the user gave stays valid.
                 await _ask(homeserver, "POST", f"{_API}/logout", signed_in, {})
     finally:
         for server in (homeserver, relay, beside):
@@ -87,6 +88,7 @@ async def _look_at_gateway(config: RelayConfig, gateway: Upstream, path: str) ->
     pushkey = secrets.token_urlsafe(16)
     push = {"notification": {"devices": [{"app_id": APP_ID, "pushkey": pushkey}]}}
     answer = await _ask(gateway, "POST", path, body=push)
+    # Only a push gateway sends back a pushkey that nobody knows.
     if answer is not None and answer.is_good and answer.json().get("rejected") == [pushkey]:
         return good(f"The gateway answers at {config.notify_url}.")
     what = "no answer" if answer is None else f"status {answer.status}"

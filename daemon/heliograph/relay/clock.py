@@ -33,6 +33,7 @@ class WallClock:
     async def wait(self, wake: asyncio.Event, until_ms: int | None) -> None:
         seconds = _LONGEST_WAIT_S
         if until_ms is not None:
+            # Never below zero: a time in the past is no wait.
             seconds = min(max((until_ms - self.now_ms()) / 1000, 0.0), seconds)
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(seconds):

@@ -49,6 +49,7 @@ class Monitoring:
         """
         told: dict[str, object] = {"status": "ok", "version": __version__}
         try:
+            # Reads the disk, and so shows whether that works.
             counts = await self._outbox.counts()
             told |= {
                 "waiting": counts.waiting.pushes,

@@ -157,6 +157,7 @@ class RequestObservers:
             return await self._proxy.handle(request)
         body = b""
         if request.body_exists:
+            # Nothing that settles a push is that large.
             if (request.content_length or 0) > MAX_BODY:
                 return await self._proxy.handle(request)
             try:
@@ -177,6 +178,7 @@ class RequestObservers:
             if not isinstance(caller, Caller):
                 return
             try:
+                # The homeserver has done it already: a failure here is logged, and the client gets its answer.
                 await after(caller, _object(body))
             except (StorageError, NotAnswered) as error:
                 log.warning("What passed could not be followed: %s", error)

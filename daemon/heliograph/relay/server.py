@@ -80,6 +80,7 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
     clock = clock or WallClock()
     policy = TargetPolicy(parse_networks(config.allow_networks), config.allow_http_loopback)
     async with contextlib.AsyncExitStack() as stack:
+        # Closed in reverse order: the database last, when nothing can write any more.
         store = await stack.enter_async_context(open_sqlite(folder))
         forwarder = Forwarder(policy)
         stack.push_async_callback(forwarder.close)
@@ -166,6 +167,7 @@ def _offer(application: web.Application, monitoring: Monitoring, rest: Handler, 
     application.router.add_get("/health", for_operators(monitoring.health))
     application.router.add_get("/metrics", for_operators(monitoring.metrics))
     application.router.add_get(f"{MET_PATH}/{{pushkey}}", for_operators(monitoring.met))
+    # Last, since aiohttp takes the first route that fits.
     application.router.add_route("*", "/{path:.*}", rest)
 
 
@@ -184,6 +186,7 @@ async def run(config: RelayConfig, folder: Path, stop: asyncio.Event | None = No
             whom = "desktops elsewhere" if config.gateway_only else config.homeserver
             known = count_things(relay.state.registry.users, "user is", "users are")
             log.info("Heliograph relay %s listens at %s for %s; %s known", __version__, config.listen, whom, known)
+            # What is loaded by now stays, so the collector need not look at it again.
             gc.freeze()
             systemd.ready(f"at {config.listen} for {whom}")
             await _until_stopped(relay.outbox, stop)

@@ -116,6 +116,7 @@ class Desktops:
         original = original_of(body)
         async with self._changing:
             before = self._registry.twin_for(user_id, app_id, pushkey)
+            # A pushkey that was rejected stays so at the homeserver: the pusher gets another one.
             if before is not None and before.original == original and not self._is_rejected(before):
                 return {"pushkey": before.hidden_pushkey, "url": self._gateway_url}
             if before is None and len(self._registry.twins_of(user_id)) >= MAX_TWINS:
@@ -154,6 +155,8 @@ class Desktops:
             known = self._registry.direct_of(user_id)
             if any(each.device_id == device_id for each in known):
                 return
+            # Nobody tells of a desktop that is gone. If there are too many all are forgotten, and those that are left
+            # come back with their next acknowledgement.
             if len(known) >= MAX_TWINS:
                 await self._removal.drop(direct=known)
             pusher = DirectPusher(

@@ -109,6 +109,7 @@ class Gateway:
             twin = self._pushers.twin_of(device)
             if twin is None:
                 rejected.append(device["pushkey"])
+                # Cut, since a stranger chooses its length.
                 self._strangers.append(device["pushkey"][:MAX_PUSHKEY])
                 continue
             is_known = True
@@ -123,14 +124,17 @@ class Gateway:
         accepted = Accepted.SETTLED
         if twin.url is not None and twin.is_enabled:
             accepted = await self._outbox.take(self._push(arrived, device, twin, received_ms))
+        # A push that goes no further, a waker's or a disabled twin's, still tells that everything is read.
         elif arrived.event_id is None and arrived.unread == 0:
             await self._outbox.cancel_all(twin.user_id, Why.UNREAD_ZERO)
         if arrived.event_id is not None:
+            # Once the push is on disk: the acknowledgement that this may bring finds it there.
             told = {**arrived.notification, "devices": [device]}
             self._devices.announce(twin.user_id, arrived.room_id, arrived.event_id, told)
         return accepted is not Accepted.REJECTED
 
     def _push(self, arrived: Arrived, device: Json, twin: Twin, received_ms: int) -> Push:
+        # A clearing push makes nothing ring, so it waits for nobody.
         hold_until_ms = None
         if arrived.event_id is not None:
             hold_until_ms = self._devices.hold_until(twin.user_id, twin.app_id, twin.pushkey, received_ms)

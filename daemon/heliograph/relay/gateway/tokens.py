@@ -34,6 +34,7 @@ class UserTokens:
             token = authorization["Authorization"].removeprefix("Bearer ")
             if (user_id := self._users.get(digest_of(token))) is not None:
                 return user_id
+        # Only a wrong token counts: many desktops may share an address.
         if wait_s := self._wrong.take(self._client_of(request), self._clock.now_ms()):
             return refusal(429, "M_LIMIT_EXCEEDED", "Too many wrong tokens", retry_after_ms=int(wait_s * 1000))
         return refusal(401, "M_UNKNOWN_TOKEN", "The relay's configuration has no user with this token")

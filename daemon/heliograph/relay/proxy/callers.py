@@ -69,8 +69,10 @@ class Callers:
         key = fingerprint(authorization)
         now, address = self._now_ms(), group_of(self._client_of(request))
         known = self._known.get(key)
+        # Absolute, since the clock may have been set back.
         if known is not None and not afresh and abs(now - known[1]) < KNOWN_MS:
             return known[0]
+        # Looked at before asking, and charged after a refusal only: right tokens cost nothing.
         if self._left(address, now) < 1:
             return Unknown(is_limited=True)
         answer = await self._upstream.ask("GET", _WHOAMI, authorization, limit=64 * 1024)

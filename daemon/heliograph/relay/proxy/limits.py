@@ -40,6 +40,7 @@ class Allowance:
             if len(self._buckets) > self._most_addresses:
                 self._buckets.popitem(last=False)
             return bucket
+        # A clock that was set back gives nothing.
         elapsed_s = max(now_ms - bucket.at_ms, 0) / 1000
         bucket.tokens = min(bucket.tokens + elapsed_s * self._per_second, self._burst)
         bucket.at_ms = now_ms

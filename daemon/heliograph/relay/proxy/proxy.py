@@ -46,6 +46,7 @@ class Proxies:
         """The client's address: the last one of its way here that is no trusted proxy's."""
         hops = [hop.strip() for line in request.headers.getall("X-Forwarded-For", []) for hop in line.split(",")]
         address = request.remote or ""
+        # From the last hop back: all before the first one that is not trusted may be made up.
         while hops and self.are_trusted(address) and _address(hops[-1]) is not None:
             address = hops.pop()
         return address
@@ -61,6 +62,7 @@ class Proxy:
     def headers(self, request: web.BaseRequest, leave_out: Collection[str] = ()) -> CIMultiDict[str]:
         """The headers for the homeserver. `leave_out` in lower case."""
         headers = _end_to_end(request.headers, (*leave_out, "host") if self._upstream.is_elsewhere else leave_out)
+        # Only a trusted proxy may say where a request came from: of others the headers are replaced.
         peer = request.remote or "unknown"
         is_trusted = self.proxies.are_trusted(peer)
         before = headers.getall("X-Forwarded-For", []) if is_trusted else []
@@ -91,6 +93,7 @@ class Proxy:
         self, request: web.BaseRequest, body: bytes | None = None, then: Callable[[], Awaitable[None]] | None = None
     ) -> web.StreamResponse:
         """The homeserver's answer, after `then` if the answer is good. `body` is that of a request that was read."""
+        # aiohttp counts the length of a body that it gets whole.
         leave_out = ("content-length",) if body else ()
         sent: Any = body
         if body is None and request.body_exists:

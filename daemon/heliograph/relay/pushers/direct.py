@@ -51,13 +51,16 @@ class DirectPushers:
             await self._removal.take_from_others(user_id, *key)
         was_enabled = self._state.registry.is_enabled(user_id, wanted.device_id)
         listed = await self._clear_name(user_id, key, authorization)
+        # Before the pusher is known, so that nothing from before is taken for news.
         if wanted.is_enabled and not was_enabled:
             await self._begin_device(user_id, wanted.device_id, authorization)
         if is_own:
             wanted = await self._with_waker(wanted, listed, authorization)
         await self._state.registry.put_direct(wanted)
         if is_own:
+            # Its /sync that is waiting goes on as that of a direct device.
             self._state.connections.turn(fingerprint(authorization))
+        # Last, since pushes wait only for a direct pusher that is known.
         await self._twins.adopt_all(user_id, listed, authorization)
         if is_new:
             log.info("%s has a direct pusher on device %s", user_id, wanted.device_id)

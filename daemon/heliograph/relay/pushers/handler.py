@@ -40,6 +40,7 @@ class PusherHandler:
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """GET /pushers: the originals, not the twins."""
+        # While nobody has a pusher here, not even the caller needs to be known.
         caller = await self._callers.identify(request) if not self._registry.is_empty else None
         authorization = authorization_of(request)
         if not isinstance(caller, Caller) or authorization is None or not self._registry.knows(caller.user_id):
@@ -59,6 +60,7 @@ class PusherHandler:
         body, authorization = _object(text), authorization_of(request)
         if body is None or authorization is None:
             return await self._proxy.forward(request, text)
+        # Not from memory: a token may have ended, and the pusher would outlive it.
         caller = await self._callers.identify(request, afresh=True)
         if isinstance(caller, Unknown) and caller.is_limited:
             return refusal(429, "M_LIMIT_EXCEEDED", "Too many wrong access tokens", retry_after_ms=20_000)

@@ -44,11 +44,14 @@ class HttpPushers:
         direct = self._registry.direct_for(caller.user_id, *key)
         if direct is not None:
             await self._direct.remove(direct, authorization)
+        # A pusher of before the relay keeps its pushkey and its device.
         entry = next((entry for entry in listed if key_of(entry) == key), None)
         if entry is not None:
             adopted = replace(wanted, device_id=device_in(entry), is_adopted=True)
             return await self._twins.put(adopted, authorization, append=append)
         new = replace(wanted, device_id=caller.device_id)
+        # `append: false` takes the name from other users: here, and by its real pushkey at the homeserver, for which
+        # the hidden one of a twin is no name of theirs.
         if not append:
             await self._removal.take_from_others(caller.user_id, *key)
             await self._twins.claim(new, authorization)

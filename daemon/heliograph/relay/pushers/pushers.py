@@ -37,6 +37,7 @@ class UserPushers:
         self._direct = direct
         self._http = http
         self._removal = removal
+        # Weak: a lock lives as long as somebody holds or awaits it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
     async def show(self, user_id: str, target: str, authorization: Authorization) -> list[Json] | Answer:
@@ -48,6 +49,7 @@ class UserPushers:
                 return answer
             await self._reconcile(user_id, listed)
             listed = await self._twins.without_orphans(user_id, listed, authorization)
+            # Without a direct device no push waits, so the other pushers may stay with the homeserver.
             if self._registry.direct_of(user_id):
                 listed = await self._twins.adopt_all(user_id, listed, authorization)
             return self._shown(user_id, listed)
@@ -79,6 +81,7 @@ class UserPushers:
         async with self._lock(user_id):
             direct = [each for each in self._registry.direct_of(user_id) if is_gone(each.device_id)]
             wakers = {each.waker for each in direct}
+            # A waker goes with the direct pusher that it serves, whichever device registered it.
             twins = [
                 each
                 for each in self._registry.twins_of(user_id)

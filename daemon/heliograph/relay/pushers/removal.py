@@ -21,6 +21,7 @@ class PusherRemoval:
         if not twins and not direct:
             return
         registry = self._state.registry
+        # First of all: a push that comes meanwhile is rejected instead of kept for nobody.
         await registry.drop(twins, direct)
         for twin in twins:
             await self._queue.forget(twin.hidden_pushkey)

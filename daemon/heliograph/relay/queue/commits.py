@@ -76,6 +76,7 @@ class Commits:
         return await asyncio.shield(commit)
 
     async def _follow(self, transaction: Coroutine[Any, Any, Committed[T]]) -> T:
+        # Nothing is counted, logged or scheduled before it is committed.
         committed = await transaction
         changes = committed.changes
         self.outcomes.update({str(why): number for why, number in changes.outcomes.items()})

@@ -58,6 +58,7 @@ class Outbox:
 
     async def take(self, push: Push) -> Accepted:
         """Takes a push of the homeserver. A repeated one is known by its event id."""
+        # Nothing is kept for a gateway that wants nothing more: the homeserver is told at once.
         if push.hidden_pushkey in self._commits.rejected:
             return Accepted.REJECTED
         twin = self._pushers.twin(push.hidden_pushkey)
@@ -124,6 +125,7 @@ class Outbox:
 
     def _devices_not_waited_for(self, twin: Twin) -> set[str]:
         """Devices whose acknowledgements do not matter to this http pusher."""
+        # A device may have several direct pushers: one that is waited for is enough.
         direct = self._pushers.direct_of(twin.user_id)
         waited = {pusher.device_id for pusher in direct if pusher.is_waited_for_by(twin.app_id, twin.pushkey)}
         return {pusher.device_id for pusher in direct} - waited

@@ -33,6 +33,7 @@ class Schedule:
     def ask(self, key: str, due_ms: int) -> None:
         """Looks at `key` at that time, or earlier if that was asked for before."""
         if key in self._at_work:
+            # One look at a time: the next one follows when this one is finished.
             self._again[key] = min(due_ms, self._again.get(key, due_ms))
         elif key not in self._waiting and due_ms < self._due.get(key, due_ms + 1):
             self._due[key] = due_ms
@@ -59,6 +60,7 @@ class Schedule:
     def start(self, key: str, host: str) -> bool:
         """Whether `key` may work with `host` now. If not, it is looked at when another key has finished there."""
         if self._busy_hosts.get(host, 0) >= self._most_per_host:
+            # In line at its host, a key is in no heap: `_call_next` asks for it again.
             self._in_line.setdefault(host, deque()).append(key)
             self._waiting.add(key)
             return False
@@ -89,5 +91,6 @@ class Schedule:
         self.ask(key, now_ms)
 
     def _drop_stale(self) -> None:
+        # A key that was asked for earlier is in the heap twice; `_due` has the time that counts.
         while self._heap and self._due.get(self._heap[0][1]) != self._heap[0][0]:
             heapq.heappop(self._heap)

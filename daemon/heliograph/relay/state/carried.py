@@ -26,6 +26,7 @@ class CarriedNotifications:
     def __init__(self, store: CarriedStore) -> None:
         self._store = store
         self._devices: dict[Key, DeviceNotifications] = {}
+        # One change at a time: each is computed from memory, which follows the disk.
         self._changing = asyncio.Lock()
 
     @classmethod
@@ -90,11 +91,14 @@ class CarriedNotifications:
         for event_id in dropped:
             del opened[event_id]
         new = [each for event_id, each in opened.items() if event_id not in device.open]
+        # A token that is repeated counts as the newest response.
         responses = {token: held for token, held in device.responses.items() if token != next_batch}
         responses[next_batch] = ids
         outdated = list(responses)[:-MAX_CARRIED]
+        # The same response once more writes nothing.
         if new or dropped or ids != before or outdated:
             await self._store.carry(key, next_batch, ids, new=new, dropped=dropped, outdated=outdated)
+        # In memory only after the commit, so that a disk that fails leaves both alike.
         for token in outdated:
             del responses[token]
         device.open, device.responses = opened, responses
@@ -112,6 +116,7 @@ class CarriedNotifications:
             if device is None or since not in device.responses:
                 return
             settled = [device.open[event_id] for event_id in self.acknowledged_by(key, since)]
+            # Older responses go, too: a client that went on does not come back to their tokens.
             tokens = list(device.responses)
             await self._settle(key, device, settled, tokens[: tokens.index(since) + 1])
 
@@ -131,6 +136,7 @@ class CarriedNotifications:
         since_ts, forgotten = device.since_ts, []
         if len(acknowledged) > MAX_ACKNOWLEDGED:
             by_age = sorted(acknowledged, key=lambda id_: acknowledged[id_])
+            # Whatever is as old as the newest forgotten one counts as acknowledged from now on.
             forgotten = by_age[: len(by_age) - MAX_ACKNOWLEDGED]
             since_ts = max(since_ts, acknowledged[forgotten[-1]] + 1)
         await self._store.settle(

@@ -69,8 +69,10 @@ class DeviceConnection:
         if event_id not in self.waiting:
             self.waiting[event_id] = PendingNotification(room_id, notification)
             if len(self.waiting) > MAX_WAITING:
+                # The one that waits longest: dicts keep the order of insertion.
                 del self.waiting[next(iter(self.waiting))]
         elif notification:
+            # GET /notifications told of the event first, and the push says more.
             self.waiting[event_id].notification = notification
         for wake in self._wakes:
             wake.set()
@@ -126,6 +128,7 @@ class DeviceConnections:
             yield turned
         finally:
             same.discard(turned)
+            # Several requests of one device may wait: the last one takes the entry along.
             if not same:
                 self._undecided.pop(fingerprint, None)
 

@@ -66,6 +66,7 @@ class Registry:
         twin = self._twins.get(mark) if isinstance(mark, str) else None
         if twin is None and isinstance(pushkey, str):
             twin = self._twins.get(pushkey)
+        # The pushkey must fit as well: a mark could be sent with any other pusher.
         if twin is None or pushkey != twin.upstream_pushkey:
             return None
         return twin
@@ -117,6 +118,7 @@ class Registry:
 
     def _remember_twin(self, twin: Twin) -> None:
         mine = self._twins_of.setdefault(twin.user_id, {})
+        # A twin that is replaced under its name takes no pushes any more.
         replaced = mine.get((twin.app_id, twin.pushkey))
         if replaced is not None:
             self._twins.pop(replaced.hidden_pushkey, None)
@@ -129,5 +131,6 @@ class Registry:
 def _pop(table: dict[str, dict[tuple[str, str], T]], user_id: str, key: tuple[str, str]) -> None:
     mine = table.get(user_id, {})
     mine.pop(key, None)
+    # No empty tables: `knows` and `is_empty` go by their keys.
     if not mine:
         table.pop(user_id, None)

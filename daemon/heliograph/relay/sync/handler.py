@@ -67,6 +67,7 @@ class DirectSync:
         """The homeserver's answer; with notifications for a device that has a direct pusher."""
         since = request.query.get("since")
         authorization = authorization_of(request)
+        # Without `since` there is nothing to acknowledge, and no place in the stream to keep.
         if since is None or authorization is None or request.body_exists:
             return await self._proxy.handle(request)
         deadline = deadline_of(request)
@@ -157,6 +158,7 @@ class DirectSync:
 
     async def _ask(self, poll: Poll, *, is_urgent: bool) -> aiohttp.ClientResponse | None:
         """The answer's beginning; None if a push came and no answer followed within GRACE_S. Raises FAILURES."""
+        # Before asking: every push from now on is news.
         poll.wake.clear()
         if is_urgent:
             poll.wake.set()
@@ -179,6 +181,7 @@ class DirectSync:
             ringing.cancel()
             if not asking.done():
                 asking.cancel()
+                # Cancelled too late it may still bring an answer, whose connection would stay open.
                 asking.add_done_callback(_close)
 
     async def _pass_on(self, request: web.Request, answer: aiohttp.ClientResponse) -> web.StreamResponse:

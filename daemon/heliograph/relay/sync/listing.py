@@ -99,7 +99,9 @@ class Listing:
             entries = [entry for raw in page.notifications if (entry := _read(raw)) is not None]
             found.update((entry.event_id, entry) for entry in entries)
             missing.difference_update(found)
+            # A page of which nothing can be read does not tell that the end of the news is reached.
             has_more = not entries or wants(entries[-1])
+            # The oldest first: news are on the last page.
             is_ascending = len(entries) > 1 and entries[0].ts < entries[-1].ts
             token = page.next_token
             if token is None or not page.notifications:
@@ -140,6 +142,7 @@ def _read(raw: msgspec.Raw) -> Entry | None:
         entry = _entry.decode(raw)
     except BROKEN:
         try:
+            # msgspec refuses lone surrogates and NaN, which homeservers pass on.
             entry = msgspec.convert(loads(raw), _Entry)
         except BROKEN:
             return None

@@ -128,6 +128,7 @@ class SyncResponseBuilder:
     async def _synthesise(self, poll: Poll, scanned: SyncBody, known: frozenset[str]) -> list[Entry]:
         key, connection = poll.key, poll.connection
         if scanned.has_news and not (connection.waiting.keys() & scanned.events.keys()):
+            # The push of an event in this answer may be milliseconds away.
             poll.wake.clear()
             try:
                 async with asyncio.timeout(GRACE_S):
@@ -136,6 +137,7 @@ class SyncResponseBuilder:
                 pass
         opened = self._state.carried.open_in(key)
         told = {event_id: (pending.room_id, pending.notification) for event_id, pending in connection.waiting.items()}
+        # A push says more than the record of an earlier response, so it goes first.
         told = {**{event_id: (each.room_id, {}) for event_id, each in opened.items()}, **told}
         entries = []
         for event_id, (room_id, pushed) in told.items():

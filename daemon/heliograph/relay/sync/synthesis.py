@@ -42,6 +42,7 @@ class Synthesis:
             event = _from_push(pushed, event_id)
         if event is None:
             return None
+        # GET /event tells the room, the events of GET /notifications do not.
         event.pop("room_id", None)
         ts = event.get("origin_server_ts")
         ts = ts if isinstance(ts, int) and not isinstance(ts, bool) else 0

@@ -83,6 +83,7 @@ def restore(packed: str, twin: Twin, *, is_brief: bool) -> bytes:
     notification = kept["notification"]
     data = twin.original.get("data")
     device: dict[str, Any] = {"app_id": twin.app_id, "pushkey": twin.pushkey, **kept["device"]}
+    # The URL and the mark are between client, relay and homeserver: gateways get neither.
     device["data"] = {
         key: value for key, value in (data if isinstance(data, Mapping) else {}).items() if key not in ("url", MARK)
     }

@@ -106,6 +106,7 @@ def scan(body: bytes, user_id: str) -> SyncBody | None:
 
 def with_notifications(body: bytes, notifications: list[bytes]) -> bytes:
     """The body, which is a JSON object, with the property `notifications` before all others."""
+    # Spliced in, not encoded anew: the rest stays as the homeserver wrote it.
     rest = body.lstrip()[1:]
     comma = b"" if rest.lstrip()[:1] == b"}" else b","
     return b'{"notifications":[' + b",".join(notifications) + b"]" + comma + rest

@@ -28,6 +28,7 @@ def acknowledge(
 ) -> None:
     """A device has these events. `unconcerned` are hidden pushkeys of pushers that do not wait for this device."""
     for event_id in event_ids:
+        # One transaction: a push that comes at this moment is found below, or finds what is remembered.
         _remember(db, user_id, event_id, Why.ACKNOWLEDGED, device_id, "", now_ms)
         rows = db.execute(
             "SELECT position, hidden_pushkey FROM pushes WHERE event_id = ? AND user_id = ? AND outcome IS NULL",
@@ -50,6 +51,7 @@ def cancel_events(
     """Takes back pushes of these events, only of that room. `user_id` None: for every user."""
     for event_id in event_ids:
         _remember(db, user_id or EVERYONE, event_id, why, "", room_id, now_ms)
+        # coalesce: without a user the condition holds for everybody.
         condition = "event_id = ? AND room_id = ? AND user_id = coalesce(?, user_id)"
         settle(db, condition, (event_id, room_id, user_id), why, changes)
 
@@ -115,6 +117,7 @@ def cancel_queue(db: sqlite3.Connection, hidden_pushkey: str, why: str, changes:
 
 def forget(db: sqlite3.Connection, hidden_pushkey: str, changes: Changes) -> None:
     """Forgets a pusher with all that was known of it."""
+    # Settled before they are deleted, so that they are counted as removed.
     settle(db, "hidden_pushkey = ?", (hidden_pushkey,), Why.REMOVED, changes)
     db.execute("DELETE FROM pushes WHERE hidden_pushkey = ?", (hidden_pushkey,))
     db.execute("DELETE FROM phones WHERE hidden_pushkey = ?", (hidden_pushkey,))
@@ -125,6 +128,8 @@ def _settle_read(
 ) -> None:
     settle(
         db,
+        # '' is an unthreaded receipt, which is of all threads. The position of the read event's own push says what
+        # came before it; where there is no such push, NULL compares with nothing.
         "user_id = ? AND room_id = ? AND event_id IS NOT NULL AND (? IN ('', thread_id) OR event_id = ?)"
         " AND position <= (SELECT read.position FROM pushes AS read"
         " WHERE read.hidden_pushkey = pushes.hidden_pushkey AND read.event_id = ? AND read.room_id = ?)",

@@ -31,6 +31,7 @@ _HEAD = (
 
 def settle(db: sqlite3.Connection, condition: str, parameters: Sequence[object], why: str, changes: Changes) -> None:
     """Gives an outcome to the waiting pushes for which the SQL condition holds."""
+    # A settled push keeps its row only, to know a repetition by: the payload may hold what people wrote.
     rows = db.execute(
         f"UPDATE pushes SET outcome = ?, payload = NULL WHERE outcome IS NULL AND {condition} RETURNING hidden_pushkey",  # noqa: S608
         (why, *parameters),
@@ -54,6 +55,7 @@ def insert(db: sqlite3.Connection, push: Push, changes: Changes) -> bool:
         settle(db, "user_id = ? AND event_id IS NOT NULL", (push.user_id,), Why.UNREAD_ZERO, changes)
     if push.event_id is None:
         settle(db, "hidden_pushkey = ? AND event_id IS NULL", (push.hidden_pushkey,), Why.SUPERSEDED, changes)
+    # The unique index over pusher and event makes a repeated push no row.
     inserted = db.execute(
         "INSERT OR IGNORE INTO pushes (hidden_pushkey, user_id, event_id, room_id, thread_id, unread, received_ms,"
         " due_ms, size, payload) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
@@ -77,6 +79,7 @@ def insert(db: sqlite3.Connection, push: Push, changes: Changes) -> bool:
 def shorten(db: sqlite3.Connection, hidden_pushkey: str, most: int, changes: Changes) -> None:
     """Drops the oldest waiting pushes beyond the bounds."""
     count = size = 0
+    # From the newest on: everything behind the first one beyond the bounds is older, and goes.
     for position, length in db.execute(
         "SELECT position, size FROM pushes WHERE hidden_pushkey = ? AND outcome IS NULL ORDER BY position DESC",
         (hidden_pushkey,),
@@ -94,6 +97,7 @@ def begin(db: sqlite3.Connection, hidden_pushkey: str, now_ms: int, changes: Cha
     if phone is None:
         return None
     shown, retry_ms = phone
+    # Pushes that are no longer needed are settled on the way to the first one that is.
     while head := db.execute(_HEAD, (hidden_pushkey,)).fetchone():
         position, event_id, unread, received_ms, due_ms, is_brief, payload = head
         if is_expired(now_ms, received_ms):
@@ -124,6 +128,7 @@ def finish(
             "UPDATE phones SET failures = 0, retry_ms = 0, is_rejected = ?, shown = ? WHERE hidden_pushkey = ?",
             (is_rejected, SOMETHING if attempt.unread is None else attempt.unread, hidden_pushkey),
         ).rowcount
+        # Without a row in `phones` the pusher was forgotten while its push was under way.
         if is_rejected and is_known:
             changes.rejected.add(hidden_pushkey)
             settle(db, "hidden_pushkey = ?", (hidden_pushkey,), Why.REJECTED, changes)
@@ -209,5 +214,6 @@ def count(db: sqlite3.Connection, now_ms: int) -> Waiting:
 def prune(db: sqlite3.Connection, now_ms: int) -> None:
     """Forgets pushes and events that are settled for two days."""
     oldest_ms = now_ms - REMEMBERED_MS
+    # A push that waits stays, however old: it expires when its queue is looked at, and is counted then.
     db.execute("DELETE FROM pushes WHERE received_ms < ? AND outcome IS NOT NULL", (oldest_ms,))
     db.execute("DELETE FROM settled WHERE settled_ms < ?", (oldest_ms,))

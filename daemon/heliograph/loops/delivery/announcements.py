@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 from heliograph.core.popups.privacy import Privacy, reduce
 from heliograph.core.record import Delivery
 from heliograph.core.text.clean import count_things
-
-log = logging.getLogger(__name__)
+from heliograph.system.tasks import going_on
 
 PART = 200
 """Deliveries told of at once."""
@@ -31,12 +29,9 @@ class Announcements:
                 # An absence may bring thousands: the other tasks of the event loop go on meanwhile.
                 await asyncio.sleep(0)
             part = rang[begin : begin + PART]
-            try:
+            with going_on(f"telling hooks and bars what rang: they miss {count_things(len(part), 'message')}"):
                 # The screen may be locked, but a hook is no screen: it gets the words that an open one shows.
                 self._on_rang([self._reduce(each) for each in part])
-            except Exception:
-                missed = count_things(len(part), "message")
-                log.exception("Unexpected fault in telling hooks and bars what rang: they miss %s", missed)
 
     def _reduce(self, delivery: Delivery) -> Delivery:
         content = delivery.content

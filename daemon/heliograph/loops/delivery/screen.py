@@ -17,6 +17,7 @@ from heliograph.loops.delivery.settings import DeliverySettings
 from heliograph.loops.delivery.signals import PopupSignals
 from heliograph.ports.desktop import Desktop, Pictures
 from heliograph.ports.ledger import Ledger
+from heliograph.system.tasks import going_on
 
 log = logging.getLogger(__name__)
 
@@ -87,11 +88,9 @@ class Screen:
         wanted = {avatar for avatar in avatars if avatar is not None}
         if not wanted or self._pictures is None:
             return {}
-        try:
+        with going_on("fetching pictures: notifications go without"):
             return await self._pictures.fetch(wanted)
-        except Exception:
-            log.exception("Unexpected fault in fetching pictures: notifications go without")
-            return {}
+        return {}
 
     async def take(
         self, step: PopupStep, due: Sequence[Delivery], pictures: Mapping[str, Picture], *, is_audible: bool

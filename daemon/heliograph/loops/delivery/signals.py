@@ -17,6 +17,7 @@ from heliograph.loops.delivery.notices import Notices
 from heliograph.loops.delivery.outcomes import Outcomes, settle_closed
 from heliograph.ports.desktop import Desktop, Opener
 from heliograph.ports.ledger import Ledger, Settlement
+from heliograph.system.tasks import going_on
 
 log = logging.getLogger(__name__)
 
@@ -180,11 +181,9 @@ class PopupSignals:
         """Closes the popup that was acted upon, which dunst and mako keep on screen."""
         if record is None:
             return
-        try:
+        is_gone = False
+        with going_on(f"closing the notification of {record.key}"):
             is_gone = not isinstance(await self._desktop.close(record.popup), RetryLater)
-        except Exception:
-            log.exception("Unexpected fault in closing the notification of %s", record.key)
-            is_gone = False
         if is_gone:
             self._outcomes.note(*settlements, closed=record.key)
         else:

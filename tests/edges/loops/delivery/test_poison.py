@@ -188,7 +188,7 @@ async def test_a_popup_that_cannot_be_closed_is_let_go_alone(
         assert len(stage.popup_ids) == (1 if faults < TRIES else 2)
 
 
-@pytest.mark.expected_log("loops.delivery.signals error: Unexpected fault in closing the notification of !room:")
+@pytest.mark.expected_log("system.tasks error: Unexpected fault in closing the notification of !room:")
 async def test_a_popup_that_cannot_be_closed_after_a_click_is_closed_later(clock: WallClock) -> None:
     stage = DeliveryStage(clock, desktop=FaultyDesktop(close_faults=1))
     async with running(stage.loop):
@@ -273,9 +273,7 @@ class FaultyPictures:
         raise RuntimeError("a fault of our own")
 
 
-@pytest.mark.expected_log(
-    "loops.delivery.screen error: Unexpected fault in fetching pictures: notifications go without"
-)
+@pytest.mark.expected_log("system.tasks error: Unexpected fault in fetching pictures: notifications go without")
 async def test_pictures_that_find_a_fault_are_done_without(clock: WallClock) -> None:
     stage = DeliveryStage(clock, pictures=FaultyPictures())
     async with running(stage.loop):

@@ -12,7 +12,7 @@ def test_what_comes_alone_is_shown_at_once() -> None:
         window.note_shown(now, is_new=True)
 
 
-def test_while_more_is_known_to_come_it_is_gathered_but_not_for_longer_than_a_fold() -> None:
+def test_while_more_is_known_to_come_it_is_gathered_but_not_for_longer_than_the_window() -> None:
     window = BurstWindow(5)
     window.hold(1000)
     window.hold(2500)
@@ -47,7 +47,7 @@ def test_changes_of_popups_are_gathered_only_where_nobody_can_follow() -> None:
     assert window.wait_ms(MOST_SHOWN) == BURST_MS - MOST_SHOWN
 
 
-def test_a_fold_can_be_ended() -> None:
+def test_a_burst_can_be_ended() -> None:
     window = BurstWindow(1)
     window.note_shown(0, is_new=True)
     window.hold(0)
@@ -56,14 +56,14 @@ def test_a_fold_can_be_ended() -> None:
     assert window.wait_ms(1) == 0
 
 
-def test_a_clock_that_is_put_back_does_not_prolong_a_fold() -> None:
+def test_a_clock_that_is_put_back_does_not_prolong_the_window() -> None:
     window = BurstWindow(1)
     window.note_shown(1_000_000, is_new=True)
     window.hold(1_000_000)
     assert window.wait_ms(5000) == 0
 
 
-def test_one_sound_passes_in_the_time_of_a_fold_and_every_call() -> None:
+def test_one_sound_passes_in_the_time_of_a_window_and_every_call() -> None:
     gate = SoundGate()
     assert [now for now in range(0, 6000, 100) if gate.passes(now)] == [0, 2000, 4000]
     assert gate.passes(5950, is_call=True)

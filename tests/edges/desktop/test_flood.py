@@ -40,7 +40,7 @@ def now_ms() -> int:
     return time.time_ns() // 1_000_000
 
 
-async def test_a_thousand_messages_are_shown_in_bounded_memory_with_one_sound_for_each_fold(
+async def test_a_thousand_messages_are_shown_in_bounded_memory_with_one_sound_for_each_burst(
     private_bus: PrivateBus, tmp_path: Path
 ) -> None:
     server = NotificationServer(private_bus.address, GNOME)

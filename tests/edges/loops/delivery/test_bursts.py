@@ -105,7 +105,7 @@ async def test_a_flood_from_many_rooms_is_a_few_popups_and_one_summary(stage: De
     assert len(stage.desktop.shown) <= 12
 
 
-async def test_leaving_waits_for_no_fold(stage: DeliveryStage) -> None:
+async def test_leaving_waits_for_no_burst(stage: DeliveryStage) -> None:
     loop = asyncio.get_running_loop()
     async with running(stage.loop):
         stage.loop.gather(True)

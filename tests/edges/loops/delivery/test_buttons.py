@@ -36,7 +36,7 @@ async def settled(stage: DeliveryStage, event_id: str, state: State) -> None:
     await until(lambda: stage.state(event_id) is state, f"{event_id} {state.value}")
 
 
-async def test_a_typed_reply_is_wished_for_once_and_its_popup_goes(stage: DeliveryStage) -> None:
+async def test_a_typed_reply_is_requested_once_and_its_popup_goes(stage: DeliveryStage) -> None:
     async with running(stage.loop):
         await show(stage)
         popup = await show(stage, "$b")
@@ -63,7 +63,7 @@ async def test_what_is_typed_while_its_message_is_being_withdrawn_is_not_lost(st
 @pytest.mark.parametrize(
     ("label", "kind"), [("Mark as read", ActionKind.MARK_READ), ("Mute…", ActionKind.MUTE), ("Reply", None)]
 )
-async def test_a_button_is_a_wish_about_the_room_up_to_what_was_seen(
+async def test_a_button_is_a_request_about_the_room_up_to_what_was_seen(
     stage: DeliveryStage, label: str, kind: ActionKind | None
 ) -> None:
     async with running(stage.loop):

@@ -11,8 +11,8 @@ import pytest
 
 from edges.relay.stage import BOB, HOUR, ME, NOON, ROOM, make_direct, make_push, make_twin
 from heliograph.relay.model.carried import Carried, DeviceNotifications
-from heliograph.relay.model.outcome import Deferred, Delivered, Refused
-from heliograph.relay.model.pushes import SENT, Accepted, Attempt, Push, Waiting, Why
+from heliograph.relay.model.outcome import Deferred, Delivered, PushRefused
+from heliograph.relay.model.pushes import SENT, Accepted, Attempt, Push, WaitingCount, Why
 from heliograph.relay.ports import Store
 from heliograph.relay.store.sqlite.store import open_sqlite
 
@@ -137,7 +137,7 @@ class TestPushes:
         committed = await store.pushes.take(push(held_ms=3_000), (), MOST, NOON)
         assert committed.changes.due == {"hidden-phone": NOON + 3_000}
         assert await begin(store) == NOON + 3_000
-        assert await store.pushes.count(NOON) == Waiting(1, 1, 0)
+        assert await store.pushes.count(NOON) == WaitingCount(1, 1, 0)
         assert await store.pushes.waiting_queues(NOON) == {"hidden-phone": NOON + 3_000}
 
     async def test_a_gateway_that_fails_is_tried_later_and_one_that_rejects_never(self, store: Store) -> None:
@@ -145,7 +145,7 @@ class TestPushes:
         attempt = await begin(store)
         assert isinstance(attempt, Attempt)
         assert (await store.pushes.finish("hidden-phone", attempt, Deferred("down"), NOON)).result == NOON + 1_000
-        assert await store.pushes.count(NOON) == Waiting(1, 0, 1)
+        assert await store.pushes.count(NOON) == WaitingCount(1, 0, 1)
         rejected = await store.pushes.finish("hidden-phone", attempt, Delivered(is_rejected=True), NOON)
         assert (rejected.result, rejected.changes.rejected) == (None, {"hidden-phone"})
         assert await store.pushes.rejected() == {"hidden-phone"}
@@ -154,7 +154,7 @@ class TestPushes:
         await take(store, push())
         attempt = await begin(store)
         assert isinstance(attempt, Attempt)
-        await store.pushes.finish("hidden-phone", attempt, Refused("HTTP 413", is_too_large=True), NOON)
+        await store.pushes.finish("hidden-phone", attempt, PushRefused("HTTP 413", is_too_large=True), NOON)
         again = await begin(store)
         assert isinstance(again, Attempt)
         assert again.is_brief
@@ -163,7 +163,7 @@ class TestPushes:
         await take(store, push(), push("tablet"))
         committed = await store.pushes.acknowledge(*DESK, ["$1"], ["hidden-tablet"], NOON)
         assert dict(committed.changes.outcomes) == {Why.ACKNOWLEDGED: 1}
-        assert await store.pushes.count(NOON) == Waiting(1, 0, 0)
+        assert await store.pushes.count(NOON) == WaitingCount(1, 0, 0)
 
     async def test_what_is_settled_first_settles_the_push_that_comes_later(self, store: Store) -> None:
         await store.pushes.acknowledge(*DESK, ["$1"], [], NOON)

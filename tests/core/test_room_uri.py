@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from heliograph.core.room_uri import EventAddress, Form, read_event_address, room_uri
+from heliograph.core.room_uri import AddressForm, EventAddress, read_event_address, room_uri
 
 BAD_ROOM_IDS = [
     "",
@@ -30,40 +30,40 @@ BAD_ROOM_IDS = [
     ("form", "room", "event"),
     [
         (
-            Form.MATRIX,
+            AddressForm.MATRIX,
             "matrix:roomid/ab%2Fc:example.org:8448",
             "matrix:roomid/ab%2Fc:example.org:8448/e/x%2Fy%2Bz_-",
         ),
         (
-            Form.ELEMENT,
+            AddressForm.ELEMENT,
             "element://vector/webapp/#/room/!ab%2Fc:example.org:8448",
             "element://vector/webapp/#/room/!ab%2Fc:example.org:8448/$x%2Fy%2Bz_-",
         ),
         (
-            Form.MATRIX_TO,
+            AddressForm.MATRIX_TO,
             "https://matrix.to/#/!ab%2Fc:example.org:8448",
             "https://matrix.to/#/!ab%2Fc:example.org:8448/$x%2Fy%2Bz_-",
         ),
     ],
 )
-def test_each_form_quotes_what_has_a_meaning_of_its_own(form: Form, room: str, event: str) -> None:
+def test_each_form_quotes_what_has_a_meaning_of_its_own(form: AddressForm, room: str, event: str) -> None:
     assert room_uri(form, "!ab/c:example.org:8448") == room
     assert room_uri(form, "!ab/c:example.org:8448", "$x/y+z_-") == event
 
 
 def test_a_room_id_of_version_12_has_no_server() -> None:
-    assert room_uri(Form.MATRIX, "!31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM") == (
+    assert room_uri(AddressForm.MATRIX, "!31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM") == (
         "matrix:roomid/31hneApxJ_1o-63DmFrpeqnkFfWppnzWso1JvH3ogLM"
     )
 
 
 def test_letters_beyond_ascii_are_quoted() -> None:
-    assert room_uri(Form.MATRIX, "!é&?#%:example.org") == "matrix:roomid/%C3%A9%26%3F%23%25:example.org"
+    assert room_uri(AddressForm.MATRIX, "!é&?#%:example.org") == "matrix:roomid/%C3%A9%26%3F%23%25:example.org"
 
 
-@pytest.mark.parametrize("form", Form)
+@pytest.mark.parametrize("form", AddressForm)
 @pytest.mark.parametrize("room_id", BAD_ROOM_IDS, ids=range(len(BAD_ROOM_IDS)))
-def test_what_is_no_room_id_has_no_address(form: Form, room_id: str) -> None:
+def test_what_is_no_room_id_has_no_address(form: AddressForm, room_id: str) -> None:
     assert room_uri(form, room_id) is None
 
 
@@ -71,7 +71,7 @@ def test_what_is_no_room_id_has_no_address(form: Form, room_id: str) -> None:
     "event_id", ["", "event", "$", "$a b", "$a\x1b", "$" + "x" * 255, "invite:!room:example.org:1"]
 )
 def test_what_is_no_event_id_leaves_the_room(event_id: str) -> None:
-    assert room_uri(Form.MATRIX, "!room:example.org", event_id) == "matrix:roomid/room:example.org"
+    assert room_uri(AddressForm.MATRIX, "!room:example.org", event_id) == "matrix:roomid/room:example.org"
 
 
 @pytest.mark.parametrize(
@@ -118,8 +118,8 @@ def test_what_is_no_address_of_an_event_is_none(text: str) -> None:
     assert read_event_address(text) is None
 
 
-@pytest.mark.parametrize("form", [Form.MATRIX, Form.ELEMENT, Form.MATRIX_TO])
-def test_an_address_that_is_made_can_be_read(form: Form) -> None:
+@pytest.mark.parametrize("form", [AddressForm.MATRIX, AddressForm.ELEMENT, AddressForm.MATRIX_TO])
+def test_an_address_that_is_made_can_be_read(form: AddressForm) -> None:
     uri = room_uri(form, "!a/b?c:example.org", "$d/e?f")
     assert uri is not None
     assert read_event_address(uri) == EventAddress("$d/e?f", "!a/b?c:example.org")

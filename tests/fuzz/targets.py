@@ -25,7 +25,7 @@ from heliograph.config.settings import Config
 from heliograph.core.text.html import read_formatted
 from heliograph.core.text.markup import plain, read_markup, write_markup
 from heliograph.errors import Unreachable, UserError
-from heliograph.homeserver.sync_response import decode
+from heliograph.homeserver.sync_response import decode_sync
 from heliograph.relay.config import load_relay_config
 from heliograph.relay.wire import push
 from support.builders import ALICE, ME, ROOM
@@ -50,7 +50,7 @@ class Target:
 
 def _sync(body: bytes) -> None:
     with contextlib.suppress(Unreachable):
-        decode(body, user_id=ME, device_id="D")
+        decode_sync(body, user_id=ME, device_id="D")
 
 
 _SYNCS = st.one_of(
@@ -81,8 +81,8 @@ def _a_push() -> dict[str, Any]:
 
 
 def _push(body: bytes) -> None:
-    with contextlib.suppress(push.Malformed):
-        arrived = push.read(body)
+    with contextlib.suppress(push.MalformedPush):
+        arrived = push.read_push(body)
         for device in arrived.devices:
             json.loads(push.pack(arrived.notification, device))
 

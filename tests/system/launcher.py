@@ -166,7 +166,7 @@ SOON_S = 2.0
 def main() -> None:
     for step in sys.argv[1:]:
         if step == SOON:
-            daemon.run = partial(daemon.run, sign_out_interval_s=SOON_S)
+            daemon.run_daemon = partial(daemon.run_daemon, sign_out_interval_s=SOON_S)
             continue
         owner, method, wrap = (STEPS | KEY_STEPS)[step]
         setattr(owner, method, wrap(getattr(owner, method)))

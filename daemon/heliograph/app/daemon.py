@@ -51,7 +51,7 @@ from heliograph.system.time_zone import LocalZone
 log = logging.getLogger(__name__)
 
 
-async def run(
+async def run_daemon(
     config: Config,
     accounts: Sequence[Account],
     *,

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from heliograph.cli.input.user_id import UserId
+from heliograph.cli.input.user_id import UserIdType
 from heliograph.cli.output.patience import saying
 from heliograph.errors import (
     EXIT_CONFIG,
@@ -29,7 +29,7 @@ ENDING_S = 60.0
 
 
 @click.command("logout", short_help="Sign out, and remove everything of an account.")
-@click.argument("user_id", type=UserId(), metavar="@USER:SERVER")
+@click.argument("user_id", type=UserIdType(), metavar="@USER:SERVER")
 @click.option("--force", is_flag=True, help="Remove what is here even if the server or the keyring cannot be reached.")
 def command(user_id: str, force: bool) -> None:
     """End the device on the homeserver, and remove its pusher, its keys and everything kept here.

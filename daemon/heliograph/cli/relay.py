@@ -69,7 +69,7 @@ def command(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> No
     state = _state_folder(config.state)
     from heliograph.relay import server
 
-    ctx.exit(asyncio.run(server.run(config, state)))
+    ctx.exit(asyncio.run(server.run_relay(config, state)))
 
 
 @command.command("check")
@@ -153,9 +153,9 @@ def unit() -> None:
 
 async def _report(config: RelayConfig, credentials: Any) -> bool:
     from heliograph.cli.output.findings import print_finding
-    from heliograph.relay.check import check
+    from heliograph.relay.check import check_relay
 
-    return all([print_finding(finding) async for finding in check(config, credentials)])
+    return all([print_finding(finding) async for finding in check_relay(config, credentials)])
 
 
 def _config_of(ctx: click.Context, config_file: Path | None, flags: dict[str, Any]) -> RelayConfig:

@@ -48,7 +48,7 @@ def _run() -> int:
         )
     from heliograph.app import daemon
 
-    return asyncio.run(daemon.run(config, accounts))
+    return asyncio.run(daemon.run_daemon(config, accounts))
 
 
 def _say_last(error: UserError) -> None:

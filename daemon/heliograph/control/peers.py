@@ -31,7 +31,7 @@ MOST_KNOWN = 256
 _ASK_S = 5.0
 _UNKNOWN = "of which nobody knows where it lives"
 
-Credentials = Mapping[str, Any]
+PeerCredentials = Mapping[str, Any]
 """Named as by GetConnectionCredentials of the D-Bus specification: ProcessID, LinuxSecurityLabel and ProcessFD. The
 last one is a descriptor here, which the caller closes."""
 
@@ -40,7 +40,7 @@ class Peers:
     """The programs that call over one connection to the bus. `ask` gets the credentials of a unique name from the bus,
     and may raise OSError."""
 
-    def __init__(self, ask: Callable[[str], Awaitable[Credentials]]) -> None:
+    def __init__(self, ask: Callable[[str], Awaitable[PeerCredentials]]) -> None:
         self._ask = ask
         self._known: OrderedDict[str, str | None] = OrderedDict()
         """By unique name: the sandbox in words for people, or None. A bus gives each unique name only once, so that an
@@ -95,10 +95,10 @@ async def refuse_sandboxed() -> None:
         raise UserError(f"A program {home} may not do that.", "Run the command outside of any sandbox.")
 
 
-def ask_over(bus: MessageBus) -> Callable[[str], Awaitable[Credentials]]:
+def ask_over(bus: MessageBus) -> Callable[[str], Awaitable[PeerCredentials]]:
     """A function for `Peers` that gets credentials over this connection."""
 
-    async def ask(name: str) -> Credentials:
+    async def ask(name: str) -> PeerCredentials:
         request = Message(
             destination=DRIVER,
             path=DRIVER_PATH,
@@ -121,7 +121,7 @@ def ask_over(bus: MessageBus) -> Callable[[str], Awaitable[Credentials]]:
     return ask
 
 
-def _with_descriptor(told: dict[str, Any], descriptors: list[int]) -> Credentials:
+def _with_descriptor(told: dict[str, Any], descriptors: list[int]) -> PeerCredentials:
     """Replaces the index of the descriptor by the descriptor itself, and closes all others: they would stay open."""
     index = told.pop("ProcessFD", None)
     for place, descriptor in enumerate(descriptors):
@@ -144,7 +144,7 @@ def _text(label: object) -> str:
     return bytes(label).rstrip(b"\0").decode(errors="replace") if isinstance(label, bytes | list) else ""
 
 
-async def _tell_nothing(name: str) -> Credentials:
+async def _tell_nothing(name: str) -> PeerCredentials:
     return {}
 
 

@@ -18,7 +18,7 @@ _ROOM_ALIAS = re.compile(r"#[^\x00-\x20\x7f:\ud800-\udfff]+:[0-9A-Za-z.\-:\[\]]+
 _EVENT_ID = re.compile(r"\$[^\x00-\x20\x7f\ud800-\udfff]+")
 
 
-class Form(Enum):
+class AddressForm(Enum):
     """The kind of address, by the program that understands it."""
 
     MATRIX = "matrix"
@@ -29,7 +29,7 @@ class Form(Enum):
     """A web page that offers several clients."""
 
 
-def room_uri(form: Form, room_id: str, event_id: str | None = None) -> str | None:
+def room_uri(form: AddressForm, room_id: str, event_id: str | None = None) -> str | None:
     """The address of an event; without a valid event id, that of the room; None: the room id is not valid.
 
     The address is ASCII without blanks and begins with its scheme, so that a program cannot take it for an option.
@@ -37,11 +37,11 @@ def room_uri(form: Form, room_id: str, event_id: str | None = None) -> str | Non
     if not _is_id(_ROOM_ID, room_id):
         return None
     event = event_id if event_id is not None and _is_id(_EVENT_ID, event_id) else None
-    if form is Form.MATRIX:
+    if form is AddressForm.MATRIX:
         # Without "!" and "$", in whose place the path has words.
         path = f"roomid/{_quote(room_id[1:])}"
         return f"matrix:{path}/e/{_quote(event[1:])}" if event else f"matrix:{path}"
-    base = "element://vector/webapp/#/room/" if form is Form.ELEMENT else "https://matrix.to/#/"
+    base = "element://vector/webapp/#/room/" if form is AddressForm.ELEMENT else "https://matrix.to/#/"
     return base + "/".join(_quote(part) for part in (room_id, event) if part)
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import TextIO
 
 from heliograph.accounts import Account, device_name, save_account, state_folder
-from heliograph.app.daemon import run
+from heliograph.app.daemon import run_daemon
 from heliograph.config.settings import Config
 from heliograph.core.connection import Connection
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
@@ -205,7 +205,7 @@ async def _daemon(me: DemoUser, desktop: Desktop) -> AsyncIterator[None]:
     await open_secrets("file").save(me.user_id, secret.encode())
     started: list[Callable[[], DaemonStatus]] = []
     stop = asyncio.Event()
-    running = run(Config(), [account], desktop=desktop, stop=stop, on_ready=started.append)
+    running = run_daemon(Config(), [account], desktop=desktop, stop=stop, on_ready=started.append)
     daemon = start(running, name="daemon")
     try:
         async with asyncio.timeout(CONNECT_S):

@@ -12,7 +12,7 @@ from heliograph.core.notification import DesktopSignal, Notification, Popup
 from heliograph.desktop.failures import STARTING_DELAY_S, TROUBLE_DELAY_S, judge_failure
 from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_folders
 from heliograph.desktop.quirks import adapt
-from heliograph.desktop.rendering import SIGNATURE, icon_for, render
+from heliograph.desktop.rendering import SIGNATURE, icon_for, render_notification
 from heliograph.desktop.server import INTERFACE, PATH, Server, Traits
 from heliograph.desktop.server_watch import ServerWatch
 from heliograph.desktop.sounds import Sounds
@@ -120,7 +120,7 @@ class FreedesktopDesktop:
         notification = adapt(notification, traits.title)
         sound = await self._sounds.choose(notification)
         is_servers = self._sounds.is_servers(traits.capabilities)
-        arguments = render(
+        arguments = render_notification(
             notification,
             traits.capabilities,
             icon=self._icon,

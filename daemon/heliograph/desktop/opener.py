@@ -17,14 +17,14 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from heliograph.core.ids import EventId, RoomId
-from heliograph.core.room_uri import Form, room_uri
+from heliograph.core.room_uri import AddressForm, room_uri
 from heliograph.desktop.identity import data_folders
 from heliograph.errors import EXIT_CONFIG, UserError
 from heliograph.system.processes import run_program
 
 log = logging.getLogger(__name__)
 
-OPEN_WITH = ("auto", *(form.value for form in Form))
+OPEN_WITH = ("auto", *(form.value for form in AddressForm))
 
 _QUERY_TIMEOUT_S = 3.0
 _LAUNCH_TIMEOUT_S = 5.0
@@ -48,7 +48,7 @@ class RoomOpener:
                 f"Use one of {', '.join(OPEN_WITH)}, or the name of your client's desktop entry, like nheko.desktop.",
                 exit_code=EXIT_CONFIG,
             )
-        self._form = Form(open_with) if open_with in {form.value for form in Form} else None
+        self._form = AddressForm(open_with) if open_with in {form.value for form in AddressForm} else None
         self._timeout_s = timeout_s
 
     async def open(self, room_id: RoomId | None, event_id: EventId | None, token: str | None) -> bool:
@@ -58,7 +58,7 @@ class RoomOpener:
             return await self._open_chosen(self._chosen, room_id, event_id, environment)
         form, client = (self._form, None) if self._form else await self._find_client()
         if room_id is None:
-            if client is None and form in (Form.MATRIX, Form.ELEMENT):
+            if client is None and form in (AddressForm.MATRIX, AddressForm.ELEMENT):
                 client = await self._handler_of(form)
             path = None if client is None else await asyncio.to_thread(_desktop_file, client)
             return path is not None and await _launch(["gio", "launch", str(path)], environment)
@@ -80,13 +80,13 @@ class RoomOpener:
         uri = room_uri(await asyncio.to_thread(_form_for, entry), room_id, event_id)
         return uri is not None and await _launch(["gio", "launch", str(entry), uri], environment)
 
-    async def _find_client(self) -> tuple[Form, str | None]:
-        for form in (Form.MATRIX, Form.ELEMENT):
+    async def _find_client(self) -> tuple[AddressForm, str | None]:
+        for form in (AddressForm.MATRIX, AddressForm.ELEMENT):
             if client := await self._handler_of(form):
                 return form, client
-        return Form.MATRIX_TO, None
+        return AddressForm.MATRIX_TO, None
 
-    async def _handler_of(self, form: Form) -> str | None:
+    async def _handler_of(self, form: AddressForm) -> str | None:
         """The id of the desktop entry that handles addresses of this form."""
         query = ["xdg-mime", "query", "default", f"x-scheme-handler/{form.value}"]
         code, output = await _run(query, self._timeout_s, {}, output=asyncio.subprocess.PIPE)
@@ -99,15 +99,15 @@ def _desktop_file(desktop_id: str) -> Path | None:
     return next((path for path in paths if path.is_file()), None)
 
 
-def _form_for(entry: Path) -> Form:
+def _form_for(entry: Path) -> AddressForm:
     """The form of address that this client's desktop entry names; `matrix:` if it names none."""
     try:
         with entry.open("rb") as stream:
             text = stream.read(_LARGEST_ENTRY)
     except OSError:
-        return Form.MATRIX
+        return AddressForm.MATRIX
     schemes = re.findall(rb"x-scheme-handler/([a-z.]+)", text)
-    return Form.ELEMENT if b"element" in schemes and b"matrix" not in schemes else Form.MATRIX
+    return AddressForm.ELEMENT if b"element" in schemes and b"matrix" not in schemes else AddressForm.MATRIX
 
 
 def _activation(token: str | None) -> dict[str, str]:

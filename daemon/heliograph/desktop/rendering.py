@@ -27,7 +27,7 @@ BODY_LIMIT = 1000
 _AS_THE_SERVER_LIKES = -1
 
 
-def render(
+def render_notification(
     notification: Notification,
     capabilities: Collection[str],
     *,

@@ -21,7 +21,7 @@ def types(device_id: str) -> list[str]:
     return ["m.push_rules", "m.direct", "m.ignored_user_list", *_silencing_types(device_id)]
 
 
-def read(decoding: PartialDecoder, raw: msgspec.Raw, device_id: str) -> AccountData:
+def read_account_data(decoding: PartialDecoder, raw: msgspec.Raw, device_id: str) -> AccountData:
     """What the events of `account_data` say. If a type comes twice, the last one counts. An event that cannot be read
     is noted as malformed, and its field is None."""
     data = AccountData()

@@ -53,8 +53,8 @@ class HomeserverClient:
             once=True,
         )
         if len(body) <= _DECODED_AT_ONCE:
-            return sync_response.decode(body, user_id=self.user_id, device_id=self.device_id)
-        return await asyncio.to_thread(sync_response.decode, body, user_id=self.user_id, device_id=self.device_id)
+            return sync_response.decode_sync(body, user_id=self.user_id, device_id=self.device_id)
+        return await asyncio.to_thread(sync_response.decode_sync, body, user_id=self.user_id, device_id=self.device_id)
 
     async def push_rules(self) -> Json:
         return await push_rules.fetch_push_rules(self._session)

@@ -30,7 +30,7 @@ _decode_identity = msgspec.json.Decoder(_Identity).decode
 
 def read_event(raw: bytes, room_id: RoomId, where: str) -> Event | Malformed:
     """Reads an event of a room's timeline or state. `where` names the part of the answer, for a Malformed."""
-    json = read_object(raw)
+    json = read_event_object(raw)
     if isinstance(json, str):
         # The id is read on its own: with it, an event that cannot be read still counts as one that was seen.
         return Malformed(where, json, room_id, _event_id(raw))
@@ -68,7 +68,7 @@ def event_of(json: dict[str, Any], room_id: RoomId, where: str) -> Event | Malfo
 
 def read_stripped(raw: bytes, room_id: RoomId, where: str) -> StrippedState | Malformed:
     """Reads an event of `invite_state`."""
-    json = read_object(raw)
+    json = read_event_object(raw)
     if isinstance(json, str):
         return Malformed(where, json, room_id)
     type_, state_key, sender, content = (json.get(key) for key in ("type", "state_key", "sender", "content"))
@@ -87,7 +87,7 @@ def read_stripped(raw: bytes, room_id: RoomId, where: str) -> StrippedState | Ma
 def read_notification(raw: bytes) -> ServerNotification | Malformed:
     """Reads an entry of `notifications`, from a /sync (MSC3361) or from GET /notifications."""
     where = "notifications"
-    json = read_object(raw)
+    json = read_event_object(raw)
     if isinstance(json, str):
         return Malformed(where, json)
     room_id, inner, actions, ts = (json.get(key) for key in ("room_id", "event", "actions", "ts"))
@@ -104,7 +104,7 @@ def read_notification(raw: bytes) -> ServerNotification | Malformed:
     return ServerNotification(event, tuple(actions), received, json.get("read") is True)
 
 
-def read_object(raw: bytes) -> dict[str, Any] | str:
+def read_event_object(raw: bytes) -> dict[str, Any] | str:
     """The JSON object, cut off where it is nested deeper than MAX_DEPTH; or words why there is none."""
     if len(raw) > MAX_EVENT:
         return f"larger than {MAX_EVENT} bytes"

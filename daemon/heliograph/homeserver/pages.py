@@ -13,7 +13,7 @@ from heliograph.homeserver.address import segment
 from heliograph.homeserver.answer import bad_answer
 from heliograph.homeserver.bounds import MAX_TOKEN
 from heliograph.homeserver.decoding import decode_as, missing_is_refused
-from heliograph.homeserver.event import MAX_EVENT, event_of, read_event, read_notification, read_object
+from heliograph.homeserver.event import MAX_EVENT, event_of, read_event, read_event_object, read_notification
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import first_fitting, messages_filter, write_filter
 from heliograph.ports.homeserver import MessagesPage, NotificationsPage
@@ -48,7 +48,7 @@ async def fetch_event(session: Session, room_id: RoomId, event_id: EventId) -> E
     """One event. Raises Refused if there is none, or none that the user may see, and other ServerErrors."""
     path = f"/_matrix/client/v3/rooms/{segment(room_id)}/event/{segment(event_id)}"
     answer = await session.request("GET", path, limit=MAX_EVENT)
-    json = read_object(answer)
+    json = read_event_object(answer)
     if isinstance(json, str):
         raise bad_answer(200, answer)
     return event_of(json, room_id, "event")

@@ -60,7 +60,7 @@ ONE_TIME_KEY = "signed_curve25519"
 """The algorithm of the one-time keys and fallback keys that our device publishes."""
 
 
-def decode(body: bytes, *, user_id: str, device_id: str) -> Sync:
+def decode_sync(body: bytes, *, user_id: str, device_id: str) -> Sync:
     """All of the body that is as the specification says. Raises BadAnswer if the body is no answer to a /sync at
     all."""
     answer = _open(body)
@@ -78,7 +78,7 @@ def decode(body: bytes, *, user_id: str, device_id: str) -> Sync:
         joined=tuple(room for room in joined if room is not None),
         invited=_invited_rooms(decoding, rooms.invite),
         left=tuple(decoding.by_room(rooms.leave, "rooms.leave")),
-        account_data=account_data.read(decoding, answer.account_data, device_id),
+        account_data=account_data.read_account_data(decoding, answer.account_data, device_id),
         to_device=_to_device(decoding, answer.to_device),
         notifications=_notifications(decoding, answer.notifications)
         or _notifications(decoding, answer.unstable_notifications),

@@ -34,7 +34,7 @@ class Credentials:
     password: str = ""
 
 
-async def check(config: RelayConfig, credentials: Credentials) -> AsyncIterator[Finding]:
+async def check_relay(config: RelayConfig, credentials: Credentials) -> AsyncIterator[Finding]:
     """Yields findings along the way of a push, up to the first that blocks it. Nothing is left at the homeserver."""
     homeserver = Upstream(config.homeserver)
     host, port = config.reachable_address

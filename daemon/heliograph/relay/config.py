@@ -16,7 +16,7 @@ from msgspec import Meta, Struct
 from heliograph.config_mistakes import explain_mistake
 from heliograph.core.text.clean import clean_line
 from heliograph.errors import EXIT_CONFIG, UserError
-from heliograph.system.logs import Form, LogLevel
+from heliograph.system.logs import LogForm, LogLevel
 
 NOTIFY_PATH = "/_matrix/push/v1/notify"
 _MAX_FILE = 256 * 1024
@@ -73,7 +73,7 @@ class RelayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         dict[str, str],
         Meta(description="With gateway_only: users, and the digests of their tokens. heliograph relay token NAME"),
     ] = {}
-    log_format: Annotated[Form, Meta(description="text, or json: an object a line.")] = "text"
+    log_format: Annotated[LogForm, Meta(description="text, or json: an object a line.")] = "text"
     log_level: Annotated[LogLevel, Meta(description="The least important kind of line that is written.")] = "info"
 
     @property

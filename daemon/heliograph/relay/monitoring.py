@@ -18,7 +18,7 @@ from heliograph.relay.model.pushes import PushCounts
 from heliograph.relay.proxy.proxy import Proxies
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.queue.outbox import Outbox
-from heliograph.relay.state.state import State
+from heliograph.relay.state.state import RelayState
 
 log = logging.getLogger(__name__)
 
@@ -31,7 +31,7 @@ class Monitoring:
 
     def __init__(
         self,
-        state: State,
+        state: RelayState,
         outbox: Outbox,
         gateway: Gateway,
         upstream: Upstream | None,

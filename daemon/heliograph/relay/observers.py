@@ -14,15 +14,15 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from heliograph.core.events import Json
 from heliograph.errors import StorageError
-from heliograph.relay.model.pushers import Json
 from heliograph.relay.model.pushes import Why
 from heliograph.relay.ports import Cancellations
 from heliograph.relay.proxy.callers import Caller, Callers, authorization_of
 from heliograph.relay.proxy.proxy import Proxy, refusal
 from heliograph.relay.proxy.upstream import NotAnswered, TooLarge, read_bounded
 from heliograph.relay.pushers.pushers import UserPushers
-from heliograph.relay.state.state import State
+from heliograph.relay.state.state import RelayState
 from heliograph.relay.wire.sync import redacted_by
 from heliograph.system.tasks import start
 
@@ -41,7 +41,7 @@ class RequestObservers:
         self,
         proxy: Proxy,
         callers: Callers,
-        state: State,
+        state: RelayState,
         pushers: UserPushers,
         queue: Cancellations,
     ) -> None:

@@ -10,10 +10,11 @@ from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Protocol
 
+from heliograph.core.events import Json
 from heliograph.relay.model.carried import Carried, DeviceNotifications, Key
 from heliograph.relay.model.outcome import Outcome
-from heliograph.relay.model.pushers import DirectPusher, Json, Twin
-from heliograph.relay.model.pushes import Accepted, Attempt, Committed, Push, Waiting, Why
+from heliograph.relay.model.pushers import DirectPusher, Twin
+from heliograph.relay.model.pushes import Accepted, Attempt, Push, QueueChange, WaitingCount, Why
 
 
 class PusherStore(Protocol):
@@ -88,7 +89,7 @@ class PushStore(Protocol):
         """
         ...
 
-    async def count(self, now_ms: int) -> Waiting: ...
+    async def count(self, now_ms: int) -> WaitingCount: ...
 
     async def prune(self, now_ms: int) -> None:
         """Forgets what is settled for two days."""
@@ -96,14 +97,14 @@ class PushStore(Protocol):
 
     async def take(
         self, push: Push, unconcerned_devices: Collection[str], most_waiting: int, now_ms: int
-    ) -> Committed[Accepted]:
+    ) -> QueueChange[Accepted]:
         """Stores a push that came. Acknowledgements of `unconcerned_devices` do not settle it.
 
         Where more than `most_waiting` pushes wait for its pusher, the oldest are given up.
         """
         ...
 
-    async def begin(self, hidden_pushkey: str, now_ms: int) -> Committed[Attempt | int | None]:
+    async def begin(self, hidden_pushkey: str, now_ms: int) -> QueueChange[Attempt | int | None]:
         """Notes the first push of a queue as tried, and returns it if it is due.
 
         An int: when (ms) it will be due. None: nothing waits.
@@ -112,7 +113,7 @@ class PushStore(Protocol):
 
     async def finish(
         self, hidden_pushkey: str, attempt: Attempt, outcome: Outcome, now_ms: int
-    ) -> Committed[int | None]:
+    ) -> QueueChange[int | None]:
         """Notes the outcome of an attempt. Returns when (ms) the queue is to be looked at again; None: nothing waits.
 
         A push that was cancelled meanwhile keeps that outcome.
@@ -126,32 +127,32 @@ class PushStore(Protocol):
         event_ids: Collection[str],
         unconcerned_pushkeys: Collection[str],
         now_ms: int,
-    ) -> Committed[None]:
+    ) -> QueueChange[None]:
         """A device has these events. `unconcerned_pushkeys` are those of twins that do not wait for the device."""
         ...
 
     async def cancel_events(
         self, user_id: str | None, room_id: str, event_ids: Collection[str], why: Why, now_ms: int
-    ) -> Committed[None]:
+    ) -> QueueChange[None]:
         """Takes back pushes of these events, only of that room. `user_id` None: for every user."""
         ...
 
     async def cancel_read(
         self, user_id: str, room_id: str, thread_id: str | None, event_id: str, now_ms: int
-    ) -> Committed[None]:
+    ) -> QueueChange[None]:
         """The user read up to this event. `thread_id` None: unthreaded; "main"; or a thread's root."""
         ...
 
-    async def cancel_room(self, user_id: str, room_id: str, why: Why, now_ms: int) -> Committed[None]: ...
-    async def cancel_all(self, user_id: str, why: Why, now_ms: int) -> Committed[None]:
+    async def cancel_room(self, user_id: str, room_id: str, why: Why, now_ms: int) -> QueueChange[None]: ...
+    async def cancel_all(self, user_id: str, why: Why, now_ms: int) -> QueueChange[None]:
         """Takes back every push of the user that tells of an event."""
         ...
 
-    async def cancel_queue(self, hidden_pushkey: str, why: Why, now_ms: int) -> Committed[None]:
+    async def cancel_queue(self, hidden_pushkey: str, why: Why, now_ms: int) -> QueueChange[None]:
         """Takes back everything that waits for this pusher."""
         ...
 
-    async def forget(self, hidden_pushkey: str, now_ms: int) -> Committed[None]:
+    async def forget(self, hidden_pushkey: str, now_ms: int) -> QueueChange[None]:
         """Forgets a pusher that is gone, with its pushes."""
         ...
 

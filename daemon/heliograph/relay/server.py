@@ -37,7 +37,7 @@ from heliograph.relay.queue.forwarding import Forwarder
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.queue.targets import TargetPolicy, parse_networks
 from heliograph.relay.routes import Router
-from heliograph.relay.state.state import State
+from heliograph.relay.state.state import RelayState
 from heliograph.relay.store.sqlite.store import open_sqlite
 from heliograph.relay.sync.acknowledgements import SyncAcknowledgements
 from heliograph.relay.sync.handler import DirectSync
@@ -67,7 +67,7 @@ class Relay:
 
     config: RelayConfig
     application: web.Application
-    state: State
+    state: RelayState
     outbox: Outbox
 
 
@@ -84,7 +84,7 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
         store = await stack.enter_async_context(open_sqlite(folder))
         forwarder = Forwarder(policy)
         stack.push_async_callback(forwarder.close)
-        state = await State.load(store, clock.now_ms)
+        state = await RelayState.load(store, clock.now_ms)
         outbox = await Outbox.open(store.pushes, state.registry, forwarder, clock)
         upstream: Upstream | None = None
         if not config.gateway_only:
@@ -103,7 +103,7 @@ class _Parts:
     clock: Clock
     policy: TargetPolicy
     proxies: Proxies
-    state: State
+    state: RelayState
     outbox: Outbox
     removal: PusherRemoval
 
@@ -175,7 +175,7 @@ async def _not_found(request: web.Request) -> web.StreamResponse:
     return refusal(404, "M_UNRECOGNIZED", "This is a push gateway, not a homeserver")
 
 
-async def run(config: RelayConfig, folder: Path, stop: asyncio.Event | None = None) -> int:
+async def run_relay(config: RelayConfig, folder: Path, stop: asyncio.Event | None = None) -> int:
     """Serves until stopped, and returns the exit code. Raises UserError if the relay cannot begin."""
     stop = stop or stop_on_signals()
     async with open_relay(config, folder) as relay:

@@ -16,7 +16,7 @@ from datetime import UTC, datetime
 from typing import Literal, TextIO
 
 LogLevel = Literal["debug", "info", "warning", "error"]
-Form = Literal["text", "json"]
+LogForm = Literal["text", "json"]
 
 _MAX_LINE = 4000
 # At debug level some of these log contents: SQL statements with their values, messages of the bus, whole answers.
@@ -34,7 +34,7 @@ _SECRETS = re.compile(
 )
 
 
-def set_up(level: LogLevel, stream: TextIO | None = None, form: Form = "text") -> None:
+def set_up(level: LogLevel, stream: TextIO | None = None, form: LogForm = "text") -> None:
     """Sends the log of the whole process to `stream` (None: to standard error)."""
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)

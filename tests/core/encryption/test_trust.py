@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import pytest
 
-from heliograph.core.encryption.trust import OwnKeys, Standing, explain, judge
+from heliograph.core.encryption.trust import OwnKeys, Standing, explain_standing, judge_standing
 from heliograph.core.encryption.values import DeviceKeys
 from support.builders import ME
 
@@ -25,12 +25,12 @@ UNSIGNED = OwnKeys("master", "self-signing", DEVICES)
     ],
 )
 def test_the_owner_vouches_for_the_device_or_not(own: OwnKeys, pinned: str | None, standing: Standing) -> None:
-    assert judge(own, "D", pinned) is standing
+    assert judge_standing(own, "D", pinned) is standing
 
 
 def test_what_is_not_well_is_told_with_what_to_do() -> None:
     for standing in Standing:
-        told = explain(standing, ME)
+        told = explain_standing(standing, ME)
         if standing in (Standing.VERIFIED, Standing.UNKNOWN):
             assert told is None
         else:

@@ -6,7 +6,7 @@ from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import AccountData
 from heliograph.core.ids import EventId, event_key
 from heliograph.core.record import UNKEPT, Decision, Judged, LockedEvent, Plan, RoomRecord, Withdrawal
-from heliograph.core.sync.parts import join, split
+from heliograph.core.sync.parts import join_parts, split
 from support.builders import ROOM, make_delivery, make_encrypted, make_event, make_facts
 
 
@@ -28,7 +28,7 @@ PLAN = Plan(
 
 
 def test_the_parts_together_are_the_plan() -> None:
-    whole = join(split(PLAN), "s2")
+    whole = join_parts(split(PLAN), "s2")
     assert set(whole.deliveries) == set(PLAN.deliveries)
     assert (whole.judged, whole.rejudged, whole.changes) == (PLAN.judged, PLAN.rejudged, PLAN.changes)
     assert (whole.rooms, whole.account_data) == (PLAN.rooms, PLAN.account_data)
@@ -42,7 +42,7 @@ def test_an_event_stays_with_what_it_brings_to_the_screen() -> None:
 
 def test_the_first_of_two_judgements_of_an_event_counts() -> None:
     first, second = make_judged("$a"), Judged(EventId("$a"), ROOM, Decision.SILENT, "own event")
-    assert join(split(Plan("s2", judged=(first, second))), "s2").judged == (first,)
+    assert join_parts(split(Plan("s2", judged=(first, second))), "s2").judged == (first,)
 
 
 def test_no_part_moves_the_token() -> None:

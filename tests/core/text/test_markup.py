@@ -8,9 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.core.text.markup import Span, Style, in_one_line, join, plain, read_markup, shorten, write_markup
+from heliograph.core.text.markup import Span, Style, in_one_line, join_spans, plain, read_markup, shorten, write_markup
 
-STYLED = st.lists(st.builds(Span, st.text("ab<>&; \n/iu'\""), st.sampled_from([*Style, Style(7)]))).map(join)
+STYLED = st.lists(st.builds(Span, st.text("ab<>&; \n/iu'\""), st.sampled_from([*Style, Style(7)]))).map(join_spans)
 
 
 def test_text_is_escaped_and_styles_are_tags() -> None:
@@ -43,7 +43,7 @@ def test_whatever_else_is_read_comes_out_harmless(markup: str) -> None:
 
 
 def test_neighbours_of_one_style_are_one_span_and_empty_ones_none() -> None:
-    assert join([Span("a"), Span("b"), Span("", Style.BOLD), Span("c", Style.BOLD)]) == (
+    assert join_spans([Span("a"), Span("b"), Span("", Style.BOLD), Span("c", Style.BOLD)]) == (
         Span("ab"),
         Span("c", Style.BOLD),
     )

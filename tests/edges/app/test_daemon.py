@@ -62,7 +62,7 @@ class Stage:
 
     @contextlib.asynccontextmanager
     async def running(self, config: Config | None = None) -> AsyncIterator[asyncio.Task[int]]:
-        running = daemon.run(
+        running = daemon.run_daemon(
             config or Config(),
             self.accounts,
             desktop=self.desktop,
@@ -423,7 +423,7 @@ async def test_a_second_daemon_is_told_of_the_first(stage: Stage) -> None:
     async with stage.running():
         await polls(server)
         with pytest.raises(StateError, match="already runs"):
-            await daemon.run(Config(), stage.accounts, desktop=FakeDesktop(), stop=asyncio.Event())
+            await daemon.run_daemon(Config(), stage.accounts, desktop=FakeDesktop(), stop=asyncio.Event())
 
 
 def spoil_version() -> None:
@@ -447,7 +447,7 @@ async def test_a_ledger_that_cannot_be_used_is_named_and_left_alone(
     await asyncio.to_thread(spoil)
     before = (state_folder(ME) / "ledger.db").read_bytes()
     with pytest.raises(StateError, match=why):
-        await daemon.run(Config(), stage.accounts, desktop=stage.desktop, stop=stage.stop)
+        await daemon.run_daemon(Config(), stage.accounts, desktop=stage.desktop, stop=stage.stop)
     assert (state_folder(ME) / "ledger.db").read_bytes() == before
 
 

@@ -12,7 +12,7 @@ import click
 import pytest
 
 from heliograph.cli.verify import question
-from heliograph.cli.verify.question import ask
+from heliograph.cli.verify.question import ask_yes_or_no
 
 
 class Terminal:
@@ -48,7 +48,7 @@ async def never() -> bool:
 @pytest.mark.parametrize(("typed", "answer"), [("y\n", True), ("YES\n", True), ("n\n", False), ("\n", False)])
 async def test_only_yes_means_yes(terminal: Terminal, typed: str, answer: bool) -> None:
     terminal.type(typed)
-    assert await ask("Is it so?", never) is answer
+    assert await ask_yes_or_no("Is it so?", never) is answer
 
 
 async def test_what_is_neither_is_asked_again(terminal: Terminal, capsys: pytest.CaptureFixture[str]) -> None:
@@ -58,7 +58,7 @@ async def test_what_is_neither_is_asked_again(terminal: Terminal, capsys: pytest
         await asyncio.to_thread(terminal.type, "y\n")
         return False
 
-    assert await ask("Is it so?", type_more) is True
+    assert await ask_yes_or_no("Is it so?", type_more) is True
     assert capsys.readouterr().out.count("Is it so?") == 2
 
 
@@ -66,13 +66,13 @@ async def test_an_answer_elsewhere_ends_the_waiting(terminal: Terminal) -> None:
     async def is_answered() -> bool:
         return True
 
-    assert await ask("Is it so?", is_answered) is None
+    assert await ask_yes_or_no("Is it so?", is_answered) is None
 
 
 async def test_the_end_of_the_input_is_no_answer(terminal: Terminal) -> None:
     terminal.end()
     with pytest.raises(click.Abort):
-        await ask("Is it so?", never)
+        await ask_yes_or_no("Is it so?", never)
 
 
 @pytest.fixture
@@ -85,4 +85,4 @@ def answer_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
 
 @pytest.mark.usefixtures("answer_file")
 async def test_a_file_may_answer() -> None:
-    assert await ask("Is it so?", never) is True
+    assert await ask_yes_or_no("Is it so?", never) is True

@@ -37,7 +37,7 @@ from heliograph.encryption.identity.secret_request import REQUEST, SecretRequest
 from heliograph.encryption.identity.secret_storage import BACKUP, SecretStorage
 from heliograph.encryption.identity.verifications import Verifications
 from heliograph.encryption.olm.machine import Machine
-from heliograph.encryption.olm.signatures import decode, encode
+from heliograph.encryption.olm.signatures import decode_base64, encode
 from heliograph.errors import UserError
 from heliograph.ports.homeserver import PublishedKeys
 from support.builders import ALICE, ME, ROOM
@@ -300,7 +300,7 @@ def _same_key(content: Any, good: dict[str, str]) -> bool:
 
 
 def _public_key(secret: Any) -> str:
-    return str(vodozemac.Curve25519SecretKey.from_bytes(decode(secret)).public_key().to_base64())
+    return str(vodozemac.Curve25519SecretKey.from_bytes(decode_base64(secret)).public_key().to_base64())
 
 
 async def bombard(folder: Path, count: int, seed: int) -> Tally:

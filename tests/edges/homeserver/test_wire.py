@@ -10,7 +10,7 @@ import pytest
 from heliograph.core.events import AccountData, Event, JoinedRoom, Malformed, Receipt, RoomSummary, StrippedState, Sync
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.errors import Unreachable
-from heliograph.homeserver.sync_response import decode
+from heliograph.homeserver.sync_response import decode_sync
 from support.builders import ALICE, ME, ROOM
 
 DEVICE = "DEVICE"
@@ -20,7 +20,7 @@ def read(body: dict[str, Any] | bytes | str) -> Sync:
     """Decoded for ME on DEVICE; a dict gets a next_batch if it has none."""
     if isinstance(body, dict):
         body = json.dumps({"next_batch": "s2"} | body)
-    return decode(body.encode() if isinstance(body, str) else body, user_id=ME, device_id=DEVICE)
+    return decode_sync(body.encode() if isinstance(body, str) else body, user_id=ME, device_id=DEVICE)
 
 
 def an_event(event_id: str = "$1", **changes: Any) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from hypothesis import strategies as st
 
 from heliograph.core.events import Sync
 from heliograph.errors import Unreachable
-from heliograph.homeserver.sync_response import decode
+from heliograph.homeserver.sync_response import decode_sync
 from support.builders import ALICE, ME, ROOM
 
 SCALARS = (
@@ -76,7 +76,7 @@ PATHS = [path for path in paths(a_body()) if path]
 
 def survives(body: bytes) -> Sync | None:
     try:
-        return decode(body, user_id=ME, device_id="D")
+        return decode_sync(body, user_id=ME, device_id="D")
     except Unreachable:
         return None
 

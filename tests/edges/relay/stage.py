@@ -10,8 +10,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from heliograph.core.events import Json
 from heliograph.relay.model.outcome import Delivered, Outcome
-from heliograph.relay.model.pushers import DirectPusher, Json, Twin
+from heliograph.relay.model.pushers import DirectPusher, Twin
 from heliograph.relay.model.pushes import MOST_WAITING, Push
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.store.sqlite.pushes import SqlitePushStore

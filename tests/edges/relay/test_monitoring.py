@@ -19,7 +19,7 @@ from heliograph.core.finding import Finding, bad
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.relay import check as check_module
-from heliograph.relay.check import Credentials, check
+from heliograph.relay.check import Credentials, check_relay
 from heliograph.relay.config import RelayConfig
 from heliograph.relay.metrics import Metric, render
 from heliograph.relay.queue.dispatch import Dispatch
@@ -32,7 +32,7 @@ async def ask(url: str, path: str, **headers: str) -> tuple[int, str]:
 
 
 async def findings(config: RelayConfig, user: DemoUser) -> list[Finding]:
-    return [finding async for finding in check(config, Credentials(token=user.access_token))]
+    return [finding async for finding in check_relay(config, Credentials(token=user.access_token))]
 
 
 async def pushers(user: DemoUser) -> list[object]:

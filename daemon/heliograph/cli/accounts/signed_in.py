@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 import click
 
-from heliograph.cli.input.user_id import UserId
+from heliograph.cli.input.user_id import UserIdType
 from heliograph.errors import EXIT_CONFIG, EXIT_NEEDS_LOGIN, EXIT_USAGE, LoggedOut, ServerError, UserError
 
 if TYPE_CHECKING:
@@ -22,7 +22,7 @@ F = TypeVar("F", bound=Callable[..., Any])
 def account_option(function: F) -> F:
     """Adds the option `--account` to a command, the value of which `choose_account` takes."""
     return click.option(
-        "--account", "user_id", type=UserId(), metavar="@USER:SERVER", help="Which one, if several have signed in."
+        "--account", "user_id", type=UserIdType(), metavar="@USER:SERVER", help="Which one, if several have signed in."
     )(function)
 
 

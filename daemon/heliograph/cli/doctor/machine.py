@@ -50,7 +50,7 @@ def check_disk() -> Finding:
 
 def check_unit(*, is_running: bool) -> Finding:
     """Checks that systemd starts the daemon with the session. `is_running`: a daemon runs, whoever started it."""
-    state = systemctl.describe()
+    state = systemctl.unit_state()
     if state is None:
         if is_running:
             return good("no systemd of the user here, and none needed", subject="unit")

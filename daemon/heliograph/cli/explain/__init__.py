@@ -64,7 +64,7 @@ def read_address(event: str, room: str | None) -> EventAddress:
 
 async def _gather(address: EventAddress, user_id: str | None) -> Gathered:
     from heliograph.accounts import list_accounts
-    from heliograph.cli.explain.evidence import find_account, gather
+    from heliograph.cli.explain.evidence import find_account_of, gather
 
-    account = choose_account(user_id) if user_id else await find_account(list_accounts(), address.event_id)
+    account = choose_account(user_id) if user_id else await find_account_of(list_accounts(), address.event_id)
     return await gather(account, address)

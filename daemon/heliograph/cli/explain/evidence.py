@@ -56,7 +56,7 @@ class _Memory:
     problem: str | None = None
 
 
-async def find_account(accounts: Sequence[Account], event_id: str) -> Account:
+async def find_account_of(accounts: Sequence[Account], event_id: str) -> Account:
     """The account whose ledger has the event. Raises UserError unless that is exactly one."""
     if not accounts:
         raise UserError(

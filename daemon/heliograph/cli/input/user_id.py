@@ -7,7 +7,7 @@ from typing import Any
 import click
 
 
-class UserId(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2 only
+class UserIdType(click.ParamType):  # type: ignore[type-arg]  # generic since click 8.2 only
     """A user id (`@localpart:server`). Shells complete it from the accounts of this machine."""
 
     name = "user id"

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Literal
 import click
 
 from heliograph.cli.input.secret_line import read_secret_line
-from heliograph.cli.input.user_id import UserId
+from heliograph.cli.input.user_id import UserIdType
 from heliograph.system.service_manager import to_restart
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 @click.command("login", short_help="Sign in to a Matrix account.")
-@click.argument("user_id", type=UserId(), metavar="@USER:SERVER")
+@click.argument("user_id", type=UserIdType(), metavar="@USER:SERVER")
 @click.option("--homeserver", metavar="URL", help="Where the homeserver is, if the server's name does not tell.")
 @click.option(
     "--secrets",

@@ -75,15 +75,19 @@ def remove(user_id: str | None, name: str) -> None:
     Example:
       heliograph pushers remove 1f3a9c04
     """
-    from heliograph.cli.pushers.listing import describe, remove_pusher
+    from heliograph.cli.pushers.listing import describe_pusher, remove_pusher
 
     pusher = asyncio.run(remove_pusher(choose_account(user_id), name))
-    click.echo(f"Removed {describe(pusher)}.")
+    click.echo(f"Removed {describe_pusher(pusher)}.")
 
 
 def _switch(user_id: str | None, name: str, *, is_enabled: bool) -> None:
-    from heliograph.cli.pushers.listing import describe, switch_pusher
+    from heliograph.cli.pushers.listing import describe_pusher, switch_pusher
 
     pusher, has_changed = asyncio.run(switch_pusher(choose_account(user_id), name, is_enabled=is_enabled))
     state = "on" if is_enabled else "off"
-    click.echo(f"Switched {describe(pusher)} {state}." if has_changed else f"{describe(pusher)} is {state} already.")
+    click.echo(
+        f"Switched {describe_pusher(pusher)} {state}."
+        if has_changed
+        else f"{describe_pusher(pusher)} is {state} already."
+    )

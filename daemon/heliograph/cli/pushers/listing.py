@@ -90,7 +90,7 @@ def show_rows(rows: Sequence[PusherRow]) -> Iterator[str]:
         yield "  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)).rstrip()
 
 
-def describe(pusher: Pusher) -> str:
+def describe_pusher(pusher: Pusher) -> str:
     """The pusher in words that fit into a sentence."""
     app, device = _plain(pusher.app_display_name or pusher.app_id), _plain(pusher.device_display_name)
     return device if app and device.startswith(app) else f"{app} on {device or 'a device'}"
@@ -115,7 +115,7 @@ async def _find(account: Account, session: Session, name: str) -> Pusher:
         return found[0].pusher
     if not found:
         raise UserError(f"No pusher is called {clean_line(name, 100)!r}.", "heliograph pushers list")
-    ids = ", ".join(f"{row.pusher.short_id} ({describe(row.pusher)})" for row in found[:20])
+    ids = ", ".join(f"{row.pusher.short_id} ({describe_pusher(row.pusher)})" for row in found[:20])
     raise UserError(
         f"Several pushers are called {clean_line(name, 100)!r}: {ids}.", "Give the id.", exit_code=EXIT_USAGE
     )

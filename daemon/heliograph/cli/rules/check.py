@@ -52,7 +52,7 @@ def answer_lines(questions: BinaryIO, answers: BinaryIO) -> None:
     another program may wait for it."""
     import msgspec
 
-    judge = Judge()
+    judge = CaseJudge()
     while line := questions.readline(MAX_LINE + 1):
         if len(line) > MAX_LINE:
             _skip_line(line, questions)
@@ -63,7 +63,7 @@ def answer_lines(questions: BinaryIO, answers: BinaryIO) -> None:
         answers.flush()
 
 
-class Judge:
+class CaseJudge:
     """Answers one line at a time. Keeps the last ruleset, since many lines in a row often have the same."""
 
     def __init__(self) -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 import click
 
 from heliograph.cli.accounts.signed_in import account_option
-from heliograph.cli.input.user_id import UserId
+from heliograph.cli.input.user_id import UserIdType
 from heliograph.cli.rules.session import RulesSession, change_rules
 from heliograph.core.events import Json
 from heliograph.core.push import changes
@@ -15,7 +15,7 @@ from heliograph.core.push.rule_change import RuleChange
 
 
 @click.command("mute-user", short_help="Silence all that a user sends.")
-@click.argument("user", type=UserId(), metavar="@USER:SERVER")
+@click.argument("user", type=UserIdType(), metavar="@USER:SERVER")
 @account_option
 def mute_user(user_id: str | None, user: str) -> None:
     """Silence all that a user sends in any room: messages, mentions, invites.
@@ -28,7 +28,7 @@ def mute_user(user_id: str | None, user: str) -> None:
 
 
 @click.command("unmute-user", short_help="Undo `mute-user`.")
-@click.argument("user", type=UserId(), metavar="@USER:SERVER")
+@click.argument("user", type=UserIdType(), metavar="@USER:SERVER")
 @account_option
 def unmute_user(user_id: str | None, user: str) -> None:
     """Let a user ring again.

@@ -40,7 +40,7 @@ def install(no_start: bool, target: Literal["graphical-session", "default"]) -> 
     from heliograph.cli.service.unit import find_program, leave_unit_file, render_leave_unit, render_unit, unit_file
     from heliograph.desktop.integration import install_integration
 
-    systemctl.check()
+    systemctl.require_user_manager()
     program = find_program()
     with_namespaces = systemctl.allows_namespaces()
     # Made here, since the sandbox lets the service write into these folders, but not create them.
@@ -97,5 +97,5 @@ def status(ctx: click.Context) -> None:
     """
     from heliograph.cli.service import systemctl
 
-    systemctl.check()
+    systemctl.require_user_manager()
     ctx.exit(systemctl.show_status())

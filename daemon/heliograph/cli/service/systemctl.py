@@ -18,7 +18,7 @@ _START_TIMEOUT_S = 120
 """Above the unit's TimeoutStartSec, so that systemd is the one to give up."""
 
 
-def check() -> None:
+def require_user_manager() -> None:
     """Raises UserError unless a user manager answers."""
     if _run("systemctl", "--user", "show", "--property=Version") is None:
         raise UserError(
@@ -42,7 +42,7 @@ def is_active(unit: str) -> bool:
     return _run("systemctl", "--user", "--quiet", "is-active", unit) is not None
 
 
-def describe() -> dict[str, str] | None:
+def unit_state() -> dict[str, str] | None:
     """The properties of our unit, by name: LoadState, ActiveState and so on. None: the user manager does not answer."""
     names = ("LoadState", "ActiveState", "UnitFileState", "Result", "NRestarts")
     told = _run("systemctl", "--user", "show", UNIT, *(f"--property={name}" for name in names))

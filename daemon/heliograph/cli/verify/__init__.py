@@ -10,7 +10,7 @@ import click
 
 from heliograph.cli.accounts.signed_in import choose_account
 from heliograph.cli.input.secret_line import read_secret_line
-from heliograph.cli.input.user_id import UserId
+from heliograph.cli.input.user_id import UserIdType
 from heliograph.errors import UserError
 
 if TYPE_CHECKING:
@@ -26,7 +26,7 @@ _UNDER_WAY = ("ready", "exchanging", "comparing")
 
 
 @click.command("verify", short_help="Verify this device, so that it gets the keys of encrypted messages.")
-@click.argument("user_id", type=UserId(), metavar="[@USER:SERVER]", required=False)
+@click.argument("user_id", type=UserIdType(), metavar="[@USER:SERVER]", required=False)
 @click.option("--recovery-key", is_flag=True, help="With the recovery key (asked for, or read from standard input).")
 @click.option("--passphrase", is_flag=True, help="With the passphrase (asked for, or read from standard input).")
 def command(user_id: str | None, recovery_key: bool, passphrase: bool) -> None:
@@ -111,7 +111,7 @@ async def _follow(verifying: Verifying, user_id: str) -> None:
 
 
 async def _ask(verifying: Verifying, user_id: str, view: dict[str, Any]) -> bool | None:
-    from heliograph.cli.verify.question import ask
+    from heliograph.cli.verify.question import ask_yes_or_no
 
     async def is_answered() -> bool:
         now = (await verifying.look(user_id, view["transaction_id"])).get("verification") or {}
@@ -121,7 +121,7 @@ async def _ask(verifying: Verifying, user_id: str, view: dict[str, Any]) -> bool
     click.echo("   ".join(f"{picture} {name}" for picture, name in view["emoji"]))
     click.echo(f"({' '.join(map(str, view['decimals']))})")
     click.echo()
-    return await ask("Does your other device show the same?", is_answered)
+    return await ask_yes_or_no("Does your other device show the same?", is_answered)
 
 
 def _why(view: dict[str, Any]) -> str:

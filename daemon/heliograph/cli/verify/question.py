@@ -20,7 +20,7 @@ _MAX_LINE = 4096
 _ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
 
 
-async def ask(question: str, is_answered: Callable[[], Awaitable[bool]]) -> bool | None:
+async def ask_yes_or_no(question: str, is_answered: Callable[[], Awaitable[bool]]) -> bool | None:
     """Returns True for yes and False for no, which is what Enter means; None: the question was answered elsewhere.
 
     Raises click.Abort at the end of standard input.

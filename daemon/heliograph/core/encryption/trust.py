@@ -41,7 +41,7 @@ class OwnKeys:
         return KnownKeys({device_id: keys.ed25519 for device_id, keys in self.devices.items()}, self.master)
 
 
-def judge(own: OwnKeys, device_id: str, pinned_master: str | None) -> Standing:
+def judge_standing(own: OwnKeys, device_id: str, pinned_master: str | None) -> Standing:
     """The standing of our device. `pinned_master`: the master key that was confirmed when this device was verified;
     None: it was never verified."""
     if pinned_master is not None and own.master != pinned_master:
@@ -51,7 +51,7 @@ def judge(own: OwnKeys, device_id: str, pinned_master: str | None) -> Standing:
     return Standing.VERIFIED if device_id in own.signed else Standing.UNVERIFIED
 
 
-def explain(standing: Standing, user_id: str) -> tuple[str, str] | None:
+def explain_standing(standing: Standing, user_id: str) -> tuple[str, str] | None:
     """What to tell the user, as a title and a hint what to do; None: all is well, or nothing is known."""
     verify = f"heliograph verify {user_id}"
     match standing:

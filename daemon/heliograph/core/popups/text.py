@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from heliograph.core.notification import Category
 from heliograph.core.popups.privacy import Level
 from heliograph.core.record import Content
-from heliograph.core.text.markup import Span, Style, Styled, in_one_line, join, read_markup, shorten
+from heliograph.core.text.markup import Span, Style, Styled, in_one_line, join_spans, read_markup, shorten
 
 LINES = 4
 """Messages that a room's popup quotes."""
@@ -89,9 +89,9 @@ def _highlight(content: Content, level: Level) -> Styled:
     start = [Span("@ "), Span(content.sender_name or content.room_title, Style.BOLD)]
     start.append(Span(where if content.sender_name else ""))
     if level is not Level.FULL:
-        return join(start)
+        return join_spans(start)
     text = read_markup(content.markup) if content.markup else (Span(content.text),)
-    return shorten(in_one_line(join([*start, Span(": "), *text])), LINE_LIMIT)
+    return shorten(in_one_line(join_spans([*start, Span(": "), *text])), LINE_LIMIT)
 
 
 def _room_name(content: Content) -> str:
@@ -118,8 +118,8 @@ def _line(content: Content, *, with_name: bool, with_thread: bool) -> Styled:
     if with_thread and content.thread is not None:
         where = f"in “{content.thread}”" if content.thread else "in a thread"
     if with_name and content.sender_name:
-        return join([Span(content.sender_name, Style.BOLD), Span(f" ({where}): " if where else ": "), *text])
-    return join([Span(f"({where}) " if where else ""), *text])
+        return join_spans([Span(content.sender_name, Style.BOLD), Span(f" ({where}): " if where else ": "), *text])
+    return join_spans([Span(f"({where}) " if where else ""), *text])
 
 
 def _stack(lines: Sequence[Styled]) -> Styled:
@@ -128,7 +128,7 @@ def _stack(lines: Sequence[Styled]) -> Styled:
         if spans:
             spans.append(Span("\n"))
         spans.extend(line)
-    return join(spans)
+    return join_spans(spans)
 
 
 def _names(senders: Iterable[str]) -> list[str]:

@@ -47,7 +47,7 @@ def string_of(json: Mapping[str, Any], name: str) -> str:
     return value
 
 
-def key_of(json: Mapping[str, Any]) -> str:
+def property_path_of(json: Mapping[str, Any]) -> str:
     """The parameter `key` where it is a property path. Raises Misshapen."""
     key = string_of(json, "key")
     if len(key) > MAX_PATTERN:

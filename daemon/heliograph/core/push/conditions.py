@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from heliograph.core.push.condition import Condition, Misshapen, Test, key_of, known, string_of
+from heliograph.core.push.condition import Condition, Misshapen, Test, known, property_path_of, string_of
 from heliograph.core.push.context import Fact
 from heliograph.core.push.flatten import MISSING, parse_key
 from heliograph.core.push.levels import level_to_notify
@@ -136,15 +136,15 @@ def _scalar(json: Mapping[str, Any]) -> Any:
 
 
 def _event_match(json: Mapping[str, Any]) -> Condition:
-    return event_match(key_of(json), string_of(json, "pattern"), json)
+    return event_match(property_path_of(json), string_of(json, "pattern"), json)
 
 
 def _event_property_is(json: Mapping[str, Any]) -> Condition:
-    return property_is(key_of(json), _scalar(json), json)
+    return property_is(property_path_of(json), _scalar(json), json)
 
 
 def _event_property_contains(json: Mapping[str, Any]) -> Condition:
-    return property_contains(key_of(json), _scalar(json), json)
+    return property_contains(property_path_of(json), _scalar(json), json)
 
 
 def _contains_display_name(json: Mapping[str, Any]) -> Condition:

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from heliograph.core.push.condition import Condition, Misshapen, Test, key_of, known, string_of
+from heliograph.core.push.condition import Condition, Misshapen, Test, known, property_path_of, string_of
 from heliograph.core.push.conditions import event_match
 from heliograph.core.push.context import Fact
 from heliograph.core.push.flatten import MISSING, parse_key
@@ -58,7 +58,7 @@ def _related_event_match(json: Mapping[str, Any]) -> Condition:
     """MSC3664. Without a key any event with such a relation will do; a key without a pattern never matches."""
     rel_type = string_of(json, "rel_type")
     with_fallbacks = json.get("include_fallbacks") is True
-    key = key_of(json) if json.get("key") is not None else None
+    key = property_path_of(json) if json.get("key") is not None else None
     path = parse_key(key) if key is not None else ()
 
     def related(subject: Subject) -> Subject | None:

@@ -36,7 +36,7 @@ def split(plan: Plan) -> list[Part]:
     return [*_events(plan), *_changes(plan), *_account_data(plan.account_data)]
 
 
-def join(parts: Sequence[Part], next_batch: str | None) -> Plan:
+def join_parts(parts: Sequence[Part], next_batch: str | None) -> Plan:
     """The parts as one plan with this token; None: the token stays."""
     data = AccountData()
     for part in parts:

@@ -27,7 +27,7 @@ from heliograph.core.sync.judging import SERVER_RULE, Judge
 from heliograph.core.sync.needs import joined_at
 from heliograph.core.sync.reading import READ, Order, read_elsewhere
 from heliograph.core.sync.relations import Relations
-from heliograph.core.sync.rooms import Rooms
+from heliograph.core.sync.rooms import LatestRooms
 from heliograph.core.sync.situation import Mode, Situation
 
 PATIENCE_MS = 3000
@@ -56,7 +56,7 @@ class _Planner:
         self._sync = sync
         self._situation = situation
         self._me = situation.me
-        self._rooms = Rooms(situation)
+        self._rooms = LatestRooms(situation)
         self._collected = Collected(situation)
         self._judge = Judge(situation)
         self._composer = Composer(situation)

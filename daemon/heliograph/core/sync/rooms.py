@@ -8,7 +8,7 @@ from heliograph.core.room import RoomFacts
 from heliograph.core.sync.situation import Situation
 
 
-class Rooms:
+class LatestRooms:
     """The latest record of each room: the ledger's, until an event of the sync changes what is known."""
 
     def __init__(self, situation: Situation) -> None:

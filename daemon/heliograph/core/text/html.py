@@ -15,7 +15,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 from heliograph.core.text.clean import clean_inline
-from heliograph.core.text.markup import Span, Style, Styled, join, plain, shorten
+from heliograph.core.text.markup import Span, Style, Styled, join_spans, plain, shorten
 
 MAX_HTML = 16 * 1024
 """The most characters that are read, not counting the quote at the beginning of a reply."""
@@ -161,14 +161,14 @@ class _Page:
 
     @property
     def styled(self) -> Styled:
-        spans = list(join(self._spans))
+        spans = list(join_spans(self._spans))
         while spans and not (text := spans[-1].text.rstrip()):
             spans.pop()
         if spans:
             spans[-1] = Span(text, spans[-1].style)
         if self._lines >= _MAX_LINES:
             spans.append(Span("…"))
-        return shorten(join(spans), self._limit)
+        return shorten(join_spans(spans), self._limit)
 
     def take(self, token: _Token) -> None:
         if isinstance(token, str):

@@ -40,7 +40,7 @@ _STYLES = {name: style for style, name in _TAGS}
 _TAG = re.compile("<(/?)([biu])>")
 
 
-def join(spans: Iterable[Span]) -> Styled:
+def join_spans(spans: Iterable[Span]) -> Styled:
     """The spans in order, with neighbours of the same style joined into one."""
     joined: list[Span] = []
     for span in spans:
@@ -71,7 +71,7 @@ def shorten(styled: Styled, limit: int) -> Styled:
     while left > len((span := next(spans)).text):
         kept.append(span)
         left -= len(span.text)
-    return join([*kept, Span(span.text[:left].rstrip() + ELLIPSIS, span.style)])
+    return join_spans([*kept, Span(span.text[:left].rstrip() + ELLIPSIS, span.style)])
 
 
 def write_markup(styled: Styled) -> str:
@@ -90,7 +90,7 @@ def read_markup(markup: str) -> Styled:
         named = _STYLES[tag[2]]
         style = style & ~named if tag[1] else style | named
     spans.append(Span(unescape(markup[end:]), style))
-    return join(spans)
+    return join_spans(spans)
 
 
 def _write(span: Span) -> str:

@@ -9,7 +9,7 @@ from heliograph.core.events import Event, Json
 from heliograph.core.notification import Category
 from heliograph.core.text.clean import clean_line, clean_text
 from heliograph.core.text.html import read_formatted
-from heliograph.core.text.markup import Span, Style, Styled, join, plain, shorten, write_markup
+from heliograph.core.text.markup import Span, Style, Styled, join_spans, plain, shorten, write_markup
 
 NAME_LIMIT = 100
 TEXT_LIMIT = 600
@@ -114,7 +114,7 @@ def _word_message(content: Json) -> Words:
         return Words("Asks you to verify each other")
     styled = _styled_text(content) or (Span("Empty message"),)
     if message_type == "m.emote":
-        styled = join([Span("* "), *styled])
+        styled = join_spans([Span("* "), *styled])
     return _words(styled)
 
 
@@ -158,7 +158,7 @@ def _word_media(message_type: str, content: Json) -> Words:
     else:
         separator = ": "
     caption = _styled_text(content) if has_caption else ()
-    return _words(join([Span(label), Span(separator), *caption]) if caption else (Span(label),))
+    return _words(join_spans([Span(label), Span(separator), *caption]) if caption else (Span(label),))
 
 
 def _place(content: Json) -> object:

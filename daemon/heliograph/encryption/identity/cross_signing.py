@@ -14,7 +14,7 @@ import logging
 from typing import Protocol
 
 from heliograph.core.encryption.canonical import without_signatures
-from heliograph.core.encryption.trust import OwnKeys, Standing, judge
+from heliograph.core.encryption.trust import OwnKeys, Standing, judge_standing
 from heliograph.core.encryption.values import Identity
 from heliograph.core.events import Json
 from heliograph.core.ids import UserId
@@ -63,7 +63,7 @@ class CrossSigning:
         ):
             log.warning("The homeserver shows other keys for this device than it has")
             return Standing.UNVERIFIED
-        return judge(own, self._device_id, await self._vault.secret(PINNED))
+        return judge_standing(own, self._device_id, await self._vault.secret(PINNED))
 
     async def pin(self, master: str) -> None:
         """From now on this is the user's identity, until the user says otherwise."""

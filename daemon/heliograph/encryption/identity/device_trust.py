@@ -14,7 +14,7 @@ from collections.abc import Awaitable, Callable, Collection, Sequence
 from typing import Any
 
 from heliograph.core.encryption.emoji import in_words
-from heliograph.core.encryption.trust import Standing, explain
+from heliograph.core.encryption.trust import Standing, explain_standing
 from heliograph.core.encryption.values import Received, Rejected, RoomKey
 from heliograph.core.encryption.verification import Phase
 from heliograph.core.notification import Action, Category, Notification, Urgency
@@ -186,7 +186,7 @@ class DeviceTrust:
         if standing is None or await self._machine.secret(TOLD) == standing.value:
             return
         # Who has no identity may well use no encryption: `heliograph status` tells them.
-        if standing is not Standing.NO_IDENTITY and (told := explain(standing, self._user_id)) is not None:
+        if standing is not Standing.NO_IDENTITY and (told := explain_standing(standing, self._user_id)) is not None:
             self._show(*told)
         await self._machine.keep_secret(TOLD, standing.value)
 

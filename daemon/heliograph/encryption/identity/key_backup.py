@@ -16,7 +16,7 @@ from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import Json
 from heliograph.encryption.identity.cross_signing import SigningDevice
 from heliograph.encryption.identity.secret_storage import BACKUP
-from heliograph.encryption.olm.signatures import decode, encode
+from heliograph.encryption.olm.signatures import decode_base64, encode
 from heliograph.ports.homeserver import Keys
 
 log = logging.getLogger(__name__)
@@ -70,17 +70,19 @@ class KeyBackup:
             log.info("The key backup is not one that this device has the key of")
             return None
         self._version = version.version
-        self._decryption = vodozemac.PkDecryption.from_key(vodozemac.Curve25519SecretKey.from_bytes(decode(secret)))
+        self._decryption = vodozemac.PkDecryption.from_key(
+            vodozemac.Curve25519SecretKey.from_bytes(decode_base64(secret))
+        )
         return self._decryption
 
 
 def _fits(secret: str, auth_data: Json) -> bool:
     try:
-        raw = decode(secret)
+        raw = decode_base64(secret)
         if len(raw) != 32:
             return False
         public_key = vodozemac.Curve25519SecretKey.from_bytes(raw).public_key().to_base64()
-        return public_key == encode(decode(auth_data.get("public_key")))
+        return public_key == encode(decode_base64(auth_data.get("public_key")))
     except ValueError:
         return False
 

@@ -14,7 +14,7 @@ from operator import xor
 from typing import Any, TypeGuard
 
 from heliograph.core.events import Json
-from heliograph.encryption.olm.signatures import decode
+from heliograph.encryption.olm.signatures import decode_base64
 from heliograph.errors import EXIT_USAGE, UserError
 from heliograph.ports.homeserver import Keys
 
@@ -79,7 +79,7 @@ class SecretStorage:
         if not isinstance(entry, Mapping):
             return None
         try:
-            secret = decode(await asyncio.to_thread(_open, self._key, name, entry))
+            secret = decode_base64(await asyncio.to_thread(_open, self._key, name, entry))
         except ValueError as error:
             raise UserError(
                 f"{name} in this account's secret storage is damaged.",
@@ -138,14 +138,14 @@ def _fits(key: bytes, description: Json) -> bool:
         # Old storages cannot tell before a secret is read.
         return True
     try:
-        iv, mac = decode(description.get("iv")), decode(description.get("mac"))
+        iv, mac = decode_base64(description.get("iv")), decode_base64(description.get("mac"))
         return hmac.compare_digest(_mac(key, "", _crypt(key, "", iv, bytes(32))), mac)
     except ValueError:
         return False
 
 
 def _open(key: bytes, name: str, entry: Json) -> str:
-    ciphertext, mac, iv = (decode(entry.get(part)) for part in ("ciphertext", "mac", "iv"))
+    ciphertext, mac, iv = (decode_base64(entry.get(part)) for part in ("ciphertext", "mac", "iv"))
     if not hmac.compare_digest(_mac(key, name, ciphertext), mac):
         raise ValueError("the MAC does not fit")
     return _crypt(key, name, iv, ciphertext).decode()

@@ -112,12 +112,12 @@ class Senders:
             return known
         # Users whose homeserver did not answer are missing.
         asked = {each for each in unknown if each.user_id in users and each.user_id in published.devices}
-        looked_up = {each: is_signed(published, each) for each in asked}
+        looked_up = {each: is_vouched_for(published, each) for each in asked}
         await self._cache.keep_sender_devices(looked_up, now)
         return {**known, **looked_up}
 
 
-def is_signed(published: PublishedKeys, device: SenderDevice) -> bool:
+def is_vouched_for(published: PublishedKeys, device: SenderDevice) -> bool:
     """Whether the user has such a device, and the user's identity vouches for it."""
     own = read_own_keys(published, device.user_id)
     return any(

@@ -28,7 +28,7 @@ def decrypt(event: Event, room_keys: RoomKeys) -> Clear | Locked:
     return _guarded(event, room_keys, room_keys.use)
 
 
-def peek(event: Event, room_keys: RoomKeys) -> Clear | Locked:
+def peek_with(event: Event, room_keys: RoomKeys) -> Clear | Locked:
     """The same, and notes nothing: for a look beside the daemon."""
     return _guarded(event, room_keys, room_keys.may_use)
 

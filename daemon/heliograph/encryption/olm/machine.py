@@ -168,7 +168,7 @@ class Machine:
 
     async def sender_devices(self, devices: Collection[SenderDevice], now_ms: int) -> dict[SenderDevice, bool]:
         """Which of these devices of others are signed by their owners, as far as that was looked up lately."""
-        return await self._database.read(lambda db: sender_devices.read(db, devices, now_ms))
+        return await self._database.read(lambda db: sender_devices.read_signed(db, devices, now_ms))
 
     async def keep_sender_devices(self, looked_up: Mapping[SenderDevice, bool], now_ms: int) -> None:
         """Remembers them for a while."""

@@ -27,4 +27,4 @@ def _peek(pickle_key: str, event: Event, db: sqlite3.Connection) -> Clear | Lock
     from heliograph.encryption.olm import decryption
     from heliograph.encryption.olm.room_keys import RoomKeys
 
-    return decryption.peek(event, RoomKeys(db, pickle_key))
+    return decryption.peek_with(event, RoomKeys(db, pickle_key))

@@ -18,7 +18,7 @@ _FIND = (
 )
 
 
-def read(db: sqlite3.Connection, devices: Collection[SenderDevice], now_ms: int) -> dict[SenderDevice, bool]:
+def read_signed(db: sqlite3.Connection, devices: Collection[SenderDevice], now_ms: int) -> dict[SenderDevice, bool]:
     """Whether they are signed by their owners; those that are not known well enough are missing."""
     found = {}
     for each in devices:

@@ -74,7 +74,7 @@ def encode(value: bytes) -> str:
     return b64encode(value).decode().rstrip("=")
 
 
-def decode(text: object) -> bytes:
+def decode_base64(text: object) -> bytes:
     """The bytes of base64, padded or not. ValueError if it is none."""
     if not isinstance(text, str):
         raise ValueError("not a text")

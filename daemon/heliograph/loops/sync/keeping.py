@@ -11,7 +11,7 @@ from collections.abc import Callable, Sequence
 from heliograph.core.encryption.values import Rejected, Taken
 from heliograph.core.record import Plan
 from heliograph.core.suspects import TRIES
-from heliograph.core.sync.parts import Part, join, split
+from heliograph.core.sync.parts import Part, join_parts, split
 from heliograph.core.text.clean import count_things
 from heliograph.errors import HeliographError, Unstorable
 from heliograph.ports.encryption import Encryption
@@ -110,7 +110,7 @@ class _Sieve:
         reasons = [Part(f"why {part.what} is given up", part.given_up()) for part in lost if part.plan.judged]
         await self._keep(reasons)
         committed = await self._ledger.commit(Plan(decided.next_batch), self._now_ms)
-        return join(self._kept, decided.next_batch), Committed(self._new, committed.open_rooms)
+        return join_parts(self._kept, decided.next_batch), Committed(self._new, committed.open_rooms)
 
     async def _keep(self, parts: Sequence[Part]) -> list[Part]:
         """Returns those of these parts that cannot be written."""
@@ -119,7 +119,7 @@ class _Sieve:
         if self._left:
             self._left -= 1
             try:
-                committed = await self._ledger.commit(join(parts, None), self._now_ms)
+                committed = await self._ledger.commit(join_parts(parts, None), self._now_ms)
             except Exception as error:
                 if not _is_fault(error):
                     raise

@@ -22,14 +22,15 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from heliograph.core.events import Json
 from heliograph.errors import StorageError
 from heliograph.relay.gateway.tokens import UserTokens
-from heliograph.relay.model.pushers import ACTIVE_MS, DELAY_MS, DirectPusher, Json, Twin
+from heliograph.relay.model.pushers import ACTIVE_MS, DELAY_MS, DirectPusher, Twin
 from heliograph.relay.proxy.proxy import json_response, refusal
 from heliograph.relay.proxy.upstream import TooLarge, read_bounded
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.queue.outbox import Outbox
-from heliograph.relay.state.state import State
+from heliograph.relay.state.state import RelayState
 from heliograph.relay.wire.pusher import MAX_APP_ID, MAX_PUSHKEY, gateway_url_in, original_of
 
 log = logging.getLogger(__name__)
@@ -55,7 +56,7 @@ class Desktops:
     def __init__(
         self,
         tokens: UserTokens,
-        state: State,
+        state: RelayState,
         removal: PusherRemoval,
         outbox: Outbox,
         *,

@@ -13,16 +13,17 @@ from collections.abc import Callable
 
 from aiohttp import web
 
+from heliograph.core.events import Json
 from heliograph.errors import StorageError
 from heliograph.relay.clock import Clock
 from heliograph.relay.model.hold import due_ms
-from heliograph.relay.model.pushers import Json, Twin
+from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import Accepted, Push, Why
 from heliograph.relay.ports import DirectDevices, PusherLookup
 from heliograph.relay.proxy.limits import Allowance
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.queue.targets import NOTIFY_PATH
-from heliograph.relay.wire.push import Arrived, Malformed, pack, read
+from heliograph.relay.wire.push import Arrived, MalformedPush, pack, read_push
 from heliograph.relay.wire.pusher import MAX_PUSHKEY
 
 log = logging.getLogger(__name__)
@@ -88,8 +89,8 @@ class Gateway:
         if body is None:
             return self._stray(request, "too_large", 413, "M_TOO_LARGE", "The body is larger than any push")
         try:
-            arrived = read(body)
-        except Malformed as error:
+            arrived = read_push(body)
+        except MalformedPush as error:
             return self._stray(request, "malformed", 400, "M_BAD_JSON", f"This is no push: {error}")
         try:
             rejected, is_known = await self._take(arrived, received_ms)

@@ -31,7 +31,7 @@ class Deferred:
 
 
 @dataclass(frozen=True, slots=True)
-class Refused:
+class PushRefused:
     """A definite no to this push (4xx, redirect, success without JSON): tried four times within 7 s, since a proxy in
     between may be wrong, then dropped and logged. Test: test_a_refused_push_is_dropped_after_four_tries_and_told."""
 
@@ -41,25 +41,25 @@ class Refused:
     Test: test_a_push_too_large_for_its_gateway_is_sent_as_its_event_id."""
 
 
-Outcome = Delivered | Deferred | Refused
+Outcome = Delivered | Deferred | PushRefused
 
 
-def judge(status: int, headers: Mapping[str, str], body: bytes, pushkey: str) -> Outcome:
+def outcome_of(status: int, headers: Mapping[str, str], body: bytes, pushkey: str) -> Outcome:
     """The outcome of an answer to a push for `pushkey`."""
     if 200 <= status < 300:
         return _judge_success(status, body, pushkey)
     if status in _TRANSIENT or status >= 500:
         return Deferred(f"HTTP {status}", retry_after(headers))
     if 300 <= status < 400:
-        return Refused(f"a redirect (HTTP {status}), which is not followed")
-    return Refused(f"HTTP {status}", is_too_large=status == TOO_LARGE)
+        return PushRefused(f"a redirect (HTTP {status}), which is not followed")
+    return PushRefused(f"HTTP {status}", is_too_large=status == TOO_LARGE)
 
 
 def _judge_success(status: int, body: bytes, pushkey: str) -> Outcome:
     try:
         answer = json.loads(body)
     except (ValueError, RecursionError):
-        return Refused(f"HTTP {status} without JSON, as no push gateway answers")
+        return PushRefused(f"HTTP {status} without JSON, as no push gateway answers")
     rejected = answer.get("rejected") if isinstance(answer, dict) else None
     return Delivered(is_rejected=isinstance(rejected, list) and pushkey in rejected)
 

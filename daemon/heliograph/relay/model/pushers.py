@@ -2,11 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
 
-Json = Mapping[str, Any]
+from heliograph.core.events import Json
 
 MARK = "io.github.heliograph.relay"
 """The property of a pusher's `data` that names its twin where the pusher had to keep its own pushkey upstream. The

@@ -69,7 +69,7 @@ class Accepted(StrEnum):
 
 
 @dataclass(frozen=True, slots=True)
-class Waiting:
+class WaitingCount:
     """How many pushes wait now."""
 
     pushes: int
@@ -83,7 +83,7 @@ class Waiting:
 class PushCounts:
     """The queue's figures: what is waiting and under way now, all else since the relay's start."""
 
-    waiting: Waiting
+    waiting: WaitingCount
     in_flight: int
     """Requests to push gateways that are open."""
     attempts: Mapping[str, int]
@@ -119,7 +119,7 @@ class Attempt:
 
 
 @dataclass(frozen=True, slots=True)
-class Committed(Generic[T]):
+class QueueChange(Generic[T]):
     """A transaction on the queue, with its answer to the caller and its changes."""
 
     result: T

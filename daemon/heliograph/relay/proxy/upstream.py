@@ -12,9 +12,9 @@ from multidict import CIMultiDict
 from yarl import URL
 
 from heliograph import __version__
+from heliograph.core.events import Json
 from heliograph.http.repetition import ask_once
 from heliograph.http.unanswered import word_unanswered
-from heliograph.relay.model.pushers import Json
 
 CONNECT_S = 10.0
 ANSWER_S = 30.0

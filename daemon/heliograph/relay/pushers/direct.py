@@ -6,12 +6,13 @@ import logging
 from collections.abc import Callable
 from dataclasses import replace
 
+from heliograph.core.events import Json
 from heliograph.relay.model.carried import Carried
-from heliograph.relay.model.pushers import DirectPusher, Json, Twin
+from heliograph.relay.model.pushers import DirectPusher, Twin
 from heliograph.relay.proxy.callers import Caller, fingerprint
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, hidden_pushkey
-from heliograph.relay.state.state import State
+from heliograph.relay.state.state import RelayState
 from heliograph.relay.sync.listing import Listing
 from heliograph.relay.wire.pusher import WAKER_APP_ID, BadPusher, direct_pusher, key_of, waker_original
 
@@ -26,7 +27,7 @@ class DirectPushers:
 
     def __init__(
         self,
-        state: State,
+        state: RelayState,
         twins: UpstreamTwins,
         removal: PusherRemoval,
         listing: Listing,

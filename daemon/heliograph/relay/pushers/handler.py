@@ -11,7 +11,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
-from heliograph.relay.model.pushers import Json
+from heliograph.core.events import Json
 from heliograph.relay.proxy.callers import Caller, Callers, Unknown, authorization_of
 from heliograph.relay.proxy.proxy import CORS, Proxy, json_response, refusal, target_of
 from heliograph.relay.proxy.upstream import Answer, TooLarge, read_bounded

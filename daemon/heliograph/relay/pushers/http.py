@@ -5,7 +5,8 @@ from __future__ import annotations
 import logging
 from dataclasses import replace
 
-from heliograph.relay.model.pushers import Json, Twin
+from heliograph.core.events import Json
+from heliograph.relay.model.pushers import Twin
 from heliograph.relay.proxy.callers import Caller
 from heliograph.relay.proxy.upstream import Answer
 from heliograph.relay.pushers.direct import DirectPushers

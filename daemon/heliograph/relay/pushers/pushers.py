@@ -7,8 +7,8 @@ import logging
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
+from heliograph.core.events import Json
 from heliograph.core.text.clean import count_things
-from heliograph.relay.model.pushers import Json
 from heliograph.relay.proxy.callers import Caller
 from heliograph.relay.proxy.upstream import Answer
 from heliograph.relay.pushers.direct import DirectPushers

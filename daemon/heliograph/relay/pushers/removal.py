@@ -6,13 +6,13 @@ from collections.abc import Collection
 
 from heliograph.relay.model.pushers import DirectPusher, Twin
 from heliograph.relay.ports import Cancellations
-from heliograph.relay.state.state import State
+from heliograph.relay.state.state import RelayState
 
 
 class PusherRemoval:
     """Each method raises StorageError. Nothing is asked of the homeserver."""
 
-    def __init__(self, state: State, queue: Cancellations) -> None:
+    def __init__(self, state: RelayState, queue: Cancellations) -> None:
         self._state = state
         self._queue = queue
 

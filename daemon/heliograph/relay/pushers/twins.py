@@ -7,7 +7,8 @@ import secrets
 from collections.abc import Callable, Mapping
 from dataclasses import replace
 
-from heliograph.relay.model.pushers import MARK, Json, Twin
+from heliograph.core.events import Json
+from heliograph.relay.model.pushers import MARK, Twin
 from heliograph.relay.proxy.upstream import Answer, Upstream
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.state.registry import Registry

@@ -11,9 +11,9 @@ from typing import Any, TypeVar
 
 from heliograph.errors import StorageError
 from heliograph.relay.clock import Clock
-from heliograph.relay.model.pushes import Committed, Waiting, Why
+from heliograph.relay.model.pushes import QueueChange, WaitingCount, Why
 from heliograph.relay.ports import PushStore
-from heliograph.relay.queue.schedule import Schedule
+from heliograph.relay.queue.schedule import QueueSchedule
 from heliograph.system.tasks import start
 
 log = logging.getLogger(__name__)
@@ -27,10 +27,10 @@ _LOST = {
 }
 
 
-class Commits:
+class QueueCommits:
     """Every change is on disk when its call returns, or raises StorageError."""
 
-    def __init__(self, store: PushStore, schedule: Schedule, clock: Clock) -> None:
+    def __init__(self, store: PushStore, schedule: QueueSchedule, clock: Clock) -> None:
         self._store = store
         self._schedule = schedule
         self._clock = clock
@@ -60,11 +60,11 @@ class Commits:
         except StorageError as error:
             log.warning("Old pushes could not be forgotten: %s", error)
 
-    async def count(self) -> Waiting:
+    async def count(self) -> WaitingCount:
         """How many pushes wait now."""
         return await self._store.count(self._clock.now_ms())
 
-    async def follow(self, transaction: Coroutine[Any, Any, Committed[T]]) -> T:
+    async def follow(self, transaction: Coroutine[Any, Any, QueueChange[T]]) -> T:
         """Commits one change of the store.
 
         Its consequences follow even if the caller, who may be a request, is gone by then: the transaction is not undone
@@ -75,7 +75,7 @@ class Commits:
         commit.add_done_callback(self._note_committed)
         return await asyncio.shield(commit)
 
-    async def _follow(self, transaction: Coroutine[Any, Any, Committed[T]]) -> T:
+    async def _follow(self, transaction: Coroutine[Any, Any, QueueChange[T]]) -> T:
         # Nothing is counted, logged or scheduled before it is committed.
         committed = await transaction
         changes = committed.changes

@@ -10,12 +10,12 @@ from typing import Protocol
 from heliograph.errors import StateError, StorageError
 from heliograph.relay.clock import Clock
 from heliograph.relay.model.hold import FIRST_DELAY_MS
-from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, Refused
+from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, PushRefused
 from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import Attempt, Why
 from heliograph.relay.ports import PusherLookup, PushStore
-from heliograph.relay.queue.commits import Commits, label
-from heliograph.relay.queue.schedule import Schedule
+from heliograph.relay.queue.commits import QueueCommits, label
+from heliograph.relay.queue.schedule import QueueSchedule
 from heliograph.relay.queue.targets import host_of
 from heliograph.relay.wire.push import restore
 from heliograph.system.tasks import keep_running, start
@@ -43,8 +43,8 @@ class Dispatch:
     def __init__(
         self,
         store: PushStore,
-        commits: Commits,
-        schedule: Schedule,
+        commits: QueueCommits,
+        schedule: QueueSchedule,
         pushers: PusherLookup,
         sender: Sender,
         clock: Clock,
@@ -134,7 +134,7 @@ class Dispatch:
         except Exception:
             # Like a gateway's no: it is tried a few times, then given up alone, and what waits behind it goes on.
             log.exception("Unexpected fault in sending a push of pusher %s", label(key))
-            outcome = Refused("an unexpected fault of the relay's own, see the log")
+            outcome = PushRefused("an unexpected fault of the relay's own, see the log")
         self._tell(key, twin, outcome)
         return await self._note(key, step, outcome)
 

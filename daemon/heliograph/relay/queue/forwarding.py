@@ -8,7 +8,7 @@ import logging
 import aiohttp
 
 from heliograph import __version__
-from heliograph.relay.model.outcome import Deferred, Outcome, judge
+from heliograph.relay.model.outcome import Deferred, Outcome, outcome_of
 from heliograph.relay.queue.targets import CheckedResolver, Forbidden, TargetPolicy
 
 log = logging.getLogger(__name__)
@@ -50,7 +50,7 @@ class Forwarder:
             return Deferred(_describe(error))
         if answer is None:
             return Deferred("an answer without end")
-        return judge(response.status, response.headers, answer, pushkey)
+        return outcome_of(response.status, response.headers, answer, pushkey)
 
     async def close(self) -> None:
         await self._far.close()

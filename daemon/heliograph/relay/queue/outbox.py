@@ -17,10 +17,10 @@ from heliograph.relay.clock import Clock
 from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import MOST_WAITING, Accepted, Push, PushCounts, Why
 from heliograph.relay.ports import PusherLookup, PushStore
-from heliograph.relay.queue.commits import Commits
+from heliograph.relay.queue.commits import QueueCommits
 from heliograph.relay.queue.dispatch import Dispatch, Sender
 from heliograph.relay.queue.forwarding import MOST_IN_FLIGHT, MOST_PER_HOST
-from heliograph.relay.queue.schedule import Schedule
+from heliograph.relay.queue.schedule import QueueSchedule
 from heliograph.system.tasks import LongTask, listed_in
 
 
@@ -42,8 +42,8 @@ class Outbox:
         self._pushers = pushers
         self._clock = clock
         self._most_waiting = most_waiting
-        schedule = Schedule(most_in_flight, most_per_host)
-        self._commits = Commits(store, schedule, clock)
+        schedule = QueueSchedule(most_in_flight, most_per_host)
+        self._commits = QueueCommits(store, schedule, clock)
         self._dispatch = Dispatch(store, self._commits, schedule, pushers, sender, clock)
         self._accepted: Counter[str] = Counter()
         self.tasks: list[LongTask] = []

@@ -6,7 +6,7 @@ import heapq
 from collections import deque
 
 
-class Schedule:
+class QueueSchedule:
     """Keys with the millisecond at which each wants to be looked at. At most `most` are at work, `most_per_host` at
     one host.
 

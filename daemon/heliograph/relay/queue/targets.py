@@ -18,10 +18,11 @@ from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from heliograph.relay.model.networks import Network
+
 NOTIFY_PATH = "/_matrix/push/v1/notify"
 LONGEST_URL = 2048
 
-Network = ipaddress.IPv4Network | ipaddress.IPv6Network
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _UNICAST_6 = ipaddress.IPv6Network("2000::/3")

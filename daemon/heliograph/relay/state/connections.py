@@ -8,8 +8,8 @@ from collections import Counter
 from collections.abc import Callable, Collection, Iterable, Iterator
 from dataclasses import dataclass
 
+from heliograph.core.events import Json
 from heliograph.relay.model.carried import Key
-from heliograph.relay.model.pushers import Json
 
 MAX_WAITING = 1_000
 MAX_WAKES = 20

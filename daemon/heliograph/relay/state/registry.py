@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Collection
 from typing import TypeVar
 
-from heliograph.relay.model.pushers import MARK, DirectPusher, Json, Twin
+from heliograph.core.events import Json
+from heliograph.relay.model.pushers import MARK, DirectPusher, Twin
 from heliograph.relay.ports import PusherStore
 
 T = TypeVar("T")

@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections.abc import Callable, Collection, Iterable
 from dataclasses import dataclass
 
+from heliograph.core.events import Json
 from heliograph.relay.model.carried import Carried, Key
-from heliograph.relay.model.pushers import Json
 from heliograph.relay.ports import Store
 from heliograph.relay.state.carried import CarriedNotifications
 from heliograph.relay.state.connections import DeviceConnections
@@ -14,7 +14,7 @@ from heliograph.relay.state.registry import Registry
 
 
 @dataclass(frozen=True, slots=True)
-class State:
+class RelayState:
     """`ports.DirectDevices`. Methods that are awaited have their change on disk when they return, or raise
     StorageError."""
 
@@ -23,7 +23,7 @@ class State:
     connections: DeviceConnections
 
     @classmethod
-    async def load(cls, store: Store, now_ms: Callable[[], int]) -> State:
+    async def load(cls, store: Store, now_ms: Callable[[], int]) -> RelayState:
         """The state that the database has, with no device connected. Raises StorageError."""
         return cls(
             await Registry.load(store.pushers),

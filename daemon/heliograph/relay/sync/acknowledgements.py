@@ -10,7 +10,7 @@ from heliograph.errors import StorageError
 from heliograph.relay.model.carried import Key
 from heliograph.relay.ports import Cancellations
 from heliograph.relay.proxy.callers import Caller, Callers
-from heliograph.relay.state.state import State
+from heliograph.relay.state.state import RelayState
 
 log = logging.getLogger(__name__)
 
@@ -22,7 +22,7 @@ class SyncAcknowledgements:
     Test: test_a_lost_response_is_made_up_for_by_the_next.
     """
 
-    def __init__(self, callers: Callers, state: State, queue: Cancellations) -> None:
+    def __init__(self, callers: Callers, state: RelayState, queue: Cancellations) -> None:
         self._callers = callers
         self._state = state
         self._queue = queue

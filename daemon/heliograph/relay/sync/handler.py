@@ -18,7 +18,7 @@ from heliograph.relay.model.carried import Key
 from heliograph.relay.proxy.callers import authorization_of, fingerprint
 from heliograph.relay.proxy.proxy import Proxy, answer_headers, not_answered, target_of
 from heliograph.relay.proxy.upstream import FAILURES, NotAnswered
-from heliograph.relay.state.state import State
+from heliograph.relay.state.state import RelayState
 from heliograph.relay.sync.acknowledgements import SyncAcknowledgements
 from heliograph.relay.sync.nudge import Nudge
 from heliograph.relay.sync.poll import Poll, deadline_of
@@ -52,7 +52,7 @@ class DirectSync:
     def __init__(
         self,
         proxy: Proxy,
-        state: State,
+        state: RelayState,
         acknowledgements: SyncAcknowledgements,
         builder: SyncResponseBuilder,
         nudge: Nudge,

@@ -12,7 +12,7 @@ from __future__ import annotations
 import logging
 import secrets
 
-from heliograph.relay.model.pushers import Json
+from heliograph.core.events import Json
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.sync.poll import Poll
 

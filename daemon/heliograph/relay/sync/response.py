@@ -10,7 +10,7 @@ from heliograph.relay.model.carried import Carried, Key
 from heliograph.relay.model.pushes import Why
 from heliograph.relay.ports import Cancellations
 from heliograph.relay.proxy.upstream import NotAnswered
-from heliograph.relay.state.state import State
+from heliograph.relay.state.state import RelayState
 from heliograph.relay.sync.listing import Entry, Listing
 from heliograph.relay.sync.poll import Poll
 from heliograph.relay.sync.synthesis import Synthesis
@@ -32,7 +32,7 @@ class SyncResponseBuilder:
 
     def __init__(
         self,
-        state: State,
+        state: RelayState,
         queue: Cancellations,
         listing: Listing,
         synthesis: Synthesis,

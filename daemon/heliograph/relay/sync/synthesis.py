@@ -9,7 +9,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from heliograph.relay.model.pushers import Json
+from heliograph.core.events import Json
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.sync.listing import Entry
 from heliograph.relay.wire.sync import loads
@@ -49,7 +49,7 @@ class Synthesis:
         notification = {
             "room_id": room_id,
             "event": event,
-            "actions": actions_of(pushed),
+            "actions": actions_of_push(pushed),
             "ts": ts,
             "read": False,
             "profile_tag": None,
@@ -66,7 +66,7 @@ class Synthesis:
         return answer.json() or None
 
 
-def actions_of(pushed: Json) -> list[Any]:
+def actions_of_push(pushed: Json) -> list[Any]:
     """The push rule's actions, as far as a push tells them: as tweaks."""
     actions: list[Any] = ["notify"]
     devices = pushed.get("devices")

@@ -11,7 +11,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NoReturn
 
-from heliograph.relay.model.pushers import MARK, Json, Twin
+from heliograph.core.events import Json
+from heliograph.relay.model.pushers import MARK, Twin
 
 MAIN = "main"
 """What receipts call the timeline outside of threads."""
@@ -22,7 +23,7 @@ _BRIEF = ("event_id", "room_id", "counts", "prio")
 """What `format: event_id_only` leaves of a push."""
 
 
-class Malformed(ValueError):
+class MalformedPush(ValueError):
     """Not the body of a push."""
 
 
@@ -42,25 +43,25 @@ class Arrived:
     """None: not told. In a clearing push a count that is missing is 0, as the specification says."""
 
 
-def read(body: bytes) -> Arrived:
-    """Raises Malformed."""
+def read_push(body: bytes) -> Arrived:
+    """Raises MalformedPush."""
     try:
         # The standard decoder: it takes lone surrogates, as homeservers pass them on, and integers of any size.
         parsed = json.loads(body, parse_constant=_refuse)
     except (ValueError, RecursionError) as error:
-        raise Malformed("the body is not JSON") from error
+        raise MalformedPush("the body is not JSON") from error
     notification = parsed.get("notification") if isinstance(parsed, dict) else None
     devices = notification.get("devices") if isinstance(notification, dict) else None
     if not isinstance(notification, dict) or not isinstance(devices, list):
-        raise Malformed("there is no notification with devices")
+        raise MalformedPush("there is no notification with devices")
     if len(devices) > MOST_DEVICES:
-        raise Malformed("there are too many devices")
+        raise MalformedPush("there are too many devices")
     if not all(isinstance(device, dict) and _is_id(device.get("pushkey")) for device in devices):
-        raise Malformed("a device has no pushkey")
+        raise MalformedPush("a device has no pushkey")
     event_id = notification.get("event_id") or None
     room_id = notification.get("room_id") or ""
     if (event_id is not None and not _is_id(event_id)) or (room_id and not _is_id(room_id)):
-        raise Malformed("event_id and room_id are no identifiers")
+        raise MalformedPush("event_id and room_id are no identifiers")
     return Arrived(
         notification={name: value for name, value in notification.items() if name != "devices"},
         devices=tuple(devices),

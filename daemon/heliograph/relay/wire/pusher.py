@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from heliograph.core.events import Json
 from heliograph.relay.model.pushers import (
     ACTIVE_MS,
     DELAY_MS,
@@ -14,7 +15,6 @@ from heliograph.relay.model.pushers import (
     MOST_ACTIVE_MS,
     MOST_DELAY_MS,
     DirectPusher,
-    Json,
     Twin,
 )
 

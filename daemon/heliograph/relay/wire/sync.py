@@ -9,14 +9,14 @@ from typing import Any
 
 import msgspec
 
-from heliograph.relay.model.pushers import Json
+from heliograph.core.events import Json
 
 BROKEN = (msgspec.MsgspecError, ValueError, RecursionError)
 _ABSENT = msgspec.Raw(b"{}")
 
 
 @dataclass(frozen=True, slots=True)
-class Receipt:
+class OwnReceipt:
     """Of the device's own user."""
 
     room_id: str
@@ -35,7 +35,7 @@ class SyncBody:
     left: frozenset[str] = frozenset()
     redactions: list[tuple[str, str]] = field(default_factory=list)
     """Room id and the id of the event that was redacted."""
-    receipts: list[Receipt] = field(default_factory=list)
+    receipts: list[OwnReceipt] = field(default_factory=list)
 
     @property
     def has_news(self) -> bool:
@@ -158,7 +158,9 @@ def _read_receipts(scanned: SyncBody, room_id: str, user_id: str, raw: msgspec.R
             mine = users.get(user_id) if isinstance(users, dict) else None
             if kind in ("m.read", "m.read.private") and isinstance(mine, dict):
                 thread_id = mine.get("thread_id")
-                scanned.receipts.append(Receipt(room_id, thread_id if isinstance(thread_id, str) else None, event_id))
+                scanned.receipts.append(
+                    OwnReceipt(room_id, thread_id if isinstance(thread_id, str) else None, event_id)
+                )
 
 
 def _items(value: Any) -> list[tuple[str, Json]]:

@@ -15,10 +15,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 
 from edges.relay.stage import ME, NOON, ROOM, OutboxStage, make_twin
+from heliograph.core.events import Json
 from heliograph.relay.gateway import notify as gateway_module
 from heliograph.relay.gateway.notify import LARGEST_BODY, Gateway
 from heliograph.relay.model.outcome import Delivered
-from heliograph.relay.model.pushers import Json, Twin
+from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import Why
 from heliograph.relay.proxy.limits import Allowance
 from heliograph.relay.queue.targets import NOTIFY_PATH

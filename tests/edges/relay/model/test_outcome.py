@@ -4,22 +4,22 @@ from __future__ import annotations
 
 import pytest
 
-from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, Refused, judge, retry_after
+from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, PushRefused, outcome_of, retry_after
 
 
 @pytest.mark.parametrize("body", [b"{}", b"[]", b'{"rejected": null}', b'{"rejected": "k"}', b'{"rejected": ["x"]}'])
 def test_success_with_json_is_success(body: bytes) -> None:
-    assert judge(200, {}, body, "k") == Delivered()
-    assert judge(202, {}, body, "k") == Delivered()
+    assert outcome_of(200, {}, body, "k") == Delivered()
+    assert outcome_of(202, {}, body, "k") == Delivered()
 
 
 def test_the_own_pushkey_among_the_rejected_ends_the_pusher() -> None:
-    assert judge(200, {}, b'{"rejected": ["x", "k"]}', "k") == Delivered(is_rejected=True)
+    assert outcome_of(200, {}, b'{"rejected": ["x", "k"]}', "k") == Delivered(is_rejected=True)
 
 
 @pytest.mark.parametrize("body", [b"ok", b"", b"<html>", b"\xff", b"[" * 100_000])
 def test_success_without_json_is_no_push_gateways(body: bytes) -> None:
-    assert isinstance(judge(200, {}, body, "k"), Refused)
+    assert isinstance(outcome_of(200, {}, body, "k"), PushRefused)
 
 
 @pytest.mark.parametrize(
@@ -31,22 +31,22 @@ def test_success_without_json_is_no_push_gateways(body: bytes) -> None:
         (429, Deferred),
         (408, Deferred),
         (425, Deferred),
-        (400, Refused),
-        (401, Refused),
-        (404, Refused),
-        (413, Refused),
-        (422, Refused),
-        (301, Refused),
-        (308, Refused),
+        (400, PushRefused),
+        (401, PushRefused),
+        (404, PushRefused),
+        (413, PushRefused),
+        (422, PushRefused),
+        (301, PushRefused),
+        (308, PushRefused),
     ],
 )
 def test_every_other_status_is_put_off_or_refused(status: int, kind: type[Outcome]) -> None:
-    assert isinstance(judge(status, {}, b"{}", "k"), kind)
+    assert isinstance(outcome_of(status, {}, b"{}", "k"), kind)
 
 
 def test_only_413_finds_a_push_too_large() -> None:
-    assert judge(413, {}, b"", "k") == Refused("HTTP 413", is_too_large=True)
-    assert judge(400, {}, b"", "k") == Refused("HTTP 400")
+    assert outcome_of(413, {}, b"", "k") == PushRefused("HTTP 413", is_too_large=True)
+    assert outcome_of(400, {}, b"", "k") == PushRefused("HTTP 400")
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ from aiohttp import web
 from aiohttp.abc import AbstractResolver, ResolveResult
 from aiohttp.test_utils import TestServer
 
-from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, Refused
+from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, PushRefused
 from heliograph.relay.queue.forwarding import LARGEST_ANSWER, Forwarder
 from heliograph.relay.queue.targets import NOTIFY_PATH, CheckedResolver, TargetPolicy
 
@@ -105,7 +105,7 @@ class TestAnswers:
             requests.append(request.path)
             return web.Response(status=307, headers={"Location": "/elsewhere"})
 
-        assert isinstance(await send(redirect), Refused)
+        assert isinstance(await send(redirect), PushRefused)
         assert requests == [NOTIFY_PATH]
 
     async def test_a_gateway_that_says_nothing_is_given_up(self) -> None:
@@ -137,7 +137,7 @@ class TestAnswers:
             body = gzip.compress(b" " * 1_000_000)
             return web.Response(body=body, headers={"Content-Encoding": "gzip"})
 
-        assert isinstance(await send(bomb), Refused)
+        assert isinstance(await send(bomb), PushRefused)
 
     async def test_a_connection_that_breaks_is_tried_again(self) -> None:
         async with listener() as (port, _), forwarder() as made:

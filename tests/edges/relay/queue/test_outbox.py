@@ -15,7 +15,7 @@ import pytest
 import pytest_asyncio
 
 from edges.relay.stage import BOB, HOUR, ME, ROOM, OutboxStage, make_direct, make_twin
-from heliograph.relay.model.outcome import Deferred, Delivered, Refused
+from heliograph.relay.model.outcome import Deferred, Delivered, PushRefused
 from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import Accepted, Why
 from heliograph.relay.queue.dispatch import FAULT_DELAY_MS
@@ -184,7 +184,7 @@ class TestRefusal:
         self, stage: OutboxStage, phone: Twin, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.INFO)
-        stage.gateways.script = [Refused("HTTP 400")] * 4
+        stage.gateways.script = [PushRefused("HTTP 400")] * 4
         await take(stage, phone, "$1", "$2")
         await stage.pass_ms(8000)
         assert stage.gateways.events == ["$1", "$1", "$1", "$1", "$2"]
@@ -233,7 +233,7 @@ class TestRefusal:
     async def test_a_push_too_large_for_its_gateway_is_sent_as_its_event_id(
         self, stage: OutboxStage, phone: Twin
     ) -> None:
-        stage.gateways.script = [Refused("HTTP 413", is_too_large=True)]
+        stage.gateways.script = [PushRefused("HTTP 413", is_too_large=True)]
         await take(stage, phone, "$1", notification={"content": {"body": "long"}, "prio": "high"})
         _, brief = stage.gateways.requests
         assert brief.at_ms == stage.gateways.requests[0].at_ms
@@ -262,7 +262,7 @@ class TestRefusal:
         self, stage: OutboxStage, phone: Twin, caplog: pytest.LogCaptureFixture
     ) -> None:
         caplog.set_level(logging.DEBUG)
-        stage.gateways.script = [Deferred("HTTP 502"), Refused("HTTP 400"), Delivered(is_rejected=True)]
+        stage.gateways.script = [Deferred("HTTP 502"), PushRefused("HTTP 400"), Delivered(is_rejected=True)]
         await take(stage, phone, "$1")
         await stage.pass_ms(10_000)
         ours = "\n".join(record.getMessage() for record in caplog.records if record.name.startswith("heliograph"))

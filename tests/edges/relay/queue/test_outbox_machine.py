@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from edges.relay.stage import BOB, HOUR, ME, OutboxStage, Request, make_direct, make_twin
 from heliograph.relay.model.hold import LIFETIME_MS, MOST_REFUSALS, SOMETHING, clears, retry_delay_ms
-from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, Refused
+from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, PushRefused
 from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import Accepted, Push, Why
 from support.log_guard import ExpectLog
@@ -49,8 +49,8 @@ outcomes = st.sampled_from(
         Delivered(is_rejected=True),
         Deferred("HTTP 502"),
         Deferred("HTTP 429", after_s=30),
-        Refused("HTTP 400"),
-        Refused("HTTP 413", is_too_large=True),
+        PushRefused("HTTP 400"),
+        PushRefused("HTTP 413", is_too_large=True),
     ]
 )
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from heliograph.relay.queue.schedule import Schedule
+from heliograph.relay.queue.schedule import QueueSchedule
 
 
 def test_keys_come_in_the_order_of_their_times() -> None:
-    schedule = Schedule(9, 9)
+    schedule = QueueSchedule(9, 9)
     for key, due in (("late", 30), ("early", 10), ("late", 5)):
         schedule.ask(key, due)
     assert schedule.next_ms() == 5
@@ -15,7 +15,7 @@ def test_keys_come_in_the_order_of_their_times() -> None:
 
 
 def test_what_is_asked_for_a_key_at_work_is_looked_at_afterwards() -> None:
-    schedule = Schedule(9, 9)
+    schedule = QueueSchedule(9, 9)
     schedule.ask("a", 0)
     assert schedule.take(0) == "a"
     assert schedule.start("a", "host")
@@ -26,7 +26,7 @@ def test_what_is_asked_for_a_key_at_work_is_looked_at_afterwards() -> None:
 
 
 def test_nothing_is_kept_of_keys_with_nothing_to_do() -> None:
-    schedule = Schedule(9, 1)
+    schedule = QueueSchedule(9, 1)
     for key in ("a", "b"):
         schedule.ask(key, 0)
         schedule.start(str(schedule.take(0)), "host")

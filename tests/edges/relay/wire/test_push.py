@@ -9,7 +9,7 @@ import pytest
 
 from edges.relay.stage import make_twin
 from heliograph.relay.model.pushers import MARK
-from heliograph.relay.wire.push import Malformed, pack, read, restore
+from heliograph.relay.wire.push import MalformedPush, pack, read_push, restore
 
 
 def test_an_adopted_pusher_loses_its_mark_again() -> None:
@@ -40,18 +40,18 @@ def test_an_adopted_pusher_loses_its_mark_again() -> None:
 )
 def test_the_thread_is_told_by_content_alone(content: Any, thread: str | None) -> None:
     body = {"notification": {"event_id": "$1", "room_id": "!r", "content": content, "devices": []}}
-    assert read(json.dumps(body).encode()).thread_id == thread
+    assert read_push(json.dumps(body).encode()).thread_id == thread
 
 
 @pytest.mark.parametrize("counts", [None, "x", {}, {"unread": "1"}, {"unread": True}, {"unread": 1.5}])
 def test_a_count_that_makes_no_sense_is_none(counts: Any) -> None:
     body: dict[str, Any] = {"notification": {"event_id": "$1", "room_id": "!r", "counts": counts, "devices": []}}
-    assert read(json.dumps(body).encode()).unread is None
+    assert read_push(json.dumps(body).encode()).unread is None
     del body["notification"]["event_id"]
-    assert read(json.dumps(body).encode()).unread == 0
+    assert read_push(json.dumps(body).encode()).unread == 0
 
 
 @pytest.mark.parametrize("ids", [{"event_id": 5}, {"event_id": "$" * 2000}, {"event_id": "$1", "room_id": ["!r"]}])
 def test_identifiers_are_text_of_a_sane_length(ids: Any) -> None:
-    with pytest.raises(Malformed):
-        read(json.dumps({"notification": {**ids, "devices": []}}).encode())
+    with pytest.raises(MalformedPush):
+        read_push(json.dumps({"notification": {**ids, "devices": []}}).encode())

@@ -8,12 +8,12 @@ from functools import partial
 from typing import TypeVar
 
 from heliograph.relay.model.outcome import Outcome
-from heliograph.relay.model.pushes import Accepted, Attempt, Changes, Committed, Push, Waiting, Why
+from heliograph.relay.model.pushes import Accepted, Attempt, Changes, Push, QueueChange, WaitingCount, Why
 from heliograph.relay.store.sqlite import cancellation, queue
 from heliograph.system.sqlite import Database
 
 T = TypeVar("T")
-Work = Callable[[sqlite3.Connection, Changes], T]
+QueueWork = Callable[[sqlite3.Connection, Changes], T]
 
 
 class SqlitePushStore:
@@ -28,7 +28,7 @@ class SqlitePushStore:
     async def waiting_queues(self, now_ms: int) -> dict[str, int]:
         return await self._database.transaction(partial(queue.waiting_queues, now_ms=now_ms))
 
-    async def count(self, now_ms: int) -> Waiting:
+    async def count(self, now_ms: int) -> WaitingCount:
         return await self._database.read(partial(queue.count, now_ms=now_ms))
 
     async def prune(self, now_ms: int) -> None:
@@ -36,7 +36,7 @@ class SqlitePushStore:
 
     async def take(
         self, push: Push, unconcerned_devices: Collection[str], most_waiting: int, now_ms: int
-    ) -> Committed[Accepted]:
+    ) -> QueueChange[Accepted]:
         def work(db: sqlite3.Connection, changes: Changes) -> Accepted:
             if not queue.insert(db, push, changes):
                 return Accepted.REPEATED
@@ -48,12 +48,12 @@ class SqlitePushStore:
 
         return await self._change(work, now_ms)
 
-    async def begin(self, hidden_pushkey: str, now_ms: int) -> Committed[Attempt | int | None]:
+    async def begin(self, hidden_pushkey: str, now_ms: int) -> QueueChange[Attempt | int | None]:
         return await self._change(lambda db, changes: queue.begin(db, hidden_pushkey, now_ms, changes), now_ms)
 
     async def finish(
         self, hidden_pushkey: str, attempt: Attempt, outcome: Outcome, now_ms: int
-    ) -> Committed[int | None]:
+    ) -> QueueChange[int | None]:
         return await self._change(
             lambda db, changes: queue.finish(db, hidden_pushkey, attempt, outcome, now_ms, changes), now_ms
         )
@@ -65,7 +65,7 @@ class SqlitePushStore:
         event_ids: Collection[str],
         unconcerned_pushkeys: Collection[str],
         now_ms: int,
-    ) -> Committed[None]:
+    ) -> QueueChange[None]:
         return await self._change(
             lambda db, changes: cancellation.acknowledge(
                 db, user_id, device_id, event_ids, unconcerned_pushkeys, now_ms, changes
@@ -75,7 +75,7 @@ class SqlitePushStore:
 
     async def cancel_events(
         self, user_id: str | None, room_id: str, event_ids: Collection[str], why: Why, now_ms: int
-    ) -> Committed[None]:
+    ) -> QueueChange[None]:
         return await self._change(
             lambda db, changes: cancellation.cancel_events(db, user_id, room_id, event_ids, why, now_ms, changes),
             now_ms,
@@ -83,29 +83,29 @@ class SqlitePushStore:
 
     async def cancel_read(
         self, user_id: str, room_id: str, thread_id: str | None, event_id: str, now_ms: int
-    ) -> Committed[None]:
+    ) -> QueueChange[None]:
         return await self._change(
             lambda db, changes: cancellation.cancel_read(db, user_id, room_id, thread_id, event_id, now_ms, changes),
             now_ms,
         )
 
-    async def cancel_room(self, user_id: str, room_id: str, why: Why, now_ms: int) -> Committed[None]:
+    async def cancel_room(self, user_id: str, room_id: str, why: Why, now_ms: int) -> QueueChange[None]:
         return await self._change(
             lambda db, changes: cancellation.cancel_room(db, user_id, room_id, why, changes), now_ms
         )
 
-    async def cancel_all(self, user_id: str, why: Why, now_ms: int) -> Committed[None]:
+    async def cancel_all(self, user_id: str, why: Why, now_ms: int) -> QueueChange[None]:
         return await self._change(lambda db, changes: cancellation.cancel_all(db, user_id, why, changes), now_ms)
 
-    async def cancel_queue(self, hidden_pushkey: str, why: Why, now_ms: int) -> Committed[None]:
+    async def cancel_queue(self, hidden_pushkey: str, why: Why, now_ms: int) -> QueueChange[None]:
         return await self._change(
             lambda db, changes: cancellation.cancel_queue(db, hidden_pushkey, why, changes), now_ms
         )
 
-    async def forget(self, hidden_pushkey: str, now_ms: int) -> Committed[None]:
+    async def forget(self, hidden_pushkey: str, now_ms: int) -> QueueChange[None]:
         return await self._change(lambda db, changes: cancellation.forget(db, hidden_pushkey, changes), now_ms)
 
-    async def _change(self, work: Work[T], now_ms: int) -> Committed[T]:
+    async def _change(self, work: QueueWork[T], now_ms: int) -> QueueChange[T]:
         changes = Changes()
 
         def change(db: sqlite3.Connection) -> T:
@@ -114,4 +114,4 @@ class SqlitePushStore:
             queue.note_due(db, now_ms, changes)
             return result
 
-        return Committed(await self._database.transaction(change), changes)
+        return QueueChange(await self._database.transaction(change), changes)

@@ -20,7 +20,7 @@ from heliograph.relay.model.hold import (
     wait_ms,
 )
 from heliograph.relay.model.outcome import Deferred, Delivered, Outcome
-from heliograph.relay.model.pushes import MOST_BYTES, SENT, Attempt, Changes, Push, Waiting, Why
+from heliograph.relay.model.pushes import MOST_BYTES, SENT, Attempt, Changes, Push, WaitingCount, Why
 
 _LOSSES = frozenset({Why.EXPIRED, Why.OVERFLOW, Why.REFUSED})
 _HEAD = (
@@ -202,13 +202,13 @@ def rejected(db: sqlite3.Connection) -> set[str]:
     return {key for (key,) in db.execute("SELECT hidden_pushkey FROM phones WHERE is_rejected")}
 
 
-def count(db: sqlite3.Connection, now_ms: int) -> Waiting:
+def count(db: sqlite3.Connection, now_ms: int) -> WaitingCount:
     """How many pushes wait now."""
     waiting, held = db.execute(
         "SELECT count(*), coalesce(sum(due_ms > ?), 0) FROM pushes WHERE outcome IS NULL", (now_ms,)
     ).fetchone()
     (failing,) = db.execute("SELECT count(*) FROM phones WHERE retry_ms > 0").fetchone()
-    return Waiting(waiting, held, failing)
+    return WaitingCount(waiting, held, failing)
 
 
 def prune(db: sqlite3.Connection, now_ms: int) -> None:

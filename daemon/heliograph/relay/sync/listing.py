@@ -66,18 +66,18 @@ _entry = msgspec.json.Decoder(_Entry)
 class Listing:
     """Reads the list from the newest entry on, no further than needed.
 
-    A homeserver that lists the oldest first is read to the end. `clock` is the wall clock, in ms since 1970.
+    A homeserver that lists the oldest first is read to the end. `now_ms` is the wall clock, in ms since 1970.
     """
 
-    def __init__(self, upstream: Upstream, clock: Callable[[], int]) -> None:
+    def __init__(self, upstream: Upstream, now_ms: Callable[[], int]) -> None:
         self._upstream = upstream
-        self._clock = clock
+        self._now_ms = now_ms
         self._absent_at: int | None = None
 
     @property
     def is_absent(self) -> bool:
         """The homeserver has no such list."""
-        return self._absent_at is not None and abs(self._clock() - self._absent_at) < ABSENT_MS
+        return self._absent_at is not None and abs(self._now_ms() - self._absent_at) < ABSENT_MS
 
     async def read(
         self, authorization: Mapping[str, str], needed: Collection[str], wants: Callable[[Entry], bool]
@@ -121,7 +121,7 @@ class Listing:
         answer = await self._upstream.ask("GET", f"{_PATH}?{urlencode(query)}", authorization, limit=MAX_BODY)
         if answer.status in (404, 405, 501):
             log.info("The homeserver has no GET /notifications: what pushes tell is used instead")
-            self._absent_at = self._clock()
+            self._absent_at = self._now_ms()
             return None
         if answer.status != 200:
             raise NotAnswered(f"GET /notifications was answered with status {answer.status}")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from urllib.parse import quote, unquote_plus
 
 from aiohttp import web
@@ -34,7 +34,7 @@ class Poll:
     """Whether that request waits less than the client would."""
     tried: frozenset[str] = frozenset()
     """Event ids that already ended a wait of this poll in vain."""
-    _repeats: int = 0
+    _repeats: int = field(default=0, init=False)
 
     @property
     def rest_ms(self) -> int:

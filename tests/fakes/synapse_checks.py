@@ -1,4 +1,8 @@
-"""What Synapse refuses, by Synapse's own code, so that no fake is more lenient than the real thing."""
+"""What Synapse refuses, by Synapse's own code, so that no fake is more lenient than the real thing.
+
+One table of requests is sent to the fake and to the real server, and so it is with calls to notification servers and to
+logind. Where real servers differ, each is a profile, which is held to the server itself if that runs here.
+"""
 
 from __future__ import annotations
 

@@ -133,7 +133,8 @@ class Tree:
         return type_into(command, environ, log=log, seconds=seconds, answers=answers)
 
     def boot(self) -> None:
-        """Starts its systemd, without a network but loopback, and logs the user in. `type` then types there."""
+        """Starts its systemd, without a network but loopback, so that the ports which the README names are free there,
+        and logs the user in. `type` then types there."""
         systemd = ("env", "-i", "container=fresh", f"PATH={_PATH}", "/lib/systemd/systemd", "--log-target=console")
         with self._console.open("wb") as console:
             self._leader = subprocess.Popen(

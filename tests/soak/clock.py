@@ -1,6 +1,7 @@
 """The clock of a daemon under test, which its test sets: two numbers in a file that both have mapped.
 
-The monotonic clock stands still while the machine sleeps, the wall clock does not. Both only add to the real ones.
+The monotonic clock stands still while the machine sleeps, the wall clock does not. Both only add to the real ones. The
+soak steps them only while all threads of the daemon sleep, so that no deadline of a call passes that would not have.
 """
 
 from __future__ import annotations

@@ -1,4 +1,7 @@
-"""What the daemon holds at one moment, and what it may hold at the end."""
+"""What the daemon holds at one moment, and what it may hold at the end.
+
+It is counted inside of the daemon, which closes its environment and its file handles to other programs of its own user.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,6 @@
-"""The log guard: a program that warns of what its test did not expect has failed, and so has the test.
+"""The log guard: a program that warns of what its test did not expect has failed, and so has the test. So has one whose
+request Synapse refuses, which Synapse's access log tells by our `User-Agent`: while nobody read these logs, an endless
+400 was green.
 
 A test announces what it provokes, by a pattern and how often it comes:
 

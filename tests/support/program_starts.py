@@ -1,4 +1,6 @@
-"""Programs that tests start: Heliograph's copy their complaints for the log guard (every_program/sitecustomize.py)."""
+"""Watches the programs that tests start: Heliograph's copy their complaints for the log guard
+(every_program/sitecustomize.py), whoever started them and wherever their output goes. An audit hook finds those that
+are started without that."""
 
 from __future__ import annotations
 

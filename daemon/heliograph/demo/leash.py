@@ -2,7 +2,7 @@
 
 Standard input is the leash. When its other end closes, because the parent let go or was killed, the program ends at
 once and FOLDER is removed. A death signal (PR_SET_PDEATHSIG) would follow the parent's thread instead of its process,
-and would leave the folder.
+and would leave the folder. Test: test_it_ends_with_its_parent_however_that_ends.
 """
 
 from __future__ import annotations

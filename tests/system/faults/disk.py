@@ -1,6 +1,9 @@
 """Small disks that can be filled and made read-only, and clocks that began elsewhere: namespaces of their own.
 
 Programs enter them by a command put before theirs. The test stays outside, and reaches files through /proc/PID/root.
+SQLite follows that path to the file of the same name outside, so a process of the namespace reads the ledger for the
+test. A disk is made read-only while the daemon is down, since no kernel remounts a tmpfs that is being written. Wall
+clocks have no namespace: the test's launcher sets that of the daemon.
 """
 
 from __future__ import annotations

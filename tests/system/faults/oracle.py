@@ -1,7 +1,8 @@
 """What became of each event of a run, and whether that keeps the guarantees. Pure: it looks at evidence alone.
 
 Guarantees are named G1 to G8 as in docs/guarantees.md. Which events ring is Synapse's word (GET /notifications) and the
-senders': where those two differ, the run itself is at fault.
+senders': where those two differ, the run itself is at fault. A repeated notification is excused only by a kill or a
+lost screen in between.
 """
 
 from __future__ import annotations

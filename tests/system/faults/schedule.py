@@ -1,4 +1,7 @@
-"""What happens in a run, drawn from its seed: who does what when, and what fails meanwhile. Nothing is done here."""
+"""Draws from a seed what happens in a run: who does what when, and what fails meanwhile. Nothing is done here.
+
+How the steps interleave is up to the machine, so a failure may need its seed several times to come again.
+"""
 
 from __future__ import annotations
 

@@ -1,4 +1,9 @@
-"""Lives a life: step by step, and after each it is looked at whether all is as it should be."""
+"""Plays a life, drawn from a seed, step by step, and looks after each step whether all is as Synapse says.
+
+Events, receipts and membership are compared with the /sync of another device, what rings with GET /notifications, and
+what the homeserver cannot read with the verdict of Synapse's own evaluator. `shorten.py` shortens a life that fails, by
+playing parts of it.
+"""
 
 from __future__ import annotations
 

@@ -5,12 +5,14 @@ from __future__ import annotations
 import re
 import tomllib
 
+import pytest
+
 from documentation.pages import ROOT, read_page
 
 PAGE = "ARCHITECTURE.md"
 PACKAGE = ROOT / "daemon/heliograph"
 MOST_LINES = 110
-_PATH = re.compile(r"^[\w.-]+(?:/[\w.-]+)*(?:/|\.\w+)$")
+_PATH = re.compile(r"^(?:[\w.-]+/)+[\w.-]*$")
 
 
 def rooms(cell: str) -> list[str]:
@@ -30,10 +32,21 @@ def tops(names: list[str], container: str) -> list[int]:
     return [next(number for number, floor in enumerate(floors(container)) if name in floor) for name in names]
 
 
-def test_every_path_that_is_named_exists() -> None:
-    paths = [span for span in read_page(PAGE).code if _PATH.match(span)]
-    assert len(paths) > 50
+def paths_named(page: str) -> list[str]:
+    """The paths of the package or of the repository that stand in a page's code."""
+    return [span for span in read_page(page).code if _PATH.match(span)]
+
+
+@pytest.mark.parametrize(("page", "least"), [(PAGE, 50), ("CONTRIBUTING.md", 15)])
+def test_every_path_that_is_named_exists(page: str, least: int) -> None:
+    paths = paths_named(page)
+    assert len(paths) > least
     assert [path for path in paths if not (PACKAGE / path).exists() and not (ROOT / path).exists()] == []
+
+
+def test_every_folder_of_tests_has_its_line() -> None:
+    folders = {f"tests/{file.name}/" for file in (ROOT / "tests").iterdir() if any(file.glob("*.py"))}
+    assert folders - {*paths_named("CONTRIBUTING.md")} == set()
 
 
 def test_every_room_of_the_package_has_its_line_in_the_order_of_the_imports() -> None:

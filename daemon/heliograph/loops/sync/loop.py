@@ -28,7 +28,6 @@ from heliograph.loops.sync.pruning import Pruning
 from heliograph.loops.sync.recovery import Recovery
 from heliograph.loops.sync.rulebook import Rulebook
 from heliograph.loops.sync.settings import SyncSettings
-from heliograph.loops.sync.sign_out import SignOutCheck
 from heliograph.loops.sync.starting import Starter
 from heliograph.loops.sync.trouble import Stale, SyncTrouble
 from heliograph.loops.sync.waiting import Waiting
@@ -101,22 +100,16 @@ class SyncLoop:
         self._starter = Starter(homeserver, self._commits, rulebook, planner, clock=clock, on_progress=listener.alive)
         self._poller = Poller(homeserver, self._commits, rulebook, self._catching_up, self._collecting, settings.poll_s)
         self._recovery = Recovery(
-            homeserver.user_id,
+            homeserver,
+            settings,
             self._connection,
             self._waiting,
             self._trouble,
-            SignOutCheck(
-                homeserver.whoami,
-                self._waiting.sleep,
-                self._trouble.note,
-                jitter=jitter,
-                interval_s=settings.sign_out_interval_s,
-            ),
             self._mode,
             self._commits,
             self._catching_up,
             self._collecting,
-            settings.poll_s,
+            jitter=jitter,
         )
 
     @property

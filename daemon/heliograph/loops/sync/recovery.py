@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 
 from heliograph.core.sync.situation import Mode
 from heliograph.errors import AccountLocked, BadAnswer, Dropped, HeliographError, LoggedOut, StorageError
@@ -11,38 +12,43 @@ from heliograph.loops.sync.collecting import Collecting
 from heliograph.loops.sync.commits import Commits
 from heliograph.loops.sync.connection import ConnectionReport
 from heliograph.loops.sync.mode import ModeKeeper
+from heliograph.loops.sync.settings import SyncSettings
 from heliograph.loops.sync.sign_out import SignOutCheck
 from heliograph.loops.sync.starting import PATIENCE
 from heliograph.loops.sync.trouble import SyncTrouble
 from heliograph.loops.sync.waiting import Waiting
+from heliograph.ports.homeserver import Homeserver
 
 
 class Recovery:
-    """Brings one account's loop back after failures. `poll_s`: how long a poll waits for news."""
+    """Brings one account's loop back after failures. `jitter` gives numbers in [0, 1)."""
 
     def __init__(
         self,
-        user_id: str,
+        homeserver: Homeserver,
+        settings: SyncSettings,
         connection: ConnectionReport,
         waiting: Waiting,
         trouble: SyncTrouble,
-        sign_out: SignOutCheck,
         mode: ModeKeeper,
         commits: Commits,
         catching_up: CatchingUp,
         collecting: Collecting,
-        poll_s: int,
+        *,
+        jitter: Callable[[], float],
     ) -> None:
-        self._user_id = user_id
+        self._user_id = homeserver.user_id
+        self._poll_s = settings.poll_s
         self._connection = connection
         self._waiting = waiting
         self._trouble = trouble
-        self._sign_out = sign_out
+        self._sign_out = SignOutCheck(
+            homeserver.whoami, waiting.sleep, trouble.note, jitter=jitter, interval_s=settings.sign_out_interval_s
+        )
         self._mode = mode
         self._commits = commits
         self._catching_up = catching_up
         self._collecting = collecting
-        self._poll_s = poll_s
 
     async def wait_out(self, trouble: Exception) -> None:
         """Returns when it is time to try again."""

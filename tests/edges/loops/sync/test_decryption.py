@@ -176,6 +176,32 @@ async def test_a_key_that_came_before_a_kill_opens_what_waits_after_it(stage: Sy
         await again.rings("hello")
 
 
+async def test_a_key_that_comes_while_the_first_sync_is_planned_opens_what_waits(
+    stage: SyncStage, clock: WallClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async with running(stage.loop):
+        await stage.connected()
+        await Script(stage).send(encrypted())
+    # A sync in which nothing came needs no plan.
+    stage.homeserver.answers.append(Sync("s950", joined=(JoinedRoom(ROOM, (make_event("meanwhile", room_id=ROOM),)),)))
+    again = SyncStage(clock, homeserver=stage.homeserver, ledger=stage.ledger, encryption=stage.encryption)
+    unlocking: list[asyncio.Task[None]] = []
+    read_rooms = again.ledger.rooms
+
+    async def rooms(*arguments: Any) -> Any:
+        """Called once the plan has looked for keys: it finds none any more by itself."""
+        if not unlocking:
+            again.encryption.keys.add(KEY)
+            unlocking.append(asyncio.create_task(again.loop.unlock([KEY])))
+            await asyncio.sleep(0)
+        return await read_rooms(*arguments)
+
+    monkeypatch.setattr(again.ledger, "rooms", rooms)
+    async with running(again.loop):
+        await again.rings("hello")
+        await asyncio.gather(*unlocking)
+
+
 @pytest.mark.expected_log("What 1 room key opens is shown with the next sync")
 @pytest.mark.expected_log("@me:example.org: the fake disk is full$")
 async def test_a_full_disk_does_not_lose_what_a_key_opens(stage: SyncStage) -> None:

@@ -10,15 +10,13 @@ from typing import Any
 import pytest
 
 from heliograph.core.encryption.values import Identity
-from heliograph.core.encryption.verification import (
+from heliograph.core.encryption.verification import KnownKeys, Phase, Verification
+from heliograph.core.encryption.verification_events import (
     METHOD,
     REASONS,
     TIMEOUT_MS,
-    KnownKeys,
     Message,
-    Phase,
     Request,
-    Verification,
     read_request,
     transaction_of,
 )

@@ -28,7 +28,8 @@ from edges.encryption.spoiler import Spoiler
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
 from heliograph.core.encryption.trust import Standing
 from heliograph.core.encryption.values import MEGOLM, Received, RoomKey
-from heliograph.core.encryption.verification import METHOD, PREFIX, Message, Phase, Verification, read_request
+from heliograph.core.encryption.verification import Phase, Verification
+from heliograph.core.encryption.verification_events import METHOD, PREFIX, Message, read_request
 from heliograph.core.ids import UserId
 from heliograph.encryption.identity.cross_signing import PINNED, CrossSigning, read_own_keys
 from heliograph.encryption.identity.key_backup import KeyBackup

@@ -13,7 +13,8 @@ from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
 from heliograph.app.verification_api import VerificationApi
 from heliograph.core.encryption.trust import Standing
 from heliograph.core.encryption.values import Received
-from heliograph.core.encryption.verification import PREFIX, Message, Verification
+from heliograph.core.encryption.verification import Verification
+from heliograph.core.encryption.verification_events import PREFIX, Message
 from heliograph.core.notification import Category, Notification, Urgency
 from heliograph.encryption.identity.cross_signing import read_own_keys
 from heliograph.encryption.identity.device_trust import (

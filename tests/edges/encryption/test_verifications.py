@@ -13,7 +13,8 @@ import pytest
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
 from heliograph.core.encryption.trust import Standing
 from heliograph.core.encryption.values import Received
-from heliograph.core.encryption.verification import METHOD, Phase
+from heliograph.core.encryption.verification import Phase
+from heliograph.core.encryption.verification_events import METHOD
 from heliograph.encryption.identity.cross_signing import PINNED, CrossSigning
 from heliograph.encryption.identity.key_backup import KeyBackup
 from heliograph.encryption.identity.secret_request import SecretRequest

@@ -125,7 +125,7 @@ async def _ask(verifying: Verifying, user_id: str, view: dict[str, Any]) -> bool
 
 
 def _why(view: dict[str, Any]) -> str:
-    from heliograph.core.encryption.verification import REASONS
+    from heliograph.core.encryption.verification_events import REASONS
     from heliograph.core.text.clean import clean_line
 
     code = str(view.get("code"))

@@ -19,21 +19,25 @@ from typing import Any, Protocol
 from heliograph.core.encryption.canonical import canonical_json
 from heliograph.core.encryption.emoji import EMOJI, Emoji
 from heliograph.core.encryption.values import Identity
+from heliograph.core.encryption.verification_events import (
+    METHOD,
+    PREFIX,
+    REASONS,
+    TIMEOUT_MS,
+    Message,
+    text_in,
+    texts_in,
+    ways_in,
+)
 from heliograph.core.events import Json
 from heliograph.core.text.clean import clean_line
 
-PREFIX = "m.key.verification."
-METHOD = "m.sas.v1"
-TIMEOUT_MS = 10 * 60_000
-"""The longest time from the request to the end, and the oldest that a request may be."""
-MOST_AHEAD_MS = 5 * 60_000
 MOST_KEYS = 100
 """The most keys in a `mac` event."""
 
 _AGREEMENT = "curve25519-hkdf-sha256"
 _HASH = "sha256"
 _MAC = "hkdf-hmac-sha256.v2"
-_MAX_TEXT = 255
 
 
 class SharedSecret(Protocol):
@@ -67,23 +71,6 @@ class Phase(Enum):
     """The user has said so here, and still has to say so on the other device."""
     DONE = "done"
     CANCELLED = "cancelled"
-
-
-@dataclass(frozen=True, slots=True)
-class Message:
-    """A to-device event to send to some of the user's devices, by their ids."""
-
-    type: str
-    content: Json
-    devices: tuple[str, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class Request:
-    """The `m.key.verification.request` of another device."""
-
-    transaction_id: str
-    from_device: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -190,18 +177,18 @@ class Verification:
                 case "done":
                     self._require(self.phase is Phase.CONFIRMED, "m.unexpected_message")
                 case "cancel":
-                    self.phase, self.code = Phase.CANCELLED, clean_line(_text(content, "code") or "m.unknown", 100)
+                    self.phase, self.code = Phase.CANCELLED, clean_line(text_in(content, "code") or "m.unknown", 100)
         except _Wrong as wrong:
             return self.cancel(wrong.code)
         return []
 
     def _take_ready(self, content: Json) -> list[Message]:
-        device_id = _text(content, "from_device")
+        device_id = text_in(content, "from_device")
         self._require(self.phase is Phase.REQUESTED and device_id in self._asked, "m.unexpected_message")
         self._require(device_id in self._known.devices, "m.key_mismatch")
         others = tuple(each for each in self._asked if each != device_id)
         self.other, self.phase = device_id, Phase.READY
-        self._require(METHOD in _texts(content, "methods"), "m.unknown_method")
+        self._require(METHOD in texts_in(content, "methods"), "m.unknown_method")
         told = self._message("cancel", {"code": "m.accepted", "reason": REASONS["m.accepted"]}, others)
         return [*([told] if others else []), self._begin()]
 
@@ -225,13 +212,13 @@ class Verification:
     def _take_start(self, content: Json) -> list[Message]:
         is_crossing = self._is_start_ours and self._agreement is None
         self._require(self.phase is Phase.READY or is_crossing, "m.unexpected_message")
-        self._require(_text(content, "from_device") == self.other, "m.unexpected_message")
-        self._require(_text(content, "method") == METHOD, "m.unknown_method")
+        self._require(text_in(content, "from_device") == self.other, "m.unexpected_message")
+        self._require(text_in(content, "method") == METHOD, "m.unknown_method")
         if is_crossing and self._own.device_id < str(self.other):
             # Both began at once. By the specification the start of the device whose id sorts first counts: ours.
             return []
         for key, wanted in _OFFERED.items():
-            self._require(wanted in _texts(content, key), "m.unknown_method")
+            self._require(wanted in texts_in(content, key), "m.unknown_method")
         self._agreement = self._make_agreement()
         try:
             commitment = _commit(self._agreement.public_key, content)
@@ -243,7 +230,7 @@ class Verification:
             "key_agreement_protocol": _AGREEMENT,
             "hash": _HASH,
             "message_authentication_code": _MAC,
-            "short_authentication_string": _shown(content),
+            "short_authentication_string": ways_in(content),
             "commitment": commitment,
         }
         return [self._message("accept", accepted)]
@@ -251,16 +238,16 @@ class Verification:
     def _take_accept(self, content: Json) -> list[Message]:
         self._require(self._is_start_ours and self._commitment is None, "m.unexpected_message")
         for key, wanted in _CHOSEN.items():
-            self._require(_text(content, key) == wanted, "m.unknown_method")
-        self._require("decimal" in _shown(content), "m.unknown_method")
-        self._commitment = _text(content, "commitment")
+            self._require(text_in(content, key) == wanted, "m.unknown_method")
+        self._require("decimal" in ways_in(content), "m.unknown_method")
+        self._commitment = text_in(content, "commitment")
         self._require(self._commitment is not None, "m.invalid_message")
         self._agreement = self._make_agreement()
         return [self._message("key", {"key": self._agreement.public_key})]
 
     def _take_key(self, content: Json) -> list[Message]:
         is_their_turn = self._commitment is not None or not self._is_start_ours
-        agreement, key = self._agreement, _text(content, "key")
+        agreement, key = self._agreement, text_in(content, "key")
         if agreement is None or self.phase is not Phase.EXCHANGING or not is_their_turn:
             raise _Wrong("m.unexpected_message")
         if key is None:
@@ -287,7 +274,7 @@ class Verification:
         macs = content.get("mac")
         if not isinstance(macs, Mapping) or not 0 < len(macs) <= MOST_KEYS:
             raise _Wrong("m.invalid_message")
-        self._check_mac(_text(content, "keys"), ",".join(sorted(macs)), "KEY_IDS")
+        self._check_mac(text_in(content, "keys"), ",".join(sorted(macs)), "KEY_IDS")
         # Other keys for which the device vouches as well are ignored: we have no use for them.
         device, master = f"ed25519:{self.other}", f"ed25519:{self._known.master}"
         self._require(device in macs, "m.key_mismatch")
@@ -338,21 +325,6 @@ class _Wrong(Exception):
         self.code = code
 
 
-def read_request(content: Json, now_ms: int) -> Request | None:
-    """Reads a request; None: it is malformed, too old or too new, or has no method that we know."""
-    transaction_id, device_id = _text(content, "transaction_id"), _text(content, "from_device")
-    timestamp = content.get("timestamp")
-    if transaction_id is None or device_id is None or not isinstance(timestamp, int):
-        return None
-    is_timely = -MOST_AHEAD_MS <= now_ms - timestamp <= TIMEOUT_MS
-    return Request(transaction_id, device_id) if is_timely and METHOD in _texts(content, "methods") else None
-
-
-def transaction_of(content: Json) -> str | None:
-    """The id of the verification to which an event belongs; None: there is none."""
-    return _text(content, "transaction_id")
-
-
 _OFFERED = {
     "key_agreement_protocols": _AGREEMENT,
     "hashes": _HASH,
@@ -360,36 +332,6 @@ _OFFERED = {
     "short_authentication_string": "decimal",
 }
 _CHOSEN = {"key_agreement_protocol": _AGREEMENT, "hash": _HASH, "message_authentication_code": _MAC}
-
-REASONS = {
-    "m.user": "The user cancelled it",
-    "m.timeout": "It took too long",
-    "m.unknown_method": "The other device knows no way that both know",
-    "m.unexpected_message": "The other device said something out of turn",
-    "m.key_mismatch": "The keys are not those of the other device",
-    "m.invalid_message": "The other device said something malformed",
-    "m.accepted": "Another device took it",
-    "m.mismatched_commitment": "The other device changed its key",
-    "m.mismatched_sas": "The emoji were not the same",
-    "m.user_mismatch": "The other device is another user's",
-    "m.unknown_transaction": "The other device has forgotten about it",
-}
-"""Words for the codes of https://spec.matrix.org/v1.18/client-server-api/#mkeyverificationcancel."""
-
-
-def _text(content: Json, key: str) -> str | None:
-    value = content.get(key)
-    return value if isinstance(value, str) and 0 < len(value) <= _MAX_TEXT and value.isprintable() else None
-
-
-def _texts(content: Json, key: str) -> list[str]:
-    values = content.get(key)
-    return [value for value in values[:MOST_KEYS] if isinstance(value, str)] if isinstance(values, list) else []
-
-
-def _shown(content: Json) -> list[str]:
-    offered = _texts(content, "short_authentication_string")
-    return [way for way in ("decimal", "emoji") if way in offered]
 
 
 def _commit(public_key: str, start: Json) -> str:

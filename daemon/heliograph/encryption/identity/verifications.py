@@ -14,15 +14,8 @@ from collections.abc import Awaitable, Callable
 
 from heliograph.core.encryption.trust import OwnKeys, Standing
 from heliograph.core.encryption.values import Received
-from heliograph.core.encryption.verification import (
-    PREFIX,
-    Message,
-    Phase,
-    Request,
-    Verification,
-    read_request,
-    transaction_of,
-)
+from heliograph.core.encryption.verification import Phase, Verification
+from heliograph.core.encryption.verification_events import PREFIX, Message, Request, read_request, transaction_of
 from heliograph.encryption.identity.cross_signing import CrossSigning, SigningDevice
 from heliograph.encryption.identity.sas import SasAgreement
 from heliograph.encryption.identity.secret_request import SEND, SecretRequest

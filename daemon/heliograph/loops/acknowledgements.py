@@ -21,14 +21,14 @@ log = logging.getLogger(__name__)
 
 ABOUT_RELAY = "relay"
 PRESENT_MS = 180_000
-"""For how long the relay counts on us after each word from us. Then pushes are not held any more, and none is lost."""
+"""For how long after our last call the relay counts on us. After that it holds no push any more, so none is lost."""
 RENEW_MS = 60_000
 MAX_AT_ONCE = 500
 MAX_KEPT = 2_000
-"""Beyond it the oldest are let go: they have rung elsewhere long since."""
+"""Events that wait to be told; the oldest are let go, since they have rung elsewhere by then."""
 LONGEST_WAIT_MS = 3_600_000
 PAUSE_MS = 15 * 60_000
-"""After a definite no."""
+"""How long to wait after the relay refused."""
 
 
 class AcknowledgementLoop:
@@ -71,13 +71,13 @@ class AcknowledgementLoop:
             self._woken.set()
 
     def turn(self) -> None:
-        """The sync loop made a turn."""
+        """The sync loop made a turn: tells the relay that we are still here, if it is time."""
         is_old = self._told_ms is None or abs(self._clock() - self._told_ms) >= RENEW_MS
         if is_old or self._is_present() is not self._is_told_present:
             self._woken.set()
 
     def wake(self) -> None:
-        """Whether the user is here may have changed."""
+        """The user may have come or gone."""
         self._woken.set()
 
     async def run(self) -> None:

@@ -76,7 +76,7 @@ class ActionRunner:
         self._turns: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
         """By room: two replies arrive in the order in which they were typed."""
         self._unread: dict[str, ActionRequest] = {}
-        """By room: what could not be marked as read. One notice is about all of it."""
+        """By room: the requests to mark it as read that failed. One notice is about all of them."""
 
     def take(self, request: ActionRequest) -> None:
         """Starts doing the request, and returns at once. If it fails, the user is asked what to do."""
@@ -154,7 +154,7 @@ class ActionRunner:
         self._popups.note_read(request.room_id, request.event_id)
 
     async def _mark_answered(self, request: ActionRequest) -> None:
-        """Who answers has read. If only that does not work, the answer has been sent all the same."""
+        """Marks the room as read, since who answers has read it. If that fails, the answer has still been sent."""
         try:
             await self._mark_read(request)
         except ServerError as trouble:

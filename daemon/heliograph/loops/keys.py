@@ -1,4 +1,4 @@
-"""Our device's keys at the homeserver: published once, replenished as others use them up, never reused.
+"""Keeps our device's keys at the homeserver: published once, replenished as others use them up, never reused.
 
 https://spec.matrix.org/v1.18/client-server-api/#one-time-and-fallback-keys
 """
@@ -23,11 +23,11 @@ ALGORITHM = "signed_curve25519"
 LEAST = 25
 """One-time keys at the server below which new ones are made. Without any, others use the fallback key."""
 ASK_AGAIN_MS = 600_000
-"""How often a server that tells no count is asked for it."""
+"""For how long a server that tells no count of one-time keys is not asked for it again."""
 COLLISIONS = 100
 """How many batches of one-time keys the server may already have: a state folder out of a backup counts anew."""
 REFUSED_S = 900.0
-"""How long to wait after a definite no."""
+"""How long to wait after the homeserver refused."""
 
 
 class KeyLoop:
@@ -55,7 +55,7 @@ class KeyLoop:
         self._asked_ms: int | None = None
 
     def take_counts(self, one_time_keys: int | None, has_unused_fallback: bool | None) -> None:
-        """What a sync told; None: it did not say."""
+        """Takes the counts of a sync; None: the sync did not tell."""
         if self._is_outdated:
             # It may have been asked for before we published.
             self._is_outdated = False
@@ -91,7 +91,7 @@ class KeyLoop:
                 await asyncio.sleep(REFUSED_S if refused else reconnect_delay(failures, self._jitter(), asked))
 
     async def _publish(self) -> bool:
-        """Whether it may go on."""
+        """Publishes the keys that are due. Returns False if this device cannot publish any."""
         if self._count is None:
             self._asked_ms = self._clock()
             self._count = (await self._keys.upload_keys()).get(ALGORITHM, 0)
@@ -108,7 +108,7 @@ class KeyLoop:
         raise Refused(400, "", f"{COLLISIONS} batches of one-time keys exist already")
 
     async def _upload(self, upload: KeyUpload) -> bool:
-        """Whether it was taken; if not, other one-time keys may be."""
+        """Uploads these keys. Returns False if the server has other one-time keys under the same names."""
         is_first = upload.device_keys is not None
         try:
             counts = await self._keys.upload_keys(
@@ -132,7 +132,7 @@ class KeyLoop:
         return True
 
     async def _is_taken(self, upload: KeyUpload) -> bool:
-        """Whether the server knows this device by other keys: nobody would trust new ones."""
+        """Returns whether the server knows this device by other keys: then nobody would trust new ones."""
         assert upload.device_keys is not None
         published = await self._keys.query_keys([self._keys.user_id])
         known = published.devices.get(self._keys.user_id, {}).get(self._keys.device_id)

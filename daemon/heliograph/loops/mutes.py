@@ -1,4 +1,7 @@
-"""Mutes rooms for a time, and lets them ring again when it is over, whatever ended in between."""
+"""Mutes rooms for a time and lets them ring again afterwards, also if the daemon was not running when the time ended.
+
+Test: test_what_ends_while_nothing_runs_ends_at_the_next_start.
+"""
 
 from __future__ import annotations
 
@@ -18,7 +21,7 @@ from heliograph.system.tasks import keep_running
 log = logging.getLogger(__name__)
 
 LONGEST_LOOK_S = 900.0
-"""asyncio's clock stands still in suspend: while something is mute for a time, it is looked at this often at least."""
+"""While a room is mute for a time, the loop looks at least this often: asyncio's clock stands still in suspend."""
 
 
 class MuteLoop:
@@ -33,7 +36,7 @@ class MuteLoop:
         self._jitter = jitter
         self._woken = asyncio.Event()
         self._changing = asyncio.Lock()
-        """Held from when the rules are read until they are changed."""
+        """Held from when the push rules are read until they are changed."""
         self._failures = 0
 
     async def mute(self, room_id: RoomId, span: MuteSpan) -> None:

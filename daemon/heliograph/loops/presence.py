@@ -1,4 +1,4 @@
-"""Whether the user is at this desktop, as the handoff is told: the session's signs, and a notification server."""
+"""Tells whether the user is at this desktop, by the session's signs and by whether anything can show notifications."""
 
 from __future__ import annotations
 
@@ -12,11 +12,11 @@ from heliograph.core.pushers.handoff import (
 )
 
 SERVER_PATIENCE_S = 10.0
-"""A notification server that is gone for less only restarts."""
+"""A notification server that is gone for less is only restarting."""
 
 
 class PresenceTracker:
-    """What all signs of the desk say together, for all accounts."""
+    """Puts the signs of the session and of the desktop together, for all accounts."""
 
     def __init__(self, on_change: Callable[[Signs], None], *, patience_s: float = SERVER_PATIENCE_S) -> None:
         self._on_change = on_change
@@ -25,11 +25,11 @@ class PresenceTracker:
         self.signs = Signs()
 
     def take_session(self, signs: Signs) -> None:
-        """Of the session and the machine."""
+        """Takes the signs of the session and the machine."""
         self._take(replace(signs, has_server=self.signs.has_server, is_stopping=self.signs.is_stopping))
 
     def take_signal(self, signal: DesktopSignal) -> None:
-        """Of the desktop: whether anything shows notifications."""
+        """Takes from the desktop whether anything shows notifications."""
         if not isinstance(signal, ServerChanged):
             return
         if self._timer is not None:

@@ -1,4 +1,7 @@
-"""Sends a text into a room: encrypted where the room is, never in clear instead."""
+"""Sends a text into a room: encrypted if the room is, and never in clear instead.
+
+Test: test_a_room_that_was_encrypted_is_never_written_to_in_clear.
+"""
 
 from __future__ import annotations
 
@@ -15,13 +18,13 @@ from heliograph.ports.ledger import Ledger
 
 
 class Encrypts(Protocol):
-    """What `encryption.sending.RoomSender` does."""
+    """Encrypts an event for a room (`encryption.sending.RoomSender`)."""
 
     async def encrypt(self, room_id: RoomId, audience: Audience, type_: str, content: Json) -> Json: ...
 
 
 class ReplySender:
-    """For one account."""
+    """Sends the replies of one account."""
 
     def __init__(
         self,

@@ -85,7 +85,7 @@ class Outcomes:
             self._rang.extend(outcome.rang)
 
     def _give_up(self, outcome: _Outcome, error: Exception) -> None:
-        what = count_things(len(outcome.settlements), "message")
+        what = count_things(len(outcome.settlements), "message") if outcome.settlements else "a popup"
         log.error("What became of %s cannot be kept", what, exc_info=error)
         self._lost.update(each.event_id for each in outcome.settlements)
         self._tell(

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections import deque
 from collections.abc import Callable
 
 from heliograph.core.connection import Connection, ConnectionState
 from heliograph.errors import LoggedOut
 
 log = logging.getLogger(__name__)
+
+_REMEMBERED = 8
+"""Reasons that are not logged again. An outage of days may go round several, a minute each."""
 
 
 class ConnectionReport:
@@ -21,21 +25,23 @@ class ConnectionReport:
         self._user_id = user_id
         self._server = user_id.partition(":")[2]
         self._clock = clock
+        self._logged: deque[str] = deque(maxlen=_REMEMBERED)
         self.state = ConnectionState()
 
     def connected(self, mode: str, reason: str) -> None:
         """A turn worked, in this mode and for this reason."""
         if self.state.state is Connection.CONNECTED:
             return
+        self._logged.clear()
         self.state = ConnectionState(Connection.CONNECTED, since_ms=self._clock())
         log.info("%s is connected to %s, mode %s: %s", self._user_id, self._server, mode, reason)
 
     def offline(self, why: str, level: int = logging.WARNING) -> None:
-        """A turn failed. The log gets the same reason only once in a row."""
-        offline = ConnectionState(Connection.OFFLINE, why)
-        if self.state != offline:
+        """A turn failed. The log gets the same reason only once until a turn works."""
+        if why not in self._logged:
+            self._logged.append(why)
             log.log(level, "%s: %s", self._user_id, why)
-        self.state = offline
+        self.state = ConnectionState(Connection.OFFLINE, why)
 
     def signed_out(self, gone: LoggedOut) -> None:
         """The loop ends, since the homeserver no longer knows the access token."""

@@ -55,6 +55,8 @@ class Starter:
         self._clock = clock
         self._on_progress = on_progress
         self._started_anew_at_ms: int | None = None
+        self._logged = ""
+        """The refusal that was logged last, until a start works: the tries meanwhile may go on for days."""
 
     async def start(self, failures: int) -> None:
         """Commits the first plan ever: a token, the rules, and one summary of what was unread.
@@ -73,9 +75,11 @@ class Starter:
         is_again = self._started_anew_at_ms is not None and abs(now - self._started_anew_at_ms) < DAY_MS
         if refusal.status != 400 or is_again:
             raise refusal
-        log.warning("The homeserver refuses the sync token (%s): starting anew", refusal)
+        if (why := str(refusal)) != self._logged:
+            self._logged = why
+            log.warning("The homeserver refuses the sync token (%s): starting anew", why)
         await self._commits.commit(partial(self._plan_anew, failures))
-        self._started_anew_at_ms = now
+        self._started_anew_at_ms, self._logged = now, ""
 
     async def _plan_first(self, failures: int) -> Plan:
         sync = await self._sync()

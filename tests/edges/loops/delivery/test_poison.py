@@ -345,7 +345,7 @@ async def test_a_call_that_cannot_be_ended_is_given_up_alone_with_a_reason_and_a
 
 
 @pytest.mark.expected_log("deliveries crashed, and starts again in [12] s", times=2)
-@pytest.mark.expected_log("What became of 0 messages cannot be kept")
+@pytest.mark.expected_log("What became of a popup cannot be kept")
 async def test_a_popup_that_cannot_be_hidden_for_a_lock_keeps_no_other_from_it(clock: WallClock) -> None:
     class LockLedger(FakeLedger):
         async def settle(

@@ -62,7 +62,7 @@ def announce(error: Exception, expect_log: ExpectLog, *, once_each: bool) -> Non
     if not is_known:
         expect_log("Unexpected fault in the sync loop\n", times=(2, None))
     if isinstance(error, Refused) and error.status == 400:
-        expect_log(r"refuses the sync token \(refused with HTTP 400\): starting anew$", times=(2, None))
+        expect_log(r"refuses the sync token \(refused with HTTP 400\): starting anew$", times=(1, None))
         expect_log(r"refuses a narrow sync \(refused with HTTP 400\): asking for all", times=(0, 1))
     told = re.escape(str(error)) if is_known else "an unexpected fault, see the log"
     expect_log(f"warning: @me:example.org: {told}$", times=2 if once_each else (2, None))

@@ -6,7 +6,7 @@ that was seen on the real server.
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -243,6 +243,10 @@ ODD_ACTIONS: dict[str, tuple[list[str], str | None]] = {
 }
 
 
+DEADLY: Mapping[str, Collection[str]] = {XFCE.name: {"progress as a word"}}
+"""What a server does not live through: xfce4-notifyd 0.9 ends without an answer."""
+
+
 class TestOddities:
     async def test_odd_hints_and_actions_are_passed_over_or_refused(self, stage: Stage) -> None:
         outcomes, expected = {}, {}
@@ -251,6 +255,8 @@ class TestOddities:
             **{name: ({"actions": actions}, refusal) for name, (actions, refusal) in ODD_ACTIONS.items()},
         }
         for name, (notification, refusal) in odd.items():
+            if name in DEADLY.get(stage.profile.name, ()):
+                continue
             outcome = await stage.notify(body=name, **notification)
             outcomes[name] = outcome if isinstance(outcome, Refusal) else None
             expected[name] = Refusal(refusal) if refusal and stage.profile.name == MAKO.name else None

@@ -111,6 +111,11 @@ def _is_invite_of_a_member(case: Case) -> bool:
     return is_invite and bool(joins) and case.taken(joins[0]) == case.taken(event.look)
 
 
+def _is_before_one_of_the_ignored(case: Case) -> bool:
+    later = (each for each in case.room.events.values() if each.place > case.event.place)
+    return any(why_gone(case.user, case.room, each) == "ignored" for each in later)
+
+
 def _was_left_and_joined_in_one_absence(case: Case) -> bool:
     if not case.is_gone_by("left") or case.room.membership != "join":
         return False
@@ -285,6 +290,12 @@ EXCUSES: Sequence[Excuse] = (
         _STAYS,
         lambda case: case.is_gone_by("ignored"),
         _LATE,
+    ),
+    Excuse(
+        "ignored and marked",
+        "The newest message of a popup is of a user who is ignored since: the homeserver refuses to mark it as read.",
+        frozenset({Fault.SETTLED}),
+        lambda case: case.violation.why == "state opened" and _is_before_one_of_the_ignored(case),
     ),
     Excuse(
         "answered",

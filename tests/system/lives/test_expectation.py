@@ -16,6 +16,7 @@ from system.lives.truth import Event, Receipt, Room, Truth
 
 ME = UserId("@me:example.org")
 ALICE = "@alice:example.org"
+BOB = "@bob:example.org"
 ROOM = "!harbour:example.org"
 
 
@@ -332,6 +333,15 @@ def test_what_an_ignored_user_wrote_before_is_excused_and_what_is_gone_otherwise
     assert world.excuses(Fault.ON_SCREEN, event, "ignored") == ["ignored"]
     assert world.excuses(Fault.RANG, event, "ignored, and shown") == []
     assert world.excuses(Fault.KEPT, event, "opened, and shown") == []
+
+
+def test_what_stands_above_a_message_of_an_ignored_user_is_excused_where_the_popup_was_used(world: Builder) -> None:
+    event = world.event("$1", sender=BOB)
+    assert world.excuses(Fault.SETTLED, event, "state opened") == []
+    world.event("$2", sender=ALICE)
+    world.user.truth.ignoring = [(9, frozenset({ALICE}))]
+    assert world.excuses(Fault.SETTLED, event, "state opened") == ["ignored and marked"]
+    assert world.excuses(Fault.SETTLED, event, "state withdrawn") == []
 
 
 def test_what_was_answered_elsewhere_is_excused_and_what_was_at_the_desktop_is_not(world: Builder) -> None:

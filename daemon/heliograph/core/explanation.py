@@ -95,6 +95,7 @@ def explain(evidence: Evidence) -> Explanation:
     if evidence.event is not None:
         steps = list(evidence.ruleset.trace(_as_judged(evidence.event, evidence.clear), context))
         verdict = steps[-1].rule.verdict if steps and steps[-1].has_matched else SILENT
+    # The last step decides, so it is told however many come before it.
     told = steps if len(steps) <= MAX_RULES else [*steps[: MAX_RULES - 1], steps[-1]]
     answer, rings = _answer(evidence, verdict)
     return Explanation(
@@ -299,6 +300,7 @@ def _rule(rule: str | None) -> str:
 
 
 def _value(value: Any) -> str:
+    # Cut before it is written as JSON: a stranger's text may have megabytes, and a line shows a hundred characters.
     if isinstance(value, str):
         value = value[:_BEFORE_CUT]
     try:

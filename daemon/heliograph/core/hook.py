@@ -24,6 +24,7 @@ def hook_environment(account: str, delivery: Delivery) -> dict[str, str] | None:
         "HELIOGRAPH_KIND": content.category.name.lower(),
         "HELIOGRAPH_ROOM_ID": clean_line(delivery.room_id, _ID_LIMIT),
         "HELIOGRAPH_ROOM": clean_line(content.room_title, _NAME_LIMIT),
+        # A key of our own, which an invite has, would be taken for an id of the homeserver's.
         "HELIOGRAPH_EVENT_ID": clean_line(delivery.event_id, _ID_LIMIT) if is_event_id(delivery.event_id) else "",
         "HELIOGRAPH_SENDER_ID": clean_line(delivery.sender, _ID_LIMIT),
         "HELIOGRAPH_SENDER": clean_line(content.sender_name, _NAME_LIMIT),

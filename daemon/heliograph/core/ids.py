@@ -71,7 +71,7 @@ def own_key(kind: str, name: str) -> OwnKey:
 def _is_id(value: object, sigil: str) -> TypeGuard[str]:
     if not isinstance(value, str) or value[:1] != sigil or not 1 < len(value) <= MAX_ID or "\0" in value:
         return False
-    # Half a surrogate pair is no text that a URL or JSON could carry.
+    # Half of a surrogate pair has no UTF-8, so that no URL and no JSON could carry it.
     return value.isascii() or not any("\ud800" <= character <= "\udfff" for character in value)
 
 

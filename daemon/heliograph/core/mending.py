@@ -22,8 +22,10 @@ _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 
 def mend(body: bytes, depth: int) -> bytes:
     """The same JSON in UTF-8, without bare control characters, lone surrogates, NaN or levels beyond `depth`."""
+    # Decoded and encoded again, so that bytes which are no UTF-8 become U+FFFD.
     text = body.decode(errors="replace").encode().translate(_CONTROL)
     text = _ESCAPE.sub(_paired, text)
+    # The expression has to pass over all strings, in which the words may stand: so it runs only if there are any.
     if b"NaN" in text or b"Infinity" in text:
         text = _NOT_A_NUMBER.sub(_string_or_null, text)
     return cut(text, depth)

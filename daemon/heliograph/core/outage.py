@@ -45,6 +45,7 @@ class Outage:
     def take(self, cause: Cause, now_s: float, *, is_network_up: bool) -> bool:
         """Notes that a poll failed for this cause. Returns True if the user has to be told now: once in each outage,
         after PATIENCE_S with the network up. Only a locked account is told at once, since waiting does not end that."""
+        # Without a network the homeserver is not to blame, and the user knows: the patience begins anew.
         if not is_network_up:
             self._since_s = now_s
         if self._told is None:

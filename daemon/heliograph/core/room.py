@@ -41,6 +41,7 @@ class RoomFacts:
         """The facts after this state event. Other events change nothing."""
         if event.state_key is None:
             return self
+        # State of these types counts only under an empty key; members have their user ids for keys.
         content = event.content
         if event.type == "m.room.member":
             return self._after_member(event.state_key, event.sender, content, me)
@@ -81,6 +82,7 @@ class RoomFacts:
 
     def _after_create(self, sender: str, content: Json) -> RoomFacts:
         version = _text(content.get("room_version")) or "1"
+        # Since room version 12 the sender of m.room.create is the creator, and may name others (MSC4289).
         creators = {sender}
         additional = content.get("additional_creators")
         if isinstance(additional, list):

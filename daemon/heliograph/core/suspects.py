@@ -71,6 +71,7 @@ class Suspects:
                 return True
         for each in pending:
             self._suspects.setdefault(each.event_id, _Suspect(1)).shown_with = len(pending)
+        # Dicts keep the order of insertion: the oldest goes first.
         while len(self._suspects) > MOST:
             del self._suspects[next(iter(self._suspects))]
         return False

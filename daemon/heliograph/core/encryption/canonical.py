@@ -24,6 +24,7 @@ def without_signatures(signed: Json) -> Json:
 
 
 def _check(value: object) -> None:
+    # Canonical JSON has integers only: implementations write fractions differently, and signatures would not fit.
     if isinstance(value, float):
         raise ValueError("canonical JSON has no fractions")
     if isinstance(value, dict):

@@ -44,6 +44,7 @@ class OwnKeys:
 def judge_standing(own: OwnKeys, device_id: str, pinned_master: str | None) -> Standing:
     """The standing of our device. `pinned_master`: the master key that was confirmed when this device was verified;
     None: it was never verified."""
+    # First of all: whoever replaced the identity could also have signed our device with the new one.
     if pinned_master is not None and own.master != pinned_master:
         return Standing.IDENTITY_CHANGED
     if own.master is None or own.self_signing is None:

@@ -126,6 +126,7 @@ class Verification:
     def ready(self, device_id: str) -> list[Message]:
         """Agrees to the request of this device."""
         self.other, self.phase = device_id, Phase.READY
+        # A device without published keys could not prove at the end that it is the one that asked.
         if device_id not in self._known.devices:
             return self.cancel("m.key_mismatch")
         return [self._message("ready", {"from_device": self._own.device_id, "methods": [METHOD]})]
@@ -189,6 +190,7 @@ class Verification:
         others = tuple(each for each in self._asked if each != device_id)
         self.other, self.phase = device_id, Phase.READY
         self._require(METHOD in texts_in(content, "methods"), "m.unknown_method")
+        # The other devices would go on asking the user.
         told = self._message("cancel", {"code": "m.accepted", "reason": REASONS["m.accepted"]}, others)
         return [*([told] if others else []), self._begin()]
 
@@ -253,6 +255,8 @@ class Verification:
         if key is None:
             raise _Wrong("m.invalid_message")
         if self._is_start_ours:
+            # The other device committed to its key before it saw ours. One that chose its key later could try many,
+            # until the emoji fit those of a third device in between.
             is_kept = compare_digest(_commit(key, self._start or {}).encode(), str(self._commitment).encode())
             self._require(is_kept, "m.mismatched_commitment")
         try:
@@ -261,6 +265,7 @@ class Verification:
             raise _Wrong("m.invalid_message") from None
         own = (self._own.user_id, self._own.device_id, agreement.public_key)
         their = (self._own.user_id, str(self.other), key)
+        # The side that started stands first, so that both devices compute the same emoji.
         sides = (*own, *their) if self._is_start_ours else (*their, *own)
         info = "|".join(["MATRIX_KEY_VERIFICATION_SAS", *sides, self.transaction_id])
         self.emoji = tuple(EMOJI[index] for index in self._secret.emoji_indices(info))
@@ -294,6 +299,7 @@ class Verification:
     # How messages are written
 
     def _check_mac(self, mac: object, text: str, key_id: str) -> None:
+        # Some clients pad base64 and others do not.
         is_good = isinstance(mac, str) and compare_digest(
             mac.rstrip("=").encode(errors="replace"), self._mac(text, key_id, is_ours=False).encode()
         )
@@ -303,6 +309,7 @@ class Verification:
         assert self._secret is not None
         user, sides = self._own.user_id, (self._own.device_id, str(self.other))
         sender, receiver = sides if is_ours else reversed(sides)
+        # Both users are the same, since only devices of one's own are verified here.
         info = f"MATRIX_KEY_VERIFICATION_MAC{user}{sender}{user}{receiver}{self.transaction_id}{key_id}"
         return self._secret.mac(text, info).rstrip("=")
 

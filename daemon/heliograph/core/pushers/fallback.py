@@ -51,6 +51,7 @@ def fallback_pusher(fallback: Fallback, device_name: str) -> Pusher:
     """The pusher to register at the homeserver."""
     data: dict[str, Any] = {"url": fallback.gateway}
     if fallback.is_event_id_only:
+        # The only format that the specification has. Without this field, homeservers push the whole event.
         data["format"] = "event_id_only"
     return Pusher(
         app_id=fallback.app_id,
@@ -227,6 +228,7 @@ def _bad(answer: GatewayAnswer, what: str, hint: str) -> Finding:
 def _split(text: str) -> SplitResult | None:
     try:
         url = urlsplit(text)
+        # Python checks port and host only when they are read.
         _ = url.port, url.hostname
     except ValueError:
         return None

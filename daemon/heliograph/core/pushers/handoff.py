@@ -141,15 +141,20 @@ def set_up(settings: HandoffSettings, *, has_direct_push: bool, has_remote_toggl
 def plan_handoff(known: KnownPushers, settings: HandoffSettings, *, is_away: bool) -> tuple[HandoffStep, ...]:
     """What to do, in order, so that it is as it should be. Nothing, if it is."""
     should_be_off = _should_be_off(known, settings, is_away=is_away)
+    # Only pushers that we switched off are switched on: what another client switched off is that client's matter.
     on = [SwitchOn(each) for each in known.pushers if _is_ours_to_enable(each, known, should_be_off)]
     off = [SwitchOff(each) for each in known.pushers if _is_to_be_disabled(each, known, should_be_off)]
     if is_away:
         hush = [Hush()] if not known.is_hushed and _is_covered(known, settings) else []
         is_collected = any(each.pusher.key != known.own for each in on) or bool(off)
         collect = [Collect()] if is_collected else []
+        # With a relay our own pusher goes off, after which the relay holds nothing back: collected before, so that what
+        # it holds now is acknowledged. Without one, pushers go on first: what comes until then rings nowhere else.
         return (*collect, *on, *off, *hush) if off else (*on, *collect, *hush)
     if known.is_hushed:
+        # Collected first: what was read on the phone meanwhile must not ring here.
         return (Collect(), Ring(), *on, *off)
+    # A sync that works proves that this desktop can ring, before others fall silent.
     return (Collect(), *on, *off) if off else tuple(on)
 
 
@@ -189,6 +194,7 @@ def _is_ours_to_enable(pusher: Pusher, known: KnownPushers, should_be_off: froze
 
 
 def _is_to_be_disabled(pusher: Pusher, known: KnownPushers, should_be_off: frozenset[PusherKey]) -> bool:
+    # It was off as we wanted and is on again: another client did that, and we do not fight over it.
     is_theirs = pusher.key in known.seen_off and pusher.key in known.switched_off
     return pusher.key in should_be_off and pusher.is_enabled and not is_theirs
 

@@ -117,6 +117,7 @@ def _highlights(count: int) -> str:
 
 def escape_pango(text: str) -> str:
     """`text` escaped for Pango markup, on one line."""
+    # The ampersand first: the others bring some.
     for plain, escaped in (("&", "&amp;"), ("<", "&lt;"), (">", "&gt;"), ('"', "&quot;"), ("'", "&#39;")):
         text = text.replace(plain, escaped)
     return text.replace("\n", "&#10;")
@@ -128,6 +129,7 @@ def _waybar(bar: BarState) -> str:
         {
             "text": escape_pango(bar.text),
             "alt": bar.classes[0],
+            # A tooltip has several lines, and takes line feeds as they are.
             "tooltip": escape_pango(bar.tooltip).replace("&#10;", "\n"),
             "class": list(bar.classes),
         }
@@ -246,6 +248,7 @@ def read_format(text: str) -> Callable[[BarState], str]:
         raise TemplateError(f"{text!r} is neither a format nor a template")
     if "\n" in text:
         raise TemplateError("a template is one line")
+    # Checked now, so that a mistake is told in the terminal and not in the bar.
     for part in _PART.finditer(text):
         _check(part)
     return lambda bar: _PART.sub(lambda part: _fill(part, bar), text)

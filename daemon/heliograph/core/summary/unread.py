@@ -109,6 +109,7 @@ def inbox_as_json(found: Iterable[tuple[str, UnreadRoom]]) -> dict[str, Any]:
     rooms = []
     left = _MOST_MESSAGES_IN_ALL
     for account, room in newest[:MOST_ROOMS]:
+        # [-0:] would be all of them.
         messages = room.messages[-left:] if left else ()
         left -= len(messages)
         rooms.append({"account": account, **replace(room, messages=messages).as_json()})

@@ -186,6 +186,7 @@ class _Page:
     def _begin(self, tag: _Tag) -> None:
         name = tag.name
         if self._is_dropping:
+            # Counted all the same, so that its end does not close the element that is left out.
             self._push(name, is_dropped=False)
             return
         if name in _BLOCKS or name == "br":
@@ -214,6 +215,8 @@ class _Page:
             self._open.append((name, is_dropped))
 
     def _end(self, name: str) -> None:
+        # Strangers forget to close elements: an end closes all that was opened since its beginning, and one without a
+        # beginning closes nothing.
         for index in range(len(self._open) - 1, -1, -1):
             if self._open[index][0] == name:
                 del self._open[index:]
@@ -255,6 +258,7 @@ class _Page:
             self._lines += 1
             if self.is_full:
                 return
+            # Written only before the next text: several blocks in a row, or at the end, leave no empty lines.
             self._is_break_due, self._line = False, ""
             self._add("\n")
         if is_at_start and any(name == "blockquote" for name, _ in self._open):

@@ -88,6 +88,7 @@ def read_markup(markup: str) -> Styled:
         spans.append(Span(unescape(markup[end : tag.start()]), style))
         end = tag.end()
         named = _STYLES[tag[2]]
+        # Flags and not a stack: however tags overlap, the text comes out.
         style = style & ~named if tag[1] else style | named
     spans.append(Span(unescape(markup[end:]), style))
     return join_spans(spans)

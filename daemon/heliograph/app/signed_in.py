@@ -9,10 +9,10 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator, Collection, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Sequence
 from typing import Any
 
-from heliograph.accounts import device_name, state_folder
+from heliograph.accounts import Account, device_name, state_folder
 from heliograph.app.account_status import compose_status
 from heliograph.app.services import AccountServices
 from heliograph.app.sync_listener import AccountSyncListener
@@ -23,6 +23,7 @@ from heliograph.core.ids import EventKey
 from heliograph.core.popups.actions import ActionRequest
 from heliograph.core.pushers.fallback import fallback_pusher
 from heliograph.core.pushers.handoff import HandoffSettings, Signs
+from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.record import Delivery
 from heliograph.core.status import AccountStatus
 from heliograph.encryption.identity.device_trust import DeviceTrust
@@ -100,43 +101,20 @@ class SignedInAccount:
 
     def __init__(self, services: AccountServices, secret: Secret, machine: Machine, relay: PushRelay | None) -> None:
         self._services = services
-        self._http = self._connect(secret)
+        self._http = _connect(
+            services.account, secret, on_progress=self._feed_watchdog, on_logged_out=self._check_token
+        )
         homeserver, keys = HomeserverClient(self._http), KeysClient(self._http)
         self.fetch_picture = Media(self._http).thumbnail
         self._keys = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=services.notices.tell)
-        self.trust = self._make_trust(keys, machine)
-        self._sync = self._make_sync(homeserver, self._make_encryption(machine, keys))
+        self.trust = _make_trust(services, keys, machine, on_room_keys=self._unlock)
+        self._sync = self._make_sync(homeserver, _make_encryption(services, keys, machine))
         self._mutes = MuteLoop(RoomActionsClient(self._http), services.ledger, clock=now_ms, jitter=random.random)
-        self._actions = self._make_actions(keys, machine)
-        own, lock = own_pusher(services.account.pushkey, device_name()), asyncio.Lock()
-        self.handoff = HandoffLoop(
-            homeserver,
-            services.ledger,
-            _handoff_settings(services.shared.config),
-            own.key,
-            lock,
-            features=self._features,
-            account=lambda: self._sync.facts.account,
-            collect=self._sync.collect,
-            rest=services.delivery.rest,
-            hush=self._hush,
-        )
-        fallback = services.shared.config.fallback.fallback
-        self._pushers = PusherLoop(
-            homeserver,
-            services.ledger,
-            own,
-            clock=now_ms,
-            jitter=random.random,
-            features=self._features,
-            is_connected=self._is_connected,
-            is_handed_over=lambda: self.handoff.is_handed_over,
-            on_switch=lambda is_enabled: self._sync.take_pusher_switch(is_enabled=is_enabled),
-            fallback=fallback_pusher(fallback, device_name()) if fallback is not None else None,
-            lock=lock,
-            on_pushers=self.handoff.take_pushers,
-            troubles=services.notices,
-        )
+        sender = RoomSender(keys, machine, services.shared.config.encryption.send_to)
+        self._actions = _make_actions(services, self._http, sender, self._mutes)
+        lock = asyncio.Lock()
+        self.handoff = self._make_handoff(homeserver, lock)
+        self._pushers = self._make_pushers(homeserver, lock)
         self._acknowledgements = None if relay is None else self._make_acknowledgements(relay)
         self._tasks: list[asyncio.Task[Any]] = []
         self._token_check: asyncio.Task[object] | None = None
@@ -227,7 +205,11 @@ class SignedInAccount:
 
     def _check_token(self) -> None:
         """Some request was told that the access token is no longer good: the sync is to find out at once, and alone
-        decides. All others take it for trouble that may pass."""
+        decides, since that is the account's matter. To every other loop it is one more answer to wait out.
+
+        Tests: test_a_token_that_only_a_side_request_is_refused_ends_nothing,
+        test_a_token_that_a_side_request_is_refused_is_asked_about_at_once.
+        """
         if self._token_check is None or self._token_check.done():
             self._token_check = start_beside(self._sync.collect(), name="asking whether the token is good")
 
@@ -273,33 +255,6 @@ class SignedInAccount:
 
     # How it is put together. Loops that tell one another do so through methods of this object.
 
-    def _connect(self, secret: Secret) -> Session:
-        account = self._services.account
-        return Session(
-            account.homeserver,
-            access_token=secret.access_token,
-            user_id=account.user_id,
-            device_id=account.device_id,
-            on_progress=self._feed_watchdog,
-            on_logged_out=self._check_token,
-        )
-
-    def _make_encryption(self, machine: Machine, keys: KeysClient) -> Encryption:
-        policy = self._services.shared.config.encryption.unverified_senders
-        return machine if policy == "show" else Senders(machine, machine, keys, policy, clock=now_ms)
-
-    def _make_trust(self, keys: KeysClient, machine: Machine) -> DeviceTrust:
-        notices = self._services.notices
-        return DeviceTrust(
-            keys,
-            machine,
-            clock=now_ms,
-            tell=notices.tell,
-            ask=notices.ask,
-            withdraw=notices.withdraw,
-            on_room_keys=self._unlock,
-        )
-
     def _make_sync(self, homeserver: HomeserverClient, encryption: Encryption) -> SyncLoop:
         services, config = self._services, self._services.shared.config
         return SyncLoop(
@@ -326,28 +281,100 @@ class SignedInAccount:
             is_network_up=lambda: has_route(services.account.homeserver),
         )
 
-    def _make_actions(self, keys: KeysClient, machine: Machine) -> ActionRunner:
-        services, config = self._services, self._services.shared.config
-        sender = RoomSender(keys, machine, config.encryption.send_to)
-        return ActionRunner(
-            RoomActionsClient(self._http),
-            services.notices,
-            services.delivery,
-            services.shared.opener,
-            reply=ReplySender(RoomsClient(self._http), services.ledger, sender).reply,
-            mute=self._mutes.mute,
-            has_public_receipts=config.actions.receipts == "public",
+    def _make_handoff(self, homeserver: HomeserverClient, lock: asyncio.Lock) -> HandoffLoop:
+        services = self._services
+        return HandoffLoop(
+            homeserver,
+            services.ledger,
+            _handoff_settings(services.shared.config),
+            _own_pusher(services).key,
+            lock,
+            features=self._features,
+            account=lambda: self._sync.facts.account,
+            collect=self._sync.collect,
+            rest=services.delivery.rest,
+            hush=self._hush,
+        )
+
+    def _make_pushers(self, homeserver: HomeserverClient, lock: asyncio.Lock) -> PusherLoop:
+        services = self._services
+        fallback = services.shared.config.fallback.fallback
+        return PusherLoop(
+            homeserver,
+            services.ledger,
+            _own_pusher(services),
+            clock=now_ms,
+            jitter=random.random,
+            features=self._features,
+            is_connected=self._is_connected,
+            is_handed_over=lambda: self.handoff.is_handed_over,
+            on_switch=lambda is_enabled: self._sync.take_pusher_switch(is_enabled=is_enabled),
+            fallback=fallback_pusher(fallback, device_name()) if fallback is not None else None,
+            lock=lock,
+            on_pushers=self.handoff.take_pushers,
+            troubles=services.notices,
         )
 
     def _make_acknowledgements(self, relay: PushRelay) -> AcknowledgementLoop:
-        services = self._services
         return AcknowledgementLoop(
             relay,
             is_present=lambda: self.handoff.state.rings_here,
             clock=now_ms,
             jitter=random.random,
-            troubles=services.notices,
+            troubles=self._services.notices,
         )
+
+
+def _connect(
+    account: Account, secret: Secret, *, on_progress: Callable[[], None], on_logged_out: Callable[[], None]
+) -> Session:
+    return Session(
+        account.homeserver,
+        access_token=secret.access_token,
+        user_id=account.user_id,
+        device_id=account.device_id,
+        on_progress=on_progress,
+        on_logged_out=on_logged_out,
+    )
+
+
+def _make_trust(
+    services: AccountServices,
+    keys: KeysClient,
+    machine: Machine,
+    on_room_keys: Callable[[Collection[RoomKey]], Awaitable[None]],
+) -> DeviceTrust:
+    notices = services.notices
+    return DeviceTrust(
+        keys,
+        machine,
+        clock=now_ms,
+        tell=notices.tell,
+        ask=notices.ask,
+        withdraw=notices.withdraw,
+        on_room_keys=on_room_keys,
+    )
+
+
+def _make_encryption(services: AccountServices, keys: KeysClient, machine: Machine) -> Encryption:
+    policy = services.shared.config.encryption.unverified_senders
+    return machine if policy == "show" else Senders(machine, machine, keys, policy, clock=now_ms)
+
+
+def _make_actions(services: AccountServices, http: Session, sender: RoomSender, mutes: MuteLoop) -> ActionRunner:
+    return ActionRunner(
+        RoomActionsClient(http),
+        services.notices,
+        services.delivery,
+        services.shared.opener,
+        reply=ReplySender(RoomsClient(http), services.ledger, sender).reply,
+        mute=mutes.mute,
+        has_public_receipts=services.shared.config.actions.receipts == "public",
+    )
+
+
+def _own_pusher(services: AccountServices) -> Pusher:
+    return own_pusher(services.account.pushkey, device_name())
 
 
 def _handoff_settings(config: Config) -> HandoffSettings:

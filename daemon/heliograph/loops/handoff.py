@@ -64,6 +64,49 @@ class HandoffState:
         return self.why_away is None and not self.is_hushed
 
 
+class SwitchedOff:
+    """Keeps which pushers we have switched off, and what other clients did to these since.
+
+    The ledger has each before it is off and until after it is on again: a kill in between makes a pusher switched on
+    twice, never left off.
+    Tests: test_it_is_written_down_before_it_is_switched_off, test_a_kill_in_between_is_made_good.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self._ledger = ledger
+        self.is_loaded = False
+        self.keys: frozenset[PusherKey] = frozenset()
+        self.seen_off: frozenset[PusherKey] = frozenset()
+        """Of `keys`, those that the homeserver has listed as off."""
+        self.left_alone: frozenset[PusherKey] = frozenset()
+        """Pushers that another client has switched, or the homeserver does not let us switch, since the last return."""
+
+    async def load(self) -> None:
+        """Raises StorageError."""
+        self.keys = (await self._ledger.account()).switched_off
+        self.is_loaded = True
+
+    async def remember(self, keys: frozenset[PusherKey]) -> None:
+        """These are off by our own doing, and no others. Raises StorageError."""
+        if keys != self.keys:
+            await self._ledger.set_switched_off(keys)
+            self.keys = keys
+
+    async def leave_alone(self, keys: frozenset[PusherKey]) -> None:
+        """Until the next return these are others' to switch. Raises StorageError."""
+        self.left_alone |= keys
+        await self.remember(self.keys - keys)
+
+    async def note_changes(self, known: KnownPushers) -> None:
+        """A switch that differs from what the ledger says is another client's: such a pusher is left alone until the
+        next return. Test: test_what_another_client_switched_on_stays_on_until_the_next_return."""
+        if gone := outdated(known):
+            switched = count_things(len(gone), "pusher that was off: it is", "pushers that were off: they are")
+            log.info("Another client switched %s left alone", switched)
+            await self.leave_alone(gone)
+        self.seen_off = (self.seen_off & self.keys) | off_now(known)
+
+
 class HandoffLoop:
     """One account's. `features` gives what the homeserver offers, `account` the account as the sync loop knows it:
     another client may have silenced this desktop, or switched our pusher off.
@@ -87,7 +130,6 @@ class HandoffLoop:
         hush: Callable[[bool], None],
     ) -> None:
         self._homeserver = homeserver
-        self._ledger = ledger
         self._settings = settings
         self._own = own
         self._lock = lock
@@ -102,13 +144,10 @@ class HandoffLoop:
         self._was_away = False
         self._is_hushed = False
         self._pushers: tuple[Pusher, ...] | None = None
-        self._switched_off: frozenset[PusherKey] = frozenset()
-        self._seen_off: frozenset[PusherKey] = frozenset()
-        self._left_alone: frozenset[PusherKey] = frozenset()
+        self._off = SwitchedOff(ledger)
         self._next_try = 0.0
         """Of what could not be done, by the event loop's clock."""
         self._woken = asyncio.Event()
-        self._is_loaded = False
 
     @property
     def state(self) -> HandoffState:
@@ -117,15 +156,15 @@ class HandoffLoop:
         allowed = set_up(
             self._settings, has_direct_push=features.has_direct_push, has_remote_toggle=features.has_remote_toggle
         )
-        off = self._switched_off - {self._own}
-        quiet = tuple(self._name(each) for each in self._pushers or () if each.key in off)
+        off = self._off.keys - {self._own}
+        quiet = tuple(_name(each, self._settings.fallback) for each in self._pushers or () if each.key in off)
         return HandoffState(allowed, self._why_away, self._is_hushed, quiet, self._trouble)
 
     @property
     def is_handed_over(self) -> bool:
         """True while our direct pusher is off by our own doing: from before the homeserver stops listing what rings,
         until after it begins again. True also before the ledger was read, which may say so."""
-        return not self._is_loaded or self._own in self._switched_off
+        return not self._off.is_loaded or self._own in self._off.keys
 
     def take_signs(self, signs: Signs) -> None:
         """Whether the user is here."""
@@ -144,17 +183,16 @@ class HandoffLoop:
             self._woken.set()
 
     def _look_around(self) -> None:
+        # Who was silenced or switched off by another client counts as away: a desktop that may not ring must not keep
+        # others from ringing, and a relay must not hold pushes for it. Tests:
+        # test_what_another_client_makes_silent_here_rings_elsewhere,
+        # test_a_relay_does_not_hold_back_for_a_desktop_that_is_silenced.
         account = self._account()
         why = why_elsewhere(self._signs, is_enabled=account.is_pusher_enabled, is_silenced=account.is_silenced)
         if why != self._why_away:
             log.info("%s counts as %s", self._homeserver.user_id, f"away: {why}" if why else "present")
             self._why_away = why
             self._woken.set()
-
-    async def _load(self) -> None:
-        account = await self._ledger.account()
-        self._switched_off = account.switched_off
-        self._is_loaded = True
 
     async def run(self) -> None:
         """Runs until cancelled."""
@@ -172,7 +210,7 @@ class HandoffLoop:
             self._look_around()
             is_away = self._why_away is not None
             if self._was_away and not is_away:
-                self._left_alone = frozenset()
+                self._off.left_alone = frozenset()
             self._was_away = is_away
             try:
                 await self._settle(is_away=is_away)
@@ -183,21 +221,21 @@ class HandoffLoop:
         """The account cannot go on: others ring again, whether or not that can be written down."""
         with contextlib.suppress(ServerError, StorageError, UserError, TimeoutError):
             async with asyncio.timeout(COLLECT_S), self._lock:
-                off = self._switched_off - {self._own}
+                off = self._off.keys - {self._own}
                 for pusher in await self._homeserver.pushers() if off else ():
                     if pusher.key in off and not pusher.is_enabled:
                         await self._homeserver.set_pusher(replace(pusher, is_enabled=True))
-                        log.info("Switched %s on", self._name(pusher))
-                await self._remember(self._switched_off - off)
+                        log.info("Switched %s on", _name(pusher, self._settings.fallback))
+                await self._off.remember(self._off.keys - off)
 
     async def _settle(self, *, is_away: bool) -> None:
-        if not self._is_loaded:
-            await self._load()
-        if self._pushers is None and not self._switched_off:
+        if not self._off.is_loaded:
+            await self._off.load()
+        if self._pushers is None and not self._off.keys:
             return
         steps = self._plan(is_away=is_away) if self._pushers is not None else (Ring(),)
         if not steps:
-            await self._note_changes()
+            await self._off.note_changes(self._known())
             self._trouble = None
             return
         is_switched = await self._hurry(steps)
@@ -208,7 +246,7 @@ class HandoffLoop:
             for step in steps:
                 self._set_hush(step)
             raise
-        await self._note_changes()
+        await self._off.note_changes(self._known())
         self._trouble = None
         steps = self._plan(is_away=is_away)
         if is_switched and Collect() not in steps:
@@ -217,7 +255,9 @@ class HandoffLoop:
 
     async def _hurry(self, steps: Sequence[HandoffStep]) -> bool:
         """Switches the fallback on with the very first request, if the machine is about to sleep: the network goes down
-        at the same time. Of other pushers we ask first whether they are still there. Whether it did.
+        at the same time. Of other pushers we ask first whether they are still there. Returns True if it did.
+
+        Test: test_before_sleep_the_fallback_is_switched_on_with_the_first_request.
         """
         for step in steps if self._signs.is_asleep else ():
             if isinstance(step, SwitchOn) and step.pusher.key == self._settings.fallback:
@@ -262,46 +302,31 @@ class HandoffLoop:
         key = step.pusher.key
         switched = replace(step.pusher, is_enabled=is_on)
         if not is_on:
-            # Before it is done: what was switched off and forgotten would stay silent for good.
-            await self._remember(self._switched_off | {key})
+            await self._off.remember(self._off.keys | {key})
         try:
             await self._homeserver.set_pusher(switched)
         except Refused as refusal:
             if not is_on:
-                self._left_alone |= {key}
-                await self._remember(self._switched_off - {key})
-            self._note_trouble(f"the homeserver does not let us switch {self._name(step.pusher)}: {refusal}")
+                await self._off.leave_alone(frozenset((key,)))
+            self._note_trouble(
+                f"the homeserver does not let us switch {_name(step.pusher, self._settings.fallback)}: {refusal}"
+            )
             return
         self._pushers = tuple(switched if each.key == key else each for each in self._pushers or ())
         if is_on:
-            await self._remember(self._switched_off - {key})
+            await self._off.remember(self._off.keys - {key})
         else:
-            self._seen_off |= {key}
-        log.info("Switched %s %s", self._name(step.pusher), "on" if is_on else "off")
-
-    async def _note_changes(self) -> None:
-        """What other clients did to what we switched off."""
-        known = self._known()
-        if gone := outdated(known):
-            switched = count_things(len(gone), "pusher that was off: it is", "pushers that were off: they are")
-            log.info("Another client switched %s left alone", switched)
-            self._left_alone |= gone
-            await self._remember(self._switched_off - gone)
-        self._seen_off = (self._seen_off & self._switched_off) | off_now(known)
-
-    async def _remember(self, switched_off: frozenset[PusherKey]) -> None:
-        if switched_off != self._switched_off:
-            await self._ledger.set_switched_off(switched_off)
-            self._switched_off = switched_off
+            self._off.seen_off |= {key}
+        log.info("Switched %s %s", _name(step.pusher, self._settings.fallback), "on" if is_on else "off")
 
     def _known(self) -> KnownPushers:
         features = self._features()
         return KnownPushers(
             own=self._own,
             pushers=self._pushers or (),
-            switched_off=self._switched_off,
-            seen_off=self._seen_off,
-            left_alone=self._left_alone,
+            switched_off=self._off.keys,
+            seen_off=self._off.seen_off,
+            left_alone=self._off.left_alone,
             has_direct_push=features.has_direct_push,
             has_remote_toggle=features.has_remote_toggle,
             is_hushed=self._is_hushed,
@@ -313,10 +338,11 @@ class HandoffLoop:
         self._trouble = trouble
         self._next_try = asyncio.get_running_loop().time() + RETRY_S
 
-    def _name(self, pusher: Pusher) -> str:
-        # Its device is this one, which would be a strange thing to call silent.
-        name = pusher.app_display_name if pusher.key == self._settings.fallback else pusher.device_display_name
-        return name or pusher.app_display_name or pusher.app_id
+
+def _name(pusher: Pusher, fallback: PusherKey | None) -> str:
+    # The fallback's device is this one, which would be a strange thing to call silent.
+    name = pusher.app_display_name if pusher.key == fallback else pusher.device_display_name
+    return name or pusher.app_display_name or pusher.app_id
 
 
 async def settle_all(loops: Sequence[HandoffLoop], seconds: float) -> None:

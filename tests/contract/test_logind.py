@@ -1,4 +1,7 @@
-"""What logind answers, refuses and tells, call by call: systemd's own, and the fake."""
+"""What logind answers, refuses and tells, call by call: systemd's own, and the fake.
+
+systemd's own runs in a user namespace with a /run of its own; what it asks of PID 1 the test answers.
+"""
 
 from __future__ import annotations
 

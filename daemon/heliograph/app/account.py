@@ -178,7 +178,9 @@ class AccountRun:
         async with open_signed_in(self._services, secret) as signed_in:
             gone = await self._serve(signed_in)
         if not gone.soft:
-            # The device is no more: what was encrypted for it must not outlive it by more than a day.
+            # The device is no more: what was encrypted for it must not outlive it by more than a day. For that day its
+            # keys wait beside crypto.db, since the sign-out may have been wrong. Test:
+            # test_keys_of_a_signed_out_device_are_set_aside_and_back_in_use_if_that_was_wrong.
             folder, was_in_use = state_folder(self.account.user_id), signed_in.last_sync_ms is not None
             await asyncio.to_thread(set_aside, folder, self.account.device_id, now_ms(), was_in_use=was_in_use)
         return await self._end(gone)
@@ -225,6 +227,8 @@ class AccountRun:
 
     async def _end(self, gone: LoggedOut) -> int:
         user_id = self.account.user_id
+        # A soft logout keeps device id, pickle key and pushkey for the next login; a hard one takes a new device.
+        # Test: test_a_soft_logout_is_mended_with_the_same_device_and_keys.
         how = SignOut.SOFTLY if gone.soft else SignOut.FOR_GOOD
         await asyncio.to_thread(note_sign_out, self.account, how)
         if gone.soft:

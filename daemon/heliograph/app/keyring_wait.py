@@ -1,4 +1,9 @@
-"""Waiting for what keeps the access token: a keyring may be locked, ask its user, come later than we do, or hang."""
+"""Waits for the keyring that keeps the access token: it may be locked, ask its user, come later than we do, or hang.
+
+Only a definite absence of the token ends the account: a search that finds nothing while the default collection is
+locked proves nothing. Tests: test_a_locked_keyring_is_told_until_it_is_unlocked_and_anew_the_next_time,
+test_a_keyring_that_hangs_is_waited_for_and_told_until_it_answers, test_a_token_that_is_gone_asks_for_a_login.
+"""
 
 from __future__ import annotations
 

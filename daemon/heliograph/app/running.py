@@ -25,7 +25,7 @@ from heliograph.system.tasks import LongTask, cancel, going_on, keep_running, li
 log = logging.getLogger(__name__)
 
 LEAVE_S = 4.0
-"""How long handing over may take: logind lets sleep be held up for five seconds."""
+"""How long handing over may take: logind lets sleep be held up for five seconds. Test: test_handing_over_is_bounded."""
 
 
 class RunningAccounts:

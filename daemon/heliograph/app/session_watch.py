@@ -1,6 +1,8 @@
 """Tells when the session that the daemon was started in is over: its bus was there, and is gone.
 
-A daemon that outlived its session would keep the account from the daemon of the next one, which shows something.
+A daemon that outlived its session would keep the account from the daemon of the next one, which shows something. While
+the bus is away, the ledger's lock says that this daemon is leaving, and the next session's daemon waits for it.
+Tests: test_a_session_is_over_when_its_bus_stays_away, test_the_bus_of_a_user_who_lingers_outlives_sessions.
 """
 
 from __future__ import annotations

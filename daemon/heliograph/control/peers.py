@@ -44,7 +44,8 @@ class Peers:
         self._ask = ask
         self._known: OrderedDict[str, str | None] = OrderedDict()
         """By unique name: the sandbox in words for people, or None. A bus gives each unique name only once, so that an
-        answer holds for as long as the name does."""
+        answer holds for as long as the name does.
+        Test: test_a_program_outside_of_any_sandbox_is_known_from_then_on."""
 
     def note_call(self, message: Message) -> None:
         """Notes who called, for the method that is about to be called. A message handler for dbus-fast."""

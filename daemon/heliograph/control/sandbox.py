@@ -4,6 +4,7 @@ Flatpak mounts /.flatpak-info into each of its sandboxes, also into that of its 
 control group a name of its own. snapd gives the AppArmor label a name of its own; in complain mode that is a snap with
 classic confinement, which means none. If the label is not AppArmor's, only the control group tells. The folder
 /proc/PID/root alone is not enough: a daemon in a user namespace of its own, as by our unit, may not look into it.
+Test: test_a_sandbox_is_known_by_what_the_kernel_says.
 """
 
 from __future__ import annotations

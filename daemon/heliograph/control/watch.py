@@ -1,4 +1,7 @@
-"""Follows the properties of the running daemon by its signals. Nothing here polls."""
+"""Follows the properties of the running daemon by its signals. Nothing here polls.
+
+Test: test_a_watcher_hears_of_start_change_and_end.
+"""
 
 from __future__ import annotations
 

@@ -191,7 +191,8 @@ class LoginSession:
 
     async def _find_display(self) -> str | None:
         try:
-            # Not user/self, which is whose slice we are in: a program may have been started outside of it.
+            # Not user/self, which is whose slice we are in: a program may have been started outside of it. Test:
+            # test_systemds_own_logind_passes_the_same_suite.
             user = await self._call(PATH, MANAGER, "GetUser", "u", os.getuid())
             reply = await self._call(str(user.body[0]), _PROPERTIES, "Get", "ss", USER, "Display")
         except CallFailed as error:

@@ -182,7 +182,7 @@ class Session:
 
     def _http(self) -> aiohttp.ClientSession:
         """matrix-nio's HTTP session. Made here, since the one that matrix-nio makes takes cookies and sends no
-        User-Agent of ours."""
+        User-Agent of ours. Test: test_a_redirect_is_not_followed."""
         http: aiohttp.ClientSession | None = self._nio.client_session
         if http is None:
             http = self._nio.client_session = aiohttp.ClientSession(

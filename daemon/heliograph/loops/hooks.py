@@ -1,7 +1,10 @@
 """Runs the user's own program for each message that is shown, one after the other.
 
 The service's sandbox would hold for what it starts, too: a program that writes into the home folder fails there. So
-under systemd the user's service manager starts it, and otherwise we do.
+under systemd the user's service manager starts it as a unit of its own, and otherwise we do. Argument lists are public,
+so what a message says is in the environment only, which systemd-run takes over by `--setenv=NAME` without a value.
+Tests: test_under_systemd_it_runs_as_a_unit_and_its_command_line_holds_no_message,
+test_text_from_strangers_reaches_no_shell_and_no_argument.
 """
 
 from __future__ import annotations

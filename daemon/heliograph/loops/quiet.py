@@ -1,4 +1,9 @@
-"""Whether it is quiet now: the user's pause, which outlives the daemon, and quiet hours."""
+"""Knows whether it is quiet now: in the user's pause, which outlives the daemon, or in quiet hours.
+
+What is quiet stays PENDING, so that it is shown afterwards unless it was read. Do-not-disturb of the desktop is told
+and left to the desktop, which keeps a list. Tests: test_in_a_pause_nothing_pops_up_and_afterwards_it_does,
+test_the_desktops_own_do_not_disturb_is_told_and_left_to_it.
+"""
 
 from __future__ import annotations
 

@@ -1,8 +1,10 @@
 """Runs transactions on a SQLite file, in the one thread that may touch it. Only this module knows aiosqlite.
 
-A transaction is one plain function that runs in that thread from BEGIN to COMMIT. So no other task's statements can
-come between, and a caller that is cancelled meanwhile leaves the whole transaction or nothing of it: the function is
-never interrupted, only its result is no longer wanted.
+A transaction is one plain function that runs in that thread from BEGIN to COMMIT: one hop instead of one for each
+statement. So no other task's statements can come between, and a caller that is cancelled meanwhile leaves the whole
+transaction or nothing of it: the function is never interrupted, only its result is no longer wanted.
+Tests: test_one_tasks_failure_takes_nothing_of_anothers,
+test_a_cancelled_caller_leaves_all_of_its_transaction_or_nothing.
 """
 
 from __future__ import annotations

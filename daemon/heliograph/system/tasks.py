@@ -43,7 +43,8 @@ class LongTask:
     crashes: int = 0
     last_crash_ms: int | None = None
     why: str = ""
-    """The type and place of the last crash. The exception's text is in the log only, since it may quote a message."""
+    """The type and place of the last crash. The exception's text is in the log only, since it may quote a message, and
+    every program of the session can read `status`. Test: test_what_it_crashed_of_and_when_it_starts_again_is_told."""
     next_try_ms: int | None = None
     """When the task starts again; None: it runs."""
 
@@ -92,6 +93,9 @@ async def keep_running(
 ) -> T:
     """Runs `run` until it returns or the caller is cancelled, and returns its result. Whenever `run` raises, the crash
     is logged with its traceback, and `run` is called again after 1, 2, 4 .. 300 s, plus or minus a quarter.
+
+    Each loop calls this within its own `run`, so that nobody who starts one can forget to. A loop that starts again
+    puts back what it had taken up (`taking_up`). Test: test_every_task_is_kept.py looks for others.
 
     Exceptions of the types `ends_with` are raised instead. A HeliographError has its cause outside of the program, so
     it is logged without a traceback. A CancelledError counts as a crash if nobody cancelled this task: it comes from

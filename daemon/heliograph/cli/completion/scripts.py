@@ -2,6 +2,8 @@
 
 In bash, click's script splits user ids at ":" and "@", and lets the shell expand wildcards. In zsh, it does nothing
 the second time. For fish, click's script is good.
+
+Tests: test_user_ids_complete_in_bash_which_breaks_words_in_them, test_commands_and_accounts_complete_in_zsh.
 """
 
 from __future__ import annotations

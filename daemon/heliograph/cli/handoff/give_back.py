@@ -2,6 +2,9 @@
 
 The service's ExecStopPost does this, and heliograph-leave.service if that was killed as well. Done twice, the second
 time does nothing: a pusher that is on is not sent again.
+
+Tests: test_after_a_crash_the_service_gives_the_others_their_voice_back,
+test_a_switch_that_was_on_its_way_when_the_daemon_was_killed_is_undone_too.
 """
 
 from __future__ import annotations

@@ -2,6 +2,7 @@
 
 A status bar that ends leaves its scripts running. So two things are watched: the reader's end of the pipe, and the
 process that started us, since a shell between the bar and us may hold that end open.
+Tests: test_it_ends_when_nobody_reads, test_it_ends_with_the_bar_even_if_another_program_holds_the_pipe.
 """
 
 from __future__ import annotations

@@ -10,8 +10,8 @@ from contract.ledgers import OTHER_ROOM, count, find, make_plan, make_popup, sho
 from heliograph.core.delivery import Move, State
 from heliograph.core.ids import EventId
 from heliograph.core.notification import Category, Popup
-from heliograph.core.popups.arrange import LINES
 from heliograph.core.popups.quiet import Through
+from heliograph.core.popups.text import LINES
 from heliograph.core.record import (
     Edit,
     Plan,

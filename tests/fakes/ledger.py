@@ -8,8 +8,8 @@ from dataclasses import replace
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
 from heliograph.core.encryption.values import RoomKey
 from heliograph.core.ids import EventKey, RoomId, UserId, is_event_id, is_room_id
-from heliograph.core.popups.arrange import LINES
 from heliograph.core.popups.quiet import Through
+from heliograph.core.popups.text import LINES
 from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.pushers.pusher import PusherKey
 from heliograph.core.record import (

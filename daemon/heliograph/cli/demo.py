@@ -22,5 +22,5 @@ def command(ctx: click.Context, stay: bool) -> None:
     from heliograph.demo import run_demo
     from heliograph.system import logs
 
-    logs.set_up("warning")
+    logs.set_up_log("warning")
     ctx.exit(asyncio.run(run_demo(stay=stay)))

@@ -65,7 +65,7 @@ def command(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> No
 
     forbid_core_dumps()
     config = load_relay_config(config_file, flags)
-    logs.set_up(config.log_level, form=config.log_format)
+    logs.set_up_log(config.log_level, form=config.log_format)
     state = _state_folder(config.state)
     from heliograph.relay import server
 

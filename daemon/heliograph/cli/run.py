@@ -40,7 +40,7 @@ def _run() -> int:
 
     forbid_core_dumps()
     config = load_config()
-    logs.set_up(config.log.level)
+    logs.set_up_log(config.log.level)
     accounts = list_accounts()
     if not accounts:
         raise UserError(

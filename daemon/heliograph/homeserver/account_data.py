@@ -9,7 +9,7 @@ import msgspec
 
 from heliograph.core.events import AccountData, Malformed
 from heliograph.core.ids import is_room_id, is_user_id
-from heliograph.homeserver.answer import plain
+from heliograph.homeserver.answer import plain_line
 from heliograph.homeserver.event import BROKEN
 from heliograph.homeserver.parts import PartialDecoder
 
@@ -33,7 +33,7 @@ def read_account_data(decoding: PartialDecoder, raw: msgspec.Raw, device_id: str
             type_ = event.type
             data = _after(data, type_, event.content, silencing)
         except BROKEN as error:
-            decoding.malformed.append(Malformed("account_data", plain(f"{type_ or 'event'}: {error}")))
+            decoding.malformed.append(Malformed("account_data", plain_line(f"{type_ or 'event'}: {error}")))
     return data
 
 

@@ -20,7 +20,7 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> ServerError
     """The error for an answer with a status other than 2xx. Only an error in Matrix's form is a definite no; a 4xx
     without one is a proxy's, and is tried again."""
     if 300 <= status < 400:
-        return BadAnswer(status, f"redirected to {plain(headers.get('Location', 'nowhere'))} (HTTP {status})")
+        return BadAnswer(status, f"redirected to {plain_line(headers.get('Location', 'nowhere'))} (HTTP {status})")
     answer = _object(body)
     if status == 429:
         return RateLimited(f"rate limited{_said(answer)}", _retry_after(headers, answer))
@@ -28,7 +28,7 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> ServerError
     # Test: test_a_sync_that_a_proxy_does_not_find_is_no_definite_no.
     if answer is None or status >= 500 or status < 400 or status == 408:
         return bad_answer(status, body)
-    errcode = plain(answer["errcode"], 100) if isinstance(answer.get("errcode"), str) else ""
+    errcode = plain_line(answer["errcode"], 100) if isinstance(answer.get("errcode"), str) else ""
     if errcode == "M_USER_LOCKED":
         return AccountLocked()
     if status == 401 and errcode == "M_UNKNOWN_TOKEN":
@@ -42,11 +42,13 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> ServerError
 def bad_answer(status: int, body: bytes) -> BadAnswer:
     """The error for an answer that no homeserver gives, with the first words of it."""
     answer = _object(body)
-    said = _said(answer) if answer is not None else f": {plain(body[:4000].decode(errors='replace'))}" if body else ""
+    said = (
+        _said(answer) if answer is not None else f": {plain_line(body[:4000].decode(errors='replace'))}" if body else ""
+    )
     return BadAnswer(status, f"answered HTTP {status}{said or ' without a word'}")
 
 
-def plain(text: str, limit: int = 200) -> str:
+def plain_line(text: str, limit: int = 200) -> str:
     """A stranger's text made fit for one line of a log."""
     return clean_line(text, limit)
 
@@ -60,7 +62,7 @@ def _object(body: bytes) -> dict[str, Any] | None:
 
 
 def _said(answer: Mapping[str, Any] | None) -> str:
-    words = [plain(word) for key in ("errcode", "error") if isinstance(word := (answer or {}).get(key), str)]
+    words = [plain_line(word) for key in ("errcode", "error") if isinstance(word := (answer or {}).get(key), str)]
     return f": {' '.join(words)}" if any(words) else ""
 
 

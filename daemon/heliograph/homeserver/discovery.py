@@ -15,7 +15,7 @@ from yarl import URL
 from heliograph import __version__
 from heliograph.errors import BadAnswer, Refused, ServerError, UserError
 from heliograph.homeserver.address import check_homeserver_url
-from heliograph.homeserver.answer import plain
+from heliograph.homeserver.answer import plain_line
 from heliograph.homeserver.session import Session
 from heliograph.http.unanswered import word_unanswered
 
@@ -78,7 +78,7 @@ async def _ask_well_known(server_name: str, connector: aiohttp.BaseConnector | N
     try:
         status, body = await _get(URL(f"https://{_host(server_name)}{_WELL_KNOWN}"), connector)
     except _Misdirected as error:
-        raise _misconfigured(server_name, plain(str(error))) from None
+        raise _misconfigured(server_name, plain_line(str(error))) from None
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise _unreachable(server_name, word_unanswered(error)) from error
     if status == 404:
@@ -90,7 +90,7 @@ async def _ask_well_known(server_name: str, connector: aiohttp.BaseConnector | N
     try:
         base_url = msgspec.json.decode(body, type=_WellKnown).homeserver.base_url
     except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError) as error:
-        raise _misconfigured(server_name, f"does not name a homeserver: {plain(str(error))}") from None
+        raise _misconfigured(server_name, f"does not name a homeserver: {plain_line(str(error))}") from None
     return base_url
 
 
@@ -136,12 +136,12 @@ def _hint(named_by: str) -> str:
 
 
 def _unreachable(server_name: str, why: str) -> UserError:
-    return UserError(f"{plain(server_name)} cannot be reached: {why}.", _hint(server_name))
+    return UserError(f"{plain_line(server_name)} cannot be reached: {why}.", _hint(server_name))
 
 
 def _misconfigured(server_name: str, what: str) -> UserError:
     return UserError(
-        f"{_WELL_KNOWN} of {plain(server_name)} {what.rstrip('.')}.",
+        f"{_WELL_KNOWN} of {plain_line(server_name)} {what.rstrip('.')}.",
         "Tell whoever runs the server, and name the homeserver yourself: --homeserver https://...",
     )
 
@@ -149,5 +149,5 @@ def _misconfigured(server_name: str, what: str) -> UserError:
 def _no_homeserver(url: str, why: str, named_by: str) -> UserError:
     hint = "Check the URL: it is the one that your Matrix client calls the homeserver."
     if named_by:
-        hint = f"If the homeserver of {plain(named_by)} is elsewhere, name it: --homeserver https://..."
-    return UserError(f"There is no Matrix homeserver at {plain(url)}: it {why}.", hint)
+        hint = f"If the homeserver of {plain_line(named_by)} is elsewhere, name it: --homeserver https://..."
+    return UserError(f"There is no Matrix homeserver at {plain_line(url)}: it {why}.", hint)

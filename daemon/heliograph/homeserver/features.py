@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from heliograph.errors import ServerError
-from heliograph.homeserver.answer import plain
+from heliograph.homeserver.answer import plain_line
 from heliograph.homeserver.decoding import decode_as, optional
 from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import Features
@@ -21,7 +21,7 @@ async def fetch_features(session: Session) -> Features:
     flags = optional(answer, dict, "unstable_features") or {}
     versions = optional(answer, list, "versions") or []
     return Features(
-        versions=tuple(plain(version, 20) for version in versions[:100] if isinstance(version, str)),
+        versions=tuple(plain_line(version, 20) for version in versions[:100] if isinstance(version, str)),
         has_direct_push=any(flags.get(flag) is True for flag in _DIRECT_PUSH),
         has_remote_toggle=any(flags.get(flag) is True for flag in _REMOTE_TOGGLE),
         software=await _software(session),
@@ -36,4 +36,4 @@ async def _software(session: Session) -> str | None:
         return None
     server = answer.get("server") if isinstance(answer, dict) else None
     name = server.get("name") if isinstance(server, dict) else None
-    return plain(name, 40) or None if isinstance(name, str) else None
+    return plain_line(name, 40) or None if isinstance(name, str) else None

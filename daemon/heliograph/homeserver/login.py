@@ -10,7 +10,7 @@ from heliograph.core.events import Json
 from heliograph.core.ids import UserId
 from heliograph.core.text.clean import count_things
 from heliograph.errors import AccountLocked, BadAnswer, LoggedOut, RateLimited, Refused, ServerError, UserError
-from heliograph.homeserver.answer import plain
+from heliograph.homeserver.answer import plain_line
 from heliograph.homeserver.session import Session
 
 _LOGIN = "/_matrix/client/v3/login"
@@ -247,8 +247,8 @@ def _nonsense(session: Session) -> UserError:
 
 def _somebody_else(found: str, wanted: str) -> UserError:
     return UserError(
-        f"That signs in {plain(found)}, not {wanted}.",
-        f"If that is you: heliograph login {plain(found)}",
+        f"That signs in {plain_line(found)}, not {wanted}.",
+        f"If that is you: heliograph login {plain_line(found)}",
     )
 
 

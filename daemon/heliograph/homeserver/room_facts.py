@@ -15,7 +15,7 @@ from heliograph.core.ids import RoomId
 from heliograph.core.room import RoomFacts
 from heliograph.core.text.clean import count_things
 from heliograph.errors import BadAnswer, Refused
-from heliograph.homeserver.answer import plain
+from heliograph.homeserver.answer import plain_line
 from heliograph.homeserver.room_state import RoomState
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sliding_sync import fetch_by_sliding_sync
@@ -70,7 +70,7 @@ async def _fetch_unless_refused(state: RoomState, room_id: RoomId) -> RoomFacts 
     try:
         return await state.fetch_facts(room_id)
     except Refused as refusal:
-        log.info("No facts of %s: %s", plain(room_id), refusal)
+        log.info("No facts of %s: %s", plain_line(room_id), refusal)
         return None
 
 

@@ -9,8 +9,8 @@ from typing import Any
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
 from heliograph.core.ids import EventKey, RoomId, event_key
 from heliograph.core.notification import Category
-from heliograph.core.popups.arrange import LINES
 from heliograph.core.popups.quiet import Through
+from heliograph.core.popups.text import LINES
 from heliograph.core.record import Change, Content, Delivery, Rewrite, Withdrawal
 from heliograph.ports.ledger import Settlement
 from heliograph.store.columns import among, fit, to_integer, to_optional_text, to_text

@@ -34,7 +34,7 @@ _SECRETS = re.compile(
 )
 
 
-def set_up(level: LogLevel, stream: TextIO | None = None, form: LogForm = "text") -> None:
+def set_up_log(level: LogLevel, stream: TextIO | None = None, form: LogForm = "text") -> None:
     """Sends the log of the whole process to `stream` (None: to standard error)."""
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)

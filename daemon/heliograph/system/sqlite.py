@@ -48,7 +48,7 @@ _FULL = frozenset({sqlite3.SQLITE_FULL})
 _FORBIDDEN = frozenset({sqlite3.SQLITE_READONLY, sqlite3.SQLITE_CANTOPEN, sqlite3.SQLITE_PERM, sqlite3.SQLITE_AUTH})
 
 # At debug level aiosqlite logs the parameters of every statement, message bodies among them. Set here, and not in
-# `logs.set_up`: a program that uses this module without it would log them.
+# `logs.set_up_log`: a program that uses this module without it would log them.
 logging.getLogger("aiosqlite").setLevel(logging.INFO)
 
 

@@ -24,7 +24,7 @@ def logging_as_before() -> Iterator[None]:
 @pytest.fixture
 def stream() -> io.StringIO:
     stream = io.StringIO()
-    logs.set_up("info", stream)
+    logs.set_up_log("info", stream)
     return stream
 
 
@@ -33,7 +33,7 @@ def journal(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     with (tmp_path / "journal").open("w") as stream:
         stat = os.fstat(stream.fileno())
         monkeypatch.setenv("JOURNAL_STREAM", f"{stat.st_dev}:{stat.st_ino}")
-        logs.set_up("debug", stream)
+        logs.set_up_log("debug", stream)
         yield tmp_path / "journal"
 
 
@@ -117,7 +117,7 @@ def test_plain_sentences_stay_as_they_are(text: str) -> None:
 
 def test_as_json_a_line_is_an_object_with_what_it_is_about_by_name() -> None:
     stream = io.StringIO()
-    logs.set_up("info", stream, "json")
+    logs.set_up_log("info", stream, "json")
     log.info("The gateway %s is\ndown", "push.example", extra={"gateway": "push.example", "pushes": 3})
     told = json.loads(stream.getvalue())
     assert told.pop("time").endswith("+00:00")
@@ -132,7 +132,7 @@ def test_as_json_a_line_is_an_object_with_what_it_is_about_by_name() -> None:
 
 def test_as_json_a_traceback_is_one_property_and_tokens_are_taken_out() -> None:
     stream = io.StringIO()
-    logs.set_up("info", stream, "json")
+    logs.set_up_log("info", stream, "json")
     try:
         raise ValueError("access_token=abc")
     except ValueError:

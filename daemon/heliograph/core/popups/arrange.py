@@ -19,7 +19,6 @@ from heliograph.core.ids import is_event_id, is_room_id
 from heliograph.core.notification import Category, Notification, Target, Urgency
 from heliograph.core.popups.actions import actions_for
 from heliograph.core.popups.privacy import Level
-from heliograph.core.popups.text import LINES as LINES
 from heliograph.core.popups.text import word_room, word_summary
 from heliograph.core.record import Content, Delivery, PopupRecord
 from heliograph.core.text.markup import plain, write_markup

@@ -1,4 +1,4 @@
-"""What the sync loop knows of its account at one moment."""
+"""What the sync loop knows of its account at one moment, for `heliograph status`."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from heliograph.ports.homeserver import Features
 
 @dataclass(frozen=True, slots=True)
 class SyncFacts:
-    """A snapshot."""
+    """A snapshot of what the parts of the loop know. No loop decides by it."""
 
     connection: ConnectionState
     features: Features
@@ -25,3 +25,4 @@ class SyncFacts:
     last_sync_ms: int | None
     """When this loop last committed a sync, in milliseconds since 1970."""
     rules_problem: str | None
+    """Why the homeserver's latest push rules, or some of them, are not in force; None: they are."""

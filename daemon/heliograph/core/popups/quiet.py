@@ -2,6 +2,7 @@
 
 Times of day are the wall clock's, and hours are turned into instants day by day. So quiet hours begin and end by the
 clock on the wall also on the night when that is put forward or back, and are never shorter than it says.
+Tests: test_a_night_that_loses_an_hour_ends_by_the_clock, test_a_night_that_gains_an_hour_ends_by_the_clock.
 """
 
 from __future__ import annotations

@@ -3,6 +3,8 @@
 The order is the promise. Switching a pusher on moves the server's cursor to the present, so what came before it is
 never pushed: it is collected here with one more sync, after the switch. And a pusher is switched off only after a
 sync that worked.
+Tests: test_leaving_switches_it_on_and_collects_what_came_before_the_switch,
+test_coming_back_switches_the_fallback_off_after_a_sync_that_worked.
 
     away, relay    collect, own direct pusher off, hush     what is pushed from now on is not held back
     away, switch   HTTP pushers on, collect, hush

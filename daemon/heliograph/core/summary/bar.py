@@ -142,7 +142,11 @@ def _polybar(bar: BarState) -> str:
 
 
 def _i3blocks(bar: BarState) -> str:
-    """i3blocks(1), `format=json`. An empty block is hidden. i3blocks 1.4 takes nothing but texts for values."""
+    """i3blocks(1), `format=json`. An empty block is hidden.
+
+    i3blocks 1.4, which Debian has, loses values that are no texts; 1.5 takes both.
+    Test: test_i3blocks_is_urgent_for_highlights.
+    """
     return _json({"full_text": _polybar(bar), "short_text": bar.text, "urgent": _json(bar.highlights > 0)})
 
 

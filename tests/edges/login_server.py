@@ -5,26 +5,24 @@ Signing in and out is refused as Synapse refuses it (tests/contract/test_login.p
 
 from __future__ import annotations
 
-import asyncio
-import threading
 from collections.abc import Callable
-from types import TracebackType
 from typing import Any
 
 from aiohttp import web
 
 from heliograph.core.push.predefined import predefined_rules
 from support.builders import ALICE, ME
+from support.threaded import ThreadedHttpServer
 
 PASSWORD = "correct horse"
 LOGIN_TOKEN = "sso-login-token"
 
 
-class LoginServer:
+class LoginServer(ThreadedHttpServer):
     """Knows ME and ALICE, both with PASSWORD. A `with` block; everything public may be changed by a test."""
 
     def __init__(self) -> None:
-        self.url = ""
+        super().__init__()
         self.flows = ["m.login.password", "m.login.sso", "m.login.token"]
         self.logins: list[dict[str, Any]] = []
         """Bodies of POST /login."""
@@ -48,35 +46,8 @@ class LoginServer:
         self.date: str | None = None
         """The header Date, instead of the time that it is."""
         self.requests: list[str] = []
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=self._run, daemon=True)
 
-    def __enter__(self) -> LoginServer:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
-
-    def _run(self) -> None:
-        asyncio.run(self._serve())
-
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=1.0)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        self._ready.set()
-        await self._stop.wait()
-        await runner.cleanup()
-
-    async def _answer(self, request: web.BaseRequest) -> web.Response:
+    async def answer(self, request: web.BaseRequest) -> web.Response:
         call = f"{request.method} {request.path.replace('/_matrix/client/v3', '').replace('/_matrix/client', '')}"
         self.requests.append(call)
         body = await request.json() if request.can_read_body else {}

@@ -2,24 +2,24 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import threading
-from types import TracebackType
 from typing import Any
 
 from aiohttp import web
 
 from heliograph.core.pushers.fallback import NOTIFY_PATH
+from support.threaded import ThreadedHttpServer
 
 RELAY_TOKEN = "the-token-of-the-relay"
 
 
-class ScriptedGateway:
+class ScriptedGateway(ThreadedHttpServer):
     """A `with` block; everything public may be changed by a test."""
 
+    shutdown_s = 0.1
+
     def __init__(self) -> None:
-        self.url = ""
+        super().__init__()
         self.is_gateway = True
         """Whether it says so."""
         self.status = 200
@@ -35,37 +35,13 @@ class ScriptedGateway:
         self.is_silent = False
         self.relayed: dict[str, dict[str, Any]] = {}
         """As a relay that is a gateway only: what was led through it, by hidden pushkey."""
-        self._ready = threading.Event()
-        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
-
-    def __enter__(self) -> ScriptedGateway:
-        self._thread.start()
-        assert self._ready.wait(10)
-        return self
-
-    def __exit__(
-        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
-    ) -> None:
-        self._loop.call_soon_threadsafe(self._stop.set)
-        self._thread.join(10)
 
     @property
     def event_ids(self) -> list[str]:
         """What was pushed so far; pushes that only count are left out."""
         return [push["event_id"] for push in self.pushes if push.get("event_id")]
 
-    async def _serve(self) -> None:
-        self._loop = asyncio.get_running_loop()
-        self._stop = asyncio.Event()
-        runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=0.1)
-        await runner.setup()
-        await web.TCPSite(runner, "127.0.0.1", 0).start()
-        self.url = f"http://127.0.0.1:{runner.addresses[0][1]}"
-        self._ready.set()
-        await self._stop.wait()
-        await runner.cleanup()
-
-    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+    async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
         if self.is_silent:
             assert request.transport is not None
             request.transport.abort()

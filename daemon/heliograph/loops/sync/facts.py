@@ -1,4 +1,4 @@
-"""What the sync loop knows of its account at one moment, for `heliograph status`."""
+"""What the sync loop knows of its account at one moment: for `heliograph status`, and for the loops beside it."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from heliograph.ports.homeserver import Features
 
 @dataclass(frozen=True, slots=True)
 class SyncFacts:
-    """A snapshot of what the parts of the loop know. No loop decides by it."""
+    """A snapshot of what the parts of the loop know."""
 
     connection: ConnectionState
     features: Features

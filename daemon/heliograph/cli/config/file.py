@@ -26,6 +26,7 @@ def write_section(name: str, values: Mapping[str, str | bool]) -> Config:
     try:
         text = file.read_text("utf-8") if file.exists() else ""
         changed = _change(text, name, values)
+        # Checked before it is written: a file that the daemon refuses would keep it from starting.
         config = parse_config(changed)
         if changed != text:
             _replace(file, changed)

@@ -118,7 +118,7 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
     try:
         features = await homeserver.features()
     except LoggedOut as gone:
-        # Synapse checks the token there, too.
+        # Synapse checks the access token of this request, too: the homeserver works, and only the token does not.
         yield good(account.homeserver, subject=subject)
         yield await _refused(account, session, gone)
         return

@@ -94,6 +94,7 @@ async def gather(account: Account, address: EventAddress) -> Gathered:
             if room_id is not None and (facts is None or not facts.is_complete):
                 facts = (await server.room_facts([room_id])).get(room_id, facts)
     except (ServerError, SecretsLocked, UserError) as error:
+        # The ledger alone can say what happened; without its record there is nothing to tell but the error.
         if memory.record is None:
             raise
         problems.append(_sentence(error))

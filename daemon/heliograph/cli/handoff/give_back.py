@@ -72,6 +72,7 @@ async def _switch_on(account: Account, ledger: SqliteLedger, switched_off: froze
     # The time-out begins after the imports, which take long while the machine goes down.
     async with asyncio.timeout(PATIENCE_S), open_session(account) as session:
         homeserver = HomeserverClient(session)
+        # Twice: a request of the killed daemon may still be on its way, and switch off again what is on by now.
         for is_last in (False, True):
             for pusher in await homeserver.pushers():
                 if pusher.key in switched_off - own and not pusher.is_enabled:
@@ -79,5 +80,6 @@ async def _switch_on(account: Account, ledger: SqliteLedger, switched_off: froze
                     switched_on.add(pusher.key)
             if not is_last:
                 await asyncio.sleep(IN_FLIGHT_S)
+    # Forgotten only now: a kill in between has them switched on twice, and never left off.
     await ledger.set_switched_off(own)
     return len(switched_on)

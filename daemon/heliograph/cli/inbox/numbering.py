@@ -66,6 +66,7 @@ def _completed(known: dict[NumberedRoom, int], keys: Sequence[NumberedRoom]) -> 
     known = dict(known)
     for key in keys:
         if key not in known:
+            # Never a number that another room has had: it may still stand in a terminal.
             known[key] = max(known.values(), default=0) + 1
     return known
 

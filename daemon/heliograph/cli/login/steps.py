@@ -88,6 +88,8 @@ class SignIn:
                 device_id=device.device_id,
                 homeserver=session.homeserver_url,
                 secrets=kind,
+                # The same as before, so that the pusher of the earlier device is replaced and does not ring beside
+                # ours.
                 pushkey=before.account.pushkey if before else secrets.token_urlsafe(24),
             )
             secret = Secret(
@@ -98,6 +100,7 @@ class SignIn:
             await self._keep(store, account, secret, session)
         finally:
             await session.close()
+        # Only after the new secret is kept: until then the old one is all there is.
         if before and before.account.secrets != kind:
             await open_secrets(before.account.secrets).delete(self._user_id)
         return account

@@ -101,6 +101,7 @@ async def _fetch_rows(account: Account, session: Session) -> list[PusherRow]:
     try:
         devices = await fetch_devices(session)
     except ServerError:
+        # Their names only make the list easier to read.
         devices = {}
     return [
         PusherRow(pusher, devices.get(pusher.device_id or ""), pusher.pushkey == account.pushkey) for pusher in pushers

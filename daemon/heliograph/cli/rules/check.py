@@ -81,6 +81,7 @@ class CaseJudge:
             try:
                 return self._judge(line)
             except unreadable:
+                # Mending takes long, and a line may have 16 MiB.
                 if len(line) > _MAX_MENDED:
                     raise
                 return self._judge(mend(line, MAX_DEPTH + 1))
@@ -108,6 +109,7 @@ class CaseJudge:
         from heliograph.core.push.case import NotACase
         from heliograph.core.push.rules import Ruleset
 
+        # Without rules the predefined ones are meant, which name the user; given rules are the same for all users.
         key = (rules, user_id if rules == b"null" else "")
         if self._ruleset is None or key != self._key:
             json = msgspec.json.decode(rules)

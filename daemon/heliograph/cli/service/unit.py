@@ -68,6 +68,7 @@ def _is_outdated(file: Path, name: str) -> bool:
     except OSError:
         return True
     shipped = _shipped_unit(name)
+    # Where user namespaces are forbidden, the unit was installed without that part of the sandbox.
     return _settings(installed) not in (_settings(shipped), _settings(_NAMESPACES.sub("", shipped)))
 
 
@@ -80,6 +81,7 @@ def _settings(unit: str) -> list[str]:
 
 def _render(name: str, words: str, program: Path, *, is_failure_ignored: bool = False, with_namespaces: bool) -> str:
     folders = (config_file().parent, state_root(), cache_root())
+    # "-": a folder that is missing must not keep the service from starting (systemd.exec(5)).
     writable = " ".join(_quote(f"-{folder}") for folder in folders)
     # Written into the unit, since the user manager does not know the variables that the user's shell sets.
     places = "".join(
@@ -123,6 +125,7 @@ def _shipped_unit(name: str) -> str:
 
 
 def _set(unit: str, key: str, value: str) -> str:
+    # A function and not a text: in a text re would take backslashes of paths for escapes.
     return re.sub(rf"^{key}=.*$", lambda _: f"{key}={value}", unit, flags=re.MULTILINE)
 
 

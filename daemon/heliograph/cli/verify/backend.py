@@ -75,6 +75,7 @@ async def _alone(account: Account) -> AsyncIterator[Verifying]:
             start(trust.run(), name="device trust"),
         ]
         stack.push_async_callback(_end, tasks)
+        # Before other devices can verify this one, its keys have to be at the homeserver.
         await _wait_published(keys, user_id, account.device_id)
         trust.turn()
         signed_in: dict[str, DeviceTrust] = {user_id: trust}
@@ -114,6 +115,7 @@ async def _sync(
             continue
         token = sync.next_batch
         if sync.to_device:
+            # On disk before the next /sync acknowledges them: the homeserver then deletes them.
             trust.take_received((await machine.take(sync.to_device)).outcomes)
         key_loop.take_counts(sync.one_time_keys, sync.has_unused_fallback_key)
 

@@ -279,6 +279,7 @@ class Verification:
         macs = content.get("mac")
         if not isinstance(macs, Mapping) or not 0 < len(macs) <= MOST_KEYS:
             raise _Wrong("m.invalid_message")
+        # The list of ids has a MAC of its own: otherwise the homeserver could drop keys from it unseen.
         self._check_mac(text_in(content, "keys"), ",".join(sorted(macs)), "KEY_IDS")
         # Other keys for which the device vouches as well are ignored: we have no use for them.
         device, master = f"ed25519:{self.other}", f"ed25519:{self._known.master}"

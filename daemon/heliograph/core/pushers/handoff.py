@@ -1,7 +1,7 @@
-"""Who rings: this desktop while the user is there, the HTTP pushers otherwise. What is known goes in, steps come out.
+"""Decides who rings: this desktop while the user is there, the HTTP pushers otherwise. Facts go in, steps come out.
 
-The order is the promise. Switching a pusher on moves the server's cursor to the present, so what came before it is
-never pushed: it is collected here with one more sync, after the switch. And a pusher is switched off only after a
+The order is the promise. On Synapse, switching a pusher on moves its cursor to the present, so events from before are
+never pushed: they are collected here with one more sync, after the switch. And a pusher is switched off only after a
 sync that worked.
 Tests: test_leaving_switches_it_on_and_collects_what_came_before_the_switch,
 test_coming_back_switches_the_fallback_off_after_a_sync_that_worked.

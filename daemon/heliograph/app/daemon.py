@@ -45,7 +45,7 @@ from heliograph.store.pause_file import load_pause, pause_file, save_pause
 from heliograph.system import systemd
 from heliograph.system.clock import now_ms
 from heliograph.system.stop_signals import stop_on_signals
-from heliograph.system.tasks import LongTask, cancel, going_on, keep_running, listed_in, start, start_beside
+from heliograph.system.tasks import LongTask, cancel, going_on, listed_in, start, start_beside
 from heliograph.system.time_zone import LocalZone
 
 log = logging.getLogger(__name__)
@@ -160,7 +160,7 @@ class Daemon:
 
     async def start(self) -> None:
         """From now on it answers over D-Bus, and what becomes quiet with the hour does."""
-        self._keep("keys set aside", keep_running("keys set aside", keep_destroying_outdated_keys, clock=now_ms))
+        self._keep("keys set aside", keep_destroying_outdated_keys())
         self._desktop.listen(lambda _: self._api.note_change())
         await self._control.start()
         self._stack.push_async_callback(self._control.stop)

@@ -10,6 +10,7 @@ from heliograph.core.text.clean import count_things
 from heliograph.encryption.olm.key_files import destroy_outdated
 from heliograph.errors import UserError
 from heliograph.system.clock import now_ms
+from heliograph.system.tasks import keep_running
 
 log = logging.getLogger(__name__)
 
@@ -28,7 +29,12 @@ async def destroy_outdated_keys() -> None:
 
 
 async def keep_destroying_outdated_keys() -> None:
-    """Looks every hour, since the daemon goes on for other accounts when one was signed out."""
+    """Destroys them every hour, since the daemon goes on for other accounts when one was signed out. Runs until
+    cancelled."""
+    await keep_running("keys set aside", _destroy_hourly, clock=now_ms)
+
+
+async def _destroy_hourly() -> None:
     while True:
         await asyncio.sleep(LOOK_S)
         await destroy_outdated_keys()

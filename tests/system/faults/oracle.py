@@ -20,6 +20,9 @@ GRACE_S = 1.5
 _QUOTED = 4
 """A popup quotes no more messages."""
 _UNREAD = frozenset({"shown", "dismissed"})
+_KEPT = _UNREAD | {"pending"}
+"""States of what the daemon has on disk. A kill may come between the request that acknowledges it and its answer: only
+the relay knows of it then, and the desktop rings when it starts again."""
 
 
 class Outcome(StrEnum):
@@ -215,7 +218,7 @@ def owed_to_phone(evidence: Evidence) -> list[Sent]:
         sent
         for sent in evidence.sent
         if _has_to_ring(sent, evidence)
-        and evidence.states.get(sent.event_id) not in _UNREAD
+        and evidence.states.get(sent.event_id) not in _KEPT
         and sent.event_id not in evidence.acknowledged
         and sent.event_id not in evidence.pushed
     ]

@@ -86,4 +86,5 @@ def test_an_event_that_synapse_does_not_list_is_a_fault_of_the_harness() -> None
 def test_the_phone_is_owed_what_nobody_has() -> None:
     assert owed_to_phone(evidence(state=None, is_direct=True)) == [SENT]
     assert owed_to_phone(evidence(is_direct=True)) == []
+    assert owed_to_phone(evidence(state="pending", is_direct=True)) == []
     assert owed_to_phone(evidence(state=None, is_direct=True, pushed={"$one": [11]})) == []

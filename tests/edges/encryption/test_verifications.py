@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import itertools
+import logging
 import random
 from collections.abc import AsyncIterator
 from typing import Any
@@ -22,7 +23,7 @@ from heliograph.encryption.identity.secret_storage import BACKUP
 from heliograph.encryption.identity.verifications import MOST_OPEN, Verifications
 from heliograph.encryption.identity.views import View
 from heliograph.encryption.olm.signatures import encode
-from heliograph.errors import Refused, Unreachable, UserError
+from heliograph.errors import AccountLocked, Refused, Unreachable, UserError
 from support.builders import ALICE, ME
 from support.waiting import until
 
@@ -348,6 +349,17 @@ async def test_a_homeserver_that_fails_ends_it_and_another_can_begin(stage: Stag
     await stage.wait(stage.phone, Phase.CANCELLED)
     await stage.phone.verifications.ask()
     await confirm(stage)
+
+
+async def test_that_the_account_is_locked_ends_it_and_is_told_by_the_sync_alone(
+    stage: Stage, caplog: pytest.LogCaptureFixture
+) -> None:
+    await stage.phone.verifications.ask()
+    here, _ = await compare(stage)
+    stage.server.failure = AccountLocked()
+    stage.here.verifications.answer(here.transaction_id, is_same=True)
+    await stage.wait(stage.here, Phase.CANCELLED)
+    assert [each for each in caplog.records if each.levelno >= logging.WARNING] == []
 
 
 # Whatever comes

@@ -21,7 +21,7 @@ from heliograph.encryption.identity.sas import SasAgreement
 from heliograph.encryption.identity.secret_request import SEND, SecretRequest
 from heliograph.encryption.identity.standing_check import StandingCheck
 from heliograph.encryption.identity.views import View, Views
-from heliograph.errors import LoggedOut, ServerError, StorageError, Unreachable, UserError
+from heliograph.errors import AccountLocked, LoggedOut, ServerError, StorageError, Unreachable, UserError
 from heliograph.ports.homeserver import Keys
 from heliograph.system.tasks import keep_running
 
@@ -134,8 +134,8 @@ class Verifications:
             work = await self._next()
             try:
                 await work()
-            except LoggedOut as gone:
-                # Told by the loop that syncs.
+            except (LoggedOut, AccountLocked) as gone:
+                # The loop that syncs tells of both.
                 log.info("Verification: %s", gone)
             except (ServerError, StorageError, UserError) as trouble:
                 log.warning("Verification: %s", trouble)

@@ -44,15 +44,19 @@ class AccountSyncListener:
                 self._trust.look_again()
 
     def committed(self, commit: Commit) -> None:
+        # The ledger has it all by now and no sync brings it again, so each is told whatever the others make of it.
         if commit.has_news:
-            if commit.is_catching_up:
-                # Before it is woken: else the first of many would be shown alone.
-                self._delivery.gather(True)
-            self._delivery.wake()
+            with going_on("what is to be shown"):
+                if commit.is_catching_up:
+                    # Before it is woken: else the first of many would be shown alone.
+                    self._delivery.gather(True)
+                self._delivery.wake()
         if commit.silent:
-            self._on_silent(commit.silent)
+            with going_on("what stays silent here"):
+                self._on_silent(commit.silent)
         if commit.wanted_keys:
-            self._trust.want(commit.wanted_keys)
+            with going_on("the keys that messages wait for"):
+                self._trust.want(commit.wanted_keys)
 
     def caught_up(self) -> None:
         self._delivery.gather(False)

@@ -72,6 +72,25 @@ def test_a_loop_that_finds_a_fault_in_what_came_keeps_nothing_from_the_others(
     assert loops.heard == [each for each in everybody if each[0] != faulty]
 
 
+@pytest.mark.parametrize(
+    ("faulty", "what"),
+    [
+        ("wake", "what is to be shown"),
+        ("silent", "what stays silent here"),
+        ("want", "the keys that messages wait for"),
+    ],
+)
+def test_a_loop_that_finds_a_fault_in_a_commit_keeps_nothing_from_the_others(
+    listener: AccountSyncListener, loops: NotingLoops, faulty: str, what: str, expect_log: ExpectLog
+) -> None:
+    expect_log(f"tasks error: Unexpected fault in {what}\n")
+    loops.faulty = faulty
+    event_id = EventId("$lunch")
+    listener.committed(commit(has_news=True, silent=(event_id,), keys=(KEY,)))
+    everybody = [("wake", ()), ("silent", ((event_id,),)), ("want", (frozenset({KEY}),))]
+    assert loops.heard == [each for each in everybody if each[0] != faulty]
+
+
 def test_a_sync_without_news_for_the_device_tells_only_its_key_counts(
     listener: AccountSyncListener, loops: NotingLoops
 ) -> None:

@@ -135,6 +135,13 @@ def test_what_can_be_read_late_rings_by_what_it_says_from_then_on(
     assert world.gone(event) == ("silent after all" if rang and not rings else "")
 
 
+def test_the_key_of_what_the_homeserver_kept_back_changes_nothing(world: Builder) -> None:
+    """As it does with what somebody ignored says."""
+    world.clear["$1"] = "m.room.message", {"msgtype": "m.text", "body": "something"}
+    world.user.truth.read_late("$1")
+    assert not list(world.user.truth.events)
+
+
 def test_a_call_rings_until_it_is_over_or_somebody_ends_it(world: Builder) -> None:
     def rings(now_ms: int) -> bool:
         return may_ring(world.user, world.room, call, now_ms)

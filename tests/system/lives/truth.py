@@ -183,9 +183,11 @@ class Truth:
                 event.by_clear_text, event.is_highlight = self._judge(event)
 
     def read_late(self, event_id: str) -> None:
-        """The key of this event has come. What rang as unreadable may be silent now, and the other way round."""
+        """The key of this event has come. What rang as unreadable may be silent now, and the other way round. What was
+        said by somebody ignored the homeserver keeps back, and its key changes nothing."""
         event = self.find(event_id)
-        assert event is not None
+        if event is None:
+            return
         event.type, event.content = self._clear[event_id]
         rings, event.is_highlight = self._judge(event)
         event.is_silent_after_all = event.by_clear_text and not rings

@@ -14,7 +14,7 @@ from typing import Any
 import pytest
 
 from conftest import Home
-from fakes.troubles import FakeTroubles
+from fakes.notices import FakeNotices
 from heliograph.loops import hooks as hooks_module
 from heliograph.loops.hooks import MOST_WAITING, Hooks
 from heliograph.system import processes as programs
@@ -58,8 +58,8 @@ def notes(tmp_path: Path) -> Notes:
 
 
 @contextlib.asynccontextmanager
-async def running(*command: str, timeout_s: float = 20, troubles: FakeTroubles | None = None) -> AsyncIterator[Hooks]:
-    hooks = Hooks(command, timeout_s, troubles or FakeTroubles())
+async def running(*command: str, timeout_s: float = 20, troubles: FakeNotices | None = None) -> AsyncIterator[Hooks]:
+    hooks = Hooks(command, timeout_s, troubles or FakeNotices())
     task = asyncio.create_task(hooks.run())
     try:
         yield hooks
@@ -111,7 +111,7 @@ async def test_a_program_that_runs_when_we_stop_is_ended(tmp_path: Path) -> None
 async def test_a_program_that_does_not_exist_is_told_before_the_first_message(
     program: str, caplog: pytest.LogCaptureFixture
 ) -> None:
-    troubles = FakeTroubles()
+    troubles = FakeNotices()
     async with running(program, troubles=troubles) as hooks:
         await until(lambda: troubles.standing)
         hooks.take(ME, [make_delivery(), make_delivery()])
@@ -123,7 +123,7 @@ async def test_a_program_that_does_not_exist_is_told_before_the_first_message(
 
 @pytest.mark.expected_log("is no program")
 async def test_a_program_that_comes_later_is_run_and_its_notice_goes(notes: Notes, tmp_path: Path) -> None:
-    troubles, program = FakeTroubles(), tmp_path / "later"
+    troubles, program = FakeNotices(), tmp_path / "later"
     async with running(str(program), *notes.command, troubles=troubles) as hooks:
         await until(lambda: troubles.standing)
         await asyncio.to_thread(program.write_text, '#!/bin/sh\nexec "$@"\n')

@@ -36,8 +36,8 @@ from heliograph.loops.delivery.notices import Notices
 from heliograph.loops.delivery.rounds import Rounds
 from heliograph.loops.delivery.settings import DeliverySettings
 from heliograph.loops.handoff import HandoffLoop
+from heliograph.ports.notices import Troubles
 from heliograph.ports.secrets import SecretStore
-from heliograph.ports.troubles import Troubles
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
 from heliograph.store.ledger import SqliteLedger

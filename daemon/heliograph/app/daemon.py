@@ -40,7 +40,7 @@ from heliograph.loops.presence import PresenceTracker
 from heliograph.loops.quiet import QuietLoop
 from heliograph.loops.sync.sign_out import INTERVAL_S
 from heliograph.ports.desktop import Desktop, Presence
-from heliograph.ports.troubles import Troubles
+from heliograph.ports.notices import Troubles
 from heliograph.store.pause_file import load_pause, pause_file, save_pause
 from heliograph.system import systemd
 from heliograph.system.clock import now_ms

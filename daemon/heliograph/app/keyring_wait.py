@@ -16,8 +16,8 @@ from enum import Enum
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.connection import Connection, ConnectionState
 from heliograph.errors import SecretsLocked
+from heliograph.ports.notices import Troubles
 from heliograph.ports.secrets import SecretStore
-from heliograph.ports.troubles import Troubles
 from heliograph.secrets.secret_bus import KeyringAbsent, KeyringSilent
 
 log = logging.getLogger(__name__)

@@ -30,7 +30,7 @@ LEAVE_S = 4.0
 
 class RunningAccounts:
     """`open` opens them, `run` runs them. `on_open` is called with each when it is open; what it holds is closed with
-    `stack`. As `ports.Troubles` the first account tells what concerns all of them."""
+    `stack`. As `ports.notices.Troubles` the first account tells what concerns all of them."""
 
     def __init__(self, on_open: Callable[[AccountRun], None], stack: contextlib.AsyncExitStack) -> None:
         self._on_open = on_open

@@ -106,7 +106,7 @@ class SignedInAccount:
         )
         homeserver, keys = HomeserverClient(self._http), KeysClient(self._http)
         self.fetch_picture = Media(self._http).thumbnail
-        self._keys = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=services.notices.tell)
+        self._keys = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, troubles=services.notices)
         self.trust = _make_trust(services, keys, machine, on_room_keys=self._unlock)
         self._sync = self._make_sync(homeserver, _make_encryption(services, keys, machine))
         self._mutes = MuteLoop(RoomActionsClient(self._http), services.ledger, clock=now_ms, jitter=random.random)
@@ -344,16 +344,7 @@ def _make_trust(
     machine: Machine,
     on_room_keys: Callable[[Collection[RoomKey]], Awaitable[None]],
 ) -> DeviceTrust:
-    notices = services.notices
-    return DeviceTrust(
-        keys,
-        machine,
-        clock=now_ms,
-        tell=notices.tell,
-        ask=notices.ask,
-        withdraw=notices.withdraw,
-        on_room_keys=on_room_keys,
-    )
+    return DeviceTrust(keys, machine, services.notices, clock=now_ms, on_room_keys=on_room_keys)
 
 
 def _make_encryption(services: AccountServices, keys: KeysClient, machine: Machine) -> Encryption:

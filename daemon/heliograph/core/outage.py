@@ -7,7 +7,7 @@ from enum import Enum, auto
 PATIENCE_S = 15 * 60.0
 """For how long nothing may work before it is told."""
 ABOUT_SYNC, ABOUT_DISK = "sync", "disk"
-"""The names of these notices (`about` in `ports.troubles`)."""
+"""The names of these notices (`about` in `ports.notices`)."""
 
 
 class Cause(Enum):

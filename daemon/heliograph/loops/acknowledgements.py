@@ -14,7 +14,7 @@ from heliograph.core.backoff import reconnect_delay
 from heliograph.core.ids import EventId, EventKey, is_event_id
 from heliograph.errors import RateLimited, Refused, ServerError
 from heliograph.ports.gateways import PushRelay
-from heliograph.ports.troubles import Troubles
+from heliograph.ports.notices import Troubles
 from heliograph.system.tasks import keep_running, taking_up
 
 log = logging.getLogger(__name__)

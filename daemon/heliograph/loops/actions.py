@@ -17,23 +17,17 @@ from typing import Protocol
 from weakref import WeakValueDictionary
 
 from heliograph.core.ids import EventId, RoomId
-from heliograph.core.notification import Notification, Target
+from heliograph.core.notification import Target
 from heliograph.core.popups.actions import GO_THERE, RETRY, ActionKind, ActionRequest, MuteSpan, ask_span, word_failure
 from heliograph.errors import LoggedOut, RateLimited, Refused, ServerError, StorageError, UserError
 from heliograph.ports.desktop import Opener
 from heliograph.ports.homeserver import RoomActions
+from heliograph.ports.notices import Questions
 from heliograph.system.tasks import start_beside
 
 log = logging.getLogger(__name__)
 
 MAX_UNDER_WAY = 50
-
-
-class Questions(Protocol):
-    """Where the user is asked (`loops.delivery.notices.Notices`)."""
-
-    def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None: ...
-    def withdraw(self, key: str) -> None: ...
 
 
 class Popups(Protocol):

@@ -21,7 +21,7 @@ from typing import NoReturn
 from heliograph.core.hook import hook_environment
 from heliograph.core.record import Delivery
 from heliograph.core.text.clean import count_things
-from heliograph.ports.troubles import Troubles
+from heliograph.ports.notices import Troubles
 from heliograph.system.processes import run_program
 from heliograph.system.tasks import keep_running
 

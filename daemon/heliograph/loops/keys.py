@@ -15,6 +15,7 @@ from heliograph.core.text.clean import count_things
 from heliograph.errors import RateLimited, Refused, ServerError, StorageError
 from heliograph.ports.encryption import Encryption
 from heliograph.ports.homeserver import Keys
+from heliograph.ports.notices import Troubles
 from heliograph.system.tasks import keep_running, taking_up
 
 log = logging.getLogger(__name__)
@@ -40,13 +41,13 @@ class KeyLoop:
         *,
         clock: Callable[[], int],
         jitter: Callable[[], float],
-        on_trouble: Callable[[str, str], None],
+        troubles: Troubles,
     ) -> None:
         self._keys = keys
         self._encryption = encryption
         self._clock = clock
         self._jitter = jitter
-        self._on_trouble = on_trouble
+        self._troubles = troubles
         self._due = asyncio.Event()
         self._is_first = True
         self._count: int | None = None
@@ -139,7 +140,7 @@ class KeyLoop:
         if known is None or known.get("keys") == upload.device_keys["keys"]:
             return False
         log.error("The homeserver knows this device by other keys than those that are here")
-        self._on_trouble(
+        self._troubles.tell(
             "Messages cannot be decrypted: this device lost its keys",
             f"Sign it out and in again: heliograph logout {self._keys.user_id}, then heliograph login.",
         )

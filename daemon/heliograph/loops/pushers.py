@@ -20,7 +20,7 @@ from heliograph.core.record import AccountState
 from heliograph.errors import RateLimited, Refused, ServerError, StorageError
 from heliograph.ports.homeserver import Features, Homeserver
 from heliograph.ports.ledger import Ledger
-from heliograph.ports.troubles import Troubles
+from heliograph.ports.notices import Troubles
 from heliograph.system.tasks import keep_running
 
 log = logging.getLogger(__name__)

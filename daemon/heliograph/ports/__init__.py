@@ -4,7 +4,7 @@ homeserver  the Client-Server API: syncs, rooms, keys, pushers
 encryption  our device's keys
 ledger      the account's memory
 desktop     notifications, presence, pictures, opening a room
-troubles    where the user is told of trouble
+notices     where the user is told of trouble, and asked
 secrets     access tokens
 gateways    a relay that is a gateway only
 """

@@ -10,12 +10,13 @@ from pathlib import Path
 import pytest
 
 from fakes.keys import FakeKeys, FakeKeyServer, FakeOwner, FakeVault
+from fakes.notices import FakeNotices
 from heliograph.app.verification_api import VerificationApi
 from heliograph.core.encryption.trust import Standing
 from heliograph.core.encryption.values import Received
 from heliograph.core.encryption.verification import Verification
 from heliograph.core.encryption.verification_events import PREFIX, Message
-from heliograph.core.notification import Category, Notification, Urgency
+from heliograph.core.notification import Category, Urgency
 from heliograph.encryption.identity.cross_signing import read_own_keys
 from heliograph.encryption.identity.device_trust import (
     AFTER_FAILURE_MS,
@@ -46,8 +47,7 @@ class Stage:
         self.phone.publish(self.server)
         self.owner.sign("PHONE")
         self.now = NOW
-        self.told: list[str] = []
-        self.asked: dict[str, tuple[Notification, Callable[[str], None]]] = {}
+        self.notices = FakeNotices()
         self.standings: list[Standing] = []
         self.trust = self.make_trust()
 
@@ -55,10 +55,8 @@ class Stage:
         return DeviceTrust(
             FakeKeys(self.server),
             self.machine,
+            self.notices,
             clock=lambda: self.now,
-            tell=lambda title, hint: self.told.append(title),
-            ask=lambda key, notification, answer: self.asked.update({key: (notification, answer)}),
-            withdraw=lambda key: self.asked.pop(key, None) and None,
             on_standing=self.standings.append,
         )
 
@@ -93,7 +91,7 @@ class Stage:
         own = read_own_keys(await FakeKeys(self.server).query_keys([ME]), ME)
         phone = Verification("t", self.phone.identity, own.known, self.now, SasAgreement)
         self.say(phone.request(("D",), self.now))
-        await self.hear(phone, lambda: bool(self.asked))
+        await self.hear(phone, lambda: bool(self.notices.questions))
         return phone
 
     async def hear(self, phone: Verification, is_enough: Callable[[], bool]) -> None:
@@ -131,7 +129,7 @@ async def test_an_unverified_device_is_told_of_once_also_over_restarts(stage: St
             stage.now += LOOK_AGAIN_MS
             await stage.turn()
         stage.trust = stage.make_trust()
-    assert stage.told == ["Verify this device to read encrypted messages"]
+    assert stage.notices.titles == ["Verify this device to read encrypted messages"]
     assert stage.standings[-1] is Standing.UNVERIFIED
 
 
@@ -146,7 +144,7 @@ async def test_it_is_told_again_if_it_was_verified_meanwhile(stage: Stage) -> No
         del signatures[f"ed25519:{stage.owner.self_signing.public_key}"]
         stage.now += LOOK_AGAIN_MS
         await stage.turn()
-    assert len(stage.told) == 2
+    assert len(stage.notices.told) == 2
 
 
 async def test_the_homeserver_is_asked_seldom(stage: Stage) -> None:
@@ -168,7 +166,7 @@ async def test_an_identity_that_is_set_up_meanwhile_is_seen_at_once(stage: Stage
         stage.trust.look_again()
         await until(lambda: stage.standings[-1] is Standing.UNVERIFIED, "the standing")
         await until(stage.is_told, "what the user is told")
-    assert stage.told == ["Verify this device to read encrypted messages"]
+    assert stage.notices.titles == ["Verify this device to read encrypted messages"]
 
 
 async def test_many_changes_at_once_are_one_look(stage: Stage) -> None:
@@ -202,7 +200,7 @@ async def test_who_has_no_identity_is_not_bothered(stage: Stage) -> None:
     stage.server.master.clear()
     async with stage.running():
         await stage.turn()
-    assert stage.told == []
+    assert stage.notices.titles == []
     assert stage.trust.standing is Standing.NO_IDENTITY
     assert await stage.machine.secret(TOLD) == "no identity"
 
@@ -210,7 +208,7 @@ async def test_who_has_no_identity_is_not_bothered(stage: Stage) -> None:
 async def test_a_question_shows_the_emoji_and_the_answer_counts(stage: Stage) -> None:
     async with stage.running():
         phone = await stage.compare()
-        ((question, answer),) = stage.asked.values()
+        ((question, answer),) = stage.notices.questions.values()
         assert question.category is Category.DEVICE
         assert question.urgency is Urgency.CRITICAL
         assert all(each.name in question.body for each in phone.emoji)
@@ -218,7 +216,7 @@ async def test_a_question_shows_the_emoji_and_the_answer_counts(stage: Stage) ->
         answer(MATCH)
         stage.say(phone.confirm())
         await stage.hear(phone, lambda: stage.phase == "done")
-        assert stage.asked == {}
+        assert stage.notices.questions == {}
         view = stage.trust.look("t")["verification"]
         assert [each[1] for each in view["emoji"]] == [each.name for each in phone.emoji]
 
@@ -226,10 +224,10 @@ async def test_a_question_shows_the_emoji_and_the_answer_counts(stage: Stage) ->
 async def test_different_emoji_end_it_and_the_question_goes(stage: Stage) -> None:
     async with stage.running():
         phone = await stage.compare()
-        ((_, answer),) = stage.asked.values()
+        ((_, answer),) = stage.notices.questions.values()
         answer(DIFFER)
         await stage.hear(phone, lambda: phone.is_over)
-        assert stage.asked == {}
+        assert stage.notices.questions == {}
         assert phone.code == "m.mismatched_sas"
 
 
@@ -245,7 +243,7 @@ async def test_with_the_recovery_key_all_is_well_and_nothing_is_told(stage: Stag
         assert await stage.trust.unlock("recovery key", stage.owner.recovery_key())
         await until(stage.is_told, "what the user is told")
     assert stage.trust.standing is Standing.VERIFIED
-    assert stage.told == []
+    assert stage.notices.titles == []
 
 
 async def test_there_are_but_two_kinds_of_secret(stage: Stage) -> None:
@@ -274,7 +272,7 @@ async def test_a_reset_identity_is_told(stage: Stage) -> None:
         FakeOwner(stage.server)
         stage.now += LOOK_AGAIN_MS
         await stage.turn()
-    assert stage.told == ["Your account's identity was reset"]
+    assert stage.notices.titles == ["Your account's identity was reset"]
 
 
 @pytest.mark.expected_log("device trust crashed")
@@ -292,6 +290,6 @@ async def test_what_a_fault_of_our_own_kept_from_being_told_is_told_later(
     monkeypatch.setattr(stage.machine, "secret", secret_or_fault)
     async with stage.running():
         stage.trust.turn()
-        await until(lambda: stage.told, "the notice")
+        await until(lambda: stage.notices.told, "the notice")
     assert not faults
-    assert len(stage.told) == 1
+    assert len(stage.notices.told) == 1

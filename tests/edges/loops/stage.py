@@ -11,7 +11,7 @@ from fakes.desktop import FakeDesktop
 from fakes.encryption import FakeEncryption
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
-from fakes.troubles import FakeTroubles
+from fakes.notices import FakeNotices
 from heliograph.core.connection import ConnectionState
 from heliograph.core.delivery import State
 from heliograph.core.encryption.values import Received, Rejected, RoomKey
@@ -202,7 +202,7 @@ class SyncStage:
         self.is_listing = False
         """Whether the homeserver has reason to list what rings."""
         self.heard = NotingListener()
-        self.notices = FakeTroubles()
+        self.notices = FakeNotices()
         self.is_network_up = True
         self.me = self.homeserver.user(ME)
         self.alice = self.homeserver.user("@alice:example.org")

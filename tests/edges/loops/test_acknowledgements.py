@@ -7,8 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 
 from edges.loops.stage import WallClock
+from fakes.notices import FakeNotices
 from fakes.push_relay import FakePushRelay
-from fakes.troubles import FakeTroubles
 from heliograph.core.ids import EventId, OwnKey
 from heliograph.errors import RateLimited, Refused, Unreachable
 from heliograph.loops.acknowledgements import MAX_AT_ONCE, MAX_KEPT, PAUSE_MS, PRESENT_MS, RENEW_MS, AcknowledgementLoop
@@ -17,7 +17,7 @@ from support.waiting import until
 
 class Stage:
     def __init__(self) -> None:
-        self.relay, self.clock, self.troubles = FakePushRelay(), WallClock(), FakeTroubles()
+        self.relay, self.clock, self.troubles = FakePushRelay(), WallClock(), FakeNotices()
         self.is_present = True
         self.loop = AcknowledgementLoop(
             self.relay,

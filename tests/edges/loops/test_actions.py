@@ -5,15 +5,14 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Callable
 from dataclasses import replace
 
 import pytest
 
 from edges.loops.stage import FakeOpener
+from fakes.notices import FakeNotices
 from fakes.room_actions import FakeRoomActions
 from heliograph.core.ids import EventId, RoomId
-from heliograph.core.notification import Notification
 from heliograph.core.popups.actions import ActionKind, ActionRequest, MuteSpan
 from heliograph.errors import (
     LoggedOut,
@@ -35,17 +34,10 @@ GONE = Unreachable("no answer in time")
 
 
 class FakePopups:
-    """What the delivery loop is asked and told."""
+    """What the delivery loop is told."""
 
     def __init__(self) -> None:
-        self.questions: dict[str, tuple[Notification, Callable[[str], None]]] = {}
         self.noted: list[tuple[str, str | None]] = []
-
-    def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None:
-        self.questions[key] = (notification, on_answer)
-
-    def withdraw(self, key: str) -> None:
-        self.questions.pop(key, None)
 
     def note_read(self, room_id: RoomId, event_id: str) -> None:
         self.noted.append((room_id, event_id))
@@ -53,22 +45,11 @@ class FakePopups:
     def note_opened(self, room_id: RoomId) -> None:
         self.noted.append((room_id, None))
 
-    @property
-    def question(self) -> Notification:
-        ((notification, _),) = self.questions.values()
-        return notification
-
-    def answer(self, label: str) -> None:
-        """As the delivery loop does: what is answered is no question any more."""
-        ((key, (notification, on_answer)),) = self.questions.items()
-        del self.questions[key]
-        on_answer(next(action.key for action in notification.actions if action.label == label))
-
 
 class Stage:
     def __init__(self, *, has_public_receipts: bool = False) -> None:
         self.rooms = FakeRoomActions()
-        self.popups = FakePopups()
+        self.notices, self.popups = FakeNotices(), FakePopups()
         self.opener = FakeOpener()
         self.replies: list[tuple[str, str, str]] = []
         self.muted: list[tuple[str, MuteSpan]] = []
@@ -76,7 +57,7 @@ class Stage:
         self.mute_troubles: list[ServerError | StorageError | Exception] = []
         self.runner = ActionRunner(
             self.rooms,
-            self.popups,
+            self.notices,
             self.popups,
             self.opener,
             reply=self._reply,
@@ -122,7 +103,7 @@ async def test_a_reply_that_was_sent_is_sent_though_the_receipt_fails(stage: Sta
     stage.rooms.failures.append(GONE)
     await stage.runner.do(REPLY)
     assert stage.popups.noted == [(ROOM, None)]
-    assert stage.popups.questions == {}
+    assert stage.notices.questions == {}
 
 
 async def test_a_reply_to_what_has_no_event_marks_nothing_as_read(stage: Stage) -> None:
@@ -136,11 +117,11 @@ async def test_a_failed_reply_says_so_and_keeps_what_was_typed_and_is_sent_once_
     stage.reply_troubles = [UserError("The reply was not sent: no answer in time.", "Try again.")] * 2
     stage.runner.take(REPLY)
     for _ in range(2):
-        await until(lambda: stage.popups.questions)
-        assert stage.popups.question.summary == "Your reply to Lunch was not sent"
-        assert "no answer in time" in stage.popups.question.body
-        assert "You wrote: on my way" in stage.popups.question.body
-        stage.popups.answer("Try again")
+        await until(lambda: stage.notices.questions)
+        assert stage.notices.question.summary == "Your reply to Lunch was not sent"
+        assert "no answer in time" in stage.notices.question.body
+        assert "You wrote: on my way" in stage.notices.question.body
+        stage.notices.answer("Try again")
     await until(lambda: stage.popups.noted)
     assert stage.replies == [(ROOM, "on my way", "t0")] * 3
 
@@ -149,11 +130,11 @@ async def test_a_failed_reply_says_so_and_keeps_what_was_typed_and_is_sent_once_
 async def test_looking_at_the_room_does_not_lose_what_was_typed(stage: Stage) -> None:
     stage.reply_troubles = [UserError("No.", "Later.")]
     stage.runner.take(REPLY)
-    await until(lambda: stage.popups.questions)
-    stage.popups.answer("Open room")
+    await until(lambda: stage.notices.questions)
+    stage.notices.answer("Open room")
     await until(lambda: stage.opener.opened)
     assert stage.opener.opened == [(ROOM, "$a", None)]
-    assert "on my way" in stage.popups.question.body
+    assert "on my way" in stage.notices.question.body
 
 
 @pytest.mark.expected_log("Not done in !room:example.org", times=2)
@@ -161,10 +142,10 @@ async def test_a_room_that_cannot_be_opened_is_told_of(stage: Stage) -> None:
     stage.opener.works = False
     stage.rooms.failures.append(GONE)
     stage.runner.take(READ)
-    await until(lambda: stage.popups.questions)
-    stage.popups.answer("Open room")
-    await until(lambda: stage.popups.questions)
-    assert stage.popups.question.summary == "Lunch could not be opened"
+    await until(lambda: stage.notices.questions)
+    stage.notices.answer("Open room")
+    await until(lambda: stage.notices.questions)
+    assert stage.notices.question.summary == "Lunch could not be opened"
 
 
 @pytest.mark.expected_log("Not done in !room:example.org")
@@ -182,11 +163,11 @@ async def test_a_room_that_cannot_be_opened_is_told_of(stage: Stage) -> None:
 async def test_a_failure_is_told_in_words_and_leaves_it_unread(stage: Stage, trouble: ServerError, words: str) -> None:
     stage.rooms.failures.append(trouble)
     stage.runner.take(READ)
-    await until(lambda: stage.popups.questions)
-    assert stage.popups.question.summary == "Lunch could not be marked as read"
-    assert words in stage.popups.question.body
+    await until(lambda: stage.notices.questions)
+    assert stage.notices.question.summary == "Lunch could not be marked as read"
+    assert words in stage.notices.question.body
     assert stage.popups.noted == []
-    stage.popups.answer("Try again")
+    stage.notices.answer("Try again")
     await until(lambda: stage.popups.noted)
 
 
@@ -196,49 +177,49 @@ async def test_many_rooms_that_could_not_be_marked_as_read_are_one_notice(stage:
     stage.rooms.failures.extend([GONE] * 30)
     for room in rooms:
         stage.runner.take(replace(READ, room_id=room))
-    await until(lambda: stage.popups.questions and stage.popups.question.summary.startswith("30 rooms"))
-    assert [action.label for action in stage.popups.question.actions] == ["Try again"]
-    stage.popups.answer("Try again")
+    await until(lambda: stage.notices.questions and stage.notices.question.summary.startswith("30 rooms"))
+    assert [action.label for action in stage.notices.question.actions] == ["Try again"]
+    stage.notices.answer("Try again")
     await until(lambda: len(stage.popups.noted) == 30)
     assert {room for room, _ in stage.popups.noted} == set(rooms)
     stage.rooms.failures.append(GONE)
     stage.runner.take(READ)
-    await until(lambda: stage.popups.questions)
-    assert stage.popups.question.summary == "Lunch could not be marked as read"
+    await until(lambda: stage.notices.questions)
+    assert stage.notices.question.summary == "Lunch could not be marked as read"
 
 
 @pytest.mark.expected_log("Not done in !room:example.org")
 async def test_the_notice_goes_when_the_room_was_marked_as_read_after_all(stage: Stage) -> None:
     stage.rooms.failures.append(GONE)
     stage.runner.take(READ)
-    await until(lambda: stage.popups.questions)
+    await until(lambda: stage.notices.questions)
     await stage.runner.do(READ)
-    assert stage.popups.questions == {}
+    assert stage.notices.questions == {}
 
 
 @pytest.mark.expected_log("Not done in !room:example.org")
 async def test_a_disk_that_takes_nothing_is_told_of(stage: Stage) -> None:
     stage.mute_troubles.append(StorageError("no space left"))
     stage.runner.take(ActionRequest(ActionKind.MUTE, ROOM, "Lunch", span=MuteSpan.DAY))
-    await until(lambda: stage.popups.questions)
-    assert "no space left" in stage.popups.question.body
+    await until(lambda: stage.notices.questions)
+    assert "no space left" in stage.notices.question.body
 
 
 async def test_a_fault_of_our_own_is_told_of_too(stage: Stage, caplog: pytest.LogCaptureFixture) -> None:
     stage.mute_troubles.append(ZeroDivisionError())
     with caplog.at_level(logging.CRITICAL, "heliograph"):
         stage.runner.take(ActionRequest(ActionKind.MUTE, ROOM, "Lunch", span=MuteSpan.DAY))
-        await until(lambda: stage.popups.questions)
-    assert "unexpected fault" in stage.popups.question.body
+        await until(lambda: stage.notices.questions)
+    assert "unexpected fault" in stage.notices.question.body
 
 
 @pytest.mark.parametrize("span", MuteSpan)
 async def test_for_how_long_a_room_is_muted_is_asked(stage: Stage, span: MuteSpan) -> None:
     stage.runner.take(ActionRequest(ActionKind.MUTE, ROOM, "Lunch"))
-    assert stage.popups.question.summary == "Mute Lunch?"
+    assert stage.notices.question.summary == "Mute Lunch?"
     assert stage.muted == []
     label = {MuteSpan.HOUR: "For an hour", MuteSpan.DAY: "For a day", MuteSpan.FOREVER: "For ever"}[span]
-    stage.popups.answer(label)
+    stage.notices.answer(label)
     await until(lambda: stage.muted)
     assert stage.muted == [(ROOM, span)]
 
@@ -295,7 +276,7 @@ async def test_what_is_under_way_is_bounded(stage: Stage) -> None:
     stage.rooms.answering.clear()
     for _ in range(MAX_UNDER_WAY + 1):
         stage.runner.take(READ)
-    assert "Too much" in stage.popups.question.body
+    assert "Too much" in stage.notices.question.body
     stage.rooms.answering.set()
     await until(lambda: len(stage.rooms.done) == MAX_UNDER_WAY)
 

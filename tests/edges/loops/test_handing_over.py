@@ -11,7 +11,7 @@ from edges.loops.stage import DeliveryStage, SyncStage, WallClock, running
 from edges.loops.test_pushers import OURS, PushingHomeserver
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
-from fakes.troubles import FakeTroubles
+from fakes.notices import FakeNotices
 from heliograph.core.delivery import State
 from heliograph.core.ids import EventId
 from heliograph.core.pushers.pusher import Pusher
@@ -167,7 +167,7 @@ class FallbackStage:
     def __init__(self, clock: WallClock, fallback: bool = True) -> None:
         self.homeserver = PushingHomeserver()
         self.ledger = FakeLedger()
-        self.troubles = FakeTroubles()
+        self.troubles = FakeNotices()
         self.listed: list[tuple[Pusher, ...]] = []
         self.switches: list[bool] = []
         self.loop = PusherLoop(

@@ -12,6 +12,7 @@ import pytest
 from edges.loops.stage import WallClock
 from fakes.encryption import FakeEncryption
 from fakes.keys import FakeKeys, FakeKeyServer
+from fakes.notices import FakeNotices
 from heliograph.core.encryption.values import KeyUpload
 from heliograph.errors import LoggedOut, Refused, Unreachable
 from heliograph.loops.keys import ASK_AGAIN_MS, COLLISIONS, KeyLoop
@@ -47,13 +48,13 @@ class Stage:
     def __init__(self, clock: WallClock, *uploads: KeyUpload) -> None:
         self.server = Server()
         self.encryption = FakeEncryption(uploads=list(uploads))
-        self.troubles: list[str] = []
+        self.notices = FakeNotices()
         self.loop = KeyLoop(
             self.server,
             self.encryption,
             clock=clock,
             jitter=lambda: 0.5,
-            on_trouble=lambda title, hint: self.troubles.append(title),
+            troubles=self.notices,
         )
 
     @contextlib.asynccontextmanager
@@ -159,7 +160,7 @@ async def test_a_device_that_the_server_knows_by_other_keys_is_not_published_aga
         stage.loop.take_counts(0, True)
         await asyncio.wait_for(task, MINUTE)
     assert stage.server.uploads == []
-    assert stage.troubles == ["Messages cannot be decrypted: this device lost its keys"]
+    assert stage.notices.titles == ["Messages cannot be decrypted: this device lost its keys"]
 
 
 async def test_a_device_that_was_published_by_a_life_that_ended_then_is_published_again(clock: WallClock) -> None:

@@ -12,7 +12,7 @@ import pytest
 from edges.loops.stage import WallClock
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
-from fakes.troubles import FakeTroubles
+from fakes.notices import FakeNotices
 from heliograph.core.pushers.pusher import Pusher
 from heliograph.errors import LoggedOut, RateLimited, Refused, Unreachable
 from heliograph.loops.pushers import APP_ID, PusherLoop, own_pusher
@@ -69,7 +69,7 @@ class Stage:
             is_connected=lambda: self.is_connected,
             is_handed_over=lambda: self.is_handed_over,
             on_switch=self.switches.append,
-            troubles=FakeTroubles(),
+            troubles=FakeNotices(),
         )
 
     @contextlib.asynccontextmanager

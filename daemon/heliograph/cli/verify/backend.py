@@ -6,13 +6,14 @@ import asyncio
 import contextlib
 import logging
 import random
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from heliograph.accounts import Account, state_folder
 from heliograph.app.verification_api import VerificationApi
 from heliograph.control.verification import VerificationClient, Verifying
 from heliograph.core.ids import UserId
+from heliograph.core.notification import Notification
 from heliograph.encryption.identity.device_trust import DeviceTrust
 from heliograph.encryption.olm.machine import Machine
 from heliograph.errors import EXIT_NEEDS_LOGIN, LoggedOut, SecretsLocked, ServerError, UserError
@@ -32,6 +33,14 @@ log = logging.getLogger(__name__)
 _POLL_MS = 10_000
 _AGAIN_S = 2.0
 _PUBLISHED_LOOKS = 30
+
+
+class _Unheard:
+    """`ports.notices.Notices` of a verification in the terminal, where the command itself tells and asks."""
+
+    def tell(self, title: str, hint: str, *, about: str = "") -> None: ...
+    def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None: ...
+    def withdraw(self, key: str) -> None: ...
 
 
 @contextlib.asynccontextmanager
@@ -65,8 +74,8 @@ async def _alone(account: Account) -> AsyncIterator[Verifying]:
         machine = await Machine.open(folder, user_id, account.device_id, secret.pickle_key, now_ms=now_ms())
         stack.push_async_callback(machine.close)
         keys = KeysClient(session)
-        trust = DeviceTrust(keys, machine, clock=now_ms)
-        key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, on_trouble=lambda title, hint: None)
+        trust = DeviceTrust(keys, machine, _Unheard(), clock=now_ms)
+        key_loop = KeyLoop(keys, machine, clock=now_ms, jitter=random.random, troubles=_Unheard())
         token = (await ledger.account()).next_batch
         syncing = partial(_sync, HomeserverClient(session), machine, key_loop, trust, token)
         tasks = [

@@ -28,6 +28,7 @@ from heliograph.encryption.identity.views import View
 from heliograph.encryption.olm.machine import Machine
 from heliograph.errors import EXIT_USAGE, StorageError, UserError
 from heliograph.ports.homeserver import Keys
+from heliograph.ports.notices import Notices
 from heliograph.system.tasks import going_on, keep_running, together
 
 log = logging.getLogger(__name__)
@@ -46,17 +47,15 @@ async def _wait_for_daemon(room_keys: Collection[RoomKey]) -> None:
 
 
 class DeviceTrust:
-    """`run` does the work, beside the sync loop. `tell` shows a notice, `ask` a question that `withdraw` ends."""
+    """`run` does the work, beside the sync loop. `notices` tell the user, and ask what the two devices show."""
 
     def __init__(
         self,
         keys: Keys,
         machine: Machine,
+        notices: Notices,
         *,
         clock: Callable[[], int],
-        tell: Callable[[str, str], None] = lambda title, hint: None,
-        ask: Callable[[str, Notification, Callable[[str], None]], None] = lambda key, notification, answer: None,
-        withdraw: Callable[[str], None] = lambda key: None,
         on_standing: Callable[[Standing], None] = lambda standing: None,
         on_room_keys: Callable[[Collection[RoomKey]], Awaitable[None]] = _wait_for_daemon,
     ) -> None:
@@ -64,9 +63,7 @@ class DeviceTrust:
         self._machine = machine
         self._user_id = machine.identity.user_id
         self._clock = clock
-        self._show = tell
-        self._ask = ask
-        self._withdraw = withdraw
+        self._notices = notices
         self._on_standing = on_standing
         self.standing = Standing.UNKNOWN
         backup = KeyBackup(keys, machine, clock=clock)
@@ -187,12 +184,12 @@ class DeviceTrust:
             return
         # Who has no identity may well use no encryption: `heliograph status` tells them.
         if standing is not Standing.NO_IDENTITY and (told := explain_standing(standing, self._user_id)) is not None:
-            self._show(*told)
+            self._notices.tell(*told)
         await self._machine.keep_secret(TOLD, standing.value)
 
     def _take_view(self, view: View) -> None:
         if view.phase is not Phase.COMPARING:
-            self._withdraw(view.transaction_id)
+            self._notices.withdraw(view.transaction_id)
             return
         question = Notification(
             "Verify this device?",
@@ -203,7 +200,7 @@ class DeviceTrust:
             urgency=Urgency.CRITICAL,
             actions=(Action(MATCH, "They match"), Action(DIFFER, "They differ")),
         )
-        self._ask(
+        self._notices.ask(
             view.transaction_id, question, lambda answer: self.answer(view.transaction_id, is_same=answer == MATCH)
         )
 

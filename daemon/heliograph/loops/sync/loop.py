@@ -34,7 +34,7 @@ from heliograph.loops.sync.waiting import Waiting
 from heliograph.ports.encryption import Encryption
 from heliograph.ports.homeserver import Homeserver, SyncRequest
 from heliograph.ports.ledger import Ledger
-from heliograph.ports.troubles import Troubles
+from heliograph.ports.notices import Troubles
 from heliograph.system.tasks import keep_running
 
 log = logging.getLogger(__name__)

@@ -12,7 +12,7 @@ from collections.abc import Callable
 
 from heliograph.core.outage import ABOUT_DISK, ABOUT_SYNC, Cause, Outage, word_disk, word_outage
 from heliograph.errors import AccountLocked, BadAnswer, RateLimited, Refused, StorageError, Unreachable
-from heliograph.ports.troubles import Troubles
+from heliograph.ports.notices import Troubles
 
 
 class Stale(Unreachable):

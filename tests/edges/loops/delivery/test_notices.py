@@ -8,9 +8,9 @@ import pytest
 
 from edges.loops.stage import DeliveryStage, WallClock, running
 from fakes.desktop import FakeDesktop
-from fakes.troubles import FakeTroubles
+from fakes.notices import FakeNotices
 from heliograph.core.delivery import RetryLater
-from heliograph.core.notification import Notification, Urgency
+from heliograph.core.notification import Action, Notification, Urgency
 from heliograph.loops.delivery.notices import MAX_QUESTIONS, Notices
 from support.builders import ME
 from support.waiting import until
@@ -159,7 +159,7 @@ async def test_a_disk_that_takes_nothing_of_what_is_shown_is_told_each_time_and_
 
 async def test_the_fake_and_the_real_notices_agree_on_what_is_told(stage: Stage) -> None:
     """The fake stands for the real ones in the loops' tests."""
-    fake = FakeTroubles()
+    fake = FakeNotices()
     counts = []
     for _ in range(2):
         for notices in (fake, stage.notices):
@@ -172,3 +172,19 @@ async def test_the_fake_and_the_real_notices_agree_on_what_is_told(stage: Stage)
         for notices in (fake, stage.notices):
             notices.withdraw("disk")
     assert counts == [(2, 2), (4, 4)]
+
+
+async def test_the_fake_and_the_real_notices_agree_on_what_is_asked(stage: Stage) -> None:
+    fake, answers = FakeNotices(), list[str]()
+    for notices in (fake, stage.notices):
+        notices.ask("gone", Notification("Gone?", "", ME), pytest.fail)
+        notices.withdraw("gone")
+        notices.ask("match", Notification("Old?", "", ME), pytest.fail)
+        notices.ask("match", Notification("New?", "", ME, actions=(Action("yes", "Yes"),)), answers.append)
+    await stage.notices.show()
+    assert stage.on_screen == [fake.question.summary] == ["New?"]
+    fake.answer("Yes")
+    stage.desktop.press("Yes")
+    await stage.notices.show()
+    assert answers == ["yes", "yes"]
+    assert (fake.questions, stage.desktop.on_screen) == ({}, {})

@@ -1,0 +1,43 @@
+"""How any part of an account tells the user of trouble, and asks a question."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Protocol
+
+from heliograph.core.notification import Notification
+
+
+class Troubles(Protocol):
+    """Tells the user of trouble, as a notification."""
+
+    def tell(self, title: str, hint: str, *, about: str = "") -> None:
+        """Shows what is wrong (`title`) and what to do (`hint`). `about` names a trouble that lasts: told once, it is
+        not told again until it was withdrawn."""
+        ...
+
+    def withdraw(self, key: str) -> None:
+        """Takes the notification of this trouble (`about`) back, since the trouble is over. Does nothing if it was not
+        told."""
+        ...
+
+
+class Questions(Protocol):
+    """Asks the user, with a notification."""
+
+    def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None:
+        """Shows a question. `on_answer` is called with the key of the action that the user chooses. A new question of
+        the same `key` replaces the one on screen."""
+        ...
+
+    def withdraw(self, key: str) -> None:
+        """Takes the question of this key back, since nobody needs the answer. Does nothing if it was not asked."""
+        ...
+
+
+class Notices(Troubles, Questions, Protocol):
+    """All that the user is told and asked (`loops.delivery.notices.Notices`)."""
+
+    def withdraw(self, key: str) -> None:
+        """Takes the trouble or the question of this key back."""
+        ...

@@ -5,8 +5,9 @@ from typing import Any
 
 import pytest
 
-from heliograph.core.connection import Connection, ConnectionState
+from heliograph.core.connection import Connection, ConnectionState, ended_by
 from heliograph.core.status import AccountStatus, DaemonStatus, HandoffStatus, sum_up
+from heliograph.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_NEEDS_LOGIN, UserError
 
 
 @dataclass
@@ -45,6 +46,15 @@ def test_the_answer_holds_each_account_and_its_tasks() -> None:
     assert told == [("offline", "no network", None), ("connected", "", 5)]
     assert [each["tasks"] for each in answer["accounts"]] == [[], [{"name": "mutes", "crashes": 3}]]
     assert answer["tasks"] == [{"name": "quiet", "crashes": 0}]
+
+
+@pytest.mark.parametrize(
+    ("code", "state"), [(EXIT_NEEDS_LOGIN, "signed out"), (EXIT_CONFIG, "cannot run"), (EXIT_FAILED, "cannot run")]
+)
+def test_an_account_that_only_its_user_can_mend_says_what_is_wrong_and_what_to_do(code: int, state: str) -> None:
+    error = UserError("The ledger is damaged", "Move it away.", exit_code=code)
+    told = an_account(connection=ended_by(error)).as_json()
+    assert (told["state"], told["why"], told["cure"]) == (state, "The ledger is damaged", "Move it away.")
 
 
 @pytest.mark.parametrize(("why_away", "is_present"), [(None, True), ("the screen is locked", False)])

@@ -14,7 +14,7 @@ from heliograph.app.daemon_api import AccountHandle
 from heliograph.app.keyring_wait import KeyringWait
 from heliograph.app.services import AccountServices, SharedServices
 from heliograph.app.signed_in import SignedInAccount, open_signed_in
-from heliograph.core.connection import Connection, ConnectionState
+from heliograph.core.connection import Connection, ConnectionState, ended_by
 from heliograph.core.outage import ABOUT_SYNC
 from heliograph.core.popups.actions import ActionRequest, word_failure
 from heliograph.core.pushers.handoff import Signs
@@ -163,7 +163,7 @@ class AccountRun:
             return await self._run_signed_in()
         except UserError as error:
             log.error("%s: %s %s", self.account.user_id, error.title, error.hint)
-            self._take_state(ConnectionState(Connection.SIGNED_OUT, error.title))
+            self._take_state(ended_by(error))
             await self._say_last(error.title, error.hint)
             return error.exit_code
         except Exception:

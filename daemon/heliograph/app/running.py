@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections import deque
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from functools import partial
@@ -12,12 +13,12 @@ from functools import partial
 from heliograph.accounts import Account, state_folder
 from heliograph.app.account import UNEXPECTED, AccountRun
 from heliograph.app.services import SharedServices
-from heliograph.core.connection import Connection, ConnectionState
+from heliograph.core.connection import Connection, ConnectionState, ended_by
 from heliograph.core.ids import UserId
 from heliograph.core.pushers.handoff import Signs
 from heliograph.core.status import AccountStatus, sum_up
 from heliograph.encryption.identity.device_trust import DeviceTrust
-from heliograph.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_OK, UserError
+from heliograph.errors import EXIT_FAILED, EXIT_OK, UserError
 from heliograph.loops.handoff import settle_all
 from heliograph.store.ledger import SqliteLedger
 from heliograph.system.tasks import LongTask, cancel, going_on, keep_running, listed_in, start, start_beside
@@ -37,11 +38,13 @@ class RunningAccounts:
         self._stack = stack
         self._tasks: dict[UserId, list[LongTask]] = {}
         """By user: the long-lived tasks that keep the account, open or not."""
-        self._unopened: dict[UserId, Account] = {}
-        """Accounts that found a fault of ours when they were opened."""
+        self._unopened: dict[UserId, AccountStatus] = {}
+        """Accounts that are not open: they found a fault of ours, or what only the user can mend."""
+        self._untold: deque[UserError] = deque()
+        """What has ended an account before it was open, until there is an open one to tell that on screen."""
         self._runs: list[AccountRun] = []
-        self._opening: set[asyncio.Task[AccountRun]] = set()
-        """Accounts that found a fault of ours: each is opened again until that works."""
+        self._opening: dict[asyncio.Task[AccountRun], Account] = {}
+        """Accounts that found a fault of ours, by the task that opens each again until that works."""
         self._running: set[asyncio.Task[int]] = set()
         self._codes: list[int] = []
         """Exit codes of accounts that have ended."""
@@ -60,34 +63,31 @@ class RunningAccounts:
     @property
     def line(self) -> str:
         """One line about all of them."""
-        known = {run.account.user_id: run.connection.state for run in self._runs}
-        return sum_up(known.get(user_id, Connection.OFFLINE) for user_id in self._tasks)
+        known = {run.account.user_id: run.connection for run in self._runs}
+        return sum_up((known.get(user_id) or self._unopened[user_id].connection).state for user_id in self._tasks)
 
     async def open(self, accounts: Sequence[Account], shared: SharedServices) -> None:
         """Opens each of them. Raises UserError if the user has to mend something before any can be opened."""
-        first_error: UserError | None = None
         for account in accounts:
-            tasks: list[LongTask] = []
+            tasks = self._tasks[account.user_id] = []
             opening = partial(self._open_one, account, tasks, shared)
             try:
                 run = await opening()
             except UserError as error:
-                log.error("%s cannot run: %s %s", account.user_id, error.title, error.hint)
-                first_error = first_error or error
-                continue
+                self._give_up(account, error)
             except Exception:
                 log.exception("Unexpected fault in opening %s, which is tried again", account.user_id)
-                self._unopened[account.user_id] = account
-                self._opening.add(self._open_later(opening, account.user_id, tasks))
+                self._note_unopened(account, ConnectionState(Connection.OFFLINE, UNEXPECTED))
+                self._open_later(opening, account, tasks)
             else:
                 self._join(run)
-            self._tasks[account.user_id] = tasks
-        if not self._tasks and first_error is not None:
-            raise first_error
+        if not self._opening:
+            self._raise_if_none_opened()
 
     async def run(self, stop: asyncio.Event, leave: Callable[[], Awaitable[None]]) -> int:
         """Runs until asked to stop (exit code 0), or until the last account has ended (its exit code). `leave` is
-        awaited at the end, while those that have not ended still run."""
+        awaited at the end, while those that have not ended still run. Raises UserError if none could be opened."""
+        self._tell_given_up()
         for run in self._runs:
             self._start(run)
         stopping = start(stop.wait(), name="stop")
@@ -97,7 +97,10 @@ class RunningAccounts:
                 self._note_ended()
                 self._note_opened()
             await leave()
-            return EXIT_OK if stopping.done() else max(self._codes, default=EXIT_FAILED)
+            if stopping.done():
+                return EXIT_OK
+            self._raise_if_none_opened()
+            return max(self._codes, default=EXIT_FAILED)
         finally:
             for task in (*self._running, stopping):
                 task.cancel()
@@ -149,17 +152,34 @@ class RunningAccounts:
         return AccountRun(account, tasks, ledger, shared)
 
     def _open_later(
-        self, opening: Callable[[], Awaitable[AccountRun]], user_id: UserId, tasks: list[LongTask]
-    ) -> asyncio.Task[AccountRun]:
+        self, opening: Callable[[], Awaitable[AccountRun]], account: Account, tasks: list[LongTask]
+    ) -> None:
         with listed_in(tasks):
-            task = start(keep_running("account", opening, ends_with=(UserError,)), name=user_id)
+            task = start(keep_running("account", opening, ends_with=(UserError,)), name=account.user_id)
+        self._opening[task] = account
         self._stack.push_async_callback(cancel, task)
-        return task
+
+    def _note_unopened(self, account: Account, state: ConnectionState) -> None:
+        self._unopened[account.user_id] = AccountStatus(account.user_id, account.homeserver, state)
 
     def _unopened_status(self, user_id: UserId) -> AccountStatus:
-        account, tasks = self._unopened[user_id], self._tasks[user_id]
-        offline = ConnectionState(Connection.OFFLINE, UNEXPECTED)
-        return AccountStatus(user_id, account.homeserver, offline, tasks=tuple(replace(each) for each in tasks))
+        return replace(self._unopened[user_id], tasks=tuple(replace(each) for each in self._tasks[user_id]))
+
+    def _give_up(self, account: Account, error: UserError) -> None:
+        """Only the user can mend what keeps this account from being opened."""
+        log.error("%s cannot run: %s %s", account.user_id, error.title, error.hint)
+        self._note_unopened(account, ended_by(error))
+        self._codes.append(error.exit_code)
+        self._untold.append(error)
+
+    def _tell_given_up(self) -> None:
+        while self._runs and self._untold:
+            error = self._untold.popleft()
+            self.tell(error.title, error.hint, about=error.title)
+
+    def _raise_if_none_opened(self) -> None:
+        if self._untold and not self._runs:
+            raise self._untold[0]
 
     def _join(self, run: AccountRun) -> None:
         self._runs.append(run)
@@ -177,15 +197,16 @@ class RunningAccounts:
         self._codes.extend(map(_code, ended))
 
     def _note_opened(self) -> None:
-        opened = {task for task in self._opening if task.done()}
-        self._opening -= opened
-        for task in opened:
-            if (error := task.exception()) is not None:
-                log.error("%s cannot run: %s", task.get_name(), error)
-                self._codes.append(EXIT_CONFIG)
-                continue
-            self._join(task.result())
-            self._start(task.result())
+        for task in [task for task in self._opening if task.done()]:
+            account = self._opening.pop(task)
+            try:
+                run = task.result()
+            except UserError as error:
+                self._give_up(account, error)
+            else:
+                self._join(run)
+                self._start(run)
+        self._tell_given_up()
 
     def _tell_each(self, tell: Callable[[AccountRun], None]) -> None:
         for run in self._runs:

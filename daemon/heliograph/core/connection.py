@@ -5,6 +5,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
+from heliograph.errors import EXIT_NEEDS_LOGIN, UserError
+
 
 class Connection(Enum):
     """The value is what `heliograph status` and the control interface say."""
@@ -14,6 +16,8 @@ class Connection(Enum):
     OFFLINE = "offline"
     SIGNED_OUT = "signed out"
     WAITING_FOR_KEYRING = "waiting for keyring"
+    CANNOT_RUN = "cannot run"
+    """The user has to mend something first, and then to start the daemon anew."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -24,3 +28,11 @@ class ConnectionState:
     why: str = ""
     since_ms: int | None = None
     """When the account was connected, in milliseconds since 1970; None: it is not."""
+    cure: str = ""
+    """What the user has to do about it; "": nothing, or `why` says it."""
+
+
+def ended_by(error: UserError) -> ConnectionState:
+    """How an account stands that this error has ended, until the daemon is started anew."""
+    state = Connection.SIGNED_OUT if error.exit_code == EXIT_NEEDS_LOGIN else Connection.CANNOT_RUN
+    return ConnectionState(state, str(error), cure=error.hint)

@@ -87,6 +87,7 @@ class AccountStatus:
             "homeserver": self.homeserver,
             "state": self.connection.state.value,
             "why": self.connection.why,
+            "cure": self.connection.cure,
             "connected_since_ms": self.connection.since_ms,
             "last_sync_ms": self.last_sync_ms,
             "mode": self.mode,

@@ -34,6 +34,7 @@ def test_only_so_many_rooms_are_named_and_all_are_counted() -> None:
     [
         (["connected", "connecting"], "connecting"),
         (["offline", "signed out", "connected"], "signed out"),
+        (["signed out", "cannot run", "connected"], "cannot run"),
         (["connected", "waiting for keyring"], "waiting for keyring"),
         (["connected", "from the future"], "from the future"),
         ([], "connecting"),

@@ -459,7 +459,14 @@ async def test_one_account_that_cannot_be_opened_leaves_the_others_running(stage
     async with stage.running():
         await polls(other)
         other.give(other.sync(message("hello")))
-        await until(lambda: stage.desktop.bodies)
+        await until(lambda: any("hello" in body for body in stage.desktop.bodies))
+        assert stage.account().connection.state is Connection.CANNOT_RUN
+        assert "ledger.db is damaged" in stage.account().connection.why
+        assert stage.account().connection.cure.startswith("Restore it from a backup, or move it away and start again")
+        (told,) = (
+            each.notification for each in stage.desktop.shown if "ledger.db is damaged" in each.notification.summary
+        )
+        assert stage.account().connection.cure in told.body
 
 
 @pytest.mark.expected_log("ledger.db is damaged", times=(1, 2))
@@ -613,21 +620,25 @@ async def test_a_token_that_a_side_request_is_refused_is_asked_about_at_once(sta
         await until(lambda: len(server.sinces) > polled)
 
 
+def let_open(monkeypatch: pytest.MonkeyPatch, *faults: Exception) -> None:
+    """Each opening of the ledger of ME raises the next one of these, and then works."""
+    open_ledger, left = SqliteLedger.open, list(faults)
+
+    async def open_or_fail(folder: Path) -> SqliteLedger:
+        if folder == state_folder(ME) and left:
+            raise left.pop(0)
+        return await open_ledger(folder)
+
+    monkeypatch.setattr(SqliteLedger, "open", open_or_fail)
+
+
 @pytest.mark.expected_log("Unexpected fault in opening @me:example.org, which is tried again")
 @pytest.mark.expected_log("account crashed, and starts again in 1 s")
 async def test_an_account_whose_ledger_finds_a_fault_of_our_own_is_opened_again_and_ends_no_other(
     stage: Stage, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     server, other = await stage.add(), await stage.add(OTHER)
-    faults = [RuntimeError("a fault"), RuntimeError("another")]
-    open_ledger = SqliteLedger.open
-
-    async def open_or_fail(folder: Path) -> SqliteLedger:
-        if folder == state_folder(ME) and faults:
-            raise faults.pop()
-        return await open_ledger(folder)
-
-    monkeypatch.setattr(SqliteLedger, "open", open_or_fail)
+    let_open(monkeypatch, RuntimeError("a fault"), RuntimeError("another"))
     async with stage.running() as task:
         await polls(other)
         assert stage.account().connection.why == "an unexpected fault, see the log"
@@ -638,6 +649,41 @@ async def test_an_account_whose_ledger_finds_a_fault_of_our_own_is_opened_again_
         assert sorted(each.name for each in stage.account().tasks) == ACCOUNT_TASKS
         stage.stop.set()
         assert await asyncio.wait_for(task, 10) == EXIT_OK
+
+
+FULL = StateError("The disk is full", "Make room on it.")
+
+
+@pytest.mark.expected_log("Unexpected fault in opening @me:example.org, which is tried again")
+@pytest.mark.expected_log("@me:example.org cannot run: The disk is full. Make room on it.$")
+async def test_an_account_that_meets_what_only_the_user_can_mend_when_it_is_opened_again_says_that(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.add()
+    other = await stage.add(OTHER)
+    let_open(monkeypatch, RuntimeError("a fault"), FULL)
+    async with stage.running() as task:
+        await polls(other)
+        await until(lambda: stage.account().connection.state is Connection.CANNOT_RUN, "the end of the account")
+        assert (stage.account().connection.why, stage.account().connection.cure) == ("The disk is full", FULL.hint)
+        await until(lambda: FULL.title in stage.summaries, "a notice")
+        other.give(other.sync(message("hello")))
+        await until(lambda: any("hello" in body for body in stage.desktop.bodies))
+        assert stage.account(OTHER).connection.state is Connection.CONNECTED
+        stage.stop.set()
+        assert await asyncio.wait_for(task, 10) == EXIT_OK
+
+
+@pytest.mark.expected_log("Unexpected fault in opening @me:example.org, which is tried again")
+@pytest.mark.expected_log("@me:example.org cannot run: The disk is full. Make room on it.$")
+async def test_a_daemon_whose_only_account_cannot_be_opened_again_ends_with_what_its_user_can_mend(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await stage.add()
+    let_open(monkeypatch, RuntimeError("a fault"), FULL)
+    async with stage.running() as task:
+        await asyncio.wait([task], timeout=10)
+        assert task.exception() is FULL
 
 
 @pytest.mark.expected_log("Unexpected fault in telling @me:example.org")

@@ -233,6 +233,16 @@ def test_how_an_account_fares_is_told(
     assert cure in found["cure"]
 
 
+def test_an_account_that_only_its_user_can_mend_is_found_with_its_cure(
+    shell: Shell, signed_in: LoginServer, private_bus: PrivateBus
+) -> None:
+    account = {"user_id": ME, "state": "cannot run", "why": "The disk is full", "cure": "Make room on it."}
+    with FakeDaemon(private_bus, FakeAnswers({"version": __version__, "accounts": [account]})):
+        found = find(shell, f"{ME} runs")
+    assert (found["verdict"], found["text"]) == ("bad", "cannot run (The disk is full)")
+    assert found["cure"].startswith("Make room on it; then: ")
+
+
 @pytest.mark.parametrize(
     ("standing", "verdict", "cure"),
     [

@@ -15,10 +15,11 @@ from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
 from heliograph.accounts import Account, config_file, save_account, state_folder, write_private_file
 from heliograph.cli.output.times import local_time
-from heliograph.core.connection import Connection, ConnectionState
+from heliograph.core.connection import Connection, ConnectionState, ended_by
 from heliograph.core.ids import UserId
 from heliograph.core.record import Plan
 from heliograph.core.status import AccountStatus, DaemonStatus, HandoffStatus
+from heliograph.errors import StateError, UserError
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
 from heliograph.system.tasks import LongTask
@@ -89,6 +90,14 @@ def test_a_running_daemon_is_told_of_in_full(shell: Shell, private_bus: PrivateB
             "waiting for keyring (it is locked)",
         ),
         ({"connection": ConnectionState(Connection.SIGNED_OUT)}, "signed out"),
+        (
+            {"connection": ended_by(UserError("No token.", f"Log in again: heliograph login {ME}", exit_code=77))},
+            f"signed out (No token)\n  to do       Log in again: heliograph login {ME}\n",
+        ),
+        (
+            {"connection": ended_by(StateError("The disk is full", "Make room on it."))},
+            "cannot run (The disk is full)\n  to do       Make room on it; then: ",
+        ),
         ({"last_sync_ms": None}, "never"),
         ({"last_sync_ms": 10**18}, "at an unknown time"),
         ({"is_pusher_registered": False}, "not registered yet"),

@@ -8,6 +8,7 @@ from typing import Any
 from heliograph import __version__
 from heliograph.accounts import Account, state_folder
 from heliograph.cli.output.crashes import read_crashes
+from heliograph.cli.output.cures import read_cure
 from heliograph.core.finding import Finding, bad, doubtful, good
 from heliograph.core.text.clean import clean_line
 from heliograph.store.lock import is_held
@@ -58,7 +59,8 @@ def _check_account(account: Account, told: dict[str, Any] | None) -> Finding:
         return doubtful(text, "Unlock your keyring: it may be asking for its password.", subject=subject)
     if state == "connecting":
         return doubtful(text, "Wait a moment.", subject=subject)
-    return bad(text, _CURES.get(state, "heliograph status").format(user_id=account.user_id), subject=subject)
+    cure = read_cure(told) or _CURES.get(state, "heliograph status").format(user_id=account.user_id)
+    return bad(text, cure, subject=subject)
 
 
 def _check_tasks(owner: str, told: dict[str, Any]) -> Iterator[Finding]:

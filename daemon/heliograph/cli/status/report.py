@@ -6,6 +6,7 @@ from collections.abc import Collection, Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from heliograph.cli.output.crashes import read_crashes
+from heliograph.cli.output.cures import read_cure
 from heliograph.cli.output.times import local_time
 from heliograph.core.summary.summary import UNTIL_RESUMED
 from heliograph.core.text.clean import clean_line
@@ -76,6 +77,8 @@ def _report_account(account: dict[str, Any]) -> Iterator[str]:
     yield ""
     yield f"{_text(account.get('user_id'))} at {_text(account.get('homeserver'))}"
     yield _row("state", _state(account))
+    if cure := read_cure(account):
+        yield _row("to do", cure)
     yield _row("last sync", local_time(account.get("last_sync_ms")))
     yield _row("pending", f"{_text(account.get('pending'))}, on screen {_text(account.get('shown'))}")
     yield _row("mode", " ".join(filter(None, (_text(account.get("mode")), _in_brackets(account.get("mode_reason"))))))

@@ -11,7 +11,7 @@ UNTIL_RESUMED = -1
 """Stands in place of a time: notifications are paused until the user ends that."""
 MOST_ROOMS = 50
 
-_STATES = ("signed out", "waiting for keyring", "offline", "connecting", "connected")
+_STATES = ("cannot run", "signed out", "waiting for keyring", "offline", "connecting", "connected")
 """The states of accounts (`core.status.Connection`), the worst first."""
 
 

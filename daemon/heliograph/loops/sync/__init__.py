@@ -2,13 +2,14 @@
 
 loop         the turns; facts: what the loop knows now, for others to ask
 listener     whom the turns are told to, and what of them; settings: what the configuration says
-polling      the requests, with catching_up, narrowing (a homeserver that refuses filters) and collecting (who waits)
+polling      the requests, with narrowing (a homeserver that refuses filters)
+contact      what is lost with the homeserver: connection (its state), catching_up and collecting (who waits)
 commits      from a sync to the ledger, with keeping (what the disk refuses) and pruning
 starting     the first sync ever, and starting anew
 planner      from a sync to its plan, with decryption, gathering (room facts), threads (their names), gaps (what was
              left out) and salvage (faults of our own)
 mode         who says what rings; rulebook: the push rules in force
-recovery     what follows a failure, with waiting, trouble (what the user is told), sign_out and connection (its state)
+recovery     what follows a failure, with waiting, trouble (what the user is told) and sign_out
 """
 
 from heliograph.loops.sync.facts import SyncFacts

@@ -13,11 +13,9 @@ from collections.abc import Callable, Collection
 
 from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import Sync
-from heliograph.errors import AnswerTooLarge, LoggedOut, Refused, ServerError, StorageError, UserError
-from heliograph.loops.sync.catching_up import CatchingUp
-from heliograph.loops.sync.collecting import Collecting
+from heliograph.errors import AnswerTooLarge, BadAnswer, LoggedOut, Refused, ServerError, StorageError, UserError
 from heliograph.loops.sync.commits import Commits
-from heliograph.loops.sync.connection import ConnectionReport
+from heliograph.loops.sync.contact import Contact
 from heliograph.loops.sync.facts import SyncFacts
 from heliograph.loops.sync.keeping import Keeping
 from heliograph.loops.sync.listener import SyncListener
@@ -28,6 +26,7 @@ from heliograph.loops.sync.pruning import Pruning
 from heliograph.loops.sync.recovery import Recovery
 from heliograph.loops.sync.rulebook import Rulebook
 from heliograph.loops.sync.settings import SyncSettings
+from heliograph.loops.sync.sign_out import SignOutCheck
 from heliograph.loops.sync.starting import Starter
 from heliograph.loops.sync.trouble import Stale, SyncTrouble
 from heliograph.loops.sync.waiting import Waiting
@@ -69,9 +68,7 @@ class SyncLoop:
         self._jitter = jitter
         self._mode = ModeKeeper(homeserver, clock)
         self._listing = ListingHistory(is_listing)
-        self._connection = ConnectionReport(homeserver.user_id, clock)
-        self._catching_up = CatchingUp()
-        self._collecting = Collecting()
+        self._contact = Contact(homeserver.user_id, clock)
         self._pruning = Pruning(ledger, clock, settings.history_days)
         self._trouble = SyncTrouble(homeserver.user_id.partition(":")[2], troubles, _loop_time, is_network_up)
         self._waiting = Waiting(jitter, self._show_life)
@@ -92,31 +89,29 @@ class SyncLoop:
             planner,
             rulebook,
             Keeping(ledger, encryption, troubles.tell),
-            self._catching_up,
+            self._contact.catching_up,
             listener,
             clock=clock,
             on_written=self._trouble.note_written,
         )
         self._starter = Starter(homeserver, self._commits, rulebook, planner, clock=clock, on_progress=listener.alive)
-        self._poller = Poller(homeserver, self._commits, rulebook, self._catching_up, self._collecting, settings.poll_s)
+        self._poller = Poller(homeserver, self._commits, rulebook, self._contact, settings.poll_s)
         self._recovery = Recovery(
-            homeserver,
-            settings,
-            self._connection,
-            self._waiting,
-            self._trouble,
-            self._mode,
-            self._commits,
-            self._catching_up,
-            self._collecting,
+            self._contact, self._waiting, self._trouble, self._mode, self._commits, settings.poll_s
+        )
+        self._sign_out = SignOutCheck(
+            homeserver.whoami,
+            self._waiting.sleep,
+            self._trouble.note,
             jitter=jitter,
+            interval_s=settings.sign_out_interval_s,
         )
 
     @property
     def facts(self) -> SyncFacts:
         """What is known now."""
         return SyncFacts(
-            self._connection.state,
+            self._contact.connection.state,
             self._mode.features,
             self._mode.known_mode,
             self._mode.reason,
@@ -147,7 +142,7 @@ class SyncLoop:
 
         Returns True if everything on the server at the time of the call is committed and acknowledged.
         """
-        with self._collecting.joined() as granted:
+        with self._contact.collecting.joined() as granted:
             self._waiting.nudge()
             self._poller.end_poll()
             return await granted
@@ -160,7 +155,7 @@ class SyncLoop:
         try:
             return await keep_running("sync", self._run, ends_with=(UserError,), clock=self._clock, jitter=self._jitter)
         finally:
-            self._collecting.refuse()
+            self._contact.collecting.refuse()
 
     async def _run(self) -> LoggedOut:
         is_loaded = False
@@ -172,7 +167,7 @@ class SyncLoop:
                     is_loaded = True
                 await self._turn()
             except LoggedOut as gone:
-                confirmed = await self._recovery.check_sign_out(gone)
+                confirmed = await self._check_sign_out(gone)
                 if confirmed is not None:
                     return confirmed
             except (ServerError, StorageError) as trouble:
@@ -186,13 +181,24 @@ class SyncLoop:
                 await self._recovery.wait_out(fault)
             self._listener.alive()
 
+    async def _check_sign_out(self, gone: LoggedOut) -> LoggedOut | None:
+        """The sign-out, once it is confirmed. None if the device is still signed in: then the loop goes on."""
+        user_id = self._homeserver.user_id
+        self._contact.lose(f"checking whether {user_id} was signed out")
+        confirmed = await self._sign_out.confirm(gone)
+        if confirmed is None:
+            await self._recovery.wait_out(BadAnswer(200, f"took {user_id} for signed out, and knows its access token"))
+        else:
+            self._contact.connection.signed_out(confirmed)
+        return confirmed
+
     async def _turn(self) -> None:
         await self._mode.refresh()
         if self._commits.account.next_batch is None:
             await self._starter.start(self._waiting.failures)
         self._listing.note_request()
         # Only those who wait before the request is made: for the others its answer may be too old.
-        waiters = self._collecting.waiters
+        waiters = self._contact.collecting.waiters
         request = await self._poller.request(is_hurried=bool(waiters))
         asked_ms = self._clock()
         sync = await self._ask(request)
@@ -203,7 +209,7 @@ class SyncLoop:
         is_news = await self._commits.take(sync, is_listing=self._listing.is_unbroken)
         has_moved = sync.next_batch != request.since
         self._note_turn(has_moved=has_moved)
-        self._collecting.grant(waiters, has_more=has_moved)
+        self._contact.collecting.grant(waiters, has_more=has_moved)
         await self._pruning.prune_daily()
         if request.timeout_ms:
             await self._note_poll(is_hasty=took_ms < HASTY_MS, is_news=is_news and has_moved, has_moved=has_moved)
@@ -223,11 +229,11 @@ class SyncLoop:
         await self._starter.start_anew(refusal, self._waiting.failures)
 
     def _note_turn(self, *, has_moved: bool) -> None:
-        if self._catching_up.note_sync(has_more=has_moved):
+        if self._contact.catching_up.note_sync(has_more=has_moved):
             self._listener.caught_up()
         self._poller.widen()
         self._waiting.note_turn()
-        self._connection.connected(self._mode.mode.value, self._mode.reason)
+        self._contact.connection.connected(self._mode.mode.value, self._mode.reason)
 
     async def _note_poll(self, *, is_hasty: bool, is_news: bool, has_moved: bool) -> None:
         if has_moved or not is_hasty:

@@ -6,9 +6,8 @@ import asyncio
 import logging
 
 from heliograph.core.events import Sync
-from heliograph.loops.sync.catching_up import CatchingUp
-from heliograph.loops.sync.collecting import Collecting
 from heliograph.loops.sync.commits import Commits
+from heliograph.loops.sync.contact import Contact
 from heliograph.loops.sync.narrowing import Narrowing
 from heliograph.loops.sync.rulebook import Rulebook
 from heliograph.ports.homeserver import Homeserver, SyncRequest
@@ -23,19 +22,12 @@ class Poller:
     """Makes the requests, from what the other parts of the loop know."""
 
     def __init__(
-        self,
-        homeserver: Homeserver,
-        commits: Commits,
-        rulebook: Rulebook,
-        catching_up: CatchingUp,
-        collecting: Collecting,
-        poll_s: int,
+        self, homeserver: Homeserver, commits: Commits, rulebook: Rulebook, contact: Contact, poll_s: int
     ) -> None:
         self._homeserver = homeserver
         self._commits = commits
         self._rulebook = rulebook
-        self._catching_up = catching_up
-        self._collecting = collecting
+        self._contact = contact
         self._poll_s = poll_s
         self._narrowing = Narrowing()
         self._timeline_limit = TIMELINE_LIMIT
@@ -49,7 +41,7 @@ class Poller:
         Later requests want only those of rooms with something open, since others' receipts would wake us.
         Test: test_what_was_read_elsewhere_during_an_absence_does_not_ring.
         """
-        is_catching_up, is_wide = self._catching_up.is_on, self._narrowing.is_refused
+        is_catching_up, is_wide = self._contact.catching_up.is_on, self._narrowing.is_refused
         return SyncRequest(
             since=self._commits.account.next_batch,
             timeout_ms=0 if is_catching_up or is_hurried else self._poll_s * 1000,
@@ -85,7 +77,7 @@ class Poller:
     async def _ask(self, request: SyncRequest) -> Sync | None:
         if not request.timeout_ms:
             return await self._homeserver.sync(request)
-        if self._collecting.waiters:
+        if self._contact.collecting.waiters:
             # Since the request was made: there was no poll yet that `end_poll` could have ended.
             return None
         try:

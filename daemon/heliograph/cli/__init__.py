@@ -107,5 +107,6 @@ def commands(ctx: click.Context) -> None:
 def main() -> None:
     """Runs `heliograph` as typed: the entry point of the console script."""
     if "_HELIOGRAPH_COMPLETE" in os.environ:
+        # Has click know our scripts before it answers the shell, which asks by this variable and runs no command.
         importlib.import_module("heliograph.cli.completion.scripts")
     commands(prog_name="heliograph")

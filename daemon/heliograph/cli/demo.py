@@ -22,5 +22,6 @@ def command(ctx: click.Context, stay: bool) -> None:
     from heliograph.demo import run_demo
     from heliograph.system import logs
 
+    # The demo tells in its own words what happens; the daemon's usual lines would stand between them.
     logs.set_up_log("warning")
     ctx.exit(asyncio.run(run_demo(stay=stay)))

@@ -38,6 +38,7 @@ def command(ctx: click.Context, limit: int, as_json: bool) -> None:
         click.echo(json.dumps([{"account": account, **each.as_json()} for account, each in rung], indent=2))
     else:
         is_waiting = any(each.state is State.PENDING for _, each in rung)
+        # Only the daemon knows why it is quiet now, and only what waits is explained by that.
         quiet = asyncio.run(ask_quiet()) if is_waiting else ""
         click.echo("\n".join(show_history(rung, has_accounts=len(accounts) > 1, quiet=quiet)))
 

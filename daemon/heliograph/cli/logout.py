@@ -70,6 +70,7 @@ async def _sign_out(user_id: str, force: bool) -> bool:
         click.echo(f"Warning: the access token stays in the {store.name} ({error}).", err=True)
         return False
     finally:
+        # Removed even if the token stays: the user is told of that, and a listed account would only be half there.
         remove_account(user_id)
     return True
 
@@ -113,12 +114,14 @@ def _not_ended(user_id: str, error: Exception) -> UserError:
 async def _end(account: Account, store: SecretStore) -> None:
     """Ends the device, unless its access token is gone. Raises ServerError, StorageError, SecretsLocked, UserError."""
     async with saying(f"Waiting for the {store.name} to give the access token ..."):
+        # May wait long: a locked keyring asks the user for its password.
         text = await store.load(account.user_id)
     if text is None:
         return
     async with saying(f"Waiting for {account.homeserver} to end the device, for {ENDING_S:g} s at most ..."):
         try:
             async with asyncio.timeout(ENDING_S):
+                # First, while the access token still works.
                 await _give_back(account)
                 await _end_device(account.user_id, account.homeserver, account.pushkey, text)
         except TimeoutError:

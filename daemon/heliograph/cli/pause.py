@@ -36,6 +36,7 @@ async def _pause(words: str, *, toggle: bool) -> None:
     from heliograph.system.time_zone import LocalZone
 
     try:
+        # The daemon reads the words as well. Read here first, a mistake in them is told even if no daemon answers.
         parse_pause(words, now_ms(), LocalZone())
     except ValueError as error:
         hint = "heliograph pause 1h, or heliograph pause until 08:00"

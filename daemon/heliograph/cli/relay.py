@@ -32,6 +32,7 @@ _OPTIONS = (
 
 
 def _with_options(function: F) -> F:
+    # Decorators count from the last to the first: reversed, `--help` shows the options in the order above.
     for option in reversed(_OPTIONS):
         function = option(function)
     return function
@@ -63,6 +64,7 @@ def command(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> No
     from heliograph.system import logs
     from heliograph.system.core_dumps import forbid_core_dumps
 
+    # Before any secret is in memory: the configuration has tokens.
     forbid_core_dumps()
     config = load_relay_config(config_file, flags)
     logs.set_up_log(config.log_level, form=config.log_format)
@@ -128,6 +130,7 @@ def token(name: str) -> None:
     from heliograph.relay.gateway.tokens import digest_of
 
     made = secrets.token_urlsafe(32)
+    # As a TOML key, so that the lines can be copied as they are.
     quoted = clean_line(name, 100).replace("\\", "\\\\").replace('"', '\\"')
     click.echo("Into the relay's configuration, which then has to be restarted:")
     click.echo(f'\n    [users]\n    "{quoted}" = "{digest_of(made)}"\n')
@@ -165,12 +168,14 @@ def _config_of(ctx: click.Context, config_file: Path | None, flags: dict[str, An
     before = dict(ctx.parent.params) if ctx.parent is not None else {}
     file = config_file or before.pop("config_file", None)
     before.pop("config_file", None)
+    # The option that stands after the subcommand wins.
     return load_relay_config(file, before | {name: value for name, value in flags.items() if value is not None})
 
 
 def _state_folder(configured: str) -> Path:
     from heliograph.accounts import make_private_folder, state_root
 
+    # systemd names the folders of StateDirectory= in this variable, separated by colons (systemd.exec(5)).
     given = configured or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     folder = Path(given).absolute() if given else state_root() / "relay"
     make_private_folder(folder)

@@ -38,9 +38,11 @@ def _run() -> int:
     from heliograph.system import logs
     from heliograph.system.core_dumps import forbid_core_dumps
 
+    # Before any secret is in memory.
     forbid_core_dumps()
     config = load_config()
     logs.set_up_log(config.log.level)
+    # Looked for before the daemon's modules are loaded: without an account there is nothing to start.
     accounts = list_accounts()
     if not accounts:
         raise UserError(

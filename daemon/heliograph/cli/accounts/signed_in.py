@@ -45,6 +45,7 @@ def choose_account(user_id: str | None, say: str = "--account {}") -> Account:
         raise UserError(
             "No account has signed in on this machine.", "heliograph login @you:example.org", exit_code=EXIT_CONFIG
         )
+    # Signed out accounts stay listed until `logout`, and need not be named away if only one other is left.
     living = [account for account in accounts if sign_out_of(account) is None]
     if len(living) == 1 < len(accounts):
         gone = ", ".join(account.user_id for account in accounts if account not in living)
@@ -87,6 +88,7 @@ async def _note(session: Session, account: Account) -> None:
         await recognise(session, account.user_id)
     except LoggedOut as gone:
         note_sign_out(account, SignOut.SOFTLY if gone.soft else SignOut.FOR_GOOD)
+    # Not confirmed: nothing is noted, and the next command asks again.
     except (ServerError, UserError):
         return
 

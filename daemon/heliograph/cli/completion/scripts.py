@@ -68,8 +68,10 @@ class _ByLine(ShellComplete):
 
     def get_completion_args(self) -> tuple[list[str], str]:
         line = os.environ.get("COMP_WORDS", "")
+        # A blank at the end begins a new word; without one, the last word is still being typed.
         words = split_arg_string(line)
         incomplete = "" if not words or line[-1:].isspace() else words.pop()
+        # The first word is the program's own name.
         return words[1:], incomplete
 
 

@@ -42,8 +42,10 @@ def write_section(name: str, values: Mapping[str, str | bool]) -> Config:
 def _change(text: str, name: str, values: Mapping[str, str | bool]) -> str:
     document = tomlkit.parse(text)
     if not values:
+        # tomlkit leaves the blank lines before a removed section: without `rstrip` their number would grow.
         document.pop(name, None)
         return tomlkit.dumps(document).rstrip() + "\n"
+    # Key by key, so that comments in the section and keys that only the user knows of stay.
     section = document.setdefault(name, tomlkit.table())
     for key, value in values.items():
         section[key] = value

@@ -75,9 +75,11 @@ async def _look() -> list[Finding]:
     from heliograph.errors import UserError
 
     findings: list[Finding] = []
+    # With the defaults, the checks go on after a configuration that cannot be read: it may not be all that is wrong.
     config = Config()
     try:
         config = load_config()
+        # Parsed where they are used only: read here, so that a mistake in them is found before a start fails at it.
         _ = config.quiet.parsed_hours, config.fallback.fallback
         findings.append(good("can be read", subject="configuration"))
     except UserError as error:
@@ -98,6 +100,7 @@ async def _look() -> list[Finding]:
         findings.append(bad("none has signed in", "heliograph login @you:example.org", subject="accounts"))
         return findings
     findings += check_daemon(status, accounts)
+    # Side by side, since each may wait for its homeserver as long as its time-out allows.
     for about_one in await asyncio.gather(*map(check_account, accounts)):
         findings += about_one
     return findings

@@ -46,6 +46,7 @@ async def check_account(account: Account) -> list[Finding]:
     findings = await _check_ledger(account)
     token, secret = await _check_secret(account)
     findings.append(secret)
+    # Without a token the homeserver is asked all the same: that it answers is a finding of its own.
     session = Session(
         account.homeserver, access_token=token or "", user_id=account.user_id, device_id=account.device_id
     )
@@ -176,6 +177,7 @@ async def _refused(account: Account, session: Session, gone: LoggedOut) -> Findi
 
 def _check_pusher(subject: str, pushers: tuple[Pusher, ...], account: Account) -> Finding:
     own = next((each for each in pushers if (each.app_id, each.pushkey) == (APP_ID, account.pushkey)), None)
+    # Only HTTP pushers ring: another desktop's is direct, and an e-mail pusher makes no sound.
     count = sum(each.kind == "http" for each in pushers)
     others = (
         "no other of yours rings" if not count else count_things(count, "other of yours rings", "others of yours ring")

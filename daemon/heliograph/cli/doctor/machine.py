@@ -23,6 +23,7 @@ async def check_bus() -> Finding:
     cure = "Log in to a desktop session, or start one: dbus-run-session. Over ssh, systemd provides it."
     if address is None:
         return bad("there is none", cure, subject="session bus")
+    # An address alone says little: it outlives the bus in the environment of old shells.
     bus = Bus(address, matches=(), on_message=lambda _: None)
     try:
         is_connected = await bus.start()
@@ -36,6 +37,7 @@ async def check_bus() -> Finding:
 def check_disk() -> Finding:
     """Checks that the disk has room for the ledger to grow."""
     folder = state_root()
+    # Made at the first start: until then its nearest parent is on the disk in question.
     while not folder.exists():
         folder = folder.parent
     try:

@@ -25,6 +25,7 @@ _CURES = {
 def check_daemon(status: dict[str, Any] | None, accounts: Sequence[Account]) -> Iterator[Finding]:
     """All findings about the daemon. `status`: its answer to `ask_status`, if there was one."""
     if status is None:
+        # The ledger's lock goes with its process: who holds one runs, even if D-Bus hears nothing of it.
         if any(is_held(state_folder(account.user_id)) is not None for account in accounts):
             yield bad("runs, and does not answer over D-Bus", to_restart(), subject="daemon")
         else:

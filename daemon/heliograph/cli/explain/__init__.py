@@ -50,6 +50,7 @@ def read_address(event: str, room: str | None) -> EventAddress:
     """The event that the user named, by id, URI or link. Raises UserError."""
     from heliograph.core.room_uri import EventAddress, read_event_address
 
+    # The ledger's own keys: an invite comes without an id, and `inbox --json` prints this one in its place.
     if event.startswith(("invite:", "malformed:")):
         return EventAddress(event)
     address = read_event_address(event)

@@ -78,6 +78,7 @@ async def gather(account: Account, address: EventAddress) -> Gathered:
     """All evidence about the event. Raises HeliographError if nothing at all can be found out."""
     event_id = event_key(address.event_id)
     memory = await _remember(account, event_id, address.room)
+    # The predefined rules hold the place until the account's own are known, from the ledger or the homeserver.
     evidence = Evidence(account.user_id, Ruleset.predefined(account.user_id), memory.account, record=memory.record)
     problems = [memory.problem] if memory.problem else []
     if is_invite_id(event_id):
@@ -91,6 +92,7 @@ async def gather(account: Account, address: EventAddress) -> Gathered:
                 evidence = replace(evidence, event=await _fetch_event(server, room_id, event_id))
             if rules is None:
                 rules = await _unless_refused_rules(server)
+            # The ledger's facts were kept current by each sync since they were asked for; half of them explains little.
             if room_id is not None and (facts is None or not facts.is_complete):
                 facts = (await server.room_facts([room_id])).get(room_id, facts)
     except (ServerError, SecretsLocked, UserError) as error:

@@ -77,11 +77,14 @@ def set_(
     fallback = asyncio.run(find_fallback(kind, url, PUBLIC_GATEWAY if public_gateway else gateway, is_full=full))
     if not _report(asyncio.run(_test(fallback))) and not force:
         raise UserError("The test failed, so nothing was changed.", "Mend it, or set it all the same with --force.")
+    # Taken before a relay puts its own pushkey in the place of it: the phone subscribes to the topic in either case.
     place = fallback.pushkey.partition("?")[0]
     if relay is not None:
         fallback = asyncio.run(lead_through(relay, _relay_token(is_piped=relay_token_stdin), fallback))
+    # With the same pushkey the relay's registration has just been renewed, and must not be removed.
     if config.relay and before is not None and before.pushkey != fallback.pushkey:
         _report(asyncio.run(leave_relay(config.relay, before, is_left=relay is None)))
+    # The file first: the daemon registers what stands there, also where a homeserver cannot be reached just now.
     write_section("fallback", _section(fallback, relay))
     _report(asyncio.run(register(fallback, before)))
     click.echo("Where pushes arrive:" if kind == "unifiedpush" else "Subscribe to this topic on your phone:")
@@ -153,11 +156,13 @@ def remove() -> None:
     from heliograph.cli.fallback.through_relay import leave_relay
 
     fallback, relay = _configured(), _config().relay
+    # The file first, as above: else the next start would register again what is removed below.
     write_section("fallback", {})
     is_good = _report(asyncio.run(unregister(fallback)))
     if relay:
         _report(asyncio.run(leave_relay(relay, fallback, is_left=True)))
     _report(restart_daemon())
+    # Told last, since the relay and the daemon have to let go of it in any case.
     if not is_good:
         raise UserError("The pusher may still be there.", "Remove it in another client, or: heliograph pushers remove")
 

@@ -48,6 +48,7 @@ async def find_fallback(
     if (problem := why_unfit_url(url)) is not None:
         raise _refusal(f"{clean_line(url, 200)!r} {problem}.")
     if kind == "ntfy":
+        # Looked at before the server is asked, so that a typing error costs no request and names the URL.
         topic = ntfy_topic(url)
         if topic is None:
             raise _refusal(f"{clean_line(url, 200)!r} is not the URL of a topic.")
@@ -152,6 +153,7 @@ async def _for_all(act: Callable[[HomeserverClient], Awaitable[str]]) -> list[Fi
 
 
 def _new_topic() -> str:
+    # 71 bits: whoever guesses a topic's name reads it and may ring the phone, unless the server asks for a sign-in.
     return "up" + "".join(secrets.choice(_LETTERS) for _ in range(12))
 
 

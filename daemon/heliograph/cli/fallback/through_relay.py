@@ -32,6 +32,7 @@ async def lead_through(url: str, token: str, fallback: Fallback) -> Fallback:
             f"The relay at {url} does not take the fallback: {error}.",
             "Is the address right, and is the token that of a user in its configuration? heliograph relay token NAME",
         ) from error
+    # The relay is a stranger's program, too: what it gives is checked like what the user typed.
     led = replace(fallback, gateway=gateway, pushkey=pushkey)
     if (problem := why_unfit(led)) is not None:
         raise UserError(f"What the relay gave cannot be a fallback: {problem}.", "Look at its gateway_url.")

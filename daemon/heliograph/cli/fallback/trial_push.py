@@ -33,6 +33,7 @@ async def follow_push(fallback: Fallback) -> list[Finding]:
             findings.append(explain_answer(answer, fallback.pushkey))
             if not findings[-1].is_good:
                 return findings
+            # Only with contents can a push be too large; one that the gateway refuses holds up all later ones.
             if not fallback.is_event_id_only:
                 long = trial_push(fallback, f"{event_id}-long", is_long=True)
                 answer = await gateway.push(fallback.gateway, long)
@@ -66,6 +67,7 @@ async def _follow(gateway: PushGateway, fallback: Fallback, event_id: str) -> li
         try:
             status, text = await gateway.listing(url)
         except Unreachable:
+            # The push was taken a moment ago, so the server is there: looked again instead of called unreachable.
             status, text = 0, ""
         if status in (401, 403):
             return [*warnings, good("The topic may not be looked into without signing in: did it arrive?")]

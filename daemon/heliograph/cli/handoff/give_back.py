@@ -29,6 +29,7 @@ IN_FLIGHT_S = 0.5
 
 async def leave_all() -> list[Finding]:
     """Switches on again for each account that has something switched off. Returns a finding for each of them."""
+    # Side by side: one after the other, a homeserver that hangs would leave systemd no time for the others.
     findings = await asyncio.gather(*(_leave(account) for account in list_accounts()))
     return [finding for finding in findings if finding is not None]
 
@@ -40,6 +41,7 @@ async def give_back(account: Account) -> int | None:
     folder = state_folder(account.user_id)
     if not await asyncio.to_thread((folder / LEDGER_NAME).exists):
         return None
+    # Said to be leaving, so that a daemon which starts meanwhile waits for the lock instead of giving up.
     ledger = await SqliteLedger.open(folder, is_leaving=True)
     try:
         switched_off = (await ledger.account()).switched_off

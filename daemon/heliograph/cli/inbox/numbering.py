@@ -93,6 +93,7 @@ def _keep(before: dict[NumberedRoom, int], numbers: dict[NumberedRoom, int]) -> 
 @contextlib.contextmanager
 def _locked() -> Iterator[None]:
     """Lets only one listing at a time use the numbers. The lock is on the folder, since the file itself is replaced."""
+    # Not made anew if it is there: on a full or read-only disk that may fail, and known numbers can still be read.
     if not cache_root().exists():
         make_private_folder(cache_root())
     descriptor = os.open(cache_root(), os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
@@ -110,6 +111,7 @@ def _file() -> Path:
 def _read() -> dict[NumberedRoom, int]:
     """The numbers on disk. A file that cannot be understood counts as empty. Raises OSError."""
     try:
+        # Bounded, since the cache may hold anything: a longer file is cut off, is no JSON then, and counts as empty.
         with _file().open("rb") as stream:
             entries: Any = json.loads(stream.read(_LARGEST_FILE))
         return {(str(account), str(room_id)): int(number) for account, room_id, number in entries}

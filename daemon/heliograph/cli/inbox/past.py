@@ -28,6 +28,7 @@ async def read_history(accounts: Sequence[Account], limit: int) -> list[tuple[st
             found += [(account.user_id, await _named(ledger, account, rung)) for rung in await ledger.history(limit)]
         finally:
             await ledger.close()
+    # Cut once more: each account gave up to `limit`, as all of the newest may be of one account.
     return sorted(found, key=lambda each: each[1].sent_ms, reverse=True)[:limit]
 
 
@@ -48,6 +49,7 @@ async def erase_history(accounts: Sequence[Account], *, with_unread: bool) -> in
     """Erases the history, by the running daemon if there is one, else here. Returns the number of messages. Raises
     UserError."""
     folders = [state_folder(account.user_id) for account in accounts]
+    # A running daemon has the ledgers locked.
     if any(is_held(folder) is not None for folder in folders):
         return int(await ask("EraseHistory", "b", with_unread))
     count = 0

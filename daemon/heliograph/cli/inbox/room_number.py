@@ -26,6 +26,7 @@ class RoomNumber(click.ParamType):  # type: ignore[type-arg]  # generic since cl
 
         try:
             rooms = asyncio.run(load_inbox()).rooms
+        # The shell shows completions or nothing: an error has no place in a line that is being typed.
         except (HeliographError, OSError):
             return []
         found = [(str(room["number"]), clean_line(str(room.get("title")), 60)) for room in rooms]

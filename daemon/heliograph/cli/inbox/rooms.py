@@ -59,6 +59,7 @@ async def act(member: str, room: str | None, *words: str) -> str:
     """Has the daemon do something with a room, which `room` names by number, name or id; None: the newest one with a
     highlight, or else the newest. Returns the room's name. Raises UserError.
     """
+    # Found here and not by the daemon, since a number means what this machine's last listing showed.
     rooms = (await load_inbox()).rooms
     account, room_id, title = _most_important(rooms) if room is None else _find(rooms, room)
     if member == "Open":
@@ -104,6 +105,7 @@ def _most_important(rooms: list[dict[str, Any]]) -> tuple[str, str, str]:
 
 
 def _find(rooms: list[dict[str, Any]], wanted: str) -> tuple[str, str, str]:
+    # Python refuses to read thousands of digits, and takes digits of other scripts; neither is a number of ours.
     key = find_number(int(wanted)) if wanted.isascii() and wanted.isdecimal() and len(wanted) < 9 else None
     for room in rooms:
         if _key(room) == key or room.get("room_id") == wanted:
@@ -130,6 +132,7 @@ def _by_name(rooms: list[dict[str, Any]], wanted: str) -> dict[str, Any]:
         )
     like = [room for room in rooms if name and name in _folded(_title(room))]
     near = difflib.get_close_matches(name, [_folded(_title(room)) for room in rooms], n=3)
+    # A part of the name is the better guess; misspelled names are looked at only if no name has it.
     like = like or [room for room in rooms if _folded(_title(room)) in near]
     hint = f"Did you mean {_listed(like)}?" if like else "See what is in it: heliograph inbox"
     raise UserError(f"There is no {what!r} in the inbox.", hint, exit_code=EXIT_USAGE)

@@ -34,6 +34,7 @@ def _room_rows(room: dict[str, Any], *, all_messages: bool, has_accounts: bool) 
     shown = messages if all_messages else messages[-1:]
     number = room.get("number")
     head = ["-" if number is None else str(number), f"{mark}{room.get('unread')}", *account, title]
+    # Beyond the most messages that an inbox tells, rooms come without any: they are listed even so.
     for message in reversed(shown) if shown else [{}]:
         yield [*head, _when(message.get("sent_ms")), _say(message)]
         head = [""] * len(head)

@@ -24,4 +24,5 @@ class Group(click.Group):
         ctx.fail(f"No such command {word[:100]!r}.{guess}")
 
 
+# Set after the class, which does not exist within its own body: subgroups guess as their parents do.
 Group.group_class = Group

@@ -15,6 +15,7 @@ def read_secret_line(kind: str, cure: str) -> str:
 
     Raises UserError if there is nothing in the line.
     """
+    # Only the line break is cut off: blanks may belong to a password.
     line = sys.stdin.buffer.readline(_MAX_LINE).rstrip(b"\r\n")
     try:
         text = line.decode()

@@ -117,6 +117,7 @@ class SignIn:
             secret = decode_secret(self._user_id, text)
         except UserError:
             return _Before(account, None, is_device_kept=False)
+        # Any error but LoggedOut ends the login: whether the old device lives must not be guessed.
         session = Session(account.homeserver, access_token=secret.access_token)
         try:
             await recognise(session, self._user_id)
@@ -140,6 +141,7 @@ class SignIn:
         device_id = before.account.device_id if before and before.is_device_kept else None
         name = device_name()
         if self._how == "token":
+            # A piped token may be anybody's: whoami says whose it is, and of which device.
             session.sign_in(access_token=self._proof, user_id=self._user_id, device_id="")
             try:
                 return await recognise(session, self._user_id)
@@ -148,6 +150,7 @@ class SignIn:
                     "The server does not know this access token.",
                     f"Get a fresh one, or sign in without: heliograph login {self._user_id}",
                 ) from None
+        # The server's ways of signing in are asked first, so that nobody types a password that it does not take.
         if await self._is_by_password(session):
             password = self._proof if self._how == "password" else await _ask_password(self._user_id)
             return await log_in_with_password(session, self._user_id, password, device_name=name, device_id=device_id)
@@ -204,4 +207,5 @@ def _open_browser(url: str) -> None:
     silence = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
     with contextlib.suppress(OSError):
         # Not a subprocess of asyncio, which would end the browser together with this command.
+        # Browsers write to the terminal for as long as they run, so its streams are closed to them.
         os.posix_spawn(opener, [opener, url], os.environ, file_actions=silence, setsid=True)

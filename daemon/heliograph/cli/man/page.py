@@ -104,6 +104,7 @@ def _ending(epilog: str) -> Iterator[str]:
 
 def _text(text: str) -> Iterator[str]:
     """A paragraph, which is filled: line breaks of the source do not matter."""
+    # Never broken at hyphens: half an option or a URL cannot be copied.
     return map(_line, textwrap.wrap(text, _WIDTH, break_long_words=False, break_on_hyphens=False))
 
 
@@ -114,5 +115,7 @@ def _line(text: str) -> str:
 
 
 def _escape(text: str) -> str:
+    # groff prints these as typographic signs, which no shell understands when they are copied. The backslash comes
+    # first, since the others are replaced by something that has one.
     text = text.replace("\\", "\\e").replace("-", "\\-").replace('"', "\\(dq").replace("`", "\\(ga")
     return text.replace("^", "\\(ha").replace("~", "\\(ti").replace("'", "\\(aq").replace("…", "\\[u2026]")

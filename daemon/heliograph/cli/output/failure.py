@@ -31,6 +31,7 @@ def explain_failure(error: HeliographError, stream: TextIO) -> int:
     # The journal's priority for an error.
     start = "<3>" if is_journal(stream) else ""
     for label, text in (("Error", title), ("Try", hint)):
+        # A hint may begin with "Try" itself. Errors quote servers: tokens and control characters are taken out here.
         stream.write(f"{start}{label}: {scrub(clean_line(text, _LIMIT)).removeprefix(f'{label} ')}\n")
     stream.flush()
     return exit_code
@@ -45,6 +46,7 @@ def explain_disk(error: OSError, stream: TextIO) -> int:
 
 
 def _words(error: HeliographError) -> tuple[str, str, int]:
+    # Special errors stand before ServerError, of which most are kinds.
     match error:
         case UserError():
             return error.title, error.hint, error.exit_code

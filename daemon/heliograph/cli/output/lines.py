@@ -37,6 +37,7 @@ class LineOutput(asyncio.BaseProtocol):
             loop.add_reader(self._parent, self._ended.set)
         transport, _ = await loop.connect_write_pipe(lambda: self, self._stream)
         self._transport = transport
+        # Nothing may pile up: a reader that pauses would get minutes of old lines when it goes on.
         transport.set_write_buffer_limits(high=0)
 
     async def ended(self) -> None:
@@ -50,6 +51,7 @@ class LineOutput(asyncio.BaseProtocol):
             os.close(self._parent)
             self._parent = None
         if self._transport is not None and not self._transport.is_closing():
+            # Not `close`, which waits until the reader has taken the rest: a bar that hangs would hold this up.
             self._transport.abort()
 
     def write(self, line: str) -> None:
@@ -86,6 +88,7 @@ class LineOutput(asyncio.BaseProtocol):
 
 
 def _encode(line: str) -> bytes:
+    # Names may have lone surrogates, which have no UTF-8: one of them must not end the bar's script.
     return f"{line}\n".encode("utf-8", "replace")
 
 
@@ -94,4 +97,5 @@ def _is_pipe(stream: TextIO) -> bool:
         mode = os.fstat(stream.fileno()).st_mode
     except (OSError, ValueError):
         return False
+    # Files and terminals are written through: they take a line at once, and have no end to watch.
     return stat.S_ISFIFO(mode) or stat.S_ISSOCK(mode)

@@ -49,6 +49,7 @@ def word_time(ms: int, now_ms: int) -> str:
 def _cut(line: str, width: int) -> str:
     if columns_of(line) <= width:
         return line
+    # The last column is for the ellipsis.
     room = width - 1
     kept = ""
     for character in line:
@@ -60,6 +61,7 @@ def _cut(line: str, width: int) -> str:
 
 
 def _width(character: str) -> int:
+    # Drawn over the character before it.
     if unicodedata.combining(character):
         return 0
     return 2 if unicodedata.east_asian_width(character) in "WF" else 1

@@ -62,6 +62,7 @@ async def switch_pusher(account: Account, name: str, *, is_enabled: bool) -> tup
             # Not sent again: the homeserver would forget pushes that wait.
             return pusher, False
         features = await homeserver.features()
+        # What offers direct push (MSC3361) keeps the direct pushers itself, and can switch these at any homeserver.
         if not features.has_remote_toggle and not (features.has_direct_push and pusher.kind != "http"):
             raise UserError(
                 "This homeserver cannot switch pushers (MSC3881).",

@@ -111,6 +111,7 @@ async def _neighbour(session: RulesSession, kind: str, name: str | None) -> str 
 
 
 def _sentence(session: RulesSession, desired: DesiredRule) -> str:
+    # Read back as the judge will read it, so that the sentence tells what the rule does and not what was typed.
     ruleset = Ruleset.parse({desired.kind: [{"rule_id": desired.rule_id, **desired.body}]})
     sentences = [word_rule(rule, session.names) for rule in ruleset.rules]
     return f"{desired.kind}/{desired.rule_id}: {' '.join(sentences)}"

@@ -56,6 +56,7 @@ def mentions_only(user_id: str | None, room: str) -> None:
 def _change(user_id: str | None, room: str, change: Callable[[Json, RoomId], list[RuleChange]], sentence: str) -> None:
     async def plan(session: RulesSession) -> tuple[Sequence[RuleChange], str]:
         room_id = await session.room_id(room)
+        # A homeserver takes rules for misspelled rooms, too. Undoing must work for rooms that were left as well.
         if change is not unmute_room:
             await session.check_joined(room_id)
         return change(session.rules, room_id), sentence.format(session.names.room(room_id))

@@ -104,6 +104,7 @@ class RulesSession:
     async def _by_alias(self, alias: str) -> RoomId:
         from heliograph.homeserver.directory import resolve_alias
 
+        # The ledger's word saves a request. A room may claim any alias: where two do, the homeserver says whose it is.
         known = [room.room_id for room in self._rooms if room.canonical_alias == alias]
         try:
             return known[0] if len(known) == 1 else await resolve_alias(self._session, alias)
@@ -155,6 +156,7 @@ class RulesSession:
         """Makes these changes in order. Raises UserError if the homeserver refuses one, and other ServerErrors."""
         from heliograph.homeserver.push_rules import change_push_rules
 
+        # One at a time and in order: a rule has to be there before it can be switched.
         for number, change in enumerate(changes):
             try:
                 await change_push_rules(self._session, change)

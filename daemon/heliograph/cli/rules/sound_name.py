@@ -20,6 +20,7 @@ class SoundName(click.ParamType):  # type: ignore[type-arg]  # generic since cli
 
         folder = sounds_folder()
         accepted = [*_KNOWN, *sorted({file.stem for file in _files(folder)} - set(_KNOWN))]
+        # The homeserver would take any name, and then nothing would sound.
         if value not in accepted:
             self.fail(f"{str(value)[:100]!r} is none of {', '.join(accepted)}. Files of your own go into {folder}.")
         return str(value)

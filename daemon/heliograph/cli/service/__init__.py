@@ -46,6 +46,7 @@ def install(no_start: bool, target: Literal["graphical-session", "default"]) -> 
     # Made here, since the sandbox lets the service write into these folders, but not create them.
     for folder in (state_root(), cache_root()):
         make_private_folder(folder)
+    # Before the unit that names it in OnFailure=, so that this one is never installed alone.
     systemctl.write_unit(leave_unit_file(), render_leave_unit(program, with_namespaces=with_namespaces))
     systemctl.write_unit(unit_file(), render_unit(program, target, with_namespaces=with_namespaces))
     install_integration(program)
@@ -61,6 +62,7 @@ def install(no_start: bool, target: Literal["graphical-session", "default"]) -> 
         )
     if no_start:
         return
+    # Without an account the daemon ends at once with EXIT_CONFIG, and the fresh service would stand as failed.
     if not list_accounts():
         click.echo("Not started: no account yet. Then: heliograph login @you:example.org, and")
         click.echo("systemctl --user start heliograph")

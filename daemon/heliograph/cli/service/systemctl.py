@@ -33,6 +33,7 @@ def allows_namespaces() -> bool:
     if shutil.which("systemd-run") is None or shutil.which("true") is None:
         return True
     properties = ("--property=PrivateUsers=yes", "--property=ProtectSystem=strict", "--property=PrivateDevices=yes")
+    # Tried out: kernels, AppArmor and containers forbid namespaces in ways of their own, which no one file tells.
     command = ("systemd-run", "--user", "--quiet", "--wait", "--collect", *properties, str(shutil.which("true")))
     return _run(*command) is not None
 
@@ -98,6 +99,7 @@ def _remove(file: Path) -> bool:
 
 def show_status() -> int:
     """Lets systemctl write the service's state to the terminal. Returns its exit code."""
+    # The pager of the user's environment would wait for a key in scripts.
     environment = {**os.environ, "SYSTEMD_PAGER": ""}
     command = ["systemctl", "--user", "--no-pager", "status", UNIT]
     return subprocess.run(command, env=environment, check=False).returncode  # noqa: S603

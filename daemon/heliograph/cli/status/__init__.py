@@ -83,6 +83,7 @@ def _look_for_mistake() -> UserError | None:
 
     try:
         config = load_config()
+        # Parsed only where they are used, by the daemon at its start.
         _ = config.quiet.parsed_hours, config.fallback.fallback
     except UserError as mistake:
         return mistake
@@ -94,6 +95,7 @@ def _show_line(template: str, *, follow: bool) -> None:
     from heliograph.core.summary.bar import FORMATS, TemplateError, read_format
 
     try:
+        # Read before anything is asked: a bar shows a mistake in its configuration at once.
         render = read_format(template)
     except TemplateError as error:
         raise click.UsageError(f"--format: {error}. Formats are {', '.join(FORMATS)}.") from None

@@ -29,6 +29,7 @@ async def follow(render: Render, stream: TextIO) -> None:
     def tell(summary: Summary | None) -> None:
         nonlocal last
         line = render(bar_of(summary))
+        # A change of the summary often shows nothing in this format, and each line makes the bar draw anew.
         if line != last:
             last = line
             output.write(line)
@@ -48,6 +49,7 @@ async def follow(render: Render, stream: TextIO) -> None:
 async def show_once(render: Render) -> str:
     """The line as it is now, for `heliograph status --format` without `--follow`."""
     told: asyncio.Future[Summary | None] = asyncio.get_running_loop().create_future()
+    # A future takes one result, and a second signal may come before the watch has stopped.
     watch = Watch(_address(), lambda summary: None if told.done() else told.set_result(summary))
     await watch.start()
     try:

@@ -66,5 +66,6 @@ async def _look(account: Account) -> StoppedAccount:
         pending=counts.get(State.PENDING.value, 0),
         shown=counts.get(State.SHOWN.value, 0),
         signed_out=signed_out,
+        # Our own pusher rings nowhere else: it is left to the daemon, as in `cli/handoff/give_back.py`.
         silent=sum(pushkey != account.pushkey for _, pushkey in state.switched_off),
     )

@@ -47,6 +47,7 @@ class _Trial:
         self._all_gone = asyncio.Event()
 
     async def run(self, *, only_ask: bool) -> int:
+        # Before the first is shown, since a server may answer at once.
         self._desktop.listen(self._hear)
         if only_ask:
             return await self._describe()
@@ -87,6 +88,7 @@ class _Trial:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(self._seconds):
                 await self._all_gone.wait()
+        # Forgotten before it is closed, so that its Closed signal is not told as something the user did.
         for popup in tuple(self._on_screen):
             del self._on_screen[popup]
             await self._desktop.close(popup)

@@ -70,6 +70,7 @@ async def _compare(account: Account) -> None:
     from heliograph.cli.verify.backend import open_verifying
 
     async with open_verifying(account) as verifying:
+        # Asked more than once: a daemon that has just started does not know yet.
         if await _standing(verifying, account.user_id) == "verified":
             click.echo(f"{account.user_id} vouches for this device already.")
             return
@@ -83,6 +84,7 @@ async def _compare(account: Account) -> None:
         try:
             await _follow(verifying, account.user_id)
         except BaseException:
+            # After Ctrl-C, too: the other device would go on showing a question that nobody here can answer.
             await verifying.cancel(account.user_id, transaction_id)
             raise
         await _wait_signed(verifying, account.user_id)
@@ -90,6 +92,7 @@ async def _compare(account: Account) -> None:
 
 async def _follow(verifying: Verifying, user_id: str) -> None:
     """Leads the user through the verification to its end. Raises UserError if it fails."""
+    # "": the newest verification, whichever side began it; once the user compares emoji, only that one.
     followed, is_asked = "", False
     for _ in range(_LOOKS):
         view = (await verifying.look(user_id, followed)).get("verification") or {}
@@ -130,6 +133,7 @@ def _why(view: dict[str, Any]) -> str:
 
     code = str(view.get("code"))
     reason = REASONS.get(code, clean_line(code, 100))
+    # The reasons are whole sentences, and this one goes on after a colon.
     return reason[:1].lower() + reason[1:]
 
 

@@ -63,6 +63,7 @@ async def _alone(account: Account) -> AsyncIterator[Verifying]:
     rooms are left to the daemon's next start."""
     secret = await _load(account)
     folder, user_id = state_folder(account.user_id), account.user_id
+    # Closed in reverse: the tasks first, which use all the others, and the ledger's lock last.
     async with contextlib.AsyncExitStack() as stack:
         # The ledger's lock keeps a daemon from using the same keys meanwhile.
         ledger = await SqliteLedger.open(folder)
@@ -94,6 +95,7 @@ async def _alone(account: Account) -> AsyncIterator[Verifying]:
 async def _load(account: Account) -> Secret:
     store = open_secrets(account.secrets)
     try:
+        # Not `load_secret`: for a person who waits at the terminal, a locked keyring has a cure of its own.
         text = await store.load(account.user_id)
     except SecretsLocked as error:
         raise UserError(f"The {store.name} is locked.", "Unlock it, then try again.") from error
@@ -114,6 +116,7 @@ async def _sync(
     while True:
         try:
             sync = await homeserver.sync(
+                # As little of rooms as a filter can ask for: their messages are left to the daemon.
                 SyncRequest(token, 0 if token is None else _POLL_MS, event_types=frozenset(), timeline_limit=1)
             )
         except LoggedOut:

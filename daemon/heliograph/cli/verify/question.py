@@ -64,4 +64,5 @@ async def _read_line() -> str:
             await came
         finally:
             loop.remove_reader(descriptor)
+    # Something is there to read by now, so that this thread does not wait.
     return (await asyncio.to_thread(os.read, descriptor, _MAX_LINE)).decode(errors="replace")

@@ -21,7 +21,9 @@ def reconnect_delay(failures: int, jitter: float, asked: float | None = None) ->
     Test: test_delays_double_to_eight_seconds_and_grow_slowly_to_a_minute.
     What the server asked for (Retry-After, retry_after_ms) is waited in full, up to an hour.
     """
+    # The exponents are bounded: after a thousand failures in a row the powers would overflow.
     doubled = min(FIRST_DELAY_S * 2.0 ** min(failures - 1, 16), DOUBLED_TO_S)
     grown = doubled * GROWTH ** min(max(0, failures - _DOUBLINGS), 64)
     delay = min(grown, LAST_DELAY_S) * (0.75 + jitter / 2)
+    # Never sooner than by our own pace: a server that asks for 0 s would be asked without a pause.
     return max(delay, min(asked, LONGEST_ASKED_S)) if asked is not None else delay

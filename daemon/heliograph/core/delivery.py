@@ -52,6 +52,7 @@ _MOVES: Mapping[State, Mapping[Move, State]] = MappingProxyType(
         State.PENDING: {
             Move.SHOWN: State.SHOWN,
             Move.FAILED: State.PENDING,
+            # By `heliograph inbox`, while the message waits for its popup.
             Move.OPENED: State.OPENED,
             Move.WITHDRAWN: State.CANCELLED,
             Move.GAVE_UP: State.LOST,
@@ -67,6 +68,7 @@ _MOVES: Mapping[State, Mapping[Move, State]] = MappingProxyType(
         State.DISMISSED: {Move.OPENED: State.OPENED, Move.WITHDRAWN: State.WITHDRAWN},
         State.WITHDRAWN: {},
         State.CANCELLED: {},
+        # Never shown, so that a withdrawal cancels as it does while a message is PENDING.
         State.LOST: {Move.OPENED: State.OPENED, Move.WITHDRAWN: State.CANCELLED},
     }
 )

@@ -172,6 +172,8 @@ def _answer(evidence: Evidence, verdict: Verdict | None) -> tuple[str, bool]:
         return _word_record(record), record.judged.decision is Decision.RING
     if event is None or verdict is None:
         return "Nothing is known of it.", False
+    # In the order in which the daemon judges (`core/sync/judging.py`),
+    # so that the first reason told is the one that held.
     if event.sender == evidence.me:
         return "It does not ring: it is your own.", False
     if event.sender in evidence.account.ignored_users:
@@ -254,6 +256,8 @@ def _notes(evidence: Evidence, verdict: Verdict | None) -> Iterator[str]:
     if event is not None and verdict is not None:
         yield from _notes_on_event(evidence, event)
         judged = record.judged if record is not None else None
+        # Without a rule of its own there is nothing to compare: a
+        # server says that an event rings, but not by which rule.
         if judged is not None and judged.rule not in (None, SERVER_RULE, verdict.rule):
             now = f"{_rule(verdict.rule)} decides" if verdict.rule else "no rule matches"
             yield f"The rules, the room or the event have changed since {_rule(judged.rule)} decided: now {now}."

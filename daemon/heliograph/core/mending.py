@@ -13,9 +13,12 @@ MAX_DEPTH = 64
 """Levels of an event that are read. Real ones have less than ten; a thousand end a recursive reader."""
 
 _CONTROL = bytes.maketrans(bytes(range(32)), b" " * 32)
+# A whole pair of surrogates is tried first, so that only a lone half is replaced. The last branch takes any other
+# escape as one, a doubled backslash too: what looks like an escape behind that is plain text.
 _ESCAPE = re.compile(
     rb"\\(?:u[dD][89abAB][0-9a-fA-F]{2}\\u[dD][c-fC-F][0-9a-fA-F]{2}|(u[dD][89a-fA-F][0-9a-fA-F]{2})|.)", re.DOTALL
 )
+# Strings are matched whole and passed over. The quantifiers are possessive, so that hostile input is never tried twice.
 _NOT_A_NUMBER = re.compile(rb'("(?:[^"\\]++|\\.)*+")|-?Infinity|NaN', re.DOTALL)
 _TOKEN = re.compile(rb'"(?:[^"\\]++|\\.)*+"|[\[{]|[\]}]', re.DOTALL)
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 
 _LONGEST = 255
+# Strict, since both parts go into the path of a request: dots or slashes in a media id could lead it elsewhere.
 _MXC = re.compile(r"mxc://([A-Za-z0-9.:\[\]-]{1,230})/([A-Za-z0-9_-]{1,128})")
 
 

@@ -51,6 +51,7 @@ class Outage:
         if self._told is None:
             is_due = cause is Cause.LOCKED or now_s - self._since_s >= PATIENCE_S
         else:
+            # A lock that follows another trouble is news all the same: it has another cure.
             is_due = cause is Cause.LOCKED and self._told is not Cause.LOCKED
         if is_due:
             self._told = cause

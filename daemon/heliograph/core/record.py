@@ -216,6 +216,7 @@ class AccountState:
         return replace(
             self,
             push_rules=self.push_rules if changed.push_rules is None else changed.push_rules,
+            # "" comes with rules that can be used again, and ends the problem.
             rules_problem=self.rules_problem if changed.rules_problem is None else changed.rules_problem or None,
             direct_rooms=self.direct_rooms if changed.direct_rooms is None else changed.direct_rooms,
             ignored_users=self.ignored_users if changed.ignored_users is None else changed.ignored_users,

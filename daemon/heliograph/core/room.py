@@ -54,6 +54,8 @@ class RoomFacts:
                 return replace(self, canonical_alias=_text(content.get("alias")))
             case "m.room.avatar":
                 return replace(self, avatar_url=clean_mxc(content.get("url")))
+            # Whatever the content says: a room that is encrypted once
+            # stays so, and trusting a later event would downgrade it.
             case "m.room.encryption":
                 return replace(self, is_encrypted=True)
             case "m.room.power_levels":
@@ -77,7 +79,10 @@ class RoomFacts:
         if not avatar:
             avatars.pop(user_id, None)
         return replace(
-            self, names=MappingProxyType({**self.names, user_id: name or ""}), avatars=MappingProxyType(avatars)
+            # Read-only copies: these facts are a value, and the planner still compares with the earlier one.
+            self,
+            names=MappingProxyType({**self.names, user_id: name or ""}),
+            avatars=MappingProxyType(avatars),
         )
 
     def _after_create(self, sender: str, content: Json) -> RoomFacts:

@@ -23,6 +23,7 @@ class Found:
 def find_rooms(name: str, rooms: Iterable[RoomFacts], me: str) -> Found:
     """In any case, and by the title that notifications show: a room without a name is called by its members."""
     # Blanks count as one, since a name is typed from what a notification showed, where they do.
+    # A blank record is of a room that was left, whose names are forgotten.
     wanted = " ".join(name.split()).casefold()
     titled = [(" ".join(room.title(me).split()).casefold(), room) for room in rooms if room != RoomFacts(room.room_id)]
     exact = tuple(room for title, room in titled if title == wanted)

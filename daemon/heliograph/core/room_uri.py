@@ -36,6 +36,7 @@ def room_uri(form: AddressForm, room_id: str, event_id: str | None = None) -> st
     """
     if not _is_id(_ROOM_ID, room_id):
         return None
+    # A wrong event id costs only the place in the room: an invite has none of the homeserver's.
     event = event_id if event_id is not None and _is_id(_EVENT_ID, event_id) else None
     if form is AddressForm.MATRIX:
         # Without "!" and "$", in whose place the path has words.
@@ -65,12 +66,14 @@ def read_event_address(text: str) -> EventAddress | None:
             case [("roomid" | "r" | "room") as kind, room, "e" | "event", event_id]:
                 return _address(("!" if kind == "roomid" else "#") + unquote(room), "$" + unquote(event_id))
         return None
+    # matrix.to and web clients keep the address in the fragment, which browsers do not send to any server.
     _, hash_, path = text.partition("#/")
     room, slash, event_id = path.removeprefix("room/").partition("?")[0].partition("/")
     return _address(unquote(room), unquote(event_id)) if hash_ and slash else None
 
 
 def _address(room: str, event_id: str) -> EventAddress | None:
+    # Checked after the decoding: what was percent-encoded could be anything.
     is_room = _is_id(_ROOM_ID, room) or _is_id(_ROOM_ALIAS, room)
     return EventAddress(event_id, room) if is_room and _is_id(_EVENT_ID, event_id) else None
 

@@ -41,6 +41,7 @@ class Suspects:
 
         What failed alone may have failed for what its popup quotes, and is shown without that.
         """
+        # What is shown already stays in the agenda, since popups quote it; only what is new is halved.
         pending = [each for each in agenda.deliveries if each.state is State.PENDING]
         chosen = self.choose(pending)
         ids = {each.event_id for each in chosen}

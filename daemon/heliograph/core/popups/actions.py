@@ -23,6 +23,7 @@ _MARK_ALL_READ = Action("mark-read", "Mark all as read")
 _MUTE = Action("mute", "Mute…")
 _ACCEPT = Action("accept", "Accept")
 _DECLINE = Action("decline", "Decline")
+# A call is answered in the client: there is no other way to take part.
 _ANSWER = Action("open", "Answer")
 
 MAX_REQUESTS = 50

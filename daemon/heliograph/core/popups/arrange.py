@@ -100,6 +100,7 @@ def arrange(
     shown: dict[str, list[Delivery]] = {}
     new: dict[str, list[Delivery]] = {}
     for delivery in deliveries:
+        # Settled meanwhile, and its text erased: there is nothing to show.
         if delivery.content is None:
             continue
         if delivery.state is State.SHOWN and delivery.popup_key is not None:
@@ -107,6 +108,7 @@ def arrange(
         elif delivery.state is State.PENDING:
             new.setdefault(_key(delivery), []).append(delivery)
     if len(new) > max_rooms:
+        # One summary at a time: news join the one on screen instead of standing beside it.
         everything = sorted((each for room in new.values() for each in room), key=lambda each: each.position)
         summary = next((key for key in records if is_summary(key)), f"{_SUMMARY}{everything[0].event_id}")
         new = {summary: everything}
@@ -118,6 +120,7 @@ def arrange(
         together = sorted([*shown.get(key, ()), *pending], key=lambda each: each.position)
         steps.append(_guarded(key, together, record, partial(_show, key, together, record, me, level)))
     for key, record in records.items():
+        # Popups with news are made above, from what they show already as well.
         if record.is_stale and key not in new:
             still_open = shown.get(key, [])
             steps.append(_guarded(key, still_open, record, partial(_refresh, record, still_open, me, level)))
@@ -188,10 +191,13 @@ def _show(
     contents = [content for content, _ in levels]
     new = [each.content for each in deliveries if each.content is not None and each.state is State.PENDING]
     latest = deliveries[-1]
+    # One strict message decides for all: title, picture and names stand for every message in the popup.
     strictest = max(each for _, each in levels)
     if is_of_many := len({each.room_id for each in deliveries}) > 1:
         text = word_summary(levels)
     else:
+        # The deliveries at hand are only the newest that the popup
+        # quotes; how many it shows in all stands in its record.
         count = len(new) + (record.size if record is not None else 0)
         text = word_room(contents, count, record.senders if record is not None else (), strictest)
     avatar = None if is_of_many or strictest is Level.HIDDEN else contents[-1].avatar
@@ -204,8 +210,10 @@ def _show(
             account=me,
             category=contents[-1].category,
             urgency=_urgency(contents),
+            # What is quoted from before has sounded already.
             sound=next((content.sound for content in reversed(new) if content.sound), None),
             target=Target() if is_of_many else _target(latest),
+            # A notice of our own has no room in which anything could be done.
             actions=actions_for(contents, is_summary=is_of_many) if latest.room_id else (),
             is_update=not new,
             markup=markup,

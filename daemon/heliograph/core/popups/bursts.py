@@ -28,6 +28,7 @@ class BurstWindow:
 
     def hold(self, now_ms: int) -> None:
         """More messages are known to come, and shall be shown together with those that are here."""
+        # Not begun anew while it runs: messages that keep coming would put the popup off for ever.
         if self._held_from_ms is None or not 0 <= now_ms - self._held_from_ms < BURST_MS:
             self._held_from_ms = now_ms
 
@@ -45,6 +46,8 @@ class BurstWindow:
         """A popup was shown; `is_new`: beside those on screen. After a summary further messages are gathered."""
         self._shown.append(now_ms)
         if is_new or is_summary:
+            # A summary fills the window at once, so that what follows
+            # within it joins the summary and does not stand beside it.
             self._new.extend([now_ms] * (self._most_new if is_summary else 1))
 
     def wait_ms(self, now_ms: int) -> int:
@@ -52,6 +55,7 @@ class BurstWindow:
         begins = [times[0] for times in (self._shown, self._new) if len(times) == times.maxlen]
         if self._held_from_ms is not None:
             begins.append(self._held_from_ms)
+        # A beginning in the future is from before the clock was set back.
         wait = max((begin + BURST_MS - now_ms for begin in begins if begin <= now_ms), default=0)
         return max(0, wait)
 
@@ -67,6 +71,8 @@ class SoundGate:
 
     def passes(self, now_ms: int, *, is_call: bool = False) -> bool:
         """Whether a sound may be played at this time, in milliseconds since 1970; if so, the next one waits."""
+        # A negative difference comes of a clock that was set back,
+        # which must not keep everything silent until it catches up.
         is_too_soon = self._last_ms is not None and 0 <= now_ms - self._last_ms < BURST_MS
         if is_too_soon and not is_call:
             return False

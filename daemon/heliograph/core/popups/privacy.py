@@ -39,6 +39,7 @@ class Privacy:
 
     def level(self, names: Collection[str], *, is_locked: bool = False) -> Level:
         """The level of a message with these names: room id, room name, sender. If several are named, the strictest."""
+        # The strictest first: a list that hides a room must not be undone by one that names its sender.
         own = (level for level in sorted(self.rooms, reverse=True) if not self.rooms[level].isdisjoint(names))
         level = next(own, self.show)
         return max(level, self.locked) if is_locked else level
@@ -59,6 +60,7 @@ def reduce(content: Content, level: Level) -> Content:
     if level is Level.FULL:
         return content
     avatar = None if level is Level.HIDDEN else content.avatar
+    # That a message is in a thread may be told; what the thread is about is its first message's text.
     thread = None if content.thread is None else ""
     if content.category is not Category.MESSAGE:
         # That somebody calls or invites is told by words of our own.

@@ -100,6 +100,7 @@ def quiet_at(now_ms: int, zone: Zone, hours: Sequence[Hours], paused_until_ms: i
     if is_paused(now_ms, paused_until_ms):
         return Quiet(PAUSED, paused_until_ms)
     end_ms = now_ms
+    # Stretches that overlap or touch are one quiet: in order of their beginnings, each can only lengthen it.
     for begin_ms, until_ms in _stretches(now_ms, zone, hours):
         if begin_ms <= end_ms < until_ms:
             end_ms = until_ms
@@ -123,6 +124,7 @@ def _stretches(now_ms: int, zone: Zone, hours: Sequence[Hours]) -> Iterator[tupl
     """The quiet stretches from yesterday's on, in order of their beginnings."""
     today = zone.wall(now_ms).date()
     found = []
+    # Yesterday's hours may last until today, and the hours of a single weekday come again only in a week.
     for day in (today + timedelta(days=ahead) for ahead in range(-1, _LOOK_AHEAD_DAYS)):
         for each in hours:
             if day.weekday() in each.days:
@@ -146,6 +148,7 @@ def _instants(day: date, minute: int, zone: Zone) -> tuple[int, int]:
 
 def _parse_time(text: str) -> int:
     hour, minute = (int(part) for part in text.split(":"))
+    # 24:00 is the end of a day, as in "sat,sun 00:00-24:00".
     if hour > 24 or minute > 59 or (hour == 24 and minute):
         raise ValueError(f"{text!r} is no time of day")
     return hour * 60 + minute

@@ -43,6 +43,7 @@ def sample_notifications() -> list[tuple[str, Notification]]:
         ),
         (
             "news from many rooms at once",
+            # One room more than `_show` allows, so that these become a summary.
             _show([_message("Erin", f"News {number}", room=f"Room {number}") for number in range(1, 7)]),
         ),
         (

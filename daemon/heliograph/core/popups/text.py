@@ -47,6 +47,7 @@ def word_room(contents: Sequence[Content], count: int, senders: Iterable[str], l
     if level is Level.SENDER and latest.category is Category.MESSAGE:
         body = _count(count, "new message") + (f" from {_enumerate(names)}" if with_names and names else "")
         return PopupText(title, (Span(body[:1].upper() + body[1:]),))
+    # A thread that all lines share stands once, in the title; otherwise each line names its own.
     quoted = contents[-LINES:]
     threads = {content.thread for content in quoted}
     thread = threads.pop() if len(threads) == 1 else None
@@ -79,6 +80,7 @@ def word_summary(contents: Sequence[tuple[Content, Level]]) -> PopupText:
     if hidden:
         lines.append(f"Hidden: {hidden}")
     lines.append(WHERE_ALL_ARE)
+    # The rooms of hidden messages are not counted, so a number of rooms beside these would be wrong.
     where = f" in {len(rooms)} rooms" if len(rooms) > 1 and not hidden else ""
     title = f"{_count(len(contents), 'new message')}{where}"
     return PopupText(title, _stack([*quoted, *((Span(line),) for line in lines)]))

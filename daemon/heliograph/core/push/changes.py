@@ -88,6 +88,7 @@ def only_mentions(rules: Json, room_id: RoomId) -> list[RuleChange]:
         changes.append(Put("room", checked_id(room_id), DesiredRule("room", room_id, ()).body))
     else:
         changes.extend(_bring_in_force("room", rule, ()))
+    # The mute goes last: a request that fails in between leaves the room silent and never loud.
     return [*changes, *_unmute(rules, "room_id", room_id)]
 
 
@@ -118,6 +119,7 @@ def _mute(rules: Json, key: str, value: str) -> list[RuleChange]:
     mutes = list(_mutes(rules, key, value))
     if any(is_enabled(rule) for rule in mutes):
         return []
+    # A mute that was switched off is switched on again, so that the client which made it still finds it.
     if mutes:
         return [SetEnabled("override", mutes[0]["rule_id"], enabled=True)]
     desired = DesiredRule("override", free_id(value, rules, "override"), (), (names_exactly(key, value),))
@@ -135,6 +137,7 @@ def _mutes(rules: Json, key: str, value: str) -> Iterator[Json]:
             continue
         match rule.get("conditions"):
             case [{"kind": "event_match", "key": named, "pattern": str(other)}]:
+                # Patterns match in any case; a property is compared as it stands.
                 if named == key and other.lower() == value.lower() and not is_glob(other):
                     yield rule
             case [{"kind": "event_property_is", "key": named, "value": other}]:
@@ -192,5 +195,6 @@ def _on(kind: str, rule_id: str) -> RuleChange:
 def _is_placed(rules: Json, desired: DesiredRule, before: str | None, after: str | None) -> bool:
     order = [rule["rule_id"] for rule in rules_of(rules, desired.kind)]
     place = order.index(desired.rule_id)
+    # Slices, since the rule may be the first or the last and have no neighbour.
     is_before = before is None or order[place + 1 : place + 2] == [before]
     return is_before and (after is None or order[:place][-1:] == [after])

@@ -19,6 +19,7 @@ from heliograph.core.push.patterns import MAX_PATTERN, Glob, Phrase, collapse, i
 from heliograph.core.push.subject import BODY, Subject
 
 _BODY_PATH = parse_key(BODY)
+# The largest integer of Canonical JSON (specification, appendices).
 _MAX_INTEGER = 2**53 - 1
 _TOO_LONG = f"a pattern has more than {MAX_PATTERN} characters"
 
@@ -86,6 +87,7 @@ def _occurs_in_body(pattern: str) -> Test:
             return text is not None and glob.occurs_in(text, subject.work)
 
         return glob_occurs
+    # A single word is looked up in the body's set of words, however long it is, and costs no search.
     if is_word(literal):
         word = literal.encode()
         return lambda subject: word in subject.words
@@ -173,6 +175,7 @@ _COUNT = re.compile(r"(==|<=|>=|<|>)?0*([0-9]{1,20})")
 
 def _room_member_count(json: Mapping[str, Any]) -> Condition:
     match = _COUNT.fullmatch(string_of(json, "is"))
+    # Synapse reads the count as an unsigned integer of 64 bits, and no larger one ever matches there.
     if match is None or int(match.group(2)) >= 2**64:
         raise Misshapen("room_member_count has no number of members")
     compare, limit = _COMPARISONS[match.group(1) or ""], int(match.group(2))

@@ -15,6 +15,7 @@ from heliograph.core.push.rule import KINDS
 USER_KINDS = ("override", "content", "room", "sender", "underride")
 """Kinds that users can make rules of."""
 
+# Homeservers refuse slashes and backslashes in ids, and keep ids with a dot in front for their own rules.
 _UNFIT_FOR_ID = re.compile(r"[/\\]|^\.")
 _LONGEST_ID = 255
 
@@ -160,6 +161,7 @@ def unknown_rule(kind: str, rule_id: str) -> Refusal:
 def free_id(text: str, rules: Json, kind: str) -> str:
     """An id for a rule about this text: the text itself, as other clients do, or something like it if the text is taken
     or cannot be an id."""
+    # Five characters are left for the number behind it.
     plain = _UNFIT_FOR_ID.sub("_", text)[: _LONGEST_ID - 5]
     taken: Callable[[str], bool] = lambda rule_id: find_rule(rules, kind, rule_id) is not None  # noqa: E731
     if not taken(plain):

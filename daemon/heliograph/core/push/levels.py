@@ -13,6 +13,7 @@ from typing import Any
 from heliograph.core.push.context import Context
 
 _DEFAULT_TO_NOTIFY = 50
+# In a room without power levels the creator has 100 and everybody else 0 (m.room.power_levels).
 _IMPLICIT_CREATOR = 100
 _WRITTEN = re.compile(r"\s*([+-]?[0-9]{1,20})\s*", re.ASCII)
 
@@ -45,6 +46,7 @@ def level_to_notify(key: str, context: Context) -> int:
 
 def _creators_stand_above(room_version: str | None) -> bool:
     version = room_version or ""
+    # The name under which version 12 was tried out. Other versions may be any text, and only numbers can be compared.
     return version == "org.matrix.hydra.11" or (re.fullmatch("[0-9]{2,4}", version) is not None and int(version) >= 12)
 
 

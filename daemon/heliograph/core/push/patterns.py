@@ -84,6 +84,7 @@ def is_word(pattern: str) -> bool:
 
 def words(text: str) -> frozenset[bytes]:
     """The text's runs of ASCII letters, digits and underscores."""
+    # Letters beyond ASCII become "?", which parts words: to the specification they are no word characters.
     return frozenset(text.encode("ascii", "replace").translate(_WORD_BYTES).split())
 
 
@@ -98,6 +99,7 @@ class _Segment:
 
     def __init__(self, length: int, pieces: list[tuple[int, str]]) -> None:
         self.length = length
+        # The longest piece is the rarest: the fewer its places, the less there is to compare.
         self.offset, self.piece = max(pieces, key=lambda piece: len(piece[1]), default=(0, ""))
         self.others = tuple(piece for piece in pieces if piece[0] != self.offset)
         self.step = _STEP * (1 + len(self.others)) + len(self.piece) // 4
@@ -175,6 +177,7 @@ class Glob:
         first, last = self._segments[0], self._segments[-1]
         if first is last:
             return len(folded) == first.length and first.stands_at(folded, 0)
+        # Both ends are fixed and cheap to compare, and most texts fail there before anything is searched for.
         limit = len(folded) - last.length
         if limit < first.length or not first.stands_at(folded, 0) or not last.stands_at(folded, limit):
             return False

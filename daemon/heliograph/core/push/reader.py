@@ -124,9 +124,11 @@ class Reader:
         if not isinstance(kind, str):
             self._complain(f"{name[:_MAX_SHOWN]!r} never matches: a condition has no kind")
             return never(json)
+        # No problem to tell: a homeserver may know newer kinds, and the specification wants such a rule not to match.
         if kind not in _CONDITIONS:
             return never(json)
         try:
+            # Counted before the pattern is compiled, which is the work that the bound is about.
             self._count(json.get("pattern"))
             return _CONDITIONS[kind](json)
         except Misshapen as problem:

@@ -191,6 +191,7 @@ def _type_asked(rule: Rule) -> tuple[str | None, Test | None]:
 
 
 def _other_tests(rule: Rule) -> tuple[Test, ...]:
+    # Most rules fail at their first condition; the others are charged together, and only once they are reached.
     tests = tuple(condition.holds for condition in rule.conditions if not _is_about_type(condition))
     return tests if len(tests) <= 1 else (tests[0], _all_hold(tests[1:]))
 

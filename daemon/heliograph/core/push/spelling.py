@@ -56,10 +56,12 @@ def _condition(text: str) -> Json:
         return _object(text)
     if text == "display-name":
         return {"kind": "contains_display_name"}
+    # Before the "=" is looked for, which stands in `members>=10` as well.
     if match := _MEMBERS.fullmatch(text):
         sign = "" if match[1] in ("=", "==") else match[1]
         return {"kind": "room_member_count", "is": sign + match[2]}
     key, equals, rest = (part.strip() for part in text.partition("="))
+    # A blank before the "=" means that the "=" belongs to the value of `... contains a=b`.
     if equals and key and not re.search(r"\s", key):
         if key == "sender-may-notify":
             return {"kind": "sender_notification_permission", "key": rest}

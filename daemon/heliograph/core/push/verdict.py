@@ -42,6 +42,7 @@ def verdict_of(actions: Any, rule: str | None = None) -> Verdict:
         if isinstance(action, Mapping) and isinstance(name := action.get("set_tweak"), str):
             tweaks[name] = action.get("value")
             known.append(action)
+        # `dont_notify` and `coalesce` of old rules mean nothing any more; a rule without `notify` is silent.
         elif isinstance(action, str) and action == "notify":
             known.append(action)
     sound = tweaks.get("sound")

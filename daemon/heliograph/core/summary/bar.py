@@ -75,6 +75,7 @@ class BarState:
             found.append("highlight")
         if self.unread:
             found.append("unread")
+        # Each name once: the state itself may be called "offline".
         return tuple(dict.fromkeys(found)) or ("none",)
 
     @property
@@ -229,6 +230,7 @@ _FIELDS: Mapping[str, Callable[[BarState], str]] = MappingProxyType(
         "tooltip": lambda bar: bar.tooltip,
     }
 )
+# Without an escape, too, line breaks go: each line of output is one state for the bar.
 _ESCAPES: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {
         "": lambda text: text.replace("\n", "; "),
@@ -236,6 +238,7 @@ _ESCAPES: Mapping[str, Callable[[str], str]] = MappingProxyType(
         "json": lambda text: json.dumps(text, ensure_ascii=False),
     }
 )
+# Doubled braces first, as in Python's format strings; a single one that is left over at the end is a mistake.
 _PART = re.compile(r"\{\{|\}\}|\{([^{}:]*)(?::([^{}]*))?\}|[{}]")
 
 

@@ -57,6 +57,7 @@ def summarize(
 ) -> Summary:
     """The summary. `accounts` has the state of each account and `unread` its rooms with unread messages, by user id."""
     found = [(account, room) for account, rooms in unread.items() for room in rooms]
+    # All rooms are counted, and only the newest are named: bars have no place for more.
     found.sort(key=lambda each: each[1].latest_ms, reverse=True)
     return Summary(
         state=worst_state(accounts.values()),

@@ -105,6 +105,7 @@ class Rung:
 def inbox_as_json(found: Iterable[tuple[str, UnreadRoom]]) -> dict[str, Any]:
     """The inbox as `heliograph inbox --json` prints it: rooms with their accounts, the one with the newest message
     first. At most MOST_ROOMS rooms and 1,000 messages, however many are unread."""
+    # The bound on messages is for all rooms together, since the answer travels in one D-Bus message.
     newest = sorted(found, key=lambda each: each[1].latest_ms, reverse=True)
     rooms = []
     left = _MOST_MESSAGES_IN_ALL

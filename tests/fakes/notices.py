@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from heliograph.core.notification import Notification
+from heliograph.ports.notices import Cure
 
 
 class FakeNotices:
@@ -15,6 +16,8 @@ class FakeNotices:
         """Title and hint of each notice, however it went on."""
         self.standing: dict[str, tuple[str, str]] = {}
         """By what they are about: those that are not withdrawn yet."""
+        self.cures: dict[str, Cure] = {}
+        """By what they are about: the buttons of those that are not withdrawn yet."""
         self.questions: dict[str, tuple[Notification, Callable[[str], None]]] = {}
         """By key: those that are neither answered nor withdrawn."""
 
@@ -28,7 +31,9 @@ class FakeNotices:
         ((notification, _),) = self.questions.values()
         return notification
 
-    def tell(self, title: str, hint: str, *, about: str = "") -> None:
+    def tell(self, title: str, hint: str, *, about: str = "", cure: Cure | None = None) -> None:
+        if cure is not None:
+            self.cures[about] = cure
         if about not in self.standing:
             self.told.append((title, hint))
         if about:
@@ -39,6 +44,7 @@ class FakeNotices:
 
     def withdraw(self, key: str) -> None:
         self.standing.pop(key, None)
+        self.cures.pop(key, None)
         self.questions.pop(key, None)
 
     def answer(self, label: str) -> None:

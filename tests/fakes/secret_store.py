@@ -14,6 +14,8 @@ class FakeSecretStore:
         self.secrets: dict[str, str] = dict(secrets)
         self._open = asyncio.Event()
         self._open.set()
+        self.asked = 0
+        """How often a secret was asked for."""
 
     def lock(self) -> None:
         self._open.clear()
@@ -25,6 +27,7 @@ class FakeSecretStore:
         await self._open.wait()
 
     async def load(self, user_id: str) -> str | None:
+        self.asked += 1
         self._check()
         return self.secrets.get(user_id)
 

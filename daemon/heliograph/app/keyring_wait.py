@@ -16,15 +16,18 @@ from enum import Enum
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.connection import Connection, ConnectionState
 from heliograph.errors import SecretsLocked
-from heliograph.ports.notices import Troubles
+from heliograph.ports.notices import Cure, Troubles
 from heliograph.ports.secrets import SecretStore
 from heliograph.secrets.secret_bus import KeyringAbsent, KeyringSilent
+from heliograph.system.tasks import cancel, start
 
 log = logging.getLogger(__name__)
 
 ABOUT_KEYRING = "keyring"
 SLICE_S = 60.0
-"""How long it is waited in one go: in between it shows that it is alive."""
+"""After so long it shows that it is alive, and waits on."""
+UNLOCK = "Unlock"
+"""The button of the notice: it has the keyring ask its user once more."""
 SILENT_S = 3.0
 """After so long without an answer it is told in the status that one is waited for."""
 
@@ -62,6 +65,7 @@ class KeyringWait:
         self._on_life = on_life
         self._on_state = on_state
         self._failures = 0
+        self._wants_try = asyncio.Event()
 
     def note_prompt(self) -> None:
         """The keyring asks its user on screen, so no notice need be shown."""
@@ -76,7 +80,7 @@ class KeyringWait:
                     with self._saying_soon(store):
                         text = await store.load(self._user_id)
                 except SecretsLocked:
-                    await self._wait_unlocked(store, Hindrance.LOCKED)
+                    await self._wait_unlocked(store, Hindrance.LOCKED, Cure(UNLOCK, self._wants_try.set))
                 except KeyringAbsent:
                     # In a session that just begins it may come later than we do.
                     await self._wait_unlocked(store, Hindrance.ABSENT)
@@ -123,24 +127,34 @@ class KeyringWait:
         self._state = state
         self._on_state(state)
 
-    def _tell(self, hindrance: Hindrance) -> None:
+    def _tell(self, hindrance: Hindrance, cure: Cure | None = None) -> None:
         self._note(hindrance)
         hint = f"Heliograph needs its access token from there to get messages: {hindrance.cure}."
-        self._troubles.tell(f"The keyring {hindrance.state}", hint, about=ABOUT_KEYRING)
+        self._troubles.tell(f"The keyring {hindrance.state}", hint, about=ABOUT_KEYRING, cure=cure)
 
-    async def _wait_unlocked(self, store: SecretStore, hindrance: Hindrance) -> None:
-        self._tell(hindrance)
-        while True:
-            self._on_life()
-            try:
-                async with asyncio.timeout(SLICE_S):
-                    await store.wait_unlocked(self._user_id)
-                    return
-            except TimeoutError:
-                continue
-            except KeyringSilent as trouble:
-                await self._wait_silently(trouble)
-                return
+    async def _wait_unlocked(self, store: SecretStore, hindrance: Hindrance, cure: Cure | None = None) -> None:
+        """Until another try may succeed, or the user asks for one with the notice's button."""
+        self._wants_try.clear()
+        self._tell(hindrance, cure)
+        waits = (
+            start(store.wait_unlocked(self._user_id), name=f"lock of {self._user_id}"),
+            start(self._wait_for_button(), name=f"button of {self._user_id}"),
+        )
+        try:
+            done: set[asyncio.Task[None]] = set()
+            while not done:
+                self._on_life()
+                done, _ = await asyncio.wait(waits, timeout=SLICE_S, return_when=asyncio.FIRST_COMPLETED)
+            for each in done:
+                each.result()
+        except KeyringSilent as trouble:
+            await self._wait_silently(trouble)
+        finally:
+            for each in waits:
+                await cancel(each)
+
+    async def _wait_for_button(self) -> None:
+        await self._wants_try.wait()
 
     async def _wait_silently(self, trouble: KeyringSilent) -> None:
         """It says nothing, so it cannot say either when it does again: it is asked again, less and less often."""

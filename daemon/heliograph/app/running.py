@@ -20,6 +20,7 @@ from heliograph.core.status import AccountStatus, sum_up
 from heliograph.encryption.identity.device_trust import DeviceTrust
 from heliograph.errors import EXIT_FAILED, EXIT_OK, UserError
 from heliograph.loops.handoff import settle_all
+from heliograph.ports.notices import Cure
 from heliograph.store.ledger import SqliteLedger
 from heliograph.system.tasks import LongTask, cancel, going_on, keep_running, listed_in, start, start_beside
 
@@ -136,9 +137,9 @@ class RunningAccounts:
         """None: it is not signed in at the moment, or is none of ours."""
         return next((run.trust for run in self._runs if run.account.user_id == user_id), None)
 
-    def tell(self, title: str, hint: str, *, about: str = "") -> None:
+    def tell(self, title: str, hint: str, *, about: str = "", cure: Cure | None = None) -> None:
         for run in self._runs[:1]:
-            run.troubles.tell(title, hint, about=about)
+            run.troubles.tell(title, hint, about=about, cure=cure)
 
     def withdraw(self, about: str) -> None:
         for run in self._runs[:1]:

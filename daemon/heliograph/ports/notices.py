@@ -3,17 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import dataclass
 from typing import Protocol
 
 from heliograph.core.notification import Notification
 
 
+@dataclass(frozen=True, slots=True, eq=False)
+class Cure:
+    """A button of the notification that tells of trouble. Clicked, it takes the notification away and calls `begin`."""
+
+    label: str
+    begin: Callable[[], None]
+
+
 class Troubles(Protocol):
     """Tells the user of trouble, as a notification."""
 
-    def tell(self, title: str, hint: str, *, about: str = "") -> None:
+    def tell(self, title: str, hint: str, *, about: str = "", cure: Cure | None = None) -> None:
         """Shows what is wrong (`title`) and what to do (`hint`). `about` names a trouble that lasts: told once, it is
-        not told again until it was withdrawn."""
+        not told again until it was withdrawn. `cure` adds a button, for what can be done by a click."""
         ...
 
     def withdraw(self, key: str) -> None:

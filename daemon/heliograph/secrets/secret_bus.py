@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator, Callable, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Collection, Iterator, Sequence
 from typing import Any
 
 from dbus_fast import Message, MessageType
@@ -35,6 +35,8 @@ _CHANGES = (
     "ItemChanged",
     "ItemCreated",
 )
+_OF_OTHERS = ("ItemCreated", "CollectionCreated", "CollectionDeleted")
+"""Changes that unlock nothing that was there before: other programs save their secrets all the time."""
 # Ends of D-Bus error names. The bus itself answers with these if nothing has the name, or starting it failed.
 _ABSENT = ("ServiceUnknown", "NameHasNoOwner", "Spawn.")
 
@@ -56,6 +58,35 @@ class KeyringAbsent(KeyringUnavailable):
 
 class KeyringSilent(KeyringUnavailable):
     """The Secret Service or the session bus does not answer, or not as it should."""
+
+
+class Changes:
+    """Of the keyring, those that were not waited for yet."""
+
+    def __init__(self) -> None:
+        self._changed = asyncio.Event()
+        self._items: set[object] = set()
+        self._is_wide = False
+
+    def note(self, member: str, body: Sequence[object]) -> None:
+        """Takes a signal: its name and what it says."""
+        if member == "ItemChanged":
+            self._items.update(body[:1])
+        elif member not in _OF_OTHERS:
+            self._is_wide = True
+        self._changed.set()
+
+    async def wait(self) -> None:
+        """Returns when something has changed since the last call."""
+        await self._changed.wait()
+
+    def take(self, items: Collection[str]) -> bool:
+        """Whether what changed may have unlocked one of these items. From now on later changes count."""
+        is_theirs = self._is_wide or not self._items.isdisjoint(items)
+        self._changed.clear()
+        self._items.clear()
+        self._is_wide = False
+        return is_theirs
 
 
 @contextlib.asynccontextmanager
@@ -130,26 +161,26 @@ class SecretBus:
         return result.value
 
     @contextlib.asynccontextmanager
-    async def changes(self) -> AsyncIterator[asyncio.Event]:
-        """Gives an event that is set whenever the service starts, ends, or says that a collection or item changed.
+    async def changes(self) -> AsyncIterator[Changes]:
+        """Listens while the block lasts to whether the service starts, ends, or says that a collection or item changed.
 
-        The event is set as well when the connection to the bus ends; the next call then raises KeyringUnavailable.
+        The end of the connection to the bus counts as a change; the next call then raises KeyringUnavailable.
         """
-        changed = asyncio.Event()
+        changes = Changes()
 
         def listen(message: Message) -> None:
             if message.member in _CHANGES:
-                changed.set()
+                changes.note(message.member, message.body)
 
         def leave(_: asyncio.Task[None]) -> None:
-            changed.set()
+            changes.note("Disconnected", ())
 
         self._gone.add_done_callback(leave)
         try:
             with self._listening(listen):
                 await self._match(f"type='signal',sender='{SERVICE}'")
                 await self._match(f"type='signal',sender='{_BUS}',member='NameOwnerChanged',arg0='{SERVICE}'")
-                yield changed
+                yield changes
         finally:
             self._gone.remove_done_callback(leave)
 

@@ -5,6 +5,7 @@ Locked must never be taken for absent: the user would be told to log in again, a
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Callable
 
 from dbus_fast import Variant
@@ -14,7 +15,11 @@ from heliograph.secrets.secret_bus import NOWHERE, ROOT, KeyringAbsent, KeyringU
 
 PROMPT_S = 60.0
 """How long the user may take to unlock the keyring."""
+ASK_AGAIN_S = 60.0
+"""How much at least lies between two questions to which changes of the keyring lead."""
 _MAX_SECRET = 64 * 1024
+_COLLECTIONS = (f"{ROOT}/collection", f"{ROOT}/aliases")
+"""What a collection's path is below; its items' paths are below its own."""
 
 _SCHEMA = "io.github.heliograph.Account"
 _ITEM = "org.freedesktop.Secret.Item"
@@ -42,6 +47,7 @@ class SecretService:
         self._may_prompt = may_prompt
         self._prompt_s = prompt_s
         self._on_prompt = on_prompt
+        self._asked_again_s: float | None = None
 
     async def load(self, user_id: str) -> str | None:
         async with connect(self._bus_address) as bus:
@@ -84,28 +90,46 @@ class SecretService:
                     await self._ask(bus, prompt)
 
     async def wait_unlocked(self, user_id: str) -> None:
-        """Waits until `load` would meet no lock, also for a keyring that does not run yet. Asks the user nothing, and
-        looks again only when the keyring says that something changed.
+        """Waits until `load` would meet no lock, or may ask the user again for the account's item alone. Waits for a
+        keyring that does not run yet, too. Asks the user nothing, and looks again only when the keyring says that
+        something changed.
+
+        KeePassXC locks an item by itself, from its version 2.7 on: each connection to the bus is to ask for each item,
+        so this one would never see the item unlocked. Whoever dismissed that question is asked again when the keyring
+        says that something was unlocked. Test: test_a_dismissed_question_for_one_item_is_asked_again_after_a_change.
 
         Raises KeyringUnavailable if the bus goes away or the keyring hangs.
         """
-        async with connect(self._bus_address) as bus, bus.changes() as changed:
+        async with connect(self._bus_address) as bus, bus.changes() as changes:
+            may_have_unlocked, locks = False, list[str]()
             while True:
-                changed.clear()
                 try:
                     unlocked, locks = await _search(bus, user_id)
                     if unlocked or not locks:
                         return
+                    if may_have_unlocked and await _is_collection_open(bus, locks):
+                        await self._pace_questions()
+                        return
                 except KeyringAbsent:
                     pass
-                await changed.wait()
+                await changes.wait()
+                may_have_unlocked = changes.take(locks)
+
+    async def _pace_questions(self) -> None:
+        # A keyring may say that things change all day, and who dismissed the question knows about it.
+        clock = asyncio.get_running_loop().time
+        if self._asked_again_s is not None:
+            await asyncio.sleep(self._asked_again_s + ASK_AGAIN_S - clock())
+        self._asked_again_s = clock()
 
     async def _find(self, bus: SecretBus, user_id: str) -> list[str]:
         """The account's items, all unlocked. Empty: there are none, and nothing is locked that could hide one."""
-        items, locks = await _search(bus, user_id)
-        if items or not locks:
-            return items
-        await self._unlock(bus, locks)
+        # Once for the collection, and once for an item with a lock of its own, which is seen only then.
+        for _ in range(2):
+            items, locks = await _search(bus, user_id)
+            if items or not locks:
+                return items
+            await self._unlock(bus, locks)
         items, locks = await _search(bus, user_id)
         if locks and not items:
             raise SecretsLocked("the keyring is still locked")
@@ -144,6 +168,16 @@ async def _search(bus: SecretBus, user_id: str) -> tuple[list[str], list[str]]:
     if collection is not None and await bus.property(collection, "Secret.Collection", "Locked"):
         return [], [collection]
     return [], []
+
+
+async def _is_collection_open(bus: SecretBus, locks: list[str]) -> bool:
+    """Whether these are items that are locked though one of their collections is not."""
+    for path in locks:
+        above = path.rpartition("/")[0]
+        is_collection = above in _COLLECTIONS
+        if not is_collection and not await bus.property(above, "Secret.Collection", "Locked"):
+            return True
+    return False
 
 
 async def _default(bus: SecretBus) -> str | None:

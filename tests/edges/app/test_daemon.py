@@ -336,17 +336,36 @@ async def test_a_locked_keyring_is_told_until_it_is_unlocked_and_anew_the_next_t
             await polls(server)
 
 
+@pytest.mark.expected_log("The keyring is locked")
+async def test_a_keyring_whose_question_was_dismissed_asks_again_by_the_button(
+    stage: Stage, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = await stage.add()
+    store = FakeSecretStore(**{ME: Secret(access_token="token", pickle_key="test").encode()})
+    store.lock()
+    monkeypatch.setattr(account_run, "open_secrets", lambda kind, **_: store)
+    async with stage.running():
+        for asked in (1, 2):
+            await until(lambda: stage.desktop.on_screen, "the notice")
+            assert stage.summaries[-1] == "The keyring is locked"
+            assert store.asked == asked
+            stage.desktop.press(keyring_wait.UNLOCK)
+            await until(lambda asked=asked: store.asked > asked, "another question")  # type: ignore[misc]
+        store.unlock()
+        await polls(server)
+        await until(lambda: not stage.desktop.on_screen, "the notice to go")
+
+
 class HungKeyring(FakeSecretStore):
     """Answers nothing while it hangs; it asks nobody, and says to nobody when it works again."""
 
     def __init__(self, **secrets: str) -> None:
         super().__init__(**secrets)
         self.hangs = True
-        self.asked = 0
 
     async def load(self, user_id: str) -> str | None:
-        self.asked += 1
         if self.hangs:
+            self.asked += 1
             raise KeyringSilent("The keyring did not answer within 10 seconds (SearchItems).")
         return await super().load(user_id)
 

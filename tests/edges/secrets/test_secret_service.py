@@ -10,8 +10,9 @@ from dbus_fast import BusType, Message, MessageType
 from dbus_fast.aio import MessageBus
 
 from edges.private_keyring import PrivateKeyring, private_keyring
+from fakes.item_locking_keyring import COLLECTION, ITEM, ItemLockingKeyring
 from heliograph.errors import SecretsLocked
-from heliograph.secrets import secret_bus
+from heliograph.secrets import secret_bus, secret_service
 from heliograph.secrets.secret_bus import KeyringAbsent, KeyringUnavailable
 from heliograph.secrets.secret_service import SecretService
 from support.builders import ME
@@ -114,3 +115,66 @@ async def test_waiting_ends_with_an_error_when_the_bus_goes() -> None:
         await asyncio.sleep(0.2)
     with pytest.raises(KeyringUnavailable):
         await asyncio.wait_for(waiting, 10)
+
+
+async def test_an_item_with_a_lock_of_its_own_is_asked_for_after_its_collection(bus: str) -> None:
+    keyring = ItemLockingKeyring("mine", is_open=False, answers=[True, True])
+    async with keyring.running(bus):
+        assert await SecretService(bus_address=bus).load(ME) == "mine"
+    assert keyring.asked == [COLLECTION, ITEM]
+
+
+async def test_a_dismissed_question_for_one_item_is_asked_again_after_a_change(bus: str) -> None:
+    keyring = ItemLockingKeyring("mine", answers=[False, True])
+    store = SecretService(bus_address=bus)
+    async with keyring.running(bus):
+        with pytest.raises(SecretsLocked):
+            await store.load(ME)
+        waiting = asyncio.create_task(store.wait_unlocked(ME))
+        await asyncio.sleep(0.2)
+        keyring.signal(COLLECTION, "Secret.Collection", "ItemCreated", "o", f"{COLLECTION}/other")
+        keyring.signal(COLLECTION, "Secret.Collection", "ItemChanged", "o", f"{COLLECTION}/other")
+        await asyncio.sleep(0.2)
+        assert not waiting.done(), "what other programs keep there unlocks nothing"
+        keyring.signal(COLLECTION, "Secret.Collection", "ItemChanged", "o", ITEM)
+        await asyncio.wait_for(waiting, 10)
+        assert await store.load(ME) == "mine"
+    assert keyring.asked == [ITEM, ITEM]
+
+
+async def test_a_locked_collection_is_waited_for_and_its_item_asked_for_then(bus: str) -> None:
+    keyring = ItemLockingKeyring("mine", is_open=False, answers=[False, True])
+    store = SecretService(bus_address=bus)
+    async with keyring.running(bus):
+        with pytest.raises(SecretsLocked):
+            await store.load(ME)
+        waiting = asyncio.create_task(store.wait_unlocked(ME))
+        await asyncio.sleep(0.2)
+        keyring.signal(COLLECTION, "Secret.Collection", "ItemChanged", "o", ITEM)
+        await asyncio.sleep(0.2)
+        assert not waiting.done(), "it is still locked"
+        keyring.open()
+        await asyncio.wait_for(waiting, 10)
+        assert await store.load(ME) == "mine"
+    assert keyring.asked == [COLLECTION, ITEM]
+
+
+async def test_a_keyring_that_always_changes_asks_its_user_once_in_a_while_alone(
+    bus: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(secret_service, "ASK_AGAIN_S", 3600)
+    keyring = ItemLockingKeyring("mine")
+    store = SecretService(bus_address=bus)
+    async with keyring.running(bus):
+        for times in (1, 2):
+            with pytest.raises(SecretsLocked):
+                await store.load(ME)
+            assert len(keyring.asked) == times
+            waiting = asyncio.create_task(store.wait_unlocked(ME))
+            await asyncio.sleep(0.2)
+            keyring.open()
+            if times == 1:
+                await asyncio.wait_for(waiting, 10)
+        await asyncio.sleep(0.2)
+        assert not waiting.done()
+        waiting.cancel()

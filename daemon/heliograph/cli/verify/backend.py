@@ -22,6 +22,7 @@ from heliograph.homeserver.keys import KeysClient
 from heliograph.homeserver.session import Session
 from heliograph.loops.keys import KeyLoop
 from heliograph.ports.homeserver import SyncRequest
+from heliograph.ports.notices import Cure
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret, decode_secret
 from heliograph.store.ledger import SqliteLedger
@@ -38,7 +39,7 @@ _PUBLISHED_LOOKS = 30
 class _Unheard:
     """`ports.notices.Notices` of a verification in the terminal, where the command itself tells and asks."""
 
-    def tell(self, title: str, hint: str, *, about: str = "") -> None: ...
+    def tell(self, title: str, hint: str, *, about: str = "", cure: Cure | None = None) -> None: ...
     def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None: ...
     def withdraw(self, key: str) -> None: ...
 

@@ -13,12 +13,25 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from heliograph.core.delivery import Done, RetryLater
-from heliograph.core.notification import Activated, Category, Closed, Closing, Notification, Popup, Replied, Urgency
+from heliograph.core.notification import (
+    Action,
+    Activated,
+    Category,
+    Closed,
+    Closing,
+    Notification,
+    Popup,
+    Replied,
+    Urgency,
+)
 from heliograph.core.suspects import TRIES
 from heliograph.ports.desktop import Desktop
+from heliograph.ports.notices import Cure
 
 log = logging.getLogger(__name__)
 
+CURE = "cure"
+"""The key of the button that a notice of trouble may have."""
 MAX_QUESTIONS = 50
 """At once. One more takes the place of the oldest."""
 
@@ -27,8 +40,9 @@ MAX_QUESTIONS = 50
 class _Notice:
     notification: Notification
     on_answer: Callable[[str], None] | None = None
-    """Called with the key of the chosen action; None: nothing is asked."""
+    """Called with the key of the chosen action; None: there is nothing to choose."""
     popup: Popup | None = None
+    is_question: bool = False
     is_lasting: bool = True
     """False: of something that happened, and is over once it is shown."""
     is_shown: bool = False
@@ -51,30 +65,34 @@ class Notices:
         self._notices: dict[str, _Notice] = {}
         self._all_told = asyncio.Event()
 
-    def tell(self, title: str, hint: str, *, about: str = "") -> None:
+    def tell(self, title: str, hint: str, *, about: str = "", cure: Cure | None = None) -> None:
         """Tells the user what is wrong, and what to do.
 
         `about` is the key of lasting trouble: it is told once until it is withdrawn, and stays on screen until then if
         the desktop allows. Told again in other words, these replace the words on screen. Without `about` the notice is
-        of something that has happened, and is shown each time.
+        of something that has happened, and is shown each time. `cure` is a button; who clicks it has seen the notice,
+        which is then told again if the trouble is.
         """
         urgency = Urgency.CRITICAL if about else Urgency.NORMAL
-        notification = Notification(title, hint, self._user_id, category=Category.DEVICE, urgency=urgency)
+        actions = (Action(CURE, cure.label),) if cure is not None else ()
+        notification = Notification(
+            title, hint, self._user_id, category=Category.DEVICE, urgency=urgency, actions=actions
+        )
         key = about or title
         before = self._notices.get(key)
         if about and before is not None and not before.is_withdrawn:
-            self._reword(before, notification)
+            self._reword(before, notification, cure)
         else:
             popup = before.popup if before is not None else None
-            self._notices[key] = _Notice(notification, popup=popup, is_lasting=bool(about))
+            self._notices[key] = _Notice(notification, _answer(cure), popup, is_lasting=bool(about))
         self._wake()
 
     def ask(self, key: str, notification: Notification, on_answer: Callable[[str], None]) -> None:
         """Asks a question. `on_answer` is called with the key of the action that the user chooses. Asked again under
         the same key, the new question replaces the one on screen."""
         before = self._notices.pop(key, None)
-        self._notices[key] = _Notice(notification, on_answer, before.popup if before else None)
-        asked = [key for key, notice in self._notices.items() if notice.on_answer is not None]
+        self._notices[key] = _Notice(notification, on_answer, before.popup if before else None, is_question=True)
+        asked = [key for key, notice in self._notices.items() if notice.is_question]
         if len(asked) > MAX_QUESTIONS:
             self.withdraw(asked[0])
         self._wake()
@@ -123,11 +141,10 @@ class Notices:
 
     @property
     def _has_untold(self) -> bool:
-        return any(
-            not (each.is_shown or each.is_withdrawn) and each.on_answer is None for each in self._notices.values()
-        )
+        return any(not (each.is_shown or each.is_withdrawn or each.is_question) for each in self._notices.values())
 
-    def _reword(self, notice: _Notice, notification: Notification) -> None:
+    def _reword(self, notice: _Notice, notification: Notification, cure: Cure | None) -> None:
+        notice.on_answer = _answer(cure)
         if notice.notification == notification:
             return
         notice.notification = notification
@@ -181,3 +198,7 @@ class Notices:
         if self._notices.get(key) is notice:
             del self._notices[key]
         return True
+
+
+def _answer(cure: Cure | None) -> Callable[[str], None] | None:
+    return None if cure is None else lambda _: cure.begin()

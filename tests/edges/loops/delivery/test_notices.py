@@ -12,6 +12,7 @@ from fakes.notices import FakeNotices
 from heliograph.core.delivery import RetryLater
 from heliograph.core.notification import Action, Notification, Urgency
 from heliograph.loops.delivery.notices import MAX_QUESTIONS, Notices
+from heliograph.ports.notices import Cure
 from support.builders import ME
 from support.waiting import until
 
@@ -127,6 +128,33 @@ async def test_what_happens_again_is_told_again(stage: Stage) -> None:
     stage.notices.tell("No Matrix client could be opened", "Install one.")
     await stage.notices.show()
     assert len(stage.desktop.shown) == 3
+
+
+async def test_a_click_on_the_cure_begins_it_and_takes_the_notice_away_until_it_is_told_again(stage: Stage) -> None:
+    begun: list[str] = []
+    for times in (1, 2):
+        cure = Cure("Unlock", lambda: begun.append("the cure"))
+        stage.notices.tell("The keyring is locked", "Unlock it.", about="keyring", cure=cure)
+        await asyncio.wait_for(_show_all(stage), 10)
+        stage.desktop.press("Unlock")
+        assert len(begun) == times
+        await stage.notices.show()
+        assert stage.on_screen == []
+
+
+async def test_trouble_that_is_another_by_now_has_the_button_of_now(stage: Stage) -> None:
+    begun: list[str] = []
+    for label in ("Unlock", "Start"):
+        cure = Cure(label, lambda label=label: begun.append(label))  # type: ignore[misc]
+        stage.notices.tell(f"{label} it", "By the button.", about="keyring", cure=cure)
+        await stage.notices.show()
+    stage.desktop.press("Start")
+    assert begun == ["Start"]
+
+
+async def _show_all(stage: Stage) -> None:
+    await stage.notices.show()
+    await stage.notices.all_told()
 
 
 async def test_many_questions_take_no_notice_of_trouble_away(stage: Stage) -> None:

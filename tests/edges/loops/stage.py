@@ -243,6 +243,12 @@ class SyncStage:
         """Returns when the loop polls."""
         await until(lambda: any(each.timeout_ms for each in self.homeserver.requests), "a poll")
 
+    async def hears(self, room: RoomId, text: str) -> EventId:
+        """Alice says this in the room, and it rings."""
+        event = await self.alice.send_text(room, text)
+        await self.rings(text)
+        return event
+
     async def rings(self, text: str) -> None:
         await until(lambda: text in self.rung, f"{text!r} among the deliveries")
 

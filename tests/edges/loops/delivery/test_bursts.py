@@ -123,12 +123,10 @@ async def test_the_sync_loop_tells_when_it_catches_up_and_when_it_has(clock: Wal
         await stage.connected()
         await until(lambda: stage.heard.catching_up[-1:] == [False], "caught up")
         stage.heard.catching_up.clear()
-        await stage.alice.send_text(room, "one at a time")
-        await stage.rings("one at a time")
+        await stage.hears(room, "one at a time")
         assert stage.heard.catching_up == []
         await stage.homeserver.drop_connections()
-        await stage.alice.send_text(room, "while away")
-        await stage.rings("while away")
+        await stage.hears(room, "while away")
         await until(lambda: len(stage.heard.catching_up) > 1, "caught up again")
     assert stage.heard.catching_up == [True, False]
 

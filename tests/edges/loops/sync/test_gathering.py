@@ -126,5 +126,4 @@ async def test_a_message_rings_even_if_its_room_tells_nothing(clock: WallClock) 
     room = await stage.room()
     async with running(stage.loop):
         await stage.connected()
-        await stage.alice.send_text(room, "hello")
-        await stage.rings("hello")
+        await stage.hears(room, "hello")

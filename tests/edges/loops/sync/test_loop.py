@@ -93,8 +93,7 @@ async def test_what_a_rule_keeps_silent_is_told_once_it_is_committed(stage: Sync
         own = await stage.me.send_text(room, "from my phone")
         content = {"msgtype": "m.notice", "body": "built"}
         notice = await stage.alice.send_event(room, "m.room.message", content)
-        text = await stage.alice.send_text(room, "noodles?")
-        await stage.rings("noodles?")
+        text = await stage.hears(room, "noodles?")
     assert stage.heard.silent == [notice]
     assert {own, text}.isdisjoint(stage.heard.silent)
     assert notice in stage.ledger.judged
@@ -104,8 +103,7 @@ async def test_a_message_rings_with_the_names_of_room_and_sender(stage: SyncStag
     room = await stage.room("Lunch")
     async with running(stage.loop):
         await stage.connected()
-        await stage.alice.send_text(room, "noodles?")
-        await stage.rings("noodles?")
+        await stage.hears(room, "noodles?")
     (delivery,) = stage.ledger.deliveries.values()
     assert delivery.content is not None
     assert (delivery.content.room_title, delivery.content.sender_name) == ("Lunch", "alice")
@@ -117,8 +115,7 @@ async def test_the_facts_of_a_room_are_asked_for_once(stage: SyncStage) -> None:
     async with running(stage.loop):
         await stage.connected()
         for text in ("one", "two", "three"):
-            await stage.alice.send_text(room, text)
-            await stage.rings(text)
+            await stage.hears(room, text)
     assert stage.homeserver.fact_requests == [(room,)]
 
 
@@ -126,8 +123,7 @@ async def test_what_is_read_elsewhere_is_withdrawn(stage: SyncStage) -> None:
     room = await stage.room()
     async with running(stage.loop):
         await stage.connected()
-        event = await stage.alice.send_text(room, "read me")
-        await stage.rings("read me")
+        event = await stage.hears(room, "read me")
         await stage.me.read(room, event)
         await until(lambda: stage.ledger.deliveries[event].state is State.CANCELLED)
 
@@ -149,8 +145,7 @@ async def test_catching_up_asks_for_every_rooms_receipts_and_returns_at_once(sta
     room = await stage.room()
     async with running(stage.loop):
         await stage.connected()
-        await stage.alice.send_text(room, "hello")
-        await stage.rings("hello")
+        await stage.hears(room, "hello")
         await until(lambda: stage.homeserver.requests[-1].receipts_in == frozenset({room}))
     first_with_token = next(each for each in stage.homeserver.requests if each.since)
     assert (first_with_token.timeout_ms, first_with_token.receipts_in) == (0, None)
@@ -216,8 +211,7 @@ async def test_only_what_is_committed_is_acknowledged(clock: WallClock) -> None:
         await stage.connected()
         for number in range(5):
             homeserver.send_to_device(ALICE, "org.example.test", {"n": number})
-            await stage.alice.send_text(room, f"number {number}")
-            await stage.rings(f"number {number}")
+            await stage.hears(room, f"number {number}")
             await until(lambda n=number: homeserver.kept == n + 1)  # type: ignore[misc]
     assert homeserver.unacknowledged == []
 

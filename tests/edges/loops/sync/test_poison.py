@@ -243,8 +243,7 @@ async def test_push_rules_that_find_a_fault_are_told_and_the_last_good_ones_stay
             patch.setattr(Ruleset, "parse", fail)
             stage.homeserver.add_account_data("m.push_rules", {"global": {}})
             await until(lambda: stage.facts.rules_problem)
-            await stage.alice.send_text(room, "hello")
-            await stage.rings("hello")
+            await stage.hears(room, "hello")
     assert "fault of Heliograph's own" in str(stage.facts.rules_problem)
 
 
@@ -258,8 +257,7 @@ async def test_what_finds_a_fault_at_the_first_start_is_done_without(
     room = await stage.room()
     async with running(stage.loop):
         await stage.connected()
-        await stage.alice.send_text(room, "hello")
-        await stage.rings("hello")
+        await stage.hears(room, "hello")
 
 
 class FaultyLedger(FakeLedger):

@@ -51,8 +51,7 @@ async def test_unusable_rules_leave_the_last_good_ones_in_force(stage: SyncStage
         kept = stage.ledger.state.push_rules
         stage.homeserver.add_account_data("m.push_rules", rules)
         await until(lambda: stage.facts.rules_problem)
-        await stage.alice.send_text(room, "still rings")
-        await stage.rings("still rings")
+        await stage.hears(room, "still rings")
         assert stage.ledger.state.push_rules == kept
         stage.homeserver.add_account_data("m.push_rules", {"global": predefined_rules(ME)})
         await until(lambda: stage.facts.rules_problem is None)
@@ -66,8 +65,7 @@ async def test_rules_with_a_broken_one_among_them_are_used_without_it(stage: Syn
         await stage.connected()
         stage.homeserver.add_account_data("m.push_rules", {"global": broken})
         await until(lambda: stage.facts.rules_problem)
-        await stage.alice.send_text(room, "still rings")
-        await stage.rings("still rings")
+        await stage.hears(room, "still rings")
 
 
 async def test_after_a_restart_the_rules_of_the_ledger_hold(stage: SyncStage, clock: WallClock) -> None:
@@ -124,8 +122,7 @@ async def test_a_pusher_that_another_client_switched_off_silences_at_once(stage:
         event = await stage.alice.send_text(room, "hush")
         await until(lambda: event in stage.ledger.judged)
         stage.loop.take_pusher_switch(is_enabled=True)
-        await stage.alice.send_text(room, "loud")
-        await stage.rings("loud")
+        await stage.hears(room, "loud")
     assert stage.rung == ["loud"]
 
 
@@ -154,11 +151,9 @@ async def test_a_homeserver_that_no_longer_says_what_rings_does_not_leave_us_sil
         await stage.connected()
         assert stage.facts.mode is Mode.DIRECT
         homeserver.told = Features()
-        homeserver.sync_failures.append(Unreachable("restarting"))
-        await homeserver.drop_connections()
+        await homeserver.fail(Unreachable("restarting"))
         await until(lambda: stage.facts.mode is Mode.LOCAL)
-        await stage.alice.send_text(room, "hello")
-        await stage.rings("hello")
+        await stage.hears(room, "hello")
 
 
 @pytest.mark.expected_log("The homeserver does not tell its versions")
@@ -167,6 +162,5 @@ async def test_a_homeserver_that_does_not_tell_its_versions_is_judged_by_the_rul
     room = await stage.room()
     async with running(stage.loop):
         await stage.connected()
-        await stage.alice.send_text(room, "hello")
-        await stage.rings("hello")
+        await stage.hears(room, "hello")
     assert stage.facts.mode is Mode.LOCAL

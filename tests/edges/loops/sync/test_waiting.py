@@ -22,8 +22,7 @@ async def test_an_unreachable_homeserver_is_asked_ever_more_seldom(
     async with running(stage.loop):
         await stage.connected()
         homeserver.times.clear()
-        homeserver.sync_failures.extend([Unreachable("no connection")] * 9)
-        await homeserver.drop_connections()
+        await homeserver.fail(*[Unreachable("no connection")] * 9)
         await until(lambda: not homeserver.sync_failures and stage.connection.state is Connection.CONNECTED)
     # The first was the end of the poll that was dropped.
     assert [round(wait, 2) for wait in homeserver.waits[:9]] == [2, 4, 8, 8.5, 9.03, 9.6, 10.2, 10.83, 11.51]
@@ -35,8 +34,7 @@ async def test_the_homeserver_says_when_to_come_back(stage: SyncStage, homeserve
     async with running(stage.loop):
         await stage.connected()
         await asyncio.sleep(10)
-        homeserver.sync_failures.append(RateLimited("too many requests", after=600))
-        await homeserver.drop_connections()
+        await homeserver.fail(RateLimited("too many requests", after=600))
         await until(lambda: not homeserver.sync_failures)
         start = len(homeserver.times)
         turns = stage.heard.turns
@@ -50,8 +48,7 @@ async def test_the_homeserver_says_when_to_come_back(stage: SyncStage, homeserve
 async def test_a_nudge_ends_the_back_off_and_it_begins_anew(stage: SyncStage, homeserver: WatchedHomeserver) -> None:
     async with running(stage.loop):
         await stage.connected()
-        homeserver.sync_failures.extend([Unreachable("gone")] * 1000)
-        await homeserver.drop_connections()
+        await homeserver.fail(*[Unreachable("gone")] * 1000)
         await asyncio.sleep(HOUR)
         before = len(homeserver.times)
         await stage.loop.nudge("the network is back")
@@ -77,8 +74,7 @@ async def test_a_nudge_drops_a_poll_that_may_be_dead(stage: SyncStage, homeserve
 async def test_nudges_in_a_row_make_no_busy_loop(stage: SyncStage, homeserver: WatchedHomeserver) -> None:
     async with running(stage.loop):
         await stage.connected()
-        homeserver.sync_failures.extend([Unreachable("gone")] * 10_000)
-        await homeserver.drop_connections()
+        await homeserver.fail(*[Unreachable("gone")] * 10_000)
         before = len(homeserver.times)
         for _ in range(20):
             await stage.loop.nudge("the network changed")
@@ -92,8 +88,7 @@ async def test_a_nudge_while_all_is_well_costs_nothing_later(stage: SyncStage, h
         await stage.connected()
         await stage.loop.nudge("awake again")
         await asyncio.sleep(60)
-        homeserver.sync_failures.extend([Unreachable("gone")] * 4)
-        await homeserver.drop_connections()
+        await homeserver.fail(*[Unreachable("gone")] * 4)
         before = len(homeserver.times)
         await asyncio.sleep(10)
         assert len(homeserver.times) - before <= 4
@@ -131,8 +126,7 @@ async def test_messages_in_quick_succession_are_not_held_up(stage: SyncStage) ->
         await stage.connected()
         start = asyncio.get_running_loop().time()
         for number in range(20):
-            await stage.alice.send_text(room, f"number {number}")
-            await stage.rings(f"number {number}")
+            await stage.hears(room, f"number {number}")
         assert asyncio.get_running_loop().time() - start < 1
 
 
@@ -141,12 +135,9 @@ async def test_a_clock_that_is_set_changes_nothing(stage: SyncStage, clock: Wall
     room = await stage.room()
     async with running(stage.loop):
         await stage.connected()
-        await stage.alice.send_text(room, "before")
-        await stage.rings("before")
+        await stage.hears(room, "before")
         clock.jump(years * YEAR)
-        await stage.alice.send_text(room, "after")
-        await stage.rings("after")
+        await stage.hears(room, "after")
         await asyncio.sleep(3 * HOUR)
-        await stage.alice.send_text(room, "later")
-        await stage.rings("later")
+        await stage.hears(room, "later")
     assert stage.rung == ["before", "after", "later"]

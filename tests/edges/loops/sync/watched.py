@@ -57,6 +57,11 @@ class WatchedHomeserver(FakeHomeserver):
             raise self.list_failures.pop(0)
         return await super().notifications(since=since, limit=limit)
 
+    async def fail(self, *failures: Exception) -> None:
+        """Ends the poll under way; the next syncs that have a token fail in these ways, one after the other."""
+        self.sync_failures.extend(failures)
+        await self.drop_connections()
+
     async def forget_token(self) -> None:
         """Refuses the token of the poll under way, from now on."""
         self.forgotten_tokens.add(self.requests[-1].since)

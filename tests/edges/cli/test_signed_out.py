@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from typing import Any
 
 import pytest
 
@@ -96,23 +97,50 @@ def end_at_server(server: LoginServer) -> None:
     server.devices.clear()
 
 
-def test_a_command_that_is_told_so_twice_remembers_it(shell: Shell, signed_in: LoginServer) -> None:
+@pytest.mark.parametrize(
+    ("is_soft", "code", "why"),
+    [(False, 78, "the homeserver no longer knows this device"), (True, 77, "its device waits for a new login")],
+)
+def test_a_command_that_is_told_of_a_sign_out_leaves_it_to_the_daemon_to_note_that(
+    shell: Shell, signed_in: LoginServer, is_soft: bool, code: int, why: str
+) -> None:
+    if is_soft:
+        signed_in.soft_logouts |= set(signed_in.devices)
     end_at_server(signed_in)
-    result = shell.run("pushers", "list")
-    assert result.exit_code == 78
-    assert f"{ME} is signed out: the homeserver no longer knows this device." in result.stderr
-    assert sign_out_of(account_of(ME)) is SignOut.FOR_GOOD
-
-
-def test_one_wrong_answer_is_not_remembered(shell: Shell, signed_in: LoginServer) -> None:
-    signed_in.answers["GET /pushers"] = (401, {"errcode": "M_UNKNOWN_TOKEN", "error": "a proxy's"})
-    assert shell.run("pushers", "list").exit_code == 78
+    for _ in range(2):
+        result = shell.run("pushers", "list")
+        assert result.exit_code == code
+        assert result.stderr == f"Error: {ME} is signed out: {why}.\nTry: Log in again: heliograph login {ME}\n"
     assert sign_out_of(account_of(ME)) is None
+
+
+@pytest.mark.parametrize("words", COMMANDS[:3], ids=" ".join)
+@pytest.mark.parametrize(
+    ("whoami", "said"),
+    [
+        (None, "and knows it all the same"),
+        ((401, {"errcode": "M_USER_LOCKED", "error": "locked"}), "and knows it all the same"),
+        ((502, "<html>"), "and did not confirm that when it was asked: it answered HTTP 502"),
+    ],
+)
+def test_one_refusal_of_the_access_token_is_not_called_a_sign_out(
+    shell: Shell, signed_in: LoginServer, words: tuple[str, ...], whoami: tuple[int, Any] | None, said: str
+) -> None:
+    refusal = (401, {"errcode": "M_UNKNOWN_TOKEN", "error": "a proxy's"})
+    signed_in.answers |= {"GET /pushers": refusal, "GET /pushrules/": refusal}
+    if whoami is not None:
+        signed_in.answers["GET /account/whoami"] = whoami
+    result = shell.run(*words)
+    assert result.exit_code == 1
+    assert result.stderr.startswith(f"Error: The homeserver refused the access token of {ME}")
+    assert said in result.stderr
+    assert "Try: Run this again later" in result.stderr
+    assert "is signed out" not in result.stderr
 
 
 def test_signing_in_again_ends_it(shell: Shell, signed_in: LoginServer) -> None:
     end_at_server(signed_in)
-    shell.run("pushers", "list")
+    note_sign_out(account_of(ME), SignOut.FOR_GOOD)
     options = ("--homeserver", signed_in.url, "--secrets", "file", "--password-stdin")
     assert shell.run("login", ME, *options, stdin=f"{PASSWORD}\n").exit_code == 0
     assert sign_out_of(account_of(ME)) is None

@@ -45,7 +45,6 @@ def choose_account(user_id: str | None, say: str = "--account {}") -> Account:
         raise UserError(
             "No account has signed in on this machine.", "heliograph login @you:example.org", exit_code=EXIT_CONFIG
         )
-    # Signed out accounts stay listed until `logout`, and need not be named away if only one other is left.
     living = [account for account in accounts if sign_out_of(account) is None]
     if len(living) == 1 < len(accounts):
         gone = ", ".join(account.user_id for account in accounts if account not in living)
@@ -63,8 +62,13 @@ def choose_account(user_id: str | None, say: str = "--account {}") -> Account:
 
 @contextlib.asynccontextmanager
 async def open_session(account: Account) -> AsyncIterator[Session]:
-    """A session of the account's device, for the length of the block. Raises SecretsLocked, and UserError if the device
-    is signed out."""
+    """A session of the account's device, for the length of the block. Raises SecretsLocked, and UserError if the access
+    token is refused.
+
+    A refusal is reported and noted nowhere: only the daemon waits for the second confirmation, which comes a minute
+    after the first, and a wrong note would have the next command choose another account. Test:
+    test_a_command_that_is_told_of_a_sign_out_leaves_it_to_the_daemon_to_note_that.
+    """
     from heliograph.homeserver.session import Session
 
     token = (await load_secret(account)).access_token
@@ -72,25 +76,30 @@ async def open_session(account: Account) -> AsyncIterator[Session]:
     try:
         yield session
     except LoggedOut as gone:
-        await _note(session, account)
-        why = "its device waits for a new login" if gone.soft else "the homeserver no longer knows this device"
-        raise _signed_out(account.user_id, why, soft=gone.soft) from gone
+        raise await _explain_refusal(session, account.user_id, gone) from gone
     finally:
         await session.close()
 
 
-async def _note(session: Session, account: Account) -> None:
-    """Notes a sign-out on disk if whoami confirms it: one refusal of the access token may be wrong."""
-    from heliograph.homeserver.login import recognise
-    from heliograph.store.sign_out_file import SignOut, note_sign_out
+async def _explain_refusal(session: Session, user_id: str, gone: LoggedOut) -> UserError:
+    """One refusal of the access token may be wrong, so whoami is asked, too."""
+    from heliograph.homeserver.login import knows_token
 
     try:
-        await recognise(session, account.user_id)
-    except LoggedOut as gone:
-        note_sign_out(account, SignOut.SOFTLY if gone.soft else SignOut.FOR_GOOD)
-    # Not confirmed: nothing is noted, and the next command asks again.
-    except (ServerError, UserError):
-        return
+        is_known = await knows_token(session)
+    except ServerError as error:
+        return UserError(
+            f"The homeserver refused the access token of {user_id}, and did not confirm that when it was asked: "
+            f"it {error}.",
+            "Run this again later.",
+        )
+    if is_known:
+        return UserError(
+            f"The homeserver refused the access token of {user_id} for this, and knows it all the same.",
+            "Run this again later, or ask whoever runs the homeserver.",
+        )
+    why = "its device waits for a new login" if gone.soft else "the homeserver no longer knows this device"
+    return _signed_out(user_id, why, soft=gone.soft)
 
 
 async def load_secret(account: Account) -> Secret:

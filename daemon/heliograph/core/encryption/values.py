@@ -193,6 +193,8 @@ def read_rotation(encryption: Json) -> Rotation | None:
         return None
     default = Rotation()
     return Rotation(
+        # The settings of a room may be made by strangers: one
+        # message or one hour is the most that they can have us work.
         messages=_within(encryption.get("rotation_period_msgs"), 1, default.messages),
         age_ms=_within(encryption.get("rotation_period_ms"), 3_600_000, default.age_ms),
     )

@@ -59,6 +59,7 @@ def read_request(content: Json, now_ms: int) -> Request | None:
     timestamp = content.get("timestamp")
     if transaction_id is None or device_id is None or not isinstance(timestamp, int):
         return None
+    # To-device events wait at the homeserver until we sync: a request may be long over.
     is_timely = -MOST_AHEAD_MS <= now_ms - timestamp <= TIMEOUT_MS
     return Request(transaction_id, device_id) if is_timely and METHOD in texts_in(content, "methods") else None
 

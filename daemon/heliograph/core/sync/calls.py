@@ -41,6 +41,7 @@ def ending_of(event: Event, call: Delivery, me: str) -> Ending | None:
         return Ending.TAKEN
     if event.type == "m.call.hangup" and (is_mine or is_callers):
         return Ending.TAKEN if is_mine else Ending.MISSED
+    # A decline that names no call is of the one that rings.
     if event.type in _DECLINES and is_mine:
         return Ending.TAKEN if event.relation.get("event_id") in (call.event_id, None) else None
     if event.type in _MEMBERSHIPS and event.state_key is not None:
@@ -53,6 +54,7 @@ def ending_of(event: Event, call: Delivery, me: str) -> Ending | None:
 
 def _takes_part(event: Event) -> bool:
     """Returns True if the sender's device is in the call now. The state event of a device that left is empty."""
+    # The list is the older form (MSC3401), with all of a user's devices in one event.
     memberships = event.content.get("memberships")
     return bool(memberships) if isinstance(memberships, list) else bool(event.content)
 
@@ -81,6 +83,7 @@ def miss(content: Content) -> Content:
         text=MISSED,
         markup="",
         category=Category.MESSAGE,
+        # The ringing is over: a missed call sounds as messages do.
         sound=None if content.sound is None else "default",
         rings_until_ms=0,
     )

@@ -67,6 +67,7 @@ class Composer:
         return miss(content) if until_ms is None else replace(content, rings_until_ms=until_ms)
 
     def _level(self, event: Event, facts: RoomFacts) -> Level:
+        # By the name as it is shown, since users copy the names they list from there.
         return self._situation.privacy.level({event.room_id, word_name(facts.title(self._me)), event.sender})
 
     def _word(self, event: Event) -> Words:

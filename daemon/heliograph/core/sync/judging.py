@@ -71,6 +71,8 @@ class Judge:
             return FROM_UNSIGNED
         if not verdict.notify:
             return verdict.rule or "no rule matched"
+        # Last: the reason that is told should be the one that still
+        # holds once another client switches this device on again.
         return self._silence
 
     def _record(self, event: Event, decision: Decision, reason: str, rule: str | None) -> Judged:

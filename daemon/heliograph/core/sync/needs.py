@@ -77,6 +77,7 @@ def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[RoomId]:
     wanting.update(
         item.event.room_id
         for item in (*sync.notifications, *situation.filled)
+        # Of a room that the user is only invited to, homeservers tell no facts.
         if isinstance(item, ServerNotification) and not is_invite(item.event, situation.me)
     )
     return frozenset(

@@ -87,6 +87,7 @@ class _Planner:
     # Rooms
 
     def _leave(self, room_id: RoomId) -> None:
+        # What waits in a room that was left can neither be opened nor read.
         self._collected.withdraw(self._collected.open_in(room_id), "left the room")
         self._collected.unlock([each.event_id for each in self._collected.waiting_in(room_id)])
         self._rooms.leave(room_id)
@@ -109,6 +110,7 @@ class _Planner:
             # It was listed before this sync told of the room.
             content = self._composer.compose(event, verdict, facts)
             self._collected.changes.append(Rewrite(event.event_id, content))
+        # In direct mode the homeserver's list says whether the invite rings.
         elif self._situation.mode is not Mode.DIRECT:
             self._take_event(event, verdict, facts)
 
@@ -176,6 +178,7 @@ class _Planner:
         self._listed.add(event.event_id)
         facts = self._rooms.facts(event.room_id)
         verdict = verdict_of(item.actions, SERVER_RULE)
+        # The homeserver judged only the encrypted event, in which no rule finds a mention or a keyword.
         if event.event_id in self._situation.clear:
             verdict = self._judge.apply_rules(event, facts)
         self._take_event(event, verdict, facts, why_silent)
@@ -195,6 +198,7 @@ class _Planner:
         facts = self._rooms.facts(event.room_id)
         verdict = self._judge.apply_rules(event, facts)
         judged = self._judge.judge(event, verdict)
+        # Not by `judge`, which keeps the first judgement of an event.
         self._collected.rejudged[event.event_id] = judged
         shown = self._collected.find(event.room_id, event.event_id)
         if judged.decision is Decision.RING:

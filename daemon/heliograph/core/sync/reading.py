@@ -59,6 +59,8 @@ def in_order(judged: Iterable[EventKey], rooms: Iterable[JoinedRoom]) -> list[Ev
     timelines: dict[EventKey, Iterator[EventKey]] = {}
     for room in rooms:
         ids: list[EventKey] = [event.event_id for event in room.timeline if isinstance(event, Event)]
+        # One iterator for all events of a timeline: what it has
+        # passed is not looked at again, so that the work is linear.
         left = iter(ids)
         timelines.update((event_id, left) for event_id in ids)
     ordered: dict[EventKey, None] = {}

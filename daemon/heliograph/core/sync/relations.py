@@ -45,6 +45,7 @@ class Relations:
     def _edit(self, event: Event, facts: RoomFacts) -> None:
         assert event.replaces is not None
         target = self._collected.find(event.room_id, event.replaces)
+        # Only its author may edit a message; servers pass on other people's edits, which clients have to ignore.
         if target is None or target.sender != event.sender or self._judge.is_hidden(event):
             return
         words = self._composer.word_edit(event, facts)
@@ -57,6 +58,7 @@ class Relations:
             ending = ending_of(event, call, self._me) if call.room_id == event.room_id else None
             if ending is Ending.MISSED:
                 self._miss(call)
+            # A call of this very sync is on no screen yet, so there is nothing to withdraw: it never rings.
             elif ending is not None and deliveries.get(call.event_id) is call:
                 self._collected.silence(call.event_id, ending.value)
             elif ending is not None:

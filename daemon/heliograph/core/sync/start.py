@@ -25,6 +25,7 @@ def first_plan(
     `before`: what GET /notifications lists, newest first; `has_more`: the list goes on beyond it. `invites`: rooms with
     an open invite, besides those that the sync names.
     """
+    # Without invites, which are counted apart.
     unread = [item for item in before if not item.is_read and item.event.state_key is None]
     invited = {room.room_id for room in sync.invited}.union(invites)
     text = _word(len(unread), len({item.event.room_id for item in unread}), len(invited), has_more=has_more)
@@ -40,6 +41,7 @@ def first_plan(
                 thread_root=item.event.thread_root,
                 origin_server_ts=item.event.origin_server_ts,
             )
+            # The oldest first: the ledger gives positions in this order, by which later receipts say what they cover.
             for item in sorted(before, key=lambda item: item.ts)
         )
         + ((_judged_summary(sync.next_batch),) if text else ()),

@@ -67,6 +67,7 @@ def _clean(text: str, limit: int) -> str:
     # Most texts are so, and the expressions below take most of the time.
     if text.isascii() and text.isprintable():
         return text
+    # Line breaks first: some are control characters, which the next line removes.
     text = _LINE_BREAKS.sub("\n", text)
     text = _UNFIT.sub("", text)
     text = _SURROGATES.sub("\ufffd", text)

@@ -52,6 +52,7 @@ _NAME = re.compile("[a-zA-Z][a-zA-Z0-9-]{0,30}")
 _DELIMITER = re.compile("[<>\"']")
 _BLANKS = re.compile(r"\s+")
 _QUOTE_END = re.compile("</mx-reply>", re.IGNORECASE)
+# All repetitions are bounded, so that hostile blanks and names cost no more than they are long.
 _ATTRIBUTE = re.compile(
     r"""([a-z][a-z0-9-]{0,40})(?:\s{0,9}=\s{0,9}(?:"([^"]*)"|'([^']*)'|([^\s"'>]+)))?""", re.IGNORECASE
 )
@@ -281,5 +282,6 @@ class _Page:
 def _attributes(tag: _Tag) -> dict[str, str]:
     found: dict[str, str] = {}
     for match in _ATTRIBUTE.finditer(tag.attributes):
+        # Of an attribute that stands twice the first counts, as in browsers.
         found.setdefault(match[1].lower(), html.unescape(match[2] or match[3] or match[4] or ""))
     return found

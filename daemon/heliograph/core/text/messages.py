@@ -131,6 +131,7 @@ def _styled_text(content: Json) -> Styled:
         formatted = read_formatted(source, TEXT_LIMIT)
         if formatted.is_hiding or not formatted.is_empty:
             return formatted.styled
+    # An empty formatted body says nothing, unless all of it is a spoiler: that one must not come out by the plain body.
     text = _text(content.get("body"))
     if "m.in_reply_to" in _relation(content):
         text = _without_quote(text)
@@ -149,6 +150,7 @@ def _word_media(message_type: str, content: Json) -> Words:
     if message_type == "m.location":
         return Words(_with_caption(label, _place(content)))
     body, file_name = content.get("body"), content.get("filename")
+    # Since specification 1.10 the body is a caption where the file's name is told apart from it.
     has_caption = isinstance(file_name, str) and file_name != body
     if message_type == "m.file":
         name = clean_line(_text(file_name if has_caption else body), NAME_LIMIT)
@@ -229,6 +231,7 @@ def _without_quote(body: str) -> str:
         return body
     lines = body[: TEXT_LIMIT * 16].split("\n")
     rest = next((index for index, line in enumerate(lines) if not line.startswith(">")), len(lines))
+    # A message that is nothing but a quote is shown as it is, since an empty notification would say less.
     return "\n".join(lines[rest:]) or body
 
 

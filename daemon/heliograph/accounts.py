@@ -70,6 +70,7 @@ def cache_root() -> Path:
 
 def state_folder(user_id: str) -> Path:
     """The folder of this account, whether it exists or not. A user id cannot lead out of `state_root`."""
+    # Percent-encoded, since a localpart of an old server may hold slashes and dots.
     return state_root() / quote(user_id, safe="@:", errors="replace")
 
 
@@ -103,6 +104,7 @@ def find_account(user_id: str) -> Account | None:
     """The account of this user, or None if there is none. Raises StateError if it cannot be read."""
     file = state_folder(user_id) / _ACCOUNT_FILE
     try:
+        # Raises where a folder on the way may not be looked into: that is not the same as no account.
         is_there = file.exists()
     except OSError as error:
         raise _unusable(file, error) from error

@@ -60,6 +60,7 @@ def _explain_unknown(name: str, tree: Mapping[str, Any], steps: Sequence[str | i
     known = _names(kind)
     like = difflib.get_close_matches(name, known, n=1, cutoff=_LIKE)
     tables = {each: _names(table) for each in _names(root) if (table := _table_at(root, each)) is not None}
+    # A key may be right and only stand below the wrong heading: TOML puts it into the last section that was opened.
     homes = [each for each, names in tables.items() if name in names and each != section]
     is_section = not section and isinstance(tree.get(name), dict)
     what = f"[{_plain(name)}]" if is_section else _label([section, name] if section else [name])
@@ -87,6 +88,7 @@ def _say_what_is_right(name: str, value: Any, kind: Any, meta: Meta, *, is_insid
         return f"{_shown(value)} is neither true nor false", f"Write {name} = true, or {name} = false."
     if kind is int:
         right = f"{meta.ge} to {meta.le}"
+        # In Python true and false are integers, too.
         if isinstance(value, int) and not isinstance(value, bool):
             return f"{value} is not within {right}", f"Write a whole number, {right}."
         number = value if isinstance(value, str) and value.isascii() and value.isdecimal() else str(meta.ge)

@@ -28,6 +28,7 @@ def _render(config: Config) -> Iterator[str]:
         for field in msgspec.structs.fields(section.type):
             yield from _comment(str(_meta(field.type).description))
             yield from _comment(describe_values(field.type))
+            # Texts, numbers, lists and booleans in JSON are TOML as well, so that no writer of TOML has to be loaded.
             yield f"{field.name} = {json.dumps(getattr(values, field.name))}"
     yield ""
 

@@ -49,10 +49,12 @@ def parse_config(text: str) -> Config:
     import tomllib  # Only who has a configuration pays for reading it.
 
     try:
+        # Its reader calls itself for each nested array: a thousand brackets end in a RecursionError.
         tree = tomllib.loads(text)
     except (tomllib.TOMLDecodeError, RecursionError) as error:
         raise ConfigError(f"not valid TOML: {error}", "See `heliograph config` for an example.") from None
     try:
+        # Strict: "yes" is not true, and "10" is no number. What was meant is said in the error instead of guessed.
         return msgspec.convert(tree, Config, strict=True)
     except msgspec.ValidationError as error:
         raise ConfigError(*explain_mistake(error, tree, Config)) from None

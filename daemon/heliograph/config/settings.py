@@ -24,6 +24,7 @@ from heliograph.errors import EXIT_CONFIG, UserError
 from heliograph.system.logs import LogLevel
 
 
+# Each section refuses unknown keys: a misspelled one would be passed over, and its setting silently not hold.
 class DesktopConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
     """Where notifications appear, and what a click on one opens."""
 
@@ -147,6 +148,7 @@ class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
     @property
     def privacy(self) -> Privacy:
         """The same as the core's value."""
+        # The core names levels and not settings, so that it needs to know nothing of this file.
         rooms = {Level.FULL: self.full, Level.SENDER: self.sender, Level.HIDDEN: self.hidden}
         return Privacy(
             Level[self.show.upper()],

@@ -152,6 +152,7 @@ class ThrowawaySynapse:
         url = f"{self.base_url}/_synapse/admin/v1/register"
         nonce = (await request("GET", url))["nonce"]
         signed = "\0".join((nonce, localpart, password, "admin" if admin else "notadmin"))
+        # Synapse's way to register users where registration is closed (its admin API, "Shared-Secret Registration").
         mac = hmac.new(self._shared_secret.encode(), signed.encode(), hashlib.sha1).hexdigest()
         body = {"nonce": nonce, "username": localpart, "password": password, "admin": admin, "mac": mac}
         answer = await request("POST", url, body)
@@ -181,13 +182,17 @@ class ThrowawaySynapse:
         return isinstance(answer, dict) and answer.get("io.github.heliograph.throwaway") == self._mark
 
     def _spawn(self) -> None:
+        # With NOTIFY_SOCKET, Synapse would tell systemd in our name that the service is ready; and a proxy would be asked
+        # for gateways on loopback.
         inherited = {
             name: value
             for name, value in os.environ.items()
             if name != "NOTIFY_SOCKET" and not name.lower().endswith("_proxy")
         }
+        # Appended to, so that a restart keeps the words of the run before; the last words are read from here on.
         with (self.folder / "synapse.log").open("ab") as output:
             self._log_start = output.tell()
+            # -P keeps this folder off the path, whose modules would hide others of the same name.
             program = [sys.executable, "-P", leash.__file__, str(self.folder), "synapse.app.homeserver"]
             self._process = subprocess.Popen(  # noqa: S603
                 [*program, "--config-path", str(self.folder / "homeserver.yaml")],
@@ -203,6 +208,7 @@ class ThrowawaySynapse:
         process, self._process = self._process, None
         if process is None:
             return
+        # Asked first, since only an orderly end has Synapse write all it has; `kill` stands for a failing machine.
         if patience:
             process.terminate()
             with contextlib.suppress(subprocess.TimeoutExpired):
@@ -255,6 +261,7 @@ class ThrowawaySynapse:
             "macaroon_secret_key": secret,
             "form_secret": secret,
             "registration_shared_secret": self._shared_secret,
+            # What follows saves time, and keeps the server from talking to any other.
             "enable_registration": False,
             "bcrypt_rounds": 4,
             "report_stats": False,
@@ -262,6 +269,7 @@ class ThrowawaySynapse:
             "trusted_key_servers": [],
             "suppress_key_server_warning": True,
             "federation_domain_whitelist": [],
+            # Synapse pushes to no private address otherwise, and gateways of tests and of the relay are on loopback.
             "ip_range_whitelist": ["127.0.0.1/32"],
             "experimental_features": {"msc3881_enabled": self._msc3881},
             **_rate_limits(),

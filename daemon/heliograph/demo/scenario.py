@@ -155,12 +155,14 @@ def _environment(root: str) -> Iterator[None]:
 async def _meet(synapse: ThrowawaySynapse) -> People:
     me = await synapse.register("you")
     alice, bob = await synapse.register("alice"), await synapse.register("bob")
+    # Before there are rooms, so that the members' events have the names.
     for person, name in ((me, "You"), (alice, "Alice"), (bob, "Bob")):
         await person.set_display_name(name)
     direct = await alice.create_room(invite=[me], is_direct=True, preset="trusted_private_chat")
     group = await bob.create_room("Lunch", invite=[me, alice])
     for room, guest in ((direct, me), (group, me), (group, alice)):
         await guest.join(room)
+    # A device of Heliograph's own: the first one stays for whoever signs in with another client.
     device = await me.login_again(device_name())
     return People(device, alice, bob, direct, group)
 
@@ -172,6 +174,7 @@ async def _desktop(stream: TextIO) -> AsyncIterator[Desktop]:
         desktop = await open_desktop("freedesktop")
     except UserError:
         desktop = TerminalDesktop(stream)
+    # A session bus may be there without anything that shows notifications.
     if not await _has_server(desktop):
         await desktop.shut()
         desktop = TerminalDesktop(stream)
@@ -183,6 +186,7 @@ async def _desktop(stream: TextIO) -> AsyncIterator[Desktop]:
 
 async def _has_server(desktop: Desktop) -> bool:
     servers: list[str | None] = []
+    # `listen` calls at once, with the server that runs now.
     desktop.listen(lambda signal: servers.append(signal.server) if isinstance(signal, ServerChanged) else None)
     return bool(servers and servers[-1] is not None)
 
@@ -210,6 +214,7 @@ async def _daemon(me: DemoUser, desktop: Desktop) -> AsyncIterator[None]:
     try:
         async with asyncio.timeout(CONNECT_S):
             while not (started and started[0]().accounts[0].connection.state is Connection.CONNECTED):
+                # Not `sleep`: a daemon that ends is noticed at once.
                 await asyncio.wait({daemon}, timeout=POLL_S)
                 if daemon.done():
                     raise UserError("The daemon ended at once.", f"It says: {daemon.exception() or daemon.result()}")

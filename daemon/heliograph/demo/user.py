@@ -60,6 +60,7 @@ class DemoUser:
         Refused and Unreachable."""
         url = self.base_url + (path if path.startswith("/_") else f"/_matrix/client/v3{path}")
         if json is None and method not in {"GET", "HEAD"}:
+            # Synapse refuses a request without a body where it expects JSON.
             json = {}
         return await request(method, url, json, token=self.access_token, params=params)
 

@@ -31,6 +31,7 @@ class PushGateway:
     async def __aenter__(self) -> PushGateway:
         self._http = aiohttp.ClientSession(
             timeout=self._timeout,
+            # No homeserver keeps a gateway's cookies, so a test that did would see what no push sees.
             cookie_jar=aiohttp.DummyCookieJar(),
             headers={"User-Agent": f"Heliograph/{__version__}", "Accept": "application/json"},
         )
@@ -75,6 +76,7 @@ class PushGateway:
 async def _read(response: aiohttp.ClientResponse) -> str:
     pieces: list[bytes] = []
     size = 0
+    # Counted piece by piece, after decompression: neither a declared length nor a compressed size bounds anything.
     async for piece in response.content.iter_any():
         pieces.append(piece)
         size += len(piece)

@@ -27,6 +27,7 @@ class PushRelayClient:
 
     def __init__(self, url: str, token: str, device_id: str = "", *, timeout_s: float = _TIMEOUT_S) -> None:
         parts = urlsplit(url)
+        # Only scheme and host count: a gateway's URL that was pasted has a path of its own.
         self._base = urlunsplit((parts.scheme, parts.netloc, _PATH, "", ""))
         self._device_id = device_id
         self._timeout = aiohttp.ClientTimeout(total=timeout_s)
@@ -103,6 +104,7 @@ def _judge(status: int, retry_after: str, text: bytes) -> Json:
     if status == 200 and isinstance(told, dict):
         return body
     why = clean_line(str(body.get("error", "")), 200) or f"answered HTTP {status}"
+    # Apart from other refusals, since it says when to come back.
     if status == 429:
         # Six digits would be days: no relay means that.
         raise RateLimited(why, float(retry_after) if retry_after.isdecimal() and len(retry_after) < 6 else None)

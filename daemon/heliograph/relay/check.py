@@ -39,6 +39,7 @@ async def check_relay(config: RelayConfig, credentials: Credentials) -> AsyncIte
     homeserver = Upstream(config.homeserver)
     host, port = config.reachable_address
     relay = Upstream(f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}")
+    # The gateway is asked by its own URL: behind a proxy it may stand elsewhere than `listen`.
     gateway = urlsplit(config.notify_url)
     beside = Upstream(f"{gateway.scheme}://{gateway.netloc}")
     try:
@@ -50,6 +51,8 @@ async def check_relay(config: RelayConfig, credentials: Credentials) -> AsyncIte
         yield (finding := await _look_at_relay(config, relay))
         if not finding.is_good:
             return
+        # A bad answer blocks nothing here: the homeserver may reach
+        # the gateway by a network that this machine does not.
         yield await _look_at_gateway(config, beside, gateway.path)
         signed_in = await _sign_in(homeserver, credentials)
         if isinstance(signed_in, Finding):
@@ -145,6 +148,7 @@ async def _prove(
             await asyncio.sleep(PAUSE_S)
         return _unreached(config)
     finally:
+        # Whatever came of it: a pusher that is left would fail at the homeserver for as long as it is there.
         removal = {"kind": None, "app_id": APP_ID, "pushkey": pushkey}
         await _ask(homeserver, "POST", f"{_API}/pushers/set", authorization, removal)
         if isinstance(room_id, str):

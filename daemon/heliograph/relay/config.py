@@ -101,6 +101,7 @@ def load_relay_config(file: Path | None, flags: Mapping[str, Any]) -> RelayConfi
     """The settings of the file, each replaced by its flag if that is not None. Raises UserError."""
     source = "The command line" if file is None else str(file)
     tree = {} if file is None else _read(file)
+    # Flags go over the file; both are checked together, so that each mistake is told in the same words.
     tree |= {name: value for name, value in flags.items() if value is not None}
     try:
         config = msgspec.convert(tree, RelayConfig, strict=True)

@@ -12,7 +12,8 @@ PREFIX = "heliograph_relay_"
 
 @dataclass(frozen=True, slots=True)
 class Metric:
-    """`values` by the value of `label`; by the empty text for a metric without a label. Counters end in `_total`."""
+    """One metric: `values` by the value of `label`, or by the empty text if there is no label. Counters' names end in
+    `_total`."""
 
     name: str
     about: str

@@ -70,7 +70,7 @@ class Monitoring:
         return web.json_response({"met": self._gateway.has_met(request.match_info["pushkey"])})
 
     async def metrics(self, request: web.Request) -> web.Response:
-        """For Prometheus."""
+        """Answers a scrape of Prometheus."""
         try:
             counts = await self._outbox.counts()
         except StorageError as error:

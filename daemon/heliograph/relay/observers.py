@@ -30,6 +30,7 @@ log = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024
 BODY_S = 20.0
+# Without m.fully_read, which marks a place for the user's clients and says nothing of notifications.
 _READ = frozenset({"m.read", "m.read.private"})
 After = Callable[[Caller, Json], Awaitable[None]]
 
@@ -102,6 +103,7 @@ class RequestObservers:
         """POST /rooms/{}/kick and /ban."""
 
         async def after(caller: Caller, body: Json) -> None:
+            # Nothing is kept of users without a pusher, and bans of them are frequent in large rooms.
             if isinstance(user_id := body.get("user_id"), str) and self._state.registry.knows(user_id):
                 await self._leave(user_id, room_id)
 

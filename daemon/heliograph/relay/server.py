@@ -188,6 +188,7 @@ async def run_relay(config: RelayConfig, folder: Path, stop: asyncio.Event | Non
             log.info("Heliograph relay %s listens at %s for %s; %s known", __version__, config.listen, whom, known)
             # What is loaded by now stays, so the collector need not look at it again.
             gc.freeze()
+            # Once it listens: units that wait for the relay may connect from here on.
             systemd.ready(f"at {config.listen} for {whom}")
             await _until_stopped(relay.outbox, stop)
             systemd.stopping()
@@ -229,6 +230,7 @@ async def _until_stopped(outbox: Outbox, stop: asyncio.Event) -> None:
     try:
         await asyncio.wait((sending, stopping), return_when=asyncio.FIRST_COMPLETED)
         if sending.done():
+            # Sending ends by itself only if the database is damaged, and raises what the relay ends with.
             sending.result()
     finally:
         for task in (sending, stopping):

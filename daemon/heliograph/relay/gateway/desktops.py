@@ -51,7 +51,7 @@ class BadRequest(Exception):
 
 
 class Desktops:
-    """`refuses` says why the relay may not send to a gateway, None if it may."""
+    """Answers desktops' requests. `refuses` says why the relay may not send to a gateway, None if it may."""
 
     def __init__(
         self,
@@ -70,6 +70,7 @@ class Desktops:
         self._outbox = outbox
         self._gateway_url = gateway_url
         self._refuses = refuses
+        # One change at a time: a desktop that asks twice at once would get two pushkeys, and the phone two pushes.
         self._changing = asyncio.Lock()
 
     def routes(self) -> list[web.RouteDef]:
@@ -123,6 +124,7 @@ class Desktops:
             if before is None and len(self._registry.twins_of(user_id)) >= MAX_TWINS:
                 raise BadRequest(f"A user has at most {MAX_TWINS} pushers here")
             if before is not None:
+                # With all that waits for it: the homeserver gets another pushkey, and pushes to the old one no more.
                 await self._removal.drop([before])
             twin = Twin(secrets.token_urlsafe(16), user_id, app_id, pushkey, url, original)
             await self._registry.put_twin(twin)
@@ -179,7 +181,7 @@ class Desktops:
 
 
 async def _read(request: web.Request) -> Json:
-    """Raises BadRequest, TooLarge, TimeoutError."""
+    """The request's body. Raises BadRequest, TooLarge, TimeoutError."""
     async with asyncio.timeout(BODY_S):
         text = await read_bounded(request.content, MAX_BODY)
     try:

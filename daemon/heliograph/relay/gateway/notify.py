@@ -81,6 +81,7 @@ class Gateway:
 
     async def notify(self, request: web.Request) -> web.Response:
         """Push Gateway API, POST /_matrix/push/v1/notify."""
+        # Before the body is read, which may take seconds: the hold counts from here.
         received_ms = self._clock.now_ms()
         try:
             body = await _read_body(request)
@@ -191,6 +192,8 @@ class Gateway:
 
 async def _read_body(request: web.Request) -> bytes | None:
     """The request's body; None if it is larger than LARGEST_BODY. Raises TimeoutError."""
+    # A length that is told saves the reading. What is read is
+    # counted all the same, since lengths may lie or be missing.
     if (request.content_length or 0) > LARGEST_BODY:
         return None
     body = bytearray()

@@ -17,11 +17,13 @@ WRONG_PER_SECOND, WRONG_AT_ONCE = 0.5, 20
 
 
 class UserTokens:
-    """`digests` are those of `[users]`, by user. `client_of` names the address that a request came from."""
+    """Knows users by their tokens. `digests` are those of `[users]`, by user. `client_of` names the address that a
+    request came from."""
 
     def __init__(
         self, digests: Mapping[str, str], client_of: Callable[[web.Request], str | None], clock: Clock
     ) -> None:
+        # Looked up by digest: the time that a lookup takes tells nothing of the token itself.
         self._users = {digest: user for user, digest in digests.items()}
         self._client_of = client_of
         self._clock = clock

@@ -15,12 +15,12 @@ class Carried:
     event_id: str
     room_id: str
     ts: int
-    """Of GET /notifications: ms since 1970, when the homeserver received the event."""
+    """When the homeserver received the event, in ms since 1970, by GET /notifications."""
 
 
 @dataclass(slots=True)
 class DeviceNotifications:
-    """One direct device's."""
+    """The notifications of one direct device."""
 
     since_ts: int
     """Events that the homeserver received before (ms since 1970) are of no interest to the device, or acknowledged."""

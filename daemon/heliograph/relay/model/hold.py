@@ -25,6 +25,7 @@ def due_ms(received_ms: int, hold_until_ms: int | None) -> int:
     """When a push that just came may go out."""
     if hold_until_ms is None:
         return received_ms
+    # Bounded on both sides, since the clock may have been set between the device's last sync and now.
     return min(max(hold_until_ms, received_ms), received_ms + LONGEST_HOLD_MS)
 
 
@@ -43,6 +44,7 @@ def is_expired(now_ms: int, received_ms: int) -> bool:
 
 def retry_delay_ms(failures: int, asked_s: float | None) -> int:
     """1 s doubling to 1 h by the failures in a row. Retry-After is waited in full, up to an hour."""
+    # The shift is bounded, since a gateway that is gone for good fails thousands of times.
     delay = min(FIRST_DELAY_MS << min(max(failures, 1) - 1, 32), LAST_DELAY_MS)
     if asked_s is None:
         return delay

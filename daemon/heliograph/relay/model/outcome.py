@@ -48,6 +48,7 @@ def outcome_of(status: int, headers: Mapping[str, str], body: bytes, pushkey: st
     """The outcome of an answer to a push for `pushkey`."""
     if 200 <= status < 300:
         return _judge_success(status, body, pushkey)
+    # Not the push's fault, so it is kept; a 4xx says that this very push will never be taken.
     if status in _TRANSIENT or status >= 500:
         return Deferred(f"HTTP {status}", retry_after(headers))
     if 300 <= status < 400:

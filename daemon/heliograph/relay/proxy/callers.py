@@ -45,7 +45,7 @@ class Unknown:
 
 
 class Callers:
-    """Bounded in memory, and in the questions that one address can have the homeserver asked.
+    """Knows callers by their access tokens, bounded in memory and in the questions that one address can have asked.
 
     `client_of` names the address that a request came from; `now_ms` is the wall clock, in ms since 1970.
     """

@@ -61,6 +61,7 @@ class Proxy:
 
     def headers(self, request: web.BaseRequest, leave_out: Collection[str] = ()) -> CIMultiDict[str]:
         """The headers for the homeserver. `leave_out` in lower case."""
+        # Behind https the homeserver has a name of its own, which its certificate and its routing go by.
         headers = _end_to_end(request.headers, (*leave_out, "host") if self._upstream.is_elsewhere else leave_out)
         # Only a trusted proxy may say where a request came from: of others the headers are replaced.
         peer = request.remote or "unknown"
@@ -141,7 +142,7 @@ def target_of(request: web.BaseRequest) -> str:
 
 
 def answer_headers(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:
-    """For an answer whose body was changed."""
+    """The headers for an answer whose body was changed: without those that describe the old one."""
     return _end_to_end(headers, ("content-length", "etag", "content-md5", "digest", "last-modified"))
 
 
@@ -160,6 +161,7 @@ def not_answered(why: BaseException | str) -> web.Response:
 
 
 def _end_to_end(headers: CIMultiDictProxy[str], leave_out: Collection[str] = ()) -> CIMultiDict[str]:
+    # `Connection` names further headers that are for the next hop alone (RFC 9110, 7.6.1).
     named = {name.strip().lower() for line in headers.getall("Connection", []) for name in line.split(",")}
     kept: CIMultiDict[str] = CIMultiDict()
     for name, value in headers.items():

@@ -67,6 +67,7 @@ class Upstream:
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
             cookie_jar=aiohttp.DummyCookieJar(),
+            # No bound on connections: each long-poll that waits holds one, and the next request must not wait for them.
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),
             skip_auto_headers=_NOTHING_BY_ITSELF,
             # A /sync is asked once: aiohttp repeats a request whose connection ended, and Synapse answers a repeated
@@ -84,6 +85,7 @@ class Upstream:
 
         Raises one of FAILURES.
         """
+        # Sent in the very bytes that came: encoded anew, an id with escapes in it could become another one.
         url = URL(self._base + target, encoded=True)
         return await self._session.request(method, url, headers=headers, data=body, allow_redirects=False)
 
@@ -119,7 +121,7 @@ class Upstream:
 
 
 async def read_bounded(content: aiohttp.StreamReader, limit: int) -> bytes:
-    """Raises TooLarge."""
+    """All of the body. Raises TooLarge beyond `limit` bytes."""
     chunks = bytearray()
     while chunk := await content.readany():
         chunks += chunk

@@ -23,7 +23,7 @@ MAX_DIRECT = 50
 
 
 class DirectPushers:
-    """Each method raises NotAnswered and StorageError."""
+    """Sets and removes direct pushers. Each method raises NotAnswered and StorageError."""
 
     def __init__(
         self,
@@ -97,6 +97,7 @@ class DirectPushers:
     async def _begin_device(self, user_id: str, device_id: str, authorization: Authorization) -> None:
         """From now on the device is notified. Events that GET /notifications lists by now are from before."""
         entries = await self._listing.newest(authorization)
+        # By the homeserver's own times where it lists any: the two clocks may differ.
         since_ts = max((entry.ts for entry in entries), default=0) if entries is not None else self._now_ms()
         known = [Carried(entry.event_id, entry.room_id, entry.ts) for entry in entries or ()]
         await self._state.begin_device((user_id, device_id), since_ts, known)

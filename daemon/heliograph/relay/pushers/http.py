@@ -19,7 +19,8 @@ log = logging.getLogger(__name__)
 
 
 class HttpPushers:
-    """Each method is the answer to POST /pushers/set, and raises NotAnswered and StorageError."""
+    """Sets and removes http pushers. Each method returns the answer to POST /pushers/set, and raises NotAnswered and
+    StorageError."""
 
     def __init__(self, registry: Registry, twins: UpstreamTwins, direct: DirectPushers, removal: PusherRemoval) -> None:
         self._registry = registry
@@ -39,6 +40,8 @@ class HttpPushers:
         listed = await self._twins.listed(authorization) or []
         wanted = Twin(hidden_pushkey(), caller.user_id, *key, url, original_of(body), enabled_in(body) is not False)
         append = body.get("append") is True
+        # Asked of the homeserver, which may have lost a twin that
+        # the registry still has: changing that would set nothing.
         before = await self._still_listed(self._registry.twin_for(caller.user_id, *key), listed)
         if before is not None:
             return await self._change(before, wanted, authorization, append=append)

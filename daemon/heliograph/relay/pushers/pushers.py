@@ -22,7 +22,7 @@ log = logging.getLogger(__name__)
 
 
 class UserPushers:
-    """Each method raises NotAnswered and StorageError."""
+    """All pushers of each user, behind one lock a user. Each method raises NotAnswered and StorageError."""
 
     def __init__(
         self,
@@ -47,6 +47,7 @@ class UserPushers:
             listed = entries_in(answer)
             if listed is None:
                 return answer
+            # First: a twin that the homeserver deleted must not be shown, and its pushes would never come.
             await self._reconcile(user_id, listed)
             listed = await self._twins.without_orphans(user_id, listed, authorization)
             # Without a direct device no push waits, so the other pushers may stay with the homeserver.

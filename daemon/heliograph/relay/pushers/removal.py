@@ -10,7 +10,7 @@ from heliograph.relay.state.state import RelayState
 
 
 class PusherRemoval:
-    """Each method raises StorageError. Nothing is asked of the homeserver."""
+    """Removes pushers here alone: nothing is asked of the homeserver. Each method raises StorageError."""
 
     def __init__(self, state: RelayState, queue: Cancellations) -> None:
         self._state = state

@@ -22,7 +22,9 @@ Authorization = Mapping[str, str]
 
 
 class UpstreamTwins:
-    """`gateway_url` is where twins push to. `refuses` says why the relay may not send to a gateway, None if it may.
+    """Keeps twins at the homeserver, whose pushes go to `gateway_url`. `refuses` says why the relay may not send to a
+    gateway, None if it may.
+
 
     Each method may raise NotAnswered and StorageError.
     """
@@ -56,7 +58,7 @@ class UpstreamTwins:
         return twin if twin is not None and twin.user_id == user_id else None
 
     def are_alike(self, one: Twin, other: Twin) -> bool:
-        """The homeserver would not know them apart."""
+        """Returns True if the homeserver would not know the two apart."""
         return self._body(one, append=True) == self._body(other, append=True)
 
     async def set(self, body: Json, authorization: Authorization) -> Answer:

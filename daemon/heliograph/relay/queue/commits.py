@@ -28,7 +28,7 @@ _LOST = {
 
 
 class QueueCommits:
-    """Every change is on disk when its call returns, or raises StorageError."""
+    """Commits changes of the queue. Every change is on disk when its call returns, or raises StorageError."""
 
     def __init__(self, store: PushStore, schedule: QueueSchedule, clock: Clock) -> None:
         self._store = store
@@ -54,7 +54,7 @@ class QueueCommits:
             self._schedule.ask(key, due_ms)
 
     async def prune(self) -> None:
-        """Raises nothing."""
+        """Forgets old pushes. Raises nothing: the next hour tries again."""
         try:
             await self._store.prune(self._clock.now_ms())
         except StorageError as error:

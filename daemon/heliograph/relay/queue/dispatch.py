@@ -38,7 +38,7 @@ class Sender(Protocol):
 
 
 class Dispatch:
-    """`run` is the loop; everything it knows of the queues is in the database and the schedule."""
+    """The loop that sends pushes. Everything it knows of the queues is in the database and the schedule."""
 
     def __init__(
         self,
@@ -75,6 +75,7 @@ class Dispatch:
         self._failed = None
         last_ms = prune_ms = self._now()
         while self._failed is None:
+            # A clock that was set back leaves times in the future behind, on disk and in the schedule.
             if self._now() < last_ms - SET_BACK_MS:
                 prune_ms = self._now()
                 await self._commits.look_at_all()
@@ -82,6 +83,7 @@ class Dispatch:
             if last_ms >= prune_ms:
                 prune_ms = last_ms + PRUNE_EVERY_MS
                 await self._commits.prune()
+            # Cleared before the schedule is looked at: what is asked for meanwhile sets it again and ends the wait.
             self._commits.wake.clear()
             self._start_due()
             next_ms = self._schedule.next_ms()
@@ -167,6 +169,8 @@ class Dispatch:
     def _note_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)
         if not task.cancelled() and (error := task.exception()) is not None:
+            # Only StateError comes so far (`_work` takes all others):
+            # the database is damaged, and the relay ends with it.
             self._failed = self._failed or error
             self._commits.wake.set()
 

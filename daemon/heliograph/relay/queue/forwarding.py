@@ -41,10 +41,13 @@ class Forwarder:
             session = self._here if target.scheme == "http" else self._far
             async with asyncio.timeout(self._answer_s):
                 async with session.post(target, data=body, allow_redirects=False) as response:
+                    # Within the time-out as well: a gateway must not hold a place by answering a byte at a time.
                     answer = await _read(response)
         except TimeoutError:
             return Deferred("no answer in time")
         except Forbidden as error:
+            # Put off and not refused: a name that leads inside today
+            # may be a mistake in the DNS, which is mended tomorrow.
             return Deferred(str(error))
         except (aiohttp.ClientError, OSError, ValueError) as error:
             return Deferred(_describe(error))

@@ -75,6 +75,7 @@ class Outbox:
 
     async def acknowledge(self, user_id: str, device_id: str, event_ids: Collection[str]) -> None:
         """A direct device has these events: pushes for http pushers that wait for this device are dropped."""
+        # A desktop that only says it is there has nothing to commit.
         if not event_ids:
             return
         unconcerned = [
@@ -109,7 +110,7 @@ class Outbox:
         self._commits.rejected.discard(hidden_pushkey)
 
     async def counts(self) -> PushCounts:
-        """For /health and /metrics."""
+        """The queue's figures, for /health and /metrics."""
         return PushCounts(
             waiting=await self._commits.count(),
             in_flight=self._dispatch.in_flight,

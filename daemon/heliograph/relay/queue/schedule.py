@@ -41,6 +41,7 @@ class QueueSchedule:
 
     def next_ms(self) -> int | None:
         """When the next key wants to be looked at; None: nothing to do, or no one free to do it."""
+        # No time is told while all places are taken: the one that becomes free wakes the loop.
         if len(self._at_work) >= self._most:
             return None
         self._drop_stale()

@@ -21,7 +21,7 @@ MAX_CARRIED = 50
 
 
 class CarriedNotifications:
-    """All direct devices'. Every change is on disk when its call returns, or raises StorageError."""
+    """Notifications of all direct devices. Every change is on disk when its call returns, or raises StorageError."""
 
     def __init__(self, store: CarriedStore) -> None:
         self._store = store

@@ -28,7 +28,7 @@ class PendingNotification:
 
 
 class DeviceConnection:
-    """One direct device's. `now_ms` is the wall clock, in ms since 1970."""
+    """The connection of one direct device. `now_ms` is the wall clock, in ms since 1970."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
@@ -55,6 +55,7 @@ class DeviceConnection:
         finally:
             self._wakes.discard(wake)
             self.pending -= 1
+            # The device counts as there for a while: between two long-polls it is busy with the first one's answer.
             self._ended_ms = self._now_ms()
 
     def is_active(self, active_ms: int, now_ms: int) -> bool:
@@ -109,7 +110,8 @@ class DeviceConnection:
 
 
 class DeviceConnections:
-    """All of them, and requests of devices that may still become direct. `now_ms`: ms since 1970."""
+    """The connections of all direct devices, and requests of devices that may still become direct. `now_ms`: ms since
+    1970."""
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
@@ -138,7 +140,7 @@ class DeviceConnections:
             turned.set()
 
     def connection(self, key: Key) -> DeviceConnection:
-        """The device's, made if there is none."""
+        """The device's connection, made if there is none."""
         return self._connections.setdefault(key, DeviceConnection(self._now_ms))
 
     def forget(self, key: Key) -> None:

@@ -44,7 +44,7 @@ class Registry:
 
     @property
     def users(self) -> int:
-        """How many have a pusher here."""
+        """How many users have a pusher here."""
         return len(self._direct.keys() | self._twins_of.keys())
 
     @property
@@ -76,7 +76,7 @@ class Registry:
         return list(self._twins_of.get(user_id, {}).values())
 
     def twin_for(self, user_id: str, app_id: str, pushkey: str) -> Twin | None:
-        """By the original's name."""
+        """The user's twin for the pusher of this name."""
         return self._twins_of.get(user_id, {}).get((app_id, pushkey))
 
     def direct_of(self, user_id: str) -> list[DirectPusher]:
@@ -101,6 +101,7 @@ class Registry:
         return twins, direct
 
     async def put_twin(self, twin: Twin) -> None:
+        # The disk first: after a failure memory must not know what the next start would not.
         await self._store.put_twin(twin)
         self._remember_twin(twin)
 

@@ -39,12 +39,14 @@ class RelayState:
             and pusher.is_waited_for_by(app_id, pushkey)
             and self.connections.is_active((user_id, pusher.device_id), pusher.active_ms, received_ms)
         ]
+        # The latest of them: any of the user's desktops may still acknowledge.
         return max(ends, default=None)
 
     def announce(self, user_id: str, room_id: str, event_id: str, notification: Json) -> None:
         devices = {each.device_id for each in self.registry.direct_of(user_id) if each.is_enabled}
         for device_id in devices:
             key = (user_id, device_id)
+            # What an earlier response carried comes with the next one anyway.
             if self.carried.wants(key, event_id, None) and event_id not in self.carried.open_in(key):
                 self.connections.connection(key).note(event_id, room_id, notification)
 

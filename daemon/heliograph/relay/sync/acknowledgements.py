@@ -32,6 +32,7 @@ class SyncAcknowledgements:
 
         None: no device with a direct pusher sends it. Raises NotAnswered.
         """
+        # Without any direct device not even the caller needs to be known.
         if not self._state.registry.has_direct:
             return None
         caller = await self._callers.identify(request)

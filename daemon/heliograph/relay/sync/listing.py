@@ -91,6 +91,7 @@ class Listing:
         found: dict[str, Entry] = {}
         missing = set(needed)
         token: str | None = None
+        # Mostly the missing ones are the newest, so that one page brings them all.
         limit = min(FIRST_PAGE + len(missing), PAGE)
         for _ in range(MAX_PAGES):
             page = await self._ask(authorization, token, limit)

@@ -65,5 +65,6 @@ def deadline_of(request: web.Request) -> float:
 def with_timeout(target: str, timeout_ms: int) -> str:
     """The same request with another `timeout`; every other byte as it was."""
     path, _, query = target.partition("?")
+    # Decoded only to be compared: the filter among them must arrive in the very bytes that the client chose.
     kept = [part for part in query.split("&") if part and unquote_plus(part.partition("=")[0]) != "timeout"]
     return f"{path}?{'&'.join([*kept, 'timeout=' + quote(str(timeout_ms))])}"

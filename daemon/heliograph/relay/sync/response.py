@@ -51,6 +51,7 @@ class SyncResponseBuilder:
                 poll.authorization, needed, lambda entry: self._state.carried.wants(key, entry.event_id, entry.ts)
             )
         except NotAnswered as error:
+            # The connection stays fresh, so that the next poll looks again.
             log.info("Notifications are not listed: %s", error)
             return
         poll.connection.is_fresh = False
@@ -65,6 +66,7 @@ class SyncResponseBuilder:
         notification cannot be had or kept, the body goes without.
         """
         try:
+            # First: of what this very answer says is read, redacted or left, nothing is to be told any more.
             await self._settle(poll.key, scanned)
             entries = await self._gather(poll, scanned, known)
             if not entries:
@@ -77,6 +79,7 @@ class SyncResponseBuilder:
         except StorageError as error:
             log.warning("An answer goes without notifications: %s", error)
             return body
+        # Only now: an event is owed to the device until the response that carries it is on disk.
         poll.connection.carry(entry.event_id for entry in entries)
         self._state.connections.counts["carried"] += len(entries)
         return with_notifications(body, [entry.raw for entry in entries])

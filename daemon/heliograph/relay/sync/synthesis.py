@@ -63,6 +63,7 @@ class Synthesis:
             return None
         if not answer.is_good:
             raise NotAnswered(f"GET /event was answered with status {answer.status}")
+        # An answer that is no object counts as no event.
         return answer.json() or None
 
 

@@ -24,7 +24,7 @@ _BRIEF = ("event_id", "room_id", "counts", "prio")
 
 
 class MalformedPush(ValueError):
-    """Not the body of a push."""
+    """The body is not that of a push; the text says why."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +44,7 @@ class Arrived:
 
 
 def read_push(body: bytes) -> Arrived:
-    """Raises MalformedPush."""
+    """Reads the body of a push. Raises MalformedPush."""
     try:
         # The standard decoder: it takes lone surrogates, as homeservers pass them on, and integers of any size.
         parsed = json.loads(body, parse_constant=_refuse)
@@ -108,6 +108,7 @@ def _unread(notification: Json, *, is_clearing: bool) -> int | None:
     counts = notification.get("counts")
     unread = counts.get("unread") if isinstance(counts, dict) else None
     if isinstance(unread, int) and not isinstance(unread, bool):
+        # Bounded to what SQLite stores: JSON may hold integers of any size.
         return max(0, min(unread, 2**31))
     return 0 if is_clearing else None
 

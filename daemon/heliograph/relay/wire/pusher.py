@@ -153,6 +153,7 @@ def _toggle(is_enabled: bool, device_id: str | None) -> dict[str, Any]:
 
 def _ms(data: Mapping[str, Any], name: str, default: int, least: int, most: int) -> int:
     value = data.get(_PREFIX + name, default)
+    # `value != value`: NaN, which no bounds hold.
     if isinstance(value, bool) or not isinstance(value, int | float) or value != value:
         raise BadPusher(f"{_PREFIX}{name} is a number of milliseconds")
     return int(max(least, min(value, most)))

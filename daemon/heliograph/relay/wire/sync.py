@@ -17,7 +17,7 @@ _ABSENT = msgspec.Raw(b"{}")
 
 @dataclass(frozen=True, slots=True)
 class OwnReceipt:
-    """Of the device's own user."""
+    """A receipt of the device's own user."""
 
     room_id: str
     thread_id: str | None
@@ -26,7 +26,7 @@ class OwnReceipt:
 
 @dataclass(slots=True)
 class SyncBody:
-    """One answer."""
+    """One answer to /sync, as far as the relay looks into it."""
 
     next_batch: str
     events: dict[str, msgspec.Raw] = field(default_factory=dict)
@@ -113,7 +113,7 @@ def with_notifications(body: bytes, notifications: list[bytes]) -> bytes:
 
 
 def loads(text: bytes | msgspec.Raw) -> Any:
-    """As lenient as homeservers are: lone surrogates, NaN. None: no JSON at all."""
+    """Reads JSON as leniently as homeservers do: with lone surrogates and NaN. None: this is no JSON at all."""
     try:
         return json.loads(bytes(text))
     except (ValueError, RecursionError):

@@ -106,6 +106,7 @@ class SqlitePushStore:
         return await self._change(lambda db, changes: cancellation.forget(db, hidden_pushkey, changes), now_ms)
 
     async def _change(self, work: QueueWork[T], now_ms: int) -> QueueChange[T]:
+        # Filled within the transaction; if that is undone and raises, nobody sees them.
         changes = Changes()
 
         def change(db: sqlite3.Connection) -> T:

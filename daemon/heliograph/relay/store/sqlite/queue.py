@@ -144,6 +144,7 @@ def finish(
 
 
 def _back_off(db: sqlite3.Connection, hidden_pushkey: str, now_ms: int, asked_s: float | None) -> None:
+    # Without a row the pusher was forgotten while its push was under way.
     (failures,) = db.execute(
         "UPDATE phones SET failures = failures + 1 WHERE hidden_pushkey = ? RETURNING failures", (hidden_pushkey,)
     ).fetchone() or (1,)
@@ -152,6 +153,7 @@ def _back_off(db: sqlite3.Connection, hidden_pushkey: str, now_ms: int, asked_s:
 
 
 def _refuse(db: sqlite3.Connection, hidden_pushkey: str, attempt: Attempt, now_ms: int, changes: Changes) -> None:
+    # Without a row the push was deleted while it was under way: then it is not tried again.
     (refusals,) = db.execute(
         "UPDATE pushes SET refusals = refusals + 1 WHERE position = ? RETURNING refusals", (attempt.position,)
     ).fetchone() or (MOST_REFUSALS,)
@@ -204,6 +206,7 @@ def rejected(db: sqlite3.Connection) -> set[str]:
 
 def count(db: sqlite3.Connection, now_ms: int) -> WaitingCount:
     """How many pushes wait now."""
+    # coalesce: the sum of no rows is NULL.
     waiting, held = db.execute(
         "SELECT count(*), coalesce(sum(due_ms > ?), 0) FROM pushes WHERE outcome IS NULL", (now_ms,)
     ).fetchone()

@@ -182,8 +182,8 @@ class ThrowawaySynapse:
         return isinstance(answer, dict) and answer.get("io.github.heliograph.throwaway") == self._mark
 
     def _spawn(self) -> None:
-        # With NOTIFY_SOCKET, Synapse would tell systemd in our name that the service is ready; and a proxy would be asked
-        # for gateways on loopback.
+        # With NOTIFY_SOCKET, Synapse would tell systemd in our name that the service is ready; and a proxy would be
+        # asked for gateways on loopback.
         inherited = {
             name: value
             for name, value in os.environ.items()

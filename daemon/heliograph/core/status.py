@@ -1,7 +1,7 @@
 """What `heliograph status` tells of the running daemon: snapshots, composed when somebody asks.
 
 Nothing decides by them: import-linter keeps every loop from importing this module (`pyproject.toml`). What one loop
-needs to know of another it is given as a fact of that loop (`app/signed_in.py`).
+needs to know of another it is given as a fact of that loop (`app/account_loops.py`).
 """
 
 from __future__ import annotations

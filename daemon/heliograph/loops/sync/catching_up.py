@@ -22,6 +22,7 @@ class CatchingUp:
 
     def note_sync(self, *, has_more: bool) -> bool:
         """Takes whether a sync moved the token. Returns True if the account has caught up with this very sync."""
+        # Counted anew in each absence.
         self._syncs = self._syncs + 1 if self.is_on else 0
         has_ended = self.is_on and (not has_more or self._syncs >= MOST_SYNCS)
         if has_ended:

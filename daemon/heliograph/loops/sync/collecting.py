@@ -62,5 +62,6 @@ class Collecting:
             self._forget(waiter)
 
     def _forget(self, waiter: CollectWaiter) -> None:
+        # Settled and left alike: whichever comes first takes the waiter out.
         if waiter in self._waiters:
             self._waiters.remove(waiter)

@@ -101,6 +101,7 @@ class Commits:
             outcomes = taken.outcomes
             if self._new_keys is not None:
                 self._new_keys.update(taken.new_keys)
+        # A fault in verification or trust must not keep messages from ringing.
         with going_on("what came for this device alone"):
             self._listener.to_device(
                 ToDevice(outcomes, sync.one_time_keys, sync.has_unused_fallback_key, sync.has_changed_devices)
@@ -156,6 +157,8 @@ class Commits:
 
     async def _commit(self, plan: Plan) -> None:
         now = self._clock()
+        # The token lives in memory alone then: after a kill the
+        # same idle hour is asked for once more, and brings nothing.
         if plan.is_empty and abs(now - self._written_at_ms) < IDLE_COMMIT_MS:
             self.account = replace(self.account, next_batch=plan.next_batch)
             self.last_sync_ms = now
@@ -164,6 +167,7 @@ class Commits:
         self._on_written()
         self._open_rooms = committed.open_rooms
         self._written_at_ms = now
+        # Only after the commit: the next request takes its token from here, and that token acknowledges.
         self.account = replace(self.account.after(plan.account_data), next_batch=plan.next_batch, last_sync_ms=now)
         self.last_sync_ms = now
         _report(plan)

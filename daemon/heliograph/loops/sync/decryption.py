@@ -53,6 +53,7 @@ class Decrypter:
         sealed = {
             event.event_id: event
             for event in _events(opened)
+            # State is never encrypted; an event of that type with a state key is somebody's trick or mistake.
             if event.type == "m.room.encrypted" and event.state_key is None and event.event_id not in tried
         }
         if not sealed:

@@ -82,6 +82,7 @@ class GapFiller:
         Raises Unreachable and RateLimited up to `TRIES` times in a row, since another try may help; then the sync comes
         back with its gaps.
         """
+        # A gap before one's own joining is history.
         limited = {room.room_id for room in sync.joined if room.limited and not _is_new(room, self._homeserver.user_id)}
         if not limited:
             return sync, ()
@@ -128,6 +129,7 @@ class GapFiller:
                 return None
             self._on_progress()
             items = [item for item in page.notifications if isinstance(item, ServerNotification)]
+            # Servers do not all list the newest first, so the whole page is compared, and none of it by its order.
             known = await self._ledger.positions([item.event.event_id for item in items])
             unknown.extend(item for item in items if item.event.event_id not in known)
             if known:
@@ -206,6 +208,7 @@ class GapFiller:
             ids = [event.event_id for event in page.events if isinstance(event, Event)]
             known = await self._ledger.positions(ids)
             older.extend(e for e in page.events if not (isinstance(e, Event) and e.event_id in known))
+            # A server that gives the same token again would be asked for the same page without end.
             token = None if page.end == token else page.end
             if known or not page.events:
                 break

@@ -48,6 +48,7 @@ class FactGatherer:
         Raises Unreachable and RateLimited up to `TRIES` times in a row, since another try may help; then some rooms
         ring without their facts.
         """
+        # A room that was refused once is not asked for at every sync: it rings without its facts.
         wanted = [room_id for room_id in wanted if room_id not in self._refused]
         if not wanted:
             return {}
@@ -67,6 +68,7 @@ class FactGatherer:
             untold = count_things(len(wanted) - len(answers), "room")
             log.warning("The homeserver tells nothing about %s: %s", untold, refusal)
         self._failures = 0
+        # A room that is left out of an answer counts as refused: asked again, it would be left out again.
         self._refused.update(room_id for room_id in wanted if room_id not in answers)
         return {room_id: _merge(rooms.get(room_id), facts) for room_id, facts in answers.items()}
 

@@ -45,6 +45,7 @@ class Keeping:
             log.exception("Unexpected fault in taking %s", count_things(len(to_device), "to-device event"))
             if len(to_device) == 1:
                 return Taken((Rejected(f"it finds a fault of Heliograph's own ({type(error).__name__})"),))
+        # One by one and in order: a room key may need the Olm session that the event before it began.
         taken = [await self.take([each]) for each in to_device]
         return Taken(
             tuple(outcome for each in taken for outcome in each.outcomes),

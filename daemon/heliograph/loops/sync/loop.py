@@ -159,6 +159,7 @@ class SyncLoop:
 
     async def _run(self) -> LoggedOut:
         is_loaded = False
+        # Before the ledger is read: a disk that gives nothing is an outage as well.
         self._trouble.begin()
         while True:
             try:
@@ -179,6 +180,7 @@ class SyncLoop:
                 # A fault of our own must neither end the daemon nor spin. Nothing was acknowledged: nothing is lost.
                 log.exception("Unexpected fault in the sync loop")
                 await self._recovery.wait_out(fault)
+            # After failures, too: the loop lives, and the watchdog has to see that.
             self._listener.alive()
 
     async def _check_sign_out(self, gone: LoggedOut) -> LoggedOut | None:
@@ -193,6 +195,7 @@ class SyncLoop:
         return confirmed
 
     async def _turn(self) -> None:
+        # Before the request, which is planned by this mode.
         await self._mode.refresh()
         if self._commits.account.next_batch is None:
             await self._starter.start(self._waiting.failures)
@@ -209,8 +212,10 @@ class SyncLoop:
         is_news = await self._commits.take(sync, is_listing=self._listing.is_unbroken)
         has_moved = sync.next_batch != request.since
         self._note_turn(has_moved=has_moved)
+        # After the commit. That its token is acknowledged shows in the next answer only, which must bring nothing new.
         self._contact.collecting.grant(waiters, has_more=has_moved)
         await self._pruning.prune_daily()
+        # Only a poll says whether waiting for news works. Hurried requests return at once on any homeserver.
         if request.timeout_ms:
             await self._note_poll(is_hasty=took_ms < HASTY_MS, is_news=is_news and has_moved, has_moved=has_moved)
 

@@ -80,6 +80,7 @@ class ListingHistory:
 
     def note_request(self) -> None:
         """The next /sync is asked for now."""
+        # Noted when the request goes out: a pusher that is registered while it waits came too late for its answer.
         self._at_request, self._at_request_before = self._is_listing(), self._at_request
 
     @property

@@ -34,6 +34,8 @@ class Narrowing:
         try:
             answer = await sync(request)
         except Refused as refusal:
+            # Synapse and others answer 400 to a filter and to a token
+            # that they do not like: only another try tells them apart.
             if refusal.status != 400 or not request.is_narrow or self._is_refused_widely:
                 raise
             answer = await self._ask_widely(sync, request)

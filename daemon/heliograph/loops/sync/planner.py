@@ -88,6 +88,7 @@ class SyncPlanner:
         `new_keys`: room keys that came since the last plan; None: every stored key may be new.
         """
         self._gatherer.forget(sync.left)
+        # First, since the rules judge what was written, and the needs of a plan depend on it.
         opened = await self._decrypter.open(Opened(sync))
         if new_keys is None or new_keys:
             opened = await self._decrypter.open_late(opened, await self._ledger.locked_events(new_keys))
@@ -155,6 +156,7 @@ class SyncPlanner:
 
     async def _plan(self, opened: Opened, account: AccountState, *, is_listing: bool) -> Plan:
         sync = opened.sync
+        # Most syncs are so: a token that moved, or account data. They cost no look into the ledger.
         if not touched_rooms(sync, (), opened.late) and not sync.malformed:
             return Plan(sync.next_batch, account_data=sync.account_data, unlocked=opened.hopeless)
         if self._mode.mode is Mode.DIRECT:
@@ -162,7 +164,9 @@ class SyncPlanner:
             if decided is not None:
                 return decided
         sync, filled = await self._gaps.fill(sync, account, self._rulebook.event_types)
+        # Once more: what the gaps brought may be encrypted, too.
         opened = await self._decrypter.open(replace(opened, sync=sync, filled=filled))
+        # BOTH: of a sync whose list cannot be trusted, what it does list still rings.
         mode = Mode.BOTH if self._mode.mode is Mode.DIRECT else Mode.LOCAL
         return await self._decide(opened.sync, await self._gather(opened, account, mode))
 
@@ -215,6 +219,7 @@ class SyncPlanner:
 
     async def _decide(self, sync: Sync, situation: Situation) -> Plan:
         decided = await _decide(sync, situation)
+        # Names only of those whose events ring, which the first plan tells; then it is made again with the names.
         if missing := missing_names(decided, situation.rooms):
             situation = _with_rooms(situation, await self._gatherer.ask_names(missing, situation.rooms))
             decided = await _decide(sync, situation)

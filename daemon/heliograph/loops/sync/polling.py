@@ -60,6 +60,7 @@ class Poller:
     def end_poll(self) -> None:
         """Ends the poll that is waiting for news, if one is."""
         if self._poll is not None:
+            # The poll has a time-out without an end, which is over from now on: its request is cancelled.
             self._poll.reschedule(asyncio.get_running_loop().time())
 
     def shrink(self) -> bool:

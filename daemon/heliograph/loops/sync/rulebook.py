@@ -94,6 +94,7 @@ class Rulebook:
         except Exception as error:
             log.exception("Unexpected fault in reading push rules")
             raise _Unusable("the push rules find a fault of Heliograph's own") from error
+        # No rules at all may be meant: only rules that were there and cannot be read are a reason to keep the old ones.
         if ruleset.problems and not ruleset.rules:
             raise _Unusable("the homeserver sent push rules of which none can be read")
         self.ruleset = ruleset

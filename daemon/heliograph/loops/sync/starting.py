@@ -79,6 +79,7 @@ class Starter:
             self._logged = why
             log.warning("The homeserver refuses the sync token (%s): starting anew", why)
         await self._commits.commit(partial(self._plan_anew, failures))
+        # Only after the commit: a start that failed may be tried again at once.
         self._started_anew_at_ms, self._logged = now, ""
 
     async def _plan_first(self, failures: int) -> Plan:
@@ -113,6 +114,7 @@ class Starter:
 
     async def _sync(self) -> Sync:
         sync = await self._homeserver.sync(SyncRequest(since=None, timeout_ms=0))
+        # Before the plan: the homeserver deletes these events with the next request, whatever becomes of the plan.
         await self._commits.take_to_device(sync)
         return sync
 

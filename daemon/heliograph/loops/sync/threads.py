@@ -47,6 +47,7 @@ class ThreadNames:
             untold = count_things(len(unknown) - len(events), "name of a thread is", "names of threads are")
             log.info("%s not told in time", untold)
         for _, root in unknown:
+            # First as unnamed: one that was not told in time is not asked for again, and delays no other sync.
             self._known[root] = ""
         for root, event in events:
             self._known[root] = await self._name_soundly(event, ignored)
@@ -64,6 +65,7 @@ class ThreadNames:
         except Exception:
             log.exception("Unexpected fault in asking for the name of a thread in %s", room_id)
             return []
+        # The very event that was asked for: another one's words would stand as this thread's name.
         return [(root, event)] if isinstance(event, Event) and event.event_id == root else []
 
     async def _name_soundly(self, event: Event, ignored: Collection[str]) -> str:

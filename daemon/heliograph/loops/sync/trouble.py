@@ -38,6 +38,7 @@ class SyncTrouble:
 
     def begin(self) -> None:
         """The loop has begun: from now on polls ought to work."""
+        # Once only: a loop that crashed and begins again goes on with the outage that it was in.
         self._outage = self._outage or Outage(self._clock())
 
     def note_poll(self) -> None:

@@ -23,7 +23,7 @@ LARGE_COUNT = 200
 
 
 class Agendas:
-    """One account's. `through` says what pops up in spite of quiet, or None while it is not quiet."""
+    """The agendas of one account. `through` says what pops up in spite of quiet, or None while it is not quiet."""
 
     def __init__(
         self,
@@ -48,6 +48,8 @@ class Agendas:
         What is quiet is not due, and stays PENDING: it pops up afterwards unless it was read meanwhile.
         """
         until_ms = ALL_DUE_MS if with_all else now_ms
+        # Beyond the longest wait nothing was ever put off: such a
+        # time comes of a clock that was wrong then, and is due.
         agenda = await self._ledger.agenda(until_ms, now_ms + int(1000 * LONGEST_WAIT_S), self._through())
         self._schedule.note_due(agenda.next_ms)
         kept = tuple(each for each in agenda.deliveries if not self._outcomes.is_lost(each))
@@ -59,6 +61,7 @@ class Agendas:
         wait_ms = self._burst.wait_ms(now_ms)
         if not is_waiting and not wait_ms:
             return agenda
+        # The new ones stay PENDING in the ledger, which has them due again in the next round.
         shown = tuple(each for each in agenda.deliveries if each.state is not State.PENDING)
         if not is_waiting and len(shown) < len(agenda.deliveries):
             self._schedule.note_burst(now_ms + wait_ms)

@@ -16,7 +16,8 @@ PART = 200
 
 
 class Announcements:
-    """One account's. `on_rang` is called with deliveries, reduced to what `privacy` lets be shown without a lock."""
+    """Announces the deliveries of one account. `on_rang` is called with them, reduced to what `privacy` lets be shown
+    without a lock."""
 
     def __init__(self, on_rang: Callable[[Sequence[Delivery]], None], privacy: Privacy) -> None:
         self._on_rang = on_rang

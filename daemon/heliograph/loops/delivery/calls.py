@@ -16,7 +16,7 @@ log = logging.getLogger(__name__)
 
 
 class Calls:
-    """One account's. `tell` shows a notice of our own: its title, and what to do."""
+    """The calls of one account. `tell` shows a notice of our own: its title, and what to do."""
 
     def __init__(self, ledger: Ledger, tell: Callable[[str, str], None]) -> None:
         self._ledger = ledger
@@ -76,6 +76,7 @@ class Calls:
         try:
             await self._ledger.change([change])
         except Exception as error:
+            # The disk may take it later, so the whole round waits; a value that cannot be stored never will be.
             if isinstance(error, StorageError | UserError) and not isinstance(error, Unstorable):
                 raise
             raise _Fault(error) from error

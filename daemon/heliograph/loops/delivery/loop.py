@@ -174,7 +174,9 @@ class DeliveryLoop:
                 delay_s: float | None = STORAGE_RETRY_S
             else:
                 self._end_trouble()
+                # Without a notification server nothing can be shown: the one that comes wakes the loop.
                 delay_s = self._schedule.delay_s(self._clock()) if self._screen.is_there else None
+            # After a round that failed, too: what is unread may have changed before the failure.
             self._on_change()
             await self._rounds.wait(delay_s)
 
@@ -196,8 +198,10 @@ class DeliveryLoop:
         # Notices come first, since they need no ledger: one may tell that the disk is full.
         if self._screen.is_there and await self._notices.show():
             self._schedule.note_retry()
+        # Before anything is read: the ledger must know what was shown, or it would name the same again as due.
         await self._write_down()
         await self._signals.handle(self._rounds.note_progress)
+        # After the signals: those of the server before are about popups that `meet_server` forgets.
         self._is_everything_due |= await self._screen.meet_server()
         await self._meet_lock()
         if self._screen.is_there:
@@ -228,11 +232,14 @@ class DeliveryLoop:
             # The agenda is another one now.
             self._rounds.wake()
             return
+        # First what waits for its time, then what waits for its
+        # turn: suspects are halved only among what may be shown now.
         agenda = self._agendas.hold_back(agenda, now_ms, is_waiting=self._audibility == "wait")
         agenda, is_more_waiting = self._retries.narrow(agenda)
         if is_more_waiting:
             self._rounds.wake()
         steps, agenda = await self._agendas.arrange(agenda, is_locked=self._is_locked)
+        # Only after the last step: a round that was broken off leaves some of it due.
         if await self._take_steps(steps, agenda.deliveries):
             self._is_everything_due = False
 

@@ -73,6 +73,7 @@ class Notices:
         of something that has happened, and is shown each time. `cure` is a button; who clicks it has seen the notice,
         which is then told again if the trouble is.
         """
+        # Servers let critical notifications stay, and lasting trouble should be seen by whoever comes back to the desk.
         urgency = Urgency.CRITICAL if about else Urgency.NORMAL
         actions = (Action(CURE, cure.label),) if cure is not None else ()
         notification = Notification(
@@ -83,6 +84,8 @@ class Notices:
         if about and before is not None and not before.is_withdrawn:
             self._reword(before, notification, cure)
         else:
+            # Where an earlier notice of this kind still stands, the new
+            # one takes its place instead of a second one beside it.
             popup = before.popup if before is not None else None
             self._notices[key] = _Notice(notification, _answer(cure), popup, is_lasting=bool(about))
         self._wake()
@@ -105,6 +108,7 @@ class Notices:
 
     def forget_popups(self) -> None:
         """Another notification server is there: notices that still hold are shown again."""
+        # A copy: while the desktop answers, others may tell and withdraw.
         for key, notice in list(self._notices.items()):
             if not notice.is_lasting and notice.is_shown:
                 del self._notices[key]
@@ -133,6 +137,7 @@ class Notices:
     def hear(self, signal: Activated | Replied | Closed) -> bool:
         """Handles a signal about a notice; returns False if it is about another popup."""
         for key, notice in self._notices.items():
+            # A withdrawn notice still owns its popup until that is closed: a late click on it is nobody else's.
             if notice.popup == signal.popup:
                 if not notice.is_withdrawn:
                     self._take(key, notice, signal)

@@ -30,7 +30,7 @@ class _Outcome:
 
 
 class Outcomes:
-    """One account's. `tell` shows a notice of our own: its title, and what to do."""
+    """The outcomes of one account. `tell` shows a notice of our own: its title, and what to do."""
 
     def __init__(self, ledger: Ledger, tell: Callable[[str, str], None]) -> None:
         self._ledger = ledger
@@ -82,6 +82,7 @@ class Outcomes:
                 self._give_up(outcome, error)
             self._faults = 0
             self._unwritten.popleft()
+            # Only what is written down has rung: hooks are not told twice after a crash.
             self._rang.extend(outcome.rang)
 
     def _give_up(self, outcome: _Outcome, error: Exception) -> None:

@@ -19,8 +19,8 @@ log = logging.getLogger(__name__)
 
 
 class Retries:
-    """One account's. `tell` shows a notice: its title, and what to do. `clock` gives milliseconds since 1970, `jitter`
-    numbers in [0, 1)."""
+    """The retries of one account. `tell` shows a notice: its title, and what to do. `clock` gives milliseconds since
+    1970, `jitter` numbers in [0, 1)."""
 
     def __init__(
         self,
@@ -53,6 +53,8 @@ class Retries:
             # Only the words of a popup on screen wait, and no delivery carries a time for these.
             self._schedule.note_retry()
             return
+        # They were shown in one popup and failed together, so they
+        # wait together: the one that failed most says how long.
         attempts = max(each.attempts for each in pending) + 1
         delay_s = retry_delay(attempts, self._jitter()) if after_s is None else after_s
         due_ms = self._clock() + int(1000 * min(max(delay_s, LEAST_WAIT_S), LONGEST_WAIT_S))

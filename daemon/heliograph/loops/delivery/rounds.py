@@ -35,6 +35,8 @@ class Rounds:
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
         """One round. Whoever wakes the loop from now on gets another one."""
+        # At the beginning and not at the end: whoever wakes the loop
+        # in the midst of a round may have come too late for it.
         self._woken.clear()
         self.note_progress()
         try:

@@ -108,6 +108,7 @@ class Screen:
                 self._outcomes.note(*map(settle_shown, shown), shown=replace(record, is_stale=False))
 
     async def _show(self, step: Show, pictures: Mapping[str, Picture], *, is_audible: bool) -> None:
+        # Only an id of this very server: another one takes it for that of somebody else's notification.
         replaces = step.replaces.popup if step.replaces and step.replaces.popup.server == self._server else None
         avatar, now_ms = step.notification.avatar, self._clock()
         notification = replace(step.notification, picture=None if avatar is None else pictures.get(avatar))
@@ -118,6 +119,8 @@ class Screen:
             case Done(popup):
                 self._note_shown(step, popup)
                 if any(each.state is State.PENDING for each in step.deliveries):
+                    # Changed words are no part of a burst: a room that is
+                    # read on the phone would hold the next message back.
                     self._burst.note_shown(now_ms, is_new=replaces is None, is_summary=is_summary(step.key))
             case RetryLater(after_s, why):
                 self._retries.put_off(step.deliveries, after_s, why)
@@ -149,6 +152,7 @@ class Screen:
         if isinstance(outcome, RetryLater):
             self._retries.put_off((), outcome.after, outcome.why)
             return
+        # Whatever else the server said, the popup is not ours any more: refused or unknown, it cannot be closed again.
         self._outcomes.note(closed=record.key)
         self._signals.note_withdrawn(record)
         log.info("Withdrew the notification of %s", record.key)

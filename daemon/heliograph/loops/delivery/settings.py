@@ -9,7 +9,7 @@ from heliograph.core.popups.privacy import SHOW_ALL, Privacy
 
 @dataclass(frozen=True, slots=True)
 class DeliverySettings:
-    """Those of one account."""
+    """The settings of one account's deliveries."""
 
     user_id: str
     max_rooms: int = 5

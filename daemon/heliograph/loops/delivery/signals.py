@@ -40,7 +40,9 @@ class _RoomRead:
 
 
 class PopupSignals:
-    """One account's. A button becomes an action request: its popup is closed, and `on_request` is called with it.
+    """The signals of one account. A button becomes an action request: its popup is closed, and `on_request` is called
+    with the request.
+
     `clock` gives milliseconds since 1970."""
 
     def __init__(
@@ -104,6 +106,7 @@ class PopupSignals:
             try:
                 await self._handle(signal)
             except StorageError:
+                # Kept in its place, so that what the user did is done in order once the disk works again.
                 self._signals.appendleft(signal)
                 raise
             except UserError:
@@ -146,6 +149,7 @@ class PopupSignals:
         unread = await self._ledger.open_deliveries([room_id])
         if event_id is not None:
             positions = await self._ledger.positions([event_id])
+            # An event that the ledger does not know has no place among these, so nothing is taken for read by it.
             unread = [each for each in unread if each.position <= positions.get(event_id, 0)]
         keys = {each.popup_key for each in unread if each.popup_key is not None}
         self._outcomes.note(*(Settlement(each.event_id, Move.OPENED) for each in unread))
@@ -166,6 +170,7 @@ class PopupSignals:
             self._notices.tell(
                 "No Matrix client could be opened", "Install one, or set open_with in the configuration."
             )
+        # Opened even where no client could be: the user has seen the popup, and a notice says what failed.
         await self._end(record, [Settlement(each.event_id, Move.OPENED) for each in deliveries])
 
     async def _request(

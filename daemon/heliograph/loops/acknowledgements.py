@@ -32,8 +32,8 @@ PAUSE_MS = 15 * 60_000
 
 
 class AcknowledgementLoop:
-    """One account's. It wakes for what was shown and when `turn` or `wake` is called. `is_present` says whether the
-    user is here and hears this desktop."""
+    """The acknowledgements of one account. The loop wakes for what was shown and when `turn` or `wake` is called.
+    `is_present` says whether the user is here and hears this desktop."""
 
     def __init__(
         self,
@@ -62,6 +62,7 @@ class AcknowledgementLoop:
     def take(self, event_ids: Iterable[EventKey]) -> None:
         """These events are on screen, or a push rule keeps them silent here, which the relay cannot know: the
         homeserver pushes all encrypted messages."""
+        # The phone rings for it, and should: what is acknowledged would be silent there.
         if not self._is_present():
             return
         self._shown.update((event_id, None) for event_id in event_ids if is_event_id(event_id))
@@ -103,6 +104,7 @@ class AcknowledgementLoop:
         except ServerError as trouble:
             self._note(trouble)
             return
+        # Only now, since a call that failed is made again with the same events.
         for event_id in event_ids:
             self._shown.pop(event_id, None)
         self._told_ms, self._is_told_present = self._clock(), is_present
@@ -110,6 +112,7 @@ class AcknowledgementLoop:
         self._troubles.withdraw(ABOUT_RELAY)
         self.state = "told"
         if self._shown:
+            # Woken by itself, so that the next try follows even if nothing new is shown.
             self._woken.set()
 
     def _note(self, trouble: ServerError) -> None:

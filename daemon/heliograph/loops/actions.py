@@ -44,7 +44,8 @@ class Reply(Protocol):
 
 
 class ActionRunner:
-    """One account's. `mute` mutes a room for that long, or for ever; it raises ServerError and StorageError."""
+    """Runs the actions of one account. `mute` mutes a room for that long, or for ever; it raises ServerError and
+    StorageError."""
 
     def __init__(
         self,
@@ -82,7 +83,9 @@ class ActionRunner:
             )
             return
         if request.kind is ActionKind.REPLY and not request.transaction_id:
+            # Made once for all tries, so that the homeserver sends the reply once, whichever answer was lost.
             request = replace(request, transaction_id=self._make_id())
+        # A homeserver that hangs keeps every task for its time-out, and a summary asks for fifty rooms at a click.
         if len(self._tasks) >= MAX_UNDER_WAY:
             self._tell_failure(request, UserError("Too much is under way already.", "Wait until it is done."))
             return
@@ -120,6 +123,7 @@ class ActionRunner:
         match request.kind:
             case ActionKind.REPLY:
                 await self._reply(request.room_id, request.text, request.transaction_id)
+                # After the reply, never before: a failure in between must leave the message unread.
                 await self._mark_answered(request)
             case ActionKind.MARK_READ:
                 await self._mark_read(request)
@@ -139,6 +143,7 @@ class ActionRunner:
                     )
 
     async def _mark_read(self, request: ActionRequest) -> None:
+        # An invite has no event of the homeserver's that could be marked.
         if request.event_id is None:
             self._popups.note_opened(request.room_id)
             return

@@ -108,8 +108,8 @@ class SwitchedOff:
 
 
 class HandoffLoop:
-    """One account's. `features` gives what the homeserver offers, `account` the account as the sync loop knows it:
-    another client may have silenced this desktop, or switched our pusher off.
+    """The handoff of one account. `features` gives what the homeserver offers, `account` the account as the sync loop
+    knows it: another client may have silenced this desktop, or switched our pusher off.
 
     `collect` syncs to the present (`SyncLoop.collect`), `rest` returns when what is due was shown, `hush` is told
     whether another device rings. `lock` is held while pushers are looked at and switched.
@@ -210,6 +210,7 @@ class HandoffLoop:
             self._look_around()
             is_away = self._why_away is not None
             if self._was_away and not is_away:
+                # At each return anew: what another client switched in one absence says nothing of the next.
                 self._off.left_alone = frozenset()
             self._was_away = is_away
             try:
@@ -222,6 +223,7 @@ class HandoffLoop:
         with contextlib.suppress(ServerError, StorageError, UserError, TimeoutError):
             async with asyncio.timeout(COLLECT_S), self._lock:
                 off = self._off.keys - {self._own}
+                # Listed anew: a pusher that another client removed meanwhile would come back by being set.
                 for pusher in await self._homeserver.pushers() if off else ():
                     if pusher.key in off and not pusher.is_enabled:
                         await self._homeserver.set_pusher(replace(pusher, is_enabled=True))
@@ -249,6 +251,7 @@ class HandoffLoop:
         await self._off.note_changes(self._known())
         self._trouble = None
         steps = self._plan(is_away=is_away)
+        # What came before the switch is never pushed by the homeserver, so it has to be had from here.
         if is_switched and Collect() not in steps:
             steps = (Collect(), *steps)
         await self._take_steps(steps, is_away=is_away)
@@ -273,6 +276,8 @@ class HandoffLoop:
         for step in steps:
             match step:
                 case Collect():
+                    # Away, the switches go on even if no sync works: others
+                    # must ring all the sooner where this desktop gets nothing.
                     is_current = await self._sync() or is_away
                 case Hush() | Ring():
                     self._set_hush(step)
@@ -302,6 +307,7 @@ class HandoffLoop:
         key = step.pusher.key
         switched = replace(step.pusher, is_enabled=is_on)
         if not is_on:
+            # Before the request, so that after a kill the next start knows what may be off.
             await self._off.remember(self._off.keys | {key})
         try:
             await self._homeserver.set_pusher(switched)
@@ -336,6 +342,7 @@ class HandoffLoop:
         if self._trouble != trouble:
             log.warning("The handoff of %s is not complete: %s", self._homeserver.user_id, trouble)
         self._trouble = trouble
+        # By the loop's clock, which nobody sets.
         self._next_try = asyncio.get_running_loop().time() + RETRY_S
 
 

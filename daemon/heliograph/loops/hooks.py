@@ -42,7 +42,7 @@ def missing_program(command: Sequence[str]) -> str | None:
 
 
 class Hooks:
-    """`command` is a program and its arguments; nothing that came from the network is ever part of it."""
+    """Runs the user's `command`, a program and its arguments. Nothing from the network is ever part of these."""
 
     def __init__(self, command: Sequence[str], timeout_s: float, troubles: Troubles) -> None:
         program, *arguments = command
@@ -62,6 +62,7 @@ class Hooks:
             variables = hook_environment(account, delivery)
             if variables is None:
                 continue
+            # The oldest go: a program that lags should at least be told of what is new.
             if len(self._waiting) == MOST_WAITING:
                 self._waiting.popleft()
                 self._left_out += 1
@@ -93,6 +94,7 @@ class Hooks:
             settings = [f"--property=RuntimeMaxSec={timeout_s:g}", *(f"--setenv={name}" for name in variables)]
             # systemd puts variables where it finds $NAME or ${NAME} in a command: text from strangers, in a shell's.
             command = [*_STARTER, *settings, "--", *(word.replace("$", "$$") for word in command)]
+            # systemd ends the program by RuntimeMaxSec; we only end a systemd-run that does not come back.
             timeout_s += _GRACE_S
         try:
             status, _ = await run_program(command, timeout_s, variables, errors=None)
@@ -125,6 +127,8 @@ class Hooks:
 
     async def _is_sandboxed(self) -> bool:
         if self._has_starter is None:
+            # Set for the process that systemd itself started
+            # (systemd.exec(5)), and inherited by all below it: hence the id.
             self._has_starter = os.environ.get("SYSTEMD_EXEC_PID") == str(os.getpid()) and await self._try_starter()
         return self._has_starter
 

@@ -67,6 +67,7 @@ class KeyLoop:
         elif self._asked_ms is None or abs(self._clock() - self._asked_ms) >= ASK_AGAIN_MS:
             # By the specification there are none left. Servers that never tell must not make us publish for ever.
             self._count = None
+        # The first time in any case: after a restart nobody knows whether the device's own keys are published.
         if self._is_first or self._is_fallback_used or self._count is None or self._count < LEAST:
             self._due.set()
 
@@ -95,6 +96,7 @@ class KeyLoop:
         """Publishes the keys that are due. Returns False if this device cannot publish any."""
         if self._count is None:
             self._asked_ms = self._clock()
+            # An upload of nothing is the way to ask: its answer has the counts.
             self._count = (await self._keys.upload_keys()).get(ALGORITHM, 0)
         for _ in range(COLLISIONS):
             upload = await self._encryption.keys_to_upload(
@@ -102,6 +104,7 @@ class KeyLoop:
             )
             if upload.is_empty:
                 return True
+            # Asked before the upload, which would replace the keys by which others know this device.
             if upload.device_keys is not None and await self._is_taken(upload):
                 return False
             if await self._upload(upload):
@@ -121,8 +124,10 @@ class KeyLoop:
             if upload.one_time_keys is None or "already exists" not in str(refusal):
                 raise
             log.warning("The homeserver has other one-time keys under the names of ours: making new ones")
+            # The refusal was of the whole request: what is good in it has to be sent alone.
             if upload.device_keys is not None or upload.fallback_keys is not None:
                 await self._keys.upload_keys(device_keys=upload.device_keys, fallback_keys=upload.fallback_keys)
+            # Confirmed as if they were published: those names are used up, and the next batch gets new ones.
             await self._encryption.confirm_upload(is_device_published=is_first)
             return False
         await self._encryption.confirm_upload(is_device_published=is_first)

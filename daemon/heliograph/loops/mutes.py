@@ -25,7 +25,7 @@ LONGEST_LOOK_S = 900.0
 
 
 class MuteLoop:
-    """One account's. `clock` gives milliseconds since 1970, `jitter` numbers in [0, 1)."""
+    """The timed mutes of one account. `clock` gives milliseconds since 1970, `jitter` numbers in [0, 1)."""
 
     def __init__(
         self, rooms: RoomActions, ledger: Ledger, *, clock: Callable[[], int], jitter: Callable[[], float]
@@ -98,6 +98,7 @@ class MuteLoop:
                     continue
                 try:
                     await self._end(mute)
+                # Of the account and not of this mute: the next request would fail the same way.
                 except (LoggedOut, RateLimited):
                     raise
                 except Exception as error:  # noqa: BLE001 - it is raised when the others have ended
@@ -114,5 +115,6 @@ class MuteLoop:
         except Refused as refusal:
             # Tried again it would be refused again.
             log.warning("%s stays mute, its rule cannot be removed: %s", mute.room_id, refusal)
+        # Last: killed before this, the mute is ended once more, which then changes nothing.
         await self._ledger.forget_mute(mute.room_id)
         log.info("%s is mute no longer", mute.room_id)

@@ -38,6 +38,8 @@ class PresenceTracker:
         if signal.server is not None:
             self._take(replace(self.signs, has_server=True))
         else:
+            # Not at once: handing the ringing over for each restart
+            # of the notification server would make the phone ring.
             self._timer = asyncio.get_running_loop().call_later(self._patience_s, self._miss_server)
 
     def stop(self) -> None:

@@ -94,6 +94,8 @@ class PusherLoop:
         self._looked_ms: int | None = None
         self._wait_ms = 0
         self._listed: dict[PusherKey, Pusher] = {}
+        # What was sent in this life, and what was refused: a homeserver that lists a pusher otherwise than it was sent,
+        # or refuses it, would be sent the same at every look.
         self._taken: list[Pusher] = []
         self._refused: list[Pusher] = []
         self.is_registered = False
@@ -146,9 +148,12 @@ class PusherLoop:
         async with self._lock:
             account = await self._ledger.account()
             takes_direct = _takes_direct(self._features())
+            # Nothing of ours is or was there: not even the list is asked for.
             if not takes_direct and self._fallback is None and account.fallback is None:
                 return
             self._listed = {pusher.key: pusher for pusher in await self._homeserver.pushers()}
+            # Looked at before our own is registered again: both missing
+            # means that the homeserver lost or ended all of ours.
             is_alone = takes_direct and self._pusher.key not in self._listed
             if takes_direct:
                 await self._keep_own(self._listed.get(self._pusher.key), account)
@@ -179,6 +184,7 @@ class PusherLoop:
         wanted, kept = self._fallback, account.fallback
         if kept is not None and (wanted is None or kept != wanted.key):
             if kept in self._listed:
+                # Before the new one is set, and before the ledger forgets it: two fallbacks would ring twice.
                 await self._homeserver.remove_pusher(*kept)
                 del self._listed[kept]
                 log.info("Removed the fallback of before")

@@ -24,7 +24,7 @@ something is to change."""
 
 
 class QuietLoop:
-    """`keep` writes down when a pause ends (0: none)."""
+    """Knows when it is quiet. `keep` writes down when a pause ends (0: there is none)."""
 
     def __init__(
         self,
@@ -47,7 +47,7 @@ class QuietLoop:
 
     @property
     def quiet(self) -> Quiet | None:
-        """As of now."""
+        """The quiet that holds now; None: it is not quiet."""
         return quiet_at(self._clock(), self._zone, self._hours, self._paused_until_ms)
 
     @property
@@ -57,15 +57,17 @@ class QuietLoop:
 
     @property
     def paused_until_ms(self) -> int:
-        """0: not paused."""
+        """When the pause ends, in ms since 1970; 0: there is none."""
         return self._paused_until_ms if is_paused(self._clock(), self._paused_until_ms) else 0
 
     async def pause(self, words: str) -> int:
-        """Until when. Raises UserError for words that are none, StateError if it cannot be written down."""
+        """Begins a pause, and returns when it ends, in ms since 1970. Raises UserError for words that are no time, and
+        StateError if the pause cannot be written down."""
         try:
             until_ms = parse_pause(words, self._clock(), self._zone)
         except ValueError as error:
             raise UserError(f"{str(error)[:300]}.", "heliograph pause 1h, or heliograph pause until 08:00") from None
+        # On disk first: a pause that the next start forgets would have the night ring.
         await self._keep(until_ms)
         self._paused_until_ms = until_ms
         self.look()

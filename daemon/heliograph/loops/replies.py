@@ -63,6 +63,7 @@ class ReplySender:
         if messages:
             newest = messages[-1]
             content = reply_content(text, newest.event_id, newest.sender, newest.thread_root)
+        # What the ledger knows from before: a homeserver that calls an encrypted room plain is lied to or lies.
         record = (await self._ledger.rooms([room_id], ())).get(room_id)
         audience = await self._rooms.audience(room_id)
         type_ = "m.room.message"

@@ -59,6 +59,10 @@ class _Closable(Protocol):
 C = TypeVar("C", bound=_Closable)
 
 
+class DamagedFile(StateError):
+    """SQLite finds the file damaged. Trying again does not help."""
+
+
 class _Connection(aiosqlite.Connection):
     """aiosqlite's connection, which can also run a whole function in its thread: one hop for a transaction, instead of
     one for each statement."""
@@ -72,7 +76,7 @@ class Database:
     """One open SQLite file. `open` and `open_readonly` raise StateError; all other methods raise StorageError, or its
     subclass Unstorable if the fault lies in a value. A text that is no UTF-8 is read with U+FFFD for the wrong bytes.
 
-    If the file turns out to be damaged, each method raises StateError: trying again does not help.
+    If the file turns out to be damaged, each method raises DamagedFile.
     """
 
     def __init__(self, connection: _Connection, path: Path) -> None:
@@ -304,8 +308,8 @@ def _at_opening(path: Path, error: sqlite3.Error) -> StateError:
     return StateError(f"{path} cannot be opened: {error}", "Check the disk and the file's permissions.")
 
 
-def _damaged(path: Path, error: sqlite3.Error) -> StateError:
-    return StateError(
+def _damaged(path: Path, error: sqlite3.Error) -> DamagedFile:
+    return DamagedFile(
         f"{path} is damaged ({error})",
         f"Restore it from a backup, or move it away and start again: mv {path} {path}.damaged",
     )

@@ -5,6 +5,6 @@ key_files     crypto.db as files: set aside for a day after a sign-out, put back
 engine        what the machine does within one: nio_machine (matrix-nio's), nio_store, room_keys, vault
 receiving     to-device events, behind the guard; decryption, of room events
 uploads       the keys that the device publishes; sealing, to-device events for others
-texts         what strangers send, checked first
+texts         what strangers send, checked first; guard, one error for whatever that, or a damaged row, makes raise
 peeking       reads crypto.db beside the daemon, for `heliograph explain`
 """

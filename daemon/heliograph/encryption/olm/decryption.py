@@ -15,7 +15,7 @@ import vodozemac
 
 from heliograph.core.encryption.values import MEGOLM, Clear, Locked, Reason, RoomKey
 from heliograph.core.events import Event
-from heliograph.encryption.olm.receiving import guarded
+from heliograph.encryption.olm.guard import guarded
 from heliograph.encryption.olm.room_keys import RoomKeys, Stored
 from heliograph.encryption.olm.texts import MAX_EVENT, MalformedContent, key, read_object, table, text
 

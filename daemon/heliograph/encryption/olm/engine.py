@@ -12,9 +12,10 @@ from heliograph.core.encryption.values import MEGOLM, Clear, DeviceKeys, Identit
 from heliograph.core.events import Event, Json
 from heliograph.core.ids import UserId
 from heliograph.encryption.olm import decryption, sealing, uploads
+from heliograph.encryption.olm.guard import guarded
 from heliograph.encryption.olm.nio_machine import OlmMachine
 from heliograph.encryption.olm.outbound import OutboundKeys
-from heliograph.encryption.olm.receiving import Receiver, guarded
+from heliograph.encryption.olm.receiving import Receiver
 from heliograph.encryption.olm.room_keys import RoomKeys
 from heliograph.encryption.olm.texts import MalformedContent, key, table, text
 from heliograph.encryption.olm.vault import Vault

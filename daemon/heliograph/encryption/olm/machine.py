@@ -1,8 +1,9 @@
 """The Olm machine of one device, kept in crypto.db. Every operation is one transaction in that file's thread.
 
 So decryption never blocks the event loop, and a kill leaves whole operations or nothing of them. Whatever a stranger
-sends becomes an outcome, never an exception: besides StorageError (and StateError for a damaged file) nothing is raised
-unless a method says so.
+sends becomes an outcome, never an exception: besides StorageError (and UserError for a damaged file) nothing is raised
+unless a method says so. A row that the disk has spoilt costs what it held, and nothing else.
+Test: test_a_row_that_cannot_be_read_costs_itself_alone.
 
 If an operation fails, what is in memory may be ahead of the disk, so the machine is read anew.
 Test: test_what_a_failed_transaction_did_in_memory_is_forgotten.
@@ -11,11 +12,12 @@ Test: test_what_a_failed_transaction_did_in_memory_is_forgotten.
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import logging
 import sqlite3
-from collections.abc import Callable, Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from heliograph.core.encryption.values import (
     Clear,
@@ -34,7 +36,7 @@ from heliograph.encryption.olm import sender_devices
 from heliograph.encryption.olm.key_files import FILE_NAME, put_back, set_aside
 from heliograph.errors import EXIT_NEEDS_LOGIN, UserError
 from heliograph.system.migrations import read_migrations
-from heliograph.system.sqlite import Database, whole_or_closed
+from heliograph.system.sqlite import DamagedFile, Database, whole_or_closed
 
 if TYPE_CHECKING:
     from heliograph.encryption.olm.engine import Engine
@@ -70,13 +72,12 @@ class Machine:
     async def _open(cls, folder: Path, user_id: UserId, device_id: str, pickle_key: str, now_ms: int) -> Machine:
         if await asyncio.to_thread(put_back, folder, device_id):
             log.info("The keys of %s, which were set aside, are in use again", device_id)
-        database = await Database.open(folder / FILE_NAME, MIGRATIONS)
-        owner = await database.read(_read_owner)
+        database, owner = await _open_of(folder, user_id)
         if owner is not None and owner != (user_id, device_id):
             await database.close()
             await asyncio.to_thread(set_aside, folder, owner[1], now_ms)
             await asyncio.to_thread(put_back, folder, device_id)
-            database = await Database.open(folder / FILE_NAME, MIGRATIONS)
+            database, _ = await _open_of(folder, user_id)
         machine = cls(database, user_id, device_id, pickle_key)
         try:
             machine.identity = await machine._run(lambda engine: engine.identity)
@@ -184,7 +185,8 @@ class Machine:
             return work(self._engine)
 
         try:
-            return await self._database.transaction(within)
+            with _explaining_damage(self._owner[0]):
+                return await self._database.transaction(within)
         except BaseException:
             # What is in memory may be ahead of what is on disk: it is read anew.
             self._is_stale = True
@@ -197,14 +199,47 @@ class Machine:
         try:
             return Engine(db, *self._owner, self._pickle_key)
         except UnreadableKeys as error:
-            raise UserError(
+            raise _lost(
+                self._owner[0],
                 f"The encryption keys of {self._owner[0]} cannot be read with the key that is kept for them.",
-                f"Sign this device out and in again: heliograph logout {self._owner[0]}, then heliograph login.",
-                exit_code=EXIT_NEEDS_LOGIN,
             ) from error
 
 
-def _read_owner(db: sqlite3.Connection) -> tuple[str, str] | None:
-    """None: the file is new."""
-    row: tuple[str, str] | None = db.execute("SELECT user_id, device_id FROM device").fetchone()
+async def _open_of(folder: Path, user_id: UserId) -> tuple[Database, tuple[str, str] | None]:
+    """The file, and the user id and device id that it belongs to; None: the file is new."""
+    with _explaining_damage(user_id):
+        database = await Database.open(folder / FILE_NAME, MIGRATIONS)
+        try:
+            row = await database.read(_read_owner)
+        except BaseException:
+            await database.close()
+            raise
+    if row is not None and not (isinstance(row[0], str) and isinstance(row[1], str)):
+        await database.close()
+        raise _lost(user_id, f"The encryption keys of {user_id} are damaged: their device cannot be told.")
+    return database, row
+
+
+def _read_owner(db: sqlite3.Connection) -> tuple[Any, Any] | None:
+    row: tuple[Any, Any] | None = db.execute("SELECT user_id, device_id FROM device").fetchone()
+    if row is None and db.execute("SELECT 1 FROM taken UNION ALL SELECT 1 FROM room_keys").fetchone():
+        # Its own row is gone. New keys under the same device id would be refused by everybody who knows the old ones.
+        return (None, None)
     return row
+
+
+@contextlib.contextmanager
+def _explaining_damage(user_id: UserId) -> Iterator[None]:
+    """New keys in place of damaged ones need a new device, so the file must not just be moved away."""
+    try:
+        yield
+    except DamagedFile as error:
+        raise _lost(user_id, error.title) from error
+
+
+def _lost(user_id: UserId, title: str) -> UserError:
+    return UserError(
+        title,
+        f"Sign this device out and in again: heliograph logout {user_id}, then heliograph login {user_id}.",
+        exit_code=EXIT_NEEDS_LOGIN,
+    )

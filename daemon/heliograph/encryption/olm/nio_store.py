@@ -6,6 +6,7 @@ read when a sender needs them, so opening takes the same time whatever their num
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections import OrderedDict
 from datetime import datetime
@@ -14,6 +15,10 @@ from typing import Any
 from nio.crypto import DeviceStore, OlmAccount, Session  # type: ignore[import-untyped]
 
 from heliograph.core.ids import UserId
+from heliograph.encryption.olm.guard import guarded
+from heliograph.encryption.olm.texts import MalformedContent
+
+log = logging.getLogger(__name__)
 
 EACH = 10
 """Olm sessions kept for one device of another user; those used last. Each is tried for a message that names none."""
@@ -36,18 +41,32 @@ class OlmSessions:
         """The sessions with this device, the one used last first."""
         sessions = self._cache.get(sender_key)
         if sessions is None:
-            sessions = self._cache[sender_key] = [
-                Session.from_pickle(pickle, _time(created), self._pickle_key, _time(used))
-                for pickle, created, used in self._db.execute(
-                    "SELECT pickle, created, used FROM olm_sessions WHERE sender_key = ? ORDER BY used DESC LIMIT ?",
-                    (sender_key, EACH),
-                )
-            ]
+            sessions = self._cache[sender_key] = self._read(sender_key)
             if len(self._cache) > _CACHED:
                 self._cache.popitem(last=False)
         else:
             self._cache.move_to_end(sender_key)
         return sessions
+
+    def _read(self, sender_key: str) -> list[Any]:
+        # All of them, and only then the first few: those that cannot be read go, and take nobody's place.
+        rows = self._db.execute(
+            "SELECT session_id, pickle, created, used FROM olm_sessions WHERE sender_key = ? ORDER BY used DESC",
+            (sender_key,),
+        ).fetchall()
+        sessions = []
+        for session_id, pickle, created, used in rows:
+            try:
+                with guarded():
+                    sessions.append(Session.from_pickle(pickle, _time(created), self._pickle_key, _time(used)))
+            except MalformedContent:
+                self._db.execute("DELETE FROM olm_sessions WHERE session_id IS ?", (session_id,))
+                log.warning(
+                    "An Olm session with the device %s cannot be read and is forgotten: keys that it sends may not "
+                    "arrive before it begins another",
+                    sender_key,
+                )
+        return sessions[:EACH]
 
     def get(self, sender_key: str) -> Any:
         """The session to encrypt with, or None."""
@@ -103,7 +122,7 @@ class OlmStore:
     def load_account(self) -> Any:
         """None: the device has no keys yet."""
         row = self._db.execute("SELECT account, is_published FROM device").fetchone()
-        return None if row is None else OlmAccount.from_pickle(row[0], self._pickle_key, bool(row[1]))
+        return None if row is None else OlmAccount.from_pickle(row[0], self._pickle_key, row[1] == 1)
 
     def save_account(self, account: Any) -> None:
         """Matrix-nio calls this before a one-time key is used up, so it is written later."""

@@ -17,6 +17,7 @@ from heliograph.core.ids import RoomId
 from heliograph.encryption.olm import sealing
 from heliograph.encryption.olm.nio_machine import OlmMachine
 from heliograph.encryption.olm.room_keys import RoomKeys
+from heliograph.encryption.olm.texts import KEY_LENGTH
 from heliograph.errors import StorageError
 
 
@@ -36,16 +37,22 @@ class OutboundKeys:
         self._rooms: dict[str, _Outbound] = {}
 
     def known(self, devices: Sequence[DeviceKeys]) -> list[DeviceKeys]:
-        """Those whose keys are the ones that they had before. New ones are remembered."""
+        """Those whose keys are the ones that they had before. New ones are remembered, also in place of a row that the
+        disk has spoilt, which holds no keys."""
         same = []
         for device in devices:
             keys = (device.curve25519, device.ed25519)
-            row = self._db.execute(
-                "INSERT INTO devices (user_id, device_id, curve25519, ed25519) VALUES (?, ?, ?, ?)"
-                " ON CONFLICT (user_id, device_id) DO UPDATE SET device_id = device_id RETURNING curve25519, ed25519",
-                (device.user_id, device.device_id, *keys),
+            before = self._db.execute(
+                "SELECT curve25519, ed25519 FROM devices WHERE user_id = ? AND device_id = ?",
+                (device.user_id, device.device_id),
             ).fetchone()
-            if row == keys:
+            if before is None or not all(isinstance(each, str) and len(each) == KEY_LENGTH for each in before):
+                self._db.execute(
+                    "INSERT OR REPLACE INTO devices (user_id, device_id, curve25519, ed25519) VALUES (?, ?, ?, ?)",
+                    (device.user_id, device.device_id, *keys),
+                )
+                before = keys
+            if before == keys:
                 same.append(device)
         return same
 

@@ -9,8 +9,6 @@ from __future__ import annotations
 import logging
 import sqlite3
 from base64 import b64decode
-from collections.abc import Iterator
-from contextlib import contextmanager
 from hashlib import sha256
 from typing import Any
 
@@ -19,6 +17,7 @@ from nio.crypto import InboundGroupSession  # type: ignore[import-untyped]
 
 from heliograph.core.encryption.values import MEGOLM, OLM, Received, Rejected, RoomKey
 from heliograph.core.ids import is_room_id
+from heliograph.encryption.olm.guard import guarded
 from heliograph.encryption.olm.nio_machine import OlmMachine
 from heliograph.encryption.olm.room_keys import RoomKeys
 from heliograph.encryption.olm.texts import MAX_EVENT, MalformedContent, key, read_object, table, text
@@ -137,22 +136,6 @@ def _room_key(content: dict[str, Any]) -> RoomKey:
     if not is_room_id(room_id):
         raise MalformedContent("the room of the key is none")
     return RoomKey(room_id, key(content, "session_id"))
-
-
-@contextmanager
-def guarded() -> Iterator[None]:
-    """Raises MalformedContent for whatever vodozemac, matrix-nio or we ourselves make of hostile input. Only the disk's
-    errors and the interpreter's own pass."""
-    try:
-        yield
-    except (MalformedContent, sqlite3.Error):
-        raise
-    except Exception as error:  # noqa: BLE001 - the one place: the list of what they raise has holes
-        raise MalformedContent(f"it is broken ({type(error).__name__})") from None
-    except BaseException as error:
-        if type(error).__name__ != "PanicException":  # vodozemac's; not an Exception, and of no importable type
-            raise
-        raise MalformedContent("vodozemac gave up on it") from None
 
 
 def _message(sealed: dict[str, Any]) -> Any:

@@ -9,6 +9,7 @@ Test: test_events_without_sender_key_and_device_are_decrypted.
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -17,6 +18,10 @@ from typing import Any
 from nio.crypto import InboundGroupSession  # type: ignore[import-untyped]
 
 from heliograph.core.encryption.values import RoomKey
+from heliograph.encryption.olm.guard import guarded
+from heliograph.encryption.olm.texts import MalformedContent
+
+log = logging.getLogger(__name__)
 
 MOST = 100_000
 """Room keys in all: anyone may send some. Those that never decrypted anything go first, the oldest before."""
@@ -46,9 +51,12 @@ class RoomKeys:
         self._db = db
         self._pickle_key = pickle_key
         self._cache: OrderedDict[RoomKey, Stored] = OrderedDict()
+        self._unreadable: set[RoomKey] = set()
+        """Those of which that was said."""
         self._writes = 0
 
     def find(self, key: RoomKey) -> Stored | None:
+        """The key; None: it never came, or the disk has spoilt it, for which another takes its place."""
         stored = self._cache.get(key)
         if stored is not None:
             self._cache.move_to_end(key)
@@ -60,9 +68,40 @@ class RoomKeys:
         ).fetchone()
         if row is None:
             return None
-        id_, pickle, sender, sender_key, sender_ed25519, is_from_backup, is_used = row
+        try:
+            with guarded():
+                return self._cached(key, self._read(key, *row))
+        except MalformedContent:
+            self._note_unreadable(key)
+            return None
+
+    def _read(
+        self,
+        key: RoomKey,
+        id_: int,
+        pickle: bytes,
+        sender: str,
+        sender_key: str,
+        sender_ed25519: str,
+        is_from_backup: int,
+        is_used: int,
+    ) -> Stored:
+        if not all(isinstance(each, str) for each in (sender, sender_key, sender_ed25519)):
+            raise MalformedContent("its maker is of a type that it never has")
         session = InboundGroupSession.from_pickle(pickle, sender_ed25519, sender_key, key.room_id, self._pickle_key)
-        return self._cached(key, Stored(id_, session, sender, bool(is_from_backup), bool(is_used)))
+        if session.id != key.session_id:
+            raise MalformedContent("it is another one")
+        return Stored(id_, session, sender, bool(is_from_backup), bool(is_used))
+
+    def _note_unreadable(self, key: RoomKey) -> None:
+        if key not in self._unreadable:
+            self._unreadable.add(key)
+            log.warning(
+                "The room key %s of %s cannot be read and counts as missing: its messages show no text, unless the key "
+                "backup has it",
+                key.session_id,
+                key.room_id,
+            )
 
     def add(self, session: Any, sender: str, *, is_from_backup: bool) -> bool:
         """Takes a key. Whether it decrypts something that nothing did before.
@@ -93,8 +132,11 @@ class RoomKeys:
 
     def use(self, stored: Stored, message_index: int, event_id: str) -> bool:
         """Notes that this event used this place of the session. False: another event did before."""
+        # An id that the disk has spoilt names no event, so this one takes its place.
         is_new = self._db.execute(
-            "INSERT OR IGNORE INTO message_indices (room_key, message_index, event_id) VALUES (?, ?, ?)",
+            "INSERT INTO message_indices (room_key, message_index, event_id) VALUES (?, ?, ?)"
+            " ON CONFLICT (room_key, message_index) DO UPDATE SET event_id = excluded.event_id"
+            " WHERE typeof(event_id) <> 'text'",
             (stored.id, message_index, event_id),
         ).rowcount
         if not stored.is_used:
@@ -110,7 +152,7 @@ class RoomKeys:
         row = self._db.execute(
             "SELECT event_id FROM message_indices WHERE room_key = ? AND message_index = ?", (stored.id, message_index)
         ).fetchone()
-        return row is None or bool(row[0] == event_id)
+        return row is None or not isinstance(row[0], str) or row[0] == event_id
 
     def withhold(self, key: RoomKey, sender: str, code: str) -> None:
         """This user told that we shall not have the key."""
@@ -126,12 +168,15 @@ class RoomKeys:
             "SELECT code FROM withheld WHERE session_id = ? AND room_id = ? AND sender = ?",
             (key.session_id, key.room_id, sender),
         ).fetchone()
-        return None if row is None else str(row[0])
+        return row[0] if row is not None and isinstance(row[0], str) else None
 
     def _insert(self, key: RoomKey, session: Any, sender: str, *, is_from_backup: bool) -> None:
-        id_ = self._db.execute(
+        # One that cannot be read makes room, and keeps its id: what was read with it cannot be played again.
+        (id_,) = self._db.execute(
             "INSERT INTO room_keys (room_id, session_id, pickle, sender, sender_key, sender_ed25519, is_from_backup)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?)",
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session_id, room_id) DO UPDATE SET pickle = excluded.pickle,"
+            " sender = excluded.sender, sender_key = excluded.sender_key, sender_ed25519 = excluded.sender_ed25519,"
+            " is_from_backup = excluded.is_from_backup RETURNING id",
             (
                 key.room_id,
                 key.session_id,
@@ -141,8 +186,7 @@ class RoomKeys:
                 session.ed25519,
                 is_from_backup,
             ),
-        ).lastrowid
-        assert id_ is not None
+        ).fetchone()
         self._cached(key, Stored(id_, session, sender, is_from_backup, is_used=False))
         self._count_write()
 

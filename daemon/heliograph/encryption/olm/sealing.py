@@ -7,8 +7,8 @@ from typing import Any
 
 from heliograph.core.encryption.values import DeviceKeys
 from heliograph.core.events import Json
+from heliograph.encryption.olm.guard import guarded
 from heliograph.encryption.olm.nio_machine import OlmMachine
-from heliograph.encryption.olm.receiving import guarded
 from heliograph.encryption.olm.texts import MalformedContent, key
 from heliograph.encryption.olm.uploads import ALGORITHM
 

@@ -24,7 +24,7 @@ def read_signed(db: sqlite3.Connection, devices: Collection[SenderDevice], now_m
     for each in devices:
         words = (each.user_id, each.curve25519, each.ed25519, now_ms, SIGNED_GOOD_MS, UNSIGNED_GOOD_MS)
         if (row := db.execute(_FIND, words).fetchone()) is not None:
-            found[each] = bool(row[0])
+            found[each] = row[0] == 1
     return found
 
 

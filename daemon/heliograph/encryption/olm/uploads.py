@@ -57,7 +57,8 @@ def _wants_fallback(db: sqlite3.Connection, olm: OlmMachine, *, is_used: bool, n
     if olm.vodozemac_account.fallback_key:
         return False  # not yet confirmed
     (made_ms,) = db.execute("SELECT fallback_ms FROM device").fetchone()
-    return not made_ms or (is_used and abs(now_ms - made_ms) >= LEAST_FALLBACK_MS)
+    # A time that the disk has spoilt counts as long ago.
+    return not isinstance(made_ms, int) or not made_ms or (is_used and abs(now_ms - made_ms) >= LEAST_FALLBACK_MS)
 
 
 def _device_keys(olm: OlmMachine) -> Json:

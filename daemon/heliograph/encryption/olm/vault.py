@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import sqlite3
 from hashlib import sha256
 from secrets import token_bytes
+
+log = logging.getLogger(__name__)
 
 _NONCE = 16
 _TAG = 16
@@ -31,13 +34,21 @@ class Vault:
         self._db.execute("INSERT OR REPLACE INTO secrets (name, content) VALUES (?, ?)", (name, content))
 
     def read(self, name: str) -> str | None:
-        """None: there is none, or it is not one that this pickle key wrote."""
+        """None: there is none, or it cannot be read, and is forgotten."""
         row = self._db.execute("SELECT content FROM secrets WHERE name = ?", (name,)).fetchone()
         if row is None:
             return None
+        secret = self._open(name, row[0])
+        if secret is None:
+            self._db.execute("DELETE FROM secrets WHERE name = ?", (name,))
+            log.warning("What was kept as %s cannot be read and is forgotten: to renew it, heliograph verify", name)
+        return secret
+
+    def _open(self, name: str, content: object) -> str | None:
         from Crypto.Cipher import AES
 
-        content = bytes(row[0])
+        if not isinstance(content, bytes) or len(content) < _NONCE + _TAG:
+            return None
         nonce, tag, sealed = content[:_NONCE], content[_NONCE : _NONCE + _TAG], content[_NONCE + _TAG :]
         cipher = AES.new(self._key, AES.MODE_GCM, nonce=nonce, mac_len=_TAG)
         cipher.update(name.encode())

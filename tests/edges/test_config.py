@@ -35,6 +35,7 @@ hidden = ["@doctor:example.org"]
 hours = ["22:00-07:00"]
 highlights = false
 rooms = ["!family:example.org"]
+everywhere = true
 [hooks]
 on_notification = ["ring", "-v"]
 timeout_seconds = 3

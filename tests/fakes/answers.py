@@ -49,8 +49,8 @@ class FakeAnswers:
     async def decline(self, account: str, room_id: str) -> None:
         self._note("decline", account, room_id)
 
-    async def pause(self, words: str) -> int:
-        self._note("pause", words)
+    async def pause(self, words: str, *, is_everywhere: bool) -> int:
+        self._note("pause everywhere" if is_everywhere else "pause", words)
         return UNTIL_RESUMED
 
     async def resume(self) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from typing import Any
 
 from heliograph.core.pushers.handoff import Signs
 
@@ -38,7 +39,7 @@ class FakePresence:
         self._listeners.clear()
         self._holds_sleep_up = False
 
-    def change(self, **signs: bool) -> None:
+    def change(self, **signs: Any) -> None:
         """What the session tells from now on."""
         if signs.get("is_asleep") is False:
             self._holds_sleep_up = True

@@ -31,6 +31,7 @@ METHODS = {
         "Decline": "ss",
         "Reply": "sss",
         "Pause": "s",
+        "PauseEverywhere": "s",
         "Resume": "",
     },
     **{"EraseHistory": "b", "Set": "ssv", "GetAll": "s", "Rang": "sssssb"},

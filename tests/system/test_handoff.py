@@ -36,6 +36,7 @@ TALKERS = 4
 """At a time, so that some message is always on its way."""
 LOGIND_WAITS_S = 4.5
 """Five seconds, by default; less than that must do."""
+PAUSED_EVERYWHERE = "Nothing pops up until resumed. To end it: heliograph resume\n"
 TOPIC = "upAbCdEf123456"
 CONFIG = """\
 [fallback]
@@ -349,3 +350,28 @@ async def test_behind_the_relay_the_phone_rings_for_who_is_away_and_the_desktop_
         await scene.arrived([back])
         await scene.relay.settled()
     assert scene.gateway.events == [away]
+
+
+async def test_behind_the_relay_the_phone_rings_for_who_paused_unless_the_pause_is_for_all(
+    scene: Scene, logind: FakeLogind
+) -> None:
+    del logind
+    async with Daemon():
+        await scene.ready()
+        assert "your other devices ring instead" in await run_command("pause")
+        await until(_is_away, "the handoff", PATIENCE_S)
+        assert "you have paused notifications here" in await run_command("handoff")
+        paused = await scene.send("paused here")
+        await scene.pushed([paused])
+        await run_command("resume")
+        await until(scene.own_pusher_is_enabled, "our pusher", PATIENCE_S)
+        await scene.arrived([paused])
+        assert await run_command("pause", "--everywhere") == PAUSED_EVERYWHERE
+        nowhere = await scene.send("paused everywhere")
+        await scene.acknowledged([nowhere])
+        await scene.relay.settled()
+        assert scene.shown() == {paused}
+        await run_command("resume")
+        await scene.arrived([nowhere])
+        await scene.relay.settled()
+    assert scene.gateway.events == [paused]

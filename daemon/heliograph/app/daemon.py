@@ -26,6 +26,7 @@ from heliograph.app.watchdog import LONGEST_TURN_S, Watchdog
 from heliograph.config.settings import Config
 from heliograph.control.service import Control
 from heliograph.control.verification import Verification1
+from heliograph.core.popups.quiet import QuietHours
 from heliograph.core.pushers.handoff import Signs
 from heliograph.core.record import Delivery
 from heliograph.core.status import DaemonStatus
@@ -78,13 +79,13 @@ async def run_daemon(
         daemon = Daemon(config, process, tasks, desktop, await _open_quiet(config), sign_out_interval_s, stack)
         await daemon.start()
         await daemon.open(accounts)
-        tracker = await daemon.track_presence(presence)
+        await daemon.track_presence(presence)
         # What was imported stays for good: the collector need not look through it again and again.
         gc.freeze()
         systemd.ready(daemon.line)
         if on_ready is not None:
             on_ready(daemon.status)
-        return await daemon.serve(stop, tracker)
+        return await daemon.serve(stop)
 
 
 async def _open_desktop(config: Config, stack: contextlib.AsyncExitStack) -> Desktop:
@@ -97,12 +98,12 @@ async def _open_desktop(config: Config, stack: contextlib.AsyncExitStack) -> Des
 async def _open_quiet(config: Config) -> QuietLoop:
     file = pause_file()
     return QuietLoop(
-        config.quiet.parsed_hours,
+        QuietHours(config.quiet.parsed_hours, config.quiet.everywhere),
         config.quiet.through,
         LocalZone(),
         clock=now_ms,
-        keep=lambda until_ms: asyncio.to_thread(save_pause, file, until_ms),
-        paused_until_ms=await asyncio.to_thread(load_pause, file),
+        keep=lambda pause: asyncio.to_thread(save_pause, file, pause),
+        pause=await asyncio.to_thread(load_pause, file),
     )
 
 
@@ -127,6 +128,7 @@ class Daemon:
         self._stack = stack
         self._watchdog = Watchdog(time.monotonic, systemd.feed_watchdog)
         self._accounts = RunningAccounts(self._take_open, stack)
+        self._tracker = PresenceTracker(self._accounts.take_signs)
         self._line = StatusLine(lambda: self.line)
         opener = RoomOpener(config.desktop.open_with)
         self._api = DaemonApi(self.status, (), desktop, opener, quiet)
@@ -174,7 +176,7 @@ class Daemon:
         counted = count_things(len(self._accounts), "account")
         log.info("Heliograph %s runs for %s, notifications through %s", __version__, counted, self._desktop.name)
 
-    async def track_presence(self, presence: Presence | None) -> PresenceTracker:
+    async def track_presence(self, presence: Presence | None) -> None:
         """Every account is told whether the user is here; the machine waits for them before it sleeps."""
         if presence is None:
             presence = DesktopPresence(
@@ -184,13 +186,11 @@ class Daemon:
             )
         await presence.start()
         self._stack.push_async_callback(presence.stop)
-        tracker = PresenceTracker(self._accounts.take_signs)
-        self._desktop.listen(tracker.take_signal)
-        presence.listen(tracker.take_session)
+        self._desktop.listen(self._tracker.take_signal)
+        presence.listen(self._tracker.take_session)
         presence.listen(lambda signs: self._hold_sleep_up(presence, signs))
-        return tracker
 
-    async def serve(self, stop: asyncio.Event, tracker: PresenceTracker) -> int:
+    async def serve(self, stop: asyncio.Event) -> int:
         """Runs the accounts; the exit code."""
         patience_s = systemd.watchdog_s()
         if patience_s is not None and patience_s < LONGEST_TURN_S:
@@ -200,7 +200,7 @@ class Daemon:
         async def leave() -> None:
             systemd.stopping()
             self._accounts.say(is_leaving=True)
-            tracker.stop()
+            self._tracker.stop()
             await self._accounts.hand_over()
 
         return await self._accounts.run(stop, leave)
@@ -221,6 +221,7 @@ class Daemon:
         self._line.update()
 
     def _take_quiet(self) -> None:
+        self._tracker.take_quiet(self._quiet.why_away)
         self._accounts.wake()
         self._api.note_change()
 

@@ -123,6 +123,7 @@ class DaemonApi:
             paused_until_ms=self._quiet.paused_until_ms,
             quiet_why=why,
             quiet_until_ms=until_ms,
+            is_quiet_everywhere=quiet is not None and quiet.is_everywhere,
             notification_server=self._desktop.server_name or "",
         )
 
@@ -137,7 +138,11 @@ class DaemonApi:
             **replace(daemon, accounts=tuple(accounts)).as_json(),
             "unread": summary.unread,
             "highlights": summary.highlights,
-            "quiet": {"why": summary.quiet_why, "until_ms": summary.quiet_until_ms},
+            "quiet": {
+                "why": summary.quiet_why,
+                "until_ms": summary.quiet_until_ms,
+                "everywhere": summary.is_quiet_everywhere,
+            },
         }
 
     async def inbox(self) -> Any:
@@ -186,8 +191,8 @@ class DaemonApi:
         (request,) = action_requests(invites)
         await handle.do(replace(request, kind=kind))
 
-    async def pause(self, words: str) -> int:
-        until_ms = await self._quiet.pause(words)
+    async def pause(self, words: str, *, is_everywhere: bool) -> int:
+        until_ms = await self._quiet.pause(words, is_everywhere=is_everywhere)
         # Who asked looks at the properties next.
         await self._tell()
         return until_ms

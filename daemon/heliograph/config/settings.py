@@ -179,6 +179,13 @@ class QuietConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             "anyone can give a room a name that you list here.",
         ),
     ] = ()
+    everywhere: Annotated[
+        bool,
+        Meta(
+            description="Quiet hours are for your other devices as well: they do not ring instead of this desktop, "
+            "where a relay or [handoff] can keep them from it. For a pause: heliograph pause --everywhere."
+        ),
+    ] = False
 
     @property
     def parsed_hours(self) -> tuple[Hours, ...]:

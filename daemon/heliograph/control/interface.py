@@ -47,9 +47,9 @@ class Answers(Protocol):
     async def reply(self, account: str, room: str, text: str) -> None: ...
     async def accept(self, account: str, room: str) -> None: ...
     async def decline(self, account: str, room: str) -> None: ...
-    async def pause(self, words: str) -> int:
-        """Pauses notifications until the time that `words` name. Returns that time in ms since 1970, or
-        UNTIL_RESUMED."""
+    async def pause(self, words: str, *, is_everywhere: bool) -> int:
+        """Pauses notifications until the time that `words` name; with `is_everywhere`, the user's other devices do not
+        ring instead. Returns that time in ms since 1970, or UNTIL_RESUMED."""
         ...
 
     async def resume(self) -> None: ...
@@ -146,7 +146,12 @@ class Daemon1(ServiceInterface):
     @dbus_method()
     @_acting
     async def Pause(self, until: DBusStr) -> DBusInt64:  # noqa: N802
-        return await self._answers.pause(until)
+        return await self._answers.pause(until, is_everywhere=False)
+
+    @dbus_method()
+    @_acting
+    async def PauseEverywhere(self, until: DBusStr) -> DBusInt64:  # noqa: N802
+        return await self._answers.pause(until, is_everywhere=True)
 
     @dbus_method()
     @_acting
@@ -203,6 +208,10 @@ class Daemon1(ServiceInterface):
     @dbus_property(access=PropertyAccess.READ)
     def QuietUntil(self) -> DBusInt64:  # noqa: N802
         return self._summary.quiet_until_ms
+
+    @dbus_property(access=PropertyAccess.READ)
+    def QuietEverywhere(self) -> DBusBool:  # noqa: N802
+        return self._summary.is_quiet_everywhere
 
     @dbus_property(access=PropertyAccess.READ)
     def NotificationServer(self) -> DBusStr:  # noqa: N802

@@ -21,6 +21,7 @@ def to_properties(summary: Summary) -> dict[str, Any]:
         "PausedUntil": summary.paused_until_ms,
         "QuietReason": summary.quiet_why,
         "QuietUntil": summary.quiet_until_ms,
+        "QuietEverywhere": summary.is_quiet_everywhere,
         "NotificationServer": summary.notification_server,
     }
 
@@ -56,6 +57,7 @@ def from_properties(properties: Mapping[str, Any]) -> Summary:
         paused_until_ms=get("PausedUntil"),
         quiet_why=get("QuietReason"),
         quiet_until_ms=get("QuietUntil"),
+        is_quiet_everywhere=get("QuietEverywhere"),
         notification_server=get("NotificationServer"),
     )
 

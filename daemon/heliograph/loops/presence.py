@@ -1,4 +1,5 @@
-"""Tells whether the user is at this desktop, by the session's signs and by whether anything can show notifications."""
+"""Tells whether the user is at this desktop, by the session's signs, by whether anything can show notifications,
+and by whether the user lets anything pop up."""
 
 from __future__ import annotations
 
@@ -7,9 +8,7 @@ from collections.abc import Callable
 from dataclasses import replace
 
 from heliograph.core.notification import DesktopSignal, ServerChanged
-from heliograph.core.pushers.handoff import (
-    Signs,
-)
+from heliograph.core.pushers.handoff import Signs
 
 SERVER_PATIENCE_S = 10.0
 """A notification server that is gone for less is only restarting."""
@@ -26,7 +25,14 @@ class PresenceTracker:
 
     def take_session(self, signs: Signs) -> None:
         """Takes the signs of the session and the machine."""
-        self._take(replace(signs, has_server=self.signs.has_server, is_stopping=self.signs.is_stopping))
+        known = self.signs
+        self._take(
+            replace(signs, has_server=known.has_server, why_quiet=known.why_quiet, is_stopping=known.is_stopping)
+        )
+
+    def take_quiet(self, why: str) -> None:
+        """Takes why nothing pops up here while other devices may ring; "": that is not so."""
+        self._take(replace(self.signs, why_quiet=why))
 
     def take_signal(self, signal: DesktopSignal) -> None:
         """Takes from the desktop whether anything shows notifications."""

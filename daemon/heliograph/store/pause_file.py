@@ -1,4 +1,4 @@
-"""Keeps over restarts until when the user has paused notifications, in pause.json in the state folder."""
+"""Keeps over restarts the pause that the user asked for, in pause.json in the state folder."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ import logging
 from pathlib import Path
 
 from heliograph.accounts import state_root, write_private_file
+from heliograph.core.popups.quiet import NO_PAUSE, Pause
 
 log = logging.getLogger(__name__)
 
@@ -18,21 +19,23 @@ def pause_file() -> Path:
     return state_root() / "pause.json"
 
 
-def load_pause(file: Path) -> int:
-    """When the pause ends, in ms since 1970; 0: there is no pause. A file that cannot be read counts as no pause: too
-    many notifications are better than none."""
+def load_pause(file: Path) -> Pause:
+    """The pause, if there is one. A file that cannot be read counts as none: too many notifications are better than
+    none."""
     try:
         with file.open("rb") as stream:
-            until_ms = json.loads(stream.read(_LARGEST))["until_ms"]
+            kept = json.loads(stream.read(_LARGEST))
+            until_ms, is_everywhere = kept["until_ms"], kept.get("everywhere", False)
     except FileNotFoundError:
-        return 0
-    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
+        return NO_PAUSE
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         log.warning("%s cannot be read and counts as none: %s", file, error)
-        return 0
+        return NO_PAUSE
     # Not isinstance: JSON's true is an int to Python.
-    return until_ms if type(until_ms) is int else 0
+    return Pause(until_ms, is_everywhere is True) if type(until_ms) is int else NO_PAUSE
 
 
-def save_pause(file: Path, until_ms: int) -> None:
-    """Keeps when the pause ends, in ms since 1970; 0: it has ended. Raises StateError."""
-    write_private_file(file, json.dumps({"until_ms": until_ms}).encode())
+def save_pause(file: Path, pause: Pause) -> None:
+    """Keeps the pause, or that there is none. Raises StateError."""
+    kept = {"until_ms": pause.until_ms, "everywhere": pause.is_everywhere}
+    write_private_file(file, json.dumps(kept).encode())

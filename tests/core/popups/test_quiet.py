@@ -7,7 +7,17 @@ from zoneinfo import ZoneInfo
 
 import pytest
 
-from heliograph.core.popups.quiet import Hours, Quiet, Zone, next_change_ms, parse_hours, parse_pause, quiet_at
+from heliograph.core.popups.quiet import (
+    Hours,
+    Pause,
+    Quiet,
+    QuietHours,
+    Zone,
+    next_change_ms,
+    parse_hours,
+    parse_pause,
+    quiet_at,
+)
 from heliograph.core.summary.summary import UNTIL_RESUMED
 
 HOUR = 3_600_000
@@ -36,7 +46,11 @@ def at(text: str, fold: int = 0) -> int:
 
 def quiet(now: str | int, *hours: str, paused_until_ms: int = 0) -> Quiet | None:
     now_ms = at(now) if isinstance(now, str) else now
-    return quiet_at(now_ms, ZONE, [parse_hours(each) for each in hours], paused_until_ms)
+    return quiet_at(now_ms, ZONE, quiet_hours(*hours), Pause(paused_until_ms))
+
+
+def quiet_hours(*hours: str, is_everywhere: bool = False) -> QuietHours:
+    return QuietHours(tuple(map(parse_hours, hours)), is_everywhere)
 
 
 NIGHT = "22:00-07:00"
@@ -116,8 +130,30 @@ def test_a_pause_comes_before_quiet_hours() -> None:
     assert quiet(now, paused_until_ms=now) is None
 
 
+@pytest.mark.parametrize("are_hours_everywhere", [False, True])
+@pytest.mark.parametrize("is_pause_everywhere", [False, True])
+@pytest.mark.parametrize(("now", "are_hours_now"), [("2026-11-20 12:00", False), ("2026-11-20 23:00", True)])
+def test_quiet_is_everywhere_if_the_pause_or_the_hours_of_now_are(
+    now: str, are_hours_now: bool, is_pause_everywhere: bool, are_hours_everywhere: bool
+) -> None:
+    hours = quiet_hours(NIGHT, is_everywhere=are_hours_everywhere)
+    by_hours = are_hours_now and are_hours_everywhere
+    paused = quiet_at(at(now), ZONE, hours, Pause(UNTIL_RESUMED, is_pause_everywhere))
+    assert paused == Quiet("paused", UNTIL_RESUMED, is_pause_everywhere or by_hours)
+    unpaused = quiet_at(at(now), ZONE, hours, Pause(0, is_pause_everywhere))
+    assert (unpaused is not None, unpaused is not None and unpaused.is_everywhere) == (are_hours_now, by_hours)
+
+
+def test_hours_that_are_everywhere_change_a_pause_that_is_not() -> None:
+    hours, noon = quiet_hours(NIGHT, is_everywhere=True), at("2026-11-20 12:00")
+    assert next_change_ms(noon, ZONE, hours, Pause(UNTIL_RESUMED)) == at("2026-11-20 22:00")
+    assert next_change_ms(at("2026-11-20 23:00"), ZONE, hours, Pause(UNTIL_RESUMED)) == at("2026-11-21 07:00")
+    assert next_change_ms(noon, ZONE, hours, Pause(noon + HOUR)) == noon + HOUR
+    assert next_change_ms(noon, ZONE, quiet_hours(is_everywhere=True), Pause(UNTIL_RESUMED)) is None
+
+
 def next_change(now: str, *hours: str, paused_until_ms: int = 0) -> int | None:
-    return next_change_ms(at(now), ZONE, [parse_hours(each) for each in hours], paused_until_ms)
+    return next_change_ms(at(now), ZONE, quiet_hours(*hours), Pause(paused_until_ms))
 
 
 def test_the_next_change_is_the_end_or_else_the_next_beginning() -> None:

@@ -50,6 +50,8 @@ def off(pusher: Pusher) -> Pusher:
         (Signs(is_idle=True), "keyboard"),
         (Signs(is_asleep=True, is_locked=True), "sleeps"),
         (Signs(has_server=False), "notification server"),
+        (Signs(why_quiet="you have paused notifications here"), "you have paused"),
+        (Signs(why_quiet="these are quiet hours here", is_locked=True), "locked"),
         (Signs(is_stopping=True, is_asleep=True), "stops"),
     ],
 )

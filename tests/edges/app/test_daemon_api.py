@@ -18,7 +18,7 @@ from heliograph.core.delivery import State
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import Category, DoNotDisturb
 from heliograph.core.popups.actions import ActionKind, ActionRequest
-from heliograph.core.popups.quiet import Through
+from heliograph.core.popups.quiet import Pause, QuietHours, Through
 from heliograph.core.record import Withdrawal
 from heliograph.core.status import AccountStatus, DaemonStatus
 from heliograph.core.summary.summary import RoomCount, Summary
@@ -39,7 +39,7 @@ class Reception:
     def __init__(self, clock: WallClock) -> None:
         self.desktop = FakeDesktop()
         self.opener = FakeOpener()
-        self.quiet = QuietLoop([], Through(), LocalZone(), clock=clock, keep=self._keep)
+        self.quiet = QuietLoop(QuietHours(), Through(), LocalZone(), clock=clock, keep=self._keep)
         self.mine = DeliveryStage(clock, desktop=self.desktop, quiet=self.quiet)
         self.hers = DeliveryStage(clock, desktop=self.desktop, me=ALICE)
         stages = (self.mine, self.hers)
@@ -74,7 +74,7 @@ class Reception:
     async def _do(self, request: ActionRequest) -> None:
         self.requests.append(request)
 
-    async def _keep(self, until_ms: int) -> None:
+    async def _keep(self, pause: Pause) -> None:
         pass
 
     @contextlib.asynccontextmanager
@@ -264,7 +264,7 @@ async def test_an_account_that_is_none_is_refused(reception: Reception) -> None:
 async def test_in_a_pause_nothing_pops_up_and_afterwards_it_does(reception: Reception) -> None:
     loud = make_delivery("$loud", room_id=OTHER_ROOM, content=make_content("for you", is_highlight=True))
     async with reception.open():
-        await reception.api.pause("1h")
+        await reception.api.pause("1h", is_everywhere=False)
         await reception.mine.commit(make_delivery("$a", text="held"), make_delivery("$b", text="read"), loud)
         await until(lambda: reception.mine.state(EventId("$loud")) is State.SHOWN)
         await until(lambda: reception.published[-1].unread == 3)
@@ -281,9 +281,10 @@ async def test_who_paused_or_resumed_is_told_so_at_once(reception: Reception) ->
     async with reception.open():
         await until(lambda: reception.published)
         for _ in range(3):
-            until_ms = await reception.api.pause("1h")
+            until_ms = await reception.api.pause("1h", is_everywhere=True)
             assert reception.published[-1].paused_until_ms == until_ms
-            assert (await reception.api.status())["quiet"] == {"why": "paused", "until_ms": until_ms}
+            told = {"why": "paused", "until_ms": until_ms, "everywhere": True}
+            assert (await reception.api.status())["quiet"] == told
             await reception.api.resume()
             assert (reception.published[-1].quiet_why, reception.published[-1].paused_until_ms) == ("", 0)
 

@@ -21,8 +21,27 @@ def test_the_daemon_pauses_as_the_words_say(
     with FakeDaemon(private_bus, FakeAnswers()) as daemon:
         result = shell.run("pause", *words)
     assert result.exit_code == 0
-    assert result.stdout == "Nothing pops up until resumed. To end it: heliograph resume\n"
+    assert result.stdout == TOLD
     assert daemon.answers.asked == [("pause", asked)]
+
+
+TOLD = "Nothing pops up until resumed, and your other devices ring instead. To end it: heliograph resume\n"
+RELAY = {"user_id": "@here:example.org", "handoff": {"set_up": "relay", "quiet": []}}
+SWITCHED = {"user_id": "@there:example.org", "handoff": {"set_up": "switch", "quiet": ["Element Android"]}}
+ALWAYS = {"user_id": "@me:example.org", "handoff": {"set_up": "always", "quiet": []}}
+
+
+@pytest.mark.parametrize(("accounts", "named"), [((RELAY, SWITCHED), []), ((RELAY, ALWAYS), ["@me:example.org"])])
+def test_a_pause_everywhere_names_the_accounts_whose_other_devices_ring_all_the_same(
+    shell: Shell, private_bus: PrivateBus, accounts: tuple[dict[str, object], ...], named: list[str]
+) -> None:
+    with FakeDaemon(private_bus, FakeAnswers({"accounts": list(accounts)})) as daemon:
+        result = shell.run("pause", "--everywhere", "1h")
+    assert result.exit_code == 0
+    first, *others = result.stdout.splitlines()
+    assert first == "Nothing pops up until resumed. To end it: heliograph resume"
+    assert [line.split()[3] for line in others] == named
+    assert daemon.answers.asked[0] == ("pause everywhere", "1h")
 
 
 @pytest.mark.parametrize(("until_ms", "asked"), [(0, ("pause", "")), (UNTIL_RESUMED, ("resume",))])
@@ -61,7 +80,7 @@ def test_where_there_was_no_pause_none_has_ended(shell: Shell, private_bus: Priv
 class SilentAnswers(FakeAnswers):
     """Of a daemon that has the name, and hangs."""
 
-    async def pause(self, words: str) -> int:
+    async def pause(self, words: str, *, is_everywhere: bool) -> int:
         await asyncio.Event().wait()
         raise AssertionError(words)
 

@@ -131,6 +131,10 @@ def test_each_trouble_is_told(shell: Shell, private_bus: PrivateBus, account: di
         ({"unread": 3, "highlights": 1}, ["unread      3, 1 of them highlights\n"]),
         ({"quiet": {"why": "paused", "until_ms": -1}}, ["quiet       paused, until: heliograph resume\n"]),
         ({"quiet": {"why": "quiet hours", "until_ms": NOON_MS}}, ["quiet       quiet hours until 2023-11-1"]),
+        (
+            {"quiet": {"why": "paused", "until_ms": -1, "everywhere": True}},
+            ["quiet       paused, until: heliograph resume; your other devices are not to ring either\n"],
+        ),
         ({"quiet": {"why": "do not disturb", "until_ms": 0}}, ["quiet       do not disturb\n"]),
     ],
 )

@@ -177,6 +177,7 @@ async def test_what_is_asked_for_reaches_the_daemon(private_bus: PrivateBus) -> 
     control = Control(answers)
     await control.start()
     assert await ask("Pause", "s", "1h") == UNTIL_RESUMED
+    assert await ask("PauseEverywhere", "s", "2h") == UNTIL_RESUMED
     assert await ask("Resume") is None
     await ask("Open", "sss", ME, ROOM, "token")
     await ask("MarkRead", "ss", ME, ROOM)
@@ -188,6 +189,7 @@ async def test_what_is_asked_for_reaches_the_daemon(private_bus: PrivateBus) -> 
     await control.stop()
     assert answers.asked == [
         ("pause", "1h"),
+        ("pause everywhere", "2h"),
         ("resume",),
         ("open", ME, ROOM, "token"),
         ("mark_read", ME, ROOM),
@@ -261,6 +263,7 @@ SUMMARY = Summary(
     paused_until_ms=UNTIL_RESUMED,
     quiet_why="paused",
     quiet_until_ms=UNTIL_RESUMED,
+    is_quiet_everywhere=True,
     notification_server="dunst 1.9.0",
 )
 
@@ -451,7 +454,7 @@ async def test_every_member_is_documented_with_its_types(control: Control, other
     for property in interface.properties:
         assert f"| `{property.name}` | `{property.signature}` |" in text
     assert [signal.name for signal in interface.signals] == ["Rang"]
-    assert len(interface.methods) == 10
+    assert len(interface.methods) == 11
 
 
 @pytest.mark.expected_log("D-Bus service crashed")

@@ -191,6 +191,7 @@ ACTING: list[tuple[Any, ...]] = [
     ("MarkRead", "ss", "@me:x", "!r"),
     ("Reply", "sss", "@me:x", "!r", "hello"),
     ("Pause", "s", "1h"),
+    ("PauseEverywhere", "s", "1h"),
     ("Resume", ""),
     ("EraseHistory", "b", True),
 ]

@@ -9,7 +9,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from edges.loops.stage import WallClock
-from heliograph.core.popups.quiet import Quiet, Through, parse_hours
+from heliograph.core.popups.quiet import Pause, Quiet, QuietHours, Through, parse_hours
 from heliograph.core.summary.summary import UNTIL_RESUMED
 from heliograph.errors import StateError, UserError
 from heliograph.loops.quiet import QuietLoop
@@ -32,18 +32,18 @@ class Stage:
         self.faults = 0
         """How often who is told of a change fails."""
         self.loop = QuietLoop(
-            [parse_hours(each) for each in hours],
+            QuietHours(tuple(map(parse_hours, hours))),
             THROUGH,
             LocalZone(),
             clock=clock,
             keep=self._keep,
-            paused_until_ms=paused_until_ms,
+            pause=Pause(paused_until_ms),
         )
 
-    async def _keep(self, until_ms: int) -> None:
+    async def _keep(self, pause: Pause) -> None:
         if self.is_disk_full:
             raise StateError("full", "make room")
-        self.kept.append(until_ms)
+        self.kept.append(pause.until_ms)
 
     def _note(self) -> None:
         if self.faults:
@@ -75,6 +75,15 @@ async def test_a_pause_ends_by_itself_and_is_kept(clock: WallClock) -> None:
     assert stage.kept == [until_ms]
     assert stage.loop.through is None
     assert stage.loop.paused_until_ms == 0
+
+
+async def test_who_pauses_counts_as_away_from_here_unless_the_pause_is_for_all(clock: WallClock) -> None:
+    stage = Stage(clock, "00:00-24:00")
+    assert stage.loop.why_away == "these are quiet hours here"
+    await stage.loop.pause("1h")
+    assert stage.loop.why_away == "you have paused notifications here"
+    await stage.loop.pause("1h", is_everywhere=True)
+    assert stage.loop.why_away == ""
 
 
 async def test_a_pause_lasts_until_it_is_ended(clock: WallClock) -> None:

@@ -65,6 +65,7 @@ class Desk:
     relay: RelayProcess | None
     is_running: bool = False
     is_paused: bool = False
+    is_paused_everywhere: bool = False
     settings: Settings = field(default_factory=Settings)
     is_locked: bool = False
     has_relay_restarted: bool = False
@@ -124,6 +125,11 @@ class Desk:
     def is_quiet(self) -> bool:
         """Nothing new pops up."""
         return self.is_paused or self.settings.has_quiet_hours
+
+    @property
+    def is_quiet_here_alone(self) -> bool:
+        """Nothing new pops up, and other devices ring instead."""
+        return self.is_quiet and not (self.is_paused and self.is_paused_everywhere)
 
     # What is seen
 

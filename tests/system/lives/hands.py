@@ -15,6 +15,8 @@ from system.lives.step import Kind, Step
 from system.lives.world import Act, World, choose
 
 NO_CLIENT = "No Matrix client could be opened"
+_EVERYWHERE = 0.3
+"""The share of pauses that are for all devices."""
 _POPS_UP_S = 10.0
 """In which what was held back pops up. What waits for its key does so for three seconds."""
 _LABELS = {Kind.PRESS_READ: "Mark as read", Kind.PRESS_ACCEPT: "Accept", Kind.PRESS_DECLINE: "Decline"}
@@ -123,9 +125,11 @@ async def _use_inbox(world: World, step: Step) -> None:
 
 
 async def _pause(world: World, step: Step) -> None:
-    if world.desk.is_running:
-        world.desk.is_paused = True
-        await ask("Pause", "s", "")
+    """Mostly for this desktop alone, so that the phone rings instead."""
+    desk = world.desk
+    if desk.is_running:
+        desk.is_paused, desk.is_paused_everywhere = True, step.pick < _EVERYWHERE
+        await ask("PauseEverywhere" if desk.is_paused_everywhere else "Pause", "s", "")
 
 
 async def _resume(world: World, step: Step) -> None:

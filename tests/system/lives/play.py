@@ -180,7 +180,7 @@ class _Player:
 
     def _note_had(self, world: World, looks: Sequence[int], seconds: float) -> None:
         """What the desktop had in good time is not the phone's, if the user has been there for a while."""
-        is_there = world.desk.is_running and not world.desk.is_locked
+        is_there = world.desk.is_running and not world.desk.is_locked and not world.desk.is_quiet_here_alone
         self._present = self._present + 1 if is_there else 0
         if self._present < _THERE or seconds > _GOOD_TIME_S or not world.mode.is_direct:
             return

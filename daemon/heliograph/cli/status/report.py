@@ -111,7 +111,8 @@ def _quiet(quiet: dict[str, Any]) -> str:
         until = ", until: heliograph resume"
     elif isinstance(until_ms, int) and until_ms > 0:
         until = f" until {local_time(until_ms)}"
-    return f"{_text(quiet['why'])}{until}"
+    where = "; your other devices are not to ring either" if quiet.get("everywhere") is True else ""
+    return f"{_text(quiet['why'])}{until}{where}"
 
 
 def _state(account: dict[str, Any]) -> str:
@@ -168,6 +169,12 @@ def report_handoff(account: dict[str, Any]) -> Iterator[str]:
     yield from _relay(handoff)
     if handoff.get("trouble"):
         yield _row("trouble", f"{_text(handoff['trouble'])}; tried again")
+
+
+def has_power_over_others(account: dict[str, Any]) -> bool:
+    """Whether other devices of the account are silent while the user is here: by a relay, or switched off."""
+    handoff = _part(account, "handoff")
+    return handoff.get("set_up") == "relay" or bool(handoff.get("quiet"))
 
 
 def _handoff(handoff: dict[str, Any]) -> str:

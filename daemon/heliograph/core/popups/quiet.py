@@ -49,11 +49,38 @@ class Hours:
 
 
 @dataclass(frozen=True, slots=True)
+class Pause:
+    """The pause that the user asked for. `until_ms`, in ms since 1970, may be UNTIL_RESUMED; 0: there is none."""
+
+    until_ms: int = 0
+    is_everywhere: bool = False
+    """The user's other devices shall be silent, too, and not ring instead of this desktop."""
+
+    def holds(self, now_ms: int) -> bool:
+        """Whether the pause still lasts."""
+        return self.until_ms == UNTIL_RESUMED or self.until_ms > now_ms
+
+
+NO_PAUSE = Pause()
+
+
+@dataclass(frozen=True, slots=True)
 class Quiet:
     """A time in which nothing pops up. `until_ms`, in ms since 1970, may be UNTIL_RESUMED."""
 
     why: str
     until_ms: int
+    is_everywhere: bool = False
+    """The user's other devices do not ring instead, as far as that is in this desktop's power."""
+
+
+@dataclass(frozen=True, slots=True)
+class QuietHours:
+    """The quiet hours of the configuration."""
+
+    hours: tuple[Hours, ...] = ()
+    is_everywhere: bool = False
+    """As a pause's."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -95,29 +122,39 @@ def parse_pause(words: str, now_ms: int, zone: Zone) -> int:
     return now_ms + minutes * _MINUTE_MS
 
 
-def quiet_at(now_ms: int, zone: Zone, hours: Sequence[Hours], paused_until_ms: int) -> Quiet | None:
+def quiet_at(now_ms: int, zone: Zone, hours: QuietHours, pause: Pause) -> Quiet | None:
     """The quiet that holds at this instant; None: it is not quiet."""
-    if is_paused(now_ms, paused_until_ms):
-        return Quiet(PAUSED, paused_until_ms)
+    end_ms = _end_of_hours(now_ms, zone, hours.hours)
+    is_everywhere = hours.is_everywhere and end_ms > now_ms
+    if pause.holds(now_ms):
+        return Quiet(PAUSED, pause.until_ms, is_everywhere or pause.is_everywhere)
+    return Quiet(QUIET_HOURS, end_ms, is_everywhere) if end_ms > now_ms else None
+
+
+def next_change_ms(now_ms: int, zone: Zone, hours: QuietHours, pause: Pause) -> int | None:
+    """The instant when the answer may be another one; None: there is none."""
+    end_ms = _end_of_hours(now_ms, zone, hours.hours)
+    if end_ms == now_ms:
+        begins = (begin_ms for begin_ms, _ in _stretches(now_ms, zone, hours.hours) if begin_ms > now_ms)
+        change_ms = next(begins, None)
+    else:
+        change_ms = end_ms
+    if not pause.holds(now_ms):
+        return change_ms
+    if not hours.is_everywhere:
+        change_ms = None
+    ends = [each for each in (pause.until_ms, change_ms) if each is not None and each != UNTIL_RESUMED]
+    return min(ends, default=None)
+
+
+def _end_of_hours(now_ms: int, zone: Zone, hours: Sequence[Hours]) -> int:
+    """When the quiet hours of this instant end; this instant: there are none now."""
     end_ms = now_ms
     # Stretches that overlap or touch are one quiet: in order of their beginnings, each can only lengthen it.
     for begin_ms, until_ms in _stretches(now_ms, zone, hours):
         if begin_ms <= end_ms < until_ms:
             end_ms = until_ms
-    return Quiet(QUIET_HOURS, end_ms) if end_ms > now_ms else None
-
-
-def next_change_ms(now_ms: int, zone: Zone, hours: Sequence[Hours], paused_until_ms: int) -> int | None:
-    """The instant when the answer may be another one; None: there is none."""
-    quiet = quiet_at(now_ms, zone, hours, paused_until_ms)
-    if quiet is not None:
-        return None if quiet.until_ms == UNTIL_RESUMED else quiet.until_ms
-    return next((begin_ms for begin_ms, _ in _stretches(now_ms, zone, hours) if begin_ms > now_ms), None)
-
-
-def is_paused(now_ms: int, paused_until_ms: int) -> bool:
-    """Whether a pause until `until_ms` still lasts."""
-    return paused_until_ms == UNTIL_RESUMED or paused_until_ms > now_ms
+    return end_ms
 
 
 def _stretches(now_ms: int, zone: Zone, hours: Sequence[Hours]) -> Iterator[tuple[int, int]]:

@@ -33,6 +33,8 @@ class Signs:
     """The machine goes to sleep, or has not said yet that it woke."""
     has_server: bool = True
     """Something shows notifications."""
+    why_quiet: str = ""
+    """Why nothing pops up here, while other devices may ring; "": it is not quiet, or it is for all of them."""
     is_stopping: bool = False
 
     @property
@@ -46,7 +48,9 @@ class Signs:
             return "the session is locked"
         if self.is_idle:
             return "nobody has touched keyboard or mouse for a while"
-        return None if self.has_server else "there is no notification server"
+        if not self.has_server:
+            return "there is no notification server"
+        return self.why_quiet or None
 
 
 def why_elsewhere(signs: Signs, *, is_enabled: bool, is_silenced: bool) -> str | None:

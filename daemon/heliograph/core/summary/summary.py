@@ -42,6 +42,8 @@ class Summary:
     quiet_why: str = ""
     """"paused", "quiet hours", "do not disturb", or "" while notifications pop up."""
     quiet_until_ms: int = 0
+    is_quiet_everywhere: bool = False
+    """Other devices do not ring instead, as far as that is in this desktop's power."""
     notification_server: str = ""
     """The name of the program that shows notifications, for people; "": there is none."""
 
@@ -53,6 +55,7 @@ def summarize(
     paused_until_ms: int = 0,
     quiet_why: str = "",
     quiet_until_ms: int = 0,
+    is_quiet_everywhere: bool = False,
     notification_server: str = "",
 ) -> Summary:
     """The summary. `accounts` has the state of each account and `unread` its rooms with unread messages, by user id."""
@@ -71,6 +74,7 @@ def summarize(
         paused_until_ms=paused_until_ms,
         quiet_why=quiet_why,
         quiet_until_ms=quiet_until_ms,
+        is_quiet_everywhere=is_quiet_everywhere,
         notification_server=notification_server,
     )
 

@@ -37,7 +37,7 @@ SendTo = Literal["all", "signed"]
 
 
 class RoomSender:
-    """For one account. `make_id` gives transaction ids that were never used."""
+    """Encrypts what one account sends. `make_id` gives transaction ids that were never used."""
 
     def __init__(
         self,
@@ -63,8 +63,10 @@ class RoomSender:
         if rotation is None:
             raise _refused("This room is encrypted in a way that Heliograph does not know.")
         users = audience.joined
+        # Who is invited may read from then on, and needs the keys when joining.
         if audience.history_visibility != "joined":
             users |= audience.invited
+        # One message at a time: two would each begin a session with the same device, and use two of its one-time keys.
         async with self._turn:
             chosen, excluded = await self._choose(users)
             if not chosen:
@@ -110,6 +112,7 @@ class RoomSender:
         for part in _parts(list(sealed), DEVICES_AT_ONCE):
             messages = _by_user({device: sealed[device] for device in part})
             await self._keys.send_to_device("m.room.encrypted", messages, self._make_id())
+        # After the requests: a device that got nothing must be given the key with the next message.
         session_id = await self._machine.note_room_key_shared(room_id, list(sealed))
         if not session_id:
             raise _refused("No device in this room could be given the key of the message.")

@@ -94,8 +94,11 @@ class CrossSigning:
                 "The homeserver shows other keys for this device than it has.",
                 f"Sign out and in again: heliograph logout {self._user_id}, then heliograph login {self._user_id}",
             )
+        # The master key is read for the comparison alone: that both
+        # fit proves that storage and homeserver mean one identity.
         self_signing = await self._private(storage, SELF_SIGNING, own.self_signing)
         await self._private(storage, MASTER, own.master)
+        # As the homeserver has it: the signature covers every property, unknown ones too.
         signed = without_signatures(device)
         signature = self_signing.sign(signed)
         upload = {
@@ -105,6 +108,7 @@ class CrossSigning:
             }
         }
         await self._keys.upload_signatures({self._user_id: upload})
+        # Only after the upload: a pin says that this device was verified under this identity.
         await self.pin(own.master)
         return await self._keep_backup_key(storage)
 
@@ -132,9 +136,10 @@ class CrossSigning:
 
 
 def read_own_keys(published: PublishedKeys, user_id: UserId) -> OwnKeys:
-    """What of it is well signed."""
+    """The user's keys among the published ones, as far as their signatures are good."""
     master = cross_signing_key(published.master.get(user_id), user_id, "master")
     self_signing = cross_signing_key(published.self_signing.get(user_id), user_id, "self_signing")
+    # The self-signing key counts only by the master key's signature: without it the homeserver could make one up.
     if self_signing is not None and (
         master is None or not is_signed(published.self_signing[user_id], user_id, master, master)
     ):

@@ -47,7 +47,8 @@ async def _wait_for_daemon(room_keys: Collection[RoomKey]) -> None:
 
 
 class DeviceTrust:
-    """`run` does the work, beside the sync loop. `notices` tell the user, and ask what the two devices show."""
+    """Keeps the trust of one account's device. `run` does the work, beside the sync loop. `notices` tell the user, and
+    ask what the two devices show."""
 
     def __init__(
         self,
@@ -154,6 +155,7 @@ class DeviceTrust:
     # Inside
 
     def _look_soon(self) -> None:
+        # As if the last look had been so long ago: the next turn that finds it late looks again.
         self._looked_ms = self._clock() - LOOK_AGAIN_MS + AFTER_FAILURE_MS
 
     def _take_standing(self, standing: Standing) -> None:
@@ -163,6 +165,7 @@ class DeviceTrust:
         self._looked_ms = self._clock()
         self._on_standing(standing)
         self._untold = standing
+        # Kept for the next try: this task begins again after a fault, and would otherwise wait for the next change.
         self._is_untold.set()
 
     async def _tell(self) -> None:
@@ -178,13 +181,14 @@ class DeviceTrust:
                 raise
 
     async def _tell_once(self) -> None:
-        """Also over restarts; what is told anew is what has changed."""
+        """Tells the user how the device stands, if that differs from what was told last, also over restarts."""
         standing = self._untold
         if standing is None or await self._machine.secret(TOLD) == standing.value:
             return
         # Who has no identity may well use no encryption: `heliograph status` tells them.
         if standing is not Standing.NO_IDENTITY and (told := explain_standing(standing, self._user_id)) is not None:
             self._notices.tell(*told)
+        # After the notice: killed in between, the user is told twice rather than never.
         await self._machine.keep_secret(TOLD, standing.value)
 
     def _take_view(self, view: View) -> None:

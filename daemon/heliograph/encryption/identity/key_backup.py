@@ -62,10 +62,12 @@ class KeyBackup:
         is_fresh = self._asked_ms is not None and 0 <= now - self._asked_ms < VERSION_GOOD_MS
         if secret is None:
             return None
+        # Also None while fresh: a backup that does not fit is not asked for at each message.
         if is_fresh and secret == self._secret:
             return self._decryption
         version = await self._keys.backup_version()
         self._asked_ms, self._secret, self._decryption = now, secret, None
+        # The user may have made a new backup since: the old key opens nothing in it.
         if version is None or version.algorithm != ALGORITHM or not _fits(secret, version.auth_data):
             log.info("The key backup is not one that this device has the key of")
             return None

@@ -31,7 +31,7 @@ TROUBLE_S = 60.0
 
 
 class KeyStore(SigningDevice, Protocol):
-    """What of the machine is needed here."""
+    """The part of the machine that is needed here."""
 
     async def import_room_key(self, key: RoomKey, content: Json) -> bool: ...
 
@@ -43,7 +43,7 @@ class _WantedKey:
 
 
 class Restoration:
-    """One account's. `run` does the work; without the backup's key it waits for `take_key`."""
+    """Restores the room keys of one account. `run` does the work; without the backup's key it waits for `take_key`."""
 
     def __init__(
         self,
@@ -71,6 +71,7 @@ class Restoration:
         """There is a key for the backup now."""
         now = asyncio.get_running_loop().time()
         for key in self._wanted:
+            # All looks anew: those before it could open nothing.
             self._wanted[key] = _WantedKey(now)
         self._is_changed.set()
 
@@ -107,6 +108,7 @@ class Restoration:
                     self._wanted.pop(key, None)
                 else:
                     self._put_off(key, loop.time())
+        # Also if the rest failed: what was found is in the store, and messages wait for it.
         finally:
             if found:
                 log.info("%s came from the key backup", count_things(len(found), "room key"))

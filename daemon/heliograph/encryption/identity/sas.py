@@ -18,7 +18,7 @@ class SasAgreement:
 
 
 class SasSecret:
-    """What both sides have computed."""
+    """The secret that both sides have computed."""
 
     def __init__(self, established: vodozemac.EstablishedSas) -> None:
         self._established = established

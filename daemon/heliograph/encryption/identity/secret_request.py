@@ -38,7 +38,7 @@ class _Asked(msgspec.Struct, frozen=True):
 
 
 class SecretRequest:
-    """One request at a time. Methods raise ServerError and StorageError."""
+    """Requests the backup key, one request at a time. Methods raise ServerError and StorageError."""
 
     def __init__(self, keys: Keys, vault: SigningDevice, backup: KeyBackup, *, make_id: Callable[[], str]) -> None:
         self._keys = keys
@@ -47,8 +47,9 @@ class SecretRequest:
         self._make_id = make_id
 
     async def ask(self, device: DeviceKeys) -> None:
-        """Of this device, which the user has just verified."""
+        """Asks this device, which the user has just verified."""
         asked = _Asked(self._make_id(), device.device_id, device.curve25519, device.ed25519)
+        # Before it is sent: the answer may come with the next sync, or after a restart.
         await self._vault.keep_secret(_ASKED, msgspec.json.encode(asked).decode())
         own = self._vault.identity
         content = {
@@ -61,7 +62,7 @@ class SecretRequest:
         log.info("Asked the verified device for the key of the key backup")
 
     async def take(self, received: Received) -> bool:
-        """Whether this was the answer, and it is of use now."""
+        """Returns True if this was the answer, and its key opens the backup that is in use."""
         text = await self._vault.secret(_ASKED)
         if text is None or received.type != SEND:
             return False
@@ -75,6 +76,7 @@ class SecretRequest:
         if not is_from_there or not isinstance(request_id, str) or not isinstance(secret, str):
             log.warning("Passed over a secret that nobody was asked for")
             return False
+        # In constant time, as all comparisons of secrets: the request's id is what an answer proves itself by.
         is_ours = compare_digest(request_id.encode(errors="replace"), asked.request_id.encode())
         if not is_ours or len(secret) > _MAX_SECRET:
             log.warning("Passed over a secret that nobody was asked for")

@@ -32,7 +32,7 @@ _WRONG = "It has to be that of this account, as your other client showed it when
 
 
 class SecretStorage:
-    """The default key's secrets. Every method raises ServerError, and UserError for what the user can mend."""
+    """The secrets under the default key. Every method raises ServerError, and UserError for what the user can mend."""
 
     def __init__(self, keys: Keys, key_id: str, description: Json) -> None:
         self._keys = keys
@@ -99,9 +99,11 @@ def decode_recovery_key(text: str) -> bytes:
         if value < 0:
             raise _no_recovery_key("It has letters that recovery keys do not have")
         number = number * 58 + value
+    # The prefix begins with no zero byte, so none is lost here.
     raw = number.to_bytes(number.bit_length() // 8 + 1).lstrip(b"\0")
     if len(raw) != 35 or raw[:2] != _PREFIX:
         raise _no_recovery_key("It is too short or too long, or something else")
+    # The last byte is the parity of all others (Client-Server API, "Recovery key").
     if reduce(xor, raw):
         raise _no_recovery_key("One of its letters is mistyped")
     return raw[2:34]
@@ -125,6 +127,7 @@ def _derive_from_passphrase(passphrase: str, how: Any) -> bytes:
             "How this account's passphrase becomes a key is not known to Heliograph.",
             "Give the recovery key instead: heliograph verify --recovery-key",
         )
+    # Homeserver and terminal may give lone surrogates, which have no UTF-8: those are a wrong passphrase, and no fault.
     secret, grain = passphrase.encode(errors="replace"), salt.encode(errors="replace")
     return hashlib.pbkdf2_hmac("sha512", secret, grain, iterations, 32)
 
@@ -146,6 +149,7 @@ def _fits(key: bytes, description: Json) -> bool:
 
 def _open(key: bytes, name: str, entry: Json) -> str:
     ciphertext, mac, iv = (decode_base64(entry.get(part)) for part in ("ciphertext", "mac", "iv"))
+    # Before it is decrypted: AES-CTR alone would turn a changed ciphertext into a changed key.
     if not hmac.compare_digest(_mac(key, name, ciphertext), mac):
         raise ValueError("the MAC does not fit")
     return _crypt(key, name, iv, ciphertext).decode()

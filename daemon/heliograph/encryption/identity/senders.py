@@ -87,6 +87,7 @@ class Senders:
         """Which device to look up; None: nobody else's, or nothing is known of it."""
         if not isinstance(clear, Clear) or clear.is_from_backup or not is_user_id(event.sender):
             return None
+        # Nothing of one's own rings.
         if event.sender == self._keys.user_id:
             return None
         return SenderDevice(event.sender, clear.sender_key, clear.sender_ed25519)
@@ -105,6 +106,7 @@ class Senders:
         try:
             async with asyncio.timeout(LOOK_S):
                 published = await self._keys.query_keys(users)
+        # The sync loop finds that out as well, and tells of it.
         except LoggedOut:
             return known
         except (ServerError, TimeoutError) as trouble:

@@ -20,7 +20,8 @@ SIGNED_WITHIN = (1.0, 2.0, 4.0, 8.0, 15.0, 30.0)
 
 
 class StandingCheck:
-    """One account's. `on_standing` is called with each answer, `on_failed` when there was none."""
+    """Checks the standing of one account's device. `on_standing` is called with each answer, `on_failed` when there was
+    none."""
 
     def __init__(
         self,

@@ -37,7 +37,8 @@ ATTEMPTS = 3
 
 
 class Verifications:
-    """One account's. `run` does the work, step by step; the other methods queue a step and return at once."""
+    """The verifications of one account. `run` does the work, step by step; the other methods queue a step and return at
+    once."""
 
     def __init__(
         self,
@@ -77,10 +78,12 @@ class Verifications:
 
     def offer(self, received: Received) -> None:
         """Takes a to-device event if it belongs to a verification or answers our request for a secret."""
+        # Verifying other people is for clients in which one talks to them.
         if received.sender != self._own.user_id:
             return
         if received.type.startswith(PREFIX):
             self._later(lambda: self._take(received.type.removeprefix(PREFIX), received))
+        # In clear, anybody at the homeserver could have written it.
         elif received.type == SEND and received.is_encrypted:
             self._later(lambda: self._take_secret(received))
 
@@ -176,6 +179,7 @@ class Verifications:
         await self._go_on(verification, verification.receive(type_, received.content))
 
     async def _take_request(self, request: Request) -> None:
+        # Each open one costs keys and waits for ten minutes, and requests cost their sender nothing.
         if request.transaction_id in self._open or len(self._open) >= MOST_OPEN:
             return
         if request.from_device == self._own.device_id:
@@ -222,6 +226,8 @@ class Verifications:
                 if is_done:
                     self._is_wanted = False
                     self._standing.follow(own.devices[str(verification.other)])
+                    # Two clients may have asked at once: the user has compared
+                    # with one, and the other goes on showing its question.
                     await self._end_others()
 
     async def _end_others(self) -> None:
@@ -236,6 +242,7 @@ class Verifications:
     async def _send(self, verification: Verification, messages: list[Message]) -> None:
         for message in messages:
             contents = dict.fromkeys(message.devices, message.content)
+            # One for all attempts, so that the homeserver passes the message on once.
             transaction_id = self._make_id()
             for attempt in range(ATTEMPTS):
                 try:

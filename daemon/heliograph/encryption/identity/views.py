@@ -30,7 +30,7 @@ class View:
 
 
 class Views:
-    """One account's latest. `on_view` is called with each that changed."""
+    """The latest verifications of one account. `on_view` is called with each that changed."""
 
     def __init__(self, on_view: Callable[[View], None]) -> None:
         self._on_view = on_view
@@ -49,6 +49,7 @@ class Views:
         )
         if self._views.get(view.transaction_id) == view:
             return
+        # Taken out first, so that it comes last: dicts keep the place of a key that is only overwritten.
         self._views.pop(view.transaction_id, None)
         self._views[view.transaction_id] = view
         while len(self._views) > MOST:

@@ -51,6 +51,7 @@ def _decrypt(event: Event, room_keys: RoomKeys, claim: Claim) -> Clear | Locked:
     if stored is None:
         code = room_keys.withheld(wanted, event.sender)
         return Locked(Reason.NO_KEY, wanted) if code is None else Locked(Reason.WITHHELD, wanted, code)
+    # Looked at before it is tried: another client may still send the session from its beginning.
     if message.message_index() < stored.session.first_known_index:
         return Locked(Reason.KEY_STARTS_LATER, wanted)
     try:
@@ -63,10 +64,13 @@ def _decrypt(event: Event, room_keys: RoomKeys, claim: Claim) -> Clear | Locked:
 def _check(event: Event, stored: Stored, payload: dict[str, Any], message_index: int, claim: Claim) -> Clear | Locked:
     text(payload, "type")
     table(payload, "content")
+    # A homeserver could show a message of one room in another.
     if payload.get("room_id") != event.room_id:
         return Locked(Reason.WRONG_ROOM)
+    # Anyone in the room has the key and can encrypt with it: only its maker is believed.
     if stored.sender not in ("", event.sender):
         return Locked(Reason.WRONG_SENDER)
+    # Last, since it notes the place: an event that fails for another reason must not use it up.
     if not claim(stored, message_index, event.event_id):
         return Locked(Reason.REPLAYED)
     return Clear(payload, stored.session.sender_key, stored.session.ed25519, stored.is_from_backup)

@@ -46,6 +46,7 @@ class Engine:
         receiver.forget_old()
         # Only now: matrix-nio saves the account before a one-time key is used up, not after.
         self._olm.save_account()
+        # With the sessions, in one transaction: a session without its account could not be gone on with.
         self._olm.flush()
         return Taken(tuple(each for each in outcomes if each is not None), frozenset(receiver.new_keys))
 
@@ -69,6 +70,7 @@ class Engine:
             key(content, "sender_key"),
             wanted.room_id,
         )
+        # The backup is anybody's who has its public key: a session under another's name would open nothing, and lies.
         return session.id == wanted.session_id and self._room_keys.add(session, "", is_from_backup=True)
 
     def prepare_upload(self, one_time_keys: int, *, is_fallback_used: bool, now_ms: int) -> KeyUpload:

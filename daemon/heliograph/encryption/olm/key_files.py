@@ -85,6 +85,7 @@ def destroy_outdated(state_root: Path, now_ms: int) -> int:
 def _move(source: Path, target: Path) -> None:
     for suffix in _SUFFIXES:
         file = source / f"{FILE_NAME}{suffix}"
+        # The journal's files need not be there; without the database the move is an error.
         if suffix == "" or file.exists():
             file.replace(target / file.name)
 
@@ -119,6 +120,7 @@ def _find(folder: Path, device_id: str) -> Path | None:
 
 def _all_aside(files: Iterator[Path]) -> Iterator[tuple[Path, int, str]]:
     for file in files:
+        # No symbolic link: what it leads to would be deleted in a day.
         if (match := _ASIDE.fullmatch(file.name)) is not None and file.is_dir() and not file.is_symlink():
             yield file, int(match[1]), match[2]
 

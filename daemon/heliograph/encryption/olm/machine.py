@@ -70,11 +70,13 @@ class Machine:
 
     @classmethod
     async def _open(cls, folder: Path, user_id: UserId, device_id: str, pickle_key: str, now_ms: int) -> Machine:
+        # Before the file is opened, which makes a new one where there is none.
         if await asyncio.to_thread(put_back, folder, device_id):
             log.info("The keys of %s, which were set aside, are in use again", device_id)
         database, owner = await _open_of(folder, user_id)
         if owner is not None and owner != (user_id, device_id):
             await database.close()
+            # Only with the file closed: SQLite would go on writing into what was moved.
             await asyncio.to_thread(set_aside, folder, owner[1], now_ms)
             await asyncio.to_thread(put_back, folder, device_id)
             database, _ = await _open_of(folder, user_id)

@@ -29,6 +29,7 @@ class OlmMachine(Olm):  # type: ignore[misc]
     def __init__(self, db: sqlite3.Connection, user_id: UserId, device_id: str, pickle_key: str) -> None:
         """Makes the keys if there are none. Raises what vodozemac raises if they cannot be read with this key."""
         super().__init__(user_id, device_id, OlmStore(db, user_id, device_id, pickle_key))
+        # A new account is on disk before anybody can see its keys.
         self.store.flush()
         self.curve25519: str = self.account.identity_keys["curve25519"]
         self.ed25519: str = self.account.identity_keys["ed25519"]

@@ -81,6 +81,7 @@ class OlmSessions:
             self._db.execute("DELETE FROM olm_sessions WHERE session_id = ?", (old.id,))
         del sessions[EACH:]
         self._added += 1
+        # Not at each: the oldest are found by reading the whole table.
         if self._added % _PRUNE_EVERY == 0:
             self._prune()
         return True
@@ -101,6 +102,7 @@ class OlmSessions:
     def _prune(self) -> None:
         doomed = self._db.execute(
             "DELETE FROM olm_sessions WHERE session_id IN"
+            # LIMIT -1: SQLite takes an OFFSET only behind a LIMIT.
             " (SELECT session_id FROM olm_sessions ORDER BY used DESC LIMIT -1 OFFSET ?) RETURNING sender_key",
             (MOST,),
         ).fetchall()

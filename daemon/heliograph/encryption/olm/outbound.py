@@ -28,7 +28,7 @@ class _Outbound:
 
 
 class OutboundKeys:
-    """One for each room that something was sent to."""
+    """Our room keys: one for each room that something was sent to."""
 
     def __init__(self, db: sqlite3.Connection, olm: OlmMachine, room_keys: RoomKeys) -> None:
         self._db = db
@@ -63,6 +63,7 @@ class OutboundKeys:
         """
         wanted = set(devices)
         outbound = self._rooms.get(room_id)
+        # Whoever left would read on with the key that they have.
         if outbound is None or outbound.session.expired or not outbound.shared_with <= wanted:
             outbound = self._rooms[room_id] = self._begin(room_id, rotation)
         lacking = [device for device in devices if device not in outbound.shared_with]
@@ -109,5 +110,6 @@ class OutboundKeys:
         session.max_messages = rotation.messages
         session.max_age = timedelta(milliseconds=rotation.age_ms)
         own = InboundGroupSession(session.session_key, self._olm.ed25519, self._olm.curve25519, room_id)
+        # Kept like others' keys, so that our own messages can be read when they come back with a sync.
         self._room_keys.add(own, self._olm.user_id, is_from_backup=False)
         return _Outbound(session)

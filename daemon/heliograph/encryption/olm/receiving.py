@@ -81,6 +81,7 @@ class Receiver:
         content = table(event, "content")
         if type_ == "m.room.encrypted":
             return self._open(sender, content)
+        # In clear anyone could send a room key in another's name.
         if type_ in _ONLY_ENCRYPTED:
             raise MalformedContent("it must come encrypted")
         if type_ == "m.room_key.withheld":
@@ -117,6 +118,7 @@ class Receiver:
             raise MalformedContent("the room key's algorithm is not known")
         named = _room_key(content)
         session = InboundGroupSession(text(content, "session_key", 1024), ed25519, sender_key, named.room_id)
+        # The id is made of the key itself, so nobody can give a key under another's name.
         if session.id != named.session_id:
             raise MalformedContent("the room key is not the one that it says")
         if self._room_keys.add(session, sender, is_from_backup=False):

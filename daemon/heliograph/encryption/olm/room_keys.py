@@ -88,6 +88,7 @@ class RoomKeys:
     ) -> Stored:
         if not all(isinstance(each, str) for each in (sender, sender_key, sender_ed25519)):
             raise MalformedContent("its maker is of a type that it never has")
+        # The keys stand beside the pickle, which holds the ratchet alone.
         session = InboundGroupSession.from_pickle(pickle, sender_ed25519, sender_key, key.room_id, self._pickle_key)
         if session.id != key.session_id:
             raise MalformedContent("it is another one")
@@ -219,6 +220,8 @@ class RoomKeys:
     def _prune(self) -> None:
         doomed = self._db.execute(
             "DELETE FROM room_keys WHERE id IN"
+            # LIMIT -1: SQLite takes an OFFSET only behind a LIMIT.
+            # Used ones come first, so that the others are beyond it.
             " (SELECT id FROM room_keys ORDER BY is_used DESC, id DESC LIMIT -1 OFFSET ?)"
             " RETURNING room_id, session_id",
             (MOST,),
@@ -231,5 +234,6 @@ class RoomKeys:
 
 def _is_same(known: Any, other: Any) -> bool:
     """Whether both are the same Megolm session, by the state that they share."""
+    # A ratchet goes forward only: both are brought to the later beginning, where the same session has the same state.
     index = max(known.first_known_index, other.first_known_index)
     return bool(known.export_session(index) == other.export_session(index))

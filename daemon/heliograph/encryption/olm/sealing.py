@@ -26,6 +26,7 @@ def start_session(olm: OlmMachine, device: DeviceKeys, claimed: Mapping[str, Any
             if not key_id.startswith(f"{ALGORITHM}:") or not isinstance(one_time_key, dict):
                 return False
             signed = dict(one_time_key)
+            # The homeserver hands the key out, and could put its own in the place of it.
             if not olm.verify_json(signed, device.ed25519, device.user_id, device.device_id):
                 return False
             olm.create_session(key(signed, "key"), device.curve25519)

@@ -10,10 +10,11 @@ from heliograph.core.encryption.values import SenderDevice
 MOST_KEPT = 5000
 SIGNED_GOOD_MS = 7 * 24 * 3_600_000
 UNSIGNED_GOOD_MS = 3_600_000
-"""Its owner may sign it at any time."""
+"""Shorter, since a device's owner may sign it at any time."""
 
 _FIND = (
     "SELECT is_signed FROM sender_devices WHERE user_id = ? AND curve25519 = ? AND ed25519 = ?"
+    # abs: a clock that was set back must not make an answer good for years.
     " AND abs(? - checked_ms) < CASE is_signed WHEN 1 THEN ? ELSE ? END"
 )
 

@@ -32,6 +32,7 @@ def cross_signing_key(key: Json | None, user_id: UserId, usage: str) -> str | No
     """The public key of a master or self-signing key; None if it is not one of this user for this usage."""
     if key is None or key.get("user_id") != user_id:
         return None
+    # Exactly one key, named by itself: with two, a signature by one could pass for the other's.
     keys, usages = key.get("keys"), key.get("usage")
     if not isinstance(keys, Mapping) or len(keys) != 1 or not isinstance(usages, list) or usage not in usages:
         return None

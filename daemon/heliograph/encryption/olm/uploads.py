@@ -30,6 +30,7 @@ def prepare(
     has. `is_fallback_used`: it says so.
     """
     account = olm.vodozemac_account
+    # Unconfirmed ones are sent again as they were, so that only what is missing beside them is made.
     missing = account.max_number_of_one_time_keys - one_time_keys
     unconfirmed = len(account.one_time_keys)
     if missing > unconfirmed:

@@ -28,6 +28,7 @@ class Vault:
         from Crypto.Cipher import AES
 
         cipher = AES.new(self._key, AES.MODE_GCM, nonce=token_bytes(_NONCE), mac_len=_TAG)
+        # The name is authenticated as well: a secret that was moved under another name does not open.
         cipher.update(name.encode())
         sealed, tag = cipher.encrypt_and_digest(secret.encode())
         content = cipher.nonce + tag + sealed

@@ -122,6 +122,7 @@ def _read_json(reply: Message | None) -> Any:
     if reply is None or reply.message_type is not MessageType.METHOD_RETURN or reply.signature != "s":
         return None
     with contextlib.suppress(ValueError, RecursionError):
+        # Cut, it is no JSON any more: an answer beyond all measure counts as none.
         return json.loads(reply.body[0][:_MAX_ANSWER])
     return None
 

@@ -80,6 +80,7 @@ def _acting(
 
     @functools.wraps(work)
     async def act(self: Daemon1, /, *args: P.args, **kwargs: P.kwargs) -> R:
+        # Before any work, so that nothing is done for a caller that may not.
         await refuse_sandboxed()
         return await work(self, *args, **kwargs)
 
@@ -98,6 +99,7 @@ class Daemon1(ServiceInterface):
     def take(self, summary: Summary) -> None:
         """Replaces the values of all properties by those of this summary."""
         before, self._summary = to_properties(self._summary), summary
+        # Only what changed: each signal wakes every bar that listens.
         changed = {name: value for name, value in to_properties(summary).items() if before[name] != value}
         if changed:
             self.emit_properties_changed(changed)

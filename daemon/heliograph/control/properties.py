@@ -46,6 +46,7 @@ def from_properties(properties: Mapping[str, Any]) -> Summary:
 
     def get(name: str) -> Any:
         value = properties.get(name)
+        # The very type: a boolean is an int as well, and would be counted.
         return value if type(value) is type(default[name]) else default[name]
 
     return Summary(

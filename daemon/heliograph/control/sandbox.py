@@ -43,6 +43,7 @@ def _is_snap(label: str, groups: list[str]) -> bool:
 def _has_flatpak_info(folder: Path) -> bool:
     # proc_pid_mountinfo(5): the fifth field is the mount point, below the process's own root.
     mount_points = (line.split(" ", 5)[4:5] for line in _read(folder / "mountinfo").splitlines())
+    # The mounts can be read where the root below cannot: see above.
     if [f"/{_FLATPAK_INFO}"] in mount_points:
         return True
     try:

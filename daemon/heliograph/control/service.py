@@ -73,6 +73,7 @@ class Control:
 
     def publish(self, summary: Summary) -> None:
         """Replaces the values of all properties. Signals those that changed, and the badge to docks."""
+        # Docks redraw at each signal.
         is_badge_new = (summary.unread, summary.highlights) != (self._summary.unread, self._summary.highlights)
         self._summary = summary
         if self._interface is not None:
@@ -126,6 +127,7 @@ class Control:
         if address is None:
             raise OSError("there is none")
         async with asyncio.timeout(_CONNECT_S):
+            # With descriptors: the secret of `heliograph verify` comes through a pipe.
             bus = await QuietBus(bus_address=address, negotiate_unix_fd=True).connect()
         gone = start(_disconnected(bus), name="end of a bus connection")
         try:
@@ -155,6 +157,7 @@ class Control:
             await asyncio.wait([gone], timeout=_CONNECT_S)
 
     async def _take_name(self, bus: MessageBus) -> None:
+        # Not queued: the end of the other daemon is watched for instead, so that the badge comes with the name.
         reply = await bus.request_name(BUS_NAME, NameFlag.DO_NOT_QUEUE)
         if reply is RequestNameReply.EXISTS:
             log.info("Another Heliograph of yours answers `heliograph status`")

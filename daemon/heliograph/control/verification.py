@@ -80,6 +80,7 @@ class Verification1(ServiceInterface):
 
     @method()
     async def Unlock(self, user_id: "s", kind: "s", secret: "h") -> "b":  # type: ignore[name-defined]  # noqa: N802, F821, UP037
+        # The descriptor is ours from its arrival on, also if the call is refused.
         return await _acted(self._unlock(user_id, kind, secret), lambda: os.close(secret))
 
     async def _unlock(self, user_id: str, kind: str, secret: int) -> bool:
@@ -178,6 +179,7 @@ class VerificationClient:
                 unix_fds=fds or [],
             )
         )
+        # dbus-fast returns None only for messages that want no reply.
         assert reply is not None
         return reply
 

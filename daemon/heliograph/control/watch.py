@@ -69,6 +69,7 @@ class Watch:
             owner = str(await self._bus.call_driver("GetNameOwner", "s", [BUS_NAME]))
         except CallFailed:
             owner = ""
+        # A signal that came meanwhile is newer than this answer.
         if not self._owner:
             self._change_owner(owner)
 
@@ -91,6 +92,7 @@ class Watch:
             async with asyncio.timeout(5):
                 reply = await self._bus.call(owner, OBJECT_PATH, _PROPERTIES, "GetAll", "s", [INTERFACE])
             if reply.signature == "a{sv}" and owner == self._owner:
+                # In this order: what was signalled while the answer was under way is newer.
                 self._values = _plain(reply.body[0]) | self._heard
                 self._listener(from_properties(self._values))
                 return

@@ -69,6 +69,7 @@ class AccountRun:
         self._pictures = PictureCache(Decoder().decode, self._find_pictures, clock=now_ms)
         rounds = Rounds(now_ms)
         self._notices = Notices(shared.desktop, account.user_id, rounds.wake)
+        # The deliveries last longer than a sign-in: what is due is shown also while the keyring is locked.
         self._delivery = self._make_delivery(rounds)
         self._services = AccountServices(account, ledger, self._notices, self._delivery, shared)
         self._keyring = KeyringWait(
@@ -153,6 +154,8 @@ class AccountRun:
                 self._release_watchdog()
                 self._delivery.finish()
                 await asyncio.wait({delivery}, timeout=LAST_OUTCOME_S)
+                # Only now: cancelled between the server's answer and the
+                # commit, the popup would be shown again at the next start.
                 delivery.cancel()
                 await asyncio.gather(delivery, return_exceptions=True)
 
@@ -176,6 +179,7 @@ class AccountRun:
     async def _run_signed_in(self) -> int:
         secret = await self._load_secret(open_secrets(self.account.secrets, on_prompt=self._keyring.note_prompt))
         async with open_signed_in(self._services, secret) as signed_in:
+            # What follows has to wait for the end of this block: with crypto.db open its keys cannot be set aside.
             gone = await self._serve(signed_in)
         if not gone.soft:
             # The device is no more: what was encrypted for it must not outlive it by more than a day. For that day its
@@ -230,6 +234,7 @@ class AccountRun:
         # A soft logout keeps device id, pickle key and pushkey for the next login; a hard one takes a new device.
         # Test: test_a_soft_logout_is_mended_with_the_same_device_and_keys.
         how = SignOut.SOFTLY if gone.soft else SignOut.FOR_GOOD
+        # On disk before it is told: the commands that the notice names go by this file.
         await asyncio.to_thread(note_sign_out, self.account, how)
         if gone.soft:
             log.error("%s was signed out softly: its device waits for a new login", user_id)
@@ -292,6 +297,7 @@ class AccountRun:
         if self._signed_in is not None:
             self._signed_in.take_request(request)
             return
+        # Without buttons: there is nobody signed in who could try again.
         notice = word_failure(request, *self._not_signed_in(), self.account.user_id)
         self._notices.ask(f"not signed in {request}", replace(notice, actions=()), lambda _: None)
 

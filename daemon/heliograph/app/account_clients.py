@@ -81,7 +81,7 @@ def make_clients(
 
 @contextlib.asynccontextmanager
 async def open_machine(services: AccountServices, secret: Secret) -> AsyncIterator[Machine]:
-    """Raises UserError if the account's keys cannot be read."""
+    """The account's Olm machine, for the length of the block. Raises UserError if its keys cannot be read."""
     account = services.account
     machine = await Machine.open(
         state_folder(account.user_id), account.user_id, account.device_id, secret.pickle_key, now_ms=now_ms()
@@ -94,7 +94,8 @@ async def open_machine(services: AccountServices, secret: Secret) -> AsyncIterat
 
 @contextlib.asynccontextmanager
 async def open_relay(services: AccountServices, secret: Secret) -> AsyncIterator[PushRelay | None]:
-    """None: the fallback goes through no relay that is a gateway only, or there is no token for that relay."""
+    """The client of the relay, for the length of the block. None: the fallback goes through no relay that is a gateway
+    only, or there is no token for that relay."""
     url = services.shared.config.fallback.relay
     if not url:
         yield None

@@ -47,6 +47,7 @@ class AccountLoops:
         self.sync = self._make_sync(on_turn)
         self.mutes = MuteLoop(clients.room_actions, services.ledger, clock=now_ms, jitter=random.random)
         self.actions = self._make_actions()
+        # Shared: both loops read the list of pushers and then set some, and would undo one another's changes.
         lock = asyncio.Lock()
         self.handoff = self._make_handoff(lock)
         self.pushers = self._make_pushers(lock)
@@ -100,6 +101,7 @@ class AccountLoops:
             clock=now_ms,
             jitter=random.random,
             troubles=services.notices,
+            # Asked when it is needed, since the sync loop is made before the pushers'.
             is_listing=lambda: self.pushers.is_listing,
             is_network_up=lambda: has_route(services.account.homeserver),
         )

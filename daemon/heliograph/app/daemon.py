@@ -75,6 +75,7 @@ async def run_daemon(
         stack.enter_context(listed_in(tasks))
         desktop = desktop or await _open_desktop(config, stack)
         process = DaemonStatus(__version__, os.getpid(), started_ms, desktop.name)
+        # Before any account opens, which puts back what was set aside: also what should be gone by now.
         await destroy_outdated_keys()
         daemon = Daemon(config, process, tasks, desktop, await _open_quiet(config), sign_out_interval_s, stack)
         await daemon.start()
@@ -82,6 +83,7 @@ async def run_daemon(
         await daemon.track_presence(presence)
         # What was imported stays for good: the collector need not look through it again and again.
         gc.freeze()
+        # Once every account was tried: `systemctl start` then fails for a daemon that has none to serve.
         systemd.ready(daemon.line)
         if on_ready is not None:
             on_ready(daemon.status)
@@ -199,6 +201,7 @@ class Daemon:
 
         async def leave() -> None:
             systemd.stopping()
+            # First, so that a daemon that is started meanwhile waits for the locks while others are handed the ringing.
             self._accounts.say(is_leaving=True)
             self._tracker.stop()
             await self._accounts.hand_over()

@@ -96,6 +96,7 @@ class DaemonApi:
             except Exception:
                 self._changed.set()
                 raise
+            # After the telling, not before: the first change after a rest is told at once.
             await asyncio.sleep(CHANGES_S)
 
     async def _tell(self) -> None:
@@ -157,12 +158,14 @@ class DaemonApi:
         event_id = unread[-1].event_id if unread else None
         if not await self._opener.open(room_id, event_id if is_event_id(event_id) else None, token or None):
             raise UserError("No Matrix client could be opened.", "Install one, or set open_with in the configuration.")
+        # Only once a client was opened: a message that nobody could look at stays unread.
         handle.delivery.note_opened(room_id)
 
     async def mark_read(self, account: str, room: str) -> None:
         handle, room_id = self._find(account), _room_id(room)
         unread = await handle.ledger.open_deliveries([room_id])
         newest = next((each.event_id for each in reversed(unread) if is_event_id(each.event_id)), None)
+        # Only an invite has no event id of the homeserver's.
         if newest is None and unread:
             raise UserError("An invite cannot be marked as read.", _answer_invite(room_id))
         if newest is None:

@@ -46,8 +46,8 @@ class Hindrance(Enum):
 
 
 class KeyringWait:
-    """One account's. `on_life` is called now and then while it waits, `on_state` with each change of how it stands;
-    `jitter` gives numbers in [0, 1)."""
+    """Waits for the keyring of one account. `on_life` is called now and then meanwhile, `on_state` with each change of
+    how the account stands; `jitter` gives numbers in [0, 1)."""
 
     def __init__(
         self,
@@ -89,6 +89,7 @@ class KeyringWait:
                 else:
                     break
         finally:
+            # Read before the state is reset, which happens in any case: also a login that fails is no longer waiting.
             was_hindered = self._is_hindered
             self._take(ConnectionState())
         self._failures = 0
@@ -134,6 +135,7 @@ class KeyringWait:
 
     async def _wait_unlocked(self, store: SecretStore, hindrance: Hindrance, cure: Cure | None = None) -> None:
         """Until another try may succeed, or the user asks for one with the notice's button."""
+        # Cleared before the notice is there: a press from before was for an earlier try.
         self._wants_try.clear()
         self._tell(hindrance, cure)
         waits = (

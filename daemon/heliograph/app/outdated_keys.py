@@ -18,10 +18,11 @@ LOOK_S = 3600.0
 
 
 async def destroy_outdated_keys() -> None:
-    """Those of any account on this machine whose day is over."""
+    """Destroys the keys of any account on this machine whose day is over."""
     try:
         count = await asyncio.to_thread(destroy_outdated, state_root(), now_ms())
     except UserError as error:
+        # Told and tried again within the hour: keys that cannot be deleted are no reason to show no messages.
         log.warning("%s %s", error.title, error.hint)
         return
     if count:

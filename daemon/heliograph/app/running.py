@@ -31,8 +31,9 @@ LEAVE_S = 4.0
 
 
 class RunningAccounts:
-    """`open` opens them, `run` runs them. `on_open` is called with each when it is open; what it holds is closed with
-    `stack`. As `ports.notices.Troubles` the first account tells what concerns all of them."""
+    """The accounts of the daemon: `open` opens them, `run` runs them. `on_open` is called with each when it is open;
+    what it holds is closed with `stack`. As `ports.notices.Troubles` the first account tells what concerns all of
+    them."""
 
     def __init__(self, on_open: Callable[[AccountRun], None], stack: contextlib.AsyncExitStack) -> None:
         self._on_open = on_open
@@ -97,10 +98,13 @@ class RunningAccounts:
                 await asyncio.wait((*self._running, *self._opening, stopping), return_when=asyncio.FIRST_COMPLETED)
                 self._note_ended()
                 self._note_opened()
+            # While the others still run: handing over needs their connections.
             await leave()
             if stopping.done():
                 return EXIT_OK
             self._raise_if_none_opened()
+            # EXIT_CONFIG is the largest: if one account needs a new
+            # sign-in only, another one's mistake is still the worse.
             return max(self._codes, default=EXIT_FAILED)
         finally:
             for task in (*self._running, stopping):
@@ -187,6 +191,7 @@ class RunningAccounts:
         self._on_open(run)
         if self._signs is not None:
             with _going_on_with(run):
+                # An account that opens late has missed them: it would count its user as present until the next change.
                 run.take_signs(self._signs)
 
     def _start(self, run: AccountRun) -> None:

@@ -70,6 +70,7 @@ class SessionWatch:
 
     def _lose(self) -> None:
         if not self._is_gone.is_set():
+            # Told once, however often the bus is tried meanwhile.
             self._is_gone.set()
             self._is_back.clear()
             self._on_doubt(True)

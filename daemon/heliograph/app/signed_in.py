@@ -121,6 +121,7 @@ class SignedInAccount:
 
     async def close(self) -> None:
         """What the user has asked for gets two seconds; then every loop and every connection ends."""
+        # Before the tasks and the connections end, which an action under way needs.
         await self._loops.actions.finish(LAST_ACTION_S)
         tasks = self._tasks if self._token_check is None else [*self._tasks, self._token_check]
         for task in tasks:
@@ -132,6 +133,7 @@ class SignedInAccount:
         """Whether the user is here."""
         self._loops.handoff.take_signs(signs)
         if self._loops.acknowledgements is not None:
+            # At once: a relay that counts on a user who has left holds back what the phone should ring for.
             self._loops.acknowledgements.wake()
 
     def take_rang(self, rung: Sequence[Delivery]) -> None:
@@ -140,6 +142,7 @@ class SignedInAccount:
 
     async def nudge(self, why: str) -> None:
         """The network or the machine came back."""
+        # After sleep a mute may be over for hours.
         self._loops.mutes.look()
         await self._loops.sync.nudge(why)
 

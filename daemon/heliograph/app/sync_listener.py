@@ -35,6 +35,7 @@ class AccountSyncListener:
 
     def to_device(self, came: ToDevice) -> None:
         if came.outcomes:
+            # Each on its own, as below: to-device events are in crypto.db by now, and come only once.
             with going_on("what came for this device alone"):
                 self._trust.take_received(came.outcomes)
         with going_on("how many keys the homeserver has"):

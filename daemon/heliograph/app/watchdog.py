@@ -13,7 +13,7 @@ LONGEST_TURN_S = 150.0
 
 
 class Watchdog:
-    """`clock` gives monotonic seconds; `feed` tells systemd."""
+    """Watches the loops of all accounts. `clock` gives monotonic seconds; `feed` tells systemd."""
 
     def __init__(self, clock: Callable[[], float], feed: Callable[[], None]) -> None:
         self._clock = clock
@@ -33,6 +33,7 @@ class Watchdog:
 
     def beat(self, name: str) -> None:
         """This loop made a turn."""
+        # A loop that was released is not watched by a late beat of it.
         if name in self._beats:
             self._beats[name] = self._clock()
         self.look()
@@ -53,4 +54,5 @@ class Watchdog:
     async def _keep_looking(self, patience_s: float) -> None:
         while True:
             self.look()
+            # sd_watchdog_enabled(3) advises half the time; a third leaves room for a look that comes late.
             await asyncio.sleep(patience_s / 3)

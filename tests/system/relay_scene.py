@@ -15,6 +15,9 @@ from system.evidence import PATIENCE_S, deliveries
 from system.relay_faults import Cable, FaultyGateway
 from system.relay_process import RelayProcess
 
+_PATIENT_MS = 20_000
+_HASTY_MS = 600
+
 
 @dataclass
 class Scene:
@@ -35,8 +38,10 @@ class Scene:
         return await self.alice.send_text(self.rooms[room], text)
 
     async def ready(self) -> None:
-        """Returns when the daemon is direct, and the relay holds for it, as it does from the first message on."""
+        """Returns when the daemon is direct, and the relay holds for it, as it does from the first message on: for
+        longer than a slow machine takes to acknowledge."""
         await until(self._is_registered, "the direct pusher", PATIENCE_S)
+        await self._hold(_PATIENT_MS)
         first = await self.send("first")
         await self.acknowledged([first])
         await self.arrived([first])
@@ -55,12 +60,7 @@ class Scene:
 
     async def become_hasty(self) -> None:
         """The relay holds for a short time only, so that many tries fit into a test."""
-        pushers = (await self.phone.call("GET", "/pushers"))["pushers"]
-        (direct,) = (each for each in pushers if "direct" in each["kind"])
-        kept = {name: value for name, value in direct.items() if "enabled" not in name and "device_id" not in name}
-        data = {"org.matrix.msc3361.delay_ms": 600, "org.matrix.msc3361.active_ms": 30_000}
-        desktop = replace(self.me, base_url=self.relay.url)
-        await desktop.call("POST", "/pushers/set", {**kept, "data": data})
+        await self._hold(_HASTY_MS)
 
     def shown(self) -> set[str]:
         """Ids of the events that rang at the desktop."""
@@ -87,6 +87,15 @@ class Scene:
         pushers = (await self.phone.call("GET", "/pushers"))["pushers"]
         (direct,) = (each for each in pushers if "direct" in each["kind"])
         return all(value for name, value in direct.items() if name.endswith("enabled"))
+
+    async def _hold(self, delay_ms: int) -> None:
+        """From now on the relay holds pushes for so long, while the desktop syncs now and then."""
+        pushers = (await self.phone.call("GET", "/pushers"))["pushers"]
+        (direct,) = (each for each in pushers if "direct" in each["kind"])
+        kept = {name: value for name, value in direct.items() if "enabled" not in name and "device_id" not in name}
+        data = {"org.matrix.msc3361.delay_ms": delay_ms, "org.matrix.msc3361.active_ms": 30_000}
+        desktop = replace(self.me, base_url=self.relay.url)
+        await desktop.call("POST", "/pushers/set", {**kept, "data": data})
 
     async def _is_registered(self) -> bool:
         answer = await ask_status()

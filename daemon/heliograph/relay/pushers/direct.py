@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 from collections.abc import Callable
 from dataclasses import replace
@@ -58,11 +59,15 @@ class DirectPushers:
         if is_own:
             wanted = await self._with_waker(wanted, listed, authorization)
         await self._state.registry.put_direct(wanted)
-        if is_own:
-            # Its /sync that is waiting goes on as that of a direct device.
-            self._state.connections.turn(fingerprint(authorization))
-        # Last, since pushes wait only for a direct pusher that is known.
-        await self._twins.adopt_all(user_id, listed, authorization)
+        with contextlib.ExitStack() as stack:
+            if is_own:
+                # Between two polls, its next one may come later than the first push: the device is there already.
+                # Test: test_a_desktop_that_has_set_its_pusher_is_waited_for_before_its_next_poll.
+                stack.enter_context(self._state.connections.connection((user_id, wanted.device_id)).request())
+                # Its /sync that is waiting goes on as that of a direct device.
+                self._state.connections.turn(fingerprint(authorization))
+            # Last, since pushes wait only for a direct pusher that is known.
+            await self._twins.adopt_all(user_id, listed, authorization)
         if is_new:
             log.info("%s has a direct pusher on device %s", user_id, wanted.device_id)
 

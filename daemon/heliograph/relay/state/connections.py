@@ -34,6 +34,8 @@ class DeviceConnection:
         self._now_ms = now_ms
         self.pending = 0
         """Requests for /sync that are open."""
+        self._requests = 0
+        """These, and what else shows for as long as it is open that the device is there."""
         self.waiting: dict[str, PendingNotification] = {}
         """By event id."""
         self.is_fresh = True
@@ -46,21 +48,32 @@ class DeviceConnection:
 
     @contextlib.contextmanager
     def poll(self) -> Iterator[asyncio.Event]:
-        """For the length of a request. The event is set by every push."""
+        """For the length of a request for /sync. The event is set by every push."""
         wake = asyncio.Event()
         self._wakes.add(wake)
         self.pending += 1
         try:
-            yield wake
+            with self.request():
+                yield wake
         finally:
             self._wakes.discard(wake)
             self.pending -= 1
+
+    @contextlib.contextmanager
+    def request(self) -> Iterator[None]:
+        """For the length of a request by which the device shows that it is there."""
+        self._requests += 1
+        try:
+            yield
+        finally:
+            self._requests -= 1
             # The device counts as there for a while: between two long-polls it is busy with the first one's answer.
             self._ended_ms = self._now_ms()
 
     def is_active(self, active_ms: int, now_ms: int) -> bool:
-        """Whether the device is there: it syncs, did so within `active_ms`, or said that it is present."""
-        if self.pending or now_ms < self.present_until_ms:
+        """Whether the device is there: it syncs or sets its pusher, did so within `active_ms`, or said that it is
+        present."""
+        if self._requests or now_ms < self.present_until_ms:
             return True
         # Absolute, since the clock may have been set back meanwhile.
         return self._ended_ms is not None and abs(now_ms - self._ended_ms) <= active_ms

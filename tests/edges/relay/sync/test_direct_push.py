@@ -28,6 +28,7 @@ async def test_without_an_acknowledgement_the_phone_rings_after_the_delay(scene:
 
 
 async def test_an_absent_desktop_costs_the_phone_no_time_and_is_told_later(scene: Scene) -> None:
+    await scene.desktop.become_direct(delay_ms=60_000, active_ms=0)
     sent = [await scene.send(f"message {number}") for number in range(30)]
     for event_id in sent:
         await pushed(scene.gateway, event_id)

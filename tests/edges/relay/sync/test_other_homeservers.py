@@ -136,6 +136,24 @@ async def test_a_poll_that_was_there_before_the_pusher_is_one_of_a_direct_device
         assert gateway.events == []
 
 
+async def test_a_desktop_that_has_set_its_pusher_is_waited_for_before_its_next_poll(
+    homeserver: ScriptedHomeserver, relay: RunningRelay, client: aiohttp.ClientSession
+) -> None:
+    """Its daemon is busy with the answer to a poll that was none of a direct device."""
+    async with GatewayServer() as gateway:
+        await set_pusher(client, http_body(gateway))
+        await set_pusher(client, direct_body(delay_ms=60_000, active_ms=300_000))
+        event = homeserver.send("$first")
+        async with aiohttp.ClientSession() as pusher:
+            await homeserver.push(pusher, event)
+        assert (await relay.relay.outbox.counts()).waiting.pushes == 1
+        since, notifications = await sync(client, "s1", 0)
+        assert ids(notifications) == ["$first"]
+        await sync(client, since, 0)
+        assert (await relay.relay.outbox.counts()).waiting.pushes == 0
+        assert gateway.events == []
+
+
 async def test_the_poll_of_who_stays_without_a_pusher_passes_as_it_is(
     homeserver: ScriptedHomeserver, client: aiohttp.ClientSession
 ) -> None:

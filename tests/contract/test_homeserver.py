@@ -363,7 +363,9 @@ async def test_account_data_that_changed_is_told(world: World) -> None:
     await world.me.set_account_data(
         f"org.matrix.msc3890.local_notification_settings.{device_id}", {"is_silenced": True}
     )
+    await world.me.set_account_data("m.media_preview_config", {"media_previews": "on", "invite_avatars": "off"})
     data = (await world.sync(1000)).account_data
+    assert data.shows_invite_avatars is False
     assert data.direct_rooms == frozenset({"!a:example.org"})
     assert data.ignored_users == frozenset({world.bob.user_id})
     assert data.is_silenced is True

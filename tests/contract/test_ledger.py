@@ -41,6 +41,7 @@ async def test_a_start_that_brings_all_account_data_replaces_all_of_it(ledger: L
         direct_rooms=frozenset({ROOM, OTHER_ROOM}),
         ignored_users=frozenset(),
         is_silenced=False,
+        shows_invite_avatars=True,
     )
 
     await ledger.commit(Plan("s1", account_data=data), 10)
@@ -101,7 +102,8 @@ async def test_a_commit_changes_the_account_data_that_came_and_no_other(ledger: 
     first = AccountData(push_rules={"global": {}}, direct_rooms=frozenset({ROOM}), ignored_users=frozenset({BOB}))
     await ledger.commit(Plan("s1", account_data=first), 1)
 
-    await ledger.commit(Plan("s2", account_data=AccountData(ignored_users=frozenset(), is_silenced=True)), 9)
+    changed = AccountData(ignored_users=frozenset(), is_silenced=True, shows_invite_avatars=False)
+    await ledger.commit(Plan("s2", account_data=changed), 9)
 
     assert await ledger.account() == AccountState(
         next_batch="s2",
@@ -109,6 +111,7 @@ async def test_a_commit_changes_the_account_data_that_came_and_no_other(ledger: 
         direct_rooms=frozenset({ROOM}),
         ignored_users=frozenset(),
         is_silenced=True,
+        shows_invite_avatars=False,
         last_sync_ms=9,
     )
 

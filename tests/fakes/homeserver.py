@@ -388,6 +388,8 @@ class FakeHomeserver:
                 data = replace(data, direct_rooms=frozenset(r for rooms in content.values() for r in rooms))
             elif type_ == "m.ignored_user_list":
                 data = replace(data, ignored_users=frozenset(content.get("ignored_users", {})))
+            elif type_ in ("m.media_preview_config", "io.element.msc4278.media_preview_config"):
+                data = replace(data, shows_invite_avatars=content.get("invite_avatars") != "off")
             elif type_ == f"org.matrix.msc3890.local_notification_settings.{self.device_id}":
                 data = replace(data, is_silenced=content.get("is_silenced") is True)
         return data

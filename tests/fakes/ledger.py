@@ -153,13 +153,8 @@ class FakeLedger:
             self._write_room(record, now_ms)
         data = plan.account_data
         self.state = replace(
-            self.state,
+            self.state.after(data),
             next_batch=self.state.next_batch if plan.next_batch is None else plan.next_batch,
-            push_rules=self.state.push_rules if data.push_rules is None else data.push_rules,
-            rules_problem=self.state.rules_problem if data.rules_problem is None else data.rules_problem or None,
-            direct_rooms=self.state.direct_rooms if data.direct_rooms is None else data.direct_rooms,
-            ignored_users=self.state.ignored_users if data.ignored_users is None else data.ignored_users,
-            is_silenced=self.state.is_silenced if data.is_silenced is None else data.is_silenced,
             last_sync_ms=self.state.last_sync_ms if plan.is_empty or plan.next_batch is None else now_ms,
         )
         return Committed(len(delivered), await self.rooms_with_open_deliveries())

@@ -152,6 +152,8 @@ class AccountData:
     ignored_users: frozenset[UserId] | None = None
     is_silenced: bool | None = None
     """True if another client silenced this device (MSC3890, local notification settings)."""
+    shows_invite_avatars: bool | None = None
+    """False if the user wants no pictures that come with invites (MSC4278)."""
     rules_problem: str | None = None
     """Why the push rules that came last cannot be used, in words; "": they can."""
 

@@ -202,6 +202,8 @@ class AccountState:
     ignored_users: frozenset[UserId] = frozenset()
     is_silenced: bool = False
     """True if another client silenced this device (MSC3890)."""
+    shows_invite_avatars: bool = True
+    """False if the user wants no pictures that come with invites (MSC4278), which strangers choose."""
     is_pusher_enabled: bool = True
     """False if another client switched our pusher off (MSC3881)."""
     last_sync_ms: int = 0
@@ -221,6 +223,9 @@ class AccountState:
             direct_rooms=self.direct_rooms if changed.direct_rooms is None else changed.direct_rooms,
             ignored_users=self.ignored_users if changed.ignored_users is None else changed.ignored_users,
             is_silenced=self.is_silenced if changed.is_silenced is None else changed.is_silenced,
+            shows_invite_avatars=(
+                self.shows_invite_avatars if changed.shows_invite_avatars is None else changed.shows_invite_avatars
+            ),
         )
 
 

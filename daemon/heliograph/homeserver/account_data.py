@@ -13,12 +13,13 @@ from heliograph.homeserver.answer import plain_line
 from heliograph.homeserver.event import BROKEN
 from heliograph.homeserver.parts import PartialDecoder
 
+_PREVIEWS = ("m.media_preview_config", "io.element.msc4278.media_preview_config")
 _SILENCING = ("m.local_notification_settings.", "org.matrix.msc3890.local_notification_settings.")
 
 
 def types(device_id: str) -> list[str]:
     """The types of account data that the filter of a /sync has to let through."""
-    return ["m.push_rules", "m.direct", "m.ignored_user_list", *_silencing_types(device_id)]
+    return ["m.push_rules", "m.direct", "m.ignored_user_list", *_PREVIEWS, *_silencing_types(device_id)]
 
 
 def read_account_data(decoding: PartialDecoder, raw: msgspec.Raw, device_id: str) -> AccountData:
@@ -50,6 +51,8 @@ def _after(data: AccountData, type_: str, content: msgspec.Raw, silencing: list[
         if not isinstance(ignored, dict):
             raise msgspec.ValidationError("ignored_users is not an object")
         return replace(data, ignored_users=frozenset(user for user in ignored if is_user_id(user)))
+    if type_ in _PREVIEWS:
+        return replace(data, shows_invite_avatars=_decode_object(content).get("invite_avatars") != "off")
     if type_ in silencing:
         # Account data cannot be deleted: clients empty it, and an empty object means "not silenced".
         return replace(data, is_silenced=_decode_object(content).get("is_silenced") is True)

@@ -14,7 +14,13 @@ from heliograph.store.columns import fit, from_json, to_integer, to_json, to_tex
 
 log = logging.getLogger(__name__)
 
-_KINDS: Mapping[str, type] = {"push_rules": dict, "rules_problem": str, "direct_rooms": list, "ignored_users": list}
+_KINDS: Mapping[str, type] = {
+    "push_rules": dict,
+    "rules_problem": str,
+    "direct_rooms": list,
+    "ignored_users": list,
+    "shows_invite_avatars": bool,
+}
 
 
 def read_account(db: sqlite3.Connection) -> AccountState:
@@ -36,6 +42,7 @@ def read_account(db: sqlite3.Connection) -> AccountState:
         direct_rooms=frozenset(data.get("direct_rooms") or ()),
         ignored_users=frozenset(data.get("ignored_users") or ()),
         is_silenced=bool(is_silenced),
+        shows_invite_avatars=data.get("shows_invite_avatars") is not False,
         is_pusher_enabled=bool(is_pusher_enabled),
         last_sync_ms=last_sync_ms,
         switched_off=frozenset(db.execute("SELECT app_id, pushkey FROM switched_off").fetchall()),
@@ -49,6 +56,7 @@ def merge_account_data(db: sqlite3.Connection, data: AccountData) -> None:
     _write(db, "rules_problem", data.rules_problem)
     _write(db, "direct_rooms", data.direct_rooms)
     _write(db, "ignored_users", data.ignored_users)
+    _write(db, "shows_invite_avatars", data.shows_invite_avatars)
     if data.is_silenced is not None:
         db.execute("UPDATE account SET is_silenced = ?", (data.is_silenced,))
 

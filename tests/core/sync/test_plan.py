@@ -352,6 +352,14 @@ class TestInvites:
         assert content is not None
         assert (content.is_direct, content.text) == (True, "Wants to talk to you")
 
+    @pytest.mark.parametrize("shows", [True, False])
+    def test_an_invite_has_the_pictures_of_strangers_only_for_those_who_want_them(self, shows: bool) -> None:
+        avatar = make_stripped("m.room.avatar", {"url": "mxc://example.org/horror"})
+        state = AccountState(shows_invite_avatars=shows)
+        content = only(self.invite(*self.STATE, avatar, account=state)).content
+        assert content is not None
+        assert content.avatar == ("mxc://example.org/horror" if shows else None)
+
     def test_an_invite_without_its_membership_event_still_rings(self) -> None:
         assert only(self.invite(Malformed("invite_state", "odd", ROOM))).event_id == f"invite:{ROOM}:0"
 

@@ -355,6 +355,15 @@ def test_account_data_is_read_by_type() -> None:
     )
 
 
+@pytest.mark.parametrize("type_", ["m.media_preview_config", "io.element.msc4278.media_preview_config"])
+@pytest.mark.parametrize(
+    ("content", "shows"),
+    [({"invite_avatars": "off"}, False), ({"invite_avatars": "on"}, True), ({}, True), ({"invite_avatars": 5}, True)],
+)
+def test_who_wants_no_pictures_of_invites_says_off(type_: str, content: dict[str, Any], shows: bool) -> None:
+    assert read_account_data({"type": type_, "content": content}).shows_invite_avatars is shows
+
+
 @pytest.mark.parametrize(
     ("type_", "content", "is_silenced"),
     [

@@ -45,7 +45,9 @@ class Composer:
         # The room is not among the user's, so only the invite itself says whether it is a direct chat.
         is_direct = event.content.get("is_direct") is True
         words = Words(word_invite(is_direct=is_direct))
-        return replace(self._content(event, facts, words, is_direct=is_direct), category=Category.INVITE)
+        content = self._content(event, facts, words, is_direct=is_direct)
+        avatar = content.avatar if self._situation.account.shows_invite_avatars else None
+        return replace(content, avatar=avatar, category=Category.INVITE)
 
     def _tell(self, event: Event, facts: RoomFacts) -> Content:
         is_direct = facts.is_direct(self._situation.account.direct_rooms)

@@ -22,6 +22,7 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> ServerError
     if 300 <= status < 400:
         return BadAnswer(status, f"redirected to {plain_line(headers.get('Location', 'nowhere'))} (HTTP {status})")
     answer = _object(body)
+    # Also without JSON: proxies limit rates, too.
     if status == 429:
         return RateLimited(f"rate limited{_said(answer)}", _retry_after(headers, answer))
     # Without JSON it is a proxy's answer and worth trying again: only a Matrix error is a definite no.
@@ -29,6 +30,7 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> ServerError
     if answer is None or status >= 500 or status < 400 or status == 408:
         return bad_answer(status, body)
     errcode = plain_line(answer["errcode"], 100) if isinstance(answer.get("errcode"), str) else ""
+    # Comes with 401, too, but is no logout: the token stays good.
     if errcode == "M_USER_LOCKED":
         return AccountLocked()
     if status == 401 and errcode == "M_UNKNOWN_TOKEN":

@@ -21,6 +21,7 @@ def with_heroes(facts: RoomFacts, heroes: Iterable[tuple[object, Member]], me: s
     user_ids = []
     for user_id, member in islice(others, _MAX_HEROES):
         user_ids.append(user_id)
+        # As a state event, so that names and pictures are cleaned in the one place that does it.
         content = {"membership": "join", "displayname": member.name, "avatar_url": member.avatar_url}
         facts = facts.after(StrippedState("m.room.member", user_id, user_id, content, {}), me)
     return replace(facts, heroes=tuple(user_ids))

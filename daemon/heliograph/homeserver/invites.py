@@ -47,6 +47,7 @@ async def _by_sliding_sync(session: Session, room_ids: Sequence[RoomId]) -> dict
 
 
 async def _by_summaries(session: Session, room_ids: Sequence[RoomId]) -> dict[RoomId, bool]:
+    # Strangers may send hundreds of invites, and each of these requests may have the homeserver ask another one.
     turns = asyncio.Semaphore(_AT_ONCE)
 
     async def is_invited(room_id: RoomId) -> bool:

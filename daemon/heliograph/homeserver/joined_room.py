@@ -99,6 +99,7 @@ def _receipts(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId, user_
                 continue
             for type_ in _OWN_RECEIPTS:
                 by_user = by_type.get(type_)
+                # Only the user's own: homeservers send everybody's receipts of the room.
                 receipt = by_user.get(user_id) if isinstance(by_user, dict) else None
                 if isinstance(receipt, dict):
                     thread = receipt.get("thread_id")

@@ -47,6 +47,7 @@ class KeysClient:
         return {algorithm: count for algorithm, count in counts.items() if is_integer(count)}
 
     async def query_keys(self, user_ids: Collection[UserId]) -> PublishedKeys:
+        # An empty list asks for all devices of the user.
         body = {"device_keys": {user_id: [] for user_id in user_ids}, "timeout": _FEDERATION_MS}
         answer = await self._call("POST", "/keys/query", body)
         devices = _objects(answer, "device_keys")

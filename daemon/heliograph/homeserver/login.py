@@ -169,6 +169,7 @@ async def _log_in(session: Session, user_id: UserId, proof: Json, device_name: s
     except LoggedOut as error:
         raise _unaccepted(proof) from error
     except Refused as error:
+        # Other codes with 403 say what else is wrong: a closed account, for example.
         is_unaccepted = error.errcode in ("M_FORBIDDEN", "") and error.status == 403
         raise _unaccepted(proof) if is_unaccepted else _explain(error, session) from error
     except ServerError as error:

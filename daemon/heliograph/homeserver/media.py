@@ -53,6 +53,7 @@ class Media:
 
     async def _fetch_from(self, endpoint: str, place: tuple[str, str], side: int) -> bytes:
         server, media_id = place
+        # Cropped: popups show a square.
         size = {"width": str(side), "height": str(side), "method": "crop", "animated": "false"}
         with missing_is_refused():
             return await self._session.request(

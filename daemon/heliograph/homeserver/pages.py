@@ -63,6 +63,7 @@ async def fetch_messages(
     if until is not None:
         query["to"] = until
     filter_ = write_filter(messages_filter(event_types))
+    # Without the filter if that makes the URL too long: more comes then, and nothing is missed.
     query = first_fitting([query | {"filter": filter_}, query])
     path = f"/_matrix/client/v3/rooms/{segment(room_id)}/messages"
     page = decode_as(_Messages, await session.request("GET", path, query=query, limit=_MAX_PAGE))

@@ -49,6 +49,7 @@ class RoomState:
     async def fetch_facts(self, room_id: RoomId) -> RoomFacts | None:
         """The complete facts of a room; None: the user is not in that room. Raises ServerError."""
         me = self._session.user_id
+        # First and alone: of a room that the user is not in, nothing else is asked.
         own = await self._state(room_id, "m.room.member", me)
         if own is None or own.content.get("membership") != "join":
             return None

@@ -37,6 +37,7 @@ class RoomsClient:
 
     async def audience(self, room_id: RoomId) -> Audience:
         encryption = await self._state(room_id, "m.room.encryption")
+        # Who reads a plain room is not asked: nothing has to be encrypted for them.
         if encryption is None:
             return Audience(frozenset())
         visibility = optional(await self._state(room_id, "m.room.history_visibility") or {}, str, "history_visibility")
@@ -44,6 +45,7 @@ class RoomsClient:
         try:
             joined = decode_as(_Joined, await self._session.request("GET", f"{path}/joined_members", limit=MAX_MEMBERS))
             query = {"membership": "invite"}
+            # By /members, since /joined_members has no invited ones.
             invited = decode_as(
                 _Members, await self._session.request("GET", f"{path}/members", query=query, limit=4 * MAX_MEMBERS)
             )

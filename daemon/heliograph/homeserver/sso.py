@@ -57,6 +57,7 @@ class BrowserSignIn:
         """Waits for the browser, and returns the login token. Raises UserError if none comes within `timeout_s`."""
         try:
             async with asyncio.timeout(timeout_s):
+                # Shielded: a late browser is still answered by this future.
                 return await asyncio.shield(self._token)
         except TimeoutError:
             raise UserError(
@@ -82,6 +83,7 @@ class BrowserSignIn:
         # could read our answers.
         if request.method != "GET" or request.headers.get("Host") != self._authority:
             return _page(404, "Not found", "There is nothing here.")
+        # In constant time: a web page could measure how much of a guessed path was right.
         if not hmac.compare_digest(request.path.encode(), f"/{self._state}".encode()):
             return _page(404, "Not found", "There is nothing here.")
         tokens = request.query.getall("loginToken", [])

@@ -37,11 +37,13 @@ MAX_QUERY = 7000
 
 def sync_query(request: SyncRequest, device_id: str) -> dict[str, str]:
     """The query of GET /sync. If the lists of rooms or event types make it too long, it asks for all of them."""
+    # Without set_presence each poll would show the user as online (GET /sync).
     query = {"timeout": str(request.timeout_ms), "set_presence": "offline"}
     if request.since is None:
         return query | {"filter": write_filter(_first_filter(device_id))}
     query["since"] = request.since
     rooms = _nameable(request.receipts_in)
+    # The rooms are given up first: their list grows with what is unread.
     narrowings = ((rooms, request.event_types), (None, request.event_types), (None, None))
     filters = (_filter(request.timeline_limit, named, types, device_id) for named, types in narrowings)
     return first_fitting(query | {"filter": filter_} for filter_ in filters)

@@ -80,6 +80,7 @@ def decode_sync(body: bytes, *, user_id: str, device_id: str) -> Sync:
         left=tuple(decoding.by_room(rooms.leave, "rooms.leave")),
         account_data=account_data.read_account_data(decoding, answer.account_data, device_id),
         to_device=_to_device(decoding, answer.to_device),
+        # The stable name first: a server that sends both means the same.
         notifications=_notifications(decoding, answer.notifications)
         or _notifications(decoding, answer.unstable_notifications),
         one_time_keys=_one_time_keys(decoding, answer.device_one_time_keys_count),

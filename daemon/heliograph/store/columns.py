@@ -24,6 +24,7 @@ def to_optional_text(value: str | None) -> str | None:
 
 def to_integer(value: int) -> int:
     """`value`, or the nearest integer that fits into 64 bits."""
+    # Python's integers have no bound, and sqlite3 raises OverflowError beyond SQLite's.
     return max(-LARGEST, min(LARGEST, value))
 
 

@@ -106,6 +106,7 @@ def apply_settlement(db: sqlite3.Connection, settlement: Settlement, shown_in: s
         return True
     if move in (Move.SHOWN, Move.REPLACED):
         popup_key = popup_key if shown_in is None else shown_in
+    # In no popup any more: closed, refused, or gone with its server.
     elif move is Move.SERVER_RESTARTED or move in (Move.DISMISSED, Move.GAVE_UP):
         popup_key = None
     is_failure = move is Move.FAILED
@@ -209,6 +210,7 @@ def _passing(through: Through | None) -> tuple[str, list[str]]:
     """The condition on deliveries that quiet does not hold back, and its parameters."""
     if through is None:
         return "1", []
+    # Sorted, so that of too many the same ones count each time.
     names = [to_text(name) for name in sorted(through.names)][:_MOST_NAMES]
     marks = ",".join("?" * len(names))
     conditions = [f"{column} IN ({marks})" for column in ("room_id", "sender", "room_title")]

@@ -64,6 +64,7 @@ def replace_judged(db: sqlite3.Connection, judged: Iterable[Judged], now_ms: int
     since `insert_deliveries` takes it for new by that."""
     for each in judged:
         event_id = to_text(each.event_id)
+        # Deleted and not updated: only a new row gets a new position.
         if each.decision is Decision.RING:
             db.execute(
                 "DELETE FROM judged WHERE event_id = ?"

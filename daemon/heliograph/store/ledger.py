@@ -180,6 +180,7 @@ class SqliteLedger:
 
     async def erase_history(self, *, with_unread: bool = False) -> int:
         erased = await self._write(partial(unread.erase_history, with_unread=with_unread))
+        # At once: whoever erases the history wants nothing of it left on disk.
         await self._database.empty_journal()
         return erased
 
@@ -258,6 +259,7 @@ class SqliteLedger:
         self._changed_since_agenda |= deliveries.apply_changes(db, changes)
 
     def _agenda(self, now_ms: int, latest_ms: int | None, through: Through | None, db: sqlite3.Connection) -> Agenda:
+        # What changes from here on is not in the answer: `_settle` then marks the popup as stale.
         self._changed_since_agenda.clear()
         return Agenda(
             deliveries=tuple(deliveries.read_due(db, now_ms, latest_ms, through)),
@@ -274,6 +276,7 @@ class SqliteLedger:
         db: sqlite3.Connection,
     ) -> None:
         shown_in = None if shown is None else shown.key
+        # Before the deliveries, which refer to it (foreign key).
         if shown is not None:
             popups.write_popup(db, shown)
         # If one of its messages was edited or withdrawn while Notify was under way, the popup shows an old state. It is

@@ -46,6 +46,7 @@ class AccountLock:
         folder cannot be used."""
         path = folder / LOCK_NAME
         try:
+            # Not inherited: a program that we start would hold the lock after our end.
             descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
         except OSError as error:
             raise _unusable(path, error) from error
@@ -79,6 +80,7 @@ def is_held(folder: Path) -> int | None:
     except OSError:
         return None
     try:
+        # Shared, so that two commands that ask at once do not take one another for a daemon.
         fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except BlockingIOError:
         return _holder(descriptor).pid
@@ -109,6 +111,7 @@ class _Holder(NamedTuple):
 
 
 def _say(descriptor: int, *, is_leaving: bool) -> None:
+    # Not replaced: the lock is on this very file.
     os.ftruncate(descriptor, 0)
     os.pwrite(descriptor, f"{os.getpid()} {_LEAVING if is_leaving else ''}".rstrip().encode() + b"\n", 0)
 

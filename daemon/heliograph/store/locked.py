@@ -38,6 +38,7 @@ def insert_locked(db: sqlite3.Connection, locked: Iterable[LockedEvent], now_ms:
         )
         db.execute(
             "DELETE FROM locked WHERE event_id IN"
+            # LIMIT -1: SQLite takes an OFFSET only behind a LIMIT.
             " (SELECT event_id FROM locked ORDER BY kept_ms DESC LIMIT -1 OFFSET ?)",
             (MOST,),
         )

@@ -65,4 +65,5 @@ def delete_popup(db: sqlite3.Connection, key: str) -> None:
 
 
 def delete_popups_of_other_servers(db: sqlite3.Connection, server: str | None) -> None:
+    # IS NOT: with != a NULL (no server) would match no row.
     db.execute("DELETE FROM popups WHERE server IS NOT ?", (None if server is None else to_text(server),))

@@ -97,6 +97,7 @@ def prune_left(db: sqlite3.Connection, limit: int) -> int:
     return db.execute(
         "DELETE FROM rooms WHERE room_id IN (SELECT room_id FROM rooms WHERE facts = ?"
         " AND room_id NOT IN (SELECT room_id FROM judged WHERE room_id IS NOT NULL) LIMIT ?)",
+        # The room's id is not in its facts, so every blank record has this very text.
         (_encode(RoomFacts(RoomId(""))), limit),
     ).rowcount
 

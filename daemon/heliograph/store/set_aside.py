@@ -112,6 +112,8 @@ _TABLES = {
         texts=("room_id", "facts"),
         integers=("invite_serial",),
         content=("facts", facts_fault),
+        # The serial is kept as far as it is a number: with a smaller
+        # one, a new invite would have an old id and not ring.
         mended="facts = '{}', invite_serial = CAST(invite_serial AS INTEGER)",
     ),
     "members": _Table(
@@ -247,6 +249,7 @@ def _move(db: sqlite3.Connection, row: Unreadable, table: _Table) -> None:
 
 
 def _keep(db: sqlite3.Connection, row: Unreadable, values: Mapping[str, Any]) -> None:
+    # repr: bytes, which JSON does not have, may be what is wrong.
     content = json.dumps(values, default=repr)[:_WIDEST]
     key = " ".join(part if isinstance(part, str) else repr(part) for part in row.key)
     db.execute(

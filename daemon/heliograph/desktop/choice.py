@@ -75,6 +75,7 @@ async def _open_freedesktop(sounds: Sounds | None) -> Desktop:
 async def _open_portable() -> Desktop:
     is_bus_there = False
     if address := session_bus_address():
+        # plyer reports no failure: whether a bus answers has to be found out before.
         probe = FreedesktopDesktop(address)
         is_bus_there = await probe.start()
         await probe.shut()

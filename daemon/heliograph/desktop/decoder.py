@@ -54,6 +54,7 @@ class Decoder:
 
 async def _run(data: bytes, side: int) -> bytes:
     process = await asyncio.create_subprocess_exec(
+        # -I: else the modules beside the child's file could be taken for those of the same name in the library.
         *(sys.executable, "-I", str(_CHILD), str(side)),
         stdin=asyncio.subprocess.PIPE,
         stdout=asyncio.subprocess.PIPE,
@@ -73,6 +74,7 @@ async def _run(data: bytes, side: int) -> bytes:
 
 
 def _read(written: bytes, side: int) -> Picture | None:
+    # Checked like what a stranger sends: the picture may have taken the child over.
     if len(written) != _HEAD.size + side * side * 4 or _HEAD.unpack_from(written) != (side, side):
         return None
     return Picture(side, side, written[_HEAD.size :])

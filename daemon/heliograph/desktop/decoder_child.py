@@ -36,6 +36,7 @@ def main() -> int:
         with Image.open(io.BytesIO(data), formats=FORMATS) as image:
             if image.width * image.height > MAX_PIXELS or not min(image.size):
                 return 1
+            # Has a JPEG decoded at a fraction of its size, which saves time and memory. Other formats take no notice.
             image.draft("RGB", (2 * side, 2 * side))
             edge = min(image.size)
             left, top = (image.width - edge) // 2, (image.height - edge) // 2

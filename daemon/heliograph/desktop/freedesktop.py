@@ -127,6 +127,7 @@ class FreedesktopDesktop:
             replaces_id=replaces_id,
             sound=sound if is_servers else None,
         )
+        # Chosen before the call, so that an answer that comes too late is known by it.
         serial = self._bus.next_serial()
         try:
             reply = await self._bus.call(server.owner, PATH, INTERFACE, "Notify", SIGNATURE, arguments, serial=serial)
@@ -138,6 +139,7 @@ class FreedesktopDesktop:
             raise CallFailed("org.freedesktop.DBus.Error.Failed", "Notify was answered without an id")
         popup_id = int(reply.body[0])
         server.note_shown(popup_id)
+        # After the popup is up: a notification that is refused makes no sound.
         if sound is not None and not is_servers and not self.is_inhibited:
             self._sounds.play(sound)
         return Done(Popup(server.life, popup_id))

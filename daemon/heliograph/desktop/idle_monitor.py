@@ -70,6 +70,7 @@ class IdleMonitor:
             await self._become_idle()
 
     async def _become_idle(self) -> None:
+        # Mutter removes this watch when it fires, so it is made anew each time.
         self._active_watch = await self._ask("AddUserActiveWatch", "")
         self._set_idle(is_idle=True)
 

@@ -107,6 +107,7 @@ class LoginSession:
                 self._spawn(self._look())
             case (_, "PropertiesChanged", "sa{sv}as") if signal.path == self._session and signal.body[0] == SESSION:
                 self._take(_values(signal.body[1]))
+                # Properties that changed without their values have to be asked for.
                 if signal.body[2]:
                     self._spawn(self._look())
             case (_, "NameOwnerChanged", "sss") if signal.body[0] == NAME:
@@ -151,6 +152,7 @@ class LoginSession:
         now = self._monotonic()
         since_us = self._properties.get("IdleSinceHintMonotonic")
         since = since_us / 1_000_000 if isinstance(since_us, int) else now
+        # Bounded: with a time in the future the user would be present until then.
         wait = min(since + self._away_after_s - now, self._away_after_s)
         self._is_idle = wait <= 0
         if wait > 0:
@@ -213,6 +215,7 @@ class LoginSession:
         except CallFailed as error:
             log.debug("logind does not let us hold up sleep: %s", error)
             return
+        # An earlier one is closed first: sleep would wait for each.
         if reply.signature == "h" and reply.body[0] < len(reply.unix_fds):
             self.let_sleep()
             self._inhibitor = reply.unix_fds[reply.body[0]]

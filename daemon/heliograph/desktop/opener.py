@@ -122,6 +122,7 @@ async def _launch(command: Sequence[str], environment: Mapping[str, str]) -> boo
     scheme or with "/", so that it is never taken for an option."""
     programs = {name for name in (command[0], "systemd-run") if await asyncio.to_thread(shutil.which, name)}
     if command[0] in programs and "systemd-run" in programs:
+        # The service manager may have been started before the display, and not know these.
         session = {name: os.environ[name] for name in _SESSION_VARIABLES if os.environ.get(name)}
         settings = [f"--setenv={name}={value}" for name, value in (session | dict(environment)).items()]
         # Type=exec: it says so if the command does not start. KillMode=process: xdg-open ends before its client does.

@@ -59,6 +59,7 @@ class PictureCache:
         wanted = set(uris)
         tasks = [task for uri in sorted(wanted) if (task := self._begin(uri)) is not None]
         if tasks:
+            # `wait` and not a time-out: what is late goes on, for the next popup.
             await asyncio.wait(tasks, timeout=PATIENCE_S)
         found = {uri: self._kept[uri] for uri in wanted if uri in self._kept}
         for uri in found:

@@ -63,6 +63,7 @@ def _hints(notification: Notification, offered: Collection[Action]) -> dict[str,
         "desktop-entry": Variant("s", DESKTOP_ENTRY),
         "transient": Variant("b", False),
     }
+    # Plasma shows this beside our name, which tells accounts apart.
     if account := clean_line(notification.account, SUMMARY_LIMIT):
         hints["x-kde-origin-name"] = Variant("s", account)
     if any(action.key == INLINE_REPLY for action in offered):

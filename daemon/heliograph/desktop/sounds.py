@@ -67,6 +67,7 @@ class Sounds:
             return None
         name = _NAMES.get(notification.category, _NAME)
         wanted = ["call"] if notification.category is Category.CALL else []
+        # The name comes from a push rule, and becomes part of a path.
         if _FIT.fullmatch(notification.sound):
             wanted.insert(0, notification.sound)
         file = await asyncio.to_thread(_find, self._folder, [*wanted, "default"])

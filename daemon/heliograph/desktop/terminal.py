@@ -63,6 +63,7 @@ class TerminalDesktop:
 
     def _print(self, text: str) -> None:
         encoding = getattr(self._stream, "encoding", None) or "utf-8"
+        # A terminal of another encoding would raise for one emoji.
         self._stream.write(text.encode(encoding, "backslashreplace").decode(encoding))
         self._stream.flush()
 

@@ -26,6 +26,7 @@ class SideThread:
             ended: asyncio.Future[None] = loop.create_future()
 
             def settle(error: Exception | None) -> None:
+                # By the thread's end and not by the caller's, who may have given up: two would run at once.
                 self._is_free.release()
                 if ended.done():
                     return

@@ -247,6 +247,7 @@ class Bus:
         gone.add_done_callback(look_at)
         try:
             async with asyncio.timeout(self._timeout_s):
+                # Before `on_connected` asks: what changes after its answer is then heard.
                 for match in self._matches:
                     await self.call_driver("AddMatch", "s", [match])
                 if self._on_connected is not None:

@@ -54,6 +54,7 @@ def _send(*assignments: str) -> None:
         # Names in the abstract namespace begin with a zero byte, which no environment variable can hold.
         address = "\0" + address[1:]
     try:
+        # Not blocking: a systemd that does not read must not hang the daemon.
         with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM | socket.SOCK_CLOEXEC | socket.SOCK_NONBLOCK) as sock:
             sock.sendto("\n".join(assignments).encode(errors="replace"), address)
     except OSError as error:

@@ -128,6 +128,7 @@ async def keep_running(
 async def _run_once(task: LongTask, run: Callable[[], Awaitable[T]]) -> T:
     if not task.crashes:
         return await run()
+    # By a timer and not at the next crash: `status` should not tell for days of what is long over.
     calm = asyncio.get_running_loop().call_later(CALM_S, task.forget_crashes)
     try:
         return await run()

@@ -30,6 +30,7 @@ def parse_key(key: str) -> Path:
 
     The results are cached, as thousands of rules may name the same key.
     """
+    # Most keys: they need no expression.
     if "\\" not in key:
         return tuple(key.split("."))
     names = [""]

@@ -129,6 +129,7 @@ class _Segment:
                 and all(text.startswith(piece, begin + offset) for offset, piece in self.others)
             ):
                 return end
+            # One further on, since occurrences may overlap.
             at = text.find(self.piece, at + 1)
         return -1
 
@@ -153,6 +154,7 @@ class Phrase:
     def occurs_in(self, lowered: str, work: Work) -> bool:
         """True if the literal stands in the text from a boundary to a boundary."""
         work.left -= len(lowered) * self._weight
+        # `in` first: far faster than looking for boundaries, and most texts do not have the phrase.
         if work.left < 0 or self.literal not in lowered:
             return False
         return self._segment.find(lowered, 0, work, from_boundary=True, to_boundary=True) >= 0

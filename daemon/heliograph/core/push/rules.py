@@ -98,6 +98,7 @@ class Ruleset:
             return SILENT
         type_ = event.get("type")
         if not isinstance(type_, str):
+            # Events without a type share one entry of the cache.
             type_ = None
         candidates = self._by_type.get(type_)
         if candidates is None:

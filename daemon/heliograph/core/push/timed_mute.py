@@ -39,6 +39,7 @@ def begin_mute(
     match changes:
         case [Put(rule_id=rule_id)]:
             return changes, TimedMute(room_id, rule_id, until_ms)
+        # The user's own rule, which was switched off: it has to be so again at the end.
         case [SetEnabled(rule_id=rule_id)]:
             return changes, TimedMute(room_id, rule_id, until_ms, was_there=True)
     return changes, None if running is None else replace(running, until_ms=until_ms)

@@ -7,22 +7,19 @@ Test: test_an_event_that_is_gone_is_explained_from_its_record_alone.
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterator
 from dataclasses import dataclass, field
-from typing import Any
 
 from heliograph.core.delivery import State
 from heliograph.core.encryption.values import Locked
 from heliograph.core.events import Event, Json
-from heliograph.core.push.condition import Condition
 from heliograph.core.push.context import Context
 from heliograph.core.push.decrypted import decrypted
 from heliograph.core.push.flatten import MISSING
-from heliograph.core.push.levels import level_to_notify
+from heliograph.core.push.phrases import Names, shown
 from heliograph.core.push.rules import Ruleset, TracedRule
 from heliograph.core.push.verdict import SILENT, Verdict
-from heliograph.core.push.wording import Names, word_condition, word_verdict
+from heliograph.core.push.wording import word_verdict
 from heliograph.core.record import FAULT, UNKEPT, UNLISTED, AccountState, Decision, Delivery, EventRecord, Judged
 from heliograph.core.room import RoomFacts
 from heliograph.core.sync.judging import SERVER_RULE
@@ -30,9 +27,7 @@ from heliograph.core.text.clean import clean_line
 
 MAX_RULES = 500
 """The most rules that an explanation lists."""
-_VALUE = 120
 _NAME = 200
-_BEFORE_CUT = 4_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,8 +124,8 @@ def _tried(step: TracedRule, context: Context, names: Names) -> TriedRule:
     elif step.failed is None:
         sentence = f"matched: {word_verdict(rule.verdict)}"
     else:
-        saw = None if step.seen is MISSING else _value(step.seen)
-        sentence = f"asks that {word_condition(step.failed, names)}; {_word_seen(step.failed, saw, context)}"
+        saw = None if step.seen is MISSING else shown(step.seen)
+        sentence = f"asks that {step.failed.word(names)}; {step.failed.word_seen(saw, context)}"
     return TriedRule(
         rule=clean_line(f"{rule.kind}/{rule.rule_id}", _NAME),
         is_enabled=rule.enabled,
@@ -139,31 +134,6 @@ def _tried(step: TracedRule, context: Context, names: Names) -> TriedRule:
         condition=None if step.failed is None else step.failed.json,
         saw=saw,
     )
-
-
-def _word_seen(condition: Condition, saw: str | None, context: Context) -> str:
-    if not condition.can_hold:
-        return "it is not one that Heliograph knows"
-    match condition.kind:
-        case "contains_display_name":
-            name = clean_line(context.display_name or "", _NAME)
-            return (
-                f"you are called {_value(name)}, and it says {saw or 'nothing'}" if name else "you have no name there"
-            )
-        case "sender_notification_permission":
-            needed = level_to_notify(condition.json["key"], context)
-            return f"the sender's power level is {saw or 'not known'}, and {_value(needed)} is needed"
-        case "room_member_count":
-            return f"it has {saw}" if saw is not None else "how many it has is not known"
-        case "no m.mentions":
-            return f"it says whom it mentions: {saw}"
-        case "io.element.msc4306.thread_subscription" if saw is None:
-            return "whether you follow it is not known"
-        case "im.nheko.msc3664.related_event_match" if saw is None:
-            return "it is related to none, or to one that is not known"
-        case "org.matrix.msc3931.room_version_supports":
-            return f"the version is {saw or 'not known'}"
-    return f"it is {saw}" if saw is not None else "there is none"
 
 
 def _answer(evidence: Evidence, verdict: Verdict | None) -> tuple[str, bool]:
@@ -288,8 +258,8 @@ def _note_on_absence(evidence: Evidence, event: Event, verdict: Verdict) -> str:
     if evidence.event_types is None or event.type in evidence.event_types:
         return "The ledger has no record of it: it came before the first start or is forgotten, or it is yet to come."
     if verdict.notify:
-        return f"Only messages and what rules name are asked for: {_value(event.type)} is a type that no rule names."
-    return f"No rule lets {_value(event.type)} ring, so such events are not asked for."
+        return f"Only messages and what rules name are asked for: {shown(event.type)} is a type that no rule names."
+    return f"No rule lets {shown(event.type)} ring, so such events are not asked for."
 
 
 def _silence(account: AccountState) -> str | None:
@@ -301,14 +271,3 @@ def _silence(account: AccountState) -> str | None:
 
 def _rule(rule: str | None) -> str:
     return clean_line(rule or "", _NAME)
-
-
-def _value(value: Any) -> str:
-    # Cut before it is written as JSON: a stranger's text may have megabytes, and a line shows a hundred characters.
-    if isinstance(value, str):
-        value = value[:_BEFORE_CUT]
-    try:
-        text = json.dumps(value, ensure_ascii=False, default=str)
-    except (ValueError, RecursionError):
-        text = "too large to be shown"
-    return clean_line(text, _VALUE)

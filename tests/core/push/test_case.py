@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from typing import Any
 
 import pytest
 
 from heliograph.core.push.case import NotACase, read_case, verdict_as_json
-from heliograph.core.push.context import Context
+from heliograph.core.push.context import FACTS, Context
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import SILENT
@@ -47,6 +48,10 @@ def test_every_fact_has_its_name() -> None:
         related=related,
         thread_subscribed=True,
     )
+
+
+def test_a_case_may_have_every_fact_of_the_context() -> None:
+    assert {each.name for each in fields(Context)} - {"user_id"} == set(FACTS)
 
 
 def test_what_is_not_given_is_not_known() -> None:

@@ -1,4 +1,4 @@
-"""What a ruleset asks to be told: event types of /sync, and facts of the room."""
+"""The event types that a ruleset asks of /sync."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 
-from heliograph.core.push.context import Fact
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import MAX_EXTRA_TYPES, Ruleset
 from support.builders import ALICE, ME, ROOM
@@ -89,7 +88,6 @@ def test_rules_behind_one_that_matches_everything_ask_for_nothing() -> None:
     ruleset = Ruleset.parse({**rules, "room": [make_rule(ROOM)]})
 
     assert ruleset.event_types(_BASE) == _BASE
-    assert ruleset.needs == frozenset()
 
 
 @pytest.mark.parametrize(("number", "is_all"), [(MAX_EXTRA_TYPES, False), (MAX_EXTRA_TYPES + 1, True)])
@@ -97,24 +95,3 @@ def test_more_types_than_a_filter_can_carry_are_all_types(number: int, is_all: b
     rules = [make_rule(f"r{n}", conditions=[match("type", f"org.example.{n}")]) for n in range(number)]
 
     assert (_types({"override": rules}) is None) is is_all
-
-
-@pytest.mark.parametrize(
-    ("condition", "facts"),
-    [
-        (_BODY, set()),
-        ({"kind": "contains_display_name"}, {Fact.DISPLAY_NAME}),
-        ({"kind": "room_member_count", "is": "2"}, {Fact.MEMBER_COUNT}),
-        ({"kind": "sender_notification_permission", "key": "room"}, {Fact.POWER_LEVELS}),
-        ({"kind": "org.matrix.msc3931.room_version_supports", "feature": "x"}, {Fact.ROOM_VERSION}),
-        ({"kind": "im.nheko.msc3664.related_event_match", "rel_type": "m.in_reply_to"}, {Fact.RELATED}),
-        ({"kind": "io.element.msc4306.thread_subscription", "subscribed": True}, {Fact.THREAD_SUBSCRIBED}),
-    ],
-)
-def test_only_facts_that_an_enabled_rule_asks_for_are_needed(condition: Any, facts: set[Fact]) -> None:
-    assert Ruleset.parse({"override": [make_rule(conditions=[condition])]}).needs == facts
-    assert Ruleset.parse({"override": [make_rule(conditions=[condition], enabled=False)]}).needs == set()
-
-
-def test_the_predefined_rules_need_the_member_count_and_power_levels() -> None:
-    assert Ruleset.predefined(ME).needs == {Fact.MEMBER_COUNT, Fact.POWER_LEVELS}

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from heliograph.core.push import unstable
+from heliograph.core.push.conditions import unstable
 from support.rule_builders import holds, match, with_body, with_content
 
 _THREAD = {"m.relates_to": {"rel_type": "m.thread", "event_id": "$root"}}

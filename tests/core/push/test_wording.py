@@ -6,11 +6,12 @@ from typing import Any
 
 import pytest
 
+from heliograph.core.push.phrases import Names
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rule import Rule
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import verdict_of
-from heliograph.core.push.wording import Names, find_trouble, word_rule, word_verdict
+from heliograph.core.push.wording import find_trouble, word_rule, word_verdict
 from support.builders import ALICE, ME, ROOM
 from support.rule_builders import make_rule, match
 

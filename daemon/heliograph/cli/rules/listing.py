@@ -12,9 +12,10 @@ import click
 
 from heliograph.cli.accounts.signed_in import account_option, choose_account
 from heliograph.cli.rules.session import open_rules
+from heliograph.core.push.phrases import Names
 from heliograph.core.push.rule import Rule
 from heliograph.core.push.rules import Ruleset
-from heliograph.core.push.wording import Names, find_trouble, word_rule
+from heliograph.core.push.wording import find_trouble, word_rule
 from heliograph.core.text.clean import clean_line
 
 if TYPE_CHECKING:

@@ -14,10 +14,10 @@ from heliograph.cli.accounts.signed_in import choose_account, open_session
 from heliograph.core.ids import RoomId, is_room_id
 from heliograph.core.push.desired_rule import Refusal, split_name
 from heliograph.core.push.listed_rules import find_rule
+from heliograph.core.push.phrases import Names
 from heliograph.core.push.rule import KINDS
 from heliograph.core.push.rule_change import RuleChange
 from heliograph.core.push.rules import Ruleset
-from heliograph.core.push.wording import Names
 from heliograph.core.text.clean import clean_line
 from heliograph.errors import EXIT_USAGE, Refused, StateError, StorageError, UserError
 

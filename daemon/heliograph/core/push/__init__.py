@@ -5,10 +5,11 @@ the room are a value gathered before; judging never raises and never waits. Wher
 engine follows Synapse, the homeserver that most accounts live on. Every difference is a row of docs/push-rules.md, with
 its test (test_differences.py sees to that).
 
-    rules         Ruleset: parse, judge, trace, and what it needs to be told
+    rules         Ruleset: parse, judge, trace, and which events it needs
     rule          one rule
     reader        JSON of the homeserver -> rules, and what was wrong with it
-    conditions    one function for each kind of condition
+    condition     what conditions of all kinds have in common
+    conditions/   each kind of condition: how it is read, when it holds, how it is worded
     context       what judging needs besides the event
     subject       the event under judgement, and what was read of it so far
     flatten       dot-separated property paths
@@ -19,6 +20,7 @@ its test (test_differences.py sees to that).
     case          an event and the facts around it, as JSON, for `heliograph rules check`
     predefined    the rules of the specification, as data
     wording       a rule in a sentence
+    phrases       texts of strangers and names of rooms, as sentences have them
     spelling      conditions and actions as people write them
     changes       what the user wants of the rules -> the requests that make it so
     desired_rule  a rule as the user wants it

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from heliograph.core.events import Json
-from heliograph.core.push.context import Context
+from heliograph.core.push.context import FACTS, Context
 from heliograph.core.push.decrypted import decrypted
 from heliograph.core.push.verdict import Verdict
 
@@ -41,23 +41,14 @@ def read_case(json: Mapping[str, Any]) -> Case:
     if event is None:
         raise NotACase("there is no event")
     clear = _part(json, "clear", dict)
-    related = _part(json, "related", dict) or {}
-    if not all(isinstance(other, dict) for other in related.values()):
+    facts: dict[str, Any] = {name: _part(json, name, type_) for name, type_ in FACTS.items()}
+    if not all(isinstance(other, dict) for other in (facts["related"] or {}).values()):
         raise NotACase("an event in related is not an object")
-    creators = _part(json, "creators", list) or []
-    if not all(isinstance(creator, str) for creator in creators):
+    if not all(isinstance(creator, str) for creator in facts["creators"] or ()):
         raise NotACase("a creator is not a string")
-    context = Context(
-        user_id=_part(json, "user_id", str) or NOBODY,
-        display_name=_part(json, "display_name", str),
-        member_count=_part(json, "member_count", int),
-        power_levels=_part(json, "power_levels", dict),
-        creators=frozenset(creators),
-        room_version=_part(json, "room_version", str),
-        sender_power_level=_part(json, "sender_power_level", int),
-        related=related,
-        thread_subscribed=_part(json, "thread_subscribed", bool),
-    )
+    facts["creators"] = frozenset(facts["creators"] or ())
+    given = {name: value for name, value in facts.items() if value is not None}
+    context = Context(_part(json, "user_id", str) or NOBODY, **given)
     return Case(event if clear is None else decrypted(event, clear), context)
 
 

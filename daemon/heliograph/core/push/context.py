@@ -4,20 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from enum import Enum
+from types import MappingProxyType
 from typing import Any
-
-
-class Fact(Enum):
-    """A fact that some condition asks for. `Ruleset.needs` says which."""
-
-    DISPLAY_NAME = "display_name"
-    MEMBER_COUNT = "member_count"
-    POWER_LEVELS = "power_levels"
-    """Also `creators` and `room_version`; or `sender_power_level` in their stead."""
-    ROOM_VERSION = "room_version"
-    RELATED = "related"
-    THREAD_SUBSCRIBED = "thread_subscribed"
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,3 +27,18 @@ class Context:
     """The events that this one relates to, whole, by `rel_type`; a reply's by `m.in_reply_to` (MSC3664)."""
     thread_subscribed: bool | None = None
     """MSC4306: the user is subscribed to the event's thread."""
+
+
+FACTS: Mapping[str, type] = MappingProxyType(
+    {
+        "display_name": str,
+        "member_count": int,
+        "power_levels": dict,
+        "creators": list,
+        "room_version": str,
+        "sender_power_level": int,
+        "related": dict,
+        "thread_subscribed": bool,
+    }
+)
+"""The type that each of these facts has in the JSON of a case (`core.push.case`)."""

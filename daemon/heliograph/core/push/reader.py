@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from heliograph.core.push import conditions, unstable
 from heliograph.core.push.condition import Condition, Misshapen, never
-from heliograph.core.push.conditions import event_match, has_no_mentions, property_is
+from heliograph.core.push.conditions import facts, properties, unstable
+from heliograph.core.push.conditions.properties import event_match, has_no_mentions, property_is
 from heliograph.core.push.patterns import MAX_PATTERN, collapse
 from heliograph.core.push.rule import KINDS, Rule
 from heliograph.core.push.subject import BODY
@@ -25,7 +25,7 @@ MAX_PATTERNS = 500_000
 MAX_PROBLEMS = 20
 _MAX_SHOWN = 120
 
-_CONDITIONS = {**conditions.KINDS, **unstable.KINDS}
+_CONDITIONS = {**properties.KINDS, **facts.KINDS, **unstable.KINDS}
 
 _LEGACY_MENTIONS = frozenset(
     {

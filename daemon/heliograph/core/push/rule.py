@@ -5,13 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 from heliograph.core.push.condition import Condition
-from heliograph.core.push.patterns import is_glob
 from heliograph.core.push.verdict import Verdict
 
 KINDS = ("override", "content", "postcontent", "room", "sender", "underride")
 """In the order in which they are tried. `postcontent` is MSC4306's."""
-
-_MESSAGE_KEYS = frozenset({"content.body", "content.msgtype"})
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,22 +36,9 @@ class Rule:
     @property
     def event_types(self) -> frozenset[str]:
         """The event types that the conditions name literally: the rule matches no others. Empty if they name none."""
-        for condition in self.conditions:
-            json = condition.json
-            if json.get("key") != "type" or not condition.can_hold:
-                continue
-            if condition.kind == "event_match" and not is_glob(json["pattern"]):
-                # Patterns match in any case, but the filter of /sync does not.
-                return frozenset({json["pattern"], json["pattern"].lower()})
-            if condition.kind == "event_property_is" and isinstance(json["value"], str):
-                return frozenset({json["value"]})
-        return frozenset()
+        return next((each.event_types for each in self.conditions if each.event_types), frozenset())
 
     @property
     def is_about_messages(self) -> bool:
         """True if a condition looks at what in practice only messages have: a body or a msgtype."""
-        return self.kind == "content" or any(
-            condition.kind == "contains_display_name"
-            or (condition.kind in ("event_match", "event_property_is") and condition.json.get("key") in _MESSAGE_KEYS)
-            for condition in self.conditions
-        )
+        return any(condition.is_about_messages for condition in self.conditions)

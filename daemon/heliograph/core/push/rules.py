@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heliograph.core.push.condition import Condition, Test
-from heliograph.core.push.context import Context, Fact
+from heliograph.core.push.context import Context
 from heliograph.core.push.patterns import WORK, Work, is_glob
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.reader import Reader
@@ -63,7 +63,7 @@ class TracedRule:
 class Ruleset:
     """Rules in the order in which they are tried, compiled. Never changes: make another one when the rules change."""
 
-    __slots__ = ("_by_type", "_live", "_split", "needs", "problems", "rules")
+    __slots__ = ("_by_type", "_live", "_split", "problems", "rules")
 
     def __init__(self, rules: tuple[Rule, ...], problems: tuple[str, ...] = ()) -> None:
         self.rules = rules
@@ -71,10 +71,6 @@ class Ruleset:
         """What of the rules could not be read, in words. Such rules are left out, or never match."""
         self._live = tuple(_until_unconditional(rules))
         self._split = tuple((*_type_asked(rule), (_other_tests(rule), rule.verdict)) for rule in self._live)
-        self.needs: frozenset[Fact] = frozenset().union(
-            *(condition.needs for rule in self._live for condition in rule.conditions)
-        )
-        """The facts that some enabled rule can ask for."""
         # What is left of the rules for an event type, once their conditions on the type are decided.
         self._by_type: dict[str | None, _Candidates] = {}
 

@@ -1,27 +1,86 @@
-"""The kinds of condition in the specification, with one function each that reads such a condition.
+"""The kinds of condition that look at what the event itself says.
 
 https://spec.matrix.org/v1.17/client-server-api/#conditions-1
 """
 
 from __future__ import annotations
 
-import operator
-import re
 from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from heliograph.core.push.condition import Condition, Misshapen, Test, known, property_path_of, string_of
-from heliograph.core.push.context import Fact
+from heliograph.core.push.condition import Condition, Misshapen, Test, Words, property_path_of, string_of
 from heliograph.core.push.flatten import MISSING, parse_key
-from heliograph.core.push.levels import level_to_notify
-from heliograph.core.push.patterns import MAX_PATTERN, Glob, Phrase, collapse, is_glob, is_word, phrase_of
+from heliograph.core.push.patterns import MAX_PATTERN, Glob, Phrase, collapse, is_glob, is_word
+from heliograph.core.push.phrases import Names, compact, plain, quoted
 from heliograph.core.push.subject import BODY, Subject
 
 _BODY_PATH = parse_key(BODY)
 # The largest integer of Canonical JSON (specification, appendices).
 _MAX_INTEGER = 2**53 - 1
 _TOO_LONG = f"a pattern has more than {MAX_PATTERN} characters"
+_MESSAGE_KEYS = frozenset({BODY, "content.msgtype"})
+_TYPES: Mapping[str, str] = MappingProxyType(
+    {
+        "m.room.message": "it is a message",
+        "m.room.encrypted": "it is encrypted",
+        "m.room.member": "it is about a member",
+        "m.room.tombstone": "the room is replaced by another",
+        "m.room.server_acl": "it says which servers may take part",
+        "m.reaction": "it is a reaction",
+        "m.call.invite": "it is a call",
+        "m.sticker": "it is a sticker",
+        "m.poll.start": "it is a poll",
+        "org.matrix.msc3381.poll.start": "it is a poll",
+    }
+)
+
+
+def word_match(json: Mapping[str, Any], names: Names) -> str:
+    """The clause of an `event_match`."""
+    key, pattern = json["key"], json["pattern"]
+    is_literal = not is_glob(pattern)
+    match key:
+        case "type" if is_literal:
+            return _TYPES.get(pattern.lower(), f"its type is {plain(pattern)}")
+        case "content.body":
+            return f"it says {quoted(pattern)}" if is_literal else f"it says something like {quoted(pattern)}"
+        case "content.msgtype" if pattern == "m.notice":
+            return "it is a notice, as bots send"
+        case "room_id" | "sender" if is_literal:
+            return _whose(key, pattern, names)
+        case "state_key" if is_literal and pattern == names.me != "":
+            return "it is about you"
+    return f"{plain(key)} is {'' if is_literal else 'like '}{quoted(pattern)}"
+
+
+def _word_is(json: Mapping[str, Any], names: Names) -> str:
+    match json["key"], json["value"]:
+        case ("room_id" | "sender") as key, str(value):
+            return _whose(key, value, names)
+        case r"content.m\.mentions.room", True:
+            return "it mentions the whole room"
+        case r"content.m\.relates_to.rel_type", "m.replace":
+            return "it is an edit"
+    return f"{plain(json['key'])} is {compact(json['value'])}"
+
+
+def _word_contains(json: Mapping[str, Any], names: Names) -> str:
+    key, value = json["key"], json["value"]
+    if key == r"content.m\.mentions.user_ids" and isinstance(value, str):
+        return f"it mentions {names.user(value)}"
+    return f"{plain(key)} contains {compact(value)}"
+
+
+def _whose(key: str, value: str, names: Names) -> str:
+    return f"it is in {names.room(value)}" if key == "room_id" else f"it is from {names.user(value)}"
+
+
+_MATCH, _IS, _CONTAINS = Words(word_match), Words(_word_is), Words(_word_contains)
+_NO_MENTIONS = Words(
+    lambda *_: "it comes from an old client, which marks no mentions",
+    lambda _, saw, __: f"it says whom it mentions: {saw}",
+)
 
 
 def event_match(key: str, pattern: str, json: Mapping[str, Any]) -> Condition:
@@ -31,7 +90,17 @@ def event_match(key: str, pattern: str, json: Mapping[str, Any]) -> Condition:
     """
     path = parse_key(key)
     holds = _occurs_in_body(pattern) if key == BODY else _covers(key, pattern)
-    return Condition("event_match", json, holds, lambda subject: subject.value(key, path))
+    # Patterns match in any case, but the filter of /sync does not.
+    types = {pattern, pattern.lower()} if key == "type" and not is_glob(pattern) else ()
+    return Condition(
+        "event_match",
+        json,
+        holds,
+        lambda subject: subject.value(key, path),
+        _MATCH,
+        event_types=frozenset(types),
+        is_about_messages=key in _MESSAGE_KEYS,
+    )
 
 
 def property_is(key: str, value: Any, json: Mapping[str, Any]) -> Condition:
@@ -43,7 +112,15 @@ def property_is(key: str, value: Any, json: Mapping[str, Any]) -> Condition:
         seen = subject.value(key, path)
         return type(seen) is type_ and bool(seen == value)
 
-    return Condition("event_property_is", json, holds, lambda subject: subject.value(key, path))
+    return Condition(
+        "event_property_is",
+        json,
+        holds,
+        lambda subject: subject.value(key, path),
+        _IS,
+        event_types=frozenset({value} if key == "type" and isinstance(value, str) else ()),
+        is_about_messages=key in _MESSAGE_KEYS,
+    )
 
 
 def property_contains(key: str, value: Any, json: Mapping[str, Any]) -> Condition:
@@ -60,7 +137,7 @@ def property_contains(key: str, value: Any, json: Mapping[str, Any]) -> Conditio
             return False
         return any(type(element) is type_ and element == value for element in seen)
 
-    return Condition("event_property_contains", json, holds, lambda subject: subject.value(key, path))
+    return Condition("event_property_contains", json, holds, lambda subject: subject.value(key, path), _CONTAINS)
 
 
 def has_no_mentions(json: Mapping[str, Any]) -> Condition:
@@ -74,6 +151,7 @@ def has_no_mentions(json: Mapping[str, Any]) -> Condition:
         json,
         lambda subject: subject.value(key, path) is MISSING,
         lambda subject: subject.value(key, path),
+        _NO_MENTIONS,
     )
 
 
@@ -93,10 +171,11 @@ def _occurs_in_body(pattern: str) -> Test:
         return lambda subject: word in subject.words
     if len(literal) > MAX_PATTERN:
         raise Misshapen(_TOO_LONG)
-    return _phrase_occurs(Phrase(literal))
+    return phrase_occurs(Phrase(literal))
 
 
-def _phrase_occurs(phrase: Phrase) -> Test:
+def phrase_occurs(phrase: Phrase) -> Test:
+    """A test that holds if the phrase stands in the body, between word boundaries."""
     word = phrase.word
 
     def holds(subject: Subject) -> bool:
@@ -149,76 +228,11 @@ def _event_property_contains(json: Mapping[str, Any]) -> Condition:
     return property_contains(property_path_of(json), _scalar(json), json)
 
 
-def _contains_display_name(json: Mapping[str, Any]) -> Condition:
-    def holds(subject: Subject) -> bool:
-        # One answer for all rules that ask.
-        if subject.says_name is None:
-            name = subject.context.display_name
-            is_sought = bool(name) and len(name or "") <= MAX_PATTERN and subject.work.left >= 0
-            subject.says_name = is_sought and _phrase_occurs(phrase_of(name or ""))(subject)
-        return subject.says_name
-
-    return Condition(
-        "contains_display_name",
-        json,
-        holds,
-        lambda subject: subject.value(BODY, _BODY_PATH),
-        frozenset({Fact.DISPLAY_NAME}),
-    )
-
-
-_COMPARISONS: Mapping[str, Callable[[int, int], bool]] = MappingProxyType(
-    {"": operator.eq, "==": operator.eq, "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
-)
-_COUNT = re.compile(r"(==|<=|>=|<|>)?0*([0-9]{1,20})")
-
-
-def _room_member_count(json: Mapping[str, Any]) -> Condition:
-    match = _COUNT.fullmatch(string_of(json, "is"))
-    # Synapse reads the count as an unsigned integer of 64 bits, and no larger one ever matches there.
-    if match is None or int(match.group(2)) >= 2**64:
-        raise Misshapen("room_member_count has no number of members")
-    compare, limit = _COMPARISONS[match.group(1) or ""], int(match.group(2))
-
-    def holds(subject: Subject) -> bool:
-        count = subject.context.member_count
-        return count is not None and compare(count, limit)
-
-    return Condition(
-        "room_member_count",
-        json,
-        holds,
-        lambda subject: known(subject.context.member_count),
-        frozenset({Fact.MEMBER_COUNT}),
-    )
-
-
-def _sender_notification_permission(json: Mapping[str, Any]) -> Condition:
-    key = string_of(json, "key")
-
-    def holds(subject: Subject) -> bool:
-        level = subject.sender_level
-        if level is None or not subject.work.spend(300):
-            return False
-        return level >= level_to_notify(key, subject.context)
-
-    return Condition(
-        "sender_notification_permission",
-        json,
-        holds,
-        lambda subject: known(subject.sender_level),
-        frozenset({Fact.POWER_LEVELS}),
-    )
-
-
 KINDS: Mapping[str, Callable[[Mapping[str, Any]], Condition]] = MappingProxyType(
     {
         "event_match": _event_match,
         "event_property_is": _event_property_is,
         "event_property_contains": _event_property_contains,
-        "contains_display_name": _contains_display_name,
-        "room_member_count": _room_member_count,
-        "sender_notification_permission": _sender_notification_permission,
     }
 )
 """What reads a condition, by its kind. Each raises Misshapen."""

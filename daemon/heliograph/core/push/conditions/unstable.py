@@ -6,10 +6,10 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from heliograph.core.push.condition import Condition, Misshapen, Test, known, property_path_of, string_of
-from heliograph.core.push.conditions import event_match
-from heliograph.core.push.context import Fact
+from heliograph.core.push.condition import Condition, Misshapen, Test, Words, known, property_path_of, string_of
+from heliograph.core.push.conditions.properties import event_match, word_match
 from heliograph.core.push.flatten import MISSING, parse_key
+from heliograph.core.push.phrases import Names, plain, quoted
 from heliograph.core.push.subject import Subject
 
 _LOOK = 100
@@ -28,7 +28,10 @@ def _room_version_supports(json: Mapping[str, Any]) -> Condition:
         json,
         lambda subject: feature in _FEATURES.get(subject.context.room_version or "", ()),
         lambda subject: known(subject.context.room_version),
-        frozenset({Fact.ROOM_VERSION}),
+        Words(
+            lambda json, _: f"the room's version has {quoted(json['feature'])}",
+            lambda _, saw, __: f"the version is {saw or 'not known'}",
+        ),
     )
 
 
@@ -50,7 +53,10 @@ def _thread_subscription(json: Mapping[str, Any]) -> Condition:
         json,
         holds,
         lambda subject: known(subject.context.thread_subscribed),
-        frozenset({Fact.THREAD_SUBSCRIBED}),
+        Words(
+            lambda json, _: f"it is in a thread that you {'follow' if json['subscribed'] else 'do not follow'}",
+            lambda _, saw, __: f"it is {saw}" if saw is not None else "whether you follow it is not known",
+        ),
     )
 
 
@@ -81,7 +87,20 @@ def _related_event_match(json: Mapping[str, Any]) -> Condition:
         event = related(subject)
         return event is not None and match(event)
 
-    return Condition(json["kind"], json, holds, seen, frozenset({Fact.RELATED}))
+    return Condition(json["kind"], json, holds, seen, _RELATED)
+
+
+def _word_related(json: Mapping[str, Any], names: Names) -> str:
+    relation = "a reply" if json["rel_type"] == "m.in_reply_to" else f"related ({plain(json['rel_type'])})"
+    if json.get("key") is None:
+        return f"it is {relation}"
+    return f"it is {relation} to an event of which {word_match(json, names)}"
+
+
+_RELATED = Words(
+    _word_related,
+    lambda _, saw, __: f"it is {saw}" if saw is not None else "it is related to none, or to one that is not known",
+)
 
 
 def _call_started(json: Mapping[str, Any]) -> Condition:
@@ -97,7 +116,8 @@ def _call_started(json: Mapping[str, Any]) -> Condition:
             and (not before or "m.terminated" in before)
         )
 
-    return Condition(json["kind"], json, holds, lambda subject: subject.value("content", ("content",)))
+    words = Words(lambda *_: "a call begins")
+    return Condition(json["kind"], json, holds, lambda subject: subject.value("content", ("content",)), words)
 
 
 def _previous(subject: Subject) -> Mapping[str, Any]:

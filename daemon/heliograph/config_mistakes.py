@@ -152,7 +152,7 @@ def _names(kind: type[Struct]) -> list[str]:
 
 
 def _kind(annotation: Any) -> Any:
-    """Without what is said about it."""
+    """The type of a field, without the bounds that are annotated to it."""
     return annotation if _is_bare(annotation) else get_args(annotation)[0]
 
 

@@ -93,7 +93,7 @@ class AccountRun:
 
     @property
     def status(self) -> AccountStatus:
-        """What is known now. What deliveries there are, the ledger knows."""
+        """The account's part of `heliograph status`, without its deliveries, which the ledger counts."""
         tasks = tuple(replace(each) for each in self._tasks)
         if self._signed_in is not None:
             status = self._signed_in.status
@@ -113,25 +113,25 @@ class AccountRun:
 
     @property
     def handoff(self) -> HandoffLoop | None:
-        """None while the account is not signed in."""
+        """Its handoff loop; None while the account is not signed in."""
         return None if self._signed_in is None else self._signed_in.handoff
 
     @property
     def trust(self) -> DeviceTrust | None:
-        """None while the account is not signed in."""
+        """The trust of its device; None while the account is not signed in."""
         return None if self._signed_in is None else self._signed_in.trust
 
     # From the daemon
 
     def take_signs(self, signs: Signs) -> None:
-        """Whether the user is here."""
+        """Takes new signs of whether the user is here."""
         self._signs = signs
         self._delivery.set_locked(signs.is_locked)
         if self._signed_in is not None:
             self._signed_in.take_signs(signs)
 
     def say(self, *, is_leaving: bool) -> None:
-        """To the daemon that may be started next: whether this one will soon let go of the account."""
+        """Tells a daemon that is started next whether this one will soon let go of the account."""
         self._ledger.say(is_leaving=is_leaving)
 
     async def nudge(self, why: str) -> None:
@@ -140,7 +140,7 @@ class AccountRun:
             await self._signed_in.nudge(why)
 
     def wake(self) -> None:
-        """It became quiet, or ceased to be."""
+        """Has the delivery loop look again: quiet has begun or ended."""
         self._delivery.wake()
 
     async def run(self) -> int:
@@ -220,7 +220,7 @@ class AccountRun:
         self._shared.on_change()
 
     def _note_waiting(self) -> None:
-        """For its user: nothing that the watchdog waits for is late."""
+        """The account waits for its user: nothing that the watchdog waits for is late."""
         self._release_watchdog()
         self._shared.watchdog.beat(self.account.user_id)
 

@@ -149,7 +149,7 @@ class Daemon:
         )
 
     def status(self) -> DaemonStatus:
-        """What is known now. What deliveries there are, the ledgers know."""
+        """The whole of `heliograph status`, without the deliveries, which the ledgers count."""
         return replace(
             self._process,
             notification_server=self._desktop.server_name,
@@ -159,11 +159,11 @@ class Daemon:
 
     @property
     def line(self) -> str:
-        """One line about all accounts."""
+        """The accounts' states in one line, for systemd."""
         return self._accounts.line
 
     async def start(self) -> None:
-        """From now on it answers over D-Bus, and what becomes quiet with the hour does."""
+        """Has the daemon answer over D-Bus from now on, and follow the quiet hours."""
         self._keep("keys set aside", keep_destroying_outdated_keys())
         self._desktop.listen(lambda _: self._api.note_change())
         await self._control.start()

@@ -72,7 +72,7 @@ class DaemonApi:
         self._changed = asyncio.Event()
 
     def add(self, account: AccountHandle) -> None:
-        """One more account, from now on."""
+        """Has one more account told and asked about from now on."""
         self._accounts.append(account)
         self.note_change()
 

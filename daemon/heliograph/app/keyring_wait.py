@@ -159,7 +159,7 @@ class KeyringWait:
         await self._wants_try.wait()
 
     async def _wait_silently(self, trouble: KeyringSilent) -> None:
-        """It says nothing, so it cannot say either when it does again: it is asked again, less and less often."""
+        """A keyring that is silent does not tell either when it answers again: it is asked, less and less often."""
         if not self._failures:
             log.warning("%s", trouble)
         self._failures += 1

@@ -64,7 +64,7 @@ class RunningAccounts:
 
     @property
     def line(self) -> str:
-        """One line about all of them."""
+        """The accounts' states in one line, for systemd."""
         known = {run.account.user_id: run.connection for run in self._runs}
         return sum_up((known.get(user_id) or self._unopened[user_id].connection).state for user_id in self._tasks)
 
@@ -114,16 +114,16 @@ class RunningAccounts:
     # To each of them
 
     def take_signs(self, signs: Signs) -> None:
-        """Whether the user is here."""
+        """Tells each account the new signs of whether the user is here."""
         self._signs = signs
         self._tell_each(lambda run: run.take_signs(signs))
 
     def wake(self) -> None:
-        """It became quiet, or ceased to be."""
+        """Has each account look again: quiet has begun or ended."""
         self._tell_each(AccountRun.wake)
 
     def say(self, *, is_leaving: bool) -> None:
-        """To the daemon that may be started next: whether this one will soon let go of the accounts."""
+        """Tells a daemon that is started next whether this one will soon let go of the accounts."""
         self._tell_each(lambda run: run.say(is_leaving=is_leaving))
 
     def nudge(self, why: str) -> None:
@@ -138,7 +138,7 @@ class RunningAccounts:
     # To one of them
 
     def trust_of(self, user_id: str) -> DeviceTrust | None:
-        """None: it is not signed in at the moment, or is none of ours."""
+        """The trust of this account's device; None: the account is not signed in at the moment, or is none of ours."""
         return next((run.trust for run in self._runs if run.account.user_id == user_id), None)
 
     def tell(self, title: str, hint: str, *, about: str = "", cure: Cure | None = None) -> None:
@@ -171,7 +171,7 @@ class RunningAccounts:
         return replace(self._unopened[user_id], tasks=tuple(replace(each) for each in self._tasks[user_id]))
 
     def _give_up(self, account: Account, error: UserError) -> None:
-        """Only the user can mend what keeps this account from being opened."""
+        """Gives up an account that only the user can get to open; the first open account is to tell it."""
         log.error("%s cannot run: %s %s", account.user_id, error.title, error.hint)
         self._note_unopened(account, ended_by(error))
         self._codes.append(error.exit_code)

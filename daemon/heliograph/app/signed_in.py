@@ -83,7 +83,7 @@ class SignedInAccount:
 
     @property
     def status(self) -> AccountStatus:
-        """What its loops know now."""
+        """The account's part of `heliograph status`, from its loops."""
         loops = self._loops
         return compose_status(
             self._services.account,
@@ -130,7 +130,7 @@ class SignedInAccount:
         await self._clients.session.close()
 
     def take_signs(self, signs: Signs) -> None:
-        """Whether the user is here."""
+        """Takes new signs of whether the user is here."""
         self._loops.handoff.take_signs(signs)
         if self._loops.acknowledgements is not None:
             # At once: a relay that counts on a user who has left holds back what the phone should ring for.
@@ -151,7 +151,7 @@ class SignedInAccount:
         await self._loops.actions.do(request)
 
     def take_request(self, request: ActionRequest) -> None:
-        """Has it done beside, and says so if that does not work."""
+        """Has the user's request done beside the loops, and tells the user if that does not work."""
         self._loops.actions.take(request)
 
     # From clients and loops

@@ -19,14 +19,14 @@ UserId = NewType("UserId", str)
 FilterRoomId = NewType("FilterRoomId", RoomId)
 """A room that a filter may name: Synapse refuses a whole request for one id in its filter that does not fit."""
 OwnKey = NewType("OwnKey", str)
-"""Of something that no homeserver gave an id: an invite, the summary of the first start, what was malformed."""
+"""The key of something to which no homeserver gave an id: an invite, the first start's summary, a malformed event."""
 EventKey = EventId | OwnKey
-"""By which the ledger knows what it judged."""
+"""The key by which the ledger knows what it judged."""
 
 NO_ROOM = OwnKey("")
-"""In place of a room's id, for what is of no room."""
+"""Stands in place of a room's id, for what is of no room."""
 NOBODY = OwnKey("")
-"""In place of a user's id, where nobody is told to have sent it."""
+"""Stands in place of a user's id, for what nobody is told to have sent."""
 
 MAX_ID = 255
 """Characters. The specification means bytes, but old rooms hold longer ids."""

@@ -21,7 +21,7 @@ class Found:
 
 
 def find_rooms(name: str, rooms: Iterable[RoomFacts], me: str) -> Found:
-    """In any case, and by the title that notifications show: a room without a name is called by its members."""
+    """Finds rooms in any case of letters, by the title that notifications show: members' names if the room has none."""
     # Blanks count as one, since a name is typed from what a notification showed, where they do.
     # A blank record is of a room that was left, whose names are forgotten.
     wanted = " ".join(name.split()).casefold()

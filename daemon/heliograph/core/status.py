@@ -26,7 +26,7 @@ class TaskStatus(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class HandoffStatus:
-    """Who rings."""
+    """Who rings, the desktop or other devices, in the words of `heliograph status`."""
 
     set_up: str = "always"
     why_away: str | None = None
@@ -37,7 +37,7 @@ class HandoffStatus:
     fallback: str = "none"
     """none, registered, or what became of the fallback pusher."""
     relay: str = "none"
-    """Of a relay that is a gateway only: told, or why it was not told what was shown."""
+    """For a relay that is a gateway only: whether it was told what was shown, or why not."""
     trouble: str | None = None
     """Why the last change is not complete."""
 
@@ -56,7 +56,7 @@ class HandoffStatus:
 
 @dataclass(frozen=True, slots=True)
 class AccountStatus:
-    """One account's. Times are milliseconds since 1970; None: not yet."""
+    """The account's part of `heliograph status`. Times are milliseconds since 1970; None: not yet."""
 
     user_id: str
     homeserver: str
@@ -114,7 +114,7 @@ class AccountStatus:
 
 @dataclass(frozen=True, slots=True)
 class DaemonStatus:
-    """The whole daemon's."""
+    """All that `heliograph status` tells."""
 
     version: str
     pid: int

@@ -54,7 +54,7 @@ class Suspects:
         return replace(agenda, deliveries=deliveries), len(chosen) < len(pending)
 
     def choose(self, pending: Sequence[Delivery]) -> Sequence[Delivery]:
-        """Those to be shown now: first all that are under no suspicion, then a part of the others."""
+        """The deliveries to be shown now: first all that are under no suspicion, then a part of the others."""
         clear = [each for each in pending if each.event_id not in self._suspects]
         if clear or not pending:
             return clear

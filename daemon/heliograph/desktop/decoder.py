@@ -33,7 +33,7 @@ def is_picture(data: bytes) -> bool:
 
 
 class Decoder:
-    """Runs at most two processes at once."""
+    """Decodes pictures, in two processes at once at most."""
 
     def __init__(self) -> None:
         self._turns = asyncio.Semaphore(_AT_ONCE)

@@ -61,7 +61,7 @@ class Server:
             return self.known_traits
 
     def note_shown(self, popup_id: int) -> None:
-        """Notify was answered with this id."""
+        """Notes that Notify was answered with this id: from now on its signals are no echoes."""
         self._echoes.forget(popup_id)
 
     def note_abandoned(self, serial: int, replaces_id: int) -> None:

@@ -28,7 +28,7 @@ _AT_ONCE = 8
 
 
 async def fetch_open_invites(session: Session, room_ids: Collection[RoomId]) -> frozenset[RoomId]:
-    """Those of these rooms to which the user is invited. A room is left out if the server does not tell about it."""
+    """The rooms of these to which the user is invited. A room is left out if the server does not tell about it."""
     if not room_ids:
         return frozenset()
     told = await _by_sliding_sync(session, sorted(room_ids))

@@ -41,7 +41,7 @@ class Device:
 
 
 async def login_flows(session: Session) -> frozenset[Flow]:
-    """Those ways to sign in that the server offers and we know, at least one. Raises UserError."""
+    """The ways to sign in that the server offers and we know, at least one. Raises UserError."""
     try:
         answer = await session.request_json("GET", _LOGIN, limit=_MAX_ANSWER)
     except Refused as error:

@@ -77,7 +77,7 @@ class SwitchedOff:
         self.is_loaded = False
         self.keys: frozenset[PusherKey] = frozenset()
         self.seen_off: frozenset[PusherKey] = frozenset()
-        """Of `keys`, those that the homeserver has listed as off."""
+        """The pushers of `keys` that the homeserver has listed as off."""
         self.left_alone: frozenset[PusherKey] = frozenset()
         """Pushers that another client has switched, or the homeserver does not let us switch, since the last return."""
 
@@ -146,12 +146,12 @@ class HandoffLoop:
         self._pushers: tuple[Pusher, ...] | None = None
         self._off = SwitchedOff(ledger)
         self._next_try = 0.0
-        """Of what could not be done, by the event loop's clock."""
+        """When a step that failed is tried again, by the event loop's clock."""
         self._woken = asyncio.Event()
 
     @property
     def state(self) -> HandoffState:
-        """What is known now."""
+        """Who rings now, for `heliograph status`."""
         features = self._features()
         allowed = set_up(
             self._settings, has_direct_push=features.has_direct_push, has_remote_toggle=features.has_remote_toggle
@@ -167,12 +167,12 @@ class HandoffLoop:
         return not self._off.is_loaded or self._own in self._off.keys
 
     def take_signs(self, signs: Signs) -> None:
-        """Whether the user is here."""
+        """Takes new signs of whether the user is here."""
         self._signs = signs
         self._look_around()
 
     def take_pushers(self, pushers: tuple[Pusher, ...]) -> None:
-        """As the homeserver lists them now."""
+        """Takes the pushers that the homeserver lists now."""
         self._pushers = pushers
         self._woken.set()
 
@@ -287,7 +287,7 @@ class HandoffLoop:
             self._note_trouble("the homeserver cannot be reached")
 
     async def _sync(self) -> bool:
-        """What has arrived by now, and on screen as far as that is quickly done."""
+        """Collects what is on the homeserver now, and shows it if that is quickly done. Whether all of it came."""
         is_done = False
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(COLLECT_S):

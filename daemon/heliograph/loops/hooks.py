@@ -54,7 +54,7 @@ class Hooks:
         self._left_out = 0
         self._woken = asyncio.Event()
         self._has_starter: bool | None = None
-        """None: not tried yet."""
+        """Whether hooks can be started apart from the daemon; None: not tried yet."""
 
     def take(self, account: str, deliveries: Sequence[Delivery]) -> None:
         """These were shown just now."""

@@ -219,7 +219,7 @@ class PusherLoop:
         )
 
     async def _register(self, pusher: Pusher) -> bool:
-        """Whether the homeserver has it now."""
+        """Whether the homeserver has the pusher now."""
         if pusher in self._refused:
             return False
         try:

@@ -102,7 +102,7 @@ class Homeserver(Protocol):
         ...
 
     async def open_invites(self, room_ids: Collection[RoomId]) -> frozenset[RoomId]:
-        """Those of these rooms to which the user is invited now, as far as the server tells."""
+        """The rooms of these to which the user is invited now, as far as the server tells."""
         ...
 
     async def member(self, room_id: RoomId, user_id: UserId) -> Member:

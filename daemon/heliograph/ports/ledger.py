@@ -62,7 +62,7 @@ class Ledger(Protocol):
         ...
 
     async def rooms(self, room_ids: Collection[RoomId], names_of: Collection[UserId]) -> dict[RoomId, RoomRecord]:
-        """Those of these rooms that the ledger knows, each with the display names that it knows of `names_of`."""
+        """The rooms of these that the ledger knows, each with the display names that it knows of `names_of`."""
         ...
 
     async def open_deliveries(self, room_ids: Collection[RoomId]) -> list[Delivery]:

@@ -52,7 +52,7 @@ from heliograph.system.tasks import start
 log = logging.getLogger(__name__)
 
 MAX_LINE = 32 * 1024
-"""Of a request: filters are given in the URL."""
+"""The longest first line of a request: filters are given in the URL."""
 MAX_HEADER = 32 * 1024
 GOODBYE_S = 3.0
 """How long requests may go on after the relay was asked to stop."""

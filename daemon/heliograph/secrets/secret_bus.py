@@ -61,7 +61,7 @@ class KeyringSilent(KeyringUnavailable):
 
 
 class Changes:
-    """Of the keyring, those that were not waited for yet."""
+    """The changes of the keyring that nobody has waited for yet."""
 
     def __init__(self) -> None:
         self._changed = asyncio.Event()
@@ -81,7 +81,7 @@ class Changes:
         await self._changed.wait()
 
     def take(self, items: Collection[str]) -> bool:
-        """Whether what changed may have unlocked one of these items. From now on later changes count."""
+        """Forgets the changes up to now, and returns whether they may have unlocked one of these items."""
         is_theirs = self._is_wide or not self._items.isdisjoint(items)
         self._changed.clear()
         self._items.clear()

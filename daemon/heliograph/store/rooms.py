@@ -39,7 +39,7 @@ _ALWAYS = frozenset({"is_complete", "is_encrypted", "creators", "heroes"})
 def read_rooms(
     db: sqlite3.Connection, room_ids: Collection[RoomId], names_of: Collection[UserId]
 ) -> dict[RoomId, RoomRecord]:
-    """Those of these rooms that are known, with the names of `names_of`, of the heroes and of the inviter."""
+    """The rooms of these that are known, with the names of `names_of`, of the heroes and of the inviter."""
     records: dict[RoomId, RoomRecord] = {}
     asked = frozenset(to_text(user_id) for user_id in names_of)
     for condition, values in among("room_id", room_ids):

@@ -139,7 +139,7 @@ _ACCOUNT = {
     "fallback_app_id": ("NULL", ("text", "null")),
     "fallback_pushkey": ("NULL", ("text", "null")),
 }
-"""For each column of the account's row: the value that stands for unknown, and the types in SQLite's words."""
+"""The columns of the account's row, each with the value that stands for unknown and its types in SQLite's words."""
 
 
 def find_unreadable(db: sqlite3.Connection) -> list[Unreadable]:

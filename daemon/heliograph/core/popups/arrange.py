@@ -35,7 +35,7 @@ class Show:
     key: str
     notification: Notification
     deliveries: tuple[Delivery, ...]
-    """Those that are new in the popup, which are PENDING until it is shown, and those that it quotes besides."""
+    """The deliveries that are new in the popup, PENDING until it is shown, and those that it quotes besides."""
     digest: str
     replaces: PopupRecord | None = None
 

@@ -19,7 +19,7 @@ from heliograph.core.push.verdict import verdict_of
 
 MAX_RULES = 10_000
 MAX_CONDITIONS = 20_000
-"""Of all rules together; a rule beyond them is left out."""
+"""The most conditions of all rules together; a rule beyond them is left out."""
 MAX_PATTERNS = 500_000
 """Code points of all patterns together, runs of stars counted as one."""
 MAX_PROBLEMS = 20

@@ -95,9 +95,9 @@ class KnownPushers:
     """Our direct pusher."""
     pushers: tuple[Pusher, ...]
     switched_off: frozenset[PusherKey] = frozenset()
-    """By us, as the ledger has it."""
+    """The pushers that we switched off, as the ledger has it."""
     seen_off: frozenset[PusherKey] = frozenset()
-    """Those of them that were off, as they should, since. On again means that another client did that."""
+    """The pushers of `switched_off` that were listed as off since. If one is on again, another client did that."""
     left_alone: frozenset[PusherKey] = frozenset()
     """Switched on again by another client while we had them off: not ours until the user comes back again."""
     has_direct_push: bool = False

@@ -110,7 +110,7 @@ class Collected:
         rooms: tuple[RoomRecord, ...],
         account_data: AccountData,
     ) -> Plan:
-        """All of it, with the judgements in the order of the timelines in `joined`."""
+        """The plan of all that was collected, with the judgements in the order of the timelines in `joined`."""
         return Plan(
             next_batch=next_batch,
             judged=tuple(self.judged[event_id] for event_id in in_order(self.judged, joined)),

@@ -43,7 +43,7 @@ MATCH, DIFFER = "match", "differ"
 
 
 async def _wait_for_daemon(room_keys: Collection[RoomKey]) -> None:
-    """Whoever shows no messages need not judge them anew."""
+    """Does nothing when room keys come: a command shows no messages that it would have to judge anew."""
 
 
 class DeviceTrust:

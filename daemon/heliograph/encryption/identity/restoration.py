@@ -116,7 +116,7 @@ class Restoration:
         return max(0.0, min(wanted.due_s for wanted in self._wanted.values()) - loop.time()) if self._wanted else None
 
     async def _restore(self, key: RoomKey) -> bool:
-        """Whether it was in the backup, and is in the store now."""
+        """Whether the key was in the backup, and is in the store now."""
         try:
             content = await self._backup.fetch(key)
             return content is not None and await self._store.import_room_key(key, content)

@@ -84,7 +84,7 @@ class Senders:
         await self._encryption.close()
 
     def _device(self, event: Event, clear: Clear | Locked) -> SenderDevice | None:
-        """Which device to look up; None: nobody else's, or nothing is known of it."""
+        """The device to look up; None: it is nobody else's, or nothing is known of it."""
         if not isinstance(clear, Clear) or clear.is_from_backup or not is_user_id(event.sender):
             return None
         # Nothing of one's own rings.

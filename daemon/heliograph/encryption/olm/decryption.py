@@ -24,12 +24,12 @@ Claim = Callable[[Stored, int, str], bool]
 
 
 def decrypt(event: Event, room_keys: RoomKeys) -> Clear | Locked:
-    """Nothing a stranger sends raises. Notes which place of its session the event used."""
+    """Decrypts the event, and notes which place of its session the event used. Nothing that a stranger sends raises."""
     return _guarded(event, room_keys, room_keys.use)
 
 
 def peek_with(event: Event, room_keys: RoomKeys) -> Clear | Locked:
-    """The same, and notes nothing: for a look beside the daemon."""
+    """Decrypts the event like `decrypt`, but notes nothing: for a look beside the daemon."""
     return _guarded(event, room_keys, room_keys.may_use)
 
 

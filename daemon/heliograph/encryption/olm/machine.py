@@ -125,7 +125,7 @@ class Machine:
     # Sending
 
     async def unchanged_devices(self, devices: Sequence[DeviceKeys]) -> list[DeviceKeys]:
-        """Those that have the keys which they had when they were first asked about here. New ones are remembered."""
+        """The devices with the keys that they had when they were first asked about here. New ones are remembered."""
         return await self._run(lambda engine: engine.outbound.known(devices))
 
     async def share_room_key(
@@ -149,7 +149,7 @@ class Machine:
         return await self._run(lambda engine: engine.sign(json))
 
     async def devices_without_session(self, devices: Sequence[DeviceKeys]) -> list[DeviceKeys]:
-        """Those that `encrypt_olm` cannot reach before `start_sessions`."""
+        """The devices that `encrypt_olm` cannot reach before `start_sessions`."""
         return await self._run(lambda engine: engine.devices_without_session(devices))
 
     async def start_sessions(self, claimed: Mapping[DeviceKeys, Json]) -> frozenset[DeviceKeys]:

@@ -24,7 +24,7 @@ logging.getLogger("nio").setLevel(logging.CRITICAL + 1)
 
 
 class OlmMachine(Olm):  # type: ignore[misc]
-    """One device's. Lives in the database's thread, within its transactions."""
+    """The Olm machine of one device. Lives in the database's thread, within its transactions."""
 
     def __init__(self, db: sqlite3.Connection, user_id: UserId, device_id: str, pickle_key: str) -> None:
         """Makes the keys if there are none. Raises what vodozemac raises if they cannot be read with this key."""

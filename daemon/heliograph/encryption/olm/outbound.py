@@ -37,8 +37,8 @@ class OutboundKeys:
         self._rooms: dict[str, _Outbound] = {}
 
     def known(self, devices: Sequence[DeviceKeys]) -> list[DeviceKeys]:
-        """Those whose keys are the ones that they had before. New ones are remembered, also in place of a row that the
-        disk has spoilt, which holds no keys."""
+        """The devices with the keys that they had before. New ones are remembered, also in place of a row that the disk
+        has spoilt, which holds no keys."""
         same = []
         for device in devices:
             keys = (device.curve25519, device.ed25519)

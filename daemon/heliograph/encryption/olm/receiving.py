@@ -44,7 +44,7 @@ class Receiver:
         """Room keys that came and decrypt something nothing did before."""
 
     def take(self, raw: bytes) -> Received | Rejected | None:
-        """None: taken before, or nothing to tell of."""
+        """Takes one to-device event; None: it was taken before, or brings nothing to tell of."""
         if not self._is_new(raw):
             return None
         seen: dict[str, str] = {}

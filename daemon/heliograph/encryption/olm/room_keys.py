@@ -52,7 +52,7 @@ class RoomKeys:
         self._pickle_key = pickle_key
         self._cache: OrderedDict[RoomKey, Stored] = OrderedDict()
         self._unreadable: set[RoomKey] = set()
-        """Those of which that was said."""
+        """The keys that the log has named as unreadable."""
         self._writes = 0
 
     def find(self, key: RoomKey) -> Stored | None:

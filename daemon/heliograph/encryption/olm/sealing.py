@@ -14,7 +14,7 @@ from heliograph.encryption.olm.uploads import ALGORITHM
 
 
 def without_session(olm: OlmMachine, devices: Sequence[DeviceKeys]) -> list[DeviceKeys]:
-    """Those to which nothing can be encrypted yet."""
+    """The devices for which nothing can be encrypted yet."""
     return [device for device in devices if olm.session_store.get(device.curve25519) is None]
 
 
@@ -38,6 +38,6 @@ def start_session(olm: OlmMachine, device: DeviceKeys, claimed: Mapping[str, Any
 def encrypt(
     olm: OlmMachine, devices: Sequence[DeviceKeys], type_: str, content: Json
 ) -> dict[DeviceKeys, dict[str, Any]]:
-    """By device; those without a session are left out."""
+    """The encrypted event for each device; devices without a session are left out."""
     sealed = {device: olm.encrypt(device, type_, dict(content)) for device in devices}
     return {device: event for device, event in sealed.items() if event is not None}

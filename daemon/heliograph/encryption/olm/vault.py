@@ -21,7 +21,7 @@ class Vault:
         self._key = sha256(b"heliograph secrets\0" + pickle_key.encode()).digest()
 
     def keep(self, name: str, secret: str | None) -> None:
-        """None forgets it."""
+        """Keeps the secret under this name; None forgets the one that is there."""
         if secret is None:
             self._db.execute("DELETE FROM secrets WHERE name = ?", (name,))
             return
@@ -35,7 +35,7 @@ class Vault:
         self._db.execute("INSERT OR REPLACE INTO secrets (name, content) VALUES (?, ?)", (name, content))
 
     def read(self, name: str) -> str | None:
-        """None: there is none, or it cannot be read, and is forgotten."""
+        """The secret of this name; None: there is none, or it cannot be read, and is forgotten."""
         row = self._db.execute("SELECT content FROM secrets WHERE name = ?", (name,)).fetchone()
         if row is None:
             return None

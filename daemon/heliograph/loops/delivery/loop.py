@@ -98,7 +98,7 @@ class DeliveryLoop:
     # What others tell it
 
     def hush(self, how: Audibility) -> None:
-        """From now on new deliveries are shown this way."""
+        """Has new deliveries shown with this audibility from now on."""
         self._audibility = how
         self._rounds.wake()
 

@@ -48,8 +48,8 @@ class Outcomes:
         closed: str | None = None,
         rang: Sequence[Delivery] = (),
     ) -> None:
-        """To be written down together: these moves, and the popup that was shown, or the key of one that is gone.
-        `rang` are the deliveries that were shown for the first time."""
+        """Notes what is to be written down together: these moves, and the popup that was shown, or the key of one that
+        is gone. `rang` are the deliveries that were shown for the first time."""
         self._unwritten.append(_Outcome(settlements, shown, closed, tuple(rang)))
 
     def take_rang(self) -> list[Delivery]:
@@ -58,8 +58,8 @@ class Outcomes:
         return rang
 
     def is_lost(self, delivery: Delivery) -> bool:
-        """Whether its outcome was given up: the ledger does not know that it was shown, so it must not be shown again
-        until the daemon ends."""
+        """Whether the delivery's outcome was given up: the ledger does not know that it was shown, so it must not be
+        shown again until the daemon ends."""
         return delivery.event_id in self._lost
 
     async def write_down(self) -> None:

@@ -34,7 +34,7 @@ class Rounds:
 
     @contextlib.contextmanager
     def working(self) -> Iterator[None]:
-        """One round. Whoever wakes the loop from now on gets another one."""
+        """Lasts for one round. Whoever wakes the loop from now on gets another one."""
         # At the beginning and not at the end: whoever wakes the loop
         # in the midst of a round may have come too late for it.
         self._woken.clear()
@@ -46,7 +46,7 @@ class Rounds:
             self._rested.set()
 
     def note_progress(self) -> None:
-        """This round gets on: many calls that each time out in turn are not a call that hangs."""
+        """Notes that this round gets on: many calls that each time out in turn are not a call that hangs."""
         self._working_since_ms = self._clock()
 
     def is_stuck(self, now_ms: int, longest_ms: int) -> bool:

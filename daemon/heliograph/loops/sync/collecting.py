@@ -1,4 +1,4 @@
-"""Those who wait until everything that is on the homeserver now has come and is acknowledged."""
+"""Waiting until everything that is on the homeserver now has come and is acknowledged."""
 
 from __future__ import annotations
 

@@ -115,7 +115,7 @@ class GapFiller:
         return missed if is_certain else None
 
     async def _list(self, account: AccountState) -> _Listing | None:
-        """None if the server has no such list."""
+        """Reads the list of notifications; None: the server has no such list."""
         if not self._can_list:
             return None
         unknown: list[ServerNotification] = []
@@ -166,7 +166,7 @@ class GapFiller:
             return None
 
     async def _list_soundly(self, account: AccountState) -> _Listing | None:
-        """None also if reading the list fails by a fault of ours."""
+        """Reads the list like `_list`; None also if that fails by a fault of ours."""
         try:
             return await self._list(account)
         except HeliographError:

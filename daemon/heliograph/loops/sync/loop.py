@@ -109,7 +109,7 @@ class SyncLoop:
 
     @property
     def facts(self) -> SyncFacts:
-        """What is known now."""
+        """What the loop knows of its account now."""
         return SyncFacts(
             self._contact.connection.state,
             self._mode.features,
@@ -220,7 +220,7 @@ class SyncLoop:
             await self._note_poll(is_hasty=took_ms < HASTY_MS, is_news=is_news and has_moved, has_moved=has_moved)
 
     async def _ask(self, request: SyncRequest) -> Sync | None:
-        """None if there is no answer to this request, and it is worth making another at once."""
+        """Makes the request; None: it has no answer, and it is worth making another one at once."""
         try:
             return await self._poller.ask(request)
         except AnswerTooLarge:

@@ -33,7 +33,7 @@ class ModeKeeper:
 
     @property
     def known_mode(self) -> Mode | None:
-        """None until the homeserver has been asked."""
+        """The mode; None until the homeserver has been asked."""
         return self.mode if self._is_known else None
 
     @property

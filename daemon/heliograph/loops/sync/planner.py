@@ -82,7 +82,7 @@ class SyncPlanner:
     async def plan(
         self, sync: Sync, account: AccountState, *, is_listing: bool, new_keys: Collection[RoomKey] | None = ()
     ) -> Plan:
-        """All that this sync changes. Raises ServerError and StorageError.
+        """The plan of all that this sync changes. Raises ServerError and StorageError.
 
         `is_listing`: our pusher was registered early enough for the server to list all that rings in this sync.
         `new_keys`: room keys that came since the last plan; None: every stored key may be new.

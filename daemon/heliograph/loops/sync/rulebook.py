@@ -43,7 +43,7 @@ TOLD_PROBLEMS = 3
 
 
 class Rulebook:
-    """One account's rules."""
+    """Keeps the account's push rules, and what is wrong with the newest ones."""
 
     def __init__(self, user_id: str) -> None:
         self.problem: str | None = None

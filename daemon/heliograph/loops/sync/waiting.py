@@ -31,7 +31,7 @@ class Waiting:
         self._hasty_answers = 0
 
     def nudge(self) -> None:
-        """It is worth trying again at once: ends the wait, or the next one if there is none now."""
+        """Ends the wait, or the next one if there is none now: it is worth trying again at once."""
         self._nudged.set()
 
     def note_turn(self) -> None:

@@ -24,7 +24,7 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """Not now: tried again for a day. `after_s` is the delay that the gateway asked for."""
+    """The gateway cannot take the push now: it is tried again for a day. `after_s`: the delay it asks for."""
 
     why: str
     after_s: float | None = None

@@ -27,9 +27,9 @@ class Why(StrEnum):
     REDACTED = "redacted"
     LEFT = "left"
     REMOVED = "removed"
-    """Its pusher is gone: deleted, signed out, password changed."""
+    """The pusher is gone: deleted, signed out, password changed."""
     DISABLED = "disabled"
-    """Its pusher was switched off meanwhile (MSC3881)."""
+    """The pusher was switched off meanwhile (MSC3881)."""
     REJECTED = "rejected"
     """The gateway does not want this pushkey any more."""
     REFUSED = "refused"
@@ -63,9 +63,9 @@ class Accepted(StrEnum):
     QUEUED = "queued"
     REPEATED = "repeated"
     SETTLED = "settled"
-    """Its event is settled already."""
+    """The push's event is settled already."""
     REJECTED = "rejected"
-    """Its pusher is rejected, which the homeserver is yet to be told."""
+    """The pusher is rejected, which the homeserver is yet to be told."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,7 +74,7 @@ class WaitingCount:
 
     pushes: int
     held: int
-    """Those of them that wait for an acknowledgement."""
+    """The pushes of these that wait for an acknowledgement."""
     failing_pushers: int
     """Pushers whose gateway failed last, so that their pushes wait for the next try."""
 

@@ -90,6 +90,6 @@ async def _read(response: aiohttp.ClientResponse) -> bytes | None:
 
 
 def _describe(error: Exception) -> str:
-    """Its kind only: some errors hold the URL, which may hold a secret."""
+    """The kind of the error only: some errors hold the URL, which may hold a secret."""
     cause = error.__cause__ or getattr(error, "os_error", None)
     return str(cause) if isinstance(cause, Forbidden) else f"no connection ({type(error).__name__})"

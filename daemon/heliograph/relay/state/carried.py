@@ -121,7 +121,7 @@ class CarriedNotifications:
             await self._settle(key, device, settled, tokens[: tokens.index(since) + 1])
 
     async def drop(self, key: Key, event_ids: Collection[str]) -> None:
-        """Nothing will come of these events any more: they are redacted, or their room was left."""
+        """Drops events of which nothing will come any more: they are redacted, or their room was left."""
         async with self._changing:
             device = self._devices.get(key)
             gone = [device.open[event_id] for event_id in event_ids if event_id in device.open] if device else []

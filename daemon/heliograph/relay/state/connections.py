@@ -41,14 +41,14 @@ class DeviceConnection:
         self.is_fresh = True
         """Since the relay started, nobody has looked which notifications this device has missed."""
         self.present_until_ms = 0
-        """Of a device that acknowledges without a /sync: how long it said to be there."""
+        """Until when a device that acknowledges without a /sync said to be there."""
         self._ended_ms: int | None = None
         self._wakes: set[asyncio.Event] = set()
         self._carried: Counter[str] = Counter()
 
     @contextlib.contextmanager
     def poll(self) -> Iterator[asyncio.Event]:
-        """For the length of a request for /sync. The event is set by every push."""
+        """Lasts for a request for /sync. The event is set by every push."""
         wake = asyncio.Event()
         self._wakes.add(wake)
         self.pending += 1
@@ -61,7 +61,7 @@ class DeviceConnection:
 
     @contextlib.contextmanager
     def request(self) -> Iterator[None]:
-        """For the length of a request by which the device shows that it is there."""
+        """Lasts for a request by which the device shows that it is there."""
         self._requests += 1
         try:
             yield
@@ -135,7 +135,7 @@ class DeviceConnections:
 
     @contextlib.contextmanager
     def undecided(self, fingerprint: bytes) -> Iterator[asyncio.Event]:
-        """For the length of a request of a device that is not direct. The event is set if the device becomes so."""
+        """Lasts for a request of a device that is not direct. The event is set if the device becomes so."""
         turned = asyncio.Event()
         same = self._undecided.setdefault(fingerprint, set())
         same.add(turned)

@@ -77,13 +77,13 @@ class RelayState:
         self.connections.counts["acknowledged"] += len(event_ids)
 
     async def drop_events(self, key: Key, event_ids: Collection[str]) -> None:
-        """Nothing will come of these events any more: redacted, or their room was left."""
+        """Drops events of which nothing will come any more: they are redacted, or their room was left."""
         if event_ids:
             await self.carried.drop(key, event_ids)
             self.connections.connection(key).settle(event_ids)
 
     async def leave_room(self, user_id: str, room_id: str) -> None:
-        """None of the user's devices is notified of this room's events again."""
+        """Drops all events of a room that the user left: no device is notified of them again."""
         for pusher in self.registry.direct_of(user_id):
             key = (user_id, pusher.device_id)
             opened = self.carried.open_in(key).values()

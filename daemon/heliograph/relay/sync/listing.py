@@ -36,7 +36,7 @@ class Entry:
 
 @dataclass(frozen=True, slots=True)
 class Listed:
-    """As much of the list as was asked for."""
+    """The entries of the list, as far down as was asked for."""
 
     entries: dict[str, Entry]
     """In the order of `ts`."""

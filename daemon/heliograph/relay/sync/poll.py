@@ -27,7 +27,7 @@ class Poll:
     wake: asyncio.Event
     """Set by every push for the device."""
     deadline: float
-    """Of the loop's clock, in s: when the client expects an answer."""
+    """When the client expects an answer, in s of the loop's clock."""
     target: str
     """Path and query of the next request to the homeserver."""
     is_short: bool = False

@@ -126,6 +126,8 @@ class JoinedRoom:
     prev_batch: str | None = None
     """The token from which GET /messages tells the missing events."""
     state: tuple[Event | Malformed, ...] = ()
+    is_state_after: bool = False
+    """False: `state` is what changed between the last sync and the beginning of this timeline. True: to its end."""
     receipts: tuple[Receipt, ...] = ()
     fully_read: EventId | None = None
     notification_count: int | None = None

@@ -20,6 +20,8 @@ _OWN_RECEIPTS = ("m.read", "m.read.private")
 class _Room(msgspec.Struct):
     timeline: msgspec.Raw = ABSENT
     state: msgspec.Raw = ABSENT
+    state_after: msgspec.Raw = ABSENT
+    unstable_state_after: msgspec.Raw = msgspec.field(default=ABSENT, name="org.matrix.msc4222.state_after")
     ephemeral: msgspec.Raw = ABSENT
     account_data: msgspec.Raw = ABSENT
     unread_notifications: msgspec.Raw = ABSENT
@@ -68,14 +70,16 @@ def read_joined_room(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId
     has_gap = timeline.limited is True if timeline else room.timeline is not ABSENT
     timeline = timeline or _Timeline()
     prev_batch = timeline.prev_batch
+    state_after = room.unstable_state_after if room.state_after is ABSENT else room.state_after
+    is_state_after = state_after is not ABSENT
+    state = state_after if is_state_after else room.state
     return JoinedRoom(
         room_id=room_id,
         timeline=tuple(read_event(bytes(event), room_id, "timeline") for event in timeline.events or ()),
         limited=has_gap,
         prev_batch=prev_batch if isinstance(prev_batch, str) and len(prev_batch) <= MAX_TOKEN else None,
-        state=tuple(
-            read_event(bytes(event), room_id, "state") for event in decoding.events(room.state, "state", room_id)
-        ),
+        state=tuple(read_event(bytes(event), room_id, "state") for event in decoding.events(state, "state", room_id)),
+        is_state_after=is_state_after,
         receipts=tuple(_receipts(decoding, room.ephemeral, room_id, user_id)),
         fully_read=_fully_read(decoding, room.account_data, room_id),
         notification_count=_notification_count(decoding, room, room_id),

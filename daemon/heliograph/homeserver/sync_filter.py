@@ -41,7 +41,9 @@ def sync_query(request: SyncRequest, device_id: str) -> dict[str, str]:
     query = {"timeout": str(request.timeout_ms), "set_presence": "offline"}
     if request.since is None:
         return query | {"filter": write_filter(_first_filter(device_id))}
-    query["since"] = request.since
+    # The state at the end of a timeline, instead of at its beginning, from homeservers that have it (MSC4222): a change
+    # of state that is not in the timeline is lost without. Others ignore both names.
+    query |= {"since": request.since, "use_state_after": "true", "org.matrix.msc4222.use_state_after": "true"}
     rooms = _nameable(request.receipts_in)
     # The rooms are given up first: their list grows with what is unread.
     narrowings = ((rooms, request.event_types), (None, request.event_types), (None, None))

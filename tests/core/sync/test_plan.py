@@ -218,6 +218,17 @@ class TestRooms:
         (record,) = decided.rooms
         assert (record.facts.name, record.facts.joined_member_count) == ("Coffee", 7)
 
+    def test_state_as_of_the_end_of_the_timeline_holds_against_the_timelines_own(self) -> None:
+        """What the homeserver resolved otherwise, after servers disagreed, is in no timeline (MSC4222)."""
+        rename = make_event(type="m.room.name", content={"name": "Rejected"}, state_key="")
+        resolved = make_event(type="m.room.name", content={"name": "Tea"}, state_key="")
+        timeline = (make_event(event_id="$1"), rename)
+        (record,) = plan(
+            Sync("s2", joined=(JoinedRoom(ROOM, state=(resolved,), is_state_after=True, timeline=timeline),)),
+            situation(),
+        ).rooms
+        assert record.facts.name == "Tea"
+
     def test_a_room_that_did_not_change_is_not_written(self) -> None:
         assert plan(make_sync(make_event()), situation()).rooms == ()
 

@@ -32,7 +32,13 @@ def test_the_first_sync_asks_for_no_room() -> None:
 
 def test_a_poll_asks_for_what_came_since() -> None:
     query, _ = ask()
-    assert query == {"since": "s1", "timeout": "30000", "set_presence": "offline"}
+    assert query == {
+        "since": "s1",
+        "timeout": "30000",
+        "set_presence": "offline",
+        "use_state_after": "true",
+        "org.matrix.msc4222.use_state_after": "true",
+    }
 
 
 def test_account_data_of_our_own_device_comes_along() -> None:
@@ -41,6 +47,8 @@ def test_account_data_of_our_own_device_comes_along() -> None:
             "m.push_rules",
             "m.direct",
             "m.ignored_user_list",
+            "m.media_preview_config",
+            "io.element.msc4278.media_preview_config",
             "m.local_notification_settings.DEV",
             "org.matrix.msc3890.local_notification_settings.DEV",
         ]

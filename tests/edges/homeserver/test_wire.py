@@ -335,6 +335,13 @@ def test_left_rooms_are_named() -> None:
     assert read({"rooms": {"leave": {ROOM: {"timeline": {"events": [an_event()]}}}}}).left == (ROOM,)
 
 
+@pytest.mark.parametrize("key", ["state_after", "org.matrix.msc4222.state_after"])
+def test_state_of_the_end_of_a_timeline_is_told_from_state_of_its_beginning(key: str) -> None:
+    (after,) = read({"rooms": {"join": {ROOM: {key: {"events": [an_event()]}}}}}).joined
+    (before,) = read({"rooms": {"join": {ROOM: {"state": {"events": [an_event()]}}}}}).joined
+    assert [(len(each.state), each.is_state_after) for each in (after, before)] == [(1, True), (1, False)]
+
+
 def test_to_device_events_stay_as_they_came() -> None:
     sync = read(b'{"next_batch":"s2","to_device":{"events":[{"type":"m.room.encrypted", "x":1.0}, 5, {"type":7}]}}')
     assert sync.to_device == (b'{"type":"m.room.encrypted", "x":1.0}', b'{"type":7}')

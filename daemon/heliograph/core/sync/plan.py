@@ -123,10 +123,17 @@ class _Planner:
             # What the stripped state told does not hold for the room itself.
             facts = replace(facts, inviter=None) if facts.is_complete else RoomFacts(room.room_id)
             record = replace(record, invite_serial=record.invite_serial + 1)
+        self._rooms.update(replace(record, facts=facts))
         for event in room.state:
             if isinstance(event, Malformed):
                 self._collected.note_malformed(event)
-            else:
+        self._apply_state(room)
+
+    def _apply_state(self, room: JoinedRoom) -> None:
+        record = self._rooms.record(room.room_id)
+        facts = record.facts
+        for event in room.state:
+            if not isinstance(event, Malformed):
                 facts = facts.after(event, self._me)
         self._rooms.update(replace(record, facts=facts.after_summary(room.summary)))
 
@@ -154,6 +161,9 @@ class _Planner:
             if event.state_key is not None:
                 # Only now, since the push rules go by the facts from before the event.
                 self._rooms.update(replace(self._rooms.record(room.room_id), facts=facts.after(event, self._me)))
+        if room.is_state_after:
+            # Once more: where the timeline's state and this differ, this holds at the timeline's end (MSC4222).
+            self._apply_state(room)
 
     def _take_notifications(self) -> None:
         """The events that the homeserver lists as notifications: in this sync, or of what a sync left out."""

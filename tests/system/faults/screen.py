@@ -39,6 +39,11 @@ class Telling:
     def tokens(self) -> dict[int, int]:
         return read_tokens(f"{self.title}\n{self.body}")
 
+    @property
+    def quotes(self) -> int:
+        """How many messages are quoted. A message and its edit, if that rang as well, say the same."""
+        return len(_TOKEN.findall(self.body))
+
 
 @dataclass
 class Screen(NotificationServer):

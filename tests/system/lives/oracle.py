@@ -239,7 +239,7 @@ def _may_be_counted_only(expected: Expected, evidence: Evidence) -> bool:
     """A popup may count more messages than it quotes; and while the session is locked it quotes none."""
     rooms = {each.number: each.room_id for each in evidence.expected}
     return evidence.is_locked or any(
-        len(telling.tokens) >= _QUOTED and expected.room_id in {rooms.get(number) for number in telling.tokens}
+        telling.quotes >= _QUOTED and expected.room_id in {rooms.get(number) for number in telling.tokens}
         for telling in evidence.tellings
     )
 

@@ -56,6 +56,20 @@ def test_the_ledgers_word_needs_the_screens() -> None:
     assert _faults(_evidence(popups=[], expected=[replace(EXPECTED, is_cleared=True)])) == set()
 
 
+@pytest.mark.parametrize(
+    ("body", "faults"),
+    [
+        ("Bob: w0002v1\nBob: w0003v0\nBob: w0004v0\nBob: w0002v1", set()),
+        ("Bob: w0002v1\nBob: w0003v0\nBob: w0002v1", {Fault.NOT_TOLD}),
+    ],
+)
+def test_a_popup_that_quotes_all_it_can_may_count_the_others(body: str, faults: set[Fault]) -> None:
+    """Also if an edit that rang by itself is quoted beside what it edits."""
+    others = [Expected(number, f"$other{number}", ROOM, ME, rings=False) for number in (2, 3, 4)]
+    evidence = _evidence(tellings=[_telling(body)], expected=[EXPECTED, *others])
+    assert _faults(evidence) & {Fault.NOT_TOLD} == faults
+
+
 @pytest.mark.parametrize("state", [None, "pending"])
 def test_what_rings_must_ring(state: str | None) -> None:
     assert _faults(_evidence(state)) == {Fault.NEVER_RANG}

@@ -12,6 +12,17 @@ from heliograph.core.ids import OwnKey, RoomId, UserId, is_user_id
 from heliograph.core.mxc import clean_mxc
 from heliograph.core.push.context import Context
 
+FACT_TYPES = (
+    "m.room.avatar",
+    "m.room.canonical_alias",
+    "m.room.create",
+    "m.room.encryption",
+    "m.room.member",
+    "m.room.name",
+    "m.room.power_levels",
+)
+"""The types of state event from which facts are made, in alphabetical order."""
+
 
 @dataclass(frozen=True, slots=True)
 class RoomFacts:

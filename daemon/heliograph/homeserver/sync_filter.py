@@ -13,23 +13,14 @@ from functools import lru_cache
 from typing import Any
 
 from heliograph.core.ids import FilterRoomId, RoomId, fits_filter
+from heliograph.core.room import FACT_TYPES
 from heliograph.homeserver import account_data
 from heliograph.homeserver.address import encode_query
 from heliograph.ports.homeserver import SyncRequest
 
-STATE_TYPES = (
-    "m.room.avatar",
-    "m.room.canonical_alias",
-    "m.room.create",
-    "m.room.encryption",
-    "m.room.member",
-    "m.room.name",
-    "m.room.power_levels",
-    "m.room.tombstone",
-)
-"""The state from which room facts are made. Also asked for in the timeline: on Synapse, a rename that the filter keeps
-out of a timeline without a gap comes nowhere else.
-Test: test_a_rename_passes_whatever_types_are_wanted."""
+STATE_TYPES = (*FACT_TYPES, "m.room.tombstone")
+"""The state that is asked for. Also in the timeline: on Synapse, a rename that the filter keeps out of a timeline
+without a gap comes nowhere else. Test: test_a_rename_passes_whatever_types_are_wanted."""
 
 MAX_QUERY = 7000
 """The most bytes of a query. Proxies refuse requests whose first line is longer than 8 KiB."""

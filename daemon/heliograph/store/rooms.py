@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import logging
 import sqlite3
-from collections.abc import Collection, Iterable, Mapping, Sequence
-from typing import Any
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import fields, replace
+
+import msgspec
 
 from heliograph.core.ids import RoomId, UserId
 from heliograph.core.record import RoomRecord
@@ -18,22 +20,10 @@ MOST_NAMES = 20_000
 """Display names that pruning leaves at most, besides those that name rooms."""
 MOST_ROOMS = 20_000
 _MANY = 200
-_FACTS: Mapping[str, type] = {
-    "is_complete": bool,
-    "name": str,
-    "canonical_alias": str,
-    "avatar_url": str,
-    "is_encrypted": bool,
-    "room_version": str,
-    "creators": list,
-    "power_levels": dict,
-    "joined_member_count": int,
-    "heroes": list,
-    "own_display_name": str,
-    "inviter": str,
-}
-_ALWAYS = frozenset({"is_complete", "is_encrypted", "creators", "heroes"})
-"""The fields that are either left out or set, but never null."""
+_APART = frozenset({"room_id", "names", "avatars"})
+"""The fields of RoomFacts that have columns of their own."""
+_STORED = tuple(each.name for each in fields(RoomFacts) if each.name not in _APART)
+"""The others, which are kept as JSON under their names."""
 
 
 def read_rooms(
@@ -46,9 +36,9 @@ def read_rooms(
         rows = db.execute(f"SELECT room_id, facts, invite_serial FROM rooms WHERE {condition}", values)
         for room_id, text, invite_serial in rows.fetchall():
             fit((room_id, invite_serial), (str, int))
-            content = _decode(room_id, text)
-            wanted = asked | _naming(content)
-            records[room_id] = RoomRecord(_facts(room_id, content, _members(db, room_id, wanted)), invite_serial)
+            facts = _decode(room_id, text)
+            members = _members(db, room_id, asked | _naming(facts))
+            records[room_id] = RoomRecord(_with_members(facts, members), invite_serial)
     return records
 
 
@@ -94,11 +84,14 @@ def prune_names(db: sqlite3.Connection, before_ms: int, limit: int) -> int:
 def prune_left(db: sqlite3.Connection, limit: int) -> int:
     """Forgets at most `limit` rooms whose record is blank (they were left, or the invite was declined) and of which no
     event is known. Returns how many."""
+    # A record may have been written before some fact had a name, so what is blank shows only fact by fact.
     return db.execute(
-        "DELETE FROM rooms WHERE room_id IN (SELECT room_id FROM rooms WHERE facts = ?"
+        "DELETE FROM rooms WHERE room_id IN (SELECT room_id FROM rooms"
+        " WHERE CASE WHEN json_valid(facts) THEN json_type(facts) END = 'object'"
+        " AND NOT EXISTS (SELECT 1 FROM json_each(CASE WHEN json_valid(facts) THEN facts END)"
+        " WHERE type NOT IN ('null', 'false') AND NOT (type = 'array' AND value = '[]'))"
         " AND room_id NOT IN (SELECT room_id FROM judged WHERE room_id IS NOT NULL) LIMIT ?)",
-        # The room's id is not in its facts, so every blank record has this very text.
-        (_encode(RoomFacts(RoomId(""))), limit),
+        (limit,),
     ).rowcount
 
 
@@ -136,80 +129,48 @@ def _sound(members: list[tuple[str, str, str | None]]) -> list[tuple[str, str, s
     return members
 
 
-def _naming(content: Mapping[str, Any]) -> frozenset[str]:
+def _naming(facts: RoomFacts) -> frozenset[str]:
     """The members whose names the room's title may need."""
-    inviter = content.get("inviter")
-    return frozenset(content.get("heroes", ())) | (frozenset((inviter,)) if inviter else frozenset())
+    return frozenset(facts.heroes) | (frozenset((facts.inviter,)) if facts.inviter else frozenset())
 
 
 def _encode(facts: RoomFacts) -> str:
-    content = {
-        "is_complete": facts.is_complete,
-        "name": facts.name,
-        "canonical_alias": facts.canonical_alias,
-        "avatar_url": facts.avatar_url,
-        "is_encrypted": facts.is_encrypted,
-        "room_version": facts.room_version,
-        "creators": sorted(facts.creators),
-        "joined_member_count": facts.joined_member_count,
-        "heroes": [to_text(hero) for hero in facts.heroes],
-        "own_display_name": facts.own_display_name,
-        "inviter": None if facts.inviter is None else to_text(facts.inviter),
-    }
+    content = {name: getattr(facts, name) for name in _STORED}
     try:
-        return to_json({**content, "power_levels": facts.power_levels})
+        return to_json(content)
     except ValueError as error:
         log.warning("The power levels of %s cannot be kept and count as unknown: %s", facts.room_id, error)
-        return to_json(content)
+        return to_json({**content, "power_levels": None})
 
 
 def facts_fault(text: object) -> str | None:
     """Why these facts cannot be read; None: they can."""
     try:
-        _parse(text)
+        _parse(RoomId(""), text)
     except ValueError as error:
         return f"its facts cannot be read: {error}"
     return None
 
 
-def _decode(room_id: RoomId, text: object) -> Mapping[str, Any]:
+def _decode(room_id: RoomId, text: object) -> RoomFacts:
     try:
-        return _parse(text)
+        return _parse(room_id, text)
     except ValueError:
         log.warning("The facts of %s in the ledger cannot be read and count as unknown", room_id)
-        return {}
+        return RoomFacts(room_id)
 
 
-def _parse(text: object) -> Mapping[str, Any]:
+def _parse(room_id: RoomId, text: object) -> RoomFacts:
     content = from_json(text) if isinstance(text, str) else None
     if not isinstance(content, dict):
         raise ValueError("no JSON object")
-    for name, kind in _FACTS.items():
-        value = content.get(name)
-        if value is None and name not in _ALWAYS:
-            continue
-        is_text_list = isinstance(value, list) and all(isinstance(each, str) for each in value)
-        if name in content and not (is_text_list if kind is list else isinstance(value, kind)):
-            raise ValueError(f"{name} is of another shape")
-    return content
+    known = {name: content[name] for name in _STORED if name in content}
+    return msgspec.convert({**known, "room_id": room_id}, RoomFacts)
 
 
-def _facts(room_id: RoomId, content: Mapping[str, Any], members: Sequence[tuple[str, str, str | None]]) -> RoomFacts:
-    get = content.get
-    return RoomFacts(
-        room_id=room_id,
-        is_complete=get("is_complete", False),
-        name=get("name"),
-        canonical_alias=get("canonical_alias"),
-        avatar_url=get("avatar_url"),
-        is_encrypted=get("is_encrypted", False),
-        room_version=get("room_version"),
-        creators=frozenset(get("creators", ())),
-        power_levels=get("power_levels"),
-        joined_member_count=get("joined_member_count"),
-        heroes=tuple(get("heroes", ())),
-        own_display_name=get("own_display_name"),
+def _with_members(facts: RoomFacts, members: Sequence[tuple[str, str, str | None]]) -> RoomFacts:
+    return replace(
+        facts,
         names={user_id: name for user_id, name, _ in members},
         avatars={user_id: avatar for user_id, _, avatar in members if avatar},
-        inviter=get("inviter"),
     )

@@ -129,6 +129,30 @@ async def test_facts_that_cannot_be_read_count_as_unknown(ledger: SqliteLedger, 
     assert (await ledger.account()).push_rules is None
 
 
+@pytest.mark.parametrize(
+    ("facts", "is_left"),
+    [
+        ("{}", True),
+        ('{"is_complete":false,"heroes":[],"creators":[],"name":null,"power_levels":null}', True),
+        ('{"name":"[]"}', False),
+        ('{"is_encrypted":true}', False),
+        ('{"power_levels":{}}', False),
+        ('["of another shape"]', False),
+        ("[]", False),
+        ("{", False),
+    ],
+)
+async def test_a_room_is_forgotten_once_nothing_is_known_of_it_by_whichever_version(
+    ledger: SqliteLedger, folder: Path, facts: str, is_left: bool
+) -> None:
+    await ledger.commit(Plan("s2", rooms=(RoomRecord(make_facts(names={})),)), 1)
+    with sqlite3.connect(folder / "ledger.db") as db:
+        db.execute("UPDATE rooms SET facts = ?", (facts,))
+    await ledger.prune(0)
+    assert (db.execute("SELECT count(*) FROM rooms").fetchone() == (0,)) is is_left
+    db.close()
+
+
 async def test_a_ledger_is_read_beside_the_daemon_that_has_it(ledger: SqliteLedger, folder: Path) -> None:
     reader = await open_readonly(folder)
     await ledger.commit(Plan("s2", deliveries=(make_delivery("$a"),)), 7)

@@ -26,10 +26,11 @@ EXIT_FAILED = 1
 EXIT_USAGE = 2
 EXIT_NEEDS_LOGIN = 77
 """Exit status after a soft logout: device and state are kept, and `heliograph login` signs them in again. systemd does
-not restart the service after this status nor after 78 (`RestartPreventExitStatus` in systemd/heliograph.service)."""
+not restart the service after this status nor after 78 (`RestartPreventExitStatus` in systemd/heliograph.service).
+Test: test_being_signed_out_is_told_once_and_ends_the_daemon."""
 EXIT_CONFIG = 78
 """Exit status if configuration, state or account cannot work until the user changes something; sysexits.h calls this
-number EX_CONFIG."""
+number EX_CONFIG. Test: test_the_journal_knows_what_is_grave, where systemd does not restart the service."""
 
 
 class HeliographError(Exception):

@@ -176,6 +176,7 @@ def _state_folder(configured: str) -> Path:
     from heliograph.accounts import make_private_folder, state_root
 
     # systemd names the folders of StateDirectory= in this variable, separated by colons (systemd.exec(5)).
+    # Test: test_the_unit_serves_in_its_sandbox_comes_back_after_a_crash_and_stops.
     given = configured or os.environ.get("STATE_DIRECTORY", "").partition(":")[0]
     folder = Path(given).absolute() if given else state_root() / "relay"
     make_private_folder(folder)

@@ -41,6 +41,7 @@ def read_account_data(decoding: PartialDecoder, raw: msgspec.Raw, device_id: str
 def _after(data: AccountData, type_: str, content: msgspec.Raw, silencing: list[str]) -> AccountData:
     if type_ == "m.push_rules":
         # Unusable rules are passed on as well: `loops.sync.rulebook` stays with the last good ones, and tells the user.
+        # Test: test_unusable_push_rules_are_handed_on_so_that_somebody_says_so.
         rules = msgspec.json.decode(content)
         return replace(data, push_rules=rules if isinstance(rules, dict) else {})
     if type_ == "m.direct":
@@ -55,6 +56,7 @@ def _after(data: AccountData, type_: str, content: msgspec.Raw, silencing: list[
         return replace(data, shows_invite_avatars=_decode_object(content).get("invite_avatars") != "off")
     if type_ in silencing:
         # Account data cannot be deleted: clients empty it, and an empty object means "not silenced".
+        # Test: test_only_our_own_device_is_silenced.
         return replace(data, is_silenced=_decode_object(content).get("is_silenced") is True)
     return data
 

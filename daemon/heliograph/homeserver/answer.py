@@ -31,12 +31,14 @@ def failure(status: int, headers: Mapping[str, str], body: bytes) -> ServerError
         return bad_answer(status, body)
     errcode = plain_line(answer["errcode"], 100) if isinstance(answer.get("errcode"), str) else ""
     # Comes with 401, too, but is no logout: the token stays good.
+    # Test: test_a_locked_account_is_no_logout_though_it_looks_like_a_soft_one.
     if errcode == "M_USER_LOCKED":
         return AccountLocked()
     if status == 401 and errcode == "M_UNKNOWN_TOKEN":
         return LoggedOut(soft=answer.get("soft_logout") is True)
     if status == 401 and errcode in ("", "M_MISSING_TOKEN"):
         # We always send the token: something on the way to the homeserver removed it, or answered in its place.
+        # Test: test_a_401_that_does_not_name_the_token_is_the_answer_of_something_between.
         return bad_answer(status, body)
     return Refused(status, errcode, f"refused with HTTP {status}{_said(answer)}")
 
@@ -85,5 +87,6 @@ def _seconds(headers: Mapping[str, str]) -> float | None:
         return float(value)
     with contextlib.suppress(ValueError, TypeError, OverflowError):
         # Retry-After as a date is by the server's clock, which may differ from ours, so it is compared with Date.
+        # Test: test_a_limit_says_when_to_come_back.
         return (parsedate_to_datetime(value) - parsedate_to_datetime(headers.get("Date", ""))).total_seconds()
     return None

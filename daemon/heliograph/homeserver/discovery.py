@@ -102,7 +102,7 @@ async def _get(url: URL, connector: aiohttp.BaseConnector | None) -> tuple[int, 
         asyncio.timeout(_TIMEOUT_S),
         aiohttp.ClientSession(connector=connector, cookie_jar=aiohttp.DummyCookieJar(), headers=headers) as http,
     ):
-        # By hand, since aiohttp would follow a redirect to http as well.
+        # By hand, since aiohttp would follow a redirect to http as well. Test: test_other_redirects_are_refused.
         for _ in range(_MAX_REDIRECTS + 1):
             async with http.get(url, allow_redirects=False) as response:
                 location = response.headers.get("Location")

@@ -104,6 +104,7 @@ def _receipts(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId, user_
             for type_ in _OWN_RECEIPTS:
                 by_user = by_type.get(type_)
                 # Only the user's own: homeservers send everybody's receipts of the room.
+                # Test: test_only_own_read_receipts_are_kept.
                 receipt = by_user.get(user_id) if isinstance(by_user, dict) else None
                 if isinstance(receipt, dict):
                     thread = receipt.get("thread_id")
@@ -120,6 +121,7 @@ def _fully_read(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId) -> 
 
 def _notification_count(decoding: PartialDecoder, room: _Room, room_id: RoomId) -> int | None:
     # With `unread_thread_notifications` the first count leaves threads out, so they are added up here.
+    # Test: test_unread_counts_of_room_and_threads_are_one.
     main = decoding.read(_count, room.unread_notifications, "unread_notifications", room_id)
     if main is None or main.notification_count is None:
         return None

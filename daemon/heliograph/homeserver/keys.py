@@ -65,6 +65,7 @@ class KeysClient:
     async def upload_signatures(self, signed: Mapping[UserId, Mapping[str, Json]]) -> None:
         answer = await self._call("POST", "/keys/signatures/upload", signed)
         # The status is 200 even if not one of the signatures was taken.
+        # Test: test_a_signature_that_was_not_taken_is_refused.
         if failures := optional(answer, dict, "failures"):
             refused = count_things(len(failures), "signature was", "signatures were")
             raise Refused(200, "M_INVALID_SIGNATURE", f"{refused} not accepted")

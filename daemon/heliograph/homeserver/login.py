@@ -121,6 +121,7 @@ async def log_out(session: Session, pushkey: str) -> None:
 
 async def _end_device(session: Session, pushkey: str) -> None:
     # Pushers first: the token that removes them ends with the device, and not every server removes them itself.
+    # Test: test_logging_out_removes_our_pushers_and_the_device.
     await _remove_pushers(session, pushkey)
     await session.request("POST", "/_matrix/client/v3/logout", body={}, limit=_MAX_ANSWER)
 
@@ -179,6 +180,7 @@ async def _log_in(session: Session, user_id: UserId, proof: Json, device_name: s
     if found is None or token is None or device is None:
         raise _nonsense(session)
     # Signed in first, since signing out again needs the new token.
+    # Test: test_who_signs_in_as_somebody_else_is_signed_out_again.
     session.sign_in(access_token=token, user_id=user_id, device_id=device)
     if found != user_id:
         await _undo(session)

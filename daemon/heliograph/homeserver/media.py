@@ -34,6 +34,7 @@ class Media:
             raise Refused(404, "", "this is no mxc: URI")
         try:
             # The session lets a body that keeps coming take longer than its deadline. A popup waits for this one.
+            # Test: test_one_that_drips_is_given_up.
             async with asyncio.timeout(_TIMEOUT_S):
                 return await self._fetch(place, side)
         except TimeoutError:
@@ -48,6 +49,7 @@ class Media:
                 raise
         answer = await self._fetch_from(_FORMER, place, side)
         # Only now: if the former endpoint refuses as well, it is this one picture that does not exist.
+        # Test: test_what_is_not_there_is_refused_and_not_sought_elsewhere.
         self._endpoint = _FORMER
         return answer
 

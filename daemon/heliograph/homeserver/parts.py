@@ -1,4 +1,7 @@
-"""Decodes an answer part by part: a malformed part is noted, and the others are read all the same."""
+"""Decodes an answer part by part: a malformed part is noted, and the others are read all the same.
+
+Tests: test_a_malformed_section_leaves_the_others, test_a_key_that_is_no_room_id_is_left_out.
+"""
 
 from __future__ import annotations
 

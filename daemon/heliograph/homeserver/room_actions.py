@@ -30,6 +30,7 @@ class RoomActionsClient:
     async def mark_read(self, room_id: RoomId, event_id: EventId, *, is_public: bool) -> None:
         # One request for the receipt and for the marker that clients show as a line. Without a thread, the receipt
         # covers all threads: https://spec.matrix.org/v1.18/client-server-api/#receipts
+        # Test: test_mark_as_read_is_private_and_covers_threads.
         receipt = "m.read" if is_public else "m.read.private"
         body = {"m.fully_read": event_id, receipt: event_id}
         await self._session.request("POST", f"{_CLIENT}/rooms/{segment(room_id)}/read_markers", body=body)
@@ -42,12 +43,14 @@ class RoomActionsClient:
             await self._session.request("POST", f"{_CLIENT}/rooms/{segment(room_id)}/leave", body={}, timeout_s=_JOIN_S)
         except Refused as refusal:
             # 403 (Synapse): the invite was withdrawn meanwhile. 404: the room is gone. Either way the user is out.
+            # Test: test_a_room_that_is_gone_is_left.
             if refusal.status not in (403, 404) or refusal.is_unrecognized:
                 raise
 
     async def add_direct(self, room_id: RoomId, user_id: UserId) -> None:
         path = f"{_CLIENT}/user/{segment(self.user_id)}/account_data/m.direct"
         # Read right before it is written: the API has no way to add to it, and another client may have changed it.
+        # Test: test_conversations_that_cannot_be_read_are_not_overwritten.
         try:
             direct = decode_as(dict[str, Any], await self._session.request("GET", path))
         except Refused as refusal:

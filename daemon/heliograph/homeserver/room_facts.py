@@ -50,6 +50,7 @@ class RoomFactsSource:
             return await fetch_by_sliding_sync(self._session, room_ids)
         except Refused as refusal:
             # A refusal of these rooms, or one by a proxy, says nothing about the next rooms.
+            # Test: test_a_server_that_refuses_sliding_sync_once_is_asked_again.
             self._has_sliding_sync = not refusal.is_unrecognized
             log.info("No sliding sync for the facts of %s: %s", count_things(len(room_ids), "room"), refusal)
         except BadAnswer as answer:

@@ -38,6 +38,7 @@ class RoomsClient:
     async def audience(self, room_id: RoomId) -> Audience:
         encryption = await self._state(room_id, "m.room.encryption")
         # Who reads a plain room is not asked: nothing has to be encrypted for them.
+        # Test: test_a_room_without_encryption_says_so_however_many_are_in_it.
         if encryption is None:
             return Audience(frozenset())
         visibility = optional(await self._state(room_id, "m.room.history_visibility") or {}, str, "history_visibility")
@@ -46,6 +47,7 @@ class RoomsClient:
             joined = decode_as(_Joined, await self._session.request("GET", f"{path}/joined_members", limit=MAX_MEMBERS))
             query = {"membership": "invite"}
             # By /members, since /joined_members has no invited ones.
+            # Test: test_an_encrypted_room_tells_who_is_in_it_and_who_is_invited.
             invited = decode_as(
                 _Members, await self._session.request("GET", f"{path}/members", query=query, limit=4 * MAX_MEMBERS)
             )

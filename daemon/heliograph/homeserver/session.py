@@ -208,7 +208,7 @@ async def _read(
         if size > limit:
             return b"".join(pieces)[:limit], False
         # Each _PIECE bytes buy _PIECE_S seconds more: a slow line gets through, and one that drips byte by byte does
-        # not hold the request for ever.
+        # not hold the request for ever. Test: test_a_drip_does_not_hold_a_request_open.
         deadline = scope.when()
         if credit >= _PIECE and deadline is not None and not scope.expired():
             credit = 0

@@ -80,10 +80,11 @@ class BrowserSignIn:
 
     async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
         # Another Host means that a foreign name points to this address (DNS rebinding), so that a web page of that name
-        # could read our answers.
+        # could read our answers. Test: test_a_foreign_name_that_points_here_is_refused.
         if request.method != "GET" or request.headers.get("Host") != self._authority:
             return _page(404, "Not found", "There is nothing here.")
         # In constant time: a web page could measure how much of a guessed path was right.
+        # Test: test_a_page_that_does_not_know_the_path_cannot_slip_in_a_token.
         if not hmac.compare_digest(request.path.encode(), f"/{self._state}".encode()):
             return _page(404, "Not found", "There is nothing here.")
         tokens = request.query.getall("loginToken", [])

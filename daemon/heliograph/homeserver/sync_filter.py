@@ -37,6 +37,7 @@ def sync_query(request: SyncRequest, device_id: str) -> dict[str, str]:
     query |= {"since": request.since, "use_state_after": "true", "org.matrix.msc4222.use_state_after": "true"}
     rooms = _nameable(request.receipts_in)
     # The rooms are given up first: their list grows with what is unread.
+    # Test: test_rooms_too_many_to_list_are_all_rooms.
     narrowings = ((rooms, request.event_types), (None, request.event_types), (None, None))
     filters = (_filter(request.timeline_limit, named, types, device_id) for named, types in narrowings)
     return first_fitting(query | {"filter": filter_} for filter_ in filters)
@@ -78,7 +79,7 @@ def _filter(
     if receipts_in is not None:
         receipts["rooms"] = sorted(receipts_in)
     # Redundant members bring the sender's name with each message. Without them the server leaves out whom it believes
-    # to have told before, also in an answer that never arrived.
+    # to have told before, also in an answer that never arrived. Test: test_every_message_comes_with_its_senders_name.
     members = {"lazy_load_members": True, "include_redundant_members": True}
     return write_filter(
         {

@@ -81,6 +81,7 @@ def decode_sync(body: bytes, *, user_id: str, device_id: str) -> Sync:
         account_data=account_data.read_account_data(decoding, answer.account_data, device_id),
         to_device=_to_device(decoding, answer.to_device),
         # The stable name first: a server that sends both means the same.
+        # Test: test_notifications_are_read_under_both_names.
         notifications=_notifications(decoding, answer.notifications)
         or _notifications(decoding, answer.unstable_notifications),
         one_time_keys=_one_time_keys(decoding, answer.device_one_time_keys_count),
@@ -99,6 +100,7 @@ def _open(body: bytes) -> _Body:
             raise bad_answer(200, body) from None
     # It is an object from its first to its last character, so it did not break off: something inside is no JSON to
     # msgspec (a lone surrogate, NaN, nesting). Its other events must ring all the same.
+    # Test: test_poison_in_one_event_spoils_nothing_and_does_not_silence_it.
     try:
         return _body.decode(mend(body, MAX_DEPTH + _EVENT_LEVEL))
     except BROKEN:

@@ -63,6 +63,7 @@ _VERBS = {
     OPEN.key: ActionKind.OPEN,
     _ANSWER.key: ActionKind.OPEN,
     # Where nothing can be typed into the popup, replying is done in the client.
+    # Test: test_elsewhere_replying_opens_the_room.
     _REPLY.key: ActionKind.OPEN,
     INLINE_REPLY: ActionKind.OPEN,
     _MARK_READ.key: ActionKind.MARK_READ,
@@ -126,6 +127,7 @@ def action_requests(deliveries: Sequence[Delivery]) -> list[ActionRequest]:
     """One request for each room in a popup, the one with the newest message first; each says to open the room.
 
     `deliveries` are those that the popup shows, by position.
+    Test: test_what_a_popup_is_about_is_its_rooms_and_the_newest_event_of_each.
     """
     latest = {each.room_id: each for each in deliveries if is_room_id(each.room_id)}
     return [_action_request(room_id, each) for room_id, each in reversed(latest.items())][:MAX_REQUESTS]

@@ -49,14 +49,16 @@ class Close:
 
 @dataclass(frozen=True, slots=True)
 class Keep:
-    """Leave a popup as it is: its words are still right."""
+    """Leave a popup as it is: its words are still right.
+    Test: test_a_stale_popup_that_still_says_the_right_thing_is_left_alone."""
 
     record: PopupRecord
 
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """A popup that cannot be made, since one of its deliveries makes our own code fail. The others are not affected."""
+    """A popup that cannot be made, since one of its deliveries makes our own code fail. The others are not affected.
+    Test: test_a_message_that_finds_a_fault_of_ours_keeps_no_other_popup_from_the_screen."""
 
     key: str
     deliveries: tuple[Delivery, ...]
@@ -109,6 +111,7 @@ def arrange(
             new.setdefault(_key(delivery), []).append(delivery)
     if len(new) > max_rooms:
         # One summary at a time: news join the one on screen instead of standing beside it.
+        # Test: test_another_flood_joins_the_summary_that_is_there.
         everything = sorted((each for room in new.values() for each in room), key=lambda each: each.position)
         summary = next((key for key in records if is_summary(key)), f"{_SUMMARY}{everything[0].event_id}")
         new = {summary: everything}
@@ -232,7 +235,8 @@ def _target(delivery: Delivery) -> Target:
 
 
 def _urgency(contents: Sequence[Content]) -> Urgency:
-    """Calls stay on screen until answered; what neither sounds nor highlights does not insist."""
+    """Calls stay on screen until answered; what neither sounds nor highlights does not insist.
+    Test: test_calls_insist_and_what_makes_no_sound_does_not."""
     if any(content.category is Category.CALL for content in contents):
         return Urgency.CRITICAL
     if any(content.sound or content.is_highlight for content in contents):

@@ -48,6 +48,7 @@ class BurstWindow:
         if is_new or is_summary:
             # A summary fills the window at once, so that what follows
             # within it joins the summary and does not stand beside it.
+            # Test: test_after_a_summary_what_comes_next_is_gathered.
             self._new.extend([now_ms] * (self._most_new if is_summary else 1))
 
     def wait_ms(self, now_ms: int) -> int:
@@ -56,6 +57,7 @@ class BurstWindow:
         if self._held_from_ms is not None:
             begins.append(self._held_from_ms)
         # A beginning in the future is from before the clock was set back.
+        # Test: test_a_clock_that_is_put_back_does_not_prolong_the_window.
         wait = max((begin + BURST_MS - now_ms for begin in begins if begin <= now_ms), default=0)
         return max(0, wait)
 

@@ -64,5 +64,6 @@ def reduce(content: Content, level: Level) -> Content:
     thread = None if content.thread is None else ""
     if content.category is not Category.MESSAGE:
         # That somebody calls or invites is told by words of our own.
+        # Test: test_that_somebody_calls_is_told_by_our_own_words.
         return replace(content, avatar=avatar)
     return replace(content, text=HIDDEN_TEXT, markup="", avatar=avatar, thread=thread)

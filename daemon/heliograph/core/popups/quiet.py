@@ -41,7 +41,8 @@ class Zone(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Hours:
-    """From `begin` on each of `days` (Monday is 0) to `end`, the next day if that is not later. Minutes of the day."""
+    """From `begin` on each of `days` (Monday is 0) to `end`, the next day if that is not later. Minutes of the day.
+    Test: test_days_are_those_on_which_it_begins."""
 
     days: frozenset[int]
     begin: int

@@ -14,11 +14,13 @@ from heliograph.core.text.markup import Span, Style, Styled, in_one_line, join_s
 LINES = 4
 """Messages that a room's popup quotes."""
 LINE_LIMIT = 200
-"""Characters of each message, where several are quoted: a long one must not push the newest off the popup."""
+"""Characters of each message, where several are quoted: a long one must not push the newest off the popup.
+Test: test_long_messages_do_not_push_the_newest_off_the_popup."""
 SUMMARY_LINES = 7
 """Rooms and highlights that a summary names."""
 SUMMARY_HIGHLIGHTS = 3
-"""Highlights that a summary quotes, the newest first."""
+"""Highlights that a summary quotes, the newest first.
+Test: test_a_summary_quotes_three_highlights_at_the_most_and_each_in_a_line."""
 _NAMES = 3
 """Senders that are named in a row; the rest is counted."""
 
@@ -48,6 +50,7 @@ def word_room(contents: Sequence[Content], count: int, senders: Iterable[str], l
         body = _count(count, "new message") + (f" from {_enumerate(names)}" if with_names and names else "")
         return PopupText(title, (Span(body[:1].upper() + body[1:]),))
     # A thread that all lines share stands once, in the title; otherwise each line names its own.
+    # Test: test_threads_are_named_in_their_lines_if_there_are_several.
     quoted = contents[-LINES:]
     threads = {content.thread for content in quoted}
     thread = threads.pop() if len(threads) == 1 else None
@@ -81,6 +84,7 @@ def word_summary(contents: Sequence[tuple[Content, Level]]) -> PopupText:
         lines.append(f"Hidden: {hidden}")
     lines.append(WHERE_ALL_ARE)
     # The rooms of hidden messages are not counted, so a number of rooms beside these would be wrong.
+    # Test: test_a_summary_counts_hidden_rooms_without_their_names.
     where = f" in {len(rooms)} rooms" if len(rooms) > 1 and not hidden else ""
     title = f"{_count(len(contents), 'new message')}{where}"
     return PopupText(title, _stack([*quoted, *((Span(line),) for line in lines)]))

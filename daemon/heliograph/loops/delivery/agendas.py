@@ -46,10 +46,12 @@ class Agendas:
         Raises StorageError and UserError.
 
         What is quiet is not due, and stays PENDING: it pops up afterwards unless it was read meanwhile.
+        Test: test_in_quiet_only_what_passes_is_due.
         """
         until_ms = ALL_DUE_MS if with_all else now_ms
         # Beyond the longest wait nothing was ever put off: such a
         # time comes of a clock that was wrong then, and is due.
+        # Test: test_a_clock_set_back_by_years_does_not_hold_up_a_retry.
         agenda = await self._ledger.agenda(until_ms, now_ms + int(1000 * LONGEST_WAIT_S), self._through())
         self._schedule.note_due(agenda.next_ms)
         kept = tuple(each for each in agenda.deliveries if not self._outcomes.is_lost(each))
@@ -57,7 +59,7 @@ class Agendas:
 
     def hold_back(self, agenda: Agenda, now_ms: int, *, is_waiting: bool) -> Agenda:
         """The agenda without new deliveries while a burst is not over, or while `is_waiting`: these stay due. What is
-        on screen already is still changed and closed."""
+        on screen already is still changed and closed. Test: test_no_burst_is_held_back_for_longer_than_two_seconds."""
         wait_ms = self._burst.wait_ms(now_ms)
         if not is_waiting and not wait_ms:
             return agenda

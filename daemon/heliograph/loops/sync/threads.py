@@ -18,7 +18,8 @@ from heliograph.ports.homeserver import Homeserver
 log = logging.getLogger(__name__)
 
 PATIENCE_S = 1.0
-"""How long a sync waits for the names: a thread without a name rings, too."""
+"""How long a sync waits for the names: a thread without a name rings, too.
+Test: test_a_slow_homeserver_holds_nothing_up_and_only_so_many_are_asked_for."""
 MOST_AT_ONCE = 10
 _REMEMBERED = 200
 

@@ -66,6 +66,7 @@ class Upstream:
         """Behind a name and a certificate of its own, by which it is to be asked for."""
         self._session = aiohttp.ClientSession(
             auto_decompress=False,
+            # One session serves all users: a cookie that one request brings would go out with the others.
             cookie_jar=aiohttp.DummyCookieJar(),
             # No bound on connections: each long-poll that waits holds one, and the next request must not wait for them.
             connector=aiohttp.TCPConnector(limit=0, keepalive_timeout=IDLE_S),

@@ -1,4 +1,7 @@
-"""One push to a push gateway: one request, bounded in size and time, that follows no redirect and keeps no cookie."""
+"""One push to a push gateway: one request, bounded in size and time, that follows no redirect and keeps no cookie.
+
+Tests: test_a_redirect_is_not_followed, test_the_push_arrives_as_a_plain_json_post.
+"""
 
 from __future__ import annotations
 

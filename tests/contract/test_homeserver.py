@@ -308,6 +308,21 @@ async def test_a_members_name_is_told(world: World) -> None:
     assert await world.homeserver.member(foreign, world.bob.user_id) == Member()
 
 
+async def test_all_members_are_told_with_their_names(world: World) -> None:
+    await world.alice.set_display_name("Alice A.")
+    room_id = await world.room("Lunch", world.bob)
+    members = await world.homeserver.joined_members(room_id)
+    assert members is not None
+    assert members.keys() == {world.alice.user_id, world.bob.user_id, world.me.user_id}
+    assert members[world.alice.user_id].name == "Alice A."
+
+
+@pytest.mark.expected_log("homeserver 403 GET .*/joined_members", times=(0, 1))
+async def test_members_of_a_room_that_we_are_not_in_are_refused(world: World) -> None:
+    with pytest.raises(Refused):
+        await world.homeserver.joined_members(await world.bob.create_room("b"))
+
+
 async def test_notifications_are_listed_page_by_page_newest_first(world: World) -> None:
     room_id = await world.room(None)
     sent = [await world.alice.send_text(room_id, f"message {number}") for number in range(3)]

@@ -42,11 +42,16 @@ async def test_facts_come_back_as_they_were_kept(ledger: Ledger) -> None:
         room_version="12",
         creators=frozenset({ALICE, BOB}),
         power_levels={"users": {ALICE: 100, BOB: 2**70}, "notifications": {"room": 50}, "odd": [None, 1.5, "x"]},
+        is_space=True,
         joined_member_count=7,
+        invited_member_count=1,
         heroes=(BOB, ALICE),
+        service_members=frozenset({BOB}),
         own_display_name="Me",
         names={ALICE: "Alice", BOB: ""},
         inviter=UserId("@carol:example.org"),
+        stranger=ALICE,
+        holders={"allce": (ALICE, "@carol:example.org")},
     )
 
     await ledger.commit(Plan("s2", rooms=(RoomRecord(facts),)), 1)

@@ -7,7 +7,7 @@ from support.builders import ALICE, BOB, ME, make_facts
 
 LUNCH = make_facts("!lunch:x")
 BIG_LUNCH = make_facts("!big:x", name="Big  Lunch")
-DIRECT = make_facts("!direct:x", name=None, heroes=(ALICE, BOB))
+DIRECT = make_facts("!direct:x", name=None, heroes=(ALICE, BOB), joined_member_count=3)
 LEFT = RoomFacts(RoomId("!left:x"))
 ROOMS = [LUNCH, BIG_LUNCH, DIRECT, LEFT]
 

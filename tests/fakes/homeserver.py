@@ -12,7 +12,7 @@ import contextlib
 import itertools
 import json
 from collections import deque
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -153,6 +153,14 @@ class FakeHomeserver:
         event = self.rooms[room_id].state.get(("m.room.member", user_id))
         content = {} if event is None else event.content
         return Member(content.get("displayname"), content.get("avatar_url"))
+
+    async def joined_members(self, room_id: RoomId) -> Mapping[UserId, Member] | None:
+        await self._call()
+        if self._membership(room_id) != "join":
+            raise FORBIDDEN
+        state = self.rooms[room_id].state
+        contents = {user: state["m.room.member", user].content for user in self.rooms[room_id].members()}
+        return {user: Member(each.get("displayname"), each.get("avatar_url")) for user, each in contents.items()}
 
     async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage:
         await self._call()

@@ -15,6 +15,7 @@ from heliograph.core.notification import Notification
 from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.record import Content, Delivery
 from heliograph.core.room import RoomFacts
+from heliograph.core.text.names import name_key
 
 ME = UserId("@me:example.org")
 ALICE = UserId("@alice:example.org")
@@ -106,7 +107,7 @@ def make_stripped(
 
 
 def make_facts(room_id: str = ROOM, **facts: Any) -> RoomFacts:
-    """A group of five with a name, everything known."""
+    """A group of five with a name, everything known, in which no two names look alike."""
     defaults: dict[str, Any] = {
         "is_complete": True,
         "name": "Lunch",
@@ -116,7 +117,9 @@ def make_facts(room_id: str = ROOM, **facts: Any) -> RoomFacts:
         "room_version": "11",
         "names": {ALICE: "Alice", BOB: "Bob"},
     }
-    return RoomFacts(room_id=RoomId(room_id), **(defaults | facts))
+    known = defaults | facts
+    holders = {name_key(name): (user_id,) for user_id, name in known["names"].items() if name}
+    return RoomFacts(room_id=RoomId(room_id), **({"holders": holders} | known))
 
 
 def make_sync(*events: Event, next_batch: str = "s2", **room: Any) -> Sync:

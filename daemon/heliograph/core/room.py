@@ -2,17 +2,30 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Iterable, Mapping
+from collections import Counter
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from types import MappingProxyType
 from typing import Any
 
 from heliograph.core.events import Event, Json, RoomSummary, StrippedState
-from heliograph.core.ids import OwnKey, RoomId, UserId, is_user_id
+from heliograph.core.ids import RoomId, UserId, is_user_id
 from heliograph.core.mxc import clean_mxc
 from heliograph.core.push.context import Context
+from heliograph.core.text.clean import count_things
+from heliograph.core.text.lookalikes import shows_something
+from heliograph.core.text.names import can_name, name_key, word_member
+
+SERVICE_MEMBER_TYPES = ("io.element.functional_members", "m.member_hints")
+"""The state that lists `service_members` (MSC4171), by its unstable and its stable name."""
+MOST_COMPARED = 200
+"""Names of a room that are remembered as compared. After more the oldest is compared anew when it is needed."""
+_MOST_HOLDERS = 5
+_MOST_SERVICE_MEMBERS = 20
+_TWO = 2
 
 FACT_TYPES = (
+    *SERVICE_MEMBER_TYPES,
     "m.room.avatar",
     "m.room.canonical_alias",
     "m.room.create",
@@ -36,26 +49,36 @@ class RoomFacts:
     avatar_url: str | None = None
     is_encrypted: bool = False
     room_version: str | None = None
+    is_space: bool = False
     creators: frozenset[str] = frozenset()
     power_levels: Json | None = None
     """The content of `m.room.power_levels`."""
     joined_member_count: int | None = None
+    invited_member_count: int | None = None
     heroes: tuple[UserId, ...] = ()
+    service_members: frozenset[str] = frozenset()
+    """Bots that others do not count as people of the room (MSC4171), whether they are in it or not."""
     own_display_name: str | None = None
     names: Mapping[str, str] = field(default_factory=dict)
     """Display names by user id, of the members whose names were needed so far; "": the member has none."""
     avatars: Mapping[str, str] = field(default_factory=dict)
     """The mxc: URIs of these members' pictures by user id, of those who have one."""
     inviter: UserId | None = None
+    stranger: UserId | None = None
+    """Who invited the user into this room, until the user has written there."""
+    holders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    """By `names.name_key`: the members who go by a name that looks so, of the names that were compared with those of
+    all members."""
 
     def after(self, event: Event | StrippedState, me: str) -> RoomFacts:
-        """The facts after this state event. Other events change nothing."""
+        """The facts after this event: after state, and after the first words of the user's own."""
         if event.state_key is None:
-            return self
+            is_answer = self.stranger is not None and event.sender == me
+            return replace(self, stranger=None) if is_answer else self
         # State of these types counts only under an empty key; members have their user ids for keys.
         content = event.content
         if event.type == "m.room.member":
-            return self._after_member(event.state_key, event.sender, content, me)
+            return self._after_member(event, event.state_key, me)
         if event.state_key != "":
             return self
         match event.type:
@@ -73,15 +96,23 @@ class RoomFacts:
                 return replace(self, power_levels=content)
             case "m.room.create":
                 return self._after_create(event.sender, content)
+        if event.type in SERVICE_MEMBER_TYPES:
+            return replace(self, service_members=_service_members(content))
         return self
 
-    def _after_member(self, user_id: str, sender: UserId | OwnKey, content: Json, me: str) -> RoomFacts:
-        name = _text(content.get("displayname"))
+    def _after_member(self, event: Event | StrippedState, user_id: str, me: str) -> RoomFacts:
+        content = event.content
+        membership = content.get("membership")
+        has_left = membership in ("leave", "ban")
+        name = None if has_left else _text(content.get("displayname"))
         facts = self.with_name(user_id, name, clean_mxc(content.get("avatar_url")))
-        if user_id == me:
-            facts = replace(facts, own_display_name=name)
-            if content.get("membership") == "invite":
-                facts = replace(facts, inviter=sender if is_user_id(sender) else None)
+        if user_id != me:
+            return facts
+        facts = replace(facts, own_display_name=name)
+        if membership == "invite":
+            facts = replace(facts, inviter=event.sender if is_user_id(event.sender) else None)
+        elif (inviter := _accepted_inviter(event)) is not None:
+            facts = replace(facts, stranger=inviter)
         return facts
 
     def with_name(self, user_id: str, name: str | None, avatar: str | None = None) -> RoomFacts:
@@ -89,12 +120,30 @@ class RoomFacts:
         avatars = {**self.avatars, user_id: avatar} if avatar else dict(self.avatars)
         if not avatar:
             avatars.pop(user_id, None)
-        return replace(
-            # Read-only copies: these facts are a value, and the planner still compares with the earlier one.
-            self,
-            names=MappingProxyType({**self.names, user_id: name or ""}),
-            avatars=MappingProxyType(avatars),
+        # Read-only copies: these facts are a value, and the planner still compares with the earlier one.
+        names = MappingProxyType({**self.names, user_id: name or ""})
+        return replace(self, names=names, avatars=MappingProxyType(avatars), holders=self._holders_after(user_id, name))
+
+    def _holders_after(self, user_id: str, name: str | None) -> Mapping[str, tuple[str, ...]]:
+        """Without the names that this member's new name makes worth another look: the new one, unless it was compared,
+        and the one that the member had."""
+        if not self.holders:
+            return self.holders
+        key = name_key(name) if name else ""
+        return MappingProxyType(
+            {each: held for each, held in self.holders.items() if (each == key) == (user_id in held)}
         )
+
+    def with_compared(self, names: Mapping[str, str], compared: Collection[str]) -> RoomFacts:
+        """The facts after the names of the `compared` members were compared with `names`: all members' display names by
+        user id."""
+        wanted = {name_key(self.names[user_id]): [user_id] for user_id in compared if self.names.get(user_id)}
+        for user_id, name in names.items():
+            held = wanted.get(name_key(name))
+            if held is not None and user_id not in held and len(held) < _MOST_HOLDERS:
+                held.append(user_id)
+        latest = {**self.holders, **{key: tuple(held) for key, held in wanted.items()}}
+        return replace(self, holders=MappingProxyType(dict(list(latest.items())[-MOST_COMPARED:])))
 
     def _after_create(self, sender: str, content: Json) -> RoomFacts:
         version = _text(content.get("room_version")) or "1"
@@ -103,20 +152,40 @@ class RoomFacts:
         additional = content.get("additional_creators")
         if isinstance(additional, list):
             creators.update(user for user in additional if isinstance(user, str))
-        return replace(self, room_version=version, creators=frozenset(creators))
+        is_space = content.get("type") == "m.space"
+        return replace(self, room_version=version, creators=frozenset(creators), is_space=is_space)
 
     def after_summary(self, summary: RoomSummary) -> RoomFacts:
         """The facts with the `summary` of a /sync. What the server left out of that stays."""
         facts = self
         if summary.joined_member_count is not None:
             facts = replace(facts, joined_member_count=summary.joined_member_count)
+        if summary.invited_member_count is not None:
+            facts = replace(facts, invited_member_count=summary.invited_member_count)
         if summary.heroes is not None:
             facts = replace(facts, heroes=summary.heroes)
         return facts
 
     def name_of(self, user_id: str) -> str:
-        """The member's display name in this room, or else the user id."""
-        return self.names.get(user_id) or user_id
+        """How the member is called where they wrote: by their display name in this room, with the user id beside it
+        unless nobody else in the room has a name that looks the same; without a name, by the user id alone.
+
+        Source: Client-Server API, "Calculating the display name for a user". Who is invited counts as soon as they
+        join: before, they cannot write.
+        """
+        name = self.names.get(user_id, "")
+        return word_member(name, user_id, with_id=not self._is_told_apart(user_id, name))
+
+    def _is_told_apart(self, user_id: str, name: str) -> bool:
+        key = name_key(name)
+        if user_id in (self.stranger, self.inviter) or key == name_key(self.own_display_name or ""):
+            return False
+        return self.is_between_two or self.holders.get(key) == (user_id,)
+
+    def wants_comparing(self, user_id: str) -> bool:
+        """Returns True if nobody knows yet whether another member has a name that looks like this member's."""
+        name = self.names.get(user_id, "")
+        return not self.is_between_two and can_name(name) and name_key(name) not in self.holders
 
     def picture(self, user_id: str, *, is_direct: bool) -> str | None:
         """The mxc: URI of the picture for a message of this user. In a conversation of two the sender's is preferred,
@@ -124,12 +193,28 @@ class RoomFacts:
         sender = self.avatars.get(user_id)
         return (sender or self.avatar_url) if is_direct else (self.avatar_url or sender)
 
+    @property
+    def is_between_two(self) -> bool:
+        """True if the user and one other person are in the room, or invited, not counting bots that serve the room.
+
+        Only bots that are known to be in the room are left out: else whoever may list them could make a room of many
+        look private.
+        """
+        if self.joined_member_count is None:
+            return False
+        bots = sum(1 for user_id in self.service_members if user_id in self.heroes or self.names.get(user_id))
+        return self.joined_member_count + (self.invited_member_count or 0) - bots <= _TWO
+
     def is_direct(self, direct_rooms: Collection[RoomId]) -> bool:
-        """True for a conversation with one other person: a room in `m.direct`, or a room of two without a name."""
-        if self.room_id in direct_rooms:
-            return True
+        """True for a conversation with one other person: a room of two that is in `m.direct`, or has no name."""
         is_named = self.name is not None or self.canonical_alias is not None
-        return not is_named and self.joined_member_count is not None and self.joined_member_count <= 2
+        return self.is_between_two and (not is_named or self.room_id in direct_rooms)
+
+    @property
+    def lacks_heroes(self) -> bool:
+        """True if the room must be named after its members, and none of them is known."""
+        has_title = self.name is not None or self.canonical_alias is not None or bool(self.heroes)
+        return not has_title and self.joined_member_count is not None and self.joined_member_count > 1
 
     def context(self, me: str) -> Context:
         """The facts that push rules may ask for."""
@@ -144,23 +229,56 @@ class RoomFacts:
 
     def title(self, me: str) -> str:
         """The room's name: its own, or its alias, or the names of its members, as the specification calculates it
-        ("Calculating the display name for a room")."""
+        ("Calculating the display name for a room"). Bots that serve the room name it only if there is nobody else."""
         if self.name:
             return self.name
         if self.canonical_alias:
             return self.canonical_alias
-        others = [self.name_of(hero) for hero in self.heroes if hero != me]
+        others = [hero for hero in self.heroes if hero != me]
+        people = [hero for hero in others if hero not in self.service_members]
         if others:
-            return _and(others)
+            return self._title_by(people or others, len(others))
         if self.inviter:
             return self.name_of(self.inviter)
         return "Unnamed room"
 
+    def _title_by(self, named: Sequence[str], known: int) -> str:
+        """The title by these members, of `known` ones whom the server named."""
+        keys = Counter(name_key(self.names.get(user_id, "")) for user_id in named)
+        names = []
+        for user_id in named:
+            name = self.names.get(user_id, "")
+            key = name_key(name)
+            is_shared = keys[key] > 1 or self.holders.get(key, (user_id,)) != (user_id,) or user_id == self.stranger
+            names.append(word_member(name, user_id, with_id=is_shared))
+        if self.joined_member_count is None:
+            return _enumerate(names)
+        count = self.joined_member_count + (self.invited_member_count or 0)
+        title = _enumerate(names, max(0, count - 1 - known))
+        return title if count > 1 else f"Empty room (was {title})"
+
 
 def _text(value: Any) -> str | None:
-    return value if isinstance(value, str) and value.strip() else None
+    return value if isinstance(value, str) and shows_something(value) else None
 
 
-def _and(names: Iterable[str]) -> str:
+def _service_members(content: Json) -> frozenset[str]:
+    listed = content.get("service_members")
+    return frozenset(filter(is_user_id, listed[:_MOST_SERVICE_MEMBERS] if isinstance(listed, list) else ()))
+
+
+def _accepted_inviter(event: Event | StrippedState) -> UserId | None:
+    """Who sent the invite that this join accepted, if the server tells in the join."""
+    unsigned = event.raw.get("unsigned")
+    if event.content.get("membership") != "join" or not isinstance(unsigned, Mapping):
+        return None
+    before, sender = unsigned.get("prev_content"), unsigned.get("prev_sender")
+    was_invited = isinstance(before, Mapping) and before.get("membership") == "invite"
+    return sender if was_invited and is_user_id(sender) else None
+
+
+def _enumerate(names: Sequence[str], others: int = 0) -> str:
+    if others:
+        return f"{', '.join(names)} and {count_things(others, 'other')}"
     *head, last = names
     return f"{', '.join(head)} and {last}" if head else last

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 
 from heliograph.core.events import Event, Json, Malformed, Sync
 from heliograph.core.ids import EventId, RoomId, UserId
@@ -67,6 +67,9 @@ class HomeserverClient:
 
     async def member(self, room_id: RoomId, user_id: UserId) -> Member:
         return await room_state.fetch_member(self._session, room_id, user_id)
+
+    async def joined_members(self, room_id: RoomId) -> Mapping[UserId, Member] | None:
+        return await room_state.fetch_members(self._session, room_id)
 
     async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage:
         return await pages.fetch_notifications(self._session, since=since, limit=limit)

@@ -47,7 +47,9 @@ class RoomFactsSource:
         if not self._has_sliding_sync:
             return {}
         try:
-            return await fetch_by_sliding_sync(self._session, room_ids)
+            told = await fetch_by_sliding_sync(self._session, room_ids)
+            # Those without heroes are left to single requests, which ask for all members.
+            return {room_id: facts for room_id, facts in told.items() if not facts.lacks_heroes}
         except Refused as refusal:
             # A refusal of these rooms, or one by a proxy, says nothing about the next rooms.
             # Test: test_a_server_that_refuses_sliding_sync_once_is_asked_again.

@@ -12,6 +12,7 @@ from heliograph.core.events import StrippedState
 from heliograph.core.ids import NOBODY, RoomId, UserId, is_user_id
 from heliograph.core.mxc import clean_mxc
 from heliograph.core.room import RoomFacts
+from heliograph.core.text.lookalikes import shows_something
 from heliograph.errors import AnswerTooLarge, Refused
 from heliograph.homeserver.address import segment
 from heliograph.homeserver.bounds import MAX_INTEGER, is_integer
@@ -25,6 +26,8 @@ from heliograph.system.tasks import together
 
 _MAX_MEMBERS = 256 * 1024
 """In bytes, of two thousand members. For a larger room the count of its summary, which may lag behind, is enough."""
+MAX_MEMBER_LIST = 1024 * 1024
+"""In bytes, of some five thousand members with names and pictures."""
 _FEW = 5
 
 
@@ -35,8 +38,15 @@ class _Members(msgspec.Struct):
 async def fetch_member(session: Session, room_id: RoomId, user_id: UserId) -> Member:
     """The name and avatar of a member; a blank Member if there is none, or the user may not look into the room."""
     content = await _fetch_state(session, room_id, "m.room.member", user_id) or {}
-    name = optional(content, str, "displayname")
-    return Member(name if name and name.strip() else None, clean_mxc(content.get("avatar_url")))
+    return _read_member(content)
+
+
+async def fetch_members(session: Session, room_id: RoomId) -> dict[UserId, Member] | None:
+    """All who are in the room; None: the list is longer than MAX_MEMBER_LIST. Raises ServerError."""
+    try:
+        return await _fetch_joined(session, room_id, MAX_MEMBER_LIST)
+    except AnswerTooLarge:
+        return None
 
 
 class RoomState:
@@ -75,23 +85,16 @@ class RoomState:
         )
 
     async def _with_members(self, facts: RoomFacts) -> RoomFacts:
-        path = f"/_matrix/client/v3/rooms/{segment(facts.room_id)}/joined_members"
         try:
             async with self._turns:
-                answer = await self._session.request("GET", path, limit=_MAX_MEMBERS)
+                joined = await _fetch_joined(self._session, facts.room_id, _MAX_MEMBERS)
         except AnswerTooLarge:
             return replace(facts, joined_member_count=await self._summary_count(facts.room_id))
         except Refused:
             return facts
-        joined = decode_as(_Members, answer).joined
         # A nameless room is named after a few of these. Sorted, so that it keeps its title.
         few = sorted(joined)[: 2 * _FEW]
-        told = ((user_id, joined[user_id] or {}) for user_id in few)
-        members = (
-            (user_id, Member(optional(each, str, "display_name", "displayname"), optional(each, str, "avatar_url")))
-            for user_id, each in told
-        )
-        facts = with_heroes(facts, members, self._session.user_id)
+        facts = with_heroes(facts, ((user_id, joined[user_id]) for user_id in few), self._session.user_id)
         return replace(facts, joined_member_count=len(joined))
 
     async def _summary_count(self, room_id: RoomId) -> int | None:
@@ -104,6 +107,19 @@ class RoomState:
             return None
         count = answer.get("num_joined_members")
         return min(max(count, 0), MAX_INTEGER) if is_integer(count) else None
+
+
+async def _fetch_joined(session: Session, room_id: RoomId, limit: int) -> dict[UserId, Member]:
+    """All who are in the room. Raises ServerError, and AnswerTooLarge beyond `limit` bytes."""
+    path = f"/_matrix/client/v3/rooms/{segment(room_id)}/joined_members"
+    joined = decode_as(_Members, await session.request("GET", path, limit=limit)).joined
+    return {user_id: _read_member(each or {}) for user_id, each in joined.items() if is_user_id(user_id)}
+
+
+def _read_member(content: dict[str, Any]) -> Member:
+    # `display_name` in the answer about all members, `displayname` in the state event.
+    name = optional(content, str, "display_name", "displayname")
+    return Member(name if name and shows_something(name) else None, clean_mxc(content.get("avatar_url")))
 
 
 async def _fetch_state(

@@ -37,6 +37,7 @@ class _Invited(msgspec.Struct):
 class _Room(msgspec.Struct):
     joined_count: int
     required_state: list[msgspec.Raw]
+    invited_count: int | None = None
     heroes: list[Any] | None = None
 
 
@@ -86,7 +87,12 @@ def _read(raw: msgspec.Raw, room_id: RoomId, me: str) -> RoomFacts | None:
         room = msgspec.json.decode(raw, type=_Room)
     except BROKEN:
         return None
-    facts = RoomFacts(room_id, power_levels={}, joined_member_count=min(max(room.joined_count, 0), MAX_INTEGER))
+    facts = RoomFacts(
+        room_id,
+        power_levels={},
+        joined_member_count=_bounded(room.joined_count),
+        invited_member_count=None if room.invited_count is None else _bounded(room.invited_count),
+    )
     is_joined = False
     for part in room.required_state:
         event = read_event(bytes(part), room_id, "state")
@@ -103,3 +109,7 @@ def _read(raw: msgspec.Raw, room_id: RoomId, me: str) -> RoomFacts | None:
         for hero in told
     )
     return replace(with_heroes(facts, heroes, me), is_complete=True)
+
+
+def _bounded(count: int) -> int:
+    return min(max(count, 0), MAX_INTEGER)

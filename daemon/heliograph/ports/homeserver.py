@@ -109,6 +109,11 @@ class Homeserver(Protocol):
         """A blank Member if there is none, or if the user may not look into the room."""
         ...
 
+    async def joined_members(self, room_id: RoomId) -> Mapping[UserId, Member] | None:
+        """All who are in the room, the user included; None: the list is too long to be read. Raises Refused if the user
+        is not in the room."""
+        ...
+
     async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage:
         """What rang lately, by the homeserver. `since`: a page's `next_token`, or None for the first page."""
         ...

@@ -130,8 +130,9 @@ def _sound(members: list[tuple[str, str, str | None]]) -> list[tuple[str, str, s
 
 
 def _naming(facts: RoomFacts) -> frozenset[str]:
-    """The members whose names the room's title may need."""
-    return frozenset(facts.heroes) | (frozenset((facts.inviter,)) if facts.inviter else frozenset())
+    """The members whose names the room's title may need, and the bots among them."""
+    named = facts.service_members.union(facts.heroes)
+    return named | {facts.inviter} if facts.inviter else named
 
 
 def _encode(facts: RoomFacts) -> str:

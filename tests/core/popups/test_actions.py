@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from heliograph.core.ids import EventId, RoomId
@@ -31,7 +33,16 @@ def labels(*categories: Category, is_summary: bool = False) -> list[str]:
 
 
 def test_a_message_can_be_answered_read_and_muted() -> None:
-    assert labels(Category.MESSAGE) == ["Reply", "Mark as read", "Mute…"]
+    assert labels(Category.MESSAGE) == ["Reply in Lunch", "Mark as read", "Mute…"]
+
+
+def test_only_a_conversation_of_two_is_answered_without_naming_its_room() -> None:
+    def reply(shows_sender: bool = True, **content: Any) -> str:
+        return actions_for([make_content(**content)], is_summary=False, shows_sender=shows_sender)[0].label
+
+    assert reply(is_direct=True) == "Reply"
+    assert reply(room_title="All hands of a very large company") == "Reply in All hands of a very larg…"
+    assert reply(shows_sender=False) == "Reply"
 
 
 def test_no_popup_has_more_buttons_than_gnome_shows() -> None:
@@ -42,6 +53,14 @@ def test_no_popup_has_more_buttons_than_gnome_shows() -> None:
 
 def test_an_invite_can_be_accepted_and_declined() -> None:
     assert labels(Category.INVITE) == ["Accept", "Decline"]
+
+
+def test_an_invite_is_not_accepted_where_it_is_not_said_who_invites() -> None:
+    invite = [make_content(category=Category.INVITE)]
+    assert [action.label for action in actions_for(invite, is_summary=False, shows_sender=False)] == ["Decline"]
+    shown = make_notification(actions=actions_for(invite, is_summary=False))
+    assert [action.key for action in offer(shown, {"actions"})] == ["default", "decline"]
+    assert [action.key for action in offer(shown, {"actions", "body"})] == ["default", "accept", "decline"]
 
 
 def test_a_call_is_answered_in_the_client() -> None:

@@ -352,7 +352,7 @@ class TestInvites:
         delivery = only(decided)
         assert delivery.event_id == f"invite:{ROOM}:0"
         assert delivery.content is not None
-        assert (delivery.content.room_title, delivery.content.sender_name) == ("Tea", "Alice")
+        assert (delivery.content.room_title, delivery.content.sender_name) == ("Tea", f"Alice ({ALICE})")
         assert (delivery.content.text, delivery.content.category) == ("Invited you to this room", Category.INVITE)
         assert delivery.content.sound == "default"
         assert decided.rooms[0].facts.inviter == ALICE
@@ -388,12 +388,12 @@ class TestInvites:
             ),
         )
         assert decided.changes == (Withdrawal(OwnKey(f"invite:{ROOM}:0"), "joined the room"),)
-        assert decided.rooms == (RoomRecord(RoomFacts(ROOM), invite_serial=1),)
+        assert decided.rooms == (RoomRecord(RoomFacts(ROOM, stranger=ALICE), invite_serial=1),)
 
     def test_facts_asked_for_after_joining_are_kept(self) -> None:
         rooms = {ROOM: RoomRecord(make_facts(inviter=ALICE))}
         decided = plan(make_sync(make_event()), situation(rooms=rooms))
-        assert decided.rooms == (RoomRecord(make_facts(), invite_serial=1),)
+        assert decided.rooms == (RoomRecord(make_facts(stranger=ALICE), invite_serial=1),)
 
     def test_the_servers_word_on_invites_counts_where_it_judges(self) -> None:
         assert rung(self.invite(mode=Mode.DIRECT)) == []
@@ -550,6 +550,9 @@ class TestWhatAPlanNeeds:
         assert rooms_wanting_facts(sync, situation()) == frozenset()
         assert rooms_wanting_facts(sync, situation(rooms={})) == {ROOM}
         assert rooms_wanting_facts(sync, situation(rooms={ROOM: RoomRecord(RoomFacts(ROOM))})) == {ROOM}
+        assert rooms_wanting_facts(sync, situation(rooms={ROOM: RoomRecord(make_facts(name=None))})) == {ROOM}
+        named = RoomRecord(make_facts(name=None, heroes=(ALICE,)))
+        assert rooms_wanting_facts(sync, situation(rooms={ROOM: named})) == frozenset()
         quiet = Sync(
             "s2", joined=(JoinedRoom(RoomId("!b"), timeline=(make_event(sender=ME), Malformed("timeline", "x"))),)
         )
@@ -565,6 +568,8 @@ class TestWhatAPlanNeeds:
         now = situation()
         assert missing_names(plan(make_sync(stranger), now), now.rooms) == {(ROOM, "@new:x")}
         assert missing_names(plan(make_sync(make_event()), now), now.rooms) == frozenset()
+        uncompared = situation(rooms={ROOM: RoomRecord(make_facts(holders={}))})
+        assert missing_names(plan(make_sync(make_event()), uncompared), uncompared.rooms) == {(ROOM, ALICE)}
         quiet = replace(now, ruleset=MUTED)
         assert missing_names(plan(make_sync(stranger), quiet), quiet.rooms) == frozenset()
 

@@ -13,7 +13,6 @@ from heliograph.core.text.messages import (
     mark_unverified,
     word_event,
     word_invite,
-    word_name,
     word_thread,
 )
 from support.builders import make_edit, make_event
@@ -150,10 +149,9 @@ def test_calls_are_filed_as_calls() -> None:
     assert category_of(make_event()) is Category.MESSAGE
 
 
-def test_invites_and_names_are_never_empty() -> None:
-    assert word_invite(is_direct=True) != word_invite(is_direct=False)
-    assert word_name("\u200b") == "(no name)"
-    assert word_name(" Alice\n") == "Alice"
+def test_invites_are_worded_by_what_they_are_to() -> None:
+    said = {word_invite(is_direct=True), word_invite(is_direct=False), word_invite(is_direct=False, is_space=True)}
+    assert len(said) == 3
 
 
 def test_what_is_styled_has_markup_and_what_is_not_has_none() -> None:

@@ -17,6 +17,7 @@ from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.room import RoomFacts
 from heliograph.errors import AnswerTooLarge, BadAnswer, LoggedOut, RateLimited, Refused, ServerError, Unreachable
 from heliograph.homeserver.client import HomeserverClient
+from heliograph.homeserver.room_state import MAX_MEMBER_LIST
 from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import Features, Member, SyncRequest
 from support.builders import ALICE, BOB, ME, ROOM
@@ -31,6 +32,7 @@ CALLS: dict[str, Call] = {
     "push_rules": lambda client: client.push_rules(),
     "room_facts": lambda client: client.room_facts([ROOM]),
     "member": lambda client: client.member(ROOM, ALICE),
+    "joined_members": lambda client: client.joined_members(ROOM),
     "notifications": lambda client: client.notifications(since=None, limit=10),
     "messages": lambda client: client.messages(ROOM, since="p1", until=None, limit=10),
     "event": lambda client: client.event(ROOM, EventId("$event")),
@@ -296,7 +298,8 @@ async def test_a_member_has_a_name_and_a_picture_or_none(serve: Serve, answer: A
 
 def sliding(**room: Any) -> Answer:
     own = state_event("m.room.member", {"membership": "join", "displayname": "Me"}, ME)
-    return 200, {"pos": "1", "rooms": {ROOM: {"joined_count": 2, "required_state": [own]} | room}}
+    told = {"joined_count": 2, "required_state": [own], "heroes": [{"user_id": BOB}]}
+    return 200, {"pos": "1", "rooms": {ROOM: told | room}}
 
 
 def state_event(type_: str, content: object, state_key: str = "") -> dict[str, Any]:
@@ -376,6 +379,31 @@ FACTS = RoomFacts(
 async def test_what_sliding_sync_does_not_tell_is_asked_for_singly(serve: Serve, answer: Answer) -> None:
     client, _ = await client_of(serve, BY_STATE | {SLIDING_SYNC: answer})
     assert await client.room_facts([ROOM]) == {ROOM: FACTS}
+
+
+@pytest.mark.parametrize("heroes", [None, []])
+async def test_a_nameless_room_whose_heroes_are_not_told_is_named_after_those_who_joined(
+    serve: Serve, heroes: object
+) -> None:
+    answers = {path: answer for path, answer in BY_STATE.items() if "name" not in path and "alias" not in path}
+    own = state_event("m.room.member", {"membership": "join"}, ME)
+    client, _ = await client_of(
+        serve, answers | {SLIDING_SYNC: sliding(joined_count=3, required_state=[own], heroes=heroes)}
+    )
+    assert (await client.room_facts([ROOM]))[ROOM].title(ME) == f"{ALICE} and Bob"
+
+
+async def test_all_members_are_told_unless_there_are_too_many(serve: Serve) -> None:
+    alice = {"display_name": " ", "avatar_url": "mxc://a/b"}
+    joined = {ALICE: alice, BOB: {"display_name": "Bob"}, "odd": {}, ME: None}
+    client, scripted = await client_of(serve, {MEMBERS: (200, {"joined": joined})})
+    assert await client.joined_members(ROOM) == {
+        ALICE: Member(None, "mxc://a/b"),
+        BOB: Member("Bob"),
+        ME: Member(),
+    }
+    scripted.answers[MEMBERS] = (200, {"joined": {}, "more": "x" * MAX_MEMBER_LIST})
+    assert await client.joined_members(ROOM) is None
 
 
 async def test_a_server_without_sliding_sync_is_not_asked_for_it_again(serve: Serve) -> None:

@@ -315,7 +315,7 @@ async def test_a_refused_commit_keeps_nothing_and_the_next_one_works(ledger: Sql
 async def test_a_reader_tells_of_every_room_with_the_names_that_name_it(tmp_path: Path) -> None:
     ledger = await SqliteLedger.open(tmp_path)
     lunch = make_facts("!lunch:x")
-    direct = make_facts("!direct:x", name=None, heroes=(ALICE,))
+    direct = make_facts("!direct:x", name=None, heroes=(ALICE,), joined_member_count=2)
     await ledger.commit(Plan("s2", rooms=(RoomRecord(lunch), RoomRecord(direct))), 1)
     reader = await open_readonly(tmp_path)
     titles = {record.facts.room_id: record.facts.title(ME) for record in await reader.rooms()}

@@ -40,7 +40,7 @@ async def _named(ledger: LedgerReader, account: Account, rung: Rung) -> Rung:
     if record is None:
         return rung
     facts = record.facts
-    named = replace(rung, sender_name=facts.names.get(rung.sender, ""))
+    named = replace(rung, sender_name=facts.name_of(rung.sender) if facts.names.get(rung.sender) else "")
     is_known = facts.heroes or facts.canonical_alias
     return replace(named, title=facts.title(account.user_id)) if rung.title == rung.room_id and is_known else named
 

@@ -13,6 +13,8 @@ from heliograph.core.text.clean import clean_line
 from heliograph.system.clock import now_ms
 
 _TITLE = 30
+_SENDER = 120
+"""Characters. Longer than a title, so that a user id beside a name is not cut off."""
 _TEXT = 300
 
 
@@ -42,7 +44,7 @@ def _room_rows(room: dict[str, Any], *, all_messages: bool, has_accounts: bool) 
 
 def _say(message: dict[str, Any]) -> str:
     text = clean_line(str(message.get("text", "")), _TEXT)
-    sender = clean_line(str(message.get("sender_name") or ""), _TITLE)
+    sender = clean_line(str(message.get("sender_name") or ""), _SENDER)
     return f"{sender}: {text}" if sender else text
 
 
@@ -55,7 +57,7 @@ def show_history(rung: Sequence[tuple[str, Rung]], *, has_accounts: bool, quiet:
     for account, each in rung:
         became = _became(each, quiet)
         where = [clean_line(account, _TITLE)] if has_accounts else []
-        who = clean_line(each.sender_name or each.sender, _TITLE)
+        who = clean_line(each.sender_name or each.sender, _SENDER)
         rows.append([_when(each.sent_ms), *where, clean_line(each.title, _TITLE), who, became])
     yield from lay_out(rows, terminal_width())
 

@@ -31,6 +31,8 @@ MAX_REQUESTS = 50
 _TYPED = 600
 """Characters of a reply that the notice of its failure shows. Trying again sends all of it."""
 _REASON = 180
+_ROOM = 25
+"""Characters of a room's name on a button."""
 
 
 class ActionKind(Enum):
@@ -93,19 +95,24 @@ class ActionRequest:
     """With ACCEPT: who invites the user to a conversation of two; None: it is none."""
 
 
-def actions_for(contents: Sequence[Content], *, is_summary: bool) -> tuple[Action, ...]:
+def actions_for(contents: Sequence[Content], *, is_summary: bool, shows_sender: bool = True) -> tuple[Action, ...]:
     """The buttons of a popup that says this, in order: three at most, since GNOME shows no more. So for how long a room
-    shall be mute is a question of its own. Test: test_no_popup_has_more_buttons_than_gnome_shows."""
+    shall be mute is a question of its own. `shows_sender`: False if the popup does not tell who wrote, or where.
+    Test: test_no_popup_has_more_buttons_than_gnome_shows."""
     if is_summary:
         return (_MARK_ALL_READ,)
-    match contents[-1].category:
+    latest = contents[-1]
+    match latest.category:
         case Category.INVITE:
-            return _ACCEPT, _DECLINE
+            # Nobody shall accept with one click what does not say who invites.
+            return (_ACCEPT, _DECLINE) if shows_sender else (_DECLINE,)
         case Category.CALL:
             return (_ANSWER,)
         case Category.DEVICE:
             return ()
-    return _REPLY, _MARK_READ, _MUTE
+    is_among_many = shows_sender and not latest.is_direct
+    reply = replace(_REPLY, label=f"Reply in {clean_line(latest.room_title, _ROOM)}") if is_among_many else _REPLY
+    return reply, _MARK_READ, _MUTE
 
 
 def offer(notification: Notification, capabilities: Collection[str]) -> tuple[Action, ...]:
@@ -113,8 +120,11 @@ def offer(notification: Notification, capabilities: Collection[str]) -> tuple[Ac
     if "actions" not in capabilities:
         return ()
     buttons = notification.actions
+    if "body" not in capabilities:
+        # The body says who invites.
+        buttons = tuple(each for each in buttons if each != _ACCEPT)
     if INLINE_REPLY in capabilities:
-        buttons = tuple(replace(each, key=INLINE_REPLY) if each == _REPLY else each for each in buttons)
+        buttons = tuple(replace(each, key=INLINE_REPLY) if each.key == _REPLY.key else each for each in buttons)
     return OPEN, *buttons
 
 

@@ -15,7 +15,7 @@ from dataclasses import dataclass, replace
 from functools import partial
 
 from heliograph.core.delivery import State
-from heliograph.core.ids import is_event_id, is_room_id
+from heliograph.core.ids import is_event_id, is_room_id, is_user_id
 from heliograph.core.notification import Category, Notification, Target, Urgency
 from heliograph.core.popups.actions import actions_for
 from heliograph.core.popups.privacy import Level
@@ -203,6 +203,7 @@ def _show(
         # quotes; how many it shows in all stands in its record.
         count = len(new) + (record.size if record is not None else 0)
         text = word_room(contents, count, record.senders if record is not None else (), strictest)
+    shows_sender = strictest is not Level.HIDDEN and is_user_id(latest.sender)
     avatar = None if is_of_many or strictest is Level.HIDDEN else contents[-1].avatar
     body, markup = plain(text.body), write_markup(text.body)
     return Show(
@@ -217,7 +218,7 @@ def _show(
             sound=next((content.sound for content in reversed(new) if content.sound), None),
             target=Target() if is_of_many else _target(latest),
             # A notice of our own has no room in which anything could be done.
-            actions=actions_for(contents, is_summary=is_of_many) if latest.room_id else (),
+            actions=actions_for(contents, is_summary=is_of_many, shows_sender=shows_sender) if latest.room_id else (),
             is_update=not new,
             markup=markup,
             avatar=avatar,

@@ -45,7 +45,8 @@ def word_room(contents: Sequence[Content], count: int, senders: Iterable[str], l
     if level is Level.HIDDEN:
         return PopupText(_word_hidden(latest, count), ())
     title = latest.sender_name if _is_between_two(contents, names) else latest.room_title
-    with_names = title != latest.sender_name or not latest.is_direct
+    # A title may be cut on screen, and then hide the user id of who invites.
+    with_names = title != latest.sender_name or not latest.is_direct or latest.category is Category.INVITE
     if level is Level.SENDER and latest.category is Category.MESSAGE:
         body = _count(count, "new message") + (f" from {_enumerate(names)}" if with_names and names else "")
         return PopupText(title, (Span(body[:1].upper() + body[1:]),))

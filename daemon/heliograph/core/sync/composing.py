@@ -13,7 +13,8 @@ from heliograph.core.room import RoomFacts
 from heliograph.core.sync.calls import miss, rings_until
 from heliograph.core.sync.invites import is_invite_id
 from heliograph.core.sync.situation import Situation
-from heliograph.core.text.messages import Words, category_of, mark_unverified, word_event, word_invite, word_name
+from heliograph.core.text.messages import Words, category_of, mark_unverified, word_event, word_invite
+from heliograph.core.text.names import word_name
 
 
 class Composer:
@@ -43,8 +44,8 @@ class Composer:
 
     def _compose_invite(self, event: Event, facts: RoomFacts) -> Content:
         # The room is not among the user's, so only the invite itself says whether it is a direct chat.
-        is_direct = event.content.get("is_direct") is True
-        words = Words(word_invite(is_direct=is_direct))
+        is_direct = event.content.get("is_direct") is True and not facts.is_space
+        words = Words(word_invite(is_direct=is_direct, is_space=facts.is_space))
         content = self._content(event, facts, words, is_direct=is_direct)
         avatar = content.avatar if self._situation.account.shows_invite_avatars else None
         return replace(content, avatar=avatar, category=Category.INVITE)
@@ -56,7 +57,7 @@ class Composer:
     def _content(self, event: Event, facts: RoomFacts, words: Words, *, is_direct: bool) -> Content:
         return Content(
             room_title=word_name(facts.title(self._me)),
-            sender_name=word_name(facts.name_of(event.sender)),
+            sender_name=facts.name_of(event.sender),
             text=words.text,
             markup=words.markup,
             is_direct=is_direct,

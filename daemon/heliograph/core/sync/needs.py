@@ -8,6 +8,7 @@ from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotificat
 from heliograph.core.ids import EventId, RoomId, UserId, is_room_id, is_user_id
 from heliograph.core.popups.privacy import HIDDEN_TEXT
 from heliograph.core.record import Plan, RoomRecord
+from heliograph.core.room import RoomFacts
 from heliograph.core.sync.calls import ENDING_TYPES
 from heliograph.core.sync.invites import is_invite, is_invite_id
 from heliograph.core.sync.situation import Situation
@@ -71,7 +72,7 @@ def marked_events(sync: Sync) -> frozenset[EventId]:
 
 
 def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[RoomId]:
-    """Rooms in which something may ring, and whose facts nobody has asked for yet."""
+    """Rooms in which something may ring, and whose facts nobody has asked for yet, or which have lost their names."""
     wanting = {room.room_id for room in sync.joined if any(_may_ring(event, situation.me) for event in room.timeline)}
     wanting.update(event.room_id for event in situation.late)
     wanting.update(
@@ -83,12 +84,13 @@ def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[RoomId]:
     return frozenset(
         room_id
         for room_id in wanting
-        if (record := situation.rooms.get(room_id)) is None or not record.facts.is_complete
+        if (record := situation.rooms.get(room_id)) is None or not record.facts.is_complete or record.facts.lacks_heroes
     )
 
 
 def missing_names(plan: Plan, rooms: Mapping[RoomId, RoomRecord]) -> frozenset[tuple[RoomId, UserId]]:
-    """(room id, user id) of senders whose events ring in this plan, and whose display names are not known yet.
+    """(room id, user id) of senders whose events ring in this plan, and whose display names are not known yet, or not
+    compared with those of the other members.
 
     Without those who invite: homeservers tell of no member of a room that the user is not in.
     """
@@ -100,8 +102,12 @@ def missing_names(plan: Plan, rooms: Mapping[RoomId, RoomRecord]) -> frozenset[t
         and is_user_id(delivery.sender)
         and not is_invite_id(delivery.event_id)
         and delivery.room_id in known
-        and delivery.sender not in known[delivery.room_id].facts.names
+        and _lacks_name(known[delivery.room_id].facts, delivery.sender)
     )
+
+
+def _lacks_name(facts: RoomFacts, user_id: UserId) -> bool:
+    return user_id not in facts.names or facts.wants_comparing(user_id)
 
 
 def unnamed_threads(plan: Plan) -> frozenset[tuple[RoomId, EventId]]:

@@ -121,7 +121,9 @@ class _Planner:
             invites = [each for each in self._collected.open_in(room.room_id) if is_invite_id(each.event_id)]
             self._collected.withdraw(invites, JOINED)
             # What the stripped state told does not hold for the room itself.
+            stranger = facts.inviter
             facts = replace(facts, inviter=None) if facts.is_complete else RoomFacts(room.room_id)
+            facts = replace(facts, stranger=stranger)
             record = replace(record, invite_serial=record.invite_serial + 1)
         self._rooms.update(replace(record, facts=facts))
         for event in room.state:
@@ -158,9 +160,9 @@ class _Planner:
                 self._collected.judge(self._judge.silence(event, UNLISTED))
                 self._keep_if_locked(event)
             self._relations.take(event, facts)
-            if event.state_key is not None:
-                # Only now, since the push rules go by the facts from before the event.
-                self._rooms.update(replace(self._rooms.record(room.room_id), facts=facts.after(event, self._me)))
+            # Only now, since the push rules go by the facts from before the event.
+            if (latest := facts.after(event, self._me)) is not facts:
+                self._rooms.update(replace(self._rooms.record(room.room_id), facts=latest))
         if room.is_state_after:
             # Once more: where the timeline's state and this differ, this holds at the timeline's end (MSC4222).
             self._apply_state(room)

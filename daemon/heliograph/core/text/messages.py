@@ -10,8 +10,8 @@ from heliograph.core.notification import Category
 from heliograph.core.text.clean import clean_line, clean_text
 from heliograph.core.text.html import read_formatted
 from heliograph.core.text.markup import Span, Style, Styled, join_spans, plain, shorten, write_markup
+from heliograph.core.text.names import NAME_LIMIT
 
-NAME_LIMIT = 100
 TEXT_LIMIT = 600
 THREAD_LIMIT = 40
 
@@ -85,8 +85,10 @@ def mark_unverified(words: Words) -> Words:
     return Words(f"Unverified: {words.text}", words.markup and f"Unverified: {words.markup}")
 
 
-def word_invite(*, is_direct: bool) -> str:
+def word_invite(*, is_direct: bool, is_space: bool = False) -> str:
     """The body of a notification about an invite."""
+    if is_space:
+        return "Invited you to this space"
     return "Wants to talk to you" if is_direct else "Invited you to this room"
 
 
@@ -274,8 +276,3 @@ def _poll_text(part: object) -> object:
 def _with_caption(label: str, caption: object) -> str:
     text = clean_text(caption, TEXT_LIMIT) if isinstance(caption, str) else ""
     return f"{label}: {text}" if text else label
-
-
-def word_name(name: str) -> str:
-    """A room's or a person's name as one line. Never empty."""
-    return clean_line(name, NAME_LIMIT) or "(no name)"

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 
 from heliograph.core.ids import RoomId, UserId
@@ -25,6 +25,9 @@ TRIES = 3
 ROOMS_AT_ONCE = 50
 MAX_NAMES = 50
 """Display names asked for in one sync; further senders show as user ids."""
+MOST_MEMBERS = 5000
+"""The most members of a room whose names are compared with one another. In larger rooms user ids stand beside them."""
+_LISTS_AT_ONCE = 4
 
 
 class FactGatherer:
@@ -35,10 +38,14 @@ class FactGatherer:
         self._on_progress = on_progress
         self._failures = 0
         self._refused: set[RoomId] = set()
+        """Rooms of which the homeserver tells nothing, or no member after whom they could be named."""
+        self._unlisted: set[RoomId] = set()
+        """Rooms of whose members the homeserver tells no list, or too long a one."""
 
     def forget(self, left: Collection[RoomId]) -> None:
         """The user left these rooms: a homeserver that refused their facts may tell them after another join."""
         self._refused.difference_update(left)
+        self._unlisted.difference_update(left)
 
     async def ask_rooms(
         self, wanted: Collection[RoomId], rooms: Mapping[RoomId, RoomRecord]
@@ -69,7 +76,7 @@ class FactGatherer:
             log.warning("The homeserver tells nothing about %s: %s", untold, refusal)
         self._failures = 0
         # A room that is left out of an answer counts as refused: asked again, it would be left out again.
-        self._refused.update(room_id for room_id in wanted if room_id not in answers)
+        self._refused.update(room_id for room_id in wanted if room_id not in answers or answers[room_id].lacks_heroes)
         return {room_id: _merge(rooms.get(room_id), facts) for room_id, facts in answers.items()}
 
     async def _ask(self, room_ids: list[RoomId]) -> dict[RoomId, RoomFacts]:
@@ -86,14 +93,52 @@ class FactGatherer:
     async def ask_names(
         self, missing: Collection[tuple[RoomId, UserId]], rooms: Mapping[RoomId, RoomRecord]
     ) -> dict[RoomId, RoomRecord]:
-        """Records that have the display names of these (room id, user id). A name that cannot be had counts as none."""
-        asked = sorted(missing)[:MAX_NAMES]
-        members = await asyncio.gather(*(self._ask_member(room_id, user_id) for room_id, user_id in asked))
-        records: dict[RoomId, RoomRecord] = {}
-        for (room_id, user_id), member in zip(asked, members, strict=True):
-            record = records.get(room_id) or rooms.get(room_id) or RoomRecord(RoomFacts(room_id))
-            records[room_id] = replace(record, facts=record.facts.with_name(user_id, member.name, member.avatar_url))
-        return records
+        """Records that have the display names of these (room id, user id), compared with those of the other members
+        where the homeserver tells of all. A name that cannot be had counts as none."""
+        wanted: dict[RoomId, list[UserId]] = {}
+        for room_id, user_id in sorted(missing)[:MAX_NAMES]:
+            wanted.setdefault(room_id, []).append(user_id)
+        before = {room_id: rooms.get(room_id) or RoomRecord(RoomFacts(room_id)) for room_id in wanted}
+        turns = asyncio.Semaphore(_LISTS_AT_ONCE)
+        facts = await asyncio.gather(
+            *(self._name(before[room_id].facts, users, turns) for room_id, users in wanted.items())
+        )
+        named = {each.room_id: replace(before[each.room_id], facts=each) for each in facts}
+        return {room_id: record for room_id, record in named.items() if record != before[room_id]}
+
+    async def _name(self, facts: RoomFacts, users: Sequence[UserId], turns: asyncio.Semaphore) -> RoomFacts:
+        async with turns:
+            members = None if facts.is_between_two else await self._ask_members(facts)
+            if members is not None:
+                for user_id in users:
+                    member = members.get(user_id, Member())
+                    facts = facts.with_name(user_id, member.name, member.avatar_url)
+                return facts.with_compared({user: each.name or "" for user, each in members.items()}, users)
+            for user_id in users:
+                if user_id not in facts.names:
+                    member = await self._ask_member(facts.room_id, user_id)
+                    facts = facts.with_name(user_id, member.name, member.avatar_url)
+            return facts
+
+    async def _ask_members(self, facts: RoomFacts) -> Mapping[UserId, Member] | None:
+        """All who are in the room; None: they cannot be had, so user ids stand beside the names."""
+        room_id = facts.room_id
+        if room_id in self._unlisted or (facts.joined_member_count or 0) > MOST_MEMBERS:
+            return None
+        try:
+            members = await self._homeserver.joined_members(room_id)
+        except (Unreachable, RateLimited) as trouble:
+            log.info("No list of members of %s: %s", room_id, trouble)
+            return None
+        except ServerError as trouble:
+            log.info("No list of members of %s: %s", room_id, trouble)
+            members = None
+        except Exception:
+            log.exception("Unexpected fault in asking for the members of %s", room_id)
+            members = None
+        if members is None:
+            self._unlisted.add(room_id)
+        return members
 
     async def _ask_member(self, room_id: RoomId, user_id: UserId) -> Member:
         try:
@@ -106,9 +151,12 @@ class FactGatherer:
 
 
 def _merge(record: RoomRecord | None, facts: RoomFacts) -> RoomRecord:
-    """The fresh facts, with the further names that the old record knows, and who invited the user."""
+    """The fresh facts, with the further names that the old record knows, how they compare, and who invited the user."""
     if record is None:
-        return RoomRecord(facts)
+        # Their own membership may say who invited the user, however long ago.
+        return RoomRecord(replace(facts, stranger=None))
     names = {**record.facts.names, **facts.names}
     avatars = {user: url for user, url in record.facts.avatars.items() if user not in facts.names} | dict(facts.avatars)
-    return replace(record, facts=replace(facts, names=names, avatars=avatars, inviter=record.facts.inviter))
+    known = record.facts
+    facts = replace(facts, names=names, avatars=avatars, inviter=known.inviter, stranger=known.stranger)
+    return replace(record, facts=replace(facts, holders=known.holders))

@@ -61,7 +61,7 @@ async def test_what_is_typed_while_its_message_is_being_withdrawn_is_not_lost(st
 
 
 @pytest.mark.parametrize(
-    ("label", "kind"), [("Mark as read", ActionKind.MARK_READ), ("Mute…", ActionKind.MUTE), ("Reply", None)]
+    ("label", "kind"), [("Mark as read", ActionKind.MARK_READ), ("Mute…", ActionKind.MUTE), ("Reply in Lunch", None)]
 )
 async def test_a_button_is_a_request_about_the_room_up_to_what_was_seen(
     stage: DeliveryStage, label: str, kind: ActionKind | None
@@ -241,7 +241,7 @@ async def test_a_call_insists_until_its_time_is_over_and_was_missed_then(
     assert not ringing.is_update
     assert missed.urgency is Urgency.NORMAL
     assert missed.sound is None
-    assert [action.label for action in missed.actions] == ["Reply", "Mark as read", "Mute…"]
+    assert [action.label for action in missed.actions] == ["Reply in Lunch", "Mark as read", "Mute…"]
     assert stage.desktop.calls == 2
 
 

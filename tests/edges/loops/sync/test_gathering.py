@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
+from dataclasses import replace
 
 import pytest
 
@@ -12,7 +13,8 @@ from heliograph.core.ids import RoomId, UserId
 from heliograph.core.record import RoomRecord
 from heliograph.core.room import RoomFacts
 from heliograph.errors import LoggedOut, RateLimited, Refused, Unreachable
-from heliograph.loops.sync.gathering import MAX_NAMES, ROOMS_AT_ONCE, TRIES, FactGatherer
+from heliograph.loops.sync.gathering import MAX_NAMES, MOST_MEMBERS, ROOMS_AT_ONCE, TRIES, FactGatherer
+from heliograph.ports.homeserver import Member
 from support.builders import ALICE, BOB, ME, ROOM, make_facts
 
 FORBIDDEN = Refused(403, "M_FORBIDDEN", "not in this room")
@@ -40,6 +42,15 @@ async def test_facts_keep_what_only_we_know(homeserver: FakeHomeserver, gatherer
     record = (await gatherer.ask_rooms([room], {room: known}))[room]
     assert (record.facts.name, record.facts.names[BOB], record.facts.inviter) == ("Lunch", "Bob", ALICE)
     assert (record.facts.is_complete, record.invite_serial) == (True, 3)
+
+
+async def test_who_invited_the_user_long_ago_is_no_stranger() -> None:
+    class Telling(FakeHomeserver):
+        async def room_facts(self, room_ids: Collection[RoomId]) -> dict[RoomId, RoomFacts]:
+            return {room_id: make_facts(room_id, stranger=ALICE) for room_id in room_ids}
+
+    told = await FactGatherer(Telling(ME), lambda: None).ask_rooms([ROOM], {})
+    assert told[ROOM].facts.stranger is None
 
 
 async def test_many_rooms_are_asked_in_portions(homeserver: FakeHomeserver) -> None:
@@ -102,10 +113,78 @@ async def test_being_signed_out_is_not_passed_over(homeserver: FakeHomeserver, g
 
 async def test_names_that_cannot_be_had_count_as_missing(homeserver: FakeHomeserver, gatherer: FactGatherer) -> None:
     room = await make_room(homeserver)
-    homeserver.failures.append(Unreachable("down"))
+    homeserver.failures += [Unreachable("down")] * 2
     asked = [(room, ALICE), (room, BOB)]
     told = await gatherer.ask_names(asked, {room: RoomRecord(make_facts(room, names={}))})
     assert told[room].facts.names == {ALICE: "", BOB: ""}
+
+
+async def test_a_name_is_compared_with_those_of_all_members(homeserver: FakeHomeserver, gatherer: FactGatherer) -> None:
+    homeserver.set_name(BOB, "ALICE")
+    room = await homeserver.user(ALICE).create_room("Lunch", invite=[homeserver.user(ME), homeserver.user(BOB)])
+    for user_id in (ME, BOB):
+        await homeserver.user(user_id).join(room)
+    known = {room: RoomRecord(make_facts(room, names={ALICE: "alice"}, holders={}))}
+    (record,) = (await gatherer.ask_names([(room, ALICE)], known)).values()
+    assert record.facts.name_of(ALICE) == f"alice ({ALICE})"
+    assert not record.facts.wants_comparing(ALICE)
+    await homeserver.user(BOB).leave(room)
+    (record,) = (await gatherer.ask_names([(room, ALICE)], known)).values()
+    assert record.facts.name_of(ALICE) == "alice"
+
+
+class BusyHomeserver(FakeHomeserver):
+    """Counts how often it was asked for all members, and tells of none."""
+
+    def __init__(self, answer: Exception | None) -> None:
+        super().__init__(ME)
+        self.answer = answer
+        self.asked = 0
+
+    async def joined_members(self, room_id: RoomId) -> Mapping[UserId, Member] | None:
+        self.asked += 1
+        if self.answer is not None:
+            raise self.answer
+        return None
+
+
+@pytest.mark.expected_log("Unexpected fault in asking for the members of ", times=(0, 1))
+@pytest.mark.parametrize(
+    ("answer", "times"), [(None, 1), (FORBIDDEN, 1), (ValueError("ours"), 1), (Unreachable("down"), 2)]
+)
+async def test_members_that_are_not_told_are_asked_for_once(answer: Exception | None, times: int) -> None:
+    homeserver = BusyHomeserver(answer)
+    room = await make_room(homeserver)
+    gatherer = FactGatherer(homeserver, lambda: None)
+    known = {room: RoomRecord(make_facts(room, holders={}))}
+    for _ in range(2):
+        assert await gatherer.ask_names([(room, ALICE)], known) == {}
+    assert homeserver.asked == times
+
+
+async def test_in_a_crowd_no_list_of_members_is_asked_for() -> None:
+    homeserver = BusyHomeserver(None)
+    room = await make_room(homeserver)
+    facts = make_facts(room, joined_member_count=MOST_MEMBERS + 1, holders={})
+    assert await FactGatherer(homeserver, lambda: None).ask_names([(room, ALICE)], {room: RoomRecord(facts)}) == {}
+    assert homeserver.asked == 0
+
+
+class ForgetfulHomeserver(FakeHomeserver):
+    """Knows no heroes."""
+
+    async def room_facts(self, room_ids: Collection[RoomId]) -> dict[RoomId, RoomFacts]:
+        told = await super().room_facts(room_ids)
+        return {room_id: replace(facts, heroes=()) for room_id, facts in told.items()}
+
+
+async def test_a_room_after_whom_nobody_can_be_named_is_asked_for_once() -> None:
+    homeserver = ForgetfulHomeserver(ME)
+    room = await homeserver.user(ALICE).create_room(None, invite=[homeserver.user(ME)])
+    await homeserver.user(ME).join(room)
+    gatherer = FactGatherer(homeserver, lambda: None)
+    assert (await gatherer.ask_rooms([room], {}))[room].facts.lacks_heroes
+    assert await gatherer.ask_rooms([room], {}) == {}
 
 
 async def test_names_of_a_crowd_are_not_all_asked_for(homeserver: FakeHomeserver, gatherer: FactGatherer) -> None:

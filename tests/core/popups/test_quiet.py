@@ -123,6 +123,23 @@ def test_an_hour_that_is_skipped_makes_quiet_no_shorter() -> None:
     assert found.until_ms >= at("2026-03-29 03:00")
 
 
+class Lost:
+    """No rules of it can be read."""
+
+    def wall(self, ms: int) -> datetime:
+        raise OSError("no zone")
+
+    def instant(self, wall: datetime) -> int:
+        raise OSError("no zone")
+
+
+def test_a_pause_needs_no_time_zone_where_there_are_no_quiet_hours() -> None:
+    pause = Pause(HOUR)
+    assert quiet_at(0, Lost(), QuietHours(), pause) == Quiet("paused", HOUR)
+    assert next_change_ms(0, Lost(), QuietHours(), pause) == HOUR
+    assert quiet_at(HOUR, Lost(), QuietHours(), pause) is None
+
+
 def test_a_pause_comes_before_quiet_hours() -> None:
     now = at("2026-11-20 23:00")
     assert quiet(now, NIGHT, paused_until_ms=now + HOUR) == Quiet("paused", now + HOUR)

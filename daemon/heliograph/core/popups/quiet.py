@@ -160,6 +160,8 @@ def _end_of_hours(now_ms: int, zone: Zone, hours: Sequence[Hours]) -> int:
 
 def _stretches(now_ms: int, zone: Zone, hours: Sequence[Hours]) -> Iterator[tuple[int, int]]:
     """The quiet stretches from yesterday's on, in order of their beginnings."""
+    if not hours:
+        return
     today = zone.wall(now_ms).date()
     found = []
     # Yesterday's hours may last until today, and the hours of a single weekday come again only in a week.

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import os
+import re
 import shutil
 import subprocess
+from collections import Counter
 from pathlib import Path
 
 from support.screens import KILLED_WITH_US, VirtualScreen, wait_for
@@ -17,6 +19,8 @@ xwayland disable
 exec touch {folder}/up
 """
 _NOBODY = "65534"
+
+Colour = tuple[int, int, int]
 
 
 class SwaySession(VirtualScreen):
@@ -54,17 +58,22 @@ class SwaySession(VirtualScreen):
         area = ["-g", geometry] if geometry else []
         self.run("grim", *area, str(path))
 
-    def colours(self) -> dict[tuple[int, int, int], int]:
+    def colours(self) -> Counter[Colour]:
         """How many pixels of the screen have which colour."""
         done = subprocess.run(
-            ["grim", "-t", "ppm", "-"], check=True, env=self.environ, timeout=20, stdout=subprocess.PIPE
+            ["grim", "-t", "ppm", "-"], check=True, env=self.environ, timeout=60, stdout=subprocess.PIPE
         )
-        pixels = memoryview(done.stdout)[-WIDTH * HEIGHT * 3 :]
-        found: dict[tuple[int, int, int], int] = {}
-        for start in range(0, len(pixels), 3):
-            colour = (pixels[start], pixels[start + 1], pixels[start + 2])
-            found[colour] = found.get(colour, 0) + 1
-        return found
+        head = re.match(rb"P6\s\d+\s\d+\s255\s", done.stdout)
+        assert head is not None, f"no picture: {done.stdout[:20]!r}"
+        pixels = memoryview(done.stdout)[head.end() :]
+        return Counter(zip(pixels[0::3], pixels[1::3], pixels[2::3], strict=True))
+
+    def describe(self, picture: Path) -> str:
+        """The screen in words, for a test that fails: its colours, sway's log, and a picture that is kept."""
+        self.screenshot(picture)
+        colours = self.colours()
+        log = (self.folder / "sway.log").read_text(errors="replace")
+        return f"of {colours.total()} pixels {colours.most_common(5)}, see {picture}; sway said: {log[-2000:]}"
 
     def _xdotool(self, *words: str) -> None:
         self.run("xdotool", *words, environ={"DISPLAY": self.display})

@@ -8,6 +8,7 @@ import re
 import subprocess
 import sys
 from collections.abc import Iterator
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 
@@ -19,8 +20,9 @@ from fakes.daemon import FakeDaemon
 from heliograph.core.summary.summary import RoomCount, Summary
 from support.builders import ME, ROOM
 from support.buses import PrivateBus
-from support.sway import WIDTH, SwaySession
+from support.sway import WIDTH, Colour, SwaySession
 from support.waiting import has_ended, until
+from system.evidence import PATIENCE_S
 
 NASTY = "</span> <b>& \"'%{F#f00} \\n"
 NONE = Summary(state="connected")
@@ -75,9 +77,21 @@ class Installed:
         return path.read_text().splitlines() if path.exists() else []
 
 
-def shows(session: SwaySession, colour: tuple[int, int, int]) -> bool:
-    """Whether there is more of it than the edges of letters have."""
-    return session.colours().get(colour, 0) > 500
+@dataclass
+class Waybar:
+    """waybar on a screen, where its module's colour tells the state."""
+
+    session: SwaySession
+    log: Path
+
+    async def shows(self, colour: Colour) -> None:
+        """Returns when there is more of it than the edges of letters have; a failure tells all that can be seen."""
+        try:
+            await until(lambda: self.session.colours()[colour] > 500, f"{colour} in waybar", PATIENCE_S)
+        except AssertionError as late:
+            seen = self.session.describe(self.log.with_suffix(".png"))
+            said = self.log.read_text(errors="replace")[-2000:]
+            raise AssertionError(f"{late}: {seen}; waybar said: {said}") from None
 
 
 @pytest.fixture
@@ -101,26 +115,27 @@ async def test_waybar_shows_every_state_takes_clicks_and_ends_what_it_started(
     log = tmp_path / "waybar.log"
     with SwaySession("#000000") as session:
         words = ("-c", str(tmp_path / "config"), "-s", str(tmp_path / "style.css"))
-        waybar = session.spawn("waybar", *words, log=log, environ={"PATH": installed.path})
-        await until(installed.followers)
+        process = session.spawn("waybar", *words, log=log, environ={"PATH": installed.path})
+        waybar = Waybar(session, log)
+        await until(installed.followers, "the command in waybar", PATIENCE_S)
         for summary, colour in ((UNREAD, GREEN), (HIGHLIGHT, RED), (QUIET, BLUE), (OFFLINE, YELLOW)):
             daemon.publish(summary)
-            await until(partial(shows, session, colour), f"{colour} in waybar")
+            await waybar.shows(colour)
         daemon.publish(NONE)
-        await until(lambda: not {YELLOW, WHITE} & set(session.colours()), "the module to be hidden")
+        await until(lambda: not {YELLOW, WHITE} & set(session.colours()), "the module to be hidden", PATIENCE_S)
 
         daemon.publish(UNREAD)
-        await until(partial(shows, session, GREEN))
+        await waybar.shows(GREEN)
         session.point(WIDTH - 20, 20)
         for button in (1, 2, 4, 5):
             session.press(button)
-        await until(lambda: len(installed.called()) >= 4)
+        await until(lambda: len(installed.called()) >= 4, "the clicks", PATIENCE_S)
         assert set(installed.called()) == {"inbox open", "pause --toggle", "pause 1h", "resume"}
         # GTK says so if it is given markup that is none, be it in the bar or in the tooltip under the pointer.
         assert not re.findall(r"(?i).*(?:markup|parse|json|\[error\]).*", log.read_text())
 
-        waybar.kill()
-        await until(lambda: all(map(has_ended, installed.followers())), "the end of what waybar started")
+        process.kill()
+        await until(lambda: all(map(has_ended, installed.followers())), "the end of what waybar started", PATIENCE_S)
 
 
 class I3blocks:
@@ -155,7 +170,7 @@ async def test_i3blocks_shows_every_state_and_ends_what_it_started(
 ) -> None:
     i3blocks = I3blocks(tmp_path, snippet("i3blocks"), installed.path)
     try:
-        await until(installed.followers)
+        await until(installed.followers, "the command in i3blocks", PATIENCE_S)
         for summary, text, is_urgent in (
             (UNREAD, "3", False),
             (HIGHLIGHT, "3 @1", True),
@@ -164,7 +179,8 @@ async def test_i3blocks_shows_every_state_and_ends_what_it_started(
             (NONE, "", False),
         ):
             daemon.publish(summary)
-            await until(partial(i3blocks.shows, text, is_urgent=is_urgent), f"{text!r} in i3blocks")
+            shows = partial(i3blocks.shows, text, is_urgent=is_urgent)
+            await until(shows, f"{text!r} in i3blocks", PATIENCE_S)
     finally:
         i3blocks.end()
-    await until(lambda: all(map(has_ended, installed.followers())), "the end of what i3blocks started")
+    await until(lambda: all(map(has_ended, installed.followers())), "the end of what i3blocks started", PATIENCE_S)

@@ -17,7 +17,8 @@ _HOMESERVER_LOG = "/tmp/homeserver.log"
 _EDITOR = "/usr/local/bin/editor-of-the-test"
 _LAST_LINES = 30
 _SECONDS = 900
-TESTS_SECONDS = 5400
+TESTS_SECONDS = 14_400
+"""For a whole tests/run, which ends by itself what hangs in it."""
 _NAMED = re.compile(r"sudo apt-get install [^\r\n]+")
 
 

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 
+from contract.outcomes import ExpectRefusals, access_log_pattern
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from fakes.room_actions import FakeRoomActions
@@ -24,6 +25,19 @@ from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import Homeserver, RoomActions, Rooms, SyncRequest
 from heliograph.ports.ledger import Ledger
 from heliograph.store.ledger import SqliteLedger
+from support.log_guard import ExpectLog
+
+
+@pytest.fixture
+def expect_refusals(request: pytest.FixtureRequest, expect_log: ExpectLog) -> ExpectRefusals:
+    """A fake keeps no access log, so of that one nothing is announced."""
+    is_real = request.node.get_closest_marker("real") is not None
+
+    def expect(*requests: str, times: int = 1) -> None:
+        for each in requests if is_real else ():
+            expect_log(access_log_pattern(each), times=times)
+
+    return expect
 
 
 @dataclass

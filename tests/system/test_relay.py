@@ -51,7 +51,7 @@ async def test_while_the_desktop_is_away_all_ring_at_the_phone_in_their_order(sc
     assert scene.shown() == set()
 
 
-@pytest.mark.expected_log("closed without an answer", times=(0, 2))
+@pytest.mark.expected_log(r"^daemon warning: @\S+: the connection was closed without an answer$", times=(0, 2))
 async def test_what_is_read_on_the_phone_during_the_hold_rings_nowhere(scene: Scene) -> None:
     async with Daemon():
         await scene.ready()
@@ -69,7 +69,7 @@ async def test_what_is_read_on_the_phone_during_the_hold_rings_nowhere(scene: Sc
         assert read not in scene.shown()
 
 
-@pytest.mark.expected_log("closed without an answer", times=(0, 2))
+@pytest.mark.expected_log(r"^daemon warning: @\S+: the connection was closed without an answer$", times=(0, 2))
 async def test_what_is_read_while_an_answer_is_lost_stays_silent_once_the_homeserver_lists_it_no_more(
     scene: Scene,
 ) -> None:

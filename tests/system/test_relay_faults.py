@@ -25,7 +25,7 @@ _PATIENCE_OF_SYNAPSE_S = 90.0
 """Synapse waits twice as long after each push that its gateway did not take, and each killed relay is one of those."""
 
 
-@pytest.mark.expected_log("daemon warning: .*closed without an answer", times=(1, None))
+@pytest.mark.expected_log(r"^daemon warning: @\S+: the connection was closed without an answer$", times=(1, None))
 async def test_wherever_the_cable_is_cut_each_message_rings_at_the_phone_if_the_desktop_has_not_acknowledged_it(
     scene: Scene, seed: int, is_long: bool
 ) -> None:
@@ -94,7 +94,7 @@ async def _end(task: asyncio.Task[None]) -> None:
     await asyncio.gather(task, return_exceptions=True)
 
 
-@pytest.mark.expected_log("daemon warning: .*answered HTTP 502", times=(0, None))
+@pytest.mark.expected_log(r"^daemon warning: @\S+: answered HTTP 502 without a word$", times=(0, None))
 async def test_a_relay_that_is_killed_again_and_again_loses_nothing(scene: Scene, seed: int, is_long: bool) -> None:
     rng = random.Random(seed)
     sent: list[str] = []
@@ -133,7 +133,7 @@ async def test_a_gateway_that_is_slow_limits_fails_and_goes_away_gets_everything
     assert scene.gateway.events == sent
 
 
-@pytest.mark.expected_log("relay warning: The gateway .* refused a push of pusher .*HTTP 413")
+@pytest.mark.expected_log(r"^relay warning: The gateway 127.0.0.1 refused a push of pusher \S+: HTTP 413$")
 async def test_a_push_that_is_too_large_for_the_gateway_goes_without_its_content(scene: Scene) -> None:
     await scene.have_direct_pusher()
     scene.gateway.limit = 2048
@@ -142,7 +142,9 @@ async def test_a_push_that_is_too_large_for_the_gateway_goes_without_its_content
     assert scene.gateway.events == sent
 
 
-@pytest.mark.expected_log("daemon warning: .*HTTP 502: M_UNKNOWN The homeserver does not answer", times=(0, None))
+@pytest.mark.expected_log(
+    r"^daemon warning: @\S+: answered HTTP 502: M_UNKNOWN The homeserver does not answer$", times=(0, None)
+)
 async def test_a_homeserver_that_restarts_leaves_nothing_unrung(screen: NotificationServer, tmp_path: Path) -> None:
     async with (
         GuardedSynapse() as server,

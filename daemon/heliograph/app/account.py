@@ -35,7 +35,7 @@ from heliograph.loops.delivery.loop import DeliveryLoop
 from heliograph.loops.delivery.notices import Notices
 from heliograph.loops.delivery.rounds import Rounds
 from heliograph.loops.delivery.settings import DeliverySettings
-from heliograph.loops.handoff import HandoffLoop
+from heliograph.loops.handoff.loop import HandoffLoop
 from heliograph.ports.notices import Troubles
 from heliograph.ports.secrets import SecretStore
 from heliograph.secrets import open_secrets

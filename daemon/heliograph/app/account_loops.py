@@ -20,7 +20,7 @@ from heliograph.encryption.identity.device_trust import DeviceTrust
 from heliograph.homeserver.network import has_route
 from heliograph.loops.acknowledgements import AcknowledgementLoop
 from heliograph.loops.actions import ActionRunner
-from heliograph.loops.handoff import HandoffLoop
+from heliograph.loops.handoff.loop import HandoffLoop
 from heliograph.loops.keys import KeyLoop
 from heliograph.loops.mutes import MuteLoop
 from heliograph.loops.pushers import PusherLoop, own_pusher

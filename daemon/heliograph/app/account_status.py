@@ -5,7 +5,7 @@ from __future__ import annotations
 from heliograph.accounts import Account
 from heliograph.core.encryption.trust import Standing
 from heliograph.core.status import AccountStatus, HandoffStatus
-from heliograph.loops.handoff import HandoffState
+from heliograph.loops.handoff.loop import HandoffState
 from heliograph.loops.pushers import PusherLoop
 from heliograph.loops.sync import SyncFacts
 

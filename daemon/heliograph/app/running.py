@@ -19,7 +19,7 @@ from heliograph.core.pushers.handoff import Signs
 from heliograph.core.status import AccountStatus, sum_up
 from heliograph.encryption.identity.device_trust import DeviceTrust
 from heliograph.errors import EXIT_FAILED, EXIT_OK, UserError
-from heliograph.loops.handoff import settle_all
+from heliograph.loops.handoff.loop import settle_all
 from heliograph.ports.notices import Cure
 from heliograph.store.ledger import SqliteLedger
 from heliograph.system.tasks import LongTask, cancel, going_on, keep_running, listed_in, start, start_beside

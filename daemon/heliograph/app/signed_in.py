@@ -22,7 +22,7 @@ from heliograph.core.status import AccountStatus
 from heliograph.encryption.identity.device_trust import DeviceTrust
 from heliograph.encryption.olm.machine import Machine
 from heliograph.errors import LoggedOut, StorageError, UserError
-from heliograph.loops.handoff import HandoffLoop
+from heliograph.loops.handoff.loop import HandoffLoop
 from heliograph.ports.gateways import PushRelay
 from heliograph.secrets.secret import Secret
 from heliograph.store.sign_out_file import forget_sign_out

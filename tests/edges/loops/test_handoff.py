@@ -15,7 +15,7 @@ from heliograph.core.pushers.handoff import HandoffSettings, Signs
 from heliograph.core.pushers.pusher import Pusher, PusherKey
 from heliograph.core.record import AccountState
 from heliograph.errors import LoggedOut, Refused, Unreachable
-from heliograph.loops.handoff import COLLECT_S, RETRY_S, HandoffLoop, settle_all
+from heliograph.loops.handoff.loop import COLLECT_S, RETRY_S, HandoffLoop, settle_all
 from heliograph.loops.presence import SERVER_PATIENCE_S, PresenceTracker
 from heliograph.ports.homeserver import Features
 from support.builders import ME, make_pusher

@@ -8,7 +8,7 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 
 from heliograph.core.pushers.handoff import (
     Collect,
@@ -21,8 +21,6 @@ from heliograph.core.pushers.handoff import (
     Signs,
     SwitchOff,
     SwitchOn,
-    off_now,
-    outdated,
     plan_handoff,
     set_up,
     why_elsewhere,
@@ -30,7 +28,8 @@ from heliograph.core.pushers.handoff import (
 from heliograph.core.pushers.pusher import Pusher, PusherKey
 from heliograph.core.record import AccountState
 from heliograph.core.text.clean import count_things
-from heliograph.errors import Refused, ServerError, StorageError, UserError
+from heliograph.errors import ServerError, StorageError, UserError
+from heliograph.loops.handoff.switches import PusherSwitches
 from heliograph.ports.homeserver import Features, Homeserver
 from heliograph.ports.ledger import Ledger
 from heliograph.system.tasks import keep_running, start_beside, taking_up
@@ -62,49 +61,6 @@ class HandoffState:
     def rings_here(self) -> bool:
         """True if the user is here and this desktop is not hushed: until it rings again, what is shown is silent."""
         return self.why_away is None and not self.is_hushed
-
-
-class SwitchedOff:
-    """Keeps which pushers we have switched off, and what other clients did to these since.
-
-    The ledger has each before it is off and until after it is on again: a kill in between makes a pusher switched on
-    twice, never left off.
-    Tests: test_it_is_written_down_before_it_is_switched_off, test_a_kill_in_between_is_made_good.
-    """
-
-    def __init__(self, ledger: Ledger) -> None:
-        self._ledger = ledger
-        self.is_loaded = False
-        self.keys: frozenset[PusherKey] = frozenset()
-        self.seen_off: frozenset[PusherKey] = frozenset()
-        """The pushers of `keys` that the homeserver has listed as off."""
-        self.left_alone: frozenset[PusherKey] = frozenset()
-        """Pushers that another client has switched, or the homeserver does not let us switch, since the last return."""
-
-    async def load(self) -> None:
-        """Raises StorageError."""
-        self.keys = (await self._ledger.account()).switched_off
-        self.is_loaded = True
-
-    async def remember(self, keys: frozenset[PusherKey]) -> None:
-        """These are off by our own doing, and no others. Raises StorageError."""
-        if keys != self.keys:
-            await self._ledger.set_switched_off(keys)
-            self.keys = keys
-
-    async def leave_alone(self, keys: frozenset[PusherKey]) -> None:
-        """Until the next return these are others' to switch. Raises StorageError."""
-        self.left_alone |= keys
-        await self.remember(self.keys - keys)
-
-    async def note_changes(self, known: KnownPushers) -> None:
-        """A switch that differs from what the ledger says is another client's: such a pusher is left alone until the
-        next return. Test: test_what_another_client_switched_on_stays_on_until_the_next_return."""
-        if gone := outdated(known):
-            switched = count_things(len(gone), "pusher that was off: it is", "pushers that were off: they are")
-            log.info("Another client switched %s left alone", switched)
-            await self.leave_alone(gone)
-        self.seen_off = (self.seen_off & self.keys) | off_now(known)
 
 
 class HandoffLoop:
@@ -143,8 +99,7 @@ class HandoffLoop:
         self._trouble: str | None = None
         self._was_away = False
         self._is_hushed = False
-        self._pushers: tuple[Pusher, ...] | None = None
-        self._off = SwitchedOff(ledger)
+        self._switches = PusherSwitches(homeserver, ledger, settings.fallback)
         self._next_try = 0.0
         """When a step that failed is tried again, by the event loop's clock."""
         self._woken = asyncio.Event()
@@ -156,15 +111,15 @@ class HandoffLoop:
         allowed = set_up(
             self._settings, has_direct_push=features.has_direct_push, has_remote_toggle=features.has_remote_toggle
         )
-        off = self._off.keys - {self._own}
-        quiet = tuple(_name(each, self._settings.fallback) for each in self._pushers or () if each.key in off)
+        off = self._switches.keys - {self._own}
+        quiet = tuple(self._switches.name(each) for each in self._switches.listed or () if each.key in off)
         return HandoffState(allowed, self._why_away, self._is_hushed, quiet, self._trouble)
 
     @property
     def is_handed_over(self) -> bool:
         """True while our direct pusher is off by our own doing: from before the homeserver stops listing what rings,
         until after it begins again. True also before the ledger was read, which may say so."""
-        return not self._off.is_loaded or self._own in self._off.keys
+        return not self._switches.is_loaded or self._own in self._switches.keys
 
     def take_signs(self, signs: Signs) -> None:
         """Takes new signs of whether the user is here."""
@@ -173,7 +128,7 @@ class HandoffLoop:
 
     def take_pushers(self, pushers: tuple[Pusher, ...]) -> None:
         """Takes the pushers that the homeserver lists now."""
-        self._pushers = pushers
+        self._switches.listed = pushers
         self._woken.set()
 
     def turn(self) -> None:
@@ -211,7 +166,7 @@ class HandoffLoop:
             is_away = self._why_away is not None
             if self._was_away and not is_away:
                 # At each return anew: what another client switched in one absence says nothing of the next.
-                self._off.left_alone = frozenset()
+                self._switches.left_alone = frozenset()
             self._was_away = is_away
             try:
                 await self._settle(is_away=is_away)
@@ -222,33 +177,27 @@ class HandoffLoop:
         """The account cannot go on: others ring again, whether or not that can be written down."""
         with contextlib.suppress(ServerError, StorageError, UserError, TimeoutError):
             async with asyncio.timeout(COLLECT_S), self._lock:
-                off = self._off.keys - {self._own}
-                # Listed anew: a pusher that another client removed meanwhile would come back by being set.
-                for pusher in await self._homeserver.pushers() if off else ():
-                    if pusher.key in off and not pusher.is_enabled:
-                        await self._homeserver.set_pusher(replace(pusher, is_enabled=True))
-                        log.info("Switched %s on", _name(pusher, self._settings.fallback))
-                await self._off.remember(self._off.keys - off)
+                await self._switches.switch_on_all(besides=self._own)
 
     async def _settle(self, *, is_away: bool) -> None:
-        if not self._off.is_loaded:
-            await self._off.load()
-        if self._pushers is None and not self._off.keys:
+        if not self._switches.is_loaded:
+            await self._switches.load()
+        if self._switches.listed is None and not self._switches.keys:
             return
-        steps = self._plan(is_away=is_away) if self._pushers is not None else (Ring(),)
+        steps = self._plan(is_away=is_away) if self._switches.listed is not None else (Ring(),)
         if not steps:
-            await self._off.note_changes(self._known())
+            await self._switches.note_changes(self._known())
             self._trouble = None
             return
         is_switched = await self._hurry(steps)
         try:
-            self._pushers = await self._homeserver.pushers()
+            await self._switches.list_anew()
         except ServerError:
             # No reason to be hushed, or not to be.
             for step in steps:
                 self._set_hush(step)
             raise
-        await self._off.note_changes(self._known())
+        await self._switches.note_changes(self._known())
         self._trouble = None
         steps = self._plan(is_away=is_away)
         # What came before the switch is never pushed by the homeserver, so it has to be had from here.
@@ -303,36 +252,17 @@ class HandoffLoop:
             self._hush(self._is_hushed)
 
     async def _switch(self, step: SwitchOn | SwitchOff) -> None:
-        is_on = isinstance(step, SwitchOn)
-        key = step.pusher.key
-        switched = replace(step.pusher, is_enabled=is_on)
-        if not is_on:
-            # Before the request, so that after a kill the next start knows what may be off.
-            await self._off.remember(self._off.keys | {key})
-        try:
-            await self._homeserver.set_pusher(switched)
-        except Refused as refusal:
-            if not is_on:
-                await self._off.leave_alone(frozenset((key,)))
-            self._note_trouble(
-                f"the homeserver does not let us switch {_name(step.pusher, self._settings.fallback)}: {refusal}"
-            )
-            return
-        self._pushers = tuple(switched if each.key == key else each for each in self._pushers or ())
-        if is_on:
-            await self._off.remember(self._off.keys - {key})
-        else:
-            self._off.seen_off |= {key}
-        log.info("Switched %s %s", _name(step.pusher, self._settings.fallback), "on" if is_on else "off")
+        if (trouble := await self._switches.switch(step)) is not None:
+            self._note_trouble(trouble)
 
     def _known(self) -> KnownPushers:
         features = self._features()
         return KnownPushers(
             own=self._own,
-            pushers=self._pushers or (),
-            switched_off=self._off.keys,
-            seen_off=self._off.seen_off,
-            left_alone=self._off.left_alone,
+            pushers=self._switches.listed or (),
+            switched_off=self._switches.keys,
+            seen_off=self._switches.seen_off,
+            left_alone=self._switches.left_alone,
             has_direct_push=features.has_direct_push,
             has_remote_toggle=features.has_remote_toggle,
             is_hushed=self._is_hushed,
@@ -344,12 +274,6 @@ class HandoffLoop:
         self._trouble = trouble
         # By the loop's clock, which nobody sets.
         self._next_try = asyncio.get_running_loop().time() + RETRY_S
-
-
-def _name(pusher: Pusher, fallback: PusherKey | None) -> str:
-    # The fallback's device is this one, which would be a strange thing to call silent.
-    name = pusher.app_display_name if pusher.key == fallback else pusher.device_display_name
-    return name or pusher.app_display_name or pusher.app_id
 
 
 async def settle_all(loops: Sequence[HandoffLoop], seconds: float) -> None:

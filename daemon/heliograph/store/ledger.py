@@ -18,7 +18,7 @@ from typing import TypeVar
 
 from heliograph.core.delivery import Move
 from heliograph.core.encryption.values import RoomKey
-from heliograph.core.ids import EventKey, RoomId, UserId, is_room_id
+from heliograph.core.ids import EventKey, RoomId, UserId
 from heliograph.core.popups.quiet import Through
 from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.pushers.pusher import PusherKey
@@ -26,9 +26,7 @@ from heliograph.core.record import (
     AccountState,
     Agenda,
     Change,
-    Decision,
     Delivery,
-    Judged,
     LockedEvent,
     Plan,
     PopupRecord,
@@ -39,11 +37,8 @@ from heliograph.errors import HeliographError, StateError, StorageError
 from heliograph.ports.ledger import Committed, Settlement
 from heliograph.store import account, deliveries, judgements, locked, mutes, popups, rooms, unread
 from heliograph.store.lock import AccountLock, InUse
-from heliograph.store.set_aside import (
-    find_unreadable,
-    prune_set_aside,
-    set_aside_unreadable,
-)
+from heliograph.store.set_aside import find_unreadable, set_aside_unreadable
+from heliograph.store.tables import Tables, prune, read_open_rooms
 from heliograph.system.migrations import read_migrations
 from heliograph.system.sqlite import Database, whole_or_closed
 
@@ -58,7 +53,6 @@ _LOOK_AGAIN_S = 0.1
 _KEEPING = frozenset({Move.SHOWN, Move.REPLACED, Move.FAILED})
 """Moves after which a delivery keeps its text. After any other one, the journal has to be emptied of it."""
 MIGRATIONS = read_migrations("heliograph.store")
-_PRUNED_AT_ONCE = 1_000
 
 
 class SqliteLedger:
@@ -67,9 +61,7 @@ class SqliteLedger:
     def __init__(self, database: Database, lock: AccountLock) -> None:
         self._database = database
         self._lock = lock
-        self._changed_since_agenda: set[str] = set()
-        """Ids of deliveries, and keys of their popups, that changed since the last `agenda`: what the delivery loop has
-        put on screen since then may show them as they were."""
+        self._tables = Tables()
 
     @classmethod
     async def open(cls, folder: Path, *, is_leaving: bool = False) -> SqliteLedger:
@@ -134,16 +126,16 @@ class SqliteLedger:
         return await self._read(partial(deliveries.read_open, room_ids=room_ids))
 
     async def rooms_with_open_deliveries(self) -> frozenset[RoomId]:
-        return await self._read(_read_open_rooms)
+        return await self._read(read_open_rooms)
 
     async def positions(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
         return await self._read(partial(judgements.read_positions, event_ids=event_ids))
 
     async def commit(self, plan: Plan, now_ms: int) -> Committed:
-        return await self._write(partial(self._commit, plan, now_ms), erases=bool(plan.changes))
+        return await self._write(partial(self._tables.commit, plan, now_ms), erases=bool(plan.changes))
 
     async def agenda(self, now_ms: int, latest_ms: int | None = None, through: Through | None = None) -> Agenda:
-        return await self._read(partial(self._agenda, now_ms, latest_ms, through))
+        return await self._read(partial(self._tables.agenda, now_ms, latest_ms, through))
 
     async def popups(self) -> list[PopupRecord]:
         return await self._read(popups.read_popups)
@@ -159,7 +151,7 @@ class SqliteLedger:
         closed: str | None = None,
     ) -> None:
         erases = any(each.move not in _KEEPING for each in settlements)
-        await self._write(partial(self._settle, settlements, shown, closed), erases=erases)
+        await self._write(partial(self._tables.settle, settlements, shown, closed), erases=erases)
 
     async def forget_popup_ids(self, server: str | None) -> None:
         await self._write(partial(popups.delete_popups_of_other_servers, server=server))
@@ -185,7 +177,7 @@ class SqliteLedger:
         return erased
 
     async def change(self, changes: Sequence[Change]) -> None:
-        await self._write(partial(self._change, changes))
+        await self._write(partial(self._tables.change, changes))
 
     async def mutes(self) -> list[TimedMute]:
         return await self._read(mutes.read_mutes)
@@ -198,7 +190,7 @@ class SqliteLedger:
 
     async def prune(self, before_ms: int) -> None:
         # One transaction for each thousand rows: a sync that wants to commit meanwhile does not wait for all of them.
-        while await self._write(partial(_prune, before_ms), erases=True):
+        while await self._write(partial(prune, before_ms), erases=True):
             pass
 
     async def close(self) -> None:
@@ -232,96 +224,6 @@ class SqliteLedger:
         for each in (found := await self._database.transaction(set_aside_unreadable)):
             log.error("Set aside in the ledger, since it cannot be read: %s", each.words)
         return bool(found)
-
-    # Run in the database's thread, one at a time.
-
-    def _commit(self, plan: Plan, now_ms: int, db: sqlite3.Connection) -> Committed:
-        # The order matters: judgements first, since they give the positions; then the deliveries whose positions are
-        # new; then the changes, which may be of deliveries that this very plan brought.
-        known = judgements.last_position(db)
-        judgements.forget_unlisted(db, plan.judged)
-        judgements.replace_judged(db, plan.rejudged, now_ms)
-        judgements.insert_judged(db, plan.judged, now_ms)
-        judgements.insert_judged(db, _judgements_missing(plan), now_ms)
-        new = deliveries.insert_deliveries(db, plan.deliveries, known)
-        self._changed_since_agenda |= deliveries.apply_changes(db, plan.changes)
-        locked.insert_locked(db, plan.locked, now_ms)
-        locked.delete_locked(db, plan.unlocked)
-        rooms.write_rooms(db, plan.rooms, now_ms)
-        account.merge_account_data(db, plan.account_data)
-        if plan.next_batch is not None:
-            account.write_token(db, plan.next_batch)
-            if not plan.is_empty:
-                account.write_sync_time(db, now_ms)
-        return Committed(new, _read_open_rooms(db))
-
-    def _change(self, changes: Sequence[Change], db: sqlite3.Connection) -> None:
-        self._changed_since_agenda |= deliveries.apply_changes(db, changes)
-
-    def _agenda(self, now_ms: int, latest_ms: int | None, through: Through | None, db: sqlite3.Connection) -> Agenda:
-        # What changes from here on is not in the answer: `_settle` then marks the popup as stale.
-        self._changed_since_agenda.clear()
-        return Agenda(
-            deliveries=tuple(deliveries.read_due(db, now_ms, latest_ms, through)),
-            popups=tuple(popups.read_popups(db)),
-            next_ms=deliveries.read_next_due_ms(db, now_ms, latest_ms, through),
-            ringing=tuple(deliveries.read_ringing(db)),
-        )
-
-    def _settle(
-        self,
-        settlements: Sequence[Settlement],
-        shown: PopupRecord | None,
-        closed: str | None,
-        db: sqlite3.Connection,
-    ) -> None:
-        shown_in = None if shown is None else shown.key
-        # Before the deliveries, which refer to it (foreign key).
-        if shown is not None:
-            popups.write_popup(db, shown)
-        # If one of its messages was edited or withdrawn while Notify was under way, the popup shows an old state. It is
-        # marked so, and the next round writes it anew.
-        is_old = shown_in in self._changed_since_agenda
-        for settlement in settlements:
-            fits = deliveries.apply_settlement(db, settlement, shown_in)
-            is_on_screen = settlement.move in (Move.SHOWN, Move.REPLACED)
-            is_old |= is_on_screen and (not fits or settlement.event_id in self._changed_since_agenda)
-        if is_old and shown_in is not None:
-            popups.mark_stale(db, shown_in)
-        if closed is not None:
-            popups.delete_popup(db, closed)
-
-
-def _judgements_missing(plan: Plan) -> list[Judged]:
-    """Judgements for deliveries that came without one: without a position a delivery would be lost."""
-    known = {each.event_id for each in (*plan.judged, *plan.rejudged)}
-    return [
-        Judged(
-            each.event_id,
-            each.room_id if is_room_id(each.room_id) else None,
-            Decision.RING,
-            "",
-            sender=each.sender,
-            thread_root=each.thread_root,
-        )
-        for each in plan.deliveries
-        if each.event_id not in known
-    ]
-
-
-def _read_open_rooms(db: sqlite3.Connection) -> frozenset[RoomId]:
-    """Rooms with unread deliveries, and rooms with events that wait for their keys: what the user reads elsewhere
-    before the key comes must not ring when it comes."""
-    return deliveries.read_open_rooms(db) | locked.read_locked_rooms(db)
-
-
-def _prune(before_ms: int, db: sqlite3.Connection) -> int:
-    older = sum(
-        prune(db, before_ms, _PRUNED_AT_ONCE)
-        for prune in (judgements.prune_judged, rooms.prune_names, locked.prune_locked, prune_set_aside)
-    )
-    # Rooms come last: a room is forgotten only when no judged event names it any more.
-    return older or rooms.prune_left(db, _PRUNED_AT_ONCE)
 
 
 def _lock_privately(folder: Path) -> AccountLock:

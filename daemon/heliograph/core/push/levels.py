@@ -57,4 +57,5 @@ def _level(value: Any) -> int | None:
         return int(written.group(1)) if written else None
     if isinstance(value, float):
         return int(value) if math.isfinite(value) else None
+    # In Python true and false are integers, too.
     return value if isinstance(value, int) and not isinstance(value, bool) else None

@@ -51,7 +51,9 @@ def predefined_rules(user_id: str) -> dict[str, list[dict[str, Any]]]:
     """The `global` object of GET /pushrules/ as a user has it who never changed anything."""
     return {
         "override": [
+            # Without conditions it matches everything: switched on, it silences the account.
             _rule(".m.rule.master", [], [], enabled=False),
+            # Before the mentions: a bot's notice stays silent even if it mentions the user.
             _rule(".m.rule.suppress_notices", [_match("content.msgtype", "m.notice")], []),
             _rule(
                 ".m.rule.invite_for_me",
@@ -77,6 +79,7 @@ def predefined_rules(user_id: str) -> dict[str, list[dict[str, Any]]]:
                 [_match("type", "m.room.tombstone"), _match("state_key", "")],
                 ["notify", _HIGHLIGHT],
             ),
+            # Behind the mentions: a reaction or an edit that mentions the user rings all the same.
             _rule(".m.rule.reaction", [_match("type", "m.reaction")], []),
             _rule(".m.rule.room.server_acl", [_match("type", "m.room.server_acl"), _match("state_key", "")], []),
             _rule(

@@ -49,6 +49,7 @@ class Reader:
         if not isinstance(ruleset, Mapping):
             self._complain("the push rules are not an object")
             return
+        # Other kinds are passed over: Synapse always sends an empty `postcontent` (MSC4306).
         for kind in KINDS:
             self._read_kind(kind, ruleset.get(kind, []))
         if self._unsaid:
@@ -98,6 +99,7 @@ class Reader:
                 self._count(pattern)
                 yield event_match(BODY, pattern, {"kind": "event_match", "key": BODY, "pattern": pattern})
             case "room" | "sender":
+                # Compared as it stands: an id may hold what a pattern takes for a wildcard.
                 key = "room_id" if kind == "room" else "sender"
                 value = rule["rule_id"]
                 yield property_is(key, value, {"kind": "event_property_is", "key": key, "value": value})

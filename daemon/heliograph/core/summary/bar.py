@@ -129,6 +129,7 @@ def _waybar(bar: BarState) -> str:
     return _json(
         {
             "text": escape_pango(bar.text),
+            # Chooses among `format-icons`, by a single name.
             "alt": bar.classes[0],
             # A tooltip has several lines, and takes line feeds as they are.
             "tooltip": escape_pango(bar.tooltip).replace("&#10;", "\n"),
@@ -153,6 +154,7 @@ def _i3blocks(bar: BarState) -> str:
 
 def _i3status_rs(bar: BarState) -> str:
     """i3status-rust's custom block with `json = true` and `persistent = true`."""
+    # The bar's own names: they give the block its colour.
     state = "Idle"
     if bar.is_in_trouble:
         state = "Critical"

@@ -32,6 +32,7 @@ def _contains_display_name(json: Mapping[str, Any]) -> Condition:
         if subject.says_name is None:
             name = subject.context.display_name
             is_sought = bool(name) and len(name or "") <= MAX_PATTERN and subject.work.left >= 0
+            # A phrase and not a pattern: a star in a name is a star.
             subject.says_name = is_sought and phrase_occurs(phrase_of(name or ""))(subject)
         return subject.says_name
 
@@ -53,6 +54,7 @@ def _found_name(_: Mapping[str, Any], saw: str | None, context: Context) -> str:
 _COMPARISONS: Mapping[str, Callable[[int, int], bool]] = MappingProxyType(
     {"": operator.eq, "==": operator.eq, "<": operator.lt, ">": operator.gt, "<=": operator.le, ">=": operator.ge}
 )
+# Leading zeros are fine; signs, blanks and digits of other scripts are not, as in Synapse.
 _COUNT = re.compile(r"(==|<=|>=|<|>)?0*([0-9]{1,20})")
 
 

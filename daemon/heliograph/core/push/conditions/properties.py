@@ -89,6 +89,7 @@ def event_match(key: str, pattern: str, json: Mapping[str, Any]) -> Condition:
     Raises Misshapen for a pattern that is too long to search for.
     """
     path = parse_key(key)
+    # Of this very key only: `content.formatted_body`, for example, has to match in whole.
     holds = _occurs_in_body(pattern) if key == BODY else _covers(key, pattern)
     # Patterns match in any case, but the filter of /sync does not.
     types = {pattern, pattern.lower()} if key == "type" and not is_glob(pattern) else ()
@@ -110,6 +111,7 @@ def property_is(key: str, value: Any, json: Mapping[str, Any]) -> Condition:
 
     def holds(subject: Subject) -> bool:
         seen = subject.value(key, path)
+        # In Python 1 == True == 1.0, so an equal value alone would not do.
         return type(seen) is type_ and bool(seen == value)
 
     return Condition(
@@ -209,6 +211,7 @@ def _glob(pattern: str) -> Glob:
 
 
 def _scalar(json: Mapping[str, Any]) -> Any:
+    # A missing value is not null: such a condition never holds.
     value = json.get("value", MISSING)
     is_integer = isinstance(value, int) and -_MAX_INTEGER <= value <= _MAX_INTEGER
     if value is None or isinstance(value, (str, bool)) or is_integer:

@@ -121,6 +121,7 @@ def _call_started(json: Mapping[str, Any]) -> Condition:
 
 
 def _previous(subject: Subject) -> Mapping[str, Any]:
+    # Beside `content` in former versions of the specification.
     before = _object(subject.event.get("unsigned")).get("prev_content", subject.event.get("prev_content"))
     return _object(before)
 

@@ -35,6 +35,7 @@ def judge_failure(error_name: str, why: str, *, is_server_there: bool) -> RetryL
     if error_name.endswith(".ExcessNotificationGeneration"):
         return RetryLater(EXCESS_DELAY_S, why)
     if error_name in _GONE:
+        # A server that is there by now was told of already: no change would wake the caller.
         return RetryLater(STARTING_DELAY_S if is_server_there else None, why)
     if error_name in _STARTING:
         return RetryLater(STARTING_DELAY_S, why)

@@ -79,6 +79,7 @@ class PictureCache:
         if uri in self._kept or source is None:
             return None
         failed_ms = self._failed.get(uri)
+        # Below 0 the clock was set back: it is asked for again.
         if failed_ms is not None and 0 <= self._clock() - failed_ms < FAILURE_KEPT_MS:
             return None
         if uri not in self._under_way and len(self._under_way) < UNDER_WAY:

@@ -55,6 +55,7 @@ class ScreenSaver:
         match signal.member, signal.signature:
             case "ActiveChanged", "b" if signal.interface in _SAVERS:
                 self._take(str(signal.interface), is_active=bool(signal.body[0]))
+            # A screen saver that crashed does not tell that it is over.
             case "NameOwnerChanged", "sss" if signal.body[0] in _SAVERS and not signal.body[2]:
                 self._take(signal.body[0], is_active=False)
 

@@ -134,6 +134,7 @@ async def test_facts_that_cannot_be_read_count_as_unknown(ledger: SqliteLedger, 
     [
         ("{}", True),
         ('{"is_complete":false,"heroes":[],"creators":[],"name":null,"power_levels":null}', True),
+        ('{"unheard_of":null}', False),
         ('{"name":"[]"}', False),
         ('{"is_encrypted":true}', False),
         ('{"power_levels":{}}', False),

@@ -146,6 +146,7 @@ async def test_a_new_delivery_holds_all_that_the_plan_said(ledger: Ledger) -> No
         markup="<b>line</b>",
         avatar="mxc://example.org/a",
         thread="Tea \u2014 when?",
+        can_decline=True,
     )
     delivery = Delivery(EventId("$a"), ROOM, ALICE, content, thread_root=EventId("$root"), due_ms=70)
 

@@ -108,12 +108,14 @@ class AccountLoops:
 
     def _make_actions(self) -> ActionRunner:
         services, clients = self._services, self._clients
+        sender = ReplySender(clients.rooms, services.ledger, clients.sender)
         return ActionRunner(
             clients.room_actions,
             services.notices,
             services.delivery,
             services.shared.opener,
-            reply=ReplySender(clients.rooms, services.ledger, clients.sender).reply,
+            reply=sender.reply,
+            decline=sender.decline,
             mute=self.mutes.mute,
             has_public_receipts=services.shared.config.actions.receipts == "public",
         )

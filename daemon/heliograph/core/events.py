@@ -133,6 +133,8 @@ class JoinedRoom:
     notification_count: int | None = None
     """The number of unread notifications in the room and its threads, by the server's count; None: it did not say."""
     summary: RoomSummary = field(default_factory=RoomSummary)
+    sticky: tuple[Event | Malformed, ...] = ()
+    """Sticky events (MSC4354) that are new and not in the timeline. They tell who is in a call even across a gap."""
 
 
 @dataclass(frozen=True, slots=True)

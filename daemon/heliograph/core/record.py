@@ -70,6 +70,8 @@ class Content:
     """What the message's thread is about; "": unknown; None: the message is in no thread."""
     rings_until_ms: int = 0
     """For a call: when it stops ringing by itself, in ms since 1970."""
+    can_decline: bool = False
+    """True for a call that rings, and that an event declines on all of the user's devices (MSC4310)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,7 @@ class _Room(msgspec.Struct):
     unread_notifications: msgspec.Raw = ABSENT
     unread_thread_notifications: msgspec.Raw = ABSENT
     summary: msgspec.Raw = ABSENT
+    sticky: msgspec.Raw = msgspec.field(default=ABSENT, name="msc4354_sticky")
 
 
 class _Timeline(msgspec.Struct):
@@ -84,6 +85,9 @@ def read_joined_room(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId
         fully_read=_fully_read(decoding, room.account_data, room_id),
         notification_count=_notification_count(decoding, room, room_id),
         summary=_room_summary(decoding, room.summary, room_id),
+        sticky=tuple(
+            read_event(bytes(event), room_id, "sticky") for event in decoding.events(room.sticky, "sticky", room_id)
+        ),
     )
 
 

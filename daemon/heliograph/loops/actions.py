@@ -43,6 +43,12 @@ class Reply(Protocol):
     async def __call__(self, room_id: RoomId, text: str, transaction_id: str) -> object: ...
 
 
+class Decline(Protocol):
+    """Declines the call of an event. Raises ServerError, StorageError and UserError."""
+
+    async def __call__(self, room_id: RoomId, call_id: EventId) -> None: ...
+
+
 class ActionRunner:
     """Runs the actions of one account. `mute` mutes a room for that long, or for ever; it raises ServerError and
     StorageError."""
@@ -55,6 +61,7 @@ class ActionRunner:
         opener: Opener,
         *,
         reply: Reply,
+        decline: Decline,
         mute: Callable[[RoomId, MuteSpan], Awaitable[None]],
         has_public_receipts: bool = False,
         make_id: Callable[[], str] = lambda: secrets.token_hex(8),
@@ -64,6 +71,7 @@ class ActionRunner:
         self._popups = popups
         self._opener = opener
         self._reply = reply
+        self._decline = decline
         self._mute = mute
         self._has_public_receipts = has_public_receipts
         self._make_id = make_id
@@ -136,6 +144,10 @@ class ActionRunner:
             case ActionKind.DECLINE:
                 await self._rooms.leave(request.room_id)
                 self._popups.note_opened(request.room_id)
+            case ActionKind.DECLINE_CALL:
+                # The homeserver tells of the decline in the next sync, which takes the call away.
+                if request.event_id is not None:
+                    await self._decline(request.room_id, request.event_id)
             case ActionKind.OPEN:
                 if not await self._opener.open(request.room_id, request.event_id, None):
                     raise UserError(

@@ -1,4 +1,4 @@
-"""Sends a text into a room: encrypted if the room is, and never in clear instead.
+"""Sends an answer into a room, to a message or a call: encrypted if the room is, and never in clear instead.
 
 Test: test_a_room_that_was_encrypted_is_never_written_to_in_clear.
 """
@@ -10,7 +10,8 @@ from collections.abc import Callable
 from typing import Protocol
 
 from heliograph.core.events import Json
-from heliograph.core.ids import RoomId, is_event_id
+from heliograph.core.ids import EventId, RoomId, is_event_id
+from heliograph.core.sync.calls import DECLINE, decline_content
 from heliograph.core.text.reply import MAX_TEXT, reply_content
 from heliograph.errors import ServerError, StorageError, UserError
 from heliograph.ports.homeserver import Audience, Rooms
@@ -57,16 +58,23 @@ class ReplySender:
                 f"The reply was not sent: {trouble}.", "Try again, or reply in your Matrix client."
             ) from None
 
+    async def decline(self, room_id: RoomId, call_id: EventId) -> None:
+        """Declines the call that this event rings for (MSC4310), for the caller and the user's other devices. Raises
+        ServerError, StorageError, and UserError where it cannot be sent safely."""
+        await self._send(room_id, DECLINE, decline_content(call_id), self._make_id())
+
     async def _reply(self, room_id: RoomId, text: str, transaction_id: str) -> str:
         messages = [each for each in await self._ledger.open_deliveries([room_id]) if is_event_id(each.event_id)]
         content = reply_content(text, None, None, None)
         if messages:
             newest = messages[-1]
             content = reply_content(text, newest.event_id, newest.sender, newest.thread_root)
+        return await self._send(room_id, "m.room.message", content, transaction_id)
+
+    async def _send(self, room_id: RoomId, type_: str, content: Json, transaction_id: str) -> str:
         # What the ledger knows from before: a homeserver that calls an encrypted room plain is lied to or lies.
         record = (await self._ledger.rooms([room_id], ())).get(room_id)
         audience = await self._rooms.audience(room_id)
-        type_ = "m.room.message"
         if audience.encryption is not None:
             content = await self._encrypter.encrypt(room_id, audience, type_, content)
             type_ = "m.room.encrypted"

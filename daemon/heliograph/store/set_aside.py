@@ -94,7 +94,7 @@ _TABLES = {
             *("avatar", "thread"),
         ),
         integers=("attempts", "due_ms"),
-        integers_or_null=("is_direct", "is_highlight", "rings_until_ms"),
+        integers_or_null=("is_direct", "is_highlight", "rings_until_ms", "can_decline"),
         conditions={
             _is_among("state", State): "no such state",
             f"category IS NULL OR {_is_among('category', Category)}": "no such category",

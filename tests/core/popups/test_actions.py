@@ -69,6 +69,12 @@ def test_a_call_is_answered_in_the_client() -> None:
     assert kind_of(answer.key) is ActionKind.OPEN
 
 
+def test_a_call_that_an_event_declines_can_be_declined_here() -> None:
+    answer, decline = actions_for([make_content(category=Category.CALL, can_decline=True)], is_summary=False)
+    assert (answer.label, decline.label) == ("Answer", "Decline")
+    assert kind_of(decline.key) is ActionKind.DECLINE_CALL
+
+
 def test_the_newest_decides_what_can_be_done() -> None:
     assert labels(Category.INVITE, Category.MESSAGE) == labels(Category.MESSAGE)
 

@@ -147,10 +147,14 @@ def test_a_delivery_whose_popup_is_forgotten_or_whose_text_is_erased_is_not_show
 
 
 def test_calls_insist_and_what_makes_no_sound_does_not() -> None:
+    """Neither does a call that the push rules want silent."""
+
     def urgency(**content: Any) -> Urgency:
         return only_show([make_delivery(content=make_content(**content))]).notification.urgency
 
-    assert urgency(category=Category.CALL) is Urgency.CRITICAL
+    assert urgency(category=Category.CALL, sound="ring") is Urgency.CRITICAL
+    assert urgency(category=Category.CALL, is_highlight=True) is Urgency.NORMAL
+    assert urgency(category=Category.CALL) is Urgency.LOW
     assert urgency(sound="default") is Urgency.NORMAL
     assert urgency(is_highlight=True) is Urgency.NORMAL
     assert urgency() is Urgency.LOW

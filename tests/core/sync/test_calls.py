@@ -6,9 +6,20 @@ from typing import Any
 
 import pytest
 
+from heliograph.core.ids import EventId
 from heliograph.core.notification import Category
 from heliograph.core.record import Delivery
-from heliograph.core.sync.calls import ENDING_TYPES, Ending, ending_of, miss, rings_until
+from heliograph.core.sync.calls import (
+    DECLINE,
+    ENDING_TYPES,
+    Ending,
+    can_decline,
+    decline_content,
+    ending_of,
+    is_for,
+    miss,
+    rings_until,
+)
 from support.builders import ALICE, BOB, ME, make_content, make_delivery, make_event
 
 MEMBER = "org.matrix.msc3401.call.member"
@@ -90,12 +101,79 @@ def test_a_message_ends_no_call() -> None:
     ],
 )
 def test_a_call_rings_for_as_long_as_its_caller_wants_within_reason(lifetime: Any, age: Any, left: int | None) -> None:
-    event = make_event(type="m.call.invite", content={"lifetime": lifetime}, unsigned={"age": age})
+    event = make_event(type="m.call.invite", content={"lifetime": lifetime}, ts=NOW, unsigned={"age": age})
     assert rings_until(event, NOW, is_late=False) == (None if left is None else NOW + left)
 
 
-def test_a_call_whose_age_nobody_tells_has_just_begun() -> None:
-    assert rings_until(make_event(type="m.call.invite", content={}), NOW, is_late=False) == NOW + 60_000
+@pytest.mark.parametrize("type_", ["m.call.invite", "m.rtc.notification", "org.matrix.msc4075.rtc.notification"])
+@pytest.mark.parametrize("unsigned", [None, {}, {"age": 0}, {"age": -7_200_000}, {"age": "new"}, {"age": 7_200_000}])
+def test_an_old_call_does_not_ring_whatever_its_age_says(type_: str, unsigned: Any) -> None:
+    event = make_event(type=type_, content={"lifetime": 30_000}, ts=NOW - 7_200_000, unsigned=unsigned)
+    assert rings_until(event, NOW, is_late=False) is None
+
+
+@pytest.mark.parametrize(
+    ("sender_ts", "sent_ms"),
+    [(NOW - 19_000, NOW - 19_000), (NOW - 20_001, NOW), (NOW + 20_001, NOW), ("late", NOW), (None, NOW), (True, NOW)],
+)
+def test_a_call_began_when_its_sender_says_unless_the_clocks_are_far_apart(sender_ts: Any, sent_ms: int) -> None:
+    content = {"lifetime": 30_000, "sender_ts": sender_ts}
+    event = make_event(type="m.rtc.notification", content=content, ts=NOW, unsigned={"age": 10**9})
+    assert rings_until(event, NOW, is_late=False) == sent_ms + 30_000
+
+
+def test_a_call_from_the_future_has_just_begun() -> None:
+    event = make_event(type="m.call.invite", content={}, ts=NOW + 10**12)
+    assert rings_until(event, NOW, is_late=False) == NOW + 60_000
+
+
+@pytest.mark.parametrize(
+    ("type_", "content", "rings"),
+    [
+        ("m.call.invite", {}, True),
+        ("m.call.invite", {"invitee": ME}, True),
+        ("m.call.invite", {"invitee": None}, True),
+        ("m.call.invite", {"invitee": BOB}, False),
+        ("m.rtc.notification", {}, True),
+        ("m.rtc.notification", {"m.mentions": {"user_ids": [BOB, ME]}}, True),
+        ("m.rtc.notification", {"m.mentions": {"room": True}}, True),
+        ("m.rtc.notification", {"m.mentions": {"user_ids": [BOB]}}, False),
+        ("m.rtc.notification", {"m.mentions": {"user_ids": ME}}, False),
+        ("m.rtc.notification", {"m.mentions": "all"}, True),
+        ("m.room.message", {"m.mentions": {}, "invitee": BOB}, True),
+    ],
+)
+def test_a_call_is_for_whom_it_names(type_: str, content: dict[str, Any], rings: bool) -> None:
+    assert is_for(make_event(type=type_, content=content), ME) is rings
+
+
+RTC_MEMBER = {"slot_id": "m.call#ROOM", "application": {"type": "m.call"}, "member": {"id": "a"}}
+
+
+@pytest.mark.parametrize("state_key", [None, "_@me:example.org_D"])
+@pytest.mark.parametrize("type_", ["m.rtc.member", "org.matrix.msc4143.rtc.member"])
+@pytest.mark.parametrize(
+    ("content", "is_there"),
+    [
+        (RTC_MEMBER, True),
+        ({"member": {"id": "a", "membership": "join"}, "msc4354_sticky_key": "a"}, True),
+        ({"member": {"id": "a", "membership": "leave"}, "msc4354_sticky_key": "a"}, False),
+        ({"msc4354_sticky_key": "a", "disconnect_reason": {"class": "user_action"}}, False),
+        ({}, False),
+    ],
+)
+def test_a_call_is_taken_by_a_member_event_in_state_or_a_sticky_one(
+    type_: str, state_key: str | None, content: dict[str, Any], is_there: bool
+) -> None:
+    assert end(type_, ME, content, state_key) is (Ending.TAKEN if is_there else None)
+    assert end(type_, ALICE, content, state_key) is (None if is_there else Ending.MISSED)
+
+
+def test_only_calls_by_matrixrtc_are_declined_by_an_event() -> None:
+    assert can_decline(make_event(type="org.matrix.msc4075.rtc.notification"))
+    assert not can_decline(make_event(type="m.call.invite"))
+    decline = make_event(type=DECLINE, sender=ME, content=dict(decline_content(EventId("$call"))))
+    assert ending_of(decline, ringing(), ME) is Ending.TAKEN
 
 
 def test_a_call_that_could_be_read_late_rings_if_it_was_sent_lately() -> None:

@@ -4,16 +4,19 @@ from __future__ import annotations
 
 from typing import Any
 
-from heliograph.core.events import Event
+import pytest
+
+from heliograph.core.events import Event, Malformed
 from heliograph.core.ids import EventId
 from heliograph.core.notification import Category
 from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import AccountState, Delivery, Plan, Rewrite, RoomRecord, Withdrawal
+from heliograph.core.sync.calls import miss
 from heliograph.core.sync.needs import rooms_changing_deliveries
 from heliograph.core.sync.plan import plan
 from heliograph.core.sync.situation import Mode, Situation
-from support.builders import ALICE, ME, ROOM, make_content, make_delivery, make_event, make_facts, make_sync
+from support.builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_event, make_facts, make_sync
 
 NOW = 1_700_000_100_000
 OTHER_ROOM = "!other:example.org"
@@ -21,7 +24,8 @@ RINGING = make_content("Incoming call", category=Category.CALL, rings_until_ms=N
 
 
 def invite(event_id: str = "$call", **options: Any) -> Event:
-    return make_event(event_id=event_id, type="m.call.invite", content={"lifetime": 60_000}, **options)
+    values = {"type": "m.call.invite", "content": {"lifetime": 60_000}, "ts": NOW, **options}
+    return make_event(event_id=event_id, **values)
 
 
 def act(type_: str, sender: str) -> Event:
@@ -88,3 +92,27 @@ def test_what_is_on_screen_says_so_when_it_was_missed() -> None:
 def test_the_open_deliveries_of_a_room_are_looked_at_when_a_call_ends_there() -> None:
     assert rooms_changing_deliveries(make_sync(act("m.call.hangup", ALICE)), {}) == {ROOM}
     assert rooms_changing_deliveries(make_sync(make_event()), {}) == frozenset()
+
+
+def test_a_call_for_somebody_else_is_silent() -> None:
+    result = plan_call(invite(content={"invitee": BOB}))
+    assert result.deliveries == ()
+    assert result.judged[0].reason == "a call for somebody else"
+
+
+def test_a_call_by_matrixrtc_can_be_declined() -> None:
+    rings = {"m.mentions": {"user_ids": [ME]}, "lifetime": 30_000}
+    (delivery,) = plan_call(invite(type="org.matrix.msc4075.rtc.notification", content=rings)).deliveries
+    assert delivery.content is not None
+    assert delivery.content.can_decline
+    assert not miss(delivery.content).can_decline
+
+
+@pytest.mark.parametrize(("sender", "is_over"), [(ME, True), (ALICE, False)])
+def test_the_users_own_part_in_a_call_that_a_gap_hides_ends_its_ringing(sender: str, is_over: bool) -> None:
+    member = make_event(type="m.rtc.member", sender=sender, content={"member": {"id": "a"}, "application": {}})
+    sync = make_sync(sticky=(member, make_event(sender=ME), Malformed("sticky", "odd")))
+    call = make_delivery("$call", content=RINGING)
+    situation = Situation(ME, Mode.LOCAL, AccountState(), Ruleset.parse(predefined_rules(ME)), open_deliveries=(call,))
+    assert rooms_changing_deliveries(sync, {}) == {ROOM}
+    assert bool(plan(sync, situation).changes) is is_over

@@ -307,6 +307,20 @@ def test_unread_counts_of_room_and_threads_are_one(room: dict[str, Any], count: 
     assert read_room(**room).notification_count == count
 
 
+def test_sticky_events_are_told_apart_from_the_timeline() -> None:
+    member = {
+        "type": "m.rtc.member",
+        "event_id": "$sticky",
+        "sender": ALICE,
+        "origin_server_ts": 1,
+        "content": {"msc4354_sticky_key": "a"},
+    }
+    sticky, odd = read_room(msc4354_sticky={"events": [member, 5]}).sticky
+    assert isinstance(sticky, Event)
+    assert (sticky.event_id, sticky.type) == ("$sticky", "m.rtc.member")
+    assert isinstance(odd, Malformed)
+
+
 def test_a_summary_says_what_the_server_repeated() -> None:
     summary = {"m.joined_member_count": 3, "m.heroes": [ALICE, 5, "nonsense"]}
     assert read_room(summary=summary).summary == RoomSummary(3, None, (ALICE,))

@@ -53,6 +53,7 @@ class Stage:
         self.opener = FakeOpener()
         self.replies: list[tuple[str, str, str]] = []
         self.muted: list[tuple[str, MuteSpan]] = []
+        self.declined: list[tuple[str, str]] = []
         self.reply_troubles: list[UserError] = []
         self.mute_troubles: list[ServerError | StorageError | Exception] = []
         self.runner = ActionRunner(
@@ -61,6 +62,7 @@ class Stage:
             self.popups,
             self.opener,
             reply=self._reply,
+            decline=self._decline,
             mute=self._mute,
             has_public_receipts=has_public_receipts,
             make_id=lambda: f"t{len(self.replies)}",
@@ -71,6 +73,9 @@ class Stage:
         self.replies.append((room_id, text, transaction_id))
         if self.reply_troubles:
             raise self.reply_troubles.pop(0)
+
+    async def _decline(self, room_id: RoomId, call_id: EventId) -> None:
+        self.declined.append((room_id, call_id))
 
     async def _mute(self, room_id: RoomId, span: MuteSpan) -> None:
         if self.mute_troubles:
@@ -104,6 +109,14 @@ async def test_a_reply_that_was_sent_is_sent_though_the_receipt_fails(stage: Sta
     await stage.runner.do(REPLY)
     assert stage.popups.noted == [(ROOM, None)]
     assert stage.notices.questions == {}
+
+
+async def test_a_declined_call_is_left_to_the_sync_to_take_away(stage: Stage) -> None:
+    decline = replace(READ, kind=ActionKind.DECLINE_CALL)
+    await stage.runner.do(decline)
+    await stage.runner.do(replace(decline, event_id=None))
+    assert stage.declined == [(ROOM, "$a")]
+    assert stage.popups.noted == []
 
 
 async def test_a_reply_to_what_has_no_event_marks_nothing_as_read(stage: Stage) -> None:

@@ -59,6 +59,16 @@ async def test_where_nothing_is_unread_it_is_a_message_of_its_own() -> None:
     assert rooms.sent == [(ROOM, "m.room.message", {"msgtype": "m.text", "body": "hello", "m.mentions": {}})]
 
 
+@pytest.mark.parametrize("is_encrypted", [True, False])
+async def test_a_call_is_declined_by_an_event_that_is_encrypted_where_the_room_is(is_encrypted: bool) -> None:
+    rooms = make_rooms(is_encrypted=is_encrypted)
+    call = rooms.homeserver.add(ROOM, ALICE, "org.matrix.msc4075.rtc.notification", {})
+    await ReplySender(rooms, await make_ledger(is_encrypted=is_encrypted), Cipher()).decline(ROOM, call)
+    decline = {"m.relates_to": {"rel_type": "m.reference", "event_id": call}}
+    sent = ("m.room.encrypted", {"encrypted": decline}) if is_encrypted else ("org.matrix.msc4310.rtc.decline", decline)
+    assert rooms.sent == [(ROOM, *sent)]
+
+
 async def test_a_room_that_was_encrypted_is_never_written_to_in_clear() -> None:
     rooms = make_rooms(is_encrypted=False)
     with pytest.raises(UserError, match="not encrypted any more"):

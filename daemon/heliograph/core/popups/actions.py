@@ -25,6 +25,7 @@ _ACCEPT = Action("accept", "Accept")
 _DECLINE = Action("decline", "Decline")
 # A call is answered in the client: there is no other way to take part.
 _ANSWER = Action("open", "Answer")
+_DECLINE_CALL = Action("decline-call", "Decline")
 
 MAX_REQUESTS = 50
 """Rooms that one click on a summary is about at most; the rest is left as it is."""
@@ -44,6 +45,7 @@ class ActionKind(Enum):
     MUTE = "mute"
     ACCEPT = "accept"
     DECLINE = "decline"
+    DECLINE_CALL = "decline the call"
 
 
 class MuteSpan(Enum):
@@ -72,6 +74,7 @@ _VERBS = {
     _MUTE.key: ActionKind.MUTE,
     _ACCEPT.key: ActionKind.ACCEPT,
     _DECLINE.key: ActionKind.DECLINE,
+    _DECLINE_CALL.key: ActionKind.DECLINE_CALL,
 }
 
 
@@ -107,7 +110,7 @@ def actions_for(contents: Sequence[Content], *, is_summary: bool, shows_sender: 
             # Nobody shall accept with one click what does not say who invites.
             return (_ACCEPT, _DECLINE) if shows_sender else (_DECLINE,)
         case Category.CALL:
-            return (_ANSWER,)
+            return (_ANSWER, _DECLINE_CALL) if latest.can_decline else (_ANSWER,)
         case Category.DEVICE:
             return ()
     is_among_many = shows_sender and not latest.is_direct
@@ -176,6 +179,7 @@ _FAILURES = {
     ActionKind.MUTE: "{} could not be muted",
     ActionKind.ACCEPT: "You could not join {}",
     ActionKind.DECLINE: "The invite to {} could not be declined",
+    ActionKind.DECLINE_CALL: "The call in {} could not be declined",
     ActionKind.OPEN: "{} could not be opened",
 }
 

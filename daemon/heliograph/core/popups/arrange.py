@@ -236,9 +236,10 @@ def _target(delivery: Delivery) -> Target:
 
 
 def _urgency(contents: Sequence[Content]) -> Urgency:
-    """Calls stay on screen until answered; what neither sounds nor highlights does not insist.
+    """Calls stay on screen until answered, unless the push rules want them silent; what neither sounds nor highlights
+    does not insist.
     Test: test_calls_insist_and_what_makes_no_sound_does_not."""
-    if any(content.category is Category.CALL for content in contents):
+    if any(content.category is Category.CALL and content.sound for content in contents):
         return Urgency.CRITICAL
     if any(content.sound or content.is_highlight for content in contents):
         return Urgency.NORMAL

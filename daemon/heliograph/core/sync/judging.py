@@ -7,6 +7,7 @@ from heliograph.core.events import Event
 from heliograph.core.push.verdict import Verdict
 from heliograph.core.record import AccountState, Decision, Judged, LockedEvent
 from heliograph.core.room import RoomFacts
+from heliograph.core.sync.calls import is_for
 from heliograph.core.sync.situation import Situation
 
 SERVER_RULE = "homeserver"
@@ -65,6 +66,8 @@ class Judge:
             return "own event"
         if event.sender in self._ignored:
             return "its sender is ignored"
+        if not is_for(event, self._me):
+            return "a call for somebody else"
         if event.is_redacted:
             return DELETED
         if self.is_hidden(event):

@@ -42,7 +42,7 @@ def rooms_changing_deliveries(
             or room.fully_read is not None
             or any(
                 isinstance(event, Event) and (event.replaces is not None or event.type in ENDING_TYPES)
-                for event in room.timeline
+                for event in (*room.timeline, *room.sticky)
             )
             or _is_invited(rooms.get(room.room_id))
         ),

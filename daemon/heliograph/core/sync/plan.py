@@ -20,6 +20,7 @@ from heliograph.core.ids import EventKey, RoomId, is_user_id
 from heliograph.core.push.verdict import Verdict, verdict_of
 from heliograph.core.record import UNLISTED, Decision, Plan, Rewrite
 from heliograph.core.room import RoomFacts
+from heliograph.core.sync.calls import ENDING_TYPES
 from heliograph.core.sync.collected import Collected
 from heliograph.core.sync.composing import Composer
 from heliograph.core.sync.invites import invite_event, invite_id, is_invite, is_invite_id
@@ -81,6 +82,7 @@ class _Planner:
         self._take_notifications()
         for room in sync.joined:
             self._take_timeline(room)
+            self._take_sticky(room)
             self._take_reading(room)
         return collected.as_plan(sync.next_batch, sync.joined, self._rooms.changed(), sync.account_data)
 
@@ -166,6 +168,12 @@ class _Planner:
         if room.is_state_after:
             # Once more: where the timeline's state and this differ, this holds at the timeline's end (MSC4222).
             self._apply_state(room)
+
+    def _take_sticky(self, room: JoinedRoom) -> None:
+        """The user's own part in a call that a gap may hide. What others did may be older than the call."""
+        for event in room.sticky:
+            if isinstance(event, Event) and event.type in ENDING_TYPES and event.sender == self._me:
+                self._relations.take(event, self._rooms.facts(room.room_id))
 
     def _take_notifications(self) -> None:
         """The events that the homeserver lists as notifications: in this sync, or of what a sync left out."""

@@ -31,8 +31,12 @@ _POLL_ENDS = ("m.poll.end", "org.matrix.msc3381.poll.end")
 _POLL_RESPONSES = ("m.poll.response", "org.matrix.msc3381.poll.response")
 _POLL_ANSWERS = 6
 _BEACONS = ("m.beacon_info", "org.matrix.msc3672.beacon_info")
-_RTC = ("m.call.notify", "m.rtc.notification", "org.matrix.msc4075.call.notify", "org.matrix.msc4075.rtc.notification")
-_CALLS = ("m.call.invite", *_RTC)
+RTC_RINGS = (
+    *("m.call.notify", "m.rtc.notification"),
+    *("org.matrix.msc4075.call.notify", "org.matrix.msc4075.rtc.notification"),
+)
+"""Types of the events that ring for a MatrixRTC call (MSC4075), by their present and former names."""
+_CALLS = ("m.call.invite", *RTC_RINGS)
 _LARGEST_SIZE = 1 << 50
 _LONGEST_MS = 24 * 3_600_000
 
@@ -217,7 +221,7 @@ def _word_call(event: Event) -> str:
 def _is_quiet_call(event: Event) -> bool:
     """A call that its caller does not want to ring (MSC4075)."""
     content = event.content
-    return event.type in _RTC and (
+    return event.type in RTC_RINGS and (
         content.get("notify_type") == "notify" or content.get("notification_type") == "notification"
     )
 

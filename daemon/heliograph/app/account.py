@@ -84,7 +84,7 @@ class AccountRun:
         self._state = ConnectionState()
         """While the account is not signed in."""
         self._last = AccountStatus(account.user_id, account.homeserver)
-        """What was known when it last ceased to be signed in."""
+        """What was known of the account when it was last signed in."""
 
     @property
     def connection(self) -> ConnectionState:
@@ -113,12 +113,12 @@ class AccountRun:
 
     @property
     def handoff(self) -> HandoffLoop | None:
-        """Its handoff loop; None while the account is not signed in."""
+        """The account's handoff loop; None while it is not signed in."""
         return None if self._signed_in is None else self._signed_in.handoff
 
     @property
     def trust(self) -> DeviceTrust | None:
-        """The trust of its device; None while the account is not signed in."""
+        """The trust of the account's device; None while it is not signed in."""
         return None if self._signed_in is None else self._signed_in.trust
 
     # From the daemon

@@ -67,7 +67,7 @@ class AccountLoops:
             self.acknowledgements.turn()
 
     def acknowledge(self, event_ids: Sequence[EventKey]) -> None:
-        """These need ring nowhere else: they were shown here, or are silent by the rules."""
+        """Tells the relay that these events need ring nowhere else: they were shown here, or rules keep them silent."""
         if self.acknowledgements is not None:
             self.acknowledgements.take(event_ids)
 

@@ -29,11 +29,11 @@ class SharedServices:
     on_change: Callable[[], None]
     """Something changed that `heliograph status`, bars or systemd tell of."""
     on_rang: Callable[[str, Sequence[Delivery]], None]
-    """These deliveries of this user were shown first just now."""
+    """Called with a user id and the deliveries that were shown for the first time just now."""
     sign_out_interval_s: float
     """How long after the first answer that confirms a sign-out the second is asked for."""
     gate: SoundGate = field(default_factory=SoundGate)
-    """They sound one at a time."""
+    """Lets the sounds of all accounts through one at a time."""
 
 
 @dataclass(frozen=True, slots=True)

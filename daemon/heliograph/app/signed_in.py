@@ -137,7 +137,7 @@ class SignedInAccount:
             self._loops.acknowledgements.wake()
 
     def take_rang(self, rung: Sequence[Delivery]) -> None:
-        """These were shown first just now."""
+        """Takes the deliveries that were shown for the first time just now."""
         self._loops.acknowledge([each.event_id for each in rung])
 
     async def nudge(self, why: str) -> None:

@@ -22,7 +22,7 @@ class Watchdog:
         self._checks: dict[str, Callable[[], bool]] = {}
 
     def watch(self, name: str, is_stuck: Callable[[], bool]) -> None:
-        """From now on this loop must beat, and must not be stuck."""
+        """Watches this loop from now on: it must beat, and must not be stuck."""
         self._beats[name] = self._clock()
         self._checks[name] = is_stuck
 

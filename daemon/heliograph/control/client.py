@@ -20,9 +20,9 @@ from heliograph.system.tasks import start
 
 _TIMEOUT_S = 3.0
 _ACTION_TIMEOUT_S = 60.0
-"""For requests with which the daemon may have to wait for the homeserver."""
+"""How long a request may take with which the daemon may have to wait for the homeserver."""
 OWN_TIMEOUT_S = 5.0
-"""For requests that the daemon can fulfil alone."""
+"""How long a request may take that the daemon can fulfil alone."""
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 _MAX_ANSWER = 4 * 1024 * 1024
 

@@ -102,8 +102,8 @@ class Receipt:
     room_id: RoomId
     event_id: EventId
     thread_id: str | None = None
-    """None: for all before it, threads included. "main": for messages outside of threads. Else the id of the root of
-    the thread for which it is."""
+    """The thread that was read. None: all before the event, threads included. "main": outside of threads. Else the
+    id of the thread's root."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -24,7 +24,7 @@ class Category(Enum):
     INVITE = "im"
     CALL = "call.incoming"
     DEVICE = "device"
-    """For notices about Heliograph itself: signed out, keyring locked."""
+    """The category of notices about Heliograph itself: signed out, keyring locked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +75,7 @@ class Notification:
     avatar: str | None = None
     """The mxc: URI of its picture, of the sender or the room."""
     picture: Picture | None = None
-    """That picture, if it could be fetched."""
+    """The picture itself, if it could be fetched."""
 
 
 @dataclass(frozen=True, slots=True)

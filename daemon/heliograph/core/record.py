@@ -47,7 +47,7 @@ class Judged:
     thread_root: EventId | None = None
     origin_server_ts: int = 0
     encryption: str = ""
-    """For an encrypted event: why it could not be decrypted, or where its key came from if not from the sender."""
+    """Why an encrypted event could not be decrypted, or where its key came from if not from the sender."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,7 +69,7 @@ class Content:
     thread: str | None = None
     """What the message's thread is about; "": unknown; None: the message is in no thread."""
     rings_until_ms: int = 0
-    """For a call: when it stops ringing by itself, in ms since 1970."""
+    """When a call stops ringing by itself, in ms since 1970."""
     can_decline: bool = False
     """True for a call that rings, and that an event declines on all of the user's devices (MSC4310)."""
 
@@ -101,7 +101,7 @@ class EventRecord:
     judged_ms: int
     """When it was judged, in milliseconds since 1970."""
     delivery: Delivery | None = None
-    """None: the event did not ring."""
+    """The event's delivery; None: the event did not ring."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -30,7 +30,7 @@ class HandoffStatus:
 
     set_up: str = "always"
     why_away: str | None = None
-    """None: the user counts as present."""
+    """Why the user counts as away; None: they count as present."""
     is_hushed: bool = False
     quiet: tuple[str, ...] = ()
     """Pushers that we have switched off."""

@@ -32,9 +32,9 @@ class Suspects:
 
     def __init__(self) -> None:
         self._suspects: dict[str, _Suspect] = {}
-        """By event id."""
+        """The suspects by event id."""
         self._popups: dict[str, int] = {}
-        """By key: faults in a row."""
+        """Faults in a row, by the popup's key."""
 
     def narrow(self, agenda: Agenda) -> tuple[Agenda, bool]:
         """The agenda, as far as it is to be shown now, and whether something of it waits for the next round.
@@ -62,8 +62,8 @@ class Suspects:
         return pending[: max(1, first.shown_with // 2)]
 
     def note_fault(self, pending: Sequence[Delivery]) -> bool:
-        """These could not be shown together. Returns whether to give up: there is only one, and it was tried often
-        enough."""
+        """Notes that these could not be shown together. Returns whether to give up: there is only one, and it was tried
+        often enough."""
         if len(pending) == 1:
             suspect = self._suspects.setdefault(pending[0].event_id, _Suspect(1))
             suspect.faults += 1

@@ -16,7 +16,7 @@ _SAVERS = {
 }
 
 _PATIENCE_S = 0.5
-"""For one screen saver's answer: one that hangs must not keep the others from being asked."""
+"""How long one screen saver's answer is waited for: one that hangs must not keep the others from being asked."""
 
 
 class ScreenSaver:

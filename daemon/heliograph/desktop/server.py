@@ -43,7 +43,7 @@ class Server:
         self.life = life
         """The bus's id and `owner`: no other server has the same, also on another bus."""
         self.owner = owner
-        """Its unique name on the bus."""
+        """The server's unique name on the bus."""
         self.known_traits: Traits | None = None
         """What the server says of itself; None until it has answered."""
         self._asking = asyncio.Lock()

@@ -12,7 +12,7 @@ from heliograph.core.room import RoomFacts
 from heliograph.ports.homeserver import Member
 
 _MAX_HEROES = 5
-"""As many as the specification names a room after ("Calculating the display name for a room")."""
+"""The most members after whom the specification names a room ("Calculating the display name for a room")."""
 
 
 def with_heroes(facts: RoomFacts, heroes: Iterable[tuple[object, Member]], me: str) -> RoomFacts:

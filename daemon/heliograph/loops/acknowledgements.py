@@ -60,7 +60,7 @@ class AcknowledgementLoop:
         """told, or why the relay was not told what was shown, in words for the user."""
 
     def take(self, event_ids: Iterable[EventKey]) -> None:
-        """These events are on screen, or a push rule keeps them silent here, which the relay cannot know: the
+        """Takes events that are on screen, or that a push rule keeps silent here, which the relay cannot know: the
         homeserver pushes all encrypted messages."""
         # The phone rings for it, and should: what is acknowledged would be silent there.
         if not self._is_present():

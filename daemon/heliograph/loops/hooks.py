@@ -57,7 +57,7 @@ class Hooks:
         """Whether hooks can be started apart from the daemon; None: not tried yet."""
 
     def take(self, account: str, deliveries: Sequence[Delivery]) -> None:
-        """These were shown just now."""
+        """Takes deliveries that were shown just now."""
         for delivery in deliveries:
             variables = hook_environment(account, delivery)
             if variables is None:

@@ -221,7 +221,7 @@ class Audience:
 
     joined: frozenset[UserId]
     invited: frozenset[UserId] = frozenset()
-    """They get room keys as well, unless `history_visibility` is "joined"."""
+    """Those who are invited. They get room keys as well, unless `history_visibility` is "joined"."""
     encryption: Json | None = None
     """The content of `m.room.encryption`; None: the room is not encrypted."""
     history_visibility: str = "shared"

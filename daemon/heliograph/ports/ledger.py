@@ -44,7 +44,7 @@ class Committed:
     new: int
     """Number of deliveries that were not known before."""
     open_rooms: frozenset[RoomId]
-    """As from `Ledger.rooms_with_open_deliveries`."""
+    """The rooms that `Ledger.rooms_with_open_deliveries` would return now."""
 
 
 class Ledger(Protocol):

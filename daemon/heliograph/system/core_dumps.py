@@ -11,7 +11,7 @@ _PR_SET_DUMPABLE = 4  # prctl(2)
 
 
 def forbid_core_dumps() -> None:
-    """From now on a crash of this process writes no core, and the user's other processes cannot attach to it. Raises
+    """Has a crash of this process write no core, and keeps the user's other processes from attaching to it. Raises
     OSError.
 
     The resource limit alone is not enough: the kernel ignores it where a program takes the cores (core(5)).

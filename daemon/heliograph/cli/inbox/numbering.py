@@ -30,7 +30,7 @@ class Numbers:
     """The numbers of some rooms, in the order in which the rooms were given."""
 
     numbers: tuple[int | None, ...]
-    """None: the room has no number, since the disk did not keep it, and the same number may soon mean another room."""
+    """The numbers; None: the disk did not keep a new one, so that it might soon mean another room."""
     problem: str | None = None
     """Why the disk did not take new numbers; None: it did."""
 

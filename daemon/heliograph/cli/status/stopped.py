@@ -33,7 +33,7 @@ class StoppedAccount:
     """How the homeserver signed the device out (`SignOut`); None: the device is signed in."""
 
     def as_json(self) -> dict[str, Any]:
-        """The same names as in the daemon's own status, as far as they are known."""
+        """The state as JSON, under the names of the daemon's own status, as far as they are known."""
         return {"state": "not running" if self.pid is None else "not answering", **asdict(self)}
 
 

@@ -81,7 +81,7 @@ class QuietHours:
 
     hours: tuple[Hours, ...] = ()
     is_everywhere: bool = False
-    """As a pause's."""
+    """The same as in `Pause`: other devices shall be silent, too."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,7 +28,7 @@ class Signs:
 
     is_locked: bool = False
     is_idle: bool = False
-    """For as long as the configuration allows for."""
+    """True once the user has been idle for as long as the configuration allows for."""
     is_asleep: bool = False
     """The machine goes to sleep, or has not said yet that it woke."""
     has_server: bool = True
@@ -39,7 +39,7 @@ class Signs:
 
     @property
     def why_away(self) -> str | None:
-        """None: the user counts as present."""
+        """Why the user counts as away; None: they count as present."""
         if self.is_stopping:
             return "Heliograph stops"
         if self.is_asleep:

@@ -29,7 +29,7 @@ class BarState:
     """All that a bar can show."""
 
     summary: Summary | None = None
-    """None: no daemon answers."""
+    """The daemon's summary; None: no daemon answers."""
     quiet: str = ""
     """Why nothing pops up at the moment, and until when, in words; "": notifications pop up."""
 

@@ -86,7 +86,7 @@ class Collected:
         )
 
     def unlock(self, event_ids: Collection[EventKey]) -> None:
-        """These events need not be kept until their keys come."""
+        """Notes that these events need not be kept any longer until their keys come."""
         self._unlocked.extend(event_ids)
 
     # What goes

@@ -144,7 +144,7 @@ class _Planner:
     # Events
 
     def _take_timeline(self, room: JoinedRoom) -> None:
-        """What was said before the user joined is silent: joining a large room would ring for its history.
+        """Judges the room's timeline. Before the user joined all is silent: a large room would ring for its history.
         Test: test_what_was_said_before_the_user_joined_is_silent.
         """
         joined = joined_at(room, self._me)

@@ -55,6 +55,6 @@ class Situation:
     waiting: Sequence[LockedEvent] = ()
     """Events of `needs.rooms_changing_deliveries` that are kept until their keys come."""
     threads: Mapping[EventId, str] = field(default_factory=dict)
-    """By the event id of its root: what a thread is about."""
+    """The names of threads, by the event ids of their roots."""
     privacy: Privacy = SHOW_ALL
     now_ms: int = 0

@@ -35,7 +35,7 @@ class Views:
     def __init__(self, on_view: Callable[[View], None]) -> None:
         self._on_view = on_view
         self._views: dict[str, View] = {}
-        """By transaction id; the one that last changed comes last."""
+        """Views by transaction id; the one that last changed comes last."""
 
     def show(self, verification: Verification) -> None:
         """Tells how this verification stands, if that is other than before."""

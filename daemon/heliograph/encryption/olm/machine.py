@@ -135,7 +135,7 @@ class Machine:
         return await self._run(lambda engine: engine.outbound.share(room_id, devices, rotation))
 
     async def note_room_key_shared(self, room_id: RoomId, devices: Sequence[DeviceKeys]) -> str | None:
-        """These devices were given it. The session's id; None if nobody has it."""
+        """Notes that these devices were given the room's key. Returns its session's id; None if nobody has it."""
         return await self._run(lambda engine: engine.outbound.note_shared(room_id, devices))
 
     async def encrypt_room(self, room_id: RoomId, type_: str, content: Json) -> Json:

@@ -122,7 +122,7 @@ class OlmStore:
         self.sessions = OlmSessions(db, pickle_key)
 
     def load_account(self) -> Any:
-        """None: the device has no keys yet."""
+        """The device's Olm account; None: the device has no keys yet."""
         row = self._db.execute("SELECT account, is_published FROM device").fetchone()
         return None if row is None else OlmAccount.from_pickle(row[0], self._pickle_key, row[1] == 1)
 
@@ -150,11 +150,11 @@ class OlmStore:
         """Room keys are our own matter: see `room_keys`."""
 
     def load_device_keys(self) -> Any:
-        """None: receiving needs no knowledge of other devices."""
+        """No devices: receiving needs no knowledge of others."""
         return DeviceStore()
 
     def load_outgoing_key_requests(self) -> dict[str, Any]:
-        """None: room keys are asked of the key backup alone."""
+        """No requests: room keys are asked of the key backup alone."""
         return {}
 
 

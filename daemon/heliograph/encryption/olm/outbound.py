@@ -76,7 +76,7 @@ class OutboundKeys:
         return dict(sealing.encrypt(self._olm, lacking, "m.room_key", content))
 
     def note_shared(self, room_id: RoomId, devices: Sequence[DeviceKeys]) -> str | None:
-        """These devices have been given the room's key. Its session's id; None if nobody has it."""
+        """Notes that these devices were given the room's key. Returns its session's id; None if nobody has it."""
         outbound = self._find(room_id)
         outbound.shared_with.update(devices)
         if not outbound.shared_with:

@@ -1,4 +1,4 @@
-"""What became of deliveries on screen, in order, until the ledger has written it down.
+"""Keeps what became of deliveries on screen, in order, until the ledger has written it down.
 
 An outcome that the disk does not take stays in memory, and nothing more is shown meanwhile: the same popup is never
 shown twice because of a full disk. Test: test_while_the_disk_is_full_what_was_shown_is_not_shown_again.

@@ -43,7 +43,7 @@ class Retries:
         return self._suspects.narrow(agenda)
 
     def clear(self, key: str, deliveries: Sequence[Delivery]) -> None:
-        """These deliveries were shown, in the popup of this key: they find no fault."""
+        """Notes that these deliveries were shown in the popup of this key: they find no fault."""
         self._suspects.clear(key, deliveries)
 
     def put_off(self, deliveries: Sequence[Delivery], after_s: float | None, why: str) -> None:

@@ -49,7 +49,7 @@ class HandoffState:
 
     set_up: SetUp
     why_away: str | None
-    """None: the user counts as present."""
+    """Why the user counts as away; None: they count as present."""
     is_hushed: bool
     """Notifications here are silent, or wait."""
     quiet: tuple[str, ...]

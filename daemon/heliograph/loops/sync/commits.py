@@ -53,7 +53,7 @@ class Commits:
         on_written: Callable[[], None],
     ) -> None:
         self.account = AccountState()
-        """As the ledger has it, but for a token that moved without news."""
+        """The account as the ledger has it, but for a token that moved without news."""
         self.last_sync_ms: int | None = None
         """When a sync was last committed, in milliseconds since 1970. None: not since the start."""
         self._ledger = ledger

@@ -18,10 +18,10 @@ class SyncFacts:
     features: Features
     """What the homeserver offers; nothing before it was asked."""
     mode: Mode | None
-    """None: the homeserver has not been asked yet."""
+    """The mode; None: the homeserver has not been asked yet."""
     mode_reason: str
     account: AccountState
-    """As the ledger has it, but for a token that moved without news; a new account's before it is read."""
+    """The account as the ledger has it, but for a token that moved without news; a new account's before it is read."""
     last_sync_ms: int | None
     """When this loop last committed a sync, in milliseconds since 1970."""
     rules_problem: str | None

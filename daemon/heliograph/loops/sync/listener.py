@@ -18,7 +18,7 @@ class ToDevice:
     one_time_keys: int | None = None
     """Unclaimed one-time keys of this device at the homeserver; None if the sync did not say."""
     has_unused_fallback_key: bool | None = None
-    """None if the sync did not say."""
+    """Whether the homeserver has a fallback key of this device that nobody used; None if the sync did not say."""
     has_changed_devices: bool = False
     """The user's own devices or identity changed."""
 

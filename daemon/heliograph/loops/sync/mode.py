@@ -24,7 +24,7 @@ class ModeKeeper:
         self._asked_at_ms: int | None = None
         self._is_known = False
         self.features = Features()
-        """As the homeserver last told."""
+        """The homeserver's features, as it last told."""
 
     @property
     def mode(self) -> Mode:

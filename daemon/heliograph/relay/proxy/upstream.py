@@ -18,7 +18,7 @@ from heliograph.http.unanswered import word_unanswered
 
 CONNECT_S = 10.0
 ANSWER_S = 30.0
-"""For the relay's own requests."""
+"""How long one of the relay's own requests may take."""
 SILENCE_S = 900.0
 """How long an answer that passes may stand still; longer than any long-poll."""
 IDLE_S = 15.0

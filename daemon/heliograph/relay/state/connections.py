@@ -22,7 +22,7 @@ class PendingNotification:
 
     room_id: str
     notification: Json
-    """As the push had it; empty if GET /notifications told of it."""
+    """The notification as the push had it; empty if GET /notifications told of it."""
     attempts: int = 0
     """How often the event was looked for in vain where notifications are listed."""
 
@@ -37,7 +37,7 @@ class DeviceConnection:
         self._requests = 0
         """These, and what else shows for as long as it is open that the device is there."""
         self.waiting: dict[str, PendingNotification] = {}
-        """By event id."""
+        """The notifications that wait for a /sync, by event id."""
         self.is_fresh = True
         """Since the relay started, nobody has looked which notifications this device has missed."""
         self.present_until_ms = 0
@@ -107,13 +107,13 @@ class DeviceConnection:
             self._carried[event_id] += 1
 
     def settle(self, event_ids: Collection[str]) -> None:
-        """These events are acknowledged, or nothing will come of them."""
+        """Forgets events that are acknowledged, or of which nothing will come."""
         for event_id in event_ids:
             self.waiting.pop(event_id, None)
             self._carried.pop(event_id, None)
 
     def look_in_vain(self, event_ids: Iterable[str], most: int) -> None:
-        """These events were not where they should be; after `most` such looks they are forgotten."""
+        """Notes that these events were not where they should be; after `most` such looks they are forgotten."""
         for event_id in event_ids:
             pending = self.waiting.get(event_id)
             if pending is not None:

@@ -36,11 +36,11 @@ class Arrived:
     devices: tuple[Json, ...]
     """Each with a `pushkey` that is text."""
     event_id: str | None
-    """None: a clearing push."""
+    """The event's id; None: this is a clearing push."""
     room_id: str
     thread_id: str | None
     unread: int | None
-    """None: not told. In a clearing push a count that is missing is 0, as the specification says."""
+    """The number of unread messages; None: not told. In a clearing push a missing count is 0, by the specification."""
 
 
 def read_push(body: bytes) -> Arrived:

@@ -84,7 +84,12 @@ async def open_machine(services: AccountServices, secret: Secret) -> AsyncIterat
     """The account's Olm machine, for the length of the block. Raises UserError if its keys cannot be read."""
     account = services.account
     machine = await Machine.open(
-        state_folder(account.user_id), account.user_id, account.device_id, secret.pickle_key, now_ms=now_ms()
+        state_folder(account.user_id),
+        account.user_id,
+        account.device_id,
+        secret.pickle_key,
+        now_ms=now_ms(),
+        on_loss=lambda loss: services.notices.tell("The disk has damaged an encryption key", loss.value),
     )
     try:
         yield machine

@@ -8,9 +8,11 @@ import sqlite3
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import pytest
 from aiohttp import web
+from nio.crypto import OutboundGroupSession  # type: ignore[import-untyped]
 
 from fakes.desktop import FakeDesktop
 from fakes.secret_store import FakeSecretStore
@@ -20,6 +22,7 @@ from heliograph.app import daemon, keyring_wait
 from heliograph.app.account import AccountRun
 from heliograph.config.settings import Config, HooksConfig
 from heliograph.core.connection import Connection
+from heliograph.core.encryption.values import MEGOLM
 from heliograph.core.ids import UserId
 from heliograph.core.pushers.handoff import Signs
 from heliograph.core.status import AccountStatus, DaemonStatus
@@ -488,6 +491,31 @@ async def test_one_account_that_cannot_be_opened_leaves_the_others_running(stage
         assert stage.account().connection.cure in told.body
 
 
+@pytest.mark.expected_log("The room key .* cannot be read, and is lost")
+async def test_a_damaged_room_key_is_told_on_screen(stage: Stage) -> None:
+    server, session = await stage.add(), OutboundGroupSession()
+    async with stage.running():
+        await polls(server)
+    stage.stop.clear()
+    session.mark_as_shared()
+    await asyncio.to_thread(spoil_room_key, session.id)
+    content = {"algorithm": MEGOLM, "session_id": session.id, "ciphertext": session.encrypt("{}")}
+    async with stage.running():
+        await polls(server)
+        server.give(server.sync(message("", type="m.room.encrypted", content=content)))
+        await until(lambda: "The disk has damaged an encryption key" in stage.summaries, "the notice")
+
+
+def spoil_room_key(session_id: str) -> None:
+    with contextlib.closing(sqlite3.connect(state_folder(ME) / "crypto.db")) as db:
+        db.execute(
+            "INSERT INTO room_keys (room_id, session_id, pickle, sender, sender_key, sender_ed25519, is_from_backup)"
+            " VALUES (?, ?, x'00', '', '', '', 0)",
+            (ROOM, session_id),
+        )
+        db.commit()
+
+
 @pytest.mark.expected_log("ledger.db is damaged", times=(1, 2))
 @pytest.mark.expected_log("Deliveries wait for the disk")
 async def test_a_ledger_that_is_damaged_meanwhile_ends_the_account_with_a_notice(
@@ -582,10 +610,10 @@ async def test_an_account_that_cannot_be_opened_for_a_fault_of_our_own_is_opened
     faults = [RuntimeError("a fault"), RuntimeError("another")]
     open_machine = Machine.open
 
-    async def open_or_fail(folder: Path, user_id: UserId, *arguments: str, now_ms: int) -> Machine:
+    async def open_or_fail(folder: Path, user_id: UserId, *arguments: str, **options: Any) -> Machine:
         if user_id == ME and faults:
             raise faults.pop()
-        return await open_machine(folder, user_id, *arguments, now_ms=now_ms)
+        return await open_machine(folder, user_id, *arguments, **options)
 
     monkeypatch.setattr(Machine, "open", open_or_fail)
     async with stage.running() as task:

@@ -16,6 +16,7 @@ from heliograph.core.encryption.values import Reason, Received, Rejected, RoomKe
 from heliograph.core.events import Event
 from heliograph.core.ids import RoomId
 from heliograph.encryption.olm.key_files import FILE_NAME
+from heliograph.encryption.olm.losses import Loss
 from heliograph.encryption.olm.machine import Machine
 from heliograph.encryption.olm.peeking import peek
 from heliograph.errors import EXIT_NEEDS_LOGIN, UserError
@@ -116,9 +117,7 @@ GARBAGE = {
     "whether it is published": "UPDATE device SET is_published = 'x'",
 }
 TOLD = pytest.mark.expected_log(
-    "An Olm session .* cannot be read and is forgotten"
-    "|The room key .* cannot be read and counts as missing"
-    "|What was kept as backup cannot be read and is forgotten",
+    "(An Olm session with|The room key|What was kept as backup) .*cannot be read, and is lost",
     times=(0, 2),
 )
 
@@ -161,7 +160,7 @@ async def use(stage: Stage) -> None:
     await mine.confirm_upload(is_device_published=True)
 
 
-@pytest.mark.expected_log("An Olm session with the device .* cannot be read and is forgotten")
+@pytest.mark.expected_log("An Olm session with the device .* cannot be read, and is lost")
 async def test_a_device_whose_session_was_lost_is_heard_once_it_begins_another(stage: Stage, tmp_path: Path) -> None:
     await stage.spoil(GARBAGE["pickle of a session"])
     await stage.restart()
@@ -176,7 +175,7 @@ async def test_a_device_whose_session_was_lost_is_heard_once_it_begins_another(s
     assert [type(each) for each in (await stage.mine.take([event])).outcomes] == [Received]
 
 
-@pytest.mark.expected_log("The room key .* cannot be read and counts as missing", times=2)
+@pytest.mark.expected_log("The room key .* cannot be read, and is lost")
 async def test_a_room_key_that_was_lost_is_renewed_and_opens_nothing_in_the_place_of_another_message(
     stage: Stage,
 ) -> None:
@@ -192,13 +191,23 @@ async def test_a_room_key_that_was_lost_is_renewed_and_opens_nothing_in_the_plac
     assert bodies(await stage.mine.decrypt([stage.read, played_again])) == ["read before", Reason.REPLAYED]
 
 
-@pytest.mark.expected_log("What was kept as pinned cannot be read and is forgotten: to renew it, heliograph verify")
+@pytest.mark.expected_log("What was kept as pinned cannot be read, and is lost")
 async def test_a_secret_that_was_lost_is_said_once_and_kept_anew(stage: Stage) -> None:
     await stage.spoil("UPDATE secrets SET content = x'00ff' WHERE name = 'pinned'")
     await stage.restart()
     assert [await stage.mine.secret("pinned") for _ in range(2)] == [None, None]
     await stage.mine.keep_secret("pinned", "three")
     assert await stage.mine.secret("pinned") == "three"
+
+
+@pytest.mark.expected_log("The room key .* cannot be read, and is lost", times=2)
+async def test_each_kind_of_loss_is_told_once(stage: Stage) -> None:
+    await stage.spoil("UPDATE room_keys SET pickle = x'00'")
+    told: list[Loss] = []
+    stage.mine = await Machine.open(stage.folder, ME, "D", PICKLE_KEY, now_ms=NOW, on_loss=told.append)
+    for _ in range(2):
+        await stage.mine.decrypt([stage.read, await stage.bob.say("from Bob")])
+    assert told == [Loss.ROOM_KEY]
 
 
 async def test_a_verdict_that_cannot_be_read_vouches_for_nobody(stage: Stage) -> None:

@@ -6,5 +6,6 @@ engine        what the machine does within one: nio_machine (matrix-nio's), nio_
 receiving     to-device events, behind the guard; decryption, of room events
 uploads       the keys that the device publishes; sealing, to-device events for others
 texts         what strangers send, checked first; guard, one error for whatever that, or a damaged row, makes raise
+losses        what damaged rows have cost, for the user
 peeking       reads crypto.db beside the daemon, for `heliograph explain`
 """

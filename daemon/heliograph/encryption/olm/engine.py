@@ -13,6 +13,7 @@ from heliograph.core.events import Event, Json
 from heliograph.core.ids import UserId
 from heliograph.encryption.olm import decryption, sealing, uploads
 from heliograph.encryption.olm.guard import guarded
+from heliograph.encryption.olm.losses import Losses
 from heliograph.encryption.olm.nio_machine import OlmMachine
 from heliograph.encryption.olm.outbound import OutboundKeys
 from heliograph.encryption.olm.receiving import Receiver
@@ -28,16 +29,18 @@ class UnreadableKeys(Exception):
 class Engine:
     """All of one device that is in memory. Reads and writes over the connection of the transaction under way."""
 
-    def __init__(self, db: sqlite3.Connection, user_id: UserId, device_id: str, pickle_key: str) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, user_id: UserId, device_id: str, pickle_key: str, losses: Losses
+    ) -> None:
         try:
             with guarded():
-                self._olm = OlmMachine(db, user_id, device_id, pickle_key)
+                self._olm = OlmMachine(db, user_id, device_id, pickle_key, losses)
         except MalformedContent as error:
             raise UnreadableKeys from error
         self._db = db
-        self._room_keys = RoomKeys(db, pickle_key)
+        self._room_keys = RoomKeys(db, pickle_key, losses)
         self.outbound = OutboundKeys(db, self._olm, self._room_keys)
-        self.vault = Vault(db, pickle_key)
+        self.vault = Vault(db, pickle_key, losses)
         self.identity = Identity(user_id, device_id, self._olm.curve25519, self._olm.ed25519)
 
     def take(self, to_device: Sequence[bytes]) -> Taken:

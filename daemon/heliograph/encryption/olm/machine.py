@@ -34,6 +34,7 @@ from heliograph.core.events import Event, Json
 from heliograph.core.ids import RoomId, UserId
 from heliograph.encryption.olm import sender_devices
 from heliograph.encryption.olm.key_files import FILE_NAME, put_back, set_aside
+from heliograph.encryption.olm.losses import Loss, Losses
 from heliograph.errors import EXIT_NEEDS_LOGIN, UserError
 from heliograph.system.migrations import read_migrations
 from heliograph.system.sqlite import DamagedFile, Database, whole_or_closed
@@ -51,8 +52,13 @@ MIGRATIONS = read_migrations("heliograph.encryption.olm")
 class Machine:
     """One device's keys and sessions. `ports.Encryption`, and what verification and key backup need besides."""
 
-    def __init__(self, database: Database, user_id: UserId, device_id: str, pickle_key: str) -> None:
+    def __init__(
+        self, database: Database, user_id: UserId, device_id: str, pickle_key: str, on_loss: Callable[[Loss], None]
+    ) -> None:
         self._database = database
+        self._on_loss = on_loss
+        self._losses = Losses()
+        self._told: set[Loss] = set()
         self._owner = (user_id, device_id)
         self._pickle_key = pickle_key
         self._engine: Engine | None = None
@@ -60,16 +66,34 @@ class Machine:
         self.identity = Identity(user_id, device_id, "", "")
 
     @classmethod
-    async def open(cls, folder: Path, user_id: UserId, device_id: str, pickle_key: str, *, now_ms: int) -> Machine:
+    async def open(
+        cls,
+        folder: Path,
+        user_id: UserId,
+        device_id: str,
+        pickle_key: str,
+        *,
+        now_ms: int,
+        on_loss: Callable[[Loss], None] = lambda _: None,
+    ) -> Machine:
         """Makes the file (0600) and the device's keys if missing. State of another device is set aside first, and what
-        was set aside of this one is put back. `now_ms`: milliseconds since 1970.
+        was set aside of this one is put back. `now_ms`: milliseconds since 1970. `on_loss` is told once of each kind of
+        row that turns out to be damaged.
 
         Raises StateError, and UserError if the keys cannot be read with this pickle key.
         """
-        return await whole_or_closed(cls._open(folder, user_id, device_id, pickle_key, now_ms))
+        return await whole_or_closed(cls._open(folder, user_id, device_id, pickle_key, now_ms, on_loss))
 
     @classmethod
-    async def _open(cls, folder: Path, user_id: UserId, device_id: str, pickle_key: str, now_ms: int) -> Machine:
+    async def _open(
+        cls,
+        folder: Path,
+        user_id: UserId,
+        device_id: str,
+        pickle_key: str,
+        now_ms: int,
+        on_loss: Callable[[Loss], None],
+    ) -> Machine:
         # Before the file is opened, which makes a new one where there is none.
         if await asyncio.to_thread(put_back, folder, device_id):
             log.info("The keys of %s, which were set aside, are in use again", device_id)
@@ -80,7 +104,7 @@ class Machine:
             await asyncio.to_thread(set_aside, folder, owner[1], now_ms)
             await asyncio.to_thread(put_back, folder, device_id)
             database, _ = await _open_of(folder, user_id)
-        machine = cls(database, user_id, device_id, pickle_key)
+        machine = cls(database, user_id, device_id, pickle_key, on_loss)
         try:
             machine.identity = await machine._run(lambda engine: engine.identity)
         except BaseException:
@@ -188,18 +212,27 @@ class Machine:
 
         try:
             with _explaining_damage(self._owner[0]):
-                return await self._database.transaction(within)
+                result = await self._database.transaction(within)
         except BaseException:
             # What is in memory may be ahead of what is on disk: it is read anew.
             self._is_stale = True
             raise
+        self._tell_losses()
+        return result
+
+    def _tell_losses(self) -> None:
+        for loss, row in self._losses.take():
+            log.warning("%s cannot be read, and is lost. %s", row, loss.value)
+            if loss not in self._told:
+                self._told.add(loss)
+                self._on_loss(loss)
 
     def _load(self, db: sqlite3.Connection) -> Engine:
         # Only here, within the thread: importing the cryptography takes a while.
         from heliograph.encryption.olm.engine import Engine, UnreadableKeys
 
         try:
-            return Engine(db, *self._owner, self._pickle_key)
+            return Engine(db, *self._owner, self._pickle_key, self._losses)
         except UnreadableKeys as error:
             raise _lost(
                 self._owner[0],

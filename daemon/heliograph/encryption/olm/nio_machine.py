@@ -17,6 +17,7 @@ from nio.crypto import Olm  # type: ignore[import-untyped]
 
 from heliograph.core.encryption.values import DeviceKeys
 from heliograph.core.ids import UserId
+from heliograph.encryption.olm.losses import Losses
 from heliograph.encryption.olm.nio_store import OlmStore
 
 # It logs what strangers send, line breaks included.
@@ -26,9 +27,11 @@ logging.getLogger("nio").setLevel(logging.CRITICAL + 1)
 class OlmMachine(Olm):  # type: ignore[misc]
     """The Olm machine of one device. Lives in the database's thread, within its transactions."""
 
-    def __init__(self, db: sqlite3.Connection, user_id: UserId, device_id: str, pickle_key: str) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, user_id: UserId, device_id: str, pickle_key: str, losses: Losses
+    ) -> None:
         """Makes the keys if there are none. Raises what vodozemac raises if they cannot be read with this key."""
-        super().__init__(user_id, device_id, OlmStore(db, user_id, device_id, pickle_key))
+        super().__init__(user_id, device_id, OlmStore(db, user_id, device_id, pickle_key, losses))
         # A new account is on disk before anybody can see its keys.
         self.store.flush()
         self.curve25519: str = self.account.identity_keys["curve25519"]

@@ -6,7 +6,6 @@ read when a sender needs them, so opening takes the same time whatever their num
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from collections import OrderedDict
 from datetime import datetime
@@ -16,9 +15,8 @@ from nio.crypto import DeviceStore, OlmAccount, Session  # type: ignore[import-u
 
 from heliograph.core.ids import UserId
 from heliograph.encryption.olm.guard import guarded
+from heliograph.encryption.olm.losses import Loss, Losses
 from heliograph.encryption.olm.texts import MalformedContent
-
-log = logging.getLogger(__name__)
 
 EACH = 10
 """Olm sessions kept for one device of another user; those used last. Each is tried for a message that names none."""
@@ -31,8 +29,9 @@ _PRUNE_EVERY = 50
 class OlmSessions:
     """`nio.crypto.SessionStore` over the table olm_sessions."""
 
-    def __init__(self, db: sqlite3.Connection, pickle_key: str) -> None:
+    def __init__(self, db: sqlite3.Connection, pickle_key: str, losses: Losses) -> None:
         self._db = db
+        self._losses = losses
         self._pickle_key = pickle_key
         self._cache: OrderedDict[str, list[Any]] = OrderedDict()
         self._added = 0
@@ -61,11 +60,7 @@ class OlmSessions:
                     sessions.append(Session.from_pickle(pickle, _time(created), self._pickle_key, _time(used)))
             except MalformedContent:
                 self._db.execute("DELETE FROM olm_sessions WHERE session_id IS ?", (session_id,))
-                log.warning(
-                    "An Olm session with the device %s cannot be read and is forgotten: keys that it sends may not "
-                    "arrive before it begins another",
-                    sender_key,
-                )
+                self._losses.note(Loss.SESSION, f"An Olm session with the device {sender_key}")
         return sessions[:EACH]
 
     def get(self, sender_key: str) -> Any:
@@ -113,13 +108,15 @@ class OlmSessions:
 class OlmStore:
     """`nio.store.MatrixStore`, as far as it is used. The account is written when `flush` is called."""
 
-    def __init__(self, db: sqlite3.Connection, user_id: UserId, device_id: str, pickle_key: str) -> None:
+    def __init__(
+        self, db: sqlite3.Connection, user_id: UserId, device_id: str, pickle_key: str, losses: Losses
+    ) -> None:
         self._db = db
         self._user_id = user_id
         self._device_id = device_id
         self._pickle_key = pickle_key
         self._unsaved: Any = None
-        self.sessions = OlmSessions(db, pickle_key)
+        self.sessions = OlmSessions(db, pickle_key, losses)
 
     def load_account(self) -> Any:
         """The device's Olm account; None: the device has no keys yet."""

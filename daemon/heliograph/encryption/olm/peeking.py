@@ -25,6 +25,7 @@ async def peek(folder: Path, pickle_key: str, event: Event) -> Clear | Locked:
 def _peek(pickle_key: str, event: Event, db: sqlite3.Connection) -> Clear | Locked:
     # Only here, within the thread: importing the cryptography takes a while.
     from heliograph.encryption.olm import decryption
+    from heliograph.encryption.olm.losses import Losses
     from heliograph.encryption.olm.room_keys import RoomKeys
 
-    return decryption.peek_with(event, RoomKeys(db, pickle_key))
+    return decryption.peek_with(event, RoomKeys(db, pickle_key, Losses()))

@@ -9,7 +9,6 @@ Test: test_events_without_sender_key_and_device_are_decrypted.
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from collections import OrderedDict
 from dataclasses import dataclass
@@ -19,9 +18,8 @@ from nio.crypto import InboundGroupSession  # type: ignore[import-untyped]
 
 from heliograph.core.encryption.values import RoomKey
 from heliograph.encryption.olm.guard import guarded
+from heliograph.encryption.olm.losses import Loss, Losses
 from heliograph.encryption.olm.texts import MalformedContent
-
-log = logging.getLogger(__name__)
 
 MOST = 100_000
 """Room keys in all: anyone may send some. Those that never decrypted anything go first, the oldest before."""
@@ -47,8 +45,9 @@ class Stored:
 class RoomKeys:
     """All room keys of one device."""
 
-    def __init__(self, db: sqlite3.Connection, pickle_key: str) -> None:
+    def __init__(self, db: sqlite3.Connection, pickle_key: str, losses: Losses) -> None:
         self._db = db
+        self._losses = losses
         self._pickle_key = pickle_key
         self._cache: OrderedDict[RoomKey, Stored] = OrderedDict()
         self._unreadable: set[RoomKey] = set()
@@ -72,7 +71,7 @@ class RoomKeys:
             with guarded():
                 return self._cached(key, self._read(key, *row))
         except MalformedContent:
-            self._note_unreadable(key)
+            self._losses.note(Loss.ROOM_KEY, f"The room key {key.session_id} of {key.room_id}")
             return None
 
     def _read(
@@ -93,16 +92,6 @@ class RoomKeys:
         if session.id != key.session_id:
             raise MalformedContent("it is another one")
         return Stored(id_, session, sender, bool(is_from_backup), bool(is_used))
-
-    def _note_unreadable(self, key: RoomKey) -> None:
-        if key not in self._unreadable:
-            self._unreadable.add(key)
-            log.warning(
-                "The room key %s of %s cannot be read and counts as missing: its messages show no text, unless the key "
-                "backup has it",
-                key.session_id,
-                key.room_id,
-            )
 
     def add(self, session: Any, sender: str, *, is_from_backup: bool) -> bool:
         """Takes a key. Whether it decrypts something that nothing did before.

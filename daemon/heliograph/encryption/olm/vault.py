@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import logging
 import sqlite3
 from hashlib import sha256
 from secrets import token_bytes
 
-log = logging.getLogger(__name__)
+from heliograph.encryption.olm.losses import Loss, Losses
 
 _NONCE = 16
 _TAG = 16
@@ -16,8 +15,9 @@ _TAG = 16
 class Vault:
     """Reads and writes within the transaction under way."""
 
-    def __init__(self, db: sqlite3.Connection, pickle_key: str) -> None:
+    def __init__(self, db: sqlite3.Connection, pickle_key: str, losses: Losses) -> None:
         self._db = db
+        self._losses = losses
         self._key = sha256(b"heliograph secrets\0" + pickle_key.encode()).digest()
 
     def keep(self, name: str, secret: str | None) -> None:
@@ -42,7 +42,7 @@ class Vault:
         secret = self._open(name, row[0])
         if secret is None:
             self._db.execute("DELETE FROM secrets WHERE name = ?", (name,))
-            log.warning("What was kept as %s cannot be read and is forgotten: to renew it, heliograph verify", name)
+            self._losses.note(Loss.VAULT, f"What was kept as {name}")
         return secret
 
     def _open(self, name: str, content: object) -> str | None:

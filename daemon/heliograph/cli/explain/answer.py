@@ -66,6 +66,7 @@ def _rules(told: Explanation) -> Iterator[str]:
     width = min(max(len(tried.rule) for tried in told.tried), 60)
     for number, tried in enumerate(told.tried):
         if told.untold and number == len(told.tried) - 1:
+            # Before the last step, which is told however many come before it.
             yield f"    {told.untold} more that did not match"
         yield f"  {'*' if tried.has_matched else ' '} {tried.rule:<{width}}  {tried.sentence}"
 

@@ -31,6 +31,7 @@ def report_running(status: dict[str, Any], known: Collection[str]) -> Iterator[s
     if _part(status, "quiet").get("why"):
         yield _row("quiet", _quiet(_part(status, "quiet")))
     yield from _crashes(status)
+    # The daemon may be of another version, so nothing in its answer is taken for granted.
     accounts = [account for account in status.get("accounts") or () if isinstance(account, dict)]
     for account in accounts:
         yield from _report_account(account)
@@ -53,6 +54,7 @@ def report_stopped(accounts: Sequence[StoppedAccount], why_not: UserError | None
         if account.signed_out is not None:
             yield _row("state", f"signed out; to sign in again: heliograph login {account.user_id}")
         if account.pid is not None:
+            # UNKNOWN_PID is 0.
             yield _row("process", str(account.pid or "unknown"))
         if account.problem is not None:
             yield _row("ledger", _text(account.problem))

@@ -229,7 +229,7 @@ EXCUSES: Sequence[Excuse] = (
         "What was unread in a room that one left and joined again within one absence stays unread.",
         _STAYS,
         _was_left_and_joined_in_one_absence,
-        _LATE,
+        _LATE | {Fault.RANG_TWICE},
     ),
     Excuse(
         "change in a gap",

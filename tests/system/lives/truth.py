@@ -19,7 +19,7 @@ from support.synapse_evaluator import Refusal, SynapseRules
 _FILTER = json.dumps(
     {"presence": {"types": []}, "room": {"timeline": {"limit": 500}, "include_leave": True, "state": {}}}
 )
-_NEWEST = "60"
+_NEWEST = "200"
 """Of the notifications; between two looks there are fewer."""
 _RECEIPTS = ("m.read", "m.read.private")
 _RELATIONS = ("m.replace", "m.annotation", "m.reference")

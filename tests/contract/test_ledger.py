@@ -242,6 +242,53 @@ async def test_positions_grow_in_the_order_in_which_events_were_judged(ledger: L
     assert sorted(positions, key=positions.__getitem__) == ["$b", "$a", "$d", "$c"]
 
 
+async def test_places_are_those_of_timelines_whatever_was_heard_of_first(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$listed", "$also listed"), 1)
+    assert await ledger.places([EventId("$listed")]) == {}
+
+    timeline = (EventId("$a"), EventId("$listed"), EventId("$b"))
+    await ledger.commit(make_plan("$a", "$b", timelines=(timeline, (EventId("$elsewhere"),))), 2)
+
+    places = await ledger.places([*timeline, EventId("$also listed"), EventId("$elsewhere")])
+    assert sorted(places, key=places.__getitem__) == list(timeline)
+
+
+async def test_an_event_above_one_that_has_a_place_gets_none(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$b", timelines=((EventId("$b"),),)), 1)
+    await ledger.commit(make_plan("$a", "$c", timelines=((EventId("$a"), EventId("$b"), EventId("$c")),)), 2)
+
+    places = await ledger.places([EventId("$a"), EventId("$b"), EventId("$c")])
+    assert sorted(places, key=places.__getitem__) == ["$b", "$c"]
+
+
+@pytest.mark.parametrize("is_late", [True, False])
+async def test_what_rings_only_later_keeps_its_place(ledger: Ledger, is_late: bool) -> None:
+    unlisted = make_judged("$a", decision=Decision.SILENT, reason=UNLISTED)
+    timeline = (EventId("$a"), EventId("$b"))
+    await ledger.commit(Plan("s1", judged=(unlisted, make_judged("$b")), timelines=(timeline,)), 1)
+    before = await ledger.places(timeline)
+
+    judged = {"rejudged" if is_late else "judged": (make_judged("$a"),)}
+    await ledger.commit(make_plan(**{"judged": (), "deliveries": (make_delivery("$a"),), **judged}), 2)
+
+    assert await find(ledger, "$a") is not None
+    assert await ledger.places(timeline) == before
+
+
+async def test_threads_are_those_of_what_was_judged(ledger: Ledger) -> None:
+    judged = (make_judged("$a", sender=ALICE, thread_root=EventId("$root")), make_judged("$b", sender=ALICE))
+    await ledger.commit(Plan("s1", judged=(*judged, make_judged("$malformed"))), 1)
+
+    asked = [EventId("$a"), EventId("$b"), EventId("$malformed"), EventId("$unknown")]
+    assert await ledger.threads(asked) == {"$a": "$root", "$b": "main"}
+
+
+async def test_that_the_homeserver_counts_is_remembered(ledger: Ledger) -> None:
+    await ledger.commit(Plan("s1", has_counted=True), 1)
+    await ledger.commit(make_plan("$a"), 2)
+    assert (await ledger.account()).has_counted
+
+
 async def test_a_position_is_not_used_again_after_pruning(ledger: Ledger) -> None:
     await ledger.commit(Plan("s1", judged=(make_judged("$a"), make_judged("$b"))), 1)
     before = await ledger.positions([EventId("$b")])

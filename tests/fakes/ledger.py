@@ -12,6 +12,7 @@ from heliograph.core.popups.quiet import Through
 from heliograph.core.popups.text import LINES
 from heliograph.core.push.timed_mute import TimedMute
 from heliograph.core.pushers.pusher import PusherKey
+from heliograph.core.reading import MAIN
 from heliograph.core.record import (
     UNLISTED,
     AccountState,
@@ -43,6 +44,8 @@ class FakeLedger:
         self.judged: dict[str, Judged] = {}
         self.judged_at: dict[EventKey, tuple[int, int]] = {}
         """Position and time of each judgement."""
+        self.placed: dict[EventKey, int] = {}
+        """Where events stand, by timelines."""
         self.deliveries: dict[EventKey, Delivery] = {}
         self.room_records: dict[RoomId, RoomRecord] = {}
         self.names: dict[tuple[RoomId, str], tuple[str, int]] = {}
@@ -55,6 +58,7 @@ class FakeLedger:
         """Every call raises StorageError and keeps nothing."""
         self.commits: list[Plan] = []
         self._position = 0
+        self._last_place = 0
         self._changed_since_agenda: set[str] = set()
 
     def _check(self) -> None:
@@ -104,6 +108,15 @@ class FakeLedger:
         self._check()
         return {event_id: self.judged_at[event_id][0] for event_id in event_ids if event_id in self.judged_at}
 
+    async def places(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
+        self._check()
+        return {event_id: self.placed[event_id] for event_id in event_ids if event_id in self.placed}
+
+    async def threads(self, event_ids: Collection[EventKey]) -> dict[EventKey, str]:
+        self._check()
+        known = (self.judged[event_id] for event_id in event_ids if event_id in self.judged)
+        return {each.event_id: each.thread_root or MAIN for each in known if each.sender is not None}
+
     async def locked_events(self, keys: Collection[RoomKey] | None) -> list[LockedEvent]:
         self._check()
         found = [each for each in self.locked.values() if keys is None or each.key in keys]
@@ -151,9 +164,12 @@ class FakeLedger:
             self.locked.pop(event_id, None)
         for record in plan.rooms:
             self._write_room(record, now_ms)
+        for timeline in plan.timelines:
+            self._place(timeline)
         data = plan.account_data
         self.state = replace(
             self.state.after(data),
+            has_counted=self.state.has_counted or plan.has_counted,
             next_batch=self.state.next_batch if plan.next_batch is None else plan.next_batch,
             last_sync_ms=self.state.last_sync_ms if plan.is_empty or plan.next_batch is None else now_ms,
         )
@@ -295,6 +311,7 @@ class FakeLedger:
             )
             if judged_ms < before_ms and not is_alive:
                 del self.judged_at[event_id], self.judged[event_id]
+                self.placed.pop(event_id, None)
                 self.locked.pop(event_id, None)
                 self.deliveries.pop(event_id, None)
         for (room_id, user_id), (_, seen_ms) in list(self.names.items()):
@@ -338,6 +355,13 @@ class FakeLedger:
                 self.judged_at[each.event_id] = (self._position, now_ms)
                 new.add(each.event_id)
         return new
+
+    def _place(self, timeline: Sequence[EventKey]) -> None:
+        known = [place for place, event_id in enumerate(timeline) if event_id in self.placed]
+        for event_id in timeline[known[-1] + 1 if known else 0 :]:
+            self._last_place += 1
+            if event_id in self.judged:
+                self.placed[event_id] = self._last_place
 
     def _change(self, change: Change) -> None:
         delivery = self.deliveries.get(change.event_id)

@@ -182,12 +182,16 @@ class Plan:
     """Events to keep until their room keys come."""
     unlocked: tuple[EventKey, ...] = ()
     """Ids of events that need not be kept any longer. Applied after `locked`."""
+    timelines: tuple[tuple[EventKey, ...], ...] = ()
+    """The ids of the events in each room's timeline, in its order, from which they get their places."""
+    has_counted: bool = False
+    """True if the homeserver counted something as unread."""
 
     @property
     def is_empty(self) -> bool:
         """True if nothing but the token would change."""
         parts = (self.judged, self.deliveries, self.rejudged, self.changes, self.rooms, self.locked, self.unlocked)
-        return not any(parts) and self.account_data == AccountData()
+        return not any(parts) and not self.has_counted and self.account_data == AccountData()
 
 
 @dataclass(frozen=True, slots=True)
@@ -214,6 +218,8 @@ class AccountState:
     """The pushers that the handoff has switched off, and must switch on again."""
     fallback: PusherKey | None = None
     """The key under which the fallback's pusher was last registered."""
+    has_counted: bool = False
+    """True if the homeserver has ever counted something as unread. Some never count."""
 
     def after(self, changed: AccountData) -> AccountState:
         """The state with this account data. Fields that did not change stay."""

@@ -78,6 +78,15 @@ class Ledger(Protocol):
         """The position of each judged event among these: a greater one came later. Unknown events are left out."""
         ...
 
+    async def places(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
+        """Where each of these events stands, as far as timelines have told (`Plan.timelines`): of two in one room the
+        one with the greater place stands below the other."""
+        ...
+
+    async def threads(self, event_ids: Collection[EventKey]) -> dict[EventKey, str]:
+        """The thread of each judged event among these: the id of its root, or `core.reading.MAIN`."""
+        ...
+
     async def locked_events(self, keys: Collection[RoomKey] | None) -> list[LockedEvent]:
         """Events that wait for one of these room keys (None: for any key), in the order in which they came."""
         ...

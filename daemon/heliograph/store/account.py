@@ -26,14 +26,14 @@ _KINDS: Mapping[str, type] = {
 def read_account(db: sqlite3.Connection) -> AccountState:
     """The account's state; before the first sync, its defaults. Raises ValueError if the row cannot be read."""
     row = db.execute(
-        "SELECT next_batch, last_sync_ms, is_silenced, is_pusher_enabled, fallback_app_id, fallback_pushkey"
-        " FROM account"
+        "SELECT next_batch, last_sync_ms, is_silenced, is_pusher_enabled, fallback_app_id, fallback_pushkey,"
+        " has_counted FROM account"
     ).fetchone()
     if row is None:
         raise ValueError("the account's row is gone")
     # SQLite's columns take a value of any type, so types are checked whenever a row is read.
-    fit(row, (str | None, int, int, int, str | None, str | None))
-    next_batch, last_sync_ms, is_silenced, is_pusher_enabled, app_id, pushkey = row
+    fit(row, (str | None, int, int, int, str | None, str | None, int))
+    next_batch, last_sync_ms, is_silenced, is_pusher_enabled, app_id, pushkey, has_counted = row
     data = {name: _read(name, content) for name, content in db.execute("SELECT name, content FROM account_data")}
     return AccountState(
         next_batch=next_batch,
@@ -47,6 +47,7 @@ def read_account(db: sqlite3.Connection) -> AccountState:
         last_sync_ms=last_sync_ms,
         switched_off=frozenset(db.execute("SELECT app_id, pushkey FROM switched_off").fetchall()),
         fallback=(app_id, pushkey) if app_id is not None else None,
+        has_counted=bool(has_counted),
     )
 
 
@@ -69,6 +70,11 @@ def write_token(db: sqlite3.Connection, next_batch: str) -> None:
 def write_sync_time(db: sqlite3.Connection, now_ms: int) -> None:
     """Notes when a sync came that changed more than the token."""
     db.execute("UPDATE account SET last_sync_ms = ?", (to_integer(now_ms),))
+
+
+def write_counted(db: sqlite3.Connection) -> None:
+    """Notes that the homeserver counted something as unread."""
+    db.execute("UPDATE account SET has_counted = 1")
 
 
 def write_pusher_enabled(db: sqlite3.Connection, is_enabled: bool) -> None:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection, Iterable
+from collections.abc import Collection, Iterable, Mapping, Sequence
 
 from heliograph.core.ids import EventKey
+from heliograph.core.reading import MAIN
 from heliograph.core.record import UNLISTED, Decision, Judged
 from heliograph.store.columns import among, fit, to_integer, to_optional_text, to_text
 
@@ -90,6 +91,52 @@ def read_positions(db: sqlite3.Connection, event_ids: Collection[EventKey]) -> d
     for condition, values in among("event_id", event_ids):
         positions.update(db.execute(f"SELECT event_id, position FROM judged WHERE {condition}", values))
     return positions
+
+
+def read_places(db: sqlite3.Connection, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
+    """The places of those of these events that a timeline has had."""
+    places: dict[EventKey, int] = {}
+    for condition, values in among("event_id", event_ids):
+        rows = db.execute(f"SELECT event_id, place FROM judged WHERE {condition} AND place IS NOT NULL", values)
+        places.update(rows)
+    return places
+
+
+def read_threads(db: sqlite3.Connection, event_ids: Collection[EventKey]) -> dict[EventKey, str]:
+    """The ids of the threads (MAIN: of none) of those of these events that were judged and not erased since."""
+    threads: dict[EventKey, str] = {}
+    for condition, values in among("event_id", event_ids):
+        # Erasing takes the thread away with the sender (`unread.erase_history`).
+        rows = db.execute(
+            f"SELECT event_id, coalesce(thread_root, ?) FROM judged WHERE {condition} AND sender IS NOT NULL",
+            (MAIN, *values),
+        )
+        threads.update(rows)
+    return threads
+
+
+def write_places(db: sqlite3.Connection, timelines: Iterable[Sequence[EventKey]]) -> None:
+    """Gives places to the events of these timelines, each of one room and in order.
+
+    Only behind the last event that has a place already: what stands above that one came in a timeline without its
+    neighbours, and no number is left between theirs.
+    """
+    for timeline in timelines:
+        known = read_places(db, timeline)
+        new: list[EventKey] = []
+        for event_id in reversed(timeline):
+            if event_id in known:
+                break
+            new.append(event_id)
+        (last,) = db.execute("SELECT last_place FROM account").fetchone()
+        restore_places(db, {event_id: last + place for place, event_id in enumerate(reversed(new), 1)})
+        db.execute("UPDATE account SET last_place = ?", (last + len(new),))
+
+
+def restore_places(db: sqlite3.Connection, places: Mapping[EventKey, int]) -> None:
+    """Writes these places, also of events whose judgement was replaced since they were read."""
+    rows = [(place, to_text(event_id)) for event_id, place in places.items()]
+    db.executemany("UPDATE judged SET place = ? WHERE event_id = ?", rows)
 
 
 def read_judged(db: sqlite3.Connection, event_id: EventKey) -> tuple[Judged, int] | None:

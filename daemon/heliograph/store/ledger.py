@@ -131,6 +131,12 @@ class SqliteLedger:
     async def positions(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
         return await self._read(partial(judgements.read_positions, event_ids=event_ids))
 
+    async def places(self, event_ids: Collection[EventKey]) -> dict[EventKey, int]:
+        return await self._read(partial(judgements.read_places, event_ids=event_ids))
+
+    async def threads(self, event_ids: Collection[EventKey]) -> dict[EventKey, str]:
+        return await self._read(partial(judgements.read_threads, event_ids=event_ids))
+
     async def commit(self, plan: Plan, now_ms: int) -> Committed:
         return await self._write(partial(self._tables.commit, plan, now_ms), erases=bool(plan.changes))
 

@@ -84,6 +84,7 @@ _TABLES = {
         texts=("event_id", "decision", "reason", "encryption"),
         texts_or_null=("room_id", "rule", "sender", "thread_root"),
         integers=("origin_server_ts", "judged_ms"),
+        integers_or_null=("place",),
         conditions={_is_among("decision", Decision): "no such decision"},
     ),
     "deliveries": _Table(
@@ -131,6 +132,8 @@ _TABLES = {
     "mutes": _Table(("room_id",), texts=("room_id", "rule_id"), integers=("until_ms", "was_there")),
     "switched_off": _Table(("app_id", "pushkey"), texts=("app_id", "pushkey")),
 }
+# A place that is given twice would have a receipt read what stands below it.
+_LAST_PLACE = "(SELECT coalesce(max(place), 0) FROM judged WHERE typeof(place) = 'integer')"
 _ACCOUNT = {
     "next_batch": ("NULL", ("text", "null")),
     "last_sync_ms": ("0", ("integer",)),
@@ -138,6 +141,8 @@ _ACCOUNT = {
     "is_pusher_enabled": ("1", ("integer",)),
     "fallback_app_id": ("NULL", ("text", "null")),
     "fallback_pushkey": ("NULL", ("text", "null")),
+    "last_place": (_LAST_PLACE, ("integer",)),
+    "has_counted": ("0", ("integer",)),
 }
 """The columns of the account's row, each with the value that stands for unknown and its types in SQLite's words."""
 
@@ -199,7 +204,7 @@ def _find_in_account(db: sqlite3.Connection) -> list[Unreadable]:
 
 def _mend_account(db: sqlite3.Connection, row: Unreadable) -> None:
     if not row.key:
-        db.execute("INSERT INTO account (id) VALUES (1)")
+        db.execute(f"INSERT INTO account (id, last_place) VALUES (1, {_LAST_PLACE})")
     for column in row.key:
         (value,) = db.execute(f"SELECT {column} FROM account").fetchone()
         _keep(db, row, {column: value})

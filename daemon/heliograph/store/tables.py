@@ -32,16 +32,23 @@ class Tables:
         # The order matters: judgements first, since they give the positions; then the deliveries whose positions are
         # new; then the changes, which may be of deliveries that this very plan brought.
         known = judgements.last_position(db)
+        # Of what rings only now the judgement is replaced, and where it stands is still true.
+        ringing = [each.event_id for each in plan.deliveries] + [each.event_id for each in plan.rejudged]
+        places = judgements.read_places(db, ringing)
         judgements.forget_unlisted(db, plan.judged)
         judgements.replace_judged(db, plan.rejudged, now_ms)
         judgements.insert_judged(db, plan.judged, now_ms)
         judgements.insert_judged(db, _judgements_missing(plan), now_ms)
+        judgements.restore_places(db, places)
+        judgements.write_places(db, plan.timelines)
         new = deliveries.insert_deliveries(db, plan.deliveries, known)
         self._changed_since_agenda |= deliveries.apply_changes(db, plan.changes)
         locked.insert_locked(db, plan.locked, now_ms)
         locked.delete_locked(db, plan.unlocked)
         rooms.write_rooms(db, plan.rooms, now_ms)
         account.merge_account_data(db, plan.account_data)
+        if plan.has_counted:
+            account.write_counted(db)
         if plan.next_batch is not None:
             account.write_token(db, plan.next_batch)
             if not plan.is_empty:

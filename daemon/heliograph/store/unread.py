@@ -51,7 +51,7 @@ def _read_messages(db: sqlite3.Connection, limit: int) -> dict[str, list[UnreadM
         "WITH placed AS (SELECT position, event_id, room_id, sender, sender_name, text, category, state, is_highlight,"
         f" row_number() OVER (PARTITION BY room_id ORDER BY position DESC) AS place FROM deliveries WHERE {_UNREAD})"
         f" SELECT placed.room_id, placed.event_id, placed.sender, sender_name, text, {_SENT}, category, state,"
-        " is_highlight FROM placed JOIN judged USING (position) WHERE place <= ? ORDER BY position",
+        " is_highlight FROM placed JOIN judged USING (position) WHERE placed.place <= ? ORDER BY position",
         (limit,),
     )
     for row in rows:

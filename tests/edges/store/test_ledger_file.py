@@ -231,6 +231,7 @@ async def test_what_every_version_wrote_is_still_read(version: int, folder: Path
         last_sync_ms=1_700_000_000_123,
         switched_off=frozenset({("org.example.phone", "phone-key")} if version >= 3 else ()),
         fallback=("org.example.fallback", "fallback-key") if version >= 3 else None,
+        has_counted=version >= 10,
     )
     assert await ledger.rooms([ROOM], [ALICE]) == {
         ROOM: RoomRecord(
@@ -277,6 +278,9 @@ async def test_what_every_version_wrote_is_still_read(version: int, folder: Path
         "$shown": 3,
         "$pending": 4,
     }
+    # Before version 10 nothing else than the position told the order.
+    places = {"$own": 7, "$shown": 9} if version >= 10 else {"$own": 1, "$shown": 3, "$pending": 4}
+    assert await ledger.places([EventId("$own"), EventId("$shown"), EventId("$pending")]) == places
     assert await ledger.mutes() == [TimedMute(ROOM, ROOM, 1_700_003_600_000, was_there=True)][: max(0, version - 4)]
     await ledger.close()
 

@@ -69,6 +69,8 @@ plans = st.builds(
     changes=st.lists(changes, max_size=3).map(tuple),
     rooms=st.lists(records, max_size=2).map(tuple),
     account_data=st.builds(AccountData, is_silenced=st.one_of(st.none(), st.booleans())),
+    timelines=st.lists(st.lists(events, unique=True, max_size=4).map(tuple), max_size=2).map(tuple),
+    has_counted=st.booleans(),
 )
 popups = st.builds(
     PopupRecord,
@@ -144,6 +146,11 @@ class LedgerMachine(RuleBasedStateMachine):
     @rule(with_unread=st.booleans())
     def erase_history(self, with_unread: bool) -> None:
         self._both("erase_history", with_unread=with_unread)
+
+    @rule()
+    def look_for_the_order(self) -> None:
+        self._both("places", EVENTS)
+        self._both("threads", EVENTS)
 
     @rule()
     def open_again(self) -> None:

@@ -55,6 +55,8 @@ GARBAGE = {
     "shape of account data": "UPDATE account_data SET content = '5' WHERE name = 'direct_rooms'",
     "item of account data": "UPDATE account_data SET content = '[5]' WHERE name = 'direct_rooms'",
     "time of the last sync": "UPDATE account SET last_sync_ms = 'then'",
+    "last place": "UPDATE account SET last_place = 'x'",
+    "place": "UPDATE judged SET place = 'x' WHERE event_id = '$a'",
     "no account": "DELETE FROM account",
 }
 

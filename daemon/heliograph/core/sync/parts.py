@@ -33,7 +33,7 @@ class Part:
 
 def split(plan: Plan) -> list[Part]:
     """All parts of the plan, in the order in which the ledger must take them."""
-    return [*_events(plan), *_changes(plan), *_account_data(plan.account_data)]
+    return [*_events(plan), *_places(plan), *_changes(plan), *_account_data(plan.account_data)]
 
 
 def join_parts(parts: Sequence[Part], next_batch: str | None) -> Plan:
@@ -52,6 +52,8 @@ def join_parts(parts: Sequence[Part], next_batch: str | None) -> Plan:
         account_data=data,
         locked=tuple(each for plan in plans for each in plan.locked),
         unlocked=tuple(each for plan in plans for each in plan.unlocked),
+        timelines=tuple(each for plan in plans for each in plan.timelines),
+        has_counted=any(plan.has_counted for plan in plans),
     )
 
 
@@ -68,6 +70,13 @@ def _events(plan: Plan) -> Iterator[Part]:
         yield Part(judged.event_id, Plan(None, judged=(judged,), deliveries=ringing))
     for event_id, rest in deliveries.items():
         yield Part(event_id, Plan(None, deliveries=tuple(rest)))
+
+
+def _places(plan: Plan) -> Iterator[Part]:
+    for timeline in plan.timelines:
+        yield Part("the order of a timeline", Plan(None, timelines=(timeline,)))
+    if plan.has_counted:
+        yield Part("that the homeserver counts", Plan(None, has_counted=True))
 
 
 def _once(judged: Sequence[Judged]) -> Sequence[Judged]:

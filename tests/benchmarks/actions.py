@@ -24,7 +24,7 @@ from heliograph.demo.user import DemoUser
 from heliograph.errors import HeliographError
 from support.buses import PrivateBus
 
-_KINDS = ("m.read", "m.read.private", "thread", "m.fully_read")
+_KINDS = ("m.read", "m.read.private", "thread")
 
 
 class OtherClient:

@@ -177,7 +177,7 @@ ACTIONS = Section(
         Row(
             "withdrawn_p50_ms",
             "read elsewhere to the end of the popup, p50",
-            "from the start of the other client's receipt (public, private, threaded, or the read marker) to the order"
+            "from the start of the other client's receipt (public, private or threaded) to the order"
             " that closes the popup; median",
         ),
         Row(

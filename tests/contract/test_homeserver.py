@@ -224,6 +224,24 @@ async def test_a_gap_can_be_paged_back_to_where_the_last_sync_ended(world: World
     assert found == sent[-3::-1]
 
 
+async def test_what_stands_around_an_event_is_told_whatever_its_own_type(world: World) -> None:
+    room_id = await world.room()
+    await world.start()
+    sent = [await world.alice.send_text(room_id, f"message {number}") for number in range(3)]
+    reaction = await world.alice.react(room_id, sent[2])
+    sent += [await world.alice.send_text(room_id, f"message {number}") for number in range(3, 6)]
+
+    around = await world.homeserver.context(room_id, reaction, limit=4, event_types=MESSAGES)
+    assert ids(around.events) == [*sent[1:3], reaction, *sent[3:5]]
+    assert around.start is not None
+    page = await world.homeserver.messages(room_id, since=around.start, until=None, limit=1, event_types=MESSAGES)
+    assert ids(page.events) == [sent[0]]
+
+    around = await world.homeserver.context(room_id, sent[1], limit=100, event_types=MESSAGES)
+    assert set(sent) <= set(ids(around.events))
+    assert reaction not in ids(around.events)
+
+
 async def test_state_that_changed_within_a_gap_is_told(world: World) -> None:
     room_id = await world.room()
     await world.start()

@@ -268,8 +268,9 @@ async def test_what_rings_only_later_keeps_its_place(ledger: Ledger, is_late: bo
     await ledger.commit(Plan("s1", judged=(unlisted, make_judged("$b")), timelines=(timeline,)), 1)
     before = await ledger.places(timeline)
 
-    judged = {"rejudged" if is_late else "judged": (make_judged("$a"),)}
-    await ledger.commit(make_plan(**{"judged": (), "deliveries": (make_delivery("$a"),), **judged}), 2)
+    again, deliveries = (make_judged("$a"),), (make_delivery("$a"),)
+    late = Plan("s2", rejudged=again, deliveries=deliveries) if is_late else make_plan("$a")
+    await ledger.commit(late, 2)
 
     assert await find(ledger, "$a") is not None
     assert await ledger.places(timeline) == before

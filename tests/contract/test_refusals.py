@@ -77,6 +77,15 @@ def event(room: str, event_id: str | None = None, *, is_foreign: bool = False) -
     return ask
 
 
+def context(room: str, event_id: str | None = None, *, is_foreign: bool = False) -> Request:
+    def ask(place: Place) -> Awaitable[Any]:
+        known = place.foreign if is_foreign else place.event
+        asked = known if event_id is None else EventId(event_id)
+        return place.homeserver.context(place.rooms[room], asked, limit=2, event_types=frozenset({"m.room.message"}))
+
+    return ask
+
+
 def set_pusher(**pusher: Any) -> Request:
     return lambda place: place.homeserver.set_pusher(make_pusher(**pusher))
 
@@ -127,6 +136,10 @@ REQUESTS: dict[str, tuple[Request, Outcome]] = {
     "event that is not ours to see": (event("foreign", is_foreign=True), NO_EVENT),
     **{f"event with an odd id {odd!r}": (event("own", odd), NO_EVENT) for odd in ("$x:y:z", "$a/b", "$é", "$ ?#%")},
     **{f"event in {room!r}": (event(room), NO_EVENT) for room in OUTSIDE},
+    "context": (context("own"), None),
+    "context of an unknown event": (context("own", "$unknown"), NO_EVENT),
+    "context of an event of another room": (context("own", is_foreign=True), NO_EVENT),
+    "context of an event that is not ours to see": (context("foreign", is_foreign=True), NO_EVENT),
     "notifications": (lambda place: place.homeserver.notifications(since=None, limit=1), None),
     "notifications from an unknown token": (lambda place: place.homeserver.notifications(since=NONSENSE, limit=1), BAD),
     "notifications from a token of /sync": (
@@ -179,6 +192,7 @@ ASKED = {
     "sync": "GET sync",
     "messages": "GET rooms/*/messages",
     "event": "GET rooms/*/event/*",
+    "context": "GET rooms/*/context/*",
     "notifications": "GET notifications",
     "pusher": "POST pushers/set",
     "reading": "POST rooms/*/read_markers",
@@ -238,6 +252,7 @@ CALLS: dict[str, Request] = {
     "notifications": lambda place: place.homeserver.notifications(since=None, limit=1),
     "messages": messages("own"),
     "event": event("own"),
+    "context": context("own"),
     "pushers": lambda place: place.homeserver.pushers(),
     "set_pusher": set_pusher(),
     "remove_pusher": lambda place: place.homeserver.remove_pusher("none", "none"),
@@ -253,6 +268,7 @@ SIGNED_OUT = (
     "401 GET notifications",
     "401 GET rooms/*/messages",
     "401 GET rooms/*/event/*",
+    "401 GET rooms/*/context/*",
     "401 GET pushers",
     *["401 POST pushers/set"] * 2,
 )

@@ -60,6 +60,7 @@ async def _is_refused_by_mypy(
     await homeserver.member(delivery.room_id, delivery.sender)  # type: ignore[arg-type]
     await homeserver.messages(key, since="s1", until=None, limit=1)  # type: ignore[arg-type]
     await homeserver.event(delivery.room_id, delivery.event_id)  # type: ignore[arg-type]
+    await homeserver.context(delivery.room_id, delivery.event_id, limit=1)  # type: ignore[arg-type]
     await keys.query_keys([delivery.sender])  # type: ignore[list-item]
     await keys.backed_up_key("1", text, "session")  # type: ignore[arg-type]
     await rooms.send(key, "m.room.message", {}, "1")  # type: ignore[arg-type]

@@ -33,10 +33,11 @@ from heliograph.core.events import (
 )
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.pushers.pusher import Pusher
+from heliograph.core.reading import MAIN
 from heliograph.core.room import RoomFacts
 from heliograph.errors import Dropped, LoggedOut, Refused, ServerError, Unreachable
 from heliograph.homeserver.sync_filter import STATE_TYPES, messages_filter, sync_query, write_filter
-from heliograph.ports.homeserver import Features, Member, MessagesPage, NotificationsPage, SyncRequest
+from heliograph.ports.homeserver import EventContext, Features, Member, MessagesPage, NotificationsPage, SyncRequest
 
 FORBIDDEN = Refused(403, "M_FORBIDDEN", "not in this room")
 NO_EVENT = Refused(404, "M_NOT_FOUND", "no such event")
@@ -70,8 +71,10 @@ class FakeRoom:
         places = (at for at, e in self.events if e.type == "m.room.member" and e.state_key == user_id)
         return max(places, default=0)
 
-    def read_up_to(self, user_id: str) -> int:
-        read = {receipt.event_id for _, reader, receipt in self.receipts if reader == user_id}
+    def read_up_to(self, user_id: str, thread: str | None = None) -> int:
+        """Where the last receipt stands; with a thread, the last that counts for it."""
+        receipts = (receipt for _, reader, receipt in self.receipts if reader == user_id)
+        read = {each.event_id for each in receipts if thread is None or each.thread_id in (None, thread)}
         return max((at for at, event in self.events if event.event_id in read), default=0)
 
 
@@ -195,6 +198,23 @@ class FakeHomeserver:
         if found is None:
             raise NO_EVENT
         return found
+
+    async def context(
+        self, room_id: RoomId, event_id: EventId, *, limit: int, event_types: frozenset[str] | None = None
+    ) -> EventContext:
+        await self._call()
+        check_filter(write_filter(messages_filter(event_types)))
+        if self._membership(room_id) in _OUTSIDE:
+            raise FORBIDDEN
+        events = self.rooms[room_id].events
+        at = next((at for at, event in events if event.event_id == event_id), None)
+        if at is None:
+            raise NO_EVENT
+        passing = [(place, e) for place, e in events if place == at or _passes(e, event_types)]
+        index = [place for place, _ in passing].index(at)
+        first = max(0, index - limit // 2)
+        around = passing[first : index + limit - limit // 2 + 1]
+        return EventContext(tuple(event for _, event in around), f"s{around[0][0] - 1}")
 
     async def pushers(self) -> tuple[Pusher, ...]:
         await self._call()
@@ -361,6 +381,7 @@ class FakeHomeserver:
         senders = {event.sender for event in shown}
         named = [room.state["m.room.member", sender] for sender in sorted(senders) if room.membership(sender)]
         in_gap = [event for event in states.values() if event not in shown] if is_limited else []
+        counts = self._unread(room)
         return JoinedRoom(
             room_id=room.room_id,
             timeline=tuple(shown),
@@ -368,9 +389,19 @@ class FakeHomeserver:
             prev_batch=f"s{first - 1}",
             state=tuple({e.event_id: e for e in [*in_gap, *named] if e not in shown}.values()),
             receipts=tuple(own),
-            notification_count=sum(1 for _, item in self._notifications() if _is_unread(item, room.room_id)),
+            notification_count=counts.pop(MAIN, 0),
+            thread_counts=counts,
             summary=self._summary(room) if any(e.type == "m.room.member" for e in new) else RoomSummary(),
         )
+
+    def _unread(self, room: FakeRoom) -> dict[str, int]:
+        """How many notifications are unread, by thread. Threads without any are left out, as Synapse does."""
+        unread: dict[str, int] = {}
+        for at, item in self._notifications():
+            thread = item.event.thread_root or MAIN
+            if item.event.room_id == room.room_id and at > room.read_up_to(self.user_id, thread):
+                unread[thread] = unread.get(thread, 0) + 1
+        return unread
 
     def _invited(self, since: int) -> tuple[InvitedRoom, ...]:
         invited = []
@@ -505,10 +536,6 @@ class FakeUser:
 
 def _passes(event: Event, event_types: frozenset[str] | None) -> bool:
     return event_types is None or event.type in event_types.union(STATE_TYPES)
-
-
-def _is_unread(item: ServerNotification, room_id: str) -> bool:
-    return item.event.room_id == room_id and not item.is_read
 
 
 def _stripped(event: Event) -> StrippedState:

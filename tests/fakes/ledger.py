@@ -384,6 +384,8 @@ class FakeLedger:
         then = after(delivery.state, settlement.move) if delivery is not None else None
         if delivery is None or then is None:
             return False
+        if settlement.move is Move.REPLACED and delivery.popup_key == shown_in:
+            return True
         delivery = replace(delivery, state=then, why=settlement.why)
         match settlement.move:
             case Move.SHOWN | Move.REPLACED if shown_in is not None:

@@ -358,7 +358,7 @@ async def test_a_call_stops_to_ring_when_it_is_answered_elsewhere_or_given_up(st
         assert missed.hints["suppress-sound"] is True
 
 
-@pytest.mark.parametrize("kind", ["thread", "m.fully_read", "leave"])
+@pytest.mark.parametrize("kind", ["thread", "unthreaded", "leave"])
 async def test_what_is_read_or_left_in_any_way_is_withdrawn(stage: Stage, kind: str) -> None:
     room = await stage.direct_room()
     async with Daemon():
@@ -374,5 +374,28 @@ async def test_what_is_read_or_left_in_any_way_is_withdrawn(stage: Stage, kind: 
         elif kind == "leave":
             await stage.me.leave(room)
         else:
-            await stage.me.read(room, event, "m.fully_read")
+            await stage.me.read(room, event)
+        await until(lambda: not stage.screen.on_screen, "the end of the notification")
+
+
+async def test_what_is_in_a_thread_stays_while_only_the_rest_of_the_room_is_read(stage: Stage) -> None:
+    room = await stage.direct_room()
+    async with Daemon():
+        root = await stage.alice.send_text(room, "the root")
+        await stage.alice.send_text(room, "in the thread", thread=root)
+        shown = await stage.shown("in the thread")
+        reaction = await stage.alice.react(room, root)
+        # As a client does that shows the room and not the thread: the marker moves, too, and marks nothing.
+        await stage.me.read(room, reaction, "m.fully_read")
+        await stage.me.read(room, reaction, thread_id="main")
+        await until(lambda: "the root" not in stage.screen.on_screen[shown.id].body, "the root's end")
+        assert "in the thread" in stage.screen.on_screen[shown.id].body
+
+
+async def test_an_answer_from_another_device_reads_the_question(stage: Stage) -> None:
+    room = await stage.direct_room()
+    async with Daemon():
+        await stage.alice.send_text(room, "are you coming?")
+        await stage.shown("are you coming?")
+        await stage.me.send_text(room, "in ten minutes")
         await until(lambda: not stage.screen.on_screen, "the end of the notification")

@@ -129,9 +129,11 @@ class JoinedRoom:
     is_state_after: bool = False
     """False: `state` is what changed between the last sync and the beginning of this timeline. True: to its end."""
     receipts: tuple[Receipt, ...] = ()
-    fully_read: EventId | None = None
     notification_count: int | None = None
-    """The number of unread notifications in the room and its threads, by the server's count; None: it did not say."""
+    """The number of unread notifications in the room, by the server's count; None: it did not say. Those of threads are
+    in it only if the server does not count these apart."""
+    thread_counts: Mapping[str, int] = field(default_factory=dict)
+    """The same for threads, by the event ids of their roots, as far as they are counted apart."""
     summary: RoomSummary = field(default_factory=RoomSummary)
     sticky: tuple[Event | Malformed, ...] = ()
     """Sticky events (MSC4354) that are new and not in the timeline. They tell who is in a call even across a gap."""

@@ -62,17 +62,19 @@ class Counts:
     is_sound: bool = False
     """True if this homeserver is known to count. Some say 0 whatever is unread."""
 
+    def of(self, thread_id: str | None) -> int | None:
+        """The count of this thread (None: an unknown one); None: the server does not tell."""
+        if self.main is None or thread_id == MAIN:
+            return self.main
+        total = self.main + sum(self.threads.values())
+        if not total:
+            return 0
+        # Where no thread is counted apart, this one may be counted in `main`.
+        return None if thread_id is None or not self.threads else self.threads.get(thread_id, 0)
+
     def is_zero(self, thread_id: str | None) -> bool:
-        """Returns True if the count proves that nothing is unread in the thread (None: in an unknown one)."""
-        if not self.is_sound or self.main is None:
-            return False
-        if thread_id is None:
-            return not self.main and not any(self.threads.values())
-        if thread_id == MAIN:
-            return not self.main
-        # Without any thread, a server may have counted this one in `main`.
-        told = self.threads.get(thread_id)
-        return not self.main if told is None and not self.threads else not told
+        """Returns True if the count proves that nothing is unread in this thread (None: in an unknown one)."""
+        return self.is_sound and self.of(thread_id) == 0
 
 
 def read_by(

@@ -13,7 +13,7 @@ from heliograph.homeserver import features, invites, pages, push_rules, pushers,
 from heliograph.homeserver.room_facts import RoomFactsSource
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import sync_query
-from heliograph.ports.homeserver import Features, Member, MessagesPage, NotificationsPage, SyncRequest
+from heliograph.ports.homeserver import EventContext, Features, Member, MessagesPage, NotificationsPage, SyncRequest
 
 MAX_SYNC = 64 * 1024 * 1024
 """The most bytes that the answer to a /sync may have."""
@@ -89,6 +89,11 @@ class HomeserverClient:
 
     async def event(self, room_id: RoomId, event_id: EventId) -> Event | Malformed:
         return await pages.fetch_event(self._session, room_id, event_id)
+
+    async def context(
+        self, room_id: RoomId, event_id: EventId, *, limit: int, event_types: frozenset[str] | None = None
+    ) -> EventContext:
+        return await pages.fetch_context(self._session, room_id, event_id, limit=limit, event_types=event_types)
 
     async def pushers(self) -> tuple[Pusher, ...]:
         return await pushers.fetch_pushers(self._session)

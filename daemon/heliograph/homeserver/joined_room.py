@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 
 from heliograph.core.events import JoinedRoom, Receipt, RoomSummary
-from heliograph.core.ids import EventId, RoomId, is_event_id, is_user_id
+from heliograph.core.ids import RoomId, is_event_id, is_user_id
 from heliograph.homeserver.bounds import MAX_INTEGER, MAX_TOKEN
 from heliograph.homeserver.event import read_event
 from heliograph.homeserver.parts import ABSENT, PartialDecoder, decoder
@@ -23,7 +23,6 @@ class _Room(msgspec.Struct):
     state_after: msgspec.Raw = ABSENT
     unstable_state_after: msgspec.Raw = msgspec.field(default=ABSENT, name="org.matrix.msc4222.state_after")
     ephemeral: msgspec.Raw = ABSENT
-    account_data: msgspec.Raw = ABSENT
     unread_notifications: msgspec.Raw = ABSENT
     unread_thread_notifications: msgspec.Raw = ABSENT
     summary: msgspec.Raw = ABSENT
@@ -37,7 +36,7 @@ class _Timeline(msgspec.Struct):
 
 
 class _Event(msgspec.Struct):
-    """An event of `ephemeral` or of the room's `account_data`."""
+    """An event of `ephemeral`."""
 
     type: str
     content: dict[str, Any]
@@ -57,7 +56,7 @@ _room = decoder(_Room)
 _timeline = decoder(_Timeline)
 _event = decoder(_Event)
 _count = decoder(_Count)
-_counts = decoder(dict[str, _Count])
+_thread_counts = decoder(dict[str, _Count])
 _summary = decoder(_Summary)
 
 
@@ -74,6 +73,7 @@ def read_joined_room(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId
     state_after = room.unstable_state_after if room.state_after is ABSENT else room.state_after
     is_state_after = state_after is not ABSENT
     state = state_after if is_state_after else room.state
+    count, thread_counts = _counts(decoding, room, room_id)
     return JoinedRoom(
         room_id=room_id,
         timeline=tuple(read_event(bytes(event), room_id, "timeline") for event in timeline.events or ()),
@@ -82,8 +82,8 @@ def read_joined_room(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId
         state=tuple(read_event(bytes(event), room_id, "state") for event in decoding.events(state, "state", room_id)),
         is_state_after=is_state_after,
         receipts=tuple(_receipts(decoding, room.ephemeral, room_id, user_id)),
-        fully_read=_fully_read(decoding, room.account_data, room_id),
-        notification_count=_notification_count(decoding, room, room_id),
+        notification_count=count,
+        thread_counts=thread_counts,
         summary=_room_summary(decoding, room.summary, room_id),
         sticky=tuple(
             read_event(bytes(event), room_id, "sticky") for event in decoding.events(room.sticky, "sticky", room_id)
@@ -91,46 +91,33 @@ def read_joined_room(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId
     )
 
 
-def _contents(
-    decoding: PartialDecoder, raw: msgspec.Raw, where: str, room_id: RoomId, type_: str
-) -> Iterator[dict[str, Any]]:
-    for part in decoding.events(raw, where, room_id):
-        event = decoding.read(_event, part, where, room_id)
-        if event is not None and event.type == type_:
-            yield event.content
-
-
 def _receipts(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId, user_id: str) -> Iterator[Receipt]:
-    for content in _contents(decoding, raw, "ephemeral", room_id, "m.receipt"):
-        for event_id, by_type in content.items():
-            if not isinstance(by_type, dict) or not is_event_id(event_id):
-                continue
-            for type_ in _OWN_RECEIPTS:
-                by_user = by_type.get(type_)
-                # Only the user's own: homeservers send everybody's receipts of the room.
-                # Test: test_only_own_read_receipts_are_kept.
-                receipt = by_user.get(user_id) if isinstance(by_user, dict) else None
-                if isinstance(receipt, dict):
-                    thread = receipt.get("thread_id")
-                    yield Receipt(room_id, event_id, thread if isinstance(thread, str) else None)
+    for part in decoding.events(raw, "ephemeral", room_id):
+        event = decoding.read(_event, part, "ephemeral", room_id)
+        for event_id, by_type in event.content.items() if event and event.type == "m.receipt" else ():
+            if isinstance(by_type, dict) and is_event_id(event_id):
+                for type_ in _OWN_RECEIPTS:
+                    by_user = by_type.get(type_)
+                    # Only the user's own: homeservers send everybody's receipts of the room.
+                    # Test: test_only_own_read_receipts_are_kept.
+                    receipt = by_user.get(user_id) if isinstance(by_user, dict) else None
+                    if isinstance(receipt, dict):
+                        thread = receipt.get("thread_id")
+                        yield Receipt(room_id, event_id, thread if isinstance(thread, str) else None)
 
 
-def _fully_read(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId) -> EventId | None:
-    for content in _contents(decoding, raw, "room account_data", room_id, "m.fully_read"):
-        event_id = content.get("event_id")
-        if is_event_id(event_id):
-            return event_id
-    return None
-
-
-def _notification_count(decoding: PartialDecoder, room: _Room, room_id: RoomId) -> int | None:
-    # With `unread_thread_notifications` the first count leaves threads out, so they are added up here.
-    # Test: test_unread_counts_of_room_and_threads_are_one.
+def _counts(decoding: PartialDecoder, room: _Room, room_id: RoomId) -> tuple[int | None, dict[str, int]]:
+    """The counts of the room and of its threads. If one of them cannot be read, the room's is None: nothing is told."""
     main = decoding.read(_count, room.unread_notifications, "unread_notifications", room_id)
-    if main is None or main.notification_count is None:
-        return None
-    threads = decoding.read(_counts, room.unread_thread_notifications, "unread_thread_notifications", room_id) or {}
-    return _bounded(main.notification_count + sum(thread.notification_count or 0 for thread in threads.values()))
+    told: dict[str, _Count] | None = {}
+    if room.unread_thread_notifications is not ABSENT:
+        raw = room.unread_thread_notifications
+        told = decoding.read(_thread_counts, raw, "unread_thread_notifications", room_id)
+    threads = {root: _bounded(count.notification_count) for root, count in (told or {}).items()}
+    sound = {root: count for root, count in threads.items() if count is not None}
+    if main is None or told is None or len(sound) < len(threads):
+        return None, {}
+    return _bounded(main.notification_count), sound
 
 
 def _room_summary(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId) -> RoomSummary:

@@ -1,5 +1,5 @@
-"""Fetches what a /sync left out: GET /notifications and GET /rooms/{id}/messages page by page, and single events by
-GET /rooms/{id}/event/{id}."""
+"""Fetches what a /sync left out: GET /notifications and GET /rooms/{id}/messages page by page, single events by
+GET /rooms/{id}/event/{id}, and what stands around one by GET /rooms/{id}/context/{id}."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from heliograph.homeserver.decoding import decode_as, missing_is_refused
 from heliograph.homeserver.event import MAX_EVENT, event_of, read_event, read_event_object, read_notification
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import first_fitting, messages_filter, write_filter
-from heliograph.ports.homeserver import MessagesPage, NotificationsPage
+from heliograph.ports.homeserver import EventContext, MessagesPage, NotificationsPage
 
 _MAX_PAGE = 32 * 1024 * 1024
 
@@ -29,6 +29,13 @@ class _Notifications(msgspec.Struct):
 class _Messages(msgspec.Struct):
     chunk: list[msgspec.Raw]
     end: Any = None
+
+
+class _Context(msgspec.Struct):
+    event: msgspec.Raw
+    events_before: list[msgspec.Raw] = []
+    events_after: list[msgspec.Raw] = []
+    start: Any = None
 
 
 async def fetch_notifications(session: Session, *, since: str | None, limit: int) -> NotificationsPage:
@@ -69,6 +76,21 @@ async def fetch_messages(
     page = decode_as(_Messages, await session.request("GET", path, query=query, limit=_MAX_PAGE))
     events = tuple(read_event(bytes(event), room_id, "messages") for event in page.chunk)
     return MessagesPage(events, _token(page.end))
+
+
+async def fetch_context(
+    session: Session, room_id: RoomId, event_id: EventId, *, limit: int, event_types: frozenset[str] | None
+) -> EventContext:
+    """The event and up to `limit` others around it. Raises Refused if there is none, or none that the user may see, and
+    other ServerErrors."""
+    query = {"limit": str(limit)}
+    # Lazy members: the room's state comes with the answer, and nobody reads it.
+    filter_ = write_filter({**messages_filter(event_types), "lazy_load_members": True})
+    query = first_fitting([query | {"filter": filter_}, query])
+    path = f"/_matrix/client/v3/rooms/{segment(room_id)}/context/{segment(event_id)}"
+    found = decode_as(_Context, await session.request("GET", path, query=query, limit=_MAX_PAGE))
+    parts = [*reversed(found.events_before), found.event, *found.events_after]
+    return EventContext(tuple(read_event(bytes(part), room_id, "context") for part in parts), _token(found.start))
 
 
 def _token(value: Any) -> str | None:

@@ -89,7 +89,7 @@ def _filter(
                 "timeline": {"limit": limit, "unread_thread_notifications": True, **messages_filter(event_types)},
                 "state": {"types": STATE_TYPES, **members},
                 "ephemeral": receipts,
-                "account_data": {"types": ["m.fully_read"]},
+                "account_data": {"types": []},
             },
         }
     )

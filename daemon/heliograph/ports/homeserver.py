@@ -70,6 +70,16 @@ class MessagesPage:
 
 
 @dataclass(frozen=True, slots=True)
+class EventContext:
+    """What stands around one event in its room."""
+
+    events: tuple[Event | Malformed, ...]
+    """The event itself among them, oldest first."""
+    start: str | None
+    """The `since` with which GET /messages tells what stands before these; None: the server does not say."""
+
+
+@dataclass(frozen=True, slots=True)
 class Member:
     """How a member of a room presents themselves there."""
 
@@ -133,6 +143,13 @@ class Homeserver(Protocol):
 
     async def event(self, room_id: RoomId, event_id: EventId) -> Event | Malformed:
         """One event. Raises Refused if there is no such event, or the user may not see it."""
+        ...
+
+    async def context(
+        self, room_id: RoomId, event_id: EventId, *, limit: int, event_types: frozenset[str] | None = None
+    ) -> EventContext:
+        """The event and up to `limit` others around it, before and after. `event_types` as in SyncRequest: the event
+        itself may be of any type. Raises Refused if there is no such event, or the user may not see it."""
         ...
 
     async def pushers(self) -> tuple[Pusher, ...]: ...

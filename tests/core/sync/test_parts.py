@@ -24,6 +24,8 @@ PLAN = Plan(
     account_data=AccountData(is_silenced=False, direct_rooms=frozenset({ROOM})),
     locked=(LockedEvent(make_encrypted(make_event("x")), RoomKey(ROOM, "session")),),
     unlocked=(EventId("$open"),),
+    timelines=((EventId("$a"), EventId("$silent")),),
+    has_counted=True,
 )
 
 
@@ -32,6 +34,7 @@ def test_the_parts_together_are_the_plan() -> None:
     assert set(whole.deliveries) == set(PLAN.deliveries)
     assert (whole.judged, whole.rejudged, whole.changes) == (PLAN.judged, PLAN.rejudged, PLAN.changes)
     assert (whole.rooms, whole.account_data) == (PLAN.rooms, PLAN.account_data)
+    assert (whole.timelines, whole.has_counted) == (PLAN.timelines, True)
     assert (whole.locked, whole.unlocked, whole.next_batch) == (PLAN.locked, PLAN.unlocked, "s2")
 
 

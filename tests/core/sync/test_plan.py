@@ -34,6 +34,7 @@ from heliograph.core.sync.needs import (
     senders,
     touched_rooms,
     unnamed_threads,
+    unplaced_events,
 )
 from heliograph.core.sync.plan import is_disputed, plan
 from heliograph.core.sync.situation import Mode, Situation
@@ -68,8 +69,10 @@ MUTED = Ruleset.parse(
 
 
 def situation(**changes: Any) -> Situation:
-    """An account that knows the room Lunch and judges by the predefined rules."""
+    """An account that knows the room Lunch and judges by the predefined rules. What is open stands where its position
+    says."""
     defaults: dict[str, Any] = {
+        "places": {each.event_id: each.position for each in changes.get("open_deliveries", ())},
         "me": ME,
         "mode": Mode.LOCAL,
         "account": AccountState(next_batch="s1"),
@@ -296,7 +299,7 @@ class TestReading:
     def test_what_is_shown_is_withdrawn_when_read_elsewhere(self) -> None:
         open_here = [make_delivery("$1", position=4), make_delivery("$3", position=6)]
         sync = Sync("s2", joined=(JoinedRoom(ROOM, receipts=(Receipt(ROOM, EventId("$own")),)),))
-        decided = plan(sync, situation(open_deliveries=open_here, positions={"$own": 5}))
+        decided = plan(sync, situation(open_deliveries=open_here, places={"$1": 4, "$own": 5, "$3": 6}))
         assert decided.changes == (Withdrawal(EventId("$1"), "read elsewhere"),)
 
     def test_a_receipt_for_the_newest_event_covers_what_was_shown_before(self) -> None:
@@ -327,8 +330,84 @@ class TestReading:
     def test_a_receipt_at_what_is_listed_covers_what_was_shown_before(self) -> None:
         item = replace(make_server_notification(make_event(event_id="$2")), is_read=True)
         sync = Sync("s2", joined=(JoinedRoom(ROOM, receipts=(Receipt(ROOM, EventId("$2")),)),), notifications=(item,))
-        decided = plan(sync, situation(mode=Mode.DIRECT, open_deliveries=[make_delivery("$1", position=4)]))
-        assert (rung(decided), decided.changes) == ([], (Withdrawal(EventId("$1"), "read elsewhere"),))
+        before = situation(mode=Mode.DIRECT, open_deliveries=[make_delivery("$1", position=4)])
+        decided = plan(sync, before)
+        assert (rung(decided), decided.changes) == ([], ())
+        assert unplaced_events(sync, before, decided) == [(ROOM, "$2")]
+        told = replace(before, stretches={ROOM: [[EventId("$1"), EventId("$2")]]})
+        decided = plan(sync, told)
+        assert decided.changes == (Withdrawal(EventId("$1"), "read elsewhere"),)
+        assert unplaced_events(sync, told, decided) == []
+
+    def test_what_was_only_listed_is_asked_for_before_a_receipt_reads_it(self) -> None:
+        sync = make_sync(make_event(event_id="$2", sender=BOB), receipts=(Receipt(ROOM, EventId("$2")),))
+        before = situation(open_deliveries=[make_delivery("$1")], places={})
+        decided = plan(sync, before)
+        assert (rung(decided), decided.changes) == ([], ())
+        assert unplaced_events(sync, before, decided) == [(ROOM, "$1")]
+        told = replace(before, stretches={ROOM: [[EventId("$1"), EventId("$2")]]})
+        assert plan(sync, told).changes == (Withdrawal(EventId("$1"), "read elsewhere"),)
+
+    def test_nothing_is_asked_for_where_nothing_is_unread(self) -> None:
+        sync = make_sync(make_event(sender=ME), receipts=(Receipt(ROOM, EventId("$unknown")),))
+        assert unplaced_events(sync, situation(), plan(sync, situation())) == []
+        without = make_sync(make_event())
+        assert unplaced_events(without, situation(), plan(without, situation())) == []
+
+    @pytest.mark.parametrize(
+        ("counts", "room", "has_counted", "is_read"),
+        [
+            ({"notification_count": 0}, {}, True, True),
+            ({"notification_count": 0}, {}, False, False),
+            ({"notification_count": 0, "thread_counts": {"$root": 1}}, {}, False, True),
+            ({"notification_count": 1}, {}, True, False),
+            ({}, {}, True, False),
+            ({"notification_count": 0}, {"is_encrypted": True}, True, False),
+            ({"notification_count": 0}, {"is_complete": False}, True, False),
+        ],
+    )
+    def test_a_count_of_zero_stands_in_for_an_order_that_nobody_tells(
+        self, counts: dict[str, Any], room: dict[str, Any], has_counted: bool, is_read: bool
+    ) -> None:
+        sync = make_sync(receipts=(Receipt(ROOM, EventId("$unknown")),), **counts)
+        account = AccountState(has_counted=has_counted)
+        rooms = {ROOM: RoomRecord(make_facts(**room))}
+        known = situation(open_deliveries=[make_delivery("$1", position=4)], account=account, rooms=rooms)
+        assert bool(plan(sync, known).changes) is is_read
+
+    def test_a_message_from_elsewhere_reads_what_stands_before_it_in_its_thread(self) -> None:
+        relation = {"m.relates_to": {"rel_type": "m.thread", "event_id": "$root"}}
+        open_here = [make_delivery("$main", position=1), make_delivery("$inside", position=2, thread_root="$root")]
+        in_thread = make_sync(make_event(sender=ME, content=relation))
+        assert plan(in_thread, situation(open_deliveries=open_here)).changes == (
+            Withdrawal(EventId("$inside"), "read elsewhere"),
+        )
+        in_main = make_sync(make_event(event_id="$before"), make_event(sender=ME), make_event(event_id="$after"))
+        decided = plan(in_main, situation(open_deliveries=open_here))
+        assert decided.changes == (Withdrawal(EventId("$main"), "read elsewhere"),)
+        assert rung(decided) == ["$after"]
+
+    @pytest.mark.parametrize(
+        "own",
+        [
+            make_event(sender=ME, unsigned={"transaction_id": "t1"}),
+            make_event(sender=ME, type="m.reaction"),
+            make_event(sender=ME, type="m.room.name", state_key=""),
+            make_event(sender=ME, unsigned={"redacted_because": {}}),
+            make_edit("$1", sender=ME),
+        ],
+        ids=["from here", "reaction", "state", "redacted", "edit"],
+    )
+    def test_a_message_from_here_reads_nothing(self, own: Event) -> None:
+        """Nor does what is no message."""
+        decided = plan(make_sync(own), situation(open_deliveries=[make_delivery("$1", position=4)]))
+        assert decided.changes == ()
+
+    def test_that_the_homeserver_counts_is_noted_once(self) -> None:
+        for counts in ({"notification_count": 1}, {"notification_count": 0, "thread_counts": {"$root": 2}}):
+            assert plan(make_sync(**counts), situation()).has_counted
+            assert not plan(make_sync(**counts), situation(account=AccountState(has_counted=True))).has_counted
+        assert not plan(make_sync(notification_count=0), situation()).has_counted
 
     def test_an_invite_is_not_read_by_receipts(self) -> None:
         open_here = [make_delivery(f"invite:{ROOM}:0", position=1)]
@@ -417,8 +496,8 @@ class TestInvites:
         assert before.deliveries[0].content.room_title == ALICE
         rooms = {ROOM: before.rooms[0]}
         sync = Sync("s3", invited=(InvitedRoom(ROOM, self.STATE),))
-        assert rooms_changing_deliveries(sync, rooms) == {ROOM}
-        assert rooms_changing_deliveries(sync, {}) == frozenset()
+        assert rooms_changing_deliveries(sync, ME, rooms) == {ROOM}
+        assert rooms_changing_deliveries(sync, ME, {}) == frozenset()
         decided = plan(sync, situation(mode=mode, rooms=rooms, open_deliveries=before.deliveries))
         (change,) = decided.changes
         assert isinstance(change, Rewrite)
@@ -429,7 +508,7 @@ class TestInvites:
         before = self.listed()
         rooms = {ROOM: before.rooms[0]}
         sync = Sync("s3", joined=(JoinedRoom(ROOM),))
-        assert rooms_changing_deliveries(sync, rooms) == {ROOM}
+        assert rooms_changing_deliveries(sync, ME, rooms) == {ROOM}
         decided = plan(sync, situation(mode=Mode.DIRECT, rooms=rooms, open_deliveries=before.deliveries))
         assert decided.changes == (Withdrawal(OwnKey(f"invite:{ROOM}:0"), "joined the room"),)
 
@@ -489,6 +568,25 @@ class TestServerNotifications:
         event = make_event(event_id="$1")
         assert reason(self.direct(make_server_notification(event, is_read=True)), "$1") == "read elsewhere"
 
+    @pytest.mark.parametrize(
+        ("counts", "rings"),
+        [
+            ({}, False),
+            ({"notification_count": 0}, False),
+            ({"notification_count": 1}, False),
+            ({"notification_count": 1, "thread_counts": {"$root": 0}}, False),
+            ({"notification_count": 0, "thread_counts": {"$root": 1}}, True),
+        ],
+    )
+    def test_what_is_listed_as_read_and_is_unread_in_its_thread_rings(
+        self, counts: dict[str, Any], rings: bool
+    ) -> None:
+        relation = {"m.relates_to": {"rel_type": "m.thread", "event_id": "$root"}}
+        event = make_event(event_id="$1", content={"msgtype": "m.text", "body": "hello", **relation})
+        item = make_server_notification(event, is_read=True)
+        sync = replace(make_sync(**counts), notifications=(item,))
+        assert rung(plan(sync, situation(mode=Mode.DIRECT))) == (["$1"] if rings else [])
+
     def test_a_malformed_notification_is_recorded(self) -> None:
         decided = self.direct(Malformed("notifications", "odd"), make_server_notification(make_event()))
         assert [each.decision for each in decided.judged] == [Decision.MALFORMED, Decision.RING]
@@ -519,7 +617,7 @@ class TestWhatAPlanNeeds:
             joined=(
                 JoinedRoom(RoomId("!message"), timeline=(make_event(), Malformed("timeline", "x"))),
                 JoinedRoom(RoomId("!receipt"), receipts=(Receipt(RoomId("!receipt"), EventId("$1")),)),
-                JoinedRoom(RoomId("!marker"), fully_read=EventId("$1")),
+                JoinedRoom(RoomId("!own"), timeline=(make_event(sender=ME),)),
                 JoinedRoom(RoomId("!edit"), timeline=(make_edit("$1"),)),
                 JoinedRoom(RoomId("!joined")),
             ),
@@ -529,8 +627,8 @@ class TestWhatAPlanNeeds:
             RoomId("!joined"): RoomRecord(RoomFacts(RoomId("!joined"), inviter=ALICE)),
             RoomId("!message"): RoomRecord(make_facts()),
         }
-        found = rooms_changing_deliveries(sync, rooms)
-        assert found == {"!receipt", "!marker", "!edit", "!joined", "!left"}
+        found = rooms_changing_deliveries(sync, ME, rooms)
+        assert found == {"!receipt", "!own", "!edit", "!joined", "!left"}
 
     def test_senders_are_those_of_timelines_and_notifications(self) -> None:
         bad = Malformed("timeline", "x")
@@ -541,9 +639,10 @@ class TestWhatAPlanNeeds:
         )
         assert senders(sync) == {ALICE, BOB}
 
-    def test_marked_events_are_those_of_receipts_and_markers(self) -> None:
-        room = JoinedRoom(ROOM, receipts=(Receipt(ROOM, EventId("$1")),), fully_read=EventId("$2"))
-        assert marked_events(Sync("s2", joined=(room, JoinedRoom(RoomId("!b"))))) == {"$1", "$2"}
+    def test_marked_events_are_those_of_receipts_and_own_messages(self) -> None:
+        own = (make_event(event_id="$2", sender=ME), make_event(event_id="$3"))
+        room = JoinedRoom(ROOM, receipts=(Receipt(ROOM, EventId("$1")),), timeline=own)
+        assert marked_events(Sync("s2", joined=(room, JoinedRoom(RoomId("!b")))), ME) == {"$1", "$2"}
 
     def test_facts_are_wanted_once_and_only_where_something_may_ring(self) -> None:
         sync = make_sync(make_event())

@@ -90,8 +90,8 @@ def test_what_is_on_screen_says_so_when_it_was_missed() -> None:
 
 
 def test_the_open_deliveries_of_a_room_are_looked_at_when_a_call_ends_there() -> None:
-    assert rooms_changing_deliveries(make_sync(act("m.call.hangup", ALICE)), {}) == {ROOM}
-    assert rooms_changing_deliveries(make_sync(make_event()), {}) == frozenset()
+    assert rooms_changing_deliveries(make_sync(act("m.call.hangup", ALICE)), ME, {}) == {ROOM}
+    assert rooms_changing_deliveries(make_sync(make_event()), ME, {}) == frozenset()
 
 
 def test_a_call_for_somebody_else_is_silent() -> None:
@@ -114,5 +114,5 @@ def test_the_users_own_part_in_a_call_that_a_gap_hides_ends_its_ringing(sender: 
     sync = make_sync(sticky=(member, make_event(sender=ME), Malformed("sticky", "odd")))
     call = make_delivery("$call", content=RINGING)
     situation = Situation(ME, Mode.LOCAL, AccountState(), Ruleset.parse(predefined_rules(ME)), open_deliveries=(call,))
-    assert rooms_changing_deliveries(sync, {}) == {ROOM}
+    assert rooms_changing_deliveries(sync, ME, {}) == {ROOM}
     assert bool(plan(sync, situation).changes) is is_over

@@ -15,7 +15,13 @@ from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import AccountState, Decision, Edit, LockedEvent, Plan, Rewrite, RoomRecord, Withdrawal
 from heliograph.core.sync.judging import FROM_BACKUP, FROM_UNSIGNED
-from heliograph.core.sync.needs import rooms_changing_deliveries, rooms_wanting_facts, senders, touched_rooms
+from heliograph.core.sync.needs import (
+    rooms_changing_deliveries,
+    rooms_wanting_facts,
+    senders,
+    touched_rooms,
+    unplaced_events,
+)
 from heliograph.core.sync.plan import PATIENCE_MS, is_disputed, plan
 from heliograph.core.sync.situation import Mode, Situation
 from heliograph.core.text.messages import ENCRYPTED
@@ -50,6 +56,7 @@ def make_situation(*, rules: Mapping[str, Any] | None = None, **situation: Any) 
         "ruleset": Ruleset.parse(dict(rules or predefined_rules(ME))),
         "rooms": {ROOM: RoomRecord(make_facts(is_encrypted=True))},
         "now_ms": NOW,
+        "places": {each.event_id: each.position for each in situation.get("waiting", ())},
     }
     return Situation(**(defaults | situation))
 
@@ -231,12 +238,13 @@ def test_a_late_edit_changes_its_message() -> None:
     assert decided.changes == (Edit(EventId("$original"), "corrected"),)
 
 
-@pytest.mark.parametrize("is_by_count", [False, True])
-def test_a_late_message_that_was_read_meanwhile_stays_silent(is_by_count: bool) -> None:
+@pytest.mark.parametrize("is_below", [False, True])
+def test_a_late_message_that_was_read_meanwhile_stays_silent(is_below: bool) -> None:
     event = mention()
-    read = EventId("$somewhere" if is_by_count else event.event_id)
-    sync = make_sync(receipts=(Receipt(ROOM, read),), notification_count=0 if is_by_count else None)
-    decided = plan_late(event, rules=MENTION_ONLY, sync=sync, waiting=[kept(event, position=7)])
+    read = EventId("$below" if is_below else event.event_id)
+    sync = make_sync(receipts=(Receipt(ROOM, read),))
+    places = {event.event_id: 7, EventId("$below"): 8}
+    decided = plan_late(event, rules=MENTION_ONLY, sync=sync, waiting=[kept(event, position=7)], places=places)
     assert decided.deliveries == ()
     assert [(each.decision, each.reason) for each in decided.rejudged] == [(Decision.SILENT, "read elsewhere")]
 
@@ -251,7 +259,8 @@ def test_ids_that_no_key_will_open_are_kept_no_longer() -> None:
 def test_what_was_read_is_kept_no_longer() -> None:
     first, second = kept(make_event(), 1), kept(make_event(), 3)
     sync = make_sync(receipts=(Receipt(ROOM, EventId("$known")),))
-    decided = plan(sync, make_situation(waiting=[first, second], positions={"$known": 2}))
+    places = {first.event_id: 1, EventId("$known"): 2, second.event_id: 3}
+    decided = plan(sync, make_situation(waiting=[first, second], places=places))
     assert decided.unlocked == (first.event_id,)
 
 
@@ -260,8 +269,18 @@ def test_what_was_read_in_a_thread_is_only_what_stands_there() -> None:
     inside = kept(make_event(content={"m.relates_to": relation}), 1)
     outside = kept(make_event(), 2)
     sync = make_sync(receipts=(Receipt(ROOM, EventId("$known"), "$root"),))
-    decided = plan(sync, make_situation(waiting=[inside, outside], positions={"$known": 3}))
+    places = {inside.event_id: 1, outside.event_id: 2, EventId("$known"): 3}
+    decided = plan(sync, make_situation(waiting=[inside, outside], places=places))
     assert decided.unlocked == (inside.event_id,)
+
+
+def test_where_nobody_knows_the_order_of_what_is_kept_it_is_asked_for() -> None:
+    waiting = kept(make_event())
+    sync = make_sync(receipts=(Receipt(ROOM, EventId("$unknown")),), notification_count=0)
+    before = make_situation(waiting=[waiting], account=AccountState(has_counted=True))
+    decided = plan(sync, before)
+    assert decided.unlocked == ()
+    assert unplaced_events(sync, before, decided) == [(ROOM, "$unknown")]
 
 
 def test_what_was_redacted_is_kept_no_longer() -> None:
@@ -282,7 +301,7 @@ def test_late_events_need_their_room_its_deliveries_and_its_names() -> None:
     event = make_event(room_id="!far:example.org")
     sync = Sync("s2")
     assert touched_rooms(sync, (), [event]) == {event.room_id}
-    assert rooms_changing_deliveries(sync, {}, [event]) == {event.room_id}
+    assert rooms_changing_deliveries(sync, ME, {}, [event]) == {event.room_id}
     assert senders(sync, (), [event]) == {ALICE}
     assert rooms_wanting_facts(sync, make_situation(late=[event])) == {event.room_id}
 

@@ -36,6 +36,7 @@ CALLS: dict[str, Call] = {
     "notifications": lambda client: client.notifications(since=None, limit=10),
     "messages": lambda client: client.messages(ROOM, since="p1", until=None, limit=10),
     "event": lambda client: client.event(ROOM, EventId("$event")),
+    "context": lambda client: client.context(ROOM, EventId("$event"), limit=10),
     "pushers": lambda client: client.pushers(),
     "set_pusher": lambda client: client.set_pusher(a_pusher()),
     "remove_pusher": lambda client: client.remove_pusher("app", "key"),
@@ -223,6 +224,7 @@ async def test_pages_keep_their_good_entries(serve: Serve) -> None:
         {
             "/_matrix/client/v3/notifications": (200, {"notifications": [5, entry], "next_token": 5}),
             f"/_matrix/client/v3/rooms/{ROOM}/messages": (200, {"chunk": [event, None], "end": ""}),
+            f"/_matrix/client/v3/rooms/{ROOM}/context/$1": (200, {"event": event, "events_before": [5], "start": 5}),
         },
     )
     page = await client.notifications(since="t1", limit=10)
@@ -231,6 +233,9 @@ async def test_pages_keep_their_good_entries(serve: Serve) -> None:
     messages = await client.messages(ROOM, since="p1", until="s1", limit=10)
     assert [isinstance(item, Malformed) for item in messages.events] == [False, True]
     assert messages.end is None
+    around = await client.context(ROOM, EventId("$1"), limit=10)
+    assert [isinstance(item, Malformed) for item in around.events] == [True, False]
+    assert around.start is None
 
 
 async def test_pushers_that_are_none_are_left_out(serve: Serve) -> None:

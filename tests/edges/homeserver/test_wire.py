@@ -202,7 +202,7 @@ def test_what_is_no_sync_answer_is_unreachable(body: str | bytes) -> None:
 
 
 @pytest.mark.parametrize("wrong", [5, "x", [], True, {"events": 5}, {"events": {}}])
-@pytest.mark.parametrize("section", ["timeline", "state", "ephemeral", "account_data"])
+@pytest.mark.parametrize("section", ["timeline", "state", "ephemeral"])
 def test_a_malformed_section_of_a_room_leaves_the_others(section: str, wrong: object) -> None:
     good = {"timeline": {"events": [an_event()]}, "state": {"events": [an_event()]}}
     sync = read({"rooms": {"join": {ROOM: good | {section: wrong}, "!other:x": good}}})
@@ -275,36 +275,43 @@ def test_only_own_read_receipts_are_kept() -> None:
     )
 
 
-def test_the_fully_read_marker_is_read() -> None:
-    events = [{"type": "m.tag", "content": {}}, {"type": "m.fully_read", "content": {"event_id": "$9"}}]
-    assert read_room(account_data={"events": events}).fully_read == "$9"
-    assert read_room(account_data={"events": [{"type": "m.fully_read", "content": {}}]}).fully_read is None
-
-
 @pytest.mark.parametrize(
-    ("room", "count"),
+    ("room", "count", "threads"),
     [
-        ({}, None),
-        ({"unread_notifications": {}}, None),
-        ({"unread_notifications": {"highlight_count": 1}}, None),
-        ({"unread_notifications": {"notification_count": 0}}, 0),
-        ({"unread_notifications": {"notification_count": 2}}, 2),
+        ({}, None, {}),
+        ({"unread_notifications": {}}, None, {}),
+        ({"unread_notifications": {"highlight_count": 1}}, None, {}),
+        ({"unread_notifications": {"notification_count": 0}}, 0, {}),
+        ({"unread_notifications": {"notification_count": 2}}, 2, {}),
         (
             {
                 "unread_notifications": {"notification_count": 2},
+                "unread_thread_notifications": {"$a": {"notification_count": 3}},
+            },
+            2,
+            {"$a": 3},
+        ),
+        (
+            {
+                "unread_notifications": {"notification_count": 0},
                 "unread_thread_notifications": {"$a": {"notification_count": 3}, "$b": {"highlight_count": 0}},
             },
-            5,
+            None,
+            {},
         ),
-        ({"unread_thread_notifications": {"$a": {"notification_count": 3}}}, None),
-        ({"unread_notifications": {"notification_count": -1}}, None),
-        ({"unread_notifications": {"notification_count": 10**30}}, None),
-        ({"unread_notifications": {"notification_count": "2"}}, None),
-        ({"unread_notifications": {"notification_count": 2.5}}, None),
+        ({"unread_notifications": {"notification_count": 0}, "unread_thread_notifications": {"$a": 5}}, None, {}),
+        ({"unread_thread_notifications": {"$a": {"notification_count": 3}}}, None, {}),
+        ({"unread_notifications": {"notification_count": -1}}, None, {}),
+        ({"unread_notifications": {"notification_count": 10**30}}, None, {}),
+        ({"unread_notifications": {"notification_count": "2"}}, None, {}),
+        ({"unread_notifications": {"notification_count": 2.5}}, None, {}),
     ],
 )
-def test_unread_counts_of_room_and_threads_are_one(room: dict[str, Any], count: int | None) -> None:
-    assert read_room(**room).notification_count == count
+def test_counts_of_room_and_threads_are_told_apart_or_not_at_all(
+    room: dict[str, Any], count: int | None, threads: dict[str, int]
+) -> None:
+    told = read_room(**room)
+    assert (told.notification_count, told.thread_counts) == (count, threads)
 
 
 def test_sticky_events_are_told_apart_from_the_timeline() -> None:

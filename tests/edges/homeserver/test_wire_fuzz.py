@@ -51,7 +51,6 @@ def a_body() -> dict[str, Any]:
         "timeline": {"events": [event, event], "limited": True, "prev_batch": "p"},
         "state": {"events": [{**event, "state_key": ""}]},
         "ephemeral": {"events": [receipt]},
-        "account_data": {"events": [{"type": "m.fully_read", "content": {"event_id": "$1"}}]},
         "unread_notifications": {"notification_count": 1},
         "unread_thread_notifications": {"$1": {"notification_count": 1}},
         "summary": {"m.heroes": [ALICE], "m.joined_member_count": 2},

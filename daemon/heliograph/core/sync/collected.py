@@ -19,7 +19,7 @@ from heliograph.core.record import (
     RoomRecord,
     Withdrawal,
 )
-from heliograph.core.sync.reading import in_order
+from heliograph.core.sync.order import ids_in, in_order
 from heliograph.core.sync.situation import Situation
 
 
@@ -121,6 +121,7 @@ class Collected:
             account_data=account_data,
             locked=tuple(self.locked.values()),
             unlocked=tuple(self._unlocked),
+            timelines=tuple(ids for room in joined if (ids := ids_in(room))),
         )
 
 

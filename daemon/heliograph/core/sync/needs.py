@@ -5,12 +5,15 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 
 from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotification, Sync
-from heliograph.core.ids import EventId, RoomId, UserId, is_room_id, is_user_id
+from heliograph.core.ids import EventId, EventKey, RoomId, UserId, event_key, is_event_id, is_room_id, is_user_id
 from heliograph.core.popups.privacy import HIDDEN_TEXT
-from heliograph.core.record import Plan, RoomRecord
+from heliograph.core.reading import unplaced
+from heliograph.core.record import Plan, RoomRecord, Withdrawal
 from heliograph.core.room import RoomFacts
 from heliograph.core.sync.calls import ENDING_TYPES
 from heliograph.core.sync.invites import is_invite, is_invite_id
+from heliograph.core.sync.order import places_in
+from heliograph.core.sync.reading import candidates_of, marks_in
 from heliograph.core.sync.situation import Situation
 
 
@@ -25,7 +28,7 @@ def touched_rooms(
 
 
 def rooms_changing_deliveries(
-    sync: Sync, rooms: Mapping[RoomId, RoomRecord], late: Iterable[Event] = ()
+    sync: Sync, me: str, rooms: Mapping[RoomId, RoomRecord], late: Iterable[Event] = ()
 ) -> frozenset[RoomId]:
     """Rooms whose open deliveries a plan of this sync needs.
 
@@ -38,8 +41,7 @@ def rooms_changing_deliveries(
         (
             room.room_id
             for room in sync.joined
-            if room.receipts
-            or room.fully_read is not None
+            if marks_in(room, me)
             or any(
                 isinstance(event, Event) and (event.replaces is not None or event.type in ENDING_TYPES)
                 for event in (*room.timeline, *room.sticky)
@@ -61,14 +63,26 @@ def senders(sync: Sync, filled: Iterable[ServerNotification] = (), late: Iterabl
     return frozenset(filter(is_user_id, users))
 
 
-def marked_events(sync: Sync) -> frozenset[EventId]:
-    """Events that the receipts and read markers in this sync name."""
-    marked: set[EventId] = set()
+def marked_events(sync: Sync, me: str) -> frozenset[EventKey]:
+    """Ids of the events up to which the user has read, by what marks in this sync."""
+    return frozenset(event_key(mark.event_id) for room in sync.joined for mark in marks_in(room, me))
+
+
+def unplaced_events(sync: Sync, situation: Situation, plan: Plan) -> list[tuple[RoomId, EventId]]:
+    """(room id, event id) of what the homeserver has to be asked about before the plan can say what was read: nobody
+    knows yet where these events stand."""
+    gone = {change.event_id for change in plan.changes if isinstance(change, Withdrawal)}.union(plan.unlocked)
+    left = [each for each in situation.open_deliveries if each.event_id not in gone] + list(plan.deliveries)
+    waiting = [each for each in (*situation.waiting, *plan.locked) if each.event_id not in gone]
+    found: list[tuple[RoomId, EventId]] = []
     for room in sync.joined:
-        marked.update(receipt.event_id for receipt in room.receipts)
-        if room.fully_read is not None:
-            marked.add(room.fully_read)
-    return frozenset(marked)
+        if not (marks := marks_in(room, situation.me)):
+            continue
+        here = [each for each in left if each.room_id == room.room_id and not is_invite_id(each.event_id)]
+        locked = [each for each in waiting if each.event.room_id == room.room_id]
+        asked = unplaced(marks, candidates_of((*here, *locked)), places_in(room, situation))
+        found += [(room.room_id, event_id) for event_id in asked if is_event_id(event_id)]
+    return found
 
 
 def rooms_wanting_facts(sync: Sync, situation: Situation) -> frozenset[RoomId]:

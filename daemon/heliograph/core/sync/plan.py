@@ -13,12 +13,14 @@ ledger commits the plan, then the delivery loop acts on it.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
 from heliograph.core.events import Event, InvitedRoom, JoinedRoom, Malformed, ServerNotification, StrippedState, Sync
 from heliograph.core.ids import EventKey, RoomId, is_user_id
 from heliograph.core.push.verdict import Verdict, verdict_of
-from heliograph.core.record import UNLISTED, Decision, Plan, Rewrite
+from heliograph.core.reading import MAIN, read_by
+from heliograph.core.record import UNLISTED, Decision, Delivery, LockedEvent, Plan, Rewrite
 from heliograph.core.room import RoomFacts
 from heliograph.core.sync.calls import ENDING_TYPES
 from heliograph.core.sync.collected import Collected
@@ -26,7 +28,8 @@ from heliograph.core.sync.composing import Composer
 from heliograph.core.sync.invites import invite_event, invite_id, is_invite, is_invite_id
 from heliograph.core.sync.judging import SERVER_RULE, Judge
 from heliograph.core.sync.needs import joined_at
-from heliograph.core.sync.reading import READ, Order, read_elsewhere
+from heliograph.core.sync.order import ids_in, places_in
+from heliograph.core.sync.reading import READ, candidates_of, counts_in, has_counted, marks_in
 from heliograph.core.sync.relations import Relations
 from heliograph.core.sync.rooms import LatestRooms
 from heliograph.core.sync.situation import Mode, Situation
@@ -84,7 +87,9 @@ class _Planner:
             self._take_timeline(room)
             self._take_sticky(room)
             self._take_reading(room)
-        return collected.as_plan(sync.next_batch, sync.joined, self._rooms.changed(), sync.account_data)
+        planned = collected.as_plan(sync.next_batch, sync.joined, self._rooms.changed(), sync.account_data)
+        is_first = not self._situation.account.has_counted and any(map(has_counted, sync.joined))
+        return replace(planned, has_counted=is_first)
 
     # Rooms
 
@@ -187,7 +192,7 @@ class _Planner:
                 self._take_notification(item)
 
     def _take_notification(self, item: ServerNotification) -> None:
-        event, why_silent = item.event, READ if item.is_read else None
+        event, why_silent = item.event, READ if self._is_listed_as_read(item) else None
         if is_invite(event, self._me):
             event = replace(event, event_id=invite_id(self._rooms.record(event.room_id)))
             if self._is_in_room(event.room_id):
@@ -249,35 +254,39 @@ class _Planner:
     # Reading
 
     def _take_reading(self, room: JoinedRoom) -> None:
-        """What the user's receipts in this room cover.
-
-        A list may be ahead of its sync, which Synapse may answer from a cache. So what is listed and not in the
-        timeline may be newer than the receipts: only the list says whether it is read, and it takes its place once a
-        timeline has it.
-        Test: test_what_is_listed_and_not_in_the_timeline_is_not_covered_by_its_receipts.
-        """
-        collected, timeline = self._collected, _places(room)
+        """What the user read elsewhere in this room."""
+        collected = self._collected
         before = [each for each in collected.open_in(room.room_id) if not is_invite_id(each.event_id)]
-        here = [
-            each
-            for each in collected.deliveries.values()
-            if each.room_id == room.room_id and (each.event_id in timeline or each.event_id not in self._listed)
-        ]
+        here = [each for each in collected.deliveries.values() if each.room_id == room.room_id]
         locked = collected.locked_in(room.room_id)
-        order: dict[EventKey, Order] = {event_id: (0, place) for event_id, place in self._situation.positions.items()}
-        order.update({each.event_id: (0, each.position) for each in before})
-        order.update({each.event_id: (0, each.position) for each in locked if each.position})
-        for event_id in collected.judged:
-            order.setdefault(event_id, (1, -1))
-        # Last, since a list that was ahead of its sync may have made an event of this timeline known before.
-        order.update({event_id: (1, place) for event_id, place in timeline.items()})
-        read = read_elsewhere(room, [*before, *here, *locked], order)
+        candidates = candidates_of((*before, *here, *locked), self._countable(room, (*before, *here), locked))
+        marks, places = marks_in(room, self._me), places_in(room, self._situation)
+        read = read_by(marks, candidates, places, counts_in(room, self._situation.account))
         collected.unlock([each.event_id for each in locked if each.event_id in read])
         collected.withdraw([each for each in before if each.event_id in read], READ)
         for delivery in here:
             if delivery.event_id in read:
                 collected.silence(delivery.event_id, READ)
 
+    def _countable(
+        self, room: JoinedRoom, deliveries: Iterable[Delivery], locked: Iterable[LockedEvent]
+    ) -> set[EventKey]:
+        """Ids of those deliveries that the homeserver could judge, before it counted what is unread."""
+        facts = self._rooms.facts(room.room_id)
+        if facts.is_encrypted or not facts.is_complete:
+            return set()
+        # A list may be ahead of its sync, which Synapse may answer from a cache.
+        later = self._listed.difference(ids_in(room))
+        return {each.event_id for each in deliveries} - later - {each.event_id for each in locked}
 
-def _places(room: JoinedRoom) -> dict[EventKey, int]:
-    return {event.event_id: place for place, event in enumerate(room.timeline) if isinstance(event, Event)}
+    def _is_listed_as_read(self, item: ServerNotification) -> bool:
+        """Returns True if the list says that this is read, and nothing speaks against it.
+
+        Synapse says so of whatever stands above any one receipt in the room, of whichever thread. So what is unread in
+        its own thread by the homeserver's count is not read yet, or the sync has the receipt that reads it.
+        Test: test_what_is_listed_as_read_and_is_unread_in_its_thread_rings.
+        """
+        room = next((each for each in self._sync.joined if each.room_id == item.event.room_id), None)
+        if room is None or not item.is_read:
+            return item.is_read
+        return not counts_in(room, self._situation.account).of(item.event.thread_root or MAIN)

@@ -1,23 +1,21 @@
-"""Tells what the user has read on another device, by their receipts and read markers."""
+"""Finds in a sync what `core.reading` decides by: who marks what as read, and what may be read."""
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from typing import Protocol
 
-from heliograph.core.events import Event, JoinedRoom, Receipt
+from heliograph.core.events import Event, JoinedRoom
 from heliograph.core.ids import EventKey
+from heliograph.core.reading import MAIN, Candidate, Counts, Mark, is_written
+from heliograph.core.record import AccountState
 
 READ = "read elsewhere"
 """Why a delivery is taken back, or an event is silent, that the user has read on another device."""
 
-Order = tuple[int, int]
-"""Sorts events of a room as the homeserver does: (0, the ledger's position) of those known before, then
-(1, place in the timeline) of this sync's."""
-
 
 class Readable(Protocol):
-    """A delivery, or an event that may become one."""
+    """A delivery, or an event that waits for its key."""
 
     @property
     def event_id(self) -> EventKey: ...
@@ -25,69 +23,41 @@ class Readable(Protocol):
     def thread_root(self) -> str | None: ...
 
 
-def read_elsewhere(
-    room: JoinedRoom, candidates: Sequence[Readable], order: Mapping[EventKey, Order]
-) -> frozenset[EventKey]:
-    """Event ids among `candidates` that the receipts and the read marker in `room` cover.
+def marks_in(room: JoinedRoom, me: str) -> list[Mark]:
+    """What marks as read in this room: the user's receipts, and the messages that they wrote elsewhere."""
+    receipts = [Mark(receipt.event_id, receipt.thread_id) for receipt in room.receipts]
+    own = (event for event in room.timeline if isinstance(event, Event) and _is_written_elsewhere(event, me))
+    return receipts + [Mark(event.event_id, event.thread_root or MAIN) for event in own]
 
-    A marker at an event we never saw (a reaction, an old message) cannot be compared with the others. Then the server's
-    unread count decides: 0 means that all is read. Without a marker a count of 0 proves nothing, since some servers
-    never count.
-    Tests: test_a_count_of_zero_makes_a_marker_at_an_unknown_event_cover_all, test_a_count_of_zero_alone_proves_nothing.
+
+def counts_in(room: JoinedRoom, account: AccountState) -> Counts:
+    """The homeserver's unread count of this room."""
+    return Counts(room.notification_count, room.thread_counts, is_sound=account.has_counted or has_counted(room))
+
+
+def has_counted(room: JoinedRoom) -> bool:
+    """Returns True if the homeserver counts anything as unread in this room."""
+    return bool(room.notification_count) or any(room.thread_counts.values())
+
+
+def candidates_of(readables: Iterable[Readable], countable: Iterable[EventKey] = ()) -> list[Candidate]:
+    """What may be read. `countable`: ids of those that are in the homeserver's count until they are read."""
+    countable = frozenset(countable)
+    return [
+        Candidate(each.event_id, each.thread_root or MAIN, is_countable=each.event_id in countable)
+        for each in readables
+    ]
+
+
+def _is_written_elsewhere(event: Event, me: str) -> bool:
+    """A message of the user's own, from another device.
+
+    One from here was written in a notification, and reads no more than that shows. Its homeserver tells us alone the
+    transaction with which we sent it (Client-Server API, "Room event format", `unsigned.transaction_id`).
+    Test: test_a_message_from_here_reads_nothing.
     """
-    markers = list(room.receipts)
-    if room.fully_read is not None:
-        markers.append(Receipt(room.room_id, room.fully_read))
-    if not markers:
-        return frozenset()
-    if room.notification_count == 0:
-        return frozenset(candidate.event_id for candidate in candidates)
-    return frozenset(
-        candidate.event_id for candidate in candidates if any(_covers(marker, candidate, order) for marker in markers)
-    )
-
-
-def in_order(judged: Iterable[EventKey], rooms: Iterable[JoinedRoom]) -> list[EventKey]:
-    """The ids of `judged`, sorted so that those of one timeline stand as in it. The others keep their order.
-
-    A list of notifications is judged before the timelines, and leaves out what stands between its events. The ledger
-    gives positions in the order of this list, so a receipt at an event between them would otherwise cover what is
-    below it.
-    Test: test_what_is_listed_is_placed_below_what_stands_above_it_and_is_not_listed.
-    """
-    known = dict.fromkeys(judged)
-    timelines: dict[EventKey, Iterator[EventKey]] = {}
-    for room in rooms:
-        ids: list[EventKey] = [event.event_id for event in room.timeline if isinstance(event, Event)]
-        # One iterator for all events of a timeline: what it has
-        # passed is not looked at again, so that the work is linear.
-        left = iter(ids)
-        timelines.update((event_id, left) for event_id in ids)
-    ordered: dict[EventKey, None] = {}
-    for event_id in known:
-        if event_id not in ordered:
-            for above in timelines.get(event_id, ()):
-                if above == event_id:
-                    break
-                if above in known:
-                    ordered[above] = None
-            ordered[event_id] = None
-    return list(ordered)
-
-
-def _covers(marker: Receipt, candidate: Readable, order: Mapping[EventKey, Order]) -> bool:
-    if not _same_thread(marker, candidate):
+    if event.sender != me or event.state_key is not None or event.is_redacted:
         return False
-    place = order.get(candidate.event_id)
-    marked = order.get(marker.event_id)
-    return place is not None and marked is not None and place <= marked
-
-
-def _same_thread(marker: Receipt, candidate: Readable) -> bool:
-    match marker.thread_id:
-        case None:
-            return True
-        case "main":
-            return candidate.thread_root is None
-        case thread_id:
-            return candidate.thread_root == thread_id
+    unsigned = event.raw.get("unsigned")
+    is_from_here = isinstance(unsigned, Mapping) and "transaction_id" in unsigned
+    return not is_from_here and is_written(event.type, event.relation)

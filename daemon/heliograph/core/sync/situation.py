@@ -40,8 +40,10 @@ class Situation:
     nothing in them."""
     open_deliveries: Sequence[Delivery] = ()
     """Unread deliveries of `needs.rooms_changing_deliveries`, in order of position."""
-    positions: Mapping[EventKey, int] = field(default_factory=dict)
-    """The ledger's positions of events that receipts and read markers name."""
+    places: Mapping[EventKey, int] = field(default_factory=dict)
+    """Where marks (`reading.marks_in`), and what they may read, stand by the ledger."""
+    stretches: Mapping[RoomId, Sequence[Sequence[EventKey]]] = field(default_factory=dict)
+    """By room: the stretches of its timeline that the homeserver was asked for, each oldest first."""
     filled: Sequence[ServerNotification] = ()
     """What GET /notifications lists of the gaps in timelines."""
     clear: Mapping[EventKey, Clear] = field(default_factory=dict)

@@ -168,7 +168,12 @@ class Commits:
         self._open_rooms = committed.open_rooms
         self._written_at_ms = now
         # Only after the commit: the next request takes its token from here, and that token acknowledges.
-        self.account = replace(self.account.after(plan.account_data), next_batch=plan.next_batch, last_sync_ms=now)
+        self.account = replace(
+            self.account.after(plan.account_data),
+            next_batch=plan.next_batch,
+            last_sync_ms=now,
+            has_counted=self.account.has_counted or plan.has_counted,
+        )
         self.last_sync_ms = now
         _report(plan)
         self._listener.committed(self._describe(plan, committed))

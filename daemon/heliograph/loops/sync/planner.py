@@ -33,6 +33,7 @@ from heliograph.loops.sync.decryption import Decrypter, Opened
 from heliograph.loops.sync.gaps import GapFiller
 from heliograph.loops.sync.gathering import FactGatherer
 from heliograph.loops.sync.mode import ModeKeeper
+from heliograph.loops.sync.order import OrderFinder
 from heliograph.loops.sync.rulebook import Rulebook
 from heliograph.loops.sync.salvage import given_up, only_room, rooms_of, without_faulty_events, without_rooms
 from heliograph.loops.sync.threads import ThreadNames
@@ -76,6 +77,7 @@ class SyncPlanner:
         self._gatherer = FactGatherer(homeserver, on_progress)
         self._decrypter = Decrypter(encryption, on_progress)
         self._threads = ThreadNames(homeserver, self._decrypter)
+        self._order = OrderFinder(homeserver, ledger, on_progress)
         self._clock = clock
         self._privacy = privacy
 
@@ -193,22 +195,27 @@ class SyncPlanner:
         sync, filled, late = opened.sync, opened.filled, opened.late
         touched = touched_rooms(sync, filled, late)
         rooms = await self._ledger.rooms(touched, senders(sync, filled, late))
-        changing = rooms_changing_deliveries(sync, rooms, late)
-        marked = marked_events(sync)
+        me = self._homeserver.user_id
+        changing = rooms_changing_deliveries(sync, me, rooms, late)
+        open_deliveries = await self._ledger.open_deliveries(changing) if changing else []
+        waiting = await self._ledger.locked_in(changing) if changing else []
+        ordered = marked_events(sync, me).union(
+            (each.event_id for each in open_deliveries), (each.event_id for each in waiting)
+        )
         situation = Situation(
-            me=self._homeserver.user_id,
+            me=me,
             mode=mode,
             account=account,
             ruleset=self._rulebook.ruleset,
             rooms=rooms,
-            open_deliveries=await self._ledger.open_deliveries(changing) if changing else (),
-            positions=await self._ledger.positions(marked) if marked else {},
+            open_deliveries=open_deliveries,
+            places=await self._ledger.places(ordered) if ordered else {},
             filled=filled,
             clear=opened.clear,
             locked=opened.locked,
             late=late,
             hopeless=opened.hopeless,
-            waiting=await self._ledger.locked_in(changing) if changing else (),
+            waiting=waiting,
             now_ms=self._clock(),
             privacy=self._privacy,
         )
@@ -218,7 +225,7 @@ class SyncPlanner:
         return situation
 
     async def _decide(self, sync: Sync, situation: Situation) -> Plan:
-        decided = await _decide(sync, situation)
+        decided, situation = await self._order.plan(sync, situation, self._rulebook.event_types, _decide)
         # Names only of those whose events ring, which the first plan tells; then it is made again with the names.
         if missing := missing_names(decided, situation.rooms):
             situation = _with_rooms(situation, await self._gatherer.ask_names(missing, situation.rooms))

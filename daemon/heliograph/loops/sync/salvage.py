@@ -20,7 +20,7 @@ from heliograph.core.events import (
     Sync,
 )
 from heliograph.core.record import FAULT, Decision, Plan
-from heliograph.core.sync.needs import marked_events, rooms_changing_deliveries, rooms_wanting_facts
+from heliograph.core.sync.needs import marked_events, rooms_changing_deliveries, rooms_wanting_facts, unplaced_events
 from heliograph.core.sync.plan import plan
 from heliograph.core.sync.situation import Situation
 from heliograph.loops.sync.decryption import Opened
@@ -104,10 +104,10 @@ def salvage(sync: Sync, situation: Situation) -> Sync:
 
     def is_good(part: Sync) -> bool:
         try:
-            marked_events(part)
-            rooms_changing_deliveries(part, situation.rooms)
+            marked_events(part, situation.me)
+            rooms_changing_deliveries(part, situation.me, situation.rooms)
             rooms_wanting_facts(part, situation)
-            plan(part, situation)
+            unplaced_events(part, situation, plan(part, situation))
         except Exception:  # noqa: BLE001 - whatever it is, it is why we are here
             return False
         return True

@@ -256,6 +256,7 @@ class FakeLedger:
             unread=len(here),
             highlights=sum(each.content.is_highlight for each in here if each.content is not None),
             latest_ms=self._sent_ms(here[-1].event_id),
+            arrived_ms=self.judged_at[here[-1].event_id][1],
             is_direct=content.is_direct,
             messages=tuple(self._unread_message(each) for each in here[-messages:]) if messages else (),
         )

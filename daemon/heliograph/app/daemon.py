@@ -35,7 +35,7 @@ from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.opener import RoomOpener
 from heliograph.desktop.presence import DesktopPresence
 from heliograph.desktop.sounds import Sounds
-from heliograph.desktop.wakeups import Wakeups
+from heliograph.desktop.wakeups import Wakeup, Wakeups
 from heliograph.loops.hooks import Hooks
 from heliograph.loops.presence import PresenceTracker
 from heliograph.loops.quiet import QuietLoop
@@ -239,7 +239,9 @@ class Daemon:
 
     def _nudge(self, why: str) -> None:
         self._quiet.look()
-        self._accounts.nudge(why)
+        # Another time zone says nothing about the network.
+        if why != Wakeup.TIME_ZONE:
+            self._accounts.nudge(why)
 
     def _hold_sleep_up(self, presence: Presence, signs: Signs) -> None:
         if signs.is_asleep and presence.holds_sleep_up:

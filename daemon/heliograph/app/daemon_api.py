@@ -147,10 +147,7 @@ class DaemonApi:
         }
 
     async def inbox(self) -> Any:
-        found: list[tuple[str, UnreadRoom]] = []
-        for account in self._accounts:
-            found += [(account.user_id, room) for room in await account.ledger.unread(MOST_MESSAGES)]
-        return inbox_as_json(found)
+        return inbox_as_json({each.user_id: await each.ledger.unread(MOST_MESSAGES) for each in self._accounts})
 
     async def open(self, account: str, room: str, token: str) -> None:
         handle, room_id = self._find(account), _room_id(room)

@@ -1,6 +1,7 @@
-"""Tells when it is worth trying again at once: the network came up, or the machine woke from sleep.
+"""Tells when it is worth trying again at once, since the network came up or the machine woke from sleep, and when the
+time zone was changed.
 
-Both come as signals of the system bus; services that do not run send none. They are hints: whoever gets one must also
+All come as signals of the system bus; services that do not run send none. They are hints: whoever gets one must also
 get on without.
 """
 
@@ -19,6 +20,7 @@ log = logging.getLogger(__name__)
 _LOGIND = "org.freedesktop.login1.Manager"
 _NETWORK_MANAGER = "org.freedesktop.NetworkManager"
 _NETWORKD = "org.freedesktop.network1.Manager"
+_TIMEDATE = "org.freedesktop.timedate1"
 _PROPERTIES = "org.freedesktop.DBus.Properties"
 
 _MATCHES = (
@@ -26,6 +28,7 @@ _MATCHES = (
     f"type='signal',sender='{_NETWORK_MANAGER}',interface='{_NETWORK_MANAGER}',member='StateChanged'",
     f"type='signal',sender='org.freedesktop.network1',interface='{_PROPERTIES}',member='PropertiesChanged',"
     f"arg0='{_NETWORKD}'",
+    f"type='signal',sender='{_TIMEDATE}',interface='{_PROPERTIES}',member='PropertiesChanged',arg0='{_TIMEDATE}'",
 )
 
 _NM_CONNECTED_SITE = 60
@@ -34,10 +37,11 @@ _NETWORKD_ONLINE = ("partial", "online")
 
 
 class Wakeup(StrEnum):
-    """Why it is worth trying again."""
+    """What happened to the machine."""
 
     NETWORK_UP = "network up"
     RESUMED = "resumed"
+    TIME_ZONE = "time zone changed"
 
 
 class Wakeups:
@@ -71,4 +75,6 @@ def _interpret(signal: Message) -> Wakeup | None:
             state = signal.body[1].get("OnlineState")
             if isinstance(state, Variant) and state.value in _NETWORKD_ONLINE:
                 return Wakeup.NETWORK_UP
+        case (_, "PropertiesChanged", "sa{sv}as") if signal.interface == _PROPERTIES and signal.body[0] == _TIMEDATE:
+            return Wakeup.TIME_ZONE
     return None

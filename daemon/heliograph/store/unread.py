@@ -24,11 +24,11 @@ def read_unread(db: sqlite3.Connection, messages: int) -> tuple[UnreadRoom, ...]
     rows = db.execute(
         "WITH rooms AS (SELECT max(position) AS position, room_id, room_title, sender_name, is_direct,"
         f" count(*) AS unread, sum(is_highlight) AS highlights FROM deliveries WHERE {_UNREAD} GROUP BY room_id)"
-        f" SELECT rooms.room_id, room_title, sender_name, is_direct, unread, highlights, {_SENT}"
+        f" SELECT rooms.room_id, room_title, sender_name, is_direct, unread, highlights, {_SENT}, judged_ms"
         " FROM rooms JOIN judged USING (position) ORDER BY position DESC"
     ).fetchall()
     for row in rows:
-        fit(row, (str, str | None, str | None, int | None, int, int | None, int))
+        fit(row, (str, str | None, str | None, int | None, int, int | None, int, int))
     newest = _read_messages(db, messages) if messages > 0 else {}
     return tuple(
         UnreadRoom(
@@ -37,10 +37,11 @@ def read_unread(db: sqlite3.Connection, messages: int) -> tuple[UnreadRoom, ...]
             unread=unread,
             highlights=highlights or 0,
             latest_ms=sent_ms,
+            arrived_ms=judged_ms,
             is_direct=bool(is_direct),
             messages=tuple(newest.get(room_id, ())),
         )
-        for room_id, room_title, sender_name, is_direct, unread, highlights, sent_ms in rows
+        for room_id, room_title, sender_name, is_direct, unread, highlights, sent_ms, judged_ms in rows
     )
 
 
@@ -79,17 +80,17 @@ def read_history(db: sqlite3.Connection, limit: int) -> tuple[Rung, ...]:
     rows = db.execute(
         "SELECT deliveries.room_id, coalesce(room_title, CASE WHEN json_valid(facts) THEN json_extract(facts, '$.name')"
         " END, ''), deliveries.sender,"
-        f" {_SENT}, state, why, coalesce(rule, '') FROM deliveries JOIN judged USING (position)"
+        f" {_SENT}, state, why, coalesce(rule, ''), judged_ms FROM deliveries JOIN judged USING (position)"
         " LEFT JOIN rooms ON rooms.room_id = deliveries.room_id"
         " WHERE deliveries.room_id != '' ORDER BY position DESC LIMIT ?",
         (limit,),
     )
     found = rows.fetchall()
     for row in found:
-        fit(row, (str, object, str, int, str, str, str))
+        fit(row, (str, object, str, int, str, str, str, int))
     return tuple(
-        Rung(room_id, str(title) or room_id, sender, sent_ms, State(state), why, rule)
-        for room_id, title, sender, sent_ms, state, why, rule in found
+        Rung(room_id, str(title) or room_id, sender, sent_ms, State(state), why, rule, arrived_ms=judged_ms)
+        for room_id, title, sender, sent_ms, state, why, rule, judged_ms in found
     )
 
 

@@ -9,8 +9,12 @@ from support.builders import ALICE, ME
 
 
 def test_the_rooms_of_all_accounts_are_counted_together_the_newest_first() -> None:
-    mine = [UnreadRoom(RoomId("!a"), "A", 3, 1, latest_ms=10), UnreadRoom(RoomId("!b"), "B", 1, 0, latest_ms=5)]
-    hers = [UnreadRoom(RoomId("!a"), "A", 2, 0, latest_ms=7)]
+    def room(name: str, unread: int, highlights: int, arrived_ms: int) -> UnreadRoom:
+        # Senders' clocks claim the reverse.
+        sent_ms = 10**14 - arrived_ms
+        return UnreadRoom(RoomId(f"!{name}"), name.upper(), unread, highlights, sent_ms, arrived_ms)
+
+    mine, hers = [room("a", 3, 1, 10), room("b", 1, 0, 5)], [room("a", 2, 0, 7)]
     summary = summarize({ME: "connected", ALICE: "offline"}, {ME: mine, ALICE: hers}, quiet_why="paused")
     assert (summary.unread, summary.highlights, summary.state) == (6, 1, "offline")
     assert summary.rooms == (

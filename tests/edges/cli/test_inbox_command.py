@@ -46,7 +46,8 @@ def make_room(room_id: RoomId = ROOM, title: str = "Lunch", text: str = "hello",
 
 def daemon(bus: PrivateBus, *rooms: UnreadRoom, account: str = ME) -> FakeDaemon:
     sign_in(account)
-    return FakeDaemon(bus, FakeAnswers(inbox=inbox_as_json([(account, room) for room in rooms])))
+    newest_first = sorted(rooms, key=lambda each: each.latest_ms, reverse=True)
+    return FakeDaemon(bus, FakeAnswers(inbox=inbox_as_json({account: newest_first})))
 
 
 def fill_ledger(
@@ -106,7 +107,7 @@ def test_every_message_is_listed_on_demand(shell: Shell, private_bus: PrivateBus
 def test_with_several_accounts_each_room_says_whose_it_is(shell: Shell, private_bus: PrivateBus) -> None:
     sign_in()
     sign_in(ALICE)
-    answers = FakeAnswers(inbox=inbox_as_json([(ME, make_room()), (ALICE, make_room())]))
+    answers = FakeAnswers(inbox=inbox_as_json({ME: [make_room()], ALICE: [make_room()]}))
     with FakeDaemon(private_bus, answers):
         text = shell.run("inbox").stdout
     assert ME in text

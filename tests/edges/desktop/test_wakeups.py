@@ -19,7 +19,13 @@ from support.waiting import until
 LOGIND = ("/org/freedesktop/login1", "org.freedesktop.login1.Manager")
 NETWORK_MANAGER = ("/org/freedesktop/NetworkManager", "org.freedesktop.NetworkManager")
 NETWORKD = ("/org/freedesktop/network1", "org.freedesktop.DBus.Properties")
-NAMES = ("org.freedesktop.login1", "org.freedesktop.NetworkManager", "org.freedesktop.network1")
+TIMEDATE = ("/org/freedesktop/timedate1", "org.freedesktop.DBus.Properties")
+NAMES = (
+    "org.freedesktop.login1",
+    "org.freedesktop.NetworkManager",
+    "org.freedesktop.network1",
+    "org.freedesktop.timedate1",
+)
 
 
 class System:
@@ -105,6 +111,14 @@ async def test_networkd_is_heard_when_it_is_online(system: System, heard: list[W
     system.signal(NETWORKD, "PropertiesChanged", "sa{sv}as", "org.freedesktop.network1.Link", {}, [])
     system.resume()
     await until(lambda: heard == [Wakeup.NETWORK_UP, Wakeup.RESUMED])
+
+
+async def test_a_change_of_the_time_zone_is_heard(system: System, heard: list[Wakeup]) -> None:
+    zone = {"Timezone": Variant("s", "Asia/Tokyo")}
+    system.signal(TIMEDATE, "PropertiesChanged", "sa{sv}as", "org.freedesktop.timedate1", zone, [])
+    system.signal(TIMEDATE, "PropertiesChanged", "sa{sv}as", "org.example.other", {}, [])
+    system.resume()
+    await until(lambda: heard == [Wakeup.TIME_ZONE, Wakeup.RESUMED])
 
 
 async def test_malformed_signals_say_nothing(system: System, heard: list[Wakeup]) -> None:

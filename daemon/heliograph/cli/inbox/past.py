@@ -8,7 +8,7 @@ from dataclasses import replace
 from heliograph.accounts import Account, state_folder
 from heliograph.control.client import ask, ask_property
 from heliograph.core.ids import is_user_id
-from heliograph.core.summary.unread import Rung
+from heliograph.core.summary.unread import Rung, newest_first
 from heliograph.errors import UserError
 from heliograph.store.ledger import LEDGER_NAME, SqliteLedger
 from heliograph.store.lock import is_held
@@ -18,18 +18,19 @@ from heliograph.store.reader import LedgerReader, open_readonly
 async def read_history(accounts: Sequence[Account], limit: int) -> list[tuple[str, Rung]]:
     """The last `limit` messages that rang, newest first, each with its account's user id. An account that never ran has
     none. Raises StateError for a ledger that cannot be read."""
-    found: list[tuple[str, Rung]] = []
+    found: dict[str, list[Rung]] = {}
     for account in accounts:
         folder = state_folder(account.user_id)
         if not (folder / LEDGER_NAME).exists():
             continue
         ledger = await open_readonly(folder)
         try:
-            found += [(account.user_id, await _named(ledger, account, rung)) for rung in await ledger.history(limit)]
+            rung = await ledger.history(limit)
+            found[account.user_id] = [await _named(ledger, account, each) for each in rung]
         finally:
             await ledger.close()
     # Cut once more: each account gave up to `limit`, as all of the newest may be of one account.
-    return sorted(found, key=lambda each: each[1].sent_ms, reverse=True)[:limit]
+    return newest_first(found)[:limit]
 
 
 async def _named(ledger: LedgerReader, account: Account, rung: Rung) -> Rung:

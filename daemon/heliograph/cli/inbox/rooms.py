@@ -80,7 +80,7 @@ async def _read_ledgers(user_ids: list[str]) -> tuple[dict[str, Any], list[str]]
     from heliograph.store.ledger import LEDGER_NAME
     from heliograph.store.reader import open_readonly
 
-    found: list[tuple[str, UnreadRoom]] = []
+    found: dict[str, tuple[UnreadRoom, ...]] = {}
     problems: list[str] = []
     for user_id in user_ids:
         folder = state_folder(user_id)
@@ -92,7 +92,7 @@ async def _read_ledgers(user_ids: list[str]) -> tuple[dict[str, Any], list[str]]
             problems.append(f"What {user_id} has unread is not known: {error}. {error.hint}")
             continue
         try:
-            found += [(user_id, room) for room in await ledger.unread(MOST_MESSAGES)]
+            found[user_id] = await ledger.unread(MOST_MESSAGES)
         finally:
             await ledger.close()
     return inbox_as_json(found), problems

@@ -14,6 +14,7 @@ from heliograph.core.summary.summary import UNTIL_RESUMED, Summary
 from heliograph.errors import UserError
 from heliograph.system.clock import now_ms
 from heliograph.system.session_bus import session_bus_address
+from heliograph.system.time_zone import follow_time_zone
 
 Render = Callable[[BarState], str]
 _FIRST_ANSWER_S = 5.0
@@ -81,6 +82,8 @@ def word_until(until_ms: int, now_ms: int) -> str:
         until = datetime.datetime.fromtimestamp(until_ms / 1000, datetime.UTC)
     except (OverflowError, ValueError, OSError):
         return ""
+    # A bar's script runs for days.
+    follow_time_zone()
     is_near = until_ms - now_ms < _DAY_MS
     return f"until {until.astimezone():{'%H:%M' if is_near else '%Y-%m-%d %H:%M'}}"
 

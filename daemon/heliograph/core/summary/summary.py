@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 
-from heliograph.core.summary.unread import UnreadRoom
+from heliograph.core.summary.unread import UnreadRoom, newest_first
 
 UNTIL_RESUMED = -1
 """Stands in place of a time: notifications are paused until the user ends that."""
@@ -58,10 +58,10 @@ def summarize(
     is_quiet_everywhere: bool = False,
     notification_server: str = "",
 ) -> Summary:
-    """The summary. `accounts` has the state of each account and `unread` its rooms with unread messages, by user id."""
-    found = [(account, room) for account, rooms in unread.items() for room in rooms]
+    """The summary. `accounts` has the state of each account and `unread` its rooms with unread messages, newest first,
+    by user id."""
     # All rooms are counted, and only the newest are named: bars have no place for more.
-    found.sort(key=lambda each: each[1].latest_ms, reverse=True)
+    found = newest_first(unread)
     return Summary(
         state=worst_state(accounts.values()),
         accounts=tuple(accounts.items()),

@@ -6,9 +6,10 @@ homeserver's count of unread messages.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from heapq import merge
+from typing import Any, Protocol, TypeVar
 
 from heliograph.core.delivery import State
 from heliograph.core.ids import OwnKey, RoomId, UserId
@@ -57,6 +58,8 @@ class UnreadRoom:
     highlights: int
     latest_ms: int
     """When the newest message was sent, in ms since 1970."""
+    arrived_ms: int = 0
+    """When the newest message came here, in ms since 1970: the order of rooms, whatever the senders' clocks say."""
     is_direct: bool = False
     messages: tuple[UnreadMessage, ...] = ()
 
@@ -87,6 +90,8 @@ class Rung:
     """The push rule that let it ring; "" if unknown."""
     sender_name: str = ""
     """The sender's display name in the room; "" if unknown."""
+    arrived_ms: int = 0
+    """When the message came here, in ms since 1970."""
 
     def as_json(self) -> dict[str, Any]:
         """The object that `heliograph history --json` prints."""
@@ -102,11 +107,27 @@ class Rung:
         }
 
 
-def inbox_as_json(found: Iterable[tuple[str, UnreadRoom]]) -> dict[str, Any]:
+class _Arrived(Protocol):
+    @property
+    def arrived_ms(self) -> int: ...
+
+
+A = TypeVar("A", bound=_Arrived)
+
+
+def newest_first(found: Mapping[str, Iterable[A]]) -> list[tuple[str, A]]:
+    """The lists of the accounts (by user id) as one, by arrival. Each list is newest first, and keeps its order: a
+    ledger knows better what came before what than the machine's clock, which may have been set.
+    Test: test_a_list_keeps_its_order_whatever_the_clocks_say."""
+    lists = ([(account, each) for each in several] for account, several in found.items())
+    return list(merge(*lists, key=lambda each: each[1].arrived_ms, reverse=True))
+
+
+def inbox_as_json(found: Mapping[str, Iterable[UnreadRoom]]) -> dict[str, Any]:
     """The inbox as `heliograph inbox --json` prints it: rooms with their accounts, the one with the newest message
     first. At most MOST_ROOMS rooms and 1,000 messages, however many are unread."""
     # The bound on messages is for all rooms together, since the answer travels in one D-Bus message.
-    newest = sorted(found, key=lambda each: each[1].latest_ms, reverse=True)
+    newest = newest_first(found)
     rooms = []
     left = _MOST_MESSAGES_IN_ALL
     for account, room in newest[:MOST_ROOMS]:

@@ -11,6 +11,7 @@ import click
 
 from heliograph import __version__
 from heliograph.cli.input.group import Group
+from heliograph.cli.output.encoding import take_any_text
 from heliograph.cli.output.failure import explain_disk, explain_failure
 from heliograph.errors import HeliographError
 
@@ -109,4 +110,5 @@ def main() -> None:
     if "_HELIOGRAPH_COMPLETE" in os.environ:
         # Has click know our scripts before it answers the shell, which asks by this variable and runs no command.
         importlib.import_module("heliograph.cli.completion.scripts")
+    take_any_text(sys.stdout)
     commands(prog_name="heliograph")

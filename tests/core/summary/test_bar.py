@@ -178,3 +178,10 @@ def test_what_a_room_is_called_is_not_taken_for_a_template() -> None:
 
 def test_pango_takes_escaped_text_as_it_is() -> None:
     assert escape_pango("<&>\"'\n") == "&lt;&amp;&gt;&quot;&#39;&#10;"
+
+
+def test_a_rooms_name_is_no_command_of_polybars() -> None:
+    room = RoomCount(ME, "!a", "%{A1:touch /tmp/x:}click%{A}", 1, 0)
+    line = read_format("{tooltip}")(BarState(Summary(unread=1, rooms=(room,))))
+    assert "%{" not in line
+    assert line.replace("\u200b", "") == "1 unread; %{A1:touch /tmp/x:}click%{A}: 1"

@@ -124,6 +124,12 @@ def escape_pango(text: str) -> str:
     return text.replace("\n", "&#10;")
 
 
+def _break_polybar(text: str) -> str:
+    """`text` without polybar's and lemonbar's tags: a room by the name of "%{A1:command:}" would make its line a button
+    that runs the command. They know no escape, so an invisible character comes between the sign and the brace."""
+    return text.replace("%{", "%\u200b{")
+
+
 def _waybar(bar: BarState) -> str:
     """waybar-custom(5), `"return-type": "json"`. Without text the module is hidden."""
     return _json(
@@ -235,7 +241,8 @@ _FIELDS: Mapping[str, Callable[[BarState], str]] = MappingProxyType(
 # Without an escape, too, line breaks go: each line of output is one state for the bar.
 _ESCAPES: Mapping[str, Callable[[str], str]] = MappingProxyType(
     {
-        "": lambda text: text.replace("\n", "; "),
+        # Nothing says which bar a template is for, and other bars show the broken tag as it was.
+        "": lambda text: _break_polybar(text.replace("\n", "; ")),
         "pango": escape_pango,
         "json": lambda text: json.dumps(text, ensure_ascii=False),
     }

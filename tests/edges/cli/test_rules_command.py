@@ -270,7 +270,7 @@ def test_a_sender_rule_comes_with_a_warning(shell: Shell, signed_in: LoginServer
 
 
 def test_a_room_is_named_as_on_the_screen(shell: Shell, signed_in: LoginServer) -> None:
-    know_rooms(make_facts(ROOM), make_facts(TWIN, name=None, heroes=(ALICE,)))
+    know_rooms(make_facts(ROOM), make_facts(TWIN, name=None, heroes=(ALICE,), joined_member_count=2))
     assert shell.run("rules", "mute", "lunch").stdout == f"Lunch ({ROOM}) is muted.\n"
     assert shell.run("rules", "mute", "Alice").stdout == f"Alice ({TWIN}) is muted.\n"
 

@@ -138,8 +138,8 @@ REQUESTS: dict[str, tuple[Request, Outcome]] = {
     **{f"event in {room!r}": (event(room), NO_EVENT) for room in OUTSIDE},
     "context": (context("own"), None),
     "context of an unknown event": (context("own", "$unknown"), NO_EVENT),
-    "context of an event of another room": (context("own", is_foreign=True), NO_EVENT),
-    "context of an event that is not ours to see": (context("foreign", is_foreign=True), NO_EVENT),
+    "context of an event of another room": (context("own", is_foreign=True), (404, "M_UNKNOWN")),
+    "context of an event that is not ours to see": (context("foreign", is_foreign=True), FORBIDDEN),
     "notifications": (lambda place: place.homeserver.notifications(since=None, limit=1), None),
     "notifications from an unknown token": (lambda place: place.homeserver.notifications(since=NONSENSE, limit=1), BAD),
     "notifications from a token of /sync": (

@@ -209,7 +209,8 @@ class FakeHomeserver:
         events = self.rooms[room_id].events
         at = next((at for at, event in events if event.event_id == event_id), None)
         if at is None:
-            raise NO_EVENT
+            elsewhere = (event.event_id for room in self.rooms.values() for _, event in room.events)
+            raise Refused(404, "M_UNKNOWN", "no event of this room") if event_id in elsewhere else NO_EVENT
         passing = [(place, e) for place, e in events if place == at or _passes(e, event_types)]
         index = [place for place, _ in passing].index(at)
         first = max(0, index - limit // 2)

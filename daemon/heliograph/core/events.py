@@ -30,11 +30,27 @@ class Event:
     content: Json
     raw: Json
     state_key: str | None = None
+    inherited_thread: EventId | None = None
+    """The id of the root of the thread that `parent` is in, if that was looked up (`core.sync.threads`)."""
 
     @property
     def thread_root(self) -> EventId | None:
-        """The id of the thread's root, if this event is in a thread (relation `m.thread`)."""
+        """The id of the thread's root, if this event is in a thread, by itself or with its parent."""
+        return self.own_thread or self.inherited_thread
+
+    @property
+    def own_thread(self) -> EventId | None:
+        """The id of the thread's root, if this event itself says that it is in a thread (relation `m.thread`)."""
         return self._related("m.thread")
+
+    @property
+    def parent(self) -> EventId | None:
+        """The id of the event that this one edits, reacts or otherwise relates to; None: there is none, or a thread's
+        root."""
+        relation = self.relation
+        target, type_ = relation.get("event_id"), relation.get("rel_type")
+        is_relation = isinstance(type_, str) and type_ != "m.thread"
+        return target if is_relation and is_event_id(target) else None
 
     @property
     def replaces(self) -> EventId | None:

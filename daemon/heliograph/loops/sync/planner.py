@@ -28,6 +28,7 @@ from heliograph.core.sync.needs import (
 )
 from heliograph.core.sync.plan import is_disputed, plan
 from heliograph.core.sync.situation import Mode, Situation
+from heliograph.core.sync.threads import inherit, untold_parents
 from heliograph.errors import HeliographError
 from heliograph.loops.sync.decryption import Decrypter, Opened
 from heliograph.loops.sync.gaps import GapFiller
@@ -36,6 +37,7 @@ from heliograph.loops.sync.mode import ModeKeeper
 from heliograph.loops.sync.order import OrderFinder
 from heliograph.loops.sync.rulebook import Rulebook
 from heliograph.loops.sync.salvage import given_up, only_room, rooms_of, without_faulty_events, without_rooms
+from heliograph.loops.sync.thread_membership import ThreadMembership
 from heliograph.loops.sync.threads import ThreadNames
 from heliograph.ports.encryption import Encryption
 from heliograph.ports.homeserver import Homeserver
@@ -77,6 +79,7 @@ class SyncPlanner:
         self._gatherer = FactGatherer(homeserver, on_progress)
         self._decrypter = Decrypter(encryption, on_progress)
         self._threads = ThreadNames(homeserver, self._decrypter)
+        self._membership = ThreadMembership(homeserver, ledger)
         self._order = OrderFinder(homeserver, ledger, on_progress)
         self._clock = clock
         self._privacy = privacy
@@ -225,7 +228,12 @@ class SyncPlanner:
         return situation
 
     async def _decide(self, sync: Sync, situation: Situation) -> Plan:
+        known = await self._membership.known(sync, situation)
+        sync, situation = inherit(sync, situation, known)
         decided, situation = await self._order.plan(sync, situation, self._rulebook.event_types, _decide)
+        if untold := untold_parents(sync, situation, known, decided):
+            sync, situation = inherit(sync, situation, known | await self._membership.ask(untold))
+            decided, situation = await self._order.plan(sync, situation, self._rulebook.event_types, _decide)
         # Names only of those whose events ring, which the first plan tells; then it is made again with the names.
         if missing := missing_names(decided, situation.rooms):
             situation = _with_rooms(situation, await self._gatherer.ask_names(missing, situation.rooms))

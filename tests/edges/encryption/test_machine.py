@@ -8,13 +8,16 @@ import json
 import sqlite3
 from collections.abc import AsyncIterator
 from pathlib import Path
+from typing import Any
 
 import pytest
 
-from heliograph.core.encryption.values import Clear, Locked, Reason, Received, Rejected, RoomKey
+from heliograph.core.encryption.values import MEGOLM, Clear, Locked, Reason, Received, Rejected, RoomKey
 from heliograph.core.ids import RoomId
 from heliograph.encryption.olm.machine import Machine
+from heliograph.encryption.olm.room_keys import MOST_CANDIDATES
 from heliograph.errors import StorageError, UserError
+from heliograph.system.migrations import read_migrations
 from support.builders import ALICE, BOB, ME, ROOM, make_event
 from support.peers import NOW, Peer, bodies, device_of, open_machine, to_device_event, withheld_event
 
@@ -216,6 +219,75 @@ async def test_a_message_that_claims_another_author_is_not_read(mine: Machine, a
     assert bodies(await mine.decrypt([said])) == [Reason.WRONG_SENDER]
 
 
+@pytest.fixture
+async def bob(tmp_path: Path) -> AsyncIterator[Peer]:
+    peer = await Peer.open(tmp_path / "bob", BOB)
+    yield peer
+    await peer.machine.close()
+
+
+async def send_on(mine: Machine, alice: Peer, bob: Peer, session_id: str) -> bytes:
+    """Bob sends the key that Alice made as his own."""
+    session_key = await alice.machine._run(lambda engine: engine.outbound._rooms[ROOM].session.session_key)
+    content = {"algorithm": MEGOLM, "room_id": ROOM, "session_id": session_id, "session_key": session_key}
+    return await bob.to_device(mine, "m.room_key", content)
+
+
+async def test_a_key_that_somebody_else_sent_first_does_not_displace_the_senders_own(
+    mine: Machine, alice: Peer, bob: Peer, tmp_path: Path
+) -> None:
+    keys = await alice.share(mine)
+    said = await alice.say("ahoy")
+    await mine.take([await send_on(mine, alice, bob, said.content["session_id"])])
+    (locked,) = await mine.decrypt([said])
+    assert isinstance(locked, Locked)
+    assert (locked.reason, locked.may_open) == (Reason.WRONG_SENDER, True)
+    assert (await mine.take(keys)).new_keys == {locked.key}
+    (clear,) = await mine.decrypt([said])
+    assert isinstance(clear, Clear)
+    assert clear.sender_key == alice.machine.identity.curve25519
+    again = await reopened(mine, tmp_path)
+    assert bodies(await again.decrypt([said])) == ["ahoy"]
+    await again.close()
+
+
+async def test_a_crowd_that_sends_a_key_on_forgets_no_key_in_use(mine: Machine, alice: Peer) -> None:
+    await mine.take(await alice.share(mine))
+    said = await alice.say("ahoy")
+    assert bodies(await mine.decrypt([said])) == ["ahoy"]
+    key = RoomKey(ROOM, said.content["session_id"])
+
+    def crowd(engine: Any) -> int:
+        own = engine._room_keys.find(key, ALICE)
+        for serial in range(2 * MOST_CANDIDATES):
+            engine._room_keys.add(own.session, f"@crowd{serial}:example.org", is_from_backup=False)
+        count = engine._db.execute("SELECT count(*) FROM room_keys WHERE session_id = ?", (key.session_id,))
+        return int(count.fetchone()[0])
+
+    assert await mine._run(crowd) == MOST_CANDIDATES
+    assert bodies(await mine.decrypt([said])) == ["ahoy"]
+
+
+def test_keys_of_earlier_versions_are_kept_with_the_places_that_they_used(tmp_path: Path) -> None:
+    migrations = read_migrations("heliograph.encryption.olm")
+    with contextlib.closing(sqlite3.connect(tmp_path / "crypto.db")) as db:
+        db.execute("PRAGMA foreign_keys = ON")
+        db.executescript("\n".join(migrations[:3]))
+        db.executescript(
+            f"INSERT INTO room_keys VALUES (7, '{ROOM}', 'session', x'00', '{ALICE}', 'curve', 'ed', 0, 1);"
+            "INSERT INTO message_indices VALUES (3, 7, 12, '$said');"
+        )
+        db.executescript(f"BEGIN; {migrations[3]} COMMIT;")
+        assert db.execute("SELECT id, sender, is_used FROM room_keys").fetchall() == [(7, ALICE, 1)]
+        assert db.execute("SELECT * FROM message_indices").fetchall() == [(3, 7, 12, "$said")]
+        assert db.execute("PRAGMA foreign_key_check").fetchall() == []
+        db.execute(
+            "INSERT INTO room_keys SELECT NULL, room_id, session_id, pickle, ?, '', '', 0, 0 FROM room_keys", (BOB,)
+        )
+        db.execute("DELETE FROM room_keys WHERE id = 7")
+        assert db.execute("SELECT count(*) FROM message_indices").fetchone() == (0,)
+
+
 async def test_a_key_that_starts_later_opens_only_what_comes_later(mine: Machine, alice: Peer, tmp_path: Path) -> None:
     other = await open_machine(tmp_path / "other", device_id="E")
     await alice.share(other)
@@ -262,9 +334,9 @@ async def test_a_ciphertext_that_the_key_does_not_fit_is_broken(mine: Machine, a
 
 async def exported_key(mine: Machine, alice: Peer, session_id: str) -> dict[str, object]:
     """As the backup holds it."""
-    stored = await mine._run(lambda engine: engine._room_keys.find(RoomKey(ROOM, session_id)))
+    stored = await mine._run(lambda engine: engine._room_keys.find(RoomKey(ROOM, session_id), ALICE))
     if stored is None:
-        stored = await alice.machine._run(lambda engine: engine._room_keys.find(RoomKey(ROOM, session_id)))
+        stored = await alice.machine._run(lambda engine: engine._room_keys.find(RoomKey(ROOM, session_id), ALICE))
     assert stored is not None
     return {
         "algorithm": "m.megolm.v1.aes-sha2",

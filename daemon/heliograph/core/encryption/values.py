@@ -74,12 +74,12 @@ class Reason(Enum):
     MALFORMED = "it is not what an encrypted message should be"
     BROKEN = "its key does not fit"
     WRONG_ROOM = "it was encrypted for another room"
-    WRONG_SENDER = "its key belongs to another user"
+    WRONG_SENDER = "its key came from another user only"
     REPLAYED = "it repeats an earlier message"
     FAULT = "it finds a fault of Heliograph's own"
 
 
-_MAY_BE_MENDED = frozenset({Reason.NO_KEY, Reason.WITHHELD, Reason.KEY_STARTS_LATER})
+_MAY_BE_MENDED = frozenset({Reason.NO_KEY, Reason.WITHHELD, Reason.KEY_STARTS_LATER, Reason.WRONG_SENDER})
 
 
 @dataclass(frozen=True, slots=True)

@@ -47,7 +47,10 @@ def _decrypt(event: Event, room_keys: RoomKeys, claim: Claim) -> Clear | Locked:
         return Locked(Reason.UNSUPPORTED)
     wanted = RoomKey(event.room_id, key(content, "session_id"))
     message = vodozemac.MegolmMessage.from_base64(text(content, "ciphertext", MAX_EVENT))
-    stored = room_keys.find(wanted)
+    # Anyone in the room has the key and can encrypt with it: only what its maker sent is believed.
+    stored = room_keys.find(wanted, event.sender)
+    if stored is None and room_keys.has(wanted):
+        return Locked(Reason.WRONG_SENDER, wanted)
     if stored is None:
         code = room_keys.withheld(wanted, event.sender)
         return Locked(Reason.NO_KEY, wanted) if code is None else Locked(Reason.WITHHELD, wanted, code)
@@ -67,9 +70,6 @@ def _check(event: Event, stored: Stored, payload: dict[str, Any], message_index:
     # A homeserver could show a message of one room in another.
     if payload.get("room_id") != event.room_id:
         return Locked(Reason.WRONG_ROOM)
-    # Anyone in the room has the key and can encrypt with it: only its maker is believed.
-    if stored.sender not in ("", event.sender):
-        return Locked(Reason.WRONG_SENDER)
     # Last, since it notes the place: an event that fails for another reason must not use it up.
     if not claim(stored, message_index, event.event_id):
         return Locked(Reason.REPLAYED)

@@ -2,9 +2,12 @@
 
 https://spec.matrix.org/v1.18/client-server-api/#mmegolmv1aes-sha2: `sender_key` in events is deprecated.
 
-A key belongs to the user who sent it: nobody's devices are tracked for receiving. Of strangers' keys, which cost memory
-only while they are used, the latest used are cached, and those never used go first when there are too many.
-Test: test_events_without_sender_key_and_device_are_decrypted.
+A key belongs to the user who sent it: nobody's devices are tracked for receiving. Whoever has a key may send it on, so
+each session has a candidate for each user who sent it, and one from the key backup; a message is read with its own
+sender's. Strangers' keys cost memory only while they are used. Those used last are cached; of too many on disk those
+never used go first.
+Tests: test_events_without_sender_key_and_device_are_decrypted,
+test_a_key_that_somebody_else_sent_first_does_not_displace_the_senders_own.
 """
 
 from __future__ import annotations
@@ -23,9 +26,13 @@ from heliograph.encryption.olm.texts import MalformedContent
 
 MOST = 100_000
 """Room keys in all: anyone may send some. Those that never decrypted anything go first, the oldest before."""
+MOST_CANDIDATES = 20
+"""Users whose copy of one session is kept."""
 MOST_INDICES = 200_000
 MOST_WITHHELD = 20_000
 _CACHED = 500
+_BACKUP = ""
+"""In place of a sender, for what the key backup brought."""
 _PRUNE_EVERY = 200
 
 
@@ -49,30 +56,49 @@ class RoomKeys:
         self._db = db
         self._losses = losses
         self._pickle_key = pickle_key
-        self._cache: OrderedDict[RoomKey, Stored] = OrderedDict()
+        self._cache: OrderedDict[RoomKey, dict[str, Stored]] = OrderedDict()
         self._unreadable: set[RoomKey] = set()
         """The keys that the log has named as unreadable."""
         self._writes = 0
 
-    def find(self, key: RoomKey) -> Stored | None:
-        """The key; None: it never came, or the disk has spoilt it, for which another takes its place."""
-        stored = self._cache.get(key)
-        if stored is not None:
+    def find(self, key: RoomKey, sender: str) -> Stored | None:
+        """The key as this user sent it, or else as the key backup has it; None: it never came from either, or the disk
+        has spoilt it, for which another takes its place."""
+        candidates = self._candidates(key)
+        return candidates.get(sender) or candidates.get(_BACKUP)
+
+    def has(self, key: RoomKey) -> bool:
+        """Whether anybody sent the key."""
+        return bool(self._candidates(key))
+
+    def _candidates(self, key: RoomKey) -> dict[str, Stored]:
+        known = self._cache.get(key)
+        if known is None:
+            known = self._read_candidates(key)
+            if known:
+                self._cache[key] = known
+                if len(self._cache) > _CACHED:
+                    self._cache.popitem(last=False)
+        else:
             self._cache.move_to_end(key)
-            return stored
-        row = self._db.execute(
+        return known
+
+    def _read_candidates(self, key: RoomKey) -> dict[str, Stored]:
+        rows = self._db.execute(
             "SELECT id, pickle, sender, sender_key, sender_ed25519, is_from_backup, is_used FROM room_keys"
-            " WHERE session_id = ? AND room_id = ?",
+            " WHERE session_id = ? AND room_id = ? ORDER BY id",
             (key.session_id, key.room_id),
-        ).fetchone()
-        if row is None:
-            return None
-        try:
-            with guarded():
-                return self._cached(key, self._read(key, *row))
-        except MalformedContent:
-            self._losses.note(Loss.ROOM_KEY, f"The room key {key.session_id} of {key.room_id}")
-            return None
+        ).fetchall()
+        found: dict[str, Stored] = {}
+        for row in rows:
+            try:
+                with guarded():
+                    stored = self._read(key, *row)
+            except MalformedContent:
+                self._losses.note(Loss.ROOM_KEY, f"The room key {key.session_id} of {key.room_id}")
+            else:
+                found[_BACKUP if stored.is_from_backup else stored.sender] = stored
+        return found
 
     def _read(
         self,
@@ -94,31 +120,33 @@ class RoomKeys:
         return Stored(id_, session, sender, bool(is_from_backup), bool(is_used))
 
     def add(self, session: Any, sender: str, *, is_from_backup: bool) -> bool:
-        """Takes a key. Whether it decrypts something that nothing did before.
+        """Takes a key. Returns True if it may decrypt something that nothing did before.
 
-        A known one is bettered only by the same session from an earlier message on, and keeps its maker unless only
-        the backup told of it: who joins later cannot claim what others wrote.
+        It becomes its sender's candidate. Whoever sent the same session from an earlier message on betters the others'
+        candidates, too: that proves nothing of who wrote, and whose key each is stays as it was.
         """
         key = RoomKey(session.room_id, session.id)
-        known = self.find(key)
-        if known is None:
-            self._insert(key, session, sender, is_from_backup=is_from_backup)
-            return True
-        if not _is_same(known.session, session):
+        holder = _BACKUP if is_from_backup else sender
+        before = self.find(key, holder)
+        begins = None if before is None else before.session.first_known_index
+        same = [each for each in self._candidates(key).values() if _is_same(each.session, session)]
+        best = min([session, *(each.session for each in same)], key=lambda each: each.first_known_index)
+        for each in same:
+            if best.first_known_index < each.session.first_known_index:
+                each.session = self._copy(best, each.session.sender_key, each.session.ed25519)
+                self._update(each)
+        own = self._candidates(key).get(holder)
+        if own is None:
+            kept = session if best is session else self._copy(best, session.sender_key, session.ed25519)
+            self._insert(key, kept, sender, is_from_backup=is_from_backup)
+        elif all(each is not own for each in same):
             return False
-        is_better = session.first_known_index < known.session.first_known_index
-        is_first_from_its_maker = known.is_from_backup and not is_from_backup
-        if not (is_better or is_first_from_its_maker):
-            return False
-        best = session if is_better else known.session
-        if is_first_from_its_maker:
-            known.sender, known.is_from_backup = sender, False
-            best.sender_key, best.ed25519 = session.sender_key, session.ed25519
-        else:
-            best.sender_key, best.ed25519 = known.session.sender_key, known.session.ed25519
-        known.session = best
-        self._update(known)
-        return bool(is_better)
+        return begins is None or best.first_known_index < begins
+
+    def _copy(self, session: Any, sender_key: str, sender_ed25519: str) -> Any:
+        """The same ratchet as the key of another maker."""
+        pickle = session.pickle(self._pickle_key)
+        return InboundGroupSession.from_pickle(pickle, sender_ed25519, sender_key, session.room_id, self._pickle_key)
 
     def use(self, stored: Stored, message_index: int, event_id: str) -> bool:
         """Notes that this event used this place of the session. False: another event did before."""
@@ -161,23 +189,34 @@ class RoomKeys:
         return row[0] if row is not None and isinstance(row[0], str) else None
 
     def _insert(self, key: RoomKey, session: Any, sender: str, *, is_from_backup: bool) -> None:
-        # One that cannot be read makes room, and keeps its id: what was read with it cannot be played again.
-        (id_,) = self._db.execute(
-            "INSERT INTO room_keys (room_id, session_id, pickle, sender, sender_key, sender_ed25519, is_from_backup)"
-            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session_id, room_id) DO UPDATE SET pickle = excluded.pickle,"
-            " sender = excluded.sender, sender_key = excluded.sender_key, sender_ed25519 = excluded.sender_ed25519,"
-            " is_from_backup = excluded.is_from_backup RETURNING id",
+        named = (key.session_id, key.room_id)
+        # A row that cannot be read makes room, and keeps its id: what was read with it cannot be played again.
+        self._db.execute(
+            "UPDATE OR IGNORE room_keys SET sender = ?"
+            " WHERE session_id = ? AND room_id = ? AND typeof(sender) <> 'text'",
+            (sender, *named),
+        )
+        self._db.execute(
+            "INSERT INTO room_keys (session_id, room_id, pickle, sender, sender_key, sender_ed25519, is_from_backup)"
+            " VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (session_id, room_id, sender) DO UPDATE SET"
+            " pickle = excluded.pickle, sender_key = excluded.sender_key, sender_ed25519 = excluded.sender_ed25519,"
+            " is_from_backup = excluded.is_from_backup",
             (
-                key.room_id,
-                key.session_id,
+                *named,
                 session.pickle(self._pickle_key),
                 sender,
                 session.sender_key,
                 session.ed25519,
                 is_from_backup,
             ),
-        ).fetchone()
-        self._cached(key, Stored(id_, session, sender, is_from_backup, is_used=False))
+        )
+        # Used ones come first, so that a crowd that sends a key on forgets nobody's whose messages were read with it.
+        self._db.execute(
+            "DELETE FROM room_keys WHERE id IN (SELECT id FROM room_keys WHERE session_id = ? AND room_id = ?"
+            " ORDER BY is_used DESC, id DESC LIMIT -1 OFFSET ?)",
+            (*named, MOST_CANDIDATES),
+        )
+        self._cache.pop(key, None)
         self._count_write()
 
     def _update(self, stored: Stored) -> None:
@@ -194,12 +233,6 @@ class RoomKeys:
                 stored.id,
             ),
         )
-
-    def _cached(self, key: RoomKey, stored: Stored) -> Stored:
-        self._cache[key] = stored
-        if len(self._cache) > _CACHED:
-            self._cache.popitem(last=False)
-        return stored
 
     def _count_write(self) -> None:
         self._writes += 1

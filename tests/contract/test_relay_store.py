@@ -10,6 +10,8 @@ from pathlib import Path
 import pytest
 
 from edges.relay.stage import BOB, HOUR, ME, NOON, ROOM, make_direct, make_push, make_twin
+from heliograph.core.reading import Mark
+from heliograph.relay.model.around import NOTHING
 from heliograph.relay.model.carried import Carried, DeviceNotifications
 from heliograph.relay.model.outcome import Deferred, Delivered, PushRefused
 from heliograph.relay.model.pushes import SENT, Accepted, Attempt, Push, WaitingCount, Why
@@ -168,7 +170,7 @@ class TestPushes:
     async def test_what_is_settled_first_settles_the_push_that_comes_later(self, store: Store) -> None:
         await store.pushes.acknowledge(*DESK, ["$1"], [], NOON)
         await store.pushes.cancel_events(None, ROOM, ["$2"], Why.REDACTED, NOON)
-        await store.pushes.cancel_read(ME, ROOM, None, "$3", NOON)
+        await store.pushes.cancel_read(ME, ROOM, Mark("$3"), NOTHING, NOON)
         late = [push(event_id=event_id) for event_id in ("$1", "$2", "$3")]
         assert await take(store, *late) == [Accepted.SETTLED] * 3
         deaf = await store.pushes.take(push("tablet"), [DESK[1]], MOST, NOON)

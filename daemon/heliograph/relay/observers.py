@@ -15,6 +15,7 @@ import msgspec
 from aiohttp import web
 
 from heliograph.core.events import Json
+from heliograph.core.reading import Mark
 from heliograph.errors import StorageError
 from heliograph.relay.model.pushes import Why
 from heliograph.relay.ports import Cancellations
@@ -23,6 +24,7 @@ from heliograph.relay.proxy.proxy import Proxy, refusal
 from heliograph.relay.proxy.upstream import NotAnswered, TooLarge, read_bounded
 from heliograph.relay.pushers.pushers import UserPushers
 from heliograph.relay.state.state import RelayState
+from heliograph.relay.sync.reading import Reading
 from heliograph.relay.wire.sync import redacted_by
 from heliograph.system.tasks import start
 
@@ -45,12 +47,14 @@ class RequestObservers:
         state: RelayState,
         pushers: UserPushers,
         queue: Cancellations,
+        reading: Reading,
     ) -> None:
         self._proxy = proxy
         self._callers = callers
         self._state = state
         self._pushers = pushers
         self._queue = queue
+        self._reading = reading
 
     async def receipt(self, request: web.Request, room_id: str, kind: str, event_id: str) -> web.StreamResponse:
         """POST /rooms/{}/receipt/{}/{}."""
@@ -58,8 +62,8 @@ class RequestObservers:
         async def after(caller: Caller, body: Json) -> None:
             if kind in _READ:
                 thread_id = body.get("thread_id")
-                thread_id = thread_id if isinstance(thread_id, str) else None
-                await self._queue.cancel_read(caller.user_id, room_id, thread_id, event_id)
+                mark = Mark(event_id, thread_id if isinstance(thread_id, str) else None)
+                await self._reading.take(caller.user_id, room_id, mark, authorization_of(request))
 
         return await self._pass(request, after)
 
@@ -69,7 +73,7 @@ class RequestObservers:
         async def after(caller: Caller, body: Json) -> None:
             for kind in _READ:
                 if isinstance(event_id := body.get(kind), str):
-                    await self._queue.cancel_read(caller.user_id, room_id, None, event_id)
+                    await self._reading.take(caller.user_id, room_id, Mark(event_id), authorization_of(request))
 
         return await self._pass(request, after)
 

@@ -11,6 +11,8 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from heliograph.core.events import Json
+from heliograph.core.reading import Mark
+from heliograph.relay.model.around import Around
 from heliograph.relay.model.carried import Carried, DeviceNotifications, Key
 from heliograph.relay.model.outcome import Outcome
 from heliograph.relay.model.pushers import DirectPusher, Twin
@@ -138,9 +140,13 @@ class PushStore(Protocol):
         ...
 
     async def cancel_read(
-        self, user_id: str, room_id: str, thread_id: str | None, event_id: str, now_ms: int
+        self, user_id: str, room_id: str, mark: Mark, around: Around, now_ms: int
     ) -> QueueChange[None]:
-        """The user read up to this event. `thread_id` None: unthreaded; "main"; or a thread's root."""
+        """The user read up to this event. `around`: what stands around it, as far as that was asked for."""
+        ...
+
+    async def is_unplaced(self, user_id: str, room_id: str, mark: Mark, around: Around) -> bool:
+        """Whether a push waits of which nobody knows if this mark reads it."""
         ...
 
     async def cancel_room(self, user_id: str, room_id: str, why: Why, now_ms: int) -> QueueChange[None]: ...
@@ -207,8 +213,12 @@ class Cancellations(Protocol):
         """Takes back pushes of these events, only of that room. `user_id` None: for every user (a redaction)."""
         ...
 
-    async def cancel_read(self, user_id: str, room_id: str, thread_id: str | None, event_id: str) -> None:
-        """The user read up to this event. `thread_id` None: unthreaded; "main"; or a thread's root."""
+    async def cancel_read(self, user_id: str, room_id: str, mark: Mark, around: Around) -> None:
+        """The user read up to this event. `around`: what stands around it, as far as that was asked for."""
+        ...
+
+    async def is_unplaced(self, user_id: str, room_id: str, mark: Mark, around: Around) -> bool:
+        """Whether a push waits of which nobody knows if this mark reads it."""
         ...
 
     async def cancel_room(self, user_id: str, room_id: str, why: Why) -> None: ...

@@ -43,6 +43,7 @@ from heliograph.relay.sync.acknowledgements import SyncAcknowledgements
 from heliograph.relay.sync.handler import DirectSync
 from heliograph.relay.sync.listing import Listing
 from heliograph.relay.sync.nudge import Nudge
+from heliograph.relay.sync.reading import Reading
 from heliograph.relay.sync.response import SyncResponseBuilder
 from heliograph.relay.sync.synthesis import Synthesis
 from heliograph.system import systemd
@@ -142,7 +143,8 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     callers = Callers(upstream, parts.proxies.client_of, now_ms)
     versions = Versions(upstream, proxy)
     listing = Listing(upstream, now_ms)
-    builder = SyncResponseBuilder(state, outbox, listing, Synthesis(upstream))
+    reading = Reading(outbox, upstream)
+    builder = SyncResponseBuilder(state, outbox, listing, Synthesis(upstream), reading)
     sync = DirectSync(proxy, state, SyncAcknowledgements(callers, state, outbox), builder, Nudge(upstream))
     twins = UpstreamTwins(
         upstream, state.registry, removal, gateway_url=parts.config.notify_url, refuses=parts.policy.refusal
@@ -151,7 +153,7 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     http = HttpPushers(state.registry, twins, direct, removal)
     pushers = UserPushers(state.registry, twins, direct, http, removal)
     handler = PusherHandler(proxy, callers, versions, state.registry, pushers)
-    return Router(proxy, versions, sync, handler, RequestObservers(proxy, callers, state, pushers, outbox))
+    return Router(proxy, versions, sync, handler, RequestObservers(proxy, callers, state, pushers, outbox, reading))
 
 
 def _offer(application: web.Application, monitoring: Monitoring, rest: Handler, parts: _Parts) -> None:

@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections import Counter
 from collections.abc import Collection
 
+from heliograph.core.reading import Mark
 from heliograph.relay.clock import Clock
+from heliograph.relay.model.around import NOTHING, Around
 from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import MOST_WAITING, Accepted, Push, PushCounts, Why
 from heliograph.relay.ports import PusherLookup, PushStore
@@ -93,9 +95,13 @@ class Outbox:
             self._store.cancel_events(user_id, room_id, tuple(event_ids), why, self._clock.now_ms())
         )
 
-    async def cancel_read(self, user_id: str, room_id: str, thread_id: str | None, event_id: str) -> None:
-        """The user read up to this event. `thread_id` None: unthreaded; "main"; or a thread's root."""
-        await self._commits.follow(self._store.cancel_read(user_id, room_id, thread_id, event_id, self._clock.now_ms()))
+    async def cancel_read(self, user_id: str, room_id: str, mark: Mark, around: Around = NOTHING) -> None:
+        """The user read up to this event. `around`: what stands around it, as far as that was asked for."""
+        await self._commits.follow(self._store.cancel_read(user_id, room_id, mark, around, self._clock.now_ms()))
+
+    async def is_unplaced(self, user_id: str, room_id: str, mark: Mark, around: Around = NOTHING) -> bool:
+        """Whether a push waits of which nobody knows if this mark reads it."""
+        return await self._store.is_unplaced(user_id, room_id, mark, around)
 
     async def cancel_room(self, user_id: str, room_id: str, why: Why) -> None:
         await self._commits.follow(self._store.cancel_room(user_id, room_id, why, self._clock.now_ms()))

@@ -6,13 +6,14 @@ import asyncio
 import logging
 
 from heliograph.errors import StorageError
-from heliograph.relay.model.carried import Carried, Key
+from heliograph.relay.model.carried import Carried
 from heliograph.relay.model.pushes import Why
 from heliograph.relay.ports import Cancellations
 from heliograph.relay.proxy.upstream import NotAnswered
 from heliograph.relay.state.state import RelayState
 from heliograph.relay.sync.listing import Entry, Listing
 from heliograph.relay.sync.poll import Poll
+from heliograph.relay.sync.reading import Reading
 from heliograph.relay.sync.synthesis import Synthesis
 from heliograph.relay.wire.sync import SyncBody, with_notifications
 
@@ -36,11 +37,13 @@ class SyncResponseBuilder:
         queue: Cancellations,
         listing: Listing,
         synthesis: Synthesis,
+        reading: Reading,
     ) -> None:
         self._state = state
         self._queue = queue
         self._listing = listing
         self._synthesis = synthesis
+        self._reading = reading
 
     async def look(self, poll: Poll) -> None:
         """Finds the notifications that the device missed while the relay was down: they wait for this answer."""
@@ -67,7 +70,7 @@ class SyncResponseBuilder:
         """
         try:
             # First: of what this very answer says is read, redacted or left, nothing is to be told any more.
-            await self._settle(poll.key, scanned)
+            await self._settle(poll, scanned)
             entries = await self._gather(poll, scanned, known)
             if not entries:
                 return body
@@ -84,13 +87,14 @@ class SyncResponseBuilder:
         self._state.connections.counts["carried"] += len(entries)
         return with_notifications(body, [entry.raw for entry in entries])
 
-    async def _settle(self, key: Key, scanned: SyncBody) -> None:
+    async def _settle(self, poll: Poll, scanned: SyncBody) -> None:
         """Takes back pushes and notifications of events that the answer itself says are redacted, read or left."""
+        key = poll.key
         user_id = key[0]
         for room_id, event_id in scanned.redactions:
             await self._queue.cancel_events(user_id, room_id, [event_id], Why.REDACTED)
-        for receipt in scanned.receipts:
-            await self._queue.cancel_read(user_id, receipt.room_id, receipt.thread_id, receipt.event_id)
+        for read in scanned.read:
+            await self._reading.take(user_id, read.room_id, read.mark, poll.authorization, read.around)
         for room_id in scanned.left:
             await self._queue.cancel_room(user_id, room_id, Why.LEFT)
         opened = self._state.carried.open_in(key)

@@ -12,10 +12,10 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from heliograph.core.events import Json
+from heliograph.core.reading import thread_of
 from heliograph.relay.model.pushers import MARK, Twin
+from heliograph.relay.wire.context import relation_of, root_and_parent
 
-MAIN = "main"
-"""What receipts call the timeline outside of threads."""
 MOST_DEVICES = 100
 LONGEST_ID = 1024
 _OF_DEVICE = ("pushkey_ts", "tweaks")
@@ -114,15 +114,12 @@ def _unread(notification: Json, *, is_clearing: bool) -> int | None:
 
 
 def _thread(notification: Json) -> str | None:
-    """The root of its thread, or "main"; None where the push does not tell, as without content."""
+    """The root of its thread, or MAIN; None where the push does not tell, as without content."""
     content = notification.get("content")
     if not isinstance(content, dict):
         return None
-    relation = content.get("m.relates_to")
-    if not isinstance(relation, dict) or relation.keys() == {"m.in_reply_to"}:
-        return MAIN
-    root = relation.get("event_id")
-    return root if relation.get("rel_type") == "m.thread" and _is_id(root) else None
+    root, parent = root_and_parent(relation_of(content))
+    return thread_of(root if _is_id(root) else None, parent, {})
 
 
 def _refuse(constant: str) -> NoReturn:

@@ -3,25 +3,30 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 import msgspec
 
 from heliograph.core.events import Json
+from heliograph.core.reading import MAIN, Mark, is_written
+from heliograph.relay.model.around import Around
+from heliograph.relay.wire.context import around_of, relation_of, root_and_parent
 
+_NOT_MARKING = ("transaction_id", "redacted_because")
 BROKEN = (msgspec.MsgspecError, ValueError, RecursionError)
 _ABSENT = msgspec.Raw(b"{}")
 
 
 @dataclass(frozen=True, slots=True)
-class OwnReceipt:
-    """A receipt of the device's own user."""
+class OwnMark:
+    """The device's own user has read up to an event, by a receipt or by a message that another device sent."""
 
     room_id: str
-    thread_id: str | None
-    event_id: str
+    mark: Mark
+    around: Around
+    """The timeline of that room in the same answer."""
 
 
 @dataclass(slots=True)
@@ -35,7 +40,7 @@ class SyncBody:
     left: frozenset[str] = frozenset()
     redactions: list[tuple[str, str]] = field(default_factory=list)
     """Room id and the id of the event that was redacted."""
-    receipts: list[OwnReceipt] = field(default_factory=list)
+    read: list[OwnMark] = field(default_factory=list)
 
     @property
     def has_news(self) -> bool:
@@ -95,12 +100,15 @@ def scan(body: bytes, user_id: str) -> SyncBody | None:
             room = _room.decode(raw)
         except BROKEN:
             continue
-        for event in _list(room.timeline):
+        timeline = _list(room.timeline)
+        for event in timeline:
             _read_event(scanned, room_id, event)
-        # Most receipts are other people's.
-        if user_id.encode() in bytes(room.ephemeral):
-            for event in _list(room.ephemeral):
-                _read_receipts(scanned, room_id, user_id, event)
+        # Most receipts and messages are other people's.
+        if user_id.encode() in bytes(room.ephemeral) + bytes(room.timeline):
+            events = [loads(event) for event in timeline]
+            around = around_of(events)
+            marks = [*_receipts(room.ephemeral, user_id), *_written(events, user_id)]
+            scanned.read += [OwnMark(room_id, mark, around) for mark in marks]
     return scanned
 
 
@@ -150,17 +158,32 @@ def redacted_by(event: Any) -> str | None:
     return target if isinstance(target, str) else None
 
 
-def _read_receipts(scanned: SyncBody, room_id: str, user_id: str, raw: msgspec.Raw) -> None:
-    event = loads(raw)
-    content = event.get("content") if isinstance(event, dict) and event.get("type") == "m.receipt" else None
-    for event_id, kinds in _items(content):
-        for kind, users in _items(kinds):
-            mine = users.get(user_id) if isinstance(users, dict) else None
-            if kind in ("m.read", "m.read.private") and isinstance(mine, dict):
-                thread_id = mine.get("thread_id")
-                scanned.receipts.append(
-                    OwnReceipt(room_id, thread_id if isinstance(thread_id, str) else None, event_id)
-                )
+def _receipts(ephemeral: msgspec.Raw, user_id: str) -> Iterator[Mark]:
+    for raw in _list(ephemeral):
+        event = loads(raw)
+        content = event.get("content") if isinstance(event, dict) and event.get("type") == "m.receipt" else None
+        for event_id, kinds in _items(content):
+            for kind, users in _items(kinds):
+                mine = users.get(user_id) if isinstance(users, dict) else None
+                if kind in ("m.read", "m.read.private") and isinstance(mine, dict):
+                    thread_id = mine.get("thread_id")
+                    yield Mark(event_id, thread_id if isinstance(thread_id, str) else None)
+
+
+def _written(events: Iterable[Any], user_id: str) -> Iterable[Mark]:
+    """The last message in each thread that the user wrote on another device."""
+    last: dict[str, Mark] = {}
+    for event in events:
+        if not isinstance(event, dict) or event.get("sender") != user_id or "state_key" in event:
+            continue
+        relation, unsigned = relation_of(event.get("content")), event.get("unsigned")
+        # One that this very device sent comes with its transaction.
+        is_marking = not isinstance(unsigned, dict) or unsigned.keys().isdisjoint(_NOT_MARKING)
+        event_id, type_ = event.get("event_id"), event.get("type")
+        if isinstance(event_id, str) and isinstance(type_, str) and is_marking and is_written(type_, relation):
+            root, _ = root_and_parent(relation)
+            last[root or MAIN] = Mark(event_id, root or MAIN)
+    return last.values()
 
 
 def _items(value: Any) -> list[tuple[str, Json]]:

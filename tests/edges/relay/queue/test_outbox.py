@@ -15,6 +15,8 @@ import pytest
 import pytest_asyncio
 
 from edges.relay.stage import BOB, HOUR, ME, ROOM, OutboxStage, make_direct, make_twin
+from heliograph.core.reading import Mark
+from heliograph.relay.model.around import Around
 from heliograph.relay.model.outcome import Deferred, Delivered, PushRefused
 from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import Accepted, Why
@@ -358,7 +360,7 @@ class TestCancelling:
         await take(stage, phone, "$1", hold_ms=3000)
         await take(stage, phone, "$other", hold_ms=3000, room_id="!other:example.org")
         await take(stage, phone, "$2", "$3", hold_ms=3000)
-        await stage.outbox.cancel_read(ME, ROOM, None, "$2")
+        await stage.outbox.cancel_read(ME, ROOM, Mark("$2"))
         await stage.pass_ms(3000)
         assert stage.gateways.events == ["$other", "$3"]
 
@@ -366,7 +368,7 @@ class TestCancelling:
         self, stage: OutboxStage, phone: Twin
     ) -> None:
         await take(stage, phone, "$1", hold_ms=3000)
-        await stage.outbox.cancel_read(ME, ROOM, None, "$unknown")
+        await stage.outbox.cancel_read(ME, ROOM, Mark("$unknown"))
         await stage.pass_ms(3000)
         assert stage.gateways.events == ["$1"]
 
@@ -374,7 +376,7 @@ class TestCancelling:
         self, stage: OutboxStage, phone: Twin
     ) -> None:
         await take(stage, phone, "$1", hold_ms=3000)
-        await stage.outbox.cancel_read(ME, ROOM, None, "$2")
+        await stage.outbox.cancel_read(ME, ROOM, Mark("$2"))
         assert await take(stage, phone, "$2", hold_ms=3000) == [Accepted.SETTLED]
         await stage.pass_ms(3000)
         assert stage.gateways.events == []
@@ -385,9 +387,38 @@ class TestCancelling:
         await take(stage, phone, "$main", hold_ms=3000, thread_id="main")
         await take(stage, phone, "$unknown", hold_ms=3000)
         await take(stage, phone, "$reply", "$last", hold_ms=3000, thread_id="$root")
-        await stage.outbox.cancel_read(ME, ROOM, "$root", "$last")
+        await stage.outbox.cancel_read(ME, ROOM, Mark("$last", "$root"))
         await stage.pass_ms(3000)
         assert stage.gateways.events == ["$main", "$unknown"]
+
+    async def test_what_stands_around_an_event_nobody_was_told_of_tells_what_a_receipt_there_takes_back(
+        self, stage: OutboxStage, phone: Twin
+    ) -> None:
+        await take(stage, phone, "$1", hold_ms=3000, thread_id="main")
+        await take(stage, phone, "$of a thread", "$2", hold_ms=3000)
+        mark, around = Mark("$reaction", "main"), Around(["$1", "$2", "$reaction", "$3"], {"$2": "main"})
+        assert await stage.outbox.is_unplaced(ME, ROOM, mark)
+        await stage.outbox.cancel_read(ME, ROOM, mark, around)
+        await take(stage, phone, "$3", hold_ms=3000, thread_id="main")
+        await stage.pass_ms(3000)
+        assert stage.gateways.events == ["$of a thread", "$3"]
+
+    @pytest.mark.parametrize(
+        ("mark", "is_unplaced"),
+        [
+            (Mark("$unknown"), True),
+            (Mark("$2"), False),
+            (Mark("$2", "$root"), True),
+            (Mark("$3"), False),
+        ],
+    )
+    async def test_the_order_is_asked_for_only_where_a_waiting_push_hangs_on_it(
+        self, stage: OutboxStage, phone: Twin, mark: Mark, is_unplaced: bool
+    ) -> None:
+        assert not await stage.outbox.is_unplaced(ME, ROOM, mark)
+        await take(stage, phone, "$1", "$2", "$3", hold_ms=3000)
+        assert await stage.outbox.is_unplaced(ME, ROOM, mark) is is_unplaced
+        assert not await stage.outbox.is_unplaced(BOB, ROOM, mark)
 
     async def test_a_redaction_takes_the_event_back_from_everyone(self, stage: OutboxStage, phone: Twin) -> None:
         bobs = stage.pushers.add(make_twin("bobs", BOB))

@@ -20,6 +20,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
 from edges.relay.stage import BOB, HOUR, ME, OutboxStage, Request, make_direct, make_twin
+from heliograph.core.reading import Mark
 from heliograph.relay.model.hold import LIFETIME_MS, MOST_REFUSALS, SOMETHING, clears, retry_delay_ms
 from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, PushRefused
 from heliograph.relay.model.pushers import Twin
@@ -199,7 +200,7 @@ class OutboxMachine(RuleBasedStateMachine):
 
     @rule(user=users, thread=st.sampled_from(THREADS), event=st.sampled_from(EVENTS))
     def user_reads(self, user: str, thread: str | None, event: str) -> None:
-        self.do(self.stage.outbox.cancel_read(user, _room(event), thread, event))
+        self.do(self.stage.outbox.cancel_read(user, _room(event), Mark(event, thread)))
         self.settled.add((user, "read", thread or "", event, _room(event)))
         self._read(user, thread or "", event)
         self._catch_up()
@@ -354,7 +355,8 @@ class OutboxMachine(RuleBasedStateMachine):
             if pusher.twin.user_id != user or event not in events:
                 continue
             for item in pusher.items[: events.index(event) + 1]:
-                is_covered = thread in ("", item.push.thread_id) or item.push.event_id == event
+                is_itself = item.push.event_id == event and item.push.thread_id is None
+                is_covered = thread in ("", item.push.thread_id) or is_itself
                 is_of_room = not item.is_clearing and item.push.room_id == _room(event)
                 if item.outcome is None and is_of_room and is_covered:
                     item.outcome = Why.READ

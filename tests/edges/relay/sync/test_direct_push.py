@@ -151,6 +151,25 @@ async def test_a_read_marker_during_the_hold_keeps_the_phone_silent(scene: Scene
     assert event_id not in scene.gateway.events
 
 
+async def test_reading_up_to_a_reaction_keeps_the_phone_silent(scene: Scene) -> None:
+    event_id = await scene.send()
+    assert await scene.desktop.sync(takes=False) == [event_id]
+    reaction = await scene.alice.react(scene.room, event_id)
+    await scene.phone.user.read(scene.room, reaction, thread_id="main")
+    await until(scene.is_settled, "the cancellation")
+    assert event_id not in scene.gateway.events
+
+
+async def test_an_answer_from_another_device_keeps_the_phone_silent(scene: Scene) -> None:
+    event_id = await scene.send()
+    assert await scene.desktop.sync(takes=False) == [event_id]
+    await scene.phone.user.send_text(scene.room, "on my way")
+    # With the same time-out Synapse would repeat its last answer.
+    await scene.desktop.sync(9_000, takes=False)
+    await until(scene.is_settled, "the cancellation")
+    assert event_id not in scene.gateway.events
+
+
 async def test_a_redaction_that_passes_through_keeps_the_phone_silent(scene: Scene) -> None:
     event_id = await scene.send()
     assert await scene.desktop.sync(takes=False) == [event_id]

@@ -33,7 +33,7 @@ def test_an_adopted_pusher_loses_its_mark_again() -> None:
         ({}, "main"),
         ({"m.relates_to": {"m.in_reply_to": {"event_id": "$0"}}}, "main"),
         ({"m.relates_to": {"rel_type": "m.thread", "event_id": "$root"}}, "$root"),
-        ({"m.relates_to": {"rel_type": "m.thread", "event_id": 5}}, None),
+        ({"m.relates_to": {"rel_type": "m.thread", "event_id": 5}}, "main"),
         ({"m.relates_to": {"rel_type": "m.annotation", "event_id": "$0"}}, None),
         ({"m.relates_to": "nothing"}, "main"),
     ],

@@ -7,8 +7,11 @@ Plain functions over the connection. That an event is settled is remembered for 
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Collection
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 
+from heliograph.core.reading import Candidate, Counts, Mark, Place, read_by, unplaced, weave
+from heliograph.relay.model.around import NOTHING, Around
 from heliograph.relay.model.pushes import Changes, Push, Why
 from heliograph.relay.store.sqlite.queue import settle
 
@@ -57,23 +60,26 @@ def cancel_events(
 
 
 def cancel_read(
-    db: sqlite3.Connection,
-    user_id: str,
-    room_id: str,
-    thread_id: str | None,
-    event_id: str,
-    now_ms: int,
-    changes: Changes,
+    db: sqlite3.Connection, user_id: str, room_id: str, mark: Mark, around: Around, now_ms: int, changes: Changes
 ) -> None:
-    """The user read up to this event: what came before the event, in this room and thread, is read as well.
+    """The user read up to this event: what stands before it, in this room and thread, is read as well.
 
-    Only the push of that very event tells what lies before it: there is no other order. Where that push never came,
-    only the event itself is read. Test: test_a_receipt_of_an_event_nobody_was_told_of_takes_nothing_back.
-    A threaded receipt takes back its own event, and those whose push tells the same thread; without content none does.
-    Test: test_a_threaded_receipt_takes_back_what_is_known_to_be_of_its_thread.
+    Pushes come in the order of their events. Where the event itself was never pushed, `around` tells what stands before
+    it; without that, only the event itself is read.
+    Tests: test_a_receipt_of_an_event_nobody_was_told_of_takes_nothing_back,
+    test_a_threaded_receipt_takes_back_what_is_known_to_be_of_its_thread.
     """
-    _remember(db, user_id, event_id, _UP_TO, thread_id or "", room_id, now_ms)
-    _settle_read(db, user_id, room_id, thread_id or "", event_id, changes)
+    _remember(db, user_id, mark.event_id, _UP_TO, mark.thread_id or "", room_id, now_ms)
+    _settle_read(db, user_id, room_id, mark, around, changes)
+
+
+def is_unplaced(db: sqlite3.Connection, user_id: str, room_id: str, mark: Mark, around: Around) -> bool:
+    """Whether a push waits of which nobody knows if this mark reads it."""
+    return any(
+        unplaced([mark], queue.candidates, queue.places)
+        or (mark.thread_id is not None and any(each.thread_id is None for each in queue.candidates))
+        for queue in _read_queues(db, user_id, room_id, mark, around)
+    )
 
 
 def settle_late(db: sqlite3.Connection, push: Push, unconcerned_devices: Collection[str], changes: Changes) -> bool:
@@ -94,7 +100,7 @@ def settle_late(db: sqlite3.Connection, push: Push, unconcerned_devices: Collect
         elif room_id != push.room_id:
             continue
         elif why == _UP_TO:
-            _settle_read(db, push.user_id, room_id, detail, push.event_id, changes)
+            _settle_read(db, push.user_id, room_id, Mark(push.event_id, detail or None), NOTHING, changes)
         else:
             settle(db, *this, why, changes)
         is_settled = True
@@ -123,20 +129,48 @@ def forget(db: sqlite3.Connection, hidden_pushkey: str, changes: Changes) -> Non
     db.execute("DELETE FROM phones WHERE hidden_pushkey = ?", (hidden_pushkey,))
 
 
+@dataclass(frozen=True, slots=True)
+class _Queue:
+    """What waits for one pusher in one room, and what is known of the order there."""
+
+    positions: Mapping[str, int]
+    """Of the pushes that wait, by event id."""
+    candidates: Sequence[Candidate]
+    places: Mapping[str, Place]
+
+
 def _settle_read(
-    db: sqlite3.Connection, user_id: str, room_id: str, thread_id: str, event_id: str, changes: Changes
+    db: sqlite3.Connection, user_id: str, room_id: str, mark: Mark, around: Around, changes: Changes
 ) -> None:
-    settle(
-        db,
-        # '' is an unthreaded receipt, which is of all threads. The position of the read event's own push says what
-        # came before it; where there is no such push, NULL compares with nothing.
-        "user_id = ? AND room_id = ? AND event_id IS NOT NULL AND (? IN ('', thread_id) OR event_id = ?)"
-        " AND position <= (SELECT read.position FROM pushes AS read"
-        " WHERE read.hidden_pushkey = pushes.hidden_pushkey AND read.event_id = ? AND read.room_id = ?)",
-        (user_id, room_id, thread_id, event_id, event_id, room_id),
-        Why.READ,
-        changes,
+    for queue in _read_queues(db, user_id, room_id, mark, around):
+        for event_id in read_by([mark], queue.candidates, queue.places, Counts()):
+            settle(db, "position = ?", (queue.positions[event_id],), Why.READ, changes)
+
+
+def _read_queues(db: sqlite3.Connection, user_id: str, room_id: str, mark: Mark, around: Around) -> Iterator[_Queue]:
+    waiting: dict[str, list[tuple[str, int, str | None]]] = {}
+    rows = db.execute(
+        "SELECT hidden_pushkey, event_id, position, thread_id FROM pushes"
+        " WHERE user_id = ? AND room_id = ? AND event_id IS NOT NULL AND outcome IS NULL",
+        (user_id, room_id),
     )
+    for key, event_id, position, thread_id in rows:
+        waiting.setdefault(key, []).append((event_id, position, thread_id))
+    # What was settled already stays as a row, and tells the order as well.
+    told = [mark.event_id, *around.stretch]
+    marks = ", ".join("?" * len(told))
+    for key, pushes in waiting.items():
+        known = db.execute(
+            f"SELECT event_id, position FROM pushes WHERE hidden_pushkey = ? AND room_id = ? AND event_id IN ({marks})",  # noqa: S608
+            (key, room_id, *told),
+        ).fetchall()
+        positions = {event_id: position for event_id, position, _ in pushes}
+        places = {event_id: (0, float(position)) for event_id, position in (*known, *positions.items())}
+        yield _Queue(
+            positions,
+            [Candidate(event_id, thread_id or around.threads.get(event_id)) for event_id, _, thread_id in pushes],
+            weave(places, around.stretch),
+        )
 
 
 def _remember(

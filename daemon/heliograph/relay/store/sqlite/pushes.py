@@ -7,6 +7,8 @@ from collections.abc import Callable, Collection
 from functools import partial
 from typing import TypeVar
 
+from heliograph.core.reading import Mark
+from heliograph.relay.model.around import Around
 from heliograph.relay.model.outcome import Outcome
 from heliograph.relay.model.pushes import Accepted, Attempt, Changes, Push, QueueChange, WaitingCount, Why
 from heliograph.relay.store.sqlite import cancellation, queue
@@ -82,11 +84,16 @@ class SqlitePushStore:
         )
 
     async def cancel_read(
-        self, user_id: str, room_id: str, thread_id: str | None, event_id: str, now_ms: int
+        self, user_id: str, room_id: str, mark: Mark, around: Around, now_ms: int
     ) -> QueueChange[None]:
         return await self._change(
-            lambda db, changes: cancellation.cancel_read(db, user_id, room_id, thread_id, event_id, now_ms, changes),
+            lambda db, changes: cancellation.cancel_read(db, user_id, room_id, mark, around, now_ms, changes),
             now_ms,
+        )
+
+    async def is_unplaced(self, user_id: str, room_id: str, mark: Mark, around: Around) -> bool:
+        return await self._database.read(
+            partial(cancellation.is_unplaced, user_id=user_id, room_id=room_id, mark=mark, around=around)
         )
 
     async def cancel_room(self, user_id: str, room_id: str, why: Why, now_ms: int) -> QueueChange[None]:

@@ -284,6 +284,8 @@ class FakeLedger:
         settled = [each for each in self.deliveries.values() if each.state not in kept]
         for each in settled:
             del self.deliveries[each.event_id]
+        for event_id in self.judged.keys() - self.deliveries.keys():
+            self.judged[event_id] = replace(self.judged[event_id], sender=None, rule=None, thread_root=None)
         return len(settled)
 
     async def change(self, changes: Sequence[Change]) -> None:

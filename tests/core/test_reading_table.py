@@ -54,7 +54,7 @@ def test_each_combination_of_the_table_reads_what_its_row_says(combination: tupl
     candidates = [
         Candidate(name, _thread(name), is_countable=room == "plain" and not name.startswith("locked")) for name in KNOWN
     ]
-    mark = Mark("mark", None if thread == "none" else thread)
+    mark = Mark("mark", None if thread == "none" else thread, is_untold=target == "unknown")
     places = {name: (0, float(place)) for place, name in enumerate(TIMELINE) if target == "known" or name != "mark"}
     if target != "known":
         assert unplaced([mark], candidates, places) == ("mark",)

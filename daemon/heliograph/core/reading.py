@@ -35,6 +35,8 @@ class Mark:
     event_id: str
     thread_id: str | None = None
     """The root of the thread that was read, or MAIN; None: all threads were (an unthreaded receipt)."""
+    is_untold: bool = False
+    """True if the homeserver was asked where the event stands, and did not tell. Only then a count is used."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,8 +84,7 @@ def read_by(
 ) -> frozenset[str]:
     """The ids of those `candidates` that the marks in their room read.
 
-    A count is asked only for a mark whose place is unknown: the homeserver was asked about it (`unplaced`), and did not
-    tell. `counts` must not be older than the marks.
+    `counts` must not be older than the marks.
     """
     return frozenset(each.event_id for each in candidates if any(_reads(mark, each, places, counts) for mark in marks))
 
@@ -111,8 +112,11 @@ def unplaced(marks: Collection[Mark], candidates: Iterable[Candidate], places: M
 def weave(places: Mapping[str, Place], stretch: Sequence[str]) -> dict[str, Place]:
     """The places, and those of the events in a stretch of the room's timeline, which is without gaps and oldest first.
 
-    The stretch hangs on those of its events whose places are known. Without any, nothing is added.
+    The stretch hangs on those of its events whose places are known. Without any, nothing is added, unless nothing else
+    is known either.
     """
+    if not places:
+        return {event_id: (0, float(place)) for place, event_id in enumerate(stretch)}
     woven = dict(places)
     for run in _runs(places, stretch):
         # Nothing that was known stands within a run, or the stretch would have had it there.
@@ -180,7 +184,7 @@ def _reads(mark: Mark, candidate: Candidate, places: Mapping[str, Place], counts
         return False
     marked, place = places.get(mark.event_id), places.get(candidate.event_id)
     if marked is None:
-        return candidate.is_countable and counts.is_zero(candidate.thread_id)
+        return mark.is_untold and candidate.is_countable and counts.is_zero(candidate.thread_id)
     return place is not None and place <= marked
 
 

@@ -373,7 +373,9 @@ class TestReading:
         account = AccountState(has_counted=has_counted)
         rooms = {ROOM: RoomRecord(make_facts(**room))}
         known = situation(open_deliveries=[make_delivery("$1", position=4)], account=account, rooms=rooms)
-        assert bool(plan(sync, known).changes) is is_read
+        assert plan(sync, known).changes == ()
+        untold = replace(known, untold=frozenset({EventId("$unknown")}))
+        assert bool(plan(sync, untold).changes) is is_read
 
     def test_a_message_from_elsewhere_reads_what_stands_before_it_in_its_thread(self) -> None:
         relation = {"m.relates_to": {"rel_type": "m.thread", "event_id": "$root"}}

@@ -65,8 +65,6 @@ class _Planner:
         self._judge = Judge(situation)
         self._composer = Composer(situation)
         self._relations = Relations(situation, self._collected, self._judge, self._composer)
-        self._listed: set[EventKey] = set()
-        """Events that the homeserver listed as notifications."""
 
     def plan(self) -> Plan:
         sync, collected = self._sync, self._collected
@@ -200,7 +198,6 @@ class _Planner:
                 why_silent = JOINED
             else:
                 self._note_inviter(event)
-        self._listed.add(event.event_id)
         facts = self._rooms.facts(event.room_id)
         verdict = verdict_of(item.actions, SERVER_RULE)
         # The homeserver judged only the encrypted event, in which no rule finds a mention or a keyword.
@@ -260,7 +257,7 @@ class _Planner:
         here = [each for each in collected.deliveries.values() if each.room_id == room.room_id]
         locked = collected.locked_in(room.room_id)
         candidates = candidates_of((*before, *here, *locked), self._countable(room, (*before, *here), locked))
-        marks, places = marks_in(room, self._me), places_in(room, self._situation)
+        marks, places = marks_in(room, self._me, self._situation.untold), places_in(room, self._situation)
         read = read_by(marks, candidates, places, counts_in(room, self._situation.account))
         collected.unlock([each.event_id for each in locked if each.event_id in read])
         collected.withdraw([each for each in before if each.event_id in read], READ)
@@ -275,9 +272,10 @@ class _Planner:
         facts = self._rooms.facts(room.room_id)
         if facts.is_encrypted or not facts.is_complete:
             return set()
-        # A list may be ahead of its sync, which Synapse may answer from a cache.
-        later = self._listed.difference(ids_in(room))
-        return {each.event_id for each in deliveries} - later - {each.event_id for each in locked}
+        # What no timeline has had may have come after the count: a list may be ahead of its sync, which Synapse may
+        # answer from a cache.
+        placed = self._situation.places.keys() | set(ids_in(room))
+        return {each.event_id for each in deliveries} & placed - {each.event_id for each in locked}
 
     def _is_listed_as_read(self, item: ServerNotification) -> bool:
         """Returns True if the list says that this is read, and nothing speaks against it.

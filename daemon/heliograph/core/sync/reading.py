@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Collection, Iterable, Mapping
 from typing import Protocol
 
 from heliograph.core.events import Event, JoinedRoom
@@ -23,9 +23,12 @@ class Readable(Protocol):
     def thread_root(self) -> str | None: ...
 
 
-def marks_in(room: JoinedRoom, me: str) -> list[Mark]:
-    """What marks as read in this room: the user's receipts, and the messages that they wrote elsewhere."""
-    receipts = [Mark(receipt.event_id, receipt.thread_id) for receipt in room.receipts]
+def marks_in(room: JoinedRoom, me: str, untold: Collection[EventKey] = ()) -> list[Mark]:
+    """What marks as read in this room: the user's receipts, and the messages that they wrote elsewhere.
+
+    `untold`: ids of the events of which the homeserver did not tell where they stand.
+    """
+    receipts = [Mark(each.event_id, each.thread_id, each.event_id in untold) for each in room.receipts]
     own = (event for event in room.timeline if isinstance(event, Event) and _is_written_elsewhere(event, me))
     return receipts + [Mark(event.event_id, event.thread_root or MAIN) for event in own]
 

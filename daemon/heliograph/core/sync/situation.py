@@ -44,6 +44,8 @@ class Situation:
     """Where marks (`reading.marks_in`), and what they may read, stand by the ledger."""
     stretches: Mapping[RoomId, Sequence[Sequence[EventKey]]] = field(default_factory=dict)
     """By room: the stretches of its timeline that the homeserver was asked for, each oldest first."""
+    untold: frozenset[EventKey] = frozenset()
+    """Ids of the events of which the homeserver did not tell where they stand."""
     filled: Sequence[ServerNotification] = ()
     """What GET /notifications lists of the gaps in timelines."""
     clear: Mapping[EventKey, Clear] = field(default_factory=dict)

@@ -55,26 +55,36 @@ class OrderFinder:
         `event_types`: those that syncs ask for; None: all. Raises StorageError, and Unreachable and RateLimited up to
         `TRIES` times in a row, since another try may help.
         """
-        asked: set[EventId] = set()
         decided = await decide(sync, situation)
         try:
             async with asyncio.timeout(PATIENCE_S):
-                while (wanted := _first_of(unplaced_events(sync, situation, decided), asked)) is not None:
-                    room_id, event_id = wanted
-                    asked.add(event_id)
-                    known = {each for room in sync.joined if room.room_id == room_id for each in ids_in(room)}
-                    stretch, places = await self._find_soundly(room_id, event_id, known, event_types)
-                    if stretch:
-                        situation = _with_stretch(situation, room_id, stretch, places)
-                        decided = await decide(sync, situation)
+                decided, situation = await self._ask(sync, situation, event_types, decide, decided)
         except TimeoutError:
-            log.info("The homeserver did not tell in time where %d events stand", len(asked))
+            log.info("The homeserver did not tell in time where events stand")
         except (Unreachable, RateLimited) as trouble:
             self._failures += 1
             if self._failures < TRIES:
                 raise
             log.warning("What was read elsewhere may stay unread: the homeserver does not tell the order (%s)", trouble)
         self._failures = 0
+        # Only now: of these nothing but a count can tell whether they read anything.
+        if untold := {event_id for _, event_id in unplaced_events(sync, situation, decided)}:
+            situation = replace(situation, untold=situation.untold.union(untold))
+            decided = await decide(sync, situation)
+        return decided, situation
+
+    async def _ask(
+        self, sync: Sync, situation: Situation, event_types: frozenset[str] | None, decide: Deciding, decided: Plan
+    ) -> tuple[Plan, Situation]:
+        asked: set[EventId] = set()
+        while (wanted := _first_of(unplaced_events(sync, situation, decided), asked)) is not None:
+            room_id, event_id = wanted
+            asked.add(event_id)
+            known = {each for room in sync.joined if room.room_id == room_id for each in ids_in(room)}
+            stretch, places = await self._find_soundly(room_id, event_id, known, event_types)
+            if stretch:
+                situation = _with_stretch(situation, room_id, stretch, places)
+                decided = await decide(sync, situation)
         return decided, situation
 
     async def _find_soundly(

@@ -213,7 +213,7 @@ def new_user(synapse: ThrowawaySynapse) -> NewUser:
 
 
 class OpenJsClient(Protocol):
-    async def __call__(self, user: DemoUser) -> JsClient: ...
+    async def __call__(self, user: DemoUser, *, has_threads: bool = False) -> JsClient: ...
 
 
 @pytest.fixture(scope="session")
@@ -228,7 +228,7 @@ async def js_client(js_process: JsProcess) -> AsyncIterator[OpenJsClient]:
     """Signs a user in on a new device of matrix-js-sdk, which ends with the test."""
     async with contextlib.AsyncExitStack() as stack:
 
-        async def open_client(user: DemoUser) -> JsClient:
-            return await stack.enter_async_context(JsClient(user, js_process))
+        async def open_client(user: DemoUser, *, has_threads: bool = False) -> JsClient:
+            return await stack.enter_async_context(JsClient(user, js_process, has_threads=has_threads))
 
         yield open_client

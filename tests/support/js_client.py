@@ -79,7 +79,9 @@ class JsClient:
     `await client("send", room=..., body=...)` gives the command's result, or raises JsClientError.
     """
 
-    def __init__(self, user: DemoUser, process: JsProcess) -> None:
+    def __init__(self, user: DemoUser, process: JsProcess, *, has_threads: bool = False) -> None:
+        """`has_threads`: as Element, the client takes threads for timelines of their own."""
+        self._has_threads = has_threads
         self.user_id = user.user_id
         self.device_id = ""
         self._user = user
@@ -94,7 +96,7 @@ class JsClient:
         self._listening = asyncio.create_task(self._listen(reader))
         user = self._user
         options = {"base_url": user.base_url, "user_id": user.user_id, "password": user.password}
-        told = await self("login", **options, device_name="Element")
+        told = await self("login", **options, device_name="Element", has_threads=self._has_threads)
         self.device_id = told["device_id"]
         return self
 

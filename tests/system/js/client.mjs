@@ -100,7 +100,7 @@ function device() {
     }
 
     const commands = {
-        async login({ base_url, user_id, password: word, device_name }) {
+        async login({ base_url, user_id, password: word, device_name, has_threads = false }) {
             password = word;
             const identifier = { type: "m.id.user", user: user_id };
             const body = { type: "m.login.password", identifier, password, initial_device_display_name: device_name };
@@ -127,7 +127,7 @@ function device() {
             await client.initRustCrypto({ useIndexedDB: false });
             crypto = client.getCrypto();
             client.on(api.CryptoEvent.VerificationRequestReceived, follow);
-            await client.startClient({ initialSyncLimit: 20, pollTimeout: 10000 });
+            await client.startClient({ initialSyncLimit: 20, pollTimeout: 10000, threadSupport: has_threads });
             await until("the first sync", () => client.isInitialSyncComplete());
             return { user_id: told.user_id, device_id: told.device_id };
         },
@@ -213,10 +213,16 @@ function device() {
         async redact({ room, event_id }) {
             return (await client.redactEvent(room, event_id)).event_id;
         },
-        async read({ room, event_id }) {
+        async read({ room, event_id, kind = "m.read", is_unthreaded = false }) {
             const event = await until(event_id, () => client.getRoom(room)?.findEventById(event_id));
-            await client.sendReadReceipt(event);
+            await client.sendReadReceipt(event, kind, is_unthreaded);
             return null;
+        },
+        // How much this client shows as unread: outside of threads under "main", and in each of these threads.
+        async unread({ room, threads }) {
+            const found = await joined(room);
+            const counts = threads.map((root) => [root, found.getThreadUnreadNotificationCount(root)]);
+            return { main: found.getRoomUnreadNotificationCount(), ...Object.fromEntries(counts) };
         },
         // The next message gets a new Megolm session.
         async rotate({ room }) {

@@ -103,7 +103,8 @@ async def _step(stage: Stage, room: Room, chance: random.Random, is_unthreaded: 
     alice, room_id = stage.alice, room.room_id
     kinds = ("text", "thread", "reaction", "edit", "topic", "read", "read", "private", "own")
     kind = chance.choice(kinds if room.messages else ("text",))
-    target = chance.choice(room.messages[-6:]) if room.messages else ""
+    target: str = chance.choice(room.messages[-6:]) if room.messages else ""
+    event: str
     match kind:
         case "text":
             event = await alice.send_text(room_id, "hello")

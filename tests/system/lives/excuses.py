@@ -9,10 +9,10 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from system.lives.expectation import answers, covers, is_silenced, is_taken_by, must_ring, why_gone
+from system.lives.expectation import answers, is_silenced, is_taken_by, must_ring, why_gone
 from system.lives.oracle import Fault, Violation
 from system.lives.people import Absence, User
-from system.lives.truth import Event, Receipt, Room
+from system.lives.truth import Event, Room
 from system.lives.world import World
 
 TIMELINE = 20
@@ -22,7 +22,6 @@ _UNASKED = frozenset(
 )
 """Types that the daemon does not ask for, so that it knows no order of them."""
 _STAYS = frozenset({Fault.KEPT, Fault.ON_SCREEN})
-_SETTLED = frozenset({Fault.SETTLED, Fault.NEVER_RANG})
 _NEVER_RANG = frozenset({Fault.NEVER_RANG})
 
 
@@ -53,21 +52,6 @@ class Case:
         events = self.user.truth.rooms[event.room_id].events.values()
         later = [each for each in events if each.place > event.place and each.look <= absence.end]
         return sum(each.type not in _UNASKED for each in later) >= TIMELINE
-
-    def receipts(self) -> list[Receipt]:
-        """Of its room, which the daemon took when it had the event, or later."""
-        receipts = self.user.truth.receipts
-        of_room = (each for each in receipts if each.room_id == self.room.room_id)
-        return [each for each in of_room if self.taken(each.look) >= self.event.look]
-
-    def counted(self, look: int) -> int:
-        """How much was unread in its room, by the homeserver, when the daemon took what came by that look."""
-        return self.room.count_at(self.taken(look))
-
-    def marks(self) -> list[tuple[Receipt, Event]]:
-        """The receipts that read it, and what they point at."""
-        covering = (each for each in self.receipts() if covers(self.user, each, self.event))
-        return [(each, self.room.events[each.event_id]) for each in covering]
 
     def is_gone_by(self, why: str) -> bool:
         return self.violation.fault in _STAYS and self.violation.why.startswith(why)
@@ -169,49 +153,9 @@ def _was_judged_by_later_rules(case: Case) -> bool:
     return rings == (case.violation.fault is Fault.RANG) and any(event.look < look <= absence.end for look in changes)
 
 
-def _is_fully_read(case: Case) -> bool:
-    """The marker stands at the event or below it, or the homeserver counts nothing unread."""
-    for look, event_id in case.room.fully_read:
-        if case.taken(look) < case.event.look:
-            continue
-        marked = case.room.events.get(event_id)
-        if (marked is not None and marked.place >= case.event.place) or case.counted(look) == 0:
-            return True
-    return False
-
-
-def _is_counted_as_read(case: Case) -> bool:
-    return any(not covers(case.user, each, case.event) and case.counted(each.look) == 0 for each in case.receipts())
-
-
-def _is_listed_as_read(case: Case) -> bool:
-    """It came in an absence, by the list, and in that absence a receipt that does not read it was set below it."""
-    absence = case.absence(case.event.look)
-    if absence is None or not case.event.is_listed_as_read or case.marks():
-        return False
-    if not case.is_direct and not case.is_beyond_sync(case.event):
-        return False
-    pointed_at = (case.room.events.get(each.event_id) for each in case.receipts() if absence.has(each.look))
-    return any(each is not None and each.place >= case.event.place for each in pointed_at)
-
-
-def _is_read_at_what_is_not_asked_for(case: Case) -> bool:
-    marks = case.marks()
-    return bool(marks) and all(each.type in _UNASKED and case.counted(mark.look) != 0 for mark, each in marks)
-
-
-def _is_read_in_a_gap(case: Case) -> bool:
-    """What the receipts point at was beyond the sync, and did not come by the list."""
-    marks = [(mark, each) for mark, each in case.marks() if each.type not in _UNASKED]
-    return bool(marks) and all(
-        case.is_beyond_sync(each) and case.counted(mark.look) != 0 and (case.is_direct or not each.listed)
-        for mark, each in marks
-    )
-
-
-def _is_answered_elsewhere(case: Case) -> bool:
+def _is_answered_in_a_gap(case: Case) -> bool:
     answering = [each for each in case.room.events.values() if answers(case.user, each, case.event)]
-    return all(each.event_id in case.user.said_elsewhere for each in answering)
+    return all(map(case.is_beyond_sync, answering))
 
 
 _LATE = frozenset({Fault.RANG_LATE})
@@ -257,33 +201,6 @@ EXCUSES: Sequence[Excuse] = (
         frozenset({Fault.RANG, Fault.NEVER_RANG}),
         _was_judged_by_later_rules,
     ),
-    Excuse("fully read", "The read marker is taken for a receipt.", _SETTLED, _is_fully_read),
-    Excuse(
-        "count of zero",
-        "Any receipt in a room in which the server counts nothing unread withdraws all of it.",
-        _SETTLED,
-        _is_counted_as_read,
-    ),
-    Excuse(
-        "list without threads",
-        "Synapse's list says of all that stands above a receipt that it is read, whatever its thread, and is believed.",
-        _SETTLED,
-        _is_listed_as_read,
-    ),
-    Excuse(
-        "receipt at a reaction",
-        "A receipt at an event that the daemon does not ask for reads nothing while something else is unread.",
-        _STAYS,
-        lambda case: case.is_gone_by("read") and _is_read_at_what_is_not_asked_for(case),
-        _LATE,
-    ),
-    Excuse(
-        "receipt in a gap",
-        "A receipt at an event of which no sync told reads nothing while something else is unread.",
-        _STAYS,
-        lambda case: case.is_gone_by("read") and _is_read_in_a_gap(case),
-        _LATE,
-    ),
     Excuse(
         "ignored",
         "Ignoring somebody takes nothing back of what that user wrote before.",
@@ -298,10 +215,10 @@ EXCUSES: Sequence[Excuse] = (
         lambda case: case.violation.why == "state opened" and _is_before_one_of_the_ignored(case),
     ),
     Excuse(
-        "answered",
-        "A message of one's own, sent from elsewhere, reads nothing.",
+        "answered in a gap",
+        "A message of one's own reads nothing if more than a sync brings follows it in one absence.",
         _STAYS,
-        lambda case: case.is_gone_by("answered") and _is_answered_elsewhere(case),
+        lambda case: case.is_gone_by("answered") and _is_answered_in_a_gap(case),
         _LATE,
     ),
 )

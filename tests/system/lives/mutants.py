@@ -4,13 +4,12 @@ from __future__ import annotations
 
 import asyncio
 import sqlite3
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
-from heliograph.core.events import JoinedRoom, Sync
-from heliograph.core.ids import EventKey
+from heliograph.core.events import Sync
+from heliograph.core.reading import Candidate, Mark
 from heliograph.core.record import Plan
-from heliograph.core.sync.reading import Readable
 
 _ASKING_S = 0.05
 """As long as it takes to ask the homeserver about a room."""
@@ -93,7 +92,7 @@ def _forget_receipts() -> None:
     """Nothing that is read elsewhere is withdrawn."""
     from heliograph.core.sync import plan
 
-    _replace(plan, "read_elsewhere", lambda room, candidates, order: frozenset())
+    _replace(plan, "read_by", lambda marks, candidates, places, counts: frozenset())
 
 
 def _forget_redactions() -> None:
@@ -107,10 +106,10 @@ def _read_all() -> None:
     """Any receipt reads the whole room."""
     from heliograph.core.sync import plan
 
-    def read_all(room: JoinedRoom, candidates: Sequence[Readable], order: object) -> frozenset[EventKey]:
-        return frozenset(each.event_id for each in candidates if room.receipts)
+    def read_all(marks: Collection[Mark], candidates: Sequence[Candidate], *_: object) -> frozenset[str]:
+        return frozenset(each.event_id for each in candidates if marks)
 
-    _replace(plan, "read_elsewhere", read_all)
+    _replace(plan, "read_by", read_all)
 
 
 def _leave_gaps() -> None:

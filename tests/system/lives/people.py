@@ -80,8 +80,6 @@ class User:
     silenced: list[tuple[int, bool]] = field(default_factory=list)
     """In which look another client silenced Heliograph's device, or no longer."""
     absences: list[Absence] = field(default_factory=list)
-    said_elsewhere: set[str] = field(default_factory=set)
-    """Event ids of the user's own messages that are from another device."""
     peers: dict[str, RemotePeer] = field(default_factory=dict)
     """Senders' devices that have met Heliograph's, by user id."""
 

@@ -243,71 +243,6 @@ def test_who_was_ignored_at_the_end_of_an_absence_and_who_no_longer_was_are_late
     assert world.excuses(Fault.NEVER_RANG, event) == ["later rules"]
 
 
-def test_a_read_marker_excuses_what_it_stands_below_or_what_is_counted_as_nothing(world: Builder) -> None:
-    above, event, below = world.event("$1"), world.event("$2", look=3), world.event("$3")
-    assert world.excuses(Fault.SETTLED, event) == []
-    world.room.fully_read = [(4, below.event_id)]
-    assert world.excuses(Fault.SETTLED, event) == ["fully read"]
-    world.room.fully_read = [(4, above.event_id)]
-    world.room.counts = [(3, 1)]
-    assert world.excuses(Fault.SETTLED, event) == []
-    world.room.counts = [(3, 0)]
-    assert world.excuses(Fault.SETTLED, event) == ["fully read"]
-    world.room.fully_read = [(2, below.event_id)]
-    assert world.excuses(Fault.SETTLED, event) == []
-
-
-def test_a_receipt_that_reads_something_else_is_excused_where_nothing_is_counted(world: Builder) -> None:
-    event = world.event("$1", look=3)
-    world.receipt("$0", look=4)
-    world.room.counts = [(1, 0), (3, 1)]
-    assert world.excuses(Fault.SETTLED, event) == []
-    world.room.counts = [(1, 1), (3, 0)]
-    assert world.excuses(Fault.SETTLED, event) == ["count of zero"]
-    world.user.truth.receipts.clear()
-    world.receipt("$0", look=2)
-    assert world.excuses(Fault.SETTLED, event) == []
-
-
-def test_a_list_that_knows_no_threads_excuses_what_a_receipt_of_another_thread_reads(world: Builder) -> None:
-    world.room.counts = [(1, 1)]
-    event = world.event("$1", listed=True)
-    world.threaded("$2", "$0")
-    world.receipt("$2", "$0")
-    event.is_listed_as_read = True
-    assert world.excuses(Fault.NEVER_RANG, event, is_direct=True) == []
-    world.away(0, 3)
-    assert world.excuses(Fault.NEVER_RANG, event) == []
-    assert world.excuses(Fault.NEVER_RANG, event, is_direct=True) == ["list without threads"]
-    event.is_listed_as_read = False
-    assert world.excuses(Fault.NEVER_RANG, event, is_direct=True) == []
-
-
-def test_a_receipt_at_a_reaction_is_excused_and_one_at_a_message_is_not(world: Builder) -> None:
-    event = world.event("$1")
-    world.event("$2", type="m.reaction")
-    world.event("$3")
-    world.receipt("$2")
-    assert world.excuses(Fault.KEPT, event, "read, and shown") == ["receipt at a reaction"]
-    world.room.counts = [(1, 0)]
-    assert world.excuses(Fault.KEPT, event, "read, and shown") == []
-    world.room.counts = [(1, 1)]
-    world.receipt("$3")
-    assert world.excuses(Fault.KEPT, event, "read, and shown") == []
-
-
-def test_a_receipt_at_what_no_sync_brought_is_excused_if_no_list_did_either(world: Builder) -> None:
-    event = world.event("$1")
-    marked = world.event("$2", look=4)
-    _flood(world, 5, TIMELINE)
-    world.receipt("$2", look=5)
-    assert world.excuses(Fault.KEPT, event, "read, and shown") == []
-    world.away(3, 6)
-    assert world.excuses(Fault.KEPT, event, "read, and shown") == ["receipt in a gap"]
-    marked.listed = True
-    assert world.excuses(Fault.KEPT, event, "read, and shown") == []
-
-
 def test_coming_back_is_excused_within_one_absence_alone(world: Builder) -> None:
     event = world.event("$1", look=1)
     world.room.changes = [(4, "leave"), (5, "join")]
@@ -351,13 +286,14 @@ def test_what_stands_above_a_message_of_an_ignored_user_is_excused_where_the_pop
     assert world.excuses(Fault.SETTLED, event, "state withdrawn") == []
 
 
-def test_what_was_answered_elsewhere_is_excused_and_what_was_at_the_desktop_is_not(world: Builder) -> None:
+def test_what_was_answered_in_a_gap_is_excused_and_what_a_sync_brought_is_not(world: Builder) -> None:
     event = world.event("$1")
-    world.event("$2", sender=ME)
+    world.event("$2", look=4, sender=ME)
     assert world.gone(event) == "answered"
+    _flood(world, 5, TIMELINE)
     assert world.excuses(Fault.KEPT, event, "answered, and shown") == []
-    world.user.said_elsewhere.add("$2")
-    assert world.excuses(Fault.KEPT, event, "answered, and shown") == ["answered"]
+    world.away(3, 6)
+    assert world.excuses(Fault.KEPT, event, "answered, and shown") == ["answered in a gap"]
 
 
 def test_every_excuse_says_what_it_excuses() -> None:

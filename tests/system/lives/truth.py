@@ -45,8 +45,6 @@ class Event:
     redacted_look: int | None = None
     listed: bool = False
     """GET /notifications had it."""
-    is_listed_as_read: bool = False
-    """GET /notifications said so, which on Synapse knows no threads."""
     is_highlight: bool = False
     by_clear_text: bool = False
     """It rings by what it says, which the homeserver cannot read."""
@@ -104,13 +102,6 @@ class Room:
     """Of the user's membership: in which look, and to what."""
     invites: list[Event] = field(default_factory=list)
     """In order. They have no ids of the homeserver's."""
-    fully_read: list[tuple[int, str]] = field(default_factory=list)
-    counts: list[tuple[int, int]] = field(default_factory=list)
-    """In which look how much was unread, as the homeserver counts, threads included."""
-
-    def count_at(self, look: int) -> int:
-        """-1: it had not said by then."""
-        return next((count for at, count in reversed(self.counts) if at <= look), -1)
 
     def joined(self) -> int:
         """How many members there are."""
@@ -262,12 +253,6 @@ class Truth:
         for raw in entry.get("ephemeral", {}).get("events", []):
             if raw["type"] == "m.receipt":
                 self._take_receipts(room, raw["content"])
-        for raw in entry.get("account_data", {}).get("events", []):
-            if raw["type"] == "m.fully_read":
-                room.fully_read.append((self.looks, raw["content"]["event_id"]))
-        counts = entry.get("unread_notifications")
-        if counts is not None:
-            room.counts.append((self.looks, counts.get("notification_count", 0)))
         self._change(room, membership)
         return new
 
@@ -324,7 +309,6 @@ class Truth:
                 self.unread[raw["event_id"]] = room.room_id
             if (event := room.events.get(raw["event_id"])) is not None:
                 event.listed = True
-                event.is_listed_as_read |= each["read"]
                 if not event.is_encrypted:
                     event.is_highlight = _highlights(each["actions"])
 

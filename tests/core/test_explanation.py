@@ -306,6 +306,10 @@ def test_nothing_changed_where_the_same_rule_or_none_is_on_record(rule: str | No
             "The ledger has no record of it: it came before the first start or is forgotten, or it is yet to come.",
         ),
         (
+            {"gap": "too much came"},
+            "It may have come in a gap, of which not all could be fetched: too much came.",
+        ),
+        (
             {"event": make_event(type="org.example.x"), "event_types": frozenset({"m.room.message"})},
             'No rule lets "org.example.x" ring, so such events are not asked for.',
         ),

@@ -139,6 +139,8 @@ class JoinedRoom:
     timeline: tuple[Event | Malformed, ...] = ()
     limited: bool = False
     """True if events are missing between the last sync and the beginning of this timeline."""
+    gap: str = ""
+    """Why events that were missing there could not be had, in words; empty: none is missing that anybody knows of."""
     prev_batch: str | None = None
     """The token from which GET /messages tells the missing events."""
     state: tuple[Event | Malformed, ...] = ()

@@ -46,6 +46,8 @@ class Evidence:
     facts: RoomFacts | None = None
     """The present facts of its room."""
     record: EventRecord | None = None
+    gap: str = ""
+    """Why the newest gap in its room stays open; empty: none does."""
     event_types: frozenset[str] | None = None
     """The types of timeline events that the daemon asks for; None: all."""
 
@@ -233,6 +235,9 @@ def _notes(evidence: Evidence, verdict: Verdict | None) -> Iterator[str]:
             yield f"The rules, the room or the event have changed since {_rule(judged.rule)} decided: now {now}."
         if record is None:
             yield _note_on_absence(evidence, event, verdict)
+            if evidence.gap:
+                why = clean_line(evidence.gap, _NAME)
+                yield f"It may have come in a gap, of which not all could be fetched: {why}."
         if evidence.account.rules_problem is not None:
             yield f"Newer push rules cannot be used: {clean_line(evidence.account.rules_problem, _NAME)}."
     silence = _silence(evidence.account)

@@ -30,14 +30,17 @@ UNLISTED = "not in the homeserver's list"
 """The reason of an event that is silent since the server's list (MSC3361) does not have it. If a later list has the
 event, it rings after all."""
 
+GAP = "gap"
+"""The kind of the keys (`ids.own_key`) under which the ledger keeps gaps that stay open."""
+
 
 @dataclass(frozen=True, slots=True)
 class Judged:
     """The judgement of an event. There is only ever one for each event id."""
 
     event_id: EventKey
-    """Invites and malformed events have no id of the homeserver's, but `invite:<room id>:<serial>` and
-    `malformed:<hash>`."""
+    """Invites, malformed events and gaps have no id of the homeserver's, but `invite:<room id>:<serial>`,
+    `malformed:<hash>` and `gap:<hash>`."""
     room_id: RoomId | None
     decision: Decision
     reason: str

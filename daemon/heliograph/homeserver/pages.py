@@ -73,9 +73,10 @@ async def fetch_messages(
     # Without the filter if that makes the URL too long: more comes then, and nothing is missed.
     query = first_fitting([query | {"filter": filter_}, query])
     path = f"/_matrix/client/v3/rooms/{segment(room_id)}/messages"
-    page = decode_as(_Messages, await session.request("GET", path, query=query, limit=_MAX_PAGE))
+    answer = await session.request("GET", path, query=query, limit=_MAX_PAGE)
+    page = decode_as(_Messages, answer)
     events = tuple(read_event(bytes(event), room_id, "messages") for event in page.chunk)
-    return MessagesPage(events, _token(page.end))
+    return MessagesPage(events, _token(page.end), len(answer))
 
 
 async def fetch_context(

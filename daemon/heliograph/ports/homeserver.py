@@ -67,6 +67,8 @@ class MessagesPage:
     events: tuple[Event | Malformed, ...]
     end: str | None
     """The `since` of the next page; None: this is the last."""
+    size: int = 0
+    """The number of bytes of the answer."""
 
 
 @dataclass(frozen=True, slots=True)

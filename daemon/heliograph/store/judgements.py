@@ -5,9 +5,9 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import Collection, Iterable, Mapping, Sequence
 
-from heliograph.core.ids import EventKey
+from heliograph.core.ids import EventKey, RoomId, own_key
 from heliograph.core.reading import MAIN
-from heliograph.core.record import UNLISTED, Decision, Judged
+from heliograph.core.record import GAP, UNLISTED, Decision, Judged
 from heliograph.store.columns import among, fit, to_integer, to_optional_text, to_text
 
 _KINDS = (str, str | None, str, str, str | None, str | None, str | None, int, str, int)
@@ -151,6 +151,16 @@ def read_judged(db: sqlite3.Connection, event_id: EventKey) -> tuple[Judged, int
     fit(row, _KINDS)
     event_id, room_id, decision, *rest, judged_ms = row
     return Judged(event_id, room_id, Decision(decision), *rest), judged_ms
+
+
+def read_gap(db: sqlite3.Connection, room_id: RoomId) -> str:
+    """Why the room's newest gap that stays open does so, in words; empty: it has none."""
+    first, end = own_key(GAP, ""), own_key(GAP, "\U0010ffff")
+    row = db.execute(
+        "SELECT reason FROM judged WHERE event_id > ? AND event_id < ? AND room_id = ? ORDER BY position DESC LIMIT 1",
+        (first, end, to_text(room_id)),
+    ).fetchone()
+    return "" if row is None else str(row[0])
 
 
 def prune_judged(db: sqlite3.Connection, before_ms: int, limit: int) -> int:

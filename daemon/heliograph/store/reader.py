@@ -55,6 +55,10 @@ class LedgerReader:
         found = await self._read(partial(rooms.read_rooms, room_ids=[room_id], names_of=names_of))
         return found.get(room_id)
 
+    async def gap(self, room_id: RoomId) -> str:
+        """Why the room's newest gap that stays open does so, in words; empty: it has none."""
+        return await self._read(partial(judgements.read_gap, room_id=room_id))
+
     async def unreadable(self) -> list[Unreadable]:
         """Rows that cannot be read now. The daemon sets them aside when it comes across one."""
         return await self._database.read(find_unreadable)

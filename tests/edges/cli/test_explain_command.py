@@ -14,7 +14,7 @@ from edges.login_server import PASSWORD, LoginServer
 from heliograph.accounts import find_account, state_folder
 from heliograph.core.delivery import Move
 from heliograph.core.events import AccountData, Event
-from heliograph.core.ids import EventId, OwnKey
+from heliograph.core.ids import EventId, OwnKey, RoomId
 from heliograph.core.record import Decision, Judged, Plan, RoomRecord
 from heliograph.ports.ledger import Settlement
 from heliograph.secrets import open_secrets
@@ -380,3 +380,11 @@ def test_of_very_many_rules_some_are_only_counted(shell: Shell, signed_in: Login
 
     (place,) = (index for index, line in enumerate(lines) if line == "    101 more that did not match")
     assert lines[place + 1].startswith("  * underride/last")
+
+
+def test_an_event_that_a_gap_may_have_hidden_says_so(shell: Shell, signed_in: LoginServer) -> None:
+    gap = Judged(OwnKey("gap:1"), ROOM, Decision.SILENT, "too much came")
+    elsewhere = Judged(OwnKey("gap:2"), RoomId("!elsewhere:example.org"), Decision.SILENT, "refused")
+    remember(judged=(gap, elsewhere), account_data=AccountData(push_rules=RULES))
+    notes = explained(shell, MESSAGE.event_id, "--room", ROOM)["notes"]
+    assert "It may have come in a gap, of which not all could be fetched: too much came." in notes

@@ -114,10 +114,10 @@ def _read_all() -> None:
 
 def _leave_gaps() -> None:
     """What a sync leaves out is lost."""
-    from heliograph.loops.sync.gaps import GapFiller
+    from heliograph.loops.sync.gaps import Filled, GapFiller
 
-    async def fill(self: GapFiller, sync: Sync, *_: object) -> tuple[Sync, tuple[()]]:
-        return sync, ()
+    async def fill(self: GapFiller, sync: Sync, *_: object, **__: object) -> Filled:
+        return Filled(sync)
 
     _replace(GapFiller, "fill", fill)
 

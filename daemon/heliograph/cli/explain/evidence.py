@@ -53,6 +53,7 @@ class _Memory:
     room_id: RoomId | None = None
     facts: RoomFacts | None = None
     invite_serial: int = 0
+    gap: str = ""
     problem: str | None = None
 
 
@@ -79,7 +80,9 @@ async def gather(account: Account, address: EventAddress) -> Gathered:
     event_id = event_key(address.event_id)
     memory = await _remember(account, event_id, address.room)
     # The predefined rules hold the place until the account's own are known, from the ledger or the homeserver.
-    evidence = Evidence(account.user_id, Ruleset.predefined(account.user_id), memory.account, record=memory.record)
+    evidence = Evidence(
+        account.user_id, Ruleset.predefined(account.user_id), memory.account, record=memory.record, gap=memory.gap
+    )
     problems = [memory.problem] if memory.problem else []
     if is_invite_id(event_id):
         evidence = replace(evidence, event=_invite(account.user_id, memory))
@@ -125,6 +128,7 @@ async def _remember(account: Account, event_id: EventKey, room: str | None) -> _
             if memory.record is not None:
                 memory.room_id = memory.record.judged.room_id
             if memory.room_id is not None:
+                memory.gap = await ledger.gap(memory.room_id)
                 sender = None if memory.record is None else memory.record.judged.sender
                 known = await ledger.room(memory.room_id, [sender] if is_user_id(sender) else [])
                 if known is not None:

@@ -32,8 +32,8 @@ def rooms_changing_deliveries(
 ) -> frozenset[RoomId]:
     """Rooms whose open deliveries a plan of this sync needs.
 
-    In them something was read, edited, decrypted, joined or left, a call may have ended, or an invite was listed before
-    a sync told of the room.
+    In them something was read, edited, decrypted, joined or left, a call may have ended, an invite was listed before
+    a sync told of the room, or a gap may hide all of that.
     """
     return frozenset(sync.left).union(
         (event.room_id for event in late),
@@ -41,7 +41,8 @@ def rooms_changing_deliveries(
         (
             room.room_id
             for room in sync.joined
-            if marks_in(room, me)
+            if room.limited
+            or marks_in(room, me)
             or any(
                 isinstance(event, Event) and (event.replaces is not None or event.type in ENDING_TYPES)
                 for event in (*room.timeline, *room.sticky)

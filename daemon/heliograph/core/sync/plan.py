@@ -25,6 +25,7 @@ from heliograph.core.room import RoomFacts
 from heliograph.core.sync.calls import ENDING_TYPES
 from heliograph.core.sync.collected import Collected
 from heliograph.core.sync.composing import Composer
+from heliograph.core.sync.gaps import gap_record
 from heliograph.core.sync.invites import invite_event, invite_id, is_invite, is_invite_id
 from heliograph.core.sync.judging import SERVER_RULE, Judge
 from heliograph.core.sync.needs import joined_at
@@ -82,6 +83,8 @@ class _Planner:
         # Lists before timelines: of an event in both the list tells more, and the first judgement counts.
         self._take_notifications()
         for room in sync.joined:
+            if room.gap:
+                collected.judge(gap_record(room))
             self._take_timeline(room)
             self._take_sticky(room)
             self._take_reading(room)

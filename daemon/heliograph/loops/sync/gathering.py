@@ -70,14 +70,14 @@ class FactGatherer:
                 raise
             log.warning("Going on without the facts of %s: %s", count_things(len(wanted), "room"), trouble)
             self._failures = 0
-            return {room_id: _merge(rooms.get(room_id), facts) for room_id, facts in answers.items()}
+            return {room_id: merge_facts(rooms.get(room_id), facts) for room_id, facts in answers.items()}
         except Refused as refusal:
             untold = count_things(len(wanted) - len(answers), "room")
             log.warning("The homeserver tells nothing about %s: %s", untold, refusal)
         self._failures = 0
         # A room that is left out of an answer counts as refused: asked again, it would be left out again.
         self._refused.update(room_id for room_id in wanted if room_id not in answers or answers[room_id].lacks_heroes)
-        return {room_id: _merge(rooms.get(room_id), facts) for room_id, facts in answers.items()}
+        return {room_id: merge_facts(rooms.get(room_id), facts) for room_id, facts in answers.items()}
 
     async def _ask(self, room_ids: list[RoomId]) -> dict[RoomId, RoomFacts]:
         """The facts by room. A room in which a fault of ours shows is left out, and rings without its facts."""
@@ -150,8 +150,9 @@ class FactGatherer:
         return Member()
 
 
-def _merge(record: RoomRecord | None, facts: RoomFacts) -> RoomRecord:
-    """The fresh facts, with the further names that the old record knows, how they compare, and who invited the user."""
+def merge_facts(record: RoomRecord | None, facts: RoomFacts) -> RoomRecord:
+    """The record with fresh facts, but for the further names that it knows, how they compare, and who invited the
+    user."""
     if record is None:
         # Their own membership may say who invited the user, however long ago.
         return RoomRecord(replace(facts, stranger=None))

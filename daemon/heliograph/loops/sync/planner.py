@@ -11,12 +11,14 @@ import logging
 from collections.abc import Awaitable, Callable, Collection, Mapping
 from dataclasses import replace
 from functools import partial
+from types import MappingProxyType
 
 from heliograph.core.encryption.values import RoomKey
 from heliograph.core.events import ServerNotification, Sync
 from heliograph.core.ids import RoomId
 from heliograph.core.popups.privacy import Privacy
 from heliograph.core.record import AccountState, Plan, RoomRecord
+from heliograph.core.sync.gaps import gaps_in
 from heliograph.core.sync.needs import (
     marked_events,
     missing_names,
@@ -31,9 +33,10 @@ from heliograph.core.sync.situation import Mode, Situation
 from heliograph.core.sync.threads import inherit, untold_parents
 from heliograph.errors import HeliographError
 from heliograph.loops.sync.decryption import Decrypter, Opened
-from heliograph.loops.sync.gaps import GapFiller
-from heliograph.loops.sync.gathering import FactGatherer
+from heliograph.loops.sync.gaps import GapFiller, GapNotices
+from heliograph.loops.sync.gathering import FactGatherer, merge_facts
 from heliograph.loops.sync.mode import ModeKeeper
+from heliograph.loops.sync.notification_list import NotificationList
 from heliograph.loops.sync.order import OrderFinder
 from heliograph.loops.sync.rulebook import Rulebook
 from heliograph.loops.sync.salvage import given_up, only_room, rooms_of, without_faulty_events, without_rooms
@@ -75,7 +78,9 @@ class SyncPlanner:
         self._rulebook = rulebook
         self._mode = mode
         self._on_trouble = on_trouble
-        self._gaps = GapFiller(homeserver, ledger, on_progress, on_trouble)
+        self._list = NotificationList(homeserver, ledger, on_progress)
+        self._gaps = GapFiller(homeserver, ledger, self._list, on_progress)
+        self._gap_notices = GapNotices(on_trouble)
         self._gatherer = FactGatherer(homeserver, on_progress)
         self._decrypter = Decrypter(encryption, on_progress)
         self._threads = ThreadNames(homeserver, self._decrypter)
@@ -156,24 +161,25 @@ class SyncPlanner:
         return without_rooms(opened, faulty)
 
     async def list_missed(self, account: AccountState) -> tuple[ServerNotification, ...] | None:
-        """All notifications since the last event that we know (`GapFiller.list_missed`)."""
-        return await self._gaps.list_missed(account)
+        """All notifications since the last event that we know (`NotificationList.missed`)."""
+        return await self._list.missed(account)
 
     async def _plan(self, opened: Opened, account: AccountState, *, is_listing: bool) -> Plan:
         sync = opened.sync
         # Most syncs are so: a token that moved, or account data. They cost no look into the ledger.
         if not touched_rooms(sync, (), opened.late) and not sync.malformed:
             return Plan(sync.next_batch, account_data=sync.account_data, unlocked=opened.hopeless)
-        if self._mode.mode is Mode.DIRECT:
+        # Nothing is listed that came while our pusher was off, and a gap hides what the rules would miss in the list.
+        # Test: test_what_came_in_a_gap_while_nothing_was_listed_rings.
+        has_gaps = bool(gaps_in(sync, self._homeserver.user_id))
+        if self._mode.mode is Mode.DIRECT and (is_listing or not has_gaps):
             decided = await self._plan_by_list(opened, account, is_listing=is_listing)
             if decided is not None:
                 return decided
-        sync, filled = await self._gaps.fill(sync, account, self._rulebook.event_types)
-        # Once more: what the gaps brought may be encrypted, too.
-        opened = await self._decrypter.open(replace(opened, sync=sync, filled=filled))
         # BOTH: of a sync whose list cannot be trusted, what it does list still rings.
         mode = Mode.BOTH if self._mode.mode is Mode.DIRECT else Mode.LOCAL
-        return await self._decide(opened.sync, await self._gather(opened, account, mode))
+        opened, situation = await self._fill(opened, account, mode, is_listed=False)
+        return await self._decide(opened.sync, situation)
 
     async def _plan_by_list(self, opened: Opened, account: AccountState, *, is_listing: bool) -> Plan | None:
         """The plan by the server's list.
@@ -185,8 +191,8 @@ class SyncPlanner:
         (`mode.ListingHistory`). If the list is trusted, what it omits is silent; what it lists late rings after all.
         Test: test_a_homeserver_that_no_longer_says_what_rings_does_not_leave_us_silent.
         """
+        opened, situation = await self._fill(opened, account, Mode.DIRECT, is_listed=True)
         sync = opened.sync
-        situation = await self._gather(opened, account, Mode.DIRECT)
         decided = await self._decide(sync, situation)
         if not is_disputed(decided, await _decide(sync, replace(situation, mode=Mode.LOCAL))):
             return decided
@@ -194,10 +200,34 @@ class SyncPlanner:
         await self._mode.refresh()
         return decided if self._mode.mode is Mode.DIRECT and is_listing else None
 
-    async def _gather(self, opened: Opened, account: AccountState, mode: Mode) -> Situation:
+    async def _fill(
+        self, opened: Opened, account: AccountState, mode: Mode, *, is_listed: bool
+    ) -> tuple[Opened, Situation]:
+        """The sync with its gaps filled, as far as they can be, and what is known then."""
+        situation = await self._gather(opened, account, mode)
+        gaps = {room.room_id for room in gaps_in(opened.sync, situation.me)}
+        if not gaps:
+            return opened, situation
+        filled = await self._gaps.fill(opened.sync, situation, self._rulebook.event_types, is_listed=is_listed)
+        # Once more: what the gaps brought may be encrypted, too.
+        opened = await self._decrypter.open(replace(opened, sync=filled.sync, filled=filled.items))
+        told = {room_id: situation.rooms[room_id] for room_id in situation.fresh_rooms}
+        situation = await self._gather(opened, account, mode, told)
+        self._gap_notices.note((room for room in opened.sync.joined if room.room_id in gaps), situation)
+        return opened, situation
+
+    async def _gather(
+        self,
+        opened: Opened,
+        account: AccountState,
+        mode: Mode,
+        told: Mapping[RoomId, RoomRecord] = MappingProxyType({}),
+    ) -> Situation:
+        """All that the plan depends on. `told`: what the homeserver has told of rooms just now."""
         sync, filled, late = opened.sync, opened.filled, opened.late
         touched = touched_rooms(sync, filled, late)
         rooms = await self._ledger.rooms(touched, senders(sync, filled, late))
+        rooms.update({room_id: merge_facts(rooms.get(room_id), record.facts) for room_id, record in told.items()})
         me = self._homeserver.user_id
         changing = rooms_changing_deliveries(sync, me, rooms, late)
         open_deliveries = await self._ledger.open_deliveries(changing) if changing else []
@@ -211,6 +241,7 @@ class SyncPlanner:
             account=account,
             ruleset=self._rulebook.ruleset,
             rooms=rooms,
+            fresh_rooms=frozenset(told),
             open_deliveries=open_deliveries,
             places=await self._ledger.places(ordered) if ordered else {},
             filled=filled,

@@ -2,87 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import pytest
 
-from edges.loops.stage import SyncStage, WallClock, running
-from fakes.homeserver import FakeHomeserver
+from edges.loops.stage import WallClock, running
+from edges.loops.sync.absence import NO_LIST, YEAR, Absence, GappyHomeserver, all_ring, missed_and_known
 from fakes.ledger import FakeLedger
 from heliograph.core.ids import RoomId
 from heliograph.core.record import AccountState
 from heliograph.errors import BadAnswer, RateLimited, Refused, Unreachable
-from heliograph.loops.sync.gaps import GapFiller
+from heliograph.loops.sync.notification_list import NotificationList
 from heliograph.loops.sync.polling import TIMELINE_LIMIT
 from heliograph.ports.homeserver import MessagesPage, NotificationsPage
-from support.builders import ME
 from support.waiting import until
 
-YEAR = 365 * 86_400
-MANY = 3 * TIMELINE_LIMIT
-NO_LIST = Refused(404, "M_UNRECOGNIZED", "no such thing")
-
-
-class GappyHomeserver(FakeHomeserver):
-    """Whose lists may fail; counts what is asked of it."""
-
-    def __init__(self) -> None:
-        super().__init__(ME)
-        self.list_failure: Exception | None = None
-        self.list_failures_left = 1_000_000
-        self.messages_failure: Exception | None = None
-        self.lists = 0
-        self.pages = 0
-        self.on_list: Callable[[], None] = lambda: None
-
-    async def notifications(self, *, since: str | None, limit: int) -> NotificationsPage:
-        self.lists += 1
-        self.on_list()
-        if self.list_failure is not None and self.list_failures_left:
-            self.list_failures_left -= 1
-            raise self.list_failure
-        return await super().notifications(since=since, limit=limit)
-
-    async def messages(
-        self,
-        room_id: RoomId,
-        *,
-        since: str,
-        until: str | None,
-        limit: int,
-        event_types: frozenset[str] | None = None,
-    ) -> MessagesPage:
-        self.pages += 1
-        if self.messages_failure is not None:
-            raise self.messages_failure
-        return await super().messages(room_id, since=since, until=until, limit=limit, event_types=event_types)
-
-
-class Absence:
-    """The daemon was connected, knew one message, and was gone while many came."""
-
-    def __init__(self, clock: WallClock, homeserver: GappyHomeserver) -> None:
-        self.clock = clock
-        self.homeserver = homeserver
-        self.stage = SyncStage(clock, homeserver=homeserver)
-
-    async def before(self, *, is_known: bool = True) -> RoomId:
-        room = await self.stage.room()
-        async with running(self.stage.loop):
-            await self.stage.connected()
-            if is_known:
-                await self.stage.alice.send_text(room, "known")
-                await self.stage.rings("known")
-        return room
-
-    async def miss(self, room: str, count: int = MANY) -> None:
-        for number in range(count):
-            await self.stage.alice.send_text(room, f"number {number}")
-
-    def back(self) -> SyncStage:
-        self.homeserver.lists = self.homeserver.pages = 0
-        self.homeserver.requests.clear()
-        return SyncStage(self.clock, homeserver=self.homeserver, ledger=self.stage.ledger)
+LOOK = "Look into your Matrix client."
 
 
 @pytest.fixture
@@ -95,22 +28,14 @@ def absence(clock: WallClock, homeserver: GappyHomeserver) -> Absence:
     return Absence(clock, homeserver)
 
 
-def missed_and_known() -> list[str]:
-    return ["known", *(f"number {number}" for number in range(MANY))]
-
-
-async def all_ring(stage: SyncStage) -> None:
-    async with running(stage.loop):
-        await stage.connected()
-        await stage.rings(f"number {MANY - 1}")
-
-
-async def test_a_gap_is_filled_from_the_list_of_notifications(absence: Absence, homeserver: GappyHomeserver) -> None:
-    room = await absence.before()
+async def test_the_list_of_notifications_tells_all_that_a_plain_room_with_nothing_open_may_have(
+    absence: Absence, homeserver: GappyHomeserver
+) -> None:
+    room = await absence.before(is_read=True)
     await absence.miss(room)
     again = absence.back()
     await all_ring(again)
-    assert again.rung == missed_and_known()
+    assert again.rung == missed_and_known()[1:]
     assert (homeserver.lists, homeserver.pages) == (1, 0)
 
 
@@ -204,7 +129,7 @@ async def test_a_list_that_keeps_failing_gives_way_to_the_rooms_messages(
 
 
 @pytest.mark.expected_log("@me:example.org: down$")
-@pytest.mark.expected_log("Messages may be missing in 1 room, since what was left out could not be had")
+@pytest.mark.expected_log("There may be more in !room1:example.org, which could not be fetched: down$")
 async def test_a_gap_that_cannot_be_filled_is_let_go_visibly(absence: Absence, homeserver: GappyHomeserver) -> None:
     room = await absence.before()
     homeserver.list_failure = homeserver.messages_failure = Unreachable("down")
@@ -212,10 +137,12 @@ async def test_a_gap_that_cannot_be_filled_is_let_go_visibly(absence: Absence, h
     again = absence.back()
     await all_ring(again)
     assert again.rung == ["known", *missed_and_known()[-TIMELINE_LIMIT:]]
-    assert [title for title, _ in again.troubles] == ["Some messages may be missing"]
+    assert again.troubles == [
+        ("There may be more in Lunch", f"Not all that came there meanwhile could be fetched: down. {LOOK}")
+    ]
 
 
-@pytest.mark.expected_log("Messages may be missing in !room1:example.org")
+@pytest.mark.expected_log("There may be more in !room1:example.org, which could not be fetched: no$")
 async def test_a_room_whose_messages_are_refused_rings_with_what_there_is(
     absence: Absence, homeserver: GappyHomeserver
 ) -> None:
@@ -231,10 +158,10 @@ async def test_a_room_whose_messages_are_refused_rings_with_what_there_is(
 async def test_a_list_is_asked_for_again_unless_there_is_none(
     homeserver: GappyHomeserver, refusal: Refused, lists: int
 ) -> None:
-    filler = GapFiller(homeserver, FakeLedger(), lambda: None, lambda *_: None)
+    notifications = NotificationList(homeserver, FakeLedger(), lambda: None)
     homeserver.list_failure = refusal
     for _ in range(2):
-        assert await filler.list_missed(AccountState()) is None
+        assert await notifications.missed(AccountState()) is None
     assert homeserver.lists == lists
 
 

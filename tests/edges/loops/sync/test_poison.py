@@ -145,7 +145,10 @@ async def test_a_room_whose_facts_find_a_fault_rings_without_them(stage: SyncSta
 
 
 @pytest.mark.expected_log("Unexpected fault in reading the list of notifications: gaps are filled from /messages")
-@pytest.mark.expected_log("Messages may be missing in !faulty:example.org: unexpected fault in filling its gap")
+@pytest.mark.expected_log("Unexpected fault in filling the gap of !faulty:example.org")
+@pytest.mark.expected_log(
+    "There may be more in !faulty:example.org, which could not be fetched: Heliograph has a fault"
+)
 @pytest.mark.expected_log("Unexpected fault in asking for the facts of 2 rooms")
 @pytest.mark.expected_log(r"Unexpected fault in asking for the facts of 1 room\n")
 @pytest.mark.expected_log("Unexpected fault in asking for a display name in !faulty:")
@@ -161,7 +164,7 @@ async def test_a_gap_that_finds_a_fault_is_left_open_alone_and_told(
         ]
         await take(stage, *joined, last=f"last in {OTHER}")
     assert sorted(stage.rung) == ["from the gap", f"last in {FAULTY}", f"last in {OTHER}"]
-    assert [title for title, _ in stage.troubles] == ["Some messages may be missing"]
+    assert [title for title, _ in stage.troubles] == ["There may be more in a room"]
 
 
 @pytest.mark.expected_log("Unexpected fault in asking for the name of a thread in !other:")

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -14,6 +15,8 @@ from heliograph.homeserver.event import read_event
 from heliograph.homeserver.parts import ABSENT, PartialDecoder, decoder
 
 _MAX_HEROES = 10
+_MAX_RECEIPTS = 500
+"""Of the user's own in one room and sync. There is one for each kind and thread, so as many are nonsense."""
 _OWN_RECEIPTS = ("m.read", "m.read.private")
 
 
@@ -81,7 +84,7 @@ def read_joined_room(decoding: PartialDecoder, raw: msgspec.Raw, room_id: RoomId
         prev_batch=prev_batch if isinstance(prev_batch, str) and len(prev_batch) <= MAX_TOKEN else None,
         state=tuple(read_event(bytes(event), room_id, "state") for event in decoding.events(state, "state", room_id)),
         is_state_after=is_state_after,
-        receipts=tuple(_receipts(decoding, room.ephemeral, room_id, user_id)),
+        receipts=tuple(islice(_receipts(decoding, room.ephemeral, room_id, user_id), _MAX_RECEIPTS)),
         notification_count=count,
         thread_counts=thread_counts,
         summary=_room_summary(decoding, room.summary, room_id),

@@ -275,6 +275,12 @@ def test_only_own_read_receipts_are_kept() -> None:
     )
 
 
+def test_of_receipts_without_measure_only_some_are_kept() -> None:
+    content: dict[str, Any] = {f"${number}": {"m.read": {ME: {}}} for number in range(5_000)}
+    room = read_room(ephemeral={"events": [{"type": "m.receipt", "content": content}]})
+    assert len(room.receipts) == 500
+
+
 @pytest.mark.parametrize(
     ("room", "count", "threads"),
     [

@@ -21,6 +21,8 @@ log = logging.getLogger(__name__)
 
 GRACE_S = 0.03
 """How long a push may take to come after the answer that has its event. They come within 2 ms of one another."""
+MAX_ASKED = 20
+"""Marks of one answer about which the homeserver may be asked. The others read what the order of pushes tells."""
 MAX_LOOKS = 3
 """How often an event that a push told of is looked for in the list."""
 
@@ -93,8 +95,9 @@ class SyncResponseBuilder:
         user_id = key[0]
         for room_id, event_id in scanned.redactions:
             await self._queue.cancel_events(user_id, room_id, [event_id], Why.REDACTED)
-        for read in scanned.read:
-            await self._reading.take(user_id, read.room_id, read.mark, poll.authorization, read.around)
+        for number, read in enumerate(scanned.read):
+            authorization = poll.authorization if number < MAX_ASKED else None
+            await self._reading.take(user_id, read.room_id, read.mark, authorization, read.around)
         for room_id in scanned.left:
             await self._queue.cancel_room(user_id, room_id, Why.LEFT)
         opened = self._state.carried.open_in(key)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import islice
 from typing import Any
 
 import msgspec
@@ -14,6 +15,8 @@ from heliograph.core.reading import MAIN, Mark, is_written
 from heliograph.relay.model.around import Around
 from heliograph.relay.wire.context import around_of, relation_of, root_and_parent
 
+MAX_RECEIPTS = 500
+"""Of one user in one room and answer. There is one for each kind and thread, so as many are nonsense."""
 _NOT_MARKING = ("transaction_id", "redacted_because")
 BROKEN = (msgspec.MsgspecError, ValueError, RecursionError)
 _ABSENT = msgspec.Raw(b"{}")
@@ -107,7 +110,7 @@ def scan(body: bytes, user_id: str) -> SyncBody | None:
         if user_id.encode() in bytes(room.ephemeral) + bytes(room.timeline):
             events = [loads(event) for event in timeline]
             around = around_of(events)
-            marks = [*_receipts(room.ephemeral, user_id), *_written(events, user_id)]
+            marks = [*islice(_receipts(room.ephemeral, user_id), MAX_RECEIPTS), *_written(events, user_id)]
             scanned.read += [OwnMark(room_id, mark, around) for mark in marks]
     return scanned
 

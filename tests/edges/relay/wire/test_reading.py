@@ -10,7 +10,7 @@ import pytest
 from heliograph.core.reading import Mark
 from heliograph.relay.model.around import Around
 from heliograph.relay.wire.context import around_of, read_context
-from heliograph.relay.wire.sync import scan
+from heliograph.relay.wire.sync import MAX_RECEIPTS, scan
 
 ME, ALICE, ROOM = "@me:x", "@alice:x", "!room:x"
 
@@ -62,6 +62,10 @@ def test_the_users_own_receipts_mark_and_others_do_not() -> None:
     mine = {ME: {"thread_id": "$root"}}
     receipts = {"$a": {"m.read": {ME: {}, ALICE: {}}, "m.read.private": mine}, "$b": {"m.read": {ALICE: {}}, "x": mine}}
     assert _read(*THREADED, receipts=receipts) == [Mark("$a"), Mark("$a", "$root")]
+
+
+def test_of_receipts_without_measure_only_some_mark() -> None:
+    assert len(_read(receipts={f"${number}": {"m.read": {ME: {}}} for number in range(5_000)})) == MAX_RECEIPTS
 
 
 def test_the_last_message_that_another_device_sent_marks_in_each_thread() -> None:

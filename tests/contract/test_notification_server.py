@@ -243,7 +243,7 @@ ODD_ACTIONS: dict[str, tuple[list[str], str | None]] = {
 }
 
 
-DEADLY: Mapping[str, Collection[str]] = {XFCE.name: {"progress as a word"}}
+DEADLY: Mapping[str, Collection[str]] = {XFCE.name: {"progress as a word", "picture as a word"}}
 """What a server does not live through: xfce4-notifyd 0.9 ends without an answer."""
 
 

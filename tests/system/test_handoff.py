@@ -151,7 +151,9 @@ async def taken_over(stage: Stage) -> None:
         handoff = answer["accounts"][0]["handoff"]
         is_registered = handoff["fallback"] == "registered" and handoff["trouble"] is None
         is_quiet = stage.mode == "always" or bool(handoff["quiet"])
-        return is_registered and handoff["present"] and is_quiet and not handoff["hushed"]
+        is_done = is_registered and handoff["present"] and is_quiet and not handoff["hushed"]
+        # What is told as quiet is written down before the homeserver is asked.
+        return is_done and (stage.mode == "always" or not await stage.is_ringing_elsewhere())
 
     try:
         await until(is_so, "the desktop's turn", PATIENCE_S)

@@ -29,6 +29,7 @@ poll_seconds = 10
 
 NO_ANSWER = (
     "closed without an answer",
+    "the connection was dropped",
     "the answer ended before its end",
     "no answer in time",
     "nothing answers at",

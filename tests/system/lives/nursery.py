@@ -186,8 +186,13 @@ def _serve() -> None:
         importlib.import_module(name)
     signal.signal(signal.SIGCHLD, _bury)
     for line in sys.stdin:
-        if pid := os.fork():
+        # No end is told before the birth, whichever comes first.
+        signal.pthread_sigmask(signal.SIG_BLOCK, [signal.SIGCHLD])
+        pid = os.fork()
+        if pid:
             _tell("born", pid)
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, [signal.SIGCHLD])
+        if pid:
             continue
         try:
             _live(json.loads(line))

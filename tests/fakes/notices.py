@@ -9,7 +9,7 @@ from heliograph.ports.notices import Cure
 
 
 class FakeNotices:
-    """Tells and asks as `loops.delivery.notices.Notices` does, in the same tests of both."""
+    """Tells and asks as `loops.delivery.notices.AccountNotices` does, in the same tests of both."""
 
     def __init__(self) -> None:
         self.told: list[tuple[str, str]] = []

@@ -32,7 +32,7 @@ from heliograph.errors import (
     UserError,
 )
 from heliograph.loops.delivery.loop import DeliveryLoop
-from heliograph.loops.delivery.notices import Notices
+from heliograph.loops.delivery.notices import AccountNotices
 from heliograph.loops.delivery.rounds import Rounds
 from heliograph.loops.delivery.settings import DeliverySettings
 from heliograph.loops.handoff.loop import HandoffLoop
@@ -68,7 +68,7 @@ class AccountRun:
         self._tasks = tasks
         self._pictures = PictureCache(Decoder().decode, self._find_pictures, clock=now_ms)
         rounds = Rounds(now_ms)
-        self._notices = Notices(shared.desktop, account.user_id, rounds.wake)
+        self._notices = AccountNotices(shared.desktop, account.user_id, rounds.wake)
         # The deliveries last longer than a sign-in: what is due is shown also while the keyring is locked.
         self._delivery = self._make_delivery(rounds)
         self._services = AccountServices(account, ledger, self._notices, self._delivery, shared)

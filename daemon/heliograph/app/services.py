@@ -11,7 +11,7 @@ from heliograph.config.settings import Config
 from heliograph.core.popups.bursts import SoundGate
 from heliograph.core.record import Delivery
 from heliograph.loops.delivery.loop import DeliveryLoop
-from heliograph.loops.delivery.notices import Notices
+from heliograph.loops.delivery.notices import AccountNotices
 from heliograph.loops.quiet import QuietLoop
 from heliograph.ports.desktop import Desktop, Opener
 from heliograph.store.ledger import SqliteLedger
@@ -42,6 +42,6 @@ class AccountServices:
 
     account: Account
     ledger: SqliteLedger
-    notices: Notices
+    notices: AccountNotices
     delivery: DeliveryLoop
     shared: SharedServices

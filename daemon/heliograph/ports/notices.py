@@ -45,7 +45,7 @@ class Questions(Protocol):
 
 
 class Notices(Troubles, Questions, Protocol):
-    """All that the user is told and asked (`loops.delivery.notices.Notices`)."""
+    """All that the user is told and asked (`loops.delivery.notices.AccountNotices`)."""
 
     def withdraw(self, key: str) -> None:
         """Takes the trouble or the question of this key back."""

@@ -36,7 +36,7 @@ _CHANGES = (
     "ItemCreated",
 )
 _OF_OTHERS = ("ItemCreated", "CollectionCreated", "CollectionDeleted")
-"""Changes that unlock nothing that was there before: other programs save their secrets all the time."""
+"""KeyringChanges that unlock nothing that was there before: other programs save their secrets all the time."""
 # Ends of D-Bus error names. The bus itself answers with these if nothing has the name, or starting it failed.
 _ABSENT = ("ServiceUnknown", "NameHasNoOwner", "Spawn.")
 
@@ -60,7 +60,7 @@ class KeyringSilent(KeyringUnavailable):
     """The Secret Service or the session bus does not answer, or not as it should."""
 
 
-class Changes:
+class KeyringChanges:
     """The changes of the keyring that nobody has waited for yet."""
 
     def __init__(self) -> None:
@@ -161,12 +161,12 @@ class SecretBus:
         return result.value
 
     @contextlib.asynccontextmanager
-    async def changes(self) -> AsyncIterator[Changes]:
+    async def changes(self) -> AsyncIterator[KeyringChanges]:
         """Listens while the block lasts to whether the service starts, ends, or says that a collection or item changed.
 
         The end of the connection to the bus counts as a change; the next call then raises KeyringUnavailable.
         """
-        changes = Changes()
+        changes = KeyringChanges()
 
         def listen(message: Message) -> None:
             if message.member in _CHANGES:

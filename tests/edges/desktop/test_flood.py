@@ -13,7 +13,7 @@ from heliograph.core.popups.bursts import BURST_MS
 from heliograph.core.record import Plan
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.loops.delivery.loop import DeliveryLoop
-from heliograph.loops.delivery.notices import Notices
+from heliograph.loops.delivery.notices import AccountNotices
 from heliograph.loops.delivery.rounds import Rounds
 from heliograph.loops.delivery.settings import DeliverySettings
 from heliograph.store.ledger import SqliteLedger
@@ -49,7 +49,7 @@ async def test_a_thousand_messages_are_shown_in_bounded_memory_with_one_sound_fo
     await desktop.start()
     ledger = await SqliteLedger.open(tmp_path / "account")
     rounds = Rounds(now_ms)
-    notices = Notices(desktop, ME, rounds.wake)
+    notices = AccountNotices(desktop, ME, rounds.wake)
     settings = DeliverySettings(ME)
     loop = DeliveryLoop(ledger, desktop, NoOpener(), notices, rounds, settings, clock=now_ms, jitter=lambda: 0.5)
     running = asyncio.create_task(loop.run())

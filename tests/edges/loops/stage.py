@@ -23,7 +23,7 @@ from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.record import Delivery, Edit, Plan, Withdrawal
 from heliograph.errors import LoggedOut
 from heliograph.loops.delivery.loop import DeliveryLoop
-from heliograph.loops.delivery.notices import Notices
+from heliograph.loops.delivery.notices import AccountNotices
 from heliograph.loops.delivery.rounds import Rounds
 from heliograph.loops.delivery.settings import DeliverySettings
 from heliograph.loops.quiet import QuietLoop
@@ -96,7 +96,7 @@ class DeliveryStage:
         self.opener = opener or FakeOpener()
         self.me = me
         rounds = Rounds(clock)
-        self.notices = Notices(self.desktop, me, rounds.wake)
+        self.notices = AccountNotices(self.desktop, me, rounds.wake)
         self.changes = 0
         self.on_change: Callable[[], None] = lambda: None
         self.on_rang: Callable[[Sequence[Delivery]], None] = lambda _: None

@@ -24,7 +24,7 @@ def _word_value(json: Mapping[str, Any], saw: str | None, context: Context) -> s
 
 
 @dataclass(frozen=True, slots=True)
-class Words:
+class ConditionWords:
     """How the conditions of one kind are worded. Both functions take the condition as JSON first."""
 
     asks: Callable[[Mapping[str, Any], Names], str]
@@ -43,7 +43,7 @@ class Condition:
     holds: Test
     seen: Callable[[Subject], Any]
     """The value that `holds` looks at, MISSING if there is none; to explain a verdict."""
-    words: Words
+    words: ConditionWords
     event_types: frozenset[str] = frozenset()
     """The event types that it names literally: it holds for no others. Empty if it names none."""
     is_about_messages: bool = False
@@ -60,7 +60,7 @@ class Condition:
         return self.words.found(self.json, saw, context)
 
 
-_NEVER = Words(
+_NEVER = ConditionWords(
     lambda json, _: f"a condition holds that never does ({compact(json)})",
     lambda *_: "it is not one that Heliograph knows",
 )

@@ -26,7 +26,7 @@ from heliograph.errors import StorageError, UserError
 from heliograph.loops.delivery.agendas import Agendas
 from heliograph.loops.delivery.announcements import Announcements
 from heliograph.loops.delivery.calls import Calls
-from heliograph.loops.delivery.notices import Notices
+from heliograph.loops.delivery.notices import AccountNotices
 from heliograph.loops.delivery.outcomes import Outcomes
 from heliograph.loops.delivery.retries import Retries
 from heliograph.loops.delivery.rounds import Rounds
@@ -59,7 +59,7 @@ class DeliveryLoop:
         ledger: Ledger,
         desktop: Desktop,
         opener: Opener,
-        notices: Notices,
+        notices: AccountNotices,
         rounds: Rounds,
         settings: DeliverySettings,
         *,

@@ -52,7 +52,7 @@ class _Notice:
     """How often a fault of ours kept this notice from being shown or closed."""
 
 
-class Notices:
+class AccountNotices:
     """The notices of one account, by key. They are in memory only, and end with the daemon.
 
     `wake` is called when `show` has something to do.

@@ -13,7 +13,7 @@ from heliograph.core.notification import Activated, Closed, Popup, Replied
 from heliograph.core.popups.actions import ActionKind, ActionRequest, action_requests, kind_of
 from heliograph.core.record import Delivery, PopupRecord
 from heliograph.errors import StorageError, UserError
-from heliograph.loops.delivery.notices import Notices
+from heliograph.loops.delivery.notices import AccountNotices
 from heliograph.loops.delivery.outcomes import Outcomes, settle_closed
 from heliograph.ports.desktop import Desktop, Opener
 from heliograph.ports.ledger import Ledger, Settlement
@@ -50,7 +50,7 @@ class PopupSignals:
         ledger: Ledger,
         desktop: Desktop,
         opener: Opener,
-        notices: Notices,
+        notices: AccountNotices,
         outcomes: Outcomes,
         *,
         clock: Callable[[], int],

@@ -11,7 +11,7 @@ from fakes.desktop import FakeDesktop
 from fakes.notices import FakeNotices
 from heliograph.core.delivery import RetryLater
 from heliograph.core.notification import Action, Notification, Urgency
-from heliograph.loops.delivery.notices import MAX_QUESTIONS, Notices
+from heliograph.loops.delivery.notices import MAX_QUESTIONS, AccountNotices
 from heliograph.ports.notices import Cure
 from support.builders import ME
 from support.waiting import until
@@ -24,7 +24,7 @@ class Stage:
 
     def __init__(self) -> None:
         self.desktop = FakeDesktop()
-        self.notices = Notices(self.desktop, ME, lambda: None)
+        self.notices = AccountNotices(self.desktop, ME, lambda: None)
 
     @property
     def on_screen(self) -> list[str]:

@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from heliograph.core.push.condition import Condition, Misshapen, Words, known, string_of
+from heliograph.core.push.condition import Condition, ConditionWords, Misshapen, known, string_of
 from heliograph.core.push.conditions.properties import phrase_occurs
 from heliograph.core.push.context import Context
 from heliograph.core.push.flatten import parse_key
@@ -41,7 +41,7 @@ def _contains_display_name(json: Mapping[str, Any]) -> Condition:
         json,
         holds,
         lambda subject: subject.value(BODY, _BODY_PATH),
-        Words(lambda *_: "it contains your display name", _found_name),
+        ConditionWords(lambda *_: "it contains your display name", _found_name),
         is_about_messages=True,
     )
 
@@ -74,7 +74,7 @@ def _room_member_count(json: Mapping[str, Any]) -> Condition:
         json,
         holds,
         lambda subject: known(subject.context.member_count),
-        Words(_word_count, _found_count),
+        ConditionWords(_word_count, _found_count),
     )
 
 
@@ -105,7 +105,7 @@ def _sender_notification_permission(json: Mapping[str, Any]) -> Condition:
         json,
         holds,
         lambda subject: known(subject.sender_level),
-        Words(_word_permission, _found_permission),
+        ConditionWords(_word_permission, _found_permission),
     )
 
 

@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from heliograph.core.push.condition import Condition, Misshapen, Test, Words, property_path_of, string_of
+from heliograph.core.push.condition import Condition, ConditionWords, Misshapen, Test, property_path_of, string_of
 from heliograph.core.push.flatten import MISSING, parse_key
 from heliograph.core.push.patterns import MAX_PATTERN, Glob, Phrase, collapse, is_glob, is_word
 from heliograph.core.push.phrases import Names, compact, plain, quoted
@@ -76,8 +76,8 @@ def _whose(key: str, value: str, names: Names) -> str:
     return f"it is in {names.room(value)}" if key == "room_id" else f"it is from {names.user(value)}"
 
 
-_MATCH, _IS, _CONTAINS = Words(word_match), Words(_word_is), Words(_word_contains)
-_NO_MENTIONS = Words(
+_MATCH, _IS, _CONTAINS = ConditionWords(word_match), ConditionWords(_word_is), ConditionWords(_word_contains)
+_NO_MENTIONS = ConditionWords(
     lambda *_: "it comes from an old client, which marks no mentions",
     lambda _, saw, __: f"it says whom it mentions: {saw}",
 )

@@ -6,7 +6,15 @@ from collections.abc import Callable, Mapping
 from types import MappingProxyType
 from typing import Any
 
-from heliograph.core.push.condition import Condition, Misshapen, Test, Words, known, property_path_of, string_of
+from heliograph.core.push.condition import (
+    Condition,
+    ConditionWords,
+    Misshapen,
+    Test,
+    known,
+    property_path_of,
+    string_of,
+)
 from heliograph.core.push.conditions.properties import event_match, word_match
 from heliograph.core.push.flatten import MISSING, parse_key
 from heliograph.core.push.phrases import Names, plain, quoted
@@ -28,7 +36,7 @@ def _room_version_supports(json: Mapping[str, Any]) -> Condition:
         json,
         lambda subject: feature in _FEATURES.get(subject.context.room_version or "", ()),
         lambda subject: known(subject.context.room_version),
-        Words(
+        ConditionWords(
             lambda json, _: f"the room's version has {quoted(json['feature'])}",
             lambda _, saw, __: f"the version is {saw or 'not known'}",
         ),
@@ -53,7 +61,7 @@ def _thread_subscription(json: Mapping[str, Any]) -> Condition:
         json,
         holds,
         lambda subject: known(subject.context.thread_subscribed),
-        Words(
+        ConditionWords(
             lambda json, _: f"it is in a thread that you {'follow' if json['subscribed'] else 'do not follow'}",
             lambda _, saw, __: f"it is {saw}" if saw is not None else "whether you follow it is not known",
         ),
@@ -97,7 +105,7 @@ def _word_related(json: Mapping[str, Any], names: Names) -> str:
     return f"it is {relation} to an event of which {word_match(json, names)}"
 
 
-_RELATED = Words(
+_RELATED = ConditionWords(
     _word_related,
     lambda _, saw, __: f"it is {saw}" if saw is not None else "it is related to none, or to one that is not known",
 )
@@ -116,7 +124,7 @@ def _call_started(json: Mapping[str, Any]) -> Condition:
             and (not before or "m.terminated" in before)
         )
 
-    words = Words(lambda *_: "a call begins")
+    words = ConditionWords(lambda *_: "a call begins")
     return Condition(json["kind"], json, holds, lambda subject: subject.value("content", ("content",)), words)
 
 

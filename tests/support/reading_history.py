@@ -12,7 +12,7 @@ from typing import Any
 from heliograph.core.events import Event, JoinedRoom, Receipt, ServerNotification, Sync
 from heliograph.core.ids import EventId
 from heliograph.core.reading import MAIN
-from support.builders import ALICE, ME, ROOM, make_event, make_server_notification
+from support.builders import ALICE, ME, ROOM, make_encrypted, make_event, make_server_notification
 
 FILTERED = frozenset({"m.reaction", "m.room.topic"})
 """Types that the syncs leave out."""
@@ -67,14 +67,18 @@ def _draw_event(chance: random.Random, history: History, event_id: str) -> tuple
     main = [each.event_id for each in history.timeline if _is_message(each) and history.threads[each.event_id] == MAIN]
     messages = [each.event_id for each in history.timeline if _is_message(each)]
     kind = chance.choices(
-        ["message", "thread", "reaction", "edit", "topic", "name", "own", "own thread", "own from here"],
-        [6, 4, 3, 1, 1, 1, 1, 1, 0.5],
+        ["message", "thread", "locked", "reaction", "edit", "topic", "name", "own", "own thread", "own from here"],
+        [6, 4, 2, 3, 1, 1, 1, 1, 1, 0.5],
     )[0]
     options: dict[str, Any] = {"event_id": event_id, "sender": ME if kind.startswith("own") else ALICE}
     if kind in ("topic", "name"):
         return make_event(type=f"m.room.{kind}", content={kind: "x"}, state_key="", **options), MAIN
     if kind == "own from here":
         options["unsigned"] = {"transaction_id": "t"}
+    if kind == "locked":
+        root = chance.choice(main) if main and chance.random() < 0.5 else None
+        event = make_event(**options) if root is None else _related(root, "m.thread", options)
+        return make_encrypted(event), root or MAIN
     if kind.endswith("thread") and main:
         root = chance.choice(main)
         return _related(root, "m.thread", options), root
@@ -93,6 +97,11 @@ def _related(target: str, rel_type: str, options: dict[str, Any]) -> Event:
 
 def _is_message(event: Event) -> bool:
     return event.type == "m.room.message" and event.parent is None
+
+
+def is_locked(event: Event) -> bool:
+    """Whether the key of this event never comes."""
+    return event.type == "m.room.encrypted"
 
 
 class _Teller:
@@ -150,11 +159,11 @@ class _Teller:
         )
 
     def _counts(self, end: int) -> dict[str, Any]:
-        """As a homeserver counts for which everything rings."""
+        """As a homeserver counts for which everything rings that it can read."""
         read = self._read()
         unread: dict[str, int] = {}
         for event in self._history.timeline[:end]:
-            if event.sender == ALICE and event.event_id not in read:
+            if event.sender == ALICE and event.event_id not in read and not is_locked(event):
                 thread = self._history.threads[event.event_id]
                 unread[thread] = unread.get(thread, 0) + 1
         return {"notification_count": unread.pop(MAIN, 0), "thread_counts": unread}

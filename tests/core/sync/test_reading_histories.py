@@ -13,6 +13,7 @@ import pytest
 
 from fakes.ledger import FakeLedger
 from heliograph.core.delivery import OPEN_STATES
+from heliograph.core.encryption.values import Locked, Reason, RoomKey
 from heliograph.core.ids import EventId
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import RoomRecord
@@ -21,9 +22,10 @@ from heliograph.core.sync.plan import plan
 from heliograph.core.sync.situation import Mode, Situation
 from heliograph.core.sync.threads import inherit, parents_in
 from support.builders import ME, ROOM, make_facts
-from support.reading_history import MOST, History, Told, draw_history
+from support.reading_history import MOST, History, Told, draw_history, is_locked
 
 T = TypeVar("T")
+NO_KEY = Locked(Reason.NO_KEY, RoomKey(ROOM, "session"))
 LOUD = Ruleset.parse({"override": [{"rule_id": "all", "enabled": True, "default": False, "actions": ["notify"]}]})
 FEW = 300
 
@@ -50,7 +52,10 @@ class Reader:
         sync = told.sync
         changing = rooms_changing_deliveries(sync, ME, rooms)
         open_deliveries = _run(self.ledger.open_deliveries(changing))
-        ordered = marked_events(sync, ME).union(each.event_id for each in open_deliveries)
+        waiting = _run(self.ledger.locked_in(changing))
+        ordered = marked_events(sync, ME).union(
+            (each.event_id for each in open_deliveries), (each.event_id for each in waiting)
+        )
         situation = Situation(
             ME,
             Mode.BOTH,
@@ -60,6 +65,8 @@ class Reader:
             open_deliveries=open_deliveries,
             places=_run(self.ledger.places(ordered)),
             filled=told.filled,
+            locked={each.event_id: NO_KEY for each in self._history.timeline if is_locked(each)},
+            waiting=waiting,
         )
         known = dict(self._history.threads) | _run(self.ledger.threads(parents_in(sync, situation)))
         sync, situation = inherit(sync, situation, {str(each): thread for each, thread in known.items()})
@@ -79,6 +86,10 @@ class Reader:
     def open(self) -> set[str]:
         return {each.event_id for each in self.ledger.deliveries.values() if each.state in OPEN_STATES}
 
+    def locked(self) -> set[str]:
+        """What is kept until its key comes."""
+        return set(self.ledger.locked)
+
     def rung(self) -> set[str]:
         """What was told of and rings, whatever became of it."""
         return {each.event_id for each in self.ledger.judged.values() if each.sender != ME}
@@ -95,7 +106,10 @@ def test_what_is_unread_is_what_the_model_says(request: pytest.FixtureRequest) -
         reader = Reader(history, MOST)
         for told in history.told:
             reader.take(told)
-            assert reader.open() == reader.rung() - told.read, f"seed {seed}, {told.sync.next_batch}"
+            unread = reader.rung() - told.read
+            assert reader.open() == unread, f"seed {seed}, {told.sync.next_batch}"
+            locked = {each.event_id for each in history.timeline if is_locked(each)}
+            assert reader.locked() == unread & locked, f"seed {seed}, {told.sync.next_batch}"
 
 
 @pytest.mark.timeout(0)

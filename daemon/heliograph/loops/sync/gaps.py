@@ -1,8 +1,9 @@
 """Asks for what a sync left out: the events before timelines that were cut short.
 
-GET /notifications tells what rang, for all rooms at once. That is all there is to know of a room that is not encrypted
-and has nothing open. The others are paged back, and so are all if there is no list that can be trusted: it must reach
-back to an event that we know, and be recent. What then still is missing is told to the user, once for its room.
+GET /notifications tells what rang, for all rooms at once. That is all there is to know of a room that is not encrypted,
+has nothing open, and in whose gap nothing rang. The others are paged back, and so are all if there is no list that can
+be trusted: it must reach back to an event that we know, and be recent. What then still is missing is told to the user,
+once for its room.
 """
 
 from __future__ import annotations
@@ -14,6 +15,7 @@ from dataclasses import dataclass, replace
 from heliograph.core.events import JoinedRoom, ServerNotification, Sync
 from heliograph.core.ids import RoomId
 from heliograph.core.sync.gaps import gaps_in, hides_more_than_rings, is_list_recent, name_in_notice, word_open_gaps
+from heliograph.core.sync.order import ids_in
 from heliograph.core.sync.situation import Situation
 from heliograph.errors import RateLimited, Unreachable
 from heliograph.loops.sync.notification_list import NotificationList, RecentNotifications
@@ -86,13 +88,18 @@ class GapFiller:
     ) -> Filled:
         listing = None if is_listed else await self._read_list(situation)
         is_enough = is_listed or (listing is not None and listing.has_all and is_list_recent(situation))
-        wanting = [room for room in gaps if not is_enough or hides_more_than_rings(room, situation)]
+        missed = () if listing is None or not (listing.has_all or listing.is_cut) else listing.since(situation.account)
+        # What rang in a gap may be answered, edited or deleted further down in the same gap.
+        told = {event_id for room in gaps for event_id in ids_in(room)}
+        ringing = {item.event.room_id for item in missed if not item.is_read and item.event.event_id not in told}
+        wanting = [
+            room for room in gaps if not is_enough or room.room_id in ringing or hides_more_than_rings(room, situation)
+        ]
         paged = await self._pager.page_back(
             _in_turn(wanting, situation), situation.account.next_batch, event_types, is_last_try=self._is_last_try
         )
         joined = tuple(paged.get(room.room_id, room) for room in sync.joined)
         limited = {room.room_id for room in gaps}
-        missed = () if listing is None or not (listing.has_all or listing.is_cut) else listing.since(situation.account)
         items = tuple(item for item in missed if item.event.room_id in limited)
         return Filled(replace(sync, joined=joined), items)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from edges.loops.stage import WallClock, running
-from edges.loops.sync.absence import NO_LIST, YEAR, Absence, GappyHomeserver, all_ring, missed_and_known
+from edges.loops.sync.absence import MANY, NO_LIST, YEAR, Absence, GappyHomeserver, all_ring, missed_and_known
 from fakes.ledger import FakeLedger
 from heliograph.core.ids import RoomId
 from heliograph.core.record import AccountState
@@ -28,15 +28,32 @@ def absence(clock: WallClock, homeserver: GappyHomeserver) -> Absence:
     return Absence(clock, homeserver)
 
 
-async def test_the_list_of_notifications_tells_all_that_a_plain_room_with_nothing_open_may_have(
+async def test_the_list_of_notifications_tells_all_of_a_plain_room_with_nothing_open_in_whose_gap_nothing_rang(
     absence: Absence, homeserver: GappyHomeserver
 ) -> None:
     room = await absence.before(is_read=True)
+    for number in range(MANY):
+        await absence.stage.me.send_text(room, f"own {number}")
+    await absence.stage.alice.send_text(room, f"number {MANY - 1}")
+    again = absence.back()
+    await all_ring(again)
+    assert again.rung == [f"number {MANY - 1}"]
+    assert (homeserver.lists, homeserver.pages) == (1, 0)
+
+
+async def test_what_was_answered_or_deleted_in_the_gap_in_which_it_rang_stays_silent(
+    absence: Absence, homeserver: GappyHomeserver
+) -> None:
+    room = await absence.before(is_read=True)
+    await absence.stage.alice.send_text(room, "a question")
+    await absence.stage.me.send_text(room, "an answer from the phone")
+    deleted = await absence.stage.alice.send_text(room, "a mistake")
+    await absence.stage.alice.redact(room, deleted)
     await absence.miss(room)
     again = absence.back()
     await all_ring(again)
     assert again.rung == missed_and_known()[1:]
-    assert (homeserver.lists, homeserver.pages) == (1, 0)
+    assert homeserver.pages > 0
 
 
 async def test_without_such_a_list_it_is_filled_from_the_rooms_messages(

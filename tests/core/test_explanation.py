@@ -194,6 +194,7 @@ def test_of_an_event_that_was_never_judged_the_rules_tell(evidence: Any, answer:
         (UNLISTED, None, "in direct mode the homeserver says what rings, and it did not list this event"),
         ("own event", None, "it is your own"),
         ("its sender is ignored", "content/x", "you ignore its sender"),
+        ("its sender was ignored when it came", None, "you ignored its sender when it came"),
         ("read elsewhere", "content/x", "you had read it elsewhere before it could be shown"),
         (
             "deleted by its sender or a moderator",

@@ -178,6 +178,8 @@ def _word_silence(judged: Judged) -> str:
             return "it is your own"
         case "its sender is ignored":
             return "you ignore its sender"
+        case "its sender was ignored when it came":
+            return "you ignored its sender when it came"
         case "read elsewhere":
             return "you had read it elsewhere before it could be shown"
         case "deleted by its sender or a moderator" as reason:

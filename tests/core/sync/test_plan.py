@@ -140,8 +140,6 @@ class TestMessages:
         assert reason(plan(sync, situation(account=account)), "$1") == "its sender is ignored"
         changed = replace(sync, account_data=AccountData(ignored_users=frozenset({ALICE})))
         assert reason(plan(changed, situation()), "$1") == "its sender is ignored"
-        forgiven = replace(sync, account_data=AccountData(ignored_users=frozenset()))
-        assert rung(plan(forgiven, situation(account=account))) == ["$1"]
 
     def test_a_silenced_device_or_a_pusher_switched_off_is_silent(self) -> None:
         sync = make_sync(make_event(event_id="$1"))

@@ -21,7 +21,7 @@ class Judge:
     """Answers for one event at a time, and remembers none of them.
 
     `situation.account` must have the account data of the sync that brought the events: a user who is ignored by this
-    very sync is silent in it already.
+    very sync is silent in it already. One who no longer is stays silent in it, but for what the homeserver lists.
     """
 
     def __init__(self, situation: Situation) -> None:
@@ -31,8 +31,19 @@ class Judge:
         self._silence = _why_account_is_silent(situation.account)
 
     def apply_rules(self, event: Event, facts: RoomFacts) -> Verdict:
-        """The verdict of the push rules on an event in a room with these facts."""
-        return self._situation.ruleset.judge(event.raw, facts.context(self._me))
+        """The verdict of the push rules on an event in a room with these facts.
+
+        Where the sync's rules and those before disagree, the homeserver tells which held when the event came. What an
+        encrypted event says it could not judge: that goes by the sync's rules.
+        Test: test_the_list_tells_which_rules_held_when_an_event_came.
+        """
+        known, context = self._situation, facts.context(self._me)
+        verdict = known.ruleset.judge(event.raw, context)
+        is_listed = event.event_id in known.listed
+        if known.earlier_ruleset is None or event.event_id in known.clear or not (is_listed or known.is_list_whole):
+            return verdict
+        earlier = known.earlier_ruleset.judge(event.raw, context)
+        return earlier if earlier.notify is is_listed else verdict
 
     def judge(self, event: Event, verdict: Verdict, why_silent: str | None = None) -> Judged:
         """The judgement of an event on which the rules, or the homeserver, came to this verdict.
@@ -66,6 +77,8 @@ class Judge:
             return "own event"
         if event.sender in self._ignored:
             return "its sender is ignored"
+        if event.sender in self._situation.unignored and event.event_id not in self._situation.listed:
+            return "its sender was ignored when it came"
         if not is_for(event, self._me):
             return "a call for somebody else"
         if event.is_redacted:

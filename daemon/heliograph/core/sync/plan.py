@@ -42,9 +42,10 @@ JOINED = "joined the room"
 
 def plan(sync: Sync, situation: Situation) -> Plan:
     """All that this sync changes."""
-    # The sync's own account data holds for the events beside it.
+    # The sync's own account data holds for the events beside it, unless the homeserver tells otherwise.
     account = situation.account.after(sync.account_data)
-    return _Planner(sync, replace(situation, account=account)).plan()
+    unignored = situation.account.ignored_users - account.ignored_users
+    return _Planner(sync, replace(situation, account=account, unignored=unignored)).plan()
 
 
 def is_disputed(by_server: Plan, by_rules: Plan) -> bool:

@@ -8,7 +8,7 @@ from enum import Enum
 
 from heliograph.core.encryption.values import Clear, Locked
 from heliograph.core.events import Event, ServerNotification
-from heliograph.core.ids import EventId, EventKey, RoomId
+from heliograph.core.ids import EventId, EventKey, RoomId, UserId
 from heliograph.core.popups.privacy import SHOW_ALL, Privacy
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import AccountState, Delivery, LockedEvent, RoomRecord
@@ -35,6 +35,14 @@ class Situation:
     ruleset: Ruleset
     rooms: Mapping[RoomId, RoomRecord] = field(default_factory=dict)
     """Records of the rooms that the sync touches."""
+    earlier_ruleset: Ruleset | None = None
+    """The push rules from before this sync, if it brings others."""
+    unignored: frozenset[UserId] = frozenset()
+    """Users who were ignored until this sync. `plan` finds them."""
+    listed: frozenset[EventKey] = frozenset()
+    """Ids of what rang since the last sync by the homeserver, which judges each event when it comes."""
+    is_list_whole: bool = False
+    """True if what is not in `listed` did not ring by the homeserver."""
     fresh_rooms: frozenset[RoomId] = frozenset()
     """Rooms whose facts or names were asked for just now: the plan must keep their records, even if the sync changes
     nothing in them."""

@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 from heliograph.core.events import JoinedRoom, ServerNotification, Sync
-from heliograph.core.ids import RoomId
+from heliograph.core.ids import EventKey, RoomId
 from heliograph.core.sync.gaps import gaps_in, hides_more_than_rings, is_list_recent, name_in_notice, word_open_gaps
 from heliograph.core.sync.order import ids_in
 from heliograph.core.sync.situation import Situation
@@ -37,6 +37,10 @@ class Filled:
     """With what /messages adds to its timelines, and with why it is not all (`JoinedRoom.gap`)."""
     items: tuple[ServerNotification, ...] = ()
     """What GET /notifications lists of the gaps."""
+    listed: frozenset[EventKey] = frozenset()
+    """Ids of what rang since the last sync, by whichever list there is."""
+    is_list_whole: bool = False
+    """True if that is all that rang."""
 
 
 class GapFiller:
@@ -56,15 +60,13 @@ class GapFiller:
     async def fill(
         self, sync: Sync, situation: Situation, event_types: frozenset[str] | None, *, is_listed: bool
     ) -> Filled:
-        """The sync with its gaps filled. `is_listed`: it has a list of its own of what rings, also in its gaps.
-        `event_types`: those that the sync asked for; None: all.
+        """The sync with its gaps filled, and what rang since the last one. `is_listed`: it has a list of its own of
+        what rings, also in its gaps. `event_types`: those that the sync asked for; None: all.
 
         Raises StorageError. Raises Unreachable and RateLimited up to `TRIES` times in a row, since another try may
         help; then the sync comes back with its gaps.
         """
         gaps = gaps_in(sync, situation.me)
-        if not gaps:
-            return Filled(sync)
         try:
             filled = await self._fill(sync, gaps, situation, event_types, is_listed=is_listed)
         except (Unreachable, RateLimited):
@@ -87,7 +89,8 @@ class GapFiller:
         is_listed: bool,
     ) -> Filled:
         listing = None if is_listed else await self._read_list(situation)
-        is_enough = is_listed or (listing is not None and listing.has_all and is_list_recent(situation))
+        has_all = listing is not None and listing.has_all and is_list_recent(situation)
+        is_enough = is_listed or has_all
         missed = () if listing is None or not (listing.has_all or listing.is_cut) else listing.since(situation.account)
         # What rang in a gap may be answered, edited or deleted further down in the same gap.
         told = {event_id for room in gaps for event_id in ids_in(room)}
@@ -101,7 +104,9 @@ class GapFiller:
         joined = tuple(paged.get(room.room_id, room) for room in sync.joined)
         limited = {room.room_id for room in gaps}
         items = tuple(item for item in missed if item.event.room_id in limited)
-        return Filled(replace(sync, joined=joined), items)
+        rang = sync.notifications if is_listed else missed
+        ids = frozenset(item.event.event_id for item in rang if isinstance(item, ServerNotification))
+        return Filled(replace(sync, joined=joined), items, ids, is_list_whole=is_enough)
 
     async def _read_list(self, situation: Situation) -> RecentNotifications | None:
         try:

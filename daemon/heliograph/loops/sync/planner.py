@@ -18,7 +18,7 @@ from heliograph.core.events import ServerNotification, Sync
 from heliograph.core.ids import RoomId
 from heliograph.core.popups.privacy import Privacy
 from heliograph.core.record import AccountState, Plan, RoomRecord
-from heliograph.core.sync.gaps import gaps_in
+from heliograph.core.sync.gaps import gaps_in, is_list_wanted
 from heliograph.core.sync.needs import (
     marked_events,
     missing_names,
@@ -206,13 +206,14 @@ class SyncPlanner:
         """The sync with its gaps filled, as far as they can be, and what is known then."""
         situation = await self._gather(opened, account, mode)
         gaps = {room.room_id for room in gaps_in(opened.sync, situation.me)}
-        if not gaps:
+        if not gaps and not is_list_wanted(opened.sync, situation):
             return opened, situation
         filled = await self._gaps.fill(opened.sync, situation, self._rulebook.event_types, is_listed=is_listed)
         # Once more: what the gaps brought may be encrypted, too.
         opened = await self._decrypter.open(replace(opened, sync=filled.sync, filled=filled.items))
         told = {room_id: situation.rooms[room_id] for room_id in situation.fresh_rooms}
         situation = await self._gather(opened, account, mode, told)
+        situation = replace(situation, listed=filled.listed, is_list_whole=filled.is_list_whole)
         self._gap_notices.note((room for room in opened.sync.joined if room.room_id in gaps), situation)
         return opened, situation
 
@@ -240,6 +241,7 @@ class SyncPlanner:
             mode=mode,
             account=account,
             ruleset=self._rulebook.ruleset,
+            earlier_ruleset=self._rulebook.before(sync, account),
             rooms=rooms,
             fresh_rooms=frozenset(told),
             open_deliveries=open_deliveries,

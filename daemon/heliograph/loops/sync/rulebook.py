@@ -78,25 +78,22 @@ class Rulebook:
             return _with_account_data(sync, push_rules=None, rules_problem=problem)
         return _with_account_data(sync, rules_problem="")
 
+    def before(self, sync: Sync, account: AccountState) -> Ruleset | None:
+        """The rules from before this sync; None: it brings no others, or there were none."""
+        if sync.account_data.push_rules is None or account.push_rules is None:
+            return None
+        try:
+            return _parse(account.push_rules)
+        except _Unusable:
+            return None
+
     def _tell(self, problem: str) -> None:
         self.problem = problem
         log.warning("Unusable push rules: %s", problem)
 
     def _take(self, rules: object) -> None:
         """Content of `m.push_rules`. Raises _Unusable."""
-        content = rules.get("global") if isinstance(rules, dict) else None
-        if not isinstance(content, dict):
-            raise _Unusable("the homeserver sent push rules without a `global` part")
-        if not all(isinstance(content.get(kind, []), list) for kind in KINDS):
-            raise _Unusable("the homeserver sent push rules that are not lists")
-        try:
-            ruleset = Ruleset.parse(content)
-        except Exception as error:
-            log.exception("Unexpected fault in reading push rules")
-            raise _Unusable("the push rules find a fault of Heliograph's own") from error
-        # No rules at all may be meant: only rules that were there and cannot be read are a reason to keep the old ones.
-        if ruleset.problems and not ruleset.rules:
-            raise _Unusable("the homeserver sent push rules of which none can be read")
+        ruleset = _parse(rules)
         self.ruleset = ruleset
         self.event_types = ruleset.event_types(BASE_TYPES)
         self.problem = "; ".join(ruleset.problems[:TOLD_PROBLEMS]) or None
@@ -104,6 +101,24 @@ class Rulebook:
 
 class _Unusable(Exception):
     """These push rules cannot be taken. The message says why."""
+
+
+def _parse(rules: object) -> Ruleset:
+    """The ruleset in the content of `m.push_rules`. Raises _Unusable."""
+    content = rules.get("global") if isinstance(rules, dict) else None
+    if not isinstance(content, dict):
+        raise _Unusable("the homeserver sent push rules without a `global` part")
+    if not all(isinstance(content.get(kind, []), list) for kind in KINDS):
+        raise _Unusable("the homeserver sent push rules that are not lists")
+    try:
+        ruleset = Ruleset.parse(content)
+    except Exception as error:
+        log.exception("Unexpected fault in reading push rules")
+        raise _Unusable("the push rules find a fault of Heliograph's own") from error
+    # No rules at all may be meant: only rules that were there and cannot be read are a reason to keep the old ones.
+    if ruleset.problems and not ruleset.rules:
+        raise _Unusable("the homeserver sent push rules of which none can be read")
+    return ruleset
 
 
 def _with_account_data(sync: Sync, **changes: Any) -> Sync:

@@ -8,13 +8,16 @@ from edges.loops.stage import WallClock, running
 from edges.loops.sync.absence import MANY, NO_LIST, YEAR, Absence, GappyHomeserver, all_ring, missed_and_known
 from fakes.ledger import FakeLedger
 from heliograph.core.ids import RoomId
+from heliograph.core.push.predefined import predefined_rules
 from heliograph.core.record import AccountState
 from heliograph.errors import BadAnswer, RateLimited, Refused, Unreachable
 from heliograph.loops.sync.notification_list import NotificationList
 from heliograph.loops.sync.polling import TIMELINE_LIMIT
 from heliograph.ports.homeserver import MessagesPage, NotificationsPage
+from support.builders import ME
 from support.waiting import until
 
+MATCH = {"kind": "event_match", "key": "room_id"}
 LOOK = "Look into your Matrix client."
 
 
@@ -221,3 +224,16 @@ async def test_nobody_is_asked_about_rooms_without_a_gap(absence: Absence, homes
         await again.rings("number 4")
         await until(lambda: homeserver.requests[-1].timeout_ms)
     assert (homeserver.lists, homeserver.pages) == (0, 0)
+
+
+async def test_what_came_before_its_room_was_muted_rings_by_the_list(
+    absence: Absence, homeserver: GappyHomeserver
+) -> None:
+    room = await absence.before(is_read=True)
+    await absence.stage.alice.send_text(room, "before the mute")
+    again = absence.back()
+    muted = {"rule_id": room, "enabled": True, "actions": [], "conditions": [MATCH | {"pattern": room}]}
+    homeserver.add_account_data("m.push_rules", {"global": {**predefined_rules(ME), "override": [muted]}})
+    async with running(again.loop):
+        await again.rings("before the mute")
+    assert homeserver.lists == 1

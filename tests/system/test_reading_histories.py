@@ -26,7 +26,8 @@ from system.daemon import Daemon, account_folder, sign_in
 
 FEW = 6
 STEPS = 12
-PATIENCE_S = 60
+PATIENCE_S = 30
+TRIES = 2
 _OPEN = "state IN ('pending', 'shown', 'dismissed', 'lost')"
 
 
@@ -78,6 +79,16 @@ async def _live(stage: Stage, chance: random.Random, seed: int) -> None:
     is_unthreaded = chance.random() < 0.3
     for _ in range(chance.randint(4, STEPS)):
         await _step(stage, room, chance, is_unthreaded)
+    told: list[str] = []
+    for _ in range(TRIES):
+        if (wrong := await _compare(stage, room)) is None:
+            return
+        told.append(f"seed {seed}: {wrong}")
+    pytest.fail("\n".join((*told, *room.story)), pytrace=False)
+
+
+async def _compare(stage: Stage, room: Room) -> str | None:
+    """What the two count differently, after one more message: a client's counts are as old as its last sync."""
     last = await stage.alice.send_text(room.room_id, "the end of it")
     await until(lambda: _has_rung(stage, last), "the last message", PATIENCE_S)
     seen = Counter[str]()
@@ -90,8 +101,8 @@ async def _live(stage: Stage, chance: random.Random, seed: int) -> None:
     try:
         await until(agree, "agreement", PATIENCE_S)
     except AssertionError:
-        told = f"seed {seed}: the phone counts {dict(seen)}, Heliograph {stage.unread(room.room_id)}"
-        pytest.fail("\n".join((told, *room.story)), pytrace=False)
+        return f"the phone counts {dict(seen)}, Heliograph {stage.unread(room.room_id)}"
+    return None
 
 
 def _has_rung(stage: Stage, event_id: str) -> bool:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from system.lives.expectation import answers, is_silenced, is_taken_by, must_ring, why_gone
+from system.lives.expectation import is_silenced, is_taken_by, must_ring, why_gone
 from system.lives.oracle import Fault, Violation
 from system.lives.people import Absence, User
 from system.lives.truth import Event, Room
@@ -153,11 +153,6 @@ def _was_judged_by_later_rules(case: Case) -> bool:
     return rings == (case.violation.fault is Fault.RANG) and any(event.look < look <= absence.end for look in changes)
 
 
-def _is_answered_in_a_gap(case: Case) -> bool:
-    answering = [each for each in case.room.events.values() if answers(case.user, each, case.event)]
-    return all(map(case.is_beyond_sync, answering))
-
-
 _LATE = frozenset({Fault.RANG_LATE})
 """What was kept while it was held back rings when that is over."""
 
@@ -213,12 +208,5 @@ EXCUSES: Sequence[Excuse] = (
         "The newest message of a popup is of a user who is ignored since: the homeserver refuses to mark it as read.",
         frozenset({Fault.SETTLED}),
         lambda case: case.violation.why == "state opened" and _is_before_one_of_the_ignored(case),
-    ),
-    Excuse(
-        "answered in a gap",
-        "A message of one's own reads nothing if more than a sync brings follows it in one absence.",
-        _STAYS,
-        lambda case: case.is_gone_by("answered") and _is_answered_in_a_gap(case),
-        _LATE,
     ),
 )

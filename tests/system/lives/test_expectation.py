@@ -286,16 +286,6 @@ def test_what_stands_above_a_message_of_an_ignored_user_is_excused_where_the_pop
     assert world.excuses(Fault.SETTLED, event, "state withdrawn") == []
 
 
-def test_what_was_answered_in_a_gap_is_excused_and_what_a_sync_brought_is_not(world: Builder) -> None:
-    event = world.event("$1")
-    world.event("$2", look=4, sender=ME)
-    assert world.gone(event) == "answered"
-    _flood(world, 5, TIMELINE)
-    assert world.excuses(Fault.KEPT, event, "answered, and shown") == []
-    world.away(3, 6)
-    assert world.excuses(Fault.KEPT, event, "answered, and shown") == ["answered in a gap"]
-
-
 def test_every_excuse_says_what_it_excuses() -> None:
     assert len({each.name for each in EXCUSES}) == len(EXCUSES)
     assert all(each.sentence.endswith(".") for each in EXCUSES)

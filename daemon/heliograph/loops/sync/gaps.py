@@ -94,7 +94,8 @@ class GapFiller:
         missed = () if listing is None or not (listing.has_all or listing.is_cut) else listing.since(situation.account)
         # What rang in a gap may be answered, edited or deleted further down in the same gap.
         told = {event_id for room in gaps for event_id in ids_in(room)}
-        ringing = {item.event.room_id for item in missed if not item.is_read and item.event.event_id not in told}
+        listed = [*missed, *(item for item in sync.notifications if isinstance(item, ServerNotification))]
+        ringing = {item.event.room_id for item in listed if not item.is_read and item.event.event_id not in told}
         wanting = [
             room for room in gaps if not is_enough or room.room_id in ringing or hides_more_than_rings(room, situation)
         ]

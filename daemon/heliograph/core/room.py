@@ -9,7 +9,7 @@ from types import MappingProxyType
 from typing import Any
 
 from heliograph.core.events import Event, Json, RoomSummary, StrippedState
-from heliograph.core.ids import RoomId, UserId, is_user_id
+from heliograph.core.ids import RoomId, UserId, is_room_id, is_user_id
 from heliograph.core.mxc import clean_mxc
 from heliograph.core.push.context import Context
 from heliograph.core.text.clean import count_things
@@ -33,6 +33,7 @@ FACT_TYPES = (
     "m.room.member",
     "m.room.name",
     "m.room.power_levels",
+    "m.room.tombstone",
 )
 """The types of state event from which facts are made, in alphabetical order."""
 
@@ -66,6 +67,10 @@ class RoomFacts:
     inviter: UserId | None = None
     stranger: UserId | None = None
     """Who invited the user into this room, until the user has written there."""
+    tombstone: str | None = None
+    """The id of the event that says the room was moved."""
+    successor: RoomId | None = None
+    """The room to which it was moved."""
     holders: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     """By `names.name_key`: the members who go by a name that looks so, of the names that were compared with those of
     all members."""
@@ -96,6 +101,10 @@ class RoomFacts:
                 return replace(self, power_levels=content)
             case "m.room.create":
                 return self._after_create(event.sender, content)
+            case "m.room.tombstone":
+                successor = content.get("replacement_room")
+                tombstone = event.event_id if isinstance(event, Event) else None
+                return replace(self, tombstone=tombstone, successor=successor if is_room_id(successor) else None)
         if event.type in SERVICE_MEMBER_TYPES:
             return replace(self, service_members=_service_members(content))
         return self

@@ -18,7 +18,7 @@ from heliograph.homeserver import account_data
 from heliograph.homeserver.address import encode_query
 from heliograph.ports.homeserver import SyncRequest
 
-STATE_TYPES = (*FACT_TYPES, "m.room.tombstone")
+STATE_TYPES = FACT_TYPES
 """The state that is asked for. Also in the timeline: on Synapse, a rename that the filter keeps out of a timeline
 without a gap comes nowhere else. Test: test_a_rename_passes_whatever_types_are_wanted."""
 

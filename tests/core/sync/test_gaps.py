@@ -43,7 +43,10 @@ def limited(*timeline: Event, **room: Any) -> JoinedRoom:
 def test_what_lies_before_ones_own_joining_is_no_gap() -> None:
     joining = make_event(type="m.room.member", state_key=ME, sender=ME, content={"membership": "join"})
     rooms = (limited(make_event()), replace(limited(joining), room_id=OTHER), JoinedRoom(RoomId("!whole:example.org")))
-    assert [room.room_id for room in gaps_in(Sync("s2", rooms), ME)] == [ROOM]
+    assert [room.room_id for room in gaps_in(Sync("s2", rooms), ME, {ROOM})] == [ROOM]
+    # The join is a change of the own name where the user was in the room, and maybe where nobody knows.
+    for joined in ({ROOM, OTHER}, None):
+        assert [room.room_id for room in gaps_in(Sync("s2", rooms), ME, joined)] == [ROOM, OTHER]
 
 
 @pytest.mark.parametrize("ahead_ms", [LISTED_MS, -LISTED_MS])

@@ -26,7 +26,6 @@ from heliograph.core.push.rules import Ruleset
 from heliograph.core.record import AccountState, Decision, Delivery, Edit, Plan, Rewrite, RoomRecord, Withdrawal
 from heliograph.core.room import RoomFacts
 from heliograph.core.sync.needs import (
-    joined_at,
     marked_events,
     missing_names,
     rooms_changing_deliveries,
@@ -680,19 +679,6 @@ class TestWhatAPlanNeeds:
         decided = plan(Sync("s2", notifications=(make_server_notification(invite),)), now)
         assert [delivery.sender for delivery in decided.deliveries] == ["@new:x"]
         assert missing_names(decided, now.rooms) == frozenset()
-
-
-@pytest.mark.parametrize(
-    ("before", "place"),
-    [(None, 1), ({"prev_content": {"membership": "invite"}}, 1), ({"prev_content": {"membership": "join"}}, None)],
-)
-def test_joining_is_told_from_a_change_of_name(before: dict[str, Any] | None, place: int | None) -> None:
-    def member(user_id: str, membership: str = "join") -> Event:
-        unsigned: dict[str, Any] = {} if before is None else {"unsigned": before}
-        return make_event(type="m.room.member", content={"membership": membership}, state_key=user_id, **unsigned)
-
-    assert joined_at(JoinedRoom(ROOM, timeline=(member(BOB), member(ME))), ME) == place
-    assert joined_at(JoinedRoom(ROOM, timeline=(member(ME, "leave"), Malformed("timeline", "x"))), ME) is None
 
 
 # How it looks

@@ -1,4 +1,4 @@
-"""Reads power levels: how high a sender stands, and how high a sender must stand to notify.
+"""Reads power levels: how high a sender stands, and how high a sender must stand to notify or redact.
 
 https://spec.matrix.org/v1.17/client-server-api/#mroompower_levels
 """
@@ -13,6 +13,7 @@ from typing import Any
 from heliograph.core.push.context import Context
 
 _DEFAULT_TO_NOTIFY = 50
+_DEFAULT_TO_REDACT = 50
 # In a room without power levels the creator has 100 and everybody else 0 (m.room.power_levels).
 _IMPLICIT_CREATOR = 100
 _WRITTEN = re.compile(r"\s*([+-]?[0-9]{1,20})\s*", re.ASCII)
@@ -42,6 +43,12 @@ def level_to_notify(key: str, context: Context) -> int:
     notifications = (context.power_levels or {}).get("notifications")
     level = _level(notifications.get(key)) if isinstance(notifications, Mapping) else None
     return _DEFAULT_TO_NOTIFY if level is None else level
+
+
+def level_to_redact(context: Context) -> int:
+    """The power level for redacting what others wrote: 50 unless the room says otherwise."""
+    level = _level((context.power_levels or {}).get("redact"))
+    return _DEFAULT_TO_REDACT if level is None else level
 
 
 def _creators_stand_above(room_version: str | None) -> bool:

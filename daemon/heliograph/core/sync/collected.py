@@ -44,6 +44,14 @@ class Collected:
         """The room's deliveries from before this plan, in order of position."""
         return self._open.get(room_id, ())
 
+    def all_open(self) -> list[Delivery]:
+        """The deliveries of all rooms from before this plan."""
+        return [each for deliveries in self._open.values() for each in deliveries]
+
+    def all_waiting(self) -> Sequence[LockedEvent]:
+        """The events of all rooms from before this plan whose keys have not come."""
+        return self._waiting
+
     def waiting_in(self, room_id: RoomId) -> list[LockedEvent]:
         """The room's events from before this plan whose keys have not come."""
         return [each for each in self._waiting if each.event.room_id == room_id]

@@ -3,7 +3,7 @@ how the user is told of a gap that stays open."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from hashlib import sha256
 
 from heliograph.core.events import Event, JoinedRoom, Sync
@@ -11,7 +11,7 @@ from heliograph.core.ids import RoomId, own_key
 from heliograph.core.popups.privacy import Level
 from heliograph.core.record import GAP, Decision, Judged
 from heliograph.core.room import RoomFacts
-from heliograph.core.sync.needs import joined_at
+from heliograph.core.sync.joining import joined_at
 from heliograph.core.sync.situation import Situation
 from heliograph.core.text.clean import clean_line, count_things
 from heliograph.core.text.names import word_name
@@ -22,9 +22,14 @@ _NAMED = 3
 _NAME = 100
 
 
-def gaps_in(sync: Sync, me: str) -> list[JoinedRoom]:
-    """The rooms whose timelines were cut short. What lies before the user's own joining is history, and no gap."""
-    return [room for room in sync.joined if room.limited and joined_at(room, me) is None]
+def gaps_in(sync: Sync, me: str, joined: Collection[RoomId] | None = None) -> list[JoinedRoom]:
+    """The rooms whose timelines were cut short. What lies before the user's own joining is history, and no gap.
+    `joined`: the rooms that the ledger knows the user to be in; None: any may be."""
+    return [
+        room
+        for room in sync.joined
+        if room.limited and joined_at(room, me, was_in=joined is None or room.room_id in joined) is None
+    ]
 
 
 def is_list_recent(situation: Situation) -> bool:

@@ -14,6 +14,7 @@ SERVER_RULE = "homeserver"
 """Stands in place of a rule's name where the homeserver judged (MSC3361, GET /notifications): it names no rule."""
 FROM_BACKUP = "its key came from the key backup"
 FROM_UNSIGNED = "its sender's device is not verified by its owner"
+IGNORED = "its sender is ignored"
 DELETED = "deleted by its sender or a moderator"
 
 
@@ -59,6 +60,10 @@ class Judge:
         """The judgement of an event that does not ring for this reason."""
         return self._record(event, Decision.SILENT, why, rule)
 
+    def is_ignored(self, event: Event) -> bool:
+        """Returns True if the user ignores the sender of the event."""
+        return event.sender in self._ignored
+
     def is_hidden(self, event: Event) -> bool:
         """Returns True if the user wants to see nothing from the device that sent the event."""
         clear = self._clear(event)
@@ -76,7 +81,7 @@ class Judge:
         if event.sender == self._me:
             return "own event"
         if event.sender in self._ignored:
-            return "its sender is ignored"
+            return IGNORED
         if event.sender in self._situation.unignored and event.event_id not in self._situation.listed:
             return "its sender was ignored when it came"
         if not is_for(event, self._me):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 
-from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotification, Sync
+from heliograph.core.events import Event, Malformed, ServerNotification, Sync
 from heliograph.core.ids import EventId, EventKey, RoomId, UserId, event_key, is_event_id, is_room_id, is_user_id
 from heliograph.core.popups.privacy import HIDDEN_TEXT
 from heliograph.core.reading import unplaced
@@ -12,6 +12,7 @@ from heliograph.core.record import Plan, RoomRecord, Withdrawal
 from heliograph.core.room import RoomFacts
 from heliograph.core.sync.calls import ENDING_TYPES
 from heliograph.core.sync.invites import is_invite, is_invite_id
+from heliograph.core.sync.joining import related_rooms, tells_of_member
 from heliograph.core.sync.order import places_in
 from heliograph.core.sync.reading import candidates_of, marks_in
 from heliograph.core.sync.situation import Situation
@@ -24,7 +25,7 @@ def touched_rooms(
     rooms = {room.room_id for room in sync.joined} | {room.room_id for room in sync.invited} | set(sync.left)
     rooms.update(event.room_id for event in late)
     rooms.update(item.event.room_id for item in (*sync.notifications, *filled) if isinstance(item, ServerNotification))
-    return frozenset(rooms)
+    return frozenset(rooms).union(related_rooms(sync))
 
 
 def rooms_changing_deliveries(
@@ -32,10 +33,11 @@ def rooms_changing_deliveries(
 ) -> frozenset[RoomId]:
     """Rooms whose open deliveries a plan of this sync needs.
 
-    In them something was read, edited, decrypted, joined or left, a call may have ended, an invite was listed before
-    a sync told of the room, or a gap may hide all of that.
+    In them something was read, edited, decrypted, joined or left, somebody was removed, a call may have ended, an
+    invite was listed before a sync told of the room, or a gap may hide all of that; or another room took their place.
     """
-    return frozenset(sync.left).union(
+    return related_rooms(sync).union(
+        sync.left,
         (event.room_id for event in late),
         (room.room_id for room in sync.invited if _is_invited(rooms.get(room.room_id))),
         (
@@ -43,13 +45,20 @@ def rooms_changing_deliveries(
             for room in sync.joined
             if room.limited
             or marks_in(room, me)
-            or any(
-                isinstance(event, Event) and (event.replaces is not None or event.type in ENDING_TYPES)
-                for event in (*room.timeline, *room.sticky)
-            )
+            or tells_of_member(room, me)
+            or any(isinstance(event, Event) and _changes(event) for event in (*room.timeline, *room.sticky))
             or _is_invited(rooms.get(room.room_id))
         ),
     )
+
+
+def _changes(event: Event) -> bool:
+    """Returns True if the event may change what an earlier one made ring."""
+    return event.replaces is not None or event.type in ENDING_TYPES or _is_removal(event)
+
+
+def _is_removal(event: Event) -> bool:
+    return event.type == "m.room.member" and event.content.get("membership") in ("leave", "ban")
 
 
 def _is_invited(record: RoomRecord | None) -> bool:
@@ -136,21 +145,6 @@ def unnamed_threads(plan: Plan) -> frozenset[tuple[RoomId, EventId]]:
         and delivery.content.thread == ""
         and delivery.content.text != HIDDEN_TEXT
     )
-
-
-def joined_at(room: JoinedRoom, me: str) -> int | None:
-    """Index of the timeline's event with which the user joined the room; None if the user was in it all along.
-
-    A change of the user's own name is a join event, too: `prev_content` tells it apart.
-    """
-    for index, event in enumerate(room.timeline):
-        if isinstance(event, Event) and event.type == "m.room.member" and event.state_key == me:
-            unsigned = event.raw.get("unsigned")
-            before = unsigned.get("prev_content") if isinstance(unsigned, Mapping) else None
-            was_joined = isinstance(before, Mapping) and before.get("membership") == "join"
-            if event.content.get("membership") == "join" and not was_joined:
-                return index
-    return None
 
 
 def _may_ring(event: Event | Malformed, me: str) -> bool:

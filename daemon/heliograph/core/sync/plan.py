@@ -7,6 +7,7 @@ ledger commits the plan, then the delivery loop acts on it.
     composing   what its notification says
     rooms       what is known of the rooms, event by event
     relations   what an event does to earlier ones
+    takebacks   what goes with a room, or with somebody who is ignored
     reading     what was read on another device
     collected   all of that, until it is a plan
 """
@@ -27,17 +28,19 @@ from heliograph.core.sync.collected import Collected
 from heliograph.core.sync.composing import Composer
 from heliograph.core.sync.gaps import gap_record
 from heliograph.core.sync.invites import invite_event, invite_id, is_invite, is_invite_id
+from heliograph.core.sync.joining import has_left_meanwhile, joined_at, predecessor_of
 from heliograph.core.sync.judging import SERVER_RULE, Judge
-from heliograph.core.sync.needs import joined_at
 from heliograph.core.sync.order import ids_in, places_in
 from heliograph.core.sync.reading import READ, candidates_of, counts_in, has_counted, marks_in
 from heliograph.core.sync.relations import Relations
 from heliograph.core.sync.rooms import LatestRooms
 from heliograph.core.sync.situation import Mode, Situation
+from heliograph.core.sync.takebacks import MOVED, Takebacks
 
 PATIENCE_MS = 3000
 """How long a message waits for its key before it rings as "New encrypted message"."""
 JOINED = "joined the room"
+BEFORE = "from before you joined"
 
 
 def plan(sync: Sync, situation: Situation) -> Plan:
@@ -67,13 +70,19 @@ class _Planner:
         self._judge = Judge(situation)
         self._composer = Composer(situation)
         self._relations = Relations(situation, self._collected, self._judge, self._composer)
+        self._takebacks = Takebacks(self._collected, situation.me)
+        self._joined_ms: dict[RoomId, int] = {}
+        """When the user joined a room in this sync, by the homeserver's clock."""
 
     def plan(self) -> Plan:
         sync, collected = self._sync, self._collected
         for malformed in sync.malformed:
             collected.note_malformed(malformed)
+        if sync.account_data.ignored_users:
+            self._takebacks.ignore(sync.account_data.ignored_users)
         for room_id in sync.left:
-            self._leave(room_id)
+            self._takebacks.leave(room_id)
+            self._rooms.leave(room_id)
         for invited in sync.invited:
             self._invite(invited)
         # State of all rooms first: what is judged below needs their facts.
@@ -89,17 +98,15 @@ class _Planner:
             self._take_timeline(room)
             self._take_sticky(room)
             self._take_reading(room)
+        # After all timelines: the room that was left for another may stand after it in the sync.
+        for room in sync.joined:
+            if (old := predecessor_of(room)) is not None:
+                self._takebacks.move(self._rooms.facts(old), room.room_id)
         planned = collected.as_plan(sync.next_batch, sync.joined, self._rooms.changed(), sync.account_data)
         is_first = not self._situation.account.has_counted and any(map(has_counted, sync.joined))
         return replace(planned, has_counted=is_first)
 
     # Rooms
-
-    def _leave(self, room_id: RoomId) -> None:
-        # What waits in a room that was left can neither be opened nor read.
-        self._collected.withdraw(self._collected.open_in(room_id), "left the room")
-        self._collected.unlock([each.event_id for each in self._collected.waiting_in(room_id)])
-        self._rooms.leave(room_id)
 
     def _invite(self, invited: InvitedRoom) -> None:
         room_id, facts = invited.room_id, RoomFacts(invited.room_id)
@@ -139,6 +146,15 @@ class _Planner:
             if isinstance(event, Malformed):
                 self._collected.note_malformed(event)
         self._apply_state(room)
+        joined = self._joined_at(room)
+        join = None if joined is None else room.timeline[joined]
+        if isinstance(join, Event):
+            self._joined_ms[room.room_id] = join.origin_server_ts
+        if room.room_id in self._situation.joined and (join is not None or has_left_meanwhile(room, self._me)):
+            self._takebacks.leave(room.room_id)
+
+    def _joined_at(self, room: JoinedRoom) -> int | None:
+        return joined_at(room, self._me, was_in=room.room_id in self._situation.joined)
 
     def _apply_state(self, room: JoinedRoom) -> None:
         record = self._rooms.record(room.room_id)
@@ -154,14 +170,16 @@ class _Planner:
         """Judges the room's timeline. Before the user joined all is silent: a large room would ring for its history.
         Test: test_what_was_said_before_the_user_joined_is_silent.
         """
-        joined = joined_at(room, self._me)
+        joined = self._joined_at(room)
         for index, event in enumerate(room.timeline):
             if isinstance(event, Malformed):
                 self._collected.note_malformed(event)
                 continue
             facts = self._rooms.facts(room.room_id)
             if joined is not None and index < joined:
-                self._collected.judge(self._judge.silence(event, "from before you joined"))
+                self._collected.judge(self._judge.silence(event, BEFORE))
+            elif self._is_moved_already(event):
+                self._collected.judge(self._judge.silence(event, MOVED))
             elif self._situation.mode is not Mode.DIRECT or event.event_id in self._situation.clear:
                 # Where the homeserver could not read an event, it could not judge it either.
                 self._take_event(event, self._judge.apply_rules(event, facts), facts)
@@ -175,6 +193,11 @@ class _Planner:
         if room.is_state_after:
             # Once more: where the timeline's state and this differ, this holds at the timeline's end (MSC4222).
             self._apply_state(room)
+
+    def _is_moved_already(self, event: Event) -> bool:
+        """Returns True for the news that a room was moved to one in which the user is."""
+        replacement = event.content.get("replacement_room")
+        return event.type == "m.room.tombstone" and replacement in self._situation.joined
 
     def _take_sticky(self, room: JoinedRoom) -> None:
         """The user's own part in a call that a gap may hide. What others did may be older than the call."""
@@ -202,6 +225,8 @@ class _Planner:
                 why_silent = JOINED
             else:
                 self._note_inviter(event)
+        elif item.ts < self._joined_ms.get(event.room_id, 0):
+            why_silent = BEFORE
         facts = self._rooms.facts(event.room_id)
         verdict = verdict_of(item.actions, SERVER_RULE)
         # The homeserver judged only the encrypted event, in which no rule finds a mention or a keyword.

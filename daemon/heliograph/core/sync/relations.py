@@ -13,6 +13,7 @@ from heliograph.core.sync.collected import Collected
 from heliograph.core.sync.composing import Composer
 from heliograph.core.sync.judging import DELETED, Judge
 from heliograph.core.sync.situation import Situation
+from heliograph.core.sync.takebacks import Takebacks
 
 
 class Relations:
@@ -24,6 +25,7 @@ class Relations:
         self._collected = collected
         self._judge = judge
         self._composer = composer
+        self._takebacks = Takebacks(collected, situation.me)
 
     def take(self, event: Event, facts: RoomFacts) -> None:
         """Takes an event of a room with these facts, whether it rings itself or not."""
@@ -34,6 +36,8 @@ class Relations:
             self._edit(event, facts)
         elif event.type in ENDING_TYPES:
             self._end_calls(event)
+        elif event.type == "m.room.member" and event.state_key is not None:
+            self._takebacks.redact_all(event, facts)
 
     def _redact(self, event_id: EventId) -> None:
         self._collected.unlock([event_id])
@@ -46,7 +50,9 @@ class Relations:
         assert event.replaces is not None
         target = self._collected.find(event.room_id, event.replaces)
         # Only its author may edit a message; servers pass on other people's edits, which clients have to ignore.
-        if target is None or target.sender != event.sender or self._judge.is_hidden(event):
+        if target is None or target.sender != event.sender:
+            return
+        if self._judge.is_hidden(event) or self._judge.is_ignored(event):
             return
         words = self._composer.word_edit(event, facts)
         if words is not None:

@@ -46,6 +46,8 @@ class Situation:
     fresh_rooms: frozenset[RoomId] = frozenset()
     """Rooms whose facts or names were asked for just now: the plan must keep their records, even if the sync changes
     nothing in them."""
+    joined: frozenset[RoomId] = frozenset()
+    """The rooms of these that the ledger knows the user to be in (`joining.is_joined`)."""
     open_deliveries: Sequence[Delivery] = ()
     """Unread deliveries of `needs.rooms_changing_deliveries`, in order of position."""
     places: Mapping[EventKey, int] = field(default_factory=dict)

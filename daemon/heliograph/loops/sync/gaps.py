@@ -66,7 +66,7 @@ class GapFiller:
         Raises StorageError. Raises Unreachable and RateLimited up to `TRIES` times in a row, since another try may
         help; then the sync comes back with its gaps.
         """
-        gaps = gaps_in(sync, situation.me)
+        gaps = gaps_in(sync, situation.me, situation.joined)
         try:
             filled = await self._fill(sync, gaps, situation, event_types, is_listed=is_listed)
         except (Unreachable, RateLimited):

@@ -19,6 +19,7 @@ from heliograph.core.ids import RoomId
 from heliograph.core.popups.privacy import Privacy
 from heliograph.core.record import AccountState, Plan, RoomRecord
 from heliograph.core.sync.gaps import gaps_in, is_list_wanted
+from heliograph.core.sync.joining import is_joined
 from heliograph.core.sync.needs import (
     marked_events,
     missing_names,
@@ -167,7 +168,8 @@ class SyncPlanner:
     async def _plan(self, opened: Opened, account: AccountState, *, is_listing: bool) -> Plan:
         sync = opened.sync
         # Most syncs are so: a token that moved, or account data. They cost no look into the ledger.
-        if not touched_rooms(sync, (), opened.late) and not sync.malformed:
+        is_ignoring = bool(sync.account_data.ignored_users)
+        if not touched_rooms(sync, (), opened.late) and not sync.malformed and not is_ignoring:
             return Plan(sync.next_batch, account_data=sync.account_data, unlocked=opened.hopeless)
         # Nothing is listed that came while our pusher was off, and a gap hides what the rules would miss in the list.
         # Test: test_what_came_in_a_gap_while_nothing_was_listed_rings.
@@ -205,7 +207,7 @@ class SyncPlanner:
     ) -> tuple[Opened, Situation]:
         """The sync with its gaps filled, as far as they can be, and what is known then."""
         situation = await self._gather(opened, account, mode)
-        gaps = {room.room_id for room in gaps_in(opened.sync, situation.me)}
+        gaps = {room.room_id for room in gaps_in(opened.sync, situation.me, situation.joined)}
         if not gaps and not is_list_wanted(opened.sync, situation):
             return opened, situation
         filled = await self._gaps.fill(opened.sync, situation, self._rulebook.event_types, is_listed=is_listed)
@@ -228,9 +230,14 @@ class SyncPlanner:
         sync, filled, late = opened.sync, opened.filled, opened.late
         touched = touched_rooms(sync, filled, late)
         rooms = await self._ledger.rooms(touched, senders(sync, filled, late))
+        # Before what was told just now, which says nothing of how it was when these events came.
+        joined = frozenset(room_id for room_id, record in rooms.items() if is_joined(record))
         rooms.update({room_id: merge_facts(rooms.get(room_id), record.facts) for room_id, record in told.items()})
         me = self._homeserver.user_id
         changing = rooms_changing_deliveries(sync, me, rooms, late)
+        if sync.account_data.ignored_users:
+            # Whoever is ignored may have written in any room.
+            changing |= await self._ledger.rooms_with_open_deliveries()
         open_deliveries = await self._ledger.open_deliveries(changing) if changing else []
         waiting = await self._ledger.locked_in(changing) if changing else []
         ordered = marked_events(sync, me).union(
@@ -244,6 +251,7 @@ class SyncPlanner:
             earlier_ruleset=self._rulebook.before(sync, account),
             rooms=rooms,
             fresh_rooms=frozenset(told),
+            joined=joined,
             open_deliveries=open_deliveries,
             places=await self._ledger.places(ordered) if ordered else {},
             filled=filled,

@@ -91,6 +91,9 @@ class FakeHomeserver:
         """If set, what every call raises."""
         self.requests: list[SyncRequest] = []
         self.fact_requests: list[tuple[RoomId, ...]] = []
+        self.subscribed: set[EventId] = set()
+        """Roots of the threads that the user follows (MSC4306)."""
+        self.subscription_requests: list[EventId] = []
         self.rooms: dict[RoomId, FakeRoom] = {}
         self.is_closed = False
         self._now = 1
@@ -216,6 +219,13 @@ class FakeHomeserver:
         first = max(0, index - limit // 2)
         around = passing[first : index + limit - limit // 2 + 1]
         return EventContext(tuple(event for _, event in around), f"s{around[0][0] - 1}")
+
+    async def is_subscribed(self, room_id: RoomId, root: EventId) -> bool:
+        await self._call()
+        self.subscription_requests.append(root)
+        if self._membership(room_id) != "join":
+            raise FORBIDDEN
+        return root in self.subscribed
 
     async def pushers(self) -> tuple[Pusher, ...]:
         await self._call()

@@ -13,6 +13,7 @@ from heliograph.homeserver import features, invites, pages, push_rules, pushers,
 from heliograph.homeserver.room_facts import RoomFactsSource
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sync_filter import sync_query
+from heliograph.homeserver.thread_subscriptions import fetch_subscription
 from heliograph.ports.homeserver import EventContext, Features, Member, MessagesPage, NotificationsPage, SyncRequest
 
 MAX_SYNC = 64 * 1024 * 1024
@@ -94,6 +95,9 @@ class HomeserverClient:
         self, room_id: RoomId, event_id: EventId, *, limit: int, event_types: frozenset[str] | None = None
     ) -> EventContext:
         return await pages.fetch_context(self._session, room_id, event_id, limit=limit, event_types=event_types)
+
+    async def is_subscribed(self, room_id: RoomId, root: EventId) -> bool:
+        return await fetch_subscription(self._session, room_id, root)
 
     async def pushers(self) -> tuple[Pusher, ...]:
         return await pushers.fetch_pushers(self._session)

@@ -12,6 +12,7 @@ from heliograph.ports.homeserver import Features
 
 _DIRECT_PUSH = ("org.matrix.msc3361", "org.matrix.msc3361.stable")
 _REMOTE_TOGGLE = ("org.matrix.msc3881", "org.matrix.msc3881.stable")
+_THREAD_SUBSCRIPTIONS = ("org.matrix.msc4306", "org.matrix.msc4306.stable")
 
 
 async def fetch_features(session: Session) -> Features:
@@ -24,6 +25,7 @@ async def fetch_features(session: Session) -> Features:
         versions=tuple(plain_line(version, 20) for version in versions[:100] if isinstance(version, str)),
         has_direct_push=any(flags.get(flag) is True for flag in _DIRECT_PUSH),
         has_remote_toggle=any(flags.get(flag) is True for flag in _REMOTE_TOGGLE),
+        has_thread_subscriptions=any(flags.get(flag) is True for flag in _THREAD_SUBSCRIPTIONS),
         software=await _software(session),
     )
 

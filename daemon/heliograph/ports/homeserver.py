@@ -22,6 +22,8 @@ class Features:
     """Direct push (MSC3361): a /sync tells which of its events ring."""
     has_remote_toggle: bool = False
     """MSC3881: pushers have `enabled` and `device_id`, so that one client can switch those of another."""
+    has_thread_subscriptions: bool = False
+    """MSC4306: the server knows which threads the user follows."""
     software: str | None = None
     """Name of the server software, if it tells (GET /_matrix/federation/v1/version)."""
 
@@ -152,6 +154,11 @@ class Homeserver(Protocol):
     ) -> EventContext:
         """The event and up to `limit` others around it, before and after. `event_types` as in SyncRequest: the event
         itself may be of any type. Raises Refused if there is no such event, or the user may not see it."""
+        ...
+
+    async def is_subscribed(self, room_id: RoomId, root: EventId) -> bool:
+        """Whether the user follows the thread with this root (MSC4306). Raises Refused if the user may not know, or the
+        server knows nothing of that."""
         ...
 
     async def pushers(self) -> tuple[Pusher, ...]: ...

@@ -175,6 +175,7 @@ async def test_a_sync_over_its_limit_is_too_large(serve: Serve) -> None:
         ({"org.matrix.msc3361": True}, {"has_direct_push": True}),
         ({"org.matrix.msc3361.stable": True}, {"has_direct_push": True}),
         ({"org.matrix.msc3881": True}, {"has_remote_toggle": True}),
+        ({"org.matrix.msc4306": True}, {"has_thread_subscriptions": True}),
         ({"org.matrix.msc3361": "true", "org.matrix.msc3881": 1}, {}),
         (None, {}),
         (["org.matrix.msc3361"], {}),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from heliograph.core.push.condition import Condition, Test
+from heliograph.core.push.conditions.unstable import SUBSCRIPTION
 from heliograph.core.push.context import Context
 from heliograph.core.push.patterns import WORK, Work, is_glob
 from heliograph.core.push.predefined import predefined_rules
@@ -63,13 +64,15 @@ class TracedRule:
 class Ruleset:
     """Rules in the order in which they are tried, compiled. Never changes: make another one when the rules change."""
 
-    __slots__ = ("_by_type", "_live", "_split", "problems", "rules")
+    __slots__ = ("_by_type", "_live", "_split", "asks_subscriptions", "problems", "rules")
 
     def __init__(self, rules: tuple[Rule, ...], problems: tuple[str, ...] = ()) -> None:
         self.rules = rules
         self.problems = problems
         """What of the rules could not be read, in words. Such rules are left out, or never match."""
         self._live = tuple(_until_unconditional(rules))
+        self.asks_subscriptions = any(each.kind == SUBSCRIPTION for rule in self._live for each in rule.conditions)
+        """True if a rule asks whether the user follows the event's thread (MSC4306)."""
         self._split = tuple((*_type_asked(rule), (_other_tests(rule), rule.verdict)) for rule in self._live)
         # What is left of the rules for an event type, once their conditions on the type are decided.
         self._by_type: dict[str | None, _Candidates] = {}

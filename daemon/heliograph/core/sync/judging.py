@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from heliograph.core.encryption.values import Clear
 from heliograph.core.events import Event
 from heliograph.core.push.verdict import Verdict
@@ -39,6 +41,8 @@ class Judge:
         Test: test_the_list_tells_which_rules_held_when_an_event_came.
         """
         known, context = self._situation, facts.context(self._me)
+        if event.thread_root is not None and event.thread_root in known.subscriptions:
+            context = replace(context, thread_subscribed=known.subscriptions[event.thread_root])
         verdict = known.ruleset.judge(event.raw, context)
         is_listed = event.event_id in known.listed
         if known.earlier_ruleset is None or event.event_id in known.clear or not (is_listed or known.is_list_whole):

@@ -147,5 +147,18 @@ def unnamed_threads(plan: Plan) -> frozenset[tuple[RoomId, EventId]]:
     )
 
 
+def threads_wanting_subscriptions(sync: Sync, situation: Situation) -> frozenset[tuple[RoomId, EventId]]:
+    """(room id, event id of the root) of the threads of which a push rule asks whether the user follows them."""
+    if not situation.ruleset.asks_subscriptions:
+        return frozenset()
+    events = [event for room in sync.joined for event in room.timeline if isinstance(event, Event)]
+    events += [item.event for item in (*sync.notifications, *situation.filled) if isinstance(item, ServerNotification)]
+    return frozenset(
+        (event.room_id, event.thread_root)
+        for event in (*events, *situation.late)
+        if event.thread_root is not None and event.sender != situation.me
+    )
+
+
 def _may_ring(event: Event | Malformed, me: str) -> bool:
     return isinstance(event, Event) and event.sender != me

@@ -70,5 +70,7 @@ class Situation:
     """Events of `needs.rooms_changing_deliveries` that are kept until their keys come."""
     threads: Mapping[EventId, str] = field(default_factory=dict)
     """The names of threads, by the event ids of their roots."""
+    subscriptions: Mapping[EventId, bool] = field(default_factory=dict)
+    """Whether the user follows these threads, by the event ids of their roots (MSC4306)."""
     privacy: Privacy = SHOW_ALL
     now_ms: int = 0

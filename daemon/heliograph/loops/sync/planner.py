@@ -42,6 +42,7 @@ from heliograph.loops.sync.order import OrderFinder
 from heliograph.loops.sync.rulebook import Rulebook
 from heliograph.loops.sync.salvage import given_up, only_room, rooms_of, without_faulty_events, without_rooms
 from heliograph.loops.sync.thread_membership import ThreadMembership
+from heliograph.loops.sync.thread_subscriptions import ThreadSubscriptions
 from heliograph.loops.sync.threads import ThreadNames
 from heliograph.ports.encryption import Encryption
 from heliograph.ports.homeserver import Homeserver
@@ -87,6 +88,7 @@ class SyncPlanner:
         self._threads = ThreadNames(homeserver, self._decrypter)
         self._membership = ThreadMembership(homeserver, ledger)
         self._order = OrderFinder(homeserver, ledger, on_progress)
+        self._subscriptions = ThreadSubscriptions(homeserver, mode, clock)
         self._clock = clock
         self._privacy = privacy
 
@@ -266,7 +268,7 @@ class SyncPlanner:
         if wanted := rooms_wanting_facts(sync, situation):
             told = await self._gatherer.ask_rooms(wanted, situation.rooms)
             situation = _with_rooms(situation, told)
-        return situation
+        return replace(situation, subscriptions=await self._subscriptions.ask(sync, situation))
 
     async def _decide(self, sync: Sync, situation: Situation) -> Plan:
         known = await self._membership.known(sync, situation)

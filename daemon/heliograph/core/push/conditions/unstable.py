@@ -46,6 +46,10 @@ def _room_version_supports(json: Mapping[str, Any]) -> Condition:
 _RELATES_TO = (r"content.m\.relates_to", ("content", "m.relates_to"))
 
 
+SUBSCRIPTION = "io.element.msc4306.thread_subscription"
+"""The kind of the conditions that ask whether the user follows the event's thread."""
+
+
 def _thread_subscription(json: Mapping[str, Any]) -> Condition:
     """MSC4306. Outside threads it never holds."""
     subscribed = json.get("subscribed")
@@ -145,7 +149,7 @@ def _object(value: Any) -> Mapping[str, Any]:
 KINDS: Mapping[str, Callable[[Mapping[str, Any]], Condition]] = MappingProxyType(
     {
         "org.matrix.msc3931.room_version_supports": _room_version_supports,
-        "io.element.msc4306.thread_subscription": _thread_subscription,
+        SUBSCRIPTION: _thread_subscription,
         "im.nheko.msc3664.related_event_match": _related_event_match,
         "org.matrix.msc3914.call_started": _call_started,
     }

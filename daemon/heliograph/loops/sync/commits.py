@@ -128,6 +128,12 @@ class Commits:
         async with self._planning:
             await self._commit(await make())
 
+    @property
+    def open_rooms(self) -> frozenset[RoomId]:
+        """Rooms with open deliveries as the last commit left them; none if nothing was committed since they were
+        read."""
+        return self._open_rooms or frozenset()
+
     async def read_open_rooms(self) -> frozenset[RoomId]:
         """Rooms with open deliveries. Raises StorageError.
 

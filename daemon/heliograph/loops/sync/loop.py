@@ -210,6 +210,8 @@ class SyncLoop:
         self._trouble.note_answer()
         took_ms = abs(self._clock() - asked_ms)
         is_news = await self._commits.take(sync, is_listing=self._listing.is_unbroken)
+        if (left_out := await self._poller.receipts_left_out(request, sync)) is not None:
+            await self._commits.take(left_out, is_listing=False)
         has_moved = sync.next_batch != request.since
         self._note_turn(has_moved=has_moved)
         # After the commit. That its token is acknowledged shows in the next answer only, which must bring nothing new.

@@ -128,6 +128,15 @@ async def test_what_is_read_elsewhere_is_withdrawn(stage: SyncStage) -> None:
         await until(lambda: stage.ledger.deliveries[event].state is State.CANCELLED)
 
 
+async def test_what_is_read_before_the_sync_that_tells_of_it_is_withdrawn(polling: SyncStage, room: RoomId) -> None:
+    # The poll was made before anything was open in the room, so it asks for no receipts there.
+    event = await polling.alice.send_text(room, "read at once")
+    await polling.me.read(room, event)
+    await until(lambda: event in polling.ledger.deliveries)
+    await until(lambda: polling.ledger.deliveries[event].state is State.CANCELLED)
+    assert polling.ledger.deliveries[event].why == "read elsewhere"
+
+
 async def test_what_was_read_elsewhere_during_an_absence_does_not_ring(stage: SyncStage, clock: WallClock) -> None:
     room = await stage.room()
     async with running(stage.loop):

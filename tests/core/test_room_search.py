@@ -2,7 +2,7 @@ from __future__ import annotations
 
 from heliograph.core.ids import RoomId
 from heliograph.core.room import RoomFacts
-from heliograph.core.room_search import find_rooms
+from heliograph.core.room_search import find_rooms, resolve_name
 from support.builders import ALICE, BOB, ME, make_facts
 
 LUNCH = make_facts("!lunch:x")
@@ -32,3 +32,14 @@ def test_without_one_of_this_name_those_like_it_are_named() -> None:
 
 def test_a_room_that_nothing_is_known_of_is_not_found() -> None:
     assert find_rooms("Unnamed room", ROOMS, ME).exact == ()
+
+
+def test_a_name_stands_for_the_one_room_that_has_it() -> None:
+    aliased = make_facts("!aliased:x", canonical_alias="#tea:x")
+    invited = make_facts("!invited:x", inviter=ALICE)
+    rooms = [*ROOMS, aliased, invited]
+    assert resolve_name("big lunch", rooms, ME) == "!big:x"
+    assert resolve_name("#tea:x", rooms, ME) == "!aliased:x"
+    assert resolve_name("Lunch", [LUNCH, invited], ME) == "!lunch:x"
+    assert resolve_name("Lunch", rooms, ME) is None
+    assert resolve_name("Supper", rooms, ME) is None

@@ -28,7 +28,7 @@ receipts = "public"
 [privacy]
 show = "sender"
 locked = "hidden"
-full = ["Lunch"]
+full = ["!lunch:example.org"]
 sender = ["!work:example.org"]
 hidden = ["@doctor:example.org"]
 [quiet]
@@ -172,12 +172,13 @@ def test_a_folder_in_its_place_is_a_user_error(tmp_path: Path) -> None:
 
 
 def test_privacy_is_read_as_levels() -> None:
-    text = '[privacy]\nshow = "sender"\nlocked = "hidden"\nfull = ["Lunch"]\nhidden = ["!secret:example.org"]'
+    lists = 'full = ["!lunch:example.org"]\nhidden = ["!secret:example.org"]'
+    text = f'[privacy]\nshow = "sender"\nlocked = "hidden"\n{lists}'
     privacy = parse_config(text).privacy.privacy
     assert (privacy.show, privacy.locked) == (Level.SENDER, Level.HIDDEN)
-    assert privacy.level({"Lunch"}) is Level.FULL
-    assert privacy.level({"Lunch", "!secret:example.org"}) is Level.HIDDEN
-    assert Config().privacy.privacy.level({"Lunch"}, is_locked=True) is Level.SENDER
+    assert privacy.level({"!lunch:example.org"}) is Level.FULL
+    assert privacy.level({"!lunch:example.org", "!secret:example.org"}) is Level.HIDDEN
+    assert Config().privacy.privacy.level({"!lunch:example.org"}, is_locked=True) is Level.SENDER
 
 
 def test_a_fallback_is_read_whole_or_refused() -> None:

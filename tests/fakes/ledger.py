@@ -441,5 +441,4 @@ def _passes(delivery: Delivery, through: Through | None) -> bool:
         return True
     content = delivery.content
     is_highlight = content is not None and content.is_highlight and through.highlights
-    title = None if content is None else content.room_title
-    return is_highlight or bool(through.names & {delivery.room_id, delivery.sender, title})
+    return is_highlight or bool(through.ids & {delivery.room_id, delivery.sender})

@@ -15,6 +15,7 @@ from typing import Any
 from heliograph import __version__
 from heliograph.accounts import Account, sounds_folder
 from heliograph.app.account import AccountRun
+from heliograph.app.configured_names import with_named_rooms
 from heliograph.app.daemon_api import DaemonApi
 from heliograph.app.outdated_keys import destroy_outdated_keys, keep_destroying_outdated_keys
 from heliograph.app.running import RunningAccounts
@@ -77,6 +78,7 @@ async def run_daemon(
         process = DaemonStatus(__version__, os.getpid(), started_ms, desktop.name)
         # Before any account opens, which puts back what was set aside: also what should be gone by now.
         await destroy_outdated_keys()
+        config = await with_named_rooms(config, accounts)
         daemon = Daemon(config, process, tasks, desktop, await _open_quiet(config), sign_out_interval_s, stack)
         await daemon.start()
         await daemon.open(accounts)

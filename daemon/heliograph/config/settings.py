@@ -134,7 +134,8 @@ class PrivacyConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
         Meta(
             max_length=200,
             description="Rooms (by id or name) and senders (by user id) whose messages are shown in full "
-            "nevertheless. If several of these three lists name a message, the strictest counts.",
+            "nevertheless. If several of these three lists name a message, the strictest counts. A name stands for the "
+            "room that has it alone when the daemon starts: below is which.",
         ),
     ] = ()
     sender: Annotated[
@@ -175,8 +176,8 @@ class QuietConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
         tuple[str, ...],
         Meta(
             max_length=200,
-            description="Rooms (by id or name) and senders (by user id) whose messages pop up all the same. Beware: "
-            "anyone can give a room a name that you list here.",
+            description="Rooms (by id or name) and senders (by user id) whose messages pop up all the same. A name "
+            "stands for the room that has it alone when the daemon starts: below is which.",
         ),
     ] = ()
     everywhere: Annotated[

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from heliograph.core.ids import RoomId
 from heliograph.core.room import RoomFacts
 
 
@@ -18,6 +19,14 @@ class Found:
 
     exact: tuple[RoomFacts, ...]
     similar: tuple[RoomFacts, ...]
+
+
+def resolve_name(name: str, rooms: Iterable[RoomFacts], me: str) -> RoomId | None:
+    """The room that the user is in and that alone has this name or alias; None: there is none, or several."""
+    joined = [room for room in rooms if room.inviter is None]
+    exact = {room.room_id for room in find_rooms(name, joined, me).exact}
+    exact |= {room.room_id for room in joined if room.canonical_alias == name}
+    return exact.pop() if len(exact) == 1 else None
 
 
 def find_rooms(name: str, rooms: Iterable[RoomFacts], me: str) -> Found:

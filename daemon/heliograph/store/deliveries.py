@@ -31,9 +31,8 @@ OPEN = "state IN ('pending', 'shown', 'dismissed', 'lost')"
 only for a query that repeats its condition literally."""
 _NEVER_MS = 2**63 - 1
 _MOST_CALLS = 20
-_MOST_NAMES = 250
-"""Names that pass in spite of quiet. Each is compared with three columns, and SQLite before 3.32 allows 999
-parameters."""
+_MOST_IDS = 400
+"""Ids that pass in spite of quiet. Each is compared with two columns, and SQLite before 3.32 allows 999 parameters."""
 _ERASED = (
     "popup_key = NULL, room_title = NULL, sender_name = NULL, text = NULL, category = NULL, is_direct = NULL,"
     " is_highlight = NULL, sound = NULL, markup = NULL, avatar = NULL, thread = NULL, rings_until_ms = NULL,"
@@ -212,12 +211,12 @@ def _passing(through: Through | None) -> tuple[str, list[str]]:
     if through is None:
         return "1", []
     # Sorted, so that of too many the same ones count each time.
-    names = [to_text(name) for name in sorted(through.names)][:_MOST_NAMES]
-    marks = ",".join("?" * len(names))
-    conditions = [f"{column} IN ({marks})" for column in ("room_id", "sender", "room_title")]
+    ids = [to_text(each) for each in sorted(through.ids)][:_MOST_IDS]
+    marks = ",".join("?" * len(ids))
+    conditions = [f"{column} IN ({marks})" for column in ("room_id", "sender")]
     if through.highlights:
         conditions.append("is_highlight")
-    return f"({' OR '.join(conditions)})", names * 3
+    return f"({' OR '.join(conditions)})", ids * 2
 
 
 def _latest(latest_ms: int | None) -> int:

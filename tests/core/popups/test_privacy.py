@@ -13,12 +13,22 @@ def test_by_default_everything_is_shown() -> None:
 
 
 def test_a_room_has_a_level_of_its_own_and_the_strictest_if_it_is_named_twice() -> None:
-    rooms = {Level.FULL: frozenset({"Lunch"}), Level.SENDER: frozenset({ALICE}), Level.HIDDEN: frozenset({"!secret"})}
+    rooms = {Level.FULL: frozenset({ROOM}), Level.SENDER: frozenset({ALICE}), Level.HIDDEN: frozenset({"!secret"})}
     privacy = Privacy(Level.SENDER, rooms=rooms)
-    assert privacy.level({"!x", "Lunch"}) is Level.FULL
+    assert privacy.level({ROOM}) is Level.FULL
     assert privacy.level({"!x"}) is Level.SENDER
-    assert privacy.level({ROOM, "Lunch", ALICE}) is Level.SENDER
-    assert privacy.level({"!secret", "Lunch", ALICE}) is Level.HIDDEN
+    assert privacy.level({ROOM, ALICE}) is Level.SENDER
+    assert privacy.level({"!secret", ALICE}) is Level.HIDDEN
+
+
+def test_a_rooms_name_shows_nothing_that_is_hidden() -> None:
+    rooms = {Level.FULL: frozenset({ROOM, "Lunch"}), Level.HIDDEN: frozenset({"Therapy"})}
+    privacy = Privacy(Level.SENDER, rooms=rooms)
+    for title in ("Lunch", ROOM):
+        assert privacy.level({"!stranger:x"}, title) is Level.SENDER
+    assert privacy.level({ROOM}, "Therapy") is Level.HIDDEN
+    strict = Privacy(Level.SENDER, rooms={Level.FULL: frozenset({ROOM}), Level.SENDER: frozenset({"Lunch"})})
+    assert strict.level({ROOM}, "Lunch") is Level.SENDER
 
 
 def test_a_locked_screen_shows_less_and_never_more() -> None:

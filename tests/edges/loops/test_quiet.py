@@ -18,7 +18,7 @@ from support.waiting import until
 
 HOUR = 3600
 HOUR_MS = 3_600_000
-THROUGH = Through(names=frozenset({"!family:example.org"}))
+THROUGH = Through(ids=frozenset({"!family:example.org"}))
 
 
 class Stage:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import asyncio
+
 import click
 
 
@@ -17,7 +19,14 @@ def command(only_path: bool) -> None:
       heliograph config > "$(heliograph config --path)"
     """
     from heliograph.accounts import config_file
+
+    if only_path:
+        click.echo(str(config_file()))
+        return
+    from heliograph.accounts import list_accounts
+    from heliograph.app.configured_names import read_names
     from heliograph.config.printing import render_config
     from heliograph.config.reading import load_config
 
-    click.echo(str(config_file()) if only_path else render_config(load_config()), nl=only_path)
+    config = load_config()
+    click.echo(render_config(config, asyncio.run(read_names(config, list_accounts()))), nl=False)

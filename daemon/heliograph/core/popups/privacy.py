@@ -37,19 +37,27 @@ class Privacy:
     rooms: Mapping[Level, frozenset[str]] = field(default_factory=dict)
     """Room ids, names of rooms and user ids of senders that have a level of their own, by level."""
 
-    def level(self, names: Collection[str], *, is_locked: bool = False) -> Level:
-        """The level of a message with these names: room id, room name, sender. If several are named, the strictest."""
+    def level(self, ids: Collection[str], title: str = "", *, is_locked: bool = False) -> Level:
+        """The level of a message of this room and sender (`ids`), in a room of this title. If several are named, the
+        strictest.
+
+        A title only ever hides more: anyone may give it to a room, so it must not show what would be hidden.
+        Test: test_a_rooms_name_shows_nothing_that_is_hidden.
+        """
+        named = frozenset(ids)
         # The strictest first: a list that hides a room must not be undone by one that names its sender.
-        own = (level for level in sorted(self.rooms, reverse=True) if not self.rooms[level].isdisjoint(names))
-        level = next(own, self.show)
+        for level in sorted(self.rooms, reverse=True):
+            if not self.rooms[level].isdisjoint(named if level < self.show else named | {title}):
+                break
+        else:
+            level = self.show
         return max(level, self.locked) if is_locked else level
 
     def level_of(self, delivery: Delivery, *, is_locked: bool = False) -> Level:
         """The level of this delivery. One without a room is a notice of our own, and is shown whole."""
         if delivery.content is None or not delivery.room_id:
             return Level.FULL
-        names = {delivery.room_id, delivery.content.room_title, delivery.sender}
-        return self.level(names, is_locked=is_locked)
+        return self.level({delivery.room_id, delivery.sender}, delivery.content.room_title, is_locked=is_locked)
 
 
 SHOW_ALL = Privacy()

@@ -89,8 +89,8 @@ class Through:
     """The messages that pop up in spite of quiet."""
 
     highlights: bool = True
-    names: frozenset[str] = frozenset()
-    """Room ids, user ids of senders, and names of rooms."""
+    ids: frozenset[str] = frozenset()
+    """Ids of rooms and senders. Never names, which anyone may give to a room."""
 
 
 _HOURS = re.compile(r"(?:(?P<days>[a-z,\s-]+?)\s+)?(?P<begin>\d{1,2}:\d\d)\s*-\s*(?P<end>\d{1,2}:\d\d)")

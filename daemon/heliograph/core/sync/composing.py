@@ -73,7 +73,7 @@ class Composer:
 
     def _level(self, event: Event, facts: RoomFacts) -> Level:
         # By the name as it is shown, since users copy the names they list from there.
-        return self._situation.privacy.level({event.room_id, word_name(facts.title(self._me)), event.sender})
+        return self._situation.privacy.level({event.room_id, event.sender}, word_name(facts.title(self._me)))
 
     def _word(self, event: Event) -> Words:
         clear = self._situation.clear.get(event.event_id)

@@ -88,7 +88,7 @@ def name_in_notice(room_id: RoomId, situation: Situation) -> str:
     """The room's name, or "" where privacy keeps it from the screen, which may be locked when it is told."""
     record = situation.rooms.get(room_id)
     name = "" if record is None else word_name(record.facts.title(situation.me))
-    level = situation.privacy.level({room_id, name}, is_locked=True)
+    level = situation.privacy.level({room_id}, name, is_locked=True)
     return "" if level is Level.HIDDEN else name
 
 

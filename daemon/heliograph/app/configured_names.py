@@ -1,0 +1,50 @@
+"""Finds out which rooms the names in the configuration stand for, by what the ledgers know when the daemon starts."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Sequence
+
+from heliograph.accounts import Account, state_folder
+from heliograph.config.names import Resolved, resolve_names, with_ids
+from heliograph.config.settings import Config
+from heliograph.core.ids import UserId
+from heliograph.core.room import RoomFacts
+from heliograph.errors import StateError, StorageError
+from heliograph.store.ledger import LEDGER_NAME
+from heliograph.store.reader import open_readonly
+
+log = logging.getLogger(__name__)
+
+
+async def read_names(config: Config, accounts: Sequence[Account]) -> Resolved:
+    """The rooms for the names in the configuration. An account whose ledger cannot be read has none."""
+    rooms = {account.user_id: await _rooms_of(account) for account in accounts}
+    return resolve_names(config, rooms)
+
+
+async def with_named_rooms(config: Config, accounts: Sequence[Account]) -> Config:
+    """The configuration with the ids of the rooms that it names. They hold until the daemon ends, so that nobody gets
+    what a name grants by taking it meanwhile.
+    Test: test_a_name_in_the_configuration_stands_for_the_room_that_has_it_at_the_start.
+    """
+    resolved = await read_names(config, accounts)
+    for name, found in resolved.items():
+        if not found:
+            log.info("No room, or more than one, is called %.100r in the configuration", name)
+    return with_ids(config, resolved)
+
+
+async def _rooms_of(account: Account) -> Sequence[RoomFacts]:
+    folder = state_folder(account.user_id)
+    if not (folder / LEDGER_NAME).exists():
+        return ()
+    try:
+        ledger = await open_readonly(folder)
+        try:
+            return [record.facts for record in await ledger.rooms()]
+        finally:
+            await ledger.close()
+    except (StateError, StorageError) as error:
+        log.info("The rooms of %s cannot be read: %s", UserId(account.user_id), error)
+        return ()

@@ -173,10 +173,12 @@ class SyncPlanner:
         is_ignoring = bool(sync.account_data.ignored_users)
         if not touched_rooms(sync, (), opened.late) and not sync.malformed and not is_ignoring:
             return Plan(sync.next_batch, account_data=sync.account_data, unlocked=opened.hopeless)
-        # Nothing is listed that came while our pusher was off, and a gap hides what the rules would miss in the list.
-        # Test: test_what_came_in_a_gap_while_nothing_was_listed_rings.
-        has_gaps = bool(gaps_in(sync, self._homeserver.user_id))
-        if self._mode.mode is Mode.DIRECT and (is_listing or not has_gaps):
+        # Nothing is listed that came while our pusher was off. Then a gap hides what our rules would miss in the list,
+        # and rules that have changed miss nothing in it.
+        # Tests: test_what_came_in_a_gap_while_nothing_was_listed_rings, test_what_came_before_its_room_was_muted_rings.
+        has_gaps, data = bool(gaps_in(sync, self._homeserver.user_id)), sync.account_data
+        has_changed = data.push_rules is not None or data.ignored_users is not None
+        if self._mode.mode is Mode.DIRECT and (is_listing or not (has_gaps or has_changed)):
             decided = await self._plan_by_list(opened, account, is_listing=is_listing)
             if decided is not None:
                 return decided

@@ -184,6 +184,17 @@ async def test_a_commit_tells_which_rooms_have_open_deliveries(ledger: Ledger) -
     assert committed.open_rooms == {OTHER_ROOM} == await ledger.rooms_with_open_deliveries()
 
 
+async def test_rooms_are_told_in_which_somebody_wrote_what_is_open_invites_included(ledger: Ledger) -> None:
+    invite = make_delivery(f"invite:{OTHER_ROOM}:0", room_id=OTHER_ROOM, sender=BOB)
+    judged = make_judged(invite.event_id, room_id=OTHER_ROOM, sender=BOB)
+    await ledger.commit(Plan("s1", judged=(judged,), deliveries=(invite,)), 1)
+    await ledger.commit(make_plan("$a"), 2)
+    assert await ledger.rooms_open_by([BOB]) == {OTHER_ROOM}
+    assert await ledger.rooms_open_by([BOB, ALICE]) == {ROOM, OTHER_ROOM}
+    await ledger.change([Withdrawal(invite.event_id, "its sender is ignored")])
+    assert await ledger.rooms_open_by([BOB]) == frozenset()
+
+
 async def test_an_event_that_was_silent_once_does_not_ring_later(ledger: Ledger) -> None:
     await ledger.commit(Plan("s1", judged=(make_judged("$a", decision=Decision.SILENT),)), 1)
 

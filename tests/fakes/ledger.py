@@ -98,6 +98,11 @@ class FakeLedger:
         self._check()
         return [each for each in self._open() if each.room_id in room_ids]
 
+    async def rooms_open_by(self, senders: Collection[UserId]) -> frozenset[RoomId]:
+        self._check()
+        rooms = frozenset(each.room_id for each in self._open() if each.sender in senders and is_room_id(each.room_id))
+        return rooms.union(each.event.room_id for each in self.locked.values())
+
     async def rooms_with_open_deliveries(self) -> frozenset[RoomId]:
         self._check()
         unread = (each for each in self._open() if is_event_id(each.event_id))

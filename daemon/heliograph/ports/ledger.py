@@ -69,6 +69,11 @@ class Ledger(Protocol):
         """Unread deliveries of these rooms (`core.delivery.OPEN_STATES`), in the order in which they came."""
         ...
 
+    async def rooms_open_by(self, senders: Collection[UserId]) -> frozenset[RoomId]:
+        """Rooms with an open delivery by one of these users, invites included, or with events that wait for their room
+        keys, whoever sent those."""
+        ...
+
     async def rooms_with_open_deliveries(self) -> frozenset[RoomId]:
         """Rooms with deliveries that a receipt of another device could settle, including events that wait for their
         room keys. Invites and our own notices have no receipts, so they do not count."""

@@ -7,7 +7,7 @@ from collections.abc import Collection, Iterable
 from typing import Any
 
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
-from heliograph.core.ids import EventKey, RoomId, event_key
+from heliograph.core.ids import EventKey, RoomId, UserId, event_key
 from heliograph.core.notification import Category
 from heliograph.core.popups.quiet import Through
 from heliograph.core.popups.text import LINES
@@ -150,6 +150,17 @@ def read_open_rooms(db: sqlite3.Connection) -> frozenset[RoomId]:
         " AND typeof(room_id) = 'text'"
     )
     return frozenset(room_id for (room_id,) in rows)
+
+
+def read_rooms_open_by(db: sqlite3.Connection, senders: Collection[UserId]) -> frozenset[RoomId]:
+    """Rooms with an unread delivery by one of these users, invites included."""
+    found: set[RoomId] = set()
+    for condition, values in among("sender", senders):
+        rows = db.execute(
+            f"SELECT DISTINCT room_id FROM deliveries WHERE {OPEN} AND {condition} AND typeof(room_id) = 'text'", values
+        )
+        found.update(room_id for (room_id,) in rows)
+    return frozenset(found)
 
 
 def read_due(

@@ -38,7 +38,7 @@ from heliograph.ports.ledger import Committed, Settlement
 from heliograph.store import account, deliveries, judgements, locked, mutes, popups, rooms, unread
 from heliograph.store.lock import AccountLock, InUse
 from heliograph.store.set_aside import find_unreadable, set_aside_unreadable
-from heliograph.store.tables import Tables, prune, read_open_rooms
+from heliograph.store.tables import Tables, prune, read_open_rooms, read_rooms_open_by
 from heliograph.system.migrations import read_migrations
 from heliograph.system.sqlite import Database, whole_or_closed
 
@@ -124,6 +124,9 @@ class SqliteLedger:
 
     async def open_deliveries(self, room_ids: Collection[RoomId]) -> list[Delivery]:
         return await self._read(partial(deliveries.read_open, room_ids=room_ids))
+
+    async def rooms_open_by(self, senders: Collection[UserId]) -> frozenset[RoomId]:
+        return await self._read(partial(read_rooms_open_by, senders=senders))
 
     async def rooms_with_open_deliveries(self) -> frozenset[RoomId]:
         return await self._read(read_open_rooms)

@@ -6,10 +6,10 @@ Everything here runs in the database's thread, one at a time.
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 from heliograph.core.delivery import Move
-from heliograph.core.ids import RoomId, is_room_id
+from heliograph.core.ids import RoomId, UserId, is_room_id
 from heliograph.core.popups.quiet import Through
 from heliograph.core.record import Agenda, Change, Decision, Judged, Plan, PopupRecord
 from heliograph.ports.ledger import Committed, Settlement
@@ -110,6 +110,11 @@ def _judgements_missing(plan: Plan) -> list[Judged]:
         for each in plan.deliveries
         if each.event_id not in known
     ]
+
+
+def read_rooms_open_by(db: sqlite3.Connection, senders: Collection[UserId]) -> frozenset[RoomId]:
+    """Rooms with unread deliveries by these users, and rooms with events that wait for their keys."""
+    return deliveries.read_rooms_open_by(db, senders) | locked.read_locked_rooms(db)
 
 
 def read_open_rooms(db: sqlite3.Connection) -> frozenset[RoomId]:

@@ -241,7 +241,7 @@ class SyncPlanner:
         changing = rooms_changing_deliveries(sync, me, rooms, late)
         if sync.account_data.ignored_users:
             # Whoever is ignored may have written in any room.
-            changing |= await self._ledger.rooms_with_open_deliveries()
+            changing |= await self._ledger.rooms_open_by(sync.account_data.ignored_users)
         open_deliveries = await self._ledger.open_deliveries(changing) if changing else []
         waiting = await self._ledger.locked_in(changing) if changing else []
         ordered = marked_events(sync, me).union(

@@ -409,3 +409,14 @@ async def test_one_line_in_the_log_tells_of_each_outage(
     messages = [record.getMessage() for record in caplog.records]
     assert sum("no connection" in message for message in messages) == 1
     assert sum("is connected to" in message for message in messages) == 1
+
+
+async def test_ignoring_somebody_takes_back_their_messages_and_their_invites(stage: SyncStage) -> None:
+    room = await stage.room()
+    async with running(stage.loop):
+        await stage.connected()
+        await stage.hears(room, "buy my coins")
+        await stage.alice.create_room("Free money", invite=[stage.me])
+        await stage.rings("Invited you to this room")
+        stage.homeserver.add_account_data("m.ignored_user_list", {"ignored_users": {ALICE: {}}})
+        await until(lambda: not stage.rung, "everything taken back")

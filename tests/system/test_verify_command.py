@@ -140,6 +140,7 @@ async def test_the_terminal_joins_what_the_other_client_began(
         await element("request_verification", device=account.device_id)
         await element("start_sas")
         await popup(screen, "Verify this device?")
+        await element("wait_emoji")
         await element("confirm_emoji")
         ended = await heliograph("verify", typed="y\n")
     assert (ended.code, ended.errors) == (0, "")

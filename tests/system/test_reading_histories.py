@@ -45,6 +45,12 @@ class Stage:
         with closing(sqlite3.connect(f"file:{account_folder(self.account)}/ledger.db?mode=ro", uri=True)) as db:
             return dict(db.execute(query, (room,)))
 
+    def states(self, room: str) -> list[str]:
+        """What became of each message, for a failure."""
+        query = "SELECT event_id, state, why FROM deliveries WHERE room_id = ? ORDER BY position"
+        with closing(sqlite3.connect(f"file:{account_folder(self.account)}/ledger.db?mode=ro", uri=True)) as db:
+            return [" ".join(row) for row in db.execute(query, (room,))]
+
 
 @dataclass
 class Room:
@@ -84,7 +90,7 @@ async def _live(stage: Stage, chance: random.Random, seed: int) -> None:
         if (wrong := await _compare(stage, room)) is None:
             return
         told.append(f"seed {seed}: {wrong}")
-    pytest.fail("\n".join((*told, *room.story)), pytrace=False)
+    pytest.fail("\n".join((*told, *room.story, *stage.states(room.room_id))), pytrace=False)
 
 
 async def _compare(stage: Stage, room: Room) -> str | None:

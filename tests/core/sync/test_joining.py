@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Container
 from typing import Any
 
 import pytest
@@ -50,16 +51,25 @@ def test_the_last_joining_counts() -> None:
     assert joined_at(in_room(member(BOB)), ME, was_in=False) is None
 
 
-def test_who_left_and_joined_again_in_a_gap_is_known_by_the_state() -> None:
-    def state(*events: Event | Malformed) -> JoinedRoom:
-        return JoinedRoom(ROOM, state=events)
+def _is_back(*events: Event | Malformed, limited: bool = True, known: Container[str] = (), since_ms: int = 0) -> bool:
+    return has_left_meanwhile(JoinedRoom(ROOM, state=events, limited=limited), ME, known=known, since_ms=since_ms)
 
-    assert has_left_meanwhile(state(ODD, member(BOB), member(**before("leave"))), ME)
-    assert has_left_meanwhile(state(member(**before("ban"))), ME)
-    assert not has_left_meanwhile(state(member(**before("join"))), ME)
-    assert not has_left_meanwhile(state(member()), ME)
-    assert not has_left_meanwhile(state(member(membership="leave", **before("ban"))), ME)
-    assert not has_left_meanwhile(state(member(BOB, **before("leave"))), ME)
+
+def test_who_left_and_joined_again_in_a_gap_is_known_by_the_state() -> None:
+    assert _is_back(ODD, member(BOB), member(**before("leave")))
+    assert _is_back(member(**before("ban")))
+    assert not _is_back(member(**before("join")))
+    assert not _is_back(member())
+    assert not _is_back(member(membership="leave", **before("ban")))
+    assert not _is_back(member(BOB, **before("leave")))
+
+
+def test_a_join_that_is_told_again_beside_an_own_message_takes_nothing_back() -> None:
+    join = member(**before("invite"))
+    assert _is_back(join)
+    assert not _is_back(join, limited=False)
+    assert not _is_back(join, known={join.event_id})
+    assert not _is_back(join, since_ms=join.origin_server_ts + 1)
 
 
 def test_the_user_is_in_a_room_of_which_something_is_known_but_an_invite() -> None:

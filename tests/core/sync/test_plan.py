@@ -28,6 +28,7 @@ from heliograph.core.room import RoomFacts
 from heliograph.core.sync.needs import (
     marked_events,
     missing_names,
+    own_member_events,
     rooms_changing_deliveries,
     rooms_wanting_facts,
     senders,
@@ -637,6 +638,12 @@ class TestWhatAPlanNeeds:
             notifications=(make_server_notification(make_event(sender=BOB)), bad),
         )
         assert senders(sync) == {ALICE, BOB}
+
+    def test_own_member_events_are_those_beside_timelines(self) -> None:
+        own = make_event(event_id="$own", type="m.room.member", state_key=ME, content={"membership": "join"})
+        other = make_event(type="m.room.member", state_key=BOB, content={"membership": "join"})
+        room = JoinedRoom(ROOM, timeline=(own,), state=(replace(own, event_id=EventId("$beside")), other))
+        assert own_member_events(Sync("s2", joined=(room,)), ME) == {"$beside"}
 
     def test_marked_events_are_those_of_receipts_and_own_messages(self) -> None:
         own = (make_event(event_id="$2", sender=ME), make_event(event_id="$3"))

@@ -122,7 +122,7 @@ def test_what_is_listed_from_before_the_last_joining_is_silent() -> None:
 def test_a_leaving_that_a_gap_hides_counts_as_well() -> None:
     state = member(ME, "join", ME)
     state.raw["unsigned"] = {"prev_content": {"membership": "leave"}}  # type: ignore[index]
-    sync = Sync("s2", joined=(JoinedRoom(ROOM, state=(state,)),))
+    sync = Sync("s2", joined=(JoinedRoom(ROOM, limited=True, state=(state,)),))
     opened = [make_delivery("$old")]
     assert withdrawn(plan(sync, situation(open_deliveries=opened))) == {"$old": "left the room"}
     assert withdrawn(plan(sync, situation(open_deliveries=opened, joined=frozenset()))) == {}

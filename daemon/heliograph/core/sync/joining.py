@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Container, Mapping
 
 from heliograph.core.events import Event, JoinedRoom, Sync
 from heliograph.core.ids import RoomId, is_room_id
@@ -48,14 +48,20 @@ def tells_of_member(room: JoinedRoom, user_id: str) -> bool:
     )
 
 
-def has_left_meanwhile(room: JoinedRoom, me: str) -> bool:
-    """Returns True if the state beside the timeline says that the user left the room and joined again, in a gap."""
-    for event in room.state:
+def has_left_meanwhile(room: JoinedRoom, me: str, *, known: Container[str], since_ms: int) -> bool:
+    """Returns True if the state beside the timeline says that the user left the room and joined again, in a gap.
+
+    Servers repeat the user's member event beside each message of their own: only one that is not `known` and no older
+    than `since_ms` (ms since 1970) tells of another joining.
+    Test: test_a_join_that_is_told_again_beside_an_own_message_takes_nothing_back.
+    """
+    for event in room.state if room.limited else ():
         if isinstance(event, Event) and event.type == "m.room.member" and event.state_key == me:
             unsigned = event.raw.get("unsigned")
             before = unsigned.get("prev_content") if isinstance(unsigned, Mapping) else None
             was_out = isinstance(before, Mapping) and before.get("membership") in ("leave", "ban", "invite")
-            return was_out and event.content.get("membership") == JOIN
+            is_new = event.event_id not in known and event.origin_server_ts >= since_ms
+            return is_new and was_out and event.content.get("membership") == JOIN
     return False
 
 

@@ -78,6 +78,16 @@ def marked_events(sync: Sync, me: str) -> frozenset[EventKey]:
     return frozenset(event_key(mark.event_id) for room in sync.joined for mark in marks_in(room, me))
 
 
+def own_member_events(sync: Sync, me: str) -> frozenset[EventKey]:
+    """Ids of the user's own member events beside timelines, which servers repeat."""
+    return frozenset(
+        event.event_id
+        for room in sync.joined
+        for event in room.state
+        if isinstance(event, Event) and (event.type, event.state_key) == ("m.room.member", me)
+    )
+
+
 def unplaced_events(sync: Sync, situation: Situation, plan: Plan) -> list[tuple[RoomId, EventId]]:
     """(room id, event id) of what the homeserver has to be asked about before the plan can say what was read: nobody
     knows yet where these events stand."""

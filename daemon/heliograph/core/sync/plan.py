@@ -39,6 +39,8 @@ from heliograph.core.sync.takebacks import MOVED, Takebacks
 
 PATIENCE_MS = 3000
 """How long a message waits for its key before it rings as "New encrypted message"."""
+CLOCK_SLACK_MS = 3_600_000
+"""How far the homeserver's clock may be from ours."""
 JOINED = "joined the room"
 BEFORE = "from before you joined"
 
@@ -150,8 +152,13 @@ class _Planner:
         join = None if joined is None else room.timeline[joined]
         if isinstance(join, Event):
             self._joined_ms[room.room_id] = join.origin_server_ts
-        if room.room_id in self._situation.joined and (join is not None or has_left_meanwhile(room, self._me)):
+        is_back = join is not None or self._has_left_meanwhile(room)
+        if room.room_id in self._situation.joined and is_back:
             self._takebacks.leave(room.room_id)
+
+    def _has_left_meanwhile(self, room: JoinedRoom) -> bool:
+        since_ms = self._situation.account.last_sync_ms - CLOCK_SLACK_MS
+        return has_left_meanwhile(room, self._me, known=self._situation.places, since_ms=since_ms)
 
     def _joined_at(self, room: JoinedRoom) -> int | None:
         return joined_at(room, self._me, was_in=room.room_id in self._situation.joined)

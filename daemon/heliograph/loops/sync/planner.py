@@ -23,6 +23,7 @@ from heliograph.core.sync.joining import is_joined
 from heliograph.core.sync.needs import (
     marked_events,
     missing_names,
+    own_member_events,
     rooms_changing_deliveries,
     rooms_wanting_facts,
     senders,
@@ -245,7 +246,9 @@ class SyncPlanner:
         open_deliveries = await self._ledger.open_deliveries(changing) if changing else []
         waiting = await self._ledger.locked_in(changing) if changing else []
         ordered = marked_events(sync, me).union(
-            (each.event_id for each in open_deliveries), (each.event_id for each in waiting)
+            own_member_events(sync, me),
+            (each.event_id for each in open_deliveries),
+            (each.event_id for each in waiting),
         )
         situation = Situation(
             me=me,

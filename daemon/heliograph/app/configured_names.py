@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import logging
 from collections.abc import Sequence
 
@@ -37,7 +38,7 @@ async def with_named_rooms(config: Config, accounts: Sequence[Account]) -> Confi
 
 async def _rooms_of(account: Account) -> Sequence[RoomFacts]:
     folder = state_folder(account.user_id)
-    if not (folder / LEDGER_NAME).exists():
+    if not await asyncio.to_thread((folder / LEDGER_NAME).exists):
         return ()
     try:
         ledger = await open_readonly(folder)

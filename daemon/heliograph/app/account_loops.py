@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import random
 from collections.abc import Callable, Collection, Sequence
+from functools import partial
 
 from heliograph.accounts import device_name
 from heliograph.app.account_clients import AccountClients
@@ -13,7 +14,7 @@ from heliograph.app.sync_listener import AccountSyncListener
 from heliograph.config.settings import Config
 from heliograph.core.connection import Connection
 from heliograph.core.encryption.values import RoomKey
-from heliograph.core.ids import EventKey
+from heliograph.core.ids import EventId, EventKey, RoomId, is_event_id
 from heliograph.core.pushers.fallback import fallback_pusher
 from heliograph.core.pushers.handoff import HandoffSettings
 from heliograph.encryption.identity.device_trust import DeviceTrust
@@ -28,6 +29,7 @@ from heliograph.loops.replies import ReplySender
 from heliograph.loops.sync import SyncLoop, SyncSettings
 from heliograph.ports.gateways import PushRelay
 from heliograph.ports.homeserver import Features
+from heliograph.ports.ledger import Ledger
 from heliograph.system.clock import now_ms
 
 
@@ -117,6 +119,7 @@ class AccountLoops:
             reply=sender.reply,
             decline=sender.decline,
             mute=self.mutes.mute,
+            unread_above=partial(_unread_above, services.ledger),
             has_public_receipts=services.shared.config.actions.receipts == "public",
         )
 
@@ -172,3 +175,10 @@ def _handoff_settings(config: Config) -> HandoffSettings:
         quiet=config.handoff.quiet,
         fallback=(fallback.app_id, fallback.pushkey) if fallback is not None else None,
     )
+
+
+async def _unread_above(ledger: Ledger, room_id: RoomId, event_id: EventId) -> list[EventId]:
+    """What is unread in the room above this event, newest first. Raises StorageError."""
+    position = (await ledger.positions([event_id])).get(event_id, 0)
+    unread = await ledger.open_deliveries([room_id])
+    return [each.event_id for each in reversed(unread) if each.position < position and is_event_id(each.event_id)]

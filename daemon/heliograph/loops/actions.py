@@ -11,7 +11,7 @@ from __future__ import annotations
 import asyncio
 import logging
 import secrets
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Protocol
 from weakref import WeakValueDictionary
@@ -28,6 +28,8 @@ from heliograph.system.tasks import start_beside
 log = logging.getLogger(__name__)
 
 MAX_UNDER_WAY = 50
+MOST_MARKED = 5
+"""Events that are tried one after another, to mark a room as read up to one that the homeserver still hands out."""
 
 
 class Popups(Protocol):
@@ -35,6 +37,12 @@ class Popups(Protocol):
 
     def note_read(self, room_id: RoomId, event_id: EventId) -> None: ...
     def note_opened(self, room_id: RoomId) -> None: ...
+
+
+class UnreadAbove(Protocol):
+    """Tells what is unread above an event in its room, newest first. Raises StorageError."""
+
+    async def __call__(self, room_id: RoomId, event_id: EventId) -> Sequence[EventId]: ...
 
 
 class Reply(Protocol):
@@ -63,6 +71,7 @@ class ActionRunner:
         reply: Reply,
         decline: Decline,
         mute: Callable[[RoomId, MuteSpan], Awaitable[None]],
+        unread_above: UnreadAbove,
         has_public_receipts: bool = False,
         make_id: Callable[[], str] = lambda: secrets.token_hex(8),
     ) -> None:
@@ -73,6 +82,7 @@ class ActionRunner:
         self._reply = reply
         self._decline = decline
         self._mute = mute
+        self._unread_above = unread_above
         self._has_public_receipts = has_public_receipts
         self._make_id = make_id
         self._tasks: set[asyncio.Task[object]] = set()
@@ -159,10 +169,34 @@ class ActionRunner:
         if request.event_id is None:
             self._popups.note_opened(request.room_id)
             return
-        await self._rooms.mark_read(request.room_id, request.event_id, is_public=self._has_public_receipts)
+        await self._mark_up_to(request.room_id, request.event_id)
         if self._unread.pop(request.room_id, None) is not None and not self._unread:
             self._questions.withdraw(ActionKind.MARK_READ.value)
         self._popups.note_read(request.room_id, request.event_id)
+
+    async def _mark_up_to(self, room_id: RoomId, event_id: EventId) -> None:
+        """Marks what is before the event as read as well where the homeserver refuses the event itself: Synapse does
+        for what somebody wrote who is ignored since.
+        Test: test_what_the_homeserver_hands_out_no_longer_keeps_nothing_unread_that_stands_above."""
+        try:
+            await self._rooms.mark_read(room_id, event_id, is_public=self._has_public_receipts)
+        except Refused as refusal:
+            if refusal.status not in (403, 404):
+                raise
+            above = await self._unread_above(room_id, event_id)
+            if not await self._mark_first(room_id, above[:MOST_MARKED]):
+                raise
+
+    async def _mark_first(self, room_id: RoomId, event_ids: Sequence[EventId]) -> bool:
+        """Marks up to the first of these that the homeserver takes. Returns False if it takes none."""
+        for event_id in event_ids:
+            try:
+                await self._rooms.mark_read(room_id, event_id, is_public=self._has_public_receipts)
+            except Refused as refusal:
+                log.info("Not marked in %s up to %s: %s", room_id, event_id, refusal)
+            else:
+                return True
+        return False
 
     async def _mark_answered(self, request: ActionRequest) -> None:
         """Marks the room as read, since who answers has read it. If that fails, the answer has still been sent."""

@@ -23,7 +23,7 @@ from heliograph.errors import (
     Unreachable,
     UserError,
 )
-from heliograph.loops.actions import MAX_UNDER_WAY, ActionRunner
+from heliograph.loops.actions import MAX_UNDER_WAY, MOST_MARKED, ActionRunner
 from support.builders import ALICE, ROOM
 from support.waiting import until
 
@@ -56,6 +56,8 @@ class Stage:
         self.declined: list[tuple[str, str]] = []
         self.reply_troubles: list[UserError] = []
         self.mute_troubles: list[ServerError | StorageError | Exception] = []
+        self.above: list[EventId] = []
+        """What is unread above any event, newest first."""
         self.runner = ActionRunner(
             self.rooms,
             self.notices,
@@ -64,9 +66,13 @@ class Stage:
             reply=self._reply,
             decline=self._decline,
             mute=self._mute,
+            unread_above=self._unread_above,
             has_public_receipts=has_public_receipts,
             make_id=lambda: f"t{len(self.replies)}",
         )
+
+    async def _unread_above(self, room_id: RoomId, event_id: EventId) -> list[EventId]:
+        return self.above
 
     async def _reply(self, room_id: RoomId, text: str, transaction_id: str) -> None:
         await self.rooms.answering.wait()
@@ -159,6 +165,23 @@ async def test_a_room_that_cannot_be_opened_is_told_of(stage: Stage) -> None:
     stage.notices.answer("Open room")
     await until(lambda: stage.notices.questions)
     assert stage.notices.question.summary == "Lunch could not be opened"
+
+
+async def test_what_the_homeserver_hands_out_no_longer_keeps_nothing_unread_that_stands_above(stage: Stage) -> None:
+    stage.above = [EventId("$also-refused"), EventId("$above"), EventId("$older")]
+    stage.rooms.failures += [Refused(403, "M_FORBIDDEN", "not for you")] * 2
+    await stage.runner.do(READ)
+    assert [done[2] for done in stage.rooms.done] == ["$above"]
+    assert stage.popups.noted == [(ROOM, "$a")]
+
+
+async def test_only_so_many_are_tried_where_the_homeserver_hands_out_none(stage: Stage) -> None:
+    stage.above = [EventId(f"${number}") for number in range(2 * MOST_MARKED)]
+    stage.rooms.failures += [Refused(403, "M_FORBIDDEN", "not for you")] * (1 + MOST_MARKED)
+    with pytest.raises(UserError, match="does not allow it"):
+        await stage.runner.do(READ)
+    assert not stage.rooms.failures
+    assert stage.popups.noted == []
 
 
 @pytest.mark.expected_log("Not done in !room:example.org")

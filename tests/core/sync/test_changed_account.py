@@ -10,8 +10,10 @@ import pytest
 from heliograph.core.encryption.values import Clear
 from heliograph.core.events import AccountData, Event, Sync
 from heliograph.core.push.rules import Ruleset
+from heliograph.core.push.verdict import Verdict
 from heliograph.core.record import AccountState, Decision, RoomRecord
 from heliograph.core.sync.gaps import is_list_wanted
+from heliograph.core.sync.judging import SERVER_RULE
 from heliograph.core.sync.plan import plan
 from heliograph.core.sync.situation import Mode, Situation
 from support.builders import ALICE, BOB, ME, ROOM, make_event, make_facts, make_server_notification, make_sync
@@ -20,7 +22,7 @@ from support.rule_builders import make_rule, match
 LOUD = Ruleset.predefined(ME)
 MUTED = Ruleset.parse({"override": [make_rule(ROOM, conditions=[match("room_id", ROOM)]) | {"actions": []}]})
 EVENT = make_event(event_id="$1")
-LISTED = frozenset({EVENT.event_id})
+LISTED = {EVENT.event_id: Verdict(notify=True, rule=SERVER_RULE)}
 READ = {"$1": Clear(EVENT.raw, "curve25519", "ed25519")}
 
 
@@ -49,8 +51,8 @@ def forgiving(event: Event) -> tuple[Sync, AccountState]:
         (LOUD, MUTED, {"is_list_whole": True}, False),
         (MUTED, LOUD, {}, False),
         (LOUD, MUTED, {}, True),
-        (MUTED, MUTED, {"listed": LISTED}, False),
-        (LOUD, LOUD, {"is_list_whole": True}, True),
+        (MUTED, MUTED, {"listed": LISTED}, True),
+        (LOUD, LOUD, {"is_list_whole": True}, False),
         (MUTED, LOUD, {"listed": LISTED, "clear": READ}, False),
         (LOUD, None, {"is_list_whole": True}, True),
     ],
@@ -92,12 +94,12 @@ def test_the_list_is_wanted_where_somebody_is_ignored_no_more() -> None:
     [
         ({"earlier_ruleset": MUTED}, True),
         ({"earlier_ruleset": MUTED, "rooms": {}}, True),
-        ({"earlier_ruleset": LOUD}, False),
+        ({"earlier_ruleset": LOUD}, True),
         ({}, False),
         ({"earlier_ruleset": MUTED, "clear": READ}, False),
     ],
 )
-def test_the_list_is_wanted_where_other_rules_judge_otherwise(known: dict[str, Any], is_wanted: bool) -> None:
+def test_the_list_is_wanted_where_rules_have_changed(known: dict[str, Any], is_wanted: bool) -> None:
     assert is_list_wanted(make_sync(EVENT), situation(**known)) is is_wanted
 
 

@@ -10,7 +10,6 @@ from heliograph.core.events import Event, JoinedRoom, Sync
 from heliograph.core.ids import RoomId, own_key
 from heliograph.core.popups.privacy import Level
 from heliograph.core.record import GAP, Decision, Judged
-from heliograph.core.room import RoomFacts
 from heliograph.core.sync.joining import joined_at
 from heliograph.core.sync.situation import Situation
 from heliograph.core.text.clean import clean_line, count_things
@@ -38,25 +37,16 @@ def is_list_recent(situation: Situation) -> bool:
 
 
 def is_list_wanted(sync: Sync, situation: Situation) -> bool:
-    """Returns True if only the homeserver's list can tell how an event of this sync was to be judged when it came:
-    the rules or the ignored users have changed since the last sync, and are still or already those of before."""
-    ignored = situation.account.after(sync.account_data).ignored_users
+    """Returns True if only the homeserver's list can tell how an event of this sync was to be judged when it came: the
+    rules have changed since the last sync, or its sender is ignored no longer."""
+    unignored = situation.account.ignored_users - situation.account.after(sync.account_data).ignored_users
+    has_changed = situation.earlier_ruleset is not None
     return any(
-        (event.sender in situation.account.ignored_users and event.sender not in ignored)
-        or _is_judged_otherwise(event, situation)
+        event.sender in unignored or (has_changed and event.event_id not in situation.clear)
         for room in sync.joined
         for event in room.timeline
         if isinstance(event, Event) and event.sender != situation.me
     )
-
-
-def _is_judged_otherwise(event: Event, situation: Situation) -> bool:
-    if situation.earlier_ruleset is None or event.event_id in situation.clear:
-        return False
-    record = situation.rooms.get(event.room_id)
-    context = (RoomFacts(event.room_id) if record is None else record.facts).context(situation.me)
-    now, before = (each.judge(event.raw, context) for each in (situation.ruleset, situation.earlier_ruleset))
-    return now.notify is not before.notify
 
 
 def hides_more_than_rings(room: JoinedRoom, situation: Situation) -> bool:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from heliograph.core.encryption.values import Clear
 from heliograph.core.events import Event
-from heliograph.core.push.verdict import Verdict
+from heliograph.core.push.verdict import SILENT, Verdict
 from heliograph.core.record import AccountState, Decision, Judged, LockedEvent
 from heliograph.core.room import RoomFacts
 from heliograph.core.sync.calls import is_for
@@ -36,19 +36,20 @@ class Judge:
     def apply_rules(self, event: Event, facts: RoomFacts) -> Verdict:
         """The verdict of the push rules on an event in a room with these facts.
 
-        Where the sync's rules and those before disagree, the homeserver tells which held when the event came. What an
-        encrypted event says it could not judge: that goes by the sync's rules.
+        If they have changed since the last sync, once or more often, the homeserver tells which of them held when the
+        event came. What an encrypted event says it could not judge: that goes by the sync's rules.
         Test: test_the_list_tells_which_rules_held_when_an_event_came.
         """
         known, context = self._situation, facts.context(self._me)
         if event.thread_root is not None and event.thread_root in known.subscriptions:
             context = replace(context, thread_subscribed=known.subscriptions[event.thread_root])
-        verdict = known.ruleset.judge(event.raw, context)
-        is_listed = event.event_id in known.listed
-        if known.earlier_ruleset is None or event.event_id in known.clear or not (is_listed or known.is_list_whole):
+        verdict, listed = known.ruleset.judge(event.raw, context), known.listed.get(event.event_id)
+        is_told = listed is not None or known.is_list_whole
+        if known.earlier_ruleset is None or event.event_id in known.clear or not is_told:
             return verdict
-        earlier = known.earlier_ruleset.judge(event.raw, context)
-        return earlier if earlier.notify is is_listed else verdict
+        candidates = (verdict, known.earlier_ruleset.judge(event.raw, context))
+        # None of the two agrees, if the rules changed twice.
+        return next((each for each in candidates if each.notify is (listed is not None)), listed or SILENT)
 
     def judge(self, event: Event, verdict: Verdict, why_silent: str | None = None) -> Judged:
         """The judgement of an event on which the rules, or the homeserver, came to this verdict.

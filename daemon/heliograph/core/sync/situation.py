@@ -11,6 +11,7 @@ from heliograph.core.events import Event, ServerNotification
 from heliograph.core.ids import EventId, EventKey, RoomId, UserId
 from heliograph.core.popups.privacy import SHOW_ALL, Privacy
 from heliograph.core.push.rules import Ruleset
+from heliograph.core.push.verdict import Verdict
 from heliograph.core.record import AccountState, Delivery, LockedEvent, RoomRecord
 
 
@@ -39,8 +40,8 @@ class Situation:
     """The push rules from before this sync, if it brings others."""
     unignored: frozenset[UserId] = frozenset()
     """Users who were ignored until this sync. `plan` finds them."""
-    listed: frozenset[EventKey] = frozenset()
-    """Ids of what rang since the last sync by the homeserver, which judges each event when it comes."""
+    listed: Mapping[EventKey, Verdict] = field(default_factory=dict)
+    """What rang since the last sync by the homeserver, which judges each event when it comes; by event id."""
     is_list_whole: bool = False
     """True if what is not in `listed` did not ring by the homeserver."""
     fresh_rooms: frozenset[RoomId] = frozenset()

@@ -9,12 +9,14 @@ once for its room.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 
 from heliograph.core.events import JoinedRoom, ServerNotification, Sync
 from heliograph.core.ids import EventKey, RoomId
+from heliograph.core.push.verdict import Verdict, verdict_of
 from heliograph.core.sync.gaps import gaps_in, hides_more_than_rings, is_list_recent, name_in_notice, word_open_gaps
+from heliograph.core.sync.judging import SERVER_RULE
 from heliograph.core.sync.order import ids_in
 from heliograph.core.sync.situation import Situation
 from heliograph.errors import RateLimited, Unreachable
@@ -37,8 +39,8 @@ class Filled:
     """With what /messages adds to its timelines, and with why it is not all (`JoinedRoom.gap`)."""
     items: tuple[ServerNotification, ...] = ()
     """What GET /notifications lists of the gaps."""
-    listed: frozenset[EventKey] = frozenset()
-    """Ids of what rang since the last sync, by whichever list there is."""
+    listed: Mapping[EventKey, Verdict] = field(default_factory=dict)
+    """What rang since the last sync, by event id, by whichever list there is."""
     is_list_whole: bool = False
     """True if that is all that rang."""
 
@@ -105,9 +107,8 @@ class GapFiller:
         joined = tuple(paged.get(room.room_id, room) for room in sync.joined)
         limited = {room.room_id for room in gaps}
         items = tuple(item for item in missed if item.event.room_id in limited)
-        rang = sync.notifications if is_listed else missed
-        ids = frozenset(item.event.event_id for item in rang if isinstance(item, ServerNotification))
-        return Filled(replace(sync, joined=joined), items, ids, is_list_whole=is_enough)
+        verdicts = {item.event.event_id: verdict_of(item.actions, SERVER_RULE) for item in listed}
+        return Filled(replace(sync, joined=joined), items, verdicts, is_list_whole=is_enough)
 
     async def _read_list(self, situation: Situation) -> RecentNotifications | None:
         try:

@@ -218,9 +218,10 @@ async def test_pages_that_lead_nowhere_are_left_soon(clock: WallClock) -> None:
 
 async def test_nobody_is_asked_about_rooms_without_a_gap(absence: Absence, homeserver: GappyHomeserver) -> None:
     room = await absence.before()
-    await absence.miss(room, 5)
     again = absence.back()
     async with running(again.loop):
+        await again.connected()
+        await absence.miss(room, 5)
         await again.rings("number 4")
         await until(lambda: homeserver.requests[-1].timeout_ms)
     assert (homeserver.lists, homeserver.pages) == (0, 0)

@@ -17,6 +17,7 @@ from typing import Protocol
 import pytest
 import pytest_asyncio
 from blockbuster import blockbuster_ctx
+from hypothesis import HealthCheck, settings
 
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
@@ -26,6 +27,10 @@ from support.guarded_synapse import GuardedSynapse
 from support.js_client import JsClient, JsProcess
 from support.mako import MakoSession
 from support.xfce import XfceSession
+
+# A slow machine is no failure: what a test may take, pytest-timeout says.
+settings.register_profile("heliograph", settings(), deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("heliograph")
 
 pytest_plugins = ["support.log_guard_plugin"]
 

@@ -133,6 +133,7 @@ WRONGLY_TYPED: list[Any] = [
 
 
 @pytest.mark.expected_log("Unusable push rules")
+@pytest.mark.expected_log("There may be more in !worse:example.org, which could not be fetched")
 async def test_bad_events_among_good_ones_cost_none_of_them(stage: Stage) -> None:
     server = stage.server
     async with Daemon() as daemon:

@@ -10,7 +10,7 @@ import asyncio
 import itertools
 import json
 import sqlite3
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass, field
 from random import Random
@@ -42,6 +42,10 @@ PREDEFINED = {
 """All that Synapse has but those for encrypted events; and its own, for Jitsi."""
 
 
+_GONE = (None, "withdrawn", "cancelled")
+"""States of deliveries of which the ledger has forgotten how they rang; None: it has forgotten all."""
+
+
 @dataclass
 class Listener:
     """A user whose Heliograph is compared with the homeserver."""
@@ -50,8 +54,9 @@ class Listener:
     account: Account
     earlier: frozenset[str] = frozenset()
     """Rooms that the user was invited to before Heliograph ran."""
-    rings: dict[str, tuple[bool, str | None]] = field(default_factory=dict)
-    """What rang here: highlight and sound by event id, or by room id for an invite."""
+    rings: dict[str, tuple[bool, str | None] | None] = field(default_factory=dict)
+    """What rang here: highlight and sound by event id, or by room id for an invite. None: read since or in the same
+    sync, so that the ledger does not say how."""
     rules: dict[str, str | None] = field(default_factory=dict)
     """Which rule decided, of all that was judged."""
 
@@ -59,14 +64,21 @@ class Listener:
         """Reads the ledger."""
         with closing(sqlite3.connect(account_folder(self.account) / "ledger.db")) as db:
             rows = db.execute(
-                "SELECT event_id, rule, decision, is_highlight, sound FROM judged LEFT JOIN deliveries USING (event_id)"
+                "SELECT event_id, rule, decision, reason, state, is_highlight, sound"
+                " FROM judged LEFT JOIN deliveries USING (event_id)"
             ).fetchall()
         self.rings, self.rules = {}, {}
-        for event_id, rule, decision, is_highlight, sound in rows:
+        for event_id, rule, decision, reason, state, is_highlight, sound in rows:
             name = event_id.removeprefix("invite:").removesuffix(":0")
             self.rules[name] = rule
             if decision == "ring":
-                self.rings[name] = (bool(is_highlight), sound)
+                self.rings[name] = None if state in _GONE else (bool(is_highlight), sound)
+            elif reason == "read elsewhere":
+                self.rings[name] = None
+
+    def as_listed(self, listed: Mapping[str, tuple[bool, str | None]]) -> dict[str, tuple[bool, str | None] | None]:
+        """What rang here; how what is withdrawn since rang, is taken from the homeserver's list."""
+        return {name: listed.get(name) if told is None else told for name, told in self.rings.items()}
 
     async def listed(self) -> dict[str, tuple[bool, str | None]]:
         """What the homeserver lists, in the same form; without invites to where it all happens, which came before."""
@@ -376,11 +388,15 @@ def test_what_rings_is_what_the_homeserver_lists(stage: Stage, private_bus: Priv
     asyncio.run(hear(stage, private_bus))
 
     for listener in (stage.quiet, stage.off):
-        assert listener.rings == asyncio.run(listener.listed())
+        listed = asyncio.run(listener.listed())
+        assert listener.as_listed(listed) == listed
     listed = asyncio.run(stage.loud.listed())
     # Synapse passes over `sender` rules (docs/push-rules.md).
     named = {name for name, rule in stage.loud.rules.items() if (rule or "").startswith("sender/")}
-    assert stage.loud.rings == {name: listed[name] for name in listed if name not in named}
+    assert stage.loud.as_listed(listed) == {name: listed[name] for name in listed if name not in named}
+    for listener in (stage.quiet, stage.loud):
+        # What the user wrote elsewhere reads some of them.
+        assert sum(told is not None for told in listener.rings.values()) > 60
     assert named & listed.keys()
 
     assert len(stage.quiet.rings) > 60
@@ -401,5 +417,6 @@ def test_what_rings_is_what_the_homeserver_lists(stage: Stage, private_bus: Priv
         for event_id in [name for name in listener.rules if name.startswith("$")][::20]:
             result = Shell().run("explain", event_id, "--account", listener.account.user_id, "--json")
             told = json.loads(result.stdout)
-            assert told["rings"] == (event_id in listener.rings)
+            if listener.rings.get(event_id, ()) is not None:
+                assert told["rings"] == (event_id in listener.rings)
             assert told["ledger"]["rule"] == listener.rules[event_id]

@@ -9,11 +9,8 @@ from collections.abc import Sequence
 from heliograph.accounts import Account, state_folder
 from heliograph.config.names import Resolved, resolve_names, with_ids
 from heliograph.config.settings import Config
-from heliograph.core.ids import UserId
 from heliograph.core.room import RoomFacts
 from heliograph.errors import StateError, StorageError
-from heliograph.store.ledger import LEDGER_NAME
-from heliograph.store.reader import open_readonly
 
 log = logging.getLogger(__name__)
 
@@ -37,6 +34,10 @@ async def with_named_rooms(config: Config, accounts: Sequence[Account]) -> Confi
 
 
 async def _rooms_of(account: Account) -> Sequence[RoomFacts]:
+    # Only now, so that `heliograph config` loads no database unless there is an account.
+    from heliograph.store.ledger import LEDGER_NAME
+    from heliograph.store.reader import open_readonly
+
     folder = state_folder(account.user_id)
     if not await asyncio.to_thread((folder / LEDGER_NAME).exists):
         return ()
@@ -47,5 +48,5 @@ async def _rooms_of(account: Account) -> Sequence[RoomFacts]:
         finally:
             await ledger.close()
     except (StateError, StorageError) as error:
-        log.info("The rooms of %s cannot be read: %s", UserId(account.user_id), error)
+        log.info("The rooms of %s cannot be read: %s", account.user_id, error)
         return ()

@@ -123,6 +123,7 @@ class Cast:
             case Act.SAY_OURSELVES:
                 number = next(self._numbers)
                 event = await self.me.send_text(self._rooms[step.room % 2], write_token(number))
+                self.record.note_answered(self._rooms[step.room % 2])
                 self._note(number, event, self._rooms[step.room % 2], is_loud=False)
             case Act.SAY_NONSENSE:
                 await self._say_nonsense(self._rooms[step.room % 2], step.pick)

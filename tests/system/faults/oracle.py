@@ -109,6 +109,8 @@ def _is_gone(sent: Sent, evidence: Evidence) -> bool:
     """Read, redacted, or an invite that was answered."""
     if sent.redacted_s is not None or (sent.is_invite and sent.read_s is not None):
         return True
+    if sent.is_answered:
+        return True
     # Synapse forgets some of what was read.
     return evidence.listed.get(sent.event_id, sent.read_s is not None)
 

@@ -23,6 +23,8 @@ class Sent:
     edits_s: list[float] = field(default_factory=list)
     redacted_s: float | None = None
     read_s: float | None = None
+    is_answered: bool = False
+    """The user has written in its room since, elsewhere, which reads it."""
     """When the first receipt at it or at something later was taken by the homeserver; of an invite: its end."""
 
 
@@ -38,6 +40,14 @@ class Record:
     def of_room(self, room_id: str) -> list[Sent]:
         """Messages that can be edited, read or redacted, in the order in which they were answered."""
         return [each for each in self.sent if each.room_id == room_id and not each.is_invite]
+
+    def note_answered(self, room_id: str) -> None:
+        """A message of our own was taken: it reads what was sent before in its room."""
+        before = self.of_room(room_id)
+        for each in before:
+            each.is_answered = True
+        if before:
+            self.note_read(max(before, key=lambda each: each.at_s))
 
     def note_read(self, target: Sent) -> None:
         """A receipt at this message was taken: it covers what was sent before."""

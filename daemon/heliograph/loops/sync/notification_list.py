@@ -46,8 +46,9 @@ class RecentNotifications:
 
     @property
     def has_all(self) -> bool:
-        """True if these are all that the homeserver lists since the last sync."""
-        return not self.is_cut and (self.reaches is not None or not self.unknown)
+        """True if these are all that the homeserver lists since the last sync. An empty list proves nothing: some
+        homeservers leave theirs empty whatever rings."""
+        return not self.is_cut and self.reaches is not None
 
 
 class NotificationList:

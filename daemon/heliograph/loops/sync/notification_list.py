@@ -71,8 +71,7 @@ class NotificationList:
         if listing is None:
             return None
         missed = listing.since(account)
-        # A list without an event that we know may be one that its homeserver leaves empty whatever rings.
-        return missed if missed or listing.reaches is not None or listing.is_cut else None
+        return missed if missed or listing.has_all or listing.is_cut else None
 
     async def read(self, account: AccountState) -> RecentNotifications | None:
         """The top of the list. None if the server has no such list, or reading it fails by a fault of ours. Raises

@@ -32,6 +32,8 @@ def evidence(sent: Sent = SENT, state: str | None = "shown", **more: object) -> 
 
 
 READ = replace(SENT, read_s=12.0)
+ANSWERED = replace(SENT, is_answered=True, read_s=12.0)
+"""Synapse's list calls it unread still."""
 SYNCS = [Sync("s", 12.1, 12.2), Sync("t", 12.3, 12.4)]
 
 RIGHT = {
@@ -39,6 +41,7 @@ RIGHT = {
     "silent": (evidence(SILENT, None), Outcome.SILENT),
     "read before it rang": (evidence(READ, None), Outcome.SILENT),
     "read on the phone": (evidence(READ, "withdrawn"), Outcome.WITHDRAWN),
+    "answered elsewhere": (evidence(ANSWERED, "withdrawn", listed={"$one": False}), Outcome.WITHDRAWN),
     "redacted": (evidence(replace(SENT, redacted_s=12.0), "withdrawn"), Outcome.WITHDRAWN),
     "edited": (evidence(replace(SENT, version=1), tellings=[telling(11, 1), telling(12, 1, version=1)]), Outcome.RANG),
 }
@@ -49,6 +52,7 @@ WRONG = {
     "rang twice": (evidence(tellings=[telling(11, 1), telling(12, 1)]), "G2"),
     "rang though silent": (evidence(SILENT), "G3"),
     "read and on screen": (evidence(READ, "shown"), "G4"),
+    "answered and on screen": (evidence(ANSWERED, "shown", listed={"$one": False}), "G4"),
     "rang after it was read": (evidence(READ, "withdrawn", tellings=[telling(20, 1)], syncs=SYNCS), "G4"),
     "an edit is missing": (evidence(replace(SENT, version=1), on_screen=[write_token(1)]), "G4"),
     "rang on the phone, too": (evidence(is_direct=True, acknowledged={"$one": 11}, pushed={"$one": [15]}), "G6"),

@@ -11,25 +11,25 @@ from typing import Any
 
 from dbus_fast import Variant
 
+from heliograph.core.popups.profile import Told
 from heliograph.desktop.server import INTERFACE, NAME, PATH, Traits
 from heliograph.system.dbus import Bus, CallFailed
 
 PROPERTIES = "org.freedesktop.DBus.Properties"
 MATCH = f"type='signal',sender='{NAME}',interface='{PROPERTIES}',path='{PATH}',member='PropertiesChanged'"
 
-_PLASMA = (INTERFACE, "Inhibited")
-_DUNST = ("org.dunstproject.cmd0", "paused")
+_PROPERTIES = {Told.INHIBITED: (INTERFACE, "Inhibited"), Told.DUNST: ("org.dunstproject.cmd0", "paused")}
 
 
 async def ask_inhibited(bus: Bus, owner: str, traits: Traits) -> bool:
     """Whether "do not disturb" is on at the server of this unique name. Raises BusGone; the caller sets a time-out."""
-    for interface, name in _told_by(traits):
-        try:
-            reply = await bus.call(owner, PATH, PROPERTIES, "Get", "ss", [interface, name])
-        except CallFailed:
-            return False
-        return reply.signature == "v" and reply.body[0].value is True
-    return False
+    if traits.profile.told not in _PROPERTIES:
+        return False
+    try:
+        reply = await bus.call(owner, PATH, PROPERTIES, "Get", "ss", [*_PROPERTIES[traits.profile.told]])
+    except CallFailed:
+        return False
+    return reply.signature == "v" and reply.body[0].value is True
 
 
 def read_inhibited(signature: str, body: list[Any]) -> bool | None:
@@ -37,16 +37,10 @@ def read_inhibited(signature: str, body: list[Any]) -> bool | None:
     if signature != "sa{sv}as":
         return None
     interface, changed = body[0], body[1]
-    for known, name in (_PLASMA, _DUNST):
+    for known, name in _PROPERTIES.values():
         if interface == known and (value := _boolean(changed, name)) is not None:
             return value
     return None
-
-
-def _told_by(traits: Traits) -> tuple[tuple[str, str], ...]:
-    if "inhibitions" in traits.capabilities:
-        return (_PLASMA,)
-    return (_DUNST,) if traits.title.startswith("dunst") else ()
 
 
 def _boolean(properties: Mapping[str, Variant], name: str) -> bool | None:

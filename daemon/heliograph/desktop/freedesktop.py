@@ -5,13 +5,13 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, Notification, Popup
 from heliograph.desktop.failures import STARTING_DELAY_S, TROUBLE_DELAY_S, judge_failure
 from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_folders
-from heliograph.desktop.quirks import adapt
 from heliograph.desktop.rendering import SIGNATURE, icon_for, render_notification
 from heliograph.desktop.server import INTERFACE, PATH, Server, Traits
 from heliograph.desktop.server_watch import ServerWatch
@@ -117,7 +117,8 @@ class FreedesktopDesktop:
     async def _notify(self, server: Server, notification: Notification, replaces: Popup | None) -> Done[Popup]:
         traits = await server.traits(self._bus)
         replaces_id = replaces.id if replaces is not None and replaces.server == server.life else 0
-        notification = adapt(notification, traits.title)
+        urgency = traits.profile.urgency(notification.urgency, is_update=notification.is_update)
+        notification = replace(notification, urgency=urgency)
         sound = await self._sounds.choose(notification)
         is_servers = self._sounds.is_servers(traits.capabilities)
         arguments = render_notification(

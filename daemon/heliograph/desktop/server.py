@@ -10,6 +10,8 @@ from typing import TypeVar
 from dbus_fast import Message
 
 from heliograph.core.notification import Activated, Closed, Closing, Popup, Replied
+from heliograph.core.popups.profile import SAFE, ServerProfile
+from heliograph.core.popups.profiles import choose_profile
 from heliograph.core.text.clean import clean_line
 from heliograph.desktop.echoes import Echoes
 from heliograph.desktop.failures import is_passing
@@ -34,6 +36,8 @@ class Traits:
     title: str
     """Name and version, for people."""
     capabilities: frozenset[str]
+    profile: ServerProfile = SAFE
+    """What is known of servers of its kind."""
 
 
 class Server:
@@ -56,8 +60,9 @@ class Server:
         BusGone or CallFailed; the caller sets the time-out."""
         async with self._asking:
             if self.known_traits is None:
-                title = await self._ask_title(bus)
-                self.known_traits = Traits(title, await self._ask_capabilities(bus))
+                name, title = await self._ask_name(bus)
+                capabilities = await self._ask_capabilities(bus)
+                self.known_traits = Traits(title, capabilities, choose_profile(name, capabilities))
             return self.known_traits
 
     def note_shown(self, popup_id: int) -> None:
@@ -99,17 +104,19 @@ class Server:
                     return Closed(Popup(self.life, popup_id), _closing(reason))
         return None
 
-    async def _ask_title(self, bus: Bus) -> str:
+    async def _ask_name(self, bus: Bus) -> tuple[str, str]:
+        """Its name, and its name and version for people."""
         try:
             reply = await bus.call(self.owner, PATH, INTERFACE, "GetServerInformation")
         except CallFailed as error:
             if is_passing(error.name):
                 raise
-            return _UNNAMED
+            return "", _UNNAMED
         if reply.signature[:3] != "sss":
-            return _UNNAMED
+            return "", _UNNAMED
         name, _, version = reply.body[:3]
-        return f"{clean_line(name, 40)} {clean_line(version, 40)}".strip() or _UNNAMED
+        name = clean_line(name, 40)
+        return name, f"{name} {clean_line(version, 40)}".strip() or _UNNAMED
 
     async def _ask_capabilities(self, bus: Bus) -> frozenset[str]:
         try:

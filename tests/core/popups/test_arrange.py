@@ -146,18 +146,18 @@ def test_a_delivery_whose_popup_is_forgotten_or_whose_text_is_erased_is_not_show
     assert steps([make_delivery(content=None)]) == []
 
 
-def test_calls_insist_and_what_makes_no_sound_does_not() -> None:
-    """Neither does a call that the push rules want silent."""
+def test_calls_insist_and_what_makes_no_sound_is_seen_all_the_same() -> None:
+    """A call that the push rules want silent does not insist."""
 
     def urgency(**content: Any) -> Urgency:
         return only_show([make_delivery(content=make_content(**content))]).notification.urgency
 
     assert urgency(category=Category.CALL, sound="ring") is Urgency.CRITICAL
     assert urgency(category=Category.CALL, is_highlight=True) is Urgency.NORMAL
-    assert urgency(category=Category.CALL) is Urgency.LOW
+    assert urgency(category=Category.CALL) is Urgency.NORMAL
     assert urgency(sound="default") is Urgency.NORMAL
     assert urgency(is_highlight=True) is Urgency.NORMAL
-    assert urgency() is Urgency.LOW
+    assert urgency() is Urgency.NORMAL
 
 
 def test_styles_and_senders_are_marked_up() -> None:

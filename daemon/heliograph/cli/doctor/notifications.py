@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from heliograph.core.finding import Finding, bad, doubtful, good
 from heliograph.core.popups.capabilities import word_capabilities
+from heliograph.core.popups.profile import SAFE
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.errors import UserError
@@ -32,6 +33,7 @@ async def check_notifications(backend: str) -> Finding:
         if desktop.is_inhibited:
             return doubtful(f"{traits.title}, do not disturb is on", "Switch it off in your desktop.", subject=_SUBJECT)
         can = [words for is_there, words in word_capabilities(traits.capabilities) if is_there]
-        return good(f"{traits.title}: {', '.join(can) or 'shows titles only'}", subject=_SUBJECT)
+        known = f"known as {traits.profile.name}" if traits.profile != SAFE else "not known here"
+        return good(f"{traits.title} ({known}): {', '.join(can) or 'shows titles only'}", subject=_SUBJECT)
     finally:
         await desktop.shut()

@@ -74,6 +74,9 @@ class _Trial:
             click.echo("No notification server answers. Start your desktop's, or install one: dunst, mako.", err=True)
             return EXIT_FAILED
         click.echo(f"{traits.title}:")
+        click.echo(f"  profile: {traits.profile.name}")
+        for reason in traits.profile.reasons:
+            click.echo(f"       {reason}")
         for can, words in word_capabilities(traits.capabilities):
             click.echo(f"  {'yes' if can else 'no ':3}  {words}")
         click.echo(f"  it says: {', '.join(sorted(traits.capabilities)) or 'nothing'}")

@@ -236,11 +236,8 @@ def _target(delivery: Delivery) -> Target:
 
 
 def _urgency(contents: Sequence[Content]) -> Urgency:
-    """Calls stay on screen until answered, unless the push rules want them silent; what neither sounds nor highlights
-    does not insist.
-    Test: test_calls_insist_and_what_makes_no_sound_does_not."""
-    if any(content.category is Category.CALL and content.sound for content in contents):
-        return Urgency.CRITICAL
-    if any(content.sound or content.is_highlight for content in contents):
-        return Urgency.NORMAL
-    return Urgency.LOW
+    """Calls stay on screen until answered, unless the push rules want them silent. No message is less than normal, also
+    if it makes no sound: GNOME Shell shows what is of low urgency in its list alone, and Plasma keeps it in none.
+    Test: test_calls_insist_and_what_makes_no_sound_is_seen_all_the_same."""
+    is_ringing = any(content.category is Category.CALL and content.sound for content in contents)
+    return Urgency.CRITICAL if is_ringing else Urgency.NORMAL

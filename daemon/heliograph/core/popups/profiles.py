@@ -1,0 +1,46 @@
+"""The profiles of the notification servers that people have, each with its reasons, and how one is chosen.
+
+What a server says of itself names its profile. Everything else about servers is handled for all of them alike, where
+that does no harm to any:
+
+- dunst, mako: a popup that was acted upon stays. We close it (`loops.delivery.signals`), whoever shows it.
+- GNOME Shell: every signal comes twice, and those of other programs come, too. swaync: NotificationClosed comes twice,
+  with two reasons. Each thing that happened is told once (`desktop.echoes`), and unknown ids mean nothing.
+- dunst, Plasma, xfce4-notifyd, lxqt take over any id they are given. None of an earlier life is given
+  (`desktop.server_watch`).
+- GNOME Shell, notification-daemon refuse to close what is closed; Plasma, swaync tell again that it is
+  (`desktop.freedesktop`).
+- Plasma refuses the same notification within a second (`desktop.failures`).
+- swaync closes before it tells what was typed: `loops.delivery.signals` remembers for a while what a popup was about.
+- GNOME Shell shows three buttons and no more, none of them for the click itself (`core.popups.actions`).
+- Markup, lengths and addresses of files: see `desktop.rendering`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection
+from dataclasses import replace
+
+from heliograph.core.notification import Urgency
+from heliograph.core.popups.profile import SAFE, ServerProfile, Told
+
+GNOME = ServerProfile(
+    "GNOME Shell",
+    ("a change that nobody needs to see goes to its list alone, by low urgency",),
+    quiet_urgency=Urgency.LOW,
+)
+PLASMA = ServerProfile("Plasma", ("it tells of its own do-not-disturb",), told=Told.INHIBITED)
+DUNST = ServerProfile("dunst", ("it tells whether it is paused",), told=Told.DUNST)
+
+_BY_NAME = {"gnome-shell": GNOME, "plasma": PLASMA, "dunst": DUNST}
+
+
+def choose_profile(name: str, capabilities: Collection[str]) -> ServerProfile:
+    """The profile of the server that gives itself this name, and says that it has these capabilities.
+
+    A server of an unknown name gets the safe profile, with what its capabilities say of it.
+    """
+    profile = _BY_NAME.get(name.strip().lower(), SAFE)
+    if profile.told is Told.NOWHERE and "inhibitions" in capabilities:
+        return replace(profile, told=Told.INHIBITED)
+    return profile

@@ -1,0 +1,29 @@
+"""Which profile a notification server gets, and what that makes of a notification."""
+
+from __future__ import annotations
+
+import pytest
+
+from heliograph.core.notification import Urgency
+from heliograph.core.popups.profile import SAFE, ServerProfile, Told
+from heliograph.core.popups.profiles import DUNST, GNOME, PLASMA, choose_profile
+
+
+@pytest.mark.parametrize(
+    ("name", "profile"),
+    [("gnome-shell", GNOME), ("Plasma", PLASMA), ("dunst", DUNST), ("somebody's own", SAFE), ("", SAFE)],
+)
+def test_a_server_is_known_by_its_name(name: str, profile: ServerProfile) -> None:
+    assert choose_profile(name, ()) == profile
+
+
+def test_an_unknown_server_that_says_that_it_tells_of_do_not_disturb_is_asked() -> None:
+    assert choose_profile("somebody's own", {"inhibitions"}).told is Told.INHIBITED
+    assert choose_profile("dunst", {"inhibitions"}).told is Told.DUNST
+
+
+def test_a_change_that_nobody_needs_to_see_goes_to_the_list_alone_where_there_is_a_way() -> None:
+    assert GNOME.urgency(Urgency.NORMAL, is_update=True) is Urgency.LOW
+    assert GNOME.urgency(Urgency.NORMAL, is_update=False) is Urgency.NORMAL
+    assert GNOME.urgency(Urgency.CRITICAL, is_update=True) is Urgency.CRITICAL
+    assert PLASMA.urgency(Urgency.NORMAL, is_update=True) is Urgency.NORMAL

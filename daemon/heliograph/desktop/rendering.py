@@ -8,14 +8,13 @@ from __future__ import annotations
 from collections.abc import Collection
 from pathlib import Path
 from typing import Any
-from xml.sax.saxutils import escape
 
 from dbus_fast import Variant
 
 from heliograph.core.notification import Action, Notification
 from heliograph.core.popups.actions import INLINE_REPLY, offer
 from heliograph.core.text.clean import clean_line, clean_text
-from heliograph.core.text.markup import read_markup, shorten, write_markup
+from heliograph.core.text.markup import Span, change_indentation, read_markup, shorten, write_markup
 from heliograph.desktop.identity import APP_NAME, DESKTOP_ENTRY
 from heliograph.desktop.sounds import Sound
 
@@ -25,6 +24,7 @@ BODY_LIMIT = 1000
 """mate-notification-daemon 1.26 did not answer to a title of 5,000 and a body of 60,000 characters within 25 s."""
 
 _AS_THE_SERVER_LIKES = -1
+_FIRM_SPACE = "\u00a0"
 
 
 def render_notification(
@@ -44,16 +44,19 @@ def render_notification(
     elif "body-markup" in capabilities:
         # Only the body: every server shows "&amp;" in a summary as it stands. And always: what is left raw makes
         # lxqt lose text, xfce4-notifyd show nothing, and swaync and Plasma load local files named by <img>.
-        body = _mark_up(notification.markup) if notification.markup else escape(body)
+        body = _mark_up(notification.markup, body)
     offered = offer(notification, capabilities)
     actions = [text for action in offered for text in (action.key, action.label)]
     hints = _hints(notification, offered) | _sound_hints(sound)
     return [APP_NAME, replaces_id, icon, summary, body, actions, hints, _AS_THE_SERVER_LIKES]
 
 
-def _mark_up(markup: str) -> str:
-    """The body written anew from its markup, so that nothing but our three tags comes through, whoever wrote it."""
-    return write_markup(shorten(read_markup(markup), BODY_LIMIT))
+def _mark_up(markup: str, body: str) -> str:
+    """The body written anew from its markup, so that nothing but our three tags comes through, whoever wrote it.
+    Without markup, the plain body is escaped."""
+    styled = shorten(read_markup(markup), BODY_LIMIT) if markup else (Span(body),)
+    # Servers that take markup for HTML drop other spaces at the beginning of a line, and code loses its indentation.
+    return write_markup(change_indentation(styled, lambda blanks: _FIRM_SPACE * len(blanks)))
 
 
 def _hints(notification: Notification, offered: Collection[Action]) -> dict[str, Variant]:

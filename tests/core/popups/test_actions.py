@@ -41,7 +41,7 @@ def test_only_a_conversation_of_two_is_answered_without_naming_its_room() -> Non
         return actions_for([make_content(**content)], is_summary=False, shows_sender=shows_sender)[0].label
 
     assert reply(is_direct=True) == "Reply"
-    assert reply(room_title="All hands of a very large company") == "Reply in All hands of a very larg…"
+    assert reply(room_title="All hands of a very large company") == "Reply in All hands of a very…"
     assert reply(shows_sender=False) == "Reply"
 
 

@@ -85,7 +85,7 @@ def test_long_messages_do_not_push_the_newest_off_the_popup() -> None:
     deliveries = [make_delivery(text="x" * 600), make_delivery(text="line\n" * 100), make_delivery(text="the newest")]
     lines = only_show(deliveries).notification.body.split("\n")
     assert lines[-1] == "Alice: the newest"
-    assert [len(line) for line in lines[:2]] == [LINE_LIMIT, LINE_LIMIT]
+    assert [len(line) for line in lines[:2]] == [LINE_LIMIT, LINE_LIMIT - 3]
 
 
 def test_a_message_that_is_alone_keeps_its_lines() -> None:

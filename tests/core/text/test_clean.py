@@ -8,7 +8,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.core.text.clean import ELLIPSIS, clean_line, clean_text, count_things
+from heliograph.core.text.clean import MAX_INDENTATION, clean_line, clean_text, count_things
+from heliograph.core.text.cutting import ELLIPSIS
 
 
 @pytest.mark.parametrize(
@@ -33,7 +34,7 @@ def test_a_line_keeps_what_can_be_read_and_nothing_else(text: str, line: str) ->
 
 
 def test_a_long_line_ends_in_an_ellipsis_within_its_limit() -> None:
-    assert clean_line("word " * 100, 12) == "word word w" + ELLIPSIS
+    assert clean_line("word " * 100, 12) == "word word" + ELLIPSIS
 
 
 def test_a_megabyte_costs_no_more_than_its_beginning() -> None:
@@ -47,6 +48,11 @@ def test_a_megabyte_costs_no_more_than_its_beginning() -> None:
         ("\n\n one  \n\n\n\n two\t\tthree \n\n", "one\n\ntwo three"),
         ("\n".join("abcdefghijkl"), "\n".join("abcdefghi") + "\nj" + ELLIPSIS),
         ("\n \n", ""),
+        ("if x:\n    y\n\tz", "if x:\n    y\n    z"),
+        ("    if x:\n\n        y  =  1", "if x:\n\n    y = 1"),
+        ("a\n" + " " * 1000 + "b", "a\n" + " " * MAX_INDENTATION + "b"),
+        ("  a\n    b" + "c" * 300 + "\nd", "a\n  b" + "c" * 190 + ELLIPSIS),
+        ("  a\n" * 5 + "    b\n" * 6 + "c", "a\n" * 5 + "  b\n" * 4 + "  b" + ELLIPSIS),
     ],
 )
 def test_a_text_keeps_its_lines_within_bounds(text: str, cleaned: str) -> None:
@@ -60,7 +66,7 @@ def test_nothing_unfit_or_overlong_comes_through(text: str, limit: int) -> None:
         assert cleaned.count("\n") <= 2
         cleaned.encode()
         assert not any(unicodedata.category(c) == "Cc" for c in cleaned.replace("\n", ""))
-        assert clean_text(cleaned, limit, lines=3) == cleaned or ELLIPSIS in cleaned
+        assert clean_text(cleaned, limit, lines=3) == cleaned
 
 
 def test_one_thing_is_not_counted_as_several() -> None:

@@ -30,7 +30,11 @@ def read(source: str, limit: int = 600) -> str:
         ("<ol><li>a</li><li>b<ul><li>c</li></ul></li><li>d</li></ol>", "1. a\n2. b\n• c\n3. d"),
         ("<li>of no list</li></ul>", "• of no list"),
         ("<blockquote>q<br>r</blockquote>answer", "&gt; q\n&gt; r\nanswer"),
-        ("<pre><code>\na  b\n  c\n</code></pre>done", "a b\nc\ndone"),
+        ("<pre><code>\na  b\n  c\n</code></pre>done", "a b\n  c\ndone"),
+        ("<pre>if x:\n\ty\n\n    \n    z</pre>", "if x:\n    y\n    z"),
+        ("<pre><code>  if x:\n    y\n</code></pre>", "if x:\n  y"),
+        ("so:<pre><b>if</b> x:\n<span>  </span><span>  <i>y</i> </span> z</pre>", "so:\n<b>if</b> x:\n    <i>y</i> z"),
+        ("<ul><li><pre>  a\n  b</pre></ul>", "• a\n  b"),
         ("<table><tr><th>A</th><th>B</th></tr><tr><td>1</td><td>2</td></tr></table>", "<b>A</b> <b>B</b>\n1 2"),
         ('<a href="https://matrix.to/#/@a:b">Alice</a>: hi', "Alice: hi"),
         ('<a href="file:///etc/passwd">click</a>', "click"),
@@ -96,6 +100,8 @@ def test_a_long_text_ends_in_an_ellipsis() -> None:
     assert read("<b>" + "x" * 700, 20) == f"<b>{'x' * 19}…</b>"
     assert read("<li>1" * 20).split("\n")[-1] == "• 1…"
     assert read("<pre>" + "1\n" * 20).count("\n") == 9
+    assert read("<p>Bring <b>the folder.</b></p>" * 20).endswith("Bring <b>the folder.</b> …")
+    assert read("Lunch is <b>at noon.</b> Bring the <i>folder</i>", 26) == "Lunch is <b>at noon. …</b>"
 
 
 def test_what_says_nothing_is_empty() -> None:

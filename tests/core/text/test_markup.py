@@ -8,7 +8,17 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from heliograph.core.text.markup import Span, Style, in_one_line, join_spans, plain, read_markup, shorten, write_markup
+from heliograph.core.text.markup import (
+    Span,
+    Style,
+    change_indentation,
+    in_one_line,
+    join_spans,
+    plain,
+    read_markup,
+    shorten,
+    write_markup,
+)
 
 STYLED = st.lists(st.builds(Span, st.text("ab<>&; \n/iu'\""), st.sampled_from([*Style, Style(7)]))).map(join_spans)
 
@@ -54,7 +64,19 @@ def test_a_shortened_text_is_within_its_limit(styled: tuple[Span, ...], limit: i
     shortened = plain(shorten(styled, limit))
     assert len(shortened) <= limit
     assert shortened == plain(styled) or shortened.endswith("…")
+    assert shorten(shorten(styled, limit), limit) == shorten(styled, limit)
 
 
 def test_lines_become_one() -> None:
     assert plain(in_one_line((Span("a\n"), Span("b\nc", Style.BOLD)))) == "a b c"
+    assert plain(in_one_line((Span("if x:\n    "), Span("  y", Style.BOLD), Span("\n\nz")))) == "if x: y z"
+
+
+def test_only_blanks_at_the_beginning_of_a_line_are_its_indentation() -> None:
+    styled = (Span("  a  "), Span("  b", Style.BOLD), Span("\n c\n"), Span("   d\n\n", Style.ITALIC), Span(" e"))
+    assert plain(change_indentation(styled, lambda blanks: "·" * len(blanks))) == "··a    b\n·c\n···d\n\n·e"
+
+
+@given(STYLED)
+def test_the_same_indentation_leaves_a_text_as_it_is(styled: tuple[Span, ...]) -> None:
+    assert change_indentation(styled, str) == styled

@@ -90,6 +90,24 @@ async def test_a_server_without_bodies_or_actions_gets_the_message_as_summary(
     assert (shown.summary, shown.body, shown.actions) == ("Alice: see you at noon", "", [])
 
 
+async def test_code_keeps_its_indentation_where_markup_is_html_and_where_there_is_none(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    code = "if x:\n    y < 1\n\n    z"
+    marked = make_notification(body=code, markup="<b>if</b> x:\n    y &lt; 1\n\n    z")
+    await desktop.show(make_notification(body=code), None)
+    await desktop.show(marked, None)
+    await server.restart(PLAIN)
+    await until(lambda: desktop.server is not None)
+    await desktop.show(marked, None)
+    firm = "\u00a0" * 4
+    assert [shown.body for shown in server.shown] == [
+        f"if x:\n{firm}y &lt; 1\n\n{firm}z",
+        f"<b>if</b> x:\n{firm}y &lt; 1\n\n{firm}z",
+        code,
+    ]
+
+
 async def test_capabilities_are_asked_once_for_each_life_of_the_server(
     server: NotificationServer, desktop: FreedesktopDesktop
 ) -> None:

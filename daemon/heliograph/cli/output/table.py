@@ -8,7 +8,7 @@ import sys
 import unicodedata
 from collections.abc import Iterable, Iterator, Sequence
 
-from heliograph.core.text.clean import ELLIPSIS
+from heliograph.core.text.cutting import ELLIPSIS
 
 _GAP = "  "
 _DAY_MS = 24 * 3_600_000

@@ -14,8 +14,9 @@ import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from heliograph.core.text.clean import clean_inline
-from heliograph.core.text.markup import Span, Style, Styled, join_spans, plain, shorten
+from heliograph.core.text.clean import MAX_INDENTATION, clean_inline, clean_preformatted
+from heliograph.core.text.cutting import ellipsis_after
+from heliograph.core.text.markup import Span, Style, Styled, change_indentation, join_spans, plain, shorten
 
 MAX_HTML = 16 * 1024
 """The most characters that are read, not counting the quote at the beginning of a reply."""
@@ -147,6 +148,8 @@ class _Page:
         self._size = 0
         self._line = ""
         """The text of the last line so far."""
+        self._indentation = 0
+        """Spaces with which the line that is about to begin is indented."""
         self._lines = 0
         self._open: list[tuple[str, bool]] = []
         """The open elements, each with True if its contents are left out."""
@@ -168,8 +171,8 @@ class _Page:
         if spans:
             spans[-1] = Span(text, spans[-1].style)
         if self._lines >= _MAX_LINES:
-            spans.append(Span("…"))
-        return shorten(join_spans(spans), self._limit)
+            spans.append(Span(ellipsis_after(plain(tuple(spans)))))
+        return shorten(_dedent(join_spans(spans)), self._limit)
 
     def take(self, token: _Token) -> None:
         if isinstance(token, str):
@@ -237,19 +240,28 @@ class _Page:
         return f"{number}. "
 
     def _say(self, text: str) -> None:
-        """Adds text. Several blanks become one, except in `pre`."""
-        is_preformatted = any(name == "pre" for name, _ in self._open)
-        text = clean_inline(text, self._limit)
-        for index, line in enumerate(text.split("\n") if is_preformatted else [_BLANKS.sub(" ", text)]):
+        """Adds text. Several blanks become one; in `pre` lines and their indentation stay."""
+        if not any(name == "pre" for name, _ in self._open):
+            self._write(_BLANKS.sub(" ", clean_inline(text, self._limit)))
+            return
+        for index, line in enumerate(clean_preformatted(text, self._limit)):
             if index:
                 self._break()
+            if self._is_at_start:
+                # The words may stand in another element: programs colour them one by one.
+                self._indentation += len(line) - len(line.lstrip(" "))
             self._write(line)
 
     def _break(self) -> None:
         self._is_break_due |= bool(self._line) and not self._has_bullet_only
+        self._indentation = 0
+
+    @property
+    def _is_at_start(self) -> bool:
+        return self._is_break_due or not self._line
 
     def _write(self, text: str) -> None:
-        is_at_start = self._is_break_due or not self._line
+        is_at_start = self._is_at_start
         if is_at_start or self._line.endswith(" "):
             text = text.lstrip(" ")
         if not text:
@@ -264,6 +276,8 @@ class _Page:
             self._add("\n")
         if is_at_start and any(name == "blockquote" for name, _ in self._open):
             self._add("> ")
+        self._add(" " * self._indentation)
+        self._indentation = 0
         self._add(text, self._style)
         self._line += text
 
@@ -277,6 +291,13 @@ class _Page:
         for name, _ in self._open:
             style |= _STYLES.get(name, Style.PLAIN)
         return style
+
+
+def _dedent(styled: Styled) -> Styled:
+    """The text without the indentation that all its lines have, and without too much of the rest."""
+    lines = plain(styled).split("\n")
+    least = min(len(line) - len(line.lstrip(" ")) for line in lines)
+    return change_indentation(styled, lambda blanks: blanks[least : least + MAX_INDENTATION])
 
 
 def _attributes(tag: _Tag) -> dict[str, str]:

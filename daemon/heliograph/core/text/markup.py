@@ -8,12 +8,12 @@ plain text, and is read and written anew before it is sent. Test: test_whatever_
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
 from enum import IntFlag
 from xml.sax.saxutils import escape, unescape
 
-from heliograph.core.text.clean import ELLIPSIS
+from heliograph.core.text.cutting import find_end
 
 
 class Style(IntFlag):
@@ -38,6 +38,7 @@ Styled = tuple[Span, ...]
 _TAGS = ((Style.BOLD, "b"), (Style.ITALIC, "i"), (Style.UNDERLINED, "u"))
 _STYLES = {name: style for style, name in _TAGS}
 _TAG = re.compile("<(/?)([biu])>")
+_BLANKS = re.compile("[ \n]+")
 
 
 def join_spans(spans: Iterable[Span]) -> Styled:
@@ -57,21 +58,40 @@ def plain(styled: Styled) -> str:
 
 
 def in_one_line(styled: Styled) -> Styled:
-    """The text with a blank in place of each line break."""
-    return tuple(replace(span, text=span.text.replace("\n", " ")) for span in styled)
+    """The text with a blank in place of each line break, and without indentation."""
+    spans: list[Span] = []
+    for span in styled:
+        text = _BLANKS.sub(" ", span.text)
+        is_after_blank = bool(spans) and spans[-1].text.endswith(" ")
+        spans.append(Span(text.removeprefix(" ") if is_after_blank else text, span.style))
+    return join_spans(spans)
+
+
+def change_indentation(styled: Styled, change: Callable[[str], str]) -> Styled:
+    """The text with the spaces at the beginning of each line as `change` makes them. It is not called where there are
+    none."""
+    spans: list[Span] = []
+    is_line_start = True
+    for span in styled:
+        first, *lines = span.text.split("\n")
+        first = _change_line(first, change) if is_line_start else first
+        spans.append(Span("\n".join([first, *(_change_line(line, change) for line in lines)]), span.style))
+        is_line_start = span.text.endswith("\n")
+    return join_spans(spans)
 
 
 def shorten(styled: Styled, limit: int) -> Styled:
-    """The text cut to at most `limit` characters, with an ellipsis at the end if it was longer."""
-    if len(plain(styled)) <= limit:
+    """The text cut to at most `limit` characters where it reads well, with an ellipsis at the end if it was longer."""
+    text = plain(styled)
+    if len(text) <= limit:
         return styled
-    kept: list[Span] = []
-    spans = iter(styled)
-    left = limit - 1
-    while left > len((span := next(spans)).text):
-        kept.append(span)
-        left -= len(span.text)
-    return join_spans([*kept, Span(span.text[:left].rstrip() + ELLIPSIS, span.style)])
+    left, ending = find_end(text, limit)
+    spans: list[Span] = []
+    for span in styled:
+        spans.append(Span(span.text[:left], span.style))
+        left -= len(spans[-1].text)
+    *kept, last = join_spans(spans) or (Span(""),)
+    return join_spans([*kept, Span(last.text + ending, last.style)])
 
 
 def write_markup(styled: Styled) -> str:
@@ -92,6 +112,11 @@ def read_markup(markup: str) -> Styled:
         style = style & ~named if tag[1] else style | named
     spans.append(Span(unescape(markup[end:]), style))
     return join_spans(spans)
+
+
+def _change_line(line: str, change: Callable[[str], str]) -> str:
+    words = line.lstrip(" ")
+    return change(line[: len(line) - len(words)]) + words if words != line else line
 
 
 def _write(span: Span) -> str:

@@ -161,6 +161,12 @@ async def test_what_is_unread_is_counted_by_room_the_newest_first(ledger: Ledger
     assert [room.messages for room in found] == [(), ()]
 
 
+async def test_who_wrote_the_newest_unread_message_of_a_room_is_told(ledger: Ledger) -> None:
+    await ledger.commit(make_plan("$a", "$b", deliveries=(make_delivery("$a"), make_delivery("$b", sender=BOB))), 1)
+
+    assert [room.sender for room in await ledger.unread()] == [BOB]
+
+
 async def test_the_newest_unread_messages_of_a_room_are_told_oldest_first(ledger: Ledger) -> None:
     deliveries = tuple(make_delivery(f"${serial}", text=str(serial)) for serial in range(3))
     judged = tuple(make_judged(f"${serial}", origin_server_ts=100 + serial) for serial in range(3))

@@ -263,6 +263,7 @@ class FakeLedger:
             latest_ms=self._sent_ms(here[-1].event_id),
             arrived_ms=self.judged_at[here[-1].event_id][1],
             is_direct=content.is_direct,
+            sender=here[-1].sender,
             messages=tuple(self._unread_message(each) for each in here[-messages:]) if messages else (),
         )
 

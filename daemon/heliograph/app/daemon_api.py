@@ -118,9 +118,11 @@ class DaemonApi:
         why, until_ms = (quiet.why, quiet.until_ms) if quiet is not None else ("", 0)
         if quiet is None and self._desktop.is_inhibited:
             why = DO_NOT_DISTURB
+        connections = {account.user_id: account.status().connection for account in self._accounts}
         return summarize(
-            {account.user_id: account.status().connection.state.value for account in self._accounts},
+            {user_id: connection.state.value for user_id, connection in connections.items()},
             self._unread,
+            troubles={user_id: connection.why for user_id, connection in connections.items()},
             paused_until_ms=self._quiet.paused_until_ms,
             quiet_why=why,
             quiet_until_ms=until_ms,

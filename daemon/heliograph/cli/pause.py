@@ -33,9 +33,8 @@ def command(until: tuple[str, ...], everywhere: bool, toggle: bool) -> None:
 
 
 async def _pause(words: str, *, is_everywhere: bool, toggle: bool) -> None:
-    from heliograph.cli.status.line import word_until
     from heliograph.control.client import OWN_TIMEOUT_S, ask, ask_property
-    from heliograph.core.popups.quiet import parse_pause
+    from heliograph.core.popups.quiet import parse_pause, word_until
     from heliograph.system.clock import now_ms
     from heliograph.system.time_zone import LocalZone
 
@@ -50,7 +49,7 @@ async def _pause(words: str, *, is_everywhere: bool, toggle: bool) -> None:
         click.echo("Notifications pop up again.")
         return
     method = "PauseEverywhere" if is_everywhere else "Pause"
-    until = word_until(await ask(method, "s", words, timeout_s=OWN_TIMEOUT_S), now_ms())
+    until = word_until(await ask(method, "s", words, timeout_s=OWN_TIMEOUT_S), now_ms(), LocalZone())
     where = "" if is_everywhere else ", and your other devices ring instead"
     click.echo(f"Nothing pops up {until}{where}. To end it: heliograph resume")
     if is_everywhere:

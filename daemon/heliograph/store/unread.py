@@ -22,13 +22,13 @@ def read_unread(db: sqlite3.Connection, messages: int) -> tuple[UnreadRoom, ...]
     """Rooms with unread messages, the one with the newest first, each with up to `messages` of its newest."""
     # The columns beside max() are those of the row that has it (SQLite, "bare columns in an aggregate query").
     rows = db.execute(
-        "WITH rooms AS (SELECT max(position) AS position, room_id, room_title, sender_name, is_direct,"
+        "WITH rooms AS (SELECT max(position) AS position, room_id, room_title, sender, sender_name, is_direct,"
         f" count(*) AS unread, sum(is_highlight) AS highlights FROM deliveries WHERE {_UNREAD} GROUP BY room_id)"
-        f" SELECT rooms.room_id, room_title, sender_name, is_direct, unread, highlights, {_SENT}, judged_ms"
-        " FROM rooms JOIN judged USING (position) ORDER BY position DESC"
+        f" SELECT rooms.room_id, room_title, rooms.sender, sender_name, is_direct, unread, highlights, {_SENT},"
+        " judged_ms FROM rooms JOIN judged USING (position) ORDER BY position DESC"
     ).fetchall()
     for row in rows:
-        fit(row, (str, str | None, str | None, int | None, int, int | None, int, int))
+        fit(row, (str, str | None, str, str | None, int | None, int, int | None, int, int))
     newest = _read_messages(db, messages) if messages > 0 else {}
     return tuple(
         UnreadRoom(
@@ -39,9 +39,10 @@ def read_unread(db: sqlite3.Connection, messages: int) -> tuple[UnreadRoom, ...]
             latest_ms=sent_ms,
             arrived_ms=judged_ms,
             is_direct=bool(is_direct),
+            sender=sender,
             messages=tuple(newest.get(room_id, ())),
         )
-        for room_id, room_title, sender_name, is_direct, unread, highlights, sent_ms, judged_ms in rows
+        for room_id, room_title, sender, sender_name, is_direct, unread, highlights, sent_ms, judged_ms in rows
     )
 
 

@@ -17,6 +17,8 @@ from heliograph.core.popups.quiet import (
     parse_hours,
     parse_pause,
     quiet_at,
+    word_quiet,
+    word_until,
 )
 from heliograph.core.summary.summary import UNTIL_RESUMED
 
@@ -253,3 +255,25 @@ def test_a_pause_without_words_lasts_until_it_is_ended() -> None:
 def test_a_pause_that_is_none_is_explained(words: str, why: str) -> None:
     with pytest.raises(ValueError, match=why):
         parse_pause(words, 0, ZONE)
+
+
+# In words
+
+
+def test_the_end_of_quiet_is_a_time_of_day_and_has_a_date_unless_it_is_near() -> None:
+    now = at("2026-11-20 22:00")
+    assert word_until(at("2026-11-21 08:00"), now, ZONE) == "until 08:00"
+    assert word_until(at("2026-11-22 08:00"), now, ZONE) == "until 2026-11-22 08:00"
+    assert word_until(UNTIL_RESUMED, now, ZONE) == "until resumed"
+
+
+@pytest.mark.parametrize("until_ms", [0, -7, 10**18, 10**30])
+def test_what_is_no_time_has_no_words(until_ms: int) -> None:
+    assert word_until(until_ms, at("2026-11-20 22:00"), ZONE) == ""
+
+
+def test_quiet_is_told_with_its_end_if_it_has_one() -> None:
+    now = at("2026-11-20 22:00")
+    assert word_quiet("paused", at("2026-11-21 08:00"), now, ZONE) == "paused until 08:00"
+    assert word_quiet("do not disturb", 0, now, ZONE) == "do not disturb"
+    assert word_quiet("", at("2026-11-21 08:00"), now, ZONE) == ""

@@ -26,6 +26,11 @@ def test_the_rooms_of_all_accounts_are_counted_together_the_newest_first() -> No
     assert summary.quiet_why == "paused"
 
 
+def test_why_accounts_do_not_work_is_told_of_those_that_do_not() -> None:
+    summary = summarize({ME: "offline", ALICE: "connected"}, {}, troubles={ME: "no route", ALICE: ""})
+    assert summary.troubles == ((ME, "no route"),)
+
+
 def test_only_so_many_rooms_are_named_and_all_are_counted() -> None:
     rooms = [UnreadRoom(RoomId(f"!{number}"), "R", 1, 0, latest_ms=number) for number in range(MOST_ROOMS + 5)]
     summary = summarize({}, {ME: rooms})

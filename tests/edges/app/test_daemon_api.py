@@ -115,8 +115,8 @@ async def test_what_is_unread_in_all_accounts_is_published_as_it_changes(recepti
         await until(lambda: reception.published[-1].unread == 3)
         assert reception.published[-1].highlights == 1
         assert set(reception.published[-1].rooms) == {
-            RoomCount(ME, ROOM, "Lunch", 1, 1),
-            RoomCount(ALICE, ROOM, "Lunch", 2, 0),
+            RoomCount(ME, ROOM, "Lunch", 1, 1, ALICE),
+            RoomCount(ALICE, ROOM, "Lunch", 2, 0, ALICE),
         }
         await reception.mine.commit(changes=[Withdrawal(EventId("$a"), "read elsewhere")])
         await until(lambda: reception.published[-1].unread == 2)

@@ -21,8 +21,9 @@ import pytest
 from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
-from heliograph.cli.status.line import word_until
+from heliograph.core.popups.quiet import word_until
 from heliograph.core.summary.summary import UNTIL_RESUMED, RoomCount, Summary
+from heliograph.system.time_zone import LocalZone
 from support.builders import ME, ROOM
 from support.buses import PrivateBus
 from support.waiting import has_ended
@@ -237,7 +238,7 @@ NOON_MS = 1_763_640_000_000
 )
 def test_the_end_of_quiet_is_a_time_of_day(until_ms: int, words: str, set_time_zone: Callable[[str], None]) -> None:
     set_time_zone("UTC0")
-    assert word_until(until_ms, NOON_MS) == words
+    assert word_until(until_ms, NOON_MS, LocalZone()) == words
 
 
 def test_the_end_of_a_pause_is_in_the_tooltip(shell: Shell, private_bus: PrivateBus) -> None:

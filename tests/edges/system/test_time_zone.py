@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 import pytest
 
-from heliograph.cli.status.line import word_until
+from heliograph.core.popups.quiet import word_until
 from heliograph.system.time_zone import LocalZone
 
 MOMENT = 1_750_086_000_000
@@ -32,6 +32,6 @@ def test_the_times_of_a_bar_follow_as_well(
     set_time_zone: Callable[[str], None], monkeypatch: pytest.MonkeyPatch
 ) -> None:
     set_time_zone("Europe/Berlin")
-    assert word_until(MOMENT, MOMENT - 1) == "until 17:00"
+    assert word_until(MOMENT, MOMENT - 1, LocalZone()) == "until 17:00"
     monkeypatch.setenv("TZ", "Asia/Tokyo")
-    assert word_until(MOMENT, MOMENT - 1) == "until 00:00"
+    assert word_until(MOMENT, MOMENT - 1, LocalZone()) == "until 00:00"

@@ -3,22 +3,21 @@
 from __future__ import annotations
 
 import asyncio
-import datetime
 from collections.abc import Callable
 from typing import TextIO
 
 from heliograph.cli.output.lines import LineOutput
 from heliograph.control.watch import Watch
+from heliograph.core.popups.quiet import word_quiet
 from heliograph.core.summary.bar import BarState
-from heliograph.core.summary.summary import UNTIL_RESUMED, Summary
+from heliograph.core.summary.summary import Summary
 from heliograph.errors import UserError
 from heliograph.system.clock import now_ms
 from heliograph.system.session_bus import session_bus_address
-from heliograph.system.time_zone import follow_time_zone
+from heliograph.system.time_zone import LocalZone
 
 Render = Callable[[BarState], str]
 _FIRST_ANSWER_S = 5.0
-_DAY_MS = 24 * 3_600_000
 
 
 async def follow(render: Render, stream: TextIO) -> None:
@@ -66,26 +65,9 @@ async def show_once(render: Render) -> str:
 
 def bar_of(summary: Summary | None) -> BarState:
     """The state of a status bar: the daemon's summary, with times of day in this machine's zone."""
-    if summary is None or not summary.quiet_why:
-        return BarState(summary)
-    words = (summary.quiet_why, word_until(summary.quiet_until_ms, now_ms()))
-    return BarState(summary, " ".join(filter(None, words)))
-
-
-def word_until(until_ms: int, now_ms: int) -> str:
-    """ "until 08:00", with the date unless that is within a day."""
-    if until_ms == UNTIL_RESUMED:
-        return "until resumed"
-    if until_ms <= 0:
-        return ""
-    try:
-        until = datetime.datetime.fromtimestamp(until_ms / 1000, datetime.UTC)
-    except (OverflowError, ValueError, OSError):
-        return ""
-    # A bar's script runs for days.
-    follow_time_zone()
-    is_near = until_ms - now_ms < _DAY_MS
-    return f"until {until.astimezone():{'%H:%M' if is_near else '%Y-%m-%d %H:%M'}}"
+    if summary is None:
+        return BarState()
+    return BarState(summary, word_quiet(summary.quiet_why, summary.quiet_until_ms, now_ms(), LocalZone()))
 
 
 def _address() -> str:

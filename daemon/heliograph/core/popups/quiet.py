@@ -148,6 +148,26 @@ def next_change_ms(now_ms: int, zone: Zone, hours: QuietHours, pause: Pause) -> 
     return min(ends, default=None)
 
 
+def word_until(until_ms: int, now_ms: int, zone: Zone) -> str:
+    """ "until 08:00", with the date unless that is within a day; "until resumed"; or "" if there is no such time."""
+    if until_ms == UNTIL_RESUMED:
+        return "until resumed"
+    if until_ms <= 0:
+        return ""
+    try:
+        until = zone.wall(until_ms)
+    except (OverflowError, ValueError, OSError):
+        # Another version of the daemon may tell any number.
+        return ""
+    is_near = until_ms - now_ms < _DAY_MINUTES * _MINUTE_MS
+    return f"until {until:{'%H:%M' if is_near else '%Y-%m-%d %H:%M'}}"
+
+
+def word_quiet(why: str, until_ms: int, now_ms: int, zone: Zone) -> str:
+    """Why nothing pops up, and until when: "paused until 08:00". "" without a reason."""
+    return " ".join(filter(None, (why, word_until(until_ms, now_ms, zone)))) if why else ""
+
+
 def _end_of_hours(now_ms: int, zone: Zone, hours: Sequence[Hours]) -> int:
     """When the quiet hours of this instant end; this instant: there are none now."""
     end_ms = now_ms

@@ -61,7 +61,7 @@ class BarState:
     @property
     def is_in_trouble(self) -> bool:
         """True if messages do not arrive."""
-        return self.state not in _WELL
+        return not is_well(self.state)
 
     @property
     def classes(self) -> tuple[str, ...]:
@@ -85,14 +85,21 @@ class BarState:
         return f"{mark}{self.unread or ''}"
 
     @property
+    def total(self) -> str:
+        """How much is unread, in words."""
+        if not self.unread:
+            return "Nothing unread"
+        return f"{self.unread} unread" + (f", {_highlights(self.highlights)}" if self.highlights else "")
+
+    @property
     def tooltip(self) -> str:
         """Several lines: the total, the rooms, and what is wrong."""
-        lines = [_whole(self)]
-        lines += [_room_line(room) for room in self.rooms[:ROOM_LINES]]
+        lines = [self.total]
+        lines += [room_line(room) for room in self.rooms[:ROOM_LINES]]
         if len(self.rooms) > ROOM_LINES:
             lines.append("and more")
         lines += [
-            f"{clean_line(user_id, NAME_LIMIT)}: {state}" for user_id, state in self.accounts if state not in _WELL
+            f"{clean_line(user_id, NAME_LIMIT)}: {state}" for user_id, state in self.accounts if not is_well(state)
         ]
         if self.state == STOPPED:
             lines.append("Heliograph is not running")
@@ -101,13 +108,13 @@ class BarState:
         return "\n".join(lines)
 
 
-def _whole(bar: BarState) -> str:
-    if not bar.unread:
-        return "Nothing unread"
-    return f"{bar.unread} unread" + (f", {_highlights(bar.highlights)}" if bar.highlights else "")
+def is_well(state: str) -> bool:
+    """True if messages arrive, or soon will, while an account or the daemon is in this state."""
+    return state in _WELL
 
 
-def _room_line(room: RoomCount) -> str:
+def room_line(room: RoomCount) -> str:
+    """The name of the room and how much is unread there, in one line."""
     title = clean_line(room.title, NAME_LIMIT) or "(no name)"
     return f"{title}: {room.unread}" + (f" ({_highlights(room.highlights)})" if room.highlights else "")
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from types import MappingProxyType
 
 from heliograph.core.summary.unread import UnreadRoom, newest_first
 
@@ -24,6 +25,8 @@ class RoomCount:
     title: str
     unread: int
     highlights: int
+    sender: str = ""
+    """The user id of who wrote the newest of them; "": not known."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Summary:
     """The state of the account that is worst off."""
     accounts: tuple[tuple[str, str], ...] = ()
     """User ids and the states of their accounts."""
+    troubles: tuple[tuple[str, str], ...] = ()
+    """User ids of accounts that do not work, and why, in words for people. Bars are not told."""
     unread: int = 0
     highlights: int = 0
     rooms: tuple[RoomCount, ...] = ()
@@ -52,6 +57,7 @@ def summarize(
     accounts: Mapping[str, str],
     unread: Mapping[str, Iterable[UnreadRoom]],
     *,
+    troubles: Mapping[str, str] = MappingProxyType({}),
     paused_until_ms: int = 0,
     quiet_why: str = "",
     quiet_until_ms: int = 0,
@@ -59,16 +65,17 @@ def summarize(
     notification_server: str = "",
 ) -> Summary:
     """The summary. `accounts` has the state of each account and `unread` its rooms with unread messages, newest first,
-    by user id."""
+    by user id; `troubles` says why an account is in its state."""
     # All rooms are counted, and only the newest are named: bars have no place for more.
     found = newest_first(unread)
     return Summary(
         state=worst_state(accounts.values()),
         accounts=tuple(accounts.items()),
+        troubles=tuple((user_id, why) for user_id, why in troubles.items() if why),
         unread=sum(room.unread for _, room in found),
         highlights=sum(room.highlights for _, room in found),
         rooms=tuple(
-            RoomCount(account, room.room_id, room.title, room.unread, room.highlights)
+            RoomCount(account, room.room_id, room.title, room.unread, room.highlights, room.sender)
             for account, room in found[:MOST_ROOMS]
         ),
         paused_until_ms=paused_until_ms,

@@ -61,6 +61,8 @@ class UnreadRoom:
     arrived_ms: int = 0
     """When the newest message came here, in ms since 1970: the order of rooms, whatever the senders' clocks say."""
     is_direct: bool = False
+    sender: UserId | OwnKey | str = ""
+    """Who wrote the newest message; "": not known."""
     messages: tuple[UnreadMessage, ...] = ()
 
     def as_json(self) -> dict[str, Any]:

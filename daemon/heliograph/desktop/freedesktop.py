@@ -124,6 +124,7 @@ class FreedesktopDesktop:
         arguments = render_notification(
             notification,
             traits.capabilities,
+            traits.profile.looks,
             icon=self._icon,
             replaces_id=replaces_id,
             sound=sound if is_servers else None,

@@ -12,6 +12,7 @@ from collections.abc import Awaitable, Callable, Collection, Mapping
 from typing import TypeVar
 
 from heliograph.core.notification import Picture
+from heliograph.core.popups.looks import LARGE
 from heliograph.errors import ServerError
 from heliograph.system.tasks import start_beside
 
@@ -22,8 +23,8 @@ Source = Callable[[str, int], Awaitable[bytes]]
 
 log = logging.getLogger(__name__)
 
-SIDE = 96
-"""Pixels: what fits every server's popups, on sharp screens too. 36 KB each."""
+SIDE = LARGE
+"""Pixels, 36 KB each. Servers that like small pictures get them made smaller."""
 PATIENCE_S = 0.5
 """A popup waits no longer for its picture, and is not shown again for one that comes late: the next popup has it.
 Test: test_a_slow_one_is_not_waited_for_but_there_the_next_time."""

@@ -11,8 +11,9 @@ from typing import Any
 
 from dbus_fast import Variant
 
-from heliograph.core.notification import Action, Notification
+from heliograph.core.notification import Action, Notification, Picture
 from heliograph.core.popups.actions import INLINE_REPLY, offer
+from heliograph.core.popups.looks import Looks, fit_picture
 from heliograph.core.text.clean import clean_line, clean_text
 from heliograph.core.text.markup import Span, change_indentation, read_markup, shorten, write_markup
 from heliograph.desktop.identity import APP_NAME, DESKTOP_ENTRY
@@ -30,6 +31,7 @@ _FIRM_SPACE = "\u00a0"
 def render_notification(
     notification: Notification,
     capabilities: Collection[str],
+    looks: Looks,
     *,
     icon: str,
     replaces_id: int,
@@ -44,19 +46,24 @@ def render_notification(
     elif "body-markup" in capabilities:
         # Only the body: every server shows "&amp;" in a summary as it stands. And always: what is left raw makes
         # lxqt lose text, xfce4-notifyd show nothing, and swaync and Plasma load local files named by <img>.
-        body = _mark_up(notification.markup, body)
+        body = _mark_up(notification.markup, body, looks)
     offered = offer(notification, capabilities)
     actions = [text for action in offered for text in (action.key, action.label)]
     hints = _hints(notification, offered) | _sound_hints(sound)
+    if notification.picture is not None:
+        hints["image-data"] = _image_data(fit_picture(notification.picture, looks.picture_side))
+        icon = icon if looks.has_icon_beside_picture else ""
     return [APP_NAME, replaces_id, icon, summary, body, actions, hints, _AS_THE_SERVER_LIKES]
 
 
-def _mark_up(markup: str, body: str) -> str:
+def _mark_up(markup: str, body: str, looks: Looks) -> str:
     """The body written anew from its markup, so that nothing but our three tags comes through, whoever wrote it.
     Without markup, the plain body is escaped."""
     styled = shorten(read_markup(markup), BODY_LIMIT) if markup else (Span(body),)
     # Servers that take markup for HTML drop other spaces at the beginning of a line, and code loses its indentation.
-    return write_markup(change_indentation(styled, lambda blanks: _FIRM_SPACE * len(blanks)))
+    written = write_markup(change_indentation(styled, lambda blanks: _FIRM_SPACE * len(blanks)))
+    # Only where needed: GNOME Shell shows a character reference as it stands.
+    return written if looks.keeps_spaces else written.replace(_FIRM_SPACE, f"&#{ord(_FIRM_SPACE)};")
 
 
 def _hints(notification: Notification, offered: Collection[Action]) -> dict[str, Variant]:
@@ -72,10 +79,11 @@ def _hints(notification: Notification, offered: Collection[Action]) -> dict[str,
     if any(action.key == INLINE_REPLY for action in offered):
         hints["x-kde-reply-placeholder-text"] = Variant("s", "Write a reply")
         hints["x-kde-reply-submit-button-text"] = Variant("s", "Send")
-    if (picture := notification.picture) is not None:
-        rows = [picture.width, picture.height, picture.width * 4, True, 8, 4, picture.pixels]
-        hints["image-data"] = Variant("(iiibiiay)", rows)
     return hints
+
+
+def _image_data(picture: Picture) -> Variant:
+    return Variant("(iiibiiay)", [picture.width, picture.height, picture.width * 4, True, 8, 4, picture.pixels])
 
 
 def _sound_hints(sound: Sound | None) -> dict[str, Variant]:

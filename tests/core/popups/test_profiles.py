@@ -6,12 +6,19 @@ import pytest
 
 from heliograph.core.notification import Urgency
 from heliograph.core.popups.profile import SAFE, ServerProfile, Told
-from heliograph.core.popups.profiles import DUNST, GNOME, PLASMA, choose_profile
+from heliograph.core.popups.profiles import CINNAMON, DUNST, GNOME, PLASMA, choose_profile
 
 
 @pytest.mark.parametrize(
     ("name", "profile"),
-    [("gnome-shell", GNOME), ("Plasma", PLASMA), ("dunst", DUNST), ("somebody's own", SAFE), ("", SAFE)],
+    [
+        ("gnome-shell", GNOME),
+        ("Plasma", PLASMA),
+        ("dunst", DUNST),
+        ("cinnamon", CINNAMON),
+        ("somebody's own", SAFE),
+        ("", SAFE),
+    ],
 )
 def test_a_server_is_known_by_its_name(name: str, profile: ServerProfile) -> None:
     assert choose_profile(name, ()) == profile

@@ -6,6 +6,7 @@ import asyncio
 import gc
 import logging
 import time
+from dataclasses import replace
 
 import pytest
 
@@ -19,6 +20,7 @@ from heliograph.core.notification import (
     Closing,
     DesktopSignal,
     DoNotDisturb,
+    Picture,
     Popup,
     Replied,
     ServerChanged,
@@ -90,22 +92,45 @@ async def test_a_server_without_bodies_or_actions_gets_the_message_as_summary(
     assert (shown.summary, shown.body, shown.actions) == ("Alice: see you at noon", "", [])
 
 
-async def test_code_keeps_its_indentation_where_markup_is_html_and_where_there_is_none(
-    server: NotificationServer, desktop: FreedesktopDesktop
+FIRM = "\u00a0" * 4
+
+
+@pytest.mark.parametrize(
+    ("profile", "body"),
+    [
+        (GNOME, f"<b>if</b> x:\n{FIRM}y &lt; 1"),
+        # It takes a firm space for a blank as well, and only leaves character references as they are.
+        (PLASMA, f"<b>if</b> x:\n{'&#160;' * 4}y &lt; 1"),
+        (PLAIN, "if x:\n    y < 1"),
+    ],
+    ids=lambda value: value.name if isinstance(value, Profile) else None,
+)
+async def test_code_keeps_its_indentation_whatever_a_server_makes_of_spaces(
+    server: NotificationServer, desktop: FreedesktopDesktop, profile: Profile, body: str
 ) -> None:
-    code = "if x:\n    y < 1\n\n    z"
-    marked = make_notification(body=code, markup="<b>if</b> x:\n    y &lt; 1\n\n    z")
-    await desktop.show(make_notification(body=code), None)
-    await desktop.show(marked, None)
-    await server.restart(PLAIN)
+    await server.restart(profile)
     await until(lambda: desktop.server is not None)
-    await desktop.show(marked, None)
-    firm = "\u00a0" * 4
-    assert [shown.body for shown in server.shown] == [
-        f"if x:\n{firm}y &lt; 1\n\n{firm}z",
-        f"<b>if</b> x:\n{firm}y &lt; 1\n\n{firm}z",
-        code,
-    ]
+    await desktop.show(make_notification(body="if x:\n    y < 1", markup="<b>if</b> x:\n    y &lt; 1"), None)
+    await desktop.show(make_notification(body="if x:\n    y < 1"), None)
+    assert [shown.body for shown in server.shown] == [body, body.replace("<b>", "").replace("</b>", "")]
+
+
+@pytest.mark.parametrize(
+    ("profile", "side", "has_icon"),
+    [(GNOME, 96, True), (DUNST, 48, True), (replace(GNOME, name="cinnamon"), 96, False)],
+    ids=lambda value: value.name if isinstance(value, Profile) else None,
+)
+async def test_each_server_gets_the_picture_that_it_shows_well(
+    server: NotificationServer, desktop: FreedesktopDesktop, profile: Profile, side: int, has_icon: bool
+) -> None:
+    await server.restart(profile)
+    await until(lambda: desktop.server is not None)
+    await desktop.show(make_notification(picture=Picture(96, 96, bytes(96 * 96 * 4))), None)
+    await desktop.show(make_notification(), None)
+    with_picture, without = server.shown
+    assert with_picture.hints["image-data"][:4] == (side, side, 4 * side, True)
+    assert bool(with_picture.app_icon) is has_icon
+    assert without.app_icon
 
 
 async def test_capabilities_are_asked_once_for_each_life_of_the_server(

@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from enum import Enum
 
 from heliograph.core.notification import Urgency
+from heliograph.core.popups.looks import USUAL, Looks
 
 
 class Told(Enum):
@@ -32,6 +33,7 @@ class ServerProfile:
     """The urgency with which a change that nobody needs to see goes to the server's list alone; None: there is none,
     and the change keeps its own."""
     told: Told = Told.NOWHERE
+    looks: Looks = USUAL
 
     def urgency(self, wanted: Urgency, *, is_update: bool) -> Urgency:
         """The urgency to send. What insists goes on insisting: a call rings until it is answered or ends."""

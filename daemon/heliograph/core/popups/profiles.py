@@ -22,6 +22,7 @@ from collections.abc import Collection
 from dataclasses import replace
 
 from heliograph.core.notification import Urgency
+from heliograph.core.popups.looks import SMALL, Looks
 from heliograph.core.popups.profile import SAFE, ServerProfile, Told
 
 GNOME = ServerProfile(
@@ -29,10 +30,34 @@ GNOME = ServerProfile(
     ("a change that nobody needs to see goes to its list alone, by low urgency",),
     quiet_urgency=Urgency.LOW,
 )
-PLASMA = ServerProfile("Plasma", ("it tells of its own do-not-disturb",), told=Told.INHIBITED)
-DUNST = ServerProfile("dunst", ("it tells whether it is paused",), told=Told.DUNST)
+PLASMA = ServerProfile(
+    "Plasma",
+    (
+        "it tells of its own do-not-disturb",
+        # libnotificationmanager/notification.cpp of 5.27 and 6, sanitize(): simplified() takes U+00A0 for a blank, too.
+        "it drops the indentation of lines, unless each space is a character reference",
+    ),
+    told=Told.INHIBITED,
+    looks=Looks(keeps_spaces=False),
+)
+DUNST = ServerProfile(
+    "dunst",
+    (
+        "it tells whether it is paused",
+        # src/icon.c, with min_icon_size 32 and max_icon_size 128 in the dunstrc that comes with it.
+        "it shows pictures pixel for pixel: it gets small ones",
+    ),
+    told=Told.DUNST,
+    looks=Looks(picture_side=SMALL),
+)
+CINNAMON = ServerProfile(
+    "Cinnamon",
+    # js/ui/notificationDaemon.js of 4 to 6: `image-data` beside `app_icon` is "a large image", of 125 pixels.
+    ("a picture beside an icon takes the room of the buttons: it gets the picture alone",),
+    looks=Looks(has_icon_beside_picture=False),
+)
 
-_BY_NAME = {"gnome-shell": GNOME, "plasma": PLASMA, "dunst": DUNST}
+_BY_NAME = {"gnome-shell": GNOME, "plasma": PLASMA, "dunst": DUNST, "cinnamon": CINNAMON}
 
 
 def choose_profile(name: str, capabilities: Collection[str]) -> ServerProfile:

@@ -9,11 +9,10 @@ from typing import Any
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.notification import Category, Notification, Picture
 from heliograph.core.popups.arrange import Show, arrange
+from heliograph.core.popups.looks import LARGE
 from heliograph.core.record import Content, Delivery
 
 _ME = "@you:example.org"
-_SIDE = 96
-"""Pixels of a side of the sample's picture."""
 
 
 def sample_notifications() -> list[tuple[str, Notification]]:
@@ -55,13 +54,13 @@ def sample_notifications() -> list[tuple[str, Notification]]:
 
 def _draw_picture() -> Picture:
     """A light disc on a dark ground."""
-    half = _SIDE // 2
+    half = LARGE // 2
     light, dark = bytes((235, 203, 139, 255)), bytes((94, 129, 172, 255))
-    rows = range(_SIDE)
+    rows = range(LARGE)
     pixels = b"".join(
-        light if (x - half) ** 2 + (y - half) ** 2 < (_SIDE // 3) ** 2 else dark for y in rows for x in rows
+        light if (x - half) ** 2 + (y - half) ** 2 < (LARGE // 3) ** 2 else dark for y in rows for x in rows
     )
-    return Picture(_SIDE, _SIDE, pixels)
+    return Picture(LARGE, LARGE, pixels)
 
 
 def _message(sender: str, text: str, *, room: str = "Lunch", **content: Any) -> Delivery:

@@ -122,6 +122,15 @@ def test_what_a_popup_is_about_is_its_rooms_and_the_newest_event_of_each() -> No
     ]
 
 
+def test_rooms_that_take_turns_stand_in_the_order_of_their_newest_messages() -> None:
+    turns = [ROOM, OTHER_ROOM, ROOM, *(RoomId(f"!r{n}:example.org") for n in range(MAX_REQUESTS - 1)), OTHER_ROOM]
+    deliveries = [make_delivery(f"$e{n}", room_id=room_id) for n, room_id in enumerate(turns)]
+    requests = action_requests(deliveries)
+    assert [request.event_id for request in requests] == [each.event_id for each in reversed(deliveries[3:])], (
+        "the room of which the user saw the oldest news is the one that is left out"
+    )
+
+
 def test_a_conversation_of_two_is_named_by_the_other_one() -> None:
     (request,) = action_requests([make_delivery(f"invite:{ROOM}:0", content=make_content(is_direct=True))])
     assert request == ActionRequest(ActionKind.OPEN, ROOM, "Alice", None, direct_with=ALICE)

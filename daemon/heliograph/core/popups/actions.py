@@ -140,10 +140,15 @@ def action_requests(deliveries: Sequence[Delivery]) -> list[ActionRequest]:
     """One request for each room in a popup, the one with the newest message first; each says to open the room.
 
     `deliveries` are those that the popup shows, by position.
-    Test: test_what_a_popup_is_about_is_its_rooms_and_the_newest_event_of_each.
+    Tests: test_what_a_popup_is_about_is_its_rooms_and_the_newest_event_of_each,
+    test_rooms_that_take_turns_stand_in_the_order_of_their_newest_messages.
     """
-    latest = {each.room_id: each for each in deliveries if is_room_id(each.room_id)}
-    return [_action_request(room_id, each) for room_id, each in reversed(latest.items())][:MAX_REQUESTS]
+    # From the newest on, so that each room is found at its newest message, however the rooms take turns.
+    latest: dict[RoomId, Delivery] = {}
+    for each in reversed(deliveries):
+        if is_room_id(each.room_id):
+            latest.setdefault(each.room_id, each)
+    return [_action_request(room_id, each) for room_id, each in latest.items()][:MAX_REQUESTS]
 
 
 def _action_request(room_id: RoomId, delivery: Delivery) -> ActionRequest:

@@ -90,7 +90,7 @@ def test_what_is_encrypted_or_open_may_hide_more_than_a_list_tells(room: JoinedR
 def test_an_open_gap_is_told_by_its_rooms_as_far_as_these_may_be_named(
     names: list[str], title: str, where: str
 ) -> None:
-    hint = f"Not all that came {where} meanwhile could be fetched: too much came. {HERE}"
+    hint = f"Some of what came {where} meanwhile may be missing here: too much came. {HERE}"
     assert word_open_gaps(names, "too much came") == (title, hint)
 
 

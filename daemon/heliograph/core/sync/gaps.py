@@ -93,4 +93,4 @@ def word_open_gaps(names: Sequence[str], why: str) -> tuple[str, str]:
         others = len(names) - len(named)
         where = f"in {', '.join(named)}" + (f" and {count_things(others, 'other')}" if others else "")
         where = where if named else "there"
-    return title, f"Not all that came {where} meanwhile could be fetched: {why}. Look into your Matrix client."
+    return title, f"Some of what came {where} meanwhile may be missing here: {why}. Look into your Matrix client."

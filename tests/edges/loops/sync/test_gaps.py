@@ -158,7 +158,7 @@ async def test_a_gap_that_cannot_be_filled_is_let_go_visibly(absence: Absence, h
     await all_ring(again)
     assert again.rung == ["known", *missed_and_known()[-TIMELINE_LIMIT:]]
     assert again.troubles == [
-        ("There may be more in Lunch", f"Not all that came there meanwhile could be fetched: down. {LOOK}")
+        ("There may be more in Lunch", f"Some of what came there meanwhile may be missing here: down. {LOOK}")
     ]
 
 

@@ -148,13 +148,22 @@ async def test_a_new_delivery_holds_all_that_the_plan_said(ledger: Ledger) -> No
         thread="Tea \u2014 when?",
         can_decline=True,
     )
-    delivery = Delivery(EventId("$a"), ROOM, ALICE, content, thread_root=EventId("$root"), due_ms=70)
+    delivery = Delivery(
+        EventId("$a"), ROOM, ALICE, content, thread_root=EventId("$root"), edits=EventId("$b"), due_ms=70
+    )
 
     await ledger.commit(make_plan(judged=(make_judged("$a"),), deliveries=(delivery,)), 1)
 
     position = (await ledger.positions([EventId("$a")]))[EventId("$a")]
     assert await find(ledger, "$a") == Delivery(
-        EventId("$a"), ROOM, ALICE, content, thread_root=EventId("$root"), due_ms=70, position=position
+        EventId("$a"),
+        ROOM,
+        ALICE,
+        content,
+        thread_root=EventId("$root"),
+        edits=EventId("$b"),
+        due_ms=70,
+        position=position,
     )
 
 

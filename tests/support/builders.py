@@ -77,14 +77,16 @@ def make_encrypted(event: Event, session_id: str = "session") -> Event:
     return replace(event, type="m.room.encrypted", content=content, raw=raw)
 
 
-def make_edit(target: str, body: str = "hello, corrected", **options: Any) -> Event:
-    """An edit of `target` by its sender (Alice, unless told otherwise)."""
-    content = {
+def make_edit(target: str, body: str = "hello, corrected", *, mentions: str | None = None, **options: Any) -> Event:
+    """An edit of `target` by its sender (Alice, unless told otherwise). `mentions`: the user whom it mentions."""
+    content: dict[str, Any] = {
         "msgtype": "m.text",
         "body": f"* {body}",
         "m.new_content": {"msgtype": "m.text", "body": body},
         "m.relates_to": {"rel_type": "m.replace", "event_id": target},
     }
+    if mentions is not None:
+        content["m.mentions"] = content["m.new_content"]["m.mentions"] = {"user_ids": [mentions]}
     return make_event(content=content, **options)
 
 

@@ -87,6 +87,8 @@ class Delivery:
     sender: UserId | OwnKey
     content: Content | None
     thread_root: EventId | None = None
+    edits: EventId | None = None
+    """The event of which this one is an edit that rings by itself, in place of that event."""
     state: State = State.PENDING
     position: int = 0
     attempts: int = 0

@@ -17,12 +17,12 @@ from heliograph.store.columns import among, fit, to_integer, to_optional_text, t
 from heliograph.store.popups import mark_stale
 
 _COLUMNS = (
-    "event_id, room_id, sender, thread_root, state, position, attempts, due_ms, popup_key, why,"
+    "event_id, room_id, sender, thread_root, edits, state, position, attempts, due_ms, popup_key, why,"
     " room_title, sender_name, text, category, is_direct, is_highlight, sound, markup, avatar, thread,"
     " rings_until_ms, can_decline"
 )
 _KINDS = (
-    *(str, str, str, str | None, str, int, int, int, str | None, str),
+    *(str, str, str, str | None, str | None, str, int, int, int, str | None, str),
     *(str | None, str | None, str | None, str | None, int | None, int | None, str | None, str | None, str | None),
     *(str | None, int | None, int | None),
 )
@@ -49,10 +49,10 @@ def insert_deliveries(db: sqlite3.Connection, deliveries: Iterable[Delivery], af
     # The position comes from `judged` and not from the caller: only the database knows which one it has just given.
     rows = [(*_values(each), to_text(each.event_id), after_position) for each in deliveries]
     return db.executemany(
-        "INSERT OR IGNORE INTO deliveries (position, event_id, state, room_id, sender, thread_root, due_ms,"
+        "INSERT OR IGNORE INTO deliveries (position, event_id, state, room_id, sender, thread_root, edits, due_ms,"
         " room_title, sender_name, text, category, is_direct, is_highlight, sound, markup, avatar, thread,"
         " rings_until_ms, can_decline)"
-        " SELECT position, event_id, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM judged"
+        " SELECT position, event_id, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM judged"
         " WHERE event_id = ? AND position > ?",
         rows,
     ).rowcount
@@ -270,6 +270,7 @@ def _values(delivery: Delivery) -> tuple[Any, ...]:
         to_text(delivery.room_id),
         to_text(delivery.sender),
         to_optional_text(delivery.thread_root),
+        to_optional_text(delivery.edits),
         to_integer(delivery.due_ms),
     )
     content = delivery.content
@@ -295,13 +296,14 @@ def _content_values(content: Content) -> tuple[Any, ...]:
 
 def _delivery(row: tuple[Any, ...]) -> Delivery:
     fit(row, _KINDS)
-    event_id, room_id, sender, thread_root, state, position, attempts, due_ms, popup_key, why, *content = row
+    event_id, room_id, sender, thread_root, edits, state, position, attempts, due_ms, popup_key, why, *content = row
     return Delivery(
         event_id=event_id,
         room_id=room_id,
         sender=sender,
         content=_content(*content),
         thread_root=thread_root,
+        edits=edits,
         state=State(state),
         position=position,
         attempts=attempts,

@@ -37,6 +37,7 @@ from heliograph.core.sync.needs import (
     unplaced_events,
 )
 from heliograph.core.sync.plan import is_disputed, plan
+from heliograph.core.sync.relations import EDITED
 from heliograph.core.sync.situation import Mode, Situation
 from support.builders import (
     ALICE,
@@ -274,6 +275,55 @@ class TestEditsAndRedactions:
 
     def test_an_edit_of_something_else_changes_nothing(self) -> None:
         assert plan(make_sync(make_edit("$other")), situation(open_deliveries=[self.OPEN])).changes == ()
+
+    def test_an_edit_that_mentions_the_user_rings_in_place_of_its_message(self) -> None:
+        edit = make_edit("$1", "you too", event_id="$2", mentions=ME)
+        decided = plan(make_sync(edit), situation(open_deliveries=[self.OPEN]))
+        assert decided.changes == (Withdrawal(EventId("$1"), EDITED),)
+        delivery = only(decided)
+        assert (delivery.event_id, delivery.edits) == ("$2", "$1")
+        assert delivery.content is not None
+        assert (delivery.content.text, delivery.content.is_highlight) == ("you too", True)
+
+    def test_an_edit_that_mentions_the_user_rings_alone_in_its_sync(self) -> None:
+        timeline = make_event(event_id="$1"), make_edit("$1", event_id="$2", mentions=ME)
+        decided = plan(make_sync(*timeline), situation())
+        assert (rung(decided), reason(decided, "$1"), decided.changes) == (["$2"], EDITED, ())
+
+    def test_what_an_edit_took_the_place_of_is_not_kept_until_its_key_comes(self) -> None:
+        edit = make_edit("$1", event_id="$2", mentions=ME)
+        assert plan(make_sync(edit), situation(open_deliveries=[self.OPEN])).unlocked == ("$1",)
+
+    def test_an_edit_whose_key_comes_late_takes_the_place_of_its_message(self) -> None:
+        shown = make_delivery("$2", position=2, state=State.SHOWN)
+        edit = make_edit("$1", event_id="$2", mentions=ME)
+        decided = plan(Sync("s2"), situation(open_deliveries=[self.OPEN, shown], late=[edit]))
+        rewrite, withdrawal = decided.changes
+        assert (type(rewrite), rewrite.event_id) == (Rewrite, "$2")
+        assert withdrawal == Withdrawal(EventId("$1"), EDITED)
+
+    def test_the_next_edit_changes_the_one_that_rang(self) -> None:
+        rang = make_delivery("$2", edits="$1", position=2, state=State.SHOWN)
+        decided = plan(make_sync(make_edit("$1", "again", event_id="$3")), situation(open_deliveries=[rang]))
+        assert (rung(decided), decided.changes) == ([], (Edit(EventId("$2"), "again"),))
+
+    def test_the_next_edit_that_rings_takes_the_place_of_the_one_that_rang(self) -> None:
+        rang = make_delivery("$2", edits="$1", position=2, state=State.SHOWN)
+        edit = make_edit("$1", event_id="$3", mentions=ME)
+        decided = plan(make_sync(edit), situation(open_deliveries=[rang]))
+        assert (rung(decided), decided.changes) == (["$3"], (Withdrawal(EventId("$2"), EDITED),))
+
+    def test_nobody_takes_the_place_of_what_another_wrote(self) -> None:
+        edit = make_edit("$1", sender=BOB, event_id="$2", mentions=ME)
+        decided = plan(make_sync(edit), situation(open_deliveries=[self.OPEN]))
+        assert (rung(decided), decided.changes) == (["$2"], ())
+
+    def test_deleting_a_message_deletes_its_edit_that_rang(self) -> None:
+        rang = make_delivery("$2", edits="$1", position=2, state=State.SHOWN)
+        decided = plan(make_sync(make_redaction("$1")), situation(open_deliveries=[rang]))
+        assert [each.event_id for each in decided.changes if isinstance(each, Withdrawal)] == ["$1", "$2"]
+        timeline = make_event(event_id="$1"), make_edit("$1", event_id="$2", mentions=ME), make_redaction("$1")
+        assert rung(plan(make_sync(*timeline), situation())) == []
 
     def test_a_redaction_withdraws(self) -> None:
         decided = plan(make_sync(make_redaction("$1")), situation(open_deliveries=[self.OPEN]))
@@ -619,6 +669,7 @@ class TestWhatAPlanNeeds:
                 JoinedRoom(RoomId("!receipt"), receipts=(Receipt(RoomId("!receipt"), EventId("$1")),)),
                 JoinedRoom(RoomId("!own"), timeline=(make_event(sender=ME),)),
                 JoinedRoom(RoomId("!edit"), timeline=(make_edit("$1"),)),
+                JoinedRoom(RoomId("!redaction"), timeline=(make_redaction("$1"),)),
                 JoinedRoom(RoomId("!joined")),
             ),
             left=(RoomId("!left"),),
@@ -628,7 +679,7 @@ class TestWhatAPlanNeeds:
             RoomId("!message"): RoomRecord(make_facts()),
         }
         found = rooms_changing_deliveries(sync, ME, rooms)
-        assert found == {"!receipt", "!own", "!edit", "!joined", "!left"}
+        assert found == {"!receipt", "!own", "!edit", "!redaction", "!joined", "!left"}
 
     def test_senders_are_those_of_timelines_and_notifications(self) -> None:
         bad = Malformed("timeline", "x")

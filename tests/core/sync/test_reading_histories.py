@@ -91,8 +91,13 @@ class Reader:
         return set(self.ledger.locked)
 
     def rung(self) -> set[str]:
-        """What was told of and rings, whatever became of it."""
-        return {each.event_id for each in self.ledger.judged.values() if each.sender != ME}
+        """What was told of and rings, whatever became of it, but for what an edit that rings took the place of."""
+        told = {each.event_id for each in self.ledger.judged.values() if each.sender != ME}
+        versions: dict[str, list[str]] = {}
+        for event in self._history.timeline:
+            if event.event_id in told:
+                versions.setdefault(event.replaces or event.event_id, []).append(event.event_id)
+        return {each[-1] for each in versions.values()}
 
 
 def _count(request: pytest.FixtureRequest) -> int:

@@ -258,7 +258,16 @@ async def test_what_every_version_wrote_is_still_read(version: int, folder: Path
         content = replace(content, markup="<b>hello</b>", avatar="mxc://example.org/alice")
         threaded = replace(content, thread="Tea")
     assert await ledger.open_deliveries([ROOM]) == [
-        Delivery(EventId("$shown"), ROOM, ALICE, content, state=State.SHOWN, position=3, popup_key=ROOM),
+        Delivery(
+            EventId("$shown"),
+            ROOM,
+            ALICE,
+            content,
+            edits=EventId("$edited") if version >= 11 else None,
+            state=State.SHOWN,
+            position=3,
+            popup_key=ROOM,
+        ),
         Delivery(
             EventId("$pending"),
             ROOM,

@@ -72,7 +72,7 @@ def is_silenced(user: User, look: int) -> bool:
 
 def why_gone(user: User, room: Room, event: Event) -> str:
     """Why it is no longer unread, or ""."""
-    if event.redacted_look is not None:
+    if event.redacted_look is not None or _is_edit_of_redacted(room, event):
         return "redacted"
     if room.membership != "join" or (room.stays and event.place < room.stays[-1]):
         return "left"
@@ -84,11 +84,30 @@ def why_gone(user: User, room: Room, event: Event) -> str:
         return "ignored"
     if event.is_silent_after_all:
         return "silent after all"
+    if any(takes_place(user, room, other, event) for other in room.events.values()):
+        return "edited"
     if event.type == "m.call.invite" and any(is_taken_by(user, other, event) for other in room.events.values()):
         return "taken elsewhere"
     if any(answers(user, other, event) for other in room.events.values()):
         return "answered"
     return ""
+
+
+def takes_place(user: User, room: Room, other: Event, event: Event) -> bool:
+    """Whether the other event is a later edit by the same person, of this event or of what this one edits, that rings
+    in its place."""
+    return (
+        other.replaces is not None
+        and other.replaces in (event.event_id, event.replaces)
+        and other.sender == event.sender
+        and other.place > event.place
+        and must_ring(user, room, other)
+    )
+
+
+def _is_edit_of_redacted(room: Room, event: Event) -> bool:
+    edited = None if event.replaces is None else room.events.get(event.replaces)
+    return edited is not None and edited.redacted_look is not None
 
 
 def covers(user: User, receipt: Receipt, event: Event) -> bool:

@@ -47,6 +47,8 @@ class Said:
     version: int = 0
     is_quoted: bool = True
     """A popup quotes its number."""
+    edited_as: int | None = None
+    """The number of the edit that mentions the user in its place."""
 
 
 @dataclass
@@ -256,6 +258,10 @@ class People:
 
     def said_as(self, event_id: str) -> Said | None:
         return next((said for said in self.said.values() if said.event_id == event_id), None)
+
+    def latest_version(self, said: Said) -> Said:
+        """The edit that stands in the place of this message, or the message itself."""
+        return said if said.edited_as is None else self.said[said.edited_as]
 
 
 def _http_pusher(url: str, number: int) -> dict[str, object]:

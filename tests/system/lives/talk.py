@@ -166,17 +166,18 @@ async def _edit(world: World, step: Step) -> None:
     if target is None or said is None:
         return
     is_mention = step.kind is Kind.EDIT_TO_MENTION
-    number = world.people.next_number() if is_mention else said.number
-    body = write_token(number, 0 if is_mention else said.version + 1)
+    latest = world.people.latest_version(said)
+    number = world.people.next_number() if is_mention else latest.number
+    body = write_token(number, 0 if is_mention else latest.version + 1)
     mentions = {"m.mentions": {"user_ids": [user.user_id]} if is_mention else {}}
     new = {"msgtype": "m.text", "body": body, **mentions}
     relation = {"rel_type": "m.replace", "event_id": target.event_id}
     content = {**new, "body": f"* {body}", "m.new_content": new, "m.relates_to": relation}
     await world.people.say(user, sender, room, "m.room.message", content, number if is_mention else None)
     if is_mention:
-        said.is_quoted = False
+        latest.is_quoted, said.edited_as = False, number
     else:
-        said.version += 1
+        latest.version += 1
 
 
 def _is_text(world: World, event: Event) -> bool:

@@ -223,3 +223,17 @@ def test_what_an_ignored_user_wrote_before_is_excused_and_what_is_gone_otherwise
 def test_every_excuse_says_what_it_excuses() -> None:
     assert len({each.name for each in EXCUSES}) == len(EXCUSES)
     assert all(each.sentence.endswith(".") for each in EXCUSES)
+
+
+def test_an_edit_that_rings_stands_in_the_place_of_what_it_edits(world: Builder) -> None:
+    def edit(event_id: str, **changes: Any) -> Event:
+        return world.event(event_id, content={"m.relates_to": {"rel_type": "m.replace", "event_id": "$1"}}, **changes)
+
+    original, silent, by_another = world.event("$1"), edit("$2"), edit("$3", sender=BOB, listed=True)
+    assert (world.gone(original), world.gone(silent)) == ("", "")
+    first = edit("$4", listed=True)
+    assert (world.gone(original), world.gone(first)) == ("edited", "")
+    newest = edit("$5", listed=True)
+    assert [world.gone(each) for each in (original, first, newest, by_another)] == ["edited", "edited", "", ""]
+    original.redacted_look = 2
+    assert world.gone(newest) == "redacted"

@@ -65,6 +65,16 @@ class Collected:
         known = (each for each in self.open_in(room_id) if each.event_id == event_id)
         return self.deliveries.get(event_id) or next(known, None)
 
+    def versions(self, room_id: RoomId, event_id: EventKey) -> list[Delivery]:
+        """The deliveries of this event and of its edits that ring by themselves."""
+        here = (each for each in self.deliveries.values() if each.room_id == room_id)
+        return [each for each in (*self.open_in(room_id), *here) if event_id in (each.event_id, each.edits)]
+
+    def rings(self, event_id: EventKey) -> bool:
+        """Returns True if the event rings by the judgement that counts."""
+        judged = self.rejudged.get(event_id) or self.judged.get(event_id)
+        return judged is not None and judged.decision is Decision.RING
+
     # What comes
 
     def judge(self, judged: Judged) -> bool:
@@ -89,6 +99,7 @@ class Collected:
             room_id=event.room_id,
             sender=event.sender,
             thread_root=event.thread_root,
+            edits=event.replaces,
             content=content,
             due_ms=due_ms,
         )
@@ -108,6 +119,13 @@ class Collected:
         del self.deliveries[event_id]
         judged = self.judged if event_id in self.judged else self.rejudged
         judged[event_id] = replace(judged[event_id], decision=Decision.SILENT, reason=why)
+
+    def take_back(self, delivery: Delivery, why: str) -> None:
+        """Takes back a delivery, whether it is this plan's or was open before."""
+        if self.deliveries.get(delivery.event_id) is delivery:
+            self.silence(delivery.event_id, why)
+        else:
+            self.withdraw([delivery], why)
 
     # What comes of it
 

@@ -33,8 +33,9 @@ def rooms_changing_deliveries(
 ) -> frozenset[RoomId]:
     """Rooms whose open deliveries a plan of this sync needs.
 
-    In them something was read, edited, decrypted, joined or left, somebody was removed, a call may have ended, an
-    invite was listed before a sync told of the room, or a gap may hide all of that; or another room took their place.
+    In them something was read, edited, redacted, decrypted, joined or left, somebody was removed, a call may have
+    ended, an invite was listed before a sync told of the room, or a gap may hide all of that; or another room took
+    their place.
     """
     return related_rooms(sync).union(
         sync.left,
@@ -54,7 +55,7 @@ def rooms_changing_deliveries(
 
 def _changes(event: Event) -> bool:
     """Returns True if the event may change what an earlier one made ring."""
-    return event.replaces is not None or event.type in ENDING_TYPES or _is_removal(event)
+    return event.replaces is not None or event.redacts is not None or event.type in ENDING_TYPES or _is_removal(event)
 
 
 def _is_removal(event: Event) -> bool:

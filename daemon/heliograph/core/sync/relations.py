@@ -1,11 +1,12 @@
-"""What an event does to earlier ones: a redaction withdraws, an edit rewords, an answer or a hang-up ends a call."""
+"""What an event does to earlier ones: a redaction withdraws, an edit rewords or takes the place of what it edits, an
+answer or a hang-up ends a call."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
 from heliograph.core.events import Event
-from heliograph.core.ids import EventId
+from heliograph.core.ids import EventId, RoomId
 from heliograph.core.record import Delivery, Edit, Rewrite, Withdrawal
 from heliograph.core.room import RoomFacts
 from heliograph.core.sync.calls import ENDING_TYPES, Ending, ending_of, miss
@@ -14,6 +15,8 @@ from heliograph.core.sync.composing import Composer
 from heliograph.core.sync.judging import DELETED, Judge
 from heliograph.core.sync.situation import Situation
 from heliograph.core.sync.takebacks import Takebacks
+
+EDITED = "an edit of it rings in its place"
 
 
 class Relations:
@@ -31,7 +34,7 @@ class Relations:
         """Takes an event of a room with these facts, whether it rings itself or not."""
         # An encrypted redaction is none: no homeserver checked whether its sender may redact.
         if event.redacts is not None and event.event_id not in self._clear:
-            self._redact(event.redacts)
+            self._redact(event.room_id, event.redacts)
         elif event.replaces is not None and event.type == "m.room.message":
             self._edit(event, facts)
         elif event.type in ENDING_TYPES:
@@ -39,24 +42,35 @@ class Relations:
         elif event.type == "m.room.member" and event.state_key is not None:
             self._takebacks.redact_all(event, facts)
 
-    def _redact(self, event_id: EventId) -> None:
+    def _redact(self, room_id: RoomId, event_id: EventId) -> None:
         self._collected.unlock([event_id])
         # Also of an event that is not known to be open: the ledger passes over what does not fit.
         self._collected.changes.append(Withdrawal(event_id, DELETED))
         if event_id in self._collected.deliveries:
             self._collected.silence(event_id, DELETED)
+        # Clients show no edit of a message that is gone.
+        for version in self._collected.versions(room_id, event_id):
+            if version.event_id != event_id:
+                self._collected.take_back(version, DELETED)
 
     def _edit(self, event: Event, facts: RoomFacts) -> None:
         assert event.replaces is not None
-        target = self._collected.find(event.room_id, event.replaces)
         # Only its author may edit a message; servers pass on other people's edits, which clients have to ignore.
-        if target is None or target.sender != event.sender:
+        versions = [
+            each
+            for each in self._collected.versions(event.room_id, event.replaces)
+            if each.sender == event.sender and each.event_id != event.event_id
+        ]
+        if not versions or self._judge.is_hidden(event) or self._judge.is_ignored(event):
             return
-        if self._judge.is_hidden(event) or self._judge.is_ignored(event):
+        if self._collected.rings(event.event_id):
+            self._collected.unlock([event.replaces])
+            for version in versions:
+                self._collected.take_back(version, EDITED)
             return
         words = self._composer.word_edit(event, facts)
         if words is not None:
-            self._collected.changes.append(Edit(target.event_id, words.text, words.markup))
+            self._collected.changes += [Edit(each.event_id, words.text, words.markup) for each in versions]
 
     def _end_calls(self, event: Event) -> None:
         deliveries = self._collected.deliveries
@@ -65,10 +79,8 @@ class Relations:
             if ending is Ending.MISSED:
                 self._miss(call)
             # A call of this very sync is on no screen yet, so there is nothing to withdraw: it never rings.
-            elif ending is not None and deliveries.get(call.event_id) is call:
-                self._collected.silence(call.event_id, ending.value)
             elif ending is not None:
-                self._collected.withdraw([call], ending.value)
+                self._collected.take_back(call, ending.value)
 
     def _miss(self, call: Delivery) -> None:
         assert call.content is not None

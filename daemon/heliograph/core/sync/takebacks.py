@@ -60,12 +60,8 @@ class Takebacks:
         if old.tombstone is None or old.successor != new:
             return
         delivery = self._collected.find(old.room_id, event_key(old.tombstone))
-        if delivery is None:
-            return
-        if delivery.event_id in self._collected.deliveries:
-            self._collected.silence(delivery.event_id, MOVED)
-        else:
-            self._collected.withdraw([delivery], MOVED)
+        if delivery is not None:
+            self._collected.take_back(delivery, MOVED)
 
     def _take(
         self,

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from heliograph.core.push.context import Context
-from heliograph.core.push.decrypted import decrypted
+from heliograph.core.push.decrypted import decrypted, sealed
 from heliograph.core.push.rules import Ruleset
 from support.builders import ME, make_event
 
@@ -69,3 +69,12 @@ def test_a_payload_of_any_shape_gives_an_event_that_can_be_judged(payload: dict[
     clear = decrypted({**_encrypted(), "content": content}, payload)
 
     assert not Ruleset.predefined(ME).judge(clear, Context(ME)).notify
+
+
+@pytest.mark.parametrize("relation", [{}, {"m.relates_to": _REPLACES}])
+def test_of_what_was_decrypted_the_homeserver_saw_the_relation_alone(relation: dict[str, Any]) -> None:
+    event = _encrypted(**relation)
+
+    seen = sealed(decrypted(event, {"type": "m.room.message", "content": {"body": "hi"}}))
+
+    assert seen == {**event, "content": relation}

@@ -13,7 +13,7 @@ from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import Verdict
 from heliograph.core.record import AccountState, Decision, RoomRecord
 from heliograph.core.sync.gaps import is_list_wanted
-from heliograph.core.sync.judging import SERVER_RULE
+from heliograph.core.sync.judging import SERVER_RULE, Judge
 from heliograph.core.sync.plan import plan
 from heliograph.core.sync.situation import Mode, Situation
 from support.builders import ALICE, BOB, ME, ROOM, make_event, make_facts, make_server_notification, make_sync
@@ -21,6 +21,7 @@ from support.rule_builders import make_rule, match
 
 LOUD = Ruleset.predefined(ME)
 MUTED = Ruleset.parse({"override": [make_rule(ROOM, conditions=[match("room_id", ROOM)]) | {"actions": []}]})
+MENTIONS = Ruleset.parse({"room": [make_rule(ROOM) | {"actions": []}]})
 EVENT = make_event(event_id="$1")
 LISTED = {EVENT.event_id: Verdict(notify=True, rule=SERVER_RULE)}
 READ = {"$1": Clear(EVENT.raw, "curve25519", "ed25519")}
@@ -53,7 +54,6 @@ def forgiving(event: Event) -> tuple[Sync, AccountState]:
         (LOUD, MUTED, {}, True),
         (MUTED, MUTED, {"listed": LISTED}, True),
         (LOUD, LOUD, {"is_list_whole": True}, False),
-        (MUTED, LOUD, {"listed": LISTED, "clear": READ}, False),
         (LOUD, None, {"is_list_whole": True}, True),
     ],
 )
@@ -61,6 +61,28 @@ def test_the_list_tells_which_rules_held_when_an_event_came(
     now: Ruleset, before: Ruleset | None, known: dict[str, Any], does_ring: bool
 ) -> None:
     assert rings(make_sync(EVENT), situation(ruleset=now, earlier_ruleset=before, **known)) is does_ring
+
+
+@pytest.mark.parametrize(
+    ("now", "before", "known", "does_ring"),
+    [
+        (MUTED, LOUD, {"listed": LISTED}, True),
+        (MUTED, LOUD, {"is_list_whole": True}, False),
+        (MENTIONS, LOUD, {"listed": LISTED}, True),
+        (LOUD, MENTIONS, {"is_list_whole": True}, False),
+        (LOUD, MUTED, {}, True),
+        # Both rulesets let it ring, or neither: the homeserver's word tells nothing of them.
+        (LOUD, LOUD, {"is_list_whole": True}, True),
+        (MENTIONS, MUTED, {"listed": LISTED}, False),
+        # A late event may have rung before the last sync.
+        (MUTED, LOUD, {"listed": LISTED, "late": [EVENT]}, False),
+    ],
+)
+def test_the_list_tells_which_rules_go_for_the_words_of_an_encrypted_event(
+    now: Ruleset, before: Ruleset, known: dict[str, Any], does_ring: bool
+) -> None:
+    told = situation(ruleset=now, earlier_ruleset=before, clear=READ, **known)
+    assert Judge(told).apply_rules(EVENT, make_facts()).notify is does_ring
 
 
 def test_what_somebody_wrote_while_ignored_stays_silent() -> None:
@@ -96,7 +118,7 @@ def test_the_list_is_wanted_where_somebody_is_ignored_no_more() -> None:
         ({"earlier_ruleset": MUTED, "rooms": {}}, True),
         ({"earlier_ruleset": LOUD}, True),
         ({}, False),
-        ({"earlier_ruleset": MUTED, "clear": READ}, False),
+        ({"earlier_ruleset": MUTED, "clear": READ}, True),
     ],
 )
 def test_the_list_is_wanted_where_rules_have_changed(known: dict[str, Any], is_wanted: bool) -> None:

@@ -1,4 +1,4 @@
-"""Puts a decrypted event together, as it is judged a second time."""
+"""Puts a decrypted event together, as it is judged a second time, and back to what the homeserver saw of it."""
 
 from __future__ import annotations
 
@@ -21,3 +21,10 @@ def decrypted(event: Json, payload: Mapping[str, Any]) -> Json:
     if isinstance(outer, Mapping) and "m.relates_to" in outer:
         clear["m.relates_to"] = outer["m.relates_to"]
     return {**event, "type": payload.get("type"), "content": clear}
+
+
+def sealed(event: Json) -> Json:
+    """What the homeserver judged of an event that `decrypted` put together: of its content only the relation."""
+    content = event["content"]
+    seen = {"m.relates_to": content["m.relates_to"]} if "m.relates_to" in content else {}
+    return {**event, "type": "m.room.encrypted", "content": seen}

@@ -42,7 +42,7 @@ def is_list_wanted(sync: Sync, situation: Situation) -> bool:
     unignored = situation.account.ignored_users - situation.account.after(sync.account_data).ignored_users
     has_changed = situation.earlier_ruleset is not None
     return any(
-        event.sender in unignored or (has_changed and event.event_id not in situation.clear)
+        event.sender in unignored or has_changed
         for room in sync.joined
         for event in room.timeline
         if isinstance(event, Event) and event.sender != situation.me

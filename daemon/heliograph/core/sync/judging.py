@@ -6,6 +6,9 @@ from dataclasses import replace
 
 from heliograph.core.encryption.values import Clear
 from heliograph.core.events import Event
+from heliograph.core.push.context import Context
+from heliograph.core.push.decrypted import sealed
+from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import SILENT, Verdict
 from heliograph.core.record import AccountState, Decision, Judged, LockedEvent
 from heliograph.core.room import RoomFacts
@@ -32,24 +35,36 @@ class Judge:
         self._me = situation.me
         self._ignored = situation.account.ignored_users
         self._silence = _why_account_is_silent(situation.account)
+        self._late = {event.event_id for event in situation.late}
 
     def apply_rules(self, event: Event, facts: RoomFacts) -> Verdict:
         """The verdict of the push rules on an event in a room with these facts.
 
         If they have changed since the last sync, once or more often, the homeserver tells which of them held when the
-        event came. What an encrypted event says it could not judge: that goes by the sync's rules.
-        Test: test_the_list_tells_which_rules_held_when_an_event_came.
+        event came: it judged the event then. Of an encrypted event it knows no word; but where it let the event ring
+        by one of the rulesets and not by the other, this tells which of them goes for its words, too.
+        Tests: test_the_list_tells_which_rules_held_when_an_event_came,
+        test_the_list_tells_which_rules_go_for_the_words_of_an_encrypted_event.
         """
         known, context = self._situation, facts.context(self._me)
         if event.thread_root is not None and event.thread_root in known.subscriptions:
             context = replace(context, thread_subscribed=known.subscriptions[event.thread_root])
-        verdict, listed = known.ruleset.judge(event.raw, context), known.listed.get(event.event_id)
-        is_told = listed is not None or known.is_list_whole
-        if known.earlier_ruleset is None or event.event_id in known.clear or not is_told:
-            return verdict
-        candidates = (verdict, known.earlier_ruleset.judge(event.raw, context))
-        # None of the two agrees, if the rules changed twice.
-        return next((each for each in candidates if each.notify is (listed is not None)), listed or SILENT)
+        ruleset = self._ruleset_of_then(event, context)
+        return known.listed.get(event.event_id, SILENT) if ruleset is None else ruleset.judge(event.raw, context)
+
+    def _ruleset_of_then(self, event: Event, context: Context) -> Ruleset | None:
+        """The ruleset that held when the event came, as far as the homeserver tells. None: another one than those of
+        this sync and the last one did, since they changed twice."""
+        known, has_rung = self._situation, event.event_id in self._situation.listed
+        is_told = has_rung or known.is_list_whole
+        # The list tells of what came since the last sync: a late event may have rung long before.
+        if known.earlier_ruleset is None or not is_told or event.event_id in self._late:
+            return known.ruleset
+        is_clear = event.event_id in known.clear
+        seen = sealed(event.raw) if is_clear else event.raw
+        candidates = (known.ruleset, known.earlier_ruleset)
+        held = (each for each in candidates if each.judge(seen, context).notify is has_rung)
+        return next(held, known.ruleset if is_clear else None)
 
     def judge(self, event: Event, verdict: Verdict, why_silent: str | None = None) -> Judged:
         """The judgement of an event on which the rules, or the homeserver, came to this verdict.

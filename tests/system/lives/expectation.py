@@ -32,6 +32,8 @@ def expect(
                 is_cleared=event.event_id in user.cleared,
                 is_highlight=event.is_highlight,
                 was_gone=event.event_id in gone_before,
+                ring_is_unknown=event.ring_is_unknown,
+                highlight_is_unknown=event.ring_is_unknown or event.highlight_is_unknown,
             )
         yield from _expect_invite(user, room, by_event, rows, gone_before)
 
@@ -60,14 +62,10 @@ def must_ring(user: User, room: Room, event: Event) -> bool:
     if event.type == "m.room.member" and event.state_key == user.user_id:
         # An invite rings as such, and not as an event of a room that the user is in.
         return False
-    if event.is_from_ignored or is_silenced(user, event.look):
+    # No homeserver tells since when the device is silenced: what came in an absence goes by its end.
+    if event.is_from_ignored or user.is_silenced(user.told_by(event.look)):
         return False
     return event.rings
-
-
-def is_silenced(user: User, look: int) -> bool:
-    """Whether another client had silenced Heliograph's device by then."""
-    return next((is_silent for at, is_silent in reversed(user.silenced) if at < look), False)
 
 
 def why_gone(user: User, room: Room, event: Event) -> str:
@@ -169,7 +167,11 @@ def _expect_invite(
     mine = next((each for each in said.values() if each.room_id == room.room_id and not each.event_id), None)
     is_ignored = invite.sender in user.truth.ignored
     was_ignored = invite.sender in user.truth.ignored_at(invite.look)
-    rings = user.first_look is not None and invite.look > user.first_look and not is_silenced(user, invite.look)
+    rings = (
+        user.first_look is not None
+        and invite.look > user.first_look
+        and not user.is_silenced(user.told_by(invite.look))
+    )
     yield Expected(
         number=0 if mine is None else mine.number,
         event_id=event_id,

@@ -65,6 +65,9 @@ class Expected:
     is_highlight: bool = False
     was_gone: bool = False
     """It was gone before the daemon could know of it, or by the last look already."""
+    ring_is_unknown: bool = False
+    """It may ring, and need not."""
+    highlight_is_unknown: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -153,8 +156,6 @@ class Evidence:
     unquoted: frozenset[str] = frozenset()
     """Ids of events whose popup did not say what they say: the session was locked, their key was not there, or it was
     of many rooms."""
-    excused: frozenset[str] = field(default_factory=frozenset)
-    """Ids of events that are wrong for a known reason: whether they count as highlights is not asked."""
 
 
 def judge(evidence: Evidence) -> list[Violation]:
@@ -179,7 +180,9 @@ def _judge_event(expected: Expected, state: str | None, evidence: Evidence, told
         return Violation(fault, expected.account, expected.event_id, expected.number, why or f"state {state}")
 
     quoted = _quoted_versions(expected, evidence)
-    if not expected.rings:
+    if expected.ring_is_unknown and state is None and not quoted:
+        return
+    if not expected.rings and not expected.ring_is_unknown:
         if state is not None and not (state not in UNREAD and expected.gone):
             yield violation(Fault.RANG)
         elif quoted:
@@ -323,10 +326,10 @@ def _judge_counts(evidence: Evidence) -> Iterator[Violation]:
                 yield Violation(Fault.INBOX, account, why=why)
     if evidence.bar != total:
         yield Violation(Fault.BAR, why=f"{evidence.bar}, and {total} are unread")
-    sure = [each for each in evidence.expected if each.event_id not in evidence.excused]
-    open_ = [each for each in sure if each.rings and not each.gone and each.account in evidence.deliveries]
-    highlights = sum(each.is_highlight for each in open_)
-    if not highlights <= evidence.highlights <= highlights + len(evidence.excused):
+    open_ = [each for each in evidence.expected if not each.gone and each.account in evidence.deliveries]
+    unknown = sum(each.highlight_is_unknown for each in open_)
+    highlights = sum(each.rings and each.is_highlight and not each.highlight_is_unknown for each in open_)
+    if not highlights <= evidence.highlights <= highlights + unknown:
         yield Violation(Fault.BAR, why=f"{evidence.highlights} highlights, and {highlights} are unread")
 
 

@@ -93,11 +93,20 @@ class User:
         """The daemon no longer runs."""
         self.absences.append(Absence(self.truth.looks, is_in_order))
 
-    def end_absence(self) -> None:
-        """It runs again."""
-        if self.absences and self.absences[-1].end == _FOR_EVER:
-            self.absences[-1].end = self.truth.looks
-            self.truth.judge_again(self.absences[-1].begin)
+    def end_absence(self) -> Absence | None:
+        """It runs again. Returns the absence that is over, if there was one."""
+        if not self.absences or self.absences[-1].end != _FOR_EVER:
+            return None
+        self.absences[-1].end = self.truth.looks
+        return self.absences[-1]
+
+    def is_silenced(self, look: int) -> bool:
+        """Whether another client had silenced Heliograph's device by then."""
+        return next((is_silent for at, is_silent in reversed(self.silenced) if at < look), False)
+
+    def told_by(self, look: int) -> int:
+        """The look by which Heliograph was told of what came in this one: that at the end of an absence."""
+        return next((each.end for each in self.absences if each.has(look)), look)
 
     def enter(self, room: str) -> None:
         """The user has joined a room."""

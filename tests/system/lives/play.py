@@ -24,7 +24,6 @@ from support.buses import PrivateBus
 from support.waiting import until
 from system.lives import elsewhere, hands, membership, programs, talk
 from system.lives.desk import PROFILES, Desk, Settings, set_up
-from system.lives.excuses import Excuse, find_excuse
 from system.lives.expectation import expect, may_ring, must_ring
 from system.lives.nursery import ForkedDaemon, Nursery
 from system.lives.oracle import SUMMARY_KEY, Delivery, Evidence, Expected, Fault, Violation, judge
@@ -36,8 +35,6 @@ from system.relay_process import RelayProcess
 ACTS: Mapping[Kind, Act] = {**talk.ACTS, **membership.ACTS, **elsewhere.ACTS, **hands.ACTS, **programs.ACTS}
 SETTLE_S = 8.0
 """In which all is as it should be after a step. It mostly takes a tenth of a second."""
-EXCUSED_S = 0.5
-"""After which it is asked whether what is wrong is known: what is right by then needs no excuse."""
 SEEN_S = 30.0
 """In which the daemon comes to know what happened."""
 _GOOD_TIME_S = 2.0
@@ -55,8 +52,6 @@ class Lived:
     """What came of a life."""
 
     violations: list[Violation] = field(default_factory=list)
-    excused: dict[str, int] = field(default_factory=dict)
-    """How often each excuse was needed."""
     steps: int = 0
     seconds: float = 0.0
     story: list[str] = field(default_factory=list)
@@ -109,7 +104,6 @@ class _Player:
         self._unquoted: set[str] = set()
         self._popped_up: frozenset[str] = frozenset()
         self._was_quiet = False
-        self._excused: dict[str, Excuse] = {}
 
     async def play(self, bus_address: str) -> Lived:
         life, stage = self._life, self._stage
@@ -187,8 +181,7 @@ class _Player:
         for user, look in zip(world.people.users, looks, strict=False):
             for room in user.truth.rooms.values():
                 new = [event for event in room.events.values() if event.look > look and event.listed]
-                known = (event for event in new if event.event_id not in self._excused)
-                world.had.update(event.event_id for event in known if must_ring(user, room, event))
+                world.had.update(event.event_id for event in new if must_ring(user, room, event))
 
     async def _settle(self, world: World) -> list[Violation]:
         """What is wrong once the daemon knows all and has done all, or after SETTLE_S."""
@@ -205,8 +198,6 @@ class _Player:
         while True:
             evidence = await self._look(world)
             violations = judge(evidence)
-            if time.monotonic() > began + EXCUSED_S:
-                violations = self._excuse(violations, world)
             if not violations or time.monotonic() > began + SETTLE_S:
                 break
             await asyncio.sleep(0.05)
@@ -255,24 +246,7 @@ class _Player:
             unrung=tuple(world.unrung),
             notices=tuple(world.notices),
             unquoted=frozenset(self._unquoted),
-            excused=frozenset(self._excused),
         )
-
-    def _excuse(self, violations: Sequence[Violation], world: World) -> list[Violation]:
-        """Those that nothing excuses. What follows of what was excused once is not told again."""
-        left = []
-        for violation in violations:
-            known = self._excused.get(violation.event_id)
-            if known is not None and violation.fault in known.faults | known.follow:
-                continue
-            excuse = find_excuse(violation, world)
-            if excuse is None:
-                left.append(violation)
-                continue
-            self._lived.excused[excuse.name] = self._lived.excused.get(excuse.name, 0) + 1
-            self._lived.story.append(f"      excused by {excuse.name}: {violation}")
-            self._excused[violation.event_id] = excuse
-        return left
 
     def _look_at_log(self, desk: Desk) -> None:
         """Warnings and errors that nothing in a life accounts for."""

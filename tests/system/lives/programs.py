@@ -16,6 +16,7 @@ from system.lives.expectation import why_gone, word_summary
 from system.lives.hands import clear_popup
 from system.lives.people import User
 from system.lives.step import Kind, Step
+from system.lives.unknown import note_unknown
 from system.lives.world import Act, World
 
 _KILLED_S = 0.15
@@ -66,7 +67,8 @@ async def _start(world: World, step: Step) -> None:
         await _sign_user_in(world, first)
     for user in people.users:
         await _expect_first_start(world, user)
-        user.end_absence()
+        if (absence := user.end_absence()) is not None:
+            note_unknown(user, absence)
     await world.desk.start(len(people.users))
     if people.is_encrypted:
         await world.desk.wait_for_keys(people.users)

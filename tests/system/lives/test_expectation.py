@@ -1,4 +1,4 @@
-"""What is owed for an event follows from what the homeserver says of it, and excuses are for what they name alone."""
+"""What is owed for an event follows from what the homeserver says of it, and from what nobody can know."""
 
 from __future__ import annotations
 
@@ -8,11 +8,10 @@ import pytest
 
 from heliograph.core.ids import UserId
 from heliograph.demo.user import DemoUser
-from system.lives.excuses import EXCUSES, Case, excuse_applies
 from system.lives.expectation import may_ring, must_ring, why_gone
-from system.lives.oracle import Fault, Violation
 from system.lives.people import Absence, User
-from system.lives.truth import Event, Receipt, Room, Truth
+from system.lives.truth import Event, Receipt, Room, Rules, Truth
+from system.lives.unknown import note_unknown
 
 ME = UserId("@me:example.org")
 ALICE = "@alice:example.org"
@@ -52,14 +51,9 @@ class Builder:
     def gone(self, event: Event) -> str:
         return why_gone(self.user, self.room, event)
 
-    def excuses(self, fault: Fault, event: Event, why: str = "") -> list[str]:
-        """Names of all that apply."""
-        violation = Violation(fault, ME, event.event_id, why=why)
-        case = Case(violation, self.user, self.room, event)
-        return [each.name for each in EXCUSES if excuse_applies(each, case)]
-
     def away(self, begin: int, end: int, *, is_in_order: bool = True) -> None:
         self.user.absences = [Absence(begin, is_in_order, end)]
+        note_unknown(self.user, self.user.absences[0])
 
 
 @pytest.fixture
@@ -156,73 +150,79 @@ def test_a_call_rings_until_it_is_over_or_somebody_ends_it(world: Builder) -> No
     assert not rings(60_000)
 
 
-def test_what_is_judged_by_later_rules_is_excused_in_an_absence_alone(world: Builder) -> None:
-    event = world.event("$1", look=4, rings_later=True, is_encrypted=True)
-    world.user.truth.rule_changes = [5]
-    assert world.excuses(Fault.RANG, event) == []
+def test_what_came_in_an_absence_goes_by_the_silence_of_its_end(world: Builder) -> None:
+    before, away, after = (world.event(f"${look}", look=look, listed=True) for look in (3, 4, 7))
     world.away(3, 6)
-    assert world.excuses(Fault.RANG, event) == ["later rules"]
-    assert world.excuses(Fault.RANG_TWICE, event) == world.excuses(Fault.NEVER_RANG, event) == []
-    event.rings_later = False
-    assert world.excuses(Fault.RANG, event) == []
-    assert world.excuses(Fault.NEVER_RANG, event) == ["later rules"]
-    event.is_encrypted = False
-    assert world.excuses(Fault.NEVER_RANG, event) == []
-    world.user.truth.rule_changes = [4]
-    event.is_encrypted = True
-    assert world.excuses(Fault.NEVER_RANG, event) == []
+    world.user.silenced = [(4, True)]
+    rings = [must_ring(world.user, world.room, each) for each in (before, away, after)]
+    assert rings == [True, False, False]
+    assert not away.ring_is_unknown
 
 
-def test_who_was_ignored_within_an_absence_is_excused_where_the_homeserver_could_not_judge(world: Builder) -> None:
-    event = world.event("$1", look=4, rings_later=True, is_encrypted=True)
+def test_whether_a_kill_fell_before_a_judgement_is_unknown_where_the_device_is_silenced_since(world: Builder) -> None:
+    first, second = (world.event(f"${look}", look=look, listed=True) for look in (4, 5))
+    world.user.silenced = [(5, True)]
+    world.away(3, 6, is_in_order=False)
+    assert (first.ring_is_unknown, second.ring_is_unknown) == (True, False)
+
+
+_ENCRYPTED, _NOTICES = ".m.rule.encrypted", ".m.rule.suppress_notices"
+_TEXTS = _rule(".m.rule.message", "notify")
+_LOUD: Rules = {"override": [_rule(_NOTICES, "notify")], "underride": [_rule(_ENCRYPTED, "notify"), _TEXTS]}
+_NO_NOTICES: Rules = {**_LOUD, "override": [_rule(_NOTICES)]}
+_QUIETER: Rules = {"override": [_rule(_NOTICES)], "underride": [_rule(_ENCRYPTED), _TEXTS]}
+
+
+@pytest.mark.parametrize(
+    ("before", "then", "after", "is_unknown"),
+    [
+        (_LOUD, _LOUD, _LOUD, False),
+        # The homeserver let the encrypted event ring by the ones, and not by the others.
+        (_LOUD, _LOUD, _QUIETER, False),
+        (_QUIETER, _LOUD, _LOUD, False),
+        (_LOUD, _QUIETER, _LOUD, True),
+        # Both let it ring.
+        (_LOUD, _LOUD, _NO_NOTICES, True),
+        (_NO_NOTICES, _LOUD, _LOUD, True),
+        # A third one held.
+        (_LOUD, _NO_NOTICES, _QUIETER, True),
+    ],
+)
+def test_which_rules_held_is_known_where_they_disagree_on_the_encrypted_event(
+    world: Builder, before: Rules, then: Rules, after: Rules, *, is_unknown: bool
+) -> None:
+    notice = {"msgtype": "m.notice", "body": "something"}
+    event = world.event("$1", look=4, is_encrypted=True, content=notice)
+    unread = world.event("$2", look=4, is_encrypted=True, type="m.room.encrypted")
+    clear = world.event("$3", look=4, content=notice)
+    world.user.truth.ruling = [(1, before), (4, then), (5, after)]
     world.away(3, 6)
+    assert event.ring_is_unknown is is_unknown
+    assert not unread.ring_is_unknown
+    assert not clear.ring_is_unknown
+
+
+def test_what_rings_by_all_rules_may_highlight_by_some(world: Builder) -> None:
+    highlights = _rule(".m.rule.message", "notify")
+    highlights["actions"].append({"set_tweak": "highlight"})
+    louder = {**_LOUD, "underride": [_LOUD["underride"][0], highlights]}
+    event = world.event("$1", look=4, is_encrypted=True, content={"msgtype": "m.text", "body": "something"})
+    world.user.truth.ruling = [(1, _LOUD), (5, louder)]
+    world.away(3, 6)
+    assert (event.ring_is_unknown, event.highlight_is_unknown) == (False, True)
+
+
+def test_whether_somebody_was_still_ignored_is_unknown_of_what_the_homeserver_could_not_read(world: Builder) -> None:
+    events = [
+        world.event("$1", look=4, is_encrypted=True),
+        world.event("$2", look=4, is_encrypted=True, listed=True),
+        world.event("$3", look=4),
+        world.event("$4", look=4, is_encrypted=True, sender=BOB),
+    ]
+    world.user.truth.ruling = [(1, _LOUD)]
     world.user.truth.ignoring = [(2, frozenset({ALICE})), (4, frozenset())]
-    assert world.excuses(Fault.NEVER_RANG, event) == ["later rules"]
-    event.listed = True
-    assert world.excuses(Fault.NEVER_RANG, event) == []
-    world.user.truth.ignoring = [(5, frozenset({ALICE}))]
-    assert world.excuses(Fault.NEVER_RANG, event) == []
-    event.listed = False
-    assert world.excuses(Fault.NEVER_RANG, event) == ["later rules"]
-
-
-def test_coming_back_is_excused_within_one_absence_alone(world: Builder) -> None:
-    event = world.event("$1", look=1)
-    world.room.changes = [(4, "leave"), (5, "join")]
-    assert world.excuses(Fault.KEPT, event, "left, and shown") == []
     world.away(3, 6)
-    assert world.excuses(Fault.KEPT, event, "left, and shown") == ["left and back"]
-    world.away(3, 4)
-    assert world.excuses(Fault.KEPT, event, "left, and shown") == []
-    world.away(4, 6)
-    assert world.excuses(Fault.KEPT, event, "left, and shown") == []
-
-
-def test_an_invite_is_excused_if_the_join_came_with_it(world: Builder) -> None:
-    def change(event_id: str, membership: str, look: int) -> Event:
-        content = {"membership": membership}
-        return world.event(event_id, look=look, type="m.room.member", state_key=ME, content=content)
-
-    invite = change("$1", "invite", 4)
-    assert world.excuses(Fault.RANG, invite) == []
-    join = change("$2", "join", 5)
-    assert world.excuses(Fault.RANG, invite) == []
-    world.away(3, 6)
-    assert world.excuses(Fault.RANG, invite) == ["invite of a member"]
-    assert world.excuses(Fault.RANG, join) == world.excuses(Fault.RANG, world.event("$3", look=4)) == []
-
-
-def test_what_an_ignored_user_wrote_before_is_excused_and_what_is_gone_otherwise_is_not(world: Builder) -> None:
-    event = world.event("$1")
-    assert world.excuses(Fault.KEPT, event, "ignored, and shown") == ["ignored"]
-    assert world.excuses(Fault.ON_SCREEN, event, "ignored") == ["ignored"]
-    assert world.excuses(Fault.RANG, event, "ignored, and shown") == []
-    assert world.excuses(Fault.KEPT, event, "opened, and shown") == []
-
-
-def test_every_excuse_says_what_it_excuses() -> None:
-    assert len({each.name for each in EXCUSES}) == len(EXCUSES)
-    assert all(each.sentence.endswith(".") for each in EXCUSES)
+    assert [each.ring_is_unknown for each in events] == [True, False, False, False]
 
 
 def test_an_edit_that_rings_stands_in_the_place_of_what_it_edits(world: Builder) -> None:

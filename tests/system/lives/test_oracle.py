@@ -177,8 +177,13 @@ def test_words_of_our_own_need_a_reason() -> None:
     assert _faults(_evidence(popups=[POPUP, notice], notices=[notice.title])) == set()
 
 
-def test_of_what_is_excused_only_its_highlight_is_not_asked() -> None:
-    excused = frozenset({EVENT})
-    assert _faults(_evidence(None, excused=excused)) == {Fault.NEVER_RANG}
-    assert _faults(_evidence(highlights=1, excused=excused)) == set()
-    assert _faults(_evidence(highlights=2, excused=excused)) == {Fault.BAR}
+def test_what_nobody_knows_to_ring_may_ring_and_need_not() -> None:
+    unknown = [replace(EXPECTED, rings=False, ring_is_unknown=True, highlight_is_unknown=True)]
+    assert _faults(_evidence(None, expected=unknown)) == set()
+    assert _faults(_evidence(expected=unknown)) == set()
+    assert _faults(_evidence(highlights=1, expected=unknown)) == set()
+    assert _faults(_evidence(highlights=2, expected=unknown)) == {Fault.BAR}
+    assert _faults(_evidence(expected=unknown, popups=[])) == {Fault.NOT_ON_SCREEN}
+    gone = [replace(unknown[0], gone="read")]
+    assert _faults(_evidence(expected=gone)) == {Fault.KEPT, Fault.ON_SCREEN}
+    assert _faults(_evidence("withdrawn", expected=gone, highlights=1)) == {Fault.BAR}

@@ -22,6 +22,8 @@ _FILTER = json.dumps(
 _NEWEST = "200"
 """Of the notifications; between two looks there are fewer."""
 _RECEIPTS = ("m.read", "m.read.private")
+Rules = Mapping[str, list[dict[str, Any]]]
+"""The content of `m.push_rules`, by kind."""
 _RELATIONS = ("m.replace", "m.annotation", "m.reference")
 
 
@@ -48,8 +50,9 @@ class Event:
     is_highlight: bool = False
     by_clear_text: bool = False
     """It rings by what it says, which the homeserver cannot read."""
-    rings_later: bool = False
-    """It came in an absence, and would ring by the push rules of its end."""
+    ring_is_unknown: bool = False
+    """Nobody can tell any more whether it was to ring (see `unknown`)."""
+    highlight_is_unknown: bool = False
     is_silent_after_all: bool = False
     """It rang before its key came, and does not by what it says."""
     sent_ms: int = 0
@@ -125,8 +128,9 @@ class Truth:
         self.ignored: frozenset[str] = frozenset()
         self.ignoring: list[tuple[int, frozenset[str]]] = []
         """In which look who was ignored."""
-        self.rules: Mapping[str, list[dict[str, Any]]] = {}
-        self.rule_changes: list[int] = []
+        self.rules: Rules = {}
+        self.ruling: list[tuple[int, Rules]] = []
+        """In which look which push rules held."""
         self.looks = 0
         self.unread: dict[str, str] = {}
         """Of the newest notifications those that are unread messages by the homeserver's list: their rooms."""
@@ -154,6 +158,10 @@ class Truth:
         """Who was ignored by then."""
         return next((ignored for at, ignored in reversed(self.ignoring) if at <= look), frozenset())
 
+    def rules_at(self, look: int) -> Rules:
+        """The push rules by then."""
+        return next((rules for at, rules in reversed(self.ruling) if at <= look), {})
+
     async def look(self) -> None:
         """All that came since the last look. Of two that come together the order is known, too."""
         self.looks += 1
@@ -171,7 +179,7 @@ class Truth:
         await self._list()
         for event in new:
             if event.is_encrypted and event.sender != self.me:
-                event.by_clear_text, event.is_highlight = self._judge(event)
+                event.by_clear_text, event.is_highlight = self.judge(event, self.rules)
 
     def read_late(self, event_id: str) -> None:
         """The key of this event has come. What rang as unreadable may be silent now, and the other way round. What was
@@ -180,16 +188,9 @@ class Truth:
         if event is None:
             return
         event.type, event.content = self._clear[event_id]
-        rings, event.is_highlight = self._judge(event)
+        rings, event.is_highlight = self.judge(event, self.rules)
         event.is_silent_after_all = event.by_clear_text and not rings
         event.by_clear_text |= rings
-
-    def judge_again(self, begin: int) -> None:
-        """What came after that look, by the push rules as they are now."""
-        for room in self.rooms.values():
-            for event in (*room.events.values(), *room.invites):
-                if event.look > begin:
-                    event.rings_later, _ = self._judge(event)
 
     def _take_invite(self, room: Room, entry: dict[str, Any]) -> None:
         senders = [
@@ -231,7 +232,7 @@ class Truth:
                     self.ignoring.append((self.looks, self.ignored))
                 case "m.push_rules":
                     self.rules = event["content"]["global"]
-                    self.rule_changes.append(self.looks)
+                    self.ruling.append((self.looks, self.rules))
 
     def _take_room(self, room: Room, entry: dict[str, Any], membership: str) -> list[Event]:
         new = []
@@ -312,8 +313,8 @@ class Truth:
                 if not event.is_encrypted:
                     event.is_highlight = _highlights(each["actions"])
 
-    def _judge(self, event: Event) -> tuple[bool, bool]:
-        """Whether it rings and highlights by the rules as they are now."""
+    def judge(self, event: Event, rules: Rules) -> tuple[bool, bool]:
+        """Whether it rings and highlights by these rules in its room as that is now."""
         room = self.rooms[event.room_id]
         member = room.state.get(("m.room.member", self.me))
         levels = room.state.get(("m.room.power_levels", ""))
@@ -333,7 +334,7 @@ class Truth:
             "content": dict(event.content),
             "event_id": event.event_id,
         } | ({} if event.state_key is None else {"state_key": event.state_key})
-        rule = _rule_of(self.rules, raw, context)
+        rule = _rule_of(rules, raw, context)
         actions = () if rule is None else rule["actions"]
         return "notify" in actions, _highlights(actions)
 
@@ -347,9 +348,7 @@ def _highlights(actions: Sequence[Any]) -> bool:
     return any(tweak.get("value", True) is not False for tweak in tweaks)
 
 
-def _rule_of(
-    rules: Mapping[str, list[dict[str, Any]]], event: Mapping[str, Any], context: Context
-) -> Mapping[str, Any] | None:
+def _rule_of(rules: Rules, event: Mapping[str, Any], context: Context) -> Mapping[str, Any] | None:
     """The rule that Synapse finds, with its actions as the user has them."""
     own = {kind: [rule for rule in listed if not rule.get("default")] for kind, listed in rules.items()}
     try:

@@ -19,6 +19,7 @@ from heliograph.core.sync.needs import unplaced_events
 from heliograph.core.sync.order import ids_in
 from heliograph.core.sync.situation import Situation
 from heliograph.errors import HeliographError, RateLimited, Refused, Unreachable
+from heliograph.loops.sync.tries import Tries
 from heliograph.ports.homeserver import Homeserver
 from heliograph.ports.ledger import Ledger
 
@@ -33,9 +34,10 @@ MAX_PAGES = 3
 MOST_AT_ONCE = 10
 """Events asked for in one sync. What then still has no place reads nothing, and is read by nothing."""
 PATIENCE_S = 10.0
-"""How long a sync waits for all of them."""
-TRIES = 3
-"""How often a sync is held back for this, before it is planned without."""
+"""How long a sync waits for all of them; then it is held back, and the next try asks for those that are left."""
+
+Stretch = tuple[list[EventKey], dict[EventKey, int]]
+"""A stretch of a room's timeline, oldest first, and the places of those in it that the ledger knows."""
 
 
 class OrderFinder:
@@ -45,28 +47,36 @@ class OrderFinder:
         self._homeserver = homeserver
         self._ledger = ledger
         self._on_progress = on_progress
-        self._failures = 0
+        self._tries = Tries()
+        self._told: dict[tuple[RoomId, EventId], Stretch] = {}
+        """What was told while the sync is held back."""
 
     async def plan(
         self, sync: Sync, situation: Situation, event_types: frozenset[str] | None, decide: Deciding
     ) -> tuple[Plan, Situation]:
         """The plan that `decide` makes once all is known of the order that it hangs on, and the situation then.
 
-        `event_types`: those that syncs ask for; None: all. Raises StorageError, and Unreachable and RateLimited up to
-        `TRIES` times in a row, since another try may help.
+        `event_types`: those that syncs ask for; None: all. Raises StorageError. Raises Unreachable, also for what is
+        not told in time, and RateLimited, since another try may help: `tries.TRIES` times in a row at the most, if
+        nothing more is told meanwhile.
         """
-        decided = await decide(sync, situation)
+        decided, known = await decide(sync, situation), len(self._told)
         try:
             async with asyncio.timeout(PATIENCE_S):
                 decided, situation = await self._ask(sync, situation, event_types, decide, decided)
-        except TimeoutError:
-            log.info("The homeserver did not tell in time where events stand")
-        except (Unreachable, RateLimited) as trouble:
-            self._failures += 1
-            if self._failures < TRIES:
-                raise
+        except (TimeoutError, Unreachable, RateLimited) as error:
+            late = Unreachable("it does not tell in time where events stand")
+            trouble = late if isinstance(error, TimeoutError) else error
+            if len(self._told) > known:
+                self._tries.end()
+            if self._tries.hold_back():
+                raise trouble from None
             log.warning("What was read elsewhere may stay unread: the homeserver does not tell the order (%s)", trouble)
-        self._failures = 0
+            for (room_id, _), (stretch, places) in self._told.items():
+                situation = _with_stretch(situation, room_id, stretch, places)
+            decided = await decide(sync, situation)
+        self._tries.end()
+        self._told.clear()
         # Only now: of these nothing but a count can tell whether they read anything.
         if untold := {event_id for _, event_id in unplaced_events(sync, situation, decided)}:
             situation = replace(situation, untold=situation.untold.union(untold))
@@ -81,7 +91,9 @@ class OrderFinder:
             room_id, event_id = wanted
             asked.add(event_id)
             known = {each for room in sync.joined if room.room_id == room_id for each in ids_in(room)}
-            stretch, places = await self._find_soundly(room_id, event_id, known, event_types)
+            if wanted not in self._told:
+                self._told[wanted] = await self._find_soundly(room_id, event_id, known, event_types)
+            stretch, places = self._told[wanted]
             if stretch:
                 situation = _with_stretch(situation, room_id, stretch, places)
                 decided = await decide(sync, situation)
@@ -89,7 +101,7 @@ class OrderFinder:
 
     async def _find_soundly(
         self, room_id: RoomId, event_id: EventId, known: Set[EventKey], event_types: frozenset[str] | None
-    ) -> tuple[list[EventKey], dict[EventKey, int]]:
+    ) -> Stretch:
         """As `_find`; nothing if the homeserver refuses, or if that fails by a fault of ours."""
         try:
             return await self._find(room_id, event_id, known, event_types)
@@ -104,9 +116,9 @@ class OrderFinder:
 
     async def _find(
         self, room_id: RoomId, event_id: EventId, known: Set[EventKey], event_types: frozenset[str] | None
-    ) -> tuple[list[EventKey], dict[EventKey, int]]:
-        """A stretch of the room's timeline with this event, oldest first, and the places of those in it that the ledger
-        knows. It reaches back to one of these, or to one of `known`, unless that is too far."""
+    ) -> Stretch:
+        """A stretch with this event. It reaches back to an event that the ledger knows, or to one of `known`, unless
+        that is too far."""
         found = await self._homeserver.context(room_id, event_id, limit=AROUND, event_types=event_types)
         self._on_progress()
         stretch, token = _ids(found.events), found.start

@@ -141,6 +141,29 @@ async def test_a_homeserver_that_never_tells_holds_up_no_sync(
     assert not _is_read(polling, message)
 
 
+@pytest.mark.expected_log("@me:example.org: it does not tell in time")
+async def test_what_is_not_told_in_time_is_asked_again_before_anything_is_decided(
+    stage: SyncStage, clock: WallClock, homeserver: AskedHomeserver
+) -> None:
+    rooms = [await stage.room(f"Room {number}") for number in range(3)]
+    async with running(stage.loop):
+        await stage.connected()
+        messages = [await stage.hears(room, f"in {room}") for room in rooms]
+    for room, message in zip(rooms, messages, strict=True):
+        await stage.me.read(room, await stage.alice.react(room, message))
+    homeserver.takes_s = PATIENCE_S * 0.7
+    again = SyncStage(clock, homeserver=homeserver, ledger=stage.ledger)
+    async with running(again.loop):
+        await until(lambda: len(homeserver.asked) > 1)
+        assert not any(_is_read(stage, message) for message in messages)
+        await until(lambda: all(_is_read(stage, message) for message in messages))
+    assert len(set(homeserver.asked)) == 3
+    assert homeserver.asked.count(homeserver.asked[0]) == 1, "what was told is not asked again"
+
+
+@pytest.mark.expected_log(
+    "@me:example.org: it does not tell in time|What was read elsewhere may stay unread", times=(1, 9)
+)
 async def test_a_homeserver_that_takes_its_time_holds_up_no_sync(
     polling: SyncStage, room: RoomId, homeserver: AskedHomeserver
 ) -> None:

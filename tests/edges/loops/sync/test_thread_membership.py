@@ -11,8 +11,9 @@ from edges.loops.sync.watched import WatchedHomeserver
 from heliograph.core.events import Event, Malformed
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.reading import MAIN, MAX_HOPS
-from heliograph.errors import BadAnswer
+from heliograph.errors import BadAnswer, Refused, Unreachable
 from heliograph.loops.sync.thread_membership import MOST_AT_ONCE, PATIENCE_S, ThreadMembership
+from heliograph.loops.sync.tries import TRIES
 from support.builders import ROOM, make_event
 from support.waiting import until
 
@@ -59,7 +60,8 @@ async def test_relations_are_followed_to_the_thread_and_no_further_than_is_recom
 
 @pytest.mark.expected_log("Unexpected fault in asking for the thread of", times=(0, 1))
 @pytest.mark.parametrize(
-    "told", [Malformed("event", "odd"), BadAnswer(500, "broken"), KeyError("a fault of ours"), make_event()]
+    "told",
+    [Malformed("event", "odd"), Refused(404, "M_NOT_FOUND", "gone"), KeyError("a fault of ours"), make_event()],
 )
 async def test_what_is_not_told_is_outside_of_threads(
     stage: SyncStage, homeserver: ToldHomeserver, told: Event | Malformed | Exception
@@ -68,9 +70,43 @@ async def test_what_is_not_told_is_outside_of_threads(
     assert await _ask(stage, "$a") == {"$a": MAIN}
 
 
-async def test_a_homeserver_that_takes_its_time_is_not_waited_for(stage: SyncStage, homeserver: ToldHomeserver) -> None:
+@pytest.mark.expected_log("may count as outside of their threads")
+async def test_a_homeserver_that_fails_or_takes_its_time_is_asked_again_so_often_and_no_more(
+    stage: SyncStage, homeserver: ToldHomeserver
+) -> None:
+    membership = ThreadMembership(homeserver, stage.ledger)
+    untold = [(ROOM, EventId(each)) for each in ("$a", "$b", "$c")]
+    homeserver.events = {"$a": related("$a", "$root", "m.thread"), "$b": BadAnswer(500, "broken")}
+    with pytest.raises(BadAnswer):
+        await membership.ask(untold)
+    homeserver.events["$b"], homeserver.takes_s = related("$b", "$other", "m.thread"), PATIENCE_S * 0.7
+    with pytest.raises(Unreachable, match="in time"):
+        await membership.ask(untold)
+    assert homeserver.asked == ["$a", "$b", "$b", "$c"], "what was told is not asked again"
     homeserver.takes_s = PATIENCE_S * 2
-    assert await _ask(stage, "$a", "$b") == {"$a": MAIN, "$b": MAIN}
+    for _ in range(TRIES - 1 - 1):
+        with pytest.raises(Unreachable):
+            await membership.ask(untold)
+    assert await membership.ask(untold) == {"$a": "$root", "$b": "$other", "$c": MAIN}
+
+
+@pytest.mark.expected_log("@me:example.org: broken")
+async def test_a_relation_whose_thread_is_not_told_now_is_held_back_until_it_is(
+    stage: SyncStage, room: RoomId, homeserver: ToldHomeserver
+) -> None:
+    root = await stage.alice.send_text(room, "before the daemon ran")
+    poll = await stage.me.send_text(room, "before it, too", thread=root)
+    homeserver.events[poll] = BadAnswer(500, "broken")
+    async with running(stage.loop):
+        await stage.connected()
+        relation = {"rel_type": "m.reference", "event_id": poll}
+        content = {"msgtype": "m.text", "body": "the poll ended", "m.relates_to": relation}
+        end = await stage.alice.send_event(room, "m.room.message", content)
+        await until(lambda: poll in homeserver.asked)
+        assert end not in stage.ledger.judged
+        del homeserver.events[poll]
+        await until(lambda: end in stage.ledger.deliveries)
+    assert stage.ledger.deliveries[end].thread_root == root
 
 
 async def test_of_many_only_some_are_asked_for(stage: SyncStage, homeserver: ToldHomeserver) -> None:

@@ -147,6 +147,7 @@ async def test_a_new_delivery_holds_all_that_the_plan_said(ledger: Ledger) -> No
         avatar="mxc://example.org/a",
         thread="Tea \u2014 when?",
         can_decline=True,
+        call_id="call",
     )
     delivery = Delivery(
         EventId("$a"), ROOM, ALICE, content, thread_root=EventId("$root"), edits=EventId("$b"), due_ms=70

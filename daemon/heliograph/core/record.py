@@ -75,6 +75,8 @@ class Content:
     """When a call stops ringing by itself, in ms since 1970."""
     can_decline: bool = False
     """True for a call that rings, and that an event declines on all of the user's devices (MSC4310)."""
+    call_id: str = ""
+    """The id by which the events of a call of two name it."""
 
 
 @dataclass(frozen=True, slots=True)

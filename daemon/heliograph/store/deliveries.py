@@ -19,12 +19,12 @@ from heliograph.store.popups import mark_stale
 _COLUMNS = (
     "event_id, room_id, sender, thread_root, edits, state, position, attempts, due_ms, popup_key, why,"
     " room_title, sender_name, text, category, is_direct, is_highlight, sound, markup, avatar, thread,"
-    " rings_until_ms, can_decline"
+    " rings_until_ms, can_decline, call_id"
 )
 _KINDS = (
     *(str, str, str, str | None, str | None, str, int, int, int, str | None, str),
     *(str | None, str | None, str | None, str | None, int | None, int | None, str | None, str | None, str | None),
-    *(str | None, int | None, int | None),
+    *(str | None, int | None, int | None, str | None),
 )
 OPEN = "state IN ('pending', 'shown', 'dismissed', 'lost')"
 """The unread ones, `core.delivery.OPEN_STATES`. Written out, since SQLite takes an index with a WHERE (deliveries_open)
@@ -36,7 +36,7 @@ _MOST_IDS = 400
 _ERASED = (
     "popup_key = NULL, room_title = NULL, sender_name = NULL, text = NULL, category = NULL, is_direct = NULL,"
     " is_highlight = NULL, sound = NULL, markup = NULL, avatar = NULL, thread = NULL, rings_until_ms = NULL,"
-    " can_decline = NULL"
+    " can_decline = NULL, call_id = NULL"
 )
 """Set when a delivery is settled: what the message said is kept for no longer than it is needed."""
 
@@ -51,8 +51,8 @@ def insert_deliveries(db: sqlite3.Connection, deliveries: Iterable[Delivery], af
     return db.executemany(
         "INSERT OR IGNORE INTO deliveries (position, event_id, state, room_id, sender, thread_root, edits, due_ms,"
         " room_title, sender_name, text, category, is_direct, is_highlight, sound, markup, avatar, thread,"
-        " rings_until_ms, can_decline)"
-        " SELECT position, event_id, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM judged"
+        " rings_until_ms, can_decline, call_id)"
+        " SELECT position, event_id, 'pending', ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ? FROM judged"
         " WHERE event_id = ? AND position > ?",
         rows,
     ).rowcount
@@ -259,7 +259,7 @@ def _rewrite(db: sqlite3.Connection, event_id: EventKey, content: Content) -> No
     db.execute(
         "UPDATE deliveries SET room_title = ?, sender_name = ?, text = ?, category = ?, is_direct = ?,"
         " is_highlight = ?, sound = ?,"
-        " markup = ?, avatar = ?, thread = ?, rings_until_ms = ?, can_decline = ?,"
+        " markup = ?, avatar = ?, thread = ?, rings_until_ms = ?, can_decline = ?, call_id = ?,"
         " due_ms = CASE attempts WHEN 0 THEN 0 ELSE due_ms END WHERE event_id = ?",
         (*_content_values(content), event_id),
     )
@@ -274,7 +274,7 @@ def _values(delivery: Delivery) -> tuple[Any, ...]:
         to_integer(delivery.due_ms),
     )
     content = delivery.content
-    return (*head, *((None,) * 12 if content is None else _content_values(content)))
+    return (*head, *((None,) * 13 if content is None else _content_values(content)))
 
 
 def _content_values(content: Content) -> tuple[Any, ...]:
@@ -291,6 +291,7 @@ def _content_values(content: Content) -> tuple[Any, ...]:
         to_optional_text(content.thread),
         to_integer(content.rings_until_ms),
         content.can_decline,
+        to_text(content.call_id),
     )
 
 
@@ -326,6 +327,7 @@ def _content(
     thread: str | None,
     rings_until_ms: int | None,
     can_decline: int | None,
+    call_id: str | None,
 ) -> Content | None:
     if room_title is None or text is None:
         return None
@@ -342,4 +344,5 @@ def _content(
         thread=thread,
         rings_until_ms=rings_until_ms or 0,
         can_decline=bool(can_decline),
+        call_id=call_id or "",
     )

@@ -91,8 +91,8 @@ _TABLES = {
         ("event_id",),
         texts=("event_id", "room_id", "sender", "state", "why"),
         texts_or_null=(
-            *("thread_root", "popup_key", "room_title", "sender_name", "text", "category", "sound", "markup"),
-            *("avatar", "thread"),
+            *("thread_root", "edits", "popup_key", "room_title", "sender_name", "text", "category", "sound", "markup"),
+            *("avatar", "thread", "call_id"),
         ),
         integers=("attempts", "due_ms"),
         integers_or_null=("is_direct", "is_highlight", "rings_until_ms", "can_decline"),

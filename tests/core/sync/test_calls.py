@@ -13,6 +13,7 @@ from heliograph.core.sync.calls import (
     DECLINE,
     ENDING_TYPES,
     Ending,
+    call_id_of,
     can_decline,
     decline_content,
     ending_of,
@@ -72,6 +73,23 @@ def test_declining_one_call_leaves_others() -> None:
     assert end("org.matrix.msc4310.rtc.decline", ME, decline) is None
     decline["m.relates_to"]["event_id"] = "$call"
     assert end("org.matrix.msc4310.rtc.decline", ME, decline) is Ending.TAKEN
+
+
+def test_a_call_whose_caller_has_chosen_another_answer_was_answered_elsewhere() -> None:
+    content = {"call_id": "c", "party_id": "a", "selected_party_id": "b"}
+    assert end("m.call.select_answer", ALICE, content) is Ending.ELSEWHERE
+    assert end("m.call.select_answer", BOB, content) is None
+    assert end("m.call.select_answer", ME, content) is None
+
+
+@pytest.mark.parametrize("type_", ["m.call.answer", "m.call.reject", "m.call.hangup", "m.call.select_answer"])
+def test_the_end_of_one_call_of_two_leaves_another(type_: str) -> None:
+    call = make_delivery("$call", content=make_content(category=Category.CALL, call_id="second"))
+    sender = ALICE if type_ == "m.call.select_answer" else ME
+    for call_id, is_over in (("first", False), ("second", True), (7, True), (None, True)):
+        ending = ending_of(make_event(type=type_, sender=sender, content={"call_id": call_id}), call, ME)
+        assert (ending is not None) is is_over
+    assert call_id_of(make_event(type="m.call.invite", content={"call_id": "x" * 999})) == "x" * 255
 
 
 def test_only_calls_are_ended_by_this() -> None:

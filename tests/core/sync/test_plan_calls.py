@@ -64,6 +64,19 @@ def test_a_call_answered_elsewhere_in_the_same_sync_never_rings() -> None:
     assert result.judged[0].reason == "answered or declined on another device"
 
 
+def test_the_end_of_the_call_before_leaves_the_one_that_rings() -> None:
+    content = {"lifetime": 60_000, "call_id": "second"}
+    hangups = [
+        make_event(type="m.call.hangup", sender=ALICE, content={"call_id": each}) for each in ("first", "second")
+    ]
+    (delivery,) = plan_call(invite(content=content), hangups[0]).deliveries
+    assert delivery.content is not None
+    assert (delivery.content.category, delivery.content.call_id) == (Category.CALL, "second")
+    (missed,) = plan_call(invite(content=content), *hangups).deliveries
+    assert missed.content is not None
+    assert (missed.content.category, missed.content.call_id) == (Category.MESSAGE, "")
+
+
 def test_a_caller_who_hung_up_in_the_same_sync_was_missed() -> None:
     (delivery,) = plan_call(invite(), act("m.call.hangup", ALICE)).deliveries
     assert delivery.content is not None

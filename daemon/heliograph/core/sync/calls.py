@@ -23,12 +23,16 @@ _RTC_MEMBERS = ("m.rtc.member", "org.matrix.msc4143.rtc.member")
 DECLINE = "org.matrix.msc4310.rtc.decline"
 _DECLINES = ("m.rtc.decline", DECLINE)
 _TAKEN = ("m.call.answer", "m.call.reject")
-ENDING_TYPES = frozenset({*_TAKEN, "m.call.hangup", *_DECLINES, *_MEMBERSHIPS, *_RTC_MEMBERS})
+_SELECT_ANSWER = "m.call.select_answer"
+_OF_TWO = (*_TAKEN, _SELECT_ANSWER, "m.call.hangup")
+ENDING_TYPES = frozenset({*_OF_TWO, *_DECLINES, *_MEMBERSHIPS, *_RTC_MEMBERS})
 """Types of the events that end the ringing of a call."""
 
 _USUAL_MS = 60_000
 _LONGEST_MS = 300_000
 """The longest time that a call rings, whatever its caller wants."""
+_LONGEST_ID = 255
+"""Characters of a call's id that are compared."""
 _CLOCKS_APART_MS = 20_000
 """A sender whose clock is further from its homeserver's is not believed."""
 
@@ -56,10 +60,18 @@ def decline_content(event_id: EventId) -> Json:
     return {"m.relates_to": {"rel_type": "m.reference", "event_id": event_id}}
 
 
+def call_id_of(event: Event) -> str:
+    """The id by which the events of a call of two name it; "" if there is none."""
+    call_id = event.content.get("call_id")
+    return call_id[:_LONGEST_ID] if isinstance(call_id, str) else ""
+
+
 class Ending(Enum):
     """What ended the ringing."""
 
     TAKEN = "answered or declined on another device"
+    ELSEWHERE = "answered elsewhere"
+    """The caller talks to somebody, and this device has answered nothing."""
     MISSED = "the caller hung up"
 
 
@@ -67,7 +79,12 @@ def ending_of(event: Event, call: Delivery, me: str) -> Ending | None:
     """What ended the ringing of `call`, by a later event in its room. None: the call rings on."""
     if call.content is None or call.content.category is not Category.CALL:
         return None
+    # Of two calls in a row the end of the first may come after the second has begun.
+    if event.type in _OF_TWO and call.content.call_id not in ("", call_id_of(event) or call.content.call_id):
+        return None
     is_mine, is_callers = event.sender == me, event.sender == call.sender
+    if event.type == _SELECT_ANSWER and is_callers:
+        return Ending.ELSEWHERE
     if event.type in _TAKEN and is_mine:
         return Ending.TAKEN
     if event.type == "m.call.hangup" and (is_mine or is_callers):
@@ -135,4 +152,5 @@ def miss(content: Content) -> Content:
         sound=None if content.sound is None else "default",
         rings_until_ms=0,
         can_decline=False,
+        call_id="",
     )

@@ -10,7 +10,7 @@ from heliograph.core.popups.privacy import Level, reduce
 from heliograph.core.push.verdict import Verdict
 from heliograph.core.record import Content
 from heliograph.core.room import RoomFacts
-from heliograph.core.sync.calls import can_decline, miss, rings_until
+from heliograph.core.sync.calls import call_id_of, can_decline, miss, rings_until
 from heliograph.core.sync.invites import is_invite_id
 from heliograph.core.sync.situation import Situation
 from heliograph.core.text.messages import Words, category_of, mark_unverified, word_event, word_invite
@@ -69,7 +69,7 @@ class Composer:
         until_ms = rings_until(event, self._situation.now_ms, is_late=event.event_id in self._late)
         if until_ms is None:
             return miss(content)
-        return replace(content, rings_until_ms=until_ms, can_decline=can_decline(event))
+        return replace(content, rings_until_ms=until_ms, can_decline=can_decline(event), call_id=call_id_of(event))
 
     def _level(self, event: Event, facts: RoomFacts) -> Level:
         # By the name as it is shown, since users copy the names they list from there.

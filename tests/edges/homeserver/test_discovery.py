@@ -29,6 +29,8 @@ class Internet(AbstractResolver):
         self._trust = trust
         self.answers: dict[str, tuple[int, str | bytes, dict[str, str]]] = {}
         self.hosts: list[str] = []
+        self.cookies: list[str | None] = []
+        """What each request brought."""
 
     async def resolve(self, host: str, port: int = 0, family: Any = 0) -> list[ResolveResult]:
         self.hosts.append(host)
@@ -42,6 +44,7 @@ class Internet(AbstractResolver):
         return aiohttp.TCPConnector(resolver=self, ssl=self._trust, use_dns_cache=False)
 
     async def answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.cookies.append(request.headers.get("Cookie"))
         status, body, headers = self.answers.get(request.path, (404, "", {}))
         return web.Response(status=status, body=body.encode() if isinstance(body, str) else body, headers=headers)
 
@@ -55,7 +58,7 @@ def pointing_to(base_url: str) -> str:
 
 @pytest.fixture(scope="session")
 def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """For example.org, with its key, signed by itself."""
+    """For example.org and www.example.org, with its key, signed by itself."""
     key = ec.generate_private_key(ec.SECP256R1())
     name = x509.Name([x509.NameAttribute(NameOID.COMMON_NAME, "example.org")])
     start = datetime.datetime(2020, 1, 1, tzinfo=datetime.UTC)
@@ -67,7 +70,9 @@ def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
         .serial_number(1)
         .not_valid_before(start)
         .not_valid_after(start + datetime.timedelta(days=36500))
-        .add_extension(x509.SubjectAlternativeName([x509.DNSName("example.org")]), critical=False)
+        .add_extension(
+            x509.SubjectAlternativeName([x509.DNSName("example.org"), x509.DNSName("www.example.org")]), critical=False
+        )
         .sign(key, hashes.SHA256())
     )
     file = tmp_path_factory.mktemp("tls") / "example.org.pem"
@@ -114,6 +119,15 @@ async def test_redirects_over_https_are_followed(internet: Internet, homeserver:
     internet.well_known("", 302, Location="/elsewhere")
     internet.answers["/elsewhere"] = 200, pointing_to(homeserver.url), {}
     assert await find_homeserver("example.org", internet.connector) == homeserver.url
+
+
+async def test_a_cookie_goes_to_none_to_which_a_redirect_leads(internet: Internet, homeserver: LoginServer) -> None:
+    cookie = {"Set-Cookie": "tracked=yes; Domain=example.org; Path=/"}
+    internet.well_known("", 302, Location="https://www.example.org/elsewhere", **cookie)
+    internet.answers["/elsewhere"] = 302, "", {"Location": "https://example.org/there", **cookie}
+    internet.answers["/there"] = 200, pointing_to(homeserver.url), cookie
+    assert await find_homeserver("example.org", internet.connector) == homeserver.url
+    assert internet.cookies == [None] * 3
 
 
 @pytest.mark.parametrize(

@@ -1,4 +1,5 @@
-"""A machine of its own: systemd as PID 1 in fresh namespaces, over a throwaway copy of this machine's files.
+"""A machine of its own: systemd as PID 1 in fresh namespaces, over a throwaway copy of this machine's files, or of a
+tree's.
 
 Nothing that happens in it reaches the files, units or processes outside; only the loopback network is shared, so that a
 homeserver of the tests can be reached. It needs root (CAP_SYS_ADMIN).
@@ -36,7 +37,7 @@ set -e
 mount -t tmpfs box "$BOX/mount"
 cd "$BOX/mount"
 mkdir upper work root
-mount -t overlay overlay -o lowerdir=/,upperdir=upper,workdir=work root
+mount -t overlay overlay -o "lowerdir=$LOWER,upperdir=upper,workdir=work" root
 cd root
 mount -t proc proc proc
 mount -t tmpfs -o mode=755 dev dev
@@ -80,12 +81,19 @@ exec env -i container=box "PATH=$SYSTEM_PATH" /lib/systemd/systemd --log-target=
 
 
 class SystemdBox:
-    """`shared` folders are the same inside and outside, beside this repository and its Python."""
+    """`shared` folders are the same inside and outside, beside this repository and its Python.
 
-    def __init__(self, *shared: Path) -> None:
+    `lower` is the root of the files that are seen through the copy. Where that is not this machine's, this Python is
+    left outside, and `programs` is the folder there in which Heliograph's commands are.
+    """
+
+    def __init__(self, *shared: Path, lower: Path = Path("/"), programs: Path = Path(sys.executable).parent) -> None:
         copies = current_guard().copies
         assert copies is not None
-        self._shared = (*_program_folders(), copies, *shared)
+        lent = _program_folders() if lower == Path("/") else (REPOSITORY,)
+        self._shared = (*lent, copies, *shared)
+        self._lower = lower
+        self._programs = programs
         self._folder = Path(tempfile.mkdtemp(prefix="box."))
         self._cgroup = _cgroup_root() / self._folder.name
         self._launcher: subprocess.Popen[bytes] | None = None
@@ -125,6 +133,7 @@ class SystemdBox:
                     "PATH": os.environ["PATH"],
                     "SYSTEM_PATH": SYSTEM_PATH,
                     "BOX": str(self._folder),
+                    "LOWER": str(self._lower),
                     "BOX_USER": USER,
                     "BOX_UID": str(UID),
                     "SHARED": " ".join(map(str, self._shared)),
@@ -175,7 +184,7 @@ class SystemdBox:
         """The same as the user, whose user manager must run (`log_in`)."""
         runtime = f"/run/user/{UID}"
         variables = {
-            "PATH": f"{Path(sys.executable).parent}:{SYSTEM_PATH}",
+            "PATH": f"{self._programs}:{SYSTEM_PATH}",
             "HOME": f"/home/{USER}",
             "LANG": "C.UTF-8",
             "XDG_RUNTIME_DIR": runtime,

@@ -19,6 +19,8 @@ from support.bus_caller import BusCaller, Outcome, Refusal
 from support.buses import PrivateBus
 from support.dunst import DunstSession
 from support.mako import MakoSession
+from support.session_server import BUS, ShellHands
+from support.session_server import NAME as SESSION_SERVER
 from support.waiting import until
 from support.xfce import XfceSession
 
@@ -36,8 +38,8 @@ class Stage:
     """What is known of the server."""
     owner: BusCaller
     stranger: BusCaller
-    count: Callable[[], int]
-    """Popups on screen."""
+    count: Callable[[], int] | None
+    """Popups on screen. None: only what goes over the bus can be seen."""
     choose: Callable[[int], object]
     """The user clicks the only button of the only popup."""
     dismiss: Callable[[int], object]
@@ -76,8 +78,9 @@ class Stage:
         assert told.take() == list(signals)
         assert other.take() == ([] if self.profile.tells_owner_alone else list(signals))
 
-    async def shows(self, count: int) -> None:
-        await until(lambda: self.count() == count, f"{count} popups")
+    async def shows(self, number: int) -> None:
+        if (count := self.count) is not None:
+            await until(lambda: count() == number, f"{number} popups")
 
 
 def closed(popup_id: int, reason: int) -> tuple[str, list[Any]]:
@@ -90,7 +93,9 @@ def clicked(popup_id: int) -> tuple[str, list[Any]]:
 
 BUTTON = ["press", "Press"]
 REAL = {"dunst": DUNST, "mako": MAKO, "xfce": XFCE}
+SESSION = {profile.name: profile for profile in (GNOME, PLASMA, SWAYNC, XFCE)}
 SERVERS = [
+    *(pytest.param(name, id="session") for name in ([SESSION_SERVER] if SESSION_SERVER else [])),
     *(pytest.param(profile, id=f"fake-{name}") for name, profile in REAL.items()),
     *(pytest.param(name, id=f"real-{name}", marks=pytest.mark.real) for name in REAL),
 ]
@@ -98,10 +103,13 @@ SERVERS = [
 
 @pytest.fixture(params=SERVERS)
 async def stage(request: pytest.FixtureRequest, private_bus: PrivateBus) -> AsyncIterator[Stage]:
-    owner, stranger = (BusCaller(private_bus.address, NAME, PATH, NAME) for _ in range(2))
+    address = BUS if request.param == SESSION_SERVER else private_bus.address
+    owner, stranger = (BusCaller(address, NAME, PATH, NAME) for _ in range(2))
     for caller in (owner, stranger):
         await caller.start()
-    if isinstance(request.param, str):
+    if request.param == SESSION_SERVER:
+        yield Stage(SESSION[request.param], owner, stranger, *session_hands(request.param))
+    elif isinstance(request.param, str):
         yield Stage(REAL[request.param], owner, stranger, *hands_on(request.getfixturevalue(request.param)))
     else:
         server = NotificationServer(private_bus.address, request.param)
@@ -121,6 +129,14 @@ def hands_on(session: DunstSession | MakoSession | XfceSession) -> tuple[Callabl
             return session.count, lambda popup_id: session.press(popup_id, "press"), session.dismiss
         case XfceSession():
             return session.count, lambda _: session.press(0, of=1), lambda _: session.dismiss()
+
+
+def session_hands(name: str) -> tuple[Callable[[], int] | None, Any, Any]:
+    if name != GNOME.name:
+        # Tests that click are left out there: -k "session and not TestTheUser".
+        return None, None, None
+    hands = ShellHands()
+    return hands.count, hands.choose, hands.dismiss
 
 
 async def test_it_says_who_it_is_and_what_it_can(stage: Stage) -> None:

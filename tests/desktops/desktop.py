@@ -1,0 +1,94 @@
+"""What every desktop is to the situations: something that shows popups, keeps a list of them, and is clicked at."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+from desktops.machine import Machine
+
+
+class Desktop(ABC):
+    """A desktop's session. Texts are as they can be read: where a picture is read, not letter by letter."""
+
+    name: str
+    environment: Mapping[str, str]
+    """Variables of its session."""
+    has_list = True
+    """Whether it keeps what its popups said."""
+    takes_text = False
+    """Whether a reply can be typed into a popup."""
+    oddities: Mapping[str, str] = {}
+    """Situations that go wrong for a reason outside of us, and the reason."""
+    left_out: Mapping[str, str] = {}
+    """Situations that cannot be played there, and why not."""
+
+    def __init__(self, machine: Machine) -> None:
+        self.machine = machine
+
+    @abstractmethod
+    async def start(self) -> None:
+        """Returns when notifications can be shown, and nothing is on the screen."""
+
+    @abstractmethod
+    async def version(self) -> str:
+        """Its name and version, for people."""
+
+    @abstractmethod
+    async def take_picture(self, picture: Path) -> None:
+        """The whole screen, as PNG; the file lies in the machine's shared folder."""
+
+    @abstractmethod
+    async def popups(self) -> str:
+        """What the popups say that are on the screen now."""
+
+    @abstractmethod
+    async def kept(self) -> str:
+        """What its list of notifications says."""
+
+    @abstractmethod
+    async def press(self, label: str) -> None:
+        """The user clicks the button of that label in the popup on the screen. Raises Wrong if there is none."""
+
+    @abstractmethod
+    async def dismiss(self) -> None:
+        """The user closes the popup on the screen."""
+
+    @abstractmethod
+    async def type_reply(self, text: str) -> None:
+        """The user types into the popup, and sends that. Only where that `takes_text`."""
+
+    @abstractmethod
+    async def clear(self) -> None:
+        """Nothing is on the screen or in the list afterwards."""
+
+    @abstractmethod
+    async def set_locked(self, *, is_locked: bool) -> None: ...
+
+    @abstractmethod
+    async def set_do_not_disturb(self, *, is_on: bool) -> None: ...
+
+    @abstractmethod
+    async def restart_server(self) -> None:
+        """What shows notifications ends, and is started again."""
+
+    @abstractmethod
+    async def names_in_settings(self) -> str:
+        """What its settings of notifications say, in which programs are listed."""
+
+    async def read_screen(self) -> str:
+        """What can be read on the screen at a glance."""
+        return await self.popups()
+
+    async def run(self, line: str) -> str:
+        """What a line of the shell writes in the session."""
+        return await self.machine.user("sh", "-c", line, check=False)
+
+
+class Wrong(Exception):
+    """What a person sees or hears is not what it should be."""
+
+
+class Odd(Exception):
+    """That is so for a reason outside of us."""

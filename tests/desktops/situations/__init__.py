@@ -1,0 +1,15 @@
+"""All that is played on each desktop, in the order of the table."""
+
+from __future__ import annotations
+
+from collections.abc import Awaitable, Callable
+
+from desktops.scene import Scene
+from desktops.situations.absence import ABSENCE
+from desktops.situations.clicks import CLICKS
+from desktops.situations.messages import MESSAGES
+from desktops.situations.quiet import QUIET
+from desktops.situations.reading import READING
+
+SITUATIONS: dict[str, Callable[[Scene], Awaitable[None]]] = {**MESSAGES, **READING, **CLICKS, **QUIET, **ABSENCE}
+"""Each raises Wrong, or Odd, or returns: then all was as a person wants it."""

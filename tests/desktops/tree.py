@@ -1,0 +1,60 @@
+"""A Debian with all the desktops, made once and kept: what is played sees it through a copy (system.systemd_box)."""
+
+from __future__ import annotations
+
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from desktops.packages import packages
+from fresh.tree import Tree, make_archive
+
+PROGRAMS = Path("/opt/heliograph/bin")
+"""Inside, where Heliograph goes; what it and its tests need is there."""
+_BUILD = "hatchling"
+"""With which Heliograph is built where no registry is reached."""
+_LINE_S = 3600
+_TRIES = 3
+
+Say = Callable[[str], None]
+
+
+def keep_tree(folder: Path, release: str, say: Say) -> Path:
+    """The release's tree in that folder; made unless it is there. One that was not finished is made anew.
+
+    Raises RuntimeError with a line that failed.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    place = folder / release
+    if not place.exists():
+        began = time.monotonic()
+        unfinished = folder / f"{release}.unfinished"
+        shutil.rmtree(unfinished, ignore_errors=True)
+        _make(unfinished, release, say)
+        unfinished.rename(place)
+        say(f"{place} was made in {time.monotonic() - began:.0f} s")
+    return place
+
+
+def _make(place: Path, release: str, say: Say) -> None:
+    """All but Heliograph itself."""
+    archive, log = place.with_name(f"{release}.tar"), place.with_name(f"{release}.log")
+    if not archive.exists():
+        say(f"a bare {release}, by mmdebstrap")
+        make_archive(release, archive)
+    names = packages(release)
+    # Again, since a mirror may be busy for a moment: apt goes on where it was.
+    install = " || ".join([f"apt-get install -y -q --no-install-recommends {' '.join(names)}"] * _TRIES)
+    with Tree(archive, place, "root") as tree:
+        say(f"{len(names)} packages and what they need, then what Heliograph and its tests need")
+        for line in (
+            f"export DEBIAN_FRONTEND=noninteractive; {install}",
+            f"python3 -m venv {PROGRAMS.parent}",
+            f"{PROGRAMS}/pip install -q '.[test]' {_BUILD} && {PROGRAMS}/pip uninstall -q -y heliograph",
+            "apt-get clean; rm -rf /root/.cache",
+        ):
+            code = tree.type(line, log=log, seconds=_LINE_S, answers={})
+            if code:
+                last = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+                raise RuntimeError(f"{line} ended with {code}:\n{last}")

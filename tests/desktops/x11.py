@@ -1,0 +1,118 @@
+"""Desktops on a virtual X display, whose pictures are read, and whose pointer and keys are moved."""
+
+from __future__ import annotations
+
+import asyncio
+from abc import abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+
+from desktops.desktop import Desktop, Wrong
+from desktops.machine import NOTIFICATIONS, PATIENCE_S
+from desktops.sight import Box, Sight, read_picture
+from support.waiting import until
+
+DISPLAY = ":77"
+_CORNER = (1, 799)
+
+
+class X11Desktop(Desktop):
+    """`units` are the names of its programs, and how they are started, in that order; the last shows notifications."""
+
+    area: Box = (0, 0, 1280, 800)
+    """The part of the screen in which popups and the list are."""
+    cross = (20, 20)
+    """How far left of a popup's right edge, and below its upper one, it is closed by a click."""
+    environment: Mapping[str, str] = {"DISPLAY": DISPLAY, "XDG_SESSION_TYPE": "x11"}
+
+    @property
+    @abstractmethod
+    def units(self) -> Mapping[str, str]: ...
+
+    async def start(self) -> None:
+        # At files only: an abstract socket is the network's, and so this machine's.
+        screen = ("Xvfb", DISPLAY, "-screen", "0", "1280x800x24", "-nolisten", "tcp", "-nolisten", "local")
+        await self.machine.spawn("screen", *screen)
+        await until(lambda: self.machine.succeeds("xdpyinfo"), "the screen", PATIENCE_S)
+        for unit, line in self.units.items():
+            await self.machine.spawn(unit, "sh", "-c", f"exec {line}")
+            await asyncio.sleep(1)
+        await self._until_empty()
+
+    async def take_picture(self, picture: Path) -> None:
+        await self.machine.user("import", "-window", "root", str(picture))
+
+    async def popups(self) -> str:
+        return (await self.look()).text
+
+    async def press(self, label: str) -> None:
+        if (place := (await self.look()).find(label)) is None:
+            raise Wrong(f"there is no button {label!r}")
+        await self.click(*place)
+        await self.point(*_CORNER)
+
+    async def dismiss(self) -> None:
+        if (box := (await self.look()).box) is None:
+            raise Wrong("there is no popup to be closed")
+        x, y = box[2] - self.cross[0], box[1] + self.cross[1]
+        # Some show their cross only where the pointer is.
+        await self.point(x - 20, y + 20)
+        await asyncio.sleep(1)
+        await self.click(x, y)
+        await self.point(*_CORNER)
+
+    async def set_locked(self, *, is_locked: bool) -> None:
+        """As a locker tells logind; nothing covers the screen."""
+        await self.machine.hint_locked(is_locked=is_locked)
+
+    async def kept(self) -> str:
+        return ""
+
+    async def type_reply(self, text: str) -> None:
+        raise NotImplementedError(f"{self.name} takes no text in a popup")
+
+    async def names_in_settings(self) -> str:
+        return ""
+
+    async def restart_server(self) -> None:
+        unit = list(self.units)[-1]
+        await self.run(f"systemctl --user stop {unit}.service; systemctl --user reset-failed {unit}.service")
+        await self.machine.spawn(unit, "sh", "-c", f"exec {self.units[unit]}")
+        await self._until_empty()
+
+    async def look(self) -> Sight:
+        """What differs from the empty screen."""
+        picture = self.machine.shared / "glance.png"
+        await self.take_picture(picture)
+        return await read_picture(self.machine, picture, self._empty, box=self.area)
+
+    async def point(self, x: int, y: int) -> None:
+        await self.machine.user("xdotool", "mousemove", str(x), str(y))
+
+    async def click(self, x: int, y: int) -> None:
+        await self.point(x, y)
+        await asyncio.sleep(0.3)
+        await self.machine.user("xdotool", "click", "1")
+        await asyncio.sleep(0.3)
+
+    async def type(self, text: str) -> None:
+        await self.machine.user("xdotool", "type", "--delay", "40", text)
+
+    async def key(self, name: str) -> None:
+        await self.machine.user("xdotool", "key", name)
+        await asyncio.sleep(0.5)
+
+    async def note_empty(self) -> None:
+        """What is on the screen now is nothing."""
+        await self.point(*_CORNER)
+        await asyncio.sleep(0.5)
+        await self.take_picture(self._empty)
+
+    @property
+    def _empty(self) -> Path:
+        return self.machine.shared / "empty.png"
+
+    async def _until_empty(self) -> None:
+        await until(lambda: self.machine.has_name(NOTIFICATIONS), "the notification server", PATIENCE_S)
+        await asyncio.sleep(4)
+        await self.note_empty()

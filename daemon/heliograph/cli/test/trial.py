@@ -88,13 +88,16 @@ class _Trial:
         if not isinstance(self._desktop, FreedesktopDesktop) or not self._on_screen:
             return
         click.echo(f"Click or close them: they stay for {self._seconds} s. Ctrl-C ends it.")
-        with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(self._seconds):
-                await self._all_gone.wait()
-        # Forgotten before it is closed, so that its Closed signal is not told as something the user did.
-        for popup in tuple(self._on_screen):
-            del self._on_screen[popup]
-            await self._desktop.close(popup)
+        try:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(self._seconds):
+                    await self._all_gone.wait()
+        finally:
+            # Also after Ctrl-C. Forgotten before it is closed, so that its Closed signal is not told as something the
+            # user did.
+            for popup in tuple(self._on_screen):
+                del self._on_screen[popup]
+                await self._desktop.close(popup)
 
     def _hear(self, signal: DesktopSignal) -> None:
         match signal:

@@ -1,22 +1,20 @@
 """Asks a question in the terminal which the user may also answer elsewhere meanwhile.
 
-The answer is read without a thread, so that an answer on the notification, or Ctrl-C, ends the waiting.
+An answer on the notification, or Ctrl-C, ends the waiting.
 Test: test_an_answer_elsewhere_ends_the_waiting.
 """
 
 from __future__ import annotations
 
 import asyncio
-import os
-import sys
 from collections.abc import Awaitable, Callable, Coroutine
 
 import click
 
+from heliograph.cli.input.line import read_line
 from heliograph.system.tasks import start
 
 _LOOK_S = 0.5
-_MAX_LINE = 4096
 _ANSWERS = {"y": True, "yes": True, "n": False, "no": False, "": False}
 
 
@@ -27,7 +25,7 @@ async def ask_yes_or_no(question: str, is_answered: Callable[[], Awaitable[bool]
     """
     while True:
         click.echo(f"{question} [y/N]: ", nl=False)
-        line = await _first(_read_line(), is_answered)
+        line = await _first(read_line(), is_answered)
         if line is None:
             click.echo()
             return None
@@ -49,20 +47,3 @@ async def _first(reading: Coroutine[None, None, str], is_answered: Callable[[], 
         return line.result()
     finally:
         line.cancel()
-
-
-async def _read_line() -> str:
-    """Reads a line. Not in a thread, which could not be ended when the answer comes from elsewhere, or by Ctrl-C."""
-    loop, descriptor = asyncio.get_running_loop(), sys.stdin.fileno()
-    came = loop.create_future()
-    try:
-        loop.add_reader(descriptor, came.set_result, None)
-    except PermissionError:
-        pass  # a regular file, which is always ready
-    else:
-        try:
-            await came
-        finally:
-            loop.remove_reader(descriptor)
-    # Something is there to read by now, so that this thread does not wait.
-    return (await asyncio.to_thread(os.read, descriptor, _MAX_LINE)).decode(errors="replace")

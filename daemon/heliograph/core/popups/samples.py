@@ -12,7 +12,7 @@ from heliograph.core.popups.arrange import Show, arrange
 from heliograph.core.popups.looks import LARGE
 from heliograph.core.record import Content, Delivery
 
-_ME = "@you:example.org"
+ME = "@you:example.org"
 
 
 def sample_notifications() -> list[tuple[str, Notification]]:
@@ -20,39 +20,57 @@ def sample_notifications() -> list[tuple[str, Notification]]:
     return [
         (
             "a message to you alone, with a picture",
-            replace(_show([_message("Alice", "Are you coming to lunch?", is_direct=True)]), picture=_draw_picture()),
+            replace(
+                show_sample([sample_message("Alice", "Are you coming to lunch?", is_direct=True)]),
+                picture=draw_picture(),
+            ),
         ),
         (
             "a message in a thread, with emphasis",
-            _show([_message("Bob", "at noon, not later", markup="at <b>noon</b>, not later", thread="When?")]),
+            show_sample(
+                [sample_message("Bob", "at noon, not later", markup="at <b>noon</b>, not later", thread="When?")]
+            ),
         ),
         (
             "several messages in a room",
-            _show([_message("Alice", "Pizza?"), _message("Bob", "Always."), _message("Alice", "12:30 then.")]),
+            show_sample(
+                [
+                    sample_message("Alice", "Pizza?"),
+                    sample_message("Bob", "Always."),
+                    sample_message("Alice", "12:30 then."),
+                ]
+            ),
         ),
-        ("a mention", _show([_message("Bob", "you: what do you say?", is_highlight=True, sound="default")])),
-        ("a message that makes no sound", _show([_message("Carol", "<b>not bold</b> & not a link")])),
+        (
+            "a mention",
+            show_sample([sample_message("Bob", "you: what do you say?", is_highlight=True, sound="default")]),
+        ),
+        ("a message that makes no sound", show_sample([sample_message("Carol", "<b>not bold</b> & not a link")])),
         (
             "an invite",
-            _show([_message("Dave", "Invited you to this room", room="Reading group", category=Category.INVITE)]),
+            show_sample(
+                [sample_message("Dave", "Invited you to this room", room="Reading group", category=Category.INVITE)]
+            ),
         ),
         (
             "a call",
-            _show([_message("Alice", "Incoming call", is_direct=True, category=Category.CALL, sound="ring")]),
+            show_sample(
+                [sample_message("Alice", "Incoming call", is_direct=True, category=Category.CALL, sound="ring")]
+            ),
         ),
         (
             "news from many rooms at once",
-            # One room more than `_show` allows, so that these become a summary.
-            _show([_message("Erin", f"News {number}", room=f"Room {number}") for number in range(1, 7)]),
+            # One room more than `show_sample` allows, so that these become a summary.
+            show_sample([sample_message("Erin", f"News {number}", room=f"Room {number}") for number in range(1, 7)]),
         ),
         (
             "a word from Heliograph itself",
-            Notification("The keyring is locked", "This is only a test.", _ME, category=Category.DEVICE),
+            Notification("The keyring is locked", "This is only a test.", ME, category=Category.DEVICE),
         ),
     ]
 
 
-def _draw_picture() -> Picture:
+def draw_picture() -> Picture:
     """A light disc on a dark ground."""
     half = LARGE // 2
     light, dark = bytes((235, 203, 139, 255)), bytes((94, 129, 172, 255))
@@ -63,7 +81,8 @@ def _draw_picture() -> Picture:
     return Picture(LARGE, LARGE, pixels)
 
 
-def _message(sender: str, text: str, *, room: str = "Lunch", **content: Any) -> Delivery:
+def sample_message(sender: str, text: str, *, room: str = "Lunch", **content: Any) -> Delivery:
+    """A delivery of nobody's message, with what `Content` has besides."""
     defaults: dict[str, Any] = {"sound": None}
     return Delivery(
         event_id=EventId(f"$test-{sender}-{text}"),
@@ -73,7 +92,8 @@ def _message(sender: str, text: str, *, room: str = "Lunch", **content: Any) -> 
     )
 
 
-def _show(deliveries: Sequence[Delivery]) -> Notification:
-    (step,) = arrange(deliveries, (), me=_ME, max_rooms=5)
+def show_sample(deliveries: Sequence[Delivery]) -> Notification:
+    """The notification of these deliveries, which are all new."""
+    (step,) = arrange(deliveries, (), me=ME, max_rooms=5)
     assert isinstance(step, Show)
     return step.notification

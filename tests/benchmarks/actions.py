@@ -17,8 +17,9 @@ import aiohttp
 
 from benchmarks.contestants import Heliograph
 from benchmarks.phases import Figures, Sender, percentile
+from fakes.notification_banners import Shown
 from fakes.notification_profiles import PLASMA
-from fakes.notification_server import NotificationServer, Shown
+from fakes.notification_server import NotificationServer
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.errors import HeliographError

@@ -326,6 +326,24 @@ async def test_popups_of_another_server_are_forgotten_and_their_deliveries_stay_
     assert (await ledger.agenda(10)).deliveries == ()
 
 
+@pytest.mark.parametrize("server", ["new", None])
+async def test_popups_of_another_server_may_be_kept_to_be_shown_again(ledger: Ledger, server: str | None) -> None:
+    await ledger.commit(make_plan("$a"), 1)
+    await show(ledger, "$a", popup=make_popup(server="old"))
+
+    await ledger.forget_popup_ids(server, is_shown_again=True)
+
+    (record,) = await ledger.popups()
+    assert (record.key, record.popup, record.is_stale, record.size) == (ROOM, Popup(server or "", 0), True, 1)
+    agenda = await ledger.agenda(10)
+    assert [each.event_id for each in agenda.deliveries] == ["$a"]
+
+    await ledger.settle([Settlement(EventId("$a"), Move.REPLACED)], shown=make_popup(server="new"))
+    await ledger.forget_popup_ids("new", is_shown_again=True)
+
+    assert await ledger.popups() == [make_popup(server="new")]
+
+
 async def test_popups_of_the_present_server_stay_known(ledger: Ledger) -> None:
     await ledger.commit(make_plan("$a"), 1)
     await ledger.commit(make_plan("$other", room_id=OTHER_ROOM), 1)

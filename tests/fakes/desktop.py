@@ -18,6 +18,7 @@ from heliograph.core.notification import (
     Replied,
     ServerChanged,
 )
+from heliograph.core.popups.profile import SAFE
 
 Trouble = RetryLater | Declined | NeedsUser
 
@@ -44,6 +45,7 @@ class FakeDesktop:
         self.calls = 0
         """Of `show`, whatever became of them."""
         self.is_inhibited = False
+        self.profile = SAFE
         self._life: str | None = "fake:1"
         self._lives = 1
         self._last_id = 0

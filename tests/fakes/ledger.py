@@ -8,6 +8,7 @@ from dataclasses import replace
 from heliograph.core.delivery import OPEN_STATES, Move, State, after
 from heliograph.core.encryption.values import RoomKey
 from heliograph.core.ids import EventKey, RoomId, UserId, is_event_id, is_room_id
+from heliograph.core.notification import Popup
 from heliograph.core.popups.quiet import Through
 from heliograph.core.popups.text import LINES
 from heliograph.core.push.timed_mute import TimedMute
@@ -233,10 +234,15 @@ class FakeLedger:
         if closed is not None:
             self._forget_popup(closed)
 
-    async def forget_popup_ids(self, server: str | None) -> None:
+    async def forget_popup_ids(self, server: str | None, *, is_shown_again: bool = False) -> None:
         self._check()
         for record in list(self.popup_records.values()):
-            if record.popup.server != server:
+            if record.popup.server == server:
+                continue
+            if is_shown_again:
+                renewed = replace(record, popup=Popup(server or "", 0), digest="", is_stale=True)
+                self.popup_records[record.key] = renewed
+            else:
                 self._forget_popup(record.key)
 
     async def counts(self) -> dict[str, int]:

@@ -42,6 +42,14 @@ class Profile:
     """Types of the hints that it reads strictly: a value of another is refused. Other servers pass over what is odd."""
     wants_labels: bool = False
     """An action without a label is refused."""
+    asks_by_old_urgency: bool = False
+    """A replacement asks for its banner by the urgency of what it replaces, and only if that has been seen."""
+    lists_low: bool = False
+    """What is of low urgency goes to the list alone."""
+    drops_with_program: bool = False
+    """The notifications of a program go when its connection to the bus ends, without a word."""
+    most: int = 0
+    """With one more than so many of a program's the oldest expires; 0: there may be any number."""
 
     def refusal(self, actions: Sequence[str], hints: Mapping[str, Variant]) -> str | None:
         """The D-Bus error with which it answers a Notify of these."""
@@ -91,6 +99,10 @@ GNOME = Profile(
     signals_twice=True,
     gives_tokens=True,
     closes_on_action=True,
+    asks_by_old_urgency=True,
+    lists_low=True,
+    drops_with_program=True,
+    most=10,
 )
 PLASMA = Profile(
     "Plasma",

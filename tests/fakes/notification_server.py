@@ -12,10 +12,12 @@ from typing import Any
 from dbus_fast import Message, MessageType, Variant
 from dbus_fast.aio import MessageBus
 
+from fakes.notification_banners import Banners, Shown
 from fakes.notification_profiles import DUNST, Profile
 
 NAME = "org.freedesktop.Notifications"
 PATH = "/org/freedesktop/Notifications"
+DRIVER = "org.freedesktop.DBus"
 PROPERTIES = "org.freedesktop.DBus.Properties"
 _SIGNATURES = {
     "GetCapabilities": "",
@@ -60,31 +62,6 @@ _ERRORS = {
 }
 
 
-@dataclass(frozen=True)
-class Shown:
-    """One Notify call that was answered."""
-
-    id: int
-    replaces_id: int
-    app_name: str
-    app_icon: str
-    summary: str
-    body: str
-    actions: list[str]
-    hints: dict[str, Any]
-    """Values without their Variants."""
-    expire_timeout: int
-    sender: str
-
-    def is_like(self, other: Shown) -> bool:
-        """As dunst sees it."""
-        return self._looks == other._looks
-
-    @property
-    def _looks(self) -> tuple[Any, ...]:
-        return (self.app_name, self.app_icon, self.summary, self.body, self.hints.get("urgency", 1))
-
-
 @dataclass
 class NotificationServer:
     """Start it, let something notify, look at `shown` (every Notify) and `on_screen`, and act as the user would."""
@@ -98,11 +75,16 @@ class NotificationServer:
     on_screen: dict[int, Shown] = field(default_factory=dict)
     calls: list[str] = field(default_factory=list)
     """Names of the methods called, in order."""
+    banners: Banners = field(init=False)
+    """What came up before the user's eyes, and what was heard."""
     _bus: MessageBus | None = None
     _next_id: int = 1
     _held: list[Message] = field(default_factory=list)
     _timers: dict[int, asyncio.TimerHandle] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.banners = Banners(self.profile)
 
     async def start(self) -> None:
         """Connects and takes the name; ids start anew."""
@@ -112,11 +94,17 @@ class NotificationServer:
         self._next_id = 1
         self._clear()
         self._held.clear()
+        self.banners = Banners(self.profile, self.banners.came_up, self.banners.heard)
         await self._bus.request_name(NAME)
 
     async def connect(self) -> None:
         """Only connects: somebody on the bus who serves nothing."""
         self._bus = await MessageBus(bus_address=self.address).connect()
+        if self.profile.drops_with_program:
+            rule = f"type='signal',sender='{DRIVER}',interface='{DRIVER}',member='NameOwnerChanged'"
+            await self._bus.call(
+                Message(DRIVER, "/org/freedesktop/DBus", DRIVER, "AddMatch", signature="s", body=[rule])
+            )
 
     async def stop(self) -> None:
         """Gone, with all that was on screen."""
@@ -203,6 +191,8 @@ class NotificationServer:
         return ("org.dunstproject.cmd0", "paused") if self.profile.name == "dunst" else (NAME, "Inhibited")
 
     def _answer(self, message: Message) -> bool:
+        if message.member == "NameOwnerChanged" and not message.body[2]:
+            self._drop(message.body[0])
         if message.interface == PROPERTIES and message.member == "Get":
             if tuple(message.body) == self._inhibition():
                 self._send(Message.new_method_return(message, "v", [Variant("b", self.is_inhibited)]))
@@ -266,7 +256,11 @@ class NotificationServer:
         if self.profile.stacks_alike and not replaces_id:
             for alike in [each.id for each in self.on_screen.values() if each.is_like(shown)]:
                 self._close(alike, 1)
+        self.banners.take(shown, self.on_screen.get(popup_id), is_held=self.is_inhibited)
         self.on_screen[popup_id] = shown
+        of_sender = [each.id for each in self.on_screen.values() if each.sender == sender]
+        if 0 < self.profile.most < len(of_sender):
+            self._close(of_sender[0], 1)
         self._time(popup_id, expire_timeout)
         return Message.new_method_return(message, "u", [popup_id])
 
@@ -308,6 +302,14 @@ class NotificationServer:
         if self.profile.closes_twice:
             self._signal("NotificationClosed", "uu", [popup_id, 5 - reason], receiver)
         self._changed.set()
+
+    def _drop(self, sender: str) -> None:
+        """This program is gone."""
+        if self.profile.drops_with_program:
+            for popup_id in [each.id for each in self.on_screen.values() if each.sender == sender]:
+                del self.on_screen[popup_id]
+                self._time(popup_id, 0)
+            self._changed.set()
 
     def _sender_of(self, popup_id: int) -> str | None:
         return self.on_screen[popup_id].sender if popup_id in self.on_screen else None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import sqlite3
 from typing import Any
 
-from fakes.notification_server import NotificationServer, Shown
+from fakes.notification_banners import Shown
+from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account, state_folder
 from support.waiting import until
 

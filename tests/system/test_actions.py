@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from conftest import NewUser
+from fakes.notification_banners import Shown
 from fakes.notification_profiles import DUNST, PLASMA, Profile
-from fakes.notification_server import NotificationServer, Shown
+from fakes.notification_server import NotificationServer
 from heliograph.demo.user import DemoUser
 from support.buses import PrivateBus
 from support.waiting import until

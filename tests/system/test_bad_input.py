@@ -19,8 +19,9 @@ from typing import Any
 
 import pytest
 
+from fakes.notification_banners import Shown
 from fakes.notification_profiles import DUNST, PLAIN, Profile
-from fakes.notification_server import NotificationServer, Shown
+from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account, save_account, state_folder, state_root
 from heliograph.control.client import ask_status
 from heliograph.core.ids import UserId

@@ -10,8 +10,9 @@ from pathlib import Path
 import pytest
 
 from conftest import NewUser
+from fakes.notification_banners import Shown
 from fakes.notification_profiles import DUNST
-from fakes.notification_server import NotificationServer, Shown
+from fakes.notification_server import NotificationServer
 from heliograph.core.ids import RoomId
 from heliograph.demo.homeserver import ThrowawaySynapse, free_port
 from heliograph.demo.user import DemoUser

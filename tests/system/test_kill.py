@@ -20,7 +20,8 @@ from dataclasses import dataclass
 import pytest
 
 from conftest import NewUser
-from fakes.notification_server import NotificationServer, Shown
+from fakes.notification_banners import Shown
+from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
 from support.buses import PrivateBus

@@ -12,7 +12,8 @@ import pytest
 from PIL import Image
 
 from conftest import NewUser
-from fakes.notification_server import NotificationServer, Shown
+from fakes.notification_banners import Shown
+from fakes.notification_server import NotificationServer
 from heliograph.accounts import config_file, state_folder
 from heliograph.demo.user import DemoUser
 from support.buses import PrivateBus

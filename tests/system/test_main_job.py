@@ -13,8 +13,9 @@ from typing import Any, Literal
 import pytest
 
 from conftest import NewUser
+from fakes.notification_banners import Shown
 from fakes.notification_profiles import GNOME
-from fakes.notification_server import NotificationServer, Shown
+from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account
 from heliograph.demo.user import DemoUser
 from support.buses import PrivateBus

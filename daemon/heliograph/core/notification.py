@@ -85,6 +85,7 @@ class Popup:
     server: str
     """Names one run of one notification server: by bus id and unique name, or by a name of the back end's own."""
     id: int
+    """0, which no server gives: the popup is to be shown, and not on screen yet."""
 
 
 @dataclass(frozen=True, slots=True)

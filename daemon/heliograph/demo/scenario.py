@@ -19,6 +19,7 @@ from heliograph.config.settings import Config
 from heliograph.core.connection import Connection
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, Notification, Popup, ServerChanged
+from heliograph.core.popups.profile import ServerProfile
 from heliograph.core.status import DaemonStatus
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
@@ -104,6 +105,10 @@ class WatchedDesktop:
     @property
     def is_inhibited(self) -> bool:
         return self._desktop.is_inhibited
+
+    @property
+    def profile(self) -> ServerProfile:
+        return self._desktop.profile
 
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
         self._desktop.listen(listener)

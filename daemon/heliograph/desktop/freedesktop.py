@@ -10,6 +10,7 @@ from pathlib import Path
 
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, Notification, Popup
+from heliograph.core.popups.profile import ServerProfile, Update
 from heliograph.desktop.failures import STARTING_DELAY_S, TROUBLE_DELAY_S, judge_failure
 from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_folders
 from heliograph.desktop.rendering import SIGNATURE, icon_for, render_notification
@@ -60,6 +61,10 @@ class FreedesktopDesktop:
     def is_inhibited(self) -> bool:
         return self._watch.is_inhibited
 
+    @property
+    def profile(self) -> ServerProfile:
+        return self._watch.profile
+
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
         self._watch.listen(listener)
 
@@ -89,12 +94,12 @@ class FreedesktopDesktop:
         server = self._watch.server
         if server is None and not self._bus.is_connected:
             return self._nobody()
-        if server is None or server.life != popup.server:
+        if server is None or server.life != popup.server or not popup.id:
             # The popup went with the server that showed it.
             return Done(None)
         try:
             async with asyncio.timeout(self._timeout_s):
-                await self._bus.call(server.owner, PATH, INTERFACE, "CloseNotification", "u", [popup.id])
+                await self._call_close(server, popup.id)
         except (TimeoutError, BusGone, CallFailed) as error:
             outcome = self._judge(error)
             # GNOME Shell (InvalidArgs) and notification-daemon (InvalidId) answer so for what is closed already.
@@ -116,9 +121,13 @@ class FreedesktopDesktop:
 
     async def _notify(self, server: Server, notification: Notification, replaces: Popup | None) -> Done[Popup]:
         traits = await server.traits(self._bus)
+        # After that: only then the server's life is known.
         replaces_id = replaces.id if replaces is not None and replaces.server == server.life else 0
         urgency = traits.profile.urgency(notification.urgency, is_update=notification.is_update)
         notification = replace(notification, urgency=urgency)
+        if replaces_id and traits.profile.update(is_update=notification.is_update) is Update.RENEW:
+            await self._take_down(server, replaces_id)
+            replaces_id = 0
         sound = await self._sounds.choose(notification)
         is_servers = self._sounds.is_servers(traits.capabilities)
         arguments = render_notification(
@@ -145,6 +154,15 @@ class FreedesktopDesktop:
         if sound is not None and not is_servers and not self.is_inhibited:
             self._sounds.play(sound)
         return Done(Popup(server.life, popup_id))
+
+    async def _take_down(self, server: Server, popup_id: int) -> None:
+        """Closes what another notification takes the place of. It may be closed already."""
+        server.note_withdrawn(popup_id)
+        with contextlib.suppress(CallFailed):
+            await self._call_close(server, popup_id)
+
+    async def _call_close(self, server: Server, popup_id: int) -> None:
+        await self._bus.call(server.owner, PATH, INTERFACE, "CloseNotification", "u", [popup_id])
 
 
 def _find_icon() -> str:

@@ -21,6 +21,7 @@ from pathlib import Path
 
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, Notification, Popup, ServerChanged
+from heliograph.core.popups.profile import SAFE
 from heliograph.core.text.clean import clean_line, clean_text
 from heliograph.desktop.identity import APP_NAME
 from heliograph.desktop.threads import SideThread
@@ -42,6 +43,7 @@ class PortableDesktop:
     name = "plyer"
     server_name = "whatever plyer finds"
     is_inhibited = False
+    profile = SAFE
 
     def __init__(self, *, timeout_s: float = _TIMEOUT_S) -> None:
         self._timeout_s = timeout_s

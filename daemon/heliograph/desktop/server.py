@@ -45,7 +45,8 @@ class Server:
 
     def __init__(self, *, life: str, owner: str) -> None:
         self.life = life
-        """The bus's id and `owner`: no other server has the same, also on another bus."""
+        """The bus's id and `owner`: no other server has the same, also on another bus. Once `traits` has returned, also
+        our own name on the bus, if the server drops what we have shown when our connection ends."""
         self.owner = owner
         """The server's unique name on the bus."""
         self.known_traits: Traits | None = None
@@ -62,12 +63,19 @@ class Server:
             if self.known_traits is None:
                 name, title = await self._ask_name(bus)
                 capabilities = await self._ask_capabilities(bus)
-                self.known_traits = Traits(title, capabilities, choose_profile(name, capabilities))
+                profile = choose_profile(name, capabilities)
+                if profile.forgets_with_program:
+                    self.life = f"{self.life}{bus.unique_name}"
+                self.known_traits = Traits(title, capabilities, profile)
             return self.known_traits
 
     def note_shown(self, popup_id: int) -> None:
         """Notes that Notify was answered with this id: from now on its signals are no echoes."""
         self._echoes.forget(popup_id)
+
+    def note_withdrawn(self, popup_id: int) -> None:
+        """Notes that we close this popup to show its contents in another: that it closed is told to nobody."""
+        self._echoes.is_echo(popup_id, "closed")
 
     def note_abandoned(self, serial: int, replaces_id: int) -> None:
         """The caller of the Notify with this serial gave up waiting."""

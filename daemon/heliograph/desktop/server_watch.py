@@ -15,12 +15,16 @@ from collections.abc import Callable, Coroutine
 from dbus_fast import Message, MessageType
 
 from heliograph.core.notification import DesktopSignal, DoNotDisturb, ServerChanged
+from heliograph.core.popups.profile import SAFE, ServerProfile
 from heliograph.desktop import do_not_disturb
 from heliograph.desktop.server import INTERFACE, NAME, PATH, Server, Traits
 from heliograph.system.dbus import DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
 from heliograph.system.tasks import start_beside
 
 log = logging.getLogger(__name__)
+
+PATIENCE_S = 1.0
+"""How long the start waits for a server to say who it is. One that is silent for longer is told of all the same."""
 
 _MATCHES = (
     f"type='signal',sender='{NAME}',interface='{INTERFACE}',path='{PATH}'",
@@ -48,6 +52,9 @@ class ServerWatch:
         )
         self._timeout_s = timeout_s
         self._bus_id: str | None = None
+        self._life: str | None = None
+        """What listeners know."""
+        self._profile = SAFE
         self._server: Server | None = None
         self._is_activatable = False
         self._owner_changes = 0
@@ -67,10 +74,14 @@ class ServerWatch:
 
     @property
     def life(self) -> str | None:
-        """What popups are remembered with: the life of the server that has shown them; None: nobody can show one."""
-        if self._server is not None:
-            return self._server.life
-        return f"{self._bus_id}:on-demand" if self._is_activatable else None
+        """What popups are remembered with: the life of the server that has shown them; None: nobody can show one. A
+        server that came is told of once it has said who it is, since its life depends on that."""
+        return self._life
+
+    @property
+    def profile(self) -> ServerProfile:
+        """What is known of the server, or of the one before while there is none."""
+        return self._profile
 
     @property
     def title(self) -> str | None:
@@ -88,11 +99,16 @@ class ServerWatch:
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
         """Calls `listener` at once with the present server, and then with every signal."""
         self._listeners.append(listener)
-        listener(ServerChanged(self.life))
+        listener(ServerChanged(self._life))
 
     async def start(self) -> bool:
         """Returns after the first attempt whether the bus is there; it is looked for until `stop` in any case."""
-        return await self.bus.start()
+        is_there = await self.bus.start()
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=PATIENCE_S)
+        if self._server is not None:
+            self._set_life(self._server.life)
+        return is_there
 
     async def stop(self) -> None:
         """Lets go of the bus; no listener is called any more."""
@@ -114,6 +130,8 @@ class ServerWatch:
     async def ask(self, server: Server) -> Traits:
         """What the server says of itself; `is_inhibited` holds for it then. Raises CallFailed and BusGone."""
         traits = await server.traits(self.bus)
+        if self._server is server:
+            self._profile = traits.profile
         is_inhibited = await do_not_disturb.ask_inhibited(self.bus, server.owner, traits)
         if self._server is server:
             self._set_inhibited(is_on=is_inhibited)
@@ -142,7 +160,7 @@ class ServerWatch:
     async def _look_for_activatable(self) -> None:
         if NAME in await self.bus.call_driver("ListActivatableNames") and self._server is None:
             self._is_activatable = True
-            self._tell_life()
+            self._set_life(f"{self._bus_id}:on-demand")
 
     def _change_owner(self, owner: str) -> None:
         self._owner_changes += 1
@@ -154,11 +172,11 @@ class ServerWatch:
             self._start(self._introduce(self._server))
         else:
             self._server = None
+            self._set_life(None)
             self._set_inhibited(is_on=False)
             if self.bus.is_connected:
                 log.info("There is no notification server")
             self._start(self._look_again())
-        self._tell_life()
 
     def _start(self, work: Coroutine[None, None, None]) -> None:
         task = start_beside(work, name="asking the notification server")
@@ -179,6 +197,8 @@ class ServerWatch:
                 log.warning("The notification server does not say who it is: %s", str(error) or "no answer")
         else:
             log.info("Notifications go to %s", traits.title)
+        if self._server is server:
+            self._set_life(server.life)
 
     # What the bus says
 
@@ -210,9 +230,11 @@ class ServerWatch:
             change = DoNotDisturb(is_on)
             self._tell_soon(lambda: change)
 
-    def _tell_life(self) -> None:
-        change = ServerChanged(self.life)
-        self._tell_soon(lambda: change)
+    def _set_life(self, life: str | None) -> None:
+        if life != self._life:
+            self._life = life
+            change = ServerChanged(life)
+            self._tell_soon(lambda: change)
 
     def _tell_soon(self, interpret: Callable[[], DesktopSignal | None]) -> None:
         """Tells listeners in order, and only after a call whose answer came before the signal has returned: whoever

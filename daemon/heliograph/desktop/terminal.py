@@ -10,6 +10,7 @@ from typing import TextIO
 
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import Category, DesktopSignal, Notification, Popup, ServerChanged, Urgency
+from heliograph.core.popups.profile import SAFE
 from heliograph.core.text.clean import clean_line, clean_text
 from heliograph.desktop.threads import SideThread
 
@@ -29,6 +30,7 @@ class TerminalDesktop:
     name = "terminal"
     server_name = "standard output"
     is_inhibited = False
+    profile = SAFE
 
     def __init__(self, stream: TextIO, *, timeout_s: float = _TIMEOUT_S) -> None:
         self._stream = stream

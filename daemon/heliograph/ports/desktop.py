@@ -8,6 +8,7 @@ from typing import Protocol
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.notification import DesktopSignal, Notification, Picture, Popup
+from heliograph.core.popups.profile import ServerProfile
 from heliograph.core.pushers.handoff import Signs
 
 
@@ -26,6 +27,11 @@ class Desktop(Protocol):
     def is_inhibited(self) -> bool:
         """True while the desktop's own "do not disturb" is on, as far as it tells: it keeps notifications in its list
         without showing them."""
+        ...
+
+    @property
+    def profile(self) -> ServerProfile:
+        """What is known of the program that shows notifications at the moment, or that showed them last."""
         ...
 
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:

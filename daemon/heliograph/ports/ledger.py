@@ -129,9 +129,11 @@ class Ledger(Protocol):
         A move that no longer fits its delivery's state is passed over: a sync may have settled it meanwhile."""
         ...
 
-    async def forget_popup_ids(self, server: str | None) -> None:
+    async def forget_popup_ids(self, server: str | None, *, is_shown_again: bool = False) -> None:
         """Forgets the ids of all popups but those of this life of the notification server (None: of all). Another
-        server, or the same one after a restart, would take such an id for that of somebody else's notification."""
+        server, or the same one after a restart, would take such an id for that of somebody else's notification.
+
+        With `is_shown_again` these popups stay, stale and with the id 0, so that they are shown anew."""
         ...
 
     async def counts(self) -> dict[str, int]:

@@ -162,8 +162,9 @@ class SqliteLedger:
         erases = any(each.move not in _KEEPING for each in settlements)
         await self._write(partial(self._tables.settle, settlements, shown, closed), erases=erases)
 
-    async def forget_popup_ids(self, server: str | None) -> None:
-        await self._write(partial(popups.delete_popups_of_other_servers, server=server))
+    async def forget_popup_ids(self, server: str | None, *, is_shown_again: bool = False) -> None:
+        forget = popups.renew_popups_of_other_servers if is_shown_again else popups.delete_popups_of_other_servers
+        await self._write(partial(forget, server=server))
 
     async def counts(self) -> dict[str, int]:
         return await self._read(deliveries.count_by_state)

@@ -64,6 +64,14 @@ def delete_popup(db: sqlite3.Connection, key: str) -> None:
     db.execute("DELETE FROM popups WHERE key = ?", (to_text(key),))
 
 
+def renew_popups_of_other_servers(db: sqlite3.Connection, server: str | None) -> None:
+    """Has these popups shown anew: each loses its id and its digest, and keeps its deliveries."""
+    db.execute(
+        "UPDATE popups SET server = ?, popup_id = 0, digest = '', is_stale = 1 WHERE server IS NOT ?",
+        ("" if server is None else to_text(server), None if server is None else to_text(server)),
+    )
+
+
 def delete_popups_of_other_servers(db: sqlite3.Connection, server: str | None) -> None:
     # IS NOT: with != a NULL (no server) would match no row.
     db.execute("DELETE FROM popups WHERE server IS NOT ?", (None if server is None else to_text(server),))

@@ -11,6 +11,8 @@ from heliograph.core.ids import EventId
 from heliograph.core.notification import Category, Popup, Target, Urgency
 from heliograph.core.popups.arrange import Close, Fault, Keep, PopupStep, Show, arrange, as_fault, is_summary, new_rooms
 from heliograph.core.popups.privacy import Level
+from heliograph.core.popups.profile import SAFE, Layout
+from heliograph.core.popups.profiles import GNOME
 from heliograph.core.popups.text import LINE_LIMIT, WHERE_ALL_ARE
 from heliograph.core.record import Content, Delivery, PopupRecord
 from support.builders import ME, ROOM, make_content, make_delivery
@@ -28,15 +30,23 @@ def shown(event_id: str, **delivery: Any) -> Delivery:
 
 
 def steps(
-    deliveries: Sequence[Delivery], *popups: PopupRecord, max_rooms: int = 5, level: Level = Level.FULL
+    deliveries: Sequence[Delivery],
+    *popups: PopupRecord,
+    max_rooms: int = 5,
+    level: Level = Level.FULL,
+    layout: Layout = SAFE.layout,
 ) -> list[PopupStep]:
-    return arrange(deliveries, popups, me=ME, max_rooms=max_rooms, level=lambda _: level)
+    return arrange(deliveries, popups, me=ME, max_rooms=max_rooms, level=lambda _: level, layout=layout)
 
 
 def only_show(
-    deliveries: Sequence[Delivery], *popups: PopupRecord, max_rooms: int = 5, level: Level = Level.FULL
+    deliveries: Sequence[Delivery],
+    *popups: PopupRecord,
+    max_rooms: int = 5,
+    level: Level = Level.FULL,
+    layout: Layout = SAFE.layout,
 ) -> Show:
-    (step,) = steps(deliveries, *popups, max_rooms=max_rooms, level=level)
+    (step,) = steps(deliveries, *popups, max_rooms=max_rooms, level=level, layout=layout)
     assert isinstance(step, Show)
     return step
 
@@ -355,3 +365,21 @@ def test_a_highlight_without_a_sender_is_called_by_its_room() -> None:
 def test_a_highlight_keeps_its_style() -> None:
     content = make_content("now", room_title="Work", sender_name="Bob", is_highlight=True, markup="<b>now</b>")
     assert flood(content).notification.markup.startswith("@ <b>Bob</b> in Work: <b>now</b>")
+
+
+def test_where_one_line_is_seen_the_newest_message_stands_first() -> None:
+    deliveries = [
+        make_delivery(f"${number}", content=make_content(f"message {number}", sender_name=sender))
+        for number, sender in enumerate(["Dave", "Alice", "Alice", "Bob", "Carol"])
+    ]
+    body = only_show(deliveries, layout=GNOME.layout).notification.body
+    assert body == ("Carol: message 4 · Bob: message 3 · Alice: message 2 · Alice: message 1 · Also from Dave")
+
+
+def test_where_one_line_is_seen_a_summary_can_be_read_in_it() -> None:
+    many = [
+        make_delivery(f"${number}", room_id=f"!{number}:x", content=make_content(room_title=f"Room {number}"))
+        for number in range(3)
+    ]
+    step = only_show(many, max_rooms=2, layout=GNOME.layout)
+    assert step.notification.body == f"Room 0: 1 · Room 1: 1 · Room 2: 1 · {WHERE_ALL_ARE}"

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from heliograph.core.notification import Urgency
-from heliograph.core.popups.profile import SAFE, ServerProfile, Told
+from heliograph.core.popups.profile import SAFE, ServerProfile, Told, Update
 from heliograph.core.popups.profiles import CINNAMON, DUNST, GNOME, PLASMA, choose_profile
 
 
@@ -34,3 +34,9 @@ def test_a_change_that_nobody_needs_to_see_goes_to_the_list_alone_where_there_is
     assert GNOME.urgency(Urgency.NORMAL, is_update=False) is Urgency.NORMAL
     assert GNOME.urgency(Urgency.CRITICAL, is_update=True) is Urgency.CRITICAL
     assert PLASMA.urgency(Urgency.NORMAL, is_update=True) is Urgency.NORMAL
+
+
+def test_gnome_shell_gets_nothing_as_a_replacement() -> None:
+    """Its banner would be asked for by the urgency of what is replaced."""
+    assert GNOME.update(is_update=False) is GNOME.update(is_update=True) is Update.RENEW
+    assert SAFE.update(is_update=False) is SAFE.update(is_update=True) is Update.REPLACE

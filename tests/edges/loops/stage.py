@@ -28,7 +28,7 @@ from heliograph.loops.delivery.rounds import Rounds
 from heliograph.loops.delivery.settings import DeliverySettings
 from heliograph.loops.quiet import QuietLoop
 from heliograph.loops.sync import Commit, SyncFacts, SyncLoop, SyncSettings, ToDevice
-from heliograph.ports.desktop import Pictures
+from heliograph.ports.desktop import Desktop, Pictures
 from support.builders import ME
 from support.waiting import until
 
@@ -82,6 +82,7 @@ class DeliveryStage:
         *,
         ledger: FakeLedger | None = None,
         desktop: FakeDesktop | None = None,
+        screen: Desktop | None = None,
         opener: FakeOpener | None = None,
         max_rooms: int = 5,
         me: str = ME,
@@ -96,7 +97,9 @@ class DeliveryStage:
         self.opener = opener or FakeOpener()
         self.me = me
         rounds = Rounds(clock)
-        self.notices = AccountNotices(self.desktop, me, rounds.wake)
+        # `screen` stands in for the fake where a test looks at a notification server instead.
+        screen = screen or self.desktop
+        self.notices = AccountNotices(screen, me, rounds.wake)
         self.changes = 0
         self.on_change: Callable[[], None] = lambda: None
         self.on_rang: Callable[[Sequence[Delivery]], None] = lambda _: None
@@ -107,7 +110,7 @@ class DeliveryStage:
         self.requests: list[ActionRequest] = []
         self.loop = DeliveryLoop(
             self.ledger,
-            self.desktop,
+            screen,
             self.opener,
             self.notices,
             rounds,

@@ -135,9 +135,9 @@ class LedgerMachine(RuleBasedStateMachine):
         self._both("agenda", now_ms)
         self._both("settle", [Settlement(each.event_id, Move.SHOWN) for each in due], shown=popup)
 
-    @rule(server=st.sampled_from([":1.1", ":1.2", None]))
-    def forget_popup_ids(self, server: str | None) -> None:
-        self._both("forget_popup_ids", server)
+    @rule(server=st.sampled_from([":1.1", ":1.2", None]), is_shown_again=st.booleans())
+    def forget_popup_ids(self, server: str | None, is_shown_again: bool) -> None:
+        self._both("forget_popup_ids", server, is_shown_again=is_shown_again)
 
     @rule(before_ms=TIMES)
     def prune(self, before_ms: int) -> None:

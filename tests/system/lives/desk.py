@@ -10,8 +10,8 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from fakes.login1 import FakeLogind
+from fakes.notification_banners import Shown
 from fakes.notification_profiles import GNOME, PLASMA, SWAYNC, Profile
-from fakes.notification_server import Shown
 from heliograph.accounts import state_folder
 from heliograph.control.client import ask_inbox, ask_property, ask_status
 from support.waiting import until

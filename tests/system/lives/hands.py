@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from fakes.notification_server import Shown
+from fakes.notification_banners import Shown
 from heliograph.control.client import ask
 from heliograph.errors import UserError
 from support.waiting import until

@@ -19,6 +19,7 @@ from heliograph.core.ids import is_event_id, is_room_id, is_user_id
 from heliograph.core.notification import Category, Notification, Target, Urgency
 from heliograph.core.popups.actions import actions_for
 from heliograph.core.popups.privacy import Level
+from heliograph.core.popups.profile import SAFE, Layout
 from heliograph.core.popups.text import word_room, word_summary
 from heliograph.core.record import Content, Delivery, PopupRecord
 from heliograph.core.text.markup import plain, write_markup
@@ -90,13 +91,14 @@ def arrange(
     me: str,
     max_rooms: int,
     level: Callable[[Delivery], Level] = _show_all,
+    layout: Layout = SAFE.layout,
 ) -> list[PopupStep]:
     """The steps from the popups on screen to those that the open deliveries want.
 
     `deliveries` are in order: the PENDING ones that are due, and what the popups they touch quote (see `Ledger.due`);
     `PopupRecord.size` says how many those show in all. If more than `max_rooms` rooms have something new, all of it
-    becomes one summary, or joins the one that is there. `level` says how much of each may be shown. One step at the
-    most makes a sound.
+    becomes one summary, or joins the one that is there. `level` says how much of each may be shown, `layout` how the
+    notification server shows lines. One step at the most makes a sound.
     """
     records = {record.key: record for record in popups}
     shown: dict[str, list[Delivery]] = {}
@@ -121,12 +123,12 @@ def arrange(
         record = records.get(key)
         # What was held back in quiet may be older than what came through.
         together = sorted([*shown.get(key, ()), *pending], key=lambda each: each.position)
-        steps.append(_guarded(key, together, record, partial(_show, key, together, record, me, level)))
+        steps.append(_guarded(key, together, record, partial(_show, key, together, record, me, level, layout)))
     for key, record in records.items():
         # Popups with news are made above, from what they show already as well.
         if record.is_stale and key not in new:
             still_open = shown.get(key, [])
-            steps.append(_guarded(key, still_open, record, partial(_refresh, record, still_open, me, level)))
+            steps.append(_guarded(key, still_open, record, partial(_refresh, record, still_open, me, level, layout)))
     return _sound_once(steps)
 
 
@@ -176,10 +178,12 @@ def _silenced(step: Show) -> Show:
     return replace(step, notification=replace(step.notification, sound=None))
 
 
-def _refresh(record: PopupRecord, still_open: list[Delivery], me: str, level: Callable[[Delivery], Level]) -> PopupStep:
+def _refresh(
+    record: PopupRecord, still_open: list[Delivery], me: str, level: Callable[[Delivery], Level], layout: Layout
+) -> PopupStep:
     if not still_open:
         return Close(record)
-    step = _show(record.key, still_open, record, me, level)
+    step = _show(record.key, still_open, record, me, level, layout)
     return Keep(record) if step.digest == record.digest else step
 
 
@@ -189,6 +193,7 @@ def _show(
     record: PopupRecord | None,
     me: str,
     level: Callable[[Delivery], Level],
+    layout: Layout,
 ) -> Show:
     levels = [(each.content, level(each)) for each in deliveries if each.content is not None]
     contents = [content for content, _ in levels]
@@ -197,12 +202,12 @@ def _show(
     # One strict message decides for all: title, picture and names stand for every message in the popup.
     strictest = max(each for _, each in levels)
     if is_of_many := len({each.room_id for each in deliveries}) > 1:
-        text = word_summary(levels)
+        text = word_summary(levels, layout)
     else:
         # The deliveries at hand are only the newest that the popup
         # quotes; how many it shows in all stands in its record.
         count = len(new) + (record.size if record is not None else 0)
-        text = word_room(contents, count, record.senders if record is not None else (), strictest)
+        text = word_room(contents, count, record.senders if record is not None else (), strictest, layout)
     shows_sender = strictest is not Level.HIDDEN and is_user_id(latest.sender)
     avatar = None if is_of_many or strictest is Level.HIDDEN else contents[-1].avatar
     body, markup = plain(text.body), write_markup(text.body)

@@ -12,6 +12,15 @@ from heliograph.core.notification import Urgency
 from heliograph.core.popups.looks import USUAL, Looks
 
 
+class Update(Enum):
+    """How a notification that is on screen gets new contents."""
+
+    REPLACE = "replace"
+    """By Notify with its id (`replaces_id`)."""
+    RENEW = "renew"
+    """By CloseNotification, and Notify without an id: a replacement may come to nobody's notice."""
+
+
 class Told(Enum):
     """Where a server tells whether it holds popups back: do not disturb, or notifications switched off."""
 
@@ -22,6 +31,16 @@ class Told(Enum):
 
 
 @dataclass(frozen=True, slots=True)
+class Layout:
+    """How the lines of a popup stand together."""
+
+    is_newest_first: bool = False
+    """True where only the first line is seen at first."""
+    line_break: str = "\n"
+    """What stands between two lines: another mark, where the server makes line breaks spaces."""
+
+
+@dataclass(frozen=True, slots=True)
 class ServerProfile:
     """What is known of one kind of notification server. The defaults are the safe profile, which harms on none."""
 
@@ -29,9 +48,18 @@ class ServerProfile:
     """The server's name for people."""
     reasons: tuple[str, ...] = ("nothing is known of this server: notifications are shown in the plainest way",)
     """What is particular about it, each a sentence for people."""
+    news: Update = Update.REPLACE
+    """How a popup gets what is new in it."""
+    changes: Update = Update.REPLACE
+    """How a popup is changed that has nothing new: a message was edited, or read elsewhere."""
     quiet_urgency: Urgency | None = None
     """The urgency with which a change that nobody needs to see goes to the server's list alone; None: there is none,
     and the change keeps its own."""
+    forgets_with_program: bool = False
+    """True if the server drops a program's notifications when that program's connection to the bus ends."""
+    is_filled_again: bool = False
+    """True if what was on screen before a restart is shown again, since it can be without that anybody is disturbed."""
+    layout: Layout = Layout()
     told: Told = Told.NOWHERE
     looks: Looks = USUAL
 
@@ -40,6 +68,10 @@ class ServerProfile:
         if is_update and self.quiet_urgency is not None and wanted is not Urgency.CRITICAL:
             return self.quiet_urgency
         return wanted
+
+    def update(self, *, is_update: bool) -> Update:
+        """How the popup that is on screen gets these contents."""
+        return self.changes if is_update else self.news
 
 
 SAFE = ServerProfile()

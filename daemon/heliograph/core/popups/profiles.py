@@ -23,12 +23,24 @@ from dataclasses import replace
 
 from heliograph.core.notification import Urgency
 from heliograph.core.popups.looks import SMALL, Looks
-from heliograph.core.popups.profile import SAFE, ServerProfile, Told
+from heliograph.core.popups.profile import SAFE, Layout, ServerProfile, Told, Update
 
 GNOME = ServerProfile(
     "GNOME Shell",
-    ("a change that nobody needs to see goes to its list alone, by low urgency",),
+    (
+        # js/ui/notificationDaemon.js of 46 to 51: on `replaces_id` it says first that the notification is not seen yet,
+        # which asks for a banner by the old urgency, and only if it had been seen; the new urgency comes after that.
+        "what is new comes as a new notification: one that replaces another may get neither banner nor sound",
+        "a change that nobody needs to see goes to its list alone, by low urgency",
+        "its banner shows one line at first: the newest message stands there",
+        "it drops what a program has shown when that ends: what is unread is put into its list again after a restart",
+    ),
+    news=Update.RENEW,
+    changes=Update.RENEW,
     quiet_urgency=Urgency.LOW,
+    forgets_with_program=True,
+    is_filled_again=True,
+    layout=Layout(is_newest_first=True, line_break=" · "),
 )
 PLASMA = ServerProfile(
     "Plasma",

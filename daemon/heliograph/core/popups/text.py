@@ -8,6 +8,7 @@ from dataclasses import dataclass
 
 from heliograph.core.notification import Category
 from heliograph.core.popups.privacy import Level
+from heliograph.core.popups.profile import Layout
 from heliograph.core.record import Content
 from heliograph.core.text.markup import Span, Style, Styled, in_one_line, join_spans, read_markup, shorten
 
@@ -35,7 +36,9 @@ class PopupText:
     body: Styled
 
 
-def word_room(contents: Sequence[Content], count: int, senders: Iterable[str], level: Level) -> PopupText:
+def word_room(
+    contents: Sequence[Content], count: int, senders: Iterable[str], level: Level, layout: Layout
+) -> PopupText:
     """The text for one room. `contents` are its messages at hand, oldest first; `count` is how many there are in all.
 
     `senders` are the names of everyone who wrote any of these.
@@ -65,10 +68,10 @@ def word_room(contents: Sequence[Content], count: int, senders: Iterable[str], l
     others = [name for name in names if all(name != content.sender_name for content in quoted)]
     if others and with_names:
         lines.insert(0, (Span(f"Also from {_enumerate(others)}", Style.ITALIC),))
-    return PopupText(title, _stack(lines))
+    return PopupText(title, _stack(reversed(lines) if layout.is_newest_first else lines, layout))
 
 
-def word_summary(contents: Sequence[tuple[Content, Level]]) -> PopupText:
+def word_summary(contents: Sequence[tuple[Content, Level]], layout: Layout) -> PopupText:
     """The text for messages of many rooms: first the highlights, with sender and words; then the names of the rooms."""
     visible = [(content, level) for content, level in contents if level is not Level.HIDDEN]
     hidden = len(contents) - len(visible)
@@ -88,7 +91,7 @@ def word_summary(contents: Sequence[tuple[Content, Level]]) -> PopupText:
     # Test: test_a_summary_counts_hidden_rooms_without_their_names.
     where = f" in {len(rooms)} rooms" if len(rooms) > 1 and not hidden else ""
     title = f"{_count(len(contents), 'new message')}{where}"
-    return PopupText(title, _stack([*quoted, *((Span(line),) for line in lines)]))
+    return PopupText(title, _stack([*quoted, *((Span(line),) for line in lines)], layout))
 
 
 def _highlight(content: Content, level: Level) -> Styled:
@@ -129,11 +132,11 @@ def _line(content: Content, *, with_name: bool, with_thread: bool) -> Styled:
     return join_spans([Span(f"({where}) " if where else ""), *text])
 
 
-def _stack(lines: Sequence[Styled]) -> Styled:
+def _stack(lines: Iterable[Styled], layout: Layout) -> Styled:
     spans: list[Span] = []
     for line in lines:
         if spans:
-            spans.append(Span("\n"))
+            spans.append(Span(layout.line_break))
         spans.extend(line)
     return join_spans(spans)
 

@@ -10,6 +10,7 @@ from functools import partial
 from heliograph.core.delivery import State
 from heliograph.core.popups.arrange import PopupStep, arrange, is_summary, new_rooms
 from heliograph.core.popups.bursts import BurstWindow
+from heliograph.core.popups.profile import Layout
 from heliograph.core.popups.quiet import Through
 from heliograph.core.popups.schedule import LONGEST_WAIT_S, Schedule
 from heliograph.core.record import Agenda
@@ -69,8 +70,9 @@ class Agendas:
             self._schedule.note_burst(now_ms + wait_ms)
         return replace(agenda, deliveries=shown)
 
-    async def arrange(self, agenda: Agenda, *, is_locked: bool) -> tuple[list[PopupStep], Agenda]:
-        """The steps to take on screen, and the agenda that they are about. Raises StorageError and UserError."""
+    async def arrange(self, agenda: Agenda, layout: Layout, *, is_locked: bool) -> tuple[list[PopupStep], Agenda]:
+        """The steps to take on screen, whose server shows lines so, and the agenda that they are about. Raises
+        StorageError and UserError."""
         agenda = await self._with_summary(agenda)
         plan = partial(
             arrange,
@@ -79,6 +81,7 @@ class Agendas:
             me=self._settings.user_id,
             max_rooms=self._settings.max_rooms,
             level=partial(self._settings.privacy.level_of, is_locked=is_locked),
+            layout=layout,
         )
         steps = plan() if len(agenda.deliveries) < LARGE_COUNT else await asyncio.to_thread(plan)
         return steps, agenda

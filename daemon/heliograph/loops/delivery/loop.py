@@ -238,7 +238,7 @@ class DeliveryLoop:
         agenda, is_more_waiting = self._retries.narrow(agenda)
         if is_more_waiting:
             self._rounds.wake()
-        steps, agenda = await self._agendas.arrange(agenda, is_locked=self._is_locked)
+        steps, agenda = await self._agendas.arrange(agenda, self._desktop.profile.layout, is_locked=self._is_locked)
         # Only after the last step: a round that was broken off leaves some of it due.
         if await self._take_steps(steps, agenda.deliveries):
             self._is_everything_due = False

@@ -70,12 +70,14 @@ class Screen:
         is. Raises StorageError and UserError.
 
         An id of an earlier server may belong to somebody else's notification by now, which a replacement would
-        overwrite. Test: test_ids_of_an_earlier_server_are_never_used.
+        overwrite. Test: test_ids_of_an_earlier_server_are_never_used. Where that disturbs nobody, what was on screen is
+        to be shown again. Test: test_after_a_restart_the_list_is_filled_again_quietly.
         """
         is_new = self._is_server_new
         while self._is_server_new:
             server = self._server
-            await self._ledger.forget_popup_ids(server)
+            is_kept = self._desktop.profile.is_filled_again
+            await self._ledger.forget_popup_ids(server, is_shown_again=is_kept)
             # Yet another one may have come while the ledger was busy.
             self._is_server_new = self._server != server
         return is_new

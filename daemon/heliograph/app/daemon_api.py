@@ -228,7 +228,8 @@ async def _with_ledger(status: AccountStatus, ledger: Ledger | None) -> AccountS
     with contextlib.suppress(StorageError, UserError):
         pending = (await ledger.counts())["pending"]
         # Not by their state: what a notification server showed that has ended since is on no screen.
-        status = replace(status, pending=pending, shown=sum(popup.size for popup in await ledger.popups()))
+        shown = sum(each.size for each in await ledger.popups() if each.popup.id)
+        status = replace(status, pending=pending, shown=shown)
     if status.last_sync_ms is None:
         # The account waits for its keyring, or for the homeserver.
         with contextlib.suppress(StorageError, UserError):

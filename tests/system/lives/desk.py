@@ -27,9 +27,9 @@ _THREAD = re.compile(r" › [^\n]*|in “[^”\n]*”")
 """What a popup says of the thread that a message is in: the beginning of the message at its root."""
 _CRITICAL = 2
 PROFILES: Sequence[Profile] = tuple(
-    replace(each, capabilities=tuple({*each.capabilities, "sound"})) for each in (PLASMA, GNOME, SWAYNC)
+    replace(each, capabilities=tuple({*each.capabilities, "sound"}), most=0) for each in (PLASMA, GNOME, SWAYNC)
 )
-"""All of them play sounds, so that what is heard is known from what they are told."""
+"""All of them play sounds, so that what is heard is known from what they are told, and keep any number of popups."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -159,9 +159,11 @@ async def _sign_second_in(world: World, step: Step) -> None:
 
 async def _restart_screen(world: World, step: Step) -> None:
     del step
-    for user in world.people.users:
-        for room in user.truth.rooms:
-            clear_popup(world, user, room)
+    # Where the user is not disturbed by it, all of it is shown again.
+    if not world.desk.screen.profile.lists_low:
+        for user in world.people.users:
+            for room in user.truth.rooms:
+                clear_popup(world, user, room)
     world.notices.clear()
     await world.desk.screen.restart_in_order()
 

@@ -1,5 +1,5 @@
-"""Requests that pass through and settle pushes: receipts, read markers, redactions, leaving. And those that end
-pushers: logout, password change, deletion of devices, deactivation.
+"""Requests that pass through and settle pushes: receipts, read markers, messages, redactions, leaving. And those that
+end pushers: logout, password change, deletion of devices, deactivation.
 
 Everything is the homeserver's to decide: only requests that it accepted count.
 """
@@ -15,7 +15,7 @@ import msgspec
 from aiohttp import web
 
 from heliograph.core.events import Json
-from heliograph.core.reading import Mark
+from heliograph.core.reading import MAIN, Mark, is_written
 from heliograph.errors import StorageError
 from heliograph.relay.model.pushes import Why
 from heliograph.relay.ports import Cancellations
@@ -25,16 +25,20 @@ from heliograph.relay.proxy.upstream import NotAnswered, TooLarge, read_bounded
 from heliograph.relay.pushers.pushers import UserPushers
 from heliograph.relay.state.state import RelayState
 from heliograph.relay.sync.reading import Reading
+from heliograph.relay.wire.context import relation_of, root_and_parent
 from heliograph.relay.wire.sync import redacted_by
 from heliograph.system.tasks import start
 
 log = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024
+MAX_ANSWER = 4 * 1024
+"""Bytes. The answer to a message is its event id."""
 BODY_S = 20.0
 # Without m.fully_read, which marks a place for the user's clients and says nothing of notifications.
 _READ = frozenset({"m.read", "m.read.private"})
-After = Callable[[Caller, Json], Awaitable[None]]
+After = Callable[[Caller, Json, Json], Awaitable[None]]
+"""Takes who asks, the request's body and the answer's, as far as that is looked into."""
 
 
 class RequestObservers:
@@ -59,7 +63,7 @@ class RequestObservers:
     async def receipt(self, request: web.Request, room_id: str, kind: str, event_id: str) -> web.StreamResponse:
         """POST /rooms/{}/receipt/{}/{}."""
 
-        async def after(caller: Caller, body: Json) -> None:
+        async def after(caller: Caller, body: Json, answer: Json) -> None:
             if kind in _READ:
                 thread_id = body.get("thread_id")
                 mark = Mark(event_id, thread_id if isinstance(thread_id, str) else None)
@@ -70,17 +74,33 @@ class RequestObservers:
     async def read_markers(self, request: web.Request, room_id: str) -> web.StreamResponse:
         """POST /rooms/{}/read_markers."""
 
-        async def after(caller: Caller, body: Json) -> None:
+        async def after(caller: Caller, body: Json, answer: Json) -> None:
             for kind in _READ:
                 if isinstance(event_id := body.get(kind), str):
                     await self._reading.take(caller.user_id, room_id, Mark(event_id), authorization_of(request))
 
         return await self._pass(request, after)
 
+    async def send(self, request: web.Request, room_id: str, type_: str) -> web.StreamResponse:
+        """PUT /rooms/{}/send/{}/{}: who writes has read what stands above, in whichever client."""
+
+        if not is_written(type_, {}):
+            return await self._proxy.handle(request)
+
+        async def after(caller: Caller, body: Json, answer: Json) -> None:
+            relation, event_id = relation_of(body), answer.get("event_id")
+            if not isinstance(event_id, str) or not is_written(type_, relation) or self._is_direct(caller):
+                return
+            root, _ = root_and_parent(relation)
+            mark = Mark(event_id, root or MAIN)
+            await self._reading.take(caller.user_id, room_id, mark, authorization_of(request))
+
+        return await self._pass(request, after, shown=MAX_ANSWER)
+
     async def redact(self, request: web.Request, room_id: str, event_id: str) -> web.StreamResponse:
         """PUT /rooms/{}/redact/{}/{}."""
 
-        async def after(caller: Caller, body: Json) -> None:
+        async def after(caller: Caller, body: Json, answer: Json) -> None:
             await self._queue.cancel_events(None, room_id, [event_id], Why.REDACTED)
 
         return await self._pass(request, after)
@@ -88,7 +108,7 @@ class RequestObservers:
     async def send_redaction(self, request: web.Request, room_id: str) -> web.StreamResponse:
         """PUT /rooms/{}/send/m.room.redaction/{}."""
 
-        async def after(caller: Caller, body: Json) -> None:
+        async def after(caller: Caller, body: Json, answer: Json) -> None:
             target = redacted_by({"content": body})
             if target is not None:
                 await self._queue.cancel_events(None, room_id, [target], Why.REDACTED)
@@ -98,7 +118,7 @@ class RequestObservers:
     async def leave(self, request: web.Request, room_id: str) -> web.StreamResponse:
         """POST /rooms/{}/leave, which rejects invites, too."""
 
-        async def after(caller: Caller, body: Json) -> None:
+        async def after(caller: Caller, body: Json, answer: Json) -> None:
             await self._leave(caller.user_id, room_id)
 
         return await self._pass(request, after)
@@ -106,7 +126,7 @@ class RequestObservers:
     async def remove(self, request: web.Request, room_id: str) -> web.StreamResponse:
         """POST /rooms/{}/kick and /ban."""
 
-        async def after(caller: Caller, body: Json) -> None:
+        async def after(caller: Caller, body: Json, answer: Json) -> None:
             # Nothing is kept of users without a pusher, and bans of them are frequent in large rooms.
             if isinstance(user_id := body.get("user_id"), str) and self._state.registry.knows(user_id):
                 await self._leave(user_id, room_id)
@@ -116,7 +136,7 @@ class RequestObservers:
     async def log_out(self, request: web.Request) -> web.StreamResponse:
         """POST /logout."""
 
-        async def after(caller: Caller, body: Json) -> None:
+        async def after(caller: Caller, body: Json, answer: Json) -> None:
             self._callers.forget(caller.user_id)
             if caller.device_id is not None:
                 await self._pushers.drop_devices(caller.user_id, lambda device_id: device_id == caller.device_id)
@@ -126,7 +146,7 @@ class RequestObservers:
     async def log_out_everywhere(self, request: web.Request) -> web.StreamResponse:
         """POST /logout/all and /account/deactivate."""
 
-        async def after(caller: Caller, body: Json) -> None:
+        async def after(caller: Caller, body: Json, answer: Json) -> None:
             self._callers.forget(caller.user_id)
             await self._pushers.drop_devices(caller.user_id, lambda device_id: True)
 
@@ -135,7 +155,7 @@ class RequestObservers:
     async def delete_devices(self, request: web.Request, device_id: str | None = None) -> web.StreamResponse:
         """DELETE /devices/{} and POST /delete_devices."""
 
-        async def after(caller: Caller, body: Json) -> None:
+        async def after(caller: Caller, body: Json, answer: Json) -> None:
             listed = [device_id] if device_id is not None else body.get("devices")
             gone = {each for each in listed if isinstance(each, str)} if isinstance(listed, list) else set()
             self._callers.forget(caller.user_id)
@@ -147,18 +167,22 @@ class RequestObservers:
         """POST /account/password: the homeserver knows which pushers are left."""
         authorization = authorization_of(request)
 
-        async def after(caller: Caller, body: Json) -> None:
+        async def after(caller: Caller, body: Json, answer: Json) -> None:
             self._callers.forget(caller.user_id)
             if authorization is not None:
                 await self._pushers.reconcile(caller.user_id, authorization)
 
         return await self._pass(request, after)
 
+    def _is_direct(self, caller: Caller) -> bool:
+        """Returns True for a device that answers from its notifications, which reads no more than these show."""
+        return any(each.device_id == caller.device_id for each in self._state.registry.direct_of(caller.user_id))
+
     async def _leave(self, user_id: str, room_id: str) -> None:
         await self._queue.cancel_room(user_id, room_id, Why.LEFT)
         await self._state.leave_room(user_id, room_id)
 
-    async def _pass(self, request: web.Request, after: After) -> web.StreamResponse:
+    async def _pass(self, request: web.Request, after: After, *, shown: int = 0) -> web.StreamResponse:
         if self._state.registry.is_empty:
             return await self._proxy.handle(request)
         body = b""
@@ -177,19 +201,21 @@ class RequestObservers:
         except NotAnswered:
             caller = None
         # Done wholly, even if the client goes away: the homeserver's change must not be missed here.
-        return await asyncio.shield(start(self._finish(request, caller, body, after), name="passing on"))
+        return await asyncio.shield(start(self._finish(request, caller, body, after, shown), name="passing on"))
 
-    async def _finish(self, request: web.Request, caller: object, body: bytes, after: After) -> web.StreamResponse:
-        async def settle() -> None:
+    async def _finish(
+        self, request: web.Request, caller: object, body: bytes, after: After, shown: int
+    ) -> web.StreamResponse:
+        async def settle(answer: bytes) -> None:
             if not isinstance(caller, Caller):
                 return
             try:
                 # The homeserver has done it already: a failure here is logged, and the client gets its answer.
-                await after(caller, _object(body))
+                await after(caller, _object(body), _object(answer))
             except (StorageError, NotAnswered) as error:
                 log.warning("What passed could not be followed: %s", error)
 
-        return await self._proxy.forward(request, body, settle)
+        return await self._proxy.forward(request, body, settle, shown=shown)
 
 
 def _object(body: bytes) -> Mapping[str, Any]:

@@ -88,6 +88,8 @@ class Router:
                 return observers.redact(request, room_id, event_id)
             case "PUT", ["rooms", room_id, "send", "m.room.redaction", _]:
                 return observers.send_redaction(request, room_id)
+            case "PUT", ["rooms", room_id, "send", type_, _]:
+                return observers.send(request, room_id, type_)
             case "POST", ["rooms", room_id, "leave"]:
                 return observers.leave(request, room_id)
             case "POST", ["rooms", room_id, "kick" | "ban"]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import ipaddress
 import logging
 from collections.abc import Awaitable, Callable, Collection, Sequence
@@ -91,11 +92,19 @@ class Proxy:
         return await self.forward(request)
 
     async def forward(
-        self, request: web.BaseRequest, body: bytes | None = None, then: Callable[[], Awaitable[None]] | None = None
+        self,
+        request: web.BaseRequest,
+        body: bytes | None = None,
+        then: Callable[[bytes], Awaitable[None]] | None = None,
+        *,
+        shown: int = 0,
     ) -> web.StreamResponse:
-        """The homeserver's answer, after `then` if the answer is good. `body` is that of a request that was read."""
-        # aiohttp counts the length of a body that it gets whole.
-        leave_out = ("content-length",) if body else ()
+        """The homeserver's answer, after `then` if the answer is good. `body` is that of a request that was read.
+
+        `then` is called with the answer's body, if that is wanted and has no more than `shown` bytes.
+        """
+        # aiohttp counts the length of a body that it gets whole. An answer that is looked into comes as text.
+        leave_out = (*(("content-length",) if body else ()), *(("accept-encoding",) if shown else ()))
         sent: Any = body
         if body is None and request.body_exists:
             sent = request.content
@@ -106,9 +115,11 @@ class Proxy:
         except FAILURES as error:
             return not_answered(error)
         try:
+            begun = b""
             if then is not None and 200 <= answer.status < 300:
-                await then()
-            return await self.stream(request, answer)
+                begun = await _beginning(answer, shown)
+                await then(begun if len(begun) <= shown else b"")
+            return await self.stream(request, answer, begun)
         finally:
             # Closes the connection if the answer was not read to its end.
             answer.release()
@@ -134,6 +145,15 @@ class Proxy:
             if request.transport is not None:
                 request.transport.abort()
         return response
+
+
+async def _beginning(answer: aiohttp.ClientResponse, shown: int) -> bytes:
+    """The answer's body, or somewhat more than `shown` bytes of it; what came, if the homeserver breaks it off."""
+    begun = bytearray()
+    with contextlib.suppress(*FAILURES):
+        while shown and len(begun) <= shown and (chunk := await answer.content.readany()):
+            begun += chunk
+    return bytes(begun)
 
 
 def target_of(request: web.BaseRequest) -> str:

@@ -30,8 +30,9 @@ class PendingNotification:
 class DeviceConnection:
     """The connection of one direct device. `now_ms` is the wall clock, in ms since 1970."""
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
+    def __init__(self, now_ms: Callable[[], int], started_ms: int) -> None:
         self._now_ms = now_ms
+        self._started_ms = started_ms
         self.pending = 0
         """Requests for /sync that are open."""
         self._requests = 0
@@ -43,6 +44,8 @@ class DeviceConnection:
         self.present_until_ms = 0
         """Until when a device that acknowledges without a /sync said to be there."""
         self._ended_ms: int | None = None
+        self._is_heard = False
+        """Since the relay started, the device showed itself, or said whether it is there."""
         self._wakes: set[asyncio.Event] = set()
         self._carried: Counter[str] = Counter()
 
@@ -63,6 +66,7 @@ class DeviceConnection:
     def request(self) -> Iterator[None]:
         """Lasts for a request by which the device shows that it is there."""
         self._requests += 1
+        self._is_heard = True
         try:
             yield
         finally:
@@ -70,13 +74,24 @@ class DeviceConnection:
             # The device counts as there for a while: between two long-polls it is busy with the first one's answer.
             self._ended_ms = self._now_ms()
 
+    def be_present(self, present_ms: int) -> None:
+        """The device says that it is there for so long from now."""
+        self._is_heard = True
+        self.present_until_ms = self._now_ms() + present_ms
+
     def is_active(self, active_ms: int, now_ms: int) -> bool:
         """Whether the device is there: it syncs or sets its pusher, did so within `active_ms`, or said that it is
-        present."""
+        present.
+
+        After a restart of the relay a device of before that has not shown itself yet counts as there for `active_ms`:
+        it may be on its way back, and a push that waits in vain is late by the hold.
+        Test: test_after_a_restart_a_desktop_that_comes_back_keeps_the_phone_silent.
+        """
         if self._requests or now_ms < self.present_until_ms:
             return True
+        last_ms = self._ended_ms if self._is_heard else self._started_ms
         # Absolute, since the clock may have been set back meanwhile.
-        return self._ended_ms is not None and abs(now_ms - self._ended_ms) <= active_ms
+        return last_ms is not None and abs(now_ms - last_ms) <= active_ms
 
     def note(self, event_id: str, room_id: str, notification: Json) -> None:
         """The event waits for a response, and pending polls are woken."""
@@ -128,6 +143,7 @@ class DeviceConnections:
 
     def __init__(self, now_ms: Callable[[], int]) -> None:
         self._now_ms = now_ms
+        self._started_ms = now_ms()
         self._connections: dict[Key, DeviceConnection] = {}
         self._undecided: dict[bytes, set[asyncio.Event]] = {}
         self.counts: Counter[str] = Counter()
@@ -154,19 +170,18 @@ class DeviceConnections:
 
     def connection(self, key: Key) -> DeviceConnection:
         """The device's connection, made if there is none."""
-        return self._connections.setdefault(key, DeviceConnection(self._now_ms))
+        return self._connections.setdefault(key, DeviceConnection(self._now_ms, self._started_ms))
 
     def forget(self, key: Key) -> None:
         self._connections.pop(key, None)
 
     def be_present(self, key: Key, present_ms: int) -> None:
         """A device that does not sync here is there for so long from now."""
-        self.connection(key).present_until_ms = self._now_ms() + present_ms
+        self.connection(key).be_present(present_ms)
 
     def is_active(self, key: Key, active_ms: int, now_ms: int) -> bool:
         """Whether the device is there, as `DeviceConnection.is_active` says."""
-        connection = self._connections.get(key)
-        return connection is not None and connection.is_active(active_ms, now_ms)
+        return self.connection(key).is_active(active_ms, now_ms)
 
     @property
     def pending(self) -> int:

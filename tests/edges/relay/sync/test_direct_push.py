@@ -170,6 +170,43 @@ async def test_an_answer_from_another_device_keeps_the_phone_silent(scene: Scene
     assert event_id not in scene.gateway.events
 
 
+async def test_a_message_that_passes_through_reads_what_stands_above_it(scene: Scene) -> None:
+    event_id = await scene.send()
+    assert await scene.desktop.sync(takes=False) == [event_id]
+    await scene.phone.user.send_text(scene.room, "on my way")
+    await until(scene.is_settled, "the cancellation")
+    assert event_id not in scene.gateway.events
+
+
+async def test_a_message_in_a_thread_and_one_from_the_desktop_read_nothing_else(scene: Scene) -> None:
+    await scene.desktop.become_direct(delay_ms=1000, active_ms=60_000)
+    root = await scene.alice.send_text(scene.room, "long ago")
+    event_id = await scene.send()
+    assert await scene.desktop.sync(takes=False) != []
+    await scene.phone.user.send_text(scene.room, "in the thread", thread=root)
+    await scene.phone.user.react(scene.room, event_id)
+    await scene.desktop.user.send_text(scene.room, "answered in the notification")
+    await pushed(scene.gateway, event_id)
+
+
+async def test_after_a_restart_a_desktop_that_comes_back_keeps_the_phone_silent(scene: Scene) -> None:
+    await scene.desktop.become_direct(delay_ms=60_000, active_ms=60_000)
+    await scene.desktop.sync(0)
+    await scene.relay.stop()
+    await scene.relay.start()
+    event_id = await scene.send()
+    await scene.desktop.sync_until(event_id)
+    await until(scene.is_settled, "the acknowledgement")
+    assert event_id not in scene.gateway.events
+
+
+async def test_after_a_restart_the_phone_rings_for_a_desktop_that_does_not_come_back(scene: Scene) -> None:
+    await scene.desktop.become_direct(delay_ms=1000, active_ms=60_000)
+    await scene.relay.stop()
+    await scene.relay.start()
+    await pushed(scene.gateway, await scene.send())
+
+
 async def test_a_redaction_that_passes_through_keeps_the_phone_silent(scene: Scene) -> None:
     event_id = await scene.send()
     assert await scene.desktop.sync(takes=False) == [event_id]

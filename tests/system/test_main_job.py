@@ -182,6 +182,22 @@ async def test_an_edit_changes_what_is_shown_and_makes_no_sound(stage: Stage) ->
     assert edited.hints["suppress-sound"] is True
 
 
+async def test_an_edit_that_mentions_the_user_takes_the_place_of_its_message(stage: Stage) -> None:
+    room = await stage.group("Lunch")
+    async with Daemon():
+        event = await stage.alice.send_text(room, "who takes soup?")
+        shown = await stage.shown("soup")
+        await stage.alice.edit(room, event, "who takes cake?", mentions=[stage.me])
+        edited = await stage.shown("cake")
+        await stage.alice.edit(room, event, "who takes pie?")
+        again = await stage.shown("pie")
+        await stage.alice.redact(room, event)
+        await until(lambda: shown.id not in stage.screen.on_screen, "the end of the notification")
+    assert edited.replaces_id == again.replaces_id == shown.id
+    assert edited.body == "<b>Alice</b>: who takes cake?"
+    assert again.body == "<b>Alice</b>: who takes pie?"
+
+
 async def test_a_redacted_message_is_withdrawn(stage: Stage) -> None:
     room = await stage.direct_room()
     async with Daemon():

@@ -132,8 +132,10 @@ class DemoUser:
             content["m.relates_to"] = {"rel_type": "m.thread", "event_id": thread}
         return await self.send_event(room, "m.room.message", content)
 
-    async def edit(self, room: str, event: str, body: str) -> EventId:
-        text = {"msgtype": "m.text", "body": body}
+    async def edit(self, room: str, event: str, body: str, *, mentions: Sequence[DemoUser] = ()) -> EventId:
+        text: dict[str, object] = {"msgtype": "m.text", "body": body}
+        if mentions:
+            text["m.mentions"] = {"user_ids": [user.user_id for user in mentions]}
         relation = {"rel_type": "m.replace", "event_id": event}
         content = {**text, "body": f"* {body}", "m.new_content": text, "m.relates_to": relation}
         return await self.send_event(room, "m.room.message", content)

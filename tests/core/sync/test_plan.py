@@ -290,6 +290,12 @@ class TestEditsAndRedactions:
         decided = plan(make_sync(*timeline), situation())
         assert (rung(decided), reason(decided, "$1"), decided.changes) == (["$2"], EDITED, ())
 
+    def test_an_edit_that_the_homeserver_lists_takes_the_place_of_its_message(self) -> None:
+        edit = make_edit("$1", event_id="$2", mentions=ME)
+        sync = replace(make_sync(edit), notifications=(make_server_notification(edit),))
+        decided = plan(sync, situation(mode=Mode.DIRECT, open_deliveries=[self.OPEN]))
+        assert (rung(decided), decided.changes) == (["$2"], (Withdrawal(EventId("$1"), EDITED),))
+
     def test_what_an_edit_took_the_place_of_is_not_kept_until_its_key_comes(self) -> None:
         edit = make_edit("$1", event_id="$2", mentions=ME)
         assert plan(make_sync(edit), situation(open_deliveries=[self.OPEN])).unlocked == ("$1",)

@@ -22,9 +22,12 @@ async def read_names(config: Config, accounts: Sequence[Account]) -> Resolved:
 
 
 async def with_named_rooms(config: Config, accounts: Sequence[Account]) -> Config:
-    """The configuration with the ids of the rooms that it names. They hold until the daemon ends, so that nobody gets
-    what a name grants by taking it meanwhile.
-    Test: test_a_name_in_the_configuration_stands_for_the_room_that_has_it_at_the_start.
+    """The configuration with the ids of the rooms that it names. They hold until the daemon ends.
+
+    Names are looked up no more after that: by a join or a rename, a stranger's room would get what the name grants, and
+    be the only one of that name that the ledger knows. Hiding needs no id: any room is hidden while it has the name.
+    Tests: test_a_name_in_the_configuration_stands_for_the_room_that_has_it_at_the_start,
+    test_a_room_that_takes_a_configured_name_later_is_hidden_by_it_and_granted_nothing.
     """
     resolved = await read_names(config, accounts)
     for name, found in resolved.items():

@@ -8,6 +8,7 @@ from heliograph.accounts import Account, list_accounts, save_account, state_fold
 from heliograph.app.configured_names import with_named_rooms
 from heliograph.config.reading import parse_config
 from heliograph.config.settings import Config
+from heliograph.core.popups.privacy import Level
 from heliograph.core.record import Plan, RoomRecord
 from heliograph.core.room import RoomFacts
 from heliograph.store.ledger import SqliteLedger
@@ -52,6 +53,17 @@ def test_a_name_in_the_configuration_stands_for_the_room_that_has_it_at_the_star
     named = asyncio.run(with_named_rooms(config, list_accounts()))
     assert "!family:x" in named.quiet.through.ids
     assert named.privacy.full == ("Family", "!family:x")
+
+
+def test_a_room_that_takes_a_configured_name_later_is_hidden_by_it_and_granted_nothing(home: Home) -> None:
+    asyncio.run(fill_ledger(make_facts("!family:x", name="Family")))
+    text = '[quiet]\nrooms = ["Family"]\n[privacy]\nshow = "sender"\nfull = ["Family"]\nhidden = ["Work"]\n'
+    named = asyncio.run(with_named_rooms(parse_config(text), list_accounts()))
+    later, privacy = {"!later:x", "@stranger:x"}, named.privacy.privacy
+    assert later.isdisjoint(named.quiet.through.ids)
+    assert privacy.level(later, "Family") is Level.SENDER
+    assert privacy.level(later, "Work") is Level.HIDDEN
+    assert privacy.level({"!family:x"}, "Renamed") is Level.FULL
 
 
 def test_an_account_that_never_ran_names_no_room(home: Home) -> None:

@@ -168,6 +168,8 @@ async def run_command(*words: str) -> str:
     return ended.output
 
 
+# On a slow machine, more is said while the daemon is away than the daemon pages back.
+@pytest.mark.expected_log("There may be more in .*: too much came$", times=(0, 9))
 @pytest.mark.parametrize("mode", ["switch", "always"])
 async def test_a_clean_leave_loses_nothing(stage: Stage, mode: str, is_long: bool) -> None:
     stop = asyncio.Event()

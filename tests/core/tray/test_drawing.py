@@ -27,7 +27,7 @@ def test_each_size_has_four_bytes_for_each_pixel(size: int, badge: str, look: Lo
 
 def test_opacity_comes_first_and_blue_last() -> None:
     # The middle of the plate's left edge: a blue that is far from red, and opaque.
-    assert pixels(Icon(), Look())[24 * 48 + 4] == (255, 36, 67, 111)
+    assert pixels(Icon(), Look())[24 * 48 + 4] == (255, 76, 130, 202)
     # Beyond its round corner there is nothing.
     assert pixels(Icon(), Look())[0] == (0, 0, 0, 0)
 

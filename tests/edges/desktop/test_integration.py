@@ -32,6 +32,36 @@ def test_the_entry_is_valid_and_names_the_icon_beside_it(home: Home) -> None:
     assert {path.stat().st_mode & 0o777 for path in (entry, icon)} == {0o644}
 
 
+GROUNDS = ("#ffffff", "#fafafa", "#222226", "#36363a", "#2a2e32", "#31363b")
+"""What icons stand on: windows and notifications of Adwaita and Breeze, light and dark."""
+ENOUGH = 3.0
+"""Web Content Accessibility Guidelines 2.2, 1.4.11: the least contrast of what has to be told apart."""
+
+
+def luminance(colour: str) -> float:
+    """By the same guidelines: from 0 for black to 1 for white."""
+    parts = [int(colour[at : at + 2], 16) / 255 for at in (1, 3, 5)]
+    red, green, blue = (part / 12.92 if part <= 0.04045 else ((part + 0.055) / 1.055) ** 2.4 for part in parts)
+    return 0.2126 * red + 0.7152 * green + 0.0722 * blue
+
+
+def contrast(one: str, other: str) -> float:
+    darker, lighter = sorted((luminance(one), luminance(other)))
+    return (lighter + 0.05) / (darker + 0.05)
+
+
+def test_the_icon_can_be_told_from_light_and_dark_grounds_and_its_parts_from_one_another(home: Home) -> None:
+    _, icon = install_integration(Path("/opt/heliograph/bin/heliograph"))
+    _, plate, ray, stand, ring, glass, glint = ElementTree.parse(icon).getroot()
+    ground = plate.attrib["fill"]
+    assert min(contrast(ground, each) for each in GROUNDS) >= ENOUGH
+    assert contrast(ground, ray.attrib["fill"]) >= ENOUGH
+    assert contrast(ground, stand.attrib["stroke"]) >= ENOUGH
+    assert contrast(ground, ring.attrib["fill"]) >= ENOUGH
+    assert contrast(glass.attrib["fill"], ring.attrib["fill"]) >= ENOUGH
+    assert contrast(glass.attrib["fill"], glint.attrib["fill"]) >= ENOUGH
+
+
 @pytest.mark.parametrize(
     ("program", "command"),
     [

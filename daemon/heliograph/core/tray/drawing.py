@@ -25,8 +25,8 @@ SIZES = (16, 22, 24, 32, 48, 64)
 COLOURED = "coloured"
 _ONE_COLOUR = {"light": "#ffffff", "dark": "#2e3436"}
 
-_PLATE, _MIRROR, _GLASS = Colour(36, 67, 111), Colour(232, 238, 247), Colour(127, 169, 222)
-_GLINT, _RAY = Colour(255, 246, 220), Colour(255, 181, 46)
+_PLATE, _MIRROR, _GLASS = Colour(76, 130, 202), Colour(242, 246, 252), Colour(36, 67, 111)
+_GLINT, _RAY = Colour(255, 246, 220), Colour(255, 227, 148)
 _URGENT, _INK, _PAPER = Colour(192, 28, 40), Colour(24, 32, 48), Colour(255, 255, 255)
 
 # As in data/io.github.heliograph.svg.

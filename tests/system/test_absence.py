@@ -12,7 +12,7 @@ import pytest
 from conftest import NewUser
 from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account
-from heliograph.control.client import ask_status
+from heliograph.control.client import ask, ask_inbox, ask_status
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.loops.sync.polling import TIMELINE_LIMIT
@@ -120,3 +120,52 @@ async def test_what_somebody_wrote_while_ignored_stays_silent_and_what_they_wrot
         await rung(stage.screen, "since")
         assert decisions(stage.account)[ignored] == "silent"
     assert rings(stage.screen, "while ignored") == 0
+
+
+@pytest.mark.parametrize("is_flooded", [False, True])
+async def test_what_was_open_in_a_room_goes_if_the_user_was_removed_and_came_back(
+    stage: Stage, *, is_flooded: bool
+) -> None:
+    """And the invite back is no news in a room in which one is."""
+    async with Daemon() as daemon:
+        await stage.ready()
+        before = await stage.ring("before")
+        await daemon.stop()
+        await stage.alice.kick(stage.room, stage.me)
+        await stage.alice.invite(stage.room, stage.me)
+        await stage.me.join(stage.room)
+        if is_flooded:
+            await stage.flood()
+        since = await stage.alice.send_text(stage.room, "since")
+        await daemon.start()
+        await until(lambda: (since, "shown") in deliveries(stage.account), "the new message", PATIENCE_S)
+        await until(lambda: (before, "withdrawn") in deliveries(stage.account), "the old message to go", PATIENCE_S)
+        assert not [event_id for event_id, _ in deliveries(stage.account) if event_id.startswith("invite:")]
+    assert [each.body for each in stage.screen.on_screen.values() if "before" in each.body] == []
+
+
+async def _is_nothing_unread() -> bool:
+    inbox = await ask_inbox()
+    return inbox is not None and inbox["rooms"] == []
+
+
+@pytest.mark.expected_log(r"homeserver 403 POST \S+/read_markers of", times=(0, None))
+async def test_a_room_whose_newest_message_is_of_somebody_ignored_since_is_marked_as_read(
+    stage: Stage, new_user: NewUser
+) -> None:
+    bob = await new_user("bob")
+    await stage.alice.invite(stage.room, bob)
+    await bob.join(stage.room)
+    async with Daemon() as daemon:
+        await stage.ready()
+        unread = await stage.ring("of Alice")
+        last = await bob.send_text(stage.room, "of Bob")
+        await rung(stage.screen, "of Bob")
+        await daemon.stop()
+        await stage.me.set_account_data("m.ignored_user_list", {"ignored_users": {bob.user_id: {}}})
+        await daemon.start()
+        await until(lambda: (last, "withdrawn") in deliveries(stage.account), "what Bob wrote to go", PATIENCE_S)
+        await ask("MarkRead", "ss", stage.me.user_id, stage.room)
+        await until(_is_nothing_unread, "the inbox to be empty", PATIENCE_S)
+        listed = (await stage.me.call("GET", "/notifications"))["notifications"]
+        assert [each["read"] for each in listed if each["event"]["event_id"] == unread] == [True]

@@ -79,8 +79,12 @@ class RemotePeer:
 
     async def send(self, room: str, type_: str, content: Mapping[str, Any]) -> EventId:
         """Any message event, encrypted with the room's key, which is shared before if it has to be. Its event id."""
+        return await self._user.send_event(room, "m.room.encrypted", dict(await self.encrypt(room, type_, content)))
+
+    async def encrypt(self, room: str, type_: str, content: Mapping[str, Any]) -> Json:
+        """What `send` sends, for another to send it."""
         await self.share(room)
-        return await self._send(room, type_, content)
+        return await self._machine.encrypt_room(RoomId(room), type_, dict(content))
 
     async def send_before_key(self, room: str, type_: str, content: Mapping[str, Any]) -> tuple[EventId, Sealed]:
         """As `send`, with a key of its own, which the device has to be given (`give`)."""

@@ -7,7 +7,8 @@ from collections.abc import AsyncIterator
 import pytest
 import pytest_asyncio
 
-from heliograph.demo.homeserver import ThrowawaySynapse
+from support.guarded_synapse import GuardedSynapse
+from system.lives.bridge import register
 from system.lives.nursery import Nursery
 from system.lives.play import Stage
 from system.lives.step import Mode
@@ -32,9 +33,12 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 
 
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
-async def life_stage(synapse: ThrowawaySynapse, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
+async def life_stage(tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[Stage]:
     """One homeserver and one relay for all lives of a worker, who are strangers to each other."""
     folder = tmp_path_factory.mktemp("lives")
     with Nursery() as nursery:
-        async with RelayProcess(synapse.base_url, folder / "relay") as relay:
-            yield Stage(synapse, relay, folder, nursery)
+        async with (
+            GuardedSynapse(settings=register(folder)) as server,
+            RelayProcess(server.base_url, folder / "relay") as relay,
+        ):
+            yield Stage(server, relay, folder, nursery)

@@ -179,6 +179,11 @@ class Desk:
             found.setdefault(room["account"], {})[room["room_id"]] = (room["unread"], ids)
         return found
 
+    async def senders(self) -> dict[str, str]:
+        """Who wrote what is in the inbox, by event id."""
+        told = await ask_inbox() or {"rooms": []}
+        return {each["event_id"]: each["sender_name"] for room in told["rooms"] for each in room["messages"]}
+
     async def bar(self) -> tuple[int, int]:
         """How much is unread, and how much of it highlights."""
         return int(await ask_property("Unread")), int(await ask_property("Highlights"))

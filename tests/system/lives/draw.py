@@ -201,6 +201,57 @@ def _homeserver_restarts(dice: random.Random) -> Sequence[Kind]:
     return Kind.SAY, *dice.choice((restart, (Kind.STOP, *restart, Kind.START))), Kind.SAY
 
 
+def _names(dice: random.Random) -> Sequence[Kind]:
+    """Names by which one sender can be taken for another, or for nobody."""
+    rename = dice.choice((Kind.RENAME_ALIKE, Kind.RENAME_ALIKE, Kind.RENAME_TO_ID, Kind.RENAME_TO_NOTHING))
+    steps = [Kind.SAY, rename, dice.choice(_TALK), dice.choice((Kind.RENAME_SENDER, Kind.EDIT, Kind.FLOOD)), Kind.SAY]
+    return [Kind.STOP, *steps, Kind.START] if dice.random() < _AWAY else steps
+
+
+def _calls(dice: random.Random) -> Sequence[Kind]:
+    call = dice.choice((Kind.RING, Kind.RING, Kind.CALL, Kind.CALL_ANOTHER))
+    ends = Kind.JOIN_CALL, Kind.DECLINE_CALL, Kind.TAKE_CALL, Kind.HANG_UP
+    steps = [call, dice.choice(ends), dice.choice((call, Kind.SAY)), dice.choice((*ends, Kind.READ))]
+    return [Kind.STOP, *steps, Kind.START] if dice.random() < _AWAY else steps
+
+
+def _ban_of_sender(dice: random.Random) -> Sequence[Kind]:
+    steps = [Kind.SAY, Kind.SAY_MENTION, Kind.BAN_SENDER, dice.choice((Kind.SAY, Kind.EDIT, Kind.FLOOD))]
+    place = dice.randrange(1, len(steps))
+    return [*steps[:place], Kind.STOP, *steps[place:], Kind.START] if dice.random() < _AWAY else steps
+
+
+def _reaction_in_thread(dice: random.Random) -> Sequence[Kind]:
+    end = dice.choice((Kind.READ_REACTION_IN_THREAD, Kind.READ_REACTION_IN_THREAD, Kind.READ_REACTION, Kind.READ_MAIN))
+    steps = [Kind.SAY, Kind.SAY_IN_THREAD, Kind.REACT_IN_THREAD, dice.choice((Kind.SAY_IN_THREAD, Kind.SAY)), end]
+    return [*steps[:2], Kind.STOP, *steps[2:], Kind.START] if dice.random() < _AWAY else steps
+
+
+def _impossible_times(dice: random.Random) -> Sequence[Kind]:
+    steps = [Kind.SAY_IN_FUTURE, Kind.SAY_LONG_AGO, Kind.SAY]
+    dice.shuffle(steps)
+    steps.append(dice.choice(_READINGS))
+    return [Kind.STOP, *steps, Kind.START] if dice.random() < _AWAY else steps
+
+
+def _longer_absence(dice: random.Random) -> Sequence[Kind]:
+    """A mention, of which the homeserver may not know, and more after it than two syncs bring."""
+    rule = dice.choice((Kind.MENTIONS_ONLY, Kind.MUTE, Kind.SAY))
+    about = dice.choice((Kind.READ_SOME, Kind.REDACT, Kind.EDIT, Kind.SAY, Kind.RENAME_ALIKE))
+    return rule, dice.choice((Kind.STOP, Kind.KILL)), Kind.SAY_MENTION, Kind.FLOOD, about, Kind.FLOOD, Kind.START
+
+
+_AWAY = 0.4
+LEARNT: Sequence[Chain] = (
+    _names,
+    _calls,
+    _ban_of_sender,
+    _reaction_in_thread,
+    _impossible_times,
+    _longer_absence,
+)
+"""What faults that were found otherwise have in them: every life has one of these."""
+
 CHAINS: Sequence[Chain] = (
     _long_absence,
     _mention_in_absence,
@@ -225,7 +276,11 @@ CHAINS: Sequence[Chain] = (
 def draw(seed: int, mode: Mode) -> Life:
     """The same for the same arguments, always."""
     dice = random.Random(seed)
-    steps = [*_before(dice), *_living(dice)]
+    before, living = list(_before(dice)), _living(dice)
+    # Of dice of its own, so that a life which has what it takes to catch a broken daemon keeps it (test_mutants.py).
+    others = random.Random(f"{seed} learnt")
+    place = others.randrange(len(living) + 1)
+    steps = [step for part in (before, *living[:place], _learnt(others), *living[place:]) for step in part]
     return Life(seed, mode, tuple(steps), tuple(range(len(steps))))
 
 
@@ -237,20 +292,25 @@ def _before(dice: random.Random) -> Iterator[Step]:
     yield _step(dice, Kind.START, 0)
 
 
-def _living(dice: random.Random) -> Sequence[Step]:
-    chains = dice.sample(CHAINS, 2)
-    parts: list[list[Step]] = []
-    for chain in chains:
-        room = dice.randrange(ROOMS)
-        account = _account(dice)
-        parts.append([_step(dice, kind, room, account) for kind in chain(dice)])
+def _learnt(dice: random.Random) -> list[Step]:
+    return _chain(dice, dice.choice(LEARNT))
+
+
+def _chain(dice: random.Random, chain: Chain) -> list[Step]:
+    room, account = dice.randrange(ROOMS), _account(dice)
+    return [_step(dice, kind, room, account) for kind in chain(dice)]
+
+
+def _living(dice: random.Random) -> Sequence[Sequence[Step]]:
+    """What happens from then on, in parts that stay together."""
+    parts = [_chain(dice, chain) for chain in dice.sample(CHAINS, 2)]
     kinds, weights = list(_WEIGHTS), list(_WEIGHTS.values())
     single = max(8, LENGTH - sum(map(len, parts)))
     parts += [[_step(dice, kind, dice.randrange(ROOMS))] for kind in dice.choices(kinds, weights, k=single)]
     dice.shuffle(parts)
     if dice.random() < _SECOND_ACCOUNT:
         parts.insert(dice.randrange(3), [_step(dice, Kind.SECOND_ACCOUNT, 0)])
-    return [step for part in parts for step in part]
+    return parts
 
 
 def _step(dice: random.Random, kind: Kind, room: int, account: int | None = None) -> Step:

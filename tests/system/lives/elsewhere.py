@@ -49,6 +49,8 @@ def _target(step: Step, events: Sequence[Event]) -> tuple[Event | None, str | No
             target = choose(messages[-10:], step)
         case Kind.READ_REACTION:
             target = next((each for each in reversed(events) if each.type == "m.reaction"), None)
+        case Kind.READ_REACTION_IN_THREAD:
+            return _reaction_in_thread(events)
         case Kind.READ_MAIN:
             main = [each for each in messages if each.thread_root is None]
             return (main[-1] if main else None), "main"
@@ -60,6 +62,15 @@ def _target(step: Step, events: Sequence[Event]) -> tuple[Event | None, str | No
     if target is None or not is_threaded or target.is_relation:
         return target, None
     return target, target.thread_root or "main"
+
+
+def _reaction_in_thread(events: Sequence[Event]) -> tuple[Event | None, str | None]:
+    """A reaction in a thread belongs to the thread."""
+    roots = {each.event_id: each.thread_root for each in events if each.thread_root is not None}
+    for event in reversed(events):
+        if event.type == "m.reaction" and (root := roots.get(str(event.relation.get("event_id")))) is not None:
+            return event, root
+    return None, None
 
 
 async def _set_rule(world: World, step: Step) -> None:
@@ -115,7 +126,7 @@ ACTS: Mapping[Kind, Act] = {
     **dict.fromkeys(
         (
             *(Kind.READ, Kind.READ_SOME, Kind.READ_REACTION, Kind.READ_MAIN, Kind.READ_THREAD),
-            *(Kind.MARK_FULLY, Kind.READ_AND_MARK),
+            *(Kind.READ_REACTION_IN_THREAD, Kind.MARK_FULLY, Kind.READ_AND_MARK),
         ),
         _read,
     ),

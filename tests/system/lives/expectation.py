@@ -6,9 +6,10 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 
 from system.lives.oracle import Delivery, Expected
 from system.lives.people import Said, User
-from system.lives.truth import Event, Receipt, Room
+from system.lives.truth import CALLS, DECLINE, MEMBER, RING, Event, Receipt, Room
 
-_ANSWERS = ("m.call.answer", "m.call.reject", "m.call.select_answer")
+WITH_ALL = "org.matrix.msc4293.redact_events"
+_ANSWERS = ("m.call.answer", "m.call.reject")
 
 
 def expect(
@@ -34,6 +35,7 @@ def expect(
                 was_gone=event.event_id in gone_before,
                 ring_is_unknown=event.ring_is_unknown,
                 highlight_is_unknown=event.ring_is_unknown or event.highlight_is_unknown,
+                names=event.names,
             )
         yield from _expect_invite(user, room, by_event, rows, gone_before)
 
@@ -62,6 +64,8 @@ def must_ring(user: User, room: Room, event: Event) -> bool:
     if event.type == "m.room.member" and event.state_key == user.user_id:
         # An invite rings as such, and not as an event of a room that the user is in.
         return False
+    if is_for_another(user, event):
+        return False
     # No homeserver tells since when the device is silenced: what came in an absence goes by its end.
     if event.is_from_ignored or user.is_silenced(user.told_by(event.look)):
         return False
@@ -70,7 +74,7 @@ def must_ring(user: User, room: Room, event: Event) -> bool:
 
 def why_gone(user: User, room: Room, event: Event) -> str:
     """Why it is no longer unread, or ""."""
-    if event.redacted_look is not None or _is_edit_of_redacted(room, event):
+    if is_taken_back(room, event):
         return "redacted"
     if room.membership != "join" or (room.stays and event.place < room.stays[-1]):
         return "left"
@@ -84,11 +88,19 @@ def why_gone(user: User, room: Room, event: Event) -> str:
         return "silent after all"
     if any(takes_place(user, room, other, event) for other in room.events.values()):
         return "edited"
-    if event.type == "m.call.invite" and any(is_taken_by(user, other, event) for other in room.events.values()):
+    if any(is_taken_by(user, other, event) for other in room.events.values()):
         return "taken elsewhere"
     if any(answers(user, other, event) for other in room.events.values()):
         return "answered"
     return ""
+
+
+def is_taken_back(room: Room, event: Event) -> bool:
+    """Whether the event, or what it edits, was redacted, or its sender banned with all that they wrote (MSC4293)."""
+    edited = None if event.replaces is None else room.events.get(event.replaces)
+    if event.redacted_look is not None or (edited is not None and edited.redacted_look is not None):
+        return True
+    return any(takes_all_back(other, event) for other in room.events.values())
 
 
 def takes_place(user: User, room: Room, other: Event, event: Event) -> bool:
@@ -101,11 +113,6 @@ def takes_place(user: User, room: Room, other: Event, event: Event) -> bool:
         and other.place > event.place
         and must_ring(user, room, other)
     )
-
-
-def _is_edit_of_redacted(room: Room, event: Event) -> bool:
-    edited = None if event.replaces is None else room.events.get(event.replaces)
-    return edited is not None and edited.redacted_look is not None
 
 
 def covers(user: User, receipt: Receipt, event: Event) -> bool:
@@ -133,23 +140,44 @@ def answers(user: User, other: Event, event: Event) -> bool:
     )
 
 
-def is_taken_by(user: User, other: Event, call: Event) -> bool:
-    """Whether the other event is the user's answer to the call."""
+def takes_all_back(other: Event, event: Event) -> bool:
+    """Whether the other event bans the sender with all that they wrote before."""
+    is_ban = other.type == "m.room.member" and other.content.get("membership") == "ban"
     return (
-        other.type in _ANSWERS
-        and other.sender == user.user_id
-        and other.content.get("call_id") == call.content.get("call_id")
+        is_ban and other.state_key == event.sender and bool(other.content.get(WITH_ALL)) and other.place > event.place
     )
+
+
+def is_for_another(user: User, event: Event) -> bool:
+    """Whether the event calls somebody else."""
+    return event.type == "m.call.invite" and event.content.get("invitee", user.user_id) != user.user_id
+
+
+def is_taken_by(user: User, other: Event, call: Event) -> bool:
+    """Whether the other event is the user's answer to the call. A room has one call at a time: whoever takes or
+    declines one there is done with those before."""
+    if call.type not in CALLS or other.sender != user.user_id or other.place < call.place:
+        return False
+    if other.type == DECLINE:
+        return other.relation.get("event_id") == call.event_id
+    return other.type in _ANSWERS or (other.type == MEMBER and bool(other.content))
+
+
+def is_hung_up_by(other: Event, call: Event) -> bool:
+    """Whether the caller says by the other event that the call is over."""
+    if other.sender != call.sender or other.place < call.place:
+        return False
+    if call.type == RING:
+        return other.type == MEMBER and not other.content
+    return other.type == "m.call.hangup" and other.content.get("call_id") == call.content.get("call_id")
 
 
 def may_ring(user: User, room: Room, call: Event, now_ms: int) -> bool:
     """Whether nothing has ended the ringing of this call."""
-    if call.type != "m.call.invite" or why_gone(user, room, call):
+    if call.type not in CALLS or is_for_another(user, call) or why_gone(user, room, call):
         return False
-    call_id = call.content.get("call_id")
-    hang_ups = (each for each in room.events.values() if each.type == "m.call.hangup" and each.sender == call.sender)
     is_over = now_ms > call.sent_ms + float(call.content.get("lifetime", 0))
-    return not is_over and all(each.content.get("call_id") != call_id for each in hang_ups)
+    return not is_over and not any(is_hung_up_by(other, call) for other in room.events.values())
 
 
 def _expect_invite(

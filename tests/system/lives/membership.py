@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
+from system.lives.expectation import WITH_ALL
 from system.lives.people import Said, User, text
 from system.lives.step import Kind, Step
 from system.lives.world import Act, World, choose
@@ -52,6 +53,18 @@ async def _leave(world: World, step: Step) -> None:
             await alice.call("POST", f"/rooms/{room}/ban", {"user_id": user.user_id, "reason": "for a while"})
 
 
+async def _ban_sender(world: World, step: Step) -> None:
+    """The homeserver takes nothing back by itself: that is for clients."""
+    user, room = world.user(step), world.room(step)
+    alice, bob = world.people.senders
+    if room is None or not world.is_member(user, room, bob):
+        return
+    await alice.send_state(room, "m.room.member", {"membership": "ban", WITH_ALL: True}, bob.user_id)
+    await alice.call("POST", f"/rooms/{room}/unban", {"user_id": bob.user_id})
+    await alice.invite(room, bob)
+    await bob.join(room)
+
+
 async def _come_back(world: World, step: Step) -> None:
     user = world.user(step)
     rooms = [each for each in user.rooms if user.truth.rooms[each].membership in ("leave", "ban")]
@@ -86,6 +99,7 @@ ACTS: Mapping[Kind, Act] = {
     Kind.LEAVE: _leave,
     Kind.KICK: _leave,
     Kind.BAN: _leave,
+    Kind.BAN_SENDER: _ban_sender,
     Kind.COME_BACK: _come_back,
     Kind.UPGRADE: _upgrade,
 }

@@ -43,6 +43,7 @@ class Fault(StrEnum):
     COUNT = "a summary of many rooms counts otherwise"
     PHONE = "the phone rang for what the desktop had"
     NOBODY = "neither the desktop nor the phone rang"
+    NAME = "it is said to be of somebody else, or of nobody"
     COMMAND = "a command prints what the daemon does not say"
     PROGRAM = "a program has a fault"
 
@@ -68,6 +69,8 @@ class Expected:
     ring_is_unknown: bool = False
     """It may ring, and need not."""
     highlight_is_unknown: bool = False
+    names: frozenset[str] = frozenset()
+    """How its sender may be called; none: that is not asked."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,6 +154,8 @@ class Evidence:
     """Events that the desktop had in good time."""
     unrung: Sequence[tuple[str, str]] = ()
     """Accounts and events that neither side rang for."""
+    senders: Mapping[str, str] = field(default_factory=dict)
+    """Who wrote what is in the inbox, by event id."""
     notices: Sequence[str] = ()
     """Titles that popups of Heliograph itself may have by now."""
     unquoted: frozenset[str] = frozenset()
@@ -169,6 +174,7 @@ def judge(evidence: Evidence) -> list[Violation]:
     found += _judge_unknown(evidence)
     found += _judge_late(evidence)
     found += _judge_counts(evidence)
+    found += _judge_names(evidence)
     found += _judge_notices(evidence)
     found += _judge_popups(evidence)
     found += _judge_phone(evidence)
@@ -331,6 +337,15 @@ def _judge_counts(evidence: Evidence) -> Iterator[Violation]:
     highlights = sum(each.rings and each.is_highlight and not each.highlight_is_unknown for each in open_)
     if not highlights <= evidence.highlights <= highlights + unknown:
         yield Violation(Fault.BAR, why=f"{evidence.highlights} highlights, and {highlights} are unread")
+
+
+def _judge_names(evidence: Evidence) -> Iterator[Violation]:
+    """Who wrote is told so that it can be nobody else."""
+    for each in evidence.expected:
+        told = evidence.senders.get(each.event_id)
+        if told is not None and each.names and told not in each.names:
+            why = f"{told!r} instead of {' or '.join(sorted(map(repr, each.names)))}"
+            yield Violation(Fault.NAME, each.account, each.event_id, each.number, why)
 
 
 def _judge_popups(evidence: Evidence) -> Iterator[Violation]:

@@ -14,7 +14,8 @@ from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from support.remote_peer import RemotePeer, Sealed
 from system.faults.screen import write_token
-from system.lives.truth import Event, Truth
+from system.lives.bridge import send_at
+from system.lives.truth import MEMBER, Event, Truth
 
 ENCRYPTION = {"type": "m.room.encryption", "state_key": "", "content": {"algorithm": "m.megolm.v1.aes-sha2"}}
 _UNREADABLE = {"algorithm": "m.megolm.v1.aes-sha2", "ciphertext": "x", "session_id": "y", "sender_key": "z"}
@@ -174,6 +175,8 @@ class People:
 
     async def new_room(self, name: str | None, invited: Sequence[DemoUser], *, is_direct: bool = False) -> str:
         options: dict[str, Any] = {"initial_state": [ENCRYPTION]} if self.is_encrypted else {}
+        # As Element Call has it: everybody may take part in calls.
+        options["power_level_content_override"] = {"events": {MEMBER: 0}}
         return await self.senders[0].create_room(name, invite=invited, is_direct=is_direct, **options)
 
     async def meet(self, user: User, folder: Path) -> None:
@@ -212,23 +215,36 @@ class People:
         number: int | None = None,
         *,
         is_quoted: bool = True,
+        sent_ms: int | None = None,
     ) -> str:
-        """Into one of this user's rooms, encrypted if that is. `number` is what `content` bears."""
-        event_id = await self._send(user, sender, room, type_, content)
+        """Into one of this user's rooms, encrypted if that is. `number` is what `content` bears. `sent_ms`: when it is
+        said to be sent, if that is a lie."""
+        event_id = await self._send(user, sender, room, type_, content, sent_ms)
         if number is not None:
             self.note(Said(number, event_id, room, is_quoted=is_quoted))
         return event_id
 
-    async def _send(self, user: User, sender: DemoUser, room: str, type_: str, content: Mapping[str, Any]) -> str:
+    async def _send(
+        self,
+        user: User,
+        sender: DemoUser,
+        room: str,
+        type_: str,
+        content: Mapping[str, Any],
+        sent_ms: int | None,
+    ) -> str:
+        async def send(type_: str, content: Mapping[str, Any]) -> str:
+            if sent_ms is not None:
+                return await send_at(sent_ms, sender, room, type_, content)
+            return await sender.send_event(room, type_, dict(content))
+
         # Reactions go in clear text, as all clients send them.
         if not self.is_encrypted or type_ == "m.reaction":
-            return await sender.send_event(room, type_, dict(content))
+            return await send(type_, content)
         peer = user.peers.get(sender.user_id)
         async with self._locks.setdefault(sender.user_id, asyncio.Lock()):
-            if peer is None:
-                event_id = await sender.send_event(room, "m.room.encrypted", dict(_UNREADABLE))
-            else:
-                event_id = await peer.send(room, type_, content)
+            sealed = _UNREADABLE if peer is None else await peer.encrypt(room, type_, content)
+            event_id = await send("m.room.encrypted", sealed)
         if peer is not None or sender.user_id == user.user_id:
             self.clear[event_id] = (type_, content)
         return event_id

@@ -22,7 +22,7 @@ from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.errors import HeliographError
 from support.buses import PrivateBus
 from support.waiting import until
-from system.lives import elsewhere, hands, membership, programs, talk
+from system.lives import calls, elsewhere, hands, membership, programs, talk
 from system.lives.desk import PROFILES, Desk, Settings, set_up
 from system.lives.expectation import expect, may_ring, must_ring
 from system.lives.nursery import ForkedDaemon, Nursery
@@ -32,7 +32,14 @@ from system.lives.step import Kind, Life, Step
 from system.lives.world import Act, World
 from system.relay_process import RelayProcess
 
-ACTS: Mapping[Kind, Act] = {**talk.ACTS, **membership.ACTS, **elsewhere.ACTS, **hands.ACTS, **programs.ACTS}
+ACTS: Mapping[Kind, Act] = {
+    **talk.ACTS,
+    **calls.ACTS,
+    **membership.ACTS,
+    **elsewhere.ACTS,
+    **hands.ACTS,
+    **programs.ACTS,
+}
 SETTLE_S = 8.0
 """In which all is as it should be after a step. It mostly takes a tenth of a second."""
 SEEN_S = 30.0
@@ -244,6 +251,7 @@ class _Player:
             rung=dict(desk.phone.rung),
             had=frozenset(world.had),
             unrung=tuple(world.unrung),
+            senders=await desk.senders(),
             notices=tuple(world.notices),
             unquoted=frozenset(self._unquoted),
         )

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
 from heliograph.errors import Refused
 from system.faults.screen import write_token
+from system.lives.names import CYRILLIC_ADA, NOTHING
 from system.lives.people import User, text
 from system.lives.step import Kind, Step
 from system.lives.truth import Event
@@ -17,8 +17,8 @@ from system.lives.world import Act, World, choose, recent
 KEYWORD = "ketchup"
 _MANY = 22
 """More than a sync brings of one room."""
-_LIFETIME_MS = 600_000
-_BRIEF_MS = 2000
+_SENT_MS = {Kind.SAY_LONG_AGO: 33_000_000_000, Kind.SAY_IN_FUTURE: 20_000_000_000_000}
+"""Impossible times, in ms since 1970."""
 
 
 def _content(kind: Kind, number: int, user: User) -> dict[str, Any]:
@@ -61,8 +61,11 @@ async def say(world: World, step: Step) -> None:
         root = _thread_root(world, user, room, step)
         if root is not None:
             content["m.relates_to"] = {"rel_type": "m.thread", "event_id": root}
-    send = world.people.say_before_key if step.kind is Kind.SAY_BEFORE_KEY else world.people.say
-    await send(user, sender, room, "m.room.message", content, number)
+    if step.kind is Kind.SAY_BEFORE_KEY:
+        await world.people.say_before_key(user, sender, room, "m.room.message", content, number)
+        return
+    sent_ms = _SENT_MS.get(step.kind)
+    await world.people.say(user, sender, room, "m.room.message", content, number, sent_ms=sent_ms)
 
 
 async def _say_everywhere(world: World, step: Step) -> None:
@@ -126,35 +129,6 @@ async def _say_ourselves(world: World, step: Step) -> None:
         await world.people.say(user, user.hand, room, "m.room.message", content)
 
 
-async def _call(world: World, step: Step) -> None:
-    content = {
-        "call_id": f"c{world.people.next_number()}",
-        "version": "1",
-        "party_id": "a",
-        "lifetime": _BRIEF_MS if step.kind is Kind.CALL_BRIEFLY else _LIFETIME_MS,
-        "offer": {"type": "offer", "sdp": ""},
-    }
-    await _send(world, step, "m.call.invite", content)
-    if step.kind is Kind.CALL_BRIEFLY and world.desk.is_running:
-        # It ends while it rings.
-        await asyncio.sleep(_BRIEF_MS / 1000)
-
-
-async def _end_call(world: World, step: Step) -> None:
-    user, room = world.user(step), world.room(step)
-    call = None if room is None else user.truth.rooms[room].newest("m.call.invite")
-    if room is None or call is None:
-        return
-    about = {"call_id": call.content["call_id"], "version": "1"}
-    if step.kind is Kind.TAKE_CALL:
-        # The daemon can't read what the phone encrypts here, so the phone speaks in clear.
-        await user.hand.send_event(room, "m.call.answer", {**about, "party_id": "b"})
-        return
-    caller = next((each for each in world.people.senders if each.user_id == call.sender), None)
-    if caller is not None:
-        await world.people.say(user, caller, room, "m.call.hangup", {**about, "party_id": "a"})
-
-
 async def _edit(world: World, step: Step) -> None:
     user, room = world.user(step), world.room(step)
     sender = None if room is None else world.speaker(step, room)
@@ -211,6 +185,16 @@ async def _react(world: World, step: Step) -> None:
             assert "already" in str(refusal).lower() or refusal.errcode == "M_DUPLICATE_ANNOTATION"  # noqa: PT017
 
 
+async def _react_in_thread(world: World, step: Step) -> None:
+    user, room = world.user(step), world.room(step)
+    sender = None if room is None else world.speaker(step, room)
+    if room is None or sender is None:
+        return
+    answers = [each for each in world.people.messages(user, room) if each.thread_root is not None]
+    if answers:
+        await sender.react(room, answers[-1].event_id, f"{world.people.next_number()}")
+
+
 async def _unreact(world: World, step: Step) -> None:
     user, room = world.user(step), world.room(step)
     if room is None:
@@ -249,11 +233,26 @@ async def _rename_person(world: World, step: Step) -> None:
     await who.set_display_name(choose(("Ada", "Grace", "Linus <i>", "Me"), step) or "Ada")
 
 
+async def _rename_alike(world: World, step: Step) -> None:
+    """Everybody of whom there may be two, so that they have to be told apart."""
+    alice, bob = world.people.senders
+    await alice.set_display_name("Ada")
+    await bob.set_display_name(choose(("Ada", CYRILLIC_ADA), step) or "Ada")
+
+
+async def _rename_misleadingly(world: World, step: Step) -> None:
+    alice, bob = world.people.senders
+    who, other = (bob, alice) if step.sender else (alice, bob)
+    name = other.user_id if step.kind is Kind.RENAME_TO_ID else choose(NOTHING, step)
+    await who.set_display_name(name or "")
+
+
 ACTS: Mapping[Kind, Act] = {
     **dict.fromkeys(
         (
             *(Kind.SAY, Kind.SAY_MENTION, Kind.SAY_ROOM, Kind.SAY_NOTICE, Kind.SAY_EMOTE, Kind.SAY_HTML),
             *(Kind.SAY_IMAGE, Kind.SAY_REPLY, Kind.SAY_IN_THREAD, Kind.SAY_KEYWORD, Kind.SAY_BEFORE_KEY),
+            *(Kind.SAY_LONG_AGO, Kind.SAY_IN_FUTURE),
         ),
         say,
     ),
@@ -263,19 +262,19 @@ ACTS: Mapping[Kind, Act] = {
     Kind.SAY_OURSELVES: _say_ourselves,
     Kind.SAY_EVERYWHERE: _say_everywhere,
     Kind.BRING_KEYS: _bring_keys,
-    Kind.CALL: _call,
-    Kind.CALL_BRIEFLY: _call,
-    Kind.HANG_UP: _end_call,
-    Kind.TAKE_CALL: _end_call,
     Kind.EDIT: _edit,
     Kind.EDIT_TO_MENTION: _edit,
     Kind.REDACT: _redact,
     Kind.MODERATE: _redact,
     Kind.REACT: _react,
+    Kind.REACT_IN_THREAD: _react_in_thread,
     Kind.UNREACT: _unreact,
     Kind.FLOOD: _say_many,
     Kind.CHATTER: _say_many,
     Kind.RENAME: _rename,
     Kind.RENAME_SENDER: _rename_person,
     Kind.RENAME_OURSELVES: _rename_person,
+    Kind.RENAME_ALIKE: _rename_alike,
+    Kind.RENAME_TO_ID: _rename_misleadingly,
+    Kind.RENAME_TO_NOTHING: _rename_misleadingly,
 }

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import ast
 
+import pytest
+
 from system.lives.draw import draw
 from system.lives.play import ACTS
 from system.lives.step import Kind, Mode
@@ -38,6 +40,14 @@ def test_some_lives_have_an_absence_with_more_in_one_room_than_a_sync_brings() -
 
     lives = [[step.kind for step in draw(seed, Mode.LOCAL_PLAIN).steps] for seed in range(100)]
     assert sum(map(has_one, lives)) > 20
+
+
+@pytest.mark.parametrize(
+    "kind", [Kind.RENAME_ALIKE, Kind.RING, Kind.BAN_SENDER, Kind.READ_REACTION_IN_THREAD, Kind.SAY_IN_FUTURE]
+)
+def test_what_was_learnt_from_faults_comes_in_many_lives(kind: Kind) -> None:
+    lives = [{step.kind for step in draw(seed, Mode.LOCAL_PLAIN).steps} for seed in range(200)]
+    assert sum(kind in kinds for kinds in lives) > 10
 
 
 def test_a_part_of_a_life_keeps_the_places_of_its_steps_and_says_how_to_live_it_again() -> None:

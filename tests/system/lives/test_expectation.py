@@ -8,9 +8,10 @@ import pytest
 
 from heliograph.core.ids import UserId
 from heliograph.demo.user import DemoUser
-from system.lives.expectation import may_ring, must_ring, why_gone
+from system.lives.expectation import WITH_ALL, may_ring, must_ring, why_gone
+from system.lives.names import CYRILLIC_ADA, NOTHING
 from system.lives.people import Absence, User
-from system.lives.truth import Event, Receipt, Room, Rules, Truth
+from system.lives.truth import DECLINE, MEMBER, RING, Event, Receipt, Room, Rules, Truth
 from system.lives.unknown import note_unknown
 
 ME = UserId("@me:example.org")
@@ -148,6 +149,67 @@ def test_a_call_rings_until_it_is_over_or_somebody_ends_it(world: Builder) -> No
     assert rings(60_000)
     world.event("$3", type="m.call.hangup", content=content)
     assert not rings(60_000)
+
+
+@pytest.mark.parametrize(
+    ("answer", "is_taken"),
+    [
+        ({"type": "m.call.answer", "content": {"call_id": "one"}}, True),
+        ({"type": DECLINE, "content": {"m.relates_to": {"rel_type": "m.reference", "event_id": "$1"}}}, True),
+        ({"type": DECLINE, "content": {"m.relates_to": {"rel_type": "m.reference", "event_id": "$0"}}}, False),
+        ({"type": MEMBER, "content": {"call_id": "one"}, "state_key": ME}, True),
+        ({"type": MEMBER, "content": {}, "state_key": ME}, False),
+        ({"type": MEMBER, "content": {"call_id": "one"}, "state_key": BOB, "sender": BOB}, False),
+    ],
+)
+def test_a_call_is_taken_or_declined_by_the_users_own_events(
+    world: Builder, answer: dict[str, Any], *, is_taken: bool
+) -> None:
+    call = world.event("$1", type=RING, content={"lifetime": 60_000}, sent_ms=1_000)
+    world.event("$2", **({"sender": ME} | answer))
+    assert world.gone(call) == ("taken elsewhere" if is_taken else "")
+    assert may_ring(world.user, world.room, call, 2_000) is not is_taken
+
+
+def test_a_call_of_the_room_is_over_when_its_caller_leaves_it(world: Builder) -> None:
+    call = world.event("$1", type=RING, content={"lifetime": 60_000}, sent_ms=1_000)
+    world.event("$2", type=MEMBER, content={}, state_key=BOB, sender=BOB)
+    assert may_ring(world.user, world.room, call, 2_000)
+    world.event("$3", type=MEMBER, content={}, state_key=ALICE)
+    assert not may_ring(world.user, world.room, call, 2_000)
+
+
+def test_a_call_for_somebody_else_does_not_ring(world: Builder) -> None:
+    for invitee, rings in ((ME, True), (BOB, False)):
+        content = {"invitee": invitee, "lifetime": 60_000}
+        call = world.event(f"${invitee}", type="m.call.invite", content=content, listed=True, sent_ms=1_000)
+        assert must_ring(world.user, world.room, call) is rings
+        assert may_ring(world.user, world.room, call, 2_000) is rings
+
+
+def test_a_ban_takes_back_what_its_user_wrote_before_if_it_says_so(world: Builder) -> None:
+    before, others = world.event("$1", sender=BOB), world.event("$2")
+    world.event("$3", type="m.room.member", state_key=BOB, content={"membership": "ban"})
+    assert world.gone(before) == ""
+    world.event("$4", type="m.room.member", state_key=BOB, content={"membership": "ban", WITH_ALL: True})
+    after = world.event("$5", sender=BOB)
+    assert [world.gone(each) for each in (before, others, after)] == ["redacted", "", ""]
+
+
+def test_a_member_may_be_called_as_in_the_room_by_then_or_since(world: Builder) -> None:
+    def name(user_id: str, displayname: str) -> None:
+        content = {"membership": "join", "displayname": displayname}
+        world.event(f"${user_id}{displayname}", type="m.room.member", state_key=user_id, content=content)
+        world.room.state["m.room.member", user_id] = world.room.events[f"${user_id}{displayname}"]
+
+    name(ALICE, "Ada")
+    assert world.room.names_of(ALICE) == {"Ada", f"Ada ({ALICE})"}
+    name(BOB, CYRILLIC_ADA)
+    assert world.room.names_of(ALICE) == {f"Ada ({ALICE})"}
+    assert world.room.names_of(BOB) == {f"{CYRILLIC_ADA} ({BOB})"}
+    for misleading in (*NOTHING, "", ALICE):
+        name(BOB, misleading)
+        assert world.room.names_of(BOB) == {BOB}
 
 
 def test_what_came_in_an_absence_goes_by_the_silence_of_its_end(world: Builder) -> None:

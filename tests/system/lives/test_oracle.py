@@ -171,6 +171,13 @@ def test_a_summary_counts_what_is_unread_in_its_rooms() -> None:
     assert _faults(replace(evidence, popups=[])) == {Fault.NOT_ON_SCREEN}
 
 
+def test_who_wrote_is_told_so_that_it_can_be_nobody_else() -> None:
+    named = [replace(EXPECTED, names=frozenset({"Ada (@ada:example.org)"}))]
+    assert _faults(_evidence(expected=named, senders={EVENT: "Ada (@ada:example.org)"})) == set()
+    assert _faults(_evidence(expected=named, senders={EVENT: "Ada"})) == {Fault.NAME}
+    assert _faults(_evidence(senders={EVENT: "Ada"})) == set()
+
+
 def test_words_of_our_own_need_a_reason() -> None:
     notice = Popup("", "Some messages may be missing", "Look there.", ME, read_tokens(""))
     assert _faults(_evidence(popups=[POPUP, notice])) == {Fault.NOTICE}

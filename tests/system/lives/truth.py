@@ -15,6 +15,7 @@ from typing import Any
 from heliograph.core.push.context import Context
 from heliograph.demo.user import DemoUser
 from support.synapse_evaluator import Refusal, SynapseRules
+from system.lives.names import names_for
 
 _FILTER = json.dumps(
     {"presence": {"types": []}, "room": {"timeline": {"limit": 500}, "include_leave": True, "state": {}}}
@@ -24,6 +25,11 @@ _NEWEST = "200"
 _RECEIPTS = ("m.read", "m.read.private")
 Rules = Mapping[str, list[dict[str, Any]]]
 """The content of `m.push_rules`, by kind."""
+RING = "org.matrix.msc4075.rtc.notification"
+MEMBER = "org.matrix.msc3401.call.member"
+DECLINE = "org.matrix.msc4310.rtc.decline"
+CALLS = ("m.call.invite", RING)
+"""Types of events that ring as calls."""
 _RELATIONS = ("m.replace", "m.annotation", "m.reference")
 
 
@@ -58,6 +64,8 @@ class Event:
     sent_ms: int = 0
     is_from_ignored: bool = False
     """When it came, its sender was ignored."""
+    names: frozenset[str] = frozenset()
+    """How its sender may be called: as when it came, or at any time since."""
 
     @property
     def relation(self) -> Mapping[str, Any]:
@@ -113,6 +121,15 @@ class Room:
             for (type_, _), event in self.state.items()
             if type_ == "m.room.member" and event.content.get("membership") == "join"
         )
+
+    def names_of(self, user_id: str) -> frozenset[str]:
+        """How this member may be called now."""
+        members = {
+            state_key: event.content.get("displayname")
+            for (type_, state_key), event in self.state.items()
+            if type_ == "m.room.member" and _is_join(event)
+        }
+        return names_for(user_id, members)
 
     def newest(self, *types: str) -> Event | None:
         return next((each for each in reversed(self.events.values()) if each.type in types), None)
@@ -243,6 +260,7 @@ class Truth:
             if raw["event_id"] in room.events:
                 continue
             event = self._read(room, raw)
+            event.names = room.names_of(event.sender)
             room.events[event.event_id] = event
             new.append(event)
             if event.state_key is not None:
@@ -255,6 +273,9 @@ class Truth:
             if raw["type"] == "m.receipt":
                 self._take_receipts(room, raw["content"])
         self._change(room, membership)
+        if any(each.type == "m.room.member" for each in new):
+            for event in room.events.values():
+                event.names |= room.names_of(event.sender)
         return new
 
     def _redact(self, room: Room, event_id: str) -> None:

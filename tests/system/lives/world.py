@@ -49,14 +49,14 @@ class World:
 
     def speaker(self, step: Step, room: str) -> DemoUser | None:
         """Somebody who is in that room, the wanted one if possible."""
-        members = self.user(step).truth.rooms[room].state
         alice, bob = self.people.senders
         wanted = (bob, alice) if step.sender else (alice, bob)
-        for sender in wanted:
-            member = members.get(("m.room.member", sender.user_id))
-            if member is not None and member.content.get("membership") == "join":
-                return sender
-        return None
+        return next((sender for sender in wanted if self.is_member(self.user(step), room, sender)), None)
+
+    def is_member(self, user: User, room: str, who: DemoUser) -> bool:
+        """Whether they are in one of the user's rooms."""
+        member = user.truth.rooms[room].state.get(("m.room.member", who.user_id))
+        return member is not None and member.content.get("membership") == "join"
 
 
 Act = Callable[[World, Step], Awaitable[None]]

@@ -42,6 +42,10 @@ class Profile:
     """Types of the hints that it reads strictly: a value of another is refused. Other servers pass over what is odd."""
     wants_labels: bool = False
     """An action without a label is refused."""
+    lists_expired: bool = False
+    """What expires moves into a list, whose ids go on: it is changed there without coming up."""
+    keeps_old_picture: bool = False
+    """A replacement without a picture shows that of what it replaces."""
     asks_by_old_urgency: bool = False
     """A replacement asks for its banner by the urgency of what it replaces, and only if that has been seen."""
     lists_low: bool = False
@@ -115,6 +119,8 @@ PLASMA = Profile(
     unknown_close="signal",
     gives_tokens=True,
     closes_on_action=True,
+    lists_expired=True,
+    keeps_old_picture=True,
 )
 SWAYNC = Profile(
     "SwayNotificationCenter",

@@ -73,6 +73,10 @@ class NotificationServer:
     """Do not disturb, as Plasma and dunst tell it."""
     shown: list[Shown] = field(default_factory=list)
     on_screen: dict[int, Shown] = field(default_factory=dict)
+    listed: dict[int, Shown] = field(default_factory=dict)
+    """What expired and moved into the list."""
+    pictures: dict[int, Any] = field(default_factory=dict)
+    """The picture beside each notification, on screen or in the list."""
     calls: list[str] = field(default_factory=list)
     """Names of the methods called, in order."""
     banners: Banners = field(init=False)
@@ -141,14 +145,17 @@ class NotificationServer:
             self._send(self._notify(message))
 
     def act(self, popup_id: int, action: str = "default", token: str | None = None) -> None:
-        """The user clicks an action of what is on screen."""
-        assert action in self.on_screen[popup_id].actions[::2], f"no action {action} is offered"
+        """The user clicks an action of what is on screen, or in the list."""
+        assert action in self._find(popup_id).actions[::2], f"no action {action} is offered"
         receiver = self._sender_of(popup_id)
         if token is not None and self.profile.gives_tokens:
             self._signal("ActivationToken", "us", [popup_id, token], receiver)
         self._signal("ActionInvoked", "us", [popup_id, action], receiver)
         if self.profile.closes_on_action:
             self._close(popup_id, 2)
+
+    def _find(self, popup_id: int) -> Shown:
+        return self.on_screen[popup_id] if popup_id in self.on_screen else self.listed[popup_id]
 
     def reply(self, popup_id: int, text: str, *, is_closed_first: bool = False) -> None:
         """The user types an answer into it, which it has to offer."""
@@ -162,8 +169,8 @@ class NotificationServer:
             self._close(popup_id, 2)
 
     def dismiss(self, popup_id: int) -> None:
-        """The user closes what is on screen."""
-        assert popup_id in self.on_screen
+        """The user closes what is on screen, or in the list."""
+        assert popup_id in self.on_screen or popup_id in self.listed
         self._close(popup_id, 2)
 
     def expire(self, popup_id: int) -> None:
@@ -256,6 +263,11 @@ class NotificationServer:
         if self.profile.stacks_alike and not replaces_id:
             for alike in [each.id for each in self.on_screen.values() if each.is_like(shown)]:
                 self._close(alike, 1)
+        self._take_picture(shown)
+        if popup_id in self.listed:
+            # Its list alone changes.
+            self.listed[popup_id] = shown
+            return Message.new_method_return(message, "u", [popup_id])
         self.banners.take(shown, self.on_screen.get(popup_id), is_held=self.is_inhibited)
         self.on_screen[popup_id] = shown
         of_sender = [each.id for each in self.on_screen.values() if each.sender == sender]
@@ -265,7 +277,11 @@ class NotificationServer:
         return Message.new_method_return(message, "u", [popup_id])
 
     def _choose_id(self, replaces_id: int) -> int:
-        if replaces_id in self.on_screen or (replaces_id and self.profile.keeps_unknown_ids):
+        if (
+            replaces_id in self.on_screen
+            or replaces_id in self.listed
+            or (replaces_id and self.profile.keeps_unknown_ids)
+        ):
             return replaces_id
         popup_id = self._next_id
         if self.misbehaviour is not Misbehaviour.REUSE_IDS:
@@ -284,6 +300,13 @@ class NotificationServer:
         for popup_id in tuple(self._timers):
             self._time(popup_id, 0)
         self.on_screen.clear()
+        self.listed.clear()
+        self.pictures.clear()
+
+    def _take_picture(self, shown: Shown) -> None:
+        picture = shown.hints.get("image-data")
+        if picture is not None or not self.profile.keeps_old_picture:
+            self.pictures[shown.id] = picture
 
     def _close_by_call(self, message: Message) -> None:
         popup_id = message.body[0]
@@ -291,12 +314,17 @@ class NotificationServer:
             self._send(Message.new_error(message, _INVALID, "Invalid notification ID"))
             return
         self._send(Message.new_method_return(message))
-        if popup_id in self.on_screen or self.profile.unknown_close == "signal":
+        if popup_id in self.on_screen or popup_id in self.listed or self.profile.unknown_close == "signal":
             self._close(popup_id, 3)
 
     def _close(self, popup_id: int, reason: int) -> None:
         receiver = self._sender_of(popup_id)
-        self.on_screen.pop(popup_id, None)
+        shown = self.on_screen.pop(popup_id, None)
+        self.listed.pop(popup_id, None)
+        if shown is not None and reason == 1 and self.profile.lists_expired:
+            self.listed[popup_id] = shown
+        else:
+            self.pictures.pop(popup_id, None)
         self._time(popup_id, 0)
         self._signal("NotificationClosed", "uu", [popup_id, reason], receiver)
         if self.profile.closes_twice:
@@ -312,7 +340,8 @@ class NotificationServer:
             self._changed.set()
 
     def _sender_of(self, popup_id: int) -> str | None:
-        return self.on_screen[popup_id].sender if popup_id in self.on_screen else None
+        shown = self.on_screen.get(popup_id, self.listed.get(popup_id))
+        return None if shown is None else shown.sender
 
     def _signal(self, member: str, signature: str, body: list[Any], receiver: str | None) -> None:
         receivers = [receiver, None] if self.profile.signals_twice and receiver else [None]

@@ -13,6 +13,7 @@ from heliograph.core.notification import DesktopSignal, Notification, Popup
 from heliograph.core.popups.profile import ServerProfile, Update
 from heliograph.desktop.failures import STARTING_DELAY_S, TROUBLE_DELAY_S, judge_failure
 from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_folders
+from heliograph.desktop.own_picture import own_picture
 from heliograph.desktop.rendering import SIGNATURE, icon_for, render_notification
 from heliograph.desktop.server import INTERFACE, PATH, Server, Traits
 from heliograph.desktop.server_watch import ServerWatch
@@ -125,6 +126,8 @@ class FreedesktopDesktop:
         replaces_id = replaces.id if replaces is not None and replaces.server == server.life else 0
         urgency = traits.profile.urgency(notification.urgency, is_update=notification.is_update)
         notification = replace(notification, urgency=urgency)
+        if notification.picture is None and traits.profile.keeps_old_picture:
+            notification = replace(notification, picture=await asyncio.to_thread(own_picture))
         if replaces_id and traits.profile.update(is_update=notification.is_update) is Update.RENEW:
             await self._take_down(server, replaces_id)
             replaces_id = 0

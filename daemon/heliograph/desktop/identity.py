@@ -11,6 +11,9 @@ DESKTOP_ENTRY = "io.github.heliograph"
 """The name of our desktop entry without ".desktop", as the hint `desktop-entry` wants it; also the icon's name, as the
 specification recommends."""
 
+NOTIFYRC = "heliograph"
+"""The name of our notifyrc file without ".notifyrc", by which Plasma lists us in its notification settings."""
+
 ICON_FOLDER = Path("icons/hicolor/scalable/apps")
 """Where the icon lies below an XDG data folder."""
 

@@ -16,7 +16,7 @@ from heliograph.core.popups.actions import INLINE_REPLY, offer
 from heliograph.core.popups.looks import Looks, fit_picture
 from heliograph.core.text.clean import clean_line, clean_text
 from heliograph.core.text.markup import Span, change_indentation, read_markup, shorten, write_markup
-from heliograph.desktop.identity import APP_NAME, DESKTOP_ENTRY
+from heliograph.desktop.identity import APP_NAME, DESKTOP_ENTRY, NOTIFYRC
 from heliograph.desktop.sounds import Sound
 
 SIGNATURE = "susssasa{sv}i"
@@ -71,6 +71,8 @@ def _hints(notification: Notification, offered: Collection[Action]) -> dict[str,
         "urgency": Variant("y", int(notification.urgency)),
         "category": Variant("s", notification.category.value),
         "desktop-entry": Variant("s", DESKTOP_ENTRY),
+        # Names the file by which Plasma offers to configure us, on the popup and in its settings.
+        "x-kde-appname": Variant("s", NOTIFYRC),
         "transient": Variant("b", False),
     }
     # Plasma shows this beside our name, which tells accounts apart.

@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections import OrderedDict
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import TypeVar
 
 from dbus_fast import Message
 
 from heliograph.core.notification import Activated, Closed, Closing, Popup, Replied
-from heliograph.core.popups.profile import SAFE, ServerProfile
+from heliograph.core.popups.profile import SAFE, Expiry, ServerProfile
 from heliograph.core.popups.profiles import choose_profile
 from heliograph.core.text.clean import clean_line
 from heliograph.desktop.echoes import Echoes
 from heliograph.desktop.failures import is_passing
 from heliograph.system.dbus import Bus, CallFailed
+
+log = logging.getLogger(__name__)
 
 NAME = "org.freedesktop.Notifications"
 PATH = "/org/freedesktop/Notifications"
@@ -55,6 +58,8 @@ class Server:
         self._echoes = Echoes()
         self._tokens: OrderedDict[int, str] = OrderedDict()
         self._abandoned: OrderedDict[int, int] = OrderedDict()
+        self._expired: OrderedDict[int, None] = OrderedDict()
+        """Ids of what expired, and by the profile is gone."""
 
     async def traits(self, bus: Bus) -> Traits:
         """What the server says of itself. It is asked until it has answered once, by one caller at a time. Raises
@@ -98,19 +103,39 @@ class Server:
                 _remember(self._tokens, popup_id, token)
             case "ActionInvoked", "us":
                 popup_id, action = signal.body
+                self._look_at_expired(popup_id)
                 if not self._echoes.is_echo(popup_id, f"action {action}"):
                     return Activated(Popup(self.life, popup_id), action, self._tokens.pop(popup_id, None))
             case "NotificationReplied", "us":
                 popup_id, text = signal.body
+                self._look_at_expired(popup_id)
                 self._tokens.pop(popup_id, None)
                 if not self._echoes.is_echo(popup_id, f"reply {text}"):
                     return Replied(Popup(self.life, popup_id), text)
             case "NotificationClosed", "uu":
                 popup_id, reason = signal.body
                 self._tokens.pop(popup_id, None)
+                if reason == Closing.EXPIRED.value:
+                    if self._profile.expiry is Expiry.LISTED:
+                        # Still there to be read and clicked.
+                        # Test: test_what_expired_is_closed_and_changed_in_the_history.
+                        return None
+                    _remember(self._expired, popup_id, None)
                 if not self._echoes.is_echo(popup_id, "closed"):
                     return Closed(Popup(self.life, popup_id), _closing(reason))
         return None
+
+    @property
+    def _profile(self) -> ServerProfile:
+        return SAFE if self.known_traits is None else self.known_traits.profile
+
+    def _look_at_expired(self, popup_id: int) -> None:
+        """The user acted upon this popup: if it had expired, it is in a list that we knew nothing of.
+        Test: test_a_server_that_is_seen_to_keep_a_list_is_taken_to_have_one."""
+        if self.known_traits is not None and popup_id in self._expired:
+            log.info("%s keeps what expired in a list", self.known_traits.title)
+            profile = replace(self._profile, expiry=Expiry.LISTED)
+            self.known_traits = replace(self.known_traits, profile=profile)
 
     async def _ask_name(self, bus: Bus) -> tuple[str, str]:
         """Its name, and its name and version for people."""

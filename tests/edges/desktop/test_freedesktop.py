@@ -54,6 +54,7 @@ async def test_a_message_has_all_that_desktops_name_and_group_it_by(
         "urgency": 1,
         "category": "im.received",
         "desktop-entry": "io.github.heliograph",
+        "x-kde-appname": "heliograph",
         "transient": False,
         "suppress-sound": True,
         "x-kde-origin-name": ME,

@@ -21,7 +21,7 @@ def command_of(entry: Path) -> str:
 
 
 def test_the_entry_is_valid_and_names_the_icon_beside_it(home: Home) -> None:
-    entry, icon = install_integration(Path("/opt/heliograph/bin/heliograph"))
+    entry, icon, *notifyrc = install_integration(Path("/opt/heliograph/bin/heliograph"))
     subprocess.run(["desktop-file-validate", str(entry)], check=True, timeout=20)
     text = entry.read_text()
     assert entry == home.data / "applications/io.github.heliograph.desktop"
@@ -29,7 +29,7 @@ def test_the_entry_is_valid_and_names_the_icon_beside_it(home: Home) -> None:
     assert "\nIcon=io.github.heliograph\n" in text
     assert "\nX-GNOME-UsesNotifications=true\n" in text
     assert ElementTree.parse(icon).getroot().tag.endswith("svg")
-    assert {path.stat().st_mode & 0o777 for path in (entry, icon)} == {0o644}
+    assert {path.stat().st_mode & 0o777 for path in (entry, icon, *notifyrc)} == {0o644}
 
 
 GROUNDS = ("#ffffff", "#fafafa", "#222226", "#36363a", "#2a2e32", "#31363b")
@@ -73,9 +73,19 @@ def test_the_icon_can_be_told_from_light_and_dark_grounds_and_its_parts_from_one
     ],
 )
 def test_the_command_is_quoted_as_the_specification_says(program: str, command: str) -> None:
-    entry, _ = install_integration(Path(program))
+    entry, *_ = install_integration(Path(program))
     assert command_of(entry) == command
     subprocess.run(["desktop-file-validate", str(entry)], check=True, timeout=20)
+
+
+def test_plasma_5_and_6_list_us_by_our_desktop_entry(home: Home) -> None:
+    notifyrc = install_integration(Path("/opt/heliograph"))[2:]
+    assert notifyrc == [home.data / f"knotifications{version}/heliograph.notifyrc" for version in (5, 6)]
+    for path in notifyrc:
+        parser = configparser.ConfigParser(interpolation=None)
+        parser.read(path)
+        assert parser["Global"]["DesktopEntry"] == "io.github.heliograph"
+        assert any(section.startswith("Event/") for section in parser), "without an event there is nothing to configure"
 
 
 def test_it_can_be_installed_again_and_removed_again(home: Home) -> None:
@@ -97,5 +107,5 @@ def test_a_folder_that_takes_nothing_is_the_users_matter(tmp_path: Path) -> None
 
 def test_a_relative_data_folder_is_ignored(home: Home, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("XDG_DATA_HOME", "relative")
-    entry, _ = install_integration(Path("/opt/heliograph"))
+    entry, *_ = install_integration(Path("/opt/heliograph"))
     assert entry == home.path / ".local/share/applications/io.github.heliograph.desktop"

@@ -21,6 +21,15 @@ class Update(Enum):
     """By CloseNotification, and Notify without an id: a replacement may come to nobody's notice."""
 
 
+class Expiry(Enum):
+    """What it means that a notification expired (NotificationClosed with the reason 1)."""
+
+    GONE = "gone"
+    """Its id means nothing any more."""
+    LISTED = "listed"
+    """It moved into the server's list, where its id closes it, and changes it without bringing it up."""
+
+
 class Told(Enum):
     """Where a server tells whether it holds popups back: do not disturb, or notifications switched off."""
 
@@ -59,6 +68,9 @@ class ServerProfile:
     """True if the server drops a program's notifications when that program's connection to the bus ends."""
     is_filled_again: bool = False
     """True if what was on screen before a restart is shown again, since it can be without that anybody is disturbed."""
+    expiry: Expiry = Expiry.GONE
+    keeps_old_picture: bool = False
+    """True if a replacement without a picture shows that of what it replaces: somebody else's beside new words."""
     layout: Layout = Layout()
     told: Told = Told.NOWHERE
     looks: Looks = USUAL

@@ -23,7 +23,7 @@ from dataclasses import replace
 
 from heliograph.core.notification import Urgency
 from heliograph.core.popups.looks import SMALL, Looks
-from heliograph.core.popups.profile import SAFE, Layout, ServerProfile, Told, Update
+from heliograph.core.popups.profile import SAFE, Expiry, Layout, ServerProfile, Told, Update
 
 GNOME = ServerProfile(
     "GNOME Shell",
@@ -46,9 +46,16 @@ PLASMA = ServerProfile(
     "Plasma",
     (
         "it tells of its own do-not-disturb",
+        "what expires moves into its history, and is closed and changed there as on screen",
+        "what is new comes as a new notification: a replacement of what is in the history changes that alone",
+        # Plasma 6.3: the popup's picture is set only if there is one.
+        "without a picture it shows the one before: where there is none it gets our icon",
         # libnotificationmanager/notification.cpp of 5.27 and 6, sanitize(): simplified() takes U+00A0 for a blank, too.
         "it drops the indentation of lines, unless each space is a character reference",
     ),
+    news=Update.RENEW,
+    expiry=Expiry.LISTED,
+    keeps_old_picture=True,
     told=Told.INHIBITED,
     looks=Looks(keeps_spaces=False),
 )

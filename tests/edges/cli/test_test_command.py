@@ -8,7 +8,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from edges.cli.conftest import Shell
-from fakes.notification_profiles import BARE, PLASMA
+from fakes.notification_profiles import BARE, DUNST, PLASMA
 from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.cli.test.trial import try_notifications
 from heliograph.config.settings import Config, DesktopConfig, NotificationsConfig
@@ -37,7 +37,7 @@ async def test_one_of_each_kind_is_shown_and_what_the_user_does_is_told(
     server.reply(third, "typed")
     server.dismiss(second)
     for popup in rest:
-        server.expire(popup)
+        server.dismiss(popup)
     assert await asyncio.wait_for(trial, 20) == 0
     told = capsys.readouterr().out
     assert "Shown: an invite" in told
@@ -46,7 +46,17 @@ async def test_one_of_each_kind_is_shown_and_what_the_user_does_is_told(
     assert "a message to you alone, with a picture: you clicked it" in told
     assert "a message in a thread, with emphasis: you closed it" in told
     assert "several messages in a room: you answered 'typed', which goes nowhere" in told
-    assert "a call: went by itself" in told
+    assert "a call: you closed it" in told
+
+
+async def test_what_goes_by_itself_is_told(server: NotificationServer, capsys: pytest.CaptureFixture[str]) -> None:
+    await server.restart(DUNST)
+    trial = asyncio.create_task(try_notifications(CONFIG, 60, only_ask=False))
+    await until(lambda: len(server.on_screen) == len(sample_notifications()))
+    for popup in tuple(server.on_screen):
+        server.expire(popup)
+    assert await asyncio.wait_for(trial, 20) == 0
+    assert "a call: went by itself" in capsys.readouterr().out
 
 
 async def test_what_is_left_is_taken_away_at_the_end(server: NotificationServer) -> None:

@@ -9,6 +9,7 @@ from typing import Any
 
 from dbus_fast import Message
 
+from fakes.notification_banners import LOW
 from fakes.notification_server import Misbehaviour, NotificationServer
 
 _TOKEN = re.compile(r"\bw(\d{4})v(\d+)\b")
@@ -34,6 +35,8 @@ class Telling:
     title: str
     body: str
     is_heard: bool
+    is_listed_only: bool = False
+    """It went to the server's list, and came up before nobody's eyes: after a restart all is told so again."""
 
     @property
     def tokens(self) -> dict[int, int]:
@@ -76,5 +79,7 @@ class Screen(NotificationServer):
         hints: dict[str, Any] = shown.hints
         is_heard = "sound-name" in hints and not hints.get("suppress-sound")
         now = time.monotonic()
-        self.tellings.append(Telling(now, (self.lives, shown.id), shown.summary, shown.body, is_heard))
+        is_listed_only = self.profile.lists_low and shown.urgency == LOW
+        telling = Telling(now, (self.lives, shown.id), shown.summary, shown.body, is_heard, is_listed_only)
+        self.tellings.append(telling)
         return answer

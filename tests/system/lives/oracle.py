@@ -365,7 +365,7 @@ def _judge_popups(evidence: Evidence) -> Iterator[Violation]:
 
 
 def _judge_notices(evidence: Evidence) -> Iterator[Violation]:
-    told = [each.body for each in evidence.tellings if each.title == _SUMMARY]
+    told = [each.body for each in evidence.tellings if each.title == _SUMMARY and not each.is_listed_only]
     if sorted(told) != sorted(evidence.summaries) and not evidence.is_quiet:
         yield Violation(Fault.SUMMARY, why=f"{told} instead of {list(evidence.summaries)}")
     for popup in evidence.popups:

@@ -154,9 +154,10 @@ class Gnome(Desktop):
         await self.machine.spawn("shell", "gnome-shell", *words)
         await until(lambda: self.machine.has_name(NOTIFICATIONS), "GNOME Shell", PATIENCE_S)
         await self._eval(_PLAYED + "0")
-        # It begins with the overview, which it does not leave while it starts.
-        leave = "Main.layoutManager._startingUp || Main.overview.visible ? Main.overview.hide() ?? false : true"
-        await until(lambda: self._eval(leave), "the desktop behind the overview", PATIENCE_S)
+        # It begins with the overview, and leaves it only once it has started.
+        await until(lambda: self._eval("!Main.layoutManager._startingUp"), "the end of the start", PATIENCE_S)
+        await self._eval("Main.overview.hide(); 0")
+        await until(lambda: self._eval("!Main.overview.visible"), "the desktop behind the overview", PATIENCE_S)
         await self._point(_AWAY)
         await self._eval(_STIR)
 

@@ -17,6 +17,8 @@ _DARK = 110
 _LEAST = 12
 """Pixels; smaller changes are a clock's or a caret's."""
 _NEAR = 12
+_LONGEST = 20
+"""Letters of a word that is read."""
 
 Colour = tuple[int, int, int]
 Box = tuple[int, int, int, int]
@@ -48,12 +50,19 @@ class Sight:
         return squash(text) in squash(self.text)
 
     def find(self, text: str) -> tuple[int, int] | None:
-        """The middle of these words, of which the last place is meant: the newest popup stands lowest."""
-        wanted = [squash(part) for part in text.split()]
-        for start in range(len(self.words) - len(wanted), -1, -1):
-            found = self.words[start : start + len(wanted)]
-            if all(part in squash(word.text) for part, word in zip(wanted, found, strict=True)):
-                return sum(word.x for word in found) // len(found), sum(word.y for word in found) // len(found)
+        """The middle of these words, of which the last place is meant: the newest popup stands lowest.
+
+        Where one word ends is not always read right, so that does not matter.
+        """
+        for start in reversed(range(len(self.words))):
+            joined = ""
+            for end in range(start, len(self.words)):
+                joined += squash(self.words[end].text)
+                if squash(text) in joined:
+                    found = self.words[start : end + 1]
+                    return sum(word.x for word in found) // len(found), sum(word.y for word in found) // len(found)
+                if len(joined) > len(squash(text)) + _LONGEST:
+                    break
         return None
 
 

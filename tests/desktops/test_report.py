@@ -47,3 +47,4 @@ def test_text_is_found_on_a_picture_whatever_its_signs_are_and_the_lowest_is_mea
     assert not seen.has("marked")
     assert seen.find("Mark as read") == (21, 90)
     assert seen.find("Reply") is None
+    assert Sight((Word("Reply", 1, 1), Word("Mark", 4, 1), Word("asread", 8, 1))).find("Mark as read") == (6, 1)

@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from desktops.desktop import Desktop, Wrong
-from desktops.machine import NOTIFICATIONS, PATIENCE_S
+from desktops.machine import NOTIFICATIONS, PATIENCE_S, Machine
 from desktops.sight import Box, Sight, read_picture
 from support.waiting import until
 
 DISPLAY = ":77"
-_CORNER = (1, 799)
+_ASIDE = (640, 300)
 
 
 class X11Desktop(Desktop):
@@ -24,6 +24,10 @@ class X11Desktop(Desktop):
     cross = (20, 20)
     """How far left of a popup's right edge, and below its upper one, it is closed by a click."""
     environment: Mapping[str, str] = {"DISPLAY": DISPLAY, "XDG_SESSION_TYPE": "x11"}
+
+    def __init__(self, machine: Machine) -> None:
+        super().__init__(machine)
+        self._seen = Sight()
 
     @property
     @abstractmethod
@@ -46,10 +50,13 @@ class X11Desktop(Desktop):
         return (await self.look()).text
 
     async def press(self, label: str) -> None:
+        # A popup under the pointer stays, so there is no hurry once that is there.
+        if (place := self._seen.find(label)) is not None:
+            await self.point(*place)
         if (place := (await self.look()).find(label)) is None:
             raise Wrong(f"there is no button {label!r}")
         await self.click(*place)
-        await self.point(*_CORNER)
+        await self.point(*_ASIDE)
 
     async def dismiss(self) -> None:
         if (box := (await self.look()).box) is None:
@@ -59,7 +66,7 @@ class X11Desktop(Desktop):
         await self.point(x - 20, y + 20)
         await asyncio.sleep(1)
         await self.click(x, y)
-        await self.point(*_CORNER)
+        await self.point(*_ASIDE)
 
     async def set_locked(self, *, is_locked: bool) -> None:
         """As a locker tells logind; nothing covers the screen."""
@@ -84,7 +91,8 @@ class X11Desktop(Desktop):
         """What differs from the empty screen."""
         picture = self.machine.shared / "glance.png"
         await self.take_picture(picture)
-        return await read_picture(self.machine, picture, self._empty, box=self.area)
+        self._seen = await read_picture(self.machine, picture, self._empty, box=self.area)
+        return self._seen
 
     async def point(self, x: int, y: int) -> None:
         await self.machine.user("xdotool", "mousemove", str(x), str(y))
@@ -104,7 +112,7 @@ class X11Desktop(Desktop):
 
     async def note_empty(self) -> None:
         """What is on the screen now is nothing."""
-        await self.point(*_CORNER)
+        await self.point(*_ASIDE)
         await asyncio.sleep(0.5)
         await self.take_picture(self._empty)
 

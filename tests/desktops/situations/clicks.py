@@ -64,6 +64,8 @@ async def closed_then_next(scene: Scene) -> None:
     await scene.pops_up(word)
     await scene.desktop.dismiss()
     await scene.goes(word)
+    # Two within two seconds are heard as one.
+    await asyncio.sleep(2)
     await scene.forget_sounds()
     await scene.write("Alice", f"But the {news} matters")
     await scene.pops_up(news)

@@ -8,6 +8,7 @@ from desktops.desktop import Wrong
 from desktops.scene import Scene
 from desktops.sight import squash
 from desktops.situations.messages import call
+from heliograph.core.popups.quiet import DO_NOT_DISTURB
 
 
 async def locked(scene: Scene) -> None:
@@ -82,9 +83,23 @@ async def call_during_do_not_disturb(scene: Scene) -> None:
         await scene.desktop.set_do_not_disturb(is_on=False)
 
 
+async def told_in_status(scene: Scene) -> None:
+    """Who wonders why nothing rings is told."""
+    await scene.desktop.set_do_not_disturb(is_on=True)
+    try:
+
+        async def is_told() -> bool:
+            return DO_NOT_DISTURB in await scene.machine.user("heliograph", "status")
+
+        await scene.until_true(is_told, "`heliograph status` does not tell that the desktop does not disturb")
+    finally:
+        await scene.desktop.set_do_not_disturb(is_on=False)
+
+
 QUIET = {
     "locked": locked,
     "locked-beside-a-popup": locked_beside_a_popup,
     "do-not-disturb": do_not_disturb,
     "call-in-do-not-disturb": call_during_do_not_disturb,
+    "told-in-status": told_in_status,
 }

@@ -578,12 +578,25 @@ class TestInvites:
         for decided in (with_room, later):
             assert (rung(decided), reason(decided, f"invite:{ROOM}:0")) == ([], "joined the room")
 
+    def test_an_invite_that_is_listed_though_it_was_taken_back_is_silent(self) -> None:
+        event = make_event(type="m.room.member", content={"membership": "invite"}, state_key=ME, event_id="$server")
+        listed = (make_server_notification(event),)
+        decided = plan(Sync("s2", left=(ROOM,), notifications=listed), situation(mode=Mode.DIRECT, rooms={}))
+        assert (rung(decided), reason(decided, f"invite:{ROOM}:0")) == ([], "left the room")
+        again = Sync("s2", left=(ROOM,), invited=(InvitedRoom(ROOM, self.STATE),), notifications=listed)
+        assert rung(plan(again, situation(mode=Mode.DIRECT, rooms={}))) == [f"invite:{ROOM}:0"]
+
 
 class TestServerNotifications:
     def direct(self, *items: ServerNotification | Malformed, **room: Any) -> Plan:
         events = [item.event for item in items if isinstance(item, ServerNotification)]
         sync = replace(make_sync(*events, **room), notifications=items)
         return plan(sync, situation(mode=Mode.DIRECT))
+
+    def test_what_is_listed_of_a_room_that_the_user_left_since_is_silent(self) -> None:
+        item = make_server_notification(make_event(event_id="$1"))
+        decided = plan(Sync("s2", left=(ROOM,), notifications=(item,)), situation(mode=Mode.DIRECT))
+        assert (rung(decided), reason(decided, "$1")) == ([], "left the room")
 
     def test_in_direct_mode_the_server_says_what_rings(self) -> None:
         event = make_event(event_id="$1")

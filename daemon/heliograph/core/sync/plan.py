@@ -35,7 +35,7 @@ from heliograph.core.sync.reading import READ, candidates_of, counts_in, has_cou
 from heliograph.core.sync.relations import Relations
 from heliograph.core.sync.rooms import LatestRooms
 from heliograph.core.sync.situation import Mode, Situation
-from heliograph.core.sync.takebacks import MOVED, Takebacks
+from heliograph.core.sync.takebacks import LEFT, MOVED, Takebacks
 
 PATIENCE_MS = 3000
 """How long a message waits for its key before it rings as "New encrypted message"."""
@@ -73,6 +73,9 @@ class _Planner:
         self._composer = Composer(situation)
         self._relations = Relations(situation, self._collected, self._judge, self._composer)
         self._takebacks = Takebacks(self._collected, situation.me)
+        # Who is invited again has not left.
+        back_in = {invited.room_id for invited in sync.invited} | {joined.room_id for joined in sync.joined}
+        self._left = frozenset(sync.left) - back_in
         self._joined_ms: dict[RoomId, int] = {}
         """When the user joined a room in this sync, by the homeserver's clock."""
 
@@ -230,10 +233,13 @@ class _Planner:
             if self._is_in_room(event.room_id):
                 # The list still has the invite after it was accepted elsewhere.
                 why_silent = JOINED
-            else:
+            elif event.room_id not in self._left:
                 self._note_inviter(event)
         elif item.ts < self._joined_ms.get(event.room_id, 0):
             why_silent = BEFORE
+        if event.room_id in self._left:
+            # The list also has what came before the user left, and an invite that was taken back since.
+            why_silent = LEFT
         facts = self._rooms.facts(event.room_id)
         verdict = verdict_of(item.actions, SERVER_RULE)
         # The homeserver judged only the encrypted event, in which no rule finds a mention or a keyword.

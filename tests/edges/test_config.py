@@ -19,6 +19,8 @@ CHANGED = """\
 badge = "element-desktop.desktop"
 backend = "terminal"
 open_with = "matrix.to"
+tray = true
+tray_icon = "light"
 [notifications]
 max_rooms = 1
 avatars = false

@@ -40,6 +40,10 @@ class FakeAnswers:
     async def mark_read(self, account: str, room_id: str) -> None:
         self._note("mark_read", account, room_id)
 
+    async def mark_all_read(self) -> int:
+        self._note("mark_all_read")
+        return 2
+
     async def reply(self, account: str, room_id: str, text: str) -> None:
         self._note("reply", account, room_id, text)
 

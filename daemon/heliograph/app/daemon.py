@@ -10,7 +10,7 @@ import os
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from heliograph import __version__
 from heliograph.accounts import Account, sounds_folder
@@ -31,6 +31,7 @@ from heliograph.core.popups.quiet import QuietHours
 from heliograph.core.pushers.handoff import Signs
 from heliograph.core.record import Delivery
 from heliograph.core.status import DaemonStatus
+from heliograph.core.summary.summary import Summary
 from heliograph.core.text.clean import count_things
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.opener import RoomOpener
@@ -41,7 +42,7 @@ from heliograph.loops.hooks import Hooks
 from heliograph.loops.presence import PresenceTracker
 from heliograph.loops.quiet import QuietLoop
 from heliograph.loops.sync.sign_out import INTERVAL_S
-from heliograph.ports.desktop import Desktop, Presence
+from heliograph.ports.desktop import Desktop, Opener, Presence
 from heliograph.ports.notices import Troubles
 from heliograph.store.pause_file import load_pause, pause_file, save_pause
 from heliograph.system import systemd
@@ -49,6 +50,9 @@ from heliograph.system.clock import now_ms
 from heliograph.system.stop_signals import stop_on_signals
 from heliograph.system.tasks import LongTask, cancel, going_on, listed_in, start, start_beside
 from heliograph.system.time_zone import LocalZone
+
+if TYPE_CHECKING:
+    from heliograph.app.tray import TrayItem
 
 log = logging.getLogger(__name__)
 
@@ -79,7 +83,8 @@ async def run_daemon(
         # Before any account opens, which puts back what was set aside: also what should be gone by now.
         await destroy_outdated_keys()
         config = await with_named_rooms(config, accounts)
-        daemon = Daemon(config, process, tasks, desktop, await _open_quiet(config), sign_out_interval_s, stack)
+        quiet = await _open_quiet(config)
+        daemon = Daemon(config, process, tasks, desktop, quiet, sign_out_interval_s, stack, quit_daemon=stop.set)
         await daemon.start()
         await daemon.open(accounts)
         await daemon.track_presence(presence)
@@ -123,6 +128,8 @@ class Daemon:
         quiet: QuietLoop,
         sign_out_interval_s: float,
         stack: contextlib.AsyncExitStack,
+        *,
+        quit_daemon: Callable[[], None],
     ) -> None:
         self._config = config
         self._process = process
@@ -139,6 +146,7 @@ class Daemon:
         verification = Verification1(VerificationApi(self._accounts.trust_of))
         self._control = Control(self._api, beside=[verification], badge_on=config.desktop.badge)
         self._hooks = _make_hooks(config, self._accounts)
+        self._tray = _make_tray(config, self._api, opener, quit_daemon, self._accounts)
         self._shared = SharedServices(
             config,
             desktop,
@@ -155,6 +163,7 @@ class Daemon:
         return replace(
             self._process,
             notification_server=self._desktop.server_name,
+            tray="off" if self._tray is None else self._tray.state,
             accounts=self._accounts.statuses,
             tasks=tuple(replace(each) for each in self._tasks),
         )
@@ -170,7 +179,10 @@ class Daemon:
         self._desktop.listen(lambda _: self._api.note_change())
         await self._control.start()
         self._stack.push_async_callback(self._control.stop)
-        self._keep("bars and badges", self._api.run(self._control.publish))
+        self._keep("bars and badges", self._api.run(self._publish))
+        if self._tray is not None:
+            self._stack.push_async_callback(self._tray.stop)
+            await self._tray.start()
         self._keep("quiet", self._quiet.run(self._take_quiet))
         self._api.note_change()
 
@@ -192,6 +204,8 @@ class Daemon:
         self._stack.push_async_callback(presence.stop)
         self._desktop.listen(self._tracker.take_signal)
         presence.listen(self._tracker.take_session)
+        if self._tray is not None:
+            presence.listen(self._tray.take_signs)
         presence.listen(lambda signs: self._hold_sleep_up(presence, signs))
 
     async def serve(self, stop: asyncio.Event) -> int:
@@ -225,6 +239,12 @@ class Daemon:
         self._api.note_change()
         self._line.update()
 
+    def _publish(self, summary: Summary) -> None:
+        self._control.publish(summary)
+        if self._tray is not None:
+            with going_on("showing the tray item"):
+                self._tray.take_summary(summary)
+
     def _take_quiet(self) -> None:
         self._tracker.take_quiet(self._quiet.why_away)
         self._accounts.wake()
@@ -252,6 +272,17 @@ class Daemon:
     async def _hand_over_before_sleep(self, presence: Presence) -> None:
         await self._accounts.hand_over()
         presence.let_sleep()
+
+
+def _make_tray(
+    config: Config, api: DaemonApi, opener: Opener, quit_daemon: Callable[[], None], troubles: Troubles
+) -> TrayItem | None:
+    if not config.desktop.tray:
+        return None
+    # Loaded here: who wants no tray item pays for none.
+    from heliograph.app.tray import make_tray
+
+    return make_tray(config, actions=api, opener=opener, quit_daemon=quit_daemon, troubles=troubles)
 
 
 def _make_hooks(config: Config, troubles: Troubles) -> Hooks | None:

@@ -10,15 +10,16 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from heliograph.core.ids import RoomId, is_event_id, is_room_id
+from heliograph.core.ids import EventId, RoomId, is_event_id, is_room_id
 from heliograph.core.popups.actions import ActionKind, ActionRequest, action_requests
 from heliograph.core.popups.quiet import DO_NOT_DISTURB
+from heliograph.core.record import Delivery
 from heliograph.core.status import AccountStatus, DaemonStatus
 from heliograph.core.summary.summary import Summary, summarize
 from heliograph.core.summary.unread import MOST_MESSAGES, UnreadRoom, inbox_as_json
 from heliograph.core.sync.invites import is_invite_id
 from heliograph.core.text.clean import clean_line
-from heliograph.errors import StorageError, UserError
+from heliograph.errors import HeliographError, StorageError, UserError
 from heliograph.loops.delivery.loop import DeliveryLoop
 from heliograph.loops.quiet import QuietLoop
 from heliograph.ports.desktop import Desktop, Opener
@@ -163,7 +164,7 @@ class DaemonApi:
     async def mark_read(self, account: str, room: str) -> None:
         handle, room_id = self._find(account), _room_id(room)
         unread = await handle.ledger.open_deliveries([room_id])
-        newest = next((each.event_id for each in reversed(unread) if is_event_id(each.event_id)), None)
+        newest = _newest_event(unread)
         # Only an invite has no event id of the homeserver's.
         if newest is None and unread:
             raise UserError("An invite cannot be marked as read.", _answer_invite(room_id))
@@ -171,10 +172,27 @@ class DaemonApi:
             raise UserError("There is nothing unread in this room.", "heliograph inbox")
         await handle.do(ActionRequest(ActionKind.MARK_READ, room_id, room_id, newest))
 
+    async def mark_all_read(self) -> int:
+        """Marks every room with something unread as read, but for invites. An account that cannot do it keeps none of
+        the others from it; the first error is raised at the end."""
+        count, failures = 0, []
+        for account in self._accounts:
+            try:
+                for room in await account.ledger.unread():
+                    newest = _newest_event(await account.ledger.open_deliveries([room.room_id]))
+                    if newest is not None:
+                        await account.do(ActionRequest(ActionKind.MARK_READ, room.room_id, room.room_id, newest))
+                        count += 1
+            except HeliographError as error:
+                failures.append(error)
+        if failures:
+            raise failures[0]
+        return count
+
     async def reply(self, account: str, room: str, text: str) -> None:
         handle, room_id = self._find(account), _room_id(room)
         unread = await handle.ledger.open_deliveries([room_id])
-        newest = next((each.event_id for each in reversed(unread) if is_event_id(each.event_id)), None)
+        newest = _newest_event(unread)
         if newest is None and unread:
             raise UserError("You are only invited to this room, and cannot write there yet.", _answer_invite(room_id))
         await handle.do(ActionRequest(ActionKind.REPLY, room_id, room_id, newest, text))
@@ -213,6 +231,11 @@ class DaemonApi:
             if account.user_id == user_id:
                 return account
         raise UserError(f"The running Heliograph has no account {user_id[:255]!r}.", "heliograph accounts")
+
+
+def _newest_event(unread: Sequence[Delivery]) -> EventId | None:
+    """The newest of these that is an event of the homeserver's, as an invite is not."""
+    return next((each.event_id for each in reversed(unread) if is_event_id(each.event_id)), None)
 
 
 def _room_id(text: str) -> RoomId:

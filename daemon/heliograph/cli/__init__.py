@@ -21,7 +21,7 @@ _SECTIONS = {
     "Push rules": ("rules", "explain"),
     "Account": ("login", "logout", "accounts", "verify"),
     "Other devices": ("pushers", "fallback", "handoff"),
-    "Set-up": ("service", "config", "doctor", "test", "completion", "man"),
+    "Set-up": ("service", "config", "doctor", "test", "tray", "completion", "man"),
     "Server": ("relay",),
 }
 
@@ -35,7 +35,7 @@ Exit codes:
   130  interrupted with Ctrl-C
 """
 _EXIT_INTERRUPTED = 130
-_WITHOUT_STATE = ("run", "demo", "completion", "man", "relay", "test")
+_WITHOUT_STATE = ("run", "demo", "completion", "man", "relay", "test", "tray")
 """Commands that look at no account. All others first destroy outdated keys, which `run` leaves to the daemon."""
 
 

@@ -52,6 +52,20 @@ class DesktopConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=Tru
             'that show one. For example your Matrix client\'s: "element-desktop.desktop". Empty: none.',
         ),
     ] = "io.github.heliograph.desktop"
+    tray: Annotated[
+        bool,
+        Meta(
+            description="An item in the tray, with the number of unread messages and a menu, where the desktop has a "
+            "tray. `heliograph tray` says what yours needs."
+        ),
+    ] = False
+    tray_icon: Annotated[
+        Literal["coloured", "light", "dark"],
+        Meta(
+            description="Its icon. coloured: Heliograph's own. light: of one colour, for dark panels. dark: of one "
+            "colour, for light panels."
+        ),
+    ] = "coloured"
 
 
 class ActionsConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):

@@ -2,29 +2,22 @@
 
 from __future__ import annotations
 
-import functools
 import json
-from collections.abc import Awaitable, Callable, Coroutine
-from typing import Annotated, Any, Concatenate, ParamSpec, Protocol, TypeVar
+from typing import Annotated, Any, Protocol
 
-from dbus_fast import DBusError
 from dbus_fast.annotations import DBusBool, DBusInt64, DBusSignature, DBusStr, DBusUInt32
 from dbus_fast.constants import PropertyAccess
 from dbus_fast.service import ServiceInterface, dbus_method, dbus_property, dbus_signal
 
-from heliograph.control import ERROR, INTERFACE
-from heliograph.control.peers import refuse_sandboxed
+from heliograph.control import INTERFACE
+from heliograph.control.answering import DBusNothing, acting, answering
 from heliograph.control.properties import to_count, to_properties, to_rooms
 from heliograph.core.summary.summary import Summary
-from heliograph.errors import HeliographError, UserError
-
-P = ParamSpec("P")
-R = TypeVar("R")
+from heliograph.errors import UserError
 
 LONGEST_TEXT = 65_536
 """The most characters of a reply: an event may have 65,536 bytes."""
 
-DBusNothing = Annotated[None, DBusSignature("")]
 DBusStates = Annotated[dict[str, str], DBusSignature("a{ss}")]
 DBusRooms = Annotated[list[Any], DBusSignature("a(sssuu)")]
 DBusRang = Annotated[list[Any], DBusSignature("sssssb")]
@@ -44,6 +37,10 @@ class Answers(Protocol):
 
     async def open(self, account: str, room: str, token: str) -> None: ...
     async def mark_read(self, account: str, room: str) -> None: ...
+    async def mark_all_read(self) -> int:
+        """Marks every room with something unread as read, in all accounts. Returns the number of rooms."""
+        ...
+
     async def reply(self, account: str, room: str, text: str) -> None: ...
     async def accept(self, account: str, room: str) -> None: ...
     async def decline(self, account: str, room: str) -> None: ...
@@ -54,37 +51,6 @@ class Answers(Protocol):
 
     async def resume(self) -> None: ...
     async def erase_history(self, *, with_unread: bool) -> int: ...
-
-
-def _answering(
-    work: Callable[Concatenate[Daemon1, P], Awaitable[R]],
-) -> Callable[Concatenate[Daemon1, P], Coroutine[Any, Any, R]]:
-    """Wraps a method of the interface: a HeliographError becomes a D-Bus error that says what to do."""
-
-    @functools.wraps(work)
-    async def answer(self: Daemon1, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        try:
-            return await work(self, *args, **kwargs)
-        except UserError as error:
-            raise DBusError(ERROR, f"{error.title}\n{error.hint}") from error
-        except HeliographError as error:
-            raise DBusError(ERROR, f"It did not work: {error}\nTry again later.") from error
-
-    return answer
-
-
-def _acting(
-    work: Callable[Concatenate[Daemon1, P], Awaitable[R]],
-) -> Callable[Concatenate[Daemon1, P], Coroutine[Any, Any, R]]:
-    """Wraps a method that acts in the user's name: as `_answering`, and refuses callers that live in a sandbox."""
-
-    @functools.wraps(work)
-    async def act(self: Daemon1, /, *args: P.args, **kwargs: P.kwargs) -> R:
-        # Before any work, so that nothing is done for a caller that may not.
-        await refuse_sandboxed()
-        return await work(self, *args, **kwargs)
-
-    return _answering(act)
 
 
 class Daemon1(ServiceInterface):
@@ -107,27 +73,32 @@ class Daemon1(ServiceInterface):
     # Methods
 
     @dbus_method()
-    @_answering
+    @answering
     async def Status(self) -> DBusStr:  # noqa: N802
         return json.dumps(await self._answers.status())
 
     @dbus_method()
-    @_answering
+    @answering
     async def Inbox(self) -> DBusStr:  # noqa: N802
         return json.dumps(await self._answers.inbox())
 
     @dbus_method()
-    @_acting
+    @acting
     async def Open(self, account: DBusStr, room: DBusStr, activation_token: DBusStr) -> DBusNothing:  # noqa: N802
         await self._answers.open(account, room, activation_token)
 
     @dbus_method()
-    @_acting
+    @acting
     async def MarkRead(self, account: DBusStr, room: DBusStr) -> DBusNothing:  # noqa: N802
         await self._answers.mark_read(account, room)
 
     @dbus_method()
-    @_acting
+    @acting
+    async def MarkAllRead(self) -> DBusUInt32:  # noqa: N802
+        return await self._answers.mark_all_read()
+
+    @dbus_method()
+    @acting
     async def Reply(self, account: DBusStr, room: DBusStr, text: DBusStr) -> DBusNothing:  # noqa: N802
         if not text.strip():
             raise UserError("There is nothing to send.", "Say something.")
@@ -136,32 +107,32 @@ class Daemon1(ServiceInterface):
         await self._answers.reply(account, room, text)
 
     @dbus_method()
-    @_acting
+    @acting
     async def Accept(self, account: DBusStr, room: DBusStr) -> DBusNothing:  # noqa: N802
         await self._answers.accept(account, room)
 
     @dbus_method()
-    @_acting
+    @acting
     async def Decline(self, account: DBusStr, room: DBusStr) -> DBusNothing:  # noqa: N802
         await self._answers.decline(account, room)
 
     @dbus_method()
-    @_acting
+    @acting
     async def Pause(self, until: DBusStr) -> DBusInt64:  # noqa: N802
         return await self._answers.pause(until, is_everywhere=False)
 
     @dbus_method()
-    @_acting
+    @acting
     async def PauseEverywhere(self, until: DBusStr) -> DBusInt64:  # noqa: N802
         return await self._answers.pause(until, is_everywhere=True)
 
     @dbus_method()
-    @_acting
+    @acting
     async def Resume(self) -> DBusNothing:  # noqa: N802
         await self._answers.resume()
 
     @dbus_method()
-    @_acting
+    @acting
     async def EraseHistory(self, with_unread: DBusBool) -> DBusUInt32:  # noqa: N802
         return await self._answers.erase_history(with_unread=with_unread)
 

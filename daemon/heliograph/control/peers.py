@@ -23,7 +23,7 @@ from dbus_fast.errors import DBusFastError
 
 from heliograph.control.sandbox import find_sandbox
 from heliograph.errors import UserError
-from heliograph.system.dbus import DRIVER, DRIVER_PATH
+from heliograph.system.dbus import DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
 
 log = logging.getLogger(__name__)
 
@@ -114,12 +114,29 @@ def ask_over(bus: MessageBus) -> Callable[[str], Awaitable[PeerCredentials]]:
             raise OSError("the bus does not answer") from error
         if reply is None:
             raise OSError("the bus does not answer")
-        if reply.message_type is not MessageType.METHOD_RETURN or reply.signature != "a{sv}":
-            raise OSError("the bus does not tell who that is")
-        told = {key: value.value for key, value in reply.body[0].items() if isinstance(value, Variant)}
-        return _with_descriptor(told, reply.unix_fds)
+        return _read_credentials(reply)
 
     return ask
+
+
+def ask_through(bus: Bus) -> Callable[[str], Awaitable[PeerCredentials]]:
+    """As `ask_over`, over a connection that is made again when the bus dies."""
+
+    async def ask(name: str) -> PeerCredentials:
+        try:
+            reply = await bus.call(DRIVER, DRIVER_PATH, DRIVER, "GetConnectionCredentials", "s", [name])
+        except (BusGone, CallFailed) as error:
+            raise OSError("the bus does not answer") from error
+        return _read_credentials(reply)
+
+    return ask
+
+
+def _read_credentials(reply: Message) -> PeerCredentials:
+    if reply.message_type is not MessageType.METHOD_RETURN or reply.signature != "a{sv}":
+        raise OSError("the bus does not tell who that is")
+    told = {key: value.value for key, value in reply.body[0].items() if isinstance(value, Variant)}
+    return _with_descriptor(told, reply.unix_fds)
 
 
 def _with_descriptor(told: dict[str, Any], descriptors: list[int]) -> PeerCredentials:

@@ -6,7 +6,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from dbus_fast import Message, MessageType, NameFlag, RequestNameReply
 from dbus_fast.aio import MessageBus
@@ -20,7 +20,7 @@ from heliograph.control.interface import Answers, Daemon1
 from heliograph.control.peers import Peers, ask_over
 from heliograph.core.record import Delivery
 from heliograph.core.summary.summary import Summary
-from heliograph.system.dbus import DRIVER, DRIVER_PATH, QuietBus
+from heliograph.system.dbus import DRIVER, DRIVER_PATH, QuietBus, dying_bus
 from heliograph.system.session_bus import session_bus_address
 from heliograph.system.tasks import keep_running, start
 
@@ -77,7 +77,7 @@ class Control:
         is_badge_new = (summary.unread, summary.highlights) != (self._summary.unread, self._summary.highlights)
         self._summary = summary
         if self._interface is not None:
-            with _dying_bus():
+            with dying_bus():
                 self._interface.take(summary)
         if is_badge_new:
             self._show_badge(summary)
@@ -87,7 +87,7 @@ class Control:
         hear this."""
         content = delivery.content
         if self._interface is not None and content is not None:
-            with _dying_bus():
+            with dying_bus():
                 self._interface.Rang(
                     account,
                     delivery.room_id,
@@ -189,16 +189,6 @@ class Control:
                     body=[rule],
                 )
             )
-
-
-@contextlib.contextmanager
-def _dying_bus() -> Iterator[None]:
-    """Suppresses the RuntimeError of dbus-fast if a signal cannot be written: it then takes the interface off the bus
-    while it iterates over the interface's buses."""
-    try:
-        yield
-    except RuntimeError as error:
-        log.debug("A signal was not sent, since the bus is gone: %s", error)
 
 
 async def _disconnected(bus: MessageBus) -> None:

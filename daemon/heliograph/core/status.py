@@ -124,6 +124,8 @@ class DaemonStatus:
     accounts: tuple[AccountStatus, ...] = ()
     tasks: tuple[TaskStatus, ...] = ()
     """The long-lived ones that all accounts share."""
+    tray: str = "off"
+    """Whether there is an item in the tray, or why not."""
 
     def as_json(self) -> dict[str, Any]:
         """The control interface's answer."""
@@ -131,7 +133,7 @@ class DaemonStatus:
             "version": self.version,
             "pid": self.pid,
             "started_ms": self.started_ms,
-            "desktop": {"name": self.desktop, "server": self.notification_server},
+            "desktop": {"name": self.desktop, "server": self.notification_server, "tray": self.tray},
             "accounts": [account.as_json() for account in self.accounts],
             "tasks": [task.as_json() for task in self.tasks],
         }

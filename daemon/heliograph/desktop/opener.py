@@ -94,6 +94,12 @@ class RoomOpener:
         return answer if code == 0 and _DESKTOP_ID.fullmatch(answer) else None
 
 
+async def open_file(file: Path, token: str | None) -> bool:
+    """Opens a file in the program that is registered for files of its kind. `token`: the activation token of a click.
+    Returns whether a program was started."""
+    return await _launch(["xdg-open", str(file)], _activation(token))
+
+
 def _desktop_file(desktop_id: str) -> Path | None:
     paths = (folder / "applications" / desktop_id for folder in data_folders())
     return next((path for path in paths if path.is_file()), None)

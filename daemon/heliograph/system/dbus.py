@@ -9,12 +9,13 @@ import logging
 import os
 import random
 import socket
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from typing import Any
 
 from dbus_fast import Message, MessageFlag, MessageType
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import DBusFastError
+from dbus_fast.service import ServiceInterface
 
 from heliograph.system.tasks import keep_running, look_at, start
 
@@ -28,6 +29,11 @@ CALL_TIMEOUT_S = 5.0
 _FIRST_DELAY_S = 1.0
 
 _CONNECT_ERRORS = (OSError, EOFError, ValueError, TimeoutError, DBusFastError)
+
+
+def no_objects() -> Mapping[str, ServiceInterface]:
+    """For a connection on which nothing is to be called."""
+    return {}
 
 
 class BusGone(Exception):
@@ -96,8 +102,9 @@ class Bus:
 
     The match rules `matches` are subscribed to before `on_connected` runs. If the subscription or `on_connected` fails,
     or takes longer than `timeout_s` seconds, the connection counts as lost and is made again, after at most
-    `longest_delay_s` seconds. With `passes_files`, answers may carry file descriptors. `heliograph status` shows the
-    connection under `name`.
+    `longest_delay_s` seconds. With `passes_files`, answers may carry file descriptors. `objects` makes what others can
+    call over one connection, by path; they can before `on_connected` runs. `heliograph status` shows the connection
+    under `name`.
     """
 
     def __init__(
@@ -111,6 +118,7 @@ class Bus:
         timeout_s: float = CALL_TIMEOUT_S,
         longest_delay_s: float = 60.0,
         passes_files: bool = False,
+        objects: Callable[[], Mapping[str, ServiceInterface]] = no_objects,
         name: str = "bus",
     ) -> None:
         self._address = address
@@ -121,6 +129,7 @@ class Bus:
         self._timeout_s = timeout_s
         self._longest_delay_s = longest_delay_s
         self._passes_files = passes_files
+        self._objects = objects
         self._name = name
         self._bus: MessageBus | None = None
         self._tried = asyncio.Event()
@@ -243,6 +252,8 @@ class Bus:
         async with asyncio.timeout(self._timeout_s):
             self._bus = await QuietBus(bus_address=self._address, negotiate_unix_fd=self._passes_files).connect()
         self._bus.add_message_handler(self._pass_on)
+        for path, interface in self._objects().items():
+            self._bus.export(path, interface)
         gone = start(_wait_for_end(self._bus), name="end of a bus connection")
         gone.add_done_callback(look_at)
         try:
@@ -276,6 +287,16 @@ class Bus:
     def _pass_on(self, message: Message) -> None:
         # Returns nothing: dbus-fast sends what a handler returns, or raises, as the answer to the message.
         self._on_message(message)
+
+
+@contextlib.contextmanager
+def dying_bus() -> Iterator[None]:
+    """Suppresses the RuntimeError of dbus-fast if a signal cannot be written: it then takes the interface off the bus
+    while it iterates over the interface's buses."""
+    try:
+        yield
+    except RuntimeError as error:
+        log.debug("A signal was not sent, since the bus is gone: %s", error)
 
 
 async def _wait_for_end(bus: MessageBus) -> None:

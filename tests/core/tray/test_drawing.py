@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import pytest
 
-from heliograph.core.tray.drawing import COLOURED, SIZES, Look, draw_icon, read_look
+from heliograph.core.tray.drawing import LOOKS, SIZES, Look, draw_icon
 from heliograph.core.tray.item import Icon
-from heliograph.core.tray.shapes import Colour, parse_colour
 
 Pixel = tuple[int, int, int, int]
-WHITE = read_look("light")
+WHITE = LOOKS["light"]
 
 
 def pixels(icon: Icon, look: Look, size: int = 48) -> list[Pixel]:
@@ -33,8 +32,8 @@ def test_opacity_comes_first_and_blue_last() -> None:
 
 
 def test_an_icon_of_one_colour_has_no_other() -> None:
-    for setting, colour in (("light", (255, 255, 255)), ("dark", (46, 52, 54)), ("#12AB00", (18, 171, 0))):
-        drawn = pixels(Icon(), read_look(setting))
+    for setting, colour in (("light", (255, 255, 255)), ("dark", (46, 52, 54))):
+        drawn = pixels(Icon(), LOOKS[setting])
         assert {each[1:] for each in drawn if each[0]} == {colour}
         assert {each[0] for each in drawn} >= {0, 255}
 
@@ -45,9 +44,9 @@ def test_highlights_are_red_in_every_look() -> None:
         assert (255, 192, 28, 40) not in pixels(Icon("3"), look)
 
 
-@pytest.mark.parametrize("setting", [COLOURED, "light", "dark"])
+@pytest.mark.parametrize("setting", [*LOOKS])
 def test_the_number_stands_out_from_its_badge(setting: str) -> None:
-    look = read_look(setting)
+    look = LOOKS[setting]
     drawn = pixels(Icon("8"), look)
     badge, ink = look.badge, look.on_badge
     assert {(255, badge.red, badge.green, badge.blue), (255, ink.red, ink.green, ink.blue)} <= set(drawn)
@@ -56,8 +55,8 @@ def test_the_number_stands_out_from_its_badge(setting: str) -> None:
 
 @pytest.mark.parametrize("size", SIZES)
 def test_numbers_differ_in_every_size(size: int) -> None:
-    drawn = {draw_icon(Icon(str(number)), WHITE, size) for number in range(100)}
-    assert len(drawn) == 100
+    drawn = {draw_icon(Icon(str(number)), WHITE, size) for number in range(12)}
+    assert len(drawn) == 12
 
 
 def test_the_smallest_icon_has_no_room_for_three_characters() -> None:
@@ -69,10 +68,3 @@ def test_in_quiet_the_icon_is_dim_and_its_badge_is_not() -> None:
     dim = pixels(Icon("8", is_dim=True), WHITE)
     assert sum(each[0] for each in pixels(Icon(is_dim=True), WHITE)) < sum(each[0] for each in pixels(Icon(), WHITE))
     assert dim[-4 * 48 - 5] == pixels(Icon("8"), WHITE)[-4 * 48 - 5] == (255, 255, 255, 255)
-
-
-@pytest.mark.parametrize("text", ["", "light", "#12345", "#1234567", "123456#", "#12345g"])
-def test_what_is_no_colour_is_refused(text: str) -> None:
-    with pytest.raises(ValueError, match=r"#rrggbb|hexadecimal"):
-        parse_colour(text)
-    assert parse_colour("#ffB52e") == Colour(255, 181, 46)

@@ -7,17 +7,17 @@ import pytest
 from heliograph.core.popups.privacy import Level, Privacy
 from heliograph.core.summary.summary import UNTIL_RESUMED, RoomCount, Summary
 from heliograph.core.tray.item import Icon, Status, make_item
-from heliograph.core.tray.situation import HIDDEN_ROOM, Situation
+from heliograph.core.tray.situation import HIDDEN_ROOM, TraySituation
 from support.builders import ALICE, BOB, ME, ROOM
 
 WELL = (("@me:example.org", "connected"),)
 
 
-def situation(unread: int = 0, highlights: int = 0, *, title: str = "Lunch", **more: object) -> Situation:
+def situation(unread: int = 0, highlights: int = 0, *, title: str = "Lunch", **more: object) -> TraySituation:
     rooms = (RoomCount(ME, ROOM, title, unread, highlights, ALICE),) if unread else ()
     given = {"quiet", "is_locked", "privacy"} & more.keys()
     summary = {"state": "connected", "accounts": WELL, **{key: more[key] for key in more.keys() - given}}
-    return Situation(
+    return TraySituation(
         Summary(unread=unread, highlights=highlights, rooms=rooms, **summary),  # type: ignore[arg-type]
         **{key: more[key] for key in given},  # type: ignore[arg-type]
     )
@@ -36,7 +36,7 @@ def situation(unread: int = 0, highlights: int = 0, *, title: str = "Lunch", **m
     ],
 )
 def test_it_hides_when_there_is_nothing_to_tell_and_asks_for_attention_at_highlights(
-    shown: Situation, status: Status
+    shown: TraySituation, status: Status
 ) -> None:
     assert make_item(shown).status is status
 
@@ -53,7 +53,7 @@ def test_it_hides_when_there_is_nothing_to_tell_and_asks_for_attention_at_highli
         (situation(quiet="do not disturb"), Icon(is_dim=True)),
     ],
 )
-def test_the_badge_counts_what_is_unread_or_tells_trouble(shown: Situation, icon: Icon) -> None:
+def test_the_badge_counts_what_is_unread_or_tells_trouble(shown: TraySituation, icon: Icon) -> None:
     assert make_item(shown).icon == icon
 
 

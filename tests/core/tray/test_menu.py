@@ -6,8 +6,8 @@ from dataclasses import replace
 
 from heliograph.core.popups.privacy import Level, Privacy
 from heliograph.core.summary.summary import UNTIL_RESUMED, RoomCount, Summary
-from heliograph.core.tray.menu import LABEL_LIMIT, MOST_ACCOUNTS, MOST_ROOMS, Command, CommandKind, Entry, make_menu
-from heliograph.core.tray.situation import HIDDEN_ROOM, Situation
+from heliograph.core.tray.menu import LABEL_LIMIT, MOST_ACCOUNTS, MOST_ROOMS, Command, CommandKind, MenuEntry, make_menu
+from heliograph.core.tray.situation import HIDDEN_ROOM, TraySituation
 from support.builders import ALICE, BOB, ME, ROOM
 
 NEWS = Summary(
@@ -21,12 +21,12 @@ NEWS = Summary(
 
 def seen(summary: Summary, **more: object) -> list[str]:
     """The visible lines, from top to bottom; "-" is a separator."""
-    entries = make_menu(Situation(summary, **more))  # type: ignore[arg-type]
+    entries = make_menu(TraySituation(summary, **more))  # type: ignore[arg-type]
     return ["-" if entry.is_separator else entry.label for entry in entries if entry.is_visible]
 
 
-def entry(summary: Summary, label: str) -> Entry:
-    return next(each for each in make_menu(Situation(summary)) if each.label == label)
+def entry(summary: Summary, label: str) -> MenuEntry:
+    return next(each for each in make_menu(TraySituation(summary)) if each.label == label)
 
 
 def test_it_names_the_rooms_with_news_and_what_can_be_done() -> None:
@@ -99,7 +99,7 @@ def test_the_menu_is_bounded_whatever_strangers_call_their_rooms() -> None:
     rooms = tuple(RoomCount(f"@{'m' * 250}:x", f"!{number}", name, 10**9, 10**9) for number in range(50))
     accounts = tuple((f"@{number}{'a' * 250}:x", "offline") for number in range(30))
     troubles = tuple((user_id, "\n".join(["why"] * 999)) for user_id, _ in accounts)
-    menu = make_menu(Situation(Summary("offline", accounts, troubles, 50 * 10**9, 50 * 10**9, rooms), "y" * 9999))
+    menu = make_menu(TraySituation(Summary("offline", accounts, troubles, 50 * 10**9, 50 * 10**9, rooms), "y" * 9999))
     assert max(len(each.label) for each in menu) <= LABEL_LIMIT
     assert not any(set(each.label) & {"\u202e", "\n"} for each in menu)
     assert sum(each.command is not None and each.command.kind is CommandKind.OPEN for each in menu) == MOST_ROOMS

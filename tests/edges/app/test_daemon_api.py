@@ -22,7 +22,7 @@ from heliograph.core.popups.quiet import Pause, QuietHours, Through
 from heliograph.core.record import Withdrawal
 from heliograph.core.status import AccountStatus, DaemonStatus
 from heliograph.core.summary.summary import RoomCount, Summary
-from heliograph.errors import UserError
+from heliograph.errors import StorageError, UserError
 from heliograph.loops.quiet import QuietLoop
 from heliograph.system.time_zone import LocalZone
 from support.builders import ALICE, BOB, ME, ROOM, make_content, make_delivery
@@ -58,6 +58,8 @@ class Reception:
             stage.on_change = self.api.note_change
         self.desktop.listen(lambda _: self.api.note_change())
         self.published: list[Summary] = []
+        self.why = ""
+        """Why accounts are offline."""
         self.faults = 0
         """How often publishing fails."""
         self.requests: list[ActionRequest] = []
@@ -69,7 +71,9 @@ class Reception:
         self.published.append(summary)
 
     def _status(self, user_id: str) -> AccountStatus:
-        return AccountStatus(user_id, "https://example.org", ConnectionState(self.connections[user_id]))
+        state = self.connections[user_id]
+        why = self.why if state is Connection.OFFLINE else ""
+        return AccountStatus(user_id, "https://example.org", ConnectionState(state, why))
 
     async def _do(self, request: ActionRequest) -> None:
         self.requests.append(request)
@@ -183,6 +187,40 @@ async def test_a_room_is_marked_as_read_up_to_its_newest_message(reception: Rece
     await reception.mine.commit(make_delivery("$a"), make_delivery("$b"), make_delivery(f"invite:{ROOM}:0"))
     await reception.api.mark_read(ME, ROOM)
     assert reception.requests == [ActionRequest(ActionKind.MARK_READ, ROOM, ROOM, EventId("$b"))]
+
+
+async def test_all_rooms_of_all_accounts_are_marked_as_read_but_for_invites(reception: Reception) -> None:
+    await reception.mine.commit(
+        make_delivery("$a"), make_delivery("$b"), make_delivery(f"invite:{OTHER_ROOM}:0", room_id=OTHER_ROOM)
+    )
+    await reception.hers.commit(make_delivery("$c", room_id=OTHER_ROOM))
+    assert await reception.api.mark_all_read() == 2
+    assert reception.requests == [
+        ActionRequest(ActionKind.MARK_READ, ROOM, ROOM, EventId("$b")),
+        ActionRequest(ActionKind.MARK_READ, OTHER_ROOM, OTHER_ROOM, EventId("$c")),
+    ]
+
+
+async def test_an_account_that_cannot_mark_as_read_keeps_no_other_from_it(reception: Reception) -> None:
+    await reception.mine.commit(make_delivery("$a"))
+    await reception.hers.commit(make_delivery("$c", room_id=OTHER_ROOM))
+    reception.mine.ledger.is_full = True
+    with pytest.raises(StorageError):
+        await reception.api.mark_all_read()
+    assert [request.room_id for request in reception.requests] == [OTHER_ROOM]
+
+
+async def test_why_an_account_is_offline_is_published_anew_when_that_changes(reception: Reception) -> None:
+    async with reception.open():
+        await until(lambda: reception.published)
+        for why in ("no network", "the server is down"):
+            reception.connections[ME], reception.why = Connection.OFFLINE, why
+            reception.api.note_change()
+            await until(partial(_has_told, reception, why))
+
+
+def _has_told(reception: Reception, why: str) -> bool:
+    return reception.published[-1].troubles == ((ME, why),)
 
 
 async def test_what_a_notification_server_showed_that_has_ended_since_is_not_on_screen(reception: Reception) -> None:

@@ -39,7 +39,7 @@ def test_help_names_every_command_in_its_section(shell: Shell) -> None:
         "Push rules": ["rules", "explain"],
         "Account": ["login", "logout", "accounts", "verify"],
         "Other devices": ["pushers", "fallback", "handoff"],
-        "Set-up": ["service", "config", "doctor", "test", "completion", "man"],
+        "Set-up": ["service", "config", "doctor", "test", "tray", "completion", "man"],
         "Server": ["relay"],
     }
 

@@ -227,6 +227,18 @@ def test_reading_and_replying_reach_the_daemon(shell: Shell, private_bus: Privat
     assert asked == [("mark_read", ME, ROOM), ("reply", ME, ROOM, "on my way")]
 
 
+def test_all_rooms_are_marked_as_read_at_once(shell: Shell, private_bus: PrivateBus) -> None:
+    with daemon(private_bus, make_room()) as running:
+        assert shell.run("inbox", "read", "--all").stdout == "Read: 2 rooms\n"
+        assert running.answers.asked == [("mark_all_read",)]
+
+
+@pytest.mark.parametrize("words", [(), ("1", "--all")])
+def test_one_room_or_all_are_marked_as_read(shell: Shell, words: tuple[str, ...]) -> None:
+    done = shell.run("inbox", "read", *words)
+    assert (done.exit_code, "Name one room, or say --all." in done.stderr) == (2, True)
+
+
 def test_invites_are_answered(shell: Shell, private_bus: PrivateBus) -> None:
     with daemon(private_bus, make_room()) as running:
         assert shell.run("inbox", "accept", "Lunch").stdout == "Joined Lunch\n"

@@ -181,6 +181,7 @@ async def test_what_is_asked_for_reaches_the_daemon(private_bus: PrivateBus) -> 
     assert await ask("Resume") is None
     await ask("Open", "sss", ME, ROOM, "token")
     await ask("MarkRead", "ss", ME, ROOM)
+    assert await ask("MarkAllRead") == 2
     await ask("Accept", "ss", ME, ROOM)
     await ask("Decline", "ss", ME, ROOM)
     await ask("Reply", "sss", ME, ROOM, "yes")
@@ -193,6 +194,7 @@ async def test_what_is_asked_for_reaches_the_daemon(private_bus: PrivateBus) -> 
         ("resume",),
         ("open", ME, ROOM, "token"),
         ("mark_read", ME, ROOM),
+        ("mark_all_read",),
         ("accept", ME, ROOM),
         ("decline", ME, ROOM),
         ("reply", ME, ROOM, "yes"),
@@ -454,7 +456,7 @@ async def test_every_member_is_documented_with_its_types(control: Control, other
     for property in interface.properties:
         assert f"| `{property.name}` | `{property.signature}` |" in text
     assert [signal.name for signal in interface.signals] == ["Rang"]
-    assert len(interface.methods) == 11
+    assert len(interface.methods) == 12
 
 
 @pytest.mark.expected_log("D-Bus service crashed")

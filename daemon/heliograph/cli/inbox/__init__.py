@@ -57,15 +57,22 @@ def open_(room: str | None) -> None:
 
 
 @command.command("read")
-@click.argument("room", type=RoomNumber(), metavar="ROOM")
-def read(room: str) -> None:
+@click.argument("room", required=False, type=RoomNumber(), metavar="[ROOM]")
+@click.option("--all", "all_rooms", is_flag=True, help="Every room of all accounts, but for invites.")
+def read(room: str | None, all_rooms: bool) -> None:
     """Mark a room as read, for all your clients: by its number, name or id.
 
     \b
     Examples:
       heliograph inbox read 2
       heliograph inbox read Lunch
+      heliograph inbox read --all
     """
+    if all_rooms == (room is not None):
+        raise click.UsageError("Name one room, or say --all.")
+    if room is None:
+        _read_all()
+        return
     _act("MarkRead", room, sentence="Read: {}")
 
 
@@ -104,6 +111,14 @@ def decline(room: str) -> None:
       heliograph inbox decline 3
     """
     _act("Decline", room, sentence="Declined the invite to {}")
+
+
+def _read_all() -> None:
+    from heliograph.control.client import ask
+    from heliograph.core.text.clean import count_things
+
+    count = asyncio.run(ask("MarkAllRead"))
+    click.echo(f"Read: {count_things(count, 'room')}" if count else "Nothing is unread, but perhaps invites.")
 
 
 def _act(member: str, room: str | None, *body: str, sentence: str) -> None:

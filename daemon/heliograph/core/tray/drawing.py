@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from functools import lru_cache
+from types import MappingProxyType
 
 from heliograph.core.tray.item import Icon
 from heliograph.core.tray.shapes import (
@@ -15,15 +17,12 @@ from heliograph.core.tray.shapes import (
     box,
     circle,
     line,
-    parse_colour,
     ring,
     triangle,
 )
 
 SIZES = (16, 22, 24, 32, 48, 64)
 """Pixels of a side. Trays of GTK take the largest and scale it; others take the next one."""
-COLOURED = "coloured"
-_ONE_COLOUR = {"light": "#ffffff", "dark": "#2e3436"}
 
 _PLATE, _MIRROR, _GLASS = Colour(76, 130, 202), Colour(242, 246, 252), Colour(36, 67, 111)
 _GLINT, _RAY = Colour(255, 246, 220), Colour(255, 227, 148)
@@ -75,10 +74,10 @@ class Look:
         return _INK if brightness > 128 else _PAPER
 
 
-def read_look(text: str) -> Look:
-    """The look by the setting `tray_icon`: "coloured", "light" (for dark panels), "dark" or "#rrggbb". Raises
-    ValueError."""
-    return Look() if text == COLOURED else Look(parse_colour(_ONE_COLOUR.get(text, text)))
+LOOKS: Mapping[str, Look] = MappingProxyType(
+    {"coloured": Look(), "light": Look(Colour(255, 255, 255)), "dark": Look(Colour(46, 52, 54))}
+)
+"""By the setting `tray_icon`. The light one is for dark panels."""
 
 
 def draw_icon(icon: Icon, look: Look, size: int) -> bytes:

@@ -10,7 +10,7 @@ from enum import Enum
 from xml.sax.saxutils import escape
 
 from heliograph.core.summary.bar import BarState
-from heliograph.core.tray.situation import Situation
+from heliograph.core.tray.situation import TraySituation
 
 TITLE = "Heliograph"
 _MOST = 99
@@ -49,7 +49,7 @@ class Item:
     """Several lines of the specification's markup."""
 
 
-def make_item(situation: Situation) -> Item:
+def make_item(situation: TraySituation) -> Item:
     """The item that tells of this situation."""
     bar = situation.bar
     return Item(

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
-from heliograph.core.tray.menu import Entry
+from heliograph.core.tray.menu import MenuEntry
 
 ROOT = 0
 """The id of the menu itself, by the interface."""
@@ -36,12 +36,12 @@ class LayoutChange:
 class MenuLayout:
     """The menu as hosts know it."""
 
-    def __init__(self, entries: Sequence[Entry] = ()) -> None:
+    def __init__(self, entries: Sequence[MenuEntry] = ()) -> None:
         self.revision = 0
         """Grows with each change of which entries there are, or of their order."""
         self._next_id = ROOT + 1
-        self._entries: dict[int, Entry] = {}
-        self._gone: dict[int, Entry] = {}
+        self._entries: dict[int, MenuEntry] = {}
+        self._gone: dict[int, MenuEntry] = {}
         """Entries that left the menu, the oldest first."""
         self.take(entries)
 
@@ -50,7 +50,7 @@ class MenuLayout:
         """The ids of the entries, from top to bottom."""
         return tuple(self._entries)
 
-    def take(self, entries: Sequence[Entry]) -> LayoutChange:
+    def take(self, entries: Sequence[MenuEntry]) -> LayoutChange:
         """Replaces the menu."""
         before, self._entries = self._entries, {}
         known = {entry.key: entry_id for entry_id, entry in (self._gone | before).items()}
@@ -66,7 +66,7 @@ class MenuLayout:
         }
         return LayoutChange(changed, is_rearranged)
 
-    def find(self, entry_id: int) -> Entry | None:
+    def find(self, entry_id: int) -> MenuEntry | None:
         """The entry that has this id, or had it until lately."""
         return self._entries.get(entry_id) or self._gone.get(entry_id)
 
@@ -74,13 +74,13 @@ class MenuLayout:
         new, self._next_id = self._next_id, self._next_id + 1
         return new
 
-    def _forget(self, before: Mapping[int, Entry]) -> None:
+    def _forget(self, before: Mapping[int, MenuEntry]) -> None:
         gone = {**self._gone, **before}
         left = [entry_id for entry_id in gone if entry_id not in self._entries]
         self._gone = {entry_id: gone[entry_id] for entry_id in left[-MOST_GONE:]}
 
 
-def properties_of(entry: Entry) -> Properties:
+def properties_of(entry: MenuEntry) -> Properties:
     """The properties of this entry, also those that have the interface's default."""
     if entry.is_separator:
         return {"type": "separator", "visible": entry.is_visible}

@@ -10,7 +10,7 @@ from enum import Enum, auto
 from heliograph.core.summary.bar import is_well, room_line
 from heliograph.core.summary.summary import RoomCount, Summary
 from heliograph.core.text.clean import clean_line
-from heliograph.core.tray.situation import Situation
+from heliograph.core.tray.situation import TraySituation
 
 MOST_ROOMS = 10
 MOST_ACCOUNTS = 5
@@ -25,6 +25,8 @@ class CommandKind(Enum):
     """What an entry does."""
 
     OPEN = auto()
+    OPEN_CLIENT = auto()
+    """Open the Matrix client, wherever it was left."""
     MARK_ALL_READ = auto()
     PAUSE = auto()
     RESUME = auto()
@@ -40,11 +42,11 @@ class Command:
     account: str = ""
     room_id: str = ""
     words: str = ""
-    """Until when to pause, as `heliograph pause` takes it."""
+    """Until when to pause, as `heliograph pause` takes it; "": until resumed."""
 
 
 @dataclass(frozen=True, slots=True)
-class Entry:
+class MenuEntry:
     """A line of the menu. Entries of the same `key` are one entry, whose label may change."""
 
     key: str
@@ -59,51 +61,68 @@ class Entry:
 
 _READ = Command(CommandKind.MARK_ALL_READ)
 _PAUSES = (
-    Entry("pause 1h", "Pause for 1 h", Command(CommandKind.PAUSE, words="1h")),
-    Entry("pause until morning", f"Pause until {MORNING}", Command(CommandKind.PAUSE, words=f"until {MORNING}")),
+    MenuEntry("pause 1h", "Pause for 1 h", Command(CommandKind.PAUSE, words="1h")),
+    MenuEntry("pause until morning", f"Pause until {MORNING}", Command(CommandKind.PAUSE, words=f"until {MORNING}")),
 )
 _LAST = (
-    Entry("settings", "Settings file", Command(CommandKind.SETTINGS)),
-    Entry("quit", "Quit Heliograph", Command(CommandKind.QUIT)),
+    MenuEntry("settings", "Settings file", Command(CommandKind.SETTINGS)),
+    MenuEntry("quit", "Quit Heliograph", Command(CommandKind.QUIT)),
 )
 
 
-def make_menu(situation: Situation) -> tuple[Entry, ...]:
+def make_menu(situation: TraySituation) -> tuple[MenuEntry, ...]:
     """The entries from top to bottom. Those that do not depend on rooms and accounts are always there, and hidden if
     they make no sense, so that a menu seldom changes under the pointer."""
     return tuple(_entries(situation))
 
 
-def _entries(situation: Situation) -> Iterator[Entry]:
+def activation(situation: TraySituation) -> Command:
+    """What a click on the icon does: it opens the room with the newest highlight, or else with the newest message."""
+    rooms = situation.summary.rooms
+    if not rooms:
+        return Command(CommandKind.OPEN_CLIENT)
+    return _open(next((room for room in rooms if room.highlights), rooms[0]))
+
+
+def secondary_activation(situation: TraySituation) -> Command:
+    """What a click with the middle button does: it pauses until resumed, or resumes."""
+    is_paused = situation.summary.paused_until_ms != 0
+    return Command(CommandKind.RESUME if is_paused else CommandKind.PAUSE)
+
+
+def _entries(situation: TraySituation) -> Iterator[MenuEntry]:
     bar, summary = situation.bar, situation.summary
-    yield Entry("total", bar.total)
+    yield MenuEntry("total", bar.total)
     for room in bar.rooms[:MOST_ROOMS]:
         yield _room_entry(room, has_accounts=len(bar.accounts) > 1)
-    yield Entry("more", "And more: heliograph inbox", is_visible=len(bar.rooms) > MOST_ROOMS)
-    yield Entry("before read", is_separator=True)
-    yield Entry("read", "Mark all as read", _READ if bar.unread else None)
-    yield Entry("before quiet", is_separator=True)
-    yield Entry("quiet", _line(bar.quiet[:1].upper() + bar.quiet[1:]), is_visible=bool(bar.quiet))
+    yield MenuEntry("more", "And more: heliograph inbox", is_visible=len(bar.rooms) > MOST_ROOMS)
+    yield MenuEntry("before read", is_separator=True)
+    yield MenuEntry("read", "Mark all as read", _READ if bar.unread else None)
+    yield MenuEntry("before quiet", is_separator=True)
+    yield MenuEntry("quiet", _line(bar.quiet[:1].upper() + bar.quiet[1:]), is_visible=bool(bar.quiet))
     yield from _PAUSES
-    yield Entry("resume", "Resume", Command(CommandKind.RESUME), is_visible=summary.paused_until_ms != 0)
+    yield MenuEntry("resume", "Resume", Command(CommandKind.RESUME), is_visible=summary.paused_until_ms != 0)
     troubles = [_trouble_entry(user_id, state, summary) for user_id, state in bar.accounts if not is_well(state)]
-    yield Entry("before troubles", is_visible=bool(troubles), is_separator=True)
+    yield MenuEntry("before troubles", is_visible=bool(troubles), is_separator=True)
     yield from troubles[:MOST_ACCOUNTS]
-    yield Entry("before settings", is_separator=True)
+    yield MenuEntry("before settings", is_separator=True)
     yield from _LAST
 
 
-def _room_entry(room: RoomCount, *, has_accounts: bool) -> Entry:
+def _room_entry(room: RoomCount, *, has_accounts: bool) -> MenuEntry:
     label = room_line(room)
     if has_accounts:
         label = f"{label} · {clean_line(room.account, _ACCOUNT_LIMIT)}"
-    command = Command(CommandKind.OPEN, room.account, room.room_id)
-    return Entry(f"room {room.account} {room.room_id}", _line(label), command)
+    return MenuEntry(f"room {room.account} {room.room_id}", _line(label), _open(room))
 
 
-def _trouble_entry(user_id: str, state: str, summary: Summary) -> Entry:
+def _open(room: RoomCount) -> Command:
+    return Command(CommandKind.OPEN, room.account, room.room_id)
+
+
+def _trouble_entry(user_id: str, state: str, summary: Summary) -> MenuEntry:
     why = next((why for account, why in summary.troubles if account == user_id), "")
-    return Entry(f"account {user_id}", _line(f"{clean_line(user_id, _ACCOUNT_LIMIT)}: {state}{why and f', {why}'}"))
+    return MenuEntry(f"account {user_id}", _line(f"{clean_line(user_id, _ACCOUNT_LIMIT)}: {state}{why and f', {why}'}"))
 
 
 def _line(label: str) -> str:

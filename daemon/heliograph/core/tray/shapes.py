@@ -29,14 +29,6 @@ class Colour:
     opacity: int = 255
 
 
-def parse_colour(text: str) -> Colour:
-    """The colour "#rrggbb". Raises ValueError."""
-    if len(text) != 7 or text[0] != "#":
-        raise ValueError(f"{text!r} is not written like #rrggbb")
-    red, green, blue = bytes.fromhex(text[1:])
-    return Colour(red, green, blue)
-
-
 def circle(centre: Point, radius: float) -> Shape:
     return lambda x, y: math.hypot(x - centre[0], y - centre[1]) - radius
 

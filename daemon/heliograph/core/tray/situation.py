@@ -13,7 +13,7 @@ HIDDEN_ROOM = "Hidden room"
 
 
 @dataclass(frozen=True, slots=True)
-class Situation:
+class TraySituation:
     """What the daemon knows at one moment."""
 
     summary: Summary = field(default_factory=Summary)

@@ -66,9 +66,9 @@ def test_the_tooltip_names_rooms_trouble_and_quiet() -> None:
     assert item.description == "Heliograph: 3 unread, 1 highlight"
 
 
-def test_markup_in_a_strangers_name_is_text() -> None:
+def test_a_strangers_name_has_no_markup() -> None:
     tooltip = make_item(situation(1, title="<img src='file:///etc/passwd'>& \u202eLunch\n")).tooltip
-    assert tooltip == "1 unread\n&lt;img src='file:///etc/passwd'&gt;&amp; Lunch: 1"
+    assert tooltip == "1 unread\n‹img src='file:///etc/passwd'›＆ Lunch: 1"
 
 
 # Privacy

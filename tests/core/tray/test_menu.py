@@ -6,7 +6,17 @@ from dataclasses import replace
 
 from heliograph.core.popups.privacy import Level, Privacy
 from heliograph.core.summary.summary import UNTIL_RESUMED, RoomCount, Summary
-from heliograph.core.tray.menu import LABEL_LIMIT, MOST_ACCOUNTS, MOST_ROOMS, Command, CommandKind, MenuEntry, make_menu
+from heliograph.core.tray.menu import (
+    LABEL_LIMIT,
+    MOST_ACCOUNTS,
+    MOST_ROOMS,
+    Command,
+    CommandKind,
+    MenuEntry,
+    activation,
+    make_menu,
+    secondary_activation,
+)
 from heliograph.core.tray.situation import HIDDEN_ROOM, TraySituation
 from support.builders import ALICE, BOB, ME, ROOM
 
@@ -54,6 +64,22 @@ def test_each_entry_does_what_it_says() -> None:
     assert entry(NEWS, "Settings file").command == Command(CommandKind.SETTINGS)
     assert entry(NEWS, "Quit Heliograph").command == Command(CommandKind.QUIT)
     assert entry(NEWS, "4 unread, 1 highlight").command is None
+
+
+def test_a_click_on_the_icon_opens_the_newest_highlight_or_else_the_newest_message_or_else_the_client() -> None:
+    def opened(*rooms: RoomCount) -> Command:
+        return activation(TraySituation(replace(NEWS, rooms=rooms)))
+
+    lunch, bob = NEWS.rooms
+    assert opened(bob, lunch) == Command(CommandKind.OPEN, ME, ROOM)
+    assert opened(bob) == Command(CommandKind.OPEN, ME, "!b:x")
+    assert opened() == Command(CommandKind.OPEN_CLIENT)
+
+
+def test_the_middle_button_pauses_and_resumes() -> None:
+    assert secondary_activation(TraySituation(NEWS)) == Command(CommandKind.PAUSE)
+    paused = replace(NEWS, paused_until_ms=UNTIL_RESUMED)
+    assert secondary_activation(TraySituation(paused)) == Command(CommandKind.RESUME)
 
 
 def test_with_nothing_unread_there_is_nothing_to_mark_as_read() -> None:

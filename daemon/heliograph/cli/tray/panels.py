@@ -5,7 +5,7 @@ from __future__ import annotations
 PANELS = (
     ("KDE Plasma", "nothing; an item without news is behind the arrow of the system tray"),
     ("GNOME", "the extension AppIndicator and KStatusNotifierItem Support (Ubuntu has it on)"),
-    ("Cinnamon", "nothing; the XApp Status Applet is in the panel from the start"),
+    ("Cinnamon", "nothing; on Debian, the package xapp-sn-watcher"),
     ("Xfce", "the Status Tray Plugin in the panel"),
     ("LXQt", "the Status Notifier plugin in the panel"),
     ("MATE", "the package mate-indicator-applet, and its applet in the panel"),

@@ -61,6 +61,13 @@ class StatusNotifierItem(ServiceInterface):
         if item.status is not before.status:
             self.NewStatus(item.status.value)
 
+    def announce(self) -> None:
+        """Signals everything, whether it has changed or not."""
+        self.NewIcon()
+        self.NewAttentionIcon()
+        self.NewToolTip()
+        self.NewStatus(self._item.status.value)
+
     def take_token(self) -> str:
         """The activation token that came before a click, which works once; "": none came."""
         token, self._token = self._token, ""

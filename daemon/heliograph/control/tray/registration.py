@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import logging
+from collections.abc import Callable
 
 from dbus_fast import Message, MessageType
 
@@ -27,7 +28,8 @@ _REASON_LIMIT = 200
 class Registration:
     """The item's place at the watcher. A watcher that refuses is asked again some times, with pauses that double."""
 
-    def __init__(self) -> None:
+    def __init__(self, on_registered: Callable[[], None]) -> None:
+        self._on_registered = on_registered
         self._task: asyncio.Task[None] | None = None
         self._is_told = False
         """A signal of this connection has told who the watcher is."""
@@ -92,4 +94,5 @@ class Registration:
             return False
         self.state = REGISTERED
         log.debug("The tray has the item")
+        self._on_registered()
         return True

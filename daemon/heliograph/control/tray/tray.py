@@ -24,6 +24,11 @@ CHANGES_S = 0.5
 """Changes that come closer together are shown as one: panels draw anew at each, and ask for all pixels."""
 
 
+AGAIN_S = 5.0
+"""So long after a tray took the item everything is signalled once more: GNOME's extension loses what changes while it
+looks at a new item. Test: test_a_tray_that_is_slow_to_look_shows_the_item_right_all_the_same."""
+
+
 class Tray:
     """The item. `on_command` is called with what the user asks for, and with the activation token of that click ("":
     there is none); it must not raise."""
@@ -35,7 +40,8 @@ class Tray:
         self._on_command = on_command
         self._situation = situation
         self._changed = asyncio.Event()
-        self._registration = Registration()
+        self._registration = Registration(self._note_registered)
+        self._again: asyncio.TimerHandle | None = None
         self._bus = Bus(
             address,
             matches=(MATCH,),
@@ -105,7 +111,21 @@ class Tray:
         self._take_new_objects()
         return {ITEM_PATH: self._item, MENU_PATH: self._menu}
 
+    def _note_registered(self) -> None:
+        self._stop_timer()
+        self._again = asyncio.get_running_loop().call_later(AGAIN_S, self._announce)
+
+    def _announce(self) -> None:
+        with dying_bus():
+            self._item.announce()
+
+    def _stop_timer(self) -> None:
+        if self._again is not None:
+            self._again.cancel()
+            self._again = None
+
     def _part(self) -> None:
+        self._stop_timer()
         self._registration.part()
         # What is shown meanwhile is to be told nobody.
         self._take_new_objects()

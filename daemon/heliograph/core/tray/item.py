@@ -7,13 +7,15 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from enum import Enum
-from xml.sax.saxutils import escape
 
 from heliograph.core.summary.bar import BarState
 from heliograph.core.tray.situation import TraySituation
 
 TITLE = "Heliograph"
 _MOST = 99
+_NO_MARKUP = str.maketrans({"<": "‹", ">": "›", "&": "＆"})
+"""The specification lets a tooltip have markup. waybar and xfce4-panel read all of it as such, and would show nothing;
+Plasma reads most of it as text, and would show what was escaped as it stands. So it has no character of markup's."""
 
 
 class Status(Enum):
@@ -46,7 +48,7 @@ class Item:
     description: str
     """The icon in words, for screen readers."""
     tooltip: str
-    """Several lines of the specification's markup."""
+    """Several lines, without any character of markup."""
 
 
 def make_item(situation: TraySituation) -> Item:
@@ -56,8 +58,7 @@ def make_item(situation: TraySituation) -> Item:
         status=_status(bar, is_paused=situation.summary.paused_until_ms != 0),
         icon=Icon(_badge(bar), is_urgent=bar.highlights > 0, is_dim=bool(bar.quiet)),
         description=f"{TITLE}: {bar.total}",
-        # Names of rooms come from strangers, and the specification lets a tooltip have markup, with images.
-        tooltip=escape(bar.tooltip),
+        tooltip=bar.tooltip.translate(_NO_MARKUP),
     )
 
 

@@ -160,9 +160,15 @@ class FakeTray:
     async def call_menu(self, member: str, signature: str, *body: Any) -> list[Any]:
         return await self.call(self.properties["Menu"], MENU, member, signature, *body)
 
+    async def send(self, message: Message) -> Message:
+        """Makes any call, and returns the answer or the error."""
+        assert self._bus is not None
+        reply = await self._bus.call(message)
+        assert reply is not None
+        return reply
+
     async def call(self, path: str, interface: str, member: str, signature: str, *body: Any) -> list[Any]:
         """Raises DBusError."""
-        assert self._bus is not None
         message = Message(
             destination=self.service,
             path=path,
@@ -172,8 +178,7 @@ class FakeTray:
             body=list(body),
         )
         async with asyncio.timeout(10):
-            reply = await self._bus.call(message)
-        assert reply is not None
+            reply = await self.send(message)
         if reply.message_type is MessageType.ERROR:
             raise DBusError(str(reply.error_name), str(reply.body[0] if reply.body else ""))
         return list(reply.body)

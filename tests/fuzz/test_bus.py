@@ -27,6 +27,7 @@ METHODS = {
         "Inbox": "",
         "Open": "sss",
         "MarkRead": "ss",
+        "MarkAllRead": "",
         "Accept": "ss",
         "Decline": "ss",
         "Reply": "sss",

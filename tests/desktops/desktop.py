@@ -77,9 +77,13 @@ class Desktop(ABC):
     async def names_in_settings(self) -> str:
         """What its settings of notifications say, in which programs are listed."""
 
+    @abstractmethod
     async def read_screen(self) -> str:
-        """What can be read on the screen at a glance."""
-        return await self.popups()
+        """All that can be read on the screen at a glance, on top of a lock as well."""
+
+    @abstractmethod
+    async def read_popup(self, picture: Path) -> str:
+        """What can be read of the popups on a picture that was taken."""
 
     async def run(self, line: str) -> str:
         """What a line of the shell writes in the session."""

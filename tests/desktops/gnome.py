@@ -44,12 +44,6 @@ _BANNER = """\
     return shown && tray._notificationState > 0 && tray._notificationState < 3
         ? `${shown.title}\\n${shown.body ?? shown.bannerBodyText ?? ''}` : '';
 })()"""
-_PLACE = """\
-(() => {
-    let bin = Main.messageTray._bannerBin, [x, y] = bin.get_transformed_position(), [w, h] = bin.get_transformed_size();
-    return Main.messageTray._notification && !Main.sessionMode.isLocked
-        ? [x, y, x + w, y + h].map(Math.round) : null;
-})()"""
 _LIST = """\
 Main.messageTray.getSources().flatMap(source => source.notifications.map(
     each => `${source.title}\\n${each.title}\\n${each.body ?? each.bannerBodyText ?? ''}`)).join('\\n\\n')"""
@@ -69,6 +63,7 @@ imports.gi.GLib.timeout_add(0, 60, () => {
     return false;
 }); 0"""
 _AWAY = [640, 790]
+_BANNERS = (340, 32, 940, 260)
 
 
 class Gnome(Desktop):
@@ -101,9 +96,11 @@ class Gnome(Desktop):
 
     async def read_screen(self) -> str:
         picture = self.machine.shared / "glance.png"
-        box = await self._eval(_PLACE)
         await self.take_picture(picture)
-        return (await read_picture(self.machine, picture, box=tuple(box) if box else None)).text
+        return (await read_picture(self.machine, picture)).text
+
+    async def read_popup(self, picture: Path) -> str:
+        return (await read_picture(self.machine, picture, box=_BANNERS)).text
 
     async def kept(self) -> str:
         return str(await self._eval(_LIST))
@@ -139,7 +136,7 @@ class Gnome(Desktop):
         await self.run(f"gsettings set {_SETTINGS} show-banners {str(not is_on).lower()}")
 
     async def restart_server(self) -> None:
-        await self.run("systemctl --user stop shell.service")
+        await self.machine.end("shell")
         await self._start_shell()
 
     async def names_in_settings(self) -> str:

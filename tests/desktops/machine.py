@@ -19,6 +19,8 @@ NOTIFICATIONS = "org.freedesktop.Notifications"
 HOME = Path(f"/home/{USER}")
 RUNTIME = Path(f"/run/user/{UID}")
 PATIENCE_S = 60.0
+_PREFIX = "desktop-"
+"""Some programs have units of their own, by their names."""
 _SOUNDS = RUNTIME / "sounds"
 _BUS = RUNTIME / "bus.log"
 _OPENED = HOME / "opened"
@@ -78,8 +80,13 @@ class Machine:
         return "yes" in await self.user("sh", "-c", f"{line} >/dev/null 2>&1 && echo yes", check=False)
 
     async def spawn(self, unit: str, *words: str) -> None:
-        """Runs a program until the session ends, as a unit of the user's manager."""
-        await self.user("systemd-run", "--user", "--quiet", f"--unit={unit}", *words)
+        """Runs a program until the session ends, or `end` is called, as a unit of the user's manager."""
+        await self.user("systemd-run", "--user", "--quiet", f"--unit={_PREFIX}{unit}", *words)
+
+    async def end(self, unit: str) -> None:
+        """Ends what was spawned as that unit."""
+        name = f"{_PREFIX}{unit}.service"
+        await self.user("sh", "-c", f"systemctl --user stop {name}; systemctl --user reset-failed {name}", check=False)
 
     async def write(self, file: Path, text: str) -> None:
         """The user writes a file."""

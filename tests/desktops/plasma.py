@@ -26,6 +26,7 @@ panels().forEach(panel => panel.widgets(["org.kde.plasma.digitalclock"]).forEach
 """
 _BROOM = 1252
 """Where the button is that clears the history, in the line of that switch."""
+_POPUP_MS = 12_000
 _RULES = "plasmanotifyrc"
 
 
@@ -59,6 +60,9 @@ class Plasma(X11Desktop):
         }
 
     async def start(self) -> None:
+        # Instead of 5 s, so that they can be read in time on a machine that is slow.
+        timeout = ("--group", "Notifications", "--key", "PopupTimeout", str(_POPUP_MS))
+        await self.machine.user(f"kwriteconfig{self._number}", "--file", _RULES, *timeout)
         await super().start()
         for script in (_WALLPAPER, _BELL):
             await self._script(script)
@@ -120,7 +124,7 @@ class Plasma(X11Desktop):
             await asyncio.sleep(3)
             await self.take_picture(picture)
             first += " " + (await read_picture(self.machine, picture)).text
-        await self.run("systemctl --user stop settings.service")
+        await self.machine.end("settings")
         await asyncio.sleep(2)
         return first
 

@@ -80,6 +80,8 @@ async def read_picture(machine: Machine, picture: Path, empty: Path | None = Non
     part = ImageOps.grayscale(image.crop(box))
     if ImageStat.Stat(part).median[0] < _DARK:
         part = ImageOps.invert(part)
+    # Bright grey on grey is nothing to tesseract.
+    part = ImageOps.autocontrast(part, cutoff=1)
     part = ImageOps.expand(part.resize((part.width * _SCALE, part.height * _SCALE), Image.Resampling.LANCZOS), 20, 255)
     crop = picture.with_suffix(".part.png")
     part.save(crop)

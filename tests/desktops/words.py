@@ -12,4 +12,6 @@ WORDS = (
     *("rainbow", "saxophone", "tornado", "vanilla", "waterfall", "avocado", "bicycle", "cinnamon", "dragonfly"),
     *("eclipse", "firefly", "gondola", "hurricane", "igloo", "jasmine", "kettle", "lemonade", "meadow"),
     *("nightingale", "oatmeal", "peacock", "quilt", "rhubarb", "sunflower", "tangerine"),
+    *("blizzard", "carnival", "dinosaur", "eggplant", "flamingo", "grapefruit", "harmonica", "keyboard", "labyrinth"),
+    *("magnolia", "nutmeg", "orchestra", "paintbrush", "reindeer", "skeleton", "thermometer", "windmill", "xylophone"),
 )

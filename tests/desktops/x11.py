@@ -49,6 +49,12 @@ class X11Desktop(Desktop):
     async def popups(self) -> str:
         return (await self.look()).text
 
+    async def read_screen(self) -> str:
+        return await self.popups()
+
+    async def read_popup(self, picture: Path) -> str:
+        return (await read_picture(self.machine, picture, self._empty, box=self.area)).text
+
     async def press(self, label: str) -> None:
         # A popup under the pointer stays, so there is no hurry once that is there.
         if (place := self._seen.find(label)) is not None:
@@ -83,7 +89,7 @@ class X11Desktop(Desktop):
 
     async def restart_server(self) -> None:
         unit = list(self.units)[-1]
-        await self.run(f"systemctl --user stop {unit}.service; systemctl --user reset-failed {unit}.service")
+        await self.machine.end(unit)
         await self.machine.spawn(unit, "sh", "-c", f"exec {self.units[unit]}")
         await self._until_empty()
 

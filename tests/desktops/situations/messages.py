@@ -18,9 +18,9 @@ _LONG = (
 async def direct_message(scene: Scene) -> None:
     word = scene.word()
     await scene.write("Alice", f"The {word} is open: {_LONG * 2}")
-    await scene.sees_picture_of("Alice")
     await scene.pops_up(word)
-    await scene.pops_up("Alice")
+    await scene.sees_picture_of("Alice")
+    await scene.could_be_read("Alice")
     await scene.sounds(1)
     await scene.is_kept(word)
 
@@ -32,8 +32,9 @@ async def group_messages(scene: Scene) -> None:
     await scene.write("Carol", f"Then a {words[1]}")
     await asyncio.sleep(3)
     await scene.write("Carol", f"At last one {words[2]}")
+    await scene.pops_up(words[2])
     await scene.sees_picture_of("Carol")
-    await scene.can_be_read(words[2], 8)
+    await scene.could_be_read(words[2])
     await scene.sounds(0)
     await scene.is_off_the_screen(words[2])
     await scene.is_kept(words[2])

@@ -121,8 +121,9 @@ class FreedesktopDesktop:
         return RetryLater(TROUBLE_DELAY_S if is_server_there else None, why)
 
     async def _notify(self, server: Server, notification: Notification, replaces: Popup | None) -> Done[Popup]:
-        traits = await server.traits(self._bus)
-        # After that: only then the server's life is known.
+        # A server that did not answer when it came is asked now. After that its life is known, and told.
+        # Test: test_a_shell_that_answers_only_after_its_name_is_known_keeps_one_notification_of_a_room.
+        traits = server.known_traits or await self._watch.ask(server)
         replaces_id = replaces.id if replaces is not None and replaces.server == server.life else 0
         urgency = traits.profile.urgency(notification.urgency, is_update=notification.is_update)
         notification = replace(notification, urgency=urgency)

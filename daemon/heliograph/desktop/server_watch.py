@@ -132,6 +132,7 @@ class ServerWatch:
         traits = await server.traits(self.bus)
         if self._server is server:
             self._profile = traits.profile
+            self._set_life(server.life)
         is_inhibited = await do_not_disturb.ask_inhibited(self.bus, server.owner, traits)
         if self._server is server:
             self._set_inhibited(is_on=is_inhibited)

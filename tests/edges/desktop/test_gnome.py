@@ -13,10 +13,10 @@ import pytest
 from edges.loops.stage import DeliveryStage, WallClock, running
 from fakes.ledger import FakeLedger
 from fakes.notification_profiles import GNOME
-from fakes.notification_server import NotificationServer
+from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.core.delivery import Done
 from heliograph.core.ids import EventId
-from heliograph.core.notification import Category, Notification, Popup, Urgency
+from heliograph.core.notification import Category, Notification, Popup, ServerChanged, Urgency
 from heliograph.core.popups.privacy import Level, Privacy
 from heliograph.core.record import Edit, Withdrawal
 from heliograph.desktop.freedesktop import FreedesktopDesktop
@@ -178,3 +178,20 @@ async def test_a_restarted_shell_gets_its_list_back(shell: NotificationServer, s
         await shell.restart()
         await until(lambda: [each.urgency for each in shell.on_screen.values()] == [0])
     assert len(shell.banners.came_up) == 1
+
+
+@pytest.mark.expected_log("The notification server does not say who it is")
+async def test_a_shell_that_answers_only_after_its_name_is_known_keeps_one_notification_of_a_room(
+    shell: NotificationServer, private_bus: PrivateBus
+) -> None:
+    shell.misbehaviour = Misbehaviour.STARTING
+    desktop = FreedesktopDesktop(private_bus.address)
+    lives = []
+    desktop.listen(lambda signal: lives.append(signal.server) if isinstance(signal, ServerChanged) else None)
+    await desktop.start()
+    await until(lambda: lives[-1] is not None, "the shell's name")
+    shell.misbehaviour = Misbehaviour.NONE
+    popup = await show(desktop, CHATTER)
+    # By the life that is told, the delivery loop knows which of its popups are still there.
+    await until(lambda: lives[-1] == popup.server, "the life of what shows it")
+    await desktop.shut()

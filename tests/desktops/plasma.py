@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Mapping
 
-from desktops.machine import PATIENCE_S, Machine
+from desktops.machine import NOTIFICATIONS, PATIENCE_S, Machine
 from desktops.sight import read_picture
 from desktops.x11 import X11Desktop
 from support.waiting import until
@@ -27,6 +27,7 @@ panels().forEach(panel => panel.widgets(["org.kde.plasma.digitalclock"]).forEach
 _BROOM = 1252
 """Where the button is that clears the history, in the line of that switch."""
 _POPUP_MS = 12_000
+_SERVER = f"{NOTIFICATIONS} /org/freedesktop/Notifications {NOTIFICATIONS}"
 _RULES = "plasmanotifyrc"
 
 
@@ -106,10 +107,16 @@ class Plasma(X11Desktop):
         await asyncio.sleep(2)
 
     async def set_do_not_disturb(self, *, is_on: bool) -> None:
-        until_when = ("--key", "Until", "2099,1,1,0,0,0") if is_on else ("--key", "Until", "--delete", "")
-        writer = f"kwriteconfig{self._number}"
-        await self.machine.user(writer, "--notify", "--file", _RULES, "--group", "DoNotDisturb", *until_when)
-        await asyncio.sleep(1)
+        when = ("--key", "Until", "2099,1,1,0,0,0" if is_on else "2000,1,1,0,0,0")
+        words = (f"kwriteconfig{self._number}", "--notify", "--file", _RULES, "--group", "DoNotDisturb", *when)
+
+        async def is_so() -> bool:
+            # Again, since what follows upon another change at once is not always heard of.
+            await self.machine.user(*words)
+            await asyncio.sleep(1)
+            return str(is_on).lower() in await self.run(f"busctl --user get-property {_SERVER} Inhibited")
+
+        await until(is_so, "do-not-disturb", PATIENCE_S)
 
     async def names_in_settings(self) -> str:
         """As its page shows them, which is opened for that."""

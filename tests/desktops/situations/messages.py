@@ -85,27 +85,43 @@ async def invite(scene: Scene) -> None:
 
 
 async def call(scene: Scene) -> None:
-    await scene.people["Alice"].send_event(scene.direct, "m.call.invite", {**_CALL, "call_id": f"c-{scene.word()}"})
+    call_id = await ring(scene)
     await scene.pops_up("voice call")
     await scene.picture()
     await scene.sounds(1)
+    await hang_up(scene, call_id)
+
+
+async def ring(scene: Scene) -> str:
+    """Alice calls. The call's id."""
+    call_id = f"call-{scene.word()}"
+    await scene.people["Alice"].send_event(scene.direct, "m.call.invite", {**_CALL, "call_id": call_id})
+    return call_id
+
+
+async def hang_up(scene: Scene, call_id: str) -> None:
+    hangup = {"call_id": call_id, "version": "1", "party_id": "a"}
+    scene.last[scene.direct] = await scene.people["Alice"].send_event(scene.direct, "m.call.hangup", hangup)
 
 
 async def missed_call(scene: Scene) -> None:
-    call_id = f"c-{scene.word()}"
-    await scene.people["Alice"].send_event(scene.direct, "m.call.invite", {**_CALL, "call_id": call_id})
+    call_id = await ring(scene)
     await scene.pops_up("voice call")
     await scene.forget_sounds()
-    hangup = {"call_id": call_id, "version": "1", "party_id": "a"}
-    scene.last[scene.direct] = await scene.people["Alice"].send_event(scene.direct, "m.call.hangup", hangup)
+    await hang_up(scene, call_id)
     await asyncio.sleep(2)
     await scene.picture()
-    text = await scene.desktop.popups() + (await scene.desktop.kept() if scene.desktop.has_list else "")
+    text = await _seen_anywhere(scene)
     if squash("voice call") in squash(text):
         raise Wrong("it still rings after the caller hung up")
     if squash("Missed call") not in squash(text):
         raise Wrong("nothing tells of the missed call")
     await scene.sounds(0)
+
+
+async def _seen_anywhere(scene: Scene) -> str:
+    """On the screen, or in the list."""
+    return await scene.desktop.popups() + (await scene.desktop.kept() if scene.desktop.has_list else "")
 
 
 async def call_after_an_edit(scene: Scene) -> None:
@@ -115,6 +131,7 @@ async def call_after_an_edit(scene: Scene) -> None:
     await scene.is_off_the_screen(word)
     await scene.people["Alice"].edit(scene.direct, event, f"Look at the {other}")
     await asyncio.sleep(3)
+    await scene.forget_sounds()
     await call(scene)
 
 
@@ -150,7 +167,7 @@ async def edit_on_screen(scene: Scene) -> None:
     await scene.sounds(1)
     await scene.people["Alice"].edit(scene.direct, event, f"See you at the {other}")
     await scene.sounds(0)
-    text = await scene.desktop.popups() + (await scene.desktop.kept() if scene.desktop.has_list else "")
+    text = await _seen_anywhere(scene)
     await scene.picture()
     if squash(word) in squash(text) or squash(other) not in squash(text):
         raise Wrong(f"what was edited is not seen: {text}")

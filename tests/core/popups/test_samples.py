@@ -2,11 +2,12 @@ from __future__ import annotations
 
 from heliograph.core.notification import Category, Urgency
 from heliograph.core.popups.capabilities import word_capabilities
+from heliograph.core.popups.profile import SAFE
 from heliograph.core.popups.samples import sample_notifications
 
 
 def test_there_is_one_of_each_kind() -> None:
-    samples = dict(sample_notifications())
+    samples = dict(sample_notifications(SAFE.layout))
     assert {notification.category for notification in samples.values()} == set(Category)
     assert {notification.urgency for notification in samples.values()} == {Urgency.NORMAL, Urgency.CRITICAL}
     direct = samples["a message to you alone, with a picture"]

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from heliograph.core.notification import Category, Notification, Urgency
+from heliograph.core.popups.profile import SAFE
 from heliograph.core.popups.scenes import Act, Scene, walk_scenes
 from heliograph.core.text.messages import TEXT_LIMIT
 
-SCENES = {scene.name: scene for scene in walk_scenes()}
+SCENES = {scene.name: scene for scene in walk_scenes(SAFE.layout)}
 
 
 def notification(name: str) -> Notification:
@@ -16,7 +17,7 @@ def notification(name: str) -> Notification:
 
 
 def test_there_is_a_scene_of_each_kind_and_none_has_the_name_of_another() -> None:
-    assert len(SCENES) == len(walk_scenes())
+    assert len(SCENES) == len(walk_scenes(SAFE.layout))
     shown = [scene.notification for scene in SCENES.values() if scene.notification is not None]
     assert {each.category for each in shown} == {*Category}
     assert {scene.act for scene in SCENES.values()} == {*Act}

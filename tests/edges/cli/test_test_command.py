@@ -12,6 +12,7 @@ from fakes.notification_profiles import BARE, DUNST, PLASMA
 from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.cli.test.trial import try_notifications
 from heliograph.config.settings import Config, DesktopConfig, NotificationsConfig
+from heliograph.core.popups.profile import SAFE
 from heliograph.core.popups.samples import sample_notifications
 from support.buses import PrivateBus
 from support.waiting import until
@@ -31,7 +32,7 @@ async def test_one_of_each_kind_is_shown_and_what_the_user_does_is_told(
     server: NotificationServer, capsys: pytest.CaptureFixture[str]
 ) -> None:
     trial = asyncio.create_task(try_notifications(CONFIG, 60, only_ask=False))
-    await until(lambda: len(server.on_screen) == len(sample_notifications()))
+    await until(lambda: len(server.on_screen) == len(sample_notifications(SAFE.layout)))
     first, second, third, *rest = list(server.on_screen)
     server.act(first, "default")
     server.reply(third, "typed")
@@ -52,7 +53,7 @@ async def test_one_of_each_kind_is_shown_and_what_the_user_does_is_told(
 async def test_what_goes_by_itself_is_told(server: NotificationServer, capsys: pytest.CaptureFixture[str]) -> None:
     await server.restart(DUNST)
     trial = asyncio.create_task(try_notifications(CONFIG, 60, only_ask=False))
-    await until(lambda: len(server.on_screen) == len(sample_notifications()))
+    await until(lambda: len(server.on_screen) == len(sample_notifications(SAFE.layout)))
     for popup in tuple(server.on_screen):
         server.expire(popup)
     assert await asyncio.wait_for(trial, 20) == 0
@@ -62,7 +63,7 @@ async def test_what_goes_by_itself_is_told(server: NotificationServer, capsys: p
 async def test_what_is_left_is_taken_away_at_the_end(server: NotificationServer) -> None:
     assert await try_notifications(CONFIG, 0, only_ask=False) == 0
     await until(lambda: not server.on_screen)
-    assert server.calls.count("CloseNotification") == len(sample_notifications())
+    assert server.calls.count("CloseNotification") == len(sample_notifications(SAFE.layout))
 
 
 async def test_asking_only_shows_nothing(server: NotificationServer, capsys: pytest.CaptureFixture[str]) -> None:

@@ -20,13 +20,14 @@ from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.cli.test import walk as walk_module
 from heliograph.cli.test.walk import report_file, walk
 from heliograph.config.settings import Config, DesktopConfig, NotificationsConfig
+from heliograph.core.popups.profile import SAFE
 from heliograph.core.popups.scenes import Act, walk_scenes
 from heliograph.errors import UserError
 from support.buses import PrivateBus
 from support.waiting import until
 
 CONFIG = Config(desktop=DesktopConfig(backend="freedesktop"), notifications=NotificationsConfig(sound="server"))
-SCENES = walk_scenes()
+SCENES = walk_scenes(SAFE.layout)
 WALK = (sys.executable, "-m", "heliograph", "test", "--walk")
 
 

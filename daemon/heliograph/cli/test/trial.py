@@ -51,8 +51,11 @@ class _Trial:
         self._desktop.listen(self._hear)
         if only_ask:
             return await self._describe()
+        if isinstance(self._desktop, FreedesktopDesktop):
+            # Only then the layout that the server likes is known.
+            await self._desktop.traits()
         failures = 0
-        for kind, notification in sample_notifications():
+        for kind, notification in sample_notifications(self._desktop.profile.layout):
             outcome = await self._desktop.show(notification, None)
             if isinstance(outcome, Done):
                 self._on_screen[outcome.value] = kind

@@ -68,7 +68,7 @@ async def walk(config: Config) -> int:
             plays_sounds=sounds.is_servers(traits.capabilities),
         )
         click.echo("\n".join(surroundings))
-        return await _Walk(desktop, surroundings).run(walk_scenes())
+        return await _Walk(desktop, surroundings).run(walk_scenes(traits.profile.layout))
     finally:
         await desktop.shut()
 

@@ -4,36 +4,38 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from functools import partial
 from typing import Any
 
 from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.notification import Category, Notification, Picture
 from heliograph.core.popups.arrange import Show, arrange
 from heliograph.core.popups.looks import LARGE
+from heliograph.core.popups.profile import Layout
 from heliograph.core.record import Content, Delivery
 
 ME = "@you:example.org"
 
 
-def sample_notifications() -> list[tuple[str, Notification]]:
-    """The samples, each with a word for what it stands for. They are made as real notifications are."""
+def sample_notifications(layout: Layout) -> list[tuple[str, Notification]]:
+    """The samples, each with a word for what it stands for. They are made as real notifications are, in the server's
+    `layout`."""
+    show = partial(_show_sample, layout=layout)
     return [
         (
             "a message to you alone, with a picture",
             replace(
-                show_sample([sample_message("Alice", "Are you coming to lunch?", is_direct=True)]),
+                show([sample_message("Alice", "Are you coming to lunch?", is_direct=True)]),
                 picture=draw_picture(),
             ),
         ),
         (
             "a message in a thread, with emphasis",
-            show_sample(
-                [sample_message("Bob", "at noon, not later", markup="at <b>noon</b>, not later", thread="When?")]
-            ),
+            show([sample_message("Bob", "at noon, not later", markup="at <b>noon</b>, not later", thread="When?")]),
         ),
         (
             "several messages in a room",
-            show_sample(
+            show(
                 [
                     sample_message("Alice", "Pizza?"),
                     sample_message("Bob", "Always."),
@@ -43,25 +45,21 @@ def sample_notifications() -> list[tuple[str, Notification]]:
         ),
         (
             "a mention",
-            show_sample([sample_message("Bob", "you: what do you say?", is_highlight=True, sound="default")]),
+            show([sample_message("Bob", "you: what do you say?", is_highlight=True, sound="default")]),
         ),
-        ("a message that makes no sound", show_sample([sample_message("Carol", "<b>not bold</b> & not a link")])),
+        ("a message that makes no sound", show([sample_message("Carol", "<b>not bold</b> & not a link")])),
         (
             "an invite",
-            show_sample(
-                [sample_message("Dave", "Invited you to this room", room="Reading group", category=Category.INVITE)]
-            ),
+            show([sample_message("Dave", "Invited you to this room", room="Reading group", category=Category.INVITE)]),
         ),
         (
             "a call",
-            show_sample(
-                [sample_message("Alice", "Incoming call", is_direct=True, category=Category.CALL, sound="ring")]
-            ),
+            show([sample_message("Alice", "Incoming call", is_direct=True, category=Category.CALL, sound="ring")]),
         ),
         (
             "news from many rooms at once",
-            # One room more than `show_sample` allows, so that these become a summary.
-            show_sample([sample_message("Erin", f"News {number}", room=f"Room {number}") for number in range(1, 7)]),
+            # One room more than `_show_sample` allows, so that these become a summary.
+            show([sample_message("Erin", f"News {number}", room=f"Room {number}") for number in range(1, 7)]),
         ),
         (
             "a word from Heliograph itself",
@@ -92,8 +90,7 @@ def sample_message(sender: str, text: str, *, room: str = "Lunch", **content: An
     )
 
 
-def show_sample(deliveries: Sequence[Delivery]) -> Notification:
-    """The notification of these deliveries, which are all new."""
-    (step,) = arrange(deliveries, (), me=ME, max_rooms=5)
+def _show_sample(deliveries: Sequence[Delivery], *, layout: Layout) -> Notification:
+    (step,) = arrange(deliveries, (), me=ME, max_rooms=5, layout=layout)
     assert isinstance(step, Show)
     return step.notification

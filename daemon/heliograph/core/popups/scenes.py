@@ -10,6 +10,7 @@ from heliograph.core.delivery import State
 from heliograph.core.notification import Category, Notification, Popup
 from heliograph.core.popups.arrange import Show, arrange
 from heliograph.core.popups.privacy import Level
+from heliograph.core.popups.profile import Layout
 from heliograph.core.popups.samples import ME, draw_picture, sample_message
 from heliograph.core.record import Delivery, PopupRecord
 from heliograph.core.text.clean import clean_text
@@ -41,18 +42,19 @@ class Scene:
     """What is shown by SHOW and CHANGE."""
 
 
-def walk_scenes() -> list[Scene]:
-    """The scenes in their order. Their notifications are made as real ones are."""
+def walk_scenes(layout: Layout) -> list[Scene]:
+    """The scenes in their order. Their notifications are made as real ones are, in the server's `layout`."""
+    show = _Showing(layout)
     return [
-        *_direct_scenes(),
-        *_group_scenes(),
-        *_encrypted_scenes(),
-        *_call_scenes(),
-        *_text_scenes(),
+        *_direct_scenes(show),
+        *_group_scenes(show),
+        *_encrypted_scenes(show),
+        *_call_scenes(show),
+        *_text_scenes(show),
     ]
 
 
-def _direct_scenes() -> list[Scene]:
+def _direct_scenes(show: _Showing) -> list[Scene]:
     message = sample_message("Alice", "Are you coming to lunch?", is_direct=True, sound="default")
     edited = sample_message("Alice", "Are you coming to dinner?", is_direct=True, sound="default")
     picture = draw_picture()
@@ -61,7 +63,7 @@ def _direct_scenes() -> list[Scene]:
             "direct message",
             Act.SHOW,
             "A notification of Alice comes up, with her words, a picture (a light disc on blue) and buttons.",
-            replace(_show([message]), picture=picture),
+            replace(show([message]), picture=picture),
         ),
         Scene("sound", Act.ASK, "You heard one sound with it."),
         Scene(
@@ -72,65 +74,65 @@ def _direct_scenes() -> list[Scene]:
             Act.CHANGE,
             'Where it is seen, on the screen or in your desktop\'s list, "dinner" stands in place of "lunch". Nothing'
             " came up anew, and nothing sounded.",
-            replace(_show([edited], shown=1), picture=picture),
+            replace(show([edited], shown=1), picture=picture),
         ),
         Scene("deleted message", Act.WITHDRAW, "It is gone, also from your desktop's list."),
         Scene(
             "reply button",
             Act.SHOW,
             "Press Reply; if you can type into the notification, type a word and send that. It goes nowhere.",
-            _show([message]),
+            show([message]),
         ),
     ]
 
 
-def _group_scenes() -> list[Scene]:
+def _group_scenes(show: _Showing) -> list[Scene]:
     chatter = sample_message("Bob", "Pizza?")
     mention = sample_message("Carol", "you: what do you say?", is_highlight=True, sound="default")
     invite = sample_message("Dave", "Invited you to this room", room="Reading group", category=Category.INVITE)
-    # One room more than `_show` allows, so that these become a summary.
+    # One room more than `_Showing` allows, so that these become a summary.
     many = [sample_message("Erin", f"News {number}", room=f"Room {number}", sound="default") for number in range(1, 7)]
     return [
         Scene(
-            "group message", Act.SHOW, "A notification of the room Lunch comes up, without a sound.", _show([chatter])
+            "group message", Act.SHOW, "A notification of the room Lunch comes up, without a sound.", show([chatter])
         ),
         Scene(
             "mention after it",
             Act.CHANGE,
             "The room comes up again, with a sound, and Carol's words can be read.",
-            _show([chatter, mention], shown=1),
+            show([chatter, mention], shown=1),
         ),
         Scene(
             "invite",
             Act.SHOW,
             "An invite to Reading group comes up, with the buttons Accept and Decline.",
-            _show([invite]),
+            show([invite]),
         ),
-        Scene("summary", Act.SHOW, "One notification tells of 6 new messages in 6 rooms.", _show(many)),
+        Scene("summary", Act.SHOW, "One notification tells of 6 new messages in 6 rooms.", show(many)),
     ]
 
 
-def _encrypted_scenes() -> list[Scene]:
+def _encrypted_scenes(show: _Showing) -> list[Scene]:
     locked = sample_message("Alice", ENCRYPTED, is_direct=True, sound="default")
     opened = sample_message("Alice", "The key is under the mat.", is_direct=True, sound="default")
     return [
-        Scene("encrypted message", Act.SHOW, f'It says "{ENCRYPTED}".', _show([locked])),
+        Scene("encrypted message", Act.SHOW, f'It says "{ENCRYPTED}".', show([locked])),
         Scene(
             "its key came",
             Act.CHANGE,
             "Where it is seen, it now says where the key is. Nothing came up anew, and nothing sounded.",
-            _show([opened], shown=1),
+            show([opened], shown=1),
         ),
         Scene(
             "message while the screen is locked",
             Act.SHOW,
             "It says that Alice wrote, and not what.",
-            _show([opened], level=Level.SENDER),
+            show([opened], level=Level.SENDER),
         ),
     ]
 
 
-def _call_scenes() -> list[Scene]:
+def _call_scenes(show: _Showing) -> list[Scene]:
     call = sample_message("Alice", "Incoming call", is_direct=True, category=Category.CALL, sound="ring")
     missed = sample_message("Alice", "Missed call", is_direct=True)
     return [
@@ -138,38 +140,38 @@ def _call_scenes() -> list[Scene]:
             "call",
             Act.SHOW,
             "A call comes up with the button Answer, sounds, and stays until you answer this.",
-            _show([call]),
+            show([call]),
         ),
         Scene(
             "missed call",
             Act.CHANGE,
             "It says that you missed a call, where the call was seen or in your desktop's list.",
-            _show([missed], shown=1),
+            show([missed], shown=1),
         ),
     ]
 
 
-def _text_scenes() -> list[Scene]:
+def _text_scenes(show: _Showing) -> list[Scene]:
     plain = "<b>this is not bold</b> & 1 < 2"
     styled = sample_message("Bob", "at noon, not later", markup="at <b>noon</b>, not later", thread="When?")
     code = sample_message("Bob", "if hungry:\n    eat()", is_direct=True)
     sentences = clean_text("This sentence is repeated until the end. " * 20, TEXT_LIMIT)
     return [
-        Scene("marks", Act.SHOW, f"The text is {plain}", _show([sample_message("Carol", plain)])),
+        Scene("marks", Act.SHOW, f"The text is {plain}", show([sample_message("Carol", plain)])),
         Scene(
-            "emphasis", Act.SHOW, "The title names a thread; the word noon is bold, or all is plain.", _show([styled])
+            "emphasis", Act.SHOW, "The title names a thread; the word noon is bold, or all is plain.", show([styled])
         ),
         Scene(
             "code",
             Act.SHOW,
             "eat() stands below the word if and further to the right, where there are lines.",
-            _show([code]),
+            show([code]),
         ),
         Scene(
             "long message",
             Act.SHOW,
             "The notification is not too large, and its buttons can be read.",
-            _show([sample_message("Alice", sentences, is_direct=True)]),
+            show([sample_message("Alice", sentences, is_direct=True)]),
         ),
         Scene(
             "notice",
@@ -180,12 +182,18 @@ def _text_scenes() -> list[Scene]:
     ]
 
 
-def _show(deliveries: Sequence[Delivery], *, shown: int = 0, level: Level = Level.FULL) -> Notification:
-    """The notification of these deliveries, of which the first `shown` are on screen already."""
-    key = deliveries[0].room_id
-    on_screen = [replace(each, state=State.SHOWN, popup_key=key) for each in deliveries[:shown]]
-    placed = [replace(each, position=place) for place, each in enumerate([*on_screen, *deliveries[shown:]])]
-    record = PopupRecord(key, Popup("", 1), digest="", is_stale=True, size=shown)
-    (step,) = arrange(placed, [record] if shown else (), me=ME, max_rooms=5, level=lambda _: level)
-    assert isinstance(step, Show)
-    return step.notification
+@dataclass(frozen=True, slots=True)
+class _Showing:
+    layout: Layout
+
+    def __call__(self, deliveries: Sequence[Delivery], *, shown: int = 0, level: Level = Level.FULL) -> Notification:
+        """The notification of these deliveries, of which the first `shown` are on screen already."""
+        key = deliveries[0].room_id
+        on_screen = [replace(each, state=State.SHOWN, popup_key=key) for each in deliveries[:shown]]
+        placed = [replace(each, position=place) for place, each in enumerate([*on_screen, *deliveries[shown:]])]
+        record = PopupRecord(key, Popup("", 1), digest="", is_stale=True, size=shown)
+        (step,) = arrange(
+            placed, [record] if shown else (), me=ME, max_rooms=5, level=lambda _: level, layout=self.layout
+        )
+        assert isinstance(step, Show)
+        return step.notification

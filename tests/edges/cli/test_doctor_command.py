@@ -20,6 +20,7 @@ from edges.login_server import LoginServer
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
 from fakes.notification_server import NotificationServer
+from fakes.tray_beside import TrayBeside
 from heliograph import __version__
 from heliograph.accounts import list_accounts, state_folder
 from heliograph.cli.doctor.notifications import check_notifications
@@ -143,6 +144,18 @@ def test_a_hook_that_is_no_program_is_found(shell: Shell, home: Home, program: s
     found = find(shell, "hook")
     assert found["verdict"] == verdict
     assert "~" not in found["text"]
+
+
+def test_a_tray_is_looked_for_if_an_item_is_wanted(shell: Shell, home: Home, private_bus: PrivateBus) -> None:
+    with TrayBeside(private_bus):
+        assert "tray" not in [each["subject"] for each in json.loads(shell.run("doctor", "--json").stdout)]
+    (home.config / "heliograph").mkdir()
+    (home.config / "heliograph/config.toml").write_text("[desktop]\ntray = true\n")
+    assert (find(shell, "tray")["verdict"], find(shell, "tray")["cure"]) == ("hmm", "heliograph tray")
+    with TrayBeside(private_bus):
+        assert find(shell, "tray")["verdict"] == "ok"
+    with TrayBeside(private_bus, has_host=False):
+        assert "nothing shows them" in find(shell, "tray")["text"]
 
 
 def test_a_bus_that_does_not_answer_is_found(shell: Shell, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -10,25 +10,8 @@ from conftest import Home
 from edges.cli.conftest import Shell
 from fakes.answers import FakeAnswers
 from fakes.daemon import FakeDaemon
-from fakes.tray import FakeTray
+from fakes.tray_beside import TrayBeside
 from support.buses import PrivateBus
-from support.threaded import Threaded
-
-
-class TrayBeside(Threaded):
-    """A tray in a thread of its own: a command has its own loop."""
-
-    def __init__(self, bus: PrivateBus, *, has_host: bool = True) -> None:
-        super().__init__()
-        self._tray = FakeTray(bus.address)
-        if not has_host:
-            self._tray.lose_host()
-
-    async def begin(self) -> None:
-        await self._tray.start()
-
-    async def end(self) -> None:
-        await self._tray.stop()
 
 
 def switch_on(home: Home) -> None:

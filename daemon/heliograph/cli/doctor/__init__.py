@@ -86,6 +86,8 @@ async def _look() -> list[Finding]:
         findings.append(bad(error.title, error.hint, subject="configuration"))
     findings += [await machine.check_bus(), await check_notifications(config.desktop.backend)]
     findings.append(await asyncio.to_thread(machine.check_desktop_entry))
+    if config.desktop.tray:
+        findings.append(await machine.check_tray())
     if config.hooks.on_notification:
         findings.append(await asyncio.to_thread(machine.check_hook, config.hooks.on_notification))
     try:

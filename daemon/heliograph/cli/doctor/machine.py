@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from heliograph.accounts import state_root
 from heliograph.cli.service import systemctl
 from heliograph.cli.service.unit import is_outdated, unit_file
+from heliograph.cli.tray.check import find_tray
 from heliograph.core.finding import Finding, bad, doubtful, good
 from heliograph.desktop.identity import DESKTOP_ENTRY, data_folders
 from heliograph.loops.hooks import missing_program
@@ -32,6 +33,17 @@ async def check_bus() -> Finding:
     if not is_connected:
         return bad(f"{address} does not answer", cure, subject="session bus")
     return good(address, subject="session bus")
+
+
+async def check_tray() -> Finding:
+    """Checks that this session has a tray, for users who want an item there."""
+    tray = await find_tray()
+    if tray is None:
+        return doubtful("there is none, and the item waits for one", "heliograph tray", subject="tray")
+    by = tray.program or "an unknown program"
+    if not tray.has_host:
+        return doubtful(f"{by} watches for items, and nothing shows them", "heliograph tray", subject="tray")
+    return good(f"there is one, by {by}", subject="tray")
 
 
 def check_disk() -> Finding:

@@ -19,6 +19,7 @@ from heliograph.core.notification import (
     ServerChanged,
 )
 from heliograph.core.popups.profile import SAFE
+from heliograph.core.popups.quiet import DO_NOT_DISTURB
 
 Trouble = RetryLater | Declined | NeedsUser
 
@@ -58,6 +59,10 @@ class FakeDesktop:
     @property
     def server_name(self) -> str | None:
         return None if self._life is None else "a fake server"
+
+    @property
+    def why_inhibited(self) -> str:
+        return DO_NOT_DISTURB if self.is_inhibited else ""
 
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
         self._listeners.append(listener)

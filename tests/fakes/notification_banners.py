@@ -8,6 +8,8 @@ from typing import Any
 from fakes.notification_profiles import Profile
 
 LOW, NORMAL, CRITICAL = 0, 1, 2
+AN_INSTANT_MS = 10
+"""What is up for no longer than this has been seen by nobody."""
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,9 @@ class Banners:
             urgency = before.urgency
         if urgency == LOW and self.profile.lists_low:
             return
-        if is_held and urgency != CRITICAL:
+        if is_held and (urgency != CRITICAL or self.profile.holds_critical):
+            return
+        if self.profile.expires_silently and 0 < shown.expire_timeout <= AN_INSTANT_MS:
             return
         self._seen.add(shown.id)
         self.came_up.append(shown)

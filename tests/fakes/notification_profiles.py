@@ -42,6 +42,12 @@ class Profile:
     """Types of the hints that it reads strictly: a value of another is refused. Other servers pass over what is odd."""
     wants_labels: bool = False
     """An action without a label is refused."""
+    told: str = ""
+    """Where it tells of "do not disturb": "Inhibited", "paused", "swaync" or "mako"; "": nowhere."""
+    holds_critical: bool = False
+    """ "Do not disturb" holds back what is critical, too."""
+    expires_silently: bool = False
+    """What expires stays in the list under its id, and nobody is told."""
     lists_expired: bool = False
     """What expires moves into a list, whose ids go on: it is changed there without coming up."""
     keeps_old_picture: bool = False
@@ -73,6 +79,8 @@ DUNST = Profile(
     keeps_unknown_ids=True,
     tells_owner_alone=True,
     stacks_alike=True,
+    told="paused",
+    holds_critical=True,
 )
 MAKO = Profile(
     "mako",
@@ -86,6 +94,8 @@ MAKO = Profile(
         **dict.fromkeys(("category", "desktop-entry", "image-path"), "s"),
     },
     wants_labels=True,
+    told="mako",
+    holds_critical=True,
 )
 XFCE = Profile(
     "Xfce Notify Daemon",
@@ -121,6 +131,7 @@ PLASMA = Profile(
     closes_on_action=True,
     lists_expired=True,
     keeps_old_picture=True,
+    told="Inhibited",
 )
 SWAYNC = Profile(
     "SwayNotificationCenter",
@@ -130,6 +141,8 @@ SWAYNC = Profile(
     closes_twice=True,
     gives_tokens=True,
     closes_on_action=True,
+    told="swaync",
+    expires_silently=True,
 )
 PLAIN = Profile("plain", "1", ("body", "actions"))
 BARE = Profile("bare", "1", ())

@@ -25,6 +25,9 @@ _SIGNATURES = {
     "Notify": "susssasa{sv}i",
     "CloseNotification": "u",
 }
+_INHIBITIONS = {"Inhibited": (NAME, "Inhibited"), "paused": ("org.dunstproject.cmd0", "paused")}
+_SWAYNC = ("/org/erikreider/swaync/cc", "org.erikreider.swaync.cc")
+_MAKO = ("/fr/emersion/Mako", "fr.emersion.Mako")
 _INVALID = "org.freedesktop.DBus.Error.InvalidArgs"
 _UNKNOWN = "org.freedesktop.DBus.Error.UnknownMethod"
 
@@ -187,24 +190,35 @@ class NotificationServer:
     def inhibit(self, is_on: bool) -> None:
         """The user switches "do not disturb"."""
         self.is_inhibited = is_on
-        interface, name = self._inhibition()
-        self._send(
-            Message.new_signal(
-                PATH, PROPERTIES, "PropertiesChanged", "sa{sv}as", [interface, {name: Variant("b", is_on)}, []]
-            )
-        )
+        if (told := self.profile.told) in _INHIBITIONS:
+            interface, name = _INHIBITIONS[told]
+            changed = [interface, {name: Variant("b", is_on)}, []]
+            self._send(Message.new_signal(PATH, PROPERTIES, "PropertiesChanged", "sa{sv}as", changed))
+        elif told == "swaync":
+            state = [len(self.on_screen), is_on, False, False]
+            self._send(Message.new_signal(_SWAYNC[0], _SWAYNC[1], "SubscribeV2", "ubbb", state))
 
-    def _inhibition(self) -> tuple[str, str]:
-        return ("org.dunstproject.cmd0", "paused") if self.profile.name == "dunst" else (NAME, "Inhibited")
+    def _answer_inhibited(self, message: Message) -> Message | None:
+        """What it answers to the question whether "do not disturb" is on, in its own way; None: it is another one."""
+        told = self.profile.told
+        if message.interface == PROPERTIES and message.member == "Get":
+            is_asked = tuple(message.body) == _INHIBITIONS.get(told)
+            return Message.new_method_return(message, "v", [Variant("b", self.is_inhibited)]) if is_asked else None
+        asked = (message.path, message.interface, message.member)
+        if told == "swaync" and asked == (*_SWAYNC, "GetSubscribeData"):
+            state = [self.is_inhibited, False, len(self.on_screen), False]
+            return Message.new_method_return(message, "(bbub)", [state])
+        if told == "mako" and asked == (*_MAKO, "ListModes"):
+            modes = ["default", *(["do-not-disturb"] if self.is_inhibited else [])]
+            return Message.new_method_return(message, "as", [modes])
+        return None
 
     def _answer(self, message: Message) -> bool:
         if message.member == "NameOwnerChanged" and not message.body[2]:
             self._drop(message.body[0])
-        if message.interface == PROPERTIES and message.member == "Get":
-            if tuple(message.body) == self._inhibition():
-                self._send(Message.new_method_return(message, "v", [Variant("b", self.is_inhibited)]))
-                return True
-            return False
+        if message.message_type is MessageType.METHOD_CALL and (answer := self._answer_inhibited(message)) is not None:
+            self._send(answer)
+            return True
         if message.message_type is not MessageType.METHOD_CALL or message.interface != NAME:
             return False
         if message.path != PATH or message.member not in _SIGNATURES:
@@ -292,7 +306,7 @@ class NotificationServer:
         """What the server would choose itself is for ever here, as in the settings of the real ones."""
         if (timer := self._timers.pop(popup_id, None)) is not None:
             timer.cancel()
-        if expire_timeout > 0:
+        if expire_timeout > 0 and not self.profile.expires_silently:
             loop = asyncio.get_running_loop()
             self._timers[popup_id] = loop.call_later(expire_timeout / 1000, self._close, popup_id, 1)
 

@@ -72,6 +72,10 @@ class DunstSession(VirtualScreen):
         """What `dunstctl` says to these words."""
         return self.run("dunstctl", *words)
 
+    def inhibit(self, is_on: bool) -> None:
+        """Pauses it, or goes on."""
+        self.ctl("set-paused", "true" if is_on else "false")
+
     def count(self) -> int:
         """Popups on screen now."""
         return int(self.ctl("count", "displayed"))

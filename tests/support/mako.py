@@ -13,7 +13,7 @@ from support.buses import PrivateBus
 from support.screens import wait_for
 from support.sway import SwaySession
 
-_CONFIG = "font=DejaVu Sans 11\ndefault-timeout=0\nmax-visible=10\n"
+_CONFIG = "font=DejaVu Sans 11\ndefault-timeout=0\nmax-visible=10\n[mode=do-not-disturb]\ninvisible=1\n"
 
 
 class MakoSession:
@@ -57,6 +57,12 @@ class MakoSession:
     def dismiss(self, popup_id: int) -> None:
         """The user closes it."""
         self._run("makoctl", "dismiss", "-n", str(popup_id))
+
+    def inhibit(self, is_on: bool) -> None:
+        """The user changes its mode, to one in which nothing is visible."""
+        mode = "do-not-disturb" if is_on else "default"
+        place = ("org.freedesktop.Notifications", "/fr/emersion/Mako", "fr.emersion.Mako")
+        self._run("busctl", "--user", "call", *place, "SetMode", "s", mode)
 
     def screenshot(self, path: Path) -> None:
         """The whole screen, as PNG."""

@@ -36,6 +36,11 @@ class XfceSession(VirtualScreen):
         # Popups must not go while the test looks at them.
         self.run("xfconf-query", "-c", "xfce4-notifyd", "-p", "/expire-timeout", "-n", "-t", "int", "-s", "-1")
 
+    def inhibit(self, is_on: bool) -> None:
+        """The user switches "do not disturb"."""
+        value = "true" if is_on else "false"
+        self.run("xfconf-query", "-c", "xfce4-notifyd", "-p", "/do-not-disturb", "-n", "-t", "bool", "-s", value)
+
     def windows(self) -> list[str]:
         """Ids of the popups' windows."""
         return self.run("xdotool", "search", "--onlyvisible", "--class", "xfce4-notifyd", check=False).split()

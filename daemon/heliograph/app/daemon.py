@@ -246,7 +246,7 @@ class Daemon:
                 self._tray.take_summary(summary)
 
     def _take_quiet(self) -> None:
-        self._tracker.take_quiet(self._quiet.why_away)
+        self._tracker.take_quiet(self._quiet.why_away, is_everywhere=self._quiet.is_everywhere)
         self._accounts.wake()
         self._api.note_change()
 

@@ -12,7 +12,6 @@ from typing import Any
 
 from heliograph.core.ids import EventId, RoomId, is_event_id, is_room_id
 from heliograph.core.popups.actions import ActionKind, ActionRequest, action_requests
-from heliograph.core.popups.quiet import DO_NOT_DISTURB
 from heliograph.core.record import Delivery
 from heliograph.core.status import AccountStatus, DaemonStatus
 from heliograph.core.summary.summary import Summary, summarize
@@ -117,8 +116,8 @@ class DaemonApi:
                 log.exception("Unexpected fault in counting what is unread for %s", account.user_id)
         quiet = self._quiet.quiet
         why, until_ms = (quiet.why, quiet.until_ms) if quiet is not None else ("", 0)
-        if quiet is None and self._desktop.is_inhibited:
-            why = DO_NOT_DISTURB
+        if quiet is None:
+            why = self._desktop.why_inhibited
         connections = {account.user_id: account.status().connection for account in self._accounts}
         return summarize(
             {user_id: connection.state.value for user_id, connection in connections.items()},

@@ -133,8 +133,8 @@ class ServerChanged:
 
 @dataclass(frozen=True, slots=True)
 class DoNotDisturb:
-    """The desktop's own "do not disturb" was switched. While on, the desktop keeps notifications in its list without
-    showing them."""
+    """The desktop's own "do not disturb" was switched, or that for Heliograph alone. While on, the desktop keeps
+    notifications in its list without showing them, or drops them."""
 
     is_on: bool
 

@@ -103,6 +103,10 @@ class WatchedDesktop:
         return self._desktop.server_name
 
     @property
+    def why_inhibited(self) -> str:
+        return self._desktop.why_inhibited
+
+    @property
     def is_inhibited(self) -> bool:
         return self._desktop.is_inhibited
 

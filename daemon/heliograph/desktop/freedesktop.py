@@ -9,8 +9,9 @@ from dataclasses import replace
 from pathlib import Path
 
 from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
-from heliograph.core.notification import DesktopSignal, Notification, Popup
+from heliograph.core.notification import DesktopSignal, Notification, Popup, Urgency
 from heliograph.core.popups.profile import ServerProfile, Update
+from heliograph.desktop.do_not_disturb import UNTOLD
 from heliograph.desktop.failures import STARTING_DELAY_S, TROUBLE_DELAY_S, judge_failure
 from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_folders
 from heliograph.desktop.own_picture import own_picture
@@ -59,8 +60,12 @@ class FreedesktopDesktop:
         return self._watch.title
 
     @property
+    def why_inhibited(self) -> str:
+        return self._watch.why_held
+
+    @property
     def is_inhibited(self) -> bool:
-        return self._watch.is_inhibited
+        return bool(self._watch.why_held)
 
     @property
     def profile(self) -> ServerProfile:
@@ -132,12 +137,14 @@ class FreedesktopDesktop:
         if replaces_id and traits.profile.update(is_update=notification.is_update) is Update.RENEW:
             await self._take_down(server, replaces_id)
             replaces_id = 0
+        if traits.profile.told in UNTOLD and not notification.is_update:
+            await self._watch.ask_why_held(server, traits)
         sound = await self._sounds.choose(notification)
         is_servers = self._sounds.is_servers(traits.capabilities)
         arguments = render_notification(
             notification,
             traits.capabilities,
-            traits.profile.looks,
+            traits.profile,
             icon=self._icon,
             replaces_id=replaces_id,
             sound=sound if is_servers else None,
@@ -154,8 +161,9 @@ class FreedesktopDesktop:
             raise CallFailed("org.freedesktop.DBus.Error.Failed", "Notify was answered without an id")
         popup_id = int(reply.body[0])
         server.note_shown(popup_id)
-        # After the popup is up: a notification that is refused makes no sound.
-        if sound is not None and not is_servers and not self.is_inhibited:
+        # After the popup is up: a notification that is refused makes no sound, and neither does one that is held back.
+        is_held = self.is_inhibited and (urgency is not Urgency.CRITICAL or traits.profile.holds_critical)
+        if sound is not None and not is_servers and not is_held:
             self._sounds.play(sound)
         return Done(Popup(server.life, popup_id))
 

@@ -43,6 +43,7 @@ class PortableDesktop:
     name = "plyer"
     server_name = "whatever plyer finds"
     is_inhibited = False
+    why_inhibited = ""
     profile = SAFE
 
     def __init__(self, *, timeout_s: float = _TIMEOUT_S) -> None:

@@ -14,6 +14,7 @@ from dbus_fast import Variant
 from heliograph.core.notification import Action, Notification, Picture
 from heliograph.core.popups.actions import INLINE_REPLY, offer
 from heliograph.core.popups.looks import Looks, fit_picture
+from heliograph.core.popups.profile import ServerProfile
 from heliograph.core.text.clean import clean_line, clean_text
 from heliograph.core.text.markup import Span, change_indentation, read_markup, shorten, write_markup
 from heliograph.desktop.identity import APP_NAME, DESKTOP_ENTRY, NOTIFYRC
@@ -31,7 +32,7 @@ _FIRM_SPACE = "\u00a0"
 def render_notification(
     notification: Notification,
     capabilities: Collection[str],
-    looks: Looks,
+    profile: ServerProfile,
     *,
     icon: str,
     replaces_id: int,
@@ -46,14 +47,15 @@ def render_notification(
     elif "body-markup" in capabilities:
         # Only the body: every server shows "&amp;" in a summary as it stands. And always: what is left raw makes
         # lxqt lose text, xfce4-notifyd show nothing, and swaync and Plasma load local files named by <img>.
-        body = _mark_up(notification.markup, body, looks)
-    offered = offer(notification, capabilities)
+        body = _mark_up(notification.markup, body, profile.looks)
+    offered = offer(notification, capabilities, profile)
     actions = [text for action in offered for text in (action.key, action.label)]
     hints = _hints(notification, offered) | _sound_hints(sound)
     if notification.picture is not None:
-        hints["image-data"] = _image_data(fit_picture(notification.picture, looks.picture_side))
-        icon = icon if looks.has_icon_beside_picture else ""
-    return [APP_NAME, replaces_id, icon, summary, body, actions, hints, _AS_THE_SERVER_LIKES]
+        hints["image-data"] = _image_data(fit_picture(notification.picture, profile.looks.picture_side))
+        icon = icon if profile.looks.has_icon_beside_picture else ""
+    expire_ms = profile.quiet_ms if notification.is_update and profile.quiet_ms is not None else _AS_THE_SERVER_LIKES
+    return [APP_NAME, replaces_id, icon, summary, body, actions, hints, expire_ms]
 
 
 def _mark_up(markup: str, body: str, looks: Looks) -> str:

@@ -11,9 +11,11 @@ from typing import TypeVar
 from dbus_fast import Message
 
 from heliograph.core.notification import Activated, Closed, Closing, Popup, Replied
+from heliograph.core.popups.actions import INLINE_REPLY
 from heliograph.core.popups.profile import SAFE, Expiry, ServerProfile
 from heliograph.core.popups.profiles import choose_profile
 from heliograph.core.text.clean import clean_line
+from heliograph.desktop import swaync_config
 from heliograph.desktop.echoes import Echoes
 from heliograph.desktop.failures import is_passing
 from heliograph.system.dbus import Bus, CallFailed
@@ -41,6 +43,8 @@ class Traits:
     capabilities: frozenset[str]
     profile: ServerProfile = SAFE
     """What is known of servers of its kind."""
+    hint: str = ""
+    """What the user may do so that it does more; "": there is nothing."""
 
 
 class Server:
@@ -68,10 +72,12 @@ class Server:
             if self.known_traits is None:
                 name, title = await self._ask_name(bus)
                 capabilities = await self._ask_capabilities(bus)
-                profile = choose_profile(name, capabilities)
+                profile, hint = choose_profile(name, capabilities), ""
+                if profile.is_reply_configured and not await asyncio.to_thread(swaync_config.lets_reply):
+                    capabilities, hint = capabilities - {INLINE_REPLY}, swaync_config.HINT
                 if profile.forgets_with_program:
                     self.life = f"{self.life}{bus.unique_name}"
-                self.known_traits = Traits(title, capabilities, profile)
+                self.known_traits = Traits(title, capabilities, profile, hint)
             return self.known_traits
 
     def note_shown(self, popup_id: int) -> None:

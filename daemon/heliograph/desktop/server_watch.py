@@ -30,7 +30,7 @@ _MATCHES = (
     f"type='signal',sender='{NAME}',interface='{INTERFACE}',path='{PATH}'",
     f"type='signal',sender='{DRIVER}',interface='{DRIVER}',path='{DRIVER_PATH}',"
     f"member='NameOwnerChanged',arg0='{NAME}'",
-    do_not_disturb.MATCH,
+    *do_not_disturb.MATCHES,
 )
 
 
@@ -58,7 +58,9 @@ class ServerWatch:
         self._server: Server | None = None
         self._is_activatable = False
         self._owner_changes = 0
-        self._is_inhibited = False
+        self._why_held = ""
+        self._is_held_unknown = False
+        self._is_asking = False
         self._listeners: list[Callable[[DesktopSignal], None]] = []
         self._tasks: set[asyncio.Task[object]] = set()
 
@@ -92,9 +94,9 @@ class ServerWatch:
         return "a notification server, started when needed" if self._is_activatable else None
 
     @property
-    def is_inhibited(self) -> bool:
-        """The server's own "do not disturb" is on, as far as it tells."""
-        return self._is_inhibited
+    def why_held(self) -> str:
+        """Why popups are held back, as far as that is told; "": they are not."""
+        return self._why_held
 
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
         """Calls `listener` at once with the present server, and then with every signal."""
@@ -128,15 +130,19 @@ class ServerWatch:
         return self._server
 
     async def ask(self, server: Server) -> Traits:
-        """What the server says of itself; `is_inhibited` holds for it then. Raises CallFailed and BusGone."""
+        """What the server says of itself; `why_held` holds for it then. Raises CallFailed and BusGone."""
         traits = await server.traits(self.bus)
         if self._server is server:
             self._profile = traits.profile
             self._set_life(server.life)
-        is_inhibited = await do_not_disturb.ask_inhibited(self.bus, server.owner, traits)
-        if self._server is server:
-            self._set_inhibited(is_on=is_inhibited)
+        await self.ask_why_held(server, traits)
         return traits
+
+    async def ask_why_held(self, server: Server, traits: Traits) -> None:
+        """Asks whether popups are held back, for `why_held`. Raises BusGone."""
+        why = await do_not_disturb.ask_why_held(self.bus, server.owner, traits.profile.told)
+        if self._server is server:
+            self._set_held(why)
 
     # The owner of the name
 
@@ -174,7 +180,7 @@ class ServerWatch:
         else:
             self._server = None
             self._set_life(None)
-            self._set_inhibited(is_on=False)
+            self._set_held("")
             if self.bus.is_connected:
                 log.info("There is no notification server")
             self._start(self._look_again())
@@ -211,12 +217,11 @@ class ServerWatch:
             is_owner = message.member == "NameOwnerChanged" and message.signature == "sss" and message.body[0] == NAME
             if is_owner and self._bus_id is not None:
                 self._change_owner(message.body[2])
+        elif is_signal and server is not None and do_not_disturb.may_have_changed(message):
+            self._ask_again(server)
         elif server is None or message.sender != server.owner:
             # Anyone on the bus can send us a signal directly.
             return
-        elif is_signal and message.interface == do_not_disturb.PROPERTIES:
-            if (is_on := do_not_disturb.read_inhibited(message.signature, message.body)) is not None:
-                self._set_inhibited(is_on=is_on)
         elif is_signal and message.interface == INTERFACE:
             self._tell_soon(lambda: server.interpret(message))
         elif message.message_type is MessageType.METHOD_RETURN and (popup_id := server.late_popup(message)):
@@ -224,11 +229,28 @@ class ServerWatch:
             # Test: test_what_comes_up_after_it_was_given_up_is_closed_again.
             self.bus.send(server.owner, PATH, INTERFACE, "CloseNotification", "u", [popup_id])
 
-    def _set_inhibited(self, *, is_on: bool) -> None:
-        if is_on != self._is_inhibited:
-            self._is_inhibited = is_on
-            log.info("Do not disturb is %s on this desktop", "on" if is_on else "off")
-            change = DoNotDisturb(is_on)
+    def _ask_again(self, server: Server) -> None:
+        """One question at a time, and another one after it if there were signals meanwhile."""
+        self._is_held_unknown = True
+        if not self._is_asking:
+            self._is_asking = True
+            self._start(self._keep_asking(server))
+
+    async def _keep_asking(self, server: Server) -> None:
+        try:
+            while self._is_held_unknown and self._server is server:
+                self._is_held_unknown = False
+                with contextlib.suppress(TimeoutError, BusGone, CallFailed):
+                    async with asyncio.timeout(self._timeout_s):
+                        await self.ask_why_held(server, await server.traits(self.bus))
+        finally:
+            self._is_asking = False
+
+    def _set_held(self, why: str) -> None:
+        if why != self._why_held:
+            self._why_held = why
+            log.info("Popups are held back on this desktop: %s" if why else "Popups come up again%s", why)
+            change = DoNotDisturb(bool(why))
             self._tell_soon(lambda: change)
 
     def _set_life(self, life: str | None) -> None:

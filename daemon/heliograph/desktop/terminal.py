@@ -30,6 +30,7 @@ class TerminalDesktop:
     name = "terminal"
     server_name = "standard output"
     is_inhibited = False
+    why_inhibited = ""
     profile = SAFE
 
     def __init__(self, stream: TextIO, *, timeout_s: float = _TIMEOUT_S) -> None:

@@ -7,9 +7,10 @@ import asyncio
 from collections.abc import Callable
 from dataclasses import replace
 
-from heliograph.core.notification import DesktopSignal, ServerChanged
+from heliograph.core.notification import DesktopSignal, DoNotDisturb, ServerChanged
 from heliograph.core.pushers.handoff import Signs
 
+HELD = "this desktop holds notifications back"
 SERVER_PATIENCE_S = 10.0
 """A notification server that is gone for less is only restarting."""
 
@@ -21,6 +22,9 @@ class PresenceTracker:
         self._on_change = on_change
         self._patience_s = patience_s
         self._timer: asyncio.TimerHandle | None = None
+        self._why_quiet = ""
+        self._is_quiet_everywhere = False
+        self._is_held = False
         self.signs = Signs()
 
     def take_session(self, signs: Signs) -> None:
@@ -30,12 +34,18 @@ class PresenceTracker:
             replace(signs, has_server=known.has_server, why_quiet=known.why_quiet, is_stopping=known.is_stopping)
         )
 
-    def take_quiet(self, why: str) -> None:
-        """Takes why nothing pops up here while other devices may ring; "": that is not so."""
-        self._take(replace(self.signs, why_quiet=why))
+    def take_quiet(self, why: str, *, is_everywhere: bool = False) -> None:
+        """Takes why nothing pops up here while other devices may ring; "": that is not so. `is_everywhere`: it is
+        quiet, and other devices are not to ring either."""
+        self._why_quiet, self._is_quiet_everywhere = why, is_everywhere
+        self._take_why_quiet()
 
     def take_signal(self, signal: DesktopSignal) -> None:
-        """Takes from the desktop whether anything shows notifications."""
+        """Takes from the desktop whether anything shows notifications, and whether it holds them back."""
+        if isinstance(signal, DoNotDisturb):
+            self._is_held = signal.is_on
+            self._take_why_quiet()
+            return
         if not isinstance(signal, ServerChanged):
             return
         if self._timer is not None:
@@ -47,6 +57,11 @@ class PresenceTracker:
             # Not at once: handing the ringing over for each restart
             # of the notification server would make the phone ring.
             self._timer = asyncio.get_running_loop().call_later(self._patience_s, self._miss_server)
+
+    def _take_why_quiet(self) -> None:
+        # Who wants quiet everywhere is not to hear the phone because of a switch at this desktop.
+        held = "" if self._is_quiet_everywhere or not self._is_held else HELD
+        self._take(replace(self.signs, why_quiet=self._why_quiet or held))
 
     def stop(self) -> None:
         """The daemon is about to end."""

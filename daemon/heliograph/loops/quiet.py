@@ -80,6 +80,12 @@ class QuietLoop:
             return ""
         return "you have paused notifications here" if quiet.why == PAUSED else "these are quiet hours here"
 
+    @property
+    def is_everywhere(self) -> bool:
+        """Whether it is quiet, and the user's other devices are not to ring either."""
+        quiet = self.quiet
+        return quiet is not None and quiet.is_everywhere
+
     async def pause(self, words: str, *, is_everywhere: bool = False) -> int:
         """Begins a pause, and returns when it ends, in ms since 1970. Raises UserError for words that are no time, and
         StateError if the pause cannot be written down."""

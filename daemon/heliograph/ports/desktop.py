@@ -25,8 +25,13 @@ class Desktop(Protocol):
 
     @property
     def is_inhibited(self) -> bool:
-        """True while the desktop's own "do not disturb" is on, as far as it tells: it keeps notifications in its list
-        without showing them."""
+        """True while the desktop holds popups back, as far as it tells: its own "do not disturb" is on, or ours are
+        switched off there."""
+        ...
+
+    @property
+    def why_inhibited(self) -> str:
+        """Why `is_inhibited` is true, in words; "": it is not."""
         ...
 
     @property

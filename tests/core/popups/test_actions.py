@@ -20,6 +20,8 @@ from heliograph.core.popups.actions import (
     offer,
     word_failure,
 )
+from heliograph.core.popups.profile import SAFE, ServerProfile
+from heliograph.core.popups.profiles import XFCE
 from heliograph.core.record import Delivery
 from support.builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_notification
 
@@ -87,9 +89,9 @@ def test_of_many_rooms_all_can_be_marked_as_read_at_once() -> None:
     assert labels(Category.MESSAGE, is_summary=True) == ["Mark all as read"]
 
 
-def offered(capabilities: set[str]) -> list[str]:
+def offered(capabilities: set[str], profile: ServerProfile = SAFE) -> list[str]:
     actions = actions_for([make_content()], is_summary=False)
-    return [action.key for action in offer(make_notification(actions=actions), capabilities)]
+    return [action.key for action in offer(make_notification(actions=actions), capabilities, profile)]
 
 
 def test_where_texts_can_be_typed_into_a_popup_replying_is_that() -> None:
@@ -99,6 +101,12 @@ def test_where_texts_can_be_typed_into_a_popup_replying_is_that() -> None:
 def test_elsewhere_replying_opens_the_room() -> None:
     assert offered({"actions"}) == ["default", "reply", "mark-read", "mute"]
     assert kind_of("reply") is kind_of("default") is kind_of("inline-reply") is ActionKind.OPEN
+
+
+def test_no_two_buttons_do_the_same() -> None:
+    """Where the click on all of a popup is a button, and replying opens the room as well."""
+    assert offered({"actions"}, XFCE) == ["default", "mark-read", "mute"]
+    assert offered(ALL, XFCE) == ["default", "inline-reply", "mark-read", "mute"]
 
 
 def test_a_server_without_actions_gets_none() -> None:

@@ -6,7 +6,7 @@ import pytest
 
 from heliograph.core.notification import Urgency
 from heliograph.core.popups.profile import SAFE, ServerProfile, Told, Update
-from heliograph.core.popups.profiles import CINNAMON, DUNST, GNOME, PLASMA, choose_profile
+from heliograph.core.popups.profiles import CINNAMON, DUNST, GNOME, PLASMA, choose_profile, word_profile
 
 
 @pytest.mark.parametrize(
@@ -40,3 +40,9 @@ def test_gnome_shell_gets_nothing_as_a_replacement() -> None:
     """Its banner would be asked for by the urgency of what is replaced."""
     assert GNOME.update(is_update=False) is GNOME.update(is_update=True) is Update.RENEW
     assert SAFE.update(is_update=False) is SAFE.update(is_update=True) is Update.REPLACE
+
+
+def test_a_profile_is_named_with_the_versions_that_were_looked_at() -> None:
+    assert word_profile(DUNST) == "known as dunst; looked at: 1.9 to 1.13"
+    assert word_profile(choose_profile("cosmic-notifications", ())) == "known as COSMIC"
+    assert word_profile(choose_profile("somebody's own", {"inhibitions"})) == "not known here"

@@ -10,7 +10,8 @@ from dataclasses import replace
 
 import pytest
 
-from fakes.notification_profiles import BARE, DUNST, GNOME, PLAIN, PLASMA, SWAYNC, Profile
+from conftest import Home
+from fakes.notification_profiles import BARE, DUNST, GNOME, MAKO, PLAIN, PLASMA, SWAYNC, Profile
 from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.core.delivery import Declined, Done, RetryLater
 from heliograph.core.notification import (
@@ -304,6 +305,12 @@ async def test_a_silent_change_comes_up_again_nowhere(
     assert list(server.on_screen) == [server.shown[1].id]
 
 
+def turn_replies_on(home: Home, text: str = '{"notification-inline-replies": true}') -> None:
+    """In the configuration of swaync."""
+    (home.config / "swaync").mkdir(parents=True, exist_ok=True)
+    (home.config / "swaync/config.json").write_text(text)
+
+
 MESSAGE_ACTIONS = actions_for([make_content()], is_summary=False)
 
 
@@ -313,7 +320,7 @@ MESSAGE_ACTIONS = actions_for([make_content()], is_summary=False)
         (DUNST, ["default", "reply", "mark-read", "mute"]),
         (GNOME, ["default", "reply", "mark-read", "mute"]),
         (PLASMA, ["default", "inline-reply", "mark-read", "mute"]),
-        (SWAYNC, ["default", "inline-reply", "mark-read", "mute"]),
+        (SWAYNC, ["default", "reply", "mark-read", "mute"]),
         (BARE, []),
     ],
     ids=lambda value: value.name if isinstance(value, Profile) else None,
@@ -335,9 +342,11 @@ async def test_what_is_typed_into_a_popup_is_told_once(
     server: NotificationServer,
     desktop: FreedesktopDesktop,
     signals: Signals,
+    home: Home,
     profile: Profile,
     is_closed_first: bool,
 ) -> None:
+    turn_replies_on(home)
     await server.restart(profile)
     await until(lambda: len(signals) == 3)
     other = await show(desktop, body="another")
@@ -507,7 +516,7 @@ async def test_nothing_wakes_up_while_nothing_happens(desktop: FreedesktopDeskto
 # Do not disturb
 
 
-@pytest.mark.parametrize("profile", [DUNST, PLASMA])
+@pytest.mark.parametrize("profile", [DUNST, PLASMA, SWAYNC])
 async def test_do_not_disturb_is_told_where_the_server_tells_it(
     server: NotificationServer, desktop: FreedesktopDesktop, signals: list[DesktopSignal], profile: Profile
 ) -> None:
@@ -519,6 +528,17 @@ async def test_do_not_disturb_is_told_where_the_server_tells_it(
     server.inhibit(True)
     await until(lambda: desktop.is_inhibited)
     assert [signal.is_on for signal in signals if isinstance(signal, DoNotDisturb)] == [True, False, True]
+
+
+async def test_a_server_that_signals_no_change_is_asked_before_anything_new(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    await server.restart(MAKO)
+    await until(lambda: desktop.server_name == "mako 0.0.0")
+    for is_on in (True, False):
+        server.inhibit(is_on)
+        await show(desktop)
+        assert desktop.is_inhibited == is_on
 
 
 async def test_do_not_disturb_goes_with_its_server(server: NotificationServer, desktop: FreedesktopDesktop) -> None:
@@ -543,3 +563,28 @@ async def test_what_the_server_says_of_itself_is_told(server: NotificationServer
     await server.stop()
     await until(lambda: desktop.server is None)
     assert await desktop.traits() is None
+
+
+@pytest.mark.parametrize("text", ['{"notification-inline-replies": false}', "{}", "[]", "{", "[" * 100_000])
+async def test_where_swaync_hides_it_no_reply_is_typed_and_the_user_is_told_how(
+    server: NotificationServer, desktop: FreedesktopDesktop, home: Home, text: str
+) -> None:
+    turn_replies_on(home, text)
+    await server.restart(SWAYNC)
+    await until(lambda: desktop.server_name == "SwayNotificationCenter 0.11")
+    traits = await desktop.traits()
+    assert traits is not None
+    assert "inline-reply" not in traits.capabilities
+    assert "notification-inline-replies" in traits.hint
+
+
+async def test_a_change_that_nobody_needs_to_see_is_up_for_an_instant_where_it_would_come_up_again(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    await server.restart(SWAYNC)
+    await until(lambda: desktop.server_name == "SwayNotificationCenter 0.11")
+    popup = await show(desktop)
+    await desktop.show(make_notification(body="changed", is_update=True), popup)
+    await show(desktop, "news", replaces=popup)
+    assert [each.body for each in server.banners.came_up] == ["hello", "news"]
+    assert list(server.on_screen) == [popup.id]

@@ -11,6 +11,7 @@ import pytest
 from heliograph.core.delivery import Done
 from heliograph.core.notification import Activated, Closed, Closing, DesktopSignal, Popup
 from heliograph.core.popups.actions import actions_for, offer
+from heliograph.core.popups.profiles import DUNST, MAKO, XFCE
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from support.builders import make_content, make_notification
 from support.buses import PrivateBus
@@ -21,6 +22,7 @@ pytestmark = [
     pytest.mark.parametrize("stage", ["dunst", "mako", "xfce"], indirect=True),
 ]
 
+PROFILES = {"dunst": DUNST, "mako": MAKO, "xfce": XFCE}
 MESSAGE = make_notification(actions=actions_for([make_content()], is_summary=False))
 
 
@@ -33,6 +35,8 @@ class Stage:
     count: Callable[[], int]
     press: Callable[[Popup, str], object]
     """A button, by its label."""
+    inhibit: Callable[[bool], object]
+    """The user switches "do not disturb"."""
     dismiss: Callable[[Popup], object]
     signals: list[DesktopSignal] = field(default_factory=list)
 
@@ -50,8 +54,9 @@ async def stage(request: pytest.FixtureRequest, private_bus: PrivateBus) -> Asyn
     server = request.getfixturevalue(request.param)
     desktop = FreedesktopDesktop(private_bus.address)
     await desktop.start()
-    offered = [action.label for action in offer(MESSAGE, {"actions"})]
-    keys = {action.label: action.key for action in offer(MESSAGE, {"actions"})}
+    actions = offer(MESSAGE, {"actions"}, PROFILES[request.param])
+    offered = [action.label for action in actions]
+    keys = {action.label: action.key for action in actions}
     press: dict[str, Callable[[Popup, str], object]] = {
         "dunst": lambda _, label: server.choose(label),
         "mako": lambda popup, label: server.press(popup.id, keys[label]),
@@ -62,7 +67,7 @@ async def stage(request: pytest.FixtureRequest, private_bus: PrivateBus) -> Asyn
         "mako": lambda popup: server.dismiss(popup.id),
         "xfce": lambda _: server.dismiss(),
     }
-    stage = Stage(request.param, desktop, server.count, press[request.param], dismiss[request.param])
+    stage = Stage(request.param, desktop, server.count, press[request.param], server.inhibit, dismiss[request.param])
     desktop.listen(stage.signals.append)
     yield stage
     await desktop.shut()
@@ -74,6 +79,7 @@ async def test_what_it_can_do_is_known(stage: Stage) -> None:
     assert traits is not None
     assert {"actions", "body", "body-markup"} <= traits.capabilities
     assert "inline-reply" not in traits.capabilities
+    assert traits.profile == PROFILES[stage.name]
     own = {"dunst": "x-dunst-stack-tag", "mako": "x-dunst-stack-tag", "xfce": "action-icons"}
     assert own[stage.name] in traits.capabilities
 
@@ -105,3 +111,14 @@ async def test_what_its_user_closes_is_told_of_once(stage: Stage) -> None:
     await stage.desktop.close(other)
     await until(lambda: any(isinstance(each, Closed) and each.popup == other for each in stage.signals))
     assert [each.popup for each in stage.signals if isinstance(each, Closed)] == [popup, other]
+
+
+async def test_its_do_not_disturb_is_known_before_anything_new_is_shown(stage: Stage) -> None:
+    stage.inhibit(True)
+    await stage.desktop.show(MESSAGE, None)
+    await until(lambda: stage.desktop.is_inhibited, "that it holds popups back")
+    # mako counts what is invisible, too.
+    assert stage.count() == (stage.name == "mako")
+    stage.inhibit(False)
+    await stage.show()
+    await until(lambda: not stage.desktop.is_inhibited, "that popups come up again")

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import logging
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
 
-from fakes.notification_profiles import DUNST, GNOME, Profile
+from fakes.notification_profiles import DUNST, GNOME, MAKO, PLASMA, SWAYNC, Profile
 from fakes.notification_server import Misbehaviour, NotificationServer
-from heliograph.core.notification import Category, Notification
+from heliograph.core.notification import Category, Notification, Urgency
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.desktop.sounds import Player, Sound, Sounds
 from support.builders import make_notification
@@ -178,6 +179,20 @@ async def test_what_the_server_refuses_is_not_heard(heard: Heard, players: Playe
     heard.server.misbehaviour = Misbehaviour.REFUSE
     await heard.desktop.show(LOUD, None)
     assert players.played == []
+
+
+HOLDING = [by(each, "auto") for each in (SWAYNC, PLASMA, MAKO, DUNST)]
+
+
+@pytest.mark.parametrize("heard", HOLDING, indirect=True)
+async def test_what_the_desktop_holds_back_is_not_heard(heard: Heard, players: Players) -> None:
+    heard.server.inhibit(True)
+    await until(lambda: heard.desktop.is_inhibited or heard.server.profile is MAKO)
+    await heard.show(LOUD)
+    assert players.played == []
+    ringing = replace(CALL, urgency=Urgency.CRITICAL)
+    await heard.show(ringing)
+    assert len(players.played) == len(heard.server.banners.came_up) == (not heard.server.profile.holds_critical)
 
 
 async def test_a_sound_that_is_heard_is_not_interrupted_and_ends_with_us(players: Players) -> None:

@@ -10,13 +10,13 @@ import pytest
 
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
-from heliograph.core.notification import ServerChanged
+from heliograph.core.notification import DoNotDisturb, ServerChanged
 from heliograph.core.pushers.handoff import HandoffSettings, Signs
 from heliograph.core.pushers.pusher import Pusher, PusherKey
 from heliograph.core.record import AccountState
 from heliograph.errors import LoggedOut, Refused, Unreachable
 from heliograph.loops.handoff.loop import COLLECT_S, RETRY_S, HandoffLoop, settle_all
-from heliograph.loops.presence import SERVER_PATIENCE_S, PresenceTracker
+from heliograph.loops.presence import HELD, SERVER_PATIENCE_S, PresenceTracker
 from heliograph.ports.homeserver import Features
 from support.builders import ME, make_pusher
 from support.waiting import until
@@ -408,6 +408,19 @@ async def test_a_notification_server_that_restarts_is_no_reason_to_leave() -> No
     tracker.take_session(AWAY)
     tracker.take_signal(ServerChanged("back"))
     assert told[1:] == [Signs(has_server=False, is_locked=True), Signs(is_locked=True)]
+
+
+async def test_a_desktop_that_holds_notifications_back_lets_others_ring_unless_all_shall_be_quiet() -> None:
+    told: list[Signs] = []
+    tracker = PresenceTracker(told.append)
+    held, paused = Signs(why_quiet=HELD), Signs(why_quiet="paused")
+    tracker.take_signal(DoNotDisturb(True))
+    tracker.take_quiet("paused")
+    tracker.take_quiet("", is_everywhere=True)
+    tracker.take_quiet("")
+    tracker.take_signal(DoNotDisturb(False))
+    assert told == [held, paused, HERE, held, HERE]
+    assert held.why_away == HELD
 
 
 async def test_stopping_is_leaving() -> None:

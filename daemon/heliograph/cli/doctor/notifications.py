@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heliograph.core.finding import Finding, bad, doubtful, good
 from heliograph.core.popups.capabilities import word_capabilities
-from heliograph.core.popups.profile import SAFE
+from heliograph.core.popups.profiles import word_profile
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from heliograph.errors import UserError
@@ -31,9 +31,10 @@ async def check_notifications(backend: str) -> Finding:
                 "no notification server answers", "Start your desktop's, or install dunst or mako.", subject=_SUBJECT
             )
         if desktop.is_inhibited:
-            return doubtful(f"{traits.title}, do not disturb is on", "Switch it off in your desktop.", subject=_SUBJECT)
+            text = f"{traits.title} holds notifications back: {desktop.why_inhibited}"
+            return doubtful(text, "Change that in your desktop's settings.", subject=_SUBJECT)
         can = [words for is_there, words in word_capabilities(traits.capabilities) if is_there]
-        known = f"known as {traits.profile.name}" if traits.profile != SAFE else "not known here"
-        return good(f"{traits.title} ({known}): {', '.join(can) or 'shows titles only'}", subject=_SUBJECT)
+        text = f"{traits.title} ({word_profile(traits.profile)}): {', '.join(can) or 'shows titles only'}"
+        return doubtful(text, traits.hint, subject=_SUBJECT) if traits.hint else good(text, subject=_SUBJECT)
     finally:
         await desktop.shut()

@@ -83,8 +83,10 @@ class _Trial:
         for can, words in word_capabilities(traits.capabilities):
             click.echo(f"  {'yes' if can else 'no ':3}  {words}")
         click.echo(f"  it says: {', '.join(sorted(traits.capabilities)) or 'nothing'}")
+        if traits.hint:
+            click.echo(f"  {traits.hint}")
         if self._desktop.is_inhibited:
-            click.echo("  Do not disturb is on: what is shown goes to its list only.")
+            click.echo(f"  Notifications are held back ({self._desktop.why_inhibited}): at most its list has them.")
         return EXIT_OK
 
     async def _wait(self) -> None:

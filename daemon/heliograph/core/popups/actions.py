@@ -8,6 +8,7 @@ from enum import Enum
 
 from heliograph.core.ids import EventId, RoomId, UserId, is_event_id, is_room_id, is_user_id
 from heliograph.core.notification import Action, Category, Notification, Target, Urgency
+from heliograph.core.popups.profile import SAFE, ServerProfile
 from heliograph.core.record import Content, Delivery
 from heliograph.core.text.clean import clean_line, clean_text
 
@@ -118,7 +119,9 @@ def actions_for(contents: Sequence[Content], *, is_summary: bool, shows_sender: 
     return reply, _MARK_READ, _MUTE
 
 
-def offer(notification: Notification, capabilities: Collection[str]) -> tuple[Action, ...]:
+def offer(
+    notification: Notification, capabilities: Collection[str], profile: ServerProfile = SAFE
+) -> tuple[Action, ...]:
     """The actions for one notification server: the click on the popup itself, then the buttons that it can show."""
     if "actions" not in capabilities:
         return ()
@@ -128,6 +131,9 @@ def offer(notification: Notification, capabilities: Collection[str]) -> tuple[Ac
         buttons = tuple(each for each in buttons if each != _ACCEPT)
     if INLINE_REPLY in capabilities:
         buttons = tuple(replace(each, key=INLINE_REPLY) if each.key == _REPLY.key else each for each in buttons)
+    elif profile.draws_click:
+        # Replying opens the room, as the click does. Test: test_no_two_buttons_do_the_same.
+        buttons = tuple(each for each in buttons if each.key != _REPLY.key)
     return OPEN, *buttons
 
 

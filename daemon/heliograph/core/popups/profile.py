@@ -34,6 +34,13 @@ class Told(Enum):
     """Where a server tells whether it holds popups back: do not disturb, or notifications switched off."""
 
     NOWHERE = "nowhere"
+    GNOME = "GNOME's settings"
+    CINNAMON = "Cinnamon's settings"
+    MATE = "MATE's settings"
+    XFCE = "Xfce's settings"
+    SWAYNC = "swaync's own interface"
+    MAKO = "mako's modes"
+    """The user names these: one that is called "do-not-disturb", as in mako's manual, or "dnd" counts."""
     INHIBITED = "the property Inhibited"
     """Desktop Notifications Specification 1.3, as Plasma has it."""
     DUNST = "dunst's property paused"
@@ -73,6 +80,18 @@ class ServerProfile:
     """True if a replacement without a picture shows that of what it replaces: somebody else's beside new words."""
     layout: Layout = Layout()
     told: Told = Told.NOWHERE
+    holds_critical: bool = False
+    """True if do not disturb also holds back what is critical."""
+    draws_click: bool = False
+    """True if the click on a popup itself is a button there, "Open"."""
+    is_reply_configured: bool = False
+    """True if the server says that answers can be typed into its popups, and its configuration decides whether they
+    can."""
+    quiet_ms: int | None = None
+    """For how long a changed popup is up that nobody needs to see, in ms; None: as long as the server likes. After that
+    it is in the server's list."""
+    looked_at: str = ""
+    """The versions that this is about, for people."""
     looks: Looks = USUAL
 
     def urgency(self, wanted: Urgency, *, is_update: bool) -> Urgency:

@@ -40,6 +40,8 @@ GNOME = ServerProfile(
     quiet_urgency=Urgency.LOW,
     forgets_with_program=True,
     is_filled_again=True,
+    told=Told.GNOME,
+    looked_at="48, and by its source 46 to 51",
     layout=Layout(is_newest_first=True, line_break=" · "),
 )
 PLASMA = ServerProfile(
@@ -57,6 +59,7 @@ PLASMA = ServerProfile(
     expiry=Expiry.LISTED,
     keeps_old_picture=True,
     told=Told.INHIBITED,
+    looked_at="6.3, and by its source 5.27",
     looks=Looks(keeps_spaces=False),
 )
 DUNST = ServerProfile(
@@ -67,16 +70,74 @@ DUNST = ServerProfile(
         "it shows pictures pixel for pixel: it gets small ones",
     ),
     told=Told.DUNST,
+    holds_critical=True,
+    looked_at="1.9 to 1.13",
     looks=Looks(picture_side=SMALL),
 )
 CINNAMON = ServerProfile(
     "Cinnamon",
     # js/ui/notificationDaemon.js of 4 to 6: `image-data` beside `app_icon` is "a large image", of 125 pixels.
     ("a picture beside an icon takes the room of the buttons: it gets the picture alone",),
+    told=Told.CINNAMON,
+    looked_at="6.4",
     looks=Looks(has_icon_beside_picture=False),
 )
 
-_BY_NAME = {"gnome-shell": GNOME, "plasma": PLASMA, "dunst": DUNST, "cinnamon": CINNAMON}
+SWAYNC = ServerProfile(
+    "SwayNotificationCenter",
+    (
+        'answers can be typed into it only with "notification-inline-replies": true in its config.json',
+        # src/notiDaemon/notiDaemon.vala: a replacement whose popup is gone comes up again, whatever it says.
+        "a change that nobody needs to see comes up for an instant, and stays in its list",
+        "it tells of its own do-not-disturb",
+    ),
+    told=Told.SWAYNC,
+    is_reply_configured=True,
+    quiet_ms=1,
+    looked_at="0.11, and by its source 0.12",
+)
+MAKO = ServerProfile(
+    "mako",
+    ('it tells of its modes: "do-not-disturb" and "dnd" count',),
+    told=Told.MAKO,
+    holds_critical=True,
+    looked_at="1.7 to 1.10",
+)
+XFCE = ServerProfile(
+    "xfce4-notifyd",
+    ("a click on all of a popup is its button Open, beside which there is no Reply, which would do the same",),
+    told=Told.XFCE,
+    draws_click=True,
+    looked_at="0.7 to 0.9",
+)
+LXQT = ServerProfile(
+    "lxqt-notificationd",
+    ("a click on all of a popup is its entry Open, beside which there is no Reply, which would do the same",),
+    draws_click=True,
+    looked_at="2.1",
+)
+MATE = ServerProfile(
+    "mate-notification-daemon",
+    ("it tells of do not disturb by the settings of MATE",),
+    told=Told.MATE,
+    looked_at="1.26",
+)
+COSMIC = ServerProfile("COSMIC", ("nobody has looked at it yet: notifications are shown in the plainest way",))
+BUDGIE = ServerProfile("Budgie", ("nobody has looked at it yet: notifications are shown in the plainest way",))
+
+_BY_NAME = {
+    "gnome-shell": GNOME,
+    "plasma": PLASMA,
+    "dunst": DUNST,
+    "cinnamon": CINNAMON,
+    "swaynotificationcenter": SWAYNC,
+    "mako": MAKO,
+    "xfce notify daemon": XFCE,
+    "lxqt-notificationd": LXQT,
+    "notification daemon": MATE,
+    "cosmic-notifications": COSMIC,
+    "budgie notification server": BUDGIE,
+}
 
 
 def choose_profile(name: str, capabilities: Collection[str]) -> ServerProfile:
@@ -88,3 +149,10 @@ def choose_profile(name: str, capabilities: Collection[str]) -> ServerProfile:
     if profile.told is Told.NOWHERE and "inhibitions" in capabilities:
         return replace(profile, told=Told.INHIBITED)
     return profile
+
+
+def word_profile(profile: ServerProfile) -> str:
+    """Which profile a server has, for people: "known as dunst; looked at: 1.9 to 1.13"."""
+    if profile.name == SAFE.name:
+        return "not known here"
+    return f"known as {profile.name}" + (f"; looked at: {profile.looked_at}" if profile.looked_at else "")

@@ -18,6 +18,8 @@ from heliograph.core.summary.summary import UNTIL_RESUMED
 PAUSED = "paused"
 QUIET_HOURS = "quiet hours"
 DO_NOT_DISTURB = "do not disturb"
+SWITCHED_OFF = "switched off in the desktop's settings"
+"""Notifications of Heliograph alone are, by the user."""
 
 _DAYS = ("monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday")
 _SHORTEST_NAME = 3

@@ -329,6 +329,49 @@ async def test_habits_of_servers_that_do_not_run_here_are_played_as_they_were_me
     await server.stop()
 
 
+async def test_gnome_shells_banner_is_asked_for_by_what_a_replacement_replaces(private_bus: PrivateBus) -> None:
+    """js/ui/notificationDaemon.js of 46 to 51; measured on 48."""
+    server, caller = NotificationServer(private_bus.address, GNOME), BusCaller(private_bus.address, NAME, PATH, NAME)
+    await server.start()
+    await caller.start()
+    stage = Stage(GNOME, caller, caller, lambda: len(server.on_screen), server.act, server.dismiss)
+
+    def urgency(level: int) -> dict[str, Variant]:
+        return {"urgency": Variant("y", level)}
+
+    low = await stage.show(body="low", hints=urgency(0))
+    await stage.show(body="normal after low", replaces=low)
+    normal = await stage.show(body="normal")
+    await stage.show(body="low after normal", replaces=normal, hints=urgency(0))
+    await stage.show(body="critical after low", replaces=normal, hints=urgency(2))
+    assert [each.body for each in server.banners.came_up] == ["normal", "low after normal"]
+    for number in range(GNOME.most):
+        await stage.show(body=f"{number}")
+    assert closed(low, 1) in caller.heard
+    await caller.stop()
+    await until(lambda: not server.on_screen, "the shell to drop what the program has shown")
+    await server.stop()
+
+
+async def test_plasma_lists_what_expires_under_its_id(private_bus: PrivateBus) -> None:
+    """Measured on 6.3."""
+    server, caller = NotificationServer(private_bus.address, PLASMA), BusCaller(private_bus.address, NAME, PATH, NAME)
+    await server.start()
+    await caller.start()
+    stage = Stage(PLASMA, caller, caller, lambda: len(server.on_screen), server.act, server.dismiss)
+    popup = await stage.show(body="one", hints={"image-data": picture(1, 1, b"abcd")}, expire_ms=100)
+    await until(lambda: closed(popup, 1) in caller.heard)
+    assert await stage.show(body="two", replaces=popup) == popup
+    assert [each.body for each in server.listed.values()] == ["two"]
+    assert len(server.banners.came_up) == 1
+    assert server.pictures[popup] is not None, "the picture of what was replaced stays"
+    assert await stage.close(popup) == []
+    await until(lambda: closed(popup, 3) in caller.heard)
+    assert server.listed == {}
+    await caller.stop()
+    await server.stop()
+
+
 async def test_the_user_of_the_fake_acts_only_on_what_is_on_screen(private_bus: PrivateBus) -> None:
     server, caller = NotificationServer(private_bus.address), BusCaller(private_bus.address, NAME, PATH, NAME)
     await server.start()

@@ -42,8 +42,9 @@ class Profile:
     """Types of the hints that it reads strictly: a value of another is refused. Other servers pass over what is odd."""
     wants_labels: bool = False
     """An action without a label is refused."""
+    replaces_nothing: bool = False
     told: str = ""
-    """Where it tells of "do not disturb": "Inhibited", "paused", "swaync" or "mako"; "": nowhere."""
+    """Where it tells of "do not disturb": "Inhibited", "paused", "swaync", "budgie" or "mako"; "": nowhere."""
     holds_critical: bool = False
     """ "Do not disturb" holds back what is critical, too."""
     expires_silently: bool = False
@@ -143,6 +144,13 @@ SWAYNC = Profile(
     closes_on_action=True,
     told="swaync",
     expires_silently=True,
+)
+BUDGIE = Profile(
+    "Budgie Notification Server",
+    "10.9.2",
+    ("action-icons", "actions", "body", "body-markup"),
+    vendor="Budgie Desktop Developers",
+    told="budgie",
 )
 PLAIN = Profile("plain", "1", ("body", "actions"))
 BARE = Profile("bare", "1", ())

@@ -27,6 +27,8 @@ _SIGNATURES = {
 }
 _INHIBITIONS = {"Inhibited": (NAME, "Inhibited"), "paused": ("org.dunstproject.cmd0", "paused")}
 _SWAYNC = ("/org/erikreider/swaync/cc", "org.erikreider.swaync.cc")
+_BUDGIE_NAME = "org.budgie_desktop.Notifications"
+_BUDGIE = ("/org/budgie_desktop/Notifications", "org.buddiesofbudgie.budgie.Dispatcher")
 _MAKO = ("/fr/emersion/Mako", "fr.emersion.Mako")
 _INVALID = "org.freedesktop.DBus.Error.InvalidArgs"
 _UNKNOWN = "org.freedesktop.DBus.Error.UnknownMethod"
@@ -103,6 +105,8 @@ class NotificationServer:
         self._held.clear()
         self.banners = Banners(self.profile, self.banners.came_up, self.banners.heard)
         await self._bus.request_name(NAME)
+        if self.profile.told == "budgie":
+            await self._bus.request_name(_BUDGIE_NAME)
 
     async def connect(self) -> None:
         """Only connects: somebody on the bus who serves nothing."""
@@ -194,6 +198,8 @@ class NotificationServer:
             interface, name = _INHIBITIONS[told]
             changed = [interface, {name: Variant("b", is_on)}, []]
             self._send(Message.new_signal(PATH, PROPERTIES, "PropertiesChanged", "sa{sv}as", changed))
+        elif told == "budgie":
+            self._send(Message.new_signal(*_BUDGIE, "DoNotDisturbChanged", "b", [is_on]))
         elif told == "swaync":
             state = [len(self.on_screen), is_on, False, False]
             self._send(Message.new_signal(_SWAYNC[0], _SWAYNC[1], "SubscribeV2", "ubbb", state))
@@ -208,6 +214,8 @@ class NotificationServer:
         if told == "swaync" and asked == (*_SWAYNC, "GetSubscribeData"):
             state = [self.is_inhibited, False, len(self.on_screen), False]
             return Message.new_method_return(message, "(bbub)", [state])
+        if told == "budgie" and asked == (*_BUDGIE, "GetDoNotDisturb"):
+            return Message.new_method_return(message, "b", [self.is_inhibited])
         if told == "mako" and asked == (*_MAKO, "ListModes"):
             modes = ["default", *(["do-not-disturb"] if self.is_inhibited else [])]
             return Message.new_method_return(message, "as", [modes])
@@ -291,6 +299,8 @@ class NotificationServer:
         return Message.new_method_return(message, "u", [popup_id])
 
     def _choose_id(self, replaces_id: int) -> int:
+        if self.profile.replaces_nothing:
+            replaces_id = 0
         if (
             replaces_id in self.on_screen
             or replaces_id in self.listed

@@ -20,6 +20,11 @@ _PROPERTIES = {Told.INHIBITED: (INTERFACE, "Inhibited"), Told.DUNST: ("org.dunst
 _SWAYNC = ("/org/erikreider/swaync/cc", "org.erikreider.swaync.cc")
 _MAKO = ("/fr/emersion/Mako", "fr.emersion.Mako")
 _MAKO_MODES = frozenset({"do-not-disturb", "dnd"})
+_BUDGIE = (
+    "org.budgie_desktop.Notifications",
+    "/org/budgie_desktop/Notifications",
+    "org.buddiesofbudgie.budgie.Dispatcher",
+)
 _XFCONF = ("org.xfce.Xfconf", "/org/xfce/Xfconf", "org.xfce.Xfconf")
 _XFCONF_CHANNEL = "xfce4-notifyd"
 
@@ -28,9 +33,10 @@ MATCHES = (
     f"type='signal',sender='{NAME}',interface='{_SWAYNC[1]}'",
     f"type='signal',sender='{NAME}',interface='{_PROPERTIES_INTERFACE}',path='{_MAKO[0]}',member='PropertiesChanged'",
     f"type='signal',interface='{_XFCONF[2]}',member='PropertyChanged',arg0='{_XFCONF_CHANNEL}'",
+    f"type='signal',interface='{_BUDGIE[2]}',member='DoNotDisturbChanged'",
     *switches.MATCHES,
 )
-_INTERFACES = frozenset({_PROPERTIES_INTERFACE, _SWAYNC[1], _XFCONF[2], switches.INTERFACE})
+_INTERFACES = frozenset({_PROPERTIES_INTERFACE, _SWAYNC[1], _BUDGIE[2], _XFCONF[2], switches.INTERFACE})
 
 UNTOLD = frozenset({Told.MAKO})
 """Those that do not signal a change in every version: they are asked before anything is shown that is new."""
@@ -53,6 +59,9 @@ async def ask_why_held(bus: Bus, owner: str, told: Told) -> str:
             case Told.MAKO:
                 reply = await bus.call(owner, _MAKO[0], _MAKO[1], "ListModes")
                 is_held = reply.signature == "as" and not _MAKO_MODES.isdisjoint(reply.body[0])
+            case Told.BUDGIE:
+                reply = await bus.call(*_BUDGIE, "GetDoNotDisturb")
+                is_held = reply.signature == "b" and reply.body[0] is True
             case Told.XFCE:
                 return await _ask_xfce(bus)
             case _:

@@ -89,6 +89,9 @@ class FreedesktopDesktop:
     async def show(
         self, notification: Notification, replaces: Popup | None
     ) -> Done[Popup] | RetryLater | Declined | NeedsUser:
+        if notification.picture is None and self._watch.profile.keeps_old_picture:
+            # Before the time runs, which is the server's.
+            notification = replace(notification, picture=await asyncio.to_thread(own_picture))
         try:
             async with asyncio.timeout(self._timeout_s):
                 server = await self._watch.find_server()
@@ -132,8 +135,6 @@ class FreedesktopDesktop:
         replaces_id = replaces.id if replaces is not None and replaces.server == server.life else 0
         urgency = traits.profile.urgency(notification.urgency, is_update=notification.is_update)
         notification = replace(notification, urgency=urgency)
-        if notification.picture is None and traits.profile.keeps_old_picture:
-            notification = replace(notification, picture=await asyncio.to_thread(own_picture))
         if replaces_id and traits.profile.update(is_update=notification.is_update) is Update.RENEW:
             await self._take_down(server, replaces_id)
             replaces_id = 0
@@ -161,6 +162,10 @@ class FreedesktopDesktop:
             raise CallFailed("org.freedesktop.DBus.Error.Failed", "Notify was answered without an id")
         popup_id = int(reply.body[0])
         server.note_shown(popup_id)
+        if replaces_id and popup_id != replaces_id:
+            # What was to be replaced is gone, or this server replaces nothing: then it would stand beside the new one.
+            # Test: test_where_nothing_is_replaced_the_old_one_is_closed.
+            await self._take_down(server, replaces_id)
         # After the popup is up: a notification that is refused makes no sound, and neither does one that is held back.
         is_held = self.is_inhibited and (urgency is not Urgency.CRITICAL or traits.profile.holds_critical)
         if sound is not None and not is_servers and not is_held:

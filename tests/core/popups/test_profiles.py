@@ -43,6 +43,6 @@ def test_gnome_shell_gets_nothing_as_a_replacement() -> None:
 
 
 def test_a_profile_is_named_with_the_versions_that_were_looked_at() -> None:
-    assert word_profile(DUNST) == "known as dunst; looked at: 1.9 to 1.13"
-    assert word_profile(choose_profile("cosmic-notifications", ())) == "known as COSMIC"
-    assert word_profile(choose_profile("somebody's own", {"inhibitions"})) == "not known here"
+    assert word_profile(DUNST) == "known as dunst, by its name; looked at: 1.9 to 1.13"
+    assert word_profile(choose_profile("cosmic-notifications", ())) == "known as COSMIC, by its name"
+    assert word_profile(choose_profile("somebody's own", {"inhibitions"})) == "not known here, by its name"

@@ -171,7 +171,7 @@ def test_a_bus_without_a_notification_server_is_found(shell: Shell, private_bus:
 async def test_a_notification_server_is_told_with_what_it_can(notifications: NotificationServer) -> None:
     found = await check_notifications("auto")
     assert found.grade.value == "ok"
-    known = "known as dunst; looked at: 1.9 to 1.13"
+    known = "known as dunst, by its name; looked at: 1.9 to 1.13"
     assert f"dunst 1.9.0 (2022-06-27) ({known}): shows text below the title" in found.text
     notifications.inhibit(True)
     assert "holds notifications back: do not disturb" in (await check_notifications("auto")).text

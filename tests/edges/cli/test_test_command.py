@@ -42,7 +42,7 @@ async def test_one_of_each_kind_is_shown_and_what_the_user_does_is_told(
     assert await asyncio.wait_for(trial, 20) == 0
     told = capsys.readouterr().out
     assert "Shown: an invite" in told
-    assert "profile: Plasma\n" in told
+    assert "profile: known as Plasma, by its name; looked at: 6.3" in told
     assert "yes  lets you answer in the notification" in told
     assert "a message to you alone, with a picture: you clicked it" in told
     assert "a message in a thread, with emphasis: you closed it" in told
@@ -73,7 +73,7 @@ async def test_asking_only_shows_nothing(server: NotificationServer, capsys: pyt
     told = capsys.readouterr().out
     assert "no   takes no clicks" in told
     assert "it says: nothing" in told
-    assert "profile: unknown\n" in told
+    assert "profile: not known here, by its name\n" in told
     assert "nothing is known of this server" in told
     assert server.shown == []
 

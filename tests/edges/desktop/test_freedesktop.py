@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from conftest import Home
-from fakes.notification_profiles import BARE, DUNST, GNOME, MAKO, PLAIN, PLASMA, SWAYNC, Profile
+from fakes.notification_profiles import BARE, BUDGIE, DUNST, GNOME, MAKO, PLAIN, PLASMA, SWAYNC, Profile
 from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.core.delivery import Declined, Done, RetryLater
 from heliograph.core.notification import (
@@ -516,7 +516,7 @@ async def test_nothing_wakes_up_while_nothing_happens(desktop: FreedesktopDeskto
 # Do not disturb
 
 
-@pytest.mark.parametrize("profile", [DUNST, PLASMA, SWAYNC])
+@pytest.mark.parametrize("profile", [DUNST, PLASMA, SWAYNC, BUDGIE])
 async def test_do_not_disturb_is_told_where_the_server_tells_it(
     server: NotificationServer, desktop: FreedesktopDesktop, signals: list[DesktopSignal], profile: Profile
 ) -> None:
@@ -588,3 +588,16 @@ async def test_a_change_that_nobody_needs_to_see_is_up_for_an_instant_where_it_w
     await show(desktop, "news", replaces=popup)
     assert [each.body for each in server.banners.came_up] == ["hello", "news"]
     assert list(server.on_screen) == [popup.id]
+
+
+async def test_where_nothing_is_replaced_the_old_one_is_closed(
+    server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
+) -> None:
+    await server.restart(replace(PLAIN, replaces_nothing=True))
+    await until(lambda: desktop.server_name == "plain 1")
+    popup = await show(desktop, "one")
+    again = await show(desktop, "one, two", replaces=popup)
+    assert [each.body for each in server.on_screen.values()] == ["one, two"]
+    server.dismiss(again.id)
+    await until(lambda: Closed(again, Closing.DISMISSED) in signals)
+    assert Closed(popup, Closing.CALLED) not in signals

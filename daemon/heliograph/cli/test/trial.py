@@ -12,6 +12,7 @@ from heliograph.config.settings import Config
 from heliograph.core.delivery import Done, NeedsUser
 from heliograph.core.notification import Activated, Closed, Closing, DesktopSignal, Popup, Replied
 from heliograph.core.popups.capabilities import word_capabilities
+from heliograph.core.popups.profiles import word_profile
 from heliograph.core.popups.samples import sample_notifications
 from heliograph.core.text.clean import clean_line
 from heliograph.desktop.choice import open_desktop
@@ -77,7 +78,7 @@ class _Trial:
             click.echo("No notification server answers. Start your desktop's, or install one: dunst, mako.", err=True)
             return EXIT_FAILED
         click.echo(f"{traits.title}:")
-        click.echo(f"  profile: {traits.profile.name}")
+        click.echo(f"  profile: {word_profile(traits.profile)}")
         for reason in traits.profile.reasons:
             click.echo(f"       {reason}")
         for can, words in word_capabilities(traits.capabilities):

@@ -39,6 +39,7 @@ class Told(Enum):
     MATE = "MATE's settings"
     XFCE = "Xfce's settings"
     SWAYNC = "swaync's own interface"
+    BUDGIE = "Budgie's own interface"
     MAKO = "mako's modes"
     """The user names these: one that is called "do-not-disturb", as in mako's manual, or "dnd" counts."""
     INHIBITED = "the property Inhibited"

@@ -123,7 +123,9 @@ MATE = ServerProfile(
     looked_at="1.26",
 )
 COSMIC = ServerProfile("COSMIC", ("nobody has looked at it yet: notifications are shown in the plainest way",))
-BUDGIE = ServerProfile("Budgie", ("nobody has looked at it yet: notifications are shown in the plainest way",))
+BUDGIE = ServerProfile(
+    "Budgie", ("it tells of its own do-not-disturb",), told=Told.BUDGIE, looked_at="10.9, by its source"
+)
 
 _BY_NAME = {
     "gnome-shell": GNOME,
@@ -152,7 +154,7 @@ def choose_profile(name: str, capabilities: Collection[str]) -> ServerProfile:
 
 
 def word_profile(profile: ServerProfile) -> str:
-    """Which profile a server has, for people: "known as dunst; looked at: 1.9 to 1.13"."""
+    """Which profile a server has and why, for people: "known as dunst, by its name; looked at: 1.9 to 1.13"."""
     if profile.name == SAFE.name:
-        return "not known here"
-    return f"known as {profile.name}" + (f"; looked at: {profile.looked_at}" if profile.looked_at else "")
+        return "not known here, by its name"
+    return f"known as {profile.name}, by its name" + (f"; looked at: {profile.looked_at}" if profile.looked_at else "")

@@ -144,6 +144,11 @@ class NotificationServer:
                 self._changed.clear()
                 await self._changed.wait()
 
+    async def all_sent(self) -> None:
+        """Returns when the bus has all that was signalled so far."""
+        assert self._bus is not None
+        await self._bus.call(Message(DRIVER, "/org/freedesktop/DBus", DRIVER, "GetId"))
+
     def release(self) -> None:
         """Answers what HANG_ON_NOTIFY held back."""
         held, self._held = self._held, []

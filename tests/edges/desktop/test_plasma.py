@@ -49,10 +49,16 @@ def say(text: str, event_id: str, **content: Any) -> Any:
     return make_delivery(event_id, content=make_content(text, is_direct=True, sound="default", **content))
 
 
-async def expire(plasma: NotificationServer) -> None:
-    """The popup's time is over."""
+async def expire(plasma: NotificationServer, stage: DeliveryStage, desktop: FreedesktopDesktop) -> None:
+    """The time of the only popup is over, of which the ledger knows; returns when we have been told so."""
     await until(lambda: len(plasma.on_screen) == 1)
-    plasma.expire(next(iter(plasma.on_screen)))
+    (popup_id,) = plasma.on_screen
+    await until(lambda: [each.popup.id for each in stage.ledger.popup_records.values()] == [popup_id])
+    plasma.expire(popup_id)
+    await plasma.all_sent()
+    # What the bus answers now comes after what it has passed on.
+    await desktop._watch.bus.call_driver("GetId")
+    await until(lambda: not stage.loop._signals)
 
 
 def history(plasma: NotificationServer) -> list[str]:
@@ -60,11 +66,11 @@ def history(plasma: NotificationServer) -> list[str]:
 
 
 async def test_what_expired_is_closed_and_changed_in_the_history(
-    plasma: NotificationServer, stage: DeliveryStage
+    plasma: NotificationServer, stage: DeliveryStage, desktop: FreedesktopDesktop
 ) -> None:
     async with running(stage.loop):
         await stage.commit(say("one", "$1"), say("two", "$2"))
-        await expire(plasma)
+        await expire(plasma, stage, desktop)
         assert history(plasma) == ["one\ntwo"]
         await stage.commit(changes=[Edit(EventId("$2"), "two, corrected")])
         await until(lambda: history(plasma) == ["one\ntwo, corrected"])
@@ -77,26 +83,26 @@ async def test_what_expired_is_closed_and_changed_in_the_history(
 
 
 async def test_what_is_new_comes_up_and_is_the_only_entry_of_its_room(
-    plasma: NotificationServer, stage: DeliveryStage
+    plasma: NotificationServer, stage: DeliveryStage, desktop: FreedesktopDesktop
 ) -> None:
     async with running(stage.loop):
         await stage.commit(say("one", "$1"))
-        await expire(plasma)
+        await expire(plasma, stage, desktop)
         await stage.commit(say("two", "$2"))
         await until(lambda: [each.body for each in plasma.on_screen.values()] == ["one\ntwo"])
         assert history(plasma) == []
-        await expire(plasma)
+        await expire(plasma, stage, desktop)
     assert len(plasma.banners.came_up) == 2
     assert history(plasma) == ["one\ntwo"]
 
 
 async def test_the_history_says_after_the_lock_what_it_hid_in_it(
-    plasma: NotificationServer, stage: DeliveryStage
+    plasma: NotificationServer, stage: DeliveryStage, desktop: FreedesktopDesktop
 ) -> None:
     async with running(stage.loop):
         stage.loop.set_locked(True)
         await stage.commit(say("secret", "$1"))
-        await expire(plasma)
+        await expire(plasma, stage, desktop)
         assert [each.summary for each in plasma.listed.values()] == ["New message"]
         stage.loop.set_locked(False)
         await until(lambda: history(plasma) == ["secret"])
@@ -105,19 +111,23 @@ async def test_the_history_says_after_the_lock_what_it_hid_in_it(
     assert len(plasma.banners.came_up) == 1
 
 
-async def test_the_buttons_in_the_history_work(plasma: NotificationServer, stage: DeliveryStage) -> None:
+async def test_the_buttons_in_the_history_work(
+    plasma: NotificationServer, stage: DeliveryStage, desktop: FreedesktopDesktop
+) -> None:
     async with running(stage.loop):
         await stage.commit(say("one", "$1"))
-        await expire(plasma)
+        await expire(plasma, stage, desktop)
         plasma.act(next(iter(plasma.listed)), "mark-read")
         await until(lambda: len(stage.requests) == 1)
         await until(lambda: not plasma.listed)
 
 
-async def test_what_the_user_clears_from_the_history_is_gone(plasma: NotificationServer, stage: DeliveryStage) -> None:
+async def test_what_the_user_clears_from_the_history_is_gone(
+    plasma: NotificationServer, stage: DeliveryStage, desktop: FreedesktopDesktop
+) -> None:
     async with running(stage.loop):
         await stage.commit(say("one", "$1"))
-        await expire(plasma)
+        await expire(plasma, stage, desktop)
         plasma.dismiss(next(iter(plasma.listed)))
         await until(lambda: not stage.ledger.popup_records)
 

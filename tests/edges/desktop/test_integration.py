@@ -51,7 +51,7 @@ def contrast(one: str, other: str) -> float:
 
 
 def test_the_icon_can_be_told_from_light_and_dark_grounds_and_its_parts_from_one_another(home: Home) -> None:
-    _, icon = install_integration(Path("/opt/heliograph/bin/heliograph"))
+    _, icon, *_ = install_integration(Path("/opt/heliograph/bin/heliograph"))
     _, plate, ray, stand, ring, glass, glint = ElementTree.parse(icon).getroot()
     ground = plate.attrib["fill"]
     assert min(contrast(ground, each) for each in GROUNDS) >= ENOUGH

@@ -24,6 +24,7 @@ from fakes.notification_server import NotificationServer
 from heliograph.accounts import Account
 from heliograph.core.push.verdict import verdict_of
 from heliograph.core.sync.judging import SERVER_RULE
+from heliograph.core.sync.relations import EDITED
 from heliograph.demo.user import DemoUser
 from support.buses import PrivateBus
 from support.rule_builders import match
@@ -55,8 +56,8 @@ class Listener:
     earlier: frozenset[str] = frozenset()
     """Rooms that the user was invited to before Heliograph ran."""
     rings: dict[str, tuple[bool, str | None] | None] = field(default_factory=dict)
-    """What rang here: highlight and sound by event id, or by room id for an invite. None: read since or in the same
-    sync, so that the ledger does not say how."""
+    """What rang here: highlight and sound by event id, or by room id for an invite. None: read since, or read or edited
+    in the same sync, so that the ledger does not say how."""
     rules: dict[str, str | None] = field(default_factory=dict)
     """Which rule decided, of all that was judged."""
 
@@ -73,7 +74,7 @@ class Listener:
             self.rules[name] = rule
             if decision == "ring":
                 self.rings[name] = None if state in _GONE else (bool(is_highlight), sound)
-            elif reason == "read elsewhere":
+            elif reason in ("read elsewhere", EDITED):
                 self.rings[name] = None
 
     def as_listed(self, listed: Mapping[str, tuple[bool, str | None]]) -> dict[str, tuple[bool, str | None] | None]:

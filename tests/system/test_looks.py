@@ -97,7 +97,7 @@ async def test_a_message_has_its_senders_picture_its_formats_and_the_name_of_its
         # A popup waits for its picture for half a second; where the machine is slower, the next one has it.
         pictured = await until(lambda: with_picture(scene), "a notification with a picture")
     width, height, _, has_alpha, bits, channels, pixels = pictured.hints["image-data"]
-    assert (width, height, has_alpha, bits, channels) == (96, 96, True, 8, 4)
+    assert (width, height, has_alpha, bits, channels) == (48, 48, True, 8, 4)
     assert tuple(pixels[:4]) == (*MAGENTA, 255)
 
 

@@ -13,6 +13,7 @@ from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import Verdict
 from heliograph.core.record import AccountState, Decision, RoomRecord
 from heliograph.core.sync.gaps import is_list_wanted
+from heliograph.core.sync.invites import invite_event
 from heliograph.core.sync.judging import SERVER_RULE, Judge
 from heliograph.core.sync.plan import plan
 from heliograph.core.sync.situation import Mode, Situation
@@ -83,6 +84,13 @@ def test_the_list_tells_which_rules_go_for_the_words_of_an_encrypted_event(
 ) -> None:
     told = situation(ruleset=now, earlier_ruleset=before, clear=READ, **known)
     assert Judge(told).apply_rules(EVENT, make_facts()).notify is does_ring
+
+
+@pytest.mark.parametrize("now", [LOUD, MUTED])
+def test_an_invite_goes_by_the_present_rules_though_no_list_names_it(now: Ruleset) -> None:
+    invite = invite_event(ROOM, None, ME, RoomRecord(make_facts()))
+    told = situation(ruleset=now, earlier_ruleset=LOUD, is_list_whole=True)
+    assert Judge(told).apply_rules(invite, make_facts()).notify is (now is LOUD)
 
 
 def test_what_somebody_wrote_while_ignored_stays_silent() -> None:

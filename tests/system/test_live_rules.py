@@ -228,7 +228,7 @@ class Crowd:
 
     def _call(self) -> Awaitable[Any]:
         who = self._who()
-        content = {"call_id": str(next(self._serial)), "version": 0, "lifetime": 60_000, "offer": {"type": "offer"}}
+        content = {"call_id": str(next(self._serial)), "version": 0, "lifetime": 300_000, "offer": {"type": "offer"}}
         return who.send_event(self._where(who), "m.call.invite", content)
 
     def _sticker(self) -> Awaitable[Any]:

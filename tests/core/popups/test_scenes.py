@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from heliograph.core.notification import Category, Notification, Urgency
 from heliograph.core.popups.profile import SAFE
-from heliograph.core.popups.scenes import Act, Scene, walk_scenes
+from heliograph.core.popups.scenes import Cue, Scene, walk_scenes
 from heliograph.core.text.messages import TEXT_LIMIT
 
 SCENES = {scene.name: scene for scene in walk_scenes(SAFE.layout)}
@@ -20,7 +20,7 @@ def test_there_is_a_scene_of_each_kind_and_none_has_the_name_of_another() -> Non
     assert len(SCENES) == len(walk_scenes(SAFE.layout))
     shown = [scene.notification for scene in SCENES.values() if scene.notification is not None]
     assert {each.category for each in shown} == {*Category}
-    assert {scene.act for scene in SCENES.values()} == {*Act}
+    assert {scene.cue for scene in SCENES.values()} == {*Cue}
     assert all(scene.expected for scene in SCENES.values())
 
 
@@ -28,7 +28,7 @@ def test_only_what_shows_or_changes_has_a_notification() -> None:
     def has_one(scene: Scene) -> bool:
         return scene.notification is not None
 
-    assert all(has_one(scene) is (scene.act in (Act.SHOW, Act.CHANGE)) for scene in SCENES.values())
+    assert all(has_one(scene) is (scene.cue in (Cue.SHOW, Cue.CHANGE)) for scene in SCENES.values())
 
 
 def test_changes_are_silent_and_news_in_a_room_is_not() -> None:

@@ -21,7 +21,7 @@ from heliograph.cli.test import walk as walk_module
 from heliograph.cli.test.walk import report_file, walk
 from heliograph.config.settings import Config, DesktopConfig, NotificationsConfig
 from heliograph.core.popups.profile import SAFE
-from heliograph.core.popups.scenes import Act, walk_scenes
+from heliograph.core.popups.scenes import Cue, walk_scenes
 from heliograph.errors import UserError
 from support.buses import PrivateBus
 from support.waiting import until
@@ -123,7 +123,7 @@ async def test_each_scene_is_shown_and_its_answer_stands_in_the_report(
     assert lines_of(report, SCENES[-1].name) == [f"{SCENES[-1].name}: yes"]
     assert "Plasma 6.3.6" in report
     assert server.on_screen == {}
-    asked = [scene for scene in SCENES if scene.act in (Act.SHOW, Act.CHANGE)]
+    asked = [scene for scene in SCENES if scene.cue in (Cue.SHOW, Cue.CHANGE)]
     assert [shown.summary for shown in server.shown] == [
         each.notification.summary for each in asked if each.notification
     ]

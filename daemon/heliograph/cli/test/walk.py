@@ -14,7 +14,7 @@ from heliograph.cli.test.walk_report import Sight, SightKind, describe_surroundi
 from heliograph.config.settings import Config
 from heliograph.core.delivery import Done, NeedsUser
 from heliograph.core.notification import Activated, Closed, Closing, DesktopSignal, Notification, Popup, Replied
-from heliograph.core.popups.scenes import Act, Scene, walk_scenes
+from heliograph.core.popups.scenes import Cue, Scene, walk_scenes
 from heliograph.core.text.clean import clean_line
 from heliograph.desktop.choice import open_desktop
 from heliograph.desktop.freedesktop import FreedesktopDesktop
@@ -123,9 +123,9 @@ class _Walk:
 
     async def _act(self, scene: Scene) -> str | None:
         """Has the scene happen. Returns why that did not work, or None."""
-        if scene.act is Act.ASK:
+        if scene.cue is Cue.ASK:
             return None
-        if scene.act is Act.SHOW:
+        if scene.cue is Cue.SHOW:
             await self._take_away()
         elif self._popup is None and self._shown is not None:
             # Most servers take a popup away after some seconds, and the user may have closed it.

@@ -17,7 +17,7 @@ from heliograph.core.text.clean import clean_text
 from heliograph.core.text.messages import ENCRYPTED, TEXT_LIMIT
 
 
-class Act(Enum):
+class Cue(Enum):
     """What happens in a scene."""
 
     SHOW = "show"
@@ -35,7 +35,7 @@ class Scene:
     """One thing to look at."""
 
     name: str
-    act: Act
+    cue: Cue
     expected: str
     """What should be seen and heard, for the user."""
     notification: Notification | None = None
@@ -61,25 +61,25 @@ def _direct_scenes(show: _Showing) -> list[Scene]:
     return [
         Scene(
             "direct message",
-            Act.SHOW,
+            Cue.SHOW,
             "A notification of Alice comes up, with her words, a picture (a light disc on blue) and buttons.",
             replace(show([message]), picture=picture),
         ),
-        Scene("sound", Act.ASK, "You heard one sound with it."),
+        Scene("sound", Cue.ASK, "You heard one sound with it."),
         Scene(
-            "icon", Act.ASK, "If the notification has an icon of Heliograph as well, it can be told from the ground."
+            "icon", Cue.ASK, "If the notification has an icon of Heliograph as well, it can be told from the ground."
         ),
         Scene(
             "edit",
-            Act.CHANGE,
+            Cue.CHANGE,
             'Where it is seen, on the screen or in your desktop\'s list, "dinner" stands in place of "lunch". Nothing'
             " came up anew, and nothing sounded.",
             replace(show([edited], shown=1), picture=picture),
         ),
-        Scene("deleted message", Act.WITHDRAW, "It is gone, also from your desktop's list."),
+        Scene("deleted message", Cue.WITHDRAW, "It is gone, also from your desktop's list."),
         Scene(
             "reply button",
-            Act.SHOW,
+            Cue.SHOW,
             "Press Reply; if you can type into the notification, type a word and send that. It goes nowhere.",
             show([message]),
         ),
@@ -94,21 +94,21 @@ def _group_scenes(show: _Showing) -> list[Scene]:
     many = [sample_message("Erin", f"News {number}", room=f"Room {number}", sound="default") for number in range(1, 7)]
     return [
         Scene(
-            "group message", Act.SHOW, "A notification of the room Lunch comes up, without a sound.", show([chatter])
+            "group message", Cue.SHOW, "A notification of the room Lunch comes up, without a sound.", show([chatter])
         ),
         Scene(
             "mention after it",
-            Act.CHANGE,
+            Cue.CHANGE,
             "The room comes up again, with a sound, and Carol's words can be read.",
             show([chatter, mention], shown=1),
         ),
         Scene(
             "invite",
-            Act.SHOW,
+            Cue.SHOW,
             "An invite to Reading group comes up, with the buttons Accept and Decline.",
             show([invite]),
         ),
-        Scene("summary", Act.SHOW, "One notification tells of 6 new messages in 6 rooms.", show(many)),
+        Scene("summary", Cue.SHOW, "One notification tells of 6 new messages in 6 rooms.", show(many)),
     ]
 
 
@@ -116,16 +116,16 @@ def _encrypted_scenes(show: _Showing) -> list[Scene]:
     locked = sample_message("Alice", ENCRYPTED, is_direct=True, sound="default")
     opened = sample_message("Alice", "The key is under the mat.", is_direct=True, sound="default")
     return [
-        Scene("encrypted message", Act.SHOW, f'It says "{ENCRYPTED}".', show([locked])),
+        Scene("encrypted message", Cue.SHOW, f'It says "{ENCRYPTED}".', show([locked])),
         Scene(
             "its key came",
-            Act.CHANGE,
+            Cue.CHANGE,
             "Where it is seen, it now says where the key is. Nothing came up anew, and nothing sounded.",
             show([opened], shown=1),
         ),
         Scene(
             "message while the screen is locked",
-            Act.SHOW,
+            Cue.SHOW,
             "It says that Alice wrote, and not what.",
             show([opened], level=Level.SENDER),
         ),
@@ -138,13 +138,13 @@ def _call_scenes(show: _Showing) -> list[Scene]:
     return [
         Scene(
             "call",
-            Act.SHOW,
+            Cue.SHOW,
             "A call comes up with the button Answer, sounds, and stays until you answer this.",
             show([call]),
         ),
         Scene(
             "missed call",
-            Act.CHANGE,
+            Cue.CHANGE,
             "It says that you missed a call, where the call was seen or in your desktop's list.",
             show([missed], shown=1),
         ),
@@ -157,25 +157,25 @@ def _text_scenes(show: _Showing) -> list[Scene]:
     code = sample_message("Bob", "if hungry:\n    eat()", is_direct=True)
     sentences = clean_text("This sentence is repeated until the end. " * 20, TEXT_LIMIT)
     return [
-        Scene("marks", Act.SHOW, f"The text is {plain}", show([sample_message("Carol", plain)])),
+        Scene("marks", Cue.SHOW, f"The text is {plain}", show([sample_message("Carol", plain)])),
         Scene(
-            "emphasis", Act.SHOW, "The title names a thread; the word noon is bold, or all is plain.", show([styled])
+            "emphasis", Cue.SHOW, "The title names a thread; the word noon is bold, or all is plain.", show([styled])
         ),
         Scene(
             "code",
-            Act.SHOW,
+            Cue.SHOW,
             "eat() stands below the word if and further to the right, where there are lines.",
             show([code]),
         ),
         Scene(
             "long message",
-            Act.SHOW,
+            Cue.SHOW,
             "The notification is not too large, and its buttons can be read.",
             show([sample_message("Alice", sentences, is_direct=True)]),
         ),
         Scene(
             "notice",
-            Act.SHOW,
+            Cue.SHOW,
             "Heliograph itself says that this is only a test.",
             Notification("The keyring is locked", "This is only a test.", ME, category=Category.DEVICE),
         ),

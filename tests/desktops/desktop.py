@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from desktops.machine import Machine
+from desktops.sight import Box
 
 
 class Desktop(ABC):
@@ -15,6 +16,8 @@ class Desktop(ABC):
     name: str
     environment: Mapping[str, str]
     """Variables of its session."""
+    area: Box = (0, 0, 1280, 800)
+    """The part of the screen in which popups and the list are."""
     has_list = True
     """Whether it keeps what its popups said."""
     takes_text = False

@@ -63,13 +63,14 @@ imports.gi.GLib.timeout_add(0, 60, () => {
     return false;
 }); 0"""
 _AWAY = [640, 790]
-_BANNERS = (340, 32, 940, 260)
 
 
 class Gnome(Desktop):
     """The list is that of the calendar, below the clock."""
 
     name = "gnome"
+    # Below the bar, where banners are.
+    area = (340, 32, 940, 700)
     environment: Mapping[str, str] = {
         **{"XDG_CURRENT_DESKTOP": "GNOME", "XDG_SESSION_TYPE": "wayland", "WAYLAND_DISPLAY": "wayland-gnome"},
         **{"LIBGL_ALWAYS_SOFTWARE": "1", "NO_AT_BRIDGE": "1", "GSK_RENDERER": "cairo"},
@@ -100,7 +101,7 @@ class Gnome(Desktop):
         return (await read_picture(self.machine, picture)).text
 
     async def read_popup(self, picture: Path) -> str:
-        return (await read_picture(self.machine, picture, box=_BANNERS)).text
+        return (await read_picture(self.machine, picture, box=self.area)).text
 
     async def kept(self) -> str:
         return str(await self._eval(_LIST))

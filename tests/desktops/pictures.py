@@ -9,7 +9,7 @@ from pathlib import Path
 from PIL import Image
 
 from desktops.scene import Scene
-from desktops.sight import find_change
+from desktops.sight import Box, find_change
 
 _MARGIN = 16
 
@@ -40,18 +40,18 @@ async def take_pictures(scene: Scene, folder: Path) -> list[Path]:
         await cause()
         await scene.pops_up(text)
         await asyncio.sleep(1)  # until nothing moves any more
-        taken.append(_cut(await scene.picture(), empty, folder / f"{scene.desktop.name}-{name}.png"))
+        result = folder / f"{scene.desktop.name}-{name}.png"
+        taken.append(cut_out(await scene.picture(), empty, scene.desktop.area, result))
     return taken
 
 
-def _cut(picture: Path, empty: Path, result: Path) -> Path:
+def cut_out(picture: Path, empty: Path, area: Box, result: Path) -> Path:
+    """Writes what differs from the empty screen within that area, with a margin."""
     with Image.open(picture) as opened:
         image = opened.convert("RGB")
-    box = find_change(image, empty)
+    box = find_change(image, empty, area)
     assert box is not None, f"{picture} shows nothing"
-    left, upper, right, lower = box
-    width, height = image.size
-    start = max(0, left - _MARGIN), max(0, upper - _MARGIN)
-    cut = image.crop((*start, min(width, right + _MARGIN), min(height, lower + _MARGIN)))
+    start = max(area[0], box[0] - _MARGIN), max(area[1], box[1] - _MARGIN)
+    cut = image.crop((*start, min(area[2], box[2] + _MARGIN), min(area[3], box[3] + _MARGIN)))
     cut.quantize(255, dither=Image.Dither.NONE).save(result, optimize=True)
     return result

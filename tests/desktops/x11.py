@@ -9,7 +9,7 @@ from pathlib import Path
 
 from desktops.desktop import Desktop, Wrong
 from desktops.machine import NOTIFICATIONS, PATIENCE_S, Machine
-from desktops.sight import Box, Sight, read_picture
+from desktops.sight import Sight, read_picture
 from support.waiting import until
 
 DISPLAY = ":77"
@@ -19,8 +19,6 @@ _ASIDE = (640, 300)
 class X11Desktop(Desktop):
     """`units` are the names of its programs, and how they are started, in that order; the last shows notifications."""
 
-    area: Box = (0, 0, 1280, 800)
-    """The part of the screen in which popups and the list are."""
     cross = (20, 20)
     """How far left of a popup's right edge, and below its upper one, it is closed by a click."""
     environment: Mapping[str, str] = {"DISPLAY": DISPLAY, "XDG_SESSION_TYPE": "x11"}

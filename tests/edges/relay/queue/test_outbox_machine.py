@@ -449,7 +449,7 @@ def _room(event: str) -> str:
 OutboxMachine.TestCase.settings = settings(
     max_examples=50, stateful_step_count=40, deadline=None, suppress_health_check=list(HealthCheck)
 )
-TestOutbox = OutboxMachine.TestCase
+TestOutbox = pytest.mark.timeout(600)(OutboxMachine.TestCase)
 
 
 @pytest.fixture(autouse=True)

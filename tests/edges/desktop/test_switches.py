@@ -16,6 +16,7 @@ from heliograph.core.popups.quiet import DO_NOT_DISTURB, SWITCHED_OFF
 from heliograph.desktop.freedesktop import FreedesktopDesktop
 from support.buses import PrivateBus
 from support.waiting import until
+from support.xfce import XfceSession
 
 OURS = "org.gnome.desktop.notifications.application:/org/gnome/desktop/notifications/application/io-github-heliograph/"
 _GSETTINGS = """\
@@ -129,3 +130,15 @@ async def test_where_there_is_no_gsettings_nothing_is_known(
     await settings.set("org.gnome.desktop.notifications", "show-banners", "false", f"{FOLDER}show-banners")
     assert await desktop.traits() is not None
     assert not desktop.is_inhibited
+
+
+@pytest.mark.real
+async def test_who_mutes_us_in_the_settings_of_xfce_is_known(private_bus: PrivateBus, xfce: XfceSession) -> None:
+    desktop = FreedesktopDesktop(private_bus.address)
+    await desktop.start()
+    muted = ("xfconf-query", "-c", "xfce4-notifyd", "-p", "/applications/muted_applications")
+    xfce.run(*muted, "-n", "-a", "-t", "string", "-s", "Somebody else", "-t", "string", "-s", "Heliograph")
+    await until(lambda: desktop.why_inhibited == SWITCHED_OFF)
+    xfce.run(*muted, "-a", "-t", "string", "-s", "Somebody else")
+    await until(lambda: not desktop.is_inhibited)
+    await desktop.shut()

@@ -9,27 +9,22 @@ from dataclasses import dataclass, field
 from enum import Enum
 from typing import Any
 
-from dbus_fast import Message, MessageType, Variant
+from dbus_fast import Message, MessageType
 from dbus_fast.aio import MessageBus
 
 from fakes.notification_banners import Banners, Shown
+from fakes.notification_inhibition import BUDGIE_NAME, inhibition_answer, inhibition_signal
 from fakes.notification_profiles import DUNST, Profile
 
 NAME = "org.freedesktop.Notifications"
 PATH = "/org/freedesktop/Notifications"
 DRIVER = "org.freedesktop.DBus"
-PROPERTIES = "org.freedesktop.DBus.Properties"
 _SIGNATURES = {
     "GetCapabilities": "",
     "GetServerInformation": "",
     "Notify": "susssasa{sv}i",
     "CloseNotification": "u",
 }
-_INHIBITIONS = {"Inhibited": (NAME, "Inhibited"), "paused": ("org.dunstproject.cmd0", "paused")}
-_SWAYNC = ("/org/erikreider/swaync/cc", "org.erikreider.swaync.cc")
-_BUDGIE_NAME = "org.budgie_desktop.Notifications"
-_BUDGIE = ("/org/budgie_desktop/Notifications", "org.buddiesofbudgie.budgie.Dispatcher")
-_MAKO = ("/fr/emersion/Mako", "fr.emersion.Mako")
 _INVALID = "org.freedesktop.DBus.Error.InvalidArgs"
 _UNKNOWN = "org.freedesktop.DBus.Error.UnknownMethod"
 
@@ -106,7 +101,7 @@ class NotificationServer:
         self.banners = Banners(self.profile, self.banners.came_up, self.banners.heard)
         await self._bus.request_name(NAME)
         if self.profile.told == "budgie":
-            await self._bus.request_name(_BUDGIE_NAME)
+            await self._bus.request_name(BUDGIE_NAME)
 
     async def connect(self) -> None:
         """Only connects: somebody on the bus who serves nothing."""
@@ -199,37 +194,14 @@ class NotificationServer:
     def inhibit(self, is_on: bool) -> None:
         """The user switches "do not disturb"."""
         self.is_inhibited = is_on
-        if (told := self.profile.told) in _INHIBITIONS:
-            interface, name = _INHIBITIONS[told]
-            changed = [interface, {name: Variant("b", is_on)}, []]
-            self._send(Message.new_signal(PATH, PROPERTIES, "PropertiesChanged", "sa{sv}as", changed))
-        elif told == "budgie":
-            self._send(Message.new_signal(*_BUDGIE, "DoNotDisturbChanged", "b", [is_on]))
-        elif told == "swaync":
-            state = [len(self.on_screen), is_on, False, False]
-            self._send(Message.new_signal(_SWAYNC[0], _SWAYNC[1], "SubscribeV2", "ubbb", state))
-
-    def _answer_inhibited(self, message: Message) -> Message | None:
-        """What it answers to the question whether "do not disturb" is on, in its own way; None: it is another one."""
-        told = self.profile.told
-        if message.interface == PROPERTIES and message.member == "Get":
-            is_asked = tuple(message.body) == _INHIBITIONS.get(told)
-            return Message.new_method_return(message, "v", [Variant("b", self.is_inhibited)]) if is_asked else None
-        asked = (message.path, message.interface, message.member)
-        if told == "swaync" and asked == (*_SWAYNC, "GetSubscribeData"):
-            state = [self.is_inhibited, False, len(self.on_screen), False]
-            return Message.new_method_return(message, "(bbub)", [state])
-        if told == "budgie" and asked == (*_BUDGIE, "GetDoNotDisturb"):
-            return Message.new_method_return(message, "b", [self.is_inhibited])
-        if told == "mako" and asked == (*_MAKO, "ListModes"):
-            modes = ["default", *(["do-not-disturb"] if self.is_inhibited else [])]
-            return Message.new_method_return(message, "as", [modes])
-        return None
+        if (signal := inhibition_signal(self.profile.told, is_on=is_on, count=len(self.on_screen))) is not None:
+            self._send(signal)
 
     def _answer(self, message: Message) -> bool:
         if message.member == "NameOwnerChanged" and not message.body[2]:
             self._drop(message.body[0])
-        if message.message_type is MessageType.METHOD_CALL and (answer := self._answer_inhibited(message)) is not None:
+        is_on, count = self.is_inhibited, len(self.on_screen)
+        if (answer := inhibition_answer(message, self.profile.told, is_on=is_on, count=count)) is not None:
             self._send(answer)
             return True
         if message.message_type is not MessageType.METHOD_CALL or message.interface != NAME:

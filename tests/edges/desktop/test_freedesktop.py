@@ -11,7 +11,7 @@ from dataclasses import replace
 import pytest
 
 from conftest import Home
-from fakes.notification_profiles import BARE, BUDGIE, DUNST, GNOME, MAKO, PLAIN, PLASMA, SWAYNC, Profile
+from fakes.notification_profiles import BARE, DUNST, GNOME, PLAIN, PLASMA, SWAYNC, Profile
 from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.core.delivery import Declined, Done, RetryLater
 from heliograph.core.notification import (
@@ -20,7 +20,6 @@ from heliograph.core.notification import (
     Closed,
     Closing,
     DesktopSignal,
-    DoNotDisturb,
     Picture,
     Popup,
     Replied,
@@ -513,47 +512,7 @@ async def test_nothing_wakes_up_while_nothing_happens(desktop: FreedesktopDeskto
     assert [handle for handle in loop._scheduled if not handle.cancelled()] == []  # type: ignore[attr-defined]
 
 
-# Do not disturb
-
-
-@pytest.mark.parametrize("profile", [DUNST, PLASMA, SWAYNC, BUDGIE])
-async def test_do_not_disturb_is_told_where_the_server_tells_it(
-    server: NotificationServer, desktop: FreedesktopDesktop, signals: list[DesktopSignal], profile: Profile
-) -> None:
-    server.is_inhibited = True
-    await server.restart(profile)
-    await until(lambda: desktop.is_inhibited)
-    server.inhibit(False)
-    await until(lambda: not desktop.is_inhibited)
-    server.inhibit(True)
-    await until(lambda: desktop.is_inhibited)
-    assert [signal.is_on for signal in signals if isinstance(signal, DoNotDisturb)] == [True, False, True]
-
-
-async def test_a_server_that_signals_no_change_is_asked_before_anything_new(
-    server: NotificationServer, desktop: FreedesktopDesktop
-) -> None:
-    await server.restart(MAKO)
-    await until(lambda: desktop.server_name == "mako 0.0.0")
-    for is_on in (True, False):
-        server.inhibit(is_on)
-        await show(desktop)
-        assert desktop.is_inhibited == is_on
-
-
-async def test_do_not_disturb_goes_with_its_server(server: NotificationServer, desktop: FreedesktopDesktop) -> None:
-    server.inhibit(True)
-    await until(lambda: desktop.is_inhibited)
-    await server.stop()
-    await until(lambda: not desktop.is_inhibited)
-
-
-async def test_a_server_that_tells_nothing_of_it_disturbs(
-    server: NotificationServer, desktop: FreedesktopDesktop
-) -> None:
-    await server.restart(GNOME)
-    await until(lambda: desktop.server_name == "gnome-shell 48.7")
-    assert not desktop.is_inhibited
+# What it says of itself
 
 
 async def test_what_the_server_says_of_itself_is_told(server: NotificationServer, desktop: FreedesktopDesktop) -> None:

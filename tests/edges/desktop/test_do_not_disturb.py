@@ -1,0 +1,54 @@
+"""Whether the desktop holds popups back, where its notification server tells."""
+
+from __future__ import annotations
+
+import pytest
+
+from fakes.notification_profiles import BUDGIE, DUNST, GNOME, MAKO, PLASMA, SWAYNC, Profile
+from fakes.notification_server import NotificationServer
+from heliograph.core.notification import DesktopSignal, DoNotDisturb
+from heliograph.desktop.freedesktop import FreedesktopDesktop
+from support.builders import make_notification
+from support.waiting import until
+
+pytestmark = pytest.mark.usefixtures("server")
+
+
+@pytest.mark.parametrize("profile", [DUNST, PLASMA, SWAYNC, BUDGIE])
+async def test_do_not_disturb_is_told_where_the_server_tells_it(
+    server: NotificationServer, desktop: FreedesktopDesktop, signals: list[DesktopSignal], profile: Profile
+) -> None:
+    server.is_inhibited = True
+    await server.restart(profile)
+    await until(lambda: desktop.is_inhibited)
+    server.inhibit(False)
+    await until(lambda: not desktop.is_inhibited)
+    server.inhibit(True)
+    await until(lambda: desktop.is_inhibited)
+    assert [signal.is_on for signal in signals if isinstance(signal, DoNotDisturb)] == [True, False, True]
+
+
+async def test_a_server_that_signals_no_change_is_asked_before_anything_new(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    await server.restart(MAKO)
+    await until(lambda: desktop.server_name == "mako 0.0.0")
+    for is_on in (True, False):
+        server.inhibit(is_on)
+        await desktop.show(make_notification(), None)
+        assert desktop.is_inhibited == is_on
+
+
+async def test_do_not_disturb_goes_with_its_server(server: NotificationServer, desktop: FreedesktopDesktop) -> None:
+    server.inhibit(True)
+    await until(lambda: desktop.is_inhibited)
+    await server.stop()
+    await until(lambda: not desktop.is_inhibited)
+
+
+async def test_a_server_that_tells_nothing_of_it_disturbs(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    await server.restart(GNOME)
+    await until(lambda: desktop.server_name == "gnome-shell 48.7")
+    assert not desktop.is_inhibited

@@ -22,6 +22,8 @@ class Desktop(ABC):
     """Whether it keeps what its popups said."""
     takes_text = False
     """Whether a reply can be typed into a popup."""
+    opening = "Reply"
+    """The label of the button that opens the room where nothing can be typed."""
     oddities: Mapping[str, str] = {}
     """Situations that go wrong for a reason outside of us, and the reason."""
     left_out: Mapping[str, str] = {}

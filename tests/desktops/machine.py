@@ -31,6 +31,7 @@ Name=A client
 Exec=sh -c 'echo "$1 $XDG_ACTIVATION_TOKEN$DESKTOP_STARTUP_ID" >>{_OPENED}' client %u
 MimeType=x-scheme-handler/matrix;
 """
+_DEFAULTS = "[Default Applications]\nx-scheme-handler/matrix=client.desktop\n"
 
 
 class Machine:
@@ -57,7 +58,7 @@ class Machine:
         monitor = f"interface='{NOTIFICATIONS}'"
         await self.spawn("tap", "sh", "-c", f'exec busctl --user --json=short --match="{monitor}" monitor >{_BUS}')
         await self.write(HOME / ".local/share/applications/client.desktop", _CLIENT)
-        await self.user("xdg-mime", "default", "client.desktop", "x-scheme-handler/matrix")
+        await self.write(HOME / ".config/mimeapps.list", _DEFAULTS)
 
     async def set_environment(self, variables: Mapping[str, str]) -> None:
         """For all that the user's manager starts from now on, as a session does."""

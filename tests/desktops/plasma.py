@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import itertools
 from collections.abc import Mapping
 
 from desktops.machine import NOTIFICATIONS, PATIENCE_S, Machine
@@ -107,12 +108,22 @@ class Plasma(X11Desktop):
         await asyncio.sleep(2)
 
     async def set_do_not_disturb(self, *, is_on: bool) -> None:
-        when = ("--key", "Until", "2099,1,1,0,0,0" if is_on else "2000,1,1,0,0,0")
-        words = (f"kwriteconfig{self._number}", "--notify", "--file", _RULES, "--group", "DoNotDisturb", *when)
+        words = (
+            f"kwriteconfig{self._number}",
+            "--notify",
+            "--file",
+            _RULES,
+            "--group",
+            "DoNotDisturb",
+            "--key",
+            "Until",
+        )
+        minutes = itertools.count()
 
         async def is_so() -> bool:
-            # Again, since what follows upon another change at once is not always heard of.
-            await self.machine.user(*words)
+            # Again, since what follows upon another change at once is not always heard of; and what is written twice
+            # is no change.
+            await self.machine.user(*words, f"{2099 if is_on else 2000},1,1,0,{next(minutes)},0")
             await asyncio.sleep(1)
             return str(is_on).lower() in await self.run(f"busctl --user get-property {_SERVER} Inhibited")
 

@@ -16,7 +16,8 @@ _SCALE = 2
 _DARK = 110
 _LEAST = 12
 """Pixels; smaller changes are a clock's or a caret's."""
-_NEAR = 12
+_NEAR = 28
+"""Some popups are a little transparent."""
 _LONGEST = 20
 """Letters of a word that is read."""
 

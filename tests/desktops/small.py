@@ -12,6 +12,7 @@ _LIBRARIES = "/usr/lib/$(uname -m)-linux-gnu"
 
 class Lxqt(X11Desktop):
     name = "lxqt"
+    opening = "Open"
     environment: Mapping[str, str] = {
         **X11Desktop.environment,
         **{"XDG_CURRENT_DESKTOP": "LXQt", "QT_QPA_PLATFORM": "xcb", "QT_QUICK_BACKEND": "software"},
@@ -59,6 +60,7 @@ class Mate(X11Desktop):
 
 class Xfce(X11Desktop):
     name = "xfce"
+    opening = "Open"
     environment: Mapping[str, str] = {
         **X11Desktop.environment,
         **{"XDG_CURRENT_DESKTOP": "XFCE", "GDK_BACKEND": "x11", "NO_AT_BRIDGE": "1"},
@@ -73,6 +75,11 @@ class Xfce(X11Desktop):
             "server": _find("xfce4/notifyd/xfce4-notifyd"),
         }
 
+    async def start(self) -> None:
+        await super().start()
+        # So that they can be read in time on a machine that is slow.
+        await self._configure("/expire-timeout", "int", "15")
+
     async def version(self) -> str:
         return await package_version(self, "xfce4-notifyd")
 
@@ -80,11 +87,14 @@ class Xfce(X11Desktop):
         await self.restart_server()
 
     async def set_do_not_disturb(self, *, is_on: bool) -> None:
-        value = f"--create --type bool --set {str(is_on).lower()}"
-        await self.run(f"xfconf-query --channel xfce4-notifyd --property /do-not-disturb {value}")
+        await self._configure("/do-not-disturb", "bool", str(is_on).lower())
 
     async def names_in_settings(self) -> str:
         return await self.run("xfconf-query --channel xfce4-notifyd --property /applications/known_applications")
+
+    async def _configure(self, name: str, kind: str, value: str) -> None:
+        words = f"--channel xfce4-notifyd --property {name} --create --type {kind} --set {value}"
+        await self.run(f"xfconf-query {words}")
 
 
 def _find(program: str) -> str:

@@ -22,12 +22,12 @@ async def reply(scene: Scene) -> None:
         await scene.until_true(is_sent, "what was typed was not sent")
     else:
         before = await scene.machine.opened()
-        await scene.desktop.press("Reply")
+        await scene.desktop.press(scene.desktop.opening)
 
         async def is_open() -> bool:
             return (await scene.machine.opened()) != before
 
-        await scene.until_true(is_open, "Reply was clicked, and no client was opened")
+        await scene.until_true(is_open, "it was clicked, and no client was opened")
     await scene.goes(word)
 
 

@@ -12,7 +12,6 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from desktops.contract import play_contract
 from desktops.packages import RELEASES
 from desktops.pictures import take_pictures
 from desktops.play import desktops, open_scene, play
@@ -72,12 +71,7 @@ def _play_guarded(
 
     async def run() -> Played:
         async with open_scene(tree, name, release, pictures) as scene:
-            played = await play(scene, only, say)
-            if only != list(SITUATIONS):
-                return played
-            contract = await play_contract(scene)
-            say(f"{'contract':24}{contract.verdict.value}")
-            return Played(played.title, {**played.outcomes, "contract": contract})
+            return await play(scene, only, say)
 
     with watching() as guard:
         played = asyncio.run(run())

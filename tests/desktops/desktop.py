@@ -20,6 +20,8 @@ class Desktop(ABC):
     """The part of the screen in which popups and the list are."""
     has_list = True
     """Whether it keeps what its popups said."""
+    folds_list = False
+    """Whether only the newest of a program's notifications can be read there at first."""
     takes_text = False
     """Whether a reply can be typed into a popup."""
     opening = "Reply"

@@ -13,7 +13,7 @@ from typing import Any
 from desktops.tree import PROGRAMS
 from heliograph.demo.user import DemoUser
 from support.waiting import until
-from system.systemd_box import REPOSITORY, UID, USER, SystemdBox
+from system.systemd_box import COMMAND_S, REPOSITORY, UID, USER, SystemdBox
 
 NOTIFICATIONS = "org.freedesktop.Notifications"
 HOME = Path(f"/home/{USER}")
@@ -71,9 +71,9 @@ class Machine:
     async def root(self, *words: str, check: bool = True) -> str:
         return await asyncio.to_thread(partial(self._box.run, *words, check=check))
 
-    async def user(self, *words: str, check: bool = True) -> str:
-        """What the user's command wrote. Raises AssertionError unless it ended with 0."""
-        run = partial(self._box.run_as_user, *words, check=check, environment=self.environment)
+    async def user(self, *words: str, check: bool = True, seconds: float = COMMAND_S) -> str:
+        """What the user's command wrote. Raises AssertionError unless it ended with 0, and TimeoutExpired."""
+        run = partial(self._box.run_as_user, *words, check=check, environment=self.environment, timeout_s=seconds)
         return await asyncio.to_thread(run)
 
     async def succeeds(self, line: str) -> bool:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import contextlib
 import os
+import subprocess
 import tempfile
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
@@ -25,7 +26,7 @@ from heliograph.demo.homeserver import ThrowawaySynapse
 from support.guarded_synapse import GuardedSynapse
 from system.systemd_box import SystemdBox
 
-_SITUATION_S = 240
+_SITUATION_S = 900
 _LAST_CALLS = 12
 _PLASMA = {"bookworm": 5, "trixie": 6}
 
@@ -92,7 +93,7 @@ async def _play_one(scene: Scene, name: str) -> Outcome:
     except Odd as odd:
         return Outcome(Verdict.ODD, str(odd))
     # A command that fails in the session, or does not end, is wrong as well: the rest of the table is still wanted.
-    except (Wrong, AssertionError, TimeoutError) as error:
+    except (Wrong, AssertionError, TimeoutError, subprocess.TimeoutExpired) as error:
         with contextlib.suppress(AssertionError):
             await scene.picture("wrong")
         why = str(error) or f"it took longer than {_SITUATION_S} s"

@@ -19,6 +19,7 @@ class Swaync(X11Desktop):
     """Its default configuration. The list is its control centre."""
 
     name = "swaync"
+    folds_list = True
     environment: Mapping[str, str] = {
         **X11Desktop.environment,
         **{"WLR_BACKENDS": "x11", "WLR_RENDERER": "pixman", "WLR_LIBINPUT_NO_DEVICES": "1", "GSK_RENDERER": "cairo"},

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Awaitable, Callable
 
+from desktops.contract import contract
 from desktops.scene import Scene
 from desktops.situations.absence import ABSENCE
 from desktops.situations.clicks import CLICKS
@@ -11,5 +12,12 @@ from desktops.situations.messages import MESSAGES
 from desktops.situations.quiet import QUIET
 from desktops.situations.reading import READING
 
-SITUATIONS: dict[str, Callable[[Scene], Awaitable[None]]] = {**MESSAGES, **READING, **CLICKS, **QUIET, **ABSENCE}
+SITUATIONS: dict[str, Callable[[Scene], Awaitable[None]]] = {
+    **MESSAGES,
+    **READING,
+    **CLICKS,
+    **QUIET,
+    **ABSENCE,
+    "contract": contract,
+}
 """Each raises Wrong, or Odd, or returns: then all was as a person wants it."""

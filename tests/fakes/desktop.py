@@ -13,6 +13,7 @@ from heliograph.core.notification import (
     Closed,
     Closing,
     DesktopSignal,
+    DoNotDisturb,
     Notification,
     Popup,
     Replied,
@@ -67,6 +68,8 @@ class FakeDesktop:
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
         self._listeners.append(listener)
         listener(ServerChanged(self._life))
+        if self.is_inhibited:
+            listener(DoNotDisturb(True))
 
     async def show(
         self, notification: Notification, replaces: Popup | None

@@ -99,9 +99,11 @@ class ServerWatch:
         return self._why_held
 
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
-        """Calls `listener` at once with the present server, and then with every signal."""
+        """Calls `listener` at once with the present server, and if popups are held back; then with every signal."""
         self._listeners.append(listener)
         listener(ServerChanged(self._life))
+        if self._why_held:
+            listener(DoNotDisturb(True))
 
     async def start(self) -> bool:
         """Returns after the first attempt whether the bus is there; it is looked for until `stop` in any case."""

@@ -40,7 +40,8 @@ class Desktop(Protocol):
         ...
 
     def listen(self, listener: Callable[[DesktopSignal], None]) -> None:
-        """Calls `listener` with each signal from now on; the first is a ServerChanged that names the present server."""
+        """Calls `listener` with each signal from now on; the first is a ServerChanged that names the present server.
+        If popups are held back by now, a DoNotDisturb says so next."""
         ...
 
     async def show(

@@ -52,3 +52,14 @@ async def test_a_server_that_tells_nothing_of_it_disturbs(
     await server.restart(GNOME)
     await until(lambda: desktop.server_name == "gnome-shell 48.7")
     assert not desktop.is_inhibited
+
+
+async def test_who_listens_only_now_is_told_that_popups_are_held_back(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    """A daemon that starts while it is on lets other devices ring from the beginning."""
+    server.inhibit(True)
+    await until(lambda: desktop.is_inhibited)
+    heard: list[DesktopSignal] = []
+    desktop.listen(heard.append)
+    assert heard[1:] == [DoNotDisturb(True)]

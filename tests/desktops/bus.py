@@ -8,6 +8,7 @@ from typing import Any
 
 _SHOWN = ("urgency", "category", "sound-name", "sound-file", "suppress-sound", "transient")
 _TEXT = 90
+_NOTIFY = "susssasa{sv}i"
 
 
 def tell(messages: Iterable[Mapping[str, Any]]) -> list[str]:
@@ -19,7 +20,7 @@ def tell(messages: Iterable[Mapping[str, Any]]) -> list[str]:
     for message in messages:
         data = message.get("payload", {}).get("data", [])
         match message.get("type"), message.get("member"):
-            case "method_call", "Notify":
+            case "method_call", "Notify" if message["payload"].get("type") == _NOTIFY:
                 lines.append(_tell_notify(data))
             case "method_call" | "signal", "CloseNotification" | "NotificationClosed" | "ActionInvoked" as member:
                 lines.append(f"{member} {' '.join(map(str, data))}")

@@ -99,7 +99,3 @@ class Desktop(ABC):
 
 class Wrong(Exception):
     """What a person sees or hears is not what it should be."""
-
-
-class Odd(Exception):
-    """That is so for a reason outside of us."""

@@ -12,7 +12,7 @@ from pathlib import Path
 
 from desktops.bus import tell
 from desktops.cinnamon import Cinnamon
-from desktops.desktop import Desktop, Odd, Wrong
+from desktops.desktop import Desktop, Wrong
 from desktops.gnome import Gnome
 from desktops.machine import Machine
 from desktops.plasma import Plasma
@@ -90,8 +90,6 @@ async def _play_one(scene: Scene, name: str) -> Outcome:
         await scene.calm()
         async with asyncio.timeout(_SITUATION_S):
             await SITUATIONS[name](scene)
-    except Odd as odd:
-        return Outcome(Verdict.ODD, str(odd))
     # A command that fails in the session, or does not end, is wrong as well: the rest of the table is still wanted.
     except (Wrong, AssertionError, TimeoutError, subprocess.TimeoutExpired) as error:
         with contextlib.suppress(AssertionError):

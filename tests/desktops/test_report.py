@@ -29,7 +29,8 @@ def test_what_passed_over_the_bus_is_told_in_lines() -> None:
     hints = {"urgency": {"type": "y", "data": 1}, "image-data": {"type": "(iiibiiay)", "data": []}}
     notify = ["Heliograph", 3, "", "Alice", "Hello", ["default", "Open", "reply", "Reply"], hints, -1]
     messages = [
-        {"type": "method_call", "member": "Notify", "payload": {"data": notify}},
+        {"type": "method_call", "member": "Notify", "payload": {"type": "susssasa{sv}i", "data": notify}},
+        {"type": "method_call", "member": "Notify", "payload": {"type": "s", "data": ["nonsense"]}},
         {"type": "method_return", "payload": {"data": [4]}},
         {"type": "signal", "member": "NotificationClosed", "payload": {"data": [4, 1]}},
     ]

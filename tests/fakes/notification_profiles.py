@@ -118,6 +118,7 @@ GNOME = Profile(
     lists_low=True,
     drops_with_program=True,
     most=10,
+    vendor="GNOME",
 )
 PLASMA = Profile(
     "Plasma",
@@ -133,6 +134,7 @@ PLASMA = Profile(
     lists_expired=True,
     keeps_old_picture=True,
     told="Inhibited",
+    vendor="KDE",
 )
 SWAYNC = Profile(
     "SwayNotificationCenter",
@@ -144,6 +146,7 @@ SWAYNC = Profile(
     closes_on_action=True,
     told="swaync",
     expires_silently=True,
+    vendor="ErikReider",
 )
 BUDGIE = Profile(
     "Budgie Notification Server",

@@ -20,4 +20,4 @@ SITUATIONS: dict[str, Callable[[Scene], Awaitable[None]]] = {
     **ABSENCE,
     "contract": contract,
 }
-"""Each raises Wrong, or Odd, or returns: then all was as a person wants it."""
+"""Each raises Wrong, or returns: then all was as a person wants it."""

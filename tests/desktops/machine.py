@@ -24,11 +24,16 @@ _PREFIX = "desktop-"
 _SOUNDS = RUNTIME / "sounds"
 _BUS = RUNTIME / "bus.log"
 _OPENED = HOME / "opened"
+_CLIENT_PROGRAM = HOME / "client"
+_NOTE = f"""\
+#!/bin/sh
+echo "$1 $XDG_ACTIVATION_TOKEN$DESKTOP_STARTUP_ID" >>{_OPENED}
+"""
 _CLIENT = f"""\
 [Desktop Entry]
 Type=Application
 Name=A client
-Exec=sh -c 'echo "$1 $XDG_ACTIVATION_TOKEN$DESKTOP_STARTUP_ID" >>{_OPENED}' client %u
+Exec={_CLIENT_PROGRAM} %u
 MimeType=x-scheme-handler/matrix;
 """
 _DEFAULTS = "[Default Applications]\nx-scheme-handler/matrix=client.desktop\n"
@@ -57,6 +62,8 @@ class Machine:
         await self.spawn("ears", "sh", "-c", f"exec pactl subscribe >{_SOUNDS}")
         monitor = f"interface='{NOTIFICATIONS}'"
         await self.spawn("tap", "sh", "-c", f'exec busctl --user --json=short --match="{monitor}" monitor >{_BUS}')
+        await self.write(_CLIENT_PROGRAM, _NOTE)
+        await self.user("chmod", "+x", str(_CLIENT_PROGRAM))
         await self.write(HOME / ".local/share/applications/client.desktop", _CLIENT)
         await self.write(HOME / ".config/mimeapps.list", _DEFAULTS)
 

@@ -140,7 +140,7 @@ async def markup(scene: Scene) -> None:
     await scene.write("Alice", f"<b>{word}</b> & <img src='file:///etc/passwd'> 🎉 שלום ≤ مرحبا")
     await scene.pops_up(word)
     await scene.picture()
-    await scene.could_be_read("img src")
+    await scene.could_be_read("passwd")
 
 
 async def edit(scene: Scene) -> None:

@@ -98,6 +98,23 @@ def test_only_calls_are_ended_by_this() -> None:
     assert ending_of(hangup, make_delivery(content=None), ME) is None
 
 
+@pytest.mark.parametrize(
+    ("type_", "sender", "ending"),
+    [
+        ("m.call.answer", ME, Ending.TAKEN),
+        ("m.call.select_answer", ALICE, None),
+        ("m.call.hangup", ALICE, None),
+        ("m.room.message", ME, None),
+    ],
+)
+def test_whoever_takes_a_call_elsewhere_has_seen_which_were_missed(
+    type_: str, sender: str, ending: Ending | None
+) -> None:
+    missed = make_delivery("$call", content=miss(make_content("Incoming call", category=Category.CALL, call_id="one")))
+    event = make_event(type=type_, sender=sender, content={"call_id": "two"})
+    assert ending_of(event, missed, ME) is ending
+
+
 def test_a_message_ends_no_call() -> None:
     assert end("m.room.message", ME) is None
     assert "m.room.message" not in ENDING_TYPES

@@ -76,11 +76,19 @@ class Ending(Enum):
 
 
 def ending_of(event: Event, call: Delivery, me: str) -> Ending | None:
-    """What ended the ringing of `call`, by a later event in its room. None: the call rings on."""
-    if call.content is None or call.content.category is not Category.CALL:
+    """What ended the ringing of `call`, by a later event in its room. None: the call rings on.
+
+    Who answers or declines a call on another device, or joins that of the room, has seen there which calls were missed.
+    """
+    if call.content is None or not (call.content.category is Category.CALL or is_missed(call.content)):
         return None
+    ending = _ending_of(event, call, call.content.call_id, me)
+    return ending if ending is Ending.TAKEN or not is_missed(call.content) else None
+
+
+def _ending_of(event: Event, call: Delivery, call_id: str, me: str) -> Ending | None:
     # Of two calls in a row the end of the first may come after the second has begun.
-    if event.type in _OF_TWO and call.content.call_id not in ("", call_id_of(event) or call.content.call_id):
+    if event.type in _OF_TWO and call_id not in ("", call_id_of(event) or call_id):
         return None
     is_mine, is_callers = event.sender == me, event.sender == call.sender
     if event.type == _SELECT_ANSWER and is_callers:
@@ -139,6 +147,11 @@ def _sent_ms(event: Event) -> int:
     if type(sender_ts) is int and abs(sender_ts - event.origin_server_ts) <= _CLOCKS_APART_MS:
         return sender_ts
     return event.origin_server_ts
+
+
+def is_missed(content: Content) -> bool:
+    """Returns True if `miss` wrote these contents, or somebody these very words, which makes no difference here."""
+    return content.category is Category.MESSAGE and content.text == MISSED
 
 
 def miss(content: Content) -> Content:

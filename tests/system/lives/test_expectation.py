@@ -212,6 +212,19 @@ def test_a_member_may_be_called_as_in_the_room_by_then_or_since(world: Builder) 
         assert world.room.names_of(BOB) == {BOB}
 
 
+def test_a_message_just_after_a_rename_may_have_been_listed_before_it(world: Builder) -> None:
+    def name(displayname: str, look: int) -> None:
+        content = {"membership": "join", "displayname": displayname}
+        event = world.event(f"${look}", type="m.room.member", state_key=BOB, look=look, content=content)
+        world.room.note_rename(look)
+        world.room.state["m.room.member", BOB] = event
+
+    name("Bob", 3)
+    name("Ada", 6)
+    assert world.room.names_heard(BOB, 7) == {"Bob", f"Bob ({BOB})", "Ada", f"Ada ({BOB})"}
+    assert world.room.names_heard(BOB, 8) == {"Ada", f"Ada ({BOB})"}
+
+
 def test_what_came_in_an_absence_goes_by_the_silence_of_its_end(world: Builder) -> None:
     before, away, after = (world.event(f"${look}", look=look, listed=True) for look in (3, 4, 7))
     world.away(3, 6)

@@ -113,6 +113,9 @@ class Room:
     """Of the user's membership: in which look, and to what."""
     invites: list[Event] = field(default_factory=list)
     """In order. They have no ids of the homeserver's."""
+    former_names: dict[str, frozenset[str]] = field(default_factory=dict)
+    """How each member could be called before the last look in which one was renamed."""
+    renamed_look: int = -1
 
     def joined(self) -> int:
         """How many members there are."""
@@ -130,6 +133,20 @@ class Room:
             if type_ == "m.room.member" and _is_join(event)
         }
         return names_for(user_id, members)
+
+    def names_heard(self, user_id: str, look: int) -> frozenset[str]:
+        """How a message of this member may name them. In direct mode, the list may tell of a message in the sync before
+        the one that tells of a rename just before that message."""
+        former = self.former_names if look <= self.renamed_look + 1 else {}
+        return self.names_of(user_id) | former.get(user_id, frozenset())
+
+    def note_rename(self, look: int) -> None:
+        """To be called before the state has the new name."""
+        members = {state_key for type_, state_key in self.state if type_ == "m.room.member"}
+        if look != self.renamed_look:
+            self.renamed_look, self.former_names = look, {}
+        for member in members:
+            self.former_names[member] = self.former_names.get(member, frozenset()) | self.names_of(member)
 
     def newest(self, *types: str) -> Event | None:
         return next((each for each in reversed(self.events.values()) if each.type in types), None)
@@ -260,7 +277,7 @@ class Truth:
             if raw["event_id"] in room.events:
                 continue
             event = self._read(room, raw)
-            event.names = room.names_of(event.sender)
+            event.names = room.names_heard(event.sender, self.looks)
             room.events[event.event_id] = event
             new.append(event)
             if event.state_key is not None:
@@ -308,6 +325,8 @@ class Truth:
     def _take_state(self, room: Room, event: Event) -> None:
         assert event.state_key is not None
         before = room.state.get((event.type, event.state_key))
+        if before is not None and event.type == "m.room.member":
+            room.note_rename(self.looks)
         room.state[event.type, event.state_key] = event
         if event.type != "m.room.member" or event.state_key != self.me or not _is_join(event):
             return

@@ -164,7 +164,8 @@ async def test_after_a_restart_the_list_is_filled_again_quietly(shell: Notificat
                     say("one", "$1"), make_delivery("$2", room_id="!other:x", content=make_content("two"))
                 )
             await until(lambda: len(shell.on_screen) == 2)
-            assert {each.popup.id for each in ledger.popup_records.values()} == set(shell.on_screen)
+            # The server has a popup before the ledger has its id.
+            await until(lambda: {each.popup.id for each in ledger.popup_records.values()} == set(shell.on_screen))
         await desktop.shut()
         await until(lambda: not shell.on_screen, "the shell to notice that we are gone")
     assert len(shell.banners.came_up) == 2

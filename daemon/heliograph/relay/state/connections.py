@@ -43,6 +43,8 @@ class DeviceConnection:
         """Since the relay started, nobody has looked which notifications this device has missed."""
         self.present_until_ms = 0
         """Until when a device that acknowledges without a /sync said to be there."""
+        self.repeats = 0
+        """How often a request for /sync was repeated at the homeserver, to be answered at once."""
         self._ended_ms: int | None = None
         self._is_heard = False
         """Since the relay started, the device showed itself, or said whether it is there."""

@@ -3,25 +3,23 @@
 `plan` turns what a sync brought, and what was known before, into all that it changes. Nothing is done here: the
 ledger commits the plan, then the delivery loop acts on it.
 
-    judging     whether one event rings, and why
-    composing   what its notification says
-    rooms       what is known of the rooms, event by event
-    relations   what an event does to earlier ones
-    takebacks   what goes with a room, or with somebody who is ignored
-    reading     what was read on another device
-    collected   all of that, until it is a plan
+    judging         whether one event rings, and why
+    composing       what its notification says
+    rooms           what is known of the rooms, event by event
+    relations       what an event does to earlier ones
+    takebacks       what goes with a room, or with somebody who is ignored
+    read_elsewhere  what was read on another device
+    collected       all of that, until it is a plan
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import replace
 
 from heliograph.core.events import Event, InvitedRoom, JoinedRoom, Malformed, ServerNotification, StrippedState, Sync
-from heliograph.core.ids import EventKey, RoomId, is_user_id
+from heliograph.core.ids import RoomId, is_user_id
 from heliograph.core.push.verdict import Verdict, verdict_of
-from heliograph.core.reading import MAIN, read_by
-from heliograph.core.record import UNLISTED, Decision, Delivery, LockedEvent, Plan, Rewrite
+from heliograph.core.record import UNLISTED, Decision, Plan, Rewrite
 from heliograph.core.room import RoomFacts
 from heliograph.core.sync.calls import ENDING_TYPES
 from heliograph.core.sync.collected import Collected
@@ -30,8 +28,8 @@ from heliograph.core.sync.gaps import gap_record
 from heliograph.core.sync.invites import invite_event, invite_id, is_invite, is_invite_id
 from heliograph.core.sync.joining import has_left_meanwhile, joined_at, predecessor_of
 from heliograph.core.sync.judging import SERVER_RULE, Judge
-from heliograph.core.sync.order import ids_in, places_in
-from heliograph.core.sync.reading import READ, candidates_of, counts_in, has_counted, marks_in
+from heliograph.core.sync.read_elsewhere import ReadElsewhere
+from heliograph.core.sync.reading import READ, has_counted
 from heliograph.core.sync.relations import Relations
 from heliograph.core.sync.rooms import LatestRooms
 from heliograph.core.sync.situation import Mode, Situation
@@ -73,6 +71,7 @@ class _Planner:
         self._composer = Composer(situation)
         self._relations = Relations(situation, self._collected, self._judge, self._composer)
         self._takebacks = Takebacks(self._collected, situation.me)
+        self._read = ReadElsewhere(sync, situation, self._collected, self._rooms)
         # Who is invited again has not left.
         back_in = {invited.room_id for invited in sync.invited} | {joined.room_id for joined in sync.joined}
         self._left = frozenset(sync.left) - back_in
@@ -102,7 +101,7 @@ class _Planner:
                 collected.judge(gap_record(room))
             self._take_timeline(room)
             self._take_sticky(room)
-            self._take_reading(room)
+            self._read.take(room)
         # After all timelines: the room that was left for another may stand after it in the sync.
         for room in sync.joined:
             if (old := predecessor_of(room)) is not None:
@@ -227,7 +226,7 @@ class _Planner:
                 self._take_notification(item)
 
     def _take_notification(self, item: ServerNotification) -> None:
-        event, why_silent = item.event, READ if self._is_listed_as_read(item) else None
+        event, why_silent = item.event, READ if self._read.is_listed(item) else None
         if is_invite(event, self._me):
             event = replace(event, event_id=invite_id(self._rooms.record(event.room_id)))
             if self._is_in_room(event.room_id):
@@ -289,44 +288,3 @@ class _Planner:
         locked = self._judge.locked_event(event)
         if locked is not None:
             self._collected.locked[event.event_id] = locked
-
-    # Reading
-
-    def _take_reading(self, room: JoinedRoom) -> None:
-        """What the user read elsewhere in this room."""
-        collected = self._collected
-        before = [each for each in collected.open_in(room.room_id) if not is_invite_id(each.event_id)]
-        here = [each for each in collected.deliveries.values() if each.room_id == room.room_id]
-        locked = collected.locked_in(room.room_id)
-        candidates = candidates_of((*before, *here, *locked), self._countable(room, (*before, *here), locked))
-        marks, places = marks_in(room, self._me, self._situation.untold), places_in(room, self._situation)
-        read = read_by(marks, candidates, places, counts_in(room, self._situation.account))
-        collected.unlock([each.event_id for each in locked if each.event_id in read])
-        collected.withdraw([each for each in before if each.event_id in read], READ)
-        for delivery in here:
-            if delivery.event_id in read:
-                collected.silence(delivery.event_id, READ)
-
-    def _countable(
-        self, room: JoinedRoom, deliveries: Iterable[Delivery], locked: Iterable[LockedEvent]
-    ) -> set[EventKey]:
-        """Ids of those deliveries that the homeserver could judge, before it counted what is unread."""
-        facts = self._rooms.facts(room.room_id)
-        if facts.is_encrypted or not facts.is_complete:
-            return set()
-        # What no timeline has had may have come after the count: a list may be ahead of its sync, which Synapse may
-        # answer from a cache.
-        placed = self._situation.places.keys() | set(ids_in(room))
-        return {each.event_id for each in deliveries} & placed - {each.event_id for each in locked}
-
-    def _is_listed_as_read(self, item: ServerNotification) -> bool:
-        """Returns True if the list says that this is read, and nothing speaks against it.
-
-        Synapse says so of whatever stands above any one receipt in the room, of whichever thread. So what is unread in
-        its own thread by the homeserver's count is not read yet, or the sync has the receipt that reads it.
-        Test: test_what_is_listed_as_read_and_is_unread_in_its_thread_rings.
-        """
-        room = next((each for each in self._sync.joined if each.room_id == item.event.room_id), None)
-        if room is None or not item.is_read:
-            return item.is_read
-        return not counts_in(room, self._situation.account).of(item.event.thread_root or MAIN)

@@ -47,7 +47,7 @@ class OrderFinder:
         self._homeserver = homeserver
         self._ledger = ledger
         self._on_progress = on_progress
-        self._tries = Tries()
+        self._tries = Tries("it does not tell in time where events stand")
         self._told: dict[tuple[RoomId, EventId], Stretch] = {}
         """What was told while the sync is held back."""
 
@@ -65,12 +65,7 @@ class OrderFinder:
             async with asyncio.timeout(PATIENCE_S):
                 decided, situation = await self._ask(sync, situation, event_types, decide, decided)
         except (TimeoutError, Unreachable, RateLimited) as error:
-            late = Unreachable("it does not tell in time where events stand")
-            trouble = late if isinstance(error, TimeoutError) else error
-            if len(self._told) > known:
-                self._tries.end()
-            if self._tries.hold_back():
-                raise trouble from None
+            trouble = self._tries.hold_back(error, was_more_told=len(self._told) > known)
             log.warning("What was read elsewhere may stay unread: the homeserver does not tell the order (%s)", trouble)
             for (room_id, _), (stretch, places) in self._told.items():
                 situation = _with_stretch(situation, room_id, stretch, places)

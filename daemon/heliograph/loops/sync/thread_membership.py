@@ -32,7 +32,7 @@ class ThreadMembership:
     def __init__(self, homeserver: Homeserver, ledger: Ledger) -> None:
         self._homeserver = homeserver
         self._ledger = ledger
-        self._tries = Tries()
+        self._tries = Tries("it does not tell in time which threads events are in")
         self._told: dict[EventId, str] = {}
         """What was told while the sync is held back."""
 
@@ -56,12 +56,7 @@ class ThreadMembership:
                     if event_id not in self._told:
                         self._told[event_id] = await self._ask_soundly(room_id, event_id)
         except (TimeoutError, Unreachable, RateLimited) as error:
-            late = Unreachable("it does not tell in time which threads events are in")
-            trouble = late if isinstance(error, TimeoutError) else error
-            if len(self._told) > known:
-                self._tries.end()
-            if self._tries.hold_back():
-                raise trouble from None
+            trouble = self._tries.hold_back(error, was_more_told=len(self._told) > known)
             log.warning("Reactions and edits may count as outside of their threads, which are not told (%s)", trouble)
         told = {str(event_id): self._told.get(event_id, MAIN) for _, event_id in untold}
         self._tries.end()

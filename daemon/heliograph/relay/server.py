@@ -38,6 +38,7 @@ from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.queue.targets import TargetPolicy, parse_networks
 from heliograph.relay.routes import Router
 from heliograph.relay.state.state import RelayState
+from heliograph.relay.store.lock import hold_folder
 from heliograph.relay.store.sqlite.store import open_sqlite
 from heliograph.relay.sync.acknowledgements import SyncAcknowledgements
 from heliograph.relay.sync.handler import DirectSync
@@ -81,7 +82,8 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
     clock = clock or WallClock()
     policy = TargetPolicy(parse_networks(config.allow_networks), config.allow_http_loopback)
     async with contextlib.AsyncExitStack() as stack:
-        # Closed in reverse order: the database last, when nothing can write any more.
+        # Closed in reverse order: the database when nothing can write any more, and last the lock on its folder.
+        stack.enter_context(hold_folder(folder))
         store = await stack.enter_async_context(open_sqlite(folder))
         forwarder = Forwarder(policy)
         stack.push_async_callback(forwarder.close)

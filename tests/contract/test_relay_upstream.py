@@ -76,7 +76,7 @@ async def upstream(place: Place) -> AsyncIterator[Upstream]:
 
 async def test_whose_token_it_is_the_relay_is_told(place: Place, upstream: Upstream) -> None:
     request = make_mocked_request("GET", "/", headers=place.authorization)
-    caller = await Callers(upstream, lambda _: "192.0.2.1", lambda: 0).identify(request)
+    caller = await Callers(upstream, lambda: 0).identify(request)
     assert caller == Caller(place.user_id, place.device_id)
 
 

@@ -45,6 +45,7 @@ class PlayedHomeserver:
 
     def __init__(self) -> None:
         self.port = 0
+        self.whoami: Json = {"user_id": self.user_id, "device_id": self.device_id}
         self.pushers: list[Json] = []
         self.state: dict[str, dict[tuple[str, str], Json]] = {}
         """Of each room that the user is in: events by type and state key."""
@@ -115,7 +116,7 @@ class PlayedHomeserver:
             case VERSIONS.name, _:
                 return web.json_response({"versions": ["v1.11"], "unstable_features": self.features})
             case WHOAMI.name, _:
-                return web.json_response({"user_id": self.user_id, "device_id": self.device_id})
+                return web.json_response(self.whoami)
             case PUSHERS.name, _:
                 return web.json_response({"pushers": self.pushers})
             case SET_PUSHER.name, _:

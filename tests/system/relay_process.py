@@ -116,7 +116,7 @@ class RelayProcess:
 
     async def _answers(self) -> bool:
         try:
-            async with aiohttp.request("GET", f"{self.url}/health") as response:
+            async with aiohttp.request("GET", f"{self.url}/_heliograph/v1/met/nobody") as response:
                 return response.status == 200
         except aiohttp.ClientError:
             return False

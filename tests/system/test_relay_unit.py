@@ -78,7 +78,7 @@ class Machine:
 
     async def answers(self) -> bool:
         try:
-            async with aiohttp.request("GET", f"{self.url}/health") as response:
+            async with aiohttp.request("GET", f"{self.url}/_heliograph/v1/met/nobody") as response:
                 return response.status == 200
         except aiohttp.ClientError:
             return False

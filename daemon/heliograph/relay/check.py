@@ -75,8 +75,8 @@ async def _look_at_relay(config: RelayConfig, relay: Upstream) -> Finding:
         return bad(f"No relay answers at {config.listen}.", "Start it: systemctl start heliograph-relay")
     if answer.json().get("met") is not False:
         return bad(
-            f"What answers at {config.listen} is no relay that this machine may ask.",
-            "Is `listen` right, and is this machine among `operators`?",
+            f"What answers at {config.listen} is no relay.",
+            "Is `listen` right? ss -ltnp says what has that port.",
         )
     if config.gateway_only:
         return good(f"The relay answers at {config.listen}, as a gateway only.")

@@ -59,9 +59,17 @@ class RelayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     operators: Annotated[
         tuple[str, ...],
         Meta(
-            description="Networks from which /health and /metrics may be asked. For others they are the homeserver's."
+            description="Networks from which /health and /metrics may be asked at `listen`. For others they are the "
+            "homeserver's, and for a trusted proxy that does not say whom it speaks for."
         ),
     ] = ("127.0.0.1/32", "::1/128")
+    monitor: Annotated[
+        str,
+        Meta(
+            description="HOST:PORT where /health and /metrics are answered to whoever reaches it, e.g. 127.0.0.1:8078 "
+            "for Prometheus on this machine. Empty: nowhere."
+        ),
+    ] = ""
     gateway_only: Annotated[
         bool,
         Meta(
@@ -79,8 +87,7 @@ class RelayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
     @property
     def address(self) -> tuple[str, int]:
         """Host and port of `listen`."""
-        host, _, port = self.listen.rpartition(":")
-        return host.removeprefix("[").removesuffix("]"), int(port)
+        return split_address(self.listen)
 
     @property
     def reachable_address(self) -> tuple[str, int]:
@@ -95,6 +102,12 @@ class RelayConfig(Struct, frozen=True, forbid_unknown_fields=True, kw_only=True)
             return self.gateway_url
         host, port = self.reachable_address
         return f"http://[{host}]:{port}{NOTIFY_PATH}" if ":" in host else f"http://{host}:{port}{NOTIFY_PATH}"
+
+
+def split_address(text: str) -> tuple[str, int]:
+    """Host and port of HOST:PORT. Raises ValueError if the port is no number."""
+    host, _, port = text.rpartition(":")
+    return host.removeprefix("[").removesuffix("]"), int(port)
 
 
 def load_relay_config(file: Path | None, flags: Mapping[str, Any]) -> RelayConfig:
@@ -134,12 +147,9 @@ def _check(config: RelayConfig, source: str) -> None:
     parts = _split(config.homeserver)
     if parts is None or parts.query or parts.fragment or parts.username is not None:
         raise _wrong(source, "homeserver", "that is no URL of a homeserver", "http://127.0.0.1:8008")
-    try:
-        is_good = bool(config.address[0]) and 0 < config.address[1] < 65536
-    except ValueError:
-        is_good = False
-    if not is_good:
-        raise _wrong(source, "listen", f"{_shown(config.listen)} is no HOST:PORT", "127.0.0.1:8077")
+    _check_address(source, "listen", config.listen, "127.0.0.1:8077")
+    if config.monitor:
+        _check_address(source, "monitor", config.monitor, "127.0.0.1:8078")
     parts = _split(config.notify_url)
     if parts is None or parts.path != NOTIFY_PATH or parts.query or parts.username is not None:
         raise _wrong(
@@ -155,6 +165,16 @@ def _check(config: RelayConfig, source: str) -> None:
             except ValueError:
                 raise _wrong(source, name, f"{_shown(text)} is no network", "10.0.0.0/8", in_list=True) from None
     _check_users(config, source)
+
+
+def _check_address(source: str, name: str, text: str, example: str) -> None:
+    try:
+        host, port = split_address(text)
+        is_good = bool(host) and 0 < port < 65536
+    except ValueError:
+        is_good = False
+    if not is_good:
+        raise _wrong(source, name, f"{_shown(text)} is no HOST:PORT", example)
 
 
 def _check_users(config: RelayConfig, source: str) -> None:

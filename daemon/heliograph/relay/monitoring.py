@@ -1,6 +1,8 @@
 """/health and /metrics, for those who run the relay. For all others these paths are the homeserver's.
 
-Test: test_to_others_the_paths_are_the_homeservers.
+Who asks at `monitor`, an address of its own, is asked nothing. At `listen` the sender's address says who is one of the
+operators; a reverse proxy that names nobody speaks for strangers, too.
+Tests: test_to_others_the_paths_are_the_homeservers, test_whoever_reaches_the_address_for_monitoring_is_answered.
 """
 
 from __future__ import annotations
@@ -15,7 +17,7 @@ from heliograph.errors import StorageError
 from heliograph.relay.gateway.notify import Gateway
 from heliograph.relay.metrics import CONTENT_TYPE, Metric, render
 from heliograph.relay.model.pushes import PushCounts
-from heliograph.relay.proxy.proxy import Proxies
+from heliograph.relay.proxy.addresses import Proxies
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.state.state import RelayState
@@ -66,7 +68,10 @@ class Monitoring:
         return web.json_response(told, status=200 if told["status"] == "ok" else 503)
 
     async def met(self, request: web.Request) -> web.Response:
-        """Whether a push came for this unknown pushkey: `heliograph relay check` sees its own arrive so."""
+        """Whether a push came for this unknown pushkey: `heliograph relay check` sees its own arrive so.
+
+        Everybody may ask, since a pushkey that is not one's own cannot be guessed.
+        """
         return web.json_response({"met": self._gateway.has_met(request.match_info["pushkey"])})
 
     async def metrics(self, request: web.Request) -> web.Response:
@@ -109,5 +114,6 @@ class Monitoring:
 
 
 def may_ask(request: web.Request, proxies: Proxies, operators: Proxies) -> bool:
-    """Whether the request comes from an operator, by the address of its sender before any trusted proxy."""
+    """Whether the request comes from an operator, by the address of its sender before any trusted proxy. A sender whom
+    no trusted proxy names is none."""
     return operators.are_trusted(proxies.client_of(request))

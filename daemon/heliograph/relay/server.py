@@ -17,14 +17,15 @@ from heliograph.core.text.clean import count_things
 from heliograph.errors import EXIT_CONFIG, EXIT_OK, UserError
 from heliograph.http.listener_log import listener_log
 from heliograph.relay.clock import Clock, WallClock
-from heliograph.relay.config import RelayConfig
+from heliograph.relay.config import RelayConfig, split_address
 from heliograph.relay.gateway.desktops import Desktops
 from heliograph.relay.gateway.notify import Gateway
 from heliograph.relay.gateway.tokens import UserTokens
 from heliograph.relay.monitoring import MET_PATH, Monitoring, may_ask
 from heliograph.relay.observers import RequestObservers
+from heliograph.relay.proxy.addresses import Proxies
 from heliograph.relay.proxy.callers import Callers
-from heliograph.relay.proxy.proxy import Proxies, Proxy, refusal
+from heliograph.relay.proxy.proxy import Proxy, refusal
 from heliograph.relay.proxy.upstream import Upstream
 from heliograph.relay.proxy.versions import Versions
 from heliograph.relay.pushers.direct import DirectPushers
@@ -69,6 +70,8 @@ class Relay:
 
     config: RelayConfig
     application: web.Application
+    monitor: web.Application
+    """What answers at `config.monitor`."""
     state: RelayState
     outbox: Outbox
 
@@ -95,7 +98,9 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
             stack.push_async_callback(upstream.close)
         proxies = Proxies(parse_networks(config.trusted_proxies))
         parts = _Parts(config, clock, policy, proxies, state, outbox, PusherRemoval(state, outbox))
-        yield Relay(config, _serve(parts, upstream), state, outbox)
+        gateway = Gateway(state.registry, state, outbox, clock)
+        monitoring = Monitoring(state, outbox, gateway, upstream)
+        yield Relay(config, _serve(parts, upstream, gateway, monitoring), _monitor(monitoring), state, outbox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,9 +116,8 @@ class _Parts:
     removal: PusherRemoval
 
 
-def _serve(parts: _Parts, upstream: Upstream | None) -> web.Application:
+def _serve(parts: _Parts, upstream: Upstream | None, gateway: Gateway, monitoring: Monitoring) -> web.Application:
     """The application with every path of the relay. `upstream` is None where no homeserver is behind it."""
-    gateway = Gateway(parts.state.registry, parts.state, parts.outbox, parts.clock, client_of=parts.proxies.client_of)
     application = web.Application()
     application.add_routes(gateway.routes())
     if upstream is None:
@@ -121,7 +125,6 @@ def _serve(parts: _Parts, upstream: Upstream | None) -> web.Application:
         rest: Handler = _not_found
     else:
         rest = _stand_beside(upstream, parts).handle
-    monitoring = Monitoring(parts.state, parts.outbox, gateway, upstream)
     _offer(application, monitoring, rest, parts)
     return application
 
@@ -129,7 +132,7 @@ def _serve(parts: _Parts, upstream: Upstream | None) -> web.Application:
 def _take_desktops(parts: _Parts) -> Desktops:
     """The requests of desktops to a relay that is a gateway only."""
     return Desktops(
-        UserTokens(parts.config.users, parts.proxies.client_of, parts.clock),
+        UserTokens(parts.config.users, parts.clock),
         parts.state,
         parts.removal,
         parts.outbox,
@@ -142,7 +145,7 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     """The part of the relay that stands between the homeserver and its clients."""
     state, outbox, removal, now_ms = parts.state, parts.outbox, parts.removal, parts.clock.now_ms
     proxy = Proxy(upstream, parts.proxies)
-    callers = Callers(upstream, parts.proxies.client_of, now_ms)
+    callers = Callers(upstream, now_ms)
     versions = Versions(upstream, proxy)
     listing = Listing(upstream, now_ms)
     reading = Reading(outbox, upstream)
@@ -170,9 +173,16 @@ def _offer(application: web.Application, monitoring: Monitoring, rest: Handler, 
 
     application.router.add_get("/health", for_operators(monitoring.health))
     application.router.add_get("/metrics", for_operators(monitoring.metrics))
-    application.router.add_get(f"{MET_PATH}/{{pushkey}}", for_operators(monitoring.met))
+    application.router.add_get(f"{MET_PATH}/{{pushkey}}", monitoring.met)
     # Last, since aiohttp takes the first route that fits.
     application.router.add_route("*", "/{path:.*}", rest)
+
+
+def _monitor(monitoring: Monitoring) -> web.Application:
+    application = web.Application()
+    application.router.add_get("/health", monitoring.health)
+    application.router.add_get("/metrics", monitoring.metrics)
+    return application
 
 
 async def _not_found(request: web.Request) -> web.StreamResponse:
@@ -183,10 +193,13 @@ async def run_relay(config: RelayConfig, folder: Path, stop: asyncio.Event | Non
     """Serves until stopped, and returns the exit code. Raises UserError if the relay cannot begin."""
     stop = stop or stop_on_signals()
     async with open_relay(config, folder) as relay:
-        runner = runner_of(relay)
+        runner, monitor = runner_of(relay), web.AppRunner(relay.monitor, access_log=None)
         await runner.setup()
+        await monitor.setup()
         try:
-            await _listen(runner, config)
+            if config.monitor:
+                await _listen(monitor, "monitor", config.monitor)
+            await _listen(runner, "listen", config.listen)
             whom = "desktops elsewhere" if config.gateway_only else config.homeserver
             known = count_things(relay.state.registry.users, "user is", "users are")
             log.info("Heliograph relay %s listens at %s for %s; %s known", __version__, config.listen, whom, known)
@@ -197,6 +210,7 @@ async def run_relay(config: RelayConfig, folder: Path, stop: asyncio.Event | Non
             await _until_stopped(relay.outbox, stop)
             systemd.stopping()
         finally:
+            await monitor.cleanup()
             await runner.cleanup()
     return EXIT_OK
 
@@ -216,14 +230,14 @@ def runner_of(relay: Relay, *, shutdown_timeout: float = GOODBYE_S) -> web.AppRu
     )
 
 
-async def _listen(runner: web.AppRunner, config: RelayConfig) -> None:
-    host, port = config.address
+async def _listen(runner: web.AppRunner, setting: str, address: str) -> None:
+    host, port = split_address(address)
     try:
         await web.TCPSite(runner, host or None, port, backlog=1024, reuse_address=True).start()
     except OSError as error:
         raise UserError(
-            f"The relay cannot listen at {config.listen}: {error.strerror or error}",
-            "Choose another address with --listen, or stop what has it: ss -ltnp",
+            f"The relay cannot listen at {address}: {error.strerror or error}",
+            f"Choose another address for `{setting}`, or stop what has it: ss -ltnp",
             exit_code=EXIT_CONFIG,
         ) from error
 

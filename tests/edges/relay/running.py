@@ -31,6 +31,8 @@ class RunningRelay:
         self._config = RelayConfig(
             homeserver=homeserver, listen=f"127.0.0.1:{self.port}", allow_http_loopback=True, **settings
         )
+        self.monitor = ""
+        """The URL at which /health and /metrics are answered to everybody."""
         self._stack = contextlib.AsyncExitStack()
         self._relay: Relay | None = None
 
@@ -59,6 +61,14 @@ class RunningRelay:
         await runner.setup()
         self._stack.push_async_callback(runner.cleanup)
         await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True).start()
+        await self._serve_monitor(self._relay.monitor)
+
+    async def _serve_monitor(self, application: web.Application) -> None:
+        runner = web.AppRunner(application, access_log=None)
+        await runner.setup()
+        self._stack.push_async_callback(runner.cleanup)
+        await web.TCPSite(runner, "127.0.0.1", 0).start()
+        self.monitor = f"http://127.0.0.1:{runner.addresses[0][1]}"
 
     async def stop(self) -> None:
         await self._stack.aclose()

@@ -43,7 +43,7 @@ async def test_metrics_count_what_went_which_way(scene: Scene) -> None:
     event_id = await scene.send()
     await scene.desktop.sync_until(event_id)
     await until(scene.is_settled, "the end of the queue")
-    status, text = await ask(scene.relay.url, "/metrics")
+    status, text = await ask(scene.relay.monitor, "/metrics")
     assert status == 200
     lines = text.splitlines()
     assert 'heliograph_relay_pushers{kind="direct"} 1' in lines
@@ -55,7 +55,7 @@ async def test_metrics_count_what_went_which_way(scene: Scene) -> None:
 
 
 async def test_every_metric_is_documented(scene: Scene) -> None:
-    _, text = await ask(scene.relay.url, "/metrics")
+    _, text = await ask(scene.relay.monitor, "/metrics")
     documented = [row[0].strip("`") for row in read_page("docs/relay.md").rows("Watching it")]
     assert documented == re.findall(r"^# TYPE (\w+) ", text, re.MULTILINE)
 
@@ -69,10 +69,10 @@ async def test_health_tells_of_the_homeserver_without_failing_for_it(tmp_path: P
     async with ScriptedHomeserver() as homeserver:
         relay = RunningRelay(homeserver.url, tmp_path / "relay")
         async with relay:
-            status, text = await ask(relay.url, "/health")
+            status, text = await ask(relay.monitor, "/health")
             assert (status, '"homeserver": "ok"' in text) == (200, True)
             await homeserver.__aexit__()
-            status, text = await ask(relay.url, "/health")
+            status, text = await ask(relay.monitor, "/health")
             assert (status, '"homeserver": "does not answer"' in text) == (200, True)
 
 
@@ -88,16 +88,48 @@ async def test_health_tells_of_a_crash(tmp_path: Path, monkeypatch: pytest.Monke
 
     monkeypatch.setattr(Dispatch, "_start_due", start_or_fail)
     async with ScriptedHomeserver() as homeserver, RunningRelay(homeserver.url, tmp_path / "relay") as relay:
-        status, text = await ask(relay.url, "/health")
+        status, text = await ask(relay.monitor, "/health")
     assert (status, json.loads(text)["crashes"]) == (200, {"pushes": 1})
 
 
-async def test_to_others_the_paths_are_the_homeservers(tmp_path: Path) -> None:
+STRANGERS = ("203.0.113.9", "203.0.113.9:41234", "[2001:db8::1]:443", "2001:db8::1", "unknown", "", "127.0.0.1")
+
+
+@pytest.mark.parametrize("way", [None, *STRANGERS])
+async def test_to_others_the_paths_are_the_homeservers(tmp_path: Path, way: str | None) -> None:
+    headers = {} if way is None else {"X-Forwarded-For": way}
     async with ScriptedHomeserver() as homeserver, RunningRelay(homeserver.url, tmp_path / "relay") as relay:
-        stranger = {"X-Forwarded-For": "203.0.113.9"}
         for path in ("/health", "/metrics"):
-            assert (await ask(relay.url, path, **stranger))[0] in (401, 404)
+            assert (await ask(relay.url, path, **headers))[0] in (401, 404)
         assert [request.path for request in homeserver.requests] == ["/health", "/metrics"]
+
+
+@pytest.mark.parametrize(
+    "way", ["203.0.113.9", "203.0.113.9:41234", "198.51.100.1, 203.0.113.9", "127.0.0.1, 203.0.113.9:1"]
+)
+async def test_an_operator_is_known_behind_a_proxy(tmp_path: Path, way: str) -> None:
+    settings = {"operators": ("203.0.113.9/32",)}
+    async with (
+        ScriptedHomeserver() as homeserver,
+        RunningRelay(homeserver.url, tmp_path / "relay", **settings) as relay,
+    ):
+        assert (await ask(relay.url, "/health", **{"X-Forwarded-For": way}))[0] == 200
+        assert (await ask(relay.url, "/health", **{"X-Forwarded-For": f"{way}, 192.0.2.1"}))[0] == 404
+
+
+async def test_an_operator_who_is_no_proxy_needs_to_be_named_by_nobody(tmp_path: Path) -> None:
+    async with (
+        ScriptedHomeserver() as homeserver,
+        RunningRelay(homeserver.url, tmp_path / "relay", trusted_proxies=("10.0.0.1/32",)) as relay,
+    ):
+        assert (await ask(relay.url, "/health"))[0] == 200
+        # The header is a stranger's: it does not come from a proxy that is trusted.
+        assert (await ask(relay.url, "/health", **{"X-Forwarded-For": "203.0.113.9"}))[0] == 200
+
+
+async def test_whoever_reaches_the_address_for_monitoring_is_answered(tmp_path: Path) -> None:
+    async with ScriptedHomeserver() as homeserver, RunningRelay(homeserver.url, tmp_path / "relay") as relay:
+        assert [(await ask(relay.monitor, path))[0] for path in ("/health", "/metrics", "/other")] == [200, 200, 404]
 
 
 async def test_a_gateway_that_the_homeserver_reaches_is_proved_and_nothing_is_left(

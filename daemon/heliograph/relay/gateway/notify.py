@@ -9,7 +9,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
-from collections.abc import Callable
 
 from aiohttp import web
 
@@ -31,17 +30,17 @@ log = logging.getLogger(__name__)
 LARGEST_BODY = 256 * 1024
 """Events have at most 64 KiB, which JSON can write at four times the length."""
 BODY_S = 20.0
-STRAYS_PER_SECOND, STRAYS_AT_ONCE = 1.0, 60
-"""How many requests of one address may be nobody's push. Known pushkeys are never limited: they are secrets, and the
-homeserver would hold back everything behind the one that had to wait.
-Test: test_an_address_may_guess_so_many_pushkeys_only."""
+STRAYS_PER_SECOND, STRAYS_AT_ONCE = 0.2, 20
+"""How often the same unknown pushkey is rejected; then its sender is to wait. Neither other pushkeys nor other senders
+at its address are concerned: a homeserver sends the pushes of many from one.
+Test: test_an_unknown_pushkey_is_rejected_so_often_only_and_others_beside_it_as_before."""
 
 MOST_STRANGERS = 100
 """Unknown pushkeys that are remembered, for `heliograph relay check`."""
 
 
 class Gateway:
-    """Takes pushes. `client_of` names the address that a request came from, past the proxies that are trusted."""
+    """Takes pushes."""
 
     def __init__(
         self,
@@ -50,14 +49,12 @@ class Gateway:
         outbox: Outbox,
         clock: Clock,
         *,
-        client_of: Callable[[web.Request], str | None] = lambda request: request.remote,
         strays: Allowance | None = None,
     ) -> None:
         self._pushers = pushers
         self._devices = devices
         self._outbox = outbox
         self._clock = clock
-        self._client_of = client_of
         self._strays = strays or Allowance(STRAYS_PER_SECOND, STRAYS_AT_ONCE)
         self._requests: Counter[str] = Counter()
         self._strangers: deque[str] = deque(maxlen=MOST_STRANGERS)
@@ -88,18 +85,18 @@ class Gateway:
         except TimeoutError:
             return self._answer("slow", 408, "M_UNKNOWN", "The body did not come in time", close=True)
         if body is None:
-            return self._stray(request, "too_large", 413, "M_TOO_LARGE", "The body is larger than any push")
+            return self._answer("too_large", 413, "M_TOO_LARGE", "The body is larger than any push", close=True)
         try:
             arrived = read_push(body)
         except MalformedPush as error:
-            return self._stray(request, "malformed", 400, "M_BAD_JSON", f"This is no push: {error}")
+            return self._answer("malformed", 400, "M_BAD_JSON", f"This is no push: {error}", close=True)
         try:
             rejected, is_known = await self._take(arrived, received_ms)
         except StorageError as error:
             log.error("A push cannot be kept, and the homeserver is to send it again: %s", error)
             return self._answer("failed", 503, "M_UNKNOWN", "The push cannot be kept at the moment")
         if not is_known and arrived.devices:
-            return self._stray(request, "unknown", 200, "", "", rejected=rejected)
+            return self._stray(rejected)
         self._requests["taken"] += 1
         return web.json_response({"rejected": rejected})
 
@@ -152,25 +149,15 @@ class Gateway:
             payload=pack(arrived.notification, device),
         )
 
-    def _stray(
-        self,
-        request: web.Request,
-        what: str,
-        status: int,
-        errcode: str,
-        error: str,
-        *,
-        rejected: list[str] | None = None,
-    ) -> web.Response:
-        """The answer to a request that is nobody's push. Each address may send a limited number of them."""
-        wait_s = self._strays.take(self._client_of(request), self._clock.now_ms())
+    def _stray(self, rejected: list[str]) -> web.Response:
+        """The answer to a push of which every pushkey is unknown."""
+        now_ms = self._clock.now_ms()
+        wait_s = max(self._strays.take(pushkey, now_ms) for pushkey in rejected)
         if wait_s:
             headers = {"Retry-After": str(int(wait_s) + 1)}
-            return self._answer("limited", 429, "M_LIMIT_EXCEEDED", "Too many unknown pushkeys", headers, close=True)
-        if rejected is not None:
-            self._requests[what] += 1
-            return web.json_response({"rejected": rejected})
-        return self._answer(what, status, errcode, error, close=True)
+            return self._answer("limited", 429, "M_LIMIT_EXCEEDED", "This pushkey is unknown", headers, close=True)
+        self._requests["unknown"] += 1
+        return web.json_response({"rejected": rejected})
 
     def _answer(
         self,

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Mapping
 
 from aiohttp import web
 
@@ -13,32 +13,30 @@ from heliograph.relay.proxy.limits import Allowance
 from heliograph.relay.proxy.proxy import refusal
 
 WRONG_PER_SECOND, WRONG_AT_ONCE = 0.5, 20
-"""How often one address may be wrong about its token."""
+"""How often the same wrong token is refused as such; then the answer is to wait. Good tokens never wait, wherever they
+come from."""
 
 
 class UserTokens:
-    """Knows users by their tokens. `digests` are those of `[users]`, by user. `client_of` names the address that a
-    request came from."""
+    """Knows users by their tokens. `digests` are those of `[users]`, by user."""
 
-    def __init__(
-        self, digests: Mapping[str, str], client_of: Callable[[web.Request], str | None], clock: Clock
-    ) -> None:
+    def __init__(self, digests: Mapping[str, str], clock: Clock) -> None:
         # Looked up by digest: the time that a lookup takes tells nothing of the token itself.
         self._users = {digest: user for user, digest in digests.items()}
-        self._client_of = client_of
         self._clock = clock
         self._wrong = Allowance(WRONG_PER_SECOND, WRONG_AT_ONCE)
 
     def identify(self, request: web.Request) -> str | web.Response:
         """The user who sends the request, or the refusal to answer it with."""
         authorization = authorization_of(request)
-        if authorization is not None:
-            token = authorization["Authorization"].removeprefix("Bearer ")
-            if (user_id := self._users.get(digest_of(token))) is not None:
-                return user_id
-        # Only a wrong token counts: many desktops may share an address.
-        if wait_s := self._wrong.take(self._client_of(request), self._clock.now_ms()):
-            return refusal(429, "M_LIMIT_EXCEEDED", "Too many wrong tokens", retry_after_ms=int(wait_s * 1000))
+        if authorization is None:
+            return refusal(401, "M_MISSING_TOKEN", "There is no access token")
+        digest = digest_of(authorization["Authorization"].removeprefix("Bearer "))
+        if (user_id := self._users.get(digest)) is not None:
+            return user_id
+        # Not by address, which many desktops may share: none of them is slowed by another one's token.
+        if wait_s := self._wrong.take(digest, self._clock.now_ms()):
+            return refusal(429, "M_LIMIT_EXCEEDED", "This token is wrong", retry_after_ms=int(wait_s * 1000))
         return refusal(401, "M_UNKNOWN_TOKEN", "The relay's configuration has no user with this token")
 
 

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 from aiohttp import web
 
-from heliograph.relay.proxy.limits import group_of
+from heliograph.relay.proxy.limits import Refusals
 from heliograph.relay.proxy.upstream import Answer, Upstream
 
 log = logging.getLogger(__name__)
@@ -21,10 +21,6 @@ log = logging.getLogger(__name__)
 KNOWN_MS = 5 * 60_000
 """How long an answer is believed. The homeserver checks the token of every request that passes on, anyway."""
 MAX_KNOWN = 20_000
-BURST = 20
-REFILL_MS = 1_000
-"""An address may be wrong about its token BURST times, and once more after each REFILL_MS."""
-MAX_ADDRESSES = 10_000
 _WHOAMI = "/_matrix/client/v3/account/whoami"
 
 
@@ -38,24 +34,25 @@ class Caller:
 
 @dataclass(frozen=True, slots=True)
 class Unknown:
-    """A sender whom the homeserver does not know. `answer` is the homeserver's, None if it was not asked."""
+    """A sender whom the homeserver does not know, or of whom the relay does nothing. `answer` is the homeserver's, None
+    if it was not asked."""
 
     answer: Answer | None = None
-    is_limited: bool = False
 
 
 class Callers:
-    """Knows callers by their access tokens, bounded in memory and in the questions that one address can have asked.
+    """Knows callers by their access tokens, bounded in memory. `now_ms` is the wall clock, in ms since 1970.
 
-    `client_of` names the address that a request came from; `now_ms` is the wall clock, in ms since 1970.
+    A token that the homeserver refuses is asked about ever more rarely. Whoever else sends from the same address is not
+    concerned: behind it may be a whole network.
+    Test: test_a_wrong_token_is_asked_about_ever_more_rarely_and_a_good_one_beside_it_at_once.
     """
 
-    def __init__(self, upstream: Upstream, client_of: Callable[[web.Request], str], now_ms: Callable[[], int]) -> None:
+    def __init__(self, upstream: Upstream, now_ms: Callable[[], int]) -> None:
         self._upstream = upstream
-        self._client_of = client_of
         self._now_ms = now_ms
-        self._known: OrderedDict[bytes, tuple[Caller, int]] = OrderedDict()
-        self._wrong: OrderedDict[str, tuple[float, int]] = OrderedDict()
+        self._known: OrderedDict[bytes, tuple[Caller | Unknown, int]] = OrderedDict()
+        self._refusals = Refusals()
 
     async def identify(self, request: web.Request, *, afresh: bool = False) -> Caller | Unknown:
         """The device that the request's access token belongs to. `afresh` asks the homeserver in any case.
@@ -63,25 +60,31 @@ class Callers:
         Raises NotAnswered.
         """
         authorization = authorization_of(request)
-        # Application services speak for many users with one token; those have no direct pushers.
-        if authorization is None or "user_id" in request.query:
+        if authorization is None:
             return Unknown()
-        key = fingerprint(authorization)
-        now, address = self._now_ms(), group_of(self._client_of(request))
+        caller = await self._of_token(authorization, afresh=afresh)
+        # An application service names in the query for whom it speaks, and its token has no device. With any other
+        # token the homeserver passes over that name. Test: test_user_id_in_the_query_is_an_application_services_alone.
+        if isinstance(caller, Caller) and caller.device_id is None and "user_id" in request.query:
+            return Unknown()
+        return caller
+
+    async def _of_token(self, authorization: Mapping[str, str], *, afresh: bool) -> Caller | Unknown:
+        key, now = fingerprint(authorization), self._now_ms()
         known = self._known.get(key)
         # Absolute, since the clock may have been set back.
         if known is not None and not afresh and abs(now - known[1]) < KNOWN_MS:
             return known[0]
-        # Looked at before asking, and charged after a refusal only: right tokens cost nothing.
-        if self._left(address, now) < 1:
-            return Unknown(is_limited=True)
+        if not afresh and self._refusals.is_waiting(key, now):
+            return Unknown()
         answer = await self._upstream.ask("GET", _WHOAMI, authorization, limit=64 * 1024)
         caller = _read(answer)
         if caller is None:
             self._known.pop(key, None)
             if answer.status in (401, 403):
-                self._take(address, now)
+                self._refusals.note(key, now)
             return Unknown(answer)
+        self._refusals.forget(key)
         self._known[key] = (caller, now)
         self._known.move_to_end(key)
         if len(self._known) > MAX_KNOWN:
@@ -90,18 +93,10 @@ class Callers:
 
     def forget(self, user_id: str) -> None:
         """Asks the homeserver anew about this user's tokens, of which some may have ended."""
-        for key in [key for key, (caller, _) in self._known.items() if caller.user_id == user_id]:
-            del self._known[key]
-
-    def _left(self, address: str, now: int) -> float:
-        tokens, at = self._wrong.get(address, (BURST, now))
-        return min(BURST, tokens + max(0, now - at) / REFILL_MS)
-
-    def _take(self, address: str, now: int) -> None:
-        self._wrong[address] = (self._left(address, now) - 1, now)
-        self._wrong.move_to_end(address)
-        if len(self._wrong) > MAX_ADDRESSES:
-            self._wrong.popitem(last=False)
+        known = [(key, caller) for key, (caller, _) in self._known.items()]
+        for key, caller in known:
+            if isinstance(caller, Caller) and caller.user_id == user_id:
+                del self._known[key]
 
 
 def authorization_of(request: web.Request) -> dict[str, str] | None:
@@ -118,9 +113,13 @@ def fingerprint(authorization: Mapping[str, str]) -> bytes:
     return hashlib.sha256(authorization["Authorization"].encode(errors="surrogatepass")).digest()
 
 
-def _read(answer: Answer) -> Caller | None:
+def _read(answer: Answer) -> Caller | Unknown | None:
     told = answer.json() if answer.status == 200 else {}
     user_id, device_id = told.get("user_id"), told.get("device_id")
     if not isinstance(user_id, str):
         return None
+    # A guest has no pushers: the homeserver says so to whoever asks for one.
+    # Test: test_a_guest_is_nobody_and_asked_about_no_more_often_than_others.
+    if told.get("is_guest") is True:
+        return Unknown()
     return Caller(user_id, device_id if isinstance(device_id, str) else None)

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import contextlib
-import ipaddress
 import logging
-from collections.abc import Awaitable, Callable, Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Awaitable, Callable, Collection
 from typing import Any
 
 import aiohttp
@@ -14,7 +12,7 @@ import msgspec
 from aiohttp import web
 from multidict import CIMultiDict, CIMultiDictProxy
 
-from heliograph.relay.model.networks import Network
+from heliograph.relay.proxy.addresses import Proxies
 from heliograph.relay.proxy.upstream import FAILURES, Upstream
 
 log = logging.getLogger(__name__)
@@ -31,26 +29,6 @@ CORS = {
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
     "Access-Control-Allow-Headers": "X-Requested-With, Content-Type, Authorization, Date",
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Proxies:
-    """The reverse proxies whose X-Forwarded-For is believed."""
-
-    networks: Sequence[Network] = field(default=())
-
-    def are_trusted(self, address: str | None) -> bool:
-        parsed = _address(address)
-        return parsed is not None and any(parsed in network for network in self.networks)
-
-    def client_of(self, request: web.BaseRequest) -> str:
-        """The client's address: the last one of its way here that is no trusted proxy's."""
-        hops = [hop.strip() for line in request.headers.getall("X-Forwarded-For", []) for hop in line.split(",")]
-        address = request.remote or ""
-        # From the last hop back: all before the first one that is not trusted may be made up.
-        while hops and self.are_trusted(address) and _address(hops[-1]) is not None:
-            address = hops.pop()
-        return address
 
 
 class Proxy:
@@ -189,12 +167,3 @@ def _end_to_end(headers: CIMultiDictProxy[str], leave_out: Collection[str] = ())
         if low not in _HOP_BY_HOP and low not in named and low not in leave_out:
             kept.add(name, value)
     return kept
-
-
-def _address(text: str | None) -> ipaddress.IPv4Address | ipaddress.IPv6Address | None:
-    try:
-        address = ipaddress.ip_address(text or "")
-    except ValueError:
-        return None
-    mapped = address.ipv4_mapped if isinstance(address, ipaddress.IPv6Address) else None
-    return mapped or address

@@ -62,8 +62,9 @@ class PusherHandler:
             return await self._proxy.forward(request, text)
         # Not from memory: a token may have ended, and the pusher would outlive it.
         caller = await self._callers.identify(request, afresh=True)
-        if isinstance(caller, Unknown) and caller.is_limited:
-            return refusal(429, "M_LIMIT_EXCEEDED", "Too many wrong access tokens", retry_after_ms=20_000)
+        if isinstance(caller, Unknown) and caller.answer is not None and caller.answer.status not in (401, 403):
+            # Who asks is not known at the moment. Passed on untouched, a direct pusher would stay at the homeserver.
+            return _pass_on(caller.answer)
         if isinstance(caller, Unknown) or not await self._is_ours(caller.user_id, body, authorization):
             return await self._proxy.forward(request, text)
         return await asyncio.shield(start(self._set(caller, body, authorization), name="setting a pusher"))

@@ -147,6 +147,8 @@ async def test_a_wrong_token_is_refused_and_may_be_tried_so_often_only(alone: Al
     statuses = {(await alone.call("POST", "acknowledge", {}, user="wrong"))[0] for _ in range(30)}
     assert statuses == {401, 429}
     await alone.acknowledge("$1")
+    # Neither is another one's wrong token, who may sit behind the same address.
+    assert (await alone.call("POST", "acknowledge", {}, user="wrong, too"))[0] == 401
 
 
 async def test_it_says_that_it_is_a_gateway_and_no_homeserver(alone: Alone) -> None:
@@ -155,4 +157,6 @@ async def test_it_says_that_it_is_a_gateway_and_no_homeserver(alone: Alone) -> N
     async with alone.http.get("/_matrix/client/versions") as response:
         assert response.status == 404
     async with alone.http.get("/health") as response:
+        assert response.status == 404
+    async with aiohttp.request("GET", f"{alone.relay.monitor}/health") as response:
         assert (await response.json())["status"] == "ok"

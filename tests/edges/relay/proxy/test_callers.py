@@ -8,23 +8,17 @@ import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
-from fakes.scripted_homeserver import AUTHORIZATION, DEVICE, USER, ScriptedHomeserver
-from heliograph.relay.proxy.callers import BURST, KNOWN_MS, REFILL_MS, Caller, Callers, Unknown
+from fakes.scripted_homeserver import DEVICE, TOKEN, USER, ScriptedHomeserver
+from heliograph.relay.proxy.callers import KNOWN_MS, Caller, Callers, Unknown
+from heliograph.relay.proxy.limits import AT_ONCE, FIRST_WAIT_MS
 from heliograph.relay.proxy.upstream import Upstream
 
-HERE, THERE = "192.0.2.1", "192.0.2.2"
+
+def ask(token: str, query: str = "") -> web.Request:
+    return make_mocked_request("GET", f"/{query}", headers={"Authorization": f"Bearer {token}"})
 
 
-def ask(address: str, **headers: str) -> web.Request:
-    """A request that came from this address."""
-    return make_mocked_request("GET", "/", headers={**headers, "From": address})
-
-
-def address_of(request: web.Request) -> str:
-    return request.headers.get("From", HERE)
-
-
-GOOD = ask(HERE, **AUTHORIZATION)
+GOOD = ask(TOKEN)
 
 
 class Clock:
@@ -50,7 +44,7 @@ async def upstream(homeserver: ScriptedHomeserver) -> AsyncIterator[Upstream]:
 
 async def test_a_known_token_is_asked_for_once_in_a_while(homeserver: ScriptedHomeserver, upstream: Upstream) -> None:
     clock = Clock()
-    callers = Callers(upstream, address_of, clock)
+    callers = Callers(upstream, clock)
     for _ in range(3):
         assert await callers.identify(GOOD) == Caller(USER, DEVICE)
     assert len(homeserver.requests) == 1
@@ -64,30 +58,50 @@ async def test_a_known_token_is_asked_for_once_in_a_while(homeserver: ScriptedHo
 
 
 async def test_a_token_in_the_query_is_one_too(upstream: Upstream) -> None:
-    token = AUTHORIZATION["Authorization"].removeprefix("Bearer ")
-    request = make_mocked_request("GET", f"/?access_token={token}")
-    assert await Callers(upstream, address_of, Clock()).identify(request) == Caller(USER, DEVICE)
+    request = make_mocked_request("GET", f"/?access_token={TOKEN}")
+    assert await Callers(upstream, Clock()).identify(request) == Caller(USER, DEVICE)
 
 
-async def test_an_application_service_is_nobody(homeserver: ScriptedHomeserver, upstream: Upstream) -> None:
-    request = make_mocked_request("GET", "/?user_id=@x:example.org", headers=AUTHORIZATION)
-    assert await Callers(upstream, address_of, Clock()).identify(request) == Unknown()
-    assert homeserver.requests == []
+async def test_user_id_in_the_query_is_an_application_services_alone(
+    homeserver: ScriptedHomeserver, upstream: Upstream
+) -> None:
+    callers = Callers(upstream, Clock())
+    assert await callers.identify(ask(TOKEN, "?user_id=@x:example.org")) == Caller(USER, DEVICE)
+    homeserver.whoami = {"user_id": "@bridge:example.org"}
+    assert await callers.identify(ask(TOKEN, "?user_id=@x:example.org"), afresh=True) == Unknown()
+    assert await callers.identify(ask(TOKEN)) == Caller("@bridge:example.org", None)
 
 
-async def test_an_address_may_be_wrong_only_so_often(homeserver: ScriptedHomeserver, upstream: Upstream) -> None:
+async def test_a_guest_is_nobody_and_asked_about_no_more_often_than_others(
+    homeserver: ScriptedHomeserver, upstream: Upstream
+) -> None:
+    homeserver.whoami = {"user_id": USER, "device_id": DEVICE, "is_guest": True}
+    callers = Callers(upstream, Clock())
+    assert [await callers.identify(GOOD) for _ in range(3)] == [Unknown()] * 3
+    assert len(homeserver.requests) == 1
+    callers.forget(USER)
+
+
+async def test_a_wrong_token_is_asked_about_ever_more_rarely_and_a_good_one_beside_it_at_once(
+    homeserver: ScriptedHomeserver, upstream: Upstream
+) -> None:
     clock = Clock()
-    callers = Callers(upstream, address_of, clock)
+    callers = Callers(upstream, clock)
+    for _ in range(40):
+        assert isinstance(await callers.identify(ask("wrong")), Unknown)
+    assert len(homeserver.requests) == AT_ONCE
+    assert await callers.identify(GOOD) == Caller(USER, DEVICE)
+    clock.now_ms += FIRST_WAIT_MS
+    for _ in range(3):
+        await callers.identify(ask("wrong"))
+    assert len(homeserver.requests) == AT_ONCE + 2
+    # Whoever sets a pusher is asked about in any case: the token may have become a good one.
+    await callers.identify(ask("wrong"), afresh=True)
+    assert len(homeserver.requests) == AT_ONCE + 3
 
-    async def guess(number: int, address: str) -> bool:
-        caller = await callers.identify(ask(address, Authorization=f"Bearer guess-{number}"))
-        assert isinstance(caller, Unknown)
-        return caller.is_limited
 
-    assert [await guess(number, HERE) for number in range(BURST + 2)] == [False] * BURST + [True] * 2
-    assert len(homeserver.requests) == BURST
-    assert not await guess(0, THERE)
-    assert await callers.identify(ask(THERE, **AUTHORIZATION)) == Caller(USER, DEVICE)
-    clock.now_ms += REFILL_MS
-    assert not await guess(0, HERE)
-    assert await guess(0, HERE)
+async def test_of_many_wrong_tokens_none_slows_a_good_one(homeserver: ScriptedHomeserver, upstream: Upstream) -> None:
+    callers = Callers(upstream, Clock())
+    for number in range(50):
+        assert isinstance(await callers.identify(ask(f"wrong-{number}")), Unknown)
+    assert await callers.identify(GOOD) == Caller(USER, DEVICE)

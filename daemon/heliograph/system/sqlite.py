@@ -125,6 +125,17 @@ class Database:
             self._emptying = asyncio.get_running_loop().call_later(ERASED_WITHIN_S, self._start_emptying)
         return result
 
+    async def transactions(self, works: Sequence[Callable[[sqlite3.Connection], T]]) -> list[T | Exception] | None:
+        """Runs all works, in order, between one BEGIN IMMEDIATE and one COMMIT. Returns what each of them returned, or
+        the exception that it raised: such a work is undone alone.
+
+        None: the transaction was undone as a whole, as by a full disk, so that nothing of any work is kept.
+        """
+        outcomes = await self._run(partial(_within_one_transaction, works))
+        if outcomes is None:
+            return None
+        return [self._explain(each) if isinstance(each, sqlite3.Error) else each for each in outcomes]
+
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         """Runs `work`, which only reads. All its statements see the same state of the file."""
         return await self._run(partial(_within_snapshot, work))
@@ -148,11 +159,15 @@ class Database:
         try:
             return await self._connection.call(work)
         except sqlite3.Error as error:
-            if _code(error) in _DAMAGED:
-                raise _damaged(self._path, error) from error
-            if _is_unfit(error):
-                raise Unstorable(f"{self._path.name} cannot hold this: {error}") from error
-            raise StorageError(f"{self._path.name} could not be read or written: {error}") from error
+            raise self._explain(error) from error
+
+    def _explain(self, error: sqlite3.Error) -> StorageError | StateError:
+        """The error that callers expect in place of SQLite's own."""
+        if _code(error) in _DAMAGED:
+            return _damaged(self._path, error)
+        if _is_unfit(error):
+            return Unstorable(f"{self._path.name} cannot hold this: {error}")
+        return StorageError(f"{self._path.name} could not be read or written: {error}")
 
     async def close(self) -> None:
         """Waits for the transaction under way, then closes the file. A second call does nothing."""
@@ -258,6 +273,35 @@ def _within_transaction(work: Callable[[sqlite3.Connection], T], db: sqlite3.Con
         _roll_back(db)
         raise
     return result
+
+
+def _within_one_transaction(
+    works: Sequence[Callable[[sqlite3.Connection], T]], db: sqlite3.Connection
+) -> list[T | Exception] | None:
+    db.execute("BEGIN IMMEDIATE")
+    try:
+        outcomes = [_within_savepoint(work, db) for work in works]
+        db.execute("COMMIT")
+    except sqlite3.Error:
+        _roll_back(db)
+        return None
+    except BaseException:
+        _roll_back(db)
+        raise
+    return outcomes
+
+
+def _within_savepoint(work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T | Exception:
+    db.execute("SAVEPOINT work")
+    outcome: T | Exception
+    try:
+        outcome = work(db)
+    except Exception as error:  # noqa: BLE001 - it is handed to the work's caller, and the other works go on
+        outcome = error
+        # Fails if SQLite has undone the whole transaction, as for a full disk: then no savepoint is left.
+        db.execute("ROLLBACK TO work")
+    db.execute("RELEASE work")
+    return outcome
 
 
 def _within_snapshot(work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection) -> T:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Mapping
+import sqlite3
+import threading
+from collections.abc import Coroutine, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -15,6 +17,7 @@ from heliograph.relay.model.outcome import Delivered, Outcome
 from heliograph.relay.model.pushers import DirectPusher, Twin
 from heliograph.relay.model.pushes import MOST_WAITING, Push
 from heliograph.relay.queue.outbox import Outbox
+from heliograph.relay.store.sqlite.group_commit import GroupCommit
 from heliograph.relay.store.sqlite.pushes import SqlitePushStore
 from heliograph.relay.store.sqlite.store import DATABASE_NAME, MIGRATIONS
 from heliograph.relay.wire.push import pack
@@ -163,6 +166,7 @@ class OutboxStage:
         self._bounds = bounds
         self.outbox: Outbox
         self._database: Database
+        self._commits: GroupCommit
         self._running: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> OutboxStage:
@@ -174,8 +178,9 @@ class OutboxStage:
 
     async def open(self) -> None:
         self._database = await Database.open(self.path, MIGRATIONS)
+        self._commits = GroupCommit(self._database)
         self.outbox = await Outbox.open(
-            SqlitePushStore(self._database),
+            SqlitePushStore(self._commits),
             self.pushers,
             self.gateways,
             self.clock,
@@ -200,6 +205,24 @@ class OutboxStage:
     async def restart(self) -> None:
         await self.kill()
         await self.open()
+
+    async def commit_together(self, works: Sequence[Coroutine[Any, Any, Any]]) -> list[Any]:
+        """What the works return, whose changes are committed as one group: the file is busy until all have asked."""
+        begun, gate = threading.Event(), threading.Event()
+
+        def hold(_: sqlite3.Connection) -> None:
+            begun.set()
+            gate.wait()
+
+        holding = asyncio.create_task(self._commits.transaction(hold))
+        await asyncio.to_thread(begun.wait)
+        tasks = [asyncio.create_task(work) for work in works]
+        # More steps than there are between the outbox's methods and the file.
+        for _ in range(10):
+            await asyncio.sleep(0)
+        gate.set()
+        await holding
+        return list(await asyncio.gather(*tasks))
 
     async def rest(self) -> None:
         """Returns once nothing goes on by itself any more."""

@@ -2,7 +2,8 @@
 
 The truth is in the database. Memory has only the times at which queues want to be looked at, so an idle pusher costs
 nothing. Test: test_nothing_is_kept_of_keys_with_nothing_to_do.
-A push is answered once it is committed, and an attempt is committed before it is made: two commits, about 3 ms in all.
+A push is answered once it is committed, and an attempt is committed before it is made. Pushes that come at once share
+their commits (`store/sqlite/group_commit.py`).
 Test: test_an_answered_push_survives_a_kill.
 Deadlines are kept through a restart: a push held for three seconds is neither held anew nor sent before its time.
 Test: test_after_a_restart_what_was_not_acknowledged_goes_out.

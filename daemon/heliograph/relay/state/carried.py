@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Collection, Iterable, Mapping
+from weakref import WeakValueDictionary
 
 from heliograph.relay.model.carried import Carried, DeviceNotifications, Key
 from heliograph.relay.ports import CarriedStore
@@ -26,8 +27,9 @@ class CarriedNotifications:
     def __init__(self, store: CarriedStore) -> None:
         self._store = store
         self._devices: dict[Key, DeviceNotifications] = {}
-        # One change at a time: each is computed from memory, which follows the disk.
-        self._changing = asyncio.Lock()
+        # One change of a device at a time: each is computed from memory, which follows the disk. Changes of several
+        # devices share their commits. A lock that nobody holds or waits for is forgotten.
+        self._changing: WeakValueDictionary[Key, asyncio.Lock] = WeakValueDictionary()
 
     @classmethod
     async def load(cls, store: CarriedStore) -> CarriedNotifications:
@@ -43,12 +45,12 @@ class CarriedNotifications:
         device = DeviceNotifications(
             since_ts, acknowledged={each.event_id: each.ts for each in known if each.ts >= since_ts}
         )
-        async with self._changing:
+        async with self._lock(key):
             await self._store.begin(key, device)
             self._devices[key] = device
 
     async def end(self, key: Key) -> None:
-        async with self._changing:
+        async with self._lock(key):
             if key in self._devices:
                 await self._store.end(key)
                 del self._devices[key]
@@ -74,7 +76,7 @@ class CarriedNotifications:
         If an earlier response with the same token brought fewer, the token acknowledges only those: nobody knows which
         of the two responses arrived.
         """
-        async with self._changing:
+        async with self._lock(key):
             device = self._devices.get(key)
             if device is not None:
                 await self._carry(key, device, next_batch, carried)
@@ -111,7 +113,7 @@ class CarriedNotifications:
 
     async def acknowledge(self, key: Key, since: str) -> None:
         """The events of `acknowledged_by` are acknowledged, and the device is never notified of them again."""
-        async with self._changing:
+        async with self._lock(key):
             device = self._devices.get(key)
             if device is None or since not in device.responses:
                 return
@@ -122,11 +124,17 @@ class CarriedNotifications:
 
     async def drop(self, key: Key, event_ids: Collection[str]) -> None:
         """Drops events of which nothing will come any more: they are redacted, or their room was left."""
-        async with self._changing:
+        async with self._lock(key):
             device = self._devices.get(key)
             gone = [device.open[event_id] for event_id in event_ids if event_id in device.open] if device else []
             if device is not None and gone:
                 await self._settle(key, device, gone, [])
+
+    def _lock(self, key: Key) -> asyncio.Lock:
+        lock = self._changing.get(key)
+        if lock is None:
+            lock = self._changing[key] = asyncio.Lock()
+        return lock
 
     async def _settle(
         self, key: Key, device: DeviceNotifications, settled: list[Carried], responses: list[str]

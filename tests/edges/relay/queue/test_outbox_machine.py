@@ -101,6 +101,58 @@ class Death:
     """Pushkeys whose push was on its way. Whether it arrived, nobody knows."""
 
 
+@dataclass
+class Step:
+    """Something that is asked of the outbox, and what it means to the model, which says what the outbox must return."""
+
+    work: Coroutine[Any, Any, Accepted | None]
+    apply: Callable[[], Accepted | None]
+
+
+Happening = Callable[["OutboxMachine"], Step]
+
+
+def push(name: str, event: str, hold_ms: int, thread: str | None, unread: int | None) -> Happening:
+    return lambda machine: machine.push(name, event, hold_ms=hold_ms, thread_id=thread, unread=unread)
+
+
+def clearing_push(name: str, unread: int) -> Happening:
+    return lambda machine: machine.push(name, None, unread=unread)
+
+
+def acknowledgement(device: str, events: list[str]) -> Happening:
+    return lambda machine: machine.acknowledge(device, events)
+
+
+def redaction(user: str | None, room: str, events: list[str]) -> Happening:
+    return lambda machine: machine.redact(user, room, events)
+
+
+def receipt(user: str, thread: str | None, event: str) -> Happening:
+    return lambda machine: machine.read(user, thread, event)
+
+
+def leaving(user: str, room: str) -> Happening:
+    return lambda machine: machine.leave(user, room)
+
+
+pushes = st.builds(
+    push,
+    names,
+    st.sampled_from(EVENTS),
+    st.sampled_from([0, 0, 3000]),
+    st.sampled_from(THREADS),
+    st.sampled_from([None, 0, 1, 2]),
+)
+clearing_pushes = st.builds(clearing_push, names, st.sampled_from([0, 0, 1, 2]))
+cancellations = st.one_of(
+    st.builds(acknowledgement, st.sampled_from(["DESK", "LAPTOP"]), some_events),
+    st.builds(redaction, st.sampled_from([None, ME, BOB]), st.sampled_from(ROOMS), some_events),
+    st.builds(receipt, users, st.sampled_from(THREADS), st.sampled_from(EVENTS)),
+    st.builds(leaving, users, st.sampled_from(ROOMS)),
+)
+
+
 class OutboxMachine(RuleBasedStateMachine):
     def __init__(self) -> None:
         super().__init__()
@@ -137,80 +189,75 @@ class OutboxMachine(RuleBasedStateMachine):
 
     # What comes in
 
-    @rule(
-        name=names,
-        event=st.sampled_from(EVENTS),
-        hold_ms=st.sampled_from([0, 0, 3000]),
-        thread=st.sampled_from(THREADS),
-        unread=st.sampled_from([None, 0, 1, 2]),
-    )
-    def push_arrives(self, name: str, event: str, hold_ms: int, thread: str | None, unread: int | None) -> None:
-        push = self._push(name, event, hold_ms=hold_ms, thread_id=thread, unread=unread)
-        assert self.do(self.stage.outbox.take(push)) is self._take(push)
+    @rule(happening=pushes)
+    def push_arrives(self, happening: Happening) -> None:
+        self._happen(happening)
+
+    @rule(happening=clearing_pushes)
+    def clearing_push_arrives(self, happening: Happening) -> None:
+        self._happen(happening)
+
+    @rule(happenings=st.lists(st.one_of(pushes, clearing_pushes, cancellations), min_size=2, max_size=6))
+    def several_come_at_once(self, happenings: list[Happening]) -> None:
+        """They share a commit, and what comes of them is the same as if they had come one after the other."""
+        steps = [happening(self) for happening in happenings]
+        assert self.do(self.stage.commit_together([step.work for step in steps])) == [step.apply() for step in steps]
         self._catch_up()
 
-    @rule(name=names, unread=st.sampled_from([0, 0, 1, 2]))
-    def clearing_push_arrives(self, name: str, unread: int) -> None:
-        push = self._push(name, None, unread=unread)
-        assert self.do(self.stage.outbox.take(push)) is self._take(push)
-        self._catch_up()
-
-    @rule(name=names, event=st.sampled_from(EVENTS), steps=st.integers(0, 12))
-    def the_relay_dies_while_it_takes_a_push(self, name: str, event: str, steps: int) -> None:
+    @rule(coming=st.lists(st.tuples(names, st.sampled_from(EVENTS)), min_size=1, max_size=4), steps=st.integers(0, 12))
+    def the_relay_dies_while_it_takes_pushes(self, coming: list[tuple[str, str]], steps: int) -> None:
         """The homeserver had no answer, so it pushes again."""
-        push = self._push(name, event, unread=1)
-        before = len(self._on_disk(self.pushers[name].twin))
-        death = self.run(self._die_while_taking(push, steps))
-        was_kept = len(self._on_disk(self.pushers[name].twin)) > before
-        if was_kept:
-            self._take(push)
+        pushes = [self._push(name, event, unread=1) for name, event in dict.fromkeys(coming)]
+        before = self._kept()
+        death = self.run(self._die_while_taking(pushes, steps))
+        kept = self._kept() - before
+        for push in pushes:
+            if (push.hidden_pushkey, push.event_id) in kept:
+                self._take(push)
         self._catch_up(death)
-        again = self.do(self.stage.outbox.take(push))
-        assert again is (Accepted.REPEATED if was_kept else self._take(push))
-        self._catch_up()
+        for push in pushes:
+            was_kept = (push.hidden_pushkey, push.event_id) in kept
+            again = self.do(self.stage.outbox.take(push))
+            assert again is (Accepted.REPEATED if was_kept else self._take(push))
+            self._catch_up()
 
-    async def _die_while_taking(self, push: Push, steps: int) -> Death:
-        task = asyncio.create_task(self.stage.outbox.take(push))
+    async def _die_while_taking(self, pushes: list[Push], steps: int) -> Death:
+        tasks = {asyncio.create_task(self.stage.outbox.take(push)) for push in pushes}
         for _ in range(steps):
             await asyncio.sleep(0)
-        task.cancel()
-        await asyncio.wait({task})
+        for task in tasks:
+            task.cancel()
+        await asyncio.wait(tasks)
         return await self._restart()
 
     # What takes it back
 
-    @rule(device=st.sampled_from(["DESK", "LAPTOP"]), events=some_events)
-    def device_acknowledges(self, device: str, events: list[str]) -> None:
-        self.do(self.stage.outbox.acknowledge(ME, device, events))
-        for event in events:
-            self.settled.add((ME, "ack", device, event, ""))
-            for item in self._of(ME, lambda push, event=event: push.event_id == event):  # type: ignore[misc]
-                if not self._is_unconcerned(device, item.push.hidden_pushkey):
-                    item.outcome = Why.ACKNOWLEDGED
-        self._catch_up()
+    @rule(happening=cancellations)
+    def pushes_are_taken_back(self, happening: Happening) -> None:
+        self._happen(happening)
 
-    @rule(user=st.sampled_from([None, ME, BOB]), room=st.sampled_from(ROOMS), events=some_events)
-    def events_are_redacted(self, user: str | None, room: str, events: list[str]) -> None:
-        self.do(self.stage.outbox.cancel_events(user, room, events, Why.REDACTED))
-        for event in events:
-            self.settled.add((user or "", "event", Why.REDACTED, event, room))
-        for item in self._of(user, lambda push: push.event_id in events and push.room_id == room):
-            item.outcome = Why.REDACTED
-        self._catch_up()
+    def push(self, name: str, event: str | None, **options: Any) -> Step:
+        push = self._push(name, event, **options)
+        return Step(self.stage.outbox.take(push), lambda: self._take(push))
 
-    @rule(user=users, thread=st.sampled_from(THREADS), event=st.sampled_from(EVENTS))
-    def user_reads(self, user: str, thread: str | None, event: str) -> None:
-        self.do(self.stage.outbox.cancel_read(user, _room(event), Mark(event, thread)))
-        self.settled.add((user, "read", thread or "", event, _room(event)))
-        self._read(user, thread or "", event)
-        self._catch_up()
+    def acknowledge(self, device: str, events: list[str]) -> Step:
+        return Step(self.stage.outbox.acknowledge(ME, device, events), lambda: self._acknowledge(device, events))
 
-    @rule(user=users, room=st.sampled_from(ROOMS))
-    def user_leaves(self, user: str, room: str) -> None:
-        self.do(self.stage.outbox.cancel_room(user, room, Why.LEFT))
-        for item in self._of(user, lambda push: push.room_id == room):
-            item.outcome = Why.LEFT
-        self._catch_up()
+    def redact(self, user: str | None, room: str, events: list[str]) -> Step:
+        work = self.stage.outbox.cancel_events(user, room, events, Why.REDACTED)
+        return Step(work, lambda: self._redact(user, room, events))
+
+    def read(self, user: str, thread: str | None, event: str) -> Step:
+        work = self.stage.outbox.cancel_read(user, _room(event), Mark(event, thread))
+
+        def apply() -> None:
+            self.settled.add((user, "read", thread or "", event, _room(event)))
+            self._read(user, thread or "", event)
+
+        return Step(work, apply)
+
+    def leave(self, user: str, room: str) -> Step:
+        return Step(self.stage.outbox.cancel_room(user, room, Why.LEFT), lambda: self._leave(user, room))
 
     @rule(name=names)
     def pusher_is_removed(self, name: str) -> None:
@@ -291,6 +338,15 @@ class OutboxMachine(RuleBasedStateMachine):
 
         return self.run(rest())
 
+    def _happen(self, happening: Happening) -> None:
+        step = happening(self)
+        assert self.do(step.work) is step.apply()
+        self._catch_up()
+
+    def _kept(self) -> set[tuple[str, str | None]]:
+        twins = [pusher.twin for pusher in self.pushers.values()]
+        return {(twin.hidden_pushkey, event_id) for twin in twins for event_id, _ in self._on_disk(twin)}
+
     def _push(self, name: str, event: str | None, **options: Any) -> Push:
         if event is not None:
             options["room_id"] = _room(event)
@@ -320,6 +376,23 @@ class OutboxMachine(RuleBasedStateMachine):
         item = Item(push)
         pusher.items.append(item)
         return Accepted.SETTLED if self._settle_late(item) else Accepted.QUEUED
+
+    def _acknowledge(self, device: str, events: list[str]) -> None:
+        for event in events:
+            self.settled.add((ME, "ack", device, event, ""))
+            for item in self._of(ME, lambda push, event=event: push.event_id == event):  # type: ignore[misc]
+                if not self._is_unconcerned(device, item.push.hidden_pushkey):
+                    item.outcome = Why.ACKNOWLEDGED
+
+    def _redact(self, user: str | None, room: str, events: list[str]) -> None:
+        for event in events:
+            self.settled.add((user or "", "event", Why.REDACTED, event, room))
+        for item in self._of(user, lambda push: push.event_id in events and push.room_id == room):
+            item.outcome = Why.REDACTED
+
+    def _leave(self, user: str, room: str) -> None:
+        for item in self._of(user, lambda push: push.room_id == room):
+            item.outcome = Why.LEFT
 
     def _take_clearing(self, pusher: Pusher, push: Push) -> Accepted:
         if push.unread == 0:

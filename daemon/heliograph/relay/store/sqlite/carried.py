@@ -7,17 +7,17 @@ import sqlite3
 from collections.abc import Collection
 
 from heliograph.relay.model.carried import Carried, DeviceNotifications, Key
-from heliograph.system.sqlite import Database
+from heliograph.relay.store.sqlite.group_commit import Transactions
 
 
 class SqliteCarriedStore:
     """`ports.CarriedStore`."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
 
     async def load(self) -> dict[Key, DeviceNotifications]:
-        return await self._database.read(_read)
+        return await self._transactions.read(_read)
 
     async def begin(self, key: Key, device: DeviceNotifications) -> None:
         def work(db: sqlite3.Connection) -> None:
@@ -26,10 +26,10 @@ class SqliteCarriedStore:
             rows = [(*key, event_id, "", ts, True) for event_id, ts in device.acknowledged.items()]
             db.executemany("INSERT INTO attached VALUES (?, ?, ?, ?, ?, ?)", rows)
 
-        await self._database.transaction(work)
+        await self._transactions.transaction(work)
 
     async def end(self, key: Key) -> None:
-        await self._database.transaction(lambda db: _delete_device(db, key))
+        await self._transactions.transaction(lambda db: _delete_device(db, key))
 
     async def carry(
         self,
@@ -52,7 +52,7 @@ class SqliteCarriedStore:
                 (*key, next_batch, json.dumps(sorted(event_ids))),
             )
 
-        await self._database.transaction(work)
+        await self._transactions.transaction(work)
 
     async def settle(
         self,
@@ -72,7 +72,7 @@ class SqliteCarriedStore:
             _delete_responses(db, key, responses)
             db.execute("UPDATE direct_devices SET since_ts = ? WHERE user_id = ? AND device_id = ?", (since_ts, *key))
 
-        await self._database.transaction(work)
+        await self._transactions.transaction(work)
 
 
 def _read(db: sqlite3.Connection) -> dict[Key, DeviceNotifications]:

@@ -7,26 +7,26 @@ import sqlite3
 from collections.abc import Collection
 
 from heliograph.relay.model.pushers import DirectPusher, Twin
-from heliograph.system.sqlite import Database
+from heliograph.relay.store.sqlite.group_commit import Transactions
 
 
 class SqlitePusherStore:
     """`ports.PusherStore`."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
 
     async def load(self) -> tuple[list[Twin], list[DirectPusher]]:
-        return await self._database.read(lambda db: (_read_twins(db), _read_direct(db)))
+        return await self._transactions.read(lambda db: (_read_twins(db), _read_direct(db)))
 
     async def put_twin(self, twin: Twin) -> None:
-        await self._database.transaction(lambda db: _write_twin(db, twin))
+        await self._transactions.transaction(lambda db: _write_twin(db, twin))
 
     async def put_direct(self, pusher: DirectPusher) -> None:
-        await self._database.transaction(lambda db: _write_direct(db, pusher))
+        await self._transactions.transaction(lambda db: _write_direct(db, pusher))
 
     async def delete(self, twins: Collection[Twin], direct: Collection[DirectPusher]) -> None:
-        await self._database.transaction(lambda db: _delete(db, twins, direct))
+        await self._transactions.transaction(lambda db: _delete(db, twins, direct))
 
 
 def _read_twins(db: sqlite3.Connection) -> list[Twin]:

@@ -12,7 +12,7 @@ from heliograph.relay.model.around import Around
 from heliograph.relay.model.outcome import Outcome
 from heliograph.relay.model.pushes import Accepted, Attempt, Changes, Push, QueueChange, WaitingCount, Why
 from heliograph.relay.store.sqlite import cancellation, queue
-from heliograph.system.sqlite import Database
+from heliograph.relay.store.sqlite.group_commit import Transactions
 
 T = TypeVar("T")
 QueueWork = Callable[[sqlite3.Connection, Changes], T]
@@ -21,20 +21,20 @@ QueueWork = Callable[[sqlite3.Connection, Changes], T]
 class SqlitePushStore:
     """`ports.PushStore`."""
 
-    def __init__(self, database: Database) -> None:
-        self._database = database
+    def __init__(self, transactions: Transactions) -> None:
+        self._transactions = transactions
 
     async def rejected(self) -> set[str]:
-        return await self._database.read(queue.rejected)
+        return await self._transactions.read(queue.rejected)
 
     async def waiting_queues(self, now_ms: int) -> dict[str, int]:
-        return await self._database.transaction(partial(queue.waiting_queues, now_ms=now_ms))
+        return await self._transactions.transaction(partial(queue.waiting_queues, now_ms=now_ms))
 
     async def count(self, now_ms: int) -> WaitingCount:
-        return await self._database.read(partial(queue.count, now_ms=now_ms))
+        return await self._transactions.read(partial(queue.count, now_ms=now_ms))
 
     async def prune(self, now_ms: int) -> None:
-        await self._database.transaction(partial(queue.prune, now_ms=now_ms))
+        await self._transactions.transaction(partial(queue.prune, now_ms=now_ms))
 
     async def take(
         self, push: Push, unconcerned_devices: Collection[str], most_waiting: int, now_ms: int
@@ -92,7 +92,7 @@ class SqlitePushStore:
         )
 
     async def is_unplaced(self, user_id: str, room_id: str, mark: Mark, around: Around) -> bool:
-        return await self._database.read(
+        return await self._transactions.read(
             partial(cancellation.is_unplaced, user_id=user_id, room_id=room_id, mark=mark, around=around)
         )
 
@@ -113,13 +113,12 @@ class SqlitePushStore:
         return await self._change(lambda db, changes: cancellation.forget(db, hidden_pushkey, changes), now_ms)
 
     async def _change(self, work: QueueWork[T], now_ms: int) -> QueueChange[T]:
-        # Filled within the transaction; if that is undone and raises, nobody sees them.
-        changes = Changes()
-
-        def change(db: sqlite3.Connection) -> T:
+        def change(db: sqlite3.Connection) -> QueueChange[T]:
+            # Made anew each time: of a transaction that is undone and run again, nothing may be counted twice.
+            changes = Changes()
             result = work(db, changes)
             # Within the transaction, so that what is scheduled is what was committed.
             queue.note_due(db, now_ms, changes)
-            return result
+            return QueueChange(result, changes)
 
-        return QueueChange(await self._database.transaction(change), changes)
+        return await self._transactions.transaction(change)

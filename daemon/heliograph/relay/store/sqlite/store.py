@@ -8,6 +8,7 @@ from pathlib import Path
 
 from heliograph.relay.ports import Store
 from heliograph.relay.store.sqlite.carried import SqliteCarriedStore
+from heliograph.relay.store.sqlite.group_commit import GroupCommit
 from heliograph.relay.store.sqlite.pushers import SqlitePusherStore
 from heliograph.relay.store.sqlite.pushes import SqlitePushStore
 from heliograph.system.migrations import read_migrations
@@ -21,7 +22,9 @@ MIGRATIONS = read_migrations("heliograph.relay.store.sqlite")
 async def open_sqlite(folder: Path) -> AsyncIterator[Store]:
     """relay.db in this folder, made or brought to this version's tables. Raises StateError, StorageError."""
     database = await Database.open(folder / DATABASE_NAME, MIGRATIONS)
+    commits = GroupCommit(database)
     try:
-        yield Store(SqlitePusherStore(database), SqliteCarriedStore(database), SqlitePushStore(database))
+        yield Store(SqlitePusherStore(commits), SqliteCarriedStore(commits), SqlitePushStore(commits))
     finally:
+        await commits.close()
         await database.close()

@@ -6,7 +6,7 @@ returns; if that fails, the call raises StorageError.
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -228,4 +228,21 @@ class Cancellations(Protocol):
 
     async def forget(self, hidden_pushkey: str) -> None:
         """Forgets a pusher that is gone, with its pushes and its gateway's rejection."""
+        ...
+
+    def is_rejected(self, hidden_pushkey: str) -> bool:
+        """Whether the real gateway rejected this pushkey, which the homeserver is to be told at its next push."""
+        ...
+
+
+class Upkeep(Protocol):
+    """Keeps pushers in line with the homeserver's."""
+
+    def follow(
+        self, user_id: str, device_id: str | None, authorization: Mapping[str, str], *, is_astray: bool = False
+    ) -> None:
+        """A request of this user passes, with this access token. `is_astray`: the device was past the relay lately.
+
+        Returns at once; whatever is to be done is done beside the request.
+        """
         ...

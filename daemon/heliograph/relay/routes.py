@@ -14,6 +14,7 @@ from heliograph.relay.proxy.proxy import Proxy, not_answered, refusal
 from heliograph.relay.proxy.upstream import NotAnswered
 from heliograph.relay.proxy.versions import Versions
 from heliograph.relay.pushers.handler import PusherHandler
+from heliograph.relay.pushers.upkeep import PusherUpkeep
 from heliograph.relay.sync.handler import DirectSync
 
 log = logging.getLogger(__name__)
@@ -25,18 +26,26 @@ class Router:
     """Paths are looked at as the homeserver would, with their escapes resolved."""
 
     def __init__(
-        self, proxy: Proxy, versions: Versions, sync: DirectSync, pushers: PusherHandler, observers: RequestObservers
+        self,
+        proxy: Proxy,
+        versions: Versions,
+        sync: DirectSync,
+        pushers: PusherHandler,
+        observers: RequestObservers,
+        upkeep: PusherUpkeep,
     ) -> None:
         self._proxy = proxy
         self._versions = versions
         self._sync = sync
         self._pushers = pushers
         self._observers = observers
+        self._upkeep = upkeep
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The answer to any request for the homeserver."""
         if not request.rel_url.raw_path.startswith("/") or request.method == "CONNECT":
             return web.Response(status=400)
+        self._upkeep.see(request)
         # A compressed body is not looked into, so its request passes.
         answer = None if "Content-Encoding" in request.headers else self._choose(request)
         try:

@@ -32,8 +32,10 @@ from heliograph.relay.pushers.direct import DirectPushers
 from heliograph.relay.pushers.handler import PusherHandler
 from heliograph.relay.pushers.http import HttpPushers
 from heliograph.relay.pushers.pushers import UserPushers
+from heliograph.relay.pushers.reconciliation import PusherReconciliation
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.twins import UpstreamTwins
+from heliograph.relay.pushers.upkeep import PusherUpkeep
 from heliograph.relay.queue.forwarding import Forwarder
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.queue.targets import TargetPolicy, parse_networks
@@ -150,15 +152,19 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     listing = Listing(upstream, now_ms)
     reading = Reading(outbox, upstream)
     builder = SyncResponseBuilder(state, outbox, listing, Synthesis(upstream), reading)
-    sync = DirectSync(proxy, state, SyncAcknowledgements(callers, state, outbox), builder, Nudge(upstream))
     twins = UpstreamTwins(
         upstream, state.registry, removal, gateway_url=parts.config.notify_url, refuses=parts.policy.refusal
     )
     direct = DirectPushers(state, twins, removal, listing, now_ms)
     http = HttpPushers(state.registry, twins, direct, removal)
-    pushers = UserPushers(state.registry, twins, direct, http, removal)
+    reconciliation = PusherReconciliation(state.registry, twins, direct, removal)
+    pushers = UserPushers(state.registry, twins, direct, http, reconciliation, removal, now_ms)
+    upkeep = PusherUpkeep(callers, state.registry, pushers, now_ms)
+    acknowledgements = SyncAcknowledgements(callers, state, outbox, upkeep)
+    sync = DirectSync(proxy, state, acknowledgements, builder, Nudge(upstream))
     handler = PusherHandler(proxy, callers, versions, state.registry, pushers)
-    return Router(proxy, versions, sync, handler, RequestObservers(proxy, callers, state, pushers, outbox, reading))
+    observers = RequestObservers(proxy, callers, state, pushers, outbox, reading)
+    return Router(proxy, versions, sync, handler, observers, upkeep)
 
 
 def _offer(application: web.Application, monitoring: Monitoring, rest: Handler, parts: _Parts) -> None:

@@ -40,12 +40,14 @@ class DirectPushers:
         self._listing = listing
         self._now_ms = now_ms
 
-    async def set(self, caller: Caller, body: Json, authorization: Authorization) -> None:
-        """POST /pushers/set of a direct kind. Raises BadPusher.
+    async def set(
+        self, caller: Caller, body: Json, authorization: Authorization, *, device_id: str | None = None
+    ) -> None:
+        """POST /pushers/set of a direct kind. `device_id`: whose the pusher is, if not the caller's. Raises BadPusher.
 
         Twins take the place of the user's http pushers at the homeserver, so that their pushes wait for the device.
         """
-        wanted = self._wanted(caller, body)
+        wanted = self._wanted(caller.user_id, device_id or caller.device_id, body)
         user_id, key = caller.user_id, (wanted.app_id, wanted.pushkey)
         is_new = self._state.registry.direct_for(user_id, *key) is None
         is_own = caller.device_id == wanted.device_id
@@ -79,16 +81,16 @@ class DirectPushers:
             await self._twins.remove(waker.app_id, waker.hidden_pushkey, authorization)
         log.info("%s has no direct pusher on device %s any more", pusher.user_id, pusher.device_id)
 
-    def _wanted(self, caller: Caller, body: Json) -> DirectPusher:
+    def _wanted(self, user_id: str, device_id: str | None, body: Json) -> DirectPusher:
         """The pusher that the body asks for. Raises BadPusher."""
-        if caller.device_id is None:
+        if device_id is None:
             raise BadPusher("A direct pusher belongs to a device, and this access token has none")
-        wanted = direct_pusher(body, caller.user_id, caller.device_id)
-        before = self._state.registry.direct_for(caller.user_id, wanted.app_id, wanted.pushkey)
+        wanted = direct_pusher(body, user_id, device_id)
+        before = self._state.registry.direct_for(user_id, wanted.app_id, wanted.pushkey)
         if before is not None:
             # One device may switch another's pusher, which stays that other's.
             return replace(wanted, device_id=before.device_id, waker=before.waker)
-        if len(self._state.registry.direct_of(caller.user_id)) >= MAX_DIRECT:
+        if len(self._state.registry.direct_of(user_id)) >= MAX_DIRECT:
             raise BadPusher(f"A user has at most {MAX_DIRECT} direct pushers", "M_RESOURCE_LIMIT_EXCEEDED")
         return wanted
 

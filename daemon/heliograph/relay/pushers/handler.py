@@ -6,21 +6,26 @@ A request of a user without a direct pusher passes untouched, but for MSC3881's 
 from __future__ import annotations
 
 import asyncio
+import logging
+from functools import partial
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from heliograph.core.events import Json
+from heliograph.errors import StorageError
 from heliograph.relay.proxy.callers import Caller, Callers, Unknown, authorization_of
 from heliograph.relay.proxy.proxy import CORS, Proxy, json_response, refusal, target_of
-from heliograph.relay.proxy.upstream import Answer, TooLarge, read_bounded
+from heliograph.relay.proxy.upstream import Answer, NotAnswered, TooLarge, read_bounded
 from heliograph.relay.proxy.versions import Versions
 from heliograph.relay.pushers.pushers import UserPushers
-from heliograph.relay.pushers.twins import Authorization
+from heliograph.relay.pushers.twins import Authorization, entries_in
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.wire.pusher import DIRECT_KINDS, BadPusher, enabled_in, key_of
 from heliograph.system.tasks import start
+
+log = logging.getLogger(__name__)
 
 MAX_BODY = 64 * 1024
 BODY_S = 20.0
@@ -30,7 +35,12 @@ class PusherHandler:
     """`show` and `set` answer the requests, and raise NotAnswered and StorageError."""
 
     def __init__(
-        self, proxy: Proxy, callers: Callers, versions: Versions, registry: Registry, pushers: UserPushers
+        self,
+        proxy: Proxy,
+        callers: Callers,
+        versions: Versions,
+        registry: Registry,
+        pushers: UserPushers,
     ) -> None:
         self._proxy = proxy
         self._callers = callers
@@ -43,9 +53,11 @@ class PusherHandler:
         # While nobody has a pusher here, not even the caller needs to be known.
         caller = await self._callers.identify(request) if not self._registry.is_empty else None
         authorization = authorization_of(request)
-        if not isinstance(caller, Caller) or authorization is None or not self._registry.knows(caller.user_id):
+        if authorization is None:
             return await self._proxy.handle(request)
-        shown = await self._pushers.show(caller.user_id, target_of(request), authorization)
+        if not isinstance(caller, Caller) or not self._registry.knows(caller.user_id):
+            return await self._proxy.forward(request, then=partial(self._take_direct, request), shown=MAX_BODY)
+        shown = await self._pushers.show(caller, target_of(request), authorization)
         return _pass_on(shown) if isinstance(shown, Answer) else json_response({"pushers": shown})
 
     async def set(self, request: web.Request) -> web.StreamResponse:
@@ -68,6 +80,20 @@ class PusherHandler:
         if isinstance(caller, Unknown) or not await self._is_ours(caller.user_id, body, authorization):
             return await self._proxy.forward(request, text)
         return await asyncio.shield(start(self._set(caller, body, authorization), name="setting a pusher"))
+
+    async def _take_direct(self, request: web.Request, body: bytes) -> None:
+        """Takes to the relay what a user has at the homeserver alone: a direct pusher, set while the relay was passed
+        by, of which a client would think that it works."""
+        listed, authorization = entries_in(Answer(200, body)), authorization_of(request)
+        if authorization is None or not any(entry.get("kind") in DIRECT_KINDS for entry in listed or ()):
+            return
+        try:
+            caller = await self._callers.identify(request)
+            if isinstance(caller, Caller):
+                await self._pushers.compare(caller, authorization)
+        except (NotAnswered, StorageError) as error:
+            # The client gets its answer, and asks again.
+            log.info("A direct pusher stays with the homeserver for now: %s", error)
 
     async def _is_ours(self, user_id: str, body: Json, authorization: Authorization) -> bool:
         """Whether the relay must know of the pusher that the body sets."""

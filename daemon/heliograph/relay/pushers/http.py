@@ -72,10 +72,7 @@ class HttpPushers:
         if direct is not None:
             await self._direct.remove(direct, authorization)
         if twin is not None:
-            # An adopted twin has the very pushkey that the homeserver has just given to the new pusher.
-            if not twin.is_adopted:
-                await self._twins.remove(key[0], twin.upstream_pushkey, authorization)
-            await self._removal.drop([twin])
+            await self._twins.retire(twin, authorization)
         return answer
 
     async def remove(self, user_id: str, key: tuple[str, str], authorization: Authorization) -> Answer:

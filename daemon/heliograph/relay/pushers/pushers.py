@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from heliograph.core.events import Json
-from heliograph.core.text.clean import count_things
 from heliograph.relay.proxy.callers import Caller
 from heliograph.relay.proxy.upstream import Answer
 from heliograph.relay.pushers.direct import DirectPushers
 from heliograph.relay.pushers.http import HttpPushers
+from heliograph.relay.pushers.reconciliation import PusherReconciliation
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, entries_in
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.wire.pusher import DIRECT_KINDS, key_of, shown_direct, shown_twin
-
-log = logging.getLogger(__name__)
 
 
 class UserPushers:
@@ -30,30 +27,31 @@ class UserPushers:
         twins: UpstreamTwins,
         direct: DirectPushers,
         http: HttpPushers,
+        reconciliation: PusherReconciliation,
         removal: PusherRemoval,
+        now_ms: Callable[[], int],
     ) -> None:
         self._registry = registry
         self._twins = twins
         self._direct = direct
         self._http = http
+        self._reconciliation = reconciliation
         self._removal = removal
+        self._now_ms = now_ms
+        self._compared_ms: dict[str, int] = {}
         # Weak: a lock lives as long as somebody holds or awaits it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
-    async def show(self, user_id: str, target: str, authorization: Authorization) -> list[Json] | Answer:
+    async def show(self, caller: Caller, target: str, authorization: Authorization) -> list[Json] | Answer:
         """The originals, not the twins. An Answer: the homeserver's to GET `target`, which lists none."""
-        async with self._lock(user_id):
+        async with self._lock(caller.user_id):
             answer = await self._twins.ask_list(authorization, target)
             listed = entries_in(answer)
-            if listed is None:
-                return answer
-            # First: a twin that the homeserver deleted must not be shown, and its pushes would never come.
-            await self._reconcile(user_id, listed)
-            listed = await self._twins.without_orphans(user_id, listed, authorization)
-            # Without a direct device no push waits, so the other pushers may stay with the homeserver.
-            if self._registry.direct_of(user_id):
-                listed = await self._twins.adopt_all(user_id, listed, authorization)
-            return self._shown(user_id, listed)
+            return (
+                answer
+                if listed is None
+                else self._shown(caller.user_id, await self._agree(caller, listed, authorization))
+            )
 
     async def set(self, caller: Caller, body: Json, authorization: Authorization) -> Answer:
         """POST /pushers/set. Raises BadPusher, too."""
@@ -64,18 +62,30 @@ class UserPushers:
             if kind in DIRECT_KINDS:
                 await self._direct.set(caller, body, authorization)
                 return Answer(200, b"{}")
+            # A pusher of this name may stand at the homeserver beside its twin, set while the relay was passed by.
+            await self._compare(caller, authorization)
             if kind == "http":
                 return await self._http.set(caller, key, body, authorization)
             if kind is None:
                 return await self._http.remove(caller.user_id, key, authorization)
             return await self._http.set_upstream(caller.user_id, key, body, authorization)
 
+    async def compare(self, caller: Caller, authorization: Authorization) -> bool:
+        """Looks which pushers the homeserver has, and makes both sides agree. False: it does not list them now."""
+        async with self._lock(caller.user_id):
+            return await self._compare(caller, authorization)
+
+    def compared_ms(self, user_id: str) -> int | None:
+        """When (ms since 1970) the user's pushers were last compared with the homeserver's; None: not since the
+        start."""
+        return self._compared_ms.get(user_id)
+
     async def reconcile(self, user_id: str, authorization: Authorization) -> None:
         """Forgets the pushers that the homeserver forgot."""
         async with self._lock(user_id):
             listed = await self._twins.listed(authorization)
             if listed is not None:
-                await self._reconcile(user_id, listed)
+                await self._reconciliation.forget_gone(user_id, listed)
 
     async def drop_devices(self, user_id: str, is_gone: Callable[[str | None], bool]) -> None:
         """Forgets the pushers of devices that are no more; the homeserver has deleted its own."""
@@ -90,15 +100,17 @@ class UserPushers:
             ]
             await self._removal.drop(twins, direct)
 
-    async def _reconcile(self, user_id: str, listed: list[Json]) -> None:
-        alive = {twin.hidden_pushkey for entry in listed if (twin := self._twins.in_list(user_id, entry)) is not None}
-        gone = [twin for twin in self._registry.twins_of(user_id) if twin.hidden_pushkey not in alive]
-        names = {twin.hidden_pushkey for twin in gone}
-        # A waker ends with its device, so its end is that of the direct pusher.
-        direct = [each for each in self._registry.direct_of(user_id) if each.waker in names]
-        if gone or direct:
-            log.info("%s of %s gone at the homeserver", count_things(len(gone), "pusher"), user_id)
-            await self._removal.drop(gone, direct)
+    async def _compare(self, caller: Caller, authorization: Authorization) -> bool:
+        listed = await self._twins.listed(authorization)
+        if listed is None:
+            return False
+        await self._agree(caller, listed, authorization)
+        return True
+
+    async def _agree(self, caller: Caller, listed: list[Json], authorization: Authorization) -> list[Json]:
+        listed = await self._reconciliation.agree(caller, listed, authorization)
+        self._compared_ms[caller.user_id] = self._now_ms()
+        return listed
 
     def _shown(self, user_id: str, listed: list[Json]) -> list[Json]:
         shown: list[Json] = []

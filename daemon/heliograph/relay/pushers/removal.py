@@ -29,6 +29,10 @@ class PusherRemoval:
             if not registry.is_direct(pusher.user_id, pusher.device_id):
                 await self._state.end_device((pusher.user_id, pusher.device_id))
 
+    def is_rejected(self, twin: Twin) -> bool:
+        """Whether the twin's gateway wants nothing more of it."""
+        return self._queue.is_rejected(twin.hidden_pushkey)
+
     async def take_from_others(self, user_id: str, app_id: str, pushkey: str) -> None:
         """Forgets other users' pushers of this name, as `append: false` wants it.
 

@@ -112,47 +112,82 @@ class UpstreamTwins:
         kept: list[Json] = []
         for entry in listed:
             key = key_of(entry)
-            is_ours = gateway_url_in(entry) == self._gateway_url
-            if key is not None and is_ours and self.in_list(user_id, entry) is None:
+            if key is not None and self.is_ours(entry) and self.in_list(user_id, entry) is None:
                 await self.remove(*key, authorization)
             else:
                 kept.append(entry)
         return kept
 
-    async def adopt_all(self, user_id: str, listed: list[Json], authorization: Authorization) -> list[Json]:
+    async def adopt_all(
+        self, user_id: str, listed: list[Json], authorization: Authorization, *, is_needed: bool = True
+    ) -> list[Json]:
         """Makes twins of the user's other http pushers, and returns the list as the homeserver would tell it now.
 
-        Such a pusher keeps its pushkey upstream, since registering it under another would give it to the device that
-        asks; the hidden pushkey is in its `data`.
+        `is_needed` False: only of those in the place of a twin. Such a pusher keeps its pushkey upstream, since
+        registering it under another would give it to the device that asks; the hidden pushkey is in its `data`.
         Test: test_pushers_that_were_there_before_stay_those_of_their_devices.
         """
         shown: list[Json] = []
         for entry in listed:
-            adopted = None
-            if entry.get("kind") == "http" and self.in_list(user_id, entry) is None:
-                adopted = await self._adopt(user_id, entry, authorization)
+            key, adopted = key_of(entry), None
+            if key is not None and entry.get("kind") == "http" and self.in_list(user_id, entry) is None:
+                before = self._registry.twin_for(user_id, *key)
+                if is_needed or before is not None:
+                    adopted = await self._adopt(user_id, key, entry, before, authorization)
             shown.append(
                 entry if adopted is None else {**entry, "data": {**entry["data"], MARK: adopted.hidden_pushkey}}
             )
-        return shown
+        # A twin whose place another took is at the homeserver no more.
+        return [entry for entry in shown if not self.is_ours(entry) or self.in_list(user_id, entry) is not None]
 
-    async def _adopt(self, user_id: str, entry: Json, authorization: Authorization) -> Twin | None:
-        key, url = key_of(entry), gateway_url_in(entry)
-        if key is None or url is None or self.refuses(url) is not None or url == self._gateway_url:
+    def is_ours(self, entry: Json) -> bool:
+        """Whether the pushes of this entry of the homeserver's list come to the relay."""
+        return gateway_url_in(entry) == self._gateway_url
+
+    async def retire(self, twin: Twin, authorization: Authorization) -> None:
+        """Forgets a twin, in whose place the homeserver serves a pusher of the same name by itself."""
+        # An adopted twin has the very pushkey of the pusher that the homeserver serves now.
+        if not twin.is_adopted:
+            await self.remove(twin.app_id, twin.upstream_pushkey, authorization)
+        await self._removal.drop([twin])
+
+    async def _adopt(
+        self,
+        user_id: str,
+        key: tuple[str, str],
+        entry: Json,
+        before: Twin | None,
+        authorization: Authorization,
+    ) -> Twin | None:
+        """Makes a twin of the entry. `before`: the user's twin of that name, whose place the entry takes.
+
+        Test: test_a_phone_that_set_its_pusher_past_the_relay_is_adopted_and_rings_once.
+        """
+        url = gateway_url_in(entry)
+        if url is None or url == self._gateway_url:
             return None
+        if self.refuses(url) is not None:
+            if before is not None:
+                await self.retire(before, authorization)
+            return None
+        if before is not None and self._removal.is_rejected(before):
+            await self._removal.drop([before])
         twin = Twin(
-            hidden_pushkey=hidden_pushkey(),
+            # What waits for the pusher goes on waiting under the same hidden pushkey.
+            hidden_pushkey=hidden_pushkey() if before is None else before.hidden_pushkey,
             user_id=user_id,
             app_id=key[0],
             pushkey=key[1],
             url=url,
             original=as_set(entry),
             is_enabled=enabled_in(entry) is not False,
-            device_id=device_in(entry),
+            device_id=device_in(entry) or (before.device_id if before is not None else None),
             is_adopted=True,
         )
         if not (await self.put(twin, authorization, append=True)).is_good:
             return None
+        if before is not None and not before.is_adopted:
+            await self.remove(before.app_id, before.hidden_pushkey, authorization)
         log.info(
             "An http pusher of %s goes through the relay now; what was pending for it at that moment is lost", user_id
         )

@@ -45,6 +45,7 @@ class DeviceConnection:
         """Until when a device that acknowledges without a /sync said to be there."""
         self.repeats = 0
         """How often a request for /sync was repeated at the homeserver, to be answered at once."""
+        self._tokens: tuple[str, ...] = ()
         self._ended_ms: int | None = None
         self._is_heard = False
         """Since the relay started, the device showed itself, or said whether it is there."""
@@ -75,6 +76,14 @@ class DeviceConnection:
             self._requests -= 1
             # The device counts as there for a while: between two long-polls it is busy with the first one's answer.
             self._ended_ms = self._now_ms()
+
+    def hand_out(self, since: str, next_batch: str) -> None:
+        """The device's next request names one of these tokens, unless it synced past the relay."""
+        self._tokens = (since, next_batch)
+
+    def is_astray(self, since: str) -> bool:
+        """Whether the device got this token past the relay, as far as is known."""
+        return bool(self._tokens) and since not in self._tokens
 
     def be_present(self, present_ms: int) -> None:
         """The device says that it is there for so long from now."""

@@ -45,7 +45,11 @@ class Registry:
     @property
     def users(self) -> int:
         """How many users have a pusher here."""
-        return len(self._direct.keys() | self._twins_of.keys())
+        return len(self.user_ids())
+
+    def user_ids(self) -> set[str]:
+        """The users who have a pusher here."""
+        return self._direct.keys() | self._twins_of.keys()
 
     @property
     def direct_pushers(self) -> int:

@@ -8,8 +8,8 @@ from aiohttp import web
 
 from heliograph.errors import StorageError
 from heliograph.relay.model.carried import Key
-from heliograph.relay.ports import Cancellations
-from heliograph.relay.proxy.callers import Caller, Callers
+from heliograph.relay.ports import Cancellations, Upkeep
+from heliograph.relay.proxy.callers import Caller, Callers, authorization_of
 from heliograph.relay.state.state import RelayState
 
 log = logging.getLogger(__name__)
@@ -22,10 +22,11 @@ class SyncAcknowledgements:
     Test: test_a_lost_response_is_made_up_for_by_the_next.
     """
 
-    def __init__(self, callers: Callers, state: RelayState, queue: Cancellations) -> None:
+    def __init__(self, callers: Callers, state: RelayState, queue: Cancellations, upkeep: Upkeep) -> None:
         self._callers = callers
         self._state = state
         self._queue = queue
+        self._upkeep = upkeep
 
     async def take(self, request: web.Request, since: str) -> Key | None:
         """Keeps the acknowledgement of the direct device that sends the request, and returns the device.
@@ -35,10 +36,13 @@ class SyncAcknowledgements:
         # Without any direct device not even the caller needs to be known.
         if not self._state.registry.has_direct:
             return None
-        caller = await self._callers.identify(request)
-        if not isinstance(caller, Caller) or caller.device_id is None:
+        caller, authorization = await self._callers.identify(request), authorization_of(request)
+        if not isinstance(caller, Caller) or caller.device_id is None or authorization is None:
             return None
         key = (caller.user_id, caller.device_id)
+        is_direct = self._state.registry.is_direct(*key)
+        is_astray = is_direct and self._state.connections.connection(key).is_astray(since)
+        self._upkeep.follow(*key, authorization, is_astray=is_astray)
         await self._acknowledge(key, since)
         # A pusher that is switched off may be switched on before this request is answered.
         return key if self._state.registry.is_direct(*key) else None

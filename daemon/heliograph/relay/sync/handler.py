@@ -137,6 +137,7 @@ class DirectSync:
         scanned = scan(fetched.body, poll.key[0])
         if scanned is None:
             return fetched.body
+        poll.connection.hand_out(poll.since, scanned.next_batch)
         if scanned.next_batch == poll.since:
             # This token acknowledges nothing: a client that sends it may never have seen this answer.
             return None if await self._goes_on(poll, fetched.owed) else fetched.body

@@ -12,6 +12,8 @@ from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
+from msgspec.structs import replace as replace_struct
+
 from heliograph import __version__
 from heliograph.accounts import Account, sounds_folder
 from heliograph.app.account import AccountRun
@@ -21,10 +23,12 @@ from heliograph.app.outdated_keys import destroy_outdated_keys, keep_destroying_
 from heliograph.app.running import RunningAccounts
 from heliograph.app.services import SharedServices
 from heliograph.app.session_watch import end_with_session
+from heliograph.app.settings_reload import SettingsReload
 from heliograph.app.status_line import StatusLine
+from heliograph.app.tray_switch import TraySwitch
 from heliograph.app.verification_api import VerificationApi
 from heliograph.app.watchdog import LONGEST_TURN_S, Watchdog
-from heliograph.config.settings import Config
+from heliograph.config.settings import Config, DesktopConfig
 from heliograph.control.service import Control
 from heliograph.control.verification import Verification1
 from heliograph.core.popups.quiet import QuietHours
@@ -47,6 +51,7 @@ from heliograph.ports.notices import Troubles
 from heliograph.store.pause_file import load_pause, pause_file, save_pause
 from heliograph.system import systemd
 from heliograph.system.clock import now_ms
+from heliograph.system.hangup import note_hangups
 from heliograph.system.stop_signals import stop_on_signals
 from heliograph.system.tasks import LongTask, cancel, going_on, listed_in, start, start_beside
 from heliograph.system.time_zone import LocalZone
@@ -64,16 +69,18 @@ async def run_daemon(
     desktop: Desktop | None = None,
     presence: Presence | None = None,
     stop: asyncio.Event | None = None,
+    reload: asyncio.Event | None = None,
     on_ready: Callable[[Callable[[], DaemonStatus]], None] | None = None,
     sign_out_interval_s: float = INTERVAL_S,
 ) -> int:
     """Runs until stopped or until every account has ended. The exit code.
 
-    `on_ready` is given what tells the status from then on. `sign_out_interval_s`: how long after the first answer that
-    confirms a sign-out the second is asked for.
+    `reload`: each time that it is set, the settings are read again. `on_ready` is given what tells the status from then
+    on. `sign_out_interval_s`: how long after the first answer that confirms a sign-out the second is asked for.
     Raises UserError if not a single account can be opened, or the desktop asked for cannot work.
     """
     stop = stop or stop_on_signals()
+    reload = reload or note_hangups(stop)
     started_ms = now_ms()
     tasks: list[LongTask] = []
     async with contextlib.AsyncExitStack() as stack:
@@ -82,10 +89,11 @@ async def run_daemon(
         process = DaemonStatus(__version__, os.getpid(), started_ms, desktop.name)
         # Before any account opens, which puts back what was set aside: also what should be gone by now.
         await destroy_outdated_keys()
-        config = await with_named_rooms(config, accounts)
-        quiet = await _open_quiet(config)
-        daemon = Daemon(config, process, tasks, desktop, quiet, sign_out_interval_s, stack, quit_daemon=stop.set)
+        named = await with_named_rooms(config, accounts)
+        quiet = await _open_quiet(named)
+        daemon = Daemon(named, process, tasks, desktop, quiet, sign_out_interval_s, stack, quit_daemon=stop.set)
         await daemon.start()
+        daemon.follow_settings(config, reload)
         await daemon.open(accounts)
         await daemon.track_presence(presence)
         # What was imported stays for good: the collector need not look through it again and again.
@@ -141,16 +149,18 @@ class Daemon:
         self._accounts = RunningAccounts(self._take_open, stack)
         self._tracker = PresenceTracker(self._accounts.take_signs)
         self._line = StatusLine(lambda: self.line)
-        opener = RoomOpener(config.desktop.open_with)
-        self._api = DaemonApi(self.status, (), desktop, opener, quiet)
+        self._opener = RoomOpener(config.desktop.open_with)
+        self._api = DaemonApi(self.status, (), desktop, self._opener, quiet)
         verification = Verification1(VerificationApi(self._accounts.trust_of))
         self._control = Control(self._api, beside=[verification], badge_on=config.desktop.badge)
         self._hooks = _make_hooks(config, self._accounts)
-        self._tray = _make_tray(config, self._api, opener, quit_daemon, self._accounts)
+        self._tray = TraySwitch(
+            lambda wanted: _make_tray(config, wanted, self._api, self._opener, quit_daemon, self._accounts)
+        )
         self._shared = SharedServices(
             config,
             desktop,
-            opener,
+            self._opener,
             quiet,
             self._watchdog,
             on_change=self._take_change,
@@ -163,7 +173,7 @@ class Daemon:
         return replace(
             self._process,
             notification_server=self._desktop.server_name,
-            tray="off" if self._tray is None else self._tray.state,
+            tray=self._tray.state,
             accounts=self._accounts.statuses,
             tasks=tuple(replace(each) for each in self._tasks),
         )
@@ -180,11 +190,14 @@ class Daemon:
         await self._control.start()
         self._stack.push_async_callback(self._control.stop)
         self._keep("bars and badges", self._api.run(self._publish))
-        if self._tray is not None:
-            self._stack.push_async_callback(self._tray.stop)
-            await self._tray.start()
+        self._stack.push_async_callback(self._tray.stop)
+        await self._tray.take_settings(self._config.desktop)
         self._keep("quiet", self._quiet.run(self._take_quiet))
         self._api.note_change()
+
+    def follow_settings(self, config: Config, reload: asyncio.Event) -> None:
+        """Takes over what it can of the settings each time that `reload` is set. `config`: as they were read last."""
+        self._keep("settings", SettingsReload(config, self._take_settings, self._accounts).run(reload))
 
     async def open(self, accounts: Sequence[Account]) -> None:
         """Raises UserError if not a single one can be opened."""
@@ -204,8 +217,7 @@ class Daemon:
         self._stack.push_async_callback(presence.stop)
         self._desktop.listen(self._tracker.take_signal)
         presence.listen(self._tracker.take_session)
-        if self._tray is not None:
-            presence.listen(self._tray.take_signs)
+        presence.listen(self._tray.take_signs)
         presence.listen(lambda signs: self._hold_sleep_up(presence, signs))
 
     async def serve(self, stop: asyncio.Event) -> int:
@@ -241,9 +253,14 @@ class Daemon:
 
     def _publish(self, summary: Summary) -> None:
         self._control.publish(summary)
-        if self._tray is not None:
-            with going_on("showing the tray item"):
-                self._tray.take_summary(summary)
+        with going_on("showing the tray item"):
+            self._tray.take_summary(summary)
+
+    async def _take_settings(self, desktop: DesktopConfig) -> None:
+        # First: it alone may refuse.
+        self._opener.use(desktop.open_with)
+        self._control.move_badge(desktop.badge)
+        await self._tray.take_settings(desktop)
 
     def _take_quiet(self) -> None:
         self._tracker.take_quiet(self._quiet.why_away, is_everywhere=self._quiet.is_everywhere)
@@ -275,14 +292,18 @@ class Daemon:
 
 
 def _make_tray(
-    config: Config, api: DaemonApi, opener: Opener, quit_daemon: Callable[[], None], troubles: Troubles
+    config: Config,
+    wanted: DesktopConfig,
+    api: DaemonApi,
+    opener: Opener,
+    quit_daemon: Callable[[], None],
+    troubles: Troubles,
 ) -> TrayItem | None:
-    if not config.desktop.tray:
-        return None
     # Loaded here: who wants no tray item pays for none.
     from heliograph.app.tray import make_tray
 
-    return make_tray(config, actions=api, opener=opener, quit_daemon=quit_daemon, troubles=troubles)
+    wanted_config = replace_struct(config, desktop=wanted)
+    return make_tray(wanted_config, actions=api, opener=opener, quit_daemon=quit_daemon, troubles=troubles)
 
 
 def _make_hooks(config: Config, troubles: Troubles) -> Hooks | None:

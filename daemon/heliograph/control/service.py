@@ -97,6 +97,13 @@ class Control:
                     is_highlight=content.is_highlight,
                 )
 
+    def move_badge(self, badge_on: str) -> None:
+        """Takes the badge away, and puts it on the icon of this desktop entry ("": on none)."""
+        if badge_on != self._badge_on:
+            self._show_badge(None)
+            self._badge_on = badge_on
+            self._show_badge(self._summary)
+
     def _show_badge(self, summary: Summary | None) -> None:
         if self._bus is not None and self._badge_on:
             self._bus.send(badge_signal(self._badge_on, summary))

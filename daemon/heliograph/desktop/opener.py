@@ -41,15 +41,12 @@ class RoomOpener:
     one whose desktop entry is named."""
 
     def __init__(self, open_with: str = "auto", *, timeout_s: float = _QUERY_TIMEOUT_S) -> None:
-        self._chosen = open_with if _DESKTOP_ID.fullmatch(open_with) else None
-        if self._chosen is None and open_with not in OPEN_WITH:
-            raise UserError(
-                f"Rooms cannot be opened with {open_with!r}",
-                f"Use one of {', '.join(OPEN_WITH)}, or the name of your client's desktop entry, like nheko.desktop.",
-                exit_code=EXIT_CONFIG,
-            )
-        self._form = AddressForm(open_with) if open_with in {form.value for form in AddressForm} else None
+        self._chosen, self._form = _read_choice(open_with)
         self._timeout_s = timeout_s
+
+    def use(self, open_with: str) -> None:
+        """Opens rooms as this setting says from now on. Raises UserError, and goes on as before then."""
+        self._chosen, self._form = _read_choice(open_with)
 
     async def open(self, room_id: RoomId | None, event_id: EventId | None, token: str | None) -> bool:
         """Returns whether a client was started. Without a room the client is opened as it is, if there is one."""
@@ -92,6 +89,21 @@ class RoomOpener:
         code, output = await _run(query, self._timeout_s, {}, output=asyncio.subprocess.PIPE)
         answer = output.decode(errors="replace").strip()
         return answer if code == 0 and _DESKTOP_ID.fullmatch(answer) else None
+
+
+def _read_choice(open_with: str) -> tuple[str | None, AddressForm | None]:
+    """The desktop entry, or the form of address, that the setting `open_with` names; neither: the first that works."""
+    if open_with in {form.value for form in AddressForm}:
+        return None, AddressForm(open_with)
+    if open_with in OPEN_WITH:
+        return None, None
+    if _DESKTOP_ID.fullmatch(open_with):
+        return open_with, None
+    raise UserError(
+        f"Rooms cannot be opened with {open_with!r}",
+        f"Use one of {', '.join(OPEN_WITH)}, or the name of your client's desktop entry, like nheko.desktop.",
+        exit_code=EXIT_CONFIG,
+    )
 
 
 async def open_file(file: Path, token: str | None) -> bool:

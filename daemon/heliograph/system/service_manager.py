@@ -35,6 +35,11 @@ def to_restart(pid: int | None = None) -> str:
     return f"{end}, then: heliograph run"
 
 
+def to_reload() -> str:
+    """The command that has the daemon read its settings again."""
+    return "systemctl --user reload heliograph" if _has_unit() else to_restart()
+
+
 def to_stop(pid: int | None) -> str:
     """The command that stops the daemon, or words if there is none. `pid`: its process id, if known."""
     if _has_unit() if not pid else _runs(pid):

@@ -597,6 +597,7 @@ DAEMON_TASKS = sorted(
         "quiet",
         "session bus",
         "session watch",
+        "settings",
         "system bus",
     )
 )

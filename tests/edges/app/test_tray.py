@@ -192,7 +192,7 @@ async def test_a_settings_file_that_no_program_opens_says_so(
 
 @contextlib.asynccontextmanager
 async def running_daemon(
-    config: Config, desktop: FakeDesktop | None = None
+    config: Config, desktop: FakeDesktop | None = None, reload: asyncio.Event | None = None
 ) -> AsyncIterator[tuple[HostileHomeserver, Any, Any]]:
     """The homeserver, the daemon's task, and what tells its status."""
     server = HostileHomeserver(ME)
@@ -202,7 +202,14 @@ async def running_daemon(
     await open_secrets("file").save(ME, Secret(access_token="token", pickle_key="test").encode())
     statuses: list[Any] = []
     stop = asyncio.Event()
-    work = daemon.run_daemon(config, [account], desktop=desktop or FakeDesktop(), stop=stop, on_ready=statuses.append)
+    work = daemon.run_daemon(
+        config,
+        [account],
+        desktop=desktop or FakeDesktop(),
+        stop=stop,
+        reload=reload or asyncio.Event(),
+        on_ready=statuses.append,
+    )
     task = asyncio.create_task(work)
 
     def status() -> DaemonStatus:
@@ -228,6 +235,27 @@ async def test_a_message_is_in_the_tray_and_quit_ends_the_daemon_and_its_item(tr
         await tray.choose("Quit Heliograph")
         assert await asyncio.wait_for(task, 20) == EXIT_OK
         await until(lambda: not tray.service)
+
+
+async def test_the_item_comes_and_goes_when_the_settings_are_read_again(
+    tray: FakeTray, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level("INFO")
+    reload = asyncio.Event()
+    async with running_daemon(Config(), reload=reload) as (server, _, status):
+        server.give(server.sync(message("hello")))
+        await asyncio.to_thread(config_file().parent.mkdir, parents=True, exist_ok=True)
+        await asyncio.to_thread(config_file().write_text, "[desktop]\ntray = true\n")
+        reload.set()
+        await until(lambda: tray.is_visible and "[1 unread]" in tray.lines)
+        assert status().tray == "in the tray"
+        await asyncio.to_thread(config_file().write_text, '[desktop]\ntray = true\nopen_with = "element"\n')
+        reload.set()
+        await until(lambda: "taken over: [desktop] open_with" in caplog.text)
+        assert len(tray.registered) == 1, "nothing about the item is new"
+        await asyncio.to_thread(config_file().write_text, "")
+        reload.set()
+        await until(lambda: not tray.service and status().tray == "off")
 
 
 @pytest.mark.expected_log("Unexpected fault in showing the tray item", times=(1, 9))

@@ -28,7 +28,7 @@ def test_it_says_what_is_missing_and_what_each_desktop_needs(shell: Shell, home:
     assert done.exit_code == 0
     assert done.stdout.startswith(
         "BAD [desktop] tray is off.\n"
-        "    Write tray = true below [desktop] in the configuration, and restart Heliograph.\n"
+        "    Write tray = true below [desktop] in the configuration, then: end it where it runs, then: heliograph run\n"
         "BAD There is no tray in this session.\n"
     )
     for desktop in ("KDE Plasma", "GNOME", "Cinnamon", "Xfce", "waybar"):
@@ -47,9 +47,9 @@ def test_an_item_in_the_tray_is_told(shell: Shell, home: Home, private_bus: Priv
 @pytest.mark.parametrize(
     ("told", "said"),
     [
-        ({"tray": "off"}, "BAD The running Heliograph was started without an item."),
-        ({"server": None}, "BAD The running Heliograph was started without an item."),
-        ("nonsense", "BAD The running Heliograph was started without an item."),
+        ({"tray": "off"}, "BAD The running Heliograph has not read that yet."),
+        ({"server": None}, "BAD The running Heliograph has not read that yet."),
+        ("nonsense", "BAD The running Heliograph has not read that yet."),
         ({"tray": "refused by the tray: \u202efull\n"}, "BAD The item is not there: refused by the tray: full."),
     ],
 )

@@ -418,6 +418,28 @@ async def test_docks_are_told_the_number_and_that_it_is_gone(private_bus: Privat
     assert numbers() == [(uri, 3, True, True), (uri, 0, False, False), (uri, 0, False, False)]
 
 
+async def test_the_number_moves_to_another_icon(private_bus: PrivateBus, other: MessageBus) -> None:
+    heard = await hear(other, "type='signal',interface='com.canonical.Unity.LauncherEntry'")
+    control = Control(FakeAnswers(), badge_on="one.desktop")
+    control.publish(SUMMARY)
+    await control.start()
+    for badge_on in ("other.desktop", "other.desktop", ""):
+        control.move_badge(badge_on)
+
+    def numbers() -> list[tuple[str, int]]:
+        bodies = [message.body for message in heard if message.member == "Update"]
+        return [(uri, values["count"].value) for uri, values in bodies]
+
+    await until(lambda: len(numbers()) == 4)
+    assert numbers() == [
+        ("application://one.desktop", 3),
+        ("application://one.desktop", 0),
+        ("application://other.desktop", 3),
+        ("application://other.desktop", 0),
+    ]
+    await control.stop()
+
+
 async def test_a_dock_that_comes_later_is_told_the_number_then(private_bus: PrivateBus, other: MessageBus) -> None:
     control = Control(FakeAnswers(), badge_on="x.desktop")
     control.publish(SUMMARY)

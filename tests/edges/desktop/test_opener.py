@@ -134,6 +134,15 @@ def test_an_unknown_one_is_a_mistake_in_the_configuration(open_with: str) -> Non
         RoomOpener(open_with)
 
 
+async def test_another_choice_is_used_from_then_on_unless_it_is_a_mistake(programs: Programs) -> None:
+    opener = RoomOpener("element")
+    opener.use("matrix.to")
+    with pytest.raises(UserError, match="cannot be opened with"):
+        opener.use("rm -rf")
+    assert await opener.open(ROOM, None, None)
+    assert programs.started() == ["xdg-open https://matrix.to/#/!room:example.org"]
+
+
 async def test_the_client_runs_outside_our_sandbox_and_outlives_xdg_open(programs: Programs) -> None:
     await RoomOpener().open(ROOM, EVENT, None)
     (call,) = [call for call in programs.calls() if call.startswith("systemd-run")]

@@ -7,7 +7,15 @@ import os
 import pytest
 
 from conftest import Home
-from heliograph.system.service_manager import UNIT, has_started_us, to_restart, to_start, to_stop, unit_folder
+from heliograph.system.service_manager import (
+    UNIT,
+    has_started_us,
+    to_reload,
+    to_restart,
+    to_start,
+    to_stop,
+    unit_folder,
+)
 
 
 def have_systemd(home: Home, *, has_unit: bool) -> None:
@@ -27,13 +35,14 @@ def test_without_systemd_nobody_is_sent_to_it(home: Home) -> None:
 def test_with_systemd_and_without_a_unit_it_is_to_be_installed(home: Home) -> None:
     have_systemd(home, has_unit=False)
     assert to_start() == "heliograph service install"
-    assert to_restart() == "end it where it runs, then: heliograph run"
+    assert to_restart() == to_reload() == "end it where it runs, then: heliograph run"
 
 
 def test_with_a_unit_it_is_systemd_that_starts_and_stops(home: Home) -> None:
     have_systemd(home, has_unit=True)
     assert to_start() == "systemctl --user start heliograph"
     assert to_restart() == "systemctl --user restart heliograph"
+    assert to_reload() == "systemctl --user reload heliograph"
     assert to_stop(None) == "systemctl --user stop heliograph"
 
 

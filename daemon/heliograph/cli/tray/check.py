@@ -15,7 +15,7 @@ from heliograph.control.tray import WATCHER_NAME, WATCHER_PATH
 from heliograph.core.finding import Finding, bad, good
 from heliograph.core.text.clean import clean_line
 from heliograph.system.dbus import Bus, BusGone, CallFailed
-from heliograph.system.service_manager import to_restart, to_start
+from heliograph.system.service_manager import to_reload, to_start
 from heliograph.system.session_bus import session_bus_address
 
 _PROPERTIES = "org.freedesktop.DBus.Properties"
@@ -79,9 +79,7 @@ async def _has_host(bus: Bus, owner: str) -> bool:
 def _word_setting(*, is_on: bool) -> Finding:
     if is_on:
         return good("[desktop] tray is on.")
-    return bad(
-        "[desktop] tray is off.", "Write tray = true below [desktop] in the configuration, and restart Heliograph."
-    )
+    return bad("[desktop] tray is off.", f"Write tray = true below [desktop] in the configuration, then: {to_reload()}")
 
 
 def _word_tray(tray: FoundTray | None) -> Finding:
@@ -101,5 +99,5 @@ def _word_item(status: dict[str, object] | None) -> Finding:
     if state == "in the tray":
         return good("The item is in the tray. It hides while there is nothing to tell.")
     if state == "off":
-        return bad("The running Heliograph was started without an item.", f"Restart it: {to_restart()}")
+        return bad("The running Heliograph has not read that yet.", to_reload())
     return bad(f"The item is not there: {clean_line(state, 300)}.", "It appears by itself once there is a tray.")

@@ -27,7 +27,8 @@ class Cinnamon(X11Desktop):
 
     @property
     def units(self) -> Mapping[str, str]:
-        return {"cinnamon": "cinnamon --replace"}
+        # By the type of the session, which is none of X11, it would choose Wayland; before 6 it knew X11 alone.
+        return {"cinnamon": "cinnamon $(cinnamon --help | grep -o -m 1 -e --x11) --replace"}
 
     async def version(self) -> str:
         return (await self.run("cinnamon --version")).strip()

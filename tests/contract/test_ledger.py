@@ -282,18 +282,24 @@ async def test_an_event_above_one_that_has_a_place_gets_none(ledger: Ledger) -> 
     assert sorted(places, key=places.__getitem__) == ["$b", "$c"]
 
 
-@pytest.mark.parametrize("is_late", [True, False])
-async def test_what_rings_only_later_keeps_its_place(ledger: Ledger, is_late: bool) -> None:
+@pytest.mark.parametrize(
+    "late",
+    [
+        Plan("s2", rejudged=(make_judged("$a"),), deliveries=(make_delivery("$a"),)),
+        Plan("s2", judged=(make_judged("$a"),), deliveries=(make_delivery("$a"),)),
+        Plan("s2", judged=(make_judged("$a"),)),
+    ],
+    ids=["judged again", "listed late", "listed late and not delivered"],
+)
+async def test_what_rings_only_later_keeps_its_place(ledger: Ledger, late: Plan) -> None:
     unlisted = make_judged("$a", decision=Decision.SILENT, reason=UNLISTED)
     timeline = (EventId("$a"), EventId("$b"))
     await ledger.commit(Plan("s1", judged=(unlisted, make_judged("$b")), timelines=(timeline,)), 1)
     before = await ledger.places(timeline)
 
-    again, deliveries = (make_judged("$a"),), (make_delivery("$a"),)
-    late = Plan("s2", rejudged=again, deliveries=deliveries) if is_late else make_plan("$a")
     await ledger.commit(late, 2)
 
-    assert await find(ledger, "$a") is not None
+    assert (await find(ledger, "$a") is not None) is bool(late.deliveries)
     assert await ledger.places(timeline) == before
 
 

@@ -33,7 +33,7 @@ class Tables:
         # new; then the changes, which may be of deliveries that this very plan brought.
         known = judgements.last_position(db)
         # Of what rings only now the judgement is replaced, and where it stands is still true.
-        ringing = [each.event_id for each in plan.deliveries] + [each.event_id for each in plan.rejudged]
+        ringing = [each.event_id for each in (*plan.judged, *plan.rejudged) if each.decision is Decision.RING]
         places = judgements.read_places(db, ringing)
         judgements.forget_unlisted(db, plan.judged)
         judgements.replace_judged(db, plan.rejudged, now_ms)

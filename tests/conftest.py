@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import functools
+import gc
 import importlib
 import inspect
 import os
@@ -164,6 +165,14 @@ def no_blocking_calls(request: pytest.FixtureRequest) -> Iterator[None]:
     _load_pycryptodome()
     with blockbuster_ctx("heliograph", excluded_modules=["heliograph.demo"]):
         yield
+
+
+@pytest.fixture(autouse=True)
+def thawed() -> Iterator[None]:
+    """What a daemon or a relay froze in this process (`gc.freeze`) is the collector's again: to `gc.get_referrers`, by
+    which Hypothesis asks whether its source of randomness is held, frozen objects refer to nothing."""
+    yield
+    gc.unfreeze()
 
 
 @pytest.fixture

@@ -280,9 +280,11 @@ class TestOddities:
             outcomes[name] = outcome if isinstance(outcome, Refusal) else None
             expected[name] = Refusal(refusal) if refusal and stage.profile.name == MAKO.name else None
             if isinstance(outcome, list):
+                # xfce4-notifyd 0.9 sometimes ends over a popup that is closed before it has drawn it, odd or not.
+                await stage.shows(1)
                 await stage.close(outcome[0])
+                await stage.shows(0)
         assert outcomes == expected
-        await stage.shows(0)
 
     async def test_calls_of_wrong_types_and_names_are_refused(self, stage: Stage) -> None:
         calls: dict[str, tuple[Awaitable[Outcome], Outcome]] = {

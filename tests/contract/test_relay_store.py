@@ -200,3 +200,21 @@ class TestPushes:
         await store.pushes.prune(NOON + 49 * HOUR)
         # Nothing is remembered of the event: the same push is news once more.
         assert await take(store, push(), push("tablet")) == [Accepted.QUEUED] * 2
+
+    async def test_what_is_long_settled_is_forgotten_a_part_at_a_time_and_what_waits_stays(self, store: Store) -> None:
+        events = [f"$settled{number}" for number in range(450)]
+        await store.pushes.acknowledge(*DESK, events, [], NOON)
+        assert await take(store, *(push(event_id=event_id) for event_id in events)) == [Accepted.SETTLED] * 450
+        await take(store, push(event_id="$waits"))
+        rounds = 1
+        while await store.pushes.prune(NOON + 49 * HOUR):
+            rounds += 1
+        assert rounds > 2
+        assert await take(store, push(event_id=events[0]), push(event_id=events[-1])) == [Accepted.QUEUED] * 2
+        assert await store.pushes.count(NOON) == WaitingCount(3, 0, 0)
+
+    async def test_nothing_is_forgotten_before_its_time(self, store: Store) -> None:
+        await store.pushes.acknowledge(*DESK, ["$1"], [], NOON)
+        await take(store, push())
+        assert not await store.pushes.prune(NOON + 48 * HOUR)
+        assert await take(store, push(), push("tablet")) == [Accepted.REPEATED, Accepted.SETTLED]

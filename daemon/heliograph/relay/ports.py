@@ -93,8 +93,9 @@ class PushStore(Protocol):
 
     async def count(self, now_ms: int) -> WaitingCount: ...
 
-    async def prune(self, now_ms: int) -> None:
-        """Forgets what is settled for two days."""
+    async def prune(self, now_ms: int) -> bool:
+        """Forgets some of what is settled for two days, no more than other changes may wait for. Returns True if there
+        is more to forget."""
         ...
 
     async def take(

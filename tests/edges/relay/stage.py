@@ -189,6 +189,12 @@ class OutboxStage:
         self._running = asyncio.create_task(self.outbox.run())
         await self.rest()
 
+    @property
+    def running(self) -> asyncio.Task[None]:
+        """The task of `Outbox.run`."""
+        assert self._running is not None
+        return self._running
+
     async def kill(self) -> None:
         """As far as the file can tell: what was under way never ends, what was not committed never was."""
         if self._running is None:
@@ -243,9 +249,8 @@ class OutboxStage:
         await self.rest()
 
     async def _is_at_rest(self) -> bool:
-        assert self._running is not None
-        if self._running.done():
-            self._running.result()
+        if self.running.done():
+            self.running.result()
         in_flight = (await self.outbox.counts()).in_flight
         return self.clock.is_at_rest and in_flight == len(self.gateways.waiting)
 

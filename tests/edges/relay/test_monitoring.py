@@ -89,7 +89,7 @@ async def test_health_tells_of_a_crash(tmp_path: Path, monkeypatch: pytest.Monke
     monkeypatch.setattr(Dispatch, "_start_due", start_or_fail)
     async with ScriptedHomeserver() as homeserver, RunningRelay(homeserver.url, tmp_path / "relay") as relay:
         status, text = await ask(relay.monitor, "/health")
-    assert (status, json.loads(text)["crashes"]) == (200, {"pushes": 1})
+    assert (status, json.loads(text)["crashes"]) == (200, {"pushes": 1, "pruning": 0})
 
 
 STRANGERS = ("203.0.113.9", "203.0.113.9:41234", "[2001:db8::1]:443", "2001:db8::1", "unknown", "", "127.0.0.1")

@@ -9,7 +9,6 @@ from collections import Counter
 from collections.abc import Coroutine
 from typing import Any, TypeVar
 
-from heliograph.errors import StorageError
 from heliograph.relay.clock import Clock
 from heliograph.relay.model.pushes import QueueChange, WaitingCount, Why
 from heliograph.relay.ports import PushStore
@@ -52,13 +51,6 @@ class QueueCommits:
         due = await self._store.waiting_queues(self._clock.now_ms())
         for key, due_ms in due.items():
             self._schedule.ask(key, due_ms)
-
-    async def prune(self) -> None:
-        """Forgets old pushes. Raises nothing: the next hour tries again."""
-        try:
-            await self._store.prune(self._clock.now_ms())
-        except StorageError as error:
-            log.warning("Old pushes could not be forgotten: %s", error)
 
     async def count(self) -> WaitingCount:
         """How many pushes wait now."""

@@ -22,7 +22,6 @@ from heliograph.system.tasks import keep_running, start
 
 log = logging.getLogger(__name__)
 
-PRUNE_EVERY_MS = 3_600_000
 SET_BACK_MS = 1_000
 """A clock that goes back by more was set, and by less does no harm."""
 FAULT_DELAY_MS = 60_000
@@ -73,22 +72,16 @@ class Dispatch:
 
     async def _run(self) -> None:
         self._failed = None
-        last_ms = prune_ms = self._now()
+        last_ms = self._now()
         while self._failed is None:
             # A clock that was set back leaves times in the future behind, on disk and in the schedule.
             if self._now() < last_ms - SET_BACK_MS:
-                prune_ms = self._now()
                 await self._commits.look_at_all()
             last_ms = self._now()
-            if last_ms >= prune_ms:
-                prune_ms = last_ms + PRUNE_EVERY_MS
-                await self._commits.prune()
             # Cleared before the schedule is looked at: what is asked for meanwhile sets it again and ends the wait.
             self._commits.wake.clear()
             self._start_due()
-            next_ms = self._schedule.next_ms()
-            until_ms = prune_ms if next_ms is None else min(next_ms, prune_ms)
-            await self._clock.wait(self._commits.wake, until_ms)
+            await self._clock.wait(self._commits.wake, self._schedule.next_ms())
         raise self._failed
 
     def _start_due(self) -> None:

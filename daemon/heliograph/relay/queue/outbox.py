@@ -23,8 +23,9 @@ from heliograph.relay.ports import PusherLookup, PushStore
 from heliograph.relay.queue.commits import QueueCommits
 from heliograph.relay.queue.dispatch import Dispatch, Sender
 from heliograph.relay.queue.forwarding import MOST_IN_FLIGHT, MOST_PER_HOST
+from heliograph.relay.queue.pruning import Pruning
 from heliograph.relay.queue.schedule import QueueSchedule
-from heliograph.system.tasks import LongTask, listed_in
+from heliograph.system.tasks import LongTask, listed_in, together
 
 
 class Outbox:
@@ -48,6 +49,7 @@ class Outbox:
         schedule = QueueSchedule(most_in_flight, most_per_host)
         self._commits = QueueCommits(store, schedule, clock)
         self._dispatch = Dispatch(store, self._commits, schedule, pushers, sender, clock)
+        self._pruning = Pruning(store, clock)
         self._accepted: Counter[str] = Counter()
         self.tasks: list[LongTask] = []
         """The long-lived ones that send, while `run` does."""
@@ -127,9 +129,9 @@ class Outbox:
         )
 
     async def run(self) -> None:
-        """Sends what is due until cancelled. Raises StateError if the database is damaged."""
+        """Sends what is due, and forgets what is old, until cancelled. Raises StateError if the database is damaged."""
         with listed_in(self.tasks):
-            await self._dispatch.run()
+            await together((self._dispatch.run(), self._pruning.run()))
 
     def _devices_not_waited_for(self, twin: Twin) -> set[str]:
         """Devices whose acknowledgements do not matter to this http pusher."""

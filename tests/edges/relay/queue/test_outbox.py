@@ -571,7 +571,7 @@ async def test_stopping_waits_for_the_push_under_way(stage: OutboxStage, phone: 
     stage.gateways.always = None
     await stage.outbox.take(stage.push(phone, "$1"))
     await stage.rest()
-    run = next(task for task in asyncio.all_tasks() if getattr(task.get_coro(), "__name__", "") == "run")
+    run = stage.running
     run.cancel()
     await asyncio.sleep(0)
     stage.gateways.waiting[0].answer.set_result(Delivered())

@@ -33,8 +33,8 @@ class SqlitePushStore:
     async def count(self, now_ms: int) -> WaitingCount:
         return await self._transactions.read(partial(queue.count, now_ms=now_ms))
 
-    async def prune(self, now_ms: int) -> None:
-        await self._transactions.transaction(partial(queue.prune, now_ms=now_ms))
+    async def prune(self, now_ms: int) -> bool:
+        return await self._transactions.transaction(partial(queue.prune, now_ms=now_ms))
 
     async def take(
         self, push: Push, unconcerned_devices: Collection[str], most_waiting: int, now_ms: int

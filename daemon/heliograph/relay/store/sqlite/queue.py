@@ -23,6 +23,8 @@ from heliograph.relay.model.outcome import Deferred, Delivered, Outcome
 from heliograph.relay.model.pushes import MOST_BYTES, SENT, Attempt, Changes, Push, WaitingCount, Why
 
 _LOSSES = frozenset({Why.EXPIRED, Why.OVERFLOW, Why.REFUSED})
+MOST_FORGOTTEN = 100
+"""Rows of each table that are forgotten at a time, since everything else waits for it."""
 _HEAD = (
     "SELECT position, event_id, unread, received_ms, due_ms, is_brief, payload FROM pushes"
     " WHERE hidden_pushkey = ? AND outcome IS NULL ORDER BY position LIMIT 1"
@@ -214,9 +216,21 @@ def count(db: sqlite3.Connection, now_ms: int) -> WaitingCount:
     return WaitingCount(waiting, held, failing)
 
 
-def prune(db: sqlite3.Connection, now_ms: int) -> None:
-    """Forgets pushes and events that are settled for two days."""
+def prune(db: sqlite3.Connection, now_ms: int) -> bool:
+    """Forgets some pushes and events that are settled for two days. Returns True if there are more of them.
+
+    A push that waits stays, however old: it expires when its queue is looked at, and is counted then.
+    """
     oldest_ms = now_ms - REMEMBERED_MS
-    # A push that waits stays, however old: it expires when its queue is looked at, and is counted then.
-    db.execute("DELETE FROM pushes WHERE received_ms < ? AND outcome IS NOT NULL", (oldest_ms,))
-    db.execute("DELETE FROM settled WHERE settled_ms < ?", (oldest_ms,))
+    # A million rows in one transaction held up every push for seconds.
+    pushes = db.execute(
+        "DELETE FROM pushes WHERE position IN"
+        " (SELECT position FROM pushes WHERE received_ms < ? AND outcome IS NOT NULL LIMIT ?)",
+        (oldest_ms, MOST_FORGOTTEN),
+    ).rowcount
+    settled = db.execute(
+        "DELETE FROM settled WHERE (event_id, user_id, why, detail, room_id) IN"
+        " (SELECT event_id, user_id, why, detail, room_id FROM settled WHERE settled_ms < ? LIMIT ?)",
+        (oldest_ms, MOST_FORGOTTEN),
+    ).rowcount
+    return MOST_FORGOTTEN in (pushes, settled)

@@ -24,7 +24,6 @@ from heliograph.core.popups.profile import SAFE
 from heliograph.core.popups.scenes import Cue, walk_scenes
 from heliograph.errors import UserError
 from support.buses import PrivateBus
-from support.waiting import until
 
 CONFIG = Config(desktop=DesktopConfig(backend="freedesktop"), notifications=NotificationsConfig(sound="server"))
 SCENES = walk_scenes(SAFE.layout)
@@ -135,6 +134,7 @@ async def test_the_report_names_nobody_and_no_machine(
     walking = asyncio.ensure_future(walk_there())
     await terminal.read_until("Is it so?")
     server.reply(next(iter(server.on_screen)), "the secret")
+    await server.all_sent()
     terminal.type("y")
     await terminal.answer(*["y"] * (len(SCENES) - 1))
     await asyncio.wait_for(walking, 30)
@@ -151,7 +151,7 @@ async def test_what_happens_to_a_popup_that_is_gone_happens_after_it_came_again(
     await terminal.answer("y", "y")
     await terminal.read_until("Is it so?")
     server.dismiss(next(iter(server.on_screen)))
-    await until(lambda: server.on_screen == {})
+    await server.all_sent()
     terminal.type("y")
     await terminal.read_until("Is it so?")
     assert "it comes again first" in terminal.seen

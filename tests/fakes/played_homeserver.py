@@ -46,6 +46,7 @@ class PlayedHomeserver:
     def __init__(self) -> None:
         self.port = 0
         self.whoami: Json = {"user_id": self.user_id, "device_id": self.device_id}
+        self.whoami_status = 200
         self.pushers: list[Json] = []
         self.state: dict[str, dict[tuple[str, str], Json]] = {}
         """Of each room that the user is in: events by type and state key."""
@@ -116,7 +117,7 @@ class PlayedHomeserver:
             case VERSIONS.name, _:
                 return web.json_response({"versions": ["v1.11"], "unstable_features": self.features})
             case WHOAMI.name, _:
-                return web.json_response(self.whoami)
+                return web.json_response(self.whoami, status=self.whoami_status)
             case PUSHERS.name, _:
                 return web.json_response({"pushers": self.pushers})
             case SET_PUSHER.name, _:

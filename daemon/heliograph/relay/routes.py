@@ -20,6 +20,7 @@ from heliograph.relay.sync.handler import DirectSync
 log = logging.getLogger(__name__)
 
 _VERSIONS = frozenset({"r0", "v3", "v1", "unstable"})
+"""Besides `api/v1`, which Synapse still serves."""
 
 
 class Router:
@@ -43,11 +44,10 @@ class Router:
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The answer to any request for the homeserver."""
-        if not request.rel_url.raw_path.startswith("/") or request.method == "CONNECT":
+        if not self._proxy.can_pass(request):
             return web.Response(status=400)
         self._upkeep.see(request)
-        # A compressed body is not looked into, so its request passes.
-        answer = None if "Content-Encoding" in request.headers else self._choose(request)
+        answer = self._choose(request) if _is_looked_into(request) else None
         try:
             return await (self._proxy.handle(request) if answer is None else answer)
         except NotAnswered as error:
@@ -60,6 +60,8 @@ class Router:
         match request.method, [unquote(part) for part in request.rel_url.raw_path.split("/")[1:]]:
             case "GET", ["_matrix", "client", "versions"]:
                 return self._versions.handle(request)
+            case method, ["_matrix", "client", "api", "v1", *path]:
+                return self._of_account(request, method, path) or self._of_room(request, method, path)
             case method, ["_matrix", "client", version, *path] if version in _VERSIONS:
                 return self._of_account(request, method, path) or self._of_room(request, method, path)
         return None
@@ -104,3 +106,10 @@ class Router:
             case "POST", ["rooms", room_id, "kick" | "ban"]:
                 return observers.remove(request, room_id)
         return None
+
+
+def _is_looked_into(request: web.Request) -> bool:
+    """False for a body that is compressed, and for a target with a scheme and a host (RFC 9112, 3.2.2), of which
+    Synapse knows none."""
+    is_compressed = "Content-Encoding" in request.headers and request.method != "GET"
+    return not is_compressed and request.raw_path.startswith("/")

@@ -25,7 +25,7 @@ from heliograph.relay.monitoring import MET_PATH, Monitoring, may_ask
 from heliograph.relay.observers import RequestObservers
 from heliograph.relay.proxy.addresses import Proxies
 from heliograph.relay.proxy.callers import Callers
-from heliograph.relay.proxy.proxy import Proxy, refusal
+from heliograph.relay.proxy.proxy import Proxy, answer_expectation, refusal
 from heliograph.relay.proxy.upstream import Upstream
 from heliograph.relay.proxy.versions import Versions
 from heliograph.relay.pushers.direct import DirectPushers
@@ -181,7 +181,7 @@ def _offer(application: web.Application, monitoring: Monitoring, rest: Handler, 
     application.router.add_get("/metrics", for_operators(monitoring.metrics))
     application.router.add_get(f"{MET_PATH}/{{pushkey}}", monitoring.met)
     # Last, since aiohttp takes the first route that fits.
-    application.router.add_route("*", "/{path:.*}", rest)
+    application.router.add_route("*", "/{path:.*}", rest, expect_handler=answer_expectation)
 
 
 def _monitor(monitoring: Monitoring) -> web.Application:

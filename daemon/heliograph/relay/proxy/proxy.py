@@ -24,6 +24,7 @@ _HOP_BY_HOP = frozenset(
     )
 )
 _FORWARDED = ("X-Forwarded-For", "X-Forwarded-Proto", "X-Forwarded-Host", "X-Real-IP", "Forwarded")
+_OF_BODY = ("content-length", "content-type", "content-encoding")
 CORS = {
     "Access-Control-Allow-Origin": "*",
     "Access-Control-Allow-Methods": "GET, HEAD, POST, PUT, DELETE, OPTIONS",
@@ -56,6 +57,11 @@ class Proxy:
             headers["X-Forwarded-Host"] = host
         return headers
 
+    def can_pass(self, request: web.BaseRequest) -> bool:
+        """Whether the request has a target that can be asked for at the homeserver."""
+        has_host = request.raw_path.startswith("http://") and not self._upstream.is_elsewhere
+        return request.method != "CONNECT" and (request.raw_path.startswith("/") or has_host)
+
     async def open(
         self, request: web.BaseRequest, target: str, leave_out: Collection[str] = ()
     ) -> aiohttp.ClientResponse:
@@ -63,7 +69,9 @@ class Proxy:
 
         `leave_out` are headers in lower case. The caller releases the answer. Raises FAILURES.
         """
-        return await self._upstream.open(request.method, target, self.headers(request, leave_out))
+        # A body of a GET means nothing (RFC 9110, 9.3.1), so it stays here, and with it what describes it.
+        # Test: test_a_poll_with_a_body_is_a_poll.
+        return await self._upstream.open(request.method, target, self.headers(request, (*leave_out, *_OF_BODY)))
 
     async def handle(self, request: web.BaseRequest) -> web.StreamResponse:
         """Passes the request on, and the homeserver's answer back as it comes."""
@@ -135,8 +143,17 @@ async def _beginning(answer: aiohttp.ClientResponse, shown: int) -> bytes:
 
 
 def target_of(request: web.BaseRequest) -> str:
-    """Path and query, in the very bytes the client sent."""
-    return request.rel_url.raw_path_qs
+    """Path and query, in the very bytes the client sent; before them scheme and host if they were sent, too."""
+    return request.rel_url.raw_path_qs if request.raw_path.startswith("/") else request.raw_path
+
+
+async def answer_expectation(request: web.Request) -> None:
+    """Has the client send its body if it waits for leave to. What else it may expect is the homeserver's to know.
+
+    Test: test_an_expectation_that_nobody_knows_is_passed_over_as_synapse_does.
+    """
+    if request.headers.get("Expect", "").lower() == "100-continue":
+        await request.writer.write(b"HTTP/1.1 100 Continue\r\n\r\n")
 
 
 def answer_headers(headers: CIMultiDictProxy[str]) -> CIMultiDict[str]:

@@ -82,13 +82,17 @@ class Upstream:
     async def open(
         self, method: str, target: str, headers: CIMultiDict[str], body: Any = None
     ) -> aiohttp.ClientResponse:
-        """The answer up to its headers; the caller releases or closes it. `target` is sent as it is.
+        """The answer up to its headers; the caller releases or closes it. `target` is sent as it is: path and query, or
+        a whole http URL, which goes to the homeserver as well, whatever host it names.
 
         Raises one of FAILURES.
         """
         # Sent in the very bytes that came: encoded anew, an id with escapes in it could become another one.
-        url = URL(self._base + target, encoded=True)
-        return await self._session.request(method, url, headers=headers, data=body, allow_redirects=False)
+        is_whole = not target.startswith("/")
+        url = URL(target if is_whole else self._base + target, encoded=True)
+        # The homeserver as the proxy: that is how a whole URL stands in the first line of a request.
+        proxy = self._base if is_whole else None
+        return await self._session.request(method, url, headers=headers, data=body, allow_redirects=False, proxy=proxy)
 
     async def ask(
         self,

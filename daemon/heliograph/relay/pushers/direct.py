@@ -51,8 +51,6 @@ class DirectPushers:
         user_id, key = caller.user_id, (wanted.app_id, wanted.pushkey)
         is_new = self._state.registry.direct_for(user_id, *key) is None
         is_own = caller.device_id == wanted.device_id
-        if body.get("append") is not True:
-            await self._removal.take_from_others(user_id, *key)
         was_enabled = self._state.registry.is_enabled(user_id, wanted.device_id)
         listed = await self._clear_name(user_id, key, authorization)
         # Before the pusher is known, so that nothing from before is taken for news.

@@ -78,7 +78,8 @@ class PusherHandler:
             # Who asks is not known at the moment. Passed on untouched, a direct pusher would stay at the homeserver.
             return _pass_on(caller.answer)
         if isinstance(caller, Unknown) or not await self._is_ours(caller.user_id, body, authorization):
-            return await self._proxy.forward(request, text)
+            user_id = caller.user_id if isinstance(caller, Caller) else None
+            return await asyncio.shield(start(self._pass(request, text, user_id, body), name="passing a pusher on"))
         return await asyncio.shield(start(self._set(caller, body, authorization), name="setting a pusher"))
 
     async def _take_direct(self, request: web.Request, body: bytes) -> None:
@@ -94,6 +95,14 @@ class PusherHandler:
         except (NotAnswered, StorageError) as error:
             # The client gets its answer, and asks again.
             log.info("A direct pusher stays with the homeserver for now: %s", error)
+
+    async def _pass(self, request: web.Request, text: bytes, user_id: str | None, body: Json) -> web.StreamResponse:
+        """The homeserver's answer; it may have taken a pusher of the relay's from another user."""
+
+        async def after(_: bytes) -> None:
+            await self._pushers.take_from_others(user_id, body)
+
+        return await self._proxy.forward(request, text, after)
 
     async def _is_ours(self, user_id: str, body: Json, authorization: Authorization) -> bool:
         """Whether the relay must know of the pusher that the body sets."""

@@ -13,7 +13,7 @@ from heliograph.relay.pushers.direct import DirectPushers
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, hidden_pushkey
 from heliograph.relay.state.registry import Registry
-from heliograph.relay.wire.pusher import device_in, enabled_in, gateway_url_in, key_of, original_of
+from heliograph.relay.wire.pusher import device_in, enabled_in, gateway_url_in, key_of, original_of, replaces_others
 
 log = logging.getLogger(__name__)
 
@@ -39,7 +39,7 @@ class HttpPushers:
             return await self.set_upstream(caller.user_id, key, body, authorization)
         listed = await self._twins.listed(authorization) or []
         wanted = Twin(hidden_pushkey(), caller.user_id, *key, url, original_of(body), enabled_in(body) is not False)
-        append = body.get("append") is True
+        append = not replaces_others(body)
         # Asked of the homeserver, which may have lost a twin that
         # the registry still has: changing that would set nothing.
         before = await self._still_listed(self._registry.twin_for(caller.user_id, *key), listed)
@@ -54,10 +54,7 @@ class HttpPushers:
             adopted = replace(wanted, device_id=device_in(entry), is_adopted=True)
             return await self._twins.put(adopted, authorization, append=append)
         new = replace(wanted, device_id=caller.device_id)
-        # `append: false` takes the name from other users: here, and by its real pushkey at the homeserver, for which
-        # the hidden one of a twin is no name of theirs.
         if not append:
-            await self._removal.take_from_others(caller.user_id, *key)
             await self._twins.claim(new, authorization)
         return await self._twins.put(new, authorization, append=append)
 
@@ -93,6 +90,8 @@ class HttpPushers:
 
     async def _change(self, before: Twin, wanted: Twin, authorization: Authorization, *, append: bool) -> Answer:
         after = replace(before, url=wanted.url, original=wanted.original, is_enabled=wanted.is_enabled)
+        if not append:
+            await self._twins.claim(after, authorization)
         if not self._twins.are_alike(before, after):
             return await self._twins.put(after, authorization, append=append or not before.is_adopted)
         # An unchanged pusher is not sent upstream: Synapse would throw away what is pending for it.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 from collections.abc import Callable
 from weakref import WeakValueDictionary
 
@@ -15,7 +16,9 @@ from heliograph.relay.pushers.reconciliation import PusherReconciliation
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, entries_in
 from heliograph.relay.state.registry import Registry
-from heliograph.relay.wire.pusher import DIRECT_KINDS, key_of, shown_direct, shown_twin
+from heliograph.relay.wire.pusher import DIRECT_KINDS, key_of, replaces_others, shown_direct, shown_twin
+
+log = logging.getLogger(__name__)
 
 
 class UserPushers:
@@ -55,20 +58,44 @@ class UserPushers:
 
     async def set(self, caller: Caller, body: Json, authorization: Authorization) -> Answer:
         """POST /pushers/set. Raises BadPusher, too."""
+        async with self._lock(caller.user_id):
+            answer = await self._set(caller, body, authorization)
+        if answer.is_good:
+            await self.take_from_others(caller.user_id, body)
+        return answer
+
+    async def _set(self, caller: Caller, body: Json, authorization: Authorization) -> Answer:
         key = key_of(body)
         assert key is not None
-        async with self._lock(caller.user_id):
-            kind = body.get("kind")
-            if kind in DIRECT_KINDS:
-                await self._direct.set(caller, body, authorization)
-                return Answer(200, b"{}")
-            # A pusher of this name may stand at the homeserver beside its twin, set while the relay was passed by.
-            await self._compare(caller, authorization)
-            if kind == "http":
-                return await self._http.set(caller, key, body, authorization)
-            if kind is None:
-                return await self._http.remove(caller.user_id, key, authorization)
-            return await self._http.set_upstream(caller.user_id, key, body, authorization)
+        # Without a kind the homeserver refuses the request; null removes the pusher.
+        kind = body.get("kind", "")
+        if kind in DIRECT_KINDS:
+            await self._direct.set(caller, body, authorization)
+            return Answer(200, b"{}")
+        # A pusher of this name may stand at the homeserver beside its twin, set while the relay was passed by.
+        await self._compare(caller, authorization)
+        if kind == "http":
+            return await self._http.set(caller, key, body, authorization)
+        if kind is None:
+            return await self._http.remove(caller.user_id, key, authorization)
+        return await self._http.set_upstream(caller.user_id, key, body, authorization)
+
+    async def take_from_others(self, user_id: str | None, body: Json) -> None:
+        """`user_id` has set the pusher of this body at the homeserver, which with `append: false` ends the pushers of
+        all other users by the same app id and pushkey: most likely the phone has changed hands.
+
+        None: nobody whom the relay knows. The others' twins at the homeserver end with their next push, which is
+        rejected. Test: test_a_phone_that_changed_hands_rings_for_its_former_user_no_more.
+        """
+        key = key_of(body)
+        if key is None or not replaces_others(body):
+            return
+        for other in self._registry.users_with(*key) - {user_id}:
+            # One lock at a time: two users who take from one another would wait for ever.
+            async with self._lock(other):
+                twin, direct = self._registry.twin_for(other, *key), self._registry.direct_for(other, *key)
+                await self._removal.drop([twin] if twin else (), [direct] if direct else ())
+                log.info("A pusher of %s was taken over by another user", other)
 
     async def compare(self, caller: Caller, authorization: Authorization) -> bool:
         """Looks which pushers the homeserver has, and makes both sides agree. False: it does not list them now."""

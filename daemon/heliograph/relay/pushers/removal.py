@@ -32,10 +32,3 @@ class PusherRemoval:
     def is_rejected(self, twin: Twin) -> bool:
         """Whether the twin's gateway wants nothing more of it."""
         return self._queue.is_rejected(twin.hidden_pushkey)
-
-    async def take_from_others(self, user_id: str, app_id: str, pushkey: str) -> None:
-        """Forgets other users' pushers of this name, as `append: false` wants it.
-
-        Their twins at the homeserver end with the next push, which is rejected.
-        """
-        await self.drop(*self._state.registry.others_with(user_id, app_id, pushkey))

@@ -98,8 +98,11 @@ class UpstreamTwins:
     async def claim(self, twin: Twin, authorization: Authorization) -> None:
         """Takes the pusher's name from other users at the homeserver.
 
-        `append: false` says so; the twin itself has a hidden name, and would take nothing from anybody.
+        `append: false` says so; the twin itself has a hidden name, and would take nothing from anybody. An adopted one
+        has its own.
         """
+        if twin.is_adopted:
+            return
         claim = replace(twin, is_adopted=True)
         if (await self.set(self._body(claim, append=False), authorization)).is_good:
             await self.remove(twin.app_id, twin.pushkey, authorization)

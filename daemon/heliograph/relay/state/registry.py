@@ -97,12 +97,10 @@ class Registry:
         """Whether the device has a direct pusher that is switched on."""
         return any(each.device_id == device_id and each.is_enabled for each in self.direct_of(user_id))
 
-    def others_with(self, user_id: str, app_id: str, pushkey: str) -> tuple[list[Twin], list[DirectPusher]]:
-        """Pushers of other users by the same name, which `append: false` replaces."""
+    def users_with(self, app_id: str, pushkey: str) -> set[str]:
+        """The users who have a pusher of this name."""
         key = (app_id, pushkey)
-        twins = [mine[key] for user, mine in self._twins_of.items() if user != user_id and key in mine]
-        direct = [mine[key] for user, mine in self._direct.items() if user != user_id and key in mine]
-        return twins, direct
+        return {user for table in (self._twins_of, self._direct) for user, mine in table.items() if key in mine}
 
     async def put_twin(self, twin: Twin) -> None:
         # The disk first: after a failure memory must not know what the next start would not.

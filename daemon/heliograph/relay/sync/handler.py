@@ -68,7 +68,7 @@ class DirectSync:
         since = request.query.get("since")
         authorization = authorization_of(request)
         # Without `since` there is nothing to acknowledge, and no place in the stream to keep.
-        if since is None or authorization is None or request.body_exists:
+        if since is None or authorization is None:
             return await self._proxy.handle(request)
         deadline = deadline_of(request)
         try:

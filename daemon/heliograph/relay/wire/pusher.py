@@ -51,6 +51,11 @@ def enabled_in(body: Json) -> bool | None:
     return None
 
 
+def replaces_others(body: Json) -> bool:
+    """Whether setting this pusher takes its app id and pushkey from other users: `append` is false or missing."""
+    return body.get("kind") is not None and not body.get("append")
+
+
 def original_of(body: Json) -> dict[str, Any]:
     """The body of POST /pushers/set without `append`, `enabled` and their unstable names."""
     return {name: value for name, value in body.items() if name not in _NOT_KEPT}

@@ -224,3 +224,31 @@ async def test_a_homeserver_that_does_not_answer_is_a_bad_gateway(
                 assert response.status == 502
                 assert (await response.json())["errcode"] == "M_UNKNOWN"
                 assert response.headers["Access-Control-Allow-Origin"] == "*"
+
+
+@pytest.mark.parametrize("line", ["GET /any HTTP/1.1", "GET http://elsewhere.example.org:81/any?x=%2F HTTP/1.1"])
+async def test_a_target_passes_with_its_host_if_it_has_one(relay: RunningRelay, echo: Echo, line: str) -> None:
+    assert (await ask_raw(relay, line)).startswith(b"HTTP/1.1 418")
+    assert echo.requests[0].raw_path == line.split()[1]
+
+
+async def test_a_target_that_is_none_of_the_homeservers_is_refused(relay: RunningRelay, echo: Echo) -> None:
+    for line in ("OPTIONS * HTTP/1.1", "GET ftp://elsewhere.example.org/ HTTP/1.1", "CONNECT elsewhere:80 HTTP/1.1"):
+        assert (await ask_raw(relay, line)).startswith((b"HTTP/1.1 400", b"HTTP/1.1 404"))
+    assert echo.requests == []
+
+
+async def test_an_expectation_that_nobody_knows_is_passed_over_as_synapse_does(relay: RunningRelay) -> None:
+    answer = await ask_raw(relay, "PUT /any HTTP/1.1", "Expect: a-miracle", "Content-Length: 0")
+    assert answer.startswith(b"HTTP/1.1 418")
+    answer = await ask_raw(relay, "PUT /any HTTP/1.1", "Expect: 100-Continue", "Content-Length: 0")
+    assert answer.startswith(b"HTTP/1.1 100 Continue\r\n\r\nHTTP/1.1 418")
+
+
+async def ask_raw(relay: RunningRelay, *lines: str) -> bytes:
+    reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
+    writer.write("\r\n".join([*lines, "Host: relay", "Connection: close", "", ""]).encode())
+    try:
+        return await reader.read()
+    finally:
+        writer.close()

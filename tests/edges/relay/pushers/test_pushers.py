@@ -192,18 +192,6 @@ async def test_a_rejected_pushkey_is_gone(scene: Scene) -> None:
     assert of_phone(await upstream(scene.phone.user)) == []
 
 
-async def test_the_same_name_set_by_another_user_takes_the_pusher_over(scene: Scene, new_user: NewUser) -> None:
-    other = await Device.begin(await new_user("other"), scene.relay)
-    await other.become_direct()
-    await other.set_pusher(http_body(scene.gateway))
-    assert of_phone(await scene.phone.pushers()) == []
-    assert len(of_phone(await other.pushers())) == 1
-    await other.set_pusher(http_body(scene.gateway, "shared", append=True))
-    await scene.phone.set_pusher(http_body(scene.gateway, "shared", append=True))
-    assert len(of_phone(await scene.phone.pushers())) == 1
-    assert len(of_phone(await other.pushers())) == 2
-
-
 async def test_a_switched_off_http_pusher_is_silent(scene: Scene) -> None:
     await scene.desktop.set_pusher({**http_body(scene.gateway), "org.matrix.msc3881.enabled": False})
     assert named(await scene.phone.pushers(), "phone-pushkey")["enabled"] is False

@@ -5,6 +5,7 @@ No token is kept. Test: test_tokens_are_neither_logged_nor_on_disk.
 
 from __future__ import annotations
 
+import asyncio
 import hashlib
 import logging
 from collections import OrderedDict
@@ -19,8 +20,13 @@ from heliograph.relay.proxy.upstream import Answer, Upstream
 log = logging.getLogger(__name__)
 
 KNOWN_MS = 5 * 60_000
-"""How long an answer is believed. The homeserver checks the token of every request that passes on, anyway."""
-MAX_KNOWN = 20_000
+"""How long an answer is believed at most. The homeserver checks the token of every request that passes on, anyway."""
+MAX_KNOWN = 100_000
+"""Tokens, in about 40 MiB. Beyond it those that were asked about longest ago are asked about again."""
+MOST_AT_ONCE = 16
+"""Questions that are open at the homeserver. After a restart everybody has to be asked about, and what clients ask for
+meanwhile should not have to wait behind all of that. Test: test_so_many_are_asked_about_at_once_and_the_others_in_turn.
+"""
 _WHOAMI = "/_matrix/client/v3/account/whoami"
 
 
@@ -53,6 +59,7 @@ class Callers:
         self._now_ms = now_ms
         self._known: OrderedDict[bytes, tuple[Caller | Unknown, int]] = OrderedDict()
         self._refusals = Refusals()
+        self._turns = asyncio.Semaphore(MOST_AT_ONCE)
 
     async def identify(self, request: web.Request, *, afresh: bool = False) -> Caller | Unknown:
         """The device that the request's access token belongs to. `afresh` asks the homeserver in any case.
@@ -70,15 +77,27 @@ class Callers:
         return caller
 
     async def _of_token(self, authorization: Mapping[str, str], *, afresh: bool) -> Caller | Unknown:
-        key, now = fingerprint(authorization), self._now_ms()
+        key = fingerprint(authorization)
+        if afresh:
+            return await self._ask(key, authorization)
+        if (told := self._told(key)) is not None:
+            return told
+        async with self._turns:
+            # Another request of the same token may have asked while this one waited.
+            return self._told(key) or await self._ask(key, authorization)
+
+    def _told(self, key: bytes) -> Caller | Unknown | None:
+        """What the homeserver said of this token, as long as that counts; None: it is to be asked."""
+        now = self._now_ms()
         known = self._known.get(key)
         # Absolute, since the clock may have been set back.
-        if known is not None and not afresh and abs(now - known[1]) < KNOWN_MS:
+        if known is not None and abs(now - known[1]) < _lifetime_ms(key):
             return known[0]
-        if not afresh and self._refusals.is_waiting(key, now):
-            return Unknown()
+        return Unknown() if self._refusals.is_waiting(key, now) else None
+
+    async def _ask(self, key: bytes, authorization: Mapping[str, str]) -> Caller | Unknown:
         answer = await self._upstream.ask("GET", _WHOAMI, authorization, limit=64 * 1024)
-        caller = _read(answer)
+        caller, now = _read(answer), self._now_ms()
         if caller is None:
             self._known.pop(key, None)
             if answer.status in (401, 403):
@@ -111,6 +130,12 @@ def authorization_of(request: web.Request) -> dict[str, str] | None:
 def fingerprint(authorization: Mapping[str, str]) -> bytes:
     """A hash of an access token, by which the token is known again without being kept."""
     return hashlib.sha256(authorization["Authorization"].encode(errors="surrogatepass")).digest()
+
+
+def _lifetime_ms(key: bytes) -> int:
+    """How long the answer about this token is believed: from half of KNOWN_MS on, since those who were asked about
+    together, after a restart, should not be asked about together again."""
+    return KNOWN_MS - KNOWN_MS * key[0] // 512
 
 
 def _read(answer: Answer) -> Caller | Unknown | None:

@@ -8,6 +8,8 @@ Test: test_a_to_device_message_survives_a_poll_that_a_push_ended.
 from __future__ import annotations
 
 import asyncio
+import contextlib
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 
 import aiohttp
@@ -24,8 +26,11 @@ from heliograph.relay.sync.nudge import Nudge
 from heliograph.relay.sync.poll import Poll, deadline_of
 from heliograph.relay.sync.response import SyncResponseBuilder
 from heliograph.relay.wire.sync import scan
-from heliograph.system.tasks import start
+from heliograph.system.tasks import cancel, look_at, start, start_beside
 
+DECIDED_S = 0.5
+"""How long a request waits until the homeserver has said whose token that is, and what its device missed. After a
+restart that may take longer, since everybody is asked about; then the request goes on meanwhile as it would without."""
 GRACE_S = 0.03
 """How long a request may take to be answered by itself after a push. The two come within 2 ms of one another."""
 MAX_BODY = 4 * 1024 * 1024
@@ -71,15 +76,20 @@ class DirectSync:
         if since is None or authorization is None:
             return await self._proxy.handle(request)
         deadline = deadline_of(request)
+        deciding = start(self._acknowledgements.take(request, since), name="whose sync")
+        deciding.add_done_callback(look_at)
         try:
-            key = await self._acknowledgements.take(request, since)
+            await asyncio.wait((deciding,), timeout=DECIDED_S)
+            key = deciding.result() if deciding.done() else None
             if key is None:
-                answer = await self._open_while_undecided(request, fingerprint(authorization))
+                answer = await self._open_while_undecided(request, fingerprint(authorization), deciding)
                 if answer is not None:
                     return await self._pass_on(request, answer)
                 key = await self._acknowledgements.take(request, since)
         except (*FAILURES, NotAnswered) as error:
             return not_answered(error)
+        finally:
+            deciding.cancel()
         if key is None:
             return await self._proxy.handle(request)
         connection = self._state.connections.connection(key)
@@ -87,29 +97,51 @@ class DirectSync:
             poll = Poll(request, key, since, authorization, connection, wake, deadline, target_of(request))
             return await self._serve(poll)
 
-    async def _open_while_undecided(self, request: web.Request, token_hash: bytes) -> aiohttp.ClientResponse | None:
-        """The answer's beginning; None if the device's direct pusher was set meanwhile. Raises FAILURES.
+    async def _open_while_undecided(
+        self, request: web.Request, token_hash: bytes, deciding: asyncio.Task[Key | None]
+    ) -> aiohttp.ClientResponse | None:
+        """The answer's beginning; None if the device turned out to be direct meanwhile. Raises FAILURES.
 
         If a device registers a direct pusher while its /sync is waiting, that /sync is treated as direct from then on:
-        the request is found by the hash of its access token.
-        Test: test_a_poll_that_was_there_before_the_pusher_is_one_of_a_direct_device.
+        the request is found by the hash of its access token. So it is if the homeserver says only now whose token that
+        is. Tests: test_a_poll_that_was_there_before_the_pusher_is_one_of_a_direct_device,
+        test_a_poll_passes_until_it_is_known_whose_it_is.
         """
         with self._state.connections.undecided(token_hash) as turned:
+
+            def turn_if_direct(decided: asyncio.Task[Key | None]) -> None:
+                if not decided.cancelled() and decided.exception() is None and decided.result() is not None:
+                    turned.set()
+
+            deciding.add_done_callback(turn_if_direct)
             return await self._open_unless(turned, request, target_of(request))
 
     async def _serve(self, poll: Poll) -> web.StreamResponse:
-        if poll.connection.is_fresh and self._is_enabled(poll.key):
-            await self._builder.look(poll)
-        while True:
-            try:
-                fetched = await self._fetch(poll)
-            except FAILURES as error:
-                return not_answered(error)
-            if not isinstance(fetched, _Fetched):
-                return fetched
-            body = await self._finish(poll, fetched)
-            if body is not None:
-                return web.Response(body=body, headers=answer_headers(fetched.headers))
+        async with self._looking(poll):
+            while True:
+                try:
+                    fetched = await self._fetch(poll)
+                except FAILURES as error:
+                    return not_answered(error)
+                if not isinstance(fetched, _Fetched):
+                    return fetched
+                body = await self._finish(poll, fetched)
+                if body is not None:
+                    return web.Response(body=body, headers=answer_headers(fetched.headers))
+
+    @contextlib.asynccontextmanager
+    async def _looking(self, poll: Poll) -> AsyncIterator[None]:
+        """Meanwhile the notifications are looked for that the device missed while the relay was down."""
+        if not poll.connection.is_fresh or not self._is_enabled(poll.key):
+            yield
+            return
+        looking = start_beside(self._builder.look(poll), name="missed notifications")
+        try:
+            await asyncio.wait((looking,), timeout=DECIDED_S)
+            yield
+        finally:
+            # The next poll looks again.
+            await cancel(looking)
 
     async def _fetch(self, poll: Poll) -> _Fetched | web.StreamResponse:
         """The homeserver's answer; a StreamResponse: one that was passed on as it is. Raises FAILURES.

@@ -23,6 +23,9 @@ GRACE_S = 0.03
 """How long a push may take to come after the answer that has its event. They come within 2 ms of one another."""
 MAX_ASKED = 20
 """Marks of one answer about which the homeserver may be asked. The others read what the order of pushes tells."""
+MOST_LOOKS_AT_ONCE = 8
+"""Devices for which it is looked after what they missed. After a restart all of them come at once, and the others wait
+for their turn. Test: test_a_device_whose_turn_comes_late_is_told_of_what_it_missed_all_the_same."""
 MAX_LOOKS = 3
 """How often an event that a push told of is looked for in the list."""
 
@@ -46,9 +49,16 @@ class SyncResponseBuilder:
         self._listing = listing
         self._synthesis = synthesis
         self._reading = reading
+        self._looks = asyncio.Semaphore(MOST_LOOKS_AT_ONCE)
 
     async def look(self, poll: Poll) -> None:
-        """Finds the notifications that the device missed while the relay was down: they wait for this answer."""
+        """Finds the notifications that the device missed while the relay was down, and ends the poll for them."""
+        async with self._looks:
+            # Another poll of the device may have looked while this one waited.
+            if poll.connection.is_fresh:
+                await self._look(poll)
+
+    async def _look(self, poll: Poll) -> None:
         key = poll.key
         needed = list(self._state.carried.open_in(key))
         try:
@@ -63,6 +73,8 @@ class SyncResponseBuilder:
         for entry in listed.entries.values() if listed else ():
             if self._state.carried.wants(key, entry.event_id, entry.ts):
                 poll.connection.keep(entry.event_id, entry.room_id)
+                # The homeserver may be asked already, and wait.
+                poll.wake.set()
 
     async def attach(self, poll: Poll, scanned: SyncBody, known: frozenset[str], body: bytes) -> bytes:
         """The body with the notifications that this device has not acknowledged.

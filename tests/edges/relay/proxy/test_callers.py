@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import asyncio
+from collections import Counter
 from collections.abc import AsyncIterator
 
 import pytest
 from aiohttp import web
 from aiohttp.test_utils import make_mocked_request
 
+from fakes.played_homeserver import PlayedHomeserver
 from fakes.scripted_homeserver import DEVICE, TOKEN, USER, ScriptedHomeserver
-from heliograph.relay.proxy.callers import KNOWN_MS, Caller, Callers, Unknown
+from heliograph.relay.proxy.callers import KNOWN_MS, MOST_AT_ONCE, Caller, Callers, Unknown
 from heliograph.relay.proxy.limits import AT_ONCE, FIRST_WAIT_MS
-from heliograph.relay.proxy.upstream import Upstream
+from heliograph.relay.proxy.upstream import Answer, Upstream
+from support.waiting import until
 
 
 def ask(token: str, query: str = "") -> web.Request:
@@ -105,3 +109,67 @@ async def test_of_many_wrong_tokens_none_slows_a_good_one(homeserver: ScriptedHo
     for number in range(50):
         assert isinstance(await callers.identify(ask(f"wrong-{number}")), Unknown)
     assert await callers.identify(GOOD) == Caller(USER, DEVICE)
+
+
+class SlowHomeserver(ScriptedHomeserver):
+    """Says whose a token is only when a test wants it."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.may_answer = asyncio.Event()
+
+    async def _answer(self, request: web.BaseRequest) -> web.StreamResponse:
+        self.requests.append(request)
+        await self.may_answer.wait()
+        return await PlayedHomeserver._answer(self, request)
+
+
+async def test_so_many_are_asked_about_at_once_and_the_others_in_turn() -> None:
+    async with SlowHomeserver() as homeserver:
+        upstream = Upstream(homeserver.url)
+        callers = Callers(upstream, Clock())
+        requests = [ask(f"token-{number}") for number in range(3 * MOST_AT_ONCE)]
+        asking = [asyncio.create_task(callers.identify(request)) for request in requests]
+        await until(lambda: len(homeserver.requests) == MOST_AT_ONCE, "the first questions")
+        # Who sets a pusher need not wait for everybody else.
+        setting = asyncio.create_task(callers.identify(GOOD, afresh=True))
+        await until(lambda: len(homeserver.requests) == MOST_AT_ONCE + 1, "the question out of turn")
+        asking[-1].cancel()
+        homeserver.may_answer.set()
+        assert await setting == Caller(USER, DEVICE)
+        await asyncio.wait(asking)
+        assert len(homeserver.requests) == 3 * MOST_AT_ONCE
+        await upstream.close()
+
+
+async def test_requests_of_one_token_that_come_at_once_ask_once_more_at_most() -> None:
+    async with SlowHomeserver() as homeserver:
+        upstream = Upstream(homeserver.url)
+        callers = Callers(upstream, Clock())
+        asking = [asyncio.create_task(callers.identify(GOOD)) for _ in range(3 * MOST_AT_ONCE)]
+        await until(lambda: len(homeserver.requests) == MOST_AT_ONCE, "the first questions")
+        homeserver.may_answer.set()
+        assert await asyncio.gather(*asking) == [Caller(USER, DEVICE)] * len(asking)
+        assert len(homeserver.requests) == MOST_AT_ONCE
+        await upstream.close()
+
+
+async def test_those_who_were_asked_about_together_are_asked_about_again_one_by_one(
+    homeserver: ScriptedHomeserver, upstream: Upstream, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ask_as_if_known(*_: object, **__: object) -> Answer:
+        asked.append(clock.now_ms)
+        return Answer(200, b'{"user_id": "@me:example.org", "device_id": "DESKTOP"}')
+
+    asked: list[int] = []
+    clock = Clock()
+    callers = Callers(upstream, clock)
+    monkeypatch.setattr(upstream, "ask", ask_as_if_known)
+    requests = [ask(f"token-{number}") for number in range(100)]
+    for second in range(0, KNOWN_MS // 1000, 10):
+        clock.now_ms = second * 1000
+        for request in requests:
+            await callers.identify(request)
+    again = Counter(asked[len(requests) :])
+    assert min(again) >= KNOWN_MS // 2
+    assert max(again.values()) < len(requests) // 4

@@ -15,7 +15,7 @@ from heliograph.relay.model.around import NOTHING
 from heliograph.relay.model.carried import Carried, DeviceNotifications
 from heliograph.relay.model.outcome import Deferred, Delivered, PushRefused
 from heliograph.relay.model.pushes import SENT, Accepted, Attempt, Push, WaitingCount, Why
-from heliograph.relay.ports import Store
+from heliograph.relay.ports import MOST_WITHDRAWN, KnownPushers, Store
 from heliograph.relay.store.sqlite.store import open_sqlite
 
 DESK = (ME, "DESK")
@@ -62,22 +62,35 @@ class TestPushers:
             await subject.store.pushers.put_twin(twin)
         await subject.store.pushers.put_direct(direct)
         async with subject.open() as again:
-            read_twins, read_direct = await again.pushers.load()
-        assert sorted(read_twins, key=lambda twin: twin.user_id) == sorted(twins, key=lambda twin: twin.user_id)
-        assert read_direct == [direct]
+            read = await again.pushers.load()
+        assert sorted(read.twins, key=lambda twin: twin.user_id) == sorted(twins, key=lambda twin: twin.user_id)
+        assert read.direct == [direct]
 
     async def test_one_of_the_same_name_is_replaced(self, store: Store) -> None:
         await store.pushers.put_twin(make_twin())
         await store.pushers.put_twin(new := replace(make_twin(), hidden_pushkey="hidden-other"))
         await store.pushers.put_direct(make_direct())
         await store.pushers.put_direct(off := make_direct(is_enabled=False))
-        assert await store.pushers.load() == ([new], [off])
+        assert await store.pushers.load() == KnownPushers([new], [off], [])
 
     async def test_deleting_passes_over_what_is_not_there(self, store: Store) -> None:
         await store.pushers.put_twin(kept := make_twin("tablet"))
         await store.pushers.put_direct(make_direct())
         await store.pushers.delete([make_twin()], [make_direct()])
-        assert await store.pushers.load() == ([kept], [])
+        assert await store.pushers.load() == KnownPushers([kept], [], ["hidden-phone"])
+
+    async def test_a_twin_that_was_nobodys_becomes_a_users(self, store: Store) -> None:
+        await store.pushers.put_twin(replace(make_twin(), user_id="unclaimed hidden-phone"))
+        await store.pushers.put_twin(make_twin())
+        assert (await store.pushers.load()).twins == [make_twin()]
+
+    async def test_of_withdrawn_pushkeys_those_of_longest_ago_are_forgotten(self, store: Store) -> None:
+        for name in ("old", "middle", "old"):
+            await store.pushers.delete([make_twin(name)], [])
+        await store.pushers.delete([make_twin(f"{number}") for number in range(MOST_WITHDRAWN - 1)], [])
+        withdrawn = (await store.pushers.load()).withdrawn
+        assert withdrawn[:2] == ["hidden-middle", "hidden-0"]
+        assert len(withdrawn) == MOST_WITHDRAWN
 
 
 class TestCarried:

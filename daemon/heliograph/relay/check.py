@@ -15,6 +15,7 @@ from urllib.parse import quote, urlsplit
 
 from heliograph.core.finding import Finding, bad, good
 from heliograph.relay.config import RelayConfig
+from heliograph.relay.gateway.notify import UNKNOWN_PUSHKEY
 from heliograph.relay.monitoring import MET_PATH
 from heliograph.relay.proxy.upstream import Answer, NotAnswered, Upstream
 from heliograph.relay.proxy.versions import DIRECT_PUSH
@@ -91,8 +92,8 @@ async def _look_at_gateway(config: RelayConfig, gateway: Upstream, path: str) ->
     pushkey = secrets.token_urlsafe(16)
     push = {"notification": {"devices": [{"app_id": APP_ID, "pushkey": pushkey}]}}
     answer = await _ask(gateway, "POST", path, body=push)
-    # Only a push gateway sends back a pushkey that nobody knows.
-    if answer is not None and answer.is_good and answer.json().get("rejected") == [pushkey]:
+    # Only the relay says so of a pushkey that nobody knows.
+    if answer is not None and answer.json().get("errcode") == UNKNOWN_PUSHKEY:
         return good(f"The gateway answers at {config.notify_url}.")
     what = "no answer" if answer is None else f"status {answer.status}"
     return bad(

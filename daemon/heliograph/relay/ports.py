@@ -18,11 +18,24 @@ from heliograph.relay.model.outcome import Outcome
 from heliograph.relay.model.pushers import DirectPusher, Twin
 from heliograph.relay.model.pushes import Accepted, Attempt, Push, QueueChange, WaitingCount, Why
 
+MOST_WITHDRAWN = 2_000
+"""Hidden pushkeys of dropped twins that are remembered; those dropped longest ago are forgotten first."""
+
+
+@dataclass(frozen=True, slots=True)
+class KnownPushers:
+    """All that a database has of pushers."""
+
+    twins: list[Twin]
+    direct: list[DirectPusher]
+    withdrawn: list[str]
+    """Hidden pushkeys of twins that were deleted, the oldest first."""
+
 
 class PusherStore(Protocol):
     """Direct pushers and twins on disk."""
 
-    async def load(self) -> tuple[list[Twin], list[DirectPusher]]: ...
+    async def load(self) -> KnownPushers: ...
     async def put_twin(self, twin: Twin) -> None:
         """Stores the twin, in place of the user's twin for the same app id and pushkey."""
         ...
@@ -32,7 +45,7 @@ class PusherStore(Protocol):
         ...
 
     async def delete(self, twins: Collection[Twin], direct: Collection[DirectPusher]) -> None:
-        """Deletes these pushers; a missing one is passed over."""
+        """Deletes these pushers; a missing one is passed over. The hidden pushkeys of twins stay known as withdrawn."""
         ...
 
 
@@ -177,10 +190,12 @@ class PusherLookup(Protocol):
     """The pushers that the relay knows, answered from memory."""
 
     def twin_of(self, device: Json) -> Twin | None:
-        """The twin behind an entry of a push's `devices`: by the hidden pushkey in its `data`, else by its pushkey.
+        """The twin behind an entry of a push's `devices`: by the hidden pushkey in its `data`, else by its pushkey."""
+        ...
 
-        None: unknown, so its pushkey (as it came) belongs into `rejected`.
-        """
+    def is_withdrawn(self, device: Json) -> bool:
+        """Whether the twin behind an entry of a push's `devices` was dropped here, so that its pushkey (as it came)
+        belongs into `rejected`. What is neither known nor withdrawn may be missing here by mistake."""
         ...
 
     def twin(self, hidden_pushkey: str) -> Twin | None: ...

@@ -33,6 +33,7 @@ from heliograph.relay.pushers.handler import PusherHandler
 from heliograph.relay.pushers.http import HttpPushers
 from heliograph.relay.pushers.pushers import UserPushers
 from heliograph.relay.pushers.reconciliation import PusherReconciliation
+from heliograph.relay.pushers.recovery import Recovery
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.twins import UpstreamTwins
 from heliograph.relay.pushers.upkeep import PusherUpkeep
@@ -99,8 +100,16 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
             upstream = Upstream(config.homeserver)
             stack.push_async_callback(upstream.close)
         proxies = Proxies(parse_networks(config.trusted_proxies))
-        parts = _Parts(config, clock, policy, proxies, state, outbox, PusherRemoval(state, outbox))
-        gateway = Gateway(state.registry, state, outbox, clock)
+        recovery = Recovery(state.registry, gateway_url=config.notify_url, refuses=policy.refusal)
+        parts = _Parts(config, clock, policy, proxies, state, outbox, PusherRemoval(state, outbox), recovery)
+        gateway = Gateway(
+            state.registry,
+            state,
+            outbox,
+            clock,
+            recovery,
+            is_trusted=Proxies(parse_networks(config.operators)).have_sent,
+        )
         monitoring = Monitoring(state, outbox, gateway, upstream)
         yield Relay(config, _serve(parts, upstream, gateway, monitoring), _monitor(monitoring), state, outbox)
 
@@ -116,6 +125,7 @@ class _Parts:
     state: RelayState
     outbox: Outbox
     removal: PusherRemoval
+    recovery: Recovery
 
 
 def _serve(parts: _Parts, upstream: Upstream | None, gateway: Gateway, monitoring: Monitoring) -> web.Application:
@@ -158,7 +168,7 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     direct = DirectPushers(state, twins, removal, listing, now_ms)
     http = HttpPushers(state.registry, twins, direct, removal)
     reconciliation = PusherReconciliation(state.registry, twins, direct, removal)
-    pushers = UserPushers(state.registry, twins, direct, http, reconciliation, removal, now_ms)
+    pushers = UserPushers(state.registry, twins, direct, http, reconciliation, removal, now_ms, parts.recovery)
     upkeep = PusherUpkeep(callers, state.registry, pushers, now_ms)
     acknowledgements = SyncAcknowledgements(callers, state, outbox, upkeep)
     sync = DirectSync(proxy, state, acknowledgements, builder, Nudge(upstream))

@@ -84,6 +84,7 @@ class KnownPushers:
     def __init__(self) -> None:
         self.twins: dict[str, Twin] = {}
         self.direct: list[DirectPusher] = []
+        self.withdrawn: set[str] = set()
 
     def add(self, twin: Twin) -> Twin:
         self.twins[twin.hidden_pushkey] = twin
@@ -91,6 +92,9 @@ class KnownPushers:
 
     def twin_of(self, device: Json) -> Twin | None:
         return self.twins.get(device["pushkey"])
+
+    def is_withdrawn(self, device: Json) -> bool:
+        return device["pushkey"] in self.withdrawn
 
     def twin(self, hidden_pushkey: str) -> Twin | None:
         return self.twins.get(hidden_pushkey)

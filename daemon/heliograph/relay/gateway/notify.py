@@ -9,6 +9,8 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import Counter, deque
+from collections.abc import Callable
+from dataclasses import dataclass, field
 
 from aiohttp import web
 
@@ -20,6 +22,7 @@ from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import Accepted, Push, Why
 from heliograph.relay.ports import DirectDevices, PusherLookup
 from heliograph.relay.proxy.limits import Allowance
+from heliograph.relay.pushers.recovery import Recovery
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.queue.targets import NOTIFY_PATH
 from heliograph.relay.wire.push import Arrived, MalformedPush, pack, read_push
@@ -31,16 +34,28 @@ LARGEST_BODY = 256 * 1024
 """Events have at most 64 KiB, which JSON can write at four times the length."""
 BODY_S = 20.0
 STRAYS_PER_SECOND, STRAYS_AT_ONCE = 0.2, 20
-"""How often the same unknown pushkey is rejected; then its sender is to wait. Neither other pushkeys nor other senders
-at its address are concerned: a homeserver sends the pushes of many from one.
-Test: test_an_unknown_pushkey_is_rejected_so_often_only_and_others_beside_it_as_before."""
+"""How often the same unknown pushkey is looked for; then its sender is told how long to wait. Neither other pushkeys
+nor other senders at its address are concerned: a homeserver sends the pushes of many from one.
+Test: test_an_unknown_pushkey_is_looked_for_so_often_only_and_others_as_before."""
 
 MOST_STRANGERS = 100
 """Unknown pushkeys that are remembered, for `heliograph relay check`."""
 
+UNKNOWN_PUSHKEY = "IO.GITHUB.HELIOGRAPH.UNKNOWN_PUSHKEY"
+"""The error code of a push for a pusher that is not known here. It is tried again, since relay.db may have lost the
+pusher: a homeserver deletes what is rejected. Test: test_a_pushkey_that_nobody_knows_is_never_rejected."""
+
+
+@dataclass(slots=True)
+class _Taken:
+    rejected: list[str] = field(default_factory=list)
+    """Pushkeys as they came."""
+    unknown: list[str] = field(default_factory=list)
+    """Pushkeys that are not known here."""
+
 
 class Gateway:
-    """Takes pushes."""
+    """Takes pushes. `is_trusted` says whether a request comes from where the homeserver is."""
 
     def __init__(
         self,
@@ -48,13 +63,17 @@ class Gateway:
         devices: DirectDevices,
         outbox: Outbox,
         clock: Clock,
+        recovery: Recovery,
         *,
+        is_trusted: Callable[[web.Request], bool] = lambda request: False,
         strays: Allowance | None = None,
     ) -> None:
         self._pushers = pushers
         self._devices = devices
         self._outbox = outbox
         self._clock = clock
+        self._recovery = recovery
+        self._is_trusted = is_trusted
         self._strays = strays or Allowance(STRAYS_PER_SECOND, STRAYS_AT_ONCE)
         self._requests: Counter[str] = Counter()
         self._strangers: deque[str] = deque(maxlen=MOST_STRANGERS)
@@ -91,32 +110,34 @@ class Gateway:
         except MalformedPush as error:
             return self._answer("malformed", 400, "M_BAD_JSON", f"This is no push: {error}", close=True)
         try:
-            rejected, is_known = await self._take(arrived, received_ms)
+            taken = await self._take(arrived, received_ms, is_trusted=self._is_trusted(request))
         except StorageError as error:
             log.error("A push cannot be kept, and the homeserver is to send it again: %s", error)
             return self._answer("failed", 503, "M_UNKNOWN", "The push cannot be kept at the moment")
-        if not is_known and arrived.devices:
-            return self._stray(rejected)
+        if taken.unknown:
+            return self._stray(taken.unknown)
         self._requests["taken"] += 1
-        return web.json_response({"rejected": rejected})
+        return web.json_response({"rejected": taken.rejected})
 
-    async def _take(self, arrived: Arrived, received_ms: int) -> tuple[list[str], bool]:
-        """The rejected pushkeys as they came, and whether any pushkey was known."""
-        rejected: list[str] = []
-        is_known = False
+    async def _take(self, arrived: Arrived, received_ms: int, *, is_trusted: bool) -> _Taken:
+        """Takes the push for each device that is known. The whole push comes again if another one is not."""
+        taken = _Taken()
         for device in arrived.devices:
             twin = self._pushers.twin_of(device)
+            if twin is None and self._pushers.is_withdrawn(device):
+                taken.rejected.append(device["pushkey"])
+                continue
             if twin is None:
-                rejected.append(device["pushkey"])
+                twin = await self._recovery.take_from_push(device, is_trusted=is_trusted)
+            if twin is None:
+                taken.unknown.append(device["pushkey"])
                 # Cut, since a stranger chooses its length.
                 self._strangers.append(device["pushkey"][:MAX_PUSHKEY])
-                continue
-            is_known = True
-            if self._outbox.is_rejected(twin.hidden_pushkey) or not await self._take_one(
+            elif self._outbox.is_rejected(twin.hidden_pushkey) or not await self._take_one(
                 arrived, device, twin, received_ms
             ):
-                rejected.append(device["pushkey"])
-        return rejected, is_known
+                taken.rejected.append(device["pushkey"])
+        return taken
 
     async def _take_one(self, arrived: Arrived, device: Json, twin: Twin, received_ms: int) -> bool:
         """Whether the pusher is still wanted: False tells the homeserver to delete it."""
@@ -149,15 +170,14 @@ class Gateway:
             payload=pack(arrived.notification, device),
         )
 
-    def _stray(self, rejected: list[str]) -> web.Response:
-        """The answer to a push of which every pushkey is unknown."""
+    def _stray(self, unknown: list[str]) -> web.Response:
+        """The answer to a push with these pushkeys that nobody knows here."""
         now_ms = self._clock.now_ms()
-        wait_s = max(self._strays.take(pushkey, now_ms) for pushkey in rejected)
+        wait_s = max(self._strays.take(pushkey, now_ms) for pushkey in unknown)
         if wait_s:
             headers = {"Retry-After": str(int(wait_s) + 1)}
             return self._answer("limited", 429, "M_LIMIT_EXCEEDED", "This pushkey is unknown", headers, close=True)
-        self._requests["unknown"] += 1
-        return web.json_response({"rejected": rejected})
+        return self._answer("unknown", 503, UNKNOWN_PUSHKEY, "This pushkey is not known here", close=True)
 
     def _answer(
         self,

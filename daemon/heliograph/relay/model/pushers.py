@@ -10,6 +10,9 @@ MARK = "io.github.heliograph.relay"
 """The property of a pusher's `data` that names its twin where the pusher had to keep its own pushkey upstream. The
 homeserver passes `data` on with each push, as the Push Gateway API says."""
 
+ORIGINAL = "io.github.heliograph.relay.original"
+"""The property of a twin's `data` that tells of the original, so that the pusher can be put back without relay.db."""
+
 DELAY_MS = 3_000
 ACTIVE_MS = 5_000
 LEAST_DELAY_MS, MOST_DELAY_MS = 200, 60_000
@@ -41,6 +44,16 @@ class Twin:
     def upstream_pushkey(self) -> str:
         """The twin's pushkey in GET /pushers of the homeserver, in its pushes and in `rejected`."""
         return self.pushkey if self.is_adopted else self.hidden_pushkey
+
+
+def unclaimed(hidden_pushkey: str) -> str:
+    """What stands for the user of a twin that was taken up from a push, until the user's own list tells whose it is."""
+    return f"unclaimed {hidden_pushkey}"
+
+
+def is_unclaimed(twin: Twin) -> bool:
+    """Whether nobody has told whose the twin is."""
+    return twin.user_id == unclaimed(twin.hidden_pushkey)
 
 
 @dataclass(frozen=True, slots=True)

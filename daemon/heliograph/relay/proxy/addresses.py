@@ -11,6 +11,7 @@ from aiohttp import web
 from heliograph.relay.model.networks import Network
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
+_OF_PROXIES = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Via")
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,6 +36,10 @@ class Proxies:
         while address is not None and any(address in network for network in self.networks):
             address = read_address(hops.pop()) if hops else None
         return None if address is None else str(address)
+
+    def have_sent(self, request: web.BaseRequest) -> bool:
+        """Whether the request comes straight from one of these addresses: nothing in it tells of a proxy."""
+        return self.are_trusted(request.remote) and not any(name in request.headers for name in _OF_PROXIES)
 
 
 def read_address(text: str) -> Address | None:

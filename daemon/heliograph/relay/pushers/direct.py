@@ -71,6 +71,12 @@ class DirectPushers:
         if is_new:
             log.info("%s has a direct pusher on device %s", user_id, wanted.device_id)
 
+    async def take_up(self, pusher: DirectPusher, authorization: Authorization) -> None:
+        """Knows a direct pusher again that relay.db has lost. What rang meanwhile is from before."""
+        if pusher.is_enabled:
+            await self._begin_device(pusher.user_id, pusher.device_id, authorization)
+        await self._state.registry.put_direct(pusher)
+
     async def remove(self, pusher: DirectPusher, authorization: Authorization) -> None:
         """Removes a direct pusher from the relay, and its waker from the homeserver."""
         waker = self._state.registry.twin(pusher.waker) if pusher.waker is not None else None
@@ -118,7 +124,7 @@ class DirectPushers:
         original = waker_original(str(pusher.original["device_display_name"]), is_brief=not self._listing.is_absent)
         hidden = hidden_pushkey()
         waker = Twin(hidden, pusher.user_id, WAKER_APP_ID, hidden, None, original, device_id=pusher.device_id)
-        answer = await self._twins.put(waker, authorization, append=True)
+        answer = await self._twins.put(waker, authorization, append=True, direct=pusher)
         if not answer.is_good:
             log.warning("The homeserver takes no http pusher for the relay: what its filter hides comes late")
             return replace(pusher, waker=None)

@@ -6,28 +6,25 @@ A request of a user without a direct pusher passes untouched, but for MSC3881's 
 from __future__ import annotations
 
 import asyncio
-import logging
-from functools import partial
 from typing import Any
 
 import msgspec
 from aiohttp import web
 
 from heliograph.core.events import Json
-from heliograph.errors import StorageError
 from heliograph.relay.proxy.callers import Caller, Callers, Unknown, authorization_of
-from heliograph.relay.proxy.proxy import CORS, Proxy, json_response, refusal, target_of
-from heliograph.relay.proxy.upstream import Answer, NotAnswered, TooLarge, read_bounded
+from heliograph.relay.proxy.proxy import CORS, Proxy, answer_headers, json_response, refusal, target_of
+from heliograph.relay.proxy.upstream import FAILURES, MAX_ANSWER, Answer, NotAnswered, TooLarge, read_bounded
 from heliograph.relay.proxy.versions import Versions
 from heliograph.relay.pushers.pushers import UserPushers
-from heliograph.relay.pushers.twins import Authorization, entries_in
+from heliograph.relay.pushers.twins import Authorization
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.wire.pusher import DIRECT_KINDS, BadPusher, enabled_in, key_of
 from heliograph.system.tasks import start
 
-log = logging.getLogger(__name__)
-
 MAX_BODY = 64 * 1024
+_UNCHANGED = ("accept-encoding", "if-none-match", "if-modified-since", "range")
+"""Headers left out, so that the whole list comes as text that can be looked into."""
 BODY_S = 20.0
 
 
@@ -50,15 +47,37 @@ class PusherHandler:
 
     async def show(self, request: web.Request) -> web.StreamResponse:
         """GET /pushers: the originals, not the twins."""
+        authorization = authorization_of(request)
         # While nobody has a pusher here, not even the caller needs to be known.
         caller = await self._callers.identify(request) if not self._registry.is_empty else None
-        authorization = authorization_of(request)
-        if authorization is None:
+        if authorization is None or request.body_exists or isinstance(caller, Unknown):
             return await self._proxy.handle(request)
-        if not isinstance(caller, Caller) or not self._registry.knows(caller.user_id):
-            return await self._proxy.forward(request, then=partial(self._take_direct, request), shown=MAX_BODY)
+        if caller is None or not self._registry.knows(caller.user_id):
+            answer = await self._untouched(request)
+            if answer is not None:
+                return answer
+            caller = await self._callers.identify(request)
+            if isinstance(caller, Unknown):
+                return await self._proxy.handle(request)
         shown = await self._pushers.show(caller, target_of(request), authorization)
         return _pass_on(shown) if isinstance(shown, Answer) else json_response({"pushers": shown})
+
+    async def _untouched(self, request: web.Request) -> web.Response | None:
+        """The homeserver's answer to GET /pushers of a user who has no pusher here.
+
+        None: it has some that are the relay's to serve. relay.db was lost, or clients were led past the relay.
+        """
+        try:
+            answer = await self._proxy.open(request, target_of(request), _UNCHANGED)
+            try:
+                body = await read_bounded(answer.content, MAX_ANSWER)
+            finally:
+                answer.release()
+        except FAILURES as error:
+            raise NotAnswered(repr(error)) from error
+        if answer.status == 200 and self._pushers.misses(body):
+            return None
+        return web.Response(status=answer.status, body=body, headers=answer_headers(answer.headers))
 
     async def set(self, request: web.Request) -> web.StreamResponse:
         """POST /pushers/set: done wholly, even if the client goes away in the middle."""
@@ -81,20 +100,6 @@ class PusherHandler:
             user_id = caller.user_id if isinstance(caller, Caller) else None
             return await asyncio.shield(start(self._pass(request, text, user_id, body), name="passing a pusher on"))
         return await asyncio.shield(start(self._set(caller, body, authorization), name="setting a pusher"))
-
-    async def _take_direct(self, request: web.Request, body: bytes) -> None:
-        """Takes to the relay what a user has at the homeserver alone: a direct pusher, set while the relay was passed
-        by, of which a client would think that it works."""
-        listed, authorization = entries_in(Answer(200, body)), authorization_of(request)
-        if authorization is None or not any(entry.get("kind") in DIRECT_KINDS for entry in listed or ()):
-            return
-        try:
-            caller = await self._callers.identify(request)
-            if isinstance(caller, Caller):
-                await self._pushers.compare(caller, authorization)
-        except (NotAnswered, StorageError) as error:
-            # The client gets its answer, and asks again.
-            log.info("A direct pusher stays with the homeserver for now: %s", error)
 
     async def _pass(self, request: web.Request, text: bytes, user_id: str | None, body: Json) -> web.StreamResponse:
         """The homeserver's answer; it may have taken a pusher of the relay's from another user."""

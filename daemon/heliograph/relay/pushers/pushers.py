@@ -13,6 +13,7 @@ from heliograph.relay.proxy.upstream import Answer
 from heliograph.relay.pushers.direct import DirectPushers
 from heliograph.relay.pushers.http import HttpPushers
 from heliograph.relay.pushers.reconciliation import PusherReconciliation
+from heliograph.relay.pushers.recovery import Recovery
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, entries_in
 from heliograph.relay.state.registry import Registry
@@ -33,6 +34,7 @@ class UserPushers:
         reconciliation: PusherReconciliation,
         removal: PusherRemoval,
         now_ms: Callable[[], int],
+        recovery: Recovery,
     ) -> None:
         self._registry = registry
         self._twins = twins
@@ -42,6 +44,7 @@ class UserPushers:
         self._removal = removal
         self._now_ms = now_ms
         self._compared_ms: dict[str, int] = {}
+        self._recovery = recovery
         # Weak: a lock lives as long as somebody holds or awaits it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -50,11 +53,15 @@ class UserPushers:
         async with self._lock(caller.user_id):
             answer = await self._twins.ask_list(authorization, target)
             listed = entries_in(answer)
-            return (
-                answer
-                if listed is None
-                else self._shown(caller.user_id, await self._agree(caller, listed, authorization))
-            )
+            if listed is None:
+                return answer
+            return self._shown(caller.user_id, await self._agree(caller, listed, authorization))
+
+    def misses(self, answer: bytes) -> bool:
+        """Whether the body of the homeserver's answer to GET /pushers has pushers that the relay should have: direct
+        ones, and twins that are not known here."""
+        listed = entries_in(Answer(200, answer)) or []
+        return self._recovery.has_lost(listed) or any(entry.get("kind") in DIRECT_KINDS for entry in listed)
 
     async def set(self, caller: Caller, body: Json, authorization: Authorization) -> Answer:
         """POST /pushers/set. Raises BadPusher, too."""
@@ -135,6 +142,8 @@ class UserPushers:
         return True
 
     async def _agree(self, caller: Caller, listed: list[Json], authorization: Authorization) -> list[Json]:
+        for direct in await self._recovery.take_from_list(caller.user_id, listed):
+            await self._direct.take_up(direct, authorization)
         listed = await self._reconciliation.agree(caller, listed, authorization)
         self._compared_ms[caller.user_id] = self._now_ms()
         return listed

@@ -8,11 +8,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 
 from heliograph.core.events import Json
-from heliograph.relay.model.pushers import MARK, Twin
+from heliograph.relay.model.pushers import MARK, DirectPusher, Twin
 from heliograph.relay.proxy.upstream import Answer, Upstream
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.state.registry import Registry
-from heliograph.relay.wire.pusher import as_set, device_in, enabled_in, gateway_url_in, key_of, removal, upstream_body
+from heliograph.relay.wire.original import upstream_body
+from heliograph.relay.wire.pusher import as_set, device_in, enabled_in, gateway_url_in, key_of, removal
 
 log = logging.getLogger(__name__)
 
@@ -78,17 +79,19 @@ class UpstreamTwins:
             await self._removal.drop([twin])
         return answer
 
-    async def put(self, twin: Twin, authorization: Authorization, *, append: bool) -> Answer:
-        """Sets the twin at the homeserver.
+    async def put(
+        self, twin: Twin, authorization: Authorization, *, append: bool, direct: DirectPusher | None = None
+    ) -> Answer:
+        """Sets the twin at the homeserver. `direct`: the pusher that it wakes.
 
         The twin is known here first: its push may come before the homeserver's answer, and one of an unknown pushkey
-        is rejected.
+        is not taken.
         """
         before = self._registry.twin(twin.hidden_pushkey)
         await self._registry.put_twin(twin)
         answer: Answer | None = None
         try:
-            answer = await self.set(self._body(twin, append=append), authorization)
+            answer = await self.set(self._body(twin, append=append, direct=direct), authorization)
         finally:
             if answer is not None and not answer.is_good:
                 # Without an answer the twin may have been set: it stays known until the next GET /pushers tells.
@@ -110,11 +113,12 @@ class UpstreamTwins:
     async def without_orphans(self, user_id: str, listed: list[Json], authorization: Authorization) -> list[Json]:
         """Removes twins that nobody here knows, and returns the list without them.
 
-        Another user took the name, or relay.db was lost.
+        Another user took the name, or relay.db was lost, and nothing tells of the original.
         """
         kept: list[Json] = []
         for entry in listed:
             key = key_of(entry)
+            # Those that could be taken up again are known by now.
             if key is not None and self.is_ours(entry) and self.in_list(user_id, entry) is None:
                 await self.remove(*key, authorization)
             else:
@@ -196,8 +200,8 @@ class UpstreamTwins:
         )
         return twin
 
-    def _body(self, twin: Twin, *, append: bool) -> Json:
-        return upstream_body(twin, self._gateway_url, append=append)
+    def _body(self, twin: Twin, *, append: bool, direct: DirectPusher | None = None) -> Json:
+        return upstream_body(twin, self._gateway_url, append=append, direct=direct)
 
 
 def hidden_pushkey() -> str:

@@ -13,7 +13,7 @@ from typing import Any, NoReturn
 
 from heliograph.core.events import Json
 from heliograph.core.reading import thread_of
-from heliograph.relay.model.pushers import MARK, Twin
+from heliograph.relay.model.pushers import MARK, ORIGINAL, Twin
 from heliograph.relay.wire.context import relation_of, root_and_parent
 
 MOST_DEVICES = 100
@@ -84,9 +84,11 @@ def restore(packed: str, twin: Twin, *, is_brief: bool) -> bytes:
     notification = kept["notification"]
     data = twin.original.get("data")
     device: dict[str, Any] = {"app_id": twin.app_id, "pushkey": twin.pushkey, **kept["device"]}
-    # The URL and the mark are between client, relay and homeserver: gateways get neither.
+    # The URL and the relay's own properties are between client, relay and homeserver: gateways get none of them.
     device["data"] = {
-        key: value for key, value in (data if isinstance(data, Mapping) else {}).items() if key not in ("url", MARK)
+        key: value
+        for key, value in (data if isinstance(data, Mapping) else {}).items()
+        if key not in ("url", MARK, ORIGINAL)
     }
     if is_brief:
         notification = {name: notification[name] for name in _BRIEF if name in notification}

@@ -11,7 +11,6 @@ from heliograph.relay.model.pushers import (
     DELAY_MS,
     LEAST_ACTIVE_MS,
     LEAST_DELAY_MS,
-    MARK,
     MOST_ACTIVE_MS,
     MOST_DELAY_MS,
     DirectPusher,
@@ -95,17 +94,6 @@ def gateway_url_in(body: Json) -> str | None:
     data = body.get("data")
     url = data.get("url") if isinstance(data, dict) else None
     return url if isinstance(url, str) else None
-
-
-def upstream_body(twin: Twin, gateway_url: str, *, append: bool) -> dict[str, Any]:
-    """The body that sets the twin in the original's place at the homeserver."""
-    mark = {MARK: twin.hidden_pushkey} if twin.is_adopted else {}
-    return {
-        **twin.original,
-        "pushkey": twin.upstream_pushkey,
-        "data": {**twin.original["data"], "url": gateway_url, **mark},
-        "append": append,
-    }
 
 
 def waker_original(device_name: str, *, is_brief: bool) -> dict[str, Any]:

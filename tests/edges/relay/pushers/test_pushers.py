@@ -55,7 +55,9 @@ async def test_an_http_pusher_is_shown_as_it_was_set_and_its_twin_is_hidden(scen
     assert (phone["enabled"], phone["device_id"]) == (True, scene.phone.user.device_id)
     (twin,) = of_phone(await upstream(scene.phone.user))
     assert twin["pushkey"] != "phone-pushkey"
+    original = twin["data"].pop("io.github.heliograph.relay.original")
     assert twin["data"] == {**phone["data"], "url": f"{scene.relay.url}/_matrix/push/v1/notify"}
+    assert (original["pushkey"], original["url"]) == ("phone-pushkey", scene.gateway.url)
 
 
 async def test_a_direct_pusher_is_shown_with_its_device_and_kept_from_the_homeserver(scene: Scene) -> None:

@@ -7,6 +7,7 @@ import sqlite3
 from collections.abc import Collection
 
 from heliograph.relay.model.pushers import DirectPusher, Twin
+from heliograph.relay.ports import MOST_WITHDRAWN, KnownPushers
 from heliograph.relay.store.sqlite.group_commit import Transactions
 
 
@@ -16,8 +17,10 @@ class SqlitePusherStore:
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 
-    async def load(self) -> tuple[list[Twin], list[DirectPusher]]:
-        return await self._transactions.read(lambda db: (_read_twins(db), _read_direct(db)))
+    async def load(self) -> KnownPushers:
+        return await self._transactions.read(
+            lambda db: KnownPushers(_read_twins(db), _read_direct(db), _read_withdrawn(db))
+        )
 
     async def put_twin(self, twin: Twin) -> None:
         await self._transactions.transaction(lambda db: _write_twin(db, twin))
@@ -49,16 +52,21 @@ def _read_direct(db: sqlite3.Connection) -> list[DirectPusher]:
     ]
 
 
+def _read_withdrawn(db: sqlite3.Connection) -> list[str]:
+    return [key for (key,) in db.execute("SELECT hidden_pushkey FROM withdrawn ORDER BY serial")]
+
+
 def _pairs(text: str | None) -> frozenset[tuple[str, str]] | None:
     return None if text is None else frozenset((app_id, pushkey) for app_id, pushkey in json.loads(text))
 
 
 def _write_twin(db: sqlite3.Connection, twin: Twin) -> None:
     key = (twin.user_id, twin.app_id, twin.pushkey)
-    # A former twin of that name may have another hidden pushkey, which is the primary key.
+    # A former twin of that name may have another hidden pushkey, which is the primary key. One of the same hidden
+    # pushkey is replaced: it may have been nobody's so far.
     db.execute("DELETE FROM twins WHERE user_id = ? AND app_id = ? AND pushkey = ?", key)
     db.execute(
-        "INSERT INTO twins VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
+        "INSERT OR REPLACE INTO twins VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)",
         (
             twin.hidden_pushkey,
             *key,
@@ -93,6 +101,10 @@ def _write_direct(db: sqlite3.Connection, pusher: DirectPusher) -> None:
 def _delete(db: sqlite3.Connection, twins: Collection[Twin], direct: Collection[DirectPusher]) -> None:
     for twin in twins:
         db.execute("DELETE FROM twins WHERE hidden_pushkey = ?", (twin.hidden_pushkey,))
+        db.execute("INSERT OR IGNORE INTO withdrawn (hidden_pushkey) VALUES (?)", (twin.hidden_pushkey,))
+    if twins:
+        # Serials grow by one, but for the few that a repeated pushkey leaves out.
+        db.execute("DELETE FROM withdrawn WHERE serial <= (SELECT max(serial) FROM withdrawn) - ?", (MOST_WITHDRAWN,))
     for pusher in direct:
         key = (pusher.user_id, pusher.app_id, pusher.pushkey)
         db.execute("DELETE FROM direct_pushers WHERE user_id = ? AND app_id = ? AND pushkey = ?", key)

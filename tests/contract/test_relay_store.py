@@ -73,6 +73,18 @@ class TestPushers:
         await store.pushers.put_direct(off := make_direct(is_enabled=False))
         assert await store.pushers.load() == KnownPushers([new], [off], [])
 
+    async def test_who_has_a_pusher_of_a_name_is_known(self, store: Store) -> None:
+        name = ("app", "phone")
+        await store.pushers.put_twin(make_twin())
+        await store.pushers.put_twin(replace(make_twin(user_id=BOB), hidden_pushkey="hidden-bobs"))
+        await store.pushers.put_twin(make_twin("tablet", "@carol:example.org"))
+        await store.pushers.put_direct(make_direct(user_id="@dave:example.org"))
+        assert await store.pushers.users_with(*name) == {ME, BOB}
+        assert await store.pushers.users_with("desktop", "key-DESK") == {"@dave:example.org"}
+        await store.pushers.delete([make_twin()], [])
+        assert await store.pushers.users_with(*name) == {BOB}
+        assert await store.pushers.users_with("other", "phone") == set()
+
     async def test_deleting_passes_over_what_is_not_there(self, store: Store) -> None:
         await store.pushers.put_twin(kept := make_twin("tablet"))
         await store.pushers.put_direct(make_direct())

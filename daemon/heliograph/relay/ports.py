@@ -36,6 +36,10 @@ class PusherStore(Protocol):
     """Direct pushers and twins on disk."""
 
     async def load(self) -> KnownPushers: ...
+    async def users_with(self, app_id: str, pushkey: str) -> set[str]:
+        """The users who have a twin or a direct pusher of this name."""
+        ...
+
     async def put_twin(self, twin: Twin) -> None:
         """Stores the twin, in place of the user's twin for the same app id and pushkey."""
         ...

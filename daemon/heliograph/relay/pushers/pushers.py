@@ -97,7 +97,7 @@ class UserPushers:
         key = key_of(body)
         if key is None or not replaces_others(body):
             return
-        for other in self._registry.users_with(*key) - {user_id}:
+        for other in await self._registry.users_with(*key) - {user_id}:
             # One lock at a time: two users who take from one another would wait for ever.
             async with self._lock(other):
                 twin, direct = self._registry.twin_for(other, *key), self._registry.direct_for(other, *key)

@@ -107,10 +107,9 @@ class Registry:
         """Whether the device has a direct pusher that is switched on."""
         return any(each.device_id == device_id and each.is_enabled for each in self.direct_of(user_id))
 
-    def users_with(self, app_id: str, pushkey: str) -> set[str]:
-        """The users who have a pusher of this name."""
-        key = (app_id, pushkey)
-        return {user for table in (self._twins_of, self._direct) for user, mine in table.items() if key in mine}
+    async def users_with(self, app_id: str, pushkey: str) -> set[str]:
+        """The users who have a pusher of this name. Raises StorageError."""
+        return await self._store.users_with(app_id, pushkey)
 
     async def put_twin(self, twin: Twin) -> None:
         # The disk first: after a failure memory must not know what the next start would not.

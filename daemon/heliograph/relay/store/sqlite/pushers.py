@@ -22,6 +22,9 @@ class SqlitePusherStore:
             lambda db: KnownPushers(_read_twins(db), _read_direct(db), _read_withdrawn(db))
         )
 
+    async def users_with(self, app_id: str, pushkey: str) -> set[str]:
+        return await self._transactions.read(lambda db: _users_with(db, app_id, pushkey))
+
     async def put_twin(self, twin: Twin) -> None:
         await self._transactions.transaction(lambda db: _write_twin(db, twin))
 
@@ -54,6 +57,15 @@ def _read_direct(db: sqlite3.Connection) -> list[DirectPusher]:
 
 def _read_withdrawn(db: sqlite3.Connection) -> list[str]:
     return [key for (key,) in db.execute("SELECT hidden_pushkey FROM withdrawn ORDER BY serial")]
+
+
+def _users_with(db: sqlite3.Connection, app_id: str, pushkey: str) -> set[str]:
+    rows = db.execute(
+        "SELECT user_id FROM twins WHERE app_id = :app_id AND pushkey = :pushkey"
+        " UNION SELECT user_id FROM direct_pushers WHERE app_id = :app_id AND pushkey = :pushkey",
+        {"app_id": app_id, "pushkey": pushkey},
+    )
+    return {user_id for (user_id,) in rows}
 
 
 def _pairs(text: str | None) -> frozenset[tuple[str, str]] | None:

@@ -16,7 +16,15 @@ from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.errors import BadAnswer, LoggedOut, Refused, UserError
 from heliograph.homeserver.client import HomeserverClient
-from heliograph.homeserver.login import Flow, log_in_with_password, log_in_with_token, log_out, login_flows, recognise
+from heliograph.homeserver.login import (
+    Flow,
+    log_in_with_password,
+    log_in_with_token,
+    log_out,
+    login_flows,
+    recognise,
+    remove_pushers,
+)
 from heliograph.homeserver.session import Session
 from support.builders import ME, make_pusher
 
@@ -172,6 +180,16 @@ async def test_a_device_that_signs_out_takes_its_own_pushers_along_and_no_others
     await log_out(place.session, "desk")
     await place.sign_in("ANOTHER")
     assert [pusher.app_id for pusher in await client.pushers()] == ["phone"]
+
+
+async def test_a_device_removes_the_pushers_that_an_earlier_one_of_the_user_left_behind(place: Place) -> None:
+    await place.sign_in("OLD")
+    client = HomeserverClient(place.session)
+    for pushkey in ("phone", "old"):
+        await client.set_pusher(make_pusher(app_id="app", pushkey=pushkey))
+    await place.sign_in("NEW")
+    await remove_pushers(place.session, "old")
+    assert [pusher.pushkey for pusher in await client.pushers()] == ["phone"]
 
 
 async def _outcome(request: Awaitable[Any]) -> Outcome:

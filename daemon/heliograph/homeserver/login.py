@@ -119,10 +119,26 @@ async def log_out(session: Session, pushkey: str) -> None:
             await _end_device_after_all(session, pushkey)
 
 
+async def remove_pushers(session: Session, pushkey: str) -> None:
+    """Removes all of the user's pushers with this pushkey, whichever device set them. Raises ServerError."""
+    answer = await session.request_json("GET", "/_matrix/client/v3/pushers")
+    pushers = answer.get("pushers") if isinstance(answer, dict) else None
+    for pusher in pushers if isinstance(pushers, list) else ():
+        app_id = _text(pusher, "app_id", _MAX_ID)
+        if app_id is None or _text(pusher, "pushkey", 512) != pushkey:
+            continue
+        await session.request(
+            "POST",
+            "/_matrix/client/v3/pushers/set",
+            body={"app_id": app_id, "pushkey": pushkey, "kind": None},
+            limit=_MAX_ANSWER,
+        )
+
+
 async def _end_device(session: Session, pushkey: str) -> None:
     # Pushers first: the token that removes them ends with the device, and not every server removes them itself.
     # Test: test_logging_out_removes_our_pushers_and_the_device.
-    await _remove_pushers(session, pushkey)
+    await remove_pushers(session, pushkey)
     await session.request("POST", "/_matrix/client/v3/logout", body={}, limit=_MAX_ANSWER)
 
 
@@ -144,21 +160,6 @@ async def knows_token(session: Session) -> bool:
     except AccountLocked:
         return True
     return True
-
-
-async def _remove_pushers(session: Session, pushkey: str) -> None:
-    answer = await session.request_json("GET", "/_matrix/client/v3/pushers")
-    pushers = answer.get("pushers") if isinstance(answer, dict) else None
-    for pusher in pushers if isinstance(pushers, list) else ():
-        app_id = _text(pusher, "app_id", _MAX_ID)
-        if app_id is None or _text(pusher, "pushkey", 512) != pushkey:
-            continue
-        await session.request(
-            "POST",
-            "/_matrix/client/v3/pushers/set",
-            body={"app_id": app_id, "pushkey": pushkey, "kind": None},
-            limit=_MAX_ANSWER,
-        )
 
 
 async def _log_in(session: Session, user_id: UserId, proof: Json, device_name: str, device_id: str | None) -> Device:

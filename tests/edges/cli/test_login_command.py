@@ -122,6 +122,49 @@ def test_a_device_that_is_gone_is_not_asked_for_again(shell: Shell, server: Logi
     assert account(home)["device_id"] == "DEVICE2"
 
 
+def pushers_of(home: Home) -> list[dict[str, Any]]:
+    """Our pusher at the homeserver, and a phone's."""
+    return [
+        {"app_id": "io.github.heliograph", "pushkey": account(home)["pushkey"], "kind": "direct"},
+        {"app_id": "org.example.phone", "pushkey": "phone", "kind": "http"},
+    ]
+
+
+def test_a_new_device_takes_a_new_pushkey_and_the_old_pusher_goes(
+    shell: Shell, server: LoginServer, home: Home
+) -> None:
+    log_in(shell, server)
+    before, server.pushers = account(home)["pushkey"], pushers_of(home)
+    server.devices.clear()
+    assert log_in(shell, server).exit_code == 0
+    assert account(home)["pushkey"] != before
+    assert [pusher["pushkey"] for pusher in server.pushers] == ["phone"]
+
+
+def test_an_old_pusher_that_cannot_be_removed_is_told_and_the_sign_in_stands(
+    shell: Shell, server: LoginServer, home: Home
+) -> None:
+    log_in(shell, server)
+    server.pushers = pushers_of(home)
+    server.devices.clear()
+    server.answers["POST /pushers/set"] = 502, "bad gateway"
+    result = log_in(shell, server)
+    assert result.exit_code == 0, result.output
+    assert "Warning: the pusher of the earlier device DEVICE1 may still be there (answered HTTP 502" in result.stderr
+    assert account(home)["device_id"] == "DEVICE2"
+
+
+def test_a_given_token_of_the_same_device_keeps_its_pushkey_and_pusher(
+    shell: Shell, server: LoginServer, home: Home
+) -> None:
+    log_in(shell, server)
+    before, server.pushers = account(home), pushers_of(home)
+    server.devices = {"syt_mine": (ME, "DEVICE1")}
+    assert log_in(shell, server, "--access-token-stdin", stdin="syt_mine\n").exit_code == 0
+    assert account(home) == before
+    assert len(server.pushers) == 2
+
+
 def test_a_lost_secret_is_mended_by_a_login(shell: Shell, server: LoginServer, home: Home) -> None:
     log_in(shell, server)
     (home.state / "heliograph" / ME / "secret.json").unlink()

@@ -3,6 +3,7 @@ the result."""
 
 from __future__ import annotations
 
+import asyncio
 import contextlib
 import os
 import secrets
@@ -25,6 +26,7 @@ from heliograph.homeserver.login import (
     log_out,
     login_flows,
     recognise,
+    remove_pushers,
 )
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sso import BrowserSignIn
@@ -34,6 +36,8 @@ from heliograph.secrets.secret import Secret, decode_secret
 from heliograph.store.sign_out_file import forget_sign_out
 
 _BROWSER_S = 600.0
+_PUSHERS_S = 30.0
+"""How long the homeserver may take to remove the pushers of an earlier device."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,14 +87,16 @@ class SignIn:
         session = Session(await self._find_homeserver(before))
         try:
             device = await self._prove(session, before)
+            # A pusher belongs to the device that set it, also when another device sets it again: with the old pushkey,
+            # a relay would wait for the old device for ever.
+            # Test: test_a_new_device_takes_a_new_pushkey_and_the_old_pusher_goes.
+            is_new = before is None or before.account.device_id != device.device_id
             account = Account(
                 user_id=device.user_id,
                 device_id=device.device_id,
                 homeserver=session.homeserver_url,
                 secrets=kind,
-                # The same as before, so that the pusher of the earlier device is replaced and does not ring beside
-                # ours.
-                pushkey=before.account.pushkey if before else secrets.token_urlsafe(24),
+                pushkey=before.account.pushkey if before and not is_new else secrets.token_urlsafe(24),
             )
             secret = Secret(
                 access_token=device.access_token,
@@ -98,6 +104,8 @@ class SignIn:
                 relay_token=before.secret.relay_token if before and before.secret else "",
             )
             await self._keep(store, account, secret, session)
+            if before and is_new:
+                await _remove_old_pushers(session, before.account)
         finally:
             await session.close()
         # Only after the new secret is kept: until then the old one is all there is.
@@ -184,6 +192,19 @@ class SignIn:
                 with contextlib.suppress(ServerError):
                     await log_out(session, account.pushkey)
             raise
+
+
+async def _remove_old_pushers(session: Session, old: Account) -> None:
+    """Removes the pushers that the earlier device left behind. The sign-in stands even if that fails."""
+    try:
+        async with asyncio.timeout(_PUSHERS_S):
+            await remove_pushers(session, old.pushkey)
+    except (ServerError, TimeoutError) as error:
+        click.echo(
+            f"Warning: the pusher of the earlier device {old.device_id} may still be there "
+            f"({str(error) or 'no answer in time'}). See `heliograph pushers list`.",
+            err=True,
+        )
 
 
 async def _ask_password(user_id: str) -> str:

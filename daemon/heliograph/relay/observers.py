@@ -1,7 +1,8 @@
 """Requests that pass through and settle pushes: receipts, read markers, messages, redactions, leaving. And those that
 end pushers: logout, password change, deletion of devices, deactivation.
 
-Everything is the homeserver's to decide: only requests that it accepted count.
+Everything is the homeserver's to decide: only requests that it accepted count, and what they say of others or of what
+is kept only once the homeserver shows it (`proxy/confirmation.py`).
 """
 
 from __future__ import annotations
@@ -20,12 +21,14 @@ from heliograph.errors import StorageError
 from heliograph.relay.model.pushes import Why
 from heliograph.relay.ports import Cancellations
 from heliograph.relay.proxy.callers import Caller, Callers, authorization_of
+from heliograph.relay.proxy.confirmation import Confirmation
 from heliograph.relay.proxy.proxy import Proxy, refusal
 from heliograph.relay.proxy.upstream import NotAnswered, TooLarge, read_bounded
 from heliograph.relay.pushers.pushers import UserPushers
 from heliograph.relay.state.state import RelayState
 from heliograph.relay.sync.reading import Reading
 from heliograph.relay.wire.context import relation_of, root_and_parent
+from heliograph.relay.wire.ids import is_kept_event, is_kept_mark, is_kept_room
 from heliograph.relay.wire.sync import redacted_by
 from heliograph.system.tasks import start
 
@@ -52,6 +55,7 @@ class RequestObservers:
         pushers: UserPushers,
         queue: Cancellations,
         reading: Reading,
+        confirmation: Confirmation,
     ) -> None:
         self._proxy = proxy
         self._callers = callers
@@ -59,6 +63,7 @@ class RequestObservers:
         self._pushers = pushers
         self._queue = queue
         self._reading = reading
+        self._confirmation = confirmation
 
     async def receipt(self, request: web.Request, room_id: str, kind: str, event_id: str) -> web.StreamResponse:
         """POST /rooms/{}/receipt/{}/{}."""
@@ -67,7 +72,7 @@ class RequestObservers:
             if kind in _READ:
                 thread_id = body.get("thread_id")
                 mark = Mark(event_id, thread_id if isinstance(thread_id, str) else None)
-                await self._reading.take(caller.user_id, room_id, mark, authorization_of(request))
+                await self._read(request, caller, room_id, mark)
 
         return await self._pass(request, after)
 
@@ -77,12 +82,13 @@ class RequestObservers:
         async def after(caller: Caller, body: Json, answer: Json) -> None:
             for kind in _READ:
                 if isinstance(event_id := body.get(kind), str):
-                    await self._reading.take(caller.user_id, room_id, Mark(event_id), authorization_of(request))
+                    await self._read(request, caller, room_id, Mark(event_id))
 
         return await self._pass(request, after)
 
     async def send(self, request: web.Request, room_id: str, type_: str) -> web.StreamResponse:
-        """PUT /rooms/{}/send/{}/{}: who writes has read what stands above, in whichever client."""
+        """PUT /rooms/{}/send/{}/{}, and POST without the last: who writes has read what stands above, in whichever
+        client."""
 
         if not is_written(type_, {}):
             return await self._proxy.handle(request)
@@ -92,44 +98,47 @@ class RequestObservers:
             if not isinstance(event_id, str) or not is_written(type_, relation) or self._is_direct(caller):
                 return
             root, _ = root_and_parent(relation)
-            mark = Mark(event_id, root or MAIN)
-            await self._reading.take(caller.user_id, room_id, mark, authorization_of(request))
+            await self._read(request, caller, room_id, Mark(event_id, root or MAIN))
 
         return await self._pass(request, after, shown=MAX_ANSWER)
 
     async def redact(self, request: web.Request, room_id: str, event_id: str) -> web.StreamResponse:
-        """PUT /rooms/{}/redact/{}/{}."""
+        """PUT /rooms/{}/redact/{}/{}, and POST without the last."""
 
         async def after(caller: Caller, body: Json, answer: Json) -> None:
-            await self._queue.cancel_events(None, room_id, [event_id], Why.REDACTED)
+            await self._redact(request, room_id, event_id)
 
         return await self._pass(request, after)
 
     async def send_redaction(self, request: web.Request, room_id: str) -> web.StreamResponse:
-        """PUT /rooms/{}/send/m.room.redaction/{}."""
+        """PUT /rooms/{}/send/m.room.redaction/{}, and POST without the last."""
 
         async def after(caller: Caller, body: Json, answer: Json) -> None:
             target = redacted_by({"content": body})
             if target is not None:
-                await self._queue.cancel_events(None, room_id, [target], Why.REDACTED)
+                await self._redact(request, room_id, target)
 
         return await self._pass(request, after)
 
     async def leave(self, request: web.Request, room_id: str) -> web.StreamResponse:
-        """POST /rooms/{}/leave, which rejects invites, too."""
+        """POST /rooms/{}/leave, which rejects invites, too. The answer confirms it, since nothing else is asked for."""
 
         async def after(caller: Caller, body: Json, answer: Json) -> None:
-            await self._leave(caller.user_id, room_id)
+            if self._state.registry.knows(caller.user_id) and is_kept_room(room_id):
+                await self._leave(caller.user_id, room_id)
 
         return await self._pass(request, after)
 
-    async def remove(self, request: web.Request, room_id: str) -> web.StreamResponse:
-        """POST /rooms/{}/kick and /ban."""
+    async def change_membership(
+        self, request: web.Request, room_id: str, user_id: str | None = None
+    ) -> web.StreamResponse:
+        """POST and PUT of /rooms/{}/kick and /ban, PUT of /rooms/{}/leave/{} and /rooms/{}/state/m.room.member/{}.
+
+        None: the user whom the body names, or who asks.
+        """
 
         async def after(caller: Caller, body: Json, answer: Json) -> None:
-            # Nothing is kept of users without a pusher, and bans of them are frequent in large rooms.
-            if isinstance(user_id := body.get("user_id"), str) and self._state.registry.knows(user_id):
-                await self._leave(user_id, room_id)
+            await self._see_membership(request, room_id, user_id or body.get("user_id") or caller.user_id)
 
         return await self._pass(request, after)
 
@@ -177,6 +186,30 @@ class RequestObservers:
     def _is_direct(self, caller: Caller) -> bool:
         """Returns True for a device that answers from its notifications, which reads no more than these show."""
         return any(each.device_id == caller.device_id for each in self._state.registry.direct_of(caller.user_id))
+
+    async def _read(self, request: web.Request, caller: Caller, room_id: str, mark: Mark) -> None:
+        """A receipt or marker, which Synapse takes for whatever event and room the client names."""
+        authorization, user_id = authorization_of(request), caller.user_id
+        # Nothing is kept of users without a pusher.
+        if authorization is None or not self._state.registry.knows(user_id) or not is_kept_mark(room_id, mark):
+            return
+        if await self._confirmation.is_member(room_id, user_id, authorization):
+            await self._reading.take(user_id, room_id, mark, authorization)
+
+    async def _redact(self, request: web.Request, room_id: str, event_id: str) -> None:
+        authorization = authorization_of(request)
+        if authorization is None or not is_kept_room(room_id) or not is_kept_event(event_id):
+            return
+        if await self._confirmation.is_redacted(room_id, event_id, authorization):
+            await self._queue.cancel_events(None, room_id, [event_id], Why.REDACTED)
+
+    async def _see_membership(self, request: web.Request, room_id: str, user_id: object) -> None:
+        authorization = authorization_of(request)
+        # Most bans are of users without a pusher.
+        if authorization is None or not isinstance(user_id, str) or not self._state.registry.knows(user_id):
+            return
+        if is_kept_room(room_id) and await self._confirmation.has_left(room_id, user_id, authorization):
+            await self._leave(user_id, room_id)
 
     async def _leave(self, user_id: str, room_id: str) -> None:
         await self._queue.cancel_room(user_id, room_id, Why.LEFT)

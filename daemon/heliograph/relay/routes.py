@@ -97,14 +97,16 @@ class Router:
                 return observers.redact(request, room_id, event_id)
             case "POST", ["rooms", room_id, "redact", event_id]:
                 return observers.redact(request, room_id, event_id)
-            case "PUT", ["rooms", room_id, "send", "m.room.redaction", _]:
-                return observers.send_redaction(request, room_id)
-            case "PUT", ["rooms", room_id, "send", type_, _]:
+            case ("PUT", ["rooms", room_id, "send", type_, _]) | ("POST", ["rooms", room_id, "send", type_]):
+                if type_ == "m.room.redaction":
+                    return observers.send_redaction(request, room_id)
                 return observers.send(request, room_id, type_)
             case "POST", ["rooms", room_id, "leave"]:
                 return observers.leave(request, room_id)
-            case "POST", ["rooms", room_id, "kick" | "ban"]:
-                return observers.remove(request, room_id)
+            case "POST" | "PUT", ["rooms", room_id, "leave" | "kick" | "ban", *_]:
+                return observers.change_membership(request, room_id)
+            case "PUT", ["rooms", room_id, "state", "m.room.member", user_id]:
+                return observers.change_membership(request, room_id, user_id)
         return None
 
 

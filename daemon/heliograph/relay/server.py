@@ -25,6 +25,7 @@ from heliograph.relay.monitoring import MET_PATH, Monitoring, may_ask
 from heliograph.relay.observers import RequestObservers
 from heliograph.relay.proxy.addresses import Proxies
 from heliograph.relay.proxy.callers import Callers
+from heliograph.relay.proxy.confirmation import Confirmation
 from heliograph.relay.proxy.proxy import Proxy, answer_expectation, refusal
 from heliograph.relay.proxy.upstream import Upstream
 from heliograph.relay.proxy.versions import Versions
@@ -173,7 +174,7 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     acknowledgements = SyncAcknowledgements(callers, state, outbox, upkeep)
     sync = DirectSync(proxy, state, acknowledgements, builder, Nudge(upstream))
     handler = PusherHandler(proxy, callers, versions, state.registry, pushers)
-    observers = RequestObservers(proxy, callers, state, pushers, outbox, reading)
+    observers = RequestObservers(proxy, callers, state, pushers, outbox, reading, Confirmation(upstream, now_ms))
     return Router(proxy, versions, sync, handler, observers, upkeep)
 
 

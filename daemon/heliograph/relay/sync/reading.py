@@ -15,6 +15,7 @@ from heliograph.relay.model.around import NOTHING, Around
 from heliograph.relay.ports import Cancellations
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.wire.context import read_context
+from heliograph.relay.wire.ids import is_kept_mark
 from heliograph.relay.wire.sync import loads
 
 log = logging.getLogger(__name__)
@@ -39,11 +40,14 @@ class Reading:
         authorization: Mapping[str, str] | None,
         around: Around = NOTHING,
     ) -> None:
-        """The user has read up to this event. `around`: what is known of its neighbours already. Raises StorageError.
+        """The user has read up to this event. `around`: what is known of its neighbours already. A mark that names no
+        event or room, as clients may set it, is passed over. Raises StorageError.
 
         The homeserver is asked with the user's own `authorization`, once, and only if a push waits that this may take
         back.
         """
+        if not is_kept_mark(room_id, mark):
+            return
         if authorization is not None and await self._queue.is_unplaced(user_id, room_id, mark, around):
             around = await self._ask(room_id, mark.event_id, authorization)
         await self._queue.cancel_read(user_id, room_id, mark, around)

@@ -105,15 +105,15 @@ class SyncResponseBuilder:
         """Takes back pushes and notifications of events that the answer itself says are redacted, read or left."""
         key = poll.key
         user_id = key[0]
-        for room_id, event_id in scanned.redactions:
-            await self._queue.cancel_events(user_id, room_id, [event_id], Why.REDACTED)
+        for room_id, event_ids in scanned.redactions.items():
+            await self._queue.cancel_events(user_id, room_id, event_ids, Why.REDACTED)
         for number, read in enumerate(scanned.read):
             authorization = poll.authorization if number < MAX_ASKED else None
             await self._reading.take(user_id, read.room_id, read.mark, authorization, read.around)
         for room_id in scanned.left:
             await self._queue.cancel_room(user_id, room_id, Why.LEFT)
         opened = self._state.carried.open_in(key)
-        gone = {event_id for _, event_id in scanned.redactions if event_id in opened}
+        gone = {event_id for redacted in scanned.redactions.values() for event_id in redacted if event_id in opened}
         gone.update(event_id for event_id, each in opened.items() if each.room_id in scanned.left)
         await self._state.drop_events(key, gone)
 

@@ -14,6 +14,7 @@ from heliograph.core.events import Json
 from heliograph.core.reading import MAIN, Mark, is_written
 from heliograph.relay.model.around import Around
 from heliograph.relay.wire.context import around_of, relation_of, root_and_parent
+from heliograph.relay.wire.ids import is_kept_event, is_kept_room
 
 MAX_RECEIPTS = 500
 """Of one user in one room and answer. There is one for each kind and thread, so as many are nonsense."""
@@ -41,8 +42,8 @@ class SyncBody:
     """Timeline events by id."""
     invites: frozenset[str] = frozenset()
     left: frozenset[str] = frozenset()
-    redactions: list[tuple[str, str]] = field(default_factory=list)
-    """Room id and the id of the event that was redacted."""
+    redactions: dict[str, list[str]] = field(default_factory=dict)
+    """By room id: the ids of the events that were redacted."""
     read: list[OwnMark] = field(default_factory=list)
 
     @property
@@ -147,18 +148,21 @@ def _read_event(scanned: SyncBody, room_id: str, raw: msgspec.Raw) -> None:
         scanned.events[event.event_id] = raw
     if event.type == "m.room.redaction":
         target = redacted_by(loads(raw))
-        if target is not None:
-            scanned.redactions.append((room_id, target))
+        if target is not None and is_kept_room(room_id):
+            scanned.redactions.setdefault(room_id, []).append(target)
 
 
 def redacted_by(event: Any) -> str | None:
-    """The event id that a redaction names: at the top before room version 11, in the content since."""
+    """The event id that a redaction names: at the top before room version 11, in the content since.
+
+    Homeservers write both alike. Two that differ are the sender's, of which only one was checked: None.
+    """
     if not isinstance(event, dict):
         return None
     content = event.get("content")
-    inner = content.get("redacts") if isinstance(content, dict) else None
-    target = inner if isinstance(inner, str) else event.get("redacts")
-    return target if isinstance(target, str) else None
+    named = (event.get("redacts"), content.get("redacts") if isinstance(content, dict) else None)
+    targets = {target for target in named if isinstance(target, str)}
+    return next(iter(targets)) if len(targets) == 1 and all(map(is_kept_event, targets)) else None
 
 
 def _receipts(ephemeral: msgspec.Raw, user_id: str) -> Iterator[Mark]:

@@ -12,12 +12,14 @@ import click
 
 from heliograph.cli.input.group import Group
 from heliograph.cli.input.secret_line import read_secret_line
+from heliograph.errors import UserError
 
 if TYPE_CHECKING:
     from heliograph.relay.config import RelayConfig
 
 F = TypeVar("F", bound=Callable[..., Any])
 
+_OF_SERVICE = "/var/lib/heliograph-relay"
 _PIPE = "Pipe it in, or leave out the option that ends in -stdin."
 _OPTIONS = (
     click.option(
@@ -115,6 +117,37 @@ def check(
     ctx.exit(0 if asyncio.run(_report(config, credentials)) else EXIT_FAILED)
 
 
+@command.command("leave")
+@_with_options
+@click.option("--state", metavar="DIR", help="Where relay.db lives [/var/lib/heliograph-relay].")
+@click.option("--once", is_flag=True, help="Say how things stand, and do not wait until nothing is left.")
+@click.option("--cancel", is_flag=True, help="Let the relay stay after all.")
+@click.pass_context
+def leave(ctx: click.Context, /, config_file: Path | None, once: bool, cancel: bool, **flags: Any) -> None:
+    """Put every user's pushers back at the homeserver, so that the relay can be taken out.
+
+    The running relay does it: each request that passes has the pushers of its user put back as their clients set
+    them, with its own access token. The relay takes no new ones meanwhile, and desktops apply the push rules
+    themselves. This command says whose are left, until none is; it may be interrupted and called again. With --once
+    its exit status is 1 if some are left.
+
+    \b
+    Example:
+      sudo heliograph relay leave --config /etc/heliograph-relay/relay.toml
+    """
+    import asyncio
+
+    from heliograph.cli.relay_leave import follow_leaving
+
+    config = _config_of(ctx, config_file, flags)
+    if config.gateway_only:
+        raise UserError(
+            "This relay is a gateway only, so it has no way to put pushers back.",
+            "Have each user set the fallback again without it: heliograph fallback set ... (without --relay)",
+        )
+    ctx.exit(asyncio.run(follow_leaving(_find_state(config.state), once=once, cancel=cancel)))
+
+
 @command.command("token")
 @click.argument("name")
 def token(name: str) -> None:
@@ -170,6 +203,16 @@ def _config_of(ctx: click.Context, config_file: Path | None, flags: dict[str, An
     before.pop("config_file", None)
     # The option that stands after the subcommand wins.
     return load_relay_config(file, before | {name: value for name, value in flags.items() if value is not None})
+
+
+def _find_state(configured: str) -> Path:
+    """The state folder of the relay that runs on this machine."""
+    from heliograph.accounts import state_root
+
+    for folder in (configured, os.environ.get("STATE_DIRECTORY", "").partition(":")[0], _OF_SERVICE):
+        if folder and (folder != _OF_SERVICE or Path(folder).is_dir()):
+            return Path(folder).absolute()
+    return state_root() / "relay"
 
 
 def _state_folder(configured: str) -> Path:

@@ -172,6 +172,10 @@ class PushStore(Protocol):
         """Takes back every push of the user that tells of an event."""
         ...
 
+    async def has_waiting(self, hidden_pushkey: str) -> bool:
+        """Whether a push waits for this pusher."""
+        ...
+
     async def cancel_queue(self, hidden_pushkey: str, why: Why, now_ms: int) -> QueueChange[None]:
         """Takes back everything that waits for this pusher."""
         ...
@@ -244,6 +248,10 @@ class Cancellations(Protocol):
     async def cancel_room(self, user_id: str, room_id: str, why: Why) -> None: ...
     async def cancel_all(self, user_id: str, why: Why) -> None:
         """Takes back every push of the user that tells of an event."""
+        ...
+
+    async def has_waiting(self, hidden_pushkey: str) -> bool:
+        """Whether a push waits for this pusher."""
         ...
 
     async def forget(self, hidden_pushkey: str) -> None:

@@ -18,6 +18,7 @@ from heliograph.errors import EXIT_CONFIG, EXIT_OK, UserError
 from heliograph.http.listener_log import listener_log
 from heliograph.relay.clock import Clock, WallClock
 from heliograph.relay.config import RelayConfig, split_address
+from heliograph.relay.departure import Departure
 from heliograph.relay.gateway.desktops import Desktops
 from heliograph.relay.gateway.notify import Gateway
 from heliograph.relay.gateway.tokens import UserTokens
@@ -36,6 +37,7 @@ from heliograph.relay.pushers.pushers import UserPushers
 from heliograph.relay.pushers.reconciliation import PusherReconciliation
 from heliograph.relay.pushers.recovery import Recovery
 from heliograph.relay.pushers.removal import PusherRemoval
+from heliograph.relay.pushers.restoration import PusherRestoration
 from heliograph.relay.pushers.twins import UpstreamTwins
 from heliograph.relay.pushers.upkeep import PusherUpkeep
 from heliograph.relay.queue.forwarding import Forwarder
@@ -101,8 +103,9 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
             upstream = Upstream(config.homeserver)
             stack.push_async_callback(upstream.close)
         proxies = Proxies(parse_networks(config.trusted_proxies))
+        departure = await stack.enter_async_context(Departure.watched(folder))
         recovery = Recovery(state.registry, gateway_url=config.notify_url, refuses=policy.refusal)
-        parts = _Parts(config, clock, policy, proxies, state, outbox, PusherRemoval(state, outbox), recovery)
+        parts = _Parts(config, clock, policy, proxies, state, outbox, PusherRemoval(state, outbox), recovery, departure)
         gateway = Gateway(
             state.registry,
             state,
@@ -127,6 +130,7 @@ class _Parts:
     outbox: Outbox
     removal: PusherRemoval
     recovery: Recovery
+    departure: Departure
 
 
 def _serve(parts: _Parts, upstream: Upstream | None, gateway: Gateway, monitoring: Monitoring) -> web.Application:
@@ -159,7 +163,7 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     state, outbox, removal, now_ms = parts.state, parts.outbox, parts.removal, parts.clock.now_ms
     proxy = Proxy(upstream, parts.proxies)
     callers = Callers(upstream, now_ms)
-    versions = Versions(upstream, proxy)
+    versions = Versions(upstream, proxy, parts.departure)
     listing = Listing(upstream, now_ms)
     reading = Reading(outbox, upstream)
     builder = SyncResponseBuilder(state, outbox, listing, Synthesis(upstream), reading)
@@ -168,9 +172,12 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     )
     direct = DirectPushers(state, twins, removal, listing, now_ms)
     http = HttpPushers(state.registry, twins, direct, removal)
-    reconciliation = PusherReconciliation(state.registry, twins, direct, removal)
-    pushers = UserPushers(state.registry, twins, direct, http, reconciliation, removal, now_ms, parts.recovery)
-    upkeep = PusherUpkeep(callers, state.registry, pushers, now_ms)
+    restoration = PusherRestoration(parts.departure, state.registry, twins, direct, removal)
+    reconciliation = PusherReconciliation(state.registry, twins, direct, removal, restoration)
+    pushers = UserPushers(
+        state.registry, twins, direct, http, reconciliation, removal, now_ms, parts.recovery, parts.departure
+    )
+    upkeep = PusherUpkeep(callers, state.registry, pushers, parts.departure, parts.recovery, now_ms)
     acknowledgements = SyncAcknowledgements(callers, state, outbox, upkeep)
     sync = DirectSync(proxy, state, acknowledgements, builder, Nudge(upstream))
     handler = PusherHandler(proxy, callers, versions, state.registry, pushers)

@@ -128,7 +128,7 @@ class Gateway:
                 taken.rejected.append(device["pushkey"])
                 continue
             if twin is None:
-                twin = await self._recovery.take_from_push(device, is_trusted=is_trusted)
+                twin = await self._recovery.take_from_push(device, received_ms, is_trusted=is_trusted)
             if twin is None:
                 taken.unknown.append(device["pushkey"])
                 # Cut, since a stranger chooses its length.

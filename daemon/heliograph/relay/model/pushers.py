@@ -46,9 +46,12 @@ class Twin:
         return self.pushkey if self.is_adopted else self.hidden_pushkey
 
 
+UNCLAIMED = "unclaimed "
+
+
 def unclaimed(hidden_pushkey: str) -> str:
     """What stands for the user of a twin that was taken up from a push, until the user's own list tells whose it is."""
-    return f"unclaimed {hidden_pushkey}"
+    return f"{UNCLAIMED}{hidden_pushkey}"
 
 
 def is_unclaimed(twin: Twin) -> bool:

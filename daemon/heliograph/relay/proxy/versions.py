@@ -8,6 +8,7 @@ from typing import Any
 import msgspec
 from aiohttp import web
 
+from heliograph.relay.departure import Departure
 from heliograph.relay.proxy.proxy import Proxy, answer_headers, not_answered, target_of
 from heliograph.relay.proxy.upstream import FAILURES, NotAnswered, Upstream, read_bounded
 
@@ -21,11 +22,14 @@ _UNCHANGED = ("accept-encoding", "if-none-match", "if-modified-since", "range")
 class Versions:
     """`handle` answers the request."""
 
-    def __init__(self, upstream: Upstream, proxy: Proxy) -> None:
+    def __init__(self, upstream: Upstream, proxy: Proxy, departure: Departure) -> None:
         self._upstream = upstream
         self._proxy = proxy
+        self._departure = departure
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
+        if self._departure.is_leaving:
+            return await self._proxy.handle(request)
         try:
             answer = await self._proxy.open(request, target_of(request), _UNCHANGED)
             try:

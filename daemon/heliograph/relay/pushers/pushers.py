@@ -8,6 +8,7 @@ from collections.abc import Callable
 from weakref import WeakValueDictionary
 
 from heliograph.core.events import Json
+from heliograph.relay.departure import Departure
 from heliograph.relay.proxy.callers import Caller
 from heliograph.relay.proxy.upstream import Answer
 from heliograph.relay.pushers.direct import DirectPushers
@@ -17,7 +18,7 @@ from heliograph.relay.pushers.recovery import Recovery
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, entries_in
 from heliograph.relay.state.registry import Registry
-from heliograph.relay.wire.pusher import DIRECT_KINDS, key_of, replaces_others, shown_direct, shown_twin
+from heliograph.relay.wire.pusher import DIRECT_KINDS, BadPusher, key_of, replaces_others, shown_direct, shown_twin
 
 log = logging.getLogger(__name__)
 
@@ -35,6 +36,7 @@ class UserPushers:
         removal: PusherRemoval,
         now_ms: Callable[[], int],
         recovery: Recovery,
+        departure: Departure,
     ) -> None:
         self._registry = registry
         self._twins = twins
@@ -45,6 +47,7 @@ class UserPushers:
         self._now_ms = now_ms
         self._compared_ms: dict[str, int] = {}
         self._recovery = recovery
+        self._departure = departure
         # Weak: a lock lives as long as somebody holds or awaits it.
         self._locks: WeakValueDictionary[str, asyncio.Lock] = WeakValueDictionary()
 
@@ -58,10 +61,10 @@ class UserPushers:
             return self._shown(caller.user_id, await self._agree(caller, listed, authorization))
 
     def misses(self, answer: bytes) -> bool:
-        """Whether the body of the homeserver's answer to GET /pushers has pushers that the relay should have: direct
-        ones, and twins that are not known here."""
+        """Whether the body of the homeserver's answer to GET /pushers has pushers that are the relay's to show: direct
+        ones, and twins."""
         listed = entries_in(Answer(200, answer)) or []
-        return self._recovery.has_lost(listed) or any(entry.get("kind") in DIRECT_KINDS for entry in listed)
+        return any(self._twins.is_ours(entry) or entry.get("kind") in DIRECT_KINDS for entry in listed)
 
     async def set(self, caller: Caller, body: Json, authorization: Authorization) -> Answer:
         """POST /pushers/set. Raises BadPusher, too."""
@@ -76,6 +79,11 @@ class UserPushers:
         assert key is not None
         # Without a kind the homeserver refuses the request; null removes the pusher.
         kind = body.get("kind", "")
+        if self._departure.is_leaving:
+            if kind in DIRECT_KINDS:
+                raise BadPusher("Direct push is being taken out of this server", "M_UNRECOGNIZED")
+            await self._compare(caller, authorization)
+            return await self._twins.set(body, authorization)
         if kind in DIRECT_KINDS:
             await self._direct.set(caller, body, authorization)
             return Answer(200, b"{}")

@@ -9,6 +9,7 @@ from heliograph.core.text.clean import count_things
 from heliograph.relay.proxy.callers import Caller
 from heliograph.relay.pushers.direct import DirectPushers
 from heliograph.relay.pushers.removal import PusherRemoval
+from heliograph.relay.pushers.restoration import PusherRestoration
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.wire.pusher import DIRECT_KINDS, BadPusher, as_set, device_in, enabled_in, key_of
@@ -19,15 +20,25 @@ log = logging.getLogger(__name__)
 class PusherReconciliation:
     """`agree` and `forget_gone` raise NotAnswered and StorageError."""
 
-    def __init__(self, registry: Registry, twins: UpstreamTwins, direct: DirectPushers, removal: PusherRemoval) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        twins: UpstreamTwins,
+        direct: DirectPushers,
+        removal: PusherRemoval,
+        restoration: PusherRestoration,
+    ) -> None:
         self._registry = registry
         self._twins = twins
         self._direct = direct
         self._removal = removal
+        self._restoration = restoration
 
     async def agree(self, caller: Caller, listed: list[Json], authorization: Authorization) -> list[Json]:
         """Makes both sides agree, and returns the list as the homeserver would tell it now."""
         user_id = caller.user_id
+        if self._restoration.is_leaving:
+            return await self._restoration.put_back(caller, listed, authorization)
         # First: a twin that the homeserver deleted must not be shown, and its pushes would never come.
         await self.forget_gone(user_id, listed)
         listed = await self._take_direct(caller, listed, authorization)

@@ -20,6 +20,7 @@ from heliograph.relay.wire.pusher import gateway_url_in, key_of
 log = logging.getLogger(__name__)
 
 
+DOUBT_MS = 24 * 3_600_000
 MOST_UNCLAIMED = 1_000
 """Pushers whose user is not known yet. Those beyond it wait for their users' requests."""
 LARGEST_UNCLAIMED = 1_024
@@ -34,21 +35,20 @@ class Recovery:
         self._registry = registry
         self._gateway_url = gateway_url
         self._refuses = refuses
-        self.is_in_doubt = False
-        """A push came for a pusher that may be lost here, so there may be more of them."""
+        self._doubted_ms: int | None = None
 
-    def has_lost(self, listed: Sequence[Json]) -> bool:
-        """Whether a list of pushers at the homeserver has a twin that is not known here."""
-        return any(True for _ in self._lost(listed))
+    def is_in_doubt(self, now_ms: int) -> bool:
+        """Whether a push came lately (ms since 1970) for a pusher that is lost here, so that there may be more."""
+        return self._doubted_ms is not None and abs(now_ms - self._doubted_ms) < DOUBT_MS
 
-    async def take_from_push(self, device: Json, *, is_trusted: bool) -> Twin | None:
+    async def take_from_push(self, device: Json, now_ms: int, *, is_trusted: bool) -> Twin | None:
         """The twin of a push's device that nobody knows here; None if the push does not tell of a pusher that this
         relay may send to, or if its sender is not trusted: everybody can write what stands in a push."""
         found = find(device, device["pushkey"])
         # What tells of no original is a stranger's.
         if found is None:
             return None
-        self.is_in_doubt = True
+        self._doubted_ms = now_ms
         # Whose it is, the homeserver has not said: until the user's list tells, it is nobody's, and waits for nobody.
         # Test: test_what_a_push_says_of_its_pusher_touches_no_users_pushes.
         if not is_trusted or self._registry.unclaimed >= MOST_UNCLAIMED or not self._is_allowed(found.twin):

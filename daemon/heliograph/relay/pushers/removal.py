@@ -29,6 +29,10 @@ class PusherRemoval:
             if not registry.is_direct(pusher.user_id, pusher.device_id):
                 await self._state.end_device((pusher.user_id, pusher.device_id))
 
+    async def has_waiting(self, twin: Twin) -> bool:
+        """Whether a push waits for the twin's pusher."""
+        return await self._queue.has_waiting(twin.hidden_pushkey)
+
     def is_rejected(self, twin: Twin) -> bool:
         """Whether the twin's gateway wants nothing more of it."""
         return self._queue.is_rejected(twin.hidden_pushkey)

@@ -113,6 +113,9 @@ class Outbox:
         """Takes back every push of the user that tells of an event."""
         await self._commits.follow(self._store.cancel_all(user_id, why, self._clock.now_ms()))
 
+    async def has_waiting(self, hidden_pushkey: str) -> bool:
+        return await self._store.has_waiting(hidden_pushkey)
+
     async def forget(self, hidden_pushkey: str) -> None:
         """Forgets a pusher that is gone, with its pushes and its gateway's rejection."""
         await self._commits.follow(self._store.forget(hidden_pushkey, self._clock.now_ms()))

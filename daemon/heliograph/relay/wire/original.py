@@ -11,7 +11,7 @@ from typing import Any
 
 from heliograph.core.events import Json
 from heliograph.relay.model.pushers import MARK, ORIGINAL, DirectPusher, Twin
-from heliograph.relay.wire.pusher import WAKER_APP_ID, BadPusher, device_in, direct_pusher, key_of
+from heliograph.relay.wire.pusher import ENABLED, WAKER_APP_ID, BadPusher, device_in, direct_pusher, key_of
 
 _LONGEST = 2048
 """Characters of a text in it. Longer ones are not the relay's."""
@@ -36,6 +36,12 @@ def upstream_body(twin: Twin, gateway_url: str, *, append: bool, direct: DirectP
         "data": {**twin.original["data"], "url": gateway_url, ORIGINAL: _describe(twin, direct), **mark},
         "append": append,
     }
+
+
+def restored_body(twin: Twin) -> dict[str, Any]:
+    """The body that sets the original again. It takes nothing from other users, as its client may have wanted to."""
+    body = {**twin.original, "app_id": twin.app_id, "pushkey": twin.pushkey, "append": True}
+    return body if twin.is_enabled else {**body, **dict.fromkeys(ENABLED, False)}
 
 
 def find(entry: Json, user_id: str) -> Found | None:

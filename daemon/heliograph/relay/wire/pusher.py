@@ -23,6 +23,7 @@ MAX_PUSHKEY = 512
 MAX_FALLBACK = 100
 _PREFIX = "org.matrix.msc3361."
 _TOGGLE = "org.matrix.msc3881."
+ENABLED = ("enabled", f"{_TOGGLE}enabled")
 _NOT_KEPT = ("append", "enabled", f"{_TOGGLE}enabled", "device_id", f"{_TOGGLE}device_id")
 WAKER_APP_ID = "io.github.heliograph.relay"
 
@@ -43,7 +44,7 @@ def key_of(body: Json) -> tuple[str, str] | None:
 
 def enabled_in(body: Json) -> bool | None:
     """Whether the pusher is on (MSC3881); None if the body does not say."""
-    for name in ("enabled", f"{_TOGGLE}enabled"):
+    for name in ENABLED:
         value = body.get(name)
         if isinstance(value, bool):
             return value

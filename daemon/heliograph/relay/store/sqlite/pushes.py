@@ -104,6 +104,9 @@ class SqlitePushStore:
     async def cancel_all(self, user_id: str, why: Why, now_ms: int) -> QueueChange[None]:
         return await self._change(lambda db, changes: cancellation.cancel_all(db, user_id, why, changes), now_ms)
 
+    async def has_waiting(self, hidden_pushkey: str) -> bool:
+        return await self._transactions.read(partial(queue.has_waiting, hidden_pushkey=hidden_pushkey))
+
     async def cancel_queue(self, hidden_pushkey: str, why: Why, now_ms: int) -> QueueChange[None]:
         return await self._change(
             lambda db, changes: cancellation.cancel_queue(db, hidden_pushkey, why, changes), now_ms

@@ -185,6 +185,11 @@ def note_due(db: sqlite3.Connection, now_ms: int, changes: Changes) -> None:
             changes.due[key] = due_ms
 
 
+def has_waiting(db: sqlite3.Connection, hidden_pushkey: str) -> bool:
+    """Whether a push waits in this queue."""
+    return db.execute(_HEAD, (hidden_pushkey,)).fetchone() is not None
+
+
 def waiting_queues(db: sqlite3.Connection, now_ms: int) -> dict[str, int]:
     """All queues in which something waits, and when each wants to be looked at.
 

@@ -24,6 +24,8 @@ class LoginServer(ThreadedHttpServer):
     def __init__(self) -> None:
         super().__init__()
         self.flows = ["m.login.password", "m.login.sso", "m.login.token"]
+        self.sso_marks: dict[str, Any] = {}
+        """What the flow m.login.sso says besides its type."""
         self.logins: list[dict[str, Any]] = []
         """Bodies of POST /login."""
         self.devices: dict[str, tuple[str, str]] = {}
@@ -62,7 +64,8 @@ class LoginServer(ThreadedHttpServer):
             case "GET /versions":
                 return 200, {"versions": ["v1.11"]}
             case "GET /login":
-                return 200, {"flows": [{"type": flow} for flow in self.flows]}
+                marks = {"m.login.sso": self.sso_marks}
+                return 200, {"flows": [{"type": flow} | marks.get(flow, {}) for flow in self.flows]}
             case "POST /login":
                 return self._log_in(body)
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")

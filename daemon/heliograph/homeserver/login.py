@@ -31,6 +31,20 @@ class Flow(Enum):
     TOKEN = "m.login.token"  # noqa: S105
 
 
+_PREFERRED = ("oauth_aware_preferred", "org.matrix.msc3824.delegated_oidc_compatibility")
+"""Marks single sign-on as what the server prefers (MSC3824): its name in the specification, and that of before."""
+
+
+@dataclass(frozen=True, slots=True)
+class OfferedFlows:
+    """The ways to sign in that a homeserver offers, as far as Heliograph knows them."""
+
+    flows: frozenset[Flow]
+    prefers_sso: bool
+    """True if the server wants single sign-on from a client that can do it, though it may take passwords as well: its
+    users sign in by OAuth 2.0, and may have no password, or a second factor."""
+
+
 @dataclass(frozen=True, slots=True)
 class Device:
     """A signed-in device."""
@@ -40,8 +54,11 @@ class Device:
     access_token: str = field(repr=False)
 
 
-async def login_flows(session: Session) -> frozenset[Flow]:
-    """The ways to sign in that the server offers and we know, at least one. Raises UserError."""
+async def login_flows(session: Session) -> OfferedFlows:
+    """The ways to sign in that the server offers and we know, at least one. Raises UserError.
+
+    https://spec.matrix.org/v1.18/client-server-api/#get_matrixclientv3login
+    """
     try:
         answer = await session.request_json("GET", _LOGIN, limit=_MAX_ANSWER)
     except Refused as error:
@@ -52,17 +69,22 @@ async def login_flows(session: Session) -> frozenset[Flow]:
     except ServerError as error:
         raise _explain(error, session) from error
     flows = answer.get("flows") if isinstance(answer, dict) else None
-    offered = {flow.get("type") for flow in flows if isinstance(flow, dict)} if isinstance(flows, list) else set()
-    known = frozenset(flow for flow in Flow if flow.value in offered)
+    offered = [flow for flow in flows if isinstance(flow, dict)] if isinstance(flows, list) else []
+    types = [flow.get("type") for flow in offered]
+    known = frozenset(flow for flow in Flow if flow.value in types)
     # m.login.token alone is the second half of m.login.sso.
     if known & {Flow.PASSWORD, Flow.SSO}:
-        return known
+        return OfferedFlows(known, any(map(_is_preferred_sso, offered)))
     if await _has_oauth(session):
         raise _only_oauth(session)
     raise UserError(
         f"{session.homeserver_url} offers no way to sign in that Heliograph knows.",
         "Ask whoever runs it for an access token, and give it with --access-token-stdin.",
     )
+
+
+def _is_preferred_sso(flow: Json) -> bool:
+    return flow.get("type") == Flow.SSO.value and any(flow.get(mark) is True for mark in _PREFERRED)
 
 
 async def log_in_with_password(

@@ -21,6 +21,9 @@ from heliograph.http.listener_log import listener_log
 
 _HOST = "127.0.0.1"
 _MAX_TOKEN = 8192
+_ACTION = ("action", "org.matrix.msc3824.action")
+"""Names of the parameter that tells signing in from registering (MSC3824): the specification's, and the one before. A
+server that knows neither ignores them."""
 _PAGE = """\
 <!doctype html><html lang="en"><meta charset="utf-8"><title>Heliograph</title>
 <style>body {{ font: 1.2em sans-serif; max-width: 30em; margin: 20vh auto; text-align: center }}</style>
@@ -51,7 +54,8 @@ class BrowserSignIn:
     def url(self) -> str:
         """The URL that the user has to open in a browser."""
         back = f"http://{self._authority}/{self._state}"
-        return f"{self._homeserver_url}/_matrix/client/v3/login/sso/redirect?{encode_query({'redirectUrl': back})}"
+        query = {"redirectUrl": back} | dict.fromkeys(_ACTION, "login")
+        return f"{self._homeserver_url}/_matrix/client/v3/login/sso/redirect?{encode_query(query)}"
 
     async def login_token(self, timeout_s: float) -> str:
         """Waits for the browser, and returns the login token. Raises UserError if none comes within `timeout_s`."""

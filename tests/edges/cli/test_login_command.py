@@ -15,6 +15,7 @@ from conftest import Home
 from edges.cli.conftest import Shell
 from edges.login_server import LOGIN_TOKEN, PASSWORD, LoginServer
 from edges.private_keyring import private_keyring
+from heliograph.cli.login import steps
 from support.builders import ALICE, ME
 from support.buses import PrivateBus
 
@@ -225,6 +226,34 @@ def test_the_browser_signs_in_where_the_server_takes_no_password(shell: Shell, s
 def test_the_browser_can_be_asked_for(shell: Shell, server: LoginServer) -> None:
     assert log_in(shell, server, "--sso").exit_code == 0
     assert server.logins[0]["type"] == "m.login.token"
+
+
+@pytest.mark.usefixtures("browser")
+def test_no_password_is_asked_for_where_the_server_prefers_the_browser(shell: Shell, server: LoginServer) -> None:
+    server.sso_marks = {"oauth_aware_preferred": True}
+    result = shell.run("login", ME, "--homeserver", server.url, "--secrets", "file")
+    assert result.exit_code == 0, result.output
+    assert "password" not in result.output
+    assert server.logins[0]["type"] == "m.login.token"
+
+
+def test_a_password_is_taken_from_standard_input_though_the_server_prefers_the_browser(
+    shell: Shell, server: LoginServer
+) -> None:
+    server.sso_marks = {"oauth_aware_preferred": True}
+    assert log_in(shell, server).exit_code == 0
+    assert server.logins[0]["type"] == "m.login.password"
+
+
+def test_without_a_display_the_way_without_a_browser_is_named(
+    shell: Shell, server: LoginServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(steps, "_BROWSER_S", 0.1)
+    server.sso_marks = {"oauth_aware_preferred": True}
+    result = shell.run("login", ME, "--homeserver", server.url, "--secrets", "file")
+    assert f"Without a browser: heliograph login {ME} --password-stdin" in result.stdout
+    server.flows.remove("m.login.password")
+    assert "--password-stdin" not in shell.run("login", ME, "--homeserver", server.url, "--secrets", "file").output
 
 
 def test_a_password_where_the_server_takes_none_is_refused(shell: Shell, server: LoginServer) -> None:

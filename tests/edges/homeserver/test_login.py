@@ -127,7 +127,32 @@ async def test_no_connection_says_so() -> None:
 
 async def test_flows_that_are_not_known_are_passed_over(server: LoginServer, session: Session) -> None:
     server.flows = ["m.login.password", "m.login.application_service", "org.example.dance"]
-    assert await login_flows(session) == {Flow.PASSWORD}
+    assert (await login_flows(session)).flows == {Flow.PASSWORD}
+
+
+@pytest.mark.parametrize(
+    ("marks", "prefers_sso"),
+    [
+        ({}, False),
+        ({"oauth_aware_preferred": True}, True),
+        ({"org.matrix.msc3824.delegated_oidc_compatibility": True}, True),
+        ({"oauth_aware_preferred": False, "org.matrix.msc3824.delegated_oidc_compatibility": False}, False),
+        ({"oauth_aware_preferred": "true"}, False),
+    ],
+)
+async def test_a_server_may_prefer_single_sign_on(
+    server: LoginServer, session: Session, marks: dict[str, Any], prefers_sso: bool
+) -> None:
+    server.sso_marks = marks
+    offered = await login_flows(session)
+    assert offered.flows == {Flow.PASSWORD, Flow.SSO, Flow.TOKEN}
+    assert offered.prefers_sso == prefers_sso
+
+
+async def test_a_mark_of_another_flow_says_nothing_of_single_sign_on(server: LoginServer, session: Session) -> None:
+    flows = [{"type": "m.login.password", "oauth_aware_preferred": True}, {"type": "m.login.sso"}]
+    server.answers["GET /login"] = 200, {"flows": flows}
+    assert not (await login_flows(session)).prefers_sso
 
 
 @pytest.mark.parametrize("answer", [(200, {"flows": []}), (404, {"errcode": "M_UNRECOGNIZED", "error": "gone"})])

@@ -37,6 +37,11 @@ async def test_the_browser_is_sent_to_the_homeserver_and_back_to_loopback(sign_i
     assert len(back.path) > 40
 
 
+async def test_the_server_is_told_that_the_user_wants_to_sign_in(sign_in: BrowserSignIn) -> None:
+    query = parse_qs(urlsplit(sign_in.url).query)
+    assert query["action"] == query["org.matrix.msc3824.action"] == ["login"]
+
+
 async def test_the_token_that_the_browser_brings_is_taken(
     sign_in: BrowserSignIn, browser: aiohttp.ClientSession
 ) -> None:

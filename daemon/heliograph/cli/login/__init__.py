@@ -25,7 +25,11 @@ if TYPE_CHECKING:
     help="Where the access token is kept: in the keyring (the default), or in a file that only you can read.",
 )
 @click.option("--sso", is_flag=True, help="Sign in in the browser, even if the server would take a password.")
-@click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
+@click.option(
+    "--password-stdin",
+    is_flag=True,
+    help="Read the password from standard input, even if the server prefers the browser.",
+)
 @click.option(
     "--access-token-stdin",
     is_flag=True,
@@ -41,7 +45,7 @@ def command(
 ) -> None:
     """Sign in to a Matrix account, as a device of its own.
 
-    Asks for the password, or opens the browser where the server wants that. After a soft logout, the same command
+    Asks for the password, or opens the browser where the server prefers that. After a soft logout, the same command
     brings the same device back.
 
     \b

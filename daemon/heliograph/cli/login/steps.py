@@ -21,6 +21,7 @@ from heliograph.homeserver.discovery import check_homeserver, find_homeserver
 from heliograph.homeserver.login import (
     Device,
     Flow,
+    OfferedFlows,
     log_in_with_password,
     log_in_with_token,
     log_out,
@@ -159,24 +160,29 @@ class SignIn:
                     f"Get a fresh one, or sign in without: heliograph login {self._user_id}",
                 ) from None
         # The server's ways of signing in are asked first, so that nobody types a password that it does not take.
-        if await self._is_by_password(session):
+        offered = await login_flows(session)
+        if self._is_by_password(session.homeserver_url, offered):
             password = self._proof if self._how == "password" else await _ask_password(self._user_id)
             return await log_in_with_password(session, self._user_id, password, device_name=name, device_id=device_id)
         async with BrowserSignIn(session) as browser:
             _open_browser(browser.url)
+            if Flow.PASSWORD in offered.flows and not _has_display():
+                click.echo(f"Without a browser: heliograph login {self._user_id} --password-stdin")
             token = await browser.login_token(_BROWSER_S)
         return await log_in_with_token(session, self._user_id, token, device_name=name, device_id=device_id)
 
-    async def _is_by_password(self, session: Session) -> bool:
-        flows = await login_flows(session)
-        if self._how == "password" and Flow.PASSWORD not in flows:
+    def _is_by_password(self, homeserver_url: str, offered: OfferedFlows) -> bool:
+        if self._how == "password" and Flow.PASSWORD not in offered.flows:
             raise UserError(
-                f"{session.homeserver_url} takes no passwords.",
-                "Leave out --password-stdin, to sign in in the browser.",
+                f"{homeserver_url} takes no passwords.", "Leave out --password-stdin, to sign in in the browser."
             )
-        if self._how == "sso" and Flow.SSO not in flows:
-            raise UserError(f"{session.homeserver_url} has no sign-in in the browser.", "Leave out --sso.")
-        return Flow.PASSWORD in flows and self._how != "sso"
+        if self._how == "sso" and Flow.SSO not in offered.flows:
+            raise UserError(f"{homeserver_url} has no sign-in in the browser.", "Leave out --sso.")
+        # Where single sign-on is preferred, nobody is asked for a password that the user may not have.
+        # Test: test_no_password_is_asked_for_where_the_server_prefers_the_browser.
+        return self._how == "password" or (
+            self._how == "ask" and Flow.PASSWORD in offered.flows and not offered.prefers_sso
+        )
 
     async def _keep(self, store: SecretStore, account: Account, secret: Secret, session: Session) -> None:
         """Keeps secret and account.json. The secret first: with an account.json alone, the account would be there and
@@ -218,12 +224,16 @@ async def _ask_password(user_id: str) -> str:
     return password
 
 
+def _has_display() -> bool:
+    return bool(os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY"))
+
+
 def _open_browser(url: str) -> None:
     click.echo("Sign in in the browser on this machine. If none opens, visit:")
     click.echo(f"  {url}")
     opener = shutil.which("xdg-open")
     # Without a display, xdg-open would start a text browser in this very terminal.
-    if opener is None or not (os.environ.get("DISPLAY") or os.environ.get("WAYLAND_DISPLAY")):
+    if opener is None or not _has_display():
         return
     silence = [(os.POSIX_SPAWN_OPEN, stream, os.devnull, os.O_RDWR, 0) for stream in (0, 1, 2)]
     with contextlib.suppress(OSError):

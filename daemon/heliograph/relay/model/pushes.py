@@ -14,6 +14,8 @@ SENT = "sent"
 """The outcome of a push that its gateway took."""
 MOST_WAITING = 1_000
 """Pushes of one pusher that wait; beyond it the oldest are dropped."""
+MOST_KEPT = 5_000
+"""Pushes of one pusher of which anything is known, those with an outcome among them."""
 MOST_BYTES = 8 * 1024 * 1024
 """The bound of their payloads together."""
 

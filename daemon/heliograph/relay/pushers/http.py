@@ -33,12 +33,13 @@ class HttpPushers:
         url = gateway_url_in(body)
         if url is None:
             return await self.set_upstream(caller.user_id, key, body, authorization)
-        if (why := self._twins.refuses(url)) is not None:
+        original = original_of(body)
+        if (why := self._twins.refuses_to_hold(caller.user_id, key, url, original)) is not None:
             # The homeserver says whether it takes it, and sends to it itself.
             log.info("An http pusher of %s stays with the homeserver: %s", caller.user_id, why)
             return await self.set_upstream(caller.user_id, key, body, authorization)
         listed = await self._twins.listed(authorization) or []
-        wanted = Twin(hidden_pushkey(), caller.user_id, *key, url, original_of(body), enabled_in(body) is not False)
+        wanted = Twin(hidden_pushkey(), caller.user_id, *key, url, original, enabled_in(body) is not False)
         append = not replaces_others(body)
         # Asked of the homeserver, which may have lost a twin that
         # the registry still has: changing that would set nothing.

@@ -13,10 +13,21 @@ from heliograph.relay.proxy.upstream import Answer, Upstream
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.wire.original import upstream_body
-from heliograph.relay.wire.pusher import as_set, device_in, enabled_in, gateway_url_in, key_of, removal
+from heliograph.relay.wire.pusher import (
+    MAX_ORIGINAL,
+    as_set,
+    device_in,
+    enabled_in,
+    gateway_url_in,
+    is_too_large,
+    key_of,
+    removal,
+)
 
 log = logging.getLogger(__name__)
 
+MAX_TWINS = 100
+"""Twins of one user, wakers among them."""
 _PUSHERS = "/_matrix/client/v3/pushers"
 _SET = "/_matrix/client/v3/pushers/set"
 Authorization = Mapping[str, str]
@@ -44,6 +55,20 @@ class UpstreamTwins:
         self._removal = removal
         self._gateway_url = gateway_url
         self.refuses = refuses
+
+    def refuses_to_hold(self, user_id: str, key: tuple[str, str], url: str, original: Json) -> str | None:
+        """Why the relay makes no twin of this http pusher; None if it does. What is kept of a user has an end.
+
+        Test: test_a_pusher_beyond_what_is_kept_of_a_user_stays_with_the_homeserver.
+        """
+        if (why := self.refuses(url)) is not None:
+            return why
+        if is_too_large(original):
+            return f"it has more than {MAX_ORIGINAL} bytes"
+        is_new = self._registry.twin_for(user_id, *key) is None
+        if is_new and len(self._registry.twins_of(user_id)) >= MAX_TWINS:
+            return f"the user has {MAX_TWINS} pushers here"
+        return None
 
     async def listed(self, authorization: Authorization) -> list[Json] | None:
         """The pushers at the homeserver; None: it does not list them."""
@@ -173,7 +198,8 @@ class UpstreamTwins:
         url = gateway_url_in(entry)
         if url is None or url == self._gateway_url:
             return None
-        if self.refuses(url) is not None:
+        original = as_set(entry)
+        if self.refuses_to_hold(user_id, key, url, original) is not None:
             if before is not None:
                 await self.retire(before, authorization)
             return None
@@ -186,7 +212,7 @@ class UpstreamTwins:
             app_id=key[0],
             pushkey=key[1],
             url=url,
-            original=as_set(entry),
+            original=original,
             is_enabled=enabled_in(entry) is not False,
             device_id=device_in(entry) or (before.device_id if before is not None else None),
             is_adopted=True,

@@ -19,6 +19,8 @@ MAX_ACKNOWLEDGED = 500
 """Acknowledged ones that are remembered singly. An event as old as the oldest of them counts as acknowledged."""
 MAX_CARRIED = 50
 """Responses of a device that can still be acknowledged."""
+MAX_CARRIED_IDS = 5_000
+"""The event ids of all of them. Who acknowledges nothing has the same ones in each response."""
 
 
 class CarriedNotifications:
@@ -96,7 +98,7 @@ class CarriedNotifications:
         # A token that is repeated counts as the newest response.
         responses = {token: held for token, held in device.responses.items() if token != next_batch}
         responses[next_batch] = ids
-        outdated = list(responses)[:-MAX_CARRIED]
+        outdated = _outdated(responses)
         # The same response once more writes nothing.
         if new or dropped or ids != before or outdated:
             await self._store.carry(key, next_batch, ids, new=new, dropped=dropped, outdated=outdated)
@@ -157,3 +159,13 @@ class CarriedNotifications:
         for event_id in forgotten:
             device.open.pop(event_id, None)
         device.responses = {token: ids for token, ids in device.responses.items() if token not in responses}
+
+
+def _outdated(responses: dict[str, frozenset[str]]) -> list[str]:
+    """The tokens of the oldest responses beyond the bounds. The newest stays in any case."""
+    tokens, ids = list(responses), 0
+    for number, token in enumerate(reversed(tokens)):
+        ids += len(responses[token])
+        if number and (number >= MAX_CARRIED or ids > MAX_CARRIED_IDS):
+            return tokens[: len(tokens) - number]
+    return []

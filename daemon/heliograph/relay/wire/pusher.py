@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from typing import Any
 
@@ -21,6 +22,8 @@ DIRECT_KINDS = ("direct", "org.matrix.msc3361.direct")
 MAX_APP_ID = 64
 MAX_PUSHKEY = 512
 MAX_FALLBACK = 100
+MAX_ORIGINAL = 4 * 1024
+"""Bytes of a pusher as JSON. Clients send some hundred."""
 _PREFIX = "org.matrix.msc3361."
 _TOGGLE = "org.matrix.msc3881."
 ENABLED = ("enabled", f"{_TOGGLE}enabled")
@@ -61,8 +64,16 @@ def original_of(body: Json) -> dict[str, Any]:
     return {name: value for name, value in body.items() if name not in _NOT_KEPT}
 
 
+def is_too_large(original: Json) -> bool:
+    """Whether a pusher is larger than one that the relay keeps."""
+    # The standard encoder: it takes whatever the decoder took.
+    return len(json.dumps(original, separators=(",", ":"))) > MAX_ORIGINAL
+
+
 def direct_pusher(body: Json, user_id: str, device_id: str) -> DirectPusher:
     """The pusher that a body of a direct kind asks for. Raises BadPusher."""
+    if is_too_large(body):
+        raise BadPusher(f"A direct pusher has at most {MAX_ORIGINAL} bytes", "M_TOO_LARGE")
     for name in ("app_id", "pushkey", "app_display_name", "device_display_name", "lang"):
         value = body.get(name)
         if value is None:

@@ -14,6 +14,7 @@ from heliograph.core.ids import UserId
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.errors import Refused
+from heliograph.relay.pushers import twins
 from support.waiting import until
 
 Json = dict[str, Any]
@@ -235,3 +236,26 @@ async def test_a_wrong_token_gets_the_homeservers_own_answer(scene: Scene) -> No
         with pytest.raises(Refused) as refused:
             await stranger.call("POST", "/pushers/set", direct_body())
         assert refused.value.errcode == "M_UNKNOWN_TOKEN"
+
+
+async def test_a_pusher_beyond_what_is_kept_of_a_user_stays_with_the_homeserver(
+    scene: Scene, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    user_id = scene.phone.user.user_id
+    large = http_body(scene.gateway, "large", append=True)
+    large["data"]["org.example.custom"] = "x" * 4096
+    monkeypatch.setattr(twins, "MAX_TWINS", len(scene.relay.relay.state.registry.twins_of(user_id)))
+    for body in (large, http_body(scene.gateway, "one-more", append=True)):
+        await scene.phone.set_pusher(body)
+        assert scene.relay.relay.state.registry.twin_for(user_id, body["app_id"], body["pushkey"]) is None
+        assert named(await scene.phone.pushers(), body["pushkey"])["data"] == body["data"]
+        assert named(await upstream(scene.phone.user), body["pushkey"])["data"] == body["data"]
+    # What is there already may change.
+    await scene.phone.set_pusher(http_body(scene.gateway, lang="de"))
+    assert scene.relay.relay.state.registry.twin_for(user_id, "org.example.phone", "phone-pushkey") is not None
+
+
+async def test_a_direct_pusher_beyond_what_is_kept_is_refused(scene: Scene) -> None:
+    with pytest.raises(Refused) as refused:
+        await scene.desktop.set_pusher({**direct_body(), "profile_tag": "x" * 4096})
+    assert (refused.value.status, refused.value.errcode) == (400, "M_TOO_LARGE")

@@ -120,6 +120,19 @@ async def test_memory_is_bounded(
         assert each.wants(KEY, "$40", 1_040)
 
 
+async def test_of_responses_with_many_notifications_fewer_can_be_acknowledged(
+    carried: CarriedNotifications, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(module, "MAX_CARRIED_IDS", 25)
+    notes = [note(number) for number in range(10)]
+    for number in range(4):
+        await carried.carry(KEY, f"s{number}", notes)
+    tokens = [f"s{number}" for number in range(4) if carried.acknowledged_by(KEY, f"s{number}")]
+    assert tokens == ["s2", "s3"]
+    await carried.carry(KEY, "s4", [note(number) for number in range(40)])
+    assert len(carried.acknowledged_by(KEY, "s4")) == 40
+
+
 async def test_what_nothing_will_come_of_is_not_attached_again(
     carried: CarriedNotifications, database: Database
 ) -> None:

@@ -14,6 +14,7 @@ from heliograph.core.reading import Candidate, Counts, Mark, Place, read_by, unp
 from heliograph.relay.model.around import NOTHING, Around
 from heliograph.relay.model.pushes import Changes, Push, Why
 from heliograph.relay.store.sqlite.queue import settle
+from heliograph.relay.store.sqlite.settled import remember
 
 EVERYONE = ""
 _UP_TO = "read_up_to"
@@ -32,7 +33,7 @@ def acknowledge(
     """A device has these events. `unconcerned` are hidden pushkeys of pushers that do not wait for this device."""
     for event_id in event_ids:
         # One transaction: a push that comes at this moment is found below, or finds what is remembered.
-        _remember(db, user_id, event_id, Why.ACKNOWLEDGED, device_id, "", now_ms)
+        remember(db, user_id, event_id, Why.ACKNOWLEDGED, device_id, "", now_ms)
         rows = db.execute(
             "SELECT position, hidden_pushkey FROM pushes WHERE event_id = ? AND user_id = ? AND outcome IS NULL",
             (event_id, user_id),
@@ -53,7 +54,7 @@ def cancel_events(
 ) -> None:
     """Takes back pushes of these events, only of that room. `user_id` None: for every user."""
     for event_id in event_ids:
-        _remember(db, user_id or EVERYONE, event_id, why, "", room_id, now_ms)
+        remember(db, user_id or EVERYONE, event_id, why, "", room_id, now_ms)
         # coalesce: without a user the condition holds for everybody.
         condition = "event_id = ? AND room_id = ? AND user_id = coalesce(?, user_id)"
         settle(db, condition, (event_id, room_id, user_id), why, changes)
@@ -69,7 +70,7 @@ def cancel_read(
     Tests: test_a_receipt_of_an_event_nobody_was_told_of_takes_nothing_back,
     test_a_threaded_receipt_takes_back_what_is_known_to_be_of_its_thread.
     """
-    _remember(db, user_id, mark.event_id, _UP_TO, mark.thread_id or "", room_id, now_ms)
+    remember(db, user_id, mark.event_id, _UP_TO, mark.thread_id or "", room_id, now_ms)
     _settle_read(db, user_id, room_id, mark, around, changes)
 
 
@@ -171,13 +172,3 @@ def _read_queues(db: sqlite3.Connection, user_id: str, room_id: str, mark: Mark,
             [Candidate(event_id, thread_id or around.threads.get(event_id)) for event_id, _, thread_id in pushes],
             weave(places, around.stretch),
         )
-
-
-def _remember(
-    db: sqlite3.Connection, user_id: str, event_id: str, why: str, detail: str, room_id: str, now_ms: int
-) -> None:
-    db.execute(
-        "INSERT OR REPLACE INTO settled (event_id, user_id, why, detail, room_id, settled_ms)"
-        " VALUES (?, ?, ?, ?, ?, ?)",
-        (event_id, user_id, why, detail, room_id, now_ms),
-    )

@@ -20,7 +20,7 @@ from heliograph.relay.model.hold import (
     wait_ms,
 )
 from heliograph.relay.model.outcome import Deferred, Delivered, Outcome
-from heliograph.relay.model.pushes import MOST_BYTES, SENT, Attempt, Changes, Push, WaitingCount, Why
+from heliograph.relay.model.pushes import MOST_BYTES, MOST_KEPT, SENT, Attempt, Changes, Push, WaitingCount, Why
 
 _LOSSES = frozenset({Why.EXPIRED, Why.OVERFLOW, Why.REFUSED})
 MOST_FORGOTTEN = 100
@@ -75,7 +75,21 @@ def insert(db: sqlite3.Connection, push: Push, changes: Changes) -> bool:
         ),
     ).rowcount
     changes.queues.add(push.hidden_pushkey)
+    if inserted:
+        _forget_beyond(db, push.hidden_pushkey)
     return bool(inserted)
+
+
+def _forget_beyond(db: sqlite3.Connection, hidden_pushkey: str) -> None:
+    """Forgets the oldest pushes with an outcome of a pusher that has too many: its homeserver repeats only the last."""
+    (kept,) = db.execute("SELECT kept FROM phones WHERE hidden_pushkey = ?", (hidden_pushkey,)).fetchone()
+    if kept > MOST_KEPT:
+        # A tenth at once, so that not each further push has to look for the oldest.
+        db.execute(
+            "DELETE FROM pushes WHERE position IN (SELECT position FROM pushes"
+            " WHERE hidden_pushkey = ? AND outcome IS NOT NULL ORDER BY position LIMIT ?)",
+            (hidden_pushkey, MOST_KEPT // 10),
+        )
 
 
 def shorten(db: sqlite3.Connection, hidden_pushkey: str, most: int, changes: Changes) -> None:

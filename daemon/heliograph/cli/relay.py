@@ -73,7 +73,7 @@ def command(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> No
     state = _state_folder(config.state)
     from heliograph.relay import server
 
-    ctx.exit(asyncio.run(server.run_relay(config, state)))
+    ctx.exit(asyncio.run(server.run_relay(config, partial(load_relay_config, config_file, flags), state)))
 
 
 @command.command("check")

@@ -6,9 +6,11 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
@@ -42,8 +44,9 @@ from heliograph.relay.pushers.twins import UpstreamTwins
 from heliograph.relay.pushers.upkeep import PusherUpkeep
 from heliograph.relay.queue.forwarding import Forwarder
 from heliograph.relay.queue.outbox import Outbox
-from heliograph.relay.queue.targets import TargetPolicy, parse_networks
+from heliograph.relay.queue.targets import TargetPolicy
 from heliograph.relay.routes import Router
+from heliograph.relay.settings import LiveSettings, SettingsReload
 from heliograph.relay.state.state import RelayState
 from heliograph.relay.store.lock import hold_folder
 from heliograph.relay.store.sqlite.store import open_sqlite
@@ -55,6 +58,8 @@ from heliograph.relay.sync.reading import Reading
 from heliograph.relay.sync.response import SyncResponseBuilder
 from heliograph.relay.sync.synthesis import Synthesis
 from heliograph.system import systemd
+from heliograph.system.hangup import note_hangups
+from heliograph.system.logs import set_up_log
 from heliograph.system.stop_signals import stop_on_signals
 from heliograph.system.tasks import start
 
@@ -75,6 +80,7 @@ class Relay:
     """An open relay: the parts that its server and tests look at."""
 
     config: RelayConfig
+    settings: LiveSettings
     application: web.Application
     monitor: web.Application
     """What answers at `config.monitor`."""
@@ -89,7 +95,8 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
     Raises StateError, StorageError.
     """
     clock = clock or WallClock()
-    policy = TargetPolicy(parse_networks(config.allow_networks), config.allow_http_loopback)
+    settings = LiveSettings(config)
+    policy = TargetPolicy(settings.allow_networks, config.allow_http_loopback)
     async with contextlib.AsyncExitStack() as stack:
         # Closed in reverse order: the database when nothing can write any more, and last the lock on its folder.
         stack.enter_context(hold_folder(folder))
@@ -102,20 +109,21 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
         if not config.gateway_only:
             upstream = Upstream(config.homeserver)
             stack.push_async_callback(upstream.close)
-        proxies = Proxies(parse_networks(config.trusted_proxies))
+        proxies = Proxies(settings.trusted_proxies)
         departure = await stack.enter_async_context(Departure.watched(folder))
         recovery = Recovery(state.registry, gateway_url=config.notify_url, refuses=policy.refusal)
-        parts = _Parts(config, clock, policy, proxies, state, outbox, PusherRemoval(state, outbox), recovery, departure)
+        removal = PusherRemoval(state, outbox)
+        parts = _Parts(config, settings, clock, policy, proxies, state, outbox, removal, recovery, departure)
         gateway = Gateway(
             state.registry,
             state,
             outbox,
             clock,
             recovery,
-            is_trusted=Proxies(parse_networks(config.operators)).have_sent,
+            is_trusted=Proxies(settings.operators).have_sent,
         )
         monitoring = Monitoring(state, outbox, gateway, upstream)
-        yield Relay(config, _serve(parts, upstream, gateway, monitoring), _monitor(monitoring), state, outbox)
+        yield Relay(config, settings, _serve(parts, upstream, gateway, monitoring), _monitor(monitoring), state, outbox)
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,6 +131,7 @@ class _Parts:
     """The parts of both kinds of relay: beside a homeserver, and a gateway only."""
 
     config: RelayConfig
+    settings: LiveSettings
     clock: Clock
     policy: TargetPolicy
     proxies: Proxies
@@ -149,7 +158,7 @@ def _serve(parts: _Parts, upstream: Upstream | None, gateway: Gateway, monitorin
 def _take_desktops(parts: _Parts) -> Desktops:
     """The requests of desktops to a relay that is a gateway only."""
     return Desktops(
-        UserTokens(parts.config.users, parts.clock),
+        UserTokens(parts.settings.users, parts.clock),
         parts.state,
         parts.removal,
         parts.outbox,
@@ -187,7 +196,7 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
 
 def _offer(application: web.Application, monitoring: Monitoring, rest: Handler, parts: _Parts) -> None:
     """Health and metrics for operators, and `rest` for everything that nothing else answers."""
-    operators = Proxies(parse_networks(parts.config.operators))
+    operators = Proxies(parts.settings.operators)
 
     def for_operators(answer: Handler) -> Handler:
         async def handle(request: web.Request) -> web.StreamResponse:
@@ -213,9 +222,13 @@ async def _not_found(request: web.Request) -> web.StreamResponse:
     return refusal(404, "M_UNRECOGNIZED", "This is a push gateway, not a homeserver")
 
 
-async def run_relay(config: RelayConfig, folder: Path, stop: asyncio.Event | None = None) -> int:
-    """Serves until stopped, and returns the exit code. Raises UserError if the relay cannot begin."""
-    stop = stop or stop_on_signals()
+async def run_relay(config: RelayConfig, load: Callable[[], RelayConfig], folder: Path) -> int:
+    """Serves until stopped, and returns the exit code. `load` reads the configuration again, on each SIGHUP.
+
+    Raises UserError if the relay cannot begin.
+    """
+    stop = stop_on_signals()
+    asked = note_hangups(stop)
     async with open_relay(config, folder) as relay:
         runner, monitor = runner_of(relay), web.AppRunner(relay.monitor, access_log=None)
         await runner.setup()
@@ -231,12 +244,18 @@ async def run_relay(config: RelayConfig, folder: Path, stop: asyncio.Event | Non
             gc.freeze()
             # Once it listens: units that wait for the relay may connect from here on.
             systemd.ready(f"at {config.listen} for {whom}")
-            await _until_stopped(relay.outbox, stop)
+            reload = SettingsReload(config, load, partial(_take, relay.settings))
+            await _until_stopped(relay.outbox, reload.run(asked), stop)
             systemd.stopping()
         finally:
             await monitor.cleanup()
             await runner.cleanup()
     return EXIT_OK
+
+
+def _take(settings: LiveSettings, config: RelayConfig) -> None:
+    settings.take(config)
+    set_up_log(config.log_level, form=config.log_format)
 
 
 def runner_of(relay: Relay, *, shutdown_timeout: float = GOODBYE_S) -> web.AppRunner:
@@ -266,15 +285,16 @@ async def _listen(runner: web.AppRunner, setting: str, address: str) -> None:
         ) from error
 
 
-async def _until_stopped(outbox: Outbox, stop: asyncio.Event) -> None:
+async def _until_stopped(outbox: Outbox, reloading: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:
     sending = start(outbox.run(), name="pushes")
     stopping = start(stop.wait(), name="stop")
+    beside = start(reloading, name="settings")
     try:
         await asyncio.wait((sending, stopping), return_when=asyncio.FIRST_COMPLETED)
         if sending.done():
             # Sending ends by itself only if the database is damaged, and raises what the relay ends with.
             sending.result()
     finally:
-        for task in (sending, stopping):
+        for task in (sending, stopping, beside):
             task.cancel()
-        await asyncio.gather(sending, stopping, return_exceptions=True)
+        await asyncio.gather(sending, stopping, beside, return_exceptions=True)

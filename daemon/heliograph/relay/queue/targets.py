@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import ipaddress
 import socket
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 
 from aiohttp import ThreadedResolver
@@ -42,7 +42,7 @@ class Forbidden(OSError):
 class TargetPolicy:
     """The gateways that the configuration allows besides https to public addresses."""
 
-    allowed: tuple[Network, ...] = ()
+    allowed: Sequence[Network] = ()
     """Private networks that gateways may be in."""
     has_http_loopback: bool = False
     """http and https to this machine, for a gateway beside the relay and for tests."""

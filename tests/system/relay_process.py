@@ -7,11 +7,13 @@ import os
 import sqlite3
 import subprocess
 import sys
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import aiohttp
 
+from heliograph.relay.departure import set_leaving
+from heliograph.relay.store.sqlite.overview import read_overview
 from support.log_guard import watch
 from support.ports import reserve_port
 from support.waiting import until
@@ -87,6 +89,14 @@ class RelayProcess:
         status = Path(f"/proc/{self.pid}/status").read_text()
         (peak,) = (int(line.split()[1]) for line in status.splitlines() if line.startswith("VmHWM"))
         return peak // 1024
+
+    async def say_leaving(self, *, is_leaving: bool) -> None:
+        """As `heliograph relay leave` does, or `--cancel`."""
+        await asyncio.to_thread(set_leaving, self._state, is_leaving=is_leaving)
+
+    async def users(self) -> Collection[str]:
+        """Users who have pushers or pushes here."""
+        return (await read_overview(self._state)).pushers.keys()
 
     def waiting(self) -> int:
         """Pushes that nothing became of yet."""

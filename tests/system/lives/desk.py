@@ -69,6 +69,8 @@ class Desk:
     settings: Settings = field(default_factory=Settings)
     is_locked: bool = False
     has_relay_restarted: bool = False
+    has_relay_left: bool = False
+    """It puts pushers back, and the phone rings beside the desktop."""
     has_server_restarted: bool = False
     kills_in_talk: int = 0
     """Each may repeat one notification."""

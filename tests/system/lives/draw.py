@@ -15,6 +15,7 @@ ROOMS = 4
 LENGTH = 22
 """Steps, about."""
 _SECOND_ACCOUNT = 0.3
+_WITH_RELAY = 0.5
 _BEFORE = 0.35
 """How often something is unread before the daemon's first start."""
 
@@ -241,6 +242,23 @@ def _longer_absence(dice: random.Random) -> Sequence[Kind]:
     return rule, dice.choice((Kind.STOP, Kind.KILL)), Kind.SAY_MENTION, Kind.FLOOD, about, Kind.FLOOD, Kind.START
 
 
+def _relay_leaves(dice: random.Random) -> Sequence[Kind]:
+    """What comes while the relay is out rings at the desktop and at the phone, or where the user is."""
+    away = [dice.choice(_TALK), Kind.WAIT_FOR_PHONE]
+    out = [Kind.STOP, *away, Kind.START] if dice.random() < _AWAY else [dice.choice(_TALK)]
+    death = [dice.choice((Kind.RELAY_KILLED, Kind.RELAY_RESTARTS))] if dice.random() < _AWAY else []
+    # Where it is not put back, the life ends without it.
+    back = [Kind.RELAY_COMES_BACK, Kind.SAY, Kind.SAY] if dice.random() < _BACK else []
+    return Kind.SAY, Kind.RELAY_LEAVES, *death, *out, *back, dice.choice((Kind.SAY, *_READINGS))
+
+
+def _relay_dies(dice: random.Random) -> Sequence[Kind]:
+    away = dice.random() < _AWAY
+    death = (dice.choice((Kind.RELAY_KILLED, Kind.RELAY_RESTARTS)), dice.choice((*_TALK, *_RELATIONS, *_READINGS)))
+    return Kind.SAY, *((Kind.STOP, *death, Kind.START) if away else death), Kind.SAY
+
+
+_BACK = 0.7
 _AWAY = 0.4
 LEARNT: Sequence[Chain] = (
     _names,
@@ -280,7 +298,11 @@ def draw(seed: int, mode: Mode) -> Life:
     # Of dice of its own, so that a life which has what it takes to catch a broken daemon keeps it (test_mutants.py).
     others = random.Random(f"{seed} learnt")
     place = others.randrange(len(living) + 1)
-    steps = [step for part in (before, *living[:place], _learnt(others), *living[place:]) for step in part]
+    parts = [before, *living[:place], _learnt(others), *living[place:]]
+    relays = random.Random(f"{seed} relay")
+    if relays.random() < _WITH_RELAY:
+        parts.insert(relays.randrange(1, len(parts) + 1), _chain(relays, relays.choice((_relay_leaves, _relay_dies))))
+    steps = [step for part in parts for step in part]
     return Life(seed, mode, tuple(steps), tuple(range(len(steps))))
 
 

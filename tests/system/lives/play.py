@@ -126,6 +126,9 @@ class _Player:
                 world = World(life.mode, people, desk, url, self._folder)
                 await self._live(world)
                 self._look_at_log(desk)
+                if desk.has_relay_left:
+                    # The next life has it again.
+                    await stage.relay.say_leaving(is_leaving=False)
         finally:
             await people.part()
         self._lived.seconds = time.monotonic() - began
@@ -182,6 +185,8 @@ class _Player:
     def _note_had(self, world: World, looks: Sequence[int], seconds: float) -> None:
         """What the desktop had in good time is not the phone's, if the user has been there for a while."""
         is_there = world.desk.is_running and not world.desk.is_locked and not world.desk.is_quiet_here_alone
+        # Without a relay, nobody keeps the phone from ringing as well.
+        is_there = is_there and not world.desk.has_relay_left
         self._present = self._present + 1 if is_there else 0
         if self._present < _THERE or seconds > _GOOD_TIME_S or not world.mode.is_direct:
             return

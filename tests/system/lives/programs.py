@@ -6,10 +6,12 @@ import asyncio
 import contextlib
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 
 from heliograph.accounts import config_file
 from support.waiting import until
 from system.daemon import sign_in
+from system.evidence import PATIENCE_S
 from system.lives import talk
 from system.lives.desk import Settings
 from system.lives.expectation import why_gone, word_summary
@@ -169,11 +171,54 @@ async def _restart_screen(world: World, step: Step) -> None:
 
 
 async def _restart_relay(world: World, step: Step) -> None:
-    del step
     if world.desk.relay is not None:
         world.desk.has_relay_restarted = True
-        await world.desk.relay.stop()
+        await (world.desk.relay.kill() if step.kind is Kind.RELAY_KILLED else world.desk.relay.stop())
         await world.desk.relay.start()
+
+
+async def _let_relay_leave(world: World, step: Step) -> None:
+    """Afterwards the homeserver has the users' pushers as they were set, and nothing of the relay's."""
+    del step
+    relay, users = world.desk.relay, world.people.users
+    if relay is None or world.desk.has_relay_left:
+        return
+    world.desk.has_relay_left = True
+    await relay.say_leaving(is_leaving=True)
+
+    async def is_over() -> bool:
+        # Requests of the users' other devices, by which their pushers are put back.
+        await asyncio.gather(*(user.hand.call("GET", "/joined_rooms") for user in users))
+        return {user.user_id for user in users}.isdisjoint(await relay.users())
+
+    await until(is_over, "the last pusher of the relay's", PATIENCE_S)
+    for user in users:
+        await until(partial(_stands_as_set, world, user), "the phone's own pusher", PATIENCE_S)
+
+
+async def _stands_as_set(world: World, user: User) -> bool:
+    """Whether the homeserver has the phone's pusher, and no other http pusher."""
+    listed = (await user.me.call("GET", "/pushers"))["pushers"]
+    return [each["data"]["url"] for each in listed if each["kind"] == "http"] == [world.desk.phone.url]
+
+
+async def _put_relay_back(world: World, step: Step) -> None:
+    del step
+    relay, desk = world.desk.relay, world.desk
+    if relay is None or not desk.has_relay_left:
+        return
+    await relay.say_leaving(is_leaving=False)
+    await until(partial(_offers_direct_push, world), "direct push", PATIENCE_S)
+    # A desktop that runs asks seldom whether a proxy has come.
+    if desk.is_running:
+        await _end(world, Step(Kind.STOP))
+        await _start(world, Step(Kind.START))
+    desk.has_relay_left = False
+
+
+async def _offers_direct_push(world: World) -> bool:
+    versions = await world.people.users[0].hand.call("GET", "/_matrix/client/versions")
+    return bool(versions["unstable_features"].get("org.matrix.msc3361"))
 
 
 async def _restart_homeserver(world: World, step: Step) -> None:
@@ -194,5 +239,8 @@ ACTS: Mapping[Kind, Act] = {
     Kind.SECOND_ACCOUNT: _sign_second_in,
     Kind.SCREEN_RESTARTS: _restart_screen,
     Kind.RELAY_RESTARTS: _restart_relay,
+    Kind.RELAY_KILLED: _restart_relay,
+    Kind.RELAY_LEAVES: _let_relay_leave,
+    Kind.RELAY_COMES_BACK: _put_relay_back,
     Kind.HOMESERVER_RESTARTS: _restart_homeserver,
 }

@@ -111,6 +111,9 @@ class Kind(StrEnum):
     SECOND_ACCOUNT = "sign a second account in"
     SCREEN_RESTARTS = "the notification server starts anew"
     RELAY_RESTARTS = "the relay starts anew"
+    RELAY_KILLED = "kill -9 of the relay, which starts anew"
+    RELAY_LEAVES = "heliograph relay leave"
+    RELAY_COMES_BACK = "the relay is put back"
     HOMESERVER_RESTARTS = "the homeserver starts anew"
 
 

@@ -18,7 +18,7 @@ from heliograph.relay.pushers.recovery import Recovery
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, entries_in
 from heliograph.relay.state.registry import Registry
-from heliograph.relay.wire.pusher import DIRECT_KINDS, BadPusher, key_of, replaces_others, shown_direct, shown_twin
+from heliograph.relay.wire.pusher import DIRECT_KINDS, key_of, replaces_others, shown_direct, shown_twin
 
 log = logging.getLogger(__name__)
 
@@ -80,8 +80,6 @@ class UserPushers:
         # Without a kind the homeserver refuses the request; null removes the pusher.
         kind = body.get("kind", "")
         if self._departure.is_leaving:
-            if kind in DIRECT_KINDS:
-                raise BadPusher("Direct push is being taken out of this server", "M_UNRECOGNIZED")
             await self._compare(caller, authorization)
             return await self._twins.set(body, authorization)
         if kind in DIRECT_KINDS:

@@ -12,7 +12,7 @@ from dbus_fast import Message, MessageFlag, MessageType, Variant
 from dbus_fast.aio import MessageBus
 from dbus_fast.errors import DBusFastError
 
-from heliograph.control import BUS_NAME, ERROR, INTERFACE, OBJECT_PATH
+from heliograph.control import BUS_NAME, ERROR, INTERFACE, NOBODY, OBJECT_PATH
 from heliograph.errors import UserError
 from heliograph.system.service_manager import to_restart, to_start
 from heliograph.system.session_bus import session_bus_address
@@ -66,7 +66,7 @@ async def _take(reply: Message) -> Any:
     if reply.error_name == ERROR:
         title, _, hint = text.partition("\n")
         raise UserError(title, hint or "heliograph status")
-    if reply.error_name in ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner"):
+    if reply.error_name in NOBODY:
         raise UserError("Heliograph is not running.", await asyncio.to_thread(to_start))
     raise UserError(f"The running Heliograph did not do it: {text}", await asyncio.to_thread(to_restart))
 

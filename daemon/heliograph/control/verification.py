@@ -24,7 +24,7 @@ from dbus_fast.aio import MessageBus
 from dbus_fast.errors import DBusFastError
 from dbus_fast.service import ServiceInterface, method
 
-from heliograph.control import BUS_NAME, OBJECT_PATH
+from heliograph.control import BUS_NAME, NOBODY, OBJECT_PATH
 from heliograph.control.peers import refuse_sandboxed
 from heliograph.errors import EXIT_FAILED, EXIT_USAGE, HeliographError, UserError
 from heliograph.system.service_manager import to_restart, to_start
@@ -40,7 +40,6 @@ _CONNECT_S = 3.0
 _CALL_S = 60.0
 """The daemon may have to wait for the homeserver before it answers."""
 _READ_S = 5.0
-_NOBODY = ("org.freedesktop.DBus.Error.ServiceUnknown", "org.freedesktop.DBus.Error.NameHasNoOwner")
 
 T = TypeVar("T")
 
@@ -152,7 +151,7 @@ class VerificationClient:
             title, hint, code = (*text.split("\n", 2), "", "")[:3]
             exit_code = EXIT_USAGE if code == str(EXIT_USAGE) else EXIT_FAILED
             raise UserError(title, hint or "See `heliograph status`.", exit_code=exit_code)
-        if reply.error_name in _NOBODY:
+        if reply.error_name in NOBODY:
             raise UserError("Heliograph has stopped meanwhile.", await asyncio.to_thread(to_start))
         cure = f"Restart it: {await asyncio.to_thread(to_restart)}"
         raise UserError(f"The running Heliograph did not do it: {text}", cure)

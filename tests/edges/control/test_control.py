@@ -249,6 +249,20 @@ async def test_asking_without_a_daemon_says_how_to_start_it(private_bus: Private
     assert told.value.hint == "heliograph run"
 
 
+async def test_a_daemon_that_goes_before_its_answer_is_not_running(private_bus: PrivateBus) -> None:
+    bus = await MessageBus(bus_address=private_bus.address).connect()
+    await bus.request_name(BUS_NAME)
+
+    def go_when_asked(message: Message) -> bool:
+        if is_asked := message.member == "Resume":
+            bus.disconnect()
+        return is_asked
+
+    bus.add_message_handler(go_when_asked)
+    with pytest.raises(UserError, match="not running"):
+        await ask("Resume")
+
+
 async def test_asking_without_a_bus_says_that_nothing_runs(home: Home) -> None:
     with pytest.raises(UserError, match="not running"):
         await ask("Resume")

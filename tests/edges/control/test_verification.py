@@ -7,8 +7,11 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
+from dbus_fast import Message
+from dbus_fast.aio import MessageBus
 
 from fakes.answers import FakeAnswers
+from heliograph.control import BUS_NAME
 from heliograph.control.service import Control
 from heliograph.control.verification import MAX_SECRET, Verification1, VerificationClient
 from heliograph.errors import HeliographError, Unreachable, UserError
@@ -110,6 +113,23 @@ async def test_a_daemon_that_stops_meanwhile_is_told(
     await control.stop()
     with pytest.raises(UserError, match="has stopped"):
         await client.begin(ME)
+
+
+async def test_a_daemon_that_stops_before_its_answer_is_told(private_bus: PrivateBus) -> None:
+    bus = await MessageBus(bus_address=private_bus.address).connect()
+    await bus.request_name(BUS_NAME)
+    client = await VerificationClient.connect()
+    assert client is not None
+
+    def go_when_asked(message: Message) -> bool:
+        if is_asked := message.member == "Begin":
+            bus.disconnect()
+        return is_asked
+
+    bus.add_message_handler(go_when_asked)
+    with pytest.raises(UserError, match="has stopped"):
+        await client.begin(ME)
+    client.close()
 
 
 async def test_without_a_daemon_there_is_nobody_to_ask(private_bus: PrivateBus) -> None:

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Iterable, Mapping
 
 from aiohttp import web
 
@@ -16,10 +17,11 @@ from heliograph import __version__
 from heliograph.errors import StorageError
 from heliograph.relay.gateway.notify import Gateway
 from heliograph.relay.metrics import CONTENT_TYPE, Metric, render
-from heliograph.relay.model.pushes import PushCounts
+from heliograph.relay.model.pushes import SENT, Accepted, PushCounts, Why
 from heliograph.relay.proxy.addresses import Proxies
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.queue.outbox import Outbox
+from heliograph.relay.state.connections import STEPS
 from heliograph.relay.state.state import RelayState
 
 log = logging.getLogger(__name__)
@@ -86,23 +88,32 @@ class Monitoring:
     def _collect(self, counts: PushCounts) -> list[Metric]:
         registry, connections, waiting = self._state.registry, self._state.connections, counts.waiting
         kinds = {"direct": registry.direct_pushers, "http": registry.http_pushers}
-        attempts = {name: counts.attempts.get(name, 0) for name in ("ok", "failed")}
+        crashes = {task.name: task.crashes for task in self._outbox.tasks}
         reasons = {"acknowledgement": waiting.held, "gateway": waiting.pushes - waiting.held}
         return [
             Metric("info", "Which version runs.", {__version__: 1}, "version"),
             Metric("users", "Users with a pusher here.", {"": registry.users}),
             Metric("pushers", "Pushers by kind.", kinds, "kind"),
             Metric("polls", "Requests for /sync of direct devices that are open.", {"": connections.pending}),
-            Metric("notifications_total", "What direct devices were told.", connections.counts, "step"),
+            Metric("notifications_total", "What direct devices were told.", _all(STEPS, connections.counts), "step"),
             Metric("gateway_requests_total", "Requests to the push gateway.", self._gateway.requests, "result"),
             Metric(
-                "pushes_taken_total", "Pushes from the homeserver by what was done at once.", counts.accepted, "result"
+                "pushes_taken_total",
+                "Pushes from the homeserver by what was done at once.",
+                _all(map(str, Accepted), counts.accepted),
+                "result",
             ),
-            Metric("pushes_settled_total", "Pushes by what became of them.", counts.settled, "outcome"),
+            Metric(
+                "pushes_settled_total",
+                "Pushes by what became of them.",
+                _all((SENT, *map(str, Why)), counts.settled),
+                "outcome",
+            ),
             Metric("pushes_waiting", "Pushes that wait, by what for.", reasons, "for"),
             Metric("pushers_failing", "Pushers whose gateway failed last.", {"": waiting.failing_pushers}),
-            Metric("attempts_total", "Requests to push gateways.", attempts, "result"),
+            Metric("attempts_total", "Requests to push gateways.", _all(("ok", "failed"), counts.attempts), "result"),
             Metric("attempts_open", "Requests to push gateways that are open.", {"": counts.in_flight}),
+            Metric("crashes", "Crashes of the last hour.", crashes, "task"),
         ]
 
     async def _has_homeserver(self, upstream: Upstream) -> bool:
@@ -111,6 +122,12 @@ class Monitoring:
                 return (await upstream.ask("GET", "/_matrix/client/versions", {})).is_good
         except (NotAnswered, TimeoutError):
             return False
+
+
+def _all(names: Iterable[str], counted: Mapping[str, int]) -> dict[str, int]:
+    """The counts of all names, 0 for what never happened: Prometheus sees no increase in a counter whose first value is
+    1. Test: test_what_never_happened_is_counted_as_zero."""
+    return {name: counted.get(name, 0) for name in names}
 
 
 def may_ask(request: web.Request, proxies: Proxies, operators: Proxies) -> bool:

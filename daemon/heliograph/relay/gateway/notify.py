@@ -54,6 +54,9 @@ class _Taken:
     """Pushkeys that are not known here."""
 
 
+RESULTS = ("taken", "unknown", "limited", "malformed", "too_large", "slow", "failed")
+
+
 class Gateway:
     """Takes pushes. `is_trusted` says whether a request comes from where the homeserver is."""
 
@@ -84,8 +87,8 @@ class Gateway:
 
     @property
     def requests(self) -> dict[str, int]:
-        """Requests by what became of them: taken, unknown, malformed, too_large, slow, limited, failed."""
-        return dict(self._requests)
+        """Requests by what became of them, by RESULTS."""
+        return {result: self._requests[result] for result in RESULTS}
 
     def routes(self) -> list[web.RouteDef]:
         """The routes of the push gateway."""

@@ -11,6 +11,9 @@ from dataclasses import dataclass
 from heliograph.core.events import Json
 from heliograph.relay.model.carried import Key
 
+STEPS = ("carried", "acknowledged", "woken")
+"""What is counted: notifications that a response carried, and that were acknowledged; and polls that one of them ended.
+"""
 MAX_WAITING = 1_000
 MAX_WAKES = 20
 """How often a notification that is never acknowledged ends a poll before its time."""
@@ -158,7 +161,7 @@ class DeviceConnections:
         self._connections: dict[Key, DeviceConnection] = {}
         self._undecided: dict[bytes, set[asyncio.Event]] = {}
         self.counts: Counter[str] = Counter()
-        """Notifications since the start: carried, acknowledged; and woken: polls that one of them ended."""
+        """Since the start, by STEPS."""
 
     @contextlib.contextmanager
     def undecided(self, fingerprint: bytes) -> Iterator[asyncio.Event]:

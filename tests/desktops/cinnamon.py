@@ -19,6 +19,8 @@ class Cinnamon(X11Desktop):
     """The list is that of its applet."""
 
     name = "cinnamon"
+    # Above the panel, whose clock and counter change.
+    area = (0, 0, 1280, 756)
     environment: Mapping[str, str] = {
         **X11Desktop.environment,
         **{"XDG_CURRENT_DESKTOP": "X-Cinnamon", "GDK_BACKEND": "x11", "LIBGL_ALWAYS_SOFTWARE": "1"},

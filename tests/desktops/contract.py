@@ -14,7 +14,7 @@ from system.systemd_box import REPOSITORY
 _SUITE = "tests/contract/test_notification_server.py"
 _CLICKED = ("gnome-shell",)
 """Servers whose state can be reached by `support.session_server`, so that its tests can click there."""
-_LAST_LINES = 15
+_LAST_LINES = 60
 _SUITE_S = 900.0
 _INFORMATION = f"{NOTIFICATIONS} /org/freedesktop/Notifications {NOTIFICATIONS} GetServerInformation"
 

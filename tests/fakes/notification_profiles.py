@@ -155,6 +155,13 @@ BUDGIE = Profile(
     vendor="Budgie Desktop Developers",
     told="budgie",
 )
+CINNAMON = Profile(
+    "cinnamon",
+    "6.4.10",
+    ("actions", "action-icons", "body", "body-hyperlinks", "body-markup", "icon-static", "persistence", "sound"),
+    vendor="GNOME",
+    closes_on_action=True,
+)
 PLAIN = Profile("plain", "1", ("body", "actions"))
 BARE = Profile("bare", "1", ())
 PROFILES = (DUNST, MAKO, XFCE, GNOME, PLASMA, SWAYNC, PLAIN, BARE)

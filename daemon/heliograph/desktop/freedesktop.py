@@ -141,7 +141,7 @@ class FreedesktopDesktop:
         if traits.profile.told in UNTOLD and not notification.is_update:
             await self._watch.ask_why_held(server, traits)
         sound = await self._sounds.choose(notification)
-        is_servers = self._sounds.is_servers(traits.capabilities)
+        is_servers = self._sounds.is_servers(traits.capabilities, traits.profile)
         arguments = render_notification(
             notification,
             traits.capabilities,

@@ -63,7 +63,7 @@ class RoomOpener:
         if uri is None:
             log.debug("A room cannot be opened, for its id is malformed")
             return False
-        return await _launch(["xdg-open", uri], environment)
+        return await _launch([*await _opener(), uri], environment)
 
     async def _open_chosen(
         self, desktop_id: str, room_id: RoomId | None, event_id: EventId | None, environment: Mapping[str, str]
@@ -85,9 +85,14 @@ class RoomOpener:
 
     async def _handler_of(self, form: AddressForm) -> str | None:
         """The id of the desktop entry that handles addresses of this form."""
-        query = ["xdg-mime", "query", "default", f"x-scheme-handler/{form.value}"]
+        kind = f"x-scheme-handler/{form.value}"
+        is_lacking = await asyncio.to_thread(_lacks_xdg)
+        query = ["gio", "mime", kind] if is_lacking else ["xdg-mime", "query", "default", kind]
         code, output = await _run(query, self._timeout_s, {}, output=asyncio.subprocess.PIPE)
         answer = output.decode(errors="replace").strip()
+        if is_lacking:
+            # gio writes lines for people, in their language: the first ends with a colon and the id.
+            answer = answer.partition("\n")[0].rpartition(": ")[2]
         return answer if code == 0 and _DESKTOP_ID.fullmatch(answer) else None
 
 
@@ -109,7 +114,19 @@ def _read_choice(open_with: str) -> tuple[str | None, AddressForm | None]:
 async def open_file(file: Path, token: str | None) -> bool:
     """Opens a file in the program that is registered for files of its kind. `token`: the activation token of a click.
     Returns whether a program was started."""
-    return await _launch(["xdg-open", str(file)], _activation(token))
+    return await _launch([*await _opener(), str(file)], _activation(token))
+
+
+async def _opener() -> tuple[str, ...]:
+    """The command that opens an address or a file."""
+    return ("gio", "open") if await asyncio.to_thread(_lacks_xdg) else ("xdg-open",)
+
+
+def _lacks_xdg() -> bool:
+    """True where xdg-open and xdg-mime refuse: on LXQt they ask qtxdg-mat, which distributions have in another package.
+    Test: test_on_lxqt_without_its_tools_rooms_are_opened_all_the_same."""
+    is_lxqt = "lxqt" in os.environ.get("XDG_CURRENT_DESKTOP", "").lower().split(":")
+    return is_lxqt and shutil.which("qtxdg-mat") is None and shutil.which("gio") is not None
 
 
 def _desktop_file(desktop_id: str) -> Path | None:

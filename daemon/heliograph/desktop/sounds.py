@@ -1,7 +1,8 @@
 """Decides which sound a notification has, and who plays it: the notification server, or a player that we start.
 
-Few servers play sounds (GNOME Shell and MATE say that they do, Plasma, dunst, mako and Xfce do not), and none says
-whether it found the sound. So a server that does not claim to gets "suppress-sound", and we play. Never both do.
+Few servers play sounds (GNOME Shell and MATE say that they do, Plasma, dunst, mako and Xfce do not; Cinnamon says so,
+and does not), and none says whether it found the sound. So a server that does not claim to, or is known not to, gets
+"suppress-sound", and we play. Never both do.
 Tests: test_where_the_server_plays_we_do_not, test_where_we_play_the_server_is_told_not_to.
 Source: Desktop Notifications Specification 1.3, "Sounds"; freedesktop.org's Sound Naming Specification.
 """
@@ -18,6 +19,7 @@ from pathlib import Path
 from typing import Literal
 
 from heliograph.core.notification import Category, Notification
+from heliograph.core.popups.profile import ServerProfile
 from heliograph.desktop.identity import data_folders
 from heliograph.system.processes import run_program
 from heliograph.system.tasks import start_beside
@@ -57,9 +59,10 @@ class Sounds:
         self._playing: asyncio.Task[object] | None = None
         self._is_trouble_told = False
 
-    def is_servers(self, capabilities: Collection[str]) -> bool:
+    def is_servers(self, capabilities: Collection[str], profile: ServerProfile) -> bool:
         """Whether a notification server with these capabilities plays the sounds."""
-        return self._player == "server" or (self._player == "auto" and "sound" in capabilities)
+        can = "sound" in capabilities and profile.plays_sounds
+        return self._player == "server" or (self._player == "auto" and can)
 
     async def choose(self, notification: Notification) -> Sound | None:
         """The sound of this notification; None: it has none."""

@@ -134,6 +134,22 @@ def test_an_unknown_one_is_a_mistake_in_the_configuration(open_with: str) -> Non
         RoomOpener(open_with)
 
 
+@pytest.mark.parametrize(
+    ("desktop", "has_tool"), [("LXQt", False), ("lxqt:Qt", False), ("LXQt", True), ("XFCE", False)]
+)
+async def test_on_lxqt_without_its_tools_rooms_are_opened_all_the_same(
+    programs: Programs, monkeypatch: pytest.MonkeyPatch, desktop: str, has_tool: bool
+) -> None:
+    monkeypatch.setenv("XDG_CURRENT_DESKTOP", desktop)
+    programs.add("gio", 'if [ "$1" = mime ]; then echo "Default application for "$2": nheko.desktop"; fi')
+    if has_tool:
+        programs.add("qtxdg-mat", "")
+    assert await RoomOpener().open(ROOM, EVENT, None)
+    uri = "matrix:roomid/room:example.org/e/event"
+    is_lacking = "lxqt" in desktop.lower() and not has_tool
+    assert programs.started()[-1] == (f"gio open {uri}" if is_lacking else f"xdg-open {uri}")
+
+
 async def test_another_choice_is_used_from_then_on_unless_it_is_a_mistake(programs: Programs) -> None:
     opener = RoomOpener("element")
     opener.use("matrix.to")

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.notification_profiles import DUNST, GNOME, MAKO, PLASMA, SWAYNC, Profile
+from fakes.notification_profiles import CINNAMON, DUNST, GNOME, MAKO, PLASMA, SWAYNC, Profile
 from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.core.notification import Category, Notification, Urgency
 from heliograph.desktop.freedesktop import FreedesktopDesktop
@@ -166,7 +166,7 @@ async def test_where_the_server_plays_we_do_not(heard: Heard, players: Players) 
     assert players.played == []
 
 
-@pytest.mark.parametrize("heard", [by(DUNST, "auto"), by(GNOME, "own")], indirect=True)
+@pytest.mark.parametrize("heard", [by(DUNST, "auto"), by(GNOME, "own"), by(CINNAMON, "auto")], indirect=True)
 async def test_where_we_play_the_server_is_told_not_to(heard: Heard, players: Players) -> None:
     assert await heard.show(LOUD) == {"suppress-sound": True}
     assert players.played == [f"pw-play {MESSAGE}"]

@@ -65,7 +65,7 @@ async def walk(config: Config) -> int:
         surroundings = describe_surroundings(
             traits,
             is_inhibited=desktop.is_inhibited,
-            plays_sounds=sounds.is_servers(traits.capabilities),
+            plays_sounds=sounds.is_servers(traits.capabilities, traits.profile),
         )
         click.echo("\n".join(surroundings))
         return await _Walk(desktop, surroundings).run(walk_scenes(traits.profile.layout))

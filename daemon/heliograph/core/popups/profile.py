@@ -83,6 +83,8 @@ class ServerProfile:
     told: Told = Told.NOWHERE
     holds_critical: bool = False
     """True if do not disturb also holds back what is critical."""
+    plays_sounds: bool = True
+    """False if the server says that it plays sounds, and does not play those that it is asked for: then we do."""
     draws_click: bool = False
     """True if the click on a popup itself is a button there, "Open"."""
     is_reply_configured: bool = False

@@ -76,9 +76,14 @@ DUNST = ServerProfile(
 )
 CINNAMON = ServerProfile(
     "Cinnamon",
-    # js/ui/notificationDaemon.js of 4 to 6: `image-data` beside `app_icon` is "a large image", of 125 pixels.
-    ("a picture beside an icon takes the room of the buttons: it gets the picture alone",),
+    (
+        # js/ui/notificationDaemon.js of 4 to 6: `image-data` beside `app_icon` is "a large image", of 125 pixels.
+        "a picture beside an icon takes the room of the buttons: it gets the picture alone",
+        # js/ui/messageTray.js of 6: a sound of its settings, which is off in the beginning, whatever the hints say.
+        "it says that it plays sounds, and plays none that it is asked for: Heliograph plays them",
+    ),
     told=Told.CINNAMON,
+    plays_sounds=False,
     looked_at="6.4",
     looks=Looks(has_icon_beside_picture=False),
 )

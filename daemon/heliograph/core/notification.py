@@ -77,6 +77,11 @@ class Notification:
     picture: Picture | None = None
     """The picture itself, if it could be fetched."""
 
+    @property
+    def is_question(self) -> bool:
+        """Whether it is there for its buttons: Heliograph itself asks something."""
+        return self.category is Category.DEVICE and bool(self.actions)
+
 
 @dataclass(frozen=True, slots=True)
 class Popup:

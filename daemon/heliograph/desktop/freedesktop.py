@@ -133,7 +133,7 @@ class FreedesktopDesktop:
         # Test: test_a_shell_that_answers_only_after_its_name_is_known_keeps_one_notification_of_a_room.
         traits = server.known_traits or await self._watch.ask(server)
         replaces_id = replaces.id if replaces is not None and replaces.server == server.life else 0
-        urgency = traits.profile.urgency(notification.urgency, is_update=notification.is_update)
+        urgency = traits.profile.urgency(notification)
         notification = replace(notification, urgency=urgency)
         if replaces_id and traits.profile.update(is_update=notification.is_update) is Update.RENEW:
             await self._take_down(server, replaces_id)

@@ -21,7 +21,7 @@ from heliograph.core.popups.actions import (
     word_failure,
 )
 from heliograph.core.popups.profile import SAFE, ServerProfile
-from heliograph.core.popups.profiles import XFCE
+from heliograph.core.popups.profiles import DUNST, GNOME, LXQT, XFCE
 from heliograph.core.record import Delivery
 from support.builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_notification
 
@@ -32,6 +32,10 @@ ALL = {"actions", "body", "inline-reply"}
 def labels(*categories: Category, is_summary: bool = False) -> list[str]:
     contents = [make_content(category=category) for category in categories]
     return [action.label for action in actions_for(contents, is_summary=is_summary)]
+
+
+def shown_labels(actions: tuple[Action, ...], profile: ServerProfile) -> list[str]:
+    return [each.label for each in offer(make_notification(actions=actions), {"actions", "body"}, profile)]
 
 
 def test_a_message_can_be_answered_read_and_muted() -> None:
@@ -107,6 +111,19 @@ def test_no_two_buttons_do_the_same() -> None:
     """Where the click on all of a popup is a button, and replying opens the room as well."""
     assert offered({"actions"}, XFCE) == ["default", "mark-read", "mute"]
     assert offered(ALL, XFCE) == ["default", "inline-reply", "mark-read", "mute"]
+    call = actions_for([make_content(category=Category.CALL, can_decline=True)], is_summary=False)
+    assert shown_labels(call, XFCE) == ["Answer", "Decline"]
+    assert shown_labels(call, DUNST) == ["Open", "Answer", "Decline"]
+
+
+def test_a_server_gets_as_many_buttons_as_it_shows_with_labels_that_can_be_read_there() -> None:
+    message = actions_for([make_content()], is_summary=False)
+    spans = ask_span(ActionRequest(ActionKind.MUTE, ROOM, "Lunch"), ME).actions
+    long = Action("mark-read", "Mark as unread")
+    assert shown_labels(message, LXQT) == ["Open", "Read", "Mute…"]
+    assert shown_labels(spans, LXQT) == ["1 hour", "1 day", "For ever"], "where the click would be one too many"
+    assert shown_labels((long,), LXQT) == ["Open", "Mark as…"]
+    assert shown_labels((*spans, long), GNOME) == ["Open", "For an hour", "For a day", "For ever"]
 
 
 def test_a_server_without_actions_gets_none() -> None:

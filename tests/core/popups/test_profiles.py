@@ -2,11 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import pytest
 
-from heliograph.core.notification import Urgency
+from heliograph.core.notification import Action, Category, Urgency
 from heliograph.core.popups.profile import SAFE, ServerProfile, Told, Update
 from heliograph.core.popups.profiles import CINNAMON, DUNST, GNOME, PLASMA, choose_profile, word_profile
+from support.builders import make_notification
 
 
 @pytest.mark.parametrize(
@@ -30,10 +33,19 @@ def test_an_unknown_server_that_says_that_it_tells_of_do_not_disturb_is_asked() 
 
 
 def test_a_change_that_nobody_needs_to_see_goes_to_the_list_alone_where_there_is_a_way() -> None:
-    assert GNOME.urgency(Urgency.NORMAL, is_update=True) is Urgency.LOW
-    assert GNOME.urgency(Urgency.NORMAL, is_update=False) is Urgency.NORMAL
-    assert GNOME.urgency(Urgency.CRITICAL, is_update=True) is Urgency.CRITICAL
-    assert PLASMA.urgency(Urgency.NORMAL, is_update=True) is Urgency.NORMAL
+    update = make_notification(is_update=True)
+    assert GNOME.urgency(update) is Urgency.LOW
+    assert GNOME.urgency(make_notification()) is Urgency.NORMAL
+    assert GNOME.urgency(replace(update, urgency=Urgency.CRITICAL)) is Urgency.CRITICAL
+    assert PLASMA.urgency(update) is Urgency.NORMAL
+
+
+def test_a_question_is_unfolded_on_gnome_shell() -> None:
+    """Its banner hides the buttons of what is not critical. The same on the real one: the situation "mute"."""
+    question = make_notification(category=Category.DEVICE, actions=(Action("day", "For a day"),))
+    assert GNOME.urgency(question) is Urgency.CRITICAL
+    assert PLASMA.urgency(question) is Urgency.NORMAL
+    assert GNOME.urgency(replace(question, actions=())) is Urgency.NORMAL, "nothing is asked"
 
 
 def test_gnome_shell_gets_nothing_as_a_replacement() -> None:

@@ -10,7 +10,7 @@ import click
 
 from heliograph.accounts import cache_root, make_private_folder, sounds_folder, write_private_file
 from heliograph.cli.input.line import read_line
-from heliograph.cli.test.walk_report import Sight, SightKind, describe_surroundings, write_report
+from heliograph.cli.test.walk_report import Sight, SightKind, describe_surroundings, without_words, write_report
 from heliograph.config.settings import Config
 from heliograph.core.delivery import Done, NeedsUser
 from heliograph.core.notification import Activated, Closed, Closing, DesktopSignal, Notification, Popup, Replied
@@ -88,18 +88,31 @@ class _Walk:
     async def run(self, scenes: list[Scene]) -> int:
         self._desktop.listen(self._hear)
         click.echo(_INTRODUCTION.format(count=len(scenes)))
+        keeps_words = False
         try:
             for number, scene in enumerate(scenes, 1):
                 click.echo(f"{number} of {len(scenes)}: {scene.name}")
                 self._sights.append(await self._play(scene))
+            keeps_words = await self._ask_for_words()
         except asyncio.CancelledError:
             # By Ctrl-C, in the middle of a line.
             click.echo()
             raise
         finally:
             await self._take_away()
-            await self._write(scenes)
+            await self._write(scenes, keeps_words=keeps_words)
         return EXIT_OK
+
+    async def _ask_for_words(self) -> bool:
+        """Whether the user's own words go into the report: they might name somebody, or say what a message says."""
+        written = [sight for sight in self._sights if sight.kind is SightKind.OTHER]
+        if not written:
+            return False
+        click.echo("\nThese words of yours would stand in the report:")
+        for sight in written:
+            click.echo(f"  {sight.scene}: {sight.words}")
+        click.echo("Do they tell of nobody and of no message, so that they may? [y/n]: ", nl=False)
+        return clean_line(await read_line(), _ANSWER_LIMIT).lower() in _YES
 
     async def _play(self, scene: Scene) -> Sight:
         self._heard = []
@@ -161,9 +174,10 @@ class _Walk:
                 self._heard.append(_CLOSINGS[reason])
                 self._popup = None
 
-    async def _write(self, scenes: list[Scene]) -> None:
+    async def _write(self, scenes: list[Scene], *, keeps_words: bool) -> None:
         names = [scene.name for scene in scenes[len(self._sights) :]]
-        report = write_report(self._surroundings, self._sights, names)
+        sights = self._sights if keeps_words else list(map(without_words, self._sights))
+        report = write_report(self._surroundings, sights, names)
         await asyncio.to_thread(write_private_file, report_file(), report.encode())
         click.echo(f"The report is in {report_file()}")
         click.echo("It names your notification server and says what you answered, and neither you nor this machine.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from enum import Enum
 
 from heliograph import __version__
@@ -36,6 +36,11 @@ class Sight:
     """With OTHER: what the user saw instead; with FAILED: why it was not shown."""
     heard: tuple[str, ...] = ()
     """What came back from the notification server meanwhile."""
+
+
+def without_words(sight: Sight) -> Sight:
+    """The same without what the user wrote."""
+    return replace(sight, words="in words that were left out") if sight.kind is SightKind.OTHER else sight
 
 
 def describe_surroundings(traits: Traits, *, is_inhibited: bool, plays_sounds: bool) -> list[str]:

@@ -64,6 +64,12 @@ _SPANS = (
     Action(MuteSpan.FOREVER.value, "For ever"),
 )
 
+_SHORT = {
+    **{_MARK_READ.label: "Read", _MARK_ALL_READ.label: "Read all", RETRY.label: "Retry"},
+    **{"For an hour": "1 hour", "For a day": "1 day"},
+}
+"""By label: what stands on a button that has no room for that."""
+
 _VERBS = {
     OPEN.key: ActionKind.OPEN,
     _ANSWER.key: ActionKind.OPEN,
@@ -122,19 +128,30 @@ def actions_for(contents: Sequence[Content], *, is_summary: bool, shows_sender: 
 def offer(
     notification: Notification, capabilities: Collection[str], profile: ServerProfile = SAFE
 ) -> tuple[Action, ...]:
-    """The actions for one notification server: the click on the popup itself, then the buttons that it can show."""
+    """The actions for one notification server: the click on the popup itself, then the buttons that it can show. Where
+    the click is a button as well, it gives way to the others if there are too many."""
     if "actions" not in capabilities:
         return ()
-    buttons = notification.actions
+    click, buttons = OPEN, notification.actions
     if "body" not in capabilities:
         # The body says who invites.
         buttons = tuple(each for each in buttons if each != _ACCEPT)
     if INLINE_REPLY in capabilities:
         buttons = tuple(replace(each, key=INLINE_REPLY) if each.key == _REPLY.key else each for each in buttons)
     elif profile.draws_click:
-        # Replying opens the room, as the click does. Test: test_no_two_buttons_do_the_same.
-        buttons = tuple(each for each in buttons if each.key != _REPLY.key)
-    return OPEN, *buttons
+        # These open the room, as the click does. Test: test_no_two_buttons_do_the_same.
+        click = replace(OPEN, label=_ANSWER.label) if _ANSWER in buttons else OPEN
+        buttons = tuple(each for each in buttons if kind_of(each.key) is not ActionKind.OPEN)
+    most = profile.most_buttons
+    buttons = tuple(_shorten(each, profile.longest_label) for each in buttons[:most])
+    is_click_too_many = profile.draws_click and len(buttons) == most
+    return buttons if is_click_too_many else (click, *buttons)
+
+
+def _shorten(action: Action, longest: int | None) -> Action:
+    if longest is None or len(action.label) <= longest:
+        return action
+    return replace(action, label=_SHORT.get(action.label, action.label[: longest - 1] + "…"))
 
 
 def kind_of(action: str) -> ActionKind | None:

@@ -8,7 +8,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from enum import Enum
 
-from heliograph.core.notification import Urgency
+from heliograph.core.notification import Notification, Urgency
 from heliograph.core.popups.looks import USUAL, Looks
 
 
@@ -72,6 +72,8 @@ class ServerProfile:
     quiet_urgency: Urgency | None = None
     """The urgency with which a change that nobody needs to see goes to the server's list alone; None: there is none,
     and the change keeps its own."""
+    question_urgency: Urgency | None = None
+    """The urgency of what is asked, so that its buttons are seen at once; None: the same as of everything else."""
     forgets_with_program: bool = False
     """True if the server drops a program's notifications when that program's connection to the bus ends."""
     is_filled_again: bool = False
@@ -87,6 +89,10 @@ class ServerProfile:
     """False if the server says that it plays sounds, and does not play those that it is asked for: then we do."""
     draws_click: bool = False
     """True if the click on a popup itself is a button there, "Open"."""
+    most_buttons: int | None = None
+    """So many buttons it shows, the click itself among them where that is one; None: any that we have."""
+    longest_label: int | None = None
+    """Characters of a label that can be read on a button, of as many as there may be; None: of any that we have."""
     is_reply_configured: bool = False
     """True if the server says that answers can be typed into its popups, and its configuration decides whether they
     can."""
@@ -97,11 +103,13 @@ class ServerProfile:
     """The versions that this is about, for people."""
     looks: Looks = USUAL
 
-    def urgency(self, wanted: Urgency, *, is_update: bool) -> Urgency:
+    def urgency(self, notification: Notification) -> Urgency:
         """The urgency to send. What insists goes on insisting: a call rings until it is answered or ends."""
-        if is_update and self.quiet_urgency is not None and wanted is not Urgency.CRITICAL:
+        if notification.is_update and self.quiet_urgency is not None and notification.urgency is not Urgency.CRITICAL:
             return self.quiet_urgency
-        return wanted
+        if notification.is_question and self.question_urgency is not None:
+            return self.question_urgency
+        return notification.urgency
 
     def update(self, *, is_update: bool) -> Update:
         """How the popup that is on screen gets these contents."""

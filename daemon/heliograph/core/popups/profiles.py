@@ -34,10 +34,14 @@ GNOME = ServerProfile(
         "a change that nobody needs to see goes to its list alone, by low urgency",
         "its banner shows one line at first: the newest message stands there",
         "it drops what a program has shown when that ends: what is unread is put into its list again after a restart",
+        # js/ui/messageTray.js: only what is critical is unfolded when it comes up.
+        "a question has high urgency, without which its buttons are hidden until the pointer is on it",
     ),
     news=Update.RENEW,
     changes=Update.RENEW,
     quiet_urgency=Urgency.LOW,
+    question_urgency=Urgency.CRITICAL,
+    most_buttons=3,
     forgets_with_program=True,
     is_filled_again=True,
     told=Told.GNOME,
@@ -81,7 +85,12 @@ CINNAMON = ServerProfile(
         "a picture beside an icon takes the room of the buttons: it gets the picture alone",
         # js/ui/messageTray.js of 6: a sound of its settings, which is off in the beginning, whatever the hints say.
         "it says that it plays sounds, and plays none that it is asked for: Heliograph plays them",
+        # js/ui/messageTray.js of 6, _updateState(): what it has put into its list meanwhile counts as on screen still.
+        "what is new comes as a new notification: a replacement of what do-not-disturb held back is not seen",
+        "whatever replaces a notification comes up again, a change that nobody needs to see as well: without a sound",
     ),
+    news=Update.RENEW,
+    holds_critical=True,
     told=Told.CINNAMON,
     plays_sounds=False,
     looked_at="6.4",
@@ -117,8 +126,14 @@ XFCE = ServerProfile(
 )
 LXQT = ServerProfile(
     "lxqt-notificationd",
-    ("a click on all of a popup is its entry Open, beside which there is no Reply, which would do the same",),
+    (
+        "a click on all of a popup is its button Open, beside which there is no Reply, which would do the same",
+        # src/notification.cpp, notificationwidgets.cpp: with four it takes a list to choose from, and a button OK.
+        "it shows three buttons at most, with short labels",
+    ),
     draws_click=True,
+    most_buttons=3,
+    longest_label=8,
     looked_at="2.1",
 )
 MATE = ServerProfile(

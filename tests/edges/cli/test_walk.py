@@ -112,6 +112,9 @@ async def test_each_scene_is_shown_and_its_answer_stands_in_the_report(
     walking = asyncio.ensure_future(walk_there())
     await terminal.answer("y", "n", "a \x1b[31mgrey box", "")
     await terminal.answer(*["yes"] * (len(SCENES) - 4))
+    await terminal.read_until("icon: a [31mgrey box")
+    await terminal.read_until("so that they may?")
+    terminal.type("y")
     assert await asyncio.wait_for(walking, 30) == 0
     await terminal.read_until(str(report_file()))
     report = report_file().read_text()
@@ -126,6 +129,18 @@ async def test_each_scene_is_shown_and_its_answer_stands_in_the_report(
     assert [shown.summary for shown in server.shown] == [
         each.notification.summary for each in asked if each.notification
     ]
+
+
+async def test_the_users_own_words_are_left_out_unless_they_are_looked_at_and_let_through(
+    server: NotificationServer, terminal: Terminal, walk_there: Walk, home: Home
+) -> None:
+    walking = asyncio.ensure_future(walk_there())
+    await terminal.answer("y", "it says what my boss wrote", *["y"] * (len(SCENES) - 2))
+    await terminal.read_until("so that they may?")
+    assert not report_file().exists()
+    terminal.type("")
+    assert await asyncio.wait_for(walking, 30) == 0
+    assert lines_of(report_file().read_text(), "sound") == ["sound: INSTEAD (in words that were left out)"]
 
 
 async def test_the_report_names_nobody_and_no_machine(

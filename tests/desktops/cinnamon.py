@@ -27,6 +27,12 @@ class Cinnamon(X11Desktop):
         **{"CINNAMON_2D": "1", "NO_AT_BRIDGE": "1"},
     }
 
+    oddities: Mapping[str, str] = {
+        "edit-then-news": "it brings up again whatever replaces a notification",
+        "call-in-do-not-disturb": "its switch holds back everything",
+    }
+    left_out: Mapping[str, str] = {"in-settings": "its settings list no programs"}
+
     @property
     def units(self) -> Mapping[str, str]:
         # By the type of the session, which is none of X11, it would choose Wayland; before 6 it knew X11 alone.
@@ -40,6 +46,10 @@ class Cinnamon(X11Desktop):
 
     async def clear(self) -> None:
         await self._eval(_CLEAR)
+
+    async def dismiss(self) -> None:
+        # DISMISSED; what its cross is for.
+        await self._eval("imports.ui.main.messageTray._notification.destroy(2); 0")
 
     async def set_do_not_disturb(self, *, is_on: bool) -> None:
         await self.run(f"gsettings set {_SETTINGS} display-notifications {str(not is_on).lower()}")

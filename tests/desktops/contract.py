@@ -31,7 +31,7 @@ async def contract(scene: Scene) -> None:
         **{"PYTHONDONTWRITEBYTECODE": "1", "HYPOTHESIS_STORAGE_DIRECTORY": "/tmp/hypothesis"},
     }
     words = ["env", *(f"{key}={value}" for key, value in environment.items()), str(PROGRAMS / "python")]
-    words += ["-m", "pytest", "-q", "-p", "no:cacheprovider", _SUITE, "-k", which]
+    words += ["-m", "pytest", "-q", "-vv", "-p", "no:cacheprovider", _SUITE, "-k", which]
     line = f"cd {REPOSITORY} && {shlex.join(words)} 2>&1 && echo all passed"
     told = await scene.machine.user("sh", "-c", line, check=False, seconds=_SUITE_S)
     lines = told.strip().splitlines()

@@ -26,6 +26,8 @@ class Desktop(ABC):
     """Whether a reply can be typed into a popup."""
     opening = "Reply"
     """The label of the button that opens the room where nothing can be typed."""
+    marking = "Mark as read"
+    """The label of the button that marks as read."""
     oddities: Mapping[str, str] = {}
     """Situations that go wrong for a reason outside of us, and the reason."""
     left_out: Mapping[str, str] = {}

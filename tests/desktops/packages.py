@@ -19,11 +19,14 @@ _DESKTOPS = (
     *("kde-config-screenlocker", "kde-cli-tools"),
     *("sway", "swaybg", "sway-notification-center", "waybar", "mako-notifier", "dunst"),
     *("cinnamon", "cinnamon-session"),
-    *("openbox", "lxqt-notificationd", "lxqt-themes"),
+    *("openbox", "lxqt-notificationd", "lxqt-themes", "qtxdg-tools"),
     *("marco", "mate-notification-daemon", "mate-themes"),
     *("xfwm4", "xfce4-notifyd", "xfconf", "xfce4-panel"),
 )
-_ONLY = {"trixie": ("libcanberra-pulse", "ocean-sound-theme", "util-linux-extra"), "bookworm": ("libcanberra-pulse",)}
+_ONLY = {
+    "trixie": ("libcanberra-pulse", "ocean-sound-theme", "util-linux-extra", "xapp-sn-watcher"),
+    "bookworm": ("libcanberra-pulse",),
+}
 
 
 def packages(release: str) -> list[str]:

@@ -13,6 +13,7 @@ _LIBRARIES = "/usr/lib/$(uname -m)-linux-gnu"
 class Lxqt(X11Desktop):
     name = "lxqt"
     opening = "Open"
+    marking = "Read"
     environment: Mapping[str, str] = {
         **X11Desktop.environment,
         **{"XDG_CURRENT_DESKTOP": "LXQt", "QT_QPA_PLATFORM": "xcb", "QT_QUICK_BACKEND": "software"},

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 from desktops.packages import packages
@@ -21,7 +21,8 @@ Say = Callable[[str], None]
 
 
 def keep_tree(folder: Path, release: str, say: Say) -> Path:
-    """The release's tree in that folder; made unless it is there. One that was not finished is made anew.
+    """The release's tree in that folder; made unless it is there. One that was not finished is made anew, and one that
+    lacks packages gets them.
 
     Raises RuntimeError with a line that failed.
     """
@@ -34,7 +35,16 @@ def keep_tree(folder: Path, release: str, say: Say) -> Path:
         _make(unfinished, release, say)
         unfinished.rename(place)
         say(f"{place} was made in {time.monotonic() - began:.0f} s")
+    elif missing := sorted(set(packages(release)) - _installed(place)):
+        say(f"packages that are new: {' '.join(missing)}")
+        with Tree(place.with_name(f"{release}.tar"), place, "root") as tree:
+            _type(tree, place.with_name(f"{release}.log"), "apt-get update -q", _install(missing))
     return place
+
+
+def _installed(place: Path) -> set[str]:
+    status = (place / "var/lib/dpkg/status").read_text("utf-8", errors="replace")
+    return {line.removeprefix("Package: ") for line in status.splitlines() if line.startswith("Package: ")}
 
 
 def _make(place: Path, release: str, say: Say) -> None:
@@ -44,17 +54,27 @@ def _make(place: Path, release: str, say: Say) -> None:
         say(f"a bare {release}, by mmdebstrap")
         make_archive(release, archive)
     names = packages(release)
-    # Again, since a mirror may be busy for a moment: apt goes on where it was.
-    install = " || ".join([f"apt-get install -y -q --no-install-recommends {' '.join(names)}"] * _TRIES)
     with Tree(archive, place, "root") as tree:
         say(f"{len(names)} packages and what they need, then what Heliograph and its tests need")
-        for line in (
-            f"export DEBIAN_FRONTEND=noninteractive; {install}",
+        _type(
+            tree,
+            log,
+            _install(names),
             f"python3 -m venv {PROGRAMS.parent}",
             f"{PROGRAMS}/pip install -q '.[test]' {_BUILD} && {PROGRAMS}/pip uninstall -q -y heliograph",
-            "apt-get clean; rm -rf /root/.cache",
-        ):
-            code = tree.type(line, log=log, seconds=_LINE_S, answers={})
-            if code:
-                last = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
-                raise RuntimeError(f"{line} ended with {code}:\n{last}")
+            "rm -rf /root/.cache",
+        )
+
+
+def _install(names: Sequence[str]) -> str:
+    # Again, since a mirror may be busy for a moment: apt goes on where it was.
+    install = " || ".join([f"apt-get install -y -q --no-install-recommends {' '.join(names)}"] * _TRIES)
+    return f"export DEBIAN_FRONTEND=noninteractive; {{ {install}; }} && apt-get clean"
+
+
+def _type(tree: Tree, log: Path, *lines: str) -> None:
+    for line in lines:
+        code = tree.type(line, log=log, seconds=_LINE_S, answers={})
+        if code:
+            last = "\n".join(log.read_text(errors="replace").splitlines()[-20:])
+            raise RuntimeError(f"{line} ended with {code}:\n{last}")

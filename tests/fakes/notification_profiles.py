@@ -33,13 +33,19 @@ class Profile:
     signals_twice: bool = False
     """Each signal goes to the sender and to everyone."""
     closes_twice: bool = False
-    """NotificationClosed comes again with another reason."""
+    """NotificationClosed comes again with another reason, sooner or later."""
+    guards_owners: bool = False
+    """Closing or replacing what another program has shown is refused (InvalidArgs)."""
+    knows_no_overloads: bool = False
+    """A method called with arguments of other types is unknown, instead of called wrongly."""
     gives_tokens: bool = False
     closes_on_action: bool = False
     stacks_alike: bool = False
     """A notification takes the place of one with the same texts, icon and urgency, which counts as expired."""
     hint_types: Mapping[str, str] = field(default_factory=dict)
     """Types of the hints that it reads strictly: a value of another is refused. Other servers pass over what is odd."""
+    wrong_type: str = WRONG_KIND
+    """How it refuses these; of urgency the name is DENIED."""
     wants_labels: bool = False
     """An action without a label is refused."""
     replaces_nothing: bool = False
@@ -47,6 +53,10 @@ class Profile:
     """Where it tells of "do not disturb": "Inhibited", "paused", "swaync", "budgie" or "mako"; "": nowhere."""
     holds_critical: bool = False
     """ "Do not disturb" holds back what is critical, too."""
+    refuses_alike: bool = False
+    """The same notification again within a second is refused."""
+    ignores_time: bool = False
+    """Nothing expires, whatever is asked for."""
     expires_silently: bool = False
     """What expires stays in the list under its id, and nobody is told."""
     lists_expired: bool = False
@@ -58,7 +68,8 @@ class Profile:
     lists_low: bool = False
     """What is of low urgency goes to the list alone."""
     drops_with_program: bool = False
-    """The notifications of a program go when its connection to the bus ends, without a word."""
+    """The notifications of a program that names its desktop entry go when its connection to the bus ends, without a
+    word."""
     most: int = 0
     """With one more than so many of a program's the oldest expires; 0: there may be any number."""
 
@@ -68,8 +79,13 @@ class Profile:
             return WRONG_KIND
         for name, value in hints.items():
             if name in self.hint_types and value.signature not in self.hint_types[name].split():
-                return DENIED if name == "urgency" else WRONG_KIND
+                return DENIED if name == "urgency" else self.wrong_type
         return None
+
+    @property
+    def keeps_silently(self) -> bool:
+        """Nobody is told that a notification's time is over."""
+        return self.ignores_time or self.expires_silently
 
 
 DUNST = Profile(
@@ -110,8 +126,11 @@ GNOME = Profile(
     "gnome-shell",
     "48.7",
     ("actions", "body", "body-markup", "icon-static", "persistence", "sound"),
-    unknown_close="error",
+    guards_owners=True,
     signals_twice=True,
+    ignores_time=True,
+    hint_types={"image-data": "(iiibiiay)", "image-path": "s"},
+    wrong_type="org.gtk.GDBus.UnmappedGError.Quark._g_2dio_2derror_2dquark.Code24",
     gives_tokens=True,
     closes_on_action=True,
     asks_by_old_urgency=True,
@@ -133,6 +152,8 @@ PLASMA = Profile(
     closes_on_action=True,
     lists_expired=True,
     keeps_old_picture=True,
+    refuses_alike=True,
+    knows_no_overloads=True,
     told="Inhibited",
     vendor="KDE",
 )
@@ -160,6 +181,24 @@ CINNAMON = Profile(
     "6.4.10",
     ("actions", "action-icons", "body", "body-hyperlinks", "body-markup", "icon-static", "persistence", "sound"),
     vendor="GNOME",
+    closes_on_action=True,
+    holds_critical=True,
+)
+LXQT = Profile(
+    "lxqt-notificationd",
+    "2.1.0",
+    ("actions", "body", "body-hyperlinks", "body-images", "body-markup", "persistence"),
+    vendor="lxqt.org",
+    knows_no_overloads=True,
+    keeps_unknown_ids=True,
+    closes_on_action=True,
+)
+MATE = Profile(
+    "Notification Daemon",
+    "1.26.1",
+    ("actions", "action-icons", "body", "body-hyperlinks", "body-markup", "icon-static", "sound"),
+    vendor="MATE",
+    unknown_close="error",
     closes_on_action=True,
 )
 PLAIN = Profile("plain", "1", ("body", "actions"))

@@ -25,6 +25,7 @@ _SIGNATURES = {
     "Notify": "susssasa{sv}i",
     "CloseNotification": "u",
 }
+_ALIKE_S = 1.0
 _INVALID = "org.freedesktop.DBus.Error.InvalidArgs"
 _UNKNOWN = "org.freedesktop.DBus.Error.UnknownMethod"
 
@@ -83,6 +84,8 @@ class NotificationServer:
     """What came up before the user's eyes, and what was heard."""
     _bus: MessageBus | None = None
     _next_id: int = 1
+    _last: tuple[Shown, float] | None = None
+    """What was shown last, and when, in s of the event loop."""
     _held: list[Message] = field(default_factory=list)
     _timers: dict[int, asyncio.TimerHandle] = field(default_factory=dict)
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -235,7 +238,12 @@ class NotificationServer:
 
     def _serve(self, message: Message) -> None:
         if message.signature != _SIGNATURES[str(message.member)]:
-            self._send(Message.new_error(message, _INVALID, f"not its arguments: '{message.signature}'"))
+            name = _UNKNOWN if self.profile.knows_no_overloads else _INVALID
+            self._send(Message.new_error(message, name, f"not its arguments: '{message.signature}'"))
+            return
+        about = {"Notify": 1, "CloseNotification": 0}.get(str(message.member))
+        if about is not None and self._is_guarded(message.body[about], str(message.sender)):
+            self._send(Message.new_error(message, _INVALID, "Invalid notification ID"))
             return
         match message.member:
             case "GetCapabilities":
@@ -258,6 +266,8 @@ class NotificationServer:
         plain = {name: variant.value for name, variant in hints.items()}
         sender = str(message.sender)
         shown = Shown(popup_id, replaces_id, app_name, app_icon, summary, body, actions, plain, expire_timeout, sender)
+        if self.profile.refuses_alike and not replaces_id and self._is_just_shown(shown):
+            return Message.new_error(message, _ERRORS[Misbehaviour.EXCESS], "too many similar notifications")
         self.shown.append(shown)
         if self.profile.stacks_alike and not replaces_id:
             for alike in [each.id for each in self.on_screen.values() if each.is_like(shown)]:
@@ -274,6 +284,12 @@ class NotificationServer:
             self._close(of_sender[0], 1)
         self._time(popup_id, expire_timeout)
         return Message.new_method_return(message, "u", [popup_id])
+
+    def _is_just_shown(self, shown: Shown) -> bool:
+        """Remembers it, and returns whether it is as what was shown within the last second."""
+        now = asyncio.get_running_loop().time()
+        before, self._last = self._last, (shown, now)
+        return before is not None and before[0].is_like(shown) and now - before[1] < _ALIKE_S
 
     def _choose_id(self, replaces_id: int) -> int:
         if self.profile.replaces_nothing:
@@ -293,7 +309,7 @@ class NotificationServer:
         """What the server would choose itself is for ever here, as in the settings of the real ones."""
         if (timer := self._timers.pop(popup_id, None)) is not None:
             timer.cancel()
-        if expire_timeout > 0 and not self.profile.expires_silently:
+        if expire_timeout > 0 and not self.profile.keeps_silently:
             loop = asyncio.get_running_loop()
             self._timers[popup_id] = loop.call_later(expire_timeout / 1000, self._close, popup_id, 1)
 
@@ -335,10 +351,14 @@ class NotificationServer:
     def _drop(self, sender: str) -> None:
         """This program is gone."""
         if self.profile.drops_with_program:
-            for popup_id in [each.id for each in self.on_screen.values() if each.sender == sender]:
+            known = [each for each in self.on_screen.values() if "desktop-entry" in each.hints]
+            for popup_id in [each.id for each in known if each.sender == sender]:
                 del self.on_screen[popup_id]
                 self._time(popup_id, 0)
             self._changed.set()
+
+    def _is_guarded(self, popup_id: int, sender: str) -> bool:
+        return self.profile.guards_owners and self._sender_of(popup_id) not in (None, sender)
 
     def _sender_of(self, popup_id: int) -> str | None:
         shown = self.on_screen.get(popup_id, self.listed.get(popup_id))

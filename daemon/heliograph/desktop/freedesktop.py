@@ -111,7 +111,8 @@ class FreedesktopDesktop:
                 await self._call_close(server, popup.id)
         except (TimeoutError, BusGone, CallFailed) as error:
             outcome = self._judge(error)
-            # GNOME Shell (InvalidArgs) and notification-daemon (InvalidId) answer so for what is closed already.
+            # notification-daemon (InvalidId) answers so for what is closed already, and GNOME Shell (InvalidArgs) for
+            # what another program has shown: us before our connection to the bus ended, with which it went.
             return Done(None) if isinstance(outcome, Declined) else outcome
         return Done(None)
 

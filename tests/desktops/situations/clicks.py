@@ -35,7 +35,7 @@ async def mark_as_read(scene: Scene) -> None:
     word = scene.word()
     await scene.write("Alice", f"No hurry with the {word}")
     await scene.pops_up(word)
-    await scene.desktop.press("Mark as read")
+    await scene.desktop.press(scene.desktop.marking)
     await scene.until_true(lambda: scene.is_read(scene.direct), "Mark as read was clicked, and it is not read")
     await scene.goes(word)
 
@@ -47,8 +47,9 @@ async def mute(scene: Scene) -> None:
     await scene.pops_up(word)
     await scene.desktop.press("Mute…")
     await scene.pops_up("Mute Noise")
-    await scene.picture()
     await asyncio.sleep(1)
+    await scene.picture()
+    await scene.could_be_read("For ever")
     await scene.desktop.press("For ever")
 
     async def is_muted() -> bool:

@@ -8,8 +8,8 @@ that does no harm to any:
   with two reasons. Each thing that happened is told once (`desktop.echoes`), and unknown ids mean nothing.
 - dunst, Plasma, xfce4-notifyd, lxqt take over any id they are given. None of an earlier life is given
   (`desktop.server_watch`).
-- GNOME Shell refuses to close what another program has shown, and notification-daemon what is closed; Plasma, swaync tell
-  again that it is (`desktop.freedesktop`).
+- GNOME Shell refuses to close what another program has shown, and notification-daemon what is closed; Plasma, swaync
+  tell again that it is (`desktop.freedesktop`).
 - Plasma refuses the same notification within a second (`desktop.failures`).
 - swaync closes before it tells what was typed: `loops.delivery.signals` remembers for a while what a popup was about.
 - GNOME Shell shows three buttons and no more, none of them for the click itself (`core.popups.actions`).

@@ -21,6 +21,7 @@ class Cinnamon(X11Desktop):
     name = "cinnamon"
     # Above the panel, whose clock and counter change.
     area = (0, 0, 1280, 756)
+    tray_area = (0, 760, 1280, 800)
     environment: Mapping[str, str] = {
         **X11Desktop.environment,
         **{"XDG_CURRENT_DESKTOP": "X-Cinnamon", "GDK_BACKEND": "x11", "LIBGL_ALWAYS_SOFTWARE": "1"},

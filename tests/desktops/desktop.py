@@ -9,6 +9,9 @@ from pathlib import Path
 from desktops.machine import Machine
 from desktops.sight import Box
 
+TRAY_RED = (192, 28, 40)
+"""The colour behind the number of unread messages, if one is a mention."""
+
 
 class Desktop(ABC):
     """A desktop's session. Texts are as they can be read: where a picture is read, not letter by letter."""
@@ -18,6 +21,10 @@ class Desktop(ABC):
     """Variables of its session."""
     area: Box = (0, 0, 1280, 800)
     """The part of the screen in which popups and the list are."""
+    tray_area: Box | None = None
+    """Where its tray is; None: it has none."""
+    keeps_tray = True
+    """Whether what draws the tray always runs."""
     has_list = True
     """Whether it keeps what its popups said."""
     folds_list = False
@@ -93,6 +100,18 @@ class Desktop(ABC):
     @abstractmethod
     async def read_popup(self, picture: Path) -> str:
         """What can be read of the popups on a picture that was taken."""
+
+    async def restart_tray(self) -> None:
+        """What draws the tray ends, and is started again; just started where it does not always run."""
+        raise NotImplementedError(f"{self.name} has no tray")
+
+    async def end_tray(self) -> None:
+        """What draws the tray ends. Only where that does not always run (`keeps_tray`)."""
+        raise NotImplementedError(f"the tray of {self.name} always runs")
+
+    async def choose_in_tray(self, label: str) -> None:
+        """The user opens the menu of our item, and chooses that. Raises Wrong if it is not there."""
+        raise NotImplementedError(f"{self.name} has no tray")
 
     async def run(self, line: str) -> str:
         """What a line of the shell writes in the session."""

@@ -56,6 +56,18 @@ _BUTTON = """\
     });
     return found;
 })()"""
+_TRAY = "ubuntu-appindicators@ubuntu.com"
+_ITEM = """\
+Object.entries(Main.panel.statusArea).filter(([name, item]) => name.startsWith('appindicator') && item.visible)
+    .map(([name, item]) => place(item))[0] ?? null"""
+_ENTRY = """\
+(() => {
+    let found = null;
+    walk(Main.layoutManager.uiGroup, actor => {
+        if (actor.get_text && actor.get_text() === LABEL) found = place(actor);
+    });
+    return found;
+})()"""
 _CLICK = """\
 pointer.notify_button(now(), 1, 1);
 imports.gi.GLib.timeout_add(0, 60, () => {
@@ -71,6 +83,7 @@ class Gnome(Desktop):
     name = "gnome"
     # Below the bar, where banners are.
     area = (340, 32, 940, 700)
+    tray_area = (640, 0, 1280, 32)
     environment: Mapping[str, str] = {
         **{"XDG_CURRENT_DESKTOP": "GNOME", "XDG_SESSION_TYPE": "wayland", "WAYLAND_DISPLAY": "wayland-gnome"},
         **{"LIBGL_ALWAYS_SOFTWARE": "1", "NO_AT_BRIDGE": "1", "GSK_RENDERER": "cairo"},
@@ -81,6 +94,7 @@ class Gnome(Desktop):
         await self.run("gsettings set org.gnome.desktop.session idle-delay 0")
         for key, value in (("picture-options", "none"), ("primary-color", "#4b5872")):
             await self.run(f"gsettings set org.gnome.desktop.background {key} '{value}'")
+        await self.run(f"gsettings set org.gnome.shell enabled-extensions \"['{_TRAY}']\"")
         await self.run("gsettings set org.gnome.shell welcome-dialog-last-shown-version 999")
         await self._start_shell()
 
@@ -139,6 +153,15 @@ class Gnome(Desktop):
     async def restart_server(self) -> None:
         await self.machine.end("shell")
         await self._start_shell()
+
+    async def restart_tray(self) -> None:
+        await self.restart_server()
+
+    async def choose_in_tray(self, label: str) -> None:
+        await self._click_on(_ITEM, "our item")
+        await asyncio.sleep(1)
+        await self._click_on(_ENTRY.replace("LABEL", json.dumps(label)), label)
+        await self._point(_AWAY)
 
     async def names_in_settings(self) -> str:
         path = "/org/gnome/desktop/notifications/application/heliograph/"

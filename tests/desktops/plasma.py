@@ -40,6 +40,7 @@ class Plasma(X11Desktop):
     # Above the panel, whose bell rings.
     area = (0, 0, 1280, 748)
     cross = (15, 15)
+    tray_area = (0, 748, 1280, 800)
 
     def __init__(self, machine: Machine, version: int) -> None:
         super().__init__(machine)

@@ -11,6 +11,7 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from pathlib import Path
 
 from desktops.bus import tell
+from desktops.buttonless import Dunst, Mako
 from desktops.cinnamon import Cinnamon
 from desktops.desktop import Desktop, Wrong
 from desktops.gnome import Gnome
@@ -43,6 +44,8 @@ def desktops(release: str) -> Mapping[str, Callable[[Machine], Desktop]]:
         "lxqt": Lxqt,
         "mate": Mate,
         "xfce": Xfce,
+        "mako": Mako,
+        "dunst": Dunst,
     }
 
 

@@ -116,6 +116,21 @@ def find_change(image: Image.Image, empty: Path, within: Box | None = None) -> B
     return box[0] + area[0], box[1] + area[1], box[2] + area[0], box[3] + area[1]
 
 
+def find_colour(picture: Path, colour: Colour, within: Box, least: int) -> tuple[int, int] | None:
+    """The middle of what has about that colour in that box; None: there are fewer than so many pixels of it."""
+    with Image.open(picture) as opened:
+        part = opened.convert("RGB").crop(within)
+    found = [
+        (number % part.width, number // part.width)
+        for number, seen in enumerate(part.getdata())
+        if all(abs(a - b) <= _NEAR for a, b in zip(seen, colour, strict=True))
+    ]
+    if len(found) < least:
+        return None
+    x, y = (sum(values) // len(found) for values in zip(*found, strict=True))
+    return within[0] + x, within[1] + y
+
+
 def count_colour(picture: Path, colour: Colour) -> int:
     """How many pixels have about that colour."""
     with Image.open(picture) as opened:

@@ -10,6 +10,9 @@ from desktops.x11 import X11Desktop
 _LIBRARIES = "/usr/lib/$(uname -m)-linux-gnu"
 
 
+_NO_PANEL = "its panel is not booted here"
+
+
 class Lxqt(X11Desktop):
     name = "lxqt"
     opening = "Open"
@@ -19,7 +22,7 @@ class Lxqt(X11Desktop):
         **{"XDG_CURRENT_DESKTOP": "LXQt", "QT_QPA_PLATFORM": "xcb", "QT_QUICK_BACKEND": "software"},
     }
     has_list = False
-    left_out: Mapping[str, str] = {"in-settings": "its settings list no programs"}
+    left_out: Mapping[str, str] = {"in-settings": "its settings list no programs", "tray": _NO_PANEL}
 
     @property
     def units(self) -> Mapping[str, str]:
@@ -43,7 +46,7 @@ class Mate(X11Desktop):
         **{"XDG_CURRENT_DESKTOP": "MATE", "GDK_BACKEND": "x11", "NO_AT_BRIDGE": "1"},
     }
     has_list = False
-    left_out: Mapping[str, str] = {"in-settings": "its settings list no programs"}
+    left_out: Mapping[str, str] = {"in-settings": "its settings list no programs", "tray": _NO_PANEL}
 
     @property
     def units(self) -> Mapping[str, str]:
@@ -67,6 +70,8 @@ class Xfce(X11Desktop):
         **{"XDG_CURRENT_DESKTOP": "XFCE", "GDK_BACKEND": "x11", "NO_AT_BRIDGE": "1"},
     }
     has_list = False
+    tray_area = (0, 0, 1280, 60)
+    keeps_tray = False
 
     @property
     def units(self) -> Mapping[str, str]:
@@ -89,6 +94,13 @@ class Xfce(X11Desktop):
 
     async def set_do_not_disturb(self, *, is_on: bool) -> None:
         await self._configure("/do-not-disturb", "bool", str(is_on).lower())
+
+    async def restart_tray(self) -> None:
+        """Only for that: its clock changes the screen."""
+        await self.machine.spawn("panel", "xfce4-panel")
+
+    async def end_tray(self) -> None:
+        await self.machine.end("panel")
 
     async def names_in_settings(self) -> str:
         return await self.run("xfconf-query --channel xfce4-notifyd --property /applications/known_applications")

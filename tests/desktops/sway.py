@@ -1,4 +1,4 @@
-"""swaync in sway, which runs in a window of a virtual X display."""
+"""sway, in a window of a virtual X display, and swaync in that."""
 
 from __future__ import annotations
 
@@ -14,26 +14,49 @@ output X11-1 background #4b5872 solid_color
 xwayland disable
 """
 
+_BAR = """\
+{"layer": "top", "position": "top", "height": 32, "modules-right": ["tray"], "tray": {"icon-size": 28}}
+"""
 
-class Swaync(X11Desktop):
-    """Its default configuration. The list is its control centre."""
 
-    name = "swaync"
-    folds_list = True
+class SwayDesktop(X11Desktop):
+    """sway in a window of the X display."""
+
     environment: Mapping[str, str] = {
         **X11Desktop.environment,
         **{"WLR_BACKENDS": "x11", "WLR_RENDERER": "pixman", "WLR_LIBINPUT_NO_DEVICES": "1", "GSK_RENDERER": "cairo"},
         **{"WAYLAND_DISPLAY": "wayland-1", "XDG_CURRENT_DESKTOP": "sway", "GDK_BACKEND": "wayland"},
     }
-    left_out: Mapping[str, str] = {"in-settings": "it has no settings for programs but its configuration file"}
 
     @property
     def units(self) -> Mapping[str, str]:
-        return {"sway": f"sway -c {HOME}/sway.conf", "swaync": "swaync"}
+        return {"sway": f"sway -c {HOME}/sway.conf"}
 
     async def start(self) -> None:
         await self.machine.write(HOME / "sway.conf", _CONFIG)
         await super().start()
+
+
+class Swaync(SwayDesktop):
+    """Its default configuration. The list is its control centre."""
+
+    name = "swaync"
+    folds_list = True
+    tray_area = (0, 0, 1280, 40)
+    keeps_tray = False
+    left_out: Mapping[str, str] = {"in-settings": "it has no settings for programs but its configuration file"}
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        return {**super().units, "swaync": "swaync"}
+
+    async def restart_tray(self) -> None:
+        """waybar, which comes with no desktop: only for that."""
+        await self.machine.write(HOME / "waybar.json", _BAR)
+        await self.machine.spawn("bar", "waybar", "--config", str(HOME / "waybar.json"))
+
+    async def end_tray(self) -> None:
+        await self.machine.end("bar")
 
     async def version(self) -> str:
         told = await self.run("swaync --version")

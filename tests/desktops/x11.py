@@ -7,9 +7,9 @@ from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 
-from desktops.desktop import Desktop, Wrong
+from desktops.desktop import TRAY_RED, Desktop, Wrong
 from desktops.machine import NOTIFICATIONS, PATIENCE_S, Machine
-from desktops.sight import Sight, read_picture
+from desktops.sight import Sight, find_colour, read_picture
 from support.waiting import until
 
 DISPLAY = ":77"
@@ -92,6 +92,26 @@ class X11Desktop(Desktop):
         await self.machine.spawn(unit, "sh", "-c", f"exec {self.units[unit]}")
         await self._until_empty()
 
+    async def restart_tray(self) -> None:
+        await self.restart_server()
+
+    async def choose_in_tray(self, label: str) -> None:
+        assert self.tray_area is not None
+        picture = self.machine.shared / "menu.png"
+        await self.take_picture(picture)
+        place = find_colour(picture, TRAY_RED, self.tray_area, 1)
+        if place is None:
+            raise Wrong("there is no item in the tray")
+        before = self.machine.shared / "before-menu.png"
+        before.write_bytes(picture.read_bytes())
+        await self.click(*place, button=3)
+        await asyncio.sleep(2)
+        await self.take_picture(picture)
+        if (entry := (await read_picture(self.machine, picture, before)).find(label)) is None:
+            raise Wrong(f"the menu of the item has no {label!r}")
+        await self.click(*entry)
+        await self.point(*_ASIDE)
+
     async def look(self) -> Sight:
         """What differs from the empty screen."""
         picture = self.machine.shared / "glance.png"
@@ -102,10 +122,10 @@ class X11Desktop(Desktop):
     async def point(self, x: int, y: int) -> None:
         await self.machine.user("xdotool", "mousemove", str(x), str(y))
 
-    async def click(self, x: int, y: int) -> None:
+    async def click(self, x: int, y: int, button: int = 1) -> None:
         await self.point(x, y)
         await asyncio.sleep(0.3)
-        await self.machine.user("xdotool", "click", "1")
+        await self.machine.user("xdotool", "click", str(button))
         await asyncio.sleep(0.3)
 
     async def type(self, text: str) -> None:

@@ -11,6 +11,8 @@ from desktops.situations.clicks import CLICKS
 from desktops.situations.messages import MESSAGES
 from desktops.situations.quiet import QUIET
 from desktops.situations.reading import READING
+from desktops.situations.tray import TRAY
+from desktops.situations.walk import WALK
 
 SITUATIONS: dict[str, Callable[[Scene], Awaitable[None]]] = {
     **MESSAGES,
@@ -18,6 +20,8 @@ SITUATIONS: dict[str, Callable[[Scene], Awaitable[None]]] = {
     **CLICKS,
     **QUIET,
     **ABSENCE,
+    **TRAY,
+    **WALK,
     "contract": contract,
 }
 """Each raises Wrong, or returns: then all was as a person wants it."""

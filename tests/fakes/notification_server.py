@@ -266,7 +266,7 @@ class NotificationServer:
         plain = {name: variant.value for name, variant in hints.items()}
         sender = str(message.sender)
         shown = Shown(popup_id, replaces_id, app_name, app_icon, summary, body, actions, plain, expire_timeout, sender)
-        if self.profile.refuses_alike and not replaces_id and self._is_just_shown(shown):
+        if self._is_just_shown(shown) and self.profile.refuses_alike and not replaces_id:
             return Message.new_error(message, _ERRORS[Misbehaviour.EXCESS], "too many similar notifications")
         self.shown.append(shown)
         if self.profile.stacks_alike and not replaces_id:

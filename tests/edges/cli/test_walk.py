@@ -9,6 +9,7 @@ import pty
 import signal
 import sys
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
+from dataclasses import replace
 
 import click
 import pytest
@@ -92,7 +93,8 @@ def walk_there(terminal: Terminal, monkeypatch: pytest.MonkeyPatch) -> Walk:
 @pytest.fixture
 async def server(private_bus: PrivateBus, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NotificationServer]:
     monkeypatch.setattr(walk_module, "_LOOK_UP_S", 0.0)
-    server = NotificationServer(private_bus.address, PLASMA)
+    # The scenes follow upon one another at once here, as no user plays them.
+    server = NotificationServer(private_bus.address, replace(PLASMA, refuses_alike=False))
     await server.start()
     yield server
     await server.stop()

@@ -29,6 +29,8 @@ class FakeEncryption:
     """What there is to publish, batch after batch."""
     confirmed: list[bool] = field(default_factory=list)
     asked: list[tuple[int, bool]] = field(default_factory=list)
+    forgotten: int = 0
+    """How often it was said that the server has no keys of this device."""
     is_full: bool = False
 
     async def take(self, to_device: Sequence[bytes]) -> Taken:
@@ -72,6 +74,10 @@ class FakeEncryption:
         self._check()
         self.confirmed.append(is_device_published)
         self.uploads.pop(0)
+
+    async def forget_publication(self) -> None:
+        self._check()
+        self.forgotten += 1
 
     async def close(self) -> None:
         pass

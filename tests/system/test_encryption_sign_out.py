@@ -91,6 +91,49 @@ async def test_a_device_that_was_ended_elsewhere_keeps_its_keys_aside_until_it_i
 
 
 @pytest.mark.expected_log("homeserver 401 ", times=(1, None))
+async def test_a_device_that_was_deleted_and_comes_back_under_its_id_is_sent_keys_again(
+    new_user: NewUser, js_client: OpenJsClient, screen: NotificationServer
+) -> None:
+    me, alice = await new_user("me"), await js_client(await new_user("alice"))
+    room = str(await alice("create_room", invite=[me.user_id], is_direct=True))
+    await me.join(room)
+    await alice("wait_members", room=room, count=2)
+    account = await sign_in(me)
+    async with Daemon(SOON) as daemon:
+        await until(lambda: "Published keys" in daemon.log, "the keys to be published")
+        before = await keys_of(me, account)
+        await daemon.stop()
+        await (await session_of(me, account)).logout()
+        assert await keys_of(me, account) is None
+
+        again = await sign_in_as(me, account.device_id)
+        ended = await heliograph("login", me.user_id, "--access-token-stdin", typed=again.access_token)
+        assert ended.code == 0, ended.errors
+        assert await asyncio.to_thread(find_account, me.user_id) == account
+        await daemon.start()
+        await until(lambda: "Published keys" in daemon.log, "the keys to be published again")
+        assert await keys_of(me, account) == before is not None
+        await alice("wait_device_status", user=me.user_id, device=account.device_id, is_known=True)
+        await alice("send", room=room, body="back again")
+        await rung(screen, "back again")
+
+
+async def sign_in_as(user: DemoUser, device_id: str) -> DemoUser:
+    """The user's device with this id, made anew if it is gone."""
+    identifier = {"type": "m.id.user", "user": user.user_id}
+    body = {"type": "m.login.password", "identifier": identifier, "password": user.password, "device_id": device_id}
+    answer = await user.call("POST", "/login", body)
+    return DemoUser(user.base_url, user.user_id, device_id, answer["access_token"], user.password)
+
+
+async def keys_of(user: DemoUser, account: Account) -> object:
+    """The identity keys by which the homeserver knows Heliograph's device; None: it has none."""
+    found = (await user.call("POST", "/keys/query", {"device_keys": {user.user_id: []}}))["device_keys"]
+    device = found.get(user.user_id, {}).get(account.device_id)
+    return None if device is None else device["keys"]
+
+
+@pytest.mark.expected_log("homeserver 401 ", times=(1, None))
 @pytest.mark.expected_log("the account is locked by the homeserver")
 async def test_a_locked_account_is_told_and_goes_on_by_itself_when_it_is_unlocked(
     new_user: NewUser, screen: NotificationServer

@@ -11,6 +11,7 @@ from collections.abc import Callable
 
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.encryption.values import KeyUpload
+from heliograph.core.events import Json
 from heliograph.core.text.clean import count_things
 from heliograph.errors import RateLimited, Refused, ServerError, StorageError
 from heliograph.ports.encryption import Encryption
@@ -98,6 +99,10 @@ class KeyLoop:
             self._asked_ms = self._clock()
             # An upload of nothing is the way to ask: its answer has the counts.
             self._count = (await self._keys.upload_keys()).get(ALGORITHM, 0)
+        # Once after each sign-in: a device that was deleted and signed in again under its old id has no keys there.
+        # Test: test_a_device_that_the_server_has_forgotten_is_published_again.
+        if self._is_first and await self._published() is None:
+            await self._encryption.forget_publication()
         for _ in range(COLLISIONS):
             upload = await self._encryption.keys_to_upload(
                 one_time_keys=self._count, is_fallback_used=self._is_fallback_used, now_ms=self._clock()
@@ -137,11 +142,15 @@ class KeyLoop:
         log.info("Published keys of %s: %s at the server", self._keys.device_id, there)
         return True
 
+    async def _published(self) -> Json | None:
+        """The keys by which the server knows this device; None: it has none of it."""
+        published = await self._keys.query_keys([self._keys.user_id])
+        return published.devices.get(self._keys.user_id, {}).get(self._keys.device_id)
+
     async def _is_taken(self, upload: KeyUpload) -> bool:
         """Returns whether the server knows this device by other keys: then nobody would trust new ones."""
         assert upload.device_keys is not None
-        published = await self._keys.query_keys([self._keys.user_id])
-        known = published.devices.get(self._keys.user_id, {}).get(self._keys.device_id)
+        known = await self._published()
         if known is None or known.get("keys") == upload.device_keys["keys"]:
             return False
         log.error("The homeserver knows this device by other keys than those that are here")

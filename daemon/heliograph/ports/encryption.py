@@ -34,4 +34,9 @@ class Encryption(Protocol):
         identity keys as well."""
         ...
 
+    async def forget_publication(self) -> None:
+        """Notes that the server has no keys of this device: the next `keys_to_upload` returns the same identity keys
+        once more, and a new fallback key, whatever was confirmed before."""
+        ...
+
     async def close(self) -> None: ...

@@ -427,6 +427,41 @@ async def test_what_was_confirmed_is_not_published_again(mine: Machine, tmp_path
     await again.close()
 
 
+async def test_a_device_that_the_server_has_forgotten_goes_up_again_as_the_same_device(
+    mine: Machine, tmp_path: Path
+) -> None:
+    first = await mine.keys_to_upload(one_time_keys=0, is_fallback_used=False, now_ms=NOW)
+    await mine.confirm_upload(is_device_published=True)
+    await mine.forget_publication()
+    again = await reopened(mine, tmp_path)
+    second = await again.keys_to_upload(one_time_keys=0, is_fallback_used=True, now_ms=NOW)
+    assert second.device_keys == first.device_keys
+    assert second.fallback_keys is not None
+    assert second.fallback_keys != first.fallback_keys
+    assert not dict(second.one_time_keys or {}).keys() & dict(first.one_time_keys or {}).keys()
+    # Killed before the upload is confirmed: the same keys are sent again.
+    await again.forget_publication()
+    assert await again.keys_to_upload(one_time_keys=0, is_fallback_used=True, now_ms=NOW) == second
+    await again.confirm_upload(is_device_published=True)
+    assert (await again.keys_to_upload(one_time_keys=50, is_fallback_used=True, now_ms=NOW)).is_empty
+    await again.close()
+
+
+async def test_a_message_by_the_fallback_key_from_before_the_server_forgot_is_still_read(
+    mine: Machine, tmp_path: Path
+) -> None:
+    first = await mine.keys_to_upload(one_time_keys=0, is_fallback_used=False, now_ms=NOW)
+    await mine.confirm_upload(is_device_published=True)
+    await mine.forget_publication()
+    await mine.keys_to_upload(one_time_keys=0, is_fallback_used=True, now_ms=NOW)
+    peer = await Peer.open(tmp_path / "peer", device_id="P")
+    assert first.fallback_keys is not None
+    assert await peer.machine.start_sessions({device_of(mine): first.fallback_keys})
+    (outcome,) = (await mine.take([await peer.to_device(mine, "m.secret.send", {})])).outcomes
+    assert isinstance(outcome, Received)
+    await peer.machine.close()
+
+
 async def test_a_used_fallback_key_is_replaced_after_an_hour(mine: Machine) -> None:
     async def upload(now_ms: int) -> object:
         told = await mine.keys_to_upload(one_time_keys=50, is_fallback_used=True, now_ms=now_ms)

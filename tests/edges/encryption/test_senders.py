@@ -40,6 +40,9 @@ class Decrypting:
     async def confirm_upload(self, *, is_device_published: bool) -> None:
         raise NotImplementedError
 
+    async def forget_publication(self) -> None:
+        raise NotImplementedError
+
     async def close(self) -> None: ...
 
 

@@ -171,6 +171,38 @@ async def test_a_device_that_was_published_by_a_life_that_ended_then_is_publishe
         await stage.confirmed(1)
 
 
+async def test_a_device_that_the_server_has_forgotten_is_published_again(clock: WallClock) -> None:
+    stage = Stage(clock)
+    async with stage.running():
+        stage.loop.take_counts(50, True)
+        await until(lambda: stage.encryption.asked)
+    assert stage.encryption.forgotten == 1
+
+
+async def test_a_device_that_the_server_knows_is_looked_for_once_and_stays_published(clock: WallClock) -> None:
+    stage = Stage(clock)
+    stage.server.server.devices[ME] = {"D": dict(DEVICE_KEYS)}
+    async with stage.running():
+        for count in (50, 0, 0):
+            stage.loop.take_counts(count, True)
+            await asyncio.sleep(MINUTE)
+    assert stage.encryption.forgotten == 0
+    assert len(stage.encryption.asked) == 3
+    assert stage.server.server.requests == 1
+
+
+async def test_a_device_is_looked_for_again_until_the_server_tells(clock: WallClock) -> None:
+    stage = Stage(clock)
+    stage.server.server.failure = Unreachable("no connection")
+    async with stage.running():
+        stage.loop.take_counts(50, True)
+        await asyncio.sleep(MINUTE)
+        assert stage.encryption.forgotten == 0
+        stage.server.server.failure = None
+        await until(lambda: stage.encryption.asked)
+    assert stage.encryption.forgotten == 1
+
+
 async def test_an_outage_is_waited_out(clock: WallClock) -> None:
     stage = Stage(clock, make_upload("A"))
     stage.server.server.failure = Unreachable("no connection")

@@ -80,6 +80,9 @@ class Senders:
     async def confirm_upload(self, *, is_device_published: bool) -> None:
         await self._encryption.confirm_upload(is_device_published=is_device_published)
 
+    async def forget_publication(self) -> None:
+        await self._encryption.forget_publication()
+
     async def close(self) -> None:
         await self._encryption.close()
 

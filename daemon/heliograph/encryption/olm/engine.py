@@ -85,6 +85,9 @@ class Engine:
         self._olm.account.shared = self._olm.account.shared or is_device_published
         uploads.confirm(self._olm)
 
+    def forget_publication(self) -> None:
+        uploads.forget_publication(self._db, self._olm)
+
     def sign(self, json: Json) -> str:
         plain = {name: value for name, value in json.items() if name not in ("signatures", "unsigned")}
         return str(self._olm.sign_json(plain))

@@ -146,6 +146,10 @@ class Machine:
         """The keys that were last to be uploaded are not sent again."""
         await self._run(lambda engine: engine.confirm_upload(is_device_published=is_device_published))
 
+    async def forget_publication(self) -> None:
+        """The device's own keys and a new fallback key are to be uploaded, whatever was confirmed before."""
+        await self._run(lambda engine: engine.forget_publication())
+
     # Sending
 
     async def unchanged_devices(self, devices: Sequence[DeviceKeys]) -> list[DeviceKeys]:

@@ -54,6 +54,17 @@ def confirm(olm: OlmMachine) -> None:
     olm.flush()
 
 
+def forget_publication(db: sqlite3.Connection, olm: OlmMachine) -> None:
+    """The server has no keys of this device: its identity keys go up again as they are, with a new fallback key. The
+    private half of the fallback key before that one stays."""
+    olm.account.shared = False
+    olm.save_account()
+    olm.flush()
+    # One that waits for its upload already is enough: two steps on, the fallback key that others hold would be gone.
+    if not olm.vodozemac_account.fallback_key:
+        db.execute("UPDATE device SET fallback_ms = 0")
+
+
 def _wants_fallback(db: sqlite3.Connection, olm: OlmMachine, *, is_used: bool, now_ms: int) -> bool:
     if olm.vodozemac_account.fallback_key:
         return False  # not yet confirmed

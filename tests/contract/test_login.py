@@ -18,6 +18,7 @@ from heliograph.errors import BadAnswer, LoggedOut, Refused, UserError
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.login import (
     Flow,
+    has_oauth,
     log_in_with_password,
     log_in_with_token,
     log_out,
@@ -115,6 +116,7 @@ USER = {"type": "m.id.user", "user": "@me:localhost"}
 
 REQUESTS: dict[str, tuple[Request, Outcome]] = {
     "ways to sign in": (lambda place: login_flows(place.session), None),
+    "whether there is OAuth": (lambda place: has_oauth(place.session), None),
     "password": (with_password(), None),
     "wrong password": (with_password(password="wrong"), FORBIDDEN),
     "empty password": (with_password(password=""), FORBIDDEN),
@@ -145,11 +147,17 @@ REQUESTS: dict[str, tuple[Request, Outcome]] = {
 
 ASKED = {"whoami": "GET account/whoami", "logout": "POST logout"}
 """What is asked for besides POST /login, by the first word of a name."""
+NO_OAUTH = (
+    "404 GET /_matrix/client/v1/auth_metadata",
+    "404 GET /_matrix/client/unstable/org.matrix.msc2965/auth_metadata",
+)
 GONE_ALREADY = ("401 GET pushers", "401 GET account/whoami")
 
 
 def refusals_of(name: str) -> tuple[str, ...]:
     outcome = REQUESTS[name][1]
+    if name == "whether there is OAuth":
+        return NO_OAUTH
     if outcome is None:
         return GONE_ALREADY if name == "logging out twice" else ()
     return (f"{outcome[0]} {ASKED.get(name.partition(' ')[0], 'POST login')}",)

@@ -68,6 +68,8 @@ class LoginServer(ThreadedHttpServer):
                 return 200, {"flows": [{"type": flow} | marks.get(flow, {}) for flow in self.flows]}
             case "POST /login":
                 return self._log_in(body)
+            case "GET /v1/auth_metadata" | "GET /unstable/org.matrix.msc2965/auth_metadata":
+                return 404, {"errcode": "M_UNRECOGNIZED", "error": "Unrecognized request"}
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not token:
             return 401, {"errcode": "M_MISSING_TOKEN", "error": "Missing access token"}

@@ -63,7 +63,7 @@ async def login_flows(session: Session) -> OfferedFlows:
         answer = await session.request_json("GET", _LOGIN, limit=_MAX_ANSWER)
     except Refused as error:
         # A server that knows only OAuth 2.0 need not have this endpoint at all.
-        if error.status not in (400, 404, 405) or not await _has_oauth(session):
+        if error.status not in (400, 404, 405) or not await has_oauth(session):
             raise _explain(error, session) from error
         raise _only_oauth(session) from None
     except ServerError as error:
@@ -75,7 +75,7 @@ async def login_flows(session: Session) -> OfferedFlows:
     # m.login.token alone is the second half of m.login.sso.
     if known & {Flow.PASSWORD, Flow.SSO}:
         return OfferedFlows(known, any(map(_is_preferred_sso, offered)))
-    if await _has_oauth(session):
+    if await has_oauth(session):
         raise _only_oauth(session)
     raise UserError(
         f"{session.homeserver_url} offers no way to sign in that Heliograph knows.",
@@ -106,6 +106,33 @@ async def log_in_with_token(
     """Signs in with the login token that single sign-on gave; `device_id` as above. Raises UserError."""
     proof = {"type": Flow.TOKEN.value, "token": login_token}
     return await _log_in(session, user_id, proof, device_name, device_id)
+
+
+async def has_oauth(session: Session) -> bool:
+    """True if the server signs its users in by OAuth 2.0. Raises UserError if the server does not tell: only an answer
+    that no such endpoint exists is a no.
+
+    https://spec.matrix.org/v1.18/client-server-api/#get_matrixclientv1auth_metadata
+    """
+    for path in _AUTH_METADATA:
+        try:
+            answer = await session.request_json("GET", path, limit=_MAX_ANSWER)
+        except Refused:
+            continue
+        except BadAnswer as error:
+            if error.status in (404, 405):  # of a proxy that passes on only what it knows
+                continue
+            # Synapse has nothing but a 500 to say while its Matrix Authentication Service is down.
+            # Test: test_a_server_that_does_not_tell_whether_it_has_oauth_is_asked_again_later.
+            raise UserError(
+                f"{session.homeserver_url} does not tell at the moment how it signs in: it {error}.",
+                "Try again in some minutes.",
+            ) from error
+        except ServerError as error:
+            raise _explain(error, session) from error
+        if isinstance(answer, dict) and isinstance(answer.get("token_endpoint"), str):
+            return True
+    return False
 
 
 async def recognise(session: Session, user_id: UserId) -> Device:
@@ -216,17 +243,6 @@ async def _undo(session: Session) -> None:
         await session.request("POST", "/_matrix/client/v3/logout", body={}, limit=_MAX_ANSWER)
     except ServerError:
         return  # The device stays in the user's list, where the user can remove it.
-
-
-async def _has_oauth(session: Session) -> bool:
-    for path in _AUTH_METADATA:
-        try:
-            answer = await session.request_json("GET", path, limit=_MAX_ANSWER)
-        except ServerError:
-            continue
-        if isinstance(answer, dict) and "token_endpoint" in answer:
-            return True
-    return False
 
 
 def _text(answer: object, key: str, limit: int) -> str | None:

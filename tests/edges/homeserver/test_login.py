@@ -9,6 +9,7 @@ from edges.login_server import LOGIN_TOKEN, PASSWORD, LoginServer
 from heliograph.errors import LoggedOut, Unreachable, UserError
 from heliograph.homeserver.login import (
     Flow,
+    has_oauth,
     log_in_with_password,
     log_in_with_token,
     log_out,
@@ -164,6 +165,48 @@ async def test_a_server_with_oauth_only_is_named_so(
     with pytest.raises(UserError, match=r"OAuth 2\.0 only") as refusal:
         await login_flows(session)
     assert "--access-token-stdin" in refusal.value.hint
+
+
+METADATA = {"issuer": "https://auth.example.org/", "token_endpoint": "https://auth.example.org/token"}
+
+
+@pytest.mark.parametrize("path", ["v1/auth_metadata", "unstable/org.matrix.msc2965/auth_metadata"])
+async def test_metadata_at_either_path_tell_of_oauth(server: LoginServer, session: Session, path: str) -> None:
+    assert not await has_oauth(session)
+    server.answers[f"GET /{path}"] = 200, METADATA
+    assert await has_oauth(session)
+
+
+@pytest.mark.parametrize(
+    "answer", [(404, "<html>nothing here"), (405, "no"), (403, {"errcode": "M_FORBIDDEN"}), (200, {}), (200, [])]
+)
+async def test_an_answer_without_metadata_is_a_no(
+    server: LoginServer, session: Session, answer: tuple[int, object]
+) -> None:
+    server.answers["GET /v1/auth_metadata"] = answer
+    assert not await has_oauth(session)
+
+
+UNTOLD = [
+    (500, {"errcode": "M_UNKNOWN", "error": "Internal server error"}),
+    (502, "<html>Bad gateway"),
+    (200, "<html>Welcome to this train"),
+    (302, ""),
+    (429, {"errcode": "M_LIMIT_EXCEEDED"}),
+]
+
+
+@pytest.mark.parametrize("answer", UNTOLD)
+async def test_a_server_that_does_not_tell_whether_it_has_oauth_is_asked_again_later(
+    server: LoginServer, session: Session, answer: tuple[int, object]
+) -> None:
+    server.answers["GET /login"] = 404, {"errcode": "M_UNRECOGNIZED", "error": "Unrecognized request"}
+    server.answers["GET /v1/auth_metadata"] = answer
+    for question in (has_oauth(session), login_flows(session)):
+        with pytest.raises(UserError) as refusal:
+            await question
+        assert "try again" in refusal.value.hint.lower()
+        assert "OAuth" not in refusal.value.title
 
 
 @pytest.mark.parametrize("answer", [{"flows": [{"type": "m.login.token"}]}, {"flows": "x"}, {"flows": [3]}, []])

@@ -16,6 +16,10 @@ from heliograph.homeserver.session import Session
 _LOGIN = "/_matrix/client/v3/login"
 _WHOAMI = "/_matrix/client/v3/account/whoami"
 _AUTH_METADATA = ("/_matrix/client/v1/auth_metadata", "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata")
+_LASTING_TOKENS = ("mct_", "mpt_")
+"""How the access tokens of Matrix Authentication Service begin that are no OAuth 2.0 tokens: of a sign-in in the older
+ways, and personal ones."""
+_OAUTH_TOKENS = "mat_"
 _MAX_ANSWER = 256 * 1024
 _MAX_TOKEN = 8192
 _MAX_ID = 255
@@ -133,6 +137,18 @@ async def has_oauth(session: Session) -> bool:
         if isinstance(answer, dict) and isinstance(answer.get("token_endpoint"), str):
             return True
     return False
+
+
+async def refuse_oauth_token(session: Session, user_id: UserId, access_token: str) -> None:
+    """Raises UserError if this is an OAuth 2.0 access token, as far as its beginning and the server tell: it would
+    expire within minutes. `session` is not signed in: the token is sent nowhere before it is known to be of use."""
+    if access_token.startswith(_LASTING_TOKENS):
+        return
+    if access_token.startswith(_OAUTH_TOKENS) or await has_oauth(session):
+        raise UserError(
+            "This looks like an access token of OAuth 2.0, which expires within minutes and then ends the sign-in.",
+            f"Sign in without one: heliograph login {user_id}",
+        )
 
 
 async def recognise(session: Session, user_id: UserId) -> Device:

@@ -194,6 +194,46 @@ def test_a_dead_access_token_is_refused(shell: Shell, server: LoginServer) -> No
     assert "does not know this access token" in result.stderr
 
 
+METADATA = 200, {"issuer": "https://auth.example.org/", "token_endpoint": "https://auth.example.org/token"}
+
+
+@pytest.mark.parametrize(("token", "metadata"), [("mat_short", None), ("mat_short", METADATA), ("other", METADATA)])
+def test_an_oauth_token_is_refused_before_it_is_sent_anywhere(
+    shell: Shell, server: LoginServer, home: Home, token: str, metadata: tuple[int, Any] | None
+) -> None:
+    server.devices[token] = (ME, "TOKENDEVICE")
+    if metadata is not None:
+        server.answers["GET /v1/auth_metadata"] = metadata
+    result = log_in(shell, server, "--access-token-stdin", stdin=f"{token}\n")
+    assert result.exit_code == 1
+    assert "an access token of OAuth 2.0, which expires within minutes" in result.stderr
+    assert f"Sign in without one: heliograph login {ME}" in result.stderr
+    assert "GET /account/whoami" not in server.requests
+    assert not (home.state / "heliograph" / ME).exists()
+
+
+@pytest.mark.parametrize("token", ["mct_compatibility", "mpt_personal"])
+def test_a_token_that_lasts_signs_in_at_a_server_with_oauth(
+    shell: Shell, server: LoginServer, home: Home, token: str
+) -> None:
+    server.devices[token] = (ME, "TOKENDEVICE")
+    server.answers["GET /v1/auth_metadata"] = METADATA
+    result = log_in(shell, server, "--access-token-stdin", stdin=f"{token}\n")
+    assert result.exit_code == 0, result.output
+    assert account(home)["device_id"] == "TOKENDEVICE"
+
+
+def test_a_token_is_not_tried_while_the_server_does_not_tell_whether_it_has_oauth(
+    shell: Shell, server: LoginServer
+) -> None:
+    server.devices["syt_mine"] = (ME, "TOKENDEVICE")
+    server.answers["GET /v1/auth_metadata"] = 500, {"errcode": "M_UNKNOWN", "error": "Internal server error"}
+    result = log_in(shell, server, "--access-token-stdin", stdin="syt_mine\n")
+    assert result.exit_code == 1
+    assert "Try: again in some minutes" in result.stderr
+    assert "GET /account/whoami" not in server.requests
+
+
 @pytest.fixture
 def browser(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
     """An xdg-open that signs in at once and follows the redirect back."""

@@ -27,6 +27,7 @@ from heliograph.homeserver.login import (
     log_out,
     login_flows,
     recognise,
+    refuse_oauth_token,
     remove_pushers,
 )
 from heliograph.homeserver.session import Session
@@ -150,6 +151,7 @@ class SignIn:
         device_id = before.account.device_id if before and before.is_device_kept else None
         name = device_name()
         if self._how == "token":
+            await refuse_oauth_token(session, self._user_id, self._proof)
             # A piped token may be anybody's: whoami says whose it is, and of which device.
             session.sign_in(access_token=self._proof, user_id=self._user_id, device_id="")
             try:

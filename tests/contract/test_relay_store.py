@@ -66,6 +66,17 @@ class TestPushers:
         assert sorted(read.twins, key=lambda twin: twin.user_id) == sorted(twins, key=lambda twin: twin.user_id)
         assert read.direct == [direct]
 
+    async def test_what_was_read_can_be_changed_and_put_again(self, subject: Subject) -> None:
+        await subject.store.pushers.put_twin(make_twin())
+        await subject.store.pushers.put_direct(make_direct(original={"data": {"nested": [1, "é"]}}))
+        async with subject.open() as again:
+            read = await again.pushers.load()
+            await again.pushers.put_twin(off := replace(read.twins[0], is_enabled=False))
+            await again.pushers.put_direct(read.direct[0])
+            changed = {**read.direct[0].original, "lang": "en"}
+            assert changed == {"data": {"nested": [1, "é"]}, "lang": "en"}
+        assert await subject.store.pushers.load() == KnownPushers([off], read.direct, [])
+
     async def test_one_of_the_same_name_is_replaced(self, store: Store) -> None:
         await store.pushers.put_twin(make_twin())
         await store.pushers.put_twin(new := replace(make_twin(), hidden_pushkey="hidden-other"))

@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Collection
+from sys import intern
 
 from heliograph.relay.model.pushers import DirectPusher, Twin
 from heliograph.relay.ports import MOST_WITHDRAWN, KnownPushers
 from heliograph.relay.store.sqlite.group_commit import Transactions
+from heliograph.relay.store.sqlite.kept_json import KeptJson
 
 
 class SqlitePusherStore:
@@ -35,9 +37,22 @@ class SqlitePusherStore:
         await self._transactions.transaction(lambda db: _delete(db, twins, direct))
 
 
+# Users, apps and gateways repeat from row to row: each of them is kept once (`intern`).
+
+
 def _read_twins(db: sqlite3.Connection) -> list[Twin]:
     return [
-        Twin(key, user, app, pushkey, url, json.loads(original), bool(enabled), device, bool(adopted))
+        Twin(
+            key,
+            intern(user),
+            intern(app),
+            pushkey,
+            None if url is None else intern(url),
+            KeptJson(original),
+            bool(enabled),
+            device,
+            bool(adopted),
+        )
         for key, user, app, pushkey, url, original, enabled, device, adopted in db.execute(
             "SELECT hidden_pushkey, user_id, app_id, pushkey, url, original, is_enabled, device_id, is_adopted"
             " FROM twins"
@@ -47,7 +62,19 @@ def _read_twins(db: sqlite3.Connection) -> list[Twin]:
 
 def _read_direct(db: sqlite3.Connection) -> list[DirectPusher]:
     return [
-        DirectPusher(user, device, app, pushkey, kind, bool(on), delay, active, _pairs(pairs), json.loads(text), waker)
+        DirectPusher(
+            intern(user),
+            device,
+            intern(app),
+            pushkey,
+            intern(kind),
+            bool(on),
+            delay,
+            active,
+            _pairs(pairs),
+            KeptJson(text),
+            waker,
+        )
         for user, device, app, pushkey, kind, on, delay, active, pairs, text, waker in db.execute(
             "SELECT user_id, device_id, app_id, pushkey, kind, is_enabled, delay_ms, active_ms, fallback, original,"
             " waker FROM direct_pushers"
@@ -83,7 +110,7 @@ def _write_twin(db: sqlite3.Connection, twin: Twin) -> None:
             twin.hidden_pushkey,
             *key,
             twin.url,
-            json.dumps(twin.original),
+            json.dumps(dict(twin.original)),
             twin.is_enabled,
             twin.device_id,
             twin.is_adopted,
@@ -104,7 +131,7 @@ def _write_direct(db: sqlite3.Connection, pusher: DirectPusher) -> None:
             pusher.delay_ms,
             pusher.active_ms,
             None if pusher.fallback is None else json.dumps(sorted(pusher.fallback)),
-            json.dumps(pusher.original),
+            json.dumps(dict(pusher.original)),
             pusher.waker,
         ),
     )

@@ -68,7 +68,7 @@ class TestPushers:
 
     async def test_what_was_read_can_be_changed_and_put_again(self, subject: Subject) -> None:
         await subject.store.pushers.put_twin(make_twin())
-        await subject.store.pushers.put_direct(make_direct(original={"data": {"nested": [1, "é"]}}))
+        await subject.store.pushers.put_direct(replace(make_direct(), original={"data": {"nested": [1, "é"]}}))
         async with subject.open() as again:
             read = await again.pushers.load()
             await again.pushers.put_twin(off := replace(read.twins[0], is_enabled=False))

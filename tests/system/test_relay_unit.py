@@ -47,8 +47,15 @@ class Machine:
     async def install(self) -> None:
         await self._place_program()
         await self.write(f"/etc/systemd/system/{UNIT}", await self.root(PROGRAM, "relay", "unit"))
-        await self.configure(f'homeserver = "{self._homeserver}"\nlisten = "127.0.0.1:{self._port}"\n')
+        await self.configure(self.settings)
         await self.root("systemctl", "daemon-reload")
+
+    @property
+    def settings(self) -> str:
+        return f'homeserver = "{self._homeserver}"\nlisten = "127.0.0.1:{self._port}"\n'
+
+    async def has_told(self, pattern: str) -> bool:
+        return re.search(pattern, await self.root("journalctl", "--no-pager", "-u", UNIT)) is not None
 
     async def configure(self, text: str) -> None:
         await self.write("/etc/heliograph-relay/relay.toml", f"allow_http_loopback = true\n{text}")
@@ -96,6 +103,7 @@ async def machine(synapse: ThrowawaySynapse) -> AsyncIterator[Machine]:
         await asyncio.to_thread(box.stop)
 
 
+@pytest.mark.expected_log("journal warning: The settings from before go on: .*relay.toml is not valid TOML")
 async def test_the_unit_serves_in_its_sandbox_comes_back_after_a_crash_and_stops(
     machine: Machine, new_user: NewUser
 ) -> None:
@@ -128,6 +136,15 @@ async def test_the_unit_serves_in_its_sandbox_comes_back_after_a_crash_and_stops
         assert len((await through.call("GET", "/pushers"))["pushers"]) == 2
         second = await alice.send_text(room, "second")
         await until(lambda: second in gateway.events, "the push after the restart")
+
+    pid = await machine.shows("MainPID")
+    await machine.configure(f'{machine.settings}listen = "127.0.0.1:9"\n')
+    await machine.root("systemctl", "reload", UNIT)
+    await until(partial(machine.has_told, "The settings from before go on: .*Cannot overwrite a value"), "the refusal")
+    await machine.configure(f'{machine.settings}allow_networks = ["10.0.0.0/8"]\n')
+    await machine.root("systemctl", "reload", UNIT)
+    await until(partial(machine.has_told, "taken over: allow_networks; waiting for a restart: none"), "the settings")
+    assert await machine.shows("MainPID") == pid
 
     await machine.root("systemctl", "stop", UNIT)
     assert (await machine.shows("Result"), await machine.shows("ExecMainStatus")) == ("success", "0")

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import sqlite3
 from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any
@@ -37,6 +39,8 @@ class Place:
     session: Session
     user_id: UserId
     password: str
+    expire: Callable[[str], None]
+    """Ends an access token, but not its device."""
 
     async def sign_in(self, device_id: str | None = None) -> Any:
         return await log_in_with_password(
@@ -51,7 +55,7 @@ class Place:
 async def fake_place() -> AsyncIterator[Place]:
     with LoginServer() as server:
         session = Session(server.url)
-        yield Place(session, ME, PASSWORD)
+        yield Place(session, ME, PASSWORD, server.expire)
         await session.close()
 
 
@@ -59,7 +63,14 @@ async def fake_place() -> AsyncIterator[Place]:
 async def real_place(synapse: ThrowawaySynapse, new_user: Callable[[str], Awaitable[DemoUser]]) -> AsyncIterator[Place]:
     me = await new_user("me")
     session = Session(synapse.base_url)
-    yield Place(session, me.user_id, me.password)
+
+    def expire(access_token: str) -> None:
+        # As for an administrator who limits sessions. The token was never used, so Synapse remembers nothing of it.
+        with contextlib.closing(sqlite3.connect(synapse.folder / "homeserver.db", timeout=20)) as db, db:
+            update = "UPDATE access_tokens SET valid_until_ms = 1 WHERE token = ?"
+            assert db.execute(update, (access_token,)).rowcount == 1
+
+    yield Place(session, me.user_id, me.password, expire)
     await session.close()
 
 
@@ -110,6 +121,12 @@ async def _ask_after_log_out(place: Place) -> None:
     await recognise(place.session, place.user_id)
 
 
+async def _log_out_expired(place: Place) -> None:
+    device = await place.sign_in()
+    place.expire(device.access_token)
+    await log_out(place.session, "pushkey")
+
+
 FORBIDDEN, INCOMPLETE, NO_LOGIN = (403, "M_FORBIDDEN"), (400, "M_UNKNOWN"), (400, "M_INVALID_PARAM")
 UNKNOWN_TOKEN, MISSING_TOKEN = (401, "M_UNKNOWN_TOKEN"), (401, "M_MISSING_TOKEN")
 USER = {"type": "m.id.user", "user": "@me:localhost"}
@@ -141,6 +158,7 @@ REQUESTS: dict[str, tuple[Request, Outcome]] = {
     "logout with an odd token": (ask("POST", "/logout", "nonsense"), UNKNOWN_TOKEN),
     "logout without a token": (ask("POST", "/logout"), MISSING_TOKEN),
     "logging out twice": (_log_out_twice, None),
+    "logging out with an expired token": (_log_out_expired, None),
     "whoami after logging out": (_ask_after_log_out, UNKNOWN_TOKEN),
 }
 
@@ -151,23 +169,29 @@ NO_OAUTH = (
     "404 GET /_matrix/client/v1/auth_metadata",
     "404 GET /_matrix/client/unstable/org.matrix.msc2965/auth_metadata",
 )
-GONE_ALREADY = ("401 GET pushers", "401 GET account/whoami")
+REFUSED = {
+    "whether there is OAuth": dict.fromkeys(NO_OAUTH, 1),
+    # Each is asked once more whether it has ended.
+    "logging out twice": {"401 GET pushers": 1, "401 GET account/whoami": 2},
+    "whoami after logging out": {"401 GET account/whoami": 2},
+    "logging out with an expired token": {"401 GET pushers": 1, "401 GET account/whoami": 1},
+}
+"""What is refused besides, or more often than once, and how often."""
 
 
-def refusals_of(name: str) -> tuple[str, ...]:
+def refusals_of(name: str) -> dict[str, int]:
     outcome = REQUESTS[name][1]
-    if name == "whether there is OAuth":
-        return NO_OAUTH
-    if outcome is None:
-        return GONE_ALREADY if name == "logging out twice" else ()
-    return (f"{outcome[0]} {ASKED.get(name.partition(' ')[0], 'POST login')}",)
+    if name in REFUSED or outcome is None:
+        return REFUSED.get(name, {})
+    return {f"{outcome[0]} {ASKED.get(name.partition(' ')[0], 'POST login')}": 1}
 
 
 @pytest.mark.parametrize("name", REQUESTS)
 async def test_signing_in_and_out_is_answered_or_refused_as_by_the_real_one(
     place: Place, name: str, expect_refusals: ExpectRefusals
 ) -> None:
-    expect_refusals(*refusals_of(name))
+    for refusal, times in refusals_of(name).items():
+        expect_refusals(refusal, times=times)
     request, outcome = REQUESTS[name]
     assert await _outcome(request(place)) == outcome
 
@@ -178,7 +202,10 @@ async def test_a_token_tells_its_device_and_a_device_can_be_asked_for(place: Pla
     assert await recognise(place.session, place.user_id) == device
 
 
-async def test_a_device_that_signs_out_takes_its_own_pushers_along_and_no_others(place: Place) -> None:
+async def test_a_device_that_signs_out_takes_its_own_pushers_along_and_no_others(
+    place: Place, expect_refusals: ExpectRefusals
+) -> None:
+    expect_refusals("401 GET account/whoami")
     await place.sign_in("PHONE")
     client = HomeserverClient(place.session)
     await client.set_pusher(make_pusher(app_id="phone", pushkey="phone"))

@@ -73,6 +73,10 @@ class LoginServer(ThreadedHttpServer):
         token = request.headers.get("Authorization", "").removeprefix("Bearer ")
         if not token:
             return 401, {"errcode": "M_MISSING_TOKEN", "error": "Missing access token"}
+        if call == "POST /logout" and token in self.soft_logouts:
+            # An expired token may still sign out.
+            self.soft_logouts.remove(token)
+            return 200, {}
         if token not in self.devices:
             return 401, {"errcode": "M_UNKNOWN_TOKEN", "error": "Dead", "soft_logout": token in self.soft_logouts}
         user_id, device_id = self.devices[token]
@@ -101,6 +105,11 @@ class LoginServer(ThreadedHttpServer):
                 del self.devices[token]
                 return 200, {}
         return 404, {"errcode": "M_UNRECOGNIZED", "error": call}
+
+    def expire(self, access_token: str) -> None:
+        """Ends the token, but not its device."""
+        del self.devices[access_token]
+        self.soft_logouts.add(access_token)
 
     def _log_in(self, body: dict[str, Any]) -> tuple[int, Any]:
         self.logins.append(body)

@@ -27,6 +27,7 @@ def files_in(folder: Path) -> set[Path]:
     return {path for path in folder.rglob("*") if path.is_file()}
 
 
+@pytest.mark.expected_log("homeserver 401 GET .*/account/whoami")
 async def test_from_login_to_logout(new_user: NewUser, screen: NotificationServer, home: Home) -> None:
     me, alice = await new_user("me"), await new_user("alice")
     room = await alice.create_room(invite=[me], is_direct=True)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
@@ -11,6 +12,7 @@ from heliograph.cli.input.user_id import UserIdType
 from heliograph.cli.output.patience import saying
 from heliograph.errors import (
     EXIT_CONFIG,
+    LoggedOut,
     SecretsLocked,
     ServerError,
     StorageError,
@@ -38,29 +40,37 @@ def command(user_id: str, force: bool) -> None:
     Example:
       heliograph logout @alice:example.org
     """
-    is_all_gone = asyncio.run(_sign_out(user_id, force))
-    click.echo(f"Signed out of {user_id}.{' Nothing of it is left on this machine.' if is_all_gone else ''}")
+    left = asyncio.run(_sign_out(user_id, force))
+    ended = f"Signed out of {user_id}." if left.is_device_ended else f"Removed {user_id} from this machine."
+    click.echo(ended if left.is_token_here else f"{ended} Nothing of it is left on this machine.")
 
 
-async def _sign_out(user_id: str, force: bool) -> bool:
-    """Returns True if nothing is left here. Once the device has ended, nothing keeps the rest from being removed."""
+@dataclass(frozen=True, slots=True)
+class _Left:
+    """What is left of an account."""
+
+    is_device_ended: bool
+    """True if the homeserver has confirmed that."""
+    is_token_here: bool
+
+
+async def _sign_out(user_id: str, force: bool) -> _Left:
+    """Signs out, and removes what is here. Once the device has ended, nothing keeps the rest from being removed."""
     from heliograph.accounts import remove_account
     from heliograph.secrets import open_secrets
 
     account = await _account_at_rest(user_id)
     store = open_secrets(account.secrets, on_prompt=_say_prompt)
-    is_locked = False
+    is_ended = is_locked = False
     try:
-        await _end(account, store)
+        is_ended = await _end(account, store)
+        if not is_ended:
+            _warn_of_device(account, f"its access token is gone from the {store.name}")
     except (ServerError, StorageError, SecretsLocked, UserError) as error:
         if not force:
             raise _not_ended(user_id, error) from error
         is_locked = isinstance(error, SecretsLocked)
-        click.echo(
-            f"Warning: the device {account.device_id} was not ended ({error}). "
-            "Remove it in another client, under its sessions.",
-            err=True,
-        )
+        _warn_of_device(account, str(error).removesuffix("."))
     try:
         if is_locked:
             # The user has just refused to unlock the keyring, or was away: not asked once more.
@@ -68,11 +78,19 @@ async def _sign_out(user_id: str, force: bool) -> bool:
         await store.delete(user_id)
     except (SecretsLocked, UserError) as error:
         click.echo(f"Warning: the access token stays in the {store.name} ({error}).", err=True)
-        return False
+        return _Left(is_ended, is_token_here=True)
     finally:
         # Removed even if the token stays: the user is told of that, and a listed account would only be half there.
         remove_account(user_id)
-    return True
+    return _Left(is_ended, is_token_here=False)
+
+
+def _warn_of_device(account: Account, why: str) -> None:
+    click.echo(
+        f"Warning: nobody confirmed that the device {account.device_id} has ended ({why}). "
+        "If another client still lists it under your sessions, remove it there.",
+        err=True,
+    )
 
 
 async def _account_at_rest(user_id: str) -> Account:
@@ -104,20 +122,28 @@ def _say_prompt() -> None:
 
 
 def _not_ended(user_id: str, error: Exception) -> UserError:
-    cure = "Unlock the keyring, and run this again" if isinstance(error, SecretsLocked) else "Try again later"
-    return UserError(
-        f"The device was not ended, and you stay signed in: {str(error).removesuffix('.')}.",
-        f"{cure}, or remove only what is here: heliograph logout {user_id} --force",
-    )
+    why, cure = str(error).removesuffix("."), "Try again later"
+    match error:
+        case LoggedOut():
+            title = "The device was not ended: its access token has expired, and the device lives on at the homeserver."
+            cure = f"Sign in again first (heliograph login {user_id}), and then out"
+        case ServerError():
+            # An answer may have been lost, so that the device has ended all the same.
+            title = f"The homeserver did not confirm that the device has ended, so all is kept here: {why}."
+        case _:
+            title = f"The device was not ended, and you stay signed in: {why}."
+            cure = "Unlock the keyring, and run this again" if isinstance(error, SecretsLocked) else cure
+    return UserError(title, f"{cure}, or remove only what is here: heliograph logout {user_id} --force")
 
 
-async def _end(account: Account, store: SecretStore) -> None:
-    """Ends the device, unless its access token is gone. Raises ServerError, StorageError, SecretsLocked, UserError."""
+async def _end(account: Account, store: SecretStore) -> bool:
+    """Ends the device. Returns True once the homeserver has confirmed that; False: the access token for it is lost.
+    Raises ServerError, StorageError, SecretsLocked, UserError."""
     async with saying(f"Waiting for the {store.name} to give the access token ..."):
         # May wait long: a locked keyring asks the user for its password.
         text = await store.load(account.user_id)
     if text is None:
-        return
+        return False
     async with saying(f"Waiting for {account.homeserver} to end the device, for {ENDING_S:g} s at most ..."):
         try:
             async with asyncio.timeout(ENDING_S):
@@ -126,6 +152,7 @@ async def _end(account: Account, store: SecretStore) -> None:
                 await _end_device(account.user_id, account.homeserver, account.pushkey, text)
         except TimeoutError:
             raise Unreachable("the homeserver did not answer in time") from None
+    return True
 
 
 async def _give_back(account: Account) -> None:

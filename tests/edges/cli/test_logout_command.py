@@ -14,6 +14,7 @@ from edges.private_keyring import PrivateKeyring, private_keyring
 from heliograph.accounts import list_accounts, state_folder
 from heliograph.cli import logout
 from heliograph.cli.output import patience
+from heliograph.homeserver import login
 from heliograph.homeserver.session import Session
 from heliograph.secrets.secret_service import SecretService
 from heliograph.store.lock import AccountLock
@@ -48,6 +49,77 @@ def test_a_device_that_is_gone_is_logged_out_of_just_the_same(shell: Shell, sign
     assert list_accounts() == []
 
 
+class Once(dict[str, tuple[int, object]]):
+    """Answers that are given once each."""
+
+    def __getitem__(self, call: str) -> tuple[int, object]:
+        return self.pop(call)
+
+
+@pytest.mark.parametrize("answer", [{}, "<html>Welcome to this train"])
+def test_a_logout_that_ends_nothing_is_not_believed(
+    shell: Shell, signed_in: LoginServer, monkeypatch: pytest.MonkeyPatch, answer: object
+) -> None:
+    monkeypatch.setattr(login, "_LOOKS_S", (0, 0))
+    signed_in.answers["POST /logout"] = 200, answer
+    result = shell.run("logout", ME)
+    assert result.exit_code == 1
+    assert "says that the device has ended, and still knows its access token" in result.stderr
+    assert "Signed out" not in result.output
+    assert (state_folder(ME) / "secret.json").exists()
+    assert "Signed out" not in shell.run("logout", ME, "--force").output
+
+
+def test_a_device_that_ends_a_moment_later_is_signed_out(
+    shell: Shell, signed_in: LoginServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(login, "_LOOKS_S", (0, 0))
+    signed_in.answers = Once({"GET /account/whoami": (200, {"user_id": ME, "device_id": "DEVICE1"})})
+    result = shell.run("logout", ME)
+    assert result.exit_code == 0
+    assert result.stdout == f"Signed out of {ME}. Nothing of it is left on this machine.\n"
+    assert signed_in.requests.count("GET /account/whoami") == 2
+
+
+def test_a_sign_out_whose_answer_is_lost_is_found_out_by_the_next(shell: Shell, signed_in: LoginServer) -> None:
+    signed_in.answers["GET /account/whoami"] = 502, "bad gateway"
+    result = shell.run("logout", ME)
+    assert result.exit_code == 1
+    assert "did not confirm that the device has ended, so all is kept here: answered HTTP 502" in result.stderr
+    assert signed_in.devices == {}
+    del signed_in.answers["GET /account/whoami"]
+    assert shell.run("logout", ME).exit_code == 0
+    assert list_accounts() == []
+
+
+def test_an_expired_token_still_ends_its_device(shell: Shell, signed_in: LoginServer) -> None:
+    signed_in.expire(*signed_in.devices)
+    result = shell.run("logout", ME)
+    assert result.exit_code == 0, result.output
+    assert result.stdout == f"Signed out of {ME}. Nothing of it is left on this machine.\n"
+    assert signed_in.soft_logouts == set()
+
+
+def test_a_device_that_outlives_its_token_is_not_called_ended(shell: Shell, signed_in: LoginServer) -> None:
+    signed_in.expire(*signed_in.devices)
+    signed_in.answers["POST /logout"] = 401, {"errcode": "M_UNKNOWN_TOKEN", "error": "Expired", "soft_logout": True}
+    result = shell.run("logout", ME)
+    assert result.exit_code == 1
+    assert "its access token has expired, and the device lives on at the homeserver" in result.stderr
+    assert f"Sign in again first (heliograph login {ME})" in result.stderr
+    assert len(list_accounts()) == 1
+
+
+def test_a_device_whose_token_is_lost_is_not_called_ended(shell: Shell, signed_in: LoginServer) -> None:
+    (state_folder(ME) / "secret.json").unlink()
+    result = shell.run("logout", ME)
+    assert result.exit_code == 0
+    assert "Warning: nobody confirmed that the device DEVICE1 has ended (its access token is gone from" in result.stderr
+    assert "Signed out" not in result.output
+    assert len(signed_in.devices) == 1
+    assert list_accounts() == []
+
+
 UNKNOWN_TOKEN = 401, {"errcode": "M_UNKNOWN_TOKEN", "error": "Dead", "soft_logout": False}
 
 
@@ -58,7 +130,7 @@ def test_one_refused_token_that_whoami_knows_is_no_sign_out(
     signed_in.answers[request_] = UNKNOWN_TOKEN
     result = shell.run("logout", ME)
     assert result.exit_code == 1
-    assert "you stay signed in: refuses the access token, which it knows" in result.stderr
+    assert "did not confirm that the device has ended, so all is kept here: refuses the access token" in result.stderr
     assert len(signed_in.devices) == len(list_accounts()) == 1
     assert (state_folder(ME) / "secret.json").exists()
     del signed_in.answers[request_]
@@ -86,10 +158,6 @@ def test_a_proxys_401_is_no_sign_out(shell: Shell, signed_in: LoginServer, answe
 
 
 def test_one_refused_token_is_tried_again_once_whoami_knows_it(shell: Shell, signed_in: LoginServer) -> None:
-    class Once(dict[str, tuple[int, object]]):
-        def __getitem__(self, call: str) -> tuple[int, object]:
-            return self.pop(call)
-
     signed_in.answers = Once({"GET /pushers": UNKNOWN_TOKEN})
     assert shell.run("logout", ME).exit_code == 0
     assert signed_in.devices == {}
@@ -108,7 +176,8 @@ def test_force_removes_what_is_here_and_warns_of_what_is_not(shell: Shell, signe
     signed_in.answers["POST /logout"] = 502, "bad gateway"
     result = shell.run("logout", ME, "--force")
     assert result.exit_code == 0
-    assert "Warning: the device DEVICE1 was not ended" in result.stderr
+    assert "Warning: nobody confirmed that the device DEVICE1 has ended (answered HTTP 502" in result.stderr
+    assert result.stdout == f"Removed {ME} from this machine. Nothing of it is left on this machine.\n"
     assert list_accounts() == []
 
 
@@ -151,7 +220,7 @@ def test_force_asks_a_locked_keyring_once(shell: Shell, in_keyring: tuple[LoginS
     assert result.exit_code == 0
     assert result.stderr.count("Unlock it where it asks you") == 1
     assert "Warning: the access token stays in the keyring (the keyring is locked)." in result.stderr
-    assert result.stdout == f"Signed out of {ME}.\n"
+    assert result.stdout == f"Removed {ME} from this machine.\n"
     assert list_accounts() == []
 
 

@@ -143,6 +143,7 @@ async def _end(account: Account, store: SecretStore) -> bool:
         # May wait long: a locked keyring asks the user for its password.
         text = await store.load(account.user_id)
     if text is None:
+        await _give_back(account)
         return False
     async with saying(f"Waiting for {account.homeserver} to end the device, for {ENDING_S:g} s at most ..."):
         try:
@@ -162,8 +163,13 @@ async def _give_back(account: Account) -> None:
 
     try:
         await give_back(account)
-    except UserError:
-        return  # The device is gone, or the ledger cannot be read.
+    except UserError as error:
+        # The device is gone, or the ledger cannot be read: another client has to do it.
+        click.echo(
+            f"Warning: what was switched off on your other devices stays off ({error.title.removesuffix('.')}). "
+            "Switch on their notifications in another client.",
+            err=True,
+        )
 
 
 async def _end_device(user_id: str, homeserver: str, pushkey: str, text: str) -> None:

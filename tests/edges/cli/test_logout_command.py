@@ -17,6 +17,7 @@ from heliograph.cli.output import patience
 from heliograph.homeserver import login
 from heliograph.homeserver.session import Session
 from heliograph.secrets.secret_service import SecretService
+from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
 from support.builders import ALICE, ME
 from support.buses import PrivateBus
@@ -108,6 +109,26 @@ def test_a_device_that_outlives_its_token_is_not_called_ended(shell: Shell, sign
     assert "its access token has expired, and the device lives on at the homeserver" in result.stderr
     assert f"Sign in again first (heliograph login {ME})" in result.stderr
     assert len(list_accounts()) == 1
+
+
+@pytest.mark.parametrize("is_token_lost", [False, True])
+def test_phones_that_nobody_can_switch_on_again_are_told_of(
+    shell: Shell, signed_in: LoginServer, is_token_lost: bool
+) -> None:
+    async def switch_off() -> None:
+        ledger = await SqliteLedger.open(state_folder(ME))
+        await ledger.set_switched_off([("org.example.phone", "phone")])
+        await ledger.close()
+
+    asyncio.run(switch_off())
+    if is_token_lost:
+        (state_folder(ME) / "secret.json").unlink()
+    else:
+        signed_in.devices.clear()
+    result = shell.run("logout", ME)
+    assert result.exit_code == 0
+    assert "Warning: what was switched off on your other devices stays off (" in result.stderr
+    assert list_accounts() == []
 
 
 def test_a_device_whose_token_is_lost_is_not_called_ended(shell: Shell, signed_in: LoginServer) -> None:

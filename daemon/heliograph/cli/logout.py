@@ -15,6 +15,7 @@ from heliograph.errors import (
     LoggedOut,
     SecretsLocked,
     ServerError,
+    StateError,
     StorageError,
     Unreachable,
     UserError,
@@ -42,7 +43,7 @@ def command(user_id: str, force: bool) -> None:
     """
     left = asyncio.run(_sign_out(user_id, force))
     ended = f"Signed out of {user_id}." if left.is_device_ended else f"Removed {user_id} from this machine."
-    click.echo(ended if left.is_token_here else f"{ended} Nothing of it is left on this machine.")
+    click.echo(ended if left.is_anything_here else f"{ended} Nothing of it is left on this machine.")
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,7 +52,7 @@ class _Left:
 
     is_device_ended: bool
     """True if the homeserver has confirmed that."""
-    is_token_here: bool
+    is_anything_here: bool
 
 
 async def _sign_out(user_id: str, force: bool) -> _Left:
@@ -61,7 +62,7 @@ async def _sign_out(user_id: str, force: bool) -> _Left:
 
     account = await _account_at_rest(user_id)
     store = open_secrets(account.secrets, on_prompt=_say_prompt)
-    is_ended = is_locked = False
+    is_ended = is_locked = is_token_here = False
     try:
         is_ended = await _end(account, store)
         if not is_ended:
@@ -78,11 +79,24 @@ async def _sign_out(user_id: str, force: bool) -> _Left:
         await store.delete(user_id)
     except (SecretsLocked, UserError) as error:
         click.echo(f"Warning: the access token stays in the {store.name} ({error}).", err=True)
-        return _Left(is_ended, is_token_here=True)
+        is_token_here = True
     finally:
         # Removed even if the token stays: the user is told of that, and a listed account would only be half there.
         remove_account(user_id)
-    return _Left(is_ended, is_token_here=False)
+    are_numbers_gone = _forget_numbers(user_id)
+    return _Left(is_ended, is_anything_here=is_token_here or not are_numbers_gone)
+
+
+def _forget_numbers(user_id: str) -> bool:
+    """Removes the account's rooms from the numbers of the inbox. Returns False if the disk keeps them."""
+    from heliograph.cli.inbox.numbering import forget_rooms
+
+    try:
+        forget_rooms(user_id)
+    except (OSError, StateError) as error:
+        click.echo(f"Warning: the ids of rooms stay in the cache folder ({error}).", err=True)
+        return False
+    return True
 
 
 def _warn_of_device(account: Account, why: str) -> None:

@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import asyncio
+import errno
 import json
 import os
 from collections.abc import Iterator
@@ -11,8 +12,10 @@ from conftest import Home
 from edges.cli.conftest import Shell
 from edges.login_server import PASSWORD, LoginServer
 from edges.private_keyring import PrivateKeyring, private_keyring
-from heliograph.accounts import list_accounts, state_folder
+from heliograph.accounts import cache_root, list_accounts, state_folder
 from heliograph.cli import logout
+from heliograph.cli.inbox import numbering
+from heliograph.cli.inbox.numbering import find_number, number_rooms
 from heliograph.cli.output import patience
 from heliograph.homeserver import login
 from heliograph.homeserver.session import Session
@@ -109,6 +112,31 @@ def test_a_device_that_outlives_its_token_is_not_called_ended(shell: Shell, sign
     assert "its access token has expired, and the device lives on at the homeserver" in result.stderr
     assert f"Sign in again first (heliograph login {ME})" in result.stderr
     assert len(list_accounts()) == 1
+
+
+def test_the_rooms_of_the_inbox_are_forgotten_and_their_numbers_stay_used_up(
+    shell: Shell, signed_in: LoginServer
+) -> None:
+    number_rooms([(ALICE, "!hers:example.org"), (ME, "!mine:example.org")])
+    shell.run("logout", ME)
+    assert ME not in (cache_root() / "inbox.json").read_text()
+    assert find_number(1) == (ALICE, "!hers:example.org")
+    assert find_number(2) is None
+    assert number_rooms([(ALICE, "!hers:example.org"), (ALICE, "!new:example.org")]).numbers == (1, 3)
+
+
+def test_rooms_that_the_disk_does_not_forget_are_told_of(
+    shell: Shell, signed_in: LoginServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object) -> None:
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    number_rooms([(ME, "!mine:example.org")])
+    monkeypatch.setattr(numbering, "replace_file", refuse)
+    result = shell.run("logout", ME)
+    assert result.exit_code == 0
+    assert "Warning: the ids of rooms stay in the cache folder" in result.stderr
+    assert result.stdout == f"Signed out of {ME}.\n"
 
 
 @pytest.mark.parametrize("is_token_lost", [False, True])

@@ -21,6 +21,8 @@ from heliograph.system.whole_file import replace_file
 
 NumberedRoom = tuple[str, str]
 """The account's user id and the room id."""
+_NOBODY: NumberedRoom = ("", "")
+"""Has the largest number of the rooms that were forgotten."""
 _LARGEST_FILE = 1024 * 1024
 _MOST = 2000
 
@@ -56,9 +58,22 @@ def find_number(number: int) -> NumberedRoom | None:
     """The room that had this number in the last listing; None: there was none, or the disk does not tell."""
     try:
         with _locked():
-            return next((key for key, known in _read().items() if known == number), None)
+            return next((key for key, known in _read().items() if known == number and key != _NOBODY), None)
     except (StateError, OSError):
         return None
+
+
+def forget_rooms(user_id: str) -> None:
+    """Forgets the rooms of this account. Raises StateError and OSError if the disk keeps them."""
+    if not _file().exists():
+        return
+    with _locked():
+        before = _read()
+        numbers = {key: number for key, number in before.items() if key[0] != user_id}
+        if numbers:
+            # Their numbers stay used up: `reply 7` in an old terminal must not reach a room of another account.
+            numbers[_NOBODY] = max(before.values())
+        _keep(before, numbers)
 
 
 def _completed(known: dict[NumberedRoom, int], keys: Sequence[NumberedRoom]) -> dict[NumberedRoom, int]:

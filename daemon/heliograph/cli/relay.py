@@ -172,19 +172,44 @@ def token(name: str) -> None:
 
 
 @command.command("unit")
-def unit() -> None:
+@_with_options
+@click.option("--to", "folder", type=click.Path(path_type=Path), metavar="DIR", help="Write both units there.")
+@click.pass_context
+def unit(ctx: click.Context, /, config_file: Path | None, folder: Path | None, **flags: Any) -> None:
     """Print a systemd unit for the relay, with the path of this program.
 
-    Its sandbox hides home folders, so Heliograph has to be installed outside of them.
+    With --to, write that unit and its socket unit, heliograph-relay.socket, which keeps the port of `listen` open while
+    the relay restarts, so that no client is refused. The sandbox hides home folders, so Heliograph has to be installed
+    outside of them.
 
     \b
     Example:
-      /opt/heliograph/bin/heliograph relay unit | sudo tee /etc/systemd/system/heliograph-relay.service
+      sudo /opt/heliograph/bin/heliograph relay unit --to /etc/systemd/system
     """
-    from heliograph.cli.service.unit import find_needs, find_program, render_relay_unit
+    from heliograph.cli.service.unit import (
+        RELAY_SOCKET,
+        RELAY_UNIT,
+        find_needs,
+        find_program,
+        render_relay_socket,
+        render_relay_unit,
+    )
 
     program = find_program()
-    click.echo(render_relay_unit(program, find_needs(program)), nl=False)
+    service = render_relay_unit(program, find_needs(program))
+    if folder is None:
+        click.echo(service, nl=False)
+        return
+    host, port = _config_of(ctx, config_file, flags).address
+    for name, text in ((RELAY_UNIT, service), (RELAY_SOCKET, render_relay_socket(host, port))):
+        try:
+            (folder / name).write_text(text)
+        except OSError as error:
+            raise UserError(
+                f"{folder / name} cannot be written: {error.strerror or error}", "Call this as root."
+            ) from None
+        click.echo(f"Wrote {folder / name}")
+    click.echo(f"Now: systemctl daemon-reload && systemctl enable --now {RELAY_SOCKET} {RELAY_UNIT}")
 
 
 async def _report(config: RelayConfig, credentials: Any) -> bool:

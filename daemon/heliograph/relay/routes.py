@@ -10,6 +10,7 @@ from aiohttp import web
 
 from heliograph.errors import StorageError
 from heliograph.relay.observers import RequestObservers
+from heliograph.relay.proxy.goodbye import Goodbye
 from heliograph.relay.proxy.proxy import Proxy, not_answered, refusal
 from heliograph.relay.proxy.upstream import NotAnswered
 from heliograph.relay.proxy.versions import Versions
@@ -34,6 +35,7 @@ class Router:
         pushers: PusherHandler,
         observers: RequestObservers,
         upkeep: PusherUpkeep,
+        goodbye: Goodbye,
     ) -> None:
         self._proxy = proxy
         self._versions = versions
@@ -41,9 +43,13 @@ class Router:
         self._pushers = pushers
         self._observers = observers
         self._upkeep = upkeep
+        self._goodbye = goodbye
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The answer to any request for the homeserver."""
+        return await self._goodbye.answer(request, self._answer(request))
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
         if not self._proxy.can_pass(request):
             return web.Response(status=400)
         self._upkeep.see(request)

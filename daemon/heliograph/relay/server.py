@@ -16,19 +16,21 @@ from aiohttp import web
 
 from heliograph import __version__
 from heliograph.core.text.clean import count_things
-from heliograph.errors import EXIT_CONFIG, EXIT_OK, UserError
+from heliograph.errors import EXIT_OK
 from heliograph.http.listener_log import listener_log
 from heliograph.relay.clock import Clock, WallClock
-from heliograph.relay.config import RelayConfig, split_address
+from heliograph.relay.config import RelayConfig
 from heliograph.relay.departure import Departure
 from heliograph.relay.gateway.desktops import Desktops
 from heliograph.relay.gateway.notify import Gateway
 from heliograph.relay.gateway.tokens import UserTokens
+from heliograph.relay.listening import listen, stop_listening
 from heliograph.relay.monitoring import MET_PATH, Monitoring, may_ask
 from heliograph.relay.observers import RequestObservers
 from heliograph.relay.proxy.addresses import Proxies
 from heliograph.relay.proxy.callers import Callers
 from heliograph.relay.proxy.confirmation import Confirmation
+from heliograph.relay.proxy.goodbye import Goodbye
 from heliograph.relay.proxy.proxy import Proxy, answer_expectation, refusal
 from heliograph.relay.proxy.upstream import Upstream
 from heliograph.relay.proxy.versions import Versions
@@ -58,6 +60,7 @@ from heliograph.relay.sync.reading import Reading
 from heliograph.relay.sync.response import SyncResponseBuilder
 from heliograph.relay.sync.synthesis import Synthesis
 from heliograph.system import systemd
+from heliograph.system.activation import take_sockets
 from heliograph.system.hangup import note_hangups
 from heliograph.system.logs import set_up_log
 from heliograph.system.stop_signals import stop_on_signals
@@ -68,8 +71,11 @@ log = logging.getLogger(__name__)
 MAX_LINE = 32 * 1024
 """The longest first line of a request: filters are given in the URL."""
 MAX_HEADER = 32 * 1024
-GOODBYE_S = 3.0
-"""How long requests may go on after the relay was asked to stop."""
+GOODBYE_S = 1.5
+"""How long requests that do not merely wait may go on after the relay was asked to stop, twice: aiohttp waits for them,
+then for their cancellation."""
+LINGER_S = 0.1
+"""For how long connections that are open are still served then: a request may be on its way."""
 
 
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
@@ -86,6 +92,7 @@ class Relay:
     """What answers at `config.monitor`."""
     state: RelayState
     outbox: Outbox
+    goodbye: Goodbye
 
 
 @contextlib.asynccontextmanager
@@ -113,7 +120,8 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
         departure = await stack.enter_async_context(Departure.watched(folder))
         recovery = Recovery(state.registry, gateway_url=config.notify_url, refuses=policy.refusal)
         removal = PusherRemoval(state, outbox)
-        parts = _Parts(config, settings, clock, policy, proxies, state, outbox, removal, recovery, departure)
+        goodbye = Goodbye()
+        parts = _Parts(config, settings, clock, policy, proxies, state, outbox, removal, recovery, departure, goodbye)
         gateway = Gateway(
             state.registry,
             state,
@@ -123,7 +131,8 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
             is_trusted=Proxies(settings.operators).have_sent,
         )
         monitoring = Monitoring(state, outbox, gateway, upstream)
-        yield Relay(config, settings, _serve(parts, upstream, gateway, monitoring), _monitor(monitoring), state, outbox)
+        served = _serve(parts, upstream, gateway, monitoring)
+        yield Relay(config, settings, served, _monitor(monitoring), state, outbox, goodbye)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,11 +149,13 @@ class _Parts:
     removal: PusherRemoval
     recovery: Recovery
     departure: Departure
+    goodbye: Goodbye
 
 
 def _serve(parts: _Parts, upstream: Upstream | None, gateway: Gateway, monitoring: Monitoring) -> web.Application:
     """The application with every path of the relay. `upstream` is None where no homeserver is behind it."""
     application = web.Application()
+    application.on_response_prepare.append(parts.goodbye.note_answer)
     application.add_routes(gateway.routes())
     if upstream is None:
         application.add_routes(_take_desktops(parts).routes())
@@ -191,7 +202,7 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     sync = DirectSync(proxy, state, acknowledgements, builder, Nudge(upstream))
     handler = PusherHandler(proxy, callers, versions, state.registry, pushers)
     observers = RequestObservers(proxy, callers, state, pushers, outbox, reading, Confirmation(upstream, now_ms))
-    return Router(proxy, versions, sync, handler, observers, upkeep)
+    return Router(proxy, versions, sync, handler, observers, upkeep, parts.goodbye)
 
 
 def _offer(application: web.Application, monitoring: Monitoring, rest: Handler, parts: _Parts) -> None:
@@ -227,6 +238,7 @@ async def run_relay(config: RelayConfig, load: Callable[[], RelayConfig], folder
 
     Raises UserError if the relay cannot begin.
     """
+    given = take_sockets()
     stop = stop_on_signals()
     asked = note_hangups(stop)
     async with open_relay(config, folder) as relay:
@@ -235,8 +247,8 @@ async def run_relay(config: RelayConfig, load: Callable[[], RelayConfig], folder
         await monitor.setup()
         try:
             if config.monitor:
-                await _listen(monitor, "monitor", config.monitor)
-            await _listen(runner, "listen", config.listen)
+                await listen(monitor, "monitor", config.monitor)
+            await listen(runner, "listen", config.listen, given)
             whom = "desktops elsewhere" if config.gateway_only else config.homeserver
             known = count_things(relay.state.registry.users, "user is", "users are")
             log.info("Heliograph relay %s listens at %s for %s; %s known", __version__, config.listen, whom, known)
@@ -245,8 +257,12 @@ async def run_relay(config: RelayConfig, load: Callable[[], RelayConfig], folder
             # Once it listens: units that wait for the relay may connect from here on.
             systemd.ready(f"at {config.listen} for {whom}")
             reload = SettingsReload(config, load, partial(_take, relay.settings))
+            # Pushes under way come to their end first, and everybody is served meanwhile.
             await _until_stopped(relay.outbox, reload.run(asked), stop)
             systemd.stopping()
+            await stop_listening(runner)
+            relay.goodbye.say()
+            await asyncio.sleep(LINGER_S)
         finally:
             await monitor.cleanup()
             await runner.cleanup()
@@ -271,18 +287,6 @@ def runner_of(relay: Relay, *, shutdown_timeout: float = GOODBYE_S) -> web.AppRu
         max_field_size=MAX_HEADER,
         shutdown_timeout=shutdown_timeout,
     )
-
-
-async def _listen(runner: web.AppRunner, setting: str, address: str) -> None:
-    host, port = split_address(address)
-    try:
-        await web.TCPSite(runner, host or None, port, backlog=1024, reuse_address=True).start()
-    except OSError as error:
-        raise UserError(
-            f"The relay cannot listen at {address}: {error.strerror or error}",
-            f"Choose another address for `{setting}`, or stop what has it: ss -ltnp",
-            exit_code=EXIT_CONFIG,
-        ) from error
 
 
 async def _until_stopped(outbox: Outbox, reloading: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:

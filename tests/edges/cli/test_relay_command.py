@@ -55,6 +55,21 @@ def test_the_unit_starts_the_program_that_printed_it() -> None:
     assert f"ExecStart={PROGRAM} relay --config ${{CONFIGURATION_DIRECTORY}}/relay.toml" in lines
 
 
+def test_both_units_are_written_and_the_socket_has_the_port_of_the_configuration(
+    shell: Shell, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(unit, "find_program", lambda: PROGRAM)
+    monkeypatch.setattr(unit, "find_needs", lambda program: (program,))
+    result = shell.run("relay", "unit", "--to", str(tmp_path), "--listen", "[::1]:9000")
+    assert result.exit_code == 0, result.output
+    assert f"ExecStart={PROGRAM} relay" in (tmp_path / "heliograph-relay.service").read_text()
+    assert "ListenStream=[::1]:9000\n" in (tmp_path / "heliograph-relay.socket").read_text()
+    named = shell.run("relay", "unit", "--to", str(tmp_path), "--listen", "localhost:9000")
+    assert "localhost is none" in named.output
+    nowhere = shell.run("relay", "unit", "--to", str(tmp_path / "missing"))
+    assert "cannot be written" in nowhere.output
+
+
 @pytest.mark.parametrize(
     "place",
     ["/home/ada/.local/bin/heliograph", "/root/heliograph/.venv", "/run/user/1000/x", "/tmp/venv", "/var/tmp/venv"],

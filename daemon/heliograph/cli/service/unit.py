@@ -8,16 +8,19 @@ import shutil
 import sys
 from collections.abc import Sequence
 from importlib import resources
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Literal
 
 from heliograph.accounts import cache_root, config_file, state_root
 from heliograph.cli.service.systemctl import LEAVE_UNIT
+from heliograph.core.text.clean import clean_line
 from heliograph.errors import UserError
 from heliograph.system.service_manager import UNIT, unit_folder
 
 _NAMESPACES = re.compile(r"^# Namespaces\..*?^# End of namespaces\.\n", re.MULTILINE | re.DOTALL)
-_RELAY_UNIT = "heliograph-relay.service"
+RELAY_UNIT = "heliograph-relay.service"
+RELAY_SOCKET = "heliograph-relay.socket"
 _HIDDEN_FROM_RELAY = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - nothing is written there
 """Folders that the relay's unit hides from it: the first three by ProtectHome=yes, the others by PrivateTmp=yes."""
 _RENDERED = frozenset({"ExecStart", "ExecStopPost", "ReadWritePaths", "WantedBy"})
@@ -113,7 +116,24 @@ def render_relay_unit(program: Path, needs: Sequence[Path]) -> str:
                 "&& sudo /opt/heliograph/bin/heliograph relay unit",
             )
     command = f"{_quote(str(program), is_command=True)} relay --config ${{CONFIGURATION_DIRECTORY}}/relay.toml"
-    return _set(_shipped_unit(_RELAY_UNIT), "ExecStart", command)
+    return _set(_shipped_unit(RELAY_UNIT), "ExecStart", command)
+
+
+def render_relay_socket(host: str, port: int) -> str:
+    """The socket unit that keeps the relay's port open while the service restarts. Raises UserError for a host that is
+    no address: systemd looks up no names."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        raise UserError(
+            f"A socket unit needs an address to listen at, and {clean_line(host, 100)} is none.",
+            "Write it into `listen` as a number, like 127.0.0.1:8077, or use the service without a socket unit.",
+        ) from None
+    return _set(
+        _shipped_unit(RELAY_SOCKET),
+        "ListenStream",
+        f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}",
+    )
 
 
 def _shipped_unit(name: str) -> str:

@@ -27,7 +27,8 @@ SET_BACK_MS = 1_000
 FAULT_DELAY_MS = 60_000
 """After a fault of our own a queue waits for so long."""
 STOPPING_S = 5.0
-"""How long pushes under way may take when the relay stops; what is cut off is sent again at the next start."""
+"""How long pushes under way may take when the relay stops, which serves requests meanwhile; what is cut off is sent
+again at the next start."""
 
 
 class Sender(Protocol):

@@ -171,6 +171,11 @@ class TestPushes:
             assert isinstance(second, Attempt)
             assert second.event_id == "$2"
 
+    async def test_it_is_known_of_which_events_a_push_came(self, store: Store) -> None:
+        await take(store, push(event_id="$1"), push("tablet", event_id="$2"), push(event_id="$3"))
+        assert await store.pushes.known("hidden-phone", ["$1", "$2", "$3", "$4"]) == {"$1", "$3"}
+        assert await store.pushes.known("hidden-phone", []) == set()
+
     async def test_a_held_push_is_due_when_its_hold_ends(self, store: Store) -> None:
         committed = await store.pushes.take(push(held_ms=3_000), (), MOST, NOON)
         assert committed.changes.due == {"hidden-phone": NOON + 3_000}

@@ -124,6 +124,10 @@ class PushStore(Protocol):
         """
         ...
 
+    async def known(self, hidden_pushkey: str, event_ids: Collection[str]) -> set[str]:
+        """Those of at most 2,000 events of which a push came for this pusher."""
+        ...
+
     async def begin(self, hidden_pushkey: str, now_ms: int) -> QueueChange[Attempt | int | None]:
         """Notes the first push of a queue as tried, and returns it if it is due.
 
@@ -192,6 +196,8 @@ class Store:
     pushers: PusherStore
     carried: CarriedStore
     pushes: PushStore
+    written_ms: int
+    """When (ms since 1970) it was last written to before it was opened; 0: never."""
 
 
 class PusherLookup(Protocol):
@@ -260,6 +266,18 @@ class Cancellations(Protocol):
 
     def is_rejected(self, hidden_pushkey: str) -> bool:
         """Whether the real gateway rejected this pushkey, which the homeserver is to be told at its next push."""
+        ...
+
+
+class PushIntake(Protocol):
+    """Takes pushes."""
+
+    async def known(self, hidden_pushkey: str, event_ids: Collection[str]) -> set[str]:
+        """Those of at most 2,000 events of which a push came for this pusher. Raises StorageError."""
+        ...
+
+    async def take(self, push: Push) -> Accepted:
+        """A push that came for an http pusher. A repeated one is known by its event id. Raises StorageError."""
         ...
 
 

@@ -41,6 +41,7 @@ from heliograph.relay.pushers.pushers import UserPushers
 from heliograph.relay.pushers.reconciliation import PusherReconciliation
 from heliograph.relay.pushers.recovery import Recovery
 from heliograph.relay.pushers.removal import PusherRemoval
+from heliograph.relay.pushers.renewal import TwinRenewal
 from heliograph.relay.pushers.restoration import PusherRestoration
 from heliograph.relay.pushers.twins import UpstreamTwins
 from heliograph.relay.pushers.upkeep import PusherUpkeep
@@ -121,7 +122,20 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
         recovery = Recovery(state.registry, gateway_url=config.notify_url, refuses=policy.refusal)
         removal = PusherRemoval(state, outbox)
         goodbye = Goodbye()
-        parts = _Parts(config, settings, clock, policy, proxies, state, outbox, removal, recovery, departure, goodbye)
+        parts = _Parts(
+            config,
+            settings,
+            clock,
+            policy,
+            proxies,
+            state,
+            outbox,
+            removal,
+            recovery,
+            departure,
+            goodbye,
+            store.written_ms,
+        )
         gateway = Gateway(
             state.registry,
             state,
@@ -150,6 +164,7 @@ class _Parts:
     recovery: Recovery
     departure: Departure
     goodbye: Goodbye
+    written_ms: int
 
 
 def _serve(parts: _Parts, upstream: Upstream | None, gateway: Gateway, monitoring: Monitoring) -> web.Application:
@@ -194,8 +209,9 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     http = HttpPushers(state.registry, twins, direct, removal)
     restoration = PusherRestoration(parts.departure, state.registry, twins, direct, removal)
     reconciliation = PusherReconciliation(state.registry, twins, direct, removal, restoration)
+    renewal = TwinRenewal(state, twins, listing, outbox, parts.written_ms, now_ms)
     pushers = UserPushers(
-        state.registry, twins, direct, http, reconciliation, removal, now_ms, parts.recovery, parts.departure
+        state.registry, twins, direct, http, reconciliation, renewal, removal, now_ms, parts.recovery, parts.departure
     )
     upkeep = PusherUpkeep(callers, state.registry, pushers, parts.departure, parts.recovery, now_ms)
     acknowledgements = SyncAcknowledgements(callers, state, outbox, upkeep)

@@ -16,6 +16,7 @@ from heliograph.relay.pushers.http import HttpPushers
 from heliograph.relay.pushers.reconciliation import PusherReconciliation
 from heliograph.relay.pushers.recovery import Recovery
 from heliograph.relay.pushers.removal import PusherRemoval
+from heliograph.relay.pushers.renewal import TwinRenewal
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, entries_in
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.wire.pusher import DIRECT_KINDS, key_of, replaces_others, shown_direct, shown_twin
@@ -33,6 +34,7 @@ class UserPushers:
         direct: DirectPushers,
         http: HttpPushers,
         reconciliation: PusherReconciliation,
+        renewal: TwinRenewal,
         removal: PusherRemoval,
         now_ms: Callable[[], int],
         recovery: Recovery,
@@ -43,6 +45,7 @@ class UserPushers:
         self._direct = direct
         self._http = http
         self._reconciliation = reconciliation
+        self._renewal = renewal
         self._removal = removal
         self._now_ms = now_ms
         self._compared_ms: dict[str, int] = {}
@@ -111,14 +114,20 @@ class UserPushers:
                 log.info("A pusher of %s was taken over by another user", other)
 
     async def compare(self, caller: Caller, authorization: Authorization) -> bool:
-        """Looks which pushers the homeserver has, and makes both sides agree. False: it does not list them now."""
+        """Looks which pushers the homeserver has, makes both sides agree, and makes up for an outage of the relay's.
+
+        False: the homeserver does not list them now.
+        """
         async with self._lock(caller.user_id):
-            return await self._compare(caller, authorization)
+            is_done = await self._compare(caller, authorization)
+            if is_done:
+                await self._renewal.renew(caller.user_id, authorization)
+            return is_done
 
     def compared_ms(self, user_id: str) -> int | None:
         """When (ms since 1970) the user's pushers were last compared with the homeserver's; None: not since the
-        start."""
-        return self._compared_ms.get(user_id)
+        start, or something is left to be done for that."""
+        return None if self._renewal.is_due(user_id) else self._compared_ms.get(user_id)
 
     async def reconcile(self, user_id: str, authorization: Authorization) -> None:
         """Forgets the pushers that the homeserver forgot."""

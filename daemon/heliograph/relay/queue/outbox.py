@@ -74,6 +74,10 @@ class Outbox:
         self._accepted[str(accepted)] += 1
         return accepted
 
+    async def known(self, hidden_pushkey: str, event_ids: Collection[str]) -> set[str]:
+        """Those of the events of which a push came for this pusher."""
+        return await self._store.known(hidden_pushkey, event_ids)
+
     def is_rejected(self, hidden_pushkey: str) -> bool:
         """Whether the real gateway rejected this pushkey, which the homeserver is to be told at its next push."""
         return hidden_pushkey in self._commits.rejected

@@ -50,6 +50,11 @@ class SqlitePushStore:
 
         return await self._change(work, now_ms)
 
+    async def known(self, hidden_pushkey: str, event_ids: Collection[str]) -> set[str]:
+        return await self._transactions.read(
+            partial(queue.known, hidden_pushkey=hidden_pushkey, event_ids=tuple(event_ids))
+        )
+
     async def begin(self, hidden_pushkey: str, now_ms: int) -> QueueChange[Attempt | int | None]:
         return await self._change(lambda db, changes: queue.begin(db, hidden_pushkey, now_ms, changes), now_ms)
 

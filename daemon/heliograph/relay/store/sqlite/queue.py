@@ -92,6 +92,16 @@ def _forget_beyond(db: sqlite3.Connection, hidden_pushkey: str) -> None:
         )
 
 
+def known(db: sqlite3.Connection, hidden_pushkey: str, event_ids: Sequence[str]) -> set[str]:
+    """Those of the events of which a push came for this pusher."""
+    marks = ", ".join("?" * len(event_ids))
+    rows = db.execute(
+        f"SELECT event_id FROM pushes WHERE hidden_pushkey = ? AND event_id IN ({marks})",  # noqa: S608
+        (hidden_pushkey, *event_ids),
+    )
+    return {event_id for (event_id,) in rows}
+
+
 def shorten(db: sqlite3.Connection, hidden_pushkey: str, most: int, changes: Changes) -> None:
     """Drops the oldest waiting pushes beyond the bounds."""
     count = size = 0

@@ -62,10 +62,18 @@ class ScriptedHomeserver(PlayedHomeserver):
             entry = {"room_id": ROOM, "event": event, "actions": ["notify"], "ts": 1_000 + self.position, "read": False}
             self.listed.insert(0, entry)
         if not is_hidden:
-            self.stream.append((self.position, event))
-            self._news.set()
-            self._news.clear()
+            self._stream(event)
         return event
+
+    def arrive(self, event: Json) -> None:
+        """An event that was hidden, and did not move the stream, comes to the process that answers /sync."""
+        self.position += 1
+        self._stream(event)
+
+    def _stream(self, event: Json) -> None:
+        self.stream.append((self.position, event))
+        self._news.set()
+        self._news.clear()
 
     async def push(self, client: aiohttp.ClientSession, event: Json, **more: Any) -> None:
         """To every http pusher, as the homeserver does."""

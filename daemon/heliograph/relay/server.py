@@ -54,6 +54,7 @@ from heliograph.relay.state.state import RelayState
 from heliograph.relay.store.lock import hold_folder
 from heliograph.relay.store.sqlite.store import open_sqlite
 from heliograph.relay.sync.acknowledgements import SyncAcknowledgements
+from heliograph.relay.sync.grace import Grace
 from heliograph.relay.sync.handler import DirectSync
 from heliograph.relay.sync.listing import Listing
 from heliograph.relay.sync.nudge import Nudge
@@ -215,7 +216,7 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     )
     upkeep = PusherUpkeep(callers, state.registry, pushers, parts.departure, parts.recovery, now_ms)
     acknowledgements = SyncAcknowledgements(callers, state, outbox, upkeep)
-    sync = DirectSync(proxy, state, acknowledgements, builder, Nudge(upstream))
+    sync = DirectSync(proxy, state, acknowledgements, builder, Nudge(upstream), Grace())
     handler = PusherHandler(proxy, callers, versions, state.registry, pushers)
     observers = RequestObservers(proxy, callers, state, pushers, outbox, reading, Confirmation(upstream, now_ms))
     return Router(proxy, versions, sync, handler, observers, upkeep, parts.goodbye)

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
 import aiohttp
@@ -22,6 +22,7 @@ from heliograph.relay.proxy.proxy import Proxy, answer_headers, not_answered, ta
 from heliograph.relay.proxy.upstream import FAILURES, NotAnswered
 from heliograph.relay.state.state import RelayState
 from heliograph.relay.sync.acknowledgements import SyncAcknowledgements
+from heliograph.relay.sync.grace import LEAST_S, MOST_S, Grace
 from heliograph.relay.sync.nudge import Nudge
 from heliograph.relay.sync.poll import Poll, deadline_of
 from heliograph.relay.sync.response import SyncResponseBuilder
@@ -31,8 +32,6 @@ from heliograph.system.tasks import cancel, look_at, start, start_beside
 DECIDED_S = 0.5
 """How long a request waits until the homeserver has said whose token that is, and what its device missed. After a
 restart that may take longer, since everybody is asked about; then the request goes on meanwhile as it would without."""
-GRACE_S = 0.03
-"""How long a request may take to be answered by itself after a push. The two come within 2 ms of one another."""
 MAX_BODY = 4 * 1024 * 1024
 """An answer that is larger passes as it is, and the next one carries its notifications."""
 LEAST_WAIT_MS = 100
@@ -61,12 +60,14 @@ class DirectSync:
         acknowledgements: SyncAcknowledgements,
         builder: SyncResponseBuilder,
         nudge: Nudge,
+        grace: Grace,
     ) -> None:
         self._proxy = proxy
         self._state = state
         self._acknowledgements = acknowledgements
         self._builder = builder
         self._nudge = nudge
+        self._grace = grace
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The homeserver's answer; with notifications for a device that has a direct pusher."""
@@ -114,7 +115,7 @@ class DirectSync:
                     turned.set()
 
             deciding.add_done_callback(turn_if_direct)
-            return await self._open_unless(turned, request, target_of(request))
+            return await self._open_unless(turned, LEAST_S, request, target_of(request))
 
     async def _serve(self, poll: Poll) -> web.StreamResponse:
         async with self._looking(poll):
@@ -146,11 +147,13 @@ class DirectSync:
     async def _fetch(self, poll: Poll) -> _Fetched | web.StreamResponse:
         """The homeserver's answer; a StreamResponse: one that was passed on as it is. Raises FAILURES.
 
-        A push ends a long-poll that the client's filter would not wake: after GRACE_S the request is repeated so that
+        A push ends a long-poll that the client's filter would not wake: after the grace the request is repeated so that
         the homeserver answers at once. Test: test_what_the_filter_hides_ends_the_poll.
         """
         owed = self._state.owed_to(poll.key)
-        answer = await self._ask(poll, is_urgent=poll.connection.is_urgent(owed - poll.tried))
+        is_urgent = poll.connection.is_urgent(owed - poll.tried)
+        answer = await self._ask(poll, is_urgent=is_urgent)
+        poll.is_cut_short = answer is None and not is_urgent
         if answer is None:
             self._state.connections.counts["woken"] += 1
             owed = self._state.owed_to(poll.key)
@@ -170,6 +173,9 @@ class DirectSync:
         if scanned is None:
             return fetched.body
         poll.connection.hand_out(poll.since, scanned.next_batch)
+        # An answer that has moved on without what rings leaves that out by the client's filter.
+        if poll.is_cut_short and (scanned.next_batch == poll.since or fetched.owed & scanned.events.keys()):
+            self._grace.note_late()
         if scanned.next_batch == poll.since:
             # This token acknowledges nothing: a client that sends it may never have seen this answer.
             return None if await self._goes_on(poll, fetched.owed) else fetched.body
@@ -180,6 +186,12 @@ class DirectSync:
     async def _goes_on(self, poll: Poll, owed: frozenset[str]) -> bool:
         """Whether to ask once more after an answer whose token did not move."""
         is_urgent = poll.connection.is_urgent(owed - poll.tried)
+        if is_urgent and poll.is_cut_short and not poll.is_patient and poll.rest_ms > LEAST_WAIT_MS:
+            # The push was so much faster that its event is still on its way to the process that answers.
+            # Test: test_an_event_that_comes_long_after_its_push_costs_no_nudge.
+            poll.is_patient = True
+            poll.ask_for_the_rest()
+            return True
         poll.tried |= owed
         if is_urgent and await self._nudge.send(poll):
             poll.ask_at_once()
@@ -190,25 +202,41 @@ class DirectSync:
         return False
 
     async def _ask(self, poll: Poll, *, is_urgent: bool) -> aiohttp.ClientResponse | None:
-        """The answer's beginning; None if a push came and no answer followed within GRACE_S. Raises FAILURES."""
+        """The answer's beginning; None if a push came and no answer followed within the grace. Raises FAILURES."""
         # Before asking: every push from now on is news.
         poll.wake.clear()
         if is_urgent:
             poll.wake.set()
         if poll.rest_ms <= 0:
             return await self._proxy.open(poll.request, poll.target, _UNCHANGED)
-        return await self._open_unless(poll.wake, poll.request, poll.target, _UNCHANGED)
+        grace_s = MOST_S if poll.is_patient else self._grace.seconds
+        # What woke the poll before the homeserver was asked tells nothing of the lag.
+        measure = None if is_urgent else self._grace.measure
+        return await self._open_unless(poll.wake, grace_s, poll.request, poll.target, _UNCHANGED, measure)
 
     async def _open_unless(
-        self, event: asyncio.Event, request: web.Request, target: str, leave_out: tuple[str, ...] = ()
+        self,
+        event: asyncio.Event,
+        grace_s: float,
+        request: web.Request,
+        target: str,
+        leave_out: tuple[str, ...] = (),
+        measure: Callable[[float], None] | None = None,
     ) -> aiohttp.ClientResponse | None:
-        """The answer's beginning; None if `event` was set and no answer followed within GRACE_S. Raises FAILURES."""
+        """The answer's beginning; None if `event` was set and no answer followed within the grace. Raises FAILURES.
+
+        `measure` is told by how many seconds an answer followed the event.
+        """
         asking = start(self._proxy.open(request, target, leave_out), name="sync upstream")
         ringing = start(event.wait(), name="wake")
+        loop = asyncio.get_running_loop()
         try:
             await asyncio.wait((asking, ringing), return_when=asyncio.FIRST_COMPLETED)
             if not asking.done():
-                await asyncio.wait((asking,), timeout=GRACE_S)
+                rang_at = loop.time()
+                await asyncio.wait((asking,), timeout=grace_s)
+                if asking.done() and measure is not None:
+                    measure(loop.time() - rang_at)
             return await asking if asking.done() else None
         finally:
             ringing.cancel()

@@ -37,6 +37,11 @@ class Poll:
     tried: frozenset[str] = frozenset()
     """Event ids that already ended a wait of this poll in vain."""
 
+    is_cut_short: bool = False
+    """Whether a push ended that request before it was answered."""
+    is_patient: bool = False
+    """An answer did not know yet what a push had told of, so the next request is given more time."""
+
     @property
     def rest_ms(self) -> int:
         return int(1000 * (self.deadline - asyncio.get_running_loop().time()))

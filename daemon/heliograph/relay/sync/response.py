@@ -20,7 +20,8 @@ from heliograph.relay.wire.sync import SyncBody, with_notifications
 log = logging.getLogger(__name__)
 
 GRACE_S = 0.03
-"""How long a push may take to come after the answer that has its event. They come within 2 ms of one another."""
+"""How long a push may take to come after the answer that has its event. Only homeservers without GET /notifications are
+waited for, which are one process: there the two are within 2 ms of one another."""
 MAX_ASKED = 20
 """Marks of one answer about which the homeserver may be asked. The others read what the order of pushes tells."""
 MOST_LOOKS_AT_ONCE = 8

@@ -81,6 +81,9 @@ def command(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> No
 @click.option("--user", metavar="USER", help="A user of the homeserver: asks for the password, and signs out again.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--access-token-stdin", is_flag=True, help="Read an access token from standard input instead.")
+@click.option(
+    "--public-url", metavar="URL", default="", help="The homeserver as clients reach it [as its domain says]."
+)
 @click.pass_context
 def check(
     ctx: click.Context,
@@ -89,12 +92,14 @@ def check(
     user: str | None,
     password_stdin: bool,
     access_token_stdin: bool,
+    public_url: str,
     **flags: Any,
 ) -> None:
-    """Prove that the running relay and its homeserver reach one another.
+    """Prove that relay and homeserver reach one another, and that clients are led through the relay.
 
     Needs an account at the homeserver, for which it registers a pusher, makes a room and removes both again. A
-    homeserver that may not push to a private address (Synapse: ip_range_blacklist) says so nowhere else.
+    homeserver that may not push to a private address (Synapse: ip_range_blacklist) says so nowhere else, and nobody
+    else sees that a reverse proxy leads /sync past the relay.
 
     \b
     Example:
@@ -105,7 +110,7 @@ def check(
     import asyncio
 
     from heliograph.errors import EXIT_FAILED
-    from heliograph.relay.check import Credentials
+    from heliograph.relay.check.signing_in import Credentials
 
     config = _config_of(ctx, config_file, flags)
     if access_token_stdin:
@@ -114,7 +119,7 @@ def check(
         ask = partial(click.prompt, "Password", hide_input=True, err=True)
         password = read_secret_line("password", _PIPE) if password_stdin else ask()
         credentials = Credentials(user=user or "", password=password)
-    ctx.exit(0 if asyncio.run(_report(config, credentials)) else EXIT_FAILED)
+    ctx.exit(0 if asyncio.run(_report(config, credentials, public_url.rstrip("/"))) else EXIT_FAILED)
 
 
 @command.command("leave")
@@ -212,11 +217,11 @@ def unit(ctx: click.Context, /, config_file: Path | None, folder: Path | None, *
     click.echo(f"Now: systemctl daemon-reload && systemctl enable --now {RELAY_SOCKET} {RELAY_UNIT}")
 
 
-async def _report(config: RelayConfig, credentials: Any) -> bool:
+async def _report(config: RelayConfig, credentials: Any, public_url: str) -> bool:
     from heliograph.cli.output.findings import print_finding
-    from heliograph.relay.check import check_relay
+    from heliograph.relay.check.check import check_relay
 
-    return all([print_finding(finding) async for finding in check_relay(config, credentials)])
+    return all([print_finding(finding) async for finding in check_relay(config, credentials, public_url)])
 
 
 def _config_of(ctx: click.Context, config_file: Path | None, flags: dict[str, Any]) -> RelayConfig:

@@ -19,6 +19,7 @@ from heliograph.relay.gateway.notify import Gateway
 from heliograph.relay.metrics import CONTENT_TYPE, Metric, render
 from heliograph.relay.model.pushes import SENT, Accepted, PushCounts, Why
 from heliograph.relay.proxy.addresses import Proxies
+from heliograph.relay.proxy.encounters import Encounters
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.state.connections import STEPS
@@ -39,11 +40,13 @@ class Monitoring:
         outbox: Outbox,
         gateway: Gateway,
         upstream: Upstream | None,
+        encounters: Encounters,
     ) -> None:
         self._state = state
         self._outbox = outbox
         self._gateway = gateway
         self._upstream = upstream
+        self._encounters = encounters
 
     async def health(self, request: web.Request) -> web.Response:
         """200 if the relay does its work, 503 if it cannot.
@@ -70,11 +73,13 @@ class Monitoring:
         return web.json_response(told, status=200 if told["status"] == "ok" else 503)
 
     async def met(self, request: web.Request) -> web.Response:
-        """Whether a push came for this unknown pushkey: `heliograph relay check` sees its own arrive so.
+        """Whether a push came for this unknown pushkey, or a request with this mark: `heliograph relay check` sees its
+        own arrive so.
 
-        Everybody may ask, since a pushkey that is not one's own cannot be guessed.
+        Everybody may ask, since what is not one's own cannot be guessed.
         """
-        return web.json_response({"met": self._gateway.has_met(request.match_info["pushkey"])})
+        sought = request.match_info["pushkey"]
+        return web.json_response({"met": self._gateway.has_met(sought) or self._encounters.has_met(sought)})
 
     async def metrics(self, request: web.Request) -> web.Response:
         """Answers a scrape of Prometheus."""

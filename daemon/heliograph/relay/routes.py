@@ -11,6 +11,7 @@ from aiohttp import web
 from heliograph.errors import StorageError
 from heliograph.relay.observers import RequestObservers
 from heliograph.relay.proxy.goodbye import Goodbye
+from heliograph.relay.proxy.encounters import Encounters
 from heliograph.relay.proxy.proxy import Proxy, not_answered, refusal
 from heliograph.relay.proxy.upstream import NotAnswered
 from heliograph.relay.proxy.versions import Versions
@@ -36,6 +37,7 @@ class Router:
         observers: RequestObservers,
         upkeep: PusherUpkeep,
         goodbye: Goodbye,
+        encounters: Encounters,
     ) -> None:
         self._proxy = proxy
         self._versions = versions
@@ -44,6 +46,7 @@ class Router:
         self._observers = observers
         self._upkeep = upkeep
         self._goodbye = goodbye
+        self._encounters = encounters
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The answer to any request for the homeserver."""
@@ -52,6 +55,7 @@ class Router:
     async def _answer(self, request: web.Request) -> web.StreamResponse:
         if not self._proxy.can_pass(request):
             return web.Response(status=400)
+        self._encounters.note(request)
         self._upkeep.see(request)
         answer = self._choose(request) if _is_looked_into(request) else None
         try:

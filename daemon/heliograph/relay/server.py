@@ -31,6 +31,7 @@ from heliograph.relay.proxy.addresses import Proxies
 from heliograph.relay.proxy.callers import Callers
 from heliograph.relay.proxy.confirmation import Confirmation
 from heliograph.relay.proxy.goodbye import Goodbye
+from heliograph.relay.proxy.encounters import Encounters
 from heliograph.relay.proxy.proxy import Proxy, answer_expectation, refusal
 from heliograph.relay.proxy.upstream import Upstream
 from heliograph.relay.proxy.versions import Versions
@@ -123,6 +124,7 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
         recovery = Recovery(state.registry, gateway_url=config.notify_url, refuses=policy.refusal)
         removal = PusherRemoval(state, outbox)
         goodbye = Goodbye()
+        encounters = Encounters()
         parts = _Parts(
             config,
             settings,
@@ -136,6 +138,7 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
             departure,
             goodbye,
             store.written_ms,
+            encounters,
         )
         gateway = Gateway(
             state.registry,
@@ -145,7 +148,7 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
             recovery,
             is_trusted=Proxies(settings.operators).have_sent,
         )
-        monitoring = Monitoring(state, outbox, gateway, upstream)
+        monitoring = Monitoring(state, outbox, gateway, upstream, encounters)
         served = _serve(parts, upstream, gateway, monitoring)
         yield Relay(config, settings, served, _monitor(monitoring), state, outbox, goodbye)
 
@@ -166,6 +169,7 @@ class _Parts:
     departure: Departure
     goodbye: Goodbye
     written_ms: int
+    encounters: Encounters
 
 
 def _serve(parts: _Parts, upstream: Upstream | None, gateway: Gateway, monitoring: Monitoring) -> web.Application:
@@ -219,7 +223,7 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     sync = DirectSync(proxy, state, acknowledgements, builder, Nudge(upstream), Grace())
     handler = PusherHandler(proxy, callers, versions, state.registry, pushers)
     observers = RequestObservers(proxy, callers, state, pushers, outbox, reading, Confirmation(upstream, now_ms))
-    return Router(proxy, versions, sync, handler, observers, upkeep, parts.goodbye)
+    return Router(proxy, versions, sync, handler, observers, upkeep, parts.goodbye, parts.encounters)
 
 
 def _offer(application: web.Application, monitoring: Monitoring, rest: Handler, parts: _Parts) -> None:

@@ -1,8 +1,7 @@
-"""/health, /metrics and `heliograph relay check`: what those who run the relay look at."""
+"""/health and /metrics: what those who run the relay look at."""
 
 from __future__ import annotations
 
-import asyncio
 import json
 import re
 from pathlib import Path
@@ -10,17 +9,10 @@ from pathlib import Path
 import aiohttp
 import pytest
 
-from conftest import NewUser
 from documentation.pages import read_page
 from edges.relay.conftest import Scene
 from edges.relay.running import RunningRelay
 from fakes.scripted_homeserver import ScriptedHomeserver
-from heliograph.core.finding import Finding, bad
-from heliograph.demo.homeserver import ThrowawaySynapse
-from heliograph.demo.user import DemoUser
-from heliograph.relay import check as check_module
-from heliograph.relay.check import Credentials, check_relay
-from heliograph.relay.config import RelayConfig
 from heliograph.relay.metrics import Metric, render
 from heliograph.relay.queue.dispatch import Dispatch
 from support.waiting import until
@@ -29,14 +21,6 @@ from support.waiting import until
 async def ask(url: str, path: str, **headers: str) -> tuple[int, str]:
     async with aiohttp.request("GET", url + path, headers=headers) as response:
         return response.status, await response.text()
-
-
-async def findings(config: RelayConfig, user: DemoUser) -> list[Finding]:
-    return [finding async for finding in check_relay(config, Credentials(token=user.access_token))]
-
-
-async def pushers(user: DemoUser) -> list[object]:
-    return list((await user.call("GET", "/pushers"))["pushers"])
 
 
 async def test_metrics_count_what_went_which_way(scene: Scene) -> None:
@@ -135,54 +119,3 @@ async def test_an_operator_who_is_no_proxy_needs_to_be_named_by_nobody(tmp_path:
 async def test_whoever_reaches_the_address_for_monitoring_is_answered(tmp_path: Path) -> None:
     async with ScriptedHomeserver() as homeserver, RunningRelay(homeserver.url, tmp_path / "relay") as relay:
         assert [(await ask(relay.monitor, path))[0] for path in ("/health", "/metrics", "/other")] == [200, 200, 404]
-
-
-async def test_a_gateway_that_the_homeserver_reaches_is_proved_and_nothing_is_left(
-    relay: RunningRelay, synapse: ThrowawaySynapse, new_user: NewUser
-) -> None:
-    user = await new_user()
-    config = RelayConfig(homeserver=synapse.base_url, listen=f"127.0.0.1:{relay.port}")
-    found = await findings(config, user)
-    assert [each.is_good for each in found] == [True] * 4
-    assert "reaches the gateway" in found[-1].text
-    assert await pushers(user) == []
-    assert (await user.call("GET", "/joined_rooms"))["joined_rooms"] == []
-
-
-async def test_an_address_that_the_homeserver_may_not_push_to_is_told_of(
-    synapse: ThrowawaySynapse, new_user: NewUser, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    monkeypatch.setattr(check_module, "LOOKS", 4)
-    user = await new_user()
-    async with RunningRelay(synapse.base_url, tmp_path / "relay") as relay:
-        pipe = await asyncio.start_server(lambda reader, writer: join(reader, writer, relay.port), "127.0.0.2", 0)
-        async with pipe:
-            port = pipe.sockets[0].getsockname()[1]
-            url = f"http://127.0.0.2:{port}/_matrix/push/v1/notify"
-            config = RelayConfig(homeserver=synapse.base_url, listen=f"127.0.0.1:{relay.port}", gateway_url=url)
-            *others, last = await findings(config, user)
-    assert others
-    assert all(each.is_good for each in others)
-    assert not last.is_good
-    assert 'ip_range_whitelist: ["127.0.0.2/32"]' in last.cure
-    assert await pushers(user) == []
-
-
-async def join(reader: asyncio.StreamReader, writer: asyncio.StreamWriter, port: int) -> None:
-    """The far end of a pipe to another port of this machine."""
-    far_reader, far_writer = await asyncio.open_connection("127.0.0.1", port)
-
-    async def carry(source: asyncio.StreamReader, target: asyncio.StreamWriter) -> None:
-        while data := await source.read(4096):
-            target.write(data)
-        target.close()
-
-    await asyncio.gather(carry(reader, far_writer), carry(far_reader, writer), return_exceptions=True)
-
-
-async def test_where_nobody_answers_the_check_says_who(synapse: ThrowawaySynapse, new_user: NewUser) -> None:
-    user = await new_user()
-    (finding,) = await findings(RelayConfig(homeserver="http://127.0.0.1:9"), user)
-    assert finding == bad("No homeserver answers at http://127.0.0.1:9.", "Is `homeserver` right?")
-    *_, finding = await findings(RelayConfig(homeserver=synapse.base_url, listen="127.0.0.1:9"), user)
-    assert finding.text == "No relay answers at 127.0.0.1:9."

@@ -61,11 +61,11 @@ class TwinRenewal:
 
         Test: test_after_an_outage_phones_ring_without_waiting_for_the_homeserver. Raises NotAnswered, StorageError.
         """
-        known = self._due.get(user_id)
-        if not known:
+        known = self._due.get(user_id, frozenset())
+        mine = [twin for twin in self._state.registry.twins_of(user_id) if twin.hidden_pushkey in known]
+        if not mine:
             self._due.pop(user_id, None)
             return
-        mine = [twin for twin in self._state.registry.twins_of(user_id) if twin.hidden_pushkey in known]
         is_missed = await self._take_missed(mine, authorization)
         if not self._listing.is_absent and (is_missed or self._was_long):
             for twin in mine:

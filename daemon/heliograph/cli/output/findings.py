@@ -6,18 +6,20 @@ from collections.abc import Iterable
 
 import click
 
-from heliograph.core.finding import Finding
+from heliograph.core.finding import Finding, Grade
+
+_WORDS = {Grade.GOOD: "ok ", Grade.DOUBTFUL: "hmm", Grade.BAD: "BAD"}
 
 
 def print_findings(findings: Iterable[Finding]) -> bool:
-    """Prints each finding with its cure below. Returns True if all are good."""
-    # A list, since `all` would stop printing at the first that is not good.
+    """Prints each finding with its cure below. Returns True if none is bad."""
+    # A list, since `all` would stop printing at the first that is bad.
     return all([print_finding(finding) for finding in findings])
 
 
 def print_finding(finding: Finding) -> bool:
-    """Prints the finding, and its cure on a line of its own. Returns True if the finding is good."""
-    click.echo(f"{'ok ' if finding.is_good else 'BAD'} {finding.text}")
+    """Prints the finding, and its cure on a line of its own. Returns True unless the finding is bad."""
+    click.echo(f"{_WORDS[finding.grade]} {finding.text}")
     if finding.cure:
         click.echo(f"    {finding.cure}")
-    return finding.is_good
+    return finding.grade is not Grade.BAD

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from pathlib import Path
 
 import aiohttp
@@ -13,11 +13,8 @@ from aiohttp import web
 from yarl import URL
 
 from conftest import NewUser
-from edges.relay.running import Device, GatewayServer, RunningRelay, http_body, pushed
+from edges.relay.running import RunningRelay
 from heliograph.demo.homeserver import ThrowawaySynapse
-from heliograph.demo.user import DemoUser
-from heliograph.relay.check.check import check_relay
-from heliograph.relay.check.signing_in import Credentials
 from heliograph.relay.config import RelayConfig
 from support.ports import reserve_port
 from support.recipes import (
@@ -33,18 +30,7 @@ from support.recipes import (
     recipe_with_workers,
 )
 from support.reverse_proxy import ReverseProxy
-from support.waiting import until
-
-LONG = "x" * 60_000
-
-
-@dataclass(frozen=True)
-class Place:
-    """A running homeserver and relay, and the public address that leads to both."""
-
-    front: ReverseProxy
-    relay: RunningRelay
-    config: RelayConfig
+from system.relay_bypass import LONG, Place, findings, pass_the_relay_by
 
 
 @pytest.fixture(params=[*PROGRAMS, "workers"])
@@ -64,69 +50,8 @@ async def place(request: pytest.FixtureRequest, synapse: ThrowawaySynapse, tmp_p
 
 async def test_through_and_past_the_relay_and_all_is_as_before(place: Place, new_user: NewUser) -> None:
     me, alice = await new_user("me"), await new_user("alice")
-    room = await alice.create_room("Lunch", invite=[me])
-    await me.join(room)
-    found = [each async for each in check_relay(place.config, Credentials(token=me.access_token), place.front.url)]
-    assert [each.text for each in found if not each.is_good] == []
-
-    async with GatewayServer() as gateway:
-        desktop = await Device.begin(me, place.front)
-        phone = await Device.begin(await me.login_again("Phone"), place.front)
-        await desktop.become_direct(delay_ms=20_000, active_ms=20_000)
-        await phone.set_pusher(http_body(gateway))
-        await told(place, alice, room, desktop, gateway)
-
-        await place.relay.stop()
-        past = await past_the_relay(desktop.user)
-        assert "org.matrix.msc3361" not in past
-        # Nothing that a client sends is lost, however long it is.
-        await replace(phone.user).send_text(room, LONG)
-        await phone.set_pusher(http_body(gateway))
-        await desktop.become_direct(delay_ms=20_000, active_ms=20_000)
-        missed = await alice.send_text(room, "while the relay is down")
-        await place.relay.start()
-
-        async def is_led_through() -> bool:
-            # Caddy looks only now and then whether the first address answers again.
-            return "org.matrix.msc3361" in await past_the_relay(desktop.user)
-
-        await until(is_led_through, "the way through the relay")
-        await phone.user.call("GET", "/account/whoami")
-        await desktop.sync_until(missed)
-        await told(place, alice, room, desktop, gateway)
-        shown = {(each["kind"], each["pushkey"]) for each in await phone.pushers()}
-        assert shown == {("http", "phone-pushkey"), ("direct", desktop.user.device_id)}
-
-
-async def past_the_relay(user: DemoUser) -> set[str]:
-    """The unstable features that the public address tells of."""
-    async with aiohttp.request("GET", f"{user.base_url}/_matrix/client/versions") as response:
-        told = (await response.json())["unstable_features"]
-    return {name for name, value in told.items() if value}
-
-
-async def told(place: Place, alice: DemoUser, room: str, desktop: Device, gateway: GatewayServer) -> None:
-    """A message that the desktop is told of, and a later one that the phone rings for, each alone."""
-    before = list(gateway.events)
-
-    async def is_settled() -> bool:
-        counts = await place.relay.relay.outbox.counts()
-        return counts.waiting.pushes + counts.in_flight == 0
-
-    async with desktop.syncing():
-        event_id = await alice.send_text(room, "to the desktop")
-        await until(lambda: event_id in desktop.notified, "the notification")
-        await until(is_settled, "the acknowledgement")
-    assert event_id not in gateway.events
-    off = {"org.matrix.msc3361.active_ms": 0}
-    body = next(each for each in await desktop.pushers() if each["kind"] == "direct")
-    await desktop.set_pusher({**body, "data": {**body["data"], **off}})
-    away = await alice.send_text(room, "to the phone")
-    await pushed(gateway, away)
-    await desktop.set_pusher(body)
-    await until(is_settled, "the end of the queue")
-    assert gateway.events[len(before) :].count(away) == 1
-    await desktop.sync_until(away)
+    assert [each.text for each in await findings(place, me) if not each.is_good] == []
+    await pass_the_relay_by(place, me, alice)
 
 
 @dataclass(frozen=True)

@@ -102,7 +102,8 @@ class Worker:
 async def a_split_synapse(postgresql_port: int, redis_port: int) -> AsyncIterator[tuple[SplitSynapse, list[Worker]]]:
     """The main process and its workers, all of which answer."""
     async with contextlib.AsyncExitStack() as stack:
-        main = await stack.enter_async_context(SplitSynapse(postgresql_port, redis_port))
+        main = SplitSynapse(postgresql_port, redis_port)
+        await stack.enter_async_context(main)
         workers = [Worker(main, name) for name in (PERSISTER, SYNC, CLIENT, PUSHER)]
         for worker in workers:
             stack.push_async_callback(worker.stop)

@@ -20,6 +20,9 @@ from heliograph.relay.check.check import check_relay
 from heliograph.relay.check.signing_in import Credentials
 from heliograph.relay.config import RelayConfig
 
+pytestmark = pytest.mark.expected_log(r"^homeserver 404 GET \S+/auth_metadata of None$", times=(0, 4))
+"""The check asks whether an authentication service signs users in."""
+
 Lead = Callable[[str], str | web.Response]
 """Takes a path, and says where it leads: a base URL, or the answer."""
 
@@ -138,10 +141,11 @@ async def test_a_step_that_fails_is_named_with_its_status(
     user = await new_user()
     async with ReverseProxy(lead) as inner:
         config = RelayConfig(homeserver=inner.url, listen=f"127.0.0.1:{relay.port}")
-        *others, pushing, public = await findings(config, user, inner.url)
+        *others, pushing, failing, past = await findings(config, user, inner.url)
     assert all(each.is_good for each in others)
     assert pushing.text == "The homeserver takes no receipt: POST /receipt: status 500."
-    assert not public.is_good
+    assert failing.text == f"At the public address {inner.url} these fail: POST /receipt (status 500)."
+    assert "GET /sync (status 200)" in past.text
     assert await pushers(user) == []
 
 

@@ -10,11 +10,12 @@ from urllib.parse import urlsplit
 from multidict import CIMultiDict
 
 from heliograph.core.finding import Finding, bad, doubtful, good
-from heliograph.relay.check.asking import ask, outcome_of
+from heliograph.relay.check.asking import ask, outcome_of, text_in
 from heliograph.relay.check.probe import APP_ID, Room, a_room, look_whether_it_pushes
 from heliograph.relay.check.public import domain_of, find_public_url, look_at_public, look_at_signing_in
 from heliograph.relay.check.signing_in import Credentials, SignedIn, has_authentication_service, sign_in
 from heliograph.relay.config import RelayConfig
+from heliograph.relay.gateway.notify import UNKNOWN_PUSHKEY
 from heliograph.relay.monitoring import MET_PATH
 from heliograph.relay.proxy.upstream import FAILURES, Upstream
 from heliograph.relay.proxy.versions import DIRECT_PUSH
@@ -97,7 +98,7 @@ async def _look_at_relay(config: RelayConfig, relay: Upstream) -> Finding:
     if answer.json().get("met") is not False:
         return bad(
             f"What answers at {config.listen} is no relay ({outcome_of(answer)}).",
-            "Is `listen` right?",
+            "Is `listen` right? ss -ltnp says what has that port.",
         )
     if config.gateway_only:
         return good(f"The relay answers at {config.listen}, as a gateway only.")
@@ -115,8 +116,8 @@ async def _look_at_gateway(config: RelayConfig, gateway: Upstream, path: str) ->
     pushkey = secrets.token_urlsafe(16)
     push = {"notification": {"devices": [{"app_id": APP_ID, "pushkey": pushkey}]}}
     answer = await ask(gateway, "POST", path, body=push)
-    # Only a push gateway sends back a pushkey that nobody knows.
-    if answer is not None and answer.is_good and answer.json().get("rejected") == [pushkey]:
+    # Only the relay says so of a pushkey that nobody knows.
+    if text_in(answer, "errcode") == UNKNOWN_PUSHKEY:
         return good(f"The gateway answers at {config.notify_url}.")
     return bad(
         f"The gateway does not answer this machine at {config.notify_url} ({outcome_of(answer)}).",

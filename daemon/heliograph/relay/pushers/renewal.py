@@ -66,17 +66,21 @@ class TwinRenewal:
         if not mine:
             self._due.pop(user_id, None)
             return
-        is_missed = await self._take_missed(mine, authorization)
+        phones = [twin for twin in mine if twin.url is not None and twin.is_enabled]
+        is_missed = await self._take_missed(phones, authorization)
         if not self._listing.is_absent and (is_missed or self._was_long):
             for twin in mine:
                 await self._twins.put(twin, authorization, append=True)
             # Once more: what failed since the first look was thrown away with the pusher of before.
-            await self._take_missed(mine, authorization)
+            await self._take_missed(phones, authorization)
             log.info("The http pushers of %s were set anew after an outage", user_id)
         self._due.pop(user_id, None)
 
     async def _take_missed(self, twins: list[Twin], authorization: Authorization) -> bool:
         """Takes the pushes that did not come. Returns True if there were any."""
+        # What is missed by nobody but wakers, the desktops' own requests find out.
+        if not twins:
+            return False
         listed = await self._listing.read(authorization, (), self._is_recent)
         recent = [entry for entry in listed.entries.values() if self._is_recent(entry)] if listed is not None else []
         is_missed = False
@@ -101,7 +105,7 @@ class TwinRenewal:
 
     def _push(self, entry: Entry, twin: Twin) -> Push | None:
         """The push of this event for this phone. None: it is for nobody."""
-        made = missed_push(entry.raw, twin) if twin.url is not None and twin.is_enabled else None
+        made = missed_push(entry.raw, twin)
         if made is None:
             return None
         now_ms = self._now_ms()

@@ -77,6 +77,7 @@ async def test_a_phone_that_set_its_pusher_past_the_relay_is_adopted_and_rings_o
     await until(is_one, "the end of the second pusher")
     shown = of_phone(await scene.phone.pushers())
     assert [(each["pushkey"], each["data"]) for each in shown] == [("phone-pushkey", http_body(scene.gateway)["data"])]
+    await scene.desktop.become_direct(delay_ms=30_000, active_ms=30_000)
     async with scene.desktop.syncing():
         silent = await scene.send()
         await until(lambda: silent in scene.desktop.notified, "the notification")
@@ -128,7 +129,7 @@ async def test_a_phone_that_may_not_be_pushed_to_by_the_relay_is_left_to_the_hom
 async def test_a_direct_pusher_that_the_homeserver_took_is_taken_back(scene: Scene, homeserver: Homeserver) -> None:
     desktop = scene.desktop
     await scene.relay.stop()
-    await homeserver.past(desktop).become_direct(delay_ms=2000)
+    await homeserver.past(desktop).become_direct(delay_ms=30_000)
     await scene.relay.start()
     await desktop.user.call("GET", "/account/whoami")
 
@@ -140,7 +141,7 @@ async def test_a_direct_pusher_that_the_homeserver_took_is_taken_back(scene: Sce
     assert [(each["pushkey"], each["org.matrix.msc3881.device_id"]) for each in shown] == [
         (desktop.user.device_id, desktop.user.device_id)
     ]
-    assert shown[0]["data"] == {"org.matrix.msc3361.delay_ms": 2000}
+    assert shown[0]["data"] == {"org.matrix.msc3361.delay_ms": 30_000}
     async with desktop.syncing():
         event_id = await scene.send()
         await until(lambda: event_id in desktop.notified, "the notification")

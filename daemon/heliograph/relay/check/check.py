@@ -11,7 +11,7 @@ from multidict import CIMultiDict
 
 from heliograph.core.finding import Finding, bad, doubtful, good
 from heliograph.relay.check.asking import ask, outcome_of, text_in
-from heliograph.relay.check.probe import APP_ID, Room, a_room, look_whether_it_pushes
+from heliograph.relay.check.probe import APP_ID, ProbeRoom, a_room, look_whether_it_pushes
 from heliograph.relay.check.public import domain_of, find_public_url, look_at_public, look_at_signing_in
 from heliograph.relay.check.signing_in import Credentials, SignedIn, has_authentication_service, sign_in
 from heliograph.relay.config import RelayConfig
@@ -126,7 +126,7 @@ async def _look_at_gateway(config: RelayConfig, gateway: Upstream, path: str) ->
 
 
 async def _look_past_the_proxy(
-    url: str, homeserver: Upstream, relay: Upstream, signed_in: SignedIn, room: Room
+    url: str, homeserver: Upstream, relay: Upstream, signed_in: SignedIn, room: ProbeRoom
 ) -> AsyncIterator[Finding]:
     domain = domain_of(signed_in.user_id)
     url = url or await find_public_url(domain)

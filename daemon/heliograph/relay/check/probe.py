@@ -22,7 +22,7 @@ _CURE = "`homeserver` has to lead every request of a client to a process that se
 
 
 @dataclass(frozen=True, slots=True)
-class Room:
+class ProbeRoom:
     """The room's path in the API, and its event's id, escaped."""
 
     path: str
@@ -30,7 +30,7 @@ class Room:
 
 
 @contextlib.asynccontextmanager
-async def a_room(homeserver: Upstream, authorization: Mapping[str, str]) -> AsyncIterator[Room | Finding]:
+async def a_room(homeserver: Upstream, authorization: Mapping[str, str]) -> AsyncIterator[ProbeRoom | Finding]:
     """A room with an event; a Finding: which step of the way there failed, and how."""
     answer = await ask(homeserver, "POST", f"{API}/createRoom", authorization, {})
     room_id = text_in(answer, "room_id")
@@ -42,7 +42,7 @@ async def a_room(homeserver: Upstream, authorization: Mapping[str, str]) -> Asyn
         answer = await ask(homeserver, "PUT", f"{path}/send/{APP_ID}/{secrets.token_hex(8)}", authorization, {})
         event_id = text_in(answer, "event_id")
         if event_id:
-            yield Room(path, quote(event_id, safe=""))
+            yield ProbeRoom(path, quote(event_id, safe=""))
         else:
             yield bad(f"The homeserver takes no event: PUT /send: {outcome_of(answer)}.", _CURE)
     finally:
@@ -51,7 +51,7 @@ async def a_room(homeserver: Upstream, authorization: Mapping[str, str]) -> Asyn
 
 
 async def look_whether_it_pushes(
-    config: RelayConfig, homeserver: Upstream, relay: Upstream, authorization: Mapping[str, str], room: Room
+    config: RelayConfig, homeserver: Upstream, relay: Upstream, authorization: Mapping[str, str], room: ProbeRoom
 ) -> Finding:
     """Registers a pusher that nobody knows, makes it fire, and asks the relay whether its pushkey came."""
     pushkey = secrets.token_urlsafe(16)

@@ -12,7 +12,7 @@ from urllib.parse import quote
 
 from heliograph.core.finding import Finding, bad, good
 from heliograph.relay.check.asking import API, ask, outcome_of
-from heliograph.relay.check.probe import APP_ID, Room
+from heliograph.relay.check.probe import APP_ID, ProbeRoom
 from heliograph.relay.check.signing_in import SignedIn
 from heliograph.relay.monitoring import MET_PATH
 from heliograph.relay.proxy.encounters import MARK
@@ -40,7 +40,7 @@ async def find_public_url(domain: str) -> str:
 
 
 async def look_at_public(
-    url: str, public: Upstream, relay: Upstream, signed_in: SignedIn, room: Room
+    url: str, public: Upstream, relay: Upstream, signed_in: SignedIn, room: ProbeRoom
 ) -> AsyncIterator[Finding]:
     """Asks at the public address for what the relay has to see: which requests go past it, and which fail."""
     past, failed = [], []
@@ -81,7 +81,7 @@ def domain_of(user_id: str) -> str:
     return user_id.partition(":")[2]
 
 
-def _requests(room: Room) -> list[tuple[str, str, dict[str, object] | None]]:
+def _requests(room: ProbeRoom) -> list[tuple[str, str, dict[str, object] | None]]:
     """One request of each kind that the relay looks into, none of which changes anything that stays."""
     removal: dict[str, object] = {"kind": None, "app_id": APP_ID, "pushkey": secrets.token_urlsafe(16)}
     return [
@@ -97,7 +97,7 @@ def _requests(room: Room) -> list[tuple[str, str, dict[str, object] | None]]:
     ]
 
 
-def _name(path: str, room: Room) -> str:
+def _name(path: str, room: ProbeRoom) -> str:
     """The request in the specification's words, without what is this check's own."""
     path = path.partition("?")[0]
     if path.startswith(room.path):

@@ -10,8 +10,8 @@ from aiohttp import web
 
 from heliograph.errors import StorageError
 from heliograph.relay.observers import RequestObservers
-from heliograph.relay.proxy.goodbye import Goodbye
 from heliograph.relay.proxy.encounters import Encounters
+from heliograph.relay.proxy.goodbye import Goodbye
 from heliograph.relay.proxy.proxy import Proxy, not_answered, refusal
 from heliograph.relay.proxy.upstream import NotAnswered
 from heliograph.relay.proxy.versions import Versions

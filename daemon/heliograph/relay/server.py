@@ -30,8 +30,8 @@ from heliograph.relay.observers import RequestObservers
 from heliograph.relay.proxy.addresses import Proxies
 from heliograph.relay.proxy.callers import Callers
 from heliograph.relay.proxy.confirmation import Confirmation
-from heliograph.relay.proxy.goodbye import Goodbye
 from heliograph.relay.proxy.encounters import Encounters
+from heliograph.relay.proxy.goodbye import Goodbye
 from heliograph.relay.proxy.proxy import Proxy, answer_expectation, refusal
 from heliograph.relay.proxy.upstream import Upstream
 from heliograph.relay.proxy.versions import Versions

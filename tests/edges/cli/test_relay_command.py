@@ -3,6 +3,8 @@ from __future__ import annotations
 import re
 import sys
 import tomllib
+from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -72,7 +74,14 @@ def test_both_units_are_written_and_the_socket_has_the_port_of_the_configuration
 
 @pytest.mark.parametrize(
     "place",
-    ["/home/ada/.local/bin/heliograph", "/root/heliograph/.venv", "/run/user/1000/x", "/tmp/venv", "/var/tmp/venv"],
+    [
+        "/home/ada/.local/bin/heliograph",
+        "/root/heliograph/.venv",
+        "/run/user/1000/x",
+        "/tmp/venv",
+        "/var/tmp/venv",
+        "/dev/shm/venv",
+    ],
 )
 def test_no_unit_is_printed_whose_sandbox_would_hide_the_program(place: str) -> None:
     with pytest.raises(UserError, match=f"hides {place}") as refusal:
@@ -87,6 +96,26 @@ def test_a_link_to_where_the_sandbox_does_not_look_is_followed(tmp_path: Path, m
     (tmp_path / "heliograph").symlink_to(tmp_path / "ada/heliograph")
     with pytest.raises(UserError, match=f"hides {tmp_path}/ada/heliograph"):
         render_relay_unit(PROGRAM, [tmp_path / "heliograph"])
+
+
+@pytest.mark.parametrize("mode", [0o750, 0o700])
+def test_no_unit_is_printed_for_a_program_that_only_its_owner_may_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mode: int
+) -> None:
+    monkeypatch.setattr(unit, "_HIDDEN_FROM_RELAY", ())
+    tmp_path.chmod(0o755)
+    monkeypatch.setattr(unit, "_permits", partial(permits_below, tmp_path, unit._permits))
+    (tmp_path / "closed").mkdir()
+    (tmp_path / "closed/heliograph").touch(0o755)
+    assert "ExecStart=" in render_relay_unit(PROGRAM, [tmp_path / "closed/heliograph"])
+    (tmp_path / "closed").chmod(mode)
+    with pytest.raises(UserError, match=f"whose user may not read {tmp_path}/closed/heliograph"):
+        render_relay_unit(PROGRAM, [tmp_path / "closed/heliograph"])
+
+
+def permits_below(top: Path, permits: Callable[[Path, int], bool], path: Path, right: int) -> bool:
+    """What pytest's own folders permit is not looked at."""
+    return permits(path, right) if path.is_relative_to(top) else True
 
 
 def test_an_installation_for_one_user_prints_no_unit(

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import re
 import shutil
+import stat
 import sys
 from collections.abc import Sequence
 from importlib import resources
@@ -21,8 +22,9 @@ from heliograph.system.service_manager import UNIT, unit_folder
 _NAMESPACES = re.compile(r"^# Namespaces\..*?^# End of namespaces\.\n", re.MULTILINE | re.DOTALL)
 RELAY_UNIT = "heliograph-relay.service"
 RELAY_SOCKET = "heliograph-relay.socket"
-_HIDDEN_FROM_RELAY = ("/home", "/root", "/run/user", "/tmp", "/var/tmp")  # noqa: S108 - nothing is written there
-"""Folders that the relay's unit hides from it: the first three by ProtectHome=yes, the others by PrivateTmp=yes."""
+_HIDDEN_FROM_RELAY = ("/home", "/root", "/run/user", "/tmp", "/var/tmp", "/dev")  # noqa: S108 nothing is written there
+"""Folders that the relay's unit hides from it: the first three by ProtectHome=yes, the next two by PrivateTmp=yes, the
+last by PrivateDevices=yes."""
 _RENDERED = frozenset({"ExecStart", "ExecStopPost", "ReadWritePaths", "WantedBy"})
 _PLACES = ("XDG_CONFIG_HOME", "XDG_STATE_HOME", "XDG_CACHE_HOME", "XDG_DATA_HOME")
 
@@ -106,11 +108,16 @@ def find_needs(program: Path) -> tuple[Path, ...]:
 
 
 def render_relay_unit(program: Path, needs: Sequence[Path]) -> str:
-    """The system unit of the relay, which starts `program`. Raises UserError if the sandbox hides one of `needs`."""
+    """The system unit of the relay, which starts `program`. Raises UserError if the sandbox hides one of `needs`, or if
+    the service's user, whom systemd makes up, may not read it."""
     for need in needs:
-        if any(place.is_relative_to(hidden) for place in (need, need.resolve()) for hidden in _HIDDEN_FROM_RELAY):
+        is_hidden = any(
+            place.is_relative_to(hidden) for place in (need, need.resolve()) for hidden in _HIDDEN_FROM_RELAY
+        )
+        if is_hidden or _is_closed_to_others(need.resolve()):
+            why = "whose sandbox hides" if is_hidden else "whose user may not read"
             raise UserError(
-                f"This Heliograph cannot run as the relay's service, whose sandbox hides {need.resolve()} from it.",
+                f"This Heliograph cannot run as the relay's service, {why} {need.resolve()}.",
                 "Install it for the whole machine, and have that one print the unit: "
                 "sudo python3 -m venv /opt/heliograph && sudo /opt/heliograph/bin/pip install . "
                 "&& sudo /opt/heliograph/bin/heliograph relay unit",
@@ -134,6 +141,19 @@ def render_relay_socket(host: str, port: int) -> str:
         "ListenStream",
         f"[{address}]:{port}" if address.version == 6 else f"{address}:{port}",
     )
+
+
+def _is_closed_to_others(place: Path) -> bool:
+    """True if the place, or a folder above it, is for its owner and group alone."""
+    return not _permits(place, stat.S_IROTH) or not all(_permits(folder, stat.S_IXOTH) for folder in place.parents)
+
+
+def _permits(path: Path, right: int) -> bool:
+    try:
+        return bool(path.stat().st_mode & right)
+    except OSError:
+        # The program is told to be missing elsewhere.
+        return True
 
 
 def _shipped_unit(name: str) -> str:

@@ -255,6 +255,45 @@ RELAY = Section(
         Row("long_polls_rss_mb", "memory of the relay with them", "VmRSS while they wait", unit="MiB", at_most=120),
     ),
 )
+LOAD = Section(
+    "load",
+    "The relay under load",
+    "Beside its own former ways, in turn: a commit for each change, all that is old forgotten in one transaction, every"
+    " pusher parsed at the start, and a walk over all users.",
+    ("former",),
+    (
+        Row(
+            "push_each_ms",
+            "each of many pushes",
+            "from the first of some thousands that the homeserver sends, ten at a time to forty phones, to the last"
+            " that arrives; divided by their number, best round",
+            times=0.5,
+        ),
+        Row(
+            "quiet_wait_ms",
+            "longest wait of a push beside a million old ones",
+            "the time until it is on disk, a push each 5 ms for ten seconds; the machine's own delays show here",
+        ),
+        Row(
+            "forget_wait_ms",
+            "longest wait of a push while these are forgotten",
+            "the same way, while as many pushes and settled events of two days ago are deleted",
+            at_most=50,
+        ),
+        Row(
+            "users_start_s",
+            "start with 10,000 users",
+            "CPU time to open the database and load two phones and a desktop of each",
+            unit="s",
+        ),
+        Row("users_rss_mb", "memory for them", "what VmRSS grows by", unit="MiB"),
+        Row(
+            "users_name_ms",
+            "who else has a pusher of a name",
+            "the time to find that out among them, as whenever a pusher is set; median",
+        ),
+    ),
+)
 ENCRYPTION = Section(
     "encryption",
     "Encrypted messages",
@@ -329,4 +368,4 @@ RULES = Section(
         ),
     ),
 )
-SECTIONS = (MESSAGES, STARTS, ACTIONS, FLOOD, RELAY, ENCRYPTION, RULES)
+SECTIONS = (MESSAGES, STARTS, ACTIONS, FLOOD, RELAY, LOAD, ENCRYPTION, RULES)

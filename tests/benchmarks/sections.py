@@ -18,6 +18,7 @@ from benchmarks.encryption import measure_encryption
 from benchmarks.flood import measure_flood
 from benchmarks.phases import Entry, Figures, Sender, catch_up, idle, messages, starts, warm_up
 from benchmarks.relay import measure_relay
+from benchmarks.relay_load import measure_load
 from benchmarks.rules import measure_rules
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
@@ -45,10 +46,12 @@ class Size:
     syncs: int
     pushes: int
     encrypted: int
+    load: tuple[int, int, int]
+    """Pushes, old rows, users."""
 
 
-WHOLE = Size("whole", 300, 240, 500, 20, 5, 200, 1000, 60, 500, 100, 2000)
-QUICK = Size("quick", 40, 40, 40, 20, 2, 20, 100, 6, 200, 15, 500)
+WHOLE = Size("whole", 300, 240, 500, 20, 5, 200, 1000, 60, 500, 100, 2000, (3000, 1_000_000, 10_000))
+QUICK = Size("quick", 40, 40, 40, 20, 2, 20, 100, 6, 200, 15, 500, (600, 20_000, 1_000))
 
 
 @dataclass(slots=True)
@@ -159,6 +162,10 @@ async def _measure_relay(stage: Stage, found: Found) -> None:
     found.add(await measure_relay(stage.server, stage.folder / "home", stage.size.syncs, stage.size.pushes))
 
 
+async def _measure_load(stage: Stage, found: Found) -> None:
+    found.add(await measure_load(stage.folder / "load", *stage.size.load))
+
+
 async def _measure_encryption(stage: Stage, found: Found) -> None:
     place = stage.folder / "home"
     found.add(await measure_encryption(stage.server, stage.arrivals, stage.bus, place, stage.size.encrypted))
@@ -170,6 +177,7 @@ _ON_STAGE: dict[str, Callable[[Stage, Found], Awaitable[None]]] = {
     "actions": _measure_actions,
     "flood": _measure_flood,
     "relay": _measure_relay,
+    "load": _measure_load,
     "encryption": _measure_encryption,
 }
 

@@ -65,11 +65,12 @@ def command(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> No
     from heliograph.relay.config import load_relay_config
     from heliograph.system import logs
     from heliograph.system.core_dumps import forbid_core_dumps
+    from heliograph.system.log_floods import FloodFilter
 
     # Before any secret is in memory: the configuration has tokens.
     forbid_core_dumps()
     config = load_relay_config(config_file, flags)
-    logs.set_up_log(config.log_level, form=config.log_format)
+    logs.set_up_log(config.log_level, form=config.log_format, flood=FloodFilter())
     state = _state_folder(config.state)
     from heliograph.relay import server
 

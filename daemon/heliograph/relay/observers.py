@@ -20,10 +20,11 @@ from heliograph.core.reading import MAIN, Mark, is_written
 from heliograph.errors import StorageError
 from heliograph.relay.model.pushes import Why
 from heliograph.relay.ports import Cancellations
+from heliograph.relay.proxy.bodies import Bodies, Unread
 from heliograph.relay.proxy.callers import Caller, Callers, authorization_of
 from heliograph.relay.proxy.confirmation import Confirmation
-from heliograph.relay.proxy.proxy import Proxy, refusal
-from heliograph.relay.proxy.upstream import NotAnswered, TooLarge, read_bounded
+from heliograph.relay.proxy.proxy import Proxy
+from heliograph.relay.proxy.upstream import NotAnswered
 from heliograph.relay.pushers.pushers import UserPushers
 from heliograph.relay.state.state import RelayState
 from heliograph.relay.sync.reading import Reading
@@ -37,7 +38,6 @@ log = logging.getLogger(__name__)
 MAX_BODY = 64 * 1024
 MAX_ANSWER = 4 * 1024
 """Bytes. The answer to a message is its event id."""
-BODY_S = 20.0
 # Without m.fully_read, which marks a place for the user's clients and says nothing of notifications.
 _READ = frozenset({"m.read", "m.read.private"})
 After = Callable[[Caller, Json, Json], Awaitable[None]]
@@ -56,6 +56,7 @@ class RequestObservers:
         queue: Cancellations,
         reading: Reading,
         confirmation: Confirmation,
+        bodies: Bodies,
     ) -> None:
         self._proxy = proxy
         self._callers = callers
@@ -64,6 +65,7 @@ class RequestObservers:
         self._queue = queue
         self._reading = reading
         self._confirmation = confirmation
+        self._bodies = bodies
 
     async def receipt(self, request: web.Request, room_id: str, kind: str, event_id: str) -> web.StreamResponse:
         """POST /rooms/{}/receipt/{}/{}."""
@@ -218,16 +220,16 @@ class RequestObservers:
     async def _pass(self, request: web.Request, after: After, *, shown: int = 0) -> web.StreamResponse:
         if self._state.registry.is_empty:
             return await self._proxy.handle(request)
-        body = b""
-        if request.body_exists:
-            # Nothing that settles a push is that large.
-            if (request.content_length or 0) > MAX_BODY:
-                return await self._proxy.handle(request)
-            try:
-                async with asyncio.timeout(BODY_S):
-                    body = await read_bounded(request.content, MAX_BODY)
-            except (TooLarge, TimeoutError):
-                return refusal(413, "M_TOO_LARGE", "The body is too large, or did not come in time")
+        # Nothing that settles a push is that large.
+        if (request.content_length or 0) > MAX_BODY:
+            return await self._proxy.handle(request)
+        try:
+            async with self._bodies.read(request, MAX_BODY) as body:
+                return await self._follow(request, body, after, shown)
+        except Unread as unread:
+            return unread.refusal()
+
+    async def _follow(self, request: web.Request, body: bytes, after: After, shown: int) -> web.StreamResponse:
         try:
             # Before the request passes: a logout ends the token that tells whose it is.
             caller = await self._callers.identify(request)

@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import gc
 import logging
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine
+import socket
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -24,12 +25,14 @@ from heliograph.relay.departure import Departure
 from heliograph.relay.gateway.desktops import Desktops
 from heliograph.relay.gateway.notify import Gateway
 from heliograph.relay.gateway.tokens import UserTokens
-from heliograph.relay.listening import listen, stop_listening
+from heliograph.relay.listening import listen_at
 from heliograph.relay.monitoring import MET_PATH, Monitoring, may_ask
 from heliograph.relay.observers import RequestObservers
 from heliograph.relay.proxy.addresses import Proxies
+from heliograph.relay.proxy.bodies import Bodies
 from heliograph.relay.proxy.callers import Callers
 from heliograph.relay.proxy.confirmation import Confirmation
+from heliograph.relay.proxy.door import READ_AT_ONCE, Bounds, Door
 from heliograph.relay.proxy.encounters import Encounters
 from heliograph.relay.proxy.goodbye import Goodbye
 from heliograph.relay.proxy.proxy import Proxy, answer_expectation, refusal
@@ -64,7 +67,9 @@ from heliograph.relay.sync.response import SyncResponseBuilder
 from heliograph.relay.sync.synthesis import Synthesis
 from heliograph.system import systemd
 from heliograph.system.activation import take_sockets
+from heliograph.system.descriptors import raise_limit
 from heliograph.system.hangup import note_hangups
+from heliograph.system.log_floods import FloodFilter
 from heliograph.system.logs import set_up_log
 from heliograph.system.stop_signals import stop_on_signals
 from heliograph.system.tasks import start
@@ -74,6 +79,11 @@ log = logging.getLogger(__name__)
 MAX_LINE = 32 * 1024
 """The longest first line of a request: filters are given in the URL."""
 MAX_HEADER = 32 * 1024
+IDLE_S = 180.0
+"""How long a connection with nothing to do is kept. Reverse proxies keep one shorter, so that none sends a request at
+the moment at which it is closed."""
+LINGERING_S = 3.0
+"""How long what is left of a refused body is thrown away, so that the client can read why."""
 GOODBYE_S = 1.5
 """How long requests that do not merely wait may go on after the relay was asked to stop, twice: aiohttp waits for them,
 then for their cancellation."""
@@ -93,18 +103,22 @@ class Relay:
     application: web.Application
     monitor: web.Application
     """What answers at `config.monitor`."""
+    door: Door
     state: RelayState
     outbox: Outbox
     goodbye: Goodbye
 
 
 @contextlib.asynccontextmanager
-async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = None) -> AsyncIterator[Relay]:
-    """A relay that is ready to be served; the caller runs `outbox.run()`. `folder` has the database.
+async def open_relay(
+    config: RelayConfig, folder: Path, clock: Clock | None = None, bounds: Bounds | None = None
+) -> AsyncIterator[Relay]:
+    """A relay that is ready to be served; the caller runs `outbox.run()`. `folder` has the database, and `bounds` are
+    those of its connections.
 
     Raises StateError, StorageError.
     """
-    clock = clock or WallClock()
+    clock, bounds = clock or WallClock(), bounds or Bounds.for_descriptors(raise_limit())
     settings = LiveSettings(config)
     policy = TargetPolicy(settings.allow_networks, config.allow_http_loopback)
     async with contextlib.AsyncExitStack() as stack:
@@ -122,7 +136,7 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
         proxies = Proxies(settings.trusted_proxies)
         departure = await stack.enter_async_context(Departure.watched(folder))
         recovery = Recovery(state.registry, gateway_url=config.notify_url, refuses=policy.refusal)
-        removal = PusherRemoval(state, outbox)
+        bodies, removal = Bodies(proxies), PusherRemoval(state, outbox)
         goodbye = Goodbye()
         encounters = Encounters()
         parts = _Parts(
@@ -139,6 +153,7 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
             goodbye,
             store.written_ms,
             encounters,
+            bodies,
         )
         gateway = Gateway(
             state.registry,
@@ -146,11 +161,14 @@ async def open_relay(config: RelayConfig, folder: Path, clock: Clock | None = No
             outbox,
             clock,
             recovery,
+            bodies,
             is_trusted=Proxies(settings.operators).have_sent,
         )
         monitoring = Monitoring(state, outbox, gateway, upstream, encounters)
-        served = _serve(parts, upstream, gateway, monitoring)
-        yield Relay(config, settings, served, _monitor(monitoring), state, outbox, goodbye)
+        door = Door(proxies, bounds)
+        application = web.Application(middlewares=[door.greet])
+        _serve(application, parts, upstream, gateway, monitoring)
+        yield Relay(config, settings, application, _monitor(monitoring), door, state, outbox, goodbye)
 
 
 @dataclass(frozen=True, slots=True)
@@ -170,11 +188,13 @@ class _Parts:
     goodbye: Goodbye
     written_ms: int
     encounters: Encounters
+    bodies: Bodies
 
 
-def _serve(parts: _Parts, upstream: Upstream | None, gateway: Gateway, monitoring: Monitoring) -> web.Application:
-    """The application with every path of the relay. `upstream` is None where no homeserver is behind it."""
-    application = web.Application()
+def _serve(
+    application: web.Application, parts: _Parts, upstream: Upstream | None, gateway: Gateway, monitoring: Monitoring
+) -> None:
+    """Gives the application every path of the relay. `upstream` is None where no homeserver is behind it."""
     application.on_response_prepare.append(parts.goodbye.note_answer)
     application.add_routes(gateway.routes())
     if upstream is None:
@@ -183,7 +203,6 @@ def _serve(parts: _Parts, upstream: Upstream | None, gateway: Gateway, monitorin
     else:
         rest = _stand_beside(upstream, parts).handle
     _offer(application, monitoring, rest, parts)
-    return application
 
 
 def _take_desktops(parts: _Parts) -> Desktops:
@@ -193,6 +212,7 @@ def _take_desktops(parts: _Parts) -> Desktops:
         parts.state,
         parts.removal,
         parts.outbox,
+        parts.bodies,
         gateway_url=parts.config.notify_url,
         refuses=parts.policy.refusal,
     )
@@ -221,8 +241,9 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     upkeep = PusherUpkeep(callers, state.registry, pushers, parts.departure, parts.recovery, now_ms)
     acknowledgements = SyncAcknowledgements(callers, state, outbox, upkeep)
     sync = DirectSync(proxy, state, acknowledgements, builder, Nudge(upstream), Grace())
-    handler = PusherHandler(proxy, callers, versions, state.registry, pushers)
-    observers = RequestObservers(proxy, callers, state, pushers, outbox, reading, Confirmation(upstream, now_ms))
+    handler = PusherHandler(proxy, callers, versions, state.registry, pushers, parts.bodies)
+    confirmation = Confirmation(upstream, now_ms)
+    observers = RequestObservers(proxy, callers, state, pushers, outbox, reading, confirmation, parts.bodies)
     return Router(proxy, versions, sync, handler, observers, upkeep, parts.goodbye, parts.encounters)
 
 
@@ -262,42 +283,39 @@ async def run_relay(config: RelayConfig, load: Callable[[], RelayConfig], folder
     given = take_sockets()
     stop = stop_on_signals()
     asked = note_hangups(stop)
-    async with open_relay(config, folder) as relay:
-        runner, monitor = runner_of(relay), web.AppRunner(relay.monitor, access_log=None)
-        await runner.setup()
-        await monitor.setup()
-        try:
-            if config.monitor:
-                await listen(monitor, "monitor", config.monitor)
-            await listen(runner, "listen", config.listen, given)
-            whom = "desktops elsewhere" if config.gateway_only else config.homeserver
-            known = count_things(relay.state.registry.users, "user is", "users are")
-            log.info("Heliograph relay %s listens at %s for %s; %s known", __version__, config.listen, whom, known)
-            # What is loaded by now stays, so the collector need not look at it again.
-            gc.freeze()
-            # Once it listens: units that wait for the relay may connect from here on.
-            systemd.ready(f"at {config.listen} for {whom}")
-            reload = SettingsReload(config, load, partial(_take, relay.settings))
-            # Pushes under way come to their end first, and everybody is served meanwhile.
-            await _until_stopped(relay.outbox, reload.run(asked), stop)
-            systemd.stopping()
-            await stop_listening(runner)
-            relay.goodbye.say()
-            await asyncio.sleep(LINGER_S)
-        finally:
-            await monitor.cleanup()
-            await runner.cleanup()
+    async with open_relay(config, folder) as relay, contextlib.AsyncExitStack() as stack:
+        if config.monitor:
+            await stack.enter_async_context(_serve_monitor(relay, await listen_at(config.monitor, "monitor")))
+        await stack.enter_async_context(serve(relay, await listen_at(config.listen, given=given)))
+        whom = "desktops elsewhere" if config.gateway_only else config.homeserver
+        known = count_things(relay.state.registry.users, "user is", "users are")
+        log.info("Heliograph relay %s listens at %s for %s; %s known", __version__, config.listen, whom, known)
+        # What is loaded by now stays, so the collector need not look at it again.
+        gc.freeze()
+        # Once it listens: units that wait for the relay may connect from here on.
+        systemd.ready(f"at {config.listen} for {whom}")
+        reload = SettingsReload(config, load, partial(_take, relay.settings))
+        # Pushes under way come to their end first, and everybody is served meanwhile.
+        await _until_stopped(relay.outbox, reload.run(asked), stop)
+        systemd.stopping()
+        # Those who come to a socket of systemd's wait for the next process.
+        relay.door.close()
+        relay.goodbye.say()
+        await asyncio.sleep(LINGER_S)
     return EXIT_OK
 
 
 def _take(settings: LiveSettings, config: RelayConfig) -> None:
     settings.take(config)
-    set_up_log(config.log_level, form=config.log_format)
+    set_up_log(config.log_level, form=config.log_format, flood=FloodFilter())
 
 
-def runner_of(relay: Relay, *, shutdown_timeout: float = GOODBYE_S) -> web.AppRunner:
-    """The server of an open relay, not yet listening."""
-    return web.AppRunner(
+@contextlib.asynccontextmanager
+async def serve(
+    relay: Relay, listeners: Sequence[socket.socket], *, goodbye_s: float = GOODBYE_S
+) -> AsyncIterator[None]:
+    """Serves an open relay at these sockets for as long as the block lasts, and closes them."""
+    runner = web.AppRunner(
         relay.application,
         # A client that goes away takes its long-poll at the homeserver with it.
         handler_cancellation=True,
@@ -306,8 +324,31 @@ def runner_of(relay: Relay, *, shutdown_timeout: float = GOODBYE_S) -> web.AppRu
         logger=listener_log("heliograph.relay.requests"),
         max_line_size=MAX_LINE,
         max_field_size=MAX_HEADER,
-        shutdown_timeout=shutdown_timeout,
+        read_bufsize=READ_AT_ONCE,
+        keepalive_timeout=IDLE_S,
+        lingering_time=LINGERING_S,
+        shutdown_timeout=goodbye_s,
     )
+    await runner.setup()
+    assert runner.server is not None
+    relay.door.open(listeners, runner.server)
+    try:
+        yield
+    finally:
+        relay.door.close()
+        await runner.cleanup()
+
+
+@contextlib.asynccontextmanager
+async def _serve_monitor(relay: Relay, listeners: Sequence[socket.socket]) -> AsyncIterator[None]:
+    runner = web.AppRunner(relay.monitor, access_log=None)
+    await runner.setup()
+    try:
+        for listener in listeners:
+            await web.SockSite(runner, listener).start()
+        yield
+    finally:
+        await runner.cleanup()
 
 
 async def _until_stopped(outbox: Outbox, reloading: Coroutine[Any, Any, None], stop: asyncio.Event) -> None:

@@ -6,6 +6,7 @@ values that the sentence is about, by name.
 
 from __future__ import annotations
 
+import codecs
 import json
 import logging
 import os
@@ -34,12 +35,16 @@ _SECRETS = re.compile(
 )
 
 
-def set_up_log(level: LogLevel, stream: TextIO | None = None, form: LogForm = "text") -> None:
-    """Sends the log of the whole process to `stream` (None: to standard error)."""
+def set_up_log(
+    level: LogLevel, stream: TextIO | None = None, form: LogForm = "text", *, flood: logging.Filter | None = None
+) -> None:
+    """Sends the log of the whole process to `stream` (None: to standard error). `flood` leaves lines out."""
     stream = stream or sys.stderr
     handler = logging.StreamHandler(stream)
     as_text = JournalFormatter() if is_journal(stream) else TerminalFormatter()
     handler.setFormatter(JsonFormatter() if form == "json" else as_text)
+    if flood is not None:
+        handler.addFilter(flood)
     root = logging.getLogger()
     root.handlers[:] = [handler]
     root.setLevel(level.upper())
@@ -131,6 +136,10 @@ def _one_line(text: str) -> str:
     if not text.isprintable():
         text = "".join(c if unicodedata.category(c)[0] != "C" else _escaped(c) for c in text)
     return text if len(text) <= _MAX_LINE else text[:_MAX_LINE] + " [...]"
+
+
+# Python loads a codec at its first use, which fails once there are no descriptors left, just when it is wanted.
+codecs.lookup("unicode_escape")
 
 
 def _escaped(character: str) -> str:

@@ -13,7 +13,8 @@ from aiohttp import web
 
 from heliograph.demo.user import DemoUser
 from heliograph.relay.config import RelayConfig
-from heliograph.relay.server import Relay, open_relay, runner_of
+from heliograph.relay.listening import listen_at
+from heliograph.relay.server import Relay, open_relay, serve
 from support.ports import reserve_port
 from support.waiting import until
 
@@ -57,10 +58,8 @@ class RunningRelay:
         self._relay = await self._stack.enter_async_context(open_relay(self._config, self._folder))
         sending = asyncio.create_task(self._relay.outbox.run())
         self._stack.push_async_callback(_cancel, sending)
-        runner = runner_of(self._relay, shutdown_timeout=0.1)
-        await runner.setup()
-        self._stack.push_async_callback(runner.cleanup)
-        await web.TCPSite(runner, "127.0.0.1", self.port, reuse_address=True).start()
+        listeners = await listen_at(f"127.0.0.1:{self.port}")
+        await self._stack.enter_async_context(serve(self._relay, listeners, goodbye_s=0.1))
         await self._serve_monitor(self._relay.monitor)
 
     async def _serve_monitor(self, application: web.Application) -> None:

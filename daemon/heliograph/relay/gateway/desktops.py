@@ -26,20 +26,26 @@ from heliograph.core.events import Json
 from heliograph.errors import StorageError
 from heliograph.relay.gateway.tokens import UserTokens
 from heliograph.relay.model.pushers import ACTIVE_MS, DELAY_MS, DirectPusher, Twin
+from heliograph.relay.proxy.bodies import Bodies, Unread
 from heliograph.relay.proxy.proxy import json_response, refusal
-from heliograph.relay.proxy.upstream import TooLarge, read_bounded
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.state.state import RelayState
-from heliograph.relay.wire.pusher import MAX_APP_ID, MAX_PUSHKEY, gateway_url_in, original_of
+from heliograph.relay.wire.pusher import (
+    MAX_APP_ID,
+    MAX_ORIGINAL,
+    MAX_PUSHKEY,
+    gateway_url_in,
+    is_too_large,
+    original_of,
+)
 
 log = logging.getLogger(__name__)
 
 PATH = "/_heliograph/v1"
 MAX_BODY = 256 * 1024
-BODY_S = 20.0
 MAX_EVENTS = 1_000
-MAX_ID = 1_024
+MAX_ID = 255
 MAX_PRESENT_MS = 600_000
 MAX_TWINS = 50
 """Pushers of one user, and desktops."""
@@ -59,6 +65,7 @@ class Desktops:
         state: RelayState,
         removal: PusherRemoval,
         outbox: Outbox,
+        bodies: Bodies,
         *,
         gateway_url: str,
         refuses: Callable[[str], str | None],
@@ -68,6 +75,7 @@ class Desktops:
         self._connections = state.connections
         self._removal = removal
         self._outbox = outbox
+        self._bodies = bodies
         self._gateway_url = gateway_url
         self._refuses = refuses
         # One change at a time: a desktop that asks twice at once would get two pushkeys, and the phone two pushes.
@@ -97,13 +105,12 @@ class Desktops:
         if isinstance(user_id, web.Response):
             return user_id
         try:
-            return json_response(await act(user_id, await _read(request), request))
+            async with self._bodies.read(request, MAX_BODY) as text:
+                return json_response(await act(user_id, _read(text), request))
         except BadRequest as wrong:
             return refusal(400, "M_BAD_JSON", str(wrong))
-        except TooLarge:
-            return refusal(413, "M_TOO_LARGE", "The body is too large")
-        except TimeoutError:
-            return refusal(408, "M_UNKNOWN", "The body did not come in time")
+        except Unread as unread:
+            return unread.refusal()
         except StorageError as error:
             log.error("What a desktop told cannot be kept: %s", error)
             return refusal(503, "M_UNKNOWN", "The relay cannot write to its disk at the moment")
@@ -116,6 +123,8 @@ class Desktops:
         if (why := self._refuses(url)) is not None:
             raise BadRequest(why)
         original = original_of(body)
+        if is_too_large(original):
+            raise BadRequest(f"A pusher has at most {MAX_ORIGINAL} bytes")
         async with self._changing:
             before = self._registry.twin_for(user_id, app_id, pushkey)
             # A pushkey that was rejected stays so at the homeserver: the pusher gets another one.
@@ -180,10 +189,8 @@ class Desktops:
         return self._outbox.is_rejected(twin.hidden_pushkey)
 
 
-async def _read(request: web.Request) -> Json:
-    """The request's body. Raises BadRequest, TooLarge, TimeoutError."""
-    async with asyncio.timeout(BODY_S):
-        text = await read_bounded(request.content, MAX_BODY)
+def _read(text: bytes) -> Json:
+    """The request's body. Raises BadRequest."""
     try:
         body = msgspec.json.decode(text or b"{}")
     except (msgspec.MsgspecError, ValueError, RecursionError):

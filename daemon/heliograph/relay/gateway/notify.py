@@ -6,7 +6,6 @@ read or kept are refused. Test: test_a_push_that_cannot_be_kept_is_left_to_the_h
 
 from __future__ import annotations
 
-import asyncio
 import logging
 from collections import Counter, deque
 from collections.abc import Callable
@@ -21,6 +20,7 @@ from heliograph.relay.model.hold import due_ms
 from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import Accepted, Push, Why
 from heliograph.relay.ports import DirectDevices, PusherLookup
+from heliograph.relay.proxy.bodies import BUSY, SLOW, TOO_LARGE, Bodies, Unread
 from heliograph.relay.proxy.limits import Allowance
 from heliograph.relay.pushers.recovery import Recovery
 from heliograph.relay.queue.outbox import Outbox
@@ -32,7 +32,7 @@ log = logging.getLogger(__name__)
 
 LARGEST_BODY = 256 * 1024
 """Events have at most 64 KiB, which JSON can write at four times the length."""
-BODY_S = 20.0
+_UNREAD = {SLOW: "slow", TOO_LARGE: "too_large", BUSY: "busy"}
 STRAYS_PER_SECOND, STRAYS_AT_ONCE = 0.2, 20
 """How often the same unknown pushkey is looked for; then its sender is told how long to wait. Neither other pushkeys
 nor other senders at its address are concerned: a homeserver sends the pushes of many from one.
@@ -54,7 +54,7 @@ class _Taken:
     """Pushkeys that are not known here."""
 
 
-RESULTS = ("taken", "unknown", "limited", "malformed", "too_large", "slow", "failed")
+RESULTS = ("taken", "unknown", "limited", "malformed", "too_large", "slow", "busy", "failed")
 
 
 class Gateway:
@@ -67,6 +67,7 @@ class Gateway:
         outbox: Outbox,
         clock: Clock,
         recovery: Recovery,
+        bodies: Bodies,
         *,
         is_trusted: Callable[[web.Request], bool] = lambda request: False,
         strays: Allowance | None = None,
@@ -76,6 +77,7 @@ class Gateway:
         self._outbox = outbox
         self._clock = clock
         self._recovery = recovery
+        self._bodies = bodies
         self._is_trusted = is_trusted
         self._strays = strays or Allowance(STRAYS_PER_SECOND, STRAYS_AT_ONCE)
         self._requests: Counter[str] = Counter()
@@ -103,11 +105,13 @@ class Gateway:
         # Before the body is read, which may take seconds: the hold counts from here.
         received_ms = self._clock.now_ms()
         try:
-            body = await _read_body(request)
-        except TimeoutError:
-            return self._answer("slow", 408, "M_UNKNOWN", "The body did not come in time", close=True)
-        if body is None:
-            return self._answer("too_large", 413, "M_TOO_LARGE", "The body is larger than any push", close=True)
+            async with self._bodies.read(request, LARGEST_BODY) as body:
+                return await self._notify(request, body, received_ms)
+        except Unread as unread:
+            self._requests[_UNREAD[unread.status]] += 1
+            return unread.refusal()
+
+    async def _notify(self, request: web.Request, body: bytes, received_ms: int) -> web.Response:
         try:
             arrived = read_push(body)
         except MalformedPush as error:
@@ -198,18 +202,3 @@ class Gateway:
             # What is left of the body is not worth reading.
             response.force_close()
         return response
-
-
-async def _read_body(request: web.Request) -> bytes | None:
-    """The request's body; None if it is larger than LARGEST_BODY. Raises TimeoutError."""
-    # A length that is told saves the reading. What is read is
-    # counted all the same, since lengths may lie or be missing.
-    if (request.content_length or 0) > LARGEST_BODY:
-        return None
-    body = bytearray()
-    async with asyncio.timeout(BODY_S):
-        async for chunk in request.content.iter_chunked(16 * 1024):
-            body += chunk
-            if len(body) > LARGEST_BODY:
-                return None
-    return bytes(body)

@@ -12,9 +12,10 @@ import msgspec
 from aiohttp import web
 
 from heliograph.core.events import Json
+from heliograph.relay.proxy.bodies import Bodies, Unread
 from heliograph.relay.proxy.callers import Caller, Callers, Unknown, authorization_of
 from heliograph.relay.proxy.proxy import CORS, Proxy, answer_headers, json_response, refusal, target_of
-from heliograph.relay.proxy.upstream import FAILURES, MAX_ANSWER, Answer, NotAnswered, TooLarge, read_bounded
+from heliograph.relay.proxy.upstream import FAILURES, MAX_ANSWER, Answer, NotAnswered, read_bounded
 from heliograph.relay.proxy.versions import Versions
 from heliograph.relay.pushers.pushers import UserPushers
 from heliograph.relay.pushers.twins import Authorization
@@ -25,7 +26,6 @@ from heliograph.system.tasks import start
 MAX_BODY = 64 * 1024
 _UNCHANGED = ("accept-encoding", "if-none-match", "if-modified-since", "range")
 """Headers left out, so that the whole list comes as text that can be looked into."""
-BODY_S = 20.0
 
 
 class PusherHandler:
@@ -38,7 +38,9 @@ class PusherHandler:
         versions: Versions,
         registry: Registry,
         pushers: UserPushers,
+        bodies: Bodies,
     ) -> None:
+        self._bodies = bodies
         self._proxy = proxy
         self._callers = callers
         self._versions = versions
@@ -82,12 +84,12 @@ class PusherHandler:
     async def set(self, request: web.Request) -> web.StreamResponse:
         """POST /pushers/set: done wholly, even if the client goes away in the middle."""
         try:
-            async with asyncio.timeout(BODY_S):
-                text = await read_bounded(request.content, MAX_BODY)
-        except TooLarge:
-            return refusal(413, "M_TOO_LARGE", "No pusher is that large")
-        except TimeoutError:
-            return refusal(408, "M_UNKNOWN", "The body did not come in time")
+            async with self._bodies.read(request, MAX_BODY) as text:
+                return await self._serve(request, text)
+        except Unread as unread:
+            return unread.refusal()
+
+    async def _serve(self, request: web.Request, text: bytes) -> web.StreamResponse:
         body, authorization = _object(text), authorization_of(request)
         if body is None or authorization is None:
             return await self._proxy.forward(request, text)

@@ -45,7 +45,7 @@ def test_a_check_takes_options_before_and_after_its_name(shell: Shell) -> None:
     )
     for result in (before, after):
         assert result.exit_code == 1
-        assert "BAD No homeserver answers at http://127.0.0.1:9." in result.stdout
+        assert "BAD No homeserver answers at http://127.0.0.1:9: GET /versions: no answer." in result.stdout
     assert shell.run("relay", "check", "--access-token-stdin", stdin="").exit_code == 2
 
 

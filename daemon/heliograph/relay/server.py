@@ -231,7 +231,7 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
         upstream, state.registry, removal, gateway_url=parts.config.notify_url, refuses=parts.policy.refusal
     )
     direct = DirectPushers(state, twins, removal, listing, now_ms)
-    http = HttpPushers(state.registry, twins, direct, removal)
+    http = HttpPushers(state.registry, twins, direct, removal, parts.policy.refusal_of)
     restoration = PusherRestoration(parts.departure, state.registry, twins, direct, removal)
     reconciliation = PusherReconciliation(state.registry, twins, direct, removal, restoration)
     renewal = TwinRenewal(state, twins, listing, outbox, parts.written_ms, now_ms)

@@ -15,8 +15,9 @@ LIFETIME_MS = 24 * 3_600_000
 """A push that nobody took for so long is given up, as Synapse does."""
 REMEMBERED_MS = 2 * LIFETIME_MS
 """How long it is known what became of a push. Homeservers repeat one for a day at most."""
-MOST_REFUSALS = 4
-"""A push that was refused so often is dropped: at 0, 1, 3 and 7 s."""
+ASIDE_AFTER = 3
+"""A push that failed so often, at 0, 1 and 3 s, steps aside: those behind it go first. It is tried again like any
+other, since nobody knows whether the push is at fault or its gateway."""
 SOMETHING = -1
 """What the phone shows may be any number: an attempt was made, and its outcome is not known."""
 

@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
 
 _TRANSIENT = frozenset({408, 425, 429})
+_UNAVAILABLE = 503
 TOO_LARGE = 413
 
 
@@ -24,7 +25,8 @@ class Delivered:
 
 @dataclass(frozen=True, slots=True)
 class Deferred:
-    """The gateway cannot take the push now: it is tried again for a day. `after_s`: the delay it asks for."""
+    """The gateway takes no push now, or is not reached: the push is tried again for a day. `after_s`: the delay that it
+    asks for."""
 
     why: str
     after_s: float | None = None
@@ -32,13 +34,18 @@ class Deferred:
 
 @dataclass(frozen=True, slots=True)
 class PushRefused:
-    """A definite no to this push (4xx, redirect, success without JSON): tried four times within 7 s, since a proxy in
-    between may be wrong, then dropped and logged. Test: test_a_refused_push_is_dropped_after_four_tries_and_told."""
+    """The gateway did not take this very push: an error, a redirect, success without JSON, no answer. A proxy in
+    between may restart, so it is tried for a day as well. But the push may be at fault, so others go first after some
+    tries.
+    Tests: test_a_push_that_its_gateway_refuses_holds_up_the_others_for_three_seconds,
+    test_a_gateway_that_was_wrong_for_hours_gets_everything."""
 
     why: str
     is_too_large: bool = False
     """After HTTP 413 the event id alone is sent: ringing without text is better than silence.
     Test: test_a_push_too_large_for_its_gateway_is_sent_as_its_event_id."""
+    after_s: float | None = None
+    """The delay that the gateway asks for."""
 
 
 Outcome = Delivered | Deferred | PushRefused
@@ -48,12 +55,13 @@ def outcome_of(status: int, headers: Mapping[str, str], body: bytes, pushkey: st
     """The outcome of an answer to a push for `pushkey`."""
     if 200 <= status < 300:
         return _judge_success(status, body, pushkey)
-    # Not the push's fault, so it is kept; a 4xx says that this very push will never be taken.
-    if status in _TRANSIENT or status >= 500:
-        return Deferred(f"HTTP {status}", retry_after(headers))
+    after_s = retry_after(headers)
+    # Not the push's fault: the gateway says when it takes pushes again.
+    if status in _TRANSIENT or (status == _UNAVAILABLE and after_s is not None):
+        return Deferred(f"HTTP {status}", after_s)
     if 300 <= status < 400:
         return PushRefused(f"a redirect (HTTP {status}), which is not followed")
-    return PushRefused(f"HTTP {status}", is_too_large=status == TOO_LARGE)
+    return PushRefused(f"HTTP {status}", is_too_large=status == TOO_LARGE, after_s=after_s)
 
 
 def _judge_success(status: int, body: bytes, pushkey: str) -> Outcome:
@@ -62,7 +70,9 @@ def _judge_success(status: int, body: bytes, pushkey: str) -> Outcome:
     except (ValueError, RecursionError):
         return PushRefused(f"HTTP {status} without JSON, as no push gateway answers")
     rejected = answer.get("rejected") if isinstance(answer, dict) else None
-    return Delivered(is_rejected=isinstance(rejected, list) and pushkey in rejected)
+    if not isinstance(rejected, list) or not all(isinstance(each, str) for each in rejected):
+        return Delivered()
+    return Delivered(is_rejected=pushkey in rejected)
 
 
 def retry_after(headers: Mapping[str, str]) -> float | None:

@@ -34,8 +34,6 @@ class Why(StrEnum):
     """The pusher was switched off meanwhile (MSC3881)."""
     REJECTED = "rejected"
     """The gateway does not want this pushkey any more."""
-    REFUSED = "refused"
-    """The gateway refused this very push several times."""
     EXPIRED = "expired"
     OVERFLOW = "overflow"
     """Too much was waiting for this pusher: the oldest went."""

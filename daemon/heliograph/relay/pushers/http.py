@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Awaitable, Callable
 from dataclasses import replace
 
 from heliograph.core.events import Json
@@ -13,26 +14,46 @@ from heliograph.relay.pushers.direct import DirectPushers
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, hidden_pushkey
 from heliograph.relay.state.registry import Registry
-from heliograph.relay.wire.pusher import device_in, enabled_in, gateway_url_in, key_of, original_of, replaces_others
+from heliograph.relay.wire.pusher import (
+    BadPusher,
+    device_in,
+    enabled_in,
+    gateway_url_in,
+    key_of,
+    original_of,
+    replaces_others,
+)
 
 log = logging.getLogger(__name__)
 
 
 class HttpPushers:
     """Sets and removes http pushers. Each method returns the answer to POST /pushers/set, and raises NotAnswered and
-    StorageError."""
+    StorageError. `refusal_of` says why the relay may not send to a gateway, None if it may."""
 
-    def __init__(self, registry: Registry, twins: UpstreamTwins, direct: DirectPushers, removal: PusherRemoval) -> None:
+    def __init__(
+        self,
+        registry: Registry,
+        twins: UpstreamTwins,
+        direct: DirectPushers,
+        removal: PusherRemoval,
+        refusal_of: Callable[[str], Awaitable[str | None]],
+    ) -> None:
         self._registry = registry
         self._twins = twins
         self._direct = direct
         self._removal = removal
+        self._refusal_of = refusal_of
 
     async def set(self, caller: Caller, key: tuple[str, str], body: Json, authorization: Authorization) -> Answer:
-        """Sets a pusher of kind http: by a twin, if the relay may send to its gateway."""
+        """Sets a pusher of kind http, by a twin. Raises BadPusher, too, if the relay may not send to its gateway."""
         url = gateway_url_in(body)
         if url is None:
             return await self.set_upstream(caller.user_id, key, body, authorization)
+        # Left to the homeserver, the phone would ring beside the desktop, and nobody would know why.
+        # Test: test_a_gateway_that_the_relay_may_not_send_to_is_refused_with_a_sentence.
+        if (why := await self._refusal_of(url)) is not None:
+            raise BadPusher(why)
         original = original_of(body)
         if (why := self._twins.refuses_to_hold(caller.user_id, key, url, original)) is not None:
             # The homeserver says whether it takes it, and sends to it itself.

@@ -31,6 +31,8 @@ MAX_TWINS = 100
 _PUSHERS = "/_matrix/client/v3/pushers"
 _SET = "/_matrix/client/v3/pushers/set"
 Authorization = Mapping[str, str]
+MOST_TOLD = 1_000
+"""Pushers of which the log says that they are not held."""
 
 
 class UpstreamTwins:
@@ -55,6 +57,7 @@ class UpstreamTwins:
         self._removal = removal
         self._gateway_url = gateway_url
         self.refuses = refuses
+        self._unheld: set[tuple[str, str]] = set()
 
     def refuses_to_hold(self, user_id: str, key: tuple[str, str], url: str, original: Json) -> str | None:
         """Why the relay makes no twin of this http pusher; None if it does. What is kept of a user has an end.
@@ -199,7 +202,8 @@ class UpstreamTwins:
         if url is None or url == self._gateway_url:
             return None
         original = as_set(entry)
-        if self.refuses_to_hold(user_id, key, url, original) is not None:
+        if (why := self.refuses_to_hold(user_id, key, url, original)) is not None:
+            self._note_unheld(user_id, url, why)
             if before is not None:
                 await self.retire(before, authorization)
             return None
@@ -225,6 +229,11 @@ class UpstreamTwins:
             "An http pusher of %s goes through the relay now; what was pending for it at that moment is lost", user_id
         )
         return twin
+
+    def _note_unheld(self, user_id: str, url: str, why: str) -> None:
+        if (user_id, url) not in self._unheld and len(self._unheld) < MOST_TOLD:
+            self._unheld.add((user_id, url))
+            log.info("An http pusher of %s, of before the relay, rings beside the desktop: %s", user_id, why)
 
     def _body(self, twin: Twin, *, append: bool, direct: DirectPusher | None = None) -> Json:
         return upstream_body(twin, self._gateway_url, append=append, direct=direct)

@@ -22,7 +22,6 @@ T = TypeVar("T")
 _LOST = {
     Why.EXPIRED: "nobody took them for 24 hours",
     Why.OVERFLOW: "too many were waiting",
-    Why.REFUSED: "their gateway refused them again and again",
 }
 
 

@@ -10,7 +10,7 @@ from typing import Protocol
 from heliograph.errors import StateError, StorageError
 from heliograph.relay.clock import Clock
 from heliograph.relay.model.hold import FIRST_DELAY_MS
-from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, PushRefused
+from heliograph.relay.model.outcome import Delivered, Outcome, PushRefused
 from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import Attempt, Why
 from heliograph.relay.ports import PusherLookup, PushStore
@@ -128,7 +128,7 @@ class Dispatch:
                 twin.url, twin.pushkey, restore(step.payload, twin, is_brief=step.is_brief)
             )
         except Exception:
-            # Like a gateway's no: it is tried a few times, then given up alone, and what waits behind it goes on.
+            # Like a gateway's no: others go first after some tries.
             log.exception("Unexpected fault in sending a push of pusher %s", label(key))
             outcome = PushRefused("an unexpected fault of the relay's own, see the log")
         self._tell(key, twin, outcome)
@@ -155,10 +155,8 @@ class Dispatch:
         fields = {"gateway": host, "pusher": pusher, "user": twin.user_id}
         if isinstance(outcome, Delivered):
             log.info("The gateway %s rejected the pushkey of pusher %s", host, pusher, extra=fields)
-        elif isinstance(outcome, Deferred):
-            log.info("The gateway %s did not take a push of pusher %s: %s", host, pusher, outcome.why, extra=fields)
         else:
-            log.warning("The gateway %s refused a push of pusher %s: %s", host, pusher, outcome.why, extra=fields)
+            log.info("The gateway %s did not take a push of pusher %s: %s", host, pusher, outcome.why, extra=fields)
 
     def _note_done(self, task: asyncio.Task[None]) -> None:
         self._tasks.discard(task)

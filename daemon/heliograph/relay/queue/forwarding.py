@@ -11,7 +11,8 @@ import logging
 import aiohttp
 
 from heliograph import __version__
-from heliograph.relay.model.outcome import Deferred, Outcome, outcome_of
+from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, PushRefused, outcome_of
+from heliograph.relay.queue.compression import unpack
 from heliograph.relay.queue.targets import CheckedResolver, Forbidden, TargetPolicy
 
 log = logging.getLogger(__name__)
@@ -34,33 +35,41 @@ class Forwarder:
         self._policy = policy
         self._answer_s = answer_s
         self._far = _session(resolver or CheckedResolver(policy))
-        # http is for this machine alone, whatever its name resolves to.
-        self._here = _session(CheckedResolver(policy, only_here=True))
+        # Plain http is for this machine and the networks that are named alone, whatever a name resolves to.
+        self._near = _session(CheckedResolver(policy, by_http=True))
 
     async def send(self, url: str, pushkey: str, body: bytes) -> Outcome:
         """POSTs `body`, which is for the device `pushkey`. Never raises but when cancelled."""
         try:
             target = self._policy.check(url)
-            session = self._here if target.scheme == "http" else self._far
+            session = self._near if target.scheme == "http" else self._far
             async with asyncio.timeout(self._answer_s):
                 async with session.post(target, data=body, allow_redirects=False) as response:
                     # Within the time-out as well: a gateway must not hold a place by answering a byte at a time.
                     answer = await _read(response)
         except TimeoutError:
-            return Deferred("no answer in time")
+            return PushRefused("no answer in time")
         except Forbidden as error:
             # Put off and not refused: a name that leads inside today
             # may be a mistake in the DNS, which is mended tomorrow.
             return Deferred(str(error))
-        except (aiohttp.ClientError, OSError, ValueError) as error:
+        except aiohttp.ClientConnectorError as error:
             return Deferred(_describe(error))
+        except (aiohttp.ClientError, OSError, ValueError) as error:
+            # It may have been this very push that broke the connection.
+            return PushRefused(_describe(error))
         if answer is None:
-            return Deferred("an answer without end")
+            return PushRefused("an answer without end")
+        answer = unpack(answer, response.headers.get("Content-Encoding", ""), LARGEST_ANSWER)
+        if answer is None:
+            # Compressed in a way that is not understood here. The gateway has taken the push all the same.
+            is_taken = 200 <= response.status < 300 and response.content_type == "application/json"
+            return Delivered() if is_taken else PushRefused(f"HTTP {response.status}, compressed")
         return outcome_of(response.status, response.headers, answer, pushkey)
 
     async def close(self) -> None:
         await self._far.close()
-        await self._here.close()
+        await self._near.close()
 
 
 def _session(resolver: CheckedResolver) -> aiohttp.ClientSession:
@@ -75,7 +84,7 @@ def _session(resolver: CheckedResolver) -> aiohttp.ClientSession:
             "Content-Type": "application/json",
             "Accept-Encoding": "identity",
         },
-        # What a gateway compressed might be without end; it was not asked to.
+        # What a gateway compressed might be without end: `unpack` is bounded.
         auto_decompress=False,
         trust_env=False,
     )

@@ -9,6 +9,7 @@ For IPv6 the list is of what is allowed, for IPv4 of what is not. Test: test_wha
 
 from __future__ import annotations
 
+import asyncio
 import ipaddress
 import socket
 from collections.abc import Collection, Sequence
@@ -22,6 +23,8 @@ from heliograph.relay.model.networks import Network
 
 NOTIFY_PATH = "/_matrix/push/v1/notify"
 LONGEST_URL = 2048
+LOOKED_UP_S = 5.0
+"""How long a client waits until it is known where the name of its gateway leads."""
 
 Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
@@ -71,23 +74,56 @@ class TargetPolicy:
             raise Forbidden(f"A push gateway's URL has the path {NOTIFY_PATH}")
         host = parsed.raw_host or ""
         literal = _literal(host)
-        is_here = literal.is_loopback if literal is not None else host.rstrip(".") == "localhost"
-        if parsed.scheme != "https" and not (parsed.scheme == "http" and is_here and self.has_http_loopback):
+        if parsed.scheme not in ("https", "http"):
             raise Forbidden("A push gateway must be reached by https")
         if literal is not None and not self.permits(literal):
-            raise Forbidden("A push gateway must have a public address")
+            raise Forbidden(
+                "A push gateway must have a public address, or one in a network that the relay's allow_networks names"
+            )
+        # A name is resolved before anything is sent, and an address that is reached by http must be a permitted one.
+        is_here = self.has_http_loopback and host.rstrip(".") == "localhost"
+        is_http_possible = self.permits_http(literal) if literal is not None else is_here or len(self.allowed) > 0
+        if parsed.scheme == "http" and not is_http_possible:
+            raise Forbidden(
+                "A push gateway must be reached by https, or be in a network that the relay's allow_networks names"
+            )
         return parsed
+
+    def permits_http(self, address: Address) -> bool:
+        """Whether a gateway at this address may be reached by plain http: on this machine, or in a named network."""
+        address = _embedded(address)
+        is_named = any(address in network for network in self.allowed if network.version == address.version)
+        return is_named or (self.has_http_loopback and address.is_loopback)
+
+    async def refusal_of(self, url: str, resolver: AbstractResolver | None = None) -> str | None:
+        """As `refusal`, and looks where a name leads. One that cannot be looked up now is not refused for that."""
+        if (why := self.refusal(url)) is not None:
+            return why
+        parsed = _parse(url)
+        looking = CheckedResolver(self, resolver, by_http=parsed.scheme == "http")
+        try:
+            async with asyncio.timeout(LOOKED_UP_S):
+                await looking.resolve(parsed.raw_host or "", parsed.port or 0, socket.AF_UNSPEC)
+        except Forbidden:
+            return (
+                "The name of this push gateway leads to an address that the relay may not send to"
+                + (" by plain http" if parsed.scheme == "http" else "")
+                + ": its allow_networks does not name it"
+            )
+        except (OSError, TimeoutError):
+            return None
+        return None
 
 
 class CheckedResolver(AbstractResolver):
     """Resolves names to permitted addresses only. Its answers are what connectors connect to."""
 
     def __init__(
-        self, policy: TargetPolicy, resolver: AbstractResolver | None = None, *, only_here: bool = False
+        self, policy: TargetPolicy, resolver: AbstractResolver | None = None, *, by_http: bool = False
     ) -> None:
         self._policy = policy
         self._resolver = resolver or ThreadedResolver()
-        self._only_here = only_here
+        self._by_http = by_http
 
     async def resolve(
         self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
@@ -104,9 +140,9 @@ class CheckedResolver(AbstractResolver):
 
     def _permits(self, text: str) -> bool:
         address = _literal(text)
-        if address is None or (self._only_here and not address.is_loopback):
+        if address is None:
             return False
-        return self._policy.permits(address)
+        return self._policy.permits_http(address) if self._by_http else self._policy.permits(address)
 
 
 def host_of(url: str) -> str:

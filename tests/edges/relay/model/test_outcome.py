@@ -25,9 +25,9 @@ def test_success_without_json_is_no_push_gateways(body: bytes) -> None:
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
-        (500, Deferred),
-        (502, Deferred),
-        (507, Deferred),
+        (500, PushRefused),
+        (502, PushRefused),
+        (507, PushRefused),
         (429, Deferred),
         (408, Deferred),
         (425, Deferred),
@@ -42,6 +42,17 @@ def test_success_without_json_is_no_push_gateways(body: bytes) -> None:
 )
 def test_every_other_status_is_put_off_or_refused(status: int, kind: type[Outcome]) -> None:
     assert isinstance(outcome_of(status, {}, b"{}", "k"), kind)
+
+
+def test_a_gateway_that_says_when_it_is_back_is_waited_for() -> None:
+    assert outcome_of(503, {"Retry-After": "30"}, b"", "k") == Deferred("HTTP 503", 30)
+    assert outcome_of(500, {"Retry-After": "30"}, b"", "k") == PushRefused("HTTP 500", after_s=30)
+
+
+@pytest.mark.parametrize("body", [b'{"rejected": ["k", 5]}', b'{"rejected": {"k": 1}}', b'["k"]'])
+def test_only_a_well_formed_rejection_drops_a_pusher(body: bytes) -> None:
+    assert outcome_of(200, {}, body, "k") == Delivered()
+    assert isinstance(outcome_of(404, {}, b'{"rejected": ["k"]}', "k"), PushRefused)
 
 
 def test_only_413_finds_a_push_too_large() -> None:

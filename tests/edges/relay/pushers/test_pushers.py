@@ -223,6 +223,15 @@ async def test_a_wrong_direct_pusher_is_refused(scene: Scene, change: Json, errc
     assert (refused.value.status, refused.value.errcode) == (400, errcode)
 
 
+async def test_a_gateway_that_the_relay_may_not_send_to_is_refused_with_a_sentence(scene: Scene) -> None:
+    body = {**http_body(scene.gateway), "data": {"url": "http://10.1.1.1:9/_matrix/push/v1/notify"}}
+    with pytest.raises(Refused, match="allow_networks") as refused:
+        await scene.phone.set_pusher(body)
+    assert (refused.value.status, refused.value.errcode) == (400, "M_INVALID_PARAM")
+    # What was there before is there still.
+    assert named(await scene.phone.pushers(), "phone-pushkey")["data"]["url"] == scene.gateway.url
+
+
 async def test_times_out_of_bounds_are_clamped(scene: Scene) -> None:
     await scene.desktop.become_direct(delay_ms=1, active_ms=10**9)
     (pusher,) = scene.relay.relay.state.registry.direct_of(scene.desktop.user.user_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import gzip
 import socket
+import zlib
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from ipaddress import ip_network
@@ -66,6 +67,11 @@ async def listener() -> AsyncIterator[tuple[int, list[bytes]]]:
         yield server.sockets[0].getsockname()[1], heard
 
 
+def bare_deflate(body: bytes) -> bytes:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    return packer.compress(body) + packer.flush()
+
+
 @asynccontextmanager
 async def forwarder(
     policy: TargetPolicy = HERE, names: Names | None = None, answer_s: float = 10
@@ -113,7 +119,7 @@ class TestAnswers:
             await asyncio.sleep(30)
             return web.Response()
 
-        assert await send(hang, answer_s=0.05) == Deferred("no answer in time")
+        assert await send(hang, answer_s=0.05) == PushRefused("no answer in time")
 
     async def test_an_answer_that_drips_is_given_up(self) -> None:
         async def drip(request: web.Request) -> web.StreamResponse:
@@ -124,25 +130,42 @@ class TestAnswers:
                 await asyncio.sleep(0.01)
             return response
 
-        assert await send(drip, answer_s=0.1) == Deferred("no answer in time")
+        assert await send(drip, answer_s=0.1) == PushRefused("no answer in time")
 
     async def test_an_answer_without_end_is_not_read_to_it(self) -> None:
         async def flood(_: web.Request) -> web.Response:
             return web.Response(body=b" " * (LARGEST_ANSWER + 1))
 
-        assert await send(flood) == Deferred("an answer without end")
+        assert await send(flood) == PushRefused("an answer without end")
 
-    async def test_a_compressed_answer_is_not_unpacked(self) -> None:
+    @pytest.mark.parametrize(
+        ("encoding", "pack"),
+        [("gzip", gzip.compress), ("GZIP", gzip.compress), ("deflate", zlib.compress), ("deflate", bare_deflate)],
+    )
+    async def test_a_compressed_answer_is_understood(self, encoding: str, pack: Callable[[bytes], bytes]) -> None:
+        async def reject(_: web.Request) -> web.Response:
+            body = pack(b'{"rejected": ["phone"]}')
+            return web.Response(body=body, content_type="application/json", headers={"Content-Encoding": encoding})
+
+        assert await send(reject) == Delivered(is_rejected=True)
+
+    async def test_a_small_answer_that_unpacks_to_a_large_one_is_not_unpacked_to_its_end(self) -> None:
         async def bomb(_: web.Request) -> web.Response:
             body = gzip.compress(b" " * 1_000_000)
-            return web.Response(body=body, headers={"Content-Encoding": "gzip"})
+            return web.Response(body=body, content_type="text/html", headers={"Content-Encoding": "gzip"})
 
         assert isinstance(await send(bomb), PushRefused)
+
+    async def test_an_answer_in_an_encoding_that_nobody_knows_rings_once(self) -> None:
+        async def answer(request: web.Request) -> web.Response:
+            return web.Response(body=b"?", content_type="application/json", headers={"Content-Encoding": "br"})
+
+        assert await send(answer) == Delivered()
 
     async def test_a_connection_that_breaks_is_tried_again(self) -> None:
         async with listener() as (port, _), forwarder() as made:
             outcome = await made.send(f"http://127.0.0.1:{port}{NOTIFY_PATH}", "phone", b"{}")
-        assert isinstance(outcome, Deferred)
+        assert isinstance(outcome, PushRefused)
 
     async def test_a_gateway_that_is_down_is_tried_again_and_its_url_is_not_told(self) -> None:
         async with listener() as (port, _):
@@ -180,14 +203,15 @@ class TestTargets:
         # The first bytes of TLS.
         assert [words[:2] for words in heard] == [b"\x16\x03"]
 
-    async def test_http_goes_to_this_machine_only_and_only_by_configuration(self) -> None:
+    async def test_http_goes_to_this_machine_and_named_networks_only_and_only_by_configuration(self) -> None:
         async with listener() as (port, heard):
             url = f"http://127.0.0.1:{port}{NOTIFY_PATH}"
             async with forwarder(TargetPolicy()) as made:
                 assert isinstance(await made.send(url, "phone", b"{}"), Deferred)
-            async with forwarder(TargetPolicy(allowed=(ip_network("127.0.0.0/8"),))) as made:
+            async with forwarder(TargetPolicy(allowed=(ip_network("10.0.0.0/8"),))) as made:
                 assert isinstance(await made.send(url, "phone", b"{}"), Deferred)
             assert heard == []
-            async with forwarder() as made:
-                await made.send(url, "phone", b"{}")
-            assert [words[:4] for words in heard] == [b"POST"]
+            for policy in (HERE, TargetPolicy(allowed=(ip_network("127.0.0.0/8"),))):
+                async with forwarder(policy) as made:
+                    await made.send(url, "phone", b"{}")
+            assert [words[:4] for words in heard] == [b"POST", b"POST"]

@@ -21,7 +21,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 
 from edges.relay.stage import BOB, HOUR, ME, OutboxStage, Request, make_direct, make_twin
 from heliograph.core.reading import Mark
-from heliograph.relay.model.hold import LIFETIME_MS, MOST_REFUSALS, SOMETHING, clears, retry_delay_ms
+from heliograph.relay.model.hold import ASIDE_AFTER, LIFETIME_MS, SOMETHING, clears, retry_delay_ms
 from heliograph.relay.model.outcome import Deferred, Delivered, Outcome, PushRefused
 from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import Accepted, Push, Why
@@ -65,6 +65,14 @@ class Item:
     attempts: int = 0
     refusals: int = 0
     is_brief: bool = False
+    due_ms: int = field(init=False)
+
+    def __post_init__(self) -> None:
+        self.due_ms = self.push.due_ms
+
+    @property
+    def is_aside(self) -> bool:
+        return self.refusals >= ASIDE_AFTER
 
     @property
     def is_clearing(self) -> bool:
@@ -87,9 +95,11 @@ class Pusher:
     def waiting(self) -> Iterator[Item]:
         return (item for item in self.items if item.outcome is None)
 
-    @property
-    def head(self) -> Item | None:
-        return next(self.waiting, None)
+    def head(self, now_ms: int) -> Item | None:
+        aside = min((item for item in self.waiting if item.is_aside), key=lambda item: item.due_ms, default=None)
+        if aside is not None and aside.due_ms <= now_ms:
+            return aside
+        return next((item for item in self.waiting if not item.is_aside), aside)
 
 
 @dataclass
@@ -454,12 +464,12 @@ class OutboxMachine(RuleBasedStateMachine):
         elif outcome.is_too_large and not item.is_clearing and not item.is_brief:
             item.is_brief = True
         else:
-            item.refusals = item.refusals + 1 if is_known else MOST_REFUSALS
-            pusher.failures = 0
-            pusher.retry_ms = self.now + retry_delay_ms(item.refusals, None)
-            if item.refusals >= MOST_REFUSALS:
+            pusher.failures += 1
+            pusher.retry_ms = self.now + retry_delay_ms(pusher.failures, outcome.after_s)
+            item.refusals += 1
+            if item.refusals >= ASIDE_AFTER and is_known:
+                item.due_ms = self.now + retry_delay_ms(item.refusals, outcome.after_s)
                 pusher.retry_ms = 0
-                item.outcome = item.outcome or Why.REFUSED
 
     def _catch_up(self, death: Death | None = None) -> None:
         """What the outbox does by itself must be what it had to do by now."""
@@ -471,9 +481,9 @@ class OutboxMachine(RuleBasedStateMachine):
         self._note_attempts(len(self.stage.gateways.requests))
         for pusher in self.pushers.values():
             self._drop_what_is_over(pusher)
-            head = pusher.head
+            head = pusher.head(self.now)
             if pusher.under_way is None and head is not None:
-                assert max(head.push.due_ms, pusher.retry_ms) > self.now, "a push is late"
+                assert max(head.due_ms, pusher.retry_ms) > self.now, "a push is late"
 
     def _note_attempts(self, until: int) -> None:
         for request in self.stage.gateways.requests[self.seen_requests : until]:
@@ -484,10 +494,10 @@ class OutboxMachine(RuleBasedStateMachine):
         pusher = self.pushers[request.pushkey]
         assert pusher.under_way is None, "two pushes of one pusher are under way"
         self._drop_what_is_over(pusher)
-        head = pusher.head
+        head = pusher.head(request.at_ms)
         assert head is not None, "sent though nothing waits"
         assert request.event_id == head.push.event_id, "out of order"
-        assert request.at_ms >= max(head.push.due_ms, pusher.retry_ms), "too early"
+        assert request.at_ms >= max(head.due_ms, pusher.retry_ms), "too early"
         assert request.at_ms - head.push.received_ms < LIFETIME_MS, "too late"
         pusher.under_way, pusher.shown = head, SOMETHING
         head.attempts += 1
@@ -527,5 +537,4 @@ TestOutbox = pytest.mark.timeout(600)(OutboxMachine.TestCase)
 
 @pytest.fixture(autouse=True)
 def gateways_that_refuse(expect_log: ExpectLog) -> None:
-    expect_log(r"dispatch warning: The gateway \S+ refused a push of pusher [^\n]*$", times=(0, None))
     expect_log(r"commits warning: Pushes of pusher \S+ are given up \(\d+\): [^\n]*$", times=(0, None))

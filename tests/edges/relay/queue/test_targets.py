@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import socket
 from ipaddress import ip_address
 
 import pytest
+from aiohttp.abc import AbstractResolver, ResolveResult
 
 from heliograph.relay.queue.targets import TargetPolicy, host_of, parse_networks
 
@@ -113,6 +115,44 @@ def test_http_to_this_machine_is_taken_by_configuration() -> None:
     assert policy.refusal(f"http://localhost:8080{PATH}") is None
     assert policy.refusal(f"http://gateway.example{PATH}") is not None
     assert policy.refusal(f"http://10.0.0.1{PATH}") is not None
+
+
+class Names(AbstractResolver):
+    """One name, which leads to these addresses."""
+
+    def __init__(self, *addresses: str) -> None:
+        self._addresses = addresses
+
+    async def resolve(
+        self, host: str, port: int = 0, family: socket.AddressFamily = socket.AF_INET
+    ) -> list[ResolveResult]:
+        if not self._addresses:
+            raise OSError("no such name")
+        return [
+            ResolveResult(hostname=host, host=each, port=port, family=socket.AF_INET, proto=0, flags=0)
+            for each in self._addresses
+        ]
+
+    async def close(self) -> None:
+        pass
+
+
+async def test_http_in_a_private_network_is_taken_if_the_configuration_names_it() -> None:
+    policy = TargetPolicy(allowed=parse_networks(["192.168.1.0/24"]))
+    url, name = f"http://192.168.1.5:8080{PATH}", f"http://ntfy.lan{PATH}"
+    assert await policy.refusal_of(url) is None
+    assert await policy.refusal_of(name, Names("192.168.1.5")) is None
+    assert "allow_networks" in (await policy.refusal_of(name, Names("192.168.2.5")) or "")
+    # Public addresses are reached by https alone.
+    assert "by plain http" in (await policy.refusal_of(name, Names("1.1.1.1")) or "")
+    assert "allow_networks" in (await TargetPolicy().refusal_of(url) or "")
+
+
+async def test_a_name_that_leads_inside_is_refused_when_it_is_set_and_one_that_is_not_known_now_is_taken() -> None:
+    url = f"https://ntfy.lan{PATH}"
+    assert "allow_networks" in (await TargetPolicy().refusal_of(url, Names("10.0.0.1")) or "")
+    assert await TargetPolicy().refusal_of(url, Names("1.1.1.1")) is None
+    assert await TargetPolicy().refusal_of(url, Names()) is None
 
 
 def test_logs_name_a_gateway_by_host_and_port() -> None:

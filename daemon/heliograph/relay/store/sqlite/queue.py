@@ -7,11 +7,12 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Sequence
+from typing import Any
 
 from heliograph.relay.model.hold import (
+    ASIDE_AFTER,
     LAST_DELAY_MS,
     LONGEST_HOLD_MS,
-    MOST_REFUSALS,
     REMEMBERED_MS,
     SOMETHING,
     clears,
@@ -22,13 +23,17 @@ from heliograph.relay.model.hold import (
 from heliograph.relay.model.outcome import Deferred, Delivered, Outcome
 from heliograph.relay.model.pushes import MOST_BYTES, MOST_KEPT, SENT, Attempt, Changes, Push, WaitingCount, Why
 
-_LOSSES = frozenset({Why.EXPIRED, Why.OVERFLOW, Why.REFUSED})
+_LOSSES = frozenset({Why.EXPIRED, Why.OVERFLOW})
 MOST_FORGOTTEN = 100
 """Rows of each table that are forgotten at a time, since everything else waits for it."""
-_HEAD = (
+_WAITING = (
     "SELECT position, event_id, unread, received_ms, due_ms, is_brief, payload FROM pushes"
-    " WHERE hidden_pushkey = ? AND outcome IS NULL ORDER BY position LIMIT 1"
+    " WHERE hidden_pushkey = ? AND outcome IS NULL"
 )
+# Two statements, each by an index of its own: an ORDER BY over both would sort all that waits at every push.
+_FIRST = f"{_WAITING} AND refusals < {ASIDE_AFTER} ORDER BY position LIMIT 1"
+_DUE_MS = 4
+_ASIDE = f"{_WAITING} AND refusals >= {ASIDE_AFTER} ORDER BY due_ms, position LIMIT 1"
 
 
 def settle(db: sqlite3.Connection, condition: str, parameters: Sequence[object], why: str, changes: Changes) -> None:
@@ -124,7 +129,7 @@ def begin(db: sqlite3.Connection, hidden_pushkey: str, now_ms: int, changes: Cha
         return None
     shown, retry_ms = phone
     # Pushes that are no longer needed are settled on the way to the first one that is.
-    while head := db.execute(_HEAD, (hidden_pushkey,)).fetchone():
+    while head := _head(db, hidden_pushkey, now_ms):
         position, event_id, unread, received_ms, due_ms, is_brief, payload = head
         if is_expired(now_ms, received_ms):
             settle(db, "position = ?", (position,), Why.EXPIRED, changes)
@@ -138,6 +143,14 @@ def begin(db: sqlite3.Connection, hidden_pushkey: str, now_ms: int, changes: Cha
             db.execute("UPDATE phones SET shown = ? WHERE hidden_pushkey = ?", (SOMETHING, hidden_pushkey))
             return Attempt(position, payload, bool(is_brief), event_id, unread)
     return None
+
+
+def _head(db: sqlite3.Connection, hidden_pushkey: str, now_ms: int) -> tuple[Any, ...] | None:
+    """The push whose turn it is: one that stepped aside once its own time has come, then the oldest of the others."""
+    aside: tuple[Any, ...] | None = db.execute(_ASIDE, (hidden_pushkey,)).fetchone()
+    if aside is not None and aside[_DUE_MS] <= now_ms:
+        return aside
+    return db.execute(_FIRST, (hidden_pushkey,)).fetchone() or aside
 
 
 def finish(
@@ -165,7 +178,7 @@ def finish(
     elif outcome.is_too_large and attempt.event_id is not None and not attempt.is_brief:
         db.execute("UPDATE pushes SET is_brief = 1 WHERE position = ?", (attempt.position,))
     else:
-        _refuse(db, hidden_pushkey, attempt, now_ms, changes)
+        _refuse(db, hidden_pushkey, attempt, now_ms, outcome.after_s)
     return next_due(db, hidden_pushkey, now_ms)
 
 
@@ -178,27 +191,24 @@ def _back_off(db: sqlite3.Connection, hidden_pushkey: str, now_ms: int, asked_s:
     db.execute("UPDATE phones SET retry_ms = ? WHERE hidden_pushkey = ?", (retry_ms, hidden_pushkey))
 
 
-def _refuse(db: sqlite3.Connection, hidden_pushkey: str, attempt: Attempt, now_ms: int, changes: Changes) -> None:
-    # Without a row the push was deleted while it was under way: then it is not tried again.
+def _refuse(db: sqlite3.Connection, hidden_pushkey: str, attempt: Attempt, now_ms: int, asked_s: float | None) -> None:
+    _back_off(db, hidden_pushkey, now_ms, asked_s)
+    # Without a row the push was deleted while it was under way.
     (refusals,) = db.execute(
         "UPDATE pushes SET refusals = refusals + 1 WHERE position = ? RETURNING refusals", (attempt.position,)
-    ).fetchone() or (MOST_REFUSALS,)
-    retry_ms = now_ms + retry_delay_ms(refusals, None)
-    if refusals >= MOST_REFUSALS:
-        settle(db, "position = ?", (attempt.position,), Why.REFUSED, changes)
-        # The push was at fault, not the gateway: those behind it need not wait.
-        retry_ms = 0
-    db.execute("UPDATE phones SET failures = 0, retry_ms = ? WHERE hidden_pushkey = ?", (retry_ms, hidden_pushkey))
+    ).fetchone() or (0,)
+    if refusals >= ASIDE_AFTER:
+        due_ms = now_ms + retry_delay_ms(refusals, asked_s)
+        db.execute("UPDATE pushes SET due_ms = ? WHERE position = ?", (due_ms, attempt.position))
+        # The next one shows whether the push is at fault, or the gateway, whose failures are still counted.
+        db.execute("UPDATE phones SET retry_ms = 0 WHERE hidden_pushkey = ?", (hidden_pushkey,))
 
 
 def next_due(db: sqlite3.Connection, hidden_pushkey: str, now_ms: int) -> int | None:
     """When (ms) a queue wants to be looked at; None: the queue is empty."""
-    head = db.execute(
-        "SELECT due_ms, retry_ms FROM pushes JOIN phones USING (hidden_pushkey)"
-        " WHERE hidden_pushkey = ? AND outcome IS NULL ORDER BY position LIMIT 1",
-        (hidden_pushkey,),
-    ).fetchone()
-    return None if head is None else now_ms + wait_ms(now_ms, *head)
+    head = _head(db, hidden_pushkey, now_ms)
+    phone = db.execute("SELECT retry_ms FROM phones WHERE hidden_pushkey = ?", (hidden_pushkey,)).fetchone()
+    return None if head is None or phone is None else now_ms + wait_ms(now_ms, head[_DUE_MS], phone[0])
 
 
 def note_due(db: sqlite3.Connection, now_ms: int, changes: Changes) -> None:
@@ -211,7 +221,7 @@ def note_due(db: sqlite3.Connection, now_ms: int, changes: Changes) -> None:
 
 def has_waiting(db: sqlite3.Connection, hidden_pushkey: str) -> bool:
     """Whether a push waits in this queue."""
-    return db.execute(_HEAD, (hidden_pushkey,)).fetchone() is not None
+    return _head(db, hidden_pushkey, 0) is not None
 
 
 def waiting_queues(db: sqlite3.Connection, now_ms: int) -> dict[str, int]:
@@ -220,9 +230,10 @@ def waiting_queues(db: sqlite3.Connection, now_ms: int) -> dict[str, int]:
     A clock that was set back since must not delay anything: times are brought to what they can be at most by now.
     """
     db.execute(
-        "UPDATE pushes SET received_ms = min(received_ms, :now), due_ms = min(due_ms, :now + :hold)"
+        "UPDATE pushes SET received_ms = min(received_ms, :now),"
+        " due_ms = min(due_ms, :now + iif(refusals >= :aside, :last, :hold))"
         " WHERE outcome IS NULL AND (received_ms > :now OR due_ms > :now + :hold)",
-        {"now": now_ms, "hold": LONGEST_HOLD_MS},
+        {"now": now_ms, "hold": LONGEST_HOLD_MS, "last": LAST_DELAY_MS, "aside": ASIDE_AFTER},
     )
     latest_ms = now_ms + LAST_DELAY_MS
     db.execute("UPDATE phones SET retry_ms = ? WHERE retry_ms > ?", (latest_ms, latest_ms))
@@ -239,7 +250,8 @@ def count(db: sqlite3.Connection, now_ms: int) -> WaitingCount:
     """How many pushes wait now."""
     # coalesce: the sum of no rows is NULL.
     waiting, held = db.execute(
-        "SELECT count(*), coalesce(sum(due_ms > ?), 0) FROM pushes WHERE outcome IS NULL", (now_ms,)
+        "SELECT count(*), coalesce(sum(due_ms > ? AND refusals < ?), 0) FROM pushes WHERE outcome IS NULL",
+        (now_ms, ASIDE_AFTER),
     ).fetchone()
     (failing,) = db.execute("SELECT count(*) FROM phones WHERE retry_ms > 0").fetchone()
     return WaitingCount(waiting, held, failing)

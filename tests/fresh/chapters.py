@@ -7,7 +7,7 @@ import shlex
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 
-from fresh.readme import CHANGE, RELAY, SEE, USE, Chapter
+from fresh.readme import CHANGE, RELAY, RELAY_RELOAD, RELAY_UPDATE, SEE, USE, Chapter
 from fresh.tree import Tree
 
 _PASSWORD = "a long walk on the pier"
@@ -100,8 +100,14 @@ def relay(typist: Typist) -> bool:
     configuration = "\n".join(RELAY.block(1))
     typist.tree.write(_EDITOR, f"#!/bin/sh\ncat >\"$1\" <<'END'\n{configuration}\nEND\n")
     words = {"@you:example.org": "@you:localhost", "sudoedit": f"EDITOR={_EDITOR} sudoedit"}
+    later = [*RELAY_RELOAD.commands(0), *RELAY_UPDATE.commands(0)]
     return (
-        typist.install(RELAY) and typist.type_all([install, link]) and _boot(typist) and typist.type_all(others, words)
+        typist.install(RELAY)
+        and typist.type_all([install, link])
+        and _boot(typist)
+        and typist.type_all(others, words)
+        and typist.type_all(later)
+        and typist.type("systemctl is-active heliograph-relay")
     )
 
 

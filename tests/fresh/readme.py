@@ -1,4 +1,4 @@
-"""What the README, and the page on the relay, tell their readers to type."""
+"""What the README, and the pages on the relay, tell their readers to type."""
 
 from __future__ import annotations
 
@@ -38,3 +38,5 @@ SEE = Chapter("README.md", "See it")
 USE = Chapter("README.md", "Install it and sign in")
 CHANGE = Chapter("README.md", "Change the code")
 RELAY = Chapter("docs/relay.md", "Beside your homeserver")
+RELAY_UPDATE = Chapter("docs/relay.md", "Backup and updates")
+RELAY_RELOAD = Chapter("docs/relay-operation.md", "Changing the settings")

@@ -6,7 +6,7 @@ import pytest
 
 from documentation.pages import Page
 from fresh import readme
-from fresh.readme import CHANGE, RELAY, SEE, USE, Chapter
+from fresh.readme import CHANGE, RELAY, RELAY_RELOAD, RELAY_UPDATE, SEE, USE, Chapter
 
 TEXT = """\
 # A program
@@ -53,4 +53,6 @@ def test_the_documentation_has_the_lines_that_are_typed_on_fresh_machines() -> N
     assert USE.packages() == ["pipx"]
     assert [line.split()[:2] for line in USE.commands(0)[:2]] == [["pipx", "install"], ["pipx", "ensurepath"]]
     assert any("relay unit" in line for line in RELAY.commands(0))
+    assert RELAY_RELOAD.commands(0) == ["sudo systemctl reload heliograph-relay"]
+    assert "sudo systemctl restart heliograph-relay" in RELAY_UPDATE.commands(0)
     assert 'homeserver = "http://127.0.0.1:8008"' in RELAY.commands(1)

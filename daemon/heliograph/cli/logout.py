@@ -42,8 +42,14 @@ def command(user_id: str, force: bool) -> None:
       heliograph logout @alice:example.org
     """
     left = asyncio.run(_sign_out(user_id, force))
-    ended = f"Signed out of {user_id}." if left.is_device_ended else f"Removed {user_id} from this machine."
-    click.echo(ended if left.is_anything_here else f"{ended} Nothing of it is left on this machine.")
+    if left.is_device_ended:
+        click.echo(
+            f"Signed out of {user_id}.{'' if left.is_anything_here else ' Nothing of it is left on this machine.'}"
+        )
+    elif left.is_anything_here:
+        click.echo(f"Removed {user_id} from this machine.")
+    else:
+        click.echo(f"Nothing of {user_id} is left on this machine.")
 
 
 @dataclass(frozen=True, slots=True)

@@ -226,7 +226,7 @@ def test_force_removes_what_is_here_and_warns_of_what_is_not(shell: Shell, signe
     result = shell.run("logout", ME, "--force")
     assert result.exit_code == 0
     assert "Warning: nobody confirmed that the device DEVICE1 has ended (answered HTTP 502" in result.stderr
-    assert result.stdout == f"Removed {ME} from this machine. Nothing of it is left on this machine.\n"
+    assert result.stdout == f"Nothing of {ME} is left on this machine.\n"
     assert list_accounts() == []
 
 

@@ -18,12 +18,13 @@ from support.ports import reserve_port
 from support.waiting import until
 
 SYNC, CLIENT, PERSISTER, PUSHER = "sync1", "client1", "persister1", "pusher1"
-_SERVES = {SYNC: "client", CLIENT: "client", PERSISTER: "replication"}
+_SERVES = {SYNC: "client", CLIENT: "client", PERSISTER: "replication", PUSHER: "health"}
+"""What each listens for. The pusher serves nobody, and says whether it is up."""
 PATIENCE_S = 120
 
 
 class SplitSynapse(ThrowawaySynapse):
-    """The main process. `ports` are those of the workers that serve."""
+    """The main process. `ports` are those of the workers."""
 
     def __init__(self, postgresql_port: int, redis_port: int) -> None:
         main, replication = reserve_port(self), reserve_port(self)
@@ -56,10 +57,9 @@ class Worker:
         return self.main.folder / f"{self.name}.log"
 
     async def start(self) -> None:
-        """Returns when it answers, or runs, if it serves nobody."""
+        """Returns when it answers."""
         self._spawn()
-        if self.name in self.main.ports:
-            await until(self._answers, self.name, PATIENCE_S)
+        await until(self._answers, self.name, PATIENCE_S)
 
     def _spawn(self) -> None:
         folder = self.main.folder
@@ -67,9 +67,8 @@ class Worker:
             "worker_app": "synapse.app.generic_worker",
             "worker_name": self.name,
             "worker_log_config": str(folder / "log.yaml"),
+            "worker_listeners": [_listener(self.main.ports[self.name], _SERVES[self.name])],
         }
-        if self.name in self.main.ports:
-            settings["worker_listeners"] = [_listener(self.main.ports[self.name], _SERVES[self.name])]
         file = folder / f"{self.name}.yaml"
         file.write_text(json.dumps(settings))
         command = [sys.executable, "-P", "-m", "synapse.app.generic_worker", "-c", str(folder / "homeserver.yaml")]

@@ -46,7 +46,8 @@ class Machine:
 
     async def install(self) -> None:
         await self._place_program()
-        await self.write(f"/etc/systemd/system/{UNIT}", await self.root(PROGRAM, "relay", "unit"))
+        listen = f"127.0.0.1:{self._port}"
+        await self.root(PROGRAM, "relay", "unit", "--to", "/etc/systemd/system", "--listen", listen)
         await self.configure(self.settings)
         await self.root("systemctl", "daemon-reload")
 
@@ -134,6 +135,13 @@ async def test_the_unit_serves_in_its_sandbox_comes_back_after_a_crash_and_stops
         await machine.root("kill", "-KILL", pid)
         await until(partial(machine.has_come_back_as_another, pid), "the restart")
         assert len((await through.call("GET", "/pushers"))["pushers"]) == 2
+        # The socket keeps the port: nobody is refused while the relay restarts.
+        restarting = asyncio.create_task(machine.root("systemctl", "restart", UNIT))
+        answers = []
+        while not restarting.done():
+            answers.append(await machine.answers())
+        await restarting
+        assert all(answers)
         second = await alice.send_text(room, "second")
         await until(lambda: second in gateway.events, "the push after the restart")
 

@@ -24,8 +24,9 @@ log = logging.getLogger(__name__)
 
 FIRST_REQUEST_S = 30.0
 """How long a connection may take to send its first request."""
-MOST_OF_ADDRESS = 512
-"""Connections of one address, an IPv6 /64 counting as one. Trusted proxies have as many as there are."""
+MOST_OF_ADDRESS = 2_048
+"""Connections of one address, an IPv6 /64 counting as one: many clients may share it. Trusted proxies have as many as
+there are."""
 READ_AT_ONCE = 32 * 1024
 """Bytes. What a client sends waits in the kernel until it is wanted: with asyncio's 256 KiB, some thousand connections
 that send half a request fill the memory."""
@@ -106,6 +107,7 @@ class Door:
         self._of_address: Counter[str] = Counter()
         self._entering = 0
         self._quiet_until = 0.0
+        self._crowd_until = 0.0
 
     def open(self, listeners: Sequence[socket.socket], server: web.Server) -> None:
         """Accepts connections at these listening sockets until `close`, which closes them."""
@@ -189,7 +191,7 @@ class Door:
         if isinstance(address, tuple) and not self._proxies.are_trusted(address[0]):
             group = group_of(address[0])
             if self._of_address[group] >= self._bounds.most_of_address:
-                log.info("%s has %d connections, and gets no more", group, self._bounds.most_of_address)
+                self._note_crowd(group)
                 guest.close()
                 return
             self._of_address[group] += 1
@@ -219,6 +221,16 @@ class Door:
                 len(self._guests) + self._entering,
             )
         self._quiet_until = now + QUIET_S
+
+    def _note_crowd(self, group: str) -> None:
+        now = asyncio.get_running_loop().time()
+        if now >= self._crowd_until:
+            log.warning(
+                "%s has %d connections, and gets no more. If that is a reverse proxy, name it in `trusted_proxies`",
+                group,
+                self._bounds.most_of_address,
+            )
+            self._crowd_until = now + QUIET_S
 
     def _show_out_idle(self) -> None:
         """Ends the connection that had nothing to do for longest."""

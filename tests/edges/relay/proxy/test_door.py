@@ -98,6 +98,7 @@ async def test_who_asks_for_nothing_is_shown_out_and_who_did_stays(served: Serve
         assert await asyncio.wait_for(asking[0].readuntil(b"answer"), 5)
 
 
+@pytest.mark.expected_log("127.0.0.1 has 2 connections, and gets no more. If that is a reverse proxy")
 async def test_an_address_has_so_many_connections_and_others_as_before(served: Served) -> None:
     async with served(Bounds(100, most_of_address=2), Proxies()) as house:
         held = [await house.knock(HANG) for _ in range(2)]

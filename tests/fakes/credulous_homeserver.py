@@ -30,7 +30,9 @@ class CredulousHomeserver:
         return f"http://127.0.0.1:{self.port}"
 
     async def __aenter__(self) -> CredulousHomeserver:
-        self._runner = web.ServerRunner(web.Server(self._answer, access_log=None), shutdown_timeout=0.1)
+        # It takes longer lines than the relay does.
+        server = web.Server(self._answer, access_log=None, max_line_size=2 * LARGE)
+        self._runner = web.ServerRunner(server, shutdown_timeout=0.1)
         await self._runner.setup()
         await web.TCPSite(self._runner, "127.0.0.1", 0).start()
         self.port = self._runner.addresses[0][1]

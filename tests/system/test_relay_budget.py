@@ -79,11 +79,14 @@ async def send(client: aiohttp.ClientSession, method: str, path: str, body: Json
     """Sends a request, and returns how many bytes it had."""
     text = b"" if body is None else json.dumps(body).encode()
     headers = {"Authorization": f"Bearer {token}", "Content-Type": "application/json"}
-    async with client.request(method, URL(path, encoded=True), data=text or None, headers=headers) as response:
-        await response.read()
+    # A body that is too large is refused before its end.
+    with contextlib.suppress(aiohttp.ClientError):
+        async with client.request(method, URL(path, encoded=True), data=text or None, headers=headers) as response:
+            await response.read()
     return len(text) + len(path)
 
 
+@pytest.mark.timeout(900)
 async def test_hostile_requests_by_every_route_leave_disk_memory_and_log_small(
     relay: RelayProcess, tmp_path: Path, is_long: bool
 ) -> None:
@@ -123,7 +126,7 @@ async def test_requests_that_never_end_leave_memory_small(relay: RelayProcess, i
         async with asyncio.timeout(3):
             await asyncio.gather(*(writer.drain() for writer in writers), return_exceptions=True)
     assert relay.peak_mib() - before < 64
-    async with aiohttp.ClientSession(relay.url) as client:
-        assert await send(client, "GET", "/_matrix/client/versions", None, "anybody") > 0
+    async with aiohttp.ClientSession(relay.url) as client, client.get("/_matrix/client/versions") as response:
+        assert response.status == 200
     for writer in writers:
         writer.transport.abort()

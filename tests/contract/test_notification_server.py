@@ -256,6 +256,9 @@ class TestIds:
         popups = [await stage.show(replaces=replaced, body=f"{replaced}") for replaced in (gone, NEVER_GIVEN)]
         if stage.profile.keeps_unknown_ids:
             assert popups == [gone, NEVER_GIVEN]
+        elif stage.profile.keeps_given_ids:
+            assert popups[0] == gone
+            assert popups[1] != NEVER_GIVEN
         else:
             assert not {gone, NEVER_GIVEN}.intersection(popups)
         await stage.tells()

@@ -26,6 +26,8 @@ class Profile:
     vendor: str = "vendor"
     keeps_unknown_ids: bool = False
     """`replaces_id` of a notification that is not there: taken as the new id, instead of a fresh one."""
+    keeps_given_ids: bool = False
+    """The same of an id alone that it has given before."""
     unknown_close: str = "silent"
     """CloseNotification of what is not there: "silent", "error" (InvalidArgs) or "signal"."""
     tells_owner_alone: bool = False
@@ -161,6 +163,7 @@ SWAYNC = Profile(
     "SwayNotificationCenter",
     "0.11",
     ("actions", "body", "body-markup", "persistence", "inline-reply"),
+    keeps_given_ids=True,
     unknown_close="signal",
     closes_twice=True,
     gives_tokens=True,

@@ -298,6 +298,7 @@ class NotificationServer:
             replaces_id in self.on_screen
             or replaces_id in self.listed
             or (replaces_id and self.profile.keeps_unknown_ids)
+            or (self.profile.keeps_given_ids and 0 < replaces_id < self._next_id)
         ):
             return replaces_id
         popup_id = self._next_id

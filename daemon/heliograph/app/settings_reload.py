@@ -6,6 +6,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from functools import partial
 
 from msgspec.structs import replace
 
@@ -33,14 +34,13 @@ class SettingsReload:
 
     async def run(self, asked: asyncio.Event) -> None:
         """Runs until it is cancelled; reads the settings each time that `asked` is set."""
+        await keep_running("settings", partial(self._follow, asked))
 
-        async def follow() -> None:
-            while True:
-                await asked.wait()
-                with taking_up(asked):
-                    await self._reload()
-
-        await keep_running("settings", follow)
+    async def _follow(self, asked: asyncio.Event) -> None:
+        while True:
+            await asked.wait()
+            with taking_up(asked):
+                await self._reload()
 
     async def _reload(self) -> None:
         try:

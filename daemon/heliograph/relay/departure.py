@@ -10,7 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
 
-from heliograph.system.tasks import start
+from heliograph.system.tasks import keep_running, start
 
 LEAVING_NAME = "leaving"
 LOOK_S = 0.5
@@ -30,7 +30,7 @@ class Departure:
         """Follows the file for as long as this lasts."""
         departure = cls(folder / LEAVING_NAME)
         await departure._look()
-        watching = start(departure._watch(), name="departure")
+        watching = start(keep_running("departure", departure._watch), name="departure")
         try:
             yield departure
         finally:

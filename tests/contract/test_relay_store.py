@@ -15,7 +15,7 @@ from heliograph.relay.model.around import NOTHING
 from heliograph.relay.model.carried import Carried, DeviceNotifications
 from heliograph.relay.model.outcome import Deferred, Delivered, PushRefused
 from heliograph.relay.model.pushes import SENT, Accepted, Attempt, Push, WaitingCount, Why
-from heliograph.relay.ports import MOST_WITHDRAWN, KnownPushers, Store
+from heliograph.relay.ports import MOST_WITHDRAWN, Store, StoredPushers
 from heliograph.relay.store.sqlite.store import open_sqlite
 
 DESK = (ME, "DESK")
@@ -75,14 +75,14 @@ class TestPushers:
             await again.pushers.put_direct(read.direct[0])
             changed = {**read.direct[0].original, "lang": "en"}
             assert changed == {"data": {"nested": [1, "é"]}, "lang": "en"}
-        assert await subject.store.pushers.load() == KnownPushers([off], read.direct, [])
+        assert await subject.store.pushers.load() == StoredPushers([off], read.direct, [])
 
     async def test_one_of_the_same_name_is_replaced(self, store: Store) -> None:
         await store.pushers.put_twin(make_twin())
         await store.pushers.put_twin(new := replace(make_twin(), hidden_pushkey="hidden-other"))
         await store.pushers.put_direct(make_direct())
         await store.pushers.put_direct(off := make_direct(is_enabled=False))
-        assert await store.pushers.load() == KnownPushers([new], [off], [])
+        assert await store.pushers.load() == StoredPushers([new], [off], [])
 
     async def test_who_has_a_pusher_of_a_name_is_known(self, store: Store) -> None:
         name = ("app", "phone")
@@ -100,7 +100,7 @@ class TestPushers:
         await store.pushers.put_twin(kept := make_twin("tablet"))
         await store.pushers.put_direct(make_direct())
         await store.pushers.delete([make_twin()], [make_direct()])
-        assert await store.pushers.load() == KnownPushers([kept], [], ["hidden-phone"])
+        assert await store.pushers.load() == StoredPushers([kept], [], ["hidden-phone"])
 
     async def test_a_twin_that_was_nobodys_becomes_a_users(self, store: Store) -> None:
         await store.pushers.put_twin(replace(make_twin(), user_id="unclaimed hidden-phone"))

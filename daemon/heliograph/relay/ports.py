@@ -23,7 +23,7 @@ MOST_WITHDRAWN = 2_000
 
 
 @dataclass(frozen=True, slots=True)
-class KnownPushers:
+class StoredPushers:
     """All that a database has of pushers."""
 
     twins: list[Twin]
@@ -35,7 +35,7 @@ class KnownPushers:
 class PusherStore(Protocol):
     """Direct pushers and twins on disk."""
 
-    async def load(self) -> KnownPushers: ...
+    async def load(self) -> StoredPushers: ...
     async def users_with(self, app_id: str, pushkey: str) -> set[str]:
         """The users who have a twin or a direct pusher of this name."""
         ...

@@ -7,7 +7,7 @@ import contextlib
 import gc
 import logging
 import socket
-from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -32,7 +32,7 @@ from heliograph.relay.proxy.addresses import Proxies
 from heliograph.relay.proxy.bodies import Bodies
 from heliograph.relay.proxy.callers import Callers
 from heliograph.relay.proxy.confirmation import Confirmation
-from heliograph.relay.proxy.door import READ_AT_ONCE, Bounds, Door
+from heliograph.relay.proxy.door import READ_AT_ONCE, Door, DoorBounds, Handler
 from heliograph.relay.proxy.encounters import Encounters
 from heliograph.relay.proxy.goodbye import Goodbye
 from heliograph.relay.proxy.proxy import Proxy, answer_expectation, refusal
@@ -43,7 +43,7 @@ from heliograph.relay.pushers.handler import PusherHandler
 from heliograph.relay.pushers.http import HttpPushers
 from heliograph.relay.pushers.pushers import UserPushers
 from heliograph.relay.pushers.reconciliation import PusherReconciliation
-from heliograph.relay.pushers.recovery import Recovery
+from heliograph.relay.pushers.recovery import PusherRecovery
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.renewal import TwinRenewal
 from heliograph.relay.pushers.restoration import PusherRestoration
@@ -53,7 +53,7 @@ from heliograph.relay.queue.forwarding import Forwarder
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.queue.targets import TargetPolicy
 from heliograph.relay.routes import Router
-from heliograph.relay.settings import LiveSettings, SettingsReload
+from heliograph.relay.settings import ConfigReload, LiveSettings
 from heliograph.relay.state.state import RelayState
 from heliograph.relay.store.lock import hold_folder
 from heliograph.relay.store.sqlite.store import open_sqlite
@@ -91,9 +91,6 @@ LINGER_S = 0.1
 """For how long connections that are open are still served then: a request may be on its way."""
 
 
-Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
-
-
 @dataclass(frozen=True, slots=True)
 class Relay:
     """An open relay: the parts that its server and tests look at."""
@@ -111,14 +108,14 @@ class Relay:
 
 @contextlib.asynccontextmanager
 async def open_relay(
-    config: RelayConfig, folder: Path, clock: Clock | None = None, bounds: Bounds | None = None
+    config: RelayConfig, folder: Path, clock: Clock | None = None, bounds: DoorBounds | None = None
 ) -> AsyncIterator[Relay]:
     """A relay that is ready to be served; the caller runs `outbox.run()`. `folder` has the database, and `bounds` are
     those of its connections.
 
     Raises StateError, StorageError.
     """
-    clock, bounds = clock or WallClock(), bounds or Bounds.for_descriptors(raise_limit())
+    clock, bounds = clock or WallClock(), bounds or DoorBounds.for_descriptors(raise_limit())
     settings = LiveSettings(config)
     policy = TargetPolicy(settings.allow_networks, config.allow_http_loopback)
     async with contextlib.AsyncExitStack() as stack:
@@ -135,7 +132,7 @@ async def open_relay(
             stack.push_async_callback(upstream.close)
         proxies = Proxies(settings.trusted_proxies)
         departure = await stack.enter_async_context(Departure.watched(folder))
-        recovery = Recovery(state.registry, gateway_url=config.notify_url, refuses=policy.refusal)
+        recovery = PusherRecovery(state.registry, gateway_url=config.notify_url, refuses=policy.refusal)
         bodies, removal = Bodies(proxies), PusherRemoval(state, outbox)
         goodbye = Goodbye()
         encounters = Encounters()
@@ -183,7 +180,7 @@ class _Parts:
     state: RelayState
     outbox: Outbox
     removal: PusherRemoval
-    recovery: Recovery
+    recovery: PusherRecovery
     departure: Departure
     goodbye: Goodbye
     written_ms: int
@@ -294,7 +291,7 @@ async def run_relay(config: RelayConfig, load: Callable[[], RelayConfig], folder
         gc.freeze()
         # Once it listens: units that wait for the relay may connect from here on.
         systemd.ready(f"at {config.listen} for {whom}")
-        reload = SettingsReload(config, load, partial(_take, relay.settings))
+        reload = ConfigReload(config, load, partial(_take, relay.settings))
         # Pushes under way come to their end first, and everybody is served meanwhile.
         await _until_stopped(relay.outbox, reload.run(asked), stop)
         systemd.stopping()

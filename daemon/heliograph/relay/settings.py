@@ -42,7 +42,7 @@ class LiveSettings:
         self.users.update(config.users)
 
 
-class SettingsReload:
+class ConfigReload:
     """`config` is what the relay was started with. `load` reads the file and the command line again, and raises
     UserError; `take` is called with the configuration that is to hold from now on."""
 

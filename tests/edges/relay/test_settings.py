@@ -15,7 +15,7 @@ from edges.relay.running import RunningRelay
 from fakes.scripted_homeserver import ScriptedHomeserver
 from heliograph.relay.config import RelayConfig, load_relay_config
 from heliograph.relay.gateway.tokens import digest_of
-from heliograph.relay.settings import SettingsReload
+from heliograph.relay.settings import ConfigReload
 from heliograph.system.tasks import cancel, start
 from support.waiting import until
 
@@ -33,7 +33,7 @@ class Reloading:
         load = partial(load_relay_config, self._file, flags)
         await asyncio.to_thread(self._file.write_text, text)
         config = await asyncio.to_thread(load)
-        task = start(SettingsReload(config, load, self.taken.append).run(self._asked), name="reload")
+        task = start(ConfigReload(config, load, self.taken.append).run(self._asked), name="reload")
         try:
             yield
         finally:

@@ -22,7 +22,7 @@ from heliograph.relay.model.pushes import Accepted, Push, Why
 from heliograph.relay.ports import DirectDevices, PusherLookup
 from heliograph.relay.proxy.bodies import BUSY, SLOW, TOO_LARGE, Bodies, Unread
 from heliograph.relay.proxy.limits import Allowance
-from heliograph.relay.pushers.recovery import Recovery
+from heliograph.relay.pushers.recovery import PusherRecovery
 from heliograph.relay.queue.outbox import Outbox
 from heliograph.relay.queue.targets import NOTIFY_PATH
 from heliograph.relay.wire.push import Arrived, MalformedPush, pack, read_push
@@ -66,7 +66,7 @@ class Gateway:
         devices: DirectDevices,
         outbox: Outbox,
         clock: Clock,
-        recovery: Recovery,
+        recovery: PusherRecovery,
         bodies: Bodies,
         *,
         is_trusted: Callable[[web.Request], bool] = lambda request: False,

@@ -8,9 +8,8 @@ from dataclasses import dataclass, field
 
 from aiohttp import web
 
-from heliograph.relay.model.networks import Network
+from heliograph.relay.model.networks import Address, Network
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 _OF_PROXIES = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Via")
 
 

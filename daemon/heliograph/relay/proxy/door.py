@@ -40,7 +40,7 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
 @dataclass(frozen=True, slots=True)
-class Bounds:
+class DoorBounds:
     """`most`: connections in all. `idle_s`: how long one has nothing to do before it makes room for another."""
 
     most: int
@@ -49,7 +49,7 @@ class Bounds:
     idle_s: float = IDLE_S
 
     @classmethod
-    def for_descriptors(cls, limit: int) -> Bounds:
+    def for_descriptors(cls, limit: int) -> DoorBounds:
         """The bounds of a process that may have `limit` files and sockets open: two for each connection, and some for
         the database, push gateways and the relay's own questions."""
         return cls(max((limit - min(limit // 4, 512)) // 2, 1))
@@ -97,7 +97,7 @@ class _Guest(asyncio.Protocol):
 class Door:
     """Accepts connections for an HTTP server. `greet` is a middleware of the application behind it."""
 
-    def __init__(self, proxies: Proxies, bounds: Bounds) -> None:
+    def __init__(self, proxies: Proxies, bounds: DoorBounds) -> None:
         self._proxies = proxies
         self._bounds = bounds
         self._listeners: list[socket.socket] = []

@@ -14,7 +14,7 @@ from heliograph.relay.proxy.upstream import Answer
 from heliograph.relay.pushers.direct import DirectPushers
 from heliograph.relay.pushers.http import HttpPushers
 from heliograph.relay.pushers.reconciliation import PusherReconciliation
-from heliograph.relay.pushers.recovery import Recovery
+from heliograph.relay.pushers.recovery import PusherRecovery
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.renewal import TwinRenewal
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, entries_in
@@ -37,7 +37,7 @@ class UserPushers:
         renewal: TwinRenewal,
         removal: PusherRemoval,
         now_ms: Callable[[], int],
-        recovery: Recovery,
+        recovery: PusherRecovery,
         departure: Departure,
     ) -> None:
         self._registry = registry

@@ -27,7 +27,7 @@ LARGEST_UNCLAIMED = 1_024
 """Bytes that each may have in its `data`."""
 
 
-class Recovery:
+class PusherRecovery:
     """`gateway_url` is what twins have as theirs; `refuses` says why the relay may not send to a gateway, None if it
     may. Methods that are awaited raise StorageError."""
 

@@ -22,7 +22,7 @@ from heliograph.relay.wire.pusher import key_of
 
 log = logging.getLogger(__name__)
 
-Device = tuple[str, str | None]
+PusherDevice = tuple[str, str | None]
 
 
 class PusherRestoration:
@@ -41,7 +41,7 @@ class PusherRestoration:
         self._twins = twins
         self._direct = direct
         self._removal = removal
-        self._elsewhere: dict[Device, list[Json]] = {}
+        self._elsewhere: dict[PusherDevice, list[Json]] = {}
         """Pushers of a device that were put back with another device's token, so that they belong to that one now."""
 
     @property

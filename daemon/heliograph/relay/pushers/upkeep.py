@@ -20,7 +20,7 @@ from heliograph.relay.departure import Departure
 from heliograph.relay.proxy.callers import Caller, Callers, authorization_of, fingerprint
 from heliograph.relay.proxy.upstream import NotAnswered
 from heliograph.relay.pushers.pushers import UserPushers
-from heliograph.relay.pushers.recovery import Recovery
+from heliograph.relay.pushers.recovery import PusherRecovery
 from heliograph.relay.pushers.twins import Authorization
 from heliograph.relay.state.registry import Registry
 from heliograph.system.tasks import start_beside
@@ -50,7 +50,7 @@ class PusherUpkeep:
         registry: Registry,
         pushers: UserPushers,
         departure: Departure,
-        recovery: Recovery,
+        recovery: PusherRecovery,
         now_ms: Callable[[], int],
     ) -> None:
         self._callers = callers

@@ -23,7 +23,7 @@ from heliograph.relay.ports import PusherLookup, PushStore
 from heliograph.relay.queue.commits import QueueCommits
 from heliograph.relay.queue.dispatch import Dispatch, Sender
 from heliograph.relay.queue.forwarding import MOST_IN_FLIGHT, MOST_PER_HOST
-from heliograph.relay.queue.pruning import Pruning
+from heliograph.relay.queue.pruning import PushPruning
 from heliograph.relay.queue.schedule import QueueSchedule
 from heliograph.system.tasks import LongTask, listed_in, together
 
@@ -49,7 +49,7 @@ class Outbox:
         schedule = QueueSchedule(most_in_flight, most_per_host)
         self._commits = QueueCommits(store, schedule, clock)
         self._dispatch = Dispatch(store, self._commits, schedule, pushers, sender, clock)
-        self._pruning = Pruning(store, clock)
+        self._pruning = PushPruning(store, clock)
         self._accepted: Counter[str] = Counter()
         self.tasks: list[LongTask] = []
         """The long-lived ones that send, while `run` does."""

@@ -17,7 +17,7 @@ PAUSE_MS = 10
 """Between two times, so that no push waits for more than one of them. A million rows take a few minutes."""
 
 
-class Pruning:
+class PushPruning:
     """A loop that prunes the queue at the start, and then every hour at least."""
 
     def __init__(self, store: PushStore, clock: Clock) -> None:

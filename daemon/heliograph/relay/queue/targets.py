@@ -19,14 +19,13 @@ from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
-from heliograph.relay.model.networks import Network
+from heliograph.relay.model.networks import Address, Network
 
 NOTIFY_PATH = "/_matrix/push/v1/notify"
 LONGEST_URL = 2048
 LOOKED_UP_S = 5.0
 """How long a client waits until it is known where the name of its gateway leads."""
 
-Address = ipaddress.IPv4Address | ipaddress.IPv6Address
 
 _UNICAST_6 = ipaddress.IPv6Network("2000::/3")
 _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")

@@ -19,7 +19,7 @@ _SHOWN = ("app_display_name", "device_display_name", "profile_tag", "lang")
 
 
 @dataclass(frozen=True, slots=True)
-class Found:
+class FoundTwin:
     """What a twin at the homeserver tells of the relay's own pushers."""
 
     twin: Twin
@@ -44,7 +44,7 @@ def restored_body(twin: Twin) -> dict[str, Any]:
     return body if twin.is_enabled else {**body, **dict.fromkeys(ENABLED, False)}
 
 
-def find(entry: Json, user_id: str) -> Found | None:
+def find(entry: Json, user_id: str) -> FoundTwin | None:
     """What an entry of this user's GET /pushers, or of a push's `devices`, tells; None: nothing of an original.
 
     Everybody may write such `data` into a pusher of their own, so it says nothing of whose the pusher is. A push's
@@ -60,7 +60,7 @@ def find(entry: Json, user_id: str) -> Found | None:
     pushkey, url, mark = _text(told, "pushkey"), _text(told, "url"), _text(data, MARK)
     if pushkey is None or url is None:
         return None
-    return Found(
+    return FoundTwin(
         Twin(
             hidden_pushkey=mark or key[1],
             user_id=user_id,
@@ -86,17 +86,17 @@ def _describe(twin: Twin, direct: DirectPusher | None) -> dict[str, Any]:
     return told
 
 
-def _find_waker(entry: Json, told: Json, user_id: str, device_id: str | None) -> Found:
+def _find_waker(entry: Json, told: Json, user_id: str, device_id: str | None) -> FoundTwin:
     hidden = entry["pushkey"]
     original = {**_as_set(entry), "data": _data(entry)}
     waker = Twin(hidden, user_id, WAKER_APP_ID, hidden, None, original, device_id=device_id)
     body = told.get("direct")
     if not isinstance(body, dict) or device_id is None:
-        return Found(waker)
+        return FoundTwin(waker)
     try:
-        return Found(waker, replace(direct_pusher(body, user_id, device_id), waker=hidden))
+        return FoundTwin(waker, replace(direct_pusher(body, user_id, device_id), waker=hidden))
     except (BadPusher, KeyError):
-        return Found(waker)
+        return FoundTwin(waker)
 
 
 def _as_set(entry: Json) -> dict[str, Any]:

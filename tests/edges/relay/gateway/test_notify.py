@@ -23,7 +23,7 @@ from heliograph.relay.model.pushes import Why
 from heliograph.relay.proxy.addresses import Proxies
 from heliograph.relay.proxy.bodies import Bodies
 from heliograph.relay.proxy.limits import Allowance
-from heliograph.relay.pushers.recovery import Recovery
+from heliograph.relay.pushers.recovery import PusherRecovery
 from heliograph.relay.queue.targets import NOTIFY_PATH
 from heliograph.relay.state.registry import Registry
 from heliograph.relay.store.sqlite.store import open_sqlite
@@ -80,7 +80,7 @@ async def stage(tmp_path: Path) -> AsyncIterator[GatewayStage]:
         desk = Desk()
         strays = Allowance(1, 3)
         store = await stack.enter_async_context(open_sqlite(tmp_path / "pushers"))
-        recovery = Recovery(await Registry.load(store.pushers), gateway_url="", refuses=lambda url: None)
+        recovery = PusherRecovery(await Registry.load(store.pushers), gateway_url="", refuses=lambda url: None)
         gateway = Gateway(outbox.pushers, desk, outbox.outbox, outbox.clock, recovery, Bodies(Proxies()), strays=strays)
         application = web.Application()
         application.add_routes(gateway.routes())

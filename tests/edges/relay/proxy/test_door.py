@@ -15,7 +15,7 @@ from aiohttp import web
 
 from heliograph.relay.listening import listen_at
 from heliograph.relay.proxy.addresses import Proxies
-from heliograph.relay.proxy.door import Bounds, Door
+from heliograph.relay.proxy.door import Door, DoorBounds
 from support.waiting import until
 
 REQUEST = b"GET / HTTP/1.1\r\nHost: x\r\n\r\n"
@@ -54,7 +54,7 @@ class House:
 @pytest.fixture
 def served() -> Served:
     @contextlib.asynccontextmanager
-    async def serve(bounds: Bounds, proxies: Proxies = LOOPBACK) -> AsyncIterator[House]:
+    async def serve(bounds: DoorBounds, proxies: Proxies = LOOPBACK) -> AsyncIterator[House]:
         door = Door(proxies, bounds)
         application = web.Application(middlewares=[door.greet])
         (listener,) = await listen_at("127.0.0.1:0")
@@ -82,13 +82,13 @@ async def answered(stream: Stream) -> bool:
 
 
 async def test_many_are_answered_at_once(served: Served) -> None:
-    async with served(Bounds(100)) as house:
+    async with served(DoorBounds(100)) as house:
         streams = await asyncio.gather(*(house.knock(REQUEST) for _ in range(50)))
         assert all(await asyncio.gather(*map(answered, streams)))
 
 
 async def test_who_asks_for_nothing_is_shown_out_and_who_did_stays(served: Served) -> None:
-    async with served(Bounds(100, first_request_s=0.3)) as house:
+    async with served(DoorBounds(100, first_request_s=0.3)) as house:
         asking = await house.knock(REQUEST)
         assert await answered(asking)
         silent, slow = await house.knock(), await house.knock(b"GET / HT")
@@ -100,7 +100,7 @@ async def test_who_asks_for_nothing_is_shown_out_and_who_did_stays(served: Serve
 
 @pytest.mark.expected_log("127.0.0.1 has 2 connections, and gets no more. If that is a reverse proxy")
 async def test_an_address_has_so_many_connections_and_others_as_before(served: Served) -> None:
-    async with served(Bounds(100, most_of_address=2), Proxies()) as house:
+    async with served(DoorBounds(100, most_of_address=2), Proxies()) as house:
         held = [await house.knock(HANG) for _ in range(2)]
         await until(lambda: house.hanging == 2, "two requests")
         assert not await answered(await house.knock(REQUEST))
@@ -117,7 +117,7 @@ async def test_an_address_has_so_many_connections_and_others_as_before(served: S
 
 
 async def test_a_trusted_proxy_has_as_many_as_there_are(served: Served) -> None:
-    async with served(Bounds(100, most_of_address=2)) as house:
+    async with served(DoorBounds(100, most_of_address=2)) as house:
         assert all([await answered(await house.knock(REQUEST)) for _ in range(5)])
 
 
@@ -126,7 +126,7 @@ async def test_where_there_is_no_room_new_ones_wait_and_those_that_are_in_go_on(
     served: Served, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr("heliograph.relay.proxy.door.PAUSE_S", 0.05)
-    async with served(Bounds(3, idle_s=0.1)) as house:
+    async with served(DoorBounds(3, idle_s=0.1)) as house:
         held = [await house.knock(HANG) for _ in range(3)]
         await until(lambda: house.hanging == 3, "three requests")
         waiting = [asyncio.create_task(answered(await house.knock(REQUEST))) for _ in range(3)]
@@ -151,10 +151,10 @@ async def test_without_descriptors_it_says_so_once_and_goes_on(served: Served, m
 
     monkeypatch.setattr("heliograph.relay.proxy.door.PAUSE_S", 0.05)
     monkeypatch.setattr(socket.socket, "accept", accept_or_fail)
-    async with served(Bounds(100)) as house:
+    async with served(DoorBounds(100)) as house:
         assert await answered(await house.knock(REQUEST))
     assert failures == []
 
 
 def test_two_descriptors_are_kept_for_each_connection_and_some_for_the_rest() -> None:
-    assert [Bounds.for_descriptors(limit).most for limit in (1_024, 65_536, 3)] == [384, 32_512, 1]
+    assert [DoorBounds.for_descriptors(limit).most for limit in (1_024, 65_536, 3)] == [384, 32_512, 1]

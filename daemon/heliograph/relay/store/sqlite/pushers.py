@@ -8,7 +8,7 @@ from collections.abc import Collection
 from sys import intern
 
 from heliograph.relay.model.pushers import DirectPusher, Twin
-from heliograph.relay.ports import MOST_WITHDRAWN, KnownPushers
+from heliograph.relay.ports import MOST_WITHDRAWN, StoredPushers
 from heliograph.relay.store.sqlite.group_commit import Transactions
 from heliograph.relay.store.sqlite.kept_json import KeptJson
 
@@ -19,9 +19,9 @@ class SqlitePusherStore:
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 
-    async def load(self) -> KnownPushers:
+    async def load(self) -> StoredPushers:
         return await self._transactions.read(
-            lambda db: KnownPushers(_read_twins(db), _read_direct(db), _read_withdrawn(db))
+            lambda db: StoredPushers(_read_twins(db), _read_direct(db), _read_withdrawn(db))
         )
 
     async def users_with(self, app_id: str, pushkey: str) -> set[str]:

@@ -16,7 +16,9 @@ from dataclasses import replace
 
 from heliograph.core.backoff import reconnect_delay
 from heliograph.core.pushers.pusher import Pusher, PusherKey
+from heliograph.core.pushers.relayed import led_to_relay, relay_of
 from heliograph.core.record import AccountState
+from heliograph.core.text.clean import clean_line
 from heliograph.errors import RateLimited, Refused, ServerError, StorageError
 from heliograph.ports.homeserver import Features, Homeserver
 from heliograph.ports.ledger import Ledger
@@ -27,6 +29,7 @@ log = logging.getLogger(__name__)
 
 APP_ID = "io.github.heliograph"
 ABOUT_FALLBACK = "fallback"
+ABOUT_RELAY = "relay"
 WATCH_MS = 45_000
 """After this long, a server that lets other clients switch pushers (MSC3881) is asked for ours with the next turn."""
 LATEST_MS = 56_000
@@ -94,6 +97,7 @@ class PusherLoop:
         self._looked_ms: int | None = None
         self._wait_ms = 0
         self._listed: dict[PusherKey, Pusher] = {}
+        self._relayed: set[PusherKey] = set()
         # What was sent in this life, and what was refused: a homeserver that lists a pusher otherwise than it was sent,
         # or refuses it, would be sent the same at every look.
         self._taken: list[Pusher] = []
@@ -158,7 +162,23 @@ class PusherLoop:
             if takes_direct:
                 await self._keep_own(self._listed.get(self._pusher.key), account)
             await self._keep_fallback(account, is_alone=is_alone)
+        self._tell_of_relay()
         self._on_pushers(tuple(self._listed.values()))
+
+    def _tell_of_relay(self) -> None:
+        """Tells of devices that ring only by a relay which our requests do not pass any more."""
+        before, self._relayed = self._relayed, {each.key for each in led_to_relay(self._listed.values())}
+        if not self._relayed:
+            self._troubles.withdraw(ABOUT_RELAY)
+        # At two looks in a row, since a relay that restarts is passed by for a moment.
+        elif lasting := [self._listed[key] for key in sorted(before & self._relayed)]:
+            names = ", ".join(sorted({clean_line(each.device_display_name, 50) for each in lasting}))
+            self._troubles.tell(
+                f"Your homeserver's relay at {relay_of(lasting[0])} does not answer",
+                f"{names}: messages come there only while that relay runs. Ask whoever runs the homeserver, or have "
+                "the app there register for notifications again.",
+                about=ABOUT_RELAY,
+            )
 
     async def _keep_own(self, ours: Pusher | None, account: AccountState) -> None:
         is_off_by_us = self._pusher.key in account.switched_off

@@ -380,6 +380,16 @@ def test_our_pusher_is_looked_for(
     assert text in found["text"]
 
 
+def test_a_phone_that_rings_by_a_relay_that_is_gone_is_told_of(shell: Shell, signed_in: LoginServer) -> None:
+    original = {"url": "https://push.example.org/_matrix/push/v1/notify", "pushkey": "phone"}
+    data = {"url": "http://127.0.0.1:9/_matrix/push/v1/notify", "io.github.heliograph.relay.original": original}
+    names = {"app_display_name": "App", "device_display_name": "My phone", "lang": "en"}
+    signed_in.pushers = [{"kind": "http", "app_id": "app", "pushkey": "hidden", "data": data, **names}]
+    found = find(shell, f"{ME} relay")
+    assert found["verdict"] == "bad"
+    assert "My phone rings by the relay at 127.0.0.1:9" in found["text"]
+
+
 @pytest.mark.parametrize(
     ("ahead_s", "verdict", "text"),
     [

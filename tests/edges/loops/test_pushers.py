@@ -14,6 +14,7 @@ from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from fakes.notices import FakeNotices
 from heliograph.core.pushers.pusher import Pusher
+from heliograph.core.pushers.relayed import ORIGINAL
 from heliograph.errors import LoggedOut, RateLimited, Refused, Unreachable
 from heliograph.loops.pushers import APP_ID, PusherLoop, own_pusher
 from heliograph.ports.homeserver import Features
@@ -55,6 +56,7 @@ class Stage:
     def __init__(self, clock: WallClock) -> None:
         self.homeserver = PushingHomeserver()
         self.ledger = FakeLedger()
+        self.troubles = FakeNotices()
         self.features = Features(has_remote_toggle=True)
         self.is_connected = False
         self.is_handed_over = False
@@ -69,7 +71,7 @@ class Stage:
             is_connected=lambda: self.is_connected,
             is_handed_over=lambda: self.is_handed_over,
             on_switch=self.switches.append,
-            troubles=FakeNotices(),
+            troubles=self.troubles,
         )
 
     @contextlib.asynccontextmanager
@@ -279,3 +281,25 @@ async def test_the_server_lists_while_our_pusher_is_there_and_we_ring(
         async with stage.running():
             await stage.turn_for(1)
     assert stage.loop.is_listing is is_listing
+
+
+async def test_devices_that_ring_only_by_a_relay_that_is_gone_are_told_of_until_they_are_right(
+    stage: Stage,
+) -> None:
+    phone = Pusher(
+        "app", "phone", "http", "App", "Phone", "en", {"url": "https://push.example.org/_matrix/push/v1/notify"}
+    )
+    twin = replace(
+        phone, data={"url": "http://127.0.0.1:8077/_matrix/push/v1/notify", ORIGINAL: {"url": phone.data["url"]}}
+    )
+    await stage.homeserver.set_pusher(twin)
+    async with stage.running():
+        await stage.turn_for(0.5)
+        # A relay that restarts is passed by for a moment.
+        assert stage.troubles.titles == []
+        await stage.turn_for(2)
+        assert stage.troubles.titles == ["Your homeserver's relay at 127.0.0.1:8077 does not answer"]
+        assert "Phone" in stage.troubles.told[0][1]
+        await stage.homeserver.set_pusher(phone)
+        await stage.turn_for(2)
+        assert stage.troubles.standing == {}

@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import asyncio
+import contextlib
 import time
 from collections.abc import AsyncIterator
 from datetime import UTC
 from email.utils import parsedate_to_datetime
+from http import HTTPStatus
 
 from heliograph.accounts import Account, state_folder
 from heliograph.core.finding import Finding, bad, doubtful, good
 from heliograph.core.pushers.pusher import Pusher
-from heliograph.core.text.clean import count_things
+from heliograph.core.pushers.relayed import led_to_relay, relay_of
+from heliograph.core.text.clean import clean_line, count_things
 from heliograph.errors import (
     AccountLocked,
     BadAnswer,
@@ -24,6 +27,7 @@ from heliograph.errors import (
     StorageError,
     UserError,
 )
+from heliograph.gateways.push_gateway import PushGateway
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.login import knows_token
 from heliograph.homeserver.session import Session
@@ -149,6 +153,8 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
         yield bad(str(error), "heliograph pushers list", subject=subject)
     else:
         yield _check_pusher(subject, pushers, account)
+        async for finding in _check_relay(account, pushers):
+            yield finding
 
 
 def _locked(account: Account) -> Finding:
@@ -189,6 +195,25 @@ def _check_pusher(subject: str, pushers: tuple[Pusher, ...], account: Account) -
             f"switched off by another of your clients, {others}", "heliograph pushers list", subject=subject
         )
     return good(f"registered, {others}", subject=subject)
+
+
+async def _check_relay(account: Account, pushers: tuple[Pusher, ...]) -> AsyncIterator[Finding]:
+    """Devices whose pushes go to a relay, though our requests do not pass that any more."""
+    for pusher in led_to_relay(pushers):
+        subject, name = _about(account, "relay"), clean_line(pusher.device_display_name, 50)
+        answers = False
+        async with PushGateway() as gateways:
+            with contextlib.suppress(ServerError):
+                answers = (await gateways.ask(str(pusher.data["url"]))).status == HTTPStatus.OK
+        text = f"{name} rings by the relay at {relay_of(pusher)}, which this homeserver no longer leads clients through"
+        if answers:
+            yield doubtful(text, "Ask whoever runs the homeserver: heliograph relay leave", subject=subject)
+        else:
+            yield bad(
+                f"{text}, and which does not answer here",
+                "Have the app there register for notifications again, or ask whoever runs the homeserver.",
+                subject=subject,
+            )
 
 
 def _check_clock(session: Session) -> Finding:

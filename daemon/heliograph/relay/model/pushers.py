@@ -10,9 +10,6 @@ MARK = "io.github.heliograph.relay"
 """The property of a pusher's `data` that names its twin where the pusher had to keep its own pushkey upstream. The
 homeserver passes `data` on with each push, as the Push Gateway API says."""
 
-ORIGINAL = "io.github.heliograph.relay.original"
-"""The property of a twin's `data` that tells of the original, so that the pusher can be put back without relay.db."""
-
 DELAY_MS = 3_000
 ACTIVE_MS = 5_000
 LEAST_DELAY_MS, MOST_DELAY_MS = 200, 60_000

@@ -10,7 +10,8 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from heliograph.core.events import Json
-from heliograph.relay.model.pushers import MARK, ORIGINAL, DirectPusher, Twin
+from heliograph.core.pushers.relayed import ORIGINAL
+from heliograph.relay.model.pushers import MARK, DirectPusher, Twin
 from heliograph.relay.wire.pusher import ENABLED, WAKER_APP_ID, BadPusher, device_in, direct_pusher, key_of
 
 _LONGEST = 2048

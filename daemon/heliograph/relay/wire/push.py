@@ -12,8 +12,9 @@ from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from heliograph.core.events import Json
+from heliograph.core.pushers.relayed import ORIGINAL
 from heliograph.core.reading import thread_of
-from heliograph.relay.model.pushers import MARK, ORIGINAL, Twin
+from heliograph.relay.model.pushers import MARK, Twin
 from heliograph.relay.wire.context import relation_of, root_and_parent
 
 MOST_DEVICES = 100

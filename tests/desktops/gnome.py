@@ -44,6 +44,12 @@ _BANNER = """\
     return shown && tray._notificationState > 0 && tray._notificationState < 3
         ? `${shown.title}\\n${shown.body ?? shown.bannerBodyText ?? ''}` : '';
 })()"""
+_LABELS = """\
+(() => {
+    let found = [];
+    walk(Main.messageTray._bannerBin, actor => actor.label && found.push(actor.label));
+    return found.join(' ');
+})()"""
 _LIST = """\
 Main.messageTray.getSources().flatMap(source => source.notifications.map(
     each => `${source.title}\\n${each.title}\\n${each.body ?? each.bannerBodyText ?? ''}`)).join('\\n\\n')"""
@@ -115,7 +121,9 @@ class Gnome(Desktop):
         return (await read_picture(self.machine, picture)).text
 
     async def read_popup(self, picture: Path) -> str:
-        return (await read_picture(self.machine, picture, box=self.area)).text
+        """Buttons are taken from its state: they are grey on grey, and seldom read right."""
+        seen = await read_picture(self.machine, picture, box=self.area)
+        return f"{seen.text} {await self._eval(_LABELS)}"
 
     async def kept(self) -> str:
         return str(await self._eval(_LIST))

@@ -183,7 +183,7 @@ class TestDesktopsThatTalkBack:
         assert await stage.desktop.close(popup) == Done(None)
         await until(lambda: stage.signals[1:] == [Closed(popup, Closing.CALLED)])
         assert await stage.desktop.close(popup) == Done(None)
-        other = await show(stage)
+        other = await show(stage, body="another")
         assert await stage.desktop.close(other) == Done(None)
         await until(lambda: stage.signals[2:] == [Closed(other, Closing.CALLED)])
 

@@ -164,6 +164,8 @@ class Restart:
         self._rung: dict[str, int] = defaultdict(int)
         self._notified: set[str] = set()
         self._sent: list[str] = []
+        self._waiting: set[int] = set()
+        """Owners whose desktop had an answer to its first sync."""
         self._errors: Counter[str] = Counter()
         self._socket = socket.create_server(("127.0.0.1", 0), backlog=4096)
         self._url = f"http://127.0.0.1:{self._socket.getsockname()[1]}"
@@ -258,12 +260,16 @@ class Restart:
                 continue
             self._notified.update(each["event"]["event_id"] for each in told.get("notifications", ()))
             since = told["next_batch"]
+            self._waiting.add(owner.number)
 
     async def _first_polls(self, polling: list[asyncio.Task[None]]) -> None:
-        await asyncio.sleep(2 + len(polling) / 50)
-        for task in polling:
-            if task.done():
-                task.result()
+        """Returns when every desktop waits for news: what comes before its first answer is history to it."""
+        while len(self._waiting) < len(polling):
+            for task in polling:
+                if task.done():
+                    task.result()
+            await asyncio.sleep(0.05)
+        await asyncio.sleep(1)
 
     async def _send(self, rate: float, seconds: float, session: aiohttp.ClientSession) -> None:
         for number in range(int(rate * seconds)):

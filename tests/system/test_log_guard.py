@@ -16,6 +16,7 @@ from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.session import Session
 from heliograph.ports.homeserver import SyncRequest
 from support.log_guard import ExpectLog, watching
+from support.ports import reserve_port
 from support.waiting import until
 from system.daemon import Daemon, sign_in
 from system.relay_process import RelayProcess
@@ -39,11 +40,12 @@ async def test_what_the_homeserver_refuses_is_a_complaint(
 
 
 async def test_what_a_relay_warns_of_is_a_complaint(synapse: ThrowawaySynapse, tmp_path: Path) -> None:
+    monitor = f"127.0.0.1:{reserve_port(synapse)}"
     with watching() as guard:
-        async with RelayProcess(synapse.base_url, tmp_path / "relay") as relay:
+        async with RelayProcess(synapse.base_url, tmp_path / "relay", f'monitor = "{monitor}"'):
             with closing(sqlite3.connect(tmp_path / "relay/relay.db")) as db:
                 db.execute("DROP TABLE pushes")
-            async with aiohttp.request("GET", f"{relay.url}/health"):
+            async with aiohttp.request("GET", f"http://{monitor}/health"):
                 pass
     (complaint,) = guard.complaints()
     assert complaint.startswith("relay error: The relay's disk fails: ")

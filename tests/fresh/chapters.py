@@ -100,13 +100,15 @@ def relay(typist: Typist) -> bool:
     configuration = "\n".join(RELAY.block(1))
     typist.tree.write(_EDITOR, f"#!/bin/sh\ncat >\"$1\" <<'END'\n{configuration}\nEND\n")
     words = {"@you:example.org": "@you:localhost", "sudoedit": f"EDITOR={_EDITOR} sudoedit"}
-    later = [*RELAY_RELOAD.commands(0), *RELAY_UPDATE.commands(0)]
+    # Once booted it has no network, from which an update takes what builds it.
+    update = [line for line in RELAY_UPDATE.commands(0) if "/pip " in line]
+    restart = [line for line in RELAY_UPDATE.commands(0) if line not in update]
     return (
         typist.install(RELAY)
-        and typist.type_all([install, link])
+        and typist.type_all([install, link, *update])
         and _boot(typist)
         and typist.type_all(others, words)
-        and typist.type_all(later)
+        and typist.type_all([*RELAY_RELOAD.commands(0), *restart])
         and typist.type("systemctl is-active heliograph-relay")
     )
 

@@ -6,7 +6,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
-from functools import partial
 
 from msgspec.structs import replace
 
@@ -16,7 +15,7 @@ from heliograph.config.settings import Config, DesktopConfig
 from heliograph.errors import UserError
 from heliograph.ports.notices import Troubles
 from heliograph.system.service_manager import to_restart
-from heliograph.system.tasks import keep_running, taking_up
+from heliograph.system.tasks import keep_following
 
 log = logging.getLogger(__name__)
 
@@ -34,13 +33,7 @@ class SettingsReload:
 
     async def run(self, asked: asyncio.Event) -> None:
         """Runs until it is cancelled; reads the settings each time that `asked` is set."""
-        await keep_running("settings", partial(self._follow, asked))
-
-    async def _follow(self, asked: asyncio.Event) -> None:
-        while True:
-            await asked.wait()
-            with taking_up(asked):
-                await self._reload()
+        await keep_following("settings", asked, self._reload)
 
     async def _reload(self) -> None:
         try:

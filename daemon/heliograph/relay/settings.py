@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections.abc import Callable
-from functools import partial
 
 from msgspec.structs import replace
 
@@ -13,7 +12,7 @@ from heliograph.errors import UserError
 from heliograph.relay.config import RelayConfig
 from heliograph.relay.model.networks import Network
 from heliograph.relay.queue.targets import parse_networks
-from heliograph.system.tasks import keep_running, taking_up
+from heliograph.system.tasks import keep_following
 
 log = logging.getLogger(__name__)
 
@@ -55,13 +54,7 @@ class ConfigReload:
 
     async def run(self, asked: asyncio.Event) -> None:
         """Runs until it is cancelled; reads the settings each time that `asked` is set."""
-        await keep_running("settings", partial(self._follow, asked))
-
-    async def _follow(self, asked: asyncio.Event) -> None:
-        while True:
-            await asked.wait()
-            with taking_up(asked):
-                await self._reload()
+        await keep_following("settings", asked, self._reload)
 
     async def _reload(self) -> None:
         try:

@@ -19,6 +19,7 @@ import traceback
 from collections.abc import Awaitable, Callable, Coroutine, Iterable, Iterator
 from contextvars import ContextVar
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Protocol, TypeVar
 
@@ -199,6 +200,18 @@ def taking_up(event: asyncio.Event) -> Iterator[None]:
     except Exception:
         event.set()
         raise
+
+
+async def keep_following(name: str, event: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+    """Does the work each time that the event is set, kept running as by `keep_running`."""
+    await keep_running(name, partial(_follow, event, work))
+
+
+async def _follow(event: asyncio.Event, work: Callable[[], Awaitable[None]]) -> None:
+    while True:
+        await event.wait()
+        with taking_up(event):
+            await work()
 
 
 async def together(works: Iterable[Coroutine[Any, Any, T]]) -> list[T]:

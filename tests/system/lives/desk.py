@@ -5,7 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import sqlite3
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any
 
@@ -74,6 +74,8 @@ class Desk:
     has_server_restarted: bool = False
     kills_in_talk: int = 0
     """Each may repeat one notification."""
+    killed_at: list[int] = field(default_factory=list)
+    """How many notifications the screen had been told at each kill in talk."""
     logs: list[str] = field(default_factory=list)
     """Of the daemon's lives that are over."""
     ends: list[str] = field(default_factory=list)
@@ -157,6 +159,11 @@ class Desk:
             replace(each, title=_THREAD.sub("", each.title), body=_THREAD.sub("", each.body))
             for each in self.screen.tellings
         )
+
+    def orphans(self) -> tuple[Mapping[int, int], ...]:
+        """What the notifications quoted that were the last before a kill in talk, or were under way then."""
+        told = self.tellings()
+        return tuple(each.tokens for count in self.killed_at for each in told[max(count - 1, 0) : count + 1])
 
     def popups(self, users: Sequence[User]) -> tuple[Popup, ...]:
         keys = {

@@ -252,6 +252,7 @@ class _Player:
             ringing=_find_ringing(users),
             is_locked=desk.is_locked,
             kills=desk.kills_in_talk,
+            orphans=desk.orphans(),
             summaries=tuple(world.summaries),
             rung=dict(desk.phone.rung),
             had=frozenset(world.had),

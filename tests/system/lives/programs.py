@@ -111,6 +111,7 @@ async def _say_and_kill(world: World, step: Step) -> None:
         tasks.create_task(talk.say(world, step))
         await asyncio.sleep(_KILLED_S * step.pick)
         world.desk.kills_in_talk += 1
+        world.desk.killed_at.append(len(world.desk.screen.tellings))
         await _end(world, step)
 
 

@@ -92,6 +92,16 @@ def test_what_does_not_ring_must_not_ring() -> None:
     assert _faults(_evidence(expected=[])) == {Fault.RANG}
 
 
+def test_a_popup_that_a_killed_daemon_did_not_record_may_stay_once_for_each_kill() -> None:
+    orphan = replace(POPUP, key="")
+    beside = _evidence(popups=[orphan, POPUP])
+    assert _faults(beside) == {Fault.NOTICE}
+    assert _faults(replace(beside, orphans=[{1: 0}])) == set()
+    assert _faults(replace(beside, orphans=[{2: 0}])) == {Fault.NOTICE}
+    assert _faults(replace(beside, popups=[orphan, orphan, POPUP], orphans=[{1: 0}])) == {Fault.NOTICE}
+    assert _faults(replace(beside, popups=[orphan], orphans=[{1: 0}])) == {Fault.NOT_ON_SCREEN}
+
+
 def test_what_is_gone_is_withdrawn() -> None:
     gone = [replace(EXPECTED, gone="read")]
     assert _faults(_evidence(expected=gone)) == {Fault.KEPT, Fault.ON_SCREEN}

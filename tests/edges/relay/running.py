@@ -14,7 +14,8 @@ from aiohttp import web
 from heliograph.demo.user import DemoUser
 from heliograph.relay.config import RelayConfig
 from heliograph.relay.listening import listen_at
-from heliograph.relay.server import Relay, open_relay, serve
+from heliograph.relay.server import serve
+from heliograph.relay.wiring import Relay, open_relay
 from support.ports import reserve_port
 from support.waiting import until
 

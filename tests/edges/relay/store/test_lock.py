@@ -11,8 +11,8 @@ import pytest
 
 from heliograph.errors import EXIT_CONFIG, StateError
 from heliograph.relay.config import RelayConfig
-from heliograph.relay.server import open_relay
 from heliograph.relay.store.lock import LOCK_NAME, hold_folder
+from heliograph.relay.wiring import open_relay
 
 OTHER = "import sys; from pathlib import Path; from heliograph.relay.store.lock import hold_folder\n"
 

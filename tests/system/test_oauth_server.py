@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 import os
 import sys
-from collections.abc import AsyncIterator, Awaitable
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TypeVar
 
 import pytest
 import pytest_asyncio
@@ -20,11 +19,9 @@ from heliograph.demo.user import request
 from heliograph.errors import Refused
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import Secret
-from support.auth_server import AuthServer
+from support.auth_server.server import AuthServer
 from support.guarded_synapse import GuardedSynapse
 from system.command import Ended, heliograph
-
-T = TypeVar("T")
 
 PASSWORDS = {"wendy": "the browser's", "pia": "piped in", "otto": "of OAuth", "lea": "lasts on"}
 
@@ -54,18 +51,12 @@ class Person:
 
     async def grant(self, device_id: str, *, is_oauth: bool) -> str:
         """An access token of a new device."""
-        return await self._in_server(self.auth_server.grant(self.localpart, device_id, is_oauth=is_oauth))
+        return await self.auth_server.grant(self.localpart, device_id, is_oauth=is_oauth)
 
     async def whoami(self, access_token: str) -> str:
         """The device of an access token. Raises Refused."""
         url = f"{self.auth_server.url}/_matrix/client/v3/account/whoami"
         return str((await request("GET", url, token=access_token))["device_id"])
-
-    async def _in_server(self, awaitable: Awaitable[T]) -> T:
-        async def run() -> T:
-            return await awaitable
-
-        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(run(), self.auth_server.loop))
 
 
 def open_browser(folder: Path, user: str, password: str, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -94,8 +85,9 @@ async def test_the_browser_signs_in_without_a_question_and_logout_ends_what_it_s
     ended = await wendy.log_in()
     assert ended.code == 0, ended.errors
     assert "password" not in (ended.output + ended.errors).lower()
-    assert auth_server.sso_actions == ["login"]
-    (access_token,) = (token for token, grant in auth_server.grants.items() if grant.localpart == "wendy")
+    assert auth_server.older.sso_actions == ["login"]
+    tokens = auth_server.sessions.access_tokens.items()
+    (access_token,) = (token for token, given in tokens if given.session.localpart == "wendy")
     account = await asyncio.to_thread(find_account, wendy.user_id)
     assert account is not None
     assert await wendy.whoami(access_token) == account.device_id

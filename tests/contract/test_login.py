@@ -18,16 +18,9 @@ from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.errors import BadAnswer, LoggedOut, Refused, UserError
 from heliograph.homeserver.client import HomeserverClient
-from heliograph.homeserver.login import (
-    Flow,
-    has_oauth,
-    log_in_with_password,
-    log_in_with_token,
-    log_out,
-    login_flows,
-    recognise,
-    remove_pushers,
-)
+from heliograph.homeserver.flows import Flow, ask_auth_server, login_flows
+from heliograph.homeserver.login import log_in_with_password, log_in_with_token, recognise
+from heliograph.homeserver.logout import log_out, remove_pushers
 from heliograph.homeserver.session import Session
 from support.builders import ME, make_pusher
 
@@ -133,7 +126,7 @@ USER = {"type": "m.id.user", "user": "@me:localhost"}
 
 REQUESTS: dict[str, tuple[Request, Outcome]] = {
     "ways to sign in": (lambda place: login_flows(place.session), None),
-    "whether there is OAuth": (lambda place: has_oauth(place.session), None),
+    "whether there is OAuth": (lambda place: ask_auth_server(place.session), None),
     "password": (with_password(), None),
     "wrong password": (with_password(password="wrong"), FORBIDDEN),
     "empty password": (with_password(password=""), FORBIDDEN),

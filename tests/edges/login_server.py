@@ -18,6 +18,28 @@ PASSWORD = "correct horse"
 LOGIN_TOKEN = "sso-login-token"
 
 
+def auth_metadata(url: str) -> dict[str, Any]:
+    """What a homeserver tells of the authorization server at this URL."""
+    return {
+        "issuer": f"{url}/",
+        "authorization_endpoint": f"{url}/authorize",
+        "token_endpoint": f"{url}/oauth2/token",
+        "registration_endpoint": f"{url}/oauth2/registration",
+        "revocation_endpoint": f"{url}/oauth2/revoke",
+        "device_authorization_endpoint": f"{url}/oauth2/device",
+        "account_management_uri": f"{url}/account/",
+        "account_management_actions_supported": ["org.matrix.session_end"],
+        "grant_types_supported": [
+            "authorization_code",
+            "refresh_token",
+            "urn:ietf:params:oauth:grant-type:device_code",
+        ],
+        "response_types_supported": ["code"],
+        "response_modes_supported": ["query", "fragment"],
+        "code_challenge_methods_supported": ["S256"],
+    }
+
+
 class LoginServer(ThreadedHttpServer):
     """Knows ME and ALICE, both with PASSWORD. A `with` block; everything public may be changed by a test."""
 

@@ -193,7 +193,7 @@ async def _give_back(account: Account) -> None:
 
 
 async def _end_device(user_id: str, homeserver: str, pushkey: str, text: str) -> None:
-    from heliograph.homeserver.login import log_out
+    from heliograph.homeserver.logout import log_out
     from heliograph.homeserver.session import Session
     from heliograph.secrets.secret import decode_secret
 

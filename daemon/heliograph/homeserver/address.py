@@ -1,4 +1,4 @@
-"""Checks the URL of a homeserver, and writes the paths and queries of requests to it."""
+"""Checks the URLs of a homeserver and of its authorization server, and writes the paths and queries of requests."""
 
 from __future__ import annotations
 
@@ -14,6 +14,10 @@ from heliograph.errors import EXIT_USAGE, UserError
 
 _QUERY_SAFE = "!$*,:@/()"
 """Characters that RFC 3986 allows in a query and that are frequent in Matrix ids. Unquoted, filters stay short."""
+
+_MAX_URL = 2048
+_UNFIT_IN_URL = frozenset(' "<>\\^`{|}#')
+"""Characters that RFC 3986 allows nowhere in a URL, and the mark of a fragment."""
 
 
 def check_homeserver_url(text: str) -> str:
@@ -50,6 +54,24 @@ def is_loopback(host: str) -> bool:
         return ipaddress.ip_address(host).is_loopback
     except ValueError:
         return False
+
+
+def is_safe_url(text: str, homeserver_url: str) -> bool:
+    """True for a URL of a homeserver's authorization server to which tokens may be sent, and which may be shown as one
+    line: https, without user name and fragment. Plain http is for a homeserver on this machine: another one must not
+    make us talk to what listens here."""
+    if len(text) > _MAX_URL or not text.isascii() or not text.isprintable() or _UNFIT_IN_URL.intersection(text):
+        return False
+    try:
+        url = URL(text, encoded=True)
+        # yarl reads the port only when asked, and raises only then.
+        host, _ = url.host, url.explicit_port
+    except ValueError:
+        return False
+    if not host or "@" in url.raw_authority:
+        return False
+    is_local = is_loopback(host) and is_loopback(URL(homeserver_url).host or "")
+    return url.scheme == "https" or (url.scheme == "http" and is_local)
 
 
 def segment(text: str) -> str:

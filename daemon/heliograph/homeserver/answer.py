@@ -70,12 +70,21 @@ def _said(answer: Mapping[str, Any] | None) -> str:
     return f": {' '.join(words)}" if any(words) else ""
 
 
+def retry_after_s(headers: Mapping[str, str]) -> float | None:
+    """How long to wait, by the header Retry-After, ten minutes at most; None: the server names no time."""
+    return _bounded(_seconds(headers))
+
+
 def _retry_after(headers: Mapping[str, str], answer: Mapping[str, Any] | None) -> float | None:
     after = _seconds(headers)
     if after is None and answer is not None:
         ms = answer.get("retry_after_ms")
         if isinstance(ms, int | float) and not isinstance(ms, bool):
             after = min(ms, 1000 * MAX_RETRY_AFTER_S) / 1000
+    return _bounded(after)
+
+
+def _bounded(after: float | None) -> float | None:
     if after is None or after != after:  # NaN
         return None
     return min(max(after, 0.0), MAX_RETRY_AFTER_S)

@@ -32,6 +32,14 @@ def optional(json: Mapping[str, Any], type_: type[T], *keys: str) -> T | None:
     return None
 
 
+def one_word(answer: object, key: str, limit: int) -> str | None:
+    """The value of this key if it is a printable text without spaces, as ids and tokens are; else None."""
+    value = answer.get(key) if isinstance(answer, dict) else None
+    if not isinstance(value, str) or not 0 < len(value) <= limit:
+        return None
+    return value if value.isprintable() and " " not in value else None
+
+
 @contextmanager
 def missing_is_refused() -> Iterator[None]:
     """Turns a 404 without a Matrix error code into Refused. For endpoints that not every homeserver has.

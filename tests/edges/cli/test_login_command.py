@@ -13,7 +13,7 @@ from click.testing import Result
 
 from conftest import Home
 from edges.cli.conftest import Shell
-from edges.login_server import LOGIN_TOKEN, PASSWORD, LoginServer
+from edges.login_server import LOGIN_TOKEN, PASSWORD, LoginServer, auth_metadata
 from edges.private_keyring import private_keyring
 from heliograph.cli.login import steps
 from support.builders import ALICE, ME
@@ -194,7 +194,7 @@ def test_a_dead_access_token_is_refused(shell: Shell, server: LoginServer) -> No
     assert "does not know this access token" in result.stderr
 
 
-METADATA = 200, {"issuer": "https://auth.example.org/", "token_endpoint": "https://auth.example.org/token"}
+METADATA = 200, auth_metadata("https://auth.example.org")
 
 
 @pytest.mark.parametrize(("token", "metadata"), [("mat_short", None), ("mat_short", METADATA), ("other", METADATA)])

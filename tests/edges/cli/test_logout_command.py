@@ -17,7 +17,7 @@ from heliograph.cli import logout
 from heliograph.cli.inbox import numbering
 from heliograph.cli.inbox.numbering import find_number, number_rooms
 from heliograph.cli.output import patience
-from heliograph.homeserver import login
+from heliograph.homeserver import logout as ending
 from heliograph.homeserver.session import Session
 from heliograph.secrets.secret_service import SecretService
 from heliograph.store.ledger import SqliteLedger
@@ -64,7 +64,7 @@ class Once(dict[str, tuple[int, object]]):
 def test_a_logout_that_ends_nothing_is_not_believed(
     shell: Shell, signed_in: LoginServer, monkeypatch: pytest.MonkeyPatch, answer: object
 ) -> None:
-    monkeypatch.setattr(login, "_LOOKS_S", (0, 0))
+    monkeypatch.setattr(ending, "_LOOKS_S", (0, 0))
     signed_in.answers["POST /logout"] = 200, answer
     result = shell.run("logout", ME)
     assert result.exit_code == 1
@@ -77,7 +77,7 @@ def test_a_logout_that_ends_nothing_is_not_believed(
 def test_a_device_that_ends_a_moment_later_is_signed_out(
     shell: Shell, signed_in: LoginServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(login, "_LOOKS_S", (0, 0))
+    monkeypatch.setattr(ending, "_LOOKS_S", (0, 0))
     signed_in.answers = Once({"GET /account/whoami": (200, {"user_id": ME, "device_id": "DEVICE1"})})
     result = shell.run("logout", ME)
     assert result.exit_code == 0

@@ -5,17 +5,11 @@ from typing import Any
 
 import pytest
 
-from edges.login_server import LOGIN_TOKEN, PASSWORD, LoginServer
+from edges.login_server import LOGIN_TOKEN, PASSWORD, LoginServer, auth_metadata
 from heliograph.errors import LoggedOut, Unreachable, UserError
-from heliograph.homeserver.login import (
-    Flow,
-    has_oauth,
-    log_in_with_password,
-    log_in_with_token,
-    log_out,
-    login_flows,
-    recognise,
-)
+from heliograph.homeserver.flows import Flow, ask_auth_server, login_flows
+from heliograph.homeserver.login import log_in_with_password, log_in_with_token, recognise
+from heliograph.homeserver.logout import log_out
 from heliograph.homeserver.session import Session
 from support.builders import ALICE, ME
 
@@ -161,20 +155,17 @@ async def test_a_server_with_oauth_only_is_named_so(
     server: LoginServer, session: Session, answer: tuple[int, Any]
 ) -> None:
     server.answers["GET /login"] = answer
-    server.answers["GET /v1/auth_metadata"] = 200, {"token_endpoint": "https://auth.example.org/token"}
-    with pytest.raises(UserError, match=r"OAuth 2\.0 only") as refusal:
+    server.answers["GET /v1/auth_metadata"] = 200, auth_metadata("https://auth.example.org")
+    with pytest.raises(UserError, match=r"OAuth 2\.0 alone") as refusal:
         await login_flows(session)
-    assert "--access-token-stdin" in refusal.value.hint
-
-
-METADATA = {"issuer": "https://auth.example.org/", "token_endpoint": "https://auth.example.org/token"}
+    assert "Leave out --sso" in refusal.value.hint
 
 
 @pytest.mark.parametrize("path", ["v1/auth_metadata", "unstable/org.matrix.msc2965/auth_metadata"])
 async def test_metadata_at_either_path_tell_of_oauth(server: LoginServer, session: Session, path: str) -> None:
-    assert not await has_oauth(session)
-    server.answers[f"GET /{path}"] = 200, METADATA
-    assert await has_oauth(session)
+    assert not await ask_auth_server(session)
+    server.answers[f"GET /{path}"] = 200, auth_metadata("https://auth.example.org")
+    assert await ask_auth_server(session)
 
 
 @pytest.mark.parametrize(
@@ -184,7 +175,7 @@ async def test_an_answer_without_metadata_is_a_no(
     server: LoginServer, session: Session, answer: tuple[int, object]
 ) -> None:
     server.answers["GET /v1/auth_metadata"] = answer
-    assert not await has_oauth(session)
+    assert not await ask_auth_server(session)
 
 
 UNTOLD = [
@@ -202,7 +193,7 @@ async def test_a_server_that_does_not_tell_whether_it_has_oauth_is_asked_again_l
 ) -> None:
     server.answers["GET /login"] = 404, {"errcode": "M_UNRECOGNIZED", "error": "Unrecognized request"}
     server.answers["GET /v1/auth_metadata"] = answer
-    for question in (has_oauth(session), login_flows(session)):
+    for question in (ask_auth_server(session), login_flows(session)):
         with pytest.raises(UserError) as refusal:
             await question
         assert "try again" in refusal.value.hint.lower()

@@ -83,7 +83,7 @@ async def open_session(account: Account) -> AsyncIterator[Session]:
 
 async def _explain_refusal(session: Session, user_id: str, gone: LoggedOut) -> UserError:
     """One refusal of the access token may be wrong, so whoami is asked, too."""
-    from heliograph.homeserver.login import knows_token
+    from heliograph.homeserver.logout import knows_token
 
     try:
         is_known = await knows_token(session)

@@ -29,7 +29,7 @@ from heliograph.errors import (
 )
 from heliograph.gateways.push_gateway import PushGateway
 from heliograph.homeserver.client import HomeserverClient
-from heliograph.homeserver.login import knows_token
+from heliograph.homeserver.logout import knows_token
 from heliograph.homeserver.session import Session
 from heliograph.loops.pushers import APP_ID
 from heliograph.ports.homeserver import Features

@@ -18,18 +18,15 @@ from heliograph.accounts import Account, Secrets, device_name, find_account, sav
 from heliograph.core.ids import UserId
 from heliograph.errors import EXIT_USAGE, LoggedOut, SecretsLocked, ServerError, UserError
 from heliograph.homeserver.discovery import check_homeserver, find_homeserver
+from heliograph.homeserver.flows import Flow, OfferedFlows, login_flows
 from heliograph.homeserver.login import (
     Device,
-    Flow,
-    OfferedFlows,
     log_in_with_password,
     log_in_with_token,
-    log_out,
-    login_flows,
     recognise,
     refuse_oauth_token,
-    remove_pushers,
 )
+from heliograph.homeserver.logout import log_out, remove_pushers
 from heliograph.homeserver.session import Session
 from heliograph.homeserver.sso import BrowserSignIn
 from heliograph.ports.secrets import SecretStore

@@ -17,6 +17,7 @@ import pytest
 from dbus_fast import Variant
 
 from fakes.notification_profiles import (
+    BUDGIE,
     CINNAMON,
     DUNST,
     GNOME,
@@ -143,7 +144,10 @@ def clicked(popup_id: int) -> tuple[str, list[Any]]:
 
 BUTTON = ["press", "Press"]
 REAL = {"dunst": DUNST, "mako": MAKO, "xfce": XFCE}
-BOOTED = {"gnome": GNOME, "plasma": PLASMA, "swaync": SWAYNC, "cinnamon": CINNAMON, "lxqt": LXQT, "mate": MATE}
+BOOTED = {
+    **{"gnome": GNOME, "plasma": PLASMA, "swaync": SWAYNC, "cinnamon": CINNAMON, "lxqt": LXQT, "mate": MATE},
+    "budgie": BUDGIE,
+}
 """Of those that run in tests/desktops alone."""
 SESSION = {profile.name: profile for profile in (*BOOTED.values(), XFCE, MAKO, DUNST)}
 SERVERS = [

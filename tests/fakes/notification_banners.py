@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -33,12 +34,9 @@ class Shown:
         urgency: int = self.hints.get("urgency", NORMAL)
         return urgency
 
-    @property
-    def has_sound(self) -> bool:
-        """Whether the server is asked for a sound."""
-        return not self.hints.get("suppress-sound", False) and (
-            "sound-name" in self.hints or "sound-file" in self.hints
-        )
+    def has_sound(self, hints: Collection[str]) -> bool:
+        """Whether a server is asked for a sound by one of these hints."""
+        return not self.hints.get("suppress-sound", False) and any(name in self.hints for name in hints)
 
     def is_like(self, other: Shown) -> bool:
         """As dunst sees it."""
@@ -77,5 +75,5 @@ class Banners:
             return
         self._seen.add(shown.id)
         self.came_up.append(shown)
-        if shown.has_sound:
+        if shown.has_sound(self.profile.sound_hints):
             self.heard.append(shown)

@@ -72,6 +72,12 @@ class Profile:
     drops_with_program: bool = False
     """The notifications of a program that names its desktop entry go when its connection to the bus ends, without a
     word."""
+    sound_hints: tuple[str, ...] = ("sound-name", "sound-file")
+    """By which it is asked for a sound; it passes over others."""
+    drops_after_click: bool = False
+    """It shows no button for the action that follows "default"."""
+    keeps_old_buttons: bool = False
+    """What replaces another has that one's buttons, if that has any."""
     most: int = 0
     """With one more than so many of a program's the oldest expires; 0: there may be any number."""
 
@@ -83,6 +89,16 @@ class Profile:
             if name in self.hint_types and value.signature not in self.hint_types[name].split():
                 return DENIED if name == "urgency" else self.wrong_type
         return None
+
+    def clickable(self, actions: Sequence[str], before: Sequence[str] = ()) -> tuple[str, ...]:
+        """The keys that a user can choose of these actions; `before`: of what they take the place of."""
+        if before and self.keeps_old_buttons:
+            return tuple(before)
+        keys = tuple(actions[::2])
+        if self.drops_after_click and "default" in keys:
+            click = keys.index("default")
+            return (*keys[: click + 1], *keys[click + 2 :])
+        return keys
 
     @property
     def keeps_silently(self) -> bool:
@@ -175,14 +191,17 @@ SWAYNC = Profile(
 BUDGIE = Profile(
     "Budgie Notification Server",
     "10.9.2",
-    ("action-icons", "actions", "body", "body-markup"),
+    ("action-icons", "actions", "body", "body-markup", "sound"),
     vendor="Budgie Desktop Developers",
+    keeps_unknown_ids=True,
+    sound_hints=("sound-name",),
+    drops_after_click=True,
     told="budgie",
 )
 CINNAMON = Profile(
     "cinnamon",
     "6.4.10",
-    ("actions", "action-icons", "body", "body-hyperlinks", "body-markup", "icon-static", "persistence", "sound"),
+    ("actions", "action-icons", "body", "body-markup", "icon-static", "persistence", "sound"),
     vendor="GNOME",
     closes_on_action=True,
     holds_critical=True,
@@ -193,6 +212,7 @@ LXQT = Profile(
     ("actions", "body", "body-hyperlinks", "body-images", "body-markup", "persistence"),
     vendor="lxqt.org",
     knows_no_overloads=True,
+    keeps_old_buttons=True,
     keeps_unknown_ids=True,
     closes_on_action=True,
 )
@@ -201,6 +221,7 @@ MATE = Profile(
     "1.26.1",
     ("actions", "action-icons", "body", "body-hyperlinks", "body-markup", "icon-static", "sound"),
     vendor="MATE",
+    sound_hints=("sound-file",),
     unknown_close="error",
     closes_on_action=True,
 )

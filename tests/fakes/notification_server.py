@@ -78,6 +78,8 @@ class NotificationServer:
     """What expired and moved into the list."""
     pictures: dict[int, Any] = field(default_factory=dict)
     """The picture beside each notification, on screen or in the list."""
+    clickable: dict[int, tuple[str, ...]] = field(default_factory=dict)
+    """The keys of the actions that its user can choose there."""
     calls: list[str] = field(default_factory=list)
     """Names of the methods called, in order."""
     banners: Banners = field(init=False)
@@ -156,16 +158,13 @@ class NotificationServer:
 
     def act(self, popup_id: int, action: str = "default", token: str | None = None) -> None:
         """The user clicks an action of what is on screen, or in the list."""
-        assert action in self._find(popup_id).actions[::2], f"no action {action} is offered"
+        assert action in self.clickable[popup_id], f"no action {action} is offered"
         receiver = self._sender_of(popup_id)
         if token is not None and self.profile.gives_tokens:
             self._signal("ActivationToken", "us", [popup_id, token], receiver)
         self._signal("ActionInvoked", "us", [popup_id, action], receiver)
         if self.profile.closes_on_action:
             self._close(popup_id, 2)
-
-    def _find(self, popup_id: int) -> Shown:
-        return self.on_screen[popup_id] if popup_id in self.on_screen else self.listed[popup_id]
 
     def reply(self, popup_id: int, text: str, *, is_closed_first: bool = False) -> None:
         """The user types an answer into it, which it has to offer."""
@@ -273,6 +272,8 @@ class NotificationServer:
             for alike in [each.id for each in self.on_screen.values() if each.is_like(shown)]:
                 self._close(alike, 1)
         self._take_picture(shown)
+        before = self.clickable.get(popup_id, ()) if popup_id in self.on_screen else ()
+        self.clickable[popup_id] = self.profile.clickable(actions, before)
         if popup_id in self.listed:
             # Its list alone changes.
             self.listed[popup_id] = shown

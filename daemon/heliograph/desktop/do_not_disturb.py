@@ -6,11 +6,13 @@ nobody can make us believe anything by a signal.
 
 from __future__ import annotations
 
+import asyncio
+
 from dbus_fast import Message
 
 from heliograph.core.popups.profile import Told
 from heliograph.core.popups.quiet import DO_NOT_DISTURB, SWITCHED_OFF
-from heliograph.desktop import switches
+from heliograph.desktop import lxqt_config, switches
 from heliograph.desktop.identity import APP_NAME
 from heliograph.desktop.server import INTERFACE, NAME, PATH
 from heliograph.system.dbus import Bus, CallFailed
@@ -38,7 +40,7 @@ MATCHES = (
 )
 _INTERFACES = frozenset({_PROPERTIES_INTERFACE, _SWAYNC[1], _BUDGIE[2], _XFCONF[2], switches.INTERFACE})
 
-UNTOLD = frozenset({Told.MAKO})
+UNTOLD = frozenset({Told.MAKO, Told.LXQT})
 """Those that do not signal a change in every version: they are asked before anything is shown that is new."""
 
 
@@ -62,6 +64,8 @@ async def ask_why_held(bus: Bus, owner: str, told: Told) -> str:
             case Told.BUDGIE:
                 reply = await bus.call(*_BUDGIE, "GetDoNotDisturb")
                 is_held = reply.signature == "b" and reply.body[0] is True
+            case Told.LXQT:
+                is_held = await asyncio.to_thread(lxqt_config.is_do_not_disturb)
             case Told.XFCE:
                 return await _ask_xfce(bus)
             case _:

@@ -142,14 +142,14 @@ class FreedesktopDesktop:
         if traits.profile.told in UNTOLD and not notification.is_update:
             await self._watch.ask_why_held(server, traits)
         sound = await self._sounds.choose(notification)
-        is_servers = self._sounds.is_servers(traits.capabilities, traits.profile)
+        for_server = await self._sounds.hand_over(sound, traits.capabilities, traits.profile)
         arguments = render_notification(
             notification,
             traits.capabilities,
             traits.profile,
             icon=self._icon,
             replaces_id=replaces_id,
-            sound=sound if is_servers else None,
+            sound=for_server,
         )
         # Chosen before the call, so that an answer that comes too late is known by it.
         serial = self._bus.next_serial()
@@ -169,7 +169,7 @@ class FreedesktopDesktop:
             await self._take_down(server, replaces_id)
         # After the popup is up: a notification that is refused makes no sound, and neither does one that is held back.
         is_held = self.is_inhibited and (urgency is not Urgency.CRITICAL or traits.profile.holds_critical)
-        if sound is not None and not is_servers and not is_held:
+        if sound is not None and for_server is None and not is_held:
             self._sounds.play(sound)
         return Done(Popup(server.life, popup_id))
 

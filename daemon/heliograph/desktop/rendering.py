@@ -14,7 +14,7 @@ from dbus_fast import Variant
 from heliograph.core.notification import Action, Notification, Picture
 from heliograph.core.popups.actions import INLINE_REPLY, offer
 from heliograph.core.popups.looks import Looks, fit_picture
-from heliograph.core.popups.profile import ServerProfile
+from heliograph.core.popups.profile import SOUND_FILE, SOUND_NAME, ServerProfile
 from heliograph.core.text.clean import clean_line, clean_text
 from heliograph.core.text.markup import Span, change_indentation, read_markup, shorten, write_markup
 from heliograph.desktop.identity import APP_NAME, DESKTOP_ENTRY, NOTIFYRC
@@ -94,8 +94,8 @@ def _sound_hints(sound: Sound | None) -> dict[str, Variant]:
     if sound is None:
         return {"suppress-sound": Variant("b", True)}
     if sound.file is not None:
-        return {"sound-file": Variant("s", str(sound.file))}
-    return {"sound-name": Variant("s", sound.name)}
+        return {SOUND_FILE: Variant("s", str(sound.file))}
+    return {SOUND_NAME: Variant("s", sound.name)}
 
 
 def icon_for(icon_folders: Collection[Path], own_icon: Path) -> str:

@@ -2,7 +2,8 @@
 
 Few servers play sounds (GNOME Shell and MATE say that they do, Plasma, dunst, mako and Xfce do not; Cinnamon says so,
 and does not), and none says whether it found the sound. So a server that does not claim to, or is known not to, gets
-"suppress-sound", and we play. Never both do.
+"suppress-sound", and we play. Never both do. MATE plays files alone, and gets the file that a name stands for; Budgie
+plays none.
 Tests: test_where_the_server_plays_we_do_not, test_where_we_play_the_server_is_told_not_to.
 Source: Desktop Notifications Specification 1.3, "Sounds"; freedesktop.org's Sound Naming Specification.
 """
@@ -19,7 +20,7 @@ from pathlib import Path
 from typing import Literal
 
 from heliograph.core.notification import Category, Notification
-from heliograph.core.popups.profile import ServerProfile
+from heliograph.core.popups.profile import SOUND_FILE, SOUND_NAME, ServerProfile
 from heliograph.desktop.identity import data_folders
 from heliograph.system.processes import run_program
 from heliograph.system.tasks import start_beside
@@ -61,7 +62,7 @@ class Sounds:
 
     def is_servers(self, capabilities: Collection[str], profile: ServerProfile) -> bool:
         """Whether a notification server with these capabilities plays the sounds."""
-        can = "sound" in capabilities and profile.plays_sounds
+        can = "sound" in capabilities and bool(profile.sound_hints)
         return self._player == "server" or (self._player == "auto" and can)
 
     async def choose(self, notification: Notification) -> Sound | None:
@@ -75,6 +76,17 @@ class Sounds:
             wanted.insert(0, notification.sound)
         file = await asyncio.to_thread(_find, self._folder, [*wanted, "default"])
         return Sound(name, file)
+
+    async def hand_over(
+        self, sound: Sound | None, capabilities: Collection[str], profile: ServerProfile
+    ) -> Sound | None:
+        """What a notification server with these capabilities is asked to play; None: nothing, and a sound is ours."""
+        if sound is None or not self.is_servers(capabilities, profile):
+            return None
+        if sound.file is None and SOUND_NAME not in profile.sound_hints:
+            sound = Sound(sound.name, await asyncio.to_thread(_theme_file, sound.name))
+        hint = SOUND_NAME if sound.file is None else SOUND_FILE
+        return sound if hint in profile.sound_hints or self._player == "server" else None
 
     def play(self, sound: Sound) -> None:
         """Plays the sound in the background, unless another one is playing."""

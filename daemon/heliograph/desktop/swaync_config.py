@@ -4,10 +4,10 @@ config.json has that on."""
 from __future__ import annotations
 
 import json
-import os
-from pathlib import Path
 
-_NAME = Path("swaync/config.json")
+from heliograph.desktop.config_folders import config_folders
+
+_NAME = "swaync/config.json"
 _SETTING = "notification-inline-replies"
 _MOST_BYTES = 1_000_000
 HINT = f'To answer in notifications, set "{_SETTING}": true in ~/.config/swaync/config.json, and restart swaync.'
@@ -15,7 +15,7 @@ HINT = f'To answer in notifications, set "{_SETTING}": true in ~/.config/swaync/
 
 def lets_reply() -> bool:
     """Whether the first config.json that swaync finds has inline replies on. One that cannot be read has them off."""
-    for folder in _folders():
+    for folder in config_folders():
         try:
             with (folder / _NAME).open("rb") as file:
                 config = json.loads(file.read(_MOST_BYTES))
@@ -25,12 +25,3 @@ def lets_reply() -> bool:
             return False
         return isinstance(config, dict) and config.get(_SETTING) is True
     return False
-
-
-def _folders() -> list[Path]:
-    home = Path(os.environ.get("XDG_CONFIG_HOME", ""))
-    system = os.environ.get("XDG_CONFIG_DIRS") or "/etc/xdg"
-    return [
-        home if home.is_absolute() else Path.home() / ".config",
-        *(Path(folder) for folder in system.split(":") if folder.startswith("/")),
-    ]

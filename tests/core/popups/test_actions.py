@@ -21,7 +21,7 @@ from heliograph.core.popups.actions import (
     word_failure,
 )
 from heliograph.core.popups.profile import SAFE, ServerProfile
-from heliograph.core.popups.profiles import DUNST, GNOME, LXQT, XFCE
+from heliograph.core.popups.profiles import BUDGIE, DUNST, GNOME, LXQT, XFCE
 from heliograph.core.record import Delivery
 from support.builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_notification
 
@@ -123,7 +123,14 @@ def test_a_server_gets_as_many_buttons_as_it_shows_with_labels_that_can_be_read_
     assert shown_labels(message, LXQT) == ["Open", "Read", "Mute…"]
     assert shown_labels(spans, LXQT) == ["1 hour", "1 day", "For ever"], "where the click would be one too many"
     assert shown_labels((long,), LXQT) == ["Open", "Mark as…"]
+    in_a_group = actions_for([make_content(room_title="Lunch", is_direct=False)], is_summary=False)
+    assert shown_labels(in_a_group, BUDGIE) == ["Reply", "Mark as read", "Mute…", "Open"]
+    assert shown_labels(in_a_group, GNOME) == ["Open", "Reply in Lunch", "Mark as read", "Mute…"]
     assert shown_labels((*spans, long), GNOME) == ["Open", "For an hour", "For a day", "For ever"]
+
+
+def test_where_the_action_after_the_click_has_no_button_the_click_comes_last() -> None:
+    assert offered({"actions"}, BUDGIE) == ["reply", "mark-read", "mute", "default"]
 
 
 def test_a_server_without_actions_gets_none() -> None:

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import pytest
 
-from fakes.notification_profiles import BUDGIE, DUNST, GNOME, MAKO, PLASMA, SWAYNC, Profile
+from conftest import Home
+from fakes.notification_profiles import BUDGIE, DUNST, GNOME, LXQT, MAKO, PLASMA, SWAYNC, Profile
 from fakes.notification_server import NotificationServer
 from heliograph.core.notification import DesktopSignal, DoNotDisturb
 from heliograph.desktop.freedesktop import FreedesktopDesktop
@@ -37,6 +38,30 @@ async def test_a_server_that_signals_no_change_is_asked_before_anything_new(
         server.inhibit(is_on)
         await desktop.show(make_notification(), None)
         assert desktop.is_inhibited == is_on
+
+
+@pytest.mark.parametrize(
+    ("text", "is_on"),
+    [
+        ("[General]\ndoNotDisturb=true\n", True),
+        ("[General]\nplacement=top-right\ndoNotDisturb=true\n\n[Other]\ndoNotDisturb=false\n", True),
+        ("[General]\ndoNotDisturb=false\n", False),
+        ("[General]\nblackList=%20, a\n", False),
+        ("doNotDisturb=true\n", False),
+        ("\0[[[", False),
+        (None, False),
+    ],
+)
+async def test_lxqts_is_read_in_its_file_before_anything_new(
+    server: NotificationServer, desktop: FreedesktopDesktop, home: Home, text: str | None, is_on: bool
+) -> None:
+    await server.restart(LXQT)
+    await until(lambda: desktop.server_name == "lxqt-notificationd 2.1.0")
+    if text is not None:
+        (home.config / "lxqt").mkdir(parents=True)
+        (home.config / "lxqt/notifications.conf").write_text(text)
+    await desktop.show(make_notification(), None)
+    assert desktop.is_inhibited == is_on
 
 
 async def test_do_not_disturb_goes_with_its_server(server: NotificationServer, desktop: FreedesktopDesktop) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from fakes.notification_profiles import CINNAMON, DUNST, GNOME, MAKO, PLASMA, SWAYNC, Profile
+from fakes.notification_profiles import BUDGIE, CINNAMON, DUNST, GNOME, MAKO, MATE, PLASMA, SWAYNC, Profile
 from fakes.notification_server import Misbehaviour, NotificationServer
 from heliograph.core.notification import Category, Notification, Urgency
 from heliograph.desktop.freedesktop import FreedesktopDesktop
@@ -164,6 +164,31 @@ async def test_where_the_server_plays_we_do_not(heard: Heard, players: Players) 
     (players.own / "default.oga").write_bytes(b"OggS")
     assert await heard.show(LOUD) == {"sound-file": str(players.own / "default.oga")}
     assert players.played == []
+
+
+@pytest.mark.parametrize("heard", [by(MATE, "auto"), by(MATE, "server")], indirect=True)
+async def test_a_server_that_passes_over_names_gets_the_file_of_the_theme(heard: Heard, players: Players) -> None:
+    assert await heard.show(LOUD) == {"sound-file": str(players.folder / MESSAGE)}
+    (players.own / "default.oga").write_bytes(b"OggS")
+    assert await heard.show(LOUD) == {"sound-file": str(players.own / "default.oga")}
+    assert len(heard.server.banners.heard) == 2
+    assert players.played == []
+
+
+@pytest.mark.parametrize("heard", [by(MATE, "auto")], indirect=True)
+async def test_without_such_a_file_we_play(heard: Heard, players: Players) -> None:
+    players.install("canberra-gtk-play")
+    (players.folder / MESSAGE).unlink()
+    assert await heard.show(LOUD) == {"suppress-sound": True}
+    assert players.played == ["canberra-gtk-play -i message-new-instant"]
+
+
+@pytest.mark.parametrize("heard", [by(BUDGIE, "auto")], indirect=True)
+async def test_where_the_server_plays_no_files_we_do(heard: Heard, players: Players) -> None:
+    assert await heard.show(LOUD) == {"sound-name": "message-new-instant"}
+    (players.own / "default.oga").write_bytes(b"OggS")
+    assert await heard.show(LOUD) == {"suppress-sound": True}
+    assert players.played == ["pw-play sounds/default.oga"]
 
 
 @pytest.mark.parametrize("heard", [by(DUNST, "auto"), by(GNOME, "own"), by(CINNAMON, "auto")], indirect=True)

@@ -144,13 +144,16 @@ def offer(
         buttons = tuple(each for each in buttons if kind_of(each.key) is not ActionKind.OPEN)
     most = profile.most_buttons
     buttons = tuple(_shorten(each, profile.longest_label) for each in buttons[:most])
-    is_click_too_many = profile.draws_click and len(buttons) == most
-    return buttons if is_click_too_many else (click, *buttons)
+    if profile.draws_click and len(buttons) == most:
+        return buttons
+    return (*buttons, click) if profile.drops_after_click else (click, *buttons)
 
 
 def _shorten(action: Action, longest: int | None) -> Action:
     if longest is None or len(action.label) <= longest:
         return action
+    if action.key in (_REPLY.key, INLINE_REPLY):
+        return replace(action, label=_REPLY.label)
     return replace(action, label=_SHORT.get(action.label, action.label[: longest - 1] + "…"))
 
 

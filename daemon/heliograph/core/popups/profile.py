@@ -11,6 +11,9 @@ from enum import Enum
 from heliograph.core.notification import Notification, Urgency
 from heliograph.core.popups.looks import USUAL, Looks
 
+SOUND_NAME, SOUND_FILE = "sound-name", "sound-file"
+"""Hints for sounds: a name of the sound theme, and a file."""
+
 
 class Update(Enum):
     """How a notification that is on screen gets new contents."""
@@ -38,6 +41,7 @@ class Told(Enum):
     CINNAMON = "Cinnamon's settings"
     MATE = "MATE's settings"
     XFCE = "Xfce's settings"
+    LXQT = "LXQt's configuration file"
     SWAYNC = "swaync's own interface"
     BUDGIE = "Budgie's own interface"
     MAKO = "mako's modes"
@@ -85,10 +89,12 @@ class ServerProfile:
     told: Told = Told.NOWHERE
     holds_critical: bool = False
     """True if do not disturb also holds back what is critical."""
-    plays_sounds: bool = True
-    """False if the server says that it plays sounds, and does not play those that it is asked for: then we do."""
+    sound_hints: frozenset[str] = frozenset({SOUND_NAME, SOUND_FILE})
+    """The hints by which it is asked for a sound, if it says that it plays sounds. What it has no hint for we play."""
     draws_click: bool = False
     """True if the click on a popup itself is a button there, "Open"."""
+    drops_after_click: bool = False
+    """True if it shows no button for the action that follows the click: then the click comes last."""
     most_buttons: int | None = None
     """So many buttons it shows, the click itself among them where that is one; None: any that we have."""
     longest_label: int | None = None

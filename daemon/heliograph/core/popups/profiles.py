@@ -23,7 +23,7 @@ from dataclasses import replace
 
 from heliograph.core.notification import Urgency
 from heliograph.core.popups.looks import SMALL, Looks
-from heliograph.core.popups.profile import SAFE, Expiry, Layout, ServerProfile, Told, Update
+from heliograph.core.popups.profile import SAFE, SOUND_FILE, SOUND_NAME, Expiry, Layout, ServerProfile, Told, Update
 
 GNOME = ServerProfile(
     "GNOME Shell",
@@ -92,7 +92,7 @@ CINNAMON = ServerProfile(
     news=Update.RENEW,
     holds_critical=True,
     told=Told.CINNAMON,
-    plays_sounds=False,
+    sound_hints=frozenset(),
     looked_at="6.4",
     looks=Looks(has_icon_beside_picture=False),
 )
@@ -130,7 +130,13 @@ LXQT = ServerProfile(
         "a click on all of a popup is its button Open, beside which there is no Reply, which would do the same",
         # src/notification.cpp, notificationwidgets.cpp: with four it takes a list to choose from, and a button OK.
         "it shows three buttons at most, with short labels",
+        # src/notification.cpp, setValues(): actions are taken only while there are none.
+        "what replaces another keeps its buttons: it comes as a new notification instead",
+        "it tells nobody of do not disturb: its configuration file is read before anything new is shown",
     ),
+    news=Update.RENEW,
+    changes=Update.RENEW,
+    told=Told.LXQT,
     draws_click=True,
     most_buttons=3,
     longest_label=8,
@@ -138,13 +144,31 @@ LXQT = ServerProfile(
 )
 MATE = ServerProfile(
     "mate-notification-daemon",
-    ("it tells of do not disturb by the settings of MATE",),
+    (
+        "it tells of do not disturb by the settings of MATE",
+        # src/daemon/daemon.c of 1.26: "sound-file" is read, and "sound-name" is not.
+        "it plays sounds by their files alone: it gets the file of the sound theme",
+    ),
     told=Told.MATE,
+    sound_hints=frozenset({SOUND_FILE}),
     looked_at="1.26",
 )
 COSMIC = ServerProfile("COSMIC", ("nobody has looked at it yet: notifications are shown in the plainest way",))
 BUDGIE = ServerProfile(
-    "Budgie", ("it tells of its own do-not-disturb",), told=Told.BUDGIE, looked_at="10.9, by its source"
+    "Budgie",
+    (
+        "it tells of its own do-not-disturb",
+        # src/daemon/notifications/popup.vala, ActionBox: its loop passes over two actions, not one, at "default".
+        "it shows no button for the action after the click: the click comes last",
+        "its buttons are as wide as the widest: longer labels would push its cross off the screen",
+        # src/daemon/notifications/dbus.vala, maybe_play_sound(): "sound-file" is not read.
+        "it plays sounds of the sound theme alone: Heliograph plays files",
+    ),
+    told=Told.BUDGIE,
+    drops_after_click=True,
+    longest_label=12,
+    sound_hints=frozenset({SOUND_NAME}),
+    looked_at="10.9",
 )
 
 _BY_NAME = {

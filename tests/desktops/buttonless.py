@@ -13,7 +13,7 @@ from desktops.x11 import X11Desktop
 
 _NO_SETTINGS = "its settings are one file, which lists no programs"
 _NO_TRAY = "it comes with no tray"
-_MAKO = "default-timeout=15000\n[mode=do-not-disturb]\ninvisible=1\n"
+_MAKO = "default-timeout=10000\n[mode=do-not-disturb]\ninvisible=1\n"
 _LIST = f"busctl --user --json=short call {NOTIFICATIONS} /fr/emersion/Mako fr.emersion.Mako ListNotifications"
 _MENU = HOME / "menu"
 _WANTED = HOME / "wanted"
@@ -22,9 +22,9 @@ _DUNST = f"""\
     dmenu = {_MENU}
     mouse_left_click = close_current
 [urgency_low]
-    timeout = 15
+    timeout = 10
 [urgency_normal]
-    timeout = 15
+    timeout = 10
 """
 _CHOOSE = f"""\
 #!/bin/sh
@@ -34,6 +34,7 @@ grep -F "$(cat {_WANTED})" | head -n 1
 
 class Mako(SwayDesktop):
     name = "mako"
+    draws_buttons = False
     has_list = False
     left_out: Mapping[str, str] = {"in-settings": _NO_SETTINGS, "tray": _NO_TRAY}
     oddities: Mapping[str, str] = {"call-in-do-not-disturb": "the mode of its manual hides everything"}
@@ -70,6 +71,7 @@ class Mako(SwayDesktop):
 
 class Dunst(X11Desktop):
     name = "dunst"
+    draws_buttons = False
     has_list = False
     left_out: Mapping[str, str] = {"in-settings": _NO_SETTINGS, "tray": _NO_TRAY}
     oddities: Mapping[str, str] = {"call-in-do-not-disturb": "while it is paused nothing comes up"}

@@ -31,6 +31,8 @@ class Desktop(ABC):
     """Whether only the newest of a program's notifications can be read there at first."""
     takes_text = False
     """Whether a reply can be typed into a popup."""
+    draws_buttons = True
+    """Whether the actions of a popup can be read on it; else the user chooses in a menu."""
     opening = "Reply"
     """The label of the button that opens the room where nothing can be typed."""
     marking = "Mark as read"

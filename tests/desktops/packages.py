@@ -22,6 +22,7 @@ _DESKTOPS = (
     *("openbox", "lxqt-notificationd", "lxqt-themes", "qtxdg-tools"),
     *("marco", "mate-notification-daemon", "mate-themes"),
     *("xfwm4", "xfce4-notifyd", "xfconf", "xfce4-panel"),
+    "budgie-core",
 )
 _ONLY = {
     "trixie": ("libcanberra-pulse", "ocean-sound-theme", "util-linux-extra", "xapp-sn-watcher"),

@@ -20,7 +20,7 @@ from desktops.plasma import Plasma
 from desktops.report import Outcome, Played, Verdict
 from desktops.scene import Scene, set_scene
 from desktops.situations import SITUATIONS
-from desktops.small import Lxqt, Mate, Xfce
+from desktops.small import Budgie, Lxqt, Mate, Xfce
 from desktops.sway import Swaync
 from desktops.tree import PROGRAMS
 from heliograph.demo.homeserver import ThrowawaySynapse
@@ -44,6 +44,7 @@ def desktops(release: str) -> Mapping[str, Callable[[Machine], Desktop]]:
         "lxqt": Lxqt,
         "mate": Mate,
         "xfce": Xfce,
+        "budgie": Budgie,
         "mako": Mako,
         "dunst": Dunst,
     }

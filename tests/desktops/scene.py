@@ -168,11 +168,12 @@ class Scene:
         await self.forget_sounds()
 
     async def _see(self, look: Look, text: str, seconds: float, complaint: str) -> None:
-        seen = ""
+        last = ""
         async for seen in _looks(look, seconds):
             if squash(text) in squash(seen):
                 return
-        raise Wrong(f"{complaint}; seen: {' '.join(seen.split()) or 'nothing'}")
+            last = seen or last
+        raise Wrong(f"{complaint}; seen: {' '.join(last.split()) or 'nothing'}")
 
     async def _miss(self, look: Look, text: str, seconds: float, complaint: str) -> None:
         async for seen in _looks(look, seconds):

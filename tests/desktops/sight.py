@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,7 +69,8 @@ class Sight:
 
 
 def squash(text: str) -> str:
-    return "".join(each for each in text.lower() if each.isalnum())
+    """Without spaces, signs and ligatures, of which some fonts make one letter."""
+    return "".join(each for each in unicodedata.normalize("NFKC", text).lower() if each.isalnum())
 
 
 async def read_picture(machine: Machine, picture: Path, empty: Path | None = None, *, box: Box | None = None) -> Sight:

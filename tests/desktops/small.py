@@ -1,19 +1,29 @@
-"""Notification servers of X11 that come without a shell: those of LXQt, MATE and Xfce, each with its window manager."""
+"""Notification servers of X11, each with its window manager and no panel: those of LXQt, MATE, Xfce and Budgie."""
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Mapping
 
 from desktops.machine import HOME
 from desktops.x11 import X11Desktop
 
 _LIBRARIES = "/usr/lib/$(uname -m)-linux-gnu"
-
-
 _NO_PANEL = "its panel is not booted here"
+_BUDGIE = "org.budgie_desktop.Notifications /org/budgie_desktop/Notifications org.buddiesofbudgie.budgie.Dispatcher"
 
 
-class Lxqt(X11Desktop):
+class BareServer(X11Desktop):
+    """It keeps no list, or one that its panel shows, and has no command that closes all."""
+
+    has_list = False
+
+    async def clear(self) -> None:
+        if (await self.look()).box is not None:
+            await self.restart_server()
+
+
+class Lxqt(BareServer):
     name = "lxqt"
     opening = "Open"
     marking = "Read"
@@ -21,7 +31,6 @@ class Lxqt(X11Desktop):
         **X11Desktop.environment,
         **{"XDG_CURRENT_DESKTOP": "LXQt", "QT_QPA_PLATFORM": "xcb", "QT_QUICK_BACKEND": "software"},
     }
-    has_list = False
     left_out: Mapping[str, str] = {"in-settings": "its settings list no programs", "tray": _NO_PANEL}
 
     @property
@@ -31,21 +40,27 @@ class Lxqt(X11Desktop):
     async def version(self) -> str:
         return await package_version(self, "lxqt-notificationd")
 
-    async def clear(self) -> None:
-        await self.restart_server()
+    async def start(self) -> None:
+        # It follows the changes of a file that is there.
+        await self._configure(do_not_disturb=False)
+        await super().start()
 
     async def set_do_not_disturb(self, *, is_on: bool) -> None:
-        text = f"[General]\ndoNotDisturb={str(is_on).lower()}\n"
+        await self._configure(do_not_disturb=is_on)
+        # It waits for a second whether the file changes again.
+        await asyncio.sleep(2)
+
+    async def _configure(self, *, do_not_disturb: bool) -> None:
+        text = f"[General]\ndoNotDisturb={str(do_not_disturb).lower()}\n"
         await self.machine.write(HOME / ".config/lxqt/notifications.conf", text)
 
 
-class Mate(X11Desktop):
+class Mate(BareServer):
     name = "mate"
     environment: Mapping[str, str] = {
         **X11Desktop.environment,
         **{"XDG_CURRENT_DESKTOP": "MATE", "GDK_BACKEND": "x11", "NO_AT_BRIDGE": "1"},
     }
-    has_list = False
     left_out: Mapping[str, str] = {"in-settings": "its settings list no programs", "tray": _NO_PANEL}
 
     @property
@@ -55,21 +70,17 @@ class Mate(X11Desktop):
     async def version(self) -> str:
         return await package_version(self, "mate-notification-daemon")
 
-    async def clear(self) -> None:
-        await self.restart_server()
-
     async def set_do_not_disturb(self, *, is_on: bool) -> None:
         await self.run(f"gsettings set org.mate.NotificationDaemon do-not-disturb {str(is_on).lower()}")
 
 
-class Xfce(X11Desktop):
+class Xfce(BareServer):
     name = "xfce"
     opening = "Open"
     environment: Mapping[str, str] = {
         **X11Desktop.environment,
         **{"XDG_CURRENT_DESKTOP": "XFCE", "GDK_BACKEND": "x11", "NO_AT_BRIDGE": "1"},
     }
-    has_list = False
     tray_area = (0, 0, 1280, 60)
     keeps_tray = False
 
@@ -84,13 +95,10 @@ class Xfce(X11Desktop):
     async def start(self) -> None:
         await super().start()
         # So that they can be read in time on a machine that is slow.
-        await self._configure("/expire-timeout", "int", "15")
+        await self._configure("/expire-timeout", "int", "10")
 
     async def version(self) -> str:
         return await package_version(self, "xfce4-notifyd")
-
-    async def clear(self) -> None:
-        await self.restart_server()
 
     async def set_do_not_disturb(self, *, is_on: bool) -> None:
         await self._configure("/do-not-disturb", "bool", str(is_on).lower())
@@ -108,6 +116,34 @@ class Xfce(X11Desktop):
     async def _configure(self, name: str, kind: str, value: str) -> None:
         words = f"--channel xfce4-notifyd --property {name} --create --type {kind} --set {value}"
         await self.run(f"xfconf-query {words}")
+
+
+class Budgie(BareServer):
+    name = "budgie"
+    environment: Mapping[str, str] = {
+        **X11Desktop.environment,
+        **{"XDG_CURRENT_DESKTOP": "Budgie:GNOME", "GDK_BACKEND": "x11", "NO_AT_BRIDGE": "1"},
+        **{"LIBGL_ALWAYS_SOFTWARE": "1"},
+    }
+    left_out: Mapping[str, str] = {"in-settings": "its settings list no programs", "tray": _NO_PANEL}
+
+    @property
+    def units(self) -> Mapping[str, str]:
+        return {"manager": "budgie-wm", "server": "budgie-daemon"}
+
+    async def start(self) -> None:
+        # A photograph would be taken for words.
+        for key, value in (("picture-options", "none"), ("primary-color", "#4b5872")):
+            await self.run(f"gsettings set org.gnome.desktop.background {key} '{value}'")
+        await super().start()
+
+    async def version(self) -> str:
+        return (await package_version(self, "budgie-core")).replace("budgie-core", "Budgie")
+
+    async def set_do_not_disturb(self, *, is_on: bool) -> None:
+        """By its one method for that, which turns it into the other state."""
+        if str(is_on).lower() not in await self.run(f"busctl --user call {_BUDGIE} GetDoNotDisturb"):
+            await self.run(f"busctl --user call {_BUDGIE} ToggleDoNotDisturb")
 
 
 def _find(program: str) -> str:

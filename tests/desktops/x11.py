@@ -43,7 +43,8 @@ class X11Desktop(Desktop):
         await self._until_empty()
 
     async def take_picture(self, picture: Path) -> None:
-        await self.machine.user("import", "-window", "root", str(picture))
+        # Silent: it would ring the bell, which some window managers make a sound.
+        await self.machine.user("import", "-silent", "-window", "root", str(picture))
 
     async def popups(self) -> str:
         return (await self.look()).text

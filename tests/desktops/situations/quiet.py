@@ -84,9 +84,10 @@ async def call_during_do_not_disturb(scene: Scene) -> None:
 
 
 async def told_in_status(scene: Scene) -> None:
-    """Who wonders why nothing rings is told."""
+    """Who wonders why nothing rings is told, of a message that came meanwhile at the latest."""
     await scene.desktop.set_do_not_disturb(is_on=True)
     try:
+        await scene.write("Alice", f"Not now: {scene.word()}")
 
         async def is_told() -> bool:
             return DO_NOT_DISTURB in await scene.machine.user("heliograph", "status")

@@ -27,6 +27,7 @@ class Lxqt(BareServer):
     name = "lxqt"
     opening = "Open"
     marking = "Read"
+    oddities: Mapping[str, str] = {"call-in-do-not-disturb": "while it does not disturb it shows nothing"}
     environment: Mapping[str, str] = {
         **X11Desktop.environment,
         **{"XDG_CURRENT_DESKTOP": "LXQt", "QT_QPA_PLATFORM": "xcb", "QT_QUICK_BACKEND": "software"},
@@ -126,6 +127,9 @@ class Budgie(BareServer):
         **{"LIBGL_ALWAYS_SOFTWARE": "1"},
     }
     left_out: Mapping[str, str] = {"in-settings": "its settings list no programs", "tray": _NO_PANEL}
+    oddities: Mapping[str, str] = {
+        "many-rooms": "it shows three popups at once, and the rest in its panel's list alone"
+    }
 
     @property
     def units(self) -> Mapping[str, str]:

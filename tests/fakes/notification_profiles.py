@@ -213,6 +213,7 @@ LXQT = Profile(
     vendor="lxqt.org",
     knows_no_overloads=True,
     keeps_old_buttons=True,
+    holds_critical=True,
     keeps_unknown_ids=True,
     closes_on_action=True,
 )

@@ -137,6 +137,7 @@ LXQT = ServerProfile(
     news=Update.RENEW,
     changes=Update.RENEW,
     told=Told.LXQT,
+    holds_critical=True,
     draws_click=True,
     most_buttons=3,
     longest_label=8,

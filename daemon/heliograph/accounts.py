@@ -34,8 +34,22 @@ _MAX_USER_ID = 255
 """In bytes of UTF-8, by the same section of the specification."""
 
 
-class Account(msgspec.Struct, frozen=True, kw_only=True):
-    """A signed-in device of a user, as account.json keeps this. The access token lives elsewhere (`secrets`)."""
+class OAuth(msgspec.Struct, frozen=True, kw_only=True):
+    """Where a device of OAuth 2.0 was signed in, in the words of the auth server's metadata
+    (https://spec.matrix.org/v1.16/client-server-api/#server-metadata-discovery). The tokens lie elsewhere."""
+
+    issuer: str
+    client_id: str
+    token_endpoint: str
+    revocation_endpoint: str
+    account_management_uri: str = ""
+    """The web page of the user's account; "": the server names none."""
+    account_management_actions: tuple[str, ...] = ()
+    """What that page can be asked to show (MSC4191)."""
+
+
+class Account(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A signed-in device of a user, as account.json keeps this. Its secrets live elsewhere (`secrets`)."""
 
     user_id: UserId
     device_id: str
@@ -46,6 +60,8 @@ class Account(msgspec.Struct, frozen=True, kw_only=True):
     pushkey: str
     """Names our pusher at the homeserver. Random, and of this device alone: another user of that homeserver who
     registers a pusher with the same key would delete ours (`append` of POST /pushers/set in the Client-Server API)."""
+    oauth: OAuth | None = None
+    """None: signed in by one of the older ways (/login), with an access token that lasts."""
 
 
 def state_root() -> Path:

@@ -5,10 +5,12 @@ import stat
 from pathlib import Path
 
 import pytest
+from msgspec import structs
 
 from conftest import Home
 from heliograph.accounts import (
     Account,
+    OAuth,
     check_user_id,
     find_account,
     list_accounts,
@@ -35,6 +37,22 @@ def mode_of(path: Path) -> int:
 def test_an_account_survives_being_written() -> None:
     save_account(make_account())
     assert find_account(ME) == make_account()
+
+
+def test_an_account_of_oauth_survives_being_written() -> None:
+    oauth = OAuth(
+        issuer="https://auth.example.org/",
+        client_id="01ABC",
+        token_endpoint="https://auth.example.org/oauth2/token",
+        revocation_endpoint="https://auth.example.org/oauth2/revoke",
+        account_management_uri="https://auth.example.org/account/",
+        account_management_actions=("org.matrix.device_delete",),
+    )
+    account = structs.replace(make_account(), oauth=oauth)
+    save_account(account)
+    assert find_account(ME) == account
+    save_account(make_account())
+    assert "oauth" not in (state_folder(ME) / "account.json").read_text()
 
 
 def test_accounts_are_listed_by_user_id() -> None:

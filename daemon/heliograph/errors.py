@@ -8,6 +8,7 @@
      │   │   ├─ Dropped          we closed the connection ourselves, since it may be dead: no trouble by itself
      │   │   ├─ BadAnswer        something answered, but not as a working homeserver does
      │   │   ├─ AccountLocked    the account is locked, and will be served again once it is unlocked
+     │   │   │   └─ TokenRefused     a fresh access token is refused, which an account locked elsewhere looks like
      │   │   └─ AnswerTooLarge   the answer went beyond the limit, and was not read to its end
      │   ├─ RateLimited      the server said when to come back
      │   ├─ Refused          a definite no: do not repeat the request unchanged
@@ -86,8 +87,20 @@ class AccountLocked(Unreachable):
     """M_USER_LOCKED (https://spec.matrix.org/v1.16/client-server-api/#account-locking): the homeserver's operator keeps
     the user out for a while. Device, access token and keys stay valid."""
 
-    def __init__(self) -> None:
-        super().__init__("the account is locked by the homeserver")
+    def __init__(self, why: str = "the account is locked by the homeserver") -> None:
+        super().__init__(why)
+
+
+class TokenRefused(AccountLocked):
+    """The homeserver refuses an access token that was just renewed. Its answer does not say why: a server for OAuth 2.0
+    has locked the account, or the device was removed at the homeserver only. Refresh token and keys stay.
+
+    `after`: no new token is asked for before so many seconds have passed; only a new one finds out that this is over.
+    """
+
+    def __init__(self, after: float) -> None:
+        super().__init__("a fresh access token is refused: the account may be locked, or this device removed")
+        self.after = after
 
 
 class AnswerTooLarge(Unreachable):
@@ -121,7 +134,8 @@ class Refused(ServerError):
 
 
 class LoggedOut(ServerError):
-    """401 M_UNKNOWN_TOKEN. `soft`: the device and its keys still exist on the server.
+    """401 M_UNKNOWN_TOKEN, or no token endpoint gives a new one (invalid_grant). `soft`: the device and its keys may
+    still exist on the server, or come back with the next login; its keys are kept here.
 
     One such answer may be wrong (a worker that lags behind, a database restored from a backup), so nothing is deleted
     before `loops.sync.sign_out` has had the sign-out confirmed."""

@@ -18,8 +18,10 @@ from heliograph.core.ids import UserId
 from heliograph.errors import AnswerTooLarge, Dropped, LoggedOut, Unreachable
 from heliograph.homeserver.address import check_homeserver_url, encode_query
 from heliograph.homeserver.answer import bad_answer, failure
+from heliograph.homeserver.lasting_token import LastingToken
 from heliograph.http.repetition import ask_once
 from heliograph.http.unanswered import word_unanswered
+from heliograph.ports.tokens import AccessTokens
 
 MAX_ANSWER = 8 * 1024 * 1024
 """The most bytes of an answer, unless the request allows for more."""
@@ -39,19 +41,25 @@ class Session:
         homeserver_url: str,
         *,
         access_token: str | None = None,
+        tokens: AccessTokens | None = None,
         user_id: UserId | None = None,
         device_id: str = "",
         on_progress: Callable[[], None] = lambda: None,
         on_logged_out: Callable[[], None] = lambda: None,
     ) -> None:
-        """`on_progress` is called while a large answer keeps coming, which may take minutes over a slow line.
+        """`tokens` gives the access token of each request; `access_token` is one that lasts, in place of that.
+
+        `on_progress` is called while a large answer keeps coming, which may take minutes over a slow line.
         `on_logged_out` is called before a request raises LoggedOut: a dead token concerns the account, not one loop.
 
         Raises UserError if an access token must not be sent to this URL (`address.check_homeserver_url`).
         """
         self.homeserver_url = check_homeserver_url(homeserver_url)
         self._nio = AsyncClient(self.homeserver_url)
+        self._tokens: AccessTokens
         self.sign_in(access_token=access_token or "", user_id=user_id, device_id=device_id)
+        if tokens is not None:
+            self._tokens = tokens
         self._on_progress = on_progress
         self._on_logged_out = on_logged_out
         self._running: set[asyncio.Timeout] = set()
@@ -61,7 +69,8 @@ class Session:
 
     @property
     def access_token(self) -> str | None:
-        return self._nio.access_token or None
+        """The access token of the latest request, or the one that lasts; None: there is none."""
+        return self._access_token or None
 
     @property
     def user_id(self) -> UserId:
@@ -74,8 +83,9 @@ class Session:
         return str(self._nio.device_id or "")
 
     def sign_in(self, *, access_token: str, user_id: UserId | None, device_id: str) -> None:
-        """Makes all later requests as this device."""
-        self._nio.access_token = access_token
+        """Makes all later requests as this device, with an access token that lasts; "": with none."""
+        self._access_token = access_token
+        self._tokens = LastingToken(access_token)
         self._user_id = user_id
         self._nio.user_id = user_id or ""
         self._nio.device_id = device_id
@@ -105,7 +115,7 @@ class Session:
         self._running.add(scope)
         try:
             async with scope:
-                return await self._exchange(method, URL(address, encoded=True), body, limit, scope, once=once)
+                return await self._send(method, URL(address, encoded=True), body, limit, scope, once=once)
         except LoggedOut:
             self._on_logged_out()
             raise
@@ -152,12 +162,32 @@ class Session:
         self._is_closed = True
         await self.drop_connections()
 
-    async def _exchange(
+    async def _send(
         self, method: str, url: URL, body: Json | None, limit: int, scope: asyncio.Timeout, *, once: bool
     ) -> bytes:
+        """Sends the request, and once more with another access token if the homeserver refuses the first."""
+        token = await self._tokens.fresh()
+        for _ in range(2):
+            self._access_token = token
+            try:
+                answer = await self._exchange(method, url, token, body, limit, scope, once=once)
+            except LoggedOut:
+                renewed = await self._tokens.renew(token)
+                if renewed is None:
+                    raise
+                token = renewed
+            else:
+                self._tokens.note_accepted(token)
+                return answer
+        # Another process was quicker twice: the next request has the newest.
+        raise Unreachable("the access token was renewed meanwhile")
+
+    async def _exchange(
+        self, method: str, url: URL, token: str, body: Json | None, limit: int, scope: asyncio.Timeout, *, once: bool
+    ) -> bytes:
         headers = {"Accept": "application/json"}
-        if self._nio.access_token:
-            headers["Authorization"] = f"Bearer {self._nio.access_token}"
+        if token:
+            headers["Authorization"] = f"Bearer {token}"
         data = None
         if body is not None:
             headers["Content-Type"] = "application/json"

@@ -5,6 +5,7 @@ encryption  our device's keys
 ledger      the account's memory
 desktop     notifications, presence, pictures, opening a room
 notices     where the user is told of trouble, and asked
-secrets     access tokens
+secrets     where the secrets of accounts lie
+tokens      access tokens, which may expire
 gateways    a relay that is a gateway only
 """

@@ -17,14 +17,21 @@ Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 class Serve(Protocol):
     """Lets a handler answer every request, on loopback; gives a session signed in there, made with these options."""
 
-    async def __call__(self, handler: Handler, **options: Callable[[], None]) -> Session: ...
+    async def __call__(
+        self, handler: Handler, *, on_progress: Callable[[], None] = ..., on_logged_out: Callable[[], None] = ...
+    ) -> Session: ...
 
 
 @pytest.fixture
 async def serve() -> AsyncIterator[Serve]:
     closing: list[Callable[[], Awaitable[None]]] = []
 
-    async def start(handler: Handler, **options: Callable[[], None]) -> Session:
+    async def start(
+        handler: Handler,
+        *,
+        on_progress: Callable[[], None] = lambda: None,
+        on_logged_out: Callable[[], None] = lambda: None,
+    ) -> Session:
         app = web.Application()
         app.router.add_route("*", "/{path:.*}", handler)
         runner = web.AppRunner(app, shutdown_timeout=0.1)
@@ -37,7 +44,8 @@ async def serve() -> AsyncIterator[Serve]:
             access_token="tok",
             user_id=UserId("@me:example.org"),
             device_id="D",
-            **options,
+            on_progress=on_progress,
+            on_logged_out=on_logged_out,
         )
         closing.extend([runner.cleanup, session.close])
         return session

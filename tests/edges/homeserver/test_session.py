@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.serialization import Encoding, NoEncryption,
 from cryptography.x509.oid import NameOID
 
 from edges.homeserver.conftest import Handler, Serve
+from fakes.access_tokens import FakeAccessTokens
 from heliograph import __version__
 from heliograph.core.ids import UserId
 from heliograph.errors import (
@@ -29,6 +30,7 @@ from heliograph.errors import (
     RateLimited,
     Refused,
     ServerError,
+    TokenRefused,
     Unreachable,
     UserError,
 )
@@ -509,3 +511,78 @@ async def test_that_a_token_is_refused_is_told_whoever_asked(serve: Serve) -> No
     with pytest.raises(LoggedOut):
         await session.request("GET", "/_matrix/client/v3/pushers")
     assert told == ["logged out"]
+
+
+def expired(token: str) -> web.Response:
+    error = {"errcode": "M_UNKNOWN_TOKEN", "error": f"{token} is not active", "soft_logout": False}
+    return web.json_response(error, status=401)
+
+
+class Wanting:
+    """A homeserver that takes one token, and remembers which it was sent."""
+
+    def __init__(self, wanted: str) -> None:
+        self.wanted = wanted
+        self.sent: list[str] = []
+
+    async def answer(self, request: web.Request) -> web.Response:
+        token = request.headers["Authorization"].removeprefix("Bearer ")
+        self.sent.append(token)
+        return web.json_response({}) if token == self.wanted else expired(token)
+
+
+async def test_a_refused_token_is_renewed_once_and_the_request_repeated_once(serve: Serve) -> None:
+    homeserver, tokens, ends = Wanting("token 2"), FakeAccessTokens(), list[str]()
+    url = (await serve(homeserver.answer)).homeserver_url
+    session = Session(url, tokens=tokens, on_logged_out=lambda: ends.append("signed out"))
+    await session.request("POST", "/x", body={}, once=True)
+    assert homeserver.sent == ["token 1", "token 2"]
+    assert tokens.accepted == ["token 2"]
+    assert session.access_token == "token 2"
+
+    homeserver.wanted = "none"
+    with pytest.raises(TokenRefused):
+        await session.request("GET", "/x")
+    assert homeserver.sent == ["token 1", "token 2", "token 2", "token 3"]
+    with pytest.raises(TokenRefused):
+        await session.request("GET", "/x")
+    assert homeserver.sent[4:] == ["token 3"]
+    assert tokens.asked == 2
+    assert ends == []
+    await session.close()
+
+
+async def test_only_the_token_endpoint_ends_a_session_whose_tokens_are_renewed(serve: Serve) -> None:
+    tokens, ends = FakeAccessTokens(), list[str]()
+    session = Session(
+        (await serve(Wanting("none").answer)).homeserver_url,
+        tokens=tokens,
+        on_logged_out=lambda: ends.append("signed out"),
+    )
+    tokens.trouble = LoggedOut(soft=True)
+    with pytest.raises(LoggedOut) as gone:
+        await session.request("GET", "/x")
+    assert gone.value.soft
+    assert ends == ["signed out"]
+    await session.close()
+
+
+async def test_without_a_token_nothing_is_sent(serve: Serve) -> None:
+    homeserver, tokens = Wanting("token 1"), FakeAccessTokens()
+    session = Session((await serve(homeserver.answer)).homeserver_url, tokens=tokens)
+    tokens.pass_time(300)
+    tokens.trouble = Unreachable("the token endpoint does not answer")
+    with pytest.raises(Unreachable, match="token endpoint"):
+        await session.request("GET", "/x")
+    assert homeserver.sent == []
+    await session.close()
+
+
+async def test_a_locked_account_is_no_matter_of_its_token(serve: Serve) -> None:
+    tokens = FakeAccessTokens()
+    locked = answering('{"errcode": "M_USER_LOCKED", "soft_logout": true}', 401)
+    session = Session((await serve(locked)).homeserver_url, tokens=tokens)
+    with pytest.raises(AccountLocked):
+        await session.request("GET", "/x")
+    assert tokens.asked == 0
+    await session.close()

@@ -14,6 +14,7 @@ from heliograph.core.reading import Mark
 from heliograph.relay.model.around import NOTHING
 from heliograph.relay.model.carried import Carried, DeviceNotifications
 from heliograph.relay.model.outcome import Deferred, Delivered, PushRefused
+from heliograph.relay.model.presence import Presence
 from heliograph.relay.model.pushes import SENT, Accepted, Attempt, Push, WaitingCount, Why
 from heliograph.relay.ports import MOST_WITHDRAWN, Store, StoredPushers
 from heliograph.relay.store.sqlite.store import open_sqlite
@@ -114,6 +115,18 @@ class TestPushers:
         withdrawn = (await store.pushers.load()).withdrawn
         assert withdrawn[:2] == ["hidden-middle", "hidden-0"]
         assert len(withdrawn) == MOST_WITHDRAWN
+
+
+class TestPresence:
+    async def test_each_device_is_read_as_it_was_put_last(self, subject: Subject) -> None:
+        gone = (BOB, "DESK")
+        await subject.store.presence.put({DESK: Presence(NOON), gone: Presence()})
+        await subject.store.presence.put({DESK: Presence(None, NOON + 1)})
+        async with subject.open() as again:
+            assert await again.presence.load() == {DESK: Presence(None, NOON + 1), gone: Presence()}
+            await again.presence.delete(gone)
+            await again.presence.delete(gone)
+        assert await subject.store.presence.load() == {DESK: Presence(None, NOON + 1)}
 
 
 class TestCarried:

@@ -15,6 +15,7 @@ from heliograph.core.reading import Mark
 from heliograph.relay.model.around import Around
 from heliograph.relay.model.carried import Carried, DeviceNotifications, Key
 from heliograph.relay.model.outcome import Outcome
+from heliograph.relay.model.presence import Presence
 from heliograph.relay.model.pushers import DirectPusher, Twin
 from heliograph.relay.model.pushes import Accepted, Attempt, Push, QueueChange, WaitingCount, Why
 
@@ -92,6 +93,17 @@ class CarriedStore(Protocol):
         `since_ts` (ms since 1970): what is older counts as acknowledged.
         """
         ...
+
+
+class PresenceStore(Protocol):
+    """Which direct devices are there, on disk."""
+
+    async def load(self) -> dict[Key, Presence]: ...
+    async def put(self, devices: Mapping[Key, Presence]) -> None:
+        """Stores the presence of these devices, in place of what was known of it."""
+        ...
+
+    async def delete(self, key: Key) -> None: ...
 
 
 class PushStore(Protocol):
@@ -195,6 +207,7 @@ class Store:
 
     pushers: PusherStore
     carried: CarriedStore
+    presence: PresenceStore
     pushes: PushStore
     written_ms: int
     """When (ms since 1970) it was last written to before it was opened; 0: never."""

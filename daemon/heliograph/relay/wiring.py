@@ -92,6 +92,7 @@ async def open_relay(
         stack.push_async_callback(forwarder.close)
         state = await RelayState.load(store, clock.now_ms)
         outbox = await Outbox.open(store.pushes, state.registry, forwarder, clock)
+        await stack.enter_async_context(state.presence.kept_up())
         upstream: Upstream | None = None
         if not config.gateway_only:
             upstream = Upstream(config.homeserver)

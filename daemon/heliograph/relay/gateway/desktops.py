@@ -72,7 +72,7 @@ class Desktops:
     ) -> None:
         self._tokens = tokens
         self._registry = state.registry
-        self._connections = state.connections
+        self._state = state
         self._removal = removal
         self._outbox = outbox
         self._bodies = bodies
@@ -157,8 +157,8 @@ class Desktops:
             raise BadRequest(f"present_ms is a number from 0 to {MAX_PRESENT_MS}")
         await self._know(user_id, device_id)
         await self._outbox.acknowledge(user_id, device_id, event_ids)
-        self._connections.counts["acknowledged"] += len(event_ids)
-        self._connections.be_present((user_id, device_id), present_ms)
+        self._state.connections.counts["acknowledged"] += len(event_ids)
+        await self._state.be_present((user_id, device_id), present_ms)
         return {}
 
     async def _know(self, user_id: str, device_id: str) -> None:

@@ -5,11 +5,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections import Counter
-from collections.abc import Callable, Collection, Iterable, Iterator
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 
 from heliograph.core.events import Json
 from heliograph.relay.model.carried import Key
+from heliograph.relay.model.presence import Presence
 
 STEPS = ("carried", "acknowledged", "woken")
 """What is counted: notifications that a response carried, and that were acknowledged; and polls that one of them ended.
@@ -31,11 +32,17 @@ class PendingNotification:
 
 
 class DeviceConnection:
-    """The connection of one direct device. `now_ms` is the wall clock, in ms since 1970."""
+    """The connection of one direct device. `now_ms` is the wall clock, in ms since 1970.
 
-    def __init__(self, now_ms: Callable[[], int], started_ms: int) -> None:
+    `before` is the device's presence as the relay started, at `started_ms`; None: it was not there. `came` is set when
+    the device comes.
+    """
+
+    def __init__(
+        self, now_ms: Callable[[], int], started_ms: int, before: Presence | None, came: asyncio.Event
+    ) -> None:
         self._now_ms = now_ms
-        self._started_ms = started_ms
+        self._came = came
         self.pending = 0
         """Requests for /sync that are open."""
         self._requests = 0
@@ -44,14 +51,15 @@ class DeviceConnection:
         """The notifications that wait for a /sync, by event id."""
         self.is_fresh = True
         """Since the relay started, nobody has looked which notifications this device has missed."""
-        self.present_until_ms = 0
+        self._present_until_ms = 0 if before is None else before.until_ms
         """Until when a device that acknowledges without a /sync said to be there."""
         self.repeats = 0
         """How often a request for /sync was repeated at the homeserver, to be answered at once."""
         self._tokens: tuple[str, ...] = ()
-        self._ended_ms: int | None = None
-        self._is_heard = False
-        """Since the relay started, the device showed itself, or said whether it is there."""
+        self._ended_ms = _last_of(before, started_ms)
+        """When the last request ended; None: there was none. A request that was open as the relay ended, ended when it
+        started again."""
+        self._is_written_as_gone = True
         self._wakes: set[asyncio.Event] = set()
         self._carried: Counter[str] = Counter()
 
@@ -72,13 +80,20 @@ class DeviceConnection:
     def request(self) -> Iterator[None]:
         """Lasts for a request by which the device shows that it is there."""
         self._requests += 1
-        self._is_heard = True
+        if self._is_written_as_gone:
+            self._is_written_as_gone = False
+            self._came.set()
         try:
             yield
         finally:
             self._requests -= 1
             # The device counts as there for a while: between two long-polls it is busy with the first one's answer.
             self._ended_ms = self._now_ms()
+
+    def begin(self) -> None:
+        """The device has a direct pusher from now on, and has yet to show that it is there."""
+        # What comes before the pusher is known here is looked for by the first poll.
+        self.is_fresh = True
 
     def hand_out(self, since: str, next_batch: str) -> None:
         """The device's next request names one of these tokens, unless it synced past the relay."""
@@ -89,23 +104,34 @@ class DeviceConnection:
         return bool(self._tokens) and since not in self._tokens
 
     def be_present(self, present_ms: int) -> None:
-        """The device says that it is there for so long from now."""
-        self._is_heard = True
-        self.present_until_ms = self._now_ms() + present_ms
+        """The device says that it is there for so long from now; 0: that it has left."""
+        now_ms = self._now_ms()
+        self._present_until_ms = now_ms + present_ms
+        self._ended_ms = None
+
+    def presence(self, gone_ms: int) -> Presence:
+        """Whether the device is there, to be written. A request that ended after `gone_ms` (ms since 1970) counts as
+        open: the next one may be on its way."""
+        ended_ms = self._ended_ms
+        if self._requests or (ended_ms is not None and ended_ms > gone_ms):
+            ended_ms = None
+        elif ended_ms is None:
+            ended_ms = 0
+        self._is_written_as_gone = ended_ms is not None
+        return Presence(ended_ms, self._present_until_ms)
 
     def is_active(self, active_ms: int, now_ms: int) -> bool:
         """Whether the device is there: it syncs or sets its pusher, did so within `active_ms`, or said that it is
         present.
 
-        After a restart of the relay a device of before that has not shown itself yet counts as there for `active_ms`:
-        it may be on its way back, and a push that waits in vain is late by the hold.
+        After a restart of the relay a device that was there before counts as there for `active_ms`, too: it may be on
+        its way back, and a push that waits in vain is late by the hold.
         Test: test_after_a_restart_a_desktop_that_comes_back_keeps_the_phone_silent.
         """
-        if self._requests or now_ms < self.present_until_ms:
+        if self._requests or now_ms < self._present_until_ms:
             return True
-        last_ms = self._ended_ms if self._is_heard else self._started_ms
         # Absolute, since the clock may have been set back meanwhile.
-        return last_ms is not None and abs(now_ms - last_ms) <= active_ms
+        return self._ended_ms is not None and abs(now_ms - self._ended_ms) <= active_ms
 
     def note(self, event_id: str, room_id: str, notification: Json) -> None:
         """The event waits for a response, and pending polls are woken."""
@@ -153,10 +179,13 @@ class DeviceConnection:
 
 class DeviceConnections:
     """The connections of all direct devices, and requests of devices that may still become direct. `now_ms`: ms since
-    1970."""
+    1970. `before` tells which devices were there when the relay last ended."""
 
-    def __init__(self, now_ms: Callable[[], int]) -> None:
+    def __init__(self, now_ms: Callable[[], int], before: Mapping[Key, Presence]) -> None:
         self._now_ms = now_ms
+        self._before = dict(before)
+        self.came = asyncio.Event()
+        """Set when a device comes."""
         self._started_ms = now_ms()
         self._connections: dict[Key, DeviceConnection] = {}
         self._undecided: dict[bytes, set[asyncio.Event]] = {}
@@ -184,10 +213,19 @@ class DeviceConnections:
 
     def connection(self, key: Key) -> DeviceConnection:
         """The device's connection, made if there is none."""
-        return self._connections.setdefault(key, DeviceConnection(self._now_ms, self._started_ms))
+        connection = self._connections.get(key)
+        if connection is None:
+            connection = DeviceConnection(self._now_ms, self._started_ms, self._before.pop(key, None), self.came)
+            self._connections[key] = connection
+        return connection
 
     def forget(self, key: Key) -> None:
+        self._before.pop(key, None)
         self._connections.pop(key, None)
+
+    def presence(self, gone_ms: int) -> dict[Key, Presence]:
+        """That of each device of which anything was heard or asked since the start, as `DeviceConnection.presence`."""
+        return {key: connection.presence(gone_ms) for key, connection in self._connections.items()}
 
     def be_present(self, key: Key, present_ms: int) -> None:
         """A device that does not sync here is there for so long from now."""
@@ -201,3 +239,10 @@ class DeviceConnections:
     def pending(self) -> int:
         """How many requests of direct devices are open."""
         return sum(connection.pending for connection in self._connections.values())
+
+
+def _last_of(before: Presence | None, started_ms: int) -> int | None:
+    """When the last request of a device ended that was in this state as the relay ended."""
+    if before is None:
+        return None
+    return started_ms if before.ended_ms is None else before.ended_ms

@@ -10,6 +10,7 @@ from heliograph.relay.model.carried import Carried, Key
 from heliograph.relay.ports import Store
 from heliograph.relay.state.carried import CarriedNotifications
 from heliograph.relay.state.connections import DeviceConnections
+from heliograph.relay.state.presence import PresenceRecord
 from heliograph.relay.state.registry import Registry
 
 
@@ -21,14 +22,18 @@ class RelayState:
     registry: Registry
     carried: CarriedNotifications
     connections: DeviceConnections
+    presence: PresenceRecord
 
     @classmethod
     async def load(cls, store: Store, now_ms: Callable[[], int]) -> RelayState:
         """The state that the database has, with no device connected. Raises StorageError."""
+        before = await store.presence.load()
+        connections = DeviceConnections(now_ms, before)
         return cls(
             await Registry.load(store.pushers),
             await CarriedNotifications.load(store.carried),
-            DeviceConnections(now_ms),
+            connections,
+            PresenceRecord(store.presence, before, connections, now_ms),
         )
 
     def hold_until(self, user_id: str, app_id: str, pushkey: str, received_ms: int) -> int | None:
@@ -62,13 +67,18 @@ class RelayState:
         await self.carried.begin(key, since_ts, known)
         connection = self.connections.connection(key)
         connection.settle(list(connection.waiting))
-        # What comes before the pusher is known here is looked for by the first poll.
-        connection.is_fresh = True
+        connection.begin()
 
     async def end_device(self, key: Key) -> None:
         """The device has no direct pusher any more."""
         await self.carried.end(key)
         self.connections.forget(key)
+        await self.presence.forget(key)
+
+    async def be_present(self, key: Key, present_ms: int) -> None:
+        """A device that does not sync here is there for so long from now; 0: it has left."""
+        self.connections.be_present(key, present_ms)
+        await self.presence.keep()
 
     async def acknowledge(self, key: Key, since: str, event_ids: Collection[str]) -> None:
         """The device has `event_ids`, which `carried.acknowledged_by` tells of the token `since`."""
@@ -82,9 +92,14 @@ class RelayState:
             await self.carried.drop(key, event_ids)
             self.connections.connection(key).settle(event_ids)
 
-    async def leave_room(self, user_id: str, room_id: str) -> None:
-        """Drops all events of a room that the user left: no device is notified of them again."""
+    async def leave_room(self, user_id: str, room_id: str) -> set[str]:
+        """Drops all events of a room that the user left: no device is notified of them again. Returns their ids."""
+        left: set[str] = set()
         for pusher in self.registry.direct_of(user_id):
             key = (user_id, pusher.device_id)
-            opened = self.carried.open_in(key).values()
-            await self.carried.drop(key, [each.event_id for each in opened if each.room_id == room_id])
+            opened = [each.event_id for each in self.carried.open_in(key).values() if each.room_id == room_id]
+            waiting = self.connections.connection(key).waiting.items()
+            gone = {*opened, *(event_id for event_id, pending in waiting if pending.room_id == room_id)}
+            await self.drop_events(key, gone)
+            left |= gone
+        return left

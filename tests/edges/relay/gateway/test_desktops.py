@@ -73,6 +73,20 @@ async def test_with_nobody_there_the_phone_rings_at_once_as_if_it_stood_at_the_h
     assert hidden not in json.dumps(alone.gateway.pushes)
 
 
+async def test_after_a_restart_pushes_wait_for_a_desktop_that_said_it_is_there_alone(alone: Alone) -> None:
+    hidden = await alone.add()
+    await alone.acknowledge()
+    await alone.relay.stop()
+    await alone.relay.start()
+    await alone.push(hidden, "$held")
+    assert await alone.waiting() == 1
+    await alone.acknowledge("$held", present_ms=0)
+    await alone.relay.stop()
+    await alone.relay.start()
+    await alone.push(hidden, "$at-once")
+    await until(lambda: alone.gateway.events == ["$at-once"], "the push")
+
+
 async def test_what_a_desktop_that_is_there_acknowledges_does_not_ring(alone: Alone) -> None:
     hidden = await alone.add()
     await alone.acknowledge()

@@ -18,7 +18,7 @@ def poll(connection: DeviceConnection) -> Poll:
 
 
 def test_no_poll_of_a_device_asks_at_once_as_the_one_before_did() -> None:
-    connection = DeviceConnection(lambda: 0, 0)
+    connection = DeviceConnection(lambda: 0, 0, None, asyncio.Event())
     polls = [poll(connection) for _ in range(3)]
     for each in polls:
         each.ask_at_once()

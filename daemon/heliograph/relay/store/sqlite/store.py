@@ -10,6 +10,7 @@ from pathlib import Path
 from heliograph.relay.ports import Store
 from heliograph.relay.store.sqlite.carried import SqliteCarriedStore
 from heliograph.relay.store.sqlite.group_commit import GroupCommit
+from heliograph.relay.store.sqlite.presence import SqlitePresenceStore
 from heliograph.relay.store.sqlite.pushers import SqlitePusherStore
 from heliograph.relay.store.sqlite.pushes import SqlitePushStore
 from heliograph.system.migrations import read_migrations
@@ -27,7 +28,13 @@ async def open_sqlite(folder: Path) -> AsyncIterator[Store]:
     database = await Database.open(folder / DATABASE_NAME, MIGRATIONS)
     commits = GroupCommit(database)
     try:
-        yield Store(SqlitePusherStore(commits), SqliteCarriedStore(commits), SqlitePushStore(commits), written_ms)
+        yield Store(
+            SqlitePusherStore(commits),
+            SqliteCarriedStore(commits),
+            SqlitePresenceStore(commits),
+            SqlitePushStore(commits),
+            written_ms,
+        )
     finally:
         await commits.close()
         await database.close()

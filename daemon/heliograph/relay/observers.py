@@ -28,6 +28,7 @@ from heliograph.relay.proxy.upstream import NotAnswered
 from heliograph.relay.pushers.pushers import UserPushers
 from heliograph.relay.state.state import RelayState
 from heliograph.relay.sync.reading import Reading
+from heliograph.relay.sync.rooms_left import RoomsLeft
 from heliograph.relay.wire.context import relation_of, root_and_parent
 from heliograph.relay.wire.ids import is_kept_event, is_kept_mark, is_kept_room
 from heliograph.relay.wire.sync import redacted_by
@@ -56,6 +57,7 @@ class RequestObservers:
         queue: Cancellations,
         reading: Reading,
         confirmation: Confirmation,
+        rooms_left: RoomsLeft,
         bodies: Bodies,
     ) -> None:
         self._proxy = proxy
@@ -65,6 +67,7 @@ class RequestObservers:
         self._queue = queue
         self._reading = reading
         self._confirmation = confirmation
+        self._rooms_left = rooms_left
         self._bodies = bodies
 
     async def receipt(self, request: web.Request, room_id: str, kind: str, event_id: str) -> web.StreamResponse:
@@ -127,7 +130,7 @@ class RequestObservers:
 
         async def after(caller: Caller, body: Json, answer: Json) -> None:
             if self._state.registry.knows(caller.user_id) and is_kept_room(room_id):
-                await self._leave(caller.user_id, room_id)
+                await self._rooms_left.take(caller.user_id, room_id, authorization_of(request))
 
         return await self._pass(request, after)
 
@@ -211,11 +214,7 @@ class RequestObservers:
         if authorization is None or not isinstance(user_id, str) or not self._state.registry.knows(user_id):
             return
         if is_kept_room(room_id) and await self._confirmation.has_left(room_id, user_id, authorization):
-            await self._leave(user_id, room_id)
-
-    async def _leave(self, user_id: str, room_id: str) -> None:
-        await self._queue.cancel_room(user_id, room_id, Why.LEFT)
-        await self._state.leave_room(user_id, room_id)
+            await self._rooms_left.take(user_id, room_id, authorization)
 
     async def _pass(self, request: web.Request, after: After, *, shown: int = 0) -> web.StreamResponse:
         if self._state.registry.is_empty:

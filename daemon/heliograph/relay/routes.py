@@ -13,6 +13,7 @@ from heliograph.relay.observers import RequestObservers
 from heliograph.relay.proxy.encounters import Encounters
 from heliograph.relay.proxy.goodbye import Goodbye
 from heliograph.relay.proxy.proxy import Proxy, not_answered, refusal
+from heliograph.relay.proxy.sliding import KINDS, SlidingDevices
 from heliograph.relay.proxy.upstream import NotAnswered
 from heliograph.relay.proxy.versions import Versions
 from heliograph.relay.pushers.handler import PusherHandler
@@ -38,6 +39,7 @@ class Router:
         upkeep: PusherUpkeep,
         goodbye: Goodbye,
         encounters: Encounters,
+        sliding: SlidingDevices,
     ) -> None:
         self._proxy = proxy
         self._versions = versions
@@ -47,6 +49,7 @@ class Router:
         self._upkeep = upkeep
         self._goodbye = goodbye
         self._encounters = encounters
+        self._sliding = sliding
 
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """The answer to any request for the homeserver."""
@@ -70,6 +73,8 @@ class Router:
         match request.method, [unquote(part) for part in request.rel_url.raw_path.split("/")[1:]]:
             case "GET", ["_matrix", "client", "versions"]:
                 return self._versions.handle(request)
+            case "POST", ["_matrix", "client", "unstable", kind, "sync"] if kind in KINDS:
+                self._sliding.note(request)
             case method, ["_matrix", "client", "api", "v1", *path]:
                 return self._of_account(request, method, path) or self._of_room(request, method, path)
             case method, ["_matrix", "client", version, *path] if version in _VERSIONS:
@@ -79,6 +84,7 @@ class Router:
     def _of_account(self, request: web.Request, method: str, path: list[str]) -> Awaitable[web.StreamResponse] | None:
         match method, path:
             case "GET", ["sync"]:
+                self._sliding.forget(request)
                 return self._sync.handle(request)
             case "GET", ["pushers"]:
                 return self._pushers.show(request)

@@ -25,6 +25,7 @@ from heliograph.relay.proxy.door import Door, DoorBounds, Handler
 from heliograph.relay.proxy.encounters import Encounters
 from heliograph.relay.proxy.goodbye import Goodbye
 from heliograph.relay.proxy.proxy import Proxy, answer_expectation, refusal
+from heliograph.relay.proxy.sliding import SlidingDevices
 from heliograph.relay.proxy.upstream import Upstream
 from heliograph.relay.proxy.versions import Versions
 from heliograph.relay.pushers.direct import DirectPushers
@@ -53,6 +54,7 @@ from heliograph.relay.sync.listing import Listing
 from heliograph.relay.sync.nudge import Nudge
 from heliograph.relay.sync.reading import Reading
 from heliograph.relay.sync.response import SyncResponseBuilder
+from heliograph.relay.sync.rooms_left import RoomsLeft
 from heliograph.relay.sync.synthesis import Synthesis
 from heliograph.system.descriptors import raise_limit
 
@@ -189,12 +191,15 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     callers = Callers(upstream, now_ms)
     versions = Versions(upstream, proxy, parts.departure)
     listing = Listing(upstream, now_ms)
+    sliding = SlidingDevices()
     reading = Reading(outbox, upstream)
-    builder = SyncResponseBuilder(state, outbox, listing, Synthesis(upstream), reading)
+    confirmation = Confirmation(upstream, now_ms)
+    rooms_left = RoomsLeft(state, outbox, confirmation)
+    builder = SyncResponseBuilder(state, outbox, listing, Synthesis(upstream), reading, rooms_left)
     twins = UpstreamTwins(
         upstream, state.registry, removal, gateway_url=parts.config.notify_url, refuses=parts.policy.refusal
     )
-    direct = DirectPushers(state, twins, removal, listing, now_ms)
+    direct = DirectPushers(state, twins, removal, listing, confirmation, sliding, now_ms)
     http = HttpPushers(state.registry, twins, direct, removal, parts.policy.refusal_of)
     restoration = PusherRestoration(parts.departure, state.registry, twins, direct, removal)
     reconciliation = PusherReconciliation(state.registry, twins, direct, removal, restoration)
@@ -206,9 +211,10 @@ def _stand_beside(upstream: Upstream, parts: _Parts) -> Router:
     acknowledgements = SyncAcknowledgements(callers, state, outbox, upkeep)
     sync = DirectSync(proxy, state, acknowledgements, builder, Nudge(upstream), Grace())
     handler = PusherHandler(proxy, callers, versions, state.registry, pushers, parts.bodies)
-    confirmation = Confirmation(upstream, now_ms)
-    observers = RequestObservers(proxy, callers, state, pushers, outbox, reading, confirmation, parts.bodies)
-    return Router(proxy, versions, sync, handler, observers, upkeep, parts.goodbye, parts.encounters)
+    observers = RequestObservers(
+        proxy, callers, state, pushers, outbox, reading, confirmation, rooms_left, parts.bodies
+    )
+    return Router(proxy, versions, sync, handler, observers, upkeep, parts.goodbye, parts.encounters, sliding)
 
 
 def _offer(application: web.Application, monitoring: Monitoring, rest: Handler, parts: _Parts) -> None:

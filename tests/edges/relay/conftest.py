@@ -28,6 +28,13 @@ class Scene:
     async def send(self, body: str = "hello") -> str:
         return await self.alice.send_text(self.room, body)
 
+    async def send_held(self, delay_ms: int = 30_000) -> str:
+        """A message that the desktop was told of, and whose push waits for the acknowledgement."""
+        await self.desktop.become_direct(delay_ms=delay_ms, active_ms=10_000)
+        event_id = await self.send()
+        assert await self.desktop.sync(takes=False) == [event_id]
+        return event_id
+
     async def probe(self) -> str:
         """Returns when a message sent now has reached desktop and homeserver: what comes before it has, too."""
         event_id = await self.send("probe")

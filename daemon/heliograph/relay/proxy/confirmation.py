@@ -10,15 +10,20 @@ from __future__ import annotations
 
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from urllib.parse import quote
+from urllib.parse import quote, urlencode
 
 from heliograph.relay.proxy.upstream import Upstream
+from heliograph.relay.wire.sync import loads
+from heliograph.relay.wire.timeline import before_leaving
 
 MAX_EVENT = 256 * 1024
 MEMBER_MS = 5 * 60_000
 """How long a user is taken for a member of a room after the homeserver has said so."""
 MAX_MEMBERS = 20_000
+LAST_EVENTS = 30
+"""Events of a room that was left. A push is late by a moment, in which no more come."""
 _GONE = ("leave", "ban")
+_NOT_FOUND = 404
 
 
 class Confirmation:
@@ -59,6 +64,17 @@ class Confirmation:
         if len(self._members) > MAX_MEMBERS:
             self._members.popitem(last=False)
         return True
+
+    async def before_leaving(self, room_id: str, user_id: str, authorization: Mapping[str, str]) -> list[str]:
+        """The ids of the room's last events from before the user left it; empty if the homeserver does not tell."""
+        query = urlencode({"dir": "b", "limit": str(LAST_EVENTS)})
+        answer = await self._upstream.ask("GET", f"{_room(room_id)}/messages?{query}", authorization)
+        return before_leaving(loads(answer.body), user_id) if answer.is_good else []
+
+    async def is_device_gone(self, device_id: str, authorization: Mapping[str, str]) -> bool:
+        """Whether the user of this authorization has no such device. False, too, if the homeserver does not say."""
+        path = f"/_matrix/client/v3/devices/{quote(device_id, safe='')}"
+        return (await self._upstream.ask("GET", path, authorization, limit=MAX_EVENT)).status == _NOT_FOUND
 
     async def _membership(self, room_id: str, user_id: str, authorization: Mapping[str, str]) -> object:
         path = f"{_room(room_id)}/state/m.room.member/{quote(user_id, safe='')}"

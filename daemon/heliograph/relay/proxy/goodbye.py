@@ -14,9 +14,8 @@ from urllib.parse import unquote
 from aiohttp import web
 
 from heliograph.relay.proxy.proxy import json_response
+from heliograph.relay.proxy.sliding import KINDS
 from heliograph.system.tasks import start
-
-_SLIDING = ("org.matrix.msc3575", "org.matrix.simplified_msc3575")
 
 
 class Goodbye:
@@ -73,6 +72,6 @@ def empty_answer(request: web.Request) -> dict[str, Any] | None:
     match request.method, [unquote(part) for part in request.rel_url.raw_path.split("/")[1:]]:
         case "GET", ["_matrix", "client", _, "sync"] if query.get("since") and query.get("timeout", "0") != "0":
             return {"next_batch": query["since"]}
-        case "POST", ["_matrix", "client", "unstable", kind, "sync"] if kind in _SLIDING and query.get("pos"):
+        case "POST", ["_matrix", "client", "unstable", kind, "sync"] if kind in KINDS and query.get("pos"):
             return {"pos": query["pos"], "lists": {}, "rooms": {}, "extensions": {}}
     return None

@@ -11,6 +11,8 @@ from heliograph.core.events import Json
 from heliograph.relay.model.carried import Carried
 from heliograph.relay.model.pushers import DirectPusher, Twin
 from heliograph.relay.proxy.callers import Caller, fingerprint
+from heliograph.relay.proxy.confirmation import Confirmation
+from heliograph.relay.proxy.sliding import SlidingDevices
 from heliograph.relay.pushers.removal import PusherRemoval
 from heliograph.relay.pushers.twins import Authorization, UpstreamTwins, hidden_pushkey
 from heliograph.relay.state.state import RelayState
@@ -32,12 +34,16 @@ class DirectPushers:
         twins: UpstreamTwins,
         removal: PusherRemoval,
         listing: Listing,
+        confirmation: Confirmation,
+        sliding: SlidingDevices,
         now_ms: Callable[[], int],
     ) -> None:
         self._state = state
         self._twins = twins
         self._removal = removal
         self._listing = listing
+        self._confirmation = confirmation
+        self._sliding = sliding
         self._now_ms = now_ms
 
     async def set(
@@ -47,6 +53,7 @@ class DirectPushers:
 
         Twins take the place of the user's http pushers at the homeserver, so that their pushes wait for the device.
         """
+        await self._forget_without_device(caller.user_id, device_id or caller.device_id, body, authorization)
         wanted = self._wanted(caller.user_id, device_id or caller.device_id, body)
         user_id, key = caller.user_id, (wanted.app_id, wanted.pushkey)
         is_new = self._state.registry.direct_for(user_id, *key) is None
@@ -60,12 +67,14 @@ class DirectPushers:
             wanted = await self._with_waker(wanted, listed, authorization)
         await self._state.registry.put_direct(wanted)
         with contextlib.ExitStack() as stack:
-            if is_own:
+            token = fingerprint(authorization)
+            if is_own and token not in self._sliding:
                 # Between two polls, its next one may come later than the first push: the device is there already.
                 # Test: test_a_desktop_that_has_set_its_pusher_is_waited_for_before_its_next_poll.
                 stack.enter_context(self._state.connections.connection((user_id, wanted.device_id)).request())
+            if is_own:
                 # Its /sync that is waiting goes on as that of a direct device.
-                self._state.connections.turn(fingerprint(authorization))
+                self._state.connections.turn(token)
             # Last, since pushes wait only for a direct pusher that is known.
             await self._twins.adopt_all(user_id, listed, authorization)
         if is_new:
@@ -84,6 +93,19 @@ class DirectPushers:
         if waker is not None:
             await self._twins.remove(waker.app_id, waker.hidden_pushkey, authorization)
         log.info("%s has no direct pusher on device %s any more", pusher.user_id, pusher.device_id)
+
+    async def _forget_without_device(
+        self, user_id: str, device_id: str | None, body: Json, authorization: Authorization
+    ) -> None:
+        """Forgets the pusher of this name if that of another device which is gone: its client has signed in anew, and
+        kept the pushkey. Test: test_a_direct_pusher_whose_device_is_gone_passes_to_the_one_that_sets_it.
+        """
+        key = key_of(body)
+        before = self._state.registry.direct_for(user_id, *key) if key is not None else None
+        if before is None or before.device_id == device_id:
+            return
+        if await self._confirmation.is_device_gone(before.device_id, authorization):
+            await self.remove(before, authorization)
 
     def _wanted(self, user_id: str, device_id: str | None, body: Json) -> DirectPusher:
         """The pusher that the body asks for. Raises BadPusher."""

@@ -14,6 +14,7 @@ from heliograph.relay.state.state import RelayState
 from heliograph.relay.sync.listing import Entry, Listing
 from heliograph.relay.sync.poll import Poll
 from heliograph.relay.sync.reading import Reading
+from heliograph.relay.sync.rooms_left import RoomsLeft
 from heliograph.relay.sync.synthesis import Synthesis
 from heliograph.relay.wire.sync import SyncBody, with_notifications
 
@@ -23,7 +24,8 @@ GRACE_S = 0.03
 """How long a push may take to come after the answer that has its event. Only homeservers without GET /notifications are
 waited for, which are one process: there the two are within 2 ms of one another."""
 MAX_ASKED = 20
-"""Marks of one answer about which the homeserver may be asked. The others read what the order of pushes tells."""
+"""Marks, and rooms that were left, of one answer about which the homeserver may be asked. Of the others only the pushes
+tell."""
 MOST_LOOKS_AT_ONCE = 8
 """Devices for which it is looked after what they missed. After a restart all of them come at once, and the others wait
 for their turn. Test: test_a_device_whose_turn_comes_late_is_told_of_what_it_missed_all_the_same."""
@@ -44,12 +46,14 @@ class SyncResponseBuilder:
         listing: Listing,
         synthesis: Synthesis,
         reading: Reading,
+        rooms_left: RoomsLeft,
     ) -> None:
         self._state = state
         self._queue = queue
         self._listing = listing
         self._synthesis = synthesis
         self._reading = reading
+        self._rooms_left = rooms_left
         self._looks = asyncio.Semaphore(MOST_LOOKS_AT_ONCE)
 
     async def look(self, poll: Poll) -> None:
@@ -111,11 +115,10 @@ class SyncResponseBuilder:
         for number, read in enumerate(scanned.read):
             authorization = poll.authorization if number < MAX_ASKED else None
             await self._reading.take(user_id, read.room_id, read.mark, authorization, read.around)
-        for room_id in scanned.left:
-            await self._queue.cancel_room(user_id, room_id, Why.LEFT)
+        for number, room_id in enumerate(scanned.left):
+            await self._rooms_left.take(user_id, room_id, poll.authorization if number < MAX_ASKED else None)
         opened = self._state.carried.open_in(key)
         gone = {event_id for redacted in scanned.redactions.values() for event_id in redacted if event_id in opened}
-        gone.update(event_id for event_id, each in opened.items() if each.room_id in scanned.left)
         await self._state.drop_events(key, gone)
 
     async def _gather(self, poll: Poll, scanned: SyncBody, known: frozenset[str]) -> list[Entry]:

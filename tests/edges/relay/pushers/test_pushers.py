@@ -111,6 +111,19 @@ async def test_a_removed_direct_pusher_leaves_nothing_at_the_homeserver(scene: S
     assert await desktop.sync() == []
 
 
+@pytest.mark.expected_log(r"homeserver 404 GET .*/devices/")
+async def test_a_direct_pusher_whose_device_is_gone_passes_to_the_one_that_sets_it(scene: Scene) -> None:
+    name = scene.desktop.user.device_id
+    anew = await Device.begin(await scene.phone.user.login_again("Anew"), scene.relay)
+    # As long as its device is there, another one only switches it.
+    await anew.set_pusher(direct_body(name))
+    assert named(await anew.pushers(), name)["device_id"] == name
+    await around(scene.desktop.user).logout()
+    await anew.set_pusher(direct_body(name))
+    assert named(await anew.pushers(), name)["device_id"] == anew.user.device_id
+    await anew.sync_until(await scene.send())
+
+
 async def test_a_pusher_that_changes_its_kind_is_one_pusher(scene: Scene) -> None:
     key = {"app_id": "org.example.phone", "pushkey": "phone-pushkey"}
     await scene.phone.set_pusher({**direct_body(), **key})

@@ -135,16 +135,14 @@ async def test_a_desktop_that_is_switched_off_is_told_nothing_and_the_phone_ring
 
 
 async def test_reading_on_the_phone_during_the_hold_keeps_it_silent(scene: Scene) -> None:
-    event_id = await scene.send()
-    assert await scene.desktop.sync(takes=False) == [event_id]
+    event_id = await scene.send_held()
     await scene.phone.user.read(scene.room, event_id, "m.read.private")
     await until(scene.is_settled, "the cancellation")
     assert event_id not in scene.gateway.events
 
 
 async def test_a_read_marker_during_the_hold_keeps_the_phone_silent(scene: Scene) -> None:
-    event_id = await scene.send()
-    assert await scene.desktop.sync(takes=False) == [event_id]
+    event_id = await scene.send_held()
     path = f"/rooms/{scene.room}/read_markers"
     await scene.phone.user.call("POST", path, {"m.fully_read": event_id, "m.read": event_id})
     await until(scene.is_settled, "the cancellation")
@@ -152,8 +150,7 @@ async def test_a_read_marker_during_the_hold_keeps_the_phone_silent(scene: Scene
 
 
 async def test_reading_up_to_a_reaction_keeps_the_phone_silent(scene: Scene) -> None:
-    event_id = await scene.send()
-    assert await scene.desktop.sync(takes=False) == [event_id]
+    event_id = await scene.send_held()
     reaction = await scene.alice.react(scene.room, event_id)
     await scene.phone.user.read(scene.room, reaction, thread_id="main")
     await until(scene.is_settled, "the cancellation")
@@ -161,8 +158,7 @@ async def test_reading_up_to_a_reaction_keeps_the_phone_silent(scene: Scene) -> 
 
 
 async def test_an_answer_from_another_device_keeps_the_phone_silent(scene: Scene) -> None:
-    event_id = await scene.send()
-    assert await scene.desktop.sync(takes=False) == [event_id]
+    event_id = await scene.send_held()
     await scene.phone.user.send_text(scene.room, "on my way")
     # With the same time-out Synapse would repeat its last answer.
     await scene.desktop.sync(9_000, takes=False)
@@ -171,8 +167,7 @@ async def test_an_answer_from_another_device_keeps_the_phone_silent(scene: Scene
 
 
 async def test_a_message_that_passes_through_reads_what_stands_above_it(scene: Scene) -> None:
-    event_id = await scene.send()
-    assert await scene.desktop.sync(takes=False) == [event_id]
+    event_id = await scene.send_held()
     await scene.phone.user.send_text(scene.room, "on my way")
     await until(scene.is_settled, "the cancellation")
     assert event_id not in scene.gateway.events
@@ -208,8 +203,7 @@ async def test_after_a_restart_the_phone_rings_for_a_desktop_that_does_not_come_
 
 
 async def test_a_redaction_that_passes_through_keeps_the_phone_silent(scene: Scene) -> None:
-    event_id = await scene.send()
-    assert await scene.desktop.sync(takes=False) == [event_id]
+    event_id = await scene.send_held()
     await through(scene.alice, scene.relay).redact(scene.room, event_id)
     await until(scene.is_settled, "the cancellation")
     assert event_id not in scene.gateway.events
@@ -217,8 +211,7 @@ async def test_a_redaction_that_passes_through_keeps_the_phone_silent(scene: Sce
 
 
 async def test_a_redaction_that_the_desktop_is_told_of_keeps_the_phone_silent(scene: Scene) -> None:
-    event_id = await scene.send()
-    assert await scene.desktop.sync(takes=False) == [event_id]
+    event_id = await scene.send_held()
     await scene.alice.redact(scene.room, event_id)
     # With the same time-out Synapse would repeat its last answer.
     assert await scene.desktop.sync(9_000) == []
@@ -227,8 +220,7 @@ async def test_a_redaction_that_the_desktop_is_told_of_keeps_the_phone_silent(sc
 
 
 async def test_leaving_the_room_keeps_the_phone_silent(scene: Scene) -> None:
-    event_id = await scene.send()
-    assert await scene.desktop.sync(takes=False) == [event_id]
+    event_id = await scene.send_held()
     await scene.phone.user.leave(scene.room)
     await until(scene.is_settled, "the cancellation")
     assert event_id not in scene.gateway.events
@@ -256,6 +248,25 @@ async def test_http_pushers_that_do_not_wait_for_the_desktop_ring_at_once(scene:
         event_id = await scene.send()
         await pushed(scene.gateway, event_id)
         await until(lambda: event_id in scene.desktop.notified, "the notification")
+
+
+async def test_a_phone_rings_at_once_beside_a_device_that_asks_by_sliding_sync_alone(scene: Scene) -> None:
+    tablet = await Device.begin(await scene.desktop.user.login_again("Tablet"), scene.relay)
+    await scene.desktop.set_pusher({**direct_body(scene.desktop.user.device_id), "enabled": False})
+    body = {"lists": {"all": {"ranges": [[0, 9]], "required_state": [], "timeline_limit": 5}}}
+    path = "/_matrix/client/unstable/org.matrix.simplified_msc3575/sync"
+    await tablet.user.call("POST", path, body)
+    await tablet.become_direct(delay_ms=60_000, active_ms=60_000)
+    await pushed(scene.gateway, await scene.send())
+    # One request for /sync, and the device is there.
+    await tablet.sync(0)
+    event_id = await scene.send()
+
+    async def is_held() -> bool:
+        return (await scene.relay.relay.outbox.counts()).waiting.held == 1
+
+    await until(is_held, "the push")
+    assert event_id not in scene.gateway.events
 
 
 async def test_a_cut_connection_makes_the_phone_ring(scene: Scene) -> None:

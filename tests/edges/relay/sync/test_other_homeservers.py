@@ -255,3 +255,29 @@ async def test_tokens_are_neither_logged_nor_on_disk(
     assert files
     assert not any(token.encode() in content for content in files)
     await relay.start()
+
+
+async def test_a_poll_whose_token_ends_meanwhile_is_told_with_the_next(
+    homeserver: ScriptedHomeserver,
+    relay: RunningRelay,
+    client: aiohttp.ClientSession,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    async with GatewayServer() as gateway:
+        await set_pusher(client, direct_body(delay_ms=60_000))
+        await set_pusher(client, http_body(gateway))
+        polling = asyncio.create_task(sync(client, "s1"))
+        await until(lambda: relay.relay.state.connections.pending, "the poll")
+        monkeypatch.setattr(homeserver, "access_token", "renewed")
+        event = homeserver.send("$1")
+        async with aiohttp.ClientSession() as pusher:
+            await homeserver.push(pusher, event)
+        since, notifications = await polling
+        assert (since, notifications) == ("s2", [])
+        headers = {"Authorization": "Bearer renewed"}
+        async with aiohttp.ClientSession(f"{relay.url}/_matrix/client/v3/", headers=headers) as renewed:
+            since, notifications = await sync(renewed, since)
+            assert ids(notifications) == ["$1"]
+            await sync(renewed, since, 0)
+        assert (await relay.relay.outbox.counts()).waiting.pushes == 0
+        assert gateway.events == []

@@ -5,11 +5,11 @@ from __future__ import annotations
 import contextlib
 import logging
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from functools import partial
 
 from heliograph.accounts import state_folder
 from heliograph.app.services import AccountServices
+from heliograph.core.value_type import value_type
 from heliograph.encryption.identity.senders import Senders
 from heliograph.encryption.olm.machine import Machine
 from heliograph.encryption.sending import RoomSender
@@ -28,7 +28,7 @@ from heliograph.system.clock import now_ms
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class AccountClients:
     """The clients of one sign-in. Those of the homeserver share the connections of `session`."""
 

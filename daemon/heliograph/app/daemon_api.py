@@ -7,7 +7,7 @@ import contextlib
 import logging
 import shlex
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from heliograph.core.ids import EventId, RoomId, is_event_id, is_room_id
@@ -18,6 +18,7 @@ from heliograph.core.summary.summary import Summary, summarize
 from heliograph.core.summary.unread import MOST_MESSAGES, UnreadRoom, inbox_as_json
 from heliograph.core.sync.invites import is_invite_id
 from heliograph.core.text.clean import clean_line
+from heliograph.core.value_type import value_type
 from heliograph.errors import HeliographError, StorageError, UserError
 from heliograph.loops.delivery.loop import DeliveryLoop
 from heliograph.loops.quiet import QuietLoop
@@ -31,7 +32,7 @@ CHANGES_S = 0.1
 """Changes that come closer together are told as one."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class AccountHandle:
     """What is needed of one account."""
 

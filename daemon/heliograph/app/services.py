@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from heliograph.accounts import Account
 from heliograph.app.watchdog import Watchdog
 from heliograph.config.settings import Config
 from heliograph.core.popups.bursts import SoundGate
 from heliograph.core.record import Delivery
+from heliograph.core.value_type import value_type
 from heliograph.loops.delivery.loop import DeliveryLoop
 from heliograph.loops.delivery.notices import AccountNotices
 from heliograph.loops.quiet import QuietLoop
@@ -17,7 +18,7 @@ from heliograph.ports.desktop import Desktop, Opener
 from heliograph.store.ledger import SqliteLedger
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class SharedServices:
     """What all accounts share."""
 
@@ -36,7 +37,7 @@ class SharedServices:
     """Lets the sounds of all accounts through one at a time."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class AccountServices:
     """What one account has for as long as the daemon runs, whether or not it is signed in at the moment."""
 

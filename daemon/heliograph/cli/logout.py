@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 import asyncio
-from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
 import click
 
 from heliograph.cli.input.user_id import UserIdType
 from heliograph.cli.output.patience import saying
+from heliograph.core.value_type import value_type
 from heliograph.errors import (
     EXIT_CONFIG,
     LoggedOut,
@@ -52,7 +52,7 @@ def command(user_id: str, force: bool) -> None:
         click.echo(f"Nothing of {user_id} is left on this machine.")
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class _Left:
     """What is left of an account."""
 

@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
+from heliograph.core.value_type import value_type
 from heliograph.errors import EXIT_NEEDS_LOGIN, UserError
 
 
@@ -20,7 +20,7 @@ class Connection(Enum):
     """The user has to mend something first, and then to start the daemon anew."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class ConnectionState:
     """A connection and the reason for its state, in words for the user."""
 

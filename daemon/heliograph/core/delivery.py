@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from enum import Enum
 from types import MappingProxyType
 from typing import Generic, TypeVar
+
+from heliograph.core.value_type import value_type
 
 T = TypeVar("T")
 
@@ -93,14 +94,14 @@ def retry_delay(attempts: int, jitter: float) -> float:
     return min(delay, LAST_RETRY_S) * (0.75 + jitter / 2)
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Done(Generic[T]):
     """The outcome of a call that succeeded."""
 
     value: T
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class RetryLater:
     """The outcome of a call that cannot succeed now. `after`: seconds to wait; None: until the caller is told of a
     change, like a ServerChanged."""
@@ -109,14 +110,14 @@ class RetryLater:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Declined:
     """The outcome of a call that can never succeed in this form: trying again unchanged is pointless."""
 
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class NeedsUser:
     """The outcome of a call that only the user can help with. `title` says what is wrong, `hint` what to do."""
 

@@ -7,15 +7,16 @@ exception. Source: Client-Server API, "Syncing" and "Receiving notifications"; M
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from heliograph.core.ids import EventId, EventKey, OwnKey, RoomId, UserId, is_event_id
+from heliograph.core.value_type import value_type
 
 Json = Mapping[str, Any]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Event:
     """A room event. `raw` is the whole JSON object with `room_id` filled in, as the push rules judge it."""
 
@@ -86,7 +87,7 @@ class Event:
         return target if relation.get("rel_type") == rel_type and is_event_id(target) else None
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Malformed:
     """A part of an answer that is not as the specification says. Noted as a value, never raised."""
 
@@ -99,7 +100,7 @@ class Malformed:
     """True if the event itself is correct, and judging it failed for a fault of ours."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class StrippedState:
     """An event of `invite_state`, which comes without id and time."""
 
@@ -111,7 +112,7 @@ class StrippedState:
     """The JSON object with `room_id` filled in."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Receipt:
     """A read receipt of the user's own (public or private), from any of their devices."""
 
@@ -122,7 +123,7 @@ class Receipt:
     id of the thread's root."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class RoomSummary:
     """The `summary` of a joined room. A field is None if the server did not repeat it, since it has not changed."""
 
@@ -131,7 +132,7 @@ class RoomSummary:
     heroes: tuple[UserId, ...] | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class JoinedRoom:
     """One entry of `rooms.join`."""
 
@@ -157,7 +158,7 @@ class JoinedRoom:
     """Sticky events (MSC4354) that are new and not in the timeline. They tell who is in a call even across a gap."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class InvitedRoom:
     """One entry of `rooms.invite`."""
 
@@ -165,7 +166,7 @@ class InvitedRoom:
     state: tuple[StrippedState | Malformed, ...] = ()
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class AccountData:
     """Global account data that changed. A field is None if it did not change."""
 
@@ -182,7 +183,7 @@ class AccountData:
     """Why the push rules that came last cannot be used, in words; "": they can."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class ServerNotification:
     """An entry of `notifications` (MSC3361) or of GET /notifications: an event that rings, by the server's word."""
 
@@ -193,7 +194,7 @@ class ServerNotification:
     is_read: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Sync:
     """One whole answer of GET /sync."""
 

@@ -8,7 +8,7 @@ Test: test_an_event_that_is_gone_is_explained_from_its_record_alone.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from heliograph.core.delivery import State
 from heliograph.core.encryption.values import Locked
@@ -24,13 +24,14 @@ from heliograph.core.record import FAULT, UNKEPT, UNLISTED, AccountState, Decisi
 from heliograph.core.room import RoomFacts
 from heliograph.core.sync.judging import SERVER_RULE
 from heliograph.core.text.clean import clean_line
+from heliograph.core.value_type import value_type
 
 MAX_RULES = 500
 """The most rules that an explanation lists."""
 _NAME = 200
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Evidence:
     """All that is known of one event."""
 
@@ -52,7 +53,7 @@ class Evidence:
     """The types of timeline events that the daemon asks for; None: all."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class TriedRule:
     """One push rule, and why it did or did not match."""
 
@@ -67,7 +68,7 @@ class TriedRule:
     """The value at which that condition looked, as JSON; None: there was no value."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Explanation:
     """The explanation. All its texts are fit for a terminal."""
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
+
+from heliograph.core.value_type import value_type
 
 
 class Grade(Enum):
@@ -15,7 +16,7 @@ class Grade(Enum):
     BAD = "bad"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Finding:
     """A sentence about one checked thing, and unless that is good, a cure."""
 

@@ -3,10 +3,10 @@ must."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum, IntEnum
 
 from heliograph.core.ids import EventId, RoomId
+from heliograph.core.value_type import value_type
 
 
 class Urgency(IntEnum):
@@ -27,7 +27,7 @@ class Category(Enum):
     """The category of notices about Heliograph itself: signed out, keyring locked."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Target:
     """The place that a click opens. Without a room: the Matrix client as it is."""
 
@@ -35,7 +35,7 @@ class Target:
     event_id: EventId | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Action:
     """A button of a popup. Activated brings its key back."""
 
@@ -43,7 +43,7 @@ class Action:
     label: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Picture:
     """A picture in pixels, row by row from the top. Each pixel has four bytes: red, green, blue and opacity."""
 
@@ -52,7 +52,7 @@ class Picture:
     pixels: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Notification:
     """All of one notification. Texts are short and have no control characters (see `core.text.clean`)."""
 
@@ -83,7 +83,7 @@ class Notification:
         return self.category is Category.DEVICE and bool(self.actions)
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Popup:
     """A notification on screen. Its id is only valid until the notification server that gave it ends."""
 
@@ -93,7 +93,7 @@ class Popup:
     """0, which no server gives: the popup is to be shown, and not on screen yet."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Activated:
     """The user clicked on the popup or on one of its buttons."""
 
@@ -103,7 +103,7 @@ class Activated:
     """The XDG activation token, with which the opened program may come to the front."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Replied:
     """The user typed an answer into the popup. It may come after the popup was closed."""
 
@@ -121,7 +121,7 @@ class Closing(Enum):
     UNDEFINED = 4
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Closed:
     """The popup is gone from the screen."""
 
@@ -129,14 +129,14 @@ class Closed:
     reason: Closing
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class ServerChanged:
     """The notification server started, ended or restarted. `server` as in Popup; None while there is no server."""
 
     server: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class DoNotDisturb:
     """The desktop's own "do not disturb" was switched, or that for Heliograph alone. While on, the desktop keeps
     notifications in its list without showing them, or drops them."""

@@ -14,6 +14,8 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from types import MappingProxyType
 
+from heliograph.core.value_type import value_type
+
 MAIN = "main"
 """The id of the thread that has all messages outside of threads, the roots of threads included."""
 MAX_HOPS = 3
@@ -28,7 +30,7 @@ _WRITTEN = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Mark:
     """The user has read up to this event."""
 
@@ -39,7 +41,7 @@ class Mark:
     """True if the homeserver was asked where the event stands, and did not tell. Only then a count is used."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Candidate:
     """An event that rings or waits, and may have been read."""
 
@@ -52,7 +54,7 @@ class Candidate:
     encrypted events."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Counts:
     """How many notifications of a room are unread by the homeserver's count."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import Enum
 
 from heliograph.core.delivery import State
@@ -12,6 +12,7 @@ from heliograph.core.ids import EventId, EventKey, OwnKey, RoomId, UserId
 from heliograph.core.notification import Category, Popup
 from heliograph.core.pushers.pusher import PusherKey
 from heliograph.core.room import RoomFacts
+from heliograph.core.value_type import value_type
 
 
 class Decision(Enum):
@@ -34,7 +35,7 @@ GAP = "gap"
 """The kind of the keys (`ids.own_key`) under which the ledger keeps gaps that stay open."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Judged:
     """The judgement of an event. There is only ever one for each event id."""
 
@@ -53,7 +54,7 @@ class Judged:
     """Why an encrypted event could not be decrypted, or where its key came from if not from the sender."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Content:
     """The contents of a delivery. They are erased when the message is read, opened or withdrawn."""
 
@@ -79,7 +80,7 @@ class Content:
     """The id by which the events of a call of two name it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Delivery:
     """One event that rings. `position` has the order in which the homeserver told of the events."""
 
@@ -100,7 +101,7 @@ class Delivery:
     why: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class EventRecord:
     """All that the ledger knows of one event."""
 
@@ -111,7 +112,7 @@ class EventRecord:
     """The event's delivery; None: the event did not ring."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Withdrawal:
     """A delivery is taken back, whether it is on screen or not yet."""
 
@@ -119,7 +120,7 @@ class Withdrawal:
     why: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Edit:
     """A delivery gets another text, without ringing again."""
 
@@ -128,7 +129,7 @@ class Edit:
     markup: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Rewrite:
     """A delivery gets new contents, since the message was decrypted late. If it waited for that, it is shown now."""
 
@@ -139,7 +140,7 @@ class Rewrite:
 Change = Withdrawal | Edit | Rewrite
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class LockedEvent:
     """An encrypted event that is kept until its room key comes."""
 
@@ -157,7 +158,7 @@ class LockedEvent:
         return self.event.thread_root
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class RoomRecord:
     """A room's facts as the ledger keeps them."""
 
@@ -166,7 +167,7 @@ class RoomRecord:
     """The number of invites to this room that have ended: with it in the id, a second invite is another event."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Plan:
     """All that one /sync changes in the ledger. Committed in one transaction, before the next /sync acknowledges it."""
 
@@ -201,7 +202,7 @@ class Plan:
         return not any(parts) and not self.has_counted and self.account_data == AccountData()
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class AccountState:
     """All that the ledger knows of the account."""
 
@@ -244,7 +245,7 @@ class AccountState:
         )
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Agenda:
     """All that the delivery loop has to do, by the ledger at one moment."""
 
@@ -259,7 +260,7 @@ class Agenda:
     """Some unread calls that ring or have rung, in the order of `Content.rings_until_ms`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class PopupRecord:
     """A popup that is on screen, as far as the ledger knows."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from types import MappingProxyType
 from typing import Any
 
@@ -15,6 +15,7 @@ from heliograph.core.push.context import Context
 from heliograph.core.text.clean import count_things
 from heliograph.core.text.lookalikes import shows_something
 from heliograph.core.text.names import can_name, name_key, word_member
+from heliograph.core.value_type import value_type
 
 SERVICE_MEMBER_TYPES = ("io.element.functional_members", "m.member_hints")
 """The state that lists `service_members` (MSC4171), by its unstable and its stable name."""
@@ -38,7 +39,7 @@ FACT_TYPES = (
 """The types of state event from which facts are made, in alphabetical order."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class RoomFacts:
     """Facts of one room. None means unknown: a push rule that needs the fact does not match then."""
 

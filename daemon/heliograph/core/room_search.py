@@ -7,13 +7,13 @@ about, by sliding sync (4 ms each). Test: test_a_room_is_found_by_its_title_in_a
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 
 from heliograph.core.ids import RoomId
 from heliograph.core.room import RoomFacts
+from heliograph.core.value_type import value_type
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Found:
     """Rooms of this name, by id; or, if there are none, those with the text in their names."""
 

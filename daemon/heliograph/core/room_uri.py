@@ -8,9 +8,10 @@ only the fragment of its `element:` address.
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
 from enum import Enum
 from urllib.parse import quote, unquote
+
+from heliograph.core.value_type import value_type
 
 _ID_LIMIT_BYTES = 255
 _ROOM_ID = re.compile(r"![^\x00-\x20\x7f:\ud800-\udfff]+(:[0-9A-Za-z.\-:\[\]]+)?")
@@ -46,7 +47,7 @@ def room_uri(form: AddressForm, room_id: str, event_id: str | None = None) -> st
     return base + "/".join(_quote(part) for part in (room_id, event) if part)
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class EventAddress:
     """An event, and perhaps its room."""
 

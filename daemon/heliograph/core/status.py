@@ -7,10 +7,11 @@ needs to know of another it is given as a fact of that loop (`app/account_loops.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Protocol
 
 from heliograph.core.connection import Connection, ConnectionState
+from heliograph.core.value_type import value_type
 
 
 class TaskStatus(Protocol):
@@ -24,7 +25,7 @@ class TaskStatus(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class HandoffStatus:
     """Who rings, the desktop or other devices, in the words of `heliograph status`."""
 
@@ -54,7 +55,7 @@ class HandoffStatus:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class AccountStatus:
     """The account's part of `heliograph status`. Times are milliseconds since 1970; None: not yet."""
 
@@ -112,7 +113,7 @@ class AccountStatus:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class DaemonStatus:
     """All that `heliograph status` tells."""
 

@@ -9,7 +9,6 @@ import sys
 import tempfile
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import TextIO
 
@@ -21,6 +20,7 @@ from heliograph.core.delivery import Declined, Done, NeedsUser, RetryLater
 from heliograph.core.notification import DesktopSignal, Notification, Popup, ServerChanged
 from heliograph.core.popups.profile import ServerProfile
 from heliograph.core.status import DaemonStatus
+from heliograph.core.value_type import value_type
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.desktop.choice import open_desktop
@@ -64,7 +64,7 @@ async def run_demo(*, stay: bool = False, stream: TextIO | None = None) -> int:
     return EXIT_OK if all(arrival.ms is not None for arrival in arrivals) else EXIT_FAILED
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class People:
     """The users who take part, and the rooms in which they meet."""
 
@@ -75,7 +75,7 @@ class People:
     group: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Arrival:
     """How long an event took from before it was sent until its notification was on screen; None: it never came."""
 

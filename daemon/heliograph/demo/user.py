@@ -5,13 +5,14 @@ from __future__ import annotations
 import itertools
 import json
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, Literal
 from urllib.parse import quote
 
 import aiohttp
 
 from heliograph.core.ids import EventId, RoomId, UserId
+from heliograph.core.value_type import value_type
 from heliograph.errors import Refused, Unreachable
 
 _serial = itertools.count(1)
@@ -45,7 +46,7 @@ async def request(
     return answer
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class DemoUser:
     """One signed-in device of a user. Room and event ids may be given as plain text."""
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import asyncio
 import logging
 from collections import OrderedDict
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import TypeVar
 
 from dbus_fast import Message
@@ -15,6 +15,7 @@ from heliograph.core.popups.actions import INLINE_REPLY
 from heliograph.core.popups.profile import SAFE, Expiry, ServerProfile
 from heliograph.core.popups.profiles import choose_profile
 from heliograph.core.text.clean import clean_line
+from heliograph.core.value_type import value_type
 from heliograph.desktop import swaync_config
 from heliograph.desktop.echoes import Echoes
 from heliograph.desktop.failures import is_passing
@@ -34,7 +35,7 @@ _REMEMBERED = 64
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Traits:
     """What a server says of itself."""
 

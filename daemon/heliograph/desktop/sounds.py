@@ -15,12 +15,12 @@ import logging
 import re
 import shutil
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from heliograph.core.notification import Category, Notification
 from heliograph.core.popups.profile import SOUND_FILE, SOUND_NAME, ServerProfile
+from heliograph.core.value_type import value_type
 from heliograph.desktop.identity import data_folders
 from heliograph.system.processes import run_program
 from heliograph.system.tasks import start_beside
@@ -40,7 +40,7 @@ _FILE_PLAYERS = ("pw-play", "paplay")
 _THEME_PLAYER = "canberra-gtk-play"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Sound:
     """A sound: a name of the sound theme, or a file of the user's own."""
 

@@ -9,10 +9,10 @@ from __future__ import annotations
 import asyncio
 import logging
 import re
-from dataclasses import dataclass
 
 from heliograph.core.popups.profile import Told
 from heliograph.core.popups.quiet import DO_NOT_DISTURB, SWITCHED_OFF
+from heliograph.core.value_type import value_type
 from heliograph.desktop.identity import DESKTOP_ENTRY
 from heliograph.system.processes import run_program
 
@@ -26,7 +26,7 @@ _OURS = re.sub("--+", "-", re.sub("[^a-z0-9-]", "-", DESKTOP_ENTRY.lower()))
 _GNOME_OURS = f"{_GNOME}.application:/org/gnome/desktop/notifications/application/{_OURS}/"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class _Switch:
     schema: str
     key: str

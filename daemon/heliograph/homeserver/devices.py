@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
+from heliograph.core.value_type import value_type
 from heliograph.homeserver.decoding import decode_as, optional
 from heliograph.homeserver.session import Session
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class ListedDevice:
     """A device as GET /devices lists it."""
 

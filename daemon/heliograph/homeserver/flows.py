@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from heliograph.core.events import Json
+from heliograph.core.value_type import value_type
 from heliograph.errors import BadAnswer, Refused, ServerError, UserError
 from heliograph.homeserver.login_failures import explain
 from heliograph.homeserver.oauth.metadata import AuthServer, find_auth_server
@@ -27,7 +27,7 @@ _PREFERRED = ("oauth_aware_preferred", "org.matrix.msc3824.delegated_oidc_compat
 """Marks single sign-on as what the server prefers (MSC3824): its name in the specification, and that of before."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class OfferedFlows:
     """The older ways to sign in that a homeserver offers, as far as Heliograph knows them."""
 

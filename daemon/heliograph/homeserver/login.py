@@ -5,11 +5,12 @@ https://spec.matrix.org/v1.18/client-server-api/#legacy-api
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from heliograph.core.events import Json
 from heliograph.core.ids import UserId
+from heliograph.core.value_type import value_type
 from heliograph.errors import LoggedOut, Refused, ServerError, UserError
 from heliograph.homeserver.decoding import one_word
 from heliograph.homeserver.flows import LOGIN, Flow, ask_auth_server
@@ -28,7 +29,7 @@ _LOGIN_TIMEOUT_S = 60.0
 """Password hashing is slow on purpose, and small servers are slow as well."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Device:
     """A signed-in device."""
 

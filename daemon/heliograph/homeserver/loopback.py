@@ -9,7 +9,6 @@ import asyncio
 import contextlib
 import hmac
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 from html import escape
 from types import TracebackType
 from typing import Generic, Self, TypeVar
@@ -17,6 +16,7 @@ from typing import Generic, Self, TypeVar
 from aiohttp import web
 from multidict import MultiMapping
 
+from heliograph.core.value_type import value_type
 from heliograph.errors import UserError
 from heliograph.http.listener_log import listener_log
 
@@ -36,7 +36,7 @@ _HEADERS = {
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Page:
     """What the browser shows then."""
 

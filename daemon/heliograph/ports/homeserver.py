@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Protocol
 
 from heliograph.core.events import Event, Json, Malformed, ServerNotification, Sync
@@ -11,9 +11,10 @@ from heliograph.core.ids import EventId, RoomId, UserId
 from heliograph.core.push.rule_change import RuleChange
 from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.room import RoomFacts
+from heliograph.core.value_type import value_type
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Features:
     """What the homeserver can do, by its answer to GET /versions."""
 
@@ -28,7 +29,7 @@ class Features:
     """Name of the server software, if it tells (GET /_matrix/federation/v1/version)."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class SyncRequest:
     """One GET /sync. The sync loop chooses the contents; `homeserver.sync_filter` writes them as an inline filter."""
 
@@ -53,7 +54,7 @@ class SyncRequest:
         return replace(self, receipts_in=None, event_types=None, timeout_ms=0)
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class NotificationsPage:
     """One page of GET /notifications. Most servers list the newest first, but not all: sort by `ts`."""
 
@@ -62,7 +63,7 @@ class NotificationsPage:
     """The `since` of the next page; None: this is the last."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class MessagesPage:
     """One page of GET /rooms/{id}/messages backwards, newest first."""
 
@@ -73,7 +74,7 @@ class MessagesPage:
     """The number of bytes of the answer."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class EventContext:
     """What stands around one event in its room."""
 
@@ -83,7 +84,7 @@ class EventContext:
     """The `since` with which GET /messages tells what stands before these; None: the server does not say."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Member:
     """How a member of a room presents themselves there."""
 
@@ -174,7 +175,7 @@ class Homeserver(Protocol):
     async def close(self) -> None: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class PublishedKeys:
     """The answer to POST /keys/query: signed objects as they came. Nobody has checked their signatures yet."""
 
@@ -186,7 +187,7 @@ class PublishedKeys:
     """Self-signing keys by user id."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class BackupVersion:
     """The user's current server-side key backup."""
 
@@ -241,7 +242,7 @@ class Keys(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Audience:
     """Who may read a message to a room, and how it must be sent. The members are filled in for encrypted rooms only."""
 

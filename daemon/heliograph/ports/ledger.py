@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 from typing import Protocol
 
 from heliograph.core.delivery import Move
@@ -23,9 +22,10 @@ from heliograph.core.record import (
     RoomRecord,
 )
 from heliograph.core.summary.unread import UnreadRoom
+from heliograph.core.value_type import value_type
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Settlement:
     """One move of a delivery (`core.delivery`), which the desktop or the user caused."""
 
@@ -37,7 +37,7 @@ class Settlement:
     """The reason, for `heliograph explain`."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Committed:
     """What a commit left in the ledger."""
 

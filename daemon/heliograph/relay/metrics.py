@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from typing import Literal
+
+from heliograph.core.value_type import value_type
 
 CONTENT_TYPE = "text/plain; version=0.0.4; charset=utf-8"
 PREFIX = "heliograph_relay_"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Metric:
     """One metric: `values` by the value of `label`, or by the empty text if there is no label. Counters' names end in
     `_total`."""

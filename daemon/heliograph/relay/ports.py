@@ -7,11 +7,11 @@ returns; if that fails, the call raises StorageError.
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass
 from typing import Protocol
 
 from heliograph.core.events import Json
 from heliograph.core.reading import Mark
+from heliograph.core.value_type import value_type
 from heliograph.relay.model.around import Around
 from heliograph.relay.model.carried import Carried, DeviceNotifications, Key
 from heliograph.relay.model.outcome import Outcome
@@ -23,7 +23,7 @@ MOST_WITHDRAWN = 2_000
 """Hidden pushkeys of dropped twins that are remembered; those dropped longest ago are forgotten first."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class StoredPushers:
     """All that a database has of pushers."""
 
@@ -201,7 +201,7 @@ class PushStore(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Store:
     """An open database of the relay."""
 

@@ -9,6 +9,7 @@ from pathlib import Path
 
 from aiohttp import web
 
+from heliograph.core.value_type import value_type
 from heliograph.relay.clock import Clock, WallClock
 from heliograph.relay.config import RelayConfig
 from heliograph.relay.departure import Departure
@@ -59,7 +60,7 @@ from heliograph.relay.sync.synthesis import Synthesis
 from heliograph.system.descriptors import raise_limit
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Relay:
     """An open relay: the parts that its server and tests look at."""
 

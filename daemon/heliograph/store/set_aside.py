@@ -12,12 +12,13 @@ from __future__ import annotations
 import json
 import sqlite3
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from heliograph.core.delivery import State
 from heliograph.core.notification import Category
 from heliograph.core.record import Decision
+from heliograph.core.value_type import value_type
 from heliograph.store.account import account_data_fault
 from heliograph.store.columns import to_integer
 from heliograph.store.deliveries import OPEN
@@ -31,7 +32,7 @@ _WIDEST = 4_000
 """The most characters that are kept of a row."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Unreadable:
     """A row that cannot be read. `why` says what is wrong, without quoting the contents."""
 
@@ -46,7 +47,7 @@ class Unreadable:
         return f"{self.table} {names}: {self.why}".replace(" :", ":")
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class _Table:
     """What a sound row of a table is like: by themselves, SQLite's columns take values of any type."""
 

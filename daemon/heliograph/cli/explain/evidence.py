@@ -17,6 +17,7 @@ from heliograph.core.record import AccountState, EventRecord, RoomRecord
 from heliograph.core.room import RoomFacts
 from heliograph.core.room_uri import EventAddress
 from heliograph.core.sync.invites import invite_id, is_invite_id
+from heliograph.core.value_type import value_type
 from heliograph.errors import (
     EXIT_CONFIG,
     EXIT_USAGE,
@@ -34,7 +35,7 @@ from heliograph.loops.sync.rulebook import BASE_TYPES
 from heliograph.store.reader import LedgerReader, open_readonly
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Gathered:
     """The evidence, and the problems met in gathering it."""
 

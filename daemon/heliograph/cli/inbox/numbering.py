@@ -11,11 +11,11 @@ import fcntl
 import json
 import os
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 from heliograph.accounts import cache_root, make_private_folder
+from heliograph.core.value_type import value_type
 from heliograph.errors import StateError
 from heliograph.system.whole_file import replace_file
 
@@ -27,7 +27,7 @@ _LARGEST_FILE = 1024 * 1024
 _MOST = 2000
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Numbers:
     """The numbers of some rooms, in the order in which the rooms were given."""
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import difflib
 import os
-from dataclasses import dataclass
 from typing import Any
 
 from heliograph.accounts import list_accounts, state_folder
@@ -12,6 +11,7 @@ from heliograph.cli.inbox.numbering import find_number, number_rooms
 from heliograph.control.client import ask, ask_inbox
 from heliograph.core.summary.unread import MOST_MESSAGES, UnreadRoom, inbox_as_json
 from heliograph.core.text.clean import clean_line
+from heliograph.core.value_type import value_type
 from heliograph.errors import EXIT_CONFIG, EXIT_USAGE, StateError, UserError
 
 _TITLE = 100
@@ -19,7 +19,7 @@ MAX_SHOWN_TITLE = 30
 """The most characters of a room's name in the table."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class InboxListing:
     """The inbox as `--json` prints it, and sentences about what is missing in it."""
 

@@ -9,13 +9,13 @@ import os
 import secrets
 import shutil
 import sys
-from dataclasses import dataclass
 from typing import Literal
 
 import click
 
 from heliograph.accounts import Account, Secrets, device_name, find_account, save_account
 from heliograph.core.ids import UserId
+from heliograph.core.value_type import value_type
 from heliograph.errors import EXIT_USAGE, LoggedOut, SecretsLocked, ServerError, UserError
 from heliograph.homeserver.discovery import check_homeserver, find_homeserver
 from heliograph.homeserver.flows import Flow, OfferedFlows, login_flows
@@ -39,7 +39,7 @@ _PUSHERS_S = 30.0
 """How long the homeserver may take to remove the pushers of an earlier device."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class _Before:
     """What an earlier login of the same user left behind."""
 

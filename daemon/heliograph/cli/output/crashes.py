@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import Any
 
 from heliograph.cli.output.times import local_time
 from heliograph.core.text.clean import clean_line
+from heliograph.core.value_type import value_type
 
 _LIMIT = 200
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Crashed:
     """A long-lived task that crashed within the last hour. `is_down`: the task waits for its next try."""
 

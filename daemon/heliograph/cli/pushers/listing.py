@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import datetime
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from heliograph.accounts import Account
 from heliograph.cli.accounts.signed_in import open_session
 from heliograph.core.pushers.pusher import Pusher, is_called
 from heliograph.core.text.clean import clean_line
+from heliograph.core.value_type import value_type
 from heliograph.errors import EXIT_USAGE, ServerError, UserError
 from heliograph.homeserver.client import HomeserverClient
 from heliograph.homeserver.devices import ListedDevice, fetch_devices
@@ -19,7 +20,7 @@ from heliograph.homeserver.session import Session
 _LIMIT = 40
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class PusherRow:
     """A pusher and its device. The pushkey is left out: whoever knows it may be able to make the device ring."""
 

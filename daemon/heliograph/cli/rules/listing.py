@@ -5,7 +5,6 @@ from __future__ import annotations
 import asyncio
 import json
 from collections.abc import Iterator
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -17,6 +16,7 @@ from heliograph.core.push.rule import Rule
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.wording import find_trouble, word_rule
 from heliograph.core.text.clean import clean_line
+from heliograph.core.value_type import value_type
 
 if TYPE_CHECKING:
     from heliograph.accounts import Account
@@ -47,7 +47,7 @@ async def _fetch(account: Account) -> tuple[Ruleset, Names]:
         return session.ruleset, session.names
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class _Row:
     rule: Rule
     sentence: str

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict
 from typing import Any
 
 from heliograph.accounts import Account, state_folder
 from heliograph.core.delivery import State
+from heliograph.core.value_type import value_type
 from heliograph.errors import StateError, StorageError
 from heliograph.store.ledger import LEDGER_NAME
 from heliograph.store.lock import is_held
@@ -15,7 +16,7 @@ from heliograph.store.reader import open_readonly
 from heliograph.store.sign_out_file import sign_out_of
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class StoppedAccount:
     """The state of one account. `problem`: why the ledger tells nothing."""
 

@@ -5,11 +5,12 @@ from __future__ import annotations
 import os
 import platform
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 from heliograph import __version__
 from heliograph.core.text.clean import clean_line
+from heliograph.core.value_type import value_type
 from heliograph.desktop.server import Traits
 
 _DESKTOP = ("XDG_CURRENT_DESKTOP", "XDG_SESSION_TYPE")
@@ -26,7 +27,7 @@ class SightKind(Enum):
     FAILED = "NOT SHOWN"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Sight:
     """What was seen of one scene."""
 

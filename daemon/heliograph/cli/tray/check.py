@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Sequence
-from dataclasses import dataclass
 from pathlib import Path
 
 from dbus_fast import Variant
@@ -14,6 +13,7 @@ from heliograph.control.client import ask_status
 from heliograph.control.tray import WATCHER_NAME, WATCHER_PATH
 from heliograph.core.finding import Finding, bad, good
 from heliograph.core.text.clean import clean_line
+from heliograph.core.value_type import value_type
 from heliograph.system.dbus import Bus, BusGone, CallFailed
 from heliograph.system.service_manager import to_reload, to_start
 from heliograph.system.session_bus import session_bus_address
@@ -23,7 +23,7 @@ _PATIENCE_S = 5.0
 _NAME_LIMIT = 60
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class FoundTray:
     """A watcher on the session bus."""
 

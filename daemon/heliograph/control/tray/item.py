@@ -6,7 +6,6 @@ Source: https://www.freedesktop.org/wiki/Specifications/StatusNotifierItem, and 
 from __future__ import annotations
 
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Annotated, Any
 
 from dbus_fast.annotations import DBusBool, DBusInt32, DBusObjectPath, DBusSignature, DBusStr
@@ -17,6 +16,7 @@ from heliograph.control.answering import DBusNothing, acting
 from heliograph.control.tray import MENU_PATH
 from heliograph.core.tray.drawing import SIZES, Look, draw_icon
 from heliograph.core.tray.item import TITLE, Icon, Item
+from heliograph.core.value_type import value_type
 
 DBusPixmaps = Annotated[list[Any], DBusSignature("a(iiay)")]
 DBusToolTip = Annotated[list[Any], DBusSignature("(sa(iiay)ss)")]
@@ -31,7 +31,7 @@ def draw_pixmaps(icon: Icon, look: Look) -> Pixmaps:
     return [[size, size, draw_icon(icon, look, size)] for size in SIZES]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Clicks:
     """What is called when somebody clicks on the icon; each is given the activation token, or ""."""
 

@@ -6,10 +6,11 @@ https://spec.matrix.org/v1.18/client-server-api/#sas-method-emoji
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+
+from heliograph.core.value_type import value_type
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Emoji:
     """One of the 64 emoji of the specification."""
 

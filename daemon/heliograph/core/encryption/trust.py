@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from heliograph.core.encryption.values import DeviceKeys
 from heliograph.core.encryption.verification import KnownKeys
+from heliograph.core.value_type import value_type
 
 
 class Standing(Enum):
@@ -24,7 +25,7 @@ class Standing(Enum):
     """The user's master key is not the one that was confirmed when this device was verified."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class OwnKeys:
     """Those of the user's published keys that are signed correctly."""
 

@@ -5,11 +5,11 @@ Source: Client-Server API, "End-to-end encryption".
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId, UserId
+from heliograph.core.value_type import value_type
 
 MEGOLM = "m.megolm.v1.aes-sha2"
 """The algorithm of room events."""
@@ -17,7 +17,7 @@ OLM = "m.olm.v1.curve25519-aes-sha2"
 """The algorithm of to-device events."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Identity:
     """Our own device. The keys are public, as unpadded base64."""
 
@@ -29,7 +29,7 @@ class Identity:
     """The key with which the device signs: its fingerprint."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Received:
     """A to-device event that has no room key in it. Room keys are stored and not passed on."""
 
@@ -47,7 +47,7 @@ class Received:
         return self.sender_key is not None
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Rejected:
     """A to-device event that could not be used, and why."""
 
@@ -56,7 +56,7 @@ class Rejected:
     sender: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class RoomKey:
     """The name of a room key, which is a Megolm session."""
 
@@ -82,7 +82,7 @@ class Reason(Enum):
 _MAY_BE_MENDED = frozenset({Reason.NO_KEY, Reason.WITHHELD, Reason.KEY_STARTS_LATER, Reason.WRONG_SENDER})
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Clear:
     """An event that was decrypted."""
 
@@ -105,7 +105,7 @@ class Clear:
         return self.is_from_backup or self.is_sender_unsigned
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class SenderDevice:
     """The device that sent a message, by the keys with which the message was encrypted."""
 
@@ -114,7 +114,7 @@ class SenderDevice:
     ed25519: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Locked:
     """An event that cannot be decrypted, at least not yet."""
 
@@ -146,7 +146,7 @@ _WITHHELD = {
 """https://spec.matrix.org/v1.18/client-server-api/#reporting-that-decryption-keys-are-withheld"""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Taken:
     """The outcome of a sync's to-device events, in their order. Events that were taken before are left out."""
 
@@ -156,7 +156,7 @@ class Taken:
     """Room keys that may decrypt events which could not be decrypted before."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class DeviceKeys:
     """The keys of another device by /keys/query, confirmed by the device's own signature."""
 
@@ -166,7 +166,7 @@ class DeviceKeys:
     ed25519: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class KeyUpload:
     """The keys that our device has to publish. None: there are none of that kind."""
 
@@ -179,7 +179,7 @@ class KeyUpload:
         return not (self.device_keys or self.one_time_keys or self.fallback_keys)
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Rotation:
     """For how many messages and how long one room key is used for what we send."""
 

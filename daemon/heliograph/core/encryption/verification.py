@@ -10,7 +10,6 @@ from __future__ import annotations
 
 from base64 import b64encode
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from enum import Enum
 from hashlib import sha256
 from hmac import compare_digest
@@ -31,6 +30,7 @@ from heliograph.core.encryption.verification_events import (
 )
 from heliograph.core.events import Json
 from heliograph.core.text.clean import clean_line
+from heliograph.core.value_type import value_type
 
 MOST_KEYS = 100
 """The most keys in a `mac` event."""
@@ -73,7 +73,7 @@ class Phase(Enum):
     CANCELLED = "cancelled"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class KnownKeys:
     """The user's keys by POST /keys/query: those that can be verified."""
 

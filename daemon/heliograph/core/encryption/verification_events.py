@@ -5,9 +5,8 @@ https://spec.matrix.org/v1.18/client-server-api/#key-verification-framework
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from heliograph.core.events import Json
+from heliograph.core.value_type import value_type
 
 PREFIX = "m.key.verification."
 METHOD = "m.sas.v1"
@@ -36,7 +35,7 @@ REASONS = {
 """Words for the codes of https://spec.matrix.org/v1.18/client-server-api/#mkeyverificationcancel."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Message:
     """A to-device event to send to some of the user's devices, by their ids."""
 
@@ -45,7 +44,7 @@ class Message:
     devices: tuple[str, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Request:
     """The `m.key.verification.request` of another device."""
 

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any, TypeGuard
 
 from heliograph.core.text.clean import clean_line
+from heliograph.core.value_type import value_type
 
 ENDINGS = frozenset({"invalid_grant", "invalid_client", "unauthorized_client"})
 """The errors that end a session (https://www.rfc-editor.org/rfc/rfc6749#section-5.2)."""
@@ -18,7 +19,7 @@ MAX_TOKEN = 16 * 1024
 _MAX_CODE, _MAX_WHY = 100, 200
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class TokenGrant:
     """Tokens, as the token endpoint gave them."""
 
@@ -29,21 +30,21 @@ class TokenGrant:
     """How long the access token lives, in seconds; None: the endpoint does not say."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Granted:
     """The endpoint gave tokens."""
 
     grant: TokenGrant
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Ended:
     """The endpoint has no such session any more, by this OAuth error."""
 
     code: str
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class TryAgain:
     """Nothing came of the request, and nothing is lost."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 from heliograph.core.ids import EventId, RoomId, UserId, is_event_id, is_room_id, is_user_id
@@ -11,6 +11,7 @@ from heliograph.core.notification import Action, Category, Notification, Target,
 from heliograph.core.popups.profile import SAFE, ServerProfile
 from heliograph.core.record import Content, Delivery
 from heliograph.core.text.clean import clean_line, clean_text
+from heliograph.core.value_type import value_type
 
 INLINE_REPLY = "inline-reply"
 """Servers that let the user type into the popup (Plasma, swaync) have this capability, and this action's key."""
@@ -85,7 +86,7 @@ _VERBS = {
 }
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class ActionRequest:
     """What the user wants done in one room."""
 

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import hashlib
 from collections.abc import Callable, Iterable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from functools import partial
 
 from heliograph.core.delivery import State
@@ -23,13 +23,14 @@ from heliograph.core.popups.profile import SAFE, Layout
 from heliograph.core.popups.text import word_room, word_summary
 from heliograph.core.record import Content, Delivery, PopupRecord
 from heliograph.core.text.markup import plain, write_markup
+from heliograph.core.value_type import value_type
 
 
 def _show_all(_: Delivery) -> Level:
     return Level.FULL
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Show:
     """Show a new popup, or other words in the one that is there."""
 
@@ -41,14 +42,14 @@ class Show:
     replaces: PopupRecord | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Close:
     """Take a popup away: nothing it showed is open any more."""
 
     record: PopupRecord
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Keep:
     """Leave a popup as it is: its words are still right.
     Test: test_a_stale_popup_that_still_says_the_right_thing_is_left_alone."""
@@ -56,7 +57,7 @@ class Keep:
     record: PopupRecord
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Fault:
     """A popup that cannot be made, since one of its deliveries makes our own code fail. The others are not affected.
     Test: test_a_message_that_finds_a_fault_of_ours_keeps_no_other_popup_from_the_screen."""

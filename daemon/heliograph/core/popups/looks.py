@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from heliograph.core.notification import Picture
+from heliograph.core.value_type import value_type
 
 LARGE = 96
 """Pixels of a side: sharp on screens of double density, for servers that scale pictures to their own size."""
@@ -12,7 +11,7 @@ SMALL = 48
 """Pixels of a side, for servers that show each pixel of a picture as one of the screen."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Looks:
     """How a server shows pictures and indented lines. The defaults suit servers of which nothing is known."""
 

@@ -8,11 +8,12 @@ Tests: test_without_the_text_the_sender_and_the_room_are_told, test_a_summary_ke
 from __future__ import annotations
 
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 from enum import IntEnum
 
 from heliograph.core.notification import Category
 from heliograph.core.record import Content, Delivery
+from heliograph.core.value_type import value_type
 
 HIDDEN_TEXT = "New message"
 
@@ -27,7 +28,7 @@ class Level(IntEnum):
     """Only that somebody wrote."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Privacy:
     """Which level the configuration gives to which room or person."""
 

@@ -5,11 +5,11 @@ The profiles themselves, with their reasons, are in `core.popups.profiles`.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from heliograph.core.notification import Notification, Urgency
 from heliograph.core.popups.looks import USUAL, Looks
+from heliograph.core.value_type import value_type
 
 SOUND_NAME, SOUND_FILE = "sound-name", "sound-file"
 """Hints for sounds: a name of the sound theme, and a file."""
@@ -51,7 +51,7 @@ class Told(Enum):
     DUNST = "dunst's property paused"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Layout:
     """How the lines of a popup stand together."""
 
@@ -61,7 +61,7 @@ class Layout:
     """What stands between two lines: another mark, where the server makes line breaks spaces."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class ServerProfile:
     """What is known of one kind of notification server. The defaults are the safe profile, which harms on none."""
 

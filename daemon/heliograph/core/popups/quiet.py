@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 from datetime import date, datetime, time, timedelta
 from typing import Protocol
 
 from heliograph.core.summary.summary import UNTIL_RESUMED
+from heliograph.core.value_type import value_type
 
 PAUSED = "paused"
 QUIET_HOURS = "quiet hours"
@@ -41,7 +41,7 @@ class Zone(Protocol):
         ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Hours:
     """From `begin` on each of `days` (Monday is 0) to `end`, the next day if that is not later. Minutes of the day.
     Test: test_days_are_those_on_which_it_begins."""
@@ -51,7 +51,7 @@ class Hours:
     end: int
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Pause:
     """The pause that the user asked for. `until_ms`, in ms since 1970, may be UNTIL_RESUMED; 0: there is none."""
 
@@ -67,7 +67,7 @@ class Pause:
 NO_PAUSE = Pause()
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Quiet:
     """A time in which nothing pops up. `until_ms`, in ms since 1970, may be UNTIL_RESUMED."""
 
@@ -77,7 +77,7 @@ class Quiet:
     """The user's other devices do not ring instead, as far as that is in this desktop's power."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class QuietHours:
     """The quiet hours of the configuration."""
 
@@ -86,7 +86,7 @@ class QuietHours:
     """The same as in `Pause`: other devices shall be silent, too."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Through:
     """The messages that pop up in spite of quiet."""
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from enum import Enum
 
 from heliograph.core.delivery import State
@@ -15,6 +15,7 @@ from heliograph.core.popups.samples import ME, draw_picture, sample_message
 from heliograph.core.record import Delivery, PopupRecord
 from heliograph.core.text.clean import clean_text
 from heliograph.core.text.messages import ENCRYPTED, TEXT_LIMIT
+from heliograph.core.value_type import value_type
 
 
 class Cue(Enum):
@@ -30,7 +31,7 @@ class Cue(Enum):
     """Nothing: one more question about the scene before."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Scene:
     """One thing to look at."""
 
@@ -182,7 +183,7 @@ def _text_scenes(show: _Showing) -> list[Scene]:
     ]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class _Showing:
     layout: Layout
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
 
 from heliograph.core.notification import Category
 from heliograph.core.popups.privacy import Level
 from heliograph.core.popups.profile import Layout
 from heliograph.core.record import Content
 from heliograph.core.text.markup import Span, Style, Styled, in_one_line, join_spans, read_markup, shorten
+from heliograph.core.value_type import value_type
 
 LINES = 4
 """Messages that a room's popup quotes."""
@@ -28,7 +28,7 @@ _NAMES = 3
 WHERE_ALL_ARE = "All of them: heliograph inbox"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class PopupText:
     """A title, which takes no markup, and the lines below it."""
 

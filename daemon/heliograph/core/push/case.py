@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from heliograph.core.events import Json
 from heliograph.core.push.context import FACTS, Context
 from heliograph.core.push.decrypted import decrypted
 from heliograph.core.push.verdict import Verdict
+from heliograph.core.value_type import value_type
 
 T = TypeVar("T")
 
@@ -23,7 +23,7 @@ class NotACase(Exception):
     """The JSON is no case. The message names the part that has another shape."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Case:
     """All that a verdict depends on besides the rules."""
 

@@ -11,6 +11,7 @@ from heliograph.core.push.flatten import MISSING
 from heliograph.core.push.patterns import MAX_PATTERN
 from heliograph.core.push.phrases import Names, compact
 from heliograph.core.push.subject import Subject
+from heliograph.core.value_type import value_type
 
 Test = Callable[[Subject], bool]
 
@@ -23,7 +24,7 @@ def _word_value(json: Mapping[str, Any], saw: str | None, context: Context) -> s
     return f"it is {saw}" if saw is not None else "there is none"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class ConditionWords:
     """How the conditions of one kind are worded. Both functions take the condition as JSON first."""
 

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from types import MappingProxyType
 from typing import Any
 
+from heliograph.core.value_type import value_type
 
-@dataclass(frozen=True, slots=True)
+
+@value_type
 class Context:
     """Facts about the user and the room as the event finds them. A condition whose fact is missing does not match."""
 

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
 from heliograph.core.events import Json
 from heliograph.core.push.listed_rules import find_rule
 from heliograph.core.push.patterns import MAX_PATTERN, is_glob
 from heliograph.core.push.rule import KINDS
+from heliograph.core.value_type import value_type
 
 USER_KINDS = ("override", "content", "room", "sender", "underride")
 """Kinds that users can make rules of."""
@@ -29,7 +29,7 @@ class Refusal(Exception):
         self.hint = hint
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class DesiredRule:
     """A rule as the user wants it."""
 

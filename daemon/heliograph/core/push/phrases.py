@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 from typing import Any
 
 from heliograph.core.text.clean import clean_line
+from heliograph.core.value_type import value_type
 
 _TEXT = 80
 _ROOM = 60
@@ -15,7 +16,7 @@ _VALUE = 120
 _BEFORE_CUT = 4_000
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Names:
     """Who is asking, and the names of the rooms that rules name by their ids."""
 

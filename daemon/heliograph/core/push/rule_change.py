@@ -5,13 +5,13 @@ https://spec.matrix.org/v1.17/client-server-api/#push-rules-api
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Any
 
 from heliograph.core.events import Json
+from heliograph.core.value_type import value_type
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Put:
     """Makes the rule, or replaces it: on top of its kind, unless it is to stand next to another rule of the user's."""
 
@@ -22,7 +22,7 @@ class Put:
     after: str | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class SetEnabled:
     """Switches the rule on or off."""
 
@@ -31,7 +31,7 @@ class SetEnabled:
     enabled: bool
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class SetActions:
     """Changes what happens when the rule matches."""
 
@@ -40,7 +40,7 @@ class SetActions:
     actions: tuple[Any, ...]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Delete:
     """Removes the rule."""
 

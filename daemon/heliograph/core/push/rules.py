@@ -7,7 +7,6 @@ rules are tried; it is never sorted anew. The first enabled rule whose condition
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 from heliograph.core.push.condition import Condition, Test
@@ -19,6 +18,7 @@ from heliograph.core.push.reader import Reader
 from heliograph.core.push.rule import Rule
 from heliograph.core.push.subject import Subject
 from heliograph.core.push.verdict import SILENT, Verdict
+from heliograph.core.value_type import value_type
 
 MAX_EXTRA_TYPES = 50
 """Event types that rules can add to the filter of /sync, which travels in the request's URL."""
@@ -35,7 +35,7 @@ _MAX_TYPE = 255
 _Candidate = tuple[tuple[Test, ...], Verdict]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class _Candidates:
     """The rules that events of one type can meet."""
 
@@ -49,7 +49,7 @@ class _Candidates:
     as those after it."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class TracedRule:
     """One rule as it was tried, for `Ruleset.trace`."""
 

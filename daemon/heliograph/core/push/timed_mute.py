@@ -5,15 +5,16 @@ The mute is on disk before its rule is made: killed in between, a room is mute f
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from heliograph.core.events import Json
 from heliograph.core.ids import RoomId
 from heliograph.core.push.changes import mute_room, room_mutes
 from heliograph.core.push.rule_change import Delete, Put, RuleChange, SetEnabled
+from heliograph.core.value_type import value_type
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class TimedMute:
     """A room that is mute until some time, by an override rule."""
 

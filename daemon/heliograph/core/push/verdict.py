@@ -6,14 +6,15 @@ https://spec.matrix.org/v1.17/client-server-api/#actions
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
+
+from heliograph.core.value_type import value_type
 
 MAX_ACTIONS = 100
 """Actions of one rule that are looked at; further ones are passed over."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Verdict:
     """Whether an event rings, and how."""
 

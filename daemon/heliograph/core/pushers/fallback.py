@@ -8,13 +8,13 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any
 from urllib.parse import SplitResult, urlsplit, urlunsplit
 
 from heliograph.core.events import Json
 from heliograph.core.finding import Finding, bad, good
 from heliograph.core.pushers.pusher import Pusher
+from heliograph.core.value_type import value_type
 
 NOTIFY_PATH = "/_matrix/push/v1/notify"
 PUBLIC_GATEWAY = f"https://matrix.gateway.unifiedpush.org{NOTIFY_PATH}"
@@ -27,7 +27,7 @@ _UP_TOPIC = 14
 """The length of a topic that ntfy takes for one of UnifiedPush: "up" and twelve characters."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Fallback:
     """The address to which the homeserver pushes what the desktop cannot take."""
 
@@ -38,7 +38,7 @@ class Fallback:
     is_event_id_only: bool = True
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class GatewayAnswer:
     """A gateway's answer to a push. `body` is the decoded JSON; None: the body was not JSON."""
 

@@ -15,14 +15,14 @@ test_coming_back_switches_the_fallback_off_after_a_sync_that_worked.
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass
 from enum import Enum
 from typing import Literal
 
 from heliograph.core.pushers.pusher import Pusher, PusherKey, is_called
+from heliograph.core.value_type import value_type
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Signs:
     """What tells whether the user is at this desktop. The defaults are those of a machine that tells nothing."""
 
@@ -76,7 +76,7 @@ class SetUp(Enum):
     """HTTP pushers ring, whatever happens here."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class HandoffSettings:
     """What the configuration says."""
 
@@ -87,7 +87,7 @@ class HandoffSettings:
     fallback: PusherKey | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class KnownPushers:
     """What is known of the account at one moment."""
 
@@ -105,31 +105,31 @@ class KnownPushers:
     is_hushed: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class SwitchOn:
     """Switch this pusher on, then forget that we switched it off."""
 
     pusher: Pusher
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class SwitchOff:
     """Write down that we switch this pusher off, then do it."""
 
     pusher: Pusher
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Collect:
     """Sync without waiting until nothing new comes. If that fails, what follows but `Ring` has to wait."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Hush:
     """Another device rings: notifications here are silent, or wait."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Ring:
     """Notifications here are as they should be."""
 

@@ -3,15 +3,16 @@
 from __future__ import annotations
 
 import hashlib
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from heliograph.core.events import Json
+from heliograph.core.value_type import value_type
 
 PusherKey = tuple[str, str]
 """The app id and the pushkey, which together name a pusher among those of a user."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Pusher:
     """A pusher of the user, as GET /pushers lists it."""
 

@@ -9,12 +9,12 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 from typing import Any
 
 from heliograph.core.summary.summary import RoomCount, Summary
 from heliograph.core.text.clean import clean_line, count_things
+from heliograph.core.value_type import value_type
 
 STOPPED = "stopped"
 """The state while no daemon answers."""
@@ -24,7 +24,7 @@ ROOM_LINES = 10
 NAME_LIMIT = 60
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class BarState:
     """All that a bar can show."""
 

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
 from types import MappingProxyType
 
 from heliograph.core.summary.unread import UnreadRoom, newest_first
+from heliograph.core.value_type import value_type
 
 UNTIL_RESUMED = -1
 """Stands in place of a time: notifications are paused until the user ends that."""
@@ -16,7 +16,7 @@ _STATES = ("cannot run", "signed out", "waiting for keyring", "offline", "connec
 """The states of accounts (`core.status.Connection`), the worst first."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class RoomCount:
     """The numbers of unread messages and of highlights among them in one room."""
 
@@ -29,7 +29,7 @@ class RoomCount:
     """The user id of who wrote the newest of them; "": not known."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Summary:
     """The state of the daemon in short. Times are in ms since 1970; 0: there is no such time."""
 

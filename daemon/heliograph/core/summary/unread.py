@@ -7,13 +7,14 @@ homeserver's count of unread messages.
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from heapq import merge
 from typing import Any, Protocol, TypeVar
 
 from heliograph.core.delivery import State
 from heliograph.core.ids import OwnKey, RoomId, UserId
 from heliograph.core.notification import Category
+from heliograph.core.value_type import value_type
 
 MOST_ROOMS = 200
 MOST_MESSAGES = 20
@@ -21,7 +22,7 @@ MOST_MESSAGES = 20
 _MOST_MESSAGES_IN_ALL = 1000
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class UnreadMessage:
     """One message with the text of its notification. Times are in ms since 1970."""
 
@@ -48,7 +49,7 @@ class UnreadMessage:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class UnreadRoom:
     """A room with unread messages. `messages` has its newest ones, as many as were asked for, the oldest first."""
 
@@ -78,7 +79,7 @@ class UnreadRoom:
         }
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Rung:
     """One line of the history: that a message rang, and what became of it. Its text is not kept."""
 

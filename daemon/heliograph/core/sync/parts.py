@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, fields, replace
+from dataclasses import fields, replace
 
 from heliograph.core.events import AccountData
 from heliograph.core.ids import EventKey
 from heliograph.core.record import UNKEPT, Decision, Delivery, Judged, Plan
+from heliograph.core.value_type import value_type
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Part:
     """One event, change, room or piece of account data."""
 

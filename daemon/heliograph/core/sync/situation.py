@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 from enum import Enum
 
 from heliograph.core.encryption.values import Clear, Locked
@@ -13,6 +13,7 @@ from heliograph.core.popups.privacy import SHOW_ALL, Privacy
 from heliograph.core.push.rules import Ruleset
 from heliograph.core.push.verdict import Verdict
 from heliograph.core.record import AccountState, Delivery, LockedEvent, RoomRecord
+from heliograph.core.value_type import value_type
 
 
 class Mode(Enum):
@@ -26,7 +27,7 @@ class Mode(Enum):
     """Either: an event rings if one of the two lets it ring. For a sync in whose list something may be missing."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Situation:
     """All that a plan may depend on besides the sync itself. The planner of the loop gathers it before."""
 

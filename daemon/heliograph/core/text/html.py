@@ -12,11 +12,11 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from heliograph.core.text.clean import MAX_INDENTATION, clean_inline, clean_preformatted
 from heliograph.core.text.cutting import ellipsis_after
 from heliograph.core.text.markup import Span, Style, Styled, change_indentation, join_spans, plain, shorten
+from heliograph.core.value_type import value_type
 
 MAX_HTML = 16 * 1024
 """The most characters that are read, not counting the quote at the beginning of a reply."""
@@ -59,7 +59,7 @@ _ATTRIBUTE = re.compile(
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Formatted:
     """The text of a piece of HTML."""
 
@@ -86,7 +86,7 @@ def read_formatted(source: str, limit: int) -> Formatted:
     return Formatted(page.styled, page.is_hiding)
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class _Tag:
     name: str
     is_end: bool

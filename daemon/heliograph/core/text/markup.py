@@ -9,11 +9,11 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
 from enum import IntFlag
 from xml.sax.saxutils import escape, unescape
 
 from heliograph.core.text.cutting import find_end
+from heliograph.core.value_type import value_type
 
 
 class Style(IntFlag):
@@ -25,7 +25,7 @@ class Style(IntFlag):
     UNDERLINED = 4
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Span:
     """A piece of text in one style."""
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import TypeGuard
 
 from heliograph.core.events import Event, Json
@@ -11,6 +10,7 @@ from heliograph.core.text.clean import clean_line, clean_text
 from heliograph.core.text.html import read_formatted
 from heliograph.core.text.markup import Span, Style, Styled, join_spans, plain, shorten, write_markup
 from heliograph.core.text.names import NAME_LIMIT
+from heliograph.core.value_type import value_type
 
 TEXT_LIMIT = 600
 THREAD_LIMIT = 40
@@ -41,7 +41,7 @@ _LARGEST_SIZE = 1 << 50
 _LONGEST_MS = 24 * 3_600_000
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Words:
     """A text, and the same as markup (`core.text.markup`) if anything in it is bold, italic or underlined."""
 

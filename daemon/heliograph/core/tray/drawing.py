@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
 from functools import lru_cache
 from types import MappingProxyType
 
@@ -20,6 +19,7 @@ from heliograph.core.tray.shapes import (
     ring,
     triangle,
 )
+from heliograph.core.value_type import value_type
 
 SIZES = (16, 22, 24, 32, 48, 64)
 """Pixels of a side. Trays of GTK take the largest and scale it; others take the next one."""
@@ -55,7 +55,7 @@ _SHORT_MOST = "9+"
 """Stands for a number that is too long for the smallest icons."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Look:
     """The colours of icon and badge. `single`: the one colour of the icon; None: it has those of Heliograph."""
 

@@ -5,11 +5,11 @@ Source: the StatusNotifierItem specification, https://www.freedesktop.org/wiki/S
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from enum import Enum
 
 from heliograph.core.summary.bar import BarState
 from heliograph.core.tray.situation import TraySituation
+from heliograph.core.value_type import value_type
 
 TITLE = "Heliograph"
 _MOST = 99
@@ -27,7 +27,7 @@ class Status(Enum):
     NEEDS_ATTENTION = "NeedsAttention"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Icon:
     """What is to be seen on the icon."""
 
@@ -39,7 +39,7 @@ class Icon:
     """Nothing pops up at the moment."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Item:
     """What the item shows."""
 

@@ -7,9 +7,10 @@ the entry that the user sees, whatever has changed meanwhile. Test: test_a_click
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from heliograph.core.tray.menu import MenuEntry
+from heliograph.core.value_type import value_type
 
 ROOT = 0
 """The id of the menu itself, by the interface."""
@@ -20,7 +21,7 @@ Properties = Mapping[str, str | bool]
 """The properties of an entry by the interface's names."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class LayoutChange:
     """What a host that knew the menu before has to be told."""
 

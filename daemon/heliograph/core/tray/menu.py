@@ -4,13 +4,13 @@ command for each entry."""
 from __future__ import annotations
 
 from collections.abc import Iterator
-from dataclasses import dataclass
 from enum import Enum, auto
 
 from heliograph.core.summary.bar import is_well, room_line
 from heliograph.core.summary.summary import RoomCount, Summary
 from heliograph.core.text.clean import clean_line
 from heliograph.core.tray.situation import TraySituation
+from heliograph.core.value_type import value_type
 
 MOST_ROOMS = 10
 MOST_ACCOUNTS = 5
@@ -34,7 +34,7 @@ class CommandKind(Enum):
     QUIT = auto()
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Command:
     """What a click on an entry asks for."""
 
@@ -45,7 +45,7 @@ class Command:
     """Until when to pause, as `heliograph pause` takes it; "": until resumed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class MenuEntry:
     """A line of the menu. Entries of the same `key` are one entry, whose label may change."""
 

@@ -8,7 +8,8 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+
+from heliograph.core.value_type import value_type
 
 GRID = 64
 """The side of the square in which shapes are described, as in the icon's SVG file."""
@@ -19,7 +20,7 @@ Bounds = tuple[int, int, int, int]
 """Left, top, right and bottom in pixels; the last two are beyond."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Colour:
     """Red, green, blue and opacity, each from 0 to 255."""
 

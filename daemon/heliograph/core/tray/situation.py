@@ -2,17 +2,18 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from heliograph.core.popups.privacy import SHOW_ALL, Level, Privacy
 from heliograph.core.summary.bar import BarState
 from heliograph.core.summary.summary import RoomCount, Summary
+from heliograph.core.value_type import value_type
 
 HIDDEN_ROOM = "Hidden room"
 """Stands in place of the name of a room whose messages the configuration hides."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class TraySituation:
     """What the daemon knows at one moment."""
 

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from heliograph.core.encryption.emoji import Emoji
 from heliograph.core.encryption.verification import Phase, Verification
+from heliograph.core.value_type import value_type
 
 log = logging.getLogger(__name__)
 
@@ -15,7 +15,7 @@ MOST = 6
 """Verifications remembered, the ones that ended included; the oldest are forgotten."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class View:
     """One verification as the user is to see it."""
 

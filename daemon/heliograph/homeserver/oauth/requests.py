@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import field
 
 import aiohttp
 import msgspec
@@ -16,6 +16,7 @@ from yarl import URL
 
 from heliograph import __version__
 from heliograph.core.events import Json
+from heliograph.core.value_type import value_type
 from heliograph.errors import Unreachable
 from heliograph.homeserver.answer import retry_after_s
 from heliograph.http.unanswered import word_unanswered
@@ -24,7 +25,7 @@ _TIMEOUT_S = 60.0
 _MAX_ANSWER = 64 * 1024
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Answer:
     """An answer with any status, from whoever gave it. `body` is cut off somewhat beyond _MAX_ANSWER bytes."""
 

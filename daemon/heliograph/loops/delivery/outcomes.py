@@ -9,19 +9,19 @@ from __future__ import annotations
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 
 from heliograph.core.delivery import Move, State
 from heliograph.core.record import Delivery, PopupRecord
 from heliograph.core.suspects import TRIES
 from heliograph.core.text.clean import count_things
+from heliograph.core.value_type import value_type
 from heliograph.errors import StorageError, Unstorable, UserError
 from heliograph.ports.ledger import Ledger, Settlement
 
 log = logging.getLogger(__name__)
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class _Outcome:
     settlements: tuple[Settlement, ...]
     shown: PopupRecord | None

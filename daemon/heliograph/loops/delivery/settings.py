@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from heliograph.core.popups.privacy import SHOW_ALL, Privacy
+from heliograph.core.value_type import value_type
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class DeliverySettings:
     """The settings of one account's deliveries."""
 

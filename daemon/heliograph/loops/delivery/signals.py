@@ -5,13 +5,14 @@ from __future__ import annotations
 import logging
 from collections import OrderedDict, deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 
 from heliograph.core.delivery import Move, RetryLater
 from heliograph.core.ids import EventId, RoomId, is_room_id
 from heliograph.core.notification import Activated, Closed, Popup, Replied
 from heliograph.core.popups.actions import ActionKind, ActionRequest, action_requests, kind_of
 from heliograph.core.record import Delivery, PopupRecord
+from heliograph.core.value_type import value_type
 from heliograph.errors import StorageError, UserError
 from heliograph.loops.delivery.notices import AccountNotices
 from heliograph.loops.delivery.outcomes import Outcomes, settle_closed
@@ -30,7 +31,7 @@ MAX_GONE = 32
 """Ended popups remembered for that."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class _RoomRead:
     """A signal of our own: the user opened or read a room by other means than its popup."""
 

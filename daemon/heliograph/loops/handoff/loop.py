@@ -8,7 +8,6 @@ import asyncio
 import contextlib
 import logging
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from heliograph.core.pushers.handoff import (
     Collect,
@@ -28,6 +27,7 @@ from heliograph.core.pushers.handoff import (
 from heliograph.core.pushers.pusher import Pusher, PusherKey
 from heliograph.core.record import AccountState
 from heliograph.core.text.clean import count_things
+from heliograph.core.value_type import value_type
 from heliograph.errors import ServerError, StorageError, UserError
 from heliograph.loops.handoff.switches import PusherSwitches
 from heliograph.ports.homeserver import Features, Homeserver
@@ -43,7 +43,7 @@ RETRY_S = 5.0
 """At least so long between tries, however often the sync loop turns."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class HandoffState:
     """Who rings at one moment."""
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from heliograph.core.encryption.values import Clear, Locked, Reason
 from heliograph.core.events import Event, JoinedRoom, Malformed, ServerNotification, Sync
@@ -12,6 +12,7 @@ from heliograph.core.ids import EventKey
 from heliograph.core.push.decrypted import decrypted
 from heliograph.core.record import LockedEvent
 from heliograph.core.suspects import TRIES
+from heliograph.core.value_type import value_type
 from heliograph.errors import HeliographError
 from heliograph.ports.encryption import Encryption
 
@@ -21,7 +22,7 @@ AT_ONCE = 500
 """Events decrypted in one transaction, so that the daemon shows life between them."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Opened:
     """A sync whose encrypted events were replaced where they could be decrypted."""
 

@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from heliograph.core.connection import ConnectionState
 from heliograph.core.record import AccountState
 from heliograph.core.sync.situation import Mode
+from heliograph.core.value_type import value_type
 from heliograph.ports.homeserver import Features
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class SyncFacts:
     """A snapshot of what the parts of the loop know."""
 

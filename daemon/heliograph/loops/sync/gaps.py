@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import field, replace
 
 from heliograph.core.events import JoinedRoom, ServerNotification, Sync
 from heliograph.core.ids import EventKey, RoomId
@@ -19,6 +19,7 @@ from heliograph.core.sync.gaps import gaps_in, hides_more_than_rings, is_list_re
 from heliograph.core.sync.judging import SERVER_RULE
 from heliograph.core.sync.order import ids_in
 from heliograph.core.sync.situation import Situation
+from heliograph.core.value_type import value_type
 from heliograph.errors import RateLimited, Unreachable
 from heliograph.loops.sync.notification_list import NotificationList, RecentNotifications
 from heliograph.loops.sync.paging import Pager
@@ -31,7 +32,7 @@ TRIES = 3
 """How often a sync is held back for a gap that cannot be filled; then it is taken with the gap."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Filled:
     """A sync, and what was found of its gaps."""
 

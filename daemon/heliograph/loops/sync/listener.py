@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
 from typing import Protocol
 
 from heliograph.core.encryption.values import Received, Rejected, RoomKey
 from heliograph.core.ids import EventKey
+from heliograph.core.value_type import value_type
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class ToDevice:
     """What one sync brought for this device alone. Room keys among it are in crypto.db already."""
 
@@ -23,7 +23,7 @@ class ToDevice:
     """The user's own devices or identity changed."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Commit:
     """What one turn wrote into the ledger."""
 

@@ -7,10 +7,10 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable
-from dataclasses import dataclass
 
 from heliograph.core.events import ServerNotification
 from heliograph.core.record import AccountState
+from heliograph.core.value_type import value_type
 from heliograph.errors import HeliographError, Refused
 from heliograph.ports.homeserver import Homeserver
 from heliograph.ports.ledger import Ledger
@@ -24,7 +24,7 @@ CLOCK_SLACK_MS = 3_600_000
 """How far the homeserver's clock may be from ours. A larger difference has a list read too far, or not far enough."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class RecentNotifications:
     """The top of the list."""
 

@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from heliograph.core.popups.privacy import SHOW_ALL, Privacy
+from heliograph.core.value_type import value_type
 from heliograph.loops.sync.sign_out import INTERVAL_S
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class SyncSettings:
     """The sync loop's part of the configuration."""
 

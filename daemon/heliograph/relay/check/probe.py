@@ -6,10 +6,10 @@ import asyncio
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass
 from urllib.parse import quote, urlsplit
 
 from heliograph.core.finding import Finding, bad, good
+from heliograph.core.value_type import value_type
 from heliograph.relay.check.asking import API, ask, outcome_of, text_in
 from heliograph.relay.config import RelayConfig
 from heliograph.relay.monitoring import MET_PATH
@@ -21,7 +21,7 @@ PAUSE_S = 0.5
 _CURE = "`homeserver` has to lead every request of a client to a process that serves it: docs/relay.md, workers."
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class ProbeRoom:
     """The room's path in the API, and its event's id, escaped."""
 

@@ -2,16 +2,15 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from heliograph.core.finding import Finding, bad
+from heliograph.core.value_type import value_type
 from heliograph.relay.check.asking import API, ask, outcome_of, text_in
 from heliograph.relay.proxy.upstream import Upstream
 
 _METADATA = ("/_matrix/client/v1/auth_metadata", "/_matrix/client/unstable/org.matrix.msc2965/auth_metadata")
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Credentials:
     """An access token, or a user's password to get one with."""
 
@@ -20,7 +19,7 @@ class Credentials:
     password: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class SignedIn:
     """A signed-in device."""
 

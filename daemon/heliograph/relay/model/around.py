@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
+
+from heliograph.core.value_type import value_type
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Around:
     """A stretch of a room's timeline without gaps."""
 

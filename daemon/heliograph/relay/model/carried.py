@@ -4,11 +4,13 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
+from heliograph.core.value_type import value_type
+
 Key = tuple[str, str]
 """User id and device id."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Carried:
     """A notification, as far as it must be remembered."""
 

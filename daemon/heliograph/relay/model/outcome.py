@@ -8,22 +8,23 @@ from __future__ import annotations
 import contextlib
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from email.utils import parsedate_to_datetime
+
+from heliograph.core.value_type import value_type
 
 _TRANSIENT = frozenset({408, 425, 429})
 _UNAVAILABLE = 503
 TOO_LARGE = 413
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Delivered:
     """The gateway took the push. `is_rejected`: it will not take this pushkey again."""
 
     is_rejected: bool = False
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Deferred:
     """The gateway takes no push now, or is not reached: the push is tried again for a day. `after_s`: the delay that it
     asks for."""
@@ -32,7 +33,7 @@ class Deferred:
     after_s: float | None = None
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class PushRefused:
     """The gateway did not take this very push: an error, a redirect, success without JSON, no answer. A proxy in
     between may restart, so it is tried for a day as well. But the push may be at fault, so others go first after some

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from heliograph.core.events import Json
+from heliograph.core.value_type import value_type
 
 MARK = "io.github.heliograph.relay"
 """The property of a pusher's `data` that names its twin where the pusher had to keep its own pushkey upstream. The
@@ -16,7 +15,7 @@ LEAST_DELAY_MS, MOST_DELAY_MS = 200, 60_000
 LEAST_ACTIVE_MS, MOST_ACTIVE_MS = 0, 300_000
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Twin:
     """A pusher that stands at the homeserver in an http pusher's place, with the relay as its gateway."""
 
@@ -56,7 +55,7 @@ def is_unclaimed(twin: Twin) -> bool:
     return twin.user_id == unclaimed(twin.hidden_pushkey)
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class DirectPusher:
     """A pusher of kind `direct`, which only the relay knows."""
 

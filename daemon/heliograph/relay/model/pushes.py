@@ -8,6 +8,8 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 from typing import Generic, TypeVar
 
+from heliograph.core.value_type import value_type
+
 T = TypeVar("T")
 
 SENT = "sent"
@@ -42,7 +44,7 @@ class Why(StrEnum):
     NOTHING_TO_CLEAR = "nothing_to_clear"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Push:
     """A push for one http pusher, as it is kept."""
 
@@ -68,7 +70,7 @@ class Accepted(StrEnum):
     """The pusher is rejected, which the homeserver is yet to be told."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class WaitingCount:
     """How many pushes wait now."""
 
@@ -79,7 +81,7 @@ class WaitingCount:
     """Pushers whose gateway failed last, so that their pushes wait for the next try."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class PushCounts:
     """The queue's figures: what is waiting and under way now, all else since the relay's start."""
 
@@ -107,7 +109,7 @@ class Changes:
     """Pushes that nobody will get who should have, by queue and reason."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Attempt:
     """The first push of a queue, which is now to be sent."""
 
@@ -118,7 +120,7 @@ class Attempt:
     unread: int | None
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class QueueChange(Generic[T]):
     """A transaction on the queue, with its answer to the caller and its changes."""
 

@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import ipaddress
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import field
 
 from aiohttp import web
 
+from heliograph.core.value_type import value_type
 from heliograph.relay.model.networks import Address, Network
 
 _OF_PROXIES = ("X-Forwarded-For", "X-Real-IP", "Forwarded", "Via")
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Proxies:
     """The reverse proxies whose X-Forwarded-For is believed."""
 

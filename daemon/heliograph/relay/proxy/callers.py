@@ -10,10 +10,10 @@ import hashlib
 import logging
 from collections import OrderedDict
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
 
 from aiohttp import web
 
+from heliograph.core.value_type import value_type
 from heliograph.relay.proxy.limits import Refusals
 from heliograph.relay.proxy.upstream import Answer, Upstream
 
@@ -30,7 +30,7 @@ meanwhile should not have to wait behind all of that. Test: test_so_many_are_ask
 _WHOAMI = "/_matrix/client/v3/account/whoami"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Caller:
     """A signed-in device."""
 
@@ -38,7 +38,7 @@ class Caller:
     device_id: str | None
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Unknown:
     """A sender whom the homeserver does not know, or of whom the relay does nothing. `answer` is the homeserver's, None
     if it was not asked."""

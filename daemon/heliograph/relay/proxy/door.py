@@ -12,10 +12,10 @@ import logging
 import socket
 from collections import Counter
 from collections.abc import Awaitable, Callable, Sequence
-from dataclasses import dataclass
 
 from aiohttp import web
 
+from heliograph.core.value_type import value_type
 from heliograph.relay.proxy.addresses import Proxies
 from heliograph.relay.proxy.limits import group_of
 from heliograph.system.tasks import start_beside
@@ -39,7 +39,7 @@ _FULL = frozenset({errno.EMFILE, errno.ENFILE, errno.ENOBUFS, errno.ENOMEM})
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class DoorBounds:
     """`most`: connections in all. `idle_s`: how long one has nothing to do before it makes room for another."""
 

@@ -13,12 +13,12 @@ import asyncio
 import ipaddress
 import socket
 from collections.abc import Collection, Sequence
-from dataclasses import dataclass
 
 from aiohttp import ThreadedResolver
 from aiohttp.abc import AbstractResolver, ResolveResult
 from yarl import URL
 
+from heliograph.core.value_type import value_type
 from heliograph.relay.model.networks import Address, Network
 
 NOTIFY_PATH = "/_matrix/push/v1/notify"
@@ -40,7 +40,7 @@ class Forbidden(OSError):
     """The gateway may not be asked. An OSError, so that connectors pass it on as a failed connection."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class TargetPolicy:
     """The gateways that the configuration allows besides https to public addresses."""
 

@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Collection, Iterable
-from dataclasses import dataclass
 
 from heliograph.core.events import Json
+from heliograph.core.value_type import value_type
 from heliograph.relay.model.carried import Carried, Key
 from heliograph.relay.ports import Store
 from heliograph.relay.state.carried import CarriedNotifications
@@ -14,7 +14,7 @@ from heliograph.relay.state.presence import PresenceRecord
 from heliograph.relay.state.registry import Registry
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class RelayState:
     """`ports.DirectDevices`. Methods that are awaited have their change on disk when they return, or raise
     StorageError."""

@@ -10,12 +10,12 @@ from __future__ import annotations
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Callable
-from dataclasses import dataclass
 
 import aiohttp
 from aiohttp import web
 from multidict import CIMultiDictProxy
 
+from heliograph.core.value_type import value_type
 from heliograph.relay.model.carried import Key
 from heliograph.relay.proxy.callers import authorization_of, fingerprint
 from heliograph.relay.proxy.proxy import Proxy, answer_headers, not_answered, target_of
@@ -40,7 +40,7 @@ _UNCHANGED = ("accept-encoding", "if-none-match", "if-modified-since", "range")
 """Headers left out, so that the whole answer comes as text that notifications can be added to."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class _Fetched:
     """A whole answer of the homeserver, with status 200."""
 

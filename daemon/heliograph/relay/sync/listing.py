@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass
 from urllib.parse import urlencode
 
 import msgspec
 
+from heliograph.core.value_type import value_type
 from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from heliograph.relay.wire.sync import BROKEN, loads
 
@@ -24,7 +24,7 @@ ABSENT_MS = 3_600_000
 _PATH = "/_matrix/client/v3/notifications"
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Entry:
     """One entry of the list. `raw` is its JSON, as the homeserver wrote it."""
 
@@ -34,7 +34,7 @@ class Entry:
     raw: bytes
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Listed:
     """The entries of the list, as far down as was asked for."""
 

@@ -6,11 +6,12 @@ hand. The homeserver lists it to the user alone, and passes `data` on with each 
 
 from __future__ import annotations
 
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from typing import Any
 
 from heliograph.core.events import Json
 from heliograph.core.pushers.relayed import ORIGINAL
+from heliograph.core.value_type import value_type
 from heliograph.relay.model.pushers import MARK, DirectPusher, Twin
 from heliograph.relay.wire.pusher import ENABLED, WAKER_APP_ID, BadPusher, device_in, direct_pusher, key_of
 
@@ -19,7 +20,7 @@ _LONGEST = 2048
 _SHOWN = ("app_display_name", "device_display_name", "profile_tag", "lang")
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class FoundTwin:
     """What a twin at the homeserver tells of the relay's own pushers."""
 

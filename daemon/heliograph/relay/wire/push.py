@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
 from typing import Any, NoReturn
 
 from heliograph.core.events import Json
 from heliograph.core.pushers.relayed import ORIGINAL
 from heliograph.core.reading import thread_of
+from heliograph.core.value_type import value_type
 from heliograph.relay.model.pushers import MARK, Twin
 from heliograph.relay.wire.context import relation_of, root_and_parent
 
@@ -28,7 +28,7 @@ class MalformedPush(ValueError):
     """The body is not that of a push; the text says why."""
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Arrived:
     """One POST of a homeserver."""
 

@@ -12,6 +12,7 @@ import msgspec
 
 from heliograph.core.events import Json
 from heliograph.core.reading import MAIN, Mark, is_written
+from heliograph.core.value_type import value_type
 from heliograph.relay.model.around import Around
 from heliograph.relay.wire.context import around_of, relation_of, root_and_parent
 from heliograph.relay.wire.ids import is_kept_event, is_kept_room
@@ -23,7 +24,7 @@ BROKEN = (msgspec.MsgspecError, ValueError, RecursionError)
 _ABSENT = msgspec.Raw(b"{}")
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class OwnMark:
     """The device's own user has read up to an event, by a receipt or by a message that another device sent."""
 

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import sqlite3
 from collections.abc import Collection, Iterator, Mapping, Sequence
-from dataclasses import dataclass
 
 from heliograph.core.reading import Candidate, Counts, Mark, Place, read_by, unplaced, weave
+from heliograph.core.value_type import value_type
 from heliograph.relay.model.around import NOTHING, Around
 from heliograph.relay.model.pushes import Changes, Push, Why
 from heliograph.relay.store.sqlite.queue import settle
@@ -130,7 +130,7 @@ def forget(db: sqlite3.Connection, hidden_pushkey: str, changes: Changes) -> Non
     db.execute("DELETE FROM phones WHERE hidden_pushkey = ?", (hidden_pushkey,))
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class _Queue:
     """What waits for one pusher in one room, and what is known of the order there."""
 

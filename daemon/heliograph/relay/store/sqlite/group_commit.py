@@ -11,9 +11,9 @@ import asyncio
 import sqlite3
 from collections import deque
 from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
+from heliograph.core.value_type import value_type
 from heliograph.system.sqlite import Database
 from heliograph.system.tasks import start
 
@@ -33,7 +33,7 @@ class Transactions(Protocol):
     async def read(self, work: Callable[[sqlite3.Connection], T]) -> T: ...
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class _Change:
     work: Callable[[sqlite3.Connection], Any]
     result: asyncio.Future[Any]

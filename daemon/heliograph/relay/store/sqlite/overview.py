@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import sqlite3
 from collections import Counter
-from dataclasses import dataclass
 from pathlib import Path
 
+from heliograph.core.value_type import value_type
 from heliograph.relay.store.sqlite.store import DATABASE_NAME, MIGRATIONS
 from heliograph.system.sqlite import Database
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class Overview:
     """What leads through the relay."""
 

@@ -12,7 +12,6 @@ import click
 from heliograph import __version__
 from heliograph.cli.input.group import Group
 from heliograph.cli.output.encoding import take_any_text
-from heliograph.cli.output.failure import explain_disk, explain_failure
 from heliograph.errors import HeliographError
 
 _SECTIONS = {
@@ -67,6 +66,8 @@ class Commands(Group):
         try:
             return super().main(*args, **extra)
         except OSError as error:
+            from heliograph.cli.output.failure import explain_disk
+
             # click itself ends quietly for a reader that reads no more (EPIPE), so this is the disk.
             _drop_output()
             sys.exit(explain_disk(error, sys.stderr))
@@ -75,6 +76,8 @@ class Commands(Group):
         try:
             return super().invoke(ctx)
         except HeliographError as error:
+            from heliograph.cli.output.failure import explain_failure
+
             ctx.exit(explain_failure(error, sys.stderr))
         except (KeyboardInterrupt, click.Abort):
             click.echo(err=True)

@@ -3,6 +3,8 @@ from __future__ import annotations
 import asyncio
 import json
 import os
+import subprocess
+import sys
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import replace
@@ -262,3 +264,24 @@ def test_a_mistake_that_was_made_while_it_runs_is_told_before_the_next_start(
     assert "next start" not in report(shell, private_bus, make_status())
     write_private_file(config_file(), b"[quiet]\nhours = 5\n")
     assert "The next start will fail: " in report(shell, private_bus, make_status())
+
+
+def test_a_running_daemons_status_is_told_without_loading_the_store_or_the_rules(private_bus: PrivateBus) -> None:
+    # Bars and people ask often, and most of what is loaded costs more time than the answer.
+    sign_in()
+    config_file().parent.mkdir(parents=True)
+    config_file().write_text('[log]\nlevel = "info"\n')
+    program = (
+        "import contextlib, sys, heliograph.cli\n"
+        "with contextlib.suppress(SystemExit):\n"
+        "    heliograph.cli.commands(['status'])\n"
+        "print('loaded:', *[name for name in sys.modules if name.startswith('heliograph.')])\n"
+    )
+    with daemon_says(private_bus, make_status().as_json):
+        done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    told, _, loaded = done.stdout.partition("loaded:")
+    assert told.startswith("Heliograph 0.1.0 runs")
+    needless = ("heliograph.store", "heliograph.core.record", "heliograph.core.room", "heliograph.core.push.")
+    assert [name for name in loaded.split() if name.startswith(needless)] == []
+    # A module more is 0.4 ms: whoever adds one looks whether the answer needs it.
+    assert len(loaded.split()) <= 55

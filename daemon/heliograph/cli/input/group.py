@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import difflib
-
 import click
 
 _LIKE = 0.6
@@ -19,6 +17,8 @@ class Group(click.Group):
         word = args[0]
         if word.startswith("-") or self.get_command(ctx, word) is not None:
             return super().resolve_command(ctx, args)
+        import difflib
+
         like = difflib.get_close_matches(word.lower(), self.list_commands(ctx), n=_MOST, cutoff=_LIKE)
         guess = f" Did you mean {' or '.join(like)}?" if like else ""
         ctx.fail(f"No such command {word[:100]!r}.{guess}")

@@ -49,8 +49,6 @@ def command(ctx: click.Context, as_json: bool, format_: str | None, follow: bool
 def _show_all(*, as_json: bool) -> bool:
     """Returns True if Heliograph runs."""
     from heliograph.accounts import list_accounts
-    from heliograph.cli.status.report import report_mistake, report_running, report_stopped
-    from heliograph.cli.status.stopped import look_into_ledgers
     from heliograph.control.client import ask_status
 
     accounts = list_accounts()
@@ -65,9 +63,15 @@ def _show_all(*, as_json: bool) -> bool:
         if as_json:
             click.echo(json.dumps({"running": True, "next_start_fails": told, **status}, indent=2))
         else:
+            from heliograph.cli.status.report import report_mistake, report_running
+
             click.echo("\n".join(report_running(status, [account.user_id for account in accounts])))
             click.echo("".join(f"{line}\n" for line in report_mistake(mistake, "The next start will fail")), nl=False)
         return True
+    # Loaded here: the store takes longer to load than a running daemon takes to answer.
+    from heliograph.cli.status.report import report_stopped
+    from heliograph.cli.status.stopped import look_into_ledgers
+
     ledgers = asyncio.run(look_into_ledgers(accounts))
     if as_json:
         known = [ledger.as_json() for ledger in ledgers]
@@ -79,6 +83,11 @@ def _show_all(*, as_json: bool) -> bool:
 
 def _look_for_mistake() -> UserError | None:
     """The mistake in the configuration at which the next start would fail; None: there is none."""
+    from heliograph.accounts import config_file
+
+    if not config_file().exists():
+        # Then the settings, which take long to load, all have their defaults.
+        return None
     from heliograph.config.reading import load_config
 
     try:

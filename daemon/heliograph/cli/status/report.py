@@ -8,7 +8,6 @@ from typing import TYPE_CHECKING, Any
 from heliograph.cli.output.crashes import read_crashes
 from heliograph.cli.output.cures import read_cure
 from heliograph.cli.output.times import local_time
-from heliograph.core.summary.summary import UNTIL_RESUMED
 from heliograph.core.text.clean import clean_line
 from heliograph.errors import UserError
 from heliograph.system.service_manager import to_restart, to_start
@@ -107,6 +106,9 @@ def _unread(status: dict[str, Any]) -> str:
 
 
 def _quiet(quiet: dict[str, Any]) -> str:
+    # Loaded here: most often it is not quiet.
+    from heliograph.core.summary.summary import UNTIL_RESUMED
+
     until_ms = quiet.get("until_ms")
     until = ""
     if until_ms == UNTIL_RESUMED:

@@ -10,10 +10,14 @@ from __future__ import annotations
 from collections.abc import Collection, Mapping
 from dataclasses import field, replace
 from enum import IntEnum
+from typing import TYPE_CHECKING
 
 from heliograph.core.notification import Category
-from heliograph.core.record import Content, Delivery
 from heliograph.core.value_type import value_type
+
+if TYPE_CHECKING:
+    # Of no use when this runs, and slow to load: `heliograph status` reads the settings, which import this module.
+    from heliograph.core.record import Content, Delivery
 
 HIDDEN_TEXT = "New message"
 

@@ -1,10 +1,11 @@
-"""Lists the user's devices. https://spec.matrix.org/v1.16/client-server-api/#get_matrixclientv3devices"""
+"""Lists the user's devices, and names one. https://spec.matrix.org/v1.16/client-server-api/#device-management"""
 
 from __future__ import annotations
 
 from typing import Any
 
 from heliograph.core.value_type import value_type
+from heliograph.homeserver.address import segment
 from heliograph.homeserver.decoding import decode_as, optional
 from heliograph.homeserver.session import Session
 
@@ -24,6 +25,13 @@ async def fetch_devices(session: Session) -> dict[str, ListedDevice]:
     answer = decode_as(dict[str, Any], await session.request("GET", "/_matrix/client/v3/devices"))
     found = (_read(entry) for entry in optional(answer, list, "devices") or ())
     return {device.device_id: device for device in found if device is not None}
+
+
+async def name_device(session: Session, device_id: str, name: str) -> None:
+    """Gives the user's device this name, in place of an earlier one. Raises ServerError; Refused with status 404 if
+    there is no such device."""
+    path = f"/_matrix/client/v3/devices/{segment(device_id)}"
+    await session.request("PUT", path, body={"display_name": name})
 
 
 def _read(entry: Any) -> ListedDevice | None:

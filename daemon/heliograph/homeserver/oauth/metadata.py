@@ -5,11 +5,10 @@ https://spec.matrix.org/v1.18/client-server-api/#get_matrixclientv1auth_metadata
 
 from __future__ import annotations
 
-from dataclasses import dataclass
-
 from yarl import URL
 
 from heliograph.core.events import Json
+from heliograph.core.value_type import value_type
 from heliograph.errors import BadAnswer, Refused, UserError
 from heliograph.homeserver.address import is_safe_url
 from heliograph.homeserver.answer import plain_line
@@ -22,7 +21,7 @@ _MAX_NAME = 256
 DEVICE_CODE_GRANT = "urn:ietf:params:oauth:grant-type:device_code"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@value_type
 class AuthServer:
     """An authorization server. Each URL is https, or http on this machine if the homeserver is there too."""
 

@@ -10,7 +10,7 @@ from heliograph.core.events import Json
 from heliograph.errors import Unreachable, UserError
 from heliograph.homeserver.answer import plain_line
 from heliograph.homeserver.oauth.metadata import DEVICE_CODE_GRANT, AuthServer
-from heliograph.homeserver.oauth.requests import Answer, post_json
+from heliograph.homeserver.oauth.requests import AuthServerAnswer, post_json
 
 CALLBACK = "/callback"
 """The path to which the browser comes back. Its port is chosen at each sign-in (RFC 8252, section 7.3)."""
@@ -51,7 +51,7 @@ def _is_client_id(text: str) -> bool:
     return 0 < len(text) <= _MAX_CLIENT_ID and text.isascii() and text.isprintable()
 
 
-def _refused(server: AuthServer, answer: Answer, told: Json) -> UserError:
+def _refused(server: AuthServer, answer: AuthServerAnswer, told: Json) -> UserError:
     error = told.get("error")
     if answer.status >= 500 or answer.status in (408, 429) or not isinstance(error, str):
         return UserError(

@@ -26,7 +26,7 @@ _MAX_ANSWER = 64 * 1024
 
 
 @value_type
-class Answer:
+class AuthServerAnswer:
     """An answer with any status, from whoever gave it. `body` is cut off somewhat beyond _MAX_ANSWER bytes."""
 
     status: int
@@ -47,17 +47,19 @@ class Answer:
         return found if isinstance(found, dict) else None
 
 
-async def post_form(url: str, form: Mapping[str, str]) -> Answer:
+async def post_form(url: str, form: Mapping[str, str]) -> AuthServerAnswer:
     """Sends a form, as RFC 6749 wants it. Raises Unreachable if no whole answer comes within a minute."""
     return await _post(url, data=dict(form))
 
 
-async def post_json(url: str, body: Json) -> Answer:
+async def post_json(url: str, body: Json) -> AuthServerAnswer:
     """Sends JSON, as RFC 7591 wants it. Raises Unreachable as above."""
     return await _post(url, data=msgspec.json.encode(body), headers={"Content-Type": "application/json"})
 
 
-async def _post(url: str, *, data: bytes | dict[str, str], headers: Mapping[str, str] | None = None) -> Answer:
+async def _post(
+    url: str, *, data: bytes | dict[str, str], headers: Mapping[str, str] | None = None
+) -> AuthServerAnswer:
     # A connection of its own for each request: these are minutes apart, and after suspend a kept one may be half-open.
     own = {"Accept": "application/json", "User-Agent": f"Heliograph/{__version__}", **(headers or {})}
     try:
@@ -70,7 +72,7 @@ async def _post(url: str, *, data: bytes | dict[str, str], headers: Mapping[str,
         ):
             content_type = response.headers.get("Content-Type", "")
             body = await _read(response.content)
-            return Answer(response.status, content_type, retry_after_s(response.headers), body)
+            return AuthServerAnswer(response.status, content_type, retry_after_s(response.headers), body)
     except (aiohttp.ClientError, OSError, ValueError) as error:
         raise Unreachable(word_unanswered(error)) from error
 

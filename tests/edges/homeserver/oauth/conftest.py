@@ -1,8 +1,10 @@
-"""An authorization server whose answers a test writes, and what a homeserver tells of it."""
+"""An authorization server whose answers a test writes, and what a homeserver tells of it. Time takes no time for tests
+marked `virtual_time`."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import asyncio
+from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 import pytest
@@ -12,8 +14,15 @@ from edges.login_server import auth_metadata
 from heliograph.homeserver.oauth.metadata import AuthServer, find_auth_server
 from heliograph.homeserver.session import Session
 from support.threaded import ThreadedHttpServer
+from support.virtual_time import LeapingLoop
 
 Scripted = tuple[int, Any] | tuple[int, Any, dict[str, str]]
+
+
+def pytest_asyncio_loop_factories(item: pytest.Item) -> Mapping[str, Callable[[], asyncio.AbstractEventLoop]]:
+    if item.get_closest_marker("virtual_time") is not None:
+        return {"virtual-time": LeapingLoop}
+    return {"real-time": asyncio.new_event_loop}
 
 
 class ScriptedAuthServer(ThreadedHttpServer):

@@ -87,6 +87,9 @@ class Upstream:
 
         Raises one of FAILURES.
         """
+        if self._session.closed:
+            # What goes on beside requests may ask once more while the relay ends.
+            raise aiohttp.ClientConnectionError("the relay ends")
         # Sent in the very bytes that came: encoded anew, an id with escapes in it could become another one.
         is_whole = not target.startswith("/")
         url = URL(target if is_whole else self._base + target, encoded=True)

@@ -16,7 +16,7 @@ from yarl import URL
 from edges.relay.running import RunningRelay
 from heliograph.relay.proxy.addresses import Proxies
 from heliograph.relay.proxy.proxy import Proxy
-from heliograph.relay.proxy.upstream import Upstream
+from heliograph.relay.proxy.upstream import NotAnswered, Upstream
 from support.waiting import until
 
 BODY = "x" * 100
@@ -238,6 +238,14 @@ async def test_a_target_that_is_none_of_the_homeservers_is_refused(relay: Runnin
     assert echo.requests == []
 
 
+@pytest.mark.expected_log("Requests that cannot be parsed", times=(0, 1))
+async def test_a_first_line_that_is_too_long_is_refused_with_a_status(relay: RunningRelay) -> None:
+    reader, writer = await asyncio.open_connection("127.0.0.1", relay.port)
+    writer.write(b"GET /_matrix/client/v3/sync?filter=" + b"x" * 40_000 + b" HTTP/1.1\r\nHost: localhost\r\n\r\n")
+    assert (await reader.readline()).startswith(b"HTTP/1.0 400 ")
+    writer.close()
+
+
 async def test_an_expectation_that_nobody_knows_is_passed_over_as_synapse_does(relay: RunningRelay) -> None:
     answer = await ask_raw(relay, "PUT /any HTTP/1.1", "Expect: a-miracle", "Content-Length: 0")
     assert answer.startswith(b"HTTP/1.1 418")
@@ -252,3 +260,10 @@ async def ask_raw(relay: RunningRelay, *lines: str) -> bytes:
         return await reader.read()
     finally:
         writer.close()
+
+
+async def test_what_is_asked_while_the_relay_ends_is_not_answered() -> None:
+    upstream = Upstream("http://127.0.0.1:9")
+    await upstream.close()
+    with pytest.raises(NotAnswered, match="the relay ends|was not answered"):
+        await upstream.ask("GET", "/_matrix/client/versions", {})

@@ -85,6 +85,7 @@ def command(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> No
 @click.option(
     "--public-url", metavar="URL", default="", help="The homeserver as clients reach it [as its domain says]."
 )
+@click.option("--state", metavar="DIR", help="Where relay.db lives [/var/lib/heliograph-relay].")
 @click.pass_context
 def check(
     ctx: click.Context,
@@ -100,11 +101,11 @@ def check(
 
     Needs an account at the homeserver, for which it registers a pusher, makes a room and removes both again. A
     homeserver that may not push to a private address (Synapse: ip_range_blacklist) says so nowhere else, and nobody
-    else sees that a reverse proxy leads /sync past the relay.
+    else sees that a reverse proxy leads /sync past the relay. Says as well what `heliograph relay leave` would do.
 
     \b
     Example:
-      heliograph relay check --config /etc/heliograph-relay/relay.toml --user @you:example.org
+      sudo heliograph relay check --config /etc/heliograph-relay/relay.toml --user @you:example.org
     """
     if (user is None) == (not access_token_stdin) or (password_stdin and user is None):
         raise click.UsageError("Give either --user (and maybe --password-stdin) or --access-token-stdin.")
@@ -120,7 +121,8 @@ def check(
         ask = partial(click.prompt, "Password", hide_input=True, err=True)
         password = read_secret_line("password", _PIPE) if password_stdin else ask()
         credentials = Credentials(user=user or "", password=password)
-    ctx.exit(0 if asyncio.run(_report(config, credentials, public_url.rstrip("/"))) else EXIT_FAILED)
+    report = _report(config, credentials, public_url.rstrip("/"), _find_state(config.state))
+    ctx.exit(0 if asyncio.run(report) else EXIT_FAILED)
 
 
 @command.command("leave")
@@ -218,11 +220,11 @@ def unit(ctx: click.Context, /, config_file: Path | None, folder: Path | None, *
     click.echo(f"Now: systemctl daemon-reload && systemctl enable --now {RELAY_SOCKET} {RELAY_UNIT}")
 
 
-async def _report(config: RelayConfig, credentials: Any, public_url: str) -> bool:
+async def _report(config: RelayConfig, credentials: Any, public_url: str, folder: Path) -> bool:
     from heliograph.cli.output.findings import print_finding
     from heliograph.relay.check.check import check_relay
 
-    return all([print_finding(finding) async for finding in check_relay(config, credentials, public_url)])
+    return all([print_finding(finding) async for finding in check_relay(config, credentials, public_url, folder)])
 
 
 def _config_of(ctx: click.Context, config_file: Path | None, flags: dict[str, Any]) -> RelayConfig:

@@ -15,7 +15,7 @@ from heliograph.core.value_type import value_type
 from heliograph.relay.model.around import Around
 from heliograph.relay.model.carried import Carried, DeviceNotifications, Key
 from heliograph.relay.model.outcome import Outcome
-from heliograph.relay.model.presence import Presence
+from heliograph.relay.model.presence import DevicePresence
 from heliograph.relay.model.pushers import DirectPusher, Twin
 from heliograph.relay.model.pushes import Accepted, Attempt, Push, QueueChange, WaitingCount, Why
 
@@ -98,8 +98,8 @@ class CarriedStore(Protocol):
 class PresenceStore(Protocol):
     """Which direct devices are there, on disk."""
 
-    async def load(self) -> dict[Key, Presence]: ...
-    async def put(self, devices: Mapping[Key, Presence]) -> None:
+    async def load(self) -> dict[Key, DevicePresence]: ...
+    async def put(self, devices: Mapping[Key, DevicePresence]) -> None:
         """Stores the presence of these devices, in place of what was known of it."""
         ...
 

@@ -16,10 +16,17 @@ from edges.relay.conftest import Scene
 from edges.relay.pushers.test_pushers import named, of_phone
 from edges.relay.running import Device, GatewayServer, RunningRelay, direct_body, http_body, pushed, through
 from heliograph.cli import relay_leave
+from heliograph.core.finding import good
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.errors import UserError
+from heliograph.relay.check.leaving import look_at_leaving
 from heliograph.relay.departure import set_leaving
+from heliograph.relay.model.leaving import ABSENT_MS
+from heliograph.relay.model.presence import DevicePresence
+from heliograph.relay.model.pushers import unclaimed
+from heliograph.relay.store.sqlite.store import open_sqlite
+from heliograph.system.clock import now_ms
 from support.waiting import until
 
 Json = dict[str, Any]
@@ -165,6 +172,43 @@ async def test_the_command_says_whose_pushers_are_left_until_none_is(
     assert await relay_leave.follow_leaving(folder, once=True, cancel=False) == 0
     await relay_leave.follow_leaving(folder, once=False, cancel=True)
     await until(partial(offers_direct_push, scene.phone, True), "the look at the file")
+
+
+async def test_the_check_says_what_leaving_would_do_before_it_is_done(scene: Scene, folder: Path) -> None:
+    me = scene.phone.user.user_id
+    look = partial(look_at_leaving, folder, is_gateway_only=False)
+    assert await look(now_ms()) == good(
+        "Leaving would put back 1 pusher of 1 user, each with the next request of its user: heliograph relay leave."
+    )
+    registry = scene.relay.relay.state.registry
+    (phone,) = (twin for twin in registry.twins_of(me) if twin.url)
+    stranger = replace(phone, hidden_pushkey="lost", user_id=unclaimed("lost"))
+    bare = replace(phone, hidden_pushkey="bare", pushkey="bare", original={"data": {"url": phone.url}})
+    for twin in (stranger, bare):
+        await registry.put_twin(twin)
+    found = await look(now_ms())
+    assert found.text == (
+        "Leaving would put back 3 pushers of 2 users, each with the next request of its user. 2 of them could not be:"
+    )
+    assert found.cure.splitlines() == [
+        f"1 of which the relay lacks what the homeserver asks for: their apps have to register anew ({me})",
+        "    1 whose user is not known until their next request, since relay.db was lost",
+    ]
+    await scene.relay.stop()
+    async with open_sqlite(folder) as store:
+        await store.presence.put({(me, scene.desktop.user.device_id): DevicePresence(ended_ms=now_ms())})
+    assert "desktops were not here for 30 days" in (await look(now_ms() + 2 * ABSENT_MS)).cure
+    assert "fallback set without --relay" in (await look(now_ms(), is_gateway_only=True)).text
+    assert "cannot be read" in (await look_at_leaving(folder / "none", now_ms(), is_gateway_only=False)).text
+
+
+async def test_the_check_tells_of_a_pusher_that_its_gateway_rejected(scene: Scene, folder: Path) -> None:
+    await scene.desktop.set_pusher({**direct_body(scene.desktop.user.device_id), "enabled": False})
+    scene.gateway.rejects = True
+    await pushed(scene.gateway, await scene.send())
+    await until(scene.is_settled, "the answer")
+    found = await look_at_leaving(folder, now_ms(), is_gateway_only=False)
+    assert "1 that their push gateway has rejected" in found.cure
 
 
 async def test_the_command_needs_the_relays_folder(tmp_path: Path) -> None:

@@ -5,12 +5,14 @@ from __future__ import annotations
 import contextlib
 import secrets
 from collections.abc import AsyncIterator, Mapping
+from pathlib import Path
 from urllib.parse import urlsplit
 
 from multidict import CIMultiDict
 
 from heliograph.core.finding import Finding, bad, doubtful, good
 from heliograph.relay.check.asking import ask, outcome_of, text_in
+from heliograph.relay.check.leaving import look_at_leaving
 from heliograph.relay.check.probe import APP_ID, ProbeRoom, a_room, look_whether_it_pushes
 from heliograph.relay.check.public import domain_of, find_public_url, look_at_public, look_at_signing_in
 from heliograph.relay.check.signing_in import Credentials, SignedIn, has_authentication_service, sign_in
@@ -19,14 +21,25 @@ from heliograph.relay.gateway.notify import UNKNOWN_PUSHKEY
 from heliograph.relay.monitoring import MET_PATH
 from heliograph.relay.proxy.upstream import FAILURES, Upstream
 from heliograph.relay.proxy.versions import DIRECT_PUSH
+from heliograph.system.clock import now_ms
 
 
-async def check_relay(config: RelayConfig, credentials: Credentials, public_url: str = "") -> AsyncIterator[Finding]:
-    """Yields findings along the way of a push, up to the first that blocks it; then those of the public address.
+async def check_relay(
+    config: RelayConfig, credentials: Credentials, public_url: str = "", folder: Path | None = None
+) -> AsyncIterator[Finding]:
+    """Yields findings along the way of a push, up to the first that blocks it; then those of the public address, and
+    what leaving would do.
 
-    `public_url`: where clients reach the homeserver; empty: where the user's domain says. Nothing is left at the
-    homeserver.
+    `public_url`: where clients reach the homeserver; empty: where the user's domain says. `folder` has relay.db; None:
+    that is not looked at. Nothing is left at the homeserver.
     """
+    async for finding in _check_ways(config, credentials, public_url):
+        yield finding
+    if folder is not None:
+        yield await look_at_leaving(folder, now_ms(), is_gateway_only=config.gateway_only)
+
+
+async def _check_ways(config: RelayConfig, credentials: Credentials, public_url: str) -> AsyncIterator[Finding]:
     host, port = config.reachable_address
     # The gateway is asked by its own URL: behind a proxy it may stand elsewhere than `listen`.
     gateway = urlsplit(config.notify_url)

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 
 
 @dataclass(frozen=True, slots=True)
-class Presence:
+class DevicePresence:
     """Times are milliseconds since 1970."""
 
     ended_ms: int | None = None

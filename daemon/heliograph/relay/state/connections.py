@@ -10,7 +10,7 @@ from dataclasses import dataclass
 
 from heliograph.core.events import Json
 from heliograph.relay.model.carried import Key
-from heliograph.relay.model.presence import Presence
+from heliograph.relay.model.presence import DevicePresence
 
 STEPS = ("carried", "acknowledged", "woken")
 """What is counted: notifications that a response carried, and that were acknowledged; and polls that one of them ended.
@@ -39,7 +39,7 @@ class DeviceConnection:
     """
 
     def __init__(
-        self, now_ms: Callable[[], int], started_ms: int, before: Presence | None, came: asyncio.Event
+        self, now_ms: Callable[[], int], started_ms: int, before: DevicePresence | None, came: asyncio.Event
     ) -> None:
         self._now_ms = now_ms
         self._came = came
@@ -109,7 +109,7 @@ class DeviceConnection:
         self._present_until_ms = now_ms + present_ms
         self._ended_ms = None
 
-    def presence(self, gone_ms: int) -> Presence:
+    def presence(self, gone_ms: int) -> DevicePresence:
         """Whether the device is there, to be written. A request that ended after `gone_ms` (ms since 1970) counts as
         open: the next one may be on its way."""
         ended_ms = self._ended_ms
@@ -118,7 +118,7 @@ class DeviceConnection:
         elif ended_ms is None:
             ended_ms = 0
         self._is_written_as_gone = ended_ms is not None
-        return Presence(ended_ms, self._present_until_ms)
+        return DevicePresence(ended_ms, self._present_until_ms)
 
     def is_active(self, active_ms: int, now_ms: int) -> bool:
         """Whether the device is there: it syncs or sets its pusher, did so within `active_ms`, or said that it is
@@ -181,7 +181,7 @@ class DeviceConnections:
     """The connections of all direct devices, and requests of devices that may still become direct. `now_ms`: ms since
     1970. `before` tells which devices were there when the relay last ended."""
 
-    def __init__(self, now_ms: Callable[[], int], before: Mapping[Key, Presence]) -> None:
+    def __init__(self, now_ms: Callable[[], int], before: Mapping[Key, DevicePresence]) -> None:
         self._now_ms = now_ms
         self._before = dict(before)
         self.came = asyncio.Event()
@@ -223,7 +223,7 @@ class DeviceConnections:
         self._before.pop(key, None)
         self._connections.pop(key, None)
 
-    def presence(self, gone_ms: int) -> dict[Key, Presence]:
+    def presence(self, gone_ms: int) -> dict[Key, DevicePresence]:
         """That of each device of which anything was heard or asked since the start, as `DeviceConnection.presence`."""
         return {key: connection.presence(gone_ms) for key, connection in self._connections.items()}
 
@@ -241,7 +241,7 @@ class DeviceConnections:
         return sum(connection.pending for connection in self._connections.values())
 
 
-def _last_of(before: Presence | None, started_ms: int) -> int | None:
+def _last_of(before: DevicePresence | None, started_ms: int) -> int | None:
     """When the last request of a device ended that was in this state as the relay ended."""
     if before is None:
         return None

@@ -16,7 +16,7 @@ from collections.abc import AsyncIterator, Callable
 
 from heliograph.errors import StorageError
 from heliograph.relay.model.carried import Key
-from heliograph.relay.model.presence import Presence
+from heliograph.relay.model.presence import DevicePresence
 from heliograph.relay.ports import PresenceStore
 from heliograph.relay.state.connections import DeviceConnections
 from heliograph.system.tasks import cancel, keep_running, start
@@ -37,7 +37,7 @@ class PresenceRecord:
     def __init__(
         self,
         store: PresenceStore,
-        kept: dict[Key, Presence],
+        kept: dict[Key, DevicePresence],
         connections: DeviceConnections,
         now_ms: Callable[[], int],
     ) -> None:
@@ -90,4 +90,4 @@ class PresenceRecord:
                     await self._connections.came.wait()
 
 
-_UNKNOWN = Presence(ended_ms=0)
+_UNKNOWN = DevicePresence(ended_ms=0)

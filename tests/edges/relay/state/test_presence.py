@@ -10,7 +10,7 @@ import pytest
 
 from edges.relay.stage import HOUR, ME, SetClock
 from heliograph.relay.model.carried import Key
-from heliograph.relay.model.presence import Presence
+from heliograph.relay.model.presence import DevicePresence
 from heliograph.relay.ports import PresenceStore, Store
 from heliograph.relay.state.state import RelayState
 from heliograph.relay.store.sqlite.store import open_sqlite
@@ -27,10 +27,10 @@ class CountingStore:
         self._store = store
         self.writes = 0
 
-    async def load(self) -> dict[Key, Presence]:
+    async def load(self) -> dict[Key, DevicePresence]:
         return await self._store.load()
 
-    async def put(self, devices: Mapping[Key, Presence]) -> None:
+    async def put(self, devices: Mapping[Key, DevicePresence]) -> None:
         self.writes += 1
         await self._store.put(devices)
 
@@ -123,6 +123,6 @@ async def test_who_comes_is_written_soon(subject: Subject) -> None:
         with state.connections.connection(NEW).request():
 
             async def is_written() -> bool:
-                return (await subject.store.presence.load()).get(NEW) == Presence()
+                return (await subject.store.presence.load()).get(NEW) == DevicePresence()
 
             await until(is_written, "the device on disk")

@@ -6,7 +6,7 @@ import sqlite3
 from collections.abc import Mapping
 
 from heliograph.relay.model.carried import Key
-from heliograph.relay.model.presence import Presence
+from heliograph.relay.model.presence import DevicePresence
 from heliograph.relay.store.sqlite.group_commit import Transactions
 
 
@@ -16,10 +16,10 @@ class SqlitePresenceStore:
     def __init__(self, transactions: Transactions) -> None:
         self._transactions = transactions
 
-    async def load(self) -> dict[Key, Presence]:
+    async def load(self) -> dict[Key, DevicePresence]:
         return await self._transactions.read(_read)
 
-    async def put(self, devices: Mapping[Key, Presence]) -> None:
+    async def put(self, devices: Mapping[Key, DevicePresence]) -> None:
         rows = [(*key, presence.ended_ms, presence.until_ms) for key, presence in devices.items()]
         await self._transactions.transaction(
             lambda db: db.executemany("INSERT OR REPLACE INTO presence VALUES (?, ?, ?, ?)", rows)
@@ -31,6 +31,6 @@ class SqlitePresenceStore:
         )
 
 
-def _read(db: sqlite3.Connection) -> dict[Key, Presence]:
+def _read(db: sqlite3.Connection) -> dict[Key, DevicePresence]:
     rows = db.execute("SELECT user_id, device_id, ended_ms, until_ms FROM presence")
-    return {(user_id, device_id): Presence(ended_ms, until_ms) for user_id, device_id, ended_ms, until_ms in rows}
+    return {(user_id, device_id): DevicePresence(ended_ms, until_ms) for user_id, device_id, ended_ms, until_ms in rows}

@@ -21,7 +21,7 @@ class SqlitePusherStore:
 
     async def load(self) -> StoredPushers:
         return await self._transactions.read(
-            lambda db: StoredPushers(_read_twins(db), _read_direct(db), _read_withdrawn(db))
+            lambda db: StoredPushers(select_twins(db), _read_direct(db), _read_withdrawn(db))
         )
 
     async def users_with(self, app_id: str, pushkey: str) -> set[str]:
@@ -40,7 +40,8 @@ class SqlitePusherStore:
 # Users, apps and gateways repeat from row to row: each of them is kept once (`intern`).
 
 
-def _read_twins(db: sqlite3.Connection) -> list[Twin]:
+def select_twins(db: sqlite3.Connection) -> list[Twin]:
+    """All twins."""
     return [
         Twin(
             key,

@@ -14,7 +14,7 @@ from heliograph.core.reading import Mark
 from heliograph.relay.model.around import NOTHING
 from heliograph.relay.model.carried import Carried, DeviceNotifications
 from heliograph.relay.model.outcome import Deferred, Delivered, PushRefused
-from heliograph.relay.model.presence import Presence
+from heliograph.relay.model.presence import DevicePresence
 from heliograph.relay.model.pushes import SENT, Accepted, Attempt, Push, WaitingCount, Why
 from heliograph.relay.ports import MOST_WITHDRAWN, Store, StoredPushers
 from heliograph.relay.store.sqlite.store import open_sqlite
@@ -120,13 +120,13 @@ class TestPushers:
 class TestPresence:
     async def test_each_device_is_read_as_it_was_put_last(self, subject: Subject) -> None:
         gone = (BOB, "DESK")
-        await subject.store.presence.put({DESK: Presence(NOON), gone: Presence()})
-        await subject.store.presence.put({DESK: Presence(None, NOON + 1)})
+        await subject.store.presence.put({DESK: DevicePresence(NOON), gone: DevicePresence()})
+        await subject.store.presence.put({DESK: DevicePresence(None, NOON + 1)})
         async with subject.open() as again:
-            assert await again.presence.load() == {DESK: Presence(None, NOON + 1), gone: Presence()}
+            assert await again.presence.load() == {DESK: DevicePresence(None, NOON + 1), gone: DevicePresence()}
             await again.presence.delete(gone)
             await again.presence.delete(gone)
-        assert await subject.store.presence.load() == {DESK: Presence(None, NOON + 1)}
+        assert await subject.store.presence.load() == {DESK: DevicePresence(None, NOON + 1)}
 
 
 class TestCarried:

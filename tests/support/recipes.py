@@ -19,6 +19,18 @@ def recipe(program: str) -> str:
     return _joined(block)
 
 
+def recipe_without_relay() -> str:
+    """For nginx, after the relay was taken out: without what the page says, and nothing else."""
+    kept: list[str] = []
+    within = False
+    for line in recipe("nginx").splitlines():
+        within |= line.startswith("    location ^~ /_matrix/client/ {")
+        if not within and not line.startswith(("upstream heliograph ", "    location @past_relay ")):
+            kept.append(line)
+        within &= line != "    }"
+    return _joined(kept)
+
+
 def recipe_with_workers() -> str:
     """For nginx: the outer server and the inner one."""
     page = read_page("docs/relay.md")

@@ -9,6 +9,7 @@ import asyncio
 import os
 import re
 import shutil
+import signal
 import subprocess
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -31,9 +32,8 @@ class ReverseProxy:
         self._port = reserve_port(self)
         self._folder = folder
         self._process: subprocess.Popen[bytes] | None = None
-        self._recipe = re.sub(
-            r"(127\.0\.0\.1):(\d+)", lambda found: f"{found[1]}:{ports.get(int(found[2]), found[2])}", recipe
-        )
+        self._ports = ports
+        self._recipe = recipe
 
     @property
     def url(self) -> str:
@@ -62,6 +62,27 @@ class ReverseProxy:
         self._process.terminate()
         await asyncio.to_thread(self._process.wait, 20)
 
+    async def reload(self, recipe: str) -> None:
+        """As `systemctl reload` does after the configuration was changed; nginx alone. Returns when the processes of
+        before have ended, which go on with requests that wait."""
+        assert self._process is not None
+        assert self._program == "nginx"
+        self._recipe = recipe
+        await asyncio.to_thread(self._nginx)
+        before = _children(self._process.pid)
+        self._process.send_signal(signal.SIGHUP)
+        pid = self._process.pid
+        await until(lambda: not before & _children(pid), "the end of nginx's former processes")
+
+    @property
+    def _here(self) -> str:
+        """The recipe with the ports of this machine."""
+        return re.sub(
+            r"(127\.0\.0\.1):(\d+)",
+            lambda found: f"{found[1]}:{self._ports.get(int(found[2]), found[2])}",
+            self._recipe,
+        )
+
     def _spawn(self, log: Path) -> subprocess.Popen[bytes]:
         command = self._nginx() if self._program == "nginx" else self._caddy()
         folders = {"XDG_DATA_HOME": str(self._folder), "XDG_CONFIG_HOME": str(self._folder)}
@@ -71,7 +92,7 @@ class ReverseProxy:
             )
 
     def _nginx(self) -> Sequence[str]:
-        served = _TLS.sub("", self._recipe).replace("listen 443 ssl;", f"listen 127.0.0.1:{self._port};")
+        served = _TLS.sub("", self._here).replace("listen 443 ssl;", f"listen 127.0.0.1:{self._port};")
         paths = "".join(f"{kind}_temp_path {self._folder}/{kind};\n" for kind in ("fastcgi", "uwsgi", "scgi"))
         user = "user root;\n" if os.geteuid() == 0 else ""
         configuration = self._folder / "nginx.conf"
@@ -82,10 +103,14 @@ class ReverseProxy:
         return [_find("nginx"), "-p", str(self._folder), "-e", "stderr", "-c", str(configuration)]
 
     def _caddy(self) -> Sequence[str]:
-        served = self._recipe.replace("matrix.example.org {", f"http://127.0.0.1:{self._port} {{")
+        served = self._here.replace("matrix.example.org {", f"http://127.0.0.1:{self._port} {{")
         configuration = self._folder / "Caddyfile"
         configuration.write_text(f"{{\n    admin off\n    auto_https off\n}}\n{served}")
         return [_find("caddy"), "run", "--config", str(configuration), "--adapter", "caddyfile"]
+
+
+def _children(pid: int) -> set[str]:
+    return set(Path(f"/proc/{pid}/task/{pid}/children").read_text().split())
 
 
 def _find(name: str) -> str:

@@ -265,5 +265,5 @@ async def ask_raw(relay: RunningRelay, *lines: str) -> bytes:
 async def test_what_is_asked_while_the_relay_ends_is_not_answered() -> None:
     upstream = Upstream("http://127.0.0.1:9")
     await upstream.close()
-    with pytest.raises(NotAnswered, match="the relay ends|was not answered"):
+    with pytest.raises(NotAnswered, match="was not answered"):
         await upstream.ask("GET", "/_matrix/client/versions", {})

@@ -2,15 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+import tempfile
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass
+from pathlib import Path
 
 import pytest
 
 from fakes.access_tokens import FakeAccessTokens
+from fakes.token_endpoint import FakeTokenEndpoint
+from heliograph.core.oauth.token_answer import Ended, TryAgain
 from heliograph.errors import LoggedOut, TokenRefused, Unreachable
 from heliograph.homeserver.lasting_token import LastingToken
 from heliograph.ports.tokens import AccessTokens
+from heliograph.secrets.token_file import KeptTokens, TokenFile
+from heliograph.secrets.tokens import SealedTokens
+from support.builders import ME
 
 Trouble = LoggedOut | Unreachable
 
@@ -27,19 +34,43 @@ class Subject:
     """How often a new token was asked for."""
 
 
-def a_fake() -> Subject:
+def a_fake() -> Iterator[Subject]:
     fake = FakeAccessTokens()
 
     def set_trouble(trouble: Trouble | None) -> None:
         fake.trouble = trouble
 
-    return Subject(fake, fake.pass_time, set_trouble, lambda: fake.asked)
+    yield Subject(fake, fake.pass_time, set_trouble, lambda: fake.asked)
 
 
-@pytest.fixture(params=[a_fake])
-def subject(request: pytest.FixtureRequest) -> Subject:
-    made: Subject = request.param()
-    return made
+def a_sealed_file() -> Iterator[Subject]:
+    endpoint, now = FakeTokenEndpoint(), [1000.0]
+    with tempfile.TemporaryDirectory() as folder:
+        file = TokenFile(Path(folder), ME, "pickle")
+        kept = KeptTokens(access_token="access 1", refresh_token="refresh 1", life_s=300, born_ms=1_000_000)
+        file.save(kept)
+        tokens = SealedTokens(
+            file, endpoint, kept, clock=lambda: int(1000 * now[0]), boottime=lambda: now[0], jitter=lambda: 0.5
+        )
+
+        def pass_time(seconds: float) -> None:
+            now[0] += seconds
+
+        def set_trouble(trouble: Trouble | None) -> None:
+            match trouble:
+                case None:
+                    endpoint.trouble = None
+                case LoggedOut():
+                    endpoint.trouble = Ended("invalid_grant")
+                case Unreachable():
+                    endpoint.trouble = TryAgain(None, str(trouble))
+
+        yield Subject(tokens, pass_time, set_trouble, lambda: len(endpoint.asked))
+
+
+@pytest.fixture(params=[a_fake, a_sealed_file])
+def subject(request: pytest.FixtureRequest) -> Iterator[Subject]:
+    yield from request.param()
 
 
 async def test_a_token_that_lives_is_given_again(subject: Subject) -> None:
@@ -131,3 +162,4 @@ async def test_a_token_that_lasts_is_never_renewed() -> None:
     tokens.note_accepted("lasts")
     assert (tokens.left_s(), tokens.life_s()) == (None, None)
     assert await tokens.renew("lasts") is None
+    await tokens.close()

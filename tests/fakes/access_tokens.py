@@ -48,6 +48,9 @@ class FakeAccessTokens:
     def life_s(self) -> float:
         return self._life_s
 
+    async def close(self) -> None:
+        """Nothing is under way."""
+
     @property
     def _token(self) -> str:
         return f"token {self._number}"

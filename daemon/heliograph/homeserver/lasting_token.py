@@ -23,3 +23,6 @@ class LastingToken:
 
     def life_s(self) -> None:
         return None
+
+    async def close(self) -> None:
+        """Nothing is under way."""

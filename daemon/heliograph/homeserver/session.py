@@ -161,6 +161,7 @@ class Session:
         """Closes all sockets for good. Later requests raise Unreachable."""
         self._is_closed = True
         await self.drop_connections()
+        await self._tokens.close()
 
     async def _send(
         self, method: str, url: URL, body: Json | None, limit: int, scope: asyncio.Timeout, *, once: bool

@@ -37,6 +37,10 @@ class AccessTokens(Protocol):
         """For how many seconds the token in hand was given. None: it does not expire."""
         ...
 
+    async def close(self) -> None:
+        """Waits a little for a renewal that is under way, so that its answer is not lost."""
+        ...
+
 
 class TokenEndpoint(Protocol):
     """Renews tokens at the auth server, with one request for each call."""

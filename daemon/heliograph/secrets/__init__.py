@@ -1,9 +1,13 @@
-"""Stores for an account's access token. The user chooses one at login; account.json records the choice for good.
+"""Stores for an account's secret, and its tokens. The user chooses a store at login; account.json records the choice
+for good.
 
-secret           the value in the store: the access token and the key of the encryption store
+secret           the value in the store: the key of the encryption store, and an access token that lasts
 secret_service   a keyring, over D-Bus (the Secret Service API of freedesktop)
 secret_file      a file of mode 0600 in the account's folder
 credential       a file that systemd hands to the unit, read-only
+tokens           the tokens of OAuth 2.0, which are renewed
+token_file       the file that keeps these, sealed with a key from the store
+token_lock       one process at a time renews them
 """
 
 from __future__ import annotations

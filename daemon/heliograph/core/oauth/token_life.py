@@ -48,5 +48,5 @@ def wait_after_refusals(refusals: int) -> float:
     first, which is about once a poll and ten times in ten minutes; a lock that lasts is asked about less and less.
     Test: test_a_lock_of_ten_minutes_costs_ten_renewals.
     """
-    later = refusals - FIRST_REFUSALS
+    later = refusals - FIRST_REFUSALS - 1
     return FIRST_REFUSAL_STEP_S if later < 0 else LATER_REFUSAL_STEPS_S[min(later, len(LATER_REFUSAL_STEPS_S) - 1)]

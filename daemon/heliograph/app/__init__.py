@@ -7,6 +7,7 @@ signed_in         one account while it is signed in: its clients, its keys and i
 services          what accounts are given of all that
 daemon_api        what the daemon answers over D-Bus, of all accounts
 verification_api  the same of verification
+access_tokens     the access tokens of an account, which commands open, too
 keyring_wait      waiting for the access token: a keyring may be locked, come late or hang
 watchdog          when systemd's watchdog is fed
 session_watch     when the session that the daemon was started in is over

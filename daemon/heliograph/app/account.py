@@ -213,7 +213,7 @@ class AccountRun:
                 f"Log in again: heliograph login {self.account.user_id}",
                 exit_code=EXIT_NEEDS_LOGIN,
             )
-        return decode_secret(self.account.user_id, text)
+        return decode_secret(self.account.user_id, text, is_oauth=self.account.oauth is not None)
 
     def _take_state(self, state: ConnectionState) -> None:
         self._state = state

@@ -22,6 +22,7 @@ from heliograph.homeserver.rooms import RoomsClient
 from heliograph.homeserver.session import Session
 from heliograph.ports.encryption import Encryption
 from heliograph.ports.gateways import PushRelay
+from heliograph.ports.tokens import AccessTokens
 from heliograph.secrets.secret import Secret
 from heliograph.system.clock import now_ms
 
@@ -33,6 +34,7 @@ class AccountClients:
     """The clients of one sign-in. Those of the homeserver share the connections of `session`."""
 
     session: Session
+    tokens: AccessTokens
     homeserver: HomeserverClient
     keys: KeysClient
     rooms: RoomsClient
@@ -48,7 +50,7 @@ class AccountClients:
 
 def make_clients(
     services: AccountServices,
-    secret: Secret,
+    tokens: AccessTokens,
     machine: Machine,
     relay: PushRelay | None,
     *,
@@ -58,7 +60,7 @@ def make_clients(
     account, config = services.account, services.shared.config.encryption
     session = Session(
         account.homeserver,
-        access_token=secret.access_token,
+        tokens=tokens,
         user_id=account.user_id,
         device_id=account.device_id,
         on_progress=partial(services.shared.watchdog.beat, account.user_id),
@@ -67,6 +69,7 @@ def make_clients(
     keys, policy = KeysClient(session), config.unverified_senders
     return AccountClients(
         session,
+        tokens,
         HomeserverClient(session),
         keys,
         RoomsClient(session),

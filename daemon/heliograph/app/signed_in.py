@@ -10,6 +10,7 @@ import contextlib
 from collections.abc import AsyncIterator, Sequence
 from typing import Any
 
+from heliograph.app.access_tokens import open_tokens
 from heliograph.app.account_clients import make_clients, open_machine, open_relay
 from heliograph.app.account_loops import AccountLoops
 from heliograph.app.account_status import compose_status
@@ -24,6 +25,7 @@ from heliograph.encryption.olm.machine import Machine
 from heliograph.errors import LoggedOut, StorageError, UserError
 from heliograph.loops.handoff.loop import HandoffLoop
 from heliograph.ports.gateways import PushRelay
+from heliograph.ports.tokens import AccessTokens
 from heliograph.secrets.secret import Secret
 from heliograph.store.sign_out_file import forget_sign_out
 from heliograph.system.tasks import start, start_beside
@@ -38,10 +40,11 @@ NOT_TOLD = "no token for it; set it again: heliograph fallback set ... --relay U
 async def open_signed_in(services: AccountServices, secret: Secret) -> AsyncIterator[SignedInAccount]:
     """The account, signed in as `secret` says. Its keys and connections are closed with the block, the newest first.
 
-    Raises UserError if its keys cannot be read.
+    Raises UserError if its keys or tokens cannot be read.
     """
     async with open_machine(services, secret) as machine, open_relay(services, secret) as relay:
-        signed_in = SignedInAccount(services, secret, machine, relay)
+        tokens = await open_tokens(services.account, secret)
+        signed_in = SignedInAccount(services, tokens, machine, relay)
         try:
             yield signed_in
         finally:
@@ -51,9 +54,11 @@ async def open_signed_in(services: AccountServices, secret: Secret) -> AsyncIter
 class SignedInAccount:
     """`run` syncs until the sign-out, `close` ends all that runs beside it. `relay` is one that is a gateway only."""
 
-    def __init__(self, services: AccountServices, secret: Secret, machine: Machine, relay: PushRelay | None) -> None:
+    def __init__(
+        self, services: AccountServices, tokens: AccessTokens, machine: Machine, relay: PushRelay | None
+    ) -> None:
         self._services = services
-        self._clients = make_clients(services, secret, machine, relay, on_logged_out=self._check_token)
+        self._clients = make_clients(services, tokens, machine, relay, on_logged_out=self._check_token)
         self._loops = AccountLoops(services, self._clients, on_turn=self._take_turn)
         self.fetch_picture = self._clients.media.thumbnail
         self._tasks: list[asyncio.Task[Any]] = []

@@ -11,7 +11,9 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """The device's access token and `pickle_key`, which encrypts its keys in crypto.db. Without both of them the device
     is lost, and the user has to sign in as a new one."""
 
-    access_token: str
+    access_token: str = ""
+    """Empty if the device was signed in by OAuth 2.0, whose tokens change: the account's folder holds these, sealed
+    with the pickle key (`secrets.token_file`)."""
     pickle_key: str
     relay_token: str = ""
     """The password for a relay that is only a gateway; empty unless the fallback goes through one."""
@@ -25,14 +27,15 @@ class Secret(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
         return msgspec.json.encode(self).decode()
 
 
-def decode_secret(user_id: str, text: str) -> Secret:
-    """Reads what `Secret.encode` wrote. Raises UserError, the text of which does not quote the secret."""
+def decode_secret(user_id: str, text: str, *, is_oauth: bool = False) -> Secret:
+    """Reads what `Secret.encode` wrote for an account that was signed in by OAuth 2.0 or otherwise. Raises UserError,
+    the text of which does not quote the secret."""
     try:
         secret = msgspec.json.decode(text, type=Secret)
     except (msgspec.MsgspecError, UnicodeEncodeError, RecursionError):
         # Raised below, outside of this handler: a UnicodeEncodeError holds the whole text, and would be the context.
         secret = None
-    if secret is None or not secret.access_token:
+    if secret is None or not (secret.pickle_key if is_oauth else secret.access_token):
         raise UserError(
             f"The stored secret of {user_id} is damaged.",
             f"Log in again: heliograph login {user_id}",

@@ -69,10 +69,11 @@ async def open_session(account: Account) -> AsyncIterator[Session]:
     after the first, and a wrong note would have the next command choose another account. Test:
     test_a_command_that_is_told_of_a_sign_out_leaves_it_to_the_daemon_to_note_that.
     """
+    from heliograph.app.access_tokens import open_tokens
     from heliograph.homeserver.session import Session
 
-    token = (await load_secret(account)).access_token
-    session = Session(account.homeserver, access_token=token, user_id=account.user_id, device_id=account.device_id)
+    tokens = await open_tokens(account, await load_secret(account))
+    session = Session(account.homeserver, tokens=tokens, user_id=account.user_id, device_id=account.device_id)
     try:
         yield session
     except LoggedOut as gone:
@@ -110,7 +111,7 @@ async def load_secret(account: Account) -> Secret:
     text = await open_secrets(account.secrets).load(account.user_id)
     if text is None:
         raise _signed_out(account.user_id, "its access token is missing", soft=True)
-    return decode_secret(account.user_id, text)
+    return decode_secret(account.user_id, text, is_oauth=account.oauth is not None)
 
 
 def _signed_out(user_id: str, why: str, *, soft: bool) -> UserError:

@@ -11,6 +11,7 @@ from email.utils import parsedate_to_datetime
 from http import HTTPStatus
 
 from heliograph.accounts import Account, state_folder
+from heliograph.app.access_tokens import open_tokens
 from heliograph.core.finding import Finding, bad, doubtful, good
 from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.pushers.relayed import led_to_relay, relay_of
@@ -33,6 +34,7 @@ from heliograph.homeserver.logout import knows_token
 from heliograph.homeserver.session import Session
 from heliograph.loops.pushers import APP_ID
 from heliograph.ports.homeserver import Features
+from heliograph.ports.tokens import AccessTokens
 from heliograph.secrets import open_secrets
 from heliograph.secrets.secret import decode_secret
 from heliograph.store.ledger import LEDGER_NAME
@@ -48,15 +50,13 @@ _BAD_CLOCK_S = 300.0
 async def check_account(account: Account) -> list[Finding]:
     """All findings about one account. Each wait has a time-out."""
     findings = await _check_ledger(account)
-    token, secret = await _check_secret(account)
+    tokens, secret = await _check_secret(account)
     findings.append(secret)
     # Without a token the homeserver is asked all the same: that it answers is a finding of its own.
-    session = Session(
-        account.homeserver, access_token=token or "", user_id=account.user_id, device_id=account.device_id
-    )
+    session = Session(account.homeserver, tokens=tokens, user_id=account.user_id, device_id=account.device_id)
     try:
         async with asyncio.timeout(_TIMEOUT_S):
-            findings += [finding async for finding in _ask(account, session, is_signed_in=token is not None)]
+            findings += [finding async for finding in _ask(account, session, is_signed_in=tokens is not None)]
     except TimeoutError:
         findings.append(bad(f"no answer within {_TIMEOUT_S:g} s", _NETWORK, subject=_about(account, "homeserver")))
     finally:
@@ -98,7 +98,7 @@ async def _check_ledger(account: Account) -> list[Finding]:
     return findings
 
 
-async def _check_secret(account: Account) -> tuple[str | None, Finding]:
+async def _check_secret(account: Account) -> tuple[AccessTokens | None, Finding]:
     subject = _about(account, "secret")
     try:
         store = open_secrets(account.secrets)
@@ -106,7 +106,8 @@ async def _check_secret(account: Account) -> tuple[str | None, Finding]:
             text = await store.load(account.user_id)
         if text is None:
             return None, bad(f"gone from the {store.name}", f"heliograph login {account.user_id}", subject=subject)
-        return decode_secret(account.user_id, text).access_token, good(f"in the {store.name}", subject=subject)
+        secret = decode_secret(account.user_id, text, is_oauth=account.oauth is not None)
+        return await open_tokens(account, secret), good(f"in the {store.name}", subject=subject)
     except SecretsLocked:
         return None, bad(
             "the keyring is locked", "Unlock it, for example by logging in to your desktop.", subject=subject

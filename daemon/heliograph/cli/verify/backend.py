@@ -10,6 +10,7 @@ from collections.abc import AsyncIterator, Callable
 from functools import partial
 
 from heliograph.accounts import Account, state_folder
+from heliograph.app.access_tokens import open_tokens
 from heliograph.app.verification_api import VerificationApi
 from heliograph.control.verification import VerificationClient, Verifying
 from heliograph.core.ids import UserId
@@ -69,9 +70,8 @@ async def _alone(account: Account) -> AsyncIterator[Verifying]:
         # The ledger's lock keeps a daemon from using the same keys meanwhile.
         ledger = await SqliteLedger.open(folder)
         stack.push_async_callback(ledger.close)
-        session = Session(
-            account.homeserver, access_token=secret.access_token, user_id=user_id, device_id=account.device_id
-        )
+        tokens = await open_tokens(account, secret)
+        session = Session(account.homeserver, tokens=tokens, user_id=user_id, device_id=account.device_id)
         stack.push_async_callback(session.close)
         machine = await Machine.open(folder, user_id, account.device_id, secret.pickle_key, now_ms=now_ms())
         stack.push_async_callback(machine.close)
@@ -106,7 +106,7 @@ async def _load(account: Account) -> Secret:
             f"Log in again: heliograph login {account.user_id}",
             exit_code=EXIT_NEEDS_LOGIN,
         )
-    return decode_secret(account.user_id, text)
+    return decode_secret(account.user_id, text, is_oauth=account.oauth is not None)
 
 
 async def _sync(

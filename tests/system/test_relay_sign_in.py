@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import pytest_asyncio
 from yarl import URL
 
 from edges.relay.running import Device, RunningRelay
+from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser, request
 from heliograph.errors import Refused
 from heliograph.relay.check.check import check_relay
@@ -19,11 +21,13 @@ from support.auth_server.server import AuthServer
 from support.guarded_synapse import GuardedSynapse
 from support.recipes import HOMESERVER, PROGRAMS, RELAY, SIGNING, recipe_with_authentication_service
 from support.reverse_proxy import ReverseProxy
+from support.waiting import until
+from system.command import heliograph
 from system.relay_bypass import Place
 
 PASSWORD = "typed"
-PASSWORDS = {"nginx": PASSWORD, "caddy": PASSWORD}
-"""A user for each reverse proxy."""
+PASSWORDS = {"nginx": PASSWORD, "caddy": PASSWORD, "olga": PASSWORD}
+"""A user for each reverse proxy, and one who signs in by a code."""
 
 
 @pytest_asyncio.fixture(scope="module", loop_scope="session")
@@ -75,3 +79,28 @@ async def test_signing_in_and_out_goes_to_the_service_and_all_else_through_the_r
     with pytest.raises(Refused) as refusal:
         await user.call("GET", "/account/whoami")
     assert refusal.value.status == 401
+
+
+async def test_the_check_signs_in_by_a_code_and_leaves_no_session(
+    place: Place, auth_server: AuthServer, tmp_path: Path
+) -> None:
+    public, listen = f"--public-url={place.front.url}", f"--listen={place.config.listen}"
+    words = ("relay", "check", "--device-code", f"--homeserver={place.config.homeserver}", listen, public)
+    checking = asyncio.create_task(heliograph(*words, "--state", str(tmp_path / "relay")))
+    await until(lambda: auth_server.oauth.codes, "the request for a code")
+    (code,) = auth_server.oauth.codes.values()
+    code.localpart = "olga"
+    ended = await checking
+    assert ended.code == 0, ended.output + ended.errors
+    first, *findings = ended.output.splitlines()
+    assert f"enter {code.user_code}" in first.replace("-", "")
+    assert {each[:3] for each in findings} == {"ok "}
+    assert "Leaving would put nothing back" in findings[-1]
+    assert auth_server.sessions.of("olga") == []
+
+
+@pytest.mark.expected_log(r"^homeserver 404 GET \S+/auth_metadata of None$", times=2)
+async def test_where_nobody_signs_in_by_oauth_the_check_says_so(synapse: ThrowawaySynapse) -> None:
+    ended = await heliograph("relay", "check", "--device-code", f"--homeserver={synapse.base_url}")
+    assert ended.code == 1
+    assert "do not sign in by OAuth 2.0" in ended.errors

@@ -82,6 +82,7 @@ def command(ctx: click.Context, /, config_file: Path | None, **flags: Any) -> No
 @click.option("--user", metavar="USER", help="A user of the homeserver: asks for the password, and signs out again.")
 @click.option("--password-stdin", is_flag=True, help="Read the password from standard input.")
 @click.option("--access-token-stdin", is_flag=True, help="Read an access token from standard input instead.")
+@click.option("--device-code", is_flag=True, help="Sign in by OAuth 2.0, with a code for a browser elsewhere.")
 @click.option(
     "--public-url", metavar="URL", default="", help="The homeserver as clients reach it [as its domain says]."
 )
@@ -94,6 +95,7 @@ def check(
     user: str | None,
     password_stdin: bool,
     access_token_stdin: bool,
+    device_code: bool,
     public_url: str,
     **flags: Any,
 ) -> None:
@@ -107,22 +109,27 @@ def check(
     Example:
       sudo heliograph relay check --config /etc/heliograph-relay/relay.toml --user @you:example.org
     """
-    if (user is None) == (not access_token_stdin) or (password_stdin and user is None):
-        raise click.UsageError("Give either --user (and maybe --password-stdin) or --access-token-stdin.")
+    if (user is not None) + access_token_stdin + device_code != 1 or (password_stdin and user is None):
+        raise click.UsageError(
+            "Give one of --user (and maybe --password-stdin), --access-token-stdin and --device-code."
+        )
     import asyncio
 
+    from heliograph.cli import relay_check
     from heliograph.errors import EXIT_FAILED
     from heliograph.relay.check.signing_in import Credentials
 
     config = _config_of(ctx, config_file, flags)
+    place = (public_url.rstrip("/"), _find_state(config.state))
+    if device_code:
+        ctx.exit(0 if asyncio.run(relay_check.report_by_device_code(config, *place)) else EXIT_FAILED)
     if access_token_stdin:
         credentials = Credentials(token=read_secret_line("access token", _PIPE).strip())
     else:
         ask = partial(click.prompt, "Password", hide_input=True, err=True)
         password = read_secret_line("password", _PIPE) if password_stdin else ask()
         credentials = Credentials(user=user or "", password=password)
-    report = _report(config, credentials, public_url.rstrip("/"), _find_state(config.state))
-    ctx.exit(0 if asyncio.run(report) else EXIT_FAILED)
+    ctx.exit(0 if asyncio.run(relay_check.report(config, credentials, *place)) else EXIT_FAILED)
 
 
 @command.command("leave")
@@ -218,13 +225,6 @@ def unit(ctx: click.Context, /, config_file: Path | None, folder: Path | None, *
             ) from None
         click.echo(f"Wrote {folder / name}")
     click.echo(f"Now: systemctl daemon-reload && systemctl enable --now {RELAY_SOCKET} {RELAY_UNIT}")
-
-
-async def _report(config: RelayConfig, credentials: Any, public_url: str, folder: Path) -> bool:
-    from heliograph.cli.output.findings import print_finding
-    from heliograph.relay.check.check import check_relay
-
-    return all([print_finding(finding) async for finding in check_relay(config, credentials, public_url, folder)])
 
 
 def _config_of(ctx: click.Context, config_file: Path | None, flags: dict[str, Any]) -> RelayConfig:

@@ -30,7 +30,13 @@ def test_a_token_is_told_once_and_its_digest_is_what_the_configuration_takes(she
 
 @pytest.mark.parametrize(
     "options",
-    [[], ["--user", "me", "--access-token-stdin"], ["--password-stdin", "--access-token-stdin"]],
+    [
+        [],
+        ["--user", "me", "--access-token-stdin"],
+        ["--password-stdin", "--access-token-stdin"],
+        ["--device-code", "--access-token-stdin"],
+        ["--device-code", "--password-stdin"],
+    ],
 )
 def test_a_check_needs_one_way_to_sign_in(shell: Shell, options: list[str]) -> None:
     assert shell.run("relay", "check", *options).exit_code == 2

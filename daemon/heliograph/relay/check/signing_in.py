@@ -54,7 +54,8 @@ async def sign_in(homeserver: Upstream, public: Upstream | None, credentials: Cr
             if public is None:
                 return bad(
                     "Users of this homeserver sign in at its authentication service, not at the homeserver.",
-                    "Give the address at which clients sign in (--public-url URL), or an access token: "
+                    "Give the address at which clients sign in (--public-url URL), or sign in otherwise: "
+                    "heliograph relay check --device-code, or "
                     "mas-cli manage issue-compatibility-token NAME | heliograph relay check --access-token-stdin",
                 )
             where = public

@@ -327,8 +327,23 @@ def test_a_summary_quotes_what_highlights_first_the_newest_on_top() -> None:
     mention = make_content("where *are* you?", room_title="Work", sender_name="Bob", is_highlight=True)
     direct = make_content("hey", room_title="x", sender_name="Carol", is_direct=True, is_highlight=True)
     lines = flood(mention, make_content("noise", room_title="Work"), direct).notification.body.splitlines()
-    assert lines[:4] == ["@ Carol: hey", "@ Bob in Work: where *are* you?", "Work: 2 (@)", "Carol: 1 (@)"]
-    assert lines[-2:] == ["and 4 more", "All of them: heliograph inbox"]
+    assert lines[:4] == ["@ Carol: hey", "@ Bob in Work: where *are* you?", "Work: 2 (@)", "Room 0: 1"]
+    assert lines[-2:] == ["and 3 more", "All of them: heliograph inbox"]
+
+
+def test_a_summary_names_each_room_once() -> None:
+    """What is quoted is not counted again, and not among those that are not named."""
+    mentions = [
+        make_content("here", room_title=f"Group {name}", sender_name="Carol", is_highlight=True) for name in "abcdefg"
+    ]
+    lines = only_show(
+        [make_delivery(room_id=f"!{each.room_title}:x", content=each) for each in mentions]
+    ).notification.body.splitlines()
+    assert lines == [
+        *(f"@ Carol in Group {name}: here" for name in "gfe"),
+        *(f"Group {name}: 1 (@)" for name in "abcd"),
+        "All of them: heliograph inbox",
+    ]
 
 
 def test_a_summary_quotes_three_highlights_at_the_most_and_each_in_a_line() -> None:

@@ -72,18 +72,21 @@ def word_room(
 
 
 def word_summary(contents: Sequence[tuple[Content, Level]], layout: Layout) -> PopupText:
-    """The text for messages of many rooms: first the highlights, with sender and words; then the names of the rooms."""
+    """The text for messages of many rooms: first the highlights, with sender and words; then the names of the rooms of
+    which there is more.
+    Test: test_a_summary_names_each_room_once."""
     visible = [(content, level) for content, level in contents if level is not Level.HIDDEN]
     hidden = len(contents) - len(visible)
-    quoted = [_highlight(content, level) for content, level in reversed(visible) if content.is_highlight]
-    quoted = quoted[:SUMMARY_HIGHLIGHTS]
+    quoted = [each for each in reversed(visible) if each[0].is_highlight][:SUMMARY_HIGHLIGHTS]
+    seen = Counter(_room_name(content) for content, _ in quoted)
     rooms = Counter(_room_name(content) for content, _ in visible)
     highlighted = Counter(_room_name(content) for content, _ in visible if content.is_highlight)
-    ordered = sorted(rooms, key=lambda title: (-highlighted[title], -rooms[title]))
+    others = [title for title in rooms if rooms[title] > seen[title]]
+    others.sort(key=lambda title: (-highlighted[title], -rooms[title]))
     named = SUMMARY_LINES - len(quoted)
-    lines = [f"{title}: {rooms[title]}{' (@)' if highlighted[title] else ''}" for title in ordered[:named]]
-    if len(rooms) > named:
-        lines.append(f"and {len(rooms) - named} more")
+    lines = [f"{title}: {rooms[title]}{' (@)' if highlighted[title] else ''}" for title in others[:named]]
+    if len(others) > named:
+        lines.append(f"and {len(others) - named} more")
     if hidden:
         lines.append(f"Hidden: {hidden}")
     lines.append(WHERE_ALL_ARE)
@@ -91,7 +94,9 @@ def word_summary(contents: Sequence[tuple[Content, Level]], layout: Layout) -> P
     # Test: test_a_summary_counts_hidden_rooms_without_their_names.
     where = f" in {len(rooms)} rooms" if len(rooms) > 1 and not hidden else ""
     title = f"{_count(len(contents), 'new message')}{where}"
-    return PopupText(title, _stack([*quoted, *((Span(line),) for line in lines)], layout))
+    return PopupText(
+        title, _stack([*(_highlight(*each) for each in quoted), *((Span(line),) for line in lines)], layout)
+    )
 
 
 def _highlight(content: Content, level: Level) -> Styled:

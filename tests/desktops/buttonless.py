@@ -19,6 +19,7 @@ _MENU = HOME / "menu"
 _WANTED = HOME / "wanted"
 _DUNST = f"""\
 [global]
+    markup = full
     dmenu = {_MENU}
     mouse_left_click = close_current
 [urgency_low]

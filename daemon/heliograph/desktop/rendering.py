@@ -48,6 +48,9 @@ def render_notification(
         # Only the body: every server shows "&amp;" in a summary as it stands. And always: what is left raw makes
         # lxqt lose text, xfce4-notifyd show nothing, and swaync and Plasma load local files named by <img>.
         body = _mark_up(notification.markup, body, profile.looks)
+    elif profile.looks.hides_markup:
+        # Escaped, it might be shown as it stands; as it stands, dunst drops what it cannot read between "<" and ">".
+        body = body.replace("<", "‹")
     offered = offer(notification, capabilities, profile)
     actions = [text for action in offered for text in (action.key, action.label)]
     hints = _hints(notification, offered) | _sound_hints(sound)

@@ -537,6 +537,18 @@ async def test_where_swaync_hides_it_no_reply_is_typed_and_the_user_is_told_how(
     assert "notification-inline-replies" in traits.hint
 
 
+async def test_nothing_that_somebody_wrote_is_markup_where_dunst_takes_that_without_saying_so(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    await server.restart(replace(DUNST, capabilities=("actions", "body")))
+    await until(lambda: desktop.server is not None)
+    await desktop.show(make_notification(body="<b>1</b> < 2 & 3 > 2", markup=""), None)
+    await server.restart(replace(PLAIN, capabilities=("actions", "body")))
+    await until(lambda: desktop.server_name == "plain 1")
+    await desktop.show(make_notification(body="<b>1</b>", markup=""), None)
+    assert [each.body for each in server.shown] == ["‹b>1‹/b> ‹ 2 & 3 > 2", "<b>1</b>"]
+
+
 async def test_a_change_that_nobody_needs_to_see_is_up_for_an_instant_where_it_would_come_up_again(
     server: NotificationServer, desktop: FreedesktopDesktop
 ) -> None:

@@ -21,6 +21,8 @@ class Looks:
     """False: with a picture our icon is left out, since the server would show both, and the picture large."""
     keeps_spaces: bool = True
     """False: the server drops all spaces at the beginning of a line, unless they are character references."""
+    hides_markup: bool = False
+    """True: the server may take texts for markup though it does not say that it knows any, as its users set it up."""
 
 
 USUAL = Looks()

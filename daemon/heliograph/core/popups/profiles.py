@@ -72,11 +72,13 @@ DUNST = ServerProfile(
         "it tells whether it is paused",
         # src/icon.c, with min_icon_size 32 and max_icon_size 128 in the dunstrc that comes with it.
         "it shows pictures pixel for pixel: it gets small ones",
+        # src/settings_data.h, notification.c of 1.10 to 1.12: unset, "markup" is "no" to others, and "full" to itself.
+        "it takes texts for markup without saying so, unless its dunstrc has a line for that: < becomes ‹",
     ),
     told=Told.DUNST,
     holds_critical=True,
     looked_at="1.9 to 1.13",
-    looks=Looks(picture_side=SMALL),
+    looks=Looks(picture_side=SMALL, hides_markup=True),
 )
 CINNAMON = ServerProfile(
     "Cinnamon",

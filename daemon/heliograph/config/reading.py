@@ -8,7 +8,6 @@ import msgspec
 
 from heliograph.accounts import config_file
 from heliograph.config.settings import Config
-from heliograph.config_mistakes import explain_mistake
 from heliograph.errors import EXIT_CONFIG, UserError
 
 _MAX_FILE = 256 * 1024
@@ -57,6 +56,8 @@ def parse_config(text: str) -> Config:
         # Strict: "yes" is not true, and "10" is no number. What was meant is said in the error instead of guessed.
         return msgspec.convert(tree, Config, strict=True)
     except msgspec.ValidationError as error:
+        from heliograph.config_mistakes import explain_mistake
+
         raise ConfigError(*explain_mistake(error, tree, Config)) from None
 
 

@@ -1,4 +1,4 @@
-"""Chooses where notifications appear."""
+"""Chooses where notifications appear. A back end other than the session bus is loaded only when it is wanted."""
 
 from __future__ import annotations
 
@@ -9,9 +9,7 @@ import sys
 from typing import TextIO
 
 from heliograph.desktop.freedesktop import FreedesktopDesktop
-from heliograph.desktop.portable import PortableDesktop, why_not_portable
 from heliograph.desktop.sounds import Sounds
-from heliograph.desktop.terminal import TerminalDesktop
 from heliograph.errors import EXIT_CONFIG, UserError
 from heliograph.ports.desktop import Desktop
 from heliograph.system.session_bus import session_bus_address
@@ -33,7 +31,7 @@ async def open_desktop(backend: str = "auto", stream: TextIO | None = None, *, s
         case "plyer":
             return await _open_portable()
         case "terminal":
-            return TerminalDesktop(stream)
+            return _open_terminal(stream)
     raise UserError(
         f"There is no notification back end {backend!r}", f"Use one of {', '.join(BACKENDS)}.", exit_code=EXIT_CONFIG
     )
@@ -46,10 +44,12 @@ async def _open_best(stream: TextIO, sounds: Sounds | None) -> Desktop:
         if await desktop.start():
             return desktop
         await desktop.shut()
+    from heliograph.desktop.portable import PortableDesktop, why_not_portable
+
     if await asyncio.to_thread(why_not_portable, is_bus_there=False) is None:
         return PortableDesktop()
     if _may_be_read(stream):
-        return TerminalDesktop(stream)
+        return _open_terminal(stream)
     if address is not None:
         # In the journal nobody sees a message, and everybody in its group reads it: rather wait for the bus.
         desktop = FreedesktopDesktop(address, sounds=sounds)
@@ -73,6 +73,8 @@ async def _open_freedesktop(sounds: Sounds | None) -> Desktop:
 
 
 async def _open_portable() -> Desktop:
+    from heliograph.desktop.portable import PortableDesktop, why_not_portable
+
     is_bus_there = False
     if address := session_bus_address():
         # plyer reports no failure: whether a bus answers has to be found out before.
@@ -82,6 +84,12 @@ async def _open_portable() -> Desktop:
     if why := await asyncio.to_thread(why_not_portable, is_bus_there=is_bus_there):
         raise UserError(f"plyer cannot show notifications: {why}", "Choose another back end, or none.")
     return PortableDesktop()
+
+
+def _open_terminal(stream: TextIO) -> Desktop:
+    from heliograph.desktop.terminal import TerminalDesktop
+
+    return TerminalDesktop(stream)
 
 
 def _may_be_read(stream: TextIO) -> bool:

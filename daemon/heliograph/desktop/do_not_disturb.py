@@ -12,7 +12,7 @@ from dbus_fast import Message
 
 from heliograph.core.popups.profile import Told
 from heliograph.core.popups.quiet import DO_NOT_DISTURB, SWITCHED_OFF
-from heliograph.desktop import lxqt_config, switches
+from heliograph.desktop import switches
 from heliograph.desktop.identity import APP_NAME
 from heliograph.desktop.server import INTERFACE, NAME, PATH
 from heliograph.system.dbus import Bus, CallFailed
@@ -65,6 +65,8 @@ async def ask_why_held(bus: Bus, owner: str, told: Told) -> str:
                 reply = await bus.call(*_BUDGIE, "GetDoNotDisturb")
                 is_held = reply.signature == "b" and reply.body[0] is True
             case Told.LXQT:
+                from heliograph.desktop import lxqt_config
+
                 is_held = await asyncio.to_thread(lxqt_config.is_do_not_disturb)
             case Told.XFCE:
                 return await _ask_xfce(bus)

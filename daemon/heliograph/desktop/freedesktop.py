@@ -14,7 +14,6 @@ from heliograph.core.popups.profile import ServerProfile, Update
 from heliograph.desktop.do_not_disturb import UNTOLD
 from heliograph.desktop.failures import STARTING_DELAY_S, TROUBLE_DELAY_S, judge_failure
 from heliograph.desktop.identity import DESKTOP_ENTRY, ICON_FOLDER, data_file, data_folders
-from heliograph.desktop.own_picture import own_picture
 from heliograph.desktop.rendering import SIGNATURE, icon_for, render_notification
 from heliograph.desktop.server import INTERFACE, PATH, Server, Traits
 from heliograph.desktop.server_watch import ServerWatch
@@ -90,6 +89,9 @@ class FreedesktopDesktop:
         self, notification: Notification, replaces: Popup | None
     ) -> Done[Popup] | RetryLater | Declined | NeedsUser:
         if notification.picture is None and self._watch.profile.keeps_old_picture:
+            # Loaded here: who draws our icon is needed by few servers, and draws the tray's as well.
+            from heliograph.desktop.own_picture import own_picture
+
             # Before the time runs, which is the server's.
             notification = replace(notification, picture=await asyncio.to_thread(own_picture))
         try:

@@ -16,7 +16,6 @@ from heliograph.core.popups.profile import SAFE, Expiry, ServerProfile
 from heliograph.core.popups.profiles import choose_profile
 from heliograph.core.text.clean import clean_line
 from heliograph.core.value_type import value_type
-from heliograph.desktop import swaync_config
 from heliograph.desktop.echoes import Echoes
 from heliograph.desktop.failures import is_passing
 from heliograph.system.dbus import Bus, CallFailed
@@ -74,8 +73,11 @@ class Server:
                 name, title = await self._ask_name(bus)
                 capabilities = await self._ask_capabilities(bus)
                 profile, hint = choose_profile(name, capabilities), ""
-                if profile.is_reply_configured and not await asyncio.to_thread(swaync_config.lets_reply):
-                    capabilities, hint = capabilities - {INLINE_REPLY}, swaync_config.HINT
+                if profile.is_reply_configured:
+                    from heliograph.desktop import swaync_config
+
+                    if not await asyncio.to_thread(swaync_config.lets_reply):
+                        capabilities, hint = capabilities - {INLINE_REPLY}, swaync_config.HINT
                 if profile.forgets_with_program:
                     self.life = f"{self.life}{bus.unique_name}"
                 self.known_traits = Traits(title, capabilities, profile, hint)

@@ -10,7 +10,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Iterable
 from enum import IntFlag
-from xml.sax.saxutils import escape, unescape
 
 from heliograph.core.text.cutting import find_end
 from heliograph.core.value_type import value_type
@@ -105,12 +104,12 @@ def read_markup(markup: str) -> Styled:
     style = Style.PLAIN
     end = 0
     for tag in _TAG.finditer(markup):
-        spans.append(Span(unescape(markup[end : tag.start()]), style))
+        spans.append(Span(_unescape(markup[end : tag.start()]), style))
         end = tag.end()
         named = _STYLES[tag[2]]
         # Flags and not a stack: however tags overlap, the text comes out.
         style = style & ~named if tag[1] else style | named
-    spans.append(Span(unescape(markup[end:]), style))
+    spans.append(Span(_unescape(markup[end:]), style))
     return join_spans(spans)
 
 
@@ -119,8 +118,18 @@ def _change_line(line: str, change: Callable[[str], str]) -> str:
     return change(line[: len(line) - len(words)]) + words if words != line else line
 
 
+def _escape(text: str) -> str:
+    # Not of `xml.sax.saxutils`, whose import takes 190 KiB of memory.
+    return text.replace("&", "&amp;").replace(">", "&gt;").replace("<", "&lt;")
+
+
+def _unescape(text: str) -> str:
+    # The ampersand last: "&amp;lt;" is "&lt;", and not "<".
+    return text.replace("&lt;", "<").replace("&gt;", ">").replace("&amp;", "&")
+
+
 def _write(span: Span) -> str:
-    text = escape(span.text)
+    text = _escape(span.text)
     for style, name in _TAGS:
         if style in span.style:
             text = f"<{name}>{text}</{name}>"

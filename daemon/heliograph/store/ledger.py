@@ -36,6 +36,7 @@ from heliograph.core.summary.unread import UnreadRoom
 from heliograph.errors import HeliographError, StateError, StorageError
 from heliograph.ports.ledger import Committed, Settlement
 from heliograph.store import account, deliveries, judgements, locked, mutes, popups, rooms, unread
+from heliograph.store.answers import Answers
 from heliograph.store.lock import AccountLock, InUse
 from heliograph.store.set_aside import find_unreadable, set_aside_unreadable
 from heliograph.store.tables import Tables, prune, read_open_rooms, read_rooms_open_by
@@ -47,12 +48,15 @@ log = logging.getLogger(__name__)
 T = TypeVar("T")
 
 LEDGER_NAME = "ledger.db"
+MOST_ROOMS_KEPT = 32
+"""Answers about rooms that stay in memory: those in which somebody writes at the moment, with who writes there."""
 LEAVING_S = 30.0
 """How long to wait for a process that has said that it is leaving the account."""
 _LOOK_AGAIN_S = 0.1
 _KEEPING = frozenset({Move.SHOWN, Move.REPLACED, Move.FAILED})
 """Moves after which a delivery keeps its text. After any other one, the journal has to be emptied of it."""
 MIGRATIONS = read_migrations("heliograph.store")
+_AskedRooms = tuple[frozenset[RoomId], frozenset[UserId]]
 
 
 class SqliteLedger:
@@ -62,6 +66,8 @@ class SqliteLedger:
         self._database = database
         self._lock = lock
         self._tables = Tables()
+        self._unread: Answers[int, tuple[UnreadRoom, ...]] = Answers(1)
+        self._rooms: Answers[_AskedRooms, dict[RoomId, RoomRecord]] = Answers(MOST_ROOMS_KEPT)
 
     @classmethod
     async def open(cls, folder: Path, *, is_leaving: bool = False) -> SqliteLedger:
@@ -120,7 +126,12 @@ class SqliteLedger:
         await self._write(partial(account.write_fallback, key=key))
 
     async def rooms(self, room_ids: Collection[RoomId], names_of: Collection[UserId]) -> dict[RoomId, RoomRecord]:
-        return await self._read(partial(rooms.read_rooms, room_ids=room_ids, names_of=names_of))
+        asked = frozenset(room_ids), frozenset(names_of)
+        kept = self._rooms.get(asked)
+        if kept is None:
+            read = partial(rooms.read_rooms, room_ids=room_ids, names_of=names_of)
+            kept = await self._read(lambda db: self._rooms.read(asked, partial(read, db)))
+        return dict(kept)
 
     async def open_deliveries(self, room_ids: Collection[RoomId]) -> list[Delivery]:
         return await self._read(partial(deliveries.read_open, room_ids=room_ids))
@@ -141,7 +152,8 @@ class SqliteLedger:
         return await self._read(partial(judgements.read_threads, event_ids=event_ids))
 
     async def commit(self, plan: Plan, now_ms: int) -> Committed:
-        return await self._write(partial(self._tables.commit, plan, now_ms), erases=bool(plan.changes))
+        commit = partial(self._tables.commit, plan, now_ms)
+        return await self._write(commit, erases=bool(plan.changes), changes_rooms=bool(plan.rooms))
 
     async def agenda(self, now_ms: int, latest_ms: int | None = None, through: Through | None = None) -> Agenda:
         return await self._read(partial(self._tables.agenda, now_ms, latest_ms, through))
@@ -178,7 +190,14 @@ class SqliteLedger:
         return await self._read(partial(locked.read_locked_in, room_ids=room_ids))
 
     async def unread(self, messages: int = 0) -> tuple[UnreadRoom, ...]:
-        return await self._read(partial(unread.read_unread, messages=messages))
+        kept = None if messages else self._unread.get(messages)
+        if kept is not None:
+            return kept
+        read = partial(unread.read_unread, messages=messages)
+        if messages:
+            # Texts of messages are kept on disk alone, where what erases them is sure to find them.
+            return await self._read(read)
+        return await self._read(lambda db: self._unread.read(messages, partial(read, db)))
 
     async def erase_history(self, *, with_unread: bool = False) -> int:
         erased = await self._write(partial(unread.erase_history, with_unread=with_unread))
@@ -200,7 +219,7 @@ class SqliteLedger:
 
     async def prune(self, before_ms: int) -> None:
         # One transaction for each thousand rows: a sync that wants to commit meanwhile does not wait for all of them.
-        while await self._write(partial(prune, before_ms), erases=True):
+        while await self._write(partial(prune, before_ms), erases=True, changes_rooms=True):
             pass
 
     async def close(self) -> None:
@@ -212,8 +231,18 @@ class SqliteLedger:
     async def _read(self, work: Callable[[sqlite3.Connection], T]) -> T:
         return await self._despite_unreadable(lambda: self._database.read(work))
 
-    async def _write(self, work: Callable[[sqlite3.Connection], T], *, erases: bool = False) -> T:
-        return await self._despite_unreadable(lambda: self._database.transaction(work, erases=erases))
+    async def _write(
+        self, work: Callable[[sqlite3.Connection], T], *, erases: bool = False, changes_rooms: bool = False
+    ) -> T:
+        noted = partial(self._change, work, changes_rooms=changes_rooms)
+        return await self._despite_unreadable(lambda: self._database.transaction(noted, erases=erases))
+
+    def _change(self, work: Callable[[sqlite3.Connection], T], db: sqlite3.Connection, *, changes_rooms: bool) -> T:
+        # Before the change, in the database's thread: whoever asks meanwhile is answered after the transaction.
+        self._unread.forget()
+        if changes_rooms:
+            self._rooms.forget()
+        return work(db)
 
     async def _despite_unreadable(self, ask: Callable[[], Awaitable[T]]) -> T:
         """Runs `ask`. If that fails because of rows that cannot be read, sets these aside and runs it once more."""
@@ -231,7 +260,8 @@ class SqliteLedger:
         be written."""
         if not await self._database.read(find_unreadable):
             return False
-        for each in (found := await self._database.transaction(set_aside_unreadable)):
+        set_aside = partial(self._change, set_aside_unreadable, changes_rooms=True)
+        for each in (found := await self._database.transaction(set_aside)):
             log.error("Set aside in the ledger, since it cannot be read: %s", each.words)
         return bool(found)
 

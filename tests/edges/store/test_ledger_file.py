@@ -8,9 +8,11 @@ import sqlite3
 from collections.abc import AsyncIterator
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import pytest
 
+from contract.ledgers import make_plan
 from heliograph.core.delivery import Move, State
 from heliograph.core.events import AccountData
 from heliograph.core.ids import EventId, RoomId, UserId
@@ -336,3 +338,35 @@ async def test_a_reader_tells_of_every_room_with_the_names_that_name_it(tmp_path
     await reader.close()
     await ledger.close()
     assert titles == {"!lunch:x": "Lunch", "!direct:x": "Alice"}
+
+
+async def test_what_no_transaction_has_changed_is_not_read_again(
+    ledger: SqliteLedger, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    reads = 0
+    read = Database.read
+
+    async def count(self: Database, work: Any) -> Any:
+        nonlocal reads
+        reads += 1
+        return await read(self, work)
+
+    await ledger.commit(make_plan("$a", rooms=(RoomRecord(make_facts(names={ALICE: "Alice"})),)), 1)
+    monkeypatch.setattr(Database, "read", count)
+    for _ in range(3):
+        await ledger.unread()
+        await ledger.rooms([ROOM], [ALICE])
+    assert reads == 2
+    # A plain message changes what is unread, and no room.
+    await ledger.commit(make_plan("$b"), 2)
+    assert [each.unread for each in await ledger.unread()] == [2]
+    await ledger.rooms([ROOM], [ALICE])
+    assert reads == 3
+    await ledger.commit(make_plan(rooms=(RoomRecord(make_facts(names={ALICE: "Alicia"})),)), 3)
+    assert (await ledger.rooms([ROOM], [ALICE]))[ROOM].facts.names == {ALICE: "Alicia"}
+
+
+async def test_whoever_changes_an_answer_about_rooms_changes_only_his_own(ledger: SqliteLedger) -> None:
+    await ledger.commit(make_plan(rooms=(RoomRecord(make_facts()),)), 1)
+    (await ledger.rooms([ROOM], [])).clear()
+    assert list(await ledger.rooms([ROOM], [])) == [ROOM]

@@ -167,6 +167,10 @@ class LedgerMachine(RuleBasedStateMachine):
         self._both("open_deliveries", ROOMS)
         self._both("rooms_with_open_deliveries")
         self._both("unread", 2)
+        # Twice, since answers are kept: what was kept in the turn before must not be told after a change.
+        for _ in range(2):
+            self._both("unread")
+            self._both("rooms", ROOMS, [BOB])
         self._both("positions", EVENTS)
         self._both("rooms", ROOMS, [ALICE])
         for key in KEYS:

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import re
 import shutil
-from collections.abc import Collection, Sequence
+from collections.abc import Collection
 from pathlib import Path
 from typing import Literal
 
@@ -22,6 +22,8 @@ from heliograph.core.notification import Category, Notification
 from heliograph.core.popups.profile import SOUND_FILE, SOUND_NAME, ServerProfile
 from heliograph.core.value_type import value_type
 from heliograph.desktop.identity import data_folders
+from heliograph.desktop.sound_files import SoundFiles
+from heliograph.system.clock import now_ms
 from heliograph.system.processes import run_program
 from heliograph.system.tasks import start_beside
 
@@ -32,7 +34,6 @@ Player = Literal["auto", "server", "own", "off"]
 
 _NAMES = {Category.CALL: "phone-incoming-call"}
 _NAME = "message-new-instant"
-_SUFFIXES = (".oga", ".ogg", ".opus", ".flac", ".wav", ".mp3")
 _THEME = Path("sounds/freedesktop/stereo")
 _FIT = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 _TIMEOUT_S = 15.0
@@ -57,6 +58,7 @@ class Sounds:
     def __init__(self, folder: Path, player: Player = "auto") -> None:
         self._folder = folder
         self._player = player
+        self._files = SoundFiles(now_ms)
         self._playing: asyncio.Task[object] | None = None
         self._is_trouble_told = False
 
@@ -74,7 +76,7 @@ class Sounds:
         # The name comes from a push rule, and becomes part of a path.
         if _FIT.fullmatch(notification.sound):
             wanted.insert(0, notification.sound)
-        file = await asyncio.to_thread(_find, self._folder, [*wanted, "default"])
+        file = await asyncio.to_thread(self._files.find, [self._folder], [*wanted, "default"])
         return Sound(name, file)
 
     async def hand_over(
@@ -84,7 +86,7 @@ class Sounds:
         if sound is None or not self.is_servers(capabilities, profile):
             return None
         if sound.file is None and SOUND_NAME not in profile.sound_hints:
-            sound = Sound(sound.name, await asyncio.to_thread(_theme_file, sound.name))
+            sound = Sound(sound.name, await asyncio.to_thread(self._theme_file, sound.name))
         hint = SOUND_NAME if sound.file is None else SOUND_FILE
         return sound if hint in profile.sound_hints or self._player == "server" else None
 
@@ -100,7 +102,7 @@ class Sounds:
             await asyncio.wait([self._playing])
 
     async def _play(self, sound: Sound) -> None:
-        for command in await asyncio.to_thread(_commands, sound):
+        for command in await asyncio.to_thread(self._commands, sound):
             try:
                 status, _ = await run_program(command, _TIMEOUT_S, {})
             except OSError as error:
@@ -117,23 +119,15 @@ class Sounds:
                 self._folder,
             )
 
+    def _commands(self, sound: Sound) -> list[list[str]]:
+        """The commands to try, one after the other."""
+        file = sound.file or self._theme_file(sound.name)
+        commands = [[player, str(file)] for player in _FILE_PLAYERS if file is not None]
+        commands.append(
+            [_THEME_PLAYER, "-f", str(sound.file)] if sound.file is not None else [_THEME_PLAYER, "-i", sound.name]
+        )
+        found = ((shutil.which(program), words) for program, *words in commands)
+        return [[program, *words] for program, words in found if program is not None]
 
-def _find(folder: Path, names: Sequence[str]) -> Path | None:
-    files = (folder / f"{name}{suffix}" for name in names for suffix in _SUFFIXES)
-    return next((file for file in files if file.is_file()), None)
-
-
-def _commands(sound: Sound) -> list[list[str]]:
-    """The commands to try, one after the other."""
-    file = sound.file or _theme_file(sound.name)
-    commands = [[player, str(file)] for player in _FILE_PLAYERS if file is not None]
-    commands.append(
-        [_THEME_PLAYER, "-f", str(sound.file)] if sound.file is not None else [_THEME_PLAYER, "-i", sound.name]
-    )
-    found = ((shutil.which(program), words) for program, *words in commands)
-    return [[program, *words] for program, words in found if program is not None]
-
-
-def _theme_file(name: str) -> Path | None:
-    files = (folder / _THEME / f"{name}{suffix}" for folder in data_folders() for suffix in _SUFFIXES)
-    return next((file for file in files if file.is_file()), None)
+    def _theme_file(self, name: str) -> Path | None:
+        return self._files.find([folder / _THEME for folder in data_folders()], [name])

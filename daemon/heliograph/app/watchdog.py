@@ -10,6 +10,8 @@ from heliograph.system.tasks import keep_running
 
 LONGEST_TURN_S = 150.0
 """The longest poll (120 s) and its grace, and some seconds of work."""
+FED_S = 1.0
+"""Turns do not feed it more often: while messages come one after another, each would wake systemd."""
 
 
 class Watchdog:
@@ -20,6 +22,7 @@ class Watchdog:
         self._feed = feed
         self._beats: dict[str, float] = {}
         self._checks: dict[str, Callable[[], bool]] = {}
+        self._fed_at = -FED_S
 
     def watch(self, name: str, is_stuck: Callable[[], bool]) -> None:
         """Watches this loop from now on: it must beat, and must not be stuck."""
@@ -36,7 +39,8 @@ class Watchdog:
         # A loop that was released is not watched by a late beat of it.
         if name in self._beats:
             self._beats[name] = self._clock()
-        self.look()
+        if self._clock() - self._fed_at >= FED_S:
+            self.look()
 
     def look(self) -> None:
         """Feeds unless a loop is late or stuck."""
@@ -44,6 +48,7 @@ class Watchdog:
         if all(now - last < LONGEST_TURN_S for last in self._beats.values()) and not any(
             is_stuck() for is_stuck in self._checks.values()
         ):
+            self._fed_at = now
             self._feed()
 
     async def keep_looking(self, patience_s: float) -> None:

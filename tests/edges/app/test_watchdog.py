@@ -6,7 +6,7 @@ import asyncio
 
 import pytest
 
-from heliograph.app.watchdog import LONGEST_TURN_S, Watchdog
+from heliograph.app.watchdog import FED_S, LONGEST_TURN_S, Watchdog
 from support.waiting import until
 
 pytestmark = pytest.mark.virtual_time
@@ -26,6 +26,7 @@ class Stage:
 
     def is_fed_by(self, name: str) -> bool:
         before = self.fed
+        self.now += FED_S
         self.watchdog.beat(name)
         return self.fed > before
 
@@ -44,6 +45,13 @@ def stage() -> Stage:
 def test_it_is_fed_while_all_turn(stage: Stage) -> None:
     assert stage.is_fed_by(ME)
     assert stage.is_fed_by(ALICE)
+
+
+def test_turns_that_take_no_time_feed_it_once(stage: Stage) -> None:
+    assert stage.is_fed_by(ME)
+    for _ in range(5):
+        stage.watchdog.beat(ALICE)
+    assert stage.fed == 1
 
 
 def test_one_that_hangs_does_not_hide_behind_another(stage: Stage) -> None:

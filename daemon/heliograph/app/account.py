@@ -109,7 +109,7 @@ class AccountRun:
     @property
     def handle(self) -> AccountHandle:
         """What answers the user's questions about this account."""
-        return AccountHandle(self.account.user_id, lambda: self.status, self._ledger, self._delivery, self._do)
+        return AccountHandle(self.account.user_id, lambda: self.connection, self._ledger, self._delivery, self._do)
 
     @property
     def handoff(self) -> HandoffLoop | None:

@@ -10,6 +10,7 @@ from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import replace
 from typing import Any
 
+from heliograph.core.connection import ConnectionState
 from heliograph.core.ids import EventId, RoomId, is_event_id, is_room_id
 from heliograph.core.popups.actions import ActionKind, ActionRequest, action_requests
 from heliograph.core.record import Delivery
@@ -29,7 +30,7 @@ from heliograph.system.tasks import keep_running
 log = logging.getLogger(__name__)
 
 CHANGES_S = 0.1
-"""Changes that come closer together are told as one."""
+"""How long a change waits for others, which are told together with it: a message is committed, and shown soon after."""
 
 
 @value_type
@@ -37,7 +38,7 @@ class AccountHandle:
     """What is needed of one account."""
 
     user_id: str
-    status: Callable[[], AccountStatus]
+    connection: Callable[[], ConnectionState]
     ledger: Ledger
     delivery: DeliveryLoop
     do: Callable[[ActionRequest], Awaitable[None]]
@@ -91,14 +92,13 @@ class DaemonApi:
     async def _run(self) -> None:
         while True:
             await self._changed.wait()
+            await asyncio.sleep(CHANGES_S)
             self._changed.clear()
             try:
                 await self._tell()
             except Exception:
                 self._changed.set()
                 raise
-            # After the telling, not before: the first change after a rest is told at once.
-            await asyncio.sleep(CHANGES_S)
 
     async def _tell(self) -> None:
         summary = await self._summarize()
@@ -119,7 +119,7 @@ class DaemonApi:
         why, until_ms = (quiet.why, quiet.until_ms) if quiet is not None else ("", 0)
         if quiet is None:
             why = self._desktop.why_inhibited
-        connections = {account.user_id: account.status().connection for account in self._accounts}
+        connections = {account.user_id: account.connection() for account in self._accounts}
         return summarize(
             {user_id: connection.state.value for user_id, connection in connections.items()},
             self._unread,

@@ -47,7 +47,7 @@ class Reception:
         self.api = DaemonApi(
             lambda: DaemonStatus("1", 4711, 0, accounts=tuple(map(self._status, self.connections))),
             [
-                AccountHandle(stage.me, partial(self._status, stage.me), stage.ledger, stage.loop, self._do)
+                AccountHandle(stage.me, partial(self._connection, stage.me), stage.ledger, stage.loop, self._do)
                 for stage in stages
             ],
             self.desktop,
@@ -71,9 +71,11 @@ class Reception:
         self.published.append(summary)
 
     def _status(self, user_id: str) -> AccountStatus:
+        return AccountStatus(user_id, "https://example.org", self._connection(user_id))
+
+    def _connection(self, user_id: str) -> ConnectionState:
         state = self.connections[user_id]
-        why = self.why if state is Connection.OFFLINE else ""
-        return AccountStatus(user_id, "https://example.org", ConnectionState(state, why))
+        return ConnectionState(state, self.why if state is Connection.OFFLINE else "")
 
     async def _do(self, request: ActionRequest) -> None:
         self.requests.append(request)
@@ -116,7 +118,7 @@ async def test_what_is_unread_in_all_accounts_is_published_as_it_changes(recepti
         )
         await reception.mine.commit(make_delivery("$a", content=make_content("x", is_highlight=True)))
         await reception.hers.commit(make_delivery("$b"), make_delivery("$c"))
-        await until(lambda: reception.published[-1].unread == 3)
+        await until(lambda: reception.published and reception.published[-1].unread == 3)
         assert reception.published[-1].highlights == 1
         assert set(reception.published[-1].rooms) == {
             RoomCount(ME, ROOM, "Lunch", 1, 1, ALICE),
@@ -134,6 +136,16 @@ async def test_what_was_dismissed_is_still_unread(reception: Reception) -> None:
         await until(lambda: reception.mine.state(EventId("$a")) is State.DISMISSED)
         await asyncio.sleep(1)
         assert reception.published[-1].unread == 1
+
+
+async def test_changes_that_come_together_are_published_as_one(reception: Reception) -> None:
+    async with reception.open():
+        await until(lambda: reception.published)
+        await reception.mine.commit(make_delivery("$a"))
+        await until(lambda: reception.desktop.on_screen)
+        await reception.hers.commit(make_delivery("$b"))
+        await asyncio.sleep(1)
+    assert [each.unread for each in reception.published] == [0, 2]
 
 
 async def test_nothing_new_is_not_published_again(reception: Reception) -> None:
@@ -163,7 +175,9 @@ async def test_opening_a_room_opens_it_at_its_newest_message(reception: Receptio
         await until(lambda: reception.mine.state(EventId("$b")) is State.SHOWN)
         await reception.api.open(ME, ROOM, "token")
         await until(lambda: reception.mine.state(EventId("$b")) is State.OPENED)
-        await until(lambda: reception.published[-1].unread == 0 and not reception.desktop.on_screen)
+        await until(
+            lambda: reception.published and reception.published[-1].unread == 0 and not reception.desktop.on_screen
+        )
     assert reception.opener.opened == [(ROOM, "$b", "token")]
 
 
@@ -305,7 +319,7 @@ async def test_in_a_pause_nothing_pops_up_and_afterwards_it_does(reception: Rece
         await reception.api.pause("1h", is_everywhere=False)
         await reception.mine.commit(make_delivery("$a", text="held"), make_delivery("$b", text="read"), loud)
         await until(lambda: reception.mine.state(EventId("$loud")) is State.SHOWN)
-        await until(lambda: reception.published[-1].unread == 3)
+        await until(lambda: reception.published and reception.published[-1].unread == 3)
         assert reception.published[-1].quiet_why == "paused"
         assert reception.mine.state(EventId("$a")) is State.PENDING
         await reception.mine.commit(changes=[Withdrawal(EventId("$b"), "read elsewhere")])

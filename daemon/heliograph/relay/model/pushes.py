@@ -19,7 +19,10 @@ MOST_WAITING = 1_000
 MOST_KEPT = 5_000
 """Pushes of one pusher of which anything is known, those with an outcome among them."""
 MOST_BYTES = 8 * 1024 * 1024
-"""The bound of their payloads together."""
+"""The bound of the payloads that wait for one pusher."""
+MOST_BYTES_OF_USER = 16 * 1024 * 1024
+MOST_BYTES_OF_ALL = 1024 * 1024 * 1024
+"""The same for all pushers of a user, and for all users: a gateway that many phones share may be down for a day."""
 
 
 class Why(StrEnum):
@@ -38,7 +41,7 @@ class Why(StrEnum):
     """The gateway does not want this pushkey any more."""
     EXPIRED = "expired"
     OVERFLOW = "overflow"
-    """Too much was waiting for this pusher: the oldest went."""
+    """Too much was waiting, for this pusher, its user or in all: the oldest went."""
     SUPERSEDED = "superseded"
     """A clearing push after which another one came."""
     NOTHING_TO_CLEAR = "nothing_to_clear"

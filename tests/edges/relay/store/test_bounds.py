@@ -5,6 +5,7 @@ from __future__ import annotations
 import sqlite3
 from collections.abc import AsyncIterator
 from contextlib import closing
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
@@ -15,7 +16,7 @@ from heliograph.relay.model.around import NOTHING
 from heliograph.relay.model.pushers import Twin
 from heliograph.relay.model.pushes import Accepted, Push, Why
 from heliograph.relay.ports import Store
-from heliograph.relay.store.sqlite import queue, settled
+from heliograph.relay.store.sqlite import queue, settled, waiting
 from heliograph.relay.store.sqlite.store import DATABASE_NAME, MIGRATIONS, open_sqlite
 from heliograph.system.migrations import migrate
 
@@ -104,6 +105,74 @@ async def test_of_a_pusher_only_so_many_pushes_are_known(
     assert ask(tmp_path, "SELECT count(*) FROM pushes") == [(0,)]
 
 
+@dataclass
+class Waiting:
+    """Pushes of 1,000 bytes that wait."""
+
+    store: Store
+    folder: Path
+    number: int = 0
+
+    async def add(self, twin: Twin, count: int) -> None:
+        for _ in range(count):
+            self.number += 1
+            made = replace(push(f"${self.number}", twin), payload="x" * 1_000)
+            await self.store.pushes.take(made, (), 1_000, NOON)
+
+    def left(self, user_id: str) -> list[str]:
+        rows = ask(
+            self.folder,
+            f"SELECT event_id FROM pushes WHERE user_id = '{user_id}' AND outcome IS NULL ORDER BY position",
+        )
+        return [str(event_id) for (event_id,) in rows]
+
+    def is_counted(self) -> bool:
+        truth = ask(
+            self.folder, "SELECT user_id, count(*), sum(size) FROM pushes WHERE outcome IS NULL GROUP BY user_id"
+        )
+        count, size = ask(self.folder, "SELECT count(*), coalesce(sum(size), 0) FROM pushes WHERE outcome IS NULL")[0]
+        return ask(self.folder, "SELECT * FROM waiting_sums") == [("*", count, size), *truth]
+
+
+@pytest.fixture
+def queued(store: Store, tmp_path: Path) -> Waiting:
+    return Waiting(store, tmp_path)
+
+
+async def test_what_waits_of_a_user_has_an_end_over_all_pushers(
+    queued: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "MOST_BYTES_OF_USER", 20_000)
+    await queued.add(make_twin("bob", BOB), 5)
+    for _ in range(20):
+        await queued.add(make_twin(), 1)
+        await queued.add(make_twin("tablet"), 1)
+    assert 18 <= len(queued.left(ME)) <= 20
+    assert queued.left(ME)[-1] == f"${queued.number}"
+    assert len(queued.left(BOB)) == 5
+    assert queued.is_counted()
+
+
+async def test_what_waits_in_all_has_an_end_and_costs_the_one_of_whom_most_waits(
+    queued: Waiting, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(waiting, "MOST_BYTES_OF_ALL", 30_000)
+    await queued.add(make_twin(), 28)
+    await queued.add(make_twin("bob", BOB), 10)
+    assert len(queued.left(BOB)) == 10
+    assert 15 <= len(queued.left(ME)) <= 20
+    assert queued.is_counted()
+
+
+async def test_what_ends_in_whichever_way_waits_no_more(queued: Waiting, tmp_path: Path) -> None:
+    await queued.add(make_twin(), 4)
+    await queued.add(make_twin("bob", BOB), 2)
+    await queued.store.pushes.acknowledge(ME, "DESK", ["$1"], (), NOON)
+    await queued.store.pushes.forget(make_twin("bob", BOB).hidden_pushkey, NOON)
+    assert queued.is_counted()
+    assert ask(tmp_path, "SELECT pushes FROM waiting_sums WHERE user_id = '*'") == [(3,)]
+
+
 @pytest.fixture
 def old_database(tmp_path: Path) -> None:
     path = tmp_path / DATABASE_NAME
@@ -123,3 +192,4 @@ async def test_a_database_of_before_is_counted(tmp_path: Path) -> None:
         await read(store, ME, "$2")
     assert ask(tmp_path, "SELECT kept FROM phones") == [(1,)]
     assert ask(tmp_path, "SELECT user_id, entries FROM settled_sums") == [("*", 2), (ME, 2)]
+    assert ask(tmp_path, "SELECT user_id, pushes FROM waiting_sums") == [("*", 1), (ME, 1)]

@@ -11,7 +11,7 @@ from heliograph.core.reading import Mark
 from heliograph.relay.model.around import Around
 from heliograph.relay.model.outcome import Outcome
 from heliograph.relay.model.pushes import Accepted, Attempt, Changes, Push, QueueChange, WaitingCount, Why
-from heliograph.relay.store.sqlite import cancellation, queue
+from heliograph.relay.store.sqlite import cancellation, queue, waiting
 from heliograph.relay.store.sqlite.group_commit import Transactions
 
 T = TypeVar("T")
@@ -45,7 +45,7 @@ class SqlitePushStore:
             # Its event may be settled already: /sync and receipts are often faster than the push.
             if cancellation.settle_late(db, push, unconcerned_devices, changes):
                 return Accepted.SETTLED
-            queue.shorten(db, push.hidden_pushkey, most_waiting, changes)
+            waiting.shorten(db, push, most_waiting, changes)
             return Accepted.QUEUED
 
         return await self._change(work, now_ms)

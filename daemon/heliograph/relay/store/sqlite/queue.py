@@ -21,7 +21,7 @@ from heliograph.relay.model.hold import (
     wait_ms,
 )
 from heliograph.relay.model.outcome import Deferred, Delivered, Outcome
-from heliograph.relay.model.pushes import MOST_BYTES, MOST_KEPT, SENT, Attempt, Changes, Push, WaitingCount, Why
+from heliograph.relay.model.pushes import MOST_KEPT, SENT, Attempt, Changes, Push, WaitingCount, Why
 
 _LOSSES = frozenset({Why.EXPIRED, Why.OVERFLOW})
 MOST_FORGOTTEN = 100
@@ -105,21 +105,6 @@ def known(db: sqlite3.Connection, hidden_pushkey: str, event_ids: Sequence[str])
         (hidden_pushkey, *event_ids),
     )
     return {event_id for (event_id,) in rows}
-
-
-def shorten(db: sqlite3.Connection, hidden_pushkey: str, most: int, changes: Changes) -> None:
-    """Drops the oldest waiting pushes beyond the bounds."""
-    count = size = 0
-    # From the newest on: everything behind the first one beyond the bounds is older, and goes.
-    for position, length in db.execute(
-        "SELECT position, size FROM pushes WHERE hidden_pushkey = ? AND outcome IS NULL ORDER BY position DESC",
-        (hidden_pushkey,),
-    ):
-        count, size = count + 1, size + length
-        if count > most or size > MOST_BYTES:
-            condition = "hidden_pushkey = ? AND position <= ?"
-            settle(db, condition, (hidden_pushkey, position), Why.OVERFLOW, changes)
-            return
 
 
 def begin(db: sqlite3.Connection, hidden_pushkey: str, now_ms: int, changes: Changes) -> Attempt | int | None:

@@ -38,6 +38,8 @@ class Proxy:
     def __init__(self, upstream: Upstream, proxies: Proxies) -> None:
         self._upstream = upstream
         self.proxies = proxies
+        self.memory = upstream.memory
+        """That of the homeserver's answers which are read whole."""
 
     def headers(self, request: web.BaseRequest, leave_out: Collection[str] = ()) -> CIMultiDict[str]:
         """The headers for the homeserver. `leave_out` in lower case."""

@@ -15,6 +15,7 @@ from heliograph import __version__
 from heliograph.core.events import Json
 from heliograph.http.repetition import ask_once
 from heliograph.http.unanswered import word_unanswered
+from heliograph.relay.proxy.memory import AnswerMemory, Share
 
 CONNECT_S = 10.0
 ANSWER_S = 30.0
@@ -35,10 +36,10 @@ class NotAnswered(Exception):
 
 
 class TooLarge(NotAnswered):
-    """The answer went on beyond the bound."""
+    """The answer went on beyond its bound, or beyond that of all answers."""
 
 
-class Answer(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True, weakref=True):
     """A whole, bounded answer to a request of the relay's own."""
 
     status: int
@@ -61,6 +62,8 @@ class Upstream:
     """A session to the homeserver at `base` (a URL); `close` ends it."""
 
     def __init__(self, base: str) -> None:
+        self.memory = AnswerMemory()
+        """That of all answers which are read whole."""
         self._base = base.rstrip("/")
         self.is_elsewhere = URL(base).scheme == "https"
         """Behind a name and a certificate of its own, by which it is to be asked for."""
@@ -114,12 +117,15 @@ class Upstream:
             headers["Content-Type"] = "application/json"
             body = msgspec.json.encode(json)
         try:
-            async with asyncio.timeout(ANSWER_S):
-                response = await self.open(method, target, headers, body)
-                try:
-                    return Answer(response.status, await read_bounded(response.content, limit))
-                finally:
-                    response.release()
+            with self.memory.share() as share:
+                async with asyncio.timeout(ANSWER_S):
+                    response = await self.open(method, target, headers, body)
+                    try:
+                        answer = Answer(response.status, await read_bounded(response.content, limit, share))
+                    finally:
+                        response.release()
+                share.last_as_long_as(answer)
+                return answer
         except FAILURES as error:
             path = target.partition("?")[0]
             raise NotAnswered(f"{method} {path} was not answered: {word_unanswered(error)}") from error
@@ -128,11 +134,13 @@ class Upstream:
         await self._session.close()
 
 
-async def read_bounded(content: aiohttp.StreamReader, limit: int) -> bytes:
-    """All of the body. Raises TooLarge beyond `limit` bytes."""
+async def read_bounded(content: aiohttp.StreamReader, limit: int, share: Share) -> bytes:
+    """All of the body, which is taken from the share. Raises TooLarge beyond `limit` bytes, or without room."""
     chunks = bytearray()
     while chunk := await content.readany():
         chunks += chunk
         if len(chunks) > limit:
             raise TooLarge(f"more than {limit} bytes")
+        if not share.take(len(chunk)):
+            raise TooLarge("too many answers are in memory")
     return bytes(chunks)

@@ -33,7 +33,8 @@ class Versions:
         try:
             answer = await self._proxy.open(request, target_of(request), _UNCHANGED)
             try:
-                body = await read_bounded(answer.content, _MAX)
+                with self._proxy.memory.share() as share:
+                    body = await read_bounded(answer.content, _MAX, share)
             finally:
                 answer.release()
         except (*FAILURES, NotAnswered) as error:

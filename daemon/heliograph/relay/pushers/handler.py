@@ -72,7 +72,8 @@ class PusherHandler:
         try:
             answer = await self._proxy.open(request, target_of(request), _UNCHANGED)
             try:
-                body = await read_bounded(answer.content, MAX_ANSWER)
+                with self._proxy.memory.share() as share:
+                    body = await read_bounded(answer.content, MAX_ANSWER, share)
             finally:
                 answer.release()
         except FAILURES as error:

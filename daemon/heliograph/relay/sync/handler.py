@@ -18,6 +18,7 @@ from multidict import CIMultiDictProxy
 from heliograph.core.value_type import value_type
 from heliograph.relay.model.carried import Key
 from heliograph.relay.proxy.callers import authorization_of, fingerprint
+from heliograph.relay.proxy.memory import Share
 from heliograph.relay.proxy.proxy import Proxy, answer_headers, not_answered, target_of
 from heliograph.relay.proxy.upstream import FAILURES, NotAnswered
 from heliograph.relay.state.state import RelayState
@@ -33,7 +34,8 @@ DECIDED_S = 0.5
 """How long a request waits until the homeserver has said whose token that is, and what its device missed. After a
 restart that may take longer, since everybody is asked about; then the request goes on meanwhile as it would without."""
 MAX_BODY = 4 * 1024 * 1024
-"""An answer that is larger passes as it is, and the next one carries its notifications."""
+"""An answer that is larger, or for which there is no room, passes as it is, and the next one carries its notifications.
+"""
 LEAST_WAIT_MS = 100
 """With less left, a poll is answered instead of waiting on."""
 _UNCHANGED = ("accept-encoding", "if-none-match", "if-modified-since", "range")
@@ -118,10 +120,16 @@ class DirectSync:
             return await self._open_unless(turned, LEAST_S, request, target_of(request))
 
     async def _serve(self, poll: Poll) -> web.StreamResponse:
+        with self._proxy.memory.share() as share:
+            return await self._answer(poll, share)
+
+    async def _answer(self, poll: Poll, share: Share) -> web.StreamResponse:
         async with self._looking(poll):
             while True:
+                # What was read of an answer before is thrown away by now.
+                share.give_back()
                 try:
-                    fetched = await self._fetch(poll)
+                    fetched = await self._fetch(poll, share)
                 except FAILURES as error:
                     return not_answered(error)
                 if not isinstance(fetched, _Fetched):
@@ -144,7 +152,7 @@ class DirectSync:
             # The next poll looks again.
             await cancel(looking)
 
-    async def _fetch(self, poll: Poll) -> _Fetched | web.StreamResponse:
+    async def _fetch(self, poll: Poll, share: Share) -> _Fetched | web.StreamResponse:
         """The homeserver's answer; a StreamResponse: one that was passed on as it is. Raises FAILURES.
 
         A push ends a long-poll that the client's filter would not wake: after the grace the request is repeated so that
@@ -160,8 +168,8 @@ class DirectSync:
             poll.ask_at_once()
             answer = await self._proxy.open(poll.request, poll.target, _UNCHANGED)
         try:
-            body = await _read(answer)
-            if answer.status != 200 or len(body) > MAX_BODY:
+            body, is_whole = await _read(answer, share)
+            if answer.status != 200 or not is_whole:
                 return await self._proxy.stream(poll.request, answer, body)
             return _Fetched(answer.headers, body, owed)
         finally:
@@ -255,12 +263,17 @@ class DirectSync:
         return self._state.registry.is_enabled(*key)
 
 
-async def _read(answer: aiohttp.ClientResponse) -> bytes:
-    """The body, or its beginning if that is more than MAX_BODY. Raises FAILURES."""
+async def _read(answer: aiohttp.ClientResponse, share: Share) -> tuple[bytes, bool]:
+    """The body, and whether that is all of it: not if it is more than MAX_BODY, or than there is room for.
+
+    Raises FAILURES.
+    """
     body = bytearray()
-    while len(body) <= MAX_BODY and (chunk := await answer.content.readany()):
+    while chunk := await answer.content.readany():
         body += chunk
-    return bytes(body)
+        if len(body) > MAX_BODY or not share.take(len(chunk)):
+            return bytes(body), False
+    return bytes(body), True
 
 
 def _close(asking: asyncio.Future[aiohttp.ClientResponse]) -> None:

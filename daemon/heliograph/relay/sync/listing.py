@@ -19,6 +19,7 @@ FIRST_PAGE = 3
 PAGE = 100
 MAX_PAGES = 10
 MAX_BODY = 16 * 1024 * 1024
+"""Bytes of one page, and of the entries of all."""
 ABSENT_MS = 3_600_000
 """A homeserver without the list is asked again after this."""
 _PATH = "/_matrix/client/v3/notifications"
@@ -91,6 +92,7 @@ class Listing:
         found: dict[str, Entry] = {}
         missing = set(needed)
         token: str | None = None
+        size = 0
         # Mostly the missing ones are the newest, so that one page brings them all.
         limit = min(FIRST_PAGE + len(missing), PAGE)
         for _ in range(MAX_PAGES):
@@ -105,6 +107,9 @@ class Listing:
             # The oldest first: news are on the last page.
             is_ascending = len(entries) > 1 and entries[0].ts < entries[-1].ts
             token = page.next_token
+            size += sum(map(len, page.notifications))
+            if size > MAX_BODY:
+                return _listed(found, is_whole=False)
             if token is None or not page.notifications:
                 return _listed(found, is_whole=True)
             if not (has_more or missing or is_ascending):

@@ -20,8 +20,11 @@ from support.recipes import CLIENT_WORKER, HOMESERVER, INNER, RELAY, SYNC_WORKER
 from support.reverse_proxy import ReverseProxy
 from support.waiting import until
 from system.relay_bypass import Place, findings, pass_the_relay_by
-from workers.services import a_postgresql, a_redis
+from workers.replication import Replication
+from workers.services import Redis, a_postgresql
 from workers.synapse import CLIENT, PATIENCE_S, SYNC, SplitSynapse, Worker, a_split_synapse
+
+LAG_S, LAGS_FOR_S = 0.1, 5.0
 
 
 @dataclass(frozen=True)
@@ -31,6 +34,8 @@ class Stage:
     place: Place
     main: SplitSynapse
     workers: list[Worker]
+    redis: Redis
+    replication: Replication
 
     async def user(self, name: str) -> DemoUser:
         return await self.main.register(name)
@@ -41,18 +46,18 @@ async def a_stage() -> AsyncIterator[Stage]:
     class Ports: ...
 
     holder = Ports()
-    postgresql, redis, inner = (reserve_port(holder) for _ in range(3))
+    postgresql, redis, way, inner = (reserve_port(holder) for _ in range(4))
     with tempfile.TemporaryDirectory(prefix="heliograph-workers-") as name:
         folder = Path(name)
-        with a_postgresql(postgresql), a_redis(redis, folder):
-            async with a_split_synapse(postgresql, redis) as (main, workers):
+        with a_postgresql(postgresql), Redis(redis, folder) as redis_server:
+            async with Replication(way, redis) as replication, a_split_synapse(postgresql, way) as (main, workers):
                 homeserver = f"http://127.0.0.1:{inner}"
                 relay = RunningRelay(homeserver, folder / "relay")
                 synapse = {HOMESERVER: main.port, SYNC_WORKER: main.ports[SYNC], CLIENT_WORKER: main.ports[CLIENT]}
                 ports = {RELAY: relay.port, INNER: inner, **synapse}
                 async with relay, ReverseProxy("nginx", recipe_with_workers(), ports, folder / "proxy") as front:
                     config = RelayConfig(homeserver=homeserver, listen=f"127.0.0.1:{relay.port}")
-                    yield Stage(Place(front, relay, config), main, workers)
+                    yield Stage(Place(front, relay, config), main, workers, redis_server, replication)
 
 
 async def play(stage: Stage, messages: int) -> list[str]:
@@ -64,6 +69,8 @@ async def play(stage: Stage, messages: int) -> list[str]:
     scenes: dict[str, Callable[[], Awaitable[None]]] = {"nothing": _nothing}
     scenes |= {f"{worker.name} restarts": worker.restart for worker in stage.workers}
     scenes["main process restarts"] = stage.main.restart
+    scenes["Redis restarts"] = lambda: asyncio.to_thread(stage.redis.restart)
+    scenes[f"replication lags {1000 * LAG_S:.0f} ms"] = lambda: stage.replication.lag(LAG_S, LAGS_FOR_S)
     for number, (what, disturb) in enumerate(scenes.items()):
         me, alice = await stage.user(f"me{number}"), await stage.user(f"alice{number}")
         wrong += [f"{what}: {each}" for each in await _stream(stage, what, me, alice, messages, disturb)]

@@ -11,6 +11,7 @@ import tempfile
 import time
 from collections.abc import Iterator, Sequence
 from pathlib import Path
+from types import TracebackType
 
 _PATIENCE_S = 60
 
@@ -55,13 +56,32 @@ def a_postgresql(port: int) -> Iterator[None]:
         shutil.rmtree(folder, ignore_errors=True)
 
 
-@contextlib.contextmanager
-def a_redis(port: int, folder: Path) -> Iterator[None]:
-    """A Redis that keeps nothing."""
-    options = ["--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
-    with a_program(["redis-server", *options], folder, "redis"):
-        _wait_for(["redis-cli", "-p", port, "ping"])
-        yield
+class Redis:
+    """A Redis that keeps nothing. A context manager."""
+
+    def __init__(self, port: int, folder: Path) -> None:
+        self._port = port
+        self._folder = folder
+        self._running = contextlib.ExitStack()
+
+    def __enter__(self) -> Redis:
+        self._start()
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._running.close()
+
+    def restart(self) -> None:
+        """Returns when it answers again."""
+        self._running.close()
+        self._start()
+
+    def _start(self) -> None:
+        options = ["--port", str(self._port), "--bind", "127.0.0.1", "--save", "", "--dir", str(self._folder)]
+        self._running.enter_context(a_program(["redis-server", *options], self._folder, "redis"))
+        _wait_for(["redis-cli", "-p", self._port, "ping"])
 
 
 def _run(command: Sequence[object], user: str | None) -> None:

@@ -58,6 +58,7 @@ class Lxqt(BareServer):
 
 class Mate(BareServer):
     name = "mate"
+    oddities: Mapping[str, str] = {"call-in-do-not-disturb": "while it does not disturb it shows nothing"}
     environment: Mapping[str, str] = {
         **X11Desktop.environment,
         **{"XDG_CURRENT_DESKTOP": "MATE", "GDK_BACKEND": "x11", "NO_AT_BRIDGE": "1"},

@@ -223,6 +223,7 @@ MATE = Profile(
     ("actions", "action-icons", "body", "body-hyperlinks", "body-markup", "icon-static", "sound"),
     vendor="MATE",
     sound_hints=("sound-file",),
+    holds_critical=True,
     unknown_close="error",
     closes_on_action=True,
 )

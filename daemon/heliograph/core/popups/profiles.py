@@ -153,6 +153,7 @@ MATE = ServerProfile(
         "it plays sounds by their files alone: it gets the file of the sound theme",
     ),
     told=Told.MATE,
+    holds_critical=True,
     sound_hints=frozenset({SOUND_FILE}),
     looked_at="1.26",
 )

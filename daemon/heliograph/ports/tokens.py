@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Protocol
+from typing import TYPE_CHECKING, Protocol
 
-from heliograph.core.oauth.token_answer import TokenAnswer
+if TYPE_CHECKING:
+    # Every session has tokens, and those that last need nothing of OAuth 2.0.
+    # Test: test_an_account_with_a_token_that_lasts_loads_nothing_of_oauth.
+    from heliograph.core.oauth.token_answer import TokenAnswer
 
 
 class AccessTokens(Protocol):

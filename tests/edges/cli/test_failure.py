@@ -11,7 +11,15 @@ import pytest
 from conftest import Home
 from edges.cli.conftest import Shell
 from heliograph.cli.output.failure import explain_failure
-from heliograph.errors import AccountLocked, HeliographError, SecretsLocked, StorageError, Unreachable, UserError
+from heliograph.errors import (
+    AccountLocked,
+    HeliographError,
+    SecretsLocked,
+    StorageError,
+    TokenRefused,
+    Unreachable,
+    UserError,
+)
 
 
 def explain(error: HeliographError) -> tuple[list[str], int]:
@@ -39,6 +47,13 @@ def test_a_locked_account_is_no_network_that_is_down() -> None:
     lines, _ = explain(AccountLocked())
     assert "locked" in lines[0]
     assert "unlock" in lines[1]
+
+
+def test_a_fresh_token_that_is_refused_is_told_with_both_of_its_causes() -> None:
+    lines, _ = explain(TokenRefused(61))
+    assert "a fresh access token is refused: the account may be locked, or this device removed" in lines[0]
+    assert "unlock" in lines[1]
+    assert "log out, and in again" in lines[1]
 
 
 def test_a_failure_cannot_command_the_terminal_nor_tell_a_token() -> None:

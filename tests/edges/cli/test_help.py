@@ -82,6 +82,20 @@ def test_light_commands_load_no_heavy_library(arguments: list[str]) -> None:
     assert done.stdout.splitlines()[-1] == "[]"
 
 
+def test_an_account_with_a_token_that_lasts_loads_nothing_of_oauth() -> None:
+    program = (
+        "import sys, asyncio, heliograph.app.daemon, heliograph.cli.accounts.signed_in\n"
+        "from heliograph.accounts import Account\n"
+        "from heliograph.app.access_tokens import open_tokens\n"
+        "from heliograph.secrets.secret import Secret\n"
+        "account = Account(user_id='@me:x', device_id='D', homeserver='https://x', secrets='file', pushkey='p')\n"
+        "asyncio.run(open_tokens(account, Secret(access_token='t', pickle_key='p')))\n"
+        "print(sorted(name for name in sys.modules if '.oauth' in name or 'heliograph.secrets.token' in name))\n"
+    )
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_the_package_can_be_run_as_a_module() -> None:
     done = subprocess.run([sys.executable, "-m", "heliograph", "--version"], capture_output=True, text=True, check=True)
     assert done.stdout.startswith("heliograph, version 0.")

@@ -26,6 +26,7 @@ from heliograph.errors import (
     ServerError,
     StateError,
     StorageError,
+    TokenRefused,
     UserError,
 )
 from heliograph.gateways.push_gateway import PushGateway
@@ -128,10 +129,10 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
         yield good(account.homeserver, subject=subject)
         yield await _refused(account, session, gone)
         return
-    except AccountLocked:
+    except AccountLocked as error:
         # There, too.
         yield good(account.homeserver, subject=subject)
-        yield _locked(account)
+        yield _locked(account, error)
         return
     except (BadAnswer, Refused, RateLimited) as error:
         yield bad(f"{account.homeserver}: it {error}", _SERVER, subject=subject)
@@ -148,8 +149,8 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
         pushers = await homeserver.pushers()
     except LoggedOut as gone:
         yield await _refused(account, session, gone)
-    except AccountLocked:
-        yield _locked(account)
+    except AccountLocked as error:
+        yield _locked(account, error)
     except ServerError as error:
         yield bad(str(error), "heliograph pushers list", subject=subject)
     else:
@@ -158,9 +159,13 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
             yield finding
 
 
-def _locked(account: Account) -> Finding:
-    how = "the account is locked by the homeserver"
-    return bad(how, "Ask whoever runs the homeserver to unlock it.", subject=_about(account, "device"))
+def _locked(account: Account, error: AccountLocked) -> Finding:
+    if isinstance(error, TokenRefused):
+        cure = (
+            "Ask whoever runs the homeserver to unlock the account. If you removed the device: log out, and in again."
+        )
+        return bad(str(error), cure, subject=_about(account, "device"))
+    return bad(str(error), "Ask whoever runs the homeserver to unlock it.", subject=_about(account, "device"))
 
 
 async def _refused(account: Account, session: Session, gone: LoggedOut) -> Finding:

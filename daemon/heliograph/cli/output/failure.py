@@ -15,6 +15,7 @@ from heliograph.errors import (
     SecretsLocked,
     ServerError,
     StorageError,
+    TokenRefused,
     Unreachable,
     UserError,
 )
@@ -23,6 +24,7 @@ from heliograph.system.logs import is_journal, scrub
 _LIMIT = 1000
 _CONNECTION = "Check your connection, and run this again."
 _LATER = "Run this again later."
+_REFUSED = "Ask whoever runs the homeserver to unlock the account. If you removed this device: log out, and in again."
 
 
 def explain_failure(error: HeliographError, stream: TextIO) -> int:
@@ -57,6 +59,8 @@ def _words(error: HeliographError) -> tuple[str, str, int]:
         case RateLimited():
             wait = f"{max(error.after, 1):.0f} s" if error.after else "some minutes"
             return "The homeserver has had too many requests lately.", f"Wait {wait}, and run this again.", EXIT_FAILED
+        case TokenRefused():
+            return f"The homeserver does not serve this device: {error}.", _REFUSED, EXIT_FAILED
         case AccountLocked():
             return "The account is locked by the homeserver.", "Ask whoever runs it to unlock the account.", EXIT_FAILED
         case BadAnswer():

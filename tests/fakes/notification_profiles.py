@@ -28,8 +28,8 @@ class Profile:
     """`replaces_id` of a notification that is not there: taken as the new id, instead of a fresh one."""
     keeps_given_ids: bool = False
     """The same of an id alone that it has given before."""
-    unknown_close: str = "silent"
-    """CloseNotification of what is not there: "silent", "error" (InvalidArgs) or "signal"."""
+    tells_of_gone: bool = False
+    """CloseNotification of what is not there is answered with NotificationClosed as well."""
     tells_owner_alone: bool = False
     """Signals go to the program that showed the notification last, instead of to everyone."""
     signals_twice: bool = False
@@ -165,7 +165,7 @@ PLASMA = Profile(
         "inhibitions",
     ),
     keeps_unknown_ids=True,
-    unknown_close="signal",
+    tells_of_gone=True,
     gives_tokens=True,
     closes_on_action=True,
     lists_expired=True,
@@ -180,7 +180,7 @@ SWAYNC = Profile(
     "0.11",
     ("actions", "body", "body-markup", "persistence", "inline-reply"),
     keeps_given_ids=True,
-    unknown_close="signal",
+    tells_of_gone=True,
     closes_twice=True,
     gives_tokens=True,
     closes_on_action=True,
@@ -224,7 +224,6 @@ MATE = Profile(
     vendor="MATE",
     sound_hints=("sound-file",),
     holds_critical=True,
-    unknown_close="error",
     closes_on_action=True,
 )
 PLAIN = Profile("plain", "1", ("body", "actions"))

@@ -321,6 +321,7 @@ class NotificationServer:
         self.on_screen.clear()
         self.listed.clear()
         self.pictures.clear()
+        self.clickable.clear()
 
     def _take_picture(self, shown: Shown) -> None:
         picture = shown.hints.get("image-data")
@@ -329,11 +330,8 @@ class NotificationServer:
 
     def _close_by_call(self, message: Message) -> None:
         popup_id = message.body[0]
-        if popup_id not in self.on_screen and self.profile.unknown_close == "error":
-            self._send(Message.new_error(message, _INVALID, "Invalid notification ID"))
-            return
         self._send(Message.new_method_return(message))
-        if popup_id in self.on_screen or popup_id in self.listed or self.profile.unknown_close == "signal":
+        if popup_id in self.on_screen or popup_id in self.listed or self.profile.tells_of_gone:
             self._close(popup_id, 3)
 
     def _close(self, popup_id: int, reason: int) -> None:
@@ -344,6 +342,7 @@ class NotificationServer:
             self.listed[popup_id] = shown
         else:
             self.pictures.pop(popup_id, None)
+            self.clickable.pop(popup_id, None)
         self._time(popup_id, 0)
         self._signal("NotificationClosed", "uu", [popup_id, reason], receiver)
         if self.profile.closes_twice:

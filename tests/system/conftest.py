@@ -5,15 +5,18 @@ from __future__ import annotations
 import os
 import random
 import shutil
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 
 import pytest
+import pytest_asyncio
 
 from conftest import Home, NewUser
 from fakes.notification_server import NotificationServer
 from heliograph.demo.homeserver import ThrowawaySynapse
+from support.auth_server.server import AuthServer
 from support.buses import PrivateBus
+from support.guarded_synapse import GuardedSynapse
 from system.relay_faults import Cable, FaultyGateway
 from system.relay_process import RelayProcess
 from system.relay_scene import Scene, set_up
@@ -58,3 +61,18 @@ async def scene(
         FaultyGateway() as gateway,
     ):
         yield await set_up(synapse, relay, cable, gateway, await new_user("me"), await new_user("alice"))
+
+
+@pytest_asyncio.fixture(scope="session", loop_scope="session")
+async def real_auth_server() -> AsyncIterator[AuthServer]:
+    with AuthServer({}) as auth_server:
+        async with GuardedSynapse(settings=auth_server.synapse_settings) as synapse:
+            auth_server.homeserver_url = synapse.base_url
+            yield auth_server
+
+
+@pytest.fixture
+def auth_server(real_auth_server: AuthServer) -> Iterator[AuthServer]:
+    """The address of a real Synapse that signs in by OAuth 2.0. `people` adds users."""
+    yield real_auth_server
+    real_auth_server.restore()

@@ -10,7 +10,7 @@ from pathlib import Path
 import click
 
 from heliograph.cli.output.findings import print_finding
-from heliograph.core.oauth.authorization import name_device
+from heliograph.core.oauth.authorization import make_device_id
 from heliograph.errors import ServerError, UserError
 from heliograph.homeserver.oauth.device_code import ask_device_code, wait_for_entry
 from heliograph.homeserver.oauth.metadata import AuthServer, find_auth_server
@@ -51,7 +51,7 @@ async def _signed_in(server: AuthServer) -> AsyncIterator[str]:
     """The access token of a new device, which ends with the block."""
     client_id = await register(server)
     endpoint = OAuthTokenEndpoint(server.token_endpoint, server.revocation_endpoint, client_id)
-    code = await ask_device_code(server, client_id, name_device(secrets.token_bytes(12)))
+    code = await ask_device_code(server, client_id, make_device_id(secrets.token_bytes(12)))
     click.echo(f"Open {code.verification_uri} in a browser, sign in as any user, and enter {code.user_code}")
     grant = await wait_for_entry(endpoint, code)
     try:

@@ -11,7 +11,7 @@ from typing import Any
 from heliograph.core.events import Json
 from heliograph.core.ids import UserId
 from heliograph.core.value_type import value_type
-from heliograph.errors import LoggedOut, Refused, ServerError, UserError
+from heliograph.errors import LoggedOut, Refused, ServerError, TokenRefused, UserError
 from heliograph.homeserver.decoding import one_word
 from heliograph.homeserver.flows import LOGIN, Flow, ask_auth_server
 from heliograph.homeserver.login_failures import explain, nonsense, somebody_else
@@ -72,11 +72,11 @@ async def refuse_oauth_token(session: Session, user_id: UserId, access_token: st
 
 
 async def recognise(session: Session, user_id: UserId) -> Device:
-    """The device to which the session's access token belongs. Raises LoggedOut if the token is no longer good, and
-    UserError for all else, also for the token of another user."""
+    """The device to which the session's access token belongs. Raises LoggedOut if the token is no longer good,
+    TokenRefused if a fresh one is refused, and UserError for all else, also for the token of another user."""
     try:
         answer = await session.request_json("GET", _WHOAMI, limit=_MAX_ANSWER)
-    except LoggedOut:
+    except (LoggedOut, TokenRefused):
         raise
     except ServerError as error:
         raise explain(error, session) from error

@@ -39,5 +39,5 @@ def nonsense(session: Session) -> UserError:
 def somebody_else(found: str, wanted: str) -> UserError:
     return UserError(
         f"That signs in {plain_line(found)}, not {wanted}.",
-        f"If that is you: heliograph login {plain_line(found)}",
+        f"If that is you: heliograph login {plain_line(found)}. Otherwise change the account in the browser first.",
     )

@@ -31,10 +31,15 @@ async def log_out(session: Session, pushkey: str) -> None:
                 raise
             return
         await _end_device_after_all(session, pushkey)
-    await _see_end(session)
+    await see_end(session)
 
 
-async def _see_end(session: Session) -> None:
+async def see_end(session: Session) -> None:
+    """Returns once the homeserver no longer knows the session's access token, for which it is given some seconds.
+
+    Raises LoggedOut if the token has expired and the device lives on, and another ServerError if nobody confirms the
+    end.
+    """
     # A 200 is no proof: it may be of something between, and what a server of several processes has ended lives on in
     # the memory of the others for a moment. Test: test_a_logout_that_ends_nothing_is_not_believed.
     for wait_s in _LOOKS_S:
@@ -74,6 +79,12 @@ async def _end_device(session: Session, pushkey: str) -> None:
         # Test: test_an_expired_token_still_ends_its_device.
         if not gone.soft:
             raise
+    await end_token(session)
+
+
+async def end_token(session: Session) -> None:
+    """Ends the session's access token, which was got in one of the older ways, and its device with it. What the
+    homeserver says is no proof: `see_end` looks. Raises ServerError."""
     await session.request("POST", "/_matrix/client/v3/logout", body={}, limit=_MAX_ANSWER)
 
 

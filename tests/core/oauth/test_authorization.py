@@ -7,7 +7,7 @@ from heliograph.core.oauth.authorization import (
     is_device_id,
     judge_poll,
     link_to_device,
-    name_device,
+    make_device_id,
     next_wait_s,
     prove_by,
     scope_for,
@@ -55,9 +55,9 @@ def test_a_device_id_fits_into_a_scope_or_does_not(text: str, is_fit: bool) -> N
 
 
 def test_a_new_device_id_fits_and_follows_the_randomness() -> None:
-    assert name_device(bytes(range(12))) == "ABCDEFGHIJKL"
-    assert name_device(b"\xff" * 20) == "V" * 12
-    assert is_device_id(name_device(bytes(range(100, 112))))
+    assert make_device_id(bytes(range(12))) == "ABCDEFGHIJKL"
+    assert make_device_id(b"\xff" * 20) == "V" * 12
+    assert is_device_id(make_device_id(bytes(range(100, 112))))
 
 
 @pytest.mark.parametrize(

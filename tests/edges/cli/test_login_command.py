@@ -15,7 +15,7 @@ from conftest import Home
 from edges.cli.conftest import Shell
 from edges.login_server import LOGIN_TOKEN, PASSWORD, LoginServer, auth_metadata
 from edges.private_keyring import private_keyring
-from heliograph.cli.login import steps
+from heliograph.cli.login import older_ways
 from support.builders import ALICE, ME
 from support.buses import PrivateBus
 
@@ -288,7 +288,7 @@ def test_a_password_is_taken_from_standard_input_though_the_server_prefers_the_b
 def test_without_a_display_the_way_without_a_browser_is_named(
     shell: Shell, server: LoginServer, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(steps, "_BROWSER_S", 0.1)
+    monkeypatch.setattr(older_ways, "BROWSER_S", 0.1)
     server.sso_marks = {"oauth_aware_preferred": True}
     result = shell.run("login", ME, "--homeserver", server.url, "--secrets", "file")
     assert f"Without a browser: heliograph login {ME} --password-stdin" in result.stdout
@@ -381,7 +381,7 @@ def test_a_keyring_that_nobody_unlocks_is_told_with_the_file_in_its_stead(
         result = shell.run("login", ME, "--homeserver", server.url, "--password-stdin", stdin=f"{PASSWORD}\n")
     assert result.exit_code == 1
     assert result.stderr.splitlines()[-1] == (
-        "Try: Unlock it, or keep the access token in a file that only you can read: "
+        "Try: Unlock it, or keep the account's secret in a file that only you can read: "
         f"heliograph login {ME} --secrets file"
     )
     assert server.devices == {}

@@ -163,7 +163,7 @@ def test_a_device_whose_token_is_lost_is_not_called_ended(shell: Shell, signed_i
     (state_folder(ME) / "secret.json").unlink()
     result = shell.run("logout", ME)
     assert result.exit_code == 0
-    assert "Warning: nobody confirmed that the device DEVICE1 has ended (its access token is gone from" in result.stderr
+    assert "Warning: nobody confirmed that the device DEVICE1 has ended (its secret is gone from" in result.stderr
     assert "Signed out" not in result.output
     assert len(signed_in.devices) == 1
     assert list_accounts() == []
@@ -268,7 +268,7 @@ def test_force_asks_a_locked_keyring_once(shell: Shell, in_keyring: tuple[LoginS
     result = shell.run("logout", ME, "--force")
     assert result.exit_code == 0
     assert result.stderr.count("Unlock it where it asks you") == 1
-    assert "Warning: the access token stays in the keyring (the keyring is locked)." in result.stderr
+    assert "Warning: the account's secret stays in the keyring (the keyring is locked)." in result.stderr
     assert result.stdout == f"Removed {ME} from this machine.\n"
     assert list_accounts() == []
 
@@ -288,7 +288,7 @@ def test_a_keyring_that_is_locked_after_the_device_ended_leaves_no_half_account(
     monkeypatch.setattr(SecretService, "load", load_and_lock)
     result = shell.run("logout", ME)
     assert result.exit_code == 0, result.output
-    assert "Warning: the access token stays in the keyring" in result.stderr
+    assert "Warning: the account's secret stays in the keyring" in result.stderr
     assert "Nothing of it is left" not in result.stdout
     assert server.devices == {}
     assert list_accounts() == []

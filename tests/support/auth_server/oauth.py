@@ -57,15 +57,21 @@ class OAuth:
         self._check_password = check_password
         self._begin_session = begin_session
         self._end_session = end_session
+        self.restore()
+        self.clients: dict[str, dict[str, Any]] = {}
+        self.codes: dict[str, Code] = {}
+        """By authorization code or device code."""
+
+    def restore(self) -> None:
+        """Makes the settings what they were at the start."""
         self.offers_device_codes = True
         self.sends_complete_uri = True
         self.interval_s = 1
         self.code_life_s: float = 600
         self.issuer_sent = ""
         """The issuer named on the way back, if not the true one."""
-        self.clients: dict[str, dict[str, Any]] = {}
-        self.codes: dict[str, Code] = {}
-        """By authorization code or device code."""
+        self.device_given = ""
+        """The device that is signed in, if not the one that was asked for."""
 
     def metadata(self, url: str) -> dict[str, object]:
         grants = ["authorization_code", "refresh_token", "client_credentials"]
@@ -170,7 +176,7 @@ class OAuth:
             session, access, refresh = self._sessions.refresh(str(form.get("refresh_token")), client_id)
             return self._tokens(session, access, refresh)
         code = self._redeem(grant, form, client_id)
-        session = Session(str(code.localpart), device_in(code.scope), client_id)
+        session = Session(str(code.localpart), self.device_given or device_in(code.scope), client_id)
         await self._begin_session(session)
         return self._tokens(session, *self._sessions.grant(session, lasts=False))
 
@@ -215,7 +221,7 @@ class OAuth:
             "access_token": access,
             "refresh_token": refresh,
             "token_type": "Bearer",
-            "expires_in": self._sessions.ttl_s,
+            "expires_in": self._sessions.told_ttl_s or self._sessions.ttl_s,
             "scope": f"urn:matrix:client:api:* urn:matrix:client:device:{session.device_id}",
         }
 

@@ -71,6 +71,15 @@ class AuthServer(ThreadedHttpServer):
         """Spoils the next requests whose path ends in `at` (token, revoke, registration, device, auth_metadata ...)."""
         self._faults.plan(at, fault, times, seconds)
 
+    def restore(self) -> None:
+        """Makes all settings and answers what they were at the start. Users, sessions and tokens stay."""
+        self.heal()
+        self.sessions.restore()
+        self.oauth.restore()
+        self.older.takes_passwords = True
+        self.older.sso_actions.clear()
+        self.calls.clear()
+
     def heal(self) -> None:
         """Takes back the faults that are still to come."""
         self._faults.clear()

@@ -56,6 +56,8 @@ class Sessions:
 
     ttl_s: float = 300
     """How long the next access tokens live."""
+    told_ttl_s: float | None = None
+    """How long clients are told that these live, if not the truth."""
     rotates: bool = True
     """False: the refresh token stays the same."""
     is_strict: bool = False
@@ -67,6 +69,10 @@ class Sessions:
     refreshes: int = 0
     second_chances: int = 0
     """How often a refresh token was taken a second time, since the first answer was lost."""
+
+    def restore(self) -> None:
+        """Makes the settings what they were at the start."""
+        self.ttl_s, self.told_ttl_s, self.rotates, self.is_strict = 300, None, True, False
 
     def grant(self, session: Session, *, lasts: bool) -> tuple[str, str]:
         """A new access token and refresh token."""

@@ -83,7 +83,7 @@ def is_device_id(text: str) -> bool:
     return _DEVICE_ID.fullmatch(text) is not None
 
 
-def name_device(random: bytes) -> str:
+def make_device_id(random: bytes) -> str:
     """A new device id, made of at least 12 random bytes."""
     return "".join(_LETTERS[byte % len(_LETTERS)] for byte in random[:_DEVICE_ID_LENGTH])
 

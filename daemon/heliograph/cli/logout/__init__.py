@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from heliograph.cli.accounts.account_page import device_page
 from heliograph.cli.input.user_id import UserIdType
 from heliograph.cli.output.patience import saying
 from heliograph.core.value_type import value_type
@@ -72,10 +73,10 @@ async def _sign_out(user_id: str, force: bool) -> _Left:
     try:
         is_ended = await _end(account, store)
         if not is_ended:
-            _warn_of_device(account, f"its access token is gone from the {store.name}")
+            _warn_of_device(account, f"its secret is gone from the {store.name}")
     except (ServerError, StorageError, SecretsLocked, UserError) as error:
         if not force:
-            raise _not_ended(user_id, error) from error
+            raise _not_ended(account, error) from error
         is_locked = isinstance(error, SecretsLocked)
         _warn_of_device(account, str(error).removesuffix("."))
     try:
@@ -84,7 +85,7 @@ async def _sign_out(user_id: str, force: bool) -> _Left:
             raise SecretsLocked("the keyring is locked")
         await store.delete(user_id)
     except (SecretsLocked, UserError) as error:
-        click.echo(f"Warning: the access token stays in the {store.name} ({error}).", err=True)
+        click.echo(f"Warning: the account's secret stays in the {store.name} ({error}).", err=True)
         is_token_here = True
     finally:
         # Removed even if the token stays: the user is told of that, and a listed account would only be half there.
@@ -106,11 +107,10 @@ def _forget_numbers(user_id: str) -> bool:
 
 
 def _warn_of_device(account: Account, why: str) -> None:
-    click.echo(
-        f"Warning: nobody confirmed that the device {account.device_id} has ended ({why}). "
-        "If another client still lists it under your sessions, remove it there.",
-        err=True,
-    )
+    page = device_page(account, to_delete=True)
+    lists = "If another client still lists it under your sessions, remove it there."
+    cure = f"Sign it out in a browser: {page}" if page else lists
+    click.echo(f"Warning: nobody confirmed that the device {account.device_id} has ended ({why}). {cure}", err=True)
 
 
 async def _account_at_rest(user_id: str) -> Account:
@@ -141,7 +141,8 @@ def _say_prompt() -> None:
     )
 
 
-def _not_ended(user_id: str, error: Exception) -> UserError:
+def _not_ended(account: Account, error: Exception) -> UserError:
+    user_id, page = account.user_id, device_page(account, to_delete=True)
     why, cure = str(error).removesuffix("."), "Try again later"
     match error:
         case LoggedOut():
@@ -153,13 +154,19 @@ def _not_ended(user_id: str, error: Exception) -> UserError:
         case _:
             title = f"The device was not ended, and you stay signed in: {why}."
             cure = "Unlock the keyring, and run this again" if isinstance(error, SecretsLocked) else cure
-    return UserError(title, f"{cure}, or remove only what is here: heliograph logout {user_id} --force")
+    rest = f"remove only what is here: heliograph logout {user_id} --force"
+    if page and not isinstance(error, SecretsLocked):
+        return UserError(title, f"{cure}. Or sign the device out in a browser ({page}), and {rest}")
+    return UserError(title, f"{cure}, or {rest}")
 
 
 async def _end(account: Account, store: SecretStore) -> bool:
     """Ends the device. Returns True once the homeserver has confirmed that; False: the access token for it is lost.
     Raises ServerError, StorageError, SecretsLocked, UserError."""
-    async with saying(f"Waiting for the {store.name} to give the access token ..."):
+    from heliograph.cli.logout.ending import end_device
+    from heliograph.secrets.secret import decode_secret
+
+    async with saying(f"Waiting for the {store.name} to give the account's secret ..."):
         # May wait long: a locked keyring asks the user for its password.
         text = await store.load(account.user_id)
     if text is None:
@@ -170,7 +177,8 @@ async def _end(account: Account, store: SecretStore) -> bool:
             async with asyncio.timeout(ENDING_S):
                 # First, while the access token still works.
                 await _give_back(account)
-                await _end_device(account.user_id, account.homeserver, account.pushkey, text)
+                secret = decode_secret(account.user_id, text, is_oauth=account.oauth is not None)
+                await end_device(account, secret)
         except TimeoutError:
             raise Unreachable("the homeserver did not answer in time") from None
     return True
@@ -190,15 +198,3 @@ async def _give_back(account: Account) -> None:
             "Switch on their notifications in another client.",
             err=True,
         )
-
-
-async def _end_device(user_id: str, homeserver: str, pushkey: str, text: str) -> None:
-    from heliograph.homeserver.logout import log_out
-    from heliograph.homeserver.session import Session
-    from heliograph.secrets.secret import decode_secret
-
-    session = Session(homeserver, access_token=decode_secret(user_id, text).access_token)
-    try:
-        await log_out(session, pushkey)
-    finally:
-        await session.close()

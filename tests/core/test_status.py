@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from heliograph.core.connection import Connection, ConnectionState, ended_by
-from heliograph.core.status import AccountStatus, DaemonStatus, HandoffStatus, sum_up
+from heliograph.core.status import AccountStatus, DaemonStatus, HandoffStatus, SignInStatus, sum_up
 from heliograph.errors import EXIT_CONFIG, EXIT_FAILED, EXIT_NEEDS_LOGIN, UserError
 
 
@@ -46,6 +46,16 @@ def test_the_answer_holds_each_account_and_its_tasks() -> None:
     assert told == [("offline", "no network", None), ("connected", "", 5)]
     assert [each["tasks"] for each in answer["accounts"]] == [[], [{"name": "mutes", "crashes": 3}]]
     assert answer["tasks"] == [{"name": "quiet", "crashes": 0}]
+
+
+def test_an_account_of_oauth_says_where_it_was_signed_in() -> None:
+    assert an_account().as_json()["sign_in"] is None
+    where = SignInStatus("https://auth.example.org/", "https://auth.example.org/account/", 5)
+    assert an_account(sign_in=where).as_json()["sign_in"] == {
+        "issuer": "https://auth.example.org/",
+        "account_page": "https://auth.example.org/account/",
+        "token_until_ms": 5,
+    }
 
 
 @pytest.mark.parametrize(

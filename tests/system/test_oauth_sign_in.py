@@ -171,6 +171,14 @@ async def test_several_accounts_are_signed_in_beside_one_another(
         assert (await person.log_in()).code == 0
     listed = json.loads((await heliograph("accounts", "--json")).output)
     assert [each["user_id"] for each in listed] == [jim.user_id, kay.user_id]
+    issuer, device_id = f"{auth_server.url}/", (await kay.account()).device_id
+    page = f"{auth_server.url}/account/?action=org.matrix.device_view&device_id={device_id}"
+    assert listed[1]["sign_in"].items() >= {"issuer": issuer, "account_page": page}.items()
+    assert listed[1]["sign_in"]["token_until_ms"] > 1_700_000_000_000
+    for words in (("accounts",), ("status",), ("doctor",)):
+        told = (await heliograph(*words)).output
+        assert f"by OAuth 2.0 at {issuer}, with an access token until " in told
+        assert page in told
 
 
 @ENDED_TOKEN

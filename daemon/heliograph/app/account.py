@@ -10,6 +10,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 
 from heliograph.accounts import Account, state_folder
+from heliograph.app.account_status import tell_sign_in
 from heliograph.app.daemon_api import AccountHandle
 from heliograph.app.keyring_wait import KeyringWait
 from heliograph.app.services import AccountServices, SharedServices
@@ -83,7 +84,7 @@ class AccountRun:
         self._signs = Signs()
         self._state = ConnectionState()
         """While the account is not signed in."""
-        self._last = AccountStatus(account.user_id, account.homeserver)
+        self._last = AccountStatus(account.user_id, account.homeserver, sign_in=tell_sign_in(account))
         """What was known of the account when it was last signed in."""
 
     @property

@@ -12,6 +12,7 @@ from functools import partial
 
 from heliograph.accounts import Account, state_folder
 from heliograph.app.account import UNEXPECTED, AccountRun
+from heliograph.app.account_status import tell_sign_in
 from heliograph.app.services import SharedServices
 from heliograph.core.connection import Connection, ConnectionState, ended_by
 from heliograph.core.ids import UserId
@@ -165,7 +166,9 @@ class RunningAccounts:
         self._stack.push_async_callback(cancel, task)
 
     def _note_unopened(self, account: Account, state: ConnectionState) -> None:
-        self._unopened[account.user_id] = AccountStatus(account.user_id, account.homeserver, state)
+        self._unopened[account.user_id] = AccountStatus(
+            account.user_id, account.homeserver, state, sign_in=tell_sign_in(account)
+        )
 
     def _unopened_status(self, user_id: UserId) -> AccountStatus:
         return replace(self._unopened[user_id], tasks=tuple(replace(each) for each in self._tasks[user_id]))

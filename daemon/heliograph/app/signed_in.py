@@ -28,6 +28,7 @@ from heliograph.ports.gateways import PushRelay
 from heliograph.ports.tokens import AccessTokens
 from heliograph.secrets.secret import Secret
 from heliograph.store.sign_out_file import forget_sign_out
+from heliograph.system.clock import now_ms
 from heliograph.system.tasks import start, start_beside
 
 LAST_ACTION_S = 2.0
@@ -97,6 +98,7 @@ class SignedInAccount:
             loops.handoff.state,
             loops.trust.standing,
             self._tell_relay(),
+            None if (left_s := self._clients.tokens.left_s()) is None else now_ms() + round(1000 * left_s),
         )
 
     def _tell_relay(self) -> str:

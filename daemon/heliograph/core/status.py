@@ -56,6 +56,20 @@ class HandoffStatus:
 
 
 @value_type
+class SignInStatus:
+    """Where the account's device was signed in by OAuth 2.0."""
+
+    issuer: str
+    account_page: str = ""
+    """The URL at which the user sees this device in a browser; empty: the server names none."""
+    token_until_ms: int | None = None
+    """When the access token in hand expires, which is renewed before; None: not known."""
+
+    def as_json(self) -> dict[str, Any]:
+        return {"issuer": self.issuer, "account_page": self.account_page, "token_until_ms": self.token_until_ms}
+
+
+@value_type
 class AccountStatus:
     """The account's part of `heliograph status`. Times are milliseconds since 1970; None: not yet."""
 
@@ -80,6 +94,8 @@ class AccountStatus:
     handoff: HandoffStatus = field(default_factory=HandoffStatus)
     tasks: tuple[TaskStatus, ...] = ()
     """The long-lived ones that keep the account."""
+    sign_in: SignInStatus | None = None
+    """None: signed in in one of the older ways, with an access token that lasts."""
 
     def as_json(self) -> dict[str, Any]:
         """The account's part of the control interface's answer."""
@@ -109,6 +125,7 @@ class AccountStatus:
             "shown": self.shown,
             "rules_problem": self.rules_problem,
             "device": self.standing,
+            "sign_in": None if self.sign_in is None else self.sign_in.as_json(),
             "tasks": [task.as_json() for task in self.tasks],
         }
 

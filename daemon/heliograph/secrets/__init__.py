@@ -20,12 +20,15 @@ from heliograph.accounts import Secrets, state_folder
 from heliograph.ports.secrets import SecretStore
 
 
-def open_secrets(kind: Secrets, *, on_prompt: Callable[[], None] = lambda: None) -> SecretStore:
+def open_secrets(
+    kind: Secrets, *, may_prompt: bool = True, on_prompt: Callable[[], None] = lambda: None
+) -> SecretStore:
     """Opens the store that was chosen at login. If systemd hands credentials to this process, they are looked at first.
 
     `on_prompt` is called when a keyring is about to ask the user for its password; the store then waits for the answer.
+    Without `may_prompt` the keyring asks nothing, and a locked one raises SecretsLocked at once.
     """
-    store = _recorded_store(kind, on_prompt)
+    store = _recorded_store(kind, may_prompt, on_prompt)
     if folder := os.environ.get("CREDENTIALS_DIRECTORY"):
         from heliograph.secrets.credential import Credential
 
@@ -33,11 +36,11 @@ def open_secrets(kind: Secrets, *, on_prompt: Callable[[], None] = lambda: None)
     return store
 
 
-def _recorded_store(kind: Secrets, on_prompt: Callable[[], None]) -> SecretStore:
+def _recorded_store(kind: Secrets, may_prompt: bool, on_prompt: Callable[[], None]) -> SecretStore:
     if kind == "file":
         from heliograph.secrets.secret_file import SecretFile
 
         return SecretFile(state_folder)
     from heliograph.secrets.secret_service import SecretService
 
-    return SecretService(on_prompt=on_prompt)
+    return SecretService(may_prompt=may_prompt, on_prompt=on_prompt)

@@ -339,6 +339,7 @@ def test_accounts_are_listed_without_their_tokens(shell: Shell, signed_in: Login
         "homeserver": signed_in.url,
         "secrets": "file",
         "signed_out": None,
+        "sign_in": None,
         "folder": str(state_folder(ME)),
     }
 

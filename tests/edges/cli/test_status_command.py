@@ -20,7 +20,7 @@ from heliograph.cli.output.times import local_time
 from heliograph.core.connection import Connection, ConnectionState, ended_by
 from heliograph.core.ids import UserId
 from heliograph.core.record import Plan
-from heliograph.core.status import AccountStatus, DaemonStatus, HandoffStatus
+from heliograph.core.status import AccountStatus, DaemonStatus, HandoffStatus, SignInStatus
 from heliograph.errors import StateError, UserError
 from heliograph.store.ledger import SqliteLedger
 from heliograph.store.lock import AccountLock
@@ -64,6 +64,17 @@ def report(shell: Shell, bus: PrivateBus, status: DaemonStatus) -> str:
         result = shell.run("status")
     assert result.exit_code == 0, result.output
     return result.stdout
+
+
+def test_an_account_of_oauth_is_told_with_its_issuer_its_token_and_its_page(
+    shell: Shell, private_bus: PrivateBus
+) -> None:
+    sign_in()
+    where = SignInStatus("https://auth.example.org/", "https://auth.example.org/?device_id=D", NOON_MS)
+    text = report(shell, private_bus, make_status(sign_in=where))
+    assert "by OAuth 2.0 at https://auth.example.org/, with an access token until 2023-11-1" in text
+    assert "https://auth.example.org/?device_id=D" in text
+    assert "OAuth" not in report(shell, private_bus, make_status())
 
 
 def test_a_running_daemon_is_told_of_in_full(shell: Shell, private_bus: PrivateBus) -> None:

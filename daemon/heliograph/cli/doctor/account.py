@@ -12,6 +12,8 @@ from http import HTTPStatus
 
 from heliograph.accounts import Account, state_folder
 from heliograph.app.access_tokens import open_tokens
+from heliograph.cli.accounts.account_page import tell_sign_in
+from heliograph.cli.output.times import local_time
 from heliograph.core.finding import Finding, bad, doubtful, good
 from heliograph.core.pushers.pusher import Pusher
 from heliograph.core.pushers.relayed import led_to_relay, relay_of
@@ -108,7 +110,8 @@ async def _check_secret(account: Account) -> tuple[AccessTokens | None, Finding]
         if text is None:
             return None, bad(f"gone from the {store.name}", f"heliograph login {account.user_id}", subject=subject)
         secret = decode_secret(account.user_id, text, is_oauth=account.oauth is not None)
-        return await open_tokens(account, secret), good(f"in the {store.name}", subject=subject)
+        tokens = await open_tokens(account, secret)
+        return tokens, good(f"in the {store.name}{await _describe_sign_in(account)}", subject=subject)
     except SecretsLocked:
         return None, bad(
             "the keyring is locked", "Unlock it, for example by logging in to your desktop.", subject=subject
@@ -235,6 +238,16 @@ def _check_clock(session: Session) -> Finding:
         return good("as the homeserver's", subject="clock")
     cure = "Have it set by the network: timedatectl set-ntp true"
     return bad(text, cure, subject="clock") if abs(behind) >= _BAD_CLOCK_S else doubtful(text, cure, subject="clock")
+
+
+async def _describe_sign_in(account: Account) -> str:
+    sign_in = await tell_sign_in(account)
+    if sign_in is None:
+        return ""
+    until_ms = sign_in["token_until_ms"]
+    until = f", with an access token until {local_time(until_ms)}" if until_ms else ""
+    page = f"; its page in a browser: {sign_in['account_page']}" if sign_in["account_page"] else ""
+    return f"; signed in by OAuth 2.0 at {sign_in['issuer']}{until}{page}"
 
 
 def _describe(features: Features) -> str:

@@ -52,6 +52,7 @@ def report_stopped(accounts: Sequence[StoppedAccount], why_not: UserError | None
         yield f"{account.user_id} at {account.homeserver}"
         if account.signed_out is not None:
             yield _row("state", f"signed out; to sign in again: heliograph login {account.user_id}")
+        yield from _sign_in(account.sign_in or {})
         if account.pid is not None:
             # UNKNOWN_PID is 0.
             yield _row("process", str(account.pid or "unknown"))
@@ -90,9 +91,20 @@ def _report_account(account: dict[str, Any]) -> Iterator[str]:
     yield from _relay(_part(account, "handoff"))
     if account.get("device"):
         yield _row("device", _device(account))
+    yield from _sign_in(_part(account, "sign_in"))
     if account.get("rules_problem"):
         yield _row("push rules", _text(account["rules_problem"]))
     yield from _crashes(account)
+
+
+def _sign_in(sign_in: dict[str, Any]) -> Iterator[str]:
+    if not sign_in:
+        return
+    until_ms = sign_in.get("token_until_ms")
+    until = f", with an access token until {local_time(until_ms)}" if until_ms else ""
+    yield _row("signed in", f"by OAuth 2.0 at {_text(sign_in.get('issuer'))}{until}")
+    if sign_in.get("account_page"):
+        yield _row("its page", _text(sign_in["account_page"]))
 
 
 def _crashes(part: dict[str, Any]) -> Iterator[str]:

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from typing import Any
 
 from heliograph.accounts import Account, state_folder
+from heliograph.cli.accounts.account_page import tell_sign_in
 from heliograph.core.delivery import State
 from heliograph.core.value_type import value_type
 from heliograph.errors import StateError, StorageError
@@ -32,6 +33,8 @@ class StoppedAccount:
     problem: str | None = None
     signed_out: str | None = None
     """How the homeserver signed the device out (`SignOut`); None: the device is signed in."""
+    sign_in: dict[str, Any] | None = None
+    """As the running daemon has it (`core.status.SignInStatus`)."""
 
     def as_json(self) -> dict[str, Any]:
         """The state as JSON, under the names of the daemon's own status, as far as they are known."""
@@ -40,7 +43,7 @@ class StoppedAccount:
 
 async def look_into_ledgers(accounts: Sequence[Account]) -> list[StoppedAccount]:
     """The state of each account, in their order, also of one whose ledger cannot be read."""
-    return [await _look(account) for account in accounts]
+    return [replace(await _look(account), sign_in=await tell_sign_in(account)) for account in accounts]
 
 
 async def _look(account: Account) -> StoppedAccount:

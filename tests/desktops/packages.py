@@ -26,7 +26,8 @@ _DESKTOPS = (
 )
 _ONLY = {
     "trixie": ("libcanberra-pulse", "ocean-sound-theme", "util-linux-extra", "xapp-sn-watcher"),
-    "bookworm": ("libcanberra-pulse",),
+    # GNOME Shell 43 runs it without depending on it.
+    "bookworm": ("libcanberra-pulse", "gjs"),
 }
 
 

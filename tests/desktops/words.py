@@ -6,7 +6,7 @@ WORDS = (
     *("harbour", "pancake", "elephant", "orchard", "lighthouse", "umbrella", "caravan", "dolphin", "mountain"),
     *("pumpkin", "satellite", "trumpet", "volcano", "walnut", "accordion", "blanket", "chimney", "daffodil"),
     *("envelope", "festival", "giraffe", "hammock", "iceberg", "jackpot", "kangaroo", "lantern", "mandarin"),
-    *("notebook", "octopus", "parachute", "quarry", "raspberry", "sandwich", "telescope", "universe", "village"),
+    *("marmalade", "octopus", "parachute", "quarry", "raspberry", "sandwich", "telescope", "universe", "village"),
     *("whistle", "yoghurt", "zeppelin", "almond", "backpack", "cathedral", "diamond", "emerald", "fountain"),
     *("goldfish", "helmet", "island", "jungle", "kitchen", "lobster", "marathon", "necklace", "ostrich", "penguin"),
     *("rainbow", "saxophone", "tornado", "vanilla", "waterfall", "avocado", "bicycle", "cinnamon", "dragonfly"),

@@ -96,6 +96,8 @@ class Gnome(Desktop):
     }
 
     async def start(self) -> None:
+        # Where colord is, the screen's profile would have it ask for a password, in the middle of the screen.
+        await self.machine.root("rm", "-f", "/usr/share/dbus-1/system-services/org.freedesktop.ColorManager.service")
         await self._offer_locking()
         await self.run("gsettings set org.gnome.desktop.session idle-delay 0")
         for key, value in (("picture-options", "none"), ("primary-color", "#4b5872")):

@@ -6,12 +6,12 @@ import asyncio
 import itertools
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote
 
 from heliograph.accounts import Account
+from heliograph.core.value_type import value_type
 from heliograph.demo.homeserver import ThrowawaySynapse
 from heliograph.demo.user import DemoUser
 from heliograph.errors import Refused, Unreachable
@@ -30,7 +30,7 @@ _NONSENSE: Sequence[Callable[[str], dict[str, Any]]] = (
 )
 
 
-@dataclass(frozen=True, slots=True)
+@value_type
 class PatientUser(DemoUser):
     """Sends again until the homeserver answers, with the same transaction id, as clients do."""
 

@@ -110,6 +110,8 @@ async def _ignore(world: World, step: Step) -> None:
     alice, bob = world.people.senders
     who = alice if step.pick < 0.2 else bob
     ignored: dict[str, Any] = {who.user_id: {}} if step.kind is Kind.IGNORE else {}
+    if not world.desk.is_running:
+        ignored |= {each: {} for each in user.truth.ignored}
     await user.hand.set_account_data("m.ignored_user_list", {"ignored_users": ignored})
 
 

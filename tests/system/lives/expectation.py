@@ -82,7 +82,7 @@ def why_gone(user: User, room: Room, event: Event) -> str:
         return "opened"
     if any(covers(user, receipt, event) for receipt in user.truth.receipts if receipt.room_id == room.room_id):
         return "read"
-    if any(event.sender in ignored for look, ignored in user.truth.ignoring if look > event.look):
+    if _is_ignored_since(user, event.sender, event.look):
         return "ignored"
     if event.is_silent_after_all:
         return "silent after all"
@@ -93,6 +93,11 @@ def why_gone(user: User, room: Room, event: Event) -> str:
     if any(answers(user, other, event) for other in room.events.values()):
         return "answered"
     return ""
+
+
+def _is_ignored_since(user: User, sender: str, look: int) -> bool:
+    """Whether the sender was ignored at any time after this look."""
+    return any(sender in ignored for at, ignored in user.truth.ignoring if at > look)
 
 
 def is_taken_back(room: Room, event: Event) -> bool:
@@ -193,7 +198,8 @@ def _expect_invite(
     invite = room.invites[-1]
     event_id = found[-1] if found else f"invite:{room.room_id}"
     mine = next((each for each in said.values() if each.room_id == room.room_id and not each.event_id), None)
-    is_ignored = invite.sender in user.truth.ignored
+    # Whoever is no longer ignored invited before that: what was taken back then does not ring again.
+    is_ignored = _is_ignored_since(user, invite.sender, invite.look)
     was_ignored = invite.sender in user.truth.ignored_at(invite.look)
     rings = (
         user.first_look is not None

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -16,7 +17,18 @@ from heliograph.core.sync.calls import miss
 from heliograph.core.sync.needs import rooms_changing_deliveries
 from heliograph.core.sync.plan import plan
 from heliograph.core.sync.situation import Mode, Situation
-from support.builders import ALICE, BOB, ME, ROOM, make_content, make_delivery, make_event, make_facts, make_sync
+from support.builders import (
+    ALICE,
+    BOB,
+    ME,
+    ROOM,
+    make_content,
+    make_delivery,
+    make_event,
+    make_facts,
+    make_server_notification,
+    make_sync,
+)
 
 NOW = 1_700_000_100_000
 OTHER_ROOM = "!other:example.org"
@@ -32,17 +44,20 @@ def act(type_: str, sender: str) -> Event:
     return make_event(type=type_, sender=sender, content={})
 
 
-def plan_call(*events: Event, open_deliveries: tuple[Delivery, ...] = ()) -> Plan:
+def plan_call(
+    *events: Event, open_deliveries: tuple[Delivery, ...] = (), mode: Mode = Mode.LOCAL, listed: tuple[Event, ...] = ()
+) -> Plan:
     situation = Situation(
         ME,
-        Mode.LOCAL,
+        mode,
         AccountState(),
         Ruleset.parse(predefined_rules(ME)),
         rooms={ROOM: RoomRecord(make_facts())},
         open_deliveries=open_deliveries,
         now_ms=NOW,
     )
-    return plan(make_sync(*events), situation)
+    notifications = tuple(make_server_notification(each, "notify") for each in listed)
+    return plan(replace(make_sync(*events), notifications=notifications), situation)
 
 
 def test_a_call_rings_as_one_until_its_time_is_over() -> None:
@@ -86,6 +101,14 @@ def test_a_caller_who_hung_up_in_the_same_sync_was_missed() -> None:
 def test_a_call_that_comes_after_the_end_of_another_rings() -> None:
     deliveries = plan_call(invite("$one"), act("m.call.hangup", ALICE), invite("$two")).deliveries
     assert [each.content.text for each in deliveries if each.content] == ["Missed call", "Incoming call"]
+
+
+@pytest.mark.parametrize("mode", Mode)
+def test_the_end_of_a_call_does_not_concern_one_after_it(mode: Mode) -> None:
+    """In direct mode the homeserver's list has both calls before the timeline has the end of the first."""
+    calls = invite("$one"), invite("$two")
+    deliveries = plan_call(calls[0], act("m.call.answer", ME), calls[1], mode=mode, listed=calls).deliveries
+    assert [each.event_id for each in deliveries] == ["$two"]
 
 
 def test_what_is_on_screen_goes_when_it_is_answered_elsewhere() -> None:

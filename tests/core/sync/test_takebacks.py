@@ -203,6 +203,19 @@ def test_a_removal_may_redact_all_that_the_removed_user_wrote(name: str, members
     assert rooms_changing_deliveries(sync, ME, {}) == {ROOM}
 
 
+def test_who_comes_back_after_a_removal_that_redacts_rings_again() -> None:
+    """In direct mode the homeserver's list has what follows the removal before the timeline has the removal."""
+    facts = make_facts(power_levels={"users": {ALICE: 50}})
+    before, after = (make_event(event_id=each, sender=BOB) for each in ("$before", "$after"))
+    sync = replace(
+        make_sync(before, member(BOB, "ban", redact_events=True), member(BOB, "join", BOB), after),
+        notifications=tuple(make_server_notification(each, "notify") for each in (after, before)),
+    )
+    for mode in Mode:
+        decided = plan(sync, replace(situation(rooms={ROOM: RoomRecord(facts)}), mode=mode))
+        assert [delivery.event_id for delivery in decided.deliveries] == ["$after"]
+
+
 @pytest.mark.parametrize(
     ("event", "facts"),
     [

@@ -15,6 +15,7 @@ ledger commits the plan, then the delivery loop acts on it.
 from __future__ import annotations
 
 from dataclasses import replace
+from itertools import islice
 
 from heliograph.core.events import Event, InvitedRoom, JoinedRoom, Malformed, ServerNotification, StrippedState, Sync
 from heliograph.core.ids import RoomId, is_user_id
@@ -195,7 +196,7 @@ class _Planner:
             else:
                 self._collected.judge(self._judge.silence(event, UNLISTED))
                 self._keep_if_locked(event)
-            self._relations.take(event, facts)
+            self._relations.take(event, facts, islice(room.timeline, index + 1, None))
             # Only now, since the push rules go by the facts from before the event.
             if (latest := facts.after(event, self._me)) is not facts:
                 self._rooms.update(replace(self._rooms.record(room.room_id), facts=latest))

@@ -3,9 +3,10 @@ answer or a hang-up ends a call."""
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import replace
 
-from heliograph.core.events import Event
+from heliograph.core.events import Event, Malformed
 from heliograph.core.ids import EventId, RoomId
 from heliograph.core.record import Delivery, Edit, Rewrite, Withdrawal
 from heliograph.core.room import RoomFacts
@@ -30,17 +31,21 @@ class Relations:
         self._composer = composer
         self._takebacks = Takebacks(collected, situation.me)
 
-    def take(self, event: Event, facts: RoomFacts) -> None:
-        """Takes an event of a room with these facts, whether it rings itself or not."""
+    def take(self, event: Event, facts: RoomFacts, later: Iterable[Event | Malformed] = ()) -> None:
+        """Takes an event of a room with these facts, whether it rings itself or not.
+
+        `later`: what the room's timeline has after it. In direct mode that may be delivered already, by the
+        homeserver's list, and neither a removal nor the end of a call concerns it.
+        """
         # An encrypted redaction is none: no homeserver checked whether its sender may redact.
         if event.redacts is not None and event.event_id not in self._clear:
             self._redact(event.room_id, event.redacts)
         elif event.replaces is not None and event.type == "m.room.message":
             self._edit(event, facts)
         elif event.type in ENDING_TYPES:
-            self._end_calls(event)
+            self._end_calls(event, later)
         elif event.type == "m.room.member" and event.state_key is not None:
-            self._takebacks.redact_all(event, facts)
+            self._takebacks.redact_all(event, facts, later)
 
     def _redact(self, room_id: RoomId, event_id: EventId) -> None:
         self._collected.unlock([event_id])
@@ -72,9 +77,12 @@ class Relations:
         if words is not None:
             self._collected.changes += [Edit(each.event_id, words.text, words.markup) for each in versions]
 
-    def _end_calls(self, event: Event) -> None:
+    def _end_calls(self, event: Event, later: Iterable[Event | Malformed]) -> None:
+        spared = {each.event_id for each in later}
         deliveries = self._collected.deliveries
         for call in (*self._collected.open_in(event.room_id), *deliveries.values()):
+            if call.event_id in spared:
+                continue
             ending = ending_of(event, call, self._me) if call.room_id == event.room_id else None
             if ending is Ending.MISSED:
                 self._miss(call)

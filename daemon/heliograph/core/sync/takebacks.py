@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Collection, Iterable
 
-from heliograph.core.events import Event
+from heliograph.core.events import Event, Malformed
 from heliograph.core.ids import RoomId, event_key
 from heliograph.core.push.levels import level_to_redact, sender_level
 from heliograph.core.record import Delivery, LockedEvent
@@ -33,8 +33,9 @@ class Takebacks:
         """What these users wrote, and their invites, in every room."""
         self._take(self._collected.all_open(), self._collected.all_waiting(), lambda sender: sender in users, IGNORED)
 
-    def redact_all(self, event: Event, facts: RoomFacts) -> None:
-        """What the user of this member event wrote, if that removes it all with them (MSC4293)."""
+    def redact_all(self, event: Event, facts: RoomFacts, later: Iterable[Event | Malformed] = ()) -> None:
+        """What the user of this member event wrote, if that removes it all with them (MSC4293). `later`: what the
+        timeline has after it, which the user wrote after coming back."""
         is_removal = event.content.get("membership") in ("ban", "leave") and event.sender != event.state_key
         if not is_removal or not any(event.content.get(name) is True for name in _REDACTS_ALL):
             return
@@ -50,8 +51,9 @@ class Takebacks:
             lambda sender: sender == user_id,
             DELETED,
         )
+        spared = {each.event_id for each in later}
         for delivery in [each for each in self._collected.deliveries.values() if each.room_id == room_id]:
-            if delivery.sender == user_id:
+            if delivery.sender == user_id and delivery.event_id not in spared:
                 self._collected.silence(delivery.event_id, DELETED)
 
     def move(self, old: RoomFacts, new: RoomId) -> None:

@@ -2,14 +2,17 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from heliograph.core.oauth.token_life import suffices
 from heliograph.errors import LoggedOut, TokenRefused, Unreachable
 
 
 class FakeAccessTokens:
-    """The tokens "token 1", "token 2" and so on. Time passes only when the test says so (`pass_time`)."""
+    """The tokens "token 1", "token 2" and so on. Time passes by `clock` (seconds), and when the test says so
+    (`pass_time`)."""
 
-    def __init__(self, life_s: float = 300) -> None:
+    def __init__(self, life_s: float = 300, *, clock: Callable[[], float] = lambda: 0.0) -> None:
         self.granted_s = life_s
         """How long the next tokens live."""
         self.trouble: LoggedOut | TokenRefused | Unreachable | None = None
@@ -18,11 +21,12 @@ class FakeAccessTokens:
         """How often the endpoint was asked for a new token."""
         self.accepted: list[str] = []
         self._number = 1
-        self._life_s, self._age_s = life_s, 0.0
+        self._clock, self._passed_s = clock, 0.0
+        self._life_s, self._born_s = life_s, clock()
         self._unproven = ""
 
     def pass_time(self, seconds: float) -> None:
-        self._age_s += seconds
+        self._passed_s += seconds
 
     async def fresh(self, *, least_left_s: float = 0) -> str:
         if not suffices(self.left_s(), self._life_s, least_left_s):
@@ -43,7 +47,7 @@ class FakeAccessTokens:
             self._unproven = ""
 
     def left_s(self) -> float:
-        return max(0.0, self._life_s - self._age_s)
+        return max(0.0, self._born_s + self._life_s - self._now_s())
 
     def life_s(self) -> float:
         return self._life_s
@@ -60,4 +64,7 @@ class FakeAccessTokens:
         if self.trouble is not None:
             raise self.trouble
         self._number += 1
-        self._life_s, self._age_s = self.granted_s, 0.0
+        self._life_s, self._born_s = self.granted_s, self._now_s()
+
+    def _now_s(self) -> float:
+        return self._clock() + self._passed_s

@@ -1,14 +1,38 @@
-"""Opens the access tokens of an account, for the daemon and for commands."""
+"""Opens the access tokens of an account, for the daemon and for commands, and loads OAuth 2.0 only for who uses it."""
 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Callable
+from typing import TYPE_CHECKING
 
 from heliograph.accounts import Account, state_folder
 from heliograph.errors import EXIT_NEEDS_LOGIN, UserError
 from heliograph.homeserver.lasting_token import LastingToken
 from heliograph.ports.tokens import AccessTokens
 from heliograph.secrets.secret import Secret
+
+if TYPE_CHECKING:
+    from heliograph.loops.renewal import RenewalLoop
+
+
+def limit_poll(tokens: AccessTokens, poll_s: float) -> float:
+    """How long a poll of `poll_s` seconds may be that is to end before its access token."""
+    left_s, life_s = tokens.left_s(), tokens.life_s()
+    if left_s is None or life_s is None:
+        return poll_s
+    from heliograph.core.oauth.token_life import longest_poll
+
+    return longest_poll(poll_s, left_s, life_s)
+
+
+def make_renewal(tokens: AccessTokens, jitter: Callable[[], float]) -> RenewalLoop | None:
+    """The loop that renews these tokens; None: they last."""
+    if tokens.life_s() is None:
+        return None
+    from heliograph.loops.renewal import RenewalLoop
+
+    return RenewalLoop(tokens, jitter=jitter)
 
 
 async def open_tokens(account: Account, secret: Secret) -> AccessTokens:

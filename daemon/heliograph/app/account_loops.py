@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Sequence
 from functools import partial
 
 from heliograph.accounts import device_name
+from heliograph.app.access_tokens import limit_poll, make_renewal
 from heliograph.app.account_clients import AccountClients
 from heliograph.app.services import AccountServices
 from heliograph.app.sync_listener import AccountSyncListener
@@ -53,6 +54,7 @@ class AccountLoops:
         lock = asyncio.Lock()
         self.handoff = self._make_handoff(lock)
         self.pushers = self._make_pushers(lock)
+        self.renewal = make_renewal(clients.tokens, random.random)
         self.acknowledgements = None if clients.relay is None else self._make_acknowledgements(clients.relay)
 
     @property
@@ -65,6 +67,8 @@ class AccountLoops:
         self.pushers.turn()
         self.handoff.turn()
         self.trust.turn()
+        if self.renewal is not None:
+            self.renewal.turn()
         if self.acknowledgements is not None:
             self.acknowledgements.turn()
 
@@ -106,6 +110,7 @@ class AccountLoops:
             # Asked when it is needed, since the sync loop is made before the pushers'.
             is_listing=lambda: self.pushers.is_listing,
             is_network_up=lambda: has_route(services.account.homeserver),
+            limit_poll=partial(limit_poll, self._clients.tokens),
         )
 
     def _make_actions(self) -> ActionRunner:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from heliograph.accounts import Account
 from heliograph.core.encryption.trust import Standing
-from heliograph.core.oauth.authorization import link_to_device
 from heliograph.core.status import AccountStatus, HandoffStatus, SignInStatus
 from heliograph.loops.handoff.loop import HandoffState
 from heliograph.loops.pushers import PusherLoop
@@ -16,6 +15,8 @@ def tell_sign_in(account: Account, token_until_ms: int | None = None) -> SignInS
     oauth = account.oauth
     if oauth is None:
         return None
+    from heliograph.core.oauth.authorization import link_to_device
+
     actions = oauth.account_management_actions
     page = link_to_device(oauth.account_management_uri, actions, account.device_id, to_delete=False)
     return SignInStatus(oauth.issuer, page, token_until_ms)

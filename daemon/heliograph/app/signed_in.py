@@ -118,7 +118,10 @@ class SignedInAccount:
         with contextlib.suppress(StorageError):
             # What could not be read before the start may be in the key backup by now.
             loops.trust.want({each.key for each in await self._services.ledger.locked_events(None)})
-        beside = (loops.pushers, loops.handoff, loops.keys, loops.trust, loops.mutes, loops.acknowledgements)
+        beside = (
+            *(loops.pushers, loops.handoff, loops.keys, loops.trust, loops.mutes),
+            *(loops.acknowledgements, loops.renewal),
+        )
         self._tasks += [start(each.run(), name=type(each).__name__) for each in beside if each is not None]
         try:
             return await loops.sync.run()

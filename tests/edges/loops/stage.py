@@ -27,6 +27,7 @@ from heliograph.loops.delivery.notices import AccountNotices
 from heliograph.loops.delivery.rounds import Rounds
 from heliograph.loops.delivery.settings import DeliverySettings
 from heliograph.loops.quiet import QuietLoop
+from heliograph.loops.renewal import RenewalLoop
 from heliograph.loops.sync import Commit, SyncFacts, SyncLoop, SyncSettings, ToDevice
 from heliograph.ports.desktop import Desktop, Pictures
 from support.builders import ME
@@ -50,7 +51,7 @@ class WallClock:
 
 
 @contextlib.asynccontextmanager
-async def running(loop: DeliveryLoop | SyncLoop) -> AsyncIterator[asyncio.Task[object]]:
+async def running(loop: DeliveryLoop | SyncLoop | RenewalLoop) -> AsyncIterator[asyncio.Task[object]]:
     """The loop in a task, which is ended afterwards; what it raised is raised here."""
     task: asyncio.Task[object] = asyncio.create_task(loop.run())
     try:
@@ -207,6 +208,8 @@ class SyncStage:
         self.heard = NotingListener()
         self.notices = FakeNotices()
         self.is_network_up = True
+        self.longest_poll_s = 1000.0
+        """How long a poll may be, since its access token ends then."""
         self.me = self.homeserver.user(ME)
         self.alice = self.homeserver.user("@alice:example.org")
         self.loop = SyncLoop(
@@ -220,6 +223,7 @@ class SyncStage:
             troubles=self.notices,
             is_listing=lambda: self.is_listing,
             is_network_up=lambda: self.is_network_up,
+            limit_poll=lambda poll_s: min(poll_s, self.longest_poll_s),
         )
 
     @property

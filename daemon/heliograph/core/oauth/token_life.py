@@ -13,9 +13,9 @@ LATER_REFUSAL_STEPS_S = (120.0, 300.0, 600.0)
 
 
 def renewal_age(life_s: float, jitter: float) -> float:
-    """The age at which the daemon renews a token of this life: half of the life, give or take a tenth by `jitter` in
-    [0, 1), and at least 90 s before the end if the life is 180 s or more."""
-    age = life_s / 2 * (0.9 + jitter / 5)
+    """The age at which the daemon renews a token of this life: half of the life, or up to a tenth of the life later by
+    `jitter` in [0, 1), and at least 90 s before the end if the life is 180 s or more."""
+    age = life_s / 2 * (1 + jitter / 5)
     return min(age, life_s - LEFT_AT_RENEWAL_S) if life_s >= 2 * LEFT_AT_RENEWAL_S else age
 
 

@@ -58,10 +58,11 @@ class SyncLoop:
         troubles: Troubles,
         is_listing: Callable[[], bool],
         is_network_up: Callable[[], bool] = lambda: True,
+        limit_poll: Callable[[float], float] = lambda poll_s: poll_s,
     ) -> None:
         """`clock` gives milliseconds since 1970, `jitter` numbers in [0, 1). `is_listing` says whether the homeserver
         has reason to list what rings, `is_network_up` whether the network is, as far as anybody knows: True also if
-        nobody does."""
+        nobody does. `limit_poll` says how long a poll may be that is to take so many seconds, in seconds as well."""
         self._homeserver = homeserver
         self._listener = listener
         self._clock = clock
@@ -95,7 +96,7 @@ class SyncLoop:
             on_written=self._trouble.note_written,
         )
         self._starter = Starter(homeserver, self._commits, rulebook, planner, clock=clock, on_progress=listener.alive)
-        self._poller = Poller(homeserver, self._commits, rulebook, self._contact, settings.poll_s)
+        self._poller = Poller(homeserver, self._commits, rulebook, self._contact, lambda: limit_poll(settings.poll_s))
         self._recovery = Recovery(
             self._contact, self._waiting, self._trouble, self._mode, self._commits, settings.poll_s
         )

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections.abc import Callable
 
 from heliograph.core.events import JoinedRoom, Sync
 from heliograph.loops.sync.commits import Commits
@@ -22,8 +23,14 @@ class Poller:
     """Makes the requests, from what the other parts of the loop know."""
 
     def __init__(
-        self, homeserver: Homeserver, commits: Commits, rulebook: Rulebook, contact: Contact, poll_s: int
+        self,
+        homeserver: Homeserver,
+        commits: Commits,
+        rulebook: Rulebook,
+        contact: Contact,
+        poll_s: Callable[[], float],
     ) -> None:
+        """`poll_s` says for how many seconds the next request may wait for news."""
         self._homeserver = homeserver
         self._commits = commits
         self._rulebook = rulebook
@@ -44,7 +51,7 @@ class Poller:
         is_catching_up, is_wide = self._contact.catching_up.is_on, self._narrowing.is_refused
         return SyncRequest(
             since=self._commits.account.next_batch,
-            timeout_ms=0 if is_catching_up or is_hurried else self._poll_s * 1000,
+            timeout_ms=0 if is_catching_up or is_hurried else int(1000 * self._poll_s()),
             receipts_in=None if is_catching_up or is_wide else await self._commits.read_open_rooms(),
             event_types=None if is_wide else self._rulebook.event_types,
             timeline_limit=self._timeline_limit,

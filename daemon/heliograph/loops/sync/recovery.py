@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 
 from heliograph.core.sync.situation import Mode
-from heliograph.errors import AccountLocked, Dropped, HeliographError, StorageError
+from heliograph.errors import AccountLocked, Dropped, HeliographError, StorageError, TokenRefused
 from heliograph.loops.sync.commits import Commits
 from heliograph.loops.sync.contact import Contact
 from heliograph.loops.sync.mode import ModeKeeper
@@ -38,6 +38,10 @@ class Recovery:
         if isinstance(trouble, StorageError):
             self._commits.write_next()
         self._trouble.note(trouble)
-        # A user whose account was locked is back within a poll after the lock ends.
-        longest_s = float(self._poll_s) if isinstance(trouble, AccountLocked) else None
-        await self._waiting.back_off(self._waiting.delay_after(trouble, longest_s))
+        await self._waiting.back_off(self._waiting.delay_after(trouble, self._longest_wait_s(trouble)))
+
+    def _longest_wait_s(self, trouble: Exception) -> float | None:
+        if not isinstance(trouble, AccountLocked):
+            return None
+        # A user whose account was locked is back within a poll after the lock ends, or with the next access token.
+        return min(self._poll_s, trouble.after) if isinstance(trouble, TokenRefused) else self._poll_s

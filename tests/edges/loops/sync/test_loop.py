@@ -420,3 +420,13 @@ async def test_ignoring_somebody_takes_back_their_messages_and_their_invites(sta
         await stage.rings("Invited you to this room")
         stage.homeserver.add_account_data("m.ignored_user_list", {"ignored_users": {ALICE: {}}})
         await until(lambda: not stage.rung, "everything taken back")
+
+
+async def test_no_poll_is_longer_than_its_access_token_allows(stage: SyncStage) -> None:
+    async with running(stage.loop):
+        await stage.connected()
+        await asyncio.sleep(HOUR)
+        assert stage.homeserver.requests[-1].timeout_ms == 50_000
+        stage.longest_poll_s = 7.5
+        await asyncio.sleep(HOUR)
+        assert stage.homeserver.requests[-1].timeout_ms == 7500

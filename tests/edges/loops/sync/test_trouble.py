@@ -12,7 +12,7 @@ from edges.loops.stage import SyncStage, WallClock, running
 from fakes.homeserver import FakeHomeserver
 from heliograph.core.connection import Connection
 from heliograph.core.events import Sync
-from heliograph.errors import AccountLocked, BadAnswer, HeliographError, RateLimited, Refused, Unreachable
+from heliograph.errors import AccountLocked, BadAnswer, HeliographError, RateLimited, Refused, TokenRefused, Unreachable
 from heliograph.ports.homeserver import SyncRequest
 from support.builders import make_sync
 from support.log_guard import ExpectLog
@@ -211,6 +211,20 @@ async def test_a_locked_account_is_told_at_once_and_served_within_a_poll_of_its_
         await stage.alice.send_text(room, "hello")
         await asyncio.wait_for(stage.rings("hello"), 50)
         assert stage.notices.standing == {}
+
+
+@pytest.mark.expected_log("warning: @me:example.org: a fresh access token is refused")
+async def test_while_fresh_tokens_are_refused_each_new_one_is_tried_as_soon_as_it_may_be(
+    stage: SyncStage, homeserver: SickHomeserver
+) -> None:
+    async with running(stage.loop):
+        await stage.connected()
+        await fall_ill(homeserver, lambda: TokenRefused(7))
+        await until(lambda: stage.troubles, "the notice")
+        await asyncio.sleep(HOUR)
+        before = len(homeserver.requests)
+        await asyncio.sleep(70)
+        assert len(homeserver.requests) - before == 10
 
 
 @pytest.mark.expected_log("warning: @me:example.org: the fake disk is full$", times=2)

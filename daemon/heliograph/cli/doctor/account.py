@@ -55,6 +55,7 @@ async def check_account(account: Account) -> list[Finding]:
     findings = await _check_ledger(account)
     tokens, secret = await _check_secret(account)
     findings.append(secret)
+    findings += await _tell_sign_in(account)
     # Without a token the homeserver is asked all the same: that it answers is a finding of its own.
     session = Session(account.homeserver, tokens=tokens, user_id=account.user_id, device_id=account.device_id)
     try:
@@ -110,8 +111,7 @@ async def _check_secret(account: Account) -> tuple[AccessTokens | None, Finding]
         if text is None:
             return None, bad(f"gone from the {store.name}", f"heliograph login {account.user_id}", subject=subject)
         secret = decode_secret(account.user_id, text, is_oauth=account.oauth is not None)
-        tokens = await open_tokens(account, secret)
-        return tokens, good(f"in the {store.name}{await _describe_sign_in(account)}", subject=subject)
+        return await open_tokens(account, secret), good(f"in the {store.name}", subject=subject)
     except SecretsLocked:
         return None, bad(
             "the keyring is locked", "Unlock it, for example by logging in to your desktop.", subject=subject
@@ -120,6 +120,16 @@ async def _check_secret(account: Account) -> tuple[AccessTokens | None, Finding]
         return None, bad("the keyring does not answer", "Unlock it, or restart it.", subject=subject)
     except UserError as error:
         return None, bad(error.title, error.hint, subject=subject)
+
+
+async def _tell_sign_in(account: Account) -> list[Finding]:
+    sign_in = await tell_sign_in(account)
+    if sign_in is None:
+        return []
+    until_ms = sign_in["token_until_ms"]
+    until = f", with an access token until {local_time(until_ms)}" if until_ms else ""
+    page = f" (its page: {sign_in['account_page']})" if sign_in["account_page"] else ""
+    return [good(f"by OAuth 2.0 at {sign_in['issuer']}{until}{page}", subject=_about(account, "signed in"))]
 
 
 async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> AsyncIterator[Finding]:
@@ -238,16 +248,6 @@ def _check_clock(session: Session) -> Finding:
         return good("as the homeserver's", subject="clock")
     cure = "Have it set by the network: timedatectl set-ntp true"
     return bad(text, cure, subject="clock") if abs(behind) >= _BAD_CLOCK_S else doubtful(text, cure, subject="clock")
-
-
-async def _describe_sign_in(account: Account) -> str:
-    sign_in = await tell_sign_in(account)
-    if sign_in is None:
-        return ""
-    until_ms = sign_in["token_until_ms"]
-    until = f", with an access token until {local_time(until_ms)}" if until_ms else ""
-    page = f"; its page in a browser: {sign_in['account_page']}" if sign_in["account_page"] else ""
-    return f"; signed in by OAuth 2.0 at {sign_in['issuer']}{until}{page}"
 
 
 def _describe(features: Features) -> str:

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-import io
 import shutil
 import sys
+from itertools import groupby, zip_longest
 
 import click
 
 _BORDER = 2
 """Light modules around the code. The standard wants four, and phones make do with less."""
+_HALVES = {(False, True): "▀", (True, False): "▄"}
+"""What shows the light one of two modules, by whether the upper and the lower one is dark."""
+
+Cell = tuple[bool, bool]
+"""Two modules, one above the other: True is dark."""
 
 
 def show_qr_code(url: str) -> None:
@@ -17,19 +22,28 @@ def show_qr_code(url: str) -> None:
     encoding = sys.stdout.encoding or ""
     if not sys.stdout.isatty() or not encoding.lower().startswith("utf"):
         return
-    lines = draw_qr_code(url)
+    lines = lay_out_qr_code(url)
     if len(lines[0]) > shutil.get_terminal_size().columns:
         return
     for line in lines:
-        # In colours of its own: those of a light terminal would make a negative, which not every phone reads.
-        click.secho(line, fg="bright_white", bg="black")
+        click.echo("".join(_paint(cell, len(list(run))) for cell, run in groupby(line)))
 
 
-def draw_qr_code(text: str) -> list[str]:
-    """The lines of the code, all of one width: two rows of modules each, light ones as full blocks."""
+def lay_out_qr_code(text: str) -> list[list[Cell]]:
+    """The lines of the code, all of one width."""
     # Loaded only by a login that draws one.
     import segno
 
-    drawn = io.StringIO()
-    segno.make_qr(text).terminal(drawn, border=_BORDER, compact=True)
-    return drawn.getvalue().splitlines()
+    rows = [[bool(module) for module in row] for row in segno.make_qr(text).matrix_iter(border=_BORDER)]
+    light = [False] * len(rows[0])
+    return [
+        list(zip(upper, lower, strict=True)) for upper, lower in zip_longest(rows[::2], rows[1::2], fillvalue=light)
+    ]
+
+
+def _paint(cell: Cell, times: int) -> str:
+    # In colours of its own: those of a light terminal would make a negative, which not every phone reads. Whole cells
+    # are background alone, since in many fonts block letters leave gaps between the lines.
+    if cell in _HALVES:
+        return click.style(_HALVES[cell] * times, fg="bright_white", bg="black")
+    return click.style(" " * times, bg="black" if cell[0] else "bright_white")

@@ -22,6 +22,11 @@ _STARTING = _errors("UnknownMethod", "UnknownObject", "UnknownInterface")
 _GONE = _errors("ServiceUnknown", "NameHasNoOwner", "NoReply", "Disconnected")
 
 
+def is_starting(error_name: str) -> bool:
+    """Whether the error only says that the server has its name, and not its object yet."""
+    return error_name in _STARTING
+
+
 def is_passing(error_name: str) -> bool:
     """Whether the error only says that the server is starting or gone, and nothing about the call."""
     return error_name in _STARTING or error_name in _GONE

@@ -17,6 +17,7 @@ from dbus_fast import Message, MessageType
 from heliograph.core.notification import DesktopSignal, DoNotDisturb, ServerChanged
 from heliograph.core.popups.profile import SAFE, ServerProfile
 from heliograph.desktop import do_not_disturb
+from heliograph.desktop.failures import is_starting
 from heliograph.desktop.server import INTERFACE, NAME, PATH, Server, Traits
 from heliograph.system.dbus import DRIVER, DRIVER_PATH, Bus, BusGone, CallFailed
 from heliograph.system.tasks import start_beside
@@ -25,6 +26,8 @@ log = logging.getLogger(__name__)
 
 PATIENCE_S = 1.0
 """How long the start waits for a server to say who it is. One that is silent for longer is told of all the same."""
+_STARTING_S = 0.2
+"""A server that has its name alone is asked again after that."""
 
 _MATCHES = (
     f"type='signal',sender='{NAME}',interface='{INTERFACE}',path='{PATH}'",
@@ -200,7 +203,7 @@ class ServerWatch:
     async def _introduce(self, server: Server) -> None:
         try:
             async with asyncio.timeout(self._timeout_s):
-                traits = await self.ask(server)
+                traits = await self._ask_started(server)
         except (TimeoutError, BusGone, CallFailed) as error:
             if self._server is server and self.bus.is_connected:
                 log.warning("The notification server does not say who it is: %s", str(error) or "no answer")
@@ -208,6 +211,16 @@ class ServerWatch:
             log.info("Notifications go to %s", traits.title)
         if self._server is server:
             self._set_life(server.life)
+
+    async def _ask_started(self, server: Server) -> Traits:
+        """As `ask`, for as long as the server has its name and does not answer: so GNOME Shell 43 starts."""
+        while True:
+            try:
+                return await self.ask(server)
+            except CallFailed as error:
+                if not is_starting(error.name):
+                    raise
+            await asyncio.sleep(_STARTING_S)
 
     # What the bus says
 

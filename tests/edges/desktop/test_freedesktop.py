@@ -208,6 +208,18 @@ async def test_an_error_is_an_outcome(
     await show(desktop)
 
 
+async def test_a_server_that_has_its_name_before_its_object_is_known_soon_and_nobody_is_warned(
+    server: NotificationServer, desktop: FreedesktopDesktop
+) -> None:
+    await server.stop()
+    await until(lambda: desktop.server is None)
+    server.misbehaviour = Misbehaviour.STARTING
+    await server.start()
+    await until(lambda: "GetServerInformation" in server.calls, "the question")
+    server.misbehaviour = Misbehaviour.NONE
+    await until(lambda: desktop.server_name == "dunst 1.9.0 (2022-06-27)")
+
+
 async def test_a_server_that_dies_of_a_notification_delays_it(
     server: NotificationServer, desktop: FreedesktopDesktop, signals: Signals
 ) -> None:

@@ -181,7 +181,6 @@ async def test_a_restarted_shell_gets_its_list_back(shell: NotificationServer, s
     assert len(shell.banners.came_up) == 1
 
 
-@pytest.mark.expected_log("The notification server does not say who it is")
 async def test_a_shell_that_answers_only_after_its_name_is_known_keeps_one_notification_of_a_room(
     shell: NotificationServer, private_bus: PrivateBus
 ) -> None:

@@ -9,11 +9,18 @@ from pathlib import Path
 
 from desktops.packages import packages
 from fresh.tree import Tree, make_archive
+from system.systemd_box import REPOSITORY
 
 PROGRAMS = Path("/opt/heliograph/bin")
 """Inside, where Heliograph goes; what it and its tests need is there."""
 _BUILD = "hatchling"
 """With which Heliograph is built where no registry is reached."""
+_NOTE = PROGRAMS.parent / "installed.toml"
+"""Inside, the pyproject.toml by which Python packages were installed."""
+_PYTHON_PACKAGES = (
+    f"{PROGRAMS}/pip install -q '.[test]' {_BUILD} && {PROGRAMS}/pip uninstall -q -y heliograph",
+    f"cp pyproject.toml {_NOTE} && rm -rf /root/.cache",
+)
 _LINE_S = 3600
 _TRIES = 3
 
@@ -35,11 +42,24 @@ def keep_tree(folder: Path, release: str, say: Say) -> Path:
         _make(unfinished, release, say)
         unfinished.rename(place)
         say(f"{place} was made in {time.monotonic() - began:.0f} s")
-    elif missing := sorted(set(packages(release)) - _installed(place)):
-        say(f"packages that are new: {' '.join(missing)}")
-        with Tree(place.with_name(f"{release}.tar"), place, "root") as tree:
-            _type(tree, place.with_name(f"{release}.log"), "apt-get update -q", _install(missing))
+    else:
+        _complete(place, release, say)
     return place
+
+
+def _complete(place: Path, release: str, say: Say) -> None:
+    """What was not wanted yet when it was made."""
+    lines = []
+    if missing := sorted(set(packages(release)) - _installed(place)):
+        say(f"packages that are new: {' '.join(missing)}")
+        lines += ["apt-get update -q", _install(missing)]
+    noted = place / _NOTE.relative_to("/")
+    if not noted.exists() or noted.read_text("utf-8") != _wanted():
+        say("what Heliograph and its tests need has changed")
+        lines += _PYTHON_PACKAGES
+    if lines:
+        with Tree(place.with_name(f"{release}.tar"), place, "root") as tree:
+            _type(tree, place.with_name(f"{release}.log"), *lines)
 
 
 def _installed(place: Path) -> set[str]:
@@ -61,9 +81,12 @@ def _make(place: Path, release: str, say: Say) -> None:
             log,
             _install(names),
             f"python3 -m venv {PROGRAMS.parent}",
-            f"{PROGRAMS}/pip install -q '.[test]' {_BUILD} && {PROGRAMS}/pip uninstall -q -y heliograph",
-            "rm -rf /root/.cache",
+            *_PYTHON_PACKAGES,
         )
+
+
+def _wanted() -> str:
+    return (REPOSITORY / "pyproject.toml").read_text("utf-8")
 
 
 def _install(names: Sequence[str]) -> str:

@@ -185,6 +185,8 @@ def _fill(file: Path, rows: int) -> None:
 async def _forget(old: Path, file: Path, way: str) -> Figures:
     """How long pushes wait for their answers while what is old is forgotten, and before."""
     await asyncio.to_thread(shutil.copy, old, file)
+    # The copy itself would hold up the disk for seconds.
+    await asyncio.to_thread(os.sync)
     database = await Database.open(file, MIGRATIONS)
     commits = GroupCommit(database)
     store = SqlitePushStore(commits)

@@ -11,7 +11,7 @@ import sqlite3
 ALL = "*"
 """All users together in `settled_sums`. No user has this id."""
 MOST_ENTRIES = {False: 2_000, True: 1_000_000}
-MOST_BYTES = {False: 96 * 1024, True: 64 * 1024 * 1024}
+MOST_BYTES = {False: 40 * 1024, True: 64 * 1024 * 1024}
 """Bounds of one user, and of all together. On the disk an entry takes up to four times the bytes of its texts."""
 _KEY = "event_id, user_id, why, detail, room_id"
 

@@ -129,6 +129,14 @@ async def test_a_fresh_token_that_is_refused_too_is_told_as_such_and_not_renewed
     assert subject.asked() == 1
 
 
+async def test_a_fresh_token_that_ended_before_it_was_looked_at_is_renewed_at_once(subject: Subject) -> None:
+    second = await subject.tokens.renew(await subject.tokens.fresh())
+    assert second is not None
+    subject.pass_time(300)
+    assert await subject.tokens.renew(second) not in (second, None)
+    assert subject.asked() == 2
+
+
 async def test_a_token_that_was_good_once_is_renewed_when_it_is_refused(subject: Subject) -> None:
     second = await subject.tokens.renew(await subject.tokens.fresh())
     assert second is not None

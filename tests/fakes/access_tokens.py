@@ -34,7 +34,7 @@ class FakeAccessTokens:
         return self._token
 
     async def renew(self, refused: str) -> str | None:
-        if refused == self._unproven:
+        if refused == self._unproven and self.left_s() > 0:
             raise TokenRefused(61)
         if refused == self._token:
             self._renew()

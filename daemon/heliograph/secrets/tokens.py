@@ -79,7 +79,8 @@ class SealedTokens:
         return self._hand.kept.access_token
 
     async def renew(self, refused: str) -> str:
-        if refused == self._unproven != self._doubted:
+        # One that has ended meanwhile, on a slow machine or line, says nothing of the account.
+        if refused == self._unproven != self._doubted and self._suffices(0):
             self._pace.note_refusal(self._boottime())
         if refused == self._hand.kept.access_token:
             self._doubted = refused

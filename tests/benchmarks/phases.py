@@ -127,6 +127,34 @@ async def messages(entries: Sequence[Entry], count: int, sender: Sender, arrival
     return figures
 
 
+async def disk_use(
+    user: DemoUser, room: str, count: int, sender: Sender, arrivals: Arrivals, home: Path, bus: str
+) -> Figures:
+    """What each of `count` messages, one at a time, asks of SQLite. Measured alone, since counting costs time."""
+    notes = home / "heartbeat.json"
+    daemon = Heliograph(notes)
+    await asyncio.to_thread(daemon.sign_in, user, home, bus)
+    process, _ = await daemon.start(user, home, bus)
+    try:
+        await warm_up([Entry(daemon, user, room, home, process)], sender, arrivals)
+        await asyncio.sleep(1)
+        process.signal(signal.SIGUSR1)
+        await asyncio.to_thread(take_notes, notes)
+        for number in range(count):
+            text = mark("counted", number)
+            await sender.send(room, text)
+            await arrivals.wait(text, _LOST_AFTER_S)
+            # Longer than bars wait for a change.
+            await asyncio.sleep(0.2)
+        process.signal(signal.SIGUSR1)
+        told = await asyncio.to_thread(take_notes, notes)
+        if told is None:
+            raise RuntimeError(f"no heartbeat: {process.last_words()}")
+        return {f"{name}_per_message": told[name] / count for name in ("hops", "commits")}
+    finally:
+        await process.stop()
+
+
 async def starts(
     contestant: Contestant, users: Mapping[str, DemoUser], times: int, folder: Path, bus: str
 ) -> dict[str, Figures]:

@@ -74,6 +74,20 @@ MESSAGES = Section(
             "user and system time of all threads, polls included, divided by the number of messages",
             at_most=2,
         ),
+        Row(
+            "hops_per_message",
+            "hops into SQLite's thread for each message",
+            "how often work was handed to that thread, divided by the number of messages, of which one came at a time",
+            unit="",
+            at_most=1,
+        ),
+        Row(
+            "commits_per_message",
+            "transactions that write for each message",
+            "the same way; each waits once until its data are on disk (fsync)",
+            unit="",
+            at_most=1,
+        ),
         Row("idle_rss_mb", "memory when idle", "VmRSS after the warm-up and an idle time", unit="MiB", at_most=58),
         Row("rss_after_messages_mb", "memory after the messages", "VmRSS when all messages have come", unit="MiB"),
         Row(

@@ -16,7 +16,7 @@ from benchmarks.arrivals import Arrivals
 from benchmarks.contestants import CONTESTANTS, Contestant, Floor, Heliograph
 from benchmarks.encryption import measure_encryption
 from benchmarks.flood import measure_flood
-from benchmarks.phases import Entry, Figures, Sender, catch_up, idle, messages, starts, warm_up
+from benchmarks.phases import Entry, Figures, Sender, catch_up, disk_use, idle, messages, starts, warm_up
 from benchmarks.relay import measure_relay
 from benchmarks.relay_load import measure_load
 from benchmarks.rules import measure_rules
@@ -36,6 +36,7 @@ class Size:
 
     name: str
     messages: int
+    counted: int
     idle_s: float
     rooms: int
     events_per_room: int
@@ -50,8 +51,8 @@ class Size:
     """Pushes, old rows, users."""
 
 
-WHOLE = Size("whole", 300, 240, 500, 20, 5, 200, 1000, 60, 500, 100, 2000, (3000, 1_000_000, 10_000))
-QUICK = Size("quick", 40, 40, 40, 20, 2, 20, 100, 6, 200, 15, 500, (600, 20_000, 1_000))
+WHOLE = Size("whole", 300, 50, 240, 500, 20, 5, 200, 1000, 60, 500, 100, 2000, (3000, 1_000_000, 10_000))
+QUICK = Size("quick", 40, 10, 40, 40, 20, 2, 20, 100, 6, 200, 15, 500, (600, 20_000, 1_000))
 
 
 @dataclass(slots=True)
@@ -117,6 +118,11 @@ async def _measure_messages(stage: Stage, found: Found) -> None:
     finally:
         for entry in entries:
             await entry.process.stop()
+    say(f"what {stage.size.counted} messages ask of the disk")
+    user = await stage.server.register("user-counted")
+    room, home = await stage.share_room(user, 1), stage.folder / "counted"
+    counted = disk_use(user, room, stage.size.counted, stage.sender, stage.arrivals, home, stage.bus)
+    found.add({Heliograph.name: await counted})
 
 
 async def _enter(stage: Stage, contestant: Contestant, found: Found) -> Entry | None:

@@ -136,6 +136,7 @@ class AccountLoops:
             _handoff_settings(services.shared.config),
             own_pusher(services.account.pushkey, device_name()).key,
             lock,
+            self._clients.tokens,
             features=self._features,
             account=lambda: self.sync.facts.account,
             collect=self.sync.collect,

@@ -9,6 +9,7 @@ import pytest
 from heliograph.core.oauth.token_life import (
     FIRST_REFUSALS,
     age_by_wall_clock,
+    handoff_left,
     longest_poll,
     renewal_age,
     suffices,
@@ -50,6 +51,13 @@ def test_who_needs_a_minute_gets_one_or_a_token_in_the_first_half_of_its_life() 
     assert not suffices(6, 12, 60)
     assert suffices(0.1, 300, 0)
     assert not suffices(0, 300, 0)
+
+
+def test_a_handoff_has_a_minute_or_a_quarter_of_a_short_life_and_leaves_the_renewal_its_time() -> None:
+    assert handoff_left(300) == 60
+    assert handoff_left(12) == 3
+    for life_s in (2.0, 60.0, 180.0, 300.0, 86_400.0):
+        assert all(renewal_age(life_s, each) < life_s - handoff_left(life_s) for each in JITTERS)
 
 
 def test_the_age_of_another_process_token_is_by_the_wall_clock() -> None:

@@ -62,12 +62,18 @@ def test_the_user_is_away_for_a_reason(signs: Signs, why: str | None) -> None:
 
 
 @pytest.mark.parametrize(
-    ("is_enabled", "is_silenced", "why"), [(True, False, None), (False, True, "switched"), (True, True, "silenced")]
+    ("is_enabled", "is_silenced", "is_token_ending", "why"),
+    [
+        (True, False, False, None),
+        (False, True, False, "switched"),
+        (True, True, False, "silenced"),
+        (True, False, True, "token"),
+    ],
 )
-def test_what_another_client_made_silent_leaves_the_ringing_to_others(
-    is_enabled: bool, is_silenced: bool, why: str | None
+def test_what_makes_this_desktop_silent_leaves_the_ringing_to_others(
+    is_enabled: bool, is_silenced: bool, is_token_ending: bool, why: str | None
 ) -> None:
-    told = why_elsewhere(Signs(), is_enabled=is_enabled, is_silenced=is_silenced)
+    told = why_elsewhere(Signs(), is_enabled=is_enabled, is_silenced=is_silenced, is_token_ending=is_token_ending)
     assert (told is None) is (why is None)
     assert why is None or why in str(told)
 

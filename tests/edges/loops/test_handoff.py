@@ -8,6 +8,7 @@ from typing import Any
 
 import pytest
 
+from fakes.access_tokens import FakeAccessTokens
 from fakes.homeserver import FakeHomeserver
 from fakes.ledger import FakeLedger
 from heliograph.core.notification import DoNotDisturb, ServerChanged
@@ -68,13 +69,21 @@ class SwitchingHomeserver(FakeHomeserver):
 class Stage:
     """An account whose user goes and comes; `log` is what happened, in order."""
 
-    def __init__(self, settings: HandoffSettings, ledger: FakeLedger | None = None) -> None:
+    def __init__(
+        self,
+        settings: HandoffSettings,
+        ledger: FakeLedger | None = None,
+        *,
+        tokens: FakeAccessTokens | None = None,
+    ) -> None:
+        """`tokens`: without them time stands for the access token."""
         self.log: list[str] = []
         self.homeserver = SwitchingHomeserver(self.log)
         self.ledger = ledger or FakeLedger()
         self.features = Features(has_remote_toggle=True)
         self.account = AccountState()
         """As the sync loop knows it."""
+        self.tokens = tokens or FakeAccessTokens()
         self.collects = True
         self.collect_takes_s = 0.0
         self.loop = HandoffLoop(
@@ -83,6 +92,7 @@ class Stage:
             settings,
             OWN.key,
             asyncio.Lock(),
+            self.tokens,
             features=lambda: self.features,
             account=lambda: self.account,
             collect=self._collect,

@@ -7,6 +7,8 @@ POLL_MARGIN_S = 15.0
 """A poll ends by so much before its token: a relay asks the homeserver more with the same token."""
 SHORTEST_POLL_S = 1.0
 """Polls that return at once would follow one another without a pause."""
+LEFT_FOR_HANDOFF_S = 60.0
+"""A phone is switched off only with so much left, and on again when less is left."""
 FIRST_REFUSALS = 10
 FIRST_REFUSAL_STEP_S = 61.0
 LATER_REFUSAL_STEPS_S = (120.0, 300.0, 600.0)
@@ -29,6 +31,12 @@ def longest_poll(poll_s: float, left_s: float, life_s: float) -> float:
     """How long a poll may last that is to end before its token, which lives for another `left_s` of `life_s`; never
     longer than `poll_s`. The margin is 15 s, or a quarter of a short life."""
     return min(poll_s, max(left_s - min(POLL_MARGIN_S, life_s / 4), SHORTEST_POLL_S))
+
+
+def handoff_left(life_s: float) -> float:
+    """With how much of its life left a token that nobody renews has to hand the ringing over, while it can: a minute,
+    or a quarter of a short life. By then it ought to have been renewed for long (`renewal_age`)."""
+    return min(LEFT_FOR_HANDOFF_S, life_s / 4)
 
 
 def age_by_wall_clock(now_ms: int, born_ms: int, life_s: float) -> float:

@@ -53,15 +53,18 @@ class Signs:
         return self.why_quiet or None
 
 
-def why_elsewhere(signs: Signs, *, is_enabled: bool, is_silenced: bool) -> str | None:
+def why_elsewhere(signs: Signs, *, is_enabled: bool, is_silenced: bool, is_token_ending: bool = False) -> str | None:
     """Why other devices should ring, and not this one. None: this one should.
 
-    What another client switched off (MSC3881) or silenced (MSC3890) does not ring, so the others must.
+    What another client switched off (MSC3881) or silenced (MSC3890) does not ring, so the others must. A desktop
+    whose access token ends hears nothing soon, and could not switch the others on any more.
     """
     if signs.why_away is not None:
         return signs.why_away
     if not is_enabled:
         return "another of your clients switched Heliograph off"
+    if is_token_ending:
+        return "the access token ends and cannot be renewed"
     return "another of your clients silenced Heliograph" if is_silenced else None
 
 

@@ -30,8 +30,10 @@ from heliograph.core.text.clean import count_things
 from heliograph.core.value_type import value_type
 from heliograph.errors import ServerError, StorageError, UserError
 from heliograph.loops.handoff.switches import PusherSwitches
+from heliograph.loops.handoff.token_watch import TokenWatch
 from heliograph.ports.homeserver import Features, Homeserver
 from heliograph.ports.ledger import Ledger
+from heliograph.ports.tokens import AccessTokens
 from heliograph.system.tasks import keep_running, start_beside, taking_up
 
 log = logging.getLogger(__name__)
@@ -68,7 +70,8 @@ class HandoffLoop:
     knows it: another client may have silenced this desktop, or switched our pusher off.
 
     `collect` syncs to the present (`SyncLoop.collect`), `rest` returns when what is due was shown, `hush` is told
-    whether another device rings. `lock` is held while pushers are looked at and switched.
+    whether another device rings. `tokens` says for how long requests can be made. `lock` is held while pushers are
+    looked at and switched.
     """
 
     def __init__(
@@ -78,6 +81,7 @@ class HandoffLoop:
         settings: HandoffSettings,
         own: PusherKey,
         lock: asyncio.Lock,
+        tokens: AccessTokens,
         *,
         features: Callable[[], Features],
         account: Callable[[], AccountState],
@@ -99,6 +103,7 @@ class HandoffLoop:
         self._trouble: str | None = None
         self._was_away = False
         self._is_hushed = False
+        self._token = TokenWatch(tokens)
         self._switches = PusherSwitches(homeserver, ledger, settings.fallback)
         self._next_try = 0.0
         """When a step that failed is tried again, by the event loop's clock."""
@@ -143,7 +148,12 @@ class HandoffLoop:
         # test_what_another_client_makes_silent_here_rings_elsewhere,
         # test_a_relay_does_not_hold_back_for_a_desktop_that_is_silenced.
         account = self._account()
-        why = why_elsewhere(self._signs, is_enabled=account.is_pusher_enabled, is_silenced=account.is_silenced)
+        why = why_elsewhere(
+            self._signs,
+            is_enabled=account.is_pusher_enabled,
+            is_silenced=account.is_silenced,
+            is_token_ending=self._token.is_ending,
+        )
         if why != self._why_away:
             log.info("%s counts as %s", self._homeserver.user_id, f"away: {why}" if why else "present")
             self._why_away = why
@@ -155,7 +165,13 @@ class HandoffLoop:
 
     async def _run(self) -> None:
         while True:
-            await self._woken.wait()
+            try:
+                async with asyncio.timeout(self._token.wait_s()):
+                    await self._woken.wait()
+            except TimeoutError:
+                # No sync loop turns while its request waits for an answer.
+                self._look_around()
+                continue
             with taking_up(self._woken):
                 await self.settle()
 
@@ -252,6 +268,8 @@ class HandoffLoop:
             self._hush(self._is_hushed)
 
     async def _switch(self, step: SwitchOn | SwitchOff) -> None:
+        if isinstance(step, SwitchOff) and step.pusher.key != self._own:
+            await self._token.demand()
         if (trouble := await self._switches.switch(step)) is not None:
             self._note_trouble(trouble)
 

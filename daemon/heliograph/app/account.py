@@ -13,6 +13,7 @@ from heliograph.accounts import Account, state_folder
 from heliograph.app.account_status import tell_sign_in
 from heliograph.app.daemon_api import AccountHandle
 from heliograph.app.keyring_wait import KeyringWait
+from heliograph.app.move_to_oauth import has_moved_to_oauth
 from heliograph.app.services import AccountServices, SharedServices
 from heliograph.app.signed_in import SignedInAccount, open_signed_in
 from heliograph.core.connection import Connection, ConnectionState, ended_by
@@ -182,13 +183,14 @@ class AccountRun:
         async with open_signed_in(self._services, secret) as signed_in:
             # What follows has to wait for the end of this block: with crypto.db open its keys cannot be set aside.
             gone = await self._serve(signed_in)
-        if not gone.soft:
+        has_moved = not gone.soft and await has_moved_to_oauth(self.account.homeserver)
+        if not gone.soft and not has_moved:
             # The device is no more: what was encrypted for it must not outlive it by more than a day. For that day its
             # keys wait beside crypto.db, since the sign-out may have been wrong. Test:
             # test_keys_of_a_signed_out_device_are_set_aside_and_back_in_use_if_that_was_wrong.
             folder, was_in_use = state_folder(self.account.user_id), signed_in.last_sync_ms is not None
             await asyncio.to_thread(set_aside, folder, self.account.device_id, now_ms(), was_in_use=was_in_use)
-        return await self._end(gone)
+        return await self._end(is_soft=gone.soft or has_moved, has_moved=has_moved)
 
     async def _serve(self, signed_in: SignedInAccount) -> LoggedOut:
         self._shared.watchdog.watch(self.account.user_id, lambda: self._delivery.is_stuck(now_ms(), STUCK_MS))
@@ -230,16 +232,18 @@ class AccountRun:
 
     # Its end
 
-    async def _end(self, gone: LoggedOut) -> int:
+    async def _end(self, *, is_soft: bool, has_moved: bool) -> int:
+        """`has_moved`: with the older sign-ins all devices ended, which may come back with their keys."""
         user_id = self.account.user_id
         # A soft logout keeps device id, pickle key and pushkey for the next login; a hard one takes a new device.
         # Test: test_a_soft_logout_is_mended_with_the_same_device_and_keys.
-        how = SignOut.SOFTLY if gone.soft else SignOut.FOR_GOOD
+        how = SignOut.SOFTLY if is_soft else SignOut.FOR_GOOD
         # On disk before it is told: the commands that the notice names go by this file.
         await asyncio.to_thread(note_sign_out, self.account, how)
-        if gone.soft:
+        if is_soft:
             log.error("%s was signed out softly: its device waits for a new login", user_id)
-            await self._say_last("Sign in again to get messages", f"Run: heliograph login {user_id}")
+            why = "Your homeserver signs in by OAuth 2.0 now, which ended the older sign-ins. " if has_moved else ""
+            await self._say_last("Sign in again to get messages", f"{why}Run: heliograph login {user_id}")
             return EXIT_NEEDS_LOGIN
         log.error(
             "%s was signed out: the homeserver no longer knows this device. Its keys are set aside for a day", user_id

@@ -273,6 +273,30 @@ async def test_being_signed_out_is_told_once_and_ends_the_daemon(
     assert await known_sign_out() is (SignOut.SOFTLY if is_soft else SignOut.FOR_GOOD)
 
 
+@pytest.mark.expected_log("@me:example.org was signed out", times=2)
+async def test_who_is_signed_out_since_the_homeserver_moved_to_oauth_keeps_the_keys_and_is_told_once(
+    stage: Stage,
+) -> None:
+    server = await stage.add()
+    refuse = refusal(401, "M_UNKNOWN_TOKEN")
+
+    async def answer(request: web.Request) -> web.StreamResponse:
+        if request.path.endswith("/auth_metadata"):
+            return web.json_response({"issuer": server.url, "token_endpoint": f"{server.url}/token"})
+        return await refuse(request)
+
+    async with stage.running() as task:
+        await polls(server)
+        server.answers_all = answer
+        server.give(answer)
+        assert await asyncio.wait_for(task, 10) == EXIT_NEEDS_LOGIN
+    assert stage.summaries == ["Sign in again to get messages"]
+    assert "OAuth 2.0" in stage.desktop.bodies[0]
+    assert f"heliograph login {ME}" in stage.desktop.bodies[0]
+    assert await known_sign_out() is SignOut.SOFTLY
+    assert list(keys_of()) == ["crypto.db"]
+
+
 async def test_a_device_that_is_answered_after_all_is_signed_out_no_longer(stage: Stage) -> None:
     server = await stage.add()
     account = await asyncio.to_thread(find_account, ME)

@@ -59,6 +59,7 @@ async def try_every_command(event_id: str, auth_server: AuthServer) -> None:
     assert auth_server.url in (await heliograph("doctor")).output
 
 
+@pytest.mark.timeout(360)
 @pytest.mark.expected_log("homeserver 401 ", times=(0, None))
 async def test_commands_and_the_daemon_renew_short_lived_tokens_beside_one_another(
     auth_server: AuthServer, device: OAuthDevice, screen: NotificationServer, home: Home

@@ -36,7 +36,7 @@ from heliograph.core.summary.unread import UnreadRoom
 from heliograph.errors import HeliographError, StateError, StorageError
 from heliograph.ports.ledger import Committed, Settlement
 from heliograph.store import account, deliveries, judgements, locked, mutes, popups, rooms, unread
-from heliograph.store.answers import Answers
+from heliograph.store.kept_answers import KeptAnswers
 from heliograph.store.lock import AccountLock, InUse
 from heliograph.store.set_aside import find_unreadable, set_aside_unreadable
 from heliograph.store.tables import Tables, prune, read_open_rooms, read_rooms_open_by
@@ -49,7 +49,7 @@ T = TypeVar("T")
 
 LEDGER_NAME = "ledger.db"
 MOST_ROOMS_KEPT = 32
-"""Answers about rooms that stay in memory: those in which somebody writes at the moment, with who writes there."""
+"""KeptAnswers about rooms that stay in memory: those in which somebody writes at the moment, with who writes there."""
 LEAVING_S = 30.0
 """How long to wait for a process that has said that it is leaving the account."""
 _LOOK_AGAIN_S = 0.1
@@ -66,8 +66,8 @@ class SqliteLedger:
         self._database = database
         self._lock = lock
         self._tables = Tables()
-        self._unread: Answers[int, tuple[UnreadRoom, ...]] = Answers(1)
-        self._rooms: Answers[_AskedRooms, dict[RoomId, RoomRecord]] = Answers(MOST_ROOMS_KEPT)
+        self._unread: KeptAnswers[int, tuple[UnreadRoom, ...]] = KeptAnswers(1)
+        self._rooms: KeptAnswers[_AskedRooms, dict[RoomId, RoomRecord]] = KeptAnswers(MOST_ROOMS_KEPT)
 
     @classmethod
     async def open(cls, folder: Path, *, is_leaving: bool = False) -> SqliteLedger:

@@ -9,7 +9,7 @@ K = TypeVar("K", bound=Hashable)
 V = TypeVar("V")
 
 
-class Answers(Generic[K, V]):
+class KeptAnswers(Generic[K, V]):
     """The answers to one question, by what was asked; at most `most` of them.
 
     `read` and `forget` run in the database's thread, one after another, so no answer is kept that a transaction of

@@ -195,6 +195,7 @@ BUDGIE = Profile(
     vendor="Budgie Desktop Developers",
     keeps_unknown_ids=True,
     sound_hints=("sound-name",),
+    holds_critical=True,
     drops_after_click=True,
     told="budgie",
 )

@@ -169,6 +169,7 @@ BUDGIE = ServerProfile(
         "it plays sounds of the sound theme alone: Heliograph plays files",
     ),
     told=Told.BUDGIE,
+    holds_critical=True,
     drops_after_click=True,
     longest_label=12,
     sound_hints=frozenset({SOUND_NAME}),

@@ -39,6 +39,8 @@ Read = Callable[[str], list[str]]
 ROUTINE = (
     # The one place that names a homeserver's software. Not every listener serves it, and nothing else tells.
     "homeserver 404 GET /_matrix/federation/v1/version of None",
+    # How a homeserver says that it signs nobody in by OAuth 2.0, whoever asks.
+    r"homeserver 404 GET /_matrix/client/\S+/auth_metadata of None",
     # What a room or an account does not have is answered so, and whether it has is what is asked.
     "homeserver 404 GET /_matrix/client/v3/rooms/[^/]+/state/m.room.encryption/ of",
     "homeserver 404 GET /_matrix/client/v3/user/[^/]+/account_data/m.direct of",

@@ -10,6 +10,7 @@ from pathlib import Path
 import pytest
 
 from conftest import NewUser
+from heliograph.app.watchdog import FED_S
 from support.buses import PrivateBus
 from support.waiting import until
 from system.daemon import Daemon, sign_in
@@ -57,6 +58,7 @@ async def test_systemd_hears_of_readiness_life_and_the_end(
         assert "READY=1" in systemd.heard()
         await until(lambda: "STATUS=1 connected" in systemd.heard(), "the status")
         fed = systemd.heard().count("WATCHDOG=1")
+        await asyncio.sleep(FED_S)
         await alice.send_text(room, "one more turn of the loop")
         await until(lambda: systemd.heard().count("WATCHDOG=1") > fed, "the watchdog's food")
         assert await daemon.stop() == 0

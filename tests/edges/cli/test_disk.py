@@ -112,7 +112,7 @@ FALLBACK = '[fallback]\ngateway = "https://push.example.org/_matrix/push/v1/noti
     [
         ("read-only", "history clear"),
         pytest.param("read-only", "run", marks=expected_log("daemon error: .* cannot run: .*Read-only file system")),
-        pytest.param("read-only", f"logout {ME} --force", marks=expected_log("Warning: the access token stays in the")),
+        pytest.param("read-only", f"logout {ME} --force", marks=expected_log("Warning: the account's secret stays in")),
         ("read-only", "fallback remove"),
         ("full", "fallback remove"),
     ],

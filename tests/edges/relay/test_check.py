@@ -20,9 +20,6 @@ from heliograph.relay.check.check import check_relay
 from heliograph.relay.check.signing_in import Credentials
 from heliograph.relay.config import RelayConfig
 
-pytestmark = pytest.mark.expected_log(r"^homeserver 404 GET \S+/auth_metadata of None$", times=(0, 4))
-"""The check asks whether an authentication service signs users in."""
-
 Lead = Callable[[str], str | web.Response]
 """Takes a path, and says where it leads: a base URL, or the answer."""
 

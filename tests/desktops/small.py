@@ -129,7 +129,8 @@ class Budgie(BareServer):
     }
     left_out: Mapping[str, str] = {"in-settings": "its settings list no programs", "tray": _NO_PANEL}
     oddities: Mapping[str, str] = {
-        "many-rooms": "it shows three popups at once, and the rest in its panel's list alone"
+        "many-rooms": "it shows three popups at once, and the rest in its panel's list alone",
+        "call-in-do-not-disturb": "while it does not disturb it shows nothing",
     }
 
     @property

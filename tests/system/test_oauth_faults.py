@@ -1,6 +1,7 @@
 """A session of OAuth 2.0 whose tokens live for three seconds, under faults, kill -9 and SIGSTOP: it lives on.
 
-A real Synapse in its MAS mode, the daemon and commands beside it. With `--long` until 1,000 renewals.
+A real Synapse in its MAS mode, the daemon and commands beside it. With `--long` until 1,000
+renewals, which takes more than an hour.
 """
 
 from __future__ import annotations
@@ -72,6 +73,7 @@ class Stage:
         self.daemon.thaw()
 
 
+@pytest.mark.timeout(3 * 3600)
 @EXPECTED("homeserver 401 ", times=(0, None))
 @EXPECTED("@ruth:localhost: ", times=(0, None))
 async def test_faults_and_kills_lose_neither_session_nor_message_nor_keys(

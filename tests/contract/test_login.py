@@ -158,12 +158,9 @@ REQUESTS: dict[str, tuple[Request, Outcome]] = {
 
 ASKED = {"whoami": "GET account/whoami", "logout": "POST logout"}
 """What is asked for besides POST /login, by the first word of a name."""
-NO_OAUTH = (
-    "404 GET /_matrix/client/v1/auth_metadata",
-    "404 GET /_matrix/client/unstable/org.matrix.msc2965/auth_metadata",
-)
 REFUSED = {
-    "whether there is OAuth": dict.fromkeys(NO_OAUTH, 1),
+    # Routine (`support.log_guard`).
+    "whether there is OAuth": {},
     # Each is asked once more whether it has ended.
     "logging out twice": {"401 GET pushers": 1, "401 GET account/whoami": 2},
     "whoami after logging out": {"401 GET account/whoami": 2},

@@ -91,7 +91,6 @@ async def test_a_device_that_was_ended_elsewhere_keeps_its_keys_aside_until_it_i
 
 
 @pytest.mark.expected_log("homeserver 401 ", times=(1, None))
-@pytest.mark.expected_log("homeserver 404 GET .*/auth_metadata", times=2)
 async def test_a_device_that_was_deleted_and_comes_back_under_its_id_is_sent_keys_again(
     new_user: NewUser, js_client: OpenJsClient, screen: NotificationServer
 ) -> None:

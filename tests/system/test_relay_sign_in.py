@@ -99,7 +99,6 @@ async def test_the_check_signs_in_by_a_code_and_leaves_no_session(
     assert auth_server.sessions.of("olga") == []
 
 
-@pytest.mark.expected_log(r"^homeserver 404 GET \S+/auth_metadata of None$", times=2)
 async def test_where_nobody_signs_in_by_oauth_the_check_says_so(synapse: ThrowawaySynapse) -> None:
     ended = await heliograph("relay", "check", "--device-code", f"--homeserver={synapse.base_url}")
     assert ended.code == 1

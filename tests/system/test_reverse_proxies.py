@@ -48,7 +48,6 @@ async def place(request: pytest.FixtureRequest, synapse: ThrowawaySynapse, tmp_p
         yield Place(front, relay, config)
 
 
-@pytest.mark.expected_log(r"^homeserver 404 GET \S+/auth_metadata of None$", times=2)
 async def test_through_and_past_the_relay_and_all_is_as_before(place: Place, new_user: NewUser) -> None:
     me, alice = await new_user("me"), await new_user("alice")
     assert [each.text for each in await findings(place, me) if not each.is_good] == []

@@ -203,14 +203,19 @@ class OutboxStage:
         """As far as the file can tell: what was under way never ends, what was not committed never was."""
         if self._running is None:
             return
-        others = asyncio.all_tasks() - {asyncio.current_task()}
-        for task in [task for task in others if task.get_name().startswith("push ")]:
-            task.cancel()
+        self._cancel_pushes()
         self._running.cancel()
         with suppress(asyncio.CancelledError):
             await self._running
+        # A commit that ended just now may have begun another in the same turn of the event loop.
+        self._cancel_pushes()
         self._running = None
         await self._database.close()
+
+    def _cancel_pushes(self) -> None:
+        for task in asyncio.all_tasks() - {asyncio.current_task()}:
+            if task.get_name().startswith("push "):
+                task.cancel()
 
     async def restart(self) -> None:
         await self.kill()

@@ -13,10 +13,12 @@ import pytest
 
 from conftest import Home, NewUser
 from fakes.notification_server import NotificationServer
+from support.auth_server.server import AuthServer
 from support.waiting import until
 from system.command import heliograph, log_in
 from system.daemon import Daemon
-from system.evidence import rung
+from system.evidence import PATIENCE_S, rung
+from system.person import Desktop, Person
 
 DEBUG = '[log]\nlevel = "debug"\n'
 SAID = "meet me at the old mill"
@@ -64,6 +66,55 @@ async def test_secrets_are_in_the_secrets_alone_and_what_is_written_is_the_users
         assert secret not in "".join(said)
         assert secret not in log
         assert secret.encode() not in written
+    assert {path: mode for path, mode in modes.items() if mode & 0o077 and path.name != "config.toml"} == {}
+
+
+@pytest.mark.usefixtures("careless_umask")
+@pytest.mark.expected_log("homeserver 401 ", times=(0, None))
+@pytest.mark.expected_log("@(eve|finn):localhost: ", times=(0, None))
+async def test_tokens_codes_and_verifiers_of_oauth_are_readable_nowhere(
+    auth_server: AuthServer,
+    screen: NotificationServer,
+    home: Home,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Not even in the file that keeps the tokens, which is sealed."""
+    eve, finn = Person(auth_server, "eve"), Person(auth_server, "finn")
+    Desktop(tmp_path, monkeypatch).sign_in_as(eve)
+    (home.config / "heliograph").mkdir(mode=0o700)
+    (home.config / "heliograph/config.toml").write_text(DEBUG)
+    auth_server.sessions.ttl_s = 3
+    login = asyncio.create_task(finn.log_in("--device-code"))
+    code = await until(lambda: next((each for each in auth_server.oauth.codes.values() if each.user_code), None))
+    code.localpart = "finn"
+    ended = [await eve.log_in(), await login]
+    assert [each.code for each in ended] == [0, 0], ended
+
+    async with Daemon() as daemon:
+        for fault in ("lose", "html400", "503"):
+            auth_server.fail("token", fault)
+        wanted = auth_server.sessions.refreshes + 4
+        await until(lambda: auth_server.sessions.refreshes >= wanted, "renewals", PATIENCE_S)
+        for words in (
+            ("status", "--json"),
+            ("accounts", "--json"),
+            ("doctor",),
+            ("pushers", "list", "--account", eve.user_id),
+        ):
+            ended.append(await heliograph(*words))
+        process = Path("/proc") / str(daemon.pid)
+        held = (process / "cmdline").read_bytes() + (process / "environ").read_bytes()
+        written = _everything(home)
+        modes = {path: stat.S_IMODE(path.stat().st_mode) for path in _ours(home)}
+        assert await daemon.stop() == 0
+        ended += [await heliograph("logout", person.user_id) for person in (eve, finn)]
+        said = daemon.log + "".join(each.output + each.errors for each in ended)
+
+    assert auth_server.sessions.of("eve") == auth_server.sessions.of("finn") == []
+    assert len(auth_server.oauth.seen) >= 3, "a code, its verifier and a device code at least"
+    secrets = {eve.password, finn.password, *auth_server.secrets_seen}
+    assert [secret for secret in secrets if secret in said or secret.encode() in written + held] == []
     assert {path: mode for path, mode in modes.items() if mode & 0o077 and path.name != "config.toml"} == {}
 
 

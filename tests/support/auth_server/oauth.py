@@ -60,7 +60,9 @@ class OAuth:
         self.restore()
         self.clients: dict[str, dict[str, Any]] = {}
         self.codes: dict[str, Code] = {}
-        """By authorization code or device code."""
+        """By authorization code or device code, until that is redeemed."""
+        self.seen: set[str] = set()
+        """Each authorization code and device code that was given out, and each code verifier that came."""
 
     def restore(self) -> None:
         """Makes the settings what they were at the start."""
@@ -136,6 +138,7 @@ class OAuth:
         if localpart is None:
             return sign_in_page("Wrong name or password")
         code = secrets.token_urlsafe(24)
+        self.seen.add(code)
         self.codes[code] = Code(query["client_id"], query["scope"], query, localpart=localpart)
         return way_back(back, code=code, **kept)
 
@@ -156,6 +159,7 @@ class OAuth:
         scope = str(form.get("scope", ""))
         device_in(scope)
         device_code = secrets.token_urlsafe(24)
+        self.seen.add(device_code)
         user_code = "".join(secrets.choice(string.ascii_uppercase + string.digits) for _ in range(6))
         self.codes[device_code] = Code(client_id, scope, user_code=user_code)
         answer: dict[str, object] = {
@@ -202,7 +206,9 @@ class OAuth:
         if code.is_denied:
             raise Refusal("access_denied", 403)
         if grant == "authorization_code":
-            challenge = hashlib.sha256(str(form.get("code_verifier", "")).encode()).digest()
+            verifier = str(form.get("code_verifier", ""))
+            self.seen.add(verifier)
+            challenge = hashlib.sha256(verifier.encode()).digest()
             is_proven = base64.urlsafe_b64encode(challenge).decode().rstrip("=") == code.asked.get("code_challenge")
             if not is_proven or form.get("redirect_uri") != code.asked.get("redirect_uri"):
                 raise Refusal("invalid_grant")

@@ -106,6 +106,11 @@ class AuthServer(ThreadedHttpServer):
 
         return await self._here(run())
 
+    @property
+    def secrets_seen(self) -> set[str]:
+        """Everything that nobody but a client and this server may learn: tokens, codes and code verifiers."""
+        return {*self.sessions.access_tokens, *self.sessions.refresh_tokens, *self.oauth.seen}
+
     async def lock(self, localpart: str, *, is_locked: bool = True) -> None:
         """Locks the account, or unlocks it. Its refresh tokens go on working, its access tokens do not."""
 

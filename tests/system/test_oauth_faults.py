@@ -22,6 +22,7 @@ from heliograph.demo.user import request
 from heliograph.secrets.token_file import TokenFile
 from support.auth_server.faults import FAULTS
 from support.auth_server.server import AuthServer
+from support.waiting import until
 from system.command import heliograph
 from system.daemon import Daemon
 from system.evidence import rung
@@ -113,6 +114,8 @@ async def test_faults_and_kills_lose_neither_session_nor_message_nor_keys(
         auth_server.heal()
         auth_server.sessions.ttl_s = 300
         print(f"{number} messages rang over {renewals} renewals, {auth_server.sessions.second_chances} answers lost")
+        # A daemon that was killed last has only just begun, and does not listen to SIGTERM yet.
+        await until(lambda: "is connected to" in daemon.log, "the connection", 60)
         assert await daemon.stop() == 0
         stage.said.append(daemon.log)
     assert not device.session.has_ended

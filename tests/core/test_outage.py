@@ -35,12 +35,13 @@ def test_time_without_a_network_does_not_count() -> None:
     assert take(outage, 11 * PATIENCE_S)
 
 
-def test_a_lock_is_told_at_once_also_in_the_midst_of_an_outage_and_once() -> None:
-    assert take(Outage(0), 1, Cause.LOCKED)
+@pytest.mark.parametrize("cause", [Cause.LOCKED, Cause.TOKEN_REFUSED])
+def test_a_lock_is_told_at_once_also_in_the_midst_of_an_outage_and_once(cause: Cause) -> None:
+    assert take(Outage(0), 1, cause)
     outage = Outage(0)
     assert take(outage, PATIENCE_S)
-    assert take(outage, PATIENCE_S + 1, Cause.LOCKED)
-    assert not take(outage, PATIENCE_S + 2, Cause.LOCKED)
+    assert take(outage, PATIENCE_S + 1, cause)
+    assert not take(outage, PATIENCE_S + 2, cause)
     assert not take(outage, 3 * PATIENCE_S)
 
 
@@ -49,7 +50,7 @@ def test_every_reason_says_which_homeserver_and_what_to_do(cause: Cause) -> None
     title, hint = word_outage(cause, "example.org", "answered HTTP 502")
     assert "example.org" in title
     assert any(advice in hint for advice in ("sk whoever runs", "report"))
-    assert ("HTTP 502" in hint) is (cause not in (Cause.LOCKED, Cause.STALE, Cause.FAULT))
+    assert ("HTTP 502" in hint) is (cause not in (Cause.LOCKED, Cause.TOKEN_REFUSED, Cause.STALE, Cause.FAULT))
 
 
 def test_no_two_reasons_read_the_same() -> None:

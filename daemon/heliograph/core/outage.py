@@ -26,8 +26,13 @@ class Cause(Enum):
     """Each poll is answered at once, with nothing new."""
     LOCKED = auto()
     """M_USER_LOCKED: the account is locked, and will be served again."""
+    TOKEN_REFUSED = auto()
+    """The homeserver refuses a fresh access token: the account is locked, or the device was removed there."""
     FAULT = auto()
     """A fault of our own."""
+
+
+_AT_ONCE = frozenset({Cause.LOCKED, Cause.TOKEN_REFUSED})
 
 
 class Outage:
@@ -44,15 +49,15 @@ class Outage:
 
     def take(self, cause: Cause, now_s: float, *, is_network_up: bool) -> bool:
         """Notes that a poll failed for this cause. Returns True if the user has to be told now: once in each outage,
-        after PATIENCE_S with the network up. Only a locked account is told at once, since waiting does not end that."""
+        after PATIENCE_S with the network up. Only what waiting does not end is told at once (_AT_ONCE)."""
         # Without a network the homeserver is not to blame, and the user knows: the patience begins anew.
         if not is_network_up:
             self._since_s = now_s
         if self._told is None:
-            is_due = cause is Cause.LOCKED or now_s - self._since_s >= PATIENCE_S
+            is_due = cause in _AT_ONCE or now_s - self._since_s >= PATIENCE_S
         else:
             # A lock that follows another trouble is news all the same: it has another cure.
-            is_due = cause is Cause.LOCKED and self._told is not Cause.LOCKED
+            is_due = cause in _AT_ONCE and self._told not in _AT_ONCE
         if is_due:
             self._told = cause
         return is_due
@@ -64,6 +69,12 @@ def word_outage(cause: Cause, server: str, said: str) -> tuple[str, str]:
         return (
             f"Your account at {server} is locked",
             "Ask whoever runs the homeserver to unlock it. Messages come again by themselves then.",
+        )
+    if cause is Cause.TOKEN_REFUSED:
+        return (
+            f"{server} refuses your sign-in",
+            "If your account is locked, ask whoever runs the homeserver to unlock it: messages come again then. If "
+            "this device was removed, sign in again: heliograph login",
         )
     return (
         f"Not connected to {server} for 15 minutes",

@@ -53,7 +53,7 @@ def test_a_fresh_token_that_is_refused_is_told_with_both_of_its_causes() -> None
     lines, _ = explain(TokenRefused(61))
     assert "a fresh access token is refused: the account may be locked, or this device removed" in lines[0]
     assert "unlock" in lines[1]
-    assert "log out, and in again" in lines[1]
+    assert "sign in again: heliograph login" in lines[1]
 
 
 def test_a_failure_cannot_command_the_terminal_nor_tell_a_token() -> None:

@@ -175,7 +175,8 @@ async def _ask(account: Account, session: Session, *, is_signed_in: bool) -> Asy
 def _locked(account: Account, error: AccountLocked) -> Finding:
     if isinstance(error, TokenRefused):
         cure = (
-            "Ask whoever runs the homeserver to unlock the account. If you removed the device: log out, and in again."
+            "Ask whoever runs the homeserver to unlock the account. If you removed this device, sign in again: "
+            f"heliograph login {account.user_id}"
         )
         return bad(str(error), cure, subject=_about(account, "device"))
     return bad(str(error), "Ask whoever runs the homeserver to unlock it.", subject=_about(account, "device"))

@@ -24,7 +24,9 @@ from heliograph.system.logs import is_journal, scrub
 _LIMIT = 1000
 _CONNECTION = "Check your connection, and run this again."
 _LATER = "Run this again later."
-_REFUSED = "Ask whoever runs the homeserver to unlock the account. If you removed this device: log out, and in again."
+_REFUSED = (
+    "Ask whoever runs the homeserver to unlock the account. If you removed this device, sign in again: heliograph login"
+)
 
 
 def explain_failure(error: HeliographError, stream: TextIO) -> int:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from heliograph.core.outage import ABOUT_DISK, ABOUT_SYNC, Cause, Outage, word_disk, word_outage
-from heliograph.errors import AccountLocked, BadAnswer, RateLimited, Refused, StorageError, Unreachable
+from heliograph.errors import AccountLocked, BadAnswer, RateLimited, Refused, StorageError, TokenRefused, Unreachable
 from heliograph.ports.notices import Troubles
 
 
@@ -77,6 +77,8 @@ class SyncTrouble:
 def cause_of(trouble: Exception) -> Cause:
     """The cause that people are told, by what they can do about it."""
     match trouble:
+        case TokenRefused():
+            return Cause.TOKEN_REFUSED
         case AccountLocked():
             return Cause.LOCKED
         case Stale():

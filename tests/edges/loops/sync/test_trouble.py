@@ -221,6 +221,7 @@ async def test_while_fresh_tokens_are_refused_each_new_one_is_tried_as_soon_as_i
         await stage.connected()
         await fall_ill(homeserver, lambda: TokenRefused(7))
         await until(lambda: stage.troubles, "the notice")
+        assert "refuses your sign-in" in stage.troubles[0][0]
         await asyncio.sleep(HOUR)
         before = len(homeserver.requests)
         await asyncio.sleep(70)

@@ -50,12 +50,13 @@ class PresenceRecord:
 
     @contextlib.asynccontextmanager
     async def kept_up(self) -> AsyncIterator[None]:
-        """Writes changes for as long as this lasts."""
+        """Writes changes for as long as this lasts, and those of the last moments at its end."""
         task = start(keep_running("presence", self._run, clock=self._now_ms), name="presence")
         try:
             yield
         finally:
             await cancel(task)
+            await self._try_to_keep()
 
     async def keep(self) -> None:
         """Writes what has changed. Raises StorageError."""
@@ -80,14 +81,17 @@ class PresenceRecord:
         while True:
             # Cleared before the look: whoever comes meanwhile sets it again.
             self._connections.came.clear()
-            try:
-                await self.keep()
-            except StorageError as error:
-                log.info("Which devices are there cannot be kept now: %s", error)
+            await self._try_to_keep()
             await asyncio.sleep(PAUSE_S)
             with contextlib.suppress(TimeoutError):
                 async with asyncio.timeout(EVERY_S):
                     await self._connections.came.wait()
+
+    async def _try_to_keep(self) -> None:
+        try:
+            await self.keep()
+        except StorageError as error:
+            log.info("Which devices are there cannot be kept now: %s", error)
 
 
 _UNKNOWN = DevicePresence(ended_ms=0)

@@ -1,7 +1,6 @@
 """A session of OAuth 2.0 whose tokens live for three seconds, under faults, kill -9 and SIGSTOP: it lives on.
 
-A real Synapse in its MAS mode, the daemon and commands beside it. With `--long` until 1,000
-renewals, which takes more than an hour.
+A real Synapse in its MAS mode, the daemon and commands beside it. With `--long` until 1,000 renewals.
 """
 
 from __future__ import annotations
